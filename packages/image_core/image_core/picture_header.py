@@ -1,0 +1,309 @@
+"""What the first bytes of a file say about the picture in it, without any codec.
+
+The API asks before it accepts an upload, the processor before it decodes. Only bytes count: a filename's
+extension and a declared content type are never consulted.
+"""
+
+import re
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+PictureFormat = Literal["jpeg", "png", "webp", "gif", "avif", "heic", "tiff"]
+
+PREFIX_BYTES = 65_536
+"""A prefix that holds the dimensions of all but a few pictures; 32 bytes are enough to tell the format of most."""
+
+_CONTENT_TYPES: dict[PictureFormat, str] = {
+    "jpeg": "image/jpeg",
+    "png": "image/png",
+    "webp": "image/webp",
+    "gif": "image/gif",
+    "avif": "image/avif",
+    "heic": "image/heic",
+    "tiff": "image/tiff",
+}
+_EXTENSIONS: dict[PictureFormat, str] = {"jpeg": "jpg", "tiff": "tif"}
+
+_AVIF_BRANDS = frozenset({b"avif", b"avis"})
+_HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
+_CONTAINER_BRANDS = frozenset({b"mif1", b"msf1"})
+_MAX_BOX_DEPTH = 4
+
+
+@dataclass(frozen=True, slots=True)
+class PictureHeader:
+    """The format of a picture and, where the prefix reaches that far, its size as stored.
+
+    Attributes:
+        format: decided by the bytes alone.
+        width_px: as stored, before any orientation is applied; None when the prefix ends before it.
+        height_px: as `width_px`.
+    """
+
+    format: PictureFormat
+    width_px: int | None
+    height_px: int | None
+
+    @property
+    def content_type(self) -> str:
+        """The media type to store and serve the bytes with."""
+        return _CONTENT_TYPES[self.format]
+
+    @property
+    def extension(self) -> str:
+        """The customary filename extension, without a dot."""
+        return _EXTENSIONS.get(self.format, self.format)
+
+
+def detect(prefix: bytes) -> PictureHeader | None:
+    """Tell format and size from the first bytes; None for what is not one of the seven formats. Never raises."""
+    picture_format = _detect_format(prefix)
+    if picture_format is None:
+        return None
+    try:
+        size = _SIZE_READERS[picture_format](prefix)
+    except (struct.error, IndexError, OverflowError):
+        size = None
+    width_px, height_px = size or (None, None)
+    return PictureHeader(picture_format, width_px, height_px)
+
+
+def describe_unknown(prefix: bytes) -> str | None:
+    """Name the kind of a file that `detect` does not know, for a sentence such as "this is a PDF document".
+
+    None when the kind is not known either. Never raises.
+    """
+    for signature, offset, name in _OTHER_KINDS:
+        if prefix[offset : offset + len(signature)] == signature:
+            return name
+    if prefix[4:8] == b"ftyp":
+        return _describe_iso_media(prefix)
+    return _describe_text(prefix)
+
+
+def _detect_format(prefix: bytes) -> PictureFormat | None:
+    if prefix.startswith(b"\xff\xd8\xff"):
+        return "jpeg"
+    if prefix.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "png"
+    if prefix.startswith((b"GIF87a", b"GIF89a")):
+        return "gif"
+    if prefix.startswith(b"RIFF") and prefix[8:12] == b"WEBP":
+        return "webp"
+    if prefix.startswith((b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")) and not _is_raw_photograph(prefix):
+        return "tiff"
+    return _detect_heif(prefix)
+
+
+def _is_raw_photograph(prefix: bytes) -> bool:
+    # A Canon raw file is a TIFF file with its own mark behind the header; its first page is only a preview.
+    return prefix[8:10] == b"CR"
+
+
+# --- JPEG ---------------------------------------------------------------------------------------------------------
+
+
+def _jpeg_size(prefix: bytes) -> tuple[int, int] | None:
+    """Source: ITU-T T.81, B.1.1.3 (markers) and B.2.2 (frame header)."""
+    position = 2
+    while position + 4 <= len(prefix):
+        if prefix[position] != 0xFF:
+            return None
+        marker = prefix[position + 1]
+        if marker == 0xFF:
+            position += 1
+        elif marker == 0x01 or 0xD0 <= marker <= 0xD8:
+            position += 2
+        elif marker in {0xD9, 0xDA}:
+            return None
+        elif 0xC0 <= marker <= 0xCF and marker not in {0xC4, 0xC8, 0xCC}:
+            height_px, width_px = struct.unpack_from(">HH", prefix, position + 5)
+            return width_px, height_px
+        else:
+            position += 2 + max(2, struct.unpack_from(">H", prefix, position + 2)[0])
+    return None
+
+
+# --- PNG, GIF, WebP -----------------------------------------------------------------------------------------------
+
+
+def _png_size(prefix: bytes) -> tuple[int, int] | None:
+    # Apple's variant puts a CgBI chunk before IHDR; no decoder of ours reads it, and its size stays unknown.
+    if prefix[12:16] != b"IHDR":
+        return None
+    width_px, height_px = struct.unpack_from(">II", prefix, 16)
+    return width_px, height_px
+
+
+def _gif_size(prefix: bytes) -> tuple[int, int]:
+    width_px, height_px = struct.unpack_from("<HH", prefix, 6)
+    return width_px, height_px
+
+
+def _webp_size(prefix: bytes) -> tuple[int, int] | None:
+    """Source: RFC 9649, sections 2.5 to 2.7 and 3.4; RFC 6386, section 9.1."""
+    chunk = prefix[12:16]
+    if chunk == b"VP8X":
+        low_width, high_width, low_height, high_height = struct.unpack_from("<HBHB", prefix, 24)
+        return (low_width | high_width << 16) + 1, (low_height | high_height << 16) + 1
+    if chunk == b"VP8L" and prefix[20:21] == b"\x2f":
+        bits = struct.unpack_from("<I", prefix, 21)[0]
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    if chunk == b"VP8 " and prefix[23:26] == b"\x9d\x01\x2a":
+        width_px, height_px = struct.unpack_from("<HH", prefix, 26)
+        return width_px & 0x3FFF, height_px & 0x3FFF
+    return None
+
+
+# --- TIFF ---------------------------------------------------------------------------------------------------------
+
+
+def _tiff_size(prefix: bytes) -> tuple[int, int] | None:
+    """Size of the first page; None where its directory lies beyond the prefix.
+
+    Source: TIFF 6.0, section 2; BigTIFF (magic 43) widens offsets and counts to 64 bits.
+    """
+    order = "<" if prefix[:2] == b"II" else ">"
+    if struct.unpack_from(order + "H", prefix, 2)[0] == 42:
+        directory = struct.unpack_from(order + "I", prefix, 4)[0]
+        entry_count, first_entry = struct.unpack_from(order + "H", prefix, directory)[0], directory + 2
+        entry_bytes, value_offset = 12, 8
+    else:
+        directory = struct.unpack_from(order + "Q", prefix, 8)[0]
+        entry_count, first_entry = struct.unpack_from(order + "Q", prefix, directory)[0], directory + 8
+        entry_bytes, value_offset = 20, 12
+    sizes: dict[int, int] = {}
+    for index in range(min(entry_count, 512)):
+        entry = first_entry + index * entry_bytes
+        if entry + entry_bytes > len(prefix):
+            break
+        tag, kind = struct.unpack_from(order + "HH", prefix, entry)
+        if tag in {256, 257} and kind in _TIFF_INTEGERS:
+            sizes[tag] = struct.unpack_from(order + _TIFF_INTEGERS[kind], prefix, entry + value_offset)[0]
+    return (sizes[256], sizes[257]) if len(sizes) == 2 else None
+
+
+_TIFF_INTEGERS = {1: "B", 3: "H", 4: "I", 16: "Q"}
+
+
+# --- HEIF: AVIF and HEIC ------------------------------------------------------------------------------------------
+
+
+def _detect_heif(prefix: bytes) -> PictureFormat | None:
+    if prefix[4:8] != b"ftyp":
+        return None
+    brands = _iso_media_brands(prefix)
+    if brands & _AVIF_BRANDS:
+        return "avif"
+    if brands & _HEIC_BRANDS:
+        return "heic"
+    if brands & _CONTAINER_BRANDS:
+        # The brand says only that there is a picture; the codec stands in the item's configuration.
+        return "avif" if b"av01" in prefix or b"av1C" in prefix else "heic"
+    return None
+
+
+def _iso_media_brands(prefix: bytes) -> set[bytes]:
+    box_bytes = min(int.from_bytes(prefix[:4], "big"), 256, len(prefix))
+    compatible = {prefix[offset : offset + 4] for offset in range(16, box_bytes - 3, 4)}
+    return {prefix[8:12], *compatible}
+
+
+def _heif_size(prefix: bytes) -> tuple[int, int] | None:
+    """The largest `ispe`: a picture of tiles lists the size of one tile and of the whole.
+
+    Source: ISO/IEC 23008-12, 6.5.3 (image spatial extents).
+    """
+    sizes = list(_spatial_extents(prefix, 0, len(prefix), 0))
+    return max(sizes, key=lambda size: size[0] * size[1], default=None)
+
+
+def _spatial_extents(prefix: bytes, start: int, end: int, depth: int) -> Iterator[tuple[int, int]]:
+    position = start
+    while position + 8 <= end:
+        box_bytes, kind = struct.unpack_from(">I4s", prefix, position)
+        box_end = min(end, position + box_bytes) if box_bytes >= 8 else end
+        if kind == b"ispe" and position + 20 <= box_end:
+            width_px, height_px = struct.unpack_from(">II", prefix, position + 12)
+            yield width_px, height_px
+        elif kind in {b"meta", b"iprp", b"ipco"} and depth < _MAX_BOX_DEPTH:
+            # `meta` alone of these is a full box, with four bytes of version and flags before its content.
+            content = position + (12 if kind == b"meta" else 8)
+            yield from _spatial_extents(prefix, content, box_end, depth + 1)
+        position = box_end
+
+
+_SIZE_READERS: dict[PictureFormat, Callable[[bytes], tuple[int, int] | None]] = {
+    "jpeg": _jpeg_size,
+    "png": _png_size,
+    "webp": _webp_size,
+    "gif": _gif_size,
+    "avif": _heif_size,
+    "heic": _heif_size,
+    "tiff": _tiff_size,
+}
+
+
+# --- Kinds that are known by name only ----------------------------------------------------------------------------
+
+_OTHER_KINDS: tuple[tuple[bytes, int, str], ...] = (
+    (b"%PDF-", 0, "PDF document"),
+    (b"8BPS", 0, "Photoshop document"),
+    (b"\xff\x0a", 0, "JPEG XL picture"),
+    (b"\x00\x00\x00\x0cJXL \x0d\x0a\x87\x0a", 0, "JPEG XL picture"),
+    (b"\x00\x00\x00\x0cjP  \x0d\x0a\x87\x0a", 0, "JPEG 2000 picture"),
+    (b"\xff\x4f\xff\x51", 0, "JPEG 2000 picture"),
+    (b"\x00\x00\x01\x00", 0, "Windows icon"),
+    (b"\x00\x00\x02\x00", 0, "Windows cursor"),
+    (b"BM", 0, "BMP picture"),
+    (b"qoif", 0, "QOI picture"),
+    (b"\x76\x2f\x31\x01", 0, "OpenEXR picture"),
+    (b"#?RADIANCE", 0, "Radiance HDR picture"),
+    (b"DDS ", 0, "DirectDraw surface"),
+    (b"gimp xcf", 0, "GIMP picture"),
+    (b"CR", 8, "camera raw file"),
+    (b"FUJIFILMCCD-RAW", 0, "camera raw file"),
+    (b"IIU\x00", 0, "camera raw file"),
+    (b"IIRO", 0, "camera raw file"),
+    (b"%!PS", 0, "PostScript document"),
+    (b"\xc5\xd0\xd3\xc6", 0, "PostScript document"),
+    (b"\x1aE\xdf\xa3", 0, "Matroska or WebM video"),
+    (b"AVI ", 8, "AVI video"),
+    (b"WAVE", 8, "WAVE sound"),
+    (b"ID3", 0, "MP3 sound"),
+    (b"OggS", 0, "Ogg sound or video"),
+    (b"fLaC", 0, "FLAC sound"),
+    (b"PK\x03\x04", 0, "ZIP archive or Office document"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", 0, "Office document"),
+    (b"\x1f\x8b", 0, "gzip archive"),
+    (b"7z\xbc\xaf\x27\x1c", 0, "7z archive"),
+    (b"Rar!\x1a\x07", 0, "RAR archive"),
+    (b"\x7fELF", 0, "program"),
+    (b"MZ", 0, "program"),
+)
+
+_VIDEO_BRANDS = (b"isom", b"iso", b"mp4", b"M4V", b"avc1", b"3gp", b"3g2", b"dash", b"MSNV")
+_MARKUP = re.compile(rb"<(svg|!doctype\s+svg|html|!doctype\s+html|head|body|script)\b", re.IGNORECASE)
+
+
+def _describe_iso_media(prefix: bytes) -> str:
+    brand = prefix[8:12]
+    if brand == b"crx ":
+        return "camera raw file"
+    if brand == b"qt  ":
+        return "QuickTime video"
+    if brand.startswith(b"M4A"):
+        return "MPEG-4 sound"
+    return "MP4 video" if brand.startswith(_VIDEO_BRANDS) else "media file"
+
+
+def _describe_text(prefix: bytes) -> str | None:
+    text = prefix[:4096].lstrip(b"\xef\xbb\xbf \t\r\n")
+    if not text.startswith(b"<"):
+        return None
+    markup = _MARKUP.search(text)
+    if markup is None:
+        return "XML document" if text.startswith(b"<?xml") else None
+    return "SVG drawing" if b"svg" in markup.group(1).lower() else "HTML page"

@@ -1,0 +1,160 @@
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from image_core.picture_header import PictureHeader, describe_unknown, detect
+
+
+def jpeg(width: int, height: int, *, marker: int = 0xC0, before: bytes = b"") -> bytes:
+    frame = struct.pack(">BHHB", 8, height, width, 3) + bytes(9)
+    return b"\xff\xd8" + before + bytes([0xFF, marker]) + struct.pack(">H", len(frame) + 2) + frame + b"\xff\xda"
+
+
+def jpeg_segment(marker: int, content: bytes) -> bytes:
+    return bytes([0xFF, marker]) + struct.pack(">H", len(content) + 2) + content
+
+
+def png(width: int, height: int) -> bytes:
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sII", 13, b"IHDR", width, height) + b"\x08\x02\x00\x00\x00"
+
+
+def gif(width: int, height: int) -> bytes:
+    return b"GIF89a" + struct.pack("<HH", width, height) + bytes(3)
+
+
+def webp(chunk: bytes, content: bytes) -> bytes:
+    return b"RIFF" + struct.pack("<I", 12 + len(content)) + b"WEBP" + chunk + struct.pack("<I", len(content)) + content
+
+
+def webp_lossy(width: int, height: int) -> bytes:
+    return webp(b"VP8 ", bytes(3) + b"\x9d\x01\x2a" + struct.pack("<HH", width, height))
+
+
+def webp_lossless(width: int, height: int) -> bytes:
+    return webp(b"VP8L", b"\x2f" + struct.pack("<I", (width - 1) | (height - 1) << 14))
+
+
+def webp_extended(width: int, height: int) -> bytes:
+    return webp(b"VP8X", bytes(4) + (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little"))
+
+
+def tiff(width: int, height: int, *, order: str = "<") -> bytes:
+    mark = b"II" if order == "<" else b"MM"
+    entries = struct.pack(order + "HHII", 256, 4, 1, width) + struct.pack(order + "HHIHH", 257, 3, 1, height, 0)
+    return mark + struct.pack(order + "HIH", 42, 8, 2) + entries + bytes(4)
+
+
+def big_tiff(width: int, height: int) -> bytes:
+    entries = b"".join(struct.pack("<HHQQ", tag, 4, 1, value) for tag, value in ((256, width), (257, height)))
+    return b"II" + struct.pack("<HHHQQ", 43, 8, 0, 16, 2) + entries
+
+
+def box(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I4s", 8 + len(content), kind) + content
+
+
+def heif(brand: bytes, *sizes: tuple[int, int], compatible: bytes = b"mif1", codec: bytes = b"") -> bytes:
+    extents = b"".join(box(b"ispe", struct.pack(">III", 0, *size)) for size in sizes)
+    properties = box(b"iprp", box(b"ipco", extents + codec))
+    meta = box(b"meta", bytes(4) + box(b"hdlr", bytes(20)) + properties)
+    return box(b"ftyp", brand + bytes(4) + compatible) + meta
+
+
+PICTURES = {
+    "jpeg": jpeg(640, 480),
+    "png": png(640, 480),
+    "gif": gif(640, 480),
+    "webp": webp_lossy(640, 480),
+    "tiff": tiff(640, 480),
+    "avif": heif(b"avif", (640, 480)),
+    "heic": heif(b"heic", (512, 512), (640, 480), (160, 120)),
+}
+
+
+@pytest.mark.parametrize(("name", "prefix"), PICTURES.items())
+def test_format_and_size_are_read_from_the_bytes(name: str, prefix: bytes) -> None:
+    header = detect(prefix)
+    assert header is not None
+    assert (header.format, header.width_px, header.height_px) == (name, 640, 480)
+    assert header.content_type == f"image/{name}"
+    assert describe_unknown(prefix) is None or name in {"avif", "heic"}
+
+
+@pytest.mark.parametrize("marker", [0xC0, 0xC1, 0xC2, 0xC3, 0xC9, 0xCA])
+def test_every_jpeg_frame_type_gives_the_size(marker: int) -> None:
+    segments = jpeg_segment(0xE1, b"Exif\x00\x00" + bytes(500)) + jpeg_segment(0xC4, bytes(30)) + b"\xff\xff"
+    assert detect(jpeg(4000, 3000, marker=marker, before=segments)) == PictureHeader("jpeg", 4000, 3000)
+
+
+@pytest.mark.parametrize("prefix", [webp_lossless(16383, 9), webp_extended(16383, 9), webp_lossy(16383, 9)])
+def test_every_webp_layout_gives_the_size(prefix: bytes) -> None:
+    assert detect(prefix) == PictureHeader("webp", 16383, 9)
+
+
+@pytest.mark.parametrize("prefix", [tiff(70000, 300), tiff(70000, 300, order=">"), big_tiff(70000, 300)])
+def test_every_tiff_layout_gives_the_size(prefix: bytes) -> None:
+    assert detect(prefix) == PictureHeader("tiff", 70000, 300)
+
+
+def test_general_container_brand_is_told_apart_by_its_codec() -> None:
+    av1 = heif(b"mif1", (64, 48), compatible=b"miaf", codec=box(b"av1C", bytes(4)))
+    hevc = heif(b"mif1", (64, 48), compatible=b"miaf", codec=box(b"hvcC", bytes(4)))
+    assert detect(av1) == PictureHeader("avif", 64, 48)
+    assert detect(hevc) == PictureHeader("heic", 64, 48)
+    assert detect(heif(b"msf1", (64, 48), compatible=b"hevc")) == PictureHeader("heic", 64, 48)
+
+
+def test_zero_size_is_reported_as_it_stands() -> None:
+    assert detect(png(0, 480)) == PictureHeader("png", 0, 480)
+
+
+def test_extension_is_the_customary_one() -> None:
+    extensions = {name: header.extension for name, prefix in PICTURES.items() if (header := detect(prefix))}
+    assert extensions == {name: {"jpeg": "jpg", "tiff": "tif"}.get(name, name) for name in PICTURES}
+
+
+@pytest.mark.parametrize(
+    ("prefix", "kind"),
+    [
+        (b'<?xml version="1.0"?><!-- a --><svg xmlns="http://www.w3.org/2000/svg">', "SVG drawing"),
+        (b"\xef\xbb\xbf\n<svg>", "SVG drawing"),
+        (b"<!DOCTYPE html><title>x</title>", "HTML page"),
+        (b"<?xml version='1.0'?><feed/>", "XML document"),
+        (b"BM" + bytes(30), "BMP picture"),
+        (b"\x00\x00\x01\x00\x01\x00", "Windows icon"),
+        (b"8BPS\x00\x01", "Photoshop document"),
+        (b"%PDF-1.7", "PDF document"),
+        (b"\xff\x0a\x00", "JPEG XL picture"),
+        (b"\x00\x00\x00\x0cJXL \x0d\x0a\x87\x0a", "JPEG XL picture"),
+        (b"\x00\x00\x00\x0cjP  \x0d\x0a\x87\x0a", "JPEG 2000 picture"),
+        (box(b"ftyp", b"isom" + bytes(4) + b"mp42"), "MP4 video"),
+        (box(b"ftyp", b"qt  " + bytes(4)), "QuickTime video"),
+        (b"II*\x00\x10\x00\x00\x00CR\x02\x00", "camera raw file"),
+        (b"PK\x03\x04", "ZIP archive or Office document"),
+    ],
+)
+def test_known_kinds_that_are_no_pictures_of_ours_have_a_name(prefix: bytes, kind: str) -> None:
+    assert detect(prefix) is None
+    assert describe_unknown(prefix) == kind
+
+
+@pytest.mark.parametrize("prefix", [b"", b"hello", b"\x00" * 64, b"\xff\xd8", b"RIFF\x00\x00\x00\x00WEB"])
+def test_unknown_bytes_have_no_format(prefix: bytes) -> None:
+    assert detect(prefix) is None
+
+
+@given(st.sampled_from(list(PICTURES.values())), st.integers(0, 200))
+def test_truncated_prefix_gives_the_true_size_or_none(whole: bytes, length: int) -> None:
+    header = detect(whole[:length])
+    if header is not None:
+        assert (header.width_px is None) == (header.height_px is None)
+        assert header.width_px in {None, 640, 512}
+
+
+@given(st.sampled_from([b"", *(picture[:16] for picture in PICTURES.values())]), st.binary(max_size=300))
+def test_any_bytes_are_answered_without_an_error(start: bytes, rest: bytes) -> None:
+    header = detect(start + rest)
+    describe_unknown(start + rest)
+    if header is not None and header.width_px is not None:
+        assert header.width_px >= 0
