@@ -1,0 +1,198 @@
+"""From a picture's file to its derivatives and facts: the ordered steps, and their runner.
+
+A picture is decoded once, at a reduced size where its format allows that, and each derivative is made of the next
+larger one. What needs pixels but no detail is calculated from the smallest. (An animation is decoded twice: its
+first frame for what stands still, all of its frames for what moves.)
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from mmap import ACCESS_READ, mmap
+
+import pyvips
+from image_core.picture_header import PREFIX_BYTES, PictureHeader
+
+from image_processor.presets import Preset
+from image_processor.processed_picture import Derivative, PictureFacts, ProcessedPicture, ProcessingRequest
+from image_processor.rejections import PictureRejected
+from image_processor.steps.blurhash import blurhash
+from image_processor.steps.dominant_colors import dominant_colors
+from image_processor.steps.encode import encode
+from image_processor.steps.exif import CameraData, read_camera_data
+from image_processor.steps.icc_profile import describe_profile
+from image_processor.steps.open_errors import rejection_of
+from image_processor.steps.open_heic import open_heic
+from image_processor.steps.open_picture import open_frames, open_picture
+from image_processor.steps.orient import orient, swaps_sides
+from image_processor.steps.perceptual_hash import perceptual_hash
+from image_processor.steps.pixels import all_pixels, opaque_squares
+from image_processor.steps.resize import render_srgb, shrink
+from image_processor.steps.stored_picture import StoredPicture
+
+_FACTS_SIDE_PX = 256
+
+
+class StepClock:
+    """Times the steps, and lets none begin after the deadline.
+
+    Attributes:
+        seconds: wall time by step, in the order in which the steps first ran.
+    """
+
+    def __init__(self, deadline_at: float) -> None:
+        self._deadline_at = deadline_at
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Time what is done within.
+
+        Raises:
+            PictureRejected: the deadline has passed (`processing-timeout`).
+        """
+        started_at = time.monotonic()
+        if started_at > self._deadline_at:
+            raise PictureRejected("processing-timeout")
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - started_at
+
+
+def process_picture(descriptor: int, request: ProcessingRequest, deadline_at: float) -> ProcessedPicture:
+    """Make every derivative and fact of the picture in an open file; the file's position changes.
+
+    `deadline_at` is a time of the monotonic clock.
+
+    Raises:
+        PictureRejected: it is not a picture, not an allowed one, broken, or over a limit.
+    """
+    try:
+        return _run_steps(descriptor, request, StepClock(deadline_at))
+    except pyvips.Error as error:
+        raise rejection_of(f"{error.message} {error.detail}") from error
+    except MemoryError:
+        raise PictureRejected("picture-too-much-memory") from None
+
+
+def _run_steps(descriptor: int, request: ProcessingRequest, clock: StepClock) -> ProcessedPicture:
+    with clock.step("identify"):
+        header = request.limits.identify(os.pread(descriptor, PREFIX_BYTES, 0))
+    with clock.step("open"):
+        stored = _open(descriptor, header, request)
+        frames = _check_limits(stored, request)
+    with clock.step("inspect"):
+        camera = _read_camera_data(descriptor, stored)
+    with clock.step("decode"):
+        still = stored.open_pixels()
+        first_side_px = _largest(_still_presets(request, frames))
+        still = render_srgb(still, first_side_px)
+    with clock.step("orient"):
+        still = orient(still, stored.orientation).copy_memory()
+    derivatives, smallest = _derive(clock, still, _still_presets(request, frames), 1)
+    if frames > 1:
+        derivatives |= _derive_animations(descriptor, stored, request, frames, clock)
+    with clock.step("describe"):
+        facts = _describe(stored, header, camera, smallest, keep_location=request.keep_location)
+    ordered = tuple(derivatives[preset.name] for preset in request.presets)
+    return ProcessedPicture(facts=facts, derivatives=ordered, step_seconds=clock.seconds)
+
+
+# --- Open and check -----------------------------------------------------------------------------------------------
+
+
+def _open(descriptor: int, header: PictureHeader, request: ProcessingRequest) -> StoredPicture:
+    if header.format == "heic":
+        return open_heic(descriptor)
+    return open_picture(descriptor, header.format, _largest(request.presets))
+
+
+def _check_limits(stored: StoredPicture, request: ProcessingRequest) -> int:
+    """Check what the codec itself reads in the header, and count the frames that may be decoded."""
+    request.limits.check_size(stored.width_px, stored.height_px)
+    return request.limits.frames_to_decode(stored.width_px, stored.height_px, stored.bytes_per_pixel, stored.frames)
+
+
+def _read_camera_data(descriptor: int, stored: StoredPicture) -> CameraData:
+    if stored.format != "tiff":
+        return read_camera_data(stored.exif_block or b"")
+    with mmap(descriptor, 0, access=ACCESS_READ) as whole_file:
+        return read_camera_data(whole_file)
+
+
+# --- Derive -------------------------------------------------------------------------------------------------------
+
+
+def _largest(presets: tuple[Preset, ...]) -> int:
+    return max((preset.longest_side_px for preset in presets), default=_FACTS_SIDE_PX)
+
+
+def _still_presets(request: ProcessingRequest, frames: int) -> tuple[Preset, ...]:
+    return tuple(preset for preset in request.presets if frames == 1 or not preset.animated)
+
+
+def _derive(
+    clock: StepClock, image: pyvips.Image, presets: tuple[Preset, ...], frames: int
+) -> tuple[dict[str, Derivative], pyvips.Image]:
+    """Make the derivatives from the largest to the smallest, each of the one before; also give the last pixels."""
+    derivatives: dict[str, Derivative] = {}
+    encoded: dict[tuple[int, int], Derivative] = {}
+    for preset in sorted(presets, key=lambda preset: -preset.longest_side_px):
+        if preset.longest_side_px < max(image.width, image.height // frames):
+            with clock.step("resize"):
+                image = shrink(image, preset.longest_side_px)
+            encoded = {}
+        # A picture smaller than two presets gives the same bytes for both.
+        settings = (preset.quality, preset.effort)
+        if settings not in encoded:
+            with clock.step(f"encode_{preset.name}"):
+                encoded[settings] = encode(image, preset, frames)
+        derivatives[preset.name] = replace(encoded[settings], preset=preset.name)
+    return derivatives, image
+
+
+def _derive_animations(
+    descriptor: int, stored: StoredPicture, request: ProcessingRequest, frames: int, clock: StepClock
+) -> dict[str, Derivative]:
+    presets = tuple(preset for preset in request.presets if preset.animated)
+    if not presets:
+        return {}
+    with clock.step("decode_frames"):
+        moving = render_srgb(open_frames(descriptor, stored.format, frames), _largest(presets))
+    with clock.step("orient"):
+        moving = orient(moving, stored.orientation, frames).copy_memory()
+    return _derive(clock, moving, presets, frames)[0]
+
+
+# --- Describe -----------------------------------------------------------------------------------------------------
+
+
+def _describe(
+    stored: StoredPicture, header: PictureHeader, camera: CameraData, smallest: pyvips.Image, *, keep_location: bool
+) -> PictureFacts:
+    if max(smallest.width, smallest.height) > _FACTS_SIDE_PX:
+        smallest = shrink(smallest, _FACTS_SIDE_PX)
+    square = opaque_squares(smallest)
+    width_px, height_px = stored.width_px, stored.height_px
+    if swaps_sides(stored.orientation):
+        width_px, height_px = height_px, width_px
+    return PictureFacts(
+        format=stored.format,
+        content_type=header.content_type,
+        width_px=width_px,
+        height_px=height_px,
+        frames=stored.frames,
+        duration_ms=sum(stored.delays_ms) if stored.frames > 1 else None,
+        loop_count=stored.loop_count,
+        bit_depth=stored.bit_depth,
+        has_alpha=stored.has_alpha,
+        color_space=stored.color_space,
+        icc_profile=describe_profile(stored.icc_profile) if stored.icc_profile else None,
+        orientation=stored.orientation,
+        exif=camera.exif,
+        location=camera.location if keep_location else None,
+        colors=dominant_colors(all_pixels(smallest)),
+        blurhash=blurhash(square, width_px, height_px),
+        perceptual_hash=perceptual_hash(square),
+    )

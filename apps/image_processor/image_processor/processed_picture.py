@@ -1,0 +1,118 @@
+"""What is asked of a worker process and what comes back. Plain data, known to both sides, without any codec."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from image_core.picture_header import PictureFormat
+
+from image_processor.limits import PictureLimits
+from image_processor.presets import DEFAULT_PRESETS, Preset
+
+DERIVATIVE_CONTENT_TYPE = "image/webp"
+PERCEPTUAL_HASH_ALGORITHM = "phash-dct-1"
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessingRequest:
+    """What to do with a picture.
+
+    Attributes:
+        presets: the derivatives to make, none of them twice.
+        limits: what the picture may be.
+        keep_location: False leaves the place that the camera wrote down out of the facts.
+    """
+
+    presets: tuple[Preset, ...] = DEFAULT_PRESETS
+    limits: PictureLimits = field(default_factory=PictureLimits)
+    keep_location: bool = True
+
+    def to_json(self) -> dict[str, Any]:
+        """Give plain values for the way to a worker."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "ProcessingRequest":
+        """Rebuild what `to_json` gave."""
+        limits = PictureLimits(**{**values["limits"], "allowed_formats": tuple(values["limits"]["allowed_formats"])})
+        presets = tuple(Preset(**preset) for preset in values["presets"])
+        return cls(presets=presets, limits=limits, keep_location=values["keep_location"])
+
+
+@dataclass(frozen=True, slots=True)
+class Derivative:
+    """One finished derivative.
+
+    Attributes:
+        preset: the name of its preset.
+        content: the whole file, WebP in sRGB without metadata.
+        frames: more than one for an animation.
+    """
+
+    preset: str
+    width_px: int
+    height_px: int
+    frames: int
+    content: bytes = field(repr=False)
+    content_type: str = DERIVATIVE_CONTENT_TYPE
+
+
+@dataclass(frozen=True, slots=True)
+class PictureFacts:
+    """What is known of a picture. Every text is free of control characters and bounded in length.
+
+    Attributes:
+        width_px: as shown, orientation applied; of one frame.
+        height_px: as `width_px`.
+        frames: in the file, even if derivatives hold fewer; pages of a TIFF file do not count.
+        duration_ms: of one run of an animation; None for a still picture.
+        loop_count: runs of an animation, 0 for endless; None for a still picture.
+        bit_depth: per sample, as stored.
+        color_space: as stored: `rgb`, `gray`, `cmyk`, `lab` or `other`.
+        icc_profile: the embedded profile's description, None where there is none.
+        orientation: EXIF's 1 to 8, as stored and already applied to sizes and derivatives.
+        exif: what the camera wrote, by name; units are mm, s and f-numbers.
+        location: `latitude` and `longitude` in degrees, `altitude` in metres above the sea where known.
+        colors: up to five, `hex` and `share` of the picture, the largest share first.
+        perceptual_hash: 64 bits in 16 hexadecimal digits; comparable within one algorithm only.
+    """
+
+    format: PictureFormat
+    content_type: str
+    width_px: int
+    height_px: int
+    frames: int
+    duration_ms: int | None
+    loop_count: int | None
+    bit_depth: int
+    has_alpha: bool
+    color_space: str
+    icc_profile: str | None
+    orientation: int
+    exif: dict[str, str | int | float | bool]
+    location: dict[str, float] | None
+    colors: list[dict[str, str | float]]
+    blurhash: str
+    perceptual_hash: str
+    perceptual_hash_algorithm: str = PERCEPTUAL_HASH_ALGORITHM
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the facts as they are stored: no value that JSON or PostgreSQL's jsonb refuses."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessedPicture:
+    """Everything one job gives.
+
+    Attributes:
+        derivatives: in the order of the request's presets.
+        step_seconds: wall time by step, in the order in which the steps ran.
+        worker_rss_bytes: resident memory of the worker afterwards.
+        worker_cpu_seconds: CPU time of the worker for this picture.
+    """
+
+    facts: PictureFacts
+    derivatives: tuple[Derivative, ...]
+    step_seconds: dict[str, float]
+    worker_rss_bytes: int = 0
+    worker_cpu_seconds: float = 0.0

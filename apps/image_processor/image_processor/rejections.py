@@ -1,0 +1,56 @@
+"""Why a picture is not processed: for good (`PictureRejected`), or only for now (`WorkerUnavailable`)."""
+
+from typing import Literal, get_args
+
+RejectionCode = Literal[
+    "not-an-image",
+    "image-format-not-allowed",
+    "image-dimensions-invalid",
+    "image-too-many-pixels",
+    "image-truncated",
+    "image-undecodable",
+    "picture-too-much-memory",
+    "processing-timeout",
+    "processing-crashed",
+]
+
+REJECTION_MESSAGES: dict[RejectionCode, str] = {
+    "not-an-image": "The file is not a picture of any kind that is known here.",
+    "image-format-not-allowed": "The file is of a kind that is not processed here.",
+    "image-dimensions-invalid": "The picture has no size, or sides that no picture has.",
+    "image-too-many-pixels": "The picture has more pixels than are allowed.",
+    "image-truncated": "The picture ends before it is complete; upload the whole file.",
+    "image-undecodable": "The picture is damaged and cannot be decoded.",
+    "picture-too-much-memory": "The picture needs more memory than one picture may take.",
+    "processing-timeout": "The picture took longer to process than is allowed.",
+    "processing-crashed": "The picture made its decoder fail.",
+}
+
+
+class PictureRejected(Exception):  # noqa: N818 - it names what happened to the picture, as the API's errors do
+    """The picture can never be processed as it is; trying again changes nothing.
+
+    Attributes:
+        code: stable, for programs.
+        message: one sentence for people; it holds nothing of the picture's content.
+    """
+
+    def __init__(self, code: RejectionCode, message: str | None = None) -> None:
+        self.code: RejectionCode = code
+        self.message = message or REJECTION_MESSAGES[code]
+        super().__init__(code, self.message)
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}"
+
+
+class WorkerUnavailable(Exception):  # noqa: N818 - as above
+    """No worker process could take the picture: it says nothing about the picture, so try again later."""
+
+
+def parse_rejection_code(value: object) -> RejectionCode:
+    """Accept a code that came from a worker process; any other is a worker that went wrong."""
+    for code in get_args(RejectionCode):
+        if code == value:
+            return code  # type: ignore[no-any-return]
+    return "processing-crashed"

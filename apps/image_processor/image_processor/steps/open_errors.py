@@ -1,0 +1,23 @@
+"""Tell from a codec's words what is wrong with a picture."""
+
+import re
+
+from image_processor.rejections import PictureRejected
+
+_TRUNCATION = re.compile(
+    r"premature end|unexpected end|end[ -]of[ -](?:file|data)|truncat|bad seek|read error|not enough data|short read",
+    re.IGNORECASE,
+)
+_OUT_OF_MEMORY = re.compile(r"out of memory|unable to allocate|cannot allocate|memory allocation", re.IGNORECASE)
+
+
+def is_truncation(message: str) -> bool:
+    """Tell whether a codec met the end of the file too early."""
+    return _TRUNCATION.search(message) is not None
+
+
+def rejection_of(message: str) -> PictureRejected:
+    """Name a codec's failure; its own words, which may quote the file, go no further."""
+    if _OUT_OF_MEMORY.search(message):
+        return PictureRejected("picture-too-much-memory")
+    return PictureRejected("image-truncated" if is_truncation(message) else "image-undecodable")

@@ -1,0 +1,74 @@
+"""Open a HEIC picture with libheif's own binding: libvips' wheel has no decoder for HEVC."""
+
+import os
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pyvips
+
+from image_processor.rejections import PictureRejected
+from image_processor.steps.open_errors import is_truncation
+from image_processor.steps.stored_picture import StoredPicture
+
+
+def open_heic(descriptor: int) -> StoredPicture:
+    """Read the header of the primary picture.
+
+    libheif turns and mirrors while it decodes, so that nothing is left to apply; EXIF's copy of the orientation
+    does not count.
+
+    Raises:
+        PictureRejected: the file is broken, or HEIC is not installed here (`image-format-not-allowed`).
+    """
+    heif = _read_container(descriptor)
+    width_px, height_px = heif.size
+    return StoredPicture(
+        format="heic",
+        width_px=width_px,
+        height_px=height_px,
+        frames=1,
+        delays_ms=(),
+        loop_count=None,
+        bit_depth=heif.info.get("bit_depth", 8),
+        has_alpha=heif.has_alpha,
+        color_space="gray" if heif.mode.startswith("L") else "rgb",
+        bytes_per_pixel=4 if heif.has_alpha else 3,
+        orientation=1,
+        icc_profile=heif.info.get("icc_profile") or None,
+        exif_block=heif.info.get("exif") or None,
+        open_pixels=partial(_decode, heif),
+    )
+
+
+def _read_container(descriptor: int) -> Any:
+    try:
+        import pillow_heif
+    except ImportError:
+        raise PictureRejected("image-format-not-allowed", "HEIC pictures are not allowed here.") from None
+    for extra in ("THUMBNAILS", "DEPTH_IMAGES", "AUX_IMAGES"):
+        setattr(pillow_heif.options, extra, False)
+    pillow_heif.options.DECODE_THREADS = 1
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    try:
+        with open(os.dup(descriptor), "rb") as file:  # noqa: PTH123 - a descriptor has no path
+            return pillow_heif.open_heif(file)
+    except (ValueError, RuntimeError, EOFError, OSError, SyntaxError) as error:
+        raise _rejection(error) from error
+
+
+def _decode(heif: Any) -> pyvips.Image:
+    try:
+        pixels = np.asarray(heif)
+    except (ValueError, RuntimeError, EOFError, OSError) as error:
+        raise _rejection(error) from error
+    image = pyvips.Image.new_from_array(np.ascontiguousarray(pixels))
+    image = image.copy(interpretation="srgb" if image.bands >= 3 else "b-w")
+    profile = heif.info.get("icc_profile")
+    if profile:
+        image.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
+    return image
+
+
+def _rejection(error: Exception) -> PictureRejected:
+    return PictureRejected("image-truncated" if is_truncation(str(error)) else "image-undecodable")

@@ -1,0 +1,101 @@
+"""Open a picture with libvips: headers only, pixels when they are asked for."""
+
+import os
+from functools import partial
+from typing import Any
+
+import pyvips
+from image_core.picture_header import PictureFormat
+
+from image_processor.steps.stored_picture import StoredPicture
+
+_LOADERS: dict[PictureFormat, str] = {
+    "jpeg": "jpegload_source",
+    "png": "pngload_source",
+    "webp": "webpload_source",
+    "gif": "gifload_source",
+    "avif": "heifload_source",
+    "tiff": "tiffload_source",
+}
+_ANIMATED_FORMATS = {"gif", "webp"}
+_COLOR_SPACES = {
+    **dict.fromkeys(("srgb", "rgb", "rgb16", "scrgb"), "rgb"),
+    **dict.fromkeys(("b-w", "grey16"), "gray"),
+    **dict.fromkeys(("lab", "labs"), "lab"),
+    "cmyk": "cmyk",
+}
+_BITS_AND_BYTES = {"uchar": (8, 1), "ushort": (16, 2), "short": (16, 2), "double": (64, 8)}
+
+
+def open_picture(descriptor: int, picture_format: PictureFormat, longest_side_px: int) -> StoredPicture:
+    """Read the header of any format but HEIC.
+
+    Pixels come at a reduced size where the format can do that while decoding and `longest_side_px` allows it.
+
+    Raises:
+        pyvips.Error: the header is broken, or the loader is blocked.
+    """
+    image = _load(descriptor, picture_format)
+    frames = _metadata(image, "n-pages", 1) if picture_format in _ANIMATED_FORMATS else 1
+    bits, sample_bytes = _BITS_AND_BYTES.get(image.format, (32, 4))
+    options = _shrink_options(picture_format, max(image.width, image.height) / longest_side_px, frames)
+    # The header's image is read no further where a smaller one is: two readers would share one file position.
+    open_pixels = partial(_load, descriptor, picture_format, **options) if options else partial(_identity, image)
+    return StoredPicture(
+        format=picture_format,
+        width_px=image.width,
+        height_px=image.height,
+        frames=frames,
+        delays_ms=tuple(_metadata(image, "delay", [])) if frames > 1 else (),
+        loop_count=_metadata(image, "loop", 0) if frames > 1 else None,
+        bit_depth=_metadata(image, "bits-per-sample", bits),
+        has_alpha=bool(image.hasalpha()),
+        color_space=_COLOR_SPACES.get(image.interpretation, "other"),
+        bytes_per_pixel=image.bands * sample_bytes,
+        orientation=_orientation(image, picture_format),
+        icc_profile=_metadata(image, "icc-profile-data", None),
+        exif_block=_metadata(image, "exif-data", None),
+        open_pixels=open_pixels,
+    )
+
+
+def open_frames(descriptor: int, picture_format: PictureFormat, frames: int) -> pyvips.Image:
+    """Open the first frames of an animation, one below the other; decoded as they are read.
+
+    Raises:
+        pyvips.Error: a frame is broken.
+    """
+    return _load(descriptor, picture_format, n=frames)
+
+
+def _load(descriptor: int, picture_format: PictureFormat, **options: Any) -> pyvips.Image:
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    source = pyvips.Source.new_from_descriptor(descriptor)
+    load = getattr(pyvips.Image, _LOADERS[picture_format])
+    # Without fail_on, half a file gives half a picture and grey below it.
+    return load(source, access="sequential", fail_on="error", **options)
+
+
+def _identity(image: pyvips.Image) -> pyvips.Image:
+    return image
+
+
+def _shrink_options(picture_format: PictureFormat, factor: float, frames: int) -> dict[str, Any]:
+    if picture_format == "jpeg":
+        shrink = next((step for step in (8, 4, 2) if factor >= step), 1)
+        return {"shrink": shrink} if shrink > 1 else {}
+    # Twice the size that is needed is left for the better filter of the resize step.
+    if picture_format == "webp" and frames == 1 and factor > 2:
+        return {"scale": 2 / factor}
+    return {}
+
+
+def _orientation(image: pyvips.Image, picture_format: PictureFormat) -> int:
+    # The decoder has applied what an AVIF file says of its orientation; EXIF's copy of it does not count.
+    # Source: ISO/IEC 23000-22, 7.2.1.
+    orientation = 1 if picture_format == "avif" else _metadata(image, "orientation", 1)
+    return orientation if 1 <= orientation <= 8 else 1
+
+
+def _metadata(image: pyvips.Image, name: str, default: Any) -> Any:
+    return image.get(name) if image.get_typeof(name) != 0 else default

@@ -1,0 +1,62 @@
+"""Make pixels of the size and the colour space of a derivative."""
+
+import pyvips
+
+from image_processor.steps.icc_profile import describe_profile, is_srgb, profile_color_space
+
+_BANDS_OF_SPACE = {"GRAY": (1, 2), "RGB ": (3, 4), "CMYK": (4, 5)}
+
+
+def render_srgb(image: pyvips.Image, longest_side_px: int) -> pyvips.Image:
+    """Shrink the decoded picture, never enlarging it, and bring it to 8-bit sRGB with 3 or 4 bands.
+
+    This is where a lazily opened picture is decoded, row by row: only the result is held in memory. Orientation is
+    left alone, because a turn would need all the rows of the original at once.
+
+    Raises:
+        pyvips.Error: the picture cannot be decoded to its end.
+    """
+    options = {"output_profile": "srgb", "intent": "relative"} if _needs_conversion(image) else {}
+    shrunk = _without_broken_profile(image).thumbnail_image(
+        longest_side_px, height=longest_side_px, size="down", no_rotate=True, **options
+    )
+    if shrunk.interpretation != "srgb":
+        shrunk = shrunk.colourspace("srgb")
+    if shrunk.bands > 4:
+        shrunk = shrunk.extract_band(0, n=3)
+    if shrunk.format != "uchar":
+        shrunk = shrunk.cast("uchar")
+    return shrunk.copy_memory()
+
+
+def shrink(image: pyvips.Image, longest_side_px: int) -> pyvips.Image:
+    """Make a smaller picture, in memory, of one that `render_srgb` gave; never a larger one."""
+    return image.thumbnail_image(longest_side_px, height=longest_side_px, size="down", no_rotate=True).copy_memory()
+
+
+def _profile(image: pyvips.Image) -> bytes | None:
+    if image.get_typeof("icc-profile-data") == 0:
+        return None
+    profile: bytes = image.get("icc-profile-data")
+    return profile
+
+
+def _fits(profile: bytes, image: pyvips.Image) -> bool:
+    return image.bands in _BANDS_OF_SPACE.get(profile_color_space(profile) or "", ())
+
+
+def _needs_conversion(image: pyvips.Image) -> bool:
+    if image.interpretation == "cmyk":
+        return True
+    profile = _profile(image)
+    # Most profiles name sRGB itself, and converting from it costs as much as shrinking does.
+    return profile is not None and _fits(profile, image) and not is_srgb(describe_profile(profile))
+
+
+def _without_broken_profile(image: pyvips.Image) -> pyvips.Image:
+    profile = _profile(image)
+    if profile is None or _fits(profile, image):
+        return image
+    bare = image.copy()
+    bare.remove("icc-profile-data")
+    return bare

@@ -1,0 +1,41 @@
+"""What a file holds before any of its pixels are decoded."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pyvips
+from image_core.picture_header import PictureFormat
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPicture:
+    """A picture that is open but not decoded.
+
+    Attributes:
+        width_px: of one frame as stored, before its orientation is applied.
+        height_px: as `width_px`.
+        frames: one for everything but animations.
+        delays_ms: time for which each frame is shown; empty for a still picture.
+        loop_count: 0 for endless; None for a still picture.
+        bit_depth: per sample.
+        bytes_per_pixel: of the decoded pixels, all bands together.
+        orientation: EXIF's 1 to 8, still to be applied.
+        icc_profile: the profile's bytes.
+        exif_block: from its `Exif` mark or its TIFF header on; None also for TIFF, whose whole file is one.
+        open_pixels: gives the first frame; what it costs to decode falls due there or when the pixels are used.
+    """
+
+    format: PictureFormat
+    width_px: int
+    height_px: int
+    frames: int
+    delays_ms: tuple[int, ...]
+    loop_count: int | None
+    bit_depth: int
+    has_alpha: bool
+    color_space: str
+    bytes_per_pixel: int
+    orientation: int
+    icc_profile: bytes | None = field(repr=False)
+    exif_block: bytes | None = field(repr=False)
+    open_pixels: Callable[[], pyvips.Image] = field(repr=False)

@@ -1,0 +1,92 @@
+"""What goes over the socket between the service and a worker process.
+
+The worker says READY once. Then for each picture: a length and a JSON header with the picture's descriptor beside
+them go down; ACCEPTED, a length, a JSON header and the derivatives' bytes, one after the other, come up. The parent
+trusts nothing of what comes up: code in a codec may have taken the worker over.
+"""
+
+import json
+import struct
+from dataclasses import asdict
+from typing import Any
+
+from image_processor.processed_picture import Derivative, PictureFacts, ProcessedPicture, ProcessingRequest
+from image_processor.rejections import PictureRejected, parse_rejection_code
+
+READY = b"R"
+ACCEPTED = b"A"
+LENGTH = struct.Struct(">I")
+MAX_HEADER_BYTES = 1024 * 1024
+MAX_CONTENT_BYTES = 64 * 1024 * 1024
+EXIT_OVER_MEMORY = 71
+
+_MAX_MESSAGE_LENGTH = 300
+
+
+def encode_header(values: dict[str, Any]) -> bytes:
+    """Frame a JSON object with its length."""
+    content = json.dumps(values, separators=(",", ":"), allow_nan=False).encode()
+    return LENGTH.pack(len(content)) + content
+
+
+def encode_job(request: ProcessingRequest, deadline_seconds: float) -> bytes:
+    """Frame a request; the time is what is left from now on, because clocks differ between processes."""
+    return encode_header({"request": request.to_json(), "deadline_seconds": deadline_seconds})
+
+
+def encode_processed(picture: ProcessedPicture) -> list[bytes]:
+    """Give a success as parts to be sent one after the other."""
+    derivatives = [
+        {**{name: value for name, value in asdict(derivative).items() if name != "content"}}
+        | {"size_bytes": len(derivative.content)}
+        for derivative in picture.derivatives
+    ]
+    header = {
+        "facts": picture.facts.to_json(),
+        "derivatives": derivatives,
+        "step_seconds": picture.step_seconds,
+        "worker_rss_bytes": picture.worker_rss_bytes,
+        "worker_cpu_seconds": picture.worker_cpu_seconds,
+    }
+    return [encode_header(header), *(derivative.content for derivative in picture.derivatives)]
+
+
+def encode_rejection(rejection: PictureRejected, trace: str | None = None) -> bytes:
+    """Frame a refusal; `trace` tells an unexpected error's place in our own code, for the log."""
+    return encode_header({"rejected": rejection.code, "message": rejection.message, "trace": trace})
+
+
+def content_sizes(header: dict[str, Any]) -> list[int]:
+    """The sizes of what follows the header.
+
+    Raises:
+        ValueError: they are not what a worker may send.
+    """
+    sizes = [entry["size_bytes"] for entry in header.get("derivatives", [])]
+    if not all(isinstance(size, int) and size > 0 for size in sizes) or sum(sizes) > MAX_CONTENT_BYTES:
+        raise ValueError("a worker announced sizes that it may not send")
+    return sizes
+
+
+def decode_processed(header: dict[str, Any], contents: list[bytes]) -> ProcessedPicture:
+    """Rebuild a success.
+
+    Raises:
+        PictureRejected: the header holds a refusal.
+        ValueError, TypeError, KeyError: it holds neither.
+    """
+    if "rejected" in header:
+        message = header.get("message")
+        text = message[:_MAX_MESSAGE_LENGTH] if isinstance(message, str) else None
+        raise PictureRejected(parse_rejection_code(header["rejected"]), text)
+    derivatives = []
+    for entry, content in zip(header["derivatives"], contents, strict=True):
+        fields = {name: value for name, value in entry.items() if name != "size_bytes"}
+        derivatives.append(Derivative(**fields, content=content))
+    return ProcessedPicture(
+        facts=PictureFacts(**header["facts"]),
+        derivatives=tuple(derivatives),
+        step_seconds=header["step_seconds"],
+        worker_rss_bytes=header["worker_rss_bytes"],
+        worker_cpu_seconds=header["worker_cpu_seconds"],
+    )

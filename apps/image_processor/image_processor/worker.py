@@ -1,0 +1,134 @@
+"""A worker process: receives one picture after the other, and may die of any of them.
+
+Started by `workers.WorkerPool` as `python -m image_processor.worker`.
+"""
+
+import argparse
+import json
+import os
+import resource
+import socket
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from image_processor.confinement import MemoryWatch, confine, resident_bytes, return_free_memory
+from image_processor.limits import ALL_FORMATS
+from image_processor.picture_file import open_picture_file
+from image_processor.processed_picture import ProcessedPicture, ProcessingRequest
+from image_processor.rejections import PictureRejected
+from image_processor.wire import (
+    ACCEPTED,
+    LENGTH,
+    MAX_CONTENT_BYTES,
+    MAX_HEADER_BYTES,
+    READY,
+    encode_processed,
+    encode_rejection,
+)
+
+Process = Callable[[int, ProcessingRequest, float], ProcessedPicture]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Confine this process, load the codecs, and serve until the parent closes the channel."""
+    parser = argparse.ArgumentParser(prog="image_processor.worker", description=__doc__)
+    parser.add_argument("--channel", type=int, required=True, help="descriptor of the socket to the parent")
+    parser.add_argument("--parent", type=int, required=True, help="process id of the parent")
+    parser.add_argument("--memory-limit-bytes", type=int, required=True)
+    parser.add_argument("--formats", nargs="*", default=list(ALL_FORMATS), choices=ALL_FORMATS)
+    options = parser.parse_args(arguments)
+    confine(options.parent, options.memory_limit_bytes)
+
+    from image_processor.loader_policy import restrict_libvips
+    from image_processor.pipeline import process_picture
+
+    _warm_up(process_picture)
+    restrict_libvips(options.formats)
+    with socket.socket(fileno=options.channel) as channel:
+        serve(channel, process_picture, options.memory_limit_bytes)
+
+
+def serve(channel: socket.socket, process: Process, memory_limit_bytes: int) -> None:
+    """Answer each picture of the channel, until it is closed."""
+    watch = MemoryWatch(memory_limit_bytes)
+    channel.sendall(READY)
+    while (job := _receive_job(channel)) is not None:
+        descriptor, request, deadline_at = job
+        channel.sendall(ACCEPTED)
+        with watch.watching():
+            answer = _answer(process, descriptor, request, deadline_at)
+        os.close(descriptor)
+        for part in answer:
+            channel.sendall(part)
+        del answer
+        return_free_memory()
+
+
+def _answer(process: Process, descriptor: int, request: ProcessingRequest, deadline_at: float) -> list[bytes]:
+    started_cpu_seconds = _cpu_seconds()
+    try:
+        picture = process(descriptor, request, deadline_at)
+        if sum(len(derivative.content) for derivative in picture.derivatives) > MAX_CONTENT_BYTES:
+            raise PictureRejected("picture-too-much-memory")
+        used = replace(
+            picture,
+            worker_rss_bytes=resident_bytes(),
+            worker_cpu_seconds=_cpu_seconds() - started_cpu_seconds,
+        )
+        return encode_processed(used)
+    except PictureRejected as rejection:
+        return [encode_rejection(rejection)]
+    except MemoryError:
+        return [encode_rejection(PictureRejected("picture-too-much-memory"))]
+    except Exception as error:  # noqa: BLE001 - whatever a picture does to a step, the parent gets an answer
+        return [encode_rejection(PictureRejected("processing-crashed"), _place(error))]
+
+
+def _place(error: Exception) -> str:
+    """Where an error happened, without its message, which may quote the picture."""
+    frames = traceback.extract_tb(error.__traceback__)[-4:]
+    lines = [f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno} {frame.name}" for frame in frames]
+    return f"{type(error).__name__} at " + " < ".join(reversed(lines))
+
+
+def _receive_job(channel: socket.socket) -> tuple[int, ProcessingRequest, float] | None:
+    head, descriptors, _, _ = socket.recv_fds(channel, LENGTH.size, 1)
+    if not head:
+        return None
+    head += _receive(channel, LENGTH.size - len(head))
+    (length,) = LENGTH.unpack(head)
+    if length > MAX_HEADER_BYTES or len(descriptors) != 1:
+        raise ValueError("the parent sent no job")
+    job = json.loads(_receive(channel, length))
+    return descriptors[0], ProcessingRequest.from_json(job["request"]), time.monotonic() + job["deadline_seconds"]
+
+
+def _receive(channel: socket.socket, size_bytes: int) -> bytes:
+    content = bytearray()
+    while len(content) < size_bytes:
+        part = channel.recv(size_bytes - len(content))
+        if not part:
+            raise EOFError("the parent closed the channel")
+        content += part
+    return bytes(content)
+
+
+def _cpu_seconds() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+def _warm_up(process: Process) -> None:
+    """Run every step once, so that the first real picture does not pay for what is loaded late."""
+    import pyvips
+
+    content = (pyvips.Image.black(96, 64, bands=3) + 128).cast("uchar").jpegsave_buffer()
+    with open_picture_file() as picture:
+        picture.write(content)
+        process(picture.fileno(), ProcessingRequest(), time.monotonic() + 60)
+
+
+if __name__ == "__main__":
+    main()

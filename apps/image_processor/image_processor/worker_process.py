@@ -1,0 +1,191 @@
+"""One worker process and the socket to it, seen from the service."""
+
+import asyncio
+import json
+import os
+import re
+import socket
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from typing import IO
+
+from image_processor.picture_file import PictureFile
+from image_processor.processed_picture import ProcessedPicture, ProcessingRequest
+from image_processor.rejections import RejectionCode, WorkerUnavailable
+from image_processor.wire import (
+    ACCEPTED,
+    EXIT_OVER_MEMORY,
+    LENGTH,
+    MAX_HEADER_BYTES,
+    READY,
+    content_sizes,
+    decode_processed,
+    encode_job,
+)
+
+_REAP_SECONDS = 0.005
+_LAST_WORDS_BYTES = 4096
+_OUT_OF_MEMORY = re.compile(rb"failed to allocate|bad_alloc|out of memory|MemoryError|cannot allocate", re.IGNORECASE)
+
+
+class WorkerDied(Exception):  # noqa: N818 - it names what happened, as the service's other errors do
+    """The process ended, or sent what no worker sends.
+
+    Attributes:
+        accepted: False when it had not begun with the picture.
+        code: what this means for a picture that it had begun with.
+        exit_status: negative for a signal; None when it still ran.
+    """
+
+    def __init__(self, *, accepted: bool, code: RejectionCode, exit_status: int | None) -> None:
+        super().__init__(code, exit_status)
+        self.accepted = accepted
+        self.code: RejectionCode = code
+        self.exit_status = exit_status
+
+
+class WorkerProcess:
+    """A started worker.
+
+    Attributes:
+        pictures: how many were handed to it.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes], channel: socket.socket, last_words: IO[bytes]) -> None:
+        self._process = process
+        self._channel = channel
+        self._last_words = last_words
+        self.pictures = 0
+
+    @classmethod
+    def spawn(cls, command: Sequence[str], environment: Mapping[str, str]) -> "WorkerProcess":
+        """Start the process; it gets no other descriptor than its end of the socket.
+
+        Raises:
+            WorkerUnavailable: the system does not give what is needed.
+        """
+        try:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+            with theirs:
+                last_words = tempfile.TemporaryFile(prefix="worker-")  # noqa: SIM115 - lives as long as the worker
+                process = subprocess.Popen(
+                    [*command, "--channel", str(theirs.fileno()), "--parent", str(os.getpid())],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=last_words,
+                    env=dict(environment),
+                    pass_fds=(theirs.fileno(),),
+                    start_new_session=True,
+                )
+        except OSError as error:
+            raise WorkerUnavailable(f"a worker process cannot be started: {error.strerror}") from error
+        ours.setblocking(False)
+        return cls(process, ours, last_words)
+
+    @property
+    def process_id(self) -> int:
+        """The system's number of the process."""
+        return self._process.pid
+
+    async def wait_until_ready(self, timeout_seconds: float) -> None:
+        """Wait until the codecs are loaded.
+
+        Raises:
+            WorkerUnavailable: it ended before, or took too long.
+        """
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                greeting = await self._receive(len(READY))
+        except TimeoutError:
+            raise WorkerUnavailable(f"a worker was not ready within {timeout_seconds:g} s") from None
+        except OSError:
+            greeting = b""
+        if greeting != READY:
+            raise WorkerUnavailable(f"a worker ended before it was ready: {self._read_last_words().strip()[-500:]!r}")
+
+    def is_alive(self) -> bool:
+        """Tell whether an idle worker still holds its end of the socket."""
+        try:
+            return self._channel.recv(1, socket.MSG_PEEK) != b""
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+
+    async def process(
+        self, picture: PictureFile, request: ProcessingRequest, deadline_seconds: float
+    ) -> ProcessedPicture:
+        """Hand a picture over and wait for the answer. Whoever breaks this off must kill the worker.
+
+        Raises:
+            PictureRejected: the worker says so.
+            WorkerDied: there is no answer, or none that can be believed.
+        """
+        self.pictures += 1
+        accepted = False
+        try:
+            self._send_job(encode_job(request, deadline_seconds), picture.fileno())
+            accepted = await self._receive(len(ACCEPTED)) == ACCEPTED
+            if accepted:
+                return await self._receive_answer()
+        except (OSError, EOFError, ValueError, TypeError, KeyError, AttributeError):
+            pass
+        raise await self._explain_death(accepted=accepted)
+
+    def _send_job(self, message: bytes, descriptor: int) -> None:
+        # The worker is idle and the message short, so that the socket takes all of it at once.
+        if socket.send_fds(self._channel, [message], [descriptor]) != len(message):
+            raise EOFError("the job did not fit")
+
+    async def _receive_answer(self) -> ProcessedPicture:
+        (length,) = LENGTH.unpack(await self._receive_all(LENGTH.size))
+        if length > MAX_HEADER_BYTES:
+            raise ValueError("a worker announced a header that it may not send")
+        header = json.loads(await self._receive_all(length))
+        contents = [bytes(await self._receive_all(size)) for size in content_sizes(header)]
+        return decode_processed(header, contents)
+
+    async def _receive(self, size_bytes: int) -> bytes:
+        return await asyncio.get_running_loop().sock_recv(self._channel, size_bytes)
+
+    async def _receive_all(self, size_bytes: int) -> bytearray:
+        loop = asyncio.get_running_loop()
+        content = bytearray(size_bytes)
+        rest = memoryview(content)
+        while rest:
+            received = await loop.sock_recv_into(self._channel, rest)
+            if received == 0:
+                raise EOFError("a worker closed the socket")
+            rest = rest[received:]
+        return content
+
+    async def _explain_death(self, *, accepted: bool) -> WorkerDied:
+        self._channel.close()
+        # A worker that closed the socket is about to end by itself; its exit status tells why.
+        for _ in range(100):
+            if self._process.poll() is not None:
+                break
+            await asyncio.sleep(_REAP_SECONDS)
+        exit_status = self._process.poll()
+        out_of_memory = exit_status == EXIT_OVER_MEMORY or _OUT_OF_MEMORY.search(self._read_last_words())
+        code: RejectionCode = "picture-too-much-memory" if out_of_memory else "processing-crashed"
+        return WorkerDied(accepted=accepted, code=code, exit_status=exit_status)
+
+    def _read_last_words(self) -> bytes:
+        descriptor = self._last_words.fileno()
+        size_bytes = os.fstat(descriptor).st_size
+        return os.pread(descriptor, _LAST_WORDS_BYTES, max(0, size_bytes - _LAST_WORDS_BYTES))
+
+    def kill(self) -> None:
+        """End the process at once, whatever it does. May be called twice."""
+        if self._process.poll() is None:
+            self._process.kill()
+
+    async def end(self) -> None:
+        """Kill the process, wait until the system has let go of it, and close what led to it. May be called twice."""
+        self.kill()
+        self._channel.close()
+        while self._process.poll() is None:
+            await asyncio.sleep(_REAP_SECONDS)
+        self._last_words.close()

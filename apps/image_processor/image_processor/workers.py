@@ -1,0 +1,216 @@
+"""The pool of worker processes, as the service sees it: a picture goes in, its derivatives and facts come out.
+
+Nothing here decodes a picture, and no codec is ever loaded into this process. A worker that crashes, hangs or takes
+too much memory costs the one picture that it had, for good; the pool replaces the worker.
+"""
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Mapping, Sequence
+
+from image_core.picture_header import PictureFormat
+
+from image_processor.limits import ALL_FORMATS
+from image_processor.picture_file import PictureFile
+from image_processor.processed_picture import ProcessedPicture, ProcessingRequest
+from image_processor.rejections import PictureRejected, WorkerUnavailable
+from image_processor.worker_process import WorkerDied, WorkerProcess
+
+logger = logging.getLogger(__name__)
+
+MIB = 1024 * 1024
+WORKER_COMMAND = (sys.executable, "-m", "image_processor.worker")
+
+_PASSED_VARIABLES = ("PATH", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+_PASSED_PREFIXES = ("LC_", "PYTHON")
+# A worker uses one core, so that the pool's size decides how many are used. Arenas for every thread, and temporary
+# files (which are memory in the cloud), would only make its use of memory harder to foresee.
+_OWN_VARIABLES = {
+    "VIPS_CONCURRENCY": "1",
+    "VIPS_DISC_THRESHOLD": "1000g",
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "MALLOC_ARENA_MAX": "2",
+}
+
+
+class WorkerPool:
+    """A few warm worker processes.
+
+    Create and start it on the main thread's event loop: workers die with the thread that started them.
+    """
+
+    def __init__(
+        self,
+        *,
+        size: int = 2,
+        deadline_seconds: float = 10.0,
+        memory_limit_bytes: int = 512 * MIB,
+        rss_mark_bytes: int = 256 * MIB,
+        max_pictures_per_worker: int = 500,
+        start_timeout_seconds: float = 20.0,
+        formats: Sequence[PictureFormat] = ALL_FORMATS,
+        command: Sequence[str] = WORKER_COMMAND,
+    ) -> None:
+        """Describe the pool; `start` brings it up.
+
+        Args:
+            size: how many pictures are in work at once.
+            deadline_seconds: from the hand-over to a worker; waiting for a free worker does not count.
+            memory_limit_bytes: resident memory that a worker never exceeds.
+            rss_mark_bytes: a worker that still holds more than this after a picture is replaced.
+            max_pictures_per_worker: after so many a worker is replaced.
+            start_timeout_seconds: how long a worker may take to load its codecs.
+            formats: all other loaders are blocked in the workers.
+            command: starts a worker; options are appended.
+        """
+        self._size = size
+        self._deadline_seconds = deadline_seconds
+        self._rss_mark_bytes = rss_mark_bytes
+        self._max_pictures = max_pictures_per_worker
+        self._start_timeout_seconds = start_timeout_seconds
+        self._command = (*command, "--memory-limit-bytes", str(memory_limit_bytes), "--formats", *formats)
+        # An entry of None stands for a worker that is still to be started.
+        self._idle: asyncio.Queue[WorkerProcess | None] = asyncio.Queue()
+        self._workers: set[WorkerProcess] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stopping = False
+
+    @property
+    def process_ids(self) -> list[int]:
+        """The workers that live now."""
+        return [worker.process_id for worker in self._workers]
+
+    async def start(self) -> None:
+        """Start all workers and wait until they are warm.
+
+        Raises:
+            WorkerUnavailable: one of them cannot be started; none is left running.
+        """
+        started = await asyncio.gather(*(self._start_worker() for _ in range(self._size)), return_exceptions=True)
+        failures = [outcome for outcome in started if isinstance(outcome, BaseException)]
+        if failures:
+            await self.stop()
+            raise failures[0]
+        for worker in started:
+            if isinstance(worker, WorkerProcess):
+                self._idle.put_nowait(worker)
+
+    async def stop(self) -> None:
+        """End every worker; pictures in work fail with `WorkerUnavailable`. May be called twice."""
+        self._stopping = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*(self._end(worker) for worker in list(self._workers)))
+        # Whoever waits for a free worker is woken, and wakes the next.
+        self._idle.put_nowait(None)
+
+    async def process(self, picture: PictureFile, request: ProcessingRequest) -> ProcessedPicture:
+        """Run one picture through a worker. Cancelling it ends the worker, and nothing else.
+
+        Raises:
+            PictureRejected: for good; also for the worker's crash, deadline or memory limit.
+            WorkerUnavailable: no worker could be started, or the pool is being stopped; try again later.
+        """
+        for _ in range(self._size + 1):
+            worker = await self._take()
+            try:
+                return await self._run(worker, picture, request)
+            except WorkerDied as death:
+                self._check_running()
+                if death.accepted:
+                    logger.warning(
+                        "worker_crashed", extra={"process_id": worker.process_id, "exit_status": death.exit_status}
+                    )
+                    raise PictureRejected(death.code) from None
+                # It was dead before it met the picture, which therefore goes to the next one.
+        raise WorkerUnavailable("workers die before they accept a picture")
+
+    # --- One picture --------------------------------------------------------------------------------------------
+
+    async def _run(self, worker: WorkerProcess, picture: PictureFile, request: ProcessingRequest) -> ProcessedPicture:
+        reusable = False
+        try:
+            async with asyncio.timeout(self._deadline_seconds):
+                processed = await worker.process(picture, request, self._deadline_seconds)
+            reusable = not self._is_worn(worker, processed)
+            return processed
+        except PictureRejected:
+            reusable = worker.pictures < self._max_pictures
+            raise
+        except TimeoutError:
+            logger.warning("worker_deadline_exceeded", extra={"process_id": worker.process_id})
+            raise PictureRejected("processing-timeout") from None
+        finally:
+            if reusable and not self._stopping:
+                self._idle.put_nowait(worker)
+            else:
+                worker.kill()
+                self._replace_later(worker)
+
+    def _is_worn(self, worker: WorkerProcess, processed: ProcessedPicture) -> bool:
+        return worker.pictures >= self._max_pictures or processed.worker_rss_bytes > self._rss_mark_bytes
+
+    async def _take(self) -> WorkerProcess:
+        self._check_running()
+        worker = await self._idle.get()
+        try:
+            self._check_running()
+            if worker is not None and worker.is_alive():
+                return worker
+            if worker is not None:
+                await self._end(worker)
+            return await self._start_worker()
+        except BaseException:
+            # The place in the pool stays, whatever prevented a worker from taking it.
+            self._idle.put_nowait(None)
+            raise
+
+    def _check_running(self) -> None:
+        if self._stopping:
+            raise WorkerUnavailable("the service is stopping")
+
+    # --- Workers come and go ------------------------------------------------------------------------------------
+
+    async def _start_worker(self) -> WorkerProcess:
+        worker = WorkerProcess.spawn(self._command, worker_environment(os.environ))
+        self._workers.add(worker)
+        try:
+            await worker.wait_until_ready(self._start_timeout_seconds)
+        except BaseException:
+            await asyncio.shield(self._end(worker))
+            raise
+        return worker
+
+    def _replace_later(self, worker: WorkerProcess) -> None:
+        task = asyncio.get_running_loop().create_task(self._replace(worker))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _replace(self, worker: WorkerProcess) -> None:
+        fresh = None
+        try:
+            await self._end(worker)
+            if not self._stopping:
+                fresh = await self._start_worker()
+        except WorkerUnavailable as error:
+            logger.warning("worker_not_replaced", extra={"reason": str(error)})
+        finally:
+            self._idle.put_nowait(fresh)
+
+    async def _end(self, worker: WorkerProcess) -> None:
+        await worker.end()
+        self._workers.discard(worker)
+
+
+def worker_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Pick what a worker may know: no credential, no address of anything."""
+    passed = {
+        name: value
+        for name, value in environment.items()
+        if name in _PASSED_VARIABLES or name.startswith(_PASSED_PREFIXES)
+    }
+    return {**passed, **_OWN_VARIABLES}
