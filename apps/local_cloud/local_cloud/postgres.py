@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 from urllib.parse import quote
 
 from local_cloud import postgres_account
@@ -237,10 +237,15 @@ class PostgresServer:
         staging.rename(cluster)
 
     def _run(self, command: list[str]) -> "subprocess.CompletedProcess[str]":
-        identity: dict[str, Any] = self._placed.popen_identity()
         environment = {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C"}
         return subprocess.run(  # noqa: S603
-            command, text=True, capture_output=True, env=environment, cwd="/", check=False, **identity
+            command,
+            text=True,
+            capture_output=True,
+            env=environment,
+            cwd="/",
+            check=False,
+            **self._placed.popen_identity(),
         )
 
     def _end_leftover(self) -> None:
@@ -288,7 +293,6 @@ class PostgresServer:
         options = {**_ALWAYS, **(_DURABLE if self._durable else _THROWAWAY), "port": str(self.port)}
         command = [str(self._placed.bin_dir / "postgres"), "-D", str(self._placed.cluster_dir)]
         command += [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
-        identity: dict[str, Any] = self._placed.popen_identity()
         log_fd = os.open(self.log_path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
         offset = os.lseek(log_fd, 0, os.SEEK_END)
         try:
@@ -300,7 +304,7 @@ class PostgresServer:
                 env={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C"},
                 cwd="/",
                 start_new_session=True,
-                **identity,
+                **self._placed.popen_identity(),
             )
         finally:
             os.close(log_fd)

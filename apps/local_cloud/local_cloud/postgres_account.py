@@ -10,6 +10,7 @@ import sys
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from local_cloud.errors import PostgresAccountMissing, PostgresBinariesMissing
 
@@ -28,7 +29,7 @@ class Placement:
     cluster_dir: Path
     account: pwd.struct_passwd | None
 
-    def popen_identity(self) -> dict[str, object]:
+    def popen_identity(self) -> dict[str, Any]:
         """Arguments for `subprocess` that make a child run as the account."""
         if self.account is None:
             return {}

@@ -1,0 +1,60 @@
+"""The object store as an ASGI application."""
+
+import logging
+
+from local_cloud.object_store.errors import ClientGoneError, StoreError
+from local_cloud.object_store.http import Receive, Request, Response, Scope, Send
+from local_cloud.object_store.json_api import JsonApi
+from local_cloud.object_store.resumable import ResumableUploads
+from local_cloud.object_store.signing import Signer, is_signed, verify
+from local_cloud.object_store.store import ObjectStore
+from local_cloud.object_store.xml_api import XmlApi
+
+logger = logging.getLogger(__name__)
+
+_JSON_PREFIXES = ("/storage/v1/", "/upload/storage/v1/", "/download/storage/v1/")
+
+
+class ObjectStoreApp:
+    """Answers the JSON API without credentials, as emulators do, and the XML API with a valid signature only."""
+
+    def __init__(self, store: ObjectStore, signer: Signer | None = None) -> None:
+        uploads = ResumableUploads(store)
+        self._signer = signer
+        self._json = JsonApi(store, uploads)
+        self._xml = XmlApi(store, uploads, signer)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one ASGI connection."""
+        if scope["type"] != "http":
+            return
+        request = Request(scope, receive)
+        try:
+            response = await self._answer(request)
+        except ClientGoneError:
+            return
+        await response.send(send, head=request.method == "HEAD")
+
+    async def _answer(self, request: Request) -> Response:
+        speaks_json = request.path.startswith(_JSON_PREFIXES)
+        try:
+            if speaks_json:
+                if is_signed(request):
+                    verify(request, self._signer)
+                return await self._json.answer(request)
+            return await self._xml.answer(request)
+        except StoreError as error:
+            return _refusal(error, speaks_json=speaks_json)
+        except OSError as error:
+            # A full disk above all: the client may try again, and nothing of this upload is left.
+            logger.exception("object_store_failed")
+            message = f"The disk does not take it: {error.strerror}"
+            return _refusal(StoreError(503, "backendError", "ServiceUnavailable", message), speaks_json=speaks_json)
+
+
+def _refusal(error: StoreError, *, speaks_json: bool) -> Response:
+    if error.status == 304:
+        return Response(304)
+    if speaks_json:
+        return Response(error.status, error.as_json())
+    return Response(error.status, error.as_xml(), content_type="application/xml; charset=UTF-8")

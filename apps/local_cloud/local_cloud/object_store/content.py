@@ -1,0 +1,144 @@
+"""Bytes on their way to disk: buffered, hashed and written in threads, so that the event loop stays free."""
+
+import asyncio
+import base64
+import hashlib
+import uuid
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from io import FileIO
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import google_crc32c
+
+from local_cloud.object_store.errors import invalid
+from local_cloud.object_store.records import Content
+
+FLUSH_BYTES = 1 << 20
+READ_BYTES = 1 << 19
+# Handing this little to a thread costs more than hashing and writing it here.
+INLINE_BYTES = 1 << 16
+# The service keeps incomplete uploads in multiples of this size. Source: resumable uploads, "chunk size".
+QUANTUM_BYTES = 256 * 1024
+# The package has no annotations.
+_new_crc32c: Callable[[], Any] = google_crc32c.Checksum
+
+
+class ContentWriter:
+    """Writes one file; while one buffer is hashed and written in a thread, the next one fills."""
+
+    def __init__(self, folder: Path, executor: ThreadPoolExecutor, file_name: str | None = None) -> None:
+        self.file_name = file_name or uuid.uuid4().hex
+        self.path = folder / self.file_name
+        self.max_bytes: int | None = None
+        self._executor = executor
+        self._buffer = bytearray()
+        self._stored_bytes = 0
+        self._md5 = hashlib.md5(usedforsecurity=False)
+        self._crc32c = _new_crc32c()
+        self._file: BinaryIO | None = None
+        self._pending: asyncio.Future[None] | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes taken so far, whether they have reached the disk or not."""
+        return self._stored_bytes + len(self._buffer)
+
+    async def write(self, data: bytes) -> None:
+        """Take the next bytes.
+
+        Raises:
+            StoreError: the content grows beyond `max_bytes`.
+        """
+        self._buffer += data
+        if self.max_bytes is not None and self.size_bytes > self.max_bytes:
+            raise invalid(f"Your proposed upload is larger than {self.max_bytes} bytes.", "EntityTooLarge")
+        if len(self._buffer) >= FLUSH_BYTES:
+            await self._flush(len(self._buffer) - len(self._buffer) % QUANTUM_BYTES)
+
+    async def finish(self) -> Content:
+        """Write what is left and close the file."""
+        if not self._stored_bytes and len(self._buffer) <= INLINE_BYTES:
+            self._store(bytes(self._buffer))
+            self._stored_bytes = len(self._buffer)
+            self._buffer.clear()
+        else:
+            await self._flush(len(self._buffer))
+            await self._settle()
+        self._close()
+        digests = (base64.b64encode(digest).decode() for digest in (self._md5.digest(), self._crc32c.digest()))
+        return Content(self.file_name, self._stored_bytes, *digests)
+
+    async def keep_quanta(self) -> int:
+        """Store whole multiples of 256 KiB, drop the rest, and return how many bytes are kept."""
+        await self._flush(len(self._buffer) - len(self._buffer) % QUANTUM_BYTES)
+        await self._settle()
+        self._buffer.clear()
+        return self._stored_bytes
+
+    async def discard(self) -> None:
+        """Leave nothing behind."""
+        await self._settle()
+        self._close()
+        self.path.unlink(missing_ok=True)
+
+    async def resume(self) -> None:
+        """Take up a file that an earlier process left, in whole multiples of 256 KiB."""
+        await asyncio.get_running_loop().run_in_executor(self._executor, self._rehash)
+
+    def _rehash(self) -> None:
+        size = self.path.stat().st_size if self.path.exists() else 0
+        with self.path.open("r+b" if size else "w+b") as file:
+            file.truncate(size - size % QUANTUM_BYTES)
+            while chunk := file.read(FLUSH_BYTES):
+                self._md5.update(chunk)
+                self._crc32c.update(chunk)
+                self._stored_bytes += len(chunk)
+
+    async def _flush(self, length: int) -> None:
+        await self._settle()
+        if not length:
+            return
+        data = bytes(self._buffer) if length == len(self._buffer) else bytes(self._buffer[:length])
+        del self._buffer[:length]
+        self._stored_bytes += length
+        self._pending = asyncio.get_running_loop().run_in_executor(self._executor, self._store, data)
+
+    async def _settle(self) -> None:
+        # Shielded, so that a cancelled request never leaves a write that nobody waits for.
+        if self._pending is not None:
+            pending = self._pending
+            await asyncio.shield(pending)
+            if self._pending is pending:
+                self._pending = None
+
+    def _store(self, data: bytes) -> None:
+        if self._file is None:
+            self._file = self.path.open("ab")
+        self._md5.update(data)
+        self._crc32c.update(data)
+        self._file.write(data)
+        self._file.flush()
+
+    def _close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+async def read_file(file: FileIO, start: int, length: int, executor: ThreadPoolExecutor) -> AsyncIterator[bytes]:
+    """Yield `length` bytes from `start` of an open file, then close it."""
+    loop = asyncio.get_running_loop()
+    with file:
+        file.seek(start)
+        while length > 0:
+            wanted = min(length, READ_BYTES)
+            if wanted <= INLINE_BYTES:
+                chunk = file.read(wanted)
+            else:
+                chunk = await loop.run_in_executor(executor, file.read, wanted)
+            if not chunk:
+                return
+            length -= len(chunk)
+            yield chunk
