@@ -54,13 +54,13 @@ class PictureLimits:
         if not (0 < width_px <= self.max_side_px and 0 < height_px <= self.max_side_px):
             raise PictureRejected(
                 "image-dimensions-invalid",
-                f"A picture of {width_px} × {height_px} pixels cannot be processed; sides go from 1 to "
+                f"A picture of {width_px} x {height_px} pixels cannot be processed; sides go from 1 to "
                 f"{self.max_side_px} pixels.",
             )
         if width_px * height_px > self.max_pixels:
             raise PictureRejected(
                 "image-too-many-pixels",
-                f"The picture has {width_px} × {height_px} pixels; at most {self.max_pixels / 1e6:g} million are "
+                f"The picture has {width_px} x {height_px} pixels; at most {self.max_pixels / 1e6:g} million are "
                 "allowed.",
             )
 

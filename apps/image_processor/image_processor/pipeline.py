@@ -19,6 +19,7 @@ from image_processor.presets import Preset
 from image_processor.processed_picture import Derivative, PictureFacts, ProcessedPicture, ProcessingRequest
 from image_processor.rejections import PictureRejected
 from image_processor.steps.blurhash import blurhash
+from image_processor.steps.completeness import check_complete
 from image_processor.steps.dominant_colors import dominant_colors
 from image_processor.steps.encode import encode
 from image_processor.steps.exif import CameraData, read_camera_data
@@ -79,6 +80,7 @@ def process_picture(descriptor: int, request: ProcessingRequest, deadline_at: fl
 def _run_steps(descriptor: int, request: ProcessingRequest, clock: StepClock) -> ProcessedPicture:
     with clock.step("identify"):
         header = request.limits.identify(os.pread(descriptor, PREFIX_BYTES, 0))
+        check_complete(descriptor, header.format)
     with clock.step("open"):
         stored = _open(descriptor, header, request)
         frames = _check_limits(stored, request)

@@ -7,7 +7,7 @@ trusts nothing of what comes up: code in a codec may have taken the worker over.
 
 import json
 import struct
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from image_processor.processed_picture import Derivative, PictureFacts, ProcessedPicture, ProcessingRequest
@@ -20,7 +20,7 @@ MAX_HEADER_BYTES = 1024 * 1024
 MAX_CONTENT_BYTES = 64 * 1024 * 1024
 EXIT_OVER_MEMORY = 71
 
-_MAX_MESSAGE_LENGTH = 300
+_MAX_TEXT_LENGTH = 300
 
 
 def encode_header(values: dict[str, Any]) -> bytes:
@@ -35,9 +35,15 @@ def encode_job(request: ProcessingRequest, deadline_seconds: float) -> bytes:
 
 
 def encode_processed(picture: ProcessedPicture) -> list[bytes]:
-    """Give a success as parts to be sent one after the other."""
+    """Give a success as parts to be sent one after the other.
+
+    Raises:
+        PictureRejected: the derivatives are larger than the parent takes (`picture-too-much-memory`).
+    """
+    if sum(len(derivative.content) for derivative in picture.derivatives) > MAX_CONTENT_BYTES:
+        raise PictureRejected("picture-too-much-memory")
     derivatives = [
-        {**{name: value for name, value in asdict(derivative).items() if name != "content"}}
+        {name: value for name, value in asdict(replace(derivative, content=b"")).items() if name != "content"}
         | {"size_bytes": len(derivative.content)}
         for derivative in picture.derivatives
     ]
@@ -51,9 +57,21 @@ def encode_processed(picture: ProcessedPicture) -> list[bytes]:
     return [encode_header(header), *(derivative.content for derivative in picture.derivatives)]
 
 
-def encode_rejection(rejection: PictureRejected, trace: str | None = None) -> bytes:
+def encode_rejection(rejection: PictureRejected, worker_rss_bytes: int, trace: str | None = None) -> bytes:
     """Frame a refusal; `trace` tells an unexpected error's place in our own code, for the log."""
-    return encode_header({"rejected": rejection.code, "message": rejection.message, "trace": trace})
+    return encode_header(
+        {
+            "rejected": rejection.code,
+            "message": rejection.message,
+            "worker_rss_bytes": worker_rss_bytes,
+            "trace": trace,
+        }
+    )
+
+
+def bounded_text(value: object) -> str | None:
+    """Accept a text that came up, or nothing."""
+    return value[:_MAX_TEXT_LENGTH] if isinstance(value, str) else None
 
 
 def content_sizes(header: dict[str, Any]) -> list[int]:
@@ -76,9 +94,7 @@ def decode_processed(header: dict[str, Any], contents: list[bytes]) -> Processed
         ValueError, TypeError, KeyError: it holds neither.
     """
     if "rejected" in header:
-        message = header.get("message")
-        text = message[:_MAX_MESSAGE_LENGTH] if isinstance(message, str) else None
-        raise PictureRejected(parse_rejection_code(header["rejected"]), text)
+        raise PictureRejected(parse_rejection_code(header["rejected"]), bounded_text(header.get("message")))
     derivatives = []
     for entry, content in zip(header["derivatives"], contents, strict=True):
         fields = {name: value for name, value in entry.items() if name != "size_bytes"}

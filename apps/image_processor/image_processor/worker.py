@@ -21,7 +21,6 @@ from image_processor.rejections import PictureRejected
 from image_processor.wire import (
     ACCEPTED,
     LENGTH,
-    MAX_CONTENT_BYTES,
     MAX_HEADER_BYTES,
     READY,
     encode_processed,
@@ -63,15 +62,13 @@ def serve(channel: socket.socket, process: Process, memory_limit_bytes: int) -> 
         for part in answer:
             channel.sendall(part)
         del answer
-        return_free_memory()
 
 
 def _answer(process: Process, descriptor: int, request: ProcessingRequest, deadline_at: float) -> list[bytes]:
     started_cpu_seconds = _cpu_seconds()
     try:
         picture = process(descriptor, request, deadline_at)
-        if sum(len(derivative.content) for derivative in picture.derivatives) > MAX_CONTENT_BYTES:
-            raise PictureRejected("picture-too-much-memory")
+        return_free_memory()
         used = replace(
             picture,
             worker_rss_bytes=resident_bytes(),
@@ -79,11 +76,11 @@ def _answer(process: Process, descriptor: int, request: ProcessingRequest, deadl
         )
         return encode_processed(used)
     except PictureRejected as rejection:
-        return [encode_rejection(rejection)]
+        return [encode_rejection(rejection, resident_bytes())]
     except MemoryError:
-        return [encode_rejection(PictureRejected("picture-too-much-memory"))]
+        return [encode_rejection(PictureRejected("picture-too-much-memory"), resident_bytes())]
     except Exception as error:  # noqa: BLE001 - whatever a picture does to a step, the parent gets an answer
-        return [encode_rejection(PictureRejected("processing-crashed"), _place(error))]
+        return [encode_rejection(PictureRejected("processing-crashed"), resident_bytes(), _place(error))]
 
 
 def _place(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import os
 import re
 import socket
@@ -19,10 +20,13 @@ from image_processor.wire import (
     LENGTH,
     MAX_HEADER_BYTES,
     READY,
+    bounded_text,
     content_sizes,
     decode_processed,
     encode_job,
 )
+
+logger = logging.getLogger(__name__)
 
 _REAP_SECONDS = 0.005
 _LAST_WORDS_BYTES = 4096
@@ -50,6 +54,7 @@ class WorkerProcess:
 
     Attributes:
         pictures: how many were handed to it.
+        rss_bytes: its resident memory after the last one.
     """
 
     def __init__(self, process: subprocess.Popen[bytes], channel: socket.socket, last_words: IO[bytes]) -> None:
@@ -57,6 +62,7 @@ class WorkerProcess:
         self._channel = channel
         self._last_words = last_words
         self.pictures = 0
+        self.rss_bytes = 0
 
     @classmethod
     def spawn(cls, command: Sequence[str], environment: Mapping[str, str]) -> "WorkerProcess":
@@ -69,7 +75,7 @@ class WorkerProcess:
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
             with theirs:
                 last_words = tempfile.TemporaryFile(prefix="worker-")  # noqa: SIM115 - lives as long as the worker
-                process = subprocess.Popen(
+                process = subprocess.Popen(  # noqa: S603 - the command is ours
                     [*command, "--channel", str(theirs.fileno()), "--parent", str(os.getpid())],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
@@ -143,6 +149,9 @@ class WorkerProcess:
         if length > MAX_HEADER_BYTES:
             raise ValueError("a worker announced a header that it may not send")
         header = json.loads(await self._receive_all(length))
+        self.rss_bytes = int(header["worker_rss_bytes"])
+        if header.get("trace"):
+            logger.error("processing_step_failed", extra={"place": bounded_text(header["trace"])})
         contents = [bytes(await self._receive_all(size)) for size in content_sizes(header)]
         return decode_processed(header, contents)
 
@@ -186,6 +195,6 @@ class WorkerProcess:
         """Kill the process, wait until the system has let go of it, and close what led to it. May be called twice."""
         self.kill()
         self._channel.close()
-        while self._process.poll() is None:
+        while self._process.poll() is None:  # noqa: ASYNC110 - not every loop can await the end of a process
             await asyncio.sleep(_REAP_SECONDS)
         self._last_words.close()

@@ -136,14 +136,15 @@ class WorkerPool:
         try:
             async with asyncio.timeout(self._deadline_seconds):
                 processed = await worker.process(picture, request, self._deadline_seconds)
-            reusable = not self._is_worn(worker, processed)
-            return processed
         except PictureRejected:
-            reusable = worker.pictures < self._max_pictures
+            reusable = not self._is_worn(worker)
             raise
         except TimeoutError:
             logger.warning("worker_deadline_exceeded", extra={"process_id": worker.process_id})
             raise PictureRejected("processing-timeout") from None
+        else:
+            reusable = not self._is_worn(worker)
+            return processed
         finally:
             if reusable and not self._stopping:
                 self._idle.put_nowait(worker)
@@ -151,8 +152,8 @@ class WorkerPool:
                 worker.kill()
                 self._replace_later(worker)
 
-    def _is_worn(self, worker: WorkerProcess, processed: ProcessedPicture) -> bool:
-        return worker.pictures >= self._max_pictures or processed.worker_rss_bytes > self._rss_mark_bytes
+    def _is_worn(self, worker: WorkerProcess) -> bool:
+        return worker.pictures >= self._max_pictures or worker.rss_bytes > self._rss_mark_bytes
 
     async def _take(self) -> WorkerProcess:
         self._check_running()

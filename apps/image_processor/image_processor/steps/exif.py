@@ -11,14 +11,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from mmap import mmap
+from typing import Any
 
 from image_processor.steps.text import clean_text
 
 ExifValue = str | int | float | bool
 _Values = tuple[float, ...]
 
-_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 7: 1, 9: 4, 10: 8, 129: 1}
-_NUMBERS = {1: "B", 3: "H", 4: "I", 9: "i"}
+_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 7: 1, 9: 4, 10: 8, 11: 4, 12: 8, 129: 1}
+_NUMBERS = {1: "B", 3: "H", 4: "I", 9: "i", 11: "f", 12: "d"}
 _MAX_ENTRIES = 512
 _MAX_VALUE_BYTES = 4096
 _EXIF_DIRECTORY, _GPS_DIRECTORY = 0x8769, 0x8825
@@ -62,7 +63,7 @@ class _Directories:
         self.exif = self._read_linked(_EXIF_DIRECTORY)
         self.gps = self._read_linked(_GPS_DIRECTORY)
 
-    def _unpack(self, layout: str, position: int) -> tuple[int, ...]:
+    def _unpack(self, layout: str, position: int) -> tuple[Any, ...]:
         return struct.unpack_from(self._order + layout, self._block, position)
 
     def _read_linked(self, tag: int) -> dict[int, bytes | _Values]:

@@ -5,7 +5,7 @@ import re
 from image_processor.rejections import PictureRejected
 
 _TRUNCATION = re.compile(
-    r"premature end|unexpected end|end[ -]of[ -](?:file|data)|truncat|bad seek|read error|not enough data|short read",
+    r"premature end|unexpected end|end[ -]of[ -](?:file|data)|truncat|bad seek|not enough data|short read",
     re.IGNORECASE,
 )
 _OUT_OF_MEMORY = re.compile(r"out of memory|unable to allocate|cannot allocate|memory allocation", re.IGNORECASE)

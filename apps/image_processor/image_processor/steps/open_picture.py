@@ -48,7 +48,8 @@ def open_picture(descriptor: int, picture_format: PictureFormat, longest_side_px
         frames=frames,
         delays_ms=tuple(_metadata(image, "delay", [])) if frames > 1 else (),
         loop_count=_metadata(image, "loop", 0) if frames > 1 else None,
-        bit_depth=_metadata(image, "bits-per-sample", bits),
+        # Of a palette's picture the field counts the bits of an index, not those of the colours behind it.
+        bit_depth=bits if _metadata(image, "palette", 0) else _metadata(image, "bits-per-sample", bits),
         has_alpha=bool(image.hasalpha()),
         color_space=_COLOR_SPACES.get(image.interpretation, "other"),
         bytes_per_pixel=image.bands * sample_bytes,

@@ -12,7 +12,7 @@ ANALYSIS_SIDE_PX = 32
 
 
 def opaque_squares(image: pyvips.Image) -> Pixels:
-    """Shrink to 32 × 32 whatever the proportions, on white: shape (32, 32, 3), sRGB."""
+    """Shrink to 32 by 32 whatever the proportions, on white: shape (32, 32, 3), sRGB."""
     flat = image.flatten(background=[255, 255, 255]) if image.hasalpha() else image
     square = flat.thumbnail_image(ANALYSIS_SIDE_PX, height=ANALYSIS_SIDE_PX, size="force", no_rotate=True)
     return cast("Pixels", square.numpy())
