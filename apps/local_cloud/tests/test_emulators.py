@@ -1,0 +1,291 @@
+import hashlib
+import itertools
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from google.api_core.client_options import ClientOptions
+from google.api_core.exceptions import AlreadyExists, NotFound
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import pubsub_v1, storage
+from joserfc import jwt
+from joserfc.jwk import KeySet
+
+from .emulator_process import Emulators, Receiver, eventually, running_emulators
+
+PROJECT = "image-manager-local"
+TOPIC = f"projects/{PROJECT}/topics/image-uploads"
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    made = Receiver()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def emulators(tmp_path: Path, receiver: Receiver) -> Iterator[Emulators]:
+    with running_emulators(tmp_path / "emulators", receiver.url, PUSH_AUDIENCE="https://processor") as running:
+        yield running
+
+
+@pytest.fixture
+def publisher(emulators: Emulators, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", emulators.pubsub_host)
+    return pubsub_v1.PublisherClient()
+
+
+@pytest.fixture
+def subscriber(emulators: Emulators, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", emulators.pubsub_host)
+    with pubsub_v1.SubscriberClient() as client:
+        yield client
+
+
+def storage_client(emulators: Emulators) -> Any:
+    return storage.Client(PROJECT, AnonymousCredentials(), client_options=ClientOptions(api_endpoint=emulators.url))
+
+
+def test_an_upload_is_pushed_with_a_token_that_verifies(emulators: Emulators, receiver: Receiver) -> None:
+    begun = time.monotonic()
+    blob = storage_client(emulators).bucket(f"{PROJECT}-originals").blob("t/i")
+    blob.upload_from_string(b"bytes", content_type="image/png")
+    eventually(receiver.pushed)
+    assert receiver.pushed()[0]["at"] - begun < 1.5
+    request = receiver.pushed()[0]
+    envelope = request["body"]
+    assert envelope["subscription"] == f"projects/{PROJECT}/subscriptions/image-uploads-push"
+    assert envelope["deliveryAttempt"] == 1
+    message = envelope["message"]
+    assert message["messageId"] == message["message_id"]
+    assert message["publishTime"] == message["publish_time"]
+    assert message["attributes"]["eventType"] == "OBJECT_FINALIZE"
+    assert message["attributes"]["objectGeneration"] == str(blob.generation)
+    scheme, token = request["headers"]["authorization"].split()
+    keys = KeySet.import_key_set(httpx2.get(f"{emulators.url}/certs").json())
+    claims = jwt.decode(token, keys).claims
+    assert scheme == "Bearer"
+    assert (claims["iss"], claims["aud"]) == ("https://accounts.google.com", "https://processor")
+    assert claims["email"] == "pubsub-push@image-manager-local.iam.gserviceaccount.com"
+    assert claims["email_verified"] is True
+    assert claims["exp"] - claims["iat"] == 3600
+    eventually(lambda: emulators.backlog() == 0)
+
+
+def test_publishing_keeps_attributes_and_ordering_key(publisher: Any, receiver: Receiver) -> None:
+    publisher.publish(TOPIC, b"data", googclient_traceparent="00-trace", a="b").result(5)
+    eventually(receiver.pushed)
+    message = receiver.pushed()[0]["body"]["message"]
+    assert message["attributes"] == {"googclient_traceparent": "00-trace", "a": "b"}
+    assert receiver.data() == ["data"]
+    with pytest.raises(NotFound):
+        publisher.publish(f"projects/{PROJECT}/topics/absent", b"x").result(5)
+
+
+def test_topics_and_subscriptions(publisher: Any, subscriber: Any) -> None:
+    topic = f"projects/{PROJECT}/topics/more"
+    name = f"projects/{PROJECT}/subscriptions/more"
+    publisher.create_topic(name=topic)
+    with pytest.raises(AlreadyExists):
+        publisher.create_topic(name=topic)
+    assert publisher.get_topic(topic=topic).name == topic
+    assert topic in {item.name for item in publisher.list_topics(project=f"projects/{PROJECT}")}
+    subscriber.create_subscription(name=name, topic=topic, ack_deadline_seconds=20)
+    assert subscriber.get_subscription(subscription=name).ack_deadline_seconds == 20
+    assert name in {item.name for item in subscriber.list_subscriptions(project=f"projects/{PROJECT}")}
+    assert list(publisher.list_topic_subscriptions(topic=topic)) == [name]
+    publisher.publish(topic, b"1").result(5)
+    pulled = subscriber.pull(subscription=name, max_messages=5).received_messages
+    assert [item.message.data for item in pulled] == [b"1"]
+    subscriber.modify_ack_deadline(subscription=name, ack_ids=[pulled[0].ack_id], ack_deadline_seconds=0)
+    again = subscriber.pull(subscription=name, max_messages=5).received_messages
+    assert [item.message.message_id for item in again] == [pulled[0].message.message_id]
+    subscriber.acknowledge(subscription=name, ack_ids=[again[0].ack_id])
+    assert not subscriber.pull(subscription=name, max_messages=5).received_messages
+    subscriber.delete_subscription(subscription=name)
+    publisher.delete_topic(topic=topic)
+    with pytest.raises(NotFound):
+        subscriber.get_subscription(subscription=name)
+
+
+def test_streaming_pull(publisher: Any, subscriber: Any) -> None:
+    topic, name = f"projects/{PROJECT}/topics/s", f"projects/{PROJECT}/subscriptions/s"
+    publisher.create_topic(name=topic)
+    subscriber.create_subscription(name=name, topic=topic)
+    seen: list[bytes] = []
+    done = threading.Event()
+
+    def take(message: Any) -> None:
+        seen.append(message.data)
+        message.ack()
+        if len(seen) == 20:
+            done.set()
+
+    streaming = subscriber.subscribe(name, take)
+    for number in range(20):
+        publisher.publish(topic, str(number).encode())
+    assert done.wait(10)
+    streaming.cancel()
+    streaming.result(10)
+    assert sorted(seen, key=int) == [str(number).encode() for number in range(20)]
+
+
+def test_refused_messages_come_again_later_and_later(publisher: Any, receiver: Receiver) -> None:
+    receiver.status = lambda envelope: 204 if envelope["deliveryAttempt"] == 4 else 503
+    publisher.publish(TOPIC, b"x").result(5)
+    eventually(lambda: len(receiver.pushed()) == 4)
+    assert [item["body"]["deliveryAttempt"] for item in receiver.pushed()] == [1, 2, 3, 4]
+    times = [item["at"] for item in receiver.pushed()]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
+    assert gaps[0] >= 0.1
+    assert gaps[1] >= 0.2
+    assert gaps[2] >= 0.4
+
+
+def test_a_poison_message_becomes_a_dead_letter_and_harms_no_other(
+    tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receiver.status = lambda envelope: 500 if envelope["message"]["attributes"].get("poison") else 204
+    settings = {"EMULATORS_PUSH_MAX_ATTEMPTS": "5"}
+    with running_emulators(tmp_path / "emulators", receiver.url, **settings) as emulators:
+        monkeypatch.setenv("PUBSUB_EMULATOR_HOST", emulators.pubsub_host)
+        publisher = pubsub_v1.PublisherClient()
+        publisher.publish(TOPIC, b"bad", poison="yes").result(5)
+        for number in range(20):
+            publisher.publish(TOPIC, str(number).encode()).result(5)
+        eventually(lambda: emulators.backlog("image-dead-letters") == 1)
+        assert sorted(receiver.data()) == sorted(["bad"] * 5 + [str(number) for number in range(20)])
+        with pubsub_v1.SubscriberClient() as subscriber:
+            name = f"projects/{PROJECT}/subscriptions/image-dead-letters"
+            (letter,) = subscriber.pull(subscription=name, max_messages=5).received_messages
+        assert letter.message.data == b"bad"
+        assert letter.message.attributes["poison"] == "yes"
+        assert letter.message.attributes["CloudPubSubDeadLetterSourceSubscription"] == "image-uploads-push"
+        assert letter.message.attributes["CloudPubSubDeadLetterSourceDeliveryCount"] == "5"
+        assert emulators.backlog() == 0
+
+
+def test_deliveries_under_way_are_bounded(publisher: Any, receiver: Receiver) -> None:
+    def slow(_envelope: Any) -> int:
+        time.sleep(0.05)
+        return 200
+
+    receiver.status = slow
+    for number in range(40):
+        publisher.publish(TOPIC, str(number).encode())
+    eventually(lambda: len(receiver.pushed()) == 40)
+    assert 2 <= receiver.most_under_way <= 8
+
+
+def test_switches_deliver_twice_at_once_late_and_out_of_order(
+    emulators: Emulators, publisher: Any, receiver: Receiver
+) -> None:
+    emulators.switches(copies=2)
+    publisher.publish(TOPIC, b"twice").result(5)
+    eventually(lambda: receiver.data() == ["twice", "twice"])
+    receiver.status = lambda _envelope: time.sleep(0.2) or 204  # type: ignore[func-returns-value]
+    receiver.requests.clear()
+    emulators.switches(copies=5, simultaneous=True)
+    publisher.publish(TOPIC, b"five").result(5)
+    eventually(lambda: len(receiver.data()) == 5)
+    assert receiver.most_under_way == 5
+    receiver.status = lambda _envelope: 204
+    receiver.requests.clear()
+    emulators.switches(paused=True, out_of_order=True)
+    for number in range(30):
+        publisher.publish(TOPIC, str(number).encode()).result(5)
+    assert receiver.data() == []
+    emulators.switches(out_of_order=True)
+    eventually(lambda: len(receiver.data()) == 30)
+    assert receiver.data() != [str(number) for number in range(30)]
+    receiver.requests.clear()
+    emulators.switches(delay_seconds=0.5)
+    published_at = time.monotonic()
+    publisher.publish(TOPIC, b"late").result(5)
+    eventually(receiver.pushed)
+    assert receiver.pushed()[0]["at"] - published_at >= 0.5
+    url = f"{emulators.url}/_local/subscriptions/image-uploads-push/switches"
+    assert httpx2.put(url, json={"copes": 2}).status_code == 400
+    assert httpx2.put(url, json={"copies": "2"}).status_code == 400
+    assert httpx2.put(url.replace("-push", "-pull"), json={}).status_code == 404
+
+
+def test_the_scheduler_calls_with_its_own_account(tmp_path: Path, receiver: Receiver) -> None:
+    with running_emulators(tmp_path / "e", receiver.url, EMULATORS_SWEEP_SECONDS="0.2") as emulators:
+        eventually(lambda: len(receiver.requests) >= 2)
+        request = receiver.requests[0]
+        assert request["path"] == "/tasks/sweep"
+        keys = KeySet.import_key_set(httpx2.get(f"{emulators.url}/certs").json())
+        claims = jwt.decode(request["headers"]["authorization"].split()[1], keys).claims
+        assert claims["email"] == "scheduler@image-manager-local.iam.gserviceaccount.com"
+        assert httpx2.post(f"{emulators.url}/_local/sweep").json() == {"status": 204}
+
+
+def test_nothing_is_lost_when_the_process_is_killed(emulators: Emulators, publisher: Any, receiver: Receiver) -> None:
+    receiver.status = lambda _envelope: 503
+    publisher.publish(TOPIC, b"kept").result(5)
+    bucket = storage_client(emulators).bucket(f"{PROJECT}-originals")
+    data = hashlib.shake_128(b"x").digest(700_000)
+    blob = bucket.blob("kept")
+    blob.upload_from_string(data)
+    session = bucket.blob("resumed").create_resumable_upload_session(size=len(data))
+    httpx2.put(session, content=data[:524_288], headers={"Content-Range": f"bytes 0-524287/{len(data)}"})
+    half = socket.create_connection(("127.0.0.1", emulators.http_port))
+    path = f"/upload/storage/v1/b/{PROJECT}-originals/o?uploadType=media&name=half"
+    half.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 3000000\r\n\r\n".encode() + b"x" * 2_500_000)
+    time.sleep(0.2)
+    emulators.stop(signal.SIGKILL)
+    half.close()
+    keys = key_bytes(emulators.data_dir)
+    receiver.status = lambda _envelope: 204
+    receiver.requests.clear()
+    emulators.start()
+    assert key_bytes(emulators.data_dir) == keys
+    assert [item.name for item in bucket.list_blobs(versions=True)] == ["kept"]
+    assert bucket.blob("kept").download_as_bytes() == data
+    rest = httpx2.put(session, content=data[524_288:], headers={"Content-Range": f"bytes 524288-699999/{len(data)}"})
+    assert rest.json()["size"] == "700000"
+    assert int(rest.json()["generation"]) > blob.generation
+    assert bucket.blob("resumed").download_as_bytes() == data
+    eventually(lambda: len(receiver.pushed()) >= 3)
+    assert "kept" in receiver.data()
+    objects = {item["body"]["message"]["attributes"].get("objectId") for item in receiver.pushed()}
+    assert objects == {None, "kept", "resumed"}
+    assert len(list((emulators.data_dir / "objects" / "blobs").iterdir())) == 2
+
+
+def key_bytes(data_dir: Path) -> bytes:
+    key_file = data_dir / "service-account.json"
+    assert key_file.stat().st_mode & 0o777 == 0o600
+    return key_file.read_bytes()
+
+
+def test_sigterm_ends_it_within_seconds_even_with_open_requests(emulators: Emulators) -> None:
+    hanging = socket.create_connection(("127.0.0.1", emulators.http_port))
+    path = f"/upload/storage/v1/b/{PROJECT}-originals/o?uploadType=media&name=half"
+    hanging.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 3000000\r\n\r\nxx".encode())
+    begun = time.monotonic()
+    assert emulators.stop() == 0
+    assert time.monotonic() - begun < 5
+    hanging.close()
+
+
+def test_a_taken_port_is_named(tmp_path: Path, emulators: Emulators) -> None:
+    import subprocess
+    import sys
+
+    environment = {**os.environ, "EMULATORS_DATA_DIR": str(tmp_path / "other")}
+    environment["EMULATORS_PUBSUB_PORT"] = str(emulators.pubsub_port)
+    done = subprocess.run(
+        [sys.executable, "-m", "local_cloud.emulators"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode != 0
+    assert f"Port {emulators.pubsub_port} on 127.0.0.1 is in use" in done.stderr
