@@ -32,12 +32,7 @@ Process = Callable[[int, ProcessingRequest, float], ProcessedPicture]
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Confine this process, load the codecs, and serve until the parent closes the channel."""
-    parser = argparse.ArgumentParser(prog="image_processor.worker", description=__doc__)
-    parser.add_argument("--channel", type=int, required=True, help="descriptor of the socket to the parent")
-    parser.add_argument("--parent", type=int, required=True, help="process id of the parent")
-    parser.add_argument("--memory-limit-bytes", type=int, required=True)
-    parser.add_argument("--formats", nargs="*", default=list(ALL_FORMATS), choices=ALL_FORMATS)
-    options = parser.parse_args(arguments)
+    options = parse_options(arguments)
     confine(options.parent, options.memory_limit_bytes)
 
     from image_processor.loader_policy import restrict_libvips
@@ -47,6 +42,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     restrict_libvips(options.formats)
     with socket.socket(fileno=options.channel) as channel:
         serve(channel, process_picture, options.memory_limit_bytes)
+
+
+def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read what the pool appends to a worker's command."""
+    parser = argparse.ArgumentParser(prog="image_processor.worker", description=__doc__)
+    parser.add_argument("--channel", type=int, required=True, help="descriptor of the socket to the parent")
+    parser.add_argument("--parent", type=int, required=True, help="process id of the parent")
+    parser.add_argument("--memory-limit-bytes", type=int, required=True)
+    parser.add_argument("--formats", nargs="*", default=list(ALL_FORMATS), choices=ALL_FORMATS)
+    return parser.parse_args(arguments)
 
 
 def serve(channel: socket.socket, process: Process, memory_limit_bytes: int) -> None:

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import IO
 
 from image_processor.picture_file import PictureFile
@@ -61,6 +62,8 @@ class WorkerProcess:
         self._process = process
         self._channel = channel
         self._last_words = last_words
+        # Held while the socket is read: a loop never wakes a reader whose socket was closed under it.
+        self._reading = asyncio.Lock()
         self.pictures = 0
         self.rss_bytes = 0
 
@@ -101,7 +104,7 @@ class WorkerProcess:
             WorkerUnavailable: it ended before, or took too long.
         """
         try:
-            async with asyncio.timeout(timeout_seconds):
+            async with asyncio.timeout(timeout_seconds), self._reading:
                 greeting = await self._receive(len(READY))
         except TimeoutError:
             raise WorkerUnavailable(f"a worker was not ready within {timeout_seconds:g} s") from None
@@ -130,13 +133,17 @@ class WorkerProcess:
         """
         self.pictures += 1
         accepted = False
-        try:
-            self._send_job(encode_job(request, deadline_seconds), picture.fileno())
-            accepted = await self._receive(len(ACCEPTED)) == ACCEPTED
-            if accepted:
-                return await self._receive_answer()
-        except (OSError, EOFError, ValueError, TypeError, KeyError, AttributeError):
-            pass
+        async with self._reading:
+            try:
+                self._send_job(encode_job(request, deadline_seconds), picture.fileno())
+                accepted = await self._receive(len(ACCEPTED)) == ACCEPTED
+                if accepted:
+                    return await self._receive_answer()
+            except (OSError, EOFError):
+                pass
+            except (ValueError, TypeError, KeyError, AttributeError):
+                # It lives, but nothing that it says can be believed any more.
+                self.kill()
         raise await self._explain_death(accepted=accepted)
 
     def _send_job(self, message: bytes, descriptor: int) -> None:
@@ -170,7 +177,6 @@ class WorkerProcess:
         return content
 
     async def _explain_death(self, *, accepted: bool) -> WorkerDied:
-        self._channel.close()
         # A worker that closed the socket is about to end by itself; its exit status tells why.
         for _ in range(100):
             if self._process.poll() is not None:
@@ -194,7 +200,10 @@ class WorkerProcess:
     async def end(self) -> None:
         """Kill the process, wait until the system has let go of it, and close what led to it. May be called twice."""
         self.kill()
-        self._channel.close()
+        with suppress(OSError):
+            self._channel.shutdown(socket.SHUT_RDWR)
+        async with self._reading:
+            self._channel.close()
         while self._process.poll() is None:  # noqa: ASYNC110 - not every loop can await the end of a process
             await asyncio.sleep(_REAP_SECONDS)
         self._last_words.close()

@@ -1,0 +1,77 @@
+"""A worker that does what the picture's bytes say: it stands for codecs that fail in every way."""
+
+import os
+import signal
+import socket
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from image_processor.confinement import confine
+from image_processor.processed_picture import Derivative, PictureFacts, ProcessedPicture, ProcessingRequest
+from image_processor.rejections import PictureRejected
+from image_processor.worker import parse_options, serve
+
+MIB = 1024 * 1024
+
+
+def crash() -> None:
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def hang() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+    time.sleep(600)
+
+
+def lie() -> None:
+    os.write(int(sys.argv[sys.argv.index("--channel") + 1]), b"\xff" * 64)
+
+
+def grow() -> None:
+    # Page by page, as a codec that follows a lying header does.
+    held = bytearray()
+    while True:
+        held += bytes(MIB)
+
+
+def write() -> None:
+    with tempfile.TemporaryFile() as file:
+        file.writelines(bytes(MIB) for _ in range(8))
+
+
+def error() -> None:
+    raise LookupError("a message that quotes the picture")
+
+
+def reject() -> None:
+    raise PictureRejected("image-undecodable")
+
+
+FAULTS = {b"exit": sys.exit} | {
+    fault.__name__.encode(): fault for fault in (crash, hang, lie, grow, write, error, reject)
+}
+
+
+def misbehave(descriptor: int, request: ProcessingRequest, deadline_at: float) -> ProcessedPicture:
+    order = os.pread(descriptor, 40, 0)
+    if order in FAULTS:
+        FAULTS[order]()
+    if order == b"environment":
+        return answer(repr(sorted(os.environ)), *(entry.name for entry in Path("/dev/fd").iterdir()))
+    return answer(str(os.getpid()))
+
+
+def answer(text: str, *more: str) -> ProcessedPicture:
+    facts = PictureFacts(
+        "png", "image/png", 1, 1, 1, None, None, 8, False, "rgb", text, 1, {"more": " ".join(more)}, None, [], "", ""
+    )
+    return ProcessedPicture(facts, (Derivative("thumb", 1, 1, 1, b"content"),), {"decode": 0.1})
+
+
+if __name__ == "__main__":
+    options = parse_options()
+    confine(options.parent, options.memory_limit_bytes)
+    with socket.socket(fileno=options.channel) as channel:
+        serve(channel, misbehave, options.memory_limit_bytes)
