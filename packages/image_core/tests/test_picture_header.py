@@ -3,6 +3,7 @@ import struct
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from image_core.picture_header import PictureHeader, describe_unknown, detect
 
 

@@ -1,0 +1,59 @@
+"""Who is calling: plain types that everything above may use."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+
+class Scope(StrEnum):
+    """What a key may do."""
+
+    IMAGES_READ = "images:read"
+    IMAGES_WRITE = "images:write"
+    IMAGES_DELETE = "images:delete"
+    ANALYSES_RUN = "analyses:run"
+    WEBHOOKS_MANAGE = "webhooks:manage"
+    USAGE_READ = "usage:read"
+    KEYS_SELF = "keys:self"
+    ADMIN = "admin"
+
+
+class Role(StrEnum):
+    """What a user is: the platform's admin, or a team's member or viewer."""
+
+    ADMIN = "admin"
+    MEMBER = "member"
+    VIEWER = "viewer"
+
+
+DEFAULT_SCOPES: dict[Role, tuple[Scope, ...]] = {
+    Role.ADMIN: tuple(Scope),
+    Role.MEMBER: (Scope.IMAGES_READ, Scope.IMAGES_WRITE, Scope.ANALYSES_RUN, Scope.USAGE_READ, Scope.KEYS_SELF),
+    Role.VIEWER: (Scope.IMAGES_READ, Scope.KEYS_SELF),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """The caller of one request. `team_id` is null only for an admin of the platform who belongs to no team."""
+
+    user_id: UUID
+    user_name: str
+    team_id: UUID | None
+    role: Role
+    scopes: frozenset[str]
+    credential_id: UUID
+    key_prefix: str
+    key_expires_at: datetime | None
+    is_default_key: bool
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether the caller sees every team."""
+        return self.role is Role.ADMIN
+
+    @property
+    def visible_team_id(self) -> UUID | None:
+        """The team that every query is narrowed to; null means all teams, for an admin."""
+        return None if self.is_admin else self.team_id

@@ -1,0 +1,136 @@
+"""`create_app`: the only place where the API's parts are wired together."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from opentelemetry.trace import TracerProvider
+from starlette.middleware.cors import CORSMiddleware
+
+from image_api import error_pages, health, openapi, problems
+from image_api.auth import LAST_USED_SECONDS, KeyCache
+from image_api.credentials.routes import router as credentials_router
+from image_api.dependencies import Services
+from image_api.images.routes import router as images_router
+from image_api.observability import Metrics, ObservabilityMiddleware
+from image_api.rate_limits import RateLimits
+from image_api.settings import ApiSettings
+from image_api.storage_probe import StorageProbe
+from image_api.teams.routes import router as teams_router
+from image_api.users.routes import router as users_router
+from image_core import errors, telemetry
+from image_core.db import Database
+from image_core.events import PubSubPublisher, Topic
+from image_core.gcs import GcsClient
+
+ROUTERS = {
+    "/api/v1": (teams_router, users_router, credentials_router, images_router),
+    "": (health.router, error_pages.router),
+}
+
+
+def create_app(settings: ApiSettings, tracer_provider: TracerProvider | None = None) -> FastAPI:
+    """The application. `tracer_provider` overrides the one that the settings name."""
+    provider = tracer_provider or telemetry.tracer_provider(
+        "image-api", settings.service_version, settings.otel_exporter_otlp_endpoint
+    )
+    app = FastAPI(
+        title="image-manager",
+        version=settings.service_version,
+        description="Upload, process, find and share images. Errors are RFC 9457 problems; each code has a page.",
+        openapi_url="/openapi.json",
+        docs_url="/docs",
+        redoc_url=None,
+        lifespan=_lifespan(settings),
+        telemetry={"tracing": provider is not None, "metrics": False, "logs": False, "operation_spans": False}
+        | ({"tracer_provider": provider} if provider else {}),  # type: ignore[arg-type]
+    )
+    app.state.metrics = Metrics()
+    problems.install(app)
+    openapi.install(app, ROUTERS)
+    if settings.cors_allow_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_allow_origins,
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=["ETag", "Location", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-ID"],
+        )
+    app.add_middleware(
+        ObservabilityMiddleware, metrics=app.state.metrics, trusted_proxy_depth=settings.trusted_proxy_depth
+    )
+    return app
+
+
+def _lifespan(settings: ApiSettings) -> Any:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with _running(app, settings):
+            yield
+
+    return lifespan
+
+
+def _running(app: FastAPI, settings: ApiSettings) -> AbstractAsyncContextManager[None]:
+    gcs = GcsClient(settings.google_cloud_project, settings.storage_emulator_host, settings.gcloud_creds_path)
+    originals = gcs.bucket(settings.image_upload_bucket_name)
+    topics = {Topic.UPLOADS: settings.pubsub_uploads_topic, Topic.EVENTS: settings.pubsub_events_topic}
+    publisher = PubSubPublisher(settings.google_cloud_project, topics, settings.pubsub_emulator_host)
+    database = Database(settings.database)
+    services = Services(
+        settings=settings,
+        database=database,
+        originals=originals,
+        derivatives=gcs.bucket(settings.image_derivatives_bucket_name),
+        publisher=publisher,
+        rate_limits=RateLimits(settings),
+        storage_probe=StorageProbe(originals),
+    )
+    cache = KeyCache(database)
+    app.state.services, app.state.key_cache = services, cache
+
+    @asynccontextmanager
+    async def running() -> AsyncIterator[None]:
+        await database.open()
+        services.shutdown.listen()
+        # The Google clients take longer to load than everything else: the port is open before them.
+        tasks = [asyncio.create_task(_warm(services, publisher)), asyncio.create_task(_flush_uses(cache))]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            try:
+                await cache.flush()
+            except errors.DatabaseUnavailable:
+                telemetry.log("key_uses_not_written", severity="WARNING")
+            await publisher.close()
+            await database.close()
+
+    return running()
+
+
+async def _warm(services: Services, publisher: PubSubPublisher) -> None:
+    await services.storage_probe.ask()
+    await asyncio.to_thread(publisher.warm)
+
+
+async def _flush_uses(cache: KeyCache) -> None:
+    while True:
+        await asyncio.sleep(LAST_USED_SECONDS)
+        try:
+            await cache.flush()
+        except errors.DatabaseUnavailable:
+            telemetry.log("key_uses_not_written", severity="WARNING")
+
+
+def create_app_from_environment() -> FastAPI:
+    """The application with settings from the environment, logging to standard output."""
+    settings = ApiSettings()
+    telemetry.configure_logging(
+        "image-api", settings.service_version, settings.google_cloud_project, settings.log_level
+    )
+    return create_app(settings)

@@ -1,0 +1,22 @@
+"""ETags of single resources, and the preconditions that callers may put on them."""
+
+from typing import Annotated
+
+from fastapi import Header
+
+from image_core import errors
+
+IfMatch = Annotated[str | None, Header(alias="If-Match", description="Change only if the ETag is still this one.")]
+
+
+def entity_tag(revision: int) -> str:
+    """The strong ETag of a row at this revision."""
+    return f'"{revision}"'
+
+
+def check_if_match(if_match: str | None, revision: int) -> None:
+    """Raises `errors.ETagMismatch` if the caller's copy is not the row's present one."""
+    if if_match is None or if_match.strip() == "*":
+        return
+    if entity_tag(revision) not in [tag.strip() for tag in if_match.split(",")]:
+        raise errors.ETagMismatch("Read the resource again and repeat the change.", etag=entity_tag(revision))

@@ -1,0 +1,105 @@
+"""Whether the service is up, what it is, and what its error codes mean. Open to everybody."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel
+from sqlalchemy import column, func, select, table
+from starlette.exceptions import HTTPException
+
+from image_api.dependencies import ServicesDep
+from image_core import errors
+from image_core.db import Query
+from image_core.migrations import HEAD
+from image_core.models import credential, event
+
+router = APIRouter(tags=["service"])
+
+_schema = Query(
+    select(
+        select(column("version_num")).select_from(table("alembic_version")).limit(1).scalar_subquery(),
+        select(func.count()).where(credential.c.is_default, credential.c.revoked_at.is_(None)).scalar_subquery(),
+    )
+)
+_outbox_age = Query(
+    select(
+        func.coalesce(func.extract("epoch", func.now() - func.min(event.c.created_at)), 0)
+    ).where(event.c.published_at.is_(None))
+)  # fmt: skip
+
+
+class Live(BaseModel):
+    """The process answers."""
+
+    status: str = "ok"
+
+
+class Ready(BaseModel):
+    """Whether requests can be served; storage's state is shown but does not decide."""
+
+    ready: bool
+    database: str
+    schema_revision: str | None
+    storage: str
+    warnings: list[str]
+
+
+class Version(BaseModel):
+    """What is running."""
+
+    service: str
+    version: str
+    schema_revision: str
+
+
+@router.get("/health/live")
+async def live() -> Live:
+    """Say that the process answers."""
+    return Live()
+
+
+@router.get("/health/ready", responses={503: {"model": Ready, "description": "Not ready."}}, response_model=Ready)
+async def ready(services: ServicesDep, response: Response) -> Any:
+    """Say whether the database answers and its schema is at or beyond the code's revision."""
+    database, revision, default_keys = "ok", None, 0
+    try:
+        row = await services.database.fetch_one(_schema)
+        revision, default_keys = (row[0], row[1]) if row else (None, 0)
+        if revision is None or revision < HEAD:
+            database = "schema-behind"
+    except errors.DatabaseUnavailable:
+        database = "unavailable"
+    except Exception:  # noqa: BLE001 (a database without our tables is one that is not migrated yet)
+        database = "schema-missing"
+    warnings = ["The default admin key is still alive; rotate it."] if default_keys else []
+    if services.shutdown.stopping:
+        database = "stopping"
+    is_ready = database == "ok"
+    if not is_ready:
+        response.status_code = 503
+        response.headers["Retry-After"] = "2"
+    storage = services.storage_probe.state()
+    return {
+        "ready": is_ready,
+        "database": database,
+        "schema_revision": revision,
+        "storage": storage,
+        "warnings": warnings,
+    }
+
+
+@router.get("/version")
+async def version(services: ServicesDep) -> Version:
+    """Say what is running."""
+    return Version(service="image-api", version=services.settings.service_version, schema_revision=HEAD)
+
+
+@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+async def metrics(request: Request, services: ServicesDep) -> Response:
+    """Prometheus metrics of this process, where they are switched on."""
+    if not services.settings.metrics_enabled:
+        raise HTTPException(404)
+    age = await services.database.fetch_value(_outbox_age)
+    request.app.state.metrics.outbox_age.set(float(age))
+    return Response(generate_latest(request.app.state.metrics.registry), media_type=CONTENT_TYPE_LATEST)

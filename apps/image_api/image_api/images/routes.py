@@ -1,0 +1,170 @@
+"""HTTP of images."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+
+from image_api import problems
+from image_api.actor import Actor, Scope
+from image_api.auth import RequireScope
+from image_api.dependencies import ServicesDep, TransactionDep
+from image_api.entity_tags import IfMatch
+from image_api.images import content, schemas, service, uploads
+from image_api.images.body import image_body, image_response, json_response
+from image_api.images.upload_source import upload_source
+from image_api.pagination import next_cursor
+from image_core import errors
+
+MAX_WAIT_SECONDS = 25.0
+_NOTICE = "The team had this image already; filename, tags and metadata of this upload changed nothing."
+
+router = APIRouter(tags=["images"])
+Reader = Annotated[Actor, Depends(RequireScope(Scope.IMAGES_READ))]
+Writer = Annotated[Actor, Depends(RequireScope(Scope.IMAGES_WRITE))]
+Deleter = Annotated[Actor, Depends(RequireScope(Scope.IMAGES_DELETE))]
+Wait = Annotated[float, Query(ge=0, description="Seconds to wait for the image to be ready; more than 25 count as 25.")]
+Preset = Annotated[str, Path(pattern=r"^[a-z0-9-]{1,32}$")]
+
+_FORM = {
+    "type": "object",
+    "required": ["file"],
+    "properties": {
+        "file": {"type": "string", "format": "binary"},
+        "filename": {"type": "string", "maxLength": 255},
+        "tags": {"type": "string", "description": "Comma-separated, or a JSON array."},
+        "metadata": {"type": "string", "description": "A JSON object."},
+    },
+}
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+_UPLOAD_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {"multipart/form-data": {"schema": _FORM}, "image/*": _BINARY, "application/octet-stream": _BINARY},
+    }
+}
+_BYTES: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"image/*": _BINARY}, "description": "The bytes."},
+    206: {"content": {"image/*": _BINARY}, "description": "The range that was asked for."},
+    304: {"description": "The caller's copy is current."},
+}
+
+
+@router.post(
+    "/images", status_code=201, response_model=schemas.UploadedImage, openapi_extra=_UPLOAD_BODY,
+    responses={200: {"model": schemas.UploadedImage, "description": "The team had these bytes already."}},
+)  # fmt: skip
+@router.post("/upload", status_code=201, response_model=schemas.UploadedImage, include_in_schema=False)
+async def upload(
+    request: Request,
+    actor: Writer,
+    services: ServicesDep,
+    wait: Wait = 0,
+    team_id: Annotated[UUID | None, Query(description="For an admin: the team that gets the image.")] = None,
+) -> Response:
+    """Upload an image: a multipart form with the part `file`, or the bytes themselves as the body."""
+    request.state.rate_limit = services.rate_limits.count_upload(actor.key_prefix)
+    owner_id = await service.owning_team(services.database, actor, team_id)
+    metrics = request.app.state.metrics
+    source = None
+    try:
+        source = upload_source(request)
+        uploaded = await uploads.receive(services, actor, owner_id, source)
+    except errors.AppError as error:
+        metrics.uploads.labels(error.code).inc()
+        answer = problems.app_problem(error)
+        if source is None or not source.ended:
+            # The rest of the body is not worth reading.
+            answer.headers["connection"] = "close"
+        return answer
+    metrics.uploads.labels("duplicate" if uploaded.duplicate else "stored").inc()
+    metrics.upload_bytes.inc(0 if uploaded.duplicate else uploaded.image["size_bytes"])
+    if wait:
+        uploaded = await uploads.wait_until_final(services, owner_id, uploaded, min(wait, MAX_WAIT_SECONDS))
+    status, notice = (200, _NOTICE) if uploaded.duplicate else (201, None)
+    return image_response(uploaded.image, status, duplicate=uploaded.duplicate, notice=notice)
+
+
+def _filters(request: Request, filters: Annotated[schemas.ImageFilters, Query()]) -> schemas.ImageFilters:
+    service.check_filter_names(request.query_params.keys())
+    return filters
+
+
+@router.get("/images", response_model=schemas.ImagePage)
+async def list_images(
+    actor: Reader, services: ServicesDep, filters: Annotated[schemas.ImageFilters, Depends(_filters)]
+) -> Response:
+    """List the team's images, newest first; those in the trash only with `status=trashed`."""
+    rows, total = await service.list_images(services.database, actor, filters, services.settings.base_url)
+    body: dict[str, Any] = {
+        "items": [image_body(row) for row in rows[: filters.limit]],
+        "next_cursor": next_cursor(rows, filters.limit),
+    }
+    return json_response(body if total is None else {**body, "total": total})
+
+
+@router.get("/images/{image_id}", response_model=schemas.Image)
+async def get_image(image_id: UUID, actor: Reader, services: ServicesDep) -> Response:
+    """Show an image with its facts and derivatives."""
+    return image_response(await service.get_image(services.database, actor, image_id, services.settings.base_url))
+
+
+@router.patch("/images/{image_id}", response_model=schemas.Image)
+async def change_image(
+    image_id: UUID,
+    body: schemas.ImagePatch,
+    actor: Writer,
+    services: ServicesDep,
+    transaction: TransactionDep,
+    if_match: IfMatch = None,
+) -> Response:
+    """Change filename, tags and metadata (JSON merge patch)."""
+    patch = body.model_dump(exclude_unset=True)
+    base_url = services.settings.base_url
+    return image_response(await service.change_image(transaction, actor, image_id, patch, if_match, base_url))
+
+
+@router.delete("/images/{image_id}", status_code=204)
+async def trash_image(image_id: UUID, actor: Deleter, transaction: TransactionDep, if_match: IfMatch = None) -> None:
+    """Put an image into the trash, from which it can be restored until the retention is over."""
+    await service.trash_image(transaction, actor, image_id, if_match)
+
+
+@router.post("/images/{image_id}/restore", response_model=schemas.Image)
+async def restore_image(image_id: UUID, actor: Deleter, services: ServicesDep, transaction: TransactionDep) -> Response:
+    """Take an image out of the trash."""
+    bucket, base_url = services.originals.bucket, services.settings.base_url
+    return image_response(await service.restore_image(transaction, actor, image_id, bucket, base_url))
+
+
+@router.get("/images/{image_id}/content", responses=_BYTES, response_class=Response)
+@router.head("/images/{image_id}/content", include_in_schema=False)
+async def get_content(image_id: UUID, request: Request, actor: Reader, services: ServicesDep) -> Response:
+    """Download the original, whole or a range of it."""
+    row = await service.find_original(services.database, actor, image_id)
+    original = content.Content(
+        row["object_name"], row["generation"], row["size_bytes"], row["sha256"], row["content_type"],
+        row["filename"] or f"{image_id}.{row['format']}",
+    )  # fmt: skip
+    return await content.serve(request, services.originals, original)
+
+
+@router.get("/images/{image_id}/derivatives", response_model=schemas.DerivativeList)
+async def list_derivatives(image_id: UUID, actor: Reader, services: ServicesDep) -> Response:
+    """List the derivatives of an image."""
+    row = await service.get_image(services.database, actor, image_id, services.settings.base_url)
+    return json_response({"items": image_body(row)["derivatives"]})
+
+
+@router.get("/images/{image_id}/derivatives/{preset}", responses=_BYTES, response_class=Response)
+@router.head("/images/{image_id}/derivatives/{preset}", include_in_schema=False)
+async def get_derivative(
+    image_id: UUID, preset: Preset, request: Request, actor: Reader, services: ServicesDep
+) -> Response:
+    """Download a derivative, whole or a range of it."""
+    row = await service.find_derivative(services.database, actor, image_id, preset)
+    name = (row["filename"] or str(image_id)).rpartition(".")[0] or str(image_id)
+    derivative = content.Content(
+        row["object_name"], None, row["size_bytes"], row["sha256"], row["content_type"], f"{name}-{preset}.webp"
+    )
+    return await content.serve(request, services.derivatives, derivative)

@@ -1,0 +1,128 @@
+"""Bodies and filters of the image operations, as the OpenAPI document shows them."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+
+from image_core.states import ImageStatus
+
+MAX_TAGS = 50
+MAX_METADATA_KEYS = 50
+_TEXT = r"^[^\x00-\x1f\x7f]*$"
+
+Filename = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=_TEXT)]
+Tag = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64, pattern=_TEXT)]
+MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")]
+MetadataText = Annotated[str, StringConstraints(max_length=512, pattern=r"^[^\x00]*$")]
+MetadataValue = (
+    MetadataText | Annotated[int, Field(ge=-(2**53), le=2**53)] | Annotated[float, Field(allow_inf_nan=False)] | bool
+)
+Metadata = Annotated[dict[MetadataKey, MetadataValue], Field(max_length=MAX_METADATA_KEYS)]
+Tags = Annotated[list[Tag], Field(max_length=MAX_TAGS)]
+
+
+class Failure(BaseModel):
+    """Why an image failed or expired."""
+
+    code: str
+    message: str | None
+
+
+class Derivative(BaseModel):
+    """A finished derivative; `url` asks for the same key."""
+
+    preset: str
+    url: str
+    width: int
+    height: int
+    size_bytes: int
+    content_type: str
+
+
+class Image(BaseModel):
+    """An image. Width and height are in pixels as shown, orientation applied; null until it has been processed."""
+
+    id: UUID
+    team_id: UUID
+    uploaded_by: UUID | None
+    status: ImageStatus
+    failure: Failure | None
+    duplicate_of: UUID | None
+    filename: str | None
+    content_type: str
+    format: str
+    size_bytes: int | None
+    size: str | None
+    sha256: str | None
+    width: int | None
+    height: int | None
+    frames: int | None
+    facts: dict[str, Any]
+    tags: list[str]
+    metadata: dict[str, Any]
+    derivatives: list[Derivative]
+    created_at: datetime
+    updated_at: datetime
+    ready_at: datetime | None
+    deleted_at: datetime | None
+
+
+class UploadedImage(Image):
+    """The answer to an upload; for a duplicate it shows the image that was there, and `notice` what that means."""
+
+    duplicate: bool
+    notice: str | None
+
+
+class ImagePage(BaseModel):
+    """A page of images, newest first; `total` only where it was asked for."""
+
+    items: list[Image]
+    next_cursor: str | None
+    total: int | None = None
+
+
+class DerivativeList(BaseModel):
+    """All derivatives of an image."""
+
+    items: list[Derivative]
+
+
+class ImagePatch(BaseModel):
+    """A merge patch: what is absent stays, `filename: null` removes the name, a metadata key set to null goes."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"filename": "oslo.jpg", "tags": ["fjord"]}]}
+    )
+
+    filename: Filename | None = None
+    tags: Tags = Field(default_factory=list)
+    metadata: Annotated[dict[MetadataKey, MetadataValue | None], Field(max_length=2 * MAX_METADATA_KEYS)] = Field(
+        default_factory=dict
+    )
+
+
+class ImageFilters(BaseModel):
+    """What a list of images can be narrowed by. Anything else is refused, with the nearest name."""
+
+    status: Literal["pending", "stored", "processing", "ready", "failed", "expired", "trashed"] | None = None
+    tag: list[Tag] = Field(default_factory=list, max_length=10, description="Images that have every one of these tags.")
+    content_type: str | None = Field(None, max_length=100)
+    uploaded_by: UUID | None = None
+    created_after: AwareDatetime | None = Field(None, description="At this time or later.")
+    created_before: AwareDatetime | None = Field(None, description="Before this time.")
+    min_size: int | None = Field(None, ge=0, le=2**53, description="Bytes.")
+    max_size: int | None = Field(None, ge=0, le=2**53, description="Bytes.")
+    min_width: int | None = Field(None, ge=0, le=2**31 - 1)
+    max_width: int | None = Field(None, ge=0, le=2**31 - 1)
+    min_height: int | None = Field(None, ge=0, le=2**31 - 1)
+    max_height: int | None = Field(None, ge=0, le=2**31 - 1)
+    q: Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=_TEXT)] | None = Field(
+        None, description="Part of the filename, in any case."
+    )
+    team_id: UUID | None = Field(None, description="For an admin: the images of one team.")
+    include_total: bool = Field(False, description="Count all matches, which costs more than the page.")
+    limit: int = Field(50, ge=1, le=200)
+    cursor: str | None = Field(None, max_length=100)

@@ -1,0 +1,205 @@
+"""The rules of images that are there: reading, listing, changing, trash."""
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+from uuid import UUID
+
+import orjson
+from sqlalchemy import func
+
+from image_api import audit
+from image_api.actor import Actor
+from image_api.entity_tags import check_if_match
+from image_api.images import queries
+from image_api.images.schemas import MAX_METADATA_KEYS, ImageFilters
+from image_api.pagination import decode_cursor
+from image_api.problems import invalid_fields
+from image_api.teams import service as teams
+from image_core import errors, events
+from image_core.db import Record, Runner, Transaction, UniqueViolation, to_json
+from image_core.events import EventType
+from image_core.states import HOLDS_BYTES, ImageStatus
+
+_NOT_CONDITIONS = ("limit", "cursor", "include_total", "status", "tag", "q")
+
+
+def check_filter_names(names: Iterable[str]) -> None:
+    """Raises `errors.FilterUnknown` for a name that is no filter, with the nearest that is."""
+    for name in names:
+        if name not in ImageFilters.model_fields:
+            nearest = difflib.get_close_matches(name, ImageFilters.model_fields, n=1, cutoff=0.5)
+            hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+            raise errors.FilterUnknown(
+                f"There is no filter {name!r}.{hint}", field=name, nearest=nearest[0] if nearest else None
+            )
+
+
+def _conditions(actor: Actor, filters: ImageFilters) -> tuple[set[str], dict[str, Any]]:
+    values: dict[str, Any] = {
+        name: value for name, value in filters if value is not None and name not in _NOT_CONDITIONS
+    }
+    if not actor.is_admin:
+        # A filter on another team finds nothing, as if that team were empty.
+        if filters.team_id not in (None, actor.team_id):
+            values["limit"] = 0
+        values["team_id"] = actor.team_id
+    names = set(values) - {"limit"}
+    if filters.tag:
+        names.add("tag")
+        values["tag"] = filters.tag
+    if filters.q:
+        names.add("q")
+        values["q"] = f"%{filters.q.translate({ord(c): chr(92) + c for c in chr(92) + '%_'})}%"
+    if filters.status == "trashed":
+        names.add("trashed")
+    else:
+        names |= {"not_trashed"} | ({"status"} if filters.status else {"not_expired"})
+        values |= {"status": filters.status} if filters.status else {}
+    return names, values
+
+
+async def list_images(
+    runner: Runner, actor: Actor, filters: ImageFilters, base_url: str
+) -> tuple[list[Record], int | None]:
+    """A page of images with one row too many, if there are more, and the number of all matches if asked for."""
+    names, values = _conditions(actor, filters)
+    total = await queries.count(runner, frozenset(names), values) if filters.include_total else None
+    if filters.cursor is not None:
+        cursor = decode_cursor(filters.cursor)
+        names.add("cursor")
+        values |= {"cursor_at": cursor.created_at, "cursor_id": cursor.row_id}
+    values = {"limit": filters.limit + 1, "base_url": base_url, **values}
+    return await queries.page(runner, frozenset(names), values), total
+
+
+async def owning_team(runner: Runner, actor: Actor, named_id: UUID | None) -> UUID:
+    """The team that an upload of this caller belongs to. Raises `errors.TeamRequired`, `errors.TeamNotFound`."""
+    if not actor.is_admin and actor.team_id is not None:
+        if named_id not in (None, actor.team_id):
+            raise errors.TeamNotFound
+        return actor.team_id
+    if named_id is None:
+        raise errors.TeamRequired("An admin must name the team: ?team_id=…")
+    await teams.get_team(runner, actor, named_id)
+    return named_id
+
+
+async def get_image(runner: Runner, actor: Actor, image_id: UUID, base_url: str) -> Record:
+    """An image that the caller may see, in the trash or not. Raises `errors.ImageNotFound`."""
+    return present(await queries.find(runner, actor.visible_team_id, image_id, base_url))
+
+
+def present(found: Record | None) -> Record:
+    """The row, or the one answer for what is absent and what is another team's."""
+    if found is None:
+        raise errors.ImageNotFound
+    return found
+
+
+async def find_original(runner: Runner, actor: Actor, image_id: UUID) -> Record:
+    """Where the bytes of an image are. Raises `errors.ImageNotFound`, `errors.ImageNotStored`."""
+    row = present(await queries.find_content(runner, actor.visible_team_id, image_id))
+    if row["deleted_at"] is not None:
+        raise errors.ImageNotFound("This image is in the trash; restore it first.")
+    if row["status"] not in HOLDS_BYTES:
+        raise errors.ImageNotStored(f"This image is {row['status']}.")
+    return row
+
+
+async def find_derivative(runner: Runner, actor: Actor, image_id: UUID, preset: str) -> Record:
+    """Where a derivative is. Raises `errors.ImageNotFound`, `errors.DerivativeNotFound`."""
+    row = present(await queries.find_derivative(runner, actor.visible_team_id, image_id, preset))
+    if row["deleted_at"] is not None:
+        raise errors.ImageNotFound("This image is in the trash; restore it first.")
+    if row["object_name"] is None:
+        raise errors.DerivativeNotFound(f"This image is {row['status']} and has no derivative {preset!r}.")
+    return row
+
+
+async def change_image(
+    transaction: Transaction, actor: Actor, image_id: UUID, patch: dict[str, Any], if_match: str | None, base_url: str
+) -> Record:
+    """Changes filename, tags and metadata. Raises `errors.ImageNotFound`, `errors.ETagMismatch`."""
+    old = present(await queries.lock(transaction, actor.visible_team_id, image_id))
+    check_if_match(if_match, old["revision"])
+    values = dict(patch)
+    if "tags" in values:
+        values["tags"] = list(dict.fromkeys(values["tags"]))
+    if "metadata" in values:
+        values["metadata"] = to_json(_merged(orjson.loads(old["metadata"]), values["metadata"]))
+    changed = present(await queries.change(transaction, image_id, values, base_url))
+    # Names of fields only: a filename or a value may be personal, and this record is kept.
+    await audit.record(
+        transaction, actor, "image.changed", ("image", image_id), team_id=old["team_id"],
+        after={"fields": sorted(patch)},
+    )  # fmt: skip
+    return changed
+
+
+def _merged(old: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
+    merged = {name: value for name, value in (old | patch).items() if value is not None}
+    if len(merged) > MAX_METADATA_KEYS:
+        message = f"An image may have {MAX_METADATA_KEYS} metadata keys."
+        raise invalid_fields([{"field": "metadata", "code": "too_long", "message": message}])
+    return merged
+
+
+async def trash_image(transaction: Transaction, actor: Actor, image_id: UUID, if_match: str | None) -> None:
+    """Puts an image into the trash; once there, again is fine. Raises `errors.ImageNotFound`, `errors.ETagMismatch`."""
+    old = present(await queries.lock(transaction, actor.visible_team_id, image_id))
+    check_if_match(if_match, old["revision"])
+    if old["deleted_at"] is not None:
+        return
+    await queries.change(transaction, image_id, {"deleted_at": func.now()}, "")
+    await events.record(transaction, events.image_event(EventType.TRASHED, image_id, old["team_id"]))
+    await audit.record(transaction, actor, "image.trashed", ("image", image_id), team_id=old["team_id"])
+
+
+async def restore_image(transaction: Transaction, actor: Actor, image_id: UUID, bucket: str, base_url: str) -> Record:
+    """Takes an image out of the trash, and asks for its processing where that is still to be done.
+
+    Raises `errors.ImageNotFound`, `errors.ImagePurged`, `errors.DuplicateExists`.
+    """
+    old = present(await queries.lock(transaction, actor.visible_team_id, image_id))
+    if old["deleted_at"] is None:
+        return present(await queries.find(transaction, actor.visible_team_id, image_id, base_url))
+    if old["purge_marked_at"] is not None:
+        raise errors.ImagePurged
+    restored = await restore(transaction, old, bucket, base_url)
+    await audit.record(transaction, actor, "image.restored", ("image", image_id), team_id=old["team_id"])
+    return restored
+
+
+async def restore(transaction: Transaction, old: Record, bucket: str, base_url: str) -> Record:
+    """Clears the trash mark of a locked row. Raises `errors.DuplicateExists`."""
+    image_id = old["id"]
+    try:
+        async with transaction.savepoint():
+            restored = present(await queries.change(transaction, image_id, {"deleted_at": None}, base_url))
+    except UniqueViolation as error:
+        raise errors.DuplicateExists("The team has uploaded the same bytes again since.") from error
+    await events.record(transaction, events.image_event(EventType.RESTORED, image_id, old["team_id"]))
+    if old["status"] == ImageStatus.STORED:
+        await events.record(transaction, _process_request(old, bucket))
+    return restored
+
+
+def _process_request(row: Record, bucket: str) -> events.OutboxEvent:
+    return events.process_request(
+        bucket, row["object_name"], row["generation"], row["id"], row["team_id"], row["trace_parent"]
+    )
+
+
+async def process_again(transaction: Transaction, old: Record, bucket: str, base_url: str) -> Record:
+    """Sends a locked row that is final back to `stored` and asks for its processing."""
+    values: dict[str, Any] = {
+        "status": ImageStatus.STORED,
+        "failure_code": None,
+        "failure_message": None,
+        "attempts": 0,
+        "queued_at": func.now(),
+    }
+    changed = present(await queries.change(transaction, old["id"], values, base_url))
+    await events.record(transaction, _process_request(old, bucket))
+    return changed

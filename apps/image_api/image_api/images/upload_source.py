@@ -1,0 +1,174 @@
+"""The two ways in which a file arrives, as one: chunks of the file, and the fields that came with it."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import orjson
+from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.requests import ClientDisconnect, Request
+
+from image_api.images.schemas import Filename, Metadata, Tags
+from image_api.problems import invalid_fields
+from image_core import errors
+
+_MAX_FIELD_BYTES = 64 * 1024
+_MAX_PARTS = 20
+_FORM_FIELDS = ("file", "metadata", "tags", "filename")
+
+
+class UploadFields(BaseModel):
+    """What a caller says of a file."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    filename: Filename | None = None
+    tags: Tags = Field(default_factory=list)
+    metadata: Metadata = Field(default_factory=dict)
+
+
+class UploadSource(Protocol):
+    """A file on its way in. `raw_fields` is whole once the chunks have ended."""
+
+    raw_fields: dict[str, Any]
+    ended: bool
+
+    def chunks(self) -> AsyncIterator[bytes]: ...
+
+
+def checked_fields(source: UploadSource) -> UploadFields:
+    """The fields of an upload. Raises `errors.RequestInvalid` naming each that is wrong."""
+    raw = dict(source.raw_fields)
+    if raw.get("filename") is not None:
+        raw["filename"] = _base_name(raw["filename"])
+    try:
+        return UploadFields.model_validate(raw)
+    except ValidationError as error:
+        raise invalid_fields(
+            [
+                {"field": ".".join(map(str, each["loc"])), "code": each["type"], "message": each["msg"]}
+                for each in error.errors()
+            ]
+        ) from error
+
+
+def _base_name(name: str) -> str | None:
+    """The last part of a path, as some clients send one, without control characters and of bounded length."""
+    last = name.replace("\\", "/").rsplit("/", 1)[-1]
+    return "".join(c for c in last if c.isprintable())[:255] or None
+
+
+def upload_source(request: Request) -> UploadSource:
+    """The source for this request's content type. Raises `errors.MediaTypeNotSupported`, `errors.MultipartInvalid`."""
+    media_type, options = parse_options_header(request.headers.get("content-type", ""))
+    if media_type == "multipart/form-data":
+        if not options.get("boundary"):
+            raise errors.MultipartInvalid("The Content-Type names no boundary.")
+        return MultipartSource(request, options["boundary"])
+    if media_type == "application/octet-stream" or media_type.startswith("image/"):
+        return RawSource(request)
+    raise errors.MediaTypeNotSupported(
+        "Send multipart/form-data with a part named `file`, or the bytes themselves with an image/* content type."
+    )
+
+
+@dataclass
+class RawSource:
+    """The request's body is the file; fields come in the query string."""
+
+    request: Request
+    raw_fields: dict[str, Any] = field(default_factory=dict)
+    ended: bool = False
+
+    def __post_init__(self) -> None:
+        query = self.request.query_params
+        self.raw_fields["tags"] = query.getlist("tags")
+        _, options = parse_options_header(self.request.headers.get("content-disposition", ""))
+        if name := query.get("filename") or options.get("filename"):
+            self.raw_fields["filename"] = name
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it comes."""
+        async for chunk in _body(self.request):
+            if chunk:
+                yield chunk
+        self.ended = True
+
+
+@dataclass
+class MultipartSource:
+    """A form with one part named `file`; `metadata` (a JSON object), `tags` and `filename` before or after it."""
+
+    request: Request
+    boundary: str
+    raw_fields: dict[str, Any] = field(default_factory=dict)
+    ended: bool = False
+    _files: int = 0
+    _name: str = ""
+    _value: bytearray = field(default_factory=bytearray)
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The bytes of the part `file`. Raises `errors.MultipartInvalid`."""
+        try:
+            # The limits are ours; the parser only has to bound the headers of parts and their number.
+            with PushMultipartParser(self.boundary, max_segment_count=_MAX_PARTS, strict=False) as parser:
+                async for chunk in _body(self.request):
+                    for event in parser.parse(chunk):
+                        if piece := self._handle(event):
+                            yield piece
+                    if parser.closed:
+                        break
+        except MultipartError as error:
+            raise errors.MultipartInvalid(f"The multipart body cannot be read: {error}.") from error
+        if self._files == 0:
+            raise errors.MultipartInvalid("There is no part named `file`.")
+        self.ended = True
+
+    def _handle(self, event: MultipartSegment | bytes | bytearray | None) -> bytes | None:
+        """Takes one event of the parser; returns bytes of the file, if it was any."""
+        if event is None:
+            if self._name != "file":
+                self._keep(self._name, bytes(self._value))
+            return None
+        if isinstance(event, bytes | bytearray):
+            if self._name == "file":
+                return bytes(event)
+            self._value += event
+            if len(self._value) > _MAX_FIELD_BYTES:
+                raise errors.MultipartInvalid(f"The part {self._name!r} is longer than {_MAX_FIELD_BYTES} bytes.")
+            return None
+        self._begin(event)
+        return None
+
+    def _begin(self, segment: MultipartSegment) -> None:
+        self._name, self._value = segment.name, bytearray()
+        if self._name not in _FORM_FIELDS:
+            raise errors.MultipartInvalid(f"There is no field {self._name[:64]!r}; send {', '.join(_FORM_FIELDS)}.")
+        if self._name == "file":
+            self._files += 1
+            if self._files > 1:
+                raise errors.MultipartInvalid("There is more than one part named `file`; send one image a request.")
+            if segment.filename:
+                self.raw_fields.setdefault("filename", segment.filename)
+
+    def _keep(self, name: str, value: bytes) -> None:
+        try:
+            text = value.decode()
+            if name == "metadata":
+                self.raw_fields["metadata"] = orjson.loads(text) if text.strip() else {}
+            elif name == "tags":
+                tags = orjson.loads(text) if text.lstrip().startswith("[") else text.split(",")
+                self.raw_fields.setdefault("tags", []).extend(tag for tag in tags if tag != "")
+            else:
+                self.raw_fields["filename"] = text
+        except ValueError as error:
+            raise invalid_fields([{"field": name, "code": "json_invalid", "message": "This is not JSON."}]) from error
+
+
+async def _body(request: Request) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in request.stream():
+            yield chunk
+    except ClientDisconnect as error:
+        raise errors.UploadIncomplete("The connection ended before the body did.") from error

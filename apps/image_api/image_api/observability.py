@@ -1,0 +1,178 @@
+"""What surrounds every request: its id, its log line, its metrics, the security headers, a last catch."""
+
+import os
+import time
+from typing import Any
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from image_api import problems
+from image_core import errors
+from image_core.telemetry import RequestContext, current_request, log, log_unexpected, parse_trace_parent
+
+MAX_JSON_BODY_BYTES = 1024 * 1024
+UPLOAD_PATHS = frozenset({"/api/v1/images", "/api/v1/upload"})
+"""The paths that read their body themselves, with a limit of their own."""
+
+_SECURITY_HEADERS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"strict-transport-security", b"max-age=63072000; includeSubDomains"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+]
+_QUIET_PATHS = frozenset({"/health/live", "/health/ready", "/metrics"})
+
+
+class Metrics:
+    """The API's Prometheus metrics, in a registry of their own so that two applications never share them."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter("http_requests", "Requests", ["method", "route", "status"], registry=self.registry)
+        self.seconds = Histogram(
+            "http_request_duration_seconds",
+            "Duration of requests",
+            ["method", "route"],
+            buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+            registry=self.registry,
+        )
+        self.uploads = Counter("uploads", "Uploads by outcome", ["outcome"], registry=self.registry)
+        self.upload_bytes = Counter("upload_bytes", "Bytes of stored uploads", registry=self.registry)
+        self.outbox_age = Gauge("outbox_age_seconds", "Age of the oldest unpublished event", registry=self.registry)
+        self._series: dict[tuple[str, str, int], tuple[Any, Any]] = {}
+        # The process's own memory, CPU time and descriptors.
+        for collector in list(REGISTRY._collector_to_names):  # noqa: SLF001 (the default registry has no public list)
+            self.registry.register(collector)
+
+    def observe(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Counts one request; label look-ups are kept, because they cost more than counting."""
+        series = self._series.get((method, route, status))
+        if series is None:
+            series = self.requests.labels(method, route, str(status)), self.seconds.labels(method, route)
+            self._series[method, route, status] = series
+        series[0].inc()
+        series[1].observe(seconds)
+
+
+class ObservabilityMiddleware:
+    """Pure ASGI, outermost. Everything that it adds to an answer is a header."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, trusted_proxy_depth: int) -> None:
+        self._app, self._metrics, self._trusted_proxy_depth = app, metrics, trusted_proxy_depth
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        headers = dict(scope["headers"])
+        context = request_context(scope, headers, self._trusted_proxy_depth)
+        token = current_request.set(context)
+        scope["state"] = {**scope.get("state", {}), "rate_limit": None}
+        answer = _Answer(scope, send, context.request_id)
+        try:
+            if scope["path"] not in UPLOAD_PATHS:
+                receive = _bounded(headers, receive)
+            await self._app(scope, receive, answer.send)
+        except Exception as error:  # noqa: BLE001 (the outermost catch: nothing may leave as a bare 500)
+            await self._last_catch(error, scope, receive, answer)
+        finally:
+            self._finish(scope, headers, answer.status, time.perf_counter() - started)
+            current_request.reset(token)
+
+    async def _last_catch(self, error: Exception, scope: Scope, receive: Receive, answer: "_Answer") -> None:
+        if isinstance(error, errors.AppError):
+            response = problems.app_problem(error)
+        else:
+            log_unexpected(error, http_request={"requestMethod": scope["method"], "requestUrl": scope["path"]})
+            response = problems.problem(
+                500,
+                "internal-error",
+                "Something unexpected happened",
+                "The error has been recorded; name the request id.",
+            )
+        if answer.status == 0:
+            await response(scope, receive, answer.send)
+
+    def _finish(self, scope: Scope, headers: dict[bytes, bytes], status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", "unmatched")
+        self._metrics.observe(scope["method"], route, status, seconds)
+        if scope["path"] in _QUIET_PATHS and status < 500:
+            return
+        log(
+            "request",
+            severity="INFO" if status < 500 else "ERROR",
+            http_request={
+                "requestMethod": scope["method"],
+                "requestUrl": scope["path"],
+                "status": status,
+                "latency": f"{seconds:.6f}s",
+                "userAgent": headers.get(b"user-agent", b"").decode("latin-1")[:200],
+                "protocol": f"HTTP/{scope['http_version']}",
+            },
+            route=route,
+            **(scope["state"].get("actor_fields") or {}),
+        )
+
+
+class _Answer:
+    """Remembers the status of an answer on its way out and adds the headers that every answer has."""
+
+    def __init__(self, scope: Scope, send: Send, request_id: str) -> None:
+        self.status = 0
+        self._scope, self._send, self._request_id = scope, send, request_id.encode()
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = [*message["headers"], *_SECURITY_HEADERS, (b"x-request-id", self._request_id)]
+            if limits := self._scope["state"]["rate_limit"]:
+                headers += [(name.encode(), value.encode()) for name, value in limits.items()]
+            message["headers"] = headers
+        await self._send(message)
+
+
+def request_context(scope: Scope, headers: dict[bytes, bytes], trusted_proxy_depth: int) -> RequestContext:
+    """The ids of a request: its trace as the caller or the platform gave it, and an id of its own."""
+    trace_parent = headers.get(b"traceparent")
+    trace = parse_trace_parent(trace_parent.decode("latin-1")) if trace_parent else None
+    address = client_address(scope, headers, trusted_proxy_depth)
+    return RequestContext(os.urandom(16).hex(), address, *(trace or ()))
+
+
+def client_address(scope: Scope, headers: dict[bytes, bytes], trusted_proxy_depth: int) -> str:
+    """The caller's address. Of `X-Forwarded-For` only what our own proxies appended is believed."""
+    if trusted_proxy_depth:
+        forwarded = headers.get(b"x-forwarded-for", b"").decode("latin-1")
+        hops = [hop.strip() for hop in forwarded.split(",") if hop.strip()]
+        if len(hops) >= trusted_proxy_depth:
+            return hops[-trusted_proxy_depth]
+    return scope["client"][0] if scope.get("client") else "unknown"
+
+
+def _bounded(headers: dict[bytes, bytes], receive: Receive) -> Receive:
+    """Refuses a body over `MAX_JSON_BODY_BYTES`, whether it says its length or not."""
+    too_large = errors.BodyTooLarge(f"The body may have {MAX_JSON_BODY_BYTES} bytes.", limit_bytes=MAX_JSON_BODY_BYTES)
+    declared = headers.get(b"content-length", b"0")
+    if declared.isdigit() and int(declared) > MAX_JSON_BODY_BYTES:
+        raise too_large
+    if b"transfer-encoding" not in headers:
+        return receive
+    received = 0
+
+    async def counted() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > MAX_JSON_BODY_BYTES:
+            raise too_large
+        return message
+
+    return counted
+
+
+def add_actor(scope: Scope, **fields: str) -> None:
+    """Names the caller in the request's log line, by ids."""
+    scope["state"]["actor_fields"] = fields

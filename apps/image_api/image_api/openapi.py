@@ -1,0 +1,101 @@
+"""The OpenAPI document, completed from the code: scopes, errors and examples of every operation."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+
+from image_api.auth import RequireScope, authenticate
+from image_api.problems import MEDIA_TYPE
+
+_PROBLEM = {
+    "type": "object",
+    "title": "Problem",
+    "description": "RFC 9457",
+    "required": ["type", "title", "status", "detail", "code", "request_id"],
+    "properties": {
+        "type": {"type": "string", "examples": ["/errors/image-not-found"]},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "code": {"type": "string", "examples": ["image-not-found"]},
+        "request_id": {"type": ["string", "null"]},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {name: {"type": "string"} for name in ("field", "code", "message")},
+            },
+        },
+    },
+}
+_WITH_KEY = {"401": "No key, or not a valid one.", "403": "A scope or role is missing.", "429": "Too many requests."}
+_ALWAYS = {"503": "A part of the service is away; try again after `Retry-After`."}
+_WITH_INPUT = {"422": "Something in the request is not valid."}
+
+
+def scopes_of(route: APIRoute) -> list[str] | None:
+    """The scopes that a route asks for; None for a route that needs no key."""
+    found: list[str] | None = None
+    pending: list[Dependant] = [route.dependant]
+    while pending:
+        dependant = pending.pop()
+        pending.extend(dependant.dependencies)
+        if isinstance(dependant.call, RequireScope):
+            found = [*(found or []), *dependant.call.scopes]
+        elif dependant.call is authenticate and found is None:
+            found = []
+    return None if found is None else sorted(set(found))
+
+
+def install(app: FastAPI, routers: Mapping[str, Sequence[APIRouter]]) -> None:
+    """Includes routers under their prefixes, and has the application's `openapi` tell their scopes and errors."""
+    for prefix, included in routers.items():
+        for router in included:
+            app.include_router(router, prefix=prefix)
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            schema = generate()
+            schema.setdefault("components", {}).setdefault("schemas", {})["Problem"] = _PROBLEM
+            for path, route in api_routes(routers):
+                _complete(schema, path, route)
+            app.openapi_schema = schema
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def api_routes(routers: Mapping[str, Sequence[APIRouter]]) -> Iterator[tuple[str, APIRoute]]:
+    """Every route with its whole path."""
+    for prefix, included in routers.items():
+        for router in included:
+            for route in router.routes:
+                if isinstance(route, APIRoute):
+                    yield prefix + route.path, route
+
+
+def _complete(schema: dict[str, Any], path: str, route: APIRoute) -> None:
+    for method in route.methods or ():
+        operation = schema["paths"].get(path, {}).get(method.lower())
+        if operation is None:
+            continue
+        scopes = scopes_of(route)
+        described = dict(_ALWAYS)
+        if scopes is not None:
+            operation["x-required-scopes"] = scopes
+            described |= _WITH_KEY
+        if "{" in path:
+            described["404"] = "Absent, or another team's."
+        if operation.get("requestBody") or operation.get("parameters"):
+            described |= _WITH_INPUT
+        if method in ("PATCH", "DELETE"):
+            described["412"] = "The ETag in `If-Match` is not the present one."
+        for status, description in described.items():
+            operation["responses"][status] = {
+                "description": description,
+                "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+            }

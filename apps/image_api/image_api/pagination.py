@@ -1,0 +1,66 @@
+"""Pages: an opaque cursor over (time, id), newest first, stable while rows are added."""
+
+import base64
+import binascii
+import struct
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, NamedTuple
+from uuid import UUID
+
+from fastapi import Depends, Query
+
+from image_core import errors
+from image_core.db import Record
+
+DEFAULT_LIMIT = 50
+MAX_LIMIT = 200
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FORMAT = struct.Struct(">q16s")
+
+
+class Cursor(NamedTuple):
+    """The last row of a page: the next one begins after it."""
+
+    created_at: datetime
+    row_id: UUID
+
+    def encode(self) -> str:
+        """URL-safe text: microseconds since 1970 and the id, in base64."""
+        microseconds = (self.created_at - _EPOCH) // timedelta(microseconds=1)
+        packed = _FORMAT.pack(microseconds, self.row_id.bytes)
+        return base64.urlsafe_b64encode(packed).rstrip(b"=").decode()
+
+
+def decode_cursor(text: str) -> Cursor:
+    """The cursor in `text`. Raises `errors.CursorInvalid` for anything that `encode` did not write."""
+    try:
+        packed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        microseconds, row_id = _FORMAT.unpack(packed)
+        cursor = Cursor(_EPOCH + timedelta(microseconds=microseconds), UUID(bytes=row_id))
+    except (binascii.Error, struct.error, ValueError, OverflowError) as error:
+        raise errors.CursorInvalid("Pass `next_cursor` of the page before, as it was.") from error
+    if cursor.encode() != text:
+        raise errors.CursorInvalid("Pass `next_cursor` of the page before, as it was.")
+    return cursor
+
+
+def _cursor_query(
+    cursor: Annotated[str | None, Query(max_length=100, description="`next_cursor` of the page before.")] = None,
+) -> Cursor | None:
+    return None if cursor is None else decode_cursor(cursor)
+
+
+CursorQuery = Annotated[Cursor | None, Depends(_cursor_query)]
+LimitQuery = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Most items of the page.")]
+
+
+def next_cursor(rows: Sequence[Record], limit: int) -> str | None:
+    """The cursor after the first `limit` rows; None where there are no more. One row too many was asked for."""
+    return Cursor(rows[limit - 1]["created_at"], rows[limit - 1]["id"]).encode() if len(rows) > limit else None
+
+
+def page_of(rows: Sequence[Record], limit: int) -> dict[str, Any]:
+    """The page's body."""
+    return {"items": [dict(row) for row in rows[:limit]], "next_cursor": next_cursor(rows, limit)}

@@ -1,0 +1,111 @@
+"""Errors as RFC 9457 problems: the one place where an `AppError` becomes a status."""
+
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from image_core import errors, telemetry
+from image_core.telemetry import current_request
+
+MEDIA_TYPE = "application/problem+json"
+
+STATUSES: dict[type[errors.AppError], int] = {
+    errors.Unauthorized: 401,
+    errors.Forbidden: 403,
+    errors.NotFound: 404,
+    errors.Conflict: 409,
+    errors.Precondition: 412,
+    errors.LimitExceeded: 429,
+    errors.Unavailable: 503,
+}
+
+
+def status_of(error: errors.AppError | type[errors.AppError]) -> int:
+    """The HTTP status of an error."""
+    cls = error if isinstance(error, type) else type(error)
+    if issubclass(cls, errors.Invalid):
+        return cls.status
+    return next(status for branch, status in STATUSES.items() if issubclass(cls, branch))
+
+
+def problem(
+    status: int, code: str, title: str, detail: str, headers: dict[str, str] | None = None, **extra: Any
+) -> Response:
+    """A problem document. `extra` holds what helps to fix it."""
+    context = current_request.get()
+    body = {
+        "type": f"/errors/{code}",
+        "title": title,
+        "status": status,
+        "detail": detail or f"{title}.",
+        "code": code,
+        "request_id": context.request_id if context else None,
+        **extra,
+    }
+    return Response(orjson.dumps(body, default=str), status, headers, MEDIA_TYPE)
+
+
+def app_problem(error: errors.AppError) -> Response:
+    """The problem of an `AppError`."""
+    headers: dict[str, str] = {}
+    if isinstance(error, errors.Unauthorized):
+        headers["www-authenticate"] = 'ApiKey realm="image-manager", header="X-API-KEY"'
+    if isinstance(error, errors.LimitExceeded | errors.Unavailable):
+        headers["retry-after"] = str(error.retry_after_seconds)
+    if isinstance(error, errors.RangeNotSatisfiable):
+        headers["content-range"] = f"bytes */{error.extra['size_bytes']}"
+    return problem(status_of(error), error.code, error.title(), error.detail, headers, **error.extra)
+
+
+def invalid_fields(fields: list[dict[str, str]]) -> errors.RequestInvalid:
+    """A validation error that names every field; each has `field`, `code` and `message`."""
+    names = ", ".join(dict.fromkeys(field["field"] for field in fields))
+    return errors.RequestInvalid(f"Not valid: {names}.", errors=fields)
+
+
+def _from_pydantic(error: RequestValidationError) -> errors.RequestInvalid:
+    return invalid_fields(
+        [
+            {
+                "field": ".".join(str(part) for part in each["loc"][1:]) or str(each["loc"][0]),
+                "code": each["type"],
+                "message": each["msg"],
+            }
+            for each in error.errors()
+        ]
+    )
+
+
+_HTTP_CODES = {404: "not-found", 405: "method-not-allowed"}
+
+
+def install(app: FastAPI) -> None:
+    """Makes every error of the application a problem document."""
+
+    async def on_app_error(_: Request, error: Exception) -> Response:
+        if not isinstance(error, errors.AppError):
+            raise error
+        if isinstance(error, errors.Unavailable) and error.__cause__ is not None:
+            telemetry.log(
+                "part_unavailable", severity="WARNING", code=error.code, reason=type(error.__cause__).__qualname__
+            )
+        return app_problem(error)
+
+    async def on_validation_error(_: Request, error: Exception) -> Response:
+        if not isinstance(error, RequestValidationError):
+            raise error
+        return app_problem(_from_pydantic(error))
+
+    async def on_http_exception(_: Request, error: Exception) -> Response:
+        if not isinstance(error, HTTPException):
+            raise error
+        code = _HTTP_CODES.get(error.status_code, "request-invalid")
+        return problem(error.status_code, code, str(error.detail), "", dict(error.headers or {}))
+
+    app.add_exception_handler(errors.AppError, on_app_error)
+    app.add_exception_handler(RequestValidationError, on_validation_error)
+    app.add_exception_handler(HTTPException, on_http_exception)

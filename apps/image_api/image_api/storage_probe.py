@@ -1,0 +1,34 @@
+"""What is known of object storage, asked for in the background so that no readiness probe waits for it."""
+
+import asyncio
+import time
+
+from image_core import errors
+from image_core.storage import ObjectMissing, ObjectStorage
+
+_FRESH_SECONDS = 10.0
+
+
+class StorageProbe:
+    """`ok`, `unavailable`, or `unknown` until the first answer."""
+
+    def __init__(self, storage: ObjectStorage) -> None:
+        self._storage = storage
+        self._state = "unknown"
+        self._asked_at = float("-inf")
+        self._task: asyncio.Task[None] | None = None
+
+    def state(self) -> str:
+        """The last answer; asks again where it is old."""
+        if time.monotonic() - self._asked_at > _FRESH_SECONDS and (self._task is None or self._task.done()):
+            self._task = asyncio.create_task(self.ask())
+        return self._state
+
+    async def ask(self) -> None:
+        """Asks storage and remembers what it said."""
+        self._asked_at = time.monotonic()
+        try:
+            await self._storage.check()
+            self._state = "ok"
+        except (errors.StorageUnavailable, ObjectMissing):
+            self._state = "unavailable"

@@ -1,0 +1,70 @@
+"""HTTP of teams."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Response
+
+from image_api.actor import Actor, Scope
+from image_api.auth import RequireScope
+from image_api.dependencies import ServicesDep, TransactionDep
+from image_api.entity_tags import IfMatch, entity_tag
+from image_api.pagination import DEFAULT_LIMIT, CursorQuery, LimitQuery, page_of
+from image_api.teams import schemas, service
+
+router = APIRouter(tags=["teams"])
+Reader = Annotated[Actor, Depends(RequireScope())]
+Admin = Annotated[Actor, Depends(RequireScope(Scope.ADMIN))]
+
+
+@router.post("/teams", status_code=201, response_model=schemas.Team)
+async def create_team(body: schemas.NewTeam, actor: Admin, transaction: TransactionDep, response: Response) -> Any:
+    """Create a team."""
+    created = await service.create_team(transaction, actor, body.model_dump())
+    response.headers["ETag"] = entity_tag(created["revision"])
+    return dict(created)
+
+
+@router.get("/teams", response_model=schemas.TeamPage)
+async def list_teams(
+    actor: Reader, services: ServicesDep, limit: LimitQuery = DEFAULT_LIMIT, cursor: CursorQuery = None
+) -> Any:
+    """List the teams that you may see, newest first."""
+    rows = await service.list_teams(services.database, actor, cursor, limit + 1)
+    return page_of(rows, limit)
+
+
+@router.get("/teams/{team_id}", response_model=schemas.Team)
+async def get_team(team_id: UUID, actor: Reader, services: ServicesDep, response: Response) -> Any:
+    """Show a team."""
+    found = await service.get_team(services.database, actor, team_id)
+    response.headers["ETag"] = entity_tag(found["revision"])
+    return dict(found)
+
+
+@router.patch("/teams/{team_id}", response_model=schemas.Team)
+async def change_team(
+    team_id: UUID,
+    body: schemas.TeamPatch,
+    actor: Admin,
+    transaction: TransactionDep,
+    response: Response,
+    if_match: IfMatch = None,
+) -> Any:
+    """Change a team (JSON merge patch)."""
+    values = body.model_dump(exclude_unset=True)
+    changed = await service.change_team(transaction, actor, team_id, values, if_match)
+    response.headers["ETag"] = entity_tag(changed["revision"])
+    return dict(changed)
+
+
+@router.delete("/teams/{team_id}", status_code=204)
+async def remove_team(
+    team_id: UUID,
+    actor: Admin,
+    transaction: TransactionDep,
+    force: Annotated[bool, Query(description="Put its images into the trash.")] = False,
+    if_match: IfMatch = None,
+) -> None:
+    """Remove an empty team. With `force`, trash its images; it can be removed once they are purged."""
+    await service.remove_team(transaction, actor, team_id, force=force, if_match=if_match)

@@ -1,0 +1,84 @@
+"""The rules of teams."""
+
+from typing import Any
+from uuid import UUID
+
+from image_api import audit
+from image_api.actor import Actor
+from image_api.auth import require_admin
+from image_api.entity_tags import check_if_match
+from image_api.pagination import Cursor
+from image_api.teams import queries
+from image_core import errors
+from image_core.db import Record, Runner, Transaction, UniqueViolation
+from image_core.ids import new_id
+
+
+async def list_teams(runner: Runner, actor: Actor, cursor: Cursor | None, limit: int) -> list[Record]:
+    """All teams for an admin, their own for everybody else."""
+    return await queries.page(runner, actor.visible_team_id, cursor, limit)
+
+
+async def get_team(runner: Runner, actor: Actor, team_id: UUID) -> Record:
+    """A team that the caller may see. Raises `errors.TeamNotFound`."""
+    found = await queries.find(runner, team_id) if actor.visible_team_id in (None, team_id) else None
+    return _present(found)
+
+
+def _present(found: Record | None) -> Record:
+    if found is None:
+        raise errors.TeamNotFound
+    return found
+
+
+async def create_team(transaction: Transaction, actor: Actor, values: dict[str, Any]) -> Record:
+    """Adds a team. Raises `errors.TeamNameTaken`."""
+    require_admin(actor)
+    try:
+        created = _present(await queries.add(transaction, new_id(), values))
+    except UniqueViolation as error:
+        raise errors.TeamNameTaken(f"There is a team named {values['name']!r}.") from error
+    await audit.record(transaction, actor, "team.created", ("team", created["id"]), team_id=created["id"], after=values)
+    return created
+
+
+async def change_team(
+    transaction: Transaction, actor: Actor, team_id: UUID, values: dict[str, Any], if_match: str | None
+) -> Record:
+    """Changes what `values` names. Raises `errors.TeamNotFound`, `errors.TeamNameTaken`, `errors.ETagMismatch`."""
+    require_admin(actor)
+    old = _present(await queries.lock(transaction, team_id))
+    check_if_match(if_match, old["revision"])
+    if not values:
+        return old
+    try:
+        new = _present(await queries.change(transaction, team_id, values))
+    except UniqueViolation as error:
+        raise errors.TeamNameTaken(f"There is a team named {values['name']!r}.") from error
+    before = {name: old[name] for name in values}
+    await audit.record(
+        transaction, actor, "team.changed", ("team", team_id), team_id=team_id, before=before, after=values
+    )
+    return new
+
+
+async def remove_team(
+    transaction: Transaction, actor: Actor, team_id: UUID, *, force: bool, if_match: str | None
+) -> None:
+    """Removes an empty team; with `force` puts its images into the trash first, and removes it when it is empty.
+
+    Raises `errors.TeamNotFound`, `errors.TeamNotEmpty`, `errors.ETagMismatch`.
+    """
+    require_admin(actor)
+    old = _present(await queries.lock(transaction, team_id))
+    check_if_match(if_match, old["revision"])
+    if not await queries.has_members_or_images(transaction, team_id):
+        await queries.remove(transaction, team_id)
+        await audit.record(transaction, actor, "team.removed", ("team", team_id), team_id=team_id)
+        return
+    if not force:
+        raise errors.TeamNotEmpty("Remove its users and images first, or pass force=true to trash its images.")
+    trashed = await queries.trash_images(transaction, team_id)
+    await audit.record(
+        transaction, actor, "team.images_trashed", ("team", team_id), team_id=team_id, after={"images": trashed}
+    )

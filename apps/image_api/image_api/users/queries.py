@@ -1,0 +1,71 @@
+"""The SQL of users."""
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import delete, func, insert, select, tuple_, update
+
+from image_api.pagination import Cursor
+from image_core.db import Record, Runner, Transaction
+from image_core.keys import NewKey
+from image_core.models import credential, user
+
+
+async def find(runner: Runner, user_id: UUID) -> Record | None:
+    """One user."""
+    return await runner.fetch_one(select(user).where(user.c.id == user_id))
+
+
+async def page(runner: Runner, team_id: UUID, cursor: Cursor | None, limit: int) -> list[Record]:
+    """A team's users, newest first."""
+    statement = (
+        select(user).where(user.c.team_id == team_id).order_by(user.c.created_at.desc(), user.c.id.desc()).limit(limit)
+    )
+    if cursor is not None:
+        statement = statement.where(tuple_(user.c.created_at, user.c.id) < tuple_(cursor.created_at, cursor.row_id))
+    return await runner.fetch(statement)
+
+
+async def add(transaction: Transaction, user_id: UUID, team_id: UUID, values: dict[str, Any]) -> Record | None:
+    """Inserts a user and returns it."""
+    return await transaction.fetch_one(insert(user).values(id=user_id, team_id=team_id, **values).returning(user))
+
+
+async def add_credential(transaction: Transaction, credential_id: UUID, user_id: UUID, name: str, key: NewKey) -> None:
+    """Inserts a credential; of the key only the public id and the hash."""
+    await transaction.execute(
+        insert(credential).values(
+            id=credential_id, user_id=user_id, name=name, public_id=key.public_id, key_hash=key.key_hash
+        )
+    )
+
+
+async def lock(transaction: Transaction, user_id: UUID) -> Record | None:
+    """One user, locked for the rest of the transaction."""
+    return await transaction.fetch_one(select(user).where(user.c.id == user_id).with_for_update())
+
+
+async def lock_active_admins(transaction: Transaction) -> list[UUID]:
+    """Every admin that can act, locked in the order of ids, so that two demotions wait for each other."""
+    rows = await transaction.fetch(
+        select(user.c.id)
+        .where(user.c.role == "admin", user.c.disabled_at.is_(None))
+        .order_by(user.c.id)
+        .with_for_update()
+    )
+    return [row["id"] for row in rows]
+
+
+async def change(transaction: Transaction, user_id: UUID, values: dict[str, Any]) -> Record | None:
+    """Updates a user and returns it."""
+    return await transaction.fetch_one(
+        update(user)
+        .where(user.c.id == user_id)
+        .values(revision=user.c.revision + 1, updated_at=func.now(), **values)
+        .returning(user)
+    )
+
+
+async def remove(transaction: Transaction, user_id: UUID) -> None:
+    """Deletes a user and its credentials; its images stay the team's."""
+    await transaction.execute(delete(user).where(user.c.id == user_id))

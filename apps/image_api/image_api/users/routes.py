@@ -1,0 +1,82 @@
+"""HTTP of users."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from image_api.actor import Actor, Scope
+from image_api.auth import RequireScope, authenticate
+from image_api.dependencies import ServicesDep, TransactionDep
+from image_api.entity_tags import IfMatch, entity_tag
+from image_api.pagination import DEFAULT_LIMIT, CursorQuery, LimitQuery, page_of
+from image_api.users import schemas, service
+
+router = APIRouter(tags=["users"])
+Reader = Annotated[Actor, Depends(RequireScope())]
+Admin = Annotated[Actor, Depends(RequireScope(Scope.ADMIN))]
+
+
+@router.get("/whoami", response_model=schemas.WhoAmI)
+async def who_am_i(actor: Annotated[Actor, Depends(authenticate)]) -> Any:
+    """Show who the key belongs to and what it may do. The default key, too, may ask."""
+    return {name: getattr(actor, name) for name in schemas.WhoAmI.model_fields} | {"scopes": sorted(actor.scopes)}
+
+
+@router.post("/teams/{team_id}/users", status_code=201, response_model=schemas.CreatedUser)
+async def create_user(
+    team_id: UUID, body: schemas.NewUser, actor: Admin, transaction: TransactionDep, response: Response
+) -> Any:
+    """Create a user. The answer holds its API key, this once."""
+    created = await service.create_user(transaction, actor, team_id, body.model_dump())
+    response.headers["Cache-Control"] = "no-store"
+    return {
+        "user": dict(created.user),
+        "api_key": created.key.api_key,
+        "key_prefix": created.key.key_prefix,
+        "credential_id": created.credential_id,
+    }
+
+
+@router.get("/teams/{team_id}/users", response_model=schemas.UserPage)
+async def list_users(
+    team_id: UUID, actor: Reader, services: ServicesDep, limit: LimitQuery = DEFAULT_LIMIT, cursor: CursorQuery = None
+) -> Any:
+    """List a team's users, newest first."""
+    rows = await service.list_users(services.database, actor, team_id, cursor, limit + 1)
+    return page_of(rows, limit)
+
+
+@router.get("/users/{user_id}", response_model=schemas.User)
+async def get_user(user_id: UUID, actor: Admin, services: ServicesDep, response: Response) -> Any:
+    """Show a user."""
+    found = await service.get_user(services.database, actor, user_id)
+    response.headers["ETag"] = entity_tag(found["revision"])
+    return dict(found)
+
+
+@router.patch("/users/{user_id}", response_model=schemas.User)
+async def change_user(
+    user_id: UUID,
+    body: schemas.UserPatch,
+    actor: Admin,
+    transaction: TransactionDep,
+    response: Response,
+    request: Request,
+    if_match: IfMatch = None,
+) -> Any:
+    """Change a user (JSON merge patch): name, e-mail, role, scopes, disabled."""
+    values = body.model_dump(exclude_unset=True)
+    changed = await service.change_user(transaction, actor, user_id, values, if_match)
+    transaction.on_commit.append(lambda: request.app.state.key_cache.forget_user(user_id))
+    response.headers["ETag"] = entity_tag(changed["revision"])
+    return dict(changed)
+
+
+@router.delete("/users/{user_id}", status_code=204)
+async def remove_user(
+    user_id: UUID, actor: Admin, transaction: TransactionDep, request: Request, if_match: IfMatch = None
+) -> None:
+    """Remove a user and its keys. Its images stay the team's."""
+    await service.remove_user(transaction, actor, user_id, if_match)
+    transaction.on_commit.append(lambda: request.app.state.key_cache.forget_user(user_id))

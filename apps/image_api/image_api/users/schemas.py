@@ -1,0 +1,84 @@
+"""Bodies of the user operations."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from image_api.actor import Role, Scope
+from image_api.teams.schemas import Name
+
+# Enough to catch a slip of the hand; only a message that arrives proves an address.
+Email = Annotated[
+    str, StringConstraints(strip_whitespace=True, max_length=254, pattern=r"^[^@\s\x00-\x1f]+@[^@\s\x00-\x1f]+$")
+]
+
+
+class NewUser(BaseModel):
+    """A user to be created; scopes default to those of the role."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"name": "Ada", "role": "member"}]})
+
+    name: Name
+    email: Email | None = None
+    role: Role = Role.MEMBER
+    scopes: list[Scope] | None = Field(None, max_length=len(Scope))
+
+
+class UserPatch(BaseModel):
+    """A merge patch: what is absent stays; `email: null` removes the address."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"disabled": True}]})
+
+    name: Name = Field(default_factory=str)
+    email: Email | None = None
+    role: Role = Field(default_factory=lambda: Role.MEMBER)
+    scopes: list[Scope] = Field(default_factory=list, max_length=len(Scope))
+    disabled: bool = Field(default_factory=bool)
+
+
+class User(BaseModel):
+    """A user."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    team_id: UUID | None
+    name: str
+    email: str | None
+    role: Role
+    scopes: list[Scope]
+    disabled_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class CreatedUser(BaseModel):
+    """A new user with its first key, which is shown this once."""
+
+    user: User
+    api_key: str
+    key_prefix: str
+    credential_id: UUID
+
+
+class UserPage(BaseModel):
+    """A page of users, newest first."""
+
+    items: list[User]
+    next_cursor: str | None
+
+
+class WhoAmI(BaseModel):
+    """The caller, as the service sees it."""
+
+    user_id: UUID
+    user_name: str
+    team_id: UUID | None
+    role: Role
+    scopes: list[Scope]
+    credential_id: UUID
+    key_prefix: str
+    key_expires_at: datetime | None
+    is_default_key: bool

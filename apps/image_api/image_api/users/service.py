@@ -1,0 +1,122 @@
+"""The rules of users."""
+
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from image_api import audit
+from image_api.actor import DEFAULT_SCOPES, Actor, Role, Scope
+from image_api.auth import require_admin
+from image_api.entity_tags import check_if_match
+from image_api.pagination import Cursor
+from image_api.problems import invalid_fields
+from image_api.teams import service as teams
+from image_api.users import queries
+from image_core import errors, keys
+from image_core.db import ForeignKeyViolation, Record, Runner, Transaction, UniqueViolation
+from image_core.ids import new_id
+
+
+class CreatedUser(NamedTuple):
+    """A new user and the key that is shown once."""
+
+    user: Record
+    key: keys.NewKey
+    credential_id: UUID
+
+
+def _present(found: Record | None) -> Record:
+    if found is None:
+        raise errors.UserNotFound
+    return found
+
+
+async def list_users(runner: Runner, actor: Actor, team_id: UUID, cursor: Cursor | None, limit: int) -> list[Record]:
+    """The users of a team that the caller may see. Raises `errors.TeamNotFound`."""
+    await teams.get_team(runner, actor, team_id)
+    return await queries.page(runner, team_id, cursor, limit)
+
+
+async def get_user(runner: Runner, actor: Actor, user_id: UUID) -> Record:
+    """Any user, for an admin. Raises `errors.UserNotFound`."""
+    require_admin(actor)
+    return _present(await queries.find(runner, user_id))
+
+
+async def create_user(transaction: Transaction, actor: Actor, team_id: UUID, values: dict[str, Any]) -> CreatedUser:
+    """Adds a user with a first key. Raises `errors.TeamNotFound`, `errors.EmailTaken`."""
+    require_admin(actor)
+    role = Role(values["role"])
+    scopes = list(values["scopes"] if values["scopes"] is not None else DEFAULT_SCOPES[role])
+    _check_scopes(role, scopes)
+    key, credential_id = keys.generate(), new_id()
+    try:
+        created = _present(await queries.add(transaction, new_id(), team_id, {**values, "scopes": scopes}))
+        await queries.add_credential(transaction, credential_id, created["id"], "first", key)
+    except ForeignKeyViolation as error:
+        raise errors.TeamNotFound from error
+    except UniqueViolation as error:
+        raise errors.EmailTaken from error
+    after = {"role": role, "scopes": scopes, "key_prefix": key.key_prefix}
+    await audit.record(transaction, actor, "user.created", ("user", created["id"]), team_id=team_id, after=after)
+    return CreatedUser(created, key, credential_id)
+
+
+def _check_scopes(role: Role, scopes: list[Scope]) -> None:
+    if role is not Role.ADMIN and Scope.ADMIN in scopes:
+        raise invalid_fields(
+            [{"field": "scopes", "code": "scope-needs-admin", "message": "The scope `admin` needs the role `admin`."}]
+        )
+
+
+async def change_user(
+    transaction: Transaction, actor: Actor, user_id: UUID, patch: dict[str, Any], if_match: str | None
+) -> Record:
+    """Changes what `patch` names.
+
+    Raises `errors.UserNotFound`, `errors.EmailTaken`, `errors.LastAdmin`, `errors.ETagMismatch`.
+    """
+    require_admin(actor)
+    admins = await queries.lock_active_admins(transaction)
+    old = _present(await queries.lock(transaction, user_id))
+    check_if_match(if_match, old["revision"])
+    values = {name: value for name, value in patch.items() if name != "disabled"}
+    if "disabled" in patch and patch["disabled"] != (old["disabled_at"] is not None):
+        values["disabled_at"] = datetime.now(UTC) if patch["disabled"] else None
+    role = Role(values.get("role", old["role"]))
+    if "role" in values and "scopes" not in values:
+        values["scopes"] = list(DEFAULT_SCOPES[role])
+    _check_scopes(role, values.get("scopes", old["scopes"]))
+    _check_team(role, old)
+    if admins == [user_id] and (role is not Role.ADMIN or values.get("disabled_at")):
+        raise errors.LastAdmin
+    if not values:
+        return old
+    try:
+        new = _present(await queries.change(transaction, user_id, values))
+    except UniqueViolation as error:
+        raise errors.EmailTaken from error
+    shown = {name for name in values if name not in ("name", "email")}
+    await audit.record(
+        transaction, actor, "user.changed", ("user", user_id), team_id=old["team_id"],
+        before={name: old[name] for name in shown}, after={name: new[name] for name in shown},
+    )  # fmt: skip
+    return new
+
+
+def _check_team(role: Role, row: Record) -> None:
+    if role is not Role.ADMIN and row["team_id"] is None:
+        message = "A user without a team can only be an admin."
+        raise invalid_fields([{"field": "role", "code": "role-needs-team", "message": message}])
+
+
+async def remove_user(transaction: Transaction, actor: Actor, user_id: UUID, if_match: str | None) -> None:
+    """Removes a user and its keys. Raises `errors.UserNotFound`, `errors.LastAdmin`, `errors.ETagMismatch`."""
+    require_admin(actor)
+    admins = await queries.lock_active_admins(transaction)
+    old = _present(await queries.lock(transaction, user_id))
+    check_if_match(if_match, old["revision"])
+    if admins == [user_id]:
+        raise errors.LastAdmin
+    await queries.remove(transaction, user_id)
+    await audit.record(transaction, actor, "user.removed", ("user", user_id), team_id=old["team_id"])

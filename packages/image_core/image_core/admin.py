@@ -1,0 +1,143 @@
+"""`image-manager-admin`: migrate the schema, hand over the first admin key, verify.
+
+Reads `DATABASE_URL`, or `CLOUD_SQL_INSTANCE` with `DATABASE_USER` and `DATABASE_NAME`; the identity needs the rights
+of the schema's owner.
+"""
+
+import argparse
+import json
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy import func, insert, select, text, update
+from sqlalchemy.engine import Connection, Engine
+
+from image_core import keys
+from image_core.db import DatabaseConfig, migration_engine
+from image_core.ids import new_id
+from image_core.migrations import HEAD
+from image_core.models import audit_event, credential
+
+ADMIN_USER_ID = UUID("00000000-0000-7000-8000-000000000001")
+"""The admin that the first migration creates."""
+
+
+class AdminSettings(BaseSettings):
+    """Where the database is, and where the first admin key goes."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+
+    database_url: str | None = Field(None, description="PostgreSQL URL of the schema's owner.")
+    cloud_sql_instance: str | None = Field(None, description="project:region:name, instead of a URL.")
+    database_user: str | None = Field(None, description="IAM database user, with CLOUD_SQL_INSTANCE.")
+    database_name: str = Field("image_manager", description="Database, with CLOUD_SQL_INSTANCE.")
+    admin_key_secret: str | None = Field(None, description="projects/…/secrets/… that receives the first admin key.")
+    api_database_user: str | None = Field(None, description="Login that becomes a member of role image_api.")
+    processor_database_user: str | None = Field(
+        None, description="Login that becomes a member of role image_processor."
+    )
+
+    def engine(self) -> Engine:
+        """An engine on the configured database."""
+        if not self.database_url and not self.cloud_sql_instance:
+            raise SystemExit("Set DATABASE_URL, or CLOUD_SQL_INSTANCE and DATABASE_USER.")
+        return migration_engine(
+            DatabaseConfig(
+                url=self.database_url,
+                cloud_sql_instance=self.cloud_sql_instance,
+                user=self.database_user,
+                name=self.database_name,
+            )
+        )
+
+
+def migrate(settings: AdminSettings) -> None:
+    """Brings the schema to the newest revision and lets the services' logins in."""
+    from image_core.migrations import runner
+
+    engine = settings.engine()
+    runner.upgrade(engine)
+    members = {"image_api": settings.api_database_user, "image_processor": settings.processor_database_user}
+    with engine.begin() as connection:
+        quote = connection.dialect.identifier_preparer.quote
+        for role, login in members.items():
+            if login and login != role:
+                connection.execute(text(f"GRANT {role} TO {quote(login)}"))
+    print(f"The schema is at revision {HEAD}.")
+
+
+def _rotate_default(connection: Connection, secret: str | None) -> str | None:
+    """Replaces the default key, if it is still alive, and returns the new one."""
+    row = connection.execute(
+        select(credential.c.id).where(credential.c.is_default, credential.c.revoked_at.is_(None)).with_for_update()
+    ).one_or_none()
+    if row is None:
+        return None
+    key = keys.generate()
+    if secret:
+        from image_core import secrets
+
+        # Handed over first: a key that nobody holds would lock everybody out.
+        secrets.add_version(secret, key.api_key)
+    connection.execute(
+        update(credential)
+        .where(credential.c.id == row.id)
+        .values(public_id=key.public_id, key_hash=key.key_hash, is_default=False, rotated_at=func.now())
+    )
+    connection.execute(
+        insert(audit_event).values(
+            id=new_id(), action="credential.bootstrapped", target_type="credential", target_id=row.id,
+            after={"key_prefix": key.key_prefix},
+        )
+    )  # fmt: skip
+    return key.api_key
+
+
+def bootstrap(settings: AdminSettings, *, as_json: bool) -> None:
+    """Rotates the default admin key at once; prints the new one only when no secret takes it."""
+    with settings.engine().begin() as connection:
+        api_key = _rotate_default(connection, settings.admin_key_secret)
+    shown = None if settings.admin_key_secret else api_key
+    if as_json:
+        print(json.dumps({"api_key": shown, "rotated": api_key is not None}))
+    elif api_key is None:
+        print("The default key has been rotated before; nothing was changed.")
+    else:
+        print(f"New admin key: {shown}" if shown else f"The new admin key is in {settings.admin_key_secret}.")
+
+
+def verify(settings: AdminSettings) -> None:
+    """Says whether the schema is at the code's revision and whether a default key is still alive."""
+    with settings.engine().connect() as connection:
+        revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+        default_alive = connection.execute(
+            select(func.count()).where(credential.c.is_default, credential.c.revoked_at.is_(None))
+        ).scalar_one()
+    print(json.dumps({"revision": revision, "needed": HEAD, "default_key_alive": bool(default_alive)}))
+    if revision is None or revision < HEAD or default_alive:
+        raise SystemExit(1)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="image-manager-admin", description=(__doc__ or "").splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("migrate", help="bring the schema to the newest revision; safe to run twice at once")
+    parser_bootstrap = commands.add_parser("bootstrap", help="rotate the default admin key and hand over the new one")
+    parser_bootstrap.add_argument("--print-json", action="store_true", help="print the key as JSON")
+    commands.add_parser("verify", help="check revision and default key; exit 1 if something is to be done")
+    options = parser.parse_args(arguments)
+    settings = AdminSettings()
+    actions: dict[str, Any] = {
+        "migrate": lambda: migrate(settings),
+        "bootstrap": lambda: bootstrap(settings, as_json=options.print_json),
+        "verify": lambda: verify(settings),
+    }
+    actions[options.command]()
+
+
+if __name__ == "__main__":
+    main()

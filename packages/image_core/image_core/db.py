@@ -1,0 +1,308 @@
+"""The way to PostgreSQL: SQLAlchemy Core builds the SQL, asyncpg runs it, one pool holds the connections.
+
+`Database` runs single statements in autocommit; `Database.transaction()` gives the same four verbs inside one
+transaction. A statement that a hot path runs again and again is wrapped once in `Query`, which compiles it at its
+first use; any other Core statement is compiled as it comes.
+
+Values travel as asyncpg takes them: `uuid.UUID`, aware `datetime`, `bytes`, lists for arrays, and JSON as text
+(`to_json`), because nothing here wants a JSONB column decoded on its way to an answer.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import orjson
+from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
+from sqlalchemy.engine import Engine
+from sqlalchemy.sql.expression import Executable
+
+from image_core import errors
+
+UniqueViolation = asyncpg.UniqueViolationError
+ForeignKeyViolation = asyncpg.ForeignKeyViolationError
+LockNotAvailable = asyncpg.LockNotAvailableError
+
+# With these the connection, or the server behind it, is no good any more: a standby after a failover answers
+# `SELECT 1` and refuses each write (25006) for as long as the pool keeps it.
+_DISCONNECTS = (
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.ReadOnlySQLTransactionError,
+)
+# With these the connection is sound and the same request may succeed a moment later.
+_PASSING = (
+    TimeoutError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.TransactionRollbackError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.QueryCanceledError,
+)
+
+
+def to_json(value: Any) -> str:
+    """JSON text for a JSONB parameter."""
+    return orjson.dumps(value).decode()
+
+
+@dataclass(frozen=True)
+class DatabaseConfig:
+    """Where the database is, and how patient to be with it.
+
+    Either `url` (scheme `postgres` or `postgresql`) or `cloud_sql_instance` (`project:region:name`, IAM
+    authentication as `user`) is set.
+    """
+
+    url: str | None = None
+    cloud_sql_instance: str | None = None
+    user: str | None = None
+    name: str = "image_manager"
+    pool_size: int = 8
+    connect_timeout_seconds: float = 5.0
+    acquire_timeout_seconds: float = 5.0
+    statement_timeout_seconds: float = 15.0
+
+
+class Record(Protocol):
+    """A row: columns by name or position."""
+
+    def __getitem__(self, key: str | int, /) -> Any: ...
+    def keys(self) -> Iterable[str]: ...
+
+
+class Query:
+    """A Core statement compiled once, at its first use; values are passed by the names of its bind parameters."""
+
+    def __init__(self, statement: Executable) -> None:
+        self._statement = statement
+
+    @cached_property
+    def compiled(self) -> tuple[str, tuple[str, ...], dict[str, Any]]:
+        """The SQL with `$n` placeholders, the parameters' names in order, and the values known beforehand."""
+        return _compile(self._statement)
+
+
+_dialect = PGDialect_asyncpg()  # type: ignore[no-untyped-call]
+
+
+def _compile(statement: Executable) -> tuple[str, tuple[str, ...], dict[str, Any]]:
+    compiled = statement.compile(dialect=_dialect)  # type: ignore[attr-defined]
+    return str(compiled), tuple(compiled.positiontup or ()), dict(compiled.params)
+
+
+def _prepare(statement: Query | Executable, values: dict[str, Any]) -> tuple[str, list[Any]]:
+    sql, names, known = statement.compiled if isinstance(statement, Query) else _compile(statement)
+    return sql, [values[name] if name in values else known[name] for name in names]
+
+
+class Runner(Protocol):
+    """The four verbs, whether in autocommit or inside a transaction."""
+
+    async def fetch(self, statement: Query | Executable, **values: Any) -> list[Record]: ...
+    async def fetch_one(self, statement: Query | Executable, **values: Any) -> Record | None: ...
+    async def fetch_value(self, statement: Query | Executable, **values: Any) -> Any: ...
+    async def execute(self, statement: Query | Executable, **values: Any) -> int: ...
+
+
+class Transaction:
+    """One open transaction. It is committed by whoever opened it, when the block ends without an error."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self.recorded: list[Any] = []
+        """The outbox events written here; whoever commits publishes them afterwards."""
+        self.on_commit: list[Callable[[], None]] = []
+        """What whoever commits calls afterwards."""
+
+    async def fetch(self, statement: Query | Executable, **values: Any) -> list[Record]:
+        """All rows."""
+        sql, arguments = _prepare(statement, values)
+        rows: list[Record] = await self._connection.fetch(sql, *arguments)
+        return rows
+
+    async def fetch_one(self, statement: Query | Executable, **values: Any) -> Record | None:
+        """The first row, or None."""
+        sql, arguments = _prepare(statement, values)
+        row: Record | None = await self._connection.fetchrow(sql, *arguments)
+        return row
+
+    async def fetch_value(self, statement: Query | Executable, **values: Any) -> Any:
+        """The first column of the first row, or None."""
+        sql, arguments = _prepare(statement, values)
+        return await self._connection.fetchval(sql, *arguments)
+
+    async def execute(self, statement: Query | Executable, **values: Any) -> int:
+        """Runs a statement that returns nothing and says how many rows it touched."""
+        sql, arguments = _prepare(statement, values)
+        tag: str = await self._connection.execute(sql, *arguments)
+        return int(tag.rpartition(" ")[2])
+
+    @asynccontextmanager
+    async def savepoint(self) -> AsyncIterator[None]:
+        """Errors inside undo only what was done inside."""
+        async with self._connection.transaction():
+            yield
+
+
+class _Connection(asyncpg.Connection):  # type: ignore[misc]
+    """A connection whose return to the pool costs no round trip: nothing here ever sets session state."""
+
+    def get_reset_query(self) -> str:
+        return ""
+
+
+class Database:
+    """The pool. `open()` needs no server yet: connections are made as they are needed."""
+
+    def __init__(self, config: DatabaseConfig) -> None:
+        self._config = config
+        self._pool: Any = None
+        self._connector: Any = None
+
+    async def open(self) -> None:
+        """Prepares the pool. Must run in the event loop that will use it."""
+        config = self._config
+        connect_kwargs: dict[str, Any] = {
+            "timeout": config.connect_timeout_seconds,
+            "command_timeout": config.statement_timeout_seconds + 2,
+            "server_settings": {"statement_timeout": str(int(config.statement_timeout_seconds * 1000))},
+        }
+        if config.url is not None:
+            connect_kwargs["dsn"] = _plain_url(config.url)
+        else:
+            connect_kwargs["connect"] = await self._connect_through_connector()
+        self._pool = asyncpg.create_pool(
+            min_size=0,
+            max_size=config.pool_size,
+            max_inactive_connection_lifetime=120,
+            connection_class=_Connection,
+            **connect_kwargs,
+        )
+        await self._pool
+
+    async def _connect_through_connector(self) -> Any:
+        from google.cloud.sql.connector import Connector, IPTypes
+
+        # A background refresh of the certificate stops whenever the CPU is throttled; a lazy one cannot.
+        self._connector = Connector(loop=asyncio.get_running_loop(), refresh_strategy="lazy")
+
+        async def connect(*_: Any, **kwargs: Any) -> Any:
+            kwargs.pop("loop", None)
+            return await self._connector.connect_async(
+                self._config.cloud_sql_instance,
+                "asyncpg",
+                user=self._config.user,
+                db=self._config.name,
+                enable_iam_auth=True,
+                ip_type=IPTypes.PRIVATE,
+                **kwargs,
+            )
+
+        return connect
+
+    async def close(self) -> None:
+        """Waits a little for borrowed connections, then ends them all."""
+        if self._pool is not None:
+            try:
+                await asyncio.wait_for(self._pool.close(), timeout=3)
+            except (TimeoutError, *_DISCONNECTS):
+                self._pool.terminate()
+        if self._connector is not None:
+            await self._connector.close_async()
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open."""
+        size: int = self._pool.get_size()
+        return size
+
+    async def fetch(self, statement: Query | Executable, **values: Any) -> list[Record]:
+        """All rows of a read, in autocommit; asked once more if the connection turned out to be dead."""
+        try:
+            async with self.connection() as connection:
+                return await connection.fetch(statement, **values)
+        except errors.DatabaseUnavailable as error:
+            if not isinstance(error.__cause__, _DISCONNECTS):
+                raise
+        async with self.connection() as connection:
+            return await connection.fetch(statement, **values)
+
+    async def fetch_one(self, statement: Query | Executable, **values: Any) -> Record | None:
+        """The first row of a read, or None."""
+        rows = await self.fetch(statement, **values)
+        return rows[0] if rows else None
+
+    async def fetch_value(self, statement: Query | Executable, **values: Any) -> Any:
+        """The first column of the first row of a read, or None."""
+        row = await self.fetch_one(statement, **values)
+        return None if row is None else row[0]
+
+    async def execute(self, statement: Query | Executable, **values: Any) -> int:
+        """Runs one statement as a transaction of its own; never repeated."""
+        async with self.connection() as connection:
+            return await connection.execute(statement, **values)
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Transaction]:
+        """A connection in autocommit.
+
+        Raises:
+            errors.DatabaseUnavailable: none was free in time, or the server is away.
+        """
+        try:
+            async with self._pool.acquire(timeout=self._config.acquire_timeout_seconds) as connection:
+                yield Transaction(connection)
+        except asyncpg.LockNotAvailableError:
+            raise
+        except _PASSING as error:
+            raise errors.DatabaseUnavailable("The database is busy. Try again.") from error
+        except _DISCONNECTS as error:
+            # Every connection of the pool is suspect, not only this one.
+            await self._pool.expire_connections()
+            raise errors.DatabaseUnavailable("The database does not answer. Try again.") from error
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """A transaction, committed when the block ends without an error and rolled back otherwise."""
+        async with self.connection() as autocommit, autocommit.savepoint():
+            yield autocommit
+
+
+def _plain_url(url: str) -> str:
+    """The URL with its scheme as PostgreSQL's own clients know it."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(scheme="postgresql"))
+
+
+def migration_engine(config: DatabaseConfig) -> Engine:
+    """A synchronous engine on pg8000, for Alembic and admin commands."""
+    from sqlalchemy import create_engine
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.pool import NullPool
+
+    if config.url is not None:
+        url = make_url(_plain_url(config.url)).set(drivername="postgresql+pg8000")
+        return create_engine(url, poolclass=NullPool)
+    from google.cloud.sql.connector import Connector, IPTypes
+
+    connector = Connector(refresh_strategy="lazy")
+
+    def connect() -> Any:
+        return connector.connect(
+            str(config.cloud_sql_instance),
+            "pg8000",
+            user=config.user,
+            db=config.name,
+            enable_iam_auth=True,
+            ip_type=IPTypes.PRIVATE,
+        )
+
+    return create_engine("postgresql+pg8000://", creator=connect, poolclass=NullPool)

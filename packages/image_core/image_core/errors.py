@@ -1,0 +1,378 @@
+"""Every error that a caller may meet, as one tree.
+
+    AppError
+    ├── Unauthorized   the caller is not known                       401
+    ├── Forbidden      known, but not allowed                        403
+    ├── NotFound       absent, or another team's                     404
+    ├── Conflict       the state does not allow it now               409
+    ├── Precondition   the caller's copy is out of date              412
+    ├── Invalid        the request can never succeed as it is        400, 413, 415, 416, 422
+    ├── LimitExceeded  too many requests                             429
+    └── Unavailable    a part of ours is away; try again             503
+
+A leaf has a stable `code` (it is also a heading in docs/errors.md) and its docstring's first line is the
+title that people read. Leaves say nothing of HTTP but for `Invalid`, whose kinds differ only there.
+"""
+
+from typing import Any, ClassVar
+
+
+class AppError(Exception):
+    """The root: `detail` is a sentence for people, `extra` holds what helps to fix it."""
+
+    code: ClassVar[str]
+
+    def __init__(self, detail: str = "", **extra: Any) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.extra = extra
+
+    @classmethod
+    def title(cls) -> str:
+        """The first line of the class's docstring, without its full stop."""
+        return (cls.__doc__ or cls.__name__).strip().splitlines()[0].removesuffix(".")
+
+
+class Unauthorized(AppError):
+    """The caller is not known."""
+
+
+class Forbidden(AppError):
+    """The caller is not allowed to do this."""
+
+
+class NotFound(AppError):
+    """There is nothing here, or nothing that the caller may see."""
+
+
+class Conflict(AppError):
+    """The state of things does not allow this now."""
+
+
+class Precondition(AppError):
+    """The caller's copy is out of date."""
+
+
+class Invalid(AppError):
+    """The request can never succeed as it is."""
+
+    status: ClassVar[int] = 422
+
+
+class LimitExceeded(AppError):
+    """Too much was asked in too short a time."""
+
+    def __init__(self, detail: str = "", *, retry_after_seconds: int = 1, **extra: Any) -> None:
+        super().__init__(detail, **extra)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class Unavailable(AppError):
+    """A part of the service is away for the moment."""
+
+    def __init__(self, detail: str = "", *, retry_after_seconds: int = 2, **extra: Any) -> None:
+        super().__init__(detail, **extra)
+        self.retry_after_seconds = retry_after_seconds
+
+
+# --- Who is calling -------------------------------------------------------------------------------------------
+
+
+class KeyMissing(Unauthorized):
+    """An API key is needed."""
+
+    code = "api-key-missing"
+
+
+class KeyInvalid(Unauthorized):
+    """The API key is not valid."""
+
+    code = "api-key-invalid"
+
+
+class KeyExpired(Unauthorized):
+    """The API key has expired."""
+
+    code = "api-key-expired"
+
+
+class UserDisabled(Unauthorized):
+    """The user of this key is disabled."""
+
+    code = "user-disabled"
+
+
+class DefaultKeyMustBeRotated(Forbidden):
+    """The default key can only rotate itself."""
+
+    code = "default-key-must-be-rotated"
+
+
+class ScopeMissing(Forbidden):
+    """The key lacks a scope."""
+
+    code = "scope-missing"
+
+
+class RoleMissing(Forbidden):
+    """The caller's role does not allow this."""
+
+    code = "role-missing"
+
+
+class TooManyRequests(LimitExceeded):
+    """Too many requests."""
+
+    code = "rate-limited"
+
+
+class TooManyBadKeys(LimitExceeded):
+    """Too many attempts with keys that are not valid."""
+
+    code = "too-many-bad-keys"
+
+
+# --- Teams, users, credentials --------------------------------------------------------------------------------
+
+
+class TeamNotFound(NotFound):
+    """There is no such team."""
+
+    code = "team-not-found"
+
+
+class TeamNameTaken(Conflict):
+    """Another team has this name."""
+
+    code = "team-name-taken"
+
+
+class TeamNotEmpty(Conflict):
+    """The team still has images or users."""
+
+    code = "team-not-empty"
+
+
+class TeamRequired(Invalid):
+    """The team must be named."""
+
+    code = "team-required"
+
+
+class UserNotFound(NotFound):
+    """There is no such user."""
+
+    code = "user-not-found"
+
+
+class EmailTaken(Conflict):
+    """Another user has this e-mail address."""
+
+    code = "email-taken"
+
+
+class LastAdmin(Conflict):
+    """The last admin cannot be removed, disabled or demoted."""
+
+    code = "last-admin"
+
+
+class CredentialNotFound(NotFound):
+    """There is no such credential."""
+
+    code = "credential-not-found"
+
+
+class RotationInProgress(Conflict):
+    """Another rotation of this credential is under way."""
+
+    code = "rotation-in-progress"
+
+
+class RotationInGrace(Conflict):
+    """The previous key is still in its grace period."""
+
+    code = "rotation-in-grace"
+
+
+# --- Images ---------------------------------------------------------------------------------------------------
+
+
+class ImageNotFound(NotFound):
+    """There is no such image."""
+
+    code = "image-not-found"
+
+
+class DerivativeNotFound(NotFound):
+    """There is no such derivative."""
+
+    code = "derivative-not-found"
+
+
+class ImageNotStored(Conflict):
+    """The bytes of this image have not arrived."""
+
+    code = "image-not-stored"
+
+
+class ImagePurged(Conflict):
+    """The image is being purged and cannot come back."""
+
+    code = "image-purged"
+
+
+class DuplicateExists(Conflict):
+    """The team already has an image with these bytes."""
+
+    code = "duplicate-exists"
+
+
+class ETagMismatch(Precondition):
+    """The resource has changed since it was read."""
+
+    code = "etag-mismatch"
+
+
+class UploadEmpty(Invalid):
+    """The body is empty."""
+
+    code = "upload-empty"
+
+
+class UploadTooLarge(Invalid):
+    """The file is larger than allowed."""
+
+    code = "upload-too-large"
+    status = 413
+
+
+class NotAnImage(Invalid):
+    """The bytes are not an image."""
+
+    code = "not-an-image"
+    status = 415
+
+
+class FormatNotAllowed(Invalid):
+    """Images of this kind are not allowed."""
+
+    code = "image-format-not-allowed"
+    status = 415
+
+
+class DimensionsInvalid(Invalid):
+    """The image's dimensions make no sense."""
+
+    code = "image-dimensions-invalid"
+
+
+class TooManyPixels(Invalid):
+    """The image has more pixels than allowed."""
+
+    code = "image-too-many-pixels"
+
+
+class MultipartInvalid(Invalid):
+    """The multipart body is broken."""
+
+    code = "multipart-invalid"
+    status = 400
+
+
+class UploadIncomplete(Invalid):
+    """The body ended before it was complete."""
+
+    code = "upload-incomplete"
+    status = 400
+
+
+class UploadTooSlow(Invalid):
+    """The body took too long to arrive."""
+
+    code = "upload-too-slow"
+    status = 408
+
+
+class UploadExpired(Unavailable):
+    """The upload took longer than its deadline."""
+
+    code = "upload-expired"
+
+
+class RangeNotSatisfiable(Invalid):
+    """No part of the requested range exists."""
+
+    code = "range-not-satisfiable"
+    status = 416
+
+
+# --- Requests in general --------------------------------------------------------------------------------------
+
+
+class RequestInvalid(Invalid):
+    """A field of the request is not valid."""
+
+    code = "request-invalid"
+
+
+class BodyTooLarge(Invalid):
+    """The request's body is larger than allowed."""
+
+    code = "body-too-large"
+    status = 413
+
+
+class MediaTypeNotSupported(Invalid):
+    """The request's media type is not supported."""
+
+    code = "media-type-not-supported"
+    status = 415
+
+
+class CursorInvalid(Invalid):
+    """The cursor is not one of ours."""
+
+    code = "cursor-invalid"
+
+
+class FilterUnknown(Invalid):
+    """There is no such filter."""
+
+    code = "filter-unknown"
+    status = 400
+
+
+# --- Our own parts --------------------------------------------------------------------------------------------
+
+
+class DatabaseUnavailable(Unavailable):
+    """The database does not answer."""
+
+    code = "database-unavailable"
+
+
+class StorageUnavailable(Unavailable):
+    """Object storage does not answer."""
+
+    code = "storage-unavailable"
+
+
+class MessagingUnavailable(Unavailable):
+    """Pub/Sub does not answer."""
+
+    code = "messaging-unavailable"
+
+
+class ShuttingDown(Unavailable):
+    """This instance is stopping."""
+
+    code = "shutting-down"
+
+
+def leaves(cls: type[AppError] = AppError) -> list[type[AppError]]:
+    """Every class below `cls` that carries a code, in the order of definition."""
+    found = [cls] if "code" in vars(cls) else []
+    for child in cls.__subclasses__():
+        found.extend(leaves(child))
+    return found

@@ -1,0 +1,253 @@
+"""Domain events: written to the outbox with the change they tell of, published after its commit.
+
+Two topics: `uploads` asks for the processing of an image, in the shape of Cloud Storage's own OBJECT_FINALIZE
+notification, so that the processor knows one kind of message; `events` tells the world what happened. Delivery is
+at least once; every message carries its event's id.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any, Protocol
+from uuid import UUID
+
+import orjson
+from sqlalchemy import Integer, Interval, Uuid, bindparam, func, insert, select, update
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from image_core import errors, telemetry
+from image_core.db import Database, Query, Transaction, to_json
+from image_core.ids import new_id
+from image_core.models import event
+
+PAYLOAD_VERSION = 1
+TRACE_ATTRIBUTE = "googclient_traceparent"
+
+
+class Topic(StrEnum):
+    """The topics that the services publish to, by their role; their names are settings."""
+
+    UPLOADS = "uploads"
+    EVENTS = "events"
+
+
+class EventType(StrEnum):
+    """What may be told."""
+
+    PROCESS = "image.process"
+    READY = "image.ready"
+    FAILED = "image.failed"
+    TRASHED = "image.trashed"
+    RESTORED = "image.restored"
+    PURGED = "image.purged"
+
+
+@dataclass(frozen=True)
+class Message:
+    """A Pub/Sub message: JSON bytes and attributes."""
+
+    data: bytes
+    attributes: dict[str, str]
+
+
+@dataclass(frozen=True)
+class OutboxEvent:
+    """A row of the outbox."""
+
+    topic: Topic
+    type: EventType
+    payload: dict[str, Any]
+    team_id: UUID | None = None
+    image_id: UUID | None = None
+    trace_parent: str | None = None
+    event_id: UUID = field(default_factory=new_id)
+    created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def message(self) -> Message:
+        """The message that tells of this event, the same each time."""
+        attributes = {"event_id": str(self.event_id), "event_type": self.type, "version": str(PAYLOAD_VERSION)}
+        if self.trace_parent:
+            attributes[TRACE_ATTRIBUTE] = self.trace_parent
+        if self.topic is Topic.UPLOADS:
+            attributes |= {
+                "eventType": "OBJECT_FINALIZE",
+                "payloadFormat": "JSON_API_V1",
+                "bucketId": self.payload["bucket"],
+                "objectId": self.payload["name"],
+                "objectGeneration": self.payload["generation"],
+            }
+            return Message(orjson.dumps(self.payload), attributes)
+        body = {
+            "id": str(self.event_id),
+            "type": self.type,
+            "version": PAYLOAD_VERSION,
+            "occurred_at": self.created_at.isoformat(),
+            "team_id": str(self.team_id) if self.team_id else None,
+            "image_id": str(self.image_id) if self.image_id else None,
+            "data": self.payload,
+        }
+        if self.team_id:
+            attributes["team_id"] = str(self.team_id)
+        return Message(orjson.dumps(body), attributes)
+
+
+def process_request(
+    bucket: str, object_name: str, generation: int, image_id: UUID, team_id: UUID, trace_parent: str | None
+) -> OutboxEvent:
+    """A request to process an image that is stored, in the shape of a finalize notification."""
+    payload = {"bucket": bucket, "name": object_name, "generation": str(generation)}
+    return OutboxEvent(Topic.UPLOADS, EventType.PROCESS, payload, team_id, image_id, trace_parent)
+
+
+def image_event(
+    kind: EventType,
+    image_id: UUID,
+    team_id: UUID,
+    payload: dict[str, Any] | None = None,
+    trace_parent: str | None = None,
+) -> OutboxEvent:
+    """Something that happened to an image."""
+    return OutboxEvent(Topic.EVENTS, kind, payload or {}, team_id, image_id, trace_parent)
+
+
+class Publisher(Protocol):
+    """Sends messages; raises `errors.MessagingUnavailable` when they may not have arrived."""
+
+    async def publish(self, topic: Topic, messages: Sequence[Message], timeout_seconds: float) -> None: ...
+
+
+class PubSubPublisher:
+    """Google Cloud Pub/Sub, through the client's asyncio surface: a publish can be awaited, timed and cancelled."""
+
+    def __init__(self, project: str, topics: dict[Topic, str], emulator_host: str | None) -> None:
+        self._paths = {role: f"projects/{project}/topics/{name}" for role, name in topics.items()}
+        self._emulator_host = emulator_host
+        self._client: Any = None
+
+    def warm(self) -> None:
+        """Imports the client, which takes a third of a second; call it in a thread."""
+        import google.pubsub_v1  # noqa: F401
+
+    def _connect(self) -> Any:
+        import grpc.aio
+        from google.pubsub_v1 import PublisherAsyncClient
+        from google.pubsub_v1.services.publisher.transports import PublisherGrpcAsyncIOTransport
+
+        if self._emulator_host:
+            channel = grpc.aio.insecure_channel(self._emulator_host)
+            return PublisherAsyncClient(transport=PublisherGrpcAsyncIOTransport(channel=channel))
+        return PublisherAsyncClient()
+
+    async def publish(self, topic: Topic, messages: Sequence[Message], timeout_seconds: float) -> None:
+        import google.auth.exceptions
+        import grpc
+        from google.api_core.exceptions import GoogleAPIError
+        from google.pubsub_v1.types import PubsubMessage
+
+        if self._client is None:
+            self._client = self._connect()
+        batch = [PubsubMessage(data=message.data, attributes=message.attributes) for message in messages]
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await self._client.publish(
+                    topic=self._paths[topic], messages=batch, timeout=timeout_seconds, retry=None
+                )
+        except (GoogleAPIError, grpc.RpcError, google.auth.exceptions.GoogleAuthError, TimeoutError, OSError) as error:
+            raise errors.MessagingUnavailable("Pub/Sub does not answer.") from error
+
+    async def close(self) -> None:
+        """Closes the channel."""
+        if self._client is not None:
+            await self._client.transport.close()
+
+
+async def record(transaction: Transaction, *happened: OutboxEvent) -> None:
+    """Writes events to the outbox, in the transaction of the change they tell of."""
+    for each in happened:
+        await transaction.execute(
+            insert(event).values(
+                id=each.event_id,
+                topic=each.topic,
+                type=each.type,
+                team_id=each.team_id,
+                image_id=each.image_id,
+                payload=bindparam("body"),
+                trace_parent=each.trace_parent,
+                created_at=each.created_at,
+            ),
+            body=to_json(each.payload),
+        )
+        transaction.recorded.append(each)
+
+
+_mark_published = Query(
+    update(event)
+    .where(event.c.id == func.any(bindparam("event_ids", type_=ARRAY(Uuid))))
+    .values(published_at=func.now())
+)
+_count_attempt = Query(
+    update(event)
+    .where(event.c.id == func.any(bindparam("event_ids", type_=ARRAY(Uuid))))
+    .values(attempts=event.c.attempts + 1)
+)
+_unpublished = Query(
+    select(
+        event.c.id, event.c.topic, event.c.type, event.c.payload, event.c.team_id, event.c.image_id,
+        event.c.trace_parent, event.c.created_at,
+    )
+    .where(event.c.published_at.is_(None), event.c.created_at < func.now() - bindparam("age", type_=Interval))
+    .order_by(event.c.created_at, event.c.id)
+    .limit(bindparam("most", type_=Integer))
+)  # fmt: skip
+
+
+async def publish(
+    database: Database, publisher: Publisher, happened: Sequence[OutboxEvent], timeout_seconds: float = 1.0
+) -> int:
+    """Publishes committed events and marks them; returns how many. What fails is left for the sweep, never raised.
+
+    It is awaited, not left running: the CPU may be taken away once the answer is out.
+    """
+    published: list[UUID] = []
+    try:
+        for topic in Topic:
+            if batch := [each for each in happened if each.topic is topic]:
+                await publisher.publish(topic, [each.message() for each in batch], timeout_seconds)
+                published += [each.event_id for each in batch]
+    except errors.MessagingUnavailable as error:
+        telemetry.log(
+            "events_not_published",
+            severity="WARNING",
+            count=len(happened) - len(published),
+            reason=str(error.__cause__),
+        )
+    try:
+        if published:
+            await database.execute(_mark_published, event_ids=published)
+        elif happened:
+            await database.execute(_count_attempt, event_ids=[each.event_id for each in happened])
+    except errors.DatabaseUnavailable:
+        telemetry.log("events_not_marked", severity="WARNING", count=len(published))
+    return len(published)
+
+
+async def publish_backlog(
+    database: Database, publisher: Publisher, older_than: timedelta, batch_size: int = 200
+) -> int:
+    """Publishes what was left behind, oldest first, until nothing is left or nothing goes through."""
+    total = 0
+    while rows := await database.fetch(_unpublished, age=older_than, most=batch_size):
+        happened = [
+            OutboxEvent(
+                Topic(row["topic"]), EventType(row["type"]), orjson.loads(row["payload"]), row["team_id"],
+                row["image_id"], row["trace_parent"], row["id"], row["created_at"],
+            )
+            for row in rows
+        ]  # fmt: skip
+        published = await publish(database, publisher, happened, timeout_seconds=10)
+        total += published
+        if published < len(happened):
+            break
+    return total

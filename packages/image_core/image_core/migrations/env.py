@@ -1,0 +1,16 @@
+"""How Alembic reaches the database; `image_core.admin` gives it the connection."""
+
+from alembic import context
+
+from image_core.models import metadata
+
+connection = context.config.attributes["connection"]
+context.configure(
+    connection=connection,
+    target_metadata=metadata,
+    compare_server_default=True,
+    # Each revision commits by itself, so that a long chain holds no lock longer than its own step.
+    transaction_per_migration=True,
+)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,49 @@
+"""Runs Alembic under an advisory lock, with bounded waits for locks and statements."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, text
+from sqlalchemy.engine import Engine
+
+_LOCK = 0x696D_6167_65  # "image": two migrations at once wait for each other here
+
+
+@contextmanager
+def _connected(engine: Engine) -> Iterator[Config]:
+    with engine.connect() as connection:
+        _wait_for_turn(connection)
+        config = Config()
+        config.set_main_option("script_location", str(Path(__file__).parent))
+        config.set_main_option("path_separator", "os")
+        config.attributes["connection"] = connection
+        yield config
+
+
+def _wait_for_turn(connection: Connection) -> None:
+    connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": _LOCK})
+    # A migration that cannot have its lock soon gives up rather than hold every request behind it.
+    connection.execute(text("SET lock_timeout = '5s'"))
+    connection.execute(text("SET statement_timeout = '15min'"))
+    connection.commit()
+
+
+def upgrade(engine: Engine, revision: str = "head") -> None:
+    """Brings the schema up to `revision`; safe to run twice at once."""
+    with _connected(engine) as config:
+        command.upgrade(config, revision)
+
+
+def downgrade(engine: Engine, revision: str) -> None:
+    """Takes the schema down to `revision`. Roles stay: they belong to the whole server."""
+    with _connected(engine) as config:
+        command.downgrade(config, revision)
+
+
+def autogenerate(engine: Engine, message: str, revision: str) -> None:
+    """Writes the next revision from the difference between the models and the database."""
+    with _connected(engine) as config:
+        command.revision(config, message, autogenerate=True, rev_id=revision)

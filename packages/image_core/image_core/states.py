@@ -1,0 +1,46 @@
+"""The states of an image and every transition between them; who makes each is said beside it."""
+
+from enum import StrEnum
+
+
+class ImageStatus(StrEnum):
+    """Where an image stands; the trash is a column of its own, beside the status."""
+
+    PENDING = "pending"
+    STORED = "stored"
+    PROCESSING = "processing"
+    READY = "ready"
+    FAILED = "failed"
+    EXPIRED = "expired"
+
+
+class Mover(StrEnum):
+    """Who may make a transition."""
+
+    API = "api"
+    PROCESSOR = "processor"
+    SWEEP = "sweep"
+
+
+TRANSITIONS: dict[tuple[ImageStatus | None, ImageStatus], frozenset[Mover]] = {
+    (None, ImageStatus.PENDING): frozenset({Mover.API}),
+    # Whichever comes first: the API when the object is complete, or the finalize event; the sweep where it was lost.
+    (ImageStatus.PENDING, ImageStatus.STORED): frozenset({Mover.API, Mover.PROCESSOR, Mover.SWEEP}),
+    (ImageStatus.PENDING, ImageStatus.EXPIRED): frozenset({Mover.API, Mover.PROCESSOR, Mover.SWEEP}),
+    (ImageStatus.STORED, ImageStatus.PROCESSING): frozenset({Mover.PROCESSOR}),
+    # A lease that ran out may be taken over without passing through `stored`.
+    (ImageStatus.PROCESSING, ImageStatus.PROCESSING): frozenset({Mover.PROCESSOR}),
+    (ImageStatus.PROCESSING, ImageStatus.READY): frozenset({Mover.PROCESSOR}),
+    (ImageStatus.PROCESSING, ImageStatus.FAILED): frozenset({Mover.PROCESSOR, Mover.SWEEP}),
+    (ImageStatus.PROCESSING, ImageStatus.STORED): frozenset({Mover.PROCESSOR, Mover.SWEEP}),
+    (ImageStatus.STORED, ImageStatus.STORED): frozenset({Mover.SWEEP}),
+    (ImageStatus.STORED, ImageStatus.FAILED): frozenset({Mover.PROCESSOR, Mover.SWEEP}),
+    (ImageStatus.READY, ImageStatus.STORED): frozenset({Mover.API}),
+    (ImageStatus.FAILED, ImageStatus.STORED): frozenset({Mover.API}),
+}
+
+HOLDS_BYTES = (ImageStatus.STORED, ImageStatus.PROCESSING, ImageStatus.READY, ImageStatus.FAILED)
+"""The states in which the original exists and its size, hash and generation are known."""
+
+FINAL = (ImageStatus.READY, ImageStatus.FAILED, ImageStatus.EXPIRED)
+"""The states that nothing leaves by itself."""
