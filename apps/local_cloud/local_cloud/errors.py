@@ -15,7 +15,6 @@ LocalCloudError
 """
 
 # Errors are named for what is the case, without a suffix, as the tree above shows.
-# ruff: noqa: N818
 
 
 class LocalCloudError(Exception):

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 from google.oauth2 import service_account
+
 from local_cloud.object_store.app import ObjectStoreApp
 from local_cloud.object_store.signing import Signer
 from local_cloud.object_store.store import ObjectStore

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+
 from local_cloud.postgres import free_port
 
 

@@ -13,6 +13,7 @@ import pytest
 from google.api_core.exceptions import BadRequest, Conflict, NotFound, PreconditionFailed, RequestRangeNotSatisfiable
 from hypothesis import given
 from hypothesis import strategies as st
+
 from local_cloud.object_store.errors import StoreError
 from local_cloud.object_store.ranges import requested_span
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+
 from local_cloud import postgres_account
 from local_cloud.errors import DataFolderBroken, DataFolderInUse, DataFolderVersion, PortInUse, PostgresError
 from local_cloud.postgres import PostgresServer, free_port, throwaway_postgres

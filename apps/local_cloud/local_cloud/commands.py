@@ -1,0 +1,134 @@
+"""The commands `up` and `doctor` of the image-manager command line."""
+
+import os
+import shlex
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import httpx2
+import typer
+
+from local_cloud import postgres_account
+from local_cloud.admin_key import ADMIN_USER_ID, AdminKey
+from local_cloud.demo import make_demo
+from local_cloud.doctor import examine
+from local_cloud.environment import DEFAULT_PORT, Outside, choose_layout
+from local_cloud.errors import LocalCloudError
+from local_cloud.supervisor import StopRequestedError, Supervisor, data_folder_lock, stopping_on_signals
+from local_cloud.system_file import FILE_NAME, read_system_file
+
+# Only what `up` makes: the folder may hold other things too.
+OWN_PARTS = ("postgres", "emulators", "logs", "database-roles.json", FILE_NAME)
+
+DataDir = Annotated[Path, typer.Option(help="Where everything is kept between runs.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(up)
+    app.command()(doctor)
+
+
+def up(
+    port: Annotated[int, typer.Option(help="Port of the API; 0 takes any free one.")] = DEFAULT_PORT,
+    data_dir: DataDir = Path(".local"),
+    reset: Annotated[bool, typer.Option("--reset", help="Delete all data first.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before deleting.")] = False,
+    demo: Annotated[bool, typer.Option("--demo", help="Make a demo team with pictures.")] = False,
+) -> None:
+    """Start the whole system on this machine and keep it running until Ctrl-C."""
+    data_dir = data_dir.absolute()
+    try:
+        with data_folder_lock(data_dir):
+            if reset:
+                _reset(data_dir, asked_already=yes)
+            _run(data_dir, port, demo=demo)
+    except LocalCloudError as error:
+        typer.secho(str(error), fg="red", err=True)
+        raise typer.Exit(1) from None
+
+
+def doctor(data_dir: DataDir = Path(".local")) -> None:
+    """Tell what is up, what is not, and why."""
+    findings = examine(data_dir.absolute())
+    for finding in findings:
+        mark = typer.style("up  ", fg="green") if finding.is_up else typer.style("down", fg="red")
+        typer.echo(f"{mark}  {finding.part:<16} {finding.detail}")
+    if not all(finding.is_up for finding in findings):
+        raise typer.Exit(1)
+
+
+def _run(data_dir: Path, port: int, *, demo: bool) -> None:
+    outside = Outside.from_environment(os.environ)
+    layout = choose_layout(data_dir, port, outside, read_system_file(data_dir))
+    supervisor = Supervisor(layout, typer.echo)
+    with stopping_on_signals(supervisor):
+        try:
+            typer.echo(f"Starting the system from {data_dir}")
+            supervisor.start()
+            _announce(layout.url, data_dir, supervisor.admin)
+            if demo:
+                _demo(layout.url, supervisor.admin)
+            supervisor.watch()
+        except StopRequestedError:
+            pass
+        finally:
+            typer.echo("Stopping …")
+            supervisor.stop()
+            typer.echo("Stopped.")
+
+
+def _announce(url: str, data_dir: Path, admin: AdminKey) -> None:
+    typer.echo(f"\nThe API is ready:   {url}\nIts documentation:  {url}/docs")
+    rotation = f"POST {url}/api/v1/user/{ADMIN_USER_ID}/credentials/rotate"
+    if admin.is_new:
+        typer.echo(f"The admin's key:    {admin.api_key}  (shown only now; a new one: {rotation})")
+    elif admin.api_key is not None:
+        typer.echo(
+            f"The admin's key was shown on the first run and is kept in {data_dir / FILE_NAME}; to get a new one:"
+        )
+        typer.echo(f"  {rotation}")
+    else:
+        typer.echo(
+            f"The admin's key was rotated elsewhere and is not known here; its holder gets a new one by {rotation}"
+        )
+        return
+    typer.echo(f"\nTry it:\n  {_curl(url, data_dir, admin)}\n\nCtrl-C stops everything.")
+
+
+def _curl(url: str, data_dir: Path, admin: AdminKey) -> str:
+    key = admin.api_key
+    if not admin.is_new:
+        # The key itself is not shown again, so the shell reads it from the file.
+        path = shlex.quote(str(data_dir / FILE_NAME))
+        key = f'$(sed -n \'s/.*"admin_api_key": "\\(.*\\)".*/\\1/p\' {path})'
+    return f'curl -H "X-API-KEY: {key}" {url}/api/v1/whoami'
+
+
+def _demo(url: str, admin: AdminKey) -> None:
+    if admin.api_key is None:
+        typer.echo("The demo team was not made, since the admin's key is not known here.")
+        return
+    try:
+        made = make_demo(url, admin.api_key)
+    except httpx2.HTTPError as error:
+        typer.secho(f"The demo team could not be made: {error}", fg="red", err=True)
+        return
+    if made is None:
+        typer.echo("The demo team is there already.")
+        return
+    typer.echo(f"The demo team has {len(made.image_ids)} pictures; its user's key: {made.api_key}")
+    typer.echo(f'  curl -H "X-API-KEY: {made.api_key}" {url}/api/v1/images')
+
+
+def _reset(data_dir: Path, *, asked_already: bool) -> None:
+    if not asked_already:
+        typer.confirm(f"Delete all pictures, teams and keys in {data_dir}?", abort=True)
+    postgres_account.forget(data_dir / "postgres")
+    for name in OWN_PARTS:
+        path = data_dir / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
