@@ -1,6 +1,5 @@
 """What surrounds every request: its id, its log line, its metrics, the security headers, a last catch."""
 
-import os
 import time
 from typing import Any
 
@@ -9,7 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from image_api import problems
 from image_core import errors
-from image_core.telemetry import RequestContext, current_request, log, log_unexpected, parse_trace_parent
+from image_core.telemetry import current_request, log, log_unexpected, request_context
 
 MAX_JSON_BODY_BYTES = 1024 * 1024
 UPLOAD_PATHS = frozenset({"/api/v1/images", "/api/v1/upload"})
@@ -68,7 +67,7 @@ class ObservabilityMiddleware:
             return
         started = time.perf_counter()
         headers = dict(scope["headers"])
-        context = request_context(scope, headers, self._trusted_proxy_depth)
+        context = request_context(headers, client_address(scope, headers, self._trusted_proxy_depth))
         token = current_request.set(context)
         scope["state"] = {**scope.get("state", {}), "rate_limit": None}
         answer = _Answer(scope, send, context.request_id)
@@ -132,14 +131,6 @@ class _Answer:
                 headers += [(name.encode(), value.encode()) for name, value in limits.items()]
             message["headers"] = headers
         await self._send(message)
-
-
-def request_context(scope: Scope, headers: dict[bytes, bytes], trusted_proxy_depth: int) -> RequestContext:
-    """The ids of a request: its trace as the caller or the platform gave it, and an id of its own."""
-    trace_parent = headers.get(b"traceparent")
-    trace = parse_trace_parent(trace_parent.decode("latin-1")) if trace_parent else None
-    address = client_address(scope, headers, trusted_proxy_depth)
-    return RequestContext(os.urandom(16).hex(), address, *(trace or ()))
 
 
 def client_address(scope: Scope, headers: dict[bytes, bytes], trusted_proxy_depth: int) -> str:

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from image_core.picture_header import PictureFormat, PictureHeader, describe_unknown, detect
-
 from image_processor.rejections import PictureRejected
 
 ALL_FORMATS: tuple[PictureFormat, ...] = ("jpeg", "png", "webp", "gif", "avif", "heic", "tiff")

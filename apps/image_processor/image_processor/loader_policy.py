@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 import pyvips
+
 from image_core.picture_header import PictureFormat
 
 # Source: the release notes; older versions let thumbnails of broken files pass and bundle a libheif with known holes.

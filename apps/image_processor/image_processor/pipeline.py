@@ -13,8 +13,8 @@ from dataclasses import replace
 from mmap import ACCESS_READ, mmap
 
 import pyvips
-from image_core.picture_header import PREFIX_BYTES, PictureHeader
 
+from image_core.picture_header import PREFIX_BYTES, PictureHeader
 from image_processor.presets import Preset
 from image_processor.processed_picture import Derivative, PictureFacts, ProcessedPicture, ProcessingRequest
 from image_processor.rejections import PictureRejected

@@ -4,7 +4,6 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from image_core.picture_header import PictureFormat
-
 from image_processor.limits import PictureLimits
 from image_processor.presets import DEFAULT_PRESETS, Preset
 

@@ -9,6 +9,7 @@ RejectionCode = Literal[
     "image-too-many-pixels",
     "image-truncated",
     "image-undecodable",
+    "picture-too-large",
     "picture-too-much-memory",
     "processing-timeout",
     "processing-crashed",
@@ -21,13 +22,14 @@ REJECTION_MESSAGES: dict[RejectionCode, str] = {
     "image-too-many-pixels": "The picture has more pixels than are allowed.",
     "image-truncated": "The picture ends before it is complete; upload the whole file.",
     "image-undecodable": "The picture is damaged and cannot be decoded.",
+    "picture-too-large": "The file is larger than is allowed.",
     "picture-too-much-memory": "The picture needs more memory than one picture may take.",
     "processing-timeout": "The picture took longer to process than is allowed.",
     "processing-crashed": "The picture made its decoder fail.",
 }
 
 
-class PictureRejected(Exception):  # noqa: N818 - it names what happened to the picture, as the API's errors do
+class PictureRejected(Exception):
     """The picture can never be processed as it is; trying again changes nothing.
 
     Attributes:
@@ -44,7 +46,7 @@ class PictureRejected(Exception):  # noqa: N818 - it names what happened to the 
         return f"{self.code}: {self.message}"
 
 
-class WorkerUnavailable(Exception):  # noqa: N818 - as above
+class WorkerUnavailable(Exception):
     """No worker process could take the picture: it says nothing about the picture, so try again later."""
 
 

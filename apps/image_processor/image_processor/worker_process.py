@@ -34,7 +34,7 @@ _LAST_WORDS_BYTES = 4096
 _OUT_OF_MEMORY = re.compile(rb"failed to allocate|bad_alloc|out of memory|MemoryError|cannot allocate", re.IGNORECASE)
 
 
-class WorkerDied(Exception):  # noqa: N818 - it names what happened, as the service's other errors do
+class WorkerDied(Exception):
     """The process ended, or sent what no worker sends.
 
     Attributes:

@@ -11,7 +11,6 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from image_core.picture_header import PictureFormat
-
 from image_processor.limits import ALL_FORMATS
 from image_processor.picture_file import PictureFile
 from image_processor.processed_picture import ProcessedPicture, ProcessingRequest

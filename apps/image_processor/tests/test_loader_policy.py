@@ -38,6 +38,7 @@ def test_only_listed_loaders_open_anything(formats: tuple[str, ...], avif: str) 
 
 def test_old_library_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     import pyvips
+
     from image_processor.loader_policy import restrict_libvips
 
     monkeypatch.setattr(pyvips, "version", lambda part: (8, 18, 6)[part])

@@ -5,6 +5,8 @@ import time
 import numpy as np
 import pytest
 import pyvips
+from PIL import Image
+
 from image_processor.limits import PictureLimits
 from image_processor.picture_file import open_picture_file
 from image_processor.pipeline import process_picture
@@ -25,7 +27,6 @@ from image_processor.testing import (
     turned_for,
     with_metadata,
 )
-from PIL import Image
 
 SCENE = scene()
 METADATA_FIELDS = ("exif-data", "xmp-data", "iptc-data", "icc-profile-data", "orientation", "jpeg-thumbnail-data")

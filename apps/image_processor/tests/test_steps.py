@@ -8,6 +8,7 @@ import pytest
 import pyvips
 from hypothesis import given
 from hypothesis import strategies as st
+
 from image_processor.steps.blurhash import blurhash
 from image_processor.steps.dominant_colors import dominant_colors
 from image_processor.steps.exif import CameraData, read_camera_data

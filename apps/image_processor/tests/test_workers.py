@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
+
 from image_processor.picture_file import open_picture_file
 from image_processor.processed_picture import ProcessedPicture, ProcessingRequest
 from image_processor.rejections import PictureRejected, WorkerUnavailable

@@ -13,13 +13,13 @@ import functools
 import io
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 import anyio.to_thread
 
 from image_core import errors
-from image_core.storage import ObjectMissing, ObjectTooLarge, StoredObject
+from image_core.storage import ObjectMissing, ObjectTooLarge, Sink, StoredObject
 
 if TYPE_CHECKING:
     from image_core.gcs_writer import GcsWriter
@@ -176,7 +176,7 @@ class GcsStorage:
 
         return await self._gcs.run(call, abandon=True)
 
-    async def download(self, name: str, generation: int, file: BinaryIO, limit_bytes: int) -> None:
+    async def download(self, name: str, generation: int, file: Sink, limit_bytes: int) -> None:
         def call() -> None:
             # A transcoded download would be of another length than the object; raw is what is stored.
             self._blob(name, generation).download_to_file(
@@ -231,7 +231,7 @@ def crc32c_text(value: int) -> str:
 class _LimitedFile:
     """Passes writes on until more bytes came than were allowed. The size in a message or a row is only a claim."""
 
-    def __init__(self, file: BinaryIO, limit_bytes: int) -> None:
+    def __init__(self, file: Sink, limit_bytes: int) -> None:
         self._file, self._left = file, limit_bytes
 
     def write(self, data: bytes) -> int:
@@ -239,9 +239,3 @@ class _LimitedFile:
         if self._left < 0:
             raise ObjectTooLarge
         return self._file.write(data)
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        return self._file.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self._file.tell()

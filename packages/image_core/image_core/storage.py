@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import BinaryIO, Protocol, Self
+from typing import Protocol, Self
 
 ONE_REQUEST_BYTES = 8 * 1024 * 1024
 """Up to this size a body is one request; above it, chunks of this size."""
@@ -28,6 +28,12 @@ class StoredObject:
     size_bytes: int
     content_type: str | None
     crc32c: str | None
+
+
+class Sink(Protocol):
+    """Whatever takes bytes, one after the other."""
+
+    def write(self, data: bytes, /) -> int: ...
 
 
 class ObjectWriter(Protocol):
@@ -64,7 +70,7 @@ class ObjectStorage(Protocol):
     async def read(self, name: str, generation: int | None, start: int, end: int) -> bytes:
         """The bytes from `start` to `end`, both included, of a generation (or the live one). Raises `ObjectMissing`."""
 
-    async def download(self, name: str, generation: int, file: BinaryIO, limit_bytes: int) -> None:
+    async def download(self, name: str, generation: int, file: Sink, limit_bytes: int) -> None:
         """Writes the whole object, its checksum verified, to `file`. Raises `ObjectMissing`, `ObjectTooLarge`."""
 
     async def delete(self, name: str, generation: int | None = None) -> None:

@@ -173,6 +173,13 @@ def parse_trace_parent(header: str | None) -> tuple[str, str, bool] | None:
         return None
 
 
+def request_context(headers: dict[bytes, bytes], address: str | None) -> RequestContext:
+    """The ids of a request: its trace as the caller or the platform gave it, and an id of its own."""
+    trace_parent = headers.get(b"traceparent")
+    trace = parse_trace_parent(trace_parent.decode("latin-1")) if trace_parent else None
+    return RequestContext(os.urandom(16).hex(), address, *(trace or ()))
+
+
 @contextmanager
 def span(
     provider: "TracerProvider | None", name: str, parent: str | None, **attributes: str | int

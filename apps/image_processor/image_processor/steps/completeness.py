@@ -10,7 +10,6 @@ from collections.abc import Callable
 from mmap import ACCESS_READ, mmap
 
 from image_core.picture_header import PictureFormat
-
 from image_processor.rejections import PictureRejected
 
 _GIF_EXTENSION, _GIF_FRAME, _GIF_TRAILER = 0x21, 0x2C, 0x3B

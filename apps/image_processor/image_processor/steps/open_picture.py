@@ -5,8 +5,8 @@ from functools import partial
 from typing import Any
 
 import pyvips
-from image_core.picture_header import PictureFormat
 
+from image_core.picture_header import PictureFormat
 from image_processor.steps.stored_picture import StoredPicture
 
 _LOADERS: dict[PictureFormat, str] = {

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pyvips
+
 from image_core.picture_header import PictureFormat
 
 

@@ -1,0 +1,129 @@
+"""`create_app`: the only place where the processor's parts are wired together."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from opentelemetry.trace import TracerProvider
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from image_core import telemetry
+from image_core.db import Database
+from image_core.events import PubSubPublisher, Topic
+from image_core.gcs import GcsClient
+from image_core.telemetry import current_request, log, log_unexpected, request_context
+from image_processor import health, push
+from image_processor.jobs import Parts
+from image_processor.metrics import Metrics
+from image_processor.push_identity import IssuerKeys
+from image_processor.settings import ProcessorSettings
+from image_processor.workers import WorkerPool
+
+
+def create_app(settings: ProcessorSettings, tracer_provider: TracerProvider | None = None) -> FastAPI:
+    """The application. `tracer_provider` overrides the one that the settings name."""
+    provider = tracer_provider or telemetry.tracer_provider(
+        "image-processor", settings.service_version, settings.otel_exporter_otlp_endpoint
+    )
+    app = FastAPI(
+        title="image-processor",
+        version=settings.service_version,
+        openapi_url=None,
+        lifespan=_lifespan(settings, provider),
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+        max_body_size=10 * 1024 * 1024,
+    )
+    app.include_router(push.router)
+    app.include_router(health.router)
+    app.add_middleware(_LogMiddleware)
+    return app
+
+
+def _lifespan(settings: ProcessorSettings, provider: TracerProvider | None) -> Any:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        gcs = GcsClient(settings.google_cloud_project, settings.storage_emulator_host, settings.gcloud_creds_path)
+        topics = {Topic.UPLOADS: settings.pubsub_uploads_topic, Topic.EVENTS: settings.pubsub_events_topic}
+        publisher = PubSubPublisher(settings.google_cloud_project, topics, settings.pubsub_emulator_host)
+        parts = Parts(
+            settings=settings,
+            database=Database(settings.database),
+            originals=gcs.bucket(settings.image_upload_bucket_name),
+            derivatives=gcs.bucket(settings.image_derivatives_bucket_name),
+            publisher=publisher,
+            pool=_pool(settings),
+            metrics=Metrics(),
+            tracer_provider=provider,
+        )
+        app.state.parts, app.state.issuer_keys = parts, IssuerKeys(settings.push_jwks_url)
+        await parts.database.open()
+        await parts.pool.start()
+        # The Google clients take longer to load than everything else: the port is open before them.
+        warming = asyncio.create_task(asyncio.to_thread(_warm, gcs, publisher))
+        try:
+            yield
+        finally:
+            await asyncio.gather(warming, return_exceptions=True)
+            await parts.pool.stop()
+            await publisher.close()
+            await parts.database.close()
+
+    return lifespan
+
+
+def _warm(gcs: GcsClient, publisher: PubSubPublisher) -> None:
+    gcs.connect()
+    publisher.warm()
+
+
+def _pool(settings: ProcessorSettings) -> WorkerPool:
+    return WorkerPool(
+        size=settings.worker_count,
+        deadline_seconds=settings.job_deadline_seconds,
+        memory_limit_bytes=settings.worker_memory_limit_bytes,
+        rss_mark_bytes=settings.worker_rss_mark_bytes,
+        max_pictures_per_worker=settings.worker_max_pictures,
+        formats=settings.limits.allowed_formats,
+    )
+
+
+class _LogMiddleware:
+    """Gives every request its ids, and turns what nobody expected into a 500 that Error Reporting groups."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        token = current_request.set(request_context(dict(scope["headers"]), None))
+        status = 0
+
+        async def watched(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except Exception as error:  # noqa: BLE001 (the outermost catch: the message comes again)
+            log_unexpected(error, http_request={"requestMethod": scope["method"], "requestUrl": scope["path"]})
+            if status == 0:
+                await watched({"type": "http.response.start", "status": 500, "headers": []})
+                await watched({"type": "http.response.body", "body": b""})
+        finally:
+            if status >= 400 and not scope["path"].startswith("/health"):
+                log("request", severity="WARNING", path=scope["path"], status=status)
+            current_request.reset(token)
+
+
+def create_app_from_environment() -> FastAPI:
+    """The application with settings from the environment, logging to standard output."""
+    settings = ProcessorSettings()
+    telemetry.configure_logging(
+        "image-processor", settings.service_version, settings.google_cloud_project, settings.log_level
+    )
+    return create_app(settings)

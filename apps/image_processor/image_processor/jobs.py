@@ -1,0 +1,284 @@
+"""One job: claim the row, fetch the bytes, run the pipeline in a worker, store what it made, mark the row.
+
+Delivered twice, done once: the claim decides who works, its token decides whose work counts.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import Enum
+from typing import Any
+from uuid import UUID
+
+import anyio
+from opentelemetry.trace import TracerProvider
+
+from image_core import errors, events
+from image_core.db import Database, Record, Transaction, UniqueViolation, to_json
+from image_core.events import EventType, Publisher
+from image_core.states import ImageStatus
+from image_core.storage import ObjectMissing, ObjectStorage, ObjectTooLarge
+from image_core.telemetry import log, span
+from image_processor import queries
+from image_processor.messages import ObjectFinalized
+from image_processor.metrics import Metrics
+from image_processor.picture_file import PictureFile, open_picture_file
+from image_processor.processed_picture import Derivative, ProcessedPicture, ProcessingRequest
+from image_processor.queries import Claim
+from image_processor.rejections import PictureRejected, WorkerUnavailable
+from image_processor.settings import ProcessorSettings
+from image_processor.workers import WorkerPool
+
+
+class Outcome(Enum):
+    """What becomes of the message: acknowledged, or pushed again later."""
+
+    DONE = "done"
+    LATER = "later"
+
+
+class _Passing(Exception):
+    """Something that another try may not meet."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The parts of the running processor."""
+
+    settings: ProcessorSettings
+    database: Database
+    originals: ObjectStorage
+    derivatives: ObjectStorage
+    publisher: Publisher
+    pool: WorkerPool
+    metrics: Metrics
+    tracer_provider: TracerProvider | None = None
+
+    @property
+    def lease(self) -> timedelta:
+        """How long a claim holds."""
+        return timedelta(seconds=self.settings.lease_seconds)
+
+
+@asynccontextmanager
+async def committing(parts: Parts) -> AsyncIterator[Transaction]:
+    """A transaction whose events are published once it is committed."""
+    async with parts.database.transaction() as transaction:
+        yield transaction
+    if transaction.recorded:
+        await events.publish(parts.database, parts.publisher, transaction.recorded)
+
+
+async def handle(parts: Parts, new: ObjectFinalized) -> Outcome:
+    """Does what a finalize event asks for. Raises `errors.Unavailable` where the database is away."""
+    row = await _row_of(parts, new)
+    if row is None:
+        return Outcome.DONE
+    image_id = row["id"]
+    with span(parts.tracer_provider, "process image", row["trace_parent"] or new.trace_parent, image_id=str(image_id)):
+        with open_picture_file() as picture:
+            try:
+                sha256 = None
+                if row["status"] == ImageStatus.PENDING:
+                    sha256 = await _complete_pending(parts, row, new.generation, picture)
+                    if sha256 is None:
+                        return Outcome.DONE
+                async with committing(parts) as transaction:
+                    claimed = await queries.claim(
+                        transaction, image_id, new.generation, parts.settings.max_attempts, parts.lease
+                    )
+                if claimed is None:
+                    return await _not_claimed(parts, new)
+                return await _work(parts, claimed, picture, sha256)
+            except _Passing as error:
+                log("job_will_be_tried_again", severity="WARNING", image_id=str(image_id), reason=str(error))
+                return Outcome.LATER
+
+
+async def _row_of(parts: Parts, new: ObjectFinalized) -> Record | None:
+    """The row that waits for this object; None, and the object is given to the sweep, where there is none."""
+    row = None
+    if new.bucket == parts.originals.bucket and new.image_id is not None:
+        row = await queries.find(parts.database, new.image_id)
+    if row is None or row["object_name"] != new.name or row["status"] == ImageStatus.EXPIRED:
+        reason = "unknown" if row is None else "expired"
+        parts.metrics.unknown_objects.labels(reason).inc()
+        log("event_for_no_image", severity="WARNING", reason=reason, generation=new.generation)
+        if new.bucket == parts.originals.bucket:
+            async with parts.database.transaction() as transaction:
+                await queries.discard(transaction, "originals", new.name, new.generation, parts.lease)
+        return None
+    if row["deleted_at"] is not None:
+        return None
+    return row
+
+
+async def _not_claimed(parts: Parts, new: ObjectFinalized) -> Outcome:
+    """Why there was nothing to claim: done already, being done, given up, or another generation's event."""
+    if new.image_id is None:
+        return Outcome.DONE
+    async with committing(parts) as transaction:
+        exhausted = await queries.fail_exhausted(transaction, new.image_id, parts.settings.max_attempts)
+        if exhausted is not None:
+            code = {"code": "processing-attempts-exhausted"}
+            await events.record(
+                transaction, events.image_event(EventType.FAILED, new.image_id, exhausted["team_id"], code)
+            )
+            return Outcome.DONE
+    row = await queries.find(parts.database, new.image_id)
+    if row is None or row["deleted_at"] is not None:
+        return Outcome.DONE
+    if row["generation"] != new.generation:
+        if new.generation > row["generation"]:
+            # Our names are written once; whoever wrote a second time does not change the image.
+            async with parts.database.transaction() as transaction:
+                await queries.discard(transaction, "originals", new.name, new.generation, parts.lease)
+        return Outcome.DONE
+    # Somebody holds a live lease: if they do not come through, the message is needed again.
+    return Outcome.LATER if row["status"] in (ImageStatus.PROCESSING, ImageStatus.STORED) else Outcome.DONE
+
+
+async def _complete_pending(parts: Parts, row: Record, generation: int, picture: PictureFile) -> bytes | None:
+    """Pending → stored from the bytes themselves; returns their SHA-256, or None if the row had to expire."""
+    try:
+        sha256 = await _fetch(parts, row["object_name"], generation, picture)
+        async with parts.database.transaction() as transaction:
+            await queries.mark_stored(transaction, row["id"], generation, picture.size_bytes, sha256)
+        return sha256
+    except PictureRejected as rejection:
+        await _expire(parts, row, rejection.code, rejection.message, None)
+    except UniqueViolation:
+        twin_id = await queries.find_twin(parts.database, row["team_id"], sha256)
+        await _expire(parts, row, "duplicate", "The team has this image already.", twin_id)
+    return None
+
+
+async def _expire(parts: Parts, row: Record, code: str, message: str, twin_id: UUID | None) -> None:
+    """Ends a pending row whose object is not wanted, and has the sweep remove the object."""
+    async with parts.database.transaction() as transaction:
+        if await queries.expire(transaction, row["id"], code, message, twin_id):
+            await queries.discard(transaction, "originals", row["object_name"], None, parts.lease)
+
+
+async def _fetch(parts: Parts, name: str, generation: int, picture: PictureFile) -> bytes:
+    """Writes the object into `picture` and returns its SHA-256. Raises `_Passing`, `PictureRejected`."""
+    hashing = _HashingFile(picture)
+    try:
+        await parts.originals.download(name, generation, hashing, parts.settings.original_max_bytes)
+    except (errors.StorageUnavailable, ObjectMissing) as error:
+        raise _Passing(type(error).__name__) from error
+    except ObjectTooLarge as error:
+        raise PictureRejected("picture-too-large") from error
+    return hashing.digest()
+
+
+class _HashingFile:
+    """Hashes what passes through on its way into the picture's file."""
+
+    def __init__(self, picture: PictureFile) -> None:
+        self._picture, self._sha256 = picture, hashlib.sha256()
+
+    def write(self, data: bytes) -> int:
+        self._sha256.update(data)
+        self._picture.write(data)
+        return len(data)
+
+    def digest(self) -> bytes:
+        return self._sha256.digest()
+
+
+async def _work(parts: Parts, claimed: Claim, picture: PictureFile, sha256: bytes | None) -> Outcome:
+    """Everything between the claim and the row's final state. Whatever ends it early gives the claim back."""
+    try:
+        # A little before the lease is over, so that the claim can still be given back.
+        async with asyncio.timeout(parts.settings.lease_seconds * 0.9):
+            if sha256 is None:
+                sha256 = await _fetch(parts, claimed.object_name, claimed.generation, picture)
+            if sha256 != claimed.sha256:
+                raise errors.StorageUnavailable("The object read is not the one that was stored.")
+            request = ProcessingRequest(limits=parts.settings.limits, keep_location=claimed.keep_location)
+            processed = await parts.pool.process(picture, request)
+            rows = await asyncio.gather(*(_store(parts, claimed, each) for each in processed.derivatives))
+            return await _finish(parts, claimed, processed, rows)
+    except PictureRejected as rejection:
+        return await _fail(parts, claimed, rejection)
+    except (errors.Unavailable, WorkerUnavailable, TimeoutError, _Passing) as error:
+        await _give_back(parts, claimed)
+        raise _Passing(type(error).__name__) from error
+    except BaseException:
+        await _give_back(parts, claimed)
+        raise
+
+
+async def _store(parts: Parts, claimed: Claim, made: Derivative) -> dict[str, Any]:
+    """Writes one derivative under this claim's own folder and returns its row."""
+    name = f"{claimed.folder}{made.preset}.webp"
+    await parts.derivatives.put(name, made.content, made.content_type)
+    return {
+        "preset": made.preset,
+        "generation": claimed.generation,
+        "object_name": name,
+        "content_type": made.content_type,
+        "width": made.width_px,
+        "height": made.height_px,
+        "frames": made.frames,
+        "size_bytes": len(made.content),
+        "sha256": hashlib.sha256(made.content).digest(),
+    }
+
+
+async def _finish(parts: Parts, claimed: Claim, processed: ProcessedPicture, rows: list[dict[str, Any]]) -> Outcome:
+    facts = processed.facts
+    values = {
+        "width": facts.width_px,
+        "height": facts.height_px,
+        "frames": facts.frames,
+        "format": facts.format,
+        "content_type": facts.content_type,
+        "facts": to_json(facts.to_json()),
+        "failure_code": None,
+        "failure_message": None,
+    }
+    try:
+        async with committing(parts) as transaction:
+            await queries.finish(transaction, claimed, values)
+            for old_name in await queries.replace_derivatives(transaction, claimed.image_id, rows):
+                await queries.discard(transaction, "derivatives", old_name, None, parts.lease)
+            told = {"width": facts.width_px, "height": facts.height_px, "presets": [row["preset"] for row in rows]}
+            event = events.image_event(EventType.READY, claimed.image_id, claimed.team_id, told, claimed.trace_parent)
+            await events.record(transaction, event)
+    except queries.ClaimLost:
+        # Somebody took over after the lease; the promise made with the claim removes what was written here.
+        log("job_lost_its_claim", severity="WARNING", image_id=str(claimed.image_id))
+        parts.metrics.jobs.labels("lost").inc()
+        return Outcome.DONE
+    parts.metrics.jobs.labels("ready").inc()
+    for step, seconds in processed.step_seconds.items():
+        parts.metrics.step_seconds.labels(step).observe(seconds)
+    log("image_ready", image_id=str(claimed.image_id), team_id=str(claimed.team_id))
+    return Outcome.DONE
+
+
+async def _fail(parts: Parts, claimed: Claim, rejection: PictureRejected) -> Outcome:
+    async with committing(parts) as transaction:
+        if await queries.fail(transaction, claimed, rejection.code, rejection.message):
+            told = {"code": rejection.code}
+            event = events.image_event(EventType.FAILED, claimed.image_id, claimed.team_id, told, claimed.trace_parent)
+            await events.record(transaction, event)
+    parts.metrics.jobs.labels(rejection.code).inc()
+    log("image_rejected", image_id=str(claimed.image_id), team_id=str(claimed.team_id), code=rejection.code)
+    return Outcome.DONE
+
+
+async def _give_back(parts: Parts, claimed: Claim) -> None:
+    """Releases the claim, also while being cancelled; a claim that cannot be released lapses with its lease."""
+    parts.metrics.jobs.labels("given-back").inc()
+    with anyio.CancelScope(shield=True), anyio.move_on_after(3):
+        try:
+            async with parts.database.transaction() as transaction:
+                await queries.release(transaction, claimed)
+        except errors.DatabaseUnavailable:
+            log("claim_not_released", severity="WARNING", image_id=str(claimed.image_id))

@@ -1,0 +1,78 @@
+"""What Pub/Sub pushes, and what Cloud Storage says in it."""
+
+import base64
+import binascii
+from typing import NamedTuple
+from uuid import UUID
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field
+
+from image_core.events import TRACE_ATTRIBUTE
+
+FINALIZE = "OBJECT_FINALIZE"
+
+
+class PushMessage(BaseModel):
+    """The message inside an envelope. Source: Pub/Sub documentation, "Receive push messages"."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    data: str = ""
+    attributes: dict[str, str] = Field(default_factory=dict)
+    message_id: str = Field("", alias="messageId")
+
+
+class PushEnvelope(BaseModel):
+    """The body of a push request."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    message: PushMessage
+    subscription: str = ""
+    delivery_attempt: int | None = Field(None, alias="deliveryAttempt")
+
+
+class ObjectFinalized(NamedTuple):
+    """A new object. `image_id` and `team_id` are null for a name that is not one of ours."""
+
+    bucket: str
+    name: str
+    generation: int
+    team_id: UUID | None
+    image_id: UUID | None
+    trace_parent: str | None
+
+
+class MalformedMessage(Exception):
+    """Not a message that Cloud Storage, or one of us, would send."""
+
+
+def object_finalized(message: PushMessage) -> ObjectFinalized | None:
+    """The new object that a message tells of; None for an event of another kind. Raises `MalformedMessage`."""
+    attributes = message.attributes
+    event_type = attributes.get("eventType")
+    if event_type is not None and event_type != FINALIZE:
+        return None
+    try:
+        body = orjson.loads(base64.b64decode(message.data, validate=True)) if message.data else {}
+        bucket = attributes.get("bucketId") or body["bucket"]
+        name = attributes.get("objectId") or body["name"]
+        generation = int(attributes.get("objectGeneration") or body["generation"])
+    except (binascii.Error, orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+        raise MalformedMessage(type(error).__name__) from error
+    if not isinstance(bucket, str) or not isinstance(name, str) or not 0 < generation < 2**63:
+        raise MalformedMessage("bucket, name or generation")
+    return ObjectFinalized(bucket, name, generation, *_ids_in(name), attributes.get(TRACE_ATTRIBUTE))
+
+
+def _ids_in(name: str) -> tuple[UUID | None, UUID | None]:
+    parts = name.split("/")
+    if len(parts) != 3 or parts[0] != "originals":
+        return None, None
+    try:
+        team_id, image_id = UUID(parts[1]), UUID(parts[2])
+    except ValueError:
+        return None, None
+    # Only the one way in which we write a name is ours.
+    return (team_id, image_id) if name == f"originals/{team_id}/{image_id}" else (None, None)

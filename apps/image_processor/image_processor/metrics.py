@@ -1,0 +1,26 @@
+"""The processor's Prometheus metrics, in a registry of their own."""
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+
+
+class Metrics:
+    """Jobs by outcome, time by step, messages that will not come again."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.jobs = Counter("image_jobs", "Jobs by outcome", ["outcome"], registry=self.registry)
+        self.step_seconds = Histogram(
+            "image_step_seconds",
+            "Wall time of a processing step",
+            ["step"],
+            buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+            registry=self.registry,
+        )
+        self.unknown_objects = Counter(
+            "unknown_objects", "Finalize events for no living image", ["reason"], registry=self.registry
+        )
+        self.dead_letters = Counter("dead_letters", "Messages refused for the last time", registry=self.registry)
+        self.orphans = Gauge("orphan_objects", "Objects that wait for their removal", registry=self.registry)
+        self.outbox_age = Gauge("outbox_age_seconds", "Age of the oldest unpublished event", registry=self.registry)
+        for collector in list(REGISTRY._collector_to_names):  # noqa: SLF001 (the default registry has no public list)
+            self.registry.register(collector)

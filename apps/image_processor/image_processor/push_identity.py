@@ -1,0 +1,84 @@
+"""Who pushes: Google's identity tokens, checked in full, although the platform's IAM has checked them before."""
+
+import asyncio
+import time
+from typing import Any
+
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import KeySet
+
+from image_core import errors
+
+_KEYS_FRESH_SECONDS = 3600.0
+_COOL_DOWN_SECONDS = 30.0
+_CLOCK_SKEW_SECONDS = 60
+
+
+class TokenRejected(Exception):
+    """The token is absent, or not one of the expected account's."""
+
+
+class IssuerKeys:
+    """The issuer's public keys, fetched when they are old or a token names one that is not known yet.
+
+    A key id that nobody knows must not turn into a request of ours each time: after a fetch there is a pause.
+    """
+
+    def __init__(self, jwks_url: str) -> None:
+        self._jwks_url = jwks_url
+        self._keys: dict[str, Any] = {}
+        self._fetched_at = float("-inf")
+        self._lock = asyncio.Lock()
+
+    async def key_set(self, key_id: str) -> KeySet:
+        """The keys, with the one of this id among them if the issuer has it. Raises `errors.Unavailable`."""
+        async with self._lock:
+            age = time.monotonic() - self._fetched_at
+            if age > _KEYS_FRESH_SECONDS or (key_id not in self._keys and age > _COOL_DOWN_SECONDS):
+                await self._fetch()
+        return KeySet.import_key_set({"keys": list(self._keys.values())})
+
+    async def _fetch(self) -> None:
+        import httpx2
+
+        try:
+            async with httpx2.AsyncClient(timeout=5, trust_env=False) as client:
+                answer = await client.get(self._jwks_url)
+                answer.raise_for_status()
+                self._keys = {key["kid"]: key for key in answer.json()["keys"]}
+        except (httpx2.HTTPError, ValueError, KeyError) as error:
+            raise errors.MessagingUnavailable("The issuer's keys cannot be fetched.") from error
+        self._fetched_at = time.monotonic()
+
+
+async def verify(authorization: str | None, keys: IssuerKeys, *, issuer: str, audience: str, email: str) -> None:
+    """Checks signature, issuer, audience, times, e-mail and `email_verified`. Raises `TokenRejected`.
+
+    Source: Pub/Sub documentation, "Authentication for push subscriptions".
+    """
+    scheme, _, token = (authorization or "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise TokenRejected("no bearer token")
+    try:
+        key_id = jwt_key_id(token)
+        decoded = jwt.decode(token, await keys.key_set(key_id), algorithms=["RS256"])
+        registry = jwt.JWTClaimsRegistry(
+            leeway=_CLOCK_SKEW_SECONDS,
+            iss={"essential": True, "values": [issuer, issuer.removeprefix("https://")]},
+            aud={"essential": True, "value": audience},
+            exp={"essential": True},
+            email={"essential": True, "value": email},
+            email_verified={"essential": True, "value": True},
+        )
+        registry.validate(decoded.claims)
+    except (JoseError, ValueError, KeyError) as error:
+        raise TokenRejected(type(error).__name__) from error
+
+
+def jwt_key_id(token: str) -> str:
+    """The key id in the token's header. Raises `ValueError`."""
+    from joserfc.jws import extract_compact
+
+    header = extract_compact(token.encode()).headers()
+    return str(header.get("kid", ""))

@@ -1,0 +1,208 @@
+"""The SQL of a job: claim, completion, release, end."""
+
+from datetime import timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import and_, delete, func, insert, or_, select, update
+
+from image_core.db import Record, Runner, Transaction
+from image_core.ids import new_id
+from image_core.models import derivative, discarded_object, image, team
+from image_core.states import HOLDS_BYTES, ImageStatus
+
+
+class Claim(NamedTuple):
+    """The right to finish one image. `discard_id` is the row that removes our derivatives if we do not."""
+
+    image_id: UUID
+    team_id: UUID
+    object_name: str
+    generation: int
+    size_bytes: int
+    sha256: bytes
+    token: UUID
+    discard_id: UUID
+    folder: str
+    keep_location: bool
+    trace_parent: str | None
+
+
+async def find(runner: Runner, image_id: UUID) -> Record | None:
+    """The columns that decide what becomes of a message."""
+    return await runner.fetch_one(
+        select(
+            image.c.id, image.c.team_id, image.c.status, image.c.generation, image.c.object_name, image.c.deleted_at,
+            image.c.purge_marked_at, image.c.attempts, image.c.trace_parent,
+        ).where(image.c.id == image_id)
+    )  # fmt: skip
+
+
+async def mark_stored(
+    transaction: Transaction, image_id: UUID, generation: int, size_bytes: int, sha256: bytes
+) -> bool:
+    """Pending → stored, with what the bytes say; false if the API was first.
+
+    Raises `db.UniqueViolation` if the team holds these bytes already.
+    """
+    moved = await transaction.execute(
+        update(image)
+        .where(image.c.id == image_id, image.c.status == ImageStatus.PENDING)
+        .values(
+            status=ImageStatus.STORED, generation=generation, size_bytes=size_bytes, sha256=sha256,
+            stored_at=func.now(), queued_at=func.now(), attempts=0, revision=image.c.revision + 1, updated_at=func.now(),
+        )
+    )  # fmt: skip
+    return moved == 1
+
+
+async def find_twin(runner: Runner, team_id: UUID, sha256: bytes) -> UUID | None:
+    """The team's living image with these bytes."""
+    found: UUID | None = await runner.fetch_value(
+        select(image.c.id).where(
+            image.c.team_id == team_id,
+            image.c.sha256 == sha256,
+            or_(*(image.c.status == status for status in HOLDS_BYTES)),
+            image.c.deleted_at.is_(None),
+        )
+    )
+    return found
+
+
+async def expire(transaction: Transaction, image_id: UUID, code: str, message: str, twin_id: UUID | None) -> bool:
+    """Pending → expired; false if it is not pending any more."""
+    moved = await transaction.execute(
+        update(image)
+        .where(image.c.id == image_id, image.c.status == ImageStatus.PENDING)
+        .values(
+            status=ImageStatus.EXPIRED, failure_code=code, failure_message=message, duplicate_of=twin_id,
+            revision=image.c.revision + 1, updated_at=func.now(),
+        )
+    )  # fmt: skip
+    return moved == 1
+
+
+async def claim(
+    transaction: Transaction, image_id: UUID, generation: int, max_attempts: int, lease: timedelta
+) -> Claim | None:
+    """The claim of state.md: one UPDATE decides who works on an image; None if it is not ours to take.
+
+    With it goes the promise that what this claim writes is removed unless the claim is made good.
+    """
+    token, discard_id = new_id(), new_id()
+    lapsed = and_(image.c.status == ImageStatus.PROCESSING, image.c.lease_expires_at < func.now())
+    row = await transaction.fetch_one(
+        update(image)
+        .where(
+            image.c.id == image_id,
+            image.c.generation == generation,
+            image.c.deleted_at.is_(None),
+            image.c.attempts < max_attempts,
+            or_(image.c.status == ImageStatus.STORED, lapsed),
+        )
+        .values(
+            status=ImageStatus.PROCESSING, claim_token=token, lease_expires_at=func.now() + lease,
+            attempts=image.c.attempts + 1, revision=image.c.revision + 1, updated_at=func.now(),
+        )
+        .returning(
+            image.c.team_id, image.c.object_name, image.c.size_bytes, image.c.sha256, image.c.trace_parent,
+            image.c.lease_expires_at,
+            select(team.c.keep_location).where(team.c.id == image.c.team_id).scalar_subquery().label("keep_location"),
+        )
+    )  # fmt: skip
+    if row is None:
+        return None
+    folder = f"derivatives/{row['team_id']}/{image_id}/{generation}-{token}/"
+    # Twice the lease: whoever holds a claim for longer finds its promise kept, and its work thrown away.
+    await discard(transaction, "derivatives", folder, None, lease * 2, discard_id)
+    return Claim(
+        image_id, row["team_id"], row["object_name"], generation, row["size_bytes"], row["sha256"], token, discard_id,
+        folder, row["keep_location"], row["trace_parent"],
+    )  # fmt: skip
+
+
+async def discard(
+    transaction: Transaction,
+    bucket: str,
+    object_name: str,
+    generation: int | None,
+    after: timedelta,
+    discard_id: UUID | None = None,
+) -> None:
+    """Asks the sweep to remove an object, or everything under a name that ends in a slash, after a while."""
+    await transaction.execute(
+        insert(discarded_object).values(
+            id=discard_id or new_id(), bucket=bucket, object_name=object_name, generation=generation,
+            remove_after=func.now() + after,
+        )
+    )  # fmt: skip
+
+
+class ClaimLost(Exception):
+    """The claim lapsed and somebody else has the image, or the sweep has begun to remove what was written."""
+
+
+async def finish(transaction: Transaction, claimed: Claim, values: dict[str, Any]) -> None:
+    """Processing → ready. Raises `ClaimLost`, which must undo the transaction."""
+    moved = await _move(transaction, claimed, ImageStatus.READY, ready_at=func.now(), **values)
+    kept = await transaction.execute(
+        delete(discarded_object).where(discarded_object.c.id == claimed.discard_id, discarded_object.c.attempts == 0)
+    )
+    if not moved or kept != 1:
+        raise ClaimLost
+
+
+async def fail(transaction: Transaction, claimed: Claim, code: str, message: str) -> bool:
+    """Processing → failed, for good."""
+    return await _move(transaction, claimed, ImageStatus.FAILED, failure_code=code, failure_message=message)
+
+
+async def release(transaction: Transaction, claimed: Claim) -> bool:
+    """Processing → stored: the push will come again."""
+    return await _move(transaction, claimed, ImageStatus.STORED, queued_at=func.now())
+
+
+async def _move(transaction: Transaction, claimed: Claim, status: ImageStatus, **values: Any) -> bool:
+    moved = await transaction.execute(
+        update(image)
+        .where(
+            image.c.id == claimed.image_id,
+            image.c.claim_token == claimed.token,
+            image.c.status == ImageStatus.PROCESSING,
+        )
+        .values(
+            status=status, claim_token=None, lease_expires_at=None, revision=image.c.revision + 1,
+            updated_at=func.now(), **values,
+        )
+    )  # fmt: skip
+    return moved == 1
+
+
+async def fail_exhausted(transaction: Transaction, image_id: UUID, max_attempts: int) -> Record | None:
+    """stored, or processing with a lease that ran out → failed, because no attempt is left."""
+    lapsed = and_(image.c.status == ImageStatus.PROCESSING, image.c.lease_expires_at < func.now())
+    return await transaction.fetch_one(
+        update(image)
+        .where(
+            image.c.id == image_id,
+            image.c.attempts >= max_attempts,
+            or_(image.c.status == ImageStatus.STORED, lapsed),
+        )
+        .values(
+            status=ImageStatus.FAILED, claim_token=None, lease_expires_at=None,
+            failure_code="processing-attempts-exhausted",
+            failure_message="Processing was tried several times and did not come through.",
+            revision=image.c.revision + 1, updated_at=func.now(),
+        )
+        .returning(image.c.team_id, image.c.trace_parent)
+    )  # fmt: skip
+
+
+async def replace_derivatives(transaction: Transaction, image_id: UUID, rows: list[dict[str, Any]]) -> list[str]:
+    """Puts the new derivatives in the place of the old; returns the names of the old objects."""
+    old = await transaction.fetch(
+        delete(derivative).where(derivative.c.image_id == image_id).returning(derivative.c.object_name)
+    )
+    for row in rows:
+        await transaction.execute(insert(derivative).values(id=new_id(), image_id=image_id, **row))
+    return [row["object_name"] for row in old]

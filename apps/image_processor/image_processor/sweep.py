@@ -1,0 +1,168 @@
+"""The sweep: every few minutes, whatever a crash, a lost message or a deadline has left behind.
+
+Each step stands alone: one that fails is logged and the others go on. Two sweeps at once do no harm, because every
+step takes its rows with one UPDATE. Objects are removed outside transactions, after a row says that they shall be.
+"""
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+from image_core import errors, events
+from image_core.events import EventType
+from image_core.storage import ObjectStorage
+from image_core.telemetry import log, log_unexpected
+from image_processor import sweep_queries as queries
+from image_processor.jobs import Parts, committing
+
+_BATCH = 100
+_MOST_ROUNDS = 20
+# Publishing happens right after a commit; what is older than this was left behind.
+_LEFT_BEHIND = timedelta(seconds=5)
+
+
+async def sweep(parts: Parts) -> dict[str, int]:
+    """Runs every step and returns how many rows or objects each of them dealt with; -1 for a step that failed."""
+    counts: dict[str, int] = {}
+    for name, step in STEPS.items():
+        try:
+            counts[name] = await step(parts)
+        except errors.AppError as error:
+            log("sweep_step_failed", severity="WARNING", step=name, code=error.code)
+            counts[name] = -1
+        except Exception as error:  # noqa: BLE001 (the other steps must still run; this one is reported)
+            log_unexpected(error, step=name)
+            counts[name] = -1
+    parts.metrics.orphans.set(await queries.count_overdue(parts.database))
+    parts.metrics.outbox_age.set(await queries.outbox_age_seconds(parts.database))
+    log("sweep_done", **counts)
+    return counts
+
+
+async def _in_rounds(batch: Callable[[], Awaitable[int]]) -> int:
+    """Repeats a step of at most `_BATCH` rows until little is left; the next sweep goes on."""
+    total = 0
+    for _ in range(_MOST_ROUNDS):
+        done = await batch()
+        total += done
+        if done < _BATCH:
+            break
+    return total
+
+
+async def _end_overdue_uploads(parts: Parts) -> int:
+    """Pending beyond the deadline: expired where there is no object; where there is one, its event was lost."""
+
+    async def batch() -> int:
+        rows = await queries.take_overdue(parts.database, parts.lease, _BATCH)
+        for row in rows:
+            found = await parts.originals.stat(row["object_name"])
+            async with committing(parts) as transaction:
+                if found is None or row["attempts"] > parts.settings.max_attempts:
+                    await queries.expire_overdue(transaction, row["id"], row["object_name"], parts.lease)
+                    continue
+                request = events.process_request(
+                    parts.originals.bucket, row["object_name"], found.generation, row["id"], row["team_id"],
+                    row["trace_parent"],
+                )  # fmt: skip
+                await events.record(transaction, request)
+        return len(rows)
+
+    return await _in_rounds(batch)
+
+
+async def _ask_again(parts: Parts) -> int:
+    """Stored and unclaimed for longer than a lease, or claimed by somebody whose lease is over: asked for again."""
+
+    async def batch() -> int:
+        async with committing(parts) as transaction:
+            rows = await queries.requeue(transaction, parts.lease, parts.settings.max_attempts, _BATCH)
+            for row in rows:
+                request = events.process_request(
+                    parts.originals.bucket, row["object_name"], row["generation"], row["id"], row["team_id"],
+                    row["trace_parent"],
+                )  # fmt: skip
+                await events.record(transaction, request)
+        return len(rows)
+
+    return await _in_rounds(batch)
+
+
+async def _fail_exhausted(parts: Parts) -> int:
+    """The same, with no attempt left: failed."""
+
+    async def batch() -> int:
+        async with committing(parts) as transaction:
+            rows = await queries.fail_exhausted(transaction, parts.lease, parts.settings.max_attempts, _BATCH)
+            for row in rows:
+                told = {"code": "processing-attempts-exhausted"}
+                await events.record(
+                    transaction,
+                    events.image_event(EventType.FAILED, row["id"], row["team_id"], told, row["trace_parent"]),
+                )
+        return len(rows)
+
+    return await _in_rounds(batch)
+
+
+async def _purge(parts: Parts) -> int:
+    """In the trash for longer than the retention: marked, then the objects go, then the row."""
+    retention = timedelta(days=parts.settings.trash_retention_days)
+
+    async def batch() -> int:
+        await queries.mark_for_purge(parts.database, retention, _BATCH)
+        rows = await queries.marked_for_purge(parts.database, _BATCH)
+        for row in rows:
+            if row["generation"] is not None:
+                await parts.originals.delete(row["object_name"])
+            await _remove_folder(parts.derivatives, f"derivatives/{row['team_id']}/{row['id']}/")
+            async with committing(parts) as transaction:
+                if await queries.remove_purged(transaction, row["id"]):
+                    await events.record(transaction, events.image_event(EventType.PURGED, row["id"], row["team_id"]))
+        return len(rows)
+
+    return await _in_rounds(batch)
+
+
+async def _remove_folder(storage: ObjectStorage, folder: str) -> None:
+    """Removes every generation of everything under a name that ends in a slash, so that no neighbour is touched."""
+    for found in await storage.list(folder):
+        await storage.delete(found.name, found.generation)
+
+
+async def _remove_discarded(parts: Parts) -> int:
+    """Objects that no row names any more."""
+
+    async def batch() -> int:
+        rows = await queries.take_discarded(parts.database, _BATCH)
+        for row in rows:
+            storage = parts.originals if row["bucket"] == "originals" else parts.derivatives
+            if row["object_name"].endswith("/"):
+                await _remove_folder(storage, row["object_name"])
+            else:
+                await storage.delete(row["object_name"], row["generation"])
+            await queries.forget_discarded(parts.database, row["id"])
+        return len(rows)
+
+    return await _in_rounds(batch)
+
+
+async def _publish_left_behind(parts: Parts) -> int:
+    return await events.publish_backlog(parts.database, parts.publisher, _LEFT_BEHIND)
+
+
+async def _remove_old_rows(parts: Parts) -> int:
+    """Published events and expired uploads beyond their retention."""
+    old_events = await queries.remove_old_events(parts.database, timedelta(days=parts.settings.event_retention_days))
+    expired = await queries.remove_expired(parts.database, timedelta(days=parts.settings.trash_retention_days))
+    return old_events + expired
+
+
+STEPS: dict[str, Callable[[Parts], Awaitable[int]]] = {
+    "overdue_uploads": _end_overdue_uploads,
+    "exhausted": _fail_exhausted,
+    "asked_again": _ask_again,
+    "purged": _purge,
+    "objects_removed": _remove_discarded,
+    "events_published": _publish_left_behind,
+    "old_rows": _remove_old_rows,
+}

@@ -1,0 +1,29 @@
+"""The command line. Other packages add commands through the entry point group `image_manager.commands`."""
+
+from importlib.metadata import entry_points
+
+import typer
+
+
+def build() -> typer.Typer:
+    """The command line with the commands of every installed package."""
+    app = typer.Typer(
+        name="image-manager",
+        no_args_is_help=True,
+        add_completion=False,
+        help="Run image-manager on this machine, and see how it is.",
+    )
+
+    # With a callback, a single command still is called by its name.
+    @app.callback()
+    def _root() -> None:
+        pass
+
+    for entry_point in sorted(entry_points(group="image_manager.commands"), key=lambda each: each.name):
+        entry_point.load()(app)
+    return app
+
+
+def main() -> None:
+    """Runs the command line."""
+    build()()
