@@ -77,25 +77,26 @@ async def handle(parts: Parts, new: ObjectFinalized) -> Outcome:
     row = await _row_of(parts, new)
     if row is None:
         return Outcome.DONE
-    image_id = row["id"]
-    with span(parts.tracer_provider, "process image", row["trace_parent"] or new.trace_parent, image_id=str(image_id)):
-        with open_picture_file() as picture:
-            try:
-                sha256 = None
-                if row["status"] == ImageStatus.PENDING:
-                    sha256 = await _complete_pending(parts, row, new.generation, picture)
-                    if sha256 is None:
-                        return Outcome.DONE
-                async with committing(parts) as transaction:
-                    claimed = await queries.claim(
-                        transaction, image_id, new.generation, parts.settings.max_attempts, parts.lease
-                    )
-                if claimed is None:
-                    return await _not_claimed(parts, new)
-                return await _work(parts, claimed, picture, sha256)
-            except _Passing as error:
-                log("job_will_be_tried_again", severity="WARNING", image_id=str(image_id), reason=str(error))
-                return Outcome.LATER
+    parent = row["trace_parent"] or new.trace_parent
+    with span(parts.tracer_provider, "process image", parent, image_id=str(row["id"])), open_picture_file() as picture:
+        try:
+            return await _claim_and_work(parts, new, row, picture)
+        except _Passing as error:
+            log("job_will_be_tried_again", severity="WARNING", image_id=str(row["id"]), reason=str(error))
+            return Outcome.LATER
+
+
+async def _claim_and_work(parts: Parts, new: ObjectFinalized, row: Record, picture: PictureFile) -> Outcome:
+    sha256 = None
+    if row["status"] == ImageStatus.PENDING:
+        sha256 = await _complete_pending(parts, row, new.generation, picture)
+        if sha256 is None:
+            return Outcome.DONE
+    async with parts.database.transaction() as transaction:
+        claimed = await queries.claim(transaction, row["id"], new.generation, parts.settings.max_attempts, parts.lease)
+    if claimed is None:
+        return await _not_claimed(parts, new)
+    return await _work(parts, claimed, picture, sha256)
 
 
 async def _row_of(parts: Parts, new: ObjectFinalized) -> Record | None:
@@ -129,7 +130,7 @@ async def _not_claimed(parts: Parts, new: ObjectFinalized) -> Outcome:
             )
             return Outcome.DONE
     row = await queries.find(parts.database, new.image_id)
-    if row is None or row["deleted_at"] is not None:
+    if row is None or row["deleted_at"] is not None or row["generation"] is None:
         return Outcome.DONE
     if row["generation"] != new.generation:
         if new.generation > row["generation"]:
@@ -142,18 +143,20 @@ async def _not_claimed(parts: Parts, new: ObjectFinalized) -> Outcome:
 
 
 async def _complete_pending(parts: Parts, row: Record, generation: int, picture: PictureFile) -> bytes | None:
-    """Pending → stored from the bytes themselves; returns their SHA-256, or None if the row had to expire."""
+    """From pending to stored by the bytes themselves; returns their SHA-256, or None if the row had to expire."""
     try:
         sha256 = await _fetch(parts, row["object_name"], generation, picture)
-        async with parts.database.transaction() as transaction:
-            await queries.mark_stored(transaction, row["id"], generation, picture.size_bytes, sha256)
-        return sha256
     except PictureRejected as rejection:
         await _expire(parts, row, rejection.code, rejection.message, None)
+        return None
+    try:
+        async with parts.database.transaction() as transaction:
+            await queries.mark_stored(transaction, row["id"], generation, picture.size_bytes, sha256)
     except UniqueViolation:
         twin_id = await queries.find_twin(parts.database, row["team_id"], sha256)
         await _expire(parts, row, "duplicate", "The team has this image already.", twin_id)
-    return None
+        return None
+    return sha256
 
 
 async def _expire(parts: Parts, row: Record, code: str, message: str, twin_id: UUID | None) -> None:
@@ -197,8 +200,7 @@ async def _work(parts: Parts, claimed: Claim, picture: PictureFile, sha256: byte
         async with asyncio.timeout(parts.settings.lease_seconds * 0.9):
             if sha256 is None:
                 sha256 = await _fetch(parts, claimed.object_name, claimed.generation, picture)
-            if sha256 != claimed.sha256:
-                raise errors.StorageUnavailable("The object read is not the one that was stored.")
+            _check_same(sha256, claimed)
             request = ProcessingRequest(limits=parts.settings.limits, keep_location=claimed.keep_location)
             processed = await parts.pool.process(picture, request)
             rows = await asyncio.gather(*(_store(parts, claimed, each) for each in processed.derivatives))
@@ -211,6 +213,11 @@ async def _work(parts: Parts, claimed: Claim, picture: PictureFile, sha256: byte
     except BaseException:
         await _give_back(parts, claimed)
         raise
+
+
+def _check_same(sha256: bytes, claimed: Claim) -> None:
+    if sha256 != claimed.sha256:
+        raise errors.StorageUnavailable("The object read is not the one that was stored.")
 
 
 async def _store(parts: Parts, claimed: Claim, made: Derivative) -> dict[str, Any]:

@@ -50,7 +50,8 @@ async def mark_stored(
         .where(image.c.id == image_id, image.c.status == ImageStatus.PENDING)
         .values(
             status=ImageStatus.STORED, generation=generation, size_bytes=size_bytes, sha256=sha256,
-            stored_at=func.now(), queued_at=func.now(), attempts=0, revision=image.c.revision + 1, updated_at=func.now(),
+            stored_at=func.now(), queued_at=func.now(), attempts=0, revision=image.c.revision + 1,
+            updated_at=func.now(),
         )
     )  # fmt: skip
     return moved == 1

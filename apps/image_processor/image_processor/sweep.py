@@ -34,7 +34,7 @@ async def sweep(parts: Parts) -> dict[str, int]:
             counts[name] = -1
     parts.metrics.orphans.set(await queries.count_overdue(parts.database))
     parts.metrics.outbox_age.set(await queries.outbox_age_seconds(parts.database))
-    log("sweep_done", **counts)
+    log("sweep_done", counts=counts)
     return counts
 
 
