@@ -5,13 +5,13 @@ import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import uvicorn
 from cryptography.hazmat.primitives.asymmetric import rsa
 from google.auth.credentials import AnonymousCredentials
-from google.cloud import storage
+from google.cloud import storage  # type: ignore[import-untyped]
 from google.oauth2 import service_account
 
 from local_cloud.object_store.app import ObjectStoreApp
@@ -19,6 +19,7 @@ from local_cloud.object_store.signing import Signer
 from local_cloud.object_store.store import ObjectStore
 from local_cloud.postgres import free_port
 
+NOBODY = cast("Any", AnonymousCredentials)()
 SIGNER_EMAIL = "image-manager@image-manager-local.iam.gserviceaccount.com"
 
 
@@ -58,13 +59,13 @@ class RunningStore:
         self.published = published
 
     def client(self) -> storage.Client:
-        return storage.Client("image-manager-local", AnonymousCredentials(), client_options={"api_endpoint": self.url})
+        return storage.Client("image-manager-local", NOBODY, client_options={"api_endpoint": self.url})
 
     def signing_credentials(self, email: str = SIGNER_EMAIL, key: rsa.RSAPrivateKey | None = None) -> Any:
         from google.auth.crypt import RSASigner
 
-        signer = RSASigner(key or self.key)
-        return service_account.Credentials(signer, email, "http://127.0.0.1/token")
+        signer = cast("Any", RSASigner)(key or self.key)
+        return cast("Any", service_account.Credentials)(signer, email, "http://127.0.0.1/token")
 
     def files(self) -> list[str]:
         return [entry.name for entry in (self.folder / "blobs").iterdir()]

@@ -33,6 +33,11 @@ class Receiver:
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
+    def reset(self) -> None:
+        self.status = lambda _envelope: 204
+        self.requests.clear()
+        self.most_under_way = 0
+
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()

@@ -32,9 +32,10 @@ def service_specs(layout: Layout, urls: DatabaseUrls) -> list[ChildSpec]:
 
 
 if __name__ == "__main__":
-    supervisor.migration_spec = migration_spec
-    supervisor.service_specs = service_specs
-    admin_key.bootstrap = lambda _layout, _urls: "im_stand-in"
+    replacements = {"migration_spec": migration_spec, "service_specs": service_specs}
+    for name, replacement in replacements.items():
+        setattr(supervisor, name, replacement)
+    vars(admin_key)["bootstrap"] = lambda _layout, _urls: "im_stand-in"
     commands.up(
         port=int(os.environ.get("UP_PORT", "0")), data_dir=Path(sys.argv[1]), reset=False, yes=False, demo=False
     )

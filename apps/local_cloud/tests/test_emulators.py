@@ -7,14 +7,14 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx2
 import pytest
 from google.api_core.client_options import ClientOptions
 from google.api_core.exceptions import AlreadyExists, NotFound
 from google.auth.credentials import AnonymousCredentials
-from google.cloud import pubsub_v1, storage
+from google.cloud import pubsub_v1, storage  # type: ignore[import-untyped]
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
@@ -24,17 +24,33 @@ PROJECT = "image-manager-local"
 TOPIC = f"projects/{PROJECT}/topics/image-uploads"
 
 
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
+@pytest.fixture(scope="module")
+def shared_receiver() -> Iterator[Receiver]:
     made = Receiver()
     yield made
     made.close()
 
 
-@pytest.fixture
-def emulators(tmp_path: Path, receiver: Receiver) -> Iterator[Emulators]:
-    with running_emulators(tmp_path / "emulators", receiver.url, PUSH_AUDIENCE="https://processor") as running:
+@pytest.fixture(scope="module")
+def shared_emulators(tmp_path_factory: pytest.TempPathFactory, shared_receiver: Receiver) -> Iterator[Emulators]:
+    data_dir = tmp_path_factory.mktemp("emulators")
+    with running_emulators(data_dir, shared_receiver.url, PUSH_AUDIENCE="https://processor") as running:
         yield running
+
+
+@pytest.fixture
+def receiver(shared_receiver: Receiver) -> Receiver:
+    shared_receiver.reset()
+    return shared_receiver
+
+
+@pytest.fixture
+def emulators(shared_emulators: Emulators) -> Emulators:
+    if shared_emulators.process.poll() is not None:
+        shared_emulators.start()
+    shared_emulators.switches()
+    eventually(lambda: shared_emulators.backlog() == 0)
+    return shared_emulators
 
 
 @pytest.fixture
@@ -51,7 +67,9 @@ def subscriber(emulators: Emulators, monkeypatch: pytest.MonkeyPatch) -> Iterato
 
 
 def storage_client(emulators: Emulators) -> Any:
-    return storage.Client(PROJECT, AnonymousCredentials(), client_options=ClientOptions(api_endpoint=emulators.url))
+    return storage.Client(
+        PROJECT, cast("Any", AnonymousCredentials)(), client_options=ClientOptions(api_endpoint=emulators.url)
+    )
 
 
 def test_an_upload_is_pushed_with_a_token_that_verifies(emulators: Emulators, receiver: Receiver) -> None:
@@ -230,16 +248,17 @@ def test_the_scheduler_calls_with_its_own_account(tmp_path: Path, receiver: Rece
 
 
 def test_nothing_is_lost_when_the_process_is_killed(emulators: Emulators, publisher: Any, receiver: Receiver) -> None:
+    files_before = len(list((emulators.data_dir / "objects" / "blobs").iterdir()))
     receiver.status = lambda _envelope: 503
     publisher.publish(TOPIC, b"kept").result(5)
     bucket = storage_client(emulators).bucket(f"{PROJECT}-originals")
     data = hashlib.shake_128(b"x").digest(700_000)
-    blob = bucket.blob("kept")
+    blob = bucket.blob("killed/kept")
     blob.upload_from_string(data)
-    session = bucket.blob("resumed").create_resumable_upload_session(size=len(data))
+    session = bucket.blob("killed/resumed").create_resumable_upload_session(size=len(data))
     httpx2.put(session, content=data[:524_288], headers={"Content-Range": f"bytes 0-524287/{len(data)}"})
     half = socket.create_connection(("127.0.0.1", emulators.http_port))
-    path = f"/upload/storage/v1/b/{PROJECT}-originals/o?uploadType=media&name=half"
+    path = f"/upload/storage/v1/b/{PROJECT}-originals/o?uploadType=media&name=killed/half"
     half.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 3000000\r\n\r\n".encode() + b"x" * 2_500_000)
     time.sleep(0.2)
     emulators.stop(signal.SIGKILL)
@@ -249,17 +268,17 @@ def test_nothing_is_lost_when_the_process_is_killed(emulators: Emulators, publis
     receiver.requests.clear()
     emulators.start()
     assert key_bytes(emulators.data_dir) == keys
-    assert [item.name for item in bucket.list_blobs(versions=True)] == ["kept"]
-    assert bucket.blob("kept").download_as_bytes() == data
+    assert [item.name for item in bucket.list_blobs(prefix="killed/", versions=True)] == ["killed/kept"]
+    assert bucket.blob("killed/kept").download_as_bytes() == data
     rest = httpx2.put(session, content=data[524_288:], headers={"Content-Range": f"bytes 524288-699999/{len(data)}"})
     assert rest.json()["size"] == "700000"
     assert int(rest.json()["generation"]) > blob.generation
-    assert bucket.blob("resumed").download_as_bytes() == data
+    assert bucket.blob("killed/resumed").download_as_bytes() == data
     eventually(lambda: len(receiver.pushed()) >= 3)
     assert "kept" in receiver.data()
     objects = {item["body"]["message"]["attributes"].get("objectId") for item in receiver.pushed()}
-    assert objects == {None, "kept", "resumed"}
-    assert len(list((emulators.data_dir / "objects" / "blobs").iterdir())) == 2
+    assert objects == {None, "killed/kept", "killed/resumed"}
+    assert len(list((emulators.data_dir / "objects" / "blobs").iterdir())) == files_before + 2
 
 
 def key_bytes(data_dir: Path) -> bytes:

@@ -1,10 +1,14 @@
+import asyncio
 import base64
+import errno
 import hashlib
 import io
 import json
 import socket
 import time
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,8 +18,11 @@ from google.api_core.exceptions import BadRequest, Conflict, NotFound, Precondit
 from hypothesis import given
 from hypothesis import strategies as st
 
+from local_cloud.object_store.content import ContentWriter
 from local_cloud.object_store.errors import StoreError
 from local_cloud.object_store.ranges import requested_span
+from local_cloud.object_store.records import Content, UploadTarget
+from local_cloud.object_store.store import ObjectStore
 
 MIB = 1 << 20
 
@@ -367,3 +374,46 @@ def test_many_at_once_while_one_is_slow(running_store: Any) -> None:
     slow.sendall(b"x" * 1000)
     assert slow.recv(12) == b"HTTP/1.1 200"
     slow.close()
+
+
+async def test_a_full_disk_refuses_the_upload_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_self: ContentWriter, _chunks: list[bytes]) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    async def body() -> AsyncIterator[bytes]:
+        for _ in range(5):
+            yield b"x" * MIB
+
+    store = ObjectStore(tmp_path / "store")
+    store.catalog.create_bucket("b")
+    monkeypatch.setattr(ContentWriter, "_store", full)
+    with pytest.raises(OSError, match="No space"):
+        await store.receive(UploadTarget("b", "n"), body())
+    assert list(store.blobs.iterdir()) == []
+    assert store.catalog.find("b", "n") is None
+    store.close()
+
+
+def test_notifications_that_could_not_be_published_are_tried_again(tmp_path: Path) -> None:
+    published: list[str] = []
+
+    async def publish(topic: str, _data: bytes, attributes: dict[str, str]) -> None:
+        published.append(attributes["objectId"])
+        if len(published) == 1:
+            raise ConnectionError
+
+    async def upload_twice() -> None:
+        store = ObjectStore(tmp_path / "store", publish=publish)
+        store.catalog.configure_bucket("b", versioning=False, topic="t")
+        for name in ("1", "2"):
+            store.commit(UploadTarget("b", name), Content("absent", 0, "", ""))
+        sending = asyncio.create_task(store.send_notifications())
+        while store.catalog.owed_notifications():  # noqa: ASYNC110 (the outbox has no event for being empty)
+            await asyncio.sleep(0.01)
+        sending.cancel()
+        store.close()
+
+    asyncio.run(upload_twice())
+    assert published == ["1", "1", "2"]

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,8 @@ _OBJECT_COLUMNS = (
 )
 # Sorts behind every name that begins with what stands before it.
 AFTER_ALL = "\U0010ffff"
+# Source: https://cloud.google.com/storage/docs/resumable-uploads, "session URIs".
+SESSION_LIFETIME = timedelta(days=7)
 
 
 @dataclass(frozen=True)
@@ -263,6 +265,11 @@ class Catalog:
     def notification_published(self, notification_id: int) -> None:
         """Forget a notification that its topic has taken."""
         self.connection.execute("DELETE FROM notification WHERE id = ?", (notification_id,))
+
+    def forget_old_sessions(self) -> None:
+        """Forget upload sessions of more than a week ago, as the service does; their files are then unnamed."""
+        oldest = (datetime.now(UTC) - SESSION_LIFETIME).isoformat(timespec="milliseconds")
+        self.connection.execute("DELETE FROM session WHERE created_at < ?", (oldest,))
 
     def named_files(self) -> set[str]:
         """Return every file that an object or an open session names."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import uuid
 from collections.abc import AsyncIterator, Callable
@@ -33,7 +34,8 @@ class ContentWriter:
         self.path = folder / self.file_name
         self.max_bytes: int | None = None
         self._executor = executor
-        self._buffer = bytearray()
+        self._chunks: list[bytes] = []
+        self._buffered_bytes = 0
         self._stored_bytes = 0
         self._md5 = hashlib.md5(usedforsecurity=False)
         self._crc32c = _new_crc32c()
@@ -43,7 +45,7 @@ class ContentWriter:
     @property
     def size_bytes(self) -> int:
         """Bytes taken so far, whether they have reached the disk or not."""
-        return self._stored_bytes + len(self._buffer)
+        return self._stored_bytes + self._buffered_bytes
 
     async def write(self, data: bytes) -> None:
         """Take the next bytes.
@@ -51,20 +53,20 @@ class ContentWriter:
         Raises:
             StoreError: the content grows beyond `max_bytes`.
         """
-        self._buffer += data
+        self._chunks.append(data)
+        self._buffered_bytes += len(data)
         if self.max_bytes is not None and self.size_bytes > self.max_bytes:
             raise invalid(f"Your proposed upload is larger than {self.max_bytes} bytes.", "EntityTooLarge")
-        if len(self._buffer) >= FLUSH_BYTES:
-            await self._flush(len(self._buffer) - len(self._buffer) % QUANTUM_BYTES)
+        if self._buffered_bytes >= FLUSH_BYTES:
+            await self._flush(self._buffered_bytes - self._buffered_bytes % QUANTUM_BYTES)
 
     async def finish(self) -> Content:
         """Write what is left and close the file."""
-        if not self._stored_bytes and len(self._buffer) <= INLINE_BYTES:
-            self._store(bytes(self._buffer))
-            self._stored_bytes = len(self._buffer)
-            self._buffer.clear()
+        if not self._stored_bytes and self._buffered_bytes <= INLINE_BYTES:
+            self._stored_bytes = self._buffered_bytes
+            self._store(self._take_chunks(self._buffered_bytes))
         else:
-            await self._flush(len(self._buffer))
+            await self._flush(self._buffered_bytes)
             await self._settle()
         self._close()
         digests = (base64.b64encode(digest).decode() for digest in (self._md5.digest(), self._crc32c.digest()))
@@ -72,14 +74,16 @@ class ContentWriter:
 
     async def keep_quanta(self) -> int:
         """Store whole multiples of 256 KiB, drop the rest, and return how many bytes are kept."""
-        await self._flush(len(self._buffer) - len(self._buffer) % QUANTUM_BYTES)
+        await self._flush(self._buffered_bytes - self._buffered_bytes % QUANTUM_BYTES)
         await self._settle()
-        self._buffer.clear()
+        self._take_chunks(self._buffered_bytes)
         return self._stored_bytes
 
     async def discard(self) -> None:
         """Leave nothing behind."""
-        await self._settle()
+        # What made an earlier write fail has been reported to whoever waited for it.
+        with contextlib.suppress(OSError):
+            await self._settle()
         self._close()
         self.path.unlink(missing_ok=True)
 
@@ -100,25 +104,41 @@ class ContentWriter:
         await self._settle()
         if not length:
             return
-        data = bytes(self._buffer) if length == len(self._buffer) else bytes(self._buffer[:length])
-        del self._buffer[:length]
+        chunks = self._take_chunks(length)
         self._stored_bytes += length
-        self._pending = asyncio.get_running_loop().run_in_executor(self._executor, self._store, data)
+        self._pending = asyncio.get_running_loop().run_in_executor(self._executor, self._store, chunks)
+
+    def _take_chunks(self, length: int) -> list[bytes]:
+        """Take the first `length` bytes out of the buffer, cutting a chunk in two where that is needed."""
+        taken, self._chunks = self._chunks, []
+        excess = self._buffered_bytes - length
+        self._buffered_bytes = excess
+        while excess > 0:
+            last = taken.pop()
+            if len(last) > excess:
+                taken.append(last[:-excess])
+                last = last[-excess:]
+            self._chunks.insert(0, last)
+            excess -= len(last)
+        return taken
 
     async def _settle(self) -> None:
         # Shielded, so that a cancelled request never leaves a write that nobody waits for.
         if self._pending is not None:
             pending = self._pending
-            await asyncio.shield(pending)
-            if self._pending is pending:
-                self._pending = None
+            try:
+                await asyncio.shield(pending)
+            finally:
+                if pending.done() and self._pending is pending:
+                    self._pending = None
 
-    def _store(self, data: bytes) -> None:
+    def _store(self, chunks: list[bytes]) -> None:
         if self._file is None:
             self._file = self.path.open("ab")
-        self._md5.update(data)
-        self._crc32c.update(data)
-        self._file.write(data)
+        for chunk in chunks:
+            self._md5.update(chunk)
+            self._crc32c.update(chunk)
+            self._file.write(chunk)
         self._file.flush()
 
     def _close(self) -> None:

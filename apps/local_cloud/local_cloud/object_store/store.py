@@ -148,6 +148,7 @@ class ObjectStore:
                 await self._owed.wait()
 
     def _remove_unnamed_files(self) -> None:
+        self.catalog.forget_old_sessions()
         named = self.catalog.named_files()
         with contextlib.suppress(FileNotFoundError):
             for entry in os.scandir(self.blobs):
