@@ -1,5 +1,6 @@
 """The commands `up` and `doctor` of the image-manager command line."""
 
+import contextlib
 import os
 import shlex
 import shutil
@@ -54,18 +55,24 @@ def doctor(data_dir: DataDir = Path(".local")) -> None:
     findings = examine(data_dir.absolute())
     for finding in findings:
         mark = typer.style("up  ", fg="green") if finding.is_up else typer.style("down", fg="red")
-        typer.echo(f"{mark}  {finding.part:<16} {finding.detail}")
+        _say(f"{mark}  {finding.part:<16} {finding.detail}")
     if not all(finding.is_up for finding in findings):
         raise typer.Exit(1)
+
+
+def _say(text: str) -> None:
+    # A terminal that was closed must not keep the system from being stopped in order.
+    with contextlib.suppress(OSError):
+        typer.echo(text)
 
 
 def _run(data_dir: Path, port: int, *, demo: bool) -> None:
     outside = Outside.from_environment(os.environ)
     layout = choose_layout(data_dir, port, outside, read_system_file(data_dir))
-    supervisor = Supervisor(layout, typer.echo)
+    supervisor = Supervisor(layout, _say)
     with stopping_on_signals(supervisor):
         try:
-            typer.echo(f"Starting the system from {data_dir}")
+            _say(f"Starting the system from {data_dir}")
             supervisor.start()
             _announce(layout.url, data_dir, supervisor.admin)
             if demo:
@@ -74,27 +81,23 @@ def _run(data_dir: Path, port: int, *, demo: bool) -> None:
         except StopRequestedError:
             pass
         finally:
-            typer.echo("Stopping …")
+            _say("Stopping …")
             supervisor.stop()
-            typer.echo("Stopped.")
+            _say("Stopped.")
 
 
 def _announce(url: str, data_dir: Path, admin: AdminKey) -> None:
-    typer.echo(f"\nThe API is ready:   {url}\nIts documentation:  {url}/docs")
+    _say(f"\nThe API is ready:   {url}\nIts documentation:  {url}/docs")
     rotation = f"POST {url}/api/v1/user/{ADMIN_USER_ID}/credentials/rotate"
     if admin.is_new:
-        typer.echo(f"The admin's key:    {admin.api_key}  (shown only now; a new one: {rotation})")
+        _say(f"The admin's key:    {admin.api_key}  (shown only now; a new one: {rotation})")
     elif admin.api_key is not None:
-        typer.echo(
-            f"The admin's key was shown on the first run and is kept in {data_dir / FILE_NAME}; to get a new one:"
-        )
-        typer.echo(f"  {rotation}")
+        _say(f"The admin's key was shown on the first run and is kept in {data_dir / FILE_NAME}; to get a new one:")
+        _say(f"  {rotation}")
     else:
-        typer.echo(
-            f"The admin's key was rotated elsewhere and is not known here; its holder gets a new one by {rotation}"
-        )
+        _say(f"The admin's key was rotated elsewhere and is not known here; its holder gets a new one by {rotation}")
         return
-    typer.echo(f"\nTry it:\n  {_curl(url, data_dir, admin)}\n\nCtrl-C stops everything.")
+    _say(f"\nTry it:\n  {_curl(url, data_dir, admin)}\n\nCtrl-C stops everything.")
 
 
 def _curl(url: str, data_dir: Path, admin: AdminKey) -> str:
@@ -108,7 +111,7 @@ def _curl(url: str, data_dir: Path, admin: AdminKey) -> str:
 
 def _demo(url: str, admin: AdminKey) -> None:
     if admin.api_key is None:
-        typer.echo("The demo team was not made, since the admin's key is not known here.")
+        _say("The demo team was not made, since the admin's key is not known here.")
         return
     try:
         made = make_demo(url, admin.api_key)
@@ -116,10 +119,10 @@ def _demo(url: str, admin: AdminKey) -> None:
         typer.secho(f"The demo team could not be made: {error}", fg="red", err=True)
         return
     if made is None:
-        typer.echo("The demo team is there already.")
+        _say("The demo team is there already.")
         return
-    typer.echo(f"The demo team has {len(made.image_ids)} pictures; its user's key: {made.api_key}")
-    typer.echo(f'  curl -H "X-API-KEY: {made.api_key}" {url}/api/v1/images')
+    _say(f"The demo team has {len(made.image_ids)} pictures; its user's key: {made.api_key}")
+    _say(f'  curl -H "X-API-KEY: {made.api_key}" {url}/api/v1/images')
 
 
 def _reset(data_dir: Path, *, asked_already: bool) -> None:

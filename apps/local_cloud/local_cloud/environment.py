@@ -1,7 +1,6 @@
 """Which parts are ours, on which ports they listen, and what each process is told of the others."""
 
 import os
-import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from urllib.parse import urlsplit
 from local_cloud.children import ChildSpec
 from local_cloud.database import DatabaseUrls
 from local_cloud.errors import PortInUse
-from local_cloud.postgres import HOST, free_port
+from local_cloud.ports import HOST, free_port, is_free
 from local_cloud.system_file import SystemFile
 
 PROJECT_ID = "image-manager-local"
@@ -91,7 +90,7 @@ def choose_layout(data_dir: Path, port: int, outside: Outside, former: SystemFil
     Raises:
         PortInUse: the port that was asked for is taken.
     """
-    if port and not _is_free(port):
+    if port and not is_free(port):
         raise PortInUse(
             f"Port {port} is in use: stop what listens there, or choose another with --port (0 takes any free one)."
         )
@@ -185,14 +184,4 @@ def _port_of(url: str) -> int:
 
 
 def _kept_or_free(port: int) -> int:
-    return port if port and _is_free(port) else free_port()
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return False
-    return True
+    return port if port and is_free(port) else free_port()

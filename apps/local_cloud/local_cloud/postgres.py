@@ -6,7 +6,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -25,11 +24,11 @@ from local_cloud.errors import (
     PortInUse,
     PostgresError,
 )
+from local_cloud.ports import HOST, free_port, is_free
 from local_cloud.watchdog import Watchdog
 
 SUPERUSER = "postgres"
 MAJOR_VERSION = "18"
-HOST = "127.0.0.1"
 START_SECONDS = 30.0
 STOP_SECONDS = 5.0
 
@@ -284,7 +283,7 @@ class PostgresServer:
         kept = self.data_dir / "port"
         if not forget_last and kept.exists():
             port = int(kept.read_text().strip() or 0)
-            if port and _port_is_free(port):
+            if port and is_free(port):
                 return port
         return free_port()
 
@@ -363,23 +362,6 @@ def throwaway_postgres() -> Iterator[PostgresServer]:
         yield server
     finally:
         server.remove()
-
-
-def free_port(host: str = HOST) -> int:
-    """Ask the kernel for a TCP port that nobody uses at this moment."""
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
-
-
-def _port_is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return False
-    return True
 
 
 def _status_is_ready(pid_file: Path) -> bool:

@@ -17,7 +17,7 @@ from google.oauth2 import service_account
 from local_cloud.object_store.app import ObjectStoreApp
 from local_cloud.object_store.signing import Signer
 from local_cloud.object_store.store import ObjectStore
-from local_cloud.postgres import free_port
+from local_cloud.ports import free_port
 
 NOBODY = cast("Any", AnonymousCredentials)()
 SIGNER_EMAIL = "image-manager@image-manager-local.iam.gserviceaccount.com"

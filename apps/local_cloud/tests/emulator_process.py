@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx2
 
-from local_cloud.postgres import free_port
+from local_cloud.ports import free_port
 
 
 class Receiver:

@@ -13,7 +13,8 @@ import pytest
 
 from local_cloud import postgres_account
 from local_cloud.errors import DataFolderBroken, DataFolderInUse, DataFolderVersion, PortInUse, PostgresError
-from local_cloud.postgres import PostgresServer, free_port, throwaway_postgres
+from local_cloud.ports import free_port
+from local_cloud.postgres import PostgresServer, throwaway_postgres
 
 
 @pytest.fixture(scope="module")
