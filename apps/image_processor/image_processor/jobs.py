@@ -237,15 +237,22 @@ async def _store(parts: Parts, claimed: Claim, made: Derivative) -> dict[str, An
     }
 
 
+_COLUMNS_OF_FACTS = {
+    "width": "width_px",
+    "height": "height_px",
+    "frames": "frames",
+    "format": "format",
+    "content_type": "content_type",
+}
+
+
 async def _finish(parts: Parts, claimed: Claim, processed: ProcessedPicture, rows: list[dict[str, Any]]) -> Outcome:
     facts = processed.facts
-    values = {
-        "width": facts.width_px,
-        "height": facts.height_px,
-        "frames": facts.frames,
-        "format": facts.format,
-        "content_type": facts.content_type,
-        "facts": to_json(facts.to_json()),
+    told = facts.to_json()
+    # What has a column of its own is not kept twice.
+    values = {column: told.pop(fact) for column, fact in _COLUMNS_OF_FACTS.items()}
+    values |= {
+        "facts": to_json(told),
         "failure_code": None,
         "failure_message": None,
     }
@@ -254,8 +261,8 @@ async def _finish(parts: Parts, claimed: Claim, processed: ProcessedPicture, row
             await queries.finish(transaction, claimed, values)
             for old_name in await queries.replace_derivatives(transaction, claimed.image_id, rows):
                 await queries.discard(transaction, "derivatives", old_name, None, parts.lease)
-            told = {"width": facts.width_px, "height": facts.height_px, "presets": [row["preset"] for row in rows]}
-            event = events.image_event(EventType.READY, claimed.image_id, claimed.team_id, told, claimed.trace_parent)
+            news = {"width": facts.width_px, "height": facts.height_px, "presets": [row["preset"] for row in rows]}
+            event = events.image_event(EventType.READY, claimed.image_id, claimed.team_id, news, claimed.trace_parent)
             await events.record(transaction, event)
     except queries.ClaimLost:
         # Somebody took over after the lease; the promise made with the claim removes what was written here.

@@ -8,8 +8,8 @@ from sqlalchemy import and_, delete, func, insert, or_, select, update
 
 from image_core.db import Record, Runner, Transaction
 from image_core.ids import new_id
-from image_core.models import derivative, discarded_object, image, team
-from image_core.states import HOLDS_BYTES, ImageStatus
+from image_core.models import HOLDS_BYTES_CLAUSE, derivative, discarded_object, image, team
+from image_core.states import ImageStatus
 
 
 class Claim(NamedTuple):
@@ -63,7 +63,7 @@ async def find_twin(runner: Runner, team_id: UUID, sha256: bytes) -> UUID | None
         select(image.c.id).where(
             image.c.team_id == team_id,
             image.c.sha256 == sha256,
-            or_(*(image.c.status == status for status in HOLDS_BYTES)),
+            HOLDS_BYTES_CLAUSE,
             image.c.deleted_at.is_(None),
         )
     )

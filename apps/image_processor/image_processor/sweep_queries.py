@@ -7,8 +7,8 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, update
 
 from image_core.db import Database, Record, Transaction
-from image_core.models import discarded_object, event, image
-from image_core.states import HOLDS_BYTES, ImageStatus
+from image_core.models import HOLDS_BYTES_CLAUSE, discarded_object, event, image
+from image_core.states import ImageStatus
 from image_processor.queries import discard
 
 _TOUCH: dict[str, Any] = {"revision": image.c.revision + 1, "updated_at": func.now()}
@@ -86,7 +86,7 @@ async def mark_for_purge(database: Database, retention: timedelta, most: int) ->
     over = and_(
         image.c.deleted_at < func.now() - retention,
         image.c.purge_marked_at.is_(None),
-        or_(image.c.status.not_in(["pending", "processing"]), image.c.lease_expires_at < func.now()),
+        or_(and_(image.c.status != ImageStatus.PENDING, image.c.status != ImageStatus.PROCESSING), image.c.lease_expires_at < func.now()),
     )
     return await database.execute(update(image).where(_picked(over, most)).values(purge_marked_at=func.now()))
 
@@ -116,7 +116,7 @@ async def take_discarded(database: Database, most: int) -> list[Record]:
     """
     named = exists().where(
         image.c.object_name == discarded_object.c.object_name,
-        image.c.status.in_(HOLDS_BYTES),
+        HOLDS_BYTES_CLAUSE,
         or_(discarded_object.c.generation.is_(None), image.c.generation == discarded_object.c.generation),
     )
     due = (

@@ -94,7 +94,7 @@ _dialect = PGDialect_asyncpg()  # type: ignore[no-untyped-call]
 
 
 def _compile(statement: Executable) -> tuple[str, tuple[str, ...], dict[str, Any]]:
-    compiled = statement.compile(dialect=_dialect, compile_kwargs={"render_postcompile": True})  # type: ignore[attr-defined]
+    compiled = statement.compile(dialect=_dialect)  # type: ignore[attr-defined]
     return str(compiled), tuple(compiled.positiontup or ()), dict(compiled.params)
 
 

@@ -7,6 +7,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     CheckConstraint,
+    ColumnElement,
     Column,
     DateTime,
     ForeignKey,
@@ -17,6 +18,7 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    literal_column,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
@@ -211,6 +213,9 @@ image = Table(
     Index("ix_image_lease_expires_at", "lease_expires_at", postgresql_where=text("status = 'processing'")),
     Index("ix_image_deleted_at", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL")),
 )
+
+HOLDS_BYTES_CLAUSE: ColumnElement[bool] = image.c.status.in_([literal_column(repr(str(each))) for each in HOLDS_BYTES])
+"""True for an image whose original exists. The states stand in the SQL itself, where the planner can see them."""
 
 derivative = Table(
     "derivative",

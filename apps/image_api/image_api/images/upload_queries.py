@@ -9,8 +9,8 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from image_api.images.body import IMAGE_COLUMNS
 from image_core.db import Database, Query, Record, Runner, Transaction
-from image_core.models import discarded_object, image
-from image_core.states import HOLDS_BYTES, ImageStatus
+from image_core.models import HOLDS_BYTES_CLAUSE, discarded_object, image
+from image_core.states import ImageStatus
 
 _add_pending = Query(
     insert(image).values(
@@ -48,7 +48,7 @@ _find_twin = Query(
     .where(
         image.c.team_id == bindparam("team_id"),
         image.c.sha256 == bindparam("digest", type_=LargeBinary),
-        image.c.status.in_(HOLDS_BYTES).self_group(),
+        HOLDS_BYTES_CLAUSE,
         image.c.purge_marked_at.is_(None),
     )
     .order_by(image.c.deleted_at.is_not(None), image.c.id)

@@ -335,8 +335,8 @@ RIGHTS = {
         "team": "SELECT",
         "image": (
             "SELECT, DELETE, UPDATE (status, failure_code, failure_message, duplicate_of, generation, size_bytes,"
-            " sha256, width, height, frames, facts, claim_token, lease_expires_at, attempts, revision, stored_at,"
-            " queued_at, ready_at, purge_marked_at, updated_at)"
+            " sha256, content_type, format, width, height, frames, facts, claim_token, lease_expires_at, attempts,"
+            " revision, stored_at, deadline_at, queued_at, ready_at, purge_marked_at, updated_at)"
         ),
         "derivative": "SELECT, INSERT, DELETE",
         "discarded_object": "SELECT, INSERT, DELETE, UPDATE (attempts, remove_after)",
