@@ -10,12 +10,12 @@ from opentelemetry.trace import TracerProvider
 from starlette.middleware.cors import CORSMiddleware
 
 from image_api import error_pages, health, openapi, problems
-from image_api.auth import LAST_USED_SECONDS, KeyCache
 from image_api.credentials.routes import router as credentials_router
-from image_api.dependencies import Services
 from image_api.images.routes import router as images_router
+from image_api.key_cache import LAST_USED_SECONDS, KeyCache
 from image_api.observability import Metrics, ObservabilityMiddleware
 from image_api.rate_limits import RateLimits
+from image_api.services import Services
 from image_api.settings import ApiSettings
 from image_api.storage_probe import StorageProbe
 from image_api.teams.routes import router as teams_router

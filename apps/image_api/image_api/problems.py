@@ -61,14 +61,8 @@ def app_problem(error: errors.AppError) -> Response:
     return problem(status_of(error), error.code, error.title(), error.detail, headers, **error.extra)
 
 
-def invalid_fields(fields: list[dict[str, str]]) -> errors.RequestInvalid:
-    """A validation error that names every field; each has `field`, `code` and `message`."""
-    names = ", ".join(dict.fromkeys(field["field"] for field in fields))
-    return errors.RequestInvalid(f"Not valid: {names}.", errors=fields)
-
-
 def _from_pydantic(error: RequestValidationError) -> errors.RequestInvalid:
-    return invalid_fields(
+    return errors.invalid_fields(
         [
             {
                 "field": ".".join(str(part) for part in each["loc"][1:]) or str(each["loc"][0]),

@@ -6,10 +6,9 @@ from uuid import UUID
 
 from image_api import audit
 from image_api.actor import Actor, Scope
-from image_api.auth import check_alive
 from image_api.credentials import queries
 from image_api.credentials.schemas import Rotation
-from image_api.problems import invalid_fields
+from image_api.key_cache import check_alive
 from image_core import errors, keys
 from image_core.db import LockNotAvailable, Record, Transaction
 from image_core.keys import NewKey
@@ -77,7 +76,9 @@ def _next_keys(row: Record, key: NewKey, wish: Rotation) -> dict[str, Any]:
     now: datetime = row["now"]
     expires_at = row["expires_at"] if wish.expires_at is None else wish.expires_at
     if expires_at is not None and expires_at <= now:
-        raise invalid_fields([{"field": "expires_at", "code": "in-the-past", "message": "The new key would be dead."}])
+        raise errors.invalid_fields(
+            [{"field": "expires_at", "code": "in-the-past", "message": "The new key would be dead."}]
+        )
     values: dict[str, Any] = {
         "public_id": key.public_id,
         "key_hash": key.key_hash,

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Text, and_, bindparam, func, or_, select, 
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql.expression import Executable
 
-from image_api.images.body import BODY_COLUMNS
+from image_api.images.columns import BODY_COLUMNS
 from image_core.db import Query, Record, Runner, Transaction
 from image_core.models import derivative, image
 

@@ -8,8 +8,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from image_api import problems
 from image_api.actor import Actor, Scope
 from image_api.auth import RequireScope
-from image_api.dependencies import ServicesDep, TransactionDep
-from image_api.entity_tags import IfMatch
+from image_api.dependencies import IfMatch, ServicesDep, TransactionDep
 from image_api.images import content, schemas, service, uploads
 from image_api.images.body import image_body, image_response, json_response
 from image_api.images.upload_source import upload_source

@@ -14,7 +14,6 @@ from image_api.entity_tags import check_if_match
 from image_api.images import queries
 from image_api.images.schemas import MAX_METADATA_KEYS, ImageFilters
 from image_api.pagination import decode_cursor
-from image_api.problems import invalid_fields
 from image_api.teams import service as teams
 from image_core import errors, events
 from image_core.db import Record, Runner, Transaction, UniqueViolation, to_json
@@ -141,7 +140,7 @@ def _merged(old: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
     merged = {name: value for name, value in (old | patch).items() if value is not None}
     if len(merged) > MAX_METADATA_KEYS:
         message = f"An image may have {MAX_METADATA_KEYS} metadata keys."
-        raise invalid_fields([{"field": "metadata", "code": "too_long", "message": message}])
+        raise errors.invalid_fields([{"field": "metadata", "code": "too_long", "message": message}])
     return merged
 
 

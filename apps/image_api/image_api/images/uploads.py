@@ -15,9 +15,9 @@ from uuid import UUID
 import anyio.to_thread
 
 from image_api.actor import Actor
-from image_api.dependencies import Services
 from image_api.images import queries, service, upload_queries
-from image_api.images.upload_source import UploadSource, checked_fields
+from image_api.images.upload_fields import UploadSource, checked_fields
+from image_api.services import Services
 from image_core import errors, events, picture_header
 from image_core.db import Record, UniqueViolation, to_json
 from image_core.ids import new_id

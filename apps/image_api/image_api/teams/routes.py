@@ -7,9 +7,9 @@ from fastapi import APIRouter, Depends, Query, Response
 
 from image_api.actor import Actor, Scope
 from image_api.auth import RequireScope
-from image_api.dependencies import ServicesDep, TransactionDep
-from image_api.entity_tags import IfMatch, entity_tag
-from image_api.pagination import DEFAULT_LIMIT, CursorQuery, LimitQuery, page_of
+from image_api.dependencies import CursorQuery, IfMatch, LimitQuery, ServicesDep, TransactionDep
+from image_api.entity_tags import entity_tag
+from image_api.pagination import DEFAULT_LIMIT, page_of
 from image_api.teams import schemas, service
 
 router = APIRouter(tags=["teams"])
