@@ -13,7 +13,7 @@ GENERATED = ("scripts/settings_docs.py", "scripts/infra_docs.py")
 
 def documents() -> list[Path]:
     """Every Markdown file that belongs to the project."""
-    listed = subprocess.run(  # noqa: S603 (a constant command)
+    listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"],  # noqa: S607 (git from the PATH)
         cwd=ROOT,
         check=True,

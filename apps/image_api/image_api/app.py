@@ -25,8 +25,9 @@ from image_core.db import Database
 from image_core.events import PubSubPublisher, Topic
 from image_core.gcs import GcsClient
 
+# Routes are tried in this order, so the ones that are called most come first.
 ROUTERS = {
-    "/api/v1": (teams_router, users_router, credentials_router, images_router),
+    "/api/v1": (images_router, teams_router, users_router, credentials_router),
     "": (health.router, error_pages.router),
 }
 

@@ -12,7 +12,8 @@ from image_core import events
 from image_core.db import Transaction
 
 
-def services_of(request: Request) -> Services:
+# These are coroutines because FastAPI sends a plain function to a thread, which costs more than all they do.
+async def services_of(request: Request) -> Services:
     """The parts of the application that serves this request."""
     services: Services = request.app.state.services
     return services
@@ -37,7 +38,7 @@ TransactionDep = Annotated[Transaction, DependsMarker(open_transaction, scope="f
 IfMatch = Annotated[str | None, Header(alias="If-Match", description="Change only if the ETag is still this one.")]
 
 
-def _cursor_query(
+async def _cursor_query(
     cursor: Annotated[str | None, Query(max_length=100, description="`next_cursor` of the page before.")] = None,
 ) -> Cursor | None:
     return None if cursor is None else decode_cursor(cursor)

@@ -7,9 +7,10 @@ from fastapi import APIRouter, FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
-from image_api.auth import RequireScope, authenticate
+from image_api.auth import API_KEY_HEADER, RequireScope, authenticate
 from image_api.problems import MEDIA_TYPE
 
+_API_KEY = {"type": "apiKey", "in": "header", "name": API_KEY_HEADER, "description": "`im_<public id>_<secret>`"}
 _PROBLEM = {
     "type": "object",
     "title": "Problem",
@@ -60,7 +61,9 @@ def install(app: FastAPI, routers: Mapping[str, Sequence[APIRouter]]) -> None:
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             schema = generate()
-            schema.setdefault("components", {}).setdefault("schemas", {})["Problem"] = _PROBLEM
+            components = schema.setdefault("components", {})
+            components.setdefault("schemas", {})["Problem"] = _PROBLEM
+            components["securitySchemes"] = {"ApiKey": _API_KEY}
             for path, route in api_routes(routers):
                 _complete(schema, path, route)
             app.openapi_schema = schema
@@ -86,6 +89,7 @@ def _complete(schema: dict[str, Any], path: str, route: APIRoute) -> None:
         scopes = scopes_of(route)
         described = dict(_ALWAYS)
         if scopes is not None:
+            operation["security"] = [{"ApiKey": []}]
             operation["x-required-scopes"] = scopes
             described |= _WITH_KEY
         if "{" in path:

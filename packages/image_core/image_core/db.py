@@ -258,7 +258,9 @@ class Database:
             errors.DatabaseUnavailable: none was free in time, or the server is away.
         """
         try:
-            async with self._pool.acquire(timeout=self._config.acquire_timeout_seconds) as connection:
+            # A time limit costs as much as a short query, so it is set only where there may be a wait.
+            patience = None if self._pool.get_idle_size() else self._config.acquire_timeout_seconds
+            async with self._pool.acquire(timeout=patience) as connection:
                 yield Transaction(connection)
         except asyncpg.LockNotAvailableError:
             raise

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Text, bindparam, cast, func, select
+from sqlalchemy import ColumnElement, Text, bindparam, cast, func, literal_column, select, text
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from image_core.models import derivative, image
@@ -21,15 +21,16 @@ def _derivatives() -> ColumnElement[Any]:
     """The image's derivatives as a JSON array, so that one row tells everything; `base_url` is a parameter."""
     url = (
         cast(bindparam("base_url"), Text)
-        + f"{API_PREFIX}/images/"
+        + literal_column(f"'{API_PREFIX}/images/'", Text)
         + cast(derivative.c.image_id, Text)
-        + "/derivatives/"
+        + literal_column("'/derivatives/'", Text)
         + derivative.c.preset
     )
-    each = func.json_build_object(
-        "preset", derivative.c.preset, "url", url, "width", derivative.c.width, "height", derivative.c.height,
-        "size_bytes", derivative.c.size_bytes, "content_type", derivative.c.content_type,
-    )  # fmt: skip
+    columns = {"preset": derivative.c.preset, "url": url} | {
+        name: derivative.c[name] for name in ("width", "height", "size_bytes", "content_type")
+    }
+    # The keys stand in the SQL itself: as parameters they would travel with every request.
+    each = func.json_build_object(*(part for name, column in columns.items() for part in (text(f"'{name}'"), column)))
     listed = func.json_agg(aggregate_order_by(each, derivative.c.width, derivative.c.preset))
     return (
         select(listed)

@@ -84,7 +84,7 @@ async def upload(
     return image_response(uploaded.image, status, duplicate=uploaded.duplicate, notice=notice)
 
 
-def _filters(request: Request, filters: Annotated[schemas.ImageFilters, Query()]) -> schemas.ImageFilters:
+async def _filters(request: Request, filters: Annotated[schemas.ImageFilters, Query()]) -> schemas.ImageFilters:
     service.check_filter_names(request.query_params.keys())
     return filters
 
