@@ -1,7 +1,5 @@
 """The rules of images that are there: reading, listing, changing, trash."""
 
-import difflib
-from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
@@ -21,17 +19,6 @@ from image_core.events import EventType
 from image_core.states import HOLDS_BYTES, ImageStatus
 
 _NOT_CONDITIONS = ("limit", "cursor", "include_total", "status", "tag", "q")
-
-
-def check_filter_names(names: Iterable[str]) -> None:
-    """Raises `errors.FilterUnknown` for a name that is no filter, with the nearest that is."""
-    for name in names:
-        if name not in ImageFilters.model_fields:
-            nearest = difflib.get_close_matches(name, ImageFilters.model_fields, n=1, cutoff=0.5)
-            hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-            raise errors.FilterUnknown(
-                f"There is no filter {name!r}.{hint}", field=name, nearest=nearest[0] if nearest else None
-            )
 
 
 def _conditions(actor: Actor, filters: ImageFilters) -> tuple[set[str], dict[str, Any]]:

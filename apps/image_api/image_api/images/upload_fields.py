@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from image_api.images.schemas import Filename, Metadata, Tags
-from image_core import errors
+from image_api.validation import request_invalid
 
 
 class UploadFields(BaseModel):
@@ -36,12 +36,7 @@ def checked_fields(source: UploadSource) -> UploadFields:
     try:
         return UploadFields.model_validate(raw)
     except ValidationError as error:
-        raise errors.invalid_fields(
-            [
-                {"field": ".".join(map(str, each["loc"])), "code": each["type"], "message": each["msg"]}
-                for each in error.errors()
-            ]
-        ) from error
+        raise request_invalid(error.errors()) from error
 
 
 def _base_name(name: str) -> str | None:
