@@ -129,7 +129,7 @@ class _Cleaner:
 
 
 @pytest.fixture(scope="session")
-async def _cleaner(worker_urls: Urls) -> AsyncIterator[_Cleaner]:
+async def cleaner(worker_urls: Urls) -> AsyncIterator[_Cleaner]:
     connection = await asyncpg.connect(worker_urls.superuser)
     rows = {
         table: await connection.fetchval(f"SELECT json_agg(t) FROM {table} t") for table in ('"user"', "credential")
@@ -139,14 +139,14 @@ async def _cleaner(worker_urls: Urls) -> AsyncIterator[_Cleaner]:
 
 
 @pytest.fixture
-async def urls(worker_urls: Urls, _cleaner: _Cleaner) -> Urls:
+async def urls(worker_urls: Urls, cleaner: _Cleaner) -> Urls:
     """The worker's database, as it is after the migration."""
-    await _cleaner.clean()
+    await cleaner.clean()
     return worker_urls
 
 
 @pytest.fixture(scope="session")
-async def _superuser(worker_urls: Urls) -> AsyncIterator[Database]:
+async def superuser(worker_urls: Urls) -> AsyncIterator[Database]:
     database = Database(DatabaseConfig(url=worker_urls.superuser))
     await database.open()
     yield database
@@ -154,9 +154,9 @@ async def _superuser(worker_urls: Urls) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-async def rows(urls: Urls, _superuser: Database) -> Database:
+async def rows(urls: Urls, superuser: Database) -> Database:
     """The clean database with every right, to build what a test starts from and to look at what it left."""
-    return _superuser
+    return superuser
 
 
 @dataclass(frozen=True)

@@ -116,19 +116,19 @@ def base_settings(worker_urls: Any, emulators: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-async def _running_api(base_settings: dict[str, Any], _superuser: Database) -> AsyncIterator[Api]:
-    async with running(ApiSettings(**base_settings), _superuser) as api:
+async def running_api(base_settings: dict[str, Any], superuser: Database) -> AsyncIterator[Api]:
+    async with running(ApiSettings(**base_settings), superuser) as api:
         yield api
 
 
 @pytest.fixture
-async def api(rows: Database, _running_api: Api) -> Api:
+async def api(rows: Database, running_api: Api) -> Api:
     """The worker's one application, as if it had just been started on a clean database."""
-    _running_api.forget_keys()
-    _running_api.app.state.key_cache._used.clear()
-    object.__setattr__(_running_api.services, "rate_limits", RateLimits(_running_api.services.settings))
-    _running_api.client.cookies.clear()
-    return await with_admin(_running_api)
+    running_api.forget_keys()
+    running_api.app.state.key_cache._used.clear()
+    object.__setattr__(running_api.services, "rate_limits", RateLimits(running_api.services.settings))
+    running_api.client.cookies.clear()
+    return await with_admin(running_api)
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ class UserWithKey:
     user_id: UUID
     team_id: UUID | None
     credential_id: UUID
-    api_key: str
+    api_key: str = field(repr=False)
 
     @property
     def headers(self) -> dict[str, str]:

@@ -26,9 +26,9 @@ async def rotate(transaction: Transaction, actor: Actor, user_id: UUID, wish: Ro
     """Gives a credential a new key; what becomes of the old one is decided by `_next_keys`.
 
     Raises `errors.UserNotFound`, `errors.CredentialNotFound`, `errors.ScopeMissing`, `errors.RotationInProgress`,
-    `errors.RotationInGrace`.
+    `errors.RotationInGrace`, `errors.DefaultKeyMustBeRotated`.
     """
-    _check_may_rotate(actor, user_id)
+    _check_may_rotate(actor, user_id, wish)
     own = user_id == actor.user_id
     wanted = wish.credential_id or (actor.credential_id if own else None)
     try:
@@ -50,8 +50,12 @@ async def rotate(transaction: Transaction, actor: Actor, user_id: UUID, wish: Ro
     return Rotated(row["id"], key, _previous_of(row, values))
 
 
-def _check_may_rotate(actor: Actor, user_id: UUID) -> None:
-    if actor.is_admin and Scope.ADMIN in actor.scopes and not actor.is_default_key:
+def _check_may_rotate(actor: Actor, user_id: UUID, wish: Rotation) -> None:
+    if actor.is_default_key:
+        if user_id != actor.user_id or wish.credential_id not in (None, actor.credential_id):
+            raise errors.DefaultKeyMustBeRotated("The default key can rotate no key but itself.")
+        return
+    if actor.is_admin and Scope.ADMIN in actor.scopes:
         return
     if user_id != actor.user_id:
         # Whether another user exists is not the caller's to know.

@@ -4,8 +4,9 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from image_api.timestamps import UtcTime
 from image_core.states import ImageStatus
 
 MAX_TAGS = 50
@@ -109,10 +110,10 @@ class ImageFilters(BaseModel):
 
     status: Literal["pending", "stored", "processing", "ready", "failed", "expired", "trashed"] | None = None
     tag: list[Tag] = Field(default_factory=list, max_length=10, description="Images that have every one of these tags.")
-    content_type: str | None = Field(None, max_length=100)
+    content_type: Annotated[str, StringConstraints(max_length=100, pattern=_TEXT)] | None = None
     uploaded_by: UUID | None = None
-    created_after: AwareDatetime | None = Field(None, description="At this time or later.")
-    created_before: AwareDatetime | None = Field(None, description="Before this time.")
+    created_after: UtcTime | None = Field(None, description="At this time or later.")
+    created_before: UtcTime | None = Field(None, description="Before this time.")
     min_size: int | None = Field(None, ge=0, le=2**53, description="Bytes.")
     max_size: int | None = Field(None, ge=0, le=2**53, description="Bytes.")
     min_width: int | None = Field(None, ge=0, le=2**31 - 1)

@@ -86,7 +86,8 @@ async def change_user(
         values["scopes"] = list(DEFAULT_SCOPES[role])
     _check_scopes(role, values.get("scopes", old["scopes"]))
     _check_team(role, old)
-    if admins == [user_id] and (role is not Role.ADMIN or values.get("disabled_at")):
+    stays_admin = role is Role.ADMIN and Scope.ADMIN in values.get("scopes", old["scopes"])
+    if admins == [user_id] and (not stays_admin or values.get("disabled_at")):
         raise errors.LastAdmin
     if not values:
         return old
