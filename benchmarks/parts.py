@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -57,6 +58,19 @@ def new_member(system: dict[str, Any], name: str) -> tuple[str, str]:
     team = call(f"{system['url']}/api/v1/teams", system["admin_api_key"], {"name": name})["id"]
     user = call(f"{system['url']}/api/v1/teams/{team}/users", system["admin_api_key"], {"name": "bench"})
     return team, user["api_key"]
+
+
+def wait_for_port(url: str) -> None:
+    """Returns when somebody listens there."""
+    parts = urlsplit(url)
+    for _ in range(200):
+        try:
+            socket.create_connection((parts.hostname or "", parts.port or 0), timeout=1).close()
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+    raise SystemExit("Nobody listens there.")
 
 
 class PlainClient:

@@ -9,17 +9,15 @@ alternate between the two and the best of each counts.
 import argparse
 import asyncio
 import os
-import socket
 import subprocess
 import sys
-import time
 from urllib.parse import urlsplit
 from uuid import UUID
 
 import asyncpg
 
 from benchmarks.machine import cpu_seconds, describe
-from benchmarks.parts import new_member, repeat, running_system
+from benchmarks.parts import new_member, repeat, running_system, wait_for_port
 
 _ROWS = 20_000
 _FILL = """
@@ -89,17 +87,6 @@ def _request(path: str, key: str) -> list[bytes]:
     return [f"GET {path} HTTP/1.1\r\nHost: localhost\r\nX-API-KEY: {key}\r\n\r\n".encode()]
 
 
-def _wait_for_port(url: str) -> None:
-    for _ in range(200):
-        try:
-            socket.create_connection((urlsplit(url).hostname or "", urlsplit(url).port or 0), timeout=1).close()
-        except OSError:
-            time.sleep(0.1)
-        else:
-            return
-    raise SystemExit("The bare service did not start.")
-
-
 def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser()
@@ -116,7 +103,7 @@ def main() -> None:
         bare = subprocess.Popen([sys.executable, "-c", BARE], env=environment)
         try:
             bare_url = f"http://127.0.0.1:{port}"
-            _wait_for_port(bare_url)
+            wait_for_port(bare_url)
             _measure(system, bare.pid, bare_url, key, image_ids, options)
         finally:
             bare.terminate()
