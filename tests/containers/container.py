@@ -139,6 +139,15 @@ class Container:
 
 
 @contextmanager
+def folder_of_the_service(image: Image) -> Iterator[Path]:
+    """A folder that belongs to the image's user and that this user can reach, until the block ends."""
+    uid, gid = map(int, image.config["User"].split(":"))
+    with tempfile.TemporaryDirectory(prefix="volume-") as name:
+        os.chown(name, uid, gid)
+        yield Path(name)
+
+
+@contextmanager
 def running(
     store: ImageStore, image: Image, environment: Mapping[str, str], volumes: Mapping[Path, str] | None = None
 ) -> Iterator[Container]:

@@ -10,7 +10,7 @@ import pytest
 
 from local_cloud.ports import free_port
 
-from .container import Container, run_once, running
+from .container import Container, folder_of_the_service, run_once, running
 from .image_store import IMAGES, ROOT, Image, ImageStore
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(900)]
@@ -64,22 +64,14 @@ def root(store: ImageStore, image: Image) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def started(
-    store: ImageStore, image: Image, name: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Container, str]]:
+def started(store: ImageStore, image: Image, name: str) -> Iterator[tuple[Container, str]]:
     port = free_port()
-    volumes = {}
-    if name == "emulators":
-        data = tmp_path_factory.mktemp("emulators")
-        shutil.chown(data, UID, UID)
-        # The container's user has to pass through the folders above.
-        for folder in (data.parent, *data.parent.parents[:-2]):
-            folder.chmod(folder.stat().st_mode | stat.S_IXOTH)
-        volumes = {data: "/var/lib/emulators"}
-    with running(store, image, environment(name, port, free_port()), volumes) as container:
-        url = f"http://127.0.0.1:{port}"
-        container.wait_for(f"{url}/health/live")
-        yield container, url
+    with folder_of_the_service(image) as folder:
+        volumes = {folder: "/var/lib/emulators"} if name == "emulators" else {}
+        with running(store, image, environment(name, port, free_port()), volumes) as container:
+            url = f"http://127.0.0.1:{port}"
+            container.wait_for(f"{url}/health/live")
+            yield container, url
 
 
 def test_service_answers_though_all_its_neighbours_are_away(started: tuple[Container, str]) -> None:
@@ -112,17 +104,6 @@ def test_health_check_of_the_image_tells_up_from_down(started: tuple[Container, 
     assert kind == "CMD"
     assert container.execute(command) == 0
     assert container.execute([*command[:-1], "/no/such/page"]) == 1
-
-
-def test_service_ends_in_order_when_it_is_told_to(
-    store: ImageStore, image: Image, name: str, root: Path, tmp_path: Path
-) -> None:
-    if name == "emulators":
-        pytest.skip("it needs its folder; the test of the whole system stops it")
-    port = free_port()
-    with Container(image, root, environment(name, port, 0)) as container:
-        container.wait_for(f"http://127.0.0.1:{port}/health/live")
-        assert container.stop() in {0, 143}
 
 
 def test_image_says_what_it_is(image: Image) -> None:
