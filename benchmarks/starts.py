@@ -71,10 +71,10 @@ def main() -> None:
     for folder in ("packages", "apps", *[path for path in sys.path if path.endswith("site-packages")]):
         compileall.compile_dir(folder, quiet=2, workers=2)
     with running_system() as system:
-        process_id = system["pids"]["image_processor"]
-        variables = Path(f"/proc/{process_id}/environ").read_bytes().split(b"\0")
-        environment = dict(variable.decode().split("=", 1) for variable in variables if b"=" in variable)
+        environment: dict[str, str] = {}
         for module in ("image_api", "image_processor"):
+            variables = Path(f"/proc/{system['pids'][module]}/environ").read_bytes().split(b"\0")
+            environment = dict(variable.decode().split("=", 1) for variable in variables if b"=" in variable)
             runs = [_ready_after(module, environment) for _ in range(options.rounds)]
             print(f"{module:16} ready after {min(run[0] for run in runs):.2f} s, {min(run[1] for run in runs):.2f} s of CPU by then")
         for library in _LIBRARIES:
