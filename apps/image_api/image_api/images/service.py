@@ -25,12 +25,13 @@ def _conditions(actor: Actor, filters: ImageFilters) -> tuple[set[str], dict[str
     values: dict[str, Any] = {
         name: value for name, value in filters if value is not None and name not in _NOT_CONDITIONS
     }
+    names = set(values)
     if not actor.is_admin:
         # A filter on another team finds nothing, as if that team were empty.
         if filters.team_id not in (None, actor.team_id):
-            values["limit"] = 0
+            names.add("nothing")
+        names.add("team_id")
         values["team_id"] = actor.team_id
-    names = set(values) - {"limit"}
     if filters.tag:
         names.add("tag")
         values["tag"] = filters.tag
