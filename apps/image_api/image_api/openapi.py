@@ -8,6 +8,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
 from image_api.auth import API_KEY_HEADER, RequireScope, authenticate
+from image_api.openapi_examples import EXAMPLES
 from image_api.problems import MEDIA_TYPE
 
 _API_KEY = {"type": "apiKey", "in": "header", "name": API_KEY_HEADER, "description": "`im_<public id>_<secret>`"}
@@ -63,7 +64,10 @@ def install(app: FastAPI, routers: Mapping[str, Sequence[APIRouter]]) -> None:
         if app.openapi_schema is None:
             schema = generate()
             components = schema.setdefault("components", {})
-            components.setdefault("schemas", {})["Problem"] = _PROBLEM
+            schemas = components.setdefault("schemas", {})
+            schemas["Problem"] = _PROBLEM
+            for name, example in EXAMPLES.items():
+                schemas[name].setdefault("examples", [example])
             components["securitySchemes"] = {"ApiKey": _API_KEY}
             for path, route in api_routes(routers):
                 _complete(schema, path, route)
