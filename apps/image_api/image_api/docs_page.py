@@ -1,4 +1,4 @@
-"""`/docs`: Swagger UI from a package of its files, so that it works without any other network and under a strict CSP."""
+"""`/docs`: Swagger UI from a package of its files, so that it needs no other network and runs under a strict policy."""
 
 from importlib.resources import files
 from typing import Literal
