@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
+from starlette.routing import compile_path
 
 from image_api.auth import API_KEY_HEADER, RequireScope, authenticate
 from image_api.openapi_examples import EXAMPLES
@@ -58,6 +59,9 @@ def install(app: FastAPI, routers: Mapping[str, Sequence[APIRouter]]) -> None:
     for prefix, included in routers.items():
         for router in included:
             app.include_router(router, prefix=prefix)
+    app.state.methods_by_path = [
+        (compile_path(path)[0], set(route.methods or ())) for path, route in api_routes(routers)
+    ]
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Errors as RFC 9457 problems: the one place where an `AppError` becomes a status."""
 
+import re
 from typing import Any
 
 import orjson
@@ -62,6 +63,13 @@ def app_problem(error: errors.AppError) -> Response:
     return problem(status_of(error), error.code, error.title(), error.detail, headers, **error.extra)
 
 
+def _methods_of(request: Request) -> list[str]:
+    """Every method that this path knows; the framework names those of its first route alone."""
+    path = request.scope["path"]
+    known: list[tuple[re.Pattern[str], set[str]]] = request.app.state.methods_by_path
+    return sorted(set().union(*(methods for pattern, methods in known if pattern.fullmatch(path))))
+
+
 _HTTP_CODES = {404: "not-found", 405: "method-not-allowed"}
 
 
@@ -82,11 +90,22 @@ def install(app: FastAPI) -> None:
             raise error
         return app_problem(request_invalid(error.errors(), skip=1))
 
-    async def on_http_exception(_: Request, error: Exception) -> Response:
+    async def on_http_exception(request: Request, error: Exception) -> Response:
         if not isinstance(error, HTTPException):
             raise error
+        if isinstance(error.__cause__, errors.AppError):
+            # The framework wraps whatever ends the reading of a body.
+            return app_problem(error.__cause__)
+        if error.status_code == 400:
+            message = "The body cannot be read."
+            return app_problem(
+                errors.invalid_fields([{"field": "body", "code": "body-unreadable", "message": message}])
+            )
+        headers = dict(error.headers or {})
+        if error.status_code == 405:
+            headers["allow"] = ", ".join(_methods_of(request))
         code = _HTTP_CODES.get(error.status_code, "request-invalid")
-        return problem(error.status_code, code, str(error.detail), "", dict(error.headers or {}))
+        return problem(error.status_code, code, str(error.detail), "", headers)
 
     app.add_exception_handler(errors.AppError, on_app_error)
     app.add_exception_handler(RequestValidationError, on_validation_error)

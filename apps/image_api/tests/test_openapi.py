@@ -1,0 +1,134 @@
+"""The OpenAPI document is true: every operation is called, every answer compared, every scope tried."""
+
+from typing import Any
+from unittest.mock import AsyncMock
+from uuid import UUID
+
+import httpx2
+import pytest
+from jsonschema import Draft202012Validator
+from starlette.requests import Request
+
+from image_api import auth
+from image_api.actor import Actor, Role, Scope
+from image_api.app import ROUTERS
+from image_api.openapi import api_routes
+from image_core import errors, testing
+from image_core.ids import new_id
+from image_core.testing import UserWithKey
+
+from .conftest import Api
+from .pictures import picture
+
+OPERATIONS = sorted(
+    {(m, path) for path, route in api_routes(ROUTERS) if route.include_in_schema for m in route.methods or ()}
+)
+ALL_SCOPES = tuple(Scope)
+
+
+async def call(api: Api, method: str, path: str, by: UserWithKey | None) -> httpx2.Response:
+    """Calls an operation so that it succeeds for a caller with every right."""
+    owner = await api.user()
+    assert owner.team_id is not None
+    image_id = UUID(str((await api.upload(owner, picture(11)))["id"]))
+    name = f"derivatives/{owner.team_id}/{image_id}/thumb.webp"
+    await api.services.derivatives.put(name, b"x", "image/webp")
+    await testing.add_derivative(api.rows, image_id, name, size_bytes=1)
+    if path.endswith("/restore"):
+        await api.set_row(image_id, deleted_at=(await api.row(image_id))["created_at"])
+    team_id: UUID | None = owner.team_id
+    if (method, path) == ("DELETE", "/api/v1/teams/{team_id}"):
+        team_id = await api.team()
+    user_id = owner.user_id if by is None or path.startswith("/api/v1/users/") else by.user_id
+    url = path.format(team_id=team_id, user_id=user_id, image_id=image_id, preset="thumb", code="image-not-found")
+    request: dict[str, Any] = {"headers": dict(by.headers) if by else {}}
+    if (method, path) == ("POST", "/api/v1/images"):
+        request |= {"content": picture(12), "params": {"team_id": str(team_id)}}
+        request["headers"]["content-type"] = "image/png"
+    elif method == "POST" and path in ("/api/v1/teams", "/api/v1/teams/{team_id}/users"):
+        request["json"] = {"name": "Ada"}
+    elif method == "PATCH":
+        request["json"] = {}
+    return await api.client.request(method, url, **request)
+
+
+def operation_of(api: Api, method: str, path: str) -> dict[str, Any]:
+    operation: dict[str, Any] = api.truth.document["paths"][path][method.lower()]
+    return operation
+
+
+def test_the_document_knows_every_route() -> None:
+    assert len(OPERATIONS) >= 26
+    assert {path for _, path in OPERATIONS} >= {"/api/v1/images", "/api/v1/whoami", "/health/ready", "/metrics"}
+
+
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+async def test_every_operation_answers_as_the_document_says(api: Api, method: str, path: str) -> None:
+    # The client compares the answer; here it has to be a success.
+    answer = await call(api, method, path, api.admin)
+    assert answer.status_code < 300, answer.text
+    assert (method.lower(), path) in api.truth.seen
+
+
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+async def test_a_key_that_lacks_a_scope_is_told_which(api: Api, method: str, path: str) -> None:
+    required = operation_of(api, method, path).get("x-required-scopes")
+    if required is None:
+        answer = await call(api, method, path, None)
+        assert answer.status_code < 300, answer.text
+        return
+    lacking = tuple(scope for scope in ALL_SCOPES if scope not in required)
+    by = await api.user(role=Role.ADMIN, scopes=lacking)
+    answer = await call(api, method, path, by)
+    if required:
+        assert answer.status_code == 403
+        assert answer.json()["missing_scopes"] == required
+    else:
+        assert answer.status_code < 300, answer.text
+
+
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+async def test_an_operation_with_scopes_needs_a_key(api: Api, method: str, path: str) -> None:
+    operation = operation_of(api, method, path)
+    if "x-required-scopes" in operation:
+        assert (await call(api, method, path, None)).status_code == 401
+        assert {"401", "403", "429"} <= operation["responses"].keys()
+
+
+async def test_a_key_that_lacks_several_scopes_is_told_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    actor = Actor(new_id(), "Ada", None, Role.ADMIN, frozenset(), new_id(), "im_x", None, is_default_key=False)
+    monkeypatch.setattr(auth, "authenticate", AsyncMock(return_value=actor))
+    with pytest.raises(errors.ScopeMissing) as caught:
+        await auth.RequireScope(Scope.IMAGES_READ, Scope.IMAGES_WRITE)(Request({"type": "http"}))
+    assert caught.value.extra["missing_scopes"] == ["images:read", "images:write"]
+
+
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+async def test_every_operation_says_what_it_does_and_shows_an_example(api: Api, method: str, path: str) -> None:
+    operation = operation_of(api, method, path)
+    assert operation["summary"]
+    assert operation["description"]
+    components = api.truth.document["components"]["schemas"]
+    bodies = [operation.get("requestBody", {}), *operation["responses"].values()]
+    schemas = [
+        content["schema"]
+        for body in bodies
+        for media_type, content in body.get("content", {}).items()
+        if media_type == "application/json"
+    ]
+    for schema in schemas:
+        name = (schema.get("$ref") or schema["anyOf"][0]["$ref"]).rpartition("/")[2]
+        assert components[name].get("examples"), f"{name} has no example"
+
+
+async def test_every_example_is_valid(api: Api) -> None:
+    document = api.truth.document
+    for schema in document["components"]["schemas"].values():
+        for example in schema.get("examples", []):
+            Draft202012Validator({**schema, "components": document["components"]}).validate(example)
+
+
+async def test_the_document_is_served_as_openapi_3_1(api: Api) -> None:
+    served = (await api.client.get("/openapi.json")).json()
+    assert served["openapi"].startswith("3.1")
+    assert served == api.truth.document

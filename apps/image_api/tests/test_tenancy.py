@@ -1,0 +1,77 @@
+"""Whatever is asked for with another team's key answers as what is not there."""
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from image_api.actor import Role
+from image_api.app import ROUTERS
+from image_api.openapi import api_routes
+from image_core import testing
+from image_core.testing import UserWithKey
+
+from .conftest import Api
+
+WITH_IDS = sorted(
+    {(method, path) for path, route in api_routes(ROUTERS) for method in route.methods or () if "_id}" in path}
+)
+BODIES: dict[str, dict[str, Any]] = {"PATCH": {}, "POST": {}}
+BODY_OF_A_NEW_USER = {"name": "Ada"}
+
+
+@pytest.fixture
+async def deputy(api: Api) -> UserWithKey:
+    """A member with every scope that a member can have, and the useless `admin`."""
+    scopes = ("images:read", "images:write", "images:delete", "keys:self", "admin")
+    return await api.user(role=Role.MEMBER, scopes=scopes)
+
+
+def test_every_route_with_an_id_is_walked() -> None:
+    assert len(WITH_IDS) >= 18
+    assert ("DELETE", "/api/v1/images/{image_id}") in WITH_IDS
+
+
+@pytest.mark.parametrize(("method", "path"), WITH_IDS)
+async def test_another_teams_thing_answers_as_what_is_not_there(
+    api: Api, deputy: UserWithKey, stranger: UserWithKey, method: str, path: str
+) -> None:
+    assert stranger.team_id is not None
+    image_id = await testing.add_image(api.rows, stranger.team_id)
+    await testing.add_derivative(api.rows, image_id, "there")
+    foreign = {"team_id": stranger.team_id, "user_id": stranger.user_id, "image_id": image_id, "preset": "thumb"}
+    absent = {"team_id": uuid4(), "user_id": uuid4(), "image_id": uuid4(), "preset": "thumb"}
+    answers = []
+    for ids in (foreign, absent):
+        body = BODY_OF_A_NEW_USER if path.endswith("/users") else BODIES.get(method)
+        answers.append(await api.client.request(method, path.format(**ids), headers=deputy.headers, json=body))
+    problems = [{**answer.json(), "request_id": None} if answer.content else None for answer in answers]
+    assert problems[0] == problems[1]
+    needs_the_role = path.startswith("/api/v1/users/{user_id}") and not path.endswith("rotate")
+    needs_the_role |= "/teams/{team_id}" in path and method not in ("GET", "HEAD")
+    assert {answer.status_code for answer in answers} == ({403} if needs_the_role else {404})
+    assert {name for name in answers[0].headers if name != "x-request-id"} == {
+        name for name in answers[1].headers if name != "x-request-id"
+    }
+
+
+async def test_nothing_of_another_team_was_changed_by_asking(
+    api: Api, deputy: UserWithKey, stranger: UserWithKey
+) -> None:
+    assert stranger.team_id is not None
+    image_id = await testing.add_image(api.rows, stranger.team_id, filename="theirs.png")
+    path = f"/api/v1/images/{image_id}"
+    await api.client.patch(path, headers=deputy.headers, json={"filename": "mine.png"})
+    await api.client.delete(path, headers=deputy.headers)
+    row = await api.row(image_id)
+    assert (row["filename"], row["deleted_at"], row["revision"]) == ("theirs.png", None, 1)
+
+
+async def test_a_cursor_of_another_team_opens_nothing(api: Api, deputy: UserWithKey, stranger: UserWithKey) -> None:
+    assert stranger.team_id is not None
+    for _ in range(2):
+        await testing.add_image(api.rows, stranger.team_id)
+    theirs = await api.client.get("/api/v1/images?limit=1", headers=stranger.headers)
+    cursor = theirs.json()["next_cursor"]
+    mine = await api.client.get("/api/v1/images", headers=deputy.headers, params={"cursor": cursor})
+    assert mine.json()["items"] == []
