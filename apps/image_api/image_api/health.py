@@ -106,6 +106,10 @@ async def metrics(request: Request, services: ServicesDep) -> Response:
     """Prometheus metrics of this process, where they are switched on."""
     if not services.settings.metrics_enabled:
         raise HTTPException(404)
-    age = await services.database.fetch_value(_outbox_age)
-    request.app.state.metrics.outbox_age.set(float(age))
+    try:
+        age = float(await services.database.fetch_value(_outbox_age))
+    except errors.DatabaseUnavailable:
+        # An outage is when the other figures are needed most.
+        age = float("nan")
+    request.app.state.metrics.outbox_age.set(age)
     return Response(generate_latest(request.app.state.metrics.registry), media_type=CONTENT_TYPE_LATEST)

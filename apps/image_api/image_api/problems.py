@@ -73,6 +73,20 @@ def _methods_of(request: Request) -> list[str]:
 _HTTP_CODES = {404: "not-found", 405: "method-not-allowed"}
 
 
+def _of_the_framework(request: Request, error: HTTPException) -> Response:
+    if isinstance(error.__cause__, errors.AppError):
+        # The framework wraps whatever ends the reading of a body.
+        return app_problem(error.__cause__)
+    if error.status_code == 400:
+        message = "The body cannot be read."
+        return app_problem(errors.invalid_fields([{"field": "body", "code": "body-unreadable", "message": message}]))
+    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+    if error.status_code == 405:
+        headers["allow"] = ", ".join(_methods_of(request))
+    code = _HTTP_CODES.get(error.status_code, "request-invalid")
+    return problem(error.status_code, code, str(error.detail), "", headers)
+
+
 def install(app: FastAPI) -> None:
     """Makes every error of the application a problem document."""
 
@@ -93,19 +107,7 @@ def install(app: FastAPI) -> None:
     async def on_http_exception(request: Request, error: Exception) -> Response:
         if not isinstance(error, HTTPException):
             raise error
-        if isinstance(error.__cause__, errors.AppError):
-            # The framework wraps whatever ends the reading of a body.
-            return app_problem(error.__cause__)
-        if error.status_code == 400:
-            message = "The body cannot be read."
-            return app_problem(
-                errors.invalid_fields([{"field": "body", "code": "body-unreadable", "message": message}])
-            )
-        headers = dict(error.headers or {})
-        if error.status_code == 405:
-            headers["allow"] = ", ".join(_methods_of(request))
-        code = _HTTP_CODES.get(error.status_code, "request-invalid")
-        return problem(error.status_code, code, str(error.detail), "", headers)
+        return _of_the_framework(request, error)
 
     app.add_exception_handler(errors.AppError, on_app_error)
     app.add_exception_handler(RequestValidationError, on_validation_error)
