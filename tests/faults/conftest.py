@@ -1,8 +1,10 @@
 """One faulty system for each process that runs tests, and a scene of fresh teams for each test."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -22,6 +24,14 @@ class Scene:
     journal: Journal
     caller: Caller
     inbox: Inbox
+
+    async def until(self, image_id: str, status: str, seconds: float = 60) -> dict[str, Any]:
+        """Wait until an image has this status, and return it."""
+        deadline = time.monotonic() + seconds
+        while (image := await self.caller.image(image_id))["status"] != status:
+            assert time.monotonic() < deadline, image
+            await asyncio.sleep(0.2)
+        return image
 
     @property
     def api(self) -> Service:

@@ -9,6 +9,7 @@ import grpc
 from google.pubsub_v1 import PublisherClient, SubscriberClient
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
+from google.pubsub_v1.types import PubsubMessage
 
 PULL_SECONDS = 5
 
@@ -47,7 +48,7 @@ class Inbox:
 
     def publish_upload_message(self, data: bytes, **attributes: str) -> None:
         """Publish to the topic that asks for processing, as anybody with the right to could."""
-        message = {"data": data, "attributes": attributes}
+        message = PubsubMessage(data=data, attributes=attributes)
         self._publisher.publish(topic=f"projects/{self._project}/topics/image-uploads", messages=[message])
 
     def close(self) -> None:

@@ -22,7 +22,7 @@ from local_cloud.environment import PROJECT_ID
 
 from .inbox import Inbox
 from .journal import Answered, Caller, Journal, Tried
-from .system import LEASE_SECONDS, PUSH_SUBSCRIPTION, FaultySystem
+from .system import PUSH_SUBSCRIPTION, FaultySystem
 
 FINAL_SECONDS = 60
 QUIET_SECONDS = 60
@@ -92,20 +92,21 @@ class Checker:
             await asyncio.sleep(0.3)
 
     async def _still_to_do(self) -> dict[str, int]:
-        # Nobody works on an image or sends one any more: what is older than a lease may go now instead of later.
-        await self.system.query(
-            "UPDATE discarded_object SET remove_after = now() "
-            f"WHERE created_at < now() - interval '{LEASE_SECONDS} seconds'"
-        )
+        state = await asyncio.to_thread(self.system.emulator_state)
+        pushes = state["subscriptions"][PUSH_SUBSCRIPTION]["backlog"]
+        if not pushes:
+            # A job lives inside a push and an upload inside its request: nobody works on anything any more, so that
+            # what was promised to the sweep for later may go now.
+            await self.system.query("UPDATE discarded_object SET remove_after = now()")
+            await asyncio.to_thread(self.system.sweep)
         (counts,) = await self.system.query(
             "SELECT (SELECT count(*) FROM discarded_object) AS discarded_objects,"
             " (SELECT count(*) FROM event WHERE published_at IS NULL) AS unpublished_events"
         )
-        state = await asyncio.to_thread(self.system.emulator_state)
-        left = {**dict(counts), "pushes": state["subscriptions"][PUSH_SUBSCRIPTION]["backlog"]}
         await asyncio.to_thread(self.inbox.pull)
         told = await self.system.query("SELECT id FROM event WHERE topic = 'events'")
-        left["events_on_their_way"] = sum(str(row["id"]) not in self.inbox.received for row in told)
+        on_their_way = sum(str(row["id"]) not in self.inbox.received for row in told)
+        left = {**dict(counts), "pushes": pushes, "events_on_their_way": on_their_way}
         return {name: count for name, count in left.items() if count}
 
     # --- What there is ------------------------------------------------------------------------------------------

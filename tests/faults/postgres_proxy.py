@@ -95,7 +95,8 @@ class PostgresProxy(Proxy[SqlRule]):
     def _rule_for(self, sql: str | None) -> SqlRule | None:
         if sql is None:
             return None
-        return next((rule for rule in self._rules if re.search(rule.sql, sql, re.I | re.S) and rule.take()), None)
+        fitting = (rule for rule in self._rules if re.search(rule.sql, sql, re.IGNORECASE | re.DOTALL))
+        return next((rule for rule in fitting if rule.take()), None)
 
 
 async def _read_message(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:

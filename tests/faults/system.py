@@ -32,10 +32,9 @@ from .proxy import ProxyThread
 
 API, PROCESSOR = "image_api", "image_processor"
 READY_SECONDS = 60
-LEASE_SECONDS = 8
 # Shorter than in the local cloud where a test would only wait, and no request is turned away for being one of many.
 SERVICE_SETTINGS = {
-    "LEASE_SECONDS": str(LEASE_SECONDS),
+    "LEASE_SECONDS": "8",
     "JOB_DEADLINE_SECONDS": "6",
     "PUSH_MAX_DELIVERY_ATTEMPTS": "6",
     "RATE_LIMIT_PER_SECOND": "100000",
@@ -54,7 +53,9 @@ class Service:
 
     def __init__(self, child: Child, database: PostgresProxy, storage: HttpProxy, pubsub: GrpcProxy) -> None:
         self.child, self.database, self.storage, self.pubsub = child, database, storage, pubsub
-        self._settings = child.spec.environment
+        self._environment = child.spec.environment
+        self.settings: dict[str, str] = {}
+        """What differs from the other runs from the next start on."""
 
     @property
     def pid(self) -> int:
@@ -72,12 +73,18 @@ class Service:
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
 
-    def start(self, **settings: str) -> None:
-        """Start it again, with other settings where some are given, and wait until it is ready."""
-        environment = {**self._settings, **settings}
+    def start(self) -> None:
+        """Start it again and wait until it is ready."""
+        environment = {**self._environment, **self.settings}
         self.child.spec = dataclasses.replace(self.child.spec, environment=environment)
         self.child.start()
         wait_until(self.child.is_ready, READY_SECONDS, f"{self.child.spec.name}: {self.child.tail()}")
+
+    def restart(self, **settings: str) -> None:
+        """End it in order and start it again with these settings."""
+        self.child.stop()
+        self.settings = settings
+        self.start()
 
     def heal(self) -> None:
         for proxy in (self.database, self.storage, self.pubsub):
@@ -167,6 +174,10 @@ class FaultySystem:
         """Change how pushes are delivered; without arguments, as they should be."""
         url = f"{self.layout.emulators_url}/_local/subscriptions/{PUSH_SUBSCRIPTION}/switches"
         httpx2.put(url, json=switches, trust_env=False).raise_for_status()
+
+    def sweep(self) -> None:
+        """Have the scheduler call the sweep now."""
+        httpx2.post(f"{self.layout.emulators_url}/_local/sweep", trust_env=False, timeout=30).raise_for_status()
 
     def emulator_state(self) -> dict[str, Any]:
         answer = httpx2.get(f"{self.layout.emulators_url}/_local/state", trust_env=False)

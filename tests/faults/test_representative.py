@@ -22,7 +22,7 @@ async def test_a_processor_killed_between_two_derivatives_is_made_good_by_the_ne
     await asyncio.to_thread(rule.wait)
     wait_until(lambda: scene.processor.child.exit_status is not None, 10, "the processor still runs")
     scene.system.heal()
-    await _until_ready(scene, image["id"])
+    await scene.until(image["id"], "ready")
 
 
 async def test_the_same_push_five_times_at_once_is_done_once(scene: Scene) -> None:
@@ -49,9 +49,3 @@ async def test_a_restart_of_postgresql_costs_no_more_than_a_503(scene: Scene) ->
     await asyncio.to_thread(scene.system.postgres.start)
     image = await scene.caller.uploaded(content, wait=20)
     assert image["status"] == "ready"
-
-
-async def _until_ready(scene: Scene, image_id: str) -> None:
-    async with asyncio.timeout(60):
-        while (await scene.caller.image(image_id))["status"] != "ready":
-            await asyncio.sleep(0.3)

@@ -47,6 +47,8 @@ _PASSING = (
     asyncpg.QueryCanceledError,
 )
 
+_CANCELLATION_SECONDS = 2.0
+
 
 def to_json(value: Any) -> str:
     """JSON text for a JSONB parameter."""
@@ -153,10 +155,18 @@ class Transaction:
 
 
 class _Connection(asyncpg.Connection):  # type: ignore[misc]
-    """A connection whose return to the pool costs no round trip: nothing here ever sets session state."""
+    """A connection that returns to the pool without a round trip: nothing here ever sets session state."""
 
     def get_reset_query(self) -> str:
         return ""
+
+    async def _cancel(self, *waiters: Any) -> None:
+        # By itself a cancellation may take as long again as the statement did, while the caller waits for both. A
+        # server that does not hear of it at once is not there, and the connection is of no use.
+        async with asyncio.timeout(_CANCELLATION_SECONDS) as patience:
+            await super()._cancel(*waiters)
+        if patience.expired():
+            self.terminate()
 
 
 class Database:
@@ -278,8 +288,6 @@ class Database:
         try:
             async with self._pool.acquire(timeout=self._patience()) as connection:
                 yield Transaction(connection)
-        except asyncpg.LockNotAvailableError:
-            raise
         except (*_PASSING, *_DISCONNECTS) as error:
             raise await self._unavailable(error) from error
 
