@@ -33,7 +33,10 @@ def _made_picture() -> bytes:
 
 async def _upload(url: str, key: str, picture: bytes) -> float:
     body = picture + os.urandom(16)
-    head = f"POST /api/v1/images?wait=25 HTTP/1.1\r\nHost: x\r\nX-API-KEY: {key}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(body)}\r\n\r\n"
+    head = (
+        f"POST /api/v1/images?wait=25 HTTP/1.1\r\nHost: x\r\nX-API-KEY: {key}\r\n"
+        f"Content-Type: image/jpeg\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
     async with connected(url) as client:
         started = time.perf_counter()
         status, answer = await client.send([head.encode(), body])
@@ -45,14 +48,11 @@ async def _upload(url: str, key: str, picture: bytes) -> float:
 
 async def _series(url: str, key: str, picture: bytes, count: int, at_once: int) -> list[float]:
     pending = iter(range(count))
-    times: list[float] = []
 
-    async def worker() -> None:
-        for _ in pending:
-            times.append(await _upload(url, key, picture))
+    async def worker() -> list[float]:
+        return [await _upload(url, key, picture) for _ in pending]
 
-    await asyncio.gather(*(worker() for _ in range(at_once)))
-    return times
+    return [took for times in await asyncio.gather(*(worker() for _ in range(at_once))) for took in times]
 
 
 def main() -> None:

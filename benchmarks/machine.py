@@ -10,9 +10,10 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 def describe(*packages: str) -> str:
     """One line: processor, cores, Python, and the versions of the packages that matter here."""
-    models = [line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line]
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    models = [line.partition(":")[2].strip() for line in lines if "model name" in line] or [platform.machine()]
     versions = ", ".join(f"{name} {version(name)}" for name in packages)
-    return f"{models[0] if models else platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, {versions}"
+    return f"{models[0]}, {os.cpu_count()} cores, Python {platform.python_version()}, {versions}"
 
 
 def cpu_seconds(process_id: int) -> float:

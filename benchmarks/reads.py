@@ -11,6 +11,7 @@ import asyncio
 import os
 import subprocess
 import sys
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -22,16 +23,17 @@ from benchmarks.parts import new_member, repeat, running_system, wait_for_port
 _ROWS = 20_000
 _FILL = """
 WITH made AS (
-  INSERT INTO image (id, team_id, status, filename, content_type, format, object_name, generation, size_bytes, sha256,
-                     width, height, frames, facts, tags, metadata, stored_at, queued_at, ready_at, created_at)
-  SELECT gen_random_uuid(), $1::uuid, 'ready', 'photograph-' || n || '.jpg', 'image/jpeg', 'jpeg', 'originals/bench/' || n,
-         n + 1, 2500000 + n, sha256(n::text::bytea), 3000, 4000, 1,
+  INSERT INTO image (id, team_id, status, filename, content_type, format, object_name, generation, size_bytes,
+                     sha256, width, height, frames, facts, tags, metadata, stored_at, queued_at, ready_at, created_at)
+  SELECT gen_random_uuid(), $1::uuid, 'ready', 'photograph-' || n || '.jpg', 'image/jpeg', 'jpeg',
+         'originals/bench/' || n, n + 1, 2500000 + n, sha256(n::text::bytea), 3000, 4000, 1,
          '{"exif": {"iso": 200, "camera_make": "Maker", "camera_model": "Model", "focal_length": 35.0},
            "colors": [{"hex": "#304050", "share": 0.4}], "blurhash": "TLDI%P8{Sgt7WBaz0L%fWCNHofoe"}',
          '{fjord,summer}', '{"country": "NO"}', now(), now(), now(), now() - n * interval '1 second'
   FROM generate_series(1, $2::int) AS n RETURNING id
 )
-INSERT INTO derivative (id, image_id, preset, generation, object_name, content_type, width, height, frames, size_bytes, sha256)
+INSERT INTO derivative (id, image_id, preset, generation, object_name, content_type, width, height, frames, size_bytes,
+                        sha256)
 SELECT gen_random_uuid(), made.id, preset, 1, 'derivatives/bench/' || made.id || '/' || preset, 'image/webp', width,
        width * 4 / 3, 1, width * 40, sha256(made.id::text::bytea)
 FROM made, (VALUES ('thumb', 192), ('preview', 768), ('large', 1536)) AS presets (preset, width)
@@ -109,7 +111,9 @@ def main() -> None:
             bare.terminate()
 
 
-def _measure(system: dict, bare_pid: int, bare_url: str, key: str, image_ids: list[UUID], options: argparse.Namespace) -> None:
+def _measure(
+    system: dict[str, Any], bare_pid: int, bare_url: str, key: str, image_ids: list[UUID], options: argparse.Namespace
+) -> None:
     ids = [image_ids[n % len(image_ids)] for n in range(options.requests)]
     lists = options.requests // 4
     sides = {

@@ -7,7 +7,6 @@ Bytecode is compiled beforehand, as images have it; without it everything takes 
 
 import argparse
 import compileall
-import os
 import resource
 import subprocess
 import sys
@@ -31,9 +30,8 @@ def _ready_after(module: str, environment: dict[str, str]) -> tuple[float, float
     port = free_port()
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     started = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, "-m", module], env={**environment, "PORT": str(port), "HOST": "127.0.0.1"}, stdout=subprocess.DEVNULL
-    )
+    environment = {**environment, "PORT": str(port), "HOST": "127.0.0.1"}
+    process = subprocess.Popen([sys.executable, "-m", module], env=environment, stdout=subprocess.DEVNULL)
     try:
         while not _is_ready(port):
             if process.poll() is not None:
@@ -76,9 +74,11 @@ def main() -> None:
             variables = Path(f"/proc/{system['pids'][module]}/environ").read_bytes().split(b"\0")
             environment = dict(variable.decode().split("=", 1) for variable in variables if b"=" in variable)
             runs = [_ready_after(module, environment) for _ in range(options.rounds)]
-            print(f"{module:16} ready after {min(run[0] for run in runs):.2f} s, {min(run[1] for run in runs):.2f} s of CPU by then")
+            wall, cpu = (min(run[which] for run in runs) for which in (0, 1))
+            print(f"{module:16} ready after {wall:.2f} s, {cpu:.2f} s of CPU by then")
         for library in _LIBRARIES:
-            print(f"import {library:28} {min(_import_seconds(library, environment) for _ in range(3)) * 1000:6.0f} ms of CPU")
+            seconds = min(_import_seconds(library, environment) for _ in range(3))
+            print(f"import {library:28} {seconds * 1000:6.0f} ms of CPU")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from benchmarks.machine import cpu_seconds, describe, peak_resident_bytes
 from benchmarks.parts import new_member, repeat, running_system, wait_for_port
 
 _SIZES_MB = {1: 60, 10: 12, 20: 8}
-_JPEG = bytes.fromhex("ffd8ffe000104a46494600010100000100010000ffc0001108010001000301110002110103110 1".replace(" ", ""))
+_JPEG = bytes.fromhex("ffd8ffe000104a46494600010100000100010000ffc00011080100010003011100021101031101")
 
 BARE = """
 import asyncio, hashlib, io, os, uuid
@@ -56,7 +56,7 @@ uvicorn.run(app, host="127.0.0.1", port=int(os.environ["PORT"]), access_log=Fals
 
 
 def _uploads(path: str, key: str, size_mb: int, count: int) -> list[list[bytes]]:
-    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nX-API-KEY: {key}\r\nContent-Type: image/jpeg\r\nContent-Length: "
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nX-API-KEY: {key}\r\nContent-Type: image/jpeg\r\nContent-Length: "
     bodies = [_JPEG + os.urandom(size_mb * 1_000_000 - len(_JPEG)) for _ in range(count)]
     return [[f"{head}{len(body)}\r\n\r\n".encode(), body] for body in bodies]
 
@@ -70,13 +70,14 @@ def main() -> None:
     with running_system() as system:
         _, key = new_member(system, "Uploads")
         port = "18998"
-        environment = {**os.environ, "PORT": port, "PYTHONDONTWRITEBYTECODE": "", "BUCKET": "image-manager-local-derivatives"}
+        environment = {**os.environ, "PORT": port, "PYTHONDONTWRITEBYTECODE": ""}
+        environment["BUCKET"] = "image-manager-local-derivatives"
         environment["STORAGE_EMULATOR_HOST"] = system["storage_emulator_host"]
         bare = subprocess.Popen([sys.executable, "-c", BARE], env=environment)
         try:
             wait_for_port(f"http://127.0.0.1:{port}")
-            api = system["pids"]["image_api"]
-            sides = {"ours": (system["url"], api, "/api/v1/images"), "bare": (f"http://127.0.0.1:{port}", bare.pid, "/images")}
+            ours = (system["url"], system["pids"]["image_api"], "/api/v1/images")
+            sides = {"ours": ours, "bare": (f"http://127.0.0.1:{port}", bare.pid, "/images")}
             for size_mb, count in _SIZES_MB.items():
                 _compare(sides, key, size_mb, count, options.rounds)
         finally:

@@ -34,7 +34,7 @@ def served(make_app: Callable[[], Any], background: Callable[[], Awaitable[None]
         server.append(uvicorn.Server(config))
         task = asyncio.ensure_future(background()) if background else None
         serving = asyncio.ensure_future(server[0].serve())
-        while not server[0].started:  # noqa: ASYNC110 (uvicorn has no event for it)
+        while not server[0].started:
             await asyncio.sleep(0.01)
         started.set()
         await serving

@@ -410,7 +410,7 @@ def test_notifications_that_could_not_be_published_are_tried_again(tmp_path: Pat
         for name in ("1", "2"):
             store.commit(UploadTarget("b", name), Content("absent", 0, "", ""))
         sending = asyncio.create_task(store.send_notifications())
-        while store.catalog.owed_notifications():  # noqa: ASYNC110 (the outbox has no event for being empty)
+        while store.catalog.owed_notifications():
             await asyncio.sleep(0.01)
         sending.cancel()
         store.close()

@@ -5,10 +5,10 @@ from typing import Any
 import asyncpg
 import pg8000.dbapi
 import pytest
+from conftest import Urls
 from sqlalchemy import literal, select, text
 from sqlalchemy.engine import make_url
 
-from conftest import Urls
 from image_core.db import Database, DatabaseConfig, migration_engine
 
 _INSTANCE = "project:region:name"
