@@ -109,7 +109,10 @@ class _LogMiddleware:
 
         try:
             await self._app(scope, receive, watched)
-        except Exception as error:  # noqa: BLE001 (the outermost catch: the message comes again)
+        except Exception as error:
+            if status == 413:
+                # The framework has answered a body that is too large, and leaves in its own way.
+                raise
             log_unexpected(error, http_request={"requestMethod": scope["method"], "requestUrl": scope["path"]})
             if status == 0:
                 await watched({"type": "http.response.start", "status": 500, "headers": []})

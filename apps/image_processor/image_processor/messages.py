@@ -61,9 +61,19 @@ def object_finalized(message: PushMessage) -> ObjectFinalized | None:
         generation = int(attributes.get("objectGeneration") or body["generation"])
     except (binascii.Error, orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
         raise MalformedMessage(type(error).__name__) from error
-    if not isinstance(bucket, str) or not isinstance(name, str) or not 0 < generation < 2**63:
+    if not _is_name(bucket) or not _is_name(name) or not 0 < generation < 2**63:
         raise MalformedMessage("bucket, name or generation")
     return ObjectFinalized(bucket, name, generation, *_ids_in(name), attributes.get(TRACE_ATTRIBUTE))
+
+
+def _is_name(value: object) -> bool:
+    """Whether storage could call something by it. Source: Cloud Storage documentation, "Object names"."""
+    if not isinstance(value, str) or "\x00" in value:
+        return False
+    try:
+        return 1 <= len(value.encode()) <= 1024
+    except UnicodeEncodeError:
+        return False
 
 
 def _ids_in(name: str) -> tuple[UUID | None, UUID | None]:

@@ -3,6 +3,7 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Request, Response
+from pydantic import ValidationError
 
 from image_core import errors
 from image_core.telemetry import log
@@ -37,13 +38,17 @@ async def _refused(request: Request, authorization: str | None, email: str) -> R
 
 
 @router.post("/push/uploads")
-async def push_upload(
-    request: Request, envelope: PushEnvelope, authorization: Annotated[str | None, Header()] = None
-) -> Response:
+async def push_upload(request: Request, authorization: Annotated[str | None, Header()] = None) -> Response:
     """Take one message of the topic that asks for processing."""
     parts: Parts = request.app.state.parts
+    # Whoever asks is known before a byte of the body is looked at.
     if refused := await _refused(request, authorization, parts.settings.push_service_account_email):
         return refused
+    try:
+        envelope = PushEnvelope.model_validate_json(await request.body())
+    except ValidationError as error:
+        log("envelope_malformed", severity="ERROR", fields=[".".join(map(str, each["loc"])) for each in error.errors()])
+        return Response(status_code=400, headers=_LATER)
     try:
         new = object_finalized(envelope.message)
         outcome = Outcome.DONE if new is None else await jobs.handle(parts, new)

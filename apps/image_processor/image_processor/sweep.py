@@ -135,11 +135,13 @@ async def _remove_discarded(parts: Parts) -> int:
     async def batch() -> int:
         rows = await queries.take_discarded(parts.database, _BATCH)
         for row in rows:
-            storage = parts.originals if row["bucket"] == "originals" else parts.derivatives
-            if row["object_name"].endswith("/"):
-                await _remove_folder(storage, row["object_name"])
+            # Only derivatives lie in folders of ours; an original that somebody called "originals/" is one object.
+            if row["bucket"] == "originals":
+                await parts.originals.delete(row["object_name"], row["generation"])
+            elif row["object_name"].endswith("/"):
+                await _remove_folder(parts.derivatives, row["object_name"])
             else:
-                await storage.delete(row["object_name"], row["generation"])
+                await parts.derivatives.delete(row["object_name"], row["generation"])
             await queries.forget_discarded(parts.database, row["id"])
         return len(rows)
 

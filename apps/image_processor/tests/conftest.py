@@ -1,0 +1,218 @@
+"""The processor with its real database role, storage and broker; only the codecs' worker pool is scripted."""
+
+import base64
+import hashlib
+import itertools
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+from uuid import UUID
+
+import httpx2
+import pytest
+from asgi_lifespan import LifespanManager
+from fastapi import FastAPI
+from joserfc import jwt
+from joserfc.jwk import RSAKey
+from sqlalchemy import func, select, update
+
+from image_core import testing
+from image_core.db import Database, Record
+from image_core.models import derivative, discarded_object, event, image
+from image_core.states import ImageStatus
+from image_core.storage import StoredObject
+from image_processor import app as processor_app
+from image_processor.jobs import Parts
+from image_processor.messages import ObjectFinalized, PushMessage, object_finalized
+from image_processor.processed_picture import Derivative, PictureFacts, ProcessedPicture
+from image_processor.settings import ProcessorSettings
+
+AUDIENCE = "https://processor.test"
+PUSH_EMAIL, SWEEP_EMAIL = "push@test.iam.gserviceaccount.com", "sweep@test.iam.gserviceaccount.com"
+ISSUER = "https://accounts.google.com"
+
+FACTS = PictureFacts(
+    format="png", content_type="image/png", width_px=40, height_px=30, frames=1, duration_ms=None, loop_count=None,
+    bit_depth=8, has_alpha=False, color_space="rgb", icc_profile=None, orientation=1, exif={}, location=None,
+    colors=[], blurhash="x", perceptual_hash="0" * 16,
+)  # fmt: skip
+PROCESSED = ProcessedPicture(
+    FACTS,
+    (Derivative("thumb", 40, 30, 1, b"thumb bytes"), Derivative("large", 80, 60, 1, b"large bytes")),
+    {"decode": 0.01},
+)
+
+
+@dataclass
+class ScriptedPool:
+    """Answers at once with what a picture becomes; `before` runs first and may raise."""
+
+    before: Callable[[], Awaitable[None]] | None = None
+    processed: ProcessedPicture = PROCESSED
+    seen: list[bytes] = field(default_factory=list)
+    process_ids: list[int] = field(default_factory=lambda: [1])
+
+    async def process(self, picture: Any, request: Any) -> ProcessedPicture:
+        import os
+
+        self.seen.append(os.pread(picture.fileno(), picture.size_bytes, 0))
+        if self.before is not None:
+            await self.before()
+        return self.processed
+
+    async def start(self) -> None:
+        """Nothing to start."""
+
+    async def stop(self) -> None:
+        """Nothing to stop."""
+
+
+@dataclass
+class Processor:
+    """A running processor, and the rows and objects around it."""
+
+    app: FastAPI
+    client: httpx2.AsyncClient
+    rows: Database
+    pool: ScriptedPool
+    key: RSAKey
+    counter: Iterator[int] = field(default_factory=itertools.count)
+
+    @property
+    def parts(self) -> Parts:
+        parts: Parts = self.app.state.parts
+        return parts
+
+    def with_settings(self, **changes: Any) -> Parts:
+        """The same parts under other settings."""
+        return replace(self.parts, settings=self.parts.settings.model_copy(update=changes))
+
+    def body(self) -> bytes:
+        return b"picture %d" % next(self.counter)
+
+    async def image(
+        self, status: str = "stored", body: bytes | None = None, team_id: UUID | None = None, **columns: Any
+    ) -> tuple[Record, StoredObject]:
+        """A row and its object, as an upload leaves them."""
+        body = self.body() if body is None else body
+        team_id = team_id or await testing.add_team(self.rows)
+        image_id = await testing.add_image(self.rows, team_id, "pending")
+        row = await self.row(image_id)
+        stored = await self.parts.originals.put(row["object_name"], body, "image/png")
+        known = testing._row_of(image_id, team_id, ImageStatus(status))
+        if status not in ("pending", "expired"):
+            known |= {"generation": stored.generation, "size_bytes": len(body), "sha256": hashlib.sha256(body).digest()}
+        await self.rows.execute(update(image).where(image.c.id == image_id).values(**known | columns))
+        return await self.row(image_id), stored
+
+    async def row(self, image_id: UUID) -> Record:
+        found = await self.rows.fetch_one(select(image).where(image.c.id == image_id))
+        assert found is not None
+        return found
+
+    async def set_row(self, image_id: UUID, **columns: Any) -> None:
+        await self.rows.execute(update(image).where(image.c.id == image_id).values(**columns))
+
+    async def derivatives_of(self, image_id: UUID) -> dict[str, str]:
+        rows = await self.rows.fetch(select(derivative).where(derivative.c.image_id == image_id))
+        return {row["preset"]: row["object_name"] for row in rows}
+
+    async def derivative_objects(self, team_id: UUID) -> list[str]:
+        return [found.name for found in await self.parts.derivatives.list(f"derivatives/{team_id}/")]
+
+    async def events(self, image_id: UUID | None = None) -> list[tuple[str, bool]]:
+        """Type of each event and whether it is published, oldest first."""
+        statement = select(event.c.type, event.c.published_at).order_by(event.c.created_at, event.c.id)
+        if image_id is not None:
+            statement = statement.where(event.c.image_id == image_id)
+        return [(row[0], row[1] is not None) for row in await self.rows.fetch(statement)]
+
+    async def discarded(self) -> list[tuple[str, int | None]]:
+        rows = await self.rows.fetch(select(discarded_object).order_by(discarded_object.c.id))
+        return [(row["object_name"], row["generation"]) for row in rows]
+
+    async def let_time_pass(self, table: Any = discarded_object, column: str = "remove_after", hours: int = 1) -> None:
+        """Moves a time of every row into the past."""
+        from datetime import timedelta
+
+        await self.rows.execute(update(table).values({column: func.now() - timedelta(hours=hours)}))
+
+    def message(self, name: str, generation: int, bucket: str | None = None, **attributes: str) -> dict[str, Any]:
+        """A push message as Cloud Storage's notification makes it."""
+        bucket = bucket or self.parts.originals.bucket
+        body = {"kind": "storage#object", "bucket": bucket, "name": name, "generation": str(generation)}
+        told = {"eventType": "OBJECT_FINALIZE", "payloadFormat": "JSON_API_V1", "bucketId": bucket, "objectId": name}
+        told |= {"objectGeneration": str(generation), **attributes}
+        data = base64.b64encode(json.dumps(body).encode()).decode()
+        return {"data": data, "attributes": told, "messageId": "1", "publishTime": "2026-01-01T00:00:00Z"}
+
+    def finalized(self, stored: StoredObject, **changes: Any) -> ObjectFinalized:
+        """The event of an object, as the job takes it."""
+        message = self.message(stored.name, changes.pop("generation", stored.generation), **changes)
+        found = object_finalized(PushMessage.model_validate(message))
+        assert found is not None
+        return found
+
+    def token(self, email: str = PUSH_EMAIL, key: RSAKey | None = None, **claims: Any) -> str:
+        """A token as Pub/Sub sends it; a claim that is None is left out."""
+        key, now = key or self.key, int(time.time())
+        told = {"iss": ISSUER, "aud": AUDIENCE, "email": email, "email_verified": True, "iat": now, "exp": now + 3600}
+        told = {name: value for name, value in (told | claims).items() if value is not None}
+        return jwt.encode({"alg": "RS256", "kid": key.kid}, told, key)
+
+    async def push(self, message: dict[str, Any], token: str | None = None, **envelope: Any) -> int:
+        """Delivers a message and returns the status."""
+        body = {"message": message, "subscription": "s", "deliveryAttempt": 1, **envelope}
+        headers = {"authorization": f"Bearer {token or self.token()}"}
+        return (await self.client.post("/push/uploads", json=body, headers=headers)).status_code
+
+    async def sweep(self) -> dict[str, int]:
+        """Runs the sweep through its endpoint."""
+        headers = {"authorization": f"Bearer {self.token(SWEEP_EMAIL)}"}
+        answer = await self.client.post("/tasks/sweep", headers=headers)
+        assert answer.status_code == 200
+        counts: dict[str, int] = answer.json()
+        return counts
+
+
+@pytest.fixture(scope="session")
+def processor_settings(worker_urls: Any, emulators: Any) -> ProcessorSettings:
+    return ProcessorSettings(
+        **emulators.settings,
+        database_url=worker_urls.processor,
+        push_audience=AUDIENCE,
+        push_service_account_email=PUSH_EMAIL,
+        scheduler_service_account_email=SWEEP_EMAIL,
+        push_issuer=ISSUER,
+        push_jwks_url=f"{emulators.storage_host}/certs",
+        metrics_enabled=True,
+        max_attempts=3,
+    )
+
+
+@pytest.fixture(scope="session")
+async def running_processor(
+    processor_settings: ProcessorSettings, superuser: Database, emulators: Any
+) -> AsyncIterator[Processor]:
+    pool = ScriptedPool()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(processor_app, "_pool", lambda _settings: pool)
+        app = processor_app.create_app(processor_settings)
+        key = RSAKey.import_key((emulators.data_dir / "oidc-key.pem").read_text())
+        key.ensure_kid()
+        async with (
+            LifespanManager(app, startup_timeout=20, shutdown_timeout=20),
+            httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://processor", timeout=30) as client,
+        ):
+            yield Processor(app, client, superuser, pool, key)
+
+
+@pytest.fixture
+async def processor(rows: Database, running_processor: Processor) -> Processor:
+    """The worker's one processor, on a clean database."""
+    pool = running_processor.pool
+    pool.before, pool.processed = None, PROCESSED
+    pool.seen.clear()
+    return running_processor
