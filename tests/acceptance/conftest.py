@@ -1,91 +1,129 @@
-"""A running system to talk to over HTTP: one of our own, or the one that the environment names."""
+"""One started system for all processes that run tests, or the one that the environment names.
 
+With IMAGE_MANAGER_URL and IMAGE_MANAGER_ADMIN_KEY the same tests run against a deployment.
+"""
+
+import fcntl
 import json
 import os
-import subprocess
-import sys
+import signal
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx2
 import pytest
 
+from local_cloud.postgres import PostgresServer
+
+from .up_process import READY, UpProcess, wait_until_gone
+
 
 @dataclass(frozen=True)
 class RunningSystem:
-    """Where a system is; `data_dir` is null for one that was not started here."""
+    """Where the API is, and the key that everything begins with."""
 
     url: str
     admin_api_key: str
     data_dir: Path | None
-
-    def client(self, api_key: str | None = None) -> httpx2.Client:
-        """A client for this key, the admin's by default."""
-        headers = {"X-API-KEY": api_key or self.admin_api_key}
-        return httpx2.Client(base_url=f"{self.url}/api/v1", headers=headers, timeout=40)
+    """Null for a deployment, of which nothing is known but its API."""
 
 
 @pytest.fixture(scope="session")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSystem]:
-    """IMAGE_MANAGER_URL and IMAGE_MANAGER_ADMIN_KEY name a deployment; without them the local cloud is started."""
     if url := os.environ.get("IMAGE_MANAGER_URL"):
         yield RunningSystem(url.rstrip("/"), os.environ["IMAGE_MANAGER_ADMIN_KEY"], None)
         return
-    folder = tmp_path_factory.mktemp("system")
-    process = start_up(folder)
-    try:
-        written = wait_for_system(folder, process)
-        yield RunningSystem(written["url"], written["admin_api_key"], folder)
-    finally:
-        process.terminate()
-        process.wait(30)
+    # With several processes each has a folder of its own below the one that they share.
+    folder = tmp_path_factory.getbasetemp()
+    folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    data_dir = folder / "acceptance"
+    with counted(folder) as users:
+        if users["count"] == 0:
+            UpProcess(data_dir).wait_for(READY)
+        users["count"] += 1
+    written = json.loads((data_dir / "system.json").read_text())
+    yield RunningSystem(written["url"], written["admin_api_key"], data_dir)
+    with counted(folder) as users:
+        users["count"] -= 1
+        if users["count"] == 0:
+            os.kill(written["pids"]["supervisor"], signal.SIGINT)
+            wait_until_gone(data_dir, written["pids"])
+            PostgresServer(data_dir / "postgres").remove()
 
 
-def start_up(folder: Path, *options: str) -> "subprocess.Popen[str]":
-    """Starts `image-manager up` on any free port with its data in `folder`."""
-    command = [sys.executable, "-m", "image_client.main", "up", "--port", "0", "--data-dir", str(folder), *options]
-    # What coverage of the outer world the machine has must not reach the inner one.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+@contextmanager
+def counted(folder: Path) -> Iterator[dict[str, int]]:
+    """How many processes use the system, locked while it is looked at."""
+    path = folder / "acceptance-users.json"
+    with path.open("a+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        users: dict[str, int] = json.loads(file.read() or '{"count": 0}')
+        yield users
+        file.truncate(0)
+        file.write(json.dumps(users))
 
 
-def wait_for_system(folder: Path, process: "subprocess.Popen[str]") -> dict[str, Any]:
-    """What `up` wrote into system.json once everything was ready."""
-    path = folder / "system.json"
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        if path.exists() and (content := path.read_text()):
-            written: dict[str, Any] = json.loads(content)
-            return written
-        if process.poll() is not None:
-            break
-        time.sleep(0.05)
-    process.kill()
-    raise AssertionError(f"The system did not come up:\n{process.communicate()[0]}")
+class Client:
+    """Whoever holds a key."""
 
+    def __init__(self, url: str, api_key: str, team_id: str = "") -> None:
+        self.api_key, self.team_id = api_key, team_id
+        self.http = httpx2.AsyncClient(
+            base_url=f"{url}/api/v1", headers={"X-API-KEY": api_key}, trust_env=False, timeout=60
+        )
 
-@dataclass(frozen=True)
-class Team:
-    """A team with one member."""
+    async def ask(self, method: str, path: str, status: int, **options: Any) -> Any:
+        """Ask, expect a status, and return the JSON of the answer."""
+        answer = await self.http.request(method, path, **options)
+        assert answer.status_code == status, f"{method} {path}: {answer.status_code} {answer.text}"
+        return answer.json() if answer.content else None
 
-    team_id: str
-    user_id: str
-    api_key: str
-    client: httpx2.Client
+    async def upload(self, content: bytes, name: str = "picture.jpg", **fields: str) -> dict[str, Any]:
+        """Upload by form and wait until it is processed."""
+        answer = await self.http.post(
+            "/images", params={"wait": 25}, files={"file": (name, content, "application/octet-stream")}, data=fields
+        )
+        assert answer.status_code in {200, 201}, answer.text
+        image: dict[str, Any] = answer.json()
+        deadline = time.monotonic() + 60
+        while image["status"] not in {"ready", "failed"}:
+            assert time.monotonic() < deadline, image
+            image |= await self.ask("GET", f"/images/{image['id']}", 200)
+        return image
 
 
 @pytest.fixture
-def team(system: RunningSystem) -> Iterator[Team]:
-    """A new team, so that no test sees another's images."""
-    with system.client() as admin:
-        name = f"acceptance-{os.urandom(6).hex()}"
-        team_id = admin.post("/teams", json={"name": name}).raise_for_status().json()["id"]
-        scopes = ["images:read", "images:write", "images:delete", "keys:self"]
-        created = (
-            admin.post(f"/teams/{team_id}/users", json={"name": "Ada", "scopes": scopes}).raise_for_status().json()
-        )
-    with system.client(created["api_key"]) as client:
-        yield Team(team_id, created["user"]["id"], created["api_key"], client)
+async def admin(system: RunningSystem) -> AsyncIterator[Client]:
+    client = Client(system.url, system.admin_api_key)
+    yield client
+    await client.http.aclose()
+
+
+async def new_member(system: RunningSystem, admin: Client) -> Client:
+    """A user of a new team."""
+    team = await admin.ask("POST", "/teams", 201, json={"name": f"Acceptance {uuid4()}"})
+    scopes = ["images:read", "images:write", "images:delete", "keys:self"]
+    made = await admin.ask("POST", f"/teams/{team['id']}/users", 201, json={"name": "Member", "scopes": scopes})
+    assert made["user"]["team_id"] == team["id"]
+    assert made["api_key"].startswith(made["key_prefix"])
+    return Client(system.url, made["api_key"], team["id"])
+
+
+@pytest.fixture
+async def member(system: RunningSystem, admin: Client) -> AsyncIterator[Client]:
+    client = await new_member(system, admin)
+    yield client
+    await client.http.aclose()
+
+
+@pytest.fixture
+async def stranger(system: RunningSystem, admin: Client) -> AsyncIterator[Client]:
+    client = await new_member(system, admin)
+    yield client
+    await client.http.aclose()

@@ -26,6 +26,7 @@ class Inbox:
         self._subscriber.create_subscription(name=self._subscription, topic=f"projects/{project}/topics/image-events")
         self.received: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
         """Bodies by event id."""
+        self._dead: list[Any] = []
 
     def pull(self) -> None:
         """Take what has come; waits a second for the first message."""
@@ -34,17 +35,13 @@ class Inbox:
             assert body["id"] == message.attributes["event_id"]
             self.received[body["id"]].append(body)
 
-    def dead_letters(self) -> list[Any]:
-        """Take what was given up."""
-        return self._take(f"projects/{self._project}/subscriptions/image-dead-letters")
-
     def wait_for_dead_letter(self, data: bytes, seconds: float) -> Any:
+        """Take what was given up until this message is among it."""
         deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            for message in self.dead_letters():
-                if message.data == data:
-                    return message
-        raise AssertionError(f"{data!r} is not among the dead letters")
+        while not (found := [message for message in self._dead if message.data == data]):
+            assert time.monotonic() < deadline, f"{data!r} is not among the dead letters"
+            self._dead += self._take(f"projects/{self._project}/subscriptions/image-dead-letters")
+        return found[0]
 
     def publish_upload_message(self, data: bytes, **attributes: str) -> None:
         """Publish to the topic that asks for processing, as anybody with the right to could."""

@@ -1,0 +1,141 @@
+"""`image-manager up` and `doctor`, as somebody meets them who has just cloned the repository."""
+
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from local_cloud.demo import gradient_png
+from local_cloud.postgres import PostgresServer
+
+from .up_process import UpProcess, command, processes_of, up, wait_until_gone
+
+pytestmark = [
+    pytest.mark.timeout(240),
+    pytest.mark.skipif("IMAGE_MANAGER_URL" in os.environ, reason="a deployment is not started by this command"),
+]
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UpProcess]:
+    data_dir = tmp_path_factory.mktemp("first") / "data"
+    with up(data_dir, "--port", "0", "--demo") as started:
+        started.wait_for("The demo team has 4 pictures")
+        yield started
+    PostgresServer(data_dir / "postgres").remove()
+
+
+def pasted_curl(running: UpProcess, number: int = 0) -> str:
+    """What the printed curl prints when it is pasted into a shell."""
+    line = re.findall(r"^  (curl .*)$", running.output, re.MULTILINE)[number]
+    done = subprocess.run(["sh", "-c", f"{line} --silent --fail"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, (line, done)
+    return done.stdout
+
+
+def test_system_json_says_where_everything_is_to_its_owner_only(running: UpProcess) -> None:
+    assert (running.data_dir / "system.json").stat().st_mode & 0o777 == 0o600
+    system = running.system
+    assert system["admin_api_key"] in running.output
+    assert system["url"] in running.output
+    for url in (system["url"], system["processor_url"], system["emulators_url"]):
+        assert httpx2.get(f"{url}/health/ready", trust_env=False).status_code == 200
+    assert system["database_url"].startswith("postgresql://")
+    assert system["pubsub_emulator_host"].startswith("127.0.0.1:")
+    for pid in system["pids"].values():
+        os.kill(pid, 0)
+
+
+def test_the_printed_curl_works_when_pasted(running: UpProcess) -> None:
+    assert '"role":"admin"' in pasted_curl(running)
+
+
+def test_the_demo_team_has_pictures_that_become_ready(running: UpProcess) -> None:
+    (key,) = re.findall(r"its user's key: (\S+)", running.output)
+    deadline = time.monotonic() + 60
+    while True:
+        answer = httpx2.get(
+            f"{running.system['url']}/api/v1/images", headers={"X-API-KEY": key}, trust_env=False
+        ).json()
+        if [item["status"] for item in answer["items"]] == ["ready"] * 4:
+            break
+        assert time.monotonic() < deadline, answer
+        time.sleep(0.2)
+    assert "harbour.png" in pasted_curl(running, 1)
+
+
+def test_doctor_finds_everything_up(running: UpProcess) -> None:
+    done = command("doctor", "--data-dir", str(running.data_dir))
+    assert done.returncode == 0, done.stdout
+    for part in ("supervisor", "postgres", "object store", "pub/sub", "image_processor", "image_api", "admin key"):
+        assert re.search(rf"^up +{part} ", done.stdout, re.MULTILINE), done.stdout
+
+
+def test_a_second_up_over_the_same_folder_is_refused(running: UpProcess) -> None:
+    done = command("up", "--data-dir", str(running.data_dir))
+    assert done.returncode == 1
+    assert f"already runs at {running.system['url']}" in done.stderr
+
+
+def test_a_port_in_use_is_refused_before_anything_is_started(running: UpProcess, tmp_path: Path) -> None:
+    port = running.system["url"].rpartition(":")[2]
+    done = command("up", "--data-dir", str(tmp_path / "other"), "--port", port)
+    assert done.returncode == 1
+    assert f"Port {port} is in use" in done.stderr
+    assert processes_of(tmp_path / "other", {}) == []
+
+
+@pytest.mark.parametrize(
+    "child", ["image_api", *(pytest.param(name, marks=pytest.mark.faults) for name in ("image_processor", "emulators"))]
+)
+def test_a_killed_child_is_restarted_and_said_so(running: UpProcess, child: str) -> None:
+    former = running.system["pids"]
+    os.kill(former[child], signal.SIGKILL)
+    running.wait_for(f"{child} ended by SIGKILL; it is started again")
+    deadline = time.monotonic() + 60
+    while command("doctor", "--data-dir", str(running.data_dir)).returncode != 0:
+        assert time.monotonic() < deadline, running.output
+        time.sleep(0.3)
+    assert running.system["pids"][child] not in {None, former[child]}
+
+
+def test_data_outlive_ctrl_c_and_nothing_else_does(tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    content = gradient_png(64, 48, (10, 200, 100))
+    try:
+        with up(data_dir) as first:
+            system = first.system
+            key = {"X-API-KEY": system["admin_api_key"]}
+            with httpx2.Client(base_url=f"{system['url']}/api/v1", headers=key, trust_env=False, timeout=30) as client:
+                team = client.post("/teams", json={"name": "Kept"}).json()
+                uploaded = client.post(
+                    "/images",
+                    params={"team_id": team["id"], "wait": 25},
+                    content=content,
+                    headers={"Content-Type": "image/png"},
+                ).json()
+            assert uploaded["status"] == "ready"
+            assert first.stop() == 0
+            wait_until_gone(data_dir, system["pids"])
+        with up(data_dir) as second:
+            assert second.system["admin_api_key"] == system["admin_api_key"]
+            assert system["admin_api_key"] not in second.output
+            assert '"role":"admin"' in pasted_curl(second)
+            path = f"{second.system['url']}/api/v1/images/{uploaded['id']}"
+            for address in (f"{path}/content", f"{path}/derivatives/large"):
+                assert httpx2.get(address, headers=key, trust_env=False).status_code == 200
+            pids = second.system["pids"]
+            second.process.kill()
+            second.process.wait()
+            wait_until_gone(data_dir, pids)
+        down = command("doctor", "--data-dir", str(data_dir))
+        assert down.returncode == 1
+        assert "run `image-manager up`" in down.stdout
+    finally:
+        PostgresServer(data_dir / "postgres").remove()
