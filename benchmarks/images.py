@@ -12,7 +12,6 @@ neighbours are all away.
 import argparse
 import json
 import os
-import platform
 import shutil
 import subprocess
 import tempfile
@@ -25,6 +24,7 @@ from tests.containers.container import Container, folder_of_the_service
 from tests.containers.image_store import IMAGES, ROOT, Image, ImageStore
 from tests.containers.test_images import CHANGED_FILES, environment
 
+from benchmarks.machine import describe
 from local_cloud.ports import free_port
 
 LIBRARIES = ("usr/lib/python3.13", "usr/local/lib/python3.13")
@@ -46,7 +46,7 @@ def main() -> None:
     options = parser.parse_args()
     store = ImageStore.in_cache()
     built = subprocess.run(["buildah", "--version"], capture_output=True, text=True, check=True).stdout.strip()
-    print(f"{platform.machine()}, {os.cpu_count()} cores, Linux {platform.release()}, {built}\n")
+    print(f"{describe()}{built}\n")
     images = {name: store.build(name) for name in IMAGES}
     for name, image in images.items():
         print_sizes(store, name, image)
