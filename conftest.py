@@ -7,9 +7,10 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -95,6 +96,12 @@ def clone(template: Urls, name: str) -> Urls:
 
     asyncio.run(run())
     return template.of(name)
+
+
+@pytest.fixture(scope="session")
+def clone_template(template_urls: Urls) -> Callable[[str], Urls]:
+    """Makes a database like the migrated one, for a module that does to it what no other should see."""
+    return partial(clone, template_urls)
 
 
 @pytest.fixture(scope="session")

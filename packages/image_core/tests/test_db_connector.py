@@ -5,7 +5,6 @@ from typing import Any
 import asyncpg
 import pg8000.dbapi
 import pytest
-from conftest import Urls
 from sqlalchemy import literal, select, text
 from sqlalchemy.engine import make_url
 
@@ -41,7 +40,7 @@ class _Connector:
 
 
 @pytest.fixture
-def connector(urls: Urls, monkeypatch: pytest.MonkeyPatch) -> type[_Connector]:
+def connector(urls: Any, monkeypatch: pytest.MonkeyPatch) -> type[_Connector]:
     monkeypatch.setattr("google.cloud.sql.connector.Connector", _Connector)
     _Connector.asked, _Connector.url = [], urls.api
     return _Connector
