@@ -63,7 +63,7 @@ CASES: dict[str, tuple[frozenset[str], dict[str, Any], str]] = {
     "by type": (LISTED | {"content_type"}, {"content_type": "image/heic"}, "ix_image_(content_type|listed)"),
     "by tag": (LISTED | {"tag"}, {"tag": ["rare"]}, "ix_image_tags"),
     "by date": (LISTED | {"created_before"}, {"created_before": datetime(2026, 1, 1, tzinfo=UTC)}, "ix_image_listed"),
-    "the trash": (frozenset({"team_id", "trashed"}), {}, "ix_image_trashed"),
+    "the trash": (frozenset({"team_id", "trashed"}), {}, "ix_image_(trashed|deleted_at)"),
     "all teams": (frozenset({"not_trashed", "not_expired"}), {"team_id": None}, "ix_image_listed_all_teams"),
 }
 
