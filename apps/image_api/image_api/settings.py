@@ -13,7 +13,7 @@ MEBIBYTE = 1024 * 1024
 class ApiSettings(BaseSettings):
     """Everything that may differ between one deployment of the API and another."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+    model_config = SettingsConfigDict(hide_input_in_errors=True, frozen=True, extra="ignore", populate_by_name=True)
 
     google_cloud_project: str = Field(description="Project that holds topics and buckets.")
     image_upload_bucket_name: str = Field(description="Bucket of the originals.")

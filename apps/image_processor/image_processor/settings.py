@@ -12,7 +12,7 @@ MEBIBYTE = 1024 * 1024
 class ProcessorSettings(BaseSettings):
     """Everything that may differ between one deployment of the processor and another."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(hide_input_in_errors=True, frozen=True, extra="ignore")
 
     google_cloud_project: str = Field(description="Project that holds topics and buckets.")
     image_upload_bucket_name: str = Field(description="Bucket of the originals.")

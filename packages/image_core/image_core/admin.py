@@ -28,7 +28,7 @@ ADMIN_USER_ID = UUID("00000000-0000-7000-8000-000000000001")
 class AdminSettings(BaseSettings):
     """Where the database is, and where the first admin key goes."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(hide_input_in_errors=True, frozen=True, extra="ignore")
 
     database_url: str | None = Field(None, description="PostgreSQL URL of the schema's owner.")
     cloud_sql_instance: str | None = Field(None, description="project:region:name, instead of a URL.")

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 import orjson
-from sqlalchemy import Integer, Interval, Uuid, bindparam, func, insert, select, update
+from sqlalchemy import Integer, Interval, Text, Uuid, bindparam, func, insert, select, update
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from image_core import errors, telemetry
@@ -197,7 +197,10 @@ _unpublished = Query(
         event.c.id, event.c.topic, event.c.type, event.c.payload, event.c.team_id, event.c.image_id,
         event.c.trace_parent, event.c.created_at,
     )
-    .where(event.c.published_at.is_(None), event.c.created_at < func.now() - bindparam("age", type_=Interval))
+    .where(
+        event.c.published_at.is_(None), event.c.topic == bindparam("role", type_=Text),
+        event.c.created_at < func.now() - bindparam("age", type_=Interval),
+    )
     .order_by(event.c.created_at, event.c.id)
     .limit(bindparam("most", type_=Integer))
 )  # fmt: skip
@@ -210,35 +213,48 @@ async def publish(
 
     It is awaited, not left running: the CPU may be taken away once the answer is out.
     """
-    published: list[UUID] = []
-    try:
-        for topic in Topic:
-            if batch := [each for each in happened if each.topic is topic]:
-                await publisher.publish(topic, [each.message() for each in batch], timeout_seconds)
-                published += [each.event_id for each in batch]
-    except errors.MessagingUnavailable as error:
-        telemetry.log(
-            "events_not_published",
-            severity="WARNING",
-            count=len(happened) - len(published),
-            reason=str(error.__cause__),
-        )
+    batches = {topic: [each for each in happened if each.topic is topic] for topic in Topic}
+    # Each topic by itself: one that is away must not hold what is meant for the other.
+    sent = await asyncio.gather(
+        *(_publish_batch(publisher, topic, batch, timeout_seconds) for topic, batch in batches.items() if batch)
+    )
+    published = [event_id for event_ids in sent for event_id in event_ids]
+    failed = [each.event_id for each in happened if each.event_id not in set(published)]
     try:
         if published:
             await database.execute(_mark_published, event_ids=published)
-        elif happened:
-            await database.execute(_count_attempt, event_ids=[each.event_id for each in happened])
+        if failed:
+            await database.execute(_count_attempt, event_ids=failed)
     except errors.DatabaseUnavailable:
         telemetry.log("events_not_marked", severity="WARNING", count=len(published))
     return len(published)
 
 
+async def _publish_batch(
+    publisher: Publisher, topic: Topic, batch: Sequence[OutboxEvent], timeout_seconds: float
+) -> list[UUID]:
+    """The ids of what was published: all of the batch, or none."""
+    try:
+        await publisher.publish(topic, [each.message() for each in batch], timeout_seconds)
+    except errors.MessagingUnavailable as error:
+        reason = type(error.__cause__).__qualname__
+        telemetry.log("events_not_published", severity="WARNING", topic=topic, count=len(batch), reason=reason)
+        return []
+    return [each.event_id for each in batch]
+
+
 async def publish_backlog(
     database: Database, publisher: Publisher, older_than: timedelta, batch_size: int = 200
 ) -> int:
-    """Publishes what was left behind, oldest first, until nothing is left or nothing goes through."""
+    """Publishes what was left behind, topic by topic and oldest first, while it goes through."""
+    return sum([await _publish_left(database, publisher, topic, older_than, batch_size) for topic in Topic])
+
+
+async def _publish_left(
+    database: Database, publisher: Publisher, topic: Topic, older_than: timedelta, batch_size: int
+) -> int:
     total = 0
-    while rows := await database.fetch(_unpublished, age=older_than, most=batch_size):
+    while rows := await database.fetch(_unpublished, role=topic, age=older_than, most=batch_size):
         happened = [
             OutboxEvent(
                 Topic(row["topic"]), EventType(row["type"]), orjson.loads(row["payload"]), row["team_id"],

@@ -9,6 +9,7 @@ handler; elsewhere `JsonFormatter` writes the same shape. Source of the shape: C
 import logging
 import os
 import random
+import re
 import sys
 import time
 import traceback
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
 
 _logger = logging.getLogger("image_manager")
+_TRACE_PARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 _ERROR_EVENT = "type.googleapis.com/google.devtools.clouderrorreporting.v1beta1.ReportedErrorEvent"
 
 
@@ -66,7 +68,6 @@ def log_unexpected(error: BaseException, *, http_request: dict[str, Any] | None 
 
     The text of the exception stays out of it: it may quote a value that no log should hold.
     """
-    frames = "".join(traceback.format_tb(error.__traceback__))
     context = (
         {"httpRequest": {"method": http_request["requestMethod"], "url": http_request["requestUrl"]}}
         if http_request
@@ -77,11 +78,17 @@ def log_unexpected(error: BaseException, *, http_request: dict[str, Any] | None 
         severity="ERROR",
         http_request=http_request,
         **{"@type": _ERROR_EVENT},
-        stack_trace=f"Traceback (most recent call last):\n{frames}{type(error).__qualname__}",
+        stack_trace=_stack_trace(error),
         serviceContext=_service,
         context=context,
         **fields,
     )
+
+
+def _stack_trace(error: BaseException) -> str:
+    """Frames and kind of an error, without its text."""
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    return f"Traceback (most recent call last):\n{frames}{type(error).__qualname__}"
 
 
 class _AddContext(logging.Filter):
@@ -95,6 +102,10 @@ class _AddContext(logging.Filter):
             record.trace = _trace_name(context.trace_id)
             record.span_id = context.span_id
             record.trace_sampled = context.sampled
+        if record.exc_info and record.exc_info[1] is not None:
+            # A library's error is told as ours are: its text may quote a value, too.
+            fields.setdefault("stack_trace", _stack_trace(record.exc_info[1]))
+            record.exc_info = record.exc_text = None
         record.json_fields = {"event": record.getMessage(), **fields}
         return True
 
@@ -116,8 +127,6 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             **getattr(record, "json_fields", {}),
         }
-        if record.exc_info and "stack_trace" not in line:
-            line["stack_trace"] = self.formatException(record.exc_info)
         if http_request := getattr(record, "http_request", None):
             line["httpRequest"] = http_request
         if trace := getattr(record, "trace", None):
@@ -167,15 +176,10 @@ def tracer_provider(service: str, version: str, endpoint: str | None) -> "Tracer
 
 def parse_trace_parent(header: str | None) -> tuple[str, str, bool] | None:
     """Trace id, span id and the sampled flag of a W3C `traceparent`; None where it is absent or malformed."""
-    parts = (header or "").split("-")
-    if len(parts) != 4 or [len(part) for part in parts] != [2, 32, 16, 2]:
+    found = _TRACE_PARENT.fullmatch(header or "")
+    if found is None or found[1] == "ff" or not int(found[2], 16) or not int(found[3], 16):
         return None
-    try:
-        if not int(parts[1], 16) or not int(parts[2], 16):
-            return None
-        return parts[1], parts[2], bool(int(parts[3], 16) & 1)
-    except ValueError:
-        return None
+    return found[2], found[3], bool(int(found[4], 16) & 1)
 
 
 def request_context(headers: dict[bytes, bytes], address: str | None) -> RequestContext:

@@ -1,0 +1,123 @@
+"""On 200,000 images, each query that the API runs finds its rows by an index."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import orjson
+import pytest
+
+from image_api.images import queries, upload_queries
+from image_core.db import Query
+
+IMAGES = 200_000
+TEAM = UUID(int=7)
+USER = UUID("00000000-0000-7000-8000-000000000001")
+
+# A hundred teams with two thousand images each, one in fifty waiting, failed, expired or in the trash.
+ROWS = f"""
+INSERT INTO team (id, name) SELECT lpad(to_hex(n), 32, '0')::uuid, 'team ' || n FROM generate_series(0, 99) n;
+INSERT INTO image (id, team_id, uploaded_by, status, content_type, format, object_name, generation, size_bytes, sha256,
+    width, height, frames, ready_at, deadline_at, failure_code, deleted_at, tags, filename, created_at)
+SELECT ('0199' || lpad(to_hex(n), 28, '0'))::uuid, lpad(to_hex(n % 100), 32, '0')::uuid,
+    CASE WHEN n % 100 = 7 THEN '{USER}'::uuid END,
+    CASE n / 100 % 50 WHEN 1 THEN 'failed' WHEN 2 THEN 'stored' WHEN 3 THEN 'expired' ELSE 'ready' END,
+    CASE n / 100 % 40 WHEN 0 THEN 'image/webp' ELSE 'image/jpeg' END, 'jpeg', 'o/' || n, n + 1, n + 1,
+    sha256(n::text::bytea), 10, 10, 1, now(), now(), CASE n / 100 % 50 WHEN 1 THEN 'x' END,
+    CASE n / 100 % 50 WHEN 4 THEN now() END, CASE n / 100 % 100 WHEN 0 THEN ARRAY['rare'] ELSE '{{}}'::text[] END,
+    'file ' || n, now() - n * interval '1 second'
+FROM generate_series(0, {IMAGES - 1}) n;
+ANALYZE
+"""
+
+
+@pytest.fixture(scope="module")
+async def many(template_urls: Any, worker_name: str) -> AsyncIterator[Any]:
+    name = f"many_{worker_name}"
+    server = await asyncpg.connect(template_urls.of("postgres").superuser)
+    await server.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+    await server.execute(f"CREATE DATABASE {name} TEMPLATE image_manager")
+    connection = await asyncpg.connect(template_urls.of(name).superuser)
+    await connection.execute("SET synchronous_commit = off")
+    await connection.execute("SET session_replication_role = replica")
+    await connection.execute(ROWS)
+    yield connection
+    await connection.close()
+    await server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    await server.close()
+
+
+def walk(plan: dict[str, Any]) -> list[dict[str, Any]]:
+    return [plan, *(each for child in plan.get("Plans", []) for each in walk(child))]
+
+
+async def explained(connection: Any, query: Query, **values: Any) -> tuple[set[str], float]:
+    """The indexes that a query reads images by, and how many rows of images it looked at; never a whole table."""
+    sql, names, known = query.compiled
+    arguments = [values[name] if name in values else known[name] for name in names]
+    text = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}", *arguments)
+    nodes = walk(orjson.loads(text)[0]["Plan"])
+    assert not [node for node in nodes if node["Node Type"] == "Seq Scan" and node["Relation Name"] == "image"]
+    looked_at = sum(
+        (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
+        for node in nodes
+        if node.get("Relation Name") == "image"
+    )
+    return {node["Index Name"] for node in nodes if "Index Name" in node}, looked_at
+
+
+LIVING = {"team_id", "not_trashed"}
+
+
+@pytest.mark.parametrize(
+    ("conditions", "values", "indexes"),
+    [
+        (LIVING | {"not_expired"}, {}, {"ix_image_listed"}),
+        (LIVING | {"status"}, {"status": "failed"}, {"ix_image_status"}),
+        (LIVING | {"status"}, {"status": "ready"}, {"ix_image_status", "ix_image_listed"}),
+        (LIVING | {"not_expired", "content_type"}, {"content_type": "image/webp"}, {"ix_image_content_type"}),
+        (LIVING | {"not_expired", "content_type"}, {"content_type": "image/none"}, {"ix_image_content_type"}),
+        ({"uploaded_by", "not_trashed", "not_expired"}, {}, {"ix_image_uploaded_by"}),
+        ({"team_id", "trashed"}, {}, {"ix_image_trashed"}),
+        ({"not_trashed", "not_expired"}, {}, {"ix_image_listed_all_teams"}),
+    ],
+    ids=["list", "failed", "ready", "webp", "none", "uploader", "trash", "every-team"],
+)
+async def test_a_list_reads_hardly_more_rows_than_it_shows(
+    many: Any, conditions: set[str], values: dict[str, Any], indexes: set[str]
+) -> None:
+    values = {"team_id": TEAM, "uploaded_by": USER, "limit": 51, "base_url": "", **values}
+    used, looked_at = await explained(many, queries.page_statement(frozenset(conditions)), **values)
+    assert used & indexes
+    assert looked_at <= 100
+
+
+async def test_a_later_page_reads_no_more_than_the_first(many: Any) -> None:
+    row = await many.fetchrow(
+        "SELECT created_at, id FROM image WHERE team_id = $1 ORDER BY created_at OFFSET 100 LIMIT 1", TEAM
+    )
+    conditions = frozenset(LIVING | {"not_expired", "cursor"})
+    values = {"team_id": TEAM, "limit": 51, "base_url": "", "cursor_at": row["created_at"], "cursor_id": row["id"]}
+    used, looked_at = await explained(many, queries.page_statement(conditions), **values)
+    assert "ix_image_listed" in used
+    assert looked_at <= 100
+
+
+async def test_rare_tags_and_large_files_are_found_without_reading_the_team(many: Any) -> None:
+    for condition, values in (("tag", {"tag": ["rare"]}), ("min_size", {"min_size": IMAGES - 500})):
+        conditions = frozenset(LIVING | {"not_expired", condition})
+        _, looked_at = await explained(
+            many, queries.page_statement(conditions), team_id=TEAM, limit=51, base_url="", **values
+        )
+        assert looked_at <= 2_500
+
+
+async def test_one_image_and_its_twin_are_found_by_their_keys(many: Any) -> None:
+    image_id = UUID("0199" + f"{7:028x}")
+    used, looked_at = await explained(many, queries._get, image_id=image_id, team_id=TEAM, base_url="")
+    assert ("pk_image" in used, looked_at) == (True, 1)
+    digest = await many.fetchval("SELECT sha256 FROM image WHERE id = $1", image_id)
+    used, looked_at = await explained(many, upload_queries._find_twin, team_id=TEAM, digest=digest)
+    assert used & {"ix_image_team_id_sha256", "uq_image_team_id_sha256_live"}
+    assert looked_at <= 2

@@ -1,0 +1,224 @@
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
+from typing import Any
+
+import orjson
+import pytest
+from google.api_core.client_options import ClientOptions
+from google.cloud import pubsub_v1
+from sqlalchemy import func, select, update
+
+from image_core import errors, events
+from image_core.db import Database
+from image_core.events import EventType, Message, OutboxEvent, PubSubPublisher, Topic, image_event, process_request
+from image_core.ids import new_id
+from image_core.models import event
+
+NOW = timedelta(seconds=-60)
+"""Older than a minute from now: everything."""
+
+
+class ScriptedPublisher:
+    """Keeps what it is given; `broken` topics raise."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[Topic, Message]] = []
+        self.broken: set[Topic] = set()
+
+    async def publish(self, topic: Topic, messages: Sequence[Message], timeout_seconds: float) -> None:
+        if topic in self.broken:
+            raise errors.MessagingUnavailable("away")
+        self.sent += [(topic, message) for message in messages]
+
+    @property
+    def ids(self) -> list[str]:
+        return [message.attributes["event_id"] for _, message in self.sent]
+
+
+@pytest.fixture
+def publisher() -> ScriptedPublisher:
+    return ScriptedPublisher()
+
+
+def ready() -> OutboxEvent:
+    return image_event(EventType.READY, new_id(), new_id(), {"width": 1}, f"00-{'a' * 32}-{'b' * 16}-01")
+
+
+async def recorded(rows: Database, *happened: OutboxEvent) -> None:
+    async with rows.transaction() as transaction:
+        await events.record(transaction, *happened)
+
+
+async def published(rows: Database) -> set[str]:
+    found = await rows.fetch(select(event.c.id).where(event.c.published_at.is_not(None)))
+    return {str(row[0]) for row in found}
+
+
+class TestOutbox:
+    async def test_events_are_written_with_the_change_or_not_at_all(self, rows: Database) -> None:
+        with pytest.raises(RuntimeError):
+            async with rows.transaction() as transaction:
+                await events.record(transaction, ready())
+                raise RuntimeError
+        assert await rows.fetch_value(select(func.count()).select_from(event)) == 0
+
+    async def test_a_transaction_knows_what_was_recorded_in_it(self, rows: Database) -> None:
+        first, second = ready(), ready()
+        async with rows.transaction() as transaction:
+            await events.record(transaction, first, second)
+        assert transaction.recorded == [first, second]
+
+    async def test_what_was_published_is_marked(self, rows: Database, publisher: ScriptedPublisher) -> None:
+        happened = ready()
+        await recorded(rows, happened)
+        assert await events.publish(rows, publisher, [happened]) == 1
+        assert await published(rows) == {str(happened.event_id)}
+
+    async def test_what_fails_is_left_for_the_sweep_and_never_raised(
+        self, rows: Database, publisher: ScriptedPublisher
+    ) -> None:
+        happened = ready()
+        await recorded(rows, happened)
+        publisher.broken = {Topic.EVENTS}
+        assert await events.publish(rows, publisher, [happened]) == 0
+        assert await published(rows) == set()
+        assert await rows.fetch_value(select(event.c.attempts)) == 1
+        publisher.broken = set()
+        assert await events.publish_backlog(rows, publisher, NOW) == 1
+        assert publisher.ids == [str(happened.event_id)]
+
+    async def test_one_topic_that_fails_does_not_take_the_other_with_it(
+        self, rows: Database, publisher: ScriptedPublisher
+    ) -> None:
+        happened = [process_request("b", "n", 1, new_id(), new_id(), None), ready()]
+        for broken in Topic:
+            await recorded(rows, *happened)
+            publisher.broken = {broken}
+            assert await events.publish(rows, publisher, happened) == 1
+            expected = {str(each.event_id) for each in happened if each.topic is not broken}
+            assert await published(rows) == expected
+            await rows.execute(event.delete())
+
+    async def test_a_crash_after_publishing_delivers_again_under_the_same_id(
+        self, rows: Database, publisher: ScriptedPublisher, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        happened = ready()
+        await recorded(rows, happened)
+
+        async def away(*_: Any, **__: Any) -> int:
+            raise errors.DatabaseUnavailable("away")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(rows, "execute", away)
+            assert await events.publish(rows, publisher, [happened]) == 1
+        assert await events.publish_backlog(rows, publisher, NOW) == 1
+        assert publisher.ids == [str(happened.event_id)] * 2
+        assert publisher.sent[0] == publisher.sent[1]
+
+    async def test_the_backlog_goes_oldest_first_and_in_batches(
+        self, rows: Database, publisher: ScriptedPublisher
+    ) -> None:
+        happened = [ready() for _ in range(5)]
+        await recorded(rows, *happened)
+        assert await events.publish_backlog(rows, publisher, NOW, batch_size=2) == 5
+        assert publisher.ids == [str(each.event_id) for each in happened]
+
+    async def test_the_backlog_stops_where_nothing_goes_through(
+        self, rows: Database, publisher: ScriptedPublisher
+    ) -> None:
+        await recorded(rows, *(ready() for _ in range(3)))
+        publisher.broken = set(Topic)
+        assert await events.publish_backlog(rows, publisher, NOW, batch_size=2) == 0
+
+    async def test_what_has_just_been_recorded_is_not_taken_from_whoever_publishes_it(
+        self, rows: Database, publisher: ScriptedPublisher
+    ) -> None:
+        await recorded(rows, ready())
+        assert await events.publish_backlog(rows, publisher, timedelta(seconds=5)) == 0
+        await rows.execute(update(event).values(created_at=func.now() - timedelta(seconds=6)))
+        assert await events.publish_backlog(rows, publisher, timedelta(seconds=5)) == 1
+
+
+class TestMessages:
+    def test_a_request_to_process_has_the_shape_of_a_finalize_notification(self) -> None:
+        image_id, team_id = new_id(), new_id()
+        message = process_request("bucket", "name", 7, image_id, team_id, "trace").message()
+        assert orjson.loads(message.data) == {"bucket": "bucket", "name": "name", "generation": "7"}
+        assert message.attributes["eventType"] == "OBJECT_FINALIZE"
+        assert message.attributes["objectGeneration"] == "7"
+        assert message.attributes["googclient_traceparent"] == "trace"
+
+    def test_an_event_tells_its_version_id_and_time(self) -> None:
+        happened = ready()
+        body = orjson.loads(happened.message().data)
+        assert body["version"] == int(happened.message().attributes["version"]) == 1
+        assert body["id"] == happened.message().attributes["event_id"] == str(happened.event_id)
+        assert body["occurred_at"] == happened.created_at.isoformat()
+        assert body["data"] == {"width": 1}
+
+    def test_a_message_is_the_same_each_time(self) -> None:
+        happened = ready()
+        assert happened.message() == happened.message()
+
+
+class TestPubSub:
+    """The real client, over the wire."""
+
+    @pytest.fixture
+    async def over_the_wire(self, emulators: Any) -> AsyncIterator[PubSubPublisher]:
+        topics = {Topic.UPLOADS: "image-uploads", Topic.EVENTS: "image-events"}
+        made = PubSubPublisher(emulators.settings["google_cloud_project"], topics, emulators.pubsub_host)
+        await asyncio.to_thread(made.warm)
+        yield made
+        await made.close()
+
+    async def test_what_is_published_arrives(
+        self, emulators: Any, over_the_wire: PubSubPublisher, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("PUBSUB_EMULATOR_HOST", emulators.pubsub_host)
+        project = emulators.settings["google_cloud_project"]
+        happened = ready()
+
+        def subscribed() -> Any:
+            client = pubsub_v1.SubscriberClient(client_options=ClientOptions())
+            name = client.subscription_path(project, "seen")
+            client.create_subscription(name=name, topic=client.topic_path(project, "image-events"))
+            return client, name
+
+        client, name = await asyncio.to_thread(subscribed)
+        await over_the_wire.publish(Topic.EVENTS, [happened.message()], 5)
+        pulled = await asyncio.to_thread(client.pull, subscription=name, max_messages=5, timeout=5)
+        client.close()
+        (received,) = pulled.received_messages
+        assert received.message.data == happened.message().data
+        assert dict(received.message.attributes) == happened.message().attributes
+
+    async def test_a_broker_that_is_away_is_said_to_be_within_its_time(self) -> None:
+        away = PubSubPublisher("p", {topic: topic for topic in Topic}, "127.0.0.1:9")
+        with pytest.raises(errors.MessagingUnavailable):
+            await away.publish(Topic.EVENTS, [ready().message()], 0.5)
+        await away.close()
+
+    async def test_a_broker_that_hangs_is_left_in_time(self) -> None:
+        async def hang(_reader: Any, writer: Any) -> None:
+            await asyncio.sleep(30)
+            writer.close()
+
+        server = await asyncio.start_server(hang, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        hanging = PubSubPublisher("p", {topic: topic for topic in Topic}, f"127.0.0.1:{port}")
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        with pytest.raises(errors.MessagingUnavailable):
+            await hanging.publish(Topic.EVENTS, [ready().message()], 0.3)
+        assert loop.time() - started < 5
+        await hanging.close()
+        server.close()
+
+    async def test_a_topic_that_is_not_there_is_no_success(self, emulators: Any) -> None:
+        topics = dict.fromkeys(Topic, "no-such-topic")
+        lost = PubSubPublisher(emulators.settings["google_cloud_project"], topics, emulators.pubsub_host)
+        with pytest.raises(errors.MessagingUnavailable):
+            await lost.publish(Topic.EVENTS, [ready().message()], 5)
+        await lost.close()

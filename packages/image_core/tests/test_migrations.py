@@ -1,0 +1,223 @@
+"""The schema: up, down and up again, as the models say, with no more rights than each role needs."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import text
+from sqlalchemy.engine import Engine
+
+from image_core import models
+from image_core.db import DatabaseConfig, migration_engine
+from image_core.migrations import HEAD, runner
+
+TABLES = set(models.metadata.tables)
+
+
+def engine_of(url: str) -> Engine:
+    return migration_engine(DatabaseConfig(url=url))
+
+
+@pytest.fixture
+async def empty(template_urls: Any, worker_name: str) -> Any:
+    """A database of the owner's without any table of ours."""
+    name = f"migrated_{worker_name}"
+    connection = await asyncpg.connect(template_urls.superuser)
+    await connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+    await connection.execute(f"CREATE DATABASE {name} OWNER image_migrator TEMPLATE template0")
+    await connection.close()
+    return template_urls.of(name)
+
+
+@pytest.fixture
+def engine(empty: Any) -> Iterator[Engine]:
+    made = engine_of(empty.owner)
+    yield made
+    made.dispose()
+
+
+def tables_in(engine: Engine) -> set[str]:
+    with engine.connect() as connection:
+        names = connection.execute(text("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")).scalars()
+        return set(names) - {"alembic_version"}
+
+
+def test_migrations_go_up_down_and_up_again(engine: Engine) -> None:
+    runner.upgrade(engine)
+    assert tables_in(engine) == TABLES
+    runner.downgrade(engine, "base")
+    assert tables_in(engine) == set()
+    runner.upgrade(engine)
+    assert tables_in(engine) == TABLES
+
+
+def test_the_models_are_what_the_migrations_make(engine: Engine) -> None:
+    runner.upgrade(engine)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_server_default": True})
+        assert compare_metadata(context, models.metadata) == []
+
+
+def test_checks_and_rules_of_foreign_keys_are_what_the_migrations_make(engine: Engine) -> None:
+    """Alembic compares neither."""
+    query = text(
+        "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint"
+        " WHERE connamespace = 'public'::regnamespace AND contype IN ('c', 'f')"
+        " AND conrelid <> 'alembic_version'::regclass ORDER BY 1, 2"
+    )
+
+    def constraints() -> list[Any]:
+        with engine.connect() as connection:
+            return [tuple(row) for row in connection.execute(query)]
+
+    runner.upgrade(engine)
+    migrated = constraints()
+    runner.downgrade(engine, "base")
+    with engine.begin() as connection:
+        models.metadata.create_all(connection)
+    assert constraints() == migrated
+    assert len(migrated) > 30
+
+
+def test_the_code_knows_the_newest_revision() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(runner.__file__).parent))
+    config.set_main_option("path_separator", "os")
+    scripts = ScriptDirectory.from_config(config)
+    assert scripts.get_heads() == [HEAD]
+    revisions = [script.revision for script in scripts.walk_revisions()]
+    assert revisions == sorted(revisions, reverse=True)
+
+
+async def test_two_migrations_at_once_are_safe(empty: Any) -> None:
+    await asyncio.gather(*(asyncio.to_thread(runner.upgrade, engine_of(empty.owner)) for _ in range(3)))
+    assert tables_in(engine_of(empty.owner)) == TABLES
+
+
+def test_the_first_migration_makes_one_admin_with_the_default_key(engine: Engine) -> None:
+    runner.upgrade(engine)
+    with engine.connect() as connection:
+        (user,) = connection.execute(text('SELECT id::text, role, team_id FROM "user"'))
+        (key,) = connection.execute(
+            text("SELECT public_id, is_default, key_hash = sha256('ADMIN_ACCESS') FROM credential")
+        )
+    assert tuple(user) == ("00000000-0000-7000-8000-000000000001", "admin", None)
+    assert tuple(key) == ("default", True, True)
+
+
+def test_an_owner_without_the_right_to_make_roles_migrates_where_they_are_there(engine: Engine) -> None:
+    runner.upgrade(engine)
+    with engine.connect() as connection:
+        owners = connection.execute(text("SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'"))
+        assert list(owners.scalars()) == ["image_migrator"]
+
+
+async def refused(url: str, *statements: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        for statement in statements:
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def allowed(url: str, *statements: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+class TestRights:
+    async def test_nobody_who_serves_changes_the_audit_log(self, urls: Any) -> None:
+        for url in (urls.api, urls.processor):
+            await refused(
+                url,
+                "UPDATE audit_event SET action = 'x'",
+                "DELETE FROM audit_event",
+                "TRUNCATE audit_event",
+                "DROP TABLE audit_event",
+            )
+        await refused(urls.processor, "SELECT FROM audit_event", f"INSERT INTO audit_event (id) VALUES ('{uuid4()}')")
+        await allowed(
+            urls.api,
+            f"INSERT INTO audit_event (id, action, target_type) VALUES ('{uuid4()}', 'x', 'x')",
+            "SELECT FROM audit_event",
+        )
+
+    async def test_the_api_does_not_touch_what_the_processor_owns(self, urls: Any) -> None:
+        for column in (
+            "facts", "width", "height", "frames", "ready_at", "claim_token", "lease_expires_at", "purge_marked_at",
+            "deadline_at", "object_name", "team_id", "content_type", "format", "created_at",
+        ):  # fmt: skip
+            await refused(urls.api, f"UPDATE image SET {column} = {column}")
+        await refused(
+            urls.api,
+            "DELETE FROM image",
+            "DELETE FROM derivative",
+            "UPDATE derivative SET preset = preset",
+            "DELETE FROM discarded_object",
+            "DELETE FROM event",
+            "UPDATE event SET payload = payload",
+            "DELETE FROM credential",
+        )
+        for column in ("filename", "tags", "metadata", "deleted_at", "status", "sha256", "generation", "revision"):
+            await allowed(urls.api, f"UPDATE image SET {column} = {column}")
+
+    async def test_the_processor_does_not_touch_what_the_api_owns(self, urls: Any) -> None:
+        for column in ("filename", "tags", "metadata", "deleted_at", "uploaded_by", "team_id", "object_name"):
+            await refused(urls.processor, f"UPDATE image SET {column} = {column}")
+        await refused(
+            urls.processor,
+            "SELECT FROM credential",
+            'SELECT FROM "user"',
+            "UPDATE team SET name = name",
+            "UPDATE derivative SET preset = preset",
+        )
+        for column in ("status", "facts", "claim_token", "purge_marked_at", "deadline_at", "ready_at"):
+            await allowed(urls.processor, f"UPDATE image SET {column} = {column}")
+
+    async def test_neither_service_changes_the_schema(self, urls: Any) -> None:
+        for url in (urls.api, urls.processor):
+            await refused(url, "CREATE TABLE x (y int)", "ALTER TABLE image ADD COLUMN x int", "DROP TABLE image")
+            await refused(url, "UPDATE alembic_version SET version_num = '9'")
+
+
+class TestConstraints:
+    @pytest.mark.parametrize(
+        ("change", "name"),
+        [
+            ("status = 'gone'", "ck_image_status"),
+            ("size_bytes = 0", "ck_image_size_bytes_positive"),
+            ("sha256 = 'x'", "ck_image_sha256_length"),
+            ("sha256 = NULL", "ck_image_stored_is_whole"),
+            ("width = 0", "ck_image_dimensions_positive"),
+            ("width = NULL", "ck_image_ready_is_whole"),
+            ("filename = ''", "ck_image_filename_length"),
+            ("tags = array_fill('x'::text, array[51])", "ck_image_tags_count"),
+            ("claim_token = gen_random_uuid(), lease_expires_at = now()", "ck_image_claim_when_processing"),
+            ("status = 'processing', claim_token = gen_random_uuid()", "ck_image_claim_has_lease"),
+            ("status = 'failed'", "ck_image_failed_says_why"),
+            ("status = 'pending', deadline_at = NULL", "ck_image_pending_has_deadline"),
+            ("purge_marked_at = now()", "ck_image_purge_from_trash"),
+            ("attempts = -1", "ck_image_attempts_not_negative"),
+        ],
+    )
+    async def test_no_row_contradicts_itself(self, rows: Any, change: str, name: str) -> None:
+        from image_core import testing
+
+        await testing.add_image(rows, await testing.add_team(rows))
+        with pytest.raises(asyncpg.CheckViolationError) as caught:
+            await rows.execute(text(f"UPDATE image SET {change}"))
+        assert caught.value.constraint_name == name
