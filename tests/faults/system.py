@@ -163,12 +163,20 @@ class FaultySystem:
             service.heal()
         if not self.postgres.running:
             self.postgres.restart_if_dead()
+        if self.emulators.exit_status is not None:
+            self.emulators.start()
+            wait_until(self.emulators.is_ready, READY_SECONDS, self.emulators.tail())
         for service in (self.api, self.processor):
             if service.child.exit_status is not None:
                 service.child.clear_group()
                 service.start()
         self.switch()
         self.last_fault_at = time.monotonic()
+
+    def kill_emulators(self) -> None:
+        """SIGKILL for the object store, the broker and the scheduler, which are one process."""
+        self.emulators.clear_group()
+        self.emulators.stop()
 
     def switch(self, **switches: Any) -> None:
         """Change how pushes are delivered; without arguments, as they should be."""

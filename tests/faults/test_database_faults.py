@@ -223,20 +223,22 @@ async def test_a_row_that_somebody_keeps_locked_is_a_503_in_time(scene: Scene) -
     assert patched.status_code == 200
 
 
-async def test_transactions_that_lock_each_other_out_end_with_one_of_them_refused(scene: Scene) -> None:
-    first, second = [await scene.caller.uploaded(picture(), wait=20) for _ in range(2)]
+async def test_a_deadlock_ends_with_a_503_and_the_same_request_goes_through_afterwards(scene: Scene) -> None:
+    image = await scene.caller.uploaded(picture(), wait=20)
+    path, change = f"/images/{image['id']}", {"filename": "changed.jpg"}
     connection = await asyncpg.connect(scene.system.urls.owner)
-    lock = "SELECT FROM image WHERE id = $1 FOR UPDATE"
     try:
-        transaction = connection.transaction()
-        await transaction.start()
-        await connection.execute(lock, first["id"])
-        patch = asyncio.create_task(scene.caller.ask("PATCH", f"/images/{first['id']}", json={"filename": "first.jpg"}))
-        await asyncio.sleep(0.3)
-        await connection.execute(lock, second["id"])
-        await transaction.rollback()
-        answer = await patch
+        async with connection.transaction():
+            # The API holds the row and waits for the audit log; whoever waited first is the one that is refused.
+            await connection.execute("LOCK TABLE audit_event IN EXCLUSIVE MODE")
+            patch = asyncio.create_task(scene.caller.ask("PATCH", path, json=change))
+            await asyncio.sleep(0.4)
+            await connection.execute("SELECT FROM image WHERE id = $1 FOR UPDATE", image["id"])
+            answer = await patch
     finally:
         await connection.close()
     assert answer is not None
-    assert answer.status_code == 200
+    assert answer.status_code == 503
+    again = await scene.caller.ask("PATCH", path, json=change)
+    assert again is not None
+    assert again.status_code == 200

@@ -33,7 +33,7 @@ def sound() -> Stored:
     """One ready image with everything that belongs to it."""
     made = [{"object_name": f"d/{preset}", "preset": preset, "generation": GENERATION} for preset in invariants.PRESETS]
     event = {"id": uuid4(), "type": "image.ready", "topic": "events", "image_id": IMAGE}
-    derived = {each["object_name"]: 1 for each in made}
+    derived = {str(each["object_name"]): 1 for each in made}
     return Stored({IMAGE: row()}, defaultdict(list, {IMAGE: made}), [event], {("originals/a", GENERATION)}, derived)
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import zlib
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -66,7 +67,7 @@ async def test_bombs_stay_within_the_memory_limit_and_harm_no_neighbour(scene: S
     assert MEBIBYTE < watch.peak_bytes < 512 * MEBIBYTE
 
 
-async def until_final(scene: Scene, image_id: str) -> dict[str, object]:
+async def until_final(scene: Scene, image_id: str) -> dict[str, Any]:
     async with asyncio.timeout(60):
         while (image := await scene.caller.image(image_id))["status"] not in {"ready", "failed"}:
             await asyncio.sleep(0.2)

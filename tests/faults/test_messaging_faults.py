@@ -196,3 +196,14 @@ async def test_a_backlog_of_hundreds_is_worked_off_after_an_outage(scene: Scene)
 
     await asyncio.gather(*(upload(content) for content in contents))
     scene.system.switch()
+
+
+async def test_a_broker_and_a_store_that_are_killed_lose_nothing_that_they_had_taken(scene: Scene) -> None:
+    before = [await scene.caller.uploaded(picture()) for _ in range(10)]
+    scene.system.kill_emulators()
+    refused = await scene.caller.upload(picture())
+    assert refused is not None
+    assert refused.status_code == 503
+    await asyncio.to_thread(scene.system.heal)
+    for image in [*before, await scene.caller.uploaded(picture())]:
+        await scene.until(image["id"], "ready")
