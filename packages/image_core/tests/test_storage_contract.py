@@ -1,26 +1,17 @@
-"""What every object storage here does alike: the fake, the local cloud's store, and a second opinion on the latter.
-
-Nothing in a test knows which one it talks to.
-"""
+"""What the services rely on in object storage: one suite over the fake, the local store and a second opinion."""
 
 import asyncio
 import gc
 import io
-import os
-import subprocess
-import time
-from collections.abc import AsyncIterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
-import httpx2
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+import requests
 
-from image_core import errors
-from image_core.gcs import GcsClient, crc32c, crc32c_text
+from image_core import errors, gcs
+from image_core.gcs import GcsClient, GcsStorage, crc32c, crc32c_text
 from image_core.storage import (
     ONE_REQUEST_BYTES,
     READ_CHUNK_BYTES,
@@ -30,196 +21,367 @@ from image_core.storage import (
     content_chunks,
 )
 from image_core.testing import FakeStorage
-from local_cloud.ports import free_port
 
-BODY = bytes(range(256)) * 300
-TYPE = "image/jpeg"
+from .storages import SpoiltAdapter, fake_gcs_server, spoil
 
-
-@pytest.fixture(scope="module")
-def second_opinion(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A running fake-gcs-server, built with Go."""
-    folder = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "image-manager" / "go"
-    binary = folder / "fake-gcs-server"
-    if not binary.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        command = ["go", "install", "github.com/fsouza/fake-gcs-server@v1.56.1"]
-        subprocess.run(command, check=True, env={**os.environ, "GOBIN": str(folder)}, timeout=600)
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    options = ["-scheme", "http", "-host", "127.0.0.1", "-port", str(port), "-backend", "memory", "-external-url", url]
-    process = subprocess.Popen([binary, *options, "-log-level", "error"], cwd=tmp_path_factory.mktemp("second-opinion"))
-    for _ in range(100):
-        try:
-            httpx2.post(f"{url}/storage/v1/b", json={"name": "contract", "versioning": {"enabled": True}})
-            break
-        except httpx2.HTTPError:
-            time.sleep(0.1)
-    yield url
-    process.terminate()
-    process.wait(10)
+CHUNK = bytes(range(256)) * (ONE_REQUEST_BYTES // 256)
+KINDS = ["fake", "local", pytest.param("fake-gcs-server", marks=pytest.mark.go)]
 
 
-KINDS = ["fake", "local cloud", pytest.param("second opinion", marks=[pytest.mark.go, pytest.mark.timeout(700)])]
+@pytest.fixture(scope="session")
+def second_opinion() -> Iterator[str]:
+    with fake_gcs_server("originals") as url:
+        yield url
 
 
 @pytest.fixture(params=KINDS)
-async def storage(request: pytest.FixtureRequest) -> AsyncIterator[ObjectStorage]:
-    """One bucket of each kind."""
+def storage(request: pytest.FixtureRequest) -> ObjectStorage:
     if request.param == "fake":
-        yield FakeStorage("contract")
-        return
-    if request.param == "local cloud":
+        return FakeStorage()
+    if request.param == "local":
         emulators = request.getfixturevalue("emulators")
-        host, bucket = emulators.storage_host, emulators.environment["IMAGE_UPLOAD_BUCKET_NAME"]
-    else:
-        host, bucket = request.getfixturevalue("second_opinion"), "contract"
-    yield GcsClient("contract", host, None).bucket(bucket)
+        client = GcsClient(emulators.settings["google_cloud_project"], emulators.storage_host, None)
+        return client.bucket(emulators.settings["image_upload_bucket_name"])
+    return GcsClient("p", request.getfixturevalue("second_opinion"), None).bucket("originals")
 
 
 @pytest.fixture
 def name() -> str:
-    """A name that no other test uses."""
-    return f"contract/{uuid4()}/object"
+    return f"tests/{uuid4()}/object"
 
 
-async def test_what_is_put_can_be_read_back_and_described(storage: ObjectStorage, name: str) -> None:
-    stored = await storage.put(name, BODY, TYPE)
-    assert (stored.name, stored.size_bytes, stored.content_type) == (name, len(BODY), TYPE)
-    assert stored.crc32c == crc32c_text(crc32c(BODY))
-    assert stored.generation > 0
-    assert await storage.stat(name) == stored
-    assert await storage.read(name, stored.generation, 0, len(BODY) - 1) == BODY
-    assert await storage.read(name, None, 0, len(BODY) - 1) == BODY
-
-
-async def test_the_same_body_again_is_ones_own_object(storage: ObjectStorage, name: str) -> None:
-    first = await storage.put(name, BODY, TYPE)
-    assert (await storage.put(name, BODY, TYPE)).generation == first.generation
-
-
-async def test_another_body_under_the_same_name_is_refused(storage: ObjectStorage, name: str) -> None:
-    first = await storage.put(name, BODY, TYPE)
-    with pytest.raises(errors.StorageUnavailable):
-        await storage.put(name, BODY[::-1], TYPE)
-    assert await storage.stat(name) == first
-
-
-async def test_a_body_in_pieces_becomes_one_object(storage: ObjectStorage, name: str) -> None:
-    piece = bytearray(os.urandom(1024) * (ONE_REQUEST_BYTES // 1024))
-    last = b"the end"
-    async with storage.writer(name, TYPE) as writer:
-        await writer.write(piece)
-        assert await storage.stat(name) is None
-        stored = await writer.finish(last)
-    assert stored.size_bytes == len(piece) + len(last)
-    assert stored.crc32c == crc32c_text(crc32c(bytes(piece) + last))
-    assert await storage.read(name, stored.generation, len(piece) - 3, len(piece) + 2) == bytes(piece[-3:]) + last[:3]
-
-
-async def test_a_body_that_ends_with_a_whole_piece_is_complete(storage: ObjectStorage, name: str) -> None:
-    piece = os.urandom(1024) * (ONE_REQUEST_BYTES // 1024)
-    async with storage.writer(name, TYPE) as writer:
-        await writer.write(piece)
-        stored = await writer.finish(b"")
-    assert (stored.size_bytes, stored.crc32c) == (len(piece), crc32c_text(crc32c(piece)))
-
-
-async def test_an_upload_that_is_left_leaves_nothing(storage: ObjectStorage, name: str) -> None:
-    async def broken() -> None:
-        async with storage.writer(name, TYPE) as writer:
-            await writer.write(bytes(ONE_REQUEST_BYTES))
-            raise RuntimeError
-
-    with pytest.raises(RuntimeError):
-        await broken()
-    assert await storage.list(name) == []
-
-
-async def test_an_upload_that_is_cancelled_and_collected_leaves_nothing(storage: ObjectStorage, name: str) -> None:
-    began = asyncio.Event()
-
-    async def upload() -> None:
-        async with storage.writer(name, TYPE) as writer:
-            await writer.write(bytes(ONE_REQUEST_BYTES))
-            began.set()
-            await asyncio.Event().wait()
-
-    task = asyncio.create_task(upload())
-    await began.wait()
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-    del task
-    gc.collect()
-    assert await storage.list(name) == []
-
-
-async def test_what_is_not_there_is_missing(storage: ObjectStorage, name: str) -> None:
-    assert await storage.stat(name) is None
-    with pytest.raises(ObjectMissing):
-        await storage.read(name, None, 0, 9)
-    with pytest.raises(ObjectMissing):
-        await storage.download(name, 12345, io.BytesIO(), 100)
-    await storage.delete(name)
-    await storage.delete(name, 12345)
-
-
-async def test_a_generation_that_is_gone_is_missing(storage: ObjectStorage, name: str) -> None:
-    stored = await storage.put(name, BODY, TYPE)
-    await storage.delete(name, stored.generation)
-    with pytest.raises(ObjectMissing):
-        await storage.read(name, stored.generation, 0, 9)
-    assert await storage.stat(name) is None
-
-
-async def test_a_download_is_whole_and_within_its_limit(storage: ObjectStorage, name: str) -> None:
-    stored = await storage.put(name, BODY, TYPE)
+async def whole(storage: ObjectStorage, name: str, generation: int) -> bytes:
     file = io.BytesIO()
-    await storage.download(name, stored.generation, file, len(BODY))
-    assert file.getvalue() == BODY
-    with pytest.raises(ObjectTooLarge):
-        await storage.download(name, stored.generation, io.BytesIO(), len(BODY) - 1)
+    await storage.download(name, generation, file, 2**40)
+    return file.getvalue()
 
 
-async def test_deleting_removes_all_generations_and_no_neighbour(storage: ObjectStorage, name: str) -> None:
-    await storage.put(name, BODY, TYPE)
-    neighbour = await storage.put(f"{name}-2", BODY, TYPE)
-    await storage.delete(name)
-    await storage.delete(name)
-    assert await storage.list(name) == [neighbour]
+class TestPut:
+    async def test_a_body_is_described_and_comes_back(self, storage: ObjectStorage, name: str) -> None:
+        stored = await storage.put(name, b"some bytes", "image/png")
+        assert (stored.name, stored.size_bytes, stored.content_type) == (name, 10, "image/png")
+        assert stored.crc32c == crc32c_text(crc32c(b"some bytes"))
+        assert await storage.stat(name) == stored
+        assert await whole(storage, name, stored.generation) == b"some bytes"
+
+    async def test_a_buffer_may_be_used_again_afterwards(self, storage: ObjectStorage, name: str) -> None:
+        buffer = bytearray(b"some bytes")
+        stored = await storage.put(name, buffer, "image/png")
+        buffer[:] = b"x" * 10
+        assert await whole(storage, name, stored.generation) == b"some bytes"
+
+    async def test_the_same_object_again_is_recognised(self, storage: ObjectStorage, name: str) -> None:
+        first = await storage.put(name, b"some bytes", "image/png")
+        assert (await storage.put(name, b"some bytes", "image/png")).generation == first.generation
+
+    async def test_another_object_of_the_same_name_is_refused(self, storage: ObjectStorage, name: str) -> None:
+        first = await storage.put(name, b"some bytes", "image/png")
+        with pytest.raises(errors.StorageUnavailable):
+            await storage.put(name, b"other bytes", "image/png")
+        assert await storage.stat(name) == first
+
+    async def test_names_may_hold_what_urls_quote(self, storage: ObjectStorage, name: str) -> None:
+        odd = f"{name}/é %2F?#&+ ."
+        stored = await storage.put(odd, b"x", "image/png")
+        assert stored.name == odd
+        assert await storage.read(odd, stored.generation, 0, 0) == b"x"
 
 
-async def test_a_list_is_in_order_and_knows_its_prefix(storage: ObjectStorage, name: str) -> None:
-    for suffix in ("/b", "/a", "-other"):
-        await storage.put(name + suffix, BODY, TYPE)
-    assert [each.name for each in await storage.list(f"{name}/")] == [f"{name}/a", f"{name}/b"]
-    assert await storage.list(f"{name}/c") == []
+class TestWriter:
+    @pytest.mark.parametrize("chunks", [0, 1, 2])
+    @pytest.mark.parametrize("last", [b"end", CHUNK], ids=["end", "whole-chunk"])
+    async def test_an_object_arrives_in_chunks(
+        self, storage: ObjectStorage, name: str, chunks: int, last: bytes
+    ) -> None:
+        async with storage.writer(name, "image/png") as writer:
+            for _ in range(chunks):
+                await writer.write(bytearray(CHUNK))
+                assert await storage.stat(name) is None
+            stored = await writer.finish(last)
+        body = CHUNK * chunks + last
+        assert (stored.size_bytes, stored.crc32c) == (len(body), crc32c_text(crc32c(body)))
+        assert await storage.read(name, stored.generation, len(body) - 3, len(body) - 1) == body[-3:]
+
+    async def test_what_breaks_off_leaves_nothing(self, storage: ObjectStorage, name: str) -> None:
+        with pytest.raises(RuntimeError):
+            async with storage.writer(name, "image/png") as writer:
+                await writer.write(CHUNK)
+                raise RuntimeError
+        assert await storage.list(name) == []
+
+    async def test_what_is_cancelled_leaves_nothing_even_when_it_is_collected(
+        self, storage: ObjectStorage, name: str
+    ) -> None:
+        begun = asyncio.Event()
+
+        async def upload() -> None:
+            async with storage.writer(name, "image/png") as writer:
+                await writer.write(CHUNK)
+                begun.set()
+                await asyncio.sleep(60)
+
+        task = asyncio.create_task(upload())
+        await begun.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        del task
+        gc.collect()
+        assert await storage.list(name) == []
+
+    async def test_a_writer_that_was_never_used_leaves_nothing(self, storage: ObjectStorage, name: str) -> None:
+        async with storage.writer(name, "image/png"):
+            pass
+        assert await storage.list(name) == []
+
+    async def test_another_object_of_the_same_name_is_not_overwritten(self, storage: ObjectStorage, name: str) -> None:
+        first = await storage.put(name, b"some bytes", "image/png")
+        with pytest.raises(errors.StorageUnavailable):
+            async with storage.writer(name, "image/png") as writer:
+                await writer.write(CHUNK)
+                await writer.finish(b"end")
+        assert await storage.stat(name) == first
 
 
-async def test_content_comes_in_pieces_that_join(storage: ObjectStorage, name: str) -> None:
-    body = os.urandom(1024) * (READ_CHUNK_BYTES // 1024) * 2 + b"rest"
-    stored = await storage.put(name, body, TYPE)
-    chunks = [chunk async for chunk in content_chunks(storage, name, stored.generation, 1, len(body) - 2)]
-    assert [len(chunk) for chunk in chunks] == [READ_CHUNK_BYTES, READ_CHUNK_BYTES, 2]
-    assert b"".join(chunks) == body[1:-1]
+class TestRead:
+    @pytest.mark.parametrize(("start", "end"), [(0, 0), (0, 9), (3, 5), (9, 9)])
+    async def test_a_range_has_both_its_ends(self, storage: ObjectStorage, name: str, start: int, end: int) -> None:
+        stored = await storage.put(name, b"0123456789", "image/png")
+        for generation in (stored.generation, None):
+            assert await storage.read(name, generation, start, end) == b"0123456789"[start : end + 1]
+
+    async def test_content_comes_in_bounded_pieces(self, storage: ObjectStorage, name: str) -> None:
+        body = CHUNK[: 2 * READ_CHUNK_BYTES + 5]
+        stored = await storage.put(name, body, "image/png")
+        pieces = [piece async for piece in content_chunks(storage, name, stored.generation, 3, len(body) - 1)]
+        assert b"".join(pieces) == body[3:]
+        assert max(map(len, pieces)) == READ_CHUNK_BYTES
+
+    async def test_what_is_not_there_is_missing(self, storage: ObjectStorage, name: str) -> None:
+        assert await storage.stat(name) is None
+        with pytest.raises(ObjectMissing):
+            await storage.read(name, None, 0, 1)
+        with pytest.raises(ObjectMissing):
+            await whole(storage, name, 5)
+
+    async def test_another_generation_is_missing(self, storage: ObjectStorage, name: str) -> None:
+        stored = await storage.put(name, b"some bytes", "image/png")
+        with pytest.raises(ObjectMissing):
+            await whole(storage, name, stored.generation + 1)
+        with pytest.raises(ObjectMissing):
+            await storage.read(name, stored.generation + 1, 0, 1)
+
+    async def test_a_download_stops_at_its_limit(self, storage: ObjectStorage, name: str) -> None:
+        stored = await storage.put(name, b"0123456789", "image/png")
+        file = io.BytesIO()
+        await storage.download(name, stored.generation, file, 10)
+        with pytest.raises(ObjectTooLarge):
+            await storage.download(name, stored.generation, io.BytesIO(), 9)
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(first=st.integers(0, len(BODY) - 1), length=st.integers(1, 5000))
-async def test_any_range_is_what_a_slice_is(storage: ObjectStorage, first: int, length: int) -> None:
-    last = min(first + length, len(BODY)) - 1
-    stored = await storage.put("contract/ranges", BODY, TYPE)
-    assert await storage.read("contract/ranges", stored.generation, first, last) == BODY[first : last + 1]
+class TestDelete:
+    async def test_one_generation_goes_and_another_stays(self, storage: ObjectStorage, name: str) -> None:
+        stored = await storage.put(name, b"x", "image/png")
+        await storage.delete(name, stored.generation + 1)
+        assert await storage.stat(name) == stored
+        await storage.delete(name, stored.generation)
+        assert await storage.list(name) == []
+
+    async def test_without_a_generation_everything_of_that_name_goes(self, storage: ObjectStorage, name: str) -> None:
+        first = await storage.put(name, b"x", "image/png")
+        await storage.delete(name, first.generation)
+        await storage.put(name, b"y", "image/png")
+        await storage.delete(name)
+        assert await storage.list(name) == []
+
+    async def test_neighbours_whose_names_begin_alike_stay(self, storage: ObjectStorage, name: str) -> None:
+        for each in (name, name + "0", name + "/below"):
+            await storage.put(each, b"x", "image/png")
+        await storage.delete(name)
+        assert [found.name for found in await storage.list(name)] == [name + "/below", name + "0"]
+
+    async def test_what_is_not_there_is_gone_already(self, storage: ObjectStorage, name: str) -> None:
+        await storage.delete(name)
+        await storage.delete(name, 5)
 
 
-async def test_storage_that_answers_passes_its_check(storage: ObjectStorage) -> None:
-    await storage.check()
+class TestList:
+    async def test_a_folder_is_listed_without_its_neighbours_in_order(self, storage: ObjectStorage, name: str) -> None:
+        for each in ("a/2", "a/1", "ab/1", "a"):
+            await storage.put(f"{name}/{each}", b"x", "image/png")
+        assert [found.name for found in await storage.list(f"{name}/a/")] == [f"{name}/a/1", f"{name}/a/2"]
+        assert len(await storage.list(f"{name}/a")) == 4
+        assert await storage.list(f"{name}/nothing/") == []
+
+    async def test_storage_that_answers_says_so(self, storage: ObjectStorage) -> None:
+        await storage.check()
 
 
-async def test_many_writers_of_one_name_make_one_object(storage: ObjectStorage, name: str) -> None:
-    outcomes = await asyncio.gather(
-        *(storage.put(name, bytes([n]) * 1000, TYPE) for n in range(8)), return_exceptions=True
-    )
-    won = [each for each in outcomes if not isinstance(each, BaseException)]
-    assert len(won) == 1
-    assert [each.generation for each in await storage.list(name)] == [won[0].generation]
+def any_request(_request: Any) -> bool:
+    return True
+
+
+def uploads_of_bytes(request: Any) -> bool:
+    return request.method == "PUT" and not request.headers.get("Content-Range", "").startswith("bytes */")
+
+
+def reset(_request: Any, _send: Any) -> Any:
+    raise requests.ConnectionError("reset")
+
+
+def reset_after(_request: Any, send: Any) -> Any:
+    """The work is done, and its answer is lost."""
+    send()
+    raise requests.ConnectionError("reset")
+
+
+def unavailable(_request: Any, send: Any) -> Any:
+    response = requests.Response()
+    response.status_code, response.raw, response.url = 503, io.BytesIO(b""), _request.url
+    response.request = _request
+    return response
+
+
+def half(_request: Any, send: Any) -> Any:
+    """A body that ends before its length says, as a broken connection leaves it."""
+    response = send()
+    body = response.raw.read()
+    response.raw._fp = io.BytesIO(body[: len(body) // 2])
+    response.raw._fp_bytes_read = 0
+    response.raw.length_remaining = len(body)
+    return response
+
+
+def flipped(_request: Any, send: Any) -> Any:
+    """A body of the right length with one wrong byte."""
+    response = send()
+    body = bytearray(response.raw.read())
+    body[len(body) // 2] ^= 1
+    response.raw._fp = io.BytesIO(bytes(body))
+    response.raw._fp_bytes_read = 0
+    response.raw.length_remaining = len(body)
+    return response
+
+
+class TestFaults:
+    """The Google client against a network that misbehaves."""
+
+    @pytest.fixture(autouse=True)
+    def _impatient(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(gcs, "_RETRY_SECONDS", 1.0)
+
+    @pytest.fixture
+    def client(self, emulators: Any) -> GcsClient:
+        return GcsClient(emulators.settings["google_cloud_project"], emulators.storage_host, None)
+
+    @pytest.fixture
+    def bucket(self, client: GcsClient, emulators: Any) -> GcsStorage:
+        return client.bucket(emulators.settings["image_upload_bucket_name"])
+
+    @pytest.fixture
+    def network(self, client: GcsClient) -> SpoiltAdapter:
+        return spoil(client)
+
+    @pytest.mark.parametrize("fault", [reset, unavailable, reset_after])
+    async def test_a_put_is_tried_again_and_meets_its_own_object(
+        self, bucket: GcsStorage, network: SpoiltAdapter, name: str, fault: Any
+    ) -> None:
+        network.faults = [(any_request, fault)]
+        stored = await bucket.put(name, b"some bytes", "image/png")
+        assert network.faults == []
+        assert await bucket.list(name) == [stored]
+
+    @pytest.mark.parametrize("fault", [reset, unavailable, reset_after])
+    @pytest.mark.parametrize("at", [0, 1, 2], ids=["session", "chunk", "last"])
+    async def test_a_writer_goes_on_where_it_was(
+        self, bucket: GcsStorage, network: SpoiltAdapter, name: str, fault: Any, at: int
+    ) -> None:
+        seen = -1
+
+        def picks(request: Any) -> bool:
+            nonlocal seen
+            if request.method == "POST" and at == 0:
+                return True
+            seen += uploads_of_bytes(request)
+            return uploads_of_bytes(request) and seen == at - 1
+
+        network.faults = [(picks, fault)]
+        async with bucket.writer(name, "image/png") as writer:
+            await writer.write(CHUNK)
+            stored = await writer.finish(b"end")
+        assert network.faults == []
+        assert stored.crc32c == crc32c_text(crc32c(CHUNK + b"end"))
+        assert await bucket.list(name) == [stored]
+
+    @pytest.mark.parametrize("fault", [reset, unavailable])
+    async def test_storage_that_stays_away_is_unavailable(
+        self, bucket: GcsStorage, network: SpoiltAdapter, name: str, fault: Any
+    ) -> None:
+        async def write() -> None:
+            async with bucket.writer(name, "image/png") as writer:
+                await writer.finish(b"x")
+
+        for call in (
+            lambda: bucket.put(name, b"x", "image/png"),
+            lambda: bucket.stat(name),
+            lambda: bucket.read(name, 1, 0, 1),
+            lambda: bucket.download(name, 1, io.BytesIO(), 5),
+            lambda: bucket.delete(name, 1),
+            lambda: bucket.list(name),
+            write,
+            bucket.check,
+        ):
+            network.faults = [(any_request, fault)] * 50
+            with pytest.raises(errors.StorageUnavailable):
+                await call()
+
+    @pytest.mark.parametrize("fault", [half, flipped])
+    async def test_a_download_is_whole_or_none(
+        self, bucket: GcsStorage, network: SpoiltAdapter, name: str, fault: Any
+    ) -> None:
+        stored = await bucket.put(name, CHUNK[:300_000], "image/png")
+        network.faults = [(any_request, fault)] * 50
+        with pytest.raises(errors.StorageUnavailable):
+            await whole(bucket, name, stored.generation)
+
+    @pytest.mark.parametrize("fault", [reset, unavailable, half])
+    async def test_a_download_that_was_interrupted_is_tried_again_without_doubling_a_byte(
+        self, bucket: GcsStorage, network: SpoiltAdapter, name: str, fault: Any
+    ) -> None:
+        stored = await bucket.put(name, CHUNK[:300_000], "image/png")
+        network.faults = [(any_request, fault)]
+        try:
+            assert await whole(bucket, name, stored.generation) == CHUNK[:300_000]
+        except errors.StorageUnavailable:
+            # Giving up is allowed; a body that is not the object's is not.
+            assert fault is half
+
+    async def test_a_read_that_is_short_is_no_read(self, bucket: GcsStorage, network: SpoiltAdapter, name: str) -> None:
+        stored = await bucket.put(name, CHUNK[:1000], "image/png")
+        network.faults = [(any_request, half)] * 50
+        with pytest.raises(errors.StorageUnavailable):
+            await bucket.read(name, stored.generation, 0, 999)
+
+    async def test_a_session_that_is_gone_is_unavailable(
+        self, bucket: GcsStorage, network: SpoiltAdapter, name: str
+    ) -> None:
+        def gone(request: Any, send: Any) -> Any:
+            response = unavailable(request, send)
+            response.status_code = 410
+            return response
+
+        with pytest.raises(errors.StorageUnavailable):
+            async with bucket.writer(name, "image/png") as writer:
+                await writer.write(CHUNK)
+                network.faults = [(uploads_of_bytes, gone)] * 50
+                await writer.finish(b"end")
+        network.faults = []
+        assert await bucket.list(name) == []
+
+    async def test_a_bucket_that_is_not_there_takes_nothing(self, client: GcsClient, name: str) -> None:
+        missing = client.bucket("no-such-bucket")
+        with pytest.raises(errors.StorageUnavailable):
+            await missing.put(name, b"x", "image/png")
+        with pytest.raises(errors.StorageUnavailable):
+            async with missing.writer(name, "image/png") as writer:
+                await writer.finish(b"x")
