@@ -1,0 +1,187 @@
+"""House rules that no linter knows."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Column
+
+from image_core import models
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = [ROOT / "packages/image_core/image_core", ROOT / "packages/image_client/image_client"]
+PACKAGES += [ROOT / f"apps/{name}/{name}" for name in ("image_api", "image_processor", "local_cloud")]
+SERVICES = [package for package in PACKAGES if package.name in ("image_core", "image_api", "image_processor")]
+
+FORBIDDEN_NAMES = {"utils", "common", "helpers", "base", "manager", "misc"}
+MOST_FILE_LINES, MOST_FUNCTION_LINES = 400, 60
+
+# Whoever commits is named here: a request's transaction, and the steps that must be seen before the rest is done.
+COMMITTERS = {
+    "image_core/events.py": set(),
+    "image_api/dependencies.py": {"open_transaction"},
+    "image_api/images/uploads.py": {"_existing", "_expire"},
+    "image_processor/jobs.py": {
+        "committing", "_claim_and_work", "_row_of", "_not_claimed", "_complete_pending", "_expire", "_give_back",
+    },
+    "image_processor/sweep_queries.py": {"take_overdue", "take_discarded"},
+}  # fmt: skip
+
+GOOGLE = {f"image_core/{name}.py" for name in ("gcs", "gcs_writer", "db", "events", "telemetry", "secrets")}
+
+# Queries of the API on rows of a team that name no team, and why that is right.
+WITHOUT_A_TEAM = {
+    "image_api/images/queries.py": {
+        "change": "the row has been found, or locked, under the caller's team before",
+    },
+    "image_api/images/upload_queries.py": {
+        "_complete": "the row is the request's own",
+        "duplicate_of": "the row is the request's own",
+        "expire": "the row is the request's own",
+    },
+    "image_api/users/queries.py": {
+        "find": "users are shown to admins only",
+        "lock": "users are changed by admins only",
+        "change": "users are changed by admins only",
+        "remove": "users are removed by admins only",
+        "lock_active_admins": "admins belong to the platform",
+    },
+}
+
+
+def python_files(*folders: Path) -> list[Path]:
+    return sorted(path for folder in folders for path in folder.rglob("*.py") if "/versions/" not in path.as_posix())
+
+
+def name_of(path: Path) -> str:
+    """As in the tables above: `image_api/images/queries.py`."""
+    return path.relative_to(next(package.parent for package in PACKAGES if path.is_relative_to(package))).as_posix()
+
+
+def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def test_only_named_places_open_a_transaction_of_their_own() -> None:
+    found: dict[str, set[str]] = {}
+    for path in python_files(*SERVICES):
+        if name_of(path) == "image_core/db.py":
+            continue
+        for function in functions(path):
+            for node in ast.walk(function):
+                if isinstance(node, ast.Attribute) and node.attr in ("transaction", "commit", "begin"):
+                    found.setdefault(name_of(path), set()).add(function.name)
+    # What stands outside serving: migrations and admin commands, and a shutdown that begins.
+    for outside in ("image_core/migrations/runner.py", "image_core/admin.py", "image_api/shutdown.py"):
+        found.pop(outside, None)
+    assert found == {name: places for name, places in COMMITTERS.items() if places}
+
+
+def test_google_clients_are_imported_in_named_files_only() -> None:
+    importing = {
+        name_of(path)
+        for path in python_files(*SERVICES)
+        if re.search(
+            r"^\s*(?:import|from) (?:google\.(?!protobuf)|grpc|opentelemetry\.exporter)", path.read_text(), re.MULTILINE
+        )
+    }
+    assert importing <= GOOGLE
+
+
+def test_heavy_libraries_are_imported_where_they_are_used() -> None:
+    """A service starts fast: the port is open before any Google client is loaded."""
+    heavy = ("google.cloud", "google.pubsub_v1", "grpc", "pyvips", "numpy", "PIL", "requests")
+    script = f"import sys, image_api.app; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_no_file_is_called_after_nothing() -> None:
+    folders = [
+        *PACKAGES,
+        *ROOT.glob("apps/*/tests"),
+        *ROOT.glob("packages/*/tests"),
+        ROOT / "tests",
+        ROOT / "benchmarks",
+    ]
+    assert [path for path in python_files(*folders) if path.stem in FORBIDDEN_NAMES] == []
+
+
+def test_files_and_functions_can_be_read_at_a_sitting() -> None:
+    too_long = [
+        f"{name_of(path)}: {lines} lines"
+        for path in python_files(*PACKAGES)
+        if (lines := len(path.read_text().splitlines())) > MOST_FILE_LINES
+    ]
+    for path in python_files(*PACKAGES):
+        too_long += [
+            f"{name_of(path)}:{function.name}"
+            for function in functions(path)
+            if (function.end_lineno or 0) - function.lineno + 1 > MOST_FUNCTION_LINES
+        ]
+    assert too_long == []
+
+
+TEAM_TABLES = {table.name for table in models.metadata.tables.values() if "team_id" in table.columns} - {
+    # Whose rows no caller reads by an id of its own.
+    "audit_event",
+    "event",
+}
+
+
+def queries_on_team_tables(path: Path) -> Iterator[tuple[str, str]]:
+    """Each statement, or function that makes one, on a table that belongs to teams, with its source."""
+    source = path.read_text()
+    for node in ast.parse(source).body:
+        text = ast.get_source_segment(source, node) or ""
+        verbs = re.search(r"\b(select|update|delete)\(", text)
+        if verbs and any(re.search(rf"\b{name}\b(\.c\.|\)|,)", text) for name in TEAM_TABLES):
+            name = node.targets[0].id if isinstance(node, ast.Assign) else getattr(node, "name", None)  # type: ignore[attr-defined]
+            if name:
+                yield name, text
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "apps/image_api/image_api").rglob("*queries.py")), ids=name_of)
+def test_every_query_on_rows_of_a_team_names_the_team(path: Path) -> None:
+    allowed = WITHOUT_A_TEAM.get(name_of(path), {})
+    unnamed = {
+        name for name, text in queries_on_team_tables(path) if not re.search(r"team_id|_visible|_CONDITIONS", text)
+    }
+    assert unnamed == set(allowed)
+
+
+def test_every_foreign_key_says_what_becomes_of_its_rows() -> None:
+    for table in models.metadata.tables.values():
+        for key in table.foreign_keys:
+            assert key.ondelete, f"{table.name}.{key.parent.name}"
+
+
+def test_everything_in_the_schema_has_a_name() -> None:
+    for table in models.metadata.tables.values():
+        for constraint in table.constraints:
+            assert constraint.name, f"{table.name}: {constraint}"
+        times: list[Column[object]] = [column for column in table.columns if "TIMESTAMP" in repr(column.type).upper()]
+        assert all(column.name.endswith("_at") for column in times)
+
+
+def test_no_other_http_client_is_locked() -> None:
+    locked = {package["name"] for package in tomllib.loads((ROOT / "uv.lock").read_text())["package"]}
+    assert locked & {"httpx", "respx", "niquests"} == set()
+    assert "httpx2" in locked
+
+
+def test_everything_that_the_documents_point_to_is_there() -> None:
+    missing = [
+        f"{document.relative_to(ROOT)}: {target}"
+        for document in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", document.read_text())
+        if "://" not in target and not target.startswith("mailto:") and not (document.parent / target).exists()
+    ]
+    assert missing == []
