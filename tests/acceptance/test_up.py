@@ -11,7 +11,6 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from local_cloud.demo import gradient_png
 from local_cloud.postgres import PostgresServer
 
 from .up_process import UpProcess, command, processes_of, up, wait_until_gone
@@ -56,17 +55,19 @@ def test_the_printed_curl_works_when_pasted(running: UpProcess) -> None:
     assert '"role":"admin"' in pasted_curl(running)
 
 
-def test_the_demo_team_has_pictures_that_become_ready(running: UpProcess) -> None:
+def ready_pictures(running: UpProcess) -> list[str]:
+    """The ids of the demo team's pictures, once all of them are processed."""
     (key,) = re.findall(r"its user's key: (\S+)", running.output)
+    url = f"{running.system['url']}/api/v1/images?status=ready"
     deadline = time.monotonic() + 60
-    while True:
-        answer = httpx2.get(
-            f"{running.system['url']}/api/v1/images", headers={"X-API-KEY": key}, trust_env=False
-        ).json()
-        if [item["status"] for item in answer["items"]] == ["ready"] * 4:
-            break
-        assert time.monotonic() < deadline, answer
+    while len(ready := httpx2.get(url, headers={"X-API-KEY": key}, trust_env=False).json()["items"]) < 4:
+        assert time.monotonic() < deadline, ready
         time.sleep(0.2)
+    return [item["id"] for item in ready]
+
+
+def test_the_demo_team_has_pictures_that_become_ready(running: UpProcess) -> None:
+    assert len(ready_pictures(running)) == 4
     assert "harbour.png" in pasted_curl(running, 1)
 
 
@@ -105,37 +106,24 @@ def test_a_killed_child_is_restarted_and_said_so(running: UpProcess, child: str)
     assert running.system["pids"][child] not in {None, former[child]}
 
 
-def test_data_outlive_ctrl_c_and_nothing_else_does(tmp_path: Path) -> None:
-    data_dir = tmp_path / "data"
-    content = gradient_png(64, 48, (10, 200, 100))
-    try:
-        with up(data_dir) as first:
-            system = first.system
-            key = {"X-API-KEY": system["admin_api_key"]}
-            with httpx2.Client(base_url=f"{system['url']}/api/v1", headers=key, trust_env=False, timeout=30) as client:
-                team = client.post("/teams", json={"name": "Kept"}).json()
-                uploaded = client.post(
-                    "/images",
-                    params={"team_id": team["id"], "wait": 25},
-                    content=content,
-                    headers={"Content-Type": "image/png"},
-                ).json()
-            assert uploaded["status"] == "ready"
-            assert first.stop() == 0
-            wait_until_gone(data_dir, system["pids"])
-        with up(data_dir) as second:
-            assert second.system["admin_api_key"] == system["admin_api_key"]
-            assert system["admin_api_key"] not in second.output
-            assert '"role":"admin"' in pasted_curl(second)
-            path = f"{second.system['url']}/api/v1/images/{uploaded['id']}"
-            for address in (f"{path}/content", f"{path}/derivatives/large"):
-                assert httpx2.get(address, headers=key, trust_env=False).status_code == 200
-            pids = second.system["pids"]
-            second.process.kill()
-            second.process.wait()
-            wait_until_gone(data_dir, pids)
-        down = command("doctor", "--data-dir", str(data_dir))
-        assert down.returncode == 1
-        assert "run `image-manager up`" in down.stdout
-    finally:
-        PostgresServer(data_dir / "postgres").remove()
+def test_data_outlive_ctrl_c_and_nothing_else_does(running: UpProcess) -> None:
+    # The last test of this file, since it ends the system that the others use.
+    data_dir, system = running.data_dir, running.system
+    key = {"X-API-KEY": system["admin_api_key"]}
+    image_id = ready_pictures(running)[0]
+    assert running.stop() == 0
+    wait_until_gone(data_dir, system["pids"])
+    with up(data_dir) as second:
+        assert second.system["admin_api_key"] == system["admin_api_key"]
+        assert system["admin_api_key"] not in second.output
+        assert '"role":"admin"' in pasted_curl(second)
+        path = f"{second.system['url']}/api/v1/images/{image_id}"
+        for address in (f"{path}/content", f"{path}/derivatives/large"):
+            assert httpx2.get(address, headers=key, trust_env=False).status_code == 200
+        pids = second.system["pids"]
+        second.process.kill()
+        second.process.wait()
+        wait_until_gone(data_dir, pids)
+    down = command("doctor", "--data-dir", str(data_dir))
+    assert down.returncode == 1
+    assert "run `image-manager up`" in down.stdout
