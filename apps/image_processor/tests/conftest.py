@@ -197,16 +197,17 @@ async def running_processor(
     processor_settings: ProcessorSettings, superuser: Database, emulators: Any
 ) -> AsyncIterator[Processor]:
     pool = ScriptedPool()
+    app = processor_app.create_app(processor_settings)
+    key = RSAKey.import_key((emulators.data_dir / "oidc-key.pem").read_text())
+    key.ensure_kid()
+    running = LifespanManager(app, startup_timeout=20, shutdown_timeout=20)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(processor_app, "_pool", lambda _settings: pool)
-        app = processor_app.create_app(processor_settings)
-        key = RSAKey.import_key((emulators.data_dir / "oidc-key.pem").read_text())
-        key.ensure_kid()
-        async with (
-            LifespanManager(app, startup_timeout=20, shutdown_timeout=20),
-            httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://processor", timeout=30) as client,
-        ):
-            yield Processor(app, client, superuser, pool, key)
+        await running.__aenter__()
+    transport = httpx2.ASGITransport(app)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://processor", timeout=30) as client:
+        yield Processor(app, client, superuser, pool, key)
+    await running.__aexit__(None, None, None)
 
 
 @pytest.fixture
