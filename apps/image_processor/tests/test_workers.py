@@ -208,8 +208,8 @@ async def test_worker_has_no_secret_and_no_foreign_descriptor(monkeypatch: pytes
     async with started(size=2) as pool:
         facts = (await process(pool, b"environment")).facts
         assert "DATABASE_URL" not in (facts.icc_profile or "")
-        # Standard streams, the socket, the picture, and the listing's own.
-        assert len(str(facts.exif["more"]).split()) <= 6
+        # Standard streams, the socket, the picture, the listing's own, and at times the memory watch's.
+        assert len(str(facts.exif["more"]).split()) <= 7
 
 
 @linux_only
