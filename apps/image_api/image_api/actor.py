@@ -5,6 +5,8 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
+from image_core import errors
+
 
 class Scope(StrEnum):
     """What a key may do."""
@@ -57,3 +59,9 @@ class Actor:
     def visible_team_id(self) -> UUID | None:
         """The team that every query is narrowed to; null means all teams, for an admin."""
         return None if self.is_admin else self.team_id
+
+
+def require_admin(actor: Actor) -> None:
+    """Raises `errors.RoleMissing` unless the caller is an admin of the platform with the scope `admin`."""
+    if not actor.is_admin or Scope.ADMIN not in actor.scopes:
+        raise errors.RoleMissing("Only an admin may do this.", required_role=Role.ADMIN)

@@ -9,13 +9,13 @@ from fastapi import FastAPI
 from opentelemetry.trace import TracerProvider
 from starlette.middleware.cors import CORSMiddleware
 
-from image_api import error_pages, health, openapi, problems
-from image_api.auth import LAST_USED_SECONDS, KeyCache
+from image_api import docs_page, error_pages, health, openapi, problems
 from image_api.credentials.routes import router as credentials_router
-from image_api.dependencies import Services
 from image_api.images.routes import router as images_router
+from image_api.key_cache import LAST_USED_SECONDS, KeyCache
 from image_api.observability import Metrics, ObservabilityMiddleware
 from image_api.rate_limits import RateLimits
+from image_api.services import Services
 from image_api.settings import ApiSettings
 from image_api.storage_probe import StorageProbe
 from image_api.teams.routes import router as teams_router
@@ -25,9 +25,10 @@ from image_core.db import Database
 from image_core.events import PubSubPublisher, Topic
 from image_core.gcs import GcsClient
 
+# Routes are tried in this order, so the ones that are called most come first.
 ROUTERS = {
-    "/api/v1": (teams_router, users_router, credentials_router, images_router),
-    "": (health.router, error_pages.router),
+    "/api/v1": (images_router, teams_router, users_router, credentials_router),
+    "": (health.router, error_pages.router, docs_page.router),
 }
 
 
@@ -41,7 +42,7 @@ def create_app(settings: ApiSettings, tracer_provider: TracerProvider | None = N
         version=settings.service_version,
         description="Upload, process, find and share images. Errors are RFC 9457 problems; each code has a page.",
         openapi_url="/openapi.json",
-        docs_url="/docs",
+        docs_url=None,
         redoc_url=None,
         lifespan=_lifespan(settings),
         telemetry={"tracing": provider is not None, "metrics": False, "logs": False, "operation_spans": False}

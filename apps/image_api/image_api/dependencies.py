@@ -1,37 +1,19 @@
-"""What routes are given: the parts of the running system, and a transaction."""
+"""What routes are given: the parts of the running system, a transaction, and what many of them read of a request."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, Header, Query, Request
 from fastapi.params import Depends as DependsMarker
 
-from image_api.rate_limits import RateLimits
-from image_api.settings import ApiSettings
-from image_api.shutdown import Shutdown
-from image_api.storage_probe import StorageProbe
+from image_api.pagination import MAX_LIMIT, Cursor, decode_cursor
+from image_api.services import Services
 from image_core import events
-from image_core.db import Database, Transaction
-from image_core.events import Publisher
-from image_core.storage import ObjectStorage
+from image_core.db import Transaction
 
 
-@dataclass(frozen=True)
-class Services:
-    """The parts that `create_app` wired together."""
-
-    settings: ApiSettings
-    database: Database
-    originals: ObjectStorage
-    derivatives: ObjectStorage
-    publisher: Publisher
-    rate_limits: RateLimits
-    storage_probe: StorageProbe
-    shutdown: Shutdown = field(default_factory=Shutdown)
-
-
-def services_of(request: Request) -> Services:
+# These are coroutines because FastAPI sends a plain function to a thread, which costs more than all they do.
+async def services_of(request: Request) -> Services:
     """The parts of the application that serves this request."""
     services: Services = request.app.state.services
     return services
@@ -52,3 +34,15 @@ async def open_transaction(services: ServicesDep) -> AsyncIterator[Transaction]:
 
 # With the default scope the answer would leave before the commit, and a failed commit would look like a success.
 TransactionDep = Annotated[Transaction, DependsMarker(open_transaction, scope="function")]
+
+IfMatch = Annotated[str | None, Header(alias="If-Match", description="Change only if the ETag is still this one.")]
+
+
+async def _cursor_query(
+    cursor: Annotated[str | None, Query(max_length=100, description="`next_cursor` of the page before.")] = None,
+) -> Cursor | None:
+    return None if cursor is None else decode_cursor(cursor)
+
+
+CursorQuery = Annotated[Cursor | None, Depends(_cursor_query)]
+LimitQuery = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Most items of the page.")]

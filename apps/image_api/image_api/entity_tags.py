@@ -1,12 +1,6 @@
 """ETags of single resources, and the preconditions that callers may put on them."""
 
-from typing import Annotated
-
-from fastapi import Header
-
 from image_core import errors
-
-IfMatch = Annotated[str | None, Header(alias="If-Match", description="Change only if the ETag is still this one.")]
 
 
 def entity_tag(revision: int) -> str:

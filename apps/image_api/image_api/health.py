@@ -95,7 +95,13 @@ async def version(services: ServicesDep) -> Version:
     return Version(service="image-api", version=services.settings.service_version, schema_revision=HEAD)
 
 
-@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+_METRICS: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/plain": {}}},
+    404: {"description": "Metrics are switched off."},
+}
+
+
+@router.get("/metrics", response_class=Response, responses=_METRICS)
 async def metrics(request: Request, services: ServicesDep) -> Response:
     """Prometheus metrics of this process, where they are switched on."""
     if not services.settings.metrics_enabled:

@@ -82,6 +82,10 @@ class ObservabilityMiddleware:
             current_request.reset(token)
 
     async def _last_catch(self, error: Exception, scope: Scope, receive: Receive, answer: "_Answer") -> None:
+        if answer.status and isinstance(error.__cause__, errors.AppError):
+            # A part went away in the middle of a body: the server ends the connection, and the caller sees it is short.
+            log("answer_broken_off", severity="WARNING", code=error.__cause__.code)
+            return
         if isinstance(error, errors.AppError):
             response = problems.app_problem(error)
         else:

@@ -7,9 +7,11 @@ from fastapi import APIRouter, FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
-from image_api.auth import RequireScope, authenticate
+from image_api.auth import API_KEY_HEADER, RequireScope, authenticate
+from image_api.openapi_examples import EXAMPLES
 from image_api.problems import MEDIA_TYPE
 
+_API_KEY = {"type": "apiKey", "in": "header", "name": API_KEY_HEADER, "description": "`im_<public id>_<secret>`"}
 _PROBLEM = {
     "type": "object",
     "title": "Problem",
@@ -33,6 +35,7 @@ _PROBLEM = {
 }
 _WITH_KEY = {"401": "No key, or not a valid one.", "403": "A scope or role is missing.", "429": "Too many requests."}
 _ALWAYS = {"503": "A part of the service is away; try again after `Retry-After`."}
+_WITH_BODY = {"413": "The body is larger than allowed."}
 _WITH_INPUT = {"422": "Something in the request is not valid."}
 
 
@@ -60,7 +63,12 @@ def install(app: FastAPI, routers: Mapping[str, Sequence[APIRouter]]) -> None:
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             schema = generate()
-            schema.setdefault("components", {}).setdefault("schemas", {})["Problem"] = _PROBLEM
+            components = schema.setdefault("components", {})
+            schemas = components.setdefault("schemas", {})
+            schemas["Problem"] = _PROBLEM
+            for name, example in EXAMPLES.items():
+                schemas[name].setdefault("examples", [example])
+            components["securitySchemes"] = {"ApiKey": _API_KEY}
             for path, route in api_routes(routers):
                 _complete(schema, path, route)
             app.openapi_schema = schema
@@ -86,16 +94,26 @@ def _complete(schema: dict[str, Any], path: str, route: APIRoute) -> None:
         scopes = scopes_of(route)
         described = dict(_ALWAYS)
         if scopes is not None:
+            operation["security"] = [{"ApiKey": []}]
             operation["x-required-scopes"] = scopes
             described |= _WITH_KEY
         if "{" in path:
             described["404"] = "Absent, or another team's."
+        if operation.get("requestBody"):
+            described |= _WITH_BODY
         if operation.get("requestBody") or operation.get("parameters"):
             described |= _WITH_INPUT
         if method in ("PATCH", "DELETE"):
             described["412"] = "The ETag in `If-Match` is not the present one."
-        for status, description in described.items():
-            operation["responses"][status] = {
-                "description": description,
-                "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-            }
+        _add_problems(operation["responses"], described)
+
+
+def _add_problems(responses: dict[str, Any], described: dict[str, str]) -> None:
+    """Gives every error its shape: those in `described`, and those that the route itself declared."""
+    # What the framework says of a validation error is not what is answered here.
+    responses.pop("422", None)
+    for status, description in described.items():
+        responses.setdefault(status, {"description": description})
+    for status, response in responses.items():
+        if int(status) >= 400 and "content" not in response:
+            response["content"] = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}

@@ -5,10 +5,8 @@ import binascii
 import struct
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
-
-from fastapi import Depends, Query
 
 from image_core import errors
 from image_core.db import Record
@@ -44,16 +42,6 @@ def decode_cursor(text: str) -> Cursor:
     if cursor.encode() != text:
         raise errors.CursorInvalid("Pass `next_cursor` of the page before, as it was.")
     return cursor
-
-
-def _cursor_query(
-    cursor: Annotated[str | None, Query(max_length=100, description="`next_cursor` of the page before.")] = None,
-) -> Cursor | None:
-    return None if cursor is None else decode_cursor(cursor)
-
-
-CursorQuery = Annotated[Cursor | None, Depends(_cursor_query)]
-LimitQuery = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Most items of the page.")]
 
 
 def next_cursor(rows: Sequence[Record], limit: int) -> str | None:

@@ -8,6 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from image_api.validation import request_invalid
 from image_core import errors, telemetry
 from image_core.telemetry import current_request
 
@@ -61,25 +62,6 @@ def app_problem(error: errors.AppError) -> Response:
     return problem(status_of(error), error.code, error.title(), error.detail, headers, **error.extra)
 
 
-def invalid_fields(fields: list[dict[str, str]]) -> errors.RequestInvalid:
-    """A validation error that names every field; each has `field`, `code` and `message`."""
-    names = ", ".join(dict.fromkeys(field["field"] for field in fields))
-    return errors.RequestInvalid(f"Not valid: {names}.", errors=fields)
-
-
-def _from_pydantic(error: RequestValidationError) -> errors.RequestInvalid:
-    return invalid_fields(
-        [
-            {
-                "field": ".".join(str(part) for part in each["loc"][1:]) or str(each["loc"][0]),
-                "code": each["type"],
-                "message": each["msg"],
-            }
-            for each in error.errors()
-        ]
-    )
-
-
 _HTTP_CODES = {404: "not-found", 405: "method-not-allowed"}
 
 
@@ -98,7 +80,7 @@ def install(app: FastAPI) -> None:
     async def on_validation_error(_: Request, error: Exception) -> Response:
         if not isinstance(error, RequestValidationError):
             raise error
-        return app_problem(_from_pydantic(error))
+        return app_problem(request_invalid(error.errors(), skip=1))
 
     async def on_http_exception(_: Request, error: Exception) -> Response:
         if not isinstance(error, HTTPException):

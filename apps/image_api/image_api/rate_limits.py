@@ -1,58 +1,84 @@
-"""Rate limits, counted in the process's memory: each instance takes its share."""
+"""Rate limits: token buckets in the process's memory. Each instance takes its share."""
 
-from limits import RateLimitItem, RateLimitItemPerMinute, RateLimitItemPerSecond
-from limits.storage import MemoryStorage
-from limits.strategies import SlidingWindowCounterRateLimiter
+import math
+import time
 
 from image_api.settings import ApiSettings
 from image_core import errors
+
+_BURST_SECONDS = 2
+_MOST_BUCKETS = 100_000
+
+
+class TokenBucket:
+    """One limit for many callers: so many tokens fit in, and come back at a steady rate.
+
+    Kept for each caller is only the time at which its bucket will be full again.
+    Source: the generic cell rate algorithm, ITU-T I.371.
+    """
+
+    def __init__(self, capacity: int, refill_seconds: float) -> None:
+        self.capacity, self.refill_seconds = capacity, refill_seconds
+        self._token_seconds = refill_seconds / capacity
+        self._full_at: dict[str, float] = {}
+
+    def take(self, caller: str, now: float) -> int | None:
+        """Takes a token and returns how many are left; None where there was none."""
+        full_at = max(self._full_at.get(caller, now), now) + self._token_seconds
+        if full_at - now > self.refill_seconds + 1e-9:
+            return None
+        if len(self._full_at) >= _MOST_BUCKETS:
+            self._full_at = {name: at for name, at in self._full_at.items() if at > now}
+        self._full_at[caller] = full_at
+        return int((self.refill_seconds - (full_at - now)) / self._token_seconds + 1e-6)
+
+    def wait_seconds(self, caller: str, now: float) -> float:
+        """How long until this caller has a token."""
+        return max(0.0, self._full_at.get(caller, now) + self._token_seconds - self.refill_seconds - now)
 
 
 class RateLimits:
     """Three limits: requests a key, uploads a key, and attempts with bad keys an address."""
 
     def __init__(self, settings: ApiSettings) -> None:
-        def share(amount: int) -> int:
-            return max(1, amount // settings.max_instances)
+        def bucket(amount: int, seconds: float) -> TokenBucket:
+            return TokenBucket(max(1, amount // settings.max_instances), seconds)
 
-        self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
         # Two seconds' worth may come at once.
-        self._requests = RateLimitItemPerSecond(share(settings.rate_limit_per_second * 2), 2)
-        self._uploads = RateLimitItemPerSecond(share(settings.upload_rate_limit_per_second * 2), 2)
-        self._bad_keys = RateLimitItemPerMinute(share(settings.bad_key_limit_per_minute))
+        self._requests = bucket(settings.rate_limit_per_second * _BURST_SECONDS, _BURST_SECONDS)
+        self._uploads = bucket(settings.upload_rate_limit_per_second * _BURST_SECONDS, _BURST_SECONDS)
+        self._bad_keys = bucket(settings.bad_key_limit_per_minute, 60)
 
     def count_request(self, key_prefix: str) -> dict[str, str]:
         """Counts a request and returns the headers that tell of the limit. Raises `errors.TooManyRequests`."""
-        return self._count(self._requests, "requests", key_prefix)
+        return _count(self._requests, "requests", key_prefix)
 
     def count_upload(self, key_prefix: str) -> dict[str, str]:
         """Counts an upload and returns the headers that tell of the limit. Raises `errors.TooManyRequests`."""
-        return self._count(self._uploads, "uploads", key_prefix)
-
-    def _count(self, limit: RateLimitItem, policy: str, key_prefix: str) -> dict[str, str]:
-        allowed = self._limiter.hit(limit, policy, key_prefix)
-        window = limit.get_expiry()
-        if not allowed:
-            raise errors.TooManyRequests(
-                f"This key may send {limit.amount} {policy} in {window} s.",
-                retry_after_seconds=window,
-                limit=limit.amount,
-                window_seconds=window,
-            )
-        stats = self._limiter.get_window_stats(limit, policy, key_prefix)
-        # Source: IETF draft-ietf-httpapi-ratelimit-headers-10.
-        return {
-            "ratelimit-policy": f'"{policy}";q={limit.amount};w={window}',
-            "ratelimit": f'"{policy}";r={stats.remaining};t={window}',
-        }
-
-    def check_bad_keys(self, address: str) -> None:
-        """Raises `errors.TooManyBadKeys` if this address has tried too many."""
-        if not self._limiter.test(self._bad_keys, "bad-keys", address):
-            raise errors.TooManyBadKeys(
-                "Too many attempts with keys that are not valid came from this address.", retry_after_seconds=60
-            )
+        return _count(self._uploads, "uploads", key_prefix)
 
     def count_bad_key(self, address: str) -> None:
-        """Counts an attempt with a key that is not valid."""
-        self._limiter.hit(self._bad_keys, "bad-keys", address)
+        """Counts an attempt with a key that is not valid. Raises `errors.TooManyBadKeys`."""
+        now = time.monotonic()
+        if self._bad_keys.take(address, now) is None:
+            raise errors.TooManyBadKeys(
+                "Too many attempts with keys that are not valid came from this address.",
+                retry_after_seconds=math.ceil(self._bad_keys.wait_seconds(address, now)),
+            )
+
+
+def _count(bucket: TokenBucket, policy: str, key_prefix: str) -> dict[str, str]:
+    now = time.monotonic()
+    left = bucket.take(key_prefix, now)
+    if left is None:
+        raise errors.TooManyRequests(
+            f"This key may send {bucket.capacity} {policy} in {bucket.refill_seconds} s.",
+            retry_after_seconds=math.ceil(bucket.wait_seconds(key_prefix, now)),
+            limit=bucket.capacity,
+            window_seconds=bucket.refill_seconds,
+        )
+    # Source: IETF draft-ietf-httpapi-ratelimit-headers-10.
+    return {
+        "ratelimit-policy": f'"{policy}";q={bucket.capacity};w={bucket.refill_seconds}',
+        "ratelimit": f'"{policy}";r={left};t={bucket.refill_seconds}',
+    }

@@ -1,5 +1,7 @@
 """The API's settings, read from the environment once. There is no default for a secret."""
 
+from functools import cached_property
+
 from pydantic import Field, HttpUrl, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -71,7 +73,7 @@ class ApiSettings(BaseSettings):
             pool_size=self.database_pool_size,
         )
 
-    @property
+    @cached_property
     def base_url(self) -> str:
         """The public base URL without a slash at its end; empty where none is set, for relative links."""
         return str(self.public_base_url).rstrip("/") if self.public_base_url else ""

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
@@ -57,6 +58,11 @@ class Parts:
     metrics: Metrics
     tracer_provider: TracerProvider | None = None
 
+    @cached_property
+    def slots(self) -> asyncio.Semaphore:
+        """How many jobs run at once: one for each worker, and one that fetches its bytes meanwhile."""
+        return asyncio.Semaphore(self.settings.worker_count + 1)
+
     @property
     def lease(self) -> timedelta:
         """How long a claim holds."""
@@ -74,6 +80,20 @@ async def committing(parts: Parts) -> AsyncIterator[Transaction]:
 
 async def handle(parts: Parts, new: ObjectFinalized) -> Outcome:
     """Does what a finalize event asks for. Raises `errors.Unavailable` where the database is away."""
+    try:
+        # A message waits for its turn before it claims: waiting under a claim would use up the lease.
+        async with asyncio.timeout(parts.settings.lease_seconds / 2):
+            await parts.slots.acquire()
+    except TimeoutError:
+        log("processor_busy", severity="WARNING")
+        return Outcome.LATER
+    try:
+        return await _handle(parts, new)
+    finally:
+        parts.slots.release()
+
+
+async def _handle(parts: Parts, new: ObjectFinalized) -> Outcome:
     row = await _row_of(parts, new)
     if row is None:
         return Outcome.DONE
@@ -199,12 +219,16 @@ async def _work(parts: Parts, claimed: Claim, picture: PictureFile, sha256: byte
         # A little before the lease is over, so that the claim can still be given back.
         async with asyncio.timeout(parts.settings.lease_seconds * 0.9):
             if sha256 is None:
-                sha256 = await _fetch(parts, claimed.object_name, claimed.generation, picture)
+                with span(parts.tracer_provider, "fetch original"):
+                    sha256 = await _fetch(parts, claimed.object_name, claimed.generation, picture)
             _check_same(sha256, claimed)
             request = ProcessingRequest(limits=parts.settings.limits, keep_location=claimed.keep_location)
-            processed = await parts.pool.process(picture, request)
-            rows = await asyncio.gather(*(_store(parts, claimed, each) for each in processed.derivatives))
-            return await _finish(parts, claimed, processed, rows)
+            with span(parts.tracer_provider, "decode and encode"):
+                processed = await parts.pool.process(picture, request)
+            with span(parts.tracer_provider, "store derivatives"):
+                rows = await asyncio.gather(*(_store(parts, claimed, each) for each in processed.derivatives))
+            with span(parts.tracer_provider, "mark ready"):
+                return await _finish(parts, claimed, processed, rows)
     except PictureRejected as rejection:
         return await _fail(parts, claimed, rejection)
     except (errors.Unavailable, WorkerUnavailable, TimeoutError, _Passing) as error:

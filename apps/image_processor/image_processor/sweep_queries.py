@@ -86,7 +86,10 @@ async def mark_for_purge(database: Database, retention: timedelta, most: int) ->
     over = and_(
         image.c.deleted_at < func.now() - retention,
         image.c.purge_marked_at.is_(None),
-        or_(and_(image.c.status != ImageStatus.PENDING, image.c.status != ImageStatus.PROCESSING), image.c.lease_expires_at < func.now()),
+        or_(
+            and_(image.c.status != ImageStatus.PENDING, image.c.status != ImageStatus.PROCESSING),
+            image.c.lease_expires_at < func.now(),
+        ),
     )
     return await database.execute(update(image).where(_picked(over, most)).values(purge_marked_at=func.now()))
 

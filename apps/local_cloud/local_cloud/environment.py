@@ -169,8 +169,7 @@ def service_specs(layout: Layout, urls: DatabaseUrls) -> list[ChildSpec]:
     ]
     specs = []
     for name, port, database_url in parts:
-        command = [sys.executable, "-m", "uvicorn", "--factory", f"{name}.app:create_app_from_environment"]
-        command += ["--host", HOST, "--port", str(port), "--no-access-log", "--timeout-graceful-shutdown", "8"]
+        command = [sys.executable, "-m", name]
         environment = {**service_environment(layout, database_url), "PORT": str(port), "HOST": HOST}
         specs.append(ChildSpec(name, command, environment, f"http://{HOST}:{port}/health/ready"))
     return specs

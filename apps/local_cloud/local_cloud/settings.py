@@ -14,41 +14,62 @@ class EmulatorSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="EMULATORS_", frozen=True, populate_by_name=True, extra="ignore")
 
-    data_dir: Path = Path(".local/emulators")
-    bind_host: str = "127.0.0.1"
-    http_port: int = 9023
-    pubsub_port: int = 8085
-    # What other containers call this process; it stands in the links of notifications.
-    advertised_host: str = "127.0.0.1"
+    data_dir: Path = Field(Path(".local/emulators"), description="Folder of objects, messages and keys.")
+    bind_host: str = Field("127.0.0.1", description="Address to listen on.")
+    http_port: int = Field(9023, description="Port of the object store, the issuer's keys and the health page.")
+    pubsub_port: int = Field(8085, description="Port of Pub/Sub, which speaks gRPC.")
+    advertised_host: str = Field("127.0.0.1", description="What others call this process; part of links to objects.")
 
-    emulate_storage: bool = True
-    emulate_pubsub: bool = True
-    # Where notifications go when Pub/Sub is somebody else's.
-    outside_pubsub_host: str | None = None
+    emulate_storage: bool = Field(True, description="Whether the object store is emulated.")
+    emulate_pubsub: bool = Field(True, description="Whether Pub/Sub is emulated.")
+    outside_pubsub_host: str | None = Field(None, description="Where notifications go when Pub/Sub is somebody else's.")
 
-    project_id: str = Field("image-manager-local", validation_alias="GOOGLE_CLOUD_PROJECT")
-    originals_bucket: str = Field("image-manager-local-originals", validation_alias="IMAGE_UPLOAD_BUCKET_NAME")
-    derivatives_bucket: str = Field("image-manager-local-derivatives", validation_alias="IMAGE_DERIVATIVES_BUCKET_NAME")
-    uploads_topic: str = Field("image-uploads", validation_alias="PUBSUB_UPLOADS_TOPIC")
-    events_topic: str = Field("image-events", validation_alias="PUBSUB_EVENTS_TOPIC")
-    dead_letter_topic: str = "image-dead-letters"
-
-    processor_url: str = "http://127.0.0.1:8081"
-    push_audience: str = Field("http://127.0.0.1:8081", validation_alias="PUSH_AUDIENCE")
-    push_email: str = Field(
-        "pubsub-push@image-manager-local.iam.gserviceaccount.com", validation_alias="PUSH_SERVICE_ACCOUNT_EMAIL"
+    project_id: str = Field(
+        "image-manager-local",
+        validation_alias="GOOGLE_CLOUD_PROJECT",
+        description="Project that holds topics and buckets.",
     )
-    push_ack_deadline_seconds: float = 30.0
-    push_min_backoff_seconds: float = 1.0
-    push_max_backoff_seconds: float = 10.0
-    push_max_attempts: int = 10
-    push_max_outstanding: int = 8
+    originals_bucket: str = Field(
+        "image-manager-local-originals",
+        validation_alias="IMAGE_UPLOAD_BUCKET_NAME",
+        description="Bucket of the originals, whose new objects are announced.",
+    )
+    derivatives_bucket: str = Field(
+        "image-manager-local-derivatives",
+        validation_alias="IMAGE_DERIVATIVES_BUCKET_NAME",
+        description="Bucket of the derivatives.",
+    )
+    uploads_topic: str = Field(
+        "image-uploads", validation_alias="PUBSUB_UPLOADS_TOPIC", description="Topic that asks for processing."
+    )
+    events_topic: str = Field(
+        "image-events", validation_alias="PUBSUB_EVENTS_TOPIC", description="Topic that tells what happened."
+    )
+    dead_letter_topic: str = Field("image-dead-letters", description="Topic of what could not be delivered.")
+
+    processor_url: str = Field("http://127.0.0.1:8081", description="Service that messages are pushed to.")
+    push_audience: str = Field(
+        "http://127.0.0.1:8081",
+        validation_alias="PUSH_AUDIENCE",
+        description="Audience that push and scheduler tokens name: a full URL.",
+    )
+    push_email: str = Field(
+        "pubsub-push@image-manager-local.iam.gserviceaccount.com",
+        validation_alias="PUSH_SERVICE_ACCOUNT_EMAIL",
+        description="Account that push tokens name.",
+    )
+    push_ack_deadline_seconds: float = Field(30.0, description="When a push without an answer counts as failed.")
+    push_min_backoff_seconds: float = Field(1.0, description="Shortest pause before a message is pushed again.")
+    push_max_backoff_seconds: float = Field(10.0, description="Longest pause before a message is pushed again.")
+    push_max_attempts: int = Field(10, description="Tries before a message becomes a dead letter.")
+    push_max_outstanding: int = Field(8, description="Pushes under way at once.")
 
     scheduler_email: str = Field(
-        "scheduler@image-manager-local.iam.gserviceaccount.com", validation_alias="SCHEDULER_SERVICE_ACCOUNT_EMAIL"
+        "scheduler@image-manager-local.iam.gserviceaccount.com",
+        validation_alias="SCHEDULER_SERVICE_ACCOUNT_EMAIL",
+        description="Account that the scheduler's tokens name.",
     )
-    # Zero switches the scheduler off.
-    sweep_seconds: float = 10.0
+    sweep_seconds: float = Field(10.0, description="Pause between two sweeps; zero switches the scheduler off.")
 
     @property
     def base_url(self) -> str:

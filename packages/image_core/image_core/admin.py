@@ -69,6 +69,13 @@ def migrate(settings: AdminSettings) -> None:
     print(f"The schema is at revision {HEAD}.")
 
 
+def autogenerate(settings: AdminSettings, message: str) -> None:
+    """Writes the next revision from the difference between the models and a database that is at `HEAD`."""
+    from image_core.migrations import runner
+
+    runner.autogenerate(settings.engine(), message, f"{int(HEAD) + 1:04d}")
+
+
 def _rotate_default(connection: Connection, secret: str | None) -> str | None:
     """Replaces the default key, if it is still alive, and returns the new one."""
     row = connection.execute(
@@ -128,12 +135,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     commands.add_parser("migrate", help="bring the schema to the newest revision; safe to run twice at once")
     parser_bootstrap = commands.add_parser("bootstrap", help="rotate the default admin key and hand over the new one")
     parser_bootstrap.add_argument("--print-json", action="store_true", help="print the key as JSON")
+    parser_autogenerate = commands.add_parser("autogenerate", help="write the next migration from the models")
+    parser_autogenerate.add_argument("message", help="what the migration does, in a few words")
     commands.add_parser("verify", help="check revision and default key; exit 1 if something is to be done")
     options = parser.parse_args(arguments)
     settings = AdminSettings()
     actions: dict[str, Any] = {
         "migrate": lambda: migrate(settings),
         "bootstrap": lambda: bootstrap(settings, as_json=options.print_json),
+        "autogenerate": lambda: autogenerate(settings, options.message),
         "verify": lambda: verify(settings),
     }
     actions[options.command]()

@@ -226,14 +226,32 @@ class Database:
 
     async def fetch(self, statement: Query | Executable, **values: Any) -> list[Record]:
         """All rows of a read, in autocommit; asked once more if the connection turned out to be dead."""
+        sql, arguments = _prepare(statement, values)
         try:
-            async with self.connection() as connection:
-                return await connection.fetch(statement, **values)
+            return await self._fetch(sql, arguments)
         except errors.DatabaseUnavailable as error:
-            if not isinstance(error.__cause__, _DISCONNECTS):
+            if not _is_disconnect(error.__cause__):
                 raise
-        async with self.connection() as connection:
-            return await connection.fetch(statement, **values)
+        return await self._fetch(sql, arguments)
+
+    async def _fetch(self, sql: str, arguments: list[Any]) -> list[Record]:
+        try:
+            async with self._pool.acquire(timeout=self._patience()) as connection:
+                rows: list[Record] = await connection.fetch(sql, *arguments)
+                return rows
+        except (*_PASSING, *_DISCONNECTS) as error:
+            raise await self._unavailable(error) from error
+
+    def _patience(self) -> float | None:
+        """How long to wait for a connection. A limit costs as much as a short query: set only where one may wait."""
+        return None if self._pool.get_idle_size() else self._config.acquire_timeout_seconds
+
+    async def _unavailable(self, error: BaseException) -> errors.DatabaseUnavailable:
+        if _is_disconnect(error):
+            # Every connection of the pool is suspect, not only this one.
+            await self._pool.expire_connections()
+            return errors.DatabaseUnavailable("The database does not answer. Try again.")
+        return errors.DatabaseUnavailable("The database is busy. Try again.")
 
     async def fetch_one(self, statement: Query | Executable, **values: Any) -> Record | None:
         """The first row of a read, or None."""
@@ -258,22 +276,22 @@ class Database:
             errors.DatabaseUnavailable: none was free in time, or the server is away.
         """
         try:
-            async with self._pool.acquire(timeout=self._config.acquire_timeout_seconds) as connection:
+            async with self._pool.acquire(timeout=self._patience()) as connection:
                 yield Transaction(connection)
         except asyncpg.LockNotAvailableError:
             raise
-        except _PASSING as error:
-            raise errors.DatabaseUnavailable("The database is busy. Try again.") from error
-        except _DISCONNECTS as error:
-            # Every connection of the pool is suspect, not only this one.
-            await self._pool.expire_connections()
-            raise errors.DatabaseUnavailable("The database does not answer. Try again.") from error
+        except (*_PASSING, *_DISCONNECTS) as error:
+            raise await self._unavailable(error) from error
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
         """A transaction, committed when the block ends without an error and rolled back otherwise."""
         async with self.connection() as autocommit, autocommit.savepoint():
             yield autocommit
+
+
+def _is_disconnect(error: BaseException | None) -> bool:
+    return isinstance(error, _DISCONNECTS) and not isinstance(error, _PASSING)
 
 
 def _plain_url(url: str) -> str:

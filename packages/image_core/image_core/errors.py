@@ -370,6 +370,12 @@ class ShuttingDown(Unavailable):
     code = "shutting-down"
 
 
+def invalid_fields(fields: list[dict[str, str]]) -> RequestInvalid:
+    """A validation error that names every field; each has `field`, `code` and `message`."""
+    names = ", ".join(dict.fromkeys(field["field"] for field in fields))
+    return RequestInvalid(f"Not valid: {names}.", errors=fields)
+
+
 def leaves(cls: type[AppError] = AppError) -> list[type[AppError]]:
     """Every class below `cls` that carries a code, in the order of definition."""
     found = [cls] if "code" in vars(cls) else []

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _REQUEST_TIMEOUT_SECONDS = (3.05, 8.0)  # to connect, and between two bytes
 _RETRY_SECONDS = 12.0
 _THREADS = 32
+_CRC_PIECE_BYTES = 256 * 1024
 
 T = TypeVar("T")
 
@@ -81,6 +82,13 @@ class GcsClient:
         return await anyio.to_thread.run_sync(
             functools.partial(_translated, call), limiter=self._limiter, abandon_on_cancel=abandon
         )
+
+    async def store(self, call: Callable[[], T]) -> T:
+        """Runs a blocking call that writes: here a bucket or a session that is not there is a fault of storage's."""
+        try:
+            return await self.run(call)
+        except ObjectMissing as error:
+            raise errors.StorageUnavailable("Object storage does not take the object. Try again.") from error
 
 
 def request_options() -> dict[str, Any]:
@@ -147,7 +155,7 @@ class GcsStorage:
                     raise
             return described(blob)
 
-        return await self._gcs.run(call)
+        return await self._gcs.store(call)
 
     def writer(self, name: str, content_type: str) -> "GcsWriter":
         from image_core.gcs_writer import GcsWriter
@@ -219,8 +227,11 @@ def crc32c(body: bytes | bytearray, so_far: int = 0) -> int:
     """The CRC-32C of `body` after bytes whose CRC is `so_far`."""
     import google_crc32c
 
-    value: int = google_crc32c.extend(so_far, bytes(body) if isinstance(body, bytearray) else body)
-    return value
+    # The extension takes nothing that may change under it, so it is given small copies of what may.
+    view = memoryview(body)
+    for offset in range(0, len(view), _CRC_PIECE_BYTES):
+        so_far = google_crc32c.extend(so_far, bytes(view[offset : offset + _CRC_PIECE_BYTES]))
+    return so_far
 
 
 def crc32c_text(value: int) -> str:

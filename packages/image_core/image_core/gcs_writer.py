@@ -26,10 +26,10 @@ class GcsWriter:
         self._finished = False
 
     async def write(self, chunk: bytes | bytearray) -> None:
-        await self._gcs.run(lambda: self._send(chunk, last=False))
+        await self._gcs.store(lambda: self._send(chunk, last=False))
 
     async def finish(self, chunk: bytes | bytearray) -> StoredObject:
-        stored = await self._gcs.run(lambda: self._send(chunk, last=True))
+        stored = await self._gcs.store(lambda: self._send(chunk, last=True))
         self._finished = True
         if stored is None:
             raise errors.StorageUnavailable("Object storage did not confirm the object. Try again.")

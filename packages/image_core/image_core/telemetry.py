@@ -8,16 +8,18 @@ handler; elsewhere `JsonFormatter` writes the same shape. Source of the shape: C
 
 import logging
 import os
+import random
 import sys
 import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
+from opentelemetry import trace
 
 if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
@@ -139,6 +141,9 @@ def configure_logging(service: str, version: str, project: str | None, level: st
         handler = logging.StreamHandler(sys.stdout)
         handler.setFormatter(JsonFormatter())
     handler.addFilter(_AddContext())
+    # What no line shows need not be found out for each. Source: Python documentation, "Logging HOWTO: Optimization".
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging._srcfile = None  # noqa: SLF001 (the documented switch for the caller's line)
     logging.basicConfig(level=level, handlers=[handler], force=True)
     # Our own middleware writes the line of each request, with more in it.
     logging.getLogger("uvicorn.access").disabled = True
@@ -174,25 +179,53 @@ def parse_trace_parent(header: str | None) -> tuple[str, str, bool] | None:
 
 
 def request_context(headers: dict[bytes, bytes], address: str | None) -> RequestContext:
-    """The ids of a request: its trace as the caller or the platform gave it, and an id of its own."""
-    trace_parent = headers.get(b"traceparent")
-    trace = parse_trace_parent(trace_parent.decode("latin-1")) if trace_parent else None
-    return RequestContext(os.urandom(16).hex(), address, *(trace or ()))
+    """The ids of a request: an id of its own, and its trace from our own span, or else from the caller's header."""
+    traced = _current_trace()
+    if traced is None and (trace_parent := headers.get(b"traceparent")):
+        traced = parse_trace_parent(trace_parent.decode("latin-1"))
+    return RequestContext(f"{random.getrandbits(128):032x}", address, *(traced or ()))
+
+
+def _current_trace() -> tuple[str, str, bool] | None:
+    context = trace.get_current_span().get_span_context()
+    if not context.is_valid:
+        return None
+    return trace.format_trace_id(context.trace_id), trace.format_span_id(context.span_id), context.trace_flags.sampled
 
 
 @contextmanager
 def span(
-    provider: "TracerProvider | None", name: str, parent: str | None, **attributes: str | int
-) -> Iterator[str | None]:
-    """A span below the W3C parent `parent`; yields its own `traceparent`, or `parent` where nothing is traced."""
+    provider: "TracerProvider | None", name: str, parent: str | None = None, **attributes: str | int
+) -> Iterator[None]:
+    """A span below the W3C parent `parent`, or below the present span; log lines inside carry its ids.
+
+    Where nothing is traced, it is the parent's ids that log lines carry.
+    """
+    outer = current_request.get() or RequestContext("")
     if provider is None:
-        yield parent
+        inner = replace(outer, **_trace_fields(parse_trace_parent(parent))) if parent else outer
+        with _request(inner):
+            yield
         return
-    from opentelemetry.propagate import extract, inject
+    from opentelemetry.propagate import extract
 
     tracer = provider.get_tracer("image_manager")
     context = extract({"traceparent": parent}) if parent else None
-    with tracer.start_as_current_span(name, context=context, attributes=attributes):
-        carrier: dict[str, str] = {}
-        inject(carrier)
-        yield carrier.get("traceparent", parent)
+    with (
+        tracer.start_as_current_span(name, context=context, attributes=attributes),
+        _request(replace(outer, **_trace_fields(_current_trace()))),
+    ):
+        yield
+
+
+def _trace_fields(traced: tuple[str, str, bool] | None) -> dict[str, Any]:
+    return dict(zip(("trace_id", "span_id", "sampled"), traced or (None, None, False), strict=True))
+
+
+@contextmanager
+def _request(context: RequestContext) -> Iterator[None]:
+    token = current_request.set(context)
+    try:
+        yield
+    finally:
+        current_request.reset(token)

@@ -15,7 +15,11 @@ router = APIRouter(tags=["credentials"])
 Caller = Annotated[Actor, Depends(authenticate)]
 
 
-@router.post("/user/{user_id}/credentials/rotate", response_model=schemas.RotatedKey)
+@router.post(
+    "/user/{user_id}/credentials/rotate",
+    response_model=schemas.RotatedKey,
+    responses={409: {"description": "Another rotation is under way, or both keys are in use."}},
+)
 @router.post("/users/{user_id}/credentials/rotate", response_model=schemas.RotatedKey, include_in_schema=False)
 async def rotate(
     user_id: UUID,

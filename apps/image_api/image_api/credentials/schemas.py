@@ -4,7 +4,9 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from image_api.timestamps import UtcTime
 
 MAX_GRACE_SECONDS = 7 * 24 * 3600
 
@@ -19,8 +21,8 @@ class Rotation(BaseModel):
     grace_period_seconds: int = Field(86_400, ge=0, le=MAX_GRACE_SECONDS, description="How long the old key lives on.")
     force: bool = Field(False, description="Rotate although the previous key is still in its grace period.")
     credential_id: UUID | None = Field(None, description="By default the calling key's own, or the user's first.")
-    expires_at: AwareDatetime | None = Field(None, description="When the new key ends; as before where it is absent.")
-    reason: Annotated[str, StringConstraints(max_length=500)] | None = None
+    expires_at: UtcTime | None = Field(None, description="When the new key ends; as before where it is absent.")
+    reason: Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00]*$")] | None = None
 
 
 class PreviousKey(BaseModel):

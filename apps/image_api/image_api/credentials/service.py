@@ -6,10 +6,9 @@ from uuid import UUID
 
 from image_api import audit
 from image_api.actor import Actor, Scope
-from image_api.auth import check_alive
 from image_api.credentials import queries
 from image_api.credentials.schemas import Rotation
-from image_api.problems import invalid_fields
+from image_api.key_cache import check_alive
 from image_core import errors, keys
 from image_core.db import LockNotAvailable, Record, Transaction
 from image_core.keys import NewKey
@@ -27,9 +26,9 @@ async def rotate(transaction: Transaction, actor: Actor, user_id: UUID, wish: Ro
     """Gives a credential a new key; what becomes of the old one is decided by `_next_keys`.
 
     Raises `errors.UserNotFound`, `errors.CredentialNotFound`, `errors.ScopeMissing`, `errors.RotationInProgress`,
-    `errors.RotationInGrace`.
+    `errors.RotationInGrace`, `errors.DefaultKeyMustBeRotated`.
     """
-    _check_may_rotate(actor, user_id)
+    _check_may_rotate(actor, user_id, wish)
     own = user_id == actor.user_id
     wanted = wish.credential_id or (actor.credential_id if own else None)
     try:
@@ -51,8 +50,12 @@ async def rotate(transaction: Transaction, actor: Actor, user_id: UUID, wish: Ro
     return Rotated(row["id"], key, _previous_of(row, values))
 
 
-def _check_may_rotate(actor: Actor, user_id: UUID) -> None:
-    if actor.is_admin and Scope.ADMIN in actor.scopes and not actor.is_default_key:
+def _check_may_rotate(actor: Actor, user_id: UUID, wish: Rotation) -> None:
+    if actor.is_default_key:
+        if user_id != actor.user_id or wish.credential_id not in (None, actor.credential_id):
+            raise errors.DefaultKeyMustBeRotated("The default key can rotate no key but itself.")
+        return
+    if actor.is_admin and Scope.ADMIN in actor.scopes:
         return
     if user_id != actor.user_id:
         # Whether another user exists is not the caller's to know.
@@ -77,7 +80,9 @@ def _next_keys(row: Record, key: NewKey, wish: Rotation) -> dict[str, Any]:
     now: datetime = row["now"]
     expires_at = row["expires_at"] if wish.expires_at is None else wish.expires_at
     if expires_at is not None and expires_at <= now:
-        raise invalid_fields([{"field": "expires_at", "code": "in-the-past", "message": "The new key would be dead."}])
+        raise errors.invalid_fields(
+            [{"field": "expires_at", "code": "in-the-past", "message": "The new key would be dead."}]
+        )
     values: dict[str, Any] = {
         "public_id": key.public_id,
         "key_hash": key.key_hash,

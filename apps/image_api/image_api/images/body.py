@@ -1,50 +1,13 @@
-"""An image as callers see it: the columns to select, and the JSON that becomes of them."""
+"""An image as callers see it: the JSON that becomes of its columns."""
 
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, Text, bindparam, cast, func, select
-from sqlalchemy.dialects.postgresql import aggregate_order_by
 from starlette.responses import Response
 
 from image_api.entity_tags import entity_tag
+from image_api.images.columns import API_PREFIX
 from image_core.db import Record
-from image_core.models import derivative, image
-
-API_PREFIX = "/api/v1"
-
-_shown = (
-    "id", "team_id", "uploaded_by", "status", "failure_code", "failure_message", "duplicate_of", "filename",
-    "content_type", "format", "size_bytes", "sha256", "width", "height", "frames", "facts", "tags", "metadata",
-    "created_at", "updated_at", "ready_at", "deleted_at", "revision",
-)  # fmt: skip
-IMAGE_COLUMNS: tuple[ColumnElement[Any], ...] = tuple(image.c[name] for name in _shown)
-
-
-def _derivatives() -> ColumnElement[Any]:
-    """The image's derivatives as a JSON array, so that one row tells everything; `base_url` is a parameter."""
-    url = (
-        cast(bindparam("base_url"), Text)
-        + f"{API_PREFIX}/images/"
-        + cast(derivative.c.image_id, Text)
-        + "/derivatives/"
-        + derivative.c.preset
-    )
-    each = func.json_build_object(
-        "preset", derivative.c.preset, "url", url, "width", derivative.c.width, "height", derivative.c.height,
-        "size_bytes", derivative.c.size_bytes, "content_type", derivative.c.content_type,
-    )  # fmt: skip
-    listed = func.json_agg(aggregate_order_by(each, derivative.c.width, derivative.c.preset))
-    return (
-        select(listed)
-        .where(derivative.c.image_id == image.c.id)
-        .correlate(image)
-        .scalar_subquery()
-        .label("derivatives")
-    )
-
-
-BODY_COLUMNS: tuple[ColumnElement[Any], ...] = (*IMAGE_COLUMNS, _derivatives())
 
 
 def human_size(size_bytes: int) -> str:

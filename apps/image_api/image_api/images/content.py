@@ -37,7 +37,7 @@ def parse_range(header: str | None, size_bytes: int) -> ByteRange | None:
 
     Raises `errors.RangeNotSatisfiable`. Source: RFC 9110, section 14.
     """
-    match = _RANGE.fullmatch(header.replace(" ", "")) if header and len(header) <= 100 else None
+    match = _RANGE.fullmatch(header) if header and len(header) <= 100 else None
     if match is None or match[0] == "bytes=-":
         return None
     first, last = match[1], match[2]
@@ -79,7 +79,9 @@ async def serve(request: Request, storage: ObjectStorage, content: Content) -> R
     if (none_match := request.headers.get("if-none-match")) and matches(none_match, entity_tag):
         return Response(status_code=304, headers=headers)
     if_range = request.headers.get("if-range")
-    asked = request.headers.get("range") if if_range in (None, entity_tag) else None
+    # Ranges are defined for GET alone. Source: RFC 9110, section 14.2.
+    ranged = request.method == "GET" and if_range in (None, entity_tag)
+    asked = request.headers.get("range") if ranged else None
     part = parse_range(asked, content.size_bytes)
     start, end = part or ByteRange(0, content.size_bytes - 1)
     headers["content-length"] = str(end - start + 1)

@@ -4,11 +4,11 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Text, and_, bindparam, func, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Text, and_, bindparam, false, func, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql.expression import Executable
 
-from image_api.images.body import BODY_COLUMNS
+from image_api.images.columns import BODY_COLUMNS
 from image_core.db import Query, Record, Runner, Transaction
 from image_core.models import derivative, image
 
@@ -33,6 +33,7 @@ _get_content = Query(
 
 _CONDITIONS: dict[str, ColumnElement[bool]] = {
     "team_id": image.c.team_id == bindparam("team_id"),
+    "nothing": false(),
     "status": image.c.status == bindparam("status"),
     "tag": image.c.tags.contains(bindparam("tag", type_=ARRAY(Text))),
     "content_type": image.c.content_type == bindparam("content_type"),

@@ -8,10 +8,10 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from image_api import problems
 from image_api.actor import Actor, Scope
 from image_api.auth import RequireScope
-from image_api.dependencies import ServicesDep, TransactionDep
-from image_api.entity_tags import IfMatch
+from image_api.dependencies import IfMatch, ServicesDep, TransactionDep
 from image_api.images import content, schemas, service, uploads
 from image_api.images.body import image_body, image_response, json_response
+from image_api.images.filters import filter_parameters, parse_filters
 from image_api.images.upload_source import upload_source
 from image_api.pagination import next_cursor
 from image_core import errors
@@ -43,16 +43,26 @@ _UPLOAD_BODY = {
         "content": {"multipart/form-data": {"schema": _FORM}, "image/*": _BINARY, "application/octet-stream": _BINARY},
     }
 }
+_UPLOAD_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {"model": schemas.UploadedImage, "description": "The team had these bytes already."},
+    400: {"description": "The body is broken, or ended early."},
+    404: {"description": "There is no such team."},
+    408: {"description": "The body took too long to arrive."},
+    409: {"description": "The image in the trash that has these bytes came back meanwhile."},
+    415: {"description": "Not an image, or not of a kind that is allowed."},
+}
 _BYTES: dict[int | str, dict[str, Any]] = {
     200: {"content": {"image/*": _BINARY}, "description": "The bytes."},
     206: {"content": {"image/*": _BINARY}, "description": "The range that was asked for."},
     304: {"description": "The caller's copy is current."},
+    409: {"description": "The bytes have not arrived."},
+    416: {"description": "No part of the requested range exists."},
 }
 
 
 @router.post(
     "/images", status_code=201, response_model=schemas.UploadedImage, openapi_extra=_UPLOAD_BODY,
-    responses={200: {"model": schemas.UploadedImage, "description": "The team had these bytes already."}},
+    responses=_UPLOAD_ANSWERS,
 )  # fmt: skip
 @router.post("/upload", status_code=201, response_model=schemas.UploadedImage, include_in_schema=False)
 async def upload(
@@ -85,16 +95,15 @@ async def upload(
     return image_response(uploaded.image, status, duplicate=uploaded.duplicate, notice=notice)
 
 
-def _filters(request: Request, filters: Annotated[schemas.ImageFilters, Query()]) -> schemas.ImageFilters:
-    service.check_filter_names(request.query_params.keys())
-    return filters
-
-
-@router.get("/images", response_model=schemas.ImagePage)
-async def list_images(
-    actor: Reader, services: ServicesDep, filters: Annotated[schemas.ImageFilters, Depends(_filters)]
-) -> Response:
+@router.get(
+    "/images",
+    response_model=schemas.ImagePage,
+    openapi_extra={"parameters": filter_parameters()},
+    responses={400: {"description": "There is no such filter."}},
+)
+async def list_images(request: Request, actor: Reader, services: ServicesDep) -> Response:
     """List the team's images, newest first; those in the trash only with `status=trashed`."""
+    filters = parse_filters(request.query_params)
     rows, total = await service.list_images(services.database, actor, filters, services.settings.base_url)
     body: dict[str, Any] = {
         "items": [image_body(row) for row in rows[: filters.limit]],
@@ -130,7 +139,11 @@ async def trash_image(image_id: UUID, actor: Deleter, transaction: TransactionDe
     await service.trash_image(transaction, actor, image_id, if_match)
 
 
-@router.post("/images/{image_id}/restore", response_model=schemas.Image)
+@router.post(
+    "/images/{image_id}/restore",
+    response_model=schemas.Image,
+    responses={409: {"description": "It is being purged, or the team has uploaded the same bytes again."}},
+)
 async def restore_image(image_id: UUID, actor: Deleter, services: ServicesDep, transaction: TransactionDep) -> Response:
     """Take an image out of the trash."""
     bucket, base_url = services.originals.bucket, services.settings.base_url

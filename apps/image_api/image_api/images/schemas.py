@@ -4,8 +4,9 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
+from image_api.timestamps import UtcTime
 from image_core.states import ImageStatus
 
 MAX_TAGS = 50
@@ -16,9 +17,18 @@ Filename = Annotated[str, StringConstraints(min_length=1, max_length=255, patter
 Tag = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64, pattern=_TEXT)]
 MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")]
 MetadataText = Annotated[str, StringConstraints(max_length=512, pattern=r"^[^\x00]*$")]
-MetadataValue = (
-    MetadataText | Annotated[int, Field(ge=-(2**53), le=2**53)] | Annotated[float, Field(allow_inf_nan=False)] | bool
-)
+
+
+def _no_integer(value: Any) -> Any:
+    # A whole number that is too large would come back as another one.
+    if isinstance(value, int):
+        raise ValueError("whole numbers lie between -2**53 and 2**53")  # noqa: TRY004 (pydantic takes only this)
+    return value
+
+
+WholeNumber = Annotated[int, Field(ge=-(2**53), le=2**53)]
+OtherNumber = Annotated[float, Field(allow_inf_nan=False), BeforeValidator(_no_integer)]
+MetadataValue = MetadataText | WholeNumber | OtherNumber | bool
 Metadata = Annotated[dict[MetadataKey, MetadataValue], Field(max_length=MAX_METADATA_KEYS)]
 Tags = Annotated[list[Tag], Field(max_length=MAX_TAGS)]
 
@@ -109,10 +119,10 @@ class ImageFilters(BaseModel):
 
     status: Literal["pending", "stored", "processing", "ready", "failed", "expired", "trashed"] | None = None
     tag: list[Tag] = Field(default_factory=list, max_length=10, description="Images that have every one of these tags.")
-    content_type: str | None = Field(None, max_length=100)
+    content_type: Annotated[str, StringConstraints(max_length=100, pattern=_TEXT)] | None = None
     uploaded_by: UUID | None = None
-    created_after: AwareDatetime | None = Field(None, description="At this time or later.")
-    created_before: AwareDatetime | None = Field(None, description="Before this time.")
+    created_after: UtcTime | None = Field(None, description="At this time or later.")
+    created_before: UtcTime | None = Field(None, description="Before this time.")
     min_size: int | None = Field(None, ge=0, le=2**53, description="Bytes.")
     max_size: int | None = Field(None, ge=0, le=2**53, description="Bytes.")
     min_width: int | None = Field(None, ge=0, le=2**31 - 1)

@@ -1,7 +1,5 @@
 """The rules of images that are there: reading, listing, changing, trash."""
 
-import difflib
-from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +12,6 @@ from image_api.entity_tags import check_if_match
 from image_api.images import queries
 from image_api.images.schemas import MAX_METADATA_KEYS, ImageFilters
 from image_api.pagination import decode_cursor
-from image_api.problems import invalid_fields
 from image_api.teams import service as teams
 from image_core import errors, events
 from image_core.db import Record, Runner, Transaction, UniqueViolation, to_json
@@ -24,27 +21,17 @@ from image_core.states import HOLDS_BYTES, ImageStatus
 _NOT_CONDITIONS = ("limit", "cursor", "include_total", "status", "tag", "q")
 
 
-def check_filter_names(names: Iterable[str]) -> None:
-    """Raises `errors.FilterUnknown` for a name that is no filter, with the nearest that is."""
-    for name in names:
-        if name not in ImageFilters.model_fields:
-            nearest = difflib.get_close_matches(name, ImageFilters.model_fields, n=1, cutoff=0.5)
-            hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-            raise errors.FilterUnknown(
-                f"There is no filter {name!r}.{hint}", field=name, nearest=nearest[0] if nearest else None
-            )
-
-
 def _conditions(actor: Actor, filters: ImageFilters) -> tuple[set[str], dict[str, Any]]:
     values: dict[str, Any] = {
         name: value for name, value in filters if value is not None and name not in _NOT_CONDITIONS
     }
+    names = set(values)
     if not actor.is_admin:
         # A filter on another team finds nothing, as if that team were empty.
         if filters.team_id not in (None, actor.team_id):
-            values["limit"] = 0
+            names.add("nothing")
+        names.add("team_id")
         values["team_id"] = actor.team_id
-    names = set(values) - {"limit"}
     if filters.tag:
         names.add("tag")
         values["tag"] = filters.tag
@@ -141,7 +128,7 @@ def _merged(old: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
     merged = {name: value for name, value in (old | patch).items() if value is not None}
     if len(merged) > MAX_METADATA_KEYS:
         message = f"An image may have {MAX_METADATA_KEYS} metadata keys."
-        raise invalid_fields([{"field": "metadata", "code": "too_long", "message": message}])
+        raise errors.invalid_fields([{"field": "metadata", "code": "too_long", "message": message}])
     return merged
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import BigInteger, Interval, LargeBinary, Text, bindparam, case, func, insert, select, update
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from image_api.images.body import IMAGE_COLUMNS
+from image_api.images.columns import IMAGE_COLUMNS
 from image_core.db import Database, Query, Record, Runner, Transaction
 from image_core.models import HOLDS_BYTES_CLAUSE, discarded_object, image
 from image_core.states import ImageStatus

@@ -2,61 +2,18 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import ClientDisconnect, Request
 
-from image_api.images.schemas import Filename, Metadata, Tags
-from image_api.problems import invalid_fields
+from image_api.images.upload_fields import UploadSource
 from image_core import errors
 
 _MAX_FIELD_BYTES = 64 * 1024
 _MAX_PARTS = 20
 _FORM_FIELDS = ("file", "metadata", "tags", "filename")
-
-
-class UploadFields(BaseModel):
-    """What a caller says of a file."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    filename: Filename | None = None
-    tags: Tags = Field(default_factory=list)
-    metadata: Metadata = Field(default_factory=dict)
-
-
-class UploadSource(Protocol):
-    """A file on its way in. `raw_fields` is whole once the chunks have ended."""
-
-    raw_fields: dict[str, Any]
-    ended: bool
-
-    def chunks(self) -> AsyncIterator[bytes]: ...
-
-
-def checked_fields(source: UploadSource) -> UploadFields:
-    """The fields of an upload. Raises `errors.RequestInvalid` naming each that is wrong."""
-    raw = dict(source.raw_fields)
-    if raw.get("filename") is not None:
-        raw["filename"] = _base_name(raw["filename"])
-    try:
-        return UploadFields.model_validate(raw)
-    except ValidationError as error:
-        raise invalid_fields(
-            [
-                {"field": ".".join(map(str, each["loc"])), "code": each["type"], "message": each["msg"]}
-                for each in error.errors()
-            ]
-        ) from error
-
-
-def _base_name(name: str) -> str | None:
-    """The last part of a path, as some clients send one, without control characters and of bounded length."""
-    last = name.replace("\\", "/").rsplit("/", 1)[-1]
-    return "".join(c for c in last if c.isprintable())[:255] or None
 
 
 def upload_source(request: Request) -> UploadSource:
@@ -163,7 +120,9 @@ class MultipartSource:
             else:
                 self.raw_fields["filename"] = text
         except ValueError as error:
-            raise invalid_fields([{"field": name, "code": "json_invalid", "message": "This is not JSON."}]) from error
+            raise errors.invalid_fields(
+                [{"field": name, "code": "json_invalid", "message": "This is not JSON."}]
+            ) from error
 
 
 async def _body(request: Request) -> AsyncIterator[bytes]:

@@ -15,11 +15,11 @@ from uuid import UUID
 import anyio.to_thread
 
 from image_api.actor import Actor
-from image_api.dependencies import Services
 from image_api.images import queries, service, upload_queries
-from image_api.images.upload_source import UploadSource, checked_fields
+from image_api.images.upload_fields import UploadSource, checked_fields
+from image_api.services import Services
 from image_core import errors, events, picture_header
-from image_core.db import Record, UniqueViolation, to_json
+from image_core.db import ForeignKeyViolation, Record, UniqueViolation, to_json
 from image_core.ids import new_id
 from image_core.picture_header import PREFIX_BYTES, PictureHeader
 from image_core.states import FINAL, ImageStatus
@@ -142,10 +142,15 @@ async def _add_row(services: Services, actor: Actor, team_id: UUID, header: Pict
     image_id = new_id()
     context = current_request.get()
     pending = _Pending(image_id, team_id, f"originals/{team_id}/{image_id}", header.content_type)
-    await upload_queries.add_pending(
-        services.database, image_id, team_id, actor.user_id, pending.object_name, header.content_type, header.format,
-        context.trace_parent if context else None, timedelta(seconds=services.settings.upload_deadline_seconds),
-    )  # fmt: skip
+    deadline = timedelta(seconds=services.settings.upload_deadline_seconds)
+    try:
+        await upload_queries.add_pending(
+            services.database, image_id, team_id, actor.user_id, pending.object_name, header.content_type,
+            header.format, context.trace_parent if context else None, deadline,
+        )  # fmt: skip
+    except ForeignKeyViolation as error:
+        # The key is known from a cache; what it stands for may have been removed a moment ago.
+        raise errors.KeyInvalid("The user or the team of this upload has just been removed.") from error
     return pending
 
 
@@ -164,6 +169,8 @@ async def _store(services: Services, pending: _Pending, body: bytearray, chunks:
                 del full[ONE_REQUEST_BYTES:]
                 await _update(digest, full)
                 await writer.write(full)
+                # The next chunk is gathered before this name is bound again.
+                del full
         _check_size(total, limit)
         await _update(digest, body)
         if total > ONE_REQUEST_BYTES:

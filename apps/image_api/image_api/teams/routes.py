@@ -7,9 +7,9 @@ from fastapi import APIRouter, Depends, Query, Response
 
 from image_api.actor import Actor, Scope
 from image_api.auth import RequireScope
-from image_api.dependencies import ServicesDep, TransactionDep
-from image_api.entity_tags import IfMatch, entity_tag
-from image_api.pagination import DEFAULT_LIMIT, CursorQuery, LimitQuery, page_of
+from image_api.dependencies import CursorQuery, IfMatch, LimitQuery, ServicesDep, TransactionDep
+from image_api.entity_tags import entity_tag
+from image_api.pagination import DEFAULT_LIMIT, page_of
 from image_api.teams import schemas, service
 
 router = APIRouter(tags=["teams"])
@@ -17,7 +17,10 @@ Reader = Annotated[Actor, Depends(RequireScope())]
 Admin = Annotated[Actor, Depends(RequireScope(Scope.ADMIN))]
 
 
-@router.post("/teams", status_code=201, response_model=schemas.Team)
+_NAME_TAKEN: dict[int | str, dict[str, Any]] = {409: {"description": "Another team has this name."}}
+
+
+@router.post("/teams", status_code=201, response_model=schemas.Team, responses=_NAME_TAKEN)
 async def create_team(body: schemas.NewTeam, actor: Admin, transaction: TransactionDep, response: Response) -> Any:
     """Create a team."""
     created = await service.create_team(transaction, actor, body.model_dump())
@@ -42,7 +45,7 @@ async def get_team(team_id: UUID, actor: Reader, services: ServicesDep, response
     return dict(found)
 
 
-@router.patch("/teams/{team_id}", response_model=schemas.Team)
+@router.patch("/teams/{team_id}", response_model=schemas.Team, responses=_NAME_TAKEN)
 async def change_team(
     team_id: UUID,
     body: schemas.TeamPatch,
@@ -58,7 +61,9 @@ async def change_team(
     return dict(changed)
 
 
-@router.delete("/teams/{team_id}", status_code=204)
+@router.delete(
+    "/teams/{team_id}", status_code=204, responses={409: {"description": "The team still has images or users."}}
+)
 async def remove_team(
     team_id: UUID,
     actor: Admin,

@@ -4,8 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from image_api import audit
-from image_api.actor import Actor
-from image_api.auth import require_admin
+from image_api.actor import Actor, require_admin
 from image_api.entity_tags import check_if_match
 from image_api.pagination import Cursor
 from image_api.teams import queries

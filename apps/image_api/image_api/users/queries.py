@@ -46,10 +46,10 @@ async def lock(transaction: Transaction, user_id: UUID) -> Record | None:
 
 
 async def lock_active_admins(transaction: Transaction) -> list[UUID]:
-    """Every admin that can act, locked in the order of ids, so that two demotions wait for each other."""
+    """Every admin that can act as one, locked in the order of ids, so that two demotions wait for each other."""
     rows = await transaction.fetch(
         select(user.c.id)
-        .where(user.c.role == "admin", user.c.disabled_at.is_(None))
+        .where(user.c.role == "admin", user.c.disabled_at.is_(None), user.c.scopes.contains(["admin"]))
         .order_by(user.c.id)
         .with_for_update()
     )

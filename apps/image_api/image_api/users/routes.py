@@ -7,9 +7,9 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from image_api.actor import Actor, Scope
 from image_api.auth import RequireScope, authenticate
-from image_api.dependencies import ServicesDep, TransactionDep
-from image_api.entity_tags import IfMatch, entity_tag
-from image_api.pagination import DEFAULT_LIMIT, CursorQuery, LimitQuery, page_of
+from image_api.dependencies import CursorQuery, IfMatch, LimitQuery, ServicesDep, TransactionDep
+from image_api.entity_tags import entity_tag
+from image_api.pagination import DEFAULT_LIMIT, page_of
 from image_api.users import schemas, service
 
 router = APIRouter(tags=["users"])
@@ -23,7 +23,12 @@ async def who_am_i(actor: Annotated[Actor, Depends(authenticate)]) -> Any:
     return {name: getattr(actor, name) for name in schemas.WhoAmI.model_fields} | {"scopes": sorted(actor.scopes)}
 
 
-@router.post("/teams/{team_id}/users", status_code=201, response_model=schemas.CreatedUser)
+@router.post(
+    "/teams/{team_id}/users",
+    status_code=201,
+    response_model=schemas.CreatedUser,
+    responses={409: {"description": "Another user has this e-mail address."}},
+)
 async def create_user(
     team_id: UUID, body: schemas.NewUser, actor: Admin, transaction: TransactionDep, response: Response
 ) -> Any:
@@ -55,7 +60,11 @@ async def get_user(user_id: UUID, actor: Admin, services: ServicesDep, response:
     return dict(found)
 
 
-@router.patch("/users/{user_id}", response_model=schemas.User)
+@router.patch(
+    "/users/{user_id}",
+    response_model=schemas.User,
+    responses={409: {"description": "The e-mail address is taken, or this is the last admin."}},
+)
 async def change_user(
     user_id: UUID,
     body: schemas.UserPatch,
@@ -73,7 +82,7 @@ async def change_user(
     return dict(changed)
 
 
-@router.delete("/users/{user_id}", status_code=204)
+@router.delete("/users/{user_id}", status_code=204, responses={409: {"description": "This is the last admin."}})
 async def remove_user(
     user_id: UUID, actor: Admin, transaction: TransactionDep, request: Request, if_match: IfMatch = None
 ) -> None:

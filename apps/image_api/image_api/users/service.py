@@ -5,11 +5,9 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from image_api import audit
-from image_api.actor import DEFAULT_SCOPES, Actor, Role, Scope
-from image_api.auth import require_admin
+from image_api.actor import DEFAULT_SCOPES, Actor, Role, Scope, require_admin
 from image_api.entity_tags import check_if_match
 from image_api.pagination import Cursor
-from image_api.problems import invalid_fields
 from image_api.teams import service as teams
 from image_api.users import queries
 from image_core import errors, keys
@@ -64,7 +62,7 @@ async def create_user(transaction: Transaction, actor: Actor, team_id: UUID, val
 
 def _check_scopes(role: Role, scopes: list[Scope]) -> None:
     if role is not Role.ADMIN and Scope.ADMIN in scopes:
-        raise invalid_fields(
+        raise errors.invalid_fields(
             [{"field": "scopes", "code": "scope-needs-admin", "message": "The scope `admin` needs the role `admin`."}]
         )
 
@@ -88,7 +86,8 @@ async def change_user(
         values["scopes"] = list(DEFAULT_SCOPES[role])
     _check_scopes(role, values.get("scopes", old["scopes"]))
     _check_team(role, old)
-    if admins == [user_id] and (role is not Role.ADMIN or values.get("disabled_at")):
+    stays_admin = role is Role.ADMIN and Scope.ADMIN in values.get("scopes", old["scopes"])
+    if admins == [user_id] and (not stays_admin or values.get("disabled_at")):
         raise errors.LastAdmin
     if not values:
         return old
@@ -107,7 +106,7 @@ async def change_user(
 def _check_team(role: Role, row: Record) -> None:
     if role is not Role.ADMIN and row["team_id"] is None:
         message = "A user without a team can only be an admin."
-        raise invalid_fields([{"field": "role", "code": "role-needs-team", "message": message}])
+        raise errors.invalid_fields([{"field": "role", "code": "role-needs-team", "message": message}])
 
 
 async def remove_user(transaction: Transaction, actor: Actor, user_id: UUID, if_match: str | None) -> None:

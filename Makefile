@@ -1,0 +1,64 @@
+# The same targets for a developer and for CI. `make help` lists them.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+PYTHON ?= python3
+# A uv on the PATH, else one in a private environment: system Pythons refuse `pip install`.
+UV := $(shell command -v uv 2>/dev/null || echo .local/uv/bin/uv)
+RUN := $(UV) run --frozen
+
+-include infra.mk
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+
+.local/uv/bin/uv:
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is needed: install python3 and run make again."; exit 1; }
+	@$(PYTHON) -m venv .local/uv 2>/dev/null || { rm -rf .local/uv; echo "Python cannot make virtual environments here: install python3-venv and run make again."; exit 1; }
+	@.local/uv/bin/pip install --quiet "uv>=0.9"
+
+.PHONY: uv
+uv: $(filter .local/uv/bin/uv,$(UV)) ## see to uv
+
+.PHONY: up
+up: uv ## start the whole system on this machine
+	@$(RUN) image-manager up $(ARGS)
+
+.PHONY: test
+test: uv ## run all tests that need nothing but this repository
+	@$(RUN) pytest $(ARGS)
+
+.PHONY: check
+check: lint types imports docs-check test infra-check ## all that CI checks
+
+.PHONY: lint
+lint: uv ## style and common mistakes
+	@$(RUN) ruff check .
+	@$(RUN) ruff format --check .
+
+.PHONY: types
+types: uv ## types, strictly
+	@$(RUN) mypy -p image_core -p image_client -p image_api -p image_processor -p local_cloud
+
+.PHONY: imports
+imports: uv ## who may import whom
+	@$(RUN) lint-imports
+
+.PHONY: docs-check
+docs-check: uv ## what is generated agrees with the code, and every link leads somewhere
+	@$(RUN) python scripts/check_docs.py
+
+.PHONY: fmt
+fmt: uv ## format the code
+	@$(RUN) ruff check --fix .
+	@$(RUN) ruff format .
+
+.PHONY: migration
+migration: uv ## write the next migration from the models: make migration NAME="what it does" (needs DATABASE_URL)
+	@$(RUN) image-manager-admin autogenerate "$(NAME)"
+
+.PHONY: bench
+bench: uv ## run the quick benchmarks; benchmarks/README.md tells of the others
+	@$(RUN) python -m benchmarks
+
+infra-check: ## Terraform, where there is any

@@ -1,0 +1,48 @@
+"""The filters of a list, from the query string: read here, because a list without any should not pay for them."""
+
+import difflib
+from typing import Any
+
+from pydantic import ValidationError
+from starlette.datastructures import QueryParams
+
+from image_api.images.schemas import ImageFilters
+from image_api.validation import request_invalid
+from image_core import errors
+
+_NO_FILTERS = ImageFilters.model_validate({})
+_REPEATABLE = frozenset({"tag"})
+
+
+def parse_filters(query: QueryParams) -> ImageFilters:
+    """The filters that a query string names. Raises `errors.FilterUnknown`, `errors.RequestInvalid`."""
+    if not query:
+        return _NO_FILTERS
+    values: dict[str, Any] = {}
+    for name in query:
+        if name not in ImageFilters.model_fields:
+            raise _unknown(name)
+        values[name] = query.getlist(name) if name in _REPEATABLE else query[name]
+    try:
+        return ImageFilters.model_validate(values)
+    except ValidationError as error:
+        raise request_invalid(error.errors()) from error
+
+
+def _unknown(name: str) -> errors.FilterUnknown:
+    nearest = difflib.get_close_matches(name, ImageFilters.model_fields, n=1, cutoff=0.5)
+    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+    return errors.FilterUnknown(
+        f"There is no filter {name!r}.{hint}", field=name, nearest=nearest[0] if nearest else None
+    )
+
+
+def filter_parameters() -> list[dict[str, Any]]:
+    """The filters as OpenAPI parameters."""
+    parameters = []
+    for name, schema in ImageFilters.model_json_schema()["properties"].items():
+        described = dict(schema)
+        description = described.pop("description", None)
+        parameter = {"name": name, "in": "query", "required": False, "schema": described}
+        parameters.append(parameter | ({"description": description} if description else {}))
+    return parameters

@@ -1,0 +1,45 @@
+"""What a caller says of a file, wherever it was said."""
+
+from collections.abc import AsyncIterator
+from typing import Any, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from image_api.images.schemas import Filename, Metadata, Tags
+from image_api.validation import request_invalid
+
+
+class UploadFields(BaseModel):
+    """What a caller says of a file."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    filename: Filename | None = None
+    tags: Tags = Field(default_factory=list)
+    metadata: Metadata = Field(default_factory=dict)
+
+
+class UploadSource(Protocol):
+    """A file on its way in. `raw_fields` is whole once the chunks have ended."""
+
+    raw_fields: dict[str, Any]
+    ended: bool
+
+    def chunks(self) -> AsyncIterator[bytes]: ...
+
+
+def checked_fields(source: UploadSource) -> UploadFields:
+    """The fields of an upload. Raises `errors.RequestInvalid` naming each that is wrong."""
+    raw = dict(source.raw_fields)
+    if raw.get("filename") is not None:
+        raw["filename"] = _base_name(raw["filename"])
+    try:
+        return UploadFields.model_validate(raw)
+    except ValidationError as error:
+        raise request_invalid(error.errors()) from error
+
+
+def _base_name(name: str) -> str | None:
+    """The last part of a path, as some clients send one, without control characters and of bounded length."""
+    last = name.replace("\\", "/").rsplit("/", 1)[-1]
+    return "".join(c for c in last if c.isprintable())[:255] or None

@@ -1,0 +1,95 @@
+"""An example for each body that the OpenAPI document describes, by the name of its schema."""
+
+from typing import Any
+
+_TEAM_ID = "0199c0de-0000-7000-8000-000000000001"
+_USER_ID = "0199c0de-0000-7000-8000-000000000002"
+_CREDENTIAL_ID = "0199c0de-0000-7000-8000-000000000003"
+_IMAGE_ID = "0199c0de-0000-7000-8000-000000000004"
+_TIME = "2026-03-01T09:30:00Z"
+_KEY = {"key_prefix": "im_3kTz9QwX", "api_key": "im_3kTz9QwX_<secret, shown this once>"}
+
+_team = {"id": _TEAM_ID, "name": "Field team", "keep_location": True, "created_at": _TIME, "updated_at": _TIME}
+_user = {
+    "id": _USER_ID,
+    "team_id": _TEAM_ID,
+    "name": "Ada",
+    "email": "ada@example.org",
+    "role": "member",
+    "scopes": ["images:read", "images:write"],
+    "disabled_at": None,
+    "created_at": _TIME,
+    "updated_at": _TIME,
+}
+_derivative = {
+    "preset": "thumb",
+    "url": f"/api/v1/images/{_IMAGE_ID}/derivatives/thumb",
+    "width": 256,
+    "height": 192,
+    "size_bytes": 9120,
+    "content_type": "image/webp",
+}
+_image = {
+    "id": _IMAGE_ID,
+    "team_id": _TEAM_ID,
+    "uploaded_by": _USER_ID,
+    "status": "ready",
+    "failure": None,
+    "duplicate_of": None,
+    "filename": "fjord.jpg",
+    "content_type": "image/jpeg",
+    "format": "jpeg",
+    "size_bytes": 1520435,
+    "size": "1.45 MiB",
+    "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    "width": 4000,
+    "height": 3000,
+    "frames": 1,
+    "facts": {"blurhash": "LEHV6nWB2yk8pyo0adR*.7kCMdnj"},
+    "tags": ["fjord"],
+    "metadata": {"country": "NO"},
+    "derivatives": [_derivative],
+    "created_at": _TIME,
+    "updated_at": _TIME,
+    "ready_at": _TIME,
+    "deleted_at": None,
+}
+
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "Team": _team,
+    "TeamPage": {"items": [_team], "next_cursor": None},
+    "User": _user,
+    "UserPage": {"items": [_user], "next_cursor": None},
+    "CreatedUser": {"user": _user, "credential_id": _CREDENTIAL_ID, **_KEY},
+    "WhoAmI": {
+        "user_id": _USER_ID,
+        "user_name": "Ada",
+        "team_id": _TEAM_ID,
+        "role": "member",
+        "scopes": ["images:read", "images:write"],
+        "credential_id": _CREDENTIAL_ID,
+        "key_prefix": "im_3kTz9QwX",
+        "key_expires_at": None,
+        "is_default_key": False,
+    },
+    "RotatedKey": {
+        "credential_id": _CREDENTIAL_ID,
+        **_KEY,
+        "previous": {"credential_id": _CREDENTIAL_ID, "expires_at": _TIME, "last_used_at": None},
+    },
+    "Image": _image,
+    "UploadedImage": {**_image, "duplicate": False, "notice": None},
+    "ImagePage": {"items": [_image], "next_cursor": None},
+    "DerivativeList": {"items": [_derivative]},
+    "Live": {"status": "ok"},
+    "Ready": {"ready": True, "database": "ok", "schema_revision": "0001", "storage": "ok", "warnings": []},
+    "Version": {"service": "image-api", "version": "1.0.0", "schema_revision": "0001"},
+    "Problem": {
+        "type": "/errors/image-not-found",
+        "title": "There is no such image",
+        "status": 404,
+        "detail": "There is no such image.",
+        "code": "image-not-found",
+        "request_id": "5f0c6b1e2d3a4958b7c6d5e4f3a2b1c0",
+    },
+}

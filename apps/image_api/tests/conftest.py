@@ -1,0 +1,160 @@
+"""The API as it is, over ASGI, with its whole middleware; each answer is compared with the OpenAPI document."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import httpx2
+import pytest
+from asgi_lifespan import LifespanManager
+from fastapi import FastAPI
+from opentelemetry.trace import TracerProvider
+from sqlalchemy import select, update
+
+from image_api.actor import DEFAULT_SCOPES, Role
+from image_api.app import create_app
+from image_api.rate_limits import RateLimits
+from image_api.services import Services
+from image_api.settings import ApiSettings
+from image_core import testing
+from image_core.admin import ADMIN_USER_ID
+from image_core.db import Database, Record
+from image_core.models import credential, image
+from image_core.testing import UserWithKey
+
+from .openapi_truth import OpenApiTruth
+from .pictures import picture
+
+# No test is to meet a limit by its speed; those about limits set their own.
+PLENTY = {"rate_limit_per_second": 100_000, "upload_rate_limit_per_second": 100_000}
+
+
+@dataclass
+class Api:
+    """A running application, and the rows behind it."""
+
+    app: FastAPI
+    client: httpx2.AsyncClient
+    rows: Database
+    truth: OpenApiTruth
+    admin: UserWithKey = field(init=False)
+
+    @property
+    def services(self) -> Services:
+        services: Services = self.app.state.services
+        return services
+
+    async def team(self, name: str | None = None) -> UUID:
+        return await testing.add_team(self.rows, name)
+
+    async def user(self, team_id: UUID | None = None, role: Role = Role.MEMBER, **columns: Any) -> UserWithKey:
+        """A user with its role's scopes, in a team of its own unless one is given."""
+        if team_id is None and role is not Role.ADMIN:
+            team_id = await self.team()
+        columns.setdefault("scopes", tuple(DEFAULT_SCOPES[role]))
+        return await testing.add_user(self.rows, team_id, role, **columns)
+
+    async def upload(self, by: UserWithKey, body: bytes | None = None, **parameters: Any) -> dict[str, Any]:
+        """The body of an upload that is expected to come through."""
+        headers = {**by.headers, "content-type": "image/png"}
+        answer = await self.client.post(
+            "/api/v1/images", content=picture() if body is None else body, headers=headers, params=parameters
+        )
+        assert answer.status_code in (200, 201), answer.text
+        uploaded: dict[str, Any] = answer.json()
+        return uploaded
+
+    async def row(self, image_id: UUID | str) -> Record:
+        found = await self.rows.fetch_one(select(image).where(image.c.id == UUID(str(image_id))))
+        assert found is not None
+        return found
+
+    async def only_row(self) -> Record:
+        (found,) = await self.rows.fetch(select(image))
+        return found
+
+    async def set_row(self, image_id: UUID | str, **columns: Any) -> None:
+        await self.rows.execute(update(image).where(image.c.id == UUID(str(image_id))).values(**columns))
+
+    def forget_keys(self) -> None:
+        """As if the cache's time were over."""
+        self.app.state.key_cache._known.clear()
+
+
+MakeApi = Callable[..., AbstractAsyncContextManager[Api]]
+
+
+@asynccontextmanager
+async def running(
+    settings: ApiSettings, rows: Database, tracer_provider: TracerProvider | None = None
+) -> AsyncIterator[Api]:
+    app = create_app(settings, tracer_provider)
+    truth = OpenApiTruth(app.openapi())
+    transport = httpx2.ASGITransport(app)
+    async with (
+        LifespanManager(app, startup_timeout=20, shutdown_timeout=20),
+        httpx2.AsyncClient(
+            transport=transport, base_url="http://api", event_hooks={"response": [truth.check]}, timeout=30
+        ) as client,
+    ):
+        yield Api(app, client, rows, truth)
+
+
+async def with_admin(api: Api) -> Api:
+    """Rotates the default key away and gives the admin a key that may do everything."""
+    await api.rows.execute(update(credential).where(credential.c.is_default).values(is_default=False))
+    api.admin = await testing.add_key(api.rows, ADMIN_USER_ID, None)
+    return api
+
+
+@pytest.fixture(scope="session")
+def base_settings(worker_urls: Any, emulators: Any) -> dict[str, Any]:
+    """What every application of this worker is told."""
+    return {**emulators.settings, **PLENTY, "database_url": worker_urls.api, "metrics_enabled": True}
+
+
+@pytest.fixture(scope="session")
+async def running_api(base_settings: dict[str, Any], superuser: Database) -> AsyncIterator[Api]:
+    async with running(ApiSettings(**base_settings), superuser) as api:
+        yield api
+
+
+@pytest.fixture
+async def api(rows: Database, running_api: Api) -> Api:
+    """The worker's one application, as if it had just been started on a clean database."""
+    running_api.forget_keys()
+    running_api.app.state.key_cache._used.clear()
+    object.__setattr__(running_api.services, "rate_limits", RateLimits(running_api.services.settings))
+    running_api.client.cookies.clear()
+    return await with_admin(running_api)
+
+
+@pytest.fixture
+def make_api(rows: Database, base_settings: dict[str, Any]) -> MakeApi:
+    """Starts another application, with settings of its own."""
+
+    @asynccontextmanager
+    async def make(*, tracer_provider: TracerProvider | None = None, **overrides: Any) -> AsyncIterator[Api]:
+        async with running(ApiSettings(**{**base_settings, **overrides}), rows, tracer_provider) as made:
+            yield await with_admin(made)
+
+    return make
+
+
+@pytest.fixture
+async def member(api: Api) -> UserWithKey:
+    return await api.user()
+
+
+@pytest.fixture
+async def colleague(api: Api, member: UserWithKey) -> UserWithKey:
+    """Somebody else in the member's team."""
+    return await api.user(member.team_id)
+
+
+@pytest.fixture
+async def stranger(api: Api) -> UserWithKey:
+    """A member of another team."""
+    return await api.user()

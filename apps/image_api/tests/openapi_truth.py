@@ -1,0 +1,57 @@
+"""Compares answers with what the OpenAPI document says of them."""
+
+import re
+from typing import Any
+
+import httpx2
+from jsonschema import Draft202012Validator, FormatChecker
+
+
+class OpenApiTruth:
+    """Checks each answer of one application; remembers which operations were asked."""
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        self.document = document
+        self.seen: set[tuple[str, str]] = set()
+        self._operations = [
+            (re.compile(re.sub(r"\{[^}]+\}", "[^/]+", path) + "$"), path, method, operation)
+            for path, item in document["paths"].items()
+            for method, operation in item.items()
+        ]
+        self._validators: dict[int, Draft202012Validator] = {}
+
+    def find(self, method: str, path: str) -> tuple[str, dict[str, Any]] | None:
+        """The operation that answers a request; literal paths before those with parameters."""
+        found = [
+            (template, operation)
+            for pattern, template, its_method, operation in self._operations
+            if its_method == method.lower() and pattern.match(path)
+        ]
+        return min(found, key=lambda each: each[0].count("{")) if found else None
+
+    async def check(self, response: httpx2.Response) -> None:
+        request = response.request
+        found = self.find(request.method, request.url.path)
+        await response.aread()
+        if found is None:
+            return
+        template, operation = found
+        self.seen.add((request.method.lower(), template))
+        where = f"{request.method} {template} → {response.status_code}"
+        declared = operation["responses"].get(str(response.status_code))
+        assert declared is not None, f"{where} is not declared: {response.text[:300]}"
+        if "content" not in declared:
+            assert not response.content, f"{where} has a body that is not declared"
+            return
+        media_type = response.headers.get("content-type", "").split(";")[0]
+        content = declared["content"]
+        schema = content.get(media_type, content.get(media_type.split("/")[0] + "/*"))
+        assert schema is not None, f"{where}: {media_type} is not declared"
+        if media_type.endswith("json"):
+            self._validator(schema["schema"]).validate(response.json())
+
+    def _validator(self, schema: dict[str, Any]) -> Draft202012Validator:
+        if id(schema) not in self._validators:
+            whole = {**schema, "components": self.document["components"]}
+            self._validators[id(schema)] = Draft202012Validator(whole, format_checker=FormatChecker())
+        return self._validators[id(schema)]

@@ -1,0 +1,218 @@
+"""What tests stand on: one PostgreSQL for the run, a database for each worker, the emulators beside it."""
+
+import asyncio
+import fcntl
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import httpx2
+import pytest
+
+from image_core.db import Database, DatabaseConfig, migration_engine
+from image_core.migrations import runner
+from local_cloud.database import DATABASE, OWNER, DatabaseUrls, prepare_database
+from local_cloud.ports import free_port
+from local_cloud.postgres import PostgresServer
+
+PROJECT = "image-manager-test"
+ORIGINALS, DERIVATIVES = "test-originals", "test-derivatives"
+
+
+@dataclass(frozen=True)
+class Urls:
+    """One database, by each of its logins."""
+
+    superuser: str
+    owner: str
+    api: str
+    processor: str
+
+    def of(self, database: str) -> "Urls":
+        return Urls(*(_renamed(url, database) for url in (self.superuser, self.owner, self.api, self.processor)))
+
+
+def _renamed(url: str, database: str) -> str:
+    return urlunsplit(urlsplit(url)._replace(path=f"/{database}"))
+
+
+@contextmanager
+def _locked(path: Path, kind: int) -> Iterator[None]:
+    with path.open("a") as file:
+        fcntl.flock(file, kind)
+        yield
+
+
+def _start_server(folder: Path) -> tuple[PostgresServer, Urls]:
+    server = PostgresServer(folder / "postgres", durable=False)
+    server.start()
+    made: DatabaseUrls = prepare_database(server, folder / "postgres")
+    runner.upgrade(migration_engine(DatabaseConfig(url=made.owner)))
+    urls = Urls(server.url(DATABASE), made.owner, made.api, made.processor)
+    (folder / "postgres.json").write_text(json.dumps(vars(urls)))
+    return server, urls
+
+
+@pytest.fixture(scope="session")
+def template_urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Urls]:
+    """The migrated database that others are cloned from; whichever worker comes first starts the server."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    server = None
+    in_use = folder / "postgres.in-use"
+    with _locked(in_use, fcntl.LOCK_SH):
+        with _locked(folder / "postgres.lock", fcntl.LOCK_EX):
+            written = folder / "postgres.json"
+            if written.exists():
+                urls = Urls(**json.loads(written.read_text()))
+            else:
+                server, urls = _start_server(folder)
+        yield urls
+    if server is not None:
+        # The others may still be at work.
+        with _locked(in_use, fcntl.LOCK_EX):
+            server.remove()
+
+
+def clone(template: Urls, name: str) -> Urls:
+    """A new database like the migrated one, under another name."""
+
+    async def run() -> None:
+        connection = await asyncpg.connect(_renamed(template.superuser, "postgres"))
+        await connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        await connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{DATABASE}" OWNER {OWNER}')
+        await connection.close()
+
+    asyncio.run(run())
+    return template.of(name)
+
+
+@pytest.fixture(scope="session")
+def worker_name() -> str:
+    return os.environ.get("PYTEST_XDIST_WORKER", "gw0")
+
+
+@pytest.fixture(scope="session")
+def worker_urls(template_urls: Urls, worker_name: str) -> Urls:
+    """The worker's own database."""
+    return clone(template_urls, f"test_{worker_name}")
+
+
+@dataclass
+class _Cleaner:
+    connection: Any
+    first_rows: dict[str, str]
+
+    async def clean(self) -> None:
+        """As after the migration: nobody there but the first admin with the default key."""
+        async with self.connection.transaction():
+            # Nothing refers to anything that stays, so the foreign keys need no look.
+            await self.connection.execute("SET LOCAL session_replication_role = replica")
+            await self.connection.execute(
+                "DELETE FROM audit_event; DELETE FROM event; DELETE FROM discarded_object; DELETE FROM derivative;"
+                ' DELETE FROM image; DELETE FROM credential; DELETE FROM "user"; DELETE FROM team'
+            )
+            for table, rows in self.first_rows.items():
+                await self.connection.execute(
+                    f"INSERT INTO {table} SELECT * FROM json_populate_recordset(NULL::{table}, $1)", rows
+                )
+
+
+@pytest.fixture(scope="session")
+async def cleaner(worker_urls: Urls) -> AsyncIterator[_Cleaner]:
+    connection = await asyncpg.connect(worker_urls.superuser)
+    rows = {
+        table: await connection.fetchval(f"SELECT json_agg(t) FROM {table} t") for table in ('"user"', "credential")
+    }
+    yield _Cleaner(connection, rows)
+    await connection.close()
+
+
+@pytest.fixture
+async def urls(worker_urls: Urls, cleaner: _Cleaner) -> Urls:
+    """The worker's database, as it is after the migration."""
+    await cleaner.clean()
+    return worker_urls
+
+
+@pytest.fixture(scope="session")
+async def superuser(worker_urls: Urls) -> AsyncIterator[Database]:
+    database = Database(DatabaseConfig(url=worker_urls.superuser))
+    await database.open()
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+async def rows(urls: Urls, superuser: Database) -> Database:
+    """The clean database with every right, to build what a test starts from and to look at what it left."""
+    return superuser
+
+
+@dataclass(frozen=True)
+class Emulators:
+    """Object store and broker over the wire."""
+
+    storage_host: str
+    pubsub_host: str
+    data_dir: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a service is told of them."""
+        return {
+            "GOOGLE_CLOUD_PROJECT": PROJECT,
+            "IMAGE_UPLOAD_BUCKET_NAME": ORIGINALS,
+            "IMAGE_DERIVATIVES_BUCKET_NAME": DERIVATIVES,
+            "STORAGE_EMULATOR_HOST": self.storage_host,
+            "PUBSUB_EMULATOR_HOST": self.pubsub_host,
+        }
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The same as keyword arguments of the settings classes."""
+        return {name.lower(): value for name, value in self.environment.items()}
+
+
+@pytest.fixture(scope="session")
+def emulators(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulators]:
+    """The worker's emulators. Nobody listens where they push to, so that tests deliver messages themselves."""
+    http_port, pubsub_port, data_dir = free_port(), free_port(), tmp_path_factory.mktemp("emulators")
+    running = Emulators(f"http://127.0.0.1:{http_port}", f"127.0.0.1:{pubsub_port}", data_dir)
+    environment = {
+        **os.environ,
+        **running.environment,
+        "EMULATORS_DATA_DIR": str(data_dir),
+        "EMULATORS_HTTP_PORT": str(http_port),
+        "EMULATORS_PUBSUB_PORT": str(pubsub_port),
+        "EMULATORS_PROCESSOR_URL": f"http://127.0.0.1:{free_port()}",
+        "EMULATORS_PUSH_MAX_ATTEMPTS": "1",
+        "EMULATORS_SWEEP_SECONDS": "0",
+    }
+    process = subprocess.Popen([sys.executable, "-m", "local_cloud.emulators"], env=environment)
+    _wait_until_ready(f"{running.storage_host}/health/ready", process)
+    yield running
+    process.terminate()
+    process.wait(10)
+
+
+def _wait_until_ready(url: str, process: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            if httpx2.get(url, trust_env=False).status_code == 200:
+                return
+        except httpx2.HTTPError:
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)

@@ -1,0 +1,229 @@
+"""What tests are made of: rows, and a bucket in memory. Nothing here is imported by a service."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from types import TracebackType
+from typing import Any, Self
+from uuid import UUID
+
+from sqlalchemy import insert
+
+from image_core import errors, keys, models
+from image_core.db import Runner, to_json
+from image_core.gcs import crc32c, crc32c_text
+from image_core.ids import new_id
+from image_core.states import HOLDS_BYTES, ImageStatus
+from image_core.storage import ObjectMissing, ObjectTooLarge, Sink, StoredObject
+
+GENERATION = 1_700_000_000_000_001
+
+
+def a_sha256(seed: object) -> bytes:
+    """A hash that differs for every seed."""
+    return hashlib.sha256(repr(seed).encode()).digest()
+
+
+async def add_team(runner: Runner, name: str | None = None, **columns: Any) -> UUID:
+    """Inserts a team and returns its id."""
+    team_id = new_id()
+    await runner.execute(insert(models.team).values(id=team_id, name=name or f"team {team_id}", **columns))
+    return team_id
+
+
+@dataclass(frozen=True)
+class UserWithKey:
+    """A user and the key that it calls with."""
+
+    user_id: UUID
+    team_id: UUID | None
+    credential_id: UUID
+    api_key: str = field(repr=False)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What a request of this user carries."""
+        return {"X-API-KEY": self.api_key}
+
+
+async def add_user(
+    runner: Runner, team_id: UUID | None, role: str = "member", scopes: tuple[str, ...] = (), **columns: Any
+) -> UserWithKey:
+    """Inserts a user with one key."""
+    user_id = new_id()
+    await runner.execute(
+        insert(models.user).values(
+            **{"id": user_id, "team_id": team_id, "name": "Somebody", "role": role, "scopes": list(scopes)} | columns
+        )
+    )
+    return await add_key(runner, user_id, team_id)
+
+
+async def add_key(runner: Runner, user_id: UUID, team_id: UUID | None, **columns: Any) -> UserWithKey:
+    """Inserts a credential for a user."""
+    key, credential_id = keys.generate(), new_id()
+    row = {"id": credential_id, "user_id": user_id, "name": "key", "public_id": key.public_id, "key_hash": key.key_hash}
+    await runner.execute(insert(models.credential).values(**row | columns))
+    return UserWithKey(user_id, team_id, credential_id, key.api_key)
+
+
+async def add_image(
+    runner: Runner, team_id: UUID, status: ImageStatus | str = ImageStatus.READY, **columns: Any
+) -> UUID:
+    """Inserts an image with whatever its status asks for, and returns its id."""
+    image_id: UUID = columns.pop("image_id", None) or new_id()
+    row = _row_of(image_id, team_id, ImageStatus(status)) | columns
+    for name in ("facts", "metadata"):
+        if name in row and not isinstance(row[name], str):
+            row[name] = to_json(row[name])
+    await runner.execute(insert(models.image).values(**row))
+    return image_id
+
+
+def _row_of(image_id: UUID, team_id: UUID, status: ImageStatus) -> dict[str, Any]:
+    now = datetime.now(UTC)
+    row: dict[str, Any] = {
+        "id": image_id,
+        "team_id": team_id,
+        "status": status,
+        "content_type": "image/png",
+        "format": "png",
+        "object_name": f"originals/{team_id}/{image_id}",
+        "deadline_at": now + timedelta(minutes=5),
+    }
+    if status in HOLDS_BYTES:
+        row |= {"generation": GENERATION, "size_bytes": 1000, "sha256": a_sha256(image_id)}
+        row |= {"stored_at": now, "queued_at": now}
+    if status is ImageStatus.PROCESSING:
+        row |= {"claim_token": new_id(), "lease_expires_at": now + timedelta(minutes=5), "attempts": 1}
+    if status is ImageStatus.READY:
+        row |= {"width": 40, "height": 30, "frames": 1, "ready_at": now}
+    if status is ImageStatus.FAILED:
+        row |= {"failure_code": "picture-unreadable", "failure_message": "It cannot be read."}
+    return row
+
+
+async def add_derivative(
+    runner: Runner, image_id: UUID, object_name: str, preset: str = "thumb", **columns: Any
+) -> None:
+    """Inserts the row of a derivative."""
+    row: dict[str, Any] = {
+        "id": new_id(), "image_id": image_id, "preset": preset, "generation": GENERATION, "object_name": object_name,
+        "content_type": "image/webp", "width": 40, "height": 30, "frames": 1, "size_bytes": 100,
+        "sha256": a_sha256(object_name),
+    }  # fmt: skip
+    await runner.execute(insert(models.derivative).values(**row | columns))
+
+
+@dataclass
+class _Generation:
+    stored: StoredObject
+    body: bytes
+
+
+@dataclass
+class FakeStorage:
+    """A versioned bucket in memory, with the manners of the real one; `fails` may raise before any call."""
+
+    bucket: str = "bucket"
+    fails: Callable[[str], None] = lambda _method: None
+    _objects: dict[str, list[_Generation]] = field(default_factory=dict)
+    _last_generation: int = GENERATION
+
+    def _live(self, name: str) -> _Generation | None:
+        return self._objects[name][-1] if self._objects.get(name) else None
+
+    def _keep(self, name: str, body: bytes, content_type: str) -> StoredObject:
+        checksum = crc32c_text(crc32c(body))
+        if (live := self._live(name)) is not None:
+            # A retry whose first try did arrive meets its own object.
+            if live.stored.crc32c == checksum:
+                return live.stored
+            raise errors.StorageUnavailable("There is another object of this name.")
+        self._last_generation += 1
+        stored = StoredObject(name, self._last_generation, len(body), content_type, checksum)
+        self._objects.setdefault(name, []).append(_Generation(stored, body))
+        return stored
+
+    async def put(self, name: str, body: bytes | bytearray, content_type: str) -> StoredObject:
+        """As in the protocol."""
+        self.fails("put")
+        return self._keep(name, bytes(body), content_type)
+
+    def writer(self, name: str, content_type: str) -> "FakeWriter":
+        """As in the protocol."""
+        return FakeWriter(self, name, content_type)
+
+    async def stat(self, name: str) -> StoredObject | None:
+        """As in the protocol."""
+        self.fails("stat")
+        live = self._live(name)
+        return live.stored if live else None
+
+    def _find(self, name: str, generation: int | None) -> _Generation:
+        for each in reversed(self._objects.get(name, [])):
+            if generation in (None, each.stored.generation):
+                return each
+        raise ObjectMissing(name)
+
+    async def read(self, name: str, generation: int | None, start: int, end: int) -> bytes:
+        """As in the protocol."""
+        self.fails("read")
+        return self._find(name, generation).body[start : end + 1]
+
+    async def download(self, name: str, generation: int, file: Sink, limit_bytes: int) -> None:
+        """As in the protocol."""
+        self.fails("download")
+        body = self._find(name, generation).body
+        if len(body) > limit_bytes:
+            raise ObjectTooLarge
+        file.write(body)
+
+    async def delete(self, name: str, generation: int | None = None) -> None:
+        """As in the protocol."""
+        self.fails("delete")
+        kept = [each for each in self._objects.get(name, []) if generation not in (None, each.stored.generation)]
+        self._objects[name] = kept
+
+    async def list(self, prefix: str) -> list[StoredObject]:
+        """As in the protocol."""
+        self.fails("list")
+        return [
+            each.stored
+            for name, generations in sorted(self._objects.items())
+            if name.startswith(prefix)
+            for each in generations
+        ]
+
+    async def check(self) -> None:
+        """As in the protocol."""
+        self.fails("check")
+
+
+@dataclass
+class FakeWriter:
+    """An upload in pieces, into a `FakeStorage`."""
+
+    storage: FakeStorage
+    name: str
+    content_type: str
+    _body: bytearray = field(default_factory=bytearray)
+
+    async def write(self, chunk: bytes | bytearray) -> None:
+        """As in the protocol."""
+        self.storage.fails("write")
+        self._body += chunk
+
+    async def finish(self, chunk: bytes | bytearray) -> StoredObject:
+        """As in the protocol."""
+        self.storage.fails("finish")
+        return self.storage._keep(self.name, bytes(self._body + chunk), self.content_type)  # noqa: SLF001
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._body.clear()

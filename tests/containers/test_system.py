@@ -1,0 +1,141 @@
+"""The system from its images: emulators, migration, both services, with a PostgreSQL of this machine beside them."""
+
+import json
+import os
+import secrets
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+import pytest
+
+from image_processor.testing import heic, photograph, scene
+from local_cloud.database import DATABASE, OWNER, SERVICE_ROLES
+from local_cloud.ports import HOST, free_port
+from local_cloud.postgres import PostgresServer
+from local_cloud.postgres_account import installed_bin_dir
+
+from .container import Container, folder_of_the_service, run_once, running
+from .image_store import ROOT, Image, ImageStore
+
+pytestmark = [pytest.mark.containers, pytest.mark.timeout(900)]
+
+READY_SECONDS = 60.0
+ADMIN_COMMAND = "image-manager-admin"
+LOGINS = dict(zip(("MIGRATOR", "API", "PROCESSOR"), (OWNER, *SERVICE_ROLES), strict=True))
+
+
+@dataclass(frozen=True)
+class System:
+    """Where the API answers, who may create teams, and what runs."""
+
+    url: str
+    admin_key: str
+    containers: dict[str, Container]
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """A URL for each login, on a server that was prepared by the script of docker-compose.yml."""
+    server = PostgresServer(tmp_path_factory.mktemp("postgres"), durable=False)
+    server.start()
+    try:
+        passwords = {role: secrets.token_hex(12) for role in LOGINS}
+        for _ in ("over an empty server", "once more"):
+            bootstrap(server, passwords)
+        yield {role: server.url(DATABASE, login, passwords[role]) for role, login in LOGINS.items()}
+    finally:
+        server.remove()
+
+
+def bootstrap(server: PostgresServer, passwords: dict[str, str]) -> None:
+    """Run the script as PostgreSQL's image does."""
+    script = ROOT / "containers" / "postgres" / "bootstrap.sql"
+    command = [str(installed_bin_dir() / "psql"), "--no-psqlrc", "--set", "ON_ERROR_STOP=1", "--file", str(script)]
+    environment = {f"IMAGE_{role}_PASSWORD": password for role, password in passwords.items()}
+    done = subprocess.run(
+        [*command, server.url()], env={**os.environ, **environment}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def system(store: ImageStore, images: dict[str, Image], database: dict[str, str]) -> Iterator[System]:
+    ports = {name: free_port() for name in ("emulators", "pubsub", "image-api", "image-processor")}
+    urls = {name: f"http://{HOST}:{port}" for name, port in ports.items()}
+    cloud = {
+        "GOOGLE_CLOUD_PROJECT": "image-manager-test",
+        "IMAGE_UPLOAD_BUCKET_NAME": "originals",
+        "IMAGE_DERIVATIVES_BUCKET_NAME": "derivatives",
+        "PUSH_AUDIENCE": urls["image-processor"],
+        "PUSH_SERVICE_ACCOUNT_EMAIL": "push@example.com",
+        "SCHEDULER_SERVICE_ACCOUNT_EMAIL": "scheduler@example.com",
+        "STORAGE_EMULATOR_HOST": urls["emulators"],
+        "PUBSUB_EMULATOR_HOST": f"{HOST}:{ports['pubsub']}",
+        "PUSH_JWKS_URL": f"{urls['emulators']}/certs",
+    }
+    emulators = {
+        "EMULATORS_HTTP_PORT": str(ports["emulators"]),
+        "EMULATORS_PUBSUB_PORT": str(ports["pubsub"]),
+        "EMULATORS_PROCESSOR_URL": urls["image-processor"],
+    }
+    owner = {"DATABASE_URL": database["MIGRATOR"]}
+    with ExitStack() as stack:
+        data = stack.enter_context(folder_of_the_service(images["emulators"]))
+        run_once(store, images["image-api"], [ADMIN_COMMAND, "migrate"], owner)
+        printed = run_once(store, images["image-api"], [ADMIN_COMMAND, "bootstrap", "--print-json"], owner)
+        containers = {}
+        for name, own in {
+            "emulators": emulators,
+            "image-processor": {"DATABASE_URL": database["PROCESSOR"]},
+            "image-api": {"DATABASE_URL": database["API"]},
+        }.items():
+            volumes = {data: "/var/lib/emulators"} if name == "emulators" else None
+            environment = {**cloud, **own, "PORT": str(ports[name])}
+            containers[name] = stack.enter_context(running(store, images[name], environment, volumes))
+            containers[name].wait_for(f"{urls[name]}/health/ready")
+        admin_key = json.loads(printed)["api_key"]
+        yield System(urls["image-api"], admin_key, containers)
+
+
+@pytest.fixture(scope="module")
+def user(system: System) -> Iterator[httpx2.Client]:
+    """A client with the key of a user of a new team."""
+    with httpx2.Client(base_url=system.url, trust_env=False, timeout=30) as client:
+        admin = {"X-API-KEY": system.admin_key}
+        team = client.post("/api/v1/teams", json={"name": "Containers"}, headers=admin).raise_for_status().json()
+        made = client.post(f"/api/v1/teams/{team['id']}/users", json={"name": "Somebody"}, headers=admin)
+        client.headers["X-API-KEY"] = made.raise_for_status().json()["api_key"]
+        yield client
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "heic"])
+def test_upload_becomes_ready(user: httpx2.Client, kind: str) -> None:
+    content = photograph(1600, 1200) if kind == "jpeg" else heic(scene(1600, 1200))
+    uploaded = user.post("/api/v1/images", files={"file": (f"picture.{kind}", content)}).raise_for_status().json()
+    image = wait_until_final(user, uploaded["id"])
+    assert image["status"] == "ready", image["failure"]
+    assert (image["format"], image["width"], image["height"]) == (kind, 1600, 1200)
+    for derivative in image["derivatives"]:
+        read = user.get(derivative["url"]).raise_for_status()
+        assert read.headers["content-type"] == "image/webp"
+        assert len(read.content) == derivative["size_bytes"]
+    assert user.get(f"/api/v1/images/{uploaded['id']}/content").content == content
+
+
+def test_everything_stops_in_order(system: System) -> None:
+    statuses = {name: container.stop() for name, container in reversed(system.containers.items())}
+    assert set(statuses.values()) <= {0, 143}, statuses
+
+
+def wait_until_final(user: httpx2.Client, image_id: str) -> dict[str, Any]:
+    deadline = time.monotonic() + READY_SECONDS
+    while True:
+        image: dict[str, Any] = user.get(f"/api/v1/images/{image_id}").raise_for_status().json()
+        if image["status"] in {"ready", "failed", "expired"} or time.monotonic() > deadline:
+            return image
+        time.sleep(0.1)
