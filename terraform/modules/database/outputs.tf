@@ -22,3 +22,13 @@ output "max_connections" {
   description = "How many connections the instance takes."
   value       = var.instance.max_connections
 }
+
+output "availability_type" {
+  description = "Whether the instance has a standby in another zone: `REGIONAL` or `ZONAL`."
+  value       = google_sql_database_instance.this.settings[0].availability_type
+}
+
+output "deletion_protection" {
+  description = "Whether neither a plan nor any other client may delete the instance."
+  value       = google_sql_database_instance.this.deletion_protection && google_sql_database_instance.this.settings[0].deletion_protection_enabled
+}

@@ -22,3 +22,16 @@ output "max_instances" {
   description = "Most instances of the service."
   value       = var.scaling.max_instances
 }
+
+output "access" {
+  description = "From where the service is reached, and whether without an identity."
+  value = {
+    ingress = google_cloud_run_v2_service.this.ingress
+    public  = google_cloud_run_v2_service.this.invoker_iam_disabled
+  }
+}
+
+output "deletion_protection" {
+  description = "Whether a plan may not delete the service."
+  value       = google_cloud_run_v2_service.this.deletion_protection
+}

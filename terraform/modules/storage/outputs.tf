@@ -6,3 +6,8 @@ output "bucket_names" {
     access_logs = google_storage_bucket.access_logs.name
   }
 }
+
+output "force_destroy" {
+  description = "Whether a destroy empties any of the buckets."
+  value       = anytrue([google_storage_bucket.originals.force_destroy, google_storage_bucket.derivatives.force_destroy, google_storage_bucket.access_logs.force_destroy])
+}
