@@ -1,5 +1,5 @@
 output "github_variables" {
-  description = "Variables that the workflows read, as scripts/bootstrap.py sets them in the GitHub environment."
+  description = "Variables that the workflows read, as scripts/infra/bootstrap.py sets them in the GitHub environment."
   value = {
     GCP_PROJECT_ID                 = var.project_id
     GCP_REGION                     = var.region

@@ -1,4 +1,4 @@
-# Made by scripts/bootstrap.py before the first init, since a state cannot be kept in a bucket that it is about to make.
+# Made by scripts/infra/bootstrap.py before the first init, since a state cannot be kept in a bucket that it is about to make.
 resource "google_storage_bucket" "state" {
   #checkov:skip=CKV_GCP_62:Reads and writes of the state are in the audit log; a second bucket for access logs would have to be made before any state.
   project       = var.project_id

@@ -67,38 +67,76 @@ resource "google_sql_database_instance" "this" {
       update_track = "stable"
     }
 
-    dynamic "database_flags" {
-      for_each = local.flags
+    database_flags {
+      name  = "cloudsql.iam_authentication"
+      value = "on"
+    }
 
-      content {
-        name  = database_flags.key
-        value = database_flags.value
-      }
+    database_flags {
+      name  = "cloudsql.enable_pgaudit"
+      value = "on"
+    }
+
+    database_flags {
+      name  = "pgaudit.log"
+      value = "ddl,role"
+    }
+
+    database_flags {
+      name  = "max_connections"
+      value = tostring(var.instance.max_connections)
+    }
+
+    database_flags {
+      name  = "log_checkpoints"
+      value = "on"
+    }
+
+    database_flags {
+      name  = "log_connections"
+      value = "on"
+    }
+
+    database_flags {
+      name  = "log_disconnections"
+      value = "on"
+    }
+
+    database_flags {
+      name  = "log_lock_waits"
+      value = "on"
+    }
+
+    database_flags {
+      name  = "log_min_error_statement"
+      value = "error"
+    }
+
+    database_flags {
+      name  = "log_min_messages"
+      value = "warning"
+    }
+
+    database_flags {
+      name  = "log_statement"
+      value = "ddl"
+    }
+
+    database_flags {
+      name  = "log_temp_files"
+      value = "0"
+    }
+
+    # Statements hold values, and a log must not: slow ones are found by query insights, which normalises them.
+    database_flags {
+      name  = "log_min_duration_statement"
+      value = "-1"
     }
   }
 
   lifecycle {
     # The disk grows by itself, and a plan must not try to shrink it.
     ignore_changes = [settings[0].disk_size]
-  }
-}
-
-locals {
-  flags = {
-    "cloudsql.iam_authentication" = "on"
-    "cloudsql.enable_pgaudit"     = "on"
-    "pgaudit.log"                 = "ddl,role"
-    max_connections               = tostring(var.instance.max_connections)
-    log_checkpoints               = "on"
-    log_connections               = "on"
-    log_disconnections            = "on"
-    log_lock_waits                = "on"
-    log_min_error_statement       = "error"
-    log_min_messages              = "warning"
-    log_statement                 = "ddl"
-    log_temp_files                = "0"
-    # Statements hold values, and a log must not: slow ones are found by query insights, which normalises them.
-    log_min_duration_statement = "-1"
   }
 }
 
