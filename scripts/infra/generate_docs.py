@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from scripts.infra import cost
 import yaml
+from scripts.infra import cost
 from scripts.infra.commands import say
 from scripts.infra.hcl_blocks import blocks_in, text_of
 
@@ -50,14 +50,17 @@ def _type_lines(expression: str) -> list[str]:
 
 def module_readme(folder: Path) -> str:
     """A module's README: purpose, example, inputs, outputs."""
-    inputs, details = [], []
+    inputs: list[tuple[str, ...]] = []
+    details: list[str] = []
     for block in blocks_in(folder, "variable"):
         name, kind, default = block.labels[0], block.argument("type") or "", block.argument("default")
         shown = f"`{kind}`" if "\n" not in kind else f"[object](#{name})"
         inputs.append((f"`{name}`", text_of(block.argument("description")), shown, _default(default)))
         if "\n" in kind:
             details += ["", f"### {name}", "", *_type_lines(kind)]
-    outputs = [(f"`{each.labels[0]}`", text_of(each.argument("description"))) for each in blocks_in(folder, "output")]
+    outputs: list[tuple[str, ...]] = [
+        (f"`{each.labels[0]}`", text_of(each.argument("description"))) for each in blocks_in(folder, "output")
+    ]
     lines = [
         f"# {folder.name}",
         "",
@@ -94,7 +97,8 @@ def capabilities(folder: str) -> list[dict[str, Any]]:
 
 
 def _grant_rows(folder: str) -> list[tuple[str, ...]]:
-    rows, last = [], ""
+    rows: list[tuple[str, ...]] = []
+    last = ""
     for row in capabilities(folder):
         limit = f", only {row['on']}" if "on" in row else ""
         limit += f", which may grant only {', '.join(row['grants_only'])}" if "grants_only" in row else ""
@@ -127,8 +131,8 @@ def iam_document() -> str:
         "## In the database",
         "",
         "Cloud SQL gives the migration job's login `cloudsqlsuperuser` and the services' logins nothing. The",
-        "migrations make the roles `image_api` and `image_processor`, grant each the rows and columns it needs, and the job makes",
-        "each service's login a member of its role.",
+        "migrations make the roles `image_api` and `image_processor`, grant each the rows and columns it needs, and",
+        "the job makes each service's login a member of its role.",
         "",
         "## Not granted",
         "",

@@ -96,7 +96,9 @@ def initialise(folder: Path, variables: dict[str, str]) -> None:
 def test(copy: Path, target: Target, variables: dict[str, str], *extra: str) -> str:
     """Runs the tests of a target; returns what they print. Raises `CommandFailed`."""
     initialise(copy / target.folder, variables)
-    return run(["terraform", "test", *target.arguments, *extra], cwd=copy / target.folder, env=variables).stdout
+    return run(
+        ["terraform", "test", "-no-color", *target.arguments, *extra], cwd=copy / target.folder, env=variables
+    ).stdout
 
 
 def messages_of(copy: Path, environment_name: str, test_file: str, kind: str) -> Any:

@@ -20,3 +20,11 @@ output "ack_deadline_seconds" {
   description = "How long the receiver may work on one message."
   value       = google_pubsub_subscription.uploads.ack_deadline_seconds
 }
+
+output "push" {
+  description = "Where uploads are pushed, and the audience of the token."
+  value = {
+    endpoint = google_pubsub_subscription.uploads.push_config[0].push_endpoint
+    audience = google_pubsub_subscription.uploads.push_config[0].oidc_token[0].audience
+  }
+}

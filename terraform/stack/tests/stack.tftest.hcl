@@ -180,6 +180,24 @@ run "push_audience_is_the_processors_own" {
   }
 }
 
+run "push_is_for_the_processors_audience" {
+  command = plan
+
+  assert {
+    condition     = module.events.push.audience == local.processor_environment["PUSH_AUDIENCE"]
+    error_message = "Pushes are refused: another audience."
+  }
+}
+
+run "push_goes_to_the_processor" {
+  command = plan
+
+  assert {
+    condition     = module.events.push.endpoint == "https://image-processor-abc-ew.a.run.app/push/uploads"
+    error_message = "Uploads are pushed elsewhere."
+  }
+}
+
 run "scheduler_names_the_same_audience" {
   command = plan
 
