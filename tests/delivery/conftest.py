@@ -1,9 +1,12 @@
 """What tests of the delivery stand on: the scripts, a fake API, and a folder of fake commands on the PATH."""
 
+import json
 import stat
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,7 +41,37 @@ def put_on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[st
     def put(name: str, script: Path) -> None:
         command = folder / name
         # Isolated and without site-packages, a fake command starts in a fraction of the time.
-        command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -I -S "{script}" "$@"\n')
+        command.write_text(f'#!/bin/sh\nFAKE_NAME={name} exec "{sys.executable}" -I -S "{script}" "$@"\n')
         command.chmod(command.stat().st_mode | stat.S_IXUSR)
 
     return put
+
+
+@dataclass
+class Commands:
+    """Commands that are faked by what they have to answer; see fake_command.py."""
+
+    file: Path
+
+    def answer(self, *answers: dict[str, Any]) -> None:
+        self.file.write_text(json.dumps({"answers": answers, "calls": []}))
+
+    @property
+    def calls(self) -> list[list[str]]:
+        called: list[list[str]] = json.loads(self.file.read_text())["calls"]
+        return called
+
+    @property
+    def lines(self) -> list[str]:
+        return [" ".join(call) for call in self.calls]
+
+
+@pytest.fixture
+def commands(tmp_path: Path, put_on_path: Callable[[str, Path], None], monkeypatch: pytest.MonkeyPatch) -> Commands:
+    """No gh, terraform, skopeo, docker or gcloud but ours."""
+    for name in ("gh", "terraform", "skopeo", "docker", "gcloud"):
+        put_on_path(name, Path(__file__).with_name("fake_command.py"))
+    made = Commands(tmp_path / "commands.json")
+    made.answer()
+    monkeypatch.setenv("FAKE_COMMANDS", str(made.file))
+    return made
