@@ -3,11 +3,9 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
 # The scripts are no installed package; pytest may be started from anywhere.
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 
-@pytest.fixture(scope="session")
-def terraform_folder() -> Path:
-    return ROOT / "terraform"
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "infra: needs terraform and a provider")
