@@ -6,6 +6,7 @@ creates a key or a password: the first admin key is made by the migration job, a
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 import time
@@ -162,7 +163,12 @@ def _is_ready(project: Project, service: str) -> bool:
 def smoke_test(project: Project) -> None:
     """One picture through the whole system, by the same target as everywhere."""
     url = run(["terraform", "output", "-raw", "api_url"], cwd=project.folder / "stack").stdout.strip()
-    run(["make", "smoke", f"URL={url}", f"PROJECT={project.project_id}"], cwd=ROOT)
+    key = run(
+        ["gcloud", "secrets", "versions", "access", "latest", "--secret=image-manager-admin-key",
+         f"--project={project.project_id}"]
+    ).stdout.strip()  # fmt: skip
+    # By the environment: arguments are visible to everybody on a machine.
+    run(["make", "smoke", f"URL={url}"], cwd=ROOT, env={**os.environ, "IMAGE_MANAGER_KEY": key})
 
 
 STEPS: dict[str, Callable[[Project], None]] = {

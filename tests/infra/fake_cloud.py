@@ -8,6 +8,7 @@ from typing import Any
 
 from scripts.infra.commands import CommandFailed, Output
 
+ADMIN_KEY = "the-key-that-the-migration-made"
 DIGEST = "sha256:" + "0" * 64
 ENVIRONMENT_VARIABLES = {"GCP_PROJECT_ID": "example-project", "TERRAFORM_STATE_BUCKET": "example-project-terraform"}
 
@@ -86,6 +87,9 @@ class FakeCloud:
             "gcloud run services describe": self._service,
             "gcloud run jobs execute image-migrate": self._makes("schema", needs="stack"),
             "gcloud services vpc-peerings delete": self._makes("no peering"),
+            "gcloud secrets versions access": lambda _: Output(
+                ADMIN_KEY if "schema" in self.exists else "", "", 0 if "schema" in self.exists else 1
+            ),
             "make smoke": self._makes("smoke test", needs="schema"),
         }
 

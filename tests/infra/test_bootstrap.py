@@ -9,9 +9,9 @@ from scripts.infra import project as project_script
 from scripts.infra import stack as stack_script
 from scripts.infra.project import Project
 
-from .fake_cloud import DIGEST, FakeCloud
+from .fake_cloud import ADMIN_KEY, DIGEST, FakeCloud
 
-CALLS = 46
+CALLS = 47
 """How many programs a whole run starts; a test below says so."""
 
 
@@ -100,3 +100,12 @@ def test_nothing_secret_is_ever_made(project: Project, monkeypatch: pytest.Monke
     cloud = FakeCloud()
     run_with(cloud, project, monkeypatch)
     assert not [call for call in cloud.calls if "keys create" in call or "password" in call or "secret set" in call]
+
+
+def test_admin_key_is_never_an_argument_nor_printed(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cloud = FakeCloud()
+    run_with(cloud, project, monkeypatch)
+    assert not [call for call in cloud.calls if ADMIN_KEY in call]
+    assert ADMIN_KEY not in capsys.readouterr().out

@@ -135,7 +135,7 @@ def _included(app: Any) -> set[str]:
 def test_freshness_reads_the_field_that_the_processor_writes() -> None:
     written = (STACK.parents[1] / "apps/image_processor/image_processor/jobs.py").read_text()
     read = text_of("modules/observability", "objectives.tf")
-    assert '"seconds_since_stored"' in written
-    assert 'log("image_ready"' in written
+    assert "seconds_since_stored=" in written
+    assert '"image_ready",' in written
     assert "EXTRACT(jsonPayload.seconds_since_stored)" in read
     assert 'jsonPayload.event=\\"image_ready\\"' in read
