@@ -1,21 +1,24 @@
 """Says what a Terraform plan would do, and refuses what must not happen by a workflow.
 
-    python -m scripts.delivery.plan_summary plan.json --title dev --markdown summary.md
+python -m scripts.delivery.plan_summary stack.tfplan --title dev --folder plan
 
-Reads what `terraform show -json` prints. Shows addresses and the names of arguments, never a value. A plan that
-deletes or replaces a database or a bucket ends with status 3: what they hold cannot be planned back, so that this is
-for a person, on purpose, outside of any workflow.
+Shows addresses and the names of arguments, never a value. Leaves `summary.md` and `changes` (true or false) in the
+folder. A plan that deletes or replaces a database or a bucket ends with status 3: what they hold cannot be planned
+back, so that this is for a person, on purpose, outside of any workflow.
 """
 
 import argparse
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-REFUSED = 3
+STACK = Path(__file__).resolve().parent.parent.parent / "terraform" / "stack"
+UNREADABLE, REFUSED = 1, 3
 KEPT_TYPES = {
     "google_sql_database": "database",
     "google_sql_database_instance": "database instance",
@@ -82,16 +85,25 @@ def markdown(title: str, changes: Sequence[Change], outputs: Sequence[str] = ())
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Write the summary; 3 if the plan is refused."""
+    """Write the summary; 3 if the plan is refused, 1 if it cannot be read."""
     parser = argparse.ArgumentParser(description="Summarise a plan and refuse what takes data away.")
-    parser.add_argument("plan", type=Path, help="what `terraform show -json` printed")
+    parser.add_argument("plan", type=Path, help="what `terraform plan -out` kept")
     parser.add_argument("--title", required=True, help="the environment's name")
-    parser.add_argument("--markdown", type=Path, required=True, help="file for the summary")
+    parser.add_argument("--folder", type=Path, required=True, help="where the summary is left")
     arguments = parser.parse_args(argv)
-    plan = json.loads(arguments.plan.read_text())
-    changes = changes_of(plan)
-    text = markdown(arguments.title, changes, changed_outputs(plan))
-    arguments.markdown.write_text(text)
+    command = ["terraform", f"-chdir={STACK}", "show", "-json", str(arguments.plan.absolute())]
+    shown = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)  # noqa: S603 (no shell)
+    if shown.returncode != 0:
+        return UNREADABLE
+    plan = json.loads(shown.stdout)
+    changes, outputs = changes_of(plan), changed_outputs(plan)
+    text = markdown(arguments.title, changes, outputs)
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    (arguments.folder / "summary.md").write_text(text)
+    (arguments.folder / "changes").write_text("true\n" if changes or outputs else "false\n")
+    if "GITHUB_STEP_SUMMARY" in os.environ:
+        with Path(os.environ["GITHUB_STEP_SUMMARY"]).open("a") as file:
+            file.write(text)
     sys.stdout.write(text)
     return REFUSED if any(change.is_refused for change in changes) else 0
 
