@@ -57,11 +57,6 @@ class CloudRun:
             raise GcloudError(f"{service} has no revision with traffic, so that there would be no way back")
         return str(max(serving, key=lambda target: int(target["percent"]))["revisionName"])
 
-    def image(self, service: str) -> str:
-        """The image of the service's newest revision."""
-        containers = self._described(service)["spec"]["template"]["spec"]["containers"]
-        return str(containers[0]["image"])
-
     def create_revision(self, service: str, image: str, suffix: str, tag: str) -> Candidate:
         """Make a revision of this image that has no traffic, wait until it is ready, and put the tag on it."""
         self._gcloud(

@@ -205,9 +205,8 @@ def plans_are_refused_before_they_are_applied(texts: Texts) -> Iterator[str]:
 
 def only_summaries_leave_a_plan(texts: Texts) -> Iterator[str]:
     for workflow, name, step in steps(texts):
-        if "upload-artifact" in step.get("uses", "") and re.search(
-            r"tfplan|json|RUNNER_TEMP|plan/?$", step["with"]["path"]
-        ):
+        kept = step["with"]["path"] if "upload-artifact" in step.get("uses", "") else ""
+        if re.search(r"tfplan|plan\.json|runner\.temp|plan/?$", kept, re.MULTILINE):
             yield f"{workflow}/{name}: a plan with all its values is kept"
 
 
