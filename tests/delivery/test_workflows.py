@@ -71,3 +71,12 @@ def test_names_of_services_are_those_of_the_stack() -> None:
     stack = "\n".join((ROOT / "terraform" / "stack" / name).read_text() for name in ("services.tf", "jobs.tf"))
     for name in (rollout.API, rollout.PROCESSOR, rollout.MIGRATION):
         assert re.search(rf'name\s+= "{name}"', stack), name
+
+
+def test_the_deploying_account_may_read_the_log_that_a_rollout_watches() -> None:
+    rows = [
+        row
+        for folder in ("bootstrap", "stack")
+        for row in yaml.safe_load((ROOT / "terraform" / folder / "capabilities.yaml").read_text())
+    ]
+    assert ("github-deploy", "roles/logging.viewer") in {(row["actor"], row["role"]) for row in rows}
