@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 from functools import cached_property
 from typing import Any
@@ -296,8 +296,20 @@ async def _finish(parts: Parts, claimed: Claim, processed: ProcessedPicture, row
     parts.metrics.jobs.labels("ready").inc()
     for step, seconds in processed.step_seconds.items():
         parts.metrics.step_seconds.labels(step).observe(seconds)
-    log("image_ready", image_id=str(claimed.image_id), team_id=str(claimed.team_id))
+    log(
+        "image_ready",
+        image_id=str(claimed.image_id),
+        team_id=str(claimed.team_id),
+        seconds_since_stored=_seconds_since_stored(claimed),
+    )
     return Outcome.DONE
+
+
+def _seconds_since_stored(claimed: Claim) -> float | None:
+    """What the freshness objective counts; null for an image that was ready before and is processed again."""
+    if claimed.first_stored_at is None:
+        return None
+    return max(0.0, round((datetime.now(UTC) - claimed.first_stored_at).total_seconds(), 3))
 
 
 async def _fail(parts: Parts, claimed: Claim, rejection: PictureRejected) -> Outcome:

@@ -1,10 +1,10 @@
 """The SQL of a job: claim, completion, release, end."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import and_, delete, func, insert, or_, select, update
+from sqlalchemy import and_, case, delete, func, insert, or_, select, update
 
 from image_core.db import Record, Runner, Transaction
 from image_core.ids import new_id
@@ -26,6 +26,8 @@ class Claim(NamedTuple):
     folder: str
     keep_location: bool
     trace_parent: str | None
+    first_stored_at: datetime | None = None
+    """When an image that was never ready was stored; null for one that is processed again."""
 
 
 async def find(runner: Runner, image_id: UUID) -> Record | None:
@@ -108,6 +110,7 @@ async def claim(
         .returning(
             image.c.team_id, image.c.object_name, image.c.size_bytes, image.c.sha256, image.c.trace_parent,
             image.c.lease_expires_at,
+            case((image.c.ready_at.is_(None), image.c.stored_at)).label("first_stored_at"),
             select(team.c.keep_location).where(team.c.id == image.c.team_id).scalar_subquery().label("keep_location"),
         )
     )  # fmt: skip
@@ -118,7 +121,7 @@ async def claim(
     await discard(transaction, "derivatives", folder, None, lease * 2, discard_id)
     return Claim(
         image_id, row["team_id"], row["object_name"], generation, row["size_bytes"], row["sha256"], token, discard_id,
-        folder, row["keep_location"], row["trace_parent"],
+        folder, row["keep_location"], row["trace_parent"], row["first_stored_at"],
     )  # fmt: skip
 
 

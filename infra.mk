@@ -1,0 +1,36 @@
+# Everything about the cloud. The workflows call the same targets.
+ENV ?= dev
+REGION ?= europe-west1
+
+.PHONY: bootstrap
+bootstrap: uv ## from an empty project to a running system: make bootstrap PROJECT=… REPO=owner/name EMAIL=… [ENV=dev]
+	@$(RUN) python -m scripts.infra.bootstrap "$(PROJECT)" "$(REPO)" --environment "$(ENV)" --region "$(REGION)" --notification-email "$(EMAIL)"
+
+.PHONY: plan
+plan: uv ## show what an apply would change: make plan ENV=dev
+	@$(RUN) python -m scripts.infra.stack plan "$(ENV)" $(ARGS)
+
+.PHONY: apply
+apply: uv ## change the cloud as the code says: make apply ENV=dev
+	@$(RUN) python -m scripts.infra.stack apply "$(ENV)" $(ARGS)
+
+.PHONY: destroy
+destroy: uv ## take everything down (dev only): make destroy ENV=dev
+	@$(RUN) python -m scripts.infra.stack destroy "$(ENV)" $(ARGS)
+
+.PHONY: doctor
+doctor: uv ## what would keep the system from being made: make doctor PROJECT=…
+	@$(RUN) python -m scripts.infra.doctor "$(PROJECT)" --region "$(REGION)"
+
+.PHONY: infra-check
+infra-check: uv ## terraform: format, validity, tests, lint, policies, generated documents
+	@$(RUN) python -m scripts.infra.terraform_checks all
+	@$(RUN) python -m scripts.infra.generate_docs --check
+
+.PHONY: infra-faults
+infra-faults: uv ## plant faults in a copy of the configuration and demand that its tests catch each
+	@$(RUN) python -m scripts.infra.plant_faults $(ARGS)
+
+.PHONY: infra-docs
+infra-docs: uv ## write the documents that come from the configuration
+	@$(RUN) python -m scripts.infra.generate_docs

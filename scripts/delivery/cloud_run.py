@@ -1,0 +1,129 @@
+"""Cloud Run as a rollout sees it: revisions, their traffic, the migration job, and what the request log tells."""
+
+import json
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+LOG_SAMPLE = 2000
+JOB_SECONDS = 2400
+COMMAND_SECONDS = 600
+
+
+class GcloudError(Exception):
+    """A gcloud command failed; the text is its command line and the end of what it said."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A new revision, reachable under its tag's URL before it has any traffic."""
+
+    revision: str
+    url: str
+
+
+@dataclass(frozen=True)
+class Requests:
+    """How many requests a revision answered, and how many of them with a status of 500 or more."""
+
+    total: int
+    errors: int
+
+    @property
+    def error_share(self) -> float:
+        """The part of the requests that failed."""
+        return self.errors / self.total if self.total else 0.0
+
+
+class CloudRun:
+    """The services and jobs of one project and region, through gcloud."""
+
+    def __init__(self, project: str, region: str) -> None:
+        """Describe where they are; nothing is called yet."""
+        self.project = project
+        self._place = (f"--project={project}", f"--region={region}", "--quiet")
+
+    def url(self, service: str) -> str:
+        """The service's own URL."""
+        return str(self._described(service)["status"]["url"])
+
+    def serving_revision(self, service: str) -> str:
+        """The revision that has most of the traffic."""
+        targets = self._described(service)["status"].get("traffic", [])
+        serving = [target for target in targets if target.get("percent")]
+        if not serving:
+            raise GcloudError(f"{service} has no revision with traffic, so that there would be no way back")
+        return str(max(serving, key=lambda target: int(target["percent"]))["revisionName"])
+
+    def create_revision(self, service: str, image: str, suffix: str, tag: str) -> Candidate:
+        """Make a revision of this image that has no traffic, wait until it is ready, and put the tag on it."""
+        self._gcloud(
+            ("run", "services", "update", service),
+            (f"--image={image}", f"--revision-suffix={suffix}", f"--tag={tag}", "--no-traffic"),
+        )
+        for target in self._described(service)["status"].get("traffic", []):
+            if target.get("tag") == tag:
+                if target["revisionName"] != f"{service}-{suffix}":
+                    raise GcloudError(f"{service}: tag {tag} is on {target['revisionName']}, not on the new revision")
+                return Candidate(str(target["revisionName"]), str(target["url"]))
+        raise GcloudError(f"{service}: no revision has the tag {tag}")
+
+    def set_traffic(self, service: str, shares: Mapping[str, int]) -> None:
+        """Give each of these revisions its percentage, and no other revision anything."""
+        shown = ",".join(f"{revision}={percent}" for revision, percent in shares.items())
+        self._gcloud(("run", "services", "update-traffic", service), (f"--to-revisions={shown}",))
+
+    def remove_tag(self, service: str, tag: str) -> None:
+        """Take the tag away, without which a revision that has no traffic costs nothing."""
+        self._gcloud(("run", "services", "update-traffic", service), (f"--remove-tags={tag}",))
+
+    def run_job(self, job: str, image: str) -> None:
+        """Run the job with this image and wait until it has succeeded."""
+        self._gcloud(("run", "jobs", "update", job), (f"--image={image}",))
+        self._gcloud(("run", "jobs", "execute", job), ("--wait",), seconds=JOB_SECONDS)
+
+    def requests(self, service: str, revision: str, since: datetime) -> Requests:
+        """Count what the request log tells of a revision. Health checks are left out: they may say 503 at a start."""
+        parts = (
+            'resource.type="cloud_run_revision"',
+            f'resource.labels.service_name="{service}"',
+            f'resource.labels.revision_name="{revision}"',
+            f'logName="projects/{self.project}/logs/run.googleapis.com%2Frequests"',
+            f'timestamp>="{since.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"',
+            'NOT httpRequest.requestUrl:"/health/"',
+        )
+        output = run_gcloud(
+            "logging",
+            "read",
+            " AND ".join(parts),
+            f"--project={self.project}",
+            f"--limit={LOG_SAMPLE}",
+            "--format=value(httpRequest.status)",
+        )
+        statuses = [int(line) for line in output.split()]
+        return Requests(len(statuses), sum(status >= 500 for status in statuses))
+
+    def _described(self, service: str) -> dict[str, Any]:
+        output = self._gcloud(("run", "services", "describe", service), ("--format=json",))
+        described: dict[str, Any] = json.loads(output)
+        return described
+
+    def _gcloud(self, what: tuple[str, ...], flags: tuple[str, ...], *, seconds: float = COMMAND_SECONDS) -> str:
+        return run_gcloud(*what, *flags, *self._place, seconds=seconds)
+
+
+def run_gcloud(*arguments: str, seconds: float = COMMAND_SECONDS) -> str:
+    """Run one command to its end and return what it printed. Raises `GcloudError`."""
+    command = ["gcloud", *arguments]
+    try:
+        # A session of its own: a signal to the rollout must not end the command that brings the traffic back.
+        done = subprocess.run(  # noqa: S603 (no shell; the arguments come from the workflow)
+            command, capture_output=True, text=True, check=False, timeout=seconds, start_new_session=True
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise GcloudError(f"{' '.join(command)}: {error}") from None
+    if done.returncode != 0:
+        raise GcloudError(f"{' '.join(command)}: status {done.returncode}\n{done.stderr.strip()[-2000:]}")
+    return done.stdout

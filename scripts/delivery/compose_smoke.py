@@ -1,0 +1,94 @@
+"""Builds the images, starts the whole system from them with compose, sends one picture through it, and removes it.
+
+python -m scripts.delivery.compose_smoke [--port 8080]
+"""
+
+import argparse
+import json
+import os
+import re
+import secrets
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PROJECT = "image-manager-smoke"
+_PASSWORD = re.compile(r"^(\w+_PASSWORD)=$", re.MULTILINE)
+
+
+class ComposeError(Exception):
+    """A command of compose failed; its output was shown already."""
+
+
+def settings(example: str) -> str:
+    """The example's settings with passwords of their own."""
+    return _PASSWORD.sub(lambda matched: f"{matched[1]}={secrets.token_hex(24)}", example)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Build, start, try, remove; 1 if anything failed."""
+    parser = argparse.ArgumentParser(description="Try the images with compose.")
+    parser.add_argument("--port", type=int, default=8080, help="port of the API on this machine")
+    parser.add_argument("--folder", type=Path, default=ROOT / ".local", help="where the settings are written")
+    arguments = parser.parse_args(argv)
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    environment_file = arguments.folder / "compose-smoke.env"
+    environment_file.touch(mode=0o600)
+    environment_file.write_text(settings((ROOT / ".env.example").read_text()) + f"\nAPI_PORT={arguments.port}\n")
+    compose = Compose(environment_file)
+    try:
+        compose.run("build")
+        # By name, because the migration ends by itself, which counts as a failure to one that waits for everything.
+        compose.run("up", "--detach", "--wait", "--wait-timeout", "300", "image-api", "image-processor")
+        key = compose.admin_key()
+        return compose.smoke_test(f"http://127.0.0.1:{arguments.port}", key)
+    except ComposeError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    finally:
+        compose.end()
+        environment_file.unlink()
+
+
+class Compose:
+    """The system under a name of its own, so that one that runs beside it is left alone."""
+
+    def __init__(self, environment_file: Path) -> None:
+        """Describe it; nothing is started yet."""
+        self._command = ["docker", "compose", "--project-name", PROJECT, "--env-file", str(environment_file)]
+
+    def run(self, *arguments: str) -> None:
+        """Run one command and show its output. Raises `ComposeError`."""
+        if subprocess.run([*self._command, *arguments], cwd=ROOT, check=False).returncode != 0:  # noqa: S603 (no shell)
+            raise ComposeError(f"docker compose {arguments[0]} failed")
+
+    def admin_key(self) -> str:
+        """Rotate the default key and return the new one, which is never shown. Raises `ComposeError`."""
+        command = ("run", "--rm", "--no-deps", "migrate", "image-manager-admin", "bootstrap", "--print-json")
+        done = subprocess.run(  # noqa: S603 (no shell)
+            [*self._command, *command], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False
+        )
+        try:
+            return str(json.loads(done.stdout.strip().splitlines()[-1])["api_key"])
+        except (IndexError, KeyError, TypeError, ValueError):
+            raise ComposeError(f"the first admin key was not printed; status {done.returncode}") from None
+
+    def smoke_test(self, url: str, key: str) -> int:
+        """Send one picture through the system, and show the services' logs if that failed."""
+        environment = {**os.environ, "IMAGE_MANAGER_URL": url, "IMAGE_MANAGER_KEY": key}
+        done = subprocess.run(  # noqa: S603 (our own script)
+            [sys.executable, str(ROOT / "scripts" / "smoke.py")], env=environment, check=False
+        )
+        if done.returncode != 0:
+            subprocess.run([*self._command, "logs", "--no-color", "--tail", "200"], cwd=ROOT, check=False)  # noqa: S603
+        return 1 if done.returncode else 0
+
+    def end(self) -> None:
+        """Remove containers, networks and data; the images stay."""
+        subprocess.run([*self._command, "down", "--volumes", "--timeout", "20"], cwd=ROOT, check=False)  # noqa: S603
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,244 @@
+"""Brings new images into service step by step, and everything back as soon as a step fails.
+
+    python -m scripts.delivery.rollout forward --project … --region … --suffix … --version … --state rollout.json
+        --api-image …@sha256:… --processor-image …@sha256:…
+    python -m scripts.delivery.rollout back --project … --region … --state rollout.json
+
+Forward: the migration job runs and is waited for; the API gets a revision without traffic, the smoke test goes
+through its tag, then 10, 50 and 100 percent of the traffic while its errors are watched; then the processor
+likewise. The processor answers nobody but Pub/Sub and the scheduler, so that a picture uploaded through the API
+tries it. Whatever fails, the services that were touched go back to the revisions that served before; the schema
+stays, because those accept a newer one. `back` does the same for a run that was ended from outside.
+"""
+
+import argparse
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from scripts.delivery.cloud_run import Candidate, CloudRun, GcloudError
+
+API, PROCESSOR, MIGRATION = "image-api", "image-processor", "image-migrate"
+TAG = "candidate"
+STAGES = (10, 50, 100)
+BACK_ATTEMPTS = 4
+SMOKE_TEST = Path(__file__).resolve().parent.parent / "smoke.py"
+_BY_DIGEST = re.compile(r"^[a-z0-9./_-]+@sha256:[0-9a-f]{64}$")
+_SUFFIX = re.compile(r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$")
+
+
+class RolloutError(Exception):
+    """A step failed, and everything has to go back."""
+
+
+class InterruptedRolloutError(RolloutError):
+    """The run was asked to end while it was between two states."""
+
+
+@dataclass(frozen=True)
+class Release:
+    """What is to be brought into service."""
+
+    images: dict[str, str]
+    suffix: str
+    version: str
+
+
+@dataclass(frozen=True)
+class Watch:
+    """How long each stage is watched, and how many errors are too many."""
+
+    seconds: float
+    poll_seconds: float
+    max_error_share: float
+    min_errors: int
+
+
+@dataclass
+class Rollout:
+    """One rollout; `touched` holds, in order, the services to bring back and the revision that each goes back to."""
+
+    cloud: CloudRun
+    release: Release
+    watch: Watch
+    state: Path
+    say: Callable[[str], None]
+    previous: dict[str, str] = field(default_factory=dict)
+    touched: dict[str, str] = field(default_factory=dict)
+
+    def forward(self) -> None:
+        """Go all the way. Raises `RolloutError` or `GcloudError`, and then nothing has been brought back yet."""
+        # Known for both before anything changes, because the way back has to be certain.
+        self.previous = {service: self.cloud.serving_revision(service) for service in (API, PROCESSOR)}
+        self.say(f"Migrating with {self.release.images[API]}")
+        self.cloud.run_job(MIGRATION, self.release.images[API])
+        api_url = self.cloud.url(API)
+        api = self._create(API)
+        self._smoke_test(f"{API} without traffic", "--tag-url", api.url, "--expect-version", self.release.version)
+        self._watch(API, api, 0, datetime.now(UTC), seconds=0)
+        self._shift(API, api, api_url)
+        processor = self._create(PROCESSOR)
+        self._shift(PROCESSOR, processor, api_url)
+        for service in (API, PROCESSOR):
+            self._remove_tag(service)
+        self.state.unlink(missing_ok=True)
+
+    def _create(self, service: str) -> Candidate:
+        self.touched[service] = self.previous[service]
+        self.state.write_text(json.dumps(self.touched))
+        image = self.release.images[service]
+        self.say(f"{service}: a revision of {image}, without traffic")
+        candidate = self.cloud.create_revision(service, image, self.release.suffix, TAG)
+        self.say(f"{service}: {candidate.revision} is ready at {candidate.url}")
+        return candidate
+
+    def _shift(self, service: str, candidate: Candidate, api_url: str) -> None:
+        for percent in STAGES:
+            shares = {candidate.revision: percent}
+            if percent < 100:
+                shares[self.previous[service]] = 100 - percent
+            self.say(f"{service}: {percent} % to {candidate.revision}")
+            since = datetime.now(UTC)
+            self.cloud.set_traffic(service, shares)
+            version = ("--expect-version", self.release.version) if (service, percent) == (API, 100) else ()
+            self._smoke_test(f"{service} at {percent} %", "--url", api_url, *version)
+            self._watch(service, candidate, percent, since, self.watch.seconds)
+
+    def _smoke_test(self, stage: str, *arguments: str) -> None:
+        # Its key comes from the environment, its output goes where ours goes.
+        done = subprocess.run([sys.executable, str(SMOKE_TEST), *arguments], check=False)  # noqa: S603 (our own script)
+        if done.returncode != 0:
+            raise RolloutError(f"the smoke test failed: {stage}")
+
+    def _watch(self, service: str, candidate: Candidate, percent: int, since: datetime, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while True:
+            seen = self.cloud.requests(service, candidate.revision, since)
+            if seen.errors >= self.watch.min_errors and seen.error_share > self.watch.max_error_share:
+                raise RolloutError(f"{service} at {percent} %: {seen.errors} of {seen.total} requests failed")
+            if time.monotonic() >= deadline:
+                self.say(f"{service}: {seen.errors} of {seen.total} requests failed at {percent} %")
+                return
+            time.sleep(self.watch.poll_seconds)
+
+    def _remove_tag(self, service: str) -> None:
+        try:
+            self.cloud.remove_tag(service, TAG)
+        except GcloudError as error:
+            # The release is in service; the next rollout puts the tag elsewhere.
+            self.say(f"{service}: the tag {TAG} could not be removed: {error}")
+
+
+def back(cloud: CloudRun, touched: dict[str, str], say: Callable[[str], None], pause_seconds: float) -> bool:
+    """Give the previous revisions all traffic again, the processor's first; `False` where that did not succeed."""
+    certain = True
+    for service, previous in reversed(touched.items()):
+        for attempt in range(1, BACK_ATTEMPTS + 1):
+            try:
+                cloud.set_traffic(service, {previous: 100})
+                say(f"{service}: all traffic is at {previous}")
+                break
+            except GcloudError as error:
+                say(f"{service}: attempt {attempt} to go back failed: {error}")
+                time.sleep(pause_seconds * attempt)
+        else:
+            certain = False
+            say(
+                f"{service}: STILL NOT BACK. Run: gcloud run services update-traffic {service}"
+                f" --to-revisions={previous}=100"
+            )
+            continue
+        try:
+            cloud.remove_tag(service, TAG)
+        except GcloudError as error:
+            # It may never have been set, and it has no traffic.
+            say(f"{service}: the tag {TAG} stays: {str(error).splitlines()[0]}")
+    return certain
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Roll out or go back; 0 when the aim was reached, 1 when all went back, 2 when a person has to help."""
+    arguments = _parser().parse_args(argv)
+    cloud = CloudRun(arguments.project, arguments.region)
+    if arguments.command == "back":
+        if not arguments.state.exists():
+            _say("There is nothing to bring back: no rollout is under way.")
+            return 0
+        return 0 if _back(cloud, json.loads(arguments.state.read_text()), arguments) else 2
+    release = _release(arguments)
+    watch = Watch(arguments.watch_seconds, arguments.poll_seconds, arguments.max_error_share, arguments.min_errors)
+    rollout = Rollout(cloud, release, watch, arguments.state, _say)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupted)
+    try:
+        rollout.forward()
+    except (RolloutError, GcloudError) as error:
+        # A second signal would otherwise end the way back half-way.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        _say(f"FAILED: {error}")
+        return 1 if _back(cloud, rollout.touched, arguments) else 2
+    _say(f"{release.version} is in service.")
+    return 0
+
+
+def _back(cloud: CloudRun, touched: dict[str, str], arguments: argparse.Namespace) -> bool:
+    certain = back(cloud, touched, _say, arguments.pause_seconds)
+    if certain:
+        arguments.state.unlink(missing_ok=True)
+    return certain
+
+
+def _release(arguments: argparse.Namespace) -> Release:
+    images = {API: arguments.api_image, PROCESSOR: arguments.processor_image}
+    for image in images.values():
+        if not _BY_DIGEST.match(image):
+            sys.exit(f"{image} is not named by its digest: a tag can be moved")
+    if not _SUFFIX.match(arguments.suffix):
+        sys.exit(f"{arguments.suffix} cannot be part of a revision's name")
+    return Release(images, arguments.suffix, arguments.version)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description="Bring images into service step by step.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    forward = commands.add_parser("forward", help="migrate, then the API, then the processor")
+    for name, meaning in (
+        ("--api-image", "the API's image, by digest"),
+        ("--processor-image", "the processor's image, by digest"),
+        ("--suffix", "end of the new revisions' names, different for each rollout"),
+        ("--version", "what the API's /version has to say"),
+    ):
+        forward.add_argument(name, required=True, help=meaning)
+    forward.add_argument("--watch-seconds", type=float, default=120, help="how long each stage is watched")
+    forward.add_argument("--poll-seconds", type=float, default=15, help="pause between two looks")
+    forward.add_argument("--max-error-share", type=float, default=0.02, help="a larger share of errors ends it")
+    forward.add_argument("--min-errors", type=int, default=2, help="fewer errors never end it")
+    for command in (forward, commands.add_parser("back", help="undo a rollout that was ended from outside")):
+        command.add_argument("--project", required=True)
+        command.add_argument("--region", required=True)
+        command.add_argument("--state", type=Path, default=Path("rollout.json"), help="file with the way back")
+        command.add_argument("--pause-seconds", type=float, default=5, help="pause after a failed way back")
+    return parser
+
+
+def _interrupted(number: int, _frame: FrameType | None) -> NoReturn:
+    raise InterruptedRolloutError(f"ended by {signal.Signals(number).name}")
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{datetime.now(UTC):%H:%M:%S} {text}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,223 @@
+"""`make bootstrap PROJECT=… REPO=…`: from an empty project to a running system, step by step.
+
+Every step looks first whether it is done, so that the whole can be run again after it stopped anywhere. Nothing here
+creates a key or a password: the first admin key is made by the migration job, and waits in Secret Manager.
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from scripts.infra import stack
+from scripts.infra.commands import CommandFailed, run, say
+from scripts.infra.project import ENVIRONMENTS, IMAGES, ROOT, TERRAFORM, Project, gcloud_json, running_images
+
+FIRST_APIS = ("cloudresourcemanager", "iam", "serviceusage", "storage", "pubsub", "artifactregistry")
+READY_SECONDS = 300
+"""How long the services may take after the migration until they are ready."""
+
+
+def check_access(project: Project) -> None:
+    """Somebody is logged in, the project is there and pays."""
+    accounts = gcloud_json("auth", "list", "--filter=status:ACTIVE")
+    if not accounts:
+        raise CommandFailed("nobody is logged in: run `gcloud auth login` and `gcloud auth application-default login`")
+    gcloud_json("projects", "describe", project.project_id)
+    billing = gcloud_json("billing", "projects", "describe", project.project_id)
+    if not billing.get("billingEnabled"):
+        raise CommandFailed(
+            f"{project.project_id} has no billing account: link one with `gcloud billing projects link`"
+        )
+
+
+def enable_first_apis(project: Project) -> None:
+    """The APIs that Terraform needs before it can enable others. Enabling what is enabled changes nothing."""
+    services = [f"{name}.googleapis.com" for name in FIRST_APIS]
+    run(["gcloud", "services", "enable", *services, f"--project={project.project_id}"])
+
+
+def make_state_bucket(project: Project) -> None:
+    """The bucket of the state, versioned; Terraform manages it from its first apply on."""
+    url, scope = f"gs://{project.state_bucket}", f"--project={project.project_id}"
+    if run(["gcloud", "storage", "buckets", "describe", url, scope], check=False).code:
+        run(
+            ["gcloud", "storage", "buckets", "create", url, scope, f"--location={project.region}",
+             "--uniform-bucket-level-access", "--public-access-prevention"]
+        )  # fmt: skip
+    # Apart from the creation: a run that stopped between the two must not leave a state without versions.
+    run(["gcloud", "storage", "buckets", "update", url, scope, "--versioning"])
+
+
+def make_pubsub_agent(project: Project) -> None:
+    """Pub/Sub's service agent, to which the stack grants roles; an agent that is there stays."""
+    run(
+        ["gcloud", "beta", "services", "identity", "create", "--service=pubsub.googleapis.com",
+         f"--project={project.project_id}"]
+    )  # fmt: skip
+
+
+def apply_bootstrap(project: Project) -> None:
+    """State bucket, APIs, registry and federation, with the bucket imported at the first time."""
+    folder = project.folder / "bootstrap"
+    repository = json.loads(run(["gh", "api", f"repos/{project.repository}"]).stdout)
+    numbers = {"repository_id": str(repository["id"]), "repository_owner_id": str(repository["owner"]["id"])}
+    variables = [
+        f"-var=project_id={project.project_id}",
+        f"-var=region={project.region}",
+        f"-var=environment={project.environment}",
+        f"-var=state_bucket_name={project.state_bucket}",
+        f"-var=repository={json.dumps(numbers)}",
+    ]
+    run(
+        ["terraform", "init", "-input=false", "-reconfigure", f"-backend-config=bucket={project.state_bucket}"],
+        cwd=folder,
+    )
+    known = run(["terraform", "state", "list"], cwd=folder, check=False).stdout.split()
+    if "google_storage_bucket.state" not in known:
+        address = ["google_storage_bucket.state", f"{project.project_id}/{project.state_bucket}"]
+        run(["terraform", "import", "-input=false", *variables, *address], cwd=folder)
+    run(["terraform", "apply", "-input=false", "-auto-approve", *variables], cwd=folder)
+
+
+def set_github_variables(project: Project) -> None:
+    """The GitHub environments and the variables that the workflows read. None of them is a secret."""
+    shown = run(["terraform", "output", "-json", "github_variables"], cwd=project.folder / "bootstrap").stdout
+    variables: dict[str, str] = json.loads(shown)
+    for environment in (project.environment, f"infra-{project.environment}"):
+        run(["gh", "api", "--method", "PUT", f"repos/{project.repository}/environments/{environment}"])
+        for name, value in {**variables, "NOTIFICATION_EMAIL": project.notification_email}.items():
+            scope = [f"--env={environment}", f"--repo={project.repository}"]
+            run(["gh", "variable", "set", name, f"--body={value}", *scope])
+
+
+def build_images(project: Project) -> None:
+    """The first images, unless services run already; deploys replace them. Writes the local files."""
+    images = running_images(project.project_id, project.region)
+    if len(images) < len(IMAGES):
+        run(["gcloud", "auth", "configure-docker", f"{project.region}-docker.pkg.dev", "--quiet"])
+        images = {key: _build(project, name) for key, name in IMAGES.items()}
+    project.remember(images)
+
+
+def _build(project: Project, name: str) -> str:
+    """Builds and pushes an image under this commit's tag; returns its name by digest. A tag that is there stays."""
+    commit = run(["git", "rev-parse", "--short=12", "HEAD"], cwd=ROOT).stdout.strip()
+    image = f"{project.image_repository}/{name}"
+    described = [
+        "gcloud",
+        "artifacts",
+        "docker",
+        "images",
+        "describe",
+        f"{image}:{commit}",
+        "--format=value(image_summary.digest)",
+    ]
+    found = run(described, check=False)
+    if found.code or not found.stdout.strip():
+        dockerfile = f"--file={ROOT / 'apps' / name.replace('-', '_') / 'Dockerfile'}"
+        build = ["docker", "build", "--platform=linux/amd64", f"--tag={image}:{commit}", dockerfile, str(ROOT)]
+        run(build)
+        run(["docker", "push", f"{image}:{commit}"])
+        found = run(described)
+    return f"{image}@{found.stdout.strip()}"
+
+
+def apply_stack(project: Project) -> None:
+    """Everything else. Services are made before their schema is there and wait for it."""
+    with tempfile.TemporaryDirectory() as folder:
+        stack.apply(project.environment, Path(folder) / "first.tfplan", confirmed=True)
+
+
+def migrate(project: Project) -> None:
+    """The schema, and the first admin key into Secret Manager; on a schema that is there both change nothing."""
+    run(
+        ["gcloud", "run", "jobs", "execute", "image-migrate", "--wait", f"--project={project.project_id}",
+         f"--region={project.region}"]
+    )  # fmt: skip
+
+
+def wait_until_ready(project: Project) -> None:
+    """Both services say that they are ready. Raises `CommandFailed` after five minutes."""
+    deadline = time.monotonic() + READY_SECONDS
+    for service in IMAGES.values():
+        while not _is_ready(project, service):
+            if time.monotonic() > deadline:
+                raise CommandFailed(f"{service} is not ready after {READY_SECONDS} s: look at its log")
+            time.sleep(5)
+
+
+def _is_ready(project: Project, service: str) -> bool:
+    described: dict[str, Any] = gcloud_json(
+        "run", "services", "describe", service, f"--project={project.project_id}", f"--region={project.region}"
+    )
+    conditions = described.get("status", {}).get("conditions", [])
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+
+
+def smoke_test(project: Project) -> None:
+    """One picture through the whole system, by the same target as everywhere."""
+    url = run(["terraform", "output", "-raw", "api_url"], cwd=project.folder / "stack").stdout.strip()
+    key = run(
+        ["gcloud", "secrets", "versions", "access", "latest", "--secret=image-manager-admin-key",
+         f"--project={project.project_id}"]
+    ).stdout.strip()  # fmt: skip
+    # By the environment: arguments are visible to everybody on a machine.
+    run(["make", "smoke", f"URL={url}"], cwd=ROOT, env={**os.environ, "IMAGE_MANAGER_KEY": key})
+
+
+STEPS: dict[str, Callable[[Project], None]] = {
+    "access": check_access,
+    "first APIs": enable_first_apis,
+    "state bucket": make_state_bucket,
+    "Pub/Sub's agent": make_pubsub_agent,
+    "registry and federation": apply_bootstrap,
+    "GitHub": set_github_variables,
+    "images": build_images,
+    "stack": apply_stack,
+    "migration": migrate,
+    "readiness": wait_until_ready,
+    "smoke test": smoke_test,
+}
+
+
+def bootstrap(project: Project) -> bool:
+    """Runs every step; returns whether all went through."""
+    for number, (name, step) in enumerate(STEPS.items(), start=1):
+        say(f"[{number}/{len(STEPS)}] {name}")
+        try:
+            step(project)
+        except CommandFailed as failure:
+            say(f"Stopped at «{name}»: {failure}\nRepair it and run the same command again; what is done stays done.")
+            return False
+    say(f"{project.environment} runs in {project.project_id}.")
+    return True
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("project_id")
+    parser.add_argument("repository", help="owner/name at GitHub")
+    parser.add_argument("--environment", choices=ENVIRONMENTS, default="dev")
+    parser.add_argument("--region", default="europe-west1")
+    parser.add_argument("--notification-email", required=True, help="whom alerts tell")
+    options = parser.parse_args(arguments)
+    project = Project(
+        options.project_id,
+        options.environment,
+        options.region,
+        options.repository,
+        options.notification_email,
+        TERRAFORM,
+    )
+    return 0 if bootstrap(project) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,99 @@
+"""Plants one fault after the other in a copy of terraform/ and demands that the tests catch each.
+
+A test that passes whatever the code says is worth nothing. Every row names a file, what stands there, what is put in
+its place, and the tests that must fail; a row whose text is no longer found fails as well, so the table stays true.
+"""
+
+import argparse
+import re
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from scripts.infra.commands import CommandFailed, run, say
+from scripts.infra.terraform_checks import TARGETS, Target, copied_tree, environment, initialise
+
+_RUN = re.compile(r'^run "(?P<name>\w+)" \{\n.*?^\}\n', re.MULTILINE | re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A fault: `old` becomes `new` in `path`; the run `caught_by` among the tests of `target` must fail."""
+
+    name: str
+    path: str
+    old: str
+    new: str
+    target: str
+    caught_by: str
+
+
+def faults() -> list[Fault]:
+    """The table, in `faults.yaml` beside this file."""
+    rows: list[dict[str, str]] = yaml.safe_load(Path(__file__).with_name("faults.yaml").read_text())
+    return [Fault(name=row.pop("fault"), **row) for row in rows]
+
+
+def _applied(copy: Path, fault: Fault) -> None:
+    path = copy / fault.path
+    text = path.read_text()
+    if fault.old not in text:
+        raise CommandFailed(f"{fault.path} does not hold what the fault changes: {fault.old!r}")
+    path.write_text(text.replace(fault.old, fault.new, 1))
+
+
+def _only_run(folder: Path, name: str) -> Path:
+    """Leaves one run in the test file that has it, and returns that file; all others cost time and say nothing here."""
+    for path in sorted((folder / "tests").glob("*.tftest.hcl")):
+        text = path.read_text()
+        if f'run "{name}" {{' in text:
+            path.write_text(_RUN.sub(lambda found: found[0] if found["name"] == name else "", text))
+            return path
+    raise CommandFailed(f"no test has a run {name}")
+
+
+def _is_caught(copy: Path, fault: Fault, target: Target, variables: dict[str, str]) -> bool:
+    """Whether a run that passes without the fault fails with it. Leaves the copy as it was."""
+    folder = copy / target.folder
+    file = _only_run(folder, fault.caught_by)
+    arguments = [each for each in target.arguments if not each.startswith("-filter")]
+    command = ["terraform", "test", "-no-color", *arguments, f"-filter={file.relative_to(folder)}"]
+    kept = (copy / fault.path).read_text()
+    if run(command, cwd=folder, env=variables, check=False).code:
+        raise CommandFailed(f"{fault.caught_by} fails without any fault")
+    _applied(copy, fault)
+    printed = run(command, cwd=folder, env=variables, check=False)
+    (copy / fault.path).write_text(kept)
+    return bool(printed.code) and f'run "{fault.caught_by}"... fail' in printed.stdout
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--only", help="plant only the faults whose name holds this text")
+    only = parser.parse_args().only or ""
+    targets, variables, missed = {target.name: target for target in TARGETS}, environment(), 0
+    chosen = sorted((fault for fault in faults() if only in fault.name), key=lambda fault: fault.target)
+    with copied_tree() as copy:
+        for target in sorted({fault.target for fault in chosen}):
+            initialise(copy / targets[target].folder, variables)
+        for fault in chosen:
+            started = time.monotonic()
+            tests = copy / targets[fault.target].folder / "tests"
+            kept = {path: path.read_text() for path in tests.iterdir()}
+            try:
+                caught, note = _is_caught(copy, fault, targets[fault.target], variables), f" by {fault.caught_by}"
+            except CommandFailed as failure:
+                caught, note = False, f": {failure}"
+            for path, text in kept.items():
+                path.write_text(text)
+            missed += not caught
+            say(f"{'caught' if caught else 'MISSED'}  {fault.name}{note} ({time.monotonic() - started:.1f} s)")
+    say(f"{len(chosen) - missed} of {len(chosen)} faults were caught.")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,79 @@
+"""What the scripts know of an environment: its names, its local files, and the images that run."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scripts.infra.commands import CommandFailed, run
+
+ROOT = Path(__file__).resolve().parents[2]
+TERRAFORM = ROOT / "terraform"
+ENVIRONMENTS = ("dev", "prod")
+IMAGES = {"api": "image-api", "processor": "image-processor"}
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project and the environment that it is. `repository` is `owner/name` at GitHub."""
+
+    project_id: str
+    environment: str
+    region: str = "europe-west1"
+    repository: str = ""
+    notification_email: str = ""
+    folder: Path = TERRAFORM
+
+    @property
+    def state_bucket(self) -> str:
+        """The bucket of the state; a bucket's name is unique in all of Cloud Storage, and so is a project's id."""
+        return f"{self.project_id}-terraform"
+
+    @property
+    def image_repository(self) -> str:
+        """First part of the images' names."""
+        return f"{self.region}-docker.pkg.dev/{self.project_id}/images"
+
+    @property
+    def backend_file(self) -> Path:
+        """Which bucket the stack's state is in; not committed."""
+        return self.folder / "environments" / f"{self.environment}.gcs.tfbackend"
+
+    @property
+    def values_file(self) -> Path:
+        """The values that only this project has; not committed, and CI gives the same as `TF_VAR_…`."""
+        return self.folder / "environments" / f"{self.environment}.local.tfvars.json"
+
+    def remember(self, images: dict[str, str]) -> None:
+        """Writes both local files, for later plans and applies."""
+        self.backend_file.write_text(f'bucket = "{self.state_bucket}"\n')
+        values: dict[str, Any] = {
+            "project_id": self.project_id,
+            "region": self.region,
+            "images": images,
+            "observability": {"notification_emails": [self.notification_email]},
+        }
+        self.values_file.write_text(json.dumps(values, indent=2) + "\n")
+
+
+def running_images(project_id: str, region: str) -> dict[str, str]:
+    """The images of the services as they run now; empty where they do not exist yet."""
+    images: dict[str, str] = {}
+    for key, service in IMAGES.items():
+        described = run(
+            ["gcloud", "run", "services", "describe", service, f"--project={project_id}", f"--region={region}",
+             "--format=value(spec.template.spec.containers[0].image)"],
+            check=False,
+        )  # fmt: skip
+        if not described.code and "@sha256:" in described.stdout:
+            images[key] = described.stdout.strip()
+    return images
+
+
+def gcloud_json(*arguments: str) -> Any:
+    """What `gcloud … --format=json` answers. Raises `CommandFailed`."""
+    answer = run(["gcloud", *arguments, "--format=json"]).stdout
+    try:
+        return json.loads(answer or "null")
+    except json.JSONDecodeError as error:
+        raise CommandFailed(f"gcloud {' '.join(arguments)} did not answer in JSON") from error

@@ -1,0 +1,145 @@
+"""`make plan`, `make apply`, `make destroy`: Terraform on the stack of one environment.
+
+Values that only one project has come from `environments/<environment>.local.tfvars.json`, which bootstrap writes, or,
+in CI, from `TF_VAR_…`. An apply carries out a plan that was shown before it, never another.
+"""
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+from scripts.infra.commands import CommandFailed, run, say
+from scripts.infra.project import ENVIRONMENTS, TERRAFORM, running_images
+
+PROTECTED_TYPES = ("google_sql_database_instance", "google_storage_bucket")
+"""What a plan must never delete or replace unasked."""
+
+
+def _value(environment: str, name: str) -> str:
+    path = TERRAFORM / "environments" / f"{environment}.local.tfvars.json"
+    if value := os.environ.get(f"TF_VAR_{name}"):
+        return value
+    if not path.is_file():
+        raise CommandFailed(f"{path.name} is missing: run `make bootstrap` first, or set TF_VAR_{name}")
+    return str(json.loads(path.read_text())[name])
+
+
+def arguments_for(environment: str) -> list[str]:
+    """The variables of an environment. Images are those that run now: deploys own them, not this."""
+    folder = TERRAFORM / "environments"
+    local = folder / f"{environment}.local.tfvars.json"
+    files = [folder / f"{environment}.tfvars", *([local] if local.is_file() else [])]
+    images = running_images(_value(environment, "project_id"), _value(environment, "region"))
+    said = [f"-var=images={json.dumps(images)}"] if len(images) == 2 else []
+    return [*(f"-var-file={path}" for path in files), *said]
+
+
+def initialise(environment: str) -> None:
+    """`terraform init` on the environment's state."""
+    backend = TERRAFORM / "environments" / f"{environment}.gcs.tfbackend"
+    bucket = os.environ.get("TERRAFORM_STATE_BUCKET")
+    if not bucket and not backend.is_file():
+        raise CommandFailed(f"{backend.name} is missing: run `make bootstrap` first, or set TERRAFORM_STATE_BUCKET")
+    chosen = f"-backend-config=bucket={bucket}" if bucket else f"-backend-config={backend}"
+    _terraform("init", "-input=false", "-reconfigure", chosen)
+
+
+def _terraform(*arguments: str, check: bool = True) -> int:
+    return run(["terraform", *arguments], cwd=TERRAFORM / "stack", check=check, show=True).code
+
+
+def plan(environment: str, plan_file: Path, *, lock: bool = True, destroy: bool = False) -> bool:
+    """Shows and keeps a plan; returns whether it changes anything. Raises `CommandFailed`."""
+    initialise(environment)
+    options = ["-input=false", "-detailed-exitcode", f"-out={plan_file}", f"-lock={str(lock).lower()}"]
+    code = _terraform("plan", *options, *(["-destroy"] if destroy else []), *arguments_for(environment), check=False)
+    if code not in (0, 2):
+        raise CommandFailed("the plan failed")
+    return code == 2
+
+
+def endangered(plan_file: Path) -> list[str]:
+    """The databases and buckets that a plan deletes or replaces."""
+    shown = run(["terraform", "show", "-json", str(plan_file)], cwd=TERRAFORM / "stack").stdout
+    changes = json.loads(shown)["resource_changes"]
+    return [
+        change["address"]
+        for change in changes
+        if change["type"] in PROTECTED_TYPES and "delete" in change["change"]["actions"]
+    ]
+
+
+def apply(environment: str, plan_file: Path, *, confirmed: bool) -> None:
+    """Plans, asks, applies exactly that plan. Refuses one that deletes a database or a bucket."""
+    if not plan(environment, plan_file):
+        say("Nothing changes.")
+        return
+    if lost := endangered(plan_file):
+        raise CommandFailed(f"the plan deletes or replaces {', '.join(lost)}: that is never part of an apply")
+    _ask(confirmed, f"Apply this plan to {environment}? [yes/no] ", "yes")
+    _terraform("apply", "-input=false", str(plan_file))
+
+
+def destroy(environment: str, plan_file: Path, *, confirmed: bool) -> None:
+    """Takes everything down, the abandoned peering included. Prod is protected until its protection is taken off."""
+    if environment != "dev":
+        raise CommandFailed(f"{environment} is protected: take its protection off by a reviewed change first")
+    plan(environment, plan_file, destroy=True)
+    _ask(confirmed, f"Destroy everything in {environment}? Type its name: ", environment)
+    network = run(["terraform", "output", "-raw", "network_name"], cwd=TERRAFORM / "stack", check=False).stdout.strip()
+    project = _value(environment, "project_id")
+    _terraform("apply", "-input=false", str(plan_file))
+    remove_peering(project, network or "image-manager")
+
+
+def remove_peering(project_id: str, network: str) -> None:
+    """Deletes the peering that Terraform abandoned, if it is still there."""
+    ended = run(
+        ["gcloud", "services", "vpc-peerings", "delete", "--quiet", f"--network={network}", f"--project={project_id}",
+         "--service=servicenetworking.googleapis.com"],
+        check=False,
+    )  # fmt: skip
+    gone = ended.code == 0 or "not found" in ended.stderr.lower()
+    say(
+        "The peering is gone."
+        if gone
+        else f"The peering stays for now; run `make destroy` again in some days.\n{ended.stderr}"
+    )
+
+
+def _ask(confirmed: bool, question: str, expected: str) -> None:
+    if confirmed:
+        return
+    sys.stdout.write(question)
+    sys.stdout.flush()
+    if sys.stdin.readline().strip() != expected:
+        raise CommandFailed("nothing was changed")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("command", choices=["plan", "apply", "destroy"])
+    parser.add_argument("environment", choices=ENVIRONMENTS)
+    parser.add_argument("--plan-file", type=Path, default=None, help="where the plan is kept")
+    parser.add_argument("--yes", action="store_true", help="do not ask, as in CI after an approval")
+    parser.add_argument("--no-lock", action="store_true", help="for an account that may only read the state")
+    parser.add_argument("--detailed-exitcode", action="store_true", help="plan: exit 2 when something would change")
+    options = parser.parse_args(arguments)
+    plan_file = options.plan_file or TERRAFORM / "stack" / f"{options.environment}.tfplan"
+    try:
+        if options.command == "plan":
+            changes = plan(options.environment, plan_file, lock=not options.no_lock)
+            return 2 if changes and options.detailed_exitcode else 0
+        action = apply if options.command == "apply" else destroy
+        action(options.environment, plan_file, confirmed=options.yes)
+    except CommandFailed as failure:
+        say(f"Stopped: {failure}")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,350 @@
+"""The smoke test: one picture through the whole system, the same against the local cloud and a deployment.
+
+    python scripts/smoke.py                        the system that .local/system.json names
+    IMAGE_MANAGER_URL=… IMAGE_MANAGER_KEY=… python scripts/smoke.py
+    python scripts/smoke.py --tag-url https://candidate---image-api-….run.app --expect-version 1.4.0
+
+It needs nothing but Python, so that it also runs where the project's environment is not installed. The key is never
+an argument, because arguments are visible to everybody on a machine.
+"""
+
+import argparse
+import hashlib
+import http.client
+import json
+import os
+import secrets
+import struct
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+API = "/api/v1"
+TEAM_NAME = "Smoke test"
+NEEDED_SCOPES = {"images:read", "images:write", "images:delete"}
+SIDE_PX = 320
+REQUEST_SECONDS = 60.0
+POLL_SECONDS = 0.5
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+class SmokeTestError(Exception):
+    """A step did not see what it has to see; the text says which and what was seen."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the server said."""
+
+    status: int
+    body: bytes
+
+    def json(self) -> Any:
+        """The body as JSON. Raises `SmokeTestError`."""
+        try:
+            return json.loads(self.body)
+        except ValueError:
+            raise SmokeTestError(f"the answer is not JSON: {self.body[:200]!r}") from None
+
+
+class Client:
+    """Calls one base URL with one key."""
+
+    def __init__(self, url: str, key: str | None) -> None:
+        """Describe whom to call; nothing is sent yet."""
+        self.url = url.rstrip("/")
+        self._key = key
+        # A proxy of the environment cannot reach this machine's own addresses.
+        direct = urllib.parse.urlsplit(self.url).hostname in _LOOPBACK
+        self._opener = urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if direct else []))
+
+    def send(self, method: str, path: str, body: bytes | None = None, content_type: str = "application/json") -> Answer:
+        """Send one request and return the answer whatever its status. Raises `SmokeTestError` where there is none."""
+        headers = {"User-Agent": "image-manager-smoke-test", **({"X-API-KEY": self._key} if self._key else {})}
+        if body is not None:
+            headers["Content-Type"] = content_type
+        request = urllib.request.Request(self.url + path, body, headers, method=method)  # noqa: S310 (see target_url)
+        try:
+            with self._opener.open(request, timeout=REQUEST_SECONDS) as response:
+                return Answer(response.status, response.read())
+        except urllib.error.HTTPError as error:
+            with error:
+                return Answer(error.code, error.read())
+        except (OSError, http.client.HTTPException) as error:
+            raise SmokeTestError(f"{method} {path}: no answer ({error})") from None
+
+    def expect(self, status: int, method: str, path: str, body: bytes | None = None, **kind: str) -> Answer:
+        """Send one request that has to be answered with this status. Raises `SmokeTestError`."""
+        answer = self.send(method, path, body, **kind)
+        if answer.status != status:
+            raise SmokeTestError(f"{method} {path}: {answer.status} instead of {status}: {answer.body[:300]!r}")
+        return answer
+
+
+@dataclass
+class Run:
+    """One run of the smoke test: whom it calls, what it waits for, and what it has made so far."""
+
+    client: Client
+    expected_version: str | None
+    start_seconds: float
+    ready_seconds: float
+    picture: bytes
+    team_query: str = ""
+    image_id: str | None = None
+    image: dict[str, Any] = field(default_factory=dict)
+
+
+def picture_png(side_px: int = SIDE_PX) -> bytes:
+    """Draw a gradient in colours that no other run has, so that it is never a duplicate.
+
+    Source of the format: https://www.w3.org/TR/png-3/.
+    """
+    red, green, blue = secrets.token_bytes(3)
+    noise = secrets.token_bytes(side_px)
+    rows = [
+        b"\0"
+        + bytes(part for x in range(side_px) for part in ((red + x) % 256, (green + y) % 256, blue ^ noise[x] & 7))
+        for y in range(side_px)
+    ]
+    header = struct.pack(">IIBBBBB", side_px, side_px, 8, 2, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(b"".join(rows))), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks
+    )
+
+
+def check_live(run: Run) -> str:
+    """The process answers; an instance that has to be started first gets the time for it."""
+    return _until(run.start_seconds, lambda: f"status {run.client.expect(200, 'GET', '/health/live').json()['status']}")
+
+
+def check_ready(run: Run) -> str:
+    """The database answers, and its schema is what the code wants."""
+
+    def ask() -> str:
+        seen = run.client.expect(200, "GET", "/health/ready").json()
+        return f"schema {seen['schema_revision']}" + "".join(f", warning: {text}" for text in seen["warnings"])
+
+    return _until(run.start_seconds, ask)
+
+
+def check_version(run: Run) -> str:
+    """What answers is what was meant to be deployed."""
+    seen = run.client.expect(200, "GET", "/version").json()
+    if run.expected_version not in (None, seen["version"]):
+        raise SmokeTestError(f"version {seen['version']} answers instead of {run.expected_version}")
+    return f"{seen['service']} {seen['version']}"
+
+
+def check_key(run: Run) -> str:
+    """The key is accepted, and a request without one is not."""
+    refused = Client(run.client.url, None).send("GET", f"{API}/whoami")
+    if refused.status != 401:
+        raise SmokeTestError(f"GET {API}/whoami without a key: {refused.status} instead of 401")
+    caller = run.client.expect(200, "GET", f"{API}/whoami").json()
+    missing = NEEDED_SCOPES - set(caller["scopes"])
+    if missing:
+        raise SmokeTestError(f"key {caller['key_prefix']} lacks {', '.join(sorted(missing))}")
+    if caller["team_id"] is None:
+        run.team_query = f"?team_id={_own_team(run.client)}"
+    return f"{caller['key_prefix']}, {caller['role']}"
+
+
+def check_upload(run: Run) -> str:
+    """A new picture is taken, and what is stored of it is what was sent."""
+    answer = run.client.expect(201, "POST", f"{API}/images{run.team_query}", run.picture, content_type="image/png")
+    image = answer.json()
+    run.image_id = image["id"]
+    if image["sha256"] != hashlib.sha256(run.picture).hexdigest():
+        raise SmokeTestError(f"image {run.image_id}: the stored SHA-256 is not that of the bytes sent")
+    return f"{run.image_id}, {len(run.picture)} bytes"
+
+
+def check_processing(run: Run) -> str:
+    """Storage's notification, the push and the processor made it ready."""
+    began_at = time.monotonic()
+    while True:
+        run.image = run.client.expect(200, "GET", f"{API}/images/{run.image_id}").json()
+        passed = time.monotonic() - began_at
+        if run.image["status"] == "ready":
+            return f"ready after {passed:.1f} s, {run.image['width']} x {run.image['height']} px"
+        if run.image["status"] in {"failed", "expired"}:
+            raise SmokeTestError(f"image {run.image_id} is {run.image['status']}: {run.image['failure']}")
+        if passed > run.ready_seconds:
+            raise SmokeTestError(f"image {run.image_id} is still {run.image['status']} after {passed:.0f} s")
+        time.sleep(POLL_SECONDS)
+
+
+def check_derivative(run: Run) -> str:
+    """A derivative can be read and is the WebP that the image's entry tells of."""
+    if not run.image["derivatives"]:
+        raise SmokeTestError(f"image {run.image_id} is ready without any derivative")
+    entry = min(run.image["derivatives"], key=lambda derivative: int(derivative["size_bytes"]))
+    # By path, because the entry's URL names the public address and not the revision that is tried.
+    answer = run.client.expect(200, "GET", f"{API}/images/{run.image_id}/derivatives/{entry['preset']}")
+    if len(answer.body) != entry["size_bytes"] or answer.body[:4] + answer.body[8:12] != b"RIFFWEBP":
+        raise SmokeTestError(f"derivative {entry['preset']}: {len(answer.body)} bytes that are not the WebP announced")
+    return f"{entry['preset']}, {len(answer.body)} bytes"
+
+
+def check_original(run: Run) -> str:
+    """The original comes back byte by byte."""
+    answer = run.client.expect(200, "GET", f"{API}/images/{run.image_id}/content")
+    if answer.body != run.picture:
+        raise SmokeTestError(f"image {run.image_id}: the content read is not the content sent")
+    return "the bytes sent"
+
+
+def check_trash(run: Run) -> str:
+    """The picture goes into the trash, and its content cannot be read there."""
+    path, run.image_id = f"{API}/images/{run.image_id}", None
+    run.client.expect(204, "DELETE", path)
+    if run.client.expect(200, "GET", path).json()["deleted_at"] is None:
+        raise SmokeTestError(f"GET {path}: deleted_at is null after the image was deleted")
+    run.client.expect(404, "GET", f"{path}/content")
+    return "deleted, content is 404"
+
+
+STEPS: tuple[tuple[str, Callable[[Run], str]], ...] = (
+    ("live", check_live),
+    ("ready", check_ready),
+    ("version", check_version),
+    ("key", check_key),
+    ("upload", check_upload),
+    ("processing", check_processing),
+    ("derivative", check_derivative),
+    ("original", check_original),
+    ("trash", check_trash),
+)
+
+
+def perform(run: Run, say: Callable[[str], None]) -> bool:
+    """Run all steps up to the first that fails, tell of each, and leave no picture behind."""
+    for name, check in STEPS:
+        began_at = time.monotonic()
+        try:
+            detail = check(run)
+        except SmokeTestError as error:
+            reason = str(error)
+        except (KeyError, TypeError, AttributeError) as error:
+            # A server that answers with other JSON is a finding like any other.
+            reason = f"the answer has another shape: {error!r}"
+        else:
+            say(f"  ok    {name:<11} {detail}  ({time.monotonic() - began_at:.2f} s)")
+            continue
+        say(f"  FAIL  {name:<11} {reason}")
+        _clean_up(run)
+        return False
+    return True
+
+
+def target_url(arguments: argparse.Namespace, environment: Mapping[str, str], system: Mapping[str, Any]) -> str:
+    """The address to call: an argument before the environment before the local system. Raises `SmokeTestError`."""
+    url = arguments.tag_url or arguments.url or environment.get("IMAGE_MANAGER_URL") or system.get("url")
+    if not url:
+        raise SmokeTestError("no address: give --url, set IMAGE_MANAGER_URL, or start the local cloud with `make up`")
+    if urllib.parse.urlsplit(url).scheme not in {"http", "https"}:
+        raise SmokeTestError(f"{url} is not an http or https address")
+    return str(url)
+
+
+def api_key(url: str, environment: Mapping[str, str], system: Mapping[str, Any]) -> str:
+    """The key: the environment's, or the local system's for the local system alone. Raises `SmokeTestError`."""
+    key = environment.get("IMAGE_MANAGER_KEY")
+    if not key and system.get("url") and url.rstrip("/") == str(system["url"]).rstrip("/"):
+        key = system.get("admin_api_key")
+    if not key:
+        raise SmokeTestError(f"no key for {url}: set IMAGE_MANAGER_KEY")
+    return str(key)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the smoke test; 0 when everything was seen, 1 when something was not, 2 when it could not begin."""
+    arguments = _parser().parse_args(argv)
+    try:
+        system = _local_system(arguments.data_dir)
+        url = target_url(arguments, os.environ, system)
+        client = Client(url, api_key(url, os.environ, system))
+    except SmokeTestError as error:
+        sys.stderr.write(f"Smoke test: {error}\n")
+        return 2
+    began_at = time.monotonic()
+    _say(f"Smoke test of {url}")
+    for _ in range(arguments.uploads):
+        run = Run(client, arguments.expect_version, arguments.start_seconds, arguments.ready_seconds, picture_png())
+        if not perform(run, _say):
+            _say(f"Smoke test FAILED after {time.monotonic() - began_at:.1f} s")
+            return 1
+    _say(f"Smoke test passed in {time.monotonic() - began_at:.1f} s")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description="Send one picture through the whole system and look at it.")
+    parser.add_argument("--url", help="address of the API (else IMAGE_MANAGER_URL, else the local system)")
+    parser.add_argument("--tag-url", help="address of one revision's tag, tried instead of the service's own")
+    parser.add_argument("--expect-version", help="version that has to answer")
+    parser.add_argument("--uploads", type=int, default=1, help="how many pictures, one after the other")
+    parser.add_argument("--start-seconds", type=float, default=60, help="time for an instance to start")
+    parser.add_argument("--ready-seconds", type=float, default=60, help="time for a picture to become ready")
+    parser.add_argument("--data-dir", type=Path, default=Path(".local"), help="folder of the local system")
+    return parser
+
+
+def _local_system(data_dir: Path) -> dict[str, Any]:
+    try:
+        system: dict[str, Any] = json.loads((data_dir / "system.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return system
+
+
+def _own_team(client: Client) -> str:
+    # An admin belongs to no team, so that its pictures need one; later runs find it again.
+    path, cursor = f"{API}/teams?limit=200", ""
+    while True:
+        page = client.expect(200, "GET", path + cursor).json()
+        for team in page["items"]:
+            if team["name"] == TEAM_NAME:
+                return str(team["id"])
+        if page["next_cursor"] is None:
+            made = client.expect(201, "POST", f"{API}/teams", json.dumps({"name": TEAM_NAME}).encode())
+            return str(made.json()["id"])
+        cursor = f"&cursor={urllib.parse.quote(page['next_cursor'])}"
+
+
+def _until(seconds: float, ask: Callable[[], str]) -> str:
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return ask()
+        except SmokeTestError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(POLL_SECONDS)
+
+
+def _clean_up(run: Run) -> None:
+    if run.image_id is None:
+        return
+    try:
+        run.client.send("DELETE", f"{API}/images/{run.image_id}")
+    except SmokeTestError as error:
+        _say(f"        image {run.image_id} could not be put into the trash: {error}")
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,19 @@
+# What the configuration itself needs; the stack enables what the services need.
+resource "google_project_service" "this" {
+  for_each = toset([
+    "artifactregistry.googleapis.com",
+    "cloudresourcemanager.googleapis.com",
+    "containerscanning.googleapis.com",
+    "iam.googleapis.com",
+    "iamcredentials.googleapis.com",
+    "serviceusage.googleapis.com",
+    "storage.googleapis.com",
+    "sts.googleapis.com",
+  ])
+
+  project = var.project_id
+  service = each.value
+
+  # Others may use the same API, and a project whose API is off loses what was made with it.
+  disable_on_destroy = false
+}

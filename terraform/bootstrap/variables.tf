@@ -1,0 +1,57 @@
+variable "project_id" {
+  description = "Project that holds the system."
+  type        = string
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.project_id))
+    error_message = "project_id must be a project's id: 6 to 30 lower-case letters, digits and hyphens."
+  }
+}
+
+variable "region" {
+  description = "Region of state and images."
+  type        = string
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[a-z]+-[a-z]+[0-9]+$", var.region))
+    error_message = "region must be a region such as europe-west1, not a zone."
+  }
+}
+
+variable "environment" {
+  description = "Which environment the project is: it names the GitHub environments that may apply and deploy."
+  type        = string
+  nullable    = false
+
+  validation {
+    condition     = contains(["dev", "prod"], var.environment)
+    error_message = "environment must be dev or prod."
+  }
+}
+
+variable "repository" {
+  description = "The GitHub repository whose workflows are let in, by the numbers that GitHub gave it and its owner."
+  type = object({
+    repository_id       = string
+    repository_owner_id = string
+  })
+  nullable = false
+
+  validation {
+    condition     = can(regex("^[0-9]+$", var.repository.repository_id)) && can(regex("^[0-9]+$", var.repository.repository_owner_id))
+    error_message = "repository.repository_id and repository.repository_owner_id must be GitHub's numbers, not names."
+  }
+}
+
+variable "state_bucket_name" {
+  description = "Bucket that holds the state of bootstrap and stack."
+  type        = string
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$", var.state_bucket_name))
+    error_message = "state_bucket_name must have 3 to 63 lower-case letters, digits and hyphens."
+  }
+}

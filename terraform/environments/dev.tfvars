@@ -1,0 +1,20 @@
+# What a team tries things on: the least that works, removed with one command.
+environment = "dev"
+
+database = {
+  name_suffix          = "d001"
+  tier                 = "db-f1-micro"
+  disk_size_limit_gb   = 20
+  max_connections      = 40
+  reserved_connections = 10
+}
+
+api = {
+  max_instances      = 2
+  database_pool_size = 6
+}
+
+processor = {
+  max_instances      = 4
+  database_pool_size = 3
+}

@@ -1,0 +1,26 @@
+# What people rely on: a database with a standby, one warm instance of the API, nothing that a plan could delete.
+environment = "prod"
+
+database = {
+  name_suffix          = "p001"
+  tier                 = "db-custom-2-7680"
+  disk_size_gb         = 20
+  disk_size_limit_gb   = 500
+  max_connections      = 200
+  reserved_connections = 20
+}
+
+api = {
+  min_instances      = 1
+  max_instances      = 10
+  database_pool_size = 8
+}
+
+processor = {
+  max_instances      = 20
+  database_pool_size = 4
+}
+
+storage = {
+  soft_delete_days = 30
+}

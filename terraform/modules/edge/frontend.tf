@@ -1,0 +1,104 @@
+resource "google_compute_global_address" "this" {
+  project      = var.project_id
+  name         = "${var.name}-edge"
+  description  = "The address that the domains point to."
+  address_type = "EXTERNAL"
+  ip_version   = "IPV4"
+}
+
+resource "google_compute_managed_ssl_certificate" "this" {
+  project = var.project_id
+  # A certificate cannot be changed: with other domains it is another one, made before the old one goes.
+  name = "${var.name}-${substr(sha256(join(",", var.domains)), 0, 8)}"
+
+  managed {
+    domains = var.domains
+  }
+
+  lifecycle {
+    create_before_destroy = true
+  }
+}
+
+resource "google_compute_ssl_policy" "this" {
+  project         = var.project_id
+  name            = "${var.name}-edge"
+  description     = "TLS 1.2 and newer, with modern ciphers."
+  profile         = "MODERN"
+  min_tls_version = "TLS_1_2"
+}
+
+resource "google_compute_url_map" "https" {
+  project         = var.project_id
+  name            = "${var.name}-https"
+  description     = "Everything goes to the API."
+  default_service = google_compute_backend_service.api.id
+
+  dynamic "host_rule" {
+    for_each = length(var.cached_paths) > 0 ? [var.domains] : []
+
+    content {
+      hosts        = host_rule.value
+      path_matcher = "cached"
+    }
+  }
+
+  dynamic "path_matcher" {
+    for_each = length(var.cached_paths) > 0 ? [var.cached_paths] : []
+
+    content {
+      name            = "cached"
+      default_service = google_compute_backend_service.api.id
+
+      path_rule {
+        paths   = path_matcher.value
+        service = google_compute_backend_service.cached[0].id
+      }
+    }
+  }
+}
+
+resource "google_compute_target_https_proxy" "this" {
+  project          = var.project_id
+  name             = "${var.name}-https"
+  url_map          = google_compute_url_map.https.id
+  ssl_certificates = [google_compute_managed_ssl_certificate.this.id]
+  ssl_policy       = google_compute_ssl_policy.this.id
+}
+
+resource "google_compute_global_forwarding_rule" "https" {
+  project               = var.project_id
+  name                  = "${var.name}-https"
+  target                = google_compute_target_https_proxy.this.id
+  ip_address            = google_compute_global_address.this.id
+  port_range            = "443"
+  load_balancing_scheme = "EXTERNAL_MANAGED"
+}
+
+# Plain HTTP only says where the encrypted way is.
+resource "google_compute_url_map" "redirect" {
+  project     = var.project_id
+  name        = "${var.name}-redirect"
+  description = "From http to https."
+
+  default_url_redirect {
+    https_redirect         = true
+    redirect_response_code = "MOVED_PERMANENTLY_DEFAULT"
+    strip_query            = false
+  }
+}
+
+resource "google_compute_target_http_proxy" "redirect" {
+  project = var.project_id
+  name    = "${var.name}-redirect"
+  url_map = google_compute_url_map.redirect.id
+}
+
+resource "google_compute_global_forwarding_rule" "redirect" {
+  project               = var.project_id
+  name                  = "${var.name}-redirect"
+  target                = google_compute_target_http_proxy.redirect.id
+  ip_address            = google_compute_global_address.this.id
+  port_range            = "80"
+  load_balancing_scheme = "EXTERNAL_MANAGED"
+}

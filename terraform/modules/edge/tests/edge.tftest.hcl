@@ -1,0 +1,239 @@
+mock_provider "google" {}
+
+variables {
+  project_id   = "example-project"
+  region       = "europe-west1"
+  service_name = "image-api"
+  domains      = ["images.example.com"]
+}
+
+run "example_plans" {
+  command = plan
+
+  module {
+    source = "./example"
+  }
+}
+
+run "scheme_is_said" {
+  command = plan
+
+  assert {
+    condition     = google_compute_backend_service.api.load_balancing_scheme == "EXTERNAL_MANAGED" && google_compute_global_forwarding_rule.https.load_balancing_scheme == "EXTERNAL_MANAGED" && google_compute_global_forwarding_rule.redirect.load_balancing_scheme == "EXTERNAL_MANAGED"
+    error_message = "The scheme is left to the provider."
+  }
+}
+
+run "api_is_never_cached" {
+  command = plan
+
+  assert {
+    condition     = google_compute_backend_service.api.enable_cdn == false
+    error_message = "Answers of the API are cached."
+  }
+}
+
+run "nothing_is_cached_by_default" {
+  command = plan
+
+  assert {
+    condition     = length(google_compute_backend_service.cached) == 0 && length(google_compute_url_map.https.path_matcher) == 0
+    error_message = "Something is cached."
+  }
+}
+
+run "named_paths_are_cached" {
+  command = plan
+
+  variables {
+    cached_paths = ["/public/*"]
+  }
+
+  assert {
+    condition     = tolist(one(google_compute_url_map.https.path_matcher[0].path_rule).paths) == tolist(["/public/*"])
+    error_message = "Other paths are cached."
+  }
+}
+
+run "only_what_the_service_calls_public_is_cached" {
+  command = plan
+
+  variables {
+    cached_paths = ["/public/*"]
+  }
+
+  assert {
+    condition     = google_compute_backend_service.cached[0].cdn_policy[0].cache_mode == "USE_ORIGIN_HEADERS" && google_compute_backend_service.cached[0].cdn_policy[0].bypass_cache_on_request_headers[0].header_name == "X-API-KEY"
+    error_message = "The cache decides by itself."
+  }
+}
+
+run "injections_are_refused" {
+  command = plan
+
+  assert {
+    condition     = length([for rule in google_compute_security_policy.this.rule : rule if rule.action == "deny(403)" && strcontains(try(rule.match[0].expr[0].expression, ""), "sqli-v33-stable")]) == 1
+    error_message = "SQL injections come through."
+  }
+}
+
+run "log4shell_is_refused" {
+  command = plan
+
+  assert {
+    condition     = length([for rule in google_compute_security_policy.this.rule : rule if rule.action == "deny(403)" && strcontains(try(rule.match[0].expr[0].expression, ""), "cve-canary")]) == 1
+    error_message = "Log4Shell comes through."
+  }
+}
+
+run "pictures_are_not_taken_for_attacks" {
+  command = plan
+
+  assert {
+    condition     = alltrue([for rule in google_compute_security_policy.this.rule : startswith(rule.match[0].expr[0].expression, "!(request.method == 'POST' && request.path.matches(") if rule.priority >= 1000 && rule.priority < 2000])
+    error_message = "Uploads meet the rules."
+  }
+}
+
+run "addresses_are_throttled" {
+  command = plan
+
+  assert {
+    condition     = one([for rule in google_compute_security_policy.this.rule : rule if rule.action == "throttle"]).rate_limit_options[0].rate_limit_threshold[0].count == 1200 && one([for rule in google_compute_security_policy.this.rule : rule if rule.action == "throttle"]).rate_limit_options[0].enforce_on_key == "IP"
+    error_message = "An address may ask without end."
+  }
+}
+
+run "throttled_callers_get_429" {
+  command = plan
+
+  assert {
+    condition     = one([for rule in google_compute_security_policy.this.rule : rule if rule.action == "throttle"]).rate_limit_options[0].exceed_action == "deny(429)"
+    error_message = "Another answer."
+  }
+}
+
+run "tls_is_modern" {
+  command = plan
+
+  assert {
+    condition     = google_compute_ssl_policy.this.min_tls_version == "TLS_1_2" && google_compute_ssl_policy.this.profile == "MODERN"
+    error_message = "Old TLS is spoken."
+  }
+}
+
+run "http_is_redirected" {
+  command = plan
+
+  assert {
+    condition     = google_compute_url_map.redirect.default_url_redirect[0].https_redirect && google_compute_url_map.redirect.default_service == null
+    error_message = "Plain HTTP is answered."
+  }
+}
+
+run "certificate_is_for_the_domains" {
+  command = plan
+
+  assert {
+    condition     = google_compute_managed_ssl_certificate.this.managed[0].domains == tolist(["images.example.com"])
+    error_message = "Another certificate."
+  }
+}
+
+run "service_is_behind_it" {
+  command = plan
+
+  assert {
+    condition     = google_compute_region_network_endpoint_group.api.cloud_run[0].service == "image-api" && google_compute_region_network_endpoint_group.api.network_endpoint_type == "SERVERLESS"
+    error_message = "Another service."
+  }
+}
+
+run "requests_are_logged" {
+  command = plan
+
+  assert {
+    condition     = google_compute_backend_service.api.log_config[0].enable && google_compute_backend_service.api.log_config[0].sample_rate == 1
+    error_message = "Requests are not logged."
+  }
+}
+
+run "no_domain_is_refused" {
+  command = plan
+
+  variables {
+    domains = []
+  }
+
+  expect_failures = [var.domains]
+}
+
+run "wildcard_is_refused" {
+  command = plan
+
+  variables {
+    domains = ["*.example.com"]
+  }
+
+  expect_failures = [var.domains]
+}
+
+run "tight_throttle_is_refused" {
+  command = plan
+
+  variables {
+    throttle = { requests_per_minute = 1 }
+  }
+
+  expect_failures = [var.throttle]
+}
+
+run "caching_the_api_is_refused" {
+  command = plan
+
+  variables {
+    cached_paths = ["/api/v1/images/*"]
+  }
+
+  expect_failures = [var.cached_paths]
+}
+
+run "caching_everything_is_refused" {
+  command = plan
+
+  variables {
+    cached_paths = ["/*"]
+  }
+
+  expect_failures = [var.cached_paths]
+}
+
+run "long_name_is_refused" {
+  command = plan
+
+  variables {
+    name = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+  }
+
+  expect_failures = [var.name]
+}
+
+run "zone_is_refused" {
+  command = plan
+
+  variables {
+    region = "europe-west1-b"
+  }
+
+  expect_failures = [var.region]
+}
+
+run "malformed_project_is_refused" {
+  command = plan
+
+  variables {
+    project_id = "Example"
+  }
+
+  expect_failures = [var.project_id]
+}

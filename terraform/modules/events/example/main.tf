@@ -1,0 +1,13 @@
+module "events" {
+  source = "../"
+
+  project_id = "example-project"
+  region     = "europe-west1"
+
+  push = {
+    endpoint              = "https://image-processor-abc-ew.a.run.app/push/uploads"
+    audience              = "https://image-processor.example-project.internal"
+    service_account_email = "image-push@example-project.iam.gserviceaccount.com"
+    ack_deadline_seconds  = 330
+  }
+}

@@ -1,0 +1,266 @@
+mock_provider "google" {}
+
+variables {
+  project_id = "example-project"
+  region     = "europe-west1"
+  push = {
+    endpoint              = "https://image-processor-abc-ew.a.run.app/push/uploads"
+    audience              = "https://image-processor.example-project.internal"
+    service_account_email = "image-push@example-project.iam.gserviceaccount.com"
+    ack_deadline_seconds  = 330
+  }
+}
+
+run "example_plans" {
+  command = plan
+
+  module {
+    source = "./example"
+  }
+}
+
+run "topics_have_the_services_names" {
+  command = plan
+
+  assert {
+    condition     = { for key, topic in google_pubsub_topic.this : key => topic.name } == { uploads = "image-uploads", events = "image-events", dead_letters = "image-dead-letters" }
+    error_message = "The services publish to other topics."
+  }
+}
+
+run "messages_stay_in_the_region" {
+  command = plan
+
+  assert {
+    condition     = alltrue([for topic in google_pubsub_topic.this : tolist(topic.message_storage_policy[0].allowed_persistence_regions) == tolist(["europe-west1"])])
+    error_message = "Messages may be kept elsewhere."
+  }
+}
+
+run "messages_can_be_replayed_for_a_week" {
+  command = plan
+
+  assert {
+    condition     = alltrue([for topic in google_pubsub_topic.this : topic.message_retention_duration == "604800s"])
+    error_message = "A topic forgets its messages."
+  }
+}
+
+run "push_goes_to_the_endpoint" {
+  command = plan
+
+  assert {
+    condition     = google_pubsub_subscription.uploads.push_config[0].push_endpoint == var.push.endpoint
+    error_message = "Uploads are pushed elsewhere."
+  }
+}
+
+run "push_names_the_audience" {
+  command = plan
+
+  assert {
+    condition     = google_pubsub_subscription.uploads.push_config[0].oidc_token[0].audience == var.push.audience
+    error_message = "The token is for another audience."
+  }
+}
+
+run "push_is_signed_by_its_account" {
+  command = plan
+
+  assert {
+    condition     = google_pubsub_subscription.uploads.push_config[0].oidc_token[0].service_account_email == var.push.service_account_email
+    error_message = "The token is another account's."
+  }
+}
+
+run "ack_deadline_is_the_receivers" {
+  command = plan
+
+  assert {
+    condition     = google_pubsub_subscription.uploads.ack_deadline_seconds == 330
+    error_message = "The ack deadline is another."
+  }
+}
+
+run "backoff_is_10_to_600_seconds" {
+  command = plan
+
+  assert {
+    condition     = google_pubsub_subscription.uploads.retry_policy[0].minimum_backoff == "10s" && google_pubsub_subscription.uploads.retry_policy[0].maximum_backoff == "600s"
+    error_message = "Retries come at other times."
+  }
+}
+
+run "uploads_have_a_dead_letter_topic" {
+  command = plan
+
+  assert {
+    condition     = length(google_pubsub_subscription.uploads.dead_letter_policy) == 1
+    error_message = "A poison message comes for ever."
+  }
+}
+
+run "dead_letters_go_to_their_topic" {
+  command = plan
+
+  assert {
+    condition     = google_pubsub_subscription.uploads.dead_letter_policy[0].dead_letter_topic == "projects/example-project/topics/image-dead-letters"
+    error_message = "Dead letters go elsewhere."
+  }
+}
+
+run "subscriptions_are_on_their_topics" {
+  command = plan
+
+  assert {
+    condition     = google_pubsub_subscription.uploads.topic == "projects/example-project/topics/image-uploads" && google_pubsub_subscription.dead_letters.topic == "projects/example-project/topics/image-dead-letters"
+    error_message = "A subscription is on another topic."
+  }
+}
+
+run "ten_deliveries_are_tried" {
+  command = plan
+
+  assert {
+    condition     = google_pubsub_subscription.uploads.dead_letter_policy[0].max_delivery_attempts == 10
+    error_message = "Not ten attempts."
+  }
+}
+
+run "uploads_never_expire" {
+  command = plan
+
+  assert {
+    condition     = google_pubsub_subscription.uploads.expiration_policy[0].ttl == ""
+    error_message = "A quiet month removes the subscription."
+  }
+}
+
+run "dead_letters_never_expire" {
+  command = plan
+
+  assert {
+    condition     = google_pubsub_subscription.dead_letters.expiration_policy[0].ttl == ""
+    error_message = "A quiet month removes the subscription."
+  }
+}
+
+run "dead_letters_are_pulled" {
+  command = plan
+
+  assert {
+    condition     = length(google_pubsub_subscription.dead_letters.push_config) == 0
+    error_message = "Dead letters are pushed."
+  }
+}
+
+run "dead_letters_are_kept_for_a_month" {
+  command = plan
+
+  assert {
+    condition     = google_pubsub_subscription.dead_letters.message_retention_duration == "2678400s"
+    error_message = "Dead letters are gone before somebody looked."
+  }
+}
+
+run "dead_letters_have_no_dead_letters" {
+  command = plan
+
+  assert {
+    condition     = length(google_pubsub_subscription.dead_letters.dead_letter_policy) == 0
+    error_message = "Dead letters go in a circle."
+  }
+}
+
+run "topics_take_the_key" {
+  command = plan
+
+  variables {
+    kms_key = "projects/p/locations/l/keyRings/r/cryptoKeys/k"
+  }
+
+  assert {
+    condition     = alltrue([for topic in google_pubsub_topic.this : topic.kms_key_name == var.kms_key])
+    error_message = "The key is not used."
+  }
+}
+
+run "plain_http_is_refused" {
+  command = plan
+
+  variables {
+    push = { endpoint = "http://p.run.app/push/uploads", audience = "https://p.internal", service_account_email = "p@x.iam.gserviceaccount.com", ack_deadline_seconds = 330 }
+  }
+
+  expect_failures = [var.push]
+}
+
+run "another_route_is_refused" {
+  command = plan
+
+  variables {
+    push = { endpoint = "https://p.run.app/push", audience = "https://p.internal", service_account_email = "p@x.iam.gserviceaccount.com", ack_deadline_seconds = 330 }
+  }
+
+  expect_failures = [var.push]
+}
+
+run "audience_that_is_no_url_is_refused" {
+  command = plan
+
+  variables {
+    push = { endpoint = "https://p.run.app/push/uploads", audience = "image-processor", service_account_email = "p@x.iam.gserviceaccount.com", ack_deadline_seconds = 330 }
+  }
+
+  expect_failures = [var.push]
+}
+
+run "audience_with_a_path_is_refused" {
+  command = plan
+
+  variables {
+    push = { endpoint = "https://p.run.app/push/uploads", audience = "https://p.internal/push", service_account_email = "p@x.iam.gserviceaccount.com", ack_deadline_seconds = 330 }
+  }
+
+  expect_failures = [var.push]
+}
+
+run "person_as_push_account_is_refused" {
+  command = plan
+
+  variables {
+    push = { endpoint = "https://p.run.app/push/uploads", audience = "https://p.internal", service_account_email = "somebody@example.com", ack_deadline_seconds = 330 }
+  }
+
+  expect_failures = [var.push]
+}
+
+run "deadline_over_ten_minutes_is_refused" {
+  command = plan
+
+  variables {
+    push = { endpoint = "https://p.run.app/push/uploads", audience = "https://p.internal", service_account_email = "p@x.iam.gserviceaccount.com", ack_deadline_seconds = 601 }
+  }
+
+  expect_failures = [var.push]
+}
+
+run "zone_is_refused" {
+  command = plan
+
+  variables {
+    region = "europe-west1-b"
+  }
+
+  expect_failures = [var.region]
+}
+
+run "malformed_project_is_refused" {
+  command = plan
+
+  variables {
+    project_id = "Example"
+  }
+
+  expect_failures = [var.project_id]
+}

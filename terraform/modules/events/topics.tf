@@ -1,0 +1,29 @@
+locals {
+  topics = {
+    uploads      = "image-uploads"
+    events       = "image-events"
+    dead_letters = "image-dead-letters"
+  }
+}
+
+resource "google_pubsub_topic" "this" {
+  #checkov:skip=CKV_GCP_83:A customer-managed key is an option (kms_key), off by default.
+  for_each = local.topics
+
+  project      = var.project_id
+  name         = each.value
+  labels       = var.labels
+  kms_key_name = var.kms_key
+
+  # What was published can be replayed for a week, also to a subscription that is made later.
+  message_retention_duration = "604800s"
+
+  message_storage_policy {
+    allowed_persistence_regions = [var.region]
+  }
+}
+
+locals {
+  # Written out because it is known before the topic is made, so that a plan and a test can show it.
+  topic_ids = { for key, topic in google_pubsub_topic.this : key => "projects/${var.project_id}/topics/${topic.name}" }
+}

@@ -1,0 +1,65 @@
+variable "project_id" {
+  description = "Project that holds topics and subscriptions."
+  type        = string
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.project_id))
+    error_message = "project_id must be a project's id: 6 to 30 lower-case letters, digits and hyphens."
+  }
+}
+
+variable "labels" {
+  description = "Labels of everything that takes labels; they appear in the bill."
+  type        = map(string)
+  nullable    = false
+  default     = {}
+}
+
+variable "region" {
+  description = "The only region in which messages may be kept."
+  type        = string
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[a-z]+-[a-z]+[0-9]+$", var.region))
+    error_message = "region must be a region such as europe-west1, not a zone."
+  }
+}
+
+variable "push" {
+  description = "Where uploads are pushed: the full URL, the audience that the receiver expects, the account that signs, and how long the receiver may work on one message."
+  type = object({
+    endpoint              = string
+    audience              = string
+    service_account_email = string
+    ack_deadline_seconds  = number
+  })
+  nullable = false
+
+  validation {
+    condition     = startswith(var.push.endpoint, "https://") && endswith(var.push.endpoint, "/push/uploads")
+    error_message = "push.endpoint must be the https URL of /push/uploads."
+  }
+
+  validation {
+    condition     = can(regex("^https://[a-z0-9.-]+$", var.push.audience))
+    error_message = "push.audience must be a full URL without a path."
+  }
+
+  validation {
+    condition     = endswith(var.push.service_account_email, ".gserviceaccount.com")
+    error_message = "push.service_account_email must be a service account's e-mail address."
+  }
+
+  validation {
+    condition     = var.push.ack_deadline_seconds >= 10 && var.push.ack_deadline_seconds <= 600
+    error_message = "push.ack_deadline_seconds must be between 10 and 600, the limits of Pub/Sub."
+  }
+}
+
+variable "kms_key" {
+  description = "Key that encrypts messages; Google's own without it."
+  type        = string
+  default     = null
+}

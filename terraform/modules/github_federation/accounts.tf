@@ -1,0 +1,34 @@
+locals {
+  accounts = {
+    plan   = "Reads the project and its state, to show what an apply would change."
+    apply  = "Applies the configuration, after an approval."
+    deploy = "Pushes images and moves traffic to them."
+  }
+
+  # Anything in the repository may plan; only jobs in an approved environment may apply or deploy.
+  principals = {
+    plan   = "attribute.repository_id/${var.repository.repository_id}"
+    apply  = "attribute.environment/${var.environments.apply}"
+    deploy = "attribute.environment/${var.environments.deploy}"
+  }
+
+  # Written out because it is known before the account is made, so that a plan and a test can show every grant.
+  emails = { for key, account in google_service_account.this : key => "${account.account_id}@${var.project_id}.iam.gserviceaccount.com" }
+}
+
+resource "google_service_account" "this" {
+  for_each = local.accounts
+
+  project      = var.project_id
+  account_id   = "github-${each.key}"
+  display_name = "github-${each.key}"
+  description  = each.value
+}
+
+resource "google_service_account_iam_member" "workflow" {
+  for_each = local.principals
+
+  service_account_id = "projects/${var.project_id}/serviceAccounts/${local.emails[each.key]}"
+  role               = "roles/iam.workloadIdentityUser"
+  member             = "principalSet://iam.googleapis.com/${google_iam_workload_identity_pool.github.name}/${each.value}"
+}

@@ -1,0 +1,31 @@
+resource "google_iam_workload_identity_pool" "github" {
+  project                   = var.project_id
+  workload_identity_pool_id = "github"
+  display_name              = "GitHub Actions"
+  description               = "Workflows of one repository, without keys."
+  disabled                  = false
+}
+
+resource "google_iam_workload_identity_pool_provider" "github" {
+  #checkov:skip=CKV_GCP_125:Its pattern knows only the old subject; the condition below names the immutable numbers of repository and owner.
+  project                            = var.project_id
+  workload_identity_pool_id          = google_iam_workload_identity_pool.github.workload_identity_pool_id
+  workload_identity_pool_provider_id = "actions"
+  display_name                       = "GitHub Actions"
+  description                        = "Tokens of GitHub Actions, of one repository only."
+
+  # Repository and owner by number: the subject holds names, which change hands.
+  attribute_condition = "assertion.repository_owner_id == '${var.repository.repository_owner_id}' && assertion.repository_id == '${var.repository.repository_id}'"
+
+  attribute_mapping = {
+    "google.subject"                = "assertion.sub"
+    "attribute.repository_id"       = "assertion.repository_id"
+    "attribute.repository_owner_id" = "assertion.repository_owner_id"
+    # A job outside of an environment has no such claim.
+    "attribute.environment" = "has(assertion.environment) ? assertion.environment : ''"
+  }
+
+  oidc {
+    issuer_uri = "https://token.actions.githubusercontent.com"
+  }
+}

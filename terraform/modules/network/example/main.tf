@@ -1,0 +1,6 @@
+module "network" {
+  source = "../"
+
+  project_id = "example-project"
+  region     = "europe-west1"
+}

@@ -1,0 +1,60 @@
+locals {
+  in_api       = "resource.type=\"cloud_run_revision\" resource.labels.service_name=\"${var.watched.api.name}\""
+  in_processor = "resource.type=\"cloud_run_revision\" resource.labels.service_name=\"${var.watched.processor.name}\""
+  in_database  = "resource.type=\"cloudsql_database\" resource.labels.database_id=\"${var.project_id}:${var.watched.database.instance_name}\""
+  in_uploads   = "resource.type=\"pubsub_subscription\" resource.labels.subscription_id=\"${var.watched.subscriptions.uploads}\""
+  in_dead      = "resource.type=\"pubsub_subscription\" resource.labels.subscription_id=\"${var.watched.subscriptions.dead_letters}\""
+
+  charts = [
+    { title = "API: requests a second by class", filter = "metric.type=\"run.googleapis.com/request_count\" ${local.in_api}", aligner = "ALIGN_RATE", reducer = "REDUCE_SUM", group_by = ["metric.label.response_code_class"] },
+    { title = "API: latency, 95th percentile (ms)", filter = "metric.type=\"run.googleapis.com/request_latencies\" ${local.in_api}", aligner = "ALIGN_PERCENTILE_95", reducer = "REDUCE_MAX", group_by = [] },
+    { title = "API: instances", filter = "metric.type=\"run.googleapis.com/container/instance_count\" ${local.in_api}", aligner = "ALIGN_MAX", reducer = "REDUCE_SUM", group_by = ["metric.label.state"] },
+    { title = "API: memory, 99th percentile", filter = "metric.type=\"run.googleapis.com/container/memory/utilizations\" ${local.in_api}", aligner = "ALIGN_PERCENTILE_99", reducer = "REDUCE_MAX", group_by = [] },
+    { title = "Images: seconds until ready, 95th percentile", filter = "metric.type=\"logging.googleapis.com/user/${google_logging_metric.image_ready_seconds.name}\" ${local.in_processor}", aligner = "ALIGN_PERCENTILE_95", reducer = "REDUCE_MAX", group_by = [] },
+    { title = "Uploads: age of the oldest message (s)", filter = "metric.type=\"pubsub.googleapis.com/subscription/oldest_unacked_message_age\" ${local.in_uploads}", aligner = "ALIGN_MAX", reducer = "REDUCE_MAX", group_by = [] },
+    { title = "Dead letters", filter = "metric.type=\"pubsub.googleapis.com/subscription/num_undelivered_messages\" ${local.in_dead}", aligner = "ALIGN_MAX", reducer = "REDUCE_SUM", group_by = [] },
+    { title = "Processor: instances", filter = "metric.type=\"run.googleapis.com/container/instance_count\" ${local.in_processor}", aligner = "ALIGN_MAX", reducer = "REDUCE_SUM", group_by = ["metric.label.state"] },
+    { title = "Processor: memory, 99th percentile", filter = "metric.type=\"run.googleapis.com/container/memory/utilizations\" ${local.in_processor}", aligner = "ALIGN_PERCENTILE_99", reducer = "REDUCE_MAX", group_by = [] },
+    { title = "Database: CPU", filter = "metric.type=\"cloudsql.googleapis.com/database/cpu/utilization\" ${local.in_database}", aligner = "ALIGN_MEAN", reducer = "REDUCE_MAX", group_by = [] },
+    { title = "Database: connections", filter = "metric.type=\"cloudsql.googleapis.com/database/postgresql/num_backends\" ${local.in_database}", aligner = "ALIGN_MAX", reducer = "REDUCE_SUM", group_by = [] },
+    { title = "Database: disk", filter = "metric.type=\"cloudsql.googleapis.com/database/disk/utilization\" ${local.in_database}", aligner = "ALIGN_MEAN", reducer = "REDUCE_MAX", group_by = [] },
+  ]
+}
+
+resource "google_monitoring_dashboard" "this" {
+  project = var.project_id
+
+  dashboard_json = jsonencode({
+    displayName = "image-manager"
+    mosaicLayout = {
+      columns = 12
+      tiles = [
+        for index, chart in local.charts : {
+          xPos   = (index % 3) * 4
+          yPos   = floor(index / 3) * 4
+          width  = 4
+          height = 4
+          widget = {
+            title = chart.title
+            xyChart = {
+              dataSets = [{
+                plotType = "LINE"
+                timeSeriesQuery = {
+                  timeSeriesFilter = {
+                    filter = chart.filter
+                    aggregation = {
+                      alignmentPeriod    = "60s"
+                      perSeriesAligner   = chart.aligner
+                      crossSeriesReducer = chart.reducer
+                      groupByFields      = chart.group_by
+                    }
+                  }
+                }
+              }]
+            }
+          }
+        }
+      ]
+    }
+  })
+}

@@ -1,0 +1,119 @@
+variable "project_id" {
+  description = "Project that holds what is watched."
+  type        = string
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.project_id))
+    error_message = "project_id must be a project's id: 6 to 30 lower-case letters, digits and hyphens."
+  }
+}
+
+variable "region" {
+  description = "Region of the services, and the place where the audit log is kept."
+  type        = string
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[a-z]+-[a-z]+[0-9]+$", var.region))
+    error_message = "region must be a region such as europe-west1, not a zone."
+  }
+}
+
+variable "watched" {
+  description = "What is watched: the services with their most instances, the migration job, the database with its most connections, the subscriptions, and the host under which the API is reached."
+  type = object({
+    api           = object({ name = string, max_instances = number })
+    processor     = object({ name = string, max_instances = number })
+    job_name      = string
+    database      = object({ instance_name = string, max_connections = number })
+    subscriptions = object({ uploads = string, dead_letters = string })
+    api_host      = string
+  })
+  nullable = false
+
+  validation {
+    condition     = can(regex("^[a-z0-9.-]+$", var.watched.api_host))
+    error_message = "watched.api_host must be a host's name, without scheme and path."
+  }
+}
+
+variable "objectives" {
+  description = "What is promised over 28 days: the share of requests that do not fail, of requests answered within a time, and of images that are ready within a time after their upload."
+  type = object({
+    availability                = optional(number, 0.995)
+    latency                     = optional(number, 0.95)
+    latency_threshold_ms        = optional(number, 1000)
+    freshness                   = optional(number, 0.99)
+    freshness_threshold_seconds = optional(number, 60)
+  })
+  nullable = false
+  default  = {}
+
+  validation {
+    # A burn rate of 14.4 must be able to occur: with a goal under 1 - 1/14.4 even a total loss burns more slowly.
+    condition     = alltrue([for goal in [var.objectives.availability, var.objectives.latency, var.objectives.freshness] : goal > 0.9305 && goal < 1])
+    error_message = "Each goal must lie between 0.9306 and 1, or its fast alert could never fire."
+  }
+
+  validation {
+    condition     = var.objectives.latency_threshold_ms > 0 && var.objectives.freshness_threshold_seconds > 0
+    error_message = "Each threshold must be above 0."
+  }
+}
+
+variable "notification_emails" {
+  description = "Addresses that alerts and the budget write to."
+  type        = list(string)
+  nullable    = false
+
+  validation {
+    condition     = length(var.notification_emails) > 0 && alltrue([for address in var.notification_emails : can(regex("^[^@ ]+@[^@ ]+\\.[^@ ]+$", address))])
+    error_message = "notification_emails must hold at least one e-mail address."
+  }
+}
+
+variable "runbook_url" {
+  description = "Page of the runbooks; an alert links to its own heading there."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.runbook_url == null || startswith(coalesce(var.runbook_url, "https://"), "https://")
+    error_message = "runbook_url must be an https URL."
+  }
+}
+
+variable "audit_retention_days" {
+  description = "For how many days audit events are kept."
+  type        = number
+  nullable    = false
+  default     = 400
+
+  validation {
+    condition     = var.audit_retention_days >= 30 && var.audit_retention_days <= 3650
+    error_message = "audit_retention_days must be between 30 and 3650."
+  }
+}
+
+variable "budget" {
+  description = "The billing account (none: no budget), what a month may cost in its currency, and at which shares of it somebody is told."
+  type = object({
+    billing_account = optional(string)
+    currency_code   = optional(string, "EUR")
+    monthly_amount  = optional(number, 100)
+    thresholds      = optional(list(number), [0.5, 0.9, 1])
+  })
+  nullable = false
+  default  = {}
+
+  validation {
+    condition     = var.budget.billing_account == null || can(regex("^[0-9A-F]{6}-[0-9A-F]{6}-[0-9A-F]{6}$", var.budget.billing_account))
+    error_message = "budget.billing_account must look like 012345-6789AB-CDEF01."
+  }
+
+  validation {
+    condition     = var.budget.monthly_amount >= 1 && floor(var.budget.monthly_amount) == var.budget.monthly_amount && length(var.budget.thresholds) > 0 && alltrue([for share in var.budget.thresholds : share > 0 && share <= 2])
+    error_message = "budget.monthly_amount must be a whole number of at least 1, and each of budget.thresholds between 0 and 2."
+  }
+}

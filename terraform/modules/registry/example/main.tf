@@ -1,0 +1,6 @@
+module "registry" {
+  source = "../"
+
+  project_id = "example-project"
+  region     = "europe-west1"
+}

@@ -1,0 +1,13 @@
+output "bucket_names" {
+  description = "Names of the buckets: `originals`, `derivatives` and `access_logs`."
+  value = {
+    originals   = google_storage_bucket.originals.name
+    derivatives = google_storage_bucket.derivatives.name
+    access_logs = google_storage_bucket.access_logs.name
+  }
+}
+
+output "force_destroy" {
+  description = "Whether a destroy empties any of the buckets."
+  value       = anytrue([google_storage_bucket.originals.force_destroy, google_storage_bucket.derivatives.force_destroy, google_storage_bucket.access_logs.force_destroy])
+}

@@ -1,0 +1,49 @@
+locals {
+  # What the services may open together at the most. Each instance is one process with one pool.
+  connections_needed    = var.api.max_instances * var.api.database_pool_size + var.processor.max_instances * var.processor.database_pool_size
+  connections_available = var.database.max_connections - var.database.reserved_connections
+}
+
+# A plan that would exhaust the database's connections under load is refused before anything is changed.
+resource "terraform_data" "connection_budget" {
+  input = {
+    needed    = local.connections_needed
+    available = local.connections_available
+  }
+
+  lifecycle {
+    precondition {
+      condition     = local.connections_needed <= local.connections_available
+      error_message = "The services may open ${local.connections_needed} connections, the database has ${local.connections_available} for them: lower max_instances or database_pool_size, or raise database.max_connections."
+    }
+  }
+}
+
+module "database" {
+  source = "../modules/database"
+
+  project_id         = var.project_id
+  region             = var.region
+  labels             = local.labels
+  private_network_id = module.network.private_services_network_id
+  kms_key            = var.kms_key
+
+  instance = {
+    name                = "image-manager-${var.database.name_suffix}"
+    tier                = var.database.tier
+    availability_type   = local.protected ? "REGIONAL" : "ZONAL"
+    disk_size_gb        = var.database.disk_size_gb
+    disk_size_limit_gb  = var.database.disk_size_limit_gb
+    max_connections     = var.database.max_connections
+    deletion_protection = local.protected
+  }
+
+  # The services hold nothing yet: the first migration grants each its rows, and no more.
+  users = {
+    api       = { service_account_email = module.image_api.service_account_email }
+    processor = { service_account_email = module.image_processor.service_account_email }
+    migrator  = { service_account_email = module.image_migrate.service_account_email, database_roles = ["cloudsqlsuperuser"] }
+  }
+
+  depends_on = [google_project_service.this]
+}

@@ -1,0 +1,16 @@
+module "edge" {
+  source = "../modules/edge"
+  count  = var.edge.enabled ? 1 : 0
+
+  project_id   = var.project_id
+  region       = var.region
+  service_name = module.image_api.name
+  domains      = var.edge.domains
+  cached_paths = var.edge.cached_paths
+
+  throttle = {
+    requests_per_minute = var.edge.requests_per_minute
+  }
+
+  depends_on = [google_project_service.this]
+}

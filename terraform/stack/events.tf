@@ -1,0 +1,63 @@
+resource "google_service_account" "caller" {
+  for_each = {
+    image-push      = "Signs the pushes of Pub/Sub."
+    image-scheduler = "Signs the calls of Cloud Scheduler."
+  }
+
+  project      = var.project_id
+  account_id   = each.key
+  display_name = each.key
+  description  = each.value
+}
+
+locals {
+  # Written out because they are known before the accounts are made, so that a plan and a test can show every grant.
+  caller_emails = { for key, account in google_service_account.caller : key => "${account.account_id}@${var.project_id}.iam.gserviceaccount.com" }
+}
+
+module "events" {
+  source = "../modules/events"
+
+  project_id = var.project_id
+  region     = var.region
+  labels     = local.labels
+  kms_key    = var.kms_key
+
+  push = {
+    endpoint              = "${module.image_processor.uri}/push/uploads"
+    audience              = local.processor_audience
+    service_account_email = local.caller_emails["image-push"]
+    # Half a minute longer than the processor may take, so that its own answer always comes first.
+    ack_deadline_seconds = 330
+  }
+
+  depends_on = [google_project_service.this]
+}
+
+resource "google_cloud_scheduler_job" "sweep" {
+  project          = var.project_id
+  region           = var.region
+  name             = "image-sweep"
+  description      = "Repairs what was left behind."
+  schedule         = "*/5 * * * *"
+  time_zone        = "Etc/UTC"
+  attempt_deadline = "300s"
+  paused           = false
+
+  # The next sweep is five minutes away; nothing is gained by hurrying.
+  retry_config {
+    retry_count = 0
+  }
+
+  http_target {
+    http_method = "POST"
+    uri         = "${module.image_processor.uri}/tasks/sweep"
+
+    oidc_token {
+      service_account_email = local.caller_emails["image-scheduler"]
+      audience              = local.processor_audience
+    }
+  }
+
+  depends_on = [google_project_service.this]
+}

@@ -1,0 +1,22 @@
+data "google_project" "this" {
+  project_id = var.project_id
+}
+
+# Asking for it also makes it: a project has no such account before its first question. Nothing is waited for (its API is
+# on since bootstrap), so that the account is known in every plan.
+data "google_storage_project_service_account" "this" {
+  project = var.project_id
+}
+
+locals {
+  protected = var.environment != "dev"
+
+  labels = {
+    system      = "image-manager"
+    environment = var.environment
+    managed-by  = "terraform"
+  }
+
+  # A name for the processor that is known before its URL is: the token's audience, on both sides.
+  processor_audience = "https://image-processor.${var.project_id}.internal"
+}

@@ -1,0 +1,16 @@
+# Their values are never here: the migration job writes the only one there is.
+module "secrets" {
+  source = "../modules/secrets"
+
+  project_id          = var.project_id
+  region              = var.region
+  labels              = local.labels
+  deletion_protection = local.protected
+  kms_key             = var.kms_key
+
+  secrets = {
+    image-manager-admin-key = "The first admin key, as the migration job wrote it."
+  }
+
+  depends_on = [google_project_service.this]
+}

@@ -1,0 +1,128 @@
+locals {
+  # What both services are told; image_core reads it in the same way for each.
+  shared_environment = {
+    GOOGLE_CLOUD_PROJECT          = var.project_id
+    IMAGE_UPLOAD_BUCKET_NAME      = module.storage.bucket_names["originals"]
+    IMAGE_DERIVATIVES_BUCKET_NAME = module.storage.bucket_names["derivatives"]
+    PUBSUB_UPLOADS_TOPIC          = module.events.topic_names["uploads"]
+    PUBSUB_EVENTS_TOPIC           = module.events.topic_names["events"]
+    CLOUD_SQL_INSTANCE            = module.database.connection_name
+    DATABASE_NAME                 = module.database.database_name
+    TRASH_RETENTION_DAYS          = tostring(var.storage.trash_days)
+  }
+
+  public_base_url = var.edge.enabled ? "https://${var.edge.domains[0]}" : var.api.public_base_url
+
+  api_environment = merge(
+    local.shared_environment,
+    {
+      DATABASE_USER      = module.database.user_names["api"]
+      DATABASE_POOL_SIZE = tostring(var.api.database_pool_size)
+      LOG_LEVEL          = var.api.log_level
+      CORS_ALLOW_ORIGINS = jsonencode(var.api.cors_allow_origins)
+      MAX_INSTANCES      = tostring(var.api.max_instances)
+      # Cloud Run's front end appends the caller's address; a load balancer before it appends the caller's and its own.
+      TRUSTED_PROXY_DEPTH = var.edge.enabled ? "2" : "1"
+      # As long as a request may take, or an upload would outlive its row.
+      UPLOAD_DEADLINE_SECONDS = "300"
+    },
+    local.public_base_url == null ? {} : { PUBLIC_BASE_URL = local.public_base_url },
+  )
+
+  processor_environment = merge(
+    local.shared_environment,
+    {
+      DATABASE_USER                   = module.database.user_names["processor"]
+      DATABASE_POOL_SIZE              = tostring(var.processor.database_pool_size)
+      LOG_LEVEL                       = var.processor.log_level
+      PUSH_AUDIENCE                   = local.processor_audience
+      PUSH_SERVICE_ACCOUNT_EMAIL      = local.caller_emails["image-push"]
+      SCHEDULER_SERVICE_ACCOUNT_EMAIL = local.caller_emails["image-scheduler"]
+      PUSH_MAX_DELIVERY_ATTEMPTS      = "10"
+      WORKER_COUNT                    = tostring(var.processor.worker_count)
+      WORKER_MEMORY_LIMIT_BYTES       = "536870912"
+      JOB_DEADLINE_SECONDS            = "60"
+      # A claim is given back after nine tenths of its lease, which is within the request's time.
+      LEASE_SECONDS = "300"
+    },
+  )
+}
+
+# Open to everybody; keys guard it. With a load balancer only that is let through.
+module "image_api" {
+  source = "../modules/run_service"
+
+  project_id          = var.project_id
+  region              = var.region
+  labels              = local.labels
+  name                = "image-api"
+  purpose             = "Answers the HTTP API."
+  deletion_protection = local.protected
+
+  container = {
+    image       = var.images.api
+    command     = ["python", "-m", "image_api"]
+    environment = local.api_environment
+    cpu         = var.api.cpu
+    memory      = var.api.memory
+  }
+
+  scaling = {
+    min_instances           = var.api.min_instances
+    max_instances           = var.api.max_instances
+    concurrency             = var.api.concurrency
+    request_timeout_seconds = 300
+  }
+
+  access = {
+    ingress = var.edge.enabled ? "INGRESS_TRAFFIC_INTERNAL_LOAD_BALANCER" : "INGRESS_TRAFFIC_ALL"
+    public  = true
+  }
+
+  network = {
+    network_id = module.network.network_id
+    subnet_id  = module.network.subnet_id
+  }
+
+  depends_on = [google_project_service.this]
+}
+
+# Reached only by Pub/Sub and Cloud Scheduler, through its run.app URL.
+module "image_processor" {
+  source = "../modules/run_service"
+
+  project_id          = var.project_id
+  region              = var.region
+  labels              = local.labels
+  name                = "image-processor"
+  purpose             = "Processes the images that were uploaded."
+  deletion_protection = local.protected
+
+  container = {
+    image       = var.images.processor
+    command     = ["python", "-m", "image_processor"]
+    environment = local.processor_environment
+    cpu         = var.processor.cpu
+    memory      = "${var.processor.memory_mib}Mi"
+  }
+
+  scaling = {
+    min_instances           = var.processor.min_instances
+    max_instances           = var.processor.max_instances
+    concurrency             = var.processor.concurrency
+    request_timeout_seconds = 300
+  }
+
+  access = {
+    ingress          = "INGRESS_TRAFFIC_INTERNAL_ONLY"
+    public           = false
+    custom_audiences = [local.processor_audience]
+  }
+
+  network = {
+    network_id = module.network.network_id
+    subnet_id  = module.network.subnet_id
+  }
+
+  depends_on = [google_project_service.this]
+}

@@ -1,0 +1,85 @@
+mock_provider "google" {
+  mock_data "google_project" {
+    defaults = { number = "123456789012" }
+  }
+
+  mock_data "google_storage_project_service_account" {
+    defaults = { email_address = "service-123456789012@gs-project-accounts.iam.gserviceaccount.com" }
+  }
+}
+
+override_resource {
+  target          = module.image_api.google_cloud_run_v2_service.this
+  override_during = plan
+  values          = { uri = "https://image-api-abc-ew.a.run.app" }
+}
+
+override_resource {
+  target          = module.image_processor.google_cloud_run_v2_service.this
+  override_during = plan
+  values          = { uri = "https://image-processor-abc-ew.a.run.app" }
+}
+
+variables {
+  project_id = "example-project"
+  region     = "europe-west1"
+  images = {
+    api       = "europe-west1-docker.pkg.dev/example-project/images/image-api@sha256:0000000000000000000000000000000000000000000000000000000000000000"
+    processor = "europe-west1-docker.pkg.dev/example-project/images/image-processor@sha256:0000000000000000000000000000000000000000000000000000000000000000"
+  }
+  observability = { notification_emails = ["operations@example.com"] }
+}
+
+run "database_is_removable" {
+  command = plan
+
+  assert {
+    condition     = module.database.deletion_protection == false
+    error_message = "Dev's database is protected."
+  }
+}
+
+run "database_has_no_standby" {
+  command = plan
+
+  assert {
+    condition     = module.database.availability_type == "ZONAL"
+    error_message = "Dev pays for a standby."
+  }
+}
+
+run "buckets_are_emptied" {
+  command = plan
+
+  assert {
+    condition     = module.storage.force_destroy
+    error_message = "Dev's buckets stay."
+  }
+}
+
+run "services_and_secrets_are_removable" {
+  command = plan
+
+  assert {
+    condition     = !anytrue([module.image_api.deletion_protection, module.image_processor.deletion_protection, module.image_migrate.deletion_protection, module.secrets.deletion_protection])
+    error_message = "Something of dev is protected."
+  }
+}
+
+run "nothing_is_kept_warm" {
+  command = plan
+
+  assert {
+    condition     = var.api.min_instances == 0 && var.processor.min_instances == 0
+    error_message = "An idle instance is paid for."
+  }
+}
+
+run "connections_stay_within_the_budget" {
+  command = plan
+
+  assert {
+    condition     = output.connection_budget.needed <= output.connection_budget.available
+    error_message = "The services may exhaust the database."
+  }
+}

@@ -1,0 +1,94 @@
+mock_provider "google" {
+  mock_data "google_project" {
+    defaults = { number = "123456789012" }
+  }
+
+  mock_data "google_storage_project_service_account" {
+    defaults = { email_address = "service-123456789012@gs-project-accounts.iam.gserviceaccount.com" }
+  }
+}
+
+override_resource {
+  target          = module.image_api.google_cloud_run_v2_service.this
+  override_during = plan
+  values          = { uri = "https://image-api-abc-ew.a.run.app" }
+}
+
+override_resource {
+  target          = module.image_processor.google_cloud_run_v2_service.this
+  override_during = plan
+  values          = { uri = "https://image-processor-abc-ew.a.run.app" }
+}
+
+variables {
+  project_id = "example-project"
+  region     = "europe-west1"
+  images = {
+    api       = "europe-west1-docker.pkg.dev/example-project/images/image-api@sha256:0000000000000000000000000000000000000000000000000000000000000000"
+    processor = "europe-west1-docker.pkg.dev/example-project/images/image-processor@sha256:0000000000000000000000000000000000000000000000000000000000000000"
+  }
+  observability = { notification_emails = ["operations@example.com"] }
+}
+
+run "database_is_protected" {
+  command = plan
+
+  assert {
+    condition     = module.database.deletion_protection
+    error_message = "Prod's database can be deleted."
+  }
+}
+
+run "database_has_a_standby" {
+  command = plan
+
+  assert {
+    condition     = module.database.availability_type == "REGIONAL"
+    error_message = "Prod's database stands in one zone."
+  }
+}
+
+run "buckets_survive_a_destroy" {
+  command = plan
+
+  assert {
+    condition     = module.storage.force_destroy == false
+    error_message = "A destroy empties prod's buckets."
+  }
+}
+
+run "services_and_secrets_are_protected" {
+  command = plan
+
+  assert {
+    condition     = alltrue([module.image_api.deletion_protection, module.image_processor.deletion_protection, module.image_migrate.deletion_protection, module.secrets.deletion_protection])
+    error_message = "Something of prod can be deleted."
+  }
+}
+
+run "one_api_is_kept_warm" {
+  command = plan
+
+  assert {
+    condition     = var.api.min_instances == 1
+    error_message = "The first caller waits for a start."
+  }
+}
+
+run "deleted_objects_come_back_for_a_month" {
+  command = plan
+
+  assert {
+    condition     = var.storage.soft_delete_days == 30
+    error_message = "Deleted objects are gone sooner."
+  }
+}
+
+run "connections_stay_within_the_budget" {
+  command = plan
+
+  assert {
+    condition     = output.connection_budget.needed <= output.connection_budget.available
+    error_message = "The services may exhaust the database."
+  }
+}

@@ -1,0 +1,638 @@
+mock_provider "google" {
+  mock_data "google_project" {
+    defaults = { number = "123456789012" }
+  }
+
+  mock_data "google_storage_project_service_account" {
+    defaults = { email_address = "service-123456789012@gs-project-accounts.iam.gserviceaccount.com" }
+  }
+}
+
+override_resource {
+  target          = module.image_api.google_cloud_run_v2_service.this
+  override_during = plan
+  values          = { uri = "https://image-api-abc-ew.a.run.app" }
+}
+
+override_resource {
+  target          = module.image_processor.google_cloud_run_v2_service.this
+  override_during = plan
+  values          = { uri = "https://image-processor-abc-ew.a.run.app" }
+}
+
+variables {
+  project_id = "example-project"
+  region     = "europe-west1"
+  images = {
+    api       = "europe-west1-docker.pkg.dev/example-project/images/image-api@sha256:0000000000000000000000000000000000000000000000000000000000000000"
+    processor = "europe-west1-docker.pkg.dev/example-project/images/image-processor@sha256:0000000000000000000000000000000000000000000000000000000000000000"
+  }
+  observability = { notification_emails = ["operations@example.com"] }
+}
+
+run "grants_on_each_bucket_are_exact" {
+  command = plan
+
+  assert {
+    condition = toset([for grant in google_storage_bucket_iam_member.table : "${grant.member} ${grant.role} ${grant.bucket}"]) == toset([
+      "group:cloud-storage-analytics@google.com roles/storage.objectCreator example-project-access-logs",
+      "serviceAccount:image-api@example-project.iam.gserviceaccount.com roles/storage.objectCreator example-project-originals",
+      "serviceAccount:image-api@example-project.iam.gserviceaccount.com roles/storage.objectViewer example-project-derivatives",
+      "serviceAccount:image-api@example-project.iam.gserviceaccount.com roles/storage.objectViewer example-project-originals",
+      "serviceAccount:image-processor@example-project.iam.gserviceaccount.com roles/storage.objectUser example-project-derivatives",
+      "serviceAccount:image-processor@example-project.iam.gserviceaccount.com roles/storage.objectUser example-project-originals",
+    ])
+    error_message = "The grants on each bucket are others."
+  }
+}
+
+run "grants_on_each_topic_are_exact" {
+  command = plan
+
+  assert {
+    condition = toset([for grant in google_pubsub_topic_iam_member.table : "${grant.member} ${grant.role} ${grant.topic}"]) == toset([
+      "serviceAccount:image-api@example-project.iam.gserviceaccount.com roles/pubsub.publisher image-events",
+      "serviceAccount:image-api@example-project.iam.gserviceaccount.com roles/pubsub.publisher image-uploads",
+      "serviceAccount:image-processor@example-project.iam.gserviceaccount.com roles/pubsub.publisher image-events",
+      "serviceAccount:image-processor@example-project.iam.gserviceaccount.com roles/pubsub.publisher image-uploads",
+      "serviceAccount:service-123456789012@gcp-sa-pubsub.iam.gserviceaccount.com roles/pubsub.publisher image-dead-letters",
+      "serviceAccount:service-123456789012@gs-project-accounts.iam.gserviceaccount.com roles/pubsub.publisher image-uploads",
+    ])
+    error_message = "The grants on each topic are others."
+  }
+}
+
+run "grants_on_each_subscription_are_exact" {
+  command = plan
+
+  assert {
+    condition = toset([for grant in google_pubsub_subscription_iam_member.table : "${grant.member} ${grant.role} ${grant.subscription}"]) == toset([
+      "serviceAccount:service-123456789012@gcp-sa-pubsub.iam.gserviceaccount.com roles/pubsub.subscriber image-uploads-push",
+    ])
+    error_message = "The grants on each subscription are others."
+  }
+}
+
+run "grants_on_each_secret_are_exact" {
+  command = plan
+
+  assert {
+    condition = toset([for grant in google_secret_manager_secret_iam_member.table : "${grant.member} ${grant.role} ${grant.secret_id}"]) == toset([
+      "serviceAccount:image-migrate@example-project.iam.gserviceaccount.com roles/secretmanager.secretVersionAdder projects/example-project/secrets/image-manager-admin-key",
+    ])
+    error_message = "The grants on each secret are others."
+  }
+}
+
+run "grants_on_each_account_are_exact" {
+  command = plan
+
+  assert {
+    condition = toset([for grant in google_service_account_iam_member.table : "${grant.member} ${grant.role} ${grant.service_account_id}"]) == toset([
+      "serviceAccount:github-apply@example-project.iam.gserviceaccount.com roles/iam.serviceAccountUser projects/example-project/serviceAccounts/image-api@example-project.iam.gserviceaccount.com",
+      "serviceAccount:github-apply@example-project.iam.gserviceaccount.com roles/iam.serviceAccountUser projects/example-project/serviceAccounts/image-migrate@example-project.iam.gserviceaccount.com",
+      "serviceAccount:github-apply@example-project.iam.gserviceaccount.com roles/iam.serviceAccountUser projects/example-project/serviceAccounts/image-processor@example-project.iam.gserviceaccount.com",
+      "serviceAccount:github-apply@example-project.iam.gserviceaccount.com roles/iam.serviceAccountUser projects/example-project/serviceAccounts/image-push@example-project.iam.gserviceaccount.com",
+      "serviceAccount:github-apply@example-project.iam.gserviceaccount.com roles/iam.serviceAccountUser projects/example-project/serviceAccounts/image-scheduler@example-project.iam.gserviceaccount.com",
+      "serviceAccount:github-deploy@example-project.iam.gserviceaccount.com roles/iam.serviceAccountUser projects/example-project/serviceAccounts/image-api@example-project.iam.gserviceaccount.com",
+      "serviceAccount:github-deploy@example-project.iam.gserviceaccount.com roles/iam.serviceAccountUser projects/example-project/serviceAccounts/image-migrate@example-project.iam.gserviceaccount.com",
+      "serviceAccount:github-deploy@example-project.iam.gserviceaccount.com roles/iam.serviceAccountUser projects/example-project/serviceAccounts/image-processor@example-project.iam.gserviceaccount.com",
+      "serviceAccount:service-123456789012@gcp-sa-pubsub.iam.gserviceaccount.com roles/iam.serviceAccountTokenCreator projects/example-project/serviceAccounts/image-push@example-project.iam.gserviceaccount.com",
+    ])
+    error_message = "The grants on each account are others."
+  }
+}
+
+run "grants_on_each_service_are_exact" {
+  command = plan
+
+  assert {
+    condition = toset([for grant in google_cloud_run_v2_service_iam_member.table : "${grant.member} ${grant.role} ${grant.name}"]) == toset([
+      "serviceAccount:github-deploy@example-project.iam.gserviceaccount.com roles/run.developer image-api",
+      "serviceAccount:github-deploy@example-project.iam.gserviceaccount.com roles/run.developer image-processor",
+      "serviceAccount:image-push@example-project.iam.gserviceaccount.com roles/run.invoker image-processor",
+      "serviceAccount:image-scheduler@example-project.iam.gserviceaccount.com roles/run.invoker image-processor",
+    ])
+    error_message = "The grants on each service are others."
+  }
+}
+
+run "grants_on_each_job_are_exact" {
+  command = plan
+
+  assert {
+    condition = toset([for grant in google_cloud_run_v2_job_iam_member.table : "${grant.member} ${grant.role} ${grant.name}"]) == toset([
+      "serviceAccount:github-deploy@example-project.iam.gserviceaccount.com roles/run.developer image-migrate",
+    ])
+    error_message = "The grants on each job are others."
+  }
+}
+
+run "grants_on_the_project_are_exact" {
+  command = plan
+
+  assert {
+    condition = toset([for grant in google_project_iam_member.table : "${grant.member} ${grant.role}"]) == toset([
+      "serviceAccount:image-api@example-project.iam.gserviceaccount.com roles/cloudsql.client",
+      "serviceAccount:image-api@example-project.iam.gserviceaccount.com roles/cloudsql.instanceUser",
+      "serviceAccount:image-migrate@example-project.iam.gserviceaccount.com roles/cloudsql.client",
+      "serviceAccount:image-migrate@example-project.iam.gserviceaccount.com roles/cloudsql.instanceUser",
+      "serviceAccount:image-processor@example-project.iam.gserviceaccount.com roles/cloudsql.client",
+      "serviceAccount:image-processor@example-project.iam.gserviceaccount.com roles/cloudsql.instanceUser",
+    ])
+    error_message = "The grants on the project are others."
+  }
+}
+
+run "grants_on_the_project_are_for_one_instance" {
+  command = plan
+
+  assert {
+    condition     = alltrue([for grant in google_project_iam_member.table : grant.condition[0].expression == "resource.type == 'sqladmin.googleapis.com/Instance' && resource.name == 'projects/example-project/instances/${module.database.instance_name}'"])
+    error_message = "A grant holds for every database of the project."
+  }
+}
+
+run "no_token_creator_on_the_project" {
+  command = plan
+
+  assert {
+    condition     = length([for grant in google_project_iam_member.table : grant if grant.role == "roles/iam.serviceAccountTokenCreator"]) == 0
+    error_message = "Somebody mints tokens of every account."
+  }
+}
+
+run "no_grant_to_everybody" {
+  command = plan
+
+  assert {
+    condition     = length([for key, grant in local.grants : key if contains(["allUsers", "allAuthenticatedUsers"], grant.member)]) == 0
+    error_message = "Everybody holds a role."
+  }
+}
+
+run "push_audience_is_the_processors_own" {
+  command = plan
+
+  assert {
+    condition     = contains(module.image_processor.custom_audiences, local.processor_environment["PUSH_AUDIENCE"]) && local.processor_environment["PUSH_AUDIENCE"] == "https://image-processor.example-project.internal"
+    error_message = "Pushes are refused: another audience."
+  }
+}
+
+run "push_is_for_the_processors_audience" {
+  command = plan
+
+  assert {
+    condition     = module.events.push.audience == local.processor_environment["PUSH_AUDIENCE"]
+    error_message = "Pushes are refused: another audience."
+  }
+}
+
+run "push_goes_to_the_processor" {
+  command = plan
+
+  assert {
+    condition     = module.events.push.endpoint == "https://image-processor-abc-ew.a.run.app/push/uploads"
+    error_message = "Uploads are pushed elsewhere."
+  }
+}
+
+run "scheduler_names_the_same_audience" {
+  command = plan
+
+  assert {
+    condition     = google_cloud_scheduler_job.sweep.http_target[0].oidc_token[0].audience == local.processor_environment["PUSH_AUDIENCE"]
+    error_message = "Sweeps are refused: another audience."
+  }
+}
+
+run "scheduler_calls_the_sweep" {
+  command = plan
+
+  assert {
+    condition     = google_cloud_scheduler_job.sweep.http_target[0].uri == "https://image-processor-abc-ew.a.run.app/tasks/sweep" && google_cloud_scheduler_job.sweep.http_target[0].http_method == "POST"
+    error_message = "Another route is called."
+  }
+}
+
+run "scheduler_calls_every_five_minutes" {
+  command = plan
+
+  assert {
+    condition     = google_cloud_scheduler_job.sweep.schedule == "*/5 * * * *" && google_cloud_scheduler_job.sweep.paused == false
+    error_message = "Another schedule."
+  }
+}
+
+run "scheduler_signs_as_its_account" {
+  command = plan
+
+  assert {
+    condition     = google_cloud_scheduler_job.sweep.http_target[0].oidc_token[0].service_account_email == local.processor_environment["SCHEDULER_SERVICE_ACCOUNT_EMAIL"]
+    error_message = "The sweep is signed by another account."
+  }
+}
+
+run "push_account_is_the_one_expected" {
+  command = plan
+
+  assert {
+    condition     = local.processor_environment["PUSH_SERVICE_ACCOUNT_EMAIL"] == "image-push@example-project.iam.gserviceaccount.com"
+    error_message = "Another account is expected."
+  }
+}
+
+run "only_new_objects_are_announced" {
+  command = plan
+
+  assert {
+    condition     = google_storage_notification.originals.event_types == toset(["OBJECT_FINALIZE"])
+    error_message = "Other events are announced as well."
+  }
+}
+
+run "only_originals_are_announced" {
+  command = plan
+
+  assert {
+    condition     = google_storage_notification.originals.bucket == "example-project-originals"
+    error_message = "Processing could trigger itself."
+  }
+}
+
+run "announcements_are_json" {
+  command = plan
+
+  assert {
+    condition     = google_storage_notification.originals.payload_format == "JSON_API_V1"
+    error_message = "The processor reads JSON."
+  }
+}
+
+run "announcements_go_to_the_uploads" {
+  command = plan
+
+  assert {
+    condition     = google_storage_notification.originals.topic == "projects/example-project/topics/image-uploads"
+    error_message = "Announcements go elsewhere."
+  }
+}
+
+run "services_and_topics_agree" {
+  command = plan
+
+  assert {
+    condition     = local.api_environment["PUBSUB_UPLOADS_TOPIC"] == module.events.topic_names["uploads"] && local.processor_environment["PUBSUB_EVENTS_TOPIC"] == module.events.topic_names["events"]
+    error_message = "The services publish elsewhere."
+  }
+}
+
+run "buckets_are_not_mixed_up" {
+  command = plan
+
+  assert {
+    condition     = local.api_environment["IMAGE_UPLOAD_BUCKET_NAME"] == "example-project-originals" && local.processor_environment["IMAGE_DERIVATIVES_BUCKET_NAME"] == "example-project-derivatives"
+    error_message = "A service writes into the wrong bucket."
+  }
+}
+
+run "each_service_logs_in_as_itself" {
+  command = plan
+
+  assert {
+    condition     = local.api_environment["DATABASE_USER"] == "image-api@example-project.iam" && local.processor_environment["DATABASE_USER"] == "image-processor@example-project.iam"
+    error_message = "A service logs in as another."
+  }
+}
+
+run "database_is_named_in_full" {
+  command = plan
+
+  assert {
+    condition     = local.api_environment["CLOUD_SQL_INSTANCE"] == "example-project:europe-west1:${module.database.instance_name}"
+    error_message = "The services look for another instance."
+  }
+}
+
+run "no_environment_holds_a_url_of_the_database" {
+  command = plan
+
+  assert {
+    condition     = !contains(keys(merge(local.api_environment, local.processor_environment)), "DATABASE_URL")
+    error_message = "A URL may hold a password."
+  }
+}
+
+run "delivery_attempts_agree" {
+  command = plan
+
+  assert {
+    condition     = local.processor_environment["PUSH_MAX_DELIVERY_ATTEMPTS"] == "10"
+    error_message = "The processor counts other attempts."
+  }
+}
+
+run "lease_is_longer_than_the_job" {
+  command = plan
+
+  assert {
+    condition     = tonumber(local.processor_environment["LEASE_SECONDS"]) > tonumber(local.processor_environment["JOB_DEADLINE_SECONDS"])
+    error_message = "A claim ends before its job."
+  }
+}
+
+run "ack_deadline_is_longer_than_the_lease" {
+  command = plan
+
+  assert {
+    condition     = module.events.ack_deadline_seconds > tonumber(local.processor_environment["LEASE_SECONDS"])
+    error_message = "A message comes again while it is in work."
+  }
+}
+
+run "connections_stay_within_the_budget" {
+  command = plan
+
+  assert {
+    condition     = terraform_data.connection_budget.input.needed <= terraform_data.connection_budget.input.available
+    error_message = "The services may exhaust the database."
+  }
+}
+
+run "processor_is_reached_from_inside_only" {
+  command = plan
+
+  assert {
+    condition     = module.image_processor.access.ingress == "INGRESS_TRAFFIC_INTERNAL_ONLY" && module.image_processor.access.public == false
+    error_message = "The processor is reached from outside."
+  }
+}
+
+run "api_is_reached_by_everybody" {
+  command = plan
+
+  assert {
+    condition     = module.image_api.access.ingress == "INGRESS_TRAFFIC_ALL" && module.image_api.access.public
+    error_message = "The API is not reached."
+  }
+}
+
+run "load_balancer_is_the_only_way_to_the_api" {
+  command = plan
+
+  variables {
+    edge = { enabled = true, domains = ["images.example.com"] }
+  }
+
+  assert {
+    condition     = module.image_api.access.ingress == "INGRESS_TRAFFIC_INTERNAL_LOAD_BALANCER"
+    error_message = "Callers go round the load balancer."
+  }
+}
+
+run "apis_stay_on" {
+  command = plan
+
+  assert {
+    condition     = alltrue([for api in google_project_service.this : api.disable_on_destroy == false])
+    error_message = "A destroy switches APIs off."
+  }
+}
+
+run "no_load_balancer_by_default" {
+  command = plan
+
+  assert {
+    condition     = length(module.edge) == 0
+    error_message = "The load balancer is on."
+  }
+}
+
+run "api_believes_one_proxy" {
+  command = plan
+
+  assert {
+    condition     = local.api_environment["TRUSTED_PROXY_DEPTH"] == "1"
+    error_message = "The caller's address can be forged."
+  }
+}
+
+run "api_believes_two_proxies_behind_the_load_balancer" {
+  command = plan
+
+  variables {
+    edge = { enabled = true, domains = ["images.example.com"] }
+  }
+
+  assert {
+    condition     = local.api_environment["TRUSTED_PROXY_DEPTH"] == "2"
+    error_message = "The caller's address is the load balancer's."
+  }
+}
+
+run "load_balancer_gives_the_api_its_url" {
+  command = plan
+
+  variables {
+    edge = { enabled = true, domains = ["images.example.com"] }
+  }
+
+  assert {
+    condition     = local.api_environment["PUBLIC_BASE_URL"] == "https://images.example.com"
+    error_message = "Links go round the load balancer."
+  }
+}
+
+run "load_balancer_stands_before_the_api" {
+  command = plan
+
+  variables {
+    edge = { enabled = true, domains = ["images.example.com"] }
+  }
+
+  assert {
+    condition     = length(module.edge) == 1
+    error_message = "No load balancer."
+  }
+}
+
+run "rate_limits_know_the_instances" {
+  command = plan
+
+  assert {
+    condition     = local.api_environment["MAX_INSTANCES"] == tostring(var.api.max_instances)
+    error_message = "Each instance takes the whole of a limit."
+  }
+}
+
+run "connections_over_the_budget_are_refused" {
+  command = plan
+
+  variables {
+    database = { name_suffix = "t001", max_connections = 40 }
+    api      = { max_instances = 10 }
+  }
+
+  expect_failures = [terraform_data.connection_budget]
+}
+
+run "tag_as_image_is_refused" {
+  command = plan
+
+  variables {
+    images = { api = "image-api:latest", processor = "image-processor:latest" }
+  }
+
+  expect_failures = [var.images]
+}
+
+run "unknown_environment_is_refused" {
+  command = plan
+
+  variables {
+    environment = "staging"
+  }
+
+  expect_failures = [var.environment]
+}
+
+run "suffix_without_a_digit_is_refused" {
+  command = plan
+
+  variables {
+    database = { name_suffix = "prod" }
+  }
+
+  expect_failures = [var.database]
+}
+
+run "no_reserved_connections_are_refused" {
+  command = plan
+
+  variables {
+    database = { name_suffix = "t001", reserved_connections = 0 }
+  }
+
+  expect_failures = [var.database]
+}
+
+run "every_origin_is_refused" {
+  command = plan
+
+  variables {
+    api = { cors_allow_origins = ["*"] }
+  }
+
+  expect_failures = [var.api]
+}
+
+run "plain_http_base_url_is_refused" {
+  command = plan
+
+  variables {
+    api = { public_base_url = "http://images.example.com" }
+  }
+
+  expect_failures = [var.api]
+}
+
+run "unknown_log_level_is_refused" {
+  command = plan
+
+  variables {
+    api = { log_level = "LOUD" }
+  }
+
+  expect_failures = [var.api]
+}
+
+run "empty_pool_is_refused" {
+  command = plan
+
+  variables {
+    api = { database_pool_size = 0 }
+  }
+
+  expect_failures = [var.api]
+}
+
+run "high_concurrency_of_the_processor_is_refused" {
+  command = plan
+
+  variables {
+    processor = { concurrency = 40 }
+  }
+
+  expect_failures = [var.processor]
+}
+
+run "more_workers_than_requests_are_refused" {
+  command = plan
+
+  variables {
+    processor = { worker_count = 3 }
+  }
+
+  expect_failures = [var.processor]
+}
+
+run "too_little_memory_for_the_workers_is_refused" {
+  command = plan
+
+  variables {
+    processor = { memory_mib = 1024 }
+  }
+
+  expect_failures = [var.processor]
+}
+
+run "edge_without_a_domain_is_refused" {
+  command = plan
+
+  variables {
+    edge = { enabled = true }
+  }
+
+  expect_failures = [var.edge]
+}
+
+run "malformed_key_is_refused" {
+  command = plan
+
+  variables {
+    kms_key = "my-key"
+  }
+
+  expect_failures = [var.kms_key]
+}
+
+run "half_a_day_in_the_trash_is_refused" {
+  command = plan
+
+  variables {
+    storage = { trash_days = 0.5 }
+  }
+
+  expect_failures = [var.storage]
+}
+
+run "zone_is_refused" {
+  command = plan
+
+  variables {
+    region = "europe-west1-b"
+  }
+
+  expect_failures = [var.region]
+}
+
+run "malformed_project_is_refused" {
+  command = plan
+
+  variables {
+    project_id = "Example"
+  }
+
+  expect_failures = [var.project_id]
+}

@@ -1,0 +1,225 @@
+variable "project_id" {
+  description = "Project that holds the system."
+  type        = string
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.project_id))
+    error_message = "project_id must be a project's id: 6 to 30 lower-case letters, digits and hyphens."
+  }
+}
+
+variable "region" {
+  description = "Region of everything that has one."
+  type        = string
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[a-z]+-[a-z]+[0-9]+$", var.region))
+    error_message = "region must be a region such as europe-west1, not a zone."
+  }
+}
+
+variable "environment" {
+  description = "Which environment this is. Everything but dev is protected against deletion, and its database has a standby."
+  type        = string
+  nullable    = false
+
+  validation {
+    condition     = contains(["dev", "prod"], var.environment)
+    error_message = "environment must be dev or prod."
+  }
+}
+
+variable "images" {
+  description = "The services' images at their first apply, by digest. Deploys change them afterwards, and an apply leaves them alone."
+  type = object({
+    api       = string
+    processor = string
+  })
+  nullable = false
+
+  validation {
+    condition     = alltrue([for image in values(var.images) : can(regex("@sha256:[0-9a-f]{64}$", image))])
+    error_message = "Each of images must be named by its digest: a tag can be moved."
+  }
+}
+
+variable "database" {
+  description = "The database: the suffix of its name (new for each new instance), its machine, its disk, and how many connections it takes, some of which stay reserved for migrations and people."
+  type = object({
+    name_suffix          = string
+    tier                 = optional(string, "db-custom-1-3840")
+    disk_size_gb         = optional(number, 10)
+    disk_size_limit_gb   = optional(number, 100)
+    max_connections      = optional(number, 100)
+    reserved_connections = optional(number, 15)
+  })
+  nullable = false
+
+  validation {
+    condition     = can(regex("^[a-z0-9]{4,8}$", var.database.name_suffix)) && can(regex("[0-9]", var.database.name_suffix))
+    error_message = "database.name_suffix must have 4 to 8 lower-case letters and digits, a digit among them."
+  }
+
+  validation {
+    condition     = var.database.reserved_connections >= 5 && var.database.reserved_connections < var.database.max_connections
+    error_message = "database.reserved_connections must be at least 5, and less than database.max_connections."
+  }
+}
+
+variable "api" {
+  description = "The API: its instances and their size, the connections of one instance, the browsers' origins that may call, and the URL under which callers reach it (its run.app URL without)."
+  type = object({
+    min_instances      = optional(number, 0)
+    max_instances      = optional(number, 4)
+    concurrency        = optional(number, 40)
+    cpu                = optional(string, "1")
+    memory             = optional(string, "1Gi")
+    database_pool_size = optional(number, 8)
+    cors_allow_origins = optional(list(string), [])
+    public_base_url    = optional(string)
+    log_level          = optional(string, "INFO")
+  })
+  nullable = false
+  default  = {}
+
+  validation {
+    condition     = var.api.database_pool_size >= 1 && var.api.database_pool_size <= 100
+    error_message = "api.database_pool_size must be between 1 and 100."
+  }
+
+  validation {
+    condition     = alltrue([for origin in var.api.cors_allow_origins : can(regex("^https?://[a-z0-9.-]+(:[0-9]+)?$", origin))])
+    error_message = "Each of api.cors_allow_origins must be an origin such as https://photos.example.com: no path, no star."
+  }
+
+  validation {
+    condition     = var.api.public_base_url == null || can(regex("^https://[a-z0-9.-]+$", var.api.public_base_url))
+    error_message = "api.public_base_url must be an https URL without a path."
+  }
+
+  validation {
+    condition     = contains(["DEBUG", "INFO", "WARNING", "ERROR"], var.api.log_level)
+    error_message = "api.log_level must be DEBUG, INFO, WARNING or ERROR."
+  }
+}
+
+variable "processor" {
+  description = "The processor: its instances and their size, the pictures that one takes and works on at once, and the connections of one instance."
+  type = object({
+    min_instances      = optional(number, 0)
+    max_instances      = optional(number, 10)
+    concurrency        = optional(number, 2)
+    worker_count       = optional(number, 2)
+    cpu                = optional(string, "2")
+    memory_mib         = optional(number, 2048)
+    database_pool_size = optional(number, 4)
+    log_level          = optional(string, "INFO")
+  })
+  nullable = false
+  default  = {}
+
+  validation {
+    condition     = var.processor.concurrency >= 2 && var.processor.concurrency <= 4
+    error_message = "processor.concurrency must be between 2 and 4: pictures fill an instance's CPU and memory long before requests do."
+  }
+
+  validation {
+    condition     = var.processor.worker_count >= 1 && var.processor.worker_count <= var.processor.concurrency
+    error_message = "processor.worker_count must be at least 1, and not above processor.concurrency."
+  }
+
+  validation {
+    condition     = var.processor.database_pool_size >= 1 && var.processor.database_pool_size <= 100
+    error_message = "processor.database_pool_size must be between 1 and 100."
+  }
+
+  validation {
+    # An original may have 200 MiB, and a file of an instance lies in its memory; a worker may have 512 MiB.
+    condition     = var.processor.memory_mib >= 256 + var.processor.concurrency * 200 + var.processor.worker_count * 512
+    error_message = "processor.memory_mib must hold 256 MiB, 200 MiB for each picture taken and 512 MiB for each worker."
+  }
+
+  validation {
+    condition     = contains(["DEBUG", "INFO", "WARNING", "ERROR"], var.processor.log_level)
+    error_message = "processor.log_level must be DEBUG, INFO, WARNING or ERROR."
+  }
+}
+
+variable "storage" {
+  description = "The buckets: the first part of their names (the project's id without), who may upload straight to them, and how long things are kept. What is in the trash is purged after `trash_days`."
+  type = object({
+    name_prefix           = optional(string)
+    direct_upload_origins = optional(list(string), [])
+    trash_days            = optional(number, 7)
+    soft_delete_days      = optional(number, 7)
+  })
+  nullable = false
+  default  = {}
+
+  validation {
+    condition     = var.storage.trash_days >= 0 && floor(var.storage.trash_days) == var.storage.trash_days
+    error_message = "storage.trash_days must be a whole number of days."
+  }
+}
+
+variable "network" {
+  description = "Range of the subnet that Cloud Run takes its addresses from."
+  type = object({
+    cidr_range = optional(string, "10.10.0.0/24")
+  })
+  nullable = false
+  default  = {}
+}
+
+variable "observability" {
+  description = "Who is told, what is promised, how long audit events are kept, and what a month may cost."
+  type = object({
+    notification_emails  = list(string)
+    runbook_url          = optional(string)
+    audit_retention_days = optional(number, 400)
+    objectives = optional(object({
+      availability                = optional(number)
+      latency                     = optional(number)
+      latency_threshold_ms        = optional(number)
+      freshness                   = optional(number)
+      freshness_threshold_seconds = optional(number)
+    }), {})
+    budget = optional(object({
+      billing_account = optional(string)
+      currency_code   = optional(string)
+      monthly_amount  = optional(number)
+      thresholds      = optional(list(number))
+    }), {})
+  })
+  nullable = false
+}
+
+variable "edge" {
+  description = "A load balancer with certificate, Cloud Armor and throttling in front of the API. Off by default: it costs more than all the rest of an idle system."
+  type = object({
+    enabled             = optional(bool, false)
+    domains             = optional(list(string), [])
+    requests_per_minute = optional(number, 1200)
+    cached_paths        = optional(list(string), [])
+  })
+  nullable = false
+  default  = {}
+
+  validation {
+    condition     = !var.edge.enabled || length(var.edge.domains) > 0
+    error_message = "edge.domains must name at least one domain where edge.enabled is true."
+  }
+}
+
+variable "kms_key" {
+  description = "Key that encrypts database, buckets, messages and secrets; Google's own without it. The service agents of Cloud SQL, Cloud Storage, Pub/Sub and Secret Manager must be allowed to use it."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.kms_key == null || can(regex("^projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+$", var.kms_key))
+    error_message = "kms_key must be a key's full name: projects/…/locations/…/keyRings/…/cryptoKeys/…."
+  }
+}

@@ -1,0 +1,131 @@
+"""A server that answers like the API as far as the smoke test looks, and that can be told to break anywhere."""
+
+import hashlib
+import json
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+MEMBER_KEY, ADMIN_KEY, READER_KEY = "im_member", "im_admin", "im_reader"
+SCOPES = ["images:read", "images:write", "images:delete"]
+WEBP = b"RIFF\x10\0\0\0WEBPVP8 made up"
+Reply = tuple[int, Any]
+
+
+def _no_fault(*_: Any) -> Reply | None:
+    return None
+
+
+@dataclass
+class FakeApi:
+    """`fault` may answer in the API's place; it is given the method, the path and what stands before the path."""
+
+    version: str = "1.4.0"
+    fault: Callable[[str, str, str], Reply | None] = _no_fault
+    statuses: list[str] = field(default_factory=lambda: ["stored", "processing", "ready"])
+    images: dict[str, dict[str, Any]] = field(default_factory=dict)
+    teams: list[dict[str, Any]] = field(default_factory=list)
+    calls: list[str] = field(default_factory=list)
+
+    def start(self) -> None:
+        fake = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def _answer(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                status, made = fake.answer(self.command, self.path, self.headers.get("X-API-KEY"), body)
+                content = made if isinstance(made, bytes) else json.dumps(made).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(0 if status == 204 else len(content)))
+                self.end_headers()
+                if status != 204:
+                    self.wfile.write(content)
+
+            do_GET = do_POST = do_DELETE = _answer  # noqa: N815 (the names that http.server looks for)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=lambda: self._server.serve_forever(poll_interval=0.02))
+        self._thread.start()
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def answer(self, method: str, target: str, key: str | None, body: bytes) -> Reply:
+        parts = urlsplit(target)
+        prefix, path = re.fullmatch(r"(.*?)(/(?:api|health|version).*)", parts.path).groups()  # type: ignore[union-attr]
+        self.calls.append(f"{method} {prefix}{path}")
+        broken = self.fault(method, path, prefix)
+        if broken is not None:
+            return broken
+        if not path.startswith("/api/v1"):
+            return 200, {
+                "/health/live": {"status": "ok"},
+                "/health/ready": {"ready": True, "schema_revision": "0001", "warnings": []},
+                "/version": {"service": "image-api", "version": self.version},
+            }[path]
+        if key not in (MEMBER_KEY, ADMIN_KEY, READER_KEY):
+            return 401, {"code": "api-key-invalid"}
+        return self._with_key(method, path.removeprefix("/api/v1"), key, parse_qs(parts.query), body)
+
+    def _with_key(self, method: str, path: str, key: str, query: dict[str, list[str]], body: bytes) -> Reply:
+        if path == "/whoami":
+            admin, scopes = key == ADMIN_KEY, SCOPES[:1] if key == READER_KEY else SCOPES
+            team_id, role = (None, "admin") if admin else ("team-1", "member")
+            return 200, {"team_id": team_id, "role": role, "key_prefix": key, "scopes": scopes}
+        if path == "/teams" and method == "GET":
+            # A page of one, so that more than one page is read.
+            at = int(query.get("cursor", ["0"])[0])
+            more = str(at + 1) if at + 1 < len(self.teams) else None
+            return 200, {"items": self.teams[at : at + 1], "next_cursor": more}
+        if path == "/teams":
+            self.teams.append({"id": f"team-{len(self.teams) + 10}", **json.loads(body)})
+            return 201, self.teams[-1]
+        if path == "/images":
+            if key == ADMIN_KEY and "team_id" not in query:
+                return 422, {"code": "team-required"}
+            return self._upload(body)
+        return self._image(method, *path.removeprefix("/images/").split("/"))
+
+    def _upload(self, body: bytes) -> Reply:
+        image_id = f"image-{len(self.images)}"
+        self.images[image_id] = {
+            "id": image_id, "status": "stored", "sha256": hashlib.sha256(body).hexdigest(), "width": 320, "height": 320,
+            "failure": None, "deleted_at": None, "derivatives": [], "content": body, "looks": 0,
+        }  # fmt: skip
+        return 201, self._shown(image_id)
+
+    def _image(self, method: str, image_id: str, *rest: str) -> Reply:
+        image = self.images.get(image_id)
+        if image is None:
+            return 404, {"code": "image-not-found"}
+        if method == "DELETE":
+            image["deleted_at"] = "2026-01-01T00:00:00Z"
+            return 204, b""
+        if rest == ("content",):
+            return (404, {}) if image["deleted_at"] else (200, image["content"])
+        if rest == ("derivatives", "thumb"):
+            return 200, WEBP
+        if image["status"] not in {"failed", "ready"}:
+            image["status"] = self.statuses[min(image["looks"], len(self.statuses) - 1)]
+            image["looks"] += 1
+        if image["status"] == "ready":
+            image["derivatives"] = [
+                {"preset": "large", "size_bytes": 99999, "url": "https://elsewhere.example/large"},
+                {"preset": "thumb", "size_bytes": len(WEBP), "url": "https://elsewhere.example/thumb"},
+            ]
+        return 200, self._shown(image_id)
+
+    def _shown(self, image_id: str) -> dict[str, Any]:
+        return {name: value for name, value in self.images[image_id].items() if name not in {"content", "looks"}}

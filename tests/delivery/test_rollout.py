@@ -1,0 +1,305 @@
+"""The rollout against a fake gcloud whose revisions, jobs and commands fail at each stage in turn."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import ROOT
+from .fake_api import MEMBER_KEY, FakeApi, Reply
+
+DIGEST = "sha256:" + "a1" * 32
+IMAGES = {
+    name: f"europe-west1-docker.pkg.dev/project/images/{name}@{DIGEST}" for name in ("image-api", "image-processor")
+}
+OLD = {"image-api": "image-api-old", "image-processor": "image-processor-old"}
+NEW = {"image-api": "image-api-r7", "image-processor": "image-processor-r7"}
+BOTH_OLD = {name: {revision: 100} for name, revision in OLD.items()}
+PLACE = ["--project", "project", "--region", "europe-west1"]
+
+
+@dataclass
+class Cloud:
+    """The fake project: its file, and the fake API behind all of its URLs."""
+
+    file: Path
+    rollout_state: Path
+    api: FakeApi
+
+    @property
+    def seen(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.file.read_text())
+        return found
+
+    def break_at(self, *faults: dict[str, Any]) -> None:
+        self.file.write_text(json.dumps({**self.seen, "faults": list(faults)}))
+
+    def traffic(self) -> dict[str, dict[str, int]]:
+        return {name: service["traffic"] for name, service in self.seen["services"].items()}
+
+    def tags(self) -> list[str]:
+        return [tag for service in self.seen["services"].values() for tag in service["tags"]]
+
+    def moves(self) -> list[str]:
+        """Each change of traffic as `service new-revision's-percent`."""
+        return [f"{name} {shares.get(NEW[name], 0)}" for name, shares in self.seen["moves"]]
+
+    def command(self, *arguments: str) -> list[str]:
+        return [
+            sys.executable,
+            "-m",
+            "scripts.delivery.rollout",
+            *arguments,
+            *PLACE,
+            "--state",
+            str(self.rollout_state),
+        ]
+
+    def forward(self, *more: str) -> list[str]:
+        images = ["--api-image", IMAGES["image-api"], "--processor-image", IMAGES["image-processor"]]
+        pace = ["--watch-seconds", "0.05", "--poll-seconds", "0.01", "--pause-seconds", "0.01"]
+        return self.command("forward", *images, "--suffix", "r7", "--version", "1.4.0", *pace, *more)
+
+
+@pytest.fixture
+def cloud(
+    api: FakeApi, tmp_path: Path, put_on_path: Callable[[str, Path], None], monkeypatch: pytest.MonkeyPatch
+) -> Cloud:
+    put_on_path("gcloud", Path(__file__).with_name("fake_gcloud.py"))
+    file = tmp_path / "cloud.json"
+    services = {
+        name: {"revisions": {revision: "old-image"}, "traffic": {revision: 100}, "tags": {}}
+        for name, revision in OLD.items()
+    }
+    file.write_text(
+        json.dumps(
+            {
+                "api_url": api.url, "services": services, "jobs": {"image-migrate": "old-image"}, "executed": [],
+                "calls": [], "moves": [], "faults": [],
+            }
+        )
+    )  # fmt: skip
+    # Each look at a picture that is not ready yet costs a pause.
+    api.statuses = ["ready"]
+    monkeypatch.setenv("FAKE_GCLOUD_STATE", str(file))
+    monkeypatch.setenv("IMAGE_MANAGER_KEY", MEMBER_KEY)
+    return Cloud(file, tmp_path / "rollout.json", api)
+
+
+def run(command: list[str]) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_a_sound_release_goes_all_the_way_in_order(cloud: Cloud) -> None:
+    done = run(cloud.forward())
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert cloud.traffic() == {name: {revision: 100} for name, revision in NEW.items()}
+    stages = [10, 50, 100]
+    assert cloud.moves() == [f"{name} {percent}" for name in NEW for percent in stages]
+    assert cloud.seen["executed"] == [["image-migrate", IMAGES["image-api"]]]
+    assert cloud.tags() == []
+    assert not cloud.rollout_state.exists()
+
+
+def test_the_migration_is_over_before_any_revision_is_made(cloud: Cloud) -> None:
+    run(cloud.forward())
+    calls = cloud.seen["calls"]
+    order = [
+        "run jobs update image-migrate", "run jobs execute image-migrate", "run services update image-api",
+        "run services update-traffic image-api", "run services update image-processor",
+        "run services update-traffic image-processor",
+    ]  # fmt: skip
+    first = [next(at for at, call in enumerate(calls) if call.startswith(f"{text} ")) for text in order]
+    assert first == sorted(first)
+
+
+def test_the_smoke_test_goes_through_the_tag_before_any_traffic_moves(cloud: Cloud) -> None:
+    seen: list[tuple[str, int]] = []
+
+    def look(_method: str, _path: str, prefix: str) -> Reply | None:
+        seen.append((prefix, len(cloud.seen["moves"])))
+        return None
+
+    cloud.api.fault = look
+    run(cloud.forward())
+    assert {moves for prefix, moves in seen if prefix == "/candidate-image-api"} == {0}
+    assert {moves for prefix, moves in seen if prefix == "/image-api"} == {1, 2, 3, 4, 5, 6}
+
+
+def test_revisions_get_their_images_by_digest_and_no_traffic(cloud: Cloud) -> None:
+    run(cloud.forward())
+    updates = [call for call in cloud.seen["calls"] if call.startswith("run services update ")]
+    assert len(updates) == 2
+    for call, image in zip(updates, IMAGES.values(), strict=True):
+        assert f"--image={image}" in call
+        assert "--no-traffic" in call
+
+
+def smoke_fails(prefix: str, moves: int) -> Callable[[Cloud], None]:
+    """Uploads under this prefix fail once traffic has been moved so often."""
+
+    def arrange(cloud: Cloud) -> None:
+        def fault(method: str, _path: str, asked: str) -> Reply | None:
+            failing = method == "POST" and asked == prefix and len(cloud.seen["moves"]) >= moves
+            return (503, {}) if failing else None
+
+        cloud.api.fault = fault
+
+    return arrange
+
+
+def gcloud_faults(*faults: dict[str, Any]) -> Callable[[Cloud], None]:
+    return lambda cloud: cloud.break_at(*faults)
+
+
+# What breaks, and the moves of traffic that happen before everything goes back.
+API_MOVES = ["image-api 10", "image-api 50", "image-api 100"]
+PROCESSOR_MOVES = ["image-processor 10", "image-processor 50", "image-processor 100"]
+STAGES: dict[str, tuple[Callable[[Cloud], None], list[str]]] = {
+    "api cannot start": (gcloud_faults({"command": "services update image-api "}), []),
+    "api smoke test on its tag": (smoke_fails("/candidate-image-api", 0), []),
+    "api log without traffic": (gcloud_faults({"errors": "image-api", "from": 0}), []),
+    "api errors at 10": (gcloud_faults({"errors": "image-api", "from": 10}), API_MOVES[:1]),
+    "api errors at 50": (gcloud_faults({"errors": "image-api", "from": 50}), API_MOVES[:2]),
+    "api errors at 100": (gcloud_faults({"errors": "image-api", "from": 100}), API_MOVES),
+    "api smoke test at 10": (smoke_fails("/image-api", 1), API_MOVES[:1]),
+    "api smoke test at 50": (smoke_fails("/image-api", 2), API_MOVES[:2]),
+    "api smoke test at 100": (smoke_fails("/image-api", 3), API_MOVES),
+    "processor cannot start": (gcloud_faults({"command": "services update image-processor "}), API_MOVES),
+    "processor errors at 10": (
+        gcloud_faults({"errors": "image-processor", "from": 10}), API_MOVES + PROCESSOR_MOVES[:1]
+    ),
+    "processor errors at 50": (
+        gcloud_faults({"errors": "image-processor", "from": 50}), API_MOVES + PROCESSOR_MOVES[:2]
+    ),
+    "processor errors at 100": (gcloud_faults({"errors": "image-processor", "from": 100}), API_MOVES + PROCESSOR_MOVES),
+    "processor smoke test at 10": (smoke_fails("/image-api", 4), API_MOVES + PROCESSOR_MOVES[:1]),
+    "processor smoke test at 50": (smoke_fails("/image-api", 5), API_MOVES + PROCESSOR_MOVES[:2]),
+    "processor smoke test at 100": (smoke_fails("/image-api", 6), API_MOVES + PROCESSOR_MOVES),
+    "traffic cannot be moved": (gcloud_faults({"command": "image-api-r7=50"}), API_MOVES[:1]),
+    "the log cannot be read": (gcloud_faults({"command": "logging read"}), []),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_failure_at_each_stage_brings_everything_back(cloud: Cloud, stage: str) -> None:
+    arrange, moved = STAGES[stage]
+    arrange(cloud)
+    done = run(cloud.forward())
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "FAILED" in done.stdout
+    assert cloud.traffic() == BOTH_OLD
+    assert cloud.tags() == []
+    assert not cloud.rollout_state.exists()
+    moves = cloud.moves()
+    assert moves[: len(moved)] == moved
+    assert set(moves[len(moved) :]) <= {"image-api 0", "image-processor 0"}
+
+
+def test_the_processor_goes_back_before_the_api(cloud: Cloud) -> None:
+    cloud.break_at({"errors": "image-processor", "from": 50})
+    run(cloud.forward())
+    assert cloud.moves()[-2:] == ["image-processor 0", "image-api 0"]
+
+
+def test_a_failed_migration_touches_no_traffic(cloud: Cloud) -> None:
+    cloud.break_at({"command": "jobs execute"})
+    done = run(cloud.forward())
+    assert done.returncode == 1
+    calls = cloud.seen["calls"]
+    assert not any("services update" in call for call in calls)
+    assert cloud.traffic() == BOTH_OLD
+
+
+def test_without_a_way_back_nothing_begins(cloud: Cloud) -> None:
+    seen = cloud.seen
+    seen["services"]["image-processor"]["traffic"] = {}
+    cloud.file.write_text(json.dumps(seen))
+    done = run(cloud.forward())
+    assert done.returncode == 1
+    assert all("describe" in call for call in cloud.seen["calls"])
+
+
+def test_the_way_back_is_tried_again(cloud: Cloud) -> None:
+    cloud.break_at({"errors": "image-api", "from": 50}, {"command": "image-api-old=100", "times": 2})
+    done = run(cloud.forward())
+    assert done.returncode == 1, done.stdout
+    assert cloud.traffic() == BOTH_OLD
+
+
+def test_a_way_back_that_fails_tells_the_command_and_keeps_the_state(cloud: Cloud) -> None:
+    cloud.break_at({"errors": "image-api", "from": 50}, {"command": "image-api-old=100"})
+    done = run(cloud.forward())
+    assert done.returncode == 2
+    assert "gcloud run services update-traffic image-api --to-revisions=image-api-old=100" in done.stdout
+    cloud.break_at()
+    assert run(cloud.command("back")).returncode == 0
+    assert cloud.traffic() == BOTH_OLD
+    assert not cloud.rollout_state.exists()
+
+
+def test_a_tag_that_stays_does_not_undo_a_sound_release(cloud: Cloud) -> None:
+    cloud.break_at({"command": "--remove-tags"})
+    assert run(cloud.forward()).returncode == 0
+    assert cloud.traffic() == {name: {revision: 100} for name, revision in NEW.items()}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_brings_everything_back(cloud: Cloud, number: signal.Signals) -> None:
+    with subprocess.Popen(
+        cloud.forward("--watch-seconds", "60"), cwd=ROOT, stdout=subprocess.PIPE, text=True, env=os.environ
+    ) as rollout:
+        wait_for_moves(cloud, 1)
+        rollout.send_signal(number)
+        output, _ = rollout.communicate(timeout=30)
+    assert rollout.returncode == 1, output
+    assert f"ended by {number.name}" in output
+    assert cloud.traffic() == BOTH_OLD
+
+
+def test_a_killed_rollout_is_undone_by_back(cloud: Cloud) -> None:
+    with subprocess.Popen(cloud.forward("--watch-seconds", "60"), cwd=ROOT, stdout=subprocess.DEVNULL) as rollout:
+        wait_for_moves(cloud, 1)
+        rollout.kill()
+    assert cloud.traffic()["image-api"] == {NEW["image-api"]: 10, OLD["image-api"]: 90}
+    assert run(cloud.command("back")).returncode == 0
+    assert cloud.traffic() == BOTH_OLD
+
+
+def test_back_without_a_rollout_does_nothing(cloud: Cloud) -> None:
+    done = run(cloud.command("back"))
+    assert done.returncode == 0
+    assert cloud.seen["calls"] == []
+
+
+def test_few_errors_among_many_requests_do_not_end_it(cloud: Cloud) -> None:
+    cloud.break_at({"errors": "image-api", "from": 10})
+    assert run(cloud.forward("--max-error-share", "0.5")).returncode == 0
+
+
+@pytest.mark.parametrize("image", ["europe-west1-docker.pkg.dev/p/images/image-api:1.4.0", "image-api"])
+def test_an_image_that_is_not_named_by_its_digest_is_refused(cloud: Cloud, image: str) -> None:
+    done = run(cloud.forward("--api-image", image))
+    assert done.returncode != 0
+    assert "digest" in done.stderr
+    assert cloud.seen["calls"] == []
+
+
+def wait_for_moves(cloud: Cloud, count: int) -> None:
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            if len(cloud.seen["moves"]) >= count:
+                return
+        except ValueError:
+            pass  # The file is being written.
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

@@ -1,0 +1,82 @@
+"""The workflows keep every rule, and each rule notices its faults."""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from . import workflow_rules as rules
+from .conftest import ROOT
+from .workflow_rules import RULES, Texts
+
+
+def test_every_workflow_is_there_and_no_other() -> None:
+    assert set(rules.read()) == set(rules.WORKFLOWS)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: str(rule.__name__))
+def test_the_workflows_keep_the_rule(rule: Callable[[Texts], Iterator[str]]) -> None:
+    assert list(rule(rules.read())) == []
+
+
+FAULTS: list[dict[str, str]] = yaml.safe_load(Path(__file__).with_name("workflow_faults.yaml").read_text())
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: str(fault["fault"]))
+def test_a_planted_fault_is_noticed(fault: dict[str, str]) -> None:
+    texts, workflow = rules.read(), fault["workflow"]
+    assert fault["written"] in texts[workflow], "the fault is not where it is to be planted"
+    texts[workflow] = texts[workflow].replace(fault["written"], fault["instead"], 1)
+    noticed_by = next(rule for rule in RULES if rule.__name__ == fault["rule"])
+    assert list(noticed_by(texts)) != []
+
+
+def test_every_rule_has_a_fault_that_it_notices() -> None:
+    assert {fault["rule"] for fault in FAULTS} == {rule.__name__ for rule in RULES}
+
+
+def test_the_table_holds_whole_commits() -> None:
+    for action, pin in rules.PINS.items():
+        assert re.fullmatch(r"[0-9a-f]{40}", pin["commit"]), action
+        assert re.fullmatch(r"v\d+\.\d+\.\d+", pin["release"]), action
+
+
+def test_variables_of_the_workflows_are_those_that_the_bootstrap_makes() -> None:
+    used = set(re.findall(r"vars\.(\w+)", "\n".join(rules.read().values())))
+    output = (ROOT / "terraform" / "bootstrap" / "outputs.tf").read_text()
+    block = output.partition('output "github_variables"')[2].partition("\n}")[0]
+    made = set(re.findall(r"^\s+([A-Z_]+)\s+=", block, re.MULTILINE))
+    # These two are no outputs: the script sets them itself.
+    script = (ROOT / "scripts" / "infra" / "bootstrap.py").read_text()
+    assert used <= made | set(re.findall(r'"(NOTIFICATION_EMAIL|DELIVERY_ENVIRONMENTS)"', script))
+
+
+def test_environments_are_those_that_the_bootstrap_makes() -> None:
+    script = (ROOT / "scripts" / "infra" / "bootstrap.py").read_text()
+    for prefix in ("plan-", "infra-"):
+        assert f'f"{prefix}{{project.environment}}"' in script
+
+
+def test_environments_are_those_that_the_federation_lets_in() -> None:
+    federation = (ROOT / "terraform" / "bootstrap" / "federation.tf").read_text()
+    assert re.search(r'apply\s+= "infra-\$\{var\.environment\}"', federation)
+    assert re.search(r"deploy\s+= var\.environment\n", federation)
+
+
+def test_names_of_services_are_those_of_the_stack() -> None:
+    from scripts.delivery import rollout
+
+    stack = "\n".join((ROOT / "terraform" / "stack" / name).read_text() for name in ("services.tf", "jobs.tf"))
+    for name in (rollout.API, rollout.PROCESSOR, rollout.MIGRATION):
+        assert re.search(rf'name\s+= "{name}"', stack), name
+
+
+def test_the_deploying_account_may_read_the_log_that_a_rollout_watches() -> None:
+    rows = [
+        row
+        for folder in ("bootstrap", "stack")
+        for row in yaml.safe_load((ROOT / "terraform" / folder / "capabilities.yaml").read_text())
+    ]
+    assert ("github-deploy", "roles/logging.viewer") in {(row["actor"], row["role"]) for row in rows}

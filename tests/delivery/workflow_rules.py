@@ -1,0 +1,263 @@
+"""The rules that the workflows keep, as functions from workflows to what breaks a rule."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .conftest import ROOT
+
+FOLDER = ROOT / ".github" / "workflows"
+PINS: dict[str, dict[str, str]] = json.loads(Path(__file__).with_name("action_pins.json").read_text())
+WORKFLOWS = ("ci", "infra-check", "infra-plan", "deploy", "infra-apply", "drift", "security", "release")
+ENVIRONMENTS = ("dev", "prod")
+# Text that somebody outside can choose reaches a script only as a variable of its environment.
+TRIGGERS = {"pull_request", "push", "schedule", "workflow_dispatch"}
+# Every right to write that any job has; whoever adds one adds it here.
+WRITES = {
+    ("deploy", "build"): {"packages", "id-token", "attestations"},
+    ("deploy", "rollout"): {"id-token"},
+    ("drift", "issue"): {"issues"},
+    ("drift", "plan"): {"id-token"},
+    ("infra-apply", "apply"): {"id-token"},
+    ("infra-plan", "comment"): {"pull-requests"},
+    ("infra-plan", "plan"): {"id-token"},
+    ("release", "images"): {"packages", "id-token", "attestations"},
+    ("release", "publish"): {"contents"},
+    ("security", "codeql"): {"security-events"},
+    ("security", "images"): {"security-events"},
+    ("security", "scorecard"): {"security-events"},
+}
+# The account that a job may become, and the environment in which alone it may.
+ACCOUNTS = {
+    ("deploy", "rollout"): ("DEPLOY", ""),
+    ("drift", "plan"): ("PLAN", "plan-"),
+    ("infra-apply", "apply"): ("APPLY", "infra-"),
+    ("infra-plan", "plan"): ("PLAN", "plan-"),
+}
+SECRETS = {("deploy", "rollout"): {"SMOKE_TEST_KEY"}}
+MAX_LINES_OF_A_STEP = 6
+_USES = re.compile(r"^\s*(?:- )?uses: (?P<action>[^@\s]+)@(?P<ref>\S+)(?: # (?P<release>\S+))?$", re.MULTILINE)
+_ANY_USES = re.compile(r"^\s*(?:- )?uses:", re.MULTILINE)
+
+Texts = dict[str, str]
+
+
+def read() -> Texts:
+    """The workflows' texts by name."""
+    return {path.stem: path.read_text() for path in sorted(FOLDER.iterdir())}
+
+
+def jobs(texts: Texts) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for workflow, text in texts.items():
+        for name, job in yaml.safe_load(text)["jobs"].items():
+            yield workflow, name, job
+
+
+def steps(texts: Texts) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for workflow, name, job in jobs(texts):
+        for step in job["steps"]:
+            yield workflow, name, step
+
+
+def triggers(text: str) -> dict[str, Any]:
+    # YAML 1.1 takes the key `on` for a truth value.
+    found: dict[str, Any] = yaml.safe_load(text)[True]
+    return found
+
+
+def actions_are_pinned(texts: Texts) -> Iterator[str]:
+    for name, text in texts.items():
+        pinned = list(_USES.finditer(text))
+        if len(pinned) != len(_ANY_USES.findall(text)):
+            yield f"{name}: an action without a reference"
+        for uses in pinned:
+            repository = "/".join(uses["action"].split("/")[:2])
+            expected = PINS.get(repository)
+            if expected is None or (uses["ref"], uses["release"]) != (expected["commit"], expected["release"]):
+                yield f"{name}: {uses[0].strip()} is not in the table"
+
+
+def rights_are_given_by_job(texts: Texts) -> Iterator[str]:
+    for name, text in texts.items():
+        if yaml.safe_load(text).get("permissions") != {}:
+            yield f"{name}: rights for the whole workflow"
+    for workflow, name, job in jobs(texts):
+        rights = job.get("permissions")
+        if not isinstance(rights, dict):
+            yield f"{workflow}/{name}: no rights of its own"
+            continue
+        writes = {right for right, level in rights.items() if level == "write"}
+        if writes != WRITES.get((workflow, name), set()):
+            yield f"{workflow}/{name}: may write {sorted(writes)}"
+
+
+def nothing_outside_is_trusted(texts: Texts) -> Iterator[str]:
+    for name, text in texts.items():
+        if not set(triggers(text)) <= TRIGGERS:
+            yield f"{name}: started by {sorted(triggers(text))}"
+    for workflow, name, step in steps(texts):
+        if "${{" in step.get("run", ""):
+            yield f"{workflow}/{name}: an expression inside a script"
+        if "checkout" in step.get("uses", "") and step.get("with", {}).get("persist-credentials") is not False:
+            yield f"{workflow}/{name}: the token stays in the checkout"
+
+
+def jobs_end(texts: Texts) -> Iterator[str]:
+    for workflow, name, job in jobs(texts):
+        if not 0 < job.get("timeout-minutes", 0) <= 90:
+            yield f"{workflow}/{name}: no limit of time"
+        if job["runs-on"] != "ubuntu-24.04":
+            yield f"{workflow}/{name}: runs on {job['runs-on']}, which changes by itself"
+    for name, text in texts.items():
+        alone = all("concurrency" in job for _, _, job in jobs({name: text}))
+        if "concurrency" not in yaml.safe_load(text) and not alone:
+            yield f"{name}: runs may overtake each other"
+
+
+def secrets_go_where_they_are_needed(texts: Texts) -> Iterator[str]:
+    for workflow, name, job in jobs(texts):
+        found = set(re.findall(r"secrets\.(\w+)", json.dumps(job)))
+        if found != SECRETS.get((workflow, name), set()) or "secrets[" in json.dumps(job):
+            yield f"{workflow}/{name}: reads {sorted(found)}"
+
+
+def identities_stay_in_their_environment(texts: Texts) -> Iterator[str]:
+    for workflow, name, job in jobs(texts):
+        accounts = set(re.findall(r"vars\.GCP_(\w+)_SERVICE_ACCOUNT", json.dumps(job)))
+        expected = ACCOUNTS.get((workflow, name))
+        if accounts != ({expected[0]} if expected else set()):
+            yield f"{workflow}/{name}: becomes {sorted(accounts)}"
+        elif expected and set(environments(job)) != {expected[1] + name for name in ENVIRONMENTS}:
+            yield f"{workflow}/{name}: in {environments(job)}"
+    if "head.repo.full_name == github.repository" not in texts["infra-plan"]:
+        yield "infra-plan: a fork gets an identity"
+
+
+def environments(job: dict[str, Any]) -> list[str]:
+    """The environments that a job can run in, with its one condition and its matrix written out."""
+    return [_written_out(str(job.get("environment", "")), name) for name in ENVIRONMENTS]
+
+
+def groups(job: dict[str, Any]) -> list[str]:
+    return [_written_out(str(job.get("concurrency", {}).get("group", "")), name) for name in ENVIRONMENTS]
+
+
+def _written_out(expression: str, environment: str) -> str:
+    by_tag = "${{ github.ref_type == 'tag' && 'prod' || 'dev' }}"
+    return expression.replace(by_tag, environment).replace("${{ matrix.environment }}", environment)
+
+
+def deploys_and_applies_exclude_each_other(texts: Texts) -> Iterator[str]:
+    for workflow, name in (("deploy", "rollout"), ("infra-apply", "apply")):
+        job = yaml.safe_load(texts[workflow])["jobs"][name]
+        if groups(job) != ["deliver-dev", "deliver-prod"] or job["concurrency"]["cancel-in-progress"] is not False:
+            yield f"{workflow}/{name}: group {groups(job)}"
+
+
+def deploys_keep_their_order(texts: Texts) -> Iterator[str]:
+    made = yaml.safe_load(texts["deploy"])["jobs"]
+    if (made["gate"].get("needs"), made["rollout"].get("needs")) != ("build", "gate"):
+        yield "deploy: rollout before gate before build"
+    order = [
+        ("build", ["docker/build-push-action", "actions/attest-build-provenance"]),
+        ("gate", ["wait_for_checks", "image-api:", "image-processor:"]),
+        (
+            "rollout",
+            [
+                "gh attestation verify",
+                "google-github-actions/auth",
+                "image-api:",
+                "image-processor:",
+                "rollout forward",
+                "rollout back",
+            ],
+        ),
+    ]
+    for job, expected in order:
+        shown = [f"{step.get('uses', '')} {step.get('run', '')}" for step in made[job]["steps"]]
+        at = [next((place for place, text in enumerate(shown) if part in text), -1) for part in expected]
+        if -1 in at or at != sorted(at):
+            yield f"deploy/{job}: steps in the order {at}"
+    last = made["rollout"]["steps"][-1]
+    if "rollout back" not in last["run"] or last.get("if") != "${{ failure() || cancelled() }}":
+        yield "deploy/rollout: a run that is ended leaves its traffic where it was"
+    first = next(step for step in made["rollout"]["steps"] if "rollout forward" in step.get("run", ""))
+    if not first["run"].startswith("exec "):
+        yield "deploy/rollout: a shell stands between the signal and the rollout"
+
+
+def plans_are_refused_before_they_are_applied(texts: Texts) -> Iterator[str]:
+    for workflow, job, expected in (
+        ("infra-plan", "plan", ["infra.stack plan", "delivery.plan_summary"]),
+        ("infra-apply", "apply", ["infra.stack plan", "delivery.plan_summary", "infra.stack apply"]),
+    ):
+        made = yaml.safe_load(texts[workflow])["jobs"][job]["steps"]
+        found = [part for step in made for part in expected if f"scripts.{part}" in step.get("run", "")]
+        if found != expected:
+            yield f"{workflow}/{job}: {found}"
+        if any("||" in step.get("run", "") or step.get("continue-on-error") for step in made):
+            yield f"{workflow}/{job}: a refusal is passed over"
+
+
+def only_summaries_leave_a_plan(texts: Texts) -> Iterator[str]:
+    for workflow, name, step in steps(texts):
+        kept = step["with"]["path"] if "upload-artifact" in step.get("uses", "") else ""
+        if re.search(r"tfplan|plan\.json|runner\.temp|plan/?$", kept, re.MULTILINE):
+            yield f"{workflow}/{name}: a plan with all its values is kept"
+
+
+def scripts_are_files(texts: Texts) -> Iterator[str]:
+    makefiles = [path.read_text() for path in (ROOT / "Makefile", *ROOT.glob("*.mk"))]
+    targets = set(re.findall(r"^([a-z-]+):", "\n".join(makefiles), re.MULTILINE))
+    for workflow, name, step in steps(texts):
+        run = step.get("run", "")
+        if len(run.splitlines()) > MAX_LINES_OF_A_STEP:
+            yield f"{workflow}/{name}: a script of {len(run.splitlines())} lines"
+        for module in re.findall(r"-m (scripts\.[a-z_.]+)", run):
+            if not (ROOT / f"{module.replace('.', '/')}.py").exists():
+                yield f"{workflow}/{name}: there is no {module}"
+        for target in re.findall(r"\bmake ([a-z-]+)", run):
+            if target not in targets:
+                yield f"{workflow}/{name}: there is no target {target}"
+
+
+def ci_calls_what_developers_call(texts: Texts) -> Iterator[str]:
+    called = {
+        step["run"].split()[1] for _, _, step in steps({"ci": texts["ci"]}) if step.get("run", "").startswith("make ")
+    }
+    missing = {"lint", "types", "imports", "docs-check", "test", "smoke-images", "workflows-check"} - called
+    if missing:
+        yield f"ci: without {sorted(missing)}"
+    if yaml.safe_load(texts["ci"])["jobs"]["tests"]["strategy"]["matrix"]["python"] != ["3.11", "3.13"]:
+        yield "ci: other versions of Python"
+    if not {"pull_request", "push"} <= set(triggers(texts["ci"])):
+        yield "ci: not for every change"
+
+
+def one_version_of_terraform(texts: Texts) -> Iterator[str]:
+    found = set(re.findall(r"terraform_version: (\S+)", "\n".join(texts.values())))
+    if len(found) != 1:
+        yield f"versions of Terraform: {sorted(found)}"
+    if len(re.findall(r"terraform_wrapper: false", "\n".join(texts.values()))) != 4:
+        yield "a wrapper hides Terraform's exit status"
+
+
+RULES: tuple[Callable[[Texts], Iterator[str]], ...] = (
+    actions_are_pinned,
+    rights_are_given_by_job,
+    nothing_outside_is_trusted,
+    jobs_end,
+    secrets_go_where_they_are_needed,
+    identities_stay_in_their_environment,
+    deploys_and_applies_exclude_each_other,
+    deploys_keep_their_order,
+    plans_are_refused_before_they_are_applied,
+    only_summaries_leave_a_plan,
+    scripts_are_files,
+    ci_calls_what_developers_call,
+    one_version_of_terraform,
+)

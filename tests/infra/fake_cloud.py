@@ -1,0 +1,130 @@
+"""A recorded stand-in for gcloud, gh, terraform, docker, git and make: it answers, remembers, and fails on demand."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from scripts.infra.commands import CommandFailed, Output
+
+ADMIN_KEY = "the-key-that-the-migration-made"
+DIGEST = "sha256:" + "0" * 64
+ENVIRONMENT_VARIABLES = {"GCP_PROJECT_ID": "example-project", "TERRAFORM_STATE_BUCKET": "example-project-terraform"}
+
+
+@dataclass
+class FakeCloud:
+    """What exists, what was asked, and which call fails: before it has an effect, or after, when its answer is lost."""
+
+    fails_at: int | None = None
+    after_effect: bool = False
+    billing: bool = True
+    exists: set[str] = field(default_factory=set)
+    calls: list[str] = field(default_factory=list)
+    planned_changes: list[dict[str, Any]] = field(default_factory=list)
+
+    def __call__(
+        self,
+        command: Sequence[str],
+        *,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        check: bool = True,
+        show: bool = False,
+    ) -> Output:
+        line = " ".join(command)
+        self.calls.append(line)
+        fails = self.fails_at == len(self.calls)
+        if fails and not self.after_effect:
+            return self._ended(line, Output("", "connection reset", 1), check)
+        answer = self._answer(line, cwd)
+        return self._ended(line, Output("", "answer lost", 1) if fails else answer, check)
+
+    def _ended(self, line: str, output: Output, check: bool) -> Output:
+        if check and output.code:
+            raise CommandFailed(f"{line}: {output.stderr}")
+        return output
+
+    def _answer(self, line: str, cwd: Path | None) -> Output:
+        for beginning, answer in self._answers(cwd).items():
+            if line.startswith(beginning):
+                return answer(line)
+        raise AssertionError(f"nobody told the stand-in what to answer to: {line}")
+
+    def _answers(self, cwd: Path | None) -> dict[str, Callable[[str], Output]]:
+        folder = cwd.name if cwd else ""
+        return {
+            "gcloud auth list": _says([{"account": "somebody@example.com"}]),
+            "gcloud auth configure-docker": _says(None),
+            "gcloud projects describe": _says({}),
+            "gcloud billing projects describe": _says({"billingEnabled": self.billing}),
+            "gcloud services enable": self._makes("first APIs"),
+            "gcloud storage buckets describe": self._asks("state bucket"),
+            "gcloud storage buckets create": self._makes("state bucket", once=True),
+            "gcloud storage buckets update": self._makes("versions of the state", needs="state bucket"),
+            "gcloud beta services identity create": self._makes("Pub/Sub's agent"),
+            "gh api repos/": _says({"id": 123456789, "owner": {"id": 987654}}),
+            "gh api --method PUT": self._makes("GitHub environment"),
+            "gh variable set": lambda line: self._makes(f"variable {line.split()[3]}", needs="GitHub environment")(
+                line
+            ),
+            "git rev-parse": lambda _: Output("0123456789ab\n", "", 0),
+            "terraform init": self._makes(f"init {folder}", needs="versions of the state"),
+            "terraform state list": lambda _: Output(
+                "google_storage_bucket.state\n" if "imported bucket" in self.exists else "", "", 0
+            ),
+            "terraform import": self._makes("imported bucket", once=True),
+            "terraform output -json github_variables": _says(ENVIRONMENT_VARIABLES),
+            "terraform output -raw api_url": lambda _: Output("https://image-api-abc-ew.a.run.app", "", 0),
+            "terraform output -raw network_name": lambda _: Output("image-manager", "", 0),
+            "terraform plan": self._plans,
+            "terraform show": _says({"resource_changes": self.planned_changes}),
+            "terraform apply": self._makes(folder, needs="imported bucket"),
+            "gcloud artifacts docker images describe": self._image_digest,
+            "docker build": lambda line: self._makes(f"built {_name_of(line)}")(line),
+            "docker push": lambda line: self._makes(f"pushed {_name_of(line)}", once=True)(line),
+            "gcloud run services describe": self._service,
+            "gcloud run jobs execute image-migrate": self._makes("schema", needs="stack"),
+            "gcloud services vpc-peerings delete": self._makes("no peering"),
+            "gcloud secrets versions access": lambda _: Output(
+                ADMIN_KEY if "schema" in self.exists else "", "", 0 if "schema" in self.exists else 1
+            ),
+            "make smoke": self._makes("smoke test", needs="schema"),
+        }
+
+    def _makes(self, thing: str, *, needs: str = "", once: bool = False) -> Callable[[str], Output]:
+        def answer(_: str) -> Output:
+            if needs and needs not in self.exists:
+                return Output("", f"{thing} needs {needs}", 1)
+            if once and thing in self.exists:
+                return Output("", f"{thing} exists already", 1)
+            self.exists.add(thing)
+            return Output("", "", 0)
+
+        return answer
+
+    def _asks(self, thing: str) -> Callable[[str], Output]:
+        return lambda _: Output("", "", 0 if thing in self.exists else 1)
+
+    def _image_digest(self, line: str) -> Output:
+        return Output(DIGEST, "", 0) if f"pushed {_name_of(line)}" in self.exists else Output("", "NOT_FOUND", 1)
+
+    def _service(self, line: str) -> Output:
+        if "stack" not in self.exists:
+            return Output("", "NOT_FOUND", 1)
+        if "--format=json" in line:
+            ready = "True" if "schema" in self.exists else "False"
+            return Output(json.dumps({"status": {"conditions": [{"type": "Ready", "status": ready}]}}), "", 0)
+        return Output(f"europe-west1-docker.pkg.dev/example-project/images/{_name_of(line)}@{DIGEST}", "", 0)
+
+    def _plans(self, _: str) -> Output:
+        return Output("", "", 0 if "stack" in self.exists and not self.planned_changes else 2)
+
+
+def _name_of(line: str) -> str:
+    return "image-processor" if "image-processor" in line else "image-api"
+
+
+def _says(answer: Any) -> Callable[[str], Output]:
+    return lambda _: Output("" if answer is None else json.dumps(answer), "", 0)

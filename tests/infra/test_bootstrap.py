@@ -1,0 +1,111 @@
+"""Bootstrap against a stand-in that fails at each call in turn: run again, it arrives, and makes nothing twice."""
+
+import json
+from pathlib import Path
+
+import pytest
+from scripts.infra import bootstrap as script
+from scripts.infra import project as project_script
+from scripts.infra import stack as stack_script
+from scripts.infra.project import Project
+
+from .fake_cloud import ADMIN_KEY, DIGEST, FakeCloud
+
+CALLS = 47
+"""How many programs a whole run starts; a test below says so."""
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    folder = tmp_path / "terraform"
+    for name in ("environments", "bootstrap", "stack"):
+        (folder / name).mkdir(parents=True)
+    monkeypatch.setattr(stack_script, "TERRAFORM", folder)
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    monkeypatch.setattr(script, "READY_SECONDS", 0)
+    for name in ("TERRAFORM_STATE_BUCKET", "TF_VAR_project_id", "TF_VAR_region"):
+        monkeypatch.delenv(name, raising=False)
+    return Project("example-project", "dev", "europe-west1", "owner/name", "operations@example.com", folder)
+
+
+def run_with(cloud: FakeCloud, project: Project, monkeypatch: pytest.MonkeyPatch) -> bool:
+    for module in (script, project_script, stack_script):
+        monkeypatch.setattr(module, "run", cloud)
+    return script.bootstrap(project)
+
+
+def test_empty_project_becomes_a_running_system(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud = FakeCloud()
+    assert run_with(cloud, project, monkeypatch)
+    assert {"bootstrap", "stack", "schema", "smoke test"} <= cloud.exists
+    assert len(cloud.calls) == CALLS
+
+
+def test_steps_come_in_the_order_of_a_first_apply(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud = FakeCloud()
+    run_with(cloud, project, monkeypatch)
+    order = [
+        "buckets create",
+        "identity create",
+        "terraform import",
+        "docker push",
+        "terraform plan",
+        "jobs execute",
+        "make smoke",
+    ]
+    positions = [next(index for index, call in enumerate(cloud.calls) if part in call) for part in order]
+    assert positions == sorted(positions)
+
+
+@pytest.mark.parametrize("after_effect", [False, True], ids=["before_its_effect", "after_its_effect"])
+@pytest.mark.parametrize("call", range(1, CALLS + 1))
+def test_run_again_after_any_failure_arrives(
+    call: int, after_effect: bool, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud = FakeCloud(fails_at=call, after_effect=after_effect)
+    run_with(cloud, project, monkeypatch)
+    cloud.fails_at = None
+    assert run_with(cloud, project, monkeypatch), f"stopped for good after a failure of call {call}"
+    assert {"bootstrap", "stack", "schema", "smoke test"} <= cloud.exists
+
+
+def test_second_run_builds_and_imports_nothing(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud = FakeCloud()
+    run_with(cloud, project, monkeypatch)
+    cloud.calls.clear()
+    assert run_with(cloud, project, monkeypatch)
+    assert not [
+        call for call in cloud.calls if call.startswith(("docker", "terraform import", "gcloud storage buckets create"))
+    ]
+
+
+def test_images_are_named_by_digest(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_with(FakeCloud(), project, monkeypatch)
+    images = json.loads(project.values_file.read_text())["images"]
+    assert images == {
+        key: f"europe-west1-docker.pkg.dev/example-project/images/image-{key}@{DIGEST}" for key in ("api", "processor")
+    }
+
+
+def test_project_without_billing_is_refused_first(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cloud = FakeCloud(billing=False)
+    assert not run_with(cloud, project, monkeypatch)
+    assert not cloud.exists
+    assert "gcloud billing projects link" in capsys.readouterr().out
+
+
+def test_nothing_secret_is_ever_made(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud = FakeCloud()
+    run_with(cloud, project, monkeypatch)
+    assert not [call for call in cloud.calls if "keys create" in call or "password" in call or "secret set" in call]
+
+
+def test_admin_key_is_never_an_argument_nor_printed(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cloud = FakeCloud()
+    run_with(cloud, project, monkeypatch)
+    assert not [call for call in cloud.calls if ADMIN_KEY in call]
+    assert ADMIN_KEY not in capsys.readouterr().out

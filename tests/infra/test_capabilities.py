@@ -1,0 +1,277 @@
+"""No call in the services' code without its grant, and no grant without its call."""
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+STACK = ROOT / "terraform" / "stack" / "capabilities.yaml"
+BOOTSTRAP = ROOT / "terraform" / "bootstrap" / "capabilities.yaml"
+API, PROCESSOR = ROOT / "apps/image_api/image_api", ROOT / "apps/image_processor/image_processor"
+CORE = ROOT / "packages/image_core/image_core"
+ADMIN_FILES = ("admin.py", "secrets.py", "db.py")
+
+# What each method of `image_core.storage.ObjectStorage` asks of Cloud Storage.
+STORAGE_VERBS = {
+    "put": {"create", "read"},  # a retry that meets its own object looks at it
+    "writer": {"create", "read"},
+    "stat": {"read"},
+    "read": {"read"},
+    "download": {"read"},
+    "delete": {"delete", "list"},  # every generation is found by a list
+    "list": {"list"},
+    "check": {"list"},
+}
+BUCKETS = ("originals", "derivatives")
+
+# What a predefined role allows, as far as the services use it. Source: Google Cloud documentation, "IAM roles".
+ALLOWED = {
+    "roles/storage.objectCreator": {"create"},
+    "roles/storage.objectViewer": {"read", "list"},
+    "roles/storage.objectUser": {"create", "read", "list", "delete"},
+    "roles/pubsub.publisher": {"publish"},
+    "roles/cloudsql.client": {"connect"},
+    "roles/cloudsql.instanceUser": {"log in"},
+    "roles/secretmanager.secretVersionAdder": {"add version"},
+}
+# Every client of Google's that the core makes, by the import that brings it; a new one needs a row of the table.
+KNOWN_CLIENTS = {
+    "google.cloud.storage",
+    "google.cloud.secretmanager",
+    "google.pubsub_v1",
+    "google.cloud.sql.connector",
+}
+# Imports that ask no API of Google's: types, errors, credentials, and the handler that writes to standard output.
+NOT_CLIENTS = ("google.api_core", "google.auth", "google.oauth2", "google.cloud.logging_v2.handlers")
+
+
+@dataclass(frozen=True)
+class Call:
+    resource: str
+    verb: str
+
+
+@cache
+def _trees(folder: Path) -> list[ast.Module]:
+    files = [path for path in sorted(folder.rglob("*.py")) if "tests" not in path.parts and path.name != "testing.py"]
+    return [ast.parse(path.read_text()) for path in files]
+
+
+@cache
+def _scoped_calls(folder: Path) -> list[tuple[list[ast.AST], ast.Call]]:
+    """Every call of a folder, with the functions and classes around it."""
+    return [found for tree in _trees(folder) for found in _calls_with_scope(tree)]
+
+
+@cache
+def _assignments(scope: ast.AST) -> list[tuple[str, ast.expr]]:
+    return [
+        (node.targets[0].id, node.value)
+        for node in ast.walk(scope)
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    ]
+
+
+def _bucket_of(node: ast.expr, aliases: dict[str, set[str]]) -> set[str]:
+    """The buckets that an expression may stand for: an attribute of that name, or a name that was given one."""
+    if isinstance(node, ast.Attribute) and node.attr in BUCKETS:
+        return {node.attr}
+    if isinstance(node, ast.IfExp):
+        return _bucket_of(node.body, aliases) | _bucket_of(node.orelse, aliases)
+    if isinstance(node, ast.Name):
+        return aliases.get(node.id, {node.id} if node.id in BUCKETS else set())
+    return set()
+
+
+def _signatures(folder: Path) -> dict[str, list[str]]:
+    """The names of the parameters of each function, and of each class as it is called."""
+    signatures: dict[str, list[str]] = {}
+    for node in (node for tree in _trees(folder) for node in ast.walk(tree)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            signatures[node.name] = [each.arg for each in node.args.args]
+        elif isinstance(node, ast.ClassDef):
+            constructors = [each for each in node.body if isinstance(each, ast.FunctionDef) and each.name == "__init__"]
+            for method in constructors:
+                signatures[node.name] = [each.arg for each in method.args.args[1:]]
+    return signatures
+
+
+@cache
+def _handed_on(folder: Path) -> dict[str, dict[str, set[str]]]:
+    """For each function (or class) of the folder, the buckets that its parameters are given, by position and name."""
+    signatures = _signatures(folder)
+    given: dict[str, dict[str, set[str]]] = {}
+    for _ in range(4):  # a bucket may be handed on by whoever was handed it
+        for scope, node in _scoped_calls(folder):
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            if name not in signatures:
+                continue
+            aliases = _aliases(scope, given)
+            pairs = list(zip(signatures[name], node.args, strict=False))
+            pairs += [(each.arg or "", each.value) for each in node.keywords]
+            for parameter, argument in pairs:
+                if buckets := _bucket_of(argument, aliases):
+                    given.setdefault(name, {}).setdefault(parameter, set()).update(buckets)
+    return given
+
+
+def _calls_with_scope(tree: ast.Module) -> Iterator[tuple[list[ast.AST], ast.Call]]:
+    def walk(node: ast.AST, scope: list[ast.AST]) -> Iterator[tuple[list[ast.AST], ast.Call]]:
+        inner = [*scope, node] if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) else scope
+        if isinstance(node, ast.Call):
+            yield inner, node
+        for child in ast.iter_child_nodes(node):
+            yield from walk(child, inner)
+
+    yield from walk(tree, [])
+
+
+def _aliases(scope: list[ast.AST], given: dict[str, dict[str, set[str]]]) -> dict[str, set[str]]:
+    known: dict[str, set[str]] = {}
+    for each in scope:
+        known.update(given.get(getattr(each, "name", ""), {}))
+        for name, value in _assignments(each):
+            if buckets := _bucket_of(value, known):
+                known[name] = buckets
+    return known
+
+
+def _storage_calls(folder: Path) -> set[Call]:
+    given = _handed_on(folder)
+    found: set[Call] = set()
+    for scope, node in _scoped_calls(folder):
+        if not isinstance(node.func, ast.Attribute) or node.func.attr not in STORAGE_VERBS:
+            continue
+        target = node.func.value
+        if isinstance(target, ast.Attribute) and target.attr == "_storage":
+            buckets = given.get(getattr(scope[0], "name", ""), {}).get("storage", set()) if scope else set()
+        else:
+            buckets = _bucket_of(target, _aliases(scope, given))
+        found |= {Call(f"bucket:{bucket}", verb) for bucket in buckets for verb in STORAGE_VERBS[node.func.attr]}
+    return found
+
+
+def _content_calls(folder: Path) -> set[Call]:
+    """`content_chunks` of the core reads whatever bucket it is given."""
+    given, buckets = _handed_on(folder), set()
+    for scope, node in _scoped_calls(folder):
+        if getattr(node.func, "id", "") == "content_chunks":
+            buckets |= _bucket_of(node.args[0], _aliases(scope, given))
+    return {Call(f"bucket:{bucket}", "read") for bucket in buckets}
+
+
+def _message_calls(folder: Path) -> set[Call]:
+    """A topic for each of the two ways in which an event is made."""
+    made = {
+        node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        for tree in _trees(folder)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+    }
+    topics = {"process_request": "topic:uploads", "image_event": "topic:events"}
+    return {Call(topic, "publish") for function, topic in topics.items() if function in made}
+
+
+def _database_calls(folder: Path) -> set[Call]:
+    opens = any(
+        isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Database"
+        for tree in _trees(folder)
+        for node in ast.walk(tree)
+    )
+    return {Call("project", "connect"), Call("project", "log in")} if opens else set()
+
+
+@cache
+def calls_of(folder: Path) -> set[Call]:
+    """Everything that a service asks of Google's APIs."""
+    return _storage_calls(folder) | _content_calls(folder) | _message_calls(folder) | _database_calls(folder)
+
+
+def calls_of_the_migration() -> set[Call]:
+    calls: set[Call] = set()
+    for name in ADMIN_FILES:
+        for node in ast.walk(ast.parse((CORE / name).read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                if node.func.attr == "add_secret_version":
+                    calls.add(Call("secret:image-manager-admin-key", "add version"))
+                if node.func.attr == "connect" and getattr(node.func.value, "id", "") == "connector":
+                    calls |= {Call("project", "connect"), Call("project", "log in")}
+    return calls
+
+
+def granted(actor: str) -> list[dict[str, object]]:
+    return [row for row in yaml.safe_load(STACK.read_text()) if row["actor"] == actor]
+
+
+ACTORS = {
+    "image-api": lambda: calls_of(API),
+    "image-processor": lambda: calls_of(PROCESSOR),
+    "image-migrate": calls_of_the_migration,
+}
+
+
+@pytest.mark.parametrize("actor", ACTORS)
+def test_every_call_has_its_grant(actor: str) -> None:
+    allowed = {(row["resource"], verb) for row in granted(actor) for verb in ALLOWED[str(row["role"])]}
+    missing = {call for call in ACTORS[actor]() if (call.resource, call.verb) not in allowed}
+    assert not missing
+
+
+@pytest.mark.parametrize("actor", ACTORS)
+def test_every_grant_has_its_call(actor: str) -> None:
+    made = {(call.resource, call.verb) for call in ACTORS[actor]()}
+    idle = [row for row in granted(actor) if not any((row["resource"], verb) in made for verb in row["does"])]  # type: ignore[attr-defined]
+    assert not idle
+
+
+@pytest.mark.parametrize("actor", ACTORS)
+def test_table_says_what_the_code_does(actor: str) -> None:
+    said = {(row["resource"], verb) for row in granted(actor) for verb in row["does"]}  # type: ignore[attr-defined]
+    assert said == {(call.resource, call.verb) for call in ACTORS[actor]()}
+
+
+@pytest.mark.parametrize("actor", ACTORS)
+def test_no_row_does_more_than_its_role_allows(actor: str) -> None:
+    assert all(set(row["does"]) <= ALLOWED[str(row["role"])] for row in granted(actor))  # type: ignore[call-overload]
+
+
+def test_core_makes_no_client_that_the_table_does_not_know() -> None:
+    imported: set[str] = set()
+    for folder in (CORE, API, PROCESSOR):
+        for tree in _trees(folder):
+            for node in ast.walk(tree):
+                if isinstance(node, ast.Import):
+                    imported |= {alias.name for alias in node.names}
+                elif isinstance(node, ast.ImportFrom) and node.module:
+                    imported |= {f"{node.module}.{alias.name}" for alias in node.names}
+    of_google = {name for name in imported if name.startswith("google.") and not name.startswith(NOT_CLIENTS)}
+    unknown = {name for name in of_google if not any(name.startswith(known) for known in KNOWN_CLIENTS)}
+    assert not unknown
+
+
+@pytest.mark.parametrize("path", [STACK, BOOTSTRAP], ids=["stack", "bootstrap"])
+def test_no_role_is_basic_or_of_every_account(path: Path) -> None:
+    rows = yaml.safe_load(path.read_text())
+    basic = {"roles/owner", "roles/editor", "roles/viewer"}
+    of_every_account = {"roles/iam.serviceAccountTokenCreator", "roles/iam.serviceAccountUser"}
+    wrong = [
+        row for row in rows
+        if row["role"] in basic or (row["resource"] == "project" and row["role"] in of_every_account)
+    ]  # fmt: skip
+    assert not wrong
+
+
+@pytest.mark.parametrize("path", [STACK, BOOTSTRAP], ids=["stack", "bootstrap"])
+def test_no_row_stands_twice(path: Path) -> None:
+    keys = [(row["actor"], row["role"], row["resource"]) for row in yaml.safe_load(path.read_text())]
+    assert len(keys) == len(set(keys))
+
+
+def test_roles_on_the_project_are_for_one_instance() -> None:
+    rows = [row for row in yaml.safe_load(STACK.read_text()) if row["resource"] == "project"]
+    assert all(row["on"] == "instance:database" for row in rows)

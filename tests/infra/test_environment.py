@@ -1,0 +1,141 @@
+"""What Terraform tells the services is what their settings ask for, and both name the same topics, routes and paths."""
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic_settings import BaseSettings
+from scripts.infra.hcl_blocks import blocks_in
+from scripts.infra.terraform_checks import planned
+
+from image_api.app import create_app as create_api
+from image_api.settings import ApiSettings
+from image_core.admin import AdminSettings
+from image_processor.app import create_app as create_processor
+from image_processor.settings import ProcessorSettings
+
+STACK = Path(__file__).resolve().parents[2] / "terraform" / "stack"
+SETTINGS: dict[str, type[BaseSettings]] = {
+    "image-api": ApiSettings,
+    "image-processor": ProcessorSettings,
+    "image-migrate": AdminSettings,
+}
+_NAME = re.compile(r"\b([A-Z][A-Z0-9_]+) *=")
+
+
+def names_in_the_code() -> dict[str, set[str]]:
+    """The variables that the configuration gives to each, read without Terraform."""
+    text = "\n".join(block.text for block in blocks_in(STACK, "locals") if "shared_environment" in block.text)
+    parts = re.split(r"\n  (\w+_environment) = ", "\n" + text)
+    named = {name: set(_NAME.findall(body)) for name, body in zip(parts[1::2], parts[2::2], strict=True)}
+    job = next(block for block in blocks_in(STACK, "module") if block.labels == ("image_migrate",))
+    return {
+        "image-api": named["shared_environment"] | named["api_environment"],
+        "image-processor": named["shared_environment"] | named["processor_environment"],
+        "image-migrate": set(_NAME.findall(job.text)),
+    }
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_every_variable_is_a_setting(name: str) -> None:
+    settings = {field.upper() for field in SETTINGS[name].model_fields}
+    assert names_in_the_code()[name] <= settings
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_every_setting_without_a_default_is_given(name: str) -> None:
+    needed = {field.upper() for field, info in SETTINGS[name].model_fields.items() if info.is_required()}
+    assert needed <= names_in_the_code()[name]
+
+
+def test_admin_is_given_everything_that_its_commands_read() -> None:
+    given = names_in_the_code()["image-migrate"]
+    assert given == {field.upper() for field in AdminSettings.model_fields} - {"DATABASE_URL"}
+
+
+def text_of(folder: str, file: str) -> str:
+    return (STACK.parent / folder / file).read_text()
+
+
+@pytest.mark.parametrize("setting", ["pubsub_uploads_topic", "pubsub_events_topic"])
+def test_topics_are_the_services_own_defaults(setting: str) -> None:
+    for settings in (ApiSettings, ProcessorSettings):
+        assert f'"{settings.model_fields[setting].default}"' in text_of("modules/events", "topics.tf")
+
+
+def test_delivery_attempts_are_the_settings_default() -> None:
+    attempts = ProcessorSettings.model_fields["push_max_delivery_attempts"].default
+    assert f"max_delivery_attempts = {attempts}" in text_of("modules/events", "subscriptions.tf")
+    assert f'PUSH_MAX_DELIVERY_ATTEMPTS      = "{attempts}"' in text_of("stack", "services.tf")
+
+
+def test_database_is_the_settings_default() -> None:
+    for settings in SETTINGS.values():
+        assert f'"{settings.model_fields["database_name"].default}"' in text_of("modules/database", "instance.tf")
+
+
+@pytest.fixture(scope="module")
+def environments() -> dict[str, dict[str, str]]:
+    """What each container is given in prod, as the plan says."""
+    found: dict[str, dict[str, str]] = {}
+    for change in planned("prod").values():
+        template: Any = change["change"]["after"]
+        if change["type"] not in ("google_cloud_run_v2_service", "google_cloud_run_v2_job"):
+            continue
+        inner = template["template"][0]
+        container = (inner.get("template") or [inner])[0]["containers"][0]
+        found[template["name"]] = {each["name"]: each["value"] for each in container["env"]}
+    return found
+
+
+@pytest.mark.infra
+@pytest.mark.parametrize("name", SETTINGS)
+def test_settings_take_the_planned_environment(
+    name: str, environments: dict[str, dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in list(os.environ):
+        monkeypatch.delenv(variable)
+    for variable, value in environments[name].items():
+        monkeypatch.setenv(variable, value)
+    settings = SETTINGS[name]()
+    assert set(environments[name]) == names_in_the_code()[name] - {"PUBLIC_BASE_URL"}
+    assert settings.model_dump()["database_user"].endswith(".iam")
+
+
+@pytest.mark.infra
+def test_routes_that_terraform_names_exist(environments: dict[str, dict[str, str]]) -> None:
+    def settings(name: str) -> Any:
+        values = {key.lower(): value for key, value in environments[name].items()}
+        if "cors_allow_origins" in values:
+            values["cors_allow_origins"] = json.loads(values["cors_allow_origins"])
+        return SETTINGS[name](**values)  # type: ignore[arg-type]
+
+    api, processor = create_api(settings("image-api")), create_processor(settings("image-processor"))
+    of_api = set(api.openapi()["paths"])
+    of_processor = {path for path in map(_path_of, processor.routes) if path}
+    named = set(re.findall(r'path = "(/health/\w+)"', text_of("modules/run_service", "service.tf")))
+    assert named == {"/health/live", "/health/ready"}
+    assert named <= of_api
+    assert named | {"/push/uploads", "/tasks/sweep"} <= of_processor | _included(processor)
+
+
+def _path_of(route: Any) -> str:
+    return str(getattr(route, "path", ""))
+
+
+def _included(app: Any) -> set[str]:
+    from image_processor import health, push
+
+    return {_path_of(route) for router in (health.router, push.router) for route in router.routes}
+
+
+def test_freshness_reads_the_field_that_the_processor_writes() -> None:
+    written = (STACK.parents[1] / "apps/image_processor/image_processor/jobs.py").read_text()
+    read = text_of("modules/observability", "objectives.tf")
+    assert "seconds_since_stored=" in written
+    assert '"image_ready",' in written
+    assert "EXTRACT(jsonPayload.seconds_since_stored)" in read
+    assert 'jsonPayload.event=\\"image_ready\\"' in read

@@ -1,0 +1,175 @@
+"""Rules of the house for the configuration, and what scanners do not look at."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from scripts.infra import cost, generate_docs
+from scripts.infra.hcl_blocks import Block, blocks_in
+from scripts.infra.terraform_checks import applied_state, planned
+
+TERRAFORM = Path(__file__).resolve().parents[2] / "terraform"
+FOLDERS = sorted({path.parent for path in TERRAFORM.rglob("*.tf") if ".terraform" not in path.parts})
+CONFIGURATIONS = [folder for folder in FOLDERS if folder.name != "example"]
+
+
+def all_blocks(kind: str) -> list[Block]:
+    return [block for folder in FOLDERS for block in blocks_in(folder, kind)]
+
+
+def where(block: Block) -> str:
+    return f"{block.path.relative_to(TERRAFORM)}:{'.'.join(block.labels)}"
+
+
+def test_every_variable_says_what_it_is_and_of_which_type() -> None:
+    assert not [
+        where(each) for each in all_blocks("variable") if not each.argument("description") or not each.argument("type")
+    ]
+
+
+def test_every_output_says_what_it_is() -> None:
+    assert not [where(each) for each in all_blocks("output") if not each.argument("description")]
+
+
+def test_no_variable_and_no_output_is_secret() -> None:
+    found = [where(each) for each in all_blocks("variable") + all_blocks("output") if each.argument("sensitive")]
+    assert not found, "what is secret does not belong into the state"
+
+
+def test_only_the_google_provider_is_asked_for() -> None:
+    sources = {source for block in all_blocks("terraform") for source in re.findall(r'source += "([^"]+)"', block.text)}
+    assert sources == {"hashicorp/google"}
+
+
+def test_provider_stays_below_8() -> None:
+    versions = {
+        version for block in all_blocks("terraform") for version in re.findall(r' version += "([^"]+)"', block.text)
+    }
+    assert versions == {">= 7.45, < 8"}
+
+
+FORBIDDEN_TYPES = {
+    "google_service_account_key": "accounts have no keys",
+    "google_secret_manager_secret_version": "its value would be in the state",
+    "google_project_iam_binding": "it takes away what others were granted",
+    "google_project_iam_policy": "it takes away what others were granted",
+    "google_storage_bucket_acl": "buckets have no rules for single objects",
+    "google_compute_instance": "there are no machines to look after",
+}
+
+
+@pytest.mark.parametrize("kind", FORBIDDEN_TYPES)
+def test_resource_is_not_used(kind: str) -> None:
+    assert not [where(each) for each in all_blocks("resource") if each.labels[0] == kind], FORBIDDEN_TYPES[kind]
+
+
+@pytest.mark.parametrize(
+    "argument", ["password", "password_wo", "root_password", "secret_data", "auth_token", "private_key"]
+)
+def test_no_resource_takes_a_secret(argument: str) -> None:
+    assert not [
+        where(each) for each in all_blocks("resource") if re.search(rf"^ +{argument} +=", each.text, re.MULTILINE)
+    ]
+
+
+def test_nobody_is_everybody() -> None:
+    files = [path for path in TERRAFORM.rglob("*") if path.suffix in {".tf", ".yaml"}]
+    everybody = re.compile(r"(member|actor).*all(Authenticated)?Users")
+    assert not [path for path in files if everybody.search(path.read_text())]
+
+
+def test_every_module_has_tests_and_an_example() -> None:
+    modules = [folder for folder in (TERRAFORM / "modules").iterdir() if folder.is_dir()]
+    assert len(modules) == 11
+    assert all(list((folder / "tests").glob("*.tftest.hcl")) for folder in modules)
+    assert all((folder / "example" / "main.tf").is_file() for folder in modules)
+
+
+def test_every_run_has_one_assertion_or_one_expected_failure() -> None:
+    wrong = []
+    for path in TERRAFORM.rglob("*.tftest.hcl"):
+        for name, body in re.findall(r'^run "(\w+)" \{\n(.*?)^\}', path.read_text(), re.MULTILINE | re.DOTALL):
+            checks = body.count("  assert {") + body.count("expect_failures")
+            if checks != 1 and name not in {"example_plans", "plans"}:
+                wrong.append(f"{path.name}: {name}")
+    assert not wrong
+
+
+def test_every_planted_fault_names_a_run_that_exists() -> None:
+    faults = yaml.safe_load((Path(generate_docs.__file__).with_name("faults.yaml")).read_text())
+    texts = [path.read_text() for path in TERRAFORM.rglob("*.tftest.hcl")]
+    runs = {name for text in texts for name in re.findall(r'^run "(\w+)"', text, re.MULTILINE)}
+    assert len(faults) >= 20
+    assert not [fault["fault"] for fault in faults if fault["caught_by"] not in runs]
+
+
+def test_documents_are_what_the_code_makes_them() -> None:
+    assert not [path.name for path, text in generate_docs.documents().items() if path.read_text() != text]
+
+
+def test_every_alert_has_a_runbook() -> None:
+    text = generate_docs.runbooks_document()
+    template = (TERRAFORM / "modules" / "observability" / "alerts.yaml.tftpl").read_text()
+    names = re.findall(r"^([a-z-]+):$", template, re.MULTILINE)
+    assert len(names) >= 14
+    assert all(f"\n## {name}\n" in text for name in names)
+
+
+def test_more_images_cost_more() -> None:
+    sums = [sum(cost.lines(cost.PROD, images).values()) for images in (0, 100_000, 1_000_000)]
+    assert sums == sorted(sums)
+    assert sums[0] < sums[2]
+
+
+def test_every_price_names_its_list() -> None:
+    assert all(price.source.startswith("https://") and price.dollars > 0 for price in cost.PRICES.values())
+
+
+SECRET_KEYS = re.compile(
+    r"password|secret_data|private_key|auth_token|api_key|client_secret|credentials", re.IGNORECASE
+)
+SECRET_VALUES = re.compile(
+    r"-----BEGIN|im_[A-Za-z0-9]{8}_|AIza[0-9A-Za-z_-]{35}|postgres(ql)?://[^ ]*:[^ ]*@|ADMIN_ACCESS"
+)
+
+
+def secrets_in(value: Any, path: str = "") -> list[str]:
+    """The paths of everything that looks like a secret. What is null or empty holds none."""
+    if isinstance(value, dict):
+        return [found for key, each in value.items() for found in secrets_in(each, f"{path}.{key}")]
+    if isinstance(value, list):
+        return [found for each in value for found in secrets_in(each, path)]
+    if not isinstance(value, str) or not value:
+        return []
+    leaf = path.rpartition(".")[2]
+    return [path] if SECRET_VALUES.search(value) or SECRET_KEYS.search(leaf) else []
+
+
+def test_search_finds_what_it_looks_for() -> None:
+    assert secrets_in({"a": [{"password": "hunter2"}], "b": {"url": "postgresql://me:pw@host/db"}}) == [
+        ".a.password",
+        ".b.url",
+    ]
+
+
+@pytest.mark.infra
+@pytest.mark.parametrize("environment", ["dev", "prod"])
+def test_plan_holds_no_secret(environment: str) -> None:
+    assert not [found for change in planned(environment).values() for found in secrets_in(change["change"]["after"])]
+
+
+# The stand-in for the provider invents a value for everything that the provider would compute.
+INVENTED = re.compile(r"^[0-9a-z]{8}$")
+
+
+@pytest.mark.infra
+def test_state_holds_no_secret() -> None:
+    state = json.loads(json.dumps(applied_state("prod")), object_hook=_without_invented)
+    assert not secrets_in(state)
+
+
+def _without_invented(entry: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in entry.items() if not (isinstance(value, str) and INVENTED.match(value))}

@@ -1,0 +1,104 @@
+"""Plan, apply, destroy: what is shown is what is done, and no database or bucket is lost by accident."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from scripts.infra import project as project_script
+from scripts.infra import stack as script
+
+from .fake_cloud import FakeCloud
+
+
+@pytest.fixture
+def cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeCloud:
+    for name in ("environments", "stack"):
+        (tmp_path / name).mkdir()
+    for environment in ("dev", "prod"):
+        values = {"project_id": "example-project", "region": "europe-west1"}
+        (tmp_path / "environments" / f"{environment}.local.tfvars.json").write_text(json.dumps(values))
+        (tmp_path / "environments" / f"{environment}.gcs.tfbackend").write_text(
+            'bucket = "example-project-terraform"\n'
+        )
+    for name in ("TERRAFORM_STATE_BUCKET", "TF_VAR_project_id", "TF_VAR_region"):
+        monkeypatch.delenv(name, raising=False)
+    cloud = FakeCloud(exists={"stack", "schema", "versions of the state", "imported bucket"})
+    monkeypatch.setattr(script, "TERRAFORM", tmp_path)
+    monkeypatch.setattr(script, "run", cloud)
+    monkeypatch.setattr(project_script, "run", cloud)
+    return cloud
+
+
+def change(kind: str, *actions: str) -> dict[str, object]:
+    return {"address": f"module.x.{kind}.this", "type": kind, "change": {"actions": list(actions)}}
+
+
+def applied(cloud: FakeCloud) -> bool:
+    return any(call.startswith("terraform apply") for call in cloud.calls)
+
+
+def test_nothing_to_change_applies_nothing(cloud: FakeCloud) -> None:
+    assert script.main(["apply", "dev", "--yes"]) == 0
+    assert not applied(cloud)
+
+
+def test_apply_carries_out_the_plan_that_was_shown(cloud: FakeCloud) -> None:
+    cloud.planned_changes = [change("google_pubsub_topic", "update")]
+    assert script.main(["apply", "dev", "--yes", "--plan-file", "the.tfplan"]) == 0
+    assert "terraform apply -input=false the.tfplan" in cloud.calls
+
+
+@pytest.mark.parametrize("kind", ["google_sql_database_instance", "google_storage_bucket"])
+@pytest.mark.parametrize("actions", [("delete",), ("delete", "create"), ("create", "delete")], ids=" ".join)
+def test_plan_that_loses_data_is_refused(kind: str, actions: tuple[str, ...], cloud: FakeCloud) -> None:
+    cloud.planned_changes = [change(kind, *actions)]
+    assert script.main(["apply", "prod", "--yes"]) == 1
+    assert not applied(cloud)
+
+
+def test_answer_other_than_yes_changes_nothing(cloud: FakeCloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud.planned_changes = [change("google_pubsub_topic", "update")]
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    assert script.main(["apply", "dev"]) == 1
+    assert not applied(cloud)
+
+
+def test_plan_keeps_the_running_images(cloud: FakeCloud) -> None:
+    script.main(["plan", "dev"])
+    planned = next(call for call in cloud.calls if call.startswith("terraform plan"))
+    assert "images/image-api@sha256:" in planned
+    assert "images/image-processor@sha256:" in planned
+
+
+def test_plan_without_a_lock_for_who_may_only_read(cloud: FakeCloud) -> None:
+    script.main(["plan", "dev", "--no-lock"])
+    assert any("-lock=false" in call for call in cloud.calls)
+
+
+def test_detailed_exit_code_tells_of_drift(cloud: FakeCloud) -> None:
+    assert script.main(["plan", "dev", "--detailed-exitcode"]) == 0
+    cloud.planned_changes = [change("google_pubsub_topic", "update")]
+    assert script.main(["plan", "dev", "--detailed-exitcode"]) == 2
+
+
+def test_prod_is_never_destroyed(cloud: FakeCloud) -> None:
+    assert script.main(["destroy", "prod", "--yes"]) == 1
+    assert not cloud.calls
+
+
+def test_destroy_removes_the_abandoned_peering(cloud: FakeCloud) -> None:
+    assert script.main(["destroy", "dev", "--yes"]) == 0
+    assert cloud.calls[-1].startswith("gcloud services vpc-peerings delete")
+
+
+def test_destroy_asks_for_the_environments_name(cloud: FakeCloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("yes\n"))
+    assert script.main(["destroy", "dev"]) == 1
+    assert not applied(cloud)
+
+
+def test_missing_backend_says_what_to_do(cloud: FakeCloud, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "environments" / "dev.gcs.tfbackend").unlink()
+    assert script.main(["plan", "dev"]) == 1
+    assert "make bootstrap" in capsys.readouterr().out
