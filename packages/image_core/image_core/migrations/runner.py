@@ -25,6 +25,12 @@ def _connected(engine: Engine) -> Iterator[Config]:
 
 def _wait_for_turn(connection: Connection) -> None:
     connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": _LOCK})
+    # In Cloud SQL an IAM user is a member of this role, and the right to create roles is not inherited: it has to be
+    # taken on. Elsewhere there is no such role.
+    if connection.execute(
+        text("SELECT 1 FROM pg_roles WHERE rolname = 'cloudsqlsuperuser' AND pg_has_role(current_user, oid, 'SET')")
+    ).scalar_one_or_none():
+        connection.execute(text("SET ROLE cloudsqlsuperuser"))
     # A migration that cannot have its lock soon gives up rather than hold every request behind it.
     connection.execute(text("SET lock_timeout = '5s'"))
     connection.execute(text("SET statement_timeout = '15min'"))
