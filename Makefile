@@ -6,7 +6,7 @@ PYTHON ?= python3
 UV := $(shell command -v uv 2>/dev/null || echo .local/uv/bin/uv)
 RUN := $(UV) run --frozen
 
--include infra.mk
+include infra.mk delivery.mk
 
 .PHONY: help
 help: ## list the targets
@@ -39,6 +39,7 @@ lint: uv ## style and common mistakes
 .PHONY: types
 types: uv ## types, strictly
 	@$(RUN) mypy -p image_core -p image_client -p image_api -p image_processor -p local_cloud
+	@$(RUN) mypy scripts tests/infra tests/delivery
 
 .PHONY: imports
 imports: uv ## who may import whom
@@ -60,5 +61,3 @@ migration: uv ## write the next migration from the models: make migration NAME="
 .PHONY: bench
 bench: uv ## run the quick benchmarks; benchmarks/README.md tells of the others
 	@$(RUN) python -m benchmarks
-
-infra-check: ## Terraform, where there is any

@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 _LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 _TARGET = re.compile(r"`make ([a-z-]+)")
-GENERATED = ("scripts/settings_docs.py", "scripts/infra_docs.py")
+GENERATED = ("scripts/settings_docs.py",)
 
 
 def documents() -> list[Path]:
@@ -40,7 +40,7 @@ def unknown_targets(document: Path, targets: set[str]) -> list[str]:
 
 def make_targets() -> set[str]:
     """The targets of the Makefile and of what it includes."""
-    text = "\n".join(path.read_text() for path in (ROOT / "Makefile", ROOT / "infra.mk") if path.exists())
+    text = "\n".join(path.read_text() for path in (ROOT / "Makefile", *ROOT.glob("*.mk")))
     return set(re.findall(r"^([a-z-]+):", text, flags=re.MULTILINE))
 
 

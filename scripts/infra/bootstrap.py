@@ -89,11 +89,21 @@ def set_github_variables(project: Project) -> None:
     """The GitHub environments and the variables that the workflows read. None of them is a secret."""
     shown = run(["terraform", "output", "-json", "github_variables"], cwd=project.folder / "bootstrap").stdout
     variables: dict[str, str] = json.loads(shown)
-    for environment in (project.environment, f"infra-{project.environment}"):
+    for environment in (project.environment, f"infra-{project.environment}", f"plan-{project.environment}"):
         run(["gh", "api", "--method", "PUT", f"repos/{project.repository}/environments/{environment}"])
         for name, value in {**variables, "NOTIFICATION_EMAIL": project.notification_email}.items():
             scope = [f"--env={environment}", f"--repo={project.repository}"]
             run(["gh", "variable", "set", name, f"--body={value}", *scope])
+    _list_environment(project)
+
+
+def _list_environment(project: Project) -> None:
+    """Adds this environment to those that the workflows deliver to; what is listed already stays."""
+    repository = f"--repo={project.repository}"
+    variables = json.loads(run(["gh", "variable", "list", "--json=name,value", repository]).stdout)
+    known = next((each["value"] for each in variables if each["name"] == "DELIVERY_ENVIRONMENTS"), "[]")
+    environments = json.dumps(sorted({*json.loads(known), project.environment}))
+    run(["gh", "variable", "set", "DELIVERY_ENVIRONMENTS", f"--body={environments}", repository])
 
 
 def build_images(project: Project) -> None:

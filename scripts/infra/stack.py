@@ -13,7 +13,7 @@ from pathlib import Path
 from scripts.infra.commands import CommandFailed, run, say
 from scripts.infra.project import ENVIRONMENTS, TERRAFORM, running_images
 
-PROTECTED_TYPES = ("google_sql_database_instance", "google_storage_bucket")
+PROTECTED_TYPES = ("google_sql_database_instance", "google_sql_database", "google_storage_bucket")
 """What a plan must never delete or replace unasked."""
 
 

@@ -8,7 +8,6 @@ locals {
     PUBSUB_EVENTS_TOPIC           = module.events.topic_names["events"]
     CLOUD_SQL_INSTANCE            = module.database.connection_name
     DATABASE_NAME                 = module.database.database_name
-    TRASH_RETENTION_DAYS          = tostring(var.storage.trash_days)
   }
 
   public_base_url = var.edge.enabled ? "https://${var.edge.domains[0]}" : var.api.public_base_url
@@ -39,6 +38,7 @@ locals {
       PUSH_SERVICE_ACCOUNT_EMAIL      = local.caller_emails["image-push"]
       SCHEDULER_SERVICE_ACCOUNT_EMAIL = local.caller_emails["image-scheduler"]
       PUSH_MAX_DELIVERY_ATTEMPTS      = "10"
+      TRASH_RETENTION_DAYS            = tostring(var.storage.trash_days)
       WORKER_COUNT                    = tostring(var.processor.worker_count)
       WORKER_MEMORY_LIMIT_BYTES       = "536870912"
       JOB_DEADLINE_SECONDS            = "60"

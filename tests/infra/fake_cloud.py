@@ -66,6 +66,7 @@ class FakeCloud:
             "gcloud beta services identity create": self._makes("Pub/Sub's agent"),
             "gh api repos/": _says({"id": 123456789, "owner": {"id": 987654}}),
             "gh api --method PUT": self._makes("GitHub environment"),
+            "gh variable list": _says([{"name": "DELIVERY_ENVIRONMENTS", "value": '["prod"]'}]),
             "gh variable set": lambda line: self._makes(f"variable {line.split()[3]}", needs="GitHub environment")(
                 line
             ),

@@ -11,7 +11,7 @@ from scripts.infra.project import Project
 
 from .fake_cloud import ADMIN_KEY, DIGEST, FakeCloud
 
-CALLS = 47
+CALLS = 53
 """How many programs a whole run starts; a test below says so."""
 
 
@@ -77,6 +77,12 @@ def test_second_run_builds_and_imports_nothing(project: Project, monkeypatch: py
     assert not [
         call for call in cloud.calls if call.startswith(("docker", "terraform import", "gcloud storage buckets create"))
     ]
+
+
+def test_environments_that_are_delivered_to_already_stay(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud = FakeCloud()
+    run_with(cloud, project, monkeypatch)
+    assert any('gh variable set DELIVERY_ENVIRONMENTS --body=["dev", "prod"]' in line for line in cloud.calls)
 
 
 def test_images_are_named_by_digest(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

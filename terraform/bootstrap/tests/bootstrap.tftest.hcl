@@ -80,12 +80,12 @@ run "applying_holds_exactly_its_roles" {
   }
 }
 
-run "deploying_holds_nothing_on_the_project" {
+run "deploying_only_reads_logs_of_the_project" {
   command = plan
 
   assert {
-    condition     = length([for grant in google_project_iam_member.table : grant if strcontains(grant.member, "github-deploy")]) == 0
-    error_message = "The account to deploy holds a role on the project."
+    condition     = [for grant in google_project_iam_member.table : grant.role if strcontains(grant.member, "github-deploy")] == ["roles/logging.viewer"]
+    error_message = "The account to deploy holds another role on the project."
   }
 }
 
