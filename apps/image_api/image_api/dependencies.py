@@ -24,12 +24,8 @@ ServicesDep = Annotated[Services, Depends(services_of)]
 
 async def open_transaction(services: ServicesDep) -> AsyncIterator[Transaction]:
     """One transaction for the request, committed before the answer leaves; then its events are published."""
-    async with services.database.transaction() as transaction:
+    async with events.committing(services.database, services.publisher) as transaction:
         yield transaction
-    for call in transaction.on_commit:
-        call()
-    if transaction.recorded:
-        await events.publish(services.database, services.publisher, transaction.recorded)
 
 
 # With the default scope the answer would leave before the commit, and a failed commit would look like a success.

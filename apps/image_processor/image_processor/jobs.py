@@ -5,8 +5,7 @@ Delivered twice, done once: the claim decides who works, its token decides whose
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
@@ -69,13 +68,9 @@ class Parts:
         return timedelta(seconds=self.settings.lease_seconds)
 
 
-@asynccontextmanager
-async def committing(parts: Parts) -> AsyncIterator[Transaction]:
+def committing(parts: Parts) -> AbstractAsyncContextManager[Transaction]:
     """A transaction whose events are published once it is committed."""
-    async with parts.database.transaction() as transaction:
-        yield transaction
-    if transaction.recorded:
-        await events.publish(parts.database, parts.publisher, transaction.recorded)
+    return events.committing(parts.database, parts.publisher)
 
 
 async def handle(parts: Parts, new: ObjectFinalized) -> Outcome:

@@ -6,7 +6,8 @@ at least once; every message carries its event's id.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -241,6 +242,17 @@ async def _publish_batch(
         telemetry.log("events_not_published", severity="WARNING", topic=topic, count=len(batch), reason=reason)
         return []
     return [each.event_id for each in batch]
+
+
+@asynccontextmanager
+async def committing(database: Database, publisher: Publisher) -> AsyncIterator[Transaction]:
+    """A transaction; once it is committed, what waited for that is called and its events are published."""
+    async with database.transaction() as transaction:
+        yield transaction
+    for call in transaction.on_commit:
+        call()
+    if transaction.recorded:
+        await publish(database, publisher, transaction.recorded)
 
 
 async def publish_backlog(

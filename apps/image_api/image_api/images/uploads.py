@@ -218,7 +218,7 @@ async def _complete(services: Services, pending: _Pending, received: _Received, 
 async def _existing(services: Services, team_id: UUID, twin_id: UUID) -> Uploaded:
     """The image that was there: restored if it was in the trash, processed again if it had failed."""
     bucket, base_url = services.originals.bucket, services.settings.base_url
-    async with services.database.transaction() as transaction:
+    async with events.committing(services.database, services.publisher) as transaction:
         old = await queries.lock(transaction, team_id, twin_id)
         if old is None or old["purge_marked_at"] is not None:
             raise errors.UploadExpired("The image that had these bytes has just been removed; try again.")
@@ -227,8 +227,6 @@ async def _existing(services: Services, team_id: UUID, twin_id: UUID) -> Uploade
         if old["status"] == ImageStatus.FAILED:
             await service.process_again(transaction, old, bucket, base_url)
         shown = service.present(await queries.find(transaction, team_id, twin_id, base_url))
-    if transaction.recorded:
-        await events.publish(services.database, services.publisher, transaction.recorded)
     return Uploaded(shown, duplicate=True)
 
 
