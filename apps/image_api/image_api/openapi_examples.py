@@ -82,8 +82,8 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "ImagePage": {"items": [_image], "next_cursor": None},
     "DerivativeList": {"items": [_derivative]},
     "Live": {"status": "ok"},
-    "Ready": {"ready": True, "database": "ok", "schema_revision": "0001", "storage": "ok", "warnings": []},
-    "Version": {"service": "image-api", "version": "1.0.0", "schema_revision": "0001"},
+    "Ready": {"ready": True, "database": "ok", "schema_revision": "0002", "storage": "ok", "warnings": []},
+    "Version": {"service": "image-api", "version": "1.0.0", "schema_revision": "0002"},
     "Problem": {
         "type": "/errors/image-not-found",
         "title": "There is no such image",

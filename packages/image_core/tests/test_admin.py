@@ -8,6 +8,7 @@ from sqlalchemy import func, select, text
 from image_core import admin, keys, secrets
 from image_core.admin import AdminSettings
 from image_core.db import Database
+from image_core.migrations import HEAD
 from image_core.models import audit_event, credential
 
 
@@ -108,7 +109,7 @@ class TestVerify:
             with pytest.raises(SystemExit):
                 admin.verify(settings)
         finally:
-            await rows.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+            await rows.execute(text(f"UPDATE alembic_version SET version_num = '{HEAD}'"))
 
 
 class TestCommandLine:

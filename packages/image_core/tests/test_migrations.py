@@ -180,8 +180,8 @@ class TestRights:
             await refused(urls.processor, f"UPDATE image SET {column} = {column}")
         await refused(
             urls.processor,
-            "SELECT FROM credential",
-            'SELECT FROM "user"',
+            "SELECT key_hash FROM credential",
+            'SELECT email, password_hash FROM "user"',
             "UPDATE team SET name = name",
             "UPDATE derivative SET preset = preset",
         )

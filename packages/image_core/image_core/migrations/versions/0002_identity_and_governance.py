@@ -1,0 +1,320 @@
+"""People, credentials, quotas, idempotency keys and declared metadata"""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import postgresql
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+
+def _change_tables() -> None:
+    op.create_table(
+        "sign_in_delay",
+        sa.Column("subject", sa.LargeBinary(), nullable=False),
+        sa.Column("failures", sa.Integer(), nullable=False),
+        sa.Column("blocked_until", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("last_failed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("subject", name=op.f("pk_sign_in_delay")),
+    )
+    op.create_index("ix_sign_in_delay_last_failed_at", "sign_in_delay", ["last_failed_at"], unique=False)
+    op.create_table(
+        "credit_account",
+        sa.Column("team_id", sa.Uuid(), nullable=False),
+        sa.Column("balance", sa.BigInteger(), nullable=False),
+        sa.Column("refill_amount", sa.BigInteger(), nullable=True),
+        sa.Column("refill_mode", sa.Text(), nullable=True),
+        sa.Column("refill_period", sa.Text(), nullable=True),
+        sa.Column("next_refill_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("low_threshold", sa.BigInteger(), nullable=True),
+        sa.Column("low_told_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.CheckConstraint("refill_mode IN ('set', 'add')", name=op.f("ck_credit_account_refill_mode")),
+        sa.CheckConstraint("refill_period IN ('day', 'week', 'month')", name=op.f("ck_credit_account_refill_period")),
+        sa.CheckConstraint("balance >= 0", name=op.f("ck_credit_account_balance_not_negative")),
+        sa.CheckConstraint(
+            "num_nulls(refill_amount, refill_mode, refill_period, next_refill_at) IN (0, 4)",
+            name=op.f("ck_credit_account_schedule_whole"),
+        ),
+        sa.CheckConstraint("refill_amount >= 0", name=op.f("ck_credit_account_refill_amount_not_negative")),
+        sa.ForeignKeyConstraint(["team_id"], ["team.id"], name=op.f("fk_credit_account_team_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("team_id", name=op.f("pk_credit_account")),
+    )
+    op.create_index(
+        "ix_credit_account_next_refill_at",
+        "credit_account",
+        ["next_refill_at"],
+        unique=False,
+        postgresql_where=sa.text("next_refill_at IS NOT NULL"),
+    )
+    op.create_table(
+        "credit_reservation",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("team_id", sa.Uuid(), nullable=False),
+        sa.Column("operation", sa.Text(), nullable=False),
+        sa.Column("amount", sa.BigInteger(), nullable=False),
+        sa.Column("status", sa.Text(), server_default=sa.text("'reserved'"), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("settled_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.CheckConstraint(
+            "(status = 'reserved') = (settled_at IS NULL)", name=op.f("ck_credit_reservation_settled_when_over")
+        ),
+        sa.CheckConstraint(
+            "status IN ('reserved', 'committed', 'refunded', 'lapsed')", name=op.f("ck_credit_reservation_status")
+        ),
+        sa.CheckConstraint("amount > 0", name=op.f("ck_credit_reservation_amount_positive")),
+        sa.ForeignKeyConstraint(
+            ["team_id"], ["team.id"], name=op.f("fk_credit_reservation_team_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_credit_reservation")),
+    )
+    op.create_index(
+        "ix_credit_reservation_expires_at",
+        "credit_reservation",
+        ["expires_at"],
+        unique=False,
+        postgresql_where=sa.text("status = 'reserved'"),
+    )
+    op.create_table(
+        "metadata_schema",
+        sa.Column("team_id", sa.Uuid(), nullable=False),
+        sa.Column("fields", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("revision", sa.Integer(), server_default=sa.text("1"), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.ForeignKeyConstraint(["team_id"], ["team.id"], name=op.f("fk_metadata_schema_team_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("team_id", name=op.f("pk_metadata_schema")),
+    )
+    op.create_table(
+        "storage_usage",
+        sa.Column("team_id", sa.Uuid(), nullable=False),
+        sa.Column("bytes", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("images", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.CheckConstraint("bytes >= 0 AND images >= 0", name=op.f("ck_storage_usage_not_negative")),
+        sa.ForeignKeyConstraint(["team_id"], ["team.id"], name=op.f("fk_storage_usage_team_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("team_id", name=op.f("pk_storage_usage")),
+    )
+    op.create_table(
+        "credit_entry",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("team_id", sa.Uuid(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("amount", sa.BigInteger(), nullable=False),
+        sa.Column("balance_after", sa.BigInteger(), nullable=False),
+        sa.Column("reservation_id", sa.Uuid(), nullable=True),
+        sa.Column("operation", sa.Text(), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("actor_user_id", sa.Uuid(), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.CheckConstraint(
+            "kind IN ('opened', 'set', 'add', 'subtract', 'scheduled', 'reserved', 'refunded', 'lapsed')",
+            name=op.f("ck_credit_entry_kind"),
+        ),
+        sa.CheckConstraint("balance_after >= 0", name=op.f("ck_credit_entry_balance_after_not_negative")),
+        sa.ForeignKeyConstraint(
+            ["reservation_id"],
+            ["credit_reservation.id"],
+            name=op.f("fk_credit_entry_reservation_id"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(["team_id"], ["team.id"], name=op.f("fk_credit_entry_team_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_credit_entry")),
+    )
+    op.create_index(
+        "ix_credit_entry_team_id",
+        "credit_entry",
+        ["team_id", sa.literal_column("created_at DESC"), sa.literal_column("id DESC")],
+        unique=False,
+    )
+    op.create_index("uq_credit_entry_reservation_id_kind", "credit_entry", ["reservation_id", "kind"], unique=True)
+    op.create_table(
+        "idempotency_key",
+        sa.Column("user_id", sa.Uuid(), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("operation", sa.Text(), nullable=False),
+        sa.Column("fingerprint", sa.LargeBinary(), nullable=True),
+        sa.Column("claim_token", sa.Uuid(), nullable=True),
+        sa.Column("lease_expires_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("status", sa.SmallInteger(), nullable=True),
+        sa.Column("headers", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
+        sa.Column("body", sa.LargeBinary(), nullable=True),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.CheckConstraint(
+            "(status IS NULL) = (claim_token IS NOT NULL)", name=op.f("ck_idempotency_key_claim_or_answer")
+        ),
+        sa.CheckConstraint("char_length(key) BETWEEN 1 AND 255", name=op.f("ck_idempotency_key_key_length")),
+        sa.CheckConstraint(
+            "num_nulls(claim_token, lease_expires_at) IN (0, 2)", name=op.f("ck_idempotency_key_claim_has_lease")
+        ),
+        sa.ForeignKeyConstraint(["user_id"], ["user.id"], name=op.f("fk_idempotency_key_user_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("user_id", "key", name=op.f("pk_idempotency_key")),
+    )
+    op.create_index("ix_idempotency_key_expires_at", "idempotency_key", ["expires_at"], unique=False)
+    op.create_table(
+        "invitation",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("team_id", sa.Uuid(), nullable=False),
+        sa.Column("email", sa.Text(), nullable=False),
+        sa.Column("role", sa.Text(), nullable=False),
+        sa.Column("token_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("invited_by", sa.Uuid(), nullable=True),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("accepted_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.CheckConstraint("role IN ('admin', 'member', 'viewer')", name=op.f("ck_invitation_role")),
+        sa.CheckConstraint("char_length(email) BETWEEN 3 AND 254", name=op.f("ck_invitation_email_length")),
+        sa.CheckConstraint("octet_length(token_hash) = 32", name=op.f("ck_invitation_token_hash_length")),
+        sa.ForeignKeyConstraint(
+            ["invited_by"], ["user.id"], name=op.f("fk_invitation_invited_by"), ondelete="SET NULL"
+        ),
+        sa.ForeignKeyConstraint(["team_id"], ["team.id"], name=op.f("fk_invitation_team_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_invitation")),
+        sa.UniqueConstraint("token_hash", name=op.f("uq_invitation_token_hash")),
+    )
+    op.create_index(
+        "ix_invitation_team_id",
+        "invitation",
+        ["team_id", sa.literal_column("created_at DESC"), sa.literal_column("id DESC")],
+        unique=False,
+    )
+    op.create_table(
+        "password_reset",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("user_id", sa.Uuid(), nullable=False),
+        sa.Column("token_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("used_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.CheckConstraint("octet_length(token_hash) = 32", name=op.f("ck_password_reset_token_hash_length")),
+        sa.ForeignKeyConstraint(["user_id"], ["user.id"], name=op.f("fk_password_reset_user_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_password_reset")),
+        sa.UniqueConstraint("token_hash", name=op.f("uq_password_reset_token_hash")),
+    )
+    op.create_index("ix_password_reset_user_id", "password_reset", ["user_id"], unique=False)
+    op.create_table(
+        "session",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("user_id", sa.Uuid(), nullable=False),
+        sa.Column("token_hash", sa.LargeBinary(), nullable=True),
+        sa.Column("address", sa.Text(), nullable=True),
+        sa.Column("user_agent", sa.Text(), nullable=True),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.CheckConstraint("octet_length(token_hash) = 32", name=op.f("ck_session_token_hash_length")),
+        sa.ForeignKeyConstraint(["user_id"], ["user.id"], name=op.f("fk_session_user_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_session")),
+        sa.UniqueConstraint("token_hash", name=op.f("uq_session_token_hash")),
+    )
+    op.create_index("ix_session_expires_at", "session", ["expires_at"], unique=False)
+    op.create_index(
+        "ix_session_user_id",
+        "session",
+        ["user_id", sa.literal_column("created_at DESC"), sa.literal_column("id DESC")],
+        unique=False,
+    )
+    op.add_column("audit_event", sa.Column("session_id", sa.Uuid(), nullable=True))
+    op.add_column("credential", sa.Column("address_ranges", postgresql.ARRAY(sa.Text()), nullable=True))
+    op.add_column("credential", sa.Column("last_used_address", sa.Text(), nullable=True))
+    op.add_column("credential", sa.Column("last_used_agent", sa.Text(), nullable=True))
+    op.add_column(
+        "credential", sa.Column("expiry_warnings", sa.SmallInteger(), server_default=sa.text("0"), nullable=False)
+    )
+    op.add_column("credential", sa.Column("revoked_reason", sa.Text(), nullable=True))
+    op.add_column("image", sa.Column("expected_bytes", sa.BigInteger(), nullable=True))
+    op.add_column("team", sa.Column("quota_bytes", sa.BigInteger(), nullable=True))
+    op.add_column("team", sa.Column("quota_images", sa.BigInteger(), nullable=True))
+    op.add_column("user", sa.Column("password_hash", sa.Text(), nullable=True))
+    op.add_column("user", sa.Column("password_changed_at", sa.DateTime(timezone=True), nullable=True))
+    op.create_check_constraint("expected_bytes_not_negative", "image", "expected_bytes >= 0")
+    op.create_check_constraint("quota_not_negative", "team", "quota_bytes >= 0 AND quota_images >= 0")
+
+
+RIGHTS = {
+    "image_api": {
+        "invitation": "SELECT, INSERT, UPDATE (accepted_at, revoked_at)",
+        "password_reset": "SELECT, INSERT, UPDATE (used_at)",
+        "session": "SELECT, INSERT, UPDATE (expires_at, ended_at)",
+        "sign_in_delay": "SELECT, INSERT, UPDATE, DELETE",
+        "credit_account": "SELECT, INSERT, UPDATE",
+        "credit_reservation": "SELECT, INSERT, UPDATE (status, settled_at)",
+        "credit_entry": "SELECT, INSERT",
+        "storage_usage": "SELECT",
+        "idempotency_key": "SELECT, INSERT, UPDATE, DELETE",
+        "metadata_schema": "SELECT, INSERT, UPDATE, DELETE",
+    },
+    "image_processor": {
+        # Warns of keys that are about to end; never sees what proves a key.
+        "credential": "SELECT (id, user_id, name, public_id, expires_at, revoked_at, expiry_warnings)",
+        '"user"': "SELECT (id, team_id, disabled_at)",
+        "credit_account": "SELECT, UPDATE (balance, next_refill_at, low_told_at, updated_at)",
+        "credit_reservation": "SELECT, UPDATE (status, settled_at)",
+        "credit_entry": "SELECT, INSERT",
+        "idempotency_key": "SELECT (expires_at), DELETE",
+        "invitation": "SELECT (expires_at), DELETE",
+        "password_reset": "SELECT (expires_at), DELETE",
+        "session": "SELECT (expires_at), DELETE",
+        "sign_in_delay": "SELECT (last_failed_at), DELETE",
+    },
+}
+
+
+def _grant() -> None:
+    for table in dict.fromkeys(table for rights in RIGHTS.values() for table in rights):
+        op.execute(f"ALTER TABLE {table} OWNER TO image_migrator")
+    for role, rights in RIGHTS.items():
+        for table, granted in rights.items():
+            op.execute(f"GRANT {granted} ON {table} TO {role}")
+    op.execute("GRANT UPDATE (expiry_warnings) ON credential TO image_processor")
+
+
+def upgrade() -> None:
+    _change_tables()
+    _grant()
+
+
+def downgrade() -> None:
+    op.drop_column("user", "password_changed_at")
+    op.drop_column("user", "password_hash")
+    op.drop_column("team", "quota_images")
+    op.drop_column("team", "quota_bytes")
+    op.drop_column("image", "expected_bytes")
+    op.drop_column("credential", "revoked_reason")
+    op.drop_column("credential", "expiry_warnings")
+    op.drop_column("credential", "last_used_agent")
+    op.drop_column("credential", "last_used_address")
+    op.drop_column("credential", "address_ranges")
+    op.drop_column("audit_event", "session_id")
+    op.drop_index("ix_session_user_id", table_name="session")
+    op.drop_index("ix_session_expires_at", table_name="session")
+    op.drop_table("session")
+    op.drop_index("ix_password_reset_user_id", table_name="password_reset")
+    op.drop_table("password_reset")
+    op.drop_index("ix_invitation_team_id", table_name="invitation")
+    op.drop_table("invitation")
+    op.drop_index("ix_idempotency_key_expires_at", table_name="idempotency_key")
+    op.drop_table("idempotency_key")
+    op.drop_index("uq_credit_entry_reservation_id_kind", table_name="credit_entry")
+    op.drop_index("ix_credit_entry_team_id", table_name="credit_entry")
+    op.drop_table("credit_entry")
+    op.drop_table("storage_usage")
+    op.drop_table("metadata_schema")
+    op.drop_index(
+        "ix_credit_reservation_expires_at",
+        table_name="credit_reservation",
+        postgresql_where=sa.text("status = 'reserved'"),
+    )
+    op.drop_table("credit_reservation")
+    op.drop_index(
+        "ix_credit_account_next_refill_at",
+        table_name="credit_account",
+        postgresql_where=sa.text("next_refill_at IS NOT NULL"),
+    )
+    op.drop_table("credit_account")
+    op.drop_index("ix_sign_in_delay_last_failed_at", table_name="sign_in_delay")
+    op.drop_table("sign_in_delay")

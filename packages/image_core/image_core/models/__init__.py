@@ -1,0 +1,58 @@
+"""Every table, with its constraints and indexes by name. Alembic builds them; nothing here runs SQL.
+
+Times are `timestamptz`, sizes are bytes, dimensions are pixels as shown (orientation applied).
+"""
+
+from image_core.models.columns import metadata
+from image_core.models.events import audit_event, event
+from image_core.models.governance import (
+    ENTRY_KINDS,
+    REFILL_MODES,
+    REFILL_PERIODS,
+    RESERVATION_STATUSES,
+    credit_account,
+    credit_entry,
+    credit_reservation,
+    idempotency_key,
+    metadata_schema,
+    storage_usage,
+)
+from image_core.models.identity import (
+    ROLES,
+    credential,
+    invitation,
+    password_reset,
+    session,
+    sign_in_delay,
+    team,
+    user,
+)
+from image_core.models.images import HOLDS_BYTES_CLAUSE, derivative, discarded_object, image
+
+__all__ = [
+    "ENTRY_KINDS",
+    "HOLDS_BYTES_CLAUSE",
+    "REFILL_MODES",
+    "REFILL_PERIODS",
+    "RESERVATION_STATUSES",
+    "ROLES",
+    "audit_event",
+    "credential",
+    "credit_account",
+    "credit_entry",
+    "credit_reservation",
+    "derivative",
+    "discarded_object",
+    "event",
+    "idempotency_key",
+    "image",
+    "invitation",
+    "metadata",
+    "metadata_schema",
+    "password_reset",
+    "session",
+    "sign_in_delay",
+    "storage_usage",
+    "team",
+    "user",
+]

@@ -1,0 +1,160 @@
+"""Teams, their people, and how each proves who it is."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    Table,
+    Text,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from image_core.models.columns import array_column, deadline_column, id_column, metadata, one_of, time_column
+
+ROLES = ("admin", "member", "viewer")
+
+team = Table(
+    "team",
+    metadata,
+    id_column(),
+    Column("name", Text, nullable=False, unique=True),
+    # Whether the place that a camera wrote into a picture is kept in the image's facts.
+    Column("keep_location", Boolean, nullable=False, server_default=text("true")),
+    # Most bytes and images that the team may hold, its trash included; null means the deployment's default.
+    Column("quota_bytes", BigInteger),
+    Column("quota_images", BigInteger),
+    Column("revision", Integer, nullable=False, server_default=text("1")),
+    time_column("created_at", nullable=False),
+    time_column("updated_at", nullable=False),
+    CheckConstraint("char_length(name) BETWEEN 1 AND 120", name="name_length"),
+    CheckConstraint("quota_bytes >= 0 AND quota_images >= 0", name="quota_not_negative"),
+)
+
+user = Table(
+    "user",
+    metadata,
+    id_column(),
+    # A team with people in it is not removed by accident.
+    Column("team_id", Uuid, ForeignKey("team.id", ondelete="RESTRICT")),
+    Column("name", Text, nullable=False),
+    Column("email", Text),
+    Column("role", Text, nullable=False),
+    array_column("scopes"),
+    # Null for somebody who only has keys. An argon2id hash with its parameters.
+    Column("password_hash", Text),
+    time_column("password_changed_at"),
+    Column("revision", Integer, nullable=False, server_default=text("1")),
+    time_column("disabled_at"),
+    time_column("created_at", nullable=False),
+    time_column("updated_at", nullable=False),
+    CheckConstraint("char_length(name) BETWEEN 1 AND 120", name="name_length"),
+    CheckConstraint("char_length(email) BETWEEN 3 AND 254", name="email_length"),
+    CheckConstraint(one_of("role", ROLES), name="role"),
+    CheckConstraint("role = 'admin' OR team_id IS NOT NULL", name="team_unless_admin"),
+    Index("ix_user_team_id_created_at", "team_id", text("created_at DESC"), text("id DESC")),
+    Index("uq_user_email", text("lower(email)"), unique=True),
+)
+
+credential = Table(
+    "credential",
+    metadata,
+    id_column(),
+    Column("user_id", Uuid, ForeignKey("user.id", ondelete="CASCADE"), nullable=False),
+    Column("name", Text, nullable=False),
+    # Null means whatever the user may do; a key never may do more than its user.
+    Column("scopes", ARRAY(Text)),
+    Column("is_default", Boolean, nullable=False, server_default=text("false")),
+    Column("public_id", Text, nullable=False, unique=True),
+    Column("key_hash", LargeBinary, nullable=False),
+    time_column("expires_at"),
+    time_column("last_used_at"),
+    Column("previous_public_id", Text, unique=True),
+    Column("previous_key_hash", LargeBinary),
+    time_column("previous_expires_at"),
+    time_column("previous_last_used_at"),
+    # Networks in CIDR notation that the key may be used from; null means from everywhere.
+    Column("address_ranges", ARRAY(Text)),
+    Column("last_used_address", Text),
+    Column("last_used_agent", Text),
+    # How many of the two warnings before the end have been told: a week and a day ahead.
+    Column("expiry_warnings", SmallInteger, nullable=False, server_default=text("0")),
+    time_column("revoked_at"),
+    Column("revoked_reason", Text),
+    time_column("rotated_at"),
+    time_column("created_at", nullable=False),
+    CheckConstraint("octet_length(key_hash) = 32", name="key_hash_length"),
+    CheckConstraint("octet_length(previous_key_hash) = 32", name="previous_key_hash_length"),
+    CheckConstraint("char_length(name) BETWEEN 1 AND 120", name="name_length"),
+    CheckConstraint(
+        "num_nulls(previous_public_id, previous_key_hash, previous_expires_at) IN (0, 3)", name="previous_whole"
+    ),
+    Index("ix_credential_user_id", "user_id", "created_at"),
+)
+
+invitation = Table(
+    "invitation",
+    metadata,
+    id_column(),
+    Column("team_id", Uuid, ForeignKey("team.id", ondelete="CASCADE"), nullable=False),
+    Column("email", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("token_hash", LargeBinary, nullable=False, unique=True),
+    Column("invited_by", Uuid, ForeignKey("user.id", ondelete="SET NULL")),
+    deadline_column("expires_at"),
+    time_column("accepted_at"),
+    time_column("revoked_at"),
+    time_column("created_at", nullable=False),
+    CheckConstraint("char_length(email) BETWEEN 3 AND 254", name="email_length"),
+    CheckConstraint(one_of("role", ROLES), name="role"),
+    CheckConstraint("octet_length(token_hash) = 32", name="token_hash_length"),
+    Index("ix_invitation_team_id", "team_id", text("created_at DESC"), text("id DESC")),
+)
+
+password_reset = Table(
+    "password_reset",
+    metadata,
+    id_column(),
+    Column("user_id", Uuid, ForeignKey("user.id", ondelete="CASCADE"), nullable=False),
+    Column("token_hash", LargeBinary, nullable=False, unique=True),
+    deadline_column("expires_at"),
+    time_column("used_at"),
+    time_column("created_at", nullable=False),
+    CheckConstraint("octet_length(token_hash) = 32", name="token_hash_length"),
+    Index("ix_password_reset_user_id", "user_id"),
+)
+
+session = Table(
+    "session",
+    metadata,
+    id_column(),
+    Column("user_id", Uuid, ForeignKey("user.id", ondelete="CASCADE"), nullable=False),
+    # Of the cookie's value; null for a session that lives in tokens alone.
+    Column("token_hash", LargeBinary, unique=True),
+    Column("address", Text),
+    Column("user_agent", Text),
+    deadline_column("expires_at"),
+    time_column("ended_at"),
+    time_column("created_at", nullable=False),
+    CheckConstraint("octet_length(token_hash) = 32", name="token_hash_length"),
+    Index("ix_session_user_id", "user_id", text("created_at DESC"), text("id DESC")),
+    Index("ix_session_expires_at", "expires_at"),
+)
+
+sign_in_delay = Table(
+    "sign_in_delay",
+    metadata,
+    # SHA-256 of an account's address or of a network address: neither is kept as such.
+    Column("subject", LargeBinary, primary_key=True),
+    Column("failures", Integer, nullable=False),
+    deadline_column("blocked_until"),
+    deadline_column("last_failed_at"),
+    Index("ix_sign_in_delay_last_failed_at", "last_failed_at"),
+)

@@ -1,0 +1,158 @@
+"""Images, what was made of them, and the objects that are to be removed."""
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ColumnElement,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    Table,
+    Text,
+    Uuid,
+    literal_column,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from image_core.models.columns import array_column, deadline_column, id_column, metadata, one_of, time_column
+from image_core.states import HOLDS_BYTES, ImageStatus
+
+image = Table(
+    "image",
+    metadata,
+    id_column(),
+    # Images outlive nothing: a team is removed only when its last image has been purged.
+    Column("team_id", Uuid, ForeignKey("team.id", ondelete="RESTRICT"), nullable=False),
+    Column("uploaded_by", Uuid, ForeignKey("user.id", ondelete="SET NULL")),
+    Column("status", Text, nullable=False, server_default=text("'pending'")),
+    Column("failure_code", Text),
+    Column("failure_message", Text),
+    Column("duplicate_of", Uuid, ForeignKey("image.id", ondelete="SET NULL")),
+    Column("filename", Text),
+    Column("content_type", Text, nullable=False),
+    Column("format", Text, nullable=False),
+    Column("object_name", Text, nullable=False, unique=True),
+    Column("generation", BigInteger),
+    Column("size_bytes", BigInteger),
+    # What a pending upload may come to at most; counted against the team's quota until it is stored.
+    Column("expected_bytes", BigInteger),
+    Column("sha256", LargeBinary),
+    Column("width", Integer),
+    Column("height", Integer),
+    Column("frames", Integer),
+    Column("facts", JSONB, nullable=False, server_default=text("'{}'")),
+    array_column("tags"),
+    Column("metadata", JSONB, nullable=False, server_default=text("'{}'")),
+    Column("claim_token", Uuid),
+    time_column("lease_expires_at"),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("revision", Integer, nullable=False, server_default=text("1")),
+    Column("trace_parent", Text),
+    time_column("deadline_at"),
+    time_column("stored_at"),
+    time_column("queued_at"),
+    time_column("ready_at"),
+    time_column("deleted_at"),
+    time_column("purge_marked_at"),
+    time_column("created_at", nullable=False),
+    time_column("updated_at", nullable=False),
+    CheckConstraint(one_of("status", tuple(ImageStatus)), name="status"),
+    CheckConstraint("size_bytes > 0", name="size_bytes_positive"),
+    CheckConstraint("expected_bytes >= 0", name="expected_bytes_not_negative"),
+    CheckConstraint("octet_length(sha256) = 32", name="sha256_length"),
+    CheckConstraint("width > 0 AND height > 0 AND frames > 0", name="dimensions_positive"),
+    CheckConstraint("char_length(filename) BETWEEN 1 AND 255", name="filename_length"),
+    CheckConstraint("cardinality(tags) <= 50", name="tags_count"),
+    CheckConstraint("attempts >= 0", name="attempts_not_negative"),
+    CheckConstraint(
+        "status IN ('pending', 'expired') OR num_nulls(size_bytes, sha256, generation) = 0", name="stored_is_whole"
+    ),
+    CheckConstraint("status <> 'ready' OR num_nulls(width, height, frames, ready_at) = 0", name="ready_is_whole"),
+    CheckConstraint("(status = 'processing') = (claim_token IS NOT NULL)", name="claim_when_processing"),
+    CheckConstraint("num_nulls(claim_token, lease_expires_at) IN (0, 2)", name="claim_has_lease"),
+    CheckConstraint("status <> 'failed' OR failure_code IS NOT NULL", name="failed_says_why"),
+    CheckConstraint("status <> 'pending' OR deadline_at IS NOT NULL", name="pending_has_deadline"),
+    CheckConstraint("purge_marked_at IS NULL OR deleted_at IS NOT NULL", name="purge_from_trash"),
+    # One living image per team and content: uploads of the same bytes at the same moment meet here.
+    Index(
+        "uq_image_team_id_sha256_live",
+        "team_id",
+        "sha256",
+        unique=True,
+        postgresql_where=text(f"{one_of('status', HOLDS_BYTES)} AND deleted_at IS NULL"),
+    ),
+    Index("ix_image_team_id_sha256", "team_id", "sha256"),
+    Index(
+        "ix_image_listed",
+        "team_id",
+        text("created_at DESC"),
+        text("id DESC"),
+        postgresql_where=text("deleted_at IS NULL AND status <> 'expired'"),
+    ),
+    Index(
+        "ix_image_listed_all_teams",
+        text("created_at DESC"),
+        text("id DESC"),
+        postgresql_where=text("deleted_at IS NULL AND status <> 'expired'"),
+    ),
+    Index("ix_image_status", "team_id", "status", text("created_at DESC"), text("id DESC")),
+    Index("ix_image_content_type", "team_id", "content_type", text("created_at DESC"), text("id DESC")),
+    Index("ix_image_uploaded_by", "uploaded_by", text("created_at DESC"), text("id DESC")),
+    Index("ix_image_size_bytes", "team_id", "size_bytes"),
+    Index("ix_image_tags", "tags", postgresql_using="gin"),
+    Index(
+        "ix_image_trashed",
+        "team_id",
+        text("created_at DESC"),
+        text("id DESC"),
+        postgresql_where=text("deleted_at IS NOT NULL"),
+    ),
+    Index("ix_image_duplicate_of", "duplicate_of", postgresql_where=text("duplicate_of IS NOT NULL")),
+    # What the sweep looks for; each holds only the few rows that are under way.
+    Index("ix_image_deadline_at", "deadline_at", postgresql_where=text("status = 'pending'")),
+    Index("ix_image_queued_at", "queued_at", postgresql_where=text("status = 'stored'")),
+    Index("ix_image_lease_expires_at", "lease_expires_at", postgresql_where=text("status = 'processing'")),
+    Index("ix_image_deleted_at", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL")),
+)
+
+HOLDS_BYTES_CLAUSE: ColumnElement[bool] = image.c.status.in_([literal_column(repr(str(each))) for each in HOLDS_BYTES])
+"""True for an image whose original exists. The states stand in the SQL itself, where the planner can see them."""
+
+derivative = Table(
+    "derivative",
+    metadata,
+    id_column(),
+    Column("image_id", Uuid, ForeignKey("image.id", ondelete="CASCADE"), nullable=False),
+    Column("preset", Text, nullable=False),
+    Column("generation", BigInteger, nullable=False),
+    Column("object_name", Text, nullable=False, unique=True),
+    Column("content_type", Text, nullable=False),
+    Column("width", Integer, nullable=False),
+    Column("height", Integer, nullable=False),
+    Column("frames", Integer, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("sha256", LargeBinary, nullable=False),
+    time_column("created_at", nullable=False),
+    CheckConstraint("width > 0 AND height > 0 AND frames > 0", name="dimensions_positive"),
+    CheckConstraint("size_bytes > 0", name="size_bytes_positive"),
+    CheckConstraint("octet_length(sha256) = 32", name="sha256_length"),
+    Index("uq_derivative_image_id_preset", "image_id", "preset", unique=True),
+)
+
+discarded_object = Table(
+    "discarded_object",
+    metadata,
+    id_column(),
+    Column("bucket", Text, nullable=False),
+    Column("object_name", Text, nullable=False),
+    # Null means every generation of the object.
+    Column("generation", BigInteger),
+    deadline_column("remove_after"),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    time_column("created_at", nullable=False),
+    CheckConstraint(one_of("bucket", ("originals", "derivatives")), name="bucket"),
+    Index("ix_discarded_object_remove_after", "remove_after"),
+)
