@@ -1,6 +1,7 @@
 """What a picture may be, checked from its header before anything is decoded."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from image_core.picture_header import PictureFormat, PictureHeader, describe_unknown, detect
 from image_processor.rejections import PictureRejected
@@ -25,6 +26,11 @@ class PictureLimits:
     max_decoded_bytes: int = 256 * 1024 * 1024
     max_frames: int = 500
     allowed_formats: tuple[PictureFormat, ...] = ALL_FORMATS
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "PictureLimits":
+        """Rebuild limits from their plain values."""
+        return cls(**{**values, "allowed_formats": tuple(values["allowed_formats"])})
 
     def identify(self, prefix: bytes) -> PictureHeader:
         """Tell what the first bytes hold, and check what they say of its size.

@@ -6,27 +6,23 @@ first frame for what stands still, all of its frames for what moves.)
 """
 
 import os
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
-from mmap import ACCESS_READ, mmap
 
 import pyvips
 
 from image_core.picture_header import PREFIX_BYTES, PictureHeader
+from image_processor.analysis import analyze_on_arrival
 from image_processor.presets import Preset
 from image_processor.processed_picture import Derivative, PictureFacts, ProcessedPicture, ProcessingRequest
-from image_processor.rejections import PictureRejected
+from image_processor.step_clock import StepClock
 from image_processor.steps.blurhash import blurhash
 from image_processor.steps.completeness import check_complete
 from image_processor.steps.dominant_colors import dominant_colors
 from image_processor.steps.encode import encode
-from image_processor.steps.exif import CameraData, read_camera_data
+from image_processor.steps.exif import CameraData, camera_data_of
 from image_processor.steps.icc_profile import describe_profile
-from image_processor.steps.open_errors import rejection_of
-from image_processor.steps.open_heic import open_heic
-from image_processor.steps.open_picture import open_frames, open_picture
+from image_processor.steps.open_picture import open_frames
+from image_processor.steps.open_stored import open_stored, rejecting_what_cannot_be_decoded
 from image_processor.steps.orient import orient, swaps_sides
 from image_processor.steps.perceptual_hash import perceptual_hash
 from image_processor.steps.pixels import all_pixels, opaque_squares
@@ -34,31 +30,6 @@ from image_processor.steps.resize import render_srgb, shrink
 from image_processor.steps.stored_picture import StoredPicture
 
 _FACTS_SIDE_PX = 256
-
-
-class StepClock:
-    """Times the steps, and lets none begin after the deadline.
-
-    Attributes:
-        seconds: wall time by step, in the order in which the steps first ran.
-    """
-
-    def __init__(self, deadline_at: float) -> None:
-        self._deadline_at = deadline_at
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def step(self, name: str) -> Iterator[None]:
-        """Time what is done within.
-
-        Raises:
-            PictureRejected: the deadline has passed (`processing-timeout`).
-        """
-        started_at = time.monotonic()
-        if started_at > self._deadline_at:
-            raise PictureRejected("processing-timeout")
-        yield
-        self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - started_at
 
 
 def process_picture(descriptor: int, request: ProcessingRequest, deadline_at: float) -> ProcessedPicture:
@@ -69,12 +40,8 @@ def process_picture(descriptor: int, request: ProcessingRequest, deadline_at: fl
     Raises:
         PictureRejected: it is not a picture, not an allowed one, broken, or over a limit.
     """
-    try:
+    with rejecting_what_cannot_be_decoded():
         return _run_steps(descriptor, request, StepClock(deadline_at))
-    except pyvips.Error as error:
-        raise rejection_of(f"{error.message} {error.detail}") from error
-    except MemoryError:
-        raise PictureRejected("picture-too-much-memory") from None
 
 
 def _run_steps(descriptor: int, request: ProcessingRequest, clock: StepClock) -> ProcessedPicture:
@@ -82,10 +49,10 @@ def _run_steps(descriptor: int, request: ProcessingRequest, clock: StepClock) ->
         header = request.limits.identify(os.pread(descriptor, PREFIX_BYTES, 0))
         check_complete(descriptor, header.format)
     with clock.step("open"):
-        stored = _open(descriptor, header, request)
+        stored = open_stored(descriptor, header.format, _largest(request.presets))
         frames = _check_limits(stored, request)
     with clock.step("inspect"):
-        camera = _read_camera_data(descriptor, stored)
+        camera = camera_data_of(descriptor, stored)
     with clock.step("decode"):
         still = stored.open_pixels()
         first_side_px = _largest(_still_presets(request, frames))
@@ -98,29 +65,18 @@ def _run_steps(descriptor: int, request: ProcessingRequest, clock: StepClock) ->
     with clock.step("describe"):
         facts = _describe(stored, header, camera, smallest, keep_location=request.keep_location)
     ordered = tuple(derivatives[preset.name] for preset in request.presets)
-    return ProcessedPicture(facts=facts, derivatives=ordered, step_seconds=clock.seconds)
+    del still, smallest
+    analyses = analyze_on_arrival(descriptor, request.analyses, request.limits, clock)
+    return ProcessedPicture(facts=facts, derivatives=ordered, step_seconds=clock.seconds, analyses=analyses)
 
 
-# --- Open and check -----------------------------------------------------------------------------------------------
-
-
-def _open(descriptor: int, header: PictureHeader, request: ProcessingRequest) -> StoredPicture:
-    if header.format == "heic":
-        return open_heic(descriptor)
-    return open_picture(descriptor, header.format, _largest(request.presets))
+# --- Check --------------------------------------------------------------------------------------------------------
 
 
 def _check_limits(stored: StoredPicture, request: ProcessingRequest) -> int:
     """Check what the codec itself reads in the header, and count the frames that may be decoded."""
     request.limits.check_size(stored.width_px, stored.height_px)
     return request.limits.frames_to_decode(stored.width_px, stored.height_px, stored.bytes_per_pixel, stored.frames)
-
-
-def _read_camera_data(descriptor: int, stored: StoredPicture) -> CameraData:
-    if stored.format != "tiff":
-        return read_camera_data(stored.exif_block or b"")
-    with mmap(descriptor, 0, access=ACCESS_READ) as whole_file:
-        return read_camera_data(whole_file)
 
 
 # --- Derive -------------------------------------------------------------------------------------------------------

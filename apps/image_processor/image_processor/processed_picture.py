@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from image_core.picture_header import PictureFormat
+from image_processor.analysis_request import AnalysisOrder, AnalysisOutcome, orders_from_json
 from image_processor.limits import PictureLimits
 from image_processor.presets import DEFAULT_PRESETS, Preset
 
@@ -19,11 +20,13 @@ class ProcessingRequest:
         presets: the derivatives to make, none of them twice.
         limits: what the picture may be.
         keep_location: False leaves the place that the camera wrote down out of the facts.
+        analyses: what to find out about the picture once its derivatives are made.
     """
 
     presets: tuple[Preset, ...] = DEFAULT_PRESETS
     limits: PictureLimits = field(default_factory=PictureLimits)
     keep_location: bool = True
+    analyses: tuple[AnalysisOrder, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Give plain values for the way to a worker."""
@@ -32,9 +35,12 @@ class ProcessingRequest:
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "ProcessingRequest":
         """Rebuild what `to_json` gave."""
-        limits = PictureLimits(**{**values["limits"], "allowed_formats": tuple(values["limits"]["allowed_formats"])})
-        presets = tuple(Preset(**preset) for preset in values["presets"])
-        return cls(presets=presets, limits=limits, keep_location=values["keep_location"])
+        return cls(
+            presets=tuple(Preset(**preset) for preset in values["presets"]),
+            limits=PictureLimits.from_json(values["limits"]),
+            keep_location=values["keep_location"],
+            analyses=orders_from_json(values["analyses"]),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +112,7 @@ class ProcessedPicture:
     Attributes:
         derivatives: in the order of the request's presets.
         step_seconds: wall time by step, in the order in which the steps ran.
+        analyses: in the order of the request; a failure of one is no failure of the picture.
         worker_rss_bytes: resident memory of the worker afterwards.
         worker_cpu_seconds: CPU time of the worker for this picture.
     """
@@ -113,5 +120,6 @@ class ProcessedPicture:
     facts: PictureFacts
     derivatives: tuple[Derivative, ...]
     step_seconds: dict[str, float]
+    analyses: tuple[AnalysisOutcome, ...] = ()
     worker_rss_bytes: int = 0
     worker_cpu_seconds: float = 0.0

@@ -1,5 +1,6 @@
 """Why a picture is not processed: for good (`PictureRejected`), or only for now (`WorkerUnavailable`)."""
 
+import traceback
 from typing import Literal, get_args
 
 RejectionCode = Literal[
@@ -56,3 +57,10 @@ def parse_rejection_code(value: object) -> RejectionCode:
         if code == value:
             return code  # type: ignore[no-any-return]
     return "processing-crashed"
+
+
+def place_of(error: Exception) -> str:
+    """Tell where an error happened, without its message, which may quote the picture."""
+    frames = traceback.extract_tb(error.__traceback__)[-4:]
+    lines = [f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno} {frame.name}" for frame in frames]
+    return f"{type(error).__name__} at " + " < ".join(reversed(lines))

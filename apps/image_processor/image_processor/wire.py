@@ -1,7 +1,7 @@
 """What goes over the socket between the service and a worker process.
 
 The worker says READY once. Then for each picture: a length and a JSON header with the picture's descriptor beside
-them go down; ACCEPTED, a length, a JSON header and the derivatives' bytes, one after the other, come up. The parent
+them go down; ACCEPTED, a length, a JSON header and, of a processed picture, the derivatives' bytes come up. The parent
 trusts nothing of what comes up: code in a codec may have taken the worker over.
 """
 
@@ -10,8 +10,12 @@ import struct
 from dataclasses import asdict, replace
 from typing import Any
 
+from image_processor.analysis_request import AnalysisOutcome, AnalysisRequest, AnalyzedPicture
 from image_processor.processed_picture import Derivative, PictureFacts, ProcessedPicture, ProcessingRequest
 from image_processor.rejections import PictureRejected, parse_rejection_code
+
+Request = ProcessingRequest | AnalysisRequest
+Answer = ProcessedPicture | AnalyzedPicture
 
 READY = b"R"
 ACCEPTED = b"A"
@@ -21,6 +25,7 @@ MAX_CONTENT_BYTES = 64 * 1024 * 1024
 EXIT_OVER_MEMORY = 71
 
 _MAX_TEXT_LENGTH = 300
+_REQUESTS: dict[str, type[Request]] = {kind.__name__: kind for kind in (ProcessingRequest, AnalysisRequest)}
 
 
 def encode_header(values: dict[str, Any]) -> bytes:
@@ -29,17 +34,27 @@ def encode_header(values: dict[str, Any]) -> bytes:
     return LENGTH.pack(len(content)) + content
 
 
-def encode_job(request: ProcessingRequest, deadline_seconds: float) -> bytes:
+def encode_job(request: Request, deadline_seconds: float) -> bytes:
     """Frame a request; the time is what is left from now on, because clocks differ between processes."""
-    return encode_header({"request": request.to_json(), "deadline_seconds": deadline_seconds})
+    job = {"kind": type(request).__name__, "request": request.to_json(), "deadline_seconds": deadline_seconds}
+    return encode_header(job)
 
 
-def encode_processed(picture: ProcessedPicture) -> list[bytes]:
+def decode_job(header: dict[str, Any]) -> tuple[Request, float]:
+    """Rebuild a request and the seconds that are left for it."""
+    return _REQUESTS[header["kind"]].from_json(header["request"]), header["deadline_seconds"]
+
+
+def encode_answer(answer: Answer) -> list[bytes]:
     """Give a success as parts to be sent one after the other.
 
     Raises:
         PictureRejected: the derivatives are larger than the parent takes (`picture-too-much-memory`).
     """
+    return [encode_header(asdict(answer))] if isinstance(answer, AnalyzedPicture) else _encode_processed(answer)
+
+
+def _encode_processed(picture: ProcessedPicture) -> list[bytes]:
     if sum(len(derivative.content) for derivative in picture.derivatives) > MAX_CONTENT_BYTES:
         raise PictureRejected("picture-too-much-memory")
     derivatives = [
@@ -50,6 +65,7 @@ def encode_processed(picture: ProcessedPicture) -> list[bytes]:
     header = {
         "facts": picture.facts.to_json(),
         "derivatives": derivatives,
+        "analyses": [asdict(outcome) for outcome in picture.analyses],
         "step_seconds": picture.step_seconds,
         "worker_rss_bytes": picture.worker_rss_bytes,
         "worker_cpu_seconds": picture.worker_cpu_seconds,
@@ -93,8 +109,7 @@ def decode_processed(header: dict[str, Any], contents: list[bytes]) -> Processed
         PictureRejected: the header holds a refusal.
         ValueError, TypeError, KeyError: it holds neither.
     """
-    if "rejected" in header:
-        raise PictureRejected(parse_rejection_code(header["rejected"]), bounded_text(header.get("message")))
+    _raise_rejection(header)
     derivatives = []
     for entry, content in zip(header["derivatives"], contents, strict=True):
         fields = {name: value for name, value in entry.items() if name != "size_bytes"}
@@ -103,6 +118,27 @@ def decode_processed(header: dict[str, Any], contents: list[bytes]) -> Processed
         facts=PictureFacts(**header["facts"]),
         derivatives=tuple(derivatives),
         step_seconds=header["step_seconds"],
+        analyses=_decode_outcomes(header["analyses"]),
         worker_rss_bytes=header["worker_rss_bytes"],
         worker_cpu_seconds=header["worker_cpu_seconds"],
     )
+
+
+def decode_analyzed(header: dict[str, Any], _contents: list[bytes]) -> AnalyzedPicture:
+    """Rebuild a success.
+
+    Raises:
+        PictureRejected: the header holds a refusal.
+        ValueError, TypeError, KeyError: it holds neither.
+    """
+    _raise_rejection(header)
+    return AnalyzedPicture(**{**header, "outcomes": _decode_outcomes(header["outcomes"])})
+
+
+def _raise_rejection(header: dict[str, Any]) -> None:
+    if "rejected" in header:
+        raise PictureRejected(parse_rejection_code(header["rejected"]), bounded_text(header.get("message")))
+
+
+def _decode_outcomes(entries: list[dict[str, Any]]) -> tuple[AnalysisOutcome, ...]:
+    return tuple(AnalysisOutcome.from_json({**entry, "place": bounded_text(entry.get("place"))}) for entry in entries)

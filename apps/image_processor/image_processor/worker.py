@@ -9,25 +9,29 @@ import os
 import resource
 import socket
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from image_core.analyzers import CATALOGUE
+from image_processor.analysis_request import AnalysisOrder, AnalysisRequest
 from image_processor.confinement import MemoryWatch, confine, resident_bytes, return_free_memory
 from image_processor.limits import ALL_FORMATS
 from image_processor.picture_file import open_picture_file
-from image_processor.processed_picture import ProcessedPicture, ProcessingRequest
-from image_processor.rejections import PictureRejected
+from image_processor.processed_picture import ProcessingRequest
+from image_processor.rejections import PictureRejected, place_of
 from image_processor.wire import (
     ACCEPTED,
     LENGTH,
     MAX_HEADER_BYTES,
     READY,
-    encode_processed,
+    Answer,
+    Request,
+    decode_job,
+    encode_answer,
     encode_rejection,
 )
 
-Process = Callable[[int, ProcessingRequest, float], ProcessedPicture]
+Work = Callable[[int, Request, float], Answer]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -36,12 +40,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     confine(options.parent, options.memory_limit_bytes)
 
     from image_processor.loader_policy import restrict_libvips
-    from image_processor.pipeline import process_picture
 
-    _warm_up(process_picture)
+    work = _load_codecs()
+    _warm_up(work)
     restrict_libvips(options.formats)
     with socket.socket(fileno=options.channel) as channel:
-        serve(channel, process_picture, options.memory_limit_bytes)
+        serve(channel, work, options.memory_limit_bytes)
 
 
 def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -54,7 +58,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def serve(channel: socket.socket, process: Process, memory_limit_bytes: int) -> None:
+def serve(channel: socket.socket, work: Work, memory_limit_bytes: int) -> None:
     """Answer each picture of the channel, until it is closed."""
     watch = MemoryWatch(memory_limit_bytes)
     channel.sendall(READY)
@@ -62,40 +66,33 @@ def serve(channel: socket.socket, process: Process, memory_limit_bytes: int) -> 
         descriptor, request, deadline_at = job
         channel.sendall(ACCEPTED)
         with watch.watching():
-            answer = _answer(process, descriptor, request, deadline_at)
+            answer = _answer(work, descriptor, request, deadline_at)
         os.close(descriptor)
         for part in answer:
             channel.sendall(part)
         del answer
 
 
-def _answer(process: Process, descriptor: int, request: ProcessingRequest, deadline_at: float) -> list[bytes]:
+def _answer(work: Work, descriptor: int, request: Request, deadline_at: float) -> list[bytes]:
     started_cpu_seconds = _cpu_seconds()
     try:
-        picture = process(descriptor, request, deadline_at)
+        answer = work(descriptor, request, deadline_at)
         return_free_memory()
         used = replace(
-            picture,
+            answer,
             worker_rss_bytes=resident_bytes(),
             worker_cpu_seconds=_cpu_seconds() - started_cpu_seconds,
         )
-        return encode_processed(used)
+        return encode_answer(used)
     except PictureRejected as rejection:
         return [encode_rejection(rejection, resident_bytes())]
     except MemoryError:
         return [encode_rejection(PictureRejected("picture-too-much-memory"), resident_bytes())]
     except Exception as error:  # noqa: BLE001 - whatever a picture does to a step, the parent gets an answer
-        return [encode_rejection(PictureRejected("processing-crashed"), resident_bytes(), _place(error))]
+        return [encode_rejection(PictureRejected("processing-crashed"), resident_bytes(), place_of(error))]
 
 
-def _place(error: Exception) -> str:
-    """Where an error happened, without its message, which may quote the picture."""
-    frames = traceback.extract_tb(error.__traceback__)[-4:]
-    lines = [f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno} {frame.name}" for frame in frames]
-    return f"{type(error).__name__} at " + " < ".join(reversed(lines))
-
-
-def _receive_job(channel: socket.socket) -> tuple[int, ProcessingRequest, float] | None:
+def _receive_job(channel: socket.socket) -> tuple[int, Request, float] | None:
     head, descriptors, _, _ = socket.recv_fds(channel, LENGTH.size, 1)
     if not head:
         return None
@@ -103,8 +100,8 @@ def _receive_job(channel: socket.socket) -> tuple[int, ProcessingRequest, float]
     (length,) = LENGTH.unpack(head)
     if length > MAX_HEADER_BYTES or len(descriptors) != 1:
         raise ValueError("the parent sent no job")
-    job = json.loads(_receive(channel, length))
-    return descriptors[0], ProcessingRequest.from_json(job["request"]), time.monotonic() + job["deadline_seconds"]
+    request, deadline_seconds = decode_job(json.loads(_receive(channel, length)))
+    return descriptors[0], request, time.monotonic() + deadline_seconds
 
 
 def _receive(channel: socket.socket, size_bytes: int) -> bytes:
@@ -122,14 +119,27 @@ def _cpu_seconds() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def _warm_up(process: Process) -> None:
+def _load_codecs() -> Work:
+    from image_processor.analysis import analyze_picture
+    from image_processor.pipeline import process_picture
+
+    def work(descriptor: int, request: Request, deadline_at: float) -> Answer:
+        if isinstance(request, AnalysisRequest):
+            return analyze_picture(descriptor, request, deadline_at)
+        return process_picture(descriptor, request, deadline_at)
+
+    return work
+
+
+def _warm_up(work: Work) -> None:
     """Run every step once, so that the first real picture does not pay for what is loaded late."""
     import pyvips
 
     content = (pyvips.Image.black(96, 64, bands=3) + 128).cast("uchar").jpegsave_buffer()
     with open_picture_file() as picture:
         picture.write(content)
-        process(picture.fileno(), ProcessingRequest(), time.monotonic() + 60)
+        analyses = tuple(AnalysisOrder(name) for name in CATALOGUE)
+        work(picture.fileno(), ProcessingRequest(analyses=analyses), time.monotonic() + 60)
 
 
 if __name__ == "__main__":

@@ -8,12 +8,11 @@ import re
 import socket
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import IO
+from typing import IO, Any, TypeVar
 
 from image_processor.picture_file import PictureFile
-from image_processor.processed_picture import ProcessedPicture, ProcessingRequest
 from image_processor.rejections import RejectionCode, WorkerUnavailable
 from image_processor.wire import (
     ACCEPTED,
@@ -21,13 +20,17 @@ from image_processor.wire import (
     LENGTH,
     MAX_HEADER_BYTES,
     READY,
+    Answer,
+    Request,
     bounded_text,
     content_sizes,
-    decode_processed,
     encode_job,
 )
 
 logger = logging.getLogger(__name__)
+
+AnswerType = TypeVar("AnswerType", bound=Answer)
+Decode = Callable[[dict[str, Any], list[bytes]], AnswerType]
 
 _REAP_SECONDS = 0.005
 _LAST_WORDS_BYTES = 4096
@@ -122,9 +125,9 @@ class WorkerProcess:
         except OSError:
             return False
 
-    async def process(
-        self, picture: PictureFile, request: ProcessingRequest, deadline_seconds: float
-    ) -> ProcessedPicture:
+    async def work(
+        self, picture: PictureFile, request: Request, decode: Decode[AnswerType], deadline_seconds: float
+    ) -> AnswerType:
         """Hand a picture over and wait for the answer. Whoever breaks this off must kill the worker.
 
         Raises:
@@ -138,7 +141,7 @@ class WorkerProcess:
                 self._send_job(encode_job(request, deadline_seconds), picture.fileno())
                 accepted = await self._receive(len(ACCEPTED)) == ACCEPTED
                 if accepted:
-                    return await self._receive_answer()
+                    return await self._receive_answer(decode)
             except (OSError, EOFError):
                 pass
             except (ValueError, TypeError, KeyError, AttributeError):
@@ -151,7 +154,7 @@ class WorkerProcess:
         if socket.send_fds(self._channel, [message], [descriptor]) != len(message):
             raise EOFError("the job did not fit")
 
-    async def _receive_answer(self) -> ProcessedPicture:
+    async def _receive_answer(self, decode: Decode[AnswerType]) -> AnswerType:
         (length,) = LENGTH.unpack(await self._receive_all(LENGTH.size))
         if length > MAX_HEADER_BYTES:
             raise ValueError("a worker announced a header that it may not send")
@@ -159,8 +162,11 @@ class WorkerProcess:
         self.rss_bytes = int(header["worker_rss_bytes"])
         if header.get("trace"):
             logger.error("processing_step_failed", extra={"place": bounded_text(header["trace"])})
+        for outcome in header.get("analyses", header.get("outcomes", [])):
+            if outcome["place"]:
+                logger.error("analyzer_failed", extra={"place": bounded_text(outcome["place"])})
         contents = [bytes(await self._receive_all(size)) for size in content_sizes(header)]
-        return decode_processed(header, contents)
+        return decode(header, contents)
 
     async def _receive(self, size_bytes: int) -> bytes:
         return await asyncio.get_running_loop().sock_recv(self._channel, size_bytes)

@@ -1,4 +1,4 @@
-"""The pool of worker processes, as the service sees it: a picture goes in, its derivatives and facts come out.
+"""The pool of worker processes, as the service sees it: a picture goes in, what was asked about it comes out.
 
 Nothing here decodes a picture, and no codec is ever loaded into this process. A worker that crashes, hangs or takes
 too much memory costs the one picture that it had, for good; the pool replaces the worker.
@@ -9,18 +9,24 @@ import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from image_core.picture_header import PictureFormat
+from image_processor.analysis_request import AnalysisRequest, AnalyzedPicture, failed
 from image_processor.limits import ALL_FORMATS
 from image_processor.picture_file import PictureFile
 from image_processor.processed_picture import ProcessedPicture, ProcessingRequest
 from image_processor.rejections import PictureRejected, WorkerUnavailable
-from image_processor.worker_process import WorkerDied, WorkerProcess
+from image_processor.wire import Request, decode_analyzed, decode_processed
+from image_processor.worker_process import AnswerType, Decode, WorkerDied, WorkerProcess
 
 logger = logging.getLogger(__name__)
 
 MIB = 1024 * 1024
 WORKER_COMMAND = (sys.executable, "-m", "image_processor.worker")
+
+# How a picture ends that took its worker with it.
+_DEATHS = frozenset({"processing-crashed", "processing-timeout", "picture-too-much-memory"})
 
 _PASSED_VARIABLES = ("PATH", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 _PASSED_PREFIXES = ("LC_", "PYTHON")
@@ -114,10 +120,31 @@ class WorkerPool:
             PictureRejected: for good; also for the worker's crash, deadline or memory limit.
             WorkerUnavailable: no worker could be started, or the pool is being stopped; try again later.
         """
+        try:
+            return await self._work(picture, request, decode_processed)
+        except PictureRejected as rejection:
+            if not request.analyses or rejection.code not in _DEATHS:
+                raise
+            # An analyzer may have been what took the worker down; the picture gets a chance without any.
+            processed = await self._work(picture, replace(request, analyses=()), decode_processed)
+            return replace(processed, analyses=failed(request.analyses, rejection.code))
+
+    async def analyze(self, picture: PictureFile, request: AnalysisRequest) -> AnalyzedPicture:
+        """Run analyzers on one picture in a worker. Cancelling it ends the worker, and nothing else.
+
+        Raises:
+            PictureRejected: for good; also for the worker's crash, deadline or memory limit.
+            WorkerUnavailable: no worker could be started, or the pool is being stopped; try again later.
+        """
+        return await self._work(picture, request, decode_analyzed)
+
+    # --- One picture --------------------------------------------------------------------------------------------
+
+    async def _work(self, picture: PictureFile, request: Request, decode: Decode[AnswerType]) -> AnswerType:
         for _ in range(self._size + 1):
             worker = await self._take()
             try:
-                return await self._run(worker, picture, request)
+                return await self._run(worker, picture, request, decode)
             except WorkerDied as death:
                 self._check_running()
                 if death.accepted:
@@ -128,13 +155,13 @@ class WorkerPool:
                 # It was dead before it met the picture, which therefore goes to the next one.
         raise WorkerUnavailable("workers die before they accept a picture")
 
-    # --- One picture --------------------------------------------------------------------------------------------
-
-    async def _run(self, worker: WorkerProcess, picture: PictureFile, request: ProcessingRequest) -> ProcessedPicture:
+    async def _run(
+        self, worker: WorkerProcess, picture: PictureFile, request: Request, decode: Decode[AnswerType]
+    ) -> AnswerType:
         reusable = False
         try:
             async with asyncio.timeout(self._deadline_seconds):
-                processed = await worker.process(picture, request, self._deadline_seconds)
+                answer = await worker.work(picture, request, decode, self._deadline_seconds)
         except PictureRejected:
             reusable = not self._is_worn(worker)
             raise
@@ -143,7 +170,7 @@ class WorkerPool:
             raise PictureRejected("processing-timeout") from None
         else:
             reusable = not self._is_worn(worker)
-            return processed
+            return answer
         finally:
             if reusable and not self._stopping:
                 self._idle.put_nowait(worker)

@@ -8,12 +8,19 @@ import tempfile
 import time
 from pathlib import Path
 
+from image_processor.analysis_request import AnalysisOutcome, AnalysisRequest, AnalyzedPicture
 from image_processor.confinement import confine
-from image_processor.processed_picture import Derivative, PictureFacts, ProcessedPicture, ProcessingRequest
+from image_processor.processed_picture import Derivative, PictureFacts, ProcessedPicture
 from image_processor.rejections import PictureRejected
+from image_processor.wire import Answer, Request
 from image_processor.worker import parse_options, serve
 
 MIB = 1024 * 1024
+
+
+COLORS: dict[str, object] = {
+    "palette": [], "transparency": 1.0, "grey": True, "mean_chroma": 0.0, "warmth": 0.0, "temperature": "neutral",
+}  # fmt: skip
 
 
 def crash() -> None:
@@ -54,12 +61,18 @@ FAULTS = {b"exit": sys.exit} | {
 }
 
 
-def misbehave(descriptor: int, request: ProcessingRequest, deadline_at: float) -> ProcessedPicture:
+def misbehave(descriptor: int, request: Request, deadline_at: float) -> Answer:
     order = os.pread(descriptor, 40, 0)
+    if order.startswith(b"analyzer "):
+        # Only analyzers meet the fault.
+        order = order.removeprefix(b"analyzer ") if request.analyses else b"fine"
     if order in FAULTS:
         FAULTS[order]()
     if order == b"environment":
         return answer(repr(sorted(os.environ)), *(entry.name for entry in Path("/dev/fd").iterdir()))
+    if isinstance(request, AnalysisRequest):
+        results = {b"no result": None, b"foreign": {"sharpness": 1.0}, b"long": COLORS | {"warmth": 0.123456}}
+        return AnalyzedPicture((AnalysisOutcome("colors", "1", {}, results.get(order, COLORS)),), {})
     return answer(str(os.getpid()))
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from image_processor.analysis_request import AnalysisOrder, AnalysisRequest, AnalyzedPicture
 from image_processor.picture_file import open_picture_file
 from image_processor.processed_picture import ProcessedPicture, ProcessingRequest
 from image_processor.rejections import PictureRejected, WorkerUnavailable
@@ -38,6 +39,12 @@ async def process(pool: WorkerPool, content: bytes) -> ProcessedPicture:
         picture.write(content)
         assert picture.size_bytes == len(content)
         return await pool.process(picture, ProcessingRequest())
+
+
+async def analyze(pool: WorkerPool, content: bytes) -> AnalyzedPicture:
+    with open_picture_file() as picture:
+        picture.write(content)
+        return await pool.analyze(picture, AnalysisRequest((AnalysisOrder("colors"),)))
 
 
 async def rejection(pool: WorkerPool, content: bytes) -> str:
@@ -115,6 +122,35 @@ async def test_waiting_for_a_free_worker_does_not_count_towards_the_deadline() -
             process(pool, b"hang"), process(pool, b"hang"), process(pool, b"fine"), return_exceptions=True
         )
         assert [isinstance(outcome, PictureRejected) for outcome in outcomes] == [True, True, False]
+
+
+async def test_analysis_comes_back_as_its_analyzer_gave_it() -> None:
+    async with started() as pool:
+        (outcome,) = (await analyze(pool, b"fine")).outcomes
+        assert (outcome.analyzer, outcome.version, outcome.failure) == ("colors", "1", None)
+        assert outcome.result is not None
+        assert outcome.result["transparency"] == 1
+
+
+@pytest.mark.parametrize("order", [b"no result", b"foreign", b"long", b"crash", b"error"])
+async def test_result_that_no_analyzer_gives_is_not_believed(order: bytes) -> None:
+    async with started() as pool:
+        with pytest.raises(PictureRejected) as raised:
+            await analyze(pool, order)
+        assert raised.value.code == "processing-crashed"
+        assert len((await analyze(pool, b"fine")).outcomes) == 1
+
+
+@pytest.mark.parametrize(("fault", "code"), [("crash", "processing-crashed"), ("hang", "processing-timeout")])
+async def test_analyzer_that_takes_the_worker_down_costs_the_analyses_only(fault: str, code: str) -> None:
+    async with started(deadline_seconds=0.4) as pool:
+        with open_picture_file() as picture:
+            picture.write(b"analyzer " + fault.encode())
+            request = ProcessingRequest(analyses=(AnalysisOrder("colors"), AnalysisOrder("quality")))
+            processed = await pool.process(picture, request)
+        assert processed.derivatives[0].content == b"content"
+        failures = [(outcome.analyzer, outcome.result, outcome.failure) for outcome in processed.analyses]
+        assert failures == [("colors", None, code), ("quality", None, code)]
 
 
 async def test_worker_ends_at_its_memory_limit() -> None:

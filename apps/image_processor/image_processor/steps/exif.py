@@ -10,9 +10,10 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from mmap import mmap
+from mmap import ACCESS_READ, mmap
 from typing import Any
 
+from image_processor.steps.stored_picture import StoredPicture
 from image_processor.steps.text import clean_text
 
 ExifValue = str | int | float | bool
@@ -52,6 +53,14 @@ def read_camera_data(block: bytes | mmap) -> CameraData:
         return CameraData(_exif(tags), _location(tags.gps))
     except (struct.error, ValueError, OverflowError):
         return CameraData()
+
+
+def camera_data_of(descriptor: int, stored: StoredPicture) -> CameraData:
+    """Read the EXIF block of an open picture. Never raises."""
+    if stored.format != "tiff":
+        return read_camera_data(stored.exif_block or b"")
+    with mmap(descriptor, 0, access=ACCESS_READ) as whole_file:
+        return read_camera_data(whole_file)
 
 
 class _Directories:

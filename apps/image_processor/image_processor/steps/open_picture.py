@@ -60,6 +60,15 @@ def open_picture(descriptor: int, picture_format: PictureFormat, longest_side_px
     )
 
 
+def open_full_size(descriptor: int, picture_format: PictureFormat) -> pyvips.Image:
+    """Open the first frame at the size as stored; decoded as far as it is read, from the top down.
+
+    Raises:
+        pyvips.Error: the header is broken.
+    """
+    return _load(descriptor, picture_format)
+
+
 def open_frames(descriptor: int, picture_format: PictureFormat, frames: int) -> pyvips.Image:
     """Open the first frames of an animation, one below the other; decoded as they are read.
 

@@ -1,0 +1,76 @@
+"""Run analyzers on one picture, which is decoded once for all of them."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from image_core.analyzers import CATALOGUE, Need, rounded
+from image_processor.analysis_picture import AnalysisPicture, prepare_picture
+from image_processor.analysis_request import (
+    ANALYZER_FAILED,
+    AnalysisOrder,
+    AnalysisOutcome,
+    AnalysisRequest,
+    AnalyzedPicture,
+    failed,
+)
+from image_processor.analyzers.analyzer import Analyzer
+from image_processor.limits import PictureLimits
+from image_processor.rejections import PictureRejected, place_of
+from image_processor.step_clock import StepClock
+from image_processor.steps.open_stored import rejecting_what_cannot_be_decoded
+
+BUILT_IN: dict[str, Analyzer] = {}
+
+
+def analyze_picture(
+    descriptor: int, request: AnalysisRequest, deadline_at: float, analyzers: Mapping[str, Analyzer] = BUILT_IN
+) -> AnalyzedPicture:
+    """Run the analyzers of a request on the picture in an open file; the file's position changes.
+
+    `deadline_at` is a time of the monotonic clock. An analyzer that fails is an outcome of its own.
+
+    Raises:
+        PictureRejected: it is not a picture, not an allowed one, broken, or over a limit.
+    """
+    clock = StepClock(deadline_at)
+    outcomes = _run_all(descriptor, request.analyses, request.limits, clock, analyzers)
+    return AnalyzedPicture(outcomes, clock.seconds)
+
+
+def analyze_on_arrival(
+    descriptor: int, orders: tuple[AnalysisOrder, ...], limits: PictureLimits, clock: StepClock
+) -> tuple[AnalysisOutcome, ...]:
+    """Run analyzers beside a picture's processing, which never fails because of them."""
+    try:
+        return _run_all(descriptor, orders, limits, clock, BUILT_IN) if orders else ()
+    except PictureRejected as rejection:
+        return failed(orders, rejection.code)
+
+
+def _run_all(
+    descriptor: int,
+    orders: tuple[AnalysisOrder, ...],
+    limits: PictureLimits,
+    clock: StepClock,
+    analyzers: Mapping[str, Analyzer],
+) -> tuple[AnalysisOutcome, ...]:
+    needs: set[Need] = {need for order in orders for need in CATALOGUE[order.analyzer].needs}
+    with rejecting_what_cannot_be_decoded(), clock.step("analysis_decode"):
+        picture = prepare_picture(descriptor, limits, detail="original-detail" in needs, camera="camera" in needs)
+    return tuple(_run(order, picture, clock, analyzers) for order in orders)
+
+
+def _run(
+    order: AnalysisOrder, picture: AnalysisPicture, clock: StepClock, analyzers: Mapping[str, Analyzer]
+) -> AnalysisOutcome:
+    (outcome,) = failed([order], ANALYZER_FAILED)
+    try:
+        with clock.step(f"analyze_{order.analyzer}"):
+            analyzer = analyzers[order.analyzer]
+            parameters = analyzer.spec.parameters.model_validate(order.parameters)
+            result = rounded(analyzer.analyze(picture, parameters).model_dump(mode="json"))
+    except PictureRejected as rejection:
+        return replace(outcome, failure=rejection.code)
+    except Exception as error:  # noqa: BLE001 - whatever a picture does to an analyzer, the others still run
+        return replace(outcome, place=place_of(error))
+    return replace(outcome, result=result, failure=None)

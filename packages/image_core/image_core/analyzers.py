@@ -1,0 +1,134 @@
+"""Which analyzers there are, and how what they take and give is written down.
+
+Plain data for both services, without any codec: the API lists and prices analyzers, the processor runs them. A
+result is stored under (sha256, analyzer, version, parameters), so both sides must write parameters and results the
+same way, byte for byte.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from image_core.analysis_results import (
+    ColorsParameters,
+    ColorsResult,
+    LabelsParameters,
+    LabelsResult,
+    Parameters,
+    QualityParameters,
+    QualityResult,
+    Result,
+    SkinParameters,
+    SkinResult,
+)
+
+RESULT_DECIMALS = 4
+
+Need = Literal["pixels", "original-detail", "camera"]
+
+
+@dataclass(frozen=True, slots=True)
+class AnalyzerSpec:
+    """One analyzer.
+
+    Attributes:
+        version: goes up with every change that may change a result; results of an older one stay beside the new.
+        summary: one sentence for people.
+        measures: what it measures, in words.
+        price_credits: of one result that is not stored yet.
+        parameters: every field has a default.
+        result: the shape of the answer.
+        needs: `pixels` at a reduced size, `original-detail` for a part at the size as stored, `camera` for EXIF.
+    """
+
+    name: str
+    version: str
+    summary: str
+    measures: tuple[str, ...]
+    price_credits: int
+    parameters: type[Parameters]
+    result: type[Result]
+    needs: frozenset[Need]
+
+
+CATALOGUE: dict[str, AnalyzerSpec] = {
+    spec.name: spec
+    for spec in (
+        AnalyzerSpec(
+            "quality",
+            "1",
+            "How well the picture is made, technically.",
+            ("sharpness", "exposure", "contrast", "noise", "colorfulness", "dynamic range", "blockiness"),
+            1,
+            QualityParameters,
+            QualityResult,
+            frozenset({"pixels", "original-detail"}),
+        ),
+        AnalyzerSpec(
+            "colors",
+            "1",
+            "Which colours the picture consists of.",
+            ("palette", "named colours", "transparency", "grey or colour", "warm or cool"),
+            1,
+            ColorsParameters,
+            ColorsResult,
+            frozenset({"pixels"}),
+        ),
+        AnalyzerSpec(
+            "skin",
+            "1",
+            "How the skin in the picture looks; no medical advice.",
+            ("skin share", "tone (ITA°)", "redness", "shine", "texture", "evenness"),
+            2,
+            SkinParameters,
+            SkinResult,
+            frozenset({"pixels"}),
+        ),
+        AnalyzerSpec(
+            "labels",
+            "1",
+            "What is in the picture.",
+            ("labels with scores",),
+            1,
+            LabelsParameters,
+            LabelsResult,
+            frozenset({"pixels", "original-detail", "camera"}),
+        ),
+    )
+}
+
+
+def canonical_parameters(spec: AnalyzerSpec, given: Mapping[str, Any]) -> tuple[dict[str, Any], bytes]:
+    """Fill in the defaults; gives the values and the SHA-256 under which a result with them is stored.
+
+    Raises:
+        pydantic.ValidationError: a parameter is unknown or out of its range.
+    """
+    values = spec.parameters.model_validate(dict(given)).model_dump(mode="json")
+    return values, hashlib.sha256(_canonical_json(values)).digest()
+
+
+def canonical_result(spec: AnalyzerSpec, result: Result | Mapping[str, Any]) -> bytes:
+    """Write a result down as JSON, always in the same bytes: keys sorted, no spaces, floats by `rounded`, UTF-8.
+
+    Raises:
+        pydantic.ValidationError: it is not a result of this analyzer.
+    """
+    values = result.model_dump() if isinstance(result, Result) else dict(result)
+    return _canonical_json(spec.result.model_validate(rounded(values)).model_dump(mode="json"))
+
+
+def rounded(value: Any) -> Any:
+    """Round every float within to the nearest of four decimals; a negative zero becomes zero."""
+    if isinstance(value, float):
+        # What is beyond the fourth decimal is the machine's, not the picture's.
+        return round(value, RESULT_DECIMALS) + 0.0
+    if isinstance(value, dict):
+        return {key: rounded(each) for key, each in value.items()}
+    return [rounded(each) for each in value] if isinstance(value, list) else value
+
+
+def _canonical_json(values: dict[str, Any]) -> bytes:
+    return json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
