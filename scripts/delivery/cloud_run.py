@@ -57,18 +57,20 @@ class CloudRun:
             raise GcloudError(f"{service} has no revision with traffic, so that there would be no way back")
         return str(max(serving, key=lambda target: int(target["percent"]))["revisionName"])
 
-    def create_revision(self, service: str, image: str, suffix: str, tag: str) -> Candidate:
+    def create_revision(self, service: str, image: str, tag: str) -> Candidate:
         """Make a revision of this image that has no traffic, wait until it is ready, and put the tag on it."""
-        self._gcloud(
-            ("run", "services", "update", service),
-            (f"--image={image}", f"--revision-suffix={suffix}", f"--tag={tag}", "--no-traffic"),
-        )
+        before = self._described(service)["status"].get("latestCreatedRevisionName")
+        # Cloud Run names the revision. A name of ours, which a tag in the same command brings too, stays in the
+        # service's template, and every later apply that changes a setting would ask for the same name again.
+        self._gcloud(("run", "services", "update", service), (f"--image={image}", "--no-traffic"))
+        revision = str(self._described(service)["status"]["latestCreatedRevisionName"])
+        if revision == before:
+            raise GcloudError(f"{service}: no new revision was made, {revision} is still the latest")
+        self._gcloud(("run", "services", "update-traffic", service), (f"--update-tags={tag}={revision}",))
         for target in self._described(service)["status"].get("traffic", []):
-            if target.get("tag") == tag:
-                if target["revisionName"] != f"{service}-{suffix}":
-                    raise GcloudError(f"{service}: tag {tag} is on {target['revisionName']}, not on the new revision")
-                return Candidate(str(target["revisionName"]), str(target["url"]))
-        raise GcloudError(f"{service}: no revision has the tag {tag}")
+            if target.get("tag") == tag and target["revisionName"] == revision:
+                return Candidate(revision, str(target["url"]))
+        raise GcloudError(f"{service}: the tag {tag} is not on the new revision {revision}")
 
     def set_traffic(self, service: str, shares: Mapping[str, int]) -> None:
         """Give each of these revisions its percentage, and no other revision anything."""

@@ -1,6 +1,6 @@
 """Brings new images into service step by step, and everything back as soon as a step fails.
 
-    python -m scripts.delivery.rollout forward --project … --region … --suffix … --version … --state rollout.json
+    python -m scripts.delivery.rollout forward --project … --region … --version … --state rollout.json
         --api-image …@sha256:… --processor-image …@sha256:…
     python -m scripts.delivery.rollout back --project … --region … --state rollout.json
 
@@ -33,7 +33,6 @@ STAGES = (10, 50, 100)
 BACK_ATTEMPTS = 4
 SMOKE_TEST = Path(__file__).resolve().parent.parent / "smoke.py"
 _BY_DIGEST = re.compile(r"^[a-z0-9./_-]+@sha256:[0-9a-f]{64}$")
-_SUFFIX = re.compile(r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$")
 
 
 class RolloutError(Exception):
@@ -49,7 +48,6 @@ class Release:
     """What is to be brought into service."""
 
     images: dict[str, str]
-    suffix: str
     version: str
 
 
@@ -97,7 +95,7 @@ class Rollout:
         self.state.write_text(json.dumps(self.touched))
         image = self.release.images[service]
         self.say(f"{service}: a revision of {image}, without traffic")
-        candidate = self.cloud.create_revision(service, image, self.release.suffix, TAG)
+        candidate = self.cloud.create_revision(service, image, TAG)
         self.say(f"{service}: {candidate.revision} is ready at {candidate.url}")
         return candidate
 
@@ -203,9 +201,7 @@ def _release(arguments: argparse.Namespace) -> Release:
     for image in images.values():
         if not _BY_DIGEST.match(image):
             sys.exit(f"{image} is not named by its digest: a tag can be moved")
-    if not _SUFFIX.match(arguments.suffix):
-        sys.exit(f"{arguments.suffix} cannot be part of a revision's name")
-    return Release(images, arguments.suffix, arguments.version)
+    return Release(images, arguments.version)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -215,7 +211,6 @@ def _parser() -> argparse.ArgumentParser:
     for name, meaning in (
         ("--api-image", "the API's image, by digest"),
         ("--processor-image", "the processor's image, by digest"),
-        ("--suffix", "end of the new revisions' names, different for each rollout"),
         ("--version", "what the API's /version has to say"),
     ):
         forward.add_argument(name, required=True, help=meaning)

@@ -55,17 +55,17 @@ def _describe(state: State, name: str, flags: dict[str, str]) -> int:
     targets = [{"revisionName": revision, "percent": percent} for revision, percent in service["traffic"].items()]
     for tag, revision in service["tags"].items():
         targets.append({"revisionName": revision, "tag": tag, "url": f"{state['api_url']}/{tag}-{name}"})
-    json.dump({"status": {"url": f"{state['api_url']}/{name}", "traffic": targets}}, sys.stdout)
+    latest = list(service["revisions"])[-1]
+    url = f"{state['api_url']}/{name}"
+    json.dump({"status": {"url": url, "traffic": targets, "latestCreatedRevisionName": latest}}, sys.stdout)
     return 0
 
 
 def _update(state: State, name: str, flags: dict[str, str]) -> int:
     service = state["services"][name]
     # Without --no-traffic the new revision would get everything.
-    revision = f"{name}-{flags['revision-suffix']}"
+    revision = f"{name}-{len(service['revisions']) + 1:05}"
     service["revisions"][revision] = flags["image"]
-    if "tag" in flags:
-        service["tags"][flags["tag"]] = revision
     if "no-traffic" not in flags:
         service["traffic"] = {revision: 100}
     return 0
@@ -73,6 +73,10 @@ def _update(state: State, name: str, flags: dict[str, str]) -> int:
 
 def _update_traffic(state: State, name: str, flags: dict[str, str]) -> int:
     service = state["services"][name]
+    if "update-tags" in flags:
+        tag, _, revision = flags["update-tags"].partition("=")
+        service["tags"][tag] = revision
+        return 0
     if "remove-tags" in flags:
         service["tags"].pop(flags["remove-tags"], None)
         return 0

@@ -21,7 +21,7 @@ IMAGES = {
     name: f"europe-west1-docker.pkg.dev/project/images/{name}@{DIGEST}" for name in ("image-api", "image-processor")
 }
 OLD = {"image-api": "image-api-old", "image-processor": "image-processor-old"}
-NEW = {"image-api": "image-api-r7", "image-processor": "image-processor-r7"}
+NEW = {"image-api": "image-api-00002", "image-processor": "image-processor-00002"}
 BOTH_OLD = {name: {revision: 100} for name, revision in OLD.items()}
 PLACE = ["--project", "project", "--region", "europe-west1"]
 
@@ -66,7 +66,7 @@ class Cloud:
     def forward(self, *more: str) -> list[str]:
         images = ["--api-image", IMAGES["image-api"], "--processor-image", IMAGES["image-processor"]]
         pace = ["--watch-seconds", "0.05", "--poll-seconds", "0.01", "--pause-seconds", "0.01"]
-        return self.command("forward", *images, "--suffix", "r7", "--version", "1.4.0", *pace, *more)
+        return self.command("forward", *images, "--version", "1.4.0", *pace, *more)
 
 
 @pytest.fixture
@@ -143,6 +143,12 @@ def test_revisions_get_their_images_by_digest_and_no_traffic(cloud: Cloud) -> No
         assert "--no-traffic" in call
 
 
+def test_revisions_are_named_by_cloud_run_or_an_apply_would_ask_for_the_same_name_again(cloud: Cloud) -> None:
+    run(cloud.forward())
+    updates = [call for call in cloud.seen["calls"] if call.startswith("run services update ")]
+    assert not [call for call in updates if "--revision-suffix" in call or "--tag" in call]
+
+
 def smoke_fails(prefix: str, moves: int) -> Callable[[Cloud], None]:
     """Uploads under this prefix fail once traffic has been moved so often."""
 
@@ -165,6 +171,7 @@ API_MOVES = ["image-api 10", "image-api 50", "image-api 100"]
 PROCESSOR_MOVES = ["image-processor 10", "image-processor 50", "image-processor 100"]
 STAGES: dict[str, tuple[Callable[[Cloud], None], list[str]]] = {
     "api cannot start": (gcloud_faults({"command": "services update image-api "}), []),
+    "api cannot be tagged": (gcloud_faults({"command": "--update-tags"}), []),
     "api smoke test on its tag": (smoke_fails("/candidate-image-api", 0), []),
     "api log without traffic": (gcloud_faults({"errors": "image-api", "from": 0}), []),
     "api errors at 10": (gcloud_faults({"errors": "image-api", "from": 10}), API_MOVES[:1]),
@@ -184,7 +191,7 @@ STAGES: dict[str, tuple[Callable[[Cloud], None], list[str]]] = {
     "processor smoke test at 10": (smoke_fails("/image-api", 4), API_MOVES + PROCESSOR_MOVES[:1]),
     "processor smoke test at 50": (smoke_fails("/image-api", 5), API_MOVES + PROCESSOR_MOVES[:2]),
     "processor smoke test at 100": (smoke_fails("/image-api", 6), API_MOVES + PROCESSOR_MOVES),
-    "traffic cannot be moved": (gcloud_faults({"command": "image-api-r7=50"}), API_MOVES[:1]),
+    "traffic cannot be moved": (gcloud_faults({"command": "image-api-00002=50"}), API_MOVES[:1]),
     "the log cannot be read": (gcloud_faults({"command": "logging read"}), []),
 }  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -238,6 +239,15 @@ def ci_calls_what_developers_call(texts: Texts) -> Iterator[str]:
         yield "ci: not for every change"
 
 
+def every_kind_of_test_is_run(texts: Texts) -> Iterator[str]:
+    options = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]
+    for kind in (marker.partition(":")[0] for marker in options["markers"]):
+        # Terraform's provider is there in one workflow only.
+        workflow = "infra-check" if kind == "infra" else "ci"
+        if not re.search(rf"-m {kind}\b", texts[workflow]):
+            yield f"{workflow}: tests of the kind {kind} are run nowhere"
+
+
 def one_version_of_terraform(texts: Texts) -> Iterator[str]:
     found = set(re.findall(r"terraform_version: (\S+)", "\n".join(texts.values())))
     if len(found) != 1:
@@ -259,5 +269,6 @@ RULES: tuple[Callable[[Texts], Iterator[str]], ...] = (
     only_summaries_leave_a_plan,
     scripts_are_files,
     ci_calls_what_developers_call,
+    every_kind_of_test_is_run,
     one_version_of_terraform,
 )

@@ -81,6 +81,16 @@ def test_nobody_is_everybody() -> None:
     assert not [path for path in files if everybody.search(path.read_text())]
 
 
+def test_an_apply_leaves_to_deploys_what_is_theirs_and_no_more() -> None:
+    service = next(each for each in all_blocks("resource") if each.labels[0] == "google_cloud_run_v2_service")
+    listed = re.search(r"ignore_changes = \[(.*?)\n +\]", service.text, re.DOTALL)
+    assert listed
+    ignored = {each.strip(", ") for each in listed[1].split("\n")} - {""}
+    # With the revision's name among them every apply after a deploy would ask for a name that is taken.
+    image, label = "template[0].containers[0].image", "template[0].labels"
+    assert ignored == {"client", "client_version", image, label, "traffic"}
+
+
 def test_every_module_has_tests_and_an_example() -> None:
     modules = [folder for folder in (TERRAFORM / "modules").iterdir() if folder.is_dir()]
     assert len(modules) == 11

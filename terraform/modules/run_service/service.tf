@@ -102,12 +102,14 @@ resource "google_cloud_run_v2_service" "this" {
   }
 
   lifecycle {
-    # Deploys own image and traffic; an apply would silently bring the first image back.
+    # Deploys own image and traffic; an apply would silently bring the first image back. The label is gcloud's own, by
+    # which it makes each revision another one. A revision's name is not left alone: an apply that kept the name of
+    # the last one would be refused.
     ignore_changes = [
       client,
       client_version,
       template[0].containers[0].image,
-      template[0].revision,
+      template[0].labels,
       traffic,
     ]
   }
