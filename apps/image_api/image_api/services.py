@@ -1,6 +1,8 @@
 """The parts of the running system, as rules see them."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from image_api.rate_limits import RateLimits
 from image_api.settings import ApiSettings
@@ -9,6 +11,9 @@ from image_api.storage_probe import StorageProbe
 from image_core.db import Database
 from image_core.events import Publisher
 from image_core.storage import ObjectStorage
+
+if TYPE_CHECKING:
+    from image_core.guarded_fetch import GuardedFetcher
 
 
 @dataclass(frozen=True)
@@ -23,3 +28,10 @@ class Services:
     rate_limits: RateLimits
     storage_probe: StorageProbe
     shutdown: Shutdown = field(default_factory=Shutdown)
+
+    @cached_property
+    def fetcher(self) -> "GuardedFetcher":
+        """Gets what callers name by URL. Its HTTP client is loaded with the first of them."""
+        from image_core.guarded_fetch import GuardedFetcher
+
+        return GuardedFetcher(self.settings.fetch_allow_addresses)

@@ -1,6 +1,7 @@
 """The API's settings."""
 
 from functools import cached_property
+from ipaddress import IPv4Network, IPv6Network
 
 from pydantic import Field, HttpUrl
 
@@ -23,6 +24,12 @@ class ApiSettings(ServiceSettings):
 
     upload_max_bytes: int = Field(20 * MEBIBYTE, ge=1, description="Largest file through the API.")
     upload_deadline_seconds: int = Field(300, ge=15, description="When a pending upload expires.")
+
+    fetch_deadline_seconds: int = Field(25, ge=1, description="How long an import may wait for its source.")
+    fetch_allow_addresses: list[IPv4Network | IPv6Network] = Field(
+        default_factory=list,
+        description="Networks that imports may fetch from although they are not public, for a picture server inside.",
+    )
 
     @cached_property
     def base_url(self) -> str:

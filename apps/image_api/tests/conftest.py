@@ -29,6 +29,8 @@ from .pictures import picture
 
 # No test is to meet a limit by its speed; those about limits set their own.
 PLENTY = {"rate_limit_per_second": 100_000, "upload_rate_limit_per_second": 100_000}
+# Where the servers listen from which tests import.
+LOCAL_SOURCES = ["127.0.0.1/32"]
 
 
 @dataclass
@@ -117,7 +119,7 @@ def base_settings(worker_urls: Any, emulators: Any) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 async def running_api(base_settings: dict[str, Any], superuser: Database) -> AsyncIterator[Api]:
-    async with running(ApiSettings(**base_settings), superuser) as api:
+    async with running(ApiSettings(**base_settings, fetch_allow_addresses=LOCAL_SOURCES), superuser) as api:
         yield api
 
 

@@ -18,6 +18,7 @@ from image_core.ids import new_id
 from image_core.testing import UserWithKey
 
 from .conftest import Api
+from .picture_server import serving, whole
 from .pictures import picture
 
 OPERATIONS = sorted(
@@ -45,6 +46,10 @@ async def call(api: Api, method: str, path: str, by: UserWithKey | None) -> http
     if (method, path) == ("POST", "/api/v1/images"):
         request |= {"content": picture(12), "params": {"team_id": str(team_id)}}
         request["headers"]["content-type"] = "image/png"
+    elif (method, path) == ("POST", "/api/v1/images/import"):
+        async with serving(whole(picture(12))) as source:
+            request |= {"json": {"url": source}, "params": {"team_id": str(team_id)}}
+            return await api.client.request(method, url, **request)
     elif method == "POST" and path in ("/api/v1/teams", "/api/v1/teams/{team_id}/users"):
         request["json"] = {"name": "Ada"}
     elif method == "PATCH":

@@ -44,7 +44,7 @@ class TestBrokenOff:
     async def test_a_body_that_arrives_too_slowly_is_ended(
         self, api: Api, member: UserWithKey, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(uploads, "_RECEIPT_MARGIN_SECONDS", api.services.settings.upload_deadline_seconds - 0.2)
+        monkeypatch.setattr(uploads, "RECEIPT_MARGIN_SECONDS", api.services.settings.upload_deadline_seconds - 0.2)
 
         async def wait() -> None:
             await asyncio.sleep(60)

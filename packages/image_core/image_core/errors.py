@@ -300,6 +300,42 @@ class UploadExpired(Unavailable):
     code = "upload-expired"
 
 
+class SourceRefused(Invalid):
+    """The source's URL may not be fetched."""
+
+    code = "source-refused"
+
+
+class SourceUnreachable(Invalid):
+    """The source cannot be reached."""
+
+    code = "source-unreachable"
+
+
+class SourceTimeout(Invalid):
+    """The source took too long."""
+
+    code = "source-timeout"
+
+
+class SourceAnswerUnusable(Invalid):
+    """The source's answer cannot be used."""
+
+    code = "source-answer-unusable"
+
+
+class SourceTooLarge(Invalid):
+    """The source's file is larger than allowed."""
+
+    code = "source-too-large"
+
+
+class SourceNotAnImage(Invalid):
+    """The source's bytes are not an image that can be taken."""
+
+    code = "source-not-an-image"
+
+
 class RangeNotSatisfiable(Invalid):
     """No part of the requested range exists."""
 

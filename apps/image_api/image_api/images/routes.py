@@ -9,11 +9,12 @@ from image_api import problems
 from image_api.actor import Actor, Scope
 from image_api.auth import RequireScope
 from image_api.dependencies import IfMatch, ServicesDep, TransactionDep, services_of
-from image_api.images import content, schemas, service, uploads
+from image_api.images import content, imports, schemas, service, uploads
 from image_api.images.body import image_body, image_response, json_response
 from image_api.images.filters import filter_parameters, parse_filters
 from image_api.images.upload_source import upload_source
 from image_api.pagination import next_cursor
+from image_api.services import Services
 from image_core import errors
 
 MAX_WAIT_SECONDS = 25.0
@@ -24,6 +25,7 @@ Reader = Annotated[Actor, Depends(RequireScope(Scope.IMAGES_READ))]
 Writer = Annotated[Actor, Depends(RequireScope(Scope.IMAGES_WRITE))]
 Deleter = Annotated[Actor, Depends(RequireScope(Scope.IMAGES_DELETE))]
 Wait = Annotated[float, Query(ge=0, description="Seconds to wait for the image to be ready; more than 25 count as 25.")]
+OwnerQuery = Annotated[UUID | None, Query(description="For an admin: the team that gets the image.")]
 Preset = Annotated[str, Path(pattern=r"^[a-z0-9-]{1,32}$")]
 
 _FORM = {
@@ -51,6 +53,7 @@ _UPLOAD_ANSWERS: dict[int | str, dict[str, Any]] = {
     409: {"description": "The image in the trash that has these bytes came back meanwhile."},
     415: {"description": "Not an image, or not of a kind that is allowed."},
 }
+_IMPORT_ANSWERS: dict[int | str, dict[str, Any]] = {status: _UPLOAD_ANSWERS[status] for status in (200, 404, 409)}
 _BYTES: dict[int | str, dict[str, Any]] = {
     200: {"content": {"image/*": _BINARY}, "description": "The bytes."},
     206: {"content": {"image/*": _BINARY}, "description": "The range that was asked for."},
@@ -70,7 +73,7 @@ async def upload(
     actor: Writer,
     services: ServicesDep,
     wait: Wait = 0,
-    team_id: Annotated[UUID | None, Query(description="For an admin: the team that gets the image.")] = None,
+    team_id: OwnerQuery = None,
 ) -> Response:
     """Upload an image: a multipart form with the part `file`, or the bytes themselves as the body."""
     request.state.rate_limit = services.rate_limits.count_upload(actor.key_prefix)
@@ -87,6 +90,33 @@ async def upload(
             # The rest of the body is not worth reading.
             answer.headers["connection"] = "close"
         return answer
+    return await _uploaded_response(request, services, owner_id, uploaded, wait)
+
+
+@router.post("/images/import", status_code=201, response_model=schemas.UploadedImage, responses=_IMPORT_ANSWERS)
+async def import_image(
+    body: schemas.ImageImport,
+    request: Request,
+    actor: Writer,
+    services: ServicesDep,
+    wait: Wait = 0,
+    team_id: OwnerQuery = None,
+) -> Response:
+    """Import an image by its URL: it is fetched, and from there on treated as an upload."""
+    request.state.rate_limit = services.rate_limits.count_upload(actor.key_prefix)
+    owner_id = await service.owning_team(services.database, actor, team_id)
+    try:
+        imported = await imports.receive(services, actor, owner_id, body)
+    except errors.AppError as error:
+        request.app.state.metrics.uploads.labels(error.code).inc()
+        raise
+    return await _uploaded_response(request, services, owner_id, imported, wait)
+
+
+async def _uploaded_response(
+    request: Request, services: Services, owner_id: UUID, uploaded: uploads.Uploaded, wait: float
+) -> Response:
+    metrics = request.app.state.metrics
     metrics.uploads.labels("duplicate" if uploaded.duplicate else "stored").inc()
     metrics.upload_bytes.inc(0 if uploaded.duplicate else uploaded.image["size_bytes"])
     if wait:

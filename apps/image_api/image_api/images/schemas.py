@@ -114,6 +114,20 @@ class ImagePatch(BaseModel):
     )
 
 
+class ImageImport(BaseModel):
+    """A picture to fetch. Without a filename it gets the last part of the URL's path."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"url": "https://example.org/photos/fjord.jpg", "tags": ["fjord"]}]},
+    )
+
+    url: Annotated[str, StringConstraints(min_length=1, max_length=2048)]
+    filename: Filename | None = None
+    tags: Tags = Field(default_factory=list)
+    metadata: Metadata = Field(default_factory=dict)
+
+
 class ImageFilters(BaseModel):
     """What a list of images can be narrowed by. Anything else is refused, with the nearest name."""
 

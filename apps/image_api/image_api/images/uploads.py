@@ -26,7 +26,8 @@ from image_core.states import FINAL, ImageStatus
 from image_core.storage import ONE_REQUEST_BYTES, StoredObject
 from image_core.telemetry import current_request, log
 
-_RECEIPT_MARGIN_SECONDS = 10
+RECEIPT_MARGIN_SECONDS = 10
+"""How long before its row's deadline the receipt of a body ends."""
 _HASH_IN_THREAD_BYTES = 512 * 1024
 
 
@@ -69,7 +70,7 @@ async def receive(services: Services, actor: Actor, team_id: UUID, source: Uploa
     Raises whatever is wrong with the file, `errors.UploadTooSlow`, `errors.UploadExpired`,
     `errors.StorageUnavailable`, `errors.DatabaseUnavailable`, `errors.ShuttingDown`.
     """
-    seconds = services.settings.upload_deadline_seconds - _RECEIPT_MARGIN_SECONDS
+    seconds = services.settings.upload_deadline_seconds - RECEIPT_MARGIN_SECONDS
     try:
         async with services.shutdown.deadline(seconds):
             return await _receive(services, actor, team_id, source)

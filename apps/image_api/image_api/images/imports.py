@@ -1,0 +1,48 @@
+"""Importing an image by its URL: an upload whose bytes the service fetches itself."""
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from image_api.actor import Actor
+from image_api.images import uploads
+from image_api.images.schemas import ImageImport
+from image_api.services import Services
+from image_core import errors, source_url
+
+# An import ends before the time for receiving does, so that a slow source is never taken for a slow part of ours.
+_MARGIN_SECONDS = uploads.RECEIPT_MARGIN_SECONDS + 1
+
+
+@dataclass
+class _FetchedSource:
+    body: AsyncIterator[bytes]
+    raw_fields: dict[str, Any]
+    ended: bool = False
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        return self.body
+
+
+async def receive(services: Services, actor: Actor, team_id: UUID, wanted: ImageImport) -> uploads.Uploaded:
+    """Fetches an image and stores it like an upload; its row is there before its object.
+
+    Raises the errors of `GuardedFetcher.chunks`, `errors.SourceNotAnImage`, and those of `uploads.receive` that are
+    no fault of a body.
+    """
+    fields = wanted.model_dump(exclude={"url"})
+    fields["filename"] = wanted.filename or source_url.parse(wanted.url).filename
+    settings = services.settings
+    seconds = min(settings.fetch_deadline_seconds, settings.upload_deadline_seconds - _MARGIN_SECONDS)
+    body = services.fetcher.chunks(wanted.url, settings.upload_max_bytes, seconds)
+    try:
+        async with aclosing(body):
+            return await uploads.receive(services, actor, team_id, _FetchedSource(body, fields))
+    except errors.UploadEmpty as error:
+        raise errors.SourceNotAnImage("The source sent no bytes.", allowed_formats=settings.image_formats) from error
+    except (errors.NotAnImage, errors.FormatNotAllowed) as error:
+        raise errors.SourceNotAnImage(error.detail, **error.extra) from error
+    except errors.UploadTooSlow as error:
+        raise errors.StorageUnavailable("The image could not be stored in time.") from error

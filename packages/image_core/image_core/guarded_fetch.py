@@ -1,0 +1,213 @@
+"""Fetching what a stranger names by URL, without becoming the stranger's way into our own network.
+
+The name is resolved once, every address of the answer is checked, and the connection is made to one of these very
+addresses; Host, SNI and certificate keep the name. httpcore2 is used without httpx2 because it has nothing that would
+have to be switched off: no proxies from the environment, cookies, credentials, redirects or decompression.
+"""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing, asynccontextmanager
+from ipaddress import ip_address
+from typing import TypeVar
+
+import anyio
+import httpcore2
+
+from image_core import errors
+from image_core.public_addresses import Address, Network, is_among, is_public
+from image_core.source_url import PORTS, SourceUrl, parse
+
+Resolve = Callable[[str], Awaitable[list[str]]]
+T = TypeVar("T")
+
+_MAX_REDIRECTS = 5
+_MAX_ADDRESSES = 4
+_CONNECT_SECONDS = 5
+_IDLE_SECONDS = 10
+_REDIRECTS = (301, 302, 303, 307, 308)
+# Compression is not asked for, and an answer that has it is refused: a few bytes could become any number of them.
+_HEADERS = [(b"User-Agent", b"image-manager"), (b"Accept", b"image/*"), (b"Accept-Encoding", b"identity")]
+_TIMEOUTS = {"connect": _CONNECT_SECONDS, "read": _IDLE_SECONDS, "write": _IDLE_SECONDS}
+
+
+class GuardedFetcher:
+    """Gets bytes from public addresses on ports 80 and 443.
+
+    Other ports are refused because the service must not knock on whatever listens there for others. `allowed` are
+    networks that an operator vouches for, on any port.
+    """
+
+    def __init__(
+        self,
+        allowed: Sequence[Network] = (),
+        resolve: Resolve | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        self._allowed = allowed
+        self._resolve = resolve or resolver()
+        self._ssl_context = ssl_context or ssl.create_default_context()
+
+    async def chunks(self, url: str, max_bytes: int, seconds: float) -> AsyncGenerator[bytes, None]:
+        """The bytes behind a URL as they come. Close the generator: it holds a connection.
+
+        `seconds` counts what the source takes, all redirects together, not what the reader does in between.
+        Raises `errors.SourceRefused`, `errors.SourceUnreachable`, `errors.SourceTimeout`,
+        `errors.SourceAnswerUnusable`, `errors.SourceTooLarge`.
+        """
+        source, patience = parse(url), _Patience(seconds)
+        for _ in range(_MAX_REDIRECTS + 1):
+            async with self._asked(source, patience) as response:
+                if response.status in _REDIRECTS:
+                    source = source.redirected_to(_location(response))
+                    continue
+                _check_answer(response, max_bytes)
+                total = 0
+                async with aclosing(response.aiter_stream()) as body:
+                    while (chunk := await patience.wait(anext(body, None))) is not None:
+                        total += len(chunk)
+                        _check_size(total, max_bytes)
+                        yield chunk
+                return
+        raise errors.SourceAnswerUnusable(f"The source redirects more than {_MAX_REDIRECTS} times.")
+
+    @asynccontextmanager
+    async def _asked(self, source: SourceUrl, patience: "_Patience") -> AsyncIterator[httpcore2.Response]:
+        """The head of the answer, on a connection that lives no longer than this."""
+        dialler = _Dialler(self._addresses, source)
+        url = httpcore2.URL(scheme=source.scheme, host=source.host, port=source.port, target=source.target)
+        connection = httpcore2.AsyncHTTPConnection(url.origin, self._ssl_context, network_backend=dialler)
+        host = f"[{source.host}]" if ":" in source.host else source.host
+        if source.port != PORTS[source.scheme]:
+            host += f":{source.port}"
+        request = httpcore2.Request(
+            "GET", url, headers=[(b"Host", host.encode()), *_HEADERS], extensions={"timeout": _TIMEOUTS}
+        )
+        try:
+            yield await patience.wait(connection.handle_async_request(request))
+        finally:
+            with anyio.CancelScope(shield=True), anyio.move_on_after(1):
+                await dialler.hang_up()
+
+    async def _addresses(self, source: SourceUrl) -> list[Address]:
+        """Where to connect to. Raises `errors.SourceRefused` if any address of the name is not for strangers."""
+        found = [source.address] if source.address else await self._look_up(source.host)
+        vouched = all(is_among(address, self._allowed) for address in found)
+        # Not which address it is: that would tell strangers what our resolver knows.
+        if not vouched and not all(is_public(address) or is_among(address, self._allowed) for address in found):
+            raise errors.SourceRefused("The URL leads to an address that is not public.")
+        if not vouched and source.port not in PORTS.values():
+            raise errors.SourceRefused("Only ports 80 and 443 are fetched from.")
+        return found[:_MAX_ADDRESSES]
+
+    async def _look_up(self, host: str) -> list[Address]:
+        try:
+            async with asyncio.timeout(_CONNECT_SECONDS):
+                found = [ip_address(text) for text in await self._resolve(host)]
+        except TimeoutError:
+            raise
+        except (OSError, ValueError) as error:
+            raise errors.SourceUnreachable("The URL's host does not resolve.") from error
+        if not found:
+            raise errors.SourceUnreachable("The URL's host has no address.")
+        return found
+
+
+def resolver() -> Resolve:
+    """The system's resolver, in threads of its own: names that hang hold up nobody but each other."""
+    threads = ThreadPoolExecutor(8, thread_name_prefix="resolve-source")
+
+    def look_up(host: str) -> list[str]:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+    async def resolve(host: str) -> list[str]:
+        return await asyncio.get_running_loop().run_in_executor(threads, look_up, host)
+
+    return resolve
+
+
+class _Dialler(httpcore2.AsyncNetworkBackend):
+    """Connects to the checked addresses of one source, whatever the name would resolve to now."""
+
+    def __init__(self, addresses: Callable[[SourceUrl], Awaitable[list[Address]]], source: SourceUrl) -> None:
+        self._addresses, self._source = addresses, source
+        self._backend = httpcore2.AnyIOBackend()
+        self._stream: httpcore2.AsyncNetworkStream | None = None
+
+    async def connect_tcp(
+        self,
+        host: str,  # noqa: ARG002 (what it resolves to now is no longer asked)
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
+    ) -> httpcore2.AsyncNetworkStream:
+        """A connection to the first address that takes one."""
+        failed: Exception | None = None
+        for address in await self._addresses(self._source):
+            try:
+                self._stream = await self._backend.connect_tcp(
+                    str(address), port, timeout, local_address, socket_options
+                )
+            except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
+                failed = error
+            else:
+                return self._stream
+        raise failed or httpcore2.ConnectError
+
+    async def hang_up(self) -> None:
+        """Closes the connection, if there is one, without a farewell that the other side could draw out."""
+        if self._stream is not None:
+            await self._stream.aclose()
+
+
+class _Patience:
+    """What is left of the time that a source may keep us waiting, and what its failures are called."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    async def wait(self, answer: Awaitable[T]) -> T:
+        """Waits for the source, as long as there is time left."""
+        loop = asyncio.get_running_loop()
+        began_at = loop.time()
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await answer
+        except (TimeoutError, httpcore2.TimeoutException) as error:
+            raise errors.SourceTimeout("The source did not send the whole file in time.") from error
+        except httpcore2.ConnectError as error:
+            raise errors.SourceUnreachable("No connection to the source, or its certificate is not valid.") from error
+        except (httpcore2.NetworkError, httpcore2.ProtocolError, OSError) as error:
+            raise errors.SourceAnswerUnusable("The source's answer is broken, or broke off.") from error
+        finally:
+            self._seconds -= loop.time() - began_at
+
+
+def _header(response: httpcore2.Response, name: bytes) -> str:
+    return ", ".join(value.decode("utf-8", "replace") for key, value in response.headers if key.lower() == name)
+
+
+def _location(response: httpcore2.Response) -> str:
+    location = _header(response, b"location")
+    if not location:
+        raise errors.SourceAnswerUnusable("The source redirects to nowhere.", source_status=response.status)
+    return location
+
+
+def _check_answer(response: httpcore2.Response, max_bytes: int) -> None:
+    if response.status != 200:
+        raise errors.SourceAnswerUnusable(f"The source answered {response.status}.", source_status=response.status)
+    if _header(response, b"content-encoding").strip().lower() not in ("", "identity"):
+        raise errors.SourceAnswerUnusable("The source compresses its answer, which was not asked for.")
+    length = _header(response, b"content-length")
+    _check_size(int(length) if length.isdecimal() else 0, max_bytes)
+
+
+def _check_size(size_bytes: int, max_bytes: int) -> None:
+    if size_bytes > max_bytes:
+        raise errors.SourceTooLarge(f"A file may have {max_bytes} bytes.", limit_bytes=max_bytes)
