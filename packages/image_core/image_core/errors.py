@@ -1,79 +1,20 @@
-"""Every error that a caller may meet, as one tree.
+"""Every error that a caller may meet, as leaves of the tree that `error_kinds.py` draws.
 
-    AppError
-    ├── Unauthorized   the caller is not known                       401
-    ├── Forbidden      known, but not allowed                        403
-    ├── NotFound       absent, or another team's                     404
-    ├── Conflict       the state does not allow it now               409
-    ├── Precondition   the caller's copy is out of date              412
-    ├── Invalid        the request can never succeed as it is        400, 413, 415, 416, 422
-    ├── LimitExceeded  too many requests                             429
-    └── Unavailable    a part of ours is away; try again             503
-
-A leaf has a stable `code` (it is also a heading in docs/errors.md) and its docstring's first line is the
-title that people read. Leaves say nothing of HTTP but for `Invalid`, whose kinds differ only there.
+A leaf has a stable `code` (it is also a heading in docs/errors.md) and its docstring's first line is the title that
+people read.
 """
 
-from typing import Any, ClassVar
-
-
-class AppError(Exception):
-    """The root: `detail` is a sentence for people, `extra` holds what helps to fix it."""
-
-    code: ClassVar[str]
-
-    def __init__(self, detail: str = "", **extra: Any) -> None:
-        super().__init__(detail)
-        self.detail = detail
-        self.extra = extra
-
-    @classmethod
-    def title(cls) -> str:
-        """The first line of the class's docstring, without its full stop."""
-        return (cls.__doc__ or cls.__name__).strip().splitlines()[0].removesuffix(".")
-
-
-class Unauthorized(AppError):
-    """The caller is not known."""
-
-
-class Forbidden(AppError):
-    """The caller is not allowed to do this."""
-
-
-class NotFound(AppError):
-    """There is nothing here, or nothing that the caller may see."""
-
-
-class Conflict(AppError):
-    """The state of things does not allow this now."""
-
-
-class Precondition(AppError):
-    """The caller's copy is out of date."""
-
-
-class Invalid(AppError):
-    """The request can never succeed as it is."""
-
-    status: ClassVar[int] = 422
-
-
-class LimitExceeded(AppError):
-    """Too much was asked in too short a time."""
-
-    def __init__(self, detail: str = "", *, retry_after_seconds: int = 1, **extra: Any) -> None:
-        super().__init__(detail, **extra)
-        self.retry_after_seconds = retry_after_seconds
-
-
-class Unavailable(AppError):
-    """A part of the service is away for the moment."""
-
-    def __init__(self, detail: str = "", *, retry_after_seconds: int = 2, **extra: Any) -> None:
-        super().__init__(detail, **extra)
-        self.retry_after_seconds = retry_after_seconds
-
+from image_core.error_kinds import (
+    AppError as AppError,
+    Conflict as Conflict,
+    Forbidden as Forbidden,
+    Invalid as Invalid,
+    LimitExceeded as LimitExceeded,
+    NotFound as NotFound,
+    Precondition as Precondition,
+    Unauthorized as Unauthorized,
+    Unavailable as Unavailable,
+)
 
 # --- Who is calling -------------------------------------------------------------------------------------------
 
