@@ -10,7 +10,7 @@ include infra.mk delivery.mk
 
 .PHONY: help
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
 
 .local/uv/bin/uv:
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is needed: install python3 and run make again."; exit 1; }
@@ -29,7 +29,7 @@ test: uv ## run all tests that need nothing but this repository
 	@$(RUN) pytest $(ARGS)
 
 .PHONY: check
-check: lint types imports docs-check test infra-check ## all that CI checks
+check: lint types imports docs-check test infra-check ## what CI checks, without its long tests
 
 .PHONY: lint
 lint: uv ## style and common mistakes

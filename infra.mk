@@ -3,7 +3,7 @@ ENV ?= dev
 REGION ?= europe-west1
 
 .PHONY: bootstrap
-bootstrap: uv ## from an empty project to a running system: make bootstrap PROJECT=… REPO=owner/name EMAIL=… [ENV=dev]
+bootstrap: uv ## from an empty project to a running system: make bootstrap PROJECT=… REPO=owner/name [EMAIL=…] [ENV=dev]
 	@$(RUN) python -m scripts.infra.bootstrap "$(PROJECT)" "$(REPO)" --environment "$(ENV)" --region "$(REGION)" --notification-email "$(EMAIL)"
 
 .PHONY: plan
@@ -17,6 +17,10 @@ apply: uv ## change the cloud as the code says: make apply ENV=dev
 .PHONY: destroy
 destroy: uv ## take everything down (dev only): make destroy ENV=dev
 	@$(RUN) python -m scripts.infra.stack destroy "$(ENV)" $(ARGS)
+
+.PHONY: adopt-database
+adopt-database: uv ## after a restore: manage the instance that database.name_suffix names: make adopt-database ENV=prod
+	@$(RUN) python -m scripts.infra.stack adopt-database "$(ENV)" $(ARGS)
 
 .PHONY: doctor
 doctor: uv ## what would keep the system from being made: make doctor PROJECT=…

@@ -16,7 +16,18 @@ from typing import Any
 
 from scripts.infra import stack
 from scripts.infra.commands import CommandFailed, run, say
-from scripts.infra.project import ENVIRONMENTS, IMAGES, ROOT, TERRAFORM, Project, gcloud_json, running_images
+from scripts.infra.project import (
+    ENVIRONMENTS,
+    IMAGES,
+    ROOT,
+    TERRAFORM,
+    Project,
+    gcloud_json,
+    logged_in_account,
+    project_id_argument,
+    repository_argument,
+    running_images,
+)
 
 FIRST_APIS = ("cloudresourcemanager", "iam", "serviceusage", "storage", "pubsub", "artifactregistry")
 READY_SECONDS = 300
@@ -24,10 +35,10 @@ READY_SECONDS = 300
 
 
 def check_access(project: Project) -> None:
-    """Somebody is logged in, the project is there and pays."""
-    accounts = gcloud_json("auth", "list", "--filter=status:ACTIVE")
-    if not accounts:
-        raise CommandFailed("nobody is logged in: run `gcloud auth login` and `gcloud auth application-default login`")
+    """Somebody is logged in, for gcloud and for Terraform; the project is there and pays."""
+    logged_in_account()
+    if run(["gcloud", "auth", "application-default", "print-access-token"], check=False).code:
+        raise CommandFailed("Terraform has no credentials: run `gcloud auth application-default login`")
     gcloud_json("projects", "describe", project.project_id)
     billing = gcloud_json("billing", "projects", "describe", project.project_id)
     if not billing.get("billingEnabled"):
@@ -205,25 +216,30 @@ def bootstrap(project: Project) -> bool:
         except CommandFailed as failure:
             say(f"Stopped at «{name}»: {failure}\nRepair it and run the same command again; what is done stays done.")
             return False
-    say(f"{project.environment} runs in {project.project_id}.")
+    say(f"{project.environment} runs in {project.project_id}. docs/delivery.md lists what is left to do by hand.")
     return True
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("project_id")
-    parser.add_argument("repository", help="owner/name at GitHub")
+    parser.add_argument("project_id", type=project_id_argument)
+    parser.add_argument("repository", type=repository_argument, help="owner/name at GitHub")
     parser.add_argument("--environment", choices=ENVIRONMENTS, default="dev")
     parser.add_argument("--region", default="europe-west1")
-    parser.add_argument("--notification-email", required=True, help="whom alerts tell")
+    parser.add_argument("--notification-email", default="", help="whom alerts tell; whoever is logged in without")
     options = parser.parse_args(arguments)
+    try:
+        notification_email = options.notification_email or logged_in_account()
+    except CommandFailed as failure:
+        say(f"Stopped: {failure}")
+        return 1
     project = Project(
         options.project_id,
         options.environment,
         options.region,
         options.repository,
-        options.notification_email,
+        notification_email,
         TERRAFORM,
     )
     return 0 if bootstrap(project) else 1

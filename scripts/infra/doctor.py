@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from scripts.infra.commands import CommandFailed, first_on_path, run, say
-from scripts.infra.project import gcloud_json
+from scripts.infra.project import gcloud_json, project_id_argument
 
 PROGRAMS = ("gcloud", "gh", "terraform", "docker")
 APIS = (
-    "artifactregistry", "cloudresourcemanager", "cloudscheduler", "compute", "iam", "iamcredentials", "logging",
-    "monitoring", "pubsub", "run", "secretmanager", "servicenetworking", "serviceusage", "sqladmin", "storage", "sts",
+    "artifactregistry", "billingbudgets", "cloudresourcemanager", "cloudscheduler", "compute", "containerscanning",
+    "iam", "iamcredentials", "logging", "monitoring", "pubsub", "run", "secretmanager", "servicenetworking",
+    "serviceusage", "sqladmin", "storage", "sts",
 )  # fmt: skip
 BLOCKING_POLICIES = {
     "constraints/sql.restrictPublicIp": "",
@@ -51,7 +52,7 @@ def apis(project_id: str, _: str) -> list[Finding]:
     """Every API is on."""
     listed = gcloud_json("services", "list", "--enabled", f"--project={project_id}")
     enabled = {each["config"]["name"] for each in listed}
-    fix = "gcloud services enable {} --project=" + project_id
+    fix = "bootstrap enables it; by hand: gcloud services enable {} --project=" + project_id
     names = [f"{each}.googleapis.com" for each in APIS]
     return [Finding(name in enabled, f"API {name}", fix.format(name)) for name in names]
 
@@ -61,8 +62,9 @@ def roles(project_id: str, _: str) -> list[Finding]:
     account = run(["gcloud", "config", "get-value", "account"]).stdout.strip()
     policy = gcloud_json("projects", "get-iam-policy", project_id)
     owners = [who for each in policy.get("bindings", []) if each["role"] == "roles/owner" for who in each["members"]]
-    fix = f"gcloud projects add-iam-policy-binding {project_id} --member=user:{account} --role=roles/owner"
-    return [Finding(f"user:{account}" in owners, f"role of {account or 'nobody'}", fix)]
+    member = f"{'serviceAccount' if account.endswith('.gserviceaccount.com') else 'user'}:{account}"
+    fix = f"gcloud projects add-iam-policy-binding {project_id} --member={member} --role=roles/owner"
+    return [Finding(member in owners, f"role of {account or 'nobody'}", fix)]
 
 
 def quotas(project_id: str, region: str) -> list[Finding]:
@@ -94,14 +96,20 @@ def examine(project_id: str, region: str) -> list[Finding]:
         try:
             findings += check(project_id, region)
         except CommandFailed as failure:
-            findings.append(Finding(well=False, what=check.__name__, fix=str(failure).splitlines()[-1]))
+            findings.append(Finding(well=False, what=check.__name__, fix=f"could not look: {_reason(failure)}"))
     return findings
+
+
+def _reason(failure: CommandFailed) -> str:
+    """The line that says it: gcloud explains itself for many lines before and after."""
+    lines = str(failure).splitlines()
+    return next((line for line in lines if line.startswith("ERROR:")), lines[-1])
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("project_id")
+    parser.add_argument("project_id", type=project_id_argument)
     parser.add_argument("--region", default="europe-west1")
     options = parser.parse_args(arguments)
     findings = examine(options.project_id, options.region)

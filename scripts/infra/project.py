@@ -1,6 +1,8 @@
 """What the scripts know of an environment: its names, its local files, and the images that run."""
 
+import argparse
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,6 +56,28 @@ class Project:
             "observability": {"notification_emails": [self.notification_email]},
         }
         self.values_file.write_text(json.dumps(values, indent=2) + "\n")
+
+
+def project_id_argument(text: str) -> str:
+    """A project's id, or the error that the command line shows."""
+    if not re.fullmatch(r"[a-z][a-z0-9-]{4,28}[a-z0-9]", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no project's id: say PROJECT=…")
+    return text
+
+
+def repository_argument(text: str) -> str:
+    """A repository's owner and name, or the error that the command line shows."""
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no repository: say REPO=owner/name")
+    return text
+
+
+def logged_in_account() -> str:
+    """The account that gcloud acts as. Raises `CommandFailed` where there is none."""
+    accounts = gcloud_json("auth", "list", "--filter=status:ACTIVE")
+    if not accounts:
+        raise CommandFailed("nobody is logged in: run `gcloud auth login` and `gcloud auth application-default login`")
+    return str(accounts[0]["account"])
 
 
 def running_images(project_id: str, region: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""`make plan`, `make apply`, `make destroy`: Terraform on the stack of one environment.
+"""`make plan`, `make apply`, `make destroy`, `make adopt-database`: Terraform on the stack of one environment.
 
 Values that only one project has come from `environments/<environment>.local.tfvars.json`, which bootstrap writes, or,
 in CI, from `TF_VAR_…`. An apply carries out a plan that was shown before it, never another.
@@ -7,6 +7,7 @@ in CI, from `TF_VAR_…`. An apply carries out a plan that was shown before it, 
 import argparse
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -94,6 +95,49 @@ def destroy(environment: str, plan_file: Path, *, confirmed: bool) -> None:
     remove_peering(project, network or "image-manager")
 
 
+def adopt_database(environment: str, *, confirmed: bool) -> None:
+    """Puts the instance that `database.name_suffix` names into the state, for the one there, which runs on unmanaged.
+
+    Nothing in the cloud changes. A run that stopped half-way is run again.
+    """
+    initialise(environment)
+    project, name = _value(environment, "project_id"), _instance_name(environment)
+    state = run(
+        ["gcloud", "sql", "instances", "describe", name, f"--project={project}", "--format=value(state)"]
+    ).stdout.strip()
+    if state != "RUNNABLE":
+        raise CommandFailed(f"{name} is {state or 'in no state'}: wait until it is RUNNABLE")
+    _ask(confirmed, f"Manage {name} in {environment} from now on? Type the environment's name: ", environment)
+    known = run(["terraform", "state", "list", "module.database"], cwd=TERRAFORM / "stack", check=False).stdout.split()
+    if known:
+        _terraform("state", "rm", *known)
+    variables = arguments_for(environment)
+    for address, imported in _database_imports(project, name).items():
+        _terraform("import", "-input=false", *variables, f"module.database.{address}", imported)
+    say(f"{name} is in the state. `make plan ENV={environment}` shows what an apply would still change.")
+
+
+def _instance_name(environment: str) -> str:
+    values = (TERRAFORM / "environments" / f"{environment}.tfvars").read_text()
+    suffix = re.search(r'^ *name_suffix += "(\w+)"', values, re.MULTILINE)
+    if not suffix:
+        raise CommandFailed(f"{environment}.tfvars has no database.name_suffix")
+    return f"image-manager-{suffix[1]}"
+
+
+def _database_imports(project_id: str, name: str) -> dict[str, str]:
+    """What `module.database` manages, by its address there, as `terraform import` names it."""
+    users = {"api": "image-api", "processor": "image-processor", "migrator": "image-migrate"}
+    return {
+        "google_sql_database_instance.this": f"projects/{project_id}/instances/{name}",
+        "google_sql_database.this": f"projects/{project_id}/instances/{name}/databases/image_manager",
+        **{
+            f'google_sql_user.service_account["{key}"]': f"{project_id}/{name}/{account}@{project_id}.iam"
+            for key, account in users.items()
+        },
+    }
+
+
 def remove_peering(project_id: str, network: str) -> None:
     """Deletes the peering that Terraform abandoned, if it is still there."""
     ended = run(
@@ -121,7 +165,7 @@ def _ask(confirmed: bool, question: str, expected: str) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("command", choices=["plan", "apply", "destroy"])
+    parser.add_argument("command", choices=["plan", "apply", "destroy", "adopt-database"])
     parser.add_argument("environment", choices=ENVIRONMENTS)
     parser.add_argument("--plan-file", type=Path, default=None, help="where the plan is kept")
     parser.add_argument("--yes", action="store_true", help="do not ask, as in CI after an approval")
@@ -133,6 +177,9 @@ def main(arguments: list[str] | None = None) -> int:
         if options.command == "plan":
             changes = plan(options.environment, plan_file, lock=not options.no_lock)
             return 2 if changes and options.detailed_exitcode else 0
+        if options.command == "adopt-database":
+            adopt_database(options.environment, confirmed=options.yes)
+            return 0
         action = apply if options.command == "apply" else destroy
         action(options.environment, plan_file, confirmed=options.yes)
     except CommandFailed as failure:

@@ -23,6 +23,8 @@ class FakeCloud:
     exists: set[str] = field(default_factory=set)
     calls: list[str] = field(default_factory=list)
     planned_changes: list[dict[str, Any]] = field(default_factory=list)
+    instance_state: str = "RUNNABLE"
+    managed: list[str] = field(default_factory=lambda: ["module.database.google_sql_database_instance.this"])
 
     def __call__(
         self,
@@ -56,6 +58,11 @@ class FakeCloud:
         folder = cwd.name if cwd else ""
         return {
             "gcloud auth list": _says([{"account": "somebody@example.com"}]),
+            "gcloud auth application-default print-access-token": lambda _: Output("a-token", "", 0),
+            "gcloud sql instances describe": lambda _: Output(self.instance_state, "", 0),
+            "terraform state list module.database": lambda _: Output("\n".join(self.managed), "", 0),
+            "terraform state rm": self._forgets,
+            "terraform import -input=false -var-file": self._adopts,
             "gcloud auth configure-docker": _says(None),
             "gcloud projects describe": _says({}),
             "gcloud billing projects describe": _says({"billingEnabled": self.billing}),
@@ -104,6 +111,17 @@ class FakeCloud:
             return Output("", "", 0)
 
         return answer
+
+    def _forgets(self, line: str) -> Output:
+        self.managed = [each for each in self.managed if each not in line.split()]
+        return Output("", "", 0)
+
+    def _adopts(self, line: str) -> Output:
+        address = line.split()[-2]
+        if address in self.managed:
+            return Output("", f"{address} is managed already", 1)
+        self.managed.append(address)
+        return Output("", "", 0)
 
     def _asks(self, thing: str) -> Callable[[str], Output]:
         return lambda _: Output("", "", 0 if thing in self.exists else 1)

@@ -1,6 +1,7 @@
 """Bootstrap against a stand-in that fails at each call in turn: run again, it arrives, and makes nothing twice."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from scripts.infra.project import Project
 
 from .fake_cloud import ADMIN_KEY, DIGEST, FakeCloud
 
-CALLS = 53
+CALLS = 54
 """How many programs a whole run starts; a test below says so."""
 
 
@@ -100,6 +101,27 @@ def test_project_without_billing_is_refused_first(
     assert not run_with(cloud, project, monkeypatch)
     assert not cloud.exists
     assert "gcloud billing projects link" in capsys.readouterr().out
+
+
+def test_without_an_address_alerts_tell_who_is_logged_in(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(script, "TERRAFORM", project.folder)
+    cloud = FakeCloud()
+    for module in (script, project_script, stack_script):
+        monkeypatch.setattr(module, "run", cloud)
+    assert script.main(["example-project", "owner/name"]) == 0
+    assert any("NOTIFICATION_EMAIL --body=somebody@example.com" in call for call in cloud.calls)
+
+
+@pytest.mark.parametrize("arguments", [["", "owner/name"], ["example-project", ""], ["example-project", "name"]])
+def test_missing_names_are_refused_before_anything_is_asked(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cloud = FakeCloud()
+    monkeypatch.setattr(project_script, "run", cloud)
+    with pytest.raises(SystemExit):
+        script.main(arguments)
+    assert not cloud.calls
+    assert re.search("say (PROJECT|REPO)=", capsys.readouterr().err)
 
 
 def test_nothing_secret_is_ever_made(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

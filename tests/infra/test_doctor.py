@@ -1,7 +1,9 @@
 """Doctor: one line for each thing, and with each that is not well its fix."""
 
 import json
+import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -55,7 +57,7 @@ def test_missing_billing_names_the_command(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_missing_api_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     found = examined(monkeypatch, gcloud_services_list=[])["API run.googleapis.com"]
-    assert found.fix == "gcloud services enable run.googleapis.com --project=example-project"
+    assert found.fix.endswith("gcloud services enable run.googleapis.com --project=example-project")
 
 
 def test_missing_role_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,5 +80,19 @@ def test_policy_in_the_way_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_check_that_cannot_look_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
-    findings = examined(monkeypatch, gcloud_services_list=CommandFailed("permission denied"))
-    assert findings["apis"].fix == "permission denied"
+    said = "gcloud services list ended with 1\nAPI not enabled\nERROR: (gcloud) permission denied\n- links:"
+    findings = examined(monkeypatch, gcloud_services_list=CommandFailed(said))
+    assert findings["apis"].fix == "could not look: ERROR: (gcloud) permission denied"
+
+
+def test_a_service_account_owns_a_project_by_its_own_kind_of_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    account = "maker@example-project.iam.gserviceaccount.com"
+    policy = {"bindings": [{"role": "roles/owner", "members": [f"serviceAccount:{account}"]}]}
+    changed = {"gcloud_config_get_value_account": account, "gcloud_projects_get_iam_policy": policy}
+    assert examined(monkeypatch, **changed)[f"role of {account}"].well
+
+
+def test_apis_are_those_that_terraform_enables() -> None:
+    terraform = Path(doctor.__file__).parents[2] / "terraform"
+    text = "".join((terraform / folder / "apis.tf").read_text() for folder in ("bootstrap", "stack"))
+    assert set(doctor.APIS) == set(re.findall(r'"(\w+)\.googleapis\.com"', text))

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ def cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeCloud:
         (tmp_path / "environments" / f"{environment}.gcs.tfbackend").write_text(
             'bucket = "example-project-terraform"\n'
         )
+        (tmp_path / "environments" / f"{environment}.tfvars").write_text('database = {\n  name_suffix = "p002"\n}\n')
     for name in ("TERRAFORM_STATE_BUCKET", "TF_VAR_project_id", "TF_VAR_region"):
         monkeypatch.delenv(name, raising=False)
     cloud = FakeCloud(exists={"stack", "schema", "versions of the state", "imported bucket"})
@@ -102,3 +104,51 @@ def test_missing_backend_says_what_to_do(cloud: FakeCloud, tmp_path: Path, capsy
     (tmp_path / "environments" / "dev.gcs.tfbackend").unlink()
     assert script.main(["plan", "dev"]) == 1
     assert "make bootstrap" in capsys.readouterr().out
+
+
+DATABASE = {
+    "module.database.google_sql_database_instance.this": "projects/example-project/instances/image-manager-p002",
+    "module.database.google_sql_database.this": (
+        "projects/example-project/instances/image-manager-p002/databases/image_manager"
+    ),
+    'module.database.google_sql_user.service_account["api"]': (
+        "example-project/image-manager-p002/image-api@example-project.iam"
+    ),
+    'module.database.google_sql_user.service_account["processor"]': (
+        "example-project/image-manager-p002/image-processor@example-project.iam"
+    ),
+    'module.database.google_sql_user.service_account["migrator"]': (
+        "example-project/image-manager-p002/image-migrate@example-project.iam"
+    ),
+}
+
+
+def test_restored_database_is_managed_in_place_of_the_one_before(cloud: FakeCloud) -> None:
+    assert script.main(["adopt-database", "prod", "--yes"]) == 0
+    imported = [call.split()[-2:] for call in cloud.calls if call.startswith("terraform import")]
+    assert dict(imported) == DATABASE
+    assert cloud.managed == list(DATABASE)
+    assert not [call for call in cloud.calls if "delete" in call or call.startswith("terraform apply")]
+
+
+@pytest.mark.parametrize("after_effect", [False, True], ids=["before_its_effect", "after_its_effect"])
+@pytest.mark.parametrize("call", range(1, 12))
+def test_adoption_that_stopped_is_run_again(call: int, after_effect: bool, cloud: FakeCloud) -> None:
+    cloud.fails_at, cloud.after_effect = call, after_effect
+    script.main(["adopt-database", "prod", "--yes"])
+    cloud.fails_at = None
+    assert script.main(["adopt-database", "prod", "--yes"]) == 0
+    assert cloud.managed == list(DATABASE)
+
+
+def test_database_that_is_still_being_restored_is_not_adopted(cloud: FakeCloud) -> None:
+    cloud.instance_state = "PENDING_CREATE"
+    assert script.main(["adopt-database", "prod", "--yes"]) == 1
+    assert cloud.managed == ["module.database.google_sql_database_instance.this"]
+
+
+def test_what_an_adoption_imports_is_what_the_module_manages() -> None:
+    module = Path(script.__file__).parents[2] / "terraform" / "modules" / "database"
+    text = "".join(path.read_text() for path in module.glob("*.tf"))
+    managed = {f"{kind}.{name}" for kind, name in re.findall(r'^resource "(\w+)" "(\w+)"', text, re.MULTILINE)}
+    assert managed == {address.removeprefix("module.database.").partition("[")[0] for address in DATABASE}
