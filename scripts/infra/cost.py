@@ -219,8 +219,9 @@ who take a second for an upload and meet nobody else there add {slow_upload_doll
    paid for then. The next apply starts it again.
 3. `api.min_instances = 0` saves {prod[warm]:.2f} in prod; the first caller then waits for a start.
 4. What is replaced or deleted is paid for like any other byte until `storage.soft_delete_days` have passed.
-5. A deploy pushes two images, and each is scanned once: {2 * PRICES["scan"].dollars:.2f} a deploy, in no column above. Without the API
-   `containerscanning.googleapis.com` (`terraform/bootstrap/apis.tf`) nothing is scanned there; CI scans as well.
+5. A deploy pushes two images, each of which is scanned once: {2 * PRICES["scan"].dollars:.2f} a deploy, in no column
+   above. Without the API `containerscanning.googleapis.com` (`terraform/bootstrap/apis.tf`) nothing is scanned there;
+   CI scans as well.
 6. `network` logs a tenth of its flows and `edge` every request; both are charged as logs beyond the free amount.
 
 ## Prices
