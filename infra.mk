@@ -22,6 +22,10 @@ destroy: uv ## take everything down (dev only): make destroy ENV=dev
 adopt-database: uv ## after a restore: manage the instance that database.name_suffix names: make adopt-database ENV=prod
 	@$(RUN) python -m scripts.infra.stack adopt-database "$(ENV)" $(ARGS)
 
+.PHONY: redrive
+redrive: uv ## list the dead letters, or send them again: make redrive PROJECT=… [ARGS=--send]
+	@$(RUN) python -m scripts.infra.redrive "$(PROJECT)" $(ARGS)
+
 .PHONY: doctor
 doctor: uv ## what would keep the system from being made: make doctor PROJECT=…
 	@$(RUN) python -m scripts.infra.doctor "$(PROJECT)" --region "$(REGION)"

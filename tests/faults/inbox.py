@@ -40,7 +40,7 @@ class Inbox:
         deadline = time.monotonic() + seconds
         while not (found := [message for message in self._dead if message.data == data]):
             assert time.monotonic() < deadline, f"{data!r} is not among the dead letters"
-            self._dead += self._take(f"projects/{self._project}/subscriptions/image-dead-letters")
+            self._dead += self._take(f"projects/{self._project}/subscriptions/image-dead-letters-pull")
         return found[0]
 
     def publish_upload_message(self, data: bytes, **attributes: str) -> None:

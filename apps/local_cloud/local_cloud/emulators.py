@@ -128,7 +128,7 @@ def _create_topics(broker: Broker, settings: EmulatorSettings) -> None:
         )
     )
     broker.ensure_subscription(
-        Subscription(settings.subscription(settings.dead_letter_topic), dead_letters, min_backoff_seconds=0.0)
+        Subscription(settings.subscription(f"{settings.dead_letter_topic}-pull"), dead_letters, min_backoff_seconds=0.0)
     )
 
 

@@ -179,10 +179,10 @@ def test_a_poison_message_becomes_a_dead_letter_and_harms_no_other(
         publisher.publish(TOPIC, b"bad", poison="yes").result(5)
         for number in range(20):
             publisher.publish(TOPIC, str(number).encode()).result(5)
-        eventually(lambda: emulators.backlog("image-dead-letters") == 1)
+        eventually(lambda: emulators.backlog("image-dead-letters-pull") == 1)
         assert sorted(receiver.data()) == sorted(["bad"] * 5 + [str(number) for number in range(20)])
         with pubsub_v1.SubscriberClient() as subscriber:
-            name = f"projects/{PROJECT}/subscriptions/image-dead-letters"
+            name = f"projects/{PROJECT}/subscriptions/image-dead-letters-pull"
             (letter,) = subscriber.pull(subscription=name, max_messages=5).received_messages
         assert letter.message.data == b"bad"
         assert letter.message.attributes["poison"] == "yes"

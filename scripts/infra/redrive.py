@@ -1,0 +1,122 @@
+"""`make redrive PROJECT=…`: lists the dead letters, or sends them again once their cause is mended.
+
+Each is published to the uploads' topic before it is acknowledged, so that one that is sent twice is the worst that can
+happen, and a message that is handled twice does its work once. Locally it takes `PUBSUB_EMULATOR_HOST`.
+"""
+
+import argparse
+import os
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from google.api_core.exceptions import GoogleAPICallError
+from scripts.infra.commands import say
+from scripts.infra.project import project_id_argument
+
+SUBSCRIPTION, TOPIC = "image-dead-letters-pull", "image-uploads"
+ADDED_BY_PUBSUB = "CloudPubSubDeadLetterSource"
+"""How the attributes begin that say where a dead letter comes from."""
+BATCH = 100
+
+
+@dataclass
+class Letters:
+    """The dead letters of one project."""
+
+    publisher: Any
+    subscriber: Any
+    project_id: str
+
+    @property
+    def subscription(self) -> str:
+        """Its full name."""
+        return f"projects/{self.project_id}/subscriptions/{SUBSCRIPTION}"
+
+    def take(self, most: int) -> list[Any]:
+        """Leases up to `most` messages for a minute; none of them comes twice."""
+        taken: dict[str, Any] = {}
+        while len(taken) < most:
+            wanted = min(BATCH, most - len(taken))
+            request = {"subscription": self.subscription, "max_messages": wanted, "return_immediately": True}
+            found = self.subscriber.pull(request=request, timeout=30).received_messages
+            if not found:
+                break
+            taken.update((each.ack_id, each) for each in found)
+        return list(taken.values())
+
+    def send(self, letter: Any) -> None:
+        """Publishes a message anew, then acknowledges the old one."""
+        attributes = {
+            key: value for key, value in letter.message.attributes.items() if not key.startswith(ADDED_BY_PUBSUB)
+        }
+        message = {"data": letter.message.data, "attributes": attributes}
+        self.publisher.publish(
+            request={"topic": f"projects/{self.project_id}/topics/{TOPIC}", "messages": [message]}, timeout=30
+        )
+        self.subscriber.acknowledge(request={"subscription": self.subscription, "ack_ids": [letter.ack_id]}, timeout=30)
+
+    def give_back(self, letters: list[Any]) -> None:
+        """Ends the leases, so that the next look finds the messages at once."""
+        if letters:
+            ack_ids = [each.ack_id for each in letters]
+            self.subscriber.modify_ack_deadline(
+                request={"subscription": self.subscription, "ack_ids": ack_ids, "ack_deadline_seconds": 0}, timeout=30
+            )
+
+
+def open_letters(project_id: str) -> Letters:
+    """Clients for Google's Pub/Sub, or for the emulator that `PUBSUB_EMULATOR_HOST` names."""
+    import grpc
+    from google.pubsub_v1 import PublisherClient, SubscriberClient
+    from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
+    from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
+
+    host = os.environ.get("PUBSUB_EMULATOR_HOST")
+    if not host:
+        return Letters(PublisherClient(), SubscriberClient(), project_id)
+    publisher = PublisherClient(transport=PublisherGrpcTransport(channel=grpc.insecure_channel(host)))
+    subscriber = SubscriberClient(transport=SubscriberGrpcTransport(channel=grpc.insecure_channel(host)))
+    return Letters(publisher, subscriber, project_id)
+
+
+def _line(letter: Any) -> str:
+    attributes, tries = letter.message.attributes, f"{ADDED_BY_PUBSUB}DeliveryCount"
+    name, generation = attributes.get("objectId", "no object"), attributes.get("objectGeneration", "-")
+    return f"{letter.message.message_id}  {name}  generation {generation}  tried {attributes.get(tries, '?')} times"
+
+
+def redrive(letters: Letters, most: int, *, send: bool) -> int:
+    """Shows up to `most` dead letters, and sends them again where `send` says so; returns how many there were."""
+    taken = letters.take(most)
+    for at, letter in enumerate(taken):
+        say(_line(letter))
+        if send:
+            try:
+                letters.send(letter)
+            except GoogleAPICallError:
+                letters.give_back(taken[at:])
+                raise
+    if not send:
+        letters.give_back(taken)
+    return len(taken)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("project_id", type=project_id_argument)
+    parser.add_argument("--send", action="store_true", help="send them again; without, they are only shown")
+    parser.add_argument("--most", type=int, default=1000, help="how many at once")
+    options = parser.parse_args(arguments)
+    try:
+        count = redrive(open_letters(options.project_id), options.most, send=options.send)
+    except GoogleAPICallError as error:
+        say(f"Stopped: {error}. What was not sent again still lies there.")
+        return 1
+    say(f"{count} sent again." if options.send else f"{count} there. ARGS=--send sends them again.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
