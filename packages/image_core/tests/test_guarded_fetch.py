@@ -1,5 +1,6 @@
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from ipaddress import ip_network
@@ -14,6 +15,8 @@ from image_core.guarded_fetch import GuardedFetcher
 from .hostile_source import BODY, HostileSource, certificate, hostile_source
 
 LIMIT_BYTES = 1_000_000
+# Reading the system's certificates takes longer than most of these tests.
+TRUST = ssl.create_default_context()
 LOCAL = [ip_network("127.0.0.1/32")]
 ADDRESSES = {
     "pictures.test": ["127.0.0.1"],
@@ -73,7 +76,7 @@ async def fetch(fetcher: GuardedFetcher, url: str, seconds: float = 20) -> bytes
 
 
 def guarded(**options: Any) -> GuardedFetcher:
-    return GuardedFetcher(**{"resolve": Resolver(), **options})
+    return GuardedFetcher(**{"resolve": Resolver(), "ssl_context": TRUST, **options})
 
 
 REFUSED = [
@@ -101,7 +104,8 @@ REFUSED = [
     # Hosts that are not what they seem.
     "http://user@pictures.test/", "http://user:password@pictures.test/", "http://pictures.test@127.0.0.1/",
     "http://@pictures.test/", "http://127.0.0.1#@pictures.test/", "http://pictures.test\\@127.0.0.1/",
-    "http://127.0.0.1\\.pictures.test/", "http:\\\\127.0.0.1\\", "http://pictures.test%00.test/", "http://%31%32%37.0.0.1/",
+    "http://127.0.0.1\\.pictures.test/", "http:\\\\127.0.0.1\\", "http://pictures.test/\\x",
+    "http://pictures.test%00.test/", "http://%31%32%37.0.0.1/",
     "http://pictures%2etest/", "http://１２７.０.０.１/", "http://127。0。0。1/", "http://①②⑦.0.0.1/", "http://ⓛocalhost/",
     "http://０x7f.1/", "http://[：：1]/", "http://localhost/", "http://LOCALHOST./", "http://metadata.google.internal/",
     "http://metadata.google.internal./", "http://..test/", "http://pictures..test/", "http://-pictures.test/",
@@ -124,10 +128,33 @@ class TestRefusedUrls:
         assert len(set(REFUSED)) == len(REFUSED) >= 40
 
     @pytest.mark.parametrize("url", REFUSED, ids=ascii)
-    async def test_nothing_is_dialled(self, dialled: list[str], url: str) -> None:
+    async def test_nothing_is_dialled(self, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+        dialled: list[str] = []
+
+        async def connect_tcp(_: Any, host: str, *__: Any) -> Any:
+            dialled.append(host)
+            raise guarded_fetch.httpcore2.ConnectError
+
+        monkeypatch.setattr(guarded_fetch.httpcore2.AnyIOBackend, "connect_tcp", connect_tcp)
+        # The name itself is honest here, so that only what is wrong with the URL can keep it from being called.
         with pytest.raises(errors.SourceRefused):
-            await fetch(guarded(), url)
+            await fetch(guarded(resolve=Resolver(pictures=[["93.184.216.34"]])), url)
         assert dialled == []
+
+    @pytest.mark.parametrize(
+        ("url", "reason"),
+        [
+            ("ftp://pictures.test/", "Only http"),
+            ("http://user@pictures.test/", "user name"),
+            ("http://pictures.test/a b", "spaces"),
+            ("http://0x7f.1/", "four decimal numbers"),
+            ("http://93.184.216.34:22/", "ports 80 and 443"),
+            ("http://10.0.0.1/", "not public"),
+        ],
+    )
+    async def test_the_reason_is_told(self, url: str, reason: str) -> None:
+        with pytest.raises(errors.SourceRefused, match=reason):
+            await fetch(guarded(), url)
 
     @pytest.mark.parametrize("url", ["http://absent.test/", "http://strange.test/", "http://empty.test/"])
     async def test_a_name_without_an_address_is_unreachable(self, dialled: list[str], url: str) -> None:
@@ -316,7 +343,7 @@ class TestTls:
 
     async def test_tls_with_a_server_that_speaks_none_is_unreachable(self, source: HostileSource) -> None:
         with pytest.raises((errors.SourceUnreachable, errors.SourceTimeout)):
-            await fetch(guarded(allowed=LOCAL), f"https://pictures.test:{source.port}/picture.png", seconds=1)
+            await fetch(guarded(allowed=LOCAL), f"https://pictures.test:{source.port}/picture.png", seconds=0.2)
 
 
 async def test_the_systems_resolver_is_asked_where_no_other_is_given() -> None:
