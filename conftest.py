@@ -19,6 +19,7 @@ import asyncpg
 import httpx2
 import pytest
 
+from image_core import models
 from image_core.db import Database, DatabaseConfig, migration_engine
 from image_core.migrations import runner
 from local_cloud.database import DATABASE, OWNER, DatabaseUrls, prepare_database
@@ -125,10 +126,7 @@ class _Cleaner:
         async with self.connection.transaction():
             # Nothing refers to anything that stays, so the foreign keys need no look.
             await self.connection.execute("SET LOCAL session_replication_role = replica")
-            await self.connection.execute(
-                "DELETE FROM audit_event; DELETE FROM event; DELETE FROM discarded_object; DELETE FROM derivative;"
-                ' DELETE FROM image; DELETE FROM credential; DELETE FROM "user"; DELETE FROM team'
-            )
+            await self.connection.execute("".join(f'DELETE FROM "{table}";' for table in models.metadata.tables))
             for table, rows in self.first_rows.items():
                 await self.connection.execute(
                     f"INSERT INTO {table} SELECT * FROM json_populate_recordset(NULL::{table}, $1)", rows

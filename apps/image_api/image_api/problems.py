@@ -56,7 +56,7 @@ def app_problem(error: errors.AppError) -> Response:
     headers: dict[str, str] = {}
     if isinstance(error, errors.Unauthorized):
         headers["www-authenticate"] = 'ApiKey realm="image-manager", header="X-API-KEY"'
-    if isinstance(error, errors.LimitExceeded | errors.Unavailable):
+    if isinstance(error, errors.LimitExceeded | errors.Unavailable) and error.retry_after_seconds is not None:
         headers["retry-after"] = str(error.retry_after_seconds)
     if isinstance(error, errors.RangeNotSatisfiable):
         headers["content-range"] = f"bytes */{error.extra['size_bytes']}"

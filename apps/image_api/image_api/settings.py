@@ -22,6 +22,8 @@ class ApiSettings(ServiceSettings):
     upload_rate_limit_per_second: int = Field(20, ge=1, description="Uploads a second and key.")
     bad_key_limit_per_minute: int = Field(30, ge=1, description="Attempts with bad keys a minute and address.")
 
+    starting_credits: int = Field(1000, ge=0, description="Credits that a new team starts with.")
+
     upload_max_bytes: int = Field(20 * MEBIBYTE, ge=1, description="Largest file through the API.")
     upload_deadline_seconds: int = Field(300, ge=15, description="When a pending upload expires.")
 

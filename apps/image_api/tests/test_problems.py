@@ -133,7 +133,12 @@ def test_every_error_has_a_status_and_a_title(leaf: type[errors.AppError]) -> No
     assert answer.status_code != 500
     assert body["title"] == leaf.title()
     assert (answer.status_code == 401) == ("www-authenticate" in answer.headers)
-    assert (answer.status_code in (429, 503)) == ("retry-after" in answer.headers)
+    assert (answer.status_code == 503) == ("retry-after" in answer.headers)
+
+
+def test_a_limit_says_when_to_come_again_where_that_is_known() -> None:
+    assert problems.app_problem(errors.TooManyRequests(retry_after_seconds=3)).headers["retry-after"] == "3"
+    assert "retry-after" not in problems.app_problem(errors.CreditsExhausted()).headers
 
 
 def test_no_two_errors_share_a_code() -> None:

@@ -1,18 +1,18 @@
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import orjson
 import pytest
 from sqlalchemy import func, select
 
 from image_api.actor import Role
-from image_core import testing
+from image_core import credits, testing
 from image_core.admin import ADMIN_USER_ID
 from image_core.models import audit_event, event, image, team
 from image_core.states import ImageStatus
 from image_core.testing import UserWithKey
 
-from .conftest import Api
+from .conftest import Api, MakeApi
 
 TEAMS = "/api/v1/teams"
 
@@ -28,6 +28,14 @@ async def test_an_admin_creates_a_team(api: Api) -> None:
     assert answer.json()["name"] == "Field team"
     assert answer.headers["etag"] == '"1"'
     assert await audited(api) == ["team.created"]
+
+
+async def test_a_new_team_starts_with_credits(make_api: MakeApi) -> None:
+    async with make_api(starting_credits=70) as api:
+        answer = await api.client.post(TEAMS, headers=api.admin.headers, json={"name": "Field team"})
+        account = await credits.find_account(api.rows, UUID(answer.json()["id"]))
+    assert account is not None
+    assert account["balance"] == 70
 
 
 async def test_who_changed_a_team_is_recorded_with_the_change(api: Api) -> None:

@@ -5,9 +5,9 @@ step takes its rows with one UPDATE. Objects are removed outside transactions, a
 """
 
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
-from image_core import errors, events
+from image_core import credits, errors, events
 from image_core.events import EventType
 from image_core.storage import ObjectStorage
 from image_core.telemetry import log, log_unexpected
@@ -148,6 +148,32 @@ async def _remove_discarded(parts: Parts) -> int:
     return await _in_rounds(batch)
 
 
+async def _lapse_reservations(parts: Parts) -> int:
+    """Credits that were reserved and neither committed nor refunded in time go back."""
+
+    async def batch() -> int:
+        reservations = await credits.overdue_reservations(parts.database, _BATCH)
+        for reservation_id in reservations:
+            async with committing(parts) as transaction:
+                await credits.lapse(transaction, reservation_id)
+        return len(reservations)
+
+    return await _in_rounds(batch)
+
+
+async def _refill_accounts(parts: Parts) -> int:
+    """Balances whose scheduled refill is due."""
+
+    async def batch() -> int:
+        teams = await credits.due_refills(parts.database, _BATCH)
+        for team_id in teams:
+            async with committing(parts) as transaction:
+                await credits.refill_if_due(transaction, team_id, datetime.now(UTC))
+        return len(teams)
+
+    return await _in_rounds(batch)
+
+
 async def _publish_left_behind(parts: Parts) -> int:
     return await events.publish_backlog(parts.database, parts.publisher, _LEFT_BEHIND)
 
@@ -165,6 +191,8 @@ STEPS: dict[str, Callable[[Parts], Awaitable[int]]] = {
     "asked_again": _ask_again,
     "purged": _purge,
     "objects_removed": _remove_discarded,
+    "reservations_lapsed": _lapse_reservations,
+    "accounts_refilled": _refill_accounts,
     "events_published": _publish_left_behind,
     "old_rows": _remove_old_rows,
 }

@@ -3,12 +3,12 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, select, update
 
-from image_core import errors, testing
+from image_core import credits, errors, testing
 from image_core.events import EventType, image_event, record
 from image_core.ids import new_id
-from image_core.models import discarded_object, event, image
+from image_core.models import credit_account, credit_reservation, discarded_object, event, image
 from image_processor import sweep as sweep_steps
 
 from .conftest import SWEEP_EMAIL, Processor
@@ -303,3 +303,29 @@ class TestWhole:
         headers = {"authorization": f"Bearer {processor.token(SWEEP_EMAIL)}"}
         answer = await processor.client.post("/tasks/sweep", headers=headers)
         assert answer.status_code == 503
+
+
+class TestCredits:
+    async def test_a_reservation_that_a_crash_left_open_lapses_and_the_credits_are_back(
+        self, processor: Processor
+    ) -> None:
+        team_id = await testing.add_team(processor.rows)
+        async with processor.rows.transaction() as transaction:
+            await credits.reserve(transaction, team_id, 5, "analyze skin")
+        assert (await processor.sweep())["reservations_lapsed"] == 0
+        await processor.let_time_pass(credit_reservation, "expires_at")
+        assert (await processor.sweep())["reservations_lapsed"] == 1
+        account = await credits.find_account(processor.rows, team_id)
+        assert account is not None
+        assert (account["balance"], account["reserved"]) == (testing.STARTING_CREDITS, 0)
+        assert (await processor.sweep())["reservations_lapsed"] == 0
+
+    async def test_a_balance_is_refilled_when_its_time_has_come(self, processor: Processor) -> None:
+        team_id = await testing.add_team(processor.rows)
+        schedule = {"refill_amount": 7, "refill_mode": "add", "refill_period": "day", "next_refill_at": PAST}
+        await processor.rows.execute(update(credit_account).values(schedule))
+        assert (await processor.sweep())["accounts_refilled"] == 1
+        assert (await processor.sweep())["accounts_refilled"] == 0
+        account = await credits.find_account(processor.rows, team_id)
+        assert account is not None
+        assert account["balance"] == testing.STARTING_CREDITS + 7

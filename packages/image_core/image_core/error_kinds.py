@@ -7,7 +7,7 @@
     ├── Conflict       the state does not allow it now               409
     ├── Precondition   the caller's copy is out of date              412
     ├── Invalid        the request can never succeed as it is        400, 413, 415, 416, 422
-    ├── LimitExceeded  too many requests                             429
+    ├── LimitExceeded  too many requests, or a quota is used up      429
     └── Unavailable    a part of ours is away; try again             503
 
 Leaves, with their codes, are in `errors.py`; they say nothing of HTTP but for `Invalid`, whose kinds differ only there.
@@ -59,9 +59,9 @@ class Invalid(AppError):
 
 
 class LimitExceeded(AppError):
-    """Too much was asked in too short a time."""
+    """Too much was asked for. `retry_after_seconds` is null where waiting alone does not help."""
 
-    def __init__(self, detail: str = "", *, retry_after_seconds: int = 1, **extra: Any) -> None:
+    def __init__(self, detail: str = "", *, retry_after_seconds: int | None = None, **extra: Any) -> None:
         super().__init__(detail, **extra)
         self.retry_after_seconds = retry_after_seconds
 

@@ -136,6 +136,21 @@ class RotationInGrace(Conflict):
     code = "rotation-in-grace"
 
 
+# --- Credits and quotas ---------------------------------------------------------------------------------------
+
+
+class CreditsExhausted(LimitExceeded):
+    """The team has not enough credits left."""
+
+    code = "credits-exhausted"
+
+
+class BalanceTooLow(Conflict):
+    """The balance cannot go below zero."""
+
+    code = "balance-too-low"
+
+
 # --- Images ---------------------------------------------------------------------------------------------------
 
 

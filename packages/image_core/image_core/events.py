@@ -43,6 +43,7 @@ class EventType(StrEnum):
     TRASHED = "image.trashed"
     RESTORED = "image.restored"
     PURGED = "image.purged"
+    QUOTA_LOW = "quota.low"
 
 
 @dataclass(frozen=True)

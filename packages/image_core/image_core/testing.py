@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import insert
 
-from image_core import errors, keys, models
+from image_core import credits, errors, keys, models
 from image_core.db import Runner, to_json
 from image_core.gcs import crc32c, crc32c_text
 from image_core.ids import new_id
@@ -18,6 +18,7 @@ from image_core.states import HOLDS_BYTES, ImageStatus
 from image_core.storage import ObjectMissing, ObjectTooLarge, Sink, StoredObject
 
 GENERATION = 1_700_000_000_000_001
+STARTING_CREDITS = 1000
 
 
 def a_sha256(seed: object) -> bytes:
@@ -26,9 +27,10 @@ def a_sha256(seed: object) -> bytes:
 
 
 async def add_team(runner: Runner, name: str | None = None, **columns: Any) -> UUID:
-    """Inserts a team and returns its id."""
+    """Inserts a team with its account and returns its id."""
     team_id = new_id()
     await runner.execute(insert(models.team).values(id=team_id, name=name or f"team {team_id}", **columns))
+    await credits.open_account(runner, team_id, STARTING_CREDITS)
     return team_id
 
 

@@ -113,6 +113,21 @@ def test_the_first_migration_makes_one_admin_with_the_default_key(engine: Engine
     assert tuple(key) == ("default", True, True)
 
 
+def test_a_team_that_was_there_before_gets_its_account(engine: Engine) -> None:
+    runner.upgrade(engine, "0001")
+    with engine.begin() as connection:
+        connection.execute(text("INSERT INTO team (id, name) VALUES (gen_random_uuid(), 'before')"))
+    runner.upgrade(engine)
+    with engine.connect() as connection:
+        (found,) = connection.execute(
+            text(
+                "SELECT balance, kind, amount, balance_after FROM team JOIN credit_account ON team_id = team.id"
+                " JOIN credit_entry USING (team_id)"
+            )
+        )
+    assert tuple(found) == (1000, "opened", 1000, 1000)
+
+
 def test_an_owner_without_the_right_to_make_roles_migrates_where_they_are_there(engine: Engine) -> None:
     runner.upgrade(engine)
     with engine.connect() as connection:

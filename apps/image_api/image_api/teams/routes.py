@@ -21,9 +21,11 @@ _NAME_TAKEN: dict[int | str, dict[str, Any]] = {409: {"description": "Another te
 
 
 @router.post("/teams", status_code=201, response_model=schemas.Team, responses=_NAME_TAKEN)
-async def create_team(body: schemas.NewTeam, actor: Admin, transaction: TransactionDep, response: Response) -> Any:
+async def create_team(
+    body: schemas.NewTeam, actor: Admin, services: ServicesDep, transaction: TransactionDep, response: Response
+) -> Any:
     """Create a team."""
-    created = await service.create_team(transaction, actor, body.model_dump())
+    created = await service.create_team(transaction, actor, body.model_dump(), services.settings.starting_credits)
     response.headers["ETag"] = entity_tag(created["revision"])
     return dict(created)
 

@@ -8,7 +8,7 @@ from image_api.actor import Actor, require_admin
 from image_api.entity_tags import check_if_match
 from image_api.pagination import Cursor
 from image_api.teams import queries
-from image_core import errors
+from image_core import credits, errors
 from image_core.db import Record, Runner, Transaction, UniqueViolation
 from image_core.ids import new_id
 
@@ -30,13 +30,14 @@ def _present(found: Record | None) -> Record:
     return found
 
 
-async def create_team(transaction: Transaction, actor: Actor, values: dict[str, Any]) -> Record:
-    """Adds a team. Raises `errors.TeamNameTaken`."""
+async def create_team(transaction: Transaction, actor: Actor, values: dict[str, Any], starting_credits: int) -> Record:
+    """Adds a team with its account of credits. Raises `errors.TeamNameTaken`."""
     require_admin(actor)
     try:
         created = _present(await queries.add(transaction, new_id(), values))
     except UniqueViolation as error:
         raise errors.TeamNameTaken(f"There is a team named {values['name']!r}.") from error
+    await credits.open_account(transaction, created["id"], starting_credits)
     await audit.record(transaction, actor, "team.created", ("team", created["id"]), team_id=created["id"], after=values)
     return created
 

@@ -42,9 +42,8 @@ credit_account = Table(
     Column("refill_mode", Text),
     Column("refill_period", Text),
     time_column("next_refill_at"),
-    # `quota.low` is told once when the balance falls below; null means never.
+    # `quota.low` is told whenever the balance falls below; null means never.
     Column("low_threshold", BigInteger),
-    time_column("low_told_at"),
     time_column("updated_at", nullable=False),
     CheckConstraint("balance >= 0", name="balance_not_negative"),
     CheckConstraint("refill_amount >= 0", name="refill_amount_not_negative"),

@@ -29,7 +29,6 @@ def _change_tables() -> None:
         sa.Column("refill_period", sa.Text(), nullable=True),
         sa.Column("next_refill_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("low_threshold", sa.BigInteger(), nullable=True),
-        sa.Column("low_told_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.CheckConstraint("refill_mode IN ('set', 'add')", name=op.f("ck_credit_account_refill_mode")),
         sa.CheckConstraint("refill_period IN ('day', 'week', 'month')", name=op.f("ck_credit_account_refill_period")),
@@ -252,7 +251,7 @@ RIGHTS = {
         # Warns of keys that are about to end; never sees what proves a key.
         "credential": "SELECT (id, user_id, name, public_id, expires_at, revoked_at, expiry_warnings)",
         '"user"': "SELECT (id, team_id, disabled_at)",
-        "credit_account": "SELECT, UPDATE (balance, next_refill_at, low_told_at, updated_at)",
+        "credit_account": "SELECT, UPDATE (balance, next_refill_at, updated_at)",
         "credit_reservation": "SELECT, UPDATE (status, settled_at)",
         "credit_entry": "SELECT, INSERT",
         "idempotency_key": "SELECT (expires_at), DELETE",
@@ -273,8 +272,18 @@ def _grant() -> None:
     op.execute("GRANT UPDATE (expiry_warnings) ON credential TO image_processor")
 
 
+def _open_credit_accounts() -> None:
+    """Gives every team that is there already what a new team gets by default."""
+    op.execute("INSERT INTO credit_account (team_id, balance) SELECT id, 1000 FROM team")
+    op.execute(
+        "INSERT INTO credit_entry (id, team_id, kind, amount, balance_after)"
+        " SELECT gen_random_uuid(), team_id, 'opened', balance, balance FROM credit_account"
+    )
+
+
 def upgrade() -> None:
     _change_tables()
+    _open_credit_accounts()
     _grant()
 
 

@@ -1,0 +1,377 @@
+"""Credits: what a team may still spend, taken off before the work and given back where the work fails.
+
+A reservation is `reserved` until it is settled once: `committed` (the work is done, the credits stay spent),
+`refunded` (the work failed) or `lapsed` (nobody settled it in time; the sweep gave the credits back). Work that is
+done only after its reservation has lapsed costs nothing: the delay was ours.
+
+Every change of a balance writes an entry into the ledger in the same statement or under the same row lock; the
+amounts of a team's entries add up to its balance. Prices are those of `analyzers.CATALOGUE`.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import BigInteger, Interval, Text, Uuid, bindparam, func, insert, literal_column, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from image_core import errors, events
+from image_core.db import Query, Record, Runner, Transaction
+from image_core.events import EventType, OutboxEvent, Topic
+from image_core.ids import new_id
+from image_core.models import credit_account, credit_entry, credit_reservation, team
+
+RESERVATION = timedelta(minutes=15)
+
+
+class ReservationStatus(StrEnum):
+    """Where a reservation stands."""
+
+    RESERVED = "reserved"
+    COMMITTED = "committed"
+    REFUNDED = "refunded"
+    LAPSED = "lapsed"
+
+
+class EntryKind(StrEnum):
+    """Why a balance changed."""
+
+    OPENED = "opened"
+    SET = "set"
+    ADD = "add"
+    SUBTRACT = "subtract"
+    SCHEDULED = "scheduled"
+    RESERVED = "reserved"
+    REFUNDED = "refunded"
+    LAPSED = "lapsed"
+
+
+class RefillPeriod(StrEnum):
+    """How often a schedule refills: at midnight, on Mondays, on the first of the month, all in UTC."""
+
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+
+
+class RefillMode(StrEnum):
+    """Whether a schedule replaces the balance or adds to it."""
+
+    SET = "set"
+    ADD = "add"
+
+
+class CreditsSpent(NamedTuple):
+    """What the answer to a priced operation tells: the credits that it cost, and the balance after it."""
+
+    spent: int
+    left: int
+
+
+# --- Reserve, commit, refund ----------------------------------------------------------------------------------
+
+_id = bindparam("reservation_id", type_=Uuid)
+_spent = (
+    update(credit_account)
+    .where(
+        credit_account.c.team_id == bindparam("owner_id", type_=Uuid),
+        credit_account.c.balance >= bindparam("price", type_=BigInteger),
+    )
+    .values(balance=credit_account.c.balance - bindparam("price", type_=BigInteger), updated_at=func.now())
+    .returning(credit_account.c.team_id, credit_account.c.balance, credit_account.c.low_threshold)
+    .cte("spent")
+)
+_reserved = (
+    insert(credit_reservation)
+    .from_select(
+        ["id", "team_id", "operation", "amount", "expires_at"],
+        select(
+            _id, _spent.c.team_id, bindparam("what", type_=Text), bindparam("price", type_=BigInteger),
+            func.now() + bindparam("lasts", type_=Interval),
+        ),
+    )
+    .cte("reserved")
+)  # fmt: skip
+_ENTRY = ["id", "team_id", "kind", "amount", "balance_after", "reservation_id", "operation", "created_at"]
+_entry_id = bindparam("entry_id", type_=Uuid)
+# Taken while the account is locked, so that a team's entries are in the order in which its balance changed.
+_when = func.clock_timestamp()
+_entered = (
+    insert(credit_entry)
+    .from_select(
+        _ENTRY,
+        select(
+            _entry_id, _spent.c.team_id, literal_column("'reserved'"), -bindparam("price", type_=BigInteger),
+            _spent.c.balance, _id, bindparam("what", type_=Text), _when,
+        ),
+    )
+    .cte("entered")
+)  # fmt: skip
+_reserve = Query(select(_spent.c.balance, _spent.c.low_threshold).add_cte(_reserved, _entered))
+
+_settled = (
+    update(credit_reservation)
+    .where(credit_reservation.c.id == _id, credit_reservation.c.status == ReservationStatus.RESERVED)
+    .values(status=bindparam("outcome", type_=Text), settled_at=func.now())
+)
+_commit = Query(_settled)
+_ended = _settled.returning(
+    credit_reservation.c.team_id, credit_reservation.c.amount, credit_reservation.c.operation
+).cte("ended")
+_returned = (
+    update(credit_account)
+    .where(credit_account.c.team_id == _ended.c.team_id)
+    .values(balance=credit_account.c.balance + _ended.c.amount, updated_at=func.now())
+    .returning(credit_account.c.team_id, credit_account.c.balance, _ended.c.amount, _ended.c.operation)
+    .cte("returned")
+)
+_give_back = Query(
+    insert(credit_entry).from_select(
+        _ENTRY,
+        select(
+            _entry_id, _returned.c.team_id, bindparam("outcome", type_=Text), _returned.c.amount, _returned.c.balance,
+            _id, _returned.c.operation, _when,
+        ),
+    )
+)  # fmt: skip
+_status = Query(select(credit_reservation.c.status).where(credit_reservation.c.id == _id))
+
+
+async def reserve(transaction: Transaction, team_id: UUID, amount: int, operation: str) -> UUID:
+    """Takes `amount` off a team's balance until the reservation is settled or has lapsed; returns its id.
+
+    The account stays locked until the transaction ends, so it should end soon, and before the work begins: a
+    reservation that is not committed cannot lapse. `operation` is what the ledger shows.
+
+    Raises:
+        errors.CreditsExhausted: with the balance, the price, and the next refill where one is scheduled.
+    """
+    reservation_id = new_id()
+    row = await transaction.fetch_one(
+        _reserve, owner_id=team_id, price=amount, what=operation, lasts=RESERVATION, reservation_id=reservation_id,
+        entry_id=new_id(),
+    )  # fmt: skip
+    if row is None:
+        raise await _exhausted(transaction, team_id, amount)
+    await _tell_if_low(transaction, team_id, row["balance"] + amount, row["balance"], row["low_threshold"])
+    return reservation_id
+
+
+async def _exhausted(runner: Runner, team_id: UUID, price: int) -> errors.CreditsExhausted:
+    found = await find_account(runner, team_id)
+    left, refill_at = (found["balance"], found["next_refill_at"]) if found else (0, None)
+    wait = None if refill_at is None else max(1, int((refill_at - datetime.now(UTC)).total_seconds()) + 1)
+    extra = {} if refill_at is None else {"next_refill_at": refill_at}
+    return errors.CreditsExhausted(
+        f"This costs {price} credits and the team has {left}.",
+        retry_after_seconds=wait,
+        balance=left,
+        price=price,
+        **extra,
+    )
+
+
+async def commit(transaction: Transaction, reservation_id: UUID) -> ReservationStatus | None:
+    """Keeps what was reserved, once; returns where the reservation now stands.
+
+    `COMMITTED`: the team has paid, by this call or an earlier one. `LAPSED` or `REFUNDED`: the credits have gone
+    back, and the work costs nothing. None: the team is gone, and its account with it.
+    """
+    await transaction.execute(_commit, reservation_id=reservation_id, outcome=ReservationStatus.COMMITTED)
+    return await _status_of(transaction, reservation_id)
+
+
+async def refund(transaction: Transaction, reservation_id: UUID) -> ReservationStatus | None:
+    """Gives back what was reserved, once; returns where the reservation now stands, as `commit` does."""
+    return await _end(transaction, reservation_id, ReservationStatus.REFUNDED)
+
+
+async def lapse(transaction: Transaction, reservation_id: UUID) -> ReservationStatus | None:
+    """Gives back what was reserved and never settled, once; returns where the reservation now stands."""
+    return await _end(transaction, reservation_id, ReservationStatus.LAPSED)
+
+
+async def _end(transaction: Transaction, reservation_id: UUID, outcome: ReservationStatus) -> ReservationStatus | None:
+    await transaction.execute(_give_back, reservation_id=reservation_id, outcome=outcome, entry_id=new_id())
+    return await _status_of(transaction, reservation_id)
+
+
+async def _status_of(transaction: Transaction, reservation_id: UUID) -> ReservationStatus | None:
+    status = await transaction.fetch_value(_status, reservation_id=reservation_id)
+    return None if status is None else ReservationStatus(status)
+
+
+async def overdue_reservations(runner: Runner, most: int) -> list[UUID]:
+    """Reservations that should have been settled by now."""
+    statement = (
+        select(credit_reservation.c.id)
+        .where(credit_reservation.c.status == ReservationStatus.RESERVED, credit_reservation.c.expires_at < func.now())
+        .order_by(credit_reservation.c.expires_at)
+        .limit(most)
+    )
+    return [row["id"] for row in await runner.fetch(statement)]
+
+
+# --- The account ----------------------------------------------------------------------------------------------
+
+_account = Query(
+    select(
+        team.c.id.label("team_id"),
+        # A team that was made while an older version still served has no account until it is first changed.
+        func.coalesce(credit_account.c.balance, 0).label("balance"),
+        select(func.coalesce(func.sum(credit_reservation.c.amount), 0).cast(BigInteger))
+        .where(credit_reservation.c.team_id == team.c.id, credit_reservation.c.status == "reserved")
+        .scalar_subquery()
+        .label("reserved"),
+        credit_account.c.refill_amount,
+        credit_account.c.refill_mode,
+        credit_account.c.refill_period,
+        credit_account.c.next_refill_at,
+        credit_account.c.low_threshold,
+    )
+    .outerjoin_from(team, credit_account)
+    .where(team.c.id == bindparam("team_id", type_=Uuid))
+)
+
+
+async def find_account(runner: Runner, team_id: UUID) -> Record | None:
+    """A team's balance, what is reserved beside it, schedule and threshold; None where there is no such team."""
+    return await runner.fetch_one(_account, team_id=team_id)
+
+
+async def open_account(runner: Runner, team_id: UUID, balance: int) -> None:
+    """Opens a team's account with what it may spend first; belongs into the transaction that makes the team."""
+    opened = upsert(credit_account).values(team_id=team_id, balance=balance).on_conflict_do_nothing()
+    if await runner.execute(opened):
+        await _enter(runner, team_id, EntryKind.OPENED, balance, balance)
+
+
+async def _enter(
+    runner: Runner,
+    team_id: UUID,
+    kind: EntryKind,
+    amount: int,
+    balance_after: int,
+    reason: str | None = None,
+    actor_user_id: UUID | None = None,
+) -> Record:
+    (entry,) = await runner.fetch(
+        insert(credit_entry)
+        .values(
+            id=new_id(), team_id=team_id, kind=kind, amount=amount, balance_after=balance_after, reason=reason,
+            actor_user_id=actor_user_id, created_at=_when,
+        )
+        .returning(credit_entry)
+    )  # fmt: skip
+    return entry
+
+
+async def lock_account(transaction: Transaction, team_id: UUID) -> Record | None:
+    """A team's account, locked for the rest of the transaction; opened empty where an older version left it out."""
+    statement = select(credit_account).where(credit_account.c.team_id == team_id).with_for_update()
+    found = await transaction.fetch_one(statement)
+    if found is None and await find_account(transaction, team_id) is not None:
+        await open_account(transaction, team_id, 0)
+        found = await transaction.fetch_one(statement)
+    return found
+
+
+async def change_balance(
+    transaction: Transaction,
+    team_id: UUID,
+    kind: EntryKind,
+    amount: int,
+    reason: str | None = None,
+    actor_user_id: UUID | None = None,
+) -> Record:
+    """Sets the balance to `amount`, adds it or subtracts it, and returns the ledger's entry.
+
+    Raises `errors.TeamNotFound`, `errors.BalanceTooLow`.
+    """
+    account = await lock_account(transaction, team_id)
+    if account is None:
+        raise errors.TeamNotFound
+    return await _change(
+        transaction, account, kind, _NEW_BALANCE[kind](account["balance"], amount), reason, actor_user_id
+    )
+
+
+_NEW_BALANCE: dict[EntryKind, Callable[[int, int], int]] = {
+    EntryKind.SET: lambda _, amount: amount,
+    EntryKind.ADD: lambda balance, amount: balance + amount,
+    EntryKind.SUBTRACT: lambda balance, amount: balance - amount,
+}
+
+
+async def _change(
+    transaction: Transaction,
+    account: Record,
+    kind: EntryKind,
+    balance: int,
+    reason: str | None = None,
+    actor_user_id: UUID | None = None,
+    **columns: Any,
+) -> Record:
+    """Writes a new balance of an account that is locked."""
+    team_id, old = account["team_id"], account["balance"]
+    if balance < 0:
+        raise errors.BalanceTooLow(f"The team has {old} credits.", balance=old)
+    await transaction.execute(
+        update(credit_account)
+        .where(credit_account.c.team_id == team_id)
+        .values(balance=balance, updated_at=func.now(), **columns)
+    )
+    entry = await _enter(transaction, team_id, kind, balance - old, balance, reason, actor_user_id)
+    await _tell_if_low(transaction, team_id, old, balance, account["low_threshold"])
+    return entry
+
+
+async def _tell_if_low(transaction: Transaction, team_id: UUID, old: int, new: int, threshold: int | None) -> None:
+    """Tells of a balance that was at or above its threshold and is below it now."""
+    if threshold is not None and new < threshold <= old:
+        told = {"quota": "credits", "left": new, "threshold": threshold}
+        await events.record(transaction, OutboxEvent(Topic.EVENTS, EventType.QUOTA_LOW, told, team_id))
+
+
+# --- The schedule ---------------------------------------------------------------------------------------------
+
+
+def next_refill_at(period: RefillPeriod, after: datetime) -> datetime:
+    """The first moment after `after` at which a schedule refills, in UTC."""
+    midnight = after.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    match period:
+        case RefillPeriod.DAY:
+            return midnight + timedelta(days=1)
+        case RefillPeriod.WEEK:
+            return midnight + timedelta(days=7 - midnight.weekday())
+        case RefillPeriod.MONTH:
+            # The 28th and four days are in the next month, whichever it is.
+            return (midnight.replace(day=28) + timedelta(days=4)).replace(day=1)
+
+
+async def due_refills(runner: Runner, most: int) -> list[UUID]:
+    """Teams whose scheduled refill is due."""
+    statement = (
+        select(credit_account.c.team_id)
+        .where(credit_account.c.next_refill_at <= func.now())
+        .order_by(credit_account.c.next_refill_at)
+        .limit(most)
+    )
+    return [row["team_id"] for row in await runner.fetch(statement)]
+
+
+async def refill_if_due(transaction: Transaction, team_id: UUID, now: datetime) -> bool:
+    """Refills by the team's schedule: once, however many times were missed; false if it is not due (any more)."""
+    account = await transaction.fetch_one(
+        select(credit_account)
+        .where(credit_account.c.team_id == team_id, credit_account.c.next_refill_at <= now)
+        .with_for_update(skip_locked=True)
+    )
+    if account is None:
+        return False
+    mode, due_next = EntryKind(account["refill_mode"]), next_refill_at(RefillPeriod(account["refill_period"]), now)
+    balance = _NEW_BALANCE[mode](account["balance"], account["refill_amount"])
+    await _change(transaction, account, EntryKind.SCHEDULED, balance, next_refill_at=due_next)
+    return True
