@@ -51,6 +51,31 @@ def test_every_setting_without_a_default_is_given(name: str) -> None:
     assert needed <= names_in_the_code()[name]
 
 
+NOT_IN_THE_CLOUD = {
+    "DATABASE_URL", "GCLOUD_CREDS_PATH", "STORAGE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST", "OTEL_EXPORTER_OTLP_ENDPOINT",
+}  # fmt: skip
+# Their defaults are for one instance on a laptop; only the configuration knows how many there are, and behind what.
+OF_THE_CONFIGURATION = {
+    "image-api": {"MAX_INSTANCES", "DATABASE_POOL_SIZE", "TRUSTED_PROXY_DEPTH", "CORS_ALLOW_ORIGINS"},
+    "image-processor": {"WORKER_COUNT", "WORKER_MEMORY_LIMIT_BYTES", "DATABASE_POOL_SIZE", "TRASH_RETENTION_DAYS"},
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_every_setting_that_is_nothing_by_itself_is_given(name: str) -> None:
+    nothing = {
+        field.upper()
+        for field, info in SETTINGS[name].model_fields.items()
+        if not info.is_required() and info.get_default() is None
+    }
+    assert nothing - NOT_IN_THE_CLOUD <= names_in_the_code()[name]
+
+
+@pytest.mark.parametrize("name", OF_THE_CONFIGURATION)
+def test_what_only_the_configuration_knows_is_given(name: str) -> None:
+    assert OF_THE_CONFIGURATION[name] <= names_in_the_code()[name]
+
+
 def test_admin_is_given_everything_that_its_commands_read() -> None:
     given = names_in_the_code()["image-migrate"]
     assert given == {field.upper() for field in AdminSettings.model_fields} - {"DATABASE_URL"}
