@@ -11,6 +11,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from image_api import docs_page, error_pages, health, openapi, problems
 from image_api.credentials.routes import router as credentials_router
+from image_api.credits.routes import router as credits_router
 from image_api.images.routes import router as images_router
 from image_api.key_cache import LAST_USED_SECONDS, KeyCache
 from image_api.observability import Metrics, ObservabilityMiddleware
@@ -27,7 +28,7 @@ from image_core.gcs import GcsClient
 
 # Routes are tried in this order, so the ones that are called most come first.
 ROUTERS = {
-    "/api/v1": (images_router, teams_router, users_router, credentials_router),
+    "/api/v1": (images_router, teams_router, users_router, credentials_router, credits_router),
     "": (health.router, error_pages.router, docs_page.router),
 }
 

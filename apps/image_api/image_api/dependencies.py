@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from typing import Annotated
+from uuid import UUID
 
 from fastapi import Depends, Header, Query, Request
 from fastapi.params import Depends as DependsMarker
@@ -41,4 +42,5 @@ async def _cursor_query(
 
 
 CursorQuery = Annotated[Cursor | None, Depends(_cursor_query)]
+TeamQuery = Annotated[UUID | None, Query(description="For an admin: the team that is meant.")]
 LimitQuery = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Most items of the page.")]

@@ -55,6 +55,25 @@ _image = {
     "deleted_at": None,
 }
 
+_credits = {
+    "team_id": _TEAM_ID,
+    "balance": 988,
+    "reserved": 2,
+    "low_threshold": 100,
+    "schedule": {"amount": 1000, "mode": "set", "period": "month", "next_refill_at": "2026-04-01T00:00:00Z"},
+}
+_entry = {
+    "id": "0199c0de-0000-7000-8000-000000000005",
+    "kind": "add",
+    "amount": 500,
+    "balance_after": 988,
+    "reservation_id": None,
+    "operation": None,
+    "reason": "April",
+    "actor_user_id": _USER_ID,
+    "created_at": _TIME,
+}
+
 EXAMPLES: dict[str, dict[str, Any]] = {
     "Team": _team,
     "TeamPage": {"items": [_team], "next_cursor": None},
@@ -71,7 +90,11 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "key_prefix": "im_3kTz9QwX",
         "key_expires_at": None,
         "is_default_key": False,
+        "credits_left": 988,
     },
+    "Credits": _credits,
+    "Refilled": {"balance": 988, "entry": _entry},
+    "LedgerPage": {"items": [_entry], "next_cursor": None},
     "RotatedKey": {
         "credential_id": _CREDENTIAL_ID,
         **_KEY,

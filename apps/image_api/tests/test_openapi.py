@@ -52,6 +52,10 @@ async def call(api: Api, method: str, path: str, by: UserWithKey | None) -> http
             return await api.client.request(method, url, **request)
     elif method == "POST" and path in ("/api/v1/teams", "/api/v1/teams/{team_id}/users"):
         request["json"] = {"name": "Ada"}
+    elif path.endswith("/refill"):
+        request["json"] = {"add": 5}
+    elif path.startswith("/api/v1/credits"):
+        request["params"] = {"team_id": str(team_id)}
     elif method == "PATCH":
         request["json"] = {}
     return await api.client.request(method, url, **request)

@@ -17,7 +17,7 @@ WITH_IDS = sorted(
     {(method, path) for path, route in api_routes(ROUTERS) for method in route.methods or () if "_id}" in path}
 )
 BODIES: dict[str, dict[str, Any]] = {"PATCH": {}, "POST": {}}
-BODY_OF_A_NEW_USER = {"name": "Ada"}
+BODIES_BY_END = {"users": {"name": "Ada"}, "refill": {"add": 5}}
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ async def test_another_teams_thing_answers_as_what_is_not_there(
     absent = {"team_id": uuid4(), "user_id": uuid4(), "image_id": uuid4(), "preset": "thumb"}
     answers = []
     for ids in (foreign, absent):
-        body = BODY_OF_A_NEW_USER if path.endswith("/users") else BODIES.get(method)
+        body = BODIES_BY_END.get(path.rpartition("/")[2], BODIES.get(method))
         answers.append(await api.client.request(method, path.format(**ids), headers=deputy.headers, json=body))
     problems = [{**answer.json(), "request_id": None} if answer.content else None for answer in answers]
     assert problems[0] == problems[1]

@@ -15,6 +15,7 @@ from image_api.images.filters import filter_parameters, parse_filters
 from image_api.images.upload_source import upload_source
 from image_api.pagination import next_cursor
 from image_api.services import Services
+from image_api.teams import service as teams
 from image_core import errors
 
 MAX_WAIT_SECONDS = 25.0
@@ -77,7 +78,7 @@ async def upload(
 ) -> Response:
     """Upload an image: a multipart form with the part `file`, or the bytes themselves as the body."""
     request.state.rate_limit = services.rate_limits.count_upload(actor.key_prefix)
-    owner_id = await service.owning_team(services.database, actor, team_id)
+    owner_id = await teams.owning_team(services.database, actor, team_id)
     metrics = request.app.state.metrics
     source = None
     try:
@@ -104,7 +105,7 @@ async def import_image(
 ) -> Response:
     """Import an image by its URL: it is fetched, and from there on treated as an upload."""
     request.state.rate_limit = services.rate_limits.count_upload(actor.key_prefix)
-    owner_id = await service.owning_team(services.database, actor, team_id)
+    owner_id = await teams.owning_team(services.database, actor, team_id)
     try:
         imported = await imports.receive(services, actor, owner_id, body)
     except errors.AppError as error:

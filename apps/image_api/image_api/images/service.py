@@ -12,7 +12,6 @@ from image_api.entity_tags import check_if_match
 from image_api.images import queries
 from image_api.images.schemas import MAX_METADATA_KEYS, ImageFilters
 from image_api.pagination import decode_cursor
-from image_api.teams import service as teams
 from image_core import errors, events
 from image_core.db import Record, Runner, Transaction, UniqueViolation, to_json
 from image_core.events import EventType
@@ -58,18 +57,6 @@ async def list_images(
         values |= {"cursor_at": cursor.created_at, "cursor_id": cursor.row_id}
     values = {"limit": filters.limit + 1, "base_url": base_url, **values}
     return await queries.page(runner, frozenset(names), values), total
-
-
-async def owning_team(runner: Runner, actor: Actor, named_id: UUID | None) -> UUID:
-    """The team that an upload of this caller belongs to. Raises `errors.TeamRequired`, `errors.TeamNotFound`."""
-    if not actor.is_admin and actor.team_id is not None:
-        if named_id not in (None, actor.team_id):
-            raise errors.TeamNotFound
-        return actor.team_id
-    if named_id is None:
-        raise errors.TeamRequired("An admin must name the team: ?team_id=…")
-    await teams.get_team(runner, actor, named_id)
-    return named_id
 
 
 async def get_image(runner: Runner, actor: Actor, image_id: UUID, base_url: str) -> Record:

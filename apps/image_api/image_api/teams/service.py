@@ -24,6 +24,21 @@ async def get_team(runner: Runner, actor: Actor, team_id: UUID) -> Record:
     return _present(found)
 
 
+async def owning_team(runner: Runner, actor: Actor, named_id: UUID | None) -> UUID:
+    """The team that a caller means: its own, and for an admin the one that is named.
+
+    Raises `errors.TeamRequired`, `errors.TeamNotFound`.
+    """
+    if not actor.is_admin and actor.team_id is not None:
+        if named_id not in (None, actor.team_id):
+            raise errors.TeamNotFound
+        return actor.team_id
+    if named_id is None:
+        raise errors.TeamRequired("An admin must name the team: ?team_id=…")
+    await get_team(runner, actor, named_id)
+    return named_id
+
+
 def _present(found: Record | None) -> Record:
     if found is None:
         raise errors.TeamNotFound

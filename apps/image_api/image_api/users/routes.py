@@ -1,5 +1,6 @@
 """HTTP of users."""
 
+from dataclasses import asdict
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -18,9 +19,10 @@ Admin = Annotated[Actor, Depends(RequireScope(Scope.ADMIN))]
 
 
 @router.get("/whoami", response_model=schemas.WhoAmI)
-async def who_am_i(actor: Annotated[Actor, Depends(authenticate)]) -> Any:
-    """Show who the key belongs to and what it may do. The default key, too, may ask."""
-    return {name: getattr(actor, name) for name in schemas.WhoAmI.model_fields} | {"scopes": sorted(actor.scopes)}
+async def who_am_i(actor: Annotated[Actor, Depends(authenticate)], services: ServicesDep) -> Any:
+    """Show who the key belongs to, what it may do and what its team may spend. The default key, too, may ask."""
+    left = await service.credits_left(services.database, actor)
+    return {**asdict(actor), "scopes": sorted(actor.scopes), "credits_left": left}
 
 
 @router.post(

@@ -82,3 +82,4 @@ class WhoAmI(BaseModel):
     key_prefix: str
     key_expires_at: datetime | None
     is_default_key: bool
+    credits_left: int | None = Field(description="What the team may spend; null for a caller without a team.")

@@ -10,7 +10,7 @@ from image_api.entity_tags import check_if_match
 from image_api.pagination import Cursor
 from image_api.teams import service as teams
 from image_api.users import queries
-from image_core import errors, keys
+from image_core import credits, errors, keys
 from image_core.db import ForeignKeyViolation, Record, Runner, Transaction, UniqueViolation
 from image_core.ids import new_id
 
@@ -27,6 +27,12 @@ def _present(found: Record | None) -> Record:
     if found is None:
         raise errors.UserNotFound
     return found
+
+
+async def credits_left(runner: Runner, actor: Actor) -> int | None:
+    """What the caller's team may spend; None for a caller without a team."""
+    account = None if actor.team_id is None else await credits.find_account(runner, actor.team_id)
+    return None if account is None else int(account["balance"])
 
 
 async def list_users(runner: Runner, actor: Actor, team_id: UUID, cursor: Cursor | None, limit: int) -> list[Record]:

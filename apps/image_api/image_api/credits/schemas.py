@@ -1,0 +1,108 @@
+"""Bodies of the credit operations."""
+
+from datetime import datetime
+from typing import Annotated, Self
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from image_core.credits import EntryKind, RefillMode, RefillPeriod
+
+# So far from the largest balance that a column holds that no number of refills comes near it.
+MAX_AMOUNT = 1_000_000_000_000
+
+Amount = Annotated[int, Field(ge=0, le=MAX_AMOUNT)]
+Reason = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]*$")
+]
+
+
+class Schedule(BaseModel):
+    """A refill that comes back: at midnight, on Mondays, or on the first of the month, in UTC."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    amount: Amount
+    mode: RefillMode = Field(description="`set` replaces the balance, `add` adds to it.")
+    period: RefillPeriod
+
+
+class ScheduledRefill(Schedule):
+    """A team's schedule, with its next refill."""
+
+    next_refill_at: datetime
+
+
+class Credits(BaseModel):
+    """What a team may spend. `reserved` is taken off the balance already, for work that is under way."""
+
+    team_id: UUID
+    balance: int
+    reserved: int
+    low_threshold: int | None
+    schedule: ScheduledRefill | None
+
+
+class CreditsPatch(BaseModel):
+    """A merge patch: what is absent stays; a schedule is given whole."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"low_threshold": 100, "schedule": {"amount": 1000, "mode": "set", "period": "month"}}]
+        },
+    )
+
+    low_threshold: Amount | None = Field(None, description="`quota.low` is told when the balance falls below it.")
+    schedule: Schedule | None = None
+
+
+class Refill(BaseModel):
+    """One change of a balance: exactly one of `set`, `add` and `subtract`."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"add": 500, "reason": "April"}]})
+
+    set: Amount | None = None
+    add: Amount | None = None
+    subtract: Amount | None = None
+    reason: Reason | None = None
+
+    @model_validator(mode="after")
+    def _one_change(self) -> Self:
+        if sum(each is not None for each in (self.set, self.add, self.subtract)) != 1:
+            raise ValueError("give exactly one of set, add and subtract")
+        return self
+
+    @property
+    def change(self) -> tuple[EntryKind, int]:
+        """What is to be done, and with how much."""
+        given = {EntryKind.SET: self.set, EntryKind.ADD: self.add, EntryKind.SUBTRACT: self.subtract}
+        return next((kind, amount) for kind, amount in given.items() if amount is not None)
+
+
+class LedgerEntry(BaseModel):
+    """One change of a balance."""
+
+    id: UUID
+    kind: EntryKind
+    amount: int
+    balance_after: int
+    reservation_id: UUID | None
+    operation: str | None
+    reason: str | None
+    actor_user_id: UUID | None
+    created_at: datetime
+
+
+class Refilled(BaseModel):
+    """The new balance, and the entry that tells of the change."""
+
+    balance: int
+    entry: LedgerEntry
+
+
+class LedgerPage(BaseModel):
+    """A page of the ledger, newest first."""
+
+    items: list[LedgerEntry]
+    next_cursor: str | None

@@ -1,0 +1,84 @@
+"""The rules of credits: who sees a balance, and who changes it."""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from image_api import audit
+from image_api.actor import Actor, require_admin
+from image_api.credits import queries
+from image_api.pagination import Cursor
+from image_api.teams import service as teams
+from image_core import credits, errors
+from image_core.credits import EntryKind, RefillPeriod
+from image_core.db import Record, Runner, Transaction
+
+
+async def get_credits(runner: Runner, actor: Actor, named_id: UUID | None) -> dict[str, Any]:
+    """The account of the caller's team, or of the one that an admin names. Raises `errors.TeamNotFound`."""
+    return await _shown(runner, await teams.owning_team(runner, actor, named_id))
+
+
+async def _shown(runner: Runner, team_id: UUID) -> dict[str, Any]:
+    found = await credits.find_account(runner, team_id)
+    if found is None:
+        raise errors.TeamNotFound
+    schedule = {
+        "amount": found["refill_amount"],
+        "mode": found["refill_mode"],
+        "period": found["refill_period"],
+        "next_refill_at": found["next_refill_at"],
+    }
+    return {**dict(found), "schedule": None if found["next_refill_at"] is None else schedule}
+
+
+async def list_entries(
+    runner: Runner, actor: Actor, named_id: UUID | None, cursor: Cursor | None, limit: int
+) -> list[Record]:
+    """The ledger of the caller's team, or of the one that an admin names. Raises `errors.TeamNotFound`."""
+    return await queries.page(runner, await teams.owning_team(runner, actor, named_id), cursor, limit)
+
+
+async def refill(
+    transaction: Transaction, actor: Actor, team_id: UUID, kind: EntryKind, amount: int, reason: str | None
+) -> Record:
+    """Changes a balance and returns the ledger's entry. Raises `errors.TeamNotFound`, `errors.BalanceTooLow`."""
+    require_admin(actor)
+    entry = await credits.change_balance(transaction, team_id, kind, amount, reason, actor.user_id)
+    before = {"balance": entry["balance_after"] - entry["amount"]}
+    after = {"balance": entry["balance_after"], kind.value: amount, "reason": reason}
+    await audit.record(
+        transaction, actor, "credits.refilled", ("team", team_id), team_id=team_id, before=before, after=after
+    )
+    return entry
+
+
+async def change_credits(
+    transaction: Transaction, actor: Actor, team_id: UUID, values: dict[str, Any]
+) -> dict[str, Any]:
+    """Changes schedule and threshold as `values` names them. Raises `errors.TeamNotFound`."""
+    require_admin(actor)
+    if await credits.lock_account(transaction, team_id) is None:
+        raise errors.TeamNotFound
+    before = await _shown(transaction, team_id)
+    if values:
+        await queries.change(transaction, team_id, _columns(values))
+        kept = {name: before[name] for name in values}
+        await audit.record(
+            transaction, actor, "credits.changed", ("team", team_id), team_id=team_id, before=kept, after=values
+        )
+    return await _shown(transaction, team_id)
+
+
+def _columns(values: dict[str, Any]) -> dict[str, Any]:
+    columns = {"low_threshold": values["low_threshold"]} if "low_threshold" in values else {}
+    if "schedule" not in values:
+        return columns
+    schedule = values["schedule"] or {"amount": None, "mode": None, "period": None}
+    period = schedule["period"]
+    return columns | {
+        "refill_amount": schedule["amount"],
+        "refill_mode": schedule["mode"],
+        "refill_period": period,
+        "next_refill_at": None if period is None else credits.next_refill_at(RefillPeriod(period), datetime.now(UTC)),
+    }
