@@ -36,6 +36,9 @@ GOOGLE = {f"image_core/{name}.py" for name in ("gcs", "gcs_writer", "db", "event
 
 # Queries of the API on rows of a team that name no team, and why that is right.
 WITHOUT_A_TEAM = {
+    "image_api/credentials/queries.py": {
+        "other_admin_keys": "admins belong to the platform",
+    },
     "image_api/images/queries.py": {
         "change": "the row has been found, or locked, under the caller's team before",
     },

@@ -14,7 +14,7 @@ from image_core.telemetry import current_request
 
 async def record(
     transaction: Transaction,
-    actor: Actor,
+    actor: Actor | None,
     action: str,
     target: tuple[str, UUID],
     *,
@@ -22,13 +22,16 @@ async def record(
     before: dict[str, Any] | None = None,
     after: dict[str, Any] | None = None,
 ) -> None:
-    """Writes that `actor` did `action` on `target` (kind, id). `before` and `after` never hold a secret."""
+    """Writes that `actor` did `action` on `target` (kind, id). `before` and `after` never hold a secret.
+
+    Without an actor it was somebody who need not say who they are.
+    """
     context = current_request.get()
     statement = insert(audit_event).values(
         id=new_id(),
         team_id=team_id,
-        actor_user_id=actor.user_id,
-        credential_id=actor.credential_id,
+        actor_user_id=actor.user_id if actor else None,
+        credential_id=actor.credential_id if actor else None,
         action=action,
         target_type=target[0],
         target_id=target[1],

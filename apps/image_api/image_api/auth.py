@@ -4,9 +4,8 @@ from fastapi import Request
 
 from image_api.actor import Actor, Scope
 from image_api.dependencies import services_of
-from image_api.key_cache import actor_of
+from image_api.key_cache import Origin, actor_of
 from image_api.observability import add_actor
-from image_api.services import Services
 from image_core import errors
 from image_core.telemetry import current_request
 
@@ -23,10 +22,11 @@ async def authenticate(request: Request) -> Actor:
     api_key = request.headers.get(API_KEY_HEADER)
     if not api_key:
         raise errors.KeyMissing("Send your key in the header X-API-KEY.")
+    origin = Origin(caller_address(), request.headers.get("user-agent"))
     try:
-        actor = await actor_of(request.app.state.key_cache, api_key)
-    except errors.Unauthorized:
-        _count_bad_key(services)
+        actor = await actor_of(request.app.state.key_cache, api_key, origin)
+    except (errors.Unauthorized, errors.AddressNotAllowed):
+        services.rate_limits.count_bad_key(caller_address())
         raise
     add_actor(
         request.scope, user_id=str(actor.user_id), team_id=str(actor.team_id), credential_id=str(actor.credential_id)
@@ -35,10 +35,10 @@ async def authenticate(request: Request) -> Actor:
     return actor
 
 
-def _count_bad_key(services: Services) -> None:
+def caller_address() -> str:
+    """The address that the present request comes from, as far as our own proxies vouch for it."""
     context = current_request.get()
-    address = context.address if context and context.address else "unknown"
-    services.rate_limits.count_bad_key(address)
+    return context.address if context and context.address else "unknown"
 
 
 class RequireScope:

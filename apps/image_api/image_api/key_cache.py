@@ -7,21 +7,27 @@ revocation is complete everywhere within that time.
 import asyncio
 import hmac
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import bindparam, func, or_, select, update
+from sqlalchemy import Column, DateTime, Text, bindparam, func, or_, select, update
+from sqlalchemy import column as sql_column
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from image_api.actor import Actor, Role
 from image_core import errors, keys
 from image_core.db import Database, Query, Record
 from image_core.models import credential, user
+from image_core.telemetry import log
 
 CACHE_SECONDS = 5.0
 LAST_USED_SECONDS = 60.0
 _MOST_CACHED = 10_000
+_MOST_ADDRESS, _MOST_AGENT = 64, 200
 
 _by_public_id = Query(
     select(
@@ -29,6 +35,7 @@ _by_public_id = Query(
         credential.c.is_default, credential.c.public_id, credential.c.key_hash, credential.c.expires_at,
         credential.c.last_used_at, credential.c.previous_public_id, credential.c.previous_key_hash,
         credential.c.previous_expires_at, credential.c.previous_last_used_at, credential.c.revoked_at,
+        credential.c.address_ranges,
         user.c.name.label("user_name"), user.c.team_id, user.c.role, user.c.scopes.label("user_scopes"),
         user.c.disabled_at,
     )
@@ -40,14 +47,46 @@ _by_public_id = Query(
         )
     )
 )  # fmt: skip
-_current_used = Query(
-    update(credential).where(credential.c.public_id == bindparam("used_id")).values(last_used_at=func.now())
-)
-_previous_used = Query(
-    update(credential)
-    .where(credential.c.previous_public_id == bindparam("used_id"))
-    .values(previous_last_used_at=func.now())
-)
+
+
+def _uses_written(public_id: Column[Any], prefix: str) -> Query:
+    """Writes many uses at once; one that is older than what the row tells changes nothing."""
+    used = func.unnest(
+        bindparam("public_ids", type_=ARRAY(Text)), bindparam("times", type_=ARRAY(DateTime(timezone=True))),
+        bindparam("addresses", type_=ARRAY(Text)), bindparam("agents", type_=ARRAY(Text)),
+    ).table_valued(
+        sql_column("public_id", Text), sql_column("used_at", DateTime(timezone=True)), sql_column("address", Text),
+        sql_column("agent", Text),
+    ).render_derived(name="used")  # fmt: skip
+    last_used_at = credential.c[f"{prefix}last_used_at"]
+    return Query(
+        update(credential)
+        .where(public_id == used.c.public_id, or_(last_used_at.is_(None), last_used_at < used.c.used_at))
+        .values(
+            {
+                last_used_at: used.c.used_at,
+                credential.c[f"{prefix}last_used_address"]: used.c.address,
+                credential.c[f"{prefix}last_used_agent"]: used.c.agent,
+            }
+        )
+    )
+
+
+_current_used = _uses_written(credential.c.public_id, "")
+_previous_used = _uses_written(credential.c.previous_public_id, "previous_")
+
+
+class Origin(NamedTuple):
+    """Where a request comes from: the address that our own proxies vouch for, and what the caller calls itself."""
+
+    address: str
+    agent: str | None
+
+
+class _Use(NamedTuple):
+    used_at: datetime
+    address: str
+    agent: str | None
 
 
 @dataclass
@@ -56,7 +95,20 @@ class _Known:
 
     row: Record | None
     loaded_at: float
+    networks: "tuple[IPv4Network | IPv6Network, ...]" = ()
     used_at: datetime | None = None
+
+    def allows(self, address: str) -> bool:
+        """Whether the key may be used from an address; one that cannot be read is in no range."""
+        if not self.networks:
+            return True
+        try:
+            found = ip_address(address)
+        except ValueError:
+            return False
+        if isinstance(found, IPv6Address) and found.ipv4_mapped is not None:
+            found = found.ipv4_mapped
+        return any(found in network for network in self.networks)
 
 
 @dataclass
@@ -64,14 +116,15 @@ class KeyCache:
     """Rows by public id, each loaded at most once at a time."""
 
     database: Database
+    clock: Callable[[], float] = time.monotonic
     _known: dict[str, _Known] = field(default_factory=dict)
     _loading: dict[str, "asyncio.Task[_Known]"] = field(default_factory=dict)
-    _used: set[tuple[str, bool]] = field(default_factory=set)
+    _used: dict[tuple[str, bool], _Use] = field(default_factory=dict)
 
     async def get(self, public_id: str) -> _Known:
         """What is known of a public id, from at most `CACHE_SECONDS` ago."""
         known = self._known.get(public_id)
-        if known is not None and time.monotonic() - known.loaded_at < CACHE_SECONDS:
+        if known is not None and self.clock() - known.loaded_at < CACHE_SECONDS:
             return known
         task = self._loading.get(public_id)
         if task is None:
@@ -82,8 +135,11 @@ class KeyCache:
         return await asyncio.shield(task)
 
     async def _load(self, public_id: str) -> _Known:
+        # The row is as old as the question, however long the answer takes.
+        asked_at = self.clock()
         row = await self.database.fetch_one(_by_public_id, public_id=public_id)
-        known = _Known(row, time.monotonic())
+        ranges = row["address_ranges"] if row is not None else None
+        known = _Known(row, asked_at, tuple(ip_network(each) for each in ranges or ()))
         if len(self._known) >= _MOST_CACHED:
             self._known.pop(next(iter(self._known)))
         self._known[public_id] = known
@@ -102,29 +158,45 @@ class KeyCache:
             if known.row is not None and known.row[column] == value:
                 del self._known[public_id]
 
-    async def note_use(self, known: _Known, public_id: str, *, previous: bool) -> None:
+    async def note_use(self, known: _Known, public_id: str, origin: Origin, *, previous: bool) -> None:
         """Records the first use before the answer leaves; later ones wait for `flush`."""
         if known.row is None:
             return
         last = known.used_at or known.row["previous_last_used_at" if previous else "last_used_at"]
         now = datetime.now(UTC)
-        if last is None:
-            await self.database.execute(_previous_used if previous else _current_used, used_id=public_id)
-        elif now - last < timedelta(seconds=LAST_USED_SECONDS):
+        if last is not None and now - last < timedelta(seconds=LAST_USED_SECONDS):
             return
+        use = _Use(now, origin.address[:_MOST_ADDRESS], (origin.agent or "")[:_MOST_AGENT] or None)
+        if last is None:
+            await self._write({(public_id, previous): use})
         else:
-            self._used.add((public_id, previous))
+            self._used[public_id, previous] = use
         known.used_at = now
 
     async def flush(self) -> None:
-        """Writes the uses that were noted."""
-        used, self._used = self._used, set()
-        for public_id, previous in used:
-            await self.database.execute(_previous_used if previous else _current_used, used_id=public_id)
+        """Writes the uses that were noted; what could not be written waits for the next time."""
+        used, self._used = self._used, {}
+        try:
+            await self._write(used)
+        except BaseException:
+            self._used = used | self._used
+            raise
+
+    async def _write(self, used: dict[tuple[str, bool], _Use]) -> None:
+        for statement, of_previous in ((_current_used, False), (_previous_used, True)):
+            uses = {public_id: use for (public_id, previous), use in used.items() if previous is of_previous}
+            if uses:
+                await self.database.execute(
+                    statement,
+                    public_ids=list(uses),
+                    times=[use.used_at for use in uses.values()],
+                    addresses=[use.address for use in uses.values()],
+                    agents=[use.agent for use in uses.values()],
+                )
 
 
-async def actor_of(cache: KeyCache, api_key: str) -> Actor:
-    """The owner of a key, its use noted. Raises a leaf of `errors.Unauthorized`."""
+async def actor_of(cache: KeyCache, api_key: str, origin: Origin) -> Actor:
+    """The owner of a key, its use noted. Raises a leaf of `errors.Unauthorized`, or `errors.AddressNotAllowed`."""
     public_id = keys.public_id_of(api_key)
     if public_id is None:
         raise errors.KeyInvalid("This is not one of our keys, or it was mistyped.")
@@ -136,7 +208,10 @@ async def actor_of(cache: KeyCache, api_key: str) -> Actor:
     if not hmac.compare_digest(row["previous_key_hash" if previous else "key_hash"], keys.hash_key(api_key)):
         raise errors.KeyInvalid("There is no such key.")
     check_alive(row, previous=previous)
-    await cache.note_use(known, public_id, previous=previous)
+    if not known.allows(origin.address):
+        log("key_refused_by_address", severity="WARNING", credential_id=str(row["credential_id"]))
+        raise errors.AddressNotAllowed("This key may not be used from where you are.")
+    await cache.note_use(known, public_id, origin, previous=previous)
     return _actor(row, public_id)
 
 

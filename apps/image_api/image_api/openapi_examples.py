@@ -21,6 +21,22 @@ _user = {
     "created_at": _TIME,
     "updated_at": _TIME,
 }
+_last_use = {"used_at": _TIME, "address": "192.0.2.7", "user_agent": "nightly-import/2.1"}
+_credential = {
+    "id": _CREDENTIAL_ID,
+    "user_id": _USER_ID,
+    "name": "nightly import",
+    "key_prefix": _KEY["key_prefix"],
+    "scopes": ["images:write"],
+    "expires_at": "2027-01-01T00:00:00Z",
+    "address_ranges": ["192.0.2.0/24"],
+    "last_use": _last_use,
+    "previous": {"key_prefix": "im_7pLm2RtY", "expires_at": _TIME, "last_use": _last_use},
+    "created_at": _TIME,
+    "rotated_at": _TIME,
+    "revoked_at": None,
+    "revoked_reason": None,
+}
 _derivative = {
     "preset": "thumb",
     "url": f"/api/v1/images/{_IMAGE_ID}/derivatives/thumb",
@@ -95,6 +111,10 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "Credits": _credits,
     "Refilled": {"balance": 988, "entry": _entry},
     "LedgerPage": {"items": [_entry], "next_cursor": None},
+    "Credential": _credential,
+    "CredentialPage": {"items": [_credential], "next_cursor": None},
+    "CreatedCredential": {**_credential, "last_use": None, "previous": None, "rotated_at": None, **_KEY},
+    "ReceivedReport": {"status": "received"},
     "RotatedKey": {
         "credential_id": _CREDENTIAL_ID,
         **_KEY,

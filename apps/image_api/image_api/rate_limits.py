@@ -8,6 +8,7 @@ from image_core import errors
 
 _BURST_SECONDS = 2
 _MOST_BUCKETS = 100_000
+_REPORTS_PER_MINUTE = 10
 
 
 class TokenBucket:
@@ -38,7 +39,7 @@ class TokenBucket:
 
 
 class RateLimits:
-    """Three limits: requests a key, uploads a key, and attempts with bad keys an address."""
+    """Four limits: requests a key, uploads a key; attempts with bad keys and reports of leaked ones an address."""
 
     def __init__(self, settings: ApiSettings) -> None:
         def bucket(amount: int, seconds: float) -> TokenBucket:
@@ -48,6 +49,7 @@ class RateLimits:
         self._requests = bucket(settings.rate_limit_per_second * _BURST_SECONDS, _BURST_SECONDS)
         self._uploads = bucket(settings.upload_rate_limit_per_second * _BURST_SECONDS, _BURST_SECONDS)
         self._bad_keys = bucket(settings.bad_key_limit_per_minute, 60)
+        self._reports = bucket(_REPORTS_PER_MINUTE, 60)
 
     def count_request(self, key_prefix: str) -> dict[str, str]:
         """Counts a request and returns the headers that tell of the limit. Raises `errors.TooManyRequests`."""
@@ -64,6 +66,15 @@ class RateLimits:
             raise errors.TooManyBadKeys(
                 "Too many attempts with keys that are not valid came from this address.",
                 retry_after_seconds=math.ceil(self._bad_keys.wait_seconds(address, now)),
+            )
+
+    def count_report(self, address: str) -> None:
+        """Counts a report of a leaked key. Raises `errors.TooManyRequests`."""
+        now = time.monotonic()
+        if self._reports.take(address, now) is None:
+            raise errors.TooManyRequests(
+                "Too many reports came from this address.",
+                retry_after_seconds=math.ceil(self._reports.wait_seconds(address, now)),
             )
 
 

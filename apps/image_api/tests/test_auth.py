@@ -8,7 +8,7 @@ from sqlalchemy import func, select, update
 
 from image_api import key_cache
 from image_api.actor import Role, Scope
-from image_core import keys, testing
+from image_core import errors, keys, testing
 from image_core.db import Query
 from image_core.models import credential, user
 from image_core.testing import UserWithKey
@@ -175,6 +175,105 @@ async def test_later_uses_are_written_at_most_once_a_minute_and_off_the_path(api
     await ask(api, member.api_key)
     await api.app.state.key_cache.flush()
     assert await last_use(api, member) == noted
+
+
+async def test_uses_wait_while_the_database_is_away_and_the_newest_counts(
+    api: Api, member: UserWithKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long_ago = datetime.now(UTC) - timedelta(minutes=2)
+    await api.rows.execute(update(credential).values(last_used_at=long_ago))
+    other = await testing.add_key(api.rows, member.user_id, member.team_id, last_used_at=long_ago)
+    cache = api.app.state.key_cache
+    for key in (member.api_key, other.api_key):
+        await ask(api, key)
+
+    async def away(*_: Any, **__: Any) -> Any:
+        raise errors.DatabaseUnavailable("away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(api.services.database, "execute", away)
+        with pytest.raises(errors.DatabaseUnavailable):
+            await cache.flush()
+        api.forget_keys()
+        # Noted while the first try is still waiting to be repeated.
+        await ask(api, member.api_key, **{"user-agent": "later"})
+    await cache.flush()
+    found = await api.rows.fetch(
+        select(credential.c.id, credential.c.last_used_at, credential.c.last_used_agent).where(
+            credential.c.user_id == member.user_id
+        )
+    )
+    assert all(row["last_used_at"] > long_ago for row in found)
+    assert {row["id"]: row["last_used_agent"] for row in found}[member.credential_id] == "later"
+
+
+async def test_a_use_that_is_written_late_does_not_hide_a_newer_one(api: Api, member: UserWithKey) -> None:
+    await api.rows.execute(update(credential).values(last_used_at=datetime.now(UTC) - timedelta(minutes=2)))
+    await ask(api, member.api_key)
+    # Another instance has seen the key since then, and has written so.
+    newer = datetime.now(UTC) + timedelta(seconds=30)
+    await api.rows.execute(update(credential).where(credential.c.id == member.credential_id).values(last_used_at=newer))
+    await api.app.state.key_cache.flush()
+    assert await last_use(api, member) == newer
+
+
+@pytest.mark.parametrize(
+    ("ranges", "address", "allowed"),
+    [
+        (["192.0.2.0/24"], "192.0.2.255", True),
+        (["192.0.2.0/24"], "192.0.3.0", False),
+        (["198.51.100.0/24", "2001:db8::/32"], "2001:db8::1", True),
+        (["2001:db8::/32"], "2001:db9::1", False),
+        (["192.0.2.0/24"], "::ffff:192.0.2.1", True),
+        (["0.0.0.0/0"], "2001:db8::1", False),
+        (["0.0.0.0/0", "::/0"], "not an address", False),
+    ],
+)
+async def test_a_key_with_ranges_is_good_from_there_only(
+    make_api: MakeApi, ranges: list[str], address: str, allowed: bool
+) -> None:
+    async with make_api(trusted_proxy_depth=1) as api:
+        member = await api.user()
+        bound = await testing.add_key(api.rows, member.user_id, member.team_id, address_ranges=ranges)
+        status, body = await ask(api, bound.api_key, **{"X-Forwarded-For": f"192.0.2.1, 2001:db8::1, {address}"})
+        if allowed:
+            assert status == 200
+        else:
+            assert (status, body["code"]) == (403, "address-not-allowed")
+            assert not any(each.partition("/")[0] in str(body) for each in ranges)
+            assert await last_use(api, bound) is None
+
+
+async def test_what_the_caller_says_of_its_address_opens_no_range(api: Api, member: UserWithKey) -> None:
+    bound = await testing.add_key(api.rows, member.user_id, member.team_id, address_ranges=["192.0.2.0/24"])
+    status, _ = await ask(api, bound.api_key, **{"X-Forwarded-For": "192.0.2.1", "Forwarded": "for=192.0.2.1"})
+    assert status == 403
+
+
+async def test_only_who_has_the_whole_key_learns_that_it_is_bound_to_a_place(api: Api, member: UserWithKey) -> None:
+    bound = await testing.add_key(api.rows, member.user_id, member.team_id, address_ranges=["192.0.2.0/24"])
+    body = f"im_{keys.public_id_of(bound.api_key)}_{'A' * 28}"
+    assert (await ask(api, body + keys._checksum(body)))[0] == 401
+
+
+async def test_attempts_from_elsewhere_are_limited_as_bad_keys_are(make_api: MakeApi) -> None:
+    async with make_api(bad_key_limit_per_minute=2) as api:
+        member = await api.user()
+        bound = await testing.add_key(api.rows, member.user_id, member.team_id, address_ranges=["192.0.2.0/24"])
+        statuses = [(await ask(api, bound.api_key))[0] for _ in range(3)]
+        assert statuses == [403, 403, 429]
+
+
+async def test_the_ranges_of_a_key_are_parsed_once_a_look_up(
+    api: Api, member: UserWithKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bound = await testing.add_key(api.rows, member.user_id, member.team_id, address_ranges=["127.0.0.0/8"])
+    parsed: list[str] = []
+    really = key_cache.ip_network
+    monkeypatch.setattr(key_cache, "ip_network", lambda text: parsed.append(text) or really(text))  # type: ignore[func-returns-value]
+    for _ in range(3):
+        assert (await ask(api, bound.api_key))[0] == 200
+    assert parsed == ["127.0.0.0/8"]
 
 
 async def test_bad_keys_of_one_address_are_limited_and_good_ones_go_on(make_api: MakeApi) -> None:

@@ -41,7 +41,8 @@ async def call(api: Api, method: str, path: str, by: UserWithKey | None) -> http
     if (method, path) == ("DELETE", "/api/v1/teams/{team_id}"):
         team_id = await api.team()
     user_id = owner.user_id if by is None or path.startswith("/api/v1/users/") else by.user_id
-    url = path.format(team_id=team_id, user_id=user_id, image_id=image_id, preset="thumb", code="image-not-found")
+    ids = {"team_id": team_id, "user_id": user_id, "credential_id": owner.credential_id, "image_id": image_id}
+    url = path.format(**ids, preset="thumb", code="image-not-found")
     request: dict[str, Any] = {"headers": dict(by.headers) if by else {}}
     if (method, path) == ("POST", "/api/v1/images"):
         request |= {"content": picture(12), "params": {"team_id": str(team_id)}}
@@ -50,12 +51,14 @@ async def call(api: Api, method: str, path: str, by: UserWithKey | None) -> http
         async with serving(whole(picture(12))) as source:
             request |= {"json": {"url": source}, "params": {"team_id": str(team_id)}}
             return await api.client.request(method, url, **request)
-    elif method == "POST" and path in ("/api/v1/teams", "/api/v1/teams/{team_id}/users"):
+    elif method == "POST" and path.endswith(("/teams", "/users", "/credentials")):
         request["json"] = {"name": "Ada"}
     elif path.endswith("/refill"):
         request["json"] = {"add": 5}
     elif path.startswith("/api/v1/credits"):
         request["params"] = {"team_id": str(team_id)}
+    elif path.endswith("/report"):
+        request["json"] = {"key": owner.api_key}
     elif method == "PATCH":
         request["json"] = {}
     return await api.client.request(method, url, **request)

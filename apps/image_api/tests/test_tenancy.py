@@ -17,7 +17,7 @@ WITH_IDS = sorted(
     {(method, path) for path, route in api_routes(ROUTERS) for method in route.methods or () if "_id}" in path}
 )
 BODIES: dict[str, dict[str, Any]] = {"PATCH": {}, "POST": {}}
-BODIES_BY_END = {"users": {"name": "Ada"}, "refill": {"add": 5}}
+BODIES_BY_END = {"users": {"name": "Ada"}, "credentials": {"name": "second"}, "refill": {"add": 5}}
 
 
 @pytest.fixture
@@ -40,14 +40,15 @@ async def test_another_teams_thing_answers_as_what_is_not_there(
     image_id = await testing.add_image(api.rows, stranger.team_id)
     await testing.add_derivative(api.rows, image_id, "there")
     foreign = {"team_id": stranger.team_id, "user_id": stranger.user_id, "image_id": image_id, "preset": "thumb"}
-    absent = {"team_id": uuid4(), "user_id": uuid4(), "image_id": uuid4(), "preset": "thumb"}
+    foreign["credential_id"] = stranger.credential_id
+    absent = {name: uuid4() for name in foreign} | {"preset": "thumb"}
     answers = []
     for ids in (foreign, absent):
         body = BODIES_BY_END.get(path.rpartition("/")[2], BODIES.get(method))
         answers.append(await api.client.request(method, path.format(**ids), headers=deputy.headers, json=body))
     problems = [{**answer.json(), "request_id": None} if answer.content else None for answer in answers]
     assert problems[0] == problems[1]
-    needs_the_role = path.startswith("/api/v1/users/{user_id}") and not path.endswith("rotate")
+    needs_the_role = path.startswith("/api/v1/users/{user_id}") and "/credentials" not in path
     needs_the_role |= "/teams/{team_id}" in path and method not in ("GET", "HEAD")
     assert {answer.status_code for answer in answers} == ({403} if needs_the_role else {404})
     assert {name for name in answers[0].headers if name != "x-request-id"} == {

@@ -7,7 +7,7 @@ step takes its rows with one UPDATE. Objects are removed outside transactions, a
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
-from image_core import credits, errors, events
+from image_core import credits, errors, events, keys
 from image_core.events import EventType
 from image_core.storage import ObjectStorage
 from image_core.telemetry import log, log_unexpected
@@ -174,6 +174,26 @@ async def _refill_accounts(parts: Parts) -> int:
     return await _in_rounds(batch)
 
 
+async def _warn_of_expiry(parts: Parts) -> int:
+    """Keys about to end: told once a week before, and once a day before."""
+
+    async def batch() -> int:
+        async with committing(parts) as transaction:
+            rows = await queries.warn_of_expiry(transaction, _BATCH)
+            for row in rows:
+                told = {
+                    "credential_id": str(row["id"]),
+                    "user_id": str(row["user_id"]),
+                    "name": row["name"],
+                    "key_prefix": keys.PREFIX + row["public_id"],
+                    "expires_at": row["expires_at"].isoformat(),
+                }
+                await events.record(transaction, events.credential_event(EventType.KEY_EXPIRING, row["team_id"], told))
+        return len(rows)
+
+    return await _in_rounds(batch)
+
+
 async def _publish_left_behind(parts: Parts) -> int:
     return await events.publish_backlog(parts.database, parts.publisher, _LEFT_BEHIND)
 
@@ -193,6 +213,7 @@ STEPS: dict[str, Callable[[Parts], Awaitable[int]]] = {
     "objects_removed": _remove_discarded,
     "reservations_lapsed": _lapse_reservations,
     "accounts_refilled": _refill_accounts,
+    "expiry_warnings": _warn_of_expiry,
     "events_published": _publish_left_behind,
     "old_rows": _remove_old_rows,
 }

@@ -4,10 +4,10 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, case, delete, exists, func, or_, select, update
 
 from image_core.db import Database, Record, Transaction
-from image_core.models import HOLDS_BYTES_CLAUSE, discarded_object, event, image
+from image_core.models import HOLDS_BYTES_CLAUSE, credential, discarded_object, event, image, user
 from image_core.states import ImageStatus
 from image_processor.queries import discard
 
@@ -157,6 +157,33 @@ async def outbox_age_seconds(database: Database) -> float:
     oldest = select(func.min(event.c.created_at)).where(event.c.published_at.is_(None)).scalar_subquery()
     age = await database.fetch_value(select(func.extract("epoch", func.now() - oldest)))
     return float(age or 0)
+
+
+async def warn_of_expiry(transaction: Transaction, most: int) -> list[Record]:
+    """Keys about to end whose warning is due, marked as told: a week before their end, and a day before it."""
+    week, day = (credential.c.expires_at <= func.now() + timedelta(days=days) for days in (7, 1))
+    due = (
+        select(credential.c.id)
+        .join(user, user.c.id == credential.c.user_id)
+        .where(
+            credential.c.revoked_at.is_(None),
+            credential.c.expiry_warnings < 2,
+            credential.c.expires_at > func.now(),
+            or_(day, and_(week, credential.c.expiry_warnings == 0)),
+            user.c.disabled_at.is_(None),
+        )
+        .limit(most)
+        .with_for_update(of=credential, skip_locked=True)
+    )
+    return await transaction.fetch(
+        update(credential)
+        .where(credential.c.id.in_(due.scalar_subquery()), user.c.id == credential.c.user_id)
+        .values(expiry_warnings=case((day, 2), else_=1))
+        .returning(
+            credential.c.id, credential.c.user_id, credential.c.name, credential.c.public_id, credential.c.expires_at,
+            user.c.team_id,
+        )
+    )  # fmt: skip
 
 
 async def remove_old_events(database: Database, retention: timedelta) -> int:

@@ -1,4 +1,4 @@
-"""`image-manager-admin`: migrate the schema, hand over the first admin key, verify.
+"""`image-manager-admin`: migrate the schema, hand over the first admin key, or another one, verify.
 
 Reads `DATABASE_URL`, or `CLOUD_SQL_INSTANCE` with `DATABASE_USER` and `DATABASE_NAME`; the identity needs the rights
 of the schema's owner.
@@ -12,14 +12,15 @@ from uuid import UUID
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from sqlalchemy import func, insert, select, text, update
+from sqlalchemy import func, insert, or_, select, text, update
 from sqlalchemy.engine import Connection, Engine
 
 from image_core import keys
 from image_core.db import DatabaseConfig, migration_engine
 from image_core.ids import new_id
+from image_core.keys import NewKey
 from image_core.migrations import HEAD
-from image_core.models import audit_event, credential
+from image_core.models import audit_event, credential, user
 
 ADMIN_USER_ID = UUID("00000000-0000-7000-8000-000000000001")
 """The admin that the first migration creates."""
@@ -83,24 +84,33 @@ def _rotate_default(connection: Connection, secret: str | None) -> str | None:
     ).one_or_none()
     if row is None:
         return None
-    key = keys.generate()
-    if secret:
-        from image_core import secrets
-
-        # Handed over first: a key that nobody holds would lock everybody out.
-        secrets.add_version(secret, key.api_key)
+    key = _handed_over(secret)
     connection.execute(
         update(credential)
         .where(credential.c.id == row.id)
         .values(public_id=key.public_id, key_hash=key.key_hash, is_default=False, rotated_at=func.now())
     )
+    _audit(connection, "credential.bootstrapped", row.id, key)
+    return key.api_key
+
+
+def _handed_over(secret: str | None) -> NewKey:
+    """A new key, in the secret before anything makes it valid: a key that nobody holds would lock everybody out."""
+    key = keys.generate()
+    if secret:
+        from image_core import secrets
+
+        secrets.add_version(secret, key.api_key)
+    return key
+
+
+def _audit(connection: Connection, action: str, credential_id: UUID, key: NewKey) -> None:
     connection.execute(
         insert(audit_event).values(
-            id=new_id(), action="credential.bootstrapped", target_type="credential", target_id=row.id,
+            id=new_id(), action=action, target_type="credential", target_id=credential_id,
             after={"key_prefix": key.key_prefix},
         )
     )  # fmt: skip
-    return key.api_key
 
 
 def bootstrap(settings: AdminSettings, *, as_json: bool) -> None:
@@ -114,6 +124,48 @@ def bootstrap(settings: AdminSettings, *, as_json: bool) -> None:
         print("The default key has been rotated before; nothing was changed.")
     else:
         print(f"New admin key: {shown}" if shown else f"The new admin key is in {settings.admin_key_secret}.")
+
+
+def _admin_key(connection: Connection, secret: str | None, *, force: bool) -> str | None:
+    """Gives an active admin, by choice the first, one more key; None while one is alive and `force` is not said."""
+    active = (
+        select(user.c.id)
+        .where(user.c.role == "admin", user.c.disabled_at.is_(None), user.c.scopes.contains(["admin"]))
+        .order_by(user.c.id)
+    )
+    admins = connection.execute(active.with_for_update()).scalars().all()
+    if not admins:
+        raise SystemExit("No admin is active: enable one in the database first.")
+    alive = connection.execute(
+        select(func.count())
+        .select_from(credential)
+        .where(
+            credential.c.user_id.in_(admins),
+            credential.c.revoked_at.is_(None),
+            or_(credential.c.expires_at.is_(None), credential.c.expires_at > func.now()),
+            or_(credential.c.scopes.is_(None), credential.c.scopes.contains(["admin"])),
+        )
+    ).scalar_one()
+    if alive and not force:
+        return None
+    key, credential_id = _handed_over(secret), new_id()
+    connection.execute(
+        insert(credential).values(
+            id=credential_id, user_id=admins[0], name="recovered", public_id=key.public_id, key_hash=key.key_hash
+        )
+    )
+    _audit(connection, "credential.recovered", credential_id, key)
+    return key.api_key
+
+
+def recover(settings: AdminSettings, *, force: bool) -> None:
+    """Issues a new admin key where none is alive; with `force` also beside those that are, which stay as they are."""
+    with settings.engine().begin() as connection:
+        api_key = _admin_key(connection, settings.admin_key_secret, force=force)
+    if api_key is None:
+        raise SystemExit("An admin key is alive; nothing was changed. If nobody holds it any more, pass --force.")
+    secret = settings.admin_key_secret
+    print(f"The new admin key is in {secret}." if secret else f"New admin key: {api_key}")
 
 
 def verify(settings: AdminSettings) -> None:
@@ -135,6 +187,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     commands.add_parser("migrate", help="bring the schema to the newest revision; safe to run twice at once")
     parser_bootstrap = commands.add_parser("bootstrap", help="rotate the default admin key and hand over the new one")
     parser_bootstrap.add_argument("--print-json", action="store_true", help="print the key as JSON")
+    parser_recover = commands.add_parser("recover", help="issue a new admin key where none is alive any more")
+    parser_recover.add_argument("--force", action="store_true", help="also beside keys that are alive")
     parser_autogenerate = commands.add_parser("autogenerate", help="write the next migration from the models")
     parser_autogenerate.add_argument("message", help="what the migration does, in a few words")
     commands.add_parser("verify", help="check revision and default key; exit 1 if something is to be done")
@@ -143,6 +197,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     actions: dict[str, Any] = {
         "migrate": lambda: migrate(settings),
         "bootstrap": lambda: bootstrap(settings, as_json=options.print_json),
+        "recover": lambda: recover(settings, force=options.force),
         "autogenerate": lambda: autogenerate(settings, options.message),
         "verify": lambda: verify(settings),
     }

@@ -49,6 +49,12 @@ class DefaultKeyMustBeRotated(Forbidden):
     code = "default-key-must-be-rotated"
 
 
+class AddressNotAllowed(Forbidden):
+    """The key may not be used from this address."""
+
+    code = "address-not-allowed"
+
+
 class ScopeMissing(Forbidden):
     """The key lacks a scope."""
 
@@ -122,6 +128,18 @@ class CredentialNotFound(NotFound):
     """There is no such credential."""
 
     code = "credential-not-found"
+
+
+class TooManyCredentials(Conflict):
+    """The user has as many live credentials as one may have."""
+
+    code = "too-many-credentials"
+
+
+class LastAdminKey(Conflict):
+    """The last admin key cannot be revoked or restricted."""
+
+    code = "last-admin-key"
 
 
 class RotationInProgress(Conflict):

@@ -44,6 +44,8 @@ class EventType(StrEnum):
     RESTORED = "image.restored"
     PURGED = "image.purged"
     QUOTA_LOW = "quota.low"
+    KEY_EXPIRING = "credential.expiring"
+    KEY_LEAKED = "credential.leaked"
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,11 @@ def image_event(
 ) -> OutboxEvent:
     """Something that happened to an image."""
     return OutboxEvent(Topic.EVENTS, kind, payload or {}, team_id, image_id, trace_parent)
+
+
+def credential_event(kind: EventType, team_id: UUID | None, payload: dict[str, Any]) -> OutboxEvent:
+    """Something that a credential's owner should know; without a team it is an admin's."""
+    return OutboxEvent(Topic.EVENTS, kind, payload, team_id)
 
 
 class Publisher(Protocol):

@@ -1,15 +1,16 @@
 import asyncio
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select, text, update
 
-from image_core import admin, keys, secrets
+from image_core import admin, keys, secrets, testing
 from image_core.admin import AdminSettings
 from image_core.db import Database
 from image_core.migrations import HEAD
-from image_core.models import audit_event, credential
+from image_core.models import audit_event, credential, user
 
 
 @pytest.fixture
@@ -88,6 +89,100 @@ class TestBootstrap:
         first, second = capsys.readouterr().out.splitlines()
         assert first.startswith("New admin key: im_")
         assert "before" in second
+
+
+class TestRecover:
+    """A new admin key, for when the last one was reported or nobody holds it any more."""
+
+    async def alive(self, rows: Database) -> list[Any]:
+        return await rows.fetch(select(credential).where(credential.c.revoked_at.is_(None)))
+
+    @pytest.fixture
+    async def no_key(self, rows: Database) -> None:
+        await rows.execute(update(credential).values(revoked_at=func.now(), is_default=False))
+
+    async def test_where_no_admin_key_is_alive_there_is_a_new_one(
+        self, rows: Database, no_key: None, settings: AdminSettings, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        member = await testing.add_user(rows, await testing.add_team(rows))
+        admin.recover(settings, force=False)
+        api_key = capsys.readouterr().out.split()[-1]
+        (row,) = [each for each in await self.alive(rows) if each["id"] != member.credential_id]
+        assert (row["user_id"], row["key_hash"]) == (admin.ADMIN_USER_ID, keys.hash_key(api_key))
+        assert (row["scopes"], row["expires_at"], row["address_ranges"]) == (None, None, None)
+        audited = await rows.fetch_one(select(audit_event.c.action, audit_event.c.target_id, audit_event.c.after))
+        assert audited is not None
+        assert (audited["action"], audited["target_id"]) == ("credential.recovered", row["id"])
+        assert api_key not in audited["after"]
+
+    async def test_while_one_is_alive_only_force_makes_another(
+        self, rows: Database, settings: AdminSettings, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        with pytest.raises(SystemExit, match="--force"):
+            admin.recover(settings, force=False)
+        assert len(await self.alive(rows)) == 1
+        admin.recover(settings, force=True)
+        assert len(await self.alive(rows)) == 2
+        assert "im_" in capsys.readouterr().out
+
+    async def test_a_key_that_is_over_or_may_little_does_not_count(
+        self, rows: Database, no_key: None, settings: AdminSettings
+    ) -> None:
+        over = datetime.now(UTC) - timedelta(seconds=1)
+        await testing.add_key(rows, admin.ADMIN_USER_ID, None, expires_at=over)
+        await testing.add_key(rows, admin.ADMIN_USER_ID, None, scopes=["images:read"])
+        admin.recover(settings, force=False)
+
+    async def test_a_disabled_admin_gets_none(self, rows: Database, no_key: None, settings: AdminSettings) -> None:
+        await rows.execute(update(user).values(disabled_at=func.now()))
+        with pytest.raises(SystemExit, match="active"):
+            admin.recover(settings, force=True)
+        assert await self.alive(rows) == []
+        other = await testing.add_user(rows, None, "admin", ("admin",))
+        admin.recover(settings, force=True)
+        assert {row["user_id"] for row in await self.alive(rows)} == {other.user_id}
+
+    async def test_of_two_at_once_one_makes_a_key(self, rows: Database, no_key: None, settings: AdminSettings) -> None:
+        done = await asyncio.gather(
+            *(asyncio.to_thread(_exit_of, admin.recover, settings) for _ in range(3)), return_exceptions=True
+        )
+        assert sorted(map(str, done)) == ["False", "True", "True"]
+        assert len(await self.alive(rows)) == 1
+
+    async def test_a_secret_that_takes_nothing_leaves_no_key_that_nobody_holds(
+        self, rows: Database, urls: Any, no_key: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        settings = AdminSettings(database_url=urls.owner, admin_key_secret="projects/p/secrets/s")
+
+        def refuse(secret: str, value: str) -> None:
+            raise RuntimeError("no")
+
+        monkeypatch.setattr(secrets, "add_version", refuse)
+        with pytest.raises(RuntimeError):
+            admin.recover(settings, force=False)
+        assert await self.alive(rows) == []
+
+    async def test_the_secret_takes_the_key_and_nobody_is_shown_it(
+        self, rows: Database, urls: Any, no_key: None, capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:  # fmt: skip
+        kept: list[str] = []
+        monkeypatch.setattr(secrets, "add_version", lambda _secret, value: kept.append(value))
+        monkeypatch.setenv("DATABASE_URL", urls.owner)
+        monkeypatch.setenv("ADMIN_KEY_SECRET", "projects/p/secrets/s")
+        admin.main(["recover"])
+        (row,) = await self.alive(rows)
+        assert row["key_hash"] == keys.hash_key(kept[0])
+        assert kept[0] not in capsys.readouterr().out
+
+
+def _exit_of(recover: Any, settings: AdminSettings) -> bool:
+    """Whether it ended without making a key."""
+    try:
+        recover(settings, force=False)
+    except SystemExit:
+        return True
+    return False
 
 
 class TestVerify:

@@ -1,28 +1,60 @@
 """The SQL of credentials."""
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import Select, func, insert, or_, select, tuple_, update
 
-from image_core.db import Record, Transaction
+from image_api.pagination import Cursor
+from image_core.db import Record, Runner, Transaction
 from image_core.models import credential, user
 
 
-async def lock(transaction: Transaction, user_id: UUID, credential_id: UUID | None) -> Record | None:
-    """A user's credential (its first by default) with its team, locked without waiting.
-
-    Raises `db.LockNotAvailable` when somebody else holds it.
-    """
-    statement = (
+def _with_user(user_id: UUID) -> Select[Any]:
+    """A user's credentials, each beside what its user may do and the database's time."""
+    return (
         select(
             credential,
             user.c.team_id,
+            user.c.role,
+            user.c.scopes.label("user_scopes"),
             user.c.disabled_at,
             func.now().label("now"),
         )
         .join(user, user.c.id == credential.c.user_id)
-        .where(credential.c.user_id == user_id, credential.c.revoked_at.is_(None))
+        .where(credential.c.user_id == user_id)
+    )
+
+
+async def page(runner: Runner, user_id: UUID, cursor: Cursor | None, limit: int) -> list[Record]:
+    """A user's credentials, newest first, those that are over included."""
+    order = credential.c.created_at, credential.c.id
+    statement = _with_user(user_id).order_by(*(column.desc() for column in order)).limit(limit)
+    if cursor is not None:
+        statement = statement.where(tuple_(*order) < tuple_(cursor.created_at, cursor.row_id))
+    return await runner.fetch(statement)
+
+
+async def find(runner: Runner, user_id: UUID, credential_id: UUID) -> Record | None:
+    """A user's credential."""
+    return await runner.fetch_one(_with_user(user_id).where(credential.c.id == credential_id))
+
+
+async def lock(transaction: Transaction, user_id: UUID, credential_id: UUID) -> Record | None:
+    """A user's credential, locked for the rest of the transaction."""
+    statement = _with_user(user_id).where(credential.c.id == credential_id)
+    return await transaction.fetch_one(statement.with_for_update(of=credential))
+
+
+async def lock_live(transaction: Transaction, user_id: UUID, credential_id: UUID | None) -> Record | None:
+    """A user's credential that is not revoked (its first by default), locked without waiting.
+
+    Raises `db.LockNotAvailable` when somebody else holds it.
+    """
+    statement = (
+        _with_user(user_id)
+        .where(credential.c.revoked_at.is_(None))
         .order_by(credential.c.created_at, credential.c.id)
         .limit(1)
         .with_for_update(of=credential, nowait=True)
@@ -32,6 +64,60 @@ async def lock(transaction: Transaction, user_id: UUID, credential_id: UUID | No
     return await transaction.fetch_one(statement)
 
 
+async def lock_by_public_id(transaction: Transaction, public_id: str) -> Record | None:
+    """The credential whose current or previous key has this public id, locked for the rest of the transaction."""
+    return await transaction.fetch_one(
+        select(credential, user.c.team_id, func.now().label("now"))
+        .join(user, user.c.id == credential.c.user_id)
+        .where(or_(credential.c.public_id == public_id, credential.c.previous_public_id == public_id))
+        .with_for_update(of=credential)
+    )
+
+
+async def now(transaction: Transaction) -> datetime:
+    """The time at which the transaction began, by the database's clock."""
+    began_at: datetime = await transaction.fetch_value(select(func.now()))
+    return began_at
+
+
+async def count_live(transaction: Transaction, user_id: UUID) -> int:
+    """How many credentials of a user are neither revoked nor expired."""
+    statement = (
+        select(func.count())
+        .select_from(credential)
+        .where(
+            credential.c.user_id == user_id,
+            credential.c.revoked_at.is_(None),
+            or_(credential.c.expires_at.is_(None), credential.c.expires_at > func.now()),
+        )
+    )
+    return int(await transaction.fetch_value(statement))
+
+
+async def other_admin_keys(transaction: Transaction, credential_id: UUID) -> list[Record]:
+    """Every live credential but this one with which an admin can act as one."""
+    return await transaction.fetch(
+        select(credential.c.expires_at, credential.c.address_ranges)
+        .join(user, user.c.id == credential.c.user_id)
+        .where(
+            credential.c.id != credential_id,
+            credential.c.revoked_at.is_(None),
+            or_(credential.c.expires_at.is_(None), credential.c.expires_at > func.now()),
+            or_(credential.c.scopes.is_(None), credential.c.scopes.contains(["admin"])),
+            user.c.role == "admin",
+            user.c.scopes.contains(["admin"]),
+            user.c.disabled_at.is_(None),
+        )
+    )
+
+
+async def add(transaction: Transaction, credential_id: UUID, user_id: UUID, values: dict[str, Any]) -> None:
+    """Inserts a credential; of its key only the public id and the hash."""
+    await transaction.execute(insert(credential).values(id=credential_id, user_id=user_id, **values))
+
+
 async def change(transaction: Transaction, credential_id: UUID, values: dict[str, Any]) -> None:
     """Updates a credential."""
-    await transaction.execute(update(credential).where(credential.c.id == credential_id).values(**values))
+    await transaction.execute(
+        update(credential).where(credential.c.id == credential_id).values(revision=credential.c.revision + 1, **values)
+    )

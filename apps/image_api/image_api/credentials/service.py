@@ -1,61 +1,35 @@
-"""The rules of credentials: rotation, so far."""
+"""The rules of a user's credentials: who may see and change them, and what each of them may do."""
 
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from image_api import audit
-from image_api.actor import Actor, Scope
+from image_api.actor import Actor, Role, Scope
 from image_api.credentials import queries
-from image_api.credentials.schemas import Rotation
-from image_api.key_cache import check_alive
+from image_api.entity_tags import check_if_match
+from image_api.pagination import Cursor
+from image_api.users import queries as users
 from image_core import errors, keys
-from image_core.db import LockNotAvailable, Record, Transaction
+from image_core.db import Record, Runner, Transaction
+from image_core.ids import new_id
 from image_core.keys import NewKey
 
+MAX_LIVE_CREDENTIALS = 50
+FIRST_WARNING = timedelta(days=7)
+"""How long before a key's end the first of two warnings is told; the second follows a day before."""
 
-class Rotated(NamedTuple):
-    """The outcome of a rotation."""
 
-    credential_id: UUID
+class CreatedCredential(NamedTuple):
+    """A new credential and the key that is shown once."""
+
+    row: Record
     key: NewKey
-    previous: dict[str, Any] | None
 
 
-async def rotate(transaction: Transaction, actor: Actor, user_id: UUID, wish: Rotation) -> Rotated:
-    """Gives a credential a new key; what becomes of the old one is decided by `_next_keys`.
-
-    Raises `errors.UserNotFound`, `errors.CredentialNotFound`, `errors.ScopeMissing`, `errors.RotationInProgress`,
-    `errors.RotationInGrace`, `errors.DefaultKeyMustBeRotated`.
-    """
-    _check_may_rotate(actor, user_id, wish)
-    own = user_id == actor.user_id
-    wanted = wish.credential_id or (actor.credential_id if own else None)
-    try:
-        row = await queries.lock(transaction, user_id, wanted)
-    except LockNotAvailable as error:
-        raise errors.RotationInProgress("Somebody else is rotating this credential; ask for its outcome.") from error
-    if row is None:
-        raise errors.CredentialNotFound
-    if row["id"] == actor.credential_id:
-        _check_still_valid(actor, row)
-    key = keys.generate()
-    values = _next_keys(row, key, wish)
-    await queries.change(transaction, row["id"], values)
-    after = {"key_prefix": key.key_prefix, "grace_period_seconds": wish.grace_period_seconds, "reason": wish.reason}
-    await audit.record(
-        transaction, actor, "credential.rotated", ("credential", row["id"]), team_id=row["team_id"],
-        before={"key_prefix": keys.PREFIX + row["public_id"]}, after=after,
-    )  # fmt: skip
-    return Rotated(row["id"], key, _previous_of(row, values))
-
-
-def _check_may_rotate(actor: Actor, user_id: UUID, wish: Rotation) -> None:
-    if actor.is_default_key:
-        if user_id != actor.user_id or wish.credential_id not in (None, actor.credential_id):
-            raise errors.DefaultKeyMustBeRotated("The default key can rotate no key but itself.")
-        return
-    if actor.is_admin and Scope.ADMIN in actor.scopes:
+def check_may_manage(actor: Actor, user_id: UUID) -> None:
+    """Raises unless the caller is an admin, or this user with `keys:self`."""
+    if is_admin(actor):
         return
     if user_id != actor.user_id:
         # Whether another user exists is not the caller's to know.
@@ -64,63 +38,189 @@ def _check_may_rotate(actor: Actor, user_id: UUID, wish: Rotation) -> None:
         raise errors.ScopeMissing("The key lacks: keys:self.", missing_scopes=[Scope.KEYS_SELF])
 
 
-def _check_still_valid(actor: Actor, row: Record) -> None:
-    """The calling key may have been replaced since it was cached; the locked row decides."""
-    public_id = actor.key_prefix.removeprefix(keys.PREFIX)
-    if public_id not in (row["public_id"], row["previous_public_id"]):
-        raise errors.KeyInvalid("This key has been rotated.")
-    check_alive(row, previous=public_id == row["previous_public_id"])
+def is_admin(actor: Actor) -> bool:
+    """Whether the caller acts as an admin of the platform."""
+    return actor.is_admin and Scope.ADMIN in actor.scopes
 
 
-def _next_keys(row: Record, key: NewKey, wish: Rotation) -> dict[str, Any]:
-    """The columns after a rotation, from the row before it.
+def check_within_own(actor: Actor, row: Record) -> None:
+    """Raises `errors.ScopeMissing` if a credential of the caller itself may do more than the calling key.
 
-    Raises `errors.RotationInGrace` if both keys are in use and `force` was not said.
+    Else a key of few scopes could widen, lengthen or replace one of many. Admins rule over others' credentials.
     """
-    now: datetime = row["now"]
-    expires_at = row["expires_at"] if wish.expires_at is None else wish.expires_at
+    if row["user_id"] == actor.user_id:
+        _require_all(actor, _scopes_of(row["scopes"], row["user_scopes"]))
+
+
+def _require_all(actor: Actor, scopes: frozenset[str]) -> None:
+    missing = [scope for scope in Scope if scope in scopes - actor.scopes]
+    if missing:
+        raise errors.ScopeMissing(f"The key lacks: {', '.join(missing)}.", missing_scopes=missing)
+
+
+def _scopes_of(key_scopes: list[str] | None, user_scopes: list[str]) -> frozenset[str]:
+    return frozenset(user_scopes) if key_scopes is None else frozenset(user_scopes) & frozenset(key_scopes)
+
+
+async def list_credentials(
+    runner: Runner, actor: Actor, user_id: UUID, cursor: Cursor | None, limit: int
+) -> list[Record]:
+    """A user's credentials. Raises `errors.UserNotFound`, `errors.ScopeMissing`."""
+    check_may_manage(actor, user_id)
+    if user_id != actor.user_id and await users.find(runner, user_id) is None:
+        raise errors.UserNotFound
+    return await queries.page(runner, user_id, cursor, limit)
+
+
+async def get_credential(runner: Runner, actor: Actor, user_id: UUID, credential_id: UUID) -> Record:
+    """One credential. Raises `errors.UserNotFound`, `errors.CredentialNotFound`, `errors.ScopeMissing`."""
+    check_may_manage(actor, user_id)
+    return _present(await queries.find(runner, user_id, credential_id))
+
+
+def _present(found: Record | None) -> Record:
+    if found is None:
+        raise errors.CredentialNotFound
+    return found
+
+
+async def create_credential(
+    transaction: Transaction, actor: Actor, user_id: UUID, wish: dict[str, Any]
+) -> CreatedCredential:
+    """Adds a credential.
+
+    Raises `errors.UserNotFound`, `errors.ScopeMissing`, `errors.RequestInvalid`, `errors.TooManyCredentials`.
+    """
+    check_may_manage(actor, user_id)
+    owner = await users.lock(transaction, user_id)
+    if owner is None:
+        raise errors.UserNotFound
+    live = await queries.count_live(transaction, user_id)
+    if live >= MAX_LIVE_CREDENTIALS:
+        raise errors.TooManyCredentials(f"A user may have {MAX_LIVE_CREDENTIALS}.", limit=MAX_LIVE_CREDENTIALS)
+    if wish["scopes"] is None and user_id == actor.user_id and actor.scopes != frozenset(owner["scopes"]):
+        wish = wish | {"scopes": sorted(actor.scopes)}
+    _check_scopes(actor, user_id, wish["scopes"], owner["scopes"])
+    key, credential_id = keys.generate(), new_id()
+    values = wish | expiry(wish["expires_at"], await queries.now(transaction))
+    values |= {"public_id": key.public_id, "key_hash": key.key_hash}
+    await queries.add(transaction, credential_id, user_id, values)
+    await audit.record(
+        transaction, actor, "credential.created", ("credential", credential_id), team_id=owner["team_id"],
+        after={"key_prefix": key.key_prefix, **wish},
+    )  # fmt: skip
+    return CreatedCredential(_present(await queries.find(transaction, user_id, credential_id)), key)
+
+
+def _check_scopes(actor: Actor, user_id: UUID, wanted: list[str] | None, user_scopes: list[str]) -> None:
+    """A key never may do more than its user, nor one's own more than the key that makes it."""
+    if user_id == actor.user_id:
+        _require_all(actor, frozenset(user_scopes if wanted is None else wanted))
+    elif beyond := sorted(frozenset(wanted or ()) - frozenset(user_scopes)):
+        message = f"The user has no scope {', '.join(beyond)}."
+        raise errors.invalid_fields([{"field": "scopes", "code": "scope-not-of-user", "message": message}])
+
+
+def expiry(expires_at: datetime | None, now: datetime) -> dict[str, Any]:
+    """The columns of an expiry; a key that has less than a week to live is warned of once, a day before its end."""
     if expires_at is not None and expires_at <= now:
         raise errors.invalid_fields(
-            [{"field": "expires_at", "code": "in-the-past", "message": "The new key would be dead."}]
+            [{"field": "expires_at", "code": "in-the-past", "message": "The key would be dead."}]
         )
-    values: dict[str, Any] = {
-        "public_id": key.public_id,
-        "key_hash": key.key_hash,
-        "last_used_at": None,
-        "expires_at": expires_at,
-        "rotated_at": now,
-        "is_default": False,
-    }
-    grace_ends_at = now + timedelta(seconds=wish.grace_period_seconds)
-    previous_lives = row["previous_expires_at"] is not None and row["previous_expires_at"] > now
-    if wish.grace_period_seconds == 0 or row["is_default"]:
-        return values | _previous(None, None, None, None)
-    if previous_lives and row["last_used_at"] is None:
-        # The answer with the current key was lost: it is replaced, and the one that works keeps working.
-        return values | {"previous_expires_at": max(row["previous_expires_at"], grace_ends_at)}
-    if previous_lives and not wish.force:
-        raise errors.RotationInGrace(
-            "Both keys are in use. Pass force=true to end the previous one now.",
-            previous_expires_at=row["previous_expires_at"],
-        )
-    ends_at = grace_ends_at if row["expires_at"] is None else min(grace_ends_at, row["expires_at"])
-    return values | _previous(row["public_id"], row["key_hash"], ends_at, row["last_used_at"])
+    late = expires_at is not None and expires_at <= now + FIRST_WARNING
+    return {"expires_at": expires_at, "expiry_warnings": int(late)}
 
 
-def _previous(
-    public_id: str | None, key_hash: bytes | None, expires_at: datetime | None, last_used_at: datetime | None
-) -> dict[str, Any]:
-    return {
-        "previous_public_id": public_id,
-        "previous_key_hash": key_hash,
-        "previous_expires_at": expires_at,
-        "previous_last_used_at": last_used_at,
-    }
+async def change_credential(
+    transaction: Transaction, actor: Actor, user_id: UUID, credential_id: UUID, patch: dict[str, Any],
+    if_match: str | None,
+) -> Record:  # fmt: skip
+    """Changes what `patch` names.
+
+    Raises `errors.UserNotFound`, `errors.CredentialNotFound`, `errors.ScopeMissing`, `errors.RequestInvalid`,
+    `errors.LastAdminKey`, `errors.ETagMismatch`.
+    """
+    row = await _lock(transaction, actor, user_id, credential_id)
+    if row["revoked_at"] is not None:
+        raise errors.CredentialNotFound
+    check_if_match(if_match, row["revision"])
+    if not patch:
+        return row
+    if "scopes" in patch:
+        _check_scopes(actor, user_id, patch["scopes"], row["user_scopes"])
+    values = dict(patch)
+    if "expires_at" in patch:
+        values |= expiry(patch["expires_at"], row["now"])
+    await check_admin_keeps_a_key(transaction, row, values)
+    await queries.change(transaction, credential_id, values)
+    await audit.record(
+        transaction, actor, "credential.changed", ("credential", credential_id), team_id=row["team_id"],
+        before={name: row[name] for name in patch}, after=patch,
+    )  # fmt: skip
+    return _present(await queries.find(transaction, user_id, credential_id))
 
 
-def _previous_of(row: Record, values: dict[str, Any]) -> dict[str, Any] | None:
-    expires_at = values["previous_expires_at"]
-    if expires_at is None:
-        return None
-    last_used_at = values.get("previous_last_used_at", row["previous_last_used_at"])
-    return {"credential_id": row["id"], "expires_at": expires_at, "last_used_at": last_used_at}
+async def revoke_credential(
+    transaction: Transaction, actor: Actor, user_id: UUID, credential_id: UUID, if_match: str | None
+) -> None:
+    """Ends both keys of a credential for good; once more changes nothing.
+
+    Raises `errors.UserNotFound`, `errors.CredentialNotFound`, `errors.ScopeMissing`, `errors.LastAdminKey`,
+    `errors.ETagMismatch`.
+    """
+    row = await _lock(transaction, actor, user_id, credential_id)
+    if row["revoked_at"] is not None:
+        return
+    check_if_match(if_match, row["revision"])
+    values = {"revoked_at": row["now"], "revoked_reason": "revoked"}
+    await check_admin_keeps_a_key(transaction, row, values)
+    await queries.change(transaction, credential_id, values)
+    await audit.record(
+        transaction, actor, "credential.revoked", ("credential", credential_id), team_id=row["team_id"],
+        before={"key_prefix": keys.PREFIX + row["public_id"]},
+    )  # fmt: skip
+
+
+async def _lock(transaction: Transaction, actor: Actor, user_id: UUID, credential_id: UUID) -> Record:
+    """A credential that the caller may change, locked after the admins where it is one of theirs."""
+    check_may_manage(actor, user_id)
+    found = _present(await queries.find(transaction, user_id, credential_id))
+    if found["role"] == Role.ADMIN:
+        await users.lock_active_admins(transaction)
+    row = _present(await queries.lock(transaction, user_id, credential_id))
+    check_within_own(actor, row)
+    return row
+
+
+async def check_admin_keeps_a_key(transaction: Transaction, row: Record, values: dict[str, Any]) -> None:
+    """Raises `errors.LastAdminKey` if nobody could administrate after a change of this credential.
+
+    A key is *open* if it has no address ranges and a week to live: if this one was and will not be, another has to
+    be; if it was not, because it is about to end, another live one is enough. The admins have to be locked before.
+    """
+    after = dict(row) | values
+    if row["disabled_at"] is not None or not _administrates(row) or _is_open(after, row["now"]):
+        return
+    others = await queries.other_admin_keys(transaction, row["id"])
+    if _is_open(row, row["now"]):
+        others = [other for other in others if _lasts(other, row["now"])]
+    if not others:
+        raise errors.LastAdminKey("Make another admin key first, without address ranges and with a week to live.")
+
+
+def _administrates(row: Record | dict[str, Any]) -> bool:
+    return (
+        row["role"] == Role.ADMIN
+        and Scope.ADMIN in _scopes_of(row["scopes"], row["user_scopes"])
+        and row["revoked_at"] is None
+        and (row["expires_at"] is None or row["expires_at"] > row["now"])
+    )
+
+
+def _is_open(row: Record | dict[str, Any], now: datetime) -> bool:
+    return _administrates(row) and _lasts(row, now)
+
+
+def _lasts(row: Record | dict[str, Any], now: datetime) -> bool:
+    ends_late = row["expires_at"] is None or row["expires_at"] > now + FIRST_WARNING
+    return ends_late and row["address_ranges"] is None

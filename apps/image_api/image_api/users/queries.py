@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, func, insert, select, tuple_, update
+from sqlalchemy import delete, exists, func, insert, or_, select, tuple_, update
 
 from image_api.pagination import Cursor
 from image_core.db import Record, Runner, Transaction
@@ -46,14 +46,24 @@ async def lock(transaction: Transaction, user_id: UUID) -> Record | None:
 
 
 async def lock_active_admins(transaction: Transaction) -> list[UUID]:
-    """Every admin that can act as one, locked in the order of ids, so that two demotions wait for each other."""
-    rows = await transaction.fetch(
+    """Every admin that can act as one and has a key to do so.
+
+    All admins are locked in the order of ids, so that two demotions, or two revocations of keys, wait for each other.
+    """
+    active = (
         select(user.c.id)
         .where(user.c.role == "admin", user.c.disabled_at.is_(None), user.c.scopes.contains(["admin"]))
         .order_by(user.c.id)
-        .with_for_update()
     )
-    return [row["id"] for row in rows]
+    await transaction.fetch(active.with_for_update())
+    # Asked only now, so that it sees the keys as whoever held the locks has left them.
+    live_key = exists().where(
+        credential.c.user_id == user.c.id,
+        credential.c.revoked_at.is_(None),
+        or_(credential.c.expires_at.is_(None), credential.c.expires_at > func.now()),
+        or_(credential.c.scopes.is_(None), credential.c.scopes.contains(["admin"])),
+    )
+    return [row["id"] for row in await transaction.fetch(active.where(live_key))]
 
 
 async def change(transaction: Transaction, user_id: UUID, values: dict[str, Any]) -> Record | None:

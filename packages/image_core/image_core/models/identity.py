@@ -84,10 +84,13 @@ credential = Table(
     Column("address_ranges", ARRAY(Text)),
     Column("last_used_address", Text),
     Column("last_used_agent", Text),
+    Column("previous_last_used_address", Text),
+    Column("previous_last_used_agent", Text),
     # How many of the two warnings before the end have been told: a week and a day ahead.
     Column("expiry_warnings", SmallInteger, nullable=False, server_default=text("0")),
     time_column("revoked_at"),
     Column("revoked_reason", Text),
+    Column("revision", Integer, nullable=False, server_default=text("1")),
     time_column("rotated_at"),
     time_column("created_at", nullable=False),
     CheckConstraint("octet_length(key_hash) = 32", name="key_hash_length"),
@@ -97,6 +100,9 @@ credential = Table(
         "num_nulls(previous_public_id, previous_key_hash, previous_expires_at) IN (0, 3)", name="previous_whole"
     ),
     Index("ix_credential_user_id", "user_id", "created_at"),
+    Index(
+        "ix_credential_expires_at", "expires_at", postgresql_where=text("revoked_at IS NULL AND expiry_warnings < 2")
+    ),
 )
 
 invitation = Table(

@@ -225,6 +225,16 @@ def _change_tables() -> None:
         "credential", sa.Column("expiry_warnings", sa.SmallInteger(), server_default=sa.text("0"), nullable=False)
     )
     op.add_column("credential", sa.Column("revoked_reason", sa.Text(), nullable=True))
+    op.add_column("credential", sa.Column("previous_last_used_address", sa.Text(), nullable=True))
+    op.add_column("credential", sa.Column("previous_last_used_agent", sa.Text(), nullable=True))
+    op.add_column("credential", sa.Column("revision", sa.Integer(), server_default=sa.text("1"), nullable=False))
+    op.create_index(
+        "ix_credential_expires_at",
+        "credential",
+        ["expires_at"],
+        unique=False,
+        postgresql_where=sa.text("revoked_at IS NULL AND expiry_warnings < 2"),
+    )
     op.add_column("image", sa.Column("expected_bytes", sa.BigInteger(), nullable=True))
     op.add_column("team", sa.Column("quota_bytes", sa.BigInteger(), nullable=True))
     op.add_column("team", sa.Column("quota_images", sa.BigInteger(), nullable=True))
@@ -293,6 +303,10 @@ def downgrade() -> None:
     op.drop_column("team", "quota_images")
     op.drop_column("team", "quota_bytes")
     op.drop_column("image", "expected_bytes")
+    op.drop_index("ix_credential_expires_at", table_name="credential")
+    op.drop_column("credential", "revision")
+    op.drop_column("credential", "previous_last_used_agent")
+    op.drop_column("credential", "previous_last_used_address")
     op.drop_column("credential", "revoked_reason")
     op.drop_column("credential", "expiry_warnings")
     op.drop_column("credential", "last_used_agent")

@@ -1,0 +1,46 @@
+"""A key that somebody found where it should not be: it ends at once, and its owner is told."""
+
+import hmac
+from uuid import UUID
+
+from image_api import audit
+from image_api.credentials import queries
+from image_core import events, keys
+from image_core.db import Record, Transaction
+from image_core.events import EventType
+from image_core.telemetry import log
+
+
+async def report(transaction: Transaction, api_key: str) -> UUID | None:
+    """Revokes the credential of a live key, the last admin's too, and returns its id; None for anything else.
+
+    The default key is known to everybody, so that reporting it must end nothing.
+    """
+    public_id = keys.public_id_of(api_key)
+    if public_id is None or api_key == keys.DEFAULT_KEY:
+        return None
+    row = await queries.lock_by_public_id(transaction, public_id)
+    if row is None or not _is_live(row, public_id, api_key):
+        return None
+    await queries.change(transaction, row["id"], {"revoked_at": row["now"], "revoked_reason": "reported"})
+    told = {"credential_id": str(row["id"]), "user_id": str(row["user_id"]), "name": row["name"]}
+    told["key_prefix"] = keys.PREFIX + public_id
+    await events.record(transaction, events.credential_event(EventType.KEY_LEAKED, row["team_id"], told))
+    await audit.record(
+        transaction, None, "credential.reported", ("credential", row["id"]), team_id=row["team_id"],
+        before={"key_prefix": keys.PREFIX + public_id},
+    )  # fmt: skip
+    log("key_reported", severity="WARNING", credential_id=str(row["id"]))
+    credential_id: UUID = row["id"]
+    return credential_id
+
+
+def _is_live(row: Record, public_id: str, api_key: str) -> bool:
+    """Whether this key, and not only its public id, is one that still opens something."""
+    of = "previous_" if row["previous_public_id"] == public_id else ""
+    ends_at = row[f"{of}expires_at"]
+    return (
+        hmac.compare_digest(row[f"{of}key_hash"], keys.hash_key(api_key))
+        and row["revoked_at"] is None
+        and (ends_at is None or ends_at > row["now"])
+    )

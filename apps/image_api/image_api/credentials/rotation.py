@@ -1,0 +1,124 @@
+"""The rules of rotation: a credential gets a new key, and the old one lives on for a while."""
+
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from image_api import audit
+from image_api.actor import Actor
+from image_api.credentials import queries
+from image_api.credentials.schemas import Rotation
+from image_api.credentials.service import check_admin_keeps_a_key, check_may_manage, check_within_own, expiry
+from image_api.key_cache import check_alive
+from image_api.users import queries as users
+from image_core import errors, keys
+from image_core.db import LockNotAvailable, Record, Transaction
+from image_core.keys import NewKey
+
+
+class Rotated(NamedTuple):
+    """The outcome of a rotation."""
+
+    credential_id: UUID
+    key: NewKey
+    previous: dict[str, Any] | None
+
+
+async def rotate(transaction: Transaction, actor: Actor, user_id: UUID, wish: Rotation) -> Rotated:
+    """Gives a credential a new key; what becomes of the old one is decided by `_next_keys`.
+
+    Raises `errors.UserNotFound`, `errors.CredentialNotFound`, `errors.ScopeMissing`, `errors.RotationInProgress`,
+    `errors.RotationInGrace`, `errors.DefaultKeyMustBeRotated`, `errors.LastAdminKey`.
+    """
+    _check_may_rotate(actor, user_id, wish)
+    own = user_id == actor.user_id
+    wanted = wish.credential_id or (actor.credential_id if own else None)
+    if wish.expires_at is not None:
+        # An end may be the end of the last admin key; whoever changes one locks the admins first.
+        await users.lock_active_admins(transaction)
+    try:
+        row = await queries.lock_live(transaction, user_id, wanted)
+    except LockNotAvailable as error:
+        raise errors.RotationInProgress("Somebody else is rotating this credential; ask for its outcome.") from error
+    if row is None:
+        raise errors.CredentialNotFound
+    if row["id"] == actor.credential_id:
+        _check_still_valid(actor, row)
+    elif not actor.is_default_key:
+        check_within_own(actor, row)
+    key = keys.generate()
+    values = _next_keys(row, key, wish)
+    if wish.expires_at is not None:
+        await check_admin_keeps_a_key(transaction, row, values)
+    await queries.change(transaction, row["id"], values)
+    after = {"key_prefix": key.key_prefix, "grace_period_seconds": wish.grace_period_seconds, "reason": wish.reason}
+    await audit.record(
+        transaction, actor, "credential.rotated", ("credential", row["id"]), team_id=row["team_id"],
+        before={"key_prefix": keys.PREFIX + row["public_id"]}, after=after,
+    )  # fmt: skip
+    return Rotated(row["id"], key, _previous_of(row, values))
+
+
+def _check_may_rotate(actor: Actor, user_id: UUID, wish: Rotation) -> None:
+    if actor.is_default_key:
+        if user_id != actor.user_id or wish.credential_id not in (None, actor.credential_id):
+            raise errors.DefaultKeyMustBeRotated("The default key can rotate no key but itself.")
+        return
+    check_may_manage(actor, user_id)
+
+
+def _check_still_valid(actor: Actor, row: Record) -> None:
+    """The calling key may have been replaced since it was cached; the locked row decides."""
+    public_id = actor.key_prefix.removeprefix(keys.PREFIX)
+    if public_id not in (row["public_id"], row["previous_public_id"]):
+        raise errors.KeyInvalid("This key has been rotated.")
+    check_alive(row, previous=public_id == row["previous_public_id"])
+
+
+def _next_keys(row: Record, key: NewKey, wish: Rotation) -> dict[str, Any]:
+    """The columns after a rotation, from the row before it.
+
+    Raises `errors.RotationInGrace` if both keys are in use and `force` was not said.
+    """
+    now: datetime = row["now"]
+    ends = expiry(row["expires_at"] if wish.expires_at is None else wish.expires_at, now)
+    values: dict[str, Any] = {
+        "public_id": key.public_id,
+        "key_hash": key.key_hash,
+        "last_used_at": None,
+        "last_used_address": None,
+        "last_used_agent": None,
+        "rotated_at": now,
+        "is_default": False,
+    }
+    if wish.expires_at is not None:
+        values |= ends
+    grace_ends_at = now + timedelta(seconds=wish.grace_period_seconds)
+    previous_lives = row["previous_expires_at"] is not None and row["previous_expires_at"] > now
+    if wish.grace_period_seconds == 0 or row["is_default"]:
+        return values | _previous(None, None)
+    if previous_lives and row["last_used_at"] is None:
+        # The answer with the current key was lost: it is replaced, and the one that works keeps working.
+        return values | {"previous_expires_at": max(row["previous_expires_at"], grace_ends_at)}
+    if previous_lives and not wish.force:
+        raise errors.RotationInGrace(
+            "Both keys are in use. Pass force=true to end the previous one now.",
+            previous_expires_at=row["previous_expires_at"],
+        )
+    ends_at = grace_ends_at if row["expires_at"] is None else min(grace_ends_at, row["expires_at"])
+    return values | _previous(row, ends_at)
+
+
+def _previous(row: Record | None, expires_at: datetime | None) -> dict[str, Any]:
+    carried = ("public_id", "key_hash", "last_used_at", "last_used_address", "last_used_agent")
+    return {f"previous_{name}": None if row is None else row[name] for name in carried} | {
+        "previous_expires_at": expires_at
+    }
+
+
+def _previous_of(row: Record, values: dict[str, Any]) -> dict[str, Any] | None:
+    expires_at = values["previous_expires_at"]
+    if expires_at is None:
+        return None
+    last_used_at = values.get("previous_last_used_at", row["previous_last_used_at"])
+    return {"credential_id": row["id"], "expires_at": expires_at, "last_used_at": last_used_at}
