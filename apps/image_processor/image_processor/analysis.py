@@ -14,12 +14,16 @@ from image_processor.analysis_request import (
     failed,
 )
 from image_processor.analyzers.analyzer import Analyzer
+from image_processor.analyzers.colors import Colors
+from image_processor.analyzers.labels import Labels
+from image_processor.analyzers.quality import Quality
+from image_processor.analyzers.skin import Skin
 from image_processor.limits import PictureLimits
 from image_processor.rejections import PictureRejected, place_of
 from image_processor.step_clock import StepClock
 from image_processor.steps.open_stored import rejecting_what_cannot_be_decoded
 
-BUILT_IN: dict[str, Analyzer] = {}
+BUILT_IN: dict[str, Analyzer] = {analyzer.spec.name: analyzer for analyzer in (Quality(), Colors(), Skin(), Labels())}
 
 
 def analyze_picture(

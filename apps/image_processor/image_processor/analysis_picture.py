@@ -10,7 +10,6 @@ from functools import cached_property
 from typing import cast
 
 import numpy as np
-import numpy.typing as npt
 import pyvips
 
 from image_core.picture_header import PREFIX_BYTES, PictureFormat
@@ -20,17 +19,15 @@ from image_processor.steps.exif import ExifValue, camera_data_of
 from image_processor.steps.open_picture import open_full_size
 from image_processor.steps.open_stored import open_stored
 from image_processor.steps.orient import orient, swaps_sides
-from image_processor.steps.pixels import Pixels
+from image_processor.steps.pixels import Floats, Mask, Pixels, band_of
 from image_processor.steps.resize import render_srgb
+from image_processor.steps.sharpness import sharpness
 from image_processor.steps.stored_picture import StoredPicture
 
 WORKING_SIDE_PX = 768
 DETAIL_SIDE_PX = 512
 # JPEG's blocks; the part at full size begins at one, so that their borders are where they are looked for.
 BLOCK_PX = 8
-
-Floats = npt.NDArray[np.float32]
-Mask = npt.NDArray[np.bool_]
 
 _REC601_LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 # Up to this size a format that cannot be read in part is decoded once and held, rather than decoded twice.
@@ -76,6 +73,11 @@ class AnalysisPicture:
         return cast("Floats", image.colourspace("lab").numpy())
 
     @cached_property
+    def sharpness(self) -> float:
+        """As `steps.sharpness` measures it at this size, 0 (blurred) to 1."""
+        return sharpness(self.luma)
+
+    @cached_property
     def visible(self) -> Mask:
         """Which pixels can be seen, shape (height, width)."""
         if self.alpha is None:
@@ -105,7 +107,7 @@ def prepare_picture(descriptor: int, limits: PictureLimits, *, detail: bool, cam
     exif = camera_data_of(descriptor, stored).exif if camera else {}
     image, middle = _decode(descriptor, stored, detail=detail)
     image = orient(image, stored.orientation).copy_memory()
-    alpha = image.extract_band(image.bands - 1).numpy() if image.hasalpha() else None
+    alpha = band_of(image.extract_band(image.bands - 1)) if image.hasalpha() else None
     turned = swaps_sides(stored.orientation)
     return AnalysisPicture(
         srgb=(image.flatten(background=[255, 255, 255]) if alpha is not None else image).numpy(),
@@ -122,17 +124,18 @@ def prepare_picture(descriptor: int, limits: PictureLimits, *, detail: bool, cam
 
 
 def _decode(descriptor: int, stored: StoredPicture, *, detail: bool) -> tuple[pyvips.Image, Floats | None]:
-    if not detail:
-        return render_srgb(stored.open_pixels(), WORKING_SIDE_PX), None
+    """Give the same working pixels whether detail is asked for or not."""
     if stored.format == "heic":
-        held = stored.open_pixels()
+        image = stored.open_pixels()
     elif stored.format != "jpeg" and stored.width_px * stored.height_px * stored.bytes_per_pixel <= _MAX_HELD_BYTES:
-        held = open_full_size(descriptor, stored.format).copy_memory()
+        image = open_full_size(descriptor, stored.format)
+        image = image.copy_memory() if detail else image
     else:
-        # JPEG is read to the end of the middle only, and once more at a reduced size.
-        middle = _middle(open_full_size(descriptor, stored.format))
-        return render_srgb(stored.open_pixels(), WORKING_SIDE_PX), middle
-    return render_srgb(held, WORKING_SIDE_PX), _middle(held)
+        # The reduced picture is read first, and wholly: two readers would share one file position. The second reading
+        # goes as far as the end of the middle.
+        reduced = render_srgb(stored.open_pixels(), WORKING_SIDE_PX)
+        return reduced, _middle(open_full_size(descriptor, stored.format)) if detail else None
+    return render_srgb(image, WORKING_SIDE_PX), _middle(image) if detail else None
 
 
 def _middle(image: pyvips.Image) -> Floats:

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import time
 import zlib
 from typing import Any, cast
 
@@ -10,6 +11,10 @@ import numpy.typing as npt
 import pyvips
 from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
+
+from image_processor.analysis import analyze_picture
+from image_processor.analysis_request import AnalysisOrder, AnalysisRequest
+from image_processor.picture_file import open_picture_file
 
 ORIENTATIONS = range(1, 9)
 
@@ -146,6 +151,24 @@ def difference(first: pyvips.Image, second: pyvips.Image) -> float:
         srgb = flat.colourspace("srgb").cast("uchar")
         small.append(srgb.thumbnail_image(64, height=64, size="force", no_rotate=True).numpy().astype(np.float64))
     return float(np.abs(small[0] - small[1]).mean())
+
+
+def png(pixels: npt.NDArray[Any]) -> bytes:
+    """A PNG in sRGB of pixels of shape (height, width, bands), rounded and clipped to 8 bits."""
+    samples = np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
+    image = pyvips.Image.new_from_array(samples).copy(interpretation="srgb" if samples.shape[2] > 2 else "b-w")
+    return cast("bytes", image.pngsave_buffer(compression=1))
+
+
+def analyzed(content: bytes, analyzer: str, **parameters: Any) -> dict[str, Any]:
+    """The result of an analyzer on a picture, in this process."""
+    with open_picture_file() as picture:
+        picture.write(content)
+        request = AnalysisRequest((AnalysisOrder(analyzer, parameters),))
+        (outcome,) = analyze_picture(picture.fileno(), request, time.monotonic() + 60).outcomes
+    if outcome.result is None:
+        raise ValueError(f"{outcome.failure} {outcome.place}")
+    return outcome.result
 
 
 def _png_chunk(kind: bytes, content: bytes) -> bytes:

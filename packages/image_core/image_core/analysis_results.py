@@ -85,7 +85,7 @@ class ColorsResult(Result):
 SkinType = Literal["dry", "normal", "combination", "oily"]
 SkinIssue = Literal["redness", "shine", "texture", "uneven-tone"]
 SkinTone = Literal["very-light", "light", "intermediate", "tan", "brown", "dark"]
-SkinReason = Literal["little-skin", "bad-light", "blurred"]
+SkinReason = Literal["little-skin", "bad-light", "blurred", "mixed-surface"]
 
 SKIN_NOTICE = (
     "Measured from the colours of one picture, whose light and camera are unknown. This is no medical advice and no "
@@ -98,21 +98,24 @@ class SkinParameters(Parameters):
 
 
 class SkinResult(Result):
-    """How the skin in a picture looks. Nothing is inferred about whose it is."""
+    """How the skin in a picture looks; where that cannot be told, only how much there is, and why not.
+
+    Nothing is inferred about whose it is.
+    """
 
     verdict: Literal["measured", "cannot-tell"] = Field(description="cannot-tell: the confidence is below 0.4.")
-    skin_type: SkinType | None = Field(description="By shine and texture; null where it cannot be told.")
-    issues: list[SkinIssue] = Field(description="Which thresholds are crossed; empty where it cannot be told.")
-    confidence: float = Field(description="Product of what amount of skin, light and sharpness allow.", ge=0, le=1)
+    skin_type: SkinType | None = Field(None, description="By shine and texture.")
+    issues: list[SkinIssue] = Field([], description="Which thresholds are crossed.")
+    confidence: float = Field(description="What amount of skin, light, sharpness and unity allow.", ge=0, le=1)
     reasons: list[SkinReason] = Field(description="What lowers the confidence.")
     skin_share: float = Field(description="Share of the picture that has the colour of skin.", ge=0, le=1)
-    ita_degrees: float | None = Field(description="Individual typology angle of the median skin colour.", ge=-90, le=90)
-    tone: SkinTone | None = Field(description="Chardon's class of that angle.")
-    redness: float | None = Field(description="Median a* of the skin.")
-    redness_share: float | None = Field(description="Share of skin that is redder than the rest.", ge=0, le=1)
-    shine: float | None = Field(description="Share of skin with a specular highlight.", ge=0, le=1)
-    texture: float | None = Field(description="Fine variation of L*, at 768 pixels.", ge=0)
-    evenness: float | None = Field(description="1 for one colour all over, 0 for patches 12 ΔE apart.", ge=0, le=1)
+    ita_degrees: float | None = Field(None, description="Individual typology angle of the median.", ge=-90, le=90)
+    tone: SkinTone | None = Field(None, description="Chardon's class of that angle.")
+    redness: float | None = Field(None, description="Median a* of the skin.")
+    redness_share: float | None = Field(None, description="Share of skin that is redder than the rest.", ge=0, le=1)
+    shine: float | None = Field(None, description="Share of skin with a specular highlight.", ge=0, le=1)
+    texture: float | None = Field(None, description="Fine variation of L*, at 768 pixels.", ge=0)
+    evenness: float | None = Field(None, description="1 for one colour all over, 0 for 12 ΔE apart.", ge=0, le=1)
     notice: str = Field(SKIN_NOTICE, description="What this is not.")
 
 

@@ -1,12 +1,14 @@
 """Hand the pixels of a small picture to the steps that calculate with them."""
 
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import pyvips
 
 Pixels = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
 
 ANALYSIS_SIDE_PX = 32
 
@@ -21,3 +23,18 @@ def opaque_squares(image: pyvips.Image) -> Pixels:
 def all_pixels(image: pyvips.Image) -> Pixels:
     """The picture itself: shape (height, width, 3 or 4), sRGB."""
     return cast("Pixels", image.numpy())
+
+
+def band_of(image: pyvips.Image) -> npt.NDArray[Any]:
+    """The one band of an image, shape (height, width); pyvips gives a single pixel without any shape."""
+    return cast("npt.NDArray[Any]", image.numpy()).reshape(image.height, image.width)
+
+
+def largest_channel(pixels: Pixels) -> Pixels:
+    """The largest of three bands at each pixel; several times faster than NumPy's own way along the last axis."""
+    return np.maximum(np.maximum(pixels[..., 0], pixels[..., 1]), pixels[..., 2])
+
+
+def smallest_channel(pixels: Pixels) -> Pixels:
+    """The smallest of three bands at each pixel."""
+    return np.minimum(np.minimum(pixels[..., 0], pixels[..., 1]), pixels[..., 2])
