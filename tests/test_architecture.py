@@ -25,7 +25,9 @@ MOST_FILE_LINES, MOST_FUNCTION_LINES = 400, 60
 COMMITTERS = {
     "image_core/events.py": {"committing"},
     "image_api/dependencies.py": {"open_transaction"},
+    "image_api/analyses/service.py": {"_request"},
     "image_api/images/uploads.py": {"_existing", "_expire"},
+    "image_processor/analysis_jobs.py": {"_handle", "_give_back"},
     "image_processor/jobs.py": {
         "committing", "_claim_and_work", "_row_of", "_not_claimed", "_complete_pending", "_expire", "_give_back",
     },
@@ -80,6 +82,8 @@ def test_only_named_places_open_a_transaction_of_their_own() -> None:
         for function in functions(path):
             for node in ast.walk(function):
                 if isinstance(node, ast.Attribute) and node.attr in ("transaction", "commit", "begin", "committing"):
+                    if ast.unparse(node) == "credits.commit":
+                        continue
                     found.setdefault(name_of(path), set()).add(function.name)
     # What stands outside serving: migrations and admin commands, and a shutdown that begins.
     for outside in ("image_core/migrations/runner.py", "image_core/admin.py", "image_api/shutdown.py"):

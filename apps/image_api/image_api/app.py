@@ -10,6 +10,7 @@ from opentelemetry.trace import TracerProvider
 from starlette.middleware.cors import CORSMiddleware
 
 from image_api import docs_page, error_pages, health, openapi, problems
+from image_api.analyses.routes import router as analyses_router
 from image_api.credentials.routes import router as credentials_router
 from image_api.credits.routes import router as credits_router
 from image_api.images.routes import router as images_router
@@ -23,12 +24,19 @@ from image_api.teams.routes import router as teams_router
 from image_api.users.routes import router as users_router
 from image_core import errors, telemetry
 from image_core.db import Database
-from image_core.events import PubSubPublisher, Topic
+from image_core.events import PubSubPublisher
 from image_core.gcs import GcsClient
 
 # Routes are tried in this order, so the ones that are called most come first.
 ROUTERS = {
-    "/api/v1": (images_router, teams_router, users_router, credentials_router, credits_router),
+    "/api/v1": (
+        images_router,
+        analyses_router,
+        teams_router,
+        users_router,
+        credentials_router,
+        credits_router,
+    ),
     "": (health.router, error_pages.router, docs_page.router),
 }
 
@@ -78,8 +86,7 @@ def _lifespan(settings: ApiSettings) -> Any:
 def _running(app: FastAPI, settings: ApiSettings) -> AbstractAsyncContextManager[None]:
     gcs = GcsClient(settings.google_cloud_project, settings.storage_emulator_host, settings.gcloud_creds_path)
     originals = gcs.bucket(settings.image_upload_bucket_name)
-    topics = {Topic.UPLOADS: settings.pubsub_uploads_topic, Topic.EVENTS: settings.pubsub_events_topic}
-    publisher = PubSubPublisher(settings.google_cloud_project, topics, settings.pubsub_emulator_host)
+    publisher = PubSubPublisher(settings.google_cloud_project, settings.topics, settings.pubsub_emulator_host)
     database = Database(settings.database)
     services = Services(
         settings=settings,

@@ -9,7 +9,14 @@ _IMAGE_ID = "0199c0de-0000-7000-8000-000000000004"
 _TIME = "2026-03-01T09:30:00Z"
 _KEY = {"key_prefix": "im_3kTz9QwX", "api_key": "im_3kTz9QwX_<secret, shown this once>"}
 
-_team = {"id": _TEAM_ID, "name": "Field team", "keep_location": True, "created_at": _TIME, "updated_at": _TIME}
+_team = {
+    "id": _TEAM_ID,
+    "name": "Field team",
+    "keep_location": True,
+    "analyze_on_arrival": ["quality"],
+    "created_at": _TIME,
+    "updated_at": _TIME,
+}
 _user = {
     "id": _USER_ID,
     "team_id": _TEAM_ID,
@@ -89,6 +96,35 @@ _entry = {
     "actor_user_id": _USER_ID,
     "created_at": _TIME,
 }
+_analysis = {
+    "analysis_id": "0199c0de-0000-7000-8000-000000000005",
+    "status": "done",
+    "image_id": _IMAGE_ID,
+    "analyzer": "colors",
+    "version": "1",
+    "parameters": {"colors": 6},
+    "sha256": _image["sha256"],
+    "requested_at": _TIME,
+    "analyzed_at": _TIME,
+    "failure": None,
+    "result": {
+        "palette": [{"hex": "#2f6f9f", "name": "steelblue", "share": 0.61}],
+        "transparency": 0.0,
+        "grey": False,
+        "mean_chroma": 31.4,
+        "warmth": -0.7,
+        "temperature": "cool",
+    },
+}
+_analyzer = {
+    "name": "colors",
+    "version": "1",
+    "summary": "Which colours the picture consists of.",
+    "measures": ["palette", "named colours"],
+    "price_credits": 1,
+    "parameters": {"type": "object"},
+    "result": {"type": "object"},
+}
 
 EXAMPLES: dict[str, dict[str, Any]] = {
     "Team": _team,
@@ -124,9 +160,13 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "UploadedImage": {**_image, "duplicate": False, "notice": None},
     "ImagePage": {"items": [_image], "next_cursor": None},
     "DerivativeList": {"items": [_derivative]},
+    "StoredAnalysis": _analysis,
+    "Analysis": {**_analysis, "cached": False, "credits": {"spent": 1, "left": 999}},
+    "AnalysisPage": {"items": [_analysis], "next_cursor": None},
+    "AnalyzerList": {"items": [_analyzer]},
     "Live": {"status": "ok"},
-    "Ready": {"ready": True, "database": "ok", "schema_revision": "0002", "storage": "ok", "warnings": []},
-    "Version": {"service": "image-api", "version": "1.0.0", "schema_revision": "0002"},
+    "Ready": {"ready": True, "database": "ok", "schema_revision": "0003", "storage": "ok", "warnings": []},
+    "Version": {"service": "image-api", "version": "1.0.0", "schema_revision": "0003"},
     "Problem": {
         "type": "/errors/image-not-found",
         "title": "There is no such image",

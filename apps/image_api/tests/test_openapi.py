@@ -41,7 +41,13 @@ async def call(api: Api, method: str, path: str, by: UserWithKey | None) -> http
     if (method, path) == ("DELETE", "/api/v1/teams/{team_id}"):
         team_id = await api.team()
     user_id = owner.user_id if by is None or path.startswith("/api/v1/users/") else by.user_id
-    ids = {"team_id": team_id, "user_id": user_id, "credential_id": owner.credential_id, "image_id": image_id}
+    ids = {
+        "team_id": team_id,
+        "user_id": user_id,
+        "credential_id": owner.credential_id,
+        "image_id": image_id,
+        "analysis_id": await testing.add_analysis(api.rows, owner.team_id, (await api.row(image_id))["sha256"]),
+    }
     url = path.format(**ids, preset="thumb", code="image-not-found")
     request: dict[str, Any] = {"headers": dict(by.headers) if by else {}}
     if (method, path) == ("POST", "/api/v1/images"):
@@ -51,6 +57,8 @@ async def call(api: Api, method: str, path: str, by: UserWithKey | None) -> http
         async with serving(whole(picture(12))) as source:
             request |= {"json": {"url": source}, "params": {"team_id": str(team_id)}}
             return await api.client.request(method, url, **request)
+    elif path == "/api/v1/analyze":
+        request |= {"json": {"image_id": str(image_id)}, "params": {"wait": 0}}
     elif method == "POST" and path.endswith(("/teams", "/users", "/credentials")):
         request["json"] = {"name": "Ada"}
     elif path.endswith("/refill"):

@@ -39,13 +39,19 @@ async def test_another_teams_thing_answers_as_what_is_not_there(
     assert stranger.team_id is not None
     image_id = await testing.add_image(api.rows, stranger.team_id)
     await testing.add_derivative(api.rows, image_id, "there")
-    foreign = {"team_id": stranger.team_id, "user_id": stranger.user_id, "image_id": image_id, "preset": "thumb"}
-    foreign["credential_id"] = stranger.credential_id
-    absent = {name: uuid4() for name in foreign} | {"preset": "thumb"}
+    foreign = {
+        "team_id": stranger.team_id,
+        "user_id": stranger.user_id,
+        "credential_id": stranger.credential_id,
+        "image_id": image_id,
+        "analysis_id": await testing.add_analysis(api.rows, stranger.team_id, testing.a_sha256("theirs")),
+    }
+    absent = {name: uuid4() for name in foreign}
     answers = []
     for ids in (foreign, absent):
         body = BODIES_BY_END.get(path.rpartition("/")[2], BODIES.get(method))
-        answers.append(await api.client.request(method, path.format(**ids), headers=deputy.headers, json=body))
+        url = path.format(**ids, preset="thumb")
+        answers.append(await api.client.request(method, url, headers=deputy.headers, json=body))
     problems = [{**answer.json(), "request_id": None} if answer.content else None for answer in answers]
     assert problems[0] == problems[1]
     needs_the_role = path.startswith("/api/v1/users/{user_id}") and "/credentials" not in path

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from image_core import telemetry
 from image_core.db import Database
-from image_core.events import PubSubPublisher, Topic
+from image_core.events import PubSubPublisher
 from image_core.gcs import GcsClient
 from image_core.telemetry import current_request, log, log_unexpected, request_context
 from image_processor import health, push
@@ -45,8 +45,7 @@ def _lifespan(settings: ProcessorSettings, provider: TracerProvider | None) -> A
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         gcs = GcsClient(settings.google_cloud_project, settings.storage_emulator_host, settings.gcloud_creds_path)
-        topics = {Topic.UPLOADS: settings.pubsub_uploads_topic, Topic.EVENTS: settings.pubsub_events_topic}
-        publisher = PubSubPublisher(settings.google_cloud_project, topics, settings.pubsub_emulator_host)
+        publisher = PubSubPublisher(settings.google_cloud_project, settings.topics, settings.pubsub_emulator_host)
         parts = Parts(
             settings=settings,
             database=Database(settings.database),

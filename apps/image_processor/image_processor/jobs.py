@@ -5,6 +5,7 @@ Delivered twice, done once: the claim decides who works, its token decides whose
 
 import asyncio
 import hashlib
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -22,7 +23,7 @@ from image_core.events import EventType, Publisher
 from image_core.states import ImageStatus
 from image_core.storage import ObjectMissing, ObjectStorage, ObjectTooLarge
 from image_core.telemetry import log, span
-from image_processor import queries
+from image_processor import arrival_analyses, queries
 from image_processor.messages import ObjectFinalized
 from image_processor.metrics import Metrics
 from image_processor.picture_file import PictureFile, open_picture_file
@@ -40,7 +41,7 @@ class Outcome(Enum):
     LATER = "later"
 
 
-class _Passing(Exception):
+class Passing(Exception):
     """Something that another try may not meet."""
 
 
@@ -73,8 +74,8 @@ def committing(parts: Parts) -> AbstractAsyncContextManager[Transaction]:
     return events.committing(parts.database, parts.publisher)
 
 
-async def handle(parts: Parts, new: ObjectFinalized) -> Outcome:
-    """Does what a finalize event asks for. Raises `errors.Unavailable` where the database is away."""
+async def in_turn(parts: Parts, job: Callable[[], Awaitable[Outcome]]) -> Outcome:
+    """Runs a job when there is room for one more; where there is none for long, its message comes again."""
     try:
         # A message waits for its turn before it claims: waiting under a claim would use up the lease.
         async with asyncio.timeout(parts.settings.lease_seconds / 2):
@@ -83,9 +84,14 @@ async def handle(parts: Parts, new: ObjectFinalized) -> Outcome:
         log("processor_busy", severity="WARNING")
         return Outcome.LATER
     try:
-        return await _handle(parts, new)
+        return await job()
     finally:
         parts.slots.release()
+
+
+async def handle(parts: Parts, new: ObjectFinalized) -> Outcome:
+    """Does what a finalize event asks for. Raises `errors.Unavailable` where the database is away."""
+    return await in_turn(parts, lambda: _handle(parts, new))
 
 
 async def _handle(parts: Parts, new: ObjectFinalized) -> Outcome:
@@ -96,7 +102,7 @@ async def _handle(parts: Parts, new: ObjectFinalized) -> Outcome:
     with span(parts.tracer_provider, "process image", parent, image_id=str(row["id"])), open_picture_file() as picture:
         try:
             return await _claim_and_work(parts, new, row, picture)
-        except _Passing as error:
+        except Passing as error:
             log("job_will_be_tried_again", severity="WARNING", image_id=str(row["id"]), reason=str(error))
             return Outcome.LATER
 
@@ -160,7 +166,7 @@ async def _not_claimed(parts: Parts, new: ObjectFinalized) -> Outcome:
 async def _complete_pending(parts: Parts, row: Record, generation: int, picture: PictureFile) -> bytes | None:
     """From pending to stored by the bytes themselves; returns their SHA-256, or None if the row had to expire."""
     try:
-        sha256 = await _fetch(parts, row["object_name"], generation, picture)
+        sha256 = await fetch(parts, parts.originals, row["object_name"], generation, picture)
     except PictureRejected as rejection:
         await _expire(parts, row, rejection.code, rejection.message, None)
         return None
@@ -181,13 +187,13 @@ async def _expire(parts: Parts, row: Record, code: str, message: str, twin_id: U
             await queries.discard(transaction, "originals", row["object_name"], None, parts.lease)
 
 
-async def _fetch(parts: Parts, name: str, generation: int, picture: PictureFile) -> bytes:
-    """Writes the object into `picture` and returns its SHA-256. Raises `_Passing`, `PictureRejected`."""
+async def fetch(parts: Parts, storage: ObjectStorage, name: str, generation: int, picture: PictureFile) -> bytes:
+    """Writes the object into `picture` and returns its SHA-256. Raises `Passing`, `PictureRejected`."""
     hashing = _HashingFile(picture)
     try:
-        await parts.originals.download(name, generation, hashing, parts.settings.original_max_bytes)
+        await storage.download(name, generation, hashing, parts.settings.original_max_bytes)
     except (errors.StorageUnavailable, ObjectMissing) as error:
-        raise _Passing(type(error).__name__) from error
+        raise Passing(type(error).__name__) from error
     except ObjectTooLarge as error:
         raise PictureRejected("picture-too-large") from error
     return hashing.digest()
@@ -215,9 +221,12 @@ async def _work(parts: Parts, claimed: Claim, picture: PictureFile, sha256: byte
         async with asyncio.timeout(parts.settings.lease_seconds * 0.9):
             if sha256 is None:
                 with span(parts.tracer_provider, "fetch original"):
-                    sha256 = await _fetch(parts, claimed.object_name, claimed.generation, picture)
+                    sha256 = await fetch(parts, parts.originals, claimed.object_name, claimed.generation, picture)
             _check_same(sha256, claimed)
-            request = ProcessingRequest(limits=parts.settings.limits, keep_location=claimed.keep_location)
+            orders = await arrival_analyses.orders(parts.database, claimed)
+            request = ProcessingRequest(
+                limits=parts.settings.limits, keep_location=claimed.keep_location, analyses=orders
+            )
             with span(parts.tracer_provider, "decode and encode"):
                 processed = await parts.pool.process(picture, request)
             with span(parts.tracer_provider, "store derivatives"):
@@ -226,9 +235,9 @@ async def _work(parts: Parts, claimed: Claim, picture: PictureFile, sha256: byte
                 return await _finish(parts, claimed, processed, rows)
     except PictureRejected as rejection:
         return await _fail(parts, claimed, rejection)
-    except (errors.Unavailable, WorkerUnavailable, TimeoutError, _Passing) as error:
+    except (errors.Unavailable, WorkerUnavailable, TimeoutError, Passing) as error:
         await _give_back(parts, claimed)
-        raise _Passing(type(error).__name__) from error
+        raise Passing(type(error).__name__) from error
     except BaseException:
         await _give_back(parts, claimed)
         raise
@@ -283,6 +292,7 @@ async def _finish(parts: Parts, claimed: Claim, processed: ProcessedPicture, row
             news = {"width": facts.width_px, "height": facts.height_px, "presets": [row["preset"] for row in rows]}
             event = events.image_event(EventType.READY, claimed.image_id, claimed.team_id, news, claimed.trace_parent)
             await events.record(transaction, event)
+            await arrival_analyses.store(transaction, claimed, processed.analyses)
     except queries.ClaimLost:
         # Somebody took over after the lease; the promise made with the claim removes what was written here.
         log("job_lost_its_claim", severity="WARNING", image_id=str(claimed.image_id))

@@ -86,3 +86,11 @@ def _ids_in(name: str) -> tuple[UUID | None, UUID | None]:
         return None, None
     # Only the one way in which we write a name is ours.
     return (team_id, image_id) if name == f"originals/{team_id}/{image_id}" else (None, None)
+
+
+def analysis_requested(message: PushMessage) -> UUID:
+    """The analysis that a message asks for. Raises `MalformedMessage`."""
+    try:
+        return UUID(orjson.loads(base64.b64decode(message.data, validate=True))["data"]["analysis_id"])
+    except (binascii.Error, orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise MalformedMessage(type(error).__name__) from error

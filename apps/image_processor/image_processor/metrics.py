@@ -9,6 +9,7 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.jobs = Counter("image_jobs", "Jobs by outcome", ["outcome"], registry=self.registry)
+        self.analyses = Counter("analyses", "Analyses by outcome", ["analyzer", "outcome"], registry=self.registry)
         self.step_seconds = Histogram(
             "image_step_seconds",
             "Wall time of a processing step",

@@ -1,5 +1,6 @@
 """From a push to an outcome, and from an outcome to a status: 2xx acknowledges, everything else comes again."""
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Request, Response
@@ -7,9 +8,9 @@ from pydantic import ValidationError
 
 from image_core import errors
 from image_core.telemetry import log
-from image_processor import jobs
+from image_processor import analysis_jobs, jobs
 from image_processor.jobs import Outcome, Parts
-from image_processor.messages import MalformedMessage, PushEnvelope, object_finalized
+from image_processor.messages import MalformedMessage, PushEnvelope, PushMessage, analysis_requested, object_finalized
 from image_processor.push_identity import TokenRejected, verify
 from image_processor.sweep import sweep
 
@@ -37,9 +38,31 @@ async def _refused(request: Request, authorization: str | None, email: str) -> R
     return None
 
 
+Job = Callable[[Parts, PushMessage], Awaitable[Outcome]]
+
+
+async def _upload(parts: Parts, message: PushMessage) -> Outcome:
+    new = object_finalized(message)
+    return Outcome.DONE if new is None else await jobs.handle(parts, new)
+
+
+async def _analysis(parts: Parts, message: PushMessage) -> Outcome:
+    return await analysis_jobs.handle(parts, analysis_requested(message))
+
+
 @router.post("/push/uploads")
 async def push_upload(request: Request, authorization: Annotated[str | None, Header()] = None) -> Response:
     """Take one message of the topic that asks for processing."""
+    return await _take(request, authorization, _upload)
+
+
+@router.post("/push/analyses")
+async def push_analysis(request: Request, authorization: Annotated[str | None, Header()] = None) -> Response:
+    """Take one message of the topic that asks for analyses."""
+    return await _take(request, authorization, _analysis)
+
+
+async def _take(request: Request, authorization: str | None, job: Job) -> Response:
     parts: Parts = request.app.state.parts
     # Whoever asks is known before a byte of the body is looked at.
     if refused := await _refused(request, authorization, parts.settings.push_service_account_email):
@@ -50,8 +73,7 @@ async def push_upload(request: Request, authorization: Annotated[str | None, Hea
         log("envelope_malformed", severity="ERROR", fields=[".".join(map(str, each["loc"])) for each in error.errors()])
         return Response(status_code=400, headers=_LATER)
     try:
-        new = object_finalized(envelope.message)
-        outcome = Outcome.DONE if new is None else await jobs.handle(parts, new)
+        outcome = await job(parts, envelope.message)
     except MalformedMessage as error:
         # Not acknowledged: after its tries it lies in the dead letters, where somebody can look at it.
         log("message_malformed", severity="ERROR", reason=str(error), message_id=envelope.message.message_id)

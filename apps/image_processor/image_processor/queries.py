@@ -1,10 +1,11 @@
 """The SQL of a job: claim, completion, release, end."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import and_, case, delete, func, insert, or_, select, update
+from sqlalchemy import Column, ColumnElement, and_, case, delete, func, insert, or_, select, update
 
 from image_core.db import Record, Runner, Transaction
 from image_core.ids import new_id
@@ -26,6 +27,7 @@ class Claim(NamedTuple):
     folder: str
     keep_location: bool
     trace_parent: str | None
+    analyze_on_arrival: Sequence[str] = ()
     first_stored_at: datetime | None = None
     """When an image that was never ready was stored; null for one that is processed again."""
 
@@ -111,7 +113,7 @@ async def claim(
             image.c.team_id, image.c.object_name, image.c.size_bytes, image.c.sha256, image.c.trace_parent,
             image.c.lease_expires_at,
             case((image.c.ready_at.is_(None), image.c.stored_at)).label("first_stored_at"),
-            select(team.c.keep_location).where(team.c.id == image.c.team_id).scalar_subquery().label("keep_location"),
+            _of_the_team(team.c.keep_location), _of_the_team(team.c.analyze_on_arrival),
         )
     )  # fmt: skip
     if row is None:
@@ -121,8 +123,12 @@ async def claim(
     await discard(transaction, "derivatives", folder, None, lease * 2, discard_id)
     return Claim(
         image_id, row["team_id"], row["object_name"], generation, row["size_bytes"], row["sha256"], token, discard_id,
-        folder, row["keep_location"], row["trace_parent"], row["first_stored_at"],
+        folder, row["keep_location"], row["trace_parent"], row["analyze_on_arrival"], row["first_stored_at"],
     )  # fmt: skip
+
+
+def _of_the_team(column: Column[Any]) -> ColumnElement[Any]:
+    return select(column).where(team.c.id == image.c.team_id).scalar_subquery().label(column.name)
 
 
 async def discard(

@@ -11,7 +11,9 @@ from image_core import credits, errors, events, keys
 from image_core.events import EventType
 from image_core.storage import ObjectStorage
 from image_core.telemetry import log, log_unexpected
+from image_processor import analysis_queries
 from image_processor import sweep_queries as queries
+from image_processor.analysis_jobs import end_failed
 from image_processor.jobs import Parts, committing
 
 _BATCH = 100
@@ -104,6 +106,39 @@ async def _fail_exhausted(parts: Parts) -> int:
     return await _in_rounds(batch)
 
 
+async def _analyses_asked_again(parts: Parts) -> int:
+    """Analyses that nobody took for longer than a lease, or whose lease is over: asked for again."""
+
+    async def batch() -> int:
+        async with committing(parts) as transaction:
+            rows = await analysis_queries.requeue(transaction, parts.lease, parts.settings.max_attempts, _BATCH)
+            for row in rows:
+                await events.record(
+                    transaction, events.analysis_request(row["id"], row["team_id"], row["trace_parent"])
+                )
+        return len(rows)
+
+    return await _in_rounds(batch)
+
+
+async def _analyses_exhausted(parts: Parts) -> int:
+    """The same, with no attempt left: failed, and the price given back."""
+
+    async def batch() -> int:
+        async with committing(parts) as transaction:
+            rows = await analysis_queries.fail_all_exhausted(
+                transaction, parts.lease, parts.settings.max_attempts, _BATCH
+            )
+            for row in rows:
+                await end_failed(
+                    transaction, row["id"], row["team_id"], row["analyzer"], row["reservation_id"],
+                    "analysis-attempts-exhausted",
+                )  # fmt: skip
+        return len(rows)
+
+    return await _in_rounds(batch)
+
+
 async def _purge(parts: Parts) -> int:
     """In the trash for longer than the retention: marked, then the objects go, then the row."""
     retention = timedelta(days=parts.settings.trash_retention_days)
@@ -117,6 +152,7 @@ async def _purge(parts: Parts) -> int:
             await _remove_folder(parts.derivatives, f"derivatives/{row['team_id']}/{row['id']}/")
             async with committing(parts) as transaction:
                 if await queries.remove_purged(transaction, row["id"]):
+                    await analysis_queries.remove_of_purged(transaction, row["team_id"], row["sha256"])
                     await events.record(transaction, events.image_event(EventType.PURGED, row["id"], row["team_id"]))
         return len(rows)
 
@@ -209,6 +245,8 @@ STEPS: dict[str, Callable[[Parts], Awaitable[int]]] = {
     "overdue_uploads": _end_overdue_uploads,
     "exhausted": _fail_exhausted,
     "asked_again": _ask_again,
+    "analyses_exhausted": _analyses_exhausted,
+    "analyses_asked_again": _analyses_asked_again,
     "purged": _purge,
     "objects_removed": _remove_discarded,
     "reservations_lapsed": _lapse_reservations,

@@ -97,7 +97,7 @@ async def mark_for_purge(database: Database, retention: timedelta, most: int) ->
 async def marked_for_purge(database: Database, most: int) -> list[Record]:
     """What is marked, also by a sweep that did not come through."""
     return await database.fetch(
-        select(image.c.id, image.c.team_id, image.c.object_name, image.c.generation)
+        select(image.c.id, image.c.team_id, image.c.object_name, image.c.generation, image.c.sha256)
         .where(image.c.deleted_at.is_not(None), image.c.purge_marked_at.is_not(None))
         .order_by(image.c.deleted_at)
         .limit(most)

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import itertools
 import json
+import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -24,9 +25,10 @@ from image_core.models import derivative, discarded_object, event, image
 from image_core.states import ImageStatus
 from image_core.storage import StoredObject
 from image_processor import app as processor_app
+from image_processor.analysis_request import AnalysisOutcome, AnalysisRequest, AnalyzedPicture
 from image_processor.jobs import Parts
 from image_processor.messages import ObjectFinalized, PushMessage, object_finalized
-from image_processor.processed_picture import Derivative, PictureFacts, ProcessedPicture
+from image_processor.processed_picture import Derivative, PictureFacts, ProcessedPicture, ProcessingRequest
 from image_processor.settings import ProcessorSettings
 
 AUDIENCE = "https://processor.test"
@@ -51,16 +53,25 @@ class ScriptedPool:
 
     before: Callable[[], Awaitable[None]] | None = None
     processed: ProcessedPicture = PROCESSED
+    outcome: AnalysisOutcome | None = None
+    requests: list[ProcessingRequest] = field(default_factory=list)
     seen: list[bytes] = field(default_factory=list)
     process_ids: list[int] = field(default_factory=lambda: [1])
 
-    async def process(self, picture: Any, request: Any) -> ProcessedPicture:
-        import os
+    async def process(self, picture: Any, request: ProcessingRequest) -> ProcessedPicture:
+        self.requests.append(request)
+        await self._look_at(picture)
+        return self.processed
 
+    async def analyze(self, picture: Any, request: AnalysisRequest) -> AnalyzedPicture:
+        await self._look_at(picture)
+        assert self.outcome is not None
+        return AnalyzedPicture((self.outcome,), {})
+
+    async def _look_at(self, picture: Any) -> None:
         self.seen.append(os.pread(picture.fileno(), picture.size_bytes, 0))
         if self.before is not None:
             await self.before()
-        return self.processed
 
     async def start(self) -> None:
         """Nothing to start."""
@@ -214,6 +225,7 @@ async def running_processor(
 async def processor(rows: Database, running_processor: Processor) -> Processor:
     """The worker's one processor, on a clean database."""
     pool = running_processor.pool
-    pool.before, pool.processed = None, PROCESSED
+    pool.before, pool.processed, pool.outcome = None, PROCESSED, None
     pool.seen.clear()
+    pool.requests.clear()
     return running_processor

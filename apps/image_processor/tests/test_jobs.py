@@ -318,7 +318,7 @@ class TestBeforeTheApi:
         self, processor: Processor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         row, stored = await processor.image("pending", body=b"bytes")
-        really = jobs._fetch
+        really = jobs.fetch
 
         async def fetch(*arguments: Any) -> bytes:
             sha256 = await really(*arguments)
@@ -327,7 +327,7 @@ class TestBeforeTheApi:
             )
             return sha256
 
-        monkeypatch.setattr(jobs, "_fetch", fetch)
+        monkeypatch.setattr(jobs, "fetch", fetch)
         await jobs.handle(processor.parts, processor.finalized(stored))
         done = await processor.row(row["id"])
         assert (done["status"], done["filename"]) == ("ready", "a.png")

@@ -111,22 +111,23 @@ async def _pubsub(settings: EmulatorSettings, identity: Identity) -> AsyncIterat
 
 def _create_topics(broker: Broker, settings: EmulatorSettings) -> None:
     dead_letters = settings.topic(settings.dead_letter_topic)
-    for name in (settings.uploads_topic, settings.events_topic, settings.dead_letter_topic):
+    for name in (settings.uploads_topic, settings.events_topic, settings.analyses_topic, settings.dead_letter_topic):
         broker.ensure_topic(settings.topic(name))
-    broker.ensure_subscription(
-        Subscription(
-            name=settings.subscription(f"{settings.uploads_topic}-push"),
-            topic=settings.topic(settings.uploads_topic),
-            push_endpoint=f"{settings.processor_url}/push/uploads",
-            push_audience=settings.push_audience,
-            push_email=settings.push_email,
-            ack_deadline_seconds=settings.push_ack_deadline_seconds,
-            min_backoff_seconds=settings.push_min_backoff_seconds,
-            max_backoff_seconds=settings.push_max_backoff_seconds,
-            dead_letter_topic=dead_letters,
-            max_delivery_attempts=settings.push_max_attempts,
+    for name, path in ((settings.uploads_topic, "uploads"), (settings.analyses_topic, "analyses")):
+        broker.ensure_subscription(
+            Subscription(
+                name=settings.subscription(f"{name}-push"),
+                topic=settings.topic(name),
+                push_endpoint=f"{settings.processor_url}/push/{path}",
+                push_audience=settings.push_audience,
+                push_email=settings.push_email,
+                ack_deadline_seconds=settings.push_ack_deadline_seconds,
+                min_backoff_seconds=settings.push_min_backoff_seconds,
+                max_backoff_seconds=settings.push_max_backoff_seconds,
+                dead_letter_topic=dead_letters,
+                max_delivery_attempts=settings.push_max_attempts,
+            )
         )
-    )
     broker.ensure_subscription(
         Subscription(settings.subscription(f"{settings.dead_letter_topic}-pull"), dead_letters, min_backoff_seconds=0.0)
     )

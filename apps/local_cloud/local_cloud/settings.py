@@ -45,6 +45,9 @@ class EmulatorSettings(BaseSettings):
     events_topic: str = Field(
         "image-events", validation_alias="PUBSUB_EVENTS_TOPIC", description="Topic that tells what happened."
     )
+    analyses_topic: str = Field(
+        "image-analyses", validation_alias="PUBSUB_ANALYSES_TOPIC", description="Topic that asks for analyses."
+    )
     dead_letter_topic: str = Field("image-dead-letters", description="Topic of what could not be delivered.")
 
     processor_url: str = Field("http://127.0.0.1:8081", description="Service that messages are pushed to.")

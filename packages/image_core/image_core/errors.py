@@ -4,6 +4,13 @@ A leaf has a stable `code` (it is also a heading in docs/errors.md) and its docs
 people read.
 """
 
+from image_core.analysis_errors import (
+    AnalysisNotFound as AnalysisNotFound,
+    AnalyzerFailed as AnalyzerFailed,
+    AnalyzerUnknown as AnalyzerUnknown,
+    ImageNotDecodable as ImageNotDecodable,
+    ImageNotReady as ImageNotReady,
+)
 from image_core.error_kinds import (
     AppError as AppError,
     Conflict as Conflict,

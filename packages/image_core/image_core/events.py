@@ -1,8 +1,8 @@
 """Domain events: written to the outbox with the change they tell of, published after its commit.
 
-Two topics: `uploads` asks for the processing of an image, in the shape of Cloud Storage's own OBJECT_FINALIZE
-notification, so that the processor knows one kind of message; `events` tells the world what happened. Delivery is
-at least once; every message carries its event's id.
+Three topics: `uploads` asks for the processing of an image, in the shape of Cloud Storage's own OBJECT_FINALIZE
+notification, so that the processor knows one kind of message; `analyses` asks for an analysis; `events` tells the
+world what happened. Delivery is at least once; every message carries its event's id.
 """
 
 import asyncio
@@ -32,6 +32,7 @@ class Topic(StrEnum):
 
     UPLOADS = "uploads"
     EVENTS = "events"
+    ANALYSES = "analyses"
 
 
 class EventType(StrEnum):
@@ -46,6 +47,9 @@ class EventType(StrEnum):
     QUOTA_LOW = "quota.low"
     KEY_EXPIRING = "credential.expiring"
     KEY_LEAKED = "credential.leaked"
+    ANALYZE = "analysis.requested"
+    ANALYZED = "analysis.completed"
+    ANALYSIS_FAILED = "analysis.failed"
 
 
 @dataclass(frozen=True)
@@ -119,6 +123,13 @@ def image_event(
 def credential_event(kind: EventType, team_id: UUID | None, payload: dict[str, Any]) -> OutboxEvent:
     """Something that a credential's owner should know; without a team it is an admin's."""
     return OutboxEvent(Topic.EVENTS, kind, payload, team_id)
+
+
+def analysis_request(analysis_id: UUID, team_id: UUID, trace_parent: str | None) -> OutboxEvent:
+    """A request to run an analysis whose row says everything."""
+    return OutboxEvent(
+        Topic.ANALYSES, EventType.ANALYZE, {"analysis_id": str(analysis_id)}, team_id, trace_parent=trace_parent
+    )
 
 
 class Publisher(Protocol):

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from image_core.db import DatabaseConfig
+from image_core.events import Topic
 
 MEBIBYTE = 1024 * 1024
 
@@ -21,6 +22,7 @@ class ServiceSettings(BaseSettings):
     image_derivatives_bucket_name: str = Field(description="Bucket of the derivatives.")
     pubsub_uploads_topic: str = Field("image-uploads", description="Topic that asks for processing.")
     pubsub_events_topic: str = Field("image-events", description="Topic that tells what happened.")
+    pubsub_analyses_topic: str = Field("image-analyses", description="Topic that asks for analyses.")
     gcloud_creds_path: str | None = Field(None, description="Service account file; the platform's identity without.")
     storage_emulator_host: str | None = Field(None, description="Object store to use in the place of Cloud Storage.")
     pubsub_emulator_host: str | None = Field(None, description="Broker to use in the place of Pub/Sub.")
@@ -49,6 +51,15 @@ class ServiceSettings(BaseSettings):
         if bool(self.database_url) == bool(self.cloud_sql_instance):
             raise ValueError("set either DATABASE_URL or CLOUD_SQL_INSTANCE (with DATABASE_USER)")
         return self
+
+    @property
+    def topics(self) -> dict[Topic, str]:
+        """The topics' names, by their role."""
+        return {
+            Topic.UPLOADS: self.pubsub_uploads_topic,
+            Topic.EVENTS: self.pubsub_events_topic,
+            Topic.ANALYSES: self.pubsub_analyses_topic,
+        }
 
     @property
     def database(self) -> DatabaseConfig:

@@ -1,4 +1,4 @@
-"""The states of an image and every transition between them; who makes each is said beside it."""
+"""The states of an image and of an analysis, and every transition between them; who makes each is said beside it."""
 
 from enum import StrEnum
 
@@ -44,3 +44,27 @@ HOLDS_BYTES = (ImageStatus.STORED, ImageStatus.PROCESSING, ImageStatus.READY, Im
 
 FINAL = (ImageStatus.READY, ImageStatus.FAILED, ImageStatus.EXPIRED)
 """The states that nothing leaves by itself."""
+
+
+class AnalysisStatus(StrEnum):
+    """Where an analysis stands."""
+
+    REQUESTED = "requested"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+
+
+ANALYSIS_TRANSITIONS: dict[tuple[AnalysisStatus | None, AnalysisStatus], frozenset[Mover]] = {
+    (None, AnalysisStatus.REQUESTED): frozenset({Mover.API}),
+    # On arrival of an image the results come with the processing itself.
+    (None, AnalysisStatus.DONE): frozenset({Mover.PROCESSOR}),
+    (AnalysisStatus.REQUESTED, AnalysisStatus.RUNNING): frozenset({Mover.PROCESSOR}),
+    (AnalysisStatus.RUNNING, AnalysisStatus.RUNNING): frozenset({Mover.PROCESSOR}),
+    (AnalysisStatus.RUNNING, AnalysisStatus.DONE): frozenset({Mover.PROCESSOR}),
+    (AnalysisStatus.RUNNING, AnalysisStatus.FAILED): frozenset({Mover.PROCESSOR, Mover.SWEEP}),
+    # A failure that may pass, or a lease that ran out.
+    (AnalysisStatus.RUNNING, AnalysisStatus.REQUESTED): frozenset({Mover.PROCESSOR, Mover.SWEEP}),
+    (AnalysisStatus.REQUESTED, AnalysisStatus.REQUESTED): frozenset({Mover.SWEEP}),
+    (AnalysisStatus.REQUESTED, AnalysisStatus.FAILED): frozenset({Mover.PROCESSOR, Mover.SWEEP}),
+}

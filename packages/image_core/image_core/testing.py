@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import insert
 
 from image_core import credits, errors, keys, models
+from image_core.analyzers import CATALOGUE, canonical_parameters
 from image_core.db import Runner, to_json
 from image_core.gcs import crc32c, crc32c_text
 from image_core.ids import new_id
@@ -122,6 +123,16 @@ async def add_derivative(
 class _Generation:
     stored: StoredObject
     body: bytes
+
+
+async def add_analysis(runner: Runner, team_id: UUID, sha256: bytes, analyzer: str = "colors", **columns: Any) -> UUID:
+    """Inserts an analysis of these bytes as it was asked for, and returns its id."""
+    analysis_id, spec = new_id(), CATALOGUE[analyzer]
+    parameters, digest = canonical_parameters(spec, {})
+    values = {"parameters": to_json(parameters), "parameters_hash": digest, "version": spec.version}
+    columns = {"id": analysis_id, "team_id": team_id, "sha256": sha256, "analyzer": analyzer, **values, **columns}
+    await runner.execute(insert(models.analysis).values(**columns))
+    return analysis_id
 
 
 @dataclass

@@ -4,11 +4,22 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+from image_core.analyzers import CATALOGUE
 
 Name = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=120, pattern=r"^[^\x00-\x1f]*$")
 ]
+
+
+def _known(name: str) -> str:
+    if name not in CATALOGUE:
+        raise ValueError(f"there is no analyzer of this name; there are: {', '.join(sorted(CATALOGUE))}")
+    return name
+
+
+AnalyzerNames = Annotated[list[Annotated[str, AfterValidator(_known)]], Field(max_length=16)]
 
 
 class NewTeam(BaseModel):
@@ -18,6 +29,9 @@ class NewTeam(BaseModel):
 
     name: Name
     keep_location: bool = Field(True, description="Keep the place that a camera wrote into a picture.")
+    analyze_on_arrival: AnalyzerNames = Field(
+        default_factory=list, description="Analyzers that every new image goes through, at their price."
+    )
 
 
 class TeamPatch(BaseModel):
@@ -27,6 +41,7 @@ class TeamPatch(BaseModel):
 
     name: Name = Field(default_factory=str)
     keep_location: bool = Field(default_factory=bool)
+    analyze_on_arrival: AnalyzerNames = Field(default_factory=list)
 
 
 class Team(BaseModel):
@@ -37,6 +52,7 @@ class Team(BaseModel):
     id: UUID
     name: str
     keep_location: bool
+    analyze_on_arrival: list[str]
     created_at: datetime
     updated_at: datetime
 

@@ -3,6 +3,7 @@
 Times are `timestamptz`, sizes are bytes, dimensions are pixels as shown (orientation applied).
 """
 
+from image_core.models.analyses import analysis
 from image_core.models.columns import metadata
 from image_core.models.events import audit_event, event
 from image_core.models.governance import (
@@ -36,6 +37,7 @@ __all__ = [
     "REFILL_PERIODS",
     "RESERVATION_STATUSES",
     "ROLES",
+    "analysis",
     "audit_event",
     "credential",
     "credit_account",

@@ -28,6 +28,8 @@ team = Table(
     Column("name", Text, nullable=False, unique=True),
     # Whether the place that a camera wrote into a picture is kept in the image's facts.
     Column("keep_location", Boolean, nullable=False, server_default=text("true")),
+    # Analyzers that every new image of the team goes through.
+    array_column("analyze_on_arrival"),
     # Most bytes and images that the team may hold, its trash included; null means the deployment's default.
     Column("quota_bytes", BigInteger),
     Column("quota_images", BigInteger),

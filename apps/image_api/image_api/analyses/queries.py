@@ -1,0 +1,130 @@
+"""The SQL of analyses. Everything is narrowed to a team; null means all teams, for an admin."""
+
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import bindparam, func, or_, select, tuple_
+from sqlalchemy.dialects.postgresql import insert
+
+from image_api.pagination import Cursor
+from image_core.db import Query, Record, Runner, Transaction
+from image_core.ids import new_id
+from image_core.models import HOLDS_BYTES_CLAUSE, analysis, credit_account, image
+
+
+class Bytes(NamedTuple):
+    """The bytes that an analysis is of, and whose they are."""
+
+    team_id: UUID
+    sha256: bytes
+
+
+class Order(NamedTuple):
+    """What is asked of an analyzer: what a result is stored under. `parameters` is JSON."""
+
+    analyzer: str
+    version: str
+    parameters: str
+    parameters_hash: bytes
+
+
+_image = Query(
+    select(
+        image.c.team_id, image.c.status, image.c.sha256, image.c.deleted_at, image.c.failure_code,
+        image.c.failure_message,
+    ).where(
+        image.c.id == bindparam("image_id"),
+        or_(bindparam("team_id", type_=image.c.team_id.type).is_(None), image.c.team_id == bindparam("team_id")),
+    )
+)  # fmt: skip
+_columns = (
+    *(
+        analysis.c[name]
+        for name in (
+            "id", "team_id", "sha256", "analyzer", "version", "parameters", "status", "result", "failure_code",
+            "failure_message", "analyzed_at", "created_at",
+        )
+    ),
+)  # fmt: skip
+_of_bytes = Query(
+    select(*_columns).where(
+        analysis.c.team_id == bindparam("team_id"),
+        analysis.c.sha256 == bindparam("sha256"),
+        analysis.c.analyzer == bindparam("analyzer"),
+        analysis.c.version == bindparam("version"),
+        analysis.c.parameters_hash == bindparam("parameters_hash"),
+        analysis.c.status != "failed",
+    )
+)
+_by_id = Query(
+    select(
+        *_columns,
+        select(image.c.id)
+        .where(
+            image.c.team_id == analysis.c.team_id,
+            image.c.sha256 == analysis.c.sha256,
+            image.c.deleted_at.is_(None),
+            HOLDS_BYTES_CLAUSE,
+        )
+        .limit(1)
+        .scalar_subquery()
+        .label("image_id"),
+    ).where(
+        analysis.c.id == bindparam("analysis_id"),
+        or_(bindparam("team_id", type_=analysis.c.team_id.type).is_(None), analysis.c.team_id == bindparam("team_id")),
+    )
+)
+_balance = Query(select(credit_account.c.balance).where(credit_account.c.team_id == bindparam("team_id")))
+
+
+async def find_image(runner: Runner, team_id: UUID | None, image_id: UUID) -> Record | None:
+    """What decides whether an image can be analysed."""
+    return await runner.fetch_one(_image, team_id=team_id, image_id=image_id)
+
+
+async def find_of_bytes(runner: Runner, of: Bytes, order: Order) -> Record | None:
+    """The analysis that is done or under way."""
+    return await runner.fetch_one(
+        _of_bytes, **of._asdict(), analyzer=order.analyzer, version=order.version, parameters_hash=order.parameters_hash
+    )
+
+
+async def find(runner: Runner, team_id: UUID | None, analysis_id: UUID) -> Record | None:
+    """One analysis, with the living image that has its bytes."""
+    return await runner.fetch_one(_by_id, team_id=team_id, analysis_id=analysis_id)
+
+
+async def page(runner: Runner, of: Bytes, cursor: Cursor | None, limit: int) -> list[Record]:
+    """What was asked about these bytes, newest first."""
+    statement = (
+        select(*_columns)
+        .where(analysis.c.team_id == of.team_id, analysis.c.sha256 == of.sha256)
+        .order_by(analysis.c.created_at.desc(), analysis.c.id.desc())
+        .limit(limit)
+    )
+    if cursor is not None:
+        position = tuple_(analysis.c.created_at, analysis.c.id)
+        statement = statement.where(position < tuple_(cursor.created_at, cursor.row_id))
+    return await runner.fetch(statement)
+
+
+async def add(
+    transaction: Transaction, of: Bytes, order: Order, reservation_id: UUID | None, **values: Any
+) -> Record | None:
+    """Inserts a request; None where the same has been asked for meanwhile."""
+    statement = (
+        insert(analysis)
+        .values(
+            id=new_id(), **of._asdict(), **order._asdict(), reservation_id=reservation_id, queued_at=func.now(),
+            **values,
+        )
+        .on_conflict_do_nothing()
+        .returning(*_columns)
+    )  # fmt: skip
+    return await transaction.fetch_one(statement)
+
+
+async def balance(runner: Runner, team_id: UUID) -> int:
+    """The credits that a team has left."""
+    left: int = await runner.fetch_value(_balance, team_id=team_id)
+    return left

@@ -1,0 +1,105 @@
+"""HTTP of analyses."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+import orjson
+from fastapi import APIRouter, Depends, Query, Response
+
+from image_api.actor import Actor, Scope
+from image_api.analyses import schemas, service
+from image_api.auth import RequireScope
+from image_api.dependencies import CursorQuery, LimitQuery, ServicesDep
+from image_api.pagination import DEFAULT_LIMIT, next_cursor
+from image_core.analyzers import CATALOGUE
+from image_core.db import Record
+
+MAX_WAIT_SECONDS = 25.0
+
+router = APIRouter(tags=["analyses"])
+Runner = Annotated[Actor, Depends(RequireScope(Scope.ANALYSES_RUN))]
+Reader = Annotated[Actor, Depends(RequireScope(Scope.IMAGES_READ))]
+Wait = Annotated[float, Query(ge=0, description="Seconds to wait for the result; more than 25 count as 25.")]
+
+_LATER: dict[int | str, dict[str, Any]] = {
+    202: {"model": schemas.Analysis, "description": "Not done yet: ask again at `Location`."},
+    404: {"description": "There is no such image."},
+    409: {"description": "The bytes of this image have not arrived."},
+}
+
+
+def analysis_body(row: Record, image_id: UUID | None) -> dict[str, Any]:
+    """The body of one analysis. A result's keys are in the order in which analyzers write them down."""
+    failure = {"code": row["failure_code"], "message": row["failure_message"]}
+    return {
+        "analysis_id": str(row["id"]),
+        "status": row["status"],
+        "image_id": None if image_id is None else str(image_id),
+        "analyzer": row["analyzer"],
+        "version": row["version"],
+        "parameters": orjson.loads(row["parameters"]),
+        "sha256": row["sha256"].hex(),
+        "requested_at": row["created_at"],
+        "analyzed_at": row["analyzed_at"],
+        "failure": None if row["failure_code"] is None else failure,
+        "result": None if row["result"] is None else orjson.loads(row["result"]),
+    }
+
+
+def _json(body: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    options = orjson.OPT_UTC_Z | orjson.OPT_SORT_KEYS
+    return Response(orjson.dumps(body, option=options), status, headers, "application/json")
+
+
+@router.post("/analyze", response_model=schemas.Analysis, responses=_LATER)
+async def analyze(body: schemas.NewAnalysis, actor: Runner, services: ServicesDep, wait: Wait = 10) -> Response:
+    """Run an analyzer on an image, or give what is stored. Nothing is charged for what is stored."""
+    asked = await service.analyze(
+        services, actor, body.image_id, body.analyzer, body.parameters, min(wait, MAX_WAIT_SECONDS)
+    )
+    return answer(asked, body.image_id)
+
+
+def answer(asked: service.Asked, image_id: UUID | None) -> Response:
+    """200 with the result, or 202 with the place to ask at."""
+    credits_told = {"spent": asked.spent, "left": asked.left}
+    told = {**analysis_body(asked.row, image_id), "cached": asked.cached, "credits": credits_told}
+    if asked.row["status"] == "done":
+        return _json(told)
+    return _json(told, 202, {"location": f"/api/v1/analyses/{asked.row['id']}", "retry-after": "1"})
+
+
+@router.get("/analyses/{analysis_id}", response_model=schemas.StoredAnalysis)
+async def get_analysis(analysis_id: UUID, actor: Reader, services: ServicesDep) -> Response:
+    """Show an analysis, done or not."""
+    row = await service.get_analysis(services.database, actor, analysis_id)
+    return _json(analysis_body(row, row["image_id"]))
+
+
+@router.get("/images/{image_id}/analyses", response_model=schemas.AnalysisPage)
+async def list_analyses(
+    image_id: UUID, actor: Reader, services: ServicesDep, limit: LimitQuery = DEFAULT_LIMIT, cursor: CursorQuery = None
+) -> Response:
+    """List what was asked about an image, newest first."""
+    rows = await service.list_analyses(services.database, actor, image_id, cursor, limit + 1)
+    items = [analysis_body(row, image_id) for row in rows[:limit]]
+    return _json({"items": items, "next_cursor": next_cursor(rows, limit)})
+
+
+@router.get("/analyzers", response_model=schemas.AnalyzerList, dependencies=[Depends(RequireScope())])
+async def list_analyzers() -> Any:
+    """List the analyzers: what each measures, takes, gives and costs."""
+    return {
+        "items": [
+            {
+                "name": spec.name,
+                "version": spec.version,
+                "summary": spec.summary,
+                "measures": list(spec.measures),
+                "price_credits": spec.price_credits,
+                "parameters": spec.parameters.model_json_schema(),
+                "result": spec.result.model_json_schema(),
+            }
+            for spec in CATALOGUE.values()
+        ]
+    }

@@ -1,0 +1,84 @@
+"""Bodies of the analysis operations."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from image_core.states import AnalysisStatus
+
+
+class NewAnalysis(BaseModel):
+    """Which analyzer to run on which image."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"image_id": "0199c0de-0000-7000-8000-000000000004", "analyzer": "quality"}]},
+    )
+
+    image_id: UUID
+    analyzer: str = Field("skin", max_length=64, description="One of GET /analyzers.")
+    parameters: dict[str, Any] = Field(default_factory=dict, max_length=32, description="As the analyzer takes them.")
+
+
+class AnalysisFailure(BaseModel):
+    """Why an analysis failed."""
+
+    code: str
+    message: str | None
+
+
+class AnalysisCredits(BaseModel):
+    """What this answer cost, and what the team has left."""
+
+    spent: int
+    left: int
+
+
+class StoredAnalysis(BaseModel):
+    """An analysis. `result` is null until it is done; its shape is the analyzer's (GET /analyzers)."""
+
+    analysis_id: UUID
+    status: AnalysisStatus
+    image_id: UUID | None
+    analyzer: str
+    version: str
+    parameters: dict[str, Any]
+    sha256: str
+    requested_at: datetime
+    analyzed_at: datetime | None
+    failure: AnalysisFailure | None
+    result: dict[str, Any] | None
+
+
+class Analysis(StoredAnalysis):
+    """The answer to a request: `cached` says that nothing had to be done for it."""
+
+    cached: bool
+    credits: AnalysisCredits
+
+
+class AnalysisPage(BaseModel):
+    """What was asked about an image, newest first."""
+
+    items: list[StoredAnalysis]
+    next_cursor: str | None
+
+
+class Analyzer(BaseModel):
+    """An analyzer; `parameters` and `result` are JSON Schemas."""
+
+    name: str
+    version: str
+    summary: str
+    measures: list[str]
+    price_credits: int
+    parameters: dict[str, Any]
+    result: dict[str, Any]
+
+
+class AnalyzerList(BaseModel):
+    """All analyzers."""
+
+    items: list[Analyzer]

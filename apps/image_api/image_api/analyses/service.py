@@ -1,0 +1,164 @@
+"""The rules of analyses: what is stored is given again, everything else is asked of the processor and paid once."""
+
+import asyncio
+import difflib
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from pydantic import ValidationError
+
+from image_api.actor import Actor
+from image_api.analyses import queries
+from image_api.analyses.queries import Bytes, Order
+from image_api.pagination import Cursor
+from image_api.services import Services
+from image_api.validation import request_invalid
+from image_core import credits, errors, events
+from image_core.analyzers import CATALOGUE, AnalyzerSpec, canonical_parameters
+from image_core.db import Record, Runner, Transaction, to_json
+from image_core.states import HOLDS_BYTES, ImageStatus
+from image_core.telemetry import current_request
+
+_OVER = ("done", "failed")
+
+
+class Asked(NamedTuple):
+    """An analysis as the caller gets it: the row, whether it was stored before, and what it cost."""
+
+    row: Record
+    cached: bool
+    spent: int
+    left: int
+
+
+async def analyze(
+    services: Services, actor: Actor, image_id: UUID, analyzer: str, parameters: Mapping[str, Any], wait_seconds: float
+) -> Asked:
+    """Gives what is stored, or asks for it and waits for a while.
+
+    Raises:
+        errors.ImageNotFound, errors.ImageNotReady, errors.ImageNotDecodable, errors.AnalyzerUnknown,
+        errors.RequestInvalid, errors.CreditsExhausted, errors.AnalyzerFailed.
+    """
+    spec = find_analyzer(analyzer)
+    order = _order(spec, parameters)
+    of = await find_bytes(services.database, actor, image_id)
+    return await ask(services, actor, of, spec, order, wait_seconds)
+
+
+def find_analyzer(name: str) -> AnalyzerSpec:
+    """An analyzer by its name. Raises `errors.AnalyzerUnknown`."""
+    if name not in CATALOGUE:
+        nearest = difflib.get_close_matches(name, CATALOGUE, n=1, cutoff=0.5)
+        hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+        raise errors.AnalyzerUnknown(f"There is no analyzer {name!r}.{hint}", known=sorted(CATALOGUE))
+    return CATALOGUE[name]
+
+
+def _order(spec: AnalyzerSpec, parameters: Mapping[str, Any]) -> Order:
+    try:
+        values, digest = canonical_parameters(spec, parameters)
+    except ValidationError as error:
+        named = [{**each, "loc": ("parameters", *each["loc"])} for each in error.errors()]
+        raise request_invalid(named) from error
+    return Order(spec.name, spec.version, to_json(values), digest)
+
+
+async def find_bytes(runner: Runner, actor: Actor, image_id: UUID) -> Bytes:
+    """The bytes of an image. Raises `errors.ImageNotFound`, `errors.ImageNotReady`, `errors.ImageNotDecodable`."""
+    row = await queries.find_image(runner, actor.visible_team_id, image_id)
+    if row is None:
+        raise errors.ImageNotFound
+    if row["deleted_at"] is not None:
+        raise errors.ImageNotFound("This image is in the trash; restore it first.")
+    if row["status"] not in HOLDS_BYTES:
+        raise errors.ImageNotReady(f"This image is {row['status']}; its bytes have not arrived.")
+    if row["status"] == ImageStatus.FAILED:
+        raise errors.ImageNotDecodable(row["failure_message"] or "", reason=row["failure_code"])
+    return Bytes(row["team_id"], row["sha256"])
+
+
+async def ask(
+    services: Services, actor: Actor, of: Bytes, spec: AnalyzerSpec, order: Order, wait_seconds: float
+) -> Asked:
+    """Finds the analysis of these bytes, or asks for it; waits until it is over or the time is."""
+    row, spent = await queries.find_of_bytes(services.database, of, order), 0
+    cached = row is not None and row["status"] == "done"
+    if row is None:
+        row, spent = await _request(services, actor, of, spec, order)
+    row = await _wait(services, of.team_id, row, wait_seconds)
+    if row["status"] == "failed":
+        raise failure_of(row)
+    return Asked(row, cached, spent, await queries.balance(services.database, of.team_id))
+
+
+class _AskedMeanwhile(Exception):
+    """Somebody else was first; their row is as good as ours, and paid by them."""
+
+
+async def _request(services: Services, actor: Actor, of: Bytes, spec: AnalyzerSpec, order: Order) -> tuple[Record, int]:
+    """Asks for an analysis, unless somebody else has meanwhile; returns the row and what it cost."""
+    try:
+        async with events.committing(services.database, services.publisher) as transaction:
+            return await _write_request(transaction, actor, of, spec, order), spec.price_credits
+    except _AskedMeanwhile:
+        row = await queries.find_of_bytes(services.database, of, order)
+    if row is None:
+        raise errors.AnalyzerFailed("The analysis failed while it was asked for again.")
+    return row, 0
+
+
+async def _write_request(transaction: Transaction, actor: Actor, of: Bytes, spec: AnalyzerSpec, order: Order) -> Record:
+    """Reserves the price and writes the request with its message. Raises `_AskedMeanwhile`, which undoes it all."""
+    context = current_request.get()
+    trace_parent = context.trace_parent if context else None
+    reservation_id = await credits.reserve(transaction, of.team_id, spec.price_credits, f"analyze:{spec.name}")
+    row = await queries.add(
+        transaction, of, order, reservation_id, requested_by=actor.user_id, trace_parent=trace_parent
+    )
+    if row is None:
+        raise _AskedMeanwhile
+    await events.record(transaction, events.analysis_request(row["id"], of.team_id, trace_parent))
+    return row
+
+
+async def _wait(services: Services, team_id: UUID, row: Record, seconds: float) -> Record:
+    """Looks at the row until it is over or the time is."""
+    loop = asyncio.get_running_loop()
+    ends_at, pause = loop.time() + seconds, 0.03
+    while row["status"] not in _OVER and loop.time() < ends_at and not services.shutdown.stopping:
+        await asyncio.sleep(min(pause, max(0.0, ends_at - loop.time())))
+        pause = min(pause * 1.3, 0.5)
+        row = await queries.find(services.database, team_id, row["id"]) or row
+    return row
+
+
+def failure_of(row: Record) -> errors.AppError:
+    """The error that a failed analysis is to whoever waits for it."""
+    code, message = row["failure_code"], row["failure_message"]
+    if code == "image-gone":
+        return errors.ImageNotFound(message)
+    if code in ("analyzer-failed", "analysis-attempts-exhausted"):
+        return errors.AnalyzerFailed(message, reason=code)
+    return errors.ImageNotDecodable(message, reason=code)
+
+
+async def get_analysis(runner: Runner, actor: Actor, analysis_id: UUID) -> Record:
+    """An analysis that the caller may see. Raises `errors.AnalysisNotFound`."""
+    row = await queries.find(runner, actor.visible_team_id, analysis_id)
+    if row is None:
+        raise errors.AnalysisNotFound
+    return row
+
+
+async def list_analyses(
+    runner: Runner, actor: Actor, image_id: UUID, cursor: Cursor | None, limit: int
+) -> list[Record]:
+    """What was asked about an image's bytes, newest first. Raises `errors.ImageNotFound`."""
+    row = await queries.find_image(runner, actor.visible_team_id, image_id)
+    if row is None:
+        raise errors.ImageNotFound
+    return (
+        [] if row["sha256"] is None else await queries.page(runner, Bytes(row["team_id"], row["sha256"]), cursor, limit)
+    )

@@ -1,0 +1,152 @@
+"""One analysis: claim the row, fetch the bytes, run the analyzer in a worker, store what it found, settle the price.
+
+Delivered twice, done once and paid once: the claim decides who works, its token decides whose work counts, and the
+reservation is settled in the transaction that ends the row.
+"""
+
+import asyncio
+from typing import Any
+from uuid import UUID
+
+import anyio
+import orjson
+
+from image_core import credits, errors, events
+from image_core.analyzers import CATALOGUE, canonical_result
+from image_core.db import Transaction
+from image_core.events import EventType, OutboxEvent, Topic
+from image_core.telemetry import log, span
+from image_processor import analysis_queries as queries
+from image_processor.analysis_queries import AnalysisClaim
+from image_processor.analysis_request import AnalysisOrder, AnalysisOutcome, AnalysisRequest
+from image_processor.jobs import Outcome, Parts, Passing, committing, fetch, in_turn
+from image_processor.picture_file import PictureFile, open_picture_file
+from image_processor.rejections import REJECTION_MESSAGES, PictureRejected, WorkerUnavailable
+
+FAILURE_MESSAGES: dict[str, str] = {
+    **{str(code): message for code, message in REJECTION_MESSAGES.items()},
+    "analyzer-failed": "The analyzer made a mistake with this picture; it has been reported.",
+    "image-gone": "The picture was removed before it could be analysed.",
+}
+
+
+async def handle(parts: Parts, analysis_id: UUID) -> Outcome:
+    """Runs the analysis that a message asks for. Raises `errors.Unavailable` where the database is away."""
+    return await in_turn(parts, lambda: _handle(parts, analysis_id))
+
+
+async def _handle(parts: Parts, analysis_id: UUID) -> Outcome:
+    async with parts.database.transaction() as transaction:
+        claimed = await queries.claim(transaction, analysis_id, parts.settings.max_attempts, parts.lease)
+    if claimed is None:
+        return await _not_claimed(parts, analysis_id)
+    with (
+        span(parts.tracer_provider, "analyse picture", claimed.trace_parent, analysis_id=str(analysis_id)),
+        open_picture_file() as picture,
+    ):
+        try:
+            return await _work(parts, claimed, picture)
+        except Passing as error:
+            log("analysis_will_be_tried_again", severity="WARNING", analysis_id=str(analysis_id), reason=str(error))
+            return Outcome.LATER
+
+
+async def _not_claimed(parts: Parts, analysis_id: UUID) -> Outcome:
+    """Why there was nothing to claim: done already, given up, or being done by somebody with a live lease."""
+    async with committing(parts) as transaction:
+        exhausted = await queries.fail_exhausted(transaction, analysis_id, parts.settings.max_attempts)
+        if exhausted is not None:
+            await end_failed(
+                transaction, analysis_id, exhausted["team_id"], exhausted["analyzer"], exhausted["reservation_id"],
+                "analysis-attempts-exhausted",
+            )  # fmt: skip
+            return Outcome.DONE
+    status = await queries.find_status(parts.database, analysis_id)
+    return Outcome.LATER if status in ("requested", "running") else Outcome.DONE
+
+
+async def _work(parts: Parts, claimed: AnalysisClaim, picture: PictureFile) -> Outcome:
+    """Everything between the claim and the row's final state. Whatever ends it early gives the claim back."""
+    try:
+        # A little before the lease is over, so that the claim can still be given back.
+        async with asyncio.timeout(parts.settings.lease_seconds * 0.9):
+            if not await _fetch(parts, claimed, picture):
+                return await _fail(parts, claimed, "image-gone")
+            outcome = await _analyze(parts, claimed, picture)
+            if outcome.result is None:
+                return await _fail(parts, claimed, outcome.failure or "analyzer-failed")
+            return await _finish(parts, claimed, outcome.result)
+    except PictureRejected as rejection:
+        return await _fail(parts, claimed, rejection.code)
+    except (errors.Unavailable, WorkerUnavailable, TimeoutError, Passing) as error:
+        await _give_back(parts, claimed)
+        raise Passing(type(error).__name__) from error
+    except BaseException:
+        await _give_back(parts, claimed)
+        raise
+
+
+async def _fetch(parts: Parts, claimed: AnalysisClaim, picture: PictureFile) -> bool:
+    """Writes the bytes into `picture`; false where nothing holds them any more."""
+    source = await queries.find_source(parts.database, claimed.team_id, claimed.sha256)
+    if source is None:
+        return False
+    if await fetch(parts, parts.originals, source.object_name, source.generation, picture) != claimed.sha256:
+        raise errors.StorageUnavailable("The object read is not the one that was stored.")
+    return True
+
+
+async def _analyze(parts: Parts, claimed: AnalysisClaim, picture: PictureFile) -> AnalysisOutcome:
+    order = AnalysisOrder(claimed.analyzer, orjson.loads(claimed.parameters))
+    analyzed = await parts.pool.analyze(picture, AnalysisRequest((order,), parts.settings.limits))
+    outcome = analyzed.outcomes[0]
+    if outcome.version != claimed.version:
+        # Asked of another release, during a deployment: its own instances will take the message.
+        raise Passing("another version")
+    if outcome.place is not None:
+        log("analyzer_failed", severity="ERROR", analyzer=claimed.analyzer, place=outcome.place)
+    return outcome
+
+
+async def _finish(parts: Parts, claimed: AnalysisClaim, result: dict[str, Any]) -> Outcome:
+    text = canonical_result(CATALOGUE[claimed.analyzer], result).decode()
+    async with committing(parts) as transaction:
+        if await queries.finish(transaction, claimed, text):
+            if claimed.reservation_id is not None:
+                await credits.commit(transaction, claimed.reservation_id)
+            told = {"analysis_id": str(claimed.analysis_id), "analyzer": claimed.analyzer}
+            await events.record(transaction, OutboxEvent(Topic.EVENTS, EventType.ANALYZED, told, claimed.team_id))
+    parts.metrics.analyses.labels(claimed.analyzer, "done").inc()
+    log("analysis_done", analysis_id=str(claimed.analysis_id), analyzer=claimed.analyzer)
+    return Outcome.DONE
+
+
+async def _fail(parts: Parts, claimed: AnalysisClaim, code: str) -> Outcome:
+    async with committing(parts) as transaction:
+        if await queries.fail(transaction, claimed, code, FAILURE_MESSAGES[code]):
+            await end_failed(
+                transaction, claimed.analysis_id, claimed.team_id, claimed.analyzer, claimed.reservation_id, code
+            )
+    parts.metrics.analyses.labels(claimed.analyzer, code).inc()
+    log("analysis_failed", analysis_id=str(claimed.analysis_id), analyzer=claimed.analyzer, code=code)
+    return Outcome.DONE
+
+
+async def end_failed(
+    transaction: Transaction, analysis_id: UUID, team_id: UUID, analyzer: str, reservation_id: UUID | None, code: str
+) -> None:
+    """Gives the price back and tells of the failure, in the transaction that ends the row."""
+    if reservation_id is not None:
+        await credits.refund(transaction, reservation_id)
+    told = {"analysis_id": str(analysis_id), "analyzer": analyzer, "code": code}
+    await events.record(transaction, OutboxEvent(Topic.EVENTS, EventType.ANALYSIS_FAILED, told, team_id))
+
+
+async def _give_back(parts: Parts, claimed: AnalysisClaim) -> None:
+    """Releases the claim, also while being cancelled; a claim that cannot be released lapses with its lease."""
+    with anyio.CancelScope(shield=True), anyio.move_on_after(3):
+        try:
+            async with parts.database.transaction() as transaction:
+                await queries.release(transaction, claimed)
+        except errors.DatabaseUnavailable:
+            log("claim_not_released", severity="WARNING", analysis_id=str(claimed.analysis_id))

@@ -1,0 +1,82 @@
+"""Analyses that a team wants of every new image: made with its processing, stored and paid with its last transaction.
+
+Nothing is reserved beforehand, because nothing is owed before the result is stored. A balance that does not reach
+leaves an analysis out, never the image.
+"""
+
+from collections.abc import Sequence
+
+from sqlalchemy import select
+
+from image_core import credits, errors, events
+from image_core.analyzers import CATALOGUE, canonical_parameters, canonical_result
+from image_core.db import Database, Transaction, to_json
+from image_core.events import EventType, OutboxEvent, Topic
+from image_core.models import analysis, credit_account
+from image_core.telemetry import log
+from image_processor import analysis_queries
+from image_processor.analysis_request import AnalysisOrder, AnalysisOutcome
+from image_processor.queries import Claim
+
+
+async def orders(database: Database, claimed: Claim) -> tuple[AnalysisOrder, ...]:
+    """What to run: analyzers that the team asks for, can pay for, and has no result of."""
+    wanted = [name for name in claimed.analyze_on_arrival if name in CATALOGUE]
+    if not wanted:
+        return ()
+    stored = await database.fetch(
+        select(analysis.c.analyzer, analysis.c.version, analysis.c.parameters_hash).where(
+            analysis.c.team_id == claimed.team_id, analysis.c.sha256 == claimed.sha256, analysis.c.status != "failed"
+        )
+    )
+    known = {(row["analyzer"], row["version"], row["parameters_hash"]) for row in stored}
+    balance = await database.fetch_value(
+        select(credit_account.c.balance).where(credit_account.c.team_id == claimed.team_id)
+    )
+    chosen = []
+    for name in wanted:
+        spec = CATALOGUE[name]
+        parameters, digest = canonical_parameters(spec, {})
+        if (name, spec.version, digest) not in known and spec.price_credits <= balance:
+            balance -= spec.price_credits
+            chosen.append(AnalysisOrder(name, parameters))
+    return tuple(chosen)
+
+
+async def store(transaction: Transaction, claimed: Claim, outcomes: Sequence[AnalysisOutcome]) -> None:
+    """Stores results and pays for them; an analyzer that failed is logged and can be asked for again."""
+    for outcome in outcomes:
+        if outcome.result is None:
+            log(
+                "analyzer_failed", severity="ERROR", analyzer=outcome.analyzer, code=outcome.failure,
+                place=outcome.place, image_id=str(claimed.image_id),
+            )  # fmt: skip
+            continue
+        try:
+            await _store(transaction, claimed, outcome)
+        except errors.CreditsExhausted:
+            log("analysis_not_paid", severity="WARNING", analyzer=outcome.analyzer, team_id=str(claimed.team_id))
+
+
+async def _store(transaction: Transaction, claimed: Claim, outcome: AnalysisOutcome) -> None:
+    spec = CATALOGUE[outcome.analyzer]
+    parameters, digest = canonical_parameters(spec, outcome.parameters)
+    reservation_id = await credits.reserve(transaction, claimed.team_id, spec.price_credits, f"analyze:{spec.name}")
+    values = {
+        "analyzer": spec.name,
+        "version": outcome.version,
+        "parameters": to_json(parameters),
+        "parameters_hash": digest,
+        "result": canonical_result(spec, outcome.result or {}).decode(),
+    }
+    analysis_id = await analysis_queries.add_finished(
+        transaction, claimed.team_id, claimed.sha256, values, reservation_id
+    )
+    if analysis_id is None:
+        # Somebody asked for it meanwhile, and pays.
+        await credits.refund(transaction, reservation_id)
+        return
+    await credits.commit(transaction, reservation_id)
+    told = {"analysis_id": str(analysis_id), "analyzer": spec.name}
+    event = OutboxEvent(Topic.EVENTS, EventType.ANALYZED, told, claimed.team_id, claimed.image_id)
+    await events.record(transaction, event)

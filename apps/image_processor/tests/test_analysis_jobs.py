@@ -1,0 +1,296 @@
+import asyncio
+import base64
+import hashlib
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import select, update
+
+from image_core import credits, errors, testing
+from image_core.db import Record
+from image_core.ids import new_id
+from image_core.models import analysis, credit_account, credit_entry, credit_reservation, image, team
+from image_processor.analysis_request import AnalysisOutcome
+from image_processor.rejections import PictureRejected, WorkerUnavailable
+
+from .conftest import PROCESSED, Processor
+
+PAST = datetime(2020, 1, 1, tzinfo=UTC)
+COLORS = {
+    "palette": [{"hex": "#102030", "name": "black", "share": 1.0}],
+    "transparency": 0.0,
+    "grey": False,
+    "mean_chroma": 3.0,
+    "warmth": -1.0,
+    "temperature": "cool",
+}
+
+
+def outcome(result: dict[str, Any] | None = COLORS, failure: str | None = None, **changes: Any) -> AnalysisOutcome:
+    return AnalysisOutcome(
+        **{"analyzer": "colors", "version": "1", "parameters": {"colors": 6}} | changes, result=result, failure=failure
+    )
+
+
+async def balance_of(processor: Processor, team_id: UUID) -> int:
+    left: int = await processor.rows.fetch_value(
+        select(credit_account.c.balance).where(credit_account.c.team_id == team_id)
+    )
+    return left
+
+
+async def asked(processor: Processor, body: bytes | None = None, **columns: Any) -> Record:
+    """An analysis as the API leaves it: a row, its price reserved, and an image with its bytes."""
+    body = processor.body() if body is None else body
+    row, _ = await processor.image("ready", body)
+    async with processor.parts.database.transaction() as transaction:
+        reservation_id = await credits.reserve(transaction, row["team_id"], 1, "analyze:colors")
+    if columns.get("status") == "running":
+        columns = {"claim_token": new_id(), "lease_expires_at": PAST, **columns}
+    columns["reservation_id"] = reservation_id
+    sha256 = hashlib.sha256(body).digest()
+    analysis_id = await testing.add_analysis(processor.rows, row["team_id"], sha256, **columns)
+    return await found(processor, analysis_id)
+
+
+async def found(processor: Processor, analysis_id: UUID) -> Record:
+    row = await processor.rows.fetch_one(select(analysis).where(analysis.c.id == analysis_id))
+    assert row is not None
+    return row
+
+
+async def reservation_of(processor: Processor, row: Record) -> str:
+    status: str = await processor.rows.fetch_value(
+        select(credit_reservation.c.status).where(credit_reservation.c.id == row["reservation_id"])
+    )
+    return status
+
+
+def message_of(analysis_id: Any) -> dict[str, Any]:
+    data = json.dumps({"id": "1", "type": "analysis.requested", "data": {"analysis_id": str(analysis_id)}})
+    return {"data": base64.b64encode(data.encode()).decode(), "attributes": {}, "messageId": "1"}
+
+
+async def push(processor: Processor, analysis_id: Any, token: str | None = None) -> int:
+    body = {"message": message_of(analysis_id), "subscription": "s", "deliveryAttempt": 1}
+    headers = {"authorization": f"Bearer {token or processor.token()}"}
+    return (await processor.client.post("/push/analyses", json=body, headers=headers)).status_code
+
+
+class TestAnalysis:
+    async def test_result_is_stored_paid_and_told(self, processor: Processor) -> None:
+        row = await asked(processor)
+        processor.pool.outcome = outcome()
+        assert await push(processor, row["id"]) == 204
+        done = await found(processor, row["id"])
+        assert (done["status"], json.loads(done["result"]), done["claim_token"]) == ("done", COLORS, None)
+        assert await reservation_of(processor, row) == "committed"
+        assert await processor.events() == [("analysis.completed", True)]
+
+    async def test_worker_gets_the_bytes_that_were_asked_about(self, processor: Processor) -> None:
+        row = await asked(processor, b"these bytes")
+        processor.pool.outcome = outcome()
+        await push(processor, row["id"])
+        assert processor.pool.seen == [b"these bytes"]
+
+    async def test_delivered_five_times_at_once_it_is_made_and_paid_once(self, processor: Processor) -> None:
+        row = await asked(processor)
+        processor.pool.outcome = outcome()
+        statuses = await asyncio.gather(*(push(processor, row["id"]) for _ in range(5)))
+        assert set(statuses) <= {204, 503}
+        assert 204 in statuses
+        assert len(processor.pool.seen) == 1
+        assert await balance_of(processor, row["team_id"]) == testing.STARTING_CREDITS - 1
+        assert len(await processor.rows.fetch(select(credit_entry).where(credit_entry.c.kind == "reserved"))) == 1
+
+    async def test_delivered_again_when_done_it_is_acknowledged(self, processor: Processor) -> None:
+        row = await asked(processor)
+        processor.pool.outcome = outcome()
+        assert [await push(processor, row["id"]) for _ in range(2)] == [204, 204]
+        assert len(processor.pool.seen) == 1
+
+    async def test_unknown_analysis_is_acknowledged(self, processor: Processor) -> None:
+        assert await push(processor, new_id()) == 204
+
+    async def test_message_without_an_analysis_is_not_acknowledged(self, processor: Processor) -> None:
+        assert await push(processor, "none") == 400
+
+    async def test_somebody_else_is_refused(self, processor: Processor) -> None:
+        row = await asked(processor)
+        assert await push(processor, row["id"], processor.token("other@test.iam.gserviceaccount.com")) == 401
+        assert (await found(processor, row["id"]))["status"] == "requested"
+
+
+class TestFailure:
+    @pytest.mark.parametrize("code", ["image-undecodable", "processing-timeout", "picture-too-much-memory"])
+    async def test_picture_that_is_rejected_fails_and_the_price_goes_back(
+        self, processor: Processor, code: Any
+    ) -> None:
+        row = await asked(processor)
+
+        async def reject() -> None:
+            raise PictureRejected(code)
+
+        processor.pool.before = reject
+        assert await push(processor, row["id"]) == 204
+        failed = await found(processor, row["id"])
+        assert (failed["status"], failed["failure_code"]) == ("failed", code)
+        assert await reservation_of(processor, row) == "refunded"
+        assert await balance_of(processor, row["team_id"]) == testing.STARTING_CREDITS
+        assert await processor.events() == [("analysis.failed", True)]
+
+    async def test_analyzer_that_makes_a_mistake_fails_the_analysis(self, processor: Processor) -> None:
+        row = await asked(processor)
+        processor.pool.outcome = outcome(None, "analyzer-failed", place="colors.py:1 f")
+        assert await push(processor, row["id"]) == 204
+        assert (await found(processor, row["id"]))["failure_code"] == "analyzer-failed"
+
+    async def test_bytes_that_are_gone_fail_the_analysis(self, processor: Processor) -> None:
+        row = await asked(processor)
+        await processor.rows.execute(update(analysis).values(sha256=testing.a_sha256("other")))
+        assert await push(processor, row["id"]) == 204
+        assert (await found(processor, row["id"]))["failure_code"] == "image-gone"
+
+    async def test_what_may_pass_gives_the_claim_back(self, processor: Processor) -> None:
+        row = await asked(processor)
+
+        async def no_worker() -> None:
+            raise WorkerUnavailable("none")
+
+        processor.pool.before = no_worker
+        assert await push(processor, row["id"]) == 503
+        back = await found(processor, row["id"])
+        assert (back["status"], back["attempts"]) == ("requested", 1)
+        assert await reservation_of(processor, row) == "reserved"
+
+    async def test_another_release_is_left_the_work(self, processor: Processor) -> None:
+        row = await asked(processor, version="2")
+        processor.pool.outcome = outcome()
+        assert await push(processor, row["id"]) == 503
+        assert (await found(processor, row["id"]))["status"] == "requested"
+
+    async def test_bytes_that_differ_from_their_hash_are_not_analysed(self, processor: Processor) -> None:
+        row = await asked(processor, b"as stored")
+        _, other = await processor.image("ready", b"as it is")
+        await processor.rows.execute(image.delete().where(image.c.object_name == other.name))
+        await processor.rows.execute(update(image).values(object_name=other.name, generation=other.generation))
+        assert await push(processor, row["id"]) == 503
+        assert processor.pool.seen == []
+
+    async def test_claim_that_lapsed_meanwhile_throws_the_work_away(self, processor: Processor) -> None:
+        row = await asked(processor)
+        other = new_id()
+
+        async def taken_over() -> None:
+            await processor.rows.execute(update(analysis).values(claim_token=other))
+
+        processor.pool.before, processor.pool.outcome = taken_over, outcome()
+        assert await push(processor, row["id"]) == 204
+        assert (await found(processor, row["id"]))["claim_token"] == other
+        assert await reservation_of(processor, row) == "reserved"
+        assert await processor.events() == []
+
+    async def test_without_an_attempt_left_it_fails(self, processor: Processor) -> None:
+        row = await asked(processor, attempts=3)
+        assert await push(processor, row["id"]) == 204
+        assert (await found(processor, row["id"]))["failure_code"] == "analysis-attempts-exhausted"
+        assert await reservation_of(processor, row) == "refunded"
+
+
+class TestSweep:
+    @pytest.mark.parametrize("columns", [{"queued_at": PAST}, {"status": "running"}])
+    async def test_what_waits_too_long_is_asked_for_again(self, processor: Processor, columns: dict[str, Any]) -> None:
+        row = await asked(processor, **columns)
+        assert (await processor.sweep())["analyses_asked_again"] == 1
+        assert (await found(processor, row["id"]))["status"] == "requested"
+        assert await processor.events() == [("analysis.requested", True)]
+
+    async def test_what_was_tried_too_often_fails_and_the_price_goes_back(self, processor: Processor) -> None:
+        row = await asked(processor, status="running", attempts=3)
+        assert (await processor.sweep())["analyses_exhausted"] == 1
+        assert (await found(processor, row["id"]))["failure_code"] == "analysis-attempts-exhausted"
+        assert await reservation_of(processor, row) == "refunded"
+
+    async def test_what_is_under_way_is_left_alone(self, processor: Processor) -> None:
+        await asked(processor)
+        await asked(processor, status="running", lease_expires_at=datetime.now(UTC) + timedelta(hours=1))
+        counts = await processor.sweep()
+        assert (counts["analyses_asked_again"], counts["analyses_exhausted"]) == (0, 0)
+
+    async def test_results_go_with_the_last_image_that_has_the_bytes(self, processor: Processor) -> None:
+        row = await asked(processor)
+        await processor.rows.execute(update(image).values(deleted_at=PAST))
+        await processor.sweep()
+        assert await processor.rows.fetch(select(analysis).where(analysis.c.id == row["id"])) == []
+
+
+class TestOnArrival:
+    async def arrive(
+        self, processor: Processor, wanted: list[str], *outcomes: AnalysisOutcome, balance: int = 10
+    ) -> Record:
+        row, stored = await processor.image()
+        await processor.rows.execute(update(team).values(analyze_on_arrival=wanted))
+        await processor.rows.execute(update(credit_account).values(balance=balance))
+        processor.pool.processed = replace(PROCESSED, analyses=outcomes)
+        assert await processor.push(processor.message(stored.name, stored.generation)) == 204
+        return await processor.row(row["id"])
+
+    async def test_results_are_stored_and_paid_with_the_image(self, processor: Processor) -> None:
+        row = await self.arrive(processor, ["colors"], outcome())
+        (stored,) = await processor.rows.fetch(select(analysis))
+        assert (row["status"], stored["status"], stored["sha256"]) == ("ready", "done", row["sha256"])
+        assert await balance_of(processor, row["team_id"]) == 9
+        assert [kind for kind, _ in await processor.events()] == ["image.ready", "analysis.completed"]
+
+    async def test_only_what_the_team_asks_for_is_ordered(self, processor: Processor) -> None:
+        await self.arrive(processor, ["colors"])
+        assert [order.analyzer for order in processor.pool.requests[0].analyses] == ["colors"]
+
+    async def test_empty_balance_never_stops_the_image(self, processor: Processor) -> None:
+        row = await self.arrive(processor, ["colors"], balance=0)
+        assert row["status"] == "ready"
+        assert processor.pool.requests[0].analyses == ()
+
+    async def test_balance_that_is_spent_meanwhile_leaves_the_result_out(self, processor: Processor) -> None:
+        async def spend() -> None:
+            await processor.rows.execute(update(credit_account).values(balance=0))
+
+        processor.pool.before = spend
+        row = await self.arrive(processor, ["colors"], outcome())
+        assert row["status"] == "ready"
+        assert await processor.rows.fetch(select(analysis)) == []
+
+    async def test_what_is_stored_is_not_ordered_again(self, processor: Processor) -> None:
+        row = await self.arrive(processor, ["colors"], outcome())
+        await processor.set_row(row["id"], status="stored", ready_at=None)
+        await processor.push(processor.message(row["object_name"], row["generation"]))
+        assert processor.pool.requests[1].analyses == ()
+        assert await balance_of(processor, row["team_id"]) == 9
+
+    async def test_analyzer_that_fails_costs_nothing_and_leaves_the_image_ready(self, processor: Processor) -> None:
+        row = await self.arrive(processor, ["colors"], outcome(None, "analyzer-failed"))
+        assert row["status"] == "ready"
+        assert await balance_of(processor, row["team_id"]) == 10
+
+    async def test_asked_for_by_somebody_meanwhile_it_is_paid_by_them(self, processor: Processor) -> None:
+        async def ask() -> None:
+            (held,) = await processor.rows.fetch(select(image))
+            await testing.add_analysis(processor.rows, held["team_id"], held["sha256"])
+
+        processor.pool.before = ask
+        row = await self.arrive(processor, ["colors"], outcome())
+        assert await balance_of(processor, row["team_id"]) == 10
+
+
+async def test_database_that_is_away_is_told_so(processor: Processor, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = await asked(processor)
+
+    def away(*_: Any) -> Any:
+        raise errors.DatabaseUnavailable("away") from OSError()
+
+    monkeypatch.setattr(processor.parts.database, "transaction", away)
+    assert await push(processor, row["id"]) == 503

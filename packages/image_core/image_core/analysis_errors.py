@@ -1,0 +1,33 @@
+"""The errors of analyses: leaves of the tree in `image_core.error_kinds`."""
+
+from image_core.error_kinds import Conflict, Invalid, NotFound, Unavailable
+
+
+class AnalyzerUnknown(Invalid):
+    """There is no such analyzer."""
+
+    code = "analyzer-unknown"
+
+
+class AnalysisNotFound(NotFound):
+    """There is no such analysis."""
+
+    code = "analysis-not-found"
+
+
+class ImageNotReady(Conflict):
+    """The image cannot be analysed yet."""
+
+    code = "image-not-ready"
+
+
+class ImageNotDecodable(Invalid):
+    """The image cannot be decoded."""
+
+    code = "image-not-decodable"
+
+
+class AnalyzerFailed(Unavailable):
+    """The analyzer did not come through."""
+
+    code = "analyzer-failed"
