@@ -1,0 +1,109 @@
+"""The commands `keys list`, `create`, `rotate` and `revoke`: one's own keys, or by an admin those of `--user`."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import httpx2
+import typer
+
+TIMEOUT_SECONDS = 30
+
+keys = typer.Typer(no_args_is_help=True, help="See to API keys: your own, or as an admin those of somebody else.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(keys, name="keys")
+
+
+@dataclass(frozen=True)
+class _Caller:
+    """Whose keys are meant, and how to reach them."""
+
+    client: httpx2.Client
+    user_id: str
+
+    def call(self, method: str, path: str = "", **request: Any) -> Any:
+        return _call(self.client, method, f"users/{self.user_id}/credentials{path}", **request)
+
+
+def _call(client: httpx2.Client, method: str, path: str, **request: Any) -> Any:
+    """The body of an answer. Ends the command with the problem's own words where there is one."""
+    try:
+        answer = client.request(method, path, **request)
+    except httpx2.HTTPError as error:
+        typer.secho(f"{client.base_url} does not answer: {error}", fg="red", err=True)
+        raise typer.Exit(1) from None
+    if answer.is_success:
+        return answer.json() if answer.content else None
+    try:
+        problem = answer.json()
+        said = f"{problem['code']}: {problem['detail']}"
+    except (ValueError, KeyError, TypeError):
+        said = f"status {answer.status_code}"
+    typer.secho(said, fg="red", err=True)
+    raise typer.Exit(1)
+
+
+@keys.callback()
+def _connect(
+    context: typer.Context,
+    api_key: Annotated[str, typer.Option(envvar="IMAGE_MANAGER_API_KEY", help="Better given by the environment.")],
+    url: Annotated[str, typer.Option(envvar="IMAGE_MANAGER_URL", help="Where the API is.")] = "http://127.0.0.1:8080",
+    user: Annotated[str | None, typer.Option(help="Id of another user, for an admin.")] = None,
+) -> None:
+    client = httpx2.Client(base_url=f"{url}/api/v1/", headers={"X-API-KEY": api_key}, timeout=TIMEOUT_SECONDS)
+    context.call_on_close(client.close)
+    context.obj = _Caller(client, user or _call(client, "GET", "whoami")["user_id"])
+
+
+@keys.command("list")
+def list_keys(context: typer.Context) -> None:
+    """Show every key: its id, prefix, name, scopes, end and last use."""
+    cursor = None
+    while True:
+        page = context.obj.call("GET", params={"cursor": cursor} if cursor else {})
+        for each in page["items"]:
+            typer.echo("\t".join(_line(each)))
+        if (cursor := page["next_cursor"]) is None:
+            break
+
+
+def _line(each: dict[str, Any]) -> list[str]:
+    scopes = "all" if each["scopes"] is None else ",".join(each["scopes"])
+    ends = f"revoked {each['revoked_at']}" if each["revoked_at"] else each["expires_at"] or "no end"
+    use = each["last_use"]
+    used = f"{use['used_at']} from {use['address']}" if use else "never used"
+    return [each["id"], each["key_prefix"], each["name"], scopes, ends, used]
+
+
+@keys.command("create")
+def create_key(
+    context: typer.Context,
+    name: str,
+    scope: Annotated[list[str] | None, typer.Option(help="A scope of the key; repeat for several.")] = None,
+    expires_at: Annotated[str | None, typer.Option(help="When it ends, as in 2027-01-01T00:00:00Z.")] = None,
+    address_range: Annotated[list[str] | None, typer.Option(help="A network it is good from; may be repeated.")] = None,
+) -> None:
+    """Make a further key and print it, this once."""
+    body = {"name": name, "scopes": scope, "expires_at": expires_at, "address_ranges": address_range}
+    typer.echo(context.obj.call("POST", json={field: value for field, value in body.items() if value})["api_key"])
+
+
+@keys.command("rotate")
+def rotate_key(
+    context: typer.Context,
+    credential_id: Annotated[str | None, typer.Argument(help="By default the calling key's own.")] = None,
+    grace_seconds: Annotated[int, typer.Option(help="How long the old key lives on.")] = 86_400,
+) -> None:
+    """Replace a key and print the new one, this once."""
+    body: dict[str, Any] = {"grace_period_seconds": grace_seconds}
+    if credential_id:
+        body["credential_id"] = credential_id
+    typer.echo(context.obj.call("POST", "/rotate", json=body)["api_key"])
+
+
+@keys.command("revoke")
+def revoke_key(context: typer.Context, credential_id: str) -> None:
+    """End a key, and the one it replaced, for good."""
+    context.obj.call("DELETE", f"/{credential_id}")
