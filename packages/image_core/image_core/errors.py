@@ -1,7 +1,6 @@
 """Every error that a caller may meet, as leaves of the tree that `error_kinds.py` draws.
 
-A leaf has a stable `code` (it is also a heading in docs/errors.md) and its docstring's first line is the title that
-people read.
+A leaf has a stable `code` (also a heading in docs/errors.md); its docstring's first line is the title for people.
 """
 
 from image_core.analysis_errors import (
