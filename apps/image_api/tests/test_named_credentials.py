@@ -459,6 +459,18 @@ class TestAbuse:
             answer = await api.client.request(method, path, headers=headers, json=body)
             assert (answer.status_code, answer.json()["code"]) == (403, "default-key-must-be-rotated")
 
+    async def test_a_key_that_was_just_ended_elsewhere_leaves_no_other_one_behind(
+        self, api: Api, member: UserWithKey
+    ) -> None:
+        second = await create(api, member)
+        assert (await who(api, member.api_key)).status_code == 200
+        # Another instance revokes the key; this one still has it in its cache.
+        await api.rows.execute(
+            update(credential).where(credential.c.id == member.credential_id).values(revoked_at=func.now())
+        )
+        assert (await create(api, member, expected=401))["code"] == "api-key-invalid"
+        await patch(api, member, second["id"], member, expected=401, expires_at=None)
+
     async def test_a_scope_that_the_user_lost_is_lost_to_its_keys(self, api: Api, member: UserWithKey) -> None:
         made = await create(api, member, scopes=["images:write"])
         await api.rows.execute(

@@ -8,8 +8,13 @@ from image_api import audit
 from image_api.actor import Actor
 from image_api.credentials import queries
 from image_api.credentials.schemas import Rotation
-from image_api.credentials.service import check_admin_keeps_a_key, check_may_manage, check_within_own, expiry
-from image_api.key_cache import check_alive
+from image_api.credentials.service import (
+    check_admin_keeps_a_key,
+    check_may_manage,
+    check_still_valid,
+    check_within_own,
+    expiry,
+)
 from image_api.users import queries as users
 from image_core import errors, keys
 from image_core.db import LockNotAvailable, Record, Transaction
@@ -43,7 +48,7 @@ async def rotate(transaction: Transaction, actor: Actor, user_id: UUID, wish: Ro
     if row is None:
         raise errors.CredentialNotFound
     if row["id"] == actor.credential_id:
-        _check_still_valid(actor, row)
+        check_still_valid(actor, row)
     elif not actor.is_default_key:
         check_within_own(actor, row)
     key = keys.generate()
@@ -65,14 +70,6 @@ def _check_may_rotate(actor: Actor, user_id: UUID, wish: Rotation) -> None:
             raise errors.DefaultKeyMustBeRotated("The default key can rotate no key but itself.")
         return
     check_may_manage(actor, user_id)
-
-
-def _check_still_valid(actor: Actor, row: Record) -> None:
-    """The calling key may have been replaced since it was cached; the locked row decides."""
-    public_id = actor.key_prefix.removeprefix(keys.PREFIX)
-    if public_id not in (row["public_id"], row["previous_public_id"]):
-        raise errors.KeyInvalid("This key has been rotated.")
-    check_alive(row, previous=public_id == row["previous_public_id"])
 
 
 def _next_keys(row: Record, key: NewKey, wish: Rotation) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from image_api import audit
 from image_api.actor import Actor, Role, Scope
 from image_api.credentials import queries
 from image_api.entity_tags import check_if_match
+from image_api.key_cache import check_alive
 from image_api.pagination import Cursor
 from image_api.users import queries as users
 from image_core import errors, keys
@@ -62,6 +63,22 @@ def _scopes_of(key_scopes: list[str] | None, user_scopes: list[str]) -> frozense
     return frozenset(user_scopes) if key_scopes is None else frozenset(user_scopes) & frozenset(key_scopes)
 
 
+def check_still_valid(actor: Actor, row: Record) -> None:
+    """The calling key may have been replaced since it was cached; the locked row decides."""
+    public_id = actor.key_prefix.removeprefix(keys.PREFIX)
+    if public_id not in (row["public_id"], row["previous_public_id"]):
+        raise errors.KeyInvalid("This key has been rotated.")
+    check_alive(row, previous=public_id == row["previous_public_id"])
+
+
+async def _check_caller_lives(transaction: Transaction, actor: Actor) -> None:
+    """A key that was ended elsewhere, and is still in the cache here, must not leave another one behind."""
+    row = await queries.find(transaction, actor.user_id, actor.credential_id)
+    if row is None:
+        raise errors.KeyInvalid("This key has been revoked.")
+    check_still_valid(actor, row)
+
+
 async def list_credentials(
     runner: Runner, actor: Actor, user_id: UUID, cursor: Cursor | None, limit: int
 ) -> list[Record]:
@@ -95,6 +112,7 @@ async def create_credential(
     owner = await users.lock(transaction, user_id)
     if owner is None:
         raise errors.UserNotFound
+    await _check_caller_lives(transaction, actor)
     live = await queries.count_live(transaction, user_id)
     if live >= MAX_LIVE_CREDENTIALS:
         raise errors.TooManyCredentials(f"A user may have {MAX_LIVE_CREDENTIALS}.", limit=MAX_LIVE_CREDENTIALS)
@@ -141,6 +159,7 @@ async def change_credential(
     `errors.LastAdminKey`, `errors.ETagMismatch`.
     """
     row = await _lock(transaction, actor, user_id, credential_id)
+    await _check_caller_lives(transaction, actor)
     if row["revoked_at"] is not None:
         raise errors.CredentialNotFound
     check_if_match(if_match, row["revision"])
