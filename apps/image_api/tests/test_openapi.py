@@ -59,17 +59,21 @@ async def call(api: Api, method: str, path: str, by: UserWithKey | None) -> http
             return await api.client.request(method, url, **request)
     elif path == "/api/v1/analyze":
         request |= {"json": {"image_id": str(image_id)}, "params": {"wait": 0}}
-    elif method == "POST" and path.endswith(("/teams", "/users", "/credentials")):
-        request["json"] = {"name": "Ada"}
-    elif path.endswith("/refill"):
-        request["json"] = {"add": 5}
     elif path.startswith("/api/v1/credits"):
         request["params"] = {"team_id": str(team_id)}
-    elif path.endswith("/report"):
-        request["json"] = {"key": owner.api_key}
-    elif method == "PATCH":
-        request["json"] = {}
+    else:
+        request["json"] = body_of(method, path, owner)
     return await api.client.request(method, url, **request)
+
+
+def body_of(method: str, path: str, owner: UserWithKey) -> dict[str, Any] | None:
+    """The least that an operation takes as its body."""
+    if method == "PATCH":
+        return {}
+    named = {"name": "Ada"}
+    ends: dict[str, dict[str, Any]] = {"teams": named, "users": named, "credentials": named}
+    ends |= {"refill": {"add": 5}, "report": {"key": owner.api_key}}
+    return ends.get(path.rpartition("/")[2]) if method == "POST" else None
 
 
 def operation_of(api: Api, method: str, path: str) -> dict[str, Any]:

@@ -72,3 +72,11 @@ class Unavailable(AppError):
     def __init__(self, detail: str = "", *, retry_after_seconds: int = 2, **extra: Any) -> None:
         super().__init__(detail, **extra)
         self.retry_after_seconds = retry_after_seconds
+
+
+def leaves(cls: type[AppError] = AppError) -> list[type[AppError]]:
+    """Every class below `cls` that carries a code, in the order of definition."""
+    found = [cls] if "code" in vars(cls) else []
+    for child in cls.__subclasses__():
+        found.extend(leaves(child))
+    return found

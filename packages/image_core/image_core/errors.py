@@ -20,6 +20,7 @@ from image_core.error_kinds import (
     Precondition as Precondition,
     Unauthorized as Unauthorized,
     Unavailable as Unavailable,
+    leaves as leaves,
 )
 
 # --- Who is calling -------------------------------------------------------------------------------------------
@@ -390,11 +391,3 @@ def invalid_fields(fields: list[dict[str, str]]) -> RequestInvalid:
     """A validation error that names every field; each has `field`, `code` and `message`."""
     names = ", ".join(dict.fromkeys(field["field"] for field in fields))
     return RequestInvalid(f"Not valid: {names}.", errors=fields)
-
-
-def leaves(cls: type[AppError] = AppError) -> list[type[AppError]]:
-    """Every class below `cls` that carries a code, in the order of definition."""
-    found = [cls] if "code" in vars(cls) else []
-    for child in cls.__subclasses__():
-        found.extend(leaves(child))
-    return found
