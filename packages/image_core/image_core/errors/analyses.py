@@ -1,6 +1,6 @@
-"""The errors of analyses: leaves of the tree in `image_core.error_kinds`."""
+"""Analyses of pictures."""
 
-from image_core.error_kinds import Conflict, Invalid, NotFound, Unavailable
+from image_core.errors.kinds import Conflict, Invalid, NotFound, Unavailable
 
 
 class AnalyzerUnknown(Invalid):

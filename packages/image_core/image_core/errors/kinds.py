@@ -10,7 +10,8 @@
     ├── LimitExceeded  too many requests, or a quota is used up      429
     └── Unavailable    a part of ours is away; try again             503
 
-Leaves, with their codes, are in `errors.py`; they say nothing of HTTP but for `Invalid`, whose kinds differ only there.
+A leaf has a stable `code` (it is also a heading in docs/errors.md) and its docstring's first line is the title that
+people read. Leaves say nothing of HTTP but for `Invalid`, whose kinds differ only there.
 """
 
 from typing import Any, ClassVar

@@ -1,0 +1,135 @@
+"""Who is calling, and teams, users and credentials."""
+
+from image_core.errors.kinds import Conflict, Forbidden, Invalid, LimitExceeded, NotFound, Unauthorized
+
+
+class KeyMissing(Unauthorized):
+    """An API key is needed."""
+
+    code = "api-key-missing"
+
+
+class KeyInvalid(Unauthorized):
+    """The API key is not valid."""
+
+    code = "api-key-invalid"
+
+
+class KeyExpired(Unauthorized):
+    """The API key has expired."""
+
+    code = "api-key-expired"
+
+
+class UserDisabled(Unauthorized):
+    """The user of this key is disabled."""
+
+    code = "user-disabled"
+
+
+class DefaultKeyMustBeRotated(Forbidden):
+    """The default key can only rotate itself."""
+
+    code = "default-key-must-be-rotated"
+
+
+class AddressNotAllowed(Forbidden):
+    """The key may not be used from this address."""
+
+    code = "address-not-allowed"
+
+
+class ScopeMissing(Forbidden):
+    """The key lacks a scope."""
+
+    code = "scope-missing"
+
+
+class RoleMissing(Forbidden):
+    """The caller's role does not allow this."""
+
+    code = "role-missing"
+
+
+class TooManyRequests(LimitExceeded):
+    """Too many requests."""
+
+    code = "rate-limited"
+
+
+class TooManyBadKeys(LimitExceeded):
+    """Too many attempts with keys that are not valid."""
+
+    code = "too-many-bad-keys"
+
+
+class TeamNotFound(NotFound):
+    """There is no such team."""
+
+    code = "team-not-found"
+
+
+class TeamNameTaken(Conflict):
+    """Another team has this name."""
+
+    code = "team-name-taken"
+
+
+class TeamNotEmpty(Conflict):
+    """The team still has images or users."""
+
+    code = "team-not-empty"
+
+
+class TeamRequired(Invalid):
+    """The team must be named."""
+
+    code = "team-required"
+
+
+class UserNotFound(NotFound):
+    """There is no such user."""
+
+    code = "user-not-found"
+
+
+class EmailTaken(Conflict):
+    """Another user has this e-mail address."""
+
+    code = "email-taken"
+
+
+class LastAdmin(Conflict):
+    """The last admin cannot be removed, disabled or demoted."""
+
+    code = "last-admin"
+
+
+class CredentialNotFound(NotFound):
+    """There is no such credential."""
+
+    code = "credential-not-found"
+
+
+class TooManyCredentials(Conflict):
+    """The user has as many live credentials as one may have."""
+
+    code = "too-many-credentials"
+
+
+class LastAdminKey(Conflict):
+    """The last admin key cannot be revoked or restricted."""
+
+    code = "last-admin-key"
+
+
+class RotationInProgress(Conflict):
+    """Another rotation of this credential is under way."""
+
+    code = "rotation-in-progress"
+
+
+class RotationInGrace(Conflict):
+    """The previous key is still in its grace period."""
+
+    code = "rotation-in-grace"

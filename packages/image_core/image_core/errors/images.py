@@ -1,0 +1,148 @@
+"""Images, their bytes, and the sources that they are fetched from."""
+
+from image_core.errors.kinds import Conflict, Invalid, NotFound, Precondition, Unavailable
+
+
+class ImageNotFound(NotFound):
+    """There is no such image."""
+
+    code = "image-not-found"
+
+
+class DerivativeNotFound(NotFound):
+    """There is no such derivative."""
+
+    code = "derivative-not-found"
+
+
+class ImageNotStored(Conflict):
+    """The bytes of this image have not arrived."""
+
+    code = "image-not-stored"
+
+
+class ImagePurged(Conflict):
+    """The image is being purged and cannot come back."""
+
+    code = "image-purged"
+
+
+class DuplicateExists(Conflict):
+    """The team already has an image with these bytes."""
+
+    code = "duplicate-exists"
+
+
+class ETagMismatch(Precondition):
+    """The resource has changed since it was read."""
+
+    code = "etag-mismatch"
+
+
+class UploadEmpty(Invalid):
+    """The body is empty."""
+
+    code = "upload-empty"
+
+
+class UploadTooLarge(Invalid):
+    """The file is larger than allowed."""
+
+    code = "upload-too-large"
+    status = 413
+
+
+class NotAnImage(Invalid):
+    """The bytes are not an image."""
+
+    code = "not-an-image"
+    status = 415
+
+
+class FormatNotAllowed(Invalid):
+    """Images of this kind are not allowed."""
+
+    code = "image-format-not-allowed"
+    status = 415
+
+
+class DimensionsInvalid(Invalid):
+    """The image's dimensions make no sense."""
+
+    code = "image-dimensions-invalid"
+
+
+class TooManyPixels(Invalid):
+    """The image has more pixels than allowed."""
+
+    code = "image-too-many-pixels"
+
+
+class MultipartInvalid(Invalid):
+    """The multipart body is broken."""
+
+    code = "multipart-invalid"
+    status = 400
+
+
+class UploadIncomplete(Invalid):
+    """The body ended before it was complete."""
+
+    code = "upload-incomplete"
+    status = 400
+
+
+class UploadTooSlow(Invalid):
+    """The body took too long to arrive."""
+
+    code = "upload-too-slow"
+    status = 408
+
+
+class UploadExpired(Unavailable):
+    """The upload took longer than its deadline."""
+
+    code = "upload-expired"
+
+
+class SourceRefused(Invalid):
+    """The source's URL may not be fetched."""
+
+    code = "source-refused"
+
+
+class SourceUnreachable(Invalid):
+    """The source cannot be reached."""
+
+    code = "source-unreachable"
+
+
+class SourceTimeout(Invalid):
+    """The source took too long."""
+
+    code = "source-timeout"
+
+
+class SourceAnswerUnusable(Invalid):
+    """The source's answer cannot be used."""
+
+    code = "source-answer-unusable"
+
+
+class SourceTooLarge(Invalid):
+    """The source's file is larger than allowed."""
+
+    code = "source-too-large"
+
+
+class SourceNotAnImage(Invalid):
+    """The source's bytes are not an image that can be taken."""
+
+    code = "source-not-an-image"
+
+
+class RangeNotSatisfiable(Invalid):
+    """No part of the requested range exists."""
+
+    code = "range-not-satisfiable"
+    status = 416
