@@ -31,6 +31,7 @@ COMMITTERS = {
     "image_processor/jobs.py": {
         "committing", "_claim_and_work", "_row_of", "_not_claimed", "_complete_pending", "_expire", "_give_back",
     },
+    "image_processor/audit_seals.py": {"seal_audit_log", "_settled_position"},
     "image_processor/sweep_queries.py": {"take_overdue", "take_discarded"},
 }  # fmt: skip
 

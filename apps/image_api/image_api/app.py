@@ -11,6 +11,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from image_api import docs_page, error_pages, health, openapi, problems
 from image_api.analyses.routes import router as analyses_router
+from image_api.audit_events.routes import router as audit_events_router
 from image_api.credentials.routes import router as credentials_router
 from image_api.credits.routes import router as credits_router
 from image_api.images.routes import router as images_router
@@ -36,6 +37,7 @@ ROUTERS = {
         users_router,
         credentials_router,
         credits_router,
+        audit_events_router,
     ),
     "": (health.router, error_pages.router, docs_page.router),
 }

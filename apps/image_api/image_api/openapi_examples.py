@@ -125,6 +125,22 @@ _analyzer = {
     "parameters": {"type": "object"},
     "result": {"type": "object"},
 }
+_audit_event = {
+    "id": "0199c0de-0000-7000-8000-000000000005",
+    "position": 81,
+    "team_id": _TEAM_ID,
+    "actor_user_id": _USER_ID,
+    "credential_id": _CREDENTIAL_ID,
+    "session_id": None,
+    "action": "team.changed",
+    "target_type": "team",
+    "target_id": _TEAM_ID,
+    "before": {"name": "Field team"},
+    "after": {"name": "Field team north"},
+    "request_id": "5f0c6b1e2d3a4958b7c6d5e4f3a2b1c0",
+    "address": "203.0.113.7",
+    "created_at": _TIME,
+}
 
 EXAMPLES: dict[str, dict[str, Any]] = {
     "Team": _team,
@@ -164,6 +180,8 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "Analysis": {**_analysis, "cached": False, "credits": {"spent": 1, "left": 999}},
     "AnalysisPage": {"items": [_analysis], "next_cursor": None},
     "AnalyzerList": {"items": [_analyzer]},
+    "AuditEvent": _audit_event,
+    "AuditEventPage": {"items": [_audit_event], "next_cursor": None},
     "Live": {"status": "ok"},
     "Ready": {"ready": True, "database": "ok", "schema_revision": "0003", "storage": "ok", "warnings": []},
     "Version": {"service": "image-api", "version": "1.0.0", "schema_revision": "0003"},

@@ -47,7 +47,7 @@ class OpenApiTruth:
         content = declared["content"]
         schema = content.get(media_type, content.get(media_type.split("/")[0] + "/*"))
         assert schema is not None, f"{where}: {media_type} is not declared"
-        if media_type.endswith("json"):
+        if media_type.endswith(("/json", "+json")):
             self._validator(schema["schema"]).validate(response.json())
 
     def _validator(self, schema: dict[str, Any]) -> Draft202012Validator:

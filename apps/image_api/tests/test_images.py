@@ -290,7 +290,10 @@ class TestPatch:
         await self.change(api, member, image_id, filename="personal.png", metadata={"who": "Ada"})
         row = await api.rows.fetch_one(select(audit_event))
         assert row is not None
-        assert orjson.loads(row["after"]) == {"fields": ["filename", "metadata"]}
+        assert orjson.loads(row["after"]) == {
+            "fields": ["filename", "metadata"],
+            "metadata_keys": ["who"],
+        }
 
 
 class TestTrash:

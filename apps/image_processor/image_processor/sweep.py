@@ -7,13 +7,14 @@ step takes its rows with one UPDATE. Objects are removed outside transactions, a
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
-from image_core import credits, errors, events, keys
+from image_core import audit, credits, errors, events, keys
 from image_core.events import EventType
 from image_core.storage import ObjectStorage
 from image_core.telemetry import log, log_unexpected
 from image_processor import analysis_queries
 from image_processor import sweep_queries as queries
 from image_processor.analysis_jobs import end_failed
+from image_processor.audit_seals import seal_audit_log
 from image_processor.jobs import Parts, committing
 
 _BATCH = 100
@@ -154,6 +155,8 @@ async def _purge(parts: Parts) -> int:
                 if await queries.remove_purged(transaction, row["id"]):
                     await analysis_queries.remove_of_purged(transaction, row["team_id"], row["sha256"])
                     await events.record(transaction, events.image_event(EventType.PURGED, row["id"], row["team_id"]))
+                    purged = audit.AuditEvent("image.purged", "image", row["id"], row["team_id"])
+                    await audit.write(transaction, purged)
         return len(rows)
 
     return await _in_rounds(batch)
@@ -241,6 +244,10 @@ async def _remove_old_rows(parts: Parts) -> int:
     return old_events + expired
 
 
+async def _seal_audit_log(parts: Parts) -> int:
+    return await seal_audit_log(parts.database)
+
+
 STEPS: dict[str, Callable[[Parts], Awaitable[int]]] = {
     "overdue_uploads": _end_overdue_uploads,
     "exhausted": _fail_exhausted,
@@ -254,4 +261,5 @@ STEPS: dict[str, Callable[[Parts], Awaitable[int]]] = {
     "expiry_warnings": _warn_of_expiry,
     "events_published": _publish_left_behind,
     "old_rows": _remove_old_rows,
+    "audit_seals": _seal_audit_log,
 }

@@ -9,7 +9,16 @@ from sqlalchemy import func, insert, select, update
 from image_core import credits, errors, testing
 from image_core.events import EventType, image_event, record
 from image_core.ids import new_id
-from image_core.models import credential, credit_account, credit_reservation, discarded_object, event, image, user
+from image_core.models import (
+    audit_event,
+    credential,
+    credit_account,
+    credit_reservation,
+    discarded_object,
+    event,
+    image,
+    user,
+)
 from image_processor import sweep as sweep_steps
 
 from .conftest import SWEEP_EMAIL, Processor
@@ -130,6 +139,8 @@ class TestPurge:
         assert await processor.parts.originals.stat(stored.name) is None
         assert await processor.derivative_objects(row["team_id"]) == [neighbour]
         assert await processor.events(row["id"]) == [("image.purged", True)]
+        (written,) = await processor.rows.fetch(select(audit_event))
+        assert (written["action"], written["target_id"], written["actor_user_id"]) == ("image.purged", row["id"], None)
 
     async def test_within_the_retention_nothing_is_purged(self, processor: Processor) -> None:
         await processor.image("ready", deleted_at=datetime.now(UTC) - timedelta(days=6))

@@ -1,4 +1,4 @@
-"""`image-manager-admin`: migrate the schema, hand over the first admin key, or another one, verify.
+"""`image-manager-admin`: migrate the schema, hand over the first admin key, or another, verify, keep the audit log.
 
 Reads `DATABASE_URL`, or `CLOUD_SQL_INSTANCE` with `DATABASE_USER` and `DATABASE_NAME`; the identity needs the rights
 of the schema's owner.
@@ -6,7 +6,9 @@ of the schema's owner.
 
 import argparse
 import json
+import sys
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +17,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import func, insert, or_, select, text, update
 from sqlalchemy.engine import Connection, Engine
 
-from image_core import keys
+from image_core import audit, audit_check, keys
 from image_core.db import DatabaseConfig, migration_engine
 from image_core.ids import new_id
 from image_core.keys import NewKey
@@ -39,6 +41,9 @@ class AdminSettings(BaseSettings):
     api_database_user: str | None = Field(None, description="Login that becomes a member of role image_api.")
     processor_database_user: str | None = Field(
         None, description="Login that becomes a member of role image_processor."
+    )
+    audit_retention_days: int = Field(
+        400, ge=1, description="How many days audit events are kept once they are sealed."
     )
 
     def engine(self) -> Engine:
@@ -180,6 +185,30 @@ def verify(settings: AdminSettings) -> None:
         raise SystemExit(1)
 
 
+def verify_audit(settings: AdminSettings, expected: audit_check.ExpectedSeal | None) -> None:
+    """Computes the chain of seals again and names the first that does not hold."""
+    with settings.engine().connect() as connection:
+        try:
+            checked = audit_check.check_chain(connection, expected)
+        except audit_check.ChainBroken as broken:
+            print(json.dumps({"intact": False, "seal": broken.number, "reason": broken.reason}))
+            sys.exit(1)
+    print(audit_check.as_json(checked, intact=True))
+
+
+def prune_audit(settings: AdminSettings) -> None:
+    """Removes sealed audit events beyond their retention, and tells the log from where the chain now begins."""
+    with settings.engine().begin() as connection:
+        try:
+            pruned = audit_check.prune(connection, timedelta(days=settings.audit_retention_days))
+        except audit_check.ChainBroken as broken:
+            sys.exit(f"Nothing was removed, because the chain does not hold. {broken}")
+    if pruned is None:
+        print("No sealed audit event is beyond its retention.")
+    else:
+        print(audit_check.as_json(pruned, event=audit.PRUNED_LOG_EVENT))
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="image-manager-admin", description=(__doc__ or "").splitlines()[0])
@@ -192,6 +221,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser_autogenerate = commands.add_parser("autogenerate", help="write the next migration from the models")
     parser_autogenerate.add_argument("message", help="what the migration does, in a few words")
     commands.add_parser("verify", help="check revision and default key; exit 1 if something is to be done")
+    parser_audit = commands.add_parser("audit", help="check the audit log's seals, or remove what is beyond retention")
+    audit_commands = parser_audit.add_subparsers(dest="audit_command", required=True)
+    parser_chain = audit_commands.add_parser("verify", help="compute all seals again; exit 1 if one does not hold")
+    parser_chain.add_argument(
+        "--expect", type=audit_check.ExpectedSeal.parse, metavar="NUMBER:HASH", help="a seal as a log line told it"
+    )
+    audit_commands.add_parser("prune", help="remove sealed events older than AUDIT_RETENTION_DAYS")
     options = parser.parse_args(arguments)
     settings = AdminSettings()
     actions: dict[str, Any] = {
@@ -201,6 +237,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "autogenerate": lambda: autogenerate(settings, options.message),
         "verify": lambda: verify(settings),
     }
+    actions["audit"] = lambda: (
+        prune_audit(settings) if options.audit_command == "prune" else verify_audit(settings, options.expect)
+    )
     actions[options.command]()
 
 

@@ -157,19 +157,48 @@ async def allowed(url: str, *statements: str) -> None:
 class TestRights:
     async def test_nobody_who_serves_changes_the_audit_log(self, urls: Any) -> None:
         for url in (urls.api, urls.processor):
+            await allowed(
+                url,
+                f"INSERT INTO audit_event (id, action, target_type) VALUES ('{uuid4()}', 'x', 'x')",
+                "SELECT FROM audit_event",
+            )
             await refused(
                 url,
                 "UPDATE audit_event SET action = 'x'",
                 "DELETE FROM audit_event",
+                "SET image_manager.audit_prune = 'on'; DELETE FROM audit_event",
                 "TRUNCATE audit_event",
                 "DROP TABLE audit_event",
+                "ALTER TABLE audit_event DISABLE TRIGGER ALL",
+                "SET session_replication_role = replica",
+                "UPDATE audit_seal SET number = 2",
+                "DELETE FROM audit_seal",
+                "TRUNCATE audit_seal",
+                "DELETE FROM audit_checkpoint",
+                "INSERT INTO audit_checkpoint (number, hash, last_position) VALUES (1, '', 1)",
             )
-        await refused(urls.processor, "SELECT FROM audit_event", f"INSERT INTO audit_event (id) VALUES ('{uuid4()}')")
-        await allowed(
-            urls.api,
-            f"INSERT INTO audit_event (id, action, target_type) VALUES ('{uuid4()}', 'x', 'x')",
-            "SELECT FROM audit_event",
-        )
+
+    async def test_nobody_who_serves_says_when_or_where_an_audit_row_stands(self, urls: Any) -> None:
+        row = f"VALUES ('{uuid4()}', 'x', 'x', {{}})"
+        for url in (urls.api, urls.processor):
+            await refused(
+                url,
+                f"INSERT INTO audit_event (id, action, target_type, position) {row.format(1)}",
+                f"INSERT INTO audit_event (id, action, target_type, created_at) {row.format('now()')}",
+                "SELECT setval('audit_event_position_seq', 1)",
+            )
+        await refused(urls.api, "INSERT INTO audit_seal (number) VALUES (1)", "SELECT FROM audit_seal")
+
+    async def test_the_owner_does_not_change_the_audit_log_by_accident(self, urls: Any) -> None:
+        for table in ("audit_event", "audit_seal", "audit_checkpoint"):
+            await refused(
+                urls.owner,
+                f"UPDATE {table} SET created_at = now()",
+                f"DELETE FROM {table}",
+                f"TRUNCATE {table}",
+                f"SET image_manager.audit_prune = 'on'; TRUNCATE {table}",
+                f"SET image_manager.audit_prune = 'on'; UPDATE {table} SET created_at = now()",
+            )
 
     async def test_the_api_does_not_touch_what_the_processor_owns(self, urls: Any) -> None:
         for column in (

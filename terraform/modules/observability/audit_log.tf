@@ -9,9 +9,9 @@ resource "google_logging_project_bucket_config" "audit" {
 resource "google_logging_project_sink" "audit" {
   project                = var.project_id
   name                   = "image-manager-audit"
-  description            = "Keeps who changed what, and who read a secret."
+  description            = "Keeps who changed what, in the cloud and through the API, the seals of the audit log, and who read a secret."
   destination            = "logging.googleapis.com/projects/${var.project_id}/locations/${google_logging_project_bucket_config.audit.location}/buckets/${google_logging_project_bucket_config.audit.bucket_id}"
-  filter                 = "logName:\"cloudaudit.googleapis.com\""
+  filter                 = "logName:\"cloudaudit.googleapis.com\" OR (resource.type=(\"cloud_run_revision\" OR \"cloud_run_job\") AND jsonPayload.event=(\"audit\" OR \"audit_sealed\" OR \"audit_pruned\"))"
   unique_writer_identity = true
 }
 

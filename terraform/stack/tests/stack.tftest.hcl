@@ -123,6 +123,7 @@ run "grants_on_each_job_are_exact" {
   assert {
     condition = toset([for grant in google_cloud_run_v2_job_iam_member.table : "${grant.member} ${grant.role} ${grant.name}"]) == toset([
       "serviceAccount:github-deploy@example-project.iam.gserviceaccount.com roles/run.developer image-migrate",
+      "serviceAccount:image-scheduler@example-project.iam.gserviceaccount.com roles/run.invoker image-migrate",
     ])
     error_message = "The grants on each job are others."
   }
@@ -222,6 +223,33 @@ run "scheduler_calls_every_five_minutes" {
   assert {
     condition     = google_cloud_scheduler_job.sweep.schedule == "*/5 * * * *" && google_cloud_scheduler_job.sweep.paused == false
     error_message = "Another schedule."
+  }
+}
+
+run "scheduler_runs_the_job_that_removes_old_audit_events" {
+  command = plan
+
+  assert {
+    condition     = google_cloud_scheduler_job.retention.http_target[0].uri == "https://run.googleapis.com/v2/projects/example-project/locations/${var.region}/jobs/image-migrate:run" && google_cloud_scheduler_job.retention.http_target[0].http_method == "POST"
+    error_message = "Another job is run."
+  }
+}
+
+run "scheduler_removes_old_audit_events_every_night" {
+  command = plan
+
+  assert {
+    condition     = google_cloud_scheduler_job.retention.schedule == "20 3 * * *" && google_cloud_scheduler_job.retention.paused == false && google_cloud_scheduler_job.retention.retry_config[0].retry_count == 0
+    error_message = "Another schedule."
+  }
+}
+
+run "scheduler_runs_the_job_as_its_account" {
+  command = plan
+
+  assert {
+    condition     = google_cloud_scheduler_job.retention.http_target[0].oauth_token[0].service_account_email == "image-scheduler@example-project.iam.gserviceaccount.com"
+    error_message = "The job is run by another account."
   }
 }
 

@@ -103,11 +103,9 @@ async def change_image(
     if "metadata" in values:
         values["metadata"] = to_json(_merged(orjson.loads(old["metadata"]), values["metadata"]))
     changed = present(await queries.change(transaction, image_id, values, base_url))
-    # Names of fields only: a filename or a value may be personal, and this record is kept.
-    await audit.record(
-        transaction, actor, "image.changed", ("image", image_id), team_id=old["team_id"],
-        after={"fields": sorted(patch)},
-    )  # fmt: skip
+    # Names only: a filename or a value may be personal, and this record is kept.
+    names = {"fields": sorted(patch)} | ({"metadata_keys": sorted(patch["metadata"])} if patch.get("metadata") else {})
+    await audit.record(transaction, actor, "image.changed", ("image", image_id), team_id=old["team_id"], after=names)
     return changed
 
 

@@ -5,7 +5,7 @@ Times are `timestamptz`, sizes are bytes, dimensions are pixels as shown (orient
 
 from image_core.models.analyses import analysis
 from image_core.models.columns import metadata
-from image_core.models.events import audit_event, event
+from image_core.models.events import audit_checkpoint, audit_event, audit_seal, event
 from image_core.models.governance import (
     ENTRY_KINDS,
     REFILL_MODES,
@@ -38,7 +38,9 @@ __all__ = [
     "RESERVATION_STATUSES",
     "ROLES",
     "analysis",
+    "audit_checkpoint",
     "audit_event",
+    "audit_seal",
     "credential",
     "credit_account",
     "credit_entry",

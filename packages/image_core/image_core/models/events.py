@@ -1,6 +1,19 @@
 """The outbox and the audit log."""
 
-from sqlalchemy import CheckConstraint, Column, Index, Integer, Table, Text, Uuid, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    Sequence,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 
 from image_core.models.columns import id_column, metadata, one_of, time_column
@@ -25,10 +38,22 @@ event = Table(
     Index("ix_event_image_id", "image_id"),
 )
 
+Sequence("audit_event_position_seq", metadata=metadata)
+
+# A transaction has its number before it draws a position: whoever draws a number after having seen a position knows
+# that every earlier position belongs to a transaction with a lower number. Seals rest on that. Written as PostgreSQL
+# shows it, so that the models can be compared with what the migrations make.
+NEXT_POSITION = """
+CASE
+    WHEN (pg_current_xact_id() IS NOT NULL) THEN nextval('audit_event_position_seq'::regclass)
+    ELSE NULL::bigint
+END"""
+
 audit_event = Table(
     "audit_event",
     metadata,
     id_column(),
+    Column("position", BigInteger, nullable=False, server_default=text(NEXT_POSITION)),
     Column("team_id", Uuid),
     Column("actor_user_id", Uuid),
     # The key, or the session, that the actor came with.
@@ -43,5 +68,39 @@ audit_event = Table(
     Column("address", Text),
     time_column("created_at", nullable=False),
     Index("ix_audit_event_team_id", "team_id", text("created_at DESC"), text("id DESC")),
+    UniqueConstraint("position"),
+    Index("ix_audit_event_created_at", text("created_at DESC"), text("id DESC")),
+    Index("ix_audit_event_actor_user_id", "actor_user_id", text("created_at DESC"), text("id DESC")),
+    Index("ix_audit_event_request_id", "request_id"),
     Index("ix_audit_event_target_id", "target_id", text("created_at DESC"), text("id DESC")),
+)
+
+# A seal covers the positions after `after_position` up to and with `last_position`.
+audit_seal = Table(
+    "audit_seal",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("previous_hash", LargeBinary, nullable=False),
+    Column("after_position", BigInteger, nullable=False),
+    Column("last_position", BigInteger, nullable=False),
+    Column("row_count", Integer, nullable=False),
+    Column("rows_hash", LargeBinary, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    time_column("created_at", nullable=False),
+    CheckConstraint(
+        "octet_length(previous_hash) = 32 AND octet_length(rows_hash) = 32 AND octet_length(hash) = 32",
+        name="hash_lengths",
+    ),
+    CheckConstraint("after_position < last_position AND row_count > 0", name="not_empty"),
+)
+
+# Where the chain begins after its oldest seals have been removed with their rows: the last of the removed ones.
+audit_checkpoint = Table(
+    "audit_checkpoint",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("hash", LargeBinary, nullable=False),
+    Column("last_position", BigInteger, nullable=False),
+    time_column("created_at", nullable=False),
+    CheckConstraint("octet_length(hash) = 32", name="hash_length"),
 )

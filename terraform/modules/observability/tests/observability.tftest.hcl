@@ -372,7 +372,7 @@ run "audit_events_go_to_their_bucket" {
   command = plan
 
   assert {
-    condition     = endswith(google_logging_project_sink.audit.destination, "/locations/europe-west1/buckets/image-manager-audit") && google_logging_project_sink.audit.filter == "logName:\"cloudaudit.googleapis.com\""
+    condition     = endswith(google_logging_project_sink.audit.destination, "/locations/europe-west1/buckets/image-manager-audit") && startswith(google_logging_project_sink.audit.filter, "logName:\"cloudaudit.googleapis.com\" OR (") && strcontains(google_logging_project_sink.audit.filter, "\"audit_sealed\"")
     error_message = "The sink keeps something else."
   }
 }

@@ -1,5 +1,7 @@
 """People, credentials, quotas, idempotency keys and declared metadata"""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
@@ -8,6 +10,82 @@ revision = "0002"
 down_revision = "0001"
 branch_labels = None
 depends_on = None
+
+
+NEXT_POSITION = """
+CASE
+    WHEN (pg_current_xact_id() IS NOT NULL) THEN nextval('audit_event_position_seq'::regclass)
+    ELSE NULL::bigint
+END"""
+
+
+def _change_audit_log() -> None:
+    op.create_table(
+        "audit_checkpoint",
+        sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("hash", sa.LargeBinary(), nullable=False),
+        sa.Column("last_position", sa.BigInteger(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.CheckConstraint("octet_length(hash) = 32", name=op.f("ck_audit_checkpoint_hash_length")),
+        sa.PrimaryKeyConstraint("number", name=op.f("pk_audit_checkpoint")),
+    )
+    op.create_table(
+        "audit_seal",
+        sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("previous_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("after_position", sa.BigInteger(), nullable=False),
+        sa.Column("last_position", sa.BigInteger(), nullable=False),
+        sa.Column("row_count", sa.Integer(), nullable=False),
+        sa.Column("rows_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("hash", sa.LargeBinary(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.CheckConstraint(
+            "octet_length(previous_hash) = 32 AND octet_length(rows_hash) = 32 AND octet_length(hash) = 32",
+            name=op.f("ck_audit_seal_hash_lengths"),
+        ),
+        sa.CheckConstraint("after_position < last_position AND row_count > 0", name=op.f("ck_audit_seal_not_empty")),
+        sa.PrimaryKeyConstraint("number", name=op.f("pk_audit_seal")),
+    )
+    op.add_column("audit_event", sa.Column("session_id", sa.Uuid(), nullable=True))
+    op.execute("CREATE SEQUENCE audit_event_position_seq")
+    op.execute("ALTER SEQUENCE audit_event_position_seq OWNER TO image_migrator")
+    op.add_column(
+        "audit_event",
+        sa.Column("position", sa.BigInteger(), server_default=sa.text(NEXT_POSITION), nullable=False),
+    )
+    op.execute("ALTER SEQUENCE audit_event_position_seq OWNED BY audit_event.position")
+    op.create_unique_constraint(op.f("uq_audit_event_position"), "audit_event", ["position"])
+    newest_first: list[Any] = [sa.literal_column("created_at DESC"), sa.literal_column("id DESC")]
+    op.create_index("ix_audit_event_created_at", "audit_event", newest_first, unique=False)
+    op.create_index("ix_audit_event_actor_user_id", "audit_event", ["actor_user_id", *newest_first], unique=False)
+    op.create_index("ix_audit_event_request_id", "audit_event", ["request_id"], unique=False)
+
+
+def _close_audit_log() -> None:
+    """Refuses every change of what is written, the owner's too, but for the removal that retention announces."""
+    op.execute(
+        """CREATE FUNCTION refuse_audit_change() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            IF TG_OP = 'DELETE' AND current_setting('image_manager.audit_prune', true) = 'on' THEN
+                RETURN NULL;
+            END IF;
+            RAISE EXCEPTION 'The audit log can only be added to.' USING ERRCODE = 'insufficient_privilege';
+        END $$"""
+    )
+    for table in ("audit_event", "audit_seal", "audit_checkpoint"):
+        op.execute(
+            f"CREATE TRIGGER {table}_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table}"
+            " FOR EACH STATEMENT EXECUTE FUNCTION refuse_audit_change()"
+        )
+    # When a row was written and where it stands in the log is not for its writer to say.
+    op.execute("REVOKE INSERT ON audit_event FROM image_api")
+    written = (
+        "id, team_id, actor_user_id, credential_id, session_id, action, target_type, target_id, before, after,"
+        " request_id, address"
+    )
+    op.execute(f"GRANT INSERT ({written}) ON audit_event TO image_api, image_processor")
+    op.execute("GRANT USAGE ON SEQUENCE audit_event_position_seq TO image_api, image_processor")
+    op.execute("GRANT SELECT ON SEQUENCE audit_event_position_seq TO image_processor")
+    op.execute("ALTER TABLE audit_checkpoint OWNER TO image_migrator")
 
 
 def _change_tables() -> None:
@@ -217,7 +295,7 @@ def _change_tables() -> None:
         ["user_id", sa.literal_column("created_at DESC"), sa.literal_column("id DESC")],
         unique=False,
     )
-    op.add_column("audit_event", sa.Column("session_id", sa.Uuid(), nullable=True))
+    _change_audit_log()
     op.add_column("credential", sa.Column("address_ranges", postgresql.ARRAY(sa.Text()), nullable=True))
     op.add_column("credential", sa.Column("last_used_address", sa.Text(), nullable=True))
     op.add_column("credential", sa.Column("last_used_agent", sa.Text(), nullable=True))
@@ -258,6 +336,7 @@ RIGHTS = {
         "metadata_schema": "SELECT, INSERT, UPDATE, DELETE",
     },
     "image_processor": {
+        "audit_seal": "SELECT, INSERT",
         # Warns of keys that are about to end; never sees what proves a key.
         "credential": "SELECT (id, user_id, name, public_id, expires_at, revoked_at, expiry_warnings)",
         '"user"': "SELECT (id, team_id, disabled_at)",
@@ -280,6 +359,8 @@ def _grant() -> None:
         for table, granted in rights.items():
             op.execute(f"GRANT {granted} ON {table} TO {role}")
     op.execute("GRANT UPDATE (expiry_warnings) ON credential TO image_processor")
+    # To seal what is written.
+    op.execute("GRANT SELECT ON audit_event TO image_processor")
 
 
 def _open_credit_accounts() -> None:
@@ -295,6 +376,7 @@ def upgrade() -> None:
     _change_tables()
     _open_credit_accounts()
     _grant()
+    _close_audit_log()
 
 
 def downgrade() -> None:
@@ -312,7 +394,16 @@ def downgrade() -> None:
     op.drop_column("credential", "last_used_agent")
     op.drop_column("credential", "last_used_address")
     op.drop_column("credential", "address_ranges")
+    op.execute("DROP FUNCTION refuse_audit_change CASCADE")
+    op.execute("GRANT INSERT ON audit_event TO image_api")
+    op.execute("REVOKE INSERT, SELECT ON audit_event FROM image_processor")
+    op.drop_index("ix_audit_event_request_id", table_name="audit_event")
+    op.drop_index("ix_audit_event_actor_user_id", table_name="audit_event")
+    op.drop_index("ix_audit_event_created_at", table_name="audit_event")
+    op.drop_column("audit_event", "position")
     op.drop_column("audit_event", "session_id")
+    op.drop_table("audit_seal")
+    op.drop_table("audit_checkpoint")
     op.drop_index("ix_session_user_id", table_name="session")
     op.drop_index("ix_session_expires_at", table_name="session")
     op.drop_table("session")

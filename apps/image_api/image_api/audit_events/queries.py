@@ -1,0 +1,47 @@
+"""The SQL of the audit log. It is read by admins of the platform only, so a team is a filter like the others."""
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, func, select, tuple_
+
+from image_api.pagination import Cursor
+from image_core.audit import LINE_COLUMNS
+from image_core.db import Record, Runner
+from image_core.models import audit_event
+
+
+def _condition(name: str, value: Any) -> ColumnElement[bool]:
+    found: ColumnElement[bool]
+    if name == "created_after":
+        found = audit_event.c.created_at >= value
+    elif name == "created_before":
+        found = audit_event.c.created_at < value
+    elif name == "action" and value.endswith("*"):
+        found = func.starts_with(audit_event.c.action, value.removesuffix("*"))
+    else:
+        found = audit_event.c[name] == value
+    return found
+
+
+async def page(runner: Runner, conditions: dict[str, Any], cursor: Cursor | None, limit: int) -> list[Record]:
+    """Audit events, newest first."""
+    statement = (
+        select(*LINE_COLUMNS)
+        .where(*(_condition(name, value) for name, value in conditions.items()))
+        .order_by(audit_event.c.created_at.desc(), audit_event.c.id.desc())
+        .limit(limit)
+    )
+    if cursor is not None:
+        after = tuple_(cursor.created_at, cursor.row_id)
+        statement = statement.where(tuple_(audit_event.c.created_at, audit_event.c.id) < after)
+    return await runner.fetch(statement)
+
+
+async def after_position(runner: Runner, conditions: dict[str, Any], position: int, most: int) -> list[Record]:
+    """Audit events after a position, in the order of the log."""
+    return await runner.fetch(
+        select(*LINE_COLUMNS)
+        .where(audit_event.c.position > position, *(_condition(name, value) for name, value in conditions.items()))
+        .order_by(audit_event.c.position)
+        .limit(most)
+    )

@@ -1,0 +1,38 @@
+"""HTTP of the audit log."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query
+from fastapi.responses import StreamingResponse
+
+from image_api.actor import Actor, Scope
+from image_api.audit_events import schemas, service
+from image_api.auth import RequireScope
+from image_api.dependencies import ServicesDep
+
+router = APIRouter(tags=["audit"])
+Admin = Annotated[Actor, Depends(RequireScope(Scope.ADMIN))]
+_MEDIA_TYPE = "application/x-ndjson"
+_LINES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "One JSON object a line, each an audit event with its keys in order.",
+        "content": {_MEDIA_TYPE: {"schema": {"type": "string"}}},
+    }
+}
+
+
+@router.get("/audit-events", response_model=schemas.AuditEventPage)
+async def list_audit_events(
+    actor: Admin, services: ServicesDep, filters: Annotated[schemas.AuditPageFilters, Query()]
+) -> Any:
+    """List who changed what, newest first."""
+    return await service.list_audit_events(services.database, actor, filters)
+
+
+@router.get("/audit-events/export", response_class=StreamingResponse, responses=_LINES)
+async def export_audit_events(
+    actor: Admin, services: ServicesDep, filters: Annotated[schemas.AuditExportFilters, Query()]
+) -> StreamingResponse:
+    """Export the log as lines of JSON, oldest first; broken off, it goes on with `after_position`."""
+    lines = await service.export_audit_events(services.database, actor, filters)
+    return StreamingResponse(lines, media_type=_MEDIA_TYPE)

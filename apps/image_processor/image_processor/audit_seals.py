@@ -1,0 +1,113 @@
+"""The seals of the audit log: each hashes the rows since the one before it, and that one's own hash.
+
+A row that is committed late has an earlier position than rows that are there already. So a seal reaches only up to a
+position that every transaction which may hold an earlier one has ended: a transaction draws its number before its
+positions, the sweep draws one after it has seen the newest position, and waits for all lower ones to end. Nothing of
+this is kept, so a database restored into a server with other numbers is sealed like any.
+"""
+
+import asyncio
+from datetime import timedelta
+
+from sqlalchemy import bindparam, func, insert, literal_column, select, text
+
+from image_core import audit
+from image_core.audit import FIRST_PREVIOUS_HASH, RowsHash, Seal
+from image_core.db import Database, Query, Transaction
+from image_core.models import audit_seal
+from image_core.telemetry import log
+
+_MOST_ROWS = 10_000
+_BATCH = 500
+_MOST_SEALS = 20
+_INTERVAL = timedelta(minutes=1)
+_PATIENCE_SECONDS = 5.0
+_LOCK = 0x7365616C  # "seal"
+
+_newest_position = Query(
+    text("SELECT CASE WHEN is_called THEN last_value ELSE last_value - 1 END FROM audit_event_position_seq").columns()
+)
+_own_number = Query(text("SELECT pg_current_xact_id()::text::bigint"))
+_oldest_open_number = Query(text("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"))
+_try_lock = Query(select(func.pg_try_advisory_xact_lock(literal_column(str(_LOCK)))))
+_newest_seal = Query(
+    select(
+        audit_seal.c.number, audit_seal.c.hash, audit_seal.c.last_position, audit_seal.c.row_count,
+        audit_seal.c.created_at, func.clock_timestamp().label("now"),
+    ).order_by(audit_seal.c.number.desc()).limit(1)
+)  # fmt: skip
+_now = select(func.now())
+_add_seal = Query(insert(audit_seal).values({column.name: bindparam(column.name) for column in audit_seal.c}))
+
+
+async def seal_audit_log(
+    database: Database,
+    *,
+    interval: timedelta = _INTERVAL,
+    patience_seconds: float = _PATIENCE_SECONDS,
+    most_rows: int = _MOST_ROWS,
+) -> int:
+    """Seals what has been written since the last seal, at most once an `interval`; returns how many seals were made.
+
+    None is made while a transaction that may still add to the span stays open; the next sweep tries again.
+    """
+    through = await _settled_position(database, patience_seconds)
+    if through is None:
+        log("audit_seal_put_off", severity="WARNING")
+        return 0
+    made = 0
+    while made < _MOST_SEALS:
+        async with database.transaction() as transaction:
+            sealed = await _seal_next(transaction, through, interval, most_rows)
+        if sealed is None:
+            break
+        # The log keeps the hash where who could rewrite the whole chain has no access.
+        log(
+            audit.SEALED_LOG_EVENT, number=sealed.number, hash=sealed.hash.hex(), row_count=sealed.row_count,
+            last_position=sealed.last_position,
+        )  # fmt: skip
+        made += 1
+    return made
+
+
+async def _settled_position(database: Database, patience_seconds: float) -> int | None:
+    """A position that no open transaction has drawn one before; None if there is none within the patience."""
+    async with database.transaction() as transaction:
+        position: int = await transaction.fetch_value(_newest_position)
+        number: int = await transaction.fetch_value(_own_number)
+    deadline = asyncio.get_running_loop().time() + patience_seconds
+    while await database.fetch_value(_oldest_open_number) < number:
+        if asyncio.get_running_loop().time() >= deadline:
+            return None
+        await asyncio.sleep(0.05)
+    return position
+
+
+async def _seal_next(transaction: Transaction, through: int, interval: timedelta, most_rows: int) -> Seal | None:
+    """Adds the next seal; None where it is not yet time, where there is nothing, or where somebody else is at it."""
+    if not await transaction.fetch_value(_try_lock):
+        return None
+    newest = await transaction.fetch_one(_newest_seal)
+    number, previous_hash, after = 1, FIRST_PREVIOUS_HASH, 0
+    if newest is not None:
+        if newest["now"] - newest["created_at"] < interval and newest["row_count"] < most_rows:
+            return None
+        number, previous_hash, after = newest["number"] + 1, newest["hash"], newest["last_position"]
+    hashed = RowsHash()
+    while hashed.row_count < most_rows:
+        most = min(_BATCH, most_rows - hashed.row_count)
+        rows = await transaction.fetch(
+            audit.after_position, after=hashed.last_position or after, through=through, most=most
+        )
+        hashed.add(rows)
+        if len(rows) < most:
+            break
+    if hashed.last_position is None:
+        return None
+    now = await transaction.fetch_value(_now)
+    seal = Seal(number, previous_hash, after, hashed.last_position, hashed.row_count, hashed.digest(), now)
+    await transaction.execute(
+        _add_seal, number=number, previous_hash=previous_hash, after_position=after, last_position=seal.last_position,
+        row_count=seal.row_count, rows_hash=seal.rows_hash, hash=seal.hash, created_at=now,
+    )  # fmt: skip
+    return seal

@@ -1,0 +1,169 @@
+"""The audit log: one row a change, written in its transaction, and a chain of hashes over the rows.
+
+`docs/audit.md` tells how anybody can compute the chain again: a row's canonical line is what the export gives.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+from sqlalchemy import RowMapping, Text, bindparam, cast, insert, select
+
+from image_core import telemetry
+from image_core.db import Query, Record, Transaction, to_json
+from image_core.ids import new_id
+from image_core.models import audit_event
+
+FIRST_PREVIOUS_HASH = bytes(32)
+LOG_EVENT, SEALED_LOG_EVENT, PRUNED_LOG_EVENT = "audit", "audit_sealed", "audit_pruned"
+
+_insert = Query(
+    insert(audit_event).values(
+        {
+            name: bindparam(name, type_=audit_event.c[name].type)
+            for name in (
+                "id", "team_id", "actor_user_id", "credential_id", "session_id", "action", "target_type", "target_id",
+                "before", "after", "request_id", "address",
+            )
+        }
+    )
+)  # fmt: skip
+
+LINE_COLUMNS = (
+    *(column for column in audit_event.c if column.name not in ("before", "after")),
+    cast(audit_event.c.before, Text).label("before"),
+    cast(audit_event.c.after, Text).label("after"),
+)
+"""What `line` takes: every column, with JSON as PostgreSQL prints it."""
+
+# SQLAlchemy's names are a kind of string that orjson does not take.
+_NAMES = tuple(str(column.name) for column in LINE_COLUMNS)
+
+after_position = Query(
+    select(*LINE_COLUMNS)
+    .where(audit_event.c.position > bindparam("after"), audit_event.c.position <= bindparam("through"))
+    .order_by(audit_event.c.position)
+    .limit(bindparam("most"))
+)
+"""The rows of a span in the order of their positions, a batch at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEvent:
+    """What was done, on what, by whom; `before` and `after` hold no secret and no value of an image's metadata.
+
+    Nobody as the actor means the system itself, or somebody who need not say who they are.
+    """
+
+    action: str
+    target_type: str
+    target_id: UUID | None = None
+    team_id: UUID | None = None
+    actor_user_id: UUID | None = None
+    credential_id: UUID | None = None
+    session_id: UUID | None = None
+    before: Mapping[str, Any] | None = None
+    after: Mapping[str, Any] | None = None
+
+
+async def write(transaction: Transaction, event: AuditEvent) -> None:
+    """Adds a row with the request's id and address; once it is committed, a log line tells of it by ids."""
+    context = telemetry.current_request.get()
+    ids: dict[str, Any] = {
+        "team_id": event.team_id,
+        "actor_user_id": event.actor_user_id,
+        "credential_id": event.credential_id,
+        "session_id": event.session_id,
+        "target_id": event.target_id,
+    }
+    event_id = new_id()
+    await transaction.execute(
+        _insert,
+        id=event_id,
+        action=event.action,
+        target_type=event.target_type,
+        before=None if event.before is None else to_json(event.before),
+        after=None if event.after is None else to_json(event.after),
+        request_id=(context.request_id or None) if context else None,
+        address=context.address if context else None,
+        **ids,
+    )
+
+    def tell() -> None:
+        telemetry.log(LOG_EVENT, audit_event_id=event_id, action=event.action, target_type=event.target_type, **ids)
+
+    transaction.on_commit.append(tell)
+
+
+def line(row: Record | RowMapping) -> bytes:
+    """A row's canonical line: its columns as JSON, keys in order, no spaces, UTF-8, ended by a newline.
+
+    Numbers inside `before` and `after` stay as PostgreSQL prints them.
+    """
+    shown = {name: row[name] for name in _NAMES}
+    for name in ("before", "after"):
+        if shown[name] is not None:
+            shown[name] = json.loads(shown[name], parse_int=_verbatim, parse_float=_verbatim)
+    shown["created_at"] = _moment(shown["created_at"])
+    # The driver has a kind of UUID of its own.
+    return orjson.dumps(shown, default=str, option=orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE)
+
+
+def _verbatim(number: str) -> orjson.Fragment:
+    return orjson.Fragment(number)
+
+
+def _moment(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """One link of the chain: the rows after `after_position` up to and with `last_position`."""
+
+    number: int
+    previous_hash: bytes
+    after_position: int
+    last_position: int
+    row_count: int
+    rows_hash: bytes
+    created_at: datetime
+
+    @property
+    def hash(self) -> bytes:
+        """SHA-256 over the seal's own canonical line, without the newline."""
+        shown = {
+            "number": self.number,
+            "previous_hash": self.previous_hash.hex(),
+            "after_position": self.after_position,
+            "last_position": self.last_position,
+            "row_count": self.row_count,
+            "rows_hash": self.rows_hash.hex(),
+            "created_at": _moment(self.created_at),
+        }
+        return hashlib.sha256(orjson.dumps(shown, option=orjson.OPT_SORT_KEYS)).digest()
+
+
+class RowsHash:
+    """SHA-256 over the lines of a span, taken as they come."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+        self.row_count = 0
+        self.last_position: int | None = None
+
+    def add(self, rows: Iterable[Record | RowMapping]) -> None:
+        """Takes more rows, in the order of their positions."""
+        for row in rows:
+            self._hash.update(line(row))
+            self.row_count += 1
+            self.last_position = row["position"]
+
+    def digest(self) -> bytes:
+        """The hash of what has been taken."""
+        return self._hash.digest()

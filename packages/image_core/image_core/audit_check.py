@@ -1,0 +1,188 @@
+"""What the schema's owner does with the chain of seals: check it, and remove what is older than the retention."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import Row, delete, func, insert, select, text
+from sqlalchemy.engine import Connection
+
+from image_core.audit import FIRST_PREVIOUS_HASH, LINE_COLUMNS, RowsHash, Seal
+from image_core.ids import new_id
+from image_core.models import audit_checkpoint, audit_event, audit_seal
+
+_BATCH = 1000
+_PRUNE_LOCK = 0x7072756E65  # "prune"
+
+
+class ChainBroken(Exception):
+    """The chain does not hold at the seal `number`."""
+
+    def __init__(self, number: int, reason: str) -> None:
+        super().__init__(f"Seal {number}: {reason}")
+        self.number, self.reason = number, reason
+
+
+@dataclass(frozen=True)
+class Checked:
+    """How far a chain that holds reaches; `newest_seal` is `number:hash`, or null where nothing is sealed."""
+
+    seals: int
+    rows: int
+    unsealed_rows: int
+    newest_seal: str | None
+
+
+@dataclass(frozen=True)
+class Link:
+    """The end of what stands before a seal."""
+
+    number: int
+    hash: bytes
+    last_position: int
+
+
+@dataclass(frozen=True)
+class ExpectedSeal:
+    """A seal whose hash is known from elsewhere."""
+
+    number: int
+    hash: bytes
+
+    @classmethod
+    def parse(cls, shown: str) -> "ExpectedSeal":
+        """From `number:hash`. Raises `ValueError`."""
+        number, _, digest = shown.partition(":")
+        expected = cls(int(number), bytes.fromhex(digest))
+        if expected.number < 1 or len(expected.hash) != hashlib.sha256().digest_size:
+            raise ValueError(shown)
+        return expected
+
+
+def check_chain(connection: Connection, expected: ExpectedSeal | None = None) -> Checked:
+    """Computes every seal again, in one snapshot. Raises `ChainBroken` for the first that does not hold."""
+    connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
+    link = _beginning(connection)
+    if expected is not None:
+        _compare(link, expected)
+    if connection.execute(
+        select(audit_event.c.id).where(audit_event.c.position <= link.last_position).limit(1)
+    ).first():
+        raise ChainBroken(link.number + 1, "rows stand before the beginning of the chain")
+    seals = rows = 0
+    for row in _seals_after(connection, link.number):
+        link = _checked_link(connection, link, row)
+        if expected is not None:
+            _compare(link, expected)
+        seals, rows = seals + 1, rows + row.row_count
+    if expected is not None and expected.number > link.number:
+        raise ChainBroken(link.number + 1, f"the chain is cut off before seal {expected.number}")
+    unsealed = connection.execute(
+        select(func.count()).select_from(audit_event).where(audit_event.c.position > link.last_position)
+    ).scalar_one()
+    return Checked(seals, rows, unsealed, f"{link.number}:{link.hash.hex()}" if link.number else None)
+
+
+def _beginning(connection: Connection) -> Link:
+    found = connection.execute(select(audit_checkpoint).order_by(audit_checkpoint.c.number.desc()).limit(1)).first()
+    if found is None:
+        return Link(0, FIRST_PREVIOUS_HASH, 0)
+    return Link(found.number, bytes(found.hash), found.last_position)
+
+
+def _compare(link: Link, expected: ExpectedSeal) -> None:
+    if link.number == expected.number and link.hash != expected.hash:
+        raise ChainBroken(link.number, "it has another hash than the one expected")
+
+
+def _seals_after(connection: Connection, number: int) -> Iterator[Row]:  # type: ignore[type-arg]
+    while batch := connection.execute(
+        select(audit_seal).where(audit_seal.c.number > number).order_by(audit_seal.c.number).limit(_BATCH)
+    ).all():
+        yield from batch
+        number = batch[-1].number
+
+
+def _checked_link(connection: Connection, link: Link, row: Row) -> Link:  # type: ignore[type-arg]
+    """The link after a seal that holds."""
+    number = link.number + 1
+    if row.number != number:
+        raise ChainBroken(number, "it is missing")
+    if bytes(row.previous_hash) != link.hash or row.after_position != link.last_position:
+        raise ChainBroken(number, "it does not continue the seal before it")
+    seal = Seal(
+        row.number, bytes(row.previous_hash), row.after_position, row.last_position, row.row_count,
+        bytes(row.rows_hash), row.created_at,
+    )  # fmt: skip
+    if seal.hash != bytes(row.hash):
+        raise ChainBroken(number, "the seal itself was changed")
+    hashed = _hash_of_rows(connection, row.after_position, row.last_position)
+    if hashed.row_count != row.row_count:
+        what = "removed" if hashed.row_count < row.row_count else "added"
+        raise ChainBroken(number, f"rows were {what}: {row.row_count} were sealed, {hashed.row_count} are there")
+    if hashed.digest() != seal.rows_hash:
+        raise ChainBroken(number, "a row was changed")
+    return Link(number, seal.hash, row.last_position)
+
+
+def _hash_of_rows(connection: Connection, after: int, through: int) -> RowsHash:
+    hashed = RowsHash()
+    span = select(*LINE_COLUMNS).where(audit_event.c.position <= through).order_by(audit_event.c.position)
+    while batch := (
+        connection.execute(span.where(audit_event.c.position > (hashed.last_position or after)).limit(_BATCH))
+        .mappings()
+        .all()
+    ):
+        hashed.add(batch)
+    return hashed
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What was removed; the seal `number` with its `hash` is the checkpoint from which the chain now begins."""
+
+    number: int
+    hash: str
+    seals: int
+    rows: int
+
+
+def prune(connection: Connection, retention: timedelta) -> Pruned | None:
+    """Removes the spans that were sealed before the retention, all but the newest, and writes a checkpoint.
+
+    What is removed is checked first, so that nobody's change goes with it: raises `ChainBroken`. None where there is
+    nothing to remove.
+    """
+    connection.execute(select(func.pg_advisory_xact_lock(_PRUNE_LOCK)))
+    newest = select(func.max(audit_seal.c.number)).scalar_subquery()
+    last = connection.execute(
+        select(func.max(audit_seal.c.number)).where(
+            audit_seal.c.created_at < func.now() - retention, audit_seal.c.number < newest
+        )
+    ).scalar_one_or_none()
+    if last is None:
+        return None
+    link = _beginning(connection)
+    for row in _seals_after(connection, link.number):
+        if row.number > last:
+            break
+        link = _checked_link(connection, link, row)
+    connection.execute(text("SET LOCAL image_manager.audit_prune = 'on'"))
+    connection.execute(
+        insert(audit_checkpoint).values(number=link.number, hash=link.hash, last_position=link.last_position)
+    )
+    rows = connection.execute(delete(audit_event).where(audit_event.c.position <= link.last_position)).rowcount
+    seals = connection.execute(delete(audit_seal).where(audit_seal.c.number <= link.number)).rowcount
+    connection.execute(text("SET LOCAL image_manager.audit_prune = 'off'"))
+    pruned = Pruned(link.number, link.hash.hex(), seals, rows)
+    connection.execute(
+        insert(audit_event).values(id=new_id(), action="audit.pruned", target_type="audit_log", after=vars(pruned))
+    )
+    return pruned
+
+
+def as_json(told: Checked | Pruned, **more: object) -> str:
+    """One line for a command's output, which a log keeps as fields."""
+    return json.dumps({**more, **vars(told)})
