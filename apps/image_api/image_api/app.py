@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from opentelemetry.trace import TracerProvider
 from starlette.middleware.cors import CORSMiddleware
 
-from image_api import docs_page, error_pages, health, openapi, problems
+from image_api import docs_page, error_pages, health, openapi, problems, storage_usage
 from image_api.analyses.routes import router as analyses_router
 from image_api.audit_events.routes import router as audit_events_router
 from image_api.credentials.routes import router as credentials_router
@@ -38,6 +38,7 @@ ROUTERS = {
         credentials_router,
         credits_router,
         audit_events_router,
+        storage_usage.router,
     ),
     "": (health.router, error_pages.router, docs_page.router),
 }

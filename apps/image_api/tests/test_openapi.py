@@ -59,7 +59,7 @@ async def call(api: Api, method: str, path: str, by: UserWithKey | None) -> http
             return await api.client.request(method, url, **request)
     elif path == "/api/v1/analyze":
         request |= {"json": {"image_id": str(image_id)}, "params": {"wait": 0}}
-    elif path.startswith("/api/v1/credits"):
+    elif path.startswith(("/api/v1/credits", "/api/v1/usage")):
         request["params"] = {"team_id": str(team_id)}
     else:
         request["json"] = body_of(method, path, owner)

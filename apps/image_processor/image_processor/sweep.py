@@ -7,7 +7,7 @@ step takes its rows with one UPDATE. Objects are removed outside transactions, a
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
-from image_core import audit, credits, errors, events, keys
+from image_core import audit, credits, errors, events, keys, storage_quota
 from image_core.events import EventType
 from image_core.storage import ObjectStorage
 from image_core.telemetry import log, log_unexpected
@@ -233,6 +233,19 @@ async def _warn_of_expiry(parts: Parts) -> int:
     return await _in_rounds(batch)
 
 
+async def _tell_low_storage(parts: Parts) -> int:
+    """Teams whose storage has begun, or ceased, to run low."""
+
+    async def batch() -> int:
+        teams = await storage_quota.crossed(parts.database, parts.settings.default_quota, _BATCH)
+        for team_id in teams:
+            async with committing(parts) as transaction:
+                await storage_quota.tell_if_low(transaction, team_id, parts.settings.default_quota)
+        return len(teams)
+
+    return await _in_rounds(batch)
+
+
 async def _publish_left_behind(parts: Parts) -> int:
     return await events.publish_backlog(parts.database, parts.publisher, _LEFT_BEHIND)
 
@@ -259,6 +272,7 @@ STEPS: dict[str, Callable[[Parts], Awaitable[int]]] = {
     "reservations_lapsed": _lapse_reservations,
     "accounts_refilled": _refill_accounts,
     "expiry_warnings": _warn_of_expiry,
+    "storage_told": _tell_low_storage,
     "events_published": _publish_left_behind,
     "old_rows": _remove_old_rows,
     "audit_seals": _seal_audit_log,

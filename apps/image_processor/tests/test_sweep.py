@@ -3,8 +3,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
+import orjson
 import pytest
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 
 from image_core import credits, errors, testing
 from image_core.events import EventType, image_event, record
@@ -17,6 +18,7 @@ from image_core.models import (
     discarded_object,
     event,
     image,
+    storage_usage,
     user,
 )
 from image_processor import sweep as sweep_steps
@@ -408,3 +410,41 @@ class TestCredits:
         account = await credits.find_account(processor.rows, team_id)
         assert account is not None
         assert account["balance"] == testing.STARTING_CREDITS + 7
+
+
+class TestLowStorage:
+    async def test_it_is_told_once_and_again_only_after_there_was_room(self, processor: Processor) -> None:
+        team_id = await testing.add_team(processor.rows, quota_images=10)
+        images = [await testing.add_image(processor.rows, team_id) for _ in range(8)]
+        assert (await processor.sweep())["storage_told"] == 0
+        images.append(await testing.add_image(processor.rows, team_id))
+        assert [(await processor.sweep())["storage_told"] for _ in range(2)] == [1, 0]
+        await processor.rows.execute(delete(image).where(image.c.id == images[0]))
+        await processor.sweep()
+        assert await processor.events() == [("quota.low", True)]
+        await testing.add_image(processor.rows, team_id)
+        await processor.sweep()
+        assert await processor.events() == [("quota.low", True)] * 2
+        told = orjson.loads(await processor.rows.fetch_value(select(event.c.payload)))
+        assert told == {
+            "quota": "storage", "used_bytes": 9000, "used_images": 9, "quota_bytes": None, "quota_images": 10,
+        }  # fmt: skip
+
+    async def test_without_a_quota_nothing_is_told(self, processor: Processor) -> None:
+        await processor.image("ready")
+        assert (await processor.sweep())["storage_told"] == 0
+
+
+async def test_what_the_sweep_ends_or_purges_is_not_counted_any_more(processor: Processor) -> None:
+    team_id = await testing.add_team(processor.rows)
+    ready, _ = await processor.image("ready", b"a picture", team_id)
+    _, overdue = await processor.image("pending", None, team_id, deadline_at=PAST, expected_bytes=500)
+    await processor.parts.originals.delete(overdue.name)
+    usage = await processor.rows.fetch_one(select(storage_usage))
+    assert usage is not None
+    assert (usage["bytes"], usage["images"]) == (9 + 500, 2)
+    await processor.set_row(ready["id"], deleted_at=PAST)
+    await processor.sweep()
+    usage = await processor.rows.fetch_one(select(storage_usage))
+    assert usage is not None
+    assert (usage["bytes"], usage["images"]) == (0, 0)

@@ -7,6 +7,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from image_core.db import DatabaseConfig
 from image_core.events import Topic
+from image_core.storage_quota import StorageQuota
 
 MEBIBYTE = 1024 * 1024
 
@@ -40,6 +41,9 @@ class ServiceSettings(BaseSettings):
     otel_exporter_otlp_endpoint: str | None = Field(None, description="Where traces go; nothing is traced without.")
     metrics_enabled: bool = Field(False, description="Whether /metrics answers.")
 
+    default_quota_bytes: int | None = Field(None, ge=0, description="Bytes a team may hold; no limit without.")
+    default_quota_images: int | None = Field(None, ge=0, description="Images a team may hold; no limit without.")
+
     image_max_pixels: int = Field(50_000_000, ge=1, description="Most pixels of one image.")
     image_formats: list[str] = Field(
         default_factory=lambda: ["jpeg", "png", "webp", "gif", "avif", "heic", "tiff"],
@@ -60,6 +64,11 @@ class ServiceSettings(BaseSettings):
             Topic.EVENTS: self.pubsub_events_topic,
             Topic.ANALYSES: self.pubsub_analyses_topic,
         }
+
+    @property
+    def default_quota(self) -> StorageQuota:
+        """What a team may hold that has no quota of its own."""
+        return StorageQuota(self.default_quota_bytes, self.default_quota_images)
 
     @property
     def database(self) -> DatabaseConfig:

@@ -128,6 +128,25 @@ def test_a_team_that_was_there_before_gets_its_account(engine: Engine) -> None:
     assert tuple(found) == (1000, "opened", 1000, 1000)
 
 
+def test_images_that_were_there_before_are_counted(engine: Engine) -> None:
+    runner.upgrade(engine, "0001")
+    with engine.begin() as connection:
+        connection.execute(text("INSERT INTO team (id, name) VALUES (gen_random_uuid(), 'before')"))
+        for status, size_bytes in (("stored", 30), ("stored", 12), ("pending", None), ("expired", None)):
+            connection.execute(
+                text(
+                    "INSERT INTO image (id, team_id, status, content_type, format, object_name, deadline_at,"
+                    " size_bytes, sha256, generation) SELECT gen_random_uuid(), id, :status, 'image/png', 'png',"
+                    " gen_random_uuid(), now(), :size_bytes, sha256(gen_random_uuid()::text::bytea), 1 FROM team"
+                ),
+                {"status": status, "size_bytes": size_bytes},
+            )
+    runner.upgrade(engine)
+    with engine.connect() as connection:
+        (found,) = connection.execute(text("SELECT bytes, images FROM storage_usage"))
+    assert tuple(found) == (42, 3)
+
+
 def test_an_owner_without_the_right_to_make_roles_migrates_where_they_are_there(engine: Engine) -> None:
     runner.upgrade(engine)
     with engine.connect() as connection:

@@ -21,6 +21,7 @@ class _FetchedSource:
     body: AsyncIterator[bytes]
     raw_fields: dict[str, Any]
     ended: bool = False
+    declared_bytes: int | None = None
 
     def chunks(self) -> AsyncIterator[bytes]:
         return self.body

@@ -20,8 +20,14 @@ class UploadFields(BaseModel):
 
 
 class UploadSource(Protocol):
-    """A file on its way in. `raw_fields` is whole once the chunks have ended."""
+    """A file on its way in.
 
+    Attributes:
+        declared_bytes: what the file has at most; null where that is not known.
+        raw_fields: whole once the chunks have ended.
+    """
+
+    declared_bytes: int | None
     raw_fields: dict[str, Any]
     ended: bool
 

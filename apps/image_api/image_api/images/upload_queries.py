@@ -4,26 +4,34 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Interval, LargeBinary, Text, bindparam, case, func, insert, select, update
+from sqlalchemy import BigInteger, Interval, LargeBinary, Text, Uuid, bindparam, case, func, insert, select, update
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from image_api.images.columns import IMAGE_COLUMNS
 from image_core.db import Database, Query, Record, Runner, Transaction
 from image_core.models import HOLDS_BYTES_CLAUSE, discarded_object, image
 from image_core.states import ImageStatus
+from image_core.storage_quota import StorageQuota
 
+_owner, _expected = bindparam("owner_id", type_=Uuid), bindparam("expected", type_=BigInteger)
 _add_pending = Query(
-    insert(image).values(
-        id=bindparam("image_id"),
-        team_id=bindparam("owner_id"),
-        uploaded_by=bindparam("user_id"),
-        content_type=bindparam("media_type"),
-        format=bindparam("kind"),
-        object_name=bindparam("object"),
-        trace_parent=bindparam("trace"),
-        deadline_at=func.now() + bindparam("deadline", type_=Interval),
+    insert(image).from_select(
+        [
+            "id", "team_id", "uploaded_by", "content_type", "format", "object_name", "trace_parent", "deadline_at",
+            "expected_bytes",
+        ],
+        select(
+            bindparam("image_id", type_=Uuid), _owner, bindparam("user_id", type_=Uuid),
+            bindparam("media_type", type_=Text), bindparam("kind", type_=Text), bindparam("object", type_=Text),
+            bindparam("trace", type_=Text), func.now() + bindparam("deadline", type_=Interval), _expected,
+        ).where(
+            func.storage_fits(
+                _owner, _expected, bindparam("default_bytes", type_=BigInteger),
+                bindparam("default_images", type_=BigInteger),
+            )
+        ),
     )
-)
+)  # fmt: skip
 _complete = Query(
     update(image)
     .where(image.c.id == bindparam("image_id"), image.c.status != ImageStatus.EXPIRED)
@@ -58,13 +66,15 @@ _find_twin = Query(
 
 async def add_pending(
     database: Database, image_id: UUID, team_id: UUID, user_id: UUID, object_name: str, content_type: str, kind: str,
-    trace_parent: str | None, deadline: timedelta,
-) -> None:  # fmt: skip
-    """Commits the row of an upload that is about to be received."""
-    await database.execute(
+    trace_parent: str | None, deadline: timedelta, expected_bytes: int, quota: StorageQuota,
+) -> bool:  # fmt: skip
+    """Commits the row of an upload that is about to be received; false, and no row, where the quota has no room."""
+    added = await database.execute(
         _add_pending, image_id=image_id, owner_id=team_id, user_id=user_id, object=object_name,
-        media_type=content_type, kind=kind, trace=trace_parent, deadline=deadline,
+        media_type=content_type, kind=kind, trace=trace_parent, deadline=deadline, expected=expected_bytes,
+        default_bytes=quota.bytes, default_images=quota.images,
     )  # fmt: skip
+    return added == 1
 
 
 async def complete(database: Database, image_id: UUID, **values: Any) -> Record | None:

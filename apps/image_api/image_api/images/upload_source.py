@@ -37,8 +37,10 @@ class RawSource:
     request: Request
     raw_fields: dict[str, Any] = field(default_factory=dict)
     ended: bool = False
+    declared_bytes: int | None = None
 
     def __post_init__(self) -> None:
+        self.declared_bytes = _declared_bytes(self.request)
         query = self.request.query_params
         self.raw_fields["tags"] = query.getlist("tags")
         _, options = parse_options_header(self.request.headers.get("content-disposition", ""))
@@ -64,6 +66,10 @@ class MultipartSource:
     _files: int = 0
     _name: str = ""
     _value: bytearray = field(default_factory=bytearray)
+    declared_bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        self.declared_bytes = _declared_bytes(self.request)
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The bytes of the part `file`. Raises `errors.MultipartInvalid`."""
@@ -123,6 +129,12 @@ class MultipartSource:
             raise errors.invalid_fields(
                 [{"field": name, "code": "json_invalid", "message": "This is not JSON."}]
             ) from error
+
+
+def _declared_bytes(request: Request) -> int | None:
+    """The length of the body, which the file in it does not exceed; None for a body that comes in chunks."""
+    length = request.headers.get("content-length", "")
+    return int(length) if length.isdecimal() else None
 
 
 async def _body(request: Request) -> AsyncIterator[bytes]:

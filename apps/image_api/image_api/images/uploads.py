@@ -18,7 +18,7 @@ from image_api.actor import Actor
 from image_api.images import queries, service, upload_queries
 from image_api.images.upload_fields import UploadSource, checked_fields
 from image_api.services import Services
-from image_core import errors, events, picture_header
+from image_core import errors, events, picture_header, storage_quota
 from image_core.db import ForeignKeyViolation, Record, UniqueViolation, to_json
 from image_core.ids import new_id
 from image_core.picture_header import PREFIX_BYTES, PictureHeader
@@ -86,7 +86,9 @@ async def _receive(services: Services, actor: Actor, team_id: UUID, source: Uplo
     # What is known to be wrong already costs no row; fields may also follow the file.
     checked_fields(source)
     header = check_header(prefix, services.settings.image_formats, services.settings.image_max_pixels)
-    pending = await _add_row(services, actor, team_id, header)
+    pending = await _add_row(services, actor, team_id, header, source.declared_bytes)
+    if pending is None:
+        return await _without_room(services, team_id, prefix, chunks)
     try:
         received = await _store(services, pending, prefix, chunks)
         return await _complete(services, pending, received, source)
@@ -139,20 +141,42 @@ def check_header(prefix: bytes | bytearray, formats: list[str], max_pixels: int)
     return header
 
 
-async def _add_row(services: Services, actor: Actor, team_id: UUID, header: PictureHeader) -> _Pending:
+async def _add_row(
+    services: Services, actor: Actor, team_id: UUID, header: PictureHeader, declared_bytes: int | None
+) -> _Pending | None:
+    """The committed row; None where the team's quota has no room for it."""
     image_id = new_id()
     context = current_request.get()
     pending = _Pending(image_id, team_id, f"originals/{team_id}/{image_id}", header.content_type)
-    deadline = timedelta(seconds=services.settings.upload_deadline_seconds)
+    settings = services.settings
+    deadline, limit = timedelta(seconds=settings.upload_deadline_seconds), settings.upload_max_bytes
     try:
-        await upload_queries.add_pending(
+        added = await upload_queries.add_pending(
             services.database, image_id, team_id, actor.user_id, pending.object_name, header.content_type,
             header.format, context.trace_parent if context else None, deadline,
+            limit if declared_bytes is None else min(declared_bytes, limit), settings.default_quota,
         )  # fmt: skip
     except ForeignKeyViolation as error:
         # The key is known from a cache; what it stands for may have been removed a moment ago.
         raise errors.KeyInvalid("The user or the team of this upload has just been removed.") from error
-    return pending
+    return pending if added else None
+
+
+async def _without_room(services: Services, team_id: UUID, body: bytearray, chunks: AsyncIterator[bytes]) -> Uploaded:
+    """What a full quota leaves: the image that the team has already, of a file that is small enough to be hashed.
+
+    Raises `errors.StorageQuotaExceeded`.
+    """
+    async for chunk in chunks:
+        body += chunk
+        if len(body) > ONE_REQUEST_BYTES:
+            break
+    else:
+        digest = hashlib.sha256()
+        await _update(digest, body)
+        if twin_id := await upload_queries.find_twin(services.database, team_id, digest.digest()):
+            return await _existing(services, team_id, twin_id)
+    raise await storage_quota.exceeded(services.database, team_id, services.settings.default_quota)
 
 
 async def _store(services: Services, pending: _Pending, body: bytearray, chunks: AsyncIterator[bytes]) -> _Received:

@@ -11,6 +11,7 @@ from image_core.analyzers import CATALOGUE
 Name = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=120, pattern=r"^[^\x00-\x1f]*$")
 ]
+Quota = Annotated[int, Field(ge=0, le=2**53)]
 
 
 def _known(name: str) -> str:
@@ -42,6 +43,8 @@ class TeamPatch(BaseModel):
     name: Name = Field(default_factory=str)
     keep_location: bool = Field(default_factory=bool)
     analyze_on_arrival: AnalyzerNames = Field(default_factory=list)
+    quota_bytes: Quota | None = Field(None, description="Most bytes the team may hold; null: the deployment's default.")
+    quota_images: Quota | None = Field(None, description="Most images, likewise.")
 
 
 class Team(BaseModel):
@@ -53,6 +56,8 @@ class Team(BaseModel):
     name: str
     keep_location: bool
     analyze_on_arrival: list[str]
+    quota_bytes: int | None
+    quota_images: int | None
     created_at: datetime
     updated_at: datetime
 

@@ -9,6 +9,12 @@ class CreditsExhausted(LimitExceeded):
     code = "credits-exhausted"
 
 
+class StorageQuotaExceeded(LimitExceeded):
+    """The team's storage is full."""
+
+    code = "storage-quota-exceeded"
+
+
 class BalanceTooLow(Conflict):
     """The balance cannot go below zero."""
 

@@ -99,6 +99,8 @@ storage_usage = Table(
     # Kept by a trigger on `image`, so that no path can forget it. Pending uploads count with what they may come to.
     Column("bytes", BigInteger, nullable=False, server_default=text("0")),
     Column("images", BigInteger, nullable=False, server_default=text("0")),
+    # When `quota.low` was told; null while the team holds less than that.
+    time_column("low_told_at"),
     CheckConstraint("bytes >= 0 AND images >= 0", name="not_negative"),
 )
 

@@ -170,6 +170,7 @@ def _change_tables() -> None:
         sa.Column("team_id", sa.Uuid(), nullable=False),
         sa.Column("bytes", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("images", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("low_told_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint("bytes >= 0 AND images >= 0", name=op.f("ck_storage_usage_not_negative")),
         sa.ForeignKeyConstraint(["team_id"], ["team.id"], name=op.f("fk_storage_usage_team_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("team_id", name=op.f("pk_storage_usage")),
@@ -343,6 +344,7 @@ RIGHTS = {
         "credit_account": "SELECT, UPDATE (balance, next_refill_at, updated_at)",
         "credit_reservation": "SELECT, UPDATE (status, settled_at)",
         "credit_entry": "SELECT, INSERT",
+        "storage_usage": "SELECT, UPDATE (low_told_at)",
         "idempotency_key": "SELECT (expires_at), DELETE",
         "invitation": "SELECT (expires_at), DELETE",
         "password_reset": "SELECT (expires_at), DELETE",
@@ -350,6 +352,102 @@ RIGHTS = {
         "sign_in_delay": "SELECT (last_failed_at), DELETE",
     },
 }
+
+
+# What an image counts for: null is nothing at all, and an upload under way is as large as it may become.
+WEIGHT_FUNCTION = """
+CREATE FUNCTION image_weight_bytes(status text, size_bytes bigint, expected_bytes bigint) RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE status WHEN 'pending' THEN coalesce(expected_bytes, 0) WHEN 'expired' THEN NULL ELSE size_bytes END
+"""
+
+# Runs as the owner, so that neither service needs the right to write the counter. Its row is touched last in a
+# statement and by one image a transaction, so that no two transactions wait for each other.
+COUNT_FUNCTION = """
+CREATE FUNCTION count_storage() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
+AS $$
+DECLARE
+    owner_id uuid;
+    old_bytes bigint;
+    new_bytes bigint;
+    more_bytes bigint;
+    more_images bigint;
+BEGIN
+    IF TG_OP <> 'INSERT' THEN
+        owner_id := OLD.team_id;
+        old_bytes := image_weight_bytes(OLD.status, OLD.size_bytes, OLD.expected_bytes);
+    END IF;
+    IF TG_OP <> 'DELETE' THEN
+        owner_id := NEW.team_id;
+        new_bytes := image_weight_bytes(NEW.status, NEW.size_bytes, NEW.expected_bytes);
+    END IF;
+    more_bytes := coalesce(new_bytes, 0) - coalesce(old_bytes, 0);
+    more_images := num_nonnulls(new_bytes) - num_nonnulls(old_bytes);
+    UPDATE storage_usage SET bytes = bytes + more_bytes, images = images + more_images WHERE team_id = owner_id;
+    IF NOT FOUND THEN
+        INSERT INTO storage_usage AS held (team_id, bytes, images) VALUES (owner_id, more_bytes, more_images)
+        ON CONFLICT (team_id) DO UPDATE SET bytes = held.bytes + excluded.bytes, images = held.images + excluded.images;
+    END IF;
+    RETURN NULL;
+END $$
+"""
+
+# Asked in the statement that adds an image: the counter stays locked until that image is counted, too.
+FITS_FUNCTION = """
+CREATE FUNCTION storage_fits(owner_id uuid, more_bytes bigint, default_bytes bigint, default_images bigint)
+RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
+AS $$
+DECLARE
+    most_bytes bigint := default_bytes;
+    most_images bigint := default_images;
+    held storage_usage;
+BEGIN
+    SELECT coalesce(quota_bytes, default_bytes), coalesce(quota_images, default_images)
+    INTO most_bytes, most_images FROM team WHERE id = owner_id;
+    IF num_nonnulls(most_bytes, most_images) = 0 THEN
+        RETURN true;
+    END IF;
+    INSERT INTO storage_usage (team_id) VALUES (owner_id) ON CONFLICT DO NOTHING;
+    SELECT * INTO held FROM storage_usage WHERE team_id = owner_id FOR UPDATE;
+    RETURN coalesce(held.bytes + more_bytes <= most_bytes, true) AND coalesce(held.images < most_images, true);
+END $$
+"""
+
+_NEW, _OLD = (f"image_weight_bytes({row}.status, {row}.size_bytes, {row}.expected_bytes)" for row in ("NEW", "OLD"))
+# By the change and when it counts: the states after `stored` leave an image's weight alone, and so the counter.
+STORAGE_TRIGGERS = {
+    "storage_added": f"AFTER INSERT ON image FOR EACH ROW WHEN ({_NEW} IS NOT NULL)",
+    "storage_changed": (
+        "AFTER UPDATE OF status, size_bytes, expected_bytes ON image FOR EACH ROW"
+        f" WHEN ({_OLD} IS DISTINCT FROM {_NEW})"
+    ),
+    "storage_removed": f"AFTER DELETE ON image FOR EACH ROW WHEN ({_OLD} IS NOT NULL)",
+}
+FUNCTIONS = {
+    "image_weight_bytes(text, bigint, bigint)": WEIGHT_FUNCTION,
+    "count_storage()": COUNT_FUNCTION,
+    "storage_fits(uuid, bigint, bigint, bigint)": FITS_FUNCTION,
+}
+
+
+def _count_storage() -> None:
+    for function in FUNCTIONS.values():
+        op.execute(function)
+    for trigger, when in STORAGE_TRIGGERS.items():
+        op.execute(f"CREATE TRIGGER {trigger} {when} EXECUTE FUNCTION count_storage()")
+    # Making a trigger keeps writers out until the migration ends: nothing is counted twice or missed.
+    op.execute(
+        "INSERT INTO storage_usage (team_id, bytes, images)"
+        " SELECT team_id, sum(weight), count(weight) FROM image"
+        " CROSS JOIN LATERAL image_weight_bytes(status, size_bytes, expected_bytes) AS weight GROUP BY team_id"
+        " HAVING count(weight) > 0"
+    )
+    for function in FUNCTIONS:
+        op.execute(f"ALTER FUNCTION {function} OWNER TO image_migrator")
+    op.execute("REVOKE EXECUTE ON FUNCTION storage_fits(uuid, bigint, bigint, bigint) FROM PUBLIC")
+    op.execute("GRANT EXECUTE ON FUNCTION storage_fits(uuid, bigint, bigint, bigint) TO image_api")
 
 
 def _grant() -> None:
@@ -375,11 +473,16 @@ def _open_credit_accounts() -> None:
 def upgrade() -> None:
     _change_tables()
     _open_credit_accounts()
+    _count_storage()
     _grant()
     _close_audit_log()
 
 
 def downgrade() -> None:
+    for trigger in STORAGE_TRIGGERS:
+        op.execute(f"DROP TRIGGER {trigger} ON image")
+    for function in reversed(FUNCTIONS):
+        op.execute(f"DROP FUNCTION {function}")
     op.drop_column("user", "password_changed_at")
     op.drop_column("user", "password_hash")
     op.drop_column("team", "quota_images")

@@ -1,0 +1,47 @@
+"""What a team holds of what it may hold."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel
+
+from image_api.actor import Actor, Scope
+from image_api.auth import RequireScope
+from image_api.dependencies import ServicesDep, TeamQuery
+from image_api.images.body import human_size
+from image_api.teams import service as teams
+from image_core import errors, storage_quota
+
+router = APIRouter(tags=["usage"])
+
+
+class StorageUsage(BaseModel):
+    """What a team holds, its trash and uploads under way included; a quota of null means no limit."""
+
+    team_id: UUID
+    used_bytes: int
+    used: str
+    used_images: int
+    quota_bytes: int | None
+    quota: str | None
+    quota_images: int | None
+
+
+@router.get(
+    "/usage/storage", response_model=StorageUsage, responses={404: {"description": "Absent, or another team's."}}
+)
+async def get_storage_usage(
+    actor: Annotated[Actor, Depends(RequireScope(Scope.USAGE_READ))], services: ServicesDep, team_id: TeamQuery = None
+) -> Any:
+    """Show how many bytes and images the team holds, and how many it may hold."""
+    owner_id = await teams.owning_team(services.database, actor, team_id)
+    found = await storage_quota.find_usage(services.database, owner_id, services.settings.default_quota)
+    if found is None:
+        raise errors.TeamNotFound
+    quota = found["quota_bytes"]
+    return {
+        **dict(found),
+        "used": human_size(found["used_bytes"]),
+        "quota": None if quota is None else human_size(quota),
+    }

@@ -1,0 +1,99 @@
+"""What a team may hold: bytes and images, its trash included.
+
+The counter is kept by a trigger on `image`, and checked by `storage_fits` in the statement that adds a row, both in
+the migrations; here it is read.
+"""
+
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import BigInteger, Integer, Uuid, bindparam, case, func, literal_column, or_, select, update
+
+from image_core import errors, events
+from image_core.db import Query, Record, Runner, Transaction
+from image_core.events import EventType, OutboxEvent, Topic
+from image_core.models import storage_usage, team
+
+LOW_PERCENT = 90
+"""Of a quota: `quota.low` is told once a team holds this much."""
+
+
+class StorageQuota(NamedTuple):
+    """Most bytes and images of a team; null means no limit."""
+
+    bytes: int | None
+    images: int | None
+
+
+_quota_bytes = func.coalesce(team.c.quota_bytes, bindparam("default_bytes", type_=BigInteger))
+_quota_images = func.coalesce(team.c.quota_images, bindparam("default_images", type_=BigInteger))
+_usage = Query(
+    select(
+        team.c.id.label("team_id"),
+        func.coalesce(storage_usage.c.bytes, 0).label("used_bytes"),
+        func.coalesce(storage_usage.c.images, 0).label("used_images"),
+        _quota_bytes.label("quota_bytes"),
+        _quota_images.label("quota_images"),
+    )
+    .outerjoin_from(team, storage_usage)
+    .where(team.c.id == bindparam("owner_id", type_=Uuid))
+)
+_is_low = func.coalesce(
+    or_(
+        storage_usage.c.bytes * 100 >= _quota_bytes * LOW_PERCENT,
+        storage_usage.c.images * 100 >= _quota_images * LOW_PERCENT,
+    ),
+    literal_column("false"),
+)
+_crossed = Query(
+    select(storage_usage.c.team_id)
+    .join_from(storage_usage, team)
+    .where(_is_low != storage_usage.c.low_told_at.is_not(None))
+    .limit(bindparam("most", type_=Integer))
+)
+_mark = Query(
+    update(storage_usage)
+    .where(
+        storage_usage.c.team_id == bindparam("owner_id", type_=Uuid),
+        team.c.id == storage_usage.c.team_id,
+        _is_low != storage_usage.c.low_told_at.is_not(None),
+    )
+    .values(low_told_at=case((_is_low, func.now())))
+    .returning(
+        storage_usage.c.low_told_at.is_not(None).label("is_low"),
+        storage_usage.c.bytes.label("used_bytes"),
+        storage_usage.c.images.label("used_images"),
+        _quota_bytes.label("quota_bytes"),
+        _quota_images.label("quota_images"),
+    )
+)
+
+
+async def find_usage(runner: Runner, team_id: UUID, default: StorageQuota) -> Record | None:
+    """What a team holds and may hold; None where there is no such team."""
+    return await runner.fetch_one(_usage, owner_id=team_id, default_bytes=default.bytes, default_images=default.images)
+
+
+async def exceeded(runner: Runner, team_id: UUID, default: StorageQuota) -> errors.StorageQuotaExceeded:
+    """The error of an upload that the quota has no room for."""
+    found = await find_usage(runner, team_id, default)
+    told = {} if found is None else {name: value for name, value in dict(found).items() if name != "team_id"}
+    return errors.StorageQuotaExceeded(
+        "The team holds as much as it may. Purge images, or have an admin raise the quota.", **told
+    )
+
+
+async def crossed(runner: Runner, default: StorageQuota, most: int) -> list[UUID]:
+    """Teams whose storage runs low and that were not told so, or was told so and has room again."""
+    rows = await runner.fetch(_crossed, default_bytes=default.bytes, default_images=default.images, most=most)
+    return [row["team_id"] for row in rows]
+
+
+async def tell_if_low(transaction: Transaction, team_id: UUID, default: StorageQuota) -> None:
+    """Tells once of storage that runs low, and again only after there was room."""
+    row = await transaction.fetch_one(
+        _mark, owner_id=team_id, default_bytes=default.bytes, default_images=default.images
+    )
+    if row is not None and row["is_low"]:
+        told = {"quota": "storage", **{name: value for name, value in dict(row).items() if name != "is_low"}}
+        await events.record(transaction, OutboxEvent(Topic.EVENTS, EventType.QUOTA_LOW, told, team_id))
