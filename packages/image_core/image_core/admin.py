@@ -173,15 +173,35 @@ def recover(settings: AdminSettings, *, force: bool) -> None:
     print(f"The new admin key is in {secret}." if secret else f"New admin key: {api_key}")
 
 
+# Each in one statement, so that uploads and spending that go on meanwhile are in both sides or in neither.
+_MISCOUNTED_STORAGE = """
+SELECT count(*) FROM storage_usage FULL JOIN (
+    SELECT team_id, sum(weight) AS bytes, count(weight) AS images FROM image
+    CROSS JOIN LATERAL image_weight_bytes(status, size_bytes, expected_bytes) AS weight GROUP BY team_id
+) AS held USING (team_id)
+WHERE (coalesce(storage_usage.bytes, 0), coalesce(storage_usage.images, 0))
+    <> (coalesce(held.bytes, 0), coalesce(held.images, 0))
+"""
+_UNBALANCED_LEDGERS = """
+SELECT count(*) FROM credit_account AS account
+WHERE balance <> (SELECT coalesce(sum(amount), 0) FROM credit_entry WHERE team_id = account.team_id)
+"""
+
+
 def verify(settings: AdminSettings) -> None:
-    """Says whether the schema is at the code's revision and whether a default key is still alive."""
+    """Says whether schema, default key, storage counters and ledgers are as they should be."""
     with settings.engine().connect() as connection:
         revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
         default_alive = connection.execute(
             select(func.count()).where(credential.c.is_default, credential.c.revoked_at.is_(None))
         ).scalar_one()
-    print(json.dumps({"revision": revision, "needed": HEAD, "default_key_alive": bool(default_alive)}))
-    if revision is None or revision < HEAD or default_alive:
+        report = {"revision": revision, "needed": HEAD, "default_key_alive": bool(default_alive)}
+        behind = revision is None or revision < HEAD
+        if not behind:
+            report["teams_with_miscounted_storage"] = connection.execute(text(_MISCOUNTED_STORAGE)).scalar_one()
+            report["teams_with_unbalanced_ledger"] = connection.execute(text(_UNBALANCED_LEDGERS)).scalar_one()
+    print(json.dumps(report))
+    if behind or any(report[name] for name in report.keys() - {"revision", "needed"}):
         raise SystemExit(1)
 
 
@@ -220,7 +240,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser_recover.add_argument("--force", action="store_true", help="also beside keys that are alive")
     parser_autogenerate = commands.add_parser("autogenerate", help="write the next migration from the models")
     parser_autogenerate.add_argument("message", help="what the migration does, in a few words")
-    commands.add_parser("verify", help="check revision and default key; exit 1 if something is to be done")
+    commands.add_parser(
+        "verify", help="check revision, default key, storage counters and ledgers; exit 1 if something is wrong"
+    )
     parser_audit = commands.add_parser("audit", help="check the audit log's seals, or remove what is beyond retention")
     audit_commands = parser_audit.add_subparsers(dest="audit_command", required=True)
     parser_chain = audit_commands.add_parser("verify", help="compute all seals again; exit 1 if one does not hold")

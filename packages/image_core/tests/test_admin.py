@@ -206,6 +206,26 @@ class TestVerify:
         finally:
             await rows.execute(text(f"UPDATE alembic_version SET version_num = '{HEAD}'"))
 
+    @pytest.mark.parametrize(
+        ("name", "fault"),
+        [
+            ("teams_with_miscounted_storage", "UPDATE storage_usage SET bytes = bytes + 1"),
+            ("teams_with_miscounted_storage", "DELETE FROM storage_usage"),
+            ("teams_with_unbalanced_ledger", "UPDATE credit_account SET balance = balance + 1"),
+        ],
+    )
+    async def test_what_does_not_add_up_is_something_to_do(
+        self, rows: Database, settings: AdminSettings, capsys: pytest.CaptureFixture[str], name: str, fault: str
+    ) -> None:
+        bootstrapped(settings, capsys)
+        await testing.add_image(rows, await testing.add_team(rows))
+        admin.verify(settings)
+        capsys.readouterr()
+        await rows.execute(text(fault))
+        with pytest.raises(SystemExit):
+            admin.verify(settings)
+        assert json.loads(capsys.readouterr().out)[name] == 1
+
 
 class TestCommandLine:
     async def test_migrating_lets_the_services_logins_in(
