@@ -16,6 +16,7 @@ from image_api.credentials.routes import router as credentials_router
 from image_api.credits.routes import router as credits_router
 from image_api.images.routes import router as images_router
 from image_api.key_cache import LAST_USED_SECONDS, KeyCache
+from image_api.metadata_schemas.routes import router as metadata_schemas_router
 from image_api.observability import Metrics, ObservabilityMiddleware
 from image_api.rate_limits import RateLimits
 from image_api.services import Services
@@ -39,6 +40,7 @@ ROUTERS = {
         credits_router,
         audit_events_router,
         storage_usage.router,
+        metadata_schemas_router,
     ),
     "": (health.router, error_pages.router, docs_page.router),
 }

@@ -25,6 +25,7 @@ OPERATIONS = sorted(
     {(m, path) for path, route in api_routes(ROUTERS) if route.include_in_schema for m in route.methods or ()}
 )
 ALL_SCOPES = tuple(Scope)
+QUERIES = {"/api/v1/images/facets": {"field": "place"}}
 
 
 async def call(api: Api, method: str, path: str, by: UserWithKey | None) -> httpx2.Response:
@@ -49,7 +50,7 @@ async def call(api: Api, method: str, path: str, by: UserWithKey | None) -> http
         "analysis_id": await testing.add_analysis(api.rows, owner.team_id, (await api.row(image_id))["sha256"]),
     }
     url = path.format(**ids, preset="thumb", code="image-not-found")
-    request: dict[str, Any] = {"headers": dict(by.headers) if by else {}}
+    request: dict[str, Any] = {"headers": dict(by.headers) if by else {}, "params": QUERIES.get(path, {})}
     if (method, path) == ("POST", "/api/v1/images"):
         request |= {"content": picture(12), "params": {"team_id": str(team_id)}}
         request["headers"]["content-type"] = "image/png"
@@ -59,15 +60,17 @@ async def call(api: Api, method: str, path: str, by: UserWithKey | None) -> http
             return await api.client.request(method, url, **request)
     elif path == "/api/v1/analyze":
         request |= {"json": {"image_id": str(image_id)}, "params": {"wait": 0}}
-    elif path.startswith(("/api/v1/credits", "/api/v1/usage")):
-        request["params"] = {"team_id": str(team_id)}
     else:
+        if path.startswith(("/api/v1/credits", "/api/v1/usage", "/api/v1/metadata-schema")):
+            request["params"] = {"team_id": str(team_id)}
         request["json"] = body_of(method, path, owner)
     return await api.client.request(method, url, **request)
 
 
 def body_of(method: str, path: str, owner: UserWithKey) -> dict[str, Any] | None:
     """The least that an operation takes as its body."""
+    if method == "PUT":
+        return {"template": "photo-submission"}
     if method == "PATCH":
         return {}
     named = {"name": "Ada"}

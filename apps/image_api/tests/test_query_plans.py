@@ -11,24 +11,35 @@ import orjson
 import pytest
 
 from image_api.images import queries, upload_queries
+from image_api.images.metadata_filters import condition as condition_of
+from image_api.images.metadata_filters import parse
+from image_api.images.metadata_terms import of_team
+from image_api.metadata_schemas.schemas import DeclaredField, FieldType
 from image_core.db import Query
 
 IMAGES = 200_000
+AGED = {
+    "age": DeclaredField(name="age", type=FieldType.INTEGER),
+    "place": DeclaredField(name="place", type=FieldType.STRING),
+}
 TEAM = UUID(int=7)
 USER = UUID("00000000-0000-7000-8000-000000000001")
 
-# A hundred teams with two thousand images each, one in fifty waiting, failed, expired or in the trash.
+# A hundred teams with two thousand images each, one in fifty waiting, failed, expired or in the trash; one in
+# ten with metadata.
 ROWS = f"""
 INSERT INTO team (id, name) SELECT lpad(to_hex(n), 32, '0')::uuid, 'team ' || n FROM generate_series(0, 99) n;
 INSERT INTO image (id, team_id, uploaded_by, status, content_type, format, object_name, generation, size_bytes, sha256,
-    width, height, frames, ready_at, deadline_at, failure_code, deleted_at, tags, filename, created_at)
+    width, height, frames, ready_at, deadline_at, failure_code, deleted_at, tags, filename, created_at,
+    metadata)
 SELECT ('0199' || lpad(to_hex(n), 28, '0'))::uuid, lpad(to_hex(n % 100), 32, '0')::uuid,
     CASE WHEN n % 100 = 7 THEN '{USER}'::uuid END,
     CASE n / 100 % 50 WHEN 1 THEN 'failed' WHEN 2 THEN 'stored' WHEN 3 THEN 'expired' ELSE 'ready' END,
     CASE n / 100 % 40 WHEN 0 THEN 'image/webp' ELSE 'image/jpeg' END, 'jpeg', 'o/' || n, n + 1, n + 1,
     sha256(n::text::bytea), 10, 10, 1, now(), now(), CASE n / 100 % 50 WHEN 1 THEN 'x' END,
     CASE n / 100 % 50 WHEN 4 THEN now() END, CASE n / 100 % 100 WHEN 0 THEN ARRAY['rare'] ELSE '{{}}'::text[] END,
-    'file ' || n, now() - n * interval '1 second'
+    'file ' || n, now() - n * interval '1 second',
+    CASE n / 100 % 10 WHEN 0 THEN jsonb_build_object('age', n / 1000 % 90, 'place', 'Place ' || n) ELSE '{{}}' END
 FROM generate_series(0, {IMAGES - 1}) n;
 ANALYZE
 """
@@ -120,3 +131,29 @@ async def test_one_image_and_its_twin_are_found_by_their_keys(many: Any) -> None
     used, looked_at = await explained(many, upload_queries._find_twin, team_id=TEAM, digest=digest)
     assert used & {"ix_image_team_id_sha256", "uq_image_team_id_sha256_live"}
     assert looked_at <= 2
+
+
+@pytest.mark.parametrize("team_id", [TEAM, None], ids=["team", "every-team"])
+async def test_metadata_are_found_by_their_terms(many: Any, team_id: UUID | None) -> None:
+    asked = condition_of(
+        parse([("meta.place", "Place 180007"), ("meta.age[gte]", "0"), ("meta.age[lte]", "9")]), [AGED]
+    )
+    conditions = frozenset({"not_trashed", "not_expired", "metadata", "terms", "terms_0"})
+    conditions |= {"team_id"} if team_id else set()
+    values = {
+        "team_id": team_id, "limit": 51, "base_url": "", "metadata_path": asked.path, "terms_0": asked.groups[0],
+        "terms": [*([of_team(team_id)] if team_id else []), *asked.terms],
+    }  # fmt: skip
+    used, looked_at = await explained(many, queries._terms_query(conditions), **values)
+    assert "ix_image_terms" in used
+    assert 1 <= looked_at <= 4
+
+
+async def test_frequent_metadata_are_found_among_the_newest_images(many: Any) -> None:
+    asked = condition_of(parse([("meta.age[gte]", "120")]), [AGED])
+    values = {"limit": 51, "base_url": "", "metadata_path": asked.path}
+    used, looked_at = await explained(
+        many, queries._near_query(frozenset({"not_trashed", "not_expired", "metadata"})), **values
+    )
+    assert "ix_image_listed_all_teams" in used
+    assert looked_at <= queries.NEAR_IMAGES

@@ -183,7 +183,12 @@ class Database:
         connect_kwargs: dict[str, Any] = {
             "timeout": config.connect_timeout_seconds,
             "command_timeout": config.statement_timeout_seconds + 2,
-            "server_settings": {"statement_timeout": str(int(config.statement_timeout_seconds * 1000))},
+            "server_settings": {
+                "statement_timeout": str(int(config.statement_timeout_seconds * 1000)),
+                # Room for an exact bitmap of a few hundred thousand images: a coarser one would compute the terms
+                # of each again.
+                "work_mem": "16MB",
+            },
         }
         if config.url is not None:
             connect_kwargs["dsn"] = _plain_url(config.url)

@@ -1,25 +1,44 @@
 """The filters of a list, from the query string: read here, because a list without any should not pay for them."""
 
 import difflib
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import ValidationError
 from starlette.datastructures import QueryParams
 
+from image_api.images import metadata_filters
 from image_api.images.schemas import ImageFilters
+from image_api.metadata_schemas.values import MAX_VALUE_LENGTH
 from image_api.validation import request_invalid
 from image_core import errors
 
 _NO_FILTERS = ImageFilters.model_validate({})
 _REPEATABLE = frozenset({"tag"})
+_METADATA_PARAMETER = {
+    "name": "meta.{field}[{operator}]",
+    "in": "query",
+    "required": False,
+    "schema": {"type": "string", "maxLength": MAX_VALUE_LENGTH},
+    "description": (
+        "A filter on metadata, as `meta.country=NO` or `meta.age[gte]=18`: at most"
+        f" {metadata_filters.MAX_FILTERS}, compared as the metadata schema says."
+        f" Operators: {', '.join(metadata_filters.OPERATORS)}."
+    ),
+}
 
 
-def parse_filters(query: QueryParams) -> ImageFilters:
-    """The filters that a query string names. Raises `errors.FilterUnknown`, `errors.RequestInvalid`."""
+def parse_filters(query: QueryParams, beside: Sequence[str] = ()) -> ImageFilters:
+    """The filters that a query string names `beside` other parameters, but for those on metadata.
+
+    Raises `errors.FilterUnknown`, `errors.RequestInvalid`.
+    """
     if not query:
         return _NO_FILTERS
     values: dict[str, Any] = {}
     for name in query:
+        if name.startswith(metadata_filters.PREFIX) or name in beside:
+            continue
         if name not in ImageFilters.model_fields:
             raise _unknown(name)
         values[name] = query.getlist(name) if name in _REPEATABLE else query[name]
@@ -45,4 +64,4 @@ def filter_parameters() -> list[dict[str, Any]]:
         description = described.pop("description", None)
         parameter = {"name": name, "in": "query", "required": False, "schema": described}
         parameters.append(parameter | ({"description": description} if description else {}))
-    return parameters
+    return [*parameters, _METADATA_PARAMETER]

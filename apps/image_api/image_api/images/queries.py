@@ -4,11 +4,28 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Text, and_, bindparam, false, func, or_, select, tuple_, update
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import (
+    ColumnElement,
+    Numeric,
+    Text,
+    and_,
+    bindparam,
+    case,
+    cast,
+    false,
+    func,
+    literal_column,
+    or_,
+    select,
+    true,
+    tuple_,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONPATH
 from sqlalchemy.sql.expression import Executable
 
 from image_api.images.columns import BODY_COLUMNS
+from image_api.images.metadata_filters import MAX_FILTERS
 from image_core.db import Query, Record, Runner, Transaction
 from image_core.models import derivative, image
 
@@ -31,6 +48,13 @@ _get_content = Query(
     ).where(image.c.id == bindparam("image_id"), _visible)
 )  # fmt: skip
 
+_TEXTS = ARRAY(Text)
+_terms = func.image_terms(image.c.team_id, image.c.metadata, type_=_TEXTS)
+_newest_first = (image.c.created_at.desc(), image.c.id.desc())
+
+NEAR_IMAGES = 10_000
+"""Among how many of the newest images a filter on metadata is tried before its terms are looked up."""
+
 _CONDITIONS: dict[str, ColumnElement[bool]] = {
     "team_id": image.c.team_id == bindparam("team_id"),
     "nothing": false(),
@@ -50,6 +74,10 @@ _CONDITIONS: dict[str, ColumnElement[bool]] = {
     "trashed": image.c.deleted_at.is_not(None),
     "not_trashed": image.c.deleted_at.is_(None),
     "not_expired": image.c.status != "expired",
+    # Metadata: the path decides, the terms find candidates by their index, which holds no image without metadata.
+    "metadata": image.c.metadata.bool_op("@@")(bindparam("metadata_path", type_=JSONPATH)),
+    "terms": and_(image.c.metadata != literal_column("'{}'::jsonb"), _terms.contains(bindparam("terms", type_=_TEXTS))),
+    **{f"terms_{number}": _terms.overlap(bindparam(f"terms_{number}", type_=_TEXTS)) for number in range(MAX_FILTERS)},
     "cursor": tuple_(image.c.created_at, image.c.id)
     < tuple_(bindparam("cursor_at", type_=image.c.created_at.type), bindparam("cursor_id", type_=image.c.id.type)),
 }
@@ -58,12 +86,40 @@ _CONDITIONS: dict[str, ColumnElement[bool]] = {
 @cache
 def _page_query(conditions: frozenset[str]) -> Query:
     """The compiled list for one combination of conditions; there are few of them in practice."""
-    return Query(
-        select(*BODY_COLUMNS)
-        .where(*(_CONDITIONS[name] for name in sorted(conditions)))
-        .order_by(image.c.created_at.desc(), image.c.id.desc())
+    return Query(select(*BODY_COLUMNS).where(*_clauses(conditions)).order_by(*_newest_first).limit(bindparam("limit")))
+
+
+@cache
+def _near_query(conditions: frozenset[str]) -> Query:
+    """The list among the newest images alone: its cost is bounded, and what many images have is found at once."""
+    near = (
+        select(image.c.id, image.c.created_at, image.c.metadata)
+        .where(*_clauses(conditions - {"metadata"}))
+        .order_by(*_newest_first)
+        .limit(literal_column(str(NEAR_IMAGES)))
+        .subquery()
+    )
+    path = bindparam("metadata_path", type_=JSONPATH)
+    ids = (
+        select(near.c.id)
+        .where(near.c.metadata.bool_op("@@")(path))
+        .order_by(near.c.created_at.desc(), near.c.id.desc())
         .limit(bindparam("limit"))
     )
+    return Query(select(*BODY_COLUMNS).where(image.c.id.in_(ids)).order_by(*_newest_first))
+
+
+@cache
+def _terms_query(conditions: frozenset[str]) -> Query:
+    """The list by the index of terms. Nothing but the index helps it, so the planner is kept from walking the list."""
+    found = select(image.c.id, image.c.created_at).where(*_clauses(conditions)).cte("found")
+    found = found.prefix_with("MATERIALIZED", dialect="postgresql")
+    ids = select(found.c.id).order_by(found.c.created_at.desc(), found.c.id.desc()).limit(bindparam("limit"))
+    return Query(select(*BODY_COLUMNS).where(image.c.id.in_(ids)).order_by(*_newest_first))
+
+
+def _clauses(conditions: frozenset[str]) -> list[ColumnElement[bool]]:
+    return [_CONDITIONS[name] for name in sorted(conditions)]
 
 
 def page_statement(conditions: frozenset[str]) -> Query:
@@ -76,9 +132,47 @@ async def page(runner: Runner, conditions: frozenset[str], values: dict[str, Any
     return await runner.fetch(_page_query(conditions), **values)
 
 
+async def page_near(runner: Runner, conditions: frozenset[str], values: dict[str, Any]) -> list[Record]:
+    """The page, but for images that are not among the newest under the conditions other than `metadata`."""
+    return await runner.fetch(_near_query(conditions), **values)
+
+
+async def page_by_terms(runner: Runner, conditions: frozenset[str], values: dict[str, Any]) -> list[Record]:
+    """The page, found by the terms of the metadata."""
+    return await runner.fetch(_terms_query(conditions), **values)
+
+
+async def facet(
+    runner: Runner, conditions: frozenset[str], values: dict[str, Any], name: str, most_images: int, most_values: int
+) -> list[Record]:
+    """The values of a field in the newest images under the conditions, the most frequent first.
+
+    Each row tells besides how many images there were, at most `most_images`, and the numbers among their values.
+    """
+    value = image.c.metadata[bindparam("field_name", type_=Text)].label("value")
+    newest = select(value).where(*_clauses(conditions)).order_by(*_newest_first).limit(most_images).cte("newest")
+    number = case((func.jsonb_typeof(newest.c.value) == "number", cast(newest.c.value, Numeric)))
+    totals = select(
+        func.count().label("images"), func.count(newest.c.value).label("with_value"),
+        func.min(number).label("min"), func.max(number).label("max"), func.avg(number).label("average"),
+    ).select_from(newest).cte("totals")  # fmt: skip
+    occurs = func.count().label("occurs")
+    counted = (
+        select(newest.c.value, occurs)
+        .where(newest.c.value.is_not(None))
+        .group_by(newest.c.value)
+        .order_by(occurs.desc(), newest.c.value)
+        .limit(most_values)
+        .cte("counted")
+    )
+    statement = select(totals, counted).select_from(totals.outerjoin(counted, true()))
+    statement = statement.order_by(counted.c.occurs.desc(), counted.c.value)
+    return await runner.fetch(statement, field_name=name, **values)
+
+
 async def count(runner: Runner, conditions: frozenset[str], values: dict[str, Any]) -> int:
     """How many images there are under the conditions."""
-    statement = select(func.count()).select_from(image).where(*(_CONDITIONS[name] for name in sorted(conditions)))
+    statement = select(func.count()).select_from(image).where(*_clauses(conditions))
     total: int = await runner.fetch_value(statement, **values)
     return total
 

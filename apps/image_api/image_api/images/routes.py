@@ -9,10 +9,11 @@ from image_api import problems
 from image_api.actor import Actor, Scope
 from image_api.auth import RequireScope
 from image_api.dependencies import IfMatch, ServicesDep, TransactionDep, services_of
-from image_api.images import content, imports, schemas, service, uploads
+from image_api.images import content, facets, imports, metadata_filters, schemas, service, uploads
 from image_api.images.body import image_body, image_response, json_response
 from image_api.images.filters import filter_parameters, parse_filters
 from image_api.images.upload_source import upload_source
+from image_api.metadata_schemas.values import MetadataKey
 from image_api.pagination import next_cursor
 from image_api.services import Services
 from image_api.teams import service as teams
@@ -130,18 +131,38 @@ async def _uploaded_response(
     "/images",
     response_model=schemas.ImagePage,
     openapi_extra={"parameters": filter_parameters()},
-    responses={400: {"description": "There is no such filter."}},
+    responses={400: {"description": "There is no such filter, or it makes no sense."}},
 )
 async def list_images(request: Request, actor: Reader) -> Response:
     """List the team's images, newest first; those in the trash only with `status=trashed`."""
     # A dependency more would cost the hot reads a twentieth.
     services, filters = await services_of(request), parse_filters(request.query_params)
-    rows, total = await service.list_images(services.database, actor, filters, services.settings.base_url)
+    on_metadata = metadata_filters.parse(request.query_params.multi_items())
+    rows, total = await service.list_images(services.database, actor, filters, on_metadata, services.settings.base_url)
     body: dict[str, Any] = {
         "items": [image_body(row) for row in rows[: filters.limit]],
         "next_cursor": next_cursor(rows, filters.limit),
     }
     return json_response(body if total is None else {**body, "total": total})
+
+
+@router.get(
+    "/images/facets",
+    response_model=facets.Facet,
+    openapi_extra={"parameters": filter_parameters()},
+    responses={400: {"description": "There is no such filter or field, or it makes no sense."}},
+)
+async def count_values(
+    request: Request,
+    actor: Reader,
+    services: ServicesDep,
+    field: Annotated[MetadataKey, Query(description="A field of the metadata.")],
+    top: Annotated[int, Query(ge=1, le=200, description="How many values to show, the most frequent first.")] = 20,
+) -> facets.Facet:
+    """Count how often each value of a metadata field occurs among the images that the filters leave."""
+    filters = parse_filters(request.query_params, beside=("field", "top"))
+    on_metadata = metadata_filters.parse(request.query_params.multi_items())
+    return await facets.count_values(services.database, actor, field, top, filters, on_metadata)
 
 
 @router.get("/images/{image_id}", response_model=schemas.Image)

@@ -4,32 +4,17 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from image_api.metadata_schemas.values import MAX_METADATA_KEYS, Metadata, MetadataKey, MetadataValue
 from image_api.timestamps import UtcTime
 from image_core.states import ImageStatus
 
 MAX_TAGS = 50
-MAX_METADATA_KEYS = 50
 _TEXT = r"^[^\x00-\x1f\x7f]*$"
 
 Filename = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=_TEXT)]
 Tag = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64, pattern=_TEXT)]
-MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")]
-MetadataText = Annotated[str, StringConstraints(max_length=512, pattern=r"^[^\x00]*$")]
-
-
-def _no_integer(value: Any) -> Any:
-    # A whole number that is too large would come back as another one.
-    if isinstance(value, int):
-        raise ValueError("whole numbers lie between -2**53 and 2**53")  # noqa: TRY004 (pydantic takes only this)
-    return value
-
-
-WholeNumber = Annotated[int, Field(ge=-(2**53), le=2**53)]
-OtherNumber = Annotated[float, Field(allow_inf_nan=False), BeforeValidator(_no_integer)]
-MetadataValue = MetadataText | WholeNumber | OtherNumber | bool
-Metadata = Annotated[dict[MetadataKey, MetadataValue], Field(max_length=MAX_METADATA_KEYS)]
 Tags = Annotated[list[Tag], Field(max_length=MAX_TAGS)]
 
 

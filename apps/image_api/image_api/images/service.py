@@ -1,5 +1,6 @@
 """The rules of images that are there: reading, listing, changing, trash."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +11,12 @@ from image_api import audit
 from image_api.actor import Actor
 from image_api.entity_tags import check_if_match
 from image_api.images import queries
-from image_api.images.schemas import MAX_METADATA_KEYS, ImageFilters
+from image_api.images.metadata_filters import MetadataFilter, condition
+from image_api.images.metadata_terms import of_team
+from image_api.images.schemas import ImageFilters
+from image_api.metadata_schemas import service as metadata_schemas
+from image_api.metadata_schemas.rules import Declared, checked_patch
+from image_api.metadata_schemas.values import MAX_METADATA_KEYS
 from image_api.pagination import decode_cursor
 from image_core import errors, events
 from image_core.db import Record, Runner, Transaction, UniqueViolation, to_json
@@ -46,17 +52,54 @@ def _conditions(actor: Actor, filters: ImageFilters) -> tuple[set[str], dict[str
 
 
 async def list_images(
-    runner: Runner, actor: Actor, filters: ImageFilters, base_url: str
+    runner: Runner, actor: Actor, filters: ImageFilters, on_metadata: Sequence[MetadataFilter], base_url: str
 ) -> tuple[list[Record], int | None]:
-    """A page of images with one row too many, if there are more, and the number of all matches if asked for."""
-    names, values = _conditions(actor, filters)
+    """A page of images with one row too many, if there are more, and the number of all matches if asked for.
+
+    Raises `errors.FilterUnknown`, `errors.FilterInvalid`.
+    """
+    names, values = await conditions(runner, actor, filters, on_metadata)
     total = await queries.count(runner, frozenset(names), values) if filters.include_total else None
     if filters.cursor is not None:
         cursor = decode_cursor(filters.cursor)
         names.add("cursor")
         values |= {"cursor_at": cursor.created_at, "cursor_id": cursor.row_id}
     values = {"limit": filters.limit + 1, "base_url": base_url, **values}
-    return await queries.page(runner, frozenset(names), values), total
+    if "terms" not in names:
+        return await queries.page(runner, frozenset(names), values), total
+    without_terms = frozenset(name for name in names if not name.startswith("terms"))
+    rows = await queries.page_near(runner, without_terms, values)
+    if len(rows) <= filters.limit:
+        # There may be more among the older ones, which are found by terms however rare they are.
+        rows = await queries.page_by_terms(runner, frozenset(names), values)
+    return rows, total
+
+
+async def conditions(
+    runner: Runner, actor: Actor, filters: ImageFilters, on_metadata: Sequence[MetadataFilter]
+) -> tuple[set[str], dict[str, Any]]:
+    """The conditions that all filters make, by name, and their values.
+
+    Raises `errors.FilterUnknown`, `errors.FilterInvalid`.
+    """
+    names, values = _conditions(actor, filters)
+    if on_metadata:
+        team_id = values.get("team_id")
+        asked = condition(on_metadata, await declared_for(runner, team_id))
+        names.add("metadata")
+        values["metadata_path"] = asked.path
+        if asked.terms or asked.groups:
+            names |= {"terms", *(f"terms_{number}" for number in range(len(asked.groups)))}
+            values |= {f"terms_{number}": group for number, group in enumerate(asked.groups)}
+            values["terms"] = asked.terms if team_id is None else [of_team(team_id), *asked.terms]
+    return names, values
+
+
+async def declared_for(runner: Runner, team_id: UUID | None) -> list[Declared]:
+    """The schemas under which filters are read: the team's, or without one those of all teams."""
+    if team_id is None:
+        return await metadata_schemas.fields_of_all_teams(runner)
+    return [await metadata_schemas.declared_fields(runner, team_id)]
 
 
 async def get_image(runner: Runner, actor: Actor, image_id: UUID, base_url: str) -> Record:
@@ -94,14 +137,19 @@ async def find_derivative(runner: Runner, actor: Actor, image_id: UUID, preset: 
 async def change_image(
     transaction: Transaction, actor: Actor, image_id: UUID, patch: dict[str, Any], if_match: str | None, base_url: str
 ) -> Record:
-    """Changes filename, tags and metadata. Raises `errors.ImageNotFound`, `errors.ETagMismatch`."""
+    """Changes filename, tags and metadata.
+
+    Raises `errors.ImageNotFound`, `errors.ETagMismatch`, `errors.RequestInvalid`.
+    """
     old = present(await queries.lock(transaction, actor.visible_team_id, image_id))
     check_if_match(if_match, old["revision"])
     values = dict(patch)
     if "tags" in values:
         values["tags"] = list(dict.fromkeys(values["tags"]))
     if "metadata" in values:
-        values["metadata"] = to_json(_merged(orjson.loads(old["metadata"]), values["metadata"]))
+        declared = await metadata_schemas.declared_fields(transaction, old["team_id"])
+        wanted = checked_patch(declared, values["metadata"])
+        values["metadata"] = to_json(_merged(orjson.loads(old["metadata"]), wanted))
     changed = present(await queries.change(transaction, image_id, values, base_url))
     # Names only: a filename or a value may be personal, and this record is kept.
     names = {"fields": sorted(patch)} | ({"metadata_keys": sorted(patch["metadata"])} if patch.get("metadata") else {})

@@ -5,7 +5,9 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from image_api.images.schemas import Filename, Metadata, Tags
+from image_api.images.schemas import Filename, Tags
+from image_api.metadata_schemas.rules import Declared, checked
+from image_api.metadata_schemas.values import Metadata
 from image_api.validation import request_invalid
 
 
@@ -34,15 +36,19 @@ class UploadSource(Protocol):
     def chunks(self) -> AsyncIterator[bytes]: ...
 
 
-def checked_fields(source: UploadSource) -> UploadFields:
-    """The fields of an upload. Raises `errors.RequestInvalid` naming each that is wrong."""
+def checked_fields(source: UploadSource, declared: Declared, *, whole: bool = True) -> UploadFields:
+    """The fields of an upload, its metadata as the team declares them; `whole` asks for those that are required.
+
+    Raises `errors.RequestInvalid` naming each that is wrong.
+    """
     raw = dict(source.raw_fields)
     if raw.get("filename") is not None:
         raw["filename"] = _base_name(raw["filename"])
     try:
-        return UploadFields.model_validate(raw)
+        fields = UploadFields.model_validate(raw)
     except ValidationError as error:
         raise request_invalid(error.errors()) from error
+    return fields.model_copy(update={"metadata": checked(declared, fields.metadata, whole=whole)})
 
 
 def _base_name(name: str) -> str | None:

@@ -16,7 +16,8 @@ import anyio.to_thread
 
 from image_api.actor import Actor
 from image_api.images import queries, service, upload_queries
-from image_api.images.upload_fields import UploadSource, checked_fields
+from image_api.images.upload_fields import UploadFields, UploadSource, checked_fields
+from image_api.metadata_schemas import service as metadata_schemas
 from image_api.services import Services
 from image_core import errors, events, picture_header, storage_quota
 from image_core.db import ForeignKeyViolation, Record, UniqueViolation, to_json
@@ -83,15 +84,16 @@ async def receive(services: Services, actor: Actor, team_id: UUID, source: Uploa
 async def _receive(services: Services, actor: Actor, team_id: UUID, source: UploadSource) -> Uploaded:
     chunks = source.chunks()
     prefix = await _first_bytes(chunks)
+    declared = await metadata_schemas.declared_fields(services.database, team_id)
     # What is known to be wrong already costs no row; fields may also follow the file.
-    checked_fields(source)
+    checked_fields(source, declared, whole=source.ended)
     header = check_header(prefix, services.settings.image_formats, services.settings.image_max_pixels)
     pending = await _add_row(services, actor, team_id, header, source.declared_bytes)
     if pending is None:
         return await _without_room(services, team_id, prefix, chunks)
     try:
         received = await _store(services, pending, prefix, chunks)
-        return await _complete(services, pending, received, source)
+        return await _complete(services, pending, received, checked_fields(source, declared))
     except _Duplicate as duplicate:
         await _expire(services, pending, "duplicate", "The team has this image already.", duplicate.twin_id)
         return await _existing(services, team_id, duplicate.twin_id)
@@ -218,9 +220,8 @@ async def _update(digest: "hashlib._Hash", data: bytearray) -> None:
         digest.update(data)
 
 
-async def _complete(services: Services, pending: _Pending, received: _Received, source: UploadSource) -> Uploaded:
+async def _complete(services: Services, pending: _Pending, received: _Received, fields: UploadFields) -> Uploaded:
     """Fills in the row. Raises `_Duplicate`, `errors.UploadExpired`."""
-    fields = checked_fields(source)
     try:
         row = await upload_queries.complete(
             services.database, pending.image_id, bytes=received.stored.size_bytes, digest=received.sha256,

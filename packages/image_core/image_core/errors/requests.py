@@ -36,6 +36,13 @@ class FilterUnknown(Invalid):
     status = 400
 
 
+class FilterInvalid(Invalid):
+    """A filter on metadata makes no sense."""
+
+    code = "filter-invalid"
+    status = 400
+
+
 def invalid_fields(fields: list[dict[str, str]]) -> RequestInvalid:
     """A validation error that names every field; each has `field`, `code` and `message`."""
     names = ", ".join(dict.fromkeys(field["field"] for field in fields))

@@ -12,12 +12,14 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    event,
     literal_column,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
 from image_core.models.columns import array_column, deadline_column, id_column, metadata, one_of, time_column
+from image_core.models.image_terms import create_image_terms
 from image_core.states import HOLDS_BYTES, ImageStatus
 
 image = Table(
@@ -103,6 +105,14 @@ image = Table(
     Index("ix_image_uploaded_by", "uploaded_by", text("created_at DESC"), text("id DESC")),
     Index("ix_image_size_bytes", "team_id", "size_bytes"),
     Index("ix_image_tags", "tags", postgresql_using="gin"),
+    # Without a list of pending entries, which every read would have to walk.
+    Index(
+        "ix_image_terms",
+        text("image_terms(team_id, metadata)"),
+        postgresql_using="gin",
+        postgresql_with={"fastupdate": "off"},
+        postgresql_where=text("metadata <> '{}'::jsonb"),
+    ),
     Index(
         "ix_image_trashed",
         "team_id",
@@ -117,6 +127,8 @@ image = Table(
     Index("ix_image_lease_expires_at", "lease_expires_at", postgresql_where=text("status = 'processing'")),
     Index("ix_image_deleted_at", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL")),
 )
+
+event.listen(image, "before_create", create_image_terms)
 
 HOLDS_BYTES_CLAUSE: ColumnElement[bool] = image.c.status.in_([literal_column(repr(str(each))) for each in HOLDS_BYTES])
 """True for an image whose original exists. The states stand in the SQL itself, where the planner can see them."""

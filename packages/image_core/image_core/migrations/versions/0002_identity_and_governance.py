@@ -323,6 +323,45 @@ def _change_tables() -> None:
     op.create_check_constraint("quota_not_negative", "team", "quota_bytes >= 0 AND quota_images >= 0")
 
 
+IMAGE_TERMS = r"""
+CREATE FUNCTION image_terms(team_id uuid, metadata jsonb) RETURNS text[]
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 10000 AS $$
+SELECT array_agg(term) FROM (
+  SELECT '@' || team_id::text AS term
+  UNION ALL
+  SELECT name || kind || prefix FROM (
+    SELECT key AS name, jsonb_typeof(value) AS type, value #>> '{}' AS text FROM jsonb_each(metadata)
+  ) AS field, LATERAL (
+    SELECT '?' AS kind, '' AS prefix
+    UNION ALL SELECT '=', left(text, 64)
+    UNION ALL SELECT '^', left(text, n) FROM unnest(ARRAY[1, 3]) AS n WHERE type = 'string'
+    UNION ALL
+    SELECT CASE WHEN type = 'string' THEN '~' WHEN text LIKE '-%' THEN '<' ELSE '+' END
+      || least(length(digits), 17) || ':', left(digits, n)
+    FROM (
+      SELECT CASE
+        WHEN type = 'number' THEN trunc(abs(text::numeric))::text
+        WHEN type = 'string' AND text ~ '^\d{4}-\d{2}-\d{2}$' THEN replace(text, '-', '')
+      END AS digits
+    ) AS number, generate_series(0, CASE WHEN length(digits) <= 16 THEN length(digits) ELSE 0 END) AS n
+  ) AS part
+) AS terms
+$$
+"""
+
+
+def _index_metadata() -> None:
+    op.execute(IMAGE_TERMS)
+    op.create_index(
+        "ix_image_terms",
+        "image",
+        [sa.literal_column("image_terms(team_id, metadata)")],
+        postgresql_using="gin",
+        postgresql_with={"fastupdate": "off"},
+        postgresql_where=sa.text("metadata <> '{}'::jsonb"),
+    )
+
+
 RIGHTS = {
     "image_api": {
         "invitation": "SELECT, INSERT, UPDATE (accepted_at, revoked_at)",
@@ -474,6 +513,7 @@ def upgrade() -> None:
     _change_tables()
     _open_credit_accounts()
     _count_storage()
+    _index_metadata()
     _grant()
     _close_audit_log()
 
@@ -483,6 +523,8 @@ def downgrade() -> None:
         op.execute(f"DROP TRIGGER {trigger} ON image")
     for function in reversed(FUNCTIONS):
         op.execute(f"DROP FUNCTION {function}")
+    op.drop_index("ix_image_terms", table_name="image")
+    op.execute("DROP FUNCTION image_terms")
     op.drop_column("user", "password_changed_at")
     op.drop_column("user", "password_hash")
     op.drop_column("team", "quota_images")

@@ -1,0 +1,77 @@
+"""The terms that images are looked up by: what the database's `image_terms` writes of the values that match.
+
+A range becomes the prefixes of digits that cover it: 18 to 30 is 18, 19, 2x and 30 among the numbers of two digits.
+"""
+
+from collections.abc import Iterator
+from decimal import ROUND_FLOOR, Decimal
+from uuid import UUID
+
+_MOST_DIGITS = 16
+_TEXT_LENGTH = 64
+
+
+def of_team(team_id: UUID) -> str:
+    """Of every image of the team."""
+    return f"@{team_id}"
+
+
+def present(name: str) -> str:
+    """Of every image that has the field."""
+    return f"{name}?"
+
+
+def text(name: str, value: str) -> str:
+    """Of every image whose value reads like this."""
+    return f"{name}={value[:_TEXT_LENGTH]}"
+
+
+def beginning(name: str, prefix: str) -> str:
+    """Of every image whose text begins like this."""
+    return f"{name}^{prefix[: 3 if len(prefix) >= 3 else 1]}"
+
+
+def dates(name: str, first: str | None, last: str | None) -> list[str]:
+    """Of every image whose date lies between these days."""
+    low, high = int((first or "0").replace("-", "")), int((last or "99999999").replace("-", ""))
+    return [f"{name}~8:{prefix}" for prefix in _covering("", 8, low, high)]
+
+
+def numbers(name: str, least: Decimal | None, greatest: Decimal | None) -> list[str]:
+    """Of every image whose number lies between these."""
+    terms = []
+    if greatest is None or greatest >= 0:
+        low = max(least, Decimal(0)) if least is not None else Decimal(0)
+        terms += [f"{name}+{each}" for each in _sizes(low, greatest)]
+    if least is None or least < 0:
+        low = max(-greatest, Decimal(0)) if greatest is not None else Decimal(0)
+        terms += [f"{name}<{each}" for each in _sizes(low, None if least is None else -least)]
+    return terms
+
+
+def _sizes(least: Decimal, greatest: Decimal | None) -> Iterator[str]:
+    """The prefixes of whole parts between two numbers that are not negative, each after its count of digits."""
+    low = int(least.to_integral_value(ROUND_FLOOR))
+    high = 10 ** (_MOST_DIGITS + 1) if greatest is None else int(greatest.to_integral_value(ROUND_FLOOR))
+    for width in range(1, _MOST_DIGITS + 1):
+        smallest, largest = (0 if width == 1 else 10 ** (width - 1)), 10**width - 1
+        if low <= largest and high >= smallest:
+            # No number of this width lies below the smallest, so what is below may be covered as well.
+            for prefix in _covering("", width, 0 if low <= smallest else low, high):
+                yield f"{width}:{prefix}"
+    if high >= 10**_MOST_DIGITS:
+        # Longer numbers have no prefixes.
+        yield f"{_MOST_DIGITS + 1}:"
+
+
+def _covering(prefix: str, width: int, low: int, high: int) -> Iterator[str]:
+    step = 10 ** (width - len(prefix))
+    first = int(prefix or 0) * step
+    last = first + step - 1
+    if last < low or first > high:
+        return
+    if low <= first and last <= high:
+        yield prefix
+        return
+    for digit in "0123456789":
+        yield from _covering(prefix + digit, width, low, high)

@@ -1,0 +1,47 @@
+"""The SQL of metadata schemas."""
+
+from uuid import UUID
+
+from sqlalchemy import bindparam, func, literal_column, select, update
+from sqlalchemy.dialects.postgresql import JSONB, insert
+
+from image_core.db import Query, Record, Runner, Transaction
+from image_core.models import metadata_schema
+
+_find = Query(select(metadata_schema).where(metadata_schema.c.team_id == bindparam("team_id")))
+_all_fields = Query(
+    select(metadata_schema.c.team_id, metadata_schema.c.fields).where(
+        metadata_schema.c.fields != literal_column("'[]'::jsonb")
+    )
+)
+
+
+async def find(runner: Runner, team_id: UUID) -> Record | None:
+    """The schema of a team; none where it never had one."""
+    return await runner.fetch_one(_find, team_id=team_id)
+
+
+async def all_fields(runner: Runner) -> list[Record]:
+    """The fields that teams declare, for an admin; one row a team that has a schema."""
+    return await runner.fetch(_all_fields)
+
+
+async def lock(transaction: Transaction, team_id: UUID) -> Record | None:
+    """The schema of a team, locked for the rest of the transaction; one without fields is made where there is none."""
+    absent = insert(metadata_schema).values(team_id=team_id, fields=literal_column("'[]'::jsonb"), revision=0)
+    await transaction.execute(absent.on_conflict_do_nothing())
+    statement = select(metadata_schema).where(metadata_schema.c.team_id == team_id).with_for_update()
+    return await transaction.fetch_one(statement)
+
+
+async def change(transaction: Transaction, team_id: UUID, fields: str) -> Record | None:
+    """Replaces the fields of a team's schema and returns it. A revision never comes back, so neither does an ETag."""
+    statement = (
+        update(metadata_schema)
+        .where(metadata_schema.c.team_id == team_id)
+        .values(
+            fields=bindparam("declared", type_=JSONB), revision=metadata_schema.c.revision + 1, updated_at=func.now()
+        )
+        .returning(metadata_schema)
+    )
+    return await transaction.fetch_one(statement, declared=fields)

@@ -1,0 +1,114 @@
+"""What a declared field takes: the value as it is stored, or what is wrong with it."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from image_api.metadata_schemas.schemas import DeclaredField, FieldType, is_date
+from image_core import errors
+
+Declared = Mapping[str, DeclaredField]
+"""The fields of a schema by their names; none where metadata are free."""
+
+_Problem = dict[str, str]
+
+
+def checked(declared: Declared, metadata: dict[str, Any], *, whole: bool = True) -> dict[str, Any]:
+    """The metadata of a new image as they are stored; `whole` asks for the required fields too.
+
+    Raises `errors.RequestInvalid` naming each field that is wrong.
+    """
+    if not declared:
+        return metadata
+    values, problems = _each(declared, metadata)
+    if whole:
+        problems += [_missing(name) for name, field in declared.items() if field.required and name not in metadata]
+    return _unless(problems, values)
+
+
+def checked_patch(declared: Declared, patch: dict[str, Any]) -> dict[str, Any]:
+    """A merge patch of metadata as it is applied. What an image has of earlier days may be removed, and may stay.
+
+    Raises `errors.RequestInvalid` naming each field that is wrong.
+    """
+    if not declared:
+        return patch
+    removed: dict[str, Any] = {name: None for name, value in patch.items() if value is None}
+    values, problems = _each(declared, {name: value for name, value in patch.items() if name not in removed})
+    problems += [_missing(name) for name in removed if name in declared and declared[name].required]
+    return _unless(problems, values | removed)
+
+
+def _unless(problems: list[_Problem], values: dict[str, Any]) -> dict[str, Any]:
+    if problems:
+        raise errors.invalid_fields(problems)
+    return values
+
+
+def _each(declared: Declared, metadata: dict[str, Any]) -> tuple[dict[str, Any], list[_Problem]]:
+    values: dict[str, Any] = {}
+    problems: list[_Problem] = []
+    for name, value in metadata.items():
+        field = declared.get(name)
+        if field is None:
+            message = f"the schema has no such field.{nearest_hint(name, declared)}"
+            problems.append({"field": f"metadata.{name}", "code": "undeclared", "message": message})
+        elif wrong := _wrong(field, value):
+            problems.append({"field": f"metadata.{name}", "code": "not_as_declared", "message": wrong})
+        else:
+            # 18.0 is a whole number, and is stored as one.
+            values[name] = int(value) if field.type is FieldType.INTEGER else value
+    return values, problems
+
+
+def _missing(name: str) -> _Problem:
+    return {"field": f"metadata.{name}", "code": "required", "message": "the schema requires it"}
+
+
+def nearest_hint(name: str, names: Iterable[str]) -> str:
+    """A question after the name that was meant, with a space before it; empty where none is near."""
+    meant = nearest(name, names)
+    return f" Did you mean {meant!r}?" if meant else ""
+
+
+def nearest(name: str, names: Iterable[str]) -> str | None:
+    """The name that was probably meant."""
+    return next(iter(difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)), None)
+
+
+def _wrong(field: DeclaredField, value: Any) -> str | None:
+    """What is wrong with a value, without the value: it may be personal."""
+    if not _has_type(field, value):
+        return _KINDS[field.type]
+    if field.enum is not None and value not in field.enum:
+        return f"one of {', '.join(field.enum[:10])}{' …' if len(field.enum) > 10 else ''}"
+    if field.min is not None and value < field.min:
+        return f"not below {field.min}"
+    if field.max is not None and value > field.max:
+        return f"not above {field.max}"
+    return None
+
+
+_KINDS = {
+    FieldType.STRING: "a string",
+    FieldType.ENUM: "a string",
+    FieldType.INTEGER: "a whole number between -2**53 and 2**53",
+    FieldType.NUMBER: "a number",
+    FieldType.BOOLEAN: "true or false",
+    FieldType.DATE: "a date such as 2026-03-01",
+}
+
+
+def _has_type(field: DeclaredField, value: Any) -> bool:
+    match field.type:
+        case FieldType.STRING | FieldType.ENUM:
+            return isinstance(value, str)
+        case FieldType.BOOLEAN:
+            return isinstance(value, bool)
+        case FieldType.DATE:
+            return is_date(value)
+        case _ if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        case FieldType.INTEGER:
+            return abs(value) <= 2**53 and value == int(value)
+    return True

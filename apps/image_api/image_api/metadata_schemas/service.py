@@ -1,0 +1,85 @@
+"""The rules of metadata schemas."""
+
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from image_api import audit
+from image_api.actor import Actor, require_admin
+from image_api.entity_tags import check_if_match
+from image_api.metadata_schemas import queries
+from image_api.metadata_schemas.rules import Declared
+from image_api.metadata_schemas.schemas import DeclaredField, NewMetadataSchema
+from image_api.metadata_schemas.templates import TEMPLATES
+from image_api.teams import service as teams
+from image_core import errors
+from image_core.db import Record, Runner, Transaction, to_json
+
+NO_SCHEMA: dict[str, Any] = {"fields": "[]", "updated_at": None, "revision": 0}
+
+
+async def get_schema(runner: Runner, actor: Actor, team_id: UUID | None) -> tuple[UUID, Record | dict[str, Any]]:
+    """The team that is meant, and its schema. Raises `errors.TeamNotFound`, `errors.TeamRequired`."""
+    owner_id = await teams.owning_team(runner, actor, team_id)
+    return owner_id, await queries.find(runner, owner_id) or NO_SCHEMA
+
+
+async def put_schema(
+    transaction: Transaction, actor: Actor, team_id: UUID | None, wanted: NewMetadataSchema, if_match: str | None
+) -> tuple[UUID, Record]:
+    """Declares the fields of a team; its images stay as they are.
+
+    Raises `errors.TeamNotFound`, `errors.TeamRequired`, `errors.ETagMismatch`.
+    """
+    fields = wanted.fields or TEMPLATES[str(wanted.template)]
+    return await _replace(transaction, actor, team_id, [_stored(field) for field in fields], if_match)
+
+
+async def remove_schema(transaction: Transaction, actor: Actor, team_id: UUID | None, if_match: str | None) -> None:
+    """Makes a team's metadata free again; its images stay as they are.
+
+    Raises `errors.TeamNotFound`, `errors.TeamRequired`, `errors.ETagMismatch`.
+    """
+    await _replace(transaction, actor, team_id, [], if_match)
+
+
+async def _replace(
+    transaction: Transaction, actor: Actor, team_id: UUID | None, fields: list[dict[str, Any]], if_match: str | None
+) -> tuple[UUID, Record]:
+    require_admin(actor)
+    owner_id = await teams.owning_team(transaction, actor, team_id)
+    old = _present(await queries.lock(transaction, owner_id))
+    check_if_match(if_match, old["revision"])
+    new = _present(await queries.change(transaction, owner_id, to_json(fields)))
+    await audit.record(
+        transaction, actor, "metadata_schema.changed", ("team", owner_id), team_id=owner_id,
+        before={"fields": orjson.loads(old["fields"])}, after={"fields": fields},
+    )  # fmt: skip
+    return owner_id, new
+
+
+def _stored(field: DeclaredField) -> dict[str, Any]:
+    return field.model_dump(mode="json", exclude_defaults=True)
+
+
+def _present(found: Record | None) -> Record:
+    if found is None:
+        raise errors.TeamNotFound
+    return found
+
+
+async def declared_fields(runner: Runner, team_id: UUID) -> Declared:
+    """The fields that a team declares, by name; none where its metadata are free."""
+    found = await queries.find(runner, team_id)
+    return _by_name(found["fields"]) if found else {}
+
+
+async def fields_of_all_teams(runner: Runner) -> list[Declared]:
+    """The fields that each team declares, for an admin who looks across them."""
+    return [_by_name(row["fields"]) for row in await queries.all_fields(runner)]
+
+
+def _by_name(fields: str) -> Declared:
+    # They were checked when they were declared.
+    return {each["name"]: DeclaredField.model_validate(each) for each in orjson.loads(fields)}
