@@ -26,6 +26,9 @@ COMMITTERS = {
     "image_core/events.py": {"committing"},
     "image_api/dependencies.py": {"open_transaction"},
     "image_api/analyses/service.py": {"_request"},
+    "image_api/people/accounts.py": {"register", "change_password", "reset_password"},
+    "image_api/people/delays.py": {"count_attempt"},
+    "image_api/people/service.py": {"sign_in"},
     "image_api/images/uploads.py": {"_existing", "_expire"},
     "image_processor/analysis_jobs.py": {"_handle", "_give_back"},
     "image_processor/jobs.py": {
@@ -49,6 +52,16 @@ WITHOUT_A_TEAM = {
         "_complete": "the row is the request's own",
         "duplicate_of": "the row is the request's own",
         "expire": "the row is the request's own",
+    },
+    "image_api/people/queries.py": {
+        "find_by_email": "whoever signs in is of no team yet",
+        "has_signed_in_from": "whoever signs in is of no team yet",
+        "find_user": "the caller's own row, or a user for an admin",
+        "set_password": "the user has proven who it is",
+        "replace_hash": "the user has proven who it is",
+        "lock_verified": "the user has proven who it is",
+        "accept_invitation": "whoever has the token is of no team yet",
+        "user_of_reset": "whoever has the token is of no team yet",
     },
     "image_api/users/queries.py": {
         "find": "users are shown to admins only",

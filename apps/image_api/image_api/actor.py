@@ -45,10 +45,17 @@ class Actor:
     team_id: UUID | None
     role: Role
     scopes: frozenset[str]
-    credential_id: UUID
-    key_prefix: str
+    credential_id: UUID | None
+    key_prefix: str | None
     key_expires_at: datetime | None
     is_default_key: bool
+    session_id: UUID | None = None
+    """A caller has either a key or a session."""
+
+    @property
+    def caller_name(self) -> str:
+        """What rate limits count this caller by."""
+        return self.key_prefix or f"session {self.session_id}"
 
     @property
     def is_admin(self) -> bool:

@@ -10,6 +10,7 @@ from opentelemetry.trace import TracerProvider
 from starlette.middleware.cors import CORSMiddleware
 
 from image_api import docs_page, error_pages, health, openapi, problems, storage_usage
+from image_api.access_tokens import AccessTokens
 from image_api.analyses.routes import router as analyses_router
 from image_api.audit_events.routes import router as audit_events_router
 from image_api.credentials.routes import router as credentials_router
@@ -18,9 +19,14 @@ from image_api.images.routes import router as images_router
 from image_api.key_cache import LAST_USED_SECONDS, KeyCache
 from image_api.metadata_schemas.routes import router as metadata_schemas_router
 from image_api.observability import Metrics, ObservabilityMiddleware
+from image_api.passwords import Passwords
+from image_api.people.admin_routes import router as people_admin_router
+from image_api.people.routes import router as people_router
 from image_api.rate_limits import RateLimits
 from image_api.services import Services
+from image_api.session_cache import SessionCache
 from image_api.settings import ApiSettings
+from image_api.signing_key_source import SigningKeySource
 from image_api.storage_probe import StorageProbe
 from image_api.teams.routes import router as teams_router
 from image_api.users.routes import router as users_router
@@ -41,6 +47,8 @@ ROUTERS = {
         audit_events_router,
         storage_usage.router,
         metadata_schemas_router,
+        people_router,
+        people_admin_router,
     ),
     "": (health.router, error_pages.router, docs_page.router),
 }
@@ -64,7 +72,7 @@ def create_app(settings: ApiSettings, tracer_provider: TracerProvider | None = N
     )
     app.state.metrics = Metrics()
     problems.install(app)
-    openapi.install(app, ROUTERS)
+    openapi.install(app, ROUTERS, settings.session_cookie_name)
     if settings.cors_allow_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -101,6 +109,9 @@ def _running(app: FastAPI, settings: ApiSettings) -> AbstractAsyncContextManager
         publisher=publisher,
         rate_limits=RateLimits(settings),
         storage_probe=StorageProbe(originals),
+        session_cache=SessionCache(database),
+        passwords=Passwords(settings.password_hash_memory_kib, settings.password_hash_iterations),
+        access_tokens=_access_tokens(settings),
     )
     cache = KeyCache(database)
     app.state.services, app.state.key_cache = services, cache
@@ -121,10 +132,17 @@ def _running(app: FastAPI, settings: ApiSettings) -> AbstractAsyncContextManager
                 await cache.flush()
             except errors.DatabaseUnavailable:
                 telemetry.log("key_uses_not_written", severity="WARNING")
+            services.passwords.close()
             await publisher.close()
             await database.close()
 
     return running()
+
+
+def _access_tokens(settings: ApiSettings) -> AccessTokens:
+    keys = settings.token_signing_keys
+    source = SigningKeySource(keys.get_secret_value if keys else None)
+    return AccessTokens(source, settings.base_url or "image-manager", settings.access_token_seconds)
 
 
 async def _warm(services: Services, publisher: PubSubPublisher) -> None:

@@ -29,6 +29,7 @@ async def record(
         team_id,
         actor_user_id=actor.user_id if actor else None,
         credential_id=actor.credential_id if actor else None,
+        session_id=actor.session_id if actor else None,
         before=before,
         after=after,
     )

@@ -1,38 +1,102 @@
-"""From the `X-API-KEY` header to an `Actor`, and the scopes that a route asks of it."""
+"""From what a request proves itself with to an `Actor`, and the scopes that a route asks of it.
+
+A request carries one proof: a key, an access token, or the cookie of a session.
+"""
+
+import hmac
+from urllib.parse import urlsplit
 
 from fastapi import Request
 
+from image_api import session_cookies
 from image_api.actor import Actor, Scope
 from image_api.dependencies import services_of
 from image_api.key_cache import Origin, actor_of
 from image_api.observability import add_actor
+from image_api.services import Services
+from image_api.session_cache import SessionCache, actor_of_session
 from image_core import errors
 from image_core.telemetry import current_request
 
 API_KEY_HEADER = "X-API-KEY"
+CSRF_HEADER = "X-CSRF-Token"
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 async def authenticate(request: Request) -> Actor:
-    """Who is calling, counted against the key's rate limit.
+    """Who is calling, counted against the caller's rate limit.
 
     The header is read here and described in `openapi.py`: as dependencies of their own, key, caller and scope would
     cost each request more than looking at them.
     """
     services = await services_of(request)
-    api_key = request.headers.get(API_KEY_HEADER)
-    if not api_key:
-        raise errors.KeyMissing("Send your key in the header X-API-KEY.")
-    origin = Origin(caller_address(), request.headers.get("user-agent"))
     try:
-        actor = await actor_of(request.app.state.key_cache, api_key, origin)
+        actor = await _actor_of(request, services)
+    except errors.KeyMissing:
+        raise
     except (errors.Unauthorized, errors.AddressNotAllowed):
         services.rate_limits.count_bad_key(caller_address())
         raise
-    add_actor(
-        request.scope, user_id=str(actor.user_id), team_id=str(actor.team_id), credential_id=str(actor.credential_id)
-    )
-    request.state.rate_limit = services.rate_limits.count_request(actor.key_prefix)
+    proof = {"session_id": str(actor.session_id)} if actor.session_id else {"credential_id": str(actor.credential_id)}
+    add_actor(request.scope, user_id=str(actor.user_id), team_id=str(actor.team_id), **proof)
+    request.state.rate_limit = services.rate_limits.count_request(actor.caller_name)
     return actor
+
+
+async def _actor_of(request: Request, services: Services) -> Actor:
+    api_key = request.headers.get(API_KEY_HEADER)
+    authorization = request.headers.get("Authorization")
+    cookie = request.cookies.get(services.settings.session_cookie_name) if "cookie" in request.headers else None
+    if (api_key is not None) + (authorization is not None) + (cookie is not None) > 1:
+        raise errors.CredentialsAmbiguous("Send a key, an access token or the session's cookie, and only one of them.")
+    if api_key:
+        origin = Origin(caller_address(), request.headers.get("user-agent"))
+        return await actor_of(request.app.state.key_cache, api_key, origin)
+    if authorization:
+        return await _actor_of_token(services, authorization)
+    if cookie:
+        check_same_origin(request, services)
+        return await _actor_of_cookie(request, services.session_cache, cookie)
+    raise errors.KeyMissing("Send your key in the header X-API-KEY, or sign in.")
+
+
+async def _actor_of_token(services: Services, authorization: str) -> Actor:
+    scheme, _, token = authorization.partition(" ")
+    if scheme.lower() != "bearer":
+        raise errors.TokenInvalid("The header Authorization takes `Bearer` and an access token.")
+    session_id, user_id = await services.access_tokens.session_of(token.strip())
+    row = await services.session_cache.get(session_id)
+    # A cookie's session is proven by its cookie alone.
+    if row is None or row["id"] != user_id or row["token_hash"] is not None:
+        raise errors.SessionEnded("This session is over. Sign in again.")
+    return actor_of_session(row)
+
+
+async def _actor_of_cookie(request: Request, cache: SessionCache, cookie: str) -> Actor:
+    session_id = session_cookies.session_id_of(cookie)
+    row = await cache.get(session_id) if session_id else None
+    known = row["token_hash"] if row else None
+    if row is None or known is None or not hmac.compare_digest(known, session_cookies.hash_value(cookie)):
+        raise errors.SessionEnded("This session is over. Sign in again.")
+    actor = actor_of_session(row)
+    if request.method not in _SAFE_METHODS:
+        token = request.headers.get(CSRF_HEADER, "").encode()
+        if not hmac.compare_digest(token, session_cookies.csrf_token(cookie).encode()):
+            raise errors.CsrfTokenInvalid("Send the session's CSRF token: GET /api/v1/auth/session tells it.")
+    return actor
+
+
+def check_same_origin(request: Request, services: Services) -> None:
+    """Raises unless the request comes from our own origin, or from no page at all.
+
+    Browsers say where a request comes from, and no page can change what they say: `Sec-Fetch-Site` with any request,
+    older ones `Origin` with those that change something. What says neither is not a browser.
+    """
+    site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
+    own_hosts = {urlsplit(services.settings.base_url).netloc, request.headers.get("Host")} - {""}
+    allowed = site in ("same-origin", "none") if site else origin is None or urlsplit(origin).netloc in own_hosts
+    if not allowed:
+        raise errors.CrossSiteRequest("Another site's page cannot use this session.")
 
 
 def caller_address() -> str:
@@ -42,7 +106,7 @@ def caller_address() -> str:
 
 
 class RequireScope:
-    """The caller, if its key has every one of these scopes; the default key has none."""
+    """The caller, if it has every one of these scopes; the default key has none."""
 
     def __init__(self, *scopes: Scope) -> None:
         self.scopes = scopes
@@ -55,5 +119,15 @@ class RequireScope:
             )
         missing = [scope for scope in self.scopes if scope not in actor.scopes]
         if missing:
-            raise errors.ScopeMissing(f"The key lacks: {', '.join(missing)}.", missing_scopes=missing)
+            raise errors.ScopeMissing(f"The caller lacks: {', '.join(missing)}.", missing_scopes=missing)
+        return actor
+
+
+class RequireSession(RequireScope):
+    """The caller, if it is somebody who has signed in."""
+
+    async def __call__(self, request: Request) -> Actor:
+        actor = await super().__call__(request)
+        if actor.session_id is None:
+            raise errors.SessionRequired("A key cannot do this. Sign in, and send the token or the cookie.")
         return actor

@@ -8,11 +8,16 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from starlette.routing import compile_path
 
-from image_api.auth import API_KEY_HEADER, RequireScope, authenticate
+from image_api.auth import API_KEY_HEADER, CSRF_HEADER, RequireScope, RequireSession, authenticate
 from image_api.openapi_examples import EXAMPLES
 from image_api.problems import MEDIA_TYPE
 
 _API_KEY = {"type": "apiKey", "in": "header", "name": API_KEY_HEADER, "description": "`im_<public id>_<secret>`"}
+_BEARER = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "POST /api/v1/auth/login"}
+_COOKIE_DESCRIPTION = (
+    f"POST /api/v1/auth/login with `mode: cookie`. Requests that change something carry `{CSRF_HEADER}` too, and none "
+    "comes from another site's page."
+)
 _PROBLEM = {
     "type": "object",
     "title": "Problem",
@@ -34,7 +39,12 @@ _PROBLEM = {
         },
     },
 }
-_WITH_KEY = {"401": "No key, or not a valid one.", "403": "A scope or role is missing.", "429": "Too many requests."}
+_WITH_KEY = {
+    "400": "More than one key, token or cookie.",
+    "401": "No key, token or cookie, or not a valid one.",
+    "403": "A scope or role is missing, or a cookie's request lacks its CSRF token.",
+    "429": "Too many requests.",
+}
 _ALWAYS = {"503": "A part of the service is away; try again after `Retry-After`."}
 _WITH_BODY = {"413": "The body is larger than allowed."}
 _WITH_INPUT = {"422": "Something in the request is not valid."}
@@ -54,7 +64,11 @@ def scopes_of(route: APIRoute) -> list[str] | None:
     return None if found is None else sorted(set(found))
 
 
-def install(app: FastAPI, routers: Mapping[str, Sequence[APIRouter]]) -> None:
+def _needs_session(route: APIRoute) -> bool:
+    return any(isinstance(dependant.call, RequireSession) for dependant in route.dependant.dependencies)
+
+
+def install(app: FastAPI, routers: Mapping[str, Sequence[APIRouter]], cookie_name: str) -> None:
     """Includes routers under their prefixes, and has the application's `openapi` tell their scopes and errors."""
     for prefix, included in routers.items():
         for router in included:
@@ -72,7 +86,8 @@ def install(app: FastAPI, routers: Mapping[str, Sequence[APIRouter]]) -> None:
             schemas["Problem"] = _PROBLEM
             for name, example in EXAMPLES.items():
                 schemas[name].setdefault("examples", [example])
-            components["securitySchemes"] = {"ApiKey": _API_KEY}
+            cookie = {"type": "apiKey", "in": "cookie", "name": cookie_name, "description": _COOKIE_DESCRIPTION}
+            components["securitySchemes"] = {"ApiKey": _API_KEY, "Bearer": _BEARER, "SessionCookie": cookie}
             for path, route in api_routes(routers):
                 _complete(schema, path, route)
             app.openapi_schema = schema
@@ -98,7 +113,8 @@ def _complete(schema: dict[str, Any], path: str, route: APIRoute) -> None:
         scopes = scopes_of(route)
         described = dict(_ALWAYS)
         if scopes is not None:
-            operation["security"] = [{"ApiKey": []}]
+            schemes = ("Bearer", "SessionCookie") if _needs_session(route) else ("ApiKey", "Bearer", "SessionCookie")
+            operation["security"] = [{name: []} for name in schemes]
             operation["x-required-scopes"] = scopes
             described |= _WITH_KEY
         if "{" in path:

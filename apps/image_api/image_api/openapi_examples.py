@@ -6,6 +6,8 @@ _TEAM_ID = "0199c0de-0000-7000-8000-000000000001"
 _USER_ID = "0199c0de-0000-7000-8000-000000000002"
 _CREDENTIAL_ID = "0199c0de-0000-7000-8000-000000000003"
 _IMAGE_ID = "0199c0de-0000-7000-8000-000000000004"
+_SESSION_ID = "0199c0de-0000-7000-8000-000000000005"
+_INVITATION_ID = "0199c0de-0000-7000-8000-000000000006"
 _TIME = "2026-03-01T09:30:00Z"
 _KEY = {"key_prefix": "im_3kTz9QwX", "api_key": "im_3kTz9QwX_<secret, shown this once>"}
 
@@ -45,6 +47,25 @@ _credential = {
     "rotated_at": _TIME,
     "revoked_at": None,
     "revoked_reason": None,
+}
+_session = {
+    "id": _SESSION_ID,
+    "current": True,
+    "address": "192.0.2.7",
+    "user_agent": "Mozilla/5.0",
+    "created_at": _TIME,
+    "expires_at": _TIME,
+}
+_invitation = {
+    "id": _INVITATION_ID,
+    "team_id": _TEAM_ID,
+    "email": "ada@example.org",
+    "role": "member",
+    "invited_by": _USER_ID,
+    "created_at": _TIME,
+    "expires_at": _TIME,
+    "accepted_at": None,
+    "revoked_at": None,
 }
 _derivative = {
     "preset": "thumb",
@@ -161,7 +182,33 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "key_expires_at": None,
         "is_default_key": False,
         "credits_left": 988,
+        "session_id": None,
     },
+    "Registered": {"status": "accepted"},
+    "AccessToken": {
+        "access_token": "<access token>",
+        "token_type": "Bearer",
+        "expires_in": 900,
+        "session_id": _SESSION_ID,
+        "session_expires_at": _TIME,
+    },
+    "CookieSession": {"csrf_token": "<CSRF token>", "session_id": _SESSION_ID, "session_expires_at": _TIME},
+    "CurrentSession": {
+        "session_id": _SESSION_ID,
+        "session_expires_at": _TIME,
+        "csrf_token": "<CSRF token>",
+        "user_id": _USER_ID,
+        "user_name": "Ada",
+        "team_id": _TEAM_ID,
+        "role": "member",
+        "scopes": ["images:read", "images:write"],
+    },
+    "Session": _session,
+    "SessionList": {"items": [_session]},
+    "Invitation": _invitation,
+    "CreatedInvitation": {**_invitation, "token": "<token, shown this once>"},
+    "InvitationPage": {"items": [_invitation], "next_cursor": None},
+    "IssuedPasswordReset": {"id": _INVITATION_ID, "token": "<token, shown this once>", "expires_at": _TIME},
     "Credits": _credits,
     "Refilled": {"balance": 988, "entry": _entry},
     "StorageUsage": {

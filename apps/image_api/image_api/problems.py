@@ -55,7 +55,7 @@ def app_problem(error: errors.AppError) -> Response:
     """The problem of an `AppError`."""
     headers: dict[str, str] = {}
     if isinstance(error, errors.Unauthorized):
-        headers["www-authenticate"] = 'ApiKey realm="image-manager", header="X-API-KEY"'
+        headers["www-authenticate"] = 'ApiKey realm="image-manager", header="X-API-KEY", Bearer realm="image-manager"'
     if isinstance(error, errors.LimitExceeded | errors.Unavailable) and error.retry_after_seconds is not None:
         headers["retry-after"] = str(error.retry_after_seconds)
     if isinstance(error, errors.RangeNotSatisfiable):

@@ -39,7 +39,7 @@ class TokenBucket:
 
 
 class RateLimits:
-    """Four limits: requests a key, uploads a key; attempts with bad keys and reports of leaked ones an address."""
+    """Five limits: requests and uploads a caller; bad keys, reports of leaked ones and sign-ins an address."""
 
     def __init__(self, settings: ApiSettings) -> None:
         def bucket(amount: int, seconds: float) -> TokenBucket:
@@ -50,23 +50,25 @@ class RateLimits:
         self._uploads = bucket(settings.upload_rate_limit_per_second * _BURST_SECONDS, _BURST_SECONDS)
         self._bad_keys = bucket(settings.bad_key_limit_per_minute, 60)
         self._reports = bucket(_REPORTS_PER_MINUTE, 60)
+        self._sign_ins = bucket(settings.sign_in_limit_per_minute, 60)
 
-    def count_request(self, key_prefix: str) -> dict[str, str]:
+    def count_request(self, caller_name: str) -> dict[str, str]:
         """Counts a request and returns the headers that tell of the limit. Raises `errors.TooManyRequests`."""
-        return _count(self._requests, "requests", key_prefix)
+        return _count(self._requests, "requests", caller_name)
 
-    def count_upload(self, key_prefix: str) -> dict[str, str]:
+    def count_upload(self, caller_name: str) -> dict[str, str]:
         """Counts an upload and returns the headers that tell of the limit. Raises `errors.TooManyRequests`."""
-        return _count(self._uploads, "uploads", key_prefix)
+        return _count(self._uploads, "uploads", caller_name)
 
     def count_bad_key(self, address: str) -> None:
         """Counts an attempt with a key that is not valid. Raises `errors.TooManyBadKeys`."""
-        now = time.monotonic()
-        if self._bad_keys.take(address, now) is None:
-            raise errors.TooManyBadKeys(
-                "Too many attempts with keys that are not valid came from this address.",
-                retry_after_seconds=math.ceil(self._bad_keys.wait_seconds(address, now)),
-            )
+        detail = "Too many attempts with keys that are not valid came from this address."
+        _count_attempt(self._bad_keys, address, errors.TooManyBadKeys, detail)
+
+    def count_sign_in(self, address: str) -> None:
+        """Counts an attempt to sign in, register or reset. Raises `errors.TooManySignIns`."""
+        detail = "Too many attempts to sign in came from this address."
+        _count_attempt(self._sign_ins, address, errors.TooManySignIns, detail)
 
     def count_report(self, address: str) -> None:
         """Counts a report of a leaked key. Raises `errors.TooManyRequests`."""
@@ -78,13 +80,19 @@ class RateLimits:
             )
 
 
-def _count(bucket: TokenBucket, policy: str, key_prefix: str) -> dict[str, str]:
+def _count_attempt(bucket: TokenBucket, address: str, error: type[errors.LimitExceeded], detail: str) -> None:
     now = time.monotonic()
-    left = bucket.take(key_prefix, now)
+    if bucket.take(address, now) is None:
+        raise error(detail, retry_after_seconds=math.ceil(bucket.wait_seconds(address, now)))
+
+
+def _count(bucket: TokenBucket, policy: str, caller_name: str) -> dict[str, str]:
+    now = time.monotonic()
+    left = bucket.take(caller_name, now)
     if left is None:
         raise errors.TooManyRequests(
-            f"This key may send {bucket.capacity} {policy} in {bucket.refill_seconds} s.",
-            retry_after_seconds=math.ceil(bucket.wait_seconds(key_prefix, now)),
+            f"This caller may send {bucket.capacity} {policy} in {bucket.refill_seconds} s.",
+            retry_after_seconds=math.ceil(bucket.wait_seconds(caller_name, now)),
             limit=bucket.capacity,
             window_seconds=bucket.refill_seconds,
         )

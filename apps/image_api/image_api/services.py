@@ -4,7 +4,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from image_api.access_tokens import AccessTokens
+from image_api.passwords import Passwords
 from image_api.rate_limits import RateLimits
+from image_api.session_cache import SessionCache
 from image_api.settings import ApiSettings
 from image_api.shutdown import Shutdown
 from image_api.storage_probe import StorageProbe
@@ -27,6 +30,9 @@ class Services:
     publisher: Publisher
     rate_limits: RateLimits
     storage_probe: StorageProbe
+    session_cache: SessionCache
+    passwords: Passwords
+    access_tokens: AccessTokens
     shutdown: Shutdown = field(default_factory=Shutdown)
 
     @cached_property

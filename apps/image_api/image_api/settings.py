@@ -2,8 +2,9 @@
 
 from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network
+from uuid import UUID
 
-from pydantic import Field, HttpUrl
+from pydantic import Field, HttpUrl, SecretStr
 
 from image_core.settings import MEBIBYTE, ServiceSettings
 
@@ -21,6 +22,18 @@ class ApiSettings(ServiceSettings):
     rate_limit_per_second: int = Field(50, ge=1, description="Requests a second and key; bursts of twice as many.")
     upload_rate_limit_per_second: int = Field(20, ge=1, description="Uploads a second and key.")
     bad_key_limit_per_minute: int = Field(30, ge=1, description="Attempts with bad keys a minute and address.")
+    sign_in_limit_per_minute: int = Field(30, ge=1, description="Attempts to sign in a minute and address.")
+
+    open_registration_team_id: UUID | None = Field(
+        None, description="Team into which anybody may register; only who was invited may, without."
+    )
+    token_signing_keys: SecretStr | None = Field(
+        None, description="Keys that sign access tokens, as a JSON Web Key Set: the first signs, all verify."
+    )
+    access_token_seconds: int = Field(900, ge=60, le=900, description="How long an access token is valid.")
+    session_hours: int = Field(12, ge=1, le=720, description="How long a session lives, however much it is used.")
+    password_hash_memory_kib: int = Field(65_536, ge=32, description="Memory that hashing a password takes.")
+    password_hash_iterations: int = Field(3, ge=1, description="Passes over that memory.")
 
     starting_credits: int = Field(1000, ge=0, description="Credits that a new team starts with.")
 
@@ -37,3 +50,16 @@ class ApiSettings(ServiceSettings):
     def base_url(self) -> str:
         """The public base URL without a slash at its end; empty where none is set, for relative links."""
         return str(self.public_base_url).rstrip("/") if self.public_base_url else ""
+
+    @property
+    def session_cookie_name(self) -> str:
+        """With `__Host-` a browser takes the cookie from this very host alone, and over HTTPS alone.
+
+        Source: RFC 6265bis, section 4.1.3.2. A laptop without HTTPS has to do without.
+        """
+        return "__Host-im_session" if self.cookies_are_secure else "im_session"
+
+    @property
+    def cookies_are_secure(self) -> bool:
+        """Whether cookies travel over HTTPS only: always, unless the base URL says that there is none."""
+        return not self.base_url.startswith("http:")

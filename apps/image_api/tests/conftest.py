@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -11,26 +12,48 @@ import pytest
 from asgi_lifespan import LifespanManager
 from fastapi import FastAPI
 from opentelemetry.trace import TracerProvider
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, update
 
 from image_api.actor import DEFAULT_SCOPES, Role
 from image_api.app import create_app
 from image_api.rate_limits import RateLimits
 from image_api.services import Services
 from image_api.settings import ApiSettings
-from image_core import testing
+from image_core import signing_keys, testing
 from image_core.admin import ADMIN_USER_ID
 from image_core.db import Database, Record
-from image_core.models import credential, image
+from image_core.ids import new_id
+from image_core.models import credential, image, session
 from image_core.testing import UserWithKey
 
 from .openapi_truth import OpenApiTruth
 from .pictures import picture
 
 # No test is to meet a limit by its speed; those about limits set their own.
-PLENTY = {"rate_limit_per_second": 100_000, "upload_rate_limit_per_second": 100_000}
+PLENTY = {
+    "rate_limit_per_second": 100_000,
+    "upload_rate_limit_per_second": 100_000,
+    "sign_in_limit_per_minute": 100_000,
+}
+SIGNING_KEY = signing_keys.generate()
+# Weak, so that no test waits for a hash.
+SIGN_IN = {
+    "password_hash_memory_kib": 32,
+    "password_hash_iterations": 1,
+    "token_signing_keys": signing_keys.to_text([SIGNING_KEY]),
+}
 # Where the servers listen from which tests import.
 LOCAL_SOURCES = ["127.0.0.1/32"]
+
+
+PASSWORD = "correct horse battery"
+
+
+@dataclass(frozen=True)
+class Person(UserWithKey):
+    """Somebody with an e-mail address and the password of all tests."""
+
+    email: str
 
 
 @dataclass
@@ -80,9 +103,32 @@ class Api:
     async def set_row(self, image_id: UUID | str, **columns: Any) -> None:
         await self.rows.execute(update(image).where(image.c.id == UUID(str(image_id))).values(**columns))
 
+    async def person(self, **columns: Any) -> "Person":
+        """A member with a password, who has not signed in."""
+        number = new_id().hex[-12:]
+        email = columns.pop("email", f"ada.{number}@example.org")
+        password_hash = await self.services.passwords.hash(PASSWORD)
+        made = await self.user(email=email, password_hash=password_hash, **columns)
+        return Person(made.user_id, made.team_id, made.credential_id, made.api_key, email)
+
+    async def login(
+        self, email: str, password: str = PASSWORD, mode: str = "token", address: str | None = None
+    ) -> httpx2.Response:
+        body = {"email": email, "password": password, "mode": mode}
+        headers = {"X-Forwarded-For": address} if address else {}
+        return await self.client.post("/api/v1/auth/login", json=body, headers=headers)
+
+    async def bearer(self, by: UserWithKey) -> dict[str, str]:
+        """The headers of somebody who has signed in, by whatever way."""
+        session_id, ends_at = new_id(), datetime.now(UTC) + timedelta(hours=1)
+        await self.rows.execute(insert(session).values(id=session_id, user_id=by.user_id, expires_at=ends_at))
+        token, _ = await self.services.access_tokens.issue(session_id, by.user_id, ends_at.timestamp())
+        return {"Authorization": f"Bearer {token}"}
+
     def forget_keys(self) -> None:
         """As if the cache's time were over."""
         self.app.state.key_cache._known.clear()
+        self.services.session_cache._known.clear()
 
 
 MakeApi = Callable[..., AbstractAsyncContextManager[Api]]
@@ -114,7 +160,7 @@ async def with_admin(api: Api) -> Api:
 @pytest.fixture(scope="session")
 def base_settings(worker_urls: Any, emulators: Any) -> dict[str, Any]:
     """What every application of this worker is told."""
-    return {**emulators.settings, **PLENTY, "database_url": worker_urls.api, "metrics_enabled": True}
+    return {**emulators.settings, **PLENTY, **SIGN_IN, "database_url": worker_urls.api, "metrics_enabled": True}
 
 
 @pytest.fixture(scope="session")

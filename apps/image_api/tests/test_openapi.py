@@ -1,5 +1,7 @@
 """The OpenAPI document is true: every operation is called, every answer compared, every scope tried."""
 
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Any
 from unittest.mock import AsyncMock
 from uuid import UUID
@@ -7,6 +9,7 @@ from uuid import UUID
 import httpx2
 import pytest
 from jsonschema import Draft202012Validator
+from sqlalchemy import insert, update
 from starlette.requests import Request
 
 from image_api import auth
@@ -15,9 +18,10 @@ from image_api.app import ROUTERS
 from image_api.openapi import api_routes
 from image_core import errors, testing
 from image_core.ids import new_id
+from image_core.models import invitation, password_reset, session, user
 from image_core.testing import UserWithKey
 
-from .conftest import Api
+from .conftest import PASSWORD, Api, Person
 from .picture_server import serving, whole
 from .pictures import picture
 
@@ -26,6 +30,47 @@ OPERATIONS = sorted(
 )
 ALL_SCOPES = tuple(Scope)
 QUERIES = {"/api/v1/images/facets": {"field": "place"}}
+
+
+AUTH = "/api/v1/auth"
+OF_A_SESSION = {("POST", f"{AUTH}/{name}") for name in ("refresh", "logout", "password")} | {("GET", f"{AUTH}/session")}
+BODIES_OF_PEOPLE = {
+    ("POST", f"{AUTH}/login"): ("email", "password"),
+    ("POST", f"{AUTH}/register"): ("email", "password", "name", "invitation_token"),
+    ("POST", f"{AUTH}/password-reset"): ("token", "password"),
+    ("POST", f"{AUTH}/password"): ("current_password", "password"),
+    ("POST", "/api/v1/teams/{team_id}/invitations"): ("email",),
+}
+
+
+async def people_of(api: Api, owner: UserWithKey, by: UserWithKey | None) -> tuple[Person, UUID, UUID, dict[str, str]]:
+    """Somebody who can sign in, a session of the caller's, and tokens that register and reset."""
+    person = await api.person(team_id=owner.team_id)
+    if by is not None:
+        password_hash = await api.services.passwords.hash(PASSWORD)
+        values = {"email": f"{new_id()}@example.org", "password_hash": password_hash}
+        await api.rows.execute(update(user).where(user.c.id == by.user_id).values(**values))
+    session_id, invitation_id, soon = new_id(), new_id(), datetime.now(UTC) + timedelta(hours=1)
+    holder = by or person
+    await api.rows.execute(insert(session).values(id=session_id, user_id=holder.user_id, expires_at=soon))
+    invited = {"id": invitation_id, "team_id": owner.team_id, "email": person.email, "role": "member"}
+    await api.rows.execute(insert(invitation).values(**invited, token_hash=sha256(b"i").digest(), expires_at=soon))
+    reset = {"id": new_id(), "user_id": person.user_id, "token_hash": sha256(b"r").digest(), "expires_at": soon}
+    await api.rows.execute(insert(password_reset).values(**reset))
+    return person, session_id, invitation_id, {"invitation_token": "i", "token": "r"}
+
+
+async def request_of_people(
+    api: Api, by: UserWithKey | None, person: Person, tokens: dict[str, str], operation: tuple[str, str]
+) -> dict[str, Any]:
+    """The headers and the body of an operation on people, where it wants other ones than most."""
+    request: dict[str, Any] = {"headers": await api.bearer(by)} if by and operation in OF_A_SESSION else {}
+    names = BODIES_OF_PEOPLE.get(operation, ())
+    if "invitation_token" in names:
+        # Who registers has no account yet.
+        await api.rows.execute(update(user).where(user.c.id == person.user_id).values(email=None))
+    everything = {"email": person.email, "password": PASSWORD, "current_password": PASSWORD, "name": "Ada", **tokens}
+    return request | ({"json": {name: everything[name] for name in names}} if names else {})
 
 
 async def call(api: Api, method: str, path: str, by: UserWithKey | None) -> httpx2.Response:
@@ -38,19 +83,24 @@ async def call(api: Api, method: str, path: str, by: UserWithKey | None) -> http
     await testing.add_derivative(api.rows, image_id, name, size_bytes=1)
     if path.endswith("/restore"):
         await api.set_row(image_id, deleted_at=(await api.row(image_id))["created_at"])
-    team_id: UUID | None = owner.team_id
-    if (method, path) == ("DELETE", "/api/v1/teams/{team_id}"):
-        team_id = await api.team()
+    empties = (method, path) == ("DELETE", "/api/v1/teams/{team_id}")
+    team_id: UUID | None = await api.team() if empties else owner.team_id
+    person, session_id, invitation_id, tokens = await people_of(api, owner, by)
     user_id = owner.user_id if by is None or path.startswith("/api/v1/users/") else by.user_id
+    user_id = person.user_id if path.endswith("/password-reset") else user_id
     ids = {
         "team_id": team_id,
         "user_id": user_id,
         "credential_id": owner.credential_id,
         "image_id": image_id,
+        "session_id": session_id,
+        "invitation_id": invitation_id,
         "analysis_id": await testing.add_analysis(api.rows, owner.team_id, (await api.row(image_id))["sha256"]),
     }
     url = path.format(**ids, preset="thumb", code="image-not-found")
     request: dict[str, Any] = {"headers": dict(by.headers) if by else {}, "params": QUERIES.get(path, {})}
+    if path.startswith(AUTH) or path.endswith("/invitations"):
+        request |= await request_of_people(api, by, person, tokens, (method, path))
     if (method, path) == ("POST", "/api/v1/images"):
         request |= {"content": picture(12), "params": {"team_id": str(team_id)}}
         request["headers"]["content-type"] = "image/png"
@@ -63,7 +113,7 @@ async def call(api: Api, method: str, path: str, by: UserWithKey | None) -> http
     else:
         if path.startswith(("/api/v1/credits", "/api/v1/usage", "/api/v1/metadata-schema")):
             request["params"] = {"team_id": str(team_id)}
-        request["json"] = body_of(method, path, owner)
+        request.setdefault("json", body_of(method, path, owner))
     return await api.client.request(method, url, **request)
 
 

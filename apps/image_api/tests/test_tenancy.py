@@ -1,15 +1,18 @@
 """Whatever is asked for with another team's key answers as what is not there."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import insert
 
 from image_api.actor import Role
 from image_api.app import ROUTERS
 from image_api.openapi import api_routes
 from image_core import testing
-from image_core.testing import UserWithKey
+from image_core.models import invitation, session
+from image_core.testing import UserWithKey, a_sha256
 
 from .conftest import Api
 
@@ -17,7 +20,21 @@ WITH_IDS = sorted(
     {(method, path) for path, route in api_routes(ROUTERS) for method in route.methods or () if "_id}" in path}
 )
 BODIES: dict[str, dict[str, Any]] = {"PATCH": {}, "POST": {}}
-BODIES_BY_END = {"users": {"name": "Ada"}, "credentials": {"name": "second"}, "refill": {"add": 5}}
+BODIES_BY_END = {
+    "users": {"name": "Ada"},
+    "credentials": {"name": "second"},
+    "refill": {"add": 5},
+    "invitations": {"email": "ada@example.org"},
+}
+
+
+async def people_of(api: Api, stranger: UserWithKey) -> dict[str, Any]:
+    """The ids of a session and of an invitation of the stranger's."""
+    session_id, invitation_id, soon = uuid4(), uuid4(), datetime.now(UTC) + timedelta(hours=1)
+    await api.rows.execute(insert(session).values(id=session_id, user_id=stranger.user_id, expires_at=soon))
+    invited = {"id": invitation_id, "team_id": stranger.team_id, "email": "ada@example.org", "role": "member"}
+    await api.rows.execute(insert(invitation).values(**invited, token_hash=a_sha256("token"), expires_at=soon))
+    return {"session_id": session_id, "invitation_id": invitation_id}
 
 
 @pytest.fixture
@@ -46,6 +63,7 @@ async def test_another_teams_thing_answers_as_what_is_not_there(
         "image_id": image_id,
         "analysis_id": await testing.add_analysis(api.rows, stranger.team_id, testing.a_sha256("theirs")),
     }
+    foreign |= await people_of(api, stranger)
     absent = {name: uuid4() for name in foreign}
     answers = []
     for ids in (foreign, absent):
@@ -55,7 +73,7 @@ async def test_another_teams_thing_answers_as_what_is_not_there(
     problems = [{**answer.json(), "request_id": None} if answer.content else None for answer in answers]
     assert problems[0] == problems[1]
     needs_the_role = path.startswith("/api/v1/users/{user_id}") and "/credentials" not in path
-    needs_the_role |= "/teams/{team_id}" in path and method not in ("GET", "HEAD")
+    needs_the_role |= "/teams/{team_id}" in path and (method not in ("GET", "HEAD") or "invitations" in path)
     assert {answer.status_code for answer in answers} == ({403} if needs_the_role else {404})
     assert {name for name in answers[0].headers if name != "x-request-id"} == {
         name for name in answers[1].headers if name != "x-request-id"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from image_core import signing_keys
 from local_cloud.children import ChildSpec
 from local_cloud.database import DatabaseUrls
 from local_cloud.errors import PortInUse
@@ -172,8 +173,19 @@ def service_specs(layout: Layout, urls: DatabaseUrls) -> list[ChildSpec]:
     for name, port, database_url in parts:
         command = [sys.executable, "-m", name]
         environment = {**service_environment(layout, database_url), "PORT": str(port), "HOST": HOST}
+        if name == "image_api":
+            environment.setdefault("TOKEN_SIGNING_KEYS", _signing_keys(layout.data_dir / "signing-keys.json"))
         specs.append(ChildSpec(name, command, environment, f"http://{HOST}:{port}/health/ready"))
     return specs
+
+
+def _signing_keys(file: Path) -> str:
+    """Return the keys that sign access tokens, made at the first start."""
+    if not file.exists():
+        made = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(made, "w") as opened:
+            opened.write(signing_keys.to_text([signing_keys.generate()]))
+    return file.read_text()
 
 
 def _port_of(url: str) -> int:

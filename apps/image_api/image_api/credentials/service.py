@@ -65,14 +65,18 @@ def _scopes_of(key_scopes: list[str] | None, user_scopes: list[str]) -> frozense
 
 def check_still_valid(actor: Actor, row: Record) -> None:
     """The calling key may have been replaced since it was cached; the locked row decides."""
-    public_id = actor.key_prefix.removeprefix(keys.PREFIX)
+    public_id = (actor.key_prefix or "").removeprefix(keys.PREFIX)
     if public_id not in (row["public_id"], row["previous_public_id"]):
         raise errors.KeyInvalid("This key has been rotated.")
     check_alive(row, previous=public_id == row["previous_public_id"])
 
 
 async def _check_caller_lives(transaction: Transaction, actor: Actor) -> None:
-    """A key that was ended elsewhere, and is still in the cache here, must not leave another one behind."""
+    """A key or session ended elsewhere, and still in the cache here, must not leave another key behind."""
+    if actor.credential_id is None:
+        if not await queries.session_lives(transaction, actor.session_id):
+            raise errors.SessionEnded("This session is over. Sign in again.")
+        return
     row = await queries.find(transaction, actor.user_id, actor.credential_id)
     if row is None:
         raise errors.KeyInvalid("This key has been revoked.")

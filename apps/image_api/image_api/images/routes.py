@@ -78,7 +78,7 @@ async def upload(
     team_id: OwnerQuery = None,
 ) -> Response:
     """Upload an image: a multipart form with the part `file`, or the bytes themselves as the body."""
-    request.state.rate_limit = services.rate_limits.count_upload(actor.key_prefix)
+    request.state.rate_limit = services.rate_limits.count_upload(actor.caller_name)
     owner_id = await teams.owning_team(services.database, actor, team_id)
     metrics = request.app.state.metrics
     source = None
@@ -105,7 +105,7 @@ async def import_image(
     team_id: OwnerQuery = None,
 ) -> Response:
     """Import an image by its URL: it is fetched, and from there on treated as an upload."""
-    request.state.rate_limit = services.rate_limits.count_upload(actor.key_prefix)
+    request.state.rate_limit = services.rate_limits.count_upload(actor.caller_name)
     owner_id = await teams.owning_team(services.database, actor, team_id)
     try:
         imported = await imports.receive(services, actor, owner_id, body)

@@ -18,6 +18,11 @@ Reader = Annotated[Actor, Depends(RequireScope())]
 Admin = Annotated[Actor, Depends(RequireScope(Scope.ADMIN))]
 
 
+def _forget(request: Request, user_id: UUID) -> None:
+    request.app.state.key_cache.forget_user(user_id)
+    request.app.state.services.session_cache.forget_user(user_id)
+
+
 @router.get("/whoami", response_model=schemas.WhoAmI)
 async def who_am_i(actor: Annotated[Actor, Depends(authenticate)], services: ServicesDep) -> Any:
     """Show who the key belongs to, what it may do and what its team may spend. The default key, too, may ask."""
@@ -79,7 +84,7 @@ async def change_user(
     """Change a user (JSON merge patch): name, e-mail, role, scopes, disabled."""
     values = body.model_dump(exclude_unset=True)
     changed = await service.change_user(transaction, actor, user_id, values, if_match)
-    transaction.on_commit.append(lambda: request.app.state.key_cache.forget_user(user_id))
+    transaction.on_commit.append(lambda: _forget(request, user_id))
     response.headers["ETag"] = entity_tag(changed["revision"])
     return dict(changed)
 
@@ -90,4 +95,4 @@ async def remove_user(
 ) -> None:
     """Remove a user and its keys. Its images stay the team's."""
     await service.remove_user(transaction, actor, user_id, if_match)
-    transaction.on_commit.append(lambda: request.app.state.key_cache.forget_user(user_id))
+    transaction.on_commit.append(lambda: _forget(request, user_id))

@@ -78,8 +78,9 @@ class WhoAmI(BaseModel):
     team_id: UUID | None
     role: Role
     scopes: list[Scope]
-    credential_id: UUID
-    key_prefix: str
+    credential_id: UUID | None
+    key_prefix: str | None
     key_expires_at: datetime | None
     is_default_key: bool
+    session_id: UUID | None
     credits_left: int | None = Field(description="What the team may spend; null for a caller without a team.")

@@ -5,5 +5,6 @@ from image_core.errors.identity import *
 from image_core.errors.images import *
 from image_core.errors.kinds import *
 from image_core.errors.parts import *
+from image_core.errors.people import *
 from image_core.errors.quotas import *
 from image_core.errors.requests import *

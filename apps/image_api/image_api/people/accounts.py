@@ -1,0 +1,194 @@
+"""The rules of accounts: invitations, registration, and how a password is changed or reset.
+
+An open registration answers the same, after the same work, whether the address has an account or not. Who then tries
+to sign in learns it, as the password works or does not: only a message to the address could prove more, and this
+service sends none. Those attempts are limited and delayed like any other.
+"""
+
+import hashlib
+import secrets
+from datetime import timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from image_api import audit, passwords
+from image_api.actor import DEFAULT_SCOPES, Actor, Role, require_admin
+from image_api.pagination import Cursor
+from image_api.people import delays, queries
+from image_api.people.schemas import NewInvitation, PasswordChange, PasswordReset, Registration
+from image_api.people.service import still_verified, verified
+from image_api.services import Services
+from image_api.session_cache import actor_of_user
+from image_api.teams import service as teams
+from image_core import errors, events
+from image_core.db import ForeignKeyViolation, Record, Runner, Transaction
+from image_core.ids import new_id
+
+
+class Issued(NamedTuple):
+    """A row and the token that opens it, which is known only now."""
+
+    row: Record
+    token: str
+
+
+def _hash(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()
+
+
+async def invite(transaction: Transaction, actor: Actor, team_id: UUID, wanted: NewInvitation) -> Issued:
+    """Invites an address into a team. Raises `errors.TeamNotFound`."""
+    require_admin(actor)
+    token, invitation_id = secrets.token_urlsafe(32), new_id()
+    values = {
+        "id": invitation_id, "team_id": team_id, "email": wanted.email, "role": wanted.role,
+        "token_hash": _hash(token), "invited_by": actor.user_id,
+    }  # fmt: skip
+    try:
+        row = await queries.add_invitation(transaction, timedelta(seconds=wanted.expires_in_seconds), values)
+    except ForeignKeyViolation as error:
+        raise errors.TeamNotFound from error
+    await audit.record(
+        transaction, actor, "invitation.created", ("invitation", invitation_id), team_id=team_id,
+        after={"role": wanted.role, "expires_in_seconds": wanted.expires_in_seconds},
+    )  # fmt: skip
+    return Issued(_present(row, errors.TeamNotFound()), token)
+
+
+async def list_invitations(
+    runner: Runner, actor: Actor, team_id: UUID, cursor: Cursor | None, limit: int
+) -> list[Record]:
+    """The invitations into a team. Raises `errors.TeamNotFound`."""
+    require_admin(actor)
+    await teams.get_team(runner, actor, team_id)
+    return await queries.invitations(runner, team_id, cursor, limit)
+
+
+async def revoke_invitation(transaction: Transaction, actor: Actor, team_id: UUID, invitation_id: UUID) -> None:
+    """Ends an invitation that nobody has accepted. Raises `errors.InvitationNotFound`."""
+    require_admin(actor)
+    if not await queries.revoke_invitation(transaction, team_id, invitation_id):
+        raise errors.InvitationNotFound
+    await audit.record(
+        transaction, actor, "invitation.revoked", ("invitation", invitation_id), team_id=team_id
+    )  # fmt: skip
+
+
+async def register(services: Services, wanted: Registration) -> None:
+    """Adds an account: by invitation into its team and role, else as a member into the team that the setting names.
+
+    Raises `errors.RegistrationClosed`, `errors.InvitationNotFound`, `errors.RequestInvalid`, `errors.PasswordsBusy`,
+    and `errors.EmailTaken` for who was invited.
+    """
+    token_hash = _hash(wanted.invitation_token) if wanted.invitation_token else None
+    if token_hash is None and services.settings.open_registration_team_id is None:
+        raise errors.RegistrationClosed("Ask an admin for an invitation.")
+    if token_hash is not None:
+        _check_invited(await queries.find_invitation(services.database, token_hash), wanted.email)
+    password = passwords.checked(wanted.password.get_secret_value(), wanted.email)
+    password_hash = await services.passwords.hash(password)
+    async with events.committing(services.database, services.publisher) as transaction:
+        team_id, role = await _place(services, transaction, token_hash)
+        values: dict[str, Any] = {
+            "id": new_id(), "team_id": team_id, "name": wanted.name, "email": wanted.email, "role": role,
+            "scopes": list(DEFAULT_SCOPES[role]), "password_hash": password_hash,
+        }  # fmt: skip
+        await _add(transaction, values, invited=token_hash is not None)
+
+
+def _check_invited(invitation: Record | None, email: str) -> None:
+    if _present(invitation, errors.InvitationNotFound())["email"].lower() != email.lower():
+        message = "The invitation is for another address."
+        raise errors.invalid_fields([{"field": "email", "code": "email-not-invited", "message": message}])
+
+
+async def _place(services: Services, transaction: Transaction, token_hash: bytes | None) -> tuple[UUID | None, Role]:
+    if token_hash is None:
+        return services.settings.open_registration_team_id, Role.MEMBER
+    accepted = _present(await queries.accept_invitation(transaction, token_hash), errors.InvitationNotFound())
+    return accepted["team_id"], Role(accepted["role"])
+
+
+async def _add(transaction: Transaction, values: dict[str, Any], *, invited: bool) -> None:
+    try:
+        added = await queries.add_user(transaction, values)
+    except ForeignKeyViolation as error:
+        raise errors.RegistrationClosed("The team that registration leads to is gone.") from error
+    if added is None and invited:
+        raise errors.EmailTaken
+    # Both ways write one event, so that one takes as long as the other.
+    row = added or await queries.find_by_email(transaction, str(values["email"]))
+    row = _present(row, errors.RegistrationClosed("Ask an admin for an invitation."))
+    action = "user.registered" if added else "user.registration_repeated"
+    after = {"role": values["role"], "invited": invited} if added else None
+    actor = actor_of_user(row)
+    await audit.record(transaction, actor, action, ("user", row["id"]), team_id=row["team_id"], after=after)
+
+
+async def change_password(services: Services, actor: Actor, wanted: PasswordChange, address: str) -> None:
+    """Gives the caller another password and ends its other sessions.
+
+    Raises `errors.SignInFailed`, `errors.TooManySignIns`, `errors.RequestInvalid`, `errors.PasswordsBusy`.
+    """
+    found = await queries.find_user(services.database, actor.user_id)
+    email = (found["email"] if found else None) or ""
+    person = await verified(services, email, wanted.current_password.get_secret_value(), address)
+    password = passwords.checked(wanted.password.get_secret_value(), email)
+    password_hash = await services.passwords.hash(password)
+    async with events.committing(services.database, services.publisher) as transaction:
+        await still_verified(transaction, person)
+        await queries.set_password(transaction, actor.user_id, password_hash)
+        ended = await queries.end_sessions(transaction, actor.user_id, but=actor.session_id)
+        await delays.forgive(transaction, email, address)
+        await _record_password(transaction, actor, "password.changed", ended)
+        transaction.on_commit.append(lambda: services.session_cache.forget_user(actor.user_id))
+
+
+async def issue_reset(transaction: Transaction, actor: Actor, user_id: UUID, expires_in_seconds: int) -> Issued:
+    """A token by which a user may set a password, once; earlier ones are over.
+
+    Raises `errors.UserNotFound`, `errors.RequestInvalid`.
+    """
+    require_admin(actor)
+    person = _present(await queries.find_user(transaction, user_id), errors.UserNotFound())
+    if person["email"] is None:
+        message = "A user without an e-mail address cannot sign in; give it one first."
+        raise errors.invalid_fields([{"field": "user_id", "code": "email-missing", "message": message}])
+    token = secrets.token_urlsafe(32)
+    values = {"id": new_id(), "user_id": user_id, "token_hash": _hash(token)}
+    row = await queries.add_reset(transaction, timedelta(seconds=expires_in_seconds), values)
+    await audit.record(
+        transaction, actor, "password.reset_issued", ("user", user_id), team_id=person["team_id"],
+        after={"expires_in_seconds": expires_in_seconds},
+    )  # fmt: skip
+    return Issued(_present(row, errors.UserNotFound()), token)
+
+
+async def reset_password(services: Services, wanted: PasswordReset, address: str) -> None:
+    """Sets a password by an admin's token and ends all sessions.
+
+    Raises `errors.PasswordResetNotFound`, `errors.RequestInvalid`, `errors.PasswordsBusy`.
+    """
+    token_hash = _hash(wanted.token)
+    person = _present(await queries.user_of_reset(services.database, token_hash), errors.PasswordResetNotFound())
+    password = passwords.checked(wanted.password.get_secret_value(), person["email"] or "")
+    password_hash = await services.passwords.hash(password)
+    async with events.committing(services.database, services.publisher) as transaction:
+        if not await queries.use_reset(transaction, token_hash):
+            raise errors.PasswordResetNotFound
+        await queries.set_password(transaction, person["id"], password_hash)
+        ended = await queries.end_sessions(transaction, person["id"])
+        await delays.begin_anew(transaction, person["email"] or "", address)
+        await _record_password(transaction, actor_of_user(person), "password.reset", ended)
+        transaction.on_commit.append(lambda: services.session_cache.forget_user(person["id"]))
+
+
+async def _record_password(transaction: Transaction, actor: Actor, action: str, ended: int) -> None:
+    after = {"sessions_ended": ended}
+    await audit.record(transaction, actor, action, ("user", actor.user_id), team_id=actor.team_id, after=after)
+
+
+def _present(row: Record | None, error: errors.AppError) -> Record:
+    if row is None:
+        raise error
+    return row

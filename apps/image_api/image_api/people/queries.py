@@ -1,0 +1,253 @@
+"""The SQL of people: accounts by e-mail address, sessions, invitations, resets, delays."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    ColumnElement,
+    LargeBinary,
+    and_,
+    any_,
+    case,
+    delete,
+    func,
+    insert,
+    literal,
+    select,
+    text,
+    tuple_,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from image_api.pagination import Cursor
+from image_core.db import Record, Runner, Transaction
+from image_core.models import invitation, password_reset, session, sign_in_delay, user
+
+
+async def find_by_email(runner: Runner, email: str) -> Record | None:
+    """The user with this address, in any case."""
+    return await runner.fetch_one(select(user).where(func.lower(user.c.email) == func.lower(email)))
+
+
+async def find_user(runner: Runner, user_id: UUID) -> Record | None:
+    """One user."""
+    return await runner.fetch_one(select(user).where(user.c.id == user_id))
+
+
+async def add_user(transaction: Transaction, values: dict[str, Any]) -> Record | None:
+    """Inserts a user and returns it; None where the address is somebody's already."""
+    statement = upsert(user).values(password_changed_at=func.now(), **values)
+    return await transaction.fetch_one(
+        statement.on_conflict_do_nothing(index_elements=[text("lower(email)")]).returning(user)
+    )
+
+
+async def set_password(transaction: Transaction, user_id: UUID, new_hash: str) -> None:
+    """Gives a user a new password."""
+    await transaction.execute(
+        update(user).where(user.c.id == user_id).values(password_hash=new_hash, password_changed_at=func.now())
+    )
+
+
+async def lock_verified(transaction: Transaction, user_id: UUID, verified_hash: str) -> Record | None:
+    """The user, locked, if its password is still the one that was verified."""
+    statement = select(user).where(user.c.id == user_id, user.c.password_hash == verified_hash)
+    return await transaction.fetch_one(statement.with_for_update())
+
+
+async def replace_hash(transaction: Transaction, user_id: UUID, new_hash: str) -> None:
+    """The same password, hashed anew."""
+    await transaction.execute(update(user).where(user.c.id == user_id).values(password_hash=new_hash))
+
+
+# --- Sessions -----------------------------------------------------------------------------------------------------
+
+
+async def add_session(transaction: Transaction, lifetime: timedelta, values: dict[str, Any]) -> Record | None:
+    """Inserts a session and returns it."""
+    return await transaction.fetch_one(
+        insert(session).values(expires_at=func.now() + lifetime, **values).returning(session)
+    )
+
+
+def _lives() -> ColumnElement[bool]:
+    return and_(session.c.ended_at.is_(None), session.c.expires_at > func.now())
+
+
+async def living_sessions(runner: Runner, user_id: UUID) -> list[Record]:
+    """A user's sessions, newest first."""
+    statement = select(session).where(session.c.user_id == user_id, _lives())
+    return await runner.fetch(statement.order_by(session.c.created_at.desc(), session.c.id.desc()).limit(200))
+
+
+async def living_session(runner: Runner, session_id: UUID) -> Record | None:
+    """One session."""
+    return await runner.fetch_one(select(session).where(session.c.id == session_id, _lives()))
+
+
+async def end_sessions(
+    transaction: Transaction, user_id: UUID, *, only: UUID | None = None, but: UUID | None = None
+) -> int:
+    """Ends a user's sessions: all of them, `only` one, or all `but` one; returns how many lived."""
+    statement = update(session).where(session.c.user_id == user_id, _lives()).values(ended_at=func.now())
+    if only is not None:
+        statement = statement.where(session.c.id == only)
+    if but is not None:
+        statement = statement.where(session.c.id != but)
+    return await transaction.execute(statement)
+
+
+async def has_signed_in_from(runner: Runner, email: str, address: str) -> bool:
+    """Whether the account has had a session from this address."""
+    statement = (
+        select(func.count())
+        .select_from(session)
+        .join(user, user.c.id == session.c.user_id)
+        .where(func.lower(user.c.email) == func.lower(email), session.c.address == address)
+    )
+    return bool(await runner.fetch_value(statement))
+
+
+# --- Invitations --------------------------------------------------------------------------------------------------
+
+_INVITATION = [column for column in invitation.c if column.name != "token_hash"]
+
+
+def _open_invitation(token_hash: bytes) -> ColumnElement[bool]:
+    return and_(
+        invitation.c.token_hash == token_hash,
+        invitation.c.accepted_at.is_(None),
+        invitation.c.revoked_at.is_(None),
+        invitation.c.expires_at > func.now(),
+    )
+
+
+async def add_invitation(transaction: Transaction, lifetime: timedelta, values: dict[str, Any]) -> Record | None:
+    """Inserts an invitation into the team of `team_id` and returns it."""
+    statement = insert(invitation).values(expires_at=func.now() + lifetime, **values)
+    return await transaction.fetch_one(statement.returning(*_INVITATION))
+
+
+async def invitations(runner: Runner, team_id: UUID, cursor: Cursor | None, limit: int) -> list[Record]:
+    """A team's invitations, newest first."""
+    statement = select(*_INVITATION).where(invitation.c.team_id == team_id)
+    if cursor is not None:
+        position = tuple_(invitation.c.created_at, invitation.c.id)
+        statement = statement.where(position < tuple_(cursor.created_at, cursor.row_id))
+    ordered = statement.order_by(invitation.c.created_at.desc(), invitation.c.id.desc())
+    return await runner.fetch(ordered.limit(limit))
+
+
+async def find_invitation(runner: Runner, token_hash: bytes) -> Record | None:
+    """The invitation that a token opens."""
+    return await runner.fetch_one(select(*_INVITATION).where(_open_invitation(token_hash)))
+
+
+async def accept_invitation(transaction: Transaction, token_hash: bytes) -> Record | None:
+    """Marks the invitation that a token opens; of two at once, one gets it."""
+    statement = update(invitation).where(_open_invitation(token_hash)).values(accepted_at=func.now())
+    return await transaction.fetch_one(statement.returning(*_INVITATION))
+
+
+async def revoke_invitation(transaction: Transaction, team_id: UUID, invitation_id: UUID) -> int:
+    """Ends an invitation that is open; returns how many there were."""
+    return await transaction.execute(
+        update(invitation)
+        .where(
+            invitation.c.id == invitation_id,
+            invitation.c.team_id == team_id,
+            invitation.c.accepted_at.is_(None),
+            invitation.c.revoked_at.is_(None),
+        )
+        .values(revoked_at=func.now())
+    )
+
+
+# --- Password resets ----------------------------------------------------------------------------------------------
+
+
+async def add_reset(transaction: Transaction, lifetime: timedelta, values: dict[str, Any]) -> Record | None:
+    """Inserts a reset, after which the user's earlier ones are over, and returns it."""
+    earlier = and_(password_reset.c.user_id == values["user_id"], password_reset.c.used_at.is_(None))
+    await transaction.execute(update(password_reset).where(earlier).values(used_at=func.now()))
+    statement = insert(password_reset).values(expires_at=func.now() + lifetime, **values)
+    return await transaction.fetch_one(statement.returning(password_reset))
+
+
+def _open_reset(token_hash: bytes) -> ColumnElement[bool]:
+    return and_(
+        password_reset.c.token_hash == token_hash,
+        password_reset.c.used_at.is_(None),
+        password_reset.c.expires_at > func.now(),
+    )
+
+
+async def user_of_reset(runner: Runner, token_hash: bytes) -> Record | None:
+    """The user whose password a token resets."""
+    return await runner.fetch_one(
+        select(user).join(password_reset, password_reset.c.user_id == user.c.id).where(_open_reset(token_hash))
+    )
+
+
+async def use_reset(transaction: Transaction, token_hash: bytes) -> bool:
+    """Marks a reset as used; of two at once, one does."""
+    return bool(
+        await transaction.execute(
+            update(password_reset).where(_open_reset(token_hash)).values(used_at=func.now())
+        )
+    )  # fmt: skip
+
+
+# --- Delays -------------------------------------------------------------------------------------------------------
+
+
+async def count_failure(
+    transaction: Transaction, subject: bytes, free: int, most_seconds: int, forgiven_seconds: int
+) -> bool:
+    """Counts a failure, unless the subject has to wait; returns whether it did not have to.
+
+    After `free` of them the wait doubles from one second up to `most_seconds`; one failure is forgiven for every
+    `forgiven_seconds` that pass.
+    """
+    table = sign_in_delay
+    passed = func.extract("epoch", func.now() - table.c.last_failed_at)
+    failures = func.least(func.greatest(table.c.failures - func.floor(passed / forgiven_seconds), 0) + 1, 40)
+    wait_seconds = func.least(func.power(2.0, failures - free), float(most_seconds))
+    blocked_until = case((failures < free, func.now()), else_=func.now() + wait_seconds * text("interval '1 second'"))
+    statement = (
+        upsert(table)
+        .values(subject=subject, failures=1, blocked_until=func.now(), last_failed_at=func.now())
+        .on_conflict_do_update(
+            index_elements=[table.c.subject],
+            set_={"failures": failures, "blocked_until": blocked_until, "last_failed_at": func.now()},
+            where=table.c.blocked_until <= func.now(),
+        )
+    )
+    return bool(await transaction.execute(statement))
+
+
+def _one_of(subjects: list[bytes]) -> ColumnElement[bool]:
+    return sign_in_delay.c.subject == any_(literal(subjects, ARRAY(LargeBinary)))
+
+
+async def wait_seconds(transaction: Transaction, subjects: list[bytes]) -> float:
+    """How long until none of the subjects has to wait."""
+    longest = func.max(func.extract("epoch", sign_in_delay.c.blocked_until - func.now()))
+    return float(await transaction.fetch_value(select(longest).where(_one_of(subjects))) or 0)
+
+
+async def forget_failures(transaction: Transaction, subjects: list[bytes]) -> None:
+    """Begins anew for these subjects."""
+    await transaction.execute(delete(sign_in_delay).where(_one_of(subjects)))
+
+
+async def take_back_failure(transaction: Transaction, subject: bytes) -> None:
+    """As if the last attempt had not been counted."""
+    await transaction.execute(
+        update(sign_in_delay)
+        .where(sign_in_delay.c.subject == subject)
+        .values(failures=func.greatest(sign_in_delay.c.failures - 1, 0), blocked_until=func.now())
+    )

@@ -1,0 +1,151 @@
+"""HTTP of signing in, registering, and of one's own sessions."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from image_api import session_cookies
+from image_api.actor import Actor, Scope
+from image_api.auth import RequireScope, RequireSession, caller_address, check_same_origin
+from image_api.dependencies import ServicesDep, TransactionDep
+from image_api.people import accounts, delays, schemas, service
+from image_api.people.service import IssuedToken, SignedIn
+from image_api.services import Services
+
+router = APIRouter(prefix="/auth", tags=["people"])
+Person = Annotated[Actor, Depends(RequireSession())]
+Holder = Annotated[Actor, Depends(RequireScope(Scope.KEYS_SELF))]
+
+_ATTEMPT: dict[int | str, dict[str, Any]] = {429: {"description": "Too many attempts; wait for `Retry-After`."}}
+_REFUSED: dict[int | str, dict[str, Any]] = {
+    401: {"description": "Address and password do not belong together, or the user is disabled."},
+    403: {"description": "The request comes from another site's page."},
+    404: {"description": "This deployment issues no access tokens."},
+}
+
+
+def _count_attempt(services: Services) -> str:
+    address = caller_address()
+    services.rate_limits.count_sign_in(delays.network_of(address))
+    return address
+
+
+@router.post("/register", status_code=202, response_model=schemas.Registered, responses={
+    **_ATTEMPT,
+    403: {"description": "Registration needs an invitation."},
+    404: {"description": "There is no such invitation, or it is over."},
+    409: {"description": "Whoever was invited has an account already."},
+})  # fmt: skip
+async def register(body: schemas.Registration, services: ServicesDep) -> Any:
+    """Register, by invitation or where registration is open. Then sign in."""
+    _count_attempt(services)
+    await accounts.register(services, body)
+    return schemas.Registered()
+
+
+@router.post("/login", response_model=schemas.AccessToken | schemas.CookieSession, responses=_ATTEMPT | _REFUSED)
+async def login(body: schemas.Login, services: ServicesDep, request: Request, response: Response) -> Any:
+    """Sign in with e-mail address and password, for an access token or a cookie."""
+    address = _count_attempt(services)
+    check_same_origin(request, services)
+    signed_in = await service.sign_in(services, body, address, request.headers.get("user-agent", ""))
+    response.headers["Cache-Control"] = "no-store"
+    if signed_in.cookie is None:
+        return _token_body(await service.access_token(services, signed_in.session))
+    _set_cookie(response, services, signed_in.cookie)
+    return _cookie_body(signed_in)
+
+
+def _token_body(issued: IssuedToken) -> schemas.AccessToken:
+    return schemas.AccessToken(
+        access_token=issued.token,
+        expires_in=issued.seconds,
+        session_id=issued.session["id"],
+        session_expires_at=issued.session["expires_at"],
+    )
+
+
+def _cookie_body(signed_in: SignedIn) -> schemas.CookieSession:
+    return schemas.CookieSession(
+        csrf_token=session_cookies.csrf_token(signed_in.cookie or ""),
+        session_id=signed_in.session["id"],
+        session_expires_at=signed_in.session["expires_at"],
+    )
+
+
+def _set_cookie(response: Response, services: Services, value: str) -> None:
+    """Sets the session's cookie; an empty value removes it."""
+    settings = services.settings
+    response.set_cookie(
+        settings.session_cookie_name,
+        value,
+        max_age=settings.session_hours * 3600 if value else 0,
+        secure=settings.cookies_are_secure,
+        httponly=True,
+        samesite="strict",
+    )
+
+
+@router.post("/refresh", response_model=schemas.AccessToken, responses={404: {"description": "No tokens are issued."}})
+async def refresh(actor: Person, services: ServicesDep, response: Response) -> Any:
+    """Get another access token before the present one ends, as long as the session lives."""
+    issued = await service.refresh(services, actor)
+    response.headers["Cache-Control"] = "no-store"
+    return _token_body(issued)
+
+
+@router.post("/logout", status_code=204)
+async def logout(
+    actor: Person,
+    transaction: TransactionDep,
+    services: ServicesDep,
+    response: Response,
+    everywhere: Annotated[bool, Query(alias="all", description="End all of your sessions.")] = False,
+) -> None:
+    """End this session, or all of your sessions."""
+    await service.sign_out(transaction, actor, everywhere=everywhere)
+    transaction.on_commit.append(lambda: services.session_cache.forget_user(actor.user_id))
+    _set_cookie(response, services, "")
+
+
+@router.get("/session", response_model=schemas.CurrentSession)
+async def show_session(actor: Person, services: ServicesDep, request: Request, response: Response) -> Any:
+    """Show this session, with its CSRF token where a cookie carries it."""
+    session = await service.current_session(services, actor)
+    cookie = request.cookies.get(services.settings.session_cookie_name)
+    response.headers["Cache-Control"] = "no-store"
+    shown = {name: getattr(actor, name) for name in ("session_id", "user_id", "user_name", "team_id", "role")}
+    csrf_token = session_cookies.csrf_token(cookie) if cookie else None
+    return shown | {
+        "scopes": sorted(actor.scopes), "session_expires_at": session["expires_at"], "csrf_token": csrf_token
+    }  # fmt: skip
+
+
+@router.get("/sessions", response_model=schemas.SessionList)
+async def list_sessions(actor: Holder, services: ServicesDep) -> Any:
+    """List your sessions that live, newest first."""
+    rows = await service.sessions(services.database, actor)
+    return {"items": [{**dict(row), "current": row["id"] == actor.session_id} for row in rows]}
+
+
+@router.delete("/sessions/{session_id}", status_code=204)
+async def end_session(session_id: UUID, actor: Holder, transaction: TransactionDep, services: ServicesDep) -> None:
+    """End one of your sessions."""
+    await service.end_session(transaction, actor, session_id)
+    transaction.on_commit.append(lambda: services.session_cache.forget_user(actor.user_id))
+
+
+@router.post("/password", status_code=204)
+async def change_password(body: schemas.PasswordChange, actor: Person, services: ServicesDep) -> None:
+    """Change your password. Your other sessions end; keys go on."""
+    await accounts.change_password(services, actor, body, _count_attempt(services))
+
+
+@router.post("/password-reset", status_code=204, responses={
+    **_ATTEMPT,
+    404: {"description": "There is no such reset, or it is over."},
+})  # fmt: skip
+async def reset_password(body: schemas.PasswordReset, services: ServicesDep) -> None:
+    """Set a password with the token that an admin has issued. All sessions end."""
+    await accounts.reset_password(services, body, _count_attempt(services))

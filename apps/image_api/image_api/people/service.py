@@ -1,0 +1,143 @@
+"""The rules of signing in, of sessions and of signing out.
+
+No connection is held while a password is hashed, so that the transaction of a sign-in begins after it: these are the
+named exceptions to the request's own transaction.
+"""
+
+from datetime import timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from image_api import audit, session_cookies
+from image_api.actor import Actor
+from image_api.people import delays, queries
+from image_api.people.schemas import Login, Mode
+from image_api.services import Services
+from image_api.session_cache import actor_of_user
+from image_core import errors, events
+from image_core.db import Record, Runner, Transaction
+from image_core.ids import new_id
+from image_core.telemetry import log
+
+_AGENT_LENGTH = 200
+
+
+class SignedIn(NamedTuple):
+    """A new session; `cookie` is its cookie's value, which is known only now."""
+
+    session: Record
+    cookie: str | None
+
+
+class IssuedToken(NamedTuple):
+    """An access token of a session, valid for some seconds."""
+
+    token: str
+    seconds: int
+    session: Record
+
+
+async def sign_in(services: Services, login: Login, address: str, user_agent: str) -> SignedIn:
+    """Begins a session.
+
+    Raises `errors.SignInFailed`, the same in answer and in work for an account that is not there,
+    `errors.UserDisabled`, `errors.TooManySignIns`, `errors.TokensNotConfigured`, `errors.SigningKeysUnavailable`,
+    `errors.PasswordsBusy`.
+    """
+    if login.mode is Mode.TOKEN:
+        await services.access_tokens.keys.signing_key()
+    person = await verified(services, login.email, login.password.get_secret_value(), address)
+    if person["disabled_at"] is not None:
+        raise errors.UserDisabled("An admin has disabled this user.")
+    new_hash = None
+    if services.passwords.is_outdated(person["password_hash"]):
+        new_hash = await services.passwords.hash(login.password.get_secret_value())
+    session_id = new_id()
+    cookie = session_cookies.generate(session_id) if login.mode is Mode.COOKIE else None
+    values = {
+        "id": session_id, "user_id": person["id"], "address": address, "user_agent": user_agent[:_AGENT_LENGTH],
+        "token_hash": session_cookies.hash_value(cookie) if cookie else None,
+    }  # fmt: skip
+    async with events.committing(services.database, services.publisher) as transaction:
+        await still_verified(transaction, person)
+        if new_hash is not None:
+            await queries.replace_hash(transaction, person["id"], new_hash)
+        session = await queries.add_session(transaction, timedelta(hours=services.settings.session_hours), values)
+        await delays.forgive(transaction, login.email, address)
+        await _record(transaction, actor_of_user(person, session_id), "session.started", session_id, mode=login.mode)
+    return SignedIn(_present(session), cookie)
+
+
+async def verified(services: Services, email: str, password: str, address: str) -> Record:
+    """The user to whom address and password belong; until it is forgiven, the attempt counts as failed.
+
+    Raises `errors.SignInFailed`, `errors.TooManySignIns`, `errors.PasswordsBusy`.
+    """
+    await delays.count_attempt(services.database, email, address)
+    person = await queries.find_by_email(services.database, email)
+    right = await services.passwords.verify(password, person["password_hash"] if person else None)
+    if person is None or not right:
+        log("sign_in_refused", user_id=str(person["id"]) if person else None)
+        raise errors.SignInFailed("Check both, or ask an admin for a password reset.")
+    return person
+
+
+async def still_verified(transaction: Transaction, person: Record) -> None:
+    """Locks a verified user, whose password somebody else may have changed in the meantime."""
+    if await queries.lock_verified(transaction, person["id"], person["password_hash"]) is None:
+        raise errors.SignInFailed("The password has just been changed.")
+
+
+async def access_token(services: Services, session: Record) -> IssuedToken:
+    """An access token for a session. Raises `errors.TokensNotConfigured`, `errors.SigningKeysUnavailable`."""
+    ends_at = session["expires_at"].timestamp()
+    token, seconds = await services.access_tokens.issue(session["id"], session["user_id"], ends_at)
+    return IssuedToken(token, seconds, session)
+
+
+async def refresh(services: Services, actor: Actor) -> IssuedToken:
+    """Another access token for the caller's session; one of a cookie gets none, so that no page can take it along.
+
+    Raises `errors.SessionEnded`, `errors.TokensNotConfigured`, `errors.SigningKeysUnavailable`.
+    """
+    session = await current_session(services, actor)
+    if session["token_hash"] is not None:
+        raise errors.TokensNotConfigured("A session that a cookie carries has no access tokens.")
+    return await access_token(services, session)
+
+
+async def current_session(services: Services, actor: Actor) -> Record:
+    """The caller's session, as it is in the database. Raises `errors.SessionEnded`."""
+    session = await queries.living_session(services.database, actor.session_id) if actor.session_id else None
+    if session is None:
+        raise errors.SessionEnded("This session is over. Sign in again.")
+    return session
+
+
+async def sessions(runner: Runner, actor: Actor) -> list[Record]:
+    """The caller's sessions that live, newest first."""
+    return await queries.living_sessions(runner, actor.user_id)
+
+
+async def sign_out(transaction: Transaction, actor: Actor, *, everywhere: bool) -> None:
+    """Ends the caller's session, or all that the person has."""
+    ended = await queries.end_sessions(transaction, actor.user_id, only=None if everywhere else actor.session_id)
+    await _record(transaction, actor, "session.ended", actor.session_id, sessions=ended)
+
+
+async def end_session(transaction: Transaction, actor: Actor, session_id: UUID) -> None:
+    """Ends one of the caller's sessions. Raises `errors.SessionNotFound`."""
+    if not await queries.end_sessions(transaction, actor.user_id, only=session_id):
+        raise errors.SessionNotFound
+    await _record(transaction, actor, "session.ended", session_id, sessions=1)
+
+
+async def _record(transaction: Transaction, actor: Actor, action: str, session_id: UUID | None, **after: Any) -> None:
+    target = ("session", session_id or actor.user_id)
+    await audit.record(transaction, actor, action, target, team_id=actor.team_id, after=after)
+
+
+def _present(row: Record | None) -> Record:
+    if row is None:
+        raise errors.SessionEnded("This session is over. Sign in again.")
+    return row

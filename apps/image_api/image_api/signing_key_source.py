@@ -1,0 +1,67 @@
+"""Where the keys that sign access tokens come from."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from image_core import errors, signing_keys, telemetry
+from image_core.signing_keys import SigningKey
+
+REFRESH_SECONDS = 300.0
+COOL_DOWN_SECONDS = 30.0
+"""How long after a look no other is made for a key that nobody knows, or after one that failed."""
+
+
+@dataclass
+class SigningKeySource:
+    """The present keys, read off the event loop by `read` and kept for `REFRESH_SECONDS`; None reads none at all.
+
+    Keys that were read before go on where a later look fails, so that an outage ends no one's work.
+    """
+
+    read: Callable[[], str] | None
+    _keys: list[SigningKey] = field(default_factory=list)
+    _looked_at: float = float("-inf")
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def signing_key(self) -> SigningKey:
+        """The key that signs. Raises `errors.TokensNotConfigured`, `errors.SigningKeysUnavailable`."""
+        if self.read is None:
+            raise errors.TokensNotConfigured("Sign in with `mode: cookie`; no signing key is set here.")
+        return (await self._fresh(REFRESH_SECONDS))[0]
+
+    async def find(self, kid: str) -> SigningKey | None:
+        """The key of this name, looked for anew if it is not known. Raises `errors.SigningKeysUnavailable`."""
+        if self.read is None:
+            return None
+        for most_seconds in (REFRESH_SECONDS, COOL_DOWN_SECONDS):
+            for key in await self._fresh(most_seconds):
+                if key.kid == kid:
+                    return key
+        return None
+
+    async def _fresh(self, most_seconds: float) -> list[SigningKey]:
+        if self._age() >= (most_seconds if self._keys else COOL_DOWN_SECONDS):
+            async with self._lock:
+                if self._age() >= COOL_DOWN_SECONDS:
+                    await self._look()
+        if not self._keys:
+            raise errors.SigningKeysUnavailable(
+                "The signing keys cannot be read at the moment. API keys and cookies go on working.",
+                retry_after_seconds=int(COOL_DOWN_SECONDS),
+            )
+        return self._keys
+
+    def _age(self) -> float:
+        return time.monotonic() - self._looked_at
+
+    async def _look(self) -> None:
+        if self.read is None:
+            return
+        try:
+            self._keys = signing_keys.from_text(await asyncio.to_thread(self.read))
+        except (errors.SigningKeysUnavailable, ValueError) as error:
+            telemetry.log("signing_keys_not_read", severity="ERROR", reason=type(error.__cause__ or error).__qualname__)
+        finally:
+            self._looked_at = time.monotonic()

@@ -1,0 +1,100 @@
+"""People who sign in, register, and prove who they are otherwise than by a key."""
+
+from image_core.errors.kinds import Forbidden, Invalid, LimitExceeded, NotFound, Unauthorized, Unavailable
+
+
+class TokenInvalid(Unauthorized):
+    """The access token is not valid."""
+
+    code = "token-invalid"
+
+
+class TokenExpired(Unauthorized):
+    """The access token has expired."""
+
+    code = "token-expired"
+
+
+class SessionEnded(Unauthorized):
+    """The session has ended."""
+
+    code = "session-ended"
+
+
+class SignInFailed(Unauthorized):
+    """The e-mail address and the password do not belong together."""
+
+    code = "sign-in-failed"
+
+
+class CredentialsAmbiguous(Invalid):
+    """The request carries more than one proof of who is calling."""
+
+    code = "credentials-ambiguous"
+    status = 400
+
+
+class CrossSiteRequest(Forbidden):
+    """A session cookie is not accepted from another site."""
+
+    code = "cross-site-request"
+
+
+class CsrfTokenInvalid(Forbidden):
+    """The CSRF token is absent or not this session's."""
+
+    code = "csrf-token-invalid"
+
+
+class SessionRequired(Forbidden):
+    """Only somebody who has signed in may do this."""
+
+    code = "session-required"
+
+
+class RegistrationClosed(Forbidden):
+    """Registration needs an invitation."""
+
+    code = "registration-closed"
+
+
+class TooManySignIns(LimitExceeded):
+    """Too many attempts to sign in."""
+
+    code = "too-many-sign-ins"
+
+
+class InvitationNotFound(NotFound):
+    """There is no such invitation, or it is over."""
+
+    code = "invitation-not-found"
+
+
+class PasswordResetNotFound(NotFound):
+    """There is no such password reset, or it is over."""
+
+    code = "password-reset-not-found"
+
+
+class SessionNotFound(NotFound):
+    """There is no such session."""
+
+    code = "session-not-found"
+
+
+class TokensNotConfigured(NotFound):
+    """This deployment issues no access tokens."""
+
+    code = "tokens-not-configured"
+
+
+class SigningKeysUnavailable(Unavailable):
+    """The keys that sign access tokens cannot be read."""
+
+    code = "signing-keys-unavailable"
+
+
+class PasswordsBusy(Unavailable):
+    """Too many passwords are being checked at this moment."""
+
+    code = "passwords-busy"

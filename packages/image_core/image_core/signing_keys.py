@@ -1,0 +1,62 @@
+"""The keys that sign access tokens: a JSON Web Key Set of symmetric keys. The first signs, all of them verify.
+
+Source: RFC 7517, section 5, and RFC 7518, section 6.4.
+"""
+
+import base64
+import binascii
+import json
+import secrets
+from typing import NamedTuple
+
+LEAST_BYTES = 32
+"""As long as the hash of HS256. Source: RFC 7518, section 3.2."""
+_MOST_LIVE = 2
+
+
+class SigningKey(NamedTuple):
+    """One key; `kid` names it in the tokens that it signed."""
+
+    kid: str
+    secret: bytes
+
+
+def generate() -> SigningKey:
+    """A new key of 256 random bits."""
+    return SigningKey(secrets.token_hex(8), secrets.token_bytes(LEAST_BYTES))
+
+
+def to_text(keys: list[SigningKey]) -> str:
+    """The key set as it is stored."""
+    entries = [{"kty": "oct", "alg": "HS256", "kid": key.kid, "k": _encode(key.secret)} for key in keys]
+    return json.dumps({"keys": entries}, separators=(",", ":"))
+
+
+def from_text(text: str) -> list[SigningKey]:
+    """The keys of a stored set.
+
+    Raises:
+        ValueError: it is none, is empty, names a key twice, or has a key that is too short. The text is not repeated.
+    """
+    try:
+        keys = [SigningKey(str(entry["kid"]), _decode(entry["k"])) for entry in json.loads(text)["keys"]]
+    except (ValueError, KeyError, TypeError, AttributeError, binascii.Error):
+        raise ValueError("the signing keys are not a JSON Web Key Set of symmetric keys") from None
+    if not keys or len({key.kid for key in keys}) != len(keys):
+        raise ValueError("the signing keys need one key at least, each with a `kid` of its own")
+    if any(len(key.secret) < LEAST_BYTES for key in keys):
+        raise ValueError(f"a signing key has fewer than {LEAST_BYTES} bytes")
+    return keys
+
+
+def rotated(keys: list[SigningKey]) -> list[SigningKey]:
+    """A new key before the newest of the present ones, whose tokens live on until they end."""
+    return [generate(), *keys][:_MOST_LIVE]
+
+
+def _encode(secret: bytes) -> str:
+    return base64.urlsafe_b64encode(secret).rstrip(b"=").decode()
+
+
+def _decode(text: str) -> bytes:
+    return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
