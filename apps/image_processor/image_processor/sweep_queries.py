@@ -7,7 +7,18 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, and_, case, delete, exists, func, or_, select, update
 
 from image_core.db import Database, Record, Transaction
-from image_core.models import HOLDS_BYTES_CLAUSE, credential, discarded_object, event, image, user
+from image_core.models import (
+    HOLDS_BYTES_CLAUSE,
+    credential,
+    discarded_object,
+    event,
+    image,
+    invitation,
+    password_reset,
+    session,
+    sign_in_delay,
+    user,
+)
 from image_core.states import ImageStatus
 from image_processor.queries import discard
 
@@ -196,3 +207,16 @@ async def remove_expired(database: Database, retention: timedelta) -> int:
     return await database.execute(
         delete(image).where(image.c.status == ImageStatus.EXPIRED, image.c.updated_at < func.now() - retention)
     )
+
+
+async def remove_old_sign_ins(database: Database) -> int:
+    """Deletes invitations, password resets and delays that are over, and sessions a month after their end.
+
+    Until then a session tells from which addresses its account has signed in, which spares those a delay.
+    """
+    removed = 0
+    for table in (invitation, password_reset):
+        removed += await database.execute(delete(table).where(table.c.expires_at < func.now()))
+    removed += await database.execute(delete(session).where(session.c.expires_at < func.now() - timedelta(days=30)))
+    old = sign_in_delay.c.last_failed_at < func.now() - timedelta(days=1)
+    return removed + await database.execute(delete(sign_in_delay).where(old))

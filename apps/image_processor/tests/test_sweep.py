@@ -7,7 +7,7 @@ import orjson
 import pytest
 from sqlalchemy import delete, func, insert, select, update
 
-from image_core import credits, errors, testing
+from image_core import credits, errors, models, testing
 from image_core.events import EventType, image_event, record
 from image_core.ids import new_id
 from image_core.models import (
@@ -448,3 +448,24 @@ async def test_what_the_sweep_ends_or_purges_is_not_counted_any_more(processor: 
     usage = await processor.rows.fetch_one(select(storage_usage))
     assert usage is not None
     assert (usage["bytes"], usage["images"]) == (0, 0)
+
+
+async def test_what_is_left_of_signing_in_goes_after_its_time(processor: Processor) -> None:
+    person = await testing.add_user(processor.rows, await testing.add_team(processor.rows))
+    now = datetime.now(UTC)
+    tables = (models.invitation, models.password_reset, models.session, models.sign_in_delay)
+    for seed, moment in enumerate((now - timedelta(days=31), now + timedelta(days=1))):
+        token_hash, subject = testing.a_sha256(seed), testing.a_sha256(("delay", seed))
+        of_user = {"user_id": person.user_id, "token_hash": token_hash, "expires_at": moment}
+        invited = {"team_id": person.team_id, "email": "ada@example.org", "role": "member", "token_hash": token_hash}
+        failed = {"subject": subject, "failures": 1, "blocked_until": now, "last_failed_at": moment}
+        rows = (
+            {"id": new_id(), **invited, "expires_at": moment},
+            {"id": new_id(), **of_user},
+            {"id": new_id(), **of_user},
+        )
+        for table, row in zip(tables, (*rows, failed), strict=True):
+            await processor.rows.execute(insert(table).values(**row))
+    assert (await processor.sweep())["old_rows"] == 4
+    counts = [await processor.rows.fetch_value(select(func.count()).select_from(table)) for table in tables]
+    assert counts == [1, 1, 1, 1]
