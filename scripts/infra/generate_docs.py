@@ -21,7 +21,7 @@ GENERATED = "<!-- Written by scripts/infra/generate_docs.py; change the code ins
 MODULE_PURPOSES = {
     "database": "Cloud SQL for PostgreSQL with a private address only, logins by IAM and no password.",
     "edge": "A global load balancer with certificate, Cloud Armor and throttling before a Cloud Run service.",
-    "events": "Topics, the push subscription that starts processing, and the dead letters.",
+    "events": "Topics, the push subscriptions that start processing and analyses, and the dead letters.",
     "github_federation": "Lets one repository's workflows in without keys, as three accounts with different rights.",
     "network": "A network with one subnet for Cloud Run and private access to Google's managed services.",
     "observability": "Objectives, alerts with runbooks, uptime check, dashboard, audit log and budget.",

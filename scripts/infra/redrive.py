@@ -1,10 +1,12 @@
 """`make redrive PROJECT=…`: lists the dead letters, or sends them again once their cause is mended.
 
-Each is published to the uploads' topic before it is acknowledged, so that one that is sent twice is the worst that can
-happen, and a message that is handled twice does its work once. Locally it takes `PUBSUB_EMULATOR_HOST`.
+Each is published to the topic that it came from before it is acknowledged, so that one that is sent twice is the worst
+that can happen, and a message that is handled twice does its work once. What comes from nowhere known stays where it
+is. Locally it takes `PUBSUB_EMULATOR_HOST`.
 """
 
 import argparse
+import json
 import os
 import sys
 from dataclasses import dataclass
@@ -14,7 +16,9 @@ from google.api_core.exceptions import GoogleAPICallError
 from scripts.infra.commands import say
 from scripts.infra.project import project_id_argument
 
-SUBSCRIPTION, TOPIC = "image-dead-letters-pull", "image-uploads"
+SUBSCRIPTION = "image-dead-letters-pull"
+TOPICS = {"image-uploads-push": "image-uploads", "image-analyses-push": "image-analyses"}
+"""The topic of each subscription whose messages may become dead letters."""
 ADDED_BY_PUBSUB = "CloudPubSubDeadLetterSource"
 """How the attributes begin that say where a dead letter comes from."""
 BATCH = 100
@@ -45,14 +49,14 @@ class Letters:
             taken.update((each.ack_id, each) for each in found)
         return list(taken.values())
 
-    def send(self, letter: Any) -> None:
-        """Publishes a message anew, then acknowledges the old one."""
+    def send(self, letter: Any, topic: str) -> None:
+        """Publishes a message anew to a topic, then acknowledges the old one."""
         attributes = {
             key: value for key, value in letter.message.attributes.items() if not key.startswith(ADDED_BY_PUBSUB)
         }
         message = {"data": letter.message.data, "attributes": attributes}
         self.publisher.publish(
-            request={"topic": f"projects/{self.project_id}/topics/{TOPIC}", "messages": [message]}, timeout=30
+            request={"topic": f"projects/{self.project_id}/topics/{topic}", "messages": [message]}, timeout=30
         )
         self.subscriber.acknowledge(request={"subscription": self.subscription, "ack_ids": [letter.ack_id]}, timeout=30)
 
@@ -80,26 +84,42 @@ def open_letters(project_id: str) -> Letters:
     return Letters(publisher, subscriber, project_id)
 
 
+def _source_of(letter: Any) -> str:
+    """The subscription that gave a message up, without its project."""
+    return str(letter.message.attributes.get(f"{ADDED_BY_PUBSUB}Subscription", "nowhere known")).rsplit("/", 1)[-1]
+
+
+def _subject_of(letter: Any) -> str:
+    attributes = letter.message.attributes
+    if "objectId" in attributes:
+        return f"{attributes['objectId']}  generation {attributes.get('objectGeneration', '-')}"
+    try:
+        return f"analysis {json.loads(letter.message.data)['data']['analysis_id']}"
+    except (ValueError, KeyError, TypeError):
+        return "no object"
+
+
 def _line(letter: Any) -> str:
-    attributes, tries = letter.message.attributes, f"{ADDED_BY_PUBSUB}DeliveryCount"
-    name, generation = attributes.get("objectId", "no object"), attributes.get("objectGeneration", "-")
-    return f"{letter.message.message_id}  {name}  generation {generation}  tried {attributes.get(tries, '?')} times"
+    tries = letter.message.attributes.get(f"{ADDED_BY_PUBSUB}DeliveryCount", "?")
+    return f"{letter.message.message_id}  {_subject_of(letter)}  tried {tries} times  from {_source_of(letter)}"
 
 
 def redrive(letters: Letters, most: int, *, send: bool) -> int:
-    """Shows up to `most` dead letters, and sends them again where `send` says so; returns how many there were."""
+    """Shows up to `most` dead letters, and sends them again where `send` says so.
+
+    Returns how many were sent, or would be.
+    """
     taken = letters.take(most)
-    for at, letter in enumerate(taken):
-        say(_line(letter))
-        if send:
-            try:
-                letters.send(letter)
-            except GoogleAPICallError:
-                letters.give_back(taken[at:])
-                raise
-    if not send:
-        letters.give_back(taken)
-    return len(taken)
+    kept, topics = list(taken), [TOPICS.get(_source_of(letter)) for letter in taken]
+    try:
+        for letter, topic in zip(taken, topics, strict=True):
+            say(_line(letter))
+            if send and topic is not None:
+                letters.send(letter, topic)
+                kept.remove(letter)
+    finally:
+        letters.give_back(kept)
+    return len(topics) - topics.count(None)
 
 
 def main(arguments: list[str] | None = None) -> int:

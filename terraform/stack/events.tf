@@ -24,7 +24,7 @@ module "events" {
   kms_key    = var.kms_key
 
   push = {
-    endpoint              = "${module.image_processor.uri}/push/uploads"
+    service_url           = module.image_processor.uri
     audience              = local.processor_audience
     service_account_email = local.caller_emails["image-push"]
     # Half a minute longer than the processor may take, so that its own answer always comes first.

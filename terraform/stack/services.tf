@@ -6,6 +6,7 @@ locals {
     IMAGE_DERIVATIVES_BUCKET_NAME = module.storage.bucket_names["derivatives"]
     PUBSUB_UPLOADS_TOPIC          = module.events.topic_names["uploads"]
     PUBSUB_EVENTS_TOPIC           = module.events.topic_names["events"]
+    PUBSUB_ANALYSES_TOPIC         = module.events.topic_names["analyses"]
     CLOUD_SQL_INSTANCE            = module.database.connection_name
     DATABASE_NAME                 = module.database.database_name
   }

@@ -166,14 +166,14 @@ def _content_calls(folder: Path) -> set[Call]:
 
 
 def _message_calls(folder: Path) -> set[Call]:
-    """A topic for each of the two ways in which an event is made."""
+    """A topic for each of the ways in which a message is made."""
     made = {
         node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
         for tree in _trees(folder)
         for node in ast.walk(tree)
         if isinstance(node, ast.Call)
     }
-    topics = {"process_request": "topic:uploads", "image_event": "topic:events"}
+    topics = {"process_request": "topic:uploads", "image_event": "topic:events", "analysis_request": "topic:analyses"}
     return {Call(topic, "publish") for function, topic in topics.items() if function in made}
 
 

@@ -85,7 +85,7 @@ def text_of(folder: str, file: str) -> str:
     return (STACK.parent / folder / file).read_text()
 
 
-@pytest.mark.parametrize("setting", ["pubsub_uploads_topic", "pubsub_events_topic"])
+@pytest.mark.parametrize("setting", ["pubsub_uploads_topic", "pubsub_events_topic", "pubsub_analyses_topic"])
 def test_topics_are_the_services_own_defaults(setting: str) -> None:
     for settings in (ApiSettings, ProcessorSettings):
         assert f'"{settings.model_fields[setting].default}"' in text_of("modules/events", "topics.tf")
@@ -144,7 +144,9 @@ def test_routes_that_terraform_names_exist(environments: dict[str, dict[str, str
     named = set(re.findall(r'path = "(/health/\w+)"', text_of("modules/run_service", "service.tf")))
     assert named == {"/health/live", "/health/ready"}
     assert named <= of_api
-    assert named | {"/push/uploads", "/tasks/sweep"} <= of_processor | _included(processor)
+    pushed = set(re.findall(r'"(/push/\w+)"', text_of("modules/events", "subscriptions.tf")))
+    assert pushed == {"/push/uploads", "/push/analyses"}
+    assert named | pushed | {"/tasks/sweep"} <= of_processor | _included(processor)
 
 
 def _path_of(route: Any) -> str:

@@ -1,5 +1,5 @@
 output "topic_names" {
-  description = "Names of the topics: `uploads`, `events` and `dead_letters`."
+  description = "Names of the topics: `uploads`, `analyses`, `events` and `dead_letters`."
   value       = { for key, topic in google_pubsub_topic.this : key => topic.name }
 }
 
@@ -9,22 +9,24 @@ output "topic_ids" {
 }
 
 output "subscription_names" {
-  description = "Names of the subscriptions: `uploads` and `dead_letters`."
-  value = {
-    uploads      = google_pubsub_subscription.uploads.name
-    dead_letters = google_pubsub_subscription.dead_letters.name
-  }
+  description = "Names of the subscriptions: `uploads`, `analyses` and `dead_letters`."
+  value = merge(
+    { for key, subscription in google_pubsub_subscription.push : key => subscription.name },
+    { dead_letters = google_pubsub_subscription.dead_letters.name },
+  )
 }
 
 output "ack_deadline_seconds" {
   description = "How long the receiver may work on one message."
-  value       = google_pubsub_subscription.uploads.ack_deadline_seconds
+  value       = var.push.ack_deadline_seconds
 }
 
 output "push" {
-  description = "Where uploads are pushed, and the audience of the token."
+  description = "Where the messages of each topic are pushed, and the audience of the token."
   value = {
-    endpoint = google_pubsub_subscription.uploads.push_config[0].push_endpoint
-    audience = google_pubsub_subscription.uploads.push_config[0].oidc_token[0].audience
+    for key, subscription in google_pubsub_subscription.push : key => {
+      endpoint = subscription.push_config[0].push_endpoint
+      audience = subscription.push_config[0].oidc_token[0].audience
+    }
   }
 }

@@ -1,7 +1,17 @@
-resource "google_pubsub_subscription" "uploads" {
+locals {
+  # The topics whose messages are work, and the receiver's route for each.
+  push_routes = {
+    uploads  = "/push/uploads"
+    analyses = "/push/analyses"
+  }
+}
+
+resource "google_pubsub_subscription" "push" {
+  for_each = local.push_routes
+
   project = var.project_id
-  name    = "image-uploads-push"
-  topic   = local.topic_ids["uploads"]
+  name    = "${local.topics[each.key]}-push"
+  topic   = local.topic_ids[each.key]
   labels  = var.labels
 
   # Longer than the receiver works on one message, or the message comes again while the first is in work.
@@ -9,7 +19,7 @@ resource "google_pubsub_subscription" "uploads" {
   message_retention_duration = "604800s"
 
   push_config {
-    push_endpoint = var.push.endpoint
+    push_endpoint = "${var.push.service_url}${each.value}"
 
     oidc_token {
       service_account_email = var.push.service_account_email
@@ -27,10 +37,16 @@ resource "google_pubsub_subscription" "uploads" {
     max_delivery_attempts = 10
   }
 
-  # A month without uploads must not remove the only way in which they are processed.
+  # A month without work must not remove the only way in which it is done.
   expiration_policy {
     ttl = ""
   }
+}
+
+# A subscription that is made anew has lost what lay in it.
+moved {
+  from = google_pubsub_subscription.uploads
+  to   = google_pubsub_subscription.push["uploads"]
 }
 
 # Nobody consumes it: it keeps what failed until a person has looked.

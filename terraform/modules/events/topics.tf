@@ -1,6 +1,7 @@
 locals {
   topics = {
     uploads      = "image-uploads"
+    analyses     = "image-analyses"
     events       = "image-events"
     dead_letters = "image-dead-letters"
   }

@@ -28,9 +28,9 @@ variable "region" {
 }
 
 variable "push" {
-  description = "Where uploads are pushed: the full URL, the audience that the receiver expects, the account that signs, and how long the receiver may work on one message."
+  description = "Where messages are pushed: the receiver's URL without a path, the audience that it expects, the account that signs, and how long the receiver may work on one message."
   type = object({
-    endpoint              = string
+    service_url           = string
     audience              = string
     service_account_email = string
     ack_deadline_seconds  = number
@@ -38,8 +38,8 @@ variable "push" {
   nullable = false
 
   validation {
-    condition     = startswith(var.push.endpoint, "https://") && endswith(var.push.endpoint, "/push/uploads")
-    error_message = "push.endpoint must be the https URL of /push/uploads."
+    condition     = can(regex("^https://[a-z0-9.-]+$", var.push.service_url))
+    error_message = "push.service_url must be an https URL without a path."
   }
 
   validation {

@@ -5,6 +5,7 @@ locals {
     job          = var.watched.job_name
     database     = "${var.project_id}:${var.watched.database.instance_name}"
     uploads      = var.watched.subscriptions.uploads
+    analyses     = var.watched.subscriptions.analyses
     dead_letters = var.watched.subscriptions.dead_letters
     connections  = floor(var.watched.database.max_connections * 0.8)
     # Conditions compare with "greater than" only.

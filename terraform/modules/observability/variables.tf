@@ -27,7 +27,7 @@ variable "watched" {
     processor     = object({ name = string, max_instances = number })
     job_name      = string
     database      = object({ instance_name = string, max_connections = number })
-    subscriptions = object({ uploads = string, dead_letters = string })
+    subscriptions = object({ uploads = string, analyses = string, dead_letters = string })
     api_host      = string
   })
   nullable = false

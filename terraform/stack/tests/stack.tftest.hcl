@@ -51,8 +51,10 @@ run "grants_on_each_topic_are_exact" {
 
   assert {
     condition = toset([for grant in google_pubsub_topic_iam_member.table : "${grant.member} ${grant.role} ${grant.topic}"]) == toset([
+      "serviceAccount:image-api@example-project.iam.gserviceaccount.com roles/pubsub.publisher image-analyses",
       "serviceAccount:image-api@example-project.iam.gserviceaccount.com roles/pubsub.publisher image-events",
       "serviceAccount:image-api@example-project.iam.gserviceaccount.com roles/pubsub.publisher image-uploads",
+      "serviceAccount:image-processor@example-project.iam.gserviceaccount.com roles/pubsub.publisher image-analyses",
       "serviceAccount:image-processor@example-project.iam.gserviceaccount.com roles/pubsub.publisher image-events",
       "serviceAccount:image-processor@example-project.iam.gserviceaccount.com roles/pubsub.publisher image-uploads",
       "serviceAccount:service-123456789012@gcp-sa-pubsub.iam.gserviceaccount.com roles/pubsub.publisher image-dead-letters",
@@ -67,6 +69,7 @@ run "grants_on_each_subscription_are_exact" {
 
   assert {
     condition = toset([for grant in google_pubsub_subscription_iam_member.table : "${grant.member} ${grant.role} ${grant.subscription}"]) == toset([
+      "serviceAccount:service-123456789012@gcp-sa-pubsub.iam.gserviceaccount.com roles/pubsub.subscriber image-analyses-push",
       "serviceAccount:service-123456789012@gcp-sa-pubsub.iam.gserviceaccount.com roles/pubsub.subscriber image-uploads-push",
     ])
     error_message = "The grants on each subscription are others."
@@ -185,7 +188,7 @@ run "push_is_for_the_processors_audience" {
   command = plan
 
   assert {
-    condition     = module.events.push.audience == local.processor_environment["PUSH_AUDIENCE"]
+    condition     = alltrue([for push in module.events.push : push.audience == local.processor_environment["PUSH_AUDIENCE"]])
     error_message = "Pushes are refused: another audience."
   }
 }
@@ -194,8 +197,8 @@ run "push_goes_to_the_processor" {
   command = plan
 
   assert {
-    condition     = module.events.push.endpoint == "https://image-processor-abc-ew.a.run.app/push/uploads"
-    error_message = "Uploads are pushed elsewhere."
+    condition     = alltrue([for key, push in module.events.push : push.endpoint == "https://image-processor-abc-ew.a.run.app/push/${key}"])
+    error_message = "Messages are pushed elsewhere."
   }
 }
 
@@ -311,7 +314,7 @@ run "services_and_topics_agree" {
   command = plan
 
   assert {
-    condition     = local.api_environment["PUBSUB_UPLOADS_TOPIC"] == module.events.topic_names["uploads"] && local.processor_environment["PUBSUB_EVENTS_TOPIC"] == module.events.topic_names["events"]
+    condition     = local.api_environment["PUBSUB_UPLOADS_TOPIC"] == module.events.topic_names["uploads"] && local.processor_environment["PUBSUB_EVENTS_TOPIC"] == module.events.topic_names["events"] && local.api_environment["PUBSUB_ANALYSES_TOPIC"] == module.events.topic_names["analyses"]
     error_message = "The services publish elsewhere."
   }
 }

@@ -5,7 +5,7 @@ module "events" {
   region     = "europe-west1"
 
   push = {
-    endpoint              = "https://image-processor-abc-ew.a.run.app/push/uploads"
+    service_url           = "https://image-processor-abc-ew.a.run.app"
     audience              = "https://image-processor.example-project.internal"
     service_account_email = "image-push@example-project.iam.gserviceaccount.com"
     ack_deadline_seconds  = 330

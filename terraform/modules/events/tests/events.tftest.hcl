@@ -4,7 +4,7 @@ variables {
   project_id = "example-project"
   region     = "europe-west1"
   push = {
-    endpoint              = "https://image-processor-abc-ew.a.run.app/push/uploads"
+    service_url           = "https://image-processor-abc-ew.a.run.app"
     audience              = "https://image-processor.example-project.internal"
     service_account_email = "image-push@example-project.iam.gserviceaccount.com"
     ack_deadline_seconds  = 330
@@ -23,7 +23,7 @@ run "topics_have_the_services_names" {
   command = plan
 
   assert {
-    condition     = { for key, topic in google_pubsub_topic.this : key => topic.name } == { uploads = "image-uploads", events = "image-events", dead_letters = "image-dead-letters" }
+    condition     = { for key, topic in google_pubsub_topic.this : key => topic.name } == { uploads = "image-uploads", analyses = "image-analyses", events = "image-events", dead_letters = "image-dead-letters" }
     error_message = "The services publish to other topics."
   }
 }
@@ -46,12 +46,15 @@ run "messages_can_be_replayed_for_a_week" {
   }
 }
 
-run "push_goes_to_the_endpoint" {
+run "each_push_goes_to_its_route" {
   command = plan
 
   assert {
-    condition     = google_pubsub_subscription.uploads.push_config[0].push_endpoint == var.push.endpoint
-    error_message = "Uploads are pushed elsewhere."
+    condition = { for key, each in google_pubsub_subscription.push : each.name => each.push_config[0].push_endpoint } == {
+      image-uploads-push  = "https://image-processor-abc-ew.a.run.app/push/uploads"
+      image-analyses-push = "https://image-processor-abc-ew.a.run.app/push/analyses"
+    }
+    error_message = "Messages are pushed elsewhere."
   }
 }
 
@@ -59,7 +62,7 @@ run "push_names_the_audience" {
   command = plan
 
   assert {
-    condition     = google_pubsub_subscription.uploads.push_config[0].oidc_token[0].audience == var.push.audience
+    condition     = alltrue([for each in google_pubsub_subscription.push : each.push_config[0].oidc_token[0].audience == var.push.audience])
     error_message = "The token is for another audience."
   }
 }
@@ -68,7 +71,7 @@ run "push_is_signed_by_its_account" {
   command = plan
 
   assert {
-    condition     = google_pubsub_subscription.uploads.push_config[0].oidc_token[0].service_account_email == var.push.service_account_email
+    condition     = alltrue([for each in google_pubsub_subscription.push : each.push_config[0].oidc_token[0].service_account_email == var.push.service_account_email])
     error_message = "The token is another account's."
   }
 }
@@ -77,7 +80,7 @@ run "ack_deadline_is_the_receivers" {
   command = plan
 
   assert {
-    condition     = google_pubsub_subscription.uploads.ack_deadline_seconds == 330
+    condition     = alltrue([for each in google_pubsub_subscription.push : each.ack_deadline_seconds == 330])
     error_message = "The ack deadline is another."
   }
 }
@@ -86,16 +89,16 @@ run "backoff_is_10_to_600_seconds" {
   command = plan
 
   assert {
-    condition     = google_pubsub_subscription.uploads.retry_policy[0].minimum_backoff == "10s" && google_pubsub_subscription.uploads.retry_policy[0].maximum_backoff == "600s"
+    condition     = alltrue([for each in google_pubsub_subscription.push : each.retry_policy[0].minimum_backoff == "10s" && each.retry_policy[0].maximum_backoff == "600s"])
     error_message = "Retries come at other times."
   }
 }
 
-run "uploads_have_a_dead_letter_topic" {
+run "work_has_a_dead_letter_topic" {
   command = plan
 
   assert {
-    condition     = length(google_pubsub_subscription.uploads.dead_letter_policy) == 1
+    condition     = alltrue([for each in google_pubsub_subscription.push : length(each.dead_letter_policy) == 1])
     error_message = "A poison message comes for ever."
   }
 }
@@ -104,7 +107,7 @@ run "dead_letters_go_to_their_topic" {
   command = plan
 
   assert {
-    condition     = google_pubsub_subscription.uploads.dead_letter_policy[0].dead_letter_topic == "projects/example-project/topics/image-dead-letters"
+    condition     = alltrue([for each in google_pubsub_subscription.push : each.dead_letter_policy[0].dead_letter_topic == "projects/example-project/topics/image-dead-letters"])
     error_message = "Dead letters go elsewhere."
   }
 }
@@ -113,7 +116,7 @@ run "subscriptions_are_on_their_topics" {
   command = plan
 
   assert {
-    condition     = google_pubsub_subscription.uploads.topic == "projects/example-project/topics/image-uploads" && google_pubsub_subscription.dead_letters.topic == "projects/example-project/topics/image-dead-letters"
+    condition     = { for key, each in google_pubsub_subscription.push : key => each.topic } == { uploads = "projects/example-project/topics/image-uploads", analyses = "projects/example-project/topics/image-analyses" } && google_pubsub_subscription.dead_letters.topic == "projects/example-project/topics/image-dead-letters"
     error_message = "A subscription is on another topic."
   }
 }
@@ -122,16 +125,16 @@ run "ten_deliveries_are_tried" {
   command = plan
 
   assert {
-    condition     = google_pubsub_subscription.uploads.dead_letter_policy[0].max_delivery_attempts == 10
+    condition     = alltrue([for each in google_pubsub_subscription.push : each.dead_letter_policy[0].max_delivery_attempts == 10])
     error_message = "Not ten attempts."
   }
 }
 
-run "uploads_never_expire" {
+run "work_never_expires" {
   command = plan
 
   assert {
-    condition     = google_pubsub_subscription.uploads.expiration_policy[0].ttl == ""
+    condition     = alltrue([for each in google_pubsub_subscription.push : each.expiration_policy[0].ttl == ""])
     error_message = "A quiet month removes the subscription."
   }
 }
@@ -189,17 +192,17 @@ run "plain_http_is_refused" {
   command = plan
 
   variables {
-    push = { endpoint = "http://p.run.app/push/uploads", audience = "https://p.internal", service_account_email = "p@x.iam.gserviceaccount.com", ack_deadline_seconds = 330 }
+    push = { service_url = "http://p.run.app", audience = "https://p.internal", service_account_email = "p@x.iam.gserviceaccount.com", ack_deadline_seconds = 330 }
   }
 
   expect_failures = [var.push]
 }
 
-run "another_route_is_refused" {
+run "service_with_a_route_is_refused" {
   command = plan
 
   variables {
-    push = { endpoint = "https://p.run.app/push", audience = "https://p.internal", service_account_email = "p@x.iam.gserviceaccount.com", ack_deadline_seconds = 330 }
+    push = { service_url = "https://p.run.app/push", audience = "https://p.internal", service_account_email = "p@x.iam.gserviceaccount.com", ack_deadline_seconds = 330 }
   }
 
   expect_failures = [var.push]
@@ -209,7 +212,7 @@ run "audience_that_is_no_url_is_refused" {
   command = plan
 
   variables {
-    push = { endpoint = "https://p.run.app/push/uploads", audience = "image-processor", service_account_email = "p@x.iam.gserviceaccount.com", ack_deadline_seconds = 330 }
+    push = { service_url = "https://p.run.app", audience = "image-processor", service_account_email = "p@x.iam.gserviceaccount.com", ack_deadline_seconds = 330 }
   }
 
   expect_failures = [var.push]
@@ -219,7 +222,7 @@ run "audience_with_a_path_is_refused" {
   command = plan
 
   variables {
-    push = { endpoint = "https://p.run.app/push/uploads", audience = "https://p.internal/push", service_account_email = "p@x.iam.gserviceaccount.com", ack_deadline_seconds = 330 }
+    push = { service_url = "https://p.run.app", audience = "https://p.internal/push", service_account_email = "p@x.iam.gserviceaccount.com", ack_deadline_seconds = 330 }
   }
 
   expect_failures = [var.push]
@@ -229,7 +232,7 @@ run "person_as_push_account_is_refused" {
   command = plan
 
   variables {
-    push = { endpoint = "https://p.run.app/push/uploads", audience = "https://p.internal", service_account_email = "somebody@example.com", ack_deadline_seconds = 330 }
+    push = { service_url = "https://p.run.app", audience = "https://p.internal", service_account_email = "somebody@example.com", ack_deadline_seconds = 330 }
   }
 
   expect_failures = [var.push]
@@ -239,7 +242,7 @@ run "deadline_over_ten_minutes_is_refused" {
   command = plan
 
   variables {
-    push = { endpoint = "https://p.run.app/push/uploads", audience = "https://p.internal", service_account_email = "p@x.iam.gserviceaccount.com", ack_deadline_seconds = 601 }
+    push = { service_url = "https://p.run.app", audience = "https://p.internal", service_account_email = "p@x.iam.gserviceaccount.com", ack_deadline_seconds = 601 }
   }
 
   expect_failures = [var.push]

@@ -10,7 +10,7 @@ module "observability" {
     processor     = { name = "image-processor", max_instances = 4 }
     job_name      = "image-migrate"
     database      = { instance_name = "image-manager-k3f9", max_connections = 100 }
-    subscriptions = { uploads = "image-uploads-push", dead_letters = "image-dead-letters-pull" }
+    subscriptions = { uploads = "image-uploads-push", analyses = "image-analyses-push", dead_letters = "image-dead-letters-pull" }
     api_host      = "images.example.com"
   }
 }

@@ -14,7 +14,7 @@ variables {
     processor     = { name = "image-processor", max_instances = 8 }
     job_name      = "image-migrate"
     database      = { instance_name = "image-manager-k3f9", max_connections = 100 }
-    subscriptions = { uploads = "image-uploads-push", dead_letters = "image-dead-letters-pull" }
+    subscriptions = { uploads = "image-uploads-push", analyses = "image-analyses-push", dead_letters = "image-dead-letters-pull" }
     api_host      = "images.example.com"
   }
 }
@@ -60,6 +60,33 @@ run "oldest_unacked_fires_at_its_threshold" {
   assert {
     condition     = google_monitoring_alert_policy.threshold["oldest-unacked"].conditions[0].condition_threshold[0].threshold_value == 600 && google_monitoring_alert_policy.threshold["oldest-unacked"].conditions[0].condition_threshold[0].comparison == "COMPARISON_GT" && google_monitoring_alert_policy.threshold["oldest-unacked"].conditions[0].condition_threshold[0].duration == "300s"
     error_message = "The alert fires at another threshold."
+  }
+}
+
+run "oldest_unacked_analyses_watches_its_metric" {
+  command = plan
+
+  assert {
+    condition     = strcontains(google_monitoring_alert_policy.threshold["oldest-unacked-analyses"].conditions[0].condition_threshold[0].filter, "subscription/oldest_unacked_message_age")
+    error_message = "The alert watches another metric."
+  }
+}
+
+run "oldest_unacked_analyses_fires_at_its_threshold" {
+  command = plan
+
+  assert {
+    condition     = google_monitoring_alert_policy.threshold["oldest-unacked-analyses"].conditions[0].condition_threshold[0].threshold_value == 600 && google_monitoring_alert_policy.threshold["oldest-unacked-analyses"].conditions[0].condition_threshold[0].comparison == "COMPARISON_GT" && google_monitoring_alert_policy.threshold["oldest-unacked-analyses"].conditions[0].condition_threshold[0].duration == "300s"
+    error_message = "The alert fires at another threshold."
+  }
+}
+
+run "oldest_unacked_alerts_watch_their_own_subscription" {
+  command = plan
+
+  assert {
+    condition     = strcontains(google_monitoring_alert_policy.threshold["oldest-unacked"].conditions[0].condition_threshold[0].filter, "\"image-uploads-push\"") && strcontains(google_monitoring_alert_policy.threshold["oldest-unacked-analyses"].conditions[0].condition_threshold[0].filter, "\"image-analyses-push\"")
+    error_message = "An alert watches another subscription."
   }
 }
 
@@ -524,7 +551,7 @@ run "url_as_host_is_refused" {
   command = plan
 
   variables {
-    watched = { api = { name = "a", max_instances = 1 }, processor = { name = "p", max_instances = 1 }, job_name = "j", database = { instance_name = "d", max_connections = 100 }, subscriptions = { uploads = "u", dead_letters = "d" }, api_host = "https://example.com" }
+    watched = { api = { name = "a", max_instances = 1 }, processor = { name = "p", max_instances = 1 }, job_name = "j", database = { instance_name = "d", max_connections = 100 }, subscriptions = { uploads = "u", analyses = "a", dead_letters = "d" }, api_host = "https://example.com" }
   }
 
   expect_failures = [var.watched]
