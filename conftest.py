@@ -27,7 +27,7 @@ from local_cloud.ports import free_port
 from local_cloud.postgres import PostgresServer
 
 PROJECT = "image-manager-test"
-ORIGINALS, DERIVATIVES = "test-originals", "test-derivatives"
+ORIGINALS, DERIVATIVES, SCRATCH = "test-originals", "test-derivatives", "test-scratch"
 
 
 @dataclass(frozen=True)
@@ -179,6 +179,7 @@ class Emulators:
             "GOOGLE_CLOUD_PROJECT": PROJECT,
             "IMAGE_UPLOAD_BUCKET_NAME": ORIGINALS,
             "IMAGE_DERIVATIVES_BUCKET_NAME": DERIVATIVES,
+            "IMAGE_SCRATCH_BUCKET_NAME": SCRATCH,
             "STORAGE_EMULATOR_HOST": self.storage_host,
             "PUBSUB_EMULATOR_HOST": self.pubsub_host,
         }

@@ -29,7 +29,7 @@ MODULE_PURPOSES = {
     "run_job": "A Cloud Run job with an account of its own.",
     "run_service": "A Cloud Run service with an account of its own, probes and bounds.",
     "secrets": "Places for secrets, without their values.",
-    "storage": "Buckets for originals, derivatives and access logs.",
+    "storage": "Buckets for originals, derivatives, files that are only analysed, and access logs.",
 }
 
 

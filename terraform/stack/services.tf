@@ -4,6 +4,7 @@ locals {
     GOOGLE_CLOUD_PROJECT          = var.project_id
     IMAGE_UPLOAD_BUCKET_NAME      = module.storage.bucket_names["originals"]
     IMAGE_DERIVATIVES_BUCKET_NAME = module.storage.bucket_names["derivatives"]
+    IMAGE_SCRATCH_BUCKET_NAME     = module.storage.bucket_names["scratch"]
     PUBSUB_UPLOADS_TOPIC          = module.events.topic_names["uploads"]
     PUBSUB_EVENTS_TOPIC           = module.events.topic_names["events"]
     PUBSUB_ANALYSES_TOPIC         = module.events.topic_names["analyses"]

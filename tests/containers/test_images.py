@@ -38,6 +38,7 @@ def environment(name: str, port: int, grpc_port: int) -> dict[str, str]:
         "GOOGLE_CLOUD_PROJECT": "image-manager-test",
         "IMAGE_UPLOAD_BUCKET_NAME": "originals",
         "IMAGE_DERIVATIVES_BUCKET_NAME": "derivatives",
+        "IMAGE_SCRATCH_BUCKET_NAME": "scratch",
         "STORAGE_EMULATOR_HOST": f"http://{NOBODY_THERE}",
         "PUBSUB_EMULATOR_HOST": NOBODY_THERE,
         "DATABASE_URL": f"postgresql://nobody:none@{NOBODY_THERE}/none",

@@ -71,6 +71,7 @@ def system(store: ImageStore, images: dict[str, Image], database: dict[str, str]
         "GOOGLE_CLOUD_PROJECT": "image-manager-test",
         "IMAGE_UPLOAD_BUCKET_NAME": "originals",
         "IMAGE_DERIVATIVES_BUCKET_NAME": "derivatives",
+        "IMAGE_SCRATCH_BUCKET_NAME": "scratch",
         "PUSH_AUDIENCE": urls["image-processor"],
         "PUSH_SERVICE_ACCOUNT_EMAIL": "push@example.com",
         "SCHEDULER_SERVICE_ACCOUNT_EMAIL": "scheduler@example.com",

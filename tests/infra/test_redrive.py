@@ -124,4 +124,4 @@ def test_names_are_those_of_terraform() -> None:
     assert f'name    = "{redrive.SUBSCRIPTION}"' in text
     routes = re.findall(r'(\w+) += "/push/', text)
     topics = dict(re.findall(r'(\w+) += "(image-[a-z-]+)"', text))
-    assert redrive.TOPICS == {f"{topics[key]}-push": topics[key] for key in routes}
+    assert {f"{topics[key]}-push": topics[key] for key in routes} == redrive.TOPICS

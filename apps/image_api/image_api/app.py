@@ -11,6 +11,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from image_api import docs_page, error_pages, health, openapi, problems, storage_usage
 from image_api.access_tokens import AccessTokens
+from image_api.analyses.classify_routes import router as classify_router
 from image_api.analyses.routes import router as analyses_router
 from image_api.audit_events.routes import router as audit_events_router
 from image_api.credentials.routes import router as credentials_router
@@ -40,6 +41,7 @@ ROUTERS = {
     "/api/v1": (
         images_router,
         analyses_router,
+        classify_router,
         teams_router,
         users_router,
         credentials_router,
@@ -106,6 +108,7 @@ def _running(app: FastAPI, settings: ApiSettings) -> AbstractAsyncContextManager
         database=database,
         originals=originals,
         derivatives=gcs.bucket(settings.image_derivatives_bucket_name),
+        scratch=gcs.bucket(settings.image_scratch_bucket_name),
         publisher=publisher,
         rate_limits=RateLimits(settings),
         storage_probe=StorageProbe(originals),

@@ -11,7 +11,7 @@ from image_core import errors
 from image_core.telemetry import current_request, log, log_unexpected, request_context
 
 MAX_JSON_BODY_BYTES = 1024 * 1024
-UPLOAD_PATHS = frozenset({"/api/v1/images", "/api/v1/upload"})
+UPLOAD_PATHS = frozenset({"/api/v1/images", "/api/v1/upload", "/api/v1/classify"})
 """The paths that read their body themselves, with a limit of their own."""
 
 _SECURITY_HEADERS = [

@@ -27,6 +27,7 @@ class Services:
     database: Database
     originals: ObjectStorage
     derivatives: ObjectStorage
+    scratch: ObjectStorage
     publisher: Publisher
     rate_limits: RateLimits
     storage_probe: StorageProbe

@@ -7,7 +7,7 @@ from sqlalchemy import select, update
 
 from image_api import shutdown
 from image_api.actor import Role
-from image_api.images import uploads
+from image_api.images import receipt
 from image_core import errors
 from image_core.guarded_fetch import GuardedFetcher
 from image_core.models import image
@@ -207,7 +207,7 @@ class TestPartsAway:
             await asyncio.sleep(60)
 
         monkeypatch.setattr(api.services.originals, "put", hang)
-        monkeypatch.setattr(uploads, "RECEIPT_MARGIN_SECONDS", api.services.settings.upload_deadline_seconds - 1)
+        monkeypatch.setattr(receipt, "RECEIPT_MARGIN_SECONDS", api.services.settings.upload_deadline_seconds - 1)
         assert (await import_answer(api, member, whole(picture()), 503))["code"] == "storage-unavailable"
         assert (await api.only_row())["status"] == "expired"
 

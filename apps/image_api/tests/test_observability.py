@@ -168,5 +168,8 @@ def test_settings_that_are_wrong_show_no_secret(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("DATABASE_URL", "postgresql://user:hunter2@db/x")
     monkeypatch.setenv("CLOUD_SQL_INSTANCE", "a:b:c")
     with pytest.raises(ValueError, match="either DATABASE_URL") as caught:
-        ApiSettings(google_cloud_project="p", image_upload_bucket_name="o", image_derivatives_bucket_name="d")
+        ApiSettings(
+            google_cloud_project="p", image_upload_bucket_name="o", image_derivatives_bucket_name="d",
+            image_scratch_bucket_name="s",
+        )  # fmt: skip
     assert "hunter2" not in str(caught.value)

@@ -108,7 +108,7 @@ async def call(api: Api, method: str, path: str, by: UserWithKey | None) -> http
         async with serving(whole(picture(12))) as source:
             request |= {"json": {"url": source}, "params": {"team_id": str(team_id)}}
             return await api.client.request(method, url, **request)
-    elif path == "/api/v1/analyze":
+    elif path in ("/api/v1/analyze", "/api/v1/classify"):
         request |= {"json": {"image_id": str(image_id)}, "params": {"wait": 0}}
     else:
         if path.startswith(("/api/v1/credits", "/api/v1/usage", "/api/v1/metadata-schema")):
@@ -194,6 +194,9 @@ async def test_every_operation_says_what_it_does_and_shows_an_example(api: Api, 
         if media_type == "application/json"
     ]
     for schema in schemas:
+        if "examples" in schema:
+            # A body that is one of several kinds is described where it stands.
+            continue
         name = (schema.get("$ref") or schema["anyOf"][0]["$ref"]).rpartition("/")[2]
         assert components[name].get("examples"), f"{name} has no example"
 

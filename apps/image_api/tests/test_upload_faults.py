@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from image_api.images import uploads
+from image_api.images import receipt, uploads
 from image_core import errors
 from image_core.models import discarded_object, image
 from image_core.storage import ONE_REQUEST_BYTES
@@ -44,7 +44,7 @@ class TestBrokenOff:
     async def test_a_body_that_arrives_too_slowly_is_ended(
         self, api: Api, member: UserWithKey, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(uploads, "RECEIPT_MARGIN_SECONDS", api.services.settings.upload_deadline_seconds - 0.2)
+        monkeypatch.setattr(receipt, "RECEIPT_MARGIN_SECONDS", api.services.settings.upload_deadline_seconds - 0.2)
 
         async def wait() -> None:
             await asyncio.sleep(60)

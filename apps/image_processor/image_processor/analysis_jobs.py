@@ -89,9 +89,12 @@ async def _work(parts: Parts, claimed: AnalysisClaim, picture: PictureFile) -> O
 async def _fetch(parts: Parts, claimed: AnalysisClaim, picture: PictureFile) -> bool:
     """Writes the bytes into `picture`; false where nothing holds them any more."""
     source = await queries.find_source(parts.database, claimed.team_id, claimed.sha256)
+    # An image outlives whatever lies in the scratch bucket.
+    storage = parts.scratch if source is None else parts.originals
+    source = source or claimed.scratch
     if source is None:
         return False
-    if await fetch(parts, parts.originals, source.object_name, source.generation, picture) != claimed.sha256:
+    if await fetch(parts, storage, source.object_name, source.generation, picture) != claimed.sha256:
         raise errors.StorageUnavailable("The object read is not the one that was stored.")
     return True
 
@@ -116,6 +119,7 @@ async def _finish(parts: Parts, claimed: AnalysisClaim, result: dict[str, Any]) 
                 await credits.commit(transaction, claimed.reservation_id)
             told = {"analysis_id": str(claimed.analysis_id), "analyzer": claimed.analyzer}
             await events.record(transaction, OutboxEvent(Topic.EVENTS, EventType.ANALYZED, told, claimed.team_id))
+    await _remove_scratch(parts, claimed)
     parts.metrics.analyses.labels(claimed.analyzer, "done").inc()
     log("analysis_done", analysis_id=str(claimed.analysis_id), analyzer=claimed.analyzer)
     return Outcome.DONE
@@ -127,9 +131,20 @@ async def _fail(parts: Parts, claimed: AnalysisClaim, code: str) -> Outcome:
             await end_failed(
                 transaction, claimed.analysis_id, claimed.team_id, claimed.analyzer, claimed.reservation_id, code
             )
+    await _remove_scratch(parts, claimed)
     parts.metrics.analyses.labels(claimed.analyzer, code).inc()
     log("analysis_failed", analysis_id=str(claimed.analysis_id), analyzer=claimed.analyzer, code=code)
     return Outcome.DONE
+
+
+async def _remove_scratch(parts: Parts, claimed: AnalysisClaim) -> None:
+    """Removes the file that was sent only to be analysed; what cannot be removed now goes with its day."""
+    if claimed.scratch is None:
+        return
+    try:
+        await parts.scratch.delete(claimed.scratch.object_name, claimed.scratch.generation)
+    except errors.StorageUnavailable:
+        log("scratch_object_left", severity="WARNING", analysis_id=str(claimed.analysis_id))
 
 
 async def end_failed(

@@ -18,6 +18,13 @@ _EXHAUSTED: dict[str, Any] = {
 }
 
 
+class Source(NamedTuple):
+    """An object that holds the bytes."""
+
+    object_name: str
+    generation: int
+
+
 class AnalysisClaim(NamedTuple):
     """The right to finish one analysis. `parameters` is JSON."""
 
@@ -27,18 +34,10 @@ class AnalysisClaim(NamedTuple):
     analyzer: str
     version: str
     parameters: str
-    scratch_object: str | None
-    scratch_generation: int | None
+    scratch: Source | None
     reservation_id: UUID | None
     trace_parent: str | None
     token: UUID
-
-
-class Source(NamedTuple):
-    """An object that holds the bytes."""
-
-    object_name: str
-    generation: int
 
 
 def _claimable() -> ColumnElement[bool]:
@@ -72,9 +71,10 @@ async def claim(
     )  # fmt: skip
     if row is None:
         return None
+    scratch = None if row["scratch_object"] is None else Source(row["scratch_object"], row["scratch_generation"])
     return AnalysisClaim(
-        analysis_id, row["team_id"], row["sha256"], row["analyzer"], row["version"], row["parameters"],
-        row["scratch_object"], row["scratch_generation"], row["reservation_id"], row["trace_parent"], token,
+        analysis_id, row["team_id"], row["sha256"], row["analyzer"], row["version"], row["parameters"], scratch,
+        row["reservation_id"], row["trace_parent"], token,
     )  # fmt: skip
 
 

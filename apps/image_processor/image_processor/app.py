@@ -51,6 +51,7 @@ def _lifespan(settings: ProcessorSettings, provider: TracerProvider | None) -> A
             database=Database(settings.database),
             originals=gcs.bucket(settings.image_upload_bucket_name),
             derivatives=gcs.bucket(settings.image_derivatives_bucket_name),
+            scratch=gcs.bucket(settings.image_scratch_bucket_name),
             publisher=publisher,
             pool=_pool(settings),
             metrics=Metrics(),

@@ -53,6 +53,7 @@ class Parts:
     database: Database
     originals: ObjectStorage
     derivatives: ObjectStorage
+    scratch: ObjectStorage
     publisher: Publisher
     pool: WorkerPool
     metrics: Metrics

@@ -81,6 +81,61 @@ async def push(processor: Processor, analysis_id: Any, token: str | None = None)
     return (await processor.client.post("/push/analyses", json=body, headers=headers)).status_code
 
 
+async def asked_of_file(processor: Processor, body: bytes, **columns: Any) -> Record:
+    """An analysis of a file that lies in the scratch bucket only."""
+    team_id = await testing.add_team(processor.rows)
+    stored = await processor.parts.scratch.put(f"scratch/{team_id}/{new_id()}", body, "image/png")
+    columns |= {"scratch_object": stored.name, "scratch_generation": stored.generation}
+    sha256 = hashlib.sha256(body).digest()
+    return await found(processor, await testing.add_analysis(processor.rows, team_id, sha256, **columns))
+
+
+class TestFileThatIsNoImage:
+    async def test_worker_gets_its_bytes_and_nothing_stays(self, processor: Processor) -> None:
+        row = await asked_of_file(processor, b"a file")
+        processor.pool.outcome = outcome()
+        assert await push(processor, row["id"]) == 204
+        assert processor.pool.seen == [b"a file"]
+        assert (await found(processor, row["id"]))["status"] == "done"
+        assert await processor.parts.scratch.list(f"scratch/{row['team_id']}/") == []
+
+    async def test_nothing_stays_of_what_cannot_be_decoded(self, processor: Processor) -> None:
+        row = await asked_of_file(processor, b"no picture")
+        processor.pool.outcome = outcome(None, "image-undecodable")
+        assert await push(processor, row["id"]) == 204
+        assert (await found(processor, row["id"]))["failure_code"] == "image-undecodable"
+        assert await processor.parts.scratch.list(f"scratch/{row['team_id']}/") == []
+
+    async def test_file_stays_while_it_will_be_tried_again(self, processor: Processor) -> None:
+        row = await asked_of_file(processor, b"a file")
+
+        async def crash() -> None:
+            raise WorkerUnavailable("gone")
+
+        processor.pool.before = crash
+        assert await push(processor, row["id"]) == 503
+        assert len(await processor.parts.scratch.list(f"scratch/{row['team_id']}/")) == 1
+
+    async def test_result_is_stored_although_the_file_cannot_be_removed(
+        self, processor: Processor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        row = await asked_of_file(processor, b"a file")
+        processor.pool.outcome = outcome()
+
+        async def away(*_: Any) -> None:
+            raise errors.StorageUnavailable("away")
+
+        monkeypatch.setattr(processor.parts.scratch, "delete", away)
+        assert await push(processor, row["id"]) == 204
+        assert (await found(processor, row["id"]))["status"] == "done"
+
+    async def test_other_bytes_than_were_sent_are_not_analysed(self, processor: Processor) -> None:
+        row = await asked_of_file(processor, b"a file")
+        await processor.rows.execute(update(analysis).values(sha256=testing.a_sha256("other bytes")))
+        assert await push(processor, row["id"]) == 503
+        assert processor.pool.seen == []
+
+
 class TestAnalysis:
     async def test_result_is_stored_paid_and_told(self, processor: Processor) -> None:
         row = await asked(processor)

@@ -84,6 +84,7 @@ def _object_store(settings: EmulatorSettings, publish: Publish) -> ObjectStore:
         settings.originals_bucket, versioning=True, topic=settings.topic(settings.uploads_topic)
     )
     store.catalog.configure_bucket(settings.derivatives_bucket, versioning=False, topic=None)
+    store.catalog.configure_bucket(settings.scratch_bucket, versioning=False, topic=None)
     return store
 
 

@@ -116,6 +116,7 @@ def service_environment(layout: Layout, database_url: str) -> dict[str, str]:
         "GOOGLE_CLOUD_PROJECT": PROJECT_ID,
         "IMAGE_UPLOAD_BUCKET_NAME": f"{PROJECT_ID}-originals",
         "IMAGE_DERIVATIVES_BUCKET_NAME": f"{PROJECT_ID}-derivatives",
+        "IMAGE_SCRATCH_BUCKET_NAME": f"{PROJECT_ID}-scratch",
         "DATABASE_URL": database_url,
         "STORAGE_EMULATOR_HOST": layout.storage_host,
         "PUBSUB_EMULATOR_HOST": layout.pubsub_host,

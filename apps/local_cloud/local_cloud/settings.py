@@ -39,6 +39,11 @@ class EmulatorSettings(BaseSettings):
         validation_alias="IMAGE_DERIVATIVES_BUCKET_NAME",
         description="Bucket of the derivatives.",
     )
+    scratch_bucket: str = Field(
+        "image-manager-local-scratch",
+        validation_alias="IMAGE_SCRATCH_BUCKET_NAME",
+        description="Bucket of files that are analysed without being kept.",
+    )
     uploads_topic: str = Field(
         "image-uploads", validation_alias="PUBSUB_UPLOADS_TOPIC", description="Topic that asks for processing."
     )

@@ -21,6 +21,7 @@ class ServiceSettings(BaseSettings):
     google_cloud_project: str = Field(description="Project that holds topics and buckets.")
     image_upload_bucket_name: str = Field(description="Bucket of the originals.")
     image_derivatives_bucket_name: str = Field(description="Bucket of the derivatives.")
+    image_scratch_bucket_name: str = Field(description="Bucket of files that are analysed without being kept.")
     pubsub_uploads_topic: str = Field("image-uploads", description="Topic that asks for processing.")
     pubsub_events_topic: str = Field("image-events", description="Topic that tells what happened.")
     pubsub_analyses_topic: str = Field("image-analyses", description="Topic that asks for analyses.")

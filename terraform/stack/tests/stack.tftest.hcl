@@ -39,8 +39,10 @@ run "grants_on_each_bucket_are_exact" {
       "serviceAccount:image-api@example-project.iam.gserviceaccount.com roles/storage.objectCreator example-project-originals",
       "serviceAccount:image-api@example-project.iam.gserviceaccount.com roles/storage.objectViewer example-project-derivatives",
       "serviceAccount:image-api@example-project.iam.gserviceaccount.com roles/storage.objectViewer example-project-originals",
+      "serviceAccount:image-api@example-project.iam.gserviceaccount.com roles/storage.objectUser example-project-scratch",
       "serviceAccount:image-processor@example-project.iam.gserviceaccount.com roles/storage.objectUser example-project-derivatives",
       "serviceAccount:image-processor@example-project.iam.gserviceaccount.com roles/storage.objectUser example-project-originals",
+      "serviceAccount:image-processor@example-project.iam.gserviceaccount.com roles/storage.objectUser example-project-scratch",
     ])
     error_message = "The grants on each bucket are others."
   }
@@ -323,7 +325,7 @@ run "buckets_are_not_mixed_up" {
   command = plan
 
   assert {
-    condition     = local.api_environment["IMAGE_UPLOAD_BUCKET_NAME"] == "example-project-originals" && local.processor_environment["IMAGE_DERIVATIVES_BUCKET_NAME"] == "example-project-derivatives"
+    condition     = local.api_environment["IMAGE_UPLOAD_BUCKET_NAME"] == "example-project-originals" && local.processor_environment["IMAGE_DERIVATIVES_BUCKET_NAME"] == "example-project-derivatives" && local.api_environment["IMAGE_SCRATCH_BUCKET_NAME"] == "example-project-scratch"
     error_message = "A service writes into the wrong bucket."
   }
 }

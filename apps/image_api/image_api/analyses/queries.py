@@ -19,6 +19,13 @@ class Bytes(NamedTuple):
     sha256: bytes
 
 
+class Scratch(NamedTuple):
+    """The object in the scratch bucket that holds bytes which are no image's."""
+
+    object_name: str
+    generation: int
+
+
 class Order(NamedTuple):
     """What is asked of an analyzer: what a result is stored under. `parameters` is JSON."""
 

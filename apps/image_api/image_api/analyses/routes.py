@@ -21,7 +21,7 @@ Runner = Annotated[Actor, Depends(RequireScope(Scope.ANALYSES_RUN))]
 Reader = Annotated[Actor, Depends(RequireScope(Scope.IMAGES_READ))]
 Wait = Annotated[float, Query(ge=0, description="Seconds to wait for the result; more than 25 count as 25.")]
 
-_LATER: dict[int | str, dict[str, Any]] = {
+LATER: dict[int | str, dict[str, Any]] = {
     202: {"model": schemas.Analysis, "description": "Not done yet: ask again at `Location`."},
     404: {"description": "There is no such image."},
     409: {"description": "The bytes of this image have not arrived."},
@@ -51,7 +51,7 @@ def _json(body: dict[str, Any], status: int = 200, headers: dict[str, str] | Non
     return Response(orjson.dumps(body, option=options), status, headers, "application/json")
 
 
-@router.post("/analyze", response_model=schemas.Analysis, responses=_LATER)
+@router.post("/analyze", response_model=schemas.Analysis, responses=LATER)
 async def analyze(body: schemas.NewAnalysis, actor: Runner, services: ServicesDep, wait: Wait = 10) -> Response:
     """Run an analyzer on an image, or give what is stored. Nothing is charged for what is stored."""
     asked = await service.analyze(

@@ -1,10 +1,10 @@
 """Bodies of the analysis operations."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from image_core.states import AnalysisStatus
 
@@ -20,6 +20,25 @@ class NewAnalysis(BaseModel):
     image_id: UUID
     analyzer: str = Field("skin", max_length=64, description="One of GET /analyzers.")
     parameters: dict[str, Any] = Field(default_factory=dict, max_length=32, description="As the analyzer takes them.")
+
+
+class NewClassification(BaseModel):
+    """What to look at: exactly one of `url` and `image_id`."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"url": "https://example.org/photos/fjord.jpg"}]}
+    )
+
+    url: Annotated[str, StringConstraints(min_length=1, max_length=2048)] | None = None
+    image_id: UUID | None = None
+    analyzer: str = Field("labels", max_length=64, description="One of GET /analyzers.")
+    parameters: dict[str, Any] = Field(default_factory=dict, max_length=32, description="As the analyzer takes them.")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.url is None) == (self.image_id is None):
+            raise ValueError("give either `url` or `image_id`, or send the file itself")
+        return self
 
 
 class AnalysisFailure(BaseModel):

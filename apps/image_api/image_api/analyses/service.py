@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from image_api.actor import Actor
 from image_api.analyses import queries
-from image_api.analyses.queries import Bytes, Order
+from image_api.analyses.queries import Bytes, Order, Scratch
 from image_api.pagination import Cursor
 from image_api.services import Services
 from image_api.validation import request_invalid
@@ -18,7 +18,7 @@ from image_core import credits, errors, events
 from image_core.analyzers import CATALOGUE, AnalyzerSpec, canonical_parameters
 from image_core.db import Record, Runner, Transaction, to_json
 from image_core.states import HOLDS_BYTES, ImageStatus
-from image_core.telemetry import current_request
+from image_core.telemetry import current_request, log
 
 _OVER = ("done", "failed")
 
@@ -41,10 +41,9 @@ async def analyze(
         errors.ImageNotFound, errors.ImageNotReady, errors.ImageNotDecodable, errors.AnalyzerUnknown,
         errors.RequestInvalid, errors.CreditsExhausted, errors.AnalyzerFailed.
     """
-    spec = find_analyzer(analyzer)
-    order = _order(spec, parameters)
+    order = order_of(analyzer, parameters)
     of = await find_bytes(services.database, actor, image_id)
-    return await ask(services, actor, of, spec, order, wait_seconds)
+    return await ask(services, actor, of, order, wait_seconds)
 
 
 def find_analyzer(name: str) -> AnalyzerSpec:
@@ -56,7 +55,9 @@ def find_analyzer(name: str) -> AnalyzerSpec:
     return CATALOGUE[name]
 
 
-def _order(spec: AnalyzerSpec, parameters: Mapping[str, Any]) -> Order:
+def order_of(analyzer: str, parameters: Mapping[str, Any]) -> Order:
+    """What is asked, with every default filled in. Raises `errors.AnalyzerUnknown`, `errors.RequestInvalid`."""
+    spec = find_analyzer(analyzer)
     try:
         values, digest = canonical_parameters(spec, parameters)
     except ValidationError as error:
@@ -80,13 +81,18 @@ async def find_bytes(runner: Runner, actor: Actor, image_id: UUID) -> Bytes:
 
 
 async def ask(
-    services: Services, actor: Actor, of: Bytes, spec: AnalyzerSpec, order: Order, wait_seconds: float
+    services: Services, actor: Actor, of: Bytes, order: Order, wait_seconds: float, scratch: Scratch | None = None
 ) -> Asked:
-    """Finds the analysis of these bytes, or asks for it; waits until it is over or the time is."""
+    """Finds the analysis of these bytes, or asks for it; waits until it is over or the time is.
+
+    `scratch` becomes the processor's to remove; where it turns out not to be needed, it is removed here.
+    """
     row, spent = await queries.find_of_bytes(services.database, of, order), 0
     cached = row is not None and row["status"] == "done"
     if row is None:
-        row, spent = await _request(services, actor, of, spec, order)
+        row, spent = await _request(services, actor, of, order, scratch)
+    else:
+        await _remove(services, scratch)
     row = await _wait(services, of.team_id, row, wait_seconds)
     if row["status"] == "failed":
         raise failure_of(row)
@@ -97,26 +103,47 @@ class _AskedMeanwhile(Exception):
     """Somebody else was first; their row is as good as ours, and paid by them."""
 
 
-async def _request(services: Services, actor: Actor, of: Bytes, spec: AnalyzerSpec, order: Order) -> tuple[Record, int]:
+async def _request(
+    services: Services, actor: Actor, of: Bytes, order: Order, scratch: Scratch | None
+) -> tuple[Record, int]:
     """Asks for an analysis, unless somebody else has meanwhile; returns the row and what it cost."""
+    price = CATALOGUE[order.analyzer].price_credits
     try:
         async with events.committing(services.database, services.publisher) as transaction:
-            return await _write_request(transaction, actor, of, spec, order), spec.price_credits
-    except _AskedMeanwhile:
+            return await _write_request(transaction, actor, of, order, price, scratch), price
+    except (_AskedMeanwhile, errors.CreditsExhausted) as error:
+        # After any other error it is not known whether the row was written.
+        await _remove(services, scratch)
+        if isinstance(error, errors.CreditsExhausted):
+            raise
         row = await queries.find_of_bytes(services.database, of, order)
     if row is None:
         raise errors.AnalyzerFailed("The analysis failed while it was asked for again.")
     return row, 0
 
 
-async def _write_request(transaction: Transaction, actor: Actor, of: Bytes, spec: AnalyzerSpec, order: Order) -> Record:
+async def _remove(services: Services, scratch: Scratch | None) -> None:
+    """Removes an object that no row names; what cannot be removed now goes with its day."""
+    if scratch is None:
+        return
+    try:
+        await services.scratch.delete(scratch.object_name, scratch.generation)
+    except errors.StorageUnavailable:
+        log("scratch_object_left", severity="WARNING", object_name=scratch.object_name)
+
+
+async def _write_request(
+    transaction: Transaction, actor: Actor, of: Bytes, order: Order, price: int, scratch: Scratch | None
+) -> Record:
     """Reserves the price and writes the request with its message. Raises `_AskedMeanwhile`, which undoes it all."""
     context = current_request.get()
     trace_parent = context.trace_parent if context else None
-    reservation_id = await credits.reserve(transaction, of.team_id, spec.price_credits, f"analyze:{spec.name}")
+    reservation_id = await credits.reserve(transaction, of.team_id, price, f"analyze:{order.analyzer}")
     row = await queries.add(
-        transaction, of, order, reservation_id, requested_by=actor.user_id, trace_parent=trace_parent
-    )
+        transaction, of, order, reservation_id, requested_by=actor.user_id, trace_parent=trace_parent,
+        scratch_object=scratch.object_name if scratch else None,
+        scratch_generation=scratch.generation if scratch else None,
+    )  # fmt: skip
     if row is None:
         raise _AskedMeanwhile
     await events.record(transaction, events.analysis_request(row["id"], of.team_id, trace_parent))

@@ -1,19 +1,20 @@
 """Importing an image by its URL: an upload whose bytes the service fetches itself."""
 
 from collections.abc import AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from image_api.actor import Actor
-from image_api.images import uploads
+from image_api.images import receipt, uploads
 from image_api.images.schemas import ImageImport
+from image_api.images.upload_fields import UploadSource
 from image_api.services import Services
 from image_core import errors, source_url
 
 # An import ends before the time for receiving does, so that a slow source is never taken for a slow part of ours.
-_MARGIN_SECONDS = uploads.RECEIPT_MARGIN_SECONDS + 1
+_MARGIN_SECONDS = receipt.RECEIPT_MARGIN_SECONDS + 1
 
 
 @dataclass
@@ -35,12 +36,22 @@ async def receive(services: Services, actor: Actor, team_id: UUID, wanted: Image
     """
     fields = wanted.model_dump(exclude={"url"})
     fields["filename"] = wanted.filename or source_url.parse(wanted.url).filename
+    async with fetched(services, wanted.url, fields) as source:
+        return await uploads.receive(services, actor, team_id, source)
+
+
+@asynccontextmanager
+async def fetched(services: Services, url: str, fields: dict[str, Any]) -> AsyncIterator[UploadSource]:
+    """A file that comes from a URL. What turns out to be wrong with it inside the block is the source's fault.
+
+    Raises the errors of `GuardedFetcher.chunks`, `errors.SourceNotAnImage`, `errors.StorageUnavailable`.
+    """
     settings = services.settings
     seconds = min(settings.fetch_deadline_seconds, settings.upload_deadline_seconds - _MARGIN_SECONDS)
-    body = services.fetcher.chunks(wanted.url, settings.upload_max_bytes, seconds)
+    body = services.fetcher.chunks(url, settings.upload_max_bytes, seconds)
     try:
         async with aclosing(body):
-            return await uploads.receive(services, actor, team_id, _FetchedSource(body, fields))
+            yield _FetchedSource(body, fields)
     except errors.UploadEmpty as error:
         raise errors.SourceNotAnImage("The source sent no bytes.", allowed_formats=settings.image_formats) from error
     except (errors.NotAnImage, errors.FormatNotAllowed) as error:

@@ -5,14 +5,13 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
-from image_api import problems
 from image_api.actor import Actor, Scope
 from image_api.auth import RequireScope
 from image_api.dependencies import IfMatch, ServicesDep, TransactionDep, services_of
 from image_api.images import content, facets, imports, metadata_filters, schemas, service, uploads
 from image_api.images.body import image_body, image_response, json_response
 from image_api.images.filters import filter_parameters, parse_filters
-from image_api.images.upload_source import upload_source
+from image_api.images.upload_source import refusal, upload_source
 from image_api.metadata_schemas.values import MetadataKey
 from image_api.pagination import next_cursor
 from image_api.services import Services
@@ -87,11 +86,7 @@ async def upload(
         uploaded = await uploads.receive(services, actor, owner_id, source)
     except errors.AppError as error:
         metrics.uploads.labels(error.code).inc()
-        answer = problems.app_problem(error)
-        if source is None or not source.ended:
-            # The rest of the body is not worth reading.
-            answer.headers["connection"] = "close"
-        return answer
+        return refusal(error, source)
     return await _uploaded_response(request, services, owner_id, uploaded, wait)
 
 

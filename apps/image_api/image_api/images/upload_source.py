@@ -7,7 +7,9 @@ from typing import Any
 import orjson
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
 
+from image_api import problems
 from image_api.images.upload_fields import UploadSource
 from image_core import errors
 
@@ -28,6 +30,14 @@ def upload_source(request: Request) -> UploadSource:
     raise errors.MediaTypeNotSupported(
         "Send multipart/form-data with a part named `file`, or the bytes themselves with an image/* content type."
     )
+
+
+def refusal(error: errors.AppError, source: UploadSource | None) -> Response:
+    """The problem of an upload that is refused. The rest of its body is not worth reading."""
+    answer = problems.app_problem(error)
+    if source is None or not source.ended:
+        answer.headers["connection"] = "close"
+    return answer
 
 
 @dataclass

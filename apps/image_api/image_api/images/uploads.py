@@ -12,24 +12,21 @@ from datetime import timedelta
 from typing import NamedTuple
 from uuid import UUID
 
-import anyio.to_thread
+import anyio
 
 from image_api.actor import Actor
-from image_api.images import queries, service, upload_queries
+from image_api.images import queries, receipt, service, upload_queries
+from image_api.images.receipt import Received
 from image_api.images.upload_fields import UploadFields, UploadSource, checked_fields
 from image_api.metadata_schemas import service as metadata_schemas
 from image_api.services import Services
-from image_core import errors, events, picture_header, storage_quota
+from image_core import errors, events, storage_quota
 from image_core.db import ForeignKeyViolation, Record, UniqueViolation, to_json
 from image_core.ids import new_id
-from image_core.picture_header import PREFIX_BYTES, PictureHeader
+from image_core.picture_header import PictureHeader
 from image_core.states import FINAL, ImageStatus
-from image_core.storage import ONE_REQUEST_BYTES, StoredObject
+from image_core.storage import ONE_REQUEST_BYTES
 from image_core.telemetry import current_request, log
-
-RECEIPT_MARGIN_SECONDS = 10
-"""How long before its row's deadline the receipt of a body ends."""
-_HASH_IN_THREAD_BYTES = 512 * 1024
 
 
 class Uploaded(NamedTuple):
@@ -48,14 +45,6 @@ class _Duplicate(Exception):
 
 
 @dataclass(frozen=True)
-class _Received:
-    """A file that is stored whole."""
-
-    stored: StoredObject
-    sha256: bytes
-
-
-@dataclass(frozen=True)
 class _Pending:
     """A row that waits for its bytes."""
 
@@ -71,23 +60,17 @@ async def receive(services: Services, actor: Actor, team_id: UUID, source: Uploa
     Raises whatever is wrong with the file, `errors.UploadTooSlow`, `errors.UploadExpired`,
     `errors.StorageUnavailable`, `errors.DatabaseUnavailable`, `errors.ShuttingDown`.
     """
-    seconds = services.settings.upload_deadline_seconds - RECEIPT_MARGIN_SECONDS
-    try:
-        async with services.shutdown.deadline(seconds):
-            return await _receive(services, actor, team_id, source)
-    except TimeoutError as error:
-        if services.shutdown.stopping:
-            raise errors.ShuttingDown("This instance is stopping; send the upload again.") from error
-        raise errors.UploadTooSlow(f"The body did not arrive within {seconds} s.") from error
+    async with receipt.in_time(services):
+        return await _receive(services, actor, team_id, source)
 
 
 async def _receive(services: Services, actor: Actor, team_id: UUID, source: UploadSource) -> Uploaded:
     chunks = source.chunks()
-    prefix = await _first_bytes(chunks)
+    prefix = await receipt.first_bytes(chunks)
     declared = await metadata_schemas.declared_fields(services.database, team_id)
     # What is known to be wrong already costs no row; fields may also follow the file.
     checked_fields(source, declared, whole=source.ended)
-    header = check_header(prefix, services.settings.image_formats, services.settings.image_max_pixels)
+    header = receipt.check_header(prefix, services.settings)
     pending = await _add_row(services, actor, team_id, header, source.declared_bytes)
     if pending is None:
         return await _without_room(services, team_id, prefix, chunks)
@@ -100,47 +83,6 @@ async def _receive(services: Services, actor: Actor, team_id: UUID, source: Uplo
     except BaseException as error:
         await _give_up(services, pending, error)
         raise
-
-
-async def _first_bytes(chunks: AsyncIterator[bytes]) -> bytearray:
-    """Enough of the file to see what it is. Raises `errors.UploadEmpty`."""
-    prefix = bytearray()
-    async for chunk in chunks:
-        prefix += chunk
-        if len(prefix) >= PREFIX_BYTES:
-            break
-    if not prefix:
-        raise errors.UploadEmpty("Send the bytes of an image.")
-    return prefix
-
-
-def check_header(prefix: bytes | bytearray, formats: list[str], max_pixels: int) -> PictureHeader:
-    """What the first bytes are.
-
-    Raises `errors.NotAnImage`, `errors.FormatNotAllowed`, `errors.DimensionsInvalid`, `errors.TooManyPixels`.
-    """
-    first = bytes(prefix[:PREFIX_BYTES])
-    header = picture_header.detect(first)
-    if header is None:
-        kind = picture_header.describe_unknown(first)
-        what = f"These bytes are {kind}" if kind else "These bytes are of no kind that is known here"
-        raise errors.NotAnImage(f"{what}; send one of {', '.join(formats)}.", allowed_formats=formats)
-    if header.format not in formats:
-        raise errors.FormatNotAllowed(
-            f"{header.format} is switched off here; send one of {', '.join(formats)}.", allowed_formats=formats
-        )
-    width, height = header.width_px, header.height_px
-    if width is not None and height is not None:
-        if width < 1 or height < 1:
-            raise errors.DimensionsInvalid(f"The header says {width} × {height} pixels.", width=width, height=height)
-        if width * height > max_pixels:
-            raise errors.TooManyPixels(
-                f"{width} × {height} is more than {max_pixels} pixels.",
-                width=width,
-                height=height,
-                max_pixels=max_pixels,
-            )
-    return header
 
 
 async def _add_row(
@@ -175,52 +117,24 @@ async def _without_room(services: Services, team_id: UUID, body: bytearray, chun
             break
     else:
         digest = hashlib.sha256()
-        await _update(digest, body)
+        await receipt.update(digest, body)
         if twin_id := await upload_queries.find_twin(services.database, team_id, digest.digest()):
             return await _existing(services, team_id, twin_id)
     raise await storage_quota.exceeded(services.database, team_id, services.settings.default_quota)
 
 
-async def _store(services: Services, pending: _Pending, body: bytearray, chunks: AsyncIterator[bytes]) -> _Received:
-    """Streams the file to storage, holding at most one chunk of it."""
-    limit = services.settings.upload_max_bytes
-    digest, total = hashlib.sha256(), len(body)
-    writer = services.originals.writer(pending.object_name, pending.content_type)
-    async with writer:
-        async for chunk in chunks:
-            total += len(chunk)
-            _check_size(total, limit)
-            body += chunk
-            while len(body) > ONE_REQUEST_BYTES:
-                full, body = body, body[ONE_REQUEST_BYTES:]
-                del full[ONE_REQUEST_BYTES:]
-                await _update(digest, full)
-                await writer.write(full)
-                # The next chunk is gathered before this name is bound again.
-                del full
-        _check_size(total, limit)
-        await _update(digest, body)
-        if total > ONE_REQUEST_BYTES:
-            return _Received(await writer.finish(body), digest.digest())
-    # The whole body is here: what the team has already is not stored a second time.
-    if twin_id := await upload_queries.find_twin(services.database, pending.team_id, digest.digest()):
-        raise _Duplicate(twin_id)
-    return _Received(await services.originals.put(pending.object_name, body, pending.content_type), digest.digest())
+async def _store(services: Services, pending: _Pending, prefix: bytearray, chunks: AsyncIterator[bytes]) -> Received:
+    async def check(sha256: bytes) -> None:
+        if twin_id := await upload_queries.find_twin(services.database, pending.team_id, sha256):
+            raise _Duplicate(twin_id)
+
+    return await receipt.store(
+        services.originals, pending.object_name, pending.content_type, services.settings.upload_max_bytes, prefix,
+        chunks, check,
+    )  # fmt: skip
 
 
-def _check_size(total: int, limit: int) -> None:
-    if total > limit:
-        raise errors.UploadTooLarge(f"A file may have {limit} bytes.", limit_bytes=limit)
-
-
-async def _update(digest: "hashlib._Hash", data: bytearray) -> None:
-    if len(data) > _HASH_IN_THREAD_BYTES:
-        await anyio.to_thread.run_sync(digest.update, data)
-    else:
-        digest.update(data)
-
-
-async def _complete(services: Services, pending: _Pending, received: _Received, fields: UploadFields) -> Uploaded:
+async def _complete(services: Services, pending: _Pending, received: Received, fields: UploadFields) -> Uploaded:
     """Fills in the row. Raises `_Duplicate`, `errors.UploadExpired`."""
     try:
         row = await upload_queries.complete(

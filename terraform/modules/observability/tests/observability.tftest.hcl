@@ -452,7 +452,7 @@ run "dashboard_has_a_chart_for_everything_watched" {
   command = plan
 
   assert {
-    condition     = length(jsondecode(google_monitoring_dashboard.this.dashboard_json).mosaicLayout.tiles) == 12
+    condition     = length(jsondecode(google_monitoring_dashboard.this.dashboard_json).mosaicLayout.tiles) == 13
     error_message = "A chart is missing."
   }
 }

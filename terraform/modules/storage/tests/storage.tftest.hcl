@@ -364,3 +364,79 @@ run "malformed_project_is_refused" {
 
   expect_failures = [var.project_id]
 }
+
+run "scratch_takes_no_object_rules" {
+  command = plan
+
+  assert {
+    condition     = google_storage_bucket.scratch.uniform_bucket_level_access
+    error_message = "Objects may have rules of their own."
+  }
+}
+
+run "scratch_is_never_public" {
+  command = plan
+
+  assert {
+    condition     = google_storage_bucket.scratch.public_access_prevention == "enforced"
+    error_message = "The bucket could be made public."
+  }
+}
+
+run "scratch_keeps_nothing_that_is_removed" {
+  command = plan
+
+  assert {
+    condition     = google_storage_bucket.scratch.soft_delete_policy[0].retention_duration_seconds == 0 && google_storage_bucket.scratch.versioning[0].enabled == false
+    error_message = "What is removed is kept."
+  }
+}
+
+run "scratch_goes_after_a_day" {
+  command = plan
+
+  assert {
+    condition     = length([for rule in google_storage_bucket.scratch.lifecycle_rule : rule if one(rule.action).type == "Delete" && one(rule.condition).age == 1 && one(rule.condition).with_state == "ANY"]) == 1
+    error_message = "Files that were only analysed are kept."
+  }
+}
+
+run "scratch_gives_up_unfinished_uploads" {
+  command = plan
+
+  assert {
+    condition     = length([for rule in google_storage_bucket.scratch.lifecycle_rule : rule if one(rule.action).type == "AbortIncompleteMultipartUpload" && one(rule.condition).age == 1]) == 1
+    error_message = "Parts of unfinished uploads are kept for good."
+  }
+}
+
+run "scratch_logs_its_access" {
+  command = plan
+
+  assert {
+    condition     = google_storage_bucket.scratch.logging[0].log_bucket == google_storage_bucket.access_logs.name
+    error_message = "Access is not logged."
+  }
+}
+
+run "scratch_survives_a_destroy" {
+  command = plan
+
+  assert {
+    condition     = google_storage_bucket.scratch.force_destroy == false
+    error_message = "A destroy empties the bucket."
+  }
+}
+
+run "scratch_is_encrypted_with_the_key" {
+  command = plan
+
+  variables {
+    kms_key = "projects/p/locations/l/keyRings/r/cryptoKeys/k"
+  }
+
+  assert {
+    condition     = google_storage_bucket.scratch.encryption[0].default_kms_key_name == var.kms_key
+    error_message = "The key is not used."
+  }
+}

@@ -1,0 +1,65 @@
+"""Analysing a file that is no image of the team: its bytes lie in the scratch bucket until the analysis is over."""
+
+from uuid import UUID
+
+from image_api.actor import Actor
+from image_api.analyses import queries, service
+from image_api.analyses.queries import Bytes, Order, Scratch
+from image_api.analyses.service import Asked
+from image_api.images import imports, receipt
+from image_api.images.upload_fields import UploadSource
+from image_api.services import Services
+from image_core.ids import new_id
+
+
+class _AskedBefore(Exception):
+    """These bytes are being analysed, or have been: they need not be stored."""
+
+    def __init__(self, of: Bytes) -> None:
+        super().__init__()
+        self.of = of
+
+
+async def classify_url(
+    services: Services, actor: Actor, team_id: UUID, url: str, order: Order, wait_seconds: float
+) -> Asked:
+    """Analyses what is behind a URL. Raises the errors of `imports.fetched` and of `classify_file`."""
+    async with imports.fetched(services, url, {}) as source:
+        of, scratch = await _received(services, team_id, source, order)
+    return await service.ask(services, actor, of, order, wait_seconds, scratch)
+
+
+async def classify_file(
+    services: Services, actor: Actor, team_id: UUID, source: UploadSource, order: Order, wait_seconds: float
+) -> Asked:
+    """Analyses a file that is sent.
+
+    Raises whatever is wrong with the file, `errors.UploadTooSlow`, `errors.StorageUnavailable`,
+    `errors.DatabaseUnavailable`, `errors.ShuttingDown`, and the errors of `service.ask`.
+    """
+    of, scratch = await _received(services, team_id, source, order)
+    return await service.ask(services, actor, of, order, wait_seconds, scratch)
+
+
+async def _received(
+    services: Services, team_id: UUID, source: UploadSource, order: Order
+) -> tuple[Bytes, Scratch | None]:
+    """The bytes and the object that holds them now; None where none is needed."""
+
+    async def check(sha256: bytes) -> None:
+        of = Bytes(team_id, sha256)
+        if await queries.find_of_bytes(services.database, of, order):
+            raise _AskedBefore(of)
+
+    try:
+        async with receipt.in_time(services):
+            chunks = source.chunks()
+            prefix = await receipt.first_bytes(chunks)
+            header = receipt.check_header(prefix, services.settings)
+            received = await receipt.store(
+                services.scratch, f"scratch/{team_id}/{new_id()}", header.content_type,
+                services.settings.upload_max_bytes, prefix, chunks, check,
+            )  # fmt: skip
+    except _AskedBefore as known:
+        return known.of, None
+    return Bytes(team_id, received.sha256), Scratch(received.stored.name, received.stored.generation)

@@ -1,0 +1,114 @@
+"""HTTP of classification: a file, a URL or an image, in one operation."""
+
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import ValidationError
+
+from image_api.actor import Actor
+from image_api.analyses import schemas, service
+from image_api.analyses.classify import classify_file, classify_url
+from image_api.analyses.routes import LATER, MAX_WAIT_SECONDS, Runner, Wait, answer
+from image_api.dependencies import ServicesDep, TeamQuery
+from image_api.images.upload_source import refusal, upload_source
+from image_api.services import Services
+from image_api.teams import service as teams
+from image_api.validation import request_invalid
+from image_core import errors
+
+_MAX_JSON_BYTES = 64 * 1024
+_JSON = "application/json"
+
+router = APIRouter(tags=["analyses"])
+AnalyzerQuery = Annotated[
+    str | None, Query(max_length=64, description="With a file: one of GET /analyzers; `labels` without.")
+]
+ParametersQuery = Annotated[
+    str | None, Query(max_length=4096, description="With a file: what the analyzer takes, as a JSON object.")
+]
+
+_FILE = {"type": "string", "format": "binary"}
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {"schema": {"type": "object", "required": ["file"], "properties": {"file": _FILE}}},
+            "image/*": {"schema": _FILE},
+            "application/octet-stream": {"schema": _FILE},
+            _JSON: {"schema": schemas.NewClassification.model_json_schema()},
+        },
+    }
+}
+_ANSWERS: dict[int | str, dict[str, Any]] = {
+    **LATER,
+    400: {"description": "The body is broken, or ended early."},
+    404: {"description": "There is no such image or team."},
+    408: {"description": "The body took too long to arrive."},
+    415: {"description": "Not an image, or not of a kind that is allowed."},
+}
+
+
+@router.post("/classify", response_model=schemas.Analysis, responses=_ANSWERS, openapi_extra=_BODY)
+async def classify(
+    request: Request,
+    actor: Runner,
+    services: ServicesDep,
+    wait: Wait = 10,
+    team_id: TeamQuery = None,
+    analyzer: AnalyzerQuery = None,
+    parameters: ParametersQuery = None,
+) -> Response:
+    """Say what is in a file, behind a URL or in an image. No image is made of a file; its bytes are not kept."""
+    request.state.rate_limit = services.rate_limits.count_upload(actor.caller_name)
+    seconds = min(wait, MAX_WAIT_SECONDS)
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() == _JSON:
+        if analyzer is not None or parameters is not None:
+            raise _invalid("analyzer" if parameters is None else "parameters", "Say it in the body, beside the source.")
+        return await _classify_named(request, actor, services, seconds, team_id)
+    source = None
+    try:
+        order = service.order_of(analyzer or "labels", _parsed(parameters))
+        owner_id = await teams.owning_team(services.database, actor, team_id)
+        source = upload_source(request)
+        return answer(await classify_file(services, actor, owner_id, source, order, seconds), None)
+    except errors.AppError as error:
+        return refusal(error, source)
+
+
+async def _classify_named(
+    request: Request, actor: Actor, services: Services, seconds: float, team_id: TeamQuery
+) -> Response:
+    wish = await _wish(request)
+    if wish.image_id is not None:
+        asked = await service.analyze(services, actor, wish.image_id, wish.analyzer, wish.parameters, seconds)
+        return answer(asked, wish.image_id)
+    order = service.order_of(wish.analyzer, wish.parameters)
+    owner_id = await teams.owning_team(services.database, actor, team_id)
+    return answer(await classify_url(services, actor, owner_id, wish.url or "", order, seconds), None)
+
+
+async def _wish(request: Request) -> schemas.NewClassification:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _MAX_JSON_BYTES:
+            raise errors.BodyTooLarge(f"This JSON may have {_MAX_JSON_BYTES} bytes.", limit_bytes=_MAX_JSON_BYTES)
+    try:
+        return schemas.NewClassification.model_validate_json(bytes(body))
+    except ValidationError as error:
+        raise request_invalid([{**each, "loc": ("body", *each["loc"])} for each in error.errors()], skip=1) from error
+
+
+def _parsed(parameters: str | None) -> dict[str, Any]:
+    try:
+        values = orjson.loads(parameters or "{}")
+    except orjson.JSONDecodeError as error:
+        raise _invalid("parameters", "This is not JSON.") from error
+    if not isinstance(values, dict):
+        raise _invalid("parameters", "Send a JSON object.")
+    return values
+
+
+def _invalid(field: str, message: str) -> errors.RequestInvalid:
+    return errors.invalid_fields([{"field": field, "code": "value_error", "message": message}])
