@@ -81,7 +81,15 @@ def create_app(settings: ApiSettings, tracer_provider: TracerProvider | None = N
             allow_origins=settings.cors_allow_origins,
             allow_methods=["*"],
             allow_headers=["*"],
-            expose_headers=["ETag", "Location", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-ID"],
+            expose_headers=[
+                "ETag",
+                "Idempotency-Replayed",
+                "Location",
+                "RateLimit",
+                "RateLimit-Policy",
+                "Retry-After",
+                "X-Request-ID",
+            ],
         )
     app.add_middleware(
         ObservabilityMiddleware, metrics=app.state.metrics, trusted_proxy_depth=settings.trusted_proxy_depth

@@ -40,6 +40,7 @@ async def authenticate(request: Request) -> Actor:
     proof = {"session_id": str(actor.session_id)} if actor.session_id else {"credential_id": str(actor.credential_id)}
     add_actor(request.scope, user_id=str(actor.user_id), team_id=str(actor.team_id), **proof)
     request.state.rate_limit = services.rate_limits.count_request(actor.caller_name)
+    request.state.actor = actor
     return actor
 
 

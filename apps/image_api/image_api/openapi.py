@@ -9,6 +9,8 @@ from fastapi.routing import APIRoute
 from starlette.routing import compile_path
 
 from image_api.auth import API_KEY_HEADER, CSRF_HEADER, RequireScope, RequireSession, authenticate
+from image_api.idempotency.route import REPLAYED_HEADER, takes_key
+from image_api.idempotency.service import HEADER
 from image_api.openapi_examples import EXAMPLES
 from image_api.problems import MEDIA_TYPE
 
@@ -48,6 +50,14 @@ _WITH_KEY = {
 _ALWAYS = {"503": "A part of the service is away; try again after `Retry-After`."}
 _WITH_BODY = {"413": "The body is larger than allowed."}
 _WITH_INPUT = {"422": "Something in the request is not valid."}
+_IDEMPOTENCY_KEY = {
+    "name": HEADER,
+    "in": "header",
+    "description": "Sent again with this key, the request is answered as it was the first time, for a day.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+}
+_REPLAYED = {"description": "`true` where the first answer is given again.", "schema": {"type": "string"}}
+_IN_USE = "A request with this `Idempotency-Key` is still at work."
 
 
 def scopes_of(route: APIRoute) -> list[str] | None:
@@ -119,6 +129,8 @@ def _complete(schema: dict[str, Any], path: str, route: APIRoute) -> None:
             described |= _WITH_KEY
         if "{" in path:
             described["404"] = "Absent, or another team's."
+        if takes_key(route.dependant):
+            _describe_key(operation)
         if operation.get("requestBody"):
             described |= _WITH_BODY
         if operation.get("requestBody") or operation.get("parameters"):
@@ -126,6 +138,16 @@ def _complete(schema: dict[str, Any], path: str, route: APIRoute) -> None:
         if method in ("PATCH", "DELETE"):
             described["412"] = "The ETag in `If-Match` is not the present one."
         _add_problems(operation["responses"], described)
+
+
+def _describe_key(operation: dict[str, Any]) -> None:
+    operation.setdefault("parameters", []).append(_IDEMPOTENCY_KEY)
+    responses = operation["responses"]
+    for status, response in responses.items():
+        if int(status) < 300:
+            response.setdefault("headers", {})[REPLAYED_HEADER] = _REPLAYED
+    own = responses.get("409", {}).get("description")
+    responses["409"] = {"description": f"{own} {_IN_USE}" if own else _IN_USE}
 
 
 def _add_problems(responses: dict[str, Any], described: dict[str, str]) -> None:

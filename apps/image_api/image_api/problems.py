@@ -56,8 +56,8 @@ def app_problem(error: errors.AppError) -> Response:
     headers: dict[str, str] = {}
     if isinstance(error, errors.Unauthorized):
         headers["www-authenticate"] = 'ApiKey realm="image-manager", header="X-API-KEY", Bearer realm="image-manager"'
-    if isinstance(error, errors.LimitExceeded | errors.Unavailable) and error.retry_after_seconds is not None:
-        headers["retry-after"] = str(error.retry_after_seconds)
+    if (seconds := getattr(error, "retry_after_seconds", None)) is not None:
+        headers["retry-after"] = str(seconds)
     if isinstance(error, errors.RangeNotSatisfiable):
         headers["content-range"] = f"bytes */{error.extra['size_bytes']}"
     return problem(status_of(error), error.code, error.title(), error.detail, headers, **error.extra)

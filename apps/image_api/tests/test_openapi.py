@@ -1,5 +1,6 @@
 """The OpenAPI document is true: every operation is called, every answer compared, every scope tried."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
@@ -9,27 +10,32 @@ from uuid import UUID
 import httpx2
 import pytest
 from jsonschema import Draft202012Validator
-from sqlalchemy import insert, update
+from sqlalchemy import insert, select, update
 from starlette.requests import Request
 
 from image_api import auth
 from image_api.actor import Actor, Role, Scope
 from image_api.app import ROUTERS
+from image_api.idempotency.route import takes_key
 from image_api.openapi import api_routes
-from image_core import errors, testing
+from image_core import errors, keys, models, testing
 from image_core.ids import new_id
-from image_core.models import invitation, password_reset, session, user
+from image_core.models import idempotency_key, invitation, password_reset, session, user
 from image_core.testing import UserWithKey
 
 from .conftest import PASSWORD, Api, Person
 from .picture_server import serving, whole
 from .pictures import picture
+from .uploading import count
 
 OPERATIONS = sorted(
     {(m, path) for path, route in api_routes(ROUTERS) if route.include_in_schema for m in route.methods or ()}
 )
 ALL_SCOPES = tuple(Scope)
 QUERIES = {"/api/v1/images/facets": {"field": "place"}}
+TAKING_KEYS = sorted(
+    path for path, route in api_routes(ROUTERS) if route.include_in_schema and takes_key(route.dependant)
+)
 
 
 AUTH = "/api/v1/auth"
@@ -129,6 +135,18 @@ def body_of(method: str, path: str, owner: UserWithKey) -> dict[str, Any] | None
     return ends.get(path.rpartition("/")[2]) if method == "POST" else None
 
 
+async def count_everything(api: Api) -> dict[str, int]:
+    return {name: await count(api, table) for name, table in models.metadata.tables.items()}
+
+
+def strings_of(value: Any) -> Iterator[str]:
+    """Every string in a JSON document."""
+    if isinstance(value, str):
+        yield value
+    for each in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from strings_of(each)
+
+
 def operation_of(api: Api, method: str, path: str) -> dict[str, Any]:
     operation: dict[str, Any] = api.truth.document["paths"][path][method.lower()]
     return operation
@@ -145,6 +163,25 @@ async def test_every_operation_answers_as_the_document_says(api: Api, method: st
     answer = await call(api, method, path, api.admin)
     assert answer.status_code < 300, answer.text
     assert (method.lower(), path) in api.truth.seen
+
+
+@pytest.mark.parametrize("path", TAKING_KEYS)
+async def test_what_is_sent_again_under_its_key_is_answered_again_without_secrets(
+    api: Api, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(api.client.headers, "Idempotency-Key", "k")
+    first = await call(api, "POST", path, api.admin)
+    counted = await count_everything(api)
+    asked = first.request
+    again = await api.client.post(asked.url, headers=asked.headers, content=asked.content)
+    assert again.headers["idempotency-replayed"] == "true"
+    assert await count_everything(api) == counted
+    told, told_again = first.json(), again.json()
+    secret = {name for name in told if told_again[name] is None and told[name] is not None}
+    assert told_again == told | dict.fromkeys(secret)
+    kept = repr([list(row) for row in await api.rows.fetch(select(idempotency_key))])
+    assert [name for name in secret if told[name] in kept] == []
+    assert [field for field in strings_of(told_again) if keys.public_id_of(field)] == []
 
 
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)

@@ -48,7 +48,7 @@ async def in_pieces(body: bytes, size: int = 256 * 1024) -> AsyncIterator[bytes]
 
 
 async def asgi_post(
-    api: Api, by: UserWithKey, pieces: list[Any], content_length: str | None = None
+    api: Api, by: UserWithKey, pieces: list[Any], content_length: str | None = None, key: str | None = None
 ) -> tuple[int, dict[str, Any]]:
     """A raw upload, message by message; an item that is no bytes is awaited, and None is the client's going away."""
     sent: list[Any] = []
@@ -69,6 +69,8 @@ async def asgi_post(
         sent.append(message)
 
     headers = [(b"x-api-key", by.api_key.encode()), (b"content-type", b"image/png")]
+    if key is not None:
+        headers.append((b"idempotency-key", key.encode()))
     if content_length is not None:
         headers.append((b"content-length", content_length.encode()))
     scope = {

@@ -251,10 +251,11 @@ async def _publish_left_behind(parts: Parts) -> int:
 
 
 async def _remove_old_rows(parts: Parts) -> int:
-    """Published events and expired uploads beyond their retention, and what is left of signing in."""
+    """Published events and expired uploads beyond their retention, what is left of signing in, and old answers."""
     old_events = await queries.remove_old_events(parts.database, timedelta(days=parts.settings.event_retention_days))
     expired = await queries.remove_expired(parts.database, timedelta(days=parts.settings.trash_retention_days))
-    return old_events + expired + await queries.remove_old_sign_ins(parts.database)
+    sign_ins = await queries.remove_old_sign_ins(parts.database)
+    return old_events + expired + sign_ins + await queries.remove_idempotency_keys(parts.database)
 
 
 async def _seal_audit_log(parts: Parts) -> int:

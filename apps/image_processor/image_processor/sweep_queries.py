@@ -12,6 +12,7 @@ from image_core.models import (
     credential,
     discarded_object,
     event,
+    idempotency_key,
     image,
     invitation,
     password_reset,
@@ -220,3 +221,8 @@ async def remove_old_sign_ins(database: Database) -> int:
     removed += await database.execute(delete(session).where(session.c.expires_at < func.now() - timedelta(days=30)))
     old = sign_in_delay.c.last_failed_at < func.now() - timedelta(days=1)
     return removed + await database.execute(delete(sign_in_delay).where(old))
+
+
+async def remove_idempotency_keys(database: Database) -> int:
+    """Deletes the answers, and what is left of claims, whose time is over."""
+    return await database.execute(delete(idempotency_key).where(idempotency_key.c.expires_at < func.now()))

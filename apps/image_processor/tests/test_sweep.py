@@ -17,6 +17,7 @@ from image_core.models import (
     credit_reservation,
     discarded_object,
     event,
+    idempotency_key,
     image,
     storage_usage,
     user,
@@ -330,6 +331,14 @@ class TestOutbox:
 
 
 class TestOldRows:
+    async def test_answers_go_once_nobody_may_ask_for_them_again(self, processor: Processor) -> None:
+        owner = await testing.add_user(processor.rows, await testing.add_team(processor.rows))
+        for key, expires_at in (("old", PAST), ("young", datetime.now(UTC) + timedelta(hours=1))):
+            answer = {"fingerprint": b"x", "status": 201, "headers": "{}", "body": b"{}", "expires_at": expires_at}
+            await processor.rows.execute(insert(idempotency_key).values(user_id=owner.user_id, key=key, **answer))
+        assert (await processor.sweep())["old_rows"] == 1
+        assert await processor.rows.fetch_value(select(idempotency_key.c.key)) == "young"
+
     async def test_published_events_and_expired_uploads_go_after_their_time(self, processor: Processor) -> None:
         old, _ = await processor.image("expired", updated_at=PAST)
         young, _ = await processor.image("expired")

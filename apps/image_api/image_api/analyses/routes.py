@@ -10,13 +10,14 @@ from image_api.actor import Actor, Scope
 from image_api.analyses import schemas, service
 from image_api.auth import RequireScope
 from image_api.dependencies import CursorQuery, LimitQuery, ServicesDep
+from image_api.idempotency.route import ClaimDep, IdempotentRoute
 from image_api.pagination import DEFAULT_LIMIT, next_cursor
 from image_core.analyzers import CATALOGUE
 from image_core.db import Record
 
 MAX_WAIT_SECONDS = 25.0
 
-router = APIRouter(tags=["analyses"])
+router = APIRouter(tags=["analyses"], route_class=IdempotentRoute)
 Runner = Annotated[Actor, Depends(RequireScope(Scope.ANALYSES_RUN))]
 Reader = Annotated[Actor, Depends(RequireScope(Scope.IMAGES_READ))]
 Wait = Annotated[float, Query(ge=0, description="Seconds to wait for the result; more than 25 count as 25.")]
@@ -52,7 +53,9 @@ def _json(body: dict[str, Any], status: int = 200, headers: dict[str, str] | Non
 
 
 @router.post("/analyze", response_model=schemas.Analysis, responses=LATER)
-async def analyze(body: schemas.NewAnalysis, actor: Runner, services: ServicesDep, wait: Wait = 10) -> Response:
+async def analyze(
+    body: schemas.NewAnalysis, actor: Runner, services: ServicesDep, _: ClaimDep, wait: Wait = 10
+) -> Response:
     """Run an analyzer on an image, or give what is stored. Nothing is charged for what is stored."""
     asked = await service.analyze(
         services, actor, body.image_id, body.analyzer, body.parameters, min(wait, MAX_WAIT_SECONDS)

@@ -10,9 +10,10 @@ from image_api.auth import RequireScope, authenticate, caller_address
 from image_api.credentials import reports, rotation, schemas, service
 from image_api.dependencies import CursorQuery, IfMatch, LimitQuery, ServicesDep, TransactionDep
 from image_api.entity_tags import entity_tag
+from image_api.idempotency.route import CreationDep, IdempotentRoute
 from image_api.pagination import DEFAULT_LIMIT, next_cursor
 
-router = APIRouter(tags=["credentials"])
+router = APIRouter(tags=["credentials"], route_class=IdempotentRoute)
 # The default key may rotate itself, and come nowhere else: the service decides.
 Caller = Annotated[Actor, Depends(authenticate)]
 # An admin, or the user itself with `keys:self`: the service decides.
@@ -31,7 +32,7 @@ async def count_report(services: ServicesDep) -> None:
     responses={409: {"description": "The user has as many live credentials as one may have."}},
 )
 async def create_credential(
-    user_id: UUID, body: schemas.NewCredential, actor: Keeper, transaction: TransactionDep, response: Response
+    user_id: UUID, body: schemas.NewCredential, actor: Keeper, transaction: CreationDep, response: Response
 ) -> Any:
     """Create a further key: by an admin, or by the user itself. The answer holds it, this once."""
     created = await service.create_credential(transaction, actor, user_id, body.model_dump())

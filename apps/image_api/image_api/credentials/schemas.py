@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from image_api.actor import Scope
+from image_api.shown_once import ShownOnce
 from image_api.teams.schemas import Name
 from image_api.timestamps import UtcTime
 from image_core.db import Record
@@ -105,7 +106,7 @@ class Credential(BaseModel):
 class CreatedCredential(Credential):
     """A new credential with its key, which is shown this once."""
 
-    api_key: str
+    api_key: ShownOnce
 
 
 class CredentialPage(BaseModel):

@@ -9,9 +9,10 @@ from image_api.actor import Actor, Scope
 from image_api.auth import RequireScope
 from image_api.credits import schemas, service
 from image_api.dependencies import CursorQuery, LimitQuery, ServicesDep, TeamQuery, TransactionDep
+from image_api.idempotency.route import CreationDep, IdempotentRoute
 from image_api.pagination import DEFAULT_LIMIT, page_of
 
-router = APIRouter(tags=["credits"])
+router = APIRouter(tags=["credits"], route_class=IdempotentRoute)
 Reader = Annotated[Actor, Depends(RequireScope(Scope.USAGE_READ))]
 Admin = Annotated[Actor, Depends(RequireScope(Scope.ADMIN))]
 _NO_TEAM: dict[int | str, dict[str, Any]] = {404: {"description": "Absent, or another team's."}}
@@ -41,7 +42,7 @@ async def list_entries(
     response_model=schemas.Refilled,
     responses={409: {"description": "More was to be subtracted than there is."}},
 )
-async def refill(team_id: UUID, body: schemas.Refill, actor: Admin, transaction: TransactionDep) -> Any:
+async def refill(team_id: UUID, body: schemas.Refill, actor: Admin, transaction: CreationDep) -> Any:
     """Set a team's balance, add to it or subtract from it."""
     kind, amount = body.change
     entry = await service.refill(transaction, actor, team_id, kind, amount, body.reason)

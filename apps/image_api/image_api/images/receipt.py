@@ -39,6 +39,20 @@ async def in_time(services: Services) -> AsyncIterator[None]:
         raise errors.UploadTooSlow(f"The body did not arrive within {seconds} s.") from error
 
 
+async def read(services: Services, chunks: AsyncIterator[bytes]) -> bytes:
+    """The SHA-256 of a file that is read and not stored.
+
+    Raises `errors.UploadTooLarge`, `errors.UploadTooSlow`, `errors.ShuttingDown`.
+    """
+    digest, total = hashlib.sha256(), 0
+    async with in_time(services):
+        async for chunk in chunks:
+            total += len(chunk)
+            _check_size(total, services.settings.upload_max_bytes)
+            digest.update(chunk)
+    return digest.digest()
+
+
 async def first_bytes(chunks: AsyncIterator[bytes]) -> bytearray:
     """Enough of the file to see what it is. Raises `errors.UploadEmpty`."""
     prefix = bytearray()

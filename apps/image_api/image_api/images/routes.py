@@ -8,7 +8,8 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from image_api.actor import Actor, Scope
 from image_api.auth import RequireScope
 from image_api.dependencies import IfMatch, ServicesDep, TransactionDep, services_of
-from image_api.images import content, facets, imports, metadata_filters, schemas, service, uploads
+from image_api.idempotency.route import ClaimDep, IdempotentRoute, StreamClaimDep
+from image_api.images import content, facets, imports, metadata_filters, repeated_uploads, schemas, service, uploads
 from image_api.images.body import image_body, image_response, json_response
 from image_api.images.filters import filter_parameters, parse_filters
 from image_api.images.upload_source import refusal, upload_source
@@ -21,7 +22,7 @@ from image_core import errors
 MAX_WAIT_SECONDS = 25.0
 _NOTICE = "The team had this image already; filename, tags and metadata of this upload changed nothing."
 
-router = APIRouter(tags=["images"])
+router = APIRouter(tags=["images"], route_class=IdempotentRoute)
 Reader = Annotated[Actor, Depends(RequireScope(Scope.IMAGES_READ))]
 Writer = Annotated[Actor, Depends(RequireScope(Scope.IMAGES_WRITE))]
 Deleter = Annotated[Actor, Depends(RequireScope(Scope.IMAGES_DELETE))]
@@ -73,6 +74,7 @@ async def upload(
     request: Request,
     actor: Writer,
     services: ServicesDep,
+    claim: StreamClaimDep,
     wait: Wait = 0,
     team_id: OwnerQuery = None,
 ) -> Response:
@@ -83,7 +85,7 @@ async def upload(
     source = None
     try:
         source = upload_source(request)
-        uploaded = await uploads.receive(services, actor, owner_id, source)
+        uploaded = await repeated_uploads.receive(services, actor, owner_id, source, claim)
     except errors.AppError as error:
         metrics.uploads.labels(error.code).inc()
         return refusal(error, source)
@@ -96,6 +98,7 @@ async def import_image(
     request: Request,
     actor: Writer,
     services: ServicesDep,
+    _: ClaimDep,
     wait: Wait = 0,
     team_id: OwnerQuery = None,
 ) -> Response:

@@ -8,16 +8,17 @@ from fastapi import APIRouter, Depends, Response
 from image_api.actor import Actor, Scope
 from image_api.auth import RequireScope
 from image_api.dependencies import CursorQuery, LimitQuery, ServicesDep, TransactionDep
+from image_api.idempotency.route import CreationDep, IdempotentRoute
 from image_api.pagination import DEFAULT_LIMIT, page_of
 from image_api.people import accounts, schemas
 
-router = APIRouter(tags=["people"])
+router = APIRouter(tags=["people"], route_class=IdempotentRoute)
 Admin = Annotated[Actor, Depends(RequireScope(Scope.ADMIN))]
 
 
 @router.post("/teams/{team_id}/invitations", status_code=201, response_model=schemas.CreatedInvitation)
 async def invite(
-    team_id: UUID, body: schemas.NewInvitation, actor: Admin, transaction: TransactionDep, response: Response
+    team_id: UUID, body: schemas.NewInvitation, actor: Admin, transaction: CreationDep, response: Response
 ) -> Any:
     """Invite somebody into a team. The answer holds the token, this once: hand it over yourself."""
     issued = await accounts.invite(transaction, actor, team_id, body)
@@ -44,7 +45,7 @@ async def revoke_invitation(team_id: UUID, invitation_id: UUID, actor: Admin, tr
 async def issue_reset(
     user_id: UUID,
     actor: Admin,
-    transaction: TransactionDep,
+    transaction: CreationDep,
     response: Response,
     body: schemas.NewPasswordReset | None = None,
 ) -> Any:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
 from image_api.actor import Role, Scope
 from image_api.passwords import MOST_LENGTH
+from image_api.shown_once import ShownOnce
 from image_api.teams.schemas import Name
 from image_api.users.schemas import Email
 
@@ -146,7 +147,7 @@ class IssuedPasswordReset(BaseModel):
     """A reset whose token is shown this once."""
 
     id: UUID
-    token: str
+    token: ShownOnce
     expires_at: datetime
 
 
@@ -177,7 +178,7 @@ class Invitation(BaseModel):
 class CreatedInvitation(Invitation):
     """An invitation whose token is shown this once: hand it to whom it is for."""
 
-    token: str
+    token: ShownOnce
 
 
 class InvitationPage(BaseModel):

@@ -9,10 +9,11 @@ from image_api.actor import Actor, Scope
 from image_api.auth import RequireScope
 from image_api.dependencies import CursorQuery, IfMatch, LimitQuery, ServicesDep, TransactionDep
 from image_api.entity_tags import entity_tag
+from image_api.idempotency.route import CreationDep, IdempotentRoute
 from image_api.pagination import DEFAULT_LIMIT, page_of
 from image_api.teams import schemas, service
 
-router = APIRouter(tags=["teams"])
+router = APIRouter(tags=["teams"], route_class=IdempotentRoute)
 Reader = Annotated[Actor, Depends(RequireScope())]
 Admin = Annotated[Actor, Depends(RequireScope(Scope.ADMIN))]
 
@@ -22,7 +23,7 @@ _NAME_TAKEN: dict[int | str, dict[str, Any]] = {409: {"description": "Another te
 
 @router.post("/teams", status_code=201, response_model=schemas.Team, responses=_NAME_TAKEN)
 async def create_team(
-    body: schemas.NewTeam, actor: Admin, services: ServicesDep, transaction: TransactionDep, response: Response
+    body: schemas.NewTeam, actor: Admin, services: ServicesDep, transaction: CreationDep, response: Response
 ) -> Any:
     """Create a team."""
     created = await service.create_team(transaction, actor, body.model_dump(), services.settings.starting_credits)

@@ -10,10 +10,11 @@ from image_api.actor import Actor, Scope
 from image_api.auth import RequireScope, authenticate
 from image_api.dependencies import CursorQuery, IfMatch, LimitQuery, ServicesDep, TransactionDep
 from image_api.entity_tags import entity_tag
+from image_api.idempotency.route import CreationDep, IdempotentRoute
 from image_api.pagination import DEFAULT_LIMIT, page_of
 from image_api.users import schemas, service
 
-router = APIRouter(tags=["users"])
+router = APIRouter(tags=["users"], route_class=IdempotentRoute)
 Reader = Annotated[Actor, Depends(RequireScope())]
 Admin = Annotated[Actor, Depends(RequireScope(Scope.ADMIN))]
 
@@ -37,7 +38,7 @@ async def who_am_i(actor: Annotated[Actor, Depends(authenticate)], services: Ser
     responses={409: {"description": "Another user has this e-mail address."}},
 )
 async def create_user(
-    team_id: UUID, body: schemas.NewUser, actor: Admin, transaction: TransactionDep, response: Response
+    team_id: UUID, body: schemas.NewUser, actor: Admin, transaction: CreationDep, response: Response
 ) -> Any:
     """Create a user. The answer holds its API key, this once."""
     created = await service.create_user(transaction, actor, team_id, body.model_dump())

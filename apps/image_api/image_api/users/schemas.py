@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from image_api.actor import Role, Scope
+from image_api.shown_once import ShownOnce
 from image_api.teams.schemas import Name
 
 # Enough to catch a slip of the hand; only a message that arrives proves an address.
@@ -58,7 +59,7 @@ class CreatedUser(BaseModel):
     """A new user with its first key, which is shown this once."""
 
     user: User
-    api_key: str
+    api_key: ShownOnce
     key_prefix: str
     credential_id: UUID
 

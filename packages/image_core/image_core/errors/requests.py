@@ -1,6 +1,6 @@
 """Requests in general."""
 
-from image_core.errors.kinds import Invalid
+from image_core.errors.kinds import Conflict, Invalid
 
 
 class RequestInvalid(Invalid):
@@ -21,6 +21,19 @@ class MediaTypeNotSupported(Invalid):
 
     code = "media-type-not-supported"
     status = 415
+
+
+class IdempotencyKeyInUse(Conflict):
+    """A request with this Idempotency-Key is still at work."""
+
+    code = "idempotency-key-in-use"
+    retry_after_seconds = 1
+
+
+class IdempotencyKeyReused(Invalid):
+    """Another request was sent under this Idempotency-Key."""
+
+    code = "idempotency-key-reused"
 
 
 class CursorInvalid(Invalid):

@@ -109,8 +109,7 @@ idempotency_key = Table(
     metadata,
     Column("user_id", Uuid, ForeignKey("user.id", ondelete="CASCADE"), primary_key=True),
     Column("key", Text, primary_key=True),
-    Column("operation", Text, nullable=False),
-    # Of the request: method, path, query and body.
+    # Of the whole request; not known before all of it has arrived.
     Column("fingerprint", LargeBinary),
     # Whoever works on it, and until when; null once there is an answer.
     Column("claim_token", Uuid),
@@ -123,6 +122,9 @@ idempotency_key = Table(
     CheckConstraint("char_length(key) BETWEEN 1 AND 255", name="key_length"),
     CheckConstraint("(status IS NULL) = (claim_token IS NOT NULL)", name="claim_or_answer"),
     CheckConstraint("num_nulls(claim_token, lease_expires_at) IN (0, 2)", name="claim_has_lease"),
+    CheckConstraint("num_nulls(status, headers, body) IN (0, 3)", name="answer_whole"),
+    CheckConstraint("status IS NULL OR fingerprint IS NOT NULL", name="answer_has_fingerprint"),
+    CheckConstraint("octet_length(body) <= 262144", name="body_length"),
     Index("ix_idempotency_key_expires_at", "expires_at"),
 )
 

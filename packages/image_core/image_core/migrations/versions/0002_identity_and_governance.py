@@ -212,7 +212,6 @@ def _change_tables() -> None:
         "idempotency_key",
         sa.Column("user_id", sa.Uuid(), nullable=False),
         sa.Column("key", sa.Text(), nullable=False),
-        sa.Column("operation", sa.Text(), nullable=False),
         sa.Column("fingerprint", sa.LargeBinary(), nullable=True),
         sa.Column("claim_token", sa.Uuid(), nullable=True),
         sa.Column("lease_expires_at", sa.DateTime(timezone=True), nullable=True),
@@ -228,6 +227,11 @@ def _change_tables() -> None:
         sa.CheckConstraint(
             "num_nulls(claim_token, lease_expires_at) IN (0, 2)", name=op.f("ck_idempotency_key_claim_has_lease")
         ),
+        sa.CheckConstraint("num_nulls(status, headers, body) IN (0, 3)", name=op.f("ck_idempotency_key_answer_whole")),
+        sa.CheckConstraint(
+            "status IS NULL OR fingerprint IS NOT NULL", name=op.f("ck_idempotency_key_answer_has_fingerprint")
+        ),
+        sa.CheckConstraint("octet_length(body) <= 262144", name=op.f("ck_idempotency_key_body_length")),
         sa.ForeignKeyConstraint(["user_id"], ["user.id"], name=op.f("fk_idempotency_key_user_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("user_id", "key", name=op.f("pk_idempotency_key")),
     )

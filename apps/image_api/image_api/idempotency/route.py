@@ -1,0 +1,119 @@
+"""HTTP of requests that may be sent again: which operations take a key, and where their answers are kept."""
+
+from collections.abc import Callable, Coroutine
+from datetime import timedelta
+from typing import Annotated, Any
+
+import orjson
+from fastapi import Depends, Request, Response
+from fastapi.dependencies.models import Dependant
+from fastapi.params import Depends as DependsMarker
+from fastapi.routing import APIRoute
+
+from image_api.dependencies import ServicesDep, TransactionDep
+from image_api.idempotency.service import HEADER, MAX_ANSWER_BYTES, Answer, Asked, Attempt, Claim, Creation, Replayed
+from image_api.shown_once import shown_once
+from image_core.db import Transaction
+from image_core.telemetry import log
+
+REPLAYED_HEADER = "Idempotency-Replayed"
+_KEPT_HEADERS = ("content-type", "cache-control", "etag", "location", "retry-after")
+# Beyond the time for receiving a body: the longest wait for what becomes of it, and the steps around both.
+_LEASE_MARGIN_SECONDS = 30
+
+
+def _asked(request: Request) -> Asked:
+    target = (request.method, request.url.path, request.url.query)
+    return Asked.of(request.state.actor, request.headers.getlist(HEADER), target)
+
+
+async def open_creation(request: Request, transaction: TransactionDep) -> Transaction:
+    """The request's transaction, unless the first answer is given again. It comes after the caller."""
+    if HEADER in request.headers:
+        request.state.attempt = await Creation.take_key(transaction, _asked(request), await request.body())
+    return transaction
+
+
+CreationDep = Annotated[Transaction, DependsMarker(open_creation, scope="function")]
+"""As `TransactionDep`, for a POST that creates."""
+
+
+class OpenClaim:
+    """The claim of a request with a key, for operations that commit in steps. It comes after the caller."""
+
+    def __init__(self, *, streamed: bool) -> None:
+        self._streamed = streamed
+
+    async def __call__(self, request: Request, services: ServicesDep) -> Claim | None:
+        if HEADER not in request.headers:
+            return None
+        asked = _asked(request)
+        content = None if self._streamed else await request.body()
+        lease = timedelta(seconds=services.settings.upload_deadline_seconds + _LEASE_MARGIN_SECONDS)
+        claim = await Claim.take_key(services.database, asked, content, lease)
+        request.state.attempt = claim
+        return claim
+
+
+ClaimDep = Annotated[Claim | None, Depends(OpenClaim(streamed=False))]
+"""For a POST that commits in steps and whose body is JSON."""
+StreamClaimDep = Annotated[Claim | None, Depends(OpenClaim(streamed=True))]
+"""For a POST that reads its body itself; it calls `compare` with what tells one body from another."""
+
+
+def takes_key(dependant: Dependant) -> bool:
+    """Whether an operation takes an `Idempotency-Key`."""
+    if dependant.call is open_creation or isinstance(dependant.call, OpenClaim):
+        return True
+    return any(takes_key(each) for each in dependant.dependencies)
+
+
+class IdempotentRoute(APIRoute):
+    """Routes whose `CreationDep` or `ClaimDep` has the answer to a request with a key kept, and given again."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The framework's handler, within which the transaction is still open when the answer is known."""
+        handler = super().get_route_handler()
+        if not takes_key(self.dependant):
+            return handler
+        secrets = shown_once(self.response_model)
+
+        async def handle(request: Request) -> Response:
+            if HEADER not in request.headers:
+                return await handler(request)
+            try:
+                response = await handler(request)
+            except Replayed as replayed:
+                return _again(replayed.answer)
+            except BaseException:
+                await _let_go(request)
+                raise
+            await _keep(request, response, secrets)
+            return response
+
+        return handle
+
+
+def _again(answer: Answer) -> Response:
+    return Response(answer.body, answer.status, {**answer.headers, REPLAYED_HEADER: "true"})
+
+
+async def _let_go(request: Request) -> None:
+    attempt: Attempt | None = getattr(request.state, "attempt", None)
+    if attempt is not None:
+        await attempt.let_go()
+
+
+async def _keep(request: Request, response: Response, secrets: frozenset[str]) -> None:
+    attempt: Attempt = request.state.attempt
+    body = bytes(response.body)
+    if response.status_code >= 400:
+        await attempt.let_go()
+    elif len(body) > MAX_ANSWER_BYTES:
+        log("idempotent_answer_too_long", severity="WARNING", size_bytes=len(body))
+        await attempt.let_go()
+    else:
+        if secrets:
+            body = orjson.dumps(orjson.loads(body) | dict.fromkeys(secrets))
+        headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
+        await attempt.keep(Answer(response.status_code, headers, body))

@@ -1,0 +1,198 @@
+"""The rules of requests that may be sent again.
+
+Where one transaction does all the work, the key is a lock of that transaction, and the answer is written in it: there
+are both or none. Steps that commit on their own work under a claim with a lease instead, and must bear being done
+again: when a process dies, its claim lapses. Only success is kept: an error has changed nothing, so the request may
+be tried again under its key.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, NamedTuple, Protocol, Self
+from uuid import UUID
+
+import anyio
+import orjson
+
+from image_api.actor import Actor
+from image_api.idempotency import queries
+from image_core import errors
+from image_core.db import Database, ForeignKeyViolation, Record, Transaction, to_json
+from image_core.ids import new_id
+from image_core.telemetry import log
+
+HEADER = "Idempotency-Key"
+RETENTION = timedelta(hours=24)
+MAX_ANSWER_BYTES = 256 * 1024
+"""Longer answers are not kept; nothing that creates one thing comes near it."""
+
+_KEY = re.compile(r'[!#-~][!-~]{0,254}|"((?:[!#-\[\]-~]|\\["\\])+)"')
+
+
+class Answer(NamedTuple):
+    """An answer as it can be given again."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class Replayed(Exception):
+    """The request has been answered before."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__()
+        self.answer = answer
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Who asks for what under which key; the content, which may still be on its way, aside."""
+
+    user_id: UUID
+    key: str
+    digest: bytes
+
+    @classmethod
+    def of(cls, actor: Actor, headers: Sequence[str], target: Iterable[str]) -> Self:
+        """`target` is what names the operation: method, path, query. Raises `errors.RequestInvalid`.
+
+        The caller's rights count as well: nobody reads by repeating what they could not do any more.
+        """
+        told = "\n".join([*target, actor.role, *sorted(actor.scopes)])
+        return cls(actor.user_id, parse_key(headers), hashlib.sha256(told.encode()).digest())
+
+    def fingerprint(self, content: bytes) -> bytes:
+        """The digest of the whole request."""
+        return hashlib.sha256(self.digest + hashlib.sha256(content).digest()).digest()
+
+
+def parse_key(headers: Sequence[str]) -> str:
+    """The key that one header names, bare or as a quoted string. Raises `errors.RequestInvalid`."""
+    found = _KEY.fullmatch(headers[0]) if len(headers) == 1 else None
+    key = "" if found is None else re.sub(r"\\(.)", r"\1", found[1]) if found[1] else found[0]
+    if not 1 <= len(key) <= 255:
+        message = "Send one key of 1 to 255 visible ASCII characters, such as a UUID."
+        raise errors.invalid_fields([{"field": HEADER, "code": "idempotency-key-invalid", "message": message}])
+    return key
+
+
+def _answer_of(row: Record, fingerprint: bytes) -> Answer:
+    """The answer in a row. Raises `errors.IdempotencyKeyInUse`, `errors.IdempotencyKeyReused`."""
+    if row["status"] is None:
+        raise errors.IdempotencyKeyInUse("Wait for the request that was sent first, or ask again a moment later.")
+    if row["fingerprint"] != fingerprint:
+        raise errors.IdempotencyKeyReused("Another request was sent under this key; take a new key for each.")
+    return Answer(row["status"], orjson.loads(row["headers"]), row["body"])
+
+
+def _columns(fingerprint: bytes | None, answer: Answer) -> dict[str, Any]:
+    return {
+        "digest": fingerprint,
+        "answer_status": answer.status,
+        "answer_headers": to_json(answer.headers),
+        "answer_body": answer.body,
+        "retention": RETENTION,
+    }
+
+
+class Attempt(Protocol):
+    """A request under a key that has not been answered yet."""
+
+    async def keep(self, answer: Answer) -> None: ...
+    async def let_go(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Creation:
+    """The work of one transaction, which holds the key."""
+
+    runner: Transaction
+    asked: Asked
+    fingerprint: bytes
+
+    @classmethod
+    async def take_key(cls, transaction: Transaction, asked: Asked, content: bytes) -> Self:
+        """Takes the key. Raises `Replayed`, `errors.IdempotencyKeyInUse`, `errors.IdempotencyKeyReused`."""
+        fingerprint = asked.fingerprint(content)
+        # Only a statement that begins after the lock was taken sees what its last holder has committed.
+        if not await queries.lock(transaction, asked.user_id, asked.key):
+            raise errors.IdempotencyKeyInUse("The request that was sent first is still at work.")
+        if row := await queries.find(transaction, asked.user_id, asked.key):
+            raise Replayed(_answer_of(row, fingerprint))
+        return cls(transaction, asked, fingerprint)
+
+    async def keep(self, answer: Answer) -> None:
+        """Writes the answer, to be committed with the work.
+
+        Raises `errors.IdempotencyKeyInUse`, `errors.KeyInvalid`.
+        """
+        columns = _columns(self.fingerprint, answer)
+        try:
+            added = await queries.add_answer(self.runner, self.asked.user_id, self.asked.key, **columns)
+        except ForeignKeyViolation as error:
+            raise errors.KeyInvalid("The user of this request has just been removed.") from error
+        if not added:
+            raise errors.IdempotencyKeyInUse("An upload has begun under this key meanwhile.")
+
+    async def let_go(self) -> None:
+        """Nothing: the transaction is rolled back."""
+
+
+@dataclass
+class Claim:
+    """Work in steps that commit on their own; `first` is what was answered before, where the content is to show."""
+
+    database: Database
+    asked: Asked
+    token: UUID
+    fingerprint: bytes | None
+    first: Record | None = None
+
+    @classmethod
+    async def take_key(cls, database: Database, asked: Asked, content: bytes | None, lease: timedelta) -> Self:
+        """Commits a claim. `content` is None while it is on its way: `compare` is to be called with it.
+
+        Raises `Replayed`, `errors.IdempotencyKeyInUse`, `errors.IdempotencyKeyReused`, `errors.KeyInvalid`.
+        """
+        token = new_id()
+        claim = cls(database, asked, token, None if content is None else asked.fingerprint(content))
+        try:
+            taken = await queries.claim(
+                database, asked.user_id, asked.key, token=token, lease=lease, retention=RETENTION
+            )
+        except ForeignKeyViolation as error:
+            raise errors.KeyInvalid("The user of this request has just been removed.") from error
+        if not taken:
+            claim.first = await queries.find(database, asked.user_id, asked.key)
+            if claim.first is None or claim.first["status"] is None:
+                raise errors.IdempotencyKeyInUse("The request that was sent first is still at work.")
+            if claim.fingerprint is not None:
+                raise Replayed(_answer_of(claim.first, claim.fingerprint))
+        return claim
+
+    def compare(self, content: bytes) -> None:
+        """Takes what has arrived. Raises `Replayed`, `errors.IdempotencyKeyReused` if the key was answered before."""
+        self.fingerprint = self.asked.fingerprint(content)
+        if self.first is not None:
+            raise Replayed(_answer_of(self.first, self.fingerprint))
+
+    async def keep(self, answer: Answer) -> None:
+        """Commits the answer. The work is done already: without a database, doing it again finds what is there."""
+        try:
+            await queries.answer_claim(
+                self.database, self.asked.user_id, self.asked.key, self.token, **_columns(self.fingerprint, answer)
+            )
+        except errors.DatabaseUnavailable:
+            log("idempotent_answer_not_kept", severity="WARNING")
+
+    async def let_go(self) -> None:
+        """Removes the claim, whatever ended the work; what cannot be removed lapses."""
+        with anyio.CancelScope(shield=True), anyio.move_on_after(3):
+            try:
+                await queries.drop_claim(self.database, self.asked.user_id, self.asked.key, self.token)
+            except errors.DatabaseUnavailable:
+                log("idempotency_claim_left", severity="WARNING")
