@@ -92,14 +92,16 @@ class Caller:
         assert answer is not None, f"no answer to GET {path}"
         return answer
 
-    async def upload(self, content: bytes, *, body: Any = None, **parameters: Any) -> httpx2.Response | None:
-        """Send `content`, by the way of `body` where that is given, as a raw request body."""
+    async def upload(
+        self, content: bytes, *, body: Any = None, key: str | None = None, **parameters: Any
+    ) -> httpx2.Response | None:
+        """Send `content`, by the way of `body` where that is given, as a raw request body, under `key`."""
         answer = await self.ask(
             "POST",
             "/images",
             params=parameters,
             content=content if body is None else body,
-            headers={"Content-Type": "image/jpeg"},
+            headers={"Content-Type": "image/jpeg"} | ({} if key is None else {"Idempotency-Key": key}),
         )
         image_id = answer.json()["id"] if answer is not None and answer.status_code in {200, 201} else None
         self._journal.uploads.append(Tried(self.team_id, hashlib.sha256(content).hexdigest(), image_id))

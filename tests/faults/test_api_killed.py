@@ -82,6 +82,39 @@ async def test_an_upload_to_an_api_that_is_killed_can_be_sent_again(
     await scene.until(image["id"], "ready")
 
 
+def after_the_answer_is_kept(api: Service) -> Rule:
+    rule = SqlRule(sql="UPDATE idempotency_key SET ", when="after", act=api.kill_from_proxy, then="cut")
+    return api.database.add(rule)
+
+
+@pytest.mark.parametrize(
+    "moment", [in_mid_stream, before_the_commit, after_the_commit, after_the_answer_is_kept], ids=lambda m: m.__name__
+)
+async def test_an_upload_that_is_sent_again_under_its_key_gives_one_image(
+    scene: Scene, moment: Callable[[Service], Rule]
+) -> None:
+    scene.journal.connections_may_break = True
+    content = heavy_picture(CHUNKED_BYTES)
+    rule = moment(scene.api)
+    assert await scene.caller.upload(content, key="k") is None
+    await asyncio.to_thread(rule.wait)
+    await asyncio.to_thread(scene.system.heal)
+    retried = await scene.caller.upload(content, key="k")
+    assert retried is not None
+    if moment is not after_the_answer_is_kept:
+        # The dead process still has the key, until its lease is over.
+        assert (retried.status_code, retried.json()["code"]) == (409, "idempotency-key-in-use")
+        await scene.system.query("UPDATE idempotency_key SET lease_expires_at = now() WHERE claim_token IS NOT NULL")
+        retried = await scene.caller.upload(content, key="k")
+        assert retried is not None
+    again = await scene.caller.upload(content, key="k")
+    assert again is not None
+    assert (again.headers["idempotency-replayed"], again.content) == ("true", retried.content)
+    await scene.until(retried.json()["id"], "ready")
+    sql = "SELECT FROM image WHERE team_id = $1 AND status NOT IN ('pending', 'expired')"
+    assert len(await scene.system.query(sql, scene.caller.team_id)) == 1
+
+
 async def slow_upload(scene: Scene, content: bytes, pause: asyncio.Event) -> tuple[int, float]:
     """Send all but the last 1,000 bytes, the rest after `pause`; returns the status and when it came."""
     port = scene.system.layout.api_port
