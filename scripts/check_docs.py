@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 _LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 _TARGET = re.compile(r"`make ([a-z-]+)")
-GENERATED = ("scripts/settings_docs.py",)
+GENERATED = ("scripts/settings_docs.py", "scripts/access_docs.py")
 
 
 def documents() -> list[Path]:

@@ -74,7 +74,8 @@ def scopes_of(route: APIRoute) -> list[str] | None:
     return None if found is None else sorted(set(found))
 
 
-def _needs_session(route: APIRoute) -> bool:
+def needs_session(route: APIRoute) -> bool:
+    """Whether a route takes somebody who has signed in, and no key."""
     return any(isinstance(dependant.call, RequireSession) for dependant in route.dependant.dependencies)
 
 
@@ -123,7 +124,7 @@ def _complete(schema: dict[str, Any], path: str, route: APIRoute) -> None:
         scopes = scopes_of(route)
         described = dict(_ALWAYS)
         if scopes is not None:
-            schemes = ("Bearer", "SessionCookie") if _needs_session(route) else ("ApiKey", "Bearer", "SessionCookie")
+            schemes = ("Bearer", "SessionCookie") if needs_session(route) else ("ApiKey", "Bearer", "SessionCookie")
             operation["security"] = [{name: []} for name in schemes]
             operation["x-required-scopes"] = scopes
             described |= _WITH_KEY

@@ -79,9 +79,29 @@ async def request_of_people(
     return request | ({"json": {name: everything[name] for name in names}} if names else {})
 
 
-async def call(api: Api, method: str, path: str, by: UserWithKey | None) -> httpx2.Response:
-    """Calls an operation so that it succeeds for a caller with every right."""
-    owner = await api.user()
+async def call(
+    api: Api,
+    method: str,
+    path: str,
+    by: UserWithKey | None,
+    owner: UserWithKey | None = None,
+    holder: UserWithKey | None = None,
+) -> httpx2.Response:
+    """Calls an operation so that it succeeds for a caller with every right on what is the owner's team's.
+
+    What belongs to one user alone is the holder's.
+    """
+    url, request = await prepare(api, method, path, by, owner or await api.user(), holder)
+    if path != "/api/v1/images/import":
+        return await api.client.request(method, url, **request)
+    async with serving(whole(picture(12))) as source:
+        return await api.client.request(method, url, **request, json={"url": source})
+
+
+async def prepare(
+    api: Api, method: str, path: str, by: UserWithKey | None, owner: UserWithKey, holder: UserWithKey | None = None
+) -> tuple[str, dict[str, Any]]:
+    """Makes whatever an operation needs to succeed, and returns its URL and the request."""
     assert owner.team_id is not None
     image_id = UUID(str((await api.upload(owner, picture(11)))["id"]))
     name = f"derivatives/{owner.team_id}/{image_id}/thumb.webp"
@@ -92,12 +112,13 @@ async def call(api: Api, method: str, path: str, by: UserWithKey | None) -> http
     empties = (method, path) == ("DELETE", "/api/v1/teams/{team_id}")
     team_id: UUID | None = await api.team() if empties else owner.team_id
     person, session_id, invitation_id, tokens = await people_of(api, owner, by)
-    user_id = owner.user_id if by is None or path.startswith("/api/v1/users/") else by.user_id
-    user_id = person.user_id if path.endswith("/password-reset") else user_id
+    # Everybody may rotate a key of its own, so that is whose key is rotated unless a holder is named.
+    holder = holder or (by if by is not None and path.startswith("/api/v1/user/") else owner)
+    user_id = person.user_id if path.endswith("/password-reset") else holder.user_id
     ids = {
         "team_id": team_id,
         "user_id": user_id,
-        "credential_id": owner.credential_id,
+        "credential_id": holder.credential_id,
         "image_id": image_id,
         "session_id": session_id,
         "invitation_id": invitation_id,
@@ -111,16 +132,14 @@ async def call(api: Api, method: str, path: str, by: UserWithKey | None) -> http
         request |= {"content": picture(12), "params": {"team_id": str(team_id)}}
         request["headers"]["content-type"] = "image/png"
     elif (method, path) == ("POST", "/api/v1/images/import"):
-        async with serving(whole(picture(12))) as source:
-            request |= {"json": {"url": source}, "params": {"team_id": str(team_id)}}
-            return await api.client.request(method, url, **request)
+        request |= {"params": {"team_id": str(team_id)}}
     elif path in ("/api/v1/analyze", "/api/v1/classify"):
         request |= {"json": {"image_id": str(image_id)}, "params": {"wait": 0}}
     else:
         if path.startswith(("/api/v1/credits", "/api/v1/usage", "/api/v1/metadata-schema")):
             request["params"] = {"team_id": str(team_id)}
         request.setdefault("json", body_of(method, path, owner))
-    return await api.client.request(method, url, **request)
+    return url, request
 
 
 def body_of(method: str, path: str, owner: UserWithKey) -> dict[str, Any] | None:

@@ -1,0 +1,99 @@
+"""Writes docs/access.md, who may do what, from the routes: `python scripts/access_docs.py [--check]`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from image_api.actor import DEFAULT_SCOPES, Role, Scope
+from image_api.app import ROUTERS
+from image_api.openapi import api_routes, needs_session, scopes_of
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "access.md"
+HEAD = """\
+# Who may do what
+
+Every operation with the scopes that it asks for, and what each role reaches with the scopes that it has by default.
+A key may have fewer scopes than its user, never more. `all` is every team's, `team` one's own team's, `own` what
+belongs to the caller itself; `-` is refused with 403. Another team's thing is answered as one that is not there.
+Nobody comes in with a key that is unknown, expired or revoked, or whose user is disabled; what needs no proof stands
+in the last column. This page is made from the routes by `scripts/access_docs.py`, and a test calls every operation
+with every role.
+
+| operation | scopes | admin | member | viewer | without a key |
+|---|---|---|---|---|---|
+"""
+
+
+class Access(NamedTuple):
+    """One operation. `reach` says what each role may do; `open` that nobody has to prove anything."""
+
+    method: str
+    path: str
+    scopes: tuple[str, ...]
+    reach: dict[Role, str]
+    open: bool
+    session: bool
+
+
+def accesses() -> list[Access]:
+    """Every documented operation, in the order of their paths."""
+    found = [
+        _access(method, path, scopes_of(route), session=needs_session(route))
+        for path, route in api_routes(ROUTERS)
+        if route.include_in_schema
+        for method in route.methods or ()
+    ]
+    return sorted(found, key=lambda access: (access.path, access.method))
+
+
+def _access(method: str, path: str, scopes: list[str] | None, *, session: bool) -> Access:
+    if scopes is None:
+        return Access(method, path, (), dict.fromkeys(Role, "all"), open=True, session=False)
+    # A user keeps its own credentials with `keys:self`, an admin everybody's.
+    of_oneself = "{user_id}/credentials" in path
+    needed = [Scope.KEYS_SELF] if of_oneself else scopes
+    own = of_oneself or "/auth/" in path or path.endswith("/whoami")
+    reach = {
+        role: _reach(role, own=own and not (of_oneself and role is Role.ADMIN))
+        if set(needed) <= set(DEFAULT_SCOPES[role])
+        else "-"
+        for role in Role
+    }
+    return Access(method, path, tuple(needed), reach, open=False, session=session)
+
+
+def _reach(role: Role, *, own: bool) -> str:
+    return "own" if own else "all" if role is Role.ADMIN else "team"
+
+
+def page() -> str:
+    """The whole page."""
+    return HEAD + "".join(_row(access) for access in accesses())
+
+
+def _row(access: Access) -> str:
+    scopes = ", ".join(f"`{scope}`" for scope in access.scopes) or ("" if access.open else "any")
+    if access.session:
+        scopes += "; signed in"
+    reach = " | ".join(access.reach[role] for role in Role)
+    return f"| `{access.method} {access.path}` | {scopes} | {reach} | {'yes' if access.open else '-'} |\n"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the page, or say whether it is up to date."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="change nothing; fail if the page is out of date")
+    if not parser.parse_args(arguments).check:
+        PAGE.write_text(page())
+        return 0
+    if PAGE.exists() and PAGE.read_text() == page():
+        return 0
+    sys.stderr.write("docs/access.md is out of date: run `python scripts/access_docs.py`.\n")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
