@@ -60,6 +60,7 @@ ALLOWED_FINDINGS = {
     ("CKV_GCP_83", ""): "A customer-managed key for messages is an option (kms_key), off by default.",
     ("CKV_GCP_84", ""): "A customer-managed key for images is an option (kms_key), off by default.",
     ("CKV_GCP_62", "google_storage_bucket.access_logs"): "The bucket of the access logs cannot log into itself.",
+    ("CKV_GCP_78", "google_storage_bucket.scratch"): "An older version would outlive the analysis it was sent for.",
     (
         "CKV_GCP_62",
         "google_storage_bucket.state",

@@ -41,6 +41,10 @@ SELECT ('0199' || lpad(to_hex(n), 28, '0'))::uuid, lpad(to_hex(n % 100), 32, '0'
     'file ' || n, now() - n * interval '1 second',
     CASE n / 100 % 10 WHEN 0 THEN jsonb_build_object('age', n / 1000 % 90, 'place', 'Place ' || n) ELSE '{{}}' END
 FROM generate_series(0, {IMAGES - 1}) n;
+INSERT INTO analysis (id, team_id, sha256, analyzer, version, parameters, parameters_hash, status, result, analyzed_at)
+SELECT gen_random_uuid(), lpad(to_hex(n % 100), 32, '0')::uuid, sha256(n::text::bytea), 'quality', '1', '{{}}',
+    sha256(''), 'done', jsonb_build_object('sharpness', n / 100 / 2000.0), now()
+FROM generate_series(0, {IMAGES - 1}) n;
 ANALYZE
 """
 
@@ -66,7 +70,8 @@ async def explained(connection: Any, query: Query, **values: Any) -> tuple[set[s
     arguments = [values[name] if name in values else known[name] for name in names]
     text = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}", *arguments)
     nodes = walk(orjson.loads(text)[0]["Plan"])
-    assert not [node for node in nodes if node["Node Type"] == "Seq Scan" and node["Relation Name"] == "image"]
+    scanned = {node["Relation Name"] for node in nodes if node["Node Type"] == "Seq Scan"}
+    assert not scanned & {"image", "analysis"}
     looked_at = sum(
         (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
         for node in nodes
@@ -112,6 +117,15 @@ async def test_a_later_page_reads_no_more_than_the_first(many: Any) -> None:
     used, looked_at = await explained(many, queries.page_statement(conditions), **values)
     assert "ix_image_listed" in used
     assert looked_at <= 100
+
+
+@pytest.mark.parametrize(("path", "most"), [('$."sharpness" > 0.001', 110), ('$."sharpness" > 0.99', 4_500)])
+async def test_results_are_looked_up_for_the_images_that_are_walked(many: Any, path: str, most: int) -> None:
+    conditions = frozenset(LIVING | {"not_expired", "result_0"})
+    values = {"team_id": TEAM, "limit": 51, "base_url": "", "analyzer_0": "quality", "result_path_0": path}
+    used, looked_at = await explained(many, queries.page_statement(conditions), **values)
+    assert {"ix_image_listed", "uq_analysis_of_bytes"} <= used
+    assert looked_at <= most
 
 
 async def test_rare_tags_and_large_files_are_found_without_reading_the_team(many: Any) -> None:

@@ -11,9 +11,9 @@ from image_api.analyses import schemas, service
 from image_api.auth import RequireScope
 from image_api.dependencies import CursorQuery, LimitQuery, ServicesDep
 from image_api.idempotency.route import ClaimDep, IdempotentRoute
+from image_api.images.body import analysis_body
 from image_api.pagination import DEFAULT_LIMIT, next_cursor
 from image_core.analyzers import CATALOGUE
-from image_core.db import Record
 
 MAX_WAIT_SECONDS = 25.0
 
@@ -27,24 +27,6 @@ LATER: dict[int | str, dict[str, Any]] = {
     404: {"description": "There is no such image."},
     409: {"description": "The bytes of this image have not arrived."},
 }
-
-
-def analysis_body(row: Record, image_id: UUID | None) -> dict[str, Any]:
-    """The body of one analysis. A result's keys are in the order in which analyzers write them down."""
-    failure = {"code": row["failure_code"], "message": row["failure_message"]}
-    return {
-        "analysis_id": str(row["id"]),
-        "status": row["status"],
-        "image_id": None if image_id is None else str(image_id),
-        "analyzer": row["analyzer"],
-        "version": row["version"],
-        "parameters": orjson.loads(row["parameters"]),
-        "sha256": row["sha256"].hex(),
-        "requested_at": row["created_at"],
-        "analyzed_at": row["analyzed_at"],
-        "failure": None if row["failure_code"] is None else failure,
-        "result": None if row["result"] is None else orjson.loads(row["result"]),
-    }
 
 
 def _json(body: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None) -> Response:

@@ -1,6 +1,7 @@
 """An image as callers see it: the JSON that becomes of its columns."""
 
 from typing import Any
+from uuid import UUID
 
 import orjson
 from starlette.responses import Response
@@ -52,6 +53,24 @@ def image_body(row: Record) -> dict[str, Any]:
         "updated_at": row["updated_at"],
         "ready_at": row["ready_at"],
         "deleted_at": row["deleted_at"],
+    }
+
+
+def analysis_body(row: Record, image_id: UUID | None) -> dict[str, Any]:
+    """The body of one analysis. A result's keys are in the order in which analyzers write them down."""
+    failure = {"code": row["failure_code"], "message": row["failure_message"]}
+    return {
+        "analysis_id": str(row["id"]),
+        "status": row["status"],
+        "image_id": None if image_id is None else str(image_id),
+        "analyzer": row["analyzer"],
+        "version": row["version"],
+        "parameters": orjson.loads(row["parameters"]),
+        "sha256": row["sha256"].hex(),
+        "requested_at": row["created_at"],
+        "analyzed_at": row["analyzed_at"],
+        "failure": None if row["failure_code"] is None else failure,
+        "result": None if row["result"] is None else orjson.loads(row["result"]),
     }
 
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 from image_api.actor import Actor
 from image_api.images import queries, service
 from image_api.images.metadata_filters import Kind, MetadataFilter, meaning_of
+from image_api.images.result_filters import ResultCondition
 from image_api.images.schemas import ImageFilters
 from image_core.db import Runner
 
@@ -43,10 +44,16 @@ class Facet(BaseModel):
 
 
 async def count_values(
-    runner: Runner, actor: Actor, name: str, top: int, filters: ImageFilters, on_metadata: Sequence[MetadataFilter]
+    runner: Runner,
+    actor: Actor,
+    name: str,
+    top: int,
+    filters: ImageFilters,
+    on_metadata: Sequence[MetadataFilter],
+    on_results: Sequence[ResultCondition],
 ) -> Facet:
     """Counts the values of a field. Raises `errors.FilterUnknown`, `errors.FilterInvalid`."""
-    names, values = await service.conditions(runner, actor, filters, on_metadata)
+    names, values = await service.conditions(runner, actor, filters, on_metadata, on_results)
     kind = meaning_of(name, await service.declared_for(runner, values.get("team_id"))).kind
     rows = await queries.facet(runner, frozenset(names), values, name, MOST_IMAGES, top)
     totals = rows[0]

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 from starlette.datastructures import QueryParams
 
-from image_api.images import metadata_filters
+from image_api.images import metadata_filters, result_filters
 from image_api.images.schemas import ImageFilters
 from image_api.metadata_schemas.values import MAX_VALUE_LENGTH
 from image_api.validation import request_invalid
@@ -15,6 +15,14 @@ from image_core import errors
 
 _NO_FILTERS = ImageFilters.model_validate({})
 _REPEATABLE = frozenset({"tag"})
+_INCLUDABLE = ("analyses",)
+INCLUDE_PARAMETER = {
+    "name": "include",
+    "in": "query",
+    "required": False,
+    "schema": {"type": "string", "enum": list(_INCLUDABLE)},
+    "description": "What to show besides: `analyses` are the results that are stored of these bytes.",
+}
 _METADATA_PARAMETER = {
     "name": "meta.{field}[{operator}]",
     "in": "query",
@@ -26,10 +34,21 @@ _METADATA_PARAMETER = {
         f" Operators: {', '.join(metadata_filters.OPERATORS)}."
     ),
 }
+_RESULT_PARAMETER = {
+    "name": "analysis.{analyzer}.{field}[{operator}]",
+    "in": "query",
+    "required": False,
+    "schema": {"type": "string", "maxLength": MAX_VALUE_LENGTH},
+    "description": (
+        "A filter on the newest result of an analyzer, as `analysis.quality.sharpness[gte]=0.5` or"
+        " `analysis.quality.issues[contains]=blurred`, counted with those on metadata."
+        f" Operators: {', '.join(result_filters.OPERATORS)}."
+    ),
+}
 
 
 def parse_filters(query: QueryParams, beside: Sequence[str] = ()) -> ImageFilters:
-    """The filters that a query string names `beside` other parameters, but for those on metadata.
+    """The filters that a query string names `beside` other parameters, but for those on metadata and results.
 
     Raises `errors.FilterUnknown`, `errors.RequestInvalid`.
     """
@@ -37,7 +56,7 @@ def parse_filters(query: QueryParams, beside: Sequence[str] = ()) -> ImageFilter
         return _NO_FILTERS
     values: dict[str, Any] = {}
     for name in query:
-        if name.startswith(metadata_filters.PREFIX) or name in beside:
+        if name.startswith((metadata_filters.PREFIX, result_filters.PREFIX)) or name in beside:
             continue
         if name not in ImageFilters.model_fields:
             raise _unknown(name)
@@ -46,6 +65,15 @@ def parse_filters(query: QueryParams, beside: Sequence[str] = ()) -> ImageFilter
         return ImageFilters.model_validate(values)
     except ValidationError as error:
         raise request_invalid(error.errors()) from error
+
+
+def parse_include(query: QueryParams) -> tuple[str, ...]:
+    """What shall be shown beside an image. Raises `errors.RequestInvalid`."""
+    asked = tuple(dict.fromkeys(name for value in query.getlist("include") for name in value.split(",")))
+    if unknown := [name for name in asked if name not in _INCLUDABLE]:
+        message = f"{unknown[0][:64]!r} cannot be included; known are: {', '.join(_INCLUDABLE)}."
+        raise errors.invalid_fields([{"field": "include", "code": "enum", "message": message}])
+    return asked
 
 
 def _unknown(name: str) -> errors.FilterUnknown:
@@ -64,4 +92,4 @@ def filter_parameters() -> list[dict[str, Any]]:
         description = described.pop("description", None)
         parameter = {"name": name, "in": "query", "required": False, "schema": described}
         parameters.append(parameter | ({"description": description} if description else {}))
-    return [*parameters, _METADATA_PARAMETER]
+    return [*parameters, _METADATA_PARAMETER, _RESULT_PARAMETER]

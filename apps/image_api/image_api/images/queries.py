@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    Boolean,
     ColumnElement,
     Numeric,
     Text,
@@ -26,11 +27,25 @@ from sqlalchemy.sql.expression import Executable
 
 from image_api.images.columns import BODY_COLUMNS
 from image_api.images.metadata_filters import MAX_FILTERS
+from image_core.analyzers import CATALOGUE
 from image_core.db import Query, Record, Runner, Transaction
-from image_core.models import derivative, image
+from image_core.models import analysis, derivative, image
 
 _visible = or_(bindparam("team_id", type_=image.c.team_id.type).is_(None), image.c.team_id == bindparam("team_id"))
 _get = Query(select(*BODY_COLUMNS).where(image.c.id == bindparam("image_id"), _visible))
+_results = Query(
+    select(
+        analysis.c.id, analysis.c.status, analysis.c.analyzer, analysis.c.version, analysis.c.parameters,
+        analysis.c.sha256, analysis.c.created_at, analysis.c.analyzed_at, analysis.c.failure_code,
+        analysis.c.failure_message, analysis.c.result,
+    )
+    .where(
+        analysis.c.team_id == bindparam("team_id"), analysis.c.sha256 == bindparam("sha256"),
+        analysis.c.status == literal_column("'done'"),
+    )
+    .order_by(analysis.c.analyzed_at.desc(), analysis.c.id.desc())
+    .limit(literal_column("200"))
+)  # fmt: skip
 _get_derivative = Query(
     select(
         image.c.deleted_at, image.c.status, derivative.c.object_name, derivative.c.size_bytes, derivative.c.sha256,
@@ -55,6 +70,29 @@ _newest_first = (image.c.created_at.desc(), image.c.id.desc())
 NEAR_IMAGES = 10_000
 """Among how many of the newest images a filter on metadata is tried before its terms are looked up."""
 
+
+def _result_holds(number: int) -> ColumnElement[bool]:
+    """Whether the newest result of an analyzer is as a path says; no result is like one without any field."""
+    newest = (
+        select(analysis.c.result)
+        .where(
+            analysis.c.team_id == image.c.team_id,
+            analysis.c.sha256 == image.c.sha256,
+            analysis.c.analyzer == bindparam(f"analyzer_{number}"),
+            # Written out, because the index holds what has not failed, which no parameter can promise.
+            analysis.c.status == literal_column("'done'"),
+        )
+        .order_by(analysis.c.analyzed_at.desc())
+        .limit(1)
+        .correlate(image)
+        .scalar_subquery()
+    )
+    known = func.coalesce(newest, literal_column("'{}'::jsonb"))
+    path = bindparam(f"result_path_{number}", type_=JSONPATH)
+    # The operator `@@` would say the same, but the planner takes its matches for so rare that it sorts the whole team.
+    return func.jsonb_path_match(known, path, literal_column("'{}'::jsonb"), true(), type_=Boolean)
+
+
 _CONDITIONS: dict[str, ColumnElement[bool]] = {
     "team_id": image.c.team_id == bindparam("team_id"),
     "nothing": false(),
@@ -78,6 +116,7 @@ _CONDITIONS: dict[str, ColumnElement[bool]] = {
     "metadata": image.c.metadata.bool_op("@@")(bindparam("metadata_path", type_=JSONPATH)),
     "terms": and_(image.c.metadata != literal_column("'{}'::jsonb"), _terms.contains(bindparam("terms", type_=_TEXTS))),
     **{f"terms_{number}": _terms.overlap(bindparam(f"terms_{number}", type_=_TEXTS)) for number in range(MAX_FILTERS)},
+    **{f"result_{number}": _result_holds(number) for number in range(len(CATALOGUE))},
     "cursor": tuple_(image.c.created_at, image.c.id)
     < tuple_(bindparam("cursor_at", type_=image.c.created_at.type), bindparam("cursor_id", type_=image.c.id.type)),
 }
@@ -180,6 +219,11 @@ async def count(runner: Runner, conditions: frozenset[str], values: dict[str, An
 async def find(runner: Runner, team_id: UUID | None, image_id: UUID, base_url: str) -> Record | None:
     """One image with its derivatives."""
     return await runner.fetch_one(_get, team_id=team_id, image_id=image_id, base_url=base_url)
+
+
+async def results(runner: Runner, team_id: UUID, sha256: bytes) -> list[Record]:
+    """What was found out about these bytes, newest first."""
+    return await runner.fetch(_results, team_id=team_id, sha256=sha256)
 
 
 async def find_content(runner: Runner, team_id: UUID | None, image_id: UUID) -> Record | None:

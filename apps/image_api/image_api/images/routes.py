@@ -9,9 +9,19 @@ from image_api.actor import Actor, Scope
 from image_api.auth import RequireScope
 from image_api.dependencies import IfMatch, ServicesDep, TransactionDep, services_of
 from image_api.idempotency.route import ClaimDep, IdempotentRoute, StreamClaimDep
-from image_api.images import content, facets, imports, metadata_filters, repeated_uploads, schemas, service, uploads
-from image_api.images.body import image_body, image_response, json_response
-from image_api.images.filters import filter_parameters, parse_filters
+from image_api.images import (
+    content,
+    facets,
+    imports,
+    metadata_filters,
+    repeated_uploads,
+    result_filters,
+    schemas,
+    service,
+    uploads,
+)
+from image_api.images.body import analysis_body, image_body, image_response, json_response
+from image_api.images.filters import INCLUDE_PARAMETER, filter_parameters, parse_filters, parse_include
 from image_api.images.upload_source import refusal, upload_source
 from image_api.metadata_schemas.values import MetadataKey
 from image_api.pagination import next_cursor
@@ -136,7 +146,10 @@ async def list_images(request: Request, actor: Reader) -> Response:
     # A dependency more would cost the hot reads a twentieth.
     services, filters = await services_of(request), parse_filters(request.query_params)
     on_metadata = metadata_filters.parse(request.query_params.multi_items())
-    rows, total = await service.list_images(services.database, actor, filters, on_metadata, services.settings.base_url)
+    on_results = result_filters.parse(request.query_params.multi_items(), len(on_metadata))
+    rows, total = await service.list_images(
+        services.database, actor, filters, on_metadata, on_results, services.settings.base_url
+    )
     body: dict[str, Any] = {
         "items": [image_body(row) for row in rows[: filters.limit]],
         "next_cursor": next_cursor(rows, filters.limit),
@@ -160,14 +173,20 @@ async def count_values(
     """Count how often each value of a metadata field occurs among the images that the filters leave."""
     filters = parse_filters(request.query_params, beside=("field", "top"))
     on_metadata = metadata_filters.parse(request.query_params.multi_items())
-    return await facets.count_values(services.database, actor, field, top, filters, on_metadata)
+    on_results = result_filters.parse(request.query_params.multi_items(), len(on_metadata))
+    return await facets.count_values(services.database, actor, field, top, filters, on_metadata, on_results)
 
 
-@router.get("/images/{image_id}", response_model=schemas.Image)
+@router.get("/images/{image_id}", response_model=schemas.Image, openapi_extra={"parameters": [INCLUDE_PARAMETER]})
 async def get_image(image_id: UUID, request: Request, actor: Reader) -> Response:
     """Show an image with its facts and derivatives."""
     services = await services_of(request)
-    return image_response(await service.get_image(services.database, actor, image_id, services.settings.base_url))
+    included = parse_include(request.query_params) if request.query_params else ()
+    row = await service.get_image(services.database, actor, image_id, services.settings.base_url)
+    if not included:
+        return image_response(row)
+    analyses = await service.results_of(services.database, row)
+    return image_response(row, analyses=[analysis_body(each, image_id) for each in analyses])
 
 
 @router.patch("/images/{image_id}", response_model=schemas.Image)

@@ -62,6 +62,7 @@ class Image(BaseModel):
     updated_at: datetime
     ready_at: datetime | None
     deleted_at: datetime | None
+    analyses: list[dict[str, Any]] | None = Field(None, description="Stored results, with `?include=analyses` only.")
 
 
 class UploadedImage(Image):

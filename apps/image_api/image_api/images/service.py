@@ -13,6 +13,7 @@ from image_api.entity_tags import check_if_match
 from image_api.images import queries
 from image_api.images.metadata_filters import MetadataFilter, condition
 from image_api.images.metadata_terms import of_team
+from image_api.images.result_filters import ResultCondition
 from image_api.images.schemas import ImageFilters
 from image_api.metadata_schemas import service as metadata_schemas
 from image_api.metadata_schemas.rules import Declared, checked_patch
@@ -52,13 +53,18 @@ def _conditions(actor: Actor, filters: ImageFilters) -> tuple[set[str], dict[str
 
 
 async def list_images(
-    runner: Runner, actor: Actor, filters: ImageFilters, on_metadata: Sequence[MetadataFilter], base_url: str
+    runner: Runner,
+    actor: Actor,
+    filters: ImageFilters,
+    on_metadata: Sequence[MetadataFilter],
+    on_results: Sequence[ResultCondition],
+    base_url: str,
 ) -> tuple[list[Record], int | None]:
     """A page of images with one row too many, if there are more, and the number of all matches if asked for.
 
     Raises `errors.FilterUnknown`, `errors.FilterInvalid`.
     """
-    names, values = await conditions(runner, actor, filters, on_metadata)
+    names, values = await conditions(runner, actor, filters, on_metadata, on_results)
     total = await queries.count(runner, frozenset(names), values) if filters.include_total else None
     if filters.cursor is not None:
         cursor = decode_cursor(filters.cursor)
@@ -76,13 +82,20 @@ async def list_images(
 
 
 async def conditions(
-    runner: Runner, actor: Actor, filters: ImageFilters, on_metadata: Sequence[MetadataFilter]
+    runner: Runner,
+    actor: Actor,
+    filters: ImageFilters,
+    on_metadata: Sequence[MetadataFilter],
+    on_results: Sequence[ResultCondition],
 ) -> tuple[set[str], dict[str, Any]]:
     """The conditions that all filters make, by name, and their values.
 
     Raises `errors.FilterUnknown`, `errors.FilterInvalid`.
     """
     names, values = _conditions(actor, filters)
+    for number, on_result in enumerate(on_results):
+        names.add(f"result_{number}")
+        values |= {f"analyzer_{number}": on_result.analyzer, f"result_path_{number}": on_result.path}
     if on_metadata:
         team_id = values.get("team_id")
         asked = condition(on_metadata, await declared_for(runner, team_id))
@@ -105,6 +118,11 @@ async def declared_for(runner: Runner, team_id: UUID | None) -> list[Declared]:
 async def get_image(runner: Runner, actor: Actor, image_id: UUID, base_url: str) -> Record:
     """An image that the caller may see, in the trash or not. Raises `errors.ImageNotFound`."""
     return present(await queries.find(runner, actor.visible_team_id, image_id, base_url))
+
+
+async def results_of(runner: Runner, row: Record) -> list[Record]:
+    """The stored results of an image's bytes, newest first."""
+    return [] if row["sha256"] is None else await queries.results(runner, row["team_id"], row["sha256"])
 
 
 def present(found: Record | None) -> Record:

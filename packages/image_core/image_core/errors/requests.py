@@ -50,7 +50,7 @@ class FilterUnknown(Invalid):
 
 
 class FilterInvalid(Invalid):
-    """A filter on metadata makes no sense."""
+    """A filter on metadata or results makes no sense."""
 
     code = "filter-invalid"
     status = 400
