@@ -23,6 +23,7 @@ def running_system(**environment: str) -> Iterator[dict[str, Any]]:
         # Under root, PostgreSQL runs as a user who has to reach its data.
         Path(folder).chmod(0o711)
         env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "", "RATE_LIMIT_PER_SECOND": "1000000"}
+        env |= {"ADDRESS_RATE_LIMIT_PER_SECOND": "1000000"}
         env |= {"UPLOAD_RATE_LIMIT_PER_SECOND": "1000000", "METRICS_ENABLED": "true", **environment}
         command = [sys.executable, "-m", "image_client.main", "up", "--port", "0", "--data-dir", folder]
         process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL)

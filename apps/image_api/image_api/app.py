@@ -11,6 +11,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from image_api import docs_page, error_pages, health, openapi, problems, storage_usage
 from image_api.access_tokens import AccessTokens
+from image_api.address_limits import AddressLimitMiddleware
 from image_api.analyses.classify_routes import router as classify_router
 from image_api.analyses.routes import router as analyses_router
 from image_api.audit_events.routes import router as audit_events_router
@@ -75,6 +76,7 @@ def create_app(settings: ApiSettings, tracer_provider: TracerProvider | None = N
     app.state.metrics = Metrics()
     problems.install(app)
     openapi.install(app, ROUTERS, settings.session_cookie_name)
+    app.add_middleware(AddressLimitMiddleware)
     if settings.cors_allow_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -118,7 +120,7 @@ def _running(app: FastAPI, settings: ApiSettings) -> AbstractAsyncContextManager
         derivatives=gcs.bucket(settings.image_derivatives_bucket_name),
         scratch=gcs.bucket(settings.image_scratch_bucket_name),
         publisher=publisher,
-        rate_limits=RateLimits(settings),
+        rate_limits=RateLimits(settings, app.state.metrics.rate_limit_fallbacks.inc),
         storage_probe=StorageProbe(originals),
         session_cache=SessionCache(database),
         passwords=Passwords(settings.password_hash_memory_kib, settings.password_hash_iterations),
@@ -130,6 +132,7 @@ def _running(app: FastAPI, settings: ApiSettings) -> AbstractAsyncContextManager
     @asynccontextmanager
     async def running() -> AsyncIterator[None]:
         await database.open()
+        await services.rate_limits.open()
         services.shutdown.listen()
         # The Google clients take longer to load than everything else: the port is open before them.
         tasks = [asyncio.create_task(_warm(services, publisher)), asyncio.create_task(_flush_uses(cache))]
@@ -144,6 +147,7 @@ def _running(app: FastAPI, settings: ApiSettings) -> AbstractAsyncContextManager
             except errors.DatabaseUnavailable:
                 telemetry.log("key_uses_not_written", severity="WARNING")
             services.passwords.close()
+            await services.rate_limits.close()
             await publisher.close()
             await database.close()
 

@@ -24,7 +24,12 @@ _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 async def authenticate(request: Request) -> Actor:
-    """Who is calling, counted against the caller's rate limit.
+    """Who is calling, counted against the caller's rate limit."""
+    return await _counted(request, uploads=False)
+
+
+async def _counted(request: Request, *, uploads: bool) -> Actor:
+    """The caller; a request that is an upload is counted as both.
 
     The header is read here and described in `openapi.py`: as dependencies of their own, key, caller and scope would
     cost each request more than looking at them.
@@ -35,11 +40,13 @@ async def authenticate(request: Request) -> Actor:
     except errors.KeyMissing:
         raise
     except (errors.Unauthorized, errors.AddressNotAllowed):
-        services.rate_limits.count_bad_key(caller_address())
+        request.state.attempt_counted = True
+        await services.rate_limits.count_bad_key(caller_address())
         raise
     proof = {"session_id": str(actor.session_id)} if actor.session_id else {"credential_id": str(actor.credential_id)}
     add_actor(request.scope, user_id=str(actor.user_id), team_id=str(actor.team_id), **proof)
-    request.state.rate_limit = services.rate_limits.count_request(actor.caller_name)
+    count = services.rate_limits.count_upload if uploads else services.rate_limits.count_request
+    request.state.rate_limit = await count(actor.caller_name)
     request.state.actor = actor
     return actor
 
@@ -107,13 +114,16 @@ def caller_address() -> str:
 
 
 class RequireScope:
-    """The caller, if it has every one of these scopes; the default key has none."""
+    """The caller, if it has every one of these scopes; the default key has none.
 
-    def __init__(self, *scopes: Scope) -> None:
-        self.scopes = scopes
+    With `uploads` the request is counted as an upload.
+    """
+
+    def __init__(self, *scopes: Scope, uploads: bool = False) -> None:
+        self.scopes, self._uploads = scopes, uploads
 
     async def __call__(self, request: Request) -> Actor:
-        actor = await authenticate(request)
+        actor = await _counted(request, uploads=self._uploads)
         if actor.is_default_key:
             raise errors.DefaultKeyMustBeRotated(
                 "The default key can only rotate itself: POST /api/v1/user/{user_id}/credentials/rotate."

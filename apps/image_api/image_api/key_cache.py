@@ -145,6 +145,19 @@ class KeyCache:
         self._known[public_id] = known
         return known
 
+    def knows(self, api_key: str) -> bool:
+        """Whether a key was right when it was last looked up, within `CACHE_SECONDS`; asks nobody."""
+        public_id = keys.public_id_of(api_key)
+        known = self._known.get(public_id) if public_id else None
+        if known is None or known.row is None or self.clock() - known.loaded_at >= CACHE_SECONDS:
+            return False
+        hashed = keys.hash_key(api_key)
+        return any(
+            hmac.compare_digest(known.row[name], hashed)
+            for name in ("key_hash", "previous_key_hash")
+            if known.row[name] is not None
+        )
+
     def forget(self, credential_id: UUID) -> None:
         """Drops what is known of a credential that has just been changed here."""
         self._forget_where("credential_id", credential_id)

@@ -1,6 +1,8 @@
 """What surrounds every request: its id, its log line, its metrics, the security headers, a last catch."""
 
 import time
+from functools import lru_cache
+from ipaddress import ip_address
 from typing import Any
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
@@ -39,6 +41,9 @@ class Metrics:
         )
         self.uploads = Counter("uploads", "Uploads by outcome", ["outcome"], registry=self.registry)
         self.upload_bytes = Counter("upload_bytes", "Bytes of stored uploads", registry=self.registry)
+        self.rate_limit_fallbacks = Counter(
+            "rate_limit_fallbacks", "Requests counted by this instance alone, as Redis was away", registry=self.registry
+        )
         self.outbox_age = Gauge("outbox_age_seconds", "Age of the oldest unpublished event", registry=self.registry)
         self._series: dict[tuple[str, str, int], tuple[Any, Any]] = {}
         # The process's own memory, CPU time and descriptors.
@@ -138,13 +143,24 @@ class _Answer:
 
 
 def client_address(scope: Scope, headers: dict[bytes, bytes], trusted_proxy_depth: int) -> str:
-    """The caller's address. Of `X-Forwarded-For` only what our own proxies appended is believed."""
+    """The caller's address. Of `X-Forwarded-For` only an address that our own proxies appended is believed."""
     if trusted_proxy_depth:
         forwarded = headers.get(b"x-forwarded-for", b"").decode("latin-1")
         hops = [hop.strip() for hop in forwarded.split(",") if hop.strip()]
         if len(hops) >= trusted_proxy_depth:
-            return hops[-trusted_proxy_depth]
+            hop = hops[-trusted_proxy_depth]
+            # Not the connection's address: that is the proxy's, which a key's ranges may allow.
+            return hop if _is_address(hop) else "unknown"
     return scope["client"][0] if scope.get("client") else "unknown"
+
+
+@lru_cache(maxsize=4096)
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _bounded(headers: dict[bytes, bytes], receive: Receive) -> Receive:

@@ -45,9 +45,11 @@ _WITH_KEY = {
     "400": "More than one key, token or cookie.",
     "401": "No key, token or cookie, or not a valid one.",
     "403": "A scope or role is missing, or a cookie's request lacks its CSRF token.",
-    "429": "Too many requests.",
 }
-_ALWAYS = {"503": "A part of the service is away; try again after `Retry-After`."}
+_ALWAYS = {
+    "429": "Too many requests.",
+    "503": "A part of the service is away; try again after `Retry-After`.",
+}
 _WITH_BODY = {"413": "The body is larger than allowed."}
 _WITH_INPUT = {"422": "Something in the request is not valid."}
 _IDEMPOTENCY_KEY = {

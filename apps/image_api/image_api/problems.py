@@ -58,6 +58,10 @@ def app_problem(error: errors.AppError) -> Response:
         headers["www-authenticate"] = 'ApiKey realm="image-manager", header="X-API-KEY", Bearer realm="image-manager"'
     if (seconds := getattr(error, "retry_after_seconds", None)) is not None:
         headers["retry-after"] = str(seconds)
+    if isinstance(error, errors.LimitExceeded) and "policy" in error.extra:
+        policy = error.extra["policy"]
+        headers["ratelimit-policy"] = f'"{policy}";q={error.extra["limit"]};w={error.extra["window_seconds"]}'
+        headers["ratelimit"] = f'"{policy}";r=0;t={seconds}'
     if isinstance(error, errors.RangeNotSatisfiable):
         headers["content-range"] = f"bytes */{error.extra['size_bytes']}"
     return problem(status_of(error), error.code, error.title(), error.detail, headers, **error.extra)

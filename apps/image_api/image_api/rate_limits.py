@@ -1,103 +1,145 @@
-"""Rate limits: token buckets in the process's memory. Each instance takes its share."""
+"""Rate limits: who may ask how often, and the headers and errors that tell it."""
 
-import math
 import time
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from ipaddress import IPv6Address, ip_address, ip_network
 
+from image_api.redis_buckets import RedisBuckets
 from image_api.settings import ApiSettings
+from image_api.token_buckets import Limit, MemoryBuckets, wait_seconds
 from image_core import errors
 
 _BURST_SECONDS = 2
-_MOST_BUCKETS = 100_000
+_MOST_EXHAUSTED = 10_000
 _REPORTS_PER_MINUTE = 10
 
 
-class TokenBucket:
-    """One limit for many callers: so many tokens fit in, and come back at a steady rate.
+class RateLimits:
+    """Requests and uploads a caller; requests without a valid key, bad keys, sign-ins and reports an address.
 
-    Kept for each caller is only the time at which its bucket will be full again.
-    Source: the generic cell rate algorithm, ITU-T I.371.
+    The buckets are in Redis where there is one, for all instances together. Otherwise, and while it does not answer,
+    each instance takes its share; `on_fallback` is called for each request to which that happens.
     """
 
-    def __init__(self, capacity: int, refill_seconds: float) -> None:
-        self.capacity, self.refill_seconds = capacity, refill_seconds
-        self._token_seconds = refill_seconds / capacity
-        self._full_at: dict[str, float] = {}
-
-    def take(self, caller: str, now: float) -> int | None:
-        """Takes a token and returns how many are left; None where there was none."""
-        full_at = max(self._full_at.get(caller, now), now) + self._token_seconds
-        if full_at - now > self.refill_seconds + 1e-9:
-            return None
-        if len(self._full_at) >= _MOST_BUCKETS:
-            self._full_at = {name: at for name, at in self._full_at.items() if at > now}
-        self._full_at[caller] = full_at
-        return int((self.refill_seconds - (full_at - now)) / self._token_seconds + 1e-6)
-
-    def wait_seconds(self, caller: str, now: float) -> float:
-        """How long until this caller has a token."""
-        return max(0.0, self._full_at.get(caller, now) + self._token_seconds - self.refill_seconds - now)
-
-
-class RateLimits:
-    """Five limits: requests and uploads a caller; bad keys, reports of leaked ones and sign-ins an address."""
-
-    def __init__(self, settings: ApiSettings) -> None:
-        def bucket(amount: int, seconds: float) -> TokenBucket:
-            return TokenBucket(max(1, amount // settings.max_instances), seconds)
+    def __init__(self, settings: ApiSettings, on_fallback: Callable[[], None] = lambda: None) -> None:
+        url = settings.rate_limit_url
+        self._shared = RedisBuckets(url.get_secret_value()) if url else None
+        self._own, self._on_fallback = MemoryBuckets(), on_fallback
+        self._exhausted: dict[str, float] = {}
 
         # Two seconds' worth may come at once.
-        self._requests = bucket(settings.rate_limit_per_second * _BURST_SECONDS, _BURST_SECONDS)
-        self._uploads = bucket(settings.upload_rate_limit_per_second * _BURST_SECONDS, _BURST_SECONDS)
-        self._bad_keys = bucket(settings.bad_key_limit_per_minute, 60)
-        self._reports = bucket(_REPORTS_PER_MINUTE, 60)
-        self._sign_ins = bucket(settings.sign_in_limit_per_minute, 60)
+        self._requests = Limit("requests", settings.rate_limit_per_second * _BURST_SECONDS, _BURST_SECONDS)
+        self._uploads = Limit("uploads", settings.upload_rate_limit_per_second * _BURST_SECONDS, _BURST_SECONDS)
+        self._addresses = Limit("addresses", settings.address_rate_limit_per_second * _BURST_SECONDS, _BURST_SECONDS)
+        self._bad_keys = Limit("bad-keys", settings.bad_key_limit_per_minute, 60)
+        self._sign_ins = Limit("sign-ins", settings.sign_in_limit_per_minute, 60)
+        self._reports = Limit("reports", _REPORTS_PER_MINUTE, 60)
+        by_address = (self._addresses, self._bad_keys, self._sign_ins, self._reports)
+        limits = (self._requests, self._uploads, *by_address)
+        self._shares = {limit: limit.share(settings.max_instances) for limit in limits}
 
-    def count_request(self, caller_name: str) -> dict[str, str]:
+    async def open(self) -> None:
+        """Connects to Redis, where there is one; waits for it no longer than a second."""
+        if self._shared is not None:
+            await self._shared.open()
+
+    async def close(self) -> None:
+        """Ends the connections."""
+        if self._shared is not None:
+            await self._shared.close()
+
+    async def count_request(self, caller_name: str) -> dict[str, str]:
         """Counts a request and returns the headers that tell of the limit. Raises `errors.TooManyRequests`."""
-        return _count(self._requests, "requests", caller_name)
+        return await self._count(caller_name, self._requests)
 
-    def count_upload(self, caller_name: str) -> dict[str, str]:
-        """Counts an upload and returns the headers that tell of the limit. Raises `errors.TooManyRequests`."""
-        return _count(self._uploads, "uploads", caller_name)
+    async def count_upload(self, caller_name: str) -> dict[str, str]:
+        """Counts an upload, which is a request too. As `count_request`."""
+        return await self._count(caller_name, self._uploads, self._requests)
 
-    def count_bad_key(self, address: str) -> None:
-        """Counts an attempt with a key that is not valid. Raises `errors.TooManyBadKeys`."""
-        detail = "Too many attempts with keys that are not valid came from this address."
-        _count_attempt(self._bad_keys, address, errors.TooManyBadKeys, detail)
+    async def count_address(self, address: str) -> dict[str, str]:
+        """Counts a request without a valid key. As `count_request`."""
+        return await self._count(network_of(address), self._addresses)
 
-    def count_sign_in(self, address: str) -> None:
+    async def count_bad_key(self, address: str) -> None:
+        """Counts an attempt with a key that is not valid. Raises `errors.TooManyBadKeys`, `errors.TooManyRequests`."""
+        await self._count(network_of(address), self._bad_keys, self._addresses)
+
+    async def count_sign_in(self, address: str) -> None:
         """Counts an attempt to sign in, register or reset. Raises `errors.TooManySignIns`."""
-        detail = "Too many attempts to sign in came from this address."
-        _count_attempt(self._sign_ins, address, errors.TooManySignIns, detail)
+        await self._count(network_of(address), self._sign_ins)
 
-    def count_report(self, address: str) -> None:
+    async def count_report(self, address: str) -> None:
         """Counts a report of a leaked key. Raises `errors.TooManyRequests`."""
+        await self._count(network_of(address), self._reports)
+
+    def refusal(self, address: str) -> errors.LimitExceeded | None:
+        """What an address is told that has just been refused here, and has no token yet. Counts nothing."""
+        if not self._exhausted:
+            return None
+        wait = self._exhausted.get(network_of(address), 0) - time.monotonic()
+        return _exceeded(self._addresses, -int(wait * 1_000_000)) if wait > 0 else None
+
+    async def _count(self, caller: str, *limits: Limit) -> dict[str, str]:
+        taken: Sequence[Limit] = limits
+        spares = await self._shared.take(caller, limits) if self._shared is not None else None
+        if spares is None:
+            if self._shared is not None:
+                self._on_fallback()
+            taken = [self._shares[limit] for limit in limits]
+            spares = self._own.take(caller, taken)
+        refused = [(limit, spare) for limit, spare in zip(taken, spares, strict=True) if spare < 0]
+        if not refused:
+            return {
+                "ratelimit-policy": ", ".join([limit.policy for limit in taken]),
+                "ratelimit": ", ".join([limit.state(spare) for limit, spare in zip(taken, spares, strict=True)]),
+            }
+        for limit, spare in refused:
+            if limit.name == self._addresses.name:
+                self._remember(caller, spare)
+        raise _exceeded(*refused[0])
+
+    def _remember(self, network: str, spare_us: int) -> None:
         now = time.monotonic()
-        if self._reports.take(address, now) is None:
-            raise errors.TooManyRequests(
-                "Too many reports came from this address.",
-                retry_after_seconds=math.ceil(self._reports.wait_seconds(address, now)),
-            )
+        if len(self._exhausted) >= _MOST_EXHAUSTED:
+            self._exhausted.clear()
+        self._exhausted[network] = now - spare_us / 1_000_000
 
 
-def _count_attempt(bucket: TokenBucket, address: str, error: type[errors.LimitExceeded], detail: str) -> None:
-    now = time.monotonic()
-    if bucket.take(address, now) is None:
-        raise error(detail, retry_after_seconds=math.ceil(bucket.wait_seconds(address, now)))
+_ERRORS: dict[str, type[errors.LimitExceeded]] = {
+    "bad-keys": errors.TooManyBadKeys,
+    "sign-ins": errors.TooManySignIns,
+}
+_DETAILS = {
+    "requests": "This caller may send {0.capacity} requests in {0.window_seconds} s.",
+    "uploads": "This caller may send {0.capacity} uploads in {0.window_seconds} s.",
+    "addresses": "Without a valid key, an address may send {0.capacity} requests in {0.window_seconds} s.",
+    "bad-keys": "Too many attempts with keys that are not valid came from this address.",
+    "sign-ins": "Too many attempts to sign in came from this address.",
+    "reports": "Too many reports came from this address.",
+}
 
 
-def _count(bucket: TokenBucket, policy: str, caller_name: str) -> dict[str, str]:
-    now = time.monotonic()
-    left = bucket.take(caller_name, now)
-    if left is None:
-        raise errors.TooManyRequests(
-            f"This caller may send {bucket.capacity} {policy} in {bucket.refill_seconds} s.",
-            retry_after_seconds=math.ceil(bucket.wait_seconds(caller_name, now)),
-            limit=bucket.capacity,
-            window_seconds=bucket.refill_seconds,
-        )
-    # Source: IETF draft-ietf-httpapi-ratelimit-headers-10.
-    return {
-        "ratelimit-policy": f'"{policy}";q={bucket.capacity};w={bucket.refill_seconds}',
-        "ratelimit": f'"{policy}";r={left};t={bucket.refill_seconds}',
-    }
+def _exceeded(limit: Limit, spare_us: int) -> errors.LimitExceeded:
+    error = _ERRORS.get(limit.name, errors.TooManyRequests)
+    return error(
+        _DETAILS[limit.name].format(limit),
+        retry_after_seconds=wait_seconds(spare_us),
+        policy=limit.name,
+        limit=limit.capacity,
+        window_seconds=limit.window_seconds,
+    )
+
+
+@lru_cache(maxsize=4096)
+def network_of(address: str) -> str:
+    """What an address is counted as: of IPv6 its /64, because a subscriber has at least that many addresses."""
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return "unknown"
+    if not isinstance(found, IPv6Address):
+        return str(found)
+    if found.ipv4_mapped is not None:
+        return str(found.ipv4_mapped)
+    return str(ip_network((found, 64), strict=False))

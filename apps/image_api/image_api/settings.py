@@ -4,7 +4,7 @@ from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network
 from uuid import UUID
 
-from pydantic import Field, HttpUrl, SecretStr
+from pydantic import Field, HttpUrl, SecretStr, field_validator
 
 from image_core.settings import MEBIBYTE, ServiceSettings
 
@@ -17,10 +17,18 @@ class ApiSettings(ServiceSettings):
     trusted_proxy_depth: int = Field(
         0, ge=0, le=5, description="How many proxies in front append to X-Forwarded-For; 0 ignores the header."
     )
-    max_instances: int = Field(1, ge=1, description="Most instances; each takes its share of a rate limit.")
+    max_instances: int = Field(
+        1, ge=1, description="Most instances; each takes its share of a rate limit where they share no Redis."
+    )
 
+    rate_limit_url: SecretStr | None = Field(
+        None, description="Redis (`redis://`, or `rediss://` with TLS) that all instances count in; memory without."
+    )
     rate_limit_per_second: int = Field(50, ge=1, description="Requests a second and key; bursts of twice as many.")
     upload_rate_limit_per_second: int = Field(20, ge=1, description="Uploads a second and key.")
+    address_rate_limit_per_second: int = Field(
+        20, ge=1, description="Requests a second and address without a valid key; bursts of twice as many."
+    )
     bad_key_limit_per_minute: int = Field(30, ge=1, description="Attempts with bad keys a minute and address.")
     sign_in_limit_per_minute: int = Field(30, ge=1, description="Attempts to sign in a minute and address.")
 
@@ -45,6 +53,13 @@ class ApiSettings(ServiceSettings):
         default_factory=list,
         description="Networks that imports may fetch from although they are not public, for a picture server inside.",
     )
+
+    @field_validator("rate_limit_url")
+    @classmethod
+    def _redis_url(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not url.get_secret_value().startswith(("redis://", "rediss://")):
+            raise ValueError("RATE_LIMIT_URL starts with redis:// or rediss://")
+        return url
 
     @cached_property
     def base_url(self) -> str:

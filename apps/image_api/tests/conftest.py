@@ -33,6 +33,7 @@ from .pictures import picture
 PLENTY = {
     "rate_limit_per_second": 100_000,
     "upload_rate_limit_per_second": 100_000,
+    "address_rate_limit_per_second": 100_000,
     "sign_in_limit_per_minute": 100_000,
 }
 SIGNING_KEY = signing_keys.generate()

@@ -3,13 +3,14 @@
 from typing import Annotated, Any
 
 import orjson
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import ValidationError
 
-from image_api.actor import Actor
+from image_api.actor import Actor, Scope
 from image_api.analyses import schemas, service
 from image_api.analyses.classify import classify_file, classify_url
-from image_api.analyses.routes import LATER, MAX_WAIT_SECONDS, Runner, Wait, answer
+from image_api.analyses.routes import LATER, MAX_WAIT_SECONDS, Wait, answer
+from image_api.auth import RequireScope
 from image_api.dependencies import ServicesDep, TeamQuery
 from image_api.images.upload_source import refusal, upload_source
 from image_api.services import Services
@@ -27,6 +28,9 @@ AnalyzerQuery = Annotated[
 ParametersQuery = Annotated[
     str | None, Query(max_length=4096, description="With a file: what the analyzer takes, as a JSON object.")
 ]
+
+# A file or a URL costs as much as an upload does.
+Uploader = Annotated[Actor, Depends(RequireScope(Scope.ANALYSES_RUN, uploads=True))]
 
 _FILE = {"type": "string", "format": "binary"}
 _BODY = {
@@ -52,7 +56,7 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
 @router.post("/classify", response_model=schemas.Analysis, responses=_ANSWERS, openapi_extra=_BODY)
 async def classify(
     request: Request,
-    actor: Runner,
+    actor: Uploader,
     services: ServicesDep,
     wait: Wait = 10,
     team_id: TeamQuery = None,
@@ -60,7 +64,6 @@ async def classify(
     parameters: ParametersQuery = None,
 ) -> Response:
     """Say what is in a file, behind a URL or in an image. No image is made of a file; its bytes are not kept."""
-    request.state.rate_limit = services.rate_limits.count_upload(actor.caller_name)
     seconds = min(wait, MAX_WAIT_SECONDS)
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() == _JSON:
         if analyzer is not None or parameters is not None:

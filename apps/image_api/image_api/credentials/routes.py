@@ -22,7 +22,7 @@ Keeper = Annotated[Actor, Depends(RequireScope())]
 
 async def count_report(services: ServicesDep) -> None:
     """Counts a report against the limit of the caller's address."""
-    services.rate_limits.count_report(caller_address())
+    await services.rate_limits.count_report(caller_address())
 
 
 @router.post(

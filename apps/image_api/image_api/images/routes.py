@@ -35,6 +35,7 @@ _NOTICE = "The team had this image already; filename, tags and metadata of this 
 router = APIRouter(tags=["images"], route_class=IdempotentRoute)
 Reader = Annotated[Actor, Depends(RequireScope(Scope.IMAGES_READ))]
 Writer = Annotated[Actor, Depends(RequireScope(Scope.IMAGES_WRITE))]
+Uploader = Annotated[Actor, Depends(RequireScope(Scope.IMAGES_WRITE, uploads=True))]
 Deleter = Annotated[Actor, Depends(RequireScope(Scope.IMAGES_DELETE))]
 Wait = Annotated[float, Query(ge=0, description="Seconds to wait for the image to be ready; more than 25 count as 25.")]
 OwnerQuery = Annotated[UUID | None, Query(description="For an admin: the team that gets the image.")]
@@ -82,14 +83,13 @@ _BYTES: dict[int | str, dict[str, Any]] = {
 @router.post("/upload", status_code=201, response_model=schemas.UploadedImage, include_in_schema=False)
 async def upload(
     request: Request,
-    actor: Writer,
+    actor: Uploader,
     services: ServicesDep,
     claim: StreamClaimDep,
     wait: Wait = 0,
     team_id: OwnerQuery = None,
 ) -> Response:
     """Upload an image: a multipart form with the part `file`, or the bytes themselves as the body."""
-    request.state.rate_limit = services.rate_limits.count_upload(actor.caller_name)
     owner_id = await teams.owning_team(services.database, actor, team_id)
     metrics = request.app.state.metrics
     source = None
@@ -106,14 +106,13 @@ async def upload(
 async def import_image(
     body: schemas.ImageImport,
     request: Request,
-    actor: Writer,
+    actor: Uploader,
     services: ServicesDep,
     _: ClaimDep,
     wait: Wait = 0,
     team_id: OwnerQuery = None,
 ) -> Response:
     """Import an image by its URL: it is fetched, and from there on treated as an upload."""
-    request.state.rate_limit = services.rate_limits.count_upload(actor.caller_name)
     owner_id = await teams.owning_team(services.database, actor, team_id)
     try:
         imported = await imports.receive(services, actor, owner_id, body)

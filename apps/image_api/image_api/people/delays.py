@@ -12,11 +12,11 @@ taken back when it was right, so that many attempts at once get no further than 
 """
 
 import hashlib
-import ipaddress
 import math
 from typing import NamedTuple
 
 from image_api.people import queries
+from image_api.rate_limits import network_of
 from image_core import errors
 from image_core.db import Database, Transaction
 
@@ -60,15 +60,6 @@ async def forgive(transaction: Transaction, email: str, address: str) -> None:
 async def begin_anew(transaction: Transaction, email: str, address: str) -> None:
     """Forgets the failures of the account, and those that it had from this address."""
     await queries.forget_failures(transaction, [_both(email, address), _of_account(email)])
-
-
-def network_of(address: str) -> str:
-    """What counts as one address: of IPv6 the first half, because one customer has all of the second."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    return str(ipaddress.ip_network((parsed, 64), strict=False)) if parsed.version == 6 else address
 
 
 def _both(email: str, address: str) -> bytes:

@@ -9,7 +9,7 @@ from image_api import session_cookies
 from image_api.actor import Actor, Scope
 from image_api.auth import RequireScope, RequireSession, caller_address, check_same_origin
 from image_api.dependencies import ServicesDep, TransactionDep
-from image_api.people import accounts, delays, schemas, service
+from image_api.people import accounts, schemas, service
 from image_api.people.service import IssuedToken, SignedIn
 from image_api.services import Services
 
@@ -25,9 +25,9 @@ _REFUSED: dict[int | str, dict[str, Any]] = {
 }
 
 
-def _count_attempt(services: Services) -> str:
+async def _count_attempt(services: Services) -> str:
     address = caller_address()
-    services.rate_limits.count_sign_in(delays.network_of(address))
+    await services.rate_limits.count_sign_in(address)
     return address
 
 
@@ -39,7 +39,7 @@ def _count_attempt(services: Services) -> str:
 })  # fmt: skip
 async def register(body: schemas.Registration, services: ServicesDep) -> Any:
     """Register, by invitation or where registration is open. Then sign in."""
-    _count_attempt(services)
+    await _count_attempt(services)
     await accounts.register(services, body)
     return schemas.Registered()
 
@@ -47,7 +47,7 @@ async def register(body: schemas.Registration, services: ServicesDep) -> Any:
 @router.post("/login", response_model=schemas.AccessToken | schemas.CookieSession, responses=_ATTEMPT | _REFUSED)
 async def login(body: schemas.Login, services: ServicesDep, request: Request, response: Response) -> Any:
     """Sign in with e-mail address and password, for an access token or a cookie."""
-    address = _count_attempt(services)
+    address = await _count_attempt(services)
     check_same_origin(request, services)
     signed_in = await service.sign_in(services, body, address, request.headers.get("user-agent", ""))
     response.headers["Cache-Control"] = "no-store"
@@ -139,7 +139,7 @@ async def end_session(session_id: UUID, actor: Holder, transaction: TransactionD
 @router.post("/password", status_code=204)
 async def change_password(body: schemas.PasswordChange, actor: Person, services: ServicesDep) -> None:
     """Change your password. Your other sessions end; keys go on."""
-    await accounts.change_password(services, actor, body, _count_attempt(services))
+    await accounts.change_password(services, actor, body, await _count_attempt(services))
 
 
 @router.post("/password-reset", status_code=204, responses={
@@ -148,4 +148,4 @@ async def change_password(body: schemas.PasswordChange, actor: Person, services:
 })  # fmt: skip
 async def reset_password(body: schemas.PasswordReset, services: ServicesDep) -> None:
     """Set a password with the token that an admin has issued. All sessions end."""
-    await accounts.reset_password(services, body, _count_attempt(services))
+    await accounts.reset_password(services, body, await _count_attempt(services))
