@@ -1,6 +1,8 @@
 """Pages filtered by results, out of a team of 100,000 images that are all analysed: what each costs the database.
 
     uv run --frozen python -m benchmarks.result_filters [--rows 100000]
+
+A throw-away PostgreSQL gets the images and one result for each; every case is the first page.
 """
 
 import argparse
