@@ -1,14 +1,13 @@
 """From an API key to an `Actor`.
 
-A key is looked up at most once per `CACHE_SECONDS` and instance, however many requests come at once, so a
+A key is looked up at most once per five seconds and instance, however many requests come at once, so a
 revocation is complete everywhere within that time.
 """
 
-import asyncio
 import hmac
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any, NamedTuple
@@ -19,14 +18,13 @@ from sqlalchemy import column as sql_column
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from image_api.actor import Actor, Role
+from image_api.fresh_cache import FreshCache
 from image_core import errors, keys
 from image_core.db import Database, Query, Record
 from image_core.models import credential, user
 from image_core.telemetry import log
 
-CACHE_SECONDS = 5.0
 LAST_USED_SECONDS = 60.0
-_MOST_CACHED = 10_000
 _MOST_ADDRESS, _MOST_AGENT = 64, 200
 
 _by_public_id = Query(
@@ -94,7 +92,6 @@ class _Known:
     """What is known of one public id: the row, or None for "no such key"."""
 
     row: Record | None
-    loaded_at: float
     networks: "tuple[IPv4Network | IPv6Network, ...]" = ()
     used_at: datetime | None = None
 
@@ -111,45 +108,24 @@ class _Known:
         return any(found in network for network in self.networks)
 
 
-@dataclass
 class KeyCache:
-    """Rows by public id, each loaded at most once at a time."""
+    """Rows by public id, and when each key was used."""
 
-    database: Database
-    clock: Callable[[], float] = time.monotonic
-    _known: dict[str, _Known] = field(default_factory=dict)
-    _loading: dict[str, "asyncio.Task[_Known]"] = field(default_factory=dict)
-    _used: dict[tuple[str, bool], _Use] = field(default_factory=dict)
-
-    async def get(self, public_id: str) -> _Known:
-        """What is known of a public id, from at most `CACHE_SECONDS` ago."""
-        known = self._known.get(public_id)
-        if known is not None and self.clock() - known.loaded_at < CACHE_SECONDS:
-            return known
-        task = self._loading.get(public_id)
-        if task is None:
-            task = asyncio.create_task(self._load(public_id))
-            self._loading[public_id] = task
-            task.add_done_callback(lambda _: self._loading.pop(public_id, None))
-        # A caller that goes away must not take the others' look-up with it.
-        return await asyncio.shield(task)
+    def __init__(self, database: Database, clock: Callable[[], float] = time.monotonic) -> None:
+        self.database = database
+        self.rows: FreshCache[str, _Known] = FreshCache(self._load, clock)
+        self._used: dict[tuple[str, bool], _Use] = {}
 
     async def _load(self, public_id: str) -> _Known:
-        # The row is as old as the question, however long the answer takes.
-        asked_at = self.clock()
         row = await self.database.fetch_one(_by_public_id, public_id=public_id)
         ranges = row["address_ranges"] if row is not None else None
-        known = _Known(row, asked_at, tuple(ip_network(each) for each in ranges or ()))
-        if len(self._known) >= _MOST_CACHED:
-            self._known.pop(next(iter(self._known)))
-        self._known[public_id] = known
-        return known
+        return _Known(row, tuple(ip_network(each) for each in ranges or ()))
 
     def knows(self, api_key: str) -> bool:
-        """Whether a key was right when it was last looked up, within `CACHE_SECONDS`; asks nobody."""
+        """Whether a key was right when it was last looked up, within five seconds; asks nobody."""
         public_id = keys.public_id_of(api_key)
-        known = self._known.get(public_id) if public_id else None
-        if known is None or known.row is None or self.clock() - known.loaded_at >= CACHE_SECONDS:
+        known = self.rows.peek(public_id) if public_id else None
+        if known is None or known.row is None:
             return False
         hashed = keys.hash_key(api_key)
         return any(
@@ -167,9 +143,7 @@ class KeyCache:
         self._forget_where("user_id", user_id)
 
     def _forget_where(self, column: str, value: UUID) -> None:
-        for public_id, known in list(self._known.items()):
-            if known.row is not None and known.row[column] == value:
-                del self._known[public_id]
+        self.rows.forget_where(lambda known: known.row is not None and known.row[column] == value)
 
     async def note_use(self, known: _Known, public_id: str, origin: Origin, *, previous: bool) -> None:
         """Records the first use before the answer leaves; later ones wait for `flush`."""
@@ -213,7 +187,7 @@ async def actor_of(cache: KeyCache, api_key: str, origin: Origin) -> Actor:
     public_id = keys.public_id_of(api_key)
     if public_id is None:
         raise errors.KeyInvalid("This is not one of our keys, or it was mistyped.")
-    known = await cache.get(public_id)
+    known = await cache.rows.get(public_id)
     row = known.row
     if row is None:
         raise errors.KeyInvalid("There is no such key.")

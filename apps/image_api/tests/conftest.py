@@ -128,8 +128,8 @@ class Api:
 
     def forget_keys(self) -> None:
         """As if the cache's time were over."""
-        self.app.state.key_cache._known.clear()
-        self.services.session_cache._known.clear()
+        self.app.state.key_cache.rows.clear()
+        self.services.session_cache.rows.clear()
 
 
 MakeApi = Callable[..., AbstractAsyncContextManager[Api]]

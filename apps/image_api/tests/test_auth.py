@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import func, select, update
 
-from image_api import key_cache
+from image_api import fresh_cache, key_cache
 from image_api.actor import Role, Scope
 from image_core import errors, keys, testing
 from image_core.db import Query
@@ -113,7 +113,7 @@ async def test_a_revocation_is_complete_when_the_cache_is_over(
         update(credential).where(credential.c.id == member.credential_id).values(revoked_at=func.now())
     )
     assert (await ask(api, member.api_key))[0] == 200
-    monkeypatch.setattr(key_cache, "CACHE_SECONDS", 0.0)
+    monkeypatch.setattr(fresh_cache, "CACHE_SECONDS", 0.0)
     assert (await ask(api, member.api_key))[0] == 401
 
 
@@ -148,10 +148,10 @@ async def test_a_caller_that_goes_away_leaves_the_look_up_to_the_others(
 async def test_the_cache_forgets_the_oldest_rather_than_grow(
     api: Api, member: UserWithKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(key_cache, "_MOST_CACHED", 3)
+    monkeypatch.setattr(fresh_cache, "_MOST_CACHED", 3)
     for _ in range(5):
         await ask(api, keys.generate().api_key)
-    assert len(api.app.state.key_cache._known) == 3
+    assert len(api.app.state.key_cache.rows) == 3
 
 
 async def test_the_first_use_is_recorded_before_the_answer(api: Api, member: UserWithKey) -> None:

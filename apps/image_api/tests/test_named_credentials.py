@@ -248,7 +248,7 @@ class TestRevoking:
         made = await create(api, member)
         async with make_api() as other:
             now = 1000.0
-            other.app.state.key_cache.clock = lambda: now
+            other.app.state.key_cache.rows.clock = lambda: now
             assert (await who(other, made["api_key"])).status_code == 200
             await revoke(api, member, made["id"], member)
             assert (await who(api, made["api_key"])).status_code == 401
@@ -269,10 +269,15 @@ class TestRevoking:
             now += 3
             return row
 
-        monkeypatch.setattr(api.app.state.key_cache, "clock", lambda: now)
+        rows = api.app.state.key_cache.rows
+        monkeypatch.setattr(rows, "clock", lambda: now)
         monkeypatch.setattr(database, "fetch_one", slow)
         public_id = str(keys.public_id_of(member.api_key))
-        assert (await api.app.state.key_cache.get(public_id)).loaded_at == 1000.0
+        await rows.get(public_id)
+        now = 1004.9
+        assert rows.peek(public_id) is not None
+        now = 1005.1
+        assert rows.peek(public_id) is None
 
 
 class TestTheLastAdminKey:

@@ -8,7 +8,7 @@ import orjson
 import pytest
 from sqlalchemy import func, select, update
 
-from image_api import session_cache, session_cookies
+from image_api import fresh_cache, session_cookies
 from image_api.passwords import Passwords
 from image_core.models import audit_event, session, user
 from image_core.testing import UserWithKey
@@ -162,8 +162,8 @@ class TestSessions:
             assert (await other.client.get(WHO, headers=headers)).status_code == 200
             await api.client.post(f"{AUTH}/logout", headers=headers)
             assert (await other.client.get(WHO, headers=headers)).status_code == 200
-            assert session_cache.CACHE_SECONDS <= 5
-            monkeypatch.setattr(session_cache, "CACHE_SECONDS", 0.0)
+            assert fresh_cache.CACHE_SECONDS <= 5
+            monkeypatch.setattr(fresh_cache, "CACHE_SECONDS", 0.0)
             assert await code_of(await other.client.get(WHO, headers=headers)) == (401, "session-ended")
 
     async def test_a_session_is_looked_up_once_however_many_ask(
