@@ -1,16 +1,20 @@
 locals {
   # What both services are told; image_core reads it in the same way for each.
-  shared_environment = {
-    GOOGLE_CLOUD_PROJECT          = var.project_id
-    IMAGE_UPLOAD_BUCKET_NAME      = module.storage.bucket_names["originals"]
-    IMAGE_DERIVATIVES_BUCKET_NAME = module.storage.bucket_names["derivatives"]
-    IMAGE_SCRATCH_BUCKET_NAME     = module.storage.bucket_names["scratch"]
-    PUBSUB_UPLOADS_TOPIC          = module.events.topic_names["uploads"]
-    PUBSUB_EVENTS_TOPIC           = module.events.topic_names["events"]
-    PUBSUB_ANALYSES_TOPIC         = module.events.topic_names["analyses"]
-    CLOUD_SQL_INSTANCE            = module.database.connection_name
-    DATABASE_NAME                 = module.database.database_name
-  }
+  shared_environment = merge(
+    {
+      GOOGLE_CLOUD_PROJECT          = var.project_id
+      IMAGE_UPLOAD_BUCKET_NAME      = module.storage.bucket_names["originals"]
+      IMAGE_DERIVATIVES_BUCKET_NAME = module.storage.bucket_names["derivatives"]
+      IMAGE_SCRATCH_BUCKET_NAME     = module.storage.bucket_names["scratch"]
+      PUBSUB_UPLOADS_TOPIC          = module.events.topic_names["uploads"]
+      PUBSUB_EVENTS_TOPIC           = module.events.topic_names["events"]
+      PUBSUB_ANALYSES_TOPIC         = module.events.topic_names["analyses"]
+      CLOUD_SQL_INSTANCE            = module.database.connection_name
+      DATABASE_NAME                 = module.database.database_name
+    },
+    var.storage.default_quota_bytes == null ? {} : { DEFAULT_QUOTA_BYTES = tostring(var.storage.default_quota_bytes) },
+    var.storage.default_quota_images == null ? {} : { DEFAULT_QUOTA_IMAGES = tostring(var.storage.default_quota_images) },
+  )
 
   public_base_url = var.edge.enabled ? "https://${var.edge.domains[0]}" : var.api.public_base_url
 
@@ -26,8 +30,11 @@ locals {
       TRUSTED_PROXY_DEPTH = var.edge.enabled ? "2" : "1"
       # As long as a request may take, or an upload would outlive its row.
       UPLOAD_DEADLINE_SECONDS = "300"
+      FETCH_ALLOW_ADDRESSES   = jsonencode(var.api.fetch_allow_addresses)
+      SESSION_HOURS           = tostring(var.api.session_hours)
     },
     local.public_base_url == null ? {} : { PUBLIC_BASE_URL = local.public_base_url },
+    var.api.open_registration_team_id == null ? {} : { OPEN_REGISTRATION_TEAM_ID = var.api.open_registration_team_id },
   )
 
   processor_environment = merge(

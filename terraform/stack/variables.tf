@@ -69,17 +69,20 @@ variable "database" {
 }
 
 variable "api" {
-  description = "The API: its instances and their size, the connections of one instance, the browsers' origins that may call, and the URL under which callers reach it (its run.app URL without)."
+  description = "The API: its instances and their size, the connections of one instance, the browsers' origins that may call, the URL under which callers reach it (its run.app URL without), how long people stay signed in, the team into which anybody may register (nobody without), and the networks that imports may fetch from although they are not public."
   type = object({
-    min_instances      = optional(number, 0)
-    max_instances      = optional(number, 4)
-    concurrency        = optional(number, 40)
-    cpu                = optional(string, "1")
-    memory             = optional(string, "1Gi")
-    database_pool_size = optional(number, 8)
-    cors_allow_origins = optional(list(string), [])
-    public_base_url    = optional(string)
-    log_level          = optional(string, "INFO")
+    min_instances             = optional(number, 0)
+    max_instances             = optional(number, 4)
+    concurrency               = optional(number, 40)
+    cpu                       = optional(string, "1")
+    memory                    = optional(string, "1Gi")
+    database_pool_size        = optional(number, 8)
+    cors_allow_origins        = optional(list(string), [])
+    public_base_url           = optional(string)
+    session_hours             = optional(number, 12)
+    open_registration_team_id = optional(string)
+    fetch_allow_addresses     = optional(list(string), [])
+    log_level                 = optional(string, "INFO")
   })
   nullable = false
   default  = {}
@@ -97,6 +100,21 @@ variable "api" {
   validation {
     condition     = var.api.public_base_url == null || can(regex("^https://[a-z0-9.-]+$", var.api.public_base_url))
     error_message = "api.public_base_url must be an https URL without a path."
+  }
+
+  validation {
+    condition     = var.api.session_hours >= 1 && var.api.session_hours <= 720 && floor(var.api.session_hours) == var.api.session_hours
+    error_message = "api.session_hours must be a whole number of hours between 1 and 720."
+  }
+
+  validation {
+    condition     = var.api.open_registration_team_id == null || can(regex("^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", var.api.open_registration_team_id))
+    error_message = "api.open_registration_team_id must be a team's id."
+  }
+
+  validation {
+    condition     = alltrue([for network in var.api.fetch_allow_addresses : try(cidrhost(network, 0) == split("/", network)[0], false)])
+    error_message = "Each of api.fetch_allow_addresses must be a network such as 10.1.2.0/24, without an address inside it."
   }
 
   validation {
@@ -148,12 +166,14 @@ variable "processor" {
 }
 
 variable "storage" {
-  description = "The buckets: the first part of their names (the project's id without), who may upload straight to them, and how long things are kept. What is in the trash is purged after `trash_days`."
+  description = "The buckets: the first part of their names (the project's id without), who may upload straight to them, how long things are kept, and the quota of teams that have none of their own (no limit without). What is in the trash is purged after `trash_days`."
   type = object({
     name_prefix           = optional(string)
     direct_upload_origins = optional(list(string), [])
     trash_days            = optional(number, 7)
     soft_delete_days      = optional(number, 7)
+    default_quota_bytes   = optional(number)
+    default_quota_images  = optional(number)
   })
   nullable = false
   default  = {}
@@ -161,6 +181,11 @@ variable "storage" {
   validation {
     condition     = var.storage.trash_days >= 0 && floor(var.storage.trash_days) == var.storage.trash_days
     error_message = "storage.trash_days must be a whole number of days."
+  }
+
+  validation {
+    condition     = alltrue([for quota in [var.storage.default_quota_bytes, var.storage.default_quota_images] : quota == null ? true : quota >= 0 && floor(quota) == quota])
+    error_message = "storage.default_quota_bytes and storage.default_quota_images must be whole numbers, 0 at least."
   }
 }
 

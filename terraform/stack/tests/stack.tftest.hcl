@@ -499,6 +499,131 @@ run "rate_limits_know_the_instances" {
   }
 }
 
+run "api_is_told_no_key" {
+  command = plan
+
+  assert {
+    condition     = !contains(keys(local.api_environment), "TOKEN_SIGNING_KEYS")
+    error_message = "A key would be in the state."
+  }
+}
+
+run "registration_is_closed" {
+  command = plan
+
+  assert {
+    condition     = !contains(keys(local.api_environment), "OPEN_REGISTRATION_TEAM_ID")
+    error_message = "Anybody may register."
+  }
+}
+
+run "registration_opens_for_one_team" {
+  command = plan
+
+  variables {
+    api = { max_instances = 2, open_registration_team_id = "0197f1a0-0000-7000-8000-000000000001" }
+  }
+
+  assert {
+    condition     = local.api_environment["OPEN_REGISTRATION_TEAM_ID"] == "0197f1a0-0000-7000-8000-000000000001"
+    error_message = "Registration does not lead into the team that was named."
+  }
+}
+
+run "teams_have_no_quota_of_their_own" {
+  command = plan
+
+  assert {
+    condition     = !contains(keys(local.shared_environment), "DEFAULT_QUOTA_BYTES")
+    error_message = "Uploads end at a quota that nobody chose."
+  }
+}
+
+run "quota_holds_for_both_services" {
+  command = plan
+
+  variables {
+    storage = { default_quota_bytes = 10000000000 }
+  }
+
+  assert {
+    condition     = alltrue([for told in [local.api_environment, local.processor_environment] : told["DEFAULT_QUOTA_BYTES"] == "10000000000"])
+    error_message = "A service knows another quota."
+  }
+}
+
+run "negative_quota_is_refused" {
+  command = plan
+
+  variables {
+    storage = { default_quota_images = -1 }
+  }
+
+  expect_failures = [var.storage]
+}
+
+run "team_without_an_id_is_refused" {
+  command = plan
+
+  variables {
+    api = { max_instances = 2, open_registration_team_id = "photographers" }
+  }
+
+  expect_failures = [var.api]
+}
+
+run "imports_reach_no_inner_network" {
+  command = plan
+
+  assert {
+    condition     = local.api_environment["FETCH_ALLOW_ADDRESSES"] == "[]"
+    error_message = "An import can fetch from inside."
+  }
+}
+
+run "imports_reach_the_networks_that_are_named" {
+  command = plan
+
+  variables {
+    api = { max_instances = 2, fetch_allow_addresses = ["10.1.2.0/24"] }
+  }
+
+  assert {
+    condition     = local.api_environment["FETCH_ALLOW_ADDRESSES"] == "[\"10.1.2.0/24\"]"
+    error_message = "Imports cannot reach the picture server inside."
+  }
+}
+
+run "host_name_in_place_of_a_network_is_refused" {
+  command = plan
+
+  variables {
+    api = { max_instances = 2, fetch_allow_addresses = ["pictures.example.com"] }
+  }
+
+  expect_failures = [var.api]
+}
+
+run "address_with_the_size_of_its_network_is_refused" {
+  command = plan
+
+  variables {
+    api = { max_instances = 2, fetch_allow_addresses = ["10.1.2.3/24"] }
+  }
+
+  expect_failures = [var.api]
+}
+
+run "session_without_an_end_is_refused" {
+  command = plan
+
+  variables {
+    api = { max_instances = 2, session_hours = 0 }
+  }
+
+  expect_failures = [var.api]
+}
+
 run "connections_over_the_budget_are_refused" {
   command = plan
 
