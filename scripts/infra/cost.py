@@ -196,7 +196,9 @@ US dollars a month without tax, computed by `scripts/infra/cost.py` from the lis
 are images uploaded in that month and kept for it; each earlier month's images add their storage again.
 """
     explanation = f"""
-The load balancer, off by default, adds {edge_dollars():,.2f} before its first request.
+The load balancer, off by default, adds {edge_dollars():,.2f} before its first request. The store of the rate
+limits, off by default too, costs one node's hours ([its list](https://cloud.google.com/memorystore/docs/valkey/pricing)
+was not at hand), and Private Service Connect's for its address.
 
 ## What an image is taken to be
 

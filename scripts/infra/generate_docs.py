@@ -25,6 +25,7 @@ MODULE_PURPOSES = {
     "github_federation": "Lets one repository's workflows in without keys, as three accounts with different rights.",
     "network": "A network with one subnet for Cloud Run and private access to Google's managed services.",
     "observability": "Objectives, alerts with runbooks, uptime check, dashboard, audit log and budget.",
+    "rate_limit_store": "A Memorystore without a password, encrypted, that the API alone reaches.",
     "registry": "A repository for container images that cleans up after itself.",
     "run_job": "A Cloud Run job with an account of its own.",
     "run_service": "A Cloud Run service with an account of its own, probes and bounds.",

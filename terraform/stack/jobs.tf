@@ -33,6 +33,7 @@ module "image_migrate" {
   network = {
     network_id = module.network.network_id
     subnet_id  = module.network.subnet_id
+    tags       = local.denied_tags.migrate
   }
 
   depends_on = [google_project_service.this]

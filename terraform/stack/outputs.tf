@@ -37,3 +37,8 @@ output "edge_address" {
   description = "Address that the domains' records must point to; null without a load balancer."
   value       = var.edge.enabled ? module.edge[0].address : null
 }
+
+output "rate_limit_url" {
+  description = "URL of the store of the rate limits; null without it."
+  value       = one(module.rate_limit_store[*].url)
+}

@@ -35,6 +35,10 @@ locals {
     },
     local.public_base_url == null ? {} : { PUBLIC_BASE_URL = local.public_base_url },
     var.api.open_registration_team_id == null ? {} : { OPEN_REGISTRATION_TEAM_ID = var.api.open_registration_team_id },
+    !var.rate_limit_store.enabled ? {} : {
+      RATE_LIMIT_URL    = module.rate_limit_store[0].url
+      RATE_LIMIT_CA_PEM = module.rate_limit_store[0].ca_certificates
+    },
   )
 
   processor_environment = merge(
@@ -131,6 +135,7 @@ module "image_processor" {
   network = {
     network_id = module.network.network_id
     subnet_id  = module.network.subnet_id
+    tags       = local.denied_tags.processor
   }
 
   depends_on = [google_project_service.this]

@@ -248,3 +248,13 @@ variable "kms_key" {
     error_message = "kms_key must be a key's full name: projects/…/locations/…/keyRings/…/cryptoKeys/…."
   }
 }
+
+variable "rate_limit_store" {
+  description = "A Memorystore in which all instances of the API count together. Off by default: without it each instance takes its share of a limit."
+  type = object({
+    enabled   = optional(bool, false)
+    node_type = optional(string, "SHARED_CORE_NANO")
+  })
+  nullable = false
+  default  = {}
+}

@@ -93,7 +93,7 @@ def test_an_apply_leaves_to_deploys_what_is_theirs_and_no_more() -> None:
 
 def test_every_module_has_tests_and_an_example() -> None:
     modules = [folder for folder in (TERRAFORM / "modules").iterdir() if folder.is_dir()]
-    assert len(modules) == 11
+    assert len(modules) == 12
     assert all(list((folder / "tests").glob("*.tftest.hcl")) for folder in modules)
     assert all((folder / "example" / "main.tf").is_file() for folder in modules)
 

@@ -24,7 +24,7 @@ class RateLimits:
 
     def __init__(self, settings: ApiSettings, on_fallback: Callable[[], None] = lambda: None) -> None:
         url = settings.rate_limit_url
-        self._shared = RedisBuckets(url.get_secret_value()) if url else None
+        self._shared = RedisBuckets(url.get_secret_value(), settings.rate_limit_ca_pem) if url else None
         self._own, self._on_fallback = MemoryBuckets(), on_fallback
         self._exhausted: dict[str, float] = {}
 

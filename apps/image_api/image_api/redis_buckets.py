@@ -46,15 +46,17 @@ class RedisBuckets:
     A request waits `ANSWER_SECONDS` once at most; those that come before Redis is back do not wait at all.
     """
 
-    def __init__(self, url: str, *, clock: Callable[[], int] | None = None, **connection: Any) -> None:
+    def __init__(self, url: str, ca_pem: str | None = None, *, clock: Callable[[], int] | None = None) -> None:
         # Loaded only where a URL is set.
         from redis.asyncio import BlockingConnectionPool, Redis
         from redis.asyncio.retry import Retry
         from redis.backoff import NoBackoff
 
+        # Managed instances have an authority of their own and are reached by an address that no certificate names.
+        trust: dict[str, Any] = {"ssl_ca_data": ca_pem, "ssl_check_hostname": False} if ca_pem else {}
         self._redis = Redis(
             connection_pool=BlockingConnectionPool.from_url(
-                url, max_connections=_MOST_CONNECTIONS, timeout=None, retry=Retry(NoBackoff(), 0), **connection
+                url, max_connections=_MOST_CONNECTIONS, timeout=None, retry=Retry(NoBackoff(), 0), **trust
             )
         )
         self._clock = clock

@@ -24,6 +24,9 @@ class ApiSettings(ServiceSettings):
     rate_limit_url: SecretStr | None = Field(
         None, description="Redis (`redis://`, or `rediss://` with TLS) that all instances count in; memory without."
     )
+    rate_limit_ca_pem: str | None = Field(
+        None, description="Certificate authorities of that Redis, which then vouch for it whatever its name."
+    )
     rate_limit_per_second: int = Field(50, ge=1, description="Requests a second and key; bursts of twice as many.")
     upload_rate_limit_per_second: int = Field(20, ge=1, description="Uploads a second and key.")
     address_rate_limit_per_second: int = Field(

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import signal
+import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from image_api import redis_buckets
 from image_core.testing import UserWithKey
+from local_cloud.ports import free_port
 
 from .conftest import Api, MakeApi
 from .redis_server import RedisServer
@@ -25,6 +27,16 @@ def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
     server.start()
     yield server
     server.kill()
+
+
+def self_signed(path: Path) -> Path:
+    """A certificate for another name than the address, and its key."""
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=redis.example",
+         "-keyout", f"{path}.key", "-out", f"{path}.pem"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return path
 
 
 async def ask(api: Api, member: UserWithKey) -> httpx2.Response:
@@ -187,5 +199,21 @@ async def test_a_password_in_the_url_is_used(make_api: MakeApi, redis_server: Re
     with_password = redis_server.url.replace("redis://", "redis://:sesame@")
     for url, connected in ((with_password, True), (redis_server.url, False)):
         async with make_api(rate_limit_url=url) as api:
+            assert (await ask(api, await api.user())).status_code == 200
+            assert (await fallbacks(api) == 0) is connected
+
+
+async def test_an_encrypted_connection_trusts_the_named_authority_alone(
+    make_api: MakeApi, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    authority, stranger = (self_signed(tmp_path / name) for name in ("authority", "stranger"))
+    redis_server.kill()
+    port = str(free_port())
+    redis_server.start("--tls-port", port, "--tls-cert-file", f"{authority}.pem", "--tls-key-file", f"{authority}.key",
+                       "--tls-auth-clients", "no", "--tls-ca-cert-file", f"{authority}.pem")  # fmt: skip
+    url = f"rediss://127.0.0.1:{port}/0"
+    for trusted, connected in ((authority, True), (stranger, False)):
+        pem = await asyncio.to_thread(Path(f"{trusted}.pem").read_text)
+        async with make_api(rate_limit_url=url, rate_limit_ca_pem=pem) as api:
             assert (await ask(api, await api.user())).status_code == 200
             assert (await fallbacks(api) == 0) is connected

@@ -22,6 +22,7 @@ resource "google_cloud_run_v2_job" "this" {
         network_interfaces {
           network    = var.network.network_id
           subnetwork = var.network.subnet_id
+          tags       = var.network.tags
         }
       }
 

@@ -87,10 +87,11 @@ variable "run" {
 }
 
 variable "network" {
-  description = "Network and subnet through which private addresses are reached."
+  description = "Network and subnet through which private addresses are reached, and the tags by which firewall rules know this."
   type = object({
     network_id = string
     subnet_id  = string
+    tags       = optional(list(string), [])
   })
   nullable = false
 }

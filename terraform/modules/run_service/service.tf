@@ -34,6 +34,7 @@ resource "google_cloud_run_v2_service" "this" {
       network_interfaces {
         network    = var.network.network_id
         subnetwork = var.network.subnet_id
+        tags       = var.network.tags
       }
     }
 

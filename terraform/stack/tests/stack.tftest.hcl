@@ -794,3 +794,51 @@ run "malformed_project_is_refused" {
 
   expect_failures = [var.project_id]
 }
+
+run "no_rate_limit_store_by_default" {
+  command = plan
+
+  assert {
+    condition     = length(module.rate_limit_store) == 0 && length(google_project_service.rate_limit_store) == 0 && !contains(keys(local.api_environment), "RATE_LIMIT_URL")
+    error_message = "The store is on."
+  }
+}
+
+run "api_alone_is_told_of_the_rate_limit_store" {
+  command = plan
+
+  variables {
+    rate_limit_store = { enabled = true }
+  }
+
+  assert {
+    condition     = length(module.rate_limit_store) == 1 && contains(keys(local.api_environment), "RATE_LIMIT_URL") && contains(keys(local.api_environment), "RATE_LIMIT_CA_PEM") && !contains(keys(local.processor_environment), "RATE_LIMIT_URL")
+    error_message = "The API does not count in the store."
+  }
+}
+
+run "apis_of_the_rate_limit_store_are_on" {
+  command = plan
+
+  variables {
+    rate_limit_store = { enabled = true }
+  }
+
+  assert {
+    condition     = toset(keys(google_project_service.rate_limit_store)) == toset(["memorystore.googleapis.com", "networkconnectivity.googleapis.com"])
+    error_message = "An API that the store needs is off."
+  }
+}
+
+run "others_are_kept_from_the_rate_limit_store" {
+  command = plan
+
+  variables {
+    rate_limit_store = { enabled = true }
+  }
+
+  assert {
+    condition     = flatten([local.denied_tags.processor, local.denied_tags.migrate]) == ["image-processor", "image-migrate"]
+    error_message = "Others reach the store."
+  }
+}
