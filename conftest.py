@@ -18,6 +18,7 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import httpx2
 import pytest
+from hypothesis import HealthCheck, settings
 
 from image_core import models
 from image_core.db import Database, DatabaseConfig, migration_engine
@@ -25,6 +26,10 @@ from image_core.migrations import runner
 from local_cloud.database import DATABASE, OWNER, DatabaseUrls, prepare_database
 from local_cloud.ports import free_port
 from local_cloud.postgres import PostgresServer
+
+# A busy machine is no fault of what is tested.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 PROJECT = "image-manager-test"
 ORIGINALS, DERIVATIVES, SCRATCH = "test-originals", "test-derivatives", "test-scratch"

@@ -29,7 +29,7 @@ COMMITTERS = {
     "image_api/people/accounts.py": {"register", "change_password", "reset_password"},
     "image_api/people/delays.py": {"count_attempt"},
     "image_api/people/service.py": {"sign_in"},
-    "image_api/images/uploads.py": {"_existing", "_expire"},
+    "image_api/images/uploads.py": {"_complete", "_existing", "_expire"},
     "image_processor/analysis_jobs.py": {"_handle", "_give_back"},
     "image_processor/jobs.py": {
         "committing", "_claim_and_work", "_row_of", "_not_claimed", "_complete_pending", "_expire", "_give_back",

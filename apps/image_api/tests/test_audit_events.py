@@ -68,6 +68,31 @@ class TestWriting:
         assert not {"before", "after", "address"} & line.keys()
         assert "Secret name" not in str(line)
 
+    async def test_an_upload_tells_who_brought_which_bytes(self, api: Api, member: UserWithKey) -> None:
+        image = await api.upload(member)
+        again = await api.upload(member)
+        assert again["id"] == image["id"]
+        (event,) = await listed(api, action="image.*")
+        assert (event["action"], event["target_id"], event["team_id"]) == (
+            "image.uploaded", image["id"], str(member.team_id),
+        )  # fmt: skip
+        assert (event["actor_user_id"], event["credential_id"]) == (str(member.user_id), str(member.credential_id))
+        assert event["after"] == {"sha256": image["sha256"], "size_bytes": image["size_bytes"]}
+
+    async def test_an_upload_that_was_refused_brought_nothing(self, api: Api, member: UserWithKey) -> None:
+        answer = await api.client.post("/api/v1/images", headers=member.headers, content=b"no picture")
+        assert answer.status_code in (400, 415, 422)
+        assert await listed(api, action="image.*") == []
+
+    async def test_an_upload_of_what_is_in_the_trash_restores_it(self, api: Api, member: UserWithKey) -> None:
+        image = await api.upload(member)
+        deleted = await api.client.delete(f"/api/v1/images/{image['id']}", headers=api.admin.headers)
+        assert deleted.status_code == 204
+        await api.upload(member)
+        told = [(event["action"], event["actor_user_id"]) for event in await listed(api, action="image.*")]
+        member_id, admin_id = str(member.user_id), str(api.admin.user_id)
+        assert told == [("image.restored", member_id), ("image.trashed", admin_id), ("image.uploaded", member_id)]
+
     async def test_of_an_images_metadata_only_the_names_are_kept(self, api: Api, member: UserWithKey) -> None:
         image = await api.upload(member)
         patch = {"filename": "Jane.png", "metadata": {"age": "41", "gender": "f"}, "tags": ["ill"]}

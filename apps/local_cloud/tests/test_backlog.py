@@ -27,7 +27,7 @@ def new_broker(folder: Path, **options: Any) -> Broker:
     return broker
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sampled_from(["publish", "ack", "nack", "drop", "restart"]), max_size=25))
 def test_every_message_is_acknowledged_or_dead_or_still_there(tmp_path: Path, steps: list[str]) -> None:
     folder = tmp_path / str(time.monotonic_ns())

@@ -204,12 +204,10 @@ async def restore_image(transaction: Transaction, actor: Actor, image_id: UUID, 
         return present(await queries.find(transaction, actor.visible_team_id, image_id, base_url))
     if old["purge_marked_at"] is not None:
         raise errors.ImagePurged
-    restored = await restore(transaction, old, bucket, base_url)
-    await audit.record(transaction, actor, "image.restored", ("image", image_id), team_id=old["team_id"])
-    return restored
+    return await restore(transaction, actor, old, bucket, base_url)
 
 
-async def restore(transaction: Transaction, old: Record, bucket: str, base_url: str) -> Record:
+async def restore(transaction: Transaction, actor: Actor, old: Record, bucket: str, base_url: str) -> Record:
     """Clears the trash mark of a locked row. Raises `errors.DuplicateExists`."""
     image_id = old["id"]
     try:
@@ -218,6 +216,7 @@ async def restore(transaction: Transaction, old: Record, bucket: str, base_url: 
     except UniqueViolation as error:
         raise errors.DuplicateExists("The team has uploaded the same bytes again since.") from error
     await events.record(transaction, events.image_event(EventType.RESTORED, image_id, old["team_id"]))
+    await audit.record(transaction, actor, "image.restored", ("image", image_id), team_id=old["team_id"])
     if old["status"] == ImageStatus.STORED:
         await events.record(transaction, _process_request(old, bucket))
     return restored

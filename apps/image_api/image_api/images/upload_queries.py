@@ -77,13 +77,12 @@ async def add_pending(
     return added == 1
 
 
-async def complete(database: Database, image_id: UUID, **values: Any) -> Record | None:
+async def complete(transaction: Transaction, image_id: UUID, **values: Any) -> Record | None:
     """Fills in what is known now that the object is whole; None if the row has expired meanwhile.
 
     Raises `db.UniqueViolation` if the team holds these bytes already.
     """
-    async with database.connection() as connection:
-        return await connection.fetch_one(_complete, image_id=image_id, **values)
+    return await transaction.fetch_one(_complete, image_id=image_id, **values)
 
 
 async def find_twin(runner: Runner, team_id: UUID, sha256: bytes) -> UUID | None:

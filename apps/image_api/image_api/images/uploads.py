@@ -14,6 +14,7 @@ from uuid import UUID
 
 import anyio
 
+from image_api import audit
 from image_api.actor import Actor
 from image_api.images import queries, receipt, service, upload_queries
 from image_api.images.receipt import Received
@@ -73,13 +74,13 @@ async def _receive(services: Services, actor: Actor, team_id: UUID, source: Uplo
     header = receipt.check_header(prefix, services.settings)
     pending = await _add_row(services, actor, team_id, header, source.declared_bytes)
     if pending is None:
-        return await _without_room(services, team_id, prefix, chunks)
+        return await _without_room(services, actor, team_id, prefix, chunks)
     try:
         received = await _store(services, pending, prefix, chunks)
-        return await _complete(services, pending, received, checked_fields(source, declared))
+        return await _complete(services, actor, pending, received, checked_fields(source, declared))
     except _Duplicate as duplicate:
         await _expire(services, pending, "duplicate", "The team has this image already.", duplicate.twin_id)
-        return await _existing(services, team_id, duplicate.twin_id)
+        return await _existing(services, actor, team_id, duplicate.twin_id)
     except BaseException as error:
         await _give_up(services, pending, error)
         raise
@@ -106,7 +107,9 @@ async def _add_row(
     return pending if added else None
 
 
-async def _without_room(services: Services, team_id: UUID, body: bytearray, chunks: AsyncIterator[bytes]) -> Uploaded:
+async def _without_room(
+    services: Services, actor: Actor, team_id: UUID, body: bytearray, chunks: AsyncIterator[bytes]
+) -> Uploaded:
     """What a full quota leaves: the image that the team has already, of a file that is small enough to be hashed.
 
     Raises `errors.StorageQuotaExceeded`.
@@ -119,7 +122,7 @@ async def _without_room(services: Services, team_id: UUID, body: bytearray, chun
         digest = hashlib.sha256()
         await receipt.update(digest, body)
         if twin_id := await upload_queries.find_twin(services.database, team_id, digest.digest()):
-            return await _existing(services, team_id, twin_id)
+            return await _existing(services, actor, team_id, twin_id)
     raise await storage_quota.exceeded(services.database, team_id, services.settings.default_quota)
 
 
@@ -134,14 +137,23 @@ async def _store(services: Services, pending: _Pending, prefix: bytearray, chunk
     )  # fmt: skip
 
 
-async def _complete(services: Services, pending: _Pending, received: Received, fields: UploadFields) -> Uploaded:
+async def _complete(
+    services: Services, actor: Actor, pending: _Pending, received: Received, fields: UploadFields
+) -> Uploaded:
     """Fills in the row. Raises `_Duplicate`, `errors.UploadExpired`."""
     try:
-        row = await upload_queries.complete(
-            services.database, pending.image_id, bytes=received.stored.size_bytes, digest=received.sha256,
-            object_generation=received.stored.generation, name=fields.filename,
-            labels=list(dict.fromkeys(fields.tags)), pairs=to_json(fields.metadata),
-        )  # fmt: skip
+        async with services.database.transaction() as transaction:
+            row = await upload_queries.complete(
+                transaction, pending.image_id, bytes=received.stored.size_bytes, digest=received.sha256,
+                object_generation=received.stored.generation, name=fields.filename,
+                labels=list(dict.fromkeys(fields.tags)), pairs=to_json(fields.metadata),
+            )  # fmt: skip
+            if row is not None:
+                stored = {"sha256": received.sha256.hex(), "size_bytes": received.stored.size_bytes}
+                image_id, team_id = pending.image_id, pending.team_id
+                await audit.record(
+                    transaction, actor, "image.uploaded", ("image", image_id), team_id=team_id, after=stored
+                )
     except UniqueViolation as error:
         twin_id = await upload_queries.find_twin(services.database, pending.team_id, received.sha256)
         if twin_id is None:
@@ -152,10 +164,10 @@ async def _complete(services: Services, pending: _Pending, received: Received, f
     twin_id = await upload_queries.duplicate_of(services.database, pending.image_id)
     if twin_id is None:
         raise errors.UploadExpired("The upload took longer than its deadline; send it again.")
-    return await _existing(services, pending.team_id, twin_id)
+    return await _existing(services, actor, pending.team_id, twin_id)
 
 
-async def _existing(services: Services, team_id: UUID, twin_id: UUID) -> Uploaded:
+async def _existing(services: Services, actor: Actor, team_id: UUID, twin_id: UUID) -> Uploaded:
     """The image that was there: restored if it was in the trash, processed again if it had failed."""
     bucket, base_url = services.originals.bucket, services.settings.base_url
     async with events.committing(services.database, services.publisher) as transaction:
@@ -163,7 +175,7 @@ async def _existing(services: Services, team_id: UUID, twin_id: UUID) -> Uploade
         if old is None or old["purge_marked_at"] is not None:
             raise errors.UploadExpired("The image that had these bytes has just been removed; try again.")
         if old["deleted_at"] is not None:
-            await service.restore(transaction, old, bucket, base_url)
+            await service.restore(transaction, actor, old, bucket, base_url)
         if old["status"] == ImageStatus.FAILED:
             await service.process_again(transaction, old, bucket, base_url)
         shown = service.present(await queries.find(transaction, team_id, twin_id, base_url))
