@@ -20,7 +20,7 @@ locals {
   )
 
   # The actor in the key is a name, not an address, so that every key is known before anything is made.
-  grants = { for row in local.capabilities : "${row.actor} ${row.role} ${row.resource}" => merge(row, { member = local.members[row.actor] }) }
+  grants = { for row in local.capabilities : "${row.actor} ${row.role} ${row.resource}" => merge(row, { member = local.members[row.actor] }) if try(local.asked_for[row.when], true) }
 
   grants_on = {
     for kind in ["project", "bucket", "topic", "subscription", "secret", "account", "service", "job"] : kind => {
@@ -48,7 +48,7 @@ resource "google_project_iam_member" "table" {
 resource "google_storage_bucket_iam_member" "table" {
   for_each = local.grants_on["bucket"]
 
-  bucket = module.storage.bucket_names[each.value.name]
+  bucket = each.value.name == "models" ? local.model_bucket : module.storage.bucket_names[each.value.name]
   role   = each.value.role
   member = each.value.member
 }

@@ -19,4 +19,10 @@ locals {
 
   # A name for the processor that is known before its URL is: the token's audience, on both sides.
   processor_audience = "https://image-processor.${var.project_id}.internal"
+
+  # A bucket of somebody else's making, that models are brought to.
+  model_bucket = try(regex("^gs://([^/]+)", var.processor.model_path)[0], null)
+
+  # Rows of the capability table that are granted only where they are asked for.
+  asked_for = { model = local.model_bucket != null }
 }

@@ -58,6 +58,7 @@ locals {
       # A claim is given back after nine tenths of its lease, which is within the request's time.
       LEASE_SECONDS = "300"
     },
+    var.processor.model_path == null ? {} : { MODEL_PATH = var.processor.model_path },
   )
 }
 

@@ -124,7 +124,7 @@ variable "api" {
 }
 
 variable "processor" {
-  description = "The processor: its instances and their size, the pictures that one takes and works on at once, and the connections of one instance."
+  description = "The processor: its instances and their size, the pictures that one takes and works on at once, the connections of one instance, and the model that answers labels (gs://bucket/prefix; none: measurements answer)."
   type = object({
     min_instances      = optional(number, 0)
     max_instances      = optional(number, 10)
@@ -134,9 +134,15 @@ variable "processor" {
     memory_mib         = optional(number, 2048)
     database_pool_size = optional(number, 4)
     log_level          = optional(string, "INFO")
+    model_path         = optional(string)
   })
   nullable = false
   default  = {}
+
+  validation {
+    condition     = try(length(regex("^gs://[a-z0-9][a-z0-9._-]+[a-z0-9](/.*)?$", var.processor.model_path)) > 0, var.processor.model_path == null)
+    error_message = "processor.model_path must be gs://bucket/prefix: a bucket that exists, with the model and its description."
+  }
 
   validation {
     condition     = var.processor.concurrency >= 2 && var.processor.concurrency <= 4

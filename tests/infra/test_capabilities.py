@@ -27,7 +27,7 @@ STORAGE_VERBS = {
     "list": {"list"},
     "check": {"list"},
 }
-BUCKETS = ("originals", "derivatives", "scratch")
+BUCKETS = ("originals", "derivatives", "scratch", "models")
 
 # What a predefined role allows, as far as the services use it. Source: Google Cloud documentation, "IAM roles".
 ALLOWED = {

@@ -14,6 +14,7 @@ from image_api.access_tokens import AccessTokens
 from image_api.address_limits import AddressLimitMiddleware
 from image_api.analyses.classify_routes import router as classify_router
 from image_api.analyses.routes import router as analyses_router
+from image_api.analyzer_models import AnalyzerModels
 from image_api.audit_events.routes import router as audit_events_router
 from image_api.credentials.routes import router as credentials_router
 from image_api.credits.routes import router as credits_router
@@ -122,6 +123,7 @@ def _running(app: FastAPI, settings: ApiSettings) -> AbstractAsyncContextManager
         publisher=publisher,
         rate_limits=RateLimits(settings, app.state.metrics.rate_limit_fallbacks.inc),
         storage_probe=StorageProbe(originals),
+        analyzer_models=AnalyzerModels(database),
         session_cache=SessionCache(database),
         passwords=Passwords(settings.password_hash_memory_kib, settings.password_hash_iterations),
         access_tokens=_access_tokens(settings),

@@ -140,6 +140,7 @@ _analysis = {
     },
 }
 _analyzer = {
+    "model": None,
     "name": "colors",
     "version": "1",
     "summary": "Which colours the picture consists of.",

@@ -5,6 +5,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from image_api.access_tokens import AccessTokens
+from image_api.analyzer_models import AnalyzerModels
 from image_api.passwords import Passwords
 from image_api.rate_limits import RateLimits
 from image_api.session_cache import SessionCache
@@ -31,6 +32,7 @@ class Services:
     publisher: Publisher
     rate_limits: RateLimits
     storage_probe: StorageProbe
+    analyzer_models: AnalyzerModels
     session_cache: SessionCache
     passwords: Passwords
     access_tokens: AccessTokens

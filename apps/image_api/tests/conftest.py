@@ -15,6 +15,7 @@ from opentelemetry.trace import TracerProvider
 from sqlalchemy import insert, select, update
 
 from image_api.actor import DEFAULT_SCOPES, Role
+from image_api.analyzer_models import AnalyzerModels
 from image_api.app import create_app
 from image_api.rate_limits import RateLimits
 from image_api.services import Services
@@ -176,6 +177,7 @@ async def api(rows: Database, running_api: Api) -> Api:
     running_api.forget_keys()
     running_api.app.state.key_cache._used.clear()
     object.__setattr__(running_api.services, "rate_limits", RateLimits(running_api.services.settings))
+    object.__setattr__(running_api.services, "analyzer_models", AnalyzerModels(running_api.services.database))
     running_api.client.cookies.clear()
     return await with_admin(running_api)
 

@@ -1,17 +1,18 @@
 import asyncio
 import json
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 import pytest
 from sqlalchemy import func, select, update
 
 from image_api.actor import Role
+from image_api.analyzer_models import AnalyzerModels
 from image_core import testing
 from image_core.analyzers import CATALOGUE
 from image_core.db import to_json
 from image_core.ids import new_id
-from image_core.models import analysis, credit_account, credit_entry, event
+from image_core.models import analysis, analyzer_model, credit_account, credit_entry, event
 from image_core.testing import UserWithKey
 
 from .conftest import Api
@@ -274,6 +275,54 @@ class TestReading:
         await analyze(api, member, image["id"])
         (entry,) = await api.rows.fetch(select(credit_entry).where(credit_entry.c.kind == "reserved"))
         assert (entry["operation"], entry["amount"]) == ("analyze:colors", -1)
+
+
+class TestModels:
+    MODEL: ClassVar = {"name": "colors", "version": "1.0", "sha256": "ab" * 32}
+
+    async def tell(self, api: Api, version: str) -> None:
+        """As a processor does that has loaded its model."""
+        await api.rows.execute(analyzer_model.delete())
+        await api.rows.execute(
+            analyzer_model.insert().values(name="labels", version=version, model=to_json(self.MODEL))
+        )
+        api.services.analyzer_models._asked_at = float("-inf")
+
+    async def test_analyzers_show_the_model_that_answers(self, api: Api, member: UserWithKey) -> None:
+        await self.tell(api, "1+abababababab")
+        listed = (await api.client.get("/api/v1/analyzers", headers=member.headers)).json()["items"]
+        shown = {item["name"]: (item["version"], item["model"]) for item in listed}
+        assert shown["labels"] == ("1+abababababab", self.MODEL)
+        assert shown["colors"] == ("1", None)
+
+    async def test_another_model_is_asked_anew(self, api: Api, member: UserWithKey) -> None:
+        image = await api.upload(member)
+        asked = []
+        for version in ("1+aaaaaaaaaaaa", "1+bbbbbbbbbbbb", "1+aaaaaaaaaaaa"):
+            await self.tell(api, version)
+            answer = (await analyze(api, member, image["id"], analyzer="labels")).json()
+            asked.append((answer["version"], answer["analysis_id"], answer["credits"]["spent"]))
+        assert [version for version, _, _ in asked] == ["1+aaaaaaaaaaaa", "1+bbbbbbbbbbbb", "1+aaaaaaaaaaaa"]
+        assert asked[0][1] == asked[2][1] != asked[1][1]
+        assert [spent for _, _, spent in asked] == [1, 1, 0]
+
+    async def test_what_was_told_is_remembered_for_a_while(self, api: Api, member: UserWithKey) -> None:
+        await self.tell(api, "1+aaaaaaaaaaaa")
+        assert (await api.services.analyzer_models.of("labels")).version == "1+aaaaaaaaaaaa"
+        await api.rows.execute(update(analyzer_model).values(version="1+bbbbbbbbbbbb"))
+        assert (await api.services.analyzer_models.of("labels")).version == "1+aaaaaaaaaaaa"
+        impatient = AnalyzerModels(api.services.database, fresh_seconds=-1)
+        assert (await impatient.of("labels")).version == "1+bbbbbbbbbbbb"
+
+    @pytest.mark.parametrize("code", ["model-missing", "model-broken"])
+    async def test_model_that_cannot_be_used_is_told(self, api: Api, member: UserWithKey, code: str) -> None:
+        image = await api.upload(member)
+        asking = asyncio.create_task(analyze(api, member, image["id"], wait=20, analyzer="labels"))
+        while not await api.rows.fetch(select(analysis)):
+            await asyncio.sleep(0.01)
+        await end_all(api, status="failed", failure_code=code, failure_message="No model.")
+        answer = await asking
+        assert (answer.status_code, answer.json()["code"]) == (503, code)
 
 
 class TestOnArrival:

@@ -20,12 +20,15 @@ from image_processor import analysis_queries as queries
 from image_processor.analysis_queries import AnalysisClaim
 from image_processor.analysis_request import AnalysisOrder, AnalysisOutcome, AnalysisRequest
 from image_processor.jobs import Outcome, Parts, Passing, committing, fetch, in_turn
+from image_processor.model_description import MODEL_FAILURES
 from image_processor.picture_file import PictureFile, open_picture_file
 from image_processor.rejections import REJECTION_MESSAGES, PictureRejected, WorkerUnavailable
 
 FAILURE_MESSAGES: dict[str, str] = {
     **{str(code): message for code, message in REJECTION_MESSAGES.items()},
     "analyzer-failed": "The analyzer made a mistake with this picture; it has been reported.",
+    "model-missing": "The model that this analyzer was given is not there; it has been reported.",
+    "model-broken": "The model that this analyzer was given cannot be used; it has been reported.",
     "image-gone": "The picture was removed before it could be analysed.",
 }
 
@@ -103,7 +106,7 @@ async def _analyze(parts: Parts, claimed: AnalysisClaim, picture: PictureFile) -
     order = AnalysisOrder(claimed.analyzer, orjson.loads(claimed.parameters))
     analyzed = await parts.pool.analyze(picture, AnalysisRequest((order,), parts.settings.limits))
     outcome = analyzed.outcomes[0]
-    if outcome.version != claimed.version:
+    if outcome.version != claimed.version and outcome.failure not in MODEL_FAILURES:
         # Asked of another release, during a deployment: its own instances will take the message.
         raise Passing("another version")
     if outcome.place is not None:

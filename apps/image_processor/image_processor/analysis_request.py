@@ -6,6 +6,7 @@ from typing import Any
 
 from image_core.analyzers import CATALOGUE, rounded
 from image_processor.limits import PictureLimits
+from image_processor.rejections import PictureRejected
 
 ANALYZER_FAILED = "analyzer-failed"
 
@@ -29,8 +30,9 @@ class AnalysisOutcome:
 
     Attributes:
         result: valid for the analyzer, floats rounded; None for a failure.
-        failure: `analyzer-failed`, or the code for which a picture is rejected; None for a result.
-        place: where in our code an analyzer failed, for the log.
+        failure: `analyzer-failed`, the code for which a picture is rejected or a model cannot be used; None for a
+            result.
+        place: where in our code an analyzer failed, or what is wrong with its model, for the log.
     """
 
     analyzer: str
@@ -74,6 +76,22 @@ class AnalysisRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class AnalysisBatch:
+    """What to run on several pictures, whose descriptors go down in the same order."""
+
+    requests: tuple[AnalysisRequest, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Give plain values for the way to a worker."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "AnalysisBatch":
+        """Rebuild what `to_json` gave."""
+        return cls(tuple(AnalysisRequest.from_json(request) for request in values["requests"]))
+
+
+@dataclass(frozen=True, slots=True)
 class AnalyzedPicture:
     """Everything one request for analyses gives.
 
@@ -86,6 +104,15 @@ class AnalyzedPicture:
 
     outcomes: tuple[AnalysisOutcome, ...]
     step_seconds: dict[str, float]
+    worker_rss_bytes: int = 0
+    worker_cpu_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class AnalyzedBatch:
+    """An answer for each picture of a batch, in its order; the worker's figures are those of the whole batch."""
+
+    answers: tuple[AnalyzedPicture | PictureRejected, ...]
     worker_rss_bytes: int = 0
     worker_cpu_seconds: float = 0.0
 

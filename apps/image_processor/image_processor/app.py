@@ -1,8 +1,10 @@
 """`create_app`: the only place where the processor's parts are wired together."""
 
 import asyncio
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
@@ -15,7 +17,9 @@ from image_core.events import PubSubPublisher
 from image_core.gcs import GcsClient
 from image_core.telemetry import current_request, log, log_unexpected, request_context
 from image_processor import health, push
+from image_processor.announcement import keep_announcing
 from image_processor.jobs import Parts
+from image_processor.labels_model import LabelsModel, find_labels_model
 from image_processor.metrics import Metrics
 from image_processor.push_identity import IssuerKeys
 from image_processor.settings import ProcessorSettings
@@ -46,6 +50,10 @@ def _lifespan(settings: ProcessorSettings, provider: TracerProvider | None) -> A
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         gcs = GcsClient(settings.google_cloud_project, settings.storage_emulator_host, settings.gcloud_creds_path)
         publisher = PubSubPublisher(settings.google_cloud_project, settings.topics, settings.pubsub_emulator_host)
+        model_folder = tempfile.TemporaryDirectory(prefix="model-")
+        labels = await find_labels_model(
+            settings.model_path, gcs, Path(model_folder.name), settings.worker_memory_limit_bytes
+        )
         parts = Parts(
             settings=settings,
             database=Database(settings.database),
@@ -53,7 +61,8 @@ def _lifespan(settings: ProcessorSettings, provider: TracerProvider | None) -> A
             derivatives=gcs.bucket(settings.image_derivatives_bucket_name),
             scratch=gcs.bucket(settings.image_scratch_bucket_name),
             publisher=publisher,
-            pool=_pool(settings),
+            pool=_pool(settings, labels),
+            labels=labels,
             metrics=Metrics(),
             tracer_provider=provider,
         )
@@ -62,13 +71,19 @@ def _lifespan(settings: ProcessorSettings, provider: TracerProvider | None) -> A
         await parts.pool.start()
         # The Google clients take longer to load than everything else: the port is open before them.
         warming = asyncio.create_task(asyncio.to_thread(_warm, gcs, publisher))
+        announcing = None
+        if parts.labels_failure is None:
+            announcing = asyncio.create_task(keep_announcing(parts.database, labels))
         try:
             yield
         finally:
+            if announcing is not None:
+                announcing.cancel()
             await asyncio.gather(warming, return_exceptions=True)
             await parts.pool.stop()
             await publisher.close()
             await parts.database.close()
+            model_folder.cleanup()
 
     return lifespan
 
@@ -78,14 +93,17 @@ def _warm(gcs: GcsClient, publisher: PubSubPublisher) -> None:
     publisher.warm()
 
 
-def _pool(settings: ProcessorSettings) -> WorkerPool:
+def _pool(settings: ProcessorSettings, labels: LabelsModel) -> WorkerPool:
     return WorkerPool(
         size=settings.worker_count,
         deadline_seconds=settings.job_deadline_seconds,
         memory_limit_bytes=settings.worker_memory_limit_bytes,
-        rss_mark_bytes=settings.worker_rss_mark_bytes,
+        # A model stays in memory; what a picture left behind is what the mark is for.
+        rss_mark_bytes=settings.worker_rss_mark_bytes + labels.worker_bytes,
         max_pictures_per_worker=settings.worker_max_pictures,
         formats=settings.limits.allowed_formats,
+        labels_model=labels.path,
+        labels_failure=labels.failure,
     )
 
 

@@ -4,7 +4,7 @@ Nothing is reserved beforehand, because nothing is owed before the result is sto
 leaves an analysis out, never the image.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import select
 
@@ -19,8 +19,11 @@ from image_processor.analysis_request import AnalysisOrder, AnalysisOutcome
 from image_processor.queries import Claim
 
 
-async def orders(database: Database, claimed: Claim) -> tuple[AnalysisOrder, ...]:
-    """What to run: analyzers that the team asks for, can pay for, and has no result of."""
+async def orders(database: Database, claimed: Claim, versions: Mapping[str, str]) -> tuple[AnalysisOrder, ...]:
+    """What to run: analyzers that the team asks for, can pay for, and has no result of.
+
+    `versions` names those that depend on a model.
+    """
     wanted = [name for name in claimed.analyze_on_arrival if name in CATALOGUE]
     if not wanted:
         return ()
@@ -37,7 +40,7 @@ async def orders(database: Database, claimed: Claim) -> tuple[AnalysisOrder, ...
     for name in wanted:
         spec = CATALOGUE[name]
         parameters, digest = canonical_parameters(spec, {})
-        if (name, spec.version, digest) not in known and spec.price_credits <= balance:
+        if (name, versions.get(name, spec.version), digest) not in known and spec.price_credits <= balance:
             balance -= spec.price_credits
             chosen.append(AnalysisOrder(name, parameters))
     return tuple(chosen)

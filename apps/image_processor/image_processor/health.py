@@ -35,7 +35,11 @@ async def ready(request: Request, response: Response) -> dict[str, Any]:
     if not is_ready:
         response.status_code = 503
         response.headers["Retry-After"] = "2"
-    return {"ready": is_ready, "database": database, "schema_revision": revision, "workers": workers}
+    answer = {"ready": is_ready, "database": database, "schema_revision": revision, "workers": workers}
+    if parts.labels_failure is not None:
+        # Everything else goes on: it is told, and does not decide.
+        answer["warnings"] = [f"labels: {parts.labels_failure}"]
+    return answer
 
 
 @router.get("/version")

@@ -24,6 +24,7 @@ from image_core.states import ImageStatus
 from image_core.storage import ObjectMissing, ObjectStorage, ObjectTooLarge
 from image_core.telemetry import log, span
 from image_processor import arrival_analyses, queries
+from image_processor.labels_model import BUILT_IN_LABELS, LabelsModel
 from image_processor.messages import ObjectFinalized
 from image_processor.metrics import Metrics
 from image_processor.picture_file import PictureFile, open_picture_file
@@ -58,11 +59,17 @@ class Parts:
     pool: WorkerPool
     metrics: Metrics
     tracer_provider: TracerProvider | None = None
+    labels: LabelsModel = BUILT_IN_LABELS
 
     @cached_property
     def slots(self) -> asyncio.Semaphore:
         """How many jobs run at once: one for each worker, and one that fetches its bytes meanwhile."""
         return asyncio.Semaphore(self.settings.worker_count + 1)
+
+    @property
+    def labels_failure(self) -> str | None:
+        """The code with which `labels` fails where its model cannot be used."""
+        return self.labels.failure or self.pool.labels_failure
 
     @property
     def lease(self) -> timedelta:
@@ -224,7 +231,7 @@ async def _work(parts: Parts, claimed: Claim, picture: PictureFile, sha256: byte
                 with span(parts.tracer_provider, "fetch original"):
                     sha256 = await fetch(parts, parts.originals, claimed.object_name, claimed.generation, picture)
             _check_same(sha256, claimed)
-            orders = await arrival_analyses.orders(parts.database, claimed)
+            orders = await arrival_analyses.orders(parts.database, claimed, {"labels": parts.labels.version})
             request = ProcessingRequest(
                 limits=parts.settings.limits, keep_location=claimed.keep_location, analyses=orders
             )

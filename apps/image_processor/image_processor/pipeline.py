@@ -6,12 +6,14 @@ first frame for what stands still, all of its frames for what moves.)
 """
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pyvips
 
 from image_core.picture_header import PREFIX_BYTES, PictureHeader
-from image_processor.analysis import analyze_on_arrival
+from image_processor.analysis import BUILT_IN, analyze_on_arrival
+from image_processor.analyzers.analyzer import Analyzer
 from image_processor.presets import Preset
 from image_processor.processed_picture import Derivative, PictureFacts, ProcessedPicture, ProcessingRequest
 from image_processor.step_clock import StepClock
@@ -32,7 +34,9 @@ from image_processor.steps.stored_picture import StoredPicture
 _FACTS_SIDE_PX = 256
 
 
-def process_picture(descriptor: int, request: ProcessingRequest, deadline_at: float) -> ProcessedPicture:
+def process_picture(
+    descriptor: int, request: ProcessingRequest, deadline_at: float, analyzers: Mapping[str, Analyzer] = BUILT_IN
+) -> ProcessedPicture:
     """Make every derivative and fact of the picture in an open file; the file's position changes.
 
     `deadline_at` is a time of the monotonic clock.
@@ -41,10 +45,12 @@ def process_picture(descriptor: int, request: ProcessingRequest, deadline_at: fl
         PictureRejected: it is not a picture, not an allowed one, broken, or over a limit.
     """
     with rejecting_what_cannot_be_decoded():
-        return _run_steps(descriptor, request, StepClock(deadline_at))
+        return _run_steps(descriptor, request, StepClock(deadline_at), analyzers)
 
 
-def _run_steps(descriptor: int, request: ProcessingRequest, clock: StepClock) -> ProcessedPicture:
+def _run_steps(
+    descriptor: int, request: ProcessingRequest, clock: StepClock, analyzers: Mapping[str, Analyzer]
+) -> ProcessedPicture:
     with clock.step("identify"):
         header = request.limits.identify(os.pread(descriptor, PREFIX_BYTES, 0))
         check_complete(descriptor, header.format)
@@ -66,7 +72,7 @@ def _run_steps(descriptor: int, request: ProcessingRequest, clock: StepClock) ->
         facts = _describe(stored, header, camera, smallest, keep_location=request.keep_location)
     ordered = tuple(derivatives[preset.name] for preset in request.presets)
     del still, smallest
-    analyses = analyze_on_arrival(descriptor, request.analyses, request.limits, clock)
+    analyses = analyze_on_arrival(descriptor, request.analyses, request.limits, clock, analyzers)
     return ProcessedPicture(facts=facts, derivatives=ordered, step_seconds=clock.seconds, analyses=analyses)
 
 

@@ -23,6 +23,9 @@ class ProcessorSettings(ServiceSettings):
     worker_memory_limit_bytes: int = Field(512 * MEBIBYTE, description="Resident memory that no worker exceeds.")
     worker_rss_mark_bytes: int = Field(256 * MEBIBYTE, description="A worker that holds more afterwards is replaced.")
     worker_max_pictures: int = Field(500, ge=1, description="Pictures after which a worker is replaced.")
+    model_path: str | None = Field(
+        None, description="Model that answers `labels`: a folder, an .onnx file, or gs://bucket/prefix of either."
+    )
     job_deadline_seconds: float = Field(60, gt=0, description="When a picture in work is given up for good.")
     lease_seconds: float = Field(300, gt=0, description="How long a claim holds; longer than the job's deadline.")
     max_attempts: int = Field(5, ge=1, description="Claims of an image before it fails for good.")

@@ -1,8 +1,8 @@
 """What goes over the socket between the service and a worker process.
 
-The worker says READY once. Then for each picture: a length and a JSON header with the picture's descriptor beside
-them go down; ACCEPTED, a length, a JSON header and, of a processed picture, the derivatives' bytes come up. The parent
-trusts nothing of what comes up: code in a codec may have taken the worker over.
+The worker says once that it is ready. Then for each request: a length and a JSON header with the descriptors of its
+pictures (one, but for a batch) beside them go down; ACCEPTED, a length, a JSON header and, of a processed picture, the
+derivatives' bytes come up. The parent trusts nothing of what comes up: code in a codec may have taken the worker over.
 """
 
 import json
@@ -10,22 +10,32 @@ import struct
 from dataclasses import asdict, replace
 from typing import Any
 
-from image_processor.analysis_request import AnalysisOutcome, AnalysisRequest, AnalyzedPicture
+from image_processor.analysis_request import (
+    AnalysisBatch,
+    AnalysisOutcome,
+    AnalysisRequest,
+    AnalyzedBatch,
+    AnalyzedPicture,
+)
 from image_processor.processed_picture import Derivative, PictureFacts, ProcessedPicture, ProcessingRequest
 from image_processor.rejections import PictureRejected, parse_rejection_code
 
-Request = ProcessingRequest | AnalysisRequest
-Answer = ProcessedPicture | AnalyzedPicture
+Request = ProcessingRequest | AnalysisRequest | AnalysisBatch
+Answer = ProcessedPicture | AnalyzedPicture | AnalyzedBatch
 
 READY = b"R"
+READY_WITHOUT_MODEL = b"M"
 ACCEPTED = b"A"
 LENGTH = struct.Struct(">I")
 MAX_HEADER_BYTES = 1024 * 1024
+MAX_BATCH = 8
 MAX_CONTENT_BYTES = 64 * 1024 * 1024
 EXIT_OVER_MEMORY = 71
 
 _MAX_TEXT_LENGTH = 300
-_REQUESTS: dict[str, type[Request]] = {kind.__name__: kind for kind in (ProcessingRequest, AnalysisRequest)}
+_REQUESTS: dict[str, type[Request]] = {
+    kind.__name__: kind for kind in (ProcessingRequest, AnalysisRequest, AnalysisBatch)
+}
 
 
 def encode_header(values: dict[str, Any]) -> bytes:
@@ -51,7 +61,15 @@ def encode_answer(answer: Answer) -> list[bytes]:
     Raises:
         PictureRejected: the derivatives are larger than the parent takes (`picture-too-much-memory`).
     """
-    return [encode_header(asdict(answer))] if isinstance(answer, AnalyzedPicture) else _encode_processed(answer)
+    if isinstance(answer, ProcessedPicture):
+        return _encode_processed(answer)
+    if isinstance(answer, AnalyzedPicture):
+        return [encode_header(asdict(answer))]
+    answers = [
+        {"rejected": each.code, "message": each.message} if isinstance(each, PictureRejected) else asdict(each)
+        for each in answer.answers
+    ]
+    return [encode_header(asdict(replace(answer, answers=())) | {"answers": answers})]
 
 
 def _encode_processed(picture: ProcessedPicture) -> list[bytes]:
@@ -133,6 +151,23 @@ def decode_analyzed(header: dict[str, Any], _contents: list[bytes]) -> AnalyzedP
     """
     _raise_rejection(header)
     return AnalyzedPicture(**{**header, "outcomes": _decode_outcomes(header["outcomes"])})
+
+
+def decode_batch(header: dict[str, Any], contents: list[bytes]) -> AnalyzedBatch:
+    """Rebuild a success.
+
+    Raises:
+        PictureRejected: the header holds a refusal of all pictures.
+        ValueError, TypeError, KeyError: it holds neither.
+    """
+    _raise_rejection(header)
+    answers: list[AnalyzedPicture | PictureRejected] = []
+    for entry in header["answers"]:
+        try:
+            answers.append(decode_analyzed(entry, contents))
+        except PictureRejected as rejection:
+            answers.append(rejection)
+    return AnalyzedBatch(**{**header, "answers": tuple(answers)})
 
 
 def _raise_rejection(header: dict[str, Any]) -> None:

@@ -8,22 +8,27 @@ import json
 import os
 import resource
 import socket
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from image_core.analyzers import CATALOGUE
-from image_processor.analysis_request import AnalysisOrder, AnalysisRequest
+from image_processor.analysis_request import AnalysisBatch, AnalysisOrder, AnalysisRequest
 from image_processor.confinement import MemoryWatch, confine, resident_bytes, return_free_memory
 from image_processor.limits import ALL_FORMATS
+from image_processor.model_description import MODEL_FAILURES, ModelBroken, ModelUnavailable, read_model
 from image_processor.picture_file import open_picture_file
 from image_processor.processed_picture import ProcessingRequest
 from image_processor.rejections import PictureRejected, place_of
 from image_processor.wire import (
     ACCEPTED,
     LENGTH,
+    MAX_BATCH,
     MAX_HEADER_BYTES,
     READY,
+    READY_WITHOUT_MODEL,
     Answer,
     Request,
     decode_job,
@@ -31,7 +36,11 @@ from image_processor.wire import (
     encode_rejection,
 )
 
-Work = Callable[[int, Request, float], Answer]
+if TYPE_CHECKING:
+    from image_processor.analyzers.analyzer import Analyzer
+
+Work = Callable[[Sequence[int], Request, float], Answer]
+Analyzers = Mapping[str, "Analyzer"]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -41,11 +50,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     from image_processor.loader_policy import restrict_libvips
 
-    work = _load_codecs()
+    analyzers, failure = _load_analyzers(options)
+    work = _load_codecs(analyzers)
     _warm_up(work)
     restrict_libvips(options.formats)
     with socket.socket(fileno=options.channel) as channel:
-        serve(channel, work, options.memory_limit_bytes)
+        serve(channel, work, options.memory_limit_bytes, READY_WITHOUT_MODEL if failure else READY)
 
 
 def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -55,28 +65,31 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--parent", type=int, required=True, help="process id of the parent")
     parser.add_argument("--memory-limit-bytes", type=int, required=True)
     parser.add_argument("--formats", nargs="*", default=list(ALL_FORMATS), choices=ALL_FORMATS)
+    parser.add_argument("--labels-model", help="model that answers labels")
+    parser.add_argument("--labels-failure", choices=[*MODEL_FAILURES], help="why there is none, though one is wanted")
     return parser.parse_args(arguments)
 
 
-def serve(channel: socket.socket, work: Work, memory_limit_bytes: int) -> None:
-    """Answer each picture of the channel, until it is closed."""
+def serve(channel: socket.socket, work: Work, memory_limit_bytes: int, greeting: bytes = READY) -> None:
+    """Answer each request of the channel, until it is closed."""
     watch = MemoryWatch(memory_limit_bytes)
-    channel.sendall(READY)
+    channel.sendall(greeting)
     while (job := _receive_job(channel)) is not None:
-        descriptor, request, deadline_at = job
+        descriptors, request, deadline_at = job
         channel.sendall(ACCEPTED)
         with watch.watching():
-            answer = _answer(work, descriptor, request, deadline_at)
-        os.close(descriptor)
+            answer = _answer(work, descriptors, request, deadline_at)
+        for descriptor in descriptors:
+            os.close(descriptor)
         for part in answer:
             channel.sendall(part)
         del answer
 
 
-def _answer(work: Work, descriptor: int, request: Request, deadline_at: float) -> list[bytes]:
+def _answer(work: Work, descriptors: Sequence[int], request: Request, deadline_at: float) -> list[bytes]:
     started_cpu_seconds = _cpu_seconds()
     try:
-        answer = work(descriptor, request, deadline_at)
+        answer = work(descriptors, request, deadline_at)
         return_free_memory()
         used = replace(
             answer,
@@ -92,16 +105,16 @@ def _answer(work: Work, descriptor: int, request: Request, deadline_at: float) -
         return [encode_rejection(PictureRejected("processing-crashed"), resident_bytes(), place_of(error))]
 
 
-def _receive_job(channel: socket.socket) -> tuple[int, Request, float] | None:
-    head, descriptors, _, _ = socket.recv_fds(channel, LENGTH.size, 1)
+def _receive_job(channel: socket.socket) -> tuple[list[int], Request, float] | None:
+    head, descriptors, _, _ = socket.recv_fds(channel, LENGTH.size, MAX_BATCH)
     if not head:
         return None
     head += _receive(channel, LENGTH.size - len(head))
     (length,) = LENGTH.unpack(head)
-    if length > MAX_HEADER_BYTES or len(descriptors) != 1:
+    if length > MAX_HEADER_BYTES or not descriptors:
         raise ValueError("the parent sent no job")
     request, deadline_seconds = decode_job(json.loads(_receive(channel, length)))
-    return descriptors[0], request, time.monotonic() + deadline_seconds
+    return descriptors, request, time.monotonic() + deadline_seconds
 
 
 def _receive(channel: socket.socket, size_bytes: int) -> bytes:
@@ -119,14 +132,42 @@ def _cpu_seconds() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def _load_codecs() -> Work:
-    from image_processor.analysis import analyze_picture
+def _load_analyzers(options: argparse.Namespace) -> tuple[Analyzers, str | None]:
+    """What answers each analyzer's name; with the reason, where the model that was chosen for one cannot be used."""
+    from image_processor.analysis import BUILT_IN
+    from image_processor.analyzers.no_labels import NoLabels
+
+    if options.labels_failure is not None:
+        return {**BUILT_IN, "labels": NoLabels(MODEL_FAILURES[options.labels_failure]("no model"))}, None
+    if options.labels_model is None:
+        return BUILT_IN, None
+    try:
+        return {**BUILT_IN, "labels": _load_labels(options.labels_model)}, None
+    except ModelUnavailable as error:
+        sys.stderr.write(f"{error}\n")
+        return {**BUILT_IN, "labels": NoLabels(error)}, str(error)
+
+
+def _load_labels(path: str) -> "Analyzer":
+    try:
+        from image_processor.analyzers.onnx_labels import OnnxLabels
+        from image_processor.analyzers.onnx_model import OnnxModel
+    except ImportError as error:
+        raise ModelBroken("onnxruntime is not installed: install the extra `analysis` of image-processor.") from error
+    return OnnxLabels(OnnxModel(read_model(path)))
+
+
+def _load_codecs(analyzers: Analyzers) -> Work:
+    from image_processor.analysis import analyze_batch, analyze_picture
     from image_processor.pipeline import process_picture
 
-    def work(descriptor: int, request: Request, deadline_at: float) -> Answer:
+    def work(descriptors: Sequence[int], request: Request, deadline_at: float) -> Answer:
+        if isinstance(request, AnalysisBatch):
+            return analyze_batch(descriptors, request, deadline_at, analyzers)
+        (descriptor,) = descriptors
         if isinstance(request, AnalysisRequest):
-            return analyze_picture(descriptor, request, deadline_at)
-        return process_picture(descriptor, request, deadline_at)
+            return analyze_picture(descriptor, request, deadline_at, analyzers)
+        return process_picture(descriptor, request, deadline_at, analyzers)
 
     return work
 
@@ -139,7 +180,7 @@ def _warm_up(work: Work) -> None:
     with open_picture_file() as picture:
         picture.write(content)
         analyses = tuple(AnalysisOrder(name) for name in CATALOGUE)
-        work(picture.fileno(), ProcessingRequest(analyses=analyses), time.monotonic() + 60)
+        work([picture.fileno()], ProcessingRequest(analyses=analyses), time.monotonic() + 60)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from image_processor.wire import (
     LENGTH,
     MAX_HEADER_BYTES,
     READY,
+    READY_WITHOUT_MODEL,
     Answer,
     Request,
     bounded_text,
@@ -59,6 +60,7 @@ class WorkerProcess:
     Attributes:
         pictures: how many were handed to it.
         rss_bytes: its resident memory after the last one.
+        model_failure: why it has no model, though it was given one.
     """
 
     def __init__(self, process: subprocess.Popen[bytes], channel: socket.socket, last_words: IO[bytes]) -> None:
@@ -69,6 +71,7 @@ class WorkerProcess:
         self._reading = asyncio.Lock()
         self.pictures = 0
         self.rss_bytes = 0
+        self.model_failure: str | None = None
 
     @classmethod
     def spawn(cls, command: Sequence[str], environment: Mapping[str, str]) -> "WorkerProcess":
@@ -101,7 +104,7 @@ class WorkerProcess:
         return self._process.pid
 
     async def wait_until_ready(self, timeout_seconds: float) -> None:
-        """Wait until the codecs are loaded.
+        """Wait until the codecs are loaded; afterwards `model_failure` tells of a model that could not be.
 
         Raises:
             WorkerUnavailable: it ended before, or took too long.
@@ -113,7 +116,9 @@ class WorkerProcess:
             raise WorkerUnavailable(f"a worker was not ready within {timeout_seconds:g} s") from None
         except OSError:
             greeting = b""
-        if greeting != READY:
+        if greeting == READY_WITHOUT_MODEL:
+            self.model_failure = self._read_last_words().decode(errors="replace").strip()[-500:]
+        elif greeting != READY:
             raise WorkerUnavailable(f"a worker ended before it was ready: {self._read_last_words().strip()[-500:]!r}")
 
     def is_alive(self) -> bool:
@@ -126,19 +131,19 @@ class WorkerProcess:
             return False
 
     async def work(
-        self, picture: PictureFile, request: Request, decode: Decode[AnswerType], deadline_seconds: float
+        self, pictures: Sequence[PictureFile], request: Request, decode: Decode[AnswerType], deadline_seconds: float
     ) -> AnswerType:
-        """Hand a picture over and wait for the answer. Whoever breaks this off must kill the worker.
+        """Hand a request and its pictures over and wait for the answer. Whoever breaks this off must kill the worker.
 
         Raises:
             PictureRejected: the worker says so.
             WorkerDied: there is no answer, or none that can be believed.
         """
-        self.pictures += 1
+        self.pictures += len(pictures)
         accepted = False
         async with self._reading:
             try:
-                self._send_job(encode_job(request, deadline_seconds), picture.fileno())
+                self._send_job(encode_job(request, deadline_seconds), [picture.fileno() for picture in pictures])
                 accepted = await self._receive(len(ACCEPTED)) == ACCEPTED
                 if accepted:
                     return await self._receive_answer(decode)
@@ -149,9 +154,9 @@ class WorkerProcess:
                 self.kill()
         raise await self._explain_death(accepted=accepted)
 
-    def _send_job(self, message: bytes, descriptor: int) -> None:
+    def _send_job(self, message: bytes, descriptors: list[int]) -> None:
         # The worker is idle and the message short, so that the socket takes all of it at once.
-        if socket.send_fds(self._channel, [message], [descriptor]) != len(message):
+        if socket.send_fds(self._channel, [message], descriptors) != len(message):
             raise EOFError("the job did not fit")
 
     async def _receive_answer(self, decode: Decode[AnswerType]) -> AnswerType:
@@ -162,9 +167,10 @@ class WorkerProcess:
         self.rss_bytes = int(header["worker_rss_bytes"])
         if header.get("trace"):
             logger.error("processing_step_failed", extra={"place": bounded_text(header["trace"])})
-        for outcome in header.get("analyses", header.get("outcomes", [])):
-            if outcome["place"]:
-                logger.error("analyzer_failed", extra={"place": bounded_text(outcome["place"])})
+        for answer in header.get("answers", [header]):
+            for outcome in answer.get("analyses", answer.get("outcomes", [])):
+                if outcome["place"]:
+                    logger.error("analyzer_failed", extra={"place": bounded_text(outcome["place"])})
         contents = [bytes(await self._receive_all(size)) for size in content_sizes(header)]
         return decode(header, contents)
 

@@ -8,16 +8,18 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
+from typing import Any, NamedTuple
 
 from image_core.picture_header import PictureFormat
-from image_processor.analysis_request import AnalysisRequest, AnalyzedPicture, failed
+from image_processor.analysis_request import AnalysisBatch, AnalysisRequest, AnalyzedPicture, failed
 from image_processor.limits import ALL_FORMATS
 from image_processor.picture_file import PictureFile
 from image_processor.processed_picture import ProcessedPicture, ProcessingRequest
 from image_processor.rejections import PictureRejected, WorkerUnavailable
-from image_processor.wire import Request, decode_analyzed, decode_processed
+from image_processor.wire import MAX_BATCH, Request, decode_analyzed, decode_batch, decode_processed
 from image_processor.worker_process import AnswerType, Decode, WorkerDied, WorkerProcess
 
 logger = logging.getLogger(__name__)
@@ -41,6 +43,14 @@ _OWN_VARIABLES = {
 }
 
 
+class _Waiting(NamedTuple):
+    """A picture that waits; its answer is None where it has to be run by itself."""
+
+    picture: PictureFile
+    request: AnalysisRequest
+    answer: asyncio.Future[AnalyzedPicture | PictureRejected | None]
+
+
 class WorkerPool:
     """A few warm worker processes.
 
@@ -58,6 +68,8 @@ class WorkerPool:
         start_timeout_seconds: float = 20.0,
         formats: Sequence[PictureFormat] = ALL_FORMATS,
         command: Sequence[str] = WORKER_COMMAND,
+        labels_model: str | None = None,
+        labels_failure: str | None = None,
     ) -> None:
         """Describe the pool; `start` brings it up.
 
@@ -70,6 +82,8 @@ class WorkerPool:
             start_timeout_seconds: how long a worker may take to load its codecs.
             formats: all other loaders are blocked in the workers.
             command: starts a worker; options are appended.
+            labels_model: model that answers `labels`, on this machine.
+            labels_failure: the code with which `labels` fails where a model is wanted and there is none.
         """
         self._size = size
         self._deadline_seconds = deadline_seconds
@@ -77,6 +91,11 @@ class WorkerPool:
         self._max_pictures = max_pictures_per_worker
         self._start_timeout_seconds = start_timeout_seconds
         self._command = (*command, "--memory-limit-bytes", str(memory_limit_bytes), "--formats", *formats)
+        self._labels_model, self._labels_failure = labels_model, labels_failure
+        self._model_has_loaded = False
+        # Who waits for analyses that take less time together, and is handed over with whoever waits at the same time.
+        self._waiting: list[_Waiting] = []
+        self._turns = asyncio.Semaphore(size)
         # An entry of None stands for a worker that is still to be started.
         self._idle: asyncio.Queue[WorkerProcess | None] = asyncio.Queue()
         self._workers: set[WorkerProcess] = set()
@@ -87,6 +106,11 @@ class WorkerPool:
     def process_ids(self) -> list[int]:
         """The workers that live now."""
         return [worker.process_id for worker in self._workers]
+
+    @property
+    def labels_failure(self) -> str | None:
+        """The code with which `labels` fails, where a model is wanted and cannot be used."""
+        return self._labels_failure
 
     async def start(self) -> None:
         """Start all workers and wait until they are warm.
@@ -121,30 +145,75 @@ class WorkerPool:
             WorkerUnavailable: no worker could be started, or the pool is being stopped; try again later.
         """
         try:
-            return await self._work(picture, request, decode_processed)
+            return await self._work([picture], request, decode_processed)
         except PictureRejected as rejection:
             if not request.analyses or rejection.code not in _DEATHS:
                 raise
             # An analyzer may have been what took the worker down; the picture gets a chance without any.
-            processed = await self._work(picture, replace(request, analyses=()), decode_processed)
+            processed = await self._work([picture], replace(request, analyses=()), decode_processed)
             return replace(processed, analyses=failed(request.analyses, rejection.code))
 
     async def analyze(self, picture: PictureFile, request: AnalysisRequest) -> AnalyzedPicture:
-        """Run analyzers on one picture in a worker. Cancelling it ends the worker, and nothing else.
+        """Run analyzers on one picture in a worker. Cancelling it ends the worker, unless others share it.
 
         Raises:
             PictureRejected: for good; also for the worker's crash, deadline or memory limit.
             WorkerUnavailable: no worker could be started, or the pool is being stopped; try again later.
         """
-        return await self._work(picture, request, decode_analyzed)
+        if self._labels_model is None or all(order.analyzer != "labels" for order in request.analyses):
+            return await self._work([picture], request, decode_analyzed)
+        waiting = _Waiting(picture, request, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
+        self._keep(self._work_on_waiting())
+        try:
+            answer = await waiting.answer
+        finally:
+            if waiting in self._waiting:
+                self._waiting.remove(waiting)
+        if isinstance(answer, PictureRejected):
+            raise answer
+        return answer or await self._work([picture], request, decode_analyzed)
+
+    # --- Pictures that wait together ----------------------------------------------------------------------------
+
+    async def _work_on_waiting(self) -> None:
+        """Hand over whoever waits, together: the busier the workers are, the more they are."""
+        async with self._turns:
+            # Every worker gets its share.
+            share = min(MAX_BATCH, -(-len(self._waiting) // self._size))
+            batch, self._waiting = self._waiting[:share], self._waiting[share:]
+            if not batch:
+                return
+            answers: Sequence[AnalyzedPicture | PictureRejected | None] = (None,) * len(batch)
+            try:
+                answers = await self._work_on_batch(batch)
+            except PictureRejected as rejection:
+                # One of them took the worker down; each gets a chance by itself.
+                answers = (rejection,) if len(batch) == 1 else answers
+            except WorkerUnavailable as error:
+                logger.warning("batch_not_begun", extra={"reason": str(error)})
+            finally:
+                for each, answer in zip(batch, answers, strict=True):
+                    if not each.answer.done():
+                        each.answer.set_result(answer)
+
+    async def _work_on_batch(self, batch: Sequence["_Waiting"]) -> Sequence[AnalyzedPicture | PictureRejected]:
+        with ExitStack() as stack:
+            # Whoever gives up closes their own file; the worker gets another descriptor of it.
+            copies = [stack.enter_context(PictureFile(os.dup(each.picture.fileno()))) for each in batch]
+            request = AnalysisBatch(tuple(each.request for each in batch))
+            answers = (await self._work(copies, request, decode_batch)).answers
+        if len(answers) != len(batch):
+            raise PictureRejected("processing-crashed")
+        return answers
 
     # --- One picture --------------------------------------------------------------------------------------------
 
-    async def _work(self, picture: PictureFile, request: Request, decode: Decode[AnswerType]) -> AnswerType:
+    async def _work(self, pictures: Sequence[PictureFile], request: Request, decode: Decode[AnswerType]) -> AnswerType:
         for _ in range(self._size + 1):
             worker = await self._take()
             try:
-                return await self._run(worker, picture, request, decode)
+                return await self._run(worker, pictures, request, decode)
             except WorkerDied as death:
                 self._check_running()
                 if death.accepted:
@@ -156,12 +225,12 @@ class WorkerPool:
         raise WorkerUnavailable("workers die before they accept a picture")
 
     async def _run(
-        self, worker: WorkerProcess, picture: PictureFile, request: Request, decode: Decode[AnswerType]
+        self, worker: WorkerProcess, pictures: Sequence[PictureFile], request: Request, decode: Decode[AnswerType]
     ) -> AnswerType:
         reusable = False
         try:
             async with asyncio.timeout(self._deadline_seconds):
-                answer = await worker.work(picture, request, decode, self._deadline_seconds)
+                answer = await worker.work(pictures, request, decode, self._deadline_seconds)
         except PictureRejected:
             reusable = not self._is_worn(worker)
             raise
@@ -203,17 +272,43 @@ class WorkerPool:
     # --- Workers come and go ------------------------------------------------------------------------------------
 
     async def _start_worker(self) -> WorkerProcess:
-        worker = WorkerProcess.spawn(self._command, worker_environment(os.environ))
+        try:
+            return await self._start_ready()
+        except WorkerUnavailable as error:
+            if self._labels_model is None or self._model_has_loaded:
+                raise
+            # Whatever a model that never loaded does to a worker, images go on without it.
+            self._give_up_model(str(error))
+            return await self._start_ready()
+
+    async def _start_ready(self) -> WorkerProcess:
+        worker = WorkerProcess.spawn([*self._command, *self._model_options()], worker_environment(os.environ))
         self._workers.add(worker)
         try:
             await worker.wait_until_ready(self._start_timeout_seconds)
         except BaseException:
             await asyncio.shield(self._end(worker))
             raise
+        if worker.model_failure is not None:
+            self._give_up_model(worker.model_failure)
+        self._model_has_loaded = self._labels_model is not None
         return worker
 
+    def _model_options(self) -> list[str]:
+        if self._labels_failure is not None:
+            return ["--labels-failure", self._labels_failure]
+        return [] if self._labels_model is None else ["--labels-model", self._labels_model]
+
+    def _give_up_model(self, reason: str) -> None:
+        if self._labels_failure is None:
+            logger.error("model_broken", extra={"reason": reason})
+        self._labels_model, self._labels_failure = None, "model-broken"
+
     def _replace_later(self, worker: WorkerProcess) -> None:
-        task = asyncio.get_running_loop().create_task(self._replace(worker))
+        self._keep(self._replace(worker))
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

@@ -1,5 +1,6 @@
 """The processor with its real database role, storage and broker; only the codecs' worker pool is scripted."""
 
+import asyncio
 import base64
 import hashlib
 import itertools
@@ -57,6 +58,7 @@ class ScriptedPool:
     requests: list[ProcessingRequest] = field(default_factory=list)
     seen: list[bytes] = field(default_factory=list)
     process_ids: list[int] = field(default_factory=lambda: [1])
+    labels_failure: str | None = None
 
     async def process(self, picture: Any, request: ProcessingRequest) -> ProcessedPicture:
         self.requests.append(request)
@@ -213,7 +215,9 @@ async def running_processor(
     key.ensure_kid()
     running = LifespanManager(app, startup_timeout=20, shutdown_timeout=20)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(processor_app, "_pool", lambda _settings: pool)
+        patched.setattr(processor_app, "_pool", lambda *_: pool)
+        # Tests announce models themselves, and only when they look at them.
+        patched.setattr(processor_app, "keep_announcing", lambda *_: asyncio.sleep(0))
         await running.__aenter__()
     transport = httpx2.ASGITransport(app)
     async with httpx2.AsyncClient(transport=transport, base_url="http://processor", timeout=30) as client:
@@ -225,7 +229,7 @@ async def running_processor(
 async def processor(rows: Database, running_processor: Processor) -> Processor:
     """The worker's one processor, on a clean database."""
     pool = running_processor.pool
-    pool.before, pool.processed, pool.outcome = None, PROCESSED, None
+    pool.before, pool.processed, pool.outcome, pool.labels_failure = None, PROCESSED, None, None
     pool.seen.clear()
     pool.requests.clear()
     return running_processor

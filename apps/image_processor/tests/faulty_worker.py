@@ -6,9 +6,17 @@ import socket
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from image_processor.analysis_request import AnalysisOutcome, AnalysisRequest, AnalyzedPicture
+from image_processor.analysis_request import (
+    AnalysisBatch,
+    AnalysisOutcome,
+    AnalysisRequest,
+    AnalyzedBatch,
+    AnalyzedPicture,
+)
 from image_processor.confinement import confine
 from image_processor.processed_picture import Derivative, PictureFacts, ProcessedPicture
 from image_processor.rejections import PictureRejected
@@ -61,7 +69,10 @@ FAULTS = {b"exit": sys.exit} | {
 }
 
 
-def misbehave(descriptor: int, request: Request, deadline_at: float) -> Answer:
+def misbehave(descriptors: Sequence[int], request: Request, deadline_at: float) -> Answer:
+    if isinstance(request, AnalysisBatch):
+        return misbehave_together(descriptors, request, deadline_at)
+    (descriptor,) = descriptors
     order = os.pread(descriptor, 40, 0)
     if order.startswith(b"analyzer "):
         # Only analyzers meet the fault.
@@ -74,6 +85,18 @@ def misbehave(descriptor: int, request: Request, deadline_at: float) -> Answer:
         results = {b"no result": None, b"foreign": {"sharpness": 1.0}, b"long": COLORS | {"warmth": 0.123456}}
         return AnalyzedPicture((AnalysisOutcome("colors", "1", {}, results.get(order, COLORS)),), {})
     return answer(str(os.getpid()))
+
+
+def misbehave_together(descriptors: Sequence[int], batch: AnalysisBatch, deadline_at: float) -> AnalyzedBatch:
+    answers = [
+        misbehave([descriptor], request, deadline_at)
+        for descriptor, request in zip(descriptors, batch.requests, strict=True)
+    ]
+    kept = answers[1:] if any(os.pread(descriptor, 5, 0) == b"short" for descriptor in descriptors) else answers
+    analyzed = [
+        replace(each, step_seconds={"pictures": len(answers)}) for each in kept if isinstance(each, AnalyzedPicture)
+    ]
+    return AnalyzedBatch(tuple(analyzed))
 
 
 def answer(text: str, *more: str) -> ProcessedPicture:

@@ -162,6 +162,8 @@ class Broken:
     """An analyzer that fails in the middle of its work."""
 
     spec: AnalyzerSpec = CATALOGUE["quality"]
+    version = "1"
+    needs = spec.needs
 
     def analyze(self, picture: AnalysisPicture, parameters: Any) -> QualityResult:
         raise MemoryError("a message that quotes the picture")

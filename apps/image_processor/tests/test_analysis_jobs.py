@@ -228,6 +228,17 @@ class TestFailure:
         assert await push(processor, row["id"]) == 503
         assert (await found(processor, row["id"]))["status"] == "requested"
 
+    @pytest.mark.parametrize("code", ["model-missing", "model-broken"])
+    async def test_model_that_cannot_be_used_fails_and_the_price_goes_back(
+        self, processor: Processor, code: str
+    ) -> None:
+        """Whichever version was asked for: an instance without a model stores results under none."""
+        row = await asked(processor, version="1+0123456789ab")
+        processor.pool.outcome = outcome(None, code)
+        assert await push(processor, row["id"]) == 204
+        assert (await found(processor, row["id"]))["failure_code"] == code
+        assert await reservation_of(processor, row) == "refunded"
+
     async def test_bytes_that_differ_from_their_hash_are_not_analysed(self, processor: Processor) -> None:
         row = await asked(processor, b"as stored")
         _, other = await processor.image("ready", b"as it is")

@@ -842,3 +842,48 @@ run "others_are_kept_from_the_rate_limit_store" {
     error_message = "Others reach the store."
   }
 }
+
+run "model_is_read_where_one_is_named" {
+  command = plan
+
+  variables {
+    processor = { max_instances = 2, model_path = "gs://example-models/labels/v1" }
+  }
+
+  assert {
+    condition     = contains([for grant in google_storage_bucket_iam_member.table : "${grant.member} ${grant.role} ${grant.bucket}"], "serviceAccount:image-processor@example-project.iam.gserviceaccount.com roles/storage.objectViewer example-models")
+    error_message = "The processor reads its model."
+  }
+}
+
+run "processor_is_told_of_the_model" {
+  command = plan
+
+  variables {
+    processor = { max_instances = 2, model_path = "gs://example-models/labels/v1" }
+  }
+
+  assert {
+    condition     = local.processor_environment["MODEL_PATH"] == "gs://example-models/labels/v1"
+    error_message = "The processor is told where its model is."
+  }
+}
+
+run "no_model_is_named_unless_asked_for" {
+  command = plan
+
+  assert {
+    condition     = !contains(keys(local.processor_environment), "MODEL_PATH") && length([for key in keys(google_storage_bucket_iam_member.table) : key if strcontains(key, "bucket:models")]) == 0
+    error_message = "A model is asked for."
+  }
+}
+
+run "model_path_is_a_bucket" {
+  command = plan
+
+  variables {
+    processor = { model_path = "/models/labels" }
+  }
+
+  expect_failures = [var.processor]
+}

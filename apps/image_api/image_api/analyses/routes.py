@@ -72,13 +72,15 @@ async def list_analyses(
 
 
 @router.get("/analyzers", response_model=schemas.AnalyzerList, dependencies=[Depends(RequireScope())])
-async def list_analyzers() -> Any:
-    """List the analyzers: what each measures, takes, gives and costs."""
+async def list_analyzers(services: ServicesDep) -> Any:
+    """List the analyzers: what each measures, takes, gives and costs, and which model answers it now."""
+    models = {name: await services.analyzer_models.of(name) for name in CATALOGUE}
     return {
         "items": [
             {
                 "name": spec.name,
-                "version": spec.version,
+                "version": models[spec.name].version,
+                "model": models[spec.name].model,
                 "summary": spec.summary,
                 "measures": list(spec.measures),
                 "price_credits": spec.price_credits,

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from image_core.analysis_results import LabelModel
 from image_core.states import AnalysisStatus
 
 
@@ -86,10 +87,11 @@ class AnalysisPage(BaseModel):
 
 
 class Analyzer(BaseModel):
-    """An analyzer; `parameters` and `result` are JSON Schemas."""
+    """An analyzer; `parameters` and `result` are JSON Schemas. `model` is null where it needs none."""
 
     name: str
     version: str
+    model: LabelModel | None
     summary: str
     measures: list[str]
     price_credits: int

@@ -21,6 +21,9 @@ from image_core.states import HOLDS_BYTES, ImageStatus
 from image_core.telemetry import current_request, log
 
 _OVER = ("done", "failed")
+_MODEL_FAILURES: dict[str, type[errors.Unavailable]] = {
+    kind.code: kind for kind in (errors.ModelMissing, errors.ModelBroken)
+}
 
 
 class Asked(NamedTuple):
@@ -39,9 +42,10 @@ async def analyze(
 
     Raises:
         errors.ImageNotFound, errors.ImageNotReady, errors.ImageNotDecodable, errors.AnalyzerUnknown,
-        errors.RequestInvalid, errors.CreditsExhausted, errors.AnalyzerFailed.
+        errors.RequestInvalid, errors.CreditsExhausted, errors.AnalyzerFailed, errors.ModelMissing,
+        errors.ModelBroken.
     """
-    order = order_of(analyzer, parameters)
+    order = await order_of(services, analyzer, parameters)
     of = await find_bytes(services.database, actor, image_id)
     return await ask(services, actor, of, order, wait_seconds)
 
@@ -55,7 +59,7 @@ def find_analyzer(name: str) -> AnalyzerSpec:
     return CATALOGUE[name]
 
 
-def order_of(analyzer: str, parameters: Mapping[str, Any]) -> Order:
+async def order_of(services: Services, analyzer: str, parameters: Mapping[str, Any]) -> Order:
     """What is asked, with every default filled in. Raises `errors.AnalyzerUnknown`, `errors.RequestInvalid`."""
     spec = find_analyzer(analyzer)
     try:
@@ -63,7 +67,8 @@ def order_of(analyzer: str, parameters: Mapping[str, Any]) -> Order:
     except ValidationError as error:
         named = [{**each, "loc": ("parameters", *each["loc"])} for each in error.errors()]
         raise request_invalid(named) from error
-    return Order(spec.name, spec.version, to_json(values), digest)
+    version = (await services.analyzer_models.of(spec.name)).version
+    return Order(spec.name, version, to_json(values), digest)
 
 
 async def find_bytes(runner: Runner, actor: Actor, image_id: UUID) -> Bytes:
@@ -166,6 +171,8 @@ def failure_of(row: Record) -> errors.AppError:
     code, message = row["failure_code"], row["failure_message"]
     if code == "image-gone":
         return errors.ImageNotFound(message)
+    if code in _MODEL_FAILURES:
+        return _MODEL_FAILURES[code](message)
     if code in ("analyzer-failed", "analysis-attempts-exhausted"):
         return errors.AnalyzerFailed(message, reason=code)
     return errors.ImageNotDecodable(message, reason=code)

@@ -45,6 +45,8 @@ class Colors:
     """Palette with names and shares, transparency, grey or colour, warm or cool."""
 
     spec = CATALOGUE["colors"]
+    version = spec.version
+    needs = spec.needs
 
     def analyze(self, picture: AnalysisPicture, parameters: ColorsParameters) -> ColorsResult:
         """Measure what is visible; of a picture that is not small, every third pixel of every third row."""

@@ -41,6 +41,8 @@ class Labels:
     """Photograph, graphic, screenshot or document; dark, bright, blurred, grey and the like."""
 
     spec = CATALOGUE["labels"]
+    version = spec.version
+    needs = spec.needs
 
     def analyze(self, picture: AnalysisPicture, parameters: LabelsParameters) -> LabelsResult:
         """Score each label by how far its measure is beyond a threshold."""

@@ -29,6 +29,8 @@ class Quality:
     """Sharpness, exposure, contrast, noise, colourfulness, dynamic range and blockiness."""
 
     spec = CATALOGUE["quality"]
+    version = spec.version
+    needs = spec.needs
 
     def analyze(self, picture: AnalysisPicture, _parameters: Any) -> QualityResult:
         """Measure the picture as it is seen on white."""

@@ -87,6 +87,8 @@ class Skin:
     """Tone, redness, shine, texture and evenness of what has the colour of skin."""
 
     spec = CATALOGUE["skin"]
+    version = spec.version
+    needs = spec.needs
 
     def analyze(self, picture: AnalysisPicture, _parameters: Any) -> SkinResult:
         """Find the skin, measure it, and say how far that can be trusted."""

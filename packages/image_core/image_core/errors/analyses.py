@@ -27,6 +27,18 @@ class ImageNotDecodable(Invalid):
     code = "image-not-decodable"
 
 
+class ModelMissing(Unavailable):
+    """The model of this analyzer is not there."""
+
+    code = "model-missing"
+
+
+class ModelBroken(Unavailable):
+    """The model of this analyzer cannot be used."""
+
+    code = "model-broken"
+
+
 class AnalyzerFailed(Unavailable):
     """The analyzer did not come through."""
 

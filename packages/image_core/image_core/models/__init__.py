@@ -3,7 +3,7 @@
 Times are `timestamptz`, sizes are bytes, dimensions are pixels as shown (orientation applied).
 """
 
-from image_core.models.analyses import analysis
+from image_core.models.analyses import analysis, analyzer_model
 from image_core.models.columns import metadata
 from image_core.models.events import audit_checkpoint, audit_event, audit_seal, event
 from image_core.models.governance import (
@@ -38,6 +38,7 @@ __all__ = [
     "RESERVATION_STATUSES",
     "ROLES",
     "analysis",
+    "analyzer_model",
     "audit_checkpoint",
     "audit_event",
     "audit_seal",

@@ -1,4 +1,4 @@
-"""What analyzers were asked and what they found."""
+"""What analyzers were asked and what they found, and which model answers."""
 
 from sqlalchemy import (
     BigInteger,
@@ -68,4 +68,16 @@ analysis = Table(
     Index("ix_analysis_queued_at", "queued_at", postgresql_where=text("status = 'requested'")),
     Index("ix_analysis_lease_expires_at", "lease_expires_at", postgresql_where=text("status = 'running'")),
     Index("ix_analysis_reservation_id", "reservation_id", postgresql_where=text("reservation_id IS NOT NULL")),
+)
+
+analyzer_model = Table(
+    "analyzer_model",
+    metadata,
+    Column("name", Text, primary_key=True),
+    # What results are stored under now, and what they were stored under before.
+    Column("version", Text, nullable=False),
+    Column("replaced_version", Text),
+    # Null where the analyzer needs none.
+    Column("model", JSONB),
+    time_column("updated_at", nullable=False),
 )

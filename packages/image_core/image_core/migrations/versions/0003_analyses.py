@@ -10,6 +10,10 @@ branch_labels = None
 depends_on = None
 
 
+MODEL_RIGHTS = {
+    "image_api": "SELECT",
+    "image_processor": "SELECT, INSERT, UPDATE (version, replaced_version, model, updated_at)",
+}
 RIGHTS = {
     "image_api": "SELECT, INSERT",
     "image_processor": (
@@ -105,6 +109,15 @@ def _change_tables() -> None:
         unique=True,
         postgresql_where=sa.text("status <> 'failed'"),
     )
+    op.create_table(
+        "analyzer_model",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("version", sa.Text(), nullable=False),
+        sa.Column("replaced_version", sa.Text(), nullable=True),
+        sa.Column("model", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
+        sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_analyzer_model")),
+    )
     op.add_column(
         "team",
         sa.Column("analyze_on_arrival", postgresql.ARRAY(sa.Text()), server_default=sa.text("'{}'"), nullable=False),
@@ -115,8 +128,10 @@ def _change_tables() -> None:
 def upgrade() -> None:
     _change_tables()
     op.execute("ALTER TABLE analysis OWNER TO image_migrator")
+    op.execute("ALTER TABLE analyzer_model OWNER TO image_migrator")
     for role, granted in RIGHTS.items():
         op.execute(f"GRANT {granted} ON analysis TO {role}")
+        op.execute(f"GRANT {MODEL_RIGHTS[role]} ON analyzer_model TO {role}")
     # What a new image is analysed for is paid with the result, in one transaction.
     op.execute("GRANT INSERT ON credit_reservation TO image_processor")
 
@@ -126,6 +141,7 @@ def downgrade() -> None:
     op.execute("DELETE FROM event WHERE topic = 'analyses'")
     _set_topics("'uploads', 'events'")
     op.drop_column("team", "analyze_on_arrival")
+    op.drop_table("analyzer_model")
     op.drop_index("uq_analysis_of_bytes", table_name="analysis", postgresql_where=sa.text("status <> 'failed'"))
     op.drop_index(
         "ix_analysis_reservation_id", table_name="analysis", postgresql_where=sa.text("reservation_id IS NOT NULL")
