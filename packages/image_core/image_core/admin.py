@@ -1,7 +1,7 @@
 """`image-manager-admin`: migrate the schema, hand over the first admin key, or another, verify, keep the audit log.
 
-Reads `DATABASE_URL`, or `CLOUD_SQL_INSTANCE` with `DATABASE_USER` and `DATABASE_NAME`; the identity needs the rights
-of the schema's owner.
+Apps add commands of their own by the entry point group `image_manager_admin.commands`. The others read `DATABASE_URL`,
+or `CLOUD_SQL_INSTANCE` with `DATABASE_USER` and `DATABASE_NAME`; the identity needs the rights of the schema's owner.
 """
 
 import argparse
@@ -9,6 +9,7 @@ import json
 import sys
 from collections.abc import Sequence
 from datetime import timedelta
+from importlib.metadata import entry_points
 from typing import Any
 from uuid import UUID
 
@@ -250,7 +251,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--expect", type=audit_check.ExpectedSeal.parse, metavar="NUMBER:HASH", help="a seal as a log line told it"
     )
     audit_commands.add_parser("prune", help="remove sealed events older than AUDIT_RETENTION_DAYS")
+    for added in entry_points(group="image_manager_admin.commands"):
+        added.load()(commands)
     options = parser.parse_args(arguments)
+    if "run" in options:
+        options.run(options)
+        return
     settings = AdminSettings()
     actions: dict[str, Any] = {
         "migrate": lambda: migrate(settings),

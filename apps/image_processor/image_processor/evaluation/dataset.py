@@ -1,0 +1,62 @@
+"""Pictures with what people say they are: a folder with a folder for each label, or a CSV file."""
+
+import csv
+from pathlib import Path
+from typing import NamedTuple
+
+_COLUMNS = ("file", "label")
+
+
+class LabelledPicture(NamedTuple):
+    """One picture; `label` is what the analyzer should answer, by the very same text."""
+
+    path: Path
+    label: str
+
+
+class DatasetInvalid(Exception):
+    """The message says what is wrong, for whoever gave the dataset."""
+
+
+def read_dataset(path: Path) -> list[LabelledPicture]:
+    """List the pictures of a dataset; none of them is opened.
+
+    Raises:
+        DatasetInvalid: it is neither a folder of folders nor a CSV file, or names files that are not there.
+    """
+    pictures = _of_folders(path) if path.is_dir() else _of_csv(path)
+    if not pictures:
+        raise DatasetInvalid(f"{path} has no pictures: a folder for each label is wanted, or a CSV file.")
+    return pictures
+
+
+def _of_folders(path: Path) -> list[LabelledPicture]:
+    folders = sorted(folder for folder in path.iterdir() if folder.is_dir())
+    return [
+        LabelledPicture(file, folder.name)
+        for folder in folders
+        for file in sorted(folder.iterdir())
+        if file.is_file() and not file.name.startswith(".")
+    ]
+
+
+def _of_csv(path: Path) -> list[LabelledPicture]:
+    """A file's name is taken relative to the CSV file. Spreadsheets write a byte order mark."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as lines:
+            rows = csv.DictReader(lines)
+            if not set(_COLUMNS) <= set(rows.fieldnames or ()):
+                raise DatasetInvalid(f"{path} needs a first line with the columns file and label.")
+            return [_labelled(path, row, rows.line_num) for row in rows]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DatasetInvalid(f"{path} cannot be read: {error}") from error
+
+
+def _labelled(path: Path, row: dict[str, str | None], line: int) -> LabelledPicture:
+    name, label = (row[column] for column in _COLUMNS)
+    if not name or not label:
+        raise DatasetInvalid(f"{path}, line {line}: file or label is empty.")
+    picture = path.parent / name
+    if not picture.is_file():
+        raise DatasetInvalid(f"{path}, line {line}: there is no {name}.")
+    return LabelledPicture(picture, label)
