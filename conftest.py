@@ -6,10 +6,12 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -227,3 +229,85 @@ def _wait_until_ready(url: str, process: "subprocess.Popen[bytes]") -> None:
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.02)
+
+
+@dataclass
+class SecretManager:
+    """Secret Manager over the wire: its own method names and messages, and the faults that a test asks for."""
+
+    versions: dict[str, list[str]] = field(default_factory=dict)
+    """What each secret holds, oldest first."""
+    refuses_with: str | None = None
+    """Name of a gRPC status code."""
+    hangs: bool = False
+    reads: int = 0
+    released: threading.Event = field(default_factory=threading.Event)
+
+    def add(self, request: Any, context: Any) -> Any:
+        from google.cloud.secretmanager_v1 import types
+
+        self._fail(context)
+        kept = self._of(request.parent, context)
+        kept.append(request.payload.data.decode())
+        return types.SecretVersion.pb()(name=f"{request.parent}/versions/{len(kept)}")
+
+    def access(self, request: Any, context: Any) -> Any:
+        from google.cloud.secretmanager_v1 import types
+
+        self.reads += 1
+        self._fail(context)
+        secret, _, version = request.name.partition("/versions/")
+        kept = self._of(secret, context)
+        if version != "latest" or not kept:
+            self._abort(context, "NOT_FOUND")
+        return types.AccessSecretVersionResponse.pb()(name=request.name, payload={"data": kept[-1].encode()})
+
+    def _of(self, secret: str, context: Any) -> list[str]:
+        return self.versions[secret] if secret in self.versions else self._abort(context, "NOT_FOUND")
+
+    def _fail(self, context: Any) -> None:
+        if self.hangs:
+            self.released.wait(60)
+        if self.refuses_with:
+            self._abort(context, self.refuses_with)
+
+    def _abort(self, context: Any, code: str) -> Any:
+        import grpc
+
+        context.abort(grpc.StatusCode[code], "as the test asked for")
+
+
+@pytest.fixture
+def secret_manager(monkeypatch: pytest.MonkeyPatch) -> Iterator[SecretManager]:
+    """A server that `image_core.secrets` talks to with the real client."""
+    import grpc
+    from google.cloud import secretmanager
+    from google.cloud.secretmanager_v1 import types
+    from google.cloud.secretmanager_v1.services.secret_manager_service.transports import (
+        SecretManagerServiceGrpcTransport,
+    )
+
+    served = SecretManager()
+    handlers = {
+        name: grpc.unary_unary_rpc_method_handler(
+            answer, request_deserializer=asked.pb().FromString, response_serializer=lambda it: it.SerializeToString()
+        )
+        for name, answer, asked in (
+            ("AddSecretVersion", served.add, types.AddSecretVersionRequest),
+            ("AccessSecretVersion", served.access, types.AccessSecretVersionRequest),
+        )
+    }
+    server = grpc.server(ThreadPoolExecutor(4))
+    service = "google.cloud.secretmanager.v1.SecretManagerService"
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(service, handlers)])
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+
+    def connect() -> Any:
+        channel = grpc.insecure_channel(f"127.0.0.1:{port}")
+        return secretmanager.SecretManagerServiceClient(transport=SecretManagerServiceGrpcTransport(channel=channel))
+
+    monkeypatch.setattr("image_core.secrets.connect", connect)
+    yield served
+    served.released.set()
+    server.stop(None)

@@ -32,6 +32,8 @@ NEEDED_SCOPES = {"images:read", "images:write", "images:delete"}
 SIDE_PX = 320
 REQUEST_SECONDS = 60.0
 POLL_SECONDS = 0.5
+# Names a key, as a person's token does, and is signed by nobody.
+NOBODYS_TOKEN = "eyJhbGciOiJIUzI1NiIsInR5cCI6ImF0K2p3dCIsImtpZCI6IngifQ.e30.e30"  # noqa: S105 (opens nothing)
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -55,19 +57,19 @@ class Answer:
 
 
 class Client:
-    """Calls one base URL with one key."""
+    """Calls one base URL with one key, or with an access token."""
 
-    def __init__(self, url: str, key: str | None) -> None:
+    def __init__(self, url: str, key: str | None, *, token: str | None = None) -> None:
         """Describe whom to call; nothing is sent yet."""
         self.url = url.rstrip("/")
-        self._key = key
+        self._proof = {"X-API-KEY": key} if key else {"Authorization": f"Bearer {token}"} if token else {}
         # A proxy of the environment cannot reach this machine's own addresses.
         direct = urllib.parse.urlsplit(self.url).hostname in _LOOPBACK
         self._opener = urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if direct else []))
 
     def send(self, method: str, path: str, body: bytes | None = None, content_type: str = "application/json") -> Answer:
         """Send one request and return the answer whatever its status. Raises `SmokeTestError` where there is none."""
-        headers = {"User-Agent": "image-manager-smoke-test", **({"X-API-KEY": self._key} if self._key else {})}
+        headers = {"User-Agent": "image-manager-smoke-test", **self._proof}
         if body is not None:
             headers["Content-Type"] = content_type
         request = urllib.request.Request(self.url + path, body, headers, method=method)  # noqa: S310 (see target_url)
@@ -158,6 +160,12 @@ def check_key(run: Run) -> str:
     return f"{caller['key_prefix']}, {caller['role']}"
 
 
+def check_tokens(run: Run) -> str:
+    """People's tokens are looked at: without the keys that sign them, this one would not be called wrong."""
+    refused = Client(run.client.url, None, token=NOBODYS_TOKEN).expect(401, "GET", f"{API}/whoami").json()
+    return f"a forged one is {refused['code']}"
+
+
 def check_upload(run: Run) -> str:
     """A new picture is taken, and what is stored of it is what was sent."""
     answer = run.client.expect(201, "POST", f"{API}/images{run.team_query}", run.picture, content_type="image/png")
@@ -218,6 +226,7 @@ STEPS: tuple[tuple[str, Callable[[Run], str]], ...] = (
     ("ready", check_ready),
     ("version", check_version),
     ("key", check_key),
+    ("tokens", check_tokens),
     ("upload", check_upload),
     ("processing", check_processing),
     ("derivative", check_derivative),

@@ -22,9 +22,18 @@ SETTINGS_DOCS = runpy.run_path(str(ROOT / "scripts" / "settings_docs.py"))
 CLOUD_SQL = {"CLOUD_SQL_INSTANCE", "DATABASE_USER", "DATABASE_NAME"}
 # What each service of compose reads, and what compose leaves alone: the image has set it, or it is for the cloud.
 SERVICES: dict[str, tuple[type[BaseSettings], set[str]]] = {
-    "image-api": (ApiSettings, {*CLOUD_SQL, "HOST", "SERVICE_VERSION"}),
+    "image-api": (ApiSettings, {*CLOUD_SQL, "HOST", "SERVICE_VERSION", "TOKEN_SIGNING_SECRET"}),
     "image-processor": (ProcessorSettings, {*CLOUD_SQL, "HOST", "SERVICE_VERSION", "GCLOUD_CREDS_PATH"}),
-    "migrate": (AdminSettings, {*CLOUD_SQL, "ADMIN_KEY_SECRET", "API_DATABASE_USER", "PROCESSOR_DATABASE_USER"}),
+    "migrate": (
+        AdminSettings,
+        {
+            *CLOUD_SQL,
+            "ADMIN_KEY_SECRET",
+            "TOKEN_SIGNING_SECRET",
+            "API_DATABASE_USER",
+            "PROCESSOR_DATABASE_USER",
+        },
+    ),
     "emulators": (
         EmulatorSettings,
         {

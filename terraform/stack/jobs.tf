@@ -5,7 +5,7 @@ module "image_migrate" {
   region              = var.region
   labels              = local.labels
   name                = "image-migrate"
-  purpose             = "Brings the schema to the newest revision, hands over the first admin key, and removes old audit events."
+  purpose             = "Brings the schema to the newest revision, hands over the first keys, and removes old audit events."
   deletion_protection = local.protected
 
   container = {
@@ -21,6 +21,7 @@ module "image_migrate" {
       API_DATABASE_USER       = module.database.user_names["api"]
       PROCESSOR_DATABASE_USER = module.database.user_names["processor"]
       ADMIN_KEY_SECRET        = module.secrets.secret_names["image-manager-admin-key"]
+      TOKEN_SIGNING_SECRET    = module.secrets.secret_names["image-manager-token-signing-keys"]
       AUDIT_RETENTION_DAYS    = tostring(var.observability.audit_retention_days)
     }
   }

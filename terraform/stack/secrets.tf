@@ -1,4 +1,4 @@
-# Their values are never here: the migration job writes the only one there is.
+# Their values are never here: the migration job writes them.
 module "secrets" {
   source = "../modules/secrets"
 
@@ -9,7 +9,8 @@ module "secrets" {
   kms_key             = var.kms_key
 
   secrets = {
-    image-manager-admin-key = "The first admin key, as the migration job wrote it."
+    image-manager-admin-key          = "The first admin key, as the migration job wrote it."
+    image-manager-token-signing-keys = "The keys that sign access tokens, as the migration job wrote them; the API reads the latest version."
   }
 
   depends_on = [google_project_service.this]

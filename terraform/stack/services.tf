@@ -32,6 +32,8 @@ locals {
       UPLOAD_DEADLINE_SECONDS = "300"
       FETCH_ALLOW_ADDRESSES   = jsonencode(var.api.fetch_allow_addresses)
       SESSION_HOURS           = tostring(var.api.session_hours)
+      # Read when the first token is asked for: the API starts before the migration job has written a version.
+      TOKEN_SIGNING_SECRET = module.secrets.secret_names["image-manager-token-signing-keys"]
     },
     local.public_base_url == null ? {} : { PUBLIC_BASE_URL = local.public_base_url },
     var.api.open_registration_team_id == null ? {} : { OPEN_REGISTRATION_TEAM_ID = var.api.open_registration_team_id },

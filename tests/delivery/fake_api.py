@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 MEMBER_KEY, ADMIN_KEY, READER_KEY = "im_member", "im_admin", "im_reader"
 SCOPES = ["images:read", "images:write", "images:delete"]
+UNAVAILABLE = "signing-keys-unavailable"
 WEBP = b"RIFF\x10\0\0\0WEBPVP8 made up"
 Reply = tuple[int, Any]
 
@@ -26,6 +27,7 @@ class FakeApi:
 
     version: str = "1.4.0"
     fault: Callable[[str, str, str], Reply | None] = _no_fault
+    has_signing_keys: bool = True
     statuses: list[str] = field(default_factory=lambda: ["stored", "processing", "ready"])
     images: dict[str, dict[str, Any]] = field(default_factory=dict)
     teams: list[dict[str, Any]] = field(default_factory=list)
@@ -39,7 +41,8 @@ class FakeApi:
 
             def _answer(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                status, made = fake.answer(self.command, self.path, self.headers.get("X-API-KEY"), body)
+                proof = self.headers.get("X-API-KEY") or self.headers.get("Authorization")
+                status, made = fake.answer(self.command, self.path, proof, body)
                 content = made if isinstance(made, bytes) else json.dumps(made).encode()
                 self.send_response(status)
                 self.send_header("Content-Length", str(0 if status == 204 else len(content)))
@@ -75,6 +78,8 @@ class FakeApi:
                 "/health/ready": {"ready": True, "schema_revision": "0001", "warnings": []},
                 "/version": {"service": "image-api", "version": self.version},
             }[path]
+        if key and key.startswith("Bearer "):
+            return (401, {"code": "token-invalid"}) if self.has_signing_keys else (503, {"code": UNAVAILABLE})
         if key not in (MEMBER_KEY, ADMIN_KEY, READER_KEY):
             return 401, {"code": "api-key-invalid"}
         return self._with_key(method, path.removeprefix("/api/v1"), key, parse_qs(parts.query), body)

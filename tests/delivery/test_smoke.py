@@ -15,7 +15,7 @@ from .conftest import ROOT
 from .fake_api import ADMIN_KEY, MEMBER_KEY, READER_KEY, FakeApi, Reply
 
 SCRIPT = ROOT / "scripts" / "smoke.py"
-STEPS = ["live", "ready", "version", "key", "upload", "processing", "derivative", "original", "trash"]
+STEPS = ["live", "ready", "version", "key", "tokens", "upload", "processing", "derivative", "original", "trash"]
 
 
 def smoke(*arguments: str, folder: Path | None = None, **environment: str) -> "subprocess.CompletedProcess[str]":
@@ -114,6 +114,15 @@ def test_each_failure_is_told_at_its_step(api: FakeApi, name: str) -> None:
     assert lines[-2].split()[:2] == ["FAIL", step]
     assert lines[-1].startswith("Smoke test FAILED")
     assert [line.split()[1] for line in lines[1:-2]] == STEPS[: STEPS.index(step)]
+
+
+def test_signing_keys_that_cannot_be_read_are_told_before_anything_is_uploaded(api: FakeApi) -> None:
+    api.has_signing_keys = False
+    done = at(api)
+    assert done.returncode == 1
+    assert "FAIL  tokens" in done.stdout
+    assert "signing-keys-unavailable" in done.stdout
+    assert not api.images
 
 
 @pytest.mark.parametrize("name", ["derivatives are missing", "originals are cut"])

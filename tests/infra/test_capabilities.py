@@ -14,7 +14,12 @@ STACK = ROOT / "terraform" / "stack" / "capabilities.yaml"
 BOOTSTRAP = ROOT / "terraform" / "bootstrap" / "capabilities.yaml"
 API, PROCESSOR = ROOT / "apps/image_api/image_api", ROOT / "apps/image_processor/image_processor"
 CORE = ROOT / "packages/image_core/image_core"
-ADMIN_FILES = ("admin.py", "secrets.py", "db.py")
+# The commands that write to Secret Manager, and the secret of each.
+SECRETS = {
+    "admin.py": "secret:image-manager-admin-key",
+    "signing_key_versions.py": "secret:image-manager-token-signing-keys",
+}
+SECRET_VERBS = {"add_version": "add version", "latest_version": "access version"}
 
 # What each method of `image_core.storage.ObjectStorage` asks of Cloud Storage.
 STORAGE_VERBS = {
@@ -38,6 +43,7 @@ ALLOWED = {
     "roles/cloudsql.client": {"connect"},
     "roles/cloudsql.instanceUser": {"log in"},
     "roles/secretmanager.secretVersionAdder": {"add version"},
+    "roles/secretmanager.secretAccessor": {"access version"},
 }
 # Every client of Google's that the core makes, by the import that brings it; a new one needs a row of the table.
 KNOWN_CLIENTS = {
@@ -186,21 +192,33 @@ def _database_calls(folder: Path) -> set[Call]:
     return {Call("project", "connect"), Call("project", "log in")} if opens else set()
 
 
+def _calls_on(name: str, tree: ast.Module) -> set[str]:
+    """The functions or methods that are called on what is called `name`."""
+    return {
+        node.func.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+        if getattr(node.func.value, "id", "") == name
+    }
+
+
+def _secret_calls(tree: ast.Module, secret: str) -> set[Call]:
+    return {Call(secret, verb) for name, verb in SECRET_VERBS.items() if name in _calls_on("secrets", tree)}
+
+
 @cache
 def calls_of(folder: Path) -> set[Call]:
     """Everything that a service asks of Google's APIs."""
-    return _storage_calls(folder) | _content_calls(folder) | _message_calls(folder) | _database_calls(folder)
+    calls = _storage_calls(folder) | _content_calls(folder) | _message_calls(folder) | _database_calls(folder)
+    return calls.union(*(_secret_calls(tree, SECRETS["signing_key_versions.py"]) for tree in _trees(folder)))
 
 
 def calls_of_the_migration() -> set[Call]:
     calls: set[Call] = set()
-    for name in ADMIN_FILES:
-        for node in ast.walk(ast.parse((CORE / name).read_text())):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-                if node.func.attr == "add_secret_version":
-                    calls.add(Call("secret:image-manager-admin-key", "add version"))
-                if node.func.attr == "connect" and getattr(node.func.value, "id", "") == "connector":
-                    calls |= {Call("project", "connect"), Call("project", "log in")}
+    for name, secret in SECRETS.items():
+        calls |= _secret_calls(ast.parse((CORE / name).read_text()), secret)
+    if "connect" in _calls_on("connector", ast.parse((CORE / "db.py").read_text())):
+        calls |= {Call("project", "connect"), Call("project", "log in")}
     return calls
 
 

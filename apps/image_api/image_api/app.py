@@ -29,7 +29,7 @@ from image_api.rate_limits import RateLimits
 from image_api.services import Services
 from image_api.session_cache import SessionCache
 from image_api.settings import ApiSettings
-from image_api.signing_key_source import SigningKeySource
+from image_api.signing_key_source import SigningKeySource, from_secret
 from image_api.storage_probe import StorageProbe
 from image_api.teams.routes import router as teams_router
 from image_api.users.routes import router as users_router
@@ -157,8 +157,8 @@ def _running(app: FastAPI, settings: ApiSettings) -> AbstractAsyncContextManager
 
 
 def _access_tokens(settings: ApiSettings) -> AccessTokens:
-    keys = settings.token_signing_keys
-    source = SigningKeySource(keys.get_secret_value if keys else None)
+    keys, secret = settings.token_signing_keys, settings.token_signing_secret
+    source = from_secret(secret) if secret else SigningKeySource(keys.get_secret_value if keys else None)
     return AccessTokens(source, settings.base_url or "image-manager", settings.access_token_seconds)
 
 

@@ -4,7 +4,7 @@ from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network
 from uuid import UUID
 
-from pydantic import Field, HttpUrl, SecretStr, field_validator
+from pydantic import Field, HttpUrl, SecretStr, field_validator, model_validator
 
 from image_core.settings import MEBIBYTE, ServiceSettings
 
@@ -41,6 +41,11 @@ class ApiSettings(ServiceSettings):
     token_signing_keys: SecretStr | None = Field(
         None, description="Keys that sign access tokens, as a JSON Web Key Set: the first signs, all verify."
     )
+    token_signing_secret: str | None = Field(
+        None,
+        pattern=r"^projects/[^/]+/secrets/[^/]+$",
+        description="projects/…/secrets/… whose latest version has those keys, instead.",
+    )
     access_token_seconds: int = Field(900, ge=60, le=900, description="How long an access token is valid.")
     session_hours: int = Field(12, ge=1, le=720, description="How long a session lives, however much it is used.")
     password_hash_memory_kib: int = Field(65_536, ge=32, description="Memory that hashing a password takes.")
@@ -63,6 +68,12 @@ class ApiSettings(ServiceSettings):
         if url is not None and not url.get_secret_value().startswith(("redis://", "rediss://")):
             raise ValueError("RATE_LIMIT_URL starts with redis:// or rediss://")
         return url
+
+    @model_validator(mode="after")
+    def _keys_come_from_one_place(self) -> "ApiSettings":
+        if self.token_signing_keys and self.token_signing_secret:
+            raise ValueError("set TOKEN_SIGNING_KEYS or TOKEN_SIGNING_SECRET, not both")
+        return self
 
     @cached_property
     def base_url(self) -> str:

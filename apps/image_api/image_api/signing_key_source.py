@@ -11,6 +11,8 @@ from image_core.signing_keys import SigningKey
 REFRESH_SECONDS = 300.0
 COOL_DOWN_SECONDS = 30.0
 """How long after a look no other is made for a key that nobody knows, or after one that failed."""
+_READ_SECONDS, _LOOK_SECONDS = 4.0, 5.0
+"""For the call itself, and with all that comes before the first one."""
 
 
 @dataclass
@@ -60,8 +62,26 @@ class SigningKeySource:
         if self.read is None:
             return
         try:
-            self._keys = signing_keys.from_text(await asyncio.to_thread(self.read))
-        except (errors.SigningKeysUnavailable, ValueError) as error:
+            async with asyncio.timeout(_LOOK_SECONDS):
+                self._keys = signing_keys.from_text(await asyncio.to_thread(self.read))
+        except (errors.SigningKeysUnavailable, ValueError, TimeoutError) as error:
             telemetry.log("signing_keys_not_read", severity="ERROR", reason=type(error.__cause__ or error).__qualname__)
-        finally:
-            self._looked_at = time.monotonic()
+        # A caller that went away in the middle of a look has found out nothing for the others.
+        self._looked_at = time.monotonic()
+
+
+def from_secret(secret: str) -> SigningKeySource:
+    """The keys in the latest version of `projects/…/secrets/…`."""
+
+    def read() -> str:
+        from image_core import secrets
+
+        try:
+            text = secrets.latest_version(secret, _READ_SECONDS)
+        except secrets.SecretNotRead as error:
+            raise errors.SigningKeysUnavailable("Secret Manager did not answer.") from (error.__cause__ or error)
+        if text is None:
+            raise errors.SigningKeysUnavailable("The secret has no version yet.")
+        return text
+
+    return SigningKeySource(read)

@@ -189,8 +189,8 @@ class TestRegistration:
     @pytest.mark.parametrize(
         ("password", "code"),
         [
-            ("short", "password-length"), ("x" * 129, "password-length"), ("ﬀ" * 65, "password-length"),
-            ("Password1234", "password-common"), ("aaaaaaaaaaaa", "password-common"),
+            ("fourteen chars", "password-length"), ("x" * 129, "password-length"), ("ﬀ" * 65, "password-length"),
+            ("Password123456789", "password-common"), ("a" * 15, "password-common"),
             (EMAIL, "password-is-email"), (EMAIL.upper(), "password-is-email"),
         ],
     )  # fmt: skip

@@ -174,7 +174,7 @@ def service_specs(layout: Layout, urls: DatabaseUrls) -> list[ChildSpec]:
     for name, port, database_url in parts:
         command = [sys.executable, "-m", name]
         environment = {**service_environment(layout, database_url), "PORT": str(port), "HOST": HOST}
-        if name == "image_api":
+        if name == "image_api" and "TOKEN_SIGNING_SECRET" not in environment:
             environment.setdefault("TOKEN_SIGNING_KEYS", _signing_keys(layout.data_dir / "signing-keys.json"))
         specs.append(ChildSpec(name, command, environment, f"http://{HOST}:{port}/health/ready"))
     return specs

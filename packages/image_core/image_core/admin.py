@@ -1,4 +1,4 @@
-"""`image-manager-admin`: migrate the schema, hand over the first admin key, or another, verify, keep the audit log.
+"""`image-manager-admin`: migrate the schema, hand over keys and rotate those of tokens, verify, keep the audit log.
 
 Apps add commands of their own by the entry point group `image_manager_admin.commands`. The others read `DATABASE_URL`,
 or `CLOUD_SQL_INSTANCE` with `DATABASE_USER` and `DATABASE_NAME`; the identity needs the rights of the schema's owner.
@@ -30,7 +30,7 @@ ADMIN_USER_ID = UUID("00000000-0000-7000-8000-000000000001")
 
 
 class AdminSettings(BaseSettings):
-    """Where the database is, and where the first admin key goes."""
+    """Where the database is, and where the keys go."""
 
     model_config = SettingsConfigDict(hide_input_in_errors=True, frozen=True, extra="ignore")
 
@@ -39,6 +39,9 @@ class AdminSettings(BaseSettings):
     database_user: str | None = Field(None, description="IAM database user, with CLOUD_SQL_INSTANCE.")
     database_name: str = Field("image_manager", description="Database, with CLOUD_SQL_INSTANCE.")
     admin_key_secret: str | None = Field(None, description="projects/…/secrets/… that receives the first admin key.")
+    token_signing_secret: str | None = Field(
+        None, description="projects/…/secrets/… that receives the keys which sign access tokens."
+    )
     api_database_user: str | None = Field(None, description="Login that becomes a member of role image_api.")
     processor_database_user: str | None = Field(
         None, description="Login that becomes a member of role image_processor."
@@ -120,8 +123,12 @@ def _audit(connection: Connection, action: str, credential_id: UUID, key: NewKey
 
 
 def bootstrap(settings: AdminSettings, *, as_json: bool) -> None:
-    """Rotates the default admin key at once; prints the new one only when no secret takes it."""
-    with settings.engine().begin() as connection:
+    """Rotates the default admin key at once, and adds the first key for access tokens where their secret has none.
+
+    Prints the new admin key only when no secret takes it.
+    """
+    engine = settings.engine()
+    with engine.begin() as connection:
         api_key = _rotate_default(connection, settings.admin_key_secret)
     shown = None if settings.admin_key_secret else api_key
     if as_json:
@@ -130,6 +137,28 @@ def bootstrap(settings: AdminSettings, *, as_json: bool) -> None:
         print("The default key has been rotated before; nothing was changed.")
     else:
         print(f"New admin key: {shown}" if shown else f"The new admin key is in {settings.admin_key_secret}.")
+    if settings.token_signing_secret:
+        from image_core import signing_key_versions
+
+        with engine.begin() as connection:
+            signing_key_versions.add_first(connection, settings.token_signing_secret)
+
+
+def rotate_signing_key(settings: AdminSettings, *, force: bool) -> None:
+    """Puts a new key for access tokens before the present one, whose tokens live on; `force` does so at any time."""
+    from image_core import signing_key_versions
+
+    secret = settings.token_signing_secret
+    if not secret:
+        raise SystemExit("Set TOKEN_SIGNING_SECRET.")
+    with settings.engine().begin() as connection:
+        added = signing_key_versions.rotate(connection, secret, force=force)
+    if added:
+        print(f"{secret} has a new key. Every instance signs with it within five minutes.")
+    else:
+        print(
+            "A key was added less than 20 minutes ago; nothing was changed. --force ends tokens of the key before it."
+        )
 
 
 def _admin_key(connection: Connection, secret: str | None, *, force: bool) -> str | None:
@@ -239,6 +268,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser_bootstrap.add_argument("--print-json", action="store_true", help="print the key as JSON")
     parser_recover = commands.add_parser("recover", help="issue a new admin key where none is alive any more")
     parser_recover.add_argument("--force", action="store_true", help="also beside keys that are alive")
+    parser_rotate = commands.add_parser("rotate-signing-key", help="add a new key for access tokens to their secret")
+    parser_rotate.add_argument("--force", action="store_true", help="also while tokens of the key before may live")
     parser_autogenerate = commands.add_parser("autogenerate", help="write the next migration from the models")
     parser_autogenerate.add_argument("message", help="what the migration does, in a few words")
     commands.add_parser(
@@ -262,6 +293,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "migrate": lambda: migrate(settings),
         "bootstrap": lambda: bootstrap(settings, as_json=options.print_json),
         "recover": lambda: recover(settings, force=options.force),
+        "rotate-signing-key": lambda: rotate_signing_key(settings, force=options.force),
         "autogenerate": lambda: autogenerate(settings, options.message),
         "verify": lambda: verify(settings),
     }

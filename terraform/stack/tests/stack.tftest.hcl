@@ -83,7 +83,10 @@ run "grants_on_each_secret_are_exact" {
 
   assert {
     condition = toset([for grant in google_secret_manager_secret_iam_member.table : "${grant.member} ${grant.role} ${grant.secret_id}"]) == toset([
+      "serviceAccount:image-api@example-project.iam.gserviceaccount.com roles/secretmanager.secretAccessor projects/example-project/secrets/image-manager-token-signing-keys",
+      "serviceAccount:image-migrate@example-project.iam.gserviceaccount.com roles/secretmanager.secretAccessor projects/example-project/secrets/image-manager-token-signing-keys",
       "serviceAccount:image-migrate@example-project.iam.gserviceaccount.com roles/secretmanager.secretVersionAdder projects/example-project/secrets/image-manager-admin-key",
+      "serviceAccount:image-migrate@example-project.iam.gserviceaccount.com roles/secretmanager.secretVersionAdder projects/example-project/secrets/image-manager-token-signing-keys",
     ])
     error_message = "The grants on each secret are others."
   }
@@ -496,6 +499,15 @@ run "rate_limits_know_the_instances" {
   assert {
     condition     = local.api_environment["MAX_INSTANCES"] == tostring(var.api.max_instances)
     error_message = "Each instance takes the whole of a limit."
+  }
+}
+
+run "api_reads_the_signing_keys_from_their_secret" {
+  command = plan
+
+  assert {
+    condition     = local.api_environment["TOKEN_SIGNING_SECRET"] == "projects/example-project/secrets/image-manager-token-signing-keys"
+    error_message = "The API looks for its keys in another secret."
   }
 }
 

@@ -1,0 +1,60 @@
+"""Writes the keys that sign access tokens into their secret: the first one, and a new one at each rotation."""
+
+from datetime import timedelta
+
+from sqlalchemy import func, insert, select
+from sqlalchemy.engine import Connection
+
+from image_core import secrets, signing_keys
+from image_core.ids import new_id
+from image_core.models import audit_event
+from image_core.signing_keys import SigningKey
+
+_ACTION = "signing_key.added"
+_LOCK = 7_306_301_142
+_TIMEOUT_SECONDS = 30.0
+# Instances sign with the key before for five minutes more, and its tokens live for fifteen.
+_OLD_TOKENS_LIVE = timedelta(minutes=20)
+
+
+def add_first(connection: Connection, secret: str) -> bool:
+    """Adds a first version where there is none, and says whether it did; of two at once one does.
+
+    Raises `secrets.SecretNotRead`.
+    """
+    _wait_for_others(connection)
+    if secrets.latest_version(secret, _TIMEOUT_SECONDS) is not None:
+        return False
+    _add(connection, secret, [signing_keys.generate()])
+    return True
+
+
+def rotate(connection: Connection, secret: str, *, force: bool) -> bool:
+    """Adds a version with a new key before the present one, and says whether it did.
+
+    It does not, unless `force` is said, while tokens may live whose key would be dropped.
+
+    Raises `secrets.SecretNotRead`, and ValueError where the present version is no key set.
+    """
+    _wait_for_others(connection)
+    if not force and _old_tokens_may_live(connection):
+        return False
+    present = secrets.latest_version(secret, _TIMEOUT_SECONDS)
+    _add(connection, secret, signing_keys.rotated(signing_keys.from_text(present) if present else []))
+    return True
+
+
+def _wait_for_others(connection: Connection) -> None:
+    connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
+
+
+def _old_tokens_may_live(connection: Connection) -> bool:
+    recent = (audit_event.c.action == _ACTION) & (audit_event.c.created_at > func.now() - _OLD_TOKENS_LIVE)
+    return connection.execute(select(audit_event.c.id).where(recent).limit(1)).first() is not None
+
+
+def _add(connection: Connection, secret: str, keys: list[SigningKey]) -> None:
+    secrets.add_version(secret, signing_keys.to_text(keys))
+    connection.execute(
+        insert(audit_event).values(id=new_id(), action=_ACTION, target_type="signing_key", after={"kid": keys[0].kid})
+    )
