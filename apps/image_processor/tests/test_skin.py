@@ -57,6 +57,23 @@ def test_what_is_on_the_skin_is_seen_on_every_tone(ita: int) -> None:
     assert (rough["skin_type"], rough["issues"]) == ("dry", ["texture"])
 
 
+@pytest.mark.parametrize("ita", [-45, 50])
+def test_what_else_has_the_colour_of_skin_is_left_out(ita: int) -> None:
+    image, _ = face(ita)
+    # As wood behind somebody.
+    sand = (image.new_from_image([196, 150, 112])).crop(0, 0, 250, 700).copy(interpretation="srgb")
+    alone, beside = measured(image), measured(image.insert(sand, 900, 0, expand=True, background=[90, 110, 120]))
+    assert beside["ita_degrees"] == pytest.approx(alone["ita_degrees"], abs=2)
+    assert beside["evenness"] == pytest.approx(alone["evenness"], abs=0.02)
+
+
+def test_skin_in_many_places_is_not_measured() -> None:
+    small = face(20)[0].resize(0.4)
+    many = pyvips.Image.arrayjoin([small] * 12, across=4, shim=20, background=[90, 110, 120])
+    result = measured(many)
+    assert (result["verdict"], result["reasons"]) == ("cannot-tell", ["little-skin", "mixed-surface"])
+
+
 def test_some_shine_is_combination_skin() -> None:
     assert measured(face(20, shine=0.06)[0])["skin_type"] == "combination"
 
@@ -100,7 +117,7 @@ def test_classes_are_those_of_the_literature() -> None:
     ("content", "reason"),
     [
         (lambda: photograph(900, 600), "little-skin"),
-        (lambda: scene().pngsave_buffer(), "little-skin"),
+        (lambda: scene().pngsave_buffer(), "mixed-surface"),
         (lambda: png(np.full((100, 100, 3), 128.0)), "little-skin"),
         (lambda: face(20)[0].resize(0.3).embed(900, 900, 2000, 2000, extend="copy").jpegsave_buffer(), "little-skin"),
         (lambda: (face(20)[0] * 0.22).cast("uchar").copy(interpretation="srgb").pngsave_buffer(), "bad-light"),

@@ -108,7 +108,9 @@ class SkinResult(Result):
     issues: list[SkinIssue] = Field([], description="Which thresholds are crossed.")
     confidence: float = Field(description="What amount of skin, light, sharpness and unity allow.", ge=0, le=1)
     reasons: list[SkinReason] = Field(description="What lowers the confidence.")
-    skin_share: float = Field(description="Share of the picture that has the colour of skin.", ge=0, le=1)
+    skin_share: float = Field(
+        description="Share of the picture in the largest patch of skin, the one measured.", ge=0, le=1
+    )
     ita_degrees: float | None = Field(None, description="Individual typology angle of the median.", ge=-90, le=90)
     tone: SkinTone | None = Field(None, description="Chardon's class of that angle.")
     redness: float | None = Field(None, description="Median a* of the skin.")

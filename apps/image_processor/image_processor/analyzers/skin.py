@@ -34,7 +34,7 @@ REDDER = 5.0
 # Where the labels change. They are ours: no standard gives any for pictures.
 OILY_ABOVE, COMBINATION_ABOVE, DRY_SHINE_BELOW, ROUGH_ABOVE = 0.1, 0.04, 0.01, 1.6
 RED_ABOVE, RED_SHARE_ABOVE = 24.0, 0.12
-UNEVEN_BELOW = 0.6
+UNEVEN_BELOW = 0.3
 LEAST_CONFIDENCE = 0.4
 # Wood, sand and leather have the colour of skin, too: colour alone is never certain.
 MOST_CONFIDENCE = 0.9
@@ -93,9 +93,11 @@ class Skin:
     def analyze(self, picture: AnalysisPicture, _parameters: Any) -> SkinResult:
         """Find the skin, measure it, and say how far that can be trusted."""
         cells = cells_of(picture)
-        skin = skin_cells(cells)
+        everywhere = skin_cells(cells)
+        skin = largest_region(everywhere)
         surface = _measure(cells, skin) if skin.any() else None
-        confidence, reasons = _confidence(picture, cells, skin, surface)
+        unity = ramp(skin.sum() / max(everywhere.sum(), 1), 0.25, 0.65)
+        confidence, reasons = _confidence(picture, cells, skin, surface, unity)
         if surface is None or confidence < LEAST_CONFIDENCE:
             return SkinResult(verdict="cannot-tell", confidence=confidence, reasons=reasons, skin_share=_share(skin))
         return SkinResult(
@@ -150,6 +152,14 @@ def skin_cells(cells: Cells) -> Mask:
     if not is_skin.any():
         return is_skin
     return is_skin & (box_mean(is_skin.astype(np.float32), 5) > 0.5)
+
+
+def largest_region(cells: Mask) -> Mask:
+    """The largest patch of connected cells: the nearest face, without the wood and cloth that pass for skin."""
+    region = band_of(pyvips.Image.new_from_array(cells.astype(np.uint8)).labelregions()) if cells.any() else cells
+    sizes = np.bincount(region[cells], minlength=1)
+    is_largest: Mask = cells & (region == int(sizes.argmax()))
+    return is_largest
 
 
 def _share(mask: Mask) -> float:
@@ -220,17 +230,17 @@ def _evenness(lightness: Floats, a: Floats, b: Floats, skin: Mask) -> float:
 
 
 def _confidence(
-    picture: AnalysisPicture, cells: Cells, skin: Mask, surface: _Surface | None
+    picture: AnalysisPicture, cells: Cells, skin: Mask, surface: _Surface | None, unity: float
 ) -> tuple[float, list[SkinReason]]:
-    """What amount of skin, light, sharpness and unity allow, however light or dark the skin is."""
+    """What amount of skin, light, sharpness, evenness and unity allow, however light or dark the skin is."""
     brightest = cells.brightest[skin]
     # A picture in which nothing is bright is taken for dark itself: dark skin is seldom alone in it.
     lightest = float(np.percentile(picture.luma[::4, ::4], 99))
     factors: dict[SkinReason, float] = {
-        "little-skin": ramp(_share(skin), 0.02, 0.1),
+        "little-skin": ramp(_share(skin), 0.02, 0.06),
         "bad-light": ramp(_share((brightest >= 252) | (brightest <= 16)), 0.4, 0.05) * ramp(lightest, 40, 75),
         "blurred": ramp(picture.sharpness, 0.12, 0.25),
-        "mixed-surface": ramp(surface.evenness, 0.05, 0.3) if surface else 1.0,
+        "mixed-surface": unity * ramp(surface.evenness, 0.05, 0.3) if surface else 1.0,
     }
     confidence = MOST_CONFIDENCE * float(np.prod(list(factors.values())))
     return confidence, [reason for reason, factor in factors.items() if factor < 0.8]
