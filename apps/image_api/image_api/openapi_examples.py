@@ -255,8 +255,8 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "AuditEvent": _audit_event,
     "AuditEventPage": {"items": [_audit_event], "next_cursor": None},
     "Live": {"status": "ok"},
-    "Ready": {"ready": True, "database": "ok", "schema_revision": "0003", "storage": "ok", "warnings": []},
-    "Version": {"service": "image-api", "version": "1.0.0", "schema_revision": "0003"},
+    "Ready": {"ready": True, "database": "ok", "schema_revision": "0004", "storage": "ok", "warnings": []},
+    "Version": {"service": "image-api", "version": "1.0.0", "schema_revision": "0004"},
     "Problem": {
         "type": "/errors/image-not-found",
         "title": "There is no such image",

@@ -23,7 +23,7 @@ from image_core.events import EventType, Publisher
 from image_core.states import ImageStatus
 from image_core.storage import ObjectMissing, ObjectStorage, ObjectTooLarge
 from image_core.telemetry import log, span
-from image_processor import arrival_analyses, queries
+from image_processor import arrival_analyses, queries, similarity
 from image_processor.labels_model import BUILT_IN_LABELS, LabelsModel
 from image_processor.messages import ObjectFinalized
 from image_processor.metrics import Metrics
@@ -301,6 +301,8 @@ async def _finish(parts: Parts, claimed: Claim, processed: ProcessedPicture, row
             event = events.image_event(EventType.READY, claimed.image_id, claimed.team_id, news, claimed.trace_parent)
             await events.record(transaction, event)
             await arrival_analyses.store(transaction, claimed, processed.analyses)
+            # Last, because it lets one image of a team at a time pass.
+            await similarity.store(transaction, claimed, facts.perceptual_hash, processed.vectors)
     except queries.ClaimLost:
         # Somebody took over after the lease; the promise made with the claim removes what was written here.
         log("job_lost_its_claim", severity="WARNING", image_id=str(claimed.image_id))

@@ -12,6 +12,7 @@ from dataclasses import replace
 import pyvips
 
 from image_core.picture_header import PREFIX_BYTES, PictureHeader
+from image_core.similarity import DESCRIPTOR_MODEL
 from image_processor.analysis import BUILT_IN, analyze_on_arrival
 from image_processor.analyzers.analyzer import Analyzer
 from image_processor.presets import Preset
@@ -27,9 +28,10 @@ from image_processor.steps.open_picture import open_frames
 from image_processor.steps.open_stored import open_stored, rejecting_what_cannot_be_decoded
 from image_processor.steps.orient import orient, swaps_sides
 from image_processor.steps.perceptual_hash import perceptual_hash
-from image_processor.steps.pixels import all_pixels, opaque_squares
+from image_processor.steps.pixels import Pixels, all_pixels, opaque_squares
 from image_processor.steps.resize import render_srgb, shrink
 from image_processor.steps.stored_picture import StoredPicture
+from image_processor.steps.visual_descriptor import visual_descriptor
 
 _FACTS_SIDE_PX = 256
 
@@ -69,11 +71,18 @@ def _run_steps(
     if frames > 1:
         derivatives |= _derive_animations(descriptor, stored, request, frames, clock)
     with clock.step("describe"):
-        facts = _describe(stored, header, camera, smallest, keep_location=request.keep_location)
+        if max(smallest.width, smallest.height) > _FACTS_SIDE_PX:
+            smallest = shrink(smallest, _FACTS_SIDE_PX)
+        square = opaque_squares(smallest)
+        facts = _describe(stored, header, camera, smallest, square, keep_location=request.keep_location)
+        # A model that embeds pictures adds its vector here, at length one.
+        vectors = {DESCRIPTOR_MODEL: visual_descriptor(square)}
     ordered = tuple(derivatives[preset.name] for preset in request.presets)
     del still, smallest
     analyses = analyze_on_arrival(descriptor, request.analyses, request.limits, clock, analyzers)
-    return ProcessedPicture(facts=facts, derivatives=ordered, step_seconds=clock.seconds, analyses=analyses)
+    return ProcessedPicture(
+        facts=facts, derivatives=ordered, step_seconds=clock.seconds, vectors=vectors, analyses=analyses
+    )
 
 
 # --- Check --------------------------------------------------------------------------------------------------------
@@ -133,11 +142,14 @@ def _derive_animations(
 
 
 def _describe(
-    stored: StoredPicture, header: PictureHeader, camera: CameraData, smallest: pyvips.Image, *, keep_location: bool
+    stored: StoredPicture,
+    header: PictureHeader,
+    camera: CameraData,
+    smallest: pyvips.Image,
+    square: Pixels,
+    *,
+    keep_location: bool,
 ) -> PictureFacts:
-    if max(smallest.width, smallest.height) > _FACTS_SIDE_PX:
-        smallest = shrink(smallest, _FACTS_SIDE_PX)
-    square = opaque_squares(smallest)
     width_px, height_px = stored.width_px, stored.height_px
     if swaps_sides(stored.orientation):
         width_px, height_px = height_px, width_px

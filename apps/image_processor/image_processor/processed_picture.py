@@ -112,6 +112,7 @@ class ProcessedPicture:
     Attributes:
         derivatives: in the order of the request's presets.
         step_seconds: wall time by step, in the order in which the steps ran.
+        vectors: by which the picture is compared with others, each under the name of its model.
         analyses: in the order of the request; a failure of one is no failure of the picture.
         worker_rss_bytes: resident memory of the worker afterwards.
         worker_cpu_seconds: CPU time of the worker for this picture.
@@ -120,6 +121,7 @@ class ProcessedPicture:
     facts: PictureFacts
     derivatives: tuple[Derivative, ...]
     step_seconds: dict[str, float]
+    vectors: dict[str, list[float]] = field(default_factory=dict)
     analyses: tuple[AnalysisOutcome, ...] = ()
     worker_rss_bytes: int = 0
     worker_cpu_seconds: float = 0.0

@@ -6,10 +6,13 @@ derivatives' bytes come up. The parent trusts nothing of what comes up: code in 
 """
 
 import json
+import math
+import re
 import struct
 from dataclasses import asdict, replace
 from typing import Any
 
+from image_core.similarity import DESCRIPTOR_DIMENSIONS, DESCRIPTOR_MODEL, MAX_VECTOR_DIMENSIONS, MODEL_NAME
 from image_processor.analysis_request import (
     AnalysisBatch,
     AnalysisOutcome,
@@ -85,6 +88,7 @@ def _encode_processed(picture: ProcessedPicture) -> list[bytes]:
         "derivatives": derivatives,
         "analyses": [asdict(outcome) for outcome in picture.analyses],
         "step_seconds": picture.step_seconds,
+        "vectors": picture.vectors,
         "worker_rss_bytes": picture.worker_rss_bytes,
         "worker_cpu_seconds": picture.worker_cpu_seconds,
     }
@@ -136,10 +140,28 @@ def decode_processed(header: dict[str, Any], contents: list[bytes]) -> Processed
         facts=PictureFacts(**header["facts"]),
         derivatives=tuple(derivatives),
         step_seconds=header["step_seconds"],
+        vectors={name: _checked_vector(name, numbers) for name, numbers in dict(header["vectors"]).items()},
         analyses=_decode_outcomes(header["analyses"]),
         worker_rss_bytes=header["worker_rss_bytes"],
         worker_cpu_seconds=header["worker_cpu_seconds"],
     )
+
+
+def _checked_vector(model: str, numbers: list[float]) -> list[float]:
+    # What is wrong here would be refused by the database only, or stand in the way of every other vector there.
+    if not re.fullmatch(MODEL_NAME, model):
+        raise ValueError("a worker named a model that may not be called so")
+    if not 0 < len(numbers) <= MAX_VECTOR_DIMENSIONS or not all(_is_coordinate(number) for number in numbers):
+        raise ValueError("a worker sent a vector that is none")
+    if model == DESCRIPTOR_MODEL and len(numbers) != DESCRIPTOR_DIMENSIONS:
+        raise ValueError("a worker sent a descriptor of another length")
+    if not math.isclose(math.hypot(*numbers), 1, abs_tol=0.01):
+        raise ValueError("a worker sent a vector whose length is not one")
+    return numbers
+
+
+def _is_coordinate(number: object) -> bool:
+    return isinstance(number, float) and abs(number) <= 1
 
 
 def decode_analyzed(header: dict[str, Any], _contents: list[bytes]) -> AnalyzedPicture:

@@ -1,4 +1,4 @@
-"""`image-manager-admin`: migrate the schema, hand over keys and rotate those of tokens, verify, keep the audit log.
+"""`image-manager-admin`: migrate, hand over keys and rotate those of tokens, verify, reprocess, keep the audit log.
 
 Apps add commands of their own by the entry point group `image_manager_admin.commands`. The others read `DATABASE_URL`,
 or `CLOUD_SQL_INSTANCE` with `DATABASE_USER` and `DATABASE_NAME`; the identity needs the rights of the schema's owner.
@@ -15,7 +15,7 @@ from uuid import UUID
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from sqlalchemy import func, insert, or_, select, text, update
+from sqlalchemy import exists, func, insert, or_, select, text, update
 from sqlalchemy.engine import Connection, Engine
 
 from image_core import audit, audit_check, keys
@@ -23,7 +23,9 @@ from image_core.db import DatabaseConfig, migration_engine
 from image_core.ids import new_id
 from image_core.keys import NewKey
 from image_core.migrations import HEAD
-from image_core.models import audit_event, credential, user
+from image_core.models import audit_event, credential, image, image_vector, user
+from image_core.similarity import DESCRIPTOR_MODEL
+from image_core.states import ImageStatus
 
 ADMIN_USER_ID = UUID("00000000-0000-7000-8000-000000000001")
 """The admin that the first migration creates."""
@@ -235,6 +237,29 @@ def verify(settings: AdminSettings) -> None:
         raise SystemExit(1)
 
 
+def reprocess(settings: AdminSettings, most: int) -> None:
+    """Has the newest images without a descriptor processed again, which gives them their vectors and near-duplicates.
+
+    The sweep asks for them. Until then they are `stored`; their bytes and derivatives are served meanwhile.
+    """
+    described = exists().where(image_vector.c.image_id == image.c.id, image_vector.c.model == DESCRIPTOR_MODEL)
+    without = (image.c.status == ImageStatus.READY, image.c.deleted_at.is_(None), ~described)
+    newest = (
+        select(image.c.id).where(*without).order_by(image.c.id.desc()).limit(most).with_for_update(skip_locked=True)
+    )
+    with settings.engine().begin() as connection:
+        sent = connection.execute(
+            update(image)
+            .where(image.c.id.in_(newest.scalar_subquery()))
+            .values(
+                status=ImageStatus.STORED, attempts=0, queued_at=func.now(), revision=image.c.revision + 1,
+                updated_at=func.now(),
+            )
+        ).rowcount  # fmt: skip
+        left = connection.execute(select(func.count()).select_from(image).where(*without)).scalar_one()
+    print(f"{sent} images are processed again; {left} without a descriptor are left.")
+
+
 def verify_audit(settings: AdminSettings, expected: audit_check.ExpectedSeal | None) -> None:
     """Computes the chain of seals again and names the first that does not hold."""
     with settings.engine().connect() as connection:
@@ -275,6 +300,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     commands.add_parser(
         "verify", help="check revision, default key, storage counters and ledgers; exit 1 if something is wrong"
     )
+    parser_reprocess = commands.add_parser("reprocess", help="process images again that cannot be compared yet")
+    parser_reprocess.add_argument("--most", type=int, default=1000, help="how many at a time (1000)")
     parser_audit = commands.add_parser("audit", help="check the audit log's seals, or remove what is beyond retention")
     audit_commands = parser_audit.add_subparsers(dest="audit_command", required=True)
     parser_chain = audit_commands.add_parser("verify", help="compute all seals again; exit 1 if one does not hold")
@@ -296,6 +323,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "rotate-signing-key": lambda: rotate_signing_key(settings, force=options.force),
         "autogenerate": lambda: autogenerate(settings, options.message),
         "verify": lambda: verify(settings),
+        "reprocess": lambda: reprocess(settings, options.most),
     }
     actions["audit"] = lambda: (
         prune_audit(settings) if options.audit_command == "prune" else verify_audit(settings, options.expect)

@@ -188,6 +188,9 @@ class Database:
                 # Room for an exact bitmap of a few hundred thousand images: a coarser one would compute the terms
                 # of each again.
                 "work_mem": "16MB",
+                # A search by vectors goes on until enough of what it finds is the team's own.
+                "hnsw.iterative_scan": "relaxed_order",
+                "hnsw.ef_search": "100",
             },
         }
         if config.url is not None:

@@ -1,20 +1,22 @@
 """What tests are made of: rows, and a bucket in memory. Nothing here is imported by a service."""
 
+import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
 
-from sqlalchemy import insert
+from sqlalchemy import Text, cast, insert, literal, text
 
 from image_core import credits, errors, keys, models
 from image_core.analyzers import CATALOGUE, canonical_parameters
 from image_core.db import Runner, to_json
 from image_core.gcs import crc32c, crc32c_text
 from image_core.ids import new_id
+from image_core.similarity import DESCRIPTOR_MODEL
 from image_core.states import HOLDS_BYTES, ImageStatus
 from image_core.storage import ObjectMissing, ObjectTooLarge, Sink, StoredObject
 
@@ -133,6 +135,41 @@ async def add_analysis(runner: Runner, team_id: UUID, sha256: bytes, analyzer: s
     columns = {"id": analysis_id, "team_id": team_id, "sha256": sha256, "analyzer": analyzer, **values, **columns}
     await runner.execute(insert(models.analysis).values(**columns))
     return analysis_id
+
+
+async def add_vector(
+    runner: Runner, team_id: UUID, image_id: UUID, numbers: Sequence[float], model: str = DESCRIPTOR_MODEL
+) -> None:
+    """Inserts the vector of an image, which need not have length one."""
+    vector = cast(literal(to_json(list(numbers)), Text), models.HalfVector)
+    values = {"image_id": image_id, "team_id": team_id, "model": model, "vector": vector}
+    await runner.execute(insert(models.image_vector).values(**values))
+
+
+async def until_one_waits(runner: Runner) -> None:
+    """Returns once somebody waits for a lock in this database."""
+    waiting = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    async with asyncio.timeout(10):
+        while not await runner.fetch_value(waiting):  # noqa: ASYNC110 (the database tells nobody)
+            await asyncio.sleep(0.01)
+
+
+async def add_near_duplicate(runner: Runner, team_id: UUID, image_ids: tuple[UUID, UUID], distance: int = 2) -> None:
+    """Inserts a pair of images that are near to each other."""
+    first, second = sorted(image_ids)
+    values = {"image_id_a": first, "image_id_b": second, "team_id": team_id, "distance": distance}
+    await runner.execute(insert(models.near_duplicate).values(**values))
+
+
+async def add_decision(runner: Runner, team_id: UUID, image_id: UUID) -> UUID:
+    """Inserts a decision about an image and a new one, and returns its id."""
+    decision_id, other_id = new_id(), await add_image(runner, team_id)
+    first, second = sorted((image_id, other_id))
+    values = {"id": decision_id, "team_id": team_id, "image_id_a": first, "image_id_b": second}
+    await runner.execute(insert(models.duplicate_decision).values(**values))
+    return decision_id
 
 
 @dataclass

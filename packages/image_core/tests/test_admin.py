@@ -10,7 +10,8 @@ from image_core import admin, keys, secrets, testing
 from image_core.admin import AdminSettings
 from image_core.db import Database
 from image_core.migrations import HEAD
-from image_core.models import audit_event, credential, user
+from image_core.models import audit_event, credential, image, user
+from image_core.similarity import DESCRIPTOR_DIMENSIONS
 
 
 @pytest.fixture
@@ -225,6 +226,26 @@ class TestVerify:
         with pytest.raises(SystemExit):
             admin.verify(settings)
         assert json.loads(capsys.readouterr().out)[name] == 1
+
+
+class TestReprocess:
+    async def test_the_newest_images_without_a_descriptor_are_processed_again(
+        self, rows: Database, settings: AdminSettings, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        team_id = await testing.add_team(rows)
+        older, newer, described = [await testing.add_image(rows, team_id, attempts=3) for _ in range(3)]
+        await testing.add_image(rows, team_id, "failed")
+        trashed = await testing.add_image(rows, team_id, deleted_at=datetime.now(UTC))
+        await testing.add_vector(rows, team_id, described, [1.0] * DESCRIPTOR_DIMENSIONS)
+        ready = {older, newer, described, trashed}
+        told = []
+        for again in ({newer}, {newer, older}, {newer, older}):
+            admin.reprocess(settings, most=1)
+            found = await rows.fetch(select(image.c.id, image.c.status, image.c.attempts))
+            assert {row["id"] for row in found if (row["status"], row["attempts"]) == ("stored", 0)} == again
+            assert {row["id"] for row in found if row["status"] == "ready"} == ready - again
+            told.append(capsys.readouterr().out[0])
+        assert told == ["1", "1", "0"]
 
 
 class TestCommandLine:

@@ -34,7 +34,12 @@ async def empty(template_urls: Any, worker_name: str) -> Any:
     await connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
     await connection.execute(f"CREATE DATABASE {name} OWNER image_migrator TEMPLATE template0")
     await connection.close()
-    return template_urls.of(name)
+    # The extension is not trusted: a superuser makes it, in the local cloud, too.
+    made = template_urls.of(name)
+    connection = await asyncpg.connect(made.superuser)
+    await connection.execute("CREATE EXTENSION vector")
+    await connection.close()
+    return made
 
 
 @pytest.fixture

@@ -29,14 +29,24 @@ from image_core.models.identity import (
     user,
 )
 from image_core.models.images import HOLDS_BYTES_CLAUSE, derivative, discarded_object, image
+from image_core.models.similarity import (
+    BANDS,
+    HalfVector,
+    duplicate_decision,
+    image_hash,
+    image_vector,
+    near_duplicate,
+)
 
 __all__ = [
+    "BANDS",
     "ENTRY_KINDS",
     "HOLDS_BYTES_CLAUSE",
     "REFILL_MODES",
     "REFILL_PERIODS",
     "RESERVATION_STATUSES",
     "ROLES",
+    "HalfVector",
     "analysis",
     "analyzer_model",
     "audit_checkpoint",
@@ -48,12 +58,16 @@ __all__ = [
     "credit_reservation",
     "derivative",
     "discarded_object",
+    "duplicate_decision",
     "event",
     "idempotency_key",
     "image",
+    "image_hash",
+    "image_vector",
     "invitation",
     "metadata",
     "metadata_schema",
+    "near_duplicate",
     "password_reset",
     "session",
     "sign_in_delay",
