@@ -18,6 +18,7 @@ from image_api.analyzer_models import AnalyzerModels
 from image_api.audit_events.routes import router as audit_events_router
 from image_api.credentials.routes import router as credentials_router
 from image_api.credits.routes import router as credits_router
+from image_api.duplicates.routes import router as duplicates_router
 from image_api.images.routes import router as images_router
 from image_api.key_cache import LAST_USED_SECONDS, KeyCache
 from image_api.metadata_schemas.routes import router as metadata_schemas_router
@@ -30,6 +31,7 @@ from image_api.services import Services
 from image_api.session_cache import SessionCache
 from image_api.settings import ApiSettings
 from image_api.signing_key_source import SigningKeySource, from_secret
+from image_api.similarity.routes import router as similarity_router
 from image_api.storage_probe import StorageProbe
 from image_api.teams.routes import router as teams_router
 from image_api.users.routes import router as users_router
@@ -44,6 +46,8 @@ ROUTERS = {
         images_router,
         analyses_router,
         classify_router,
+        similarity_router,
+        duplicates_router,
         teams_router,
         users_router,
         credentials_router,

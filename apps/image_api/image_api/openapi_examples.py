@@ -7,6 +7,7 @@ _USER_ID = "0199c0de-0000-7000-8000-000000000002"
 _CREDENTIAL_ID = "0199c0de-0000-7000-8000-000000000003"
 _IMAGE_ID = "0199c0de-0000-7000-8000-000000000004"
 _SESSION_ID = "0199c0de-0000-7000-8000-000000000005"
+_OTHER_IMAGE_ID = "0199c0de-0000-7000-8000-000000000009"
 _INVITATION_ID = "0199c0de-0000-7000-8000-000000000006"
 _TIME = "2026-03-01T09:30:00Z"
 _KEY = {"key_prefix": "im_3kTz9QwX", "api_key": "im_3kTz9QwX_<secret, shown this once>"}
@@ -101,6 +102,24 @@ _image = {
     "deleted_at": None,
 }
 
+_summary = {
+    **{name: _image[name] for name in ("filename", "content_type", "size_bytes", "width", "height", "created_at")},
+    "id": _OTHER_IMAGE_ID,
+    "thumbnail_url": f"/api/v1/images/{_OTHER_IMAGE_ID}/derivatives/thumb",
+}
+_group = {
+    "images": [{**_summary, "id": _IMAGE_ID, "thumbnail_url": _derivative["url"]}, _summary],
+    "image_count": 2,
+    "keep_image_id": _IMAGE_ID,
+    "distances": [{"image_ids": [_IMAGE_ID, _OTHER_IMAGE_ID], "distance": 4}],
+}
+_decision = {
+    "id": "0199c0de-0000-7000-8000-000000000005",
+    "image_ids": [_IMAGE_ID, _OTHER_IMAGE_ID],
+    "decision": "not-duplicate",
+    "decided_by": _USER_ID,
+    "created_at": _TIME,
+}
 _credits = {
     "team_id": _TEAM_ID,
     "balance": 988,
@@ -247,6 +266,13 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "without_value": 3,
         "complete": True,
     },
+    "SimilarImages": {
+        "model": "descriptor-1",
+        "items": [{"image": _summary, "distance": 0.004, "similarity": 0.996}],
+    },
+    "DuplicatePage": {"items": [_group], "next_cursor": None},
+    "Decision": _decision,
+    "DecisionPage": {"items": [_decision], "next_cursor": None},
     "DerivativeList": {"items": [_derivative]},
     "StoredAnalysis": _analysis,
     "Analysis": {**_analysis, "cached": False, "credits": {"spent": 1, "left": 999}},

@@ -37,7 +37,7 @@ async def test_another_teams_key_finds_nothing_here(api: Api, access: Any) -> No
     owner, stranger = await api.user(), await api.user()
     url, request = await prepare(api, access.method, access.path, stranger, owner, owner)
     in_path = "_id}" in access.path and "{session_id}" not in access.path
-    in_request = {"team_id", "image_id"} & {*(request.get("params") or {}), *(request.get("json") or {})}
+    in_request = {"team_id", "image_id", "image_ids"} & {*(request.get("params") or {}), *(request.get("json") or {})}
     request["headers"] = request["headers"] if access.session else {**request["headers"], **stranger.headers}
     if access.path.endswith("/import"):
         request["json"] = {"url": "http://127.0.0.1:1/"}

@@ -21,6 +21,7 @@ from image_api.openapi import api_routes
 from image_core import errors, keys, models, testing
 from image_core.ids import new_id
 from image_core.models import idempotency_key, invitation, password_reset, session, user
+from image_core.similarity import DESCRIPTOR_DIMENSIONS
 from image_core.testing import UserWithKey
 
 from .conftest import PASSWORD, Api, Person
@@ -122,6 +123,7 @@ async def prepare(
         "image_id": image_id,
         "session_id": session_id,
         "invitation_id": invitation_id,
+        "decision_id": await testing.add_decision(api.rows, owner.team_id, image_id),
         "analysis_id": await testing.add_analysis(api.rows, owner.team_id, (await api.row(image_id))["sha256"]),
     }
     url = path.format(**ids, preset="thumb", code="image-not-found")
@@ -133,10 +135,16 @@ async def prepare(
         request["headers"]["content-type"] = "image/png"
     elif (method, path) == ("POST", "/api/v1/images/import"):
         request |= {"params": {"team_id": str(team_id)}}
+    elif path.endswith("/similar"):
+        await api.set_row(image_id, status="ready", width=40, height=30, frames=1, ready_at=datetime.now(UTC))
+        await testing.add_vector(api.rows, owner.team_id, image_id, [1.0] * DESCRIPTOR_DIMENSIONS)
+    elif (method, path) == ("POST", "/api/v1/duplicates/decisions"):
+        other_id = await testing.add_image(api.rows, owner.team_id)
+        request["json"] = {"image_ids": [str(image_id), str(other_id)], "decision": "not-duplicate"}
     elif path in ("/api/v1/analyze", "/api/v1/classify"):
         request |= {"json": {"image_id": str(image_id)}, "params": {"wait": 0}}
     else:
-        if path.startswith(("/api/v1/credits", "/api/v1/usage", "/api/v1/metadata-schema")):
+        if path.startswith(("/api/v1/credits", "/api/v1/usage", "/api/v1/metadata-schema", "/api/v1/duplicates")):
             request["params"] = {"team_id": str(team_id)}
         request.setdefault("json", body_of(method, path, owner))
     return url, request

@@ -61,6 +61,7 @@ async def test_another_teams_thing_answers_as_what_is_not_there(
         "user_id": stranger.user_id,
         "credential_id": stranger.credential_id,
         "image_id": image_id,
+        "decision_id": await testing.add_decision(api.rows, stranger.team_id, image_id),
         "analysis_id": await testing.add_analysis(api.rows, stranger.team_id, testing.a_sha256("theirs")),
     }
     foreign |= await people_of(api, stranger)

@@ -17,16 +17,19 @@ _shown = (
 IMAGE_COLUMNS: tuple[ColumnElement[Any], ...] = tuple(image.c[name] for name in _shown)
 
 
+# `base_url` is a parameter.
+_url: ColumnElement[str] = (
+    cast(bindparam("base_url"), Text)
+    + literal_column(f"'{API_PREFIX}/images/'", Text)
+    + cast(derivative.c.image_id, Text)
+    + literal_column("'/derivatives/'", Text)
+    + derivative.c.preset
+)
+
+
 def _derivatives() -> ColumnElement[Any]:
-    """The image's derivatives as a JSON array, so that one row tells everything; `base_url` is a parameter."""
-    url = (
-        cast(bindparam("base_url"), Text)
-        + literal_column(f"'{API_PREFIX}/images/'", Text)
-        + cast(derivative.c.image_id, Text)
-        + literal_column("'/derivatives/'", Text)
-        + derivative.c.preset
-    )
-    columns = {"preset": derivative.c.preset, "url": url} | {
+    """The image's derivatives as a JSON array, so that one row tells everything."""
+    columns = {"preset": derivative.c.preset, "url": _url} | {
         name: derivative.c[name] for name in ("width", "height", "size_bytes", "content_type")
     }
     # The keys stand in the SQL itself: as parameters they would travel with every request.
@@ -42,3 +45,13 @@ def _derivatives() -> ColumnElement[Any]:
 
 
 BODY_COLUMNS: tuple[ColumnElement[Any], ...] = (*IMAGE_COLUMNS, _derivatives())
+
+SUMMARY_COLUMNS: tuple[ColumnElement[Any], ...] = (
+    *(image.c[name] for name in ("id", "filename", "content_type", "size_bytes", "width", "height", "created_at")),
+    select(_url)
+    .where(derivative.c.image_id == image.c.id, derivative.c.preset == literal_column("'thumb'"))
+    .correlate(image)
+    .scalar_subquery()
+    .label("thumbnail_url"),
+)
+"""What tells images apart where several stand beside each other."""

@@ -80,6 +80,19 @@ class ImagePage(BaseModel):
     total: int | None = None
 
 
+class ImageSummary(BaseModel):
+    """What tells an image apart from others; `thumbnail_url` asks for the same key and is null where there is none."""
+
+    id: UUID
+    filename: str | None
+    content_type: str
+    size_bytes: int
+    width: int
+    height: int
+    created_at: datetime
+    thumbnail_url: str | None
+
+
 class DerivativeList(BaseModel):
     """All derivatives of an image."""
 

@@ -27,6 +27,18 @@ class ImagePurged(Conflict):
     code = "image-purged"
 
 
+class ImageNotComparable(Conflict):
+    """The image cannot be compared with others yet."""
+
+    code = "image-not-comparable"
+
+
+class DecisionNotFound(NotFound):
+    """There is no such decision."""
+
+    code = "decision-not-found"
+
+
 class DuplicateExists(Conflict):
     """The team already has an image with these bytes."""
 

@@ -1,0 +1,74 @@
+"""HTTP of near-duplicates."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Response
+
+from image_api.actor import Actor, Scope
+from image_api.auth import RequireScope
+from image_api.dependencies import CursorQuery, LimitQuery, ServicesDep, TeamQuery, TransactionDep
+from image_api.duplicates import schemas, service
+from image_api.idempotency.route import CreationDep, IdempotentRoute
+from image_api.pagination import DEFAULT_LIMIT, next_cursor
+from image_core.db import Record
+from image_core.similarity import MAX_HASH_DISTANCE
+
+router = APIRouter(prefix="/duplicates", tags=["duplicates"], route_class=IdempotentRoute)
+Reader = Annotated[Actor, Depends(RequireScope(Scope.IMAGES_READ))]
+Writer = Annotated[Actor, Depends(RequireScope(Scope.IMAGES_WRITE))]
+MaxDistance = Annotated[int, Query(ge=0, le=MAX_HASH_DISTANCE, description="Most bits by which the hashes differ.")]
+_NO_TEAM: dict[int | str, dict[str, Any]] = {404: {"description": "Absent, or another team's."}}
+
+
+def _body(row: Record) -> dict[str, Any]:
+    return {**dict(row), "image_ids": [row["image_id_a"], row["image_id_b"]], "decision": "not-duplicate"}
+
+
+@router.get("", response_model=schemas.DuplicatePage, responses=_NO_TEAM)
+async def list_duplicates(
+    actor: Reader,
+    services: ServicesDep,
+    max_distance: MaxDistance = MAX_HASH_DISTANCE,
+    team_id: TeamQuery = None,
+    limit: LimitQuery = DEFAULT_LIMIT,
+    cursor: CursorQuery = None,
+) -> Any:
+    """List groups of images that are nearly the same, the group with the newest image first."""
+    groups, following = await service.list_duplicates(
+        services.database, actor, team_id, max_distance=max_distance, cursor=cursor, limit=limit,
+        base_url=services.settings.base_url,
+    )  # fmt: skip
+    return {"items": groups, "next_cursor": following}
+
+
+@router.post(
+    "/decisions",
+    status_code=201,
+    response_model=schemas.Decision,
+    responses={200: {"model": schemas.Decision, "description": "It was decided before."}, **_NO_TEAM},
+)
+async def decide(body: schemas.NewDecision, actor: Writer, transaction: CreationDep, response: Response) -> Any:
+    """Remember that two images are no duplicates: they make no pair any more."""
+    row, new = await service.decide(transaction, actor, body.image_ids)
+    response.status_code = 201 if new else 200
+    return _body(row)
+
+
+@router.get("/decisions", response_model=schemas.DecisionPage, responses=_NO_TEAM)
+async def list_decisions(
+    actor: Reader,
+    services: ServicesDep,
+    team_id: TeamQuery = None,
+    limit: LimitQuery = DEFAULT_LIMIT,
+    cursor: CursorQuery = None,
+) -> Any:
+    """List what was decided, newest first."""
+    rows = await service.list_decisions(services.database, actor, team_id, cursor, limit + 1)
+    return {"items": [_body(row) for row in rows[:limit]], "next_cursor": next_cursor(rows, limit)}
+
+
+@router.delete("/decisions/{decision_id}", status_code=204)
+async def undo(decision_id: UUID, actor: Writer, transaction: TransactionDep) -> None:
+    """Forget a decision: both images may be shown as duplicates again."""
+    await service.undo(transaction, actor, decision_id)

@@ -1,0 +1,112 @@
+"""The SQL of similar images. Everything is narrowed to a team; null means all teams, for an admin."""
+
+from functools import cache
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Float, Select, bindparam, cast, func, literal_column, or_, select
+
+from image_api.images.columns import SUMMARY_COLUMNS
+from image_core.db import Query, Record, Runner
+from image_core.models import HalfVector, image, image_vector
+from image_core.similarity import DESCRIPTOR_MODEL
+
+EXACT_ROWS = 10_000
+"""Up to so many vectors of a team are all compared; of more, those that the index leads to."""
+
+
+class Subject(NamedTuple):
+    """The image that others are compared with, and the vector that it is compared by."""
+
+    team_id: UUID
+    image_id: UUID
+    model: str
+    dimensions: int
+
+
+_team_id = bindparam("team_id", type_=image.c.team_id.type)
+_image = Query(
+    select(image.c.team_id, image.c.status, image.c.deleted_at).where(
+        image.c.id == bindparam("image_id"),
+        or_(_team_id.is_(None), image.c.team_id == _team_id),
+    )
+)
+_model = Query(
+    select(image_vector.c.model, func.vector_dims(image_vector.c.vector).label("dimensions"))
+    .where(image_vector.c.image_id == bindparam("image_id"), image_vector.c.team_id == _team_id)
+    # An embedding says more than the descriptor; of several, the newest is that of the model in use.
+    .order_by(image_vector.c.model == DESCRIPTOR_MODEL, image_vector.c.created_at.desc())
+    .limit(1)
+)
+_few = (
+    select(image_vector.c.image_id)
+    .where(image_vector.c.team_id == _team_id, image_vector.c.model == bindparam("model"))
+    .limit(EXACT_ROWS + 1)
+    .subquery()
+)
+_count = Query(select(func.count()).select_from(_few))
+
+
+@cache
+def nearest_query(model: str, dimensions: int, *, exact: bool) -> Query:
+    """The statement for one model: the exact search sorts the team's vectors, the other walks the index.
+
+    What is shown is looked up for one image after the other, until there are enough.
+    """
+    found = _by_distance(model, dimensions, exact=exact).subquery("found")
+    shown = (
+        select((image.c.status == literal_column("'ready'")) & image.c.deleted_at.is_(None))
+        .where(image.c.id == found.c.image_id)
+        .scalar_subquery()
+    )
+    nearest = select(found).where(shown).limit(bindparam("limit")).cte("nearest").prefix_with("MATERIALIZED")
+    return Query(
+        select(*SUMMARY_COLUMNS, nearest.c.distance)
+        .join_from(nearest, image, image.c.id == nearest.c.image_id)
+        .where(image.c.team_id == _team_id, nearest.c.distance <= bindparam("max_distance", type_=Float))
+        .order_by(nearest.c.distance, image.c.id)
+    )
+
+
+def _by_distance(model: str, dimensions: int, *, exact: bool) -> Select[Any]:
+    kind = HalfVector(dimensions)
+    # The name stands in the SQL itself: only so does the planner know the model's own index.
+    of_model = image_vector.c.model == literal_column(f"'{model}'")
+    subject = image_vector.alias("subject")
+    wanted = (
+        select(cast(subject.c.vector, kind))
+        .where(
+            subject.c.image_id == bindparam("image_id"),
+            subject.c.team_id == _team_id,
+            subject.c.model == literal_column(f"'{model}'"),
+        )
+        .scalar_subquery()
+    )
+    distance: ColumnElement[float] = cast(image_vector.c.vector, kind).op("<=>", return_type=Float())(wanted)
+    others = image_vector.c.image_id != bindparam("image_id")
+    columns = select(image_vector.c.image_id, distance.label("distance"))
+    if exact:
+        # No index of vectors knows this order, so that the team's own is left.
+        of_team = image_vector.c.team_id == _team_id
+        return columns.where(of_model, of_team, others).order_by(distance + literal_column("0"))
+    # No index knows this comparison, so that only the vectors' index is left.
+    return columns.where(of_model, image_vector.c.team_id.is_not_distinct_from(_team_id), others).order_by(distance)
+
+
+async def find_image(runner: Runner, team_id: UUID | None, image_id: UUID) -> Record | None:
+    """What decides whether an image can be compared."""
+    return await runner.fetch_one(_image, team_id=team_id, image_id=image_id)
+
+
+async def find_model(runner: Runner, team_id: UUID, image_id: UUID) -> Record | None:
+    """The model by which an image is compared, and the dimensions of its vectors."""
+    return await runner.fetch_one(_model, team_id=team_id, image_id=image_id)
+
+
+async def nearest(runner: Runner, subject: Subject, limit: int, max_distance: float, base_url: str) -> list[Record]:
+    """The team's images that are nearest to one of them."""
+    count = await runner.fetch_value(_count, team_id=subject.team_id, model=subject.model)
+    return await runner.fetch(
+        nearest_query(subject.model, subject.dimensions, exact=count <= EXACT_ROWS),
+        team_id=subject.team_id, image_id=subject.image_id, limit=limit, max_distance=max_distance, base_url=base_url,
+    )  # fmt: skip

@@ -1,0 +1,41 @@
+"""HTTP of similar images."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query
+
+from image_api.actor import Actor, Scope
+from image_api.auth import RequireScope
+from image_api.dependencies import ServicesDep
+from image_api.similarity import schemas, service
+
+MAX_IMAGES = 100
+
+router = APIRouter(tags=["images"])
+Limit = Annotated[int, Query(ge=1, le=MAX_IMAGES, description="Most images to show.")]
+MaxDistance = Annotated[float, Query(ge=0, le=2, description="Show none that is farther.")]
+
+
+@router.get(
+    "/images/{image_id}/similar",
+    response_model=schemas.SimilarImages,
+    responses={409: {"description": "The image cannot be compared yet."}},
+)
+async def list_similar(
+    image_id: UUID,
+    actor: Annotated[Actor, Depends(RequireScope(Scope.IMAGES_READ))],
+    services: ServicesDep,
+    limit: Limit = 20,
+    max_distance: MaxDistance = 2.0,
+) -> Any:
+    """List the team's images that look most like this one, the nearest first."""
+    base_url = services.settings.base_url
+    model, rows = await service.similar_images(services.database, actor, image_id, limit, max_distance, base_url)
+    return {
+        "model": model,
+        "items": [
+            {"image": row, "distance": row["distance"], "similarity": min(1.0, max(0.0, 1 - row["distance"]))}
+            for row in map(dict, rows)
+        ],
+    }
