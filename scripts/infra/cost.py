@@ -56,6 +56,7 @@ PRICES = {
     "balancer": Price(0.025, "hour, up to five forwarding rules", BALANCING),
     "armor_policy": Price(5.0, "policy", ARMOR, QUOTED),
     "armor_rule": Price(1.0, "rule", ARMOR, QUOTED),
+    "vision": Price(1.50, "1,000 units beyond the first 1,000", "https://cloud.google.com/vision/pricing", QUOTED),
 }
 
 FREE = {"run_cpu": 180_000.0, "run_memory": 360_000.0, "run_requests": 2.0, "logs": 50.0, "pubsub": 10 / 1024}
@@ -199,6 +200,9 @@ are images uploaded in that month and kept for it; each earlier month's images a
 The load balancer, off by default, adds {edge_dollars():,.2f} before its first request. The store of the rate
 limits, off by default too, costs one node's hours ([its list](https://cloud.google.com/memorystore/docs/valkey/pricing)
 was not at hand), and Private Service Connect's for its address.
+
+Cloud Vision, off by default, counts three units a picture (labels, text, landmarks; safe search comes with labels):
+{_dollars("vision", 3):,.2f} for 1,000 pictures of teams that chose it.
 
 ## What an image is taken to be
 

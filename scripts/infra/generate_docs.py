@@ -103,7 +103,7 @@ def _grant_rows(folder: str) -> list[tuple[str, ...]]:
     for row in capabilities(folder):
         limit = f", only {row['on']}" if "on" in row else ""
         limit += f", which may grant only {', '.join(row['grants_only'])}" if "grants_only" in row else ""
-        limit += f", only where a {row['when']} is asked for" if "when" in row else ""
+        limit += f", only where {row['when']} is asked for" if "when" in row else ""
         actor = row["actor"] if row["actor"] != last else ""
         rows.append((actor, row["call"], row["resource"] + limit, f"`{row['role']}`"))
         last = row["actor"]

@@ -24,5 +24,5 @@ locals {
   model_bucket = try(regex("^gs://([^/]+)", var.processor.model_path)[0], null)
 
   # Rows of the capability table that are granted only where they are asked for.
-  asked_for = { model = local.model_bucket != null }
+  asked_for = { "a model" = local.model_bucket != null, "Cloud Vision" = var.vision.enabled }
 }

@@ -37,6 +37,7 @@ locals {
     },
     local.public_base_url == null ? {} : { PUBLIC_BASE_URL = local.public_base_url },
     var.api.open_registration_team_id == null ? {} : { OPEN_REGISTRATION_TEAM_ID = var.api.open_registration_team_id },
+    !var.vision.enabled ? {} : { VISION_ENABLED = "true" },
     !var.rate_limit_store.enabled ? {} : {
       RATE_LIMIT_URL    = module.rate_limit_store[0].url
       RATE_LIMIT_CA_PEM = module.rate_limit_store[0].ca_certificates
@@ -61,6 +62,7 @@ locals {
       LEASE_SECONDS = "300"
     },
     var.processor.model_path == null ? {} : { MODEL_PATH = var.processor.model_path },
+    !var.vision.enabled ? {} : { VISION_ENDPOINT = var.vision.endpoint },
   )
 }
 

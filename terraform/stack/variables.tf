@@ -255,6 +255,21 @@ variable "kms_key" {
   }
 }
 
+variable "vision" {
+  description = "Let teams choose Cloud Vision for labels; their pictures are sent to its endpoint. eu-vision.googleapis.com stays in the EU."
+  type = object({
+    enabled  = optional(bool, false)
+    endpoint = optional(string, "vision.googleapis.com")
+  })
+  nullable = false
+  default  = {}
+
+  validation {
+    condition     = contains(["vision.googleapis.com", "eu-vision.googleapis.com", "us-vision.googleapis.com"], var.vision.endpoint)
+    error_message = "vision.endpoint must be vision.googleapis.com, eu-vision.googleapis.com or us-vision.googleapis.com."
+  }
+}
+
 variable "rate_limit_store" {
   description = "A Memorystore in which all instances of the API count together. Off by default: without it each instance takes its share of a limit."
   type = object({

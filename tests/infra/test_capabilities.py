@@ -41,6 +41,8 @@ ALLOWED = {
     "roles/storage.objectUser": {"create", "read", "list", "delete"},
     "roles/pubsub.publisher": {"publish"},
     "roles/cloudsql.client": {"connect"},
+    # Cloud Vision has no roles: every account of a project whose API is on may call it.
+    "none": {"annotate"},
     "roles/cloudsql.instanceUser": {"log in"},
     "roles/secretmanager.secretVersionAdder": {"add version"},
     "roles/secretmanager.secretAccessor": {"access version"},
@@ -51,6 +53,7 @@ KNOWN_CLIENTS = {
     "google.cloud.secretmanager",
     "google.pubsub_v1",
     "google.cloud.sql.connector",
+    "google.cloud.vision_v1",
 }
 # Imports that ask no API of Google's: types, errors, credentials, and the handler that writes to standard output.
 NOT_CLIENTS = ("google.api_core", "google.auth", "google.oauth2", "google.cloud.logging_v2.handlers")
@@ -206,10 +209,20 @@ def _secret_calls(tree: ast.Module, secret: str) -> set[Call]:
     return {Call(secret, verb) for name, verb in SECRET_VERBS.items() if name in _calls_on("secrets", tree)}
 
 
+def _vision_calls(folder: Path) -> set[Call]:
+    asks = any(
+        isinstance(node, ast.Attribute) and node.attr == "batch_annotate_images"
+        for tree in _trees(folder)
+        for node in ast.walk(tree)
+    )
+    return {Call("api:vision", "annotate")} if asks else set()
+
+
 @cache
 def calls_of(folder: Path) -> set[Call]:
     """Everything that a service asks of Google's APIs."""
     calls = _storage_calls(folder) | _content_calls(folder) | _message_calls(folder) | _database_calls(folder)
+    calls |= _vision_calls(folder)
     return calls.union(*(_secret_calls(tree, SECRETS["signing_key_versions.py"]) for tree in _trees(folder)))
 
 

@@ -17,6 +17,7 @@ _team = {
     "name": "Field team",
     "keep_location": True,
     "analyze_on_arrival": ["quality"],
+    "label_source": "own",
     "quota_bytes": 10737418240,
     "quota_images": None,
     "created_at": _TIME,

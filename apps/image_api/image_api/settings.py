@@ -51,6 +51,7 @@ class ApiSettings(ServiceSettings):
     password_hash_memory_kib: int = Field(65_536, ge=32, description="Memory that hashing a password takes.")
     password_hash_iterations: int = Field(3, ge=1, description="Passes over that memory.")
 
+    vision_enabled: bool = Field(False, description="Let teams choose Cloud Vision for `labels`; see docs/analyses.md.")
     starting_credits: int = Field(1000, ge=0, description="Credits that a new team starts with.")
 
     upload_max_bytes: int = Field(20 * MEBIBYTE, ge=1, description="Largest file through the API.")

@@ -5,6 +5,7 @@ reservation is settled in the transaction that ends the row.
 """
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +13,8 @@ import anyio
 import orjson
 
 from image_core import credits, errors, events
-from image_core.analyzers import CATALOGUE, canonical_result
+from image_core.analysis_results import LabelsParameters
+from image_core.analyzers import CATALOGUE, VISION_VERSION, canonical_result
 from image_core.db import Transaction
 from image_core.events import EventType, OutboxEvent, Topic
 from image_core.telemetry import log, span
@@ -22,13 +24,16 @@ from image_processor.analysis_request import AnalysisOrder, AnalysisOutcome, Ana
 from image_processor.jobs import Outcome, Parts, Passing, committing, fetch, in_turn
 from image_processor.model_description import MODEL_FAILURES
 from image_processor.picture_file import PictureFile, open_picture_file
+from image_processor.processed_picture import ProcessingRequest
 from image_processor.rejections import REJECTION_MESSAGES, PictureRejected, WorkerUnavailable
+from image_processor.vision import VISION_PRESET, VisionRefused, VisionUnavailable
 
 FAILURE_MESSAGES: dict[str, str] = {
     **{str(code): message for code, message in REJECTION_MESSAGES.items()},
     "analyzer-failed": "The analyzer made a mistake with this picture; it has been reported.",
     "model-missing": "The model that this analyzer was given is not there; it has been reported.",
     "model-broken": "The model that this analyzer was given cannot be used; it has been reported.",
+    "vision-refused": "Cloud Vision does not take this request; it has been reported.",
     "image-gone": "The picture was removed before it could be analysed.",
 }
 
@@ -104,6 +109,8 @@ async def _fetch(parts: Parts, claimed: AnalysisClaim, picture: PictureFile) -> 
 
 async def _analyze(parts: Parts, claimed: AnalysisClaim, picture: PictureFile) -> AnalysisOutcome:
     order = AnalysisOrder(claimed.analyzer, orjson.loads(claimed.parameters))
+    if claimed.version == VISION_VERSION:
+        return await _ask_vision(parts, claimed, order, picture)
     analyzed = await parts.pool.analyze(picture, AnalysisRequest((order,), parts.settings.limits))
     outcome = analyzed.outcomes[0]
     if outcome.version != claimed.version and outcome.failure not in MODEL_FAILURES:
@@ -112,6 +119,24 @@ async def _analyze(parts: Parts, claimed: AnalysisClaim, picture: PictureFile) -
     if outcome.place is not None:
         log("analyzer_failed", severity="ERROR", analyzer=claimed.analyzer, place=outcome.place)
     return outcome
+
+
+async def _ask_vision(
+    parts: Parts, claimed: AnalysisClaim, order: AnalysisOrder, picture: PictureFile
+) -> AnalysisOutcome:
+    """Sends a reduced copy, which holds nothing but pixels, in a format that Cloud Vision reads."""
+    request = ProcessingRequest((VISION_PRESET,), parts.settings.limits, keep_location=False)
+    (reduced,) = (await parts.pool.process(picture, request)).derivatives
+    outcome = AnalysisOutcome(order.analyzer, VISION_VERSION, order.parameters, None, None)
+    try:
+        result = await parts.vision.label(reduced.content, LabelsParameters.model_validate(order.parameters))
+    except VisionUnavailable as error:
+        log("vision_unavailable", severity="WARNING", analysis_id=str(claimed.analysis_id), reason=str(error))
+        raise Passing("Cloud Vision") from error
+    except VisionRefused as error:
+        log("vision_refused", severity="ERROR", analysis_id=str(claimed.analysis_id), reason=str(error))
+        return replace(outcome, failure="vision-refused")
+    return replace(outcome, result=result.model_dump(mode="json"))
 
 
 async def _finish(parts: Parts, claimed: AnalysisClaim, result: dict[str, Any]) -> Outcome:

@@ -130,6 +130,29 @@ async def fail_exhausted(transaction: Transaction, analysis_id: UUID, max_attemp
     )
 
 
+async def is_known(runner: Runner, team_id: UUID, sha256: bytes, key: dict[str, Any]) -> bool:
+    """Whether an analysis is done or under way."""
+    same = (analysis.c[name] == value for name, value in key.items())
+    held = exists().where(analysis.c.team_id == team_id, analysis.c.sha256 == sha256, analysis.c.status != "failed")
+    return bool(await runner.fetch_value(select(held.where(*same))))
+
+
+async def add_requested(
+    transaction: Transaction, team_id: UUID, sha256: bytes, values: dict[str, Any], reservation_id: UUID | None
+) -> UUID | None:
+    """Inserts a request that comes with an image; None where the team has it already."""
+    analysis_id = new_id()
+    statement = (
+        insert(analysis)
+        .values(
+            id=analysis_id, team_id=team_id, sha256=sha256, reservation_id=reservation_id, queued_at=func.now(),
+            **values,
+        )
+        .on_conflict_do_nothing()
+    )  # fmt: skip
+    return analysis_id if await transaction.execute(statement) == 1 else None
+
+
 async def add_finished(
     transaction: Transaction, team_id: UUID, sha256: bytes, values: dict[str, Any], reservation_id: UUID | None
 ) -> UUID | None:

@@ -23,6 +23,7 @@ from image_processor.labels_model import LabelsModel, find_labels_model
 from image_processor.metrics import Metrics
 from image_processor.push_identity import IssuerKeys
 from image_processor.settings import ProcessorSettings
+from image_processor.vision import CloudVision
 from image_processor.workers import WorkerPool
 
 
@@ -62,6 +63,7 @@ def _lifespan(settings: ProcessorSettings, provider: TracerProvider | None) -> A
             scratch=gcs.bucket(settings.image_scratch_bucket_name),
             publisher=publisher,
             pool=_pool(settings, labels),
+            vision=CloudVision(settings.vision_endpoint, settings.vision_emulator_host),
             labels=labels,
             metrics=Metrics(),
             tracer_provider=provider,
@@ -81,6 +83,7 @@ def _lifespan(settings: ProcessorSettings, provider: TracerProvider | None) -> A
                 announcing.cancel()
             await asyncio.gather(warming, return_exceptions=True)
             await parts.pool.stop()
+            await parts.vision.close()
             await publisher.close()
             await parts.database.close()
             model_folder.cleanup()

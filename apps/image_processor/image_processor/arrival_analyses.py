@@ -9,14 +9,23 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import select
 
 from image_core import credits, errors, events
-from image_core.analyzers import CATALOGUE, canonical_parameters, canonical_result
+from image_core.analyzers import (
+    CATALOGUE,
+    VISION_PRICE_CREDITS,
+    VISION_VERSION,
+    canonical_parameters,
+    canonical_result,
+)
 from image_core.db import Database, Transaction, to_json
 from image_core.events import EventType, OutboxEvent, Topic
 from image_core.models import analysis, credit_account
+from image_core.states import LabelSource
 from image_core.telemetry import log
 from image_processor import analysis_queries
 from image_processor.analysis_request import AnalysisOrder, AnalysisOutcome
 from image_processor.queries import Claim
+
+_LABELS = CATALOGUE["labels"]
 
 
 async def orders(database: Database, claimed: Claim, versions: Mapping[str, str]) -> tuple[AnalysisOrder, ...]:
@@ -24,7 +33,7 @@ async def orders(database: Database, claimed: Claim, versions: Mapping[str, str]
 
     `versions` names those that depend on a model.
     """
-    wanted = [name for name in claimed.analyze_on_arrival if name in CATALOGUE]
+    wanted = [name for name in claimed.analyze_on_arrival if name in CATALOGUE and not _is_visions(claimed, name)]
     if not wanted:
         return ()
     stored = await database.fetch(
@@ -44,6 +53,36 @@ async def orders(database: Database, claimed: Claim, versions: Mapping[str, str]
             balance -= spec.price_credits
             chosen.append(AnalysisOrder(name, parameters))
     return tuple(chosen)
+
+
+def _is_visions(claimed: Claim, analyzer: str) -> bool:
+    return analyzer == _LABELS.name and claimed.label_source == LabelSource.VISION
+
+
+async def request_from_vision(transaction: Transaction, claimed: Claim) -> None:
+    """Asks for labels of Cloud Vision where the team wants them: the image does not wait for somebody else's answer."""
+    if not any(_is_visions(claimed, name) for name in claimed.analyze_on_arrival):
+        return
+    parameters, digest = canonical_parameters(_LABELS, {})
+    key = {"analyzer": _LABELS.name, "version": VISION_VERSION, "parameters_hash": digest}
+    if await analysis_queries.is_known(transaction, claimed.team_id, claimed.sha256, key):
+        return
+    try:
+        reservation_id = await credits.reserve(
+            transaction, claimed.team_id, VISION_PRICE_CREDITS, f"analyze:{_LABELS.name}"
+        )
+    except errors.CreditsExhausted:
+        log("analysis_not_paid", severity="WARNING", analyzer=_LABELS.name, team_id=str(claimed.team_id))
+        return
+    values = key | {"parameters": to_json(parameters), "trace_parent": claimed.trace_parent}
+    analysis_id = await analysis_queries.add_requested(
+        transaction, claimed.team_id, claimed.sha256, values, reservation_id
+    )
+    if analysis_id is None:
+        # Somebody asked for it meanwhile, and pays.
+        await credits.refund(transaction, reservation_id)
+        return
+    await events.record(transaction, events.analysis_request(analysis_id, claimed.team_id, claimed.trace_parent))
 
 
 async def store(transaction: Transaction, claimed: Claim, outcomes: Sequence[AnalysisOutcome]) -> None:

@@ -32,6 +32,7 @@ from image_processor.processed_picture import Derivative, ProcessedPicture, Proc
 from image_processor.queries import Claim
 from image_processor.rejections import PictureRejected, WorkerUnavailable
 from image_processor.settings import ProcessorSettings
+from image_processor.vision import CloudVision
 from image_processor.workers import WorkerPool
 
 
@@ -57,6 +58,7 @@ class Parts:
     scratch: ObjectStorage
     publisher: Publisher
     pool: WorkerPool
+    vision: CloudVision
     metrics: Metrics
     tracer_provider: TracerProvider | None = None
     labels: LabelsModel = BUILT_IN_LABELS
@@ -301,6 +303,7 @@ async def _finish(parts: Parts, claimed: Claim, processed: ProcessedPicture, row
             event = events.image_event(EventType.READY, claimed.image_id, claimed.team_id, news, claimed.trace_parent)
             await events.record(transaction, event)
             await arrival_analyses.store(transaction, claimed, processed.analyses)
+            await arrival_analyses.request_from_vision(transaction, claimed)
             # Last, because it lets one image of a team at a time pass.
             await similarity.store(transaction, claimed, facts.perceptual_hash, processed.vectors)
     except queries.ClaimLost:

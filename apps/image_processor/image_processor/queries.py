@@ -10,7 +10,7 @@ from sqlalchemy import Column, ColumnElement, and_, case, delete, func, insert, 
 from image_core.db import Record, Runner, Transaction
 from image_core.ids import new_id
 from image_core.models import HOLDS_BYTES_CLAUSE, derivative, discarded_object, image, team
-from image_core.states import ImageStatus
+from image_core.states import ImageStatus, LabelSource
 
 
 class Claim(NamedTuple):
@@ -28,6 +28,7 @@ class Claim(NamedTuple):
     keep_location: bool
     trace_parent: str | None
     analyze_on_arrival: Sequence[str] = ()
+    label_source: str = LabelSource.OWN
     first_stored_at: datetime | None = None
     """When an image that was never ready was stored; null for one that is processed again."""
 
@@ -114,6 +115,7 @@ async def claim(
             image.c.lease_expires_at,
             case((image.c.ready_at.is_(None), image.c.stored_at)).label("first_stored_at"),
             _of_the_team(team.c.keep_location), _of_the_team(team.c.analyze_on_arrival),
+            _of_the_team(team.c.label_source),
         )
     )  # fmt: skip
     if row is None:
@@ -123,7 +125,8 @@ async def claim(
     await discard(transaction, "derivatives", folder, None, lease * 2, discard_id)
     return Claim(
         image_id, row["team_id"], row["object_name"], generation, row["size_bytes"], row["sha256"], token, discard_id,
-        folder, row["keep_location"], row["trace_parent"], row["analyze_on_arrival"], row["first_stored_at"],
+        folder, row["keep_location"], row["trace_parent"], row["analyze_on_arrival"], row["label_source"],
+        row["first_stored_at"],
     )  # fmt: skip
 
 

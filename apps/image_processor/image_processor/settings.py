@@ -26,6 +26,10 @@ class ProcessorSettings(ServiceSettings):
     model_path: str | None = Field(
         None, description="Model that answers `labels`: a folder, an .onnx file, or gs://bucket/prefix of either."
     )
+    vision_endpoint: str = Field(
+        "vision.googleapis.com", description="Cloud Vision's address; eu-vision.googleapis.com stays in the EU."
+    )
+    vision_emulator_host: str | None = Field(None, description="A host:port that stands in for Cloud Vision.")
     job_deadline_seconds: float = Field(60, gt=0, description="When a picture in work is given up for good.")
     lease_seconds: float = Field(300, gt=0, description="How long a claim holds; longer than the job's deadline.")
     max_attempts: int = Field(5, ge=1, description="Claims of an image before it fails for good.")

@@ -146,10 +146,35 @@ class LabelModel(_Plain):
     sha256: str | None = Field(description="Of the model's file, where there is one.", pattern=r"^[0-9a-f]{64}$")
 
 
+Likelihood = Literal["unknown", "very-unlikely", "unlikely", "possible", "likely", "very-likely"]
+
+
+class SafeSearch(_Plain):
+    """How likely a picture shows what not everybody should see."""
+
+    adult: Likelihood = Field(description="Nudity and pornography.")
+    spoof: Likelihood = Field(description="Changed to be funny or offensive.")
+    medical: Likelihood = Field(description="A medical picture.")
+    violence: Likelihood = Field(description="Violence.")
+    racy: Likelihood = Field(description="Suggestive, though not adult.")
+
+
+class Landmark(_Plain):
+    """A place that is known by its looks."""
+
+    name: str = Field(description="The place's name.", max_length=200)
+    score: float = Field(description="How certain that is.", ge=0, le=1)
+    latitude: float | None = Field(description="Degrees; null where not known.", ge=-90, le=90)
+    longitude: float | None = Field(description="Degrees; null where not known.", ge=-180, le=180)
+
+
 class LabelsResult(Result):
-    """What is in a picture."""
+    """What is in a picture. Only Cloud Vision says more than labels."""
 
     labels: list[Label] = Field(description="The highest score first.")
     model: LabelModel = Field(description="Which model gave them.")
     source: Literal["onnx", "vision", "built-in"] = Field(description="Where the model runs.")
     notice: str | None = Field(None, description="What a reader should know of this source.")
+    safe_search: SafeSearch | None = Field(None, description="Null where this source does not say.")
+    text: str | None = Field(None, description="What is written in the picture, its first 20,000 characters.")
+    landmarks: list[Landmark] | None = Field(None, description="Null where this source does not say.")

@@ -99,6 +99,16 @@ CATALOGUE: dict[str, AnalyzerSpec] = {
     )
 }
 
+# A team may choose Cloud Vision for its labels; they are stored beside those of a model, under a version of their own.
+VISION_VERSION = f"{CATALOGUE['labels'].version}+vision"
+VISION_MODEL = {"name": "Cloud Vision", "version": "builtin/stable", "sha256": None}
+VISION_PRICE_CREDITS = 5
+
+
+def price_credits(analyzer: str, version: str) -> int:
+    """What one result costs that is not stored yet."""
+    return VISION_PRICE_CREDITS if version == VISION_VERSION else CATALOGUE[analyzer].price_credits
+
 
 def canonical_parameters(spec: AnalyzerSpec, given: Mapping[str, Any]) -> tuple[dict[str, Any], bytes]:
     """Fill in the defaults; gives the values and the SHA-256 under which a result with them is stored.

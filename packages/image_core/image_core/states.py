@@ -22,6 +22,13 @@ class Mover(StrEnum):
     SWEEP = "sweep"
 
 
+class LabelSource(StrEnum):
+    """Who labels a team's pictures: the deployment's own model (or measurements), or Cloud Vision."""
+
+    OWN = "own"
+    VISION = "vision"
+
+
 TRANSITIONS: dict[tuple[ImageStatus | None, ImageStatus], frozenset[Mover]] = {
     (None, ImageStatus.PENDING): frozenset({Mover.API}),
     # Whichever comes first: the API when the object is complete, or the finalize event; the sweep where it was lost.

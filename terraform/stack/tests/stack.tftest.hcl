@@ -899,3 +899,48 @@ run "model_path_is_a_bucket" {
 
   expect_failures = [var.processor]
 }
+
+run "no_vision_by_default" {
+  command = plan
+
+  assert {
+    condition     = length(google_project_service.vision) == 0 && !contains(keys(local.api_environment), "VISION_ENABLED") && !contains(keys(local.processor_environment), "VISION_ENDPOINT")
+    error_message = "Cloud Vision is on."
+  }
+}
+
+run "api_of_vision_is_on" {
+  command = plan
+
+  variables {
+    vision = { enabled = true }
+  }
+
+  assert {
+    condition     = google_project_service.vision[0].service == "vision.googleapis.com" && !google_project_service.vision[0].disable_on_destroy
+    error_message = "Cloud Vision's API is off."
+  }
+}
+
+run "services_are_told_of_vision" {
+  command = plan
+
+  variables {
+    vision = { enabled = true, endpoint = "eu-vision.googleapis.com" }
+  }
+
+  assert {
+    condition     = local.api_environment["VISION_ENABLED"] == "true" && local.processor_environment["VISION_ENDPOINT"] == "eu-vision.googleapis.com"
+    error_message = "The services do not know of Cloud Vision."
+  }
+}
+
+run "other_endpoint_of_vision_is_refused" {
+  command = plan
+
+  variables {
+    vision = { enabled = true, endpoint = "vision.example.com" }
+  }
+
+  expect_failures = [var.vision]
+}

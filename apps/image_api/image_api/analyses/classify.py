@@ -24,6 +24,7 @@ async def classify_url(
     services: Services, actor: Actor, team_id: UUID, url: str, order: Order, wait_seconds: float
 ) -> Asked:
     """Analyses what is behind a URL. Raises the errors of `imports.fetched` and of `classify_file`."""
+    order = await service.of_the_team(services, team_id, order)
     async with imports.fetched(services, url, {}) as source:
         of, scratch = await _received(services, team_id, source, order)
     return await service.ask(services, actor, of, order, wait_seconds, scratch)
@@ -35,8 +36,9 @@ async def classify_file(
     """Analyses a file that is sent.
 
     Raises whatever is wrong with the file, `errors.UploadTooSlow`, `errors.StorageUnavailable`,
-    `errors.DatabaseUnavailable`, `errors.ShuttingDown`, and the errors of `service.ask`.
+    `errors.DatabaseUnavailable`, `errors.ShuttingDown`, `errors.VisionNotEnabled`, and the errors of `service.ask`.
     """
+    order = await service.of_the_team(services, team_id, order)
     of, scratch = await _received(services, team_id, source, order)
     return await service.ask(services, actor, of, order, wait_seconds, scratch)
 

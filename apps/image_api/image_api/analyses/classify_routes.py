@@ -71,7 +71,7 @@ async def classify(
         return await _classify_named(request, actor, services, seconds, team_id)
     source = None
     try:
-        order = await service.order_of(services, analyzer or "labels", _parsed(parameters))
+        order = service.order_of(analyzer or "labels", _parsed(parameters))
         owner_id = await teams.owning_team(services.database, actor, team_id)
         source = upload_source(request)
         return answer(await classify_file(services, actor, owner_id, source, order, seconds), None)
@@ -86,7 +86,7 @@ async def _classify_named(
     if wish.image_id is not None:
         asked = await service.analyze(services, actor, wish.image_id, wish.analyzer, wish.parameters, seconds)
         return answer(asked, wish.image_id)
-    order = await service.order_of(services, wish.analyzer, wish.parameters)
+    order = service.order_of(wish.analyzer, wish.parameters)
     owner_id = await teams.owning_team(services.database, actor, team_id)
     return answer(await classify_url(services, actor, owner_id, wish.url or "", order, seconds), None)
 

@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 from image_api.pagination import Cursor
 from image_core.db import Query, Record, Runner, Transaction
 from image_core.ids import new_id
-from image_core.models import HOLDS_BYTES_CLAUSE, analysis, credit_account, image
+from image_core.models import HOLDS_BYTES_CLAUSE, analysis, credit_account, image, team
 
 
 class Bytes(NamedTuple):
@@ -81,6 +81,7 @@ _by_id = Query(
         or_(bindparam("team_id", type_=analysis.c.team_id.type).is_(None), analysis.c.team_id == bindparam("team_id")),
     )
 )
+_label_source = Query(select(team.c.label_source).where(team.c.id == bindparam("team_id")))
 _balance = Query(select(credit_account.c.balance).where(credit_account.c.team_id == bindparam("team_id")))
 
 
@@ -129,6 +130,12 @@ async def add(
         .returning(*_columns)
     )  # fmt: skip
     return await transaction.fetch_one(statement)
+
+
+async def label_source(runner: Runner, team_id: UUID) -> str:
+    """Who labels the pictures of a team."""
+    source: str = await runner.fetch_value(_label_source, team_id=team_id)
+    return source
 
 
 async def balance(runner: Runner, team_id: UUID) -> int:

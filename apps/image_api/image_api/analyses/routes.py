@@ -13,7 +13,7 @@ from image_api.dependencies import CursorQuery, LimitQuery, ServicesDep
 from image_api.idempotency.route import ClaimDep, IdempotentRoute
 from image_api.images.body import analysis_body
 from image_api.pagination import DEFAULT_LIMIT, next_cursor
-from image_core.analyzers import CATALOGUE
+from image_core.analyzers import CATALOGUE, price_credits
 
 MAX_WAIT_SECONDS = 25.0
 
@@ -71,10 +71,10 @@ async def list_analyses(
     return _json({"items": items, "next_cursor": next_cursor(rows, limit)})
 
 
-@router.get("/analyzers", response_model=schemas.AnalyzerList, dependencies=[Depends(RequireScope())])
-async def list_analyzers(services: ServicesDep) -> Any:
-    """List the analyzers: what each measures, takes, gives and costs, and which model answers it now."""
-    models = {name: await services.analyzer_models.of(name) for name in CATALOGUE}
+@router.get("/analyzers", response_model=schemas.AnalyzerList)
+async def list_analyzers(actor: Annotated[Actor, Depends(RequireScope())], services: ServicesDep) -> Any:
+    """List the analyzers: what each measures, takes, gives and costs, and which model answers your team now."""
+    models = {name: await service.answering(services, actor.team_id, name) for name in CATALOGUE}
     return {
         "items": [
             {
@@ -83,7 +83,7 @@ async def list_analyzers(services: ServicesDep) -> Any:
                 "model": models[spec.name].model,
                 "summary": spec.summary,
                 "measures": list(spec.measures),
-                "price_credits": spec.price_credits,
+                "price_credits": price_credits(spec.name, models[spec.name].version),
                 "parameters": spec.parameters.model_json_schema(),
                 "result": spec.result.model_json_schema(),
             }

@@ -11,18 +11,26 @@ from pydantic import ValidationError
 from image_api.actor import Actor
 from image_api.analyses import queries
 from image_api.analyses.queries import Bytes, Order, Scratch
+from image_api.analyzer_models import AnalyzerModel
 from image_api.pagination import Cursor
 from image_api.services import Services
 from image_api.validation import request_invalid
 from image_core import credits, errors, events
-from image_core.analyzers import CATALOGUE, AnalyzerSpec, canonical_parameters
+from image_core.analyzers import (
+    CATALOGUE,
+    VISION_MODEL,
+    VISION_VERSION,
+    AnalyzerSpec,
+    canonical_parameters,
+    price_credits,
+)
 from image_core.db import Record, Runner, Transaction, to_json
-from image_core.states import HOLDS_BYTES, ImageStatus
+from image_core.states import HOLDS_BYTES, ImageStatus, LabelSource
 from image_core.telemetry import current_request, log
 
 _OVER = ("done", "failed")
-_MODEL_FAILURES: dict[str, type[errors.Unavailable]] = {
-    kind.code: kind for kind in (errors.ModelMissing, errors.ModelBroken)
+_SOURCE_FAILURES: dict[str, type[errors.Unavailable]] = {
+    kind.code: kind for kind in (errors.ModelMissing, errors.ModelBroken, errors.VisionRefused)
 }
 
 
@@ -43,10 +51,11 @@ async def analyze(
     Raises:
         errors.ImageNotFound, errors.ImageNotReady, errors.ImageNotDecodable, errors.AnalyzerUnknown,
         errors.RequestInvalid, errors.CreditsExhausted, errors.AnalyzerFailed, errors.ModelMissing,
-        errors.ModelBroken.
+        errors.ModelBroken, errors.VisionRefused, errors.VisionNotEnabled.
     """
-    order = await order_of(services, analyzer, parameters)
+    order = order_of(analyzer, parameters)
     of = await find_bytes(services.database, actor, image_id)
+    order = await of_the_team(services, of.team_id, order)
     return await ask(services, actor, of, order, wait_seconds)
 
 
@@ -59,16 +68,19 @@ def find_analyzer(name: str) -> AnalyzerSpec:
     return CATALOGUE[name]
 
 
-async def order_of(services: Services, analyzer: str, parameters: Mapping[str, Any]) -> Order:
-    """What is asked, with every default filled in. Raises `errors.AnalyzerUnknown`, `errors.RequestInvalid`."""
+def order_of(analyzer: str, parameters: Mapping[str, Any]) -> Order:
+    """What is asked, with every default filled in; `of_the_team` says of which version.
+
+    Raises:
+        errors.AnalyzerUnknown, errors.RequestInvalid.
+    """
     spec = find_analyzer(analyzer)
     try:
         values, digest = canonical_parameters(spec, parameters)
     except ValidationError as error:
         named = [{**each, "loc": ("parameters", *each["loc"])} for each in error.errors()]
         raise request_invalid(named) from error
-    version = (await services.analyzer_models.of(spec.name)).version
-    return Order(spec.name, version, to_json(values), digest)
+    return Order(spec.name, spec.version, to_json(values), digest)
 
 
 async def find_bytes(runner: Runner, actor: Actor, image_id: UUID) -> Bytes:
@@ -104,6 +116,25 @@ async def ask(
     return Asked(row, cached, spent, await queries.balance(services.database, of.team_id))
 
 
+async def answering(services: Services, team_id: UUID | None, analyzer: str) -> AnalyzerModel:
+    """What answers an analyzer now, for a team or for none in particular."""
+    if (
+        team_id is not None
+        and analyzer == CATALOGUE["labels"].name
+        and await queries.label_source(services.database, team_id) == LabelSource.VISION
+    ):
+        return AnalyzerModel(VISION_VERSION, VISION_MODEL)
+    return await services.analyzer_models.of(analyzer)
+
+
+async def of_the_team(services: Services, team_id: UUID, order: Order) -> Order:
+    """The same, under the version of whoever answers the team. Raises `errors.VisionNotEnabled`."""
+    version = (await answering(services, team_id, order.analyzer)).version
+    if version == VISION_VERSION and not services.settings.vision_enabled:
+        raise errors.VisionNotEnabled("This team chose Cloud Vision, which has been disabled since.")
+    return order._replace(version=version)
+
+
 class _AskedMeanwhile(Exception):
     """Somebody else was first; their row is as good as ours, and paid by them."""
 
@@ -112,7 +143,7 @@ async def _request(
     services: Services, actor: Actor, of: Bytes, order: Order, scratch: Scratch | None
 ) -> tuple[Record, int]:
     """Asks for an analysis, unless somebody else has meanwhile; returns the row and what it cost."""
-    price = CATALOGUE[order.analyzer].price_credits
+    price = price_credits(order.analyzer, order.version)
     try:
         async with events.committing(services.database, services.publisher) as transaction:
             return await _write_request(transaction, actor, of, order, price, scratch), price
@@ -171,8 +202,8 @@ def failure_of(row: Record) -> errors.AppError:
     code, message = row["failure_code"], row["failure_message"]
     if code == "image-gone":
         return errors.ImageNotFound(message)
-    if code in _MODEL_FAILURES:
-        return _MODEL_FAILURES[code](message)
+    if code in _SOURCE_FAILURES:
+        return _SOURCE_FAILURES[code](message)
     if code in ("analyzer-failed", "analysis-attempts-exhausted"):
         return errors.AnalyzerFailed(message, reason=code)
     return errors.ImageNotDecodable(message, reason=code)

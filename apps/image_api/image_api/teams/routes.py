@@ -18,7 +18,9 @@ Reader = Annotated[Actor, Depends(RequireScope())]
 Admin = Annotated[Actor, Depends(RequireScope(Scope.ADMIN))]
 
 
-_NAME_TAKEN: dict[int | str, dict[str, Any]] = {409: {"description": "Another team has this name."}}
+_NAME_TAKEN: dict[int | str, dict[str, Any]] = {
+    409: {"description": "Another team has this name, or Cloud Vision is not enabled here."}
+}
 
 
 @router.post("/teams", status_code=201, response_model=schemas.Team, responses=_NAME_TAKEN)
@@ -26,7 +28,7 @@ async def create_team(
     body: schemas.NewTeam, actor: Admin, services: ServicesDep, transaction: CreationDep, response: Response
 ) -> Any:
     """Create a team."""
-    created = await service.create_team(transaction, actor, body.model_dump(), services.settings.starting_credits)
+    created = await service.create_team(transaction, actor, body.model_dump(), services.settings)
     response.headers["ETag"] = entity_tag(created["revision"])
     return dict(created)
 
@@ -53,13 +55,14 @@ async def change_team(
     team_id: UUID,
     body: schemas.TeamPatch,
     actor: Admin,
+    services: ServicesDep,
     transaction: TransactionDep,
     response: Response,
     if_match: IfMatch = None,
 ) -> Any:
     """Change a team (JSON merge patch)."""
     values = body.model_dump(exclude_unset=True)
-    changed = await service.change_team(transaction, actor, team_id, values, if_match)
+    changed = await service.change_team(transaction, actor, team_id, values, services.settings, if_match)
     response.headers["ETag"] = entity_tag(changed["revision"])
     return dict(changed)
 

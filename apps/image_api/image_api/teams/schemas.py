@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from image_core.analyzers import CATALOGUE
+from image_core.states import LabelSource
 
 Name = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=120, pattern=r"^[^\x00-\x1f]*$")
@@ -33,6 +34,9 @@ class NewTeam(BaseModel):
     analyze_on_arrival: AnalyzerNames = Field(
         default_factory=list, description="Analyzers that every new image goes through, at their price."
     )
+    label_source: LabelSource = Field(
+        LabelSource.OWN, description="Who answers `labels`: this deployment, or Cloud Vision, which gets the pictures."
+    )
 
 
 class TeamPatch(BaseModel):
@@ -43,6 +47,7 @@ class TeamPatch(BaseModel):
     name: Name = Field(default_factory=str)
     keep_location: bool = Field(default_factory=bool)
     analyze_on_arrival: AnalyzerNames = Field(default_factory=list)
+    label_source: LabelSource = Field(default=LabelSource.OWN)
     quota_bytes: Quota | None = Field(None, description="Most bytes the team may hold; null: the deployment's default.")
     quota_images: Quota | None = Field(None, description="Most images, likewise.")
 
@@ -56,6 +61,7 @@ class Team(BaseModel):
     name: str
     keep_location: bool
     analyze_on_arrival: list[str]
+    label_source: LabelSource
     quota_bytes: int | None
     quota_images: int | None
     created_at: datetime

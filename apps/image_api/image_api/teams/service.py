@@ -7,10 +7,12 @@ from image_api import audit
 from image_api.actor import Actor, require_admin
 from image_api.entity_tags import check_if_match
 from image_api.pagination import Cursor
+from image_api.settings import ApiSettings
 from image_api.teams import queries
 from image_core import credits, errors
 from image_core.db import Record, Runner, Transaction, UniqueViolation
 from image_core.ids import new_id
+from image_core.states import LabelSource
 
 
 async def list_teams(runner: Runner, actor: Actor, cursor: Cursor | None, limit: int) -> list[Record]:
@@ -45,23 +47,34 @@ def _present(found: Record | None) -> Record:
     return found
 
 
-async def create_team(transaction: Transaction, actor: Actor, values: dict[str, Any], starting_credits: int) -> Record:
-    """Adds a team with its account of credits. Raises `errors.TeamNameTaken`."""
+async def create_team(transaction: Transaction, actor: Actor, values: dict[str, Any], settings: ApiSettings) -> Record:
+    """Adds a team with its account of credits. Raises `errors.TeamNameTaken`, `errors.VisionNotEnabled`."""
     require_admin(actor)
+    _check_label_source(values, settings)
     try:
         created = _present(await queries.add(transaction, new_id(), values))
     except UniqueViolation as error:
         raise errors.TeamNameTaken(f"There is a team named {values['name']!r}.") from error
-    await credits.open_account(transaction, created["id"], starting_credits)
+    await credits.open_account(transaction, created["id"], settings.starting_credits)
     await audit.record(transaction, actor, "team.created", ("team", created["id"]), team_id=created["id"], after=values)
     return created
 
 
 async def change_team(
-    transaction: Transaction, actor: Actor, team_id: UUID, values: dict[str, Any], if_match: str | None
+    transaction: Transaction,
+    actor: Actor,
+    team_id: UUID,
+    values: dict[str, Any],
+    settings: ApiSettings,
+    if_match: str | None,
 ) -> Record:
-    """Changes what `values` names. Raises `errors.TeamNotFound`, `errors.TeamNameTaken`, `errors.ETagMismatch`."""
+    """Changes what `values` names.
+
+    Raises:
+        errors.TeamNotFound, errors.TeamNameTaken, errors.ETagMismatch, errors.VisionNotEnabled.
+    """
     require_admin(actor)
+    _check_label_source(values, settings)
     old = _present(await queries.lock(transaction, team_id))
     check_if_match(if_match, old["revision"])
     if not values:
@@ -75,6 +88,11 @@ async def change_team(
         transaction, actor, "team.changed", ("team", team_id), team_id=team_id, before=before, after=values
     )
     return new
+
+
+def _check_label_source(values: dict[str, Any], settings: ApiSettings) -> None:
+    if values.get("label_source") == LabelSource.VISION and not settings.vision_enabled:
+        raise errors.VisionNotEnabled("The operator has to enable it first (VISION_ENABLED).")
 
 
 async def remove_team(

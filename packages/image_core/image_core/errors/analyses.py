@@ -39,6 +39,18 @@ class ModelBroken(Unavailable):
     code = "model-broken"
 
 
+class VisionNotEnabled(Conflict):
+    """Cloud Vision is not enabled here."""
+
+    code = "vision-not-enabled"
+
+
+class VisionRefused(Unavailable):
+    """Cloud Vision refused the request."""
+
+    code = "vision-refused"
+
+
 class AnalyzerFailed(Unavailable):
     """The analyzer did not come through."""
 

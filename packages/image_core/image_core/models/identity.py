@@ -18,6 +18,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from image_core.models.columns import array_column, deadline_column, id_column, metadata, one_of, time_column
+from image_core.states import LabelSource
 
 ROLES = ("admin", "member", "viewer")
 
@@ -30,6 +31,8 @@ team = Table(
     Column("keep_location", Boolean, nullable=False, server_default=text("true")),
     # Analyzers that every new image of the team goes through.
     array_column("analyze_on_arrival"),
+    # Who labels its pictures.
+    Column("label_source", Text, nullable=False, server_default=text("'own'")),
     # Most bytes and images that the team may hold, its trash included; null means the deployment's default.
     Column("quota_bytes", BigInteger),
     Column("quota_images", BigInteger),
@@ -37,6 +40,7 @@ team = Table(
     time_column("created_at", nullable=False),
     time_column("updated_at", nullable=False),
     CheckConstraint("char_length(name) BETWEEN 1 AND 120", name="name_length"),
+    CheckConstraint(one_of("label_source", tuple(LabelSource)), name="label_source"),
     CheckConstraint("quota_bytes >= 0 AND quota_images >= 0", name="quota_not_negative"),
 )
 

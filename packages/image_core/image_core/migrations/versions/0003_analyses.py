@@ -122,6 +122,8 @@ def _change_tables() -> None:
         "team",
         sa.Column("analyze_on_arrival", postgresql.ARRAY(sa.Text()), server_default=sa.text("'{}'"), nullable=False),
     )
+    op.add_column("team", sa.Column("label_source", sa.Text(), server_default=sa.text("'own'"), nullable=False))
+    op.create_check_constraint("label_source", "team", "label_source IN ('own', 'vision')")
     _set_topics("'uploads', 'events', 'analyses'")
 
 
@@ -140,6 +142,7 @@ def downgrade() -> None:
     op.execute("REVOKE INSERT ON credit_reservation FROM image_processor")
     op.execute("DELETE FROM event WHERE topic = 'analyses'")
     _set_topics("'uploads', 'events'")
+    op.drop_column("team", "label_source")
     op.drop_column("team", "analyze_on_arrival")
     op.drop_table("analyzer_model")
     op.drop_index("uq_analysis_of_bytes", table_name="analysis", postgresql_where=sa.text("status <> 'failed'"))

@@ -1,0 +1,162 @@
+"""Labels, safe search, text and landmarks from Cloud Vision, where a team chose it.
+
+A picture leaves the deployment for it, reduced and without metadata. What may pass is tried again here for a while and
+then left to the queue; what will not change is a refusal.
+"""
+
+import asyncio
+from typing import Any
+
+from image_core.analysis_results import (
+    Label,
+    LabelModel,
+    LabelsParameters,
+    LabelsResult,
+    Landmark,
+    SafeSearch,
+)
+from image_core.analyzers import VISION_MODEL
+from image_processor.presets import Preset
+
+# Large enough for text (1024 by 768 at least), far below 20 MB a picture. Source: Cloud Vision, "Supported images".
+VISION_PRESET = Preset("vision", 1600, animated=False, quality=90)
+NOTICE = "From Google Cloud Vision: the picture was sent there, reduced and without metadata."
+
+_MAX_TEXT_LENGTH = 20_000
+_LIKELIHOODS = ("unknown", "very-unlikely", "unlikely", "possible", "likely", "very-likely")
+# Codes of one picture's answer that may pass: deadline, quota, internal, unavailable. Source: google.rpc.Code.
+_PASSING_CODES = frozenset({4, 8, 13, 14})
+
+
+class VisionUnavailable(Exception):
+    """Cloud Vision does not answer now, or its quota is used up."""
+
+
+class VisionRefused(Exception):
+    """Cloud Vision will not take this request; the message is for the log."""
+
+
+class CloudVision:
+    """The client, which is loaded with the first picture that needs it."""
+
+    def __init__(
+        self, endpoint: str, emulator_host: str | None, *, attempt_seconds: float = 10.0, total_seconds: float = 25.0
+    ) -> None:
+        self._endpoint, self._emulator_host = endpoint, emulator_host
+        self._attempt_seconds, self._total_seconds = attempt_seconds, total_seconds
+        self._client: Any = None
+
+    async def label(self, content: bytes, parameters: LabelsParameters) -> LabelsResult:
+        """Ask about one picture.
+
+        Raises:
+            VisionUnavailable: it does not answer, or not now.
+            VisionRefused: the API is off, nobody may call it, or it does not take the picture.
+        """
+        await asyncio.to_thread(_load)
+        import google.auth.exceptions
+        from google.api_core import exceptions as api
+        from google.cloud.vision_v1 import types
+
+        kinds = types.Feature.Type
+        features = [
+            types.Feature(type_=kinds.LABEL_DETECTION, max_results=parameters.max_labels),
+            types.Feature(type_=kinds.SAFE_SEARCH_DETECTION),
+            types.Feature(type_=kinds.TEXT_DETECTION),
+            types.Feature(type_=kinds.LANDMARK_DETECTION),
+        ]
+        request = types.AnnotateImageRequest(image=types.Image(content=content), features=features)
+        passing = (
+            api.RetryError, api.ServerError, api.TooManyRequests, google.auth.exceptions.TransportError, TimeoutError,
+            OSError,
+        )  # fmt: skip
+        try:
+            return _result(await self._annotate(request), parameters)
+        except passing as error:
+            raise VisionUnavailable(type(error).__name__) from error
+        except (api.GoogleAPIError, google.auth.exceptions.GoogleAuthError) as error:
+            raise VisionRefused(type(error).__name__) from error
+
+    async def _annotate(self, request: Any) -> Any:
+        from google.api_core import exceptions as api
+        from google.api_core.retry import AsyncRetry, if_exception_type
+        from google.api_core.timeout import ConstantTimeout
+
+        if self._client is None:
+            self._client = self._connect()
+        retry = AsyncRetry(
+            predicate=if_exception_type(api.ServerError, api.TooManyRequests), initial=0.3, maximum=3.0, multiplier=2.0,
+            timeout=self._total_seconds,
+        )  # fmt: skip
+        async with asyncio.timeout(self._total_seconds + self._attempt_seconds):
+            answered = await self._client.batch_annotate_images(
+                requests=[request],
+                retry=retry,
+                timeout=ConstantTimeout(self._attempt_seconds),  # type: ignore[no-untyped-call]
+            )
+        if len(answered.responses) != 1:
+            raise VisionUnavailable("no answer for the picture")
+        (response,) = answered.responses
+        if response.error.code in _PASSING_CODES:
+            raise VisionUnavailable(f"code {response.error.code}")
+        if response.error.code:
+            raise VisionRefused(f"code {response.error.code}")
+        return response
+
+    def _connect(self) -> Any:
+        import grpc.aio
+        from google.api_core.client_options import ClientOptions
+        from google.cloud.vision_v1 import ImageAnnotatorAsyncClient
+        from google.cloud.vision_v1.services.image_annotator.transports import ImageAnnotatorGrpcAsyncIOTransport
+
+        if self._emulator_host:
+            channel = grpc.aio.insecure_channel(self._emulator_host)
+            return ImageAnnotatorAsyncClient(transport=ImageAnnotatorGrpcAsyncIOTransport(channel=channel))
+        return ImageAnnotatorAsyncClient(client_options=ClientOptions(api_endpoint=self._endpoint))
+
+    async def close(self) -> None:
+        """Closes the channel."""
+        if self._client is not None:
+            await self._client.transport.close()
+
+
+def _load() -> None:
+    """Imports the client, which takes a second the first time."""
+    import google.cloud.vision_v1  # noqa: F401
+
+
+def _result(response: Any, parameters: LabelsParameters) -> LabelsResult:
+    found = [
+        Label(label=each.description[:200], score=_share(each.score))
+        for each in response.label_annotations
+        if each.score >= parameters.min_score
+    ]
+    found.sort(key=lambda label: (-label.score, label.label))
+    # The first annotation is the whole text, the others are its words. A database keeps no zero characters.
+    text = response.text_annotations[0].description.replace("\0", "") if response.text_annotations else ""
+    safe = response.safe_search_annotation
+    return LabelsResult(
+        labels=found[: parameters.max_labels],
+        model=LabelModel.model_validate(VISION_MODEL),
+        source="vision",
+        notice=NOTICE,
+        safe_search=SafeSearch.model_validate(
+            {name: _LIKELIHOODS[getattr(safe, name)] for name in SafeSearch.model_fields}
+        ),
+        text=text[:_MAX_TEXT_LENGTH] or None,
+        landmarks=[_landmark(each) for each in response.landmark_annotations],
+    )
+
+
+def _landmark(annotation: Any) -> Landmark:
+    place = annotation.locations[0].lat_lng if annotation.locations else None
+    return Landmark(
+        name=annotation.description[:200],
+        score=_share(annotation.score),
+        latitude=place.latitude if place else None,
+        longitude=place.longitude if place else None,
+    )
+
+
+def _share(score: float) -> float:
+    return min(max(score, 0.0), 1.0)
