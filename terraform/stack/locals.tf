@@ -21,7 +21,7 @@ locals {
   processor_audience = "https://image-processor.${var.project_id}.internal"
 
   # A bucket of somebody else's making, that models are brought to.
-  model_bucket = try(regex("^gs://([^/]+)", var.processor.model_path)[0], null)
+  model_bucket = try(regex("^gs://([^/]+)", coalesce(var.processor.model_path, var.processor.embedding_model_path))[0], null)
 
   # Rows of the capability table that are granted only where they are asked for.
   asked_for = { "a model" = local.model_bucket != null, "Cloud Vision" = var.vision.enabled }

@@ -62,6 +62,7 @@ locals {
       LEASE_SECONDS = "300"
     },
     var.processor.model_path == null ? {} : { MODEL_PATH = var.processor.model_path },
+    var.processor.embedding_model_path == null ? {} : { EMBEDDING_MODEL_PATH = var.processor.embedding_model_path },
     !var.vision.enabled ? {} : { VISION_ENDPOINT = var.vision.endpoint },
   )
 }

@@ -124,7 +124,7 @@ variable "api" {
 }
 
 variable "processor" {
-  description = "The processor: its instances and their size, the pictures that one takes and works on at once, the connections of one instance, and the model that answers labels (gs://bucket/prefix; none: measurements answer)."
+  description = "The processor: its instances and their size, the pictures that one takes and works on at once, the connections of one instance, and the models that answer labels and that make vectors (gs://bucket/prefix, both in one bucket; none: measurements answer, and the built-in descriptor)."
   type = object({
     min_instances      = optional(number, 0)
     max_instances      = optional(number, 10)
@@ -135,9 +135,21 @@ variable "processor" {
     database_pool_size = optional(number, 4)
     log_level          = optional(string, "INFO")
     model_path         = optional(string)
+
+    embedding_model_path = optional(string)
   })
   nullable = false
   default  = {}
+
+  validation {
+    condition     = try(length(regex("^gs://[a-z0-9][a-z0-9._-]+[a-z0-9](/.*)?$", var.processor.embedding_model_path)) > 0, var.processor.embedding_model_path == null)
+    error_message = "processor.embedding_model_path must be gs://bucket/prefix: a bucket that exists, with the model and its description."
+  }
+
+  validation {
+    condition     = var.processor.model_path == null || var.processor.embedding_model_path == null || try(split("/", var.processor.model_path)[2] == split("/", var.processor.embedding_model_path)[2], false)
+    error_message = "processor.model_path and processor.embedding_model_path must be in the same bucket."
+  }
 
   validation {
     condition     = try(length(regex("^gs://[a-z0-9][a-z0-9._-]+[a-z0-9](/.*)?$", var.processor.model_path)) > 0, var.processor.model_path == null)

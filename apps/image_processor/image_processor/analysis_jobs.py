@@ -125,7 +125,7 @@ async def _ask_vision(
     parts: Parts, claimed: AnalysisClaim, order: AnalysisOrder, picture: PictureFile
 ) -> AnalysisOutcome:
     """Sends a reduced copy, which holds nothing but pixels, in a format that Cloud Vision reads."""
-    request = ProcessingRequest((VISION_PRESET,), parts.settings.limits, keep_location=False)
+    request = ProcessingRequest((VISION_PRESET,), parts.settings.limits, keep_location=False, embed=False)
     (reduced,) = (await parts.pool.process(picture, request)).derivatives
     outcome = AnalysisOutcome(order.analyzer, VISION_VERSION, order.parameters, None, None)
     try:

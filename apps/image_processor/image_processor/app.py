@@ -19,7 +19,7 @@ from image_core.telemetry import current_request, log, log_unexpected, request_c
 from image_processor import health, push
 from image_processor.announcement import keep_announcing
 from image_processor.jobs import Parts
-from image_processor.labels_model import LabelsModel, find_labels_model
+from image_processor.labels_model import EmbeddingModel, LabelsModel, find_embedding_model, find_labels_model
 from image_processor.metrics import Metrics
 from image_processor.push_identity import IssuerKeys
 from image_processor.settings import ProcessorSettings
@@ -51,9 +51,11 @@ def _lifespan(settings: ProcessorSettings, provider: TracerProvider | None) -> A
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         gcs = GcsClient(settings.google_cloud_project, settings.storage_emulator_host, settings.gcloud_creds_path)
         publisher = PubSubPublisher(settings.google_cloud_project, settings.topics, settings.pubsub_emulator_host)
-        model_folder = tempfile.TemporaryDirectory(prefix="model-")
-        labels = await find_labels_model(
-            settings.model_path, gcs, Path(model_folder.name), settings.worker_memory_limit_bytes
+        labels_folder, embedding_folder = (tempfile.TemporaryDirectory(prefix="model-") for _ in range(2))
+        worker_bytes = settings.worker_memory_limit_bytes
+        labels = await find_labels_model(settings.model_path, gcs, Path(labels_folder.name), worker_bytes)
+        embedding = await find_embedding_model(
+            settings.embedding_model_path, gcs, Path(embedding_folder.name), worker_bytes
         )
         parts = Parts(
             settings=settings,
@@ -62,9 +64,10 @@ def _lifespan(settings: ProcessorSettings, provider: TracerProvider | None) -> A
             derivatives=gcs.bucket(settings.image_derivatives_bucket_name),
             scratch=gcs.bucket(settings.image_scratch_bucket_name),
             publisher=publisher,
-            pool=_pool(settings, labels),
+            pool=_pool(settings, labels, embedding),
             vision=CloudVision(settings.vision_endpoint, settings.vision_emulator_host),
             labels=labels,
+            embedding=embedding,
             metrics=Metrics(),
             tracer_provider=provider,
         )
@@ -86,7 +89,8 @@ def _lifespan(settings: ProcessorSettings, provider: TracerProvider | None) -> A
             await parts.vision.close()
             await publisher.close()
             await parts.database.close()
-            model_folder.cleanup()
+            labels_folder.cleanup()
+            embedding_folder.cleanup()
 
     return lifespan
 
@@ -96,17 +100,18 @@ def _warm(gcs: GcsClient, publisher: PubSubPublisher) -> None:
     publisher.warm()
 
 
-def _pool(settings: ProcessorSettings, labels: LabelsModel) -> WorkerPool:
+def _pool(settings: ProcessorSettings, labels: LabelsModel, embedding: EmbeddingModel) -> WorkerPool:
     return WorkerPool(
         size=settings.worker_count,
         deadline_seconds=settings.job_deadline_seconds,
         memory_limit_bytes=settings.worker_memory_limit_bytes,
-        # A model stays in memory; what a picture left behind is what the mark is for.
-        rss_mark_bytes=settings.worker_rss_mark_bytes + labels.worker_bytes,
+        # Models stay in memory; what a picture left behind is what the mark is for.
+        rss_mark_bytes=settings.worker_rss_mark_bytes + labels.worker_bytes + embedding.worker_bytes,
         max_pictures_per_worker=settings.worker_max_pictures,
         formats=settings.limits.allowed_formats,
         labels_model=labels.path,
         labels_failure=labels.failure,
+        embedding_model=embedding.path,
     )
 
 

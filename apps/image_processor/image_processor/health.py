@@ -36,9 +36,10 @@ async def ready(request: Request, response: Response) -> dict[str, Any]:
         response.status_code = 503
         response.headers["Retry-After"] = "2"
     answer = {"ready": is_ready, "database": database, "schema_revision": revision, "workers": workers}
-    if parts.labels_failure is not None:
-        # Everything else goes on: it is told, and does not decide.
-        answer["warnings"] = [f"labels: {parts.labels_failure}"]
+    failures = {"labels": parts.labels_failure, "embedding": parts.embedding_failure}
+    # Everything else goes on: it is told, and does not decide.
+    if warnings := [f"{name}: {failure}" for name, failure in failures.items() if failure is not None]:
+        answer["warnings"] = warnings
     return answer
 
 

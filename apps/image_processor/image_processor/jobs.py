@@ -24,7 +24,7 @@ from image_core.states import ImageStatus
 from image_core.storage import ObjectMissing, ObjectStorage, ObjectTooLarge
 from image_core.telemetry import log, span
 from image_processor import arrival_analyses, queries, similarity
-from image_processor.labels_model import BUILT_IN_LABELS, LabelsModel
+from image_processor.labels_model import BUILT_IN_LABELS, NO_EMBEDDING, EmbeddingModel, LabelsModel
 from image_processor.messages import ObjectFinalized
 from image_processor.metrics import Metrics
 from image_processor.picture_file import PictureFile, open_picture_file
@@ -62,6 +62,7 @@ class Parts:
     metrics: Metrics
     tracer_provider: TracerProvider | None = None
     labels: LabelsModel = BUILT_IN_LABELS
+    embedding: EmbeddingModel = NO_EMBEDDING
 
     @cached_property
     def slots(self) -> asyncio.Semaphore:
@@ -71,7 +72,12 @@ class Parts:
     @property
     def labels_failure(self) -> str | None:
         """The code with which `labels` fails where its model cannot be used."""
-        return self.labels.failure or self.pool.labels_failure
+        return self.labels.failure or self.pool.models.labels_failure
+
+    @property
+    def embedding_failure(self) -> str | None:
+        """The code for which images get no vector of a model, where one is wanted."""
+        return self.embedding.failure or self.pool.models.embedding_failure
 
     @property
     def lease(self) -> timedelta:

@@ -1,4 +1,4 @@
-"""Which model answers `labels` here: fetched and checked before the workers start, and told to the API afterwards."""
+"""Which models work here: fetched and checked before the workers start; that of `labels` is told to the API."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,8 @@ from image_core.storage import ObjectMissing, ObjectStorage, ObjectTooLarge
 from image_core.telemetry import log
 from image_processor.model_description import (
     MAX_DESCRIPTION_BYTES,
+    EmbeddingDescription,
+    LabelsDescription,
     ModelBroken,
     ModelDescription,
     ModelMissing,
@@ -20,6 +22,7 @@ from image_processor.model_description import (
     file_names,
     labels_file,
     parse_description,
+    read_labels_model,
     read_model,
 )
 
@@ -54,6 +57,18 @@ class LabelsModel:
 BUILT_IN_LABELS = LabelsModel()
 
 
+@dataclass(frozen=True)
+class EmbeddingModel:
+    """What makes vectors beside the built-in descriptor, where there is one; the fields are those of `LabelsModel`."""
+
+    path: str | None = None
+    failure: str | None = None
+    worker_bytes: int = 0
+
+
+NO_EMBEDDING = EmbeddingModel()
+
+
 async def find_labels_model(
     model_path: str | None, gcs: GcsClient, folder: Path, worker_memory_bytes: int
 ) -> LabelsModel:
@@ -62,27 +77,45 @@ async def find_labels_model(
         return BUILT_IN_LABELS
     most_bytes = worker_memory_bytes // _MOST_OF_WORKER
     try:
-        if model_path.startswith(_SCHEME):
-            bucket, _, prefix = model_path.removeprefix(_SCHEME).partition("/")
-            models = gcs.bucket(bucket)
-            model_path = await _fetch(models, prefix, folder, most_bytes)
-        return await anyio.to_thread.run_sync(_checked, model_path, most_bytes)
+        path = await _local(model_path, gcs, folder, most_bytes, LabelsDescription)
+        return await anyio.to_thread.run_sync(_checked_labels, path, most_bytes)
     except ModelUnavailable as error:
         log("model_unusable", severity="ERROR", code=error.code, reason=str(error))
         return LabelsModel(failure=error.code)
 
 
-def _checked(path: str, most_bytes: int) -> LabelsModel:
+async def find_embedding_model(
+    model_path: str | None, gcs: GcsClient, folder: Path, worker_memory_bytes: int
+) -> EmbeddingModel:
+    """The same for the model that makes vectors."""
+    if model_path is None:
+        return NO_EMBEDDING
+    most_bytes = worker_memory_bytes // _MOST_OF_WORKER
+    try:
+        path = await _local(model_path, gcs, folder, most_bytes, EmbeddingDescription)
+        return await anyio.to_thread.run_sync(_checked_embedding, path, most_bytes)
+    except ModelUnavailable as error:
+        log("embedding_model_unusable", severity="ERROR", code=error.code, reason=str(error))
+        return EmbeddingModel(failure=error.code)
+
+
+def _checked_labels(path: str, most_bytes: int) -> LabelsModel:
+    worker_bytes = _worker_bytes(path, most_bytes)
+    description = read_labels_model(path).description
+    return LabelsModel(description.result_version(_SPEC.version), _shown(description), path, None, worker_bytes)
+
+
+def _checked_embedding(path: str, most_bytes: int) -> EmbeddingModel:
+    worker_bytes = _worker_bytes(path, most_bytes)
+    read_model(path, EmbeddingDescription)
+    return EmbeddingModel(path, None, worker_bytes)
+
+
+def _worker_bytes(path: str, most_bytes: int) -> int:
     size_bytes = _size_of(file_names(path)[0])
     if size_bytes > most_bytes:
         raise _too_large(most_bytes)
-    description = read_model(path).description
-    return LabelsModel(
-        version=description.result_version(_SPEC.version),
-        model=_shown(description),
-        path=path,
-        worker_bytes=_RUNTIME_BYTES + _LOADED_TO_FILE * size_bytes,
-    )
+    return _RUNTIME_BYTES + _LOADED_TO_FILE * size_bytes
 
 
 def _size_of(path: str) -> int:
@@ -102,13 +135,24 @@ def _shown(description: ModelDescription) -> dict[str, Any]:
     return description.model_dump(include={"name", "version", "sha256"})
 
 
-async def _fetch(models: ObjectStorage, prefix: str, folder: Path, most_bytes: int) -> str:
+async def _local(model_path: str, gcs: GcsClient, folder: Path, most_bytes: int, kind: type[ModelDescription]) -> str:
+    """The path of a model on this machine."""
+    if not model_path.startswith(_SCHEME):
+        return model_path
+    bucket, _, prefix = model_path.removeprefix(_SCHEME).partition("/")
+    models = gcs.bucket(bucket)
+    return await _fetch(models, prefix, folder, most_bytes, kind)
+
+
+async def _fetch(
+    models: ObjectStorage, prefix: str, folder: Path, most_bytes: int, kind: type[ModelDescription]
+) -> str:
     model, described = (name.lstrip("/") for name in file_names(prefix))
     target = folder / "model.onnx"
     await _download(models, described, folder / "model.json", MAX_DESCRIPTION_BYTES)
-    description = parse_description((folder / "model.json").read_bytes())
+    description = parse_description((folder / "model.json").read_bytes(), kind)
     if (labels := labels_file(description, model)) is not None:
-        await _download(models, labels.lstrip("/"), folder / str(description.labels), MAX_DESCRIPTION_BYTES)
+        await _download(models, labels.lstrip("/"), folder / Path(labels).name, MAX_DESCRIPTION_BYTES)
     await _download(models, model, target, most_bytes)
     return str(target)
 

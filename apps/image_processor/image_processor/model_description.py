@@ -5,9 +5,11 @@ Plain data, read by the service and by its workers; format and examples: docs/mo
 
 import hashlib
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, NamedTuple
+from typing import Annotated, ClassVar, Generic, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from image_core.similarity import MAX_VECTOR_DIMENSIONS
 
 MODEL_FILE = "model.onnx"
 MAX_DESCRIPTION_BYTES = 4 * 1024 * 1024
@@ -72,31 +74,69 @@ class ModelInput(_Strict):
 
 
 class ModelDescription(_Strict):
-    """A model. `labels` are in the order of its output, or the name of a file beside it with one a line."""
+    """What every model says of itself."""
 
     name: str = Field(min_length=1, max_length=200)
     version: str = Field(min_length=1, max_length=200)
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    input: ModelInput
+
+    @property
+    def output_size(self) -> int:
+        """How many numbers the model gives for a picture."""
+        raise NotImplementedError
+
+
+class EmbeddingDescription(ModelDescription):
+    """A model whose output is a vector, by which pictures are compared."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,79}$")
+    dimensions: int = Field(ge=2, le=MAX_VECTOR_DIMENSIONS)
+
+    @property
+    def output_size(self) -> int:
+        """How many numbers the model gives for a picture."""
+        return self.dimensions
+
+    @property
+    def vector_model(self) -> str:
+        """The name under which its vectors are stored: another model, another name."""
+        return f"{self.name}-{self.sha256[:12]}"
+
+
+class LabelsDescription(ModelDescription):
+    """A classifier. `labels` are in the order of its output, or the name of a file beside it with one a line."""
+
     labels: (
         Annotated[list[LabelText], Field(min_length=1, max_length=MAX_LABELS)]
         | Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     )
-    input: ModelInput
     activation: Literal["softmax", "sigmoid", "none"]
 
-    def with_labels(self, text: str) -> "ModelDescription":
+    @property
+    def output_size(self) -> int:
+        """How many numbers the model gives for a picture."""
+        return len(self.labels)
+
+    def with_labels(self, text: str) -> "LabelsDescription":
         """The same with labels from a file. Raises `ModelBroken`."""
-        return _validated({**self.model_dump(), "labels": text.splitlines()})
+        try:
+            return LabelsDescription.model_validate({**self.model_dump(), "labels": text.splitlines()})
+        except ValidationError as error:
+            raise _broken(error) from error
 
     def result_version(self, analyzer_version: str) -> str:
         """The version under which results of this model are stored: another model, another version."""
         return f"{analyzer_version}+{self.sha256[:12]}"
 
 
-class DescribedModel(NamedTuple):
+Described = TypeVar("Described", bound=ModelDescription)
+
+
+class DescribedModel(NamedTuple, Generic[Described]):
     """A model whose hash is the described one; its labels are a list."""
 
-    description: ModelDescription
+    description: Described
     content: bytes
 
 
@@ -107,19 +147,28 @@ def file_names(path: str) -> tuple[str, str]:
 
 
 def labels_file(description: ModelDescription, model: str) -> str | None:
-    """The name of the file of labels beside a model; None where the description holds them."""
-    return f"{model.rpartition('/')[0]}/{description.labels}" if isinstance(description.labels, str) else None
+    """The name of the file of labels beside a model; None where the description holds them, or there are none."""
+    labels = description.labels if isinstance(description, LabelsDescription) else None
+    return f"{model.rpartition('/')[0]}/{labels}" if isinstance(labels, str) else None
 
 
-def parse_description(content: bytes) -> ModelDescription:
+def parse_description(content: bytes, kind: type[Described]) -> Described:
     """Read a description. Raises `ModelBroken`, naming each field that is wrong."""
     try:
-        return ModelDescription.model_validate_json(content)
+        return kind.model_validate_json(content)
     except ValidationError as error:
         raise _broken(error) from error
 
 
-def read_model(path: str) -> DescribedModel:
+def read_labels_model(path: str) -> DescribedModel[LabelsDescription]:
+    """Read a classifier with its labels. Raises the errors of `read_model`."""
+    description, content = read_model(path, LabelsDescription)
+    if (labels := labels_file(description, file_names(path)[0])) is not None:
+        description = description.with_labels(decoded_labels(_read(labels)))
+    return DescribedModel(description, content)
+
+
+def read_model(path: str, kind: type[Described]) -> DescribedModel[Described]:
     """Read a model from this machine and check that it is the one described.
 
     Raises:
@@ -127,9 +176,7 @@ def read_model(path: str) -> DescribedModel:
         ModelBroken: the description is not valid, or of another file.
     """
     model, described = file_names(path)
-    description = parse_description(_read(described))
-    if (labels := labels_file(description, model)) is not None:
-        description = description.with_labels(decoded_labels(_read(labels)))
+    description = parse_description(_read(described), kind)
     content = _read(model)
     check_hash(description, hashlib.sha256(content).hexdigest())
     return DescribedModel(description, content)
@@ -154,13 +201,6 @@ def _read(path: str) -> bytes:
         return Path(path).read_bytes()
     except OSError as error:
         raise ModelMissing(f"{path}: {error.strerror}") from error
-
-
-def _validated(values: dict[str, object]) -> ModelDescription:
-    try:
-        return ModelDescription.model_validate(values)
-    except ValidationError as error:
-        raise _broken(error) from error
 
 
 def _broken(error: ValidationError) -> ModelBroken:

@@ -8,6 +8,7 @@ first frame for what stands still, all of its frames for what moves.)
 import os
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pyvips
 
@@ -15,6 +16,7 @@ from image_core.picture_header import PREFIX_BYTES, PictureHeader
 from image_core.similarity import DESCRIPTOR_MODEL
 from image_processor.analysis import BUILT_IN, analyze_on_arrival
 from image_processor.analyzers.analyzer import Analyzer
+from image_processor.model_description import ModelBroken
 from image_processor.presets import Preset
 from image_processor.processed_picture import Derivative, PictureFacts, ProcessedPicture, ProcessingRequest
 from image_processor.step_clock import StepClock
@@ -33,25 +35,37 @@ from image_processor.steps.resize import render_srgb, shrink
 from image_processor.steps.stored_picture import StoredPicture
 from image_processor.steps.visual_descriptor import visual_descriptor
 
+if TYPE_CHECKING:
+    # onnxruntime is loaded only where there is a model.
+    from image_processor.analyzers.onnx_embedding import OnnxEmbedding
+
 _FACTS_SIDE_PX = 256
 
 
 def process_picture(
-    descriptor: int, request: ProcessingRequest, deadline_at: float, analyzers: Mapping[str, Analyzer] = BUILT_IN
+    descriptor: int,
+    request: ProcessingRequest,
+    deadline_at: float,
+    analyzers: Mapping[str, Analyzer] = BUILT_IN,
+    embedding: "OnnxEmbedding | None" = None,
 ) -> ProcessedPicture:
     """Make every derivative and fact of the picture in an open file; the file's position changes.
 
-    `deadline_at` is a time of the monotonic clock.
+    `deadline_at` is a time of the monotonic clock. Without `embedding` the built-in descriptor is the only vector.
 
     Raises:
         PictureRejected: it is not a picture, not an allowed one, broken, or over a limit.
     """
     with rejecting_what_cannot_be_decoded():
-        return _run_steps(descriptor, request, StepClock(deadline_at), analyzers)
+        return _run_steps(descriptor, request, StepClock(deadline_at), analyzers, embedding)
 
 
 def _run_steps(
-    descriptor: int, request: ProcessingRequest, clock: StepClock, analyzers: Mapping[str, Analyzer]
+    descriptor: int,
+    request: ProcessingRequest,
+    clock: StepClock,
+    analyzers: Mapping[str, Analyzer],
+    embedding: "OnnxEmbedding | None",
 ) -> ProcessedPicture:
     with clock.step("identify"):
         header = request.limits.identify(os.pread(descriptor, PREFIX_BYTES, 0))
@@ -75,14 +89,28 @@ def _run_steps(
             smallest = shrink(smallest, _FACTS_SIDE_PX)
         square = opaque_squares(smallest)
         facts = _describe(stored, header, camera, smallest, square, keep_location=request.keep_location)
-        # A model that embeds pictures adds its vector here, at length one.
         vectors = {DESCRIPTOR_MODEL: visual_descriptor(square)}
+    trace = None
+    if embedding is not None and request.embed:
+        trace = _embed(clock, embedding, still, vectors)
     ordered = tuple(derivatives[preset.name] for preset in request.presets)
     del still, smallest
     analyses = analyze_on_arrival(descriptor, request.analyses, request.limits, clock, analyzers)
     return ProcessedPicture(
-        facts=facts, derivatives=ordered, step_seconds=clock.seconds, vectors=vectors, analyses=analyses
+        facts=facts, derivatives=ordered, step_seconds=clock.seconds, vectors=vectors, analyses=analyses, trace=trace
     )
+
+
+def _embed(
+    clock: StepClock, embedding: "OnnxEmbedding", image: pyvips.Image, vectors: dict[str, list[float]]
+) -> str | None:
+    """Add the model's vector. A model never costs the image: what is wrong with it is returned for the log."""
+    try:
+        with clock.step("embed"):
+            vectors[embedding.model] = embedding.embed(image)
+    except ModelBroken as error:
+        return f"embedding: {error}"
+    return None
 
 
 # --- Check --------------------------------------------------------------------------------------------------------

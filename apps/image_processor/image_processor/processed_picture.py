@@ -21,12 +21,14 @@ class ProcessingRequest:
         limits: what the picture may be.
         keep_location: False leaves the place that the camera wrote down out of the facts.
         analyses: what to find out about the picture once its derivatives are made.
+        embed: False leaves out the vector of a model, where there is one.
     """
 
     presets: tuple[Preset, ...] = DEFAULT_PRESETS
     limits: PictureLimits = field(default_factory=PictureLimits)
     keep_location: bool = True
     analyses: tuple[AnalysisOrder, ...] = ()
+    embed: bool = True
 
     def to_json(self) -> dict[str, Any]:
         """Give plain values for the way to a worker."""
@@ -40,6 +42,7 @@ class ProcessingRequest:
             limits=PictureLimits.from_json(values["limits"]),
             keep_location=values["keep_location"],
             analyses=orders_from_json(values["analyses"]),
+            embed=values["embed"],
         )
 
 
@@ -114,6 +117,7 @@ class ProcessedPicture:
         step_seconds: wall time by step, in the order in which the steps ran.
         vectors: by which the picture is compared with others, each under the name of its model.
         analyses: in the order of the request; a failure of one is no failure of the picture.
+        trace: what went wrong without costing the picture, for the log.
         worker_rss_bytes: resident memory of the worker afterwards.
         worker_cpu_seconds: CPU time of the worker for this picture.
     """
@@ -123,5 +127,6 @@ class ProcessedPicture:
     step_seconds: dict[str, float]
     vectors: dict[str, list[float]] = field(default_factory=dict)
     analyses: tuple[AnalysisOutcome, ...] = ()
+    trace: str | None = None
     worker_rss_bytes: int = 0
     worker_cpu_seconds: float = 0.0

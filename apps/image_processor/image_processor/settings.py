@@ -26,6 +26,9 @@ class ProcessorSettings(ServiceSettings):
     model_path: str | None = Field(
         None, description="Model that answers `labels`: a folder, an .onnx file, or gs://bucket/prefix of either."
     )
+    embedding_model_path: str | None = Field(
+        None, description="Model whose vectors find similar images, likewise; without one, the built-in descriptor."
+    )
     vision_endpoint: str = Field(
         "vision.googleapis.com", description="Cloud Vision's address; eu-vision.googleapis.com stays in the EU."
     )

@@ -89,6 +89,7 @@ def _encode_processed(picture: ProcessedPicture) -> list[bytes]:
         "analyses": [asdict(outcome) for outcome in picture.analyses],
         "step_seconds": picture.step_seconds,
         "vectors": picture.vectors,
+        "trace": picture.trace,
         "worker_rss_bytes": picture.worker_rss_bytes,
         "worker_cpu_seconds": picture.worker_cpu_seconds,
     }

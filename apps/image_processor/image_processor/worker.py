@@ -18,7 +18,14 @@ from image_core.analyzers import CATALOGUE
 from image_processor.analysis_request import AnalysisBatch, AnalysisOrder, AnalysisRequest
 from image_processor.confinement import MemoryWatch, confine, resident_bytes, return_free_memory
 from image_processor.limits import ALL_FORMATS
-from image_processor.model_description import MODEL_FAILURES, ModelBroken, ModelUnavailable, read_model
+from image_processor.model_description import (
+    MODEL_FAILURES,
+    EmbeddingDescription,
+    ModelBroken,
+    ModelUnavailable,
+    read_labels_model,
+    read_model,
+)
 from image_processor.picture_file import open_picture_file
 from image_processor.processed_picture import ProcessingRequest
 from image_processor.rejections import PictureRejected, place_of
@@ -35,9 +42,11 @@ from image_processor.wire import (
     encode_answer,
     encode_rejection,
 )
+from image_processor.worker_models import EMBEDDING, LABELS
 
 if TYPE_CHECKING:
     from image_processor.analyzers.analyzer import Analyzer
+    from image_processor.analyzers.onnx_embedding import OnnxEmbedding
 
 Work = Callable[[Sequence[int], Request, float], Answer]
 Analyzers = Mapping[str, "Analyzer"]
@@ -50,12 +59,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     from image_processor.loader_policy import restrict_libvips
 
-    analyzers, failure = _load_analyzers(options)
-    work = _load_codecs(analyzers)
+    analyzers, labels_failure = _load_analyzers(options)
+    embedding, embedding_failure = _load_embedding(options)
+    work = _load_codecs(analyzers, embedding)
     _warm_up(work)
     restrict_libvips(options.formats)
     with socket.socket(fileno=options.channel) as channel:
-        serve(channel, work, options.memory_limit_bytes, READY_WITHOUT_MODEL if failure else READY)
+        failed = labels_failure or embedding_failure
+        serve(channel, work, options.memory_limit_bytes, READY_WITHOUT_MODEL if failed else READY)
 
 
 def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -67,6 +78,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--formats", nargs="*", default=list(ALL_FORMATS), choices=ALL_FORMATS)
     parser.add_argument("--labels-model", help="model that answers labels")
     parser.add_argument("--labels-failure", choices=[*MODEL_FAILURES], help="why there is none, though one is wanted")
+    parser.add_argument("--embedding-model", help="model that makes vectors")
     return parser.parse_args(arguments)
 
 
@@ -144,8 +156,11 @@ def _load_analyzers(options: argparse.Namespace) -> tuple[Analyzers, str | None]
     try:
         return {**BUILT_IN, "labels": _load_labels(options.labels_model)}, None
     except ModelUnavailable as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"{LABELS}{error}\n")
         return {**BUILT_IN, "labels": NoLabels(error)}, str(error)
+
+
+_NO_RUNTIME = "onnxruntime is not installed: install the extra `analysis` of image-processor."
 
 
 def _load_labels(path: str) -> "Analyzer":
@@ -153,11 +168,27 @@ def _load_labels(path: str) -> "Analyzer":
         from image_processor.analyzers.onnx_labels import OnnxLabels
         from image_processor.analyzers.onnx_model import OnnxModel
     except ImportError as error:
-        raise ModelBroken("onnxruntime is not installed: install the extra `analysis` of image-processor.") from error
-    return OnnxLabels(OnnxModel(read_model(path)))
+        raise ModelBroken(_NO_RUNTIME) from error
+    return OnnxLabels(OnnxModel(read_labels_model(path)))
 
 
-def _load_codecs(analyzers: Analyzers) -> Work:
+def _load_embedding(options: argparse.Namespace) -> tuple["OnnxEmbedding | None", str | None]:
+    """What makes vectors, where a model for it is given; or the reason why it cannot be used."""
+    if options.embedding_model is None:
+        return None, None
+    try:
+        try:
+            from image_processor.analyzers.onnx_embedding import OnnxEmbedding
+            from image_processor.analyzers.onnx_model import OnnxModel
+        except ImportError as error:
+            raise ModelBroken(_NO_RUNTIME) from error
+        return OnnxEmbedding(OnnxModel(read_model(options.embedding_model, EmbeddingDescription))), None
+    except ModelUnavailable as error:
+        sys.stderr.write(f"{EMBEDDING}{error}\n")
+        return None, str(error)
+
+
+def _load_codecs(analyzers: Analyzers, embedding: "OnnxEmbedding | None") -> Work:
     from image_processor.analysis import analyze_batch, analyze_picture
     from image_processor.pipeline import process_picture
 
@@ -167,7 +198,7 @@ def _load_codecs(analyzers: Analyzers) -> Work:
         (descriptor,) = descriptors
         if isinstance(request, AnalysisRequest):
             return analyze_picture(descriptor, request, deadline_at, analyzers)
-        return process_picture(descriptor, request, deadline_at, analyzers)
+        return process_picture(descriptor, request, deadline_at, analyzers, embedding)
 
     return work
 

@@ -20,6 +20,7 @@ from image_processor.picture_file import PictureFile
 from image_processor.processed_picture import ProcessedPicture, ProcessingRequest
 from image_processor.rejections import PictureRejected, WorkerUnavailable
 from image_processor.wire import MAX_BATCH, Request, decode_analyzed, decode_batch, decode_processed
+from image_processor.worker_models import WorkerModels
 from image_processor.worker_process import AnswerType, Decode, WorkerDied, WorkerProcess
 
 logger = logging.getLogger(__name__)
@@ -70,6 +71,7 @@ class WorkerPool:
         command: Sequence[str] = WORKER_COMMAND,
         labels_model: str | None = None,
         labels_failure: str | None = None,
+        embedding_model: str | None = None,
     ) -> None:
         """Describe the pool; `start` brings it up.
 
@@ -84,6 +86,7 @@ class WorkerPool:
             command: starts a worker; options are appended.
             labels_model: model that answers `labels`, on this machine.
             labels_failure: the code with which `labels` fails where a model is wanted and there is none.
+            embedding_model: model that makes vectors, on this machine.
         """
         self._size = size
         self._deadline_seconds = deadline_seconds
@@ -91,8 +94,7 @@ class WorkerPool:
         self._max_pictures = max_pictures_per_worker
         self._start_timeout_seconds = start_timeout_seconds
         self._command = (*command, "--memory-limit-bytes", str(memory_limit_bytes), "--formats", *formats)
-        self._labels_model, self._labels_failure = labels_model, labels_failure
-        self._model_has_loaded = False
+        self.models = WorkerModels(labels_model, labels_failure, embedding_model)
         # Who waits for analyses that take less time together, and is handed over with whoever waits at the same time.
         self._waiting: list[_Waiting] = []
         self._turns = asyncio.Semaphore(size)
@@ -106,11 +108,6 @@ class WorkerPool:
     def process_ids(self) -> list[int]:
         """The workers that live now."""
         return [worker.process_id for worker in self._workers]
-
-    @property
-    def labels_failure(self) -> str | None:
-        """The code with which `labels` fails, where a model is wanted and cannot be used."""
-        return self._labels_failure
 
     async def start(self) -> None:
         """Start all workers and wait until they are warm.
@@ -147,10 +144,11 @@ class WorkerPool:
         try:
             return await self._work([picture], request, decode_processed)
         except PictureRejected as rejection:
-            if not request.analyses or rejection.code not in _DEATHS:
+            may_be_to_blame = request.analyses or (request.embed and self.models.embedding is not None)
+            if not may_be_to_blame or rejection.code not in _DEATHS:
                 raise
-            # An analyzer may have been what took the worker down; the picture gets a chance without any.
-            processed = await self._work([picture], replace(request, analyses=()), decode_processed)
+            # An analyzer or a model may have been what took the worker down; the picture gets a chance without any.
+            processed = await self._work([picture], replace(request, analyses=(), embed=False), decode_processed)
             return replace(processed, analyses=failed(request.analyses, rejection.code))
 
     async def analyze(self, picture: PictureFile, request: AnalysisRequest) -> AnalyzedPicture:
@@ -160,7 +158,7 @@ class WorkerPool:
             PictureRejected: for good; also for the worker's crash, deadline or memory limit.
             WorkerUnavailable: no worker could be started, or the pool is being stopped; try again later.
         """
-        if self._labels_model is None or all(order.analyzer != "labels" for order in request.analyses):
+        if self.models.labels is None or all(order.analyzer != "labels" for order in request.analyses):
             return await self._work([picture], request, decode_analyzed)
         waiting = _Waiting(picture, request, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
@@ -275,34 +273,22 @@ class WorkerPool:
         try:
             return await self._start_ready()
         except WorkerUnavailable as error:
-            if self._labels_model is None or self._model_has_loaded:
+            if not self.models.may_be_to_blame():
                 raise
             # Whatever a model that never loaded does to a worker, images go on without it.
-            self._give_up_model(str(error))
+            self.models.give_up(str(error))
             return await self._start_ready()
 
     async def _start_ready(self) -> WorkerProcess:
-        worker = WorkerProcess.spawn([*self._command, *self._model_options()], worker_environment(os.environ))
+        worker = WorkerProcess.spawn([*self._command, *self.models.options()], worker_environment(os.environ))
         self._workers.add(worker)
         try:
             await worker.wait_until_ready(self._start_timeout_seconds)
         except BaseException:
             await asyncio.shield(self._end(worker))
             raise
-        if worker.model_failure is not None:
-            self._give_up_model(worker.model_failure)
-        self._model_has_loaded = self._labels_model is not None
+        self.models.started(worker.model_failure)
         return worker
-
-    def _model_options(self) -> list[str]:
-        if self._labels_failure is not None:
-            return ["--labels-failure", self._labels_failure]
-        return [] if self._labels_model is None else ["--labels-model", self._labels_model]
-
-    def _give_up_model(self, reason: str) -> None:
-        if self._labels_failure is None:
-            logger.error("model_broken", extra={"reason": reason})
-        self._labels_model, self._labels_failure = None, "model-broken"
 
     def _replace_later(self, worker: WorkerProcess) -> None:
         self._keep(self._replace(worker))

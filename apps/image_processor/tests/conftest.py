@@ -31,6 +31,7 @@ from image_processor.jobs import Parts
 from image_processor.messages import ObjectFinalized, PushMessage, object_finalized
 from image_processor.processed_picture import Derivative, PictureFacts, ProcessedPicture, ProcessingRequest
 from image_processor.settings import ProcessorSettings
+from image_processor.worker_models import WorkerModels
 
 AUDIENCE = "https://processor.test"
 PUSH_EMAIL, SWEEP_EMAIL = "push@test.iam.gserviceaccount.com", "sweep@test.iam.gserviceaccount.com"
@@ -58,7 +59,7 @@ class ScriptedPool:
     requests: list[ProcessingRequest] = field(default_factory=list)
     seen: list[bytes] = field(default_factory=list)
     process_ids: list[int] = field(default_factory=lambda: [1])
-    labels_failure: str | None = None
+    models: WorkerModels = field(default_factory=lambda: WorkerModels(None, None, None))
 
     async def process(self, picture: Any, request: ProcessingRequest) -> ProcessedPicture:
         self.requests.append(request)
@@ -229,7 +230,7 @@ async def running_processor(
 async def processor(rows: Database, running_processor: Processor) -> Processor:
     """The worker's one processor, on a clean database."""
     pool = running_processor.pool
-    pool.before, pool.processed, pool.outcome, pool.labels_failure = None, PROCESSED, None, None
+    pool.before, pool.processed, pool.outcome, pool.models = None, PROCESSED, None, WorkerModels(None, None, None)
     pool.seen.clear()
     pool.requests.clear()
     return running_processor

@@ -18,7 +18,7 @@ from image_processor.analysis_request import (
     AnalyzedPicture,
 )
 from image_processor.confinement import confine
-from image_processor.processed_picture import Derivative, PictureFacts, ProcessedPicture
+from image_processor.processed_picture import Derivative, PictureFacts, ProcessedPicture, ProcessingRequest
 from image_processor.rejections import PictureRejected
 from image_processor.wire import Answer, Request
 from image_processor.worker import parse_options, serve
@@ -74,6 +74,9 @@ def misbehave(descriptors: Sequence[int], request: Request, deadline_at: float) 
         return misbehave_together(descriptors, request, deadline_at)
     (descriptor,) = descriptors
     order = os.pread(descriptor, 40, 0)
+    if order.startswith(b"embed "):
+        # Only the model that makes vectors meets the fault.
+        order = order.removeprefix(b"embed ") if isinstance(request, ProcessingRequest) and request.embed else b""
     if order.startswith(b"analyzer "):
         # Only analyzers meet the fault.
         order = order.removeprefix(b"analyzer ") if request.analyses else b"fine"

@@ -123,7 +123,7 @@ class TestWorkers:
         folder = write_model(tmp_path)
         async with started(labels_model=str(folder)) as pool:
             assert first(await analyze(pool, plain(250, 20, 30))) == "red"
-            assert pool.labels_failure is None
+            assert pool.models.labels_failure is None
             with open_picture_file() as picture:
                 picture.write(scene().pngsave_buffer())
                 request = ProcessingRequest(analyses=(AnalysisOrder("labels"), AnalysisOrder("colors")))
@@ -142,14 +142,14 @@ class TestWorkers:
 
     async def test_model_that_cannot_be_loaded_leaves_the_rest_working(self, tmp_path: Path) -> None:
         async with started(labels_model=str(write_model(tmp_path, b"no model")), size=2) as pool:
-            assert pool.labels_failure == "model-broken"
+            assert pool.models.labels_failure == "model-broken"
             (outcome,) = (await analyze(pool, plain(1, 2, 3))).outcomes
             assert (outcome.result, outcome.failure) == (None, "model-broken")
 
     async def test_model_that_kills_its_worker_leaves_the_rest_working(self, tmp_path: Path) -> None:
         command = (sys.executable, "-c", KILLED_BY_A_MODEL)
         async with started(labels_model=str(write_model(tmp_path)), command=command) as pool:
-            assert pool.labels_failure == "model-broken"
+            assert pool.models.labels_failure == "model-broken"
             assert (await analyze(pool, plain(1, 2, 3))).outcomes[0].failure == "model-broken"
 
 
@@ -237,7 +237,7 @@ class TestAnnouncement:
 
 async def test_readiness_warns_of_a_model_that_cannot_be_used(processor: Processor) -> None:
     assert "warnings" not in (await processor.client.get("/health/ready")).json()
-    processor.pool.labels_failure = "model-broken"
+    processor.pool.models.labels_failure = "model-broken"
     answer = await processor.client.get("/health/ready")
     assert (answer.status_code, answer.json()["warnings"]) == (200, ["labels: model-broken"])
 

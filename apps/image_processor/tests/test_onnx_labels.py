@@ -9,7 +9,7 @@ from image_core.analysis_results import LabelsParameters, LabelsResult
 from image_processor.analysis_picture import AnalysisPicture
 from image_processor.analyzers.onnx_labels import OnnxLabels
 from image_processor.analyzers.onnx_model import OnnxModel, prepared
-from image_processor.model_description import ModelBroken, ModelInput, ModelMissing, read_model
+from image_processor.model_description import ModelBroken, ModelInput, ModelMissing, read_labels_model
 from image_processor.testing_models import color_model, identity_model, write_model
 
 ALL = LabelsParameters(max_labels=100, min_score=0)
@@ -25,7 +25,7 @@ def plain(*color: int, width: int = 30, height: int = 20) -> AnalysisPicture:
 
 
 def labels(folder: Path) -> OnnxLabels:
-    return OnnxLabels(OnnxModel(read_model(str(folder))))
+    return OnnxLabels(OnnxModel(read_labels_model(str(folder))))
 
 
 def scores(result: LabelsResult) -> dict[str, float]:
@@ -181,7 +181,7 @@ class TestBrokenModels:
 
     def test_other_number_of_labels_is_refused(self, tmp_path: Path) -> None:
         told = broken(write_model(tmp_path, labels=["one", "two"]))
-        assert told == "The model gives (1, 3), the description has 2 labels."
+        assert told == "The model gives (1, 3), the description says (1, 2)."
 
     def test_fixed_batch_is_refused(self, tmp_path: Path) -> None:
         assert "4 pictures at once" in broken(write_model(tmp_path, color_model(batch=4)))

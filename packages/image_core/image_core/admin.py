@@ -237,12 +237,12 @@ def verify(settings: AdminSettings) -> None:
         raise SystemExit(1)
 
 
-def reprocess(settings: AdminSettings, most: int) -> None:
-    """Has the newest images without a descriptor processed again, which gives them their vectors and near-duplicates.
+def reprocess(settings: AdminSettings, most: int, model: str = DESCRIPTOR_MODEL) -> None:
+    """Has the newest images without a vector of a model processed again, which gives them that and near-duplicates.
 
     The sweep asks for them. Until then they are `stored`; their bytes and derivatives are served meanwhile.
     """
-    described = exists().where(image_vector.c.image_id == image.c.id, image_vector.c.model == DESCRIPTOR_MODEL)
+    described = exists().where(image_vector.c.image_id == image.c.id, image_vector.c.model == model)
     without = (image.c.status == ImageStatus.READY, image.c.deleted_at.is_(None), ~described)
     newest = (
         select(image.c.id).where(*without).order_by(image.c.id.desc()).limit(most).with_for_update(skip_locked=True)
@@ -257,7 +257,7 @@ def reprocess(settings: AdminSettings, most: int) -> None:
             )
         ).rowcount  # fmt: skip
         left = connection.execute(select(func.count()).select_from(image).where(*without)).scalar_one()
-    print(f"{sent} images are processed again; {left} without a descriptor are left.")
+    print(f"{sent} images are processed again; {left} without a vector of {model} are left.")
 
 
 def verify_audit(settings: AdminSettings, expected: audit_check.ExpectedSeal | None) -> None:
@@ -302,6 +302,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser_reprocess = commands.add_parser("reprocess", help="process images again that cannot be compared yet")
     parser_reprocess.add_argument("--most", type=int, default=1000, help="how many at a time (1000)")
+    parser_reprocess.add_argument(
+        "--model", default=DESCRIPTOR_MODEL, help=f"whose vectors they are to get ({DESCRIPTOR_MODEL})"
+    )
     parser_audit = commands.add_parser("audit", help="check the audit log's seals, or remove what is beyond retention")
     audit_commands = parser_audit.add_subparsers(dest="audit_command", required=True)
     parser_chain = audit_commands.add_parser("verify", help="compute all seals again; exit 1 if one does not hold")
@@ -323,7 +326,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "rotate-signing-key": lambda: rotate_signing_key(settings, force=options.force),
         "autogenerate": lambda: autogenerate(settings, options.message),
         "verify": lambda: verify(settings),
-        "reprocess": lambda: reprocess(settings, options.most),
+        "reprocess": lambda: reprocess(settings, options.most, options.model),
     }
     actions["audit"] = lambda: (
         prune_audit(settings) if options.audit_command == "prune" else verify_audit(settings, options.expect)

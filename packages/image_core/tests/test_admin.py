@@ -246,6 +246,10 @@ class TestReprocess:
             assert {row["id"] for row in found if row["status"] == "ready"} == ready - again
             told.append(capsys.readouterr().out[0])
         assert told == ["1", "1", "0"]
+        admin.reprocess(settings, most=9, model="another-model")
+        assert "0 without a vector of another-model are left" in capsys.readouterr().out
+        left = await rows.fetch(select(image.c.id).where(image.c.status == "ready"))
+        assert [row["id"] for row in left] == [trashed]
 
 
 class TestCommandLine:

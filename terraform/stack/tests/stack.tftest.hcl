@@ -944,3 +944,36 @@ run "other_endpoint_of_vision_is_refused" {
 
   expect_failures = [var.vision]
 }
+
+run "embedding_model_is_read_where_one_is_named" {
+  command = plan
+
+  variables {
+    processor = { max_instances = 2, embedding_model_path = "gs://example-models/embedding/v1" }
+  }
+
+  assert {
+    condition     = local.processor_environment["EMBEDDING_MODEL_PATH"] == "gs://example-models/embedding/v1" && contains([for grant in google_storage_bucket_iam_member.table : "${grant.member} ${grant.role} ${grant.bucket}"], "serviceAccount:image-processor@example-project.iam.gserviceaccount.com roles/storage.objectViewer example-models")
+    error_message = "The processor does not get the model that makes vectors."
+  }
+}
+
+run "embedding_model_path_is_a_bucket" {
+  command = plan
+
+  variables {
+    processor = { max_instances = 2, embedding_model_path = "/models/embedding" }
+  }
+
+  expect_failures = [var.processor]
+}
+
+run "models_in_two_buckets_are_refused" {
+  command = plan
+
+  variables {
+    processor = { max_instances = 2, model_path = "gs://example-models/labels", embedding_model_path = "gs://other-models/embedding" }
+  }
+
+  expect_failures = [var.processor]
+}

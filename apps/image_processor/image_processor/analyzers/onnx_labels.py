@@ -10,7 +10,7 @@ from image_core.analysis_results import Label, LabelModel, LabelsParameters, Lab
 from image_core.analyzers import CATALOGUE, Need
 from image_processor.analysis_picture import AnalysisPicture
 from image_processor.analyzers.onnx_model import OnnxModel, prepared
-from image_processor.model_description import ModelBroken, ModelDescription
+from image_processor.model_description import LabelsDescription, ModelBroken
 from image_processor.steps.pixels import Floats
 
 
@@ -20,7 +20,7 @@ class OnnxLabels:
     spec = CATALOGUE["labels"]
     needs: frozenset[Need] = frozenset({"pixels"})
 
-    def __init__(self, model: OnnxModel) -> None:
+    def __init__(self, model: OnnxModel[LabelsDescription]) -> None:
         self._model = model
         self.version = model.description.result_version(self.spec.version)
         self._ahead: dict[int, Floats] = {}
@@ -55,7 +55,7 @@ class OnnxLabels:
         return prepared(picture.srgb, self._model.description.input)
 
 
-def _activated(outputs: Floats, description: ModelDescription) -> npt.NDArray[np.float64]:
+def _activated(outputs: Floats, description: LabelsDescription) -> npt.NDArray[np.float64]:
     """Scores of 0 to 1. Raises `ModelBroken`."""
     if not np.isfinite(outputs).all():
         raise ModelBroken("The model gave values that are no numbers.")

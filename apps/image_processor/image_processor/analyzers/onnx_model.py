@@ -4,18 +4,18 @@ onnxruntime is loaded here and nowhere else: only worker processes import this f
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Generic
 
 import numpy as np
 import onnxruntime
 import pyvips
 
-from image_processor.model_description import DescribedModel, ModelBroken, ModelInput
+from image_processor.model_description import Described, DescribedModel, ModelBroken, ModelInput
 from image_processor.steps.pixels import Floats, Pixels
 from image_processor.wire import MAX_BATCH
 
 
-class OnnxModel:
+class OnnxModel(Generic[Described]):
     """A loaded model that has run once.
 
     Attributes:
@@ -23,7 +23,7 @@ class OnnxModel:
         max_batch: how many pictures one run takes; 1 for a model that was exported for one.
     """
 
-    def __init__(self, described: DescribedModel) -> None:
+    def __init__(self, described: DescribedModel[Described]) -> None:
         """Load and warm up.
 
         Raises:
@@ -66,9 +66,9 @@ class OnnxModel:
             output: Any = self._session.run([self._output], {self._input: batch})[0]
         except Exception as error:
             raise ModelBroken(f"onnxruntime cannot run the model: {str(error)[:200]}") from error
-        wanted = (len(inputs), len(self.description.labels))
+        wanted = (len(inputs), self.description.output_size)
         if not isinstance(output, np.ndarray) or output.dtype != np.float32 or output.size != wanted[0] * wanted[1]:
-            raise ModelBroken(f"The model gives {_shown(np.shape(output))}, the description has {wanted[1]} labels.")
+            raise ModelBroken(f"The model gives {_shown(np.shape(output))}, the description says {_shown(wanted)}.")
         return output.reshape(wanted)
 
 

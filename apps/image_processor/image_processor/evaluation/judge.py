@@ -49,8 +49,8 @@ async def judge(
         pool = _pool(model, workers)
         await pool.start()
         try:
-            if pool.labels_failure is not None:
-                raise ModelUnusable(pool.labels_failure)
+            if pool.models.labels_failure is not None:
+                raise ModelUnusable(pool.models.labels_failure)
             turns = asyncio.Semaphore(workers)
             return await asyncio.gather(*(_ask(pool, turns, analyzer, judged, each) for each in pictures))
         finally:
