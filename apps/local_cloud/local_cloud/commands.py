@@ -95,7 +95,9 @@ def _announce(url: str, data_dir: Path, admin: AdminKey) -> None:
         _say(f"The admin's key was shown on the first run and is kept in {data_dir / FILE_NAME}; to get a new one:")
         _say(f"  {rotation}")
     else:
-        _say(f"The admin's key was changed elsewhere; its holder gets a new one by {rotation}, or see docs/operations.md")
+        _say(
+            f"The admin's key was changed elsewhere; its holder gets a new one by {rotation}, or see docs/operations.md"
+        )
         return
     _say(f"\nTry it:\n  {_curl(url, data_dir, admin)}\n\nCtrl-C stops everything.")
 

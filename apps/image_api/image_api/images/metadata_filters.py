@@ -161,7 +161,9 @@ def _read(each: MetadataFilter, meaning: _Meaning) -> tuple[str, list[str]]:
         hint = "; declare its type in the metadata schema" if kind is Kind.ANY else ""
         raise _invalid(name, f"{each.operator!r} does not go with {_described(kind)}{hint}")
     path = f'$."{name}"'
-    of_kind = _IS_OF_KIND[kind].format(path=path)
+    # What an older image holds beside the choices of an enum is no value of it.
+    choices = " || ".join(_equal(path, kind, choice) for choice in sorted(meaning.choices))
+    of_kind = _IS_OF_KIND[kind].format(path=path) + (f" && ({choices})" if choices else "")
     if each.operator == "exists":
         if each.value not in ("true", "false"):
             raise _invalid(name, "exists is true or false")
@@ -169,7 +171,7 @@ def _read(each: MetadataFilter, meaning: _Meaning) -> tuple[str, list[str]]:
     if each.operator == "prefix":
         if not each.value:
             raise _invalid(name, "a prefix has at least one character")
-        return f"{path} starts with {_quoted(each.value)}", [metadata_terms.beginning(name, each.value)]
+        return f"{of_kind} && {path} starts with {_quoted(each.value)}", [metadata_terms.beginning(name, each.value)]
     values = _list(each) if each.operator == "in" else [each.value]
     for value in values:
         _check(name, value, meaning)
