@@ -29,6 +29,9 @@ from local_cloud.database import DATABASE, OWNER, DatabaseUrls, prepare_database
 from local_cloud.ports import free_port
 from local_cloud.postgres import PostgresServer
 
+# Servers of gRPC live beside tests that start programs; its handlers are for forks that go on, and ours execute.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+
 # A busy machine is no fault of what is tested.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
