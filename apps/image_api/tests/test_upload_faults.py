@@ -59,9 +59,9 @@ class TestPartsAway:
     async def test_without_storage_an_upload_is_503_and_nothing_is_half_done(
         self, make_api: MakeApi, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from image_core import gcs
+        from image_core import gcs_connection
 
-        monkeypatch.setattr(gcs, "_RETRY_SECONDS", 0.2)
+        monkeypatch.setattr(gcs_connection, "_RETRY_SECONDS", 0.2)
         async with make_api(storage_emulator_host="http://127.0.0.1:9") as api:
             member = await api.user()
             for body in (picture(), in_pieces(large_picture(ONE_REQUEST_BYTES + 1))):

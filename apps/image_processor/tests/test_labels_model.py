@@ -113,7 +113,7 @@ class TestFinding:
     async def test_storage_that_is_away_leaves_the_model_missing(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("image_core.gcs._RETRY_SECONDS", 0.2)
+        monkeypatch.setattr("image_core.gcs_connection._RETRY_SECONDS", 0.2)
         away = GcsClient("image-manager-test", "http://127.0.0.1:9", None)
         assert (await find("gs://bucket/models", tmp_path, away)).failure == "model-missing"
 

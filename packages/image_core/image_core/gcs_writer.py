@@ -7,7 +7,7 @@ from typing import Any, Self
 import anyio
 
 from image_core import errors
-from image_core.gcs import GcsClient, crc32c, crc32c_text, described, request_options
+from image_core.gcs_connection import GcsConnection, crc32c, crc32c_text, described, request_options
 from image_core.storage import ObjectMissing, StoredObject
 
 
@@ -18,7 +18,7 @@ class GcsWriter:
     because it copies each chunk twice. Source of the protocol: Cloud Storage documentation, "Resumable uploads".
     """
 
-    def __init__(self, client: GcsClient, bucket: str, name: str, content_type: str) -> None:
+    def __init__(self, client: GcsConnection, bucket: str, name: str, content_type: str) -> None:
         self._gcs, self._bucket, self._name, self._content_type = client, bucket, name, content_type
         self._session_url: str | None = None
         self._offset = 0

@@ -14,7 +14,7 @@ from sqlalchemy import Text, cast, insert, literal, text
 from image_core import credits, errors, keys, models
 from image_core.analyzers import CATALOGUE, canonical_parameters
 from image_core.db import Runner, to_json
-from image_core.gcs import crc32c, crc32c_text
+from image_core.gcs_connection import crc32c, crc32c_text
 from image_core.ids import new_id
 from image_core.similarity import DESCRIPTOR_MODEL
 from image_core.states import HOLDS_BYTES, ImageStatus

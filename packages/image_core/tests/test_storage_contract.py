@@ -10,8 +10,9 @@ from uuid import uuid4
 import pytest
 import requests
 
-from image_core import errors, gcs
-from image_core.gcs import GcsClient, GcsStorage, crc32c, crc32c_text
+from image_core import errors, gcs_connection
+from image_core.gcs import GcsClient, GcsStorage
+from image_core.gcs_connection import crc32c, crc32c_text
 from image_core.storage import (
     ONE_REQUEST_BYTES,
     READ_CHUNK_BYTES,
@@ -268,7 +269,7 @@ class TestFaults:
 
     @pytest.fixture(autouse=True)
     def _impatient(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(gcs, "_RETRY_SECONDS", 1.0)
+        monkeypatch.setattr(gcs_connection, "_RETRY_SECONDS", 1.0)
 
     @pytest.fixture
     def client(self, emulators: Any) -> GcsClient:
