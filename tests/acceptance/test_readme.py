@@ -1,4 +1,4 @@
-"""The README's first five minutes, each line as it is printed."""
+"""The README's first five minutes and the calls of the pages that go on from them, each line as it is printed."""
 
 import json
 import re
@@ -19,6 +19,24 @@ def _tested_block() -> str:
     return match[1]
 
 
+def _calls_of(page: str) -> str:
+    """A page's calls; a comment above those that need more than this machine leaves them out."""
+    return "".join(re.findall(r"(?<!-->\n)```sh\n(.*?)```", (ROOT / "docs" / f"{page}.md").read_text(), re.DOTALL))
+
+
+def _run(script: str, system: RunningSystem, folder: Path) -> str:
+    """What the script prints, where every command and every answer has to succeed."""
+    if system.data_dir is None:
+        pytest.fail("The documents speak of a system on this machine; unset IMAGE_MANAGER_URL to run this test.")
+    # The folder a reader stands in: the data of the running system and the picture of the docs.
+    (folder / ".local").symlink_to(system.data_dir)
+    (folder / "docs").symlink_to(ROOT / "docs")
+    script = "set -euo pipefail\n" + script.replace("curl -sS", "curl --fail-with-body -sS")
+    ended = subprocess.run(["bash", "-c", script], cwd=folder, capture_output=True, text=True, timeout=90, check=False)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout
+
+
 def _documents(printed: str) -> list[Any]:
     decoder, found, at = json.JSONDecoder(), [], 0
     while at < len(printed.rstrip()):
@@ -28,17 +46,7 @@ def _documents(printed: str) -> list[Any]:
 
 
 def test_every_line_of_the_first_five_minutes_works_as_printed(system: RunningSystem, tmp_path: Path) -> None:
-    if system.data_dir is None:
-        pytest.fail("The README speaks of a system on this machine; unset IMAGE_MANAGER_URL to run this test.")
-    # The folder a reader stands in: the data of the running system and the picture of the docs.
-    (tmp_path / ".local").symlink_to(system.data_dir)
-    (tmp_path / "docs").symlink_to(ROOT / "docs")
-    script = "set -euo pipefail\n" + _tested_block().replace("curl -sS", "curl -sS --fail-with-body")
-    ended = subprocess.run(
-        ["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=90, check=False
-    )
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    who, image, found, analysis, rotated = _documents(ended.stdout)
+    who, image, found, analysis, rotated = _documents(_run(_tested_block(), system, tmp_path))
     assert who["user_name"] == "Ada"
     assert image["status"] == "ready"
     assert [each["id"] for each in found["items"]] == [image["id"]]
@@ -46,3 +54,11 @@ def test_every_line_of_the_first_five_minutes_works_as_printed(system: RunningSy
     assert rotated["previous"] is not None
     assert (tmp_path / "thumb.webp").read_bytes()[8:12] == b"WEBP"
     assert len((tmp_path / "first-kilobyte").read_bytes()) == 1024
+
+
+def test_the_calls_of_the_pages_work_after_the_first_five_minutes(system: RunningSystem, tmp_path: Path) -> None:
+    begin = _tested_block().replace("Field team", "Team of the pages")
+    calls = "".join(map(_calls_of, ("analyses", "metadata", "quotas", "retries", "sign-in")))
+    answers = _documents(_run(begin + calls, system, tmp_path))
+    assert all(answer["items"] for answer in answers if "items" in answer)
+    assert answers[-1]["session_id"] is not None
