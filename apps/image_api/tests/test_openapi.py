@@ -276,3 +276,10 @@ async def test_the_document_is_served_as_openapi_3_1(api: Api) -> None:
     served = (await api.client.get("/openapi.json")).json()
     assert served["openapi"].startswith("3.1")
     assert served == api.truth.document
+
+
+async def test_what_counts_values_shows_the_filters_of_a_list_without_its_pages(api: Api) -> None:
+    def shown(path: str) -> set[str]:
+        return {parameter["name"] for parameter in operation_of(api, "get", path)["parameters"]}
+
+    assert shown("/api/v1/images") - shown("/api/v1/images/facets") == {"include_total", "limit", "cursor"}

@@ -15,6 +15,7 @@ from image_core import errors
 
 _NO_FILTERS = ImageFilters.model_validate({})
 _REPEATABLE = frozenset({"tag"})
+_OF_A_PAGE = frozenset({"include_total", "limit", "cursor"})
 _INCLUDABLE = ("analyses",)
 INCLUDE_PARAMETER = {
     "name": "include",
@@ -84,10 +85,12 @@ def _unknown(name: str) -> errors.FilterUnknown:
     )
 
 
-def filter_parameters() -> list[dict[str, Any]]:
-    """The filters as OpenAPI parameters."""
+def filter_parameters(*, paged: bool = True) -> list[dict[str, Any]]:
+    """The filters as OpenAPI parameters, with those of a page where the answer is `paged`."""
     parameters = []
     for name, schema in ImageFilters.model_json_schema()["properties"].items():
+        if name in _OF_A_PAGE and not paged:
+            continue
         described = dict(schema)
         description = described.pop("description", None)
         parameter = {"name": name, "in": "query", "required": False, "schema": described}

@@ -159,7 +159,7 @@ async def list_images(request: Request, actor: Reader) -> Response:
 @router.get(
     "/images/facets",
     response_model=facets.Facet,
-    openapi_extra={"parameters": filter_parameters()},
+    openapi_extra={"parameters": filter_parameters(paged=False)},
     responses={400: {"description": "There is no such filter or field, or it makes no sense."}},
 )
 async def count_values(
