@@ -41,7 +41,7 @@ _credential = {
     "name": "nightly import",
     "key_prefix": _KEY["key_prefix"],
     "scopes": ["images:write"],
-    "expires_at": "2027-01-01T00:00:00Z",
+    "expires_at": "2030-01-01T00:00:00Z",
     "address_ranges": ["192.0.2.0/24"],
     "last_use": _last_use,
     "previous": {"key_prefix": "im_7pLm2RtY", "expires_at": _TIME, "last_use": _last_use},

@@ -82,7 +82,7 @@ def create_key(
     context: typer.Context,
     name: str,
     scope: Annotated[list[str] | None, typer.Option(help="A scope of the key; repeat for several.")] = None,
-    expires_at: Annotated[str | None, typer.Option(help="When it ends, as in 2027-01-01T00:00:00Z.")] = None,
+    expires_at: Annotated[str | None, typer.Option(help="When it ends, as in 2030-01-01T00:00:00Z.")] = None,
     address_range: Annotated[list[str] | None, typer.Option(help="A network it is good from; may be repeated.")] = None,
 ) -> None:
     """Make a further key and print it, this once."""

@@ -41,7 +41,7 @@ class NewCredential(BaseModel):
                 {
                     "name": "nightly import",
                     "scopes": ["images:write"],
-                    "expires_at": "2027-01-01T00:00:00Z",
+                    "expires_at": "2030-01-01T00:00:00Z",
                     "address_ranges": ["192.0.2.0/24"],
                 }
             ]
