@@ -102,9 +102,16 @@ def check_same_origin(request: Request, services: Services) -> None:
     """
     site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
     own_hosts = {urlsplit(services.settings.base_url).netloc, request.headers.get("Host")} - {""}
-    allowed = site in ("same-origin", "none") if site else origin is None or urlsplit(origin).netloc in own_hosts
+    allowed = site in ("same-origin", "none") if site else origin is None or _host_of(origin) in own_hosts
     if not allowed:
         raise errors.CrossSiteRequest("Another site's page cannot use this session.")
+
+
+def _host_of(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""
 
 
 def caller_address() -> str:

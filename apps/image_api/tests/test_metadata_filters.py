@@ -183,6 +183,7 @@ class TestTeams:
         ("meta.size", "smal", "filter-invalid", "small"),
         ("meta.size[exists]", "1", "filter-invalid", "true or false"),
         ("meta.size[in]", "[", "filter-invalid", "JSON array"),
+        ("meta.name[in]", "[" * 300 + "]" * 300, "filter-invalid", "JSON array"),
         ("meta.name[in]", ",".join(["x"] * 51), "filter-invalid", "1 to 50"),
         ("meta.name[in]", "[]", "filter-invalid", "1 to 50"),
         ("meta.", "x", "filter-invalid", "meta.<field>"),

@@ -62,6 +62,14 @@ class TestReplay:
         assert (again.status_code, again.content) == (201, first.content)
         assert code(await send_form(api, member, ("tags", "a"), file=picture())) == (422, "idempotency-key-reused")
 
+    async def test_of_a_form_with_metadata_nested_beyond_measure_is_refused(
+        self, api: Api, member: UserWithKey
+    ) -> None:
+        await send_form(api, member, file=picture())
+        nested = '{"a":' + "[" * 300 + "]" * 300 + "}"
+        answer = await send_form(api, member, ("metadata", nested), file=picture())
+        assert code(answer) == (422, "idempotency-key-reused")
+
     async def test_with_another_file_is_refused_and_stores_nothing(self, api: Api, member: UserWithKey) -> None:
         await send(api, member, picture())
         for other in (picture(1), LARGE, picture() + b"\0", picture()[:-1], b""):

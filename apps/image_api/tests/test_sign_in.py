@@ -276,6 +276,7 @@ class TestCookies:
             {"Sec-Fetch-Site": "same-site"},
             {"Origin": "https://evil.example", "Sec-Fetch-Site": ""},
             {"Origin": "null", "Sec-Fetch-Site": ""},
+            {"Origin": "http://[", "Sec-Fetch-Site": ""},
         ],
     )
     @pytest.mark.parametrize("method", ["GET", "POST"])

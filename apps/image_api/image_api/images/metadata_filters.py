@@ -196,9 +196,10 @@ def _list(each: MetadataFilter) -> list[str]:
     else:
         try:
             items = orjson.loads(each.value)
-        except orjson.JSONDecodeError as error:
+            # More levels are read than are written.
+            values = [item if isinstance(item, str) else orjson.dumps(item).decode() for item in items]
+        except (orjson.JSONDecodeError, orjson.JSONEncodeError) as error:
             raise _invalid(each.name, "in takes values with commas between them, or a JSON array") from error
-        values = [item if isinstance(item, str) else orjson.dumps(item).decode() for item in items]
     if not 1 <= len(values) <= _MAX_CHOICES:
         raise _invalid(each.name, f"in takes 1 to {_MAX_CHOICES} values")
     return values

@@ -9,6 +9,7 @@ from image_api.idempotency.service import Claim
 from image_api.images import receipt, uploads
 from image_api.images.upload_fields import UploadSource
 from image_api.services import Services
+from image_core import errors
 
 
 async def receive(
@@ -31,4 +32,8 @@ async def receive(
 
 
 def _content(sha256: bytes, source: UploadSource) -> bytes:
-    return sha256 + orjson.dumps(source.raw_fields, option=orjson.OPT_SORT_KEYS)
+    try:
+        return sha256 + orjson.dumps(source.raw_fields, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError as error:
+        # Fields that are nested too deeply to be written were none of an upload that was taken.
+        raise errors.IdempotencyKeyReused("Another upload was sent under this key; take a new key for each.") from error
