@@ -475,6 +475,9 @@ class TestAbuse:
         )
         assert (await create(api, member, expected=401))["code"] == "api-key-invalid"
         await patch(api, member, second["id"], member, expected=401, expires_at=None)
+        rotation = {"credential_id": second["id"]}
+        answer = await api.client.post(f"{path_of(member)}/rotate", headers=member.headers, json=rotation)
+        assert (answer.status_code, answer.json()["code"]) == (401, "api-key-invalid")
 
     async def test_a_scope_that_the_user_lost_is_lost_to_its_keys(self, api: Api, member: UserWithKey) -> None:
         made = await create(api, member, scopes=["images:write"])

@@ -353,3 +353,4 @@ async def test_a_person_makes_keys_until_the_session_is_over_elsewhere(api: Api,
     await api.rows.execute(update(session).values(ended_at=func.now()))
     answer = await api.client.post(path, headers=headers, json={"name": "third"})
     assert await code_of(answer) == (401, "session-ended")
+    assert await code_of(await api.client.post(f"{path}/rotate", headers=headers)) == (401, "session-ended")

@@ -10,6 +10,7 @@ from image_api.credentials import queries
 from image_api.credentials.schemas import Rotation
 from image_api.credentials.service import (
     check_admin_keeps_a_key,
+    check_caller_lives,
     check_may_manage,
     check_still_valid,
     check_within_own,
@@ -50,6 +51,7 @@ async def rotate(transaction: Transaction, actor: Actor, user_id: UUID, wish: Ro
     if row["id"] == actor.credential_id:
         check_still_valid(actor, row)
     elif not actor.is_default_key:
+        await check_caller_lives(transaction, actor)
         check_within_own(actor, row)
     key = keys.generate()
     values = _next_keys(row, key, wish)

@@ -71,7 +71,7 @@ def check_still_valid(actor: Actor, row: Record) -> None:
     check_alive(row, previous=public_id == row["previous_public_id"])
 
 
-async def _check_caller_lives(transaction: Transaction, actor: Actor) -> None:
+async def check_caller_lives(transaction: Transaction, actor: Actor) -> None:
     """A key or session ended elsewhere, and still in the cache here, must not leave another key behind."""
     if actor.credential_id is None:
         if not await queries.session_lives(transaction, actor.session_id):
@@ -116,7 +116,7 @@ async def create_credential(
     owner = await users.lock(transaction, user_id)
     if owner is None:
         raise errors.UserNotFound
-    await _check_caller_lives(transaction, actor)
+    await check_caller_lives(transaction, actor)
     live = await queries.count_live(transaction, user_id)
     if live >= MAX_LIVE_CREDENTIALS:
         raise errors.TooManyCredentials(f"A user may have {MAX_LIVE_CREDENTIALS}.", limit=MAX_LIVE_CREDENTIALS)
@@ -163,7 +163,7 @@ async def change_credential(
     `errors.LastAdminKey`, `errors.ETagMismatch`.
     """
     row = await _lock(transaction, actor, user_id, credential_id)
-    await _check_caller_lives(transaction, actor)
+    await check_caller_lives(transaction, actor)
     if row["revoked_at"] is not None:
         raise errors.CredentialNotFound
     check_if_match(if_match, row["revision"])
