@@ -42,8 +42,10 @@ async def orders(database: Database, claimed: Claim, versions: Mapping[str, str]
         )
     )
     known = {(row["analyzer"], row["version"], row["parameters_hash"]) for row in stored}
-    balance = await database.fetch_value(
-        select(credit_account.c.balance).where(credit_account.c.team_id == claimed.team_id)
+    # A team that was made while an older version still served has no account until it is first changed.
+    balance = (
+        await database.fetch_value(select(credit_account.c.balance).where(credit_account.c.team_id == claimed.team_id))
+        or 0
     )
     chosen = []
     for name in wanted:
