@@ -142,11 +142,12 @@ async def _ask_vision(
 async def _finish(parts: Parts, claimed: AnalysisClaim, result: dict[str, Any]) -> Outcome:
     text = canonical_result(CATALOGUE[claimed.analyzer], result).decode()
     async with committing(parts) as transaction:
-        if await queries.finish(transaction, claimed, text):
-            if claimed.reservation_id is not None:
-                await credits.commit(transaction, claimed.reservation_id)
-            told = {"analysis_id": str(claimed.analysis_id), "analyzer": claimed.analyzer}
-            await events.record(transaction, OutboxEvent(Topic.EVENTS, EventType.ANALYZED, told, claimed.team_id))
+        if not await queries.finish(transaction, claimed, text):
+            return _lost(parts, claimed)
+        if claimed.reservation_id is not None:
+            await credits.commit(transaction, claimed.reservation_id)
+        told = {"analysis_id": str(claimed.analysis_id), "analyzer": claimed.analyzer}
+        await events.record(transaction, OutboxEvent(Topic.EVENTS, EventType.ANALYZED, told, claimed.team_id))
     await _remove_scratch(parts, claimed)
     parts.metrics.analyses.labels(claimed.analyzer, "done").inc()
     log("analysis_done", analysis_id=str(claimed.analysis_id), analyzer=claimed.analyzer)
@@ -155,13 +156,21 @@ async def _finish(parts: Parts, claimed: AnalysisClaim, result: dict[str, Any]) 
 
 async def _fail(parts: Parts, claimed: AnalysisClaim, code: str) -> Outcome:
     async with committing(parts) as transaction:
-        if await queries.fail(transaction, claimed, code, FAILURE_MESSAGES[code]):
-            await end_failed(
-                transaction, claimed.analysis_id, claimed.team_id, claimed.analyzer, claimed.reservation_id, code
-            )
+        if not await queries.fail(transaction, claimed, code, FAILURE_MESSAGES[code]):
+            return _lost(parts, claimed)
+        await end_failed(
+            transaction, claimed.analysis_id, claimed.team_id, claimed.analyzer, claimed.reservation_id, code
+        )
     await _remove_scratch(parts, claimed)
     parts.metrics.analyses.labels(claimed.analyzer, code).inc()
     log("analysis_failed", analysis_id=str(claimed.analysis_id), analyzer=claimed.analyzer, code=code)
+    return Outcome.DONE
+
+
+def _lost(parts: Parts, claimed: AnalysisClaim) -> Outcome:
+    """Leaves the row, and the file that was sent for it, to whoever works on it now."""
+    log("analysis_lost_its_claim", severity="WARNING", analysis_id=str(claimed.analysis_id))
+    parts.metrics.analyses.labels(claimed.analyzer, "lost").inc()
     return Outcome.DONE
 
 

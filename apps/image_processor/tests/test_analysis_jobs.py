@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
 from image_core import credits, errors, testing
 from image_core.db import Record
@@ -105,6 +105,17 @@ class TestFileThatIsNoImage:
         assert await push(processor, row["id"]) == 204
         assert (await found(processor, row["id"]))["failure_code"] == "image-undecodable"
         assert await processor.parts.scratch.list(f"scratch/{row['team_id']}/") == []
+
+    @pytest.mark.parametrize("failure", [None, "image-undecodable"])
+    async def test_file_stays_while_somebody_else_works_on_it(self, processor: Processor, failure: str | None) -> None:
+        row = await asked_of_file(processor, b"a file")
+
+        async def taken_over() -> None:
+            await processor.rows.execute(update(analysis).values(claim_token=new_id()))
+
+        processor.pool.before, processor.pool.outcome = taken_over, outcome(None if failure else COLORS, failure)
+        assert await push(processor, row["id"]) == 204
+        assert len(await processor.parts.scratch.list(f"scratch/{row['team_id']}/")) == 1
 
     async def test_file_stays_while_it_will_be_tried_again(self, processor: Processor) -> None:
         row = await asked_of_file(processor, b"a file")
@@ -320,6 +331,14 @@ class TestOnArrival:
         row = await self.arrive(processor, ["colors"], balance=0)
         assert row["status"] == "ready"
         assert processor.pool.requests[0].analyses == ()
+
+    async def test_team_without_an_account_gets_its_image(self, processor: Processor) -> None:
+        """As one that was made while an older version still served."""
+        row, stored = await processor.image()
+        await processor.rows.execute(update(team).values(analyze_on_arrival=["colors"]))
+        await processor.rows.execute(delete(credit_account))
+        assert await processor.push(processor.message(stored.name, stored.generation)) == 204
+        assert (await processor.row(row["id"]))["status"] == "ready"
 
     async def test_balance_that_is_spent_meanwhile_leaves_the_result_out(self, processor: Processor) -> None:
         async def spend() -> None:
