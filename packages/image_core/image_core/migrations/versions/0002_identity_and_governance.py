@@ -489,6 +489,8 @@ def _count_storage() -> None:
     )
     for function in FUNCTIONS:
         op.execute(f"ALTER FUNCTION {function} OWNER TO image_migrator")
+    # Whoever may execute a trigger's function may make a trigger of it, on a table of their own with rows made up.
+    op.execute("REVOKE EXECUTE ON FUNCTION count_storage() FROM PUBLIC")
     op.execute("REVOKE EXECUTE ON FUNCTION storage_fits(uuid, bigint, bigint, bigint) FROM PUBLIC")
     op.execute("GRANT EXECUTE ON FUNCTION storage_fits(uuid, bigint, bigint, bigint) TO image_api")
 
