@@ -45,6 +45,14 @@ async def test_after_five_failures_the_wait_doubles_up_to_a_quarter_of_an_hour(a
     assert waits == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900]
 
 
+async def test_an_address_written_otherwise_is_the_same_account(api: Api) -> None:
+    await api.person(email="iris@example.org")
+    # PostgreSQL's small letter of U+0130 is i.
+    for name in ("iris", "IRIS", "\u0130ris", "ir\u0130s", "\u0130r\u0130s"):
+        assert (await api.login(f"{name}@example.org", WRONG)).status_code == 401
+    assert (await api.login("iris@example.org")).status_code == 429
+
+
 async def test_while_one_waits_the_right_password_does_not_help_and_nothing_is_hashed(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
