@@ -57,6 +57,13 @@ class TestPasswords:
             name: by_key[name] for name in ("user_id", "team_id", "role", "scopes")
         }
 
+    async def test_half_a_character_is_no_password(self, api: Api, ada: Person) -> None:
+        body = b'{"email": "%s", "password": "\\ud800"}' % ada.email.encode()
+        headers = {"Content-Type": "application/json"}
+        answer = await api.client.post(f"{AUTH}/login", content=body, headers=headers)
+        assert await code_of(answer) == (422, "request-invalid")
+        assert answer.json()["errors"][0]["field"] == "password"
+
     async def test_an_unknown_account_and_one_without_password_cost_a_hash_and_answer_the_same(
         self, api: Api, ada: Person, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
 from image_api.actor import Role, Scope
 from image_api.passwords import MOST_LENGTH
@@ -13,8 +13,18 @@ from image_api.shown_once import ShownOnce
 from image_api.teams.schemas import Name
 from image_api.users.schemas import Email
 
+
+def _text(password: SecretStr) -> SecretStr:
+    try:
+        password.get_secret_value().encode()
+    except UnicodeEncodeError:
+        # JSON can name one half of a pair of surrogates. The error would hold the password.
+        raise ValueError("a password is made of whole characters") from None
+    return password
+
+
 # Four times as long as accepted: normalising may shorten a password, and how long it then is, the rule says.
-Password = Annotated[SecretStr, Field(min_length=1, max_length=4 * MOST_LENGTH)]
+Password = Annotated[SecretStr, Field(min_length=1, max_length=4 * MOST_LENGTH), AfterValidator(_text)]
 OneTimeToken = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 _DAY_SECONDS = 86_400
 
