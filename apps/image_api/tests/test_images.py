@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import func, select
 
 from image_api.actor import Role
+from image_api.images import queries
 from image_core import testing
 from image_core.models import audit_event, event
 from image_core.states import ImageStatus
@@ -366,3 +367,12 @@ class TestTrash:
         admin = await api.user(role=Role.ADMIN)
         image_id = await add(api, member)
         assert (await api.client.delete(f"{IMAGES}/{image_id}", headers=admin.headers)).status_code == 204
+
+
+def test_no_more_statements_are_kept_than_a_bound() -> None:
+    """Whoever lists chooses the conditions, of which there are millions of combinations."""
+    names = ("tag", "content_type", "uploaded_by", "created_after", "created_before", "q", "min_size", "max_size",
+             "min_width", "max_width")  # fmt: skip
+    for number in range(2 ** len(names)):
+        queries.page_statement(frozenset(name for bit, name in enumerate(names) if number >> bit & 1))
+    assert queries._page_query.cache_info().currsize < 2 ** len(names)

@@ -1,6 +1,6 @@
 """The SQL of images. Everything is narrowed to a team; null means all teams, for an admin."""
 
-from functools import cache
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -69,6 +69,7 @@ _newest_first = (image.c.created_at.desc(), image.c.id.desc())
 
 NEAR_IMAGES = 10_000
 """Among how many of the newest images a filter on metadata is tried before its terms are looked up."""
+_MOST_STATEMENTS = 512
 
 
 def _result_holds(number: int) -> ColumnElement[bool]:
@@ -122,13 +123,13 @@ _CONDITIONS: dict[str, ColumnElement[bool]] = {
 }
 
 
-@cache
+@lru_cache(_MOST_STATEMENTS)
 def _page_query(conditions: frozenset[str]) -> Query:
-    """The compiled list for one combination of conditions; there are few of them in practice."""
+    """The compiled list for one combination of conditions: few in practice, and not to be filled up by a caller."""
     return Query(select(*BODY_COLUMNS).where(*_clauses(conditions)).order_by(*_newest_first).limit(bindparam("limit")))
 
 
-@cache
+@lru_cache(_MOST_STATEMENTS)
 def _near_query(conditions: frozenset[str]) -> Query:
     """The list among the newest images alone: its cost is bounded, and what many images have is found at once."""
     near = (
@@ -148,7 +149,7 @@ def _near_query(conditions: frozenset[str]) -> Query:
     return Query(select(*BODY_COLUMNS).where(image.c.id.in_(ids)).order_by(*_newest_first))
 
 
-@cache
+@lru_cache(_MOST_STATEMENTS)
 def _terms_query(conditions: frozenset[str]) -> Query:
     """The list by the index of terms. Nothing but the index helps it, so the planner is kept from walking the list."""
     found = select(image.c.id, image.c.created_at).where(*_clauses(conditions)).cte("found")
