@@ -235,6 +235,12 @@ class TestPasswordChange:
         assert (await api.login(person.email)).status_code == 401
         assert (await api.login(person.email, OTHER_PASSWORD)).status_code == 200
 
+    async def test_a_reset_that_was_issued_before_sets_no_other(self, api: Api) -> None:
+        person = await api.person()
+        token = await reset_token(api, person.user_id)
+        assert (await self.change(api, await api.bearer(person))).status_code == 204
+        assert await code_of(await reset(api, token, "another password")) == (404, "password-reset-not-found")
+
     async def test_a_key_cannot_change_it(self, api: Api) -> None:
         person = await api.person()
         assert await code_of(await self.change(api, person.headers)) == (403, "session-required")
@@ -269,6 +275,12 @@ class TestPasswordReset:
         assert sorted(answer.status_code for answer in answers) == [204, 404, 404, 404, 404]
         winner = passwords[[answer.status_code for answer in answers].index(204)]
         assert (await api.login(person.email, winner)).status_code == 200
+
+    async def test_of_two_tokens_issued_at_once_one_sets_the_password(self, api: Api) -> None:
+        person = await api.person()
+        tokens = await asyncio.gather(*(reset_token(api, person.user_id) for _ in range(2)))
+        answers = [await reset(api, token) for token in tokens]
+        assert sorted(answer.status_code for answer in answers) == [204, 404]
 
     async def test_a_password_that_is_refused_leaves_the_token(self, api: Api) -> None:
         token = await reset_token(api, (await api.person()).user_id)

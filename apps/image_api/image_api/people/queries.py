@@ -46,10 +46,11 @@ async def add_user(transaction: Transaction, values: dict[str, Any]) -> Record |
 
 
 async def set_password(transaction: Transaction, user_id: UUID, new_hash: str) -> None:
-    """Gives a user a new password."""
+    """Gives a user a new password, after which no reset that was issued before sets another."""
     await transaction.execute(
         update(user).where(user.c.id == user_id).values(password_hash=new_hash, password_changed_at=func.now())
     )
+    await _end_resets(transaction, user_id)
 
 
 async def lock_verified(transaction: Transaction, user_id: UUID, verified_hash: str) -> Record | None:
@@ -169,10 +170,14 @@ async def revoke_invitation(transaction: Transaction, team_id: UUID, invitation_
 # --- Password resets ----------------------------------------------------------------------------------------------
 
 
+async def _end_resets(transaction: Transaction, user_id: UUID) -> None:
+    is_open = and_(password_reset.c.user_id == user_id, password_reset.c.used_at.is_(None))
+    await transaction.execute(update(password_reset).where(is_open).values(used_at=func.now()))
+
+
 async def add_reset(transaction: Transaction, lifetime: timedelta, values: dict[str, Any]) -> Record | None:
     """Inserts a reset, after which the user's earlier ones are over, and returns it."""
-    earlier = and_(password_reset.c.user_id == values["user_id"], password_reset.c.used_at.is_(None))
-    await transaction.execute(update(password_reset).where(earlier).values(used_at=func.now()))
+    await _end_resets(transaction, values["user_id"])
     statement = insert(password_reset).values(expires_at=func.now() + lifetime, **values)
     return await transaction.fetch_one(statement.returning(password_reset))
 
