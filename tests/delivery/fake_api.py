@@ -28,7 +28,7 @@ class FakeApi:
     version: str = "1.4.0"
     fault: Callable[[str, str, str], Reply | None] = _no_fault
     has_signing_keys: bool = True
-    statuses: list[str] = field(default_factory=lambda: ["stored", "processing", "ready"])
+    statuses: list[str] = field(default_factory=lambda: ["ready"])
     images: dict[str, dict[str, Any]] = field(default_factory=dict)
     teams: list[dict[str, Any]] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)

@@ -31,6 +31,7 @@ def at(api: FakeApi, *arguments: str, key: str = MEMBER_KEY) -> "subprocess.Comp
 
 
 def test_all_steps_pass_in_order_and_the_picture_ends_in_the_trash(api: FakeApi) -> None:
+    api.statuses = ["stored", "processing", "ready"]
     done = at(api, "--expect-version", "1.4.0")
     assert done.returncode == 0, done.stdout
     assert [line.split()[1] for line in done.stdout.splitlines()[1:-1]] == STEPS

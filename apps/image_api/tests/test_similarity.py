@@ -2,6 +2,7 @@
 
 import math
 import random
+from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 from uuid import UUID
@@ -71,7 +72,7 @@ async def test_an_image_that_cannot_be_compared_says_why(api: Api, member: UserW
     assert member.team_id is not None
     in_work = await image_at(api, member.team_id, 0, status="stored")
     without_vector = await testing.add_image(api.rows, member.team_id)
-    trashed = await image_at(api, member.team_id, 0, deleted_at=func.now())
+    trashed = await image_at(api, member.team_id, 0, deleted_at=datetime.now(UTC))
     for image_id, status, code in (
         (in_work, 409, "image-not-comparable"),
         (without_vector, 409, "image-not-comparable"),

@@ -39,12 +39,17 @@ COPIES = {
 }
 
 
+@pytest.fixture(scope="module")
+def nearest_other() -> float:
+    others = [pyvips.Image.new_from_buffer(photograph(800, 600), ""), SCENE.rot180(), SCENE.invert()]
+    return min(distance(BASE, described(other)) for other in others)
+
+
 @pytest.mark.parametrize("name", COPIES)
-def test_a_copy_is_nearer_than_another_picture(name: str) -> None:
+def test_a_copy_is_nearer_than_another_picture(name: str, nearest_other: float) -> None:
     copy = distance(BASE, described(COPIES[name]()))
-    others = [pyvips.Image.new_from_buffer(photograph(), ""), SCENE.rot180(), SCENE.invert()]
     assert copy < 0.05
-    assert all(distance(BASE, described(other)) > 2 * copy for other in others)
+    assert nearest_other > 2 * copy
 
 
 @given(st.lists(st.integers(0, 255), min_size=3, max_size=3))

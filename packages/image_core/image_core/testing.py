@@ -5,15 +5,16 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
 
-from sqlalchemy import Text, cast, insert, literal, text
+from sqlalchemy import Table, Text, bindparam, cast, insert, literal, text
 
 from image_core import credits, errors, keys, models
 from image_core.analyzers import CATALOGUE, canonical_parameters
-from image_core.db import Runner, to_json
+from image_core.db import Query, Runner, to_json
 from image_core.gcs_connection import crc32c, crc32c_text
 from image_core.ids import new_id
 from image_core.similarity import DESCRIPTOR_MODEL
@@ -29,10 +30,20 @@ def a_sha256(seed: object) -> bytes:
     return hashlib.sha256(repr(seed).encode()).digest()
 
 
+@cache
+def _insertion(table: Table, columns: frozenset[str]) -> Query:
+    # Tests add so many rows that building the SQL each time would cost more than running it.
+    return Query(insert(table).values({name: bindparam(name, type_=table.c[name].type) for name in columns}))
+
+
+async def _add(runner: Runner, table: Table, row: dict[str, Any]) -> None:
+    await runner.execute(_insertion(table, frozenset(row)), **row)
+
+
 async def add_team(runner: Runner, name: str | None = None, **columns: Any) -> UUID:
     """Inserts a team with its account and returns its id."""
     team_id = new_id()
-    await runner.execute(insert(models.team).values(id=team_id, name=name or f"team {team_id}", **columns))
+    await _add(runner, models.team, {"id": team_id, "name": name or f"team {team_id}"} | columns)
     await credits.open_account(runner, team_id, STARTING_CREDITS)
     return team_id
 
@@ -57,11 +68,8 @@ async def add_user(
 ) -> UserWithKey:
     """Inserts a user with one key."""
     user_id = new_id()
-    await runner.execute(
-        insert(models.user).values(
-            **{"id": user_id, "team_id": team_id, "name": "Somebody", "role": role, "scopes": list(scopes)} | columns
-        )
-    )
+    row = {"id": user_id, "team_id": team_id, "name": "Somebody", "role": role, "scopes": list(scopes)}
+    await _add(runner, models.user, row | columns)
     return await add_key(runner, user_id, team_id)
 
 
@@ -69,7 +77,7 @@ async def add_key(runner: Runner, user_id: UUID, team_id: UUID | None, **columns
     """Inserts a credential for a user."""
     key, credential_id = keys.generate(), new_id()
     row = {"id": credential_id, "user_id": user_id, "name": "key", "public_id": key.public_id, "key_hash": key.key_hash}
-    await runner.execute(insert(models.credential).values(**row | columns))
+    await _add(runner, models.credential, row | columns)
     return UserWithKey(user_id, team_id, credential_id, key.api_key)
 
 
@@ -82,7 +90,7 @@ async def add_image(
     for name in ("facts", "metadata"):
         if name in row and not isinstance(row[name], str):
             row[name] = to_json(row[name])
-    await runner.execute(insert(models.image).values(**row))
+    await _add(runner, models.image, row)
     return image_id
 
 
@@ -118,7 +126,7 @@ async def add_derivative(
         "content_type": "image/webp", "width": 40, "height": 30, "frames": 1, "size_bytes": 100,
         "sha256": a_sha256(object_name),
     }  # fmt: skip
-    await runner.execute(insert(models.derivative).values(**row | columns))
+    await _add(runner, models.derivative, row | columns)
 
 
 @dataclass
@@ -133,7 +141,7 @@ async def add_analysis(runner: Runner, team_id: UUID, sha256: bytes, analyzer: s
     parameters, digest = canonical_parameters(spec, {})
     values = {"parameters": to_json(parameters), "parameters_hash": digest, "version": spec.version}
     columns = {"id": analysis_id, "team_id": team_id, "sha256": sha256, "analyzer": analyzer, **values, **columns}
-    await runner.execute(insert(models.analysis).values(**columns))
+    await _add(runner, models.analysis, columns)
     return analysis_id
 
 
@@ -160,7 +168,7 @@ async def add_near_duplicate(runner: Runner, team_id: UUID, image_ids: tuple[UUI
     """Inserts a pair of images that are near to each other."""
     first, second = sorted(image_ids)
     values = {"image_id_a": first, "image_id_b": second, "team_id": team_id, "distance": distance}
-    await runner.execute(insert(models.near_duplicate).values(**values))
+    await _add(runner, models.near_duplicate, values)
 
 
 async def add_decision(runner: Runner, team_id: UUID, image_id: UUID) -> UUID:
@@ -168,7 +176,7 @@ async def add_decision(runner: Runner, team_id: UUID, image_id: UUID) -> UUID:
     decision_id, other_id = new_id(), await add_image(runner, team_id)
     first, second = sorted((image_id, other_id))
     values = {"id": decision_id, "team_id": team_id, "image_id_a": first, "image_id_b": second}
-    await runner.execute(insert(models.duplicate_decision).values(**values))
+    await _add(runner, models.duplicate_decision, values)
     return decision_id
 
 
