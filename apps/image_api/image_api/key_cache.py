@@ -27,7 +27,7 @@ from image_core.telemetry import log
 LAST_USED_SECONDS = 60.0
 _MOST_ADDRESS, _MOST_AGENT = 64, 200
 
-_by_public_id = Query(
+by_public_id = Query(
     select(
         credential.c.id.label("credential_id"), credential.c.user_id, credential.c.scopes.label("key_scopes"),
         credential.c.is_default, credential.c.public_id, credential.c.key_hash, credential.c.expires_at,
@@ -117,7 +117,7 @@ class KeyCache:
         self._used: dict[tuple[str, bool], _Use] = {}
 
     async def _load(self, public_id: str) -> _Known:
-        row = await self.database.fetch_one(_by_public_id, public_id=public_id)
+        row = await self.database.fetch_one(by_public_id, public_id=public_id)
         ranges = row["address_ranges"] if row is not None else None
         return _Known(row, tuple(ip_network(each) for each in ranges or ()))
 
@@ -199,7 +199,7 @@ async def actor_of(cache: KeyCache, api_key: str, origin: Origin) -> Actor:
         log("key_refused_by_address", severity="WARNING", credential_id=str(row["credential_id"]))
         raise errors.AddressNotAllowed("This key may not be used from where you are.")
     await cache.note_use(known, public_id, origin, previous=previous)
-    return _actor(row, public_id)
+    return actor_of_key(row, public_id)
 
 
 def check_alive(row: Record, *, previous: bool) -> None:
@@ -214,7 +214,8 @@ def check_alive(row: Record, *, previous: bool) -> None:
         raise errors.UserDisabled("An admin has disabled this user.")
 
 
-def _actor(row: Record, public_id: str) -> Actor:
+def actor_of_key(row: Record, public_id: str) -> Actor:
+    """Whose key this is, and what it may do."""
     user_scopes = frozenset(row["user_scopes"])
     key_scopes: Any = row["key_scopes"]
     return Actor(

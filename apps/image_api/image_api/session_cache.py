@@ -17,7 +17,7 @@ from image_core import errors
 from image_core.db import Database, Query, Record
 from image_core.models import session, user
 
-_by_id = Query(
+by_id = Query(
     select(
         session.c.id.label("session_id"), session.c.token_hash, session.c.expires_at, session.c.ended_at, user.c.id,
         user.c.name, user.c.team_id, user.c.role, user.c.scopes, user.c.disabled_at,
@@ -35,7 +35,7 @@ class SessionCache:
         self.rows: FreshCache[UUID, Record | None] = FreshCache(self._load, clock)
 
     async def _load(self, session_id: UUID) -> Record | None:
-        return await self.database.fetch_one(_by_id, session_id=session_id)
+        return await self.database.fetch_one(by_id, session_id=session_id)
 
     async def get(self, session_id: UUID) -> Record | None:
         """What is known of a session."""

@@ -479,6 +479,35 @@ class TestAbuse:
         answer = await api.client.post(f"{path_of(member)}/rotate", headers=member.headers, json=rotation)
         assert (answer.status_code, answer.json()["code"]) == (401, "api-key-invalid")
 
+    @pytest.mark.parametrize(
+        ("change", "answer"),
+        [
+            (update(credential).values(revoked_at=func.now()), (401, "api-key-invalid")),
+            (update(credential).values(public_id="b" * 16), (401, "api-key-invalid")),
+            (update(user).values(disabled_at=func.now()), (401, "user-disabled")),
+            (update(user).values(role="member", scopes=["images:read"]), (403, "scope-missing")),
+        ],
+        ids=["revoked", "rotated", "disabled", "no admin any more"],
+    )
+    async def test_an_admin_that_was_just_ended_elsewhere_leaves_nobody_behind(
+        self, api: Api, change: Any, answer: tuple[int, str]
+    ) -> None:
+        person = await api.person()
+        admin = await api.user(role=Role.ADMIN, team_id=person.team_id)
+        assert (await who(api, admin.api_key)).status_code == 200
+        is_admins = {"user": user.c.id == admin.user_id, "credential": credential.c.id == admin.credential_id}
+        await api.rows.execute(change.where(is_admins[change.table.name]))
+        team = f"/api/v1/teams/{person.team_id}"
+        for method, path, body in (
+            ("POST", f"{team}/users", {"name": "Mallory"}),
+            ("POST", f"{team}/invitations", {"email": "mallory@example.org"}),
+            ("POST", f"/api/v1/users/{person.user_id}/password-reset", None),
+            ("PATCH", f"/api/v1/users/{person.user_id}", {"role": "admin"}),
+            ("POST", path_of(person), {"name": "Mallory's"}),
+        ):
+            refused = await api.client.request(method, path, headers=admin.headers, json=body)
+            assert (refused.status_code, refused.json()["code"]) == answer, path
+
     async def test_a_scope_that_the_user_lost_is_lost_to_its_keys(self, api: Api, member: UserWithKey) -> None:
         made = await create(api, member, scopes=["images:write"])
         await api.rows.execute(

@@ -4,11 +4,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, exists, func, insert, or_, select, tuple_, update
+from sqlalchemy import Select, func, insert, or_, select, tuple_, update
 
 from image_api.pagination import Cursor
 from image_core.db import Record, Runner, Transaction
-from image_core.models import credential, session, user
+from image_core.models import credential, user
 
 
 def _with_user(user_id: UUID) -> Select[Any]:
@@ -121,9 +121,3 @@ async def change(transaction: Transaction, credential_id: UUID, values: dict[str
     await transaction.execute(
         update(credential).where(credential.c.id == credential_id).values(revision=credential.c.revision + 1, **values)
     )
-
-
-async def session_lives(runner: Runner, session_id: UUID | None) -> bool:
-    """Whether a session is not over."""
-    alive = exists().where(session.c.id == session_id, session.c.ended_at.is_(None), session.c.expires_at > func.now())
-    return bool(await runner.fetch_value(select(alive)))

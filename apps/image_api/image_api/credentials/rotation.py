@@ -10,12 +10,11 @@ from image_api.credentials import queries
 from image_api.credentials.schemas import Rotation
 from image_api.credentials.service import (
     check_admin_keeps_a_key,
-    check_caller_lives,
     check_may_manage,
-    check_still_valid,
     check_within_own,
     expiry,
 )
+from image_api.still_valid import check_still_valid
 from image_api.users import queries as users
 from image_core import errors, keys
 from image_core.db import LockNotAvailable, Record, Transaction
@@ -48,10 +47,8 @@ async def rotate(transaction: Transaction, actor: Actor, user_id: UUID, wish: Ro
         raise errors.RotationInProgress("Somebody else is rotating this credential; ask for its outcome.") from error
     if row is None:
         raise errors.CredentialNotFound
-    if row["id"] == actor.credential_id:
-        check_still_valid(actor, row)
-    elif not actor.is_default_key:
-        await check_caller_lives(transaction, actor)
+    await check_still_valid(transaction, actor)
+    if row["id"] != actor.credential_id:
         check_within_own(actor, row)
     key = keys.generate()
     values = _next_keys(row, key, wish)

@@ -8,8 +8,8 @@ from image_api import audit
 from image_api.actor import Actor, Role, Scope
 from image_api.credentials import queries
 from image_api.entity_tags import check_if_match
-from image_api.key_cache import check_alive
 from image_api.pagination import Cursor
+from image_api.still_valid import check_still_valid
 from image_api.users import queries as users
 from image_core import errors, keys
 from image_core.db import Record, Runner, Transaction
@@ -63,26 +63,6 @@ def _scopes_of(key_scopes: list[str] | None, user_scopes: list[str]) -> frozense
     return frozenset(user_scopes) if key_scopes is None else frozenset(user_scopes) & frozenset(key_scopes)
 
 
-def check_still_valid(actor: Actor, row: Record) -> None:
-    """The calling key may have been replaced since it was cached; the locked row decides."""
-    public_id = (actor.key_prefix or "").removeprefix(keys.PREFIX)
-    if public_id not in (row["public_id"], row["previous_public_id"]):
-        raise errors.KeyInvalid("This key has been rotated.")
-    check_alive(row, previous=public_id == row["previous_public_id"])
-
-
-async def check_caller_lives(transaction: Transaction, actor: Actor) -> None:
-    """A key or session ended elsewhere, and still in the cache here, must not leave another key behind."""
-    if actor.credential_id is None:
-        if not await queries.session_lives(transaction, actor.session_id):
-            raise errors.SessionEnded("This session is over. Sign in again.")
-        return
-    row = await queries.find(transaction, actor.user_id, actor.credential_id)
-    if row is None:
-        raise errors.KeyInvalid("This key has been revoked.")
-    check_still_valid(actor, row)
-
-
 async def list_credentials(
     runner: Runner, actor: Actor, user_id: UUID, cursor: Cursor | None, limit: int
 ) -> list[Record]:
@@ -116,7 +96,7 @@ async def create_credential(
     owner = await users.lock(transaction, user_id)
     if owner is None:
         raise errors.UserNotFound
-    await check_caller_lives(transaction, actor)
+    await check_still_valid(transaction, actor)
     live = await queries.count_live(transaction, user_id)
     if live >= MAX_LIVE_CREDENTIALS:
         raise errors.TooManyCredentials(f"A user may have {MAX_LIVE_CREDENTIALS}.", limit=MAX_LIVE_CREDENTIALS)
@@ -163,7 +143,7 @@ async def change_credential(
     `errors.LastAdminKey`, `errors.ETagMismatch`.
     """
     row = await _lock(transaction, actor, user_id, credential_id)
-    await check_caller_lives(transaction, actor)
+    await check_still_valid(transaction, actor)
     if row["revoked_at"] is not None:
         raise errors.CredentialNotFound
     check_if_match(if_match, row["revision"])

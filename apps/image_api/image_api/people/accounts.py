@@ -19,6 +19,7 @@ from image_api.people.schemas import NewInvitation, PasswordChange, PasswordRese
 from image_api.people.service import still_verified, verified
 from image_api.services import Services
 from image_api.session_cache import actor_of_user
+from image_api.still_valid import check_still_valid
 from image_api.teams import service as teams
 from image_core import errors, events
 from image_core.db import ForeignKeyViolation, Record, Runner, Transaction
@@ -39,6 +40,7 @@ def _hash(token: str) -> bytes:
 async def invite(transaction: Transaction, actor: Actor, team_id: UUID, wanted: NewInvitation) -> Issued:
     """Invites an address into a team. Raises `errors.TeamNotFound`."""
     require_admin(actor)
+    await check_still_valid(transaction, actor)
     token, invitation_id = secrets.token_urlsafe(32), new_id()
     values = {
         "id": invitation_id, "team_id": team_id, "email": wanted.email, "role": wanted.role,
@@ -150,6 +152,7 @@ async def issue_reset(transaction: Transaction, actor: Actor, user_id: UUID, exp
     Raises `errors.UserNotFound`, `errors.RequestInvalid`.
     """
     require_admin(actor)
+    await check_still_valid(transaction, actor)
     person = _present(await queries.find_user(transaction, user_id), errors.UserNotFound())
     if person["email"] is None:
         message = "A user without an e-mail address cannot sign in; give it one first."

@@ -8,6 +8,7 @@ from image_api import audit
 from image_api.actor import DEFAULT_SCOPES, Actor, Role, Scope, require_admin
 from image_api.entity_tags import check_if_match
 from image_api.pagination import Cursor
+from image_api.still_valid import check_still_valid
 from image_api.teams import service as teams
 from image_api.users import queries
 from image_core import credits, errors, keys
@@ -50,6 +51,7 @@ async def get_user(runner: Runner, actor: Actor, user_id: UUID) -> Record:
 async def create_user(transaction: Transaction, actor: Actor, team_id: UUID, values: dict[str, Any]) -> CreatedUser:
     """Adds a user with a first key. Raises `errors.TeamNotFound`, `errors.EmailTaken`."""
     require_admin(actor)
+    await check_still_valid(transaction, actor)
     role = Role(values["role"])
     scopes = list(values["scopes"] if values["scopes"] is not None else DEFAULT_SCOPES[role])
     _check_scopes(role, scopes)
@@ -82,6 +84,7 @@ async def change_user(
     """
     require_admin(actor)
     admins = await queries.lock_active_admins(transaction)
+    await check_still_valid(transaction, actor)
     old = _present(await queries.lock(transaction, user_id))
     check_if_match(if_match, old["revision"])
     values = {name: value for name, value in patch.items() if name != "disabled"}
