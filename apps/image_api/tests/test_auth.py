@@ -37,7 +37,7 @@ def count_lookups(api: Api, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     really = database.fetch_one
 
     async def counted(statement: Any, **values: Any) -> Any:
-        if statement is key_cache._by_public_id:
+        if statement is key_cache.by_public_id:
             asked.append(values)
             await asyncio.sleep(0.01)
         return await really(statement, **values)
