@@ -1,12 +1,19 @@
-"""Checks that what the documents promise is there: every relative link, every make target, everything generated."""
+"""Checks that what the documents promise is there: every relative link and its heading, every make target, everything
+generated.
+"""
 
 import re
 import subprocess
 import sys
+from collections import Counter
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-_LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+_LINK = re.compile(r"\]\(([^)#\s]*)(?:#([^)\s]*))?\)")
+_FENCED = re.compile(r"^```.*?^```", flags=re.MULTILINE | re.DOTALL)
+_HEADING = re.compile(r"^#+ +(.+?) *#*$", flags=re.MULTILINE)
+_LINKED_TEXT = re.compile(r"\[([^\]]*)\]\([^)]*\)")
 _TARGET = re.compile(r"`make ([a-z-]+)")
 GENERATED = ("scripts/settings_docs.py", "scripts/access_docs.py")
 
@@ -23,13 +30,30 @@ def documents() -> list[Path]:
     return [ROOT / name for name in listed.stdout.split()]
 
 
+@cache
+def anchors(document: Path) -> set[str]:
+    """What a link can name of a document: its headings, as GitHub writes them into an address."""
+    found: set[str] = set()
+    seen: Counter[str] = Counter()
+    for heading in _HEADING.findall(_FENCED.sub("", document.read_text())):
+        slug = re.sub(r"[^\w\- ]", "", _LINKED_TEXT.sub(r"\1", heading).lower()).replace(" ", "-")
+        found.add(f"{slug}-{seen[slug]}" if seen[slug] else slug)
+        seen[slug] += 1
+    return found
+
+
 def broken_links(document: Path) -> list[str]:
-    """Relative links that lead nowhere."""
-    return [
-        f"{document.relative_to(ROOT)}: there is no {target}"
-        for target in _LINK.findall(document.read_text())
-        if "://" not in target and not target.startswith("mailto:") and not (document.parent / target).exists()
-    ]
+    """Relative links that lead nowhere, or to a heading that is not there."""
+    faults = []
+    for target, anchor in _LINK.findall(document.read_text()):
+        if "://" in target or target.startswith("mailto:"):
+            continue
+        path = document.parent / target if target else document
+        if not path.exists():
+            faults.append(f"{document.relative_to(ROOT)}: there is no {target}")
+        elif anchor and path.suffix == ".md" and anchor not in anchors(path):
+            faults.append(f"{document.relative_to(ROOT)}: {target or 'it'} has no heading #{anchor}")
+    return faults
 
 
 def unknown_targets(document: Path, targets: set[str]) -> list[str]:

@@ -404,6 +404,11 @@ class TestFacets:
         assert (told["images"], told["complete"]) == (2, False)
         assert sum(each["count"] for each in told["values"]) == 2
 
+    @pytest.mark.parametrize("name", ["limit", "cursor", "include_total"])
+    async def test_there_are_no_pages_of_counts(self, api: Api, member: UserWithKey, name: str) -> None:
+        answer = await api.client.get(f"{IMAGES}/facets", headers=member.headers, params={"field": "k", name: "1"})
+        assert (answer.status_code, answer.json()["code"]) == (400, "filter-unknown")
+
     async def test_an_undeclared_field_names_the_nearest(self, api: Api, member: UserWithKey) -> None:
         await declare(api, member.team_id, {"template": "photo-submission"})
         answer = await api.client.get(f"{IMAGES}/facets", headers=member.headers, params={"field": "country"})

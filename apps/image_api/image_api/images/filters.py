@@ -48,8 +48,10 @@ _RESULT_PARAMETER = {
 }
 
 
-def parse_filters(query: QueryParams, beside: Sequence[str] = ()) -> ImageFilters:
+def parse_filters(query: QueryParams, beside: Sequence[str] = (), *, paged: bool = True) -> ImageFilters:
     """The filters that a query string names `beside` other parameters, but for those on metadata and results.
+
+    What chooses a page is one of them only where the answer is `paged`.
 
     Raises `errors.FilterUnknown`, `errors.RequestInvalid`.
     """
@@ -59,7 +61,7 @@ def parse_filters(query: QueryParams, beside: Sequence[str] = ()) -> ImageFilter
     for name in query:
         if name.startswith((metadata_filters.PREFIX, result_filters.PREFIX)) or name in beside:
             continue
-        if name not in ImageFilters.model_fields:
+        if name not in ImageFilters.model_fields or (name in _OF_A_PAGE and not paged):
             raise _unknown(name)
         values[name] = query.getlist(name) if name in _REPEATABLE else query[name]
     try:

@@ -170,7 +170,7 @@ async def count_values(
     top: Annotated[int, Query(ge=1, le=200, description="How many values to show, the most frequent first.")] = 20,
 ) -> facets.Facet:
     """Count how often each value of a metadata field occurs among the images that the filters leave."""
-    filters = parse_filters(request.query_params, beside=("field", "top"))
+    filters = parse_filters(request.query_params, beside=("field", "top"), paged=False)
     on_metadata = metadata_filters.parse(request.query_params.multi_items())
     on_results = result_filters.parse(request.query_params.multi_items(), len(on_metadata))
     return await facets.count_values(services.database, actor, field, top, filters, on_metadata, on_results)
