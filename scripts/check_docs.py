@@ -1,6 +1,4 @@
-"""Checks that what the documents promise is there: every relative link and its heading, every make target, everything
-generated.
-"""
+"""Checks that what the documents promise is there: relative links, headings, make targets, everything generated."""
 
 import re
 import subprocess
