@@ -3,7 +3,6 @@ import itertools
 import os
 import signal
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +11,6 @@ from typing import Any, cast
 import httpx2
 import pytest
 from google.api_core.client_options import ClientOptions
-from google.api_core.exceptions import AlreadyExists, NotFound
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import pubsub_v1, storage  # type: ignore[import-untyped]
 from joserfc import jwt
@@ -59,13 +57,6 @@ def publisher(emulators: Emulators, monkeypatch: pytest.MonkeyPatch) -> Any:
     return pubsub_v1.PublisherClient()
 
 
-@pytest.fixture
-def subscriber(emulators: Emulators, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", emulators.pubsub_host)
-    with pubsub_v1.SubscriberClient() as client:
-        yield client
-
-
 def storage_client(emulators: Emulators) -> Any:
     return storage.Client(
         PROJECT, cast("Any", AnonymousCredentials)(), client_options=ClientOptions(api_endpoint=emulators.url)
@@ -104,56 +95,6 @@ def test_publishing_keeps_attributes_and_ordering_key(publisher: Any, receiver: 
     message = receiver.pushed()[0]["body"]["message"]
     assert message["attributes"] == {"googclient_traceparent": "00-trace", "a": "b"}
     assert receiver.data() == ["data"]
-    with pytest.raises(NotFound):
-        publisher.publish(f"projects/{PROJECT}/topics/absent", b"x").result(5)
-
-
-def test_topics_and_subscriptions(publisher: Any, subscriber: Any) -> None:
-    topic = f"projects/{PROJECT}/topics/more"
-    name = f"projects/{PROJECT}/subscriptions/more"
-    publisher.create_topic(name=topic)
-    with pytest.raises(AlreadyExists):
-        publisher.create_topic(name=topic)
-    assert publisher.get_topic(topic=topic).name == topic
-    assert topic in {item.name for item in publisher.list_topics(project=f"projects/{PROJECT}")}
-    subscriber.create_subscription(name=name, topic=topic, ack_deadline_seconds=20)
-    assert subscriber.get_subscription(subscription=name).ack_deadline_seconds == 20
-    assert name in {item.name for item in subscriber.list_subscriptions(project=f"projects/{PROJECT}")}
-    assert list(publisher.list_topic_subscriptions(topic=topic)) == [name]
-    publisher.publish(topic, b"1").result(5)
-    pulled = subscriber.pull(subscription=name, max_messages=5).received_messages
-    assert [item.message.data for item in pulled] == [b"1"]
-    subscriber.modify_ack_deadline(subscription=name, ack_ids=[pulled[0].ack_id], ack_deadline_seconds=0)
-    again = subscriber.pull(subscription=name, max_messages=5).received_messages
-    assert [item.message.message_id for item in again] == [pulled[0].message.message_id]
-    subscriber.acknowledge(subscription=name, ack_ids=[again[0].ack_id])
-    assert not subscriber.pull(subscription=name, max_messages=5).received_messages
-    subscriber.delete_subscription(subscription=name)
-    publisher.delete_topic(topic=topic)
-    with pytest.raises(NotFound):
-        subscriber.get_subscription(subscription=name)
-
-
-def test_streaming_pull(publisher: Any, subscriber: Any) -> None:
-    topic, name = f"projects/{PROJECT}/topics/s", f"projects/{PROJECT}/subscriptions/s"
-    publisher.create_topic(name=topic)
-    subscriber.create_subscription(name=name, topic=topic)
-    seen: list[bytes] = []
-    done = threading.Event()
-
-    def take(message: Any) -> None:
-        seen.append(message.data)
-        message.ack()
-        if len(seen) == 20:
-            done.set()
-
-    streaming = subscriber.subscribe(name, take)
-    for number in range(20):
-        publisher.publish(topic, str(number).encode())
-    assert done.wait(10)
-    streaming.cancel()
-    streaming.result(10)
-    assert sorted(seen, key=int) == [str(number).encode() for number in range(20)]
 
 
 def test_refused_messages_come_again_later_and_later(publisher: Any, receiver: Receiver) -> None:
