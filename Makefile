@@ -26,7 +26,7 @@ up: uv ## start the whole system on this machine
 
 .PHONY: test
 test: uv ## run all tests that need nothing but this repository
-	@$(RUN) pytest $(ARGS)
+	@$(RUN) $(GROUP:%=--group %) pytest $(ARGS)
 
 .PHONY: check
 check: lint types imports docs-check test infra-check ## what CI checks, without its long tests
