@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import func, select, update
 
-from image_api.people import delays
+from image_api.people import delays, queries
 from image_core.models import sign_in_delay
 
 from .conftest import Api, MakeApi, Person
@@ -87,6 +87,16 @@ async def test_attempts_at_once_get_no_further_than_one_after_the_other(api: Api
     person = await api.person()
     answers = await asyncio.gather(*(api.login(person.email, WRONG) for _ in range(15)))
     assert sorted(answer.status_code for answer in answers) == [401] * 5 + [429] * 10
+
+
+async def test_an_attempt_does_not_wait_for_one_that_began_later(api: Api) -> None:
+    person, database = await api.person(), api.services.database
+    subject = delays._of_address("127.0.0.1")
+    async with database.transaction() as early:
+        await early.fetch_value(select(func.now()))
+        assert (await api.login(person.email, WRONG)).status_code == 401
+        assert await queries.count_failure(early, subject, 20, 900, 1800)
+    assert (await api.login(person.email)).status_code == 200
 
 
 async def test_one_address_cannot_try_many_accounts(behind_proxy: Api) -> None:

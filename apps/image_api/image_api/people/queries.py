@@ -218,17 +218,20 @@ async def count_failure(
     `forgiven_seconds` that pass.
     """
     table = sign_in_delay
-    passed = func.extract("epoch", func.now() - table.c.last_failed_at)
+    # By the clock when the row is locked: a transaction that began earlier may come later, and must not have to wait
+    # for what the one before it did.
+    now = func.clock_timestamp()
+    passed = func.extract("epoch", now - table.c.last_failed_at)
     failures = func.least(func.greatest(table.c.failures - func.floor(passed / forgiven_seconds), 0) + 1, 40)
     wait_seconds = func.least(func.power(2.0, failures - free), float(most_seconds))
-    blocked_until = case((failures < free, func.now()), else_=func.now() + wait_seconds * text("interval '1 second'"))
+    blocked_until = case((failures < free, now), else_=now + wait_seconds * text("interval '1 second'"))
     statement = (
         upsert(table)
-        .values(subject=subject, failures=1, blocked_until=func.now(), last_failed_at=func.now())
+        .values(subject=subject, failures=1, blocked_until=now, last_failed_at=now)
         .on_conflict_do_update(
             index_elements=[table.c.subject],
-            set_={"failures": failures, "blocked_until": blocked_until, "last_failed_at": func.now()},
-            where=table.c.blocked_until <= func.now(),
+            set_={"failures": failures, "blocked_until": blocked_until, "last_failed_at": now},
+            where=table.c.blocked_until <= now,
         )
     )
     return bool(await transaction.execute(statement))
