@@ -11,7 +11,9 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 from uuid import uuid4
 
@@ -21,6 +23,8 @@ import pytest
 from local_cloud.postgres import PostgresServer
 
 from .up_process import READY, UpProcess, wait_until_gone
+
+PASSWORD = "correct horse battery"
 
 
 @dataclass(frozen=True)
@@ -127,3 +131,44 @@ async def stranger(system: RunningSystem, admin: Client) -> AsyncIterator[Client
     client = await new_member(system, admin)
     yield client
     await client.http.aclose()
+
+
+@pytest.fixture
+async def browser(system: RunningSystem) -> AsyncIterator[httpx2.AsyncClient]:
+    """Holds no key, and whatever cookies it is given."""
+    async with httpx2.AsyncClient(base_url=f"{system.url}/api/v1", trust_env=False, timeout=60) as client:
+        yield client
+
+
+@pytest.fixture
+async def email(admin: Client, member: Client, browser: httpx2.AsyncClient) -> str:
+    """Of somebody who came into the member's team by invitation."""
+    email = f"ada-{uuid4()}@example.org"
+    invitation = await admin.ask("POST", f"/teams/{member.team_id}/invitations", 201, json={"email": email})
+    registration = {"email": email, "name": "Ada", "password": PASSWORD, "invitation_token": invitation["token"]}
+    assert (await browser.post("/auth/register", json=registration)).status_code == 202
+    return email
+
+
+@contextmanager
+def served(content: bytes, content_type: str = "image/jpeg", host: str = "127.0.0.1") -> Iterator[str]:
+    """The URL at which this machine answers with `content`."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", content_type)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: Any) -> None:
+            """Says nothing."""
+
+    # It waits for its threads, and ends with the block whatever happens in it.
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}).start()
+        try:
+            yield f"http://{host}:{server.server_port}/"
+        finally:
+            server.shutdown()

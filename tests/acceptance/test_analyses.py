@@ -2,15 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from .conftest import Client, RunningSystem
+from .conftest import Client, RunningSystem, served
 from .test_life_of_an_image import photo, picture
 
 
@@ -22,29 +19,6 @@ async def analyst(system: RunningSystem, admin: Client, member: Client) -> Async
     client = Client(system.url, made["api_key"], member.team_id)
     yield client
     await client.http.aclose()
-
-
-@contextmanager
-def served(body: bytes) -> Iterator[str]:
-    """The URL of a picture on this machine."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: Any) -> None:
-            """Says nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/picture.jpg"
-    server.shutdown()
-    thread.join()
-    server.server_close()
 
 
 async def balance(client: Client) -> int:

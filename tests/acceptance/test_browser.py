@@ -1,11 +1,8 @@
 """The pages, and a session's cookie, in a real browser: what it shows, what it keeps, and what other sites get."""
 
 import shutil
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import AsyncIterator
 from io import BytesIO
-from threading import Thread
 from typing import Any
 
 import httpx2
@@ -13,10 +10,8 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from .conftest import Client, RunningSystem
-from .test_sign_in import PASSWORD, browser, email
+from .conftest import PASSWORD, Client, RunningSystem, served
 
-__all__ = ["browser", "email"]
 pytestmark = pytest.mark.chromium
 
 OPTIONS = [
@@ -84,28 +79,6 @@ async def page(chromium: Any, system: RunningSystem) -> AsyncIterator[Page]:
     context = await chromium.new_context()
     yield Page(await context.new_page(), system.url)
     await context.close()
-
-
-@contextmanager
-def other_site(host: str, html: str) -> Iterator[str]:
-    """A page that somebody else serves; gives its address."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            content = html.encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "text/html")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}).start()
-        yield f"http://{host}:{server.server_port}/"
-        server.shutdown()
 
 
 async def test_the_docs_show_every_operation_and_try_one(page: Page, member: Client) -> None:
@@ -177,7 +150,7 @@ async def test_another_sites_page_cannot_use_the_session(
             catch {{ return "not shown" }}
           }})();
         </script>"""
-    with other_site(host, html) as address:
+    with served(html.encode(), "text/html", host) as address:
         await page.page.goto(address)
         assert await page.page.evaluate("window.done") == "not shown"
         assert await page.page.evaluate("document.images[0].naturalWidth") == 0

@@ -2,33 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from uuid import uuid4
 
 import httpx2
-import pytest
 
-from .conftest import Client, RunningSystem
+from .conftest import PASSWORD, Client
 from .test_life_of_an_image import photo
 
-PASSWORD, NEW_PASSWORD = "correct horse battery", "staple battery horse"
-
-
-@pytest.fixture
-async def browser(system: RunningSystem) -> AsyncIterator[httpx2.AsyncClient]:
-    """Holds no key, and whatever cookies it is given."""
-    async with httpx2.AsyncClient(base_url=f"{system.url}/api/v1", trust_env=False, timeout=60) as client:
-        yield client
-
-
-@pytest.fixture
-async def email(admin: Client, member: Client, browser: httpx2.AsyncClient) -> str:
-    """Of somebody who came into the member's team by invitation."""
-    email = f"ada-{uuid4()}@example.org"
-    invitation = await admin.ask("POST", f"/teams/{member.team_id}/invitations", 201, json={"email": email})
-    registration = {"email": email, "name": "Ada", "password": PASSWORD, "invitation_token": invitation["token"]}
-    assert (await browser.post("/auth/register", json=registration)).status_code == 202
-    return email
+NEW_PASSWORD = "staple battery horse"
 
 
 def code_of(answer: httpx2.Response) -> tuple[int, str]:

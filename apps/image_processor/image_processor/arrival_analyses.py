@@ -18,7 +18,7 @@ from image_core.analyzers import (
 )
 from image_core.db import Database, Transaction, to_json
 from image_core.events import EventType, OutboxEvent, Topic
-from image_core.models import analysis, credit_account
+from image_core.models import analysis
 from image_core.states import LabelSource
 from image_core.telemetry import log
 from image_processor import analysis_queries
@@ -43,10 +43,8 @@ async def orders(database: Database, claimed: Claim, versions: Mapping[str, str]
     )
     known = {(row["analyzer"], row["version"], row["parameters_hash"]) for row in stored}
     # A team that was made while an older version still served has no account until it is first changed.
-    balance = (
-        await database.fetch_value(select(credit_account.c.balance).where(credit_account.c.team_id == claimed.team_id))
-        or 0
-    )
+    account = await credits.find_account(database, claimed.team_id)
+    balance = 0 if account is None else account["balance"]
     chosen = []
     for name in wanted:
         spec = CATALOGUE[name]

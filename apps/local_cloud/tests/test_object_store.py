@@ -24,18 +24,13 @@ from local_cloud.object_store.ranges import requested_span
 from local_cloud.object_store.records import Content, UploadTarget
 from local_cloud.object_store.store import ObjectStore
 
+from .emulator_process import eventually
+
 MIB = 1 << 20
 
 
 def noise(size: int) -> bytes:
     return hashlib.shake_128(str(size).encode()).digest(size)
-
-
-def eventually(check: Any, seconds: float = 3.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("size", [0, 1, 70_000, MIB, 3 * MIB + 17])

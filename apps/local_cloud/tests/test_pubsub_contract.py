@@ -16,6 +16,8 @@ from google.cloud import pubsub_v1
 
 from local_cloud.ports import free_port
 
+from .emulator_process import eventually
+
 PROJECT = "image-manager-test"
 
 
@@ -25,17 +27,17 @@ def second_opinion(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     binary, port = tmp_path_factory.mktemp("go") / "pubsub", free_port()
     subprocess.run(["go", "build", "-o", binary, "."], cwd=Path(__file__).parent / "pubsub_second_opinion", check=True)
     with subprocess.Popen([binary, str(port)]) as process:
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                break
-            except OSError:
-                assert process.poll() is None
-                assert time.monotonic() < deadline
-                time.sleep(0.02)
-        yield f"127.0.0.1:{port}"
-        process.terminate()
+
+        def listens() -> bool:
+            assert process.poll() is None
+            with socket.socket() as probe:
+                return probe.connect_ex(("127.0.0.1", port)) == 0
+
+        try:
+            eventually(listens, 20)
+            yield f"127.0.0.1:{port}"
+        finally:
+            process.terminate()
 
 
 @pytest.fixture(params=["local", pytest.param("pstest", marks=pytest.mark.go)])

@@ -1,5 +1,5 @@
 import time
-from uuid import RFC_4122
+from uuid import RFC_4122, UUID
 
 import pytest
 
@@ -19,6 +19,14 @@ def test_an_id_tells_the_millisecond_in_which_it_was_made() -> None:
 
 def test_no_id_is_made_twice() -> None:
     assert len({new_id() for _ in range(10_000)}) == 10_000
+
+
+def test_an_id_of_a_later_millisecond_sorts_after() -> None:
+    first = new_id()
+    while time.time_ns() // 1_000_000 == first.int >> 80:
+        pass
+    assert first < new_id()
+    assert isinstance(first, UUID)
 
 
 def test_ids_of_one_millisecond_keep_their_order(monkeypatch: pytest.MonkeyPatch) -> None:

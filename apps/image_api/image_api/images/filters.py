@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from pydantic import ValidationError
@@ -57,12 +58,13 @@ def parse_filters(query: QueryParams, beside: Sequence[str] = (), *, paged: bool
     """
     if not query:
         return _NO_FILTERS
+    known = _names(paged=paged)
     values: dict[str, Any] = {}
     for name in query:
         if name.startswith((metadata_filters.PREFIX, result_filters.PREFIX)) or name in beside:
             continue
-        if name not in ImageFilters.model_fields or (name in _OF_A_PAGE and not paged):
-            raise _unknown(name)
+        if name not in known:
+            raise _unknown(name, known)
         values[name] = query.getlist(name) if name in _REPEATABLE else query[name]
     try:
         return ImageFilters.model_validate(values)
@@ -79,8 +81,13 @@ def parse_include(query: QueryParams) -> tuple[str, ...]:
     return asked
 
 
-def _unknown(name: str) -> errors.FilterUnknown:
-    nearest = difflib.get_close_matches(name, ImageFilters.model_fields, n=1, cutoff=0.5)
+@cache
+def _names(*, paged: bool) -> tuple[str, ...]:
+    return tuple(name for name in ImageFilters.model_fields if paged or name not in _OF_A_PAGE)
+
+
+def _unknown(name: str, known: Sequence[str]) -> errors.FilterUnknown:
+    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
     return errors.FilterUnknown(
         f"There is no filter {name!r}.{hint}", field=name, nearest=nearest[0] if nearest else None
@@ -89,11 +96,9 @@ def _unknown(name: str) -> errors.FilterUnknown:
 
 def filter_parameters(*, paged: bool = True) -> list[dict[str, Any]]:
     """The filters as OpenAPI parameters, with those of a page where the answer is `paged`."""
-    parameters = []
-    for name, schema in ImageFilters.model_json_schema()["properties"].items():
-        if name in _OF_A_PAGE and not paged:
-            continue
-        described = dict(schema)
+    parameters, schemas = [], ImageFilters.model_json_schema()["properties"]
+    for name in _names(paged=paged):
+        described = dict(schemas[name])
         description = described.pop("description", None)
         parameter = {"name": name, "in": "query", "required": False, "schema": described}
         parameters.append(parameter | ({"description": description} if description else {}))
