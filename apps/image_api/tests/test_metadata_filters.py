@@ -8,10 +8,10 @@ from uuid import uuid4
 import httpx2
 import orjson
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from image_api.images import metadata_terms, queries
+from image_api.images import queries
 from image_core import testing
 from image_core.testing import UserWithKey
 
@@ -345,27 +345,6 @@ async def test_every_filter_finds_what_a_plain_comparison_finds(
             image_id for image_id, metadata in zip(ids, images, strict=True) if all(matches(metadata, *f) for f in some)
         }
         assert {each["id"] for each in answer.json()["items"]} == expected, some
-
-
-@given(
-    low=st.decimals(-(10**18), 10**18, places=2) | st.none(),
-    high=st.decimals(-(10**18), 10**18, places=2) | st.none(),
-    value=st.decimals(-(10**18), 10**18, places=2) | st.decimals(-200, 200, places=1),
-)
-@example(low=Decimal("-0.5"), high=Decimal("0.5"), value=Decimal("-0.3"))
-@example(low=Decimal(10**16), high=None, value=Decimal(10**17))
-def test_a_number_in_a_range_has_one_of_its_terms(low: Decimal | None, high: Decimal | None, value: Decimal) -> None:
-    digits = str(int(abs(value)))
-    of_value = {f"k{'<' if value < 0 else '+'}{min(len(digits), 17)}:{digits[:n]}" for n in range(len(digits) + 1)}
-    if (low is None or low <= value) and (high is None or value <= high):
-        terms = metadata_terms.numbers("k", low, high)
-        assert of_value & set(terms)
-        assert len(terms) <= 1_000
-
-
-def test_a_range_is_a_few_terms() -> None:
-    ages = metadata_terms.numbers("age", Decimal(18), Decimal(30))
-    assert sorted(ages) == ["age+2:18", "age+2:19", "age+2:2", "age+2:30"]
 
 
 class TestFacets:
