@@ -228,8 +228,8 @@ class TestPatch:
             {"metadata": {"a": 2**60}},
             {"metadata": {f"k{n}": 1 for n in range(51)}},
             {"filename": ""},
-            {"filename": "a\x00"},
-            {"filename": "x" * 256},
+            {"filename": "../"},
+            {"filename": ["a.png"]},
             {"status": "ready"},
         ],
     )

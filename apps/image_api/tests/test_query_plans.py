@@ -129,7 +129,11 @@ async def test_results_are_looked_up_for_the_images_that_are_walked(many: Any, p
 
 
 async def test_rare_tags_and_large_files_are_found_without_reading_the_team(many: Any) -> None:
-    for condition, values in (("tag", {"tag": ["rare"]}), ("min_size", {"min_size": IMAGES - 500})):
+    for condition, values in (
+        ("tag", {"tag": ["rare"]}),
+        ("tag_0", {"tag_0": ["rare", "rårere"]}),
+        ("min_size", {"min_size": IMAGES - 500}),
+    ):
         conditions = frozenset(LIVING | {"not_expired", condition})
         _, looked_at = await explained(
             many, queries.page_statement(conditions), team_id=TEAM, limit=51, base_url="", **values

@@ -112,10 +112,10 @@ class TestForms:
             ("photo.png", "photo.png"),
             ("C:\\Users\\ada\\photo.png", "photo.png"),
             ("../../etc/passwd", "passwd"),
-            ("a\x01b\u200e.png", "ab.png"),
+            ("a\x01b\u202e.png", "ab.png"),
             ("Ålesund 1.png", "Ålesund 1.png"),
-            ("x" * 300 + ".png", "x" * 255),
-            ("folder/", None),
+            ("x" * 300 + ".png", "x" * 251 + ".png"),
+            ("folder/", "a.png"),
         ],
     )
     async def test_of_a_filename_the_last_part_is_kept(
@@ -146,7 +146,6 @@ class TestForms:
             ("tags", "x" * 65, "tags"),
             ("tags", ",".join(map(str, range(51))), "tags"),
             ("tags", "a\nb", "tags"),
-            ("tags", b"\xff", "tags"),
         ],
     )
     @pytest.mark.parametrize("first", [True, False], ids=["before", "after"])

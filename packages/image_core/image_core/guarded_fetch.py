@@ -51,8 +51,12 @@ class GuardedFetcher:
         self._resolve = resolve or resolver()
         self._ssl_context = ssl_context or ssl.create_default_context()
 
-    async def chunks(self, url: str, max_bytes: int, seconds: float) -> AsyncGenerator[bytes, None]:
+    async def chunks(
+        self, url: str, max_bytes: int, seconds: float, on_disposition: Callable[[str], None] | None = None
+    ) -> AsyncGenerator[bytes, None]:
         """The bytes behind a URL as they come. Close the generator: it holds a connection.
+
+        `on_disposition` gets the Content-Disposition of the answer, read as Latin-1, before its first byte.
 
         `seconds` counts what the source takes, all redirects together, not what the reader does in between.
         Raises `errors.SourceRefused`, `errors.SourceUnreachable`, `errors.SourceTimeout`,
@@ -65,6 +69,8 @@ class GuardedFetcher:
                     source = source.redirected_to(_location(response))
                     continue
                 _check_answer(response, max_bytes)
+                if on_disposition:
+                    on_disposition(_header(response, b"content-disposition", "latin-1"))
                 total = 0
                 async with aclosing(response.aiter_stream()) as body:
                     while (chunk := await patience.wait(anext(body, None))) is not None:
@@ -188,8 +194,8 @@ class _Patience:
             self._seconds -= loop.time() - began_at
 
 
-def _header(response: httpcore2.Response, name: bytes) -> str:
-    return ", ".join(value.decode("utf-8", "replace") for key, value in response.headers if key.lower() == name)
+def _header(response: httpcore2.Response, name: bytes, encoding: str = "utf-8") -> str:
+    return ", ".join(value.decode(encoding, "replace") for key, value in response.headers if key.lower() == name)
 
 
 def _location(response: httpcore2.Response) -> str:

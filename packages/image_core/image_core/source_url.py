@@ -3,9 +3,9 @@
 import re
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
-from urllib.parse import quote, unquote, urljoin, urlsplit
+from urllib.parse import quote, unquote_to_bytes, urljoin, urlsplit
 
-from image_core import errors
+from image_core import errors, filenames
 from image_core.public_addresses import Address
 
 PORTS = {"http": 80, "https": 443}
@@ -28,7 +28,7 @@ class SourceUrl:
     @property
     def filename(self) -> str | None:
         """The last part of the path, as a name for the file."""
-        return unquote(self.target.partition("?")[0]).rpartition("/")[2] or None
+        return filenames.clean(filenames.decode(unquote_to_bytes(self.target.partition("?")[0])))
 
     def redirected_to(self, location: str) -> "SourceUrl":
         """The URL that an answer points to, checked like the first. Raises `errors.SourceRefused`."""

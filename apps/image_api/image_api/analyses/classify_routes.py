@@ -73,7 +73,7 @@ async def classify(
     try:
         order = service.order_of(analyzer or "labels", _parsed(parameters))
         owner_id = await teams.owning_team(services.database, actor, team_id)
-        source = upload_source(request)
+        source = upload_source(request, field_names=())
         return answer(await classify_file(services, actor, owner_id, source, order, seconds), None)
     except errors.AppError as error:
         return refusal(error, source)

@@ -3,12 +3,11 @@
 import re
 from collections.abc import AsyncIterator
 from typing import NamedTuple
-from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from image_core import errors
+from image_core import errors, filenames
 from image_core.storage import ObjectMissing, ObjectStorage, content_chunks
 
 _RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})")
@@ -60,14 +59,12 @@ def matches(header: str, entity_tag: str) -> bool:
 
 
 def _headers(content: Content, entity_tag: str) -> dict[str, str]:
-    encoded_name = quote(content.filename, safe="")
-    ascii_name = content.filename.encode("ascii", "replace").decode().replace('"', "'").replace("\\", "_")
     return {
         "etag": entity_tag,
         "accept-ranges": "bytes",
         # The bytes under an image's id never change; only the right to see them may end.
         "cache-control": "private, max-age=3600",
-        "content-disposition": f"inline; filename=\"{ascii_name}\"; filename*=UTF-8''{encoded_name}",
+        "content-disposition": filenames.to_disposition(content.filename),
         "content-security-policy": "default-src 'none'; sandbox",
     }
 

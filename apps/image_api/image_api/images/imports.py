@@ -11,7 +11,7 @@ from image_api.images import receipt, uploads
 from image_api.images.schemas import ImageImport
 from image_api.images.upload_fields import UploadSource
 from image_api.services import Services
-from image_core import errors, source_url
+from image_core import errors, filenames, source_url
 
 # An import ends before the time for receiving does, so that a slow source is never taken for a slow part of ours.
 _MARGIN_SECONDS = receipt.RECEIPT_MARGIN_SECONDS + 1
@@ -34,9 +34,7 @@ async def receive(services: Services, actor: Actor, team_id: UUID, wanted: Image
     Raises the errors of `GuardedFetcher.chunks`, `errors.SourceNotAnImage`, and those of `uploads.receive` that are
     no fault of a body.
     """
-    fields = wanted.model_dump(exclude={"url"})
-    fields["filename"] = wanted.filename or source_url.parse(wanted.url).filename
-    async with fetched(services, wanted.url, fields) as source:
+    async with fetched(services, wanted.url, wanted.model_dump(exclude={"url"})) as source:
         return await uploads.receive(services, actor, team_id, source)
 
 
@@ -44,11 +42,21 @@ async def receive(services: Services, actor: Actor, team_id: UUID, wanted: Image
 async def fetched(services: Services, url: str, fields: dict[str, Any]) -> AsyncIterator[UploadSource]:
     """A file that comes from a URL. What turns out to be wrong with it inside the block is the source's fault.
 
+    Where the fields name no file, the source's Content-Disposition does, and where it does not, the URL.
+
     Raises the errors of `GuardedFetcher.chunks`, `errors.SourceNotAnImage`, `errors.StorageUnavailable`.
     """
     settings = services.settings
     seconds = min(settings.fetch_deadline_seconds, settings.upload_deadline_seconds - _MARGIN_SECONDS)
-    body = services.fetcher.chunks(url, settings.upload_max_bytes, seconds)
+    named = fields.get("filename") is not None
+    if not named:
+        fields["filename"] = source_url.parse(url).filename
+
+    def take_name(disposition: str) -> None:
+        if not named and (name := filenames.from_disposition(disposition)):
+            fields["filename"] = name
+
+    body = services.fetcher.chunks(url, settings.upload_max_bytes, seconds, take_name)
     try:
         async with aclosing(body):
             yield _FetchedSource(body, fields)

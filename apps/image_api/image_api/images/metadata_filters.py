@@ -17,7 +17,7 @@ from image_api.images import metadata_terms
 from image_api.metadata_schemas.rules import Declared, nearest, nearest_hint
 from image_api.metadata_schemas.schemas import DeclaredField, FieldType, is_date
 from image_api.metadata_schemas.values import MAX_VALUE_LENGTH
-from image_core import errors
+from image_core import errors, filenames
 
 PREFIX = "meta."
 MAX_FILTERS = 10
@@ -171,7 +171,9 @@ def _read(each: MetadataFilter, meaning: _Meaning) -> tuple[str, list[str]]:
     if each.operator == "prefix":
         if not each.value:
             raise _invalid(name, "a prefix has at least one character")
-        return f"{of_kind} && {path} starts with {_quoted(each.value)}", [metadata_terms.beginning(name, each.value)]
+        forms = filenames.forms(each.value)
+        begins = " || ".join(f"{path} starts with {_quoted(form)}" for form in forms)
+        return f"{of_kind} && ({begins})", [metadata_terms.beginning(name, form) for form in forms]
     values = _list(each) if each.operator == "in" else [each.value]
     for value in values:
         _check(name, value, meaning)
@@ -180,9 +182,9 @@ def _read(each: MetadataFilter, meaning: _Meaning) -> tuple[str, list[str]]:
     equal = " || ".join(_equal(path, kind, value) for value in values)
     if each.operator != "ne":
         return equal, [term for value in values for term in _equal_terms(name, kind, value)]
-    others = sorted(meaning.choices - {each.value})
+    others = sorted(meaning.choices - set(filenames.forms(each.value)))
     # Of a short list of choices the others are looked up; else all that have the field are looked at.
-    found = [metadata_terms.text(name, other) for other in others] if others else [metadata_terms.present(name)]
+    found = [term for other in others for term in _equal_terms(name, kind, other)] or [metadata_terms.present(name)]
     return f"{of_kind} && !({equal})", found
 
 
@@ -214,7 +216,7 @@ def _check(name: str, value: str, meaning: _Meaning) -> None:
         raise _invalid(name, "compare with true or false")
     if meaning.kind is Kind.DATE and not is_date(value):
         raise _invalid(name, "compare with a date such as 2026-03-01")
-    if meaning.choices and value not in meaning.choices:
+    if meaning.choices and filenames.normal(value) not in map(filenames.normal, meaning.choices):
         hint = nearest_hint(value, meaning.choices)
         raise _invalid(name, f"the schema lists no such value{'.' + hint if hint else ''}".rstrip("?"))
 
@@ -231,10 +233,13 @@ def _literal(kind: Kind, value: str) -> str:
 
 
 def _equal(path: str, kind: Kind, value: str) -> str:
+    if kind is Kind.TEXT:
+        # Values come back as they were sent, so the same letters may stand there in two forms.
+        return " || ".join(f"{path} == {_quoted(form)}" for form in filenames.forms(value))
     if kind is not Kind.ANY:
         return f"{path} == {_literal(kind, value)}"
     # Without a schema a value is compared as it reads, whatever it is.
-    ways = [(Kind.TEXT, _quoted(value))]
+    ways = [(Kind.TEXT, _quoted(form)) for form in filenames.forms(value)]
     if _NUMBER.fullmatch(value):
         ways.append((Kind.NUMBER, _literal(Kind.NUMBER, value)))
     if value in ("true", "false"):
@@ -243,7 +248,7 @@ def _equal(path: str, kind: Kind, value: str) -> str:
 
 
 def _equal_terms(name: str, kind: Kind, value: str) -> list[str]:
-    terms = [] if kind is Kind.NUMBER else [metadata_terms.text(name, value)]
+    terms = [] if kind is Kind.NUMBER else [metadata_terms.text(name, form) for form in filenames.forms(value)]
     if kind is Kind.NUMBER or (kind is Kind.ANY and _NUMBER.fullmatch(value)):
         terms += metadata_terms.numbers(name, Decimal(value), Decimal(value))
     return terms

@@ -27,6 +27,7 @@ from sqlalchemy.sql.expression import Executable
 
 from image_api.images.columns import BODY_COLUMNS
 from image_api.images.metadata_filters import MAX_FILTERS
+from image_api.images.schemas import MAX_TAG_FILTERS
 from image_core.analyzers import CATALOGUE
 from image_core.db import Query, Record, Runner, Transaction
 from image_core.models import analysis, derivative, image
@@ -99,6 +100,11 @@ _CONDITIONS: dict[str, ColumnElement[bool]] = {
     "nothing": false(),
     "status": image.c.status == bindparam("status"),
     "tag": image.c.tags.contains(bindparam("tag", type_=ARRAY(Text))),
+    # Tags are stored composed today; older ones may be there in another form.
+    **{
+        f"tag_{number}": image.c.tags.overlap(bindparam(f"tag_{number}", type_=ARRAY(Text)))
+        for number in range(MAX_TAG_FILTERS)
+    },
     "content_type": image.c.content_type == bindparam("content_type"),
     "uploaded_by": image.c.uploaded_by == bindparam("uploaded_by"),
     "created_after": image.c.created_at >= bindparam("created_after"),
@@ -109,7 +115,8 @@ _CONDITIONS: dict[str, ColumnElement[bool]] = {
     "max_width": image.c.width <= bindparam("max_width"),
     "min_height": image.c.height >= bindparam("min_height"),
     "max_height": image.c.height <= bindparam("max_height"),
-    "q": image.c.filename.ilike(bindparam("q"), escape="\\"),
+    # Names are stored as they were sent, and some systems take letters apart: é as e with an accent after it.
+    "q": func.normalize(image.c.filename).ilike(bindparam("q"), escape="\\"),
     "trashed": image.c.deleted_at.is_not(None),
     "not_trashed": image.c.deleted_at.is_(None),
     "not_expired": image.c.status != "expired",

@@ -4,18 +4,48 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from image_api.metadata_schemas.values import MAX_METADATA_KEYS, Metadata, MetadataKey, MetadataValue
 from image_api.timestamps import UtcTime
+from image_core import filenames
 from image_core.states import ImageStatus
 
 MAX_TAGS = 50
+MAX_TAG_FILTERS = 10
 _TEXT = r"^[^\x00-\x1f\x7f]*$"
 
-Filename = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=_TEXT)]
-Tag = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64, pattern=_TEXT)]
+
+def _clean(name: Any) -> Any:
+    return filenames.clean(name) if isinstance(name, str) else name
+
+
+def _clean_or_refused(name: Any) -> Any:
+    if isinstance(name, str) and (name := filenames.clean(name)) is None:
+        raise ValueError("the name has no characters to keep; send null to remove the name of an image")
+    return name
+
+
+def _without_blanks(tags: Any) -> Any:
+    return [tag for tag in tags if not isinstance(tag, str) or tag.strip()] if isinstance(tags, list) else tags
+
+
+def _normal(text: Any) -> Any:
+    return filenames.normal(text) if isinstance(text, str) else text
+
+
+_Shortened = Field(description=f"Cleaned, and shortened to {filenames.MAX_LENGTH} characters.")
+Filename = Annotated[str | None, BeforeValidator(_clean), _Shortened]
+ChangedFilename = Annotated[str | None, BeforeValidator(_clean_or_refused), _Shortened]
+Tag = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=64, pattern=_TEXT),
+    # Stored composed, so that one tag is one however it was typed.
+    BeforeValidator(_normal),
+]
+_Part = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=_TEXT), BeforeValidator(_normal)]
 Tags = Annotated[list[Tag], Field(max_length=MAX_TAGS)]
+UploadTags = Annotated[Tags, BeforeValidator(_without_blanks)]
 
 
 class Failure(BaseModel):
@@ -106,7 +136,7 @@ class ImagePatch(BaseModel):
         extra="forbid", json_schema_extra={"examples": [{"filename": "oslo.jpg", "tags": ["fjord"]}]}
     )
 
-    filename: Filename | None = None
+    filename: ChangedFilename = None
     tags: Tags = Field(default_factory=list)
     metadata: Annotated[dict[MetadataKey, MetadataValue | None], Field(max_length=2 * MAX_METADATA_KEYS)] = Field(
         default_factory=dict
@@ -122,8 +152,8 @@ class ImageImport(BaseModel):
     )
 
     url: Annotated[str, StringConstraints(min_length=1, max_length=2048)]
-    filename: Filename | None = None
-    tags: Tags = Field(default_factory=list)
+    filename: Filename = None
+    tags: UploadTags = Field(default_factory=list)
     metadata: Metadata = Field(default_factory=dict)
 
 
@@ -131,7 +161,9 @@ class ImageFilters(BaseModel):
     """What a list of images can be narrowed by. Anything else is refused, with the nearest name."""
 
     status: Literal["pending", "stored", "processing", "ready", "failed", "expired", "trashed"] | None = None
-    tag: list[Tag] = Field(default_factory=list, max_length=10, description="Images that have every one of these tags.")
+    tag: list[Tag] = Field(
+        default_factory=list, max_length=MAX_TAG_FILTERS, description="Images that have every one of these tags."
+    )
     content_type: Annotated[str, StringConstraints(max_length=100, pattern=_TEXT)] | None = None
     uploaded_by: UUID | None = None
     created_after: UtcTime | None = Field(None, description="At this time or later.")
@@ -142,9 +174,7 @@ class ImageFilters(BaseModel):
     max_width: int | None = Field(None, ge=0, le=2**31 - 1)
     min_height: int | None = Field(None, ge=0, le=2**31 - 1)
     max_height: int | None = Field(None, ge=0, le=2**31 - 1)
-    q: Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=_TEXT)] | None = Field(
-        None, description="Part of the filename, in any case."
-    )
+    q: _Part | None = Field(None, description="Part of the filename, in any case.")
     team_id: UUID | None = Field(None, description="For an admin: the images of one team.")
     include_total: bool = Field(False, description="Count all matches, which costs more than the page.")
     limit: int = Field(50, ge=1, le=200)

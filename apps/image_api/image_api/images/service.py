@@ -19,7 +19,7 @@ from image_api.metadata_schemas import service as metadata_schemas
 from image_api.metadata_schemas.rules import Declared, checked_patch
 from image_api.metadata_schemas.values import MAX_METADATA_KEYS
 from image_api.pagination import decode_cursor
-from image_core import errors, events
+from image_core import errors, events, filenames
 from image_core.db import Record, Runner, Transaction, UniqueViolation, to_json
 from image_core.events import EventType
 from image_core.states import HOLDS_BYTES, ImageStatus
@@ -39,8 +39,8 @@ def _conditions(actor: Actor, filters: ImageFilters) -> tuple[set[str], dict[str
         names.add("team_id")
         values["team_id"] = actor.team_id
     if filters.tag:
-        names.add("tag")
-        values["tag"] = filters.tag
+        values |= _tag_values(filters.tag)
+        names |= {name for name in values if name.startswith("tag")}
     if filters.q:
         names.add("q")
         values["q"] = f"%{filters.q.translate({ord(c): chr(92) + c for c in chr(92) + '%_'})}%"
@@ -50,6 +50,13 @@ def _conditions(actor: Actor, filters: ImageFilters) -> tuple[set[str], dict[str
         names |= {"not_trashed"} | ({"status"} if filters.status else {"not_expired"})
         values |= {"status": filters.status} if filters.status else {}
     return names, values
+
+
+def _tag_values(tags: Sequence[str]) -> dict[str, list[str]]:
+    forms = [filenames.forms(tag) for tag in tags]
+    plain = [tag for (tag, *others) in forms if not others]
+    several = {f"tag_{number}": each for number, each in enumerate(each for each in forms if len(each) > 1)}
+    return ({"tag": plain} if plain else {}) | several
 
 
 async def list_images(

@@ -1,32 +1,42 @@
 """The two ways in which a file arrives, as one: chunks of the file, and the fields that came with it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from image_api import problems
-from image_api.images.upload_fields import UploadSource
-from image_core import errors
+from image_api.images.upload_fields import FIELD_NAMES, FieldTexts, UploadSource
+from image_core import errors, filenames
 
 _MAX_FIELD_BYTES = 64 * 1024
-_MAX_PARTS = 20
-_FORM_FIELDS = ("file", "metadata", "tags", "filename")
+_MAX_PARTS = 64
+_MAX_PART_HEADER_BYTES = 16 * 1024
+_UNREADABLE = (
+    "The multipart body cannot be read. Send it whole, with the boundary that Content-Type names, at most"
+    f" {_MAX_PARTS} parts, and in each part a header `Content-Disposition: form-data; name=…`."
+)
 
 
-def upload_source(request: Request) -> UploadSource:
-    """The source for this request's content type. Raises `errors.MediaTypeNotSupported`, `errors.MultipartInvalid`."""
+def upload_source(request: Request, field_names: Sequence[str] = FIELD_NAMES) -> UploadSource:
+    """The source for this request's content type; its query string and its form take fields of these names.
+
+    Raises `errors.MediaTypeNotSupported`, `errors.MultipartInvalid`, `errors.RequestInvalid`.
+    """
+    fields = FieldTexts(field_names)
+    for name in field_names:
+        for text in request.query_params.getlist(name):
+            fields.add(name, text)
     media_type, options = parse_options_header(request.headers.get("content-type", ""))
     if media_type == "multipart/form-data":
         if not options.get("boundary"):
             raise errors.MultipartInvalid("The Content-Type names no boundary.")
-        return MultipartSource(request, options["boundary"])
+        return MultipartSource(request, options["boundary"], fields)
     if media_type == "application/octet-stream" or media_type.startswith("image/"):
-        return RawSource(request)
+        return RawSource(request, fields)
     raise errors.MediaTypeNotSupported(
         "Send multipart/form-data with a part named `file`, or the bytes themselves with an image/* content type."
     )
@@ -45,17 +55,17 @@ class RawSource:
     """The request's body is the file; fields come in the query string."""
 
     request: Request
-    raw_fields: dict[str, Any] = field(default_factory=dict)
+    fields: FieldTexts
     ended: bool = False
     declared_bytes: int | None = None
 
     def __post_init__(self) -> None:
         self.declared_bytes = _declared_bytes(self.request)
-        query = self.request.query_params
-        self.raw_fields["tags"] = query.getlist("tags")
-        _, options = parse_options_header(self.request.headers.get("content-disposition", ""))
-        if name := query.get("filename") or options.get("filename"):
-            self.raw_fields["filename"] = name
+        self.fields.suggest_filename(self.request.headers.get("content-disposition", ""))
+
+    @property
+    def raw_fields(self) -> dict[str, Any]:
+        return self.fields.values
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body as it comes."""
@@ -71,7 +81,7 @@ class MultipartSource:
 
     request: Request
     boundary: str
-    raw_fields: dict[str, Any] = field(default_factory=dict)
+    fields: FieldTexts
     ended: bool = False
     _files: int = 0
     _name: str = ""
@@ -81,11 +91,22 @@ class MultipartSource:
     def __post_init__(self) -> None:
         self.declared_bytes = _declared_bytes(self.request)
 
+    @property
+    def raw_fields(self) -> dict[str, Any]:
+        return self.fields.values
+
     async def chunks(self) -> AsyncIterator[bytes]:
         """The bytes of the part `file`. Raises `errors.MultipartInvalid`."""
         try:
             # The limits are ours; the parser only has to bound the headers of parts and their number.
-            with PushMultipartParser(self.boundary, max_segment_count=_MAX_PARTS, strict=False) as parser:
+            with PushMultipartParser(
+                self.boundary,
+                max_header_size=_MAX_PART_HEADER_BYTES,
+                max_segment_count=_MAX_PARTS,
+                # Takes any byte; what these headers say is decoded below.
+                header_charset="latin-1",
+                strict=False,
+            ) as parser:
                 async for chunk in _body(self.request):
                     for event in parser.parse(chunk):
                         if piece := self._handle(event):
@@ -93,7 +114,7 @@ class MultipartSource:
                     if parser.closed:
                         break
         except MultipartError as error:
-            raise errors.MultipartInvalid(f"The multipart body cannot be read: {error}.") from error
+            raise errors.MultipartInvalid(_UNREADABLE) from error
         if self._files == 0:
             raise errors.MultipartInvalid("There is no part named `file`.")
         self.ended = True
@@ -102,7 +123,7 @@ class MultipartSource:
         """Takes one event of the parser; returns bytes of the file, if it was any."""
         if event is None:
             if self._name != "file":
-                self._keep(self._name, bytes(self._value))
+                self.fields.add(self._name, filenames.decode(bytes(self._value)))
             return None
         if isinstance(event, bytes | bytearray):
             if self._name == "file":
@@ -115,30 +136,14 @@ class MultipartSource:
         return None
 
     def _begin(self, segment: MultipartSegment) -> None:
-        self._name, self._value = segment.name, bytearray()
-        if self._name not in _FORM_FIELDS:
-            raise errors.MultipartInvalid(f"There is no field {self._name[:64]!r}; send {', '.join(_FORM_FIELDS)}.")
+        self._name, self._value = filenames.decode_header(segment.name or ""), bytearray()
+        if self._name != "file":
+            self.fields.check_name(self._name)
         if self._name == "file":
             self._files += 1
             if self._files > 1:
                 raise errors.MultipartInvalid("There is more than one part named `file`; send one image a request.")
-            if segment.filename:
-                self.raw_fields.setdefault("filename", segment.filename)
-
-    def _keep(self, name: str, value: bytes) -> None:
-        try:
-            text = value.decode()
-            if name == "metadata":
-                self.raw_fields["metadata"] = orjson.loads(text) if text.strip() else {}
-            elif name == "tags":
-                tags = orjson.loads(text) if text.lstrip().startswith("[") else text.split(",")
-                self.raw_fields.setdefault("tags", []).extend(tag for tag in tags if tag != "")
-            else:
-                self.raw_fields["filename"] = text
-        except ValueError as error:
-            raise errors.invalid_fields(
-                [{"field": name, "code": "json_invalid", "message": "This is not JSON."}]
-            ) from error
+            self.fields.suggest_filename(segment.header("Content-Disposition", ""))
 
 
 def _declared_bytes(request: Request) -> int | None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from image_api.metadata_schemas.schemas import DeclaredField, FieldType, is_date
-from image_core import errors
+from image_core import errors, filenames
 
 Declared = Mapping[str, DeclaredField]
 """The fields of a schema by their names; none where metadata are free."""
@@ -80,7 +80,7 @@ def _wrong(field: DeclaredField, value: Any) -> str | None:
     """What is wrong with a value, without the value: it may be personal."""
     if not _has_type(field, value):
         return _KINDS[field.type]
-    if field.enum is not None and value not in field.enum:
+    if field.enum is not None and filenames.normal(value) not in map(filenames.normal, field.enum):
         return f"one of {', '.join(field.enum[:10])}{' …' if len(field.enum) > 10 else ''}"
     if field.min is not None and value < field.min:
         return f"not below {field.min}"

@@ -1,0 +1,112 @@
+"""Names of files: one rule for every way in and out, in whatever encoding they arrive."""
+
+import re
+import unicodedata
+from urllib.parse import quote, unquote_to_bytes
+
+MAX_LENGTH = 255
+_MAX_EXTENSION = 16
+# Controls, line and paragraph separators, lone surrogates, and what turns the direction of text around. Joiners stay:
+# Persian, Hindi and families of emoji are spelled with them.
+_REMOVED = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_PARAMETER = re.compile(r"(?:^|;)\s*([!#$%&'*+.^_`|~0-9A-Za-z-]+)\s*=\s*(\"(?:\\.|[^\"\\])*\"|[^;]*)", re.DOTALL)
+_EXTENDED = re.compile(r"([^']*)'[^']*'(.*)", re.DOTALL)
+_ZERO_WIDTH_JOINER = "\u200d"
+
+
+def clean(name: str) -> str | None:
+    """Return a name as it is stored: the last part of a path, without controls, shortened; None if nothing is left."""
+    name = _REMOVED.sub("", name.replace("\\", "/").rpartition("/")[2])
+    if not name.strip() or name in (".", ".."):
+        return None
+    return name if len(name) <= MAX_LENGTH else _shortened(name)
+
+
+def normal(text: str) -> str:
+    """Return the form of Unicode in which texts are compared: the same letters are the same characters."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def forms(text: str) -> list[str]:
+    """Return the ways in which a text may have been stored: as it is, composed and taken apart."""
+    if text.isascii():
+        return [text]
+    return list(dict.fromkeys((text, unicodedata.normalize("NFC", text), unicodedata.normalize("NFD", text))))
+
+
+def decode(raw: bytes) -> str:
+    """Return the text of bytes whose encoding nobody named: UTF-8, else what old clients on Windows send."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        # A superset of Latin-1 but for control characters, five of which it leaves undefined.
+        return raw.decode("cp1252", "replace")
+
+
+def decode_header(value: str) -> str:
+    """Return the text of a header that was read as Latin-1, as HTTP servers read them."""
+    return decode(value.encode("latin-1", "replace"))
+
+
+def from_disposition(value: str) -> str | None:
+    """Return the clean name in a Content-Disposition that was read as Latin-1; `filename*` before `filename`.
+
+    Source: RFC 6266, section 4.3; RFC 8187, section 3.2; for `filename` in a form, the URL Standard's %22.
+    """
+    parameters = {match[1].lower(): match[2].strip() for match in reversed(list(_PARAMETER.finditer(value)))}
+    extended = _EXTENDED.fullmatch(parameters.get("filename*", "").strip('"'))
+    if extended and (name := clean(_percent_decoded(extended[1], extended[2]))):
+        return name
+    return clean(decode_header(_unquoted(parameters.get("filename", ""))))
+
+
+def to_disposition(name: str) -> str:
+    """Return the Content-Disposition that shows a file under this name, for old clients in ASCII too."""
+    name = clean(name) or "image"
+    plain = unicodedata.normalize("NFD", name).encode("ascii", "ignore").decode() if not name.isascii() else name
+    plain = re.sub(r'["\\%]', "_", plain)
+    return f"inline; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
+
+
+def _percent_decoded(charset: str, text: str) -> str:
+    raw = unquote_to_bytes(text.encode("latin-1", "replace"))
+    return raw.decode("latin-1") if charset.lower() == "iso-8859-1" else decode(raw)
+
+
+def _unquoted(value: str) -> str:
+    if len(value) < 2 or value[0] != '"' or value[-1] != '"':
+        return value
+    value = value[1:-1]
+    if re.match(r"[A-Za-z]:\\|\\\\", value):
+        # A whole path, as very old browsers on Windows send it without escapes.
+        return value
+    value = re.sub(r'\\(["\\])', r"\1", value)
+    return re.sub("%(22|0D|0A)", lambda match: chr(int(match[1], 16)), value, flags=re.IGNORECASE)
+
+
+def _shortened(name: str) -> str:
+    stem, dot, extension = name.rpartition(".")
+    if not stem or len(extension) > _MAX_EXTENSION:
+        stem, dot, extension = name, "", ""
+    end = MAX_LENGTH - len(dot + extension)
+    while end > 1 and _joined(stem, end):
+        end -= 1
+    return stem[:end] + dot + extension
+
+
+def _joined(text: str, at: int) -> bool:
+    """Whether a cut before this character would take apart what is read as one.
+
+    Source: Unicode Standard Annex 29, section 3.1, without the rules for Hangul jamo.
+    """
+    before, after = text[at - 1], text[at]
+    if _ZERO_WIDTH_JOINER in (before, after) or unicodedata.category(after).startswith("M"):
+        return True
+    if "\U0001f3fb" <= after <= "\U0001f3ff" or "\U000e0020" <= after <= "\U000e007f":
+        return True
+    # Flags are pairs of letters.
+    letters = len(text[:at]) - len(text[:at].rstrip(_FLAG_LETTERS))
+    return after in _FLAG_LETTERS and letters % 2 == 1
+
+
+_FLAG_LETTERS = "".join(chr(code) for code in range(0x1F1E6, 0x1F200))
