@@ -3,9 +3,9 @@
 Source: RFC 9068 (the type `at+jwt`) and RFC 8725 (one algorithm, and every claim checked).
 """
 
-import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 from image_api.signing_key_source import SigningKeySource
@@ -17,8 +17,16 @@ if TYPE_CHECKING:
     from joserfc.jwt import JWTClaimsRegistry
 
 _ALGORITHM, _TYPE, _AUDIENCE = "HS256", "at+jwt", "image-manager-api"
-# The clocks of two instances are that close.
+# What two readings of the database's clock may differ by.
 _LEEWAY_SECONDS = 5
+
+
+class ReadToken(NamedTuple):
+    """A token that was signed here, whose claims are not checked yet."""
+
+    session_id: UUID
+    user_id: UUID
+    claims: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -29,29 +37,35 @@ class AccessTokens:
     issuer: str
     lifetime_seconds: int
 
-    async def issue(self, session_id: UUID, user_id: UUID, ends_at: float) -> tuple[str, int]:
-        """A token and how many seconds it is valid: never beyond `ends_at` (Unix time), the end of its session.
+    async def issue(self, session_id: UUID, user_id: UUID, now: datetime, ends_at: datetime) -> tuple[str, int]:
+        """Return a token and how many seconds it is valid: never beyond `ends_at`, the end of its session.
 
-        Raises `errors.TokensNotConfigured`, `errors.SigningKeysUnavailable`.
+        Both times are the database's.
+
+        Raises:
+            errors.TokensNotConfigured: There are no signing keys.
+            errors.SigningKeysUnavailable: They cannot be read.
         """
         from joserfc import jwt
 
         key = await self.keys.signing_key()
-        now = int(time.time())
-        expires_at = min(now + self.lifetime_seconds, int(ends_at))
+        issued_at = int(now.timestamp())
+        expires_at = min(issued_at + self.lifetime_seconds, int(ends_at.timestamp()))
         claims = {
             "iss": self.issuer, "aud": _AUDIENCE, "sub": str(user_id), "sid": str(session_id),
-            "iat": now, "nbf": now, "exp": expires_at,
+            "iat": issued_at, "nbf": issued_at, "exp": expires_at,
         }  # fmt: skip
-        return jwt.encode(_header(key.kid), claims, _jose_key(key), [_ALGORITHM]), expires_at - now
+        return jwt.encode(_header(key.kid), claims, _jose_key(key), [_ALGORITHM]), expires_at - issued_at
 
-    async def session_of(self, token: str) -> tuple[UUID, UUID]:
-        """The session that a token names, and its user.
+    async def read(self, token: str) -> ReadToken:
+        """Return the session that a token names, and its user; `check` looks at the other claims.
 
-        Raises `errors.TokenInvalid`, `errors.TokenExpired`, `errors.SigningKeysUnavailable`.
+        Raises:
+            errors.TokenInvalid: The token was not signed here.
+            errors.SigningKeysUnavailable: The keys cannot be read.
         """
         from joserfc import jwt
-        from joserfc.errors import ExpiredTokenError, JoseError
+        from joserfc.errors import JoseError
 
         try:
             key = await self.keys.find(_kid_of(token))
@@ -61,17 +75,30 @@ class AccessTokens:
             # A header that says anything more, such as `crit` or `jwk`, is none that was made here.
             if decoded.header != _header(key.kid):
                 raise errors.TokenInvalid("The token's header is not one of ours.")
-            self._claims().validate(decoded.claims)
-            return UUID(decoded.claims["sid"]), UUID(decoded.claims["sub"])
-        except ExpiredTokenError as error:
-            raise errors.TokenExpired("Refresh a token before it ends, or sign in again.") from error
-        except (JoseError, ValueError, TypeError, AttributeError) as error:
+            return ReadToken(UUID(decoded.claims["sid"]), UUID(decoded.claims["sub"]), decoded.claims)
+        except (JoseError, ValueError, TypeError, AttributeError, KeyError) as error:
             raise errors.TokenInvalid("This is not one of our tokens.") from error
 
-    def _claims(self) -> "JWTClaimsRegistry":
+    def check(self, token: ReadToken, now: datetime) -> None:
+        """Check every claim of a token at `now`, a time of the database.
+
+        Raises:
+            errors.TokenInvalid: A claim is absent or wrong.
+            errors.TokenExpired: The token's time is over.
+        """
+        from joserfc.errors import ExpiredTokenError, JoseError
+
+        try:
+            self._claims(int(now.timestamp())).validate(token.claims)
+        except ExpiredTokenError as error:
+            raise errors.TokenExpired("Refresh a token before it ends, or sign in again.") from error
+        except (JoseError, ValueError, TypeError) as error:
+            raise errors.TokenInvalid("This is not one of our tokens.") from error
+
+    def _claims(self, now: int) -> "JWTClaimsRegistry":
         from joserfc.jwt import JWTClaimsRegistry
 
-        registry = JWTClaimsRegistry(leeway=_LEEWAY_SECONDS, iss={"essential": True, "value": self.issuer})
+        registry = JWTClaimsRegistry(now, leeway=_LEEWAY_SECONDS, iss={"essential": True, "value": self.issuer})
         registry.options["aud"] = {"essential": True, "value": _AUDIENCE}
         for name in ("sub", "sid", "iat", "nbf", "exp"):
             registry.options[name] = {"essential": True}

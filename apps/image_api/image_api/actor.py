@@ -49,6 +49,8 @@ class Actor:
     key_prefix: str | None
     key_expires_at: datetime | None
     is_default_key: bool
+    address_ranges: list[str] | None = None
+    """The networks that the key may be used from; null where it is not bound to any."""
     session_id: UUID | None = None
     """A caller has either a key or a session."""
 

@@ -72,21 +72,28 @@ async def _actor_of_token(services: Services, authorization: str) -> Actor:
     scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer":
         raise errors.TokenInvalid("The header Authorization takes `Bearer` and an access token.")
-    session_id, user_id = await services.access_tokens.session_of(token.strip())
-    row = await services.session_cache.get(session_id)
-    # A cookie's session is proven by its cookie alone.
-    if row is None or row["id"] != user_id or row["token_hash"] is not None:
+    read = await services.access_tokens.read(token.strip())
+    found = await services.session_cache.get(read.session_id)
+    if found is None:
         raise errors.SessionEnded("This session is over. Sign in again.")
-    return actor_of_session(row)
+    row, now = found
+    # A cookie's session is proven by its cookie alone.
+    if row["id"] != read.user_id or row["token_hash"] is not None:
+        raise errors.SessionEnded("This session is over. Sign in again.")
+    services.access_tokens.check(read, now)
+    return actor_of_session(row, now)
 
 
 async def _actor_of_cookie(request: Request, cache: SessionCache, cookie: str) -> Actor:
     session_id = session_cookies.session_id_of(cookie)
-    row = await cache.get(session_id) if session_id else None
-    known = row["token_hash"] if row else None
-    if row is None or known is None or not hmac.compare_digest(known, session_cookies.hash_value(cookie)):
+    found = await cache.get(session_id) if session_id else None
+    if found is None:
         raise errors.SessionEnded("This session is over. Sign in again.")
-    actor = actor_of_session(row)
+    row, now = found
+    known = row["token_hash"]
+    if known is None or not hmac.compare_digest(known, session_cookies.hash_value(cookie)):
+        raise errors.SessionEnded("This session is over. Sign in again.")
+    actor = actor_of_session(row, now)
     if request.method not in _SAFE_METHODS:
         token = request.headers.get(CSRF_HEADER, "").encode()
         if not hmac.compare_digest(token, session_cookies.csrf_token(cookie).encode()):

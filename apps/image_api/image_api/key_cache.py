@@ -8,7 +8,7 @@ import hmac
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -18,6 +18,7 @@ from sqlalchemy import column as sql_column
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from image_api.actor import Actor, Role
+from image_api.database_time import Seen, database_now
 from image_api.fresh_cache import FreshCache
 from image_core import errors, keys
 from image_core.db import Database, Query, Record
@@ -35,7 +36,7 @@ by_public_id = Query(
         credential.c.previous_expires_at, credential.c.previous_last_used_at, credential.c.revoked_at,
         credential.c.address_ranges,
         user.c.name.label("user_name"), user.c.team_id, user.c.role, user.c.scopes.label("user_scopes"),
-        user.c.disabled_at,
+        user.c.disabled_at, database_now,
     )
     .join(user, user.c.id == credential.c.user_id)
     .where(
@@ -91,9 +92,13 @@ class _Use(NamedTuple):
 class _Known:
     """What is known of one public id: the row, or None for "no such key"."""
 
-    row: Record | None
+    seen: Seen | None
     networks: "tuple[IPv4Network | IPv6Network, ...]" = ()
     used_at: datetime | None = None
+
+    @property
+    def row(self) -> Record | None:
+        return self.seen.row if self.seen is not None else None
 
     def allows(self, address: str) -> bool:
         """Whether the key may be used from an address; one that cannot be read is in no range."""
@@ -117,9 +122,11 @@ class KeyCache:
         self._used: dict[tuple[str, bool], _Use] = {}
 
     async def _load(self, public_id: str) -> _Known:
+        asked_at = self.rows.clock()
         row = await self.database.fetch_one(by_public_id, public_id=public_id)
-        ranges = row["address_ranges"] if row is not None else None
-        return _Known(row, tuple(ip_network(each) for each in ranges or ()))
+        if row is None:
+            return _Known(None)
+        return _Known(Seen(row, asked_at), tuple(ip_network(each) for each in row["address_ranges"] or ()))
 
     def knows(self, api_key: str) -> bool:
         """Whether a key was right when it was last looked up, within five seconds; asks nobody."""
@@ -147,10 +154,10 @@ class KeyCache:
 
     async def note_use(self, known: _Known, public_id: str, origin: Origin, *, previous: bool) -> None:
         """Records the first use before the answer leaves; later ones wait for `flush`."""
-        if known.row is None:
+        if known.seen is None:
             return
-        last = known.used_at or known.row["previous_last_used_at" if previous else "last_used_at"]
-        now = datetime.now(UTC)
+        last = known.used_at or known.seen.row["previous_last_used_at" if previous else "last_used_at"]
+        now = known.seen.now(self.rows.clock())
         if last is not None and now - last < timedelta(seconds=LAST_USED_SECONDS):
             return
         use = _Use(now, origin.address[:_MOST_ADDRESS], (origin.agent or "")[:_MOST_AGENT] or None)
@@ -188,13 +195,13 @@ async def actor_of(cache: KeyCache, api_key: str, origin: Origin) -> Actor:
     if public_id is None:
         raise errors.KeyInvalid("This is not one of our keys, or it was mistyped.")
     known = await cache.rows.get(public_id)
-    row = known.row
-    if row is None:
+    if known.seen is None:
         raise errors.KeyInvalid("There is no such key.")
+    row = known.seen.row
     previous = row["previous_public_id"] == public_id
     if not hmac.compare_digest(row["previous_key_hash" if previous else "key_hash"], keys.hash_key(api_key)):
         raise errors.KeyInvalid("There is no such key.")
-    check_alive(row, previous=previous)
+    check_alive(row, known.seen.now(cache.rows.clock()), previous=previous)
     if not known.allows(origin.address):
         log("key_refused_by_address", severity="WARNING", credential_id=str(row["credential_id"]))
         raise errors.AddressNotAllowed("This key may not be used from where you are.")
@@ -202,10 +209,25 @@ async def actor_of(cache: KeyCache, api_key: str, origin: Origin) -> Actor:
     return actor_of_key(row, public_id)
 
 
-def check_alive(row: Record, *, previous: bool) -> None:
-    """Raises if the key that `row` was found by is revoked, expired, or its user disabled."""
-    now = datetime.now(UTC)
-    ends_at = row["previous_expires_at" if previous else "expires_at"]
+def earliest(*times: datetime | None) -> datetime | None:
+    """Return the first of these times; null is never."""
+    return min((each for each in times if each is not None), default=None)
+
+
+def key_ends_at(row: Record, *, previous: bool) -> datetime | None:
+    """Return when a key ends: a previous one with its grace or its credential, whichever is over first."""
+    return earliest(row["expires_at"], row["previous_expires_at"] if previous else None)
+
+
+def check_alive(row: Record, now: datetime, *, previous: bool) -> None:
+    """Check the key that `row` was found by at `now`, a time of the database.
+
+    Raises:
+        errors.KeyInvalid: It is revoked.
+        errors.KeyExpired: It has ended.
+        errors.UserDisabled: Its user is disabled.
+    """
+    ends_at = key_ends_at(row, previous=previous)
     if row["revoked_at"] is not None:
         raise errors.KeyInvalid("This key has been revoked.")
     if ends_at is not None and ends_at <= now:
@@ -226,6 +248,7 @@ def actor_of_key(row: Record, public_id: str) -> Actor:
         scopes=user_scopes if key_scopes is None else user_scopes & frozenset(key_scopes),
         credential_id=row["credential_id"],
         key_prefix=keys.PREFIX + public_id,
-        key_expires_at=row["expires_at"],
+        key_expires_at=key_ends_at(row, previous=public_id == row["previous_public_id"]),
         is_default_key=row["is_default"],
+        address_ranges=row["address_ranges"],
     )

@@ -10,14 +10,17 @@ from image_core import errors, keys
 from image_core.db import Runner
 
 
-async def check_still_valid(runner: Runner, actor: Actor) -> None:
-    """Compares a caller with its rows.
+async def check_still_valid(runner: Runner, actor: Actor) -> Actor:
+    """Compare a caller with its rows and return it as it is now.
 
-    Raises a leaf of `errors.Unauthorized` for a key or session that has ended, `errors.ScopeMissing` for lost scopes.
+    Raises:
+        errors.Unauthorized: Its key or session has ended.
+        errors.ScopeMissing: It has lost scopes.
     """
     now = await _of_session(runner, actor) if actor.credential_id is None else await _of_key(runner, actor)
     if lost := [scope for scope in Scope if scope in actor.scopes - now.scopes]:
         raise errors.ScopeMissing(f"The key has lost: {', '.join(lost)}.", missing_scopes=lost)
+    return now
 
 
 async def _of_key(runner: Runner, actor: Actor) -> Actor:
@@ -25,7 +28,7 @@ async def _of_key(runner: Runner, actor: Actor) -> Actor:
     row = await runner.fetch_one(key_cache.by_public_id, public_id=public_id)
     if row is None:
         raise errors.KeyInvalid("This key has been rotated.")
-    key_cache.check_alive(row, previous=public_id == row["previous_public_id"])
+    key_cache.check_alive(row, row["now"], previous=public_id == row["previous_public_id"])
     return key_cache.actor_of_key(row, public_id)
 
 
@@ -33,4 +36,4 @@ async def _of_session(runner: Runner, actor: Actor) -> Actor:
     row = await runner.fetch_one(session_cache.by_id, session_id=actor.session_id)
     if row is None:
         raise errors.SessionEnded("This session is over. Sign in again.")
-    return session_cache.actor_of_session(row)
+    return session_cache.actor_of_session(row, row["now"])

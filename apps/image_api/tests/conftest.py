@@ -124,7 +124,7 @@ class Api:
         """The headers of somebody who has signed in, by whatever way."""
         session_id, ends_at = new_id(), datetime.now(UTC) + timedelta(hours=1)
         await self.rows.execute(insert(session).values(id=session_id, user_id=by.user_id, expires_at=ends_at))
-        token, _ = await self.services.access_tokens.issue(session_id, by.user_id, ends_at.timestamp())
+        token, _ = await self.services.access_tokens.issue(session_id, by.user_id, datetime.now(UTC), ends_at)
         return {"Authorization": f"Bearer {token}"}
 
     def forget_keys(self) -> None:

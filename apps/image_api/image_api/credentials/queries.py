@@ -48,9 +48,10 @@ async def lock(transaction: Transaction, user_id: UUID, credential_id: UUID) -> 
 
 
 async def lock_live(transaction: Transaction, user_id: UUID, credential_id: UUID | None) -> Record | None:
-    """A user's credential that is not revoked (its first by default), locked without waiting.
+    """Return a user's credential that is not revoked, locked without waiting; by default its first that lives.
 
-    Raises `db.LockNotAvailable` when somebody else holds it.
+    Raises:
+        db.LockNotAvailable: Somebody else holds it.
     """
     statement = (
         _with_user(user_id)
@@ -61,6 +62,8 @@ async def lock_live(transaction: Transaction, user_id: UUID, credential_id: UUID
     )
     if credential_id is not None:
         statement = statement.where(credential.c.id == credential_id)
+    else:
+        statement = statement.where(or_(credential.c.expires_at.is_(None), credential.c.expires_at > func.now()))
     return await transaction.fetch_one(statement)
 
 

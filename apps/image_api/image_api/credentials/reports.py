@@ -5,6 +5,7 @@ from uuid import UUID
 
 from image_api import audit
 from image_api.credentials import queries
+from image_api.key_cache import key_ends_at
 from image_core import events, keys
 from image_core.db import Record, Transaction
 from image_core.events import EventType
@@ -37,10 +38,10 @@ async def report(transaction: Transaction, api_key: str) -> UUID | None:
 
 def _is_live(row: Record, public_id: str, api_key: str) -> bool:
     """Whether this key, and not only its public id, is one that still opens something."""
-    of = "previous_" if row["previous_public_id"] == public_id else ""
-    ends_at = row[f"{of}expires_at"]
+    previous = row["previous_public_id"] == public_id
+    ends_at = key_ends_at(row, previous=previous)
     return (
-        hmac.compare_digest(row[f"{of}key_hash"], keys.hash_key(api_key))
+        hmac.compare_digest(row["previous_key_hash" if previous else "key_hash"], keys.hash_key(api_key))
         and row["revoked_at"] is None
         and (ends_at is None or ends_at > row["now"])
     )

@@ -7,6 +7,7 @@ from uuid import UUID
 from image_api import audit
 from image_api.actor import Actor
 from image_api.credentials import queries
+from image_api.credentials.limits import check_within_limits
 from image_api.credentials.schemas import Rotation
 from image_api.credentials.service import (
     check_admin_keeps_a_key,
@@ -14,6 +15,7 @@ from image_api.credentials.service import (
     check_within_own,
     expiry,
 )
+from image_api.key_cache import earliest, key_ends_at
 from image_api.still_valid import check_still_valid
 from image_api.users import queries as users
 from image_core import errors, keys
@@ -30,10 +32,10 @@ class Rotated(NamedTuple):
 
 
 async def rotate(transaction: Transaction, actor: Actor, user_id: UUID, wish: Rotation) -> Rotated:
-    """Gives a credential a new key; what becomes of the old one is decided by `_next_keys`.
+    """Give a credential a new key; what becomes of the old one is decided by `_next_keys`.
 
-    Raises `errors.UserNotFound`, `errors.CredentialNotFound`, `errors.ScopeMissing`, `errors.RotationInProgress`,
-    `errors.RotationInGrace`, `errors.DefaultKeyMustBeRotated`, `errors.LastAdminKey`.
+    Raises `errors.UserNotFound`, `errors.CredentialNotFound`, `errors.ScopeMissing`, `errors.KeyLimitExceeded`,
+    `errors.RotationInProgress`, `errors.RotationInGrace`, `errors.DefaultKeyMustBeRotated`, `errors.LastAdminKey`.
     """
     _check_may_rotate(actor, user_id, wish)
     own = user_id == actor.user_id
@@ -46,12 +48,13 @@ async def rotate(transaction: Transaction, actor: Actor, user_id: UUID, wish: Ro
     except LockNotAvailable as error:
         raise errors.RotationInProgress("Somebody else is rotating this credential; ask for its outcome.") from error
     if row is None:
-        raise errors.CredentialNotFound
-    await check_still_valid(transaction, actor)
+        raise errors.CredentialNotFound("The user has no such credential, or none that lives.")
+    actor = await check_still_valid(transaction, actor)
     if row["id"] != actor.credential_id:
         check_within_own(actor, row)
     key = keys.generate()
     values = _next_keys(row, key, wish)
+    check_within_limits(actor, row, values)
     if wish.expires_at is not None:
         await check_admin_keeps_a_key(transaction, row, values)
     await queries.change(transaction, row["id"], values)
@@ -77,7 +80,7 @@ def _next_keys(row: Record, key: NewKey, wish: Rotation) -> dict[str, Any]:
     Raises `errors.RotationInGrace` if both keys are in use and `force` was not said.
     """
     now: datetime = row["now"]
-    ends = expiry(row["expires_at"] if wish.expires_at is None else wish.expires_at, now)
+    _check_lives_on(row, wish)
     values: dict[str, Any] = {
         "public_id": key.public_id,
         "key_hash": key.key_hash,
@@ -88,21 +91,30 @@ def _next_keys(row: Record, key: NewKey, wish: Rotation) -> dict[str, Any]:
         "is_default": False,
     }
     if wish.expires_at is not None:
-        values |= ends
+        values |= expiry(wish.expires_at, now)
+    # An old key outlives neither the end that it had nor the one that its credential gets.
+    ends_at = earliest(row["expires_at"], wish.expires_at)
     grace_ends_at = now + timedelta(seconds=wish.grace_period_seconds)
-    previous_lives = row["previous_expires_at"] is not None and row["previous_expires_at"] > now
+    previous_ends_at = key_ends_at(row, previous=True) if row["previous_public_id"] is not None else None
+    previous_lives = previous_ends_at is not None and previous_ends_at > now
     if wish.grace_period_seconds == 0 or row["is_default"]:
         return values | _previous(None, None)
     if previous_lives and row["last_used_at"] is None:
         # The answer with the current key was lost: it is replaced, and the one that works keeps working.
-        return values | {"previous_expires_at": max(row["previous_expires_at"], grace_ends_at)}
+        return values | {"previous_expires_at": earliest(max(row["previous_expires_at"], grace_ends_at), ends_at)}
     if previous_lives and not wish.force:
         raise errors.RotationInGrace(
             "Both keys are in use. Pass force=true to end the previous one now.",
-            previous_expires_at=row["previous_expires_at"],
+            previous_expires_at=previous_ends_at,
         )
-    ends_at = grace_ends_at if row["expires_at"] is None else min(grace_ends_at, row["expires_at"])
-    return values | _previous(row, ends_at)
+    return values | _previous(row, earliest(grace_ends_at, ends_at))
+
+
+def _check_lives_on(row: Record, wish: Rotation) -> None:
+    """Raise `errors.RequestInvalid` if the new key would be dead because its credential has ended."""
+    if wish.expires_at is None and row["expires_at"] is not None and row["expires_at"] <= row["now"]:
+        message = f"The credential ended at {row['expires_at'].isoformat()}. Send a later end for the new key."
+        raise errors.invalid_fields([{"field": "expires_at", "code": "credential-expired", "message": message}])
 
 
 def _previous(row: Record | None, expires_at: datetime | None) -> dict[str, Any]:

@@ -35,7 +35,7 @@ async def create_credential(
     user_id: UUID, body: schemas.NewCredential, actor: Keeper, transaction: CreationDep, response: Response
 ) -> Any:
     """Create a further key: by an admin, or by the user itself. The answer holds it, this once."""
-    created = await service.create_credential(transaction, actor, user_id, body.model_dump())
+    created = await service.create_credential(transaction, actor, user_id, body.model_dump(exclude_unset=True))
     response.headers["Cache-Control"] = "no-store"
     return schemas.shown(created.row) | {"api_key": created.key.api_key}
 

@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from image_api.actor import Scope
+from image_api.key_cache import key_ends_at
 from image_api.shown_once import ShownOnce
 from image_api.teams.schemas import Name
 from image_api.timestamps import UtcTime
@@ -52,8 +53,13 @@ class NewCredential(BaseModel):
     scopes: Scopes | None = Field(
         None, description="Null or absent: whatever the caller may do; by an admin, the user."
     )
-    expires_at: UtcTime | None = None
-    address_ranges: AddressRanges | None = Field(None, description="Where the key may be used; everywhere without.")
+    expires_at: UtcTime | None = Field(
+        None, description="When the key ends. Absent: with the calling key, if that ends; by an admin for others never."
+    )
+    address_ranges: AddressRanges | None = Field(
+        None,
+        description="Where the key may be used. Absent: where the calling key may; by an admin for others anywhere.",
+    )
 
 
 class CredentialPatch(BaseModel):
@@ -125,7 +131,9 @@ class Rotation(BaseModel):
 
     grace_period_seconds: int = Field(86_400, ge=0, le=MAX_GRACE_SECONDS, description="How long the old key lives on.")
     force: bool = Field(False, description="Rotate although the previous key is still in its grace period.")
-    credential_id: UUID | None = Field(None, description="By default the calling key's own, or the user's first.")
+    credential_id: UUID | None = Field(
+        None, description="By default the calling key's own, or the user's first that lives."
+    )
     expires_at: UtcTime | None = Field(None, description="When the new key ends; as before where it is absent.")
     reason: Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00]*$")] | None = None
 
@@ -167,7 +175,7 @@ def shown(row: Record) -> dict[str, Any]:
     if row["previous_public_id"] is not None:
         previous = {
             "key_prefix": PREFIX + row["previous_public_id"],
-            "expires_at": row["previous_expires_at"],
+            "expires_at": key_ends_at(row, previous=True),
             "last_use": _last_use(row, "previous_"),
         }
     key_prefix = PREFIX + row["public_id"]

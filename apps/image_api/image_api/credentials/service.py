@@ -7,7 +7,9 @@ from uuid import UUID
 from image_api import audit
 from image_api.actor import Actor, Role, Scope
 from image_api.credentials import queries
+from image_api.credentials.limits import check_limits, check_within_limits, limits_of
 from image_api.entity_tags import check_if_match
+from image_api.key_cache import earliest
 from image_api.pagination import Cursor
 from image_api.still_valid import check_still_valid
 from image_api.users import queries as users
@@ -45,12 +47,17 @@ def is_admin(actor: Actor) -> bool:
 
 
 def check_within_own(actor: Actor, row: Record) -> None:
-    """Raises `errors.ScopeMissing` if a credential of the caller itself may do more than the calling key.
+    """Check that a credential of the caller itself may do no more than the calling key.
 
     Else a key of few scopes could widen, lengthen or replace one of many. Admins rule over others' credentials.
+
+    Raises:
+        errors.ScopeMissing: The credential has scopes that the calling key lacks.
+        errors.KeyLimitExceeded: It lives longer, or may be used from elsewhere.
     """
     if row["user_id"] == actor.user_id:
         _require_all(actor, _scopes_of(row["scopes"], row["user_scopes"]))
+        check_within_limits(actor, row)
 
 
 def _require_all(actor: Actor, scopes: frozenset[str]) -> None:
@@ -88,20 +95,24 @@ def _present(found: Record | None) -> Record:
 async def create_credential(
     transaction: Transaction, actor: Actor, user_id: UUID, wish: dict[str, Any]
 ) -> CreatedCredential:
-    """Adds a credential.
+    """Add a credential. What `wish` leaves out of one's own is as the calling key has it.
 
-    Raises `errors.UserNotFound`, `errors.ScopeMissing`, `errors.RequestInvalid`, `errors.TooManyCredentials`.
+    Raises:
+        errors.UserNotFound: There is no such user, or the caller may not see to its keys.
+        errors.ScopeMissing: The caller lacks a scope of the new key, or `keys:self`.
+        errors.KeyLimitExceeded: The new key would go beyond the calling one.
+        errors.RequestInvalid: The user lacks a scope, or the end is past.
+        errors.TooManyCredentials: The user has as many as it may have.
     """
     check_may_manage(actor, user_id)
     owner = await users.lock(transaction, user_id)
     if owner is None:
         raise errors.UserNotFound
-    await check_still_valid(transaction, actor)
+    actor = await check_still_valid(transaction, actor)
     live = await queries.count_live(transaction, user_id)
     if live >= MAX_LIVE_CREDENTIALS:
         raise errors.TooManyCredentials(f"A user may have {MAX_LIVE_CREDENTIALS}.", limit=MAX_LIVE_CREDENTIALS)
-    if wish["scopes"] is None and user_id == actor.user_id and actor.scopes != frozenset(owner["scopes"]):
-        wish = wish | {"scopes": sorted(actor.scopes)}
+    wish = _with_defaults(actor, owner, wish)
     _check_scopes(actor, user_id, wish["scopes"], owner["scopes"])
     key, credential_id = keys.generate(), new_id()
     values = wish | expiry(wish["expires_at"], await queries.now(transaction))
@@ -112,6 +123,19 @@ async def create_credential(
         after={"key_prefix": key.key_prefix, **wish},
     )  # fmt: skip
     return CreatedCredential(_present(await queries.find(transaction, user_id, credential_id)), key)
+
+
+def _with_defaults(actor: Actor, owner: Record, wish: dict[str, Any]) -> dict[str, Any]:
+    """Fill in what is absent, and check the limits of a key for the caller itself."""
+    defaults: dict[str, Any] = {"scopes": None, "expires_at": None, "address_ranges": None}
+    if owner["id"] != actor.user_id:
+        return defaults | wish
+    limits = limits_of(actor)
+    wish = defaults | limits._asdict() | wish
+    check_limits(limits, wish["expires_at"], wish["address_ranges"])
+    if wish["scopes"] is None and actor.scopes != frozenset(owner["scopes"]):
+        wish["scopes"] = sorted(actor.scopes)
+    return wish
 
 
 def _check_scopes(actor: Actor, user_id: UUID, wanted: list[str] | None, user_scopes: list[str]) -> None:
@@ -137,13 +161,12 @@ async def change_credential(
     transaction: Transaction, actor: Actor, user_id: UUID, credential_id: UUID, patch: dict[str, Any],
     if_match: str | None,
 ) -> Record:  # fmt: skip
-    """Changes what `patch` names.
+    """Change what `patch` names. The previous key ends with its credential at the latest.
 
-    Raises `errors.UserNotFound`, `errors.CredentialNotFound`, `errors.ScopeMissing`, `errors.RequestInvalid`,
-    `errors.LastAdminKey`, `errors.ETagMismatch`.
+    Raises `errors.UserNotFound`, `errors.CredentialNotFound`, `errors.ScopeMissing`, `errors.KeyLimitExceeded`,
+    `errors.RequestInvalid`, `errors.LastAdminKey`, `errors.ETagMismatch`.
     """
-    row = await _lock(transaction, actor, user_id, credential_id)
-    await check_still_valid(transaction, actor)
+    row, actor = await _lock(transaction, actor, user_id, credential_id)
     if row["revoked_at"] is not None:
         raise errors.CredentialNotFound
     check_if_match(if_match, row["revision"])
@@ -154,6 +177,9 @@ async def change_credential(
     values = dict(patch)
     if "expires_at" in patch:
         values |= expiry(patch["expires_at"], row["now"])
+        if row["previous_expires_at"] is not None:
+            values["previous_expires_at"] = earliest(row["previous_expires_at"], patch["expires_at"])
+    check_within_limits(actor, row, values)
     await check_admin_keeps_a_key(transaction, row, values)
     await queries.change(transaction, credential_id, values)
     await audit.record(
@@ -166,12 +192,12 @@ async def change_credential(
 async def revoke_credential(
     transaction: Transaction, actor: Actor, user_id: UUID, credential_id: UUID, if_match: str | None
 ) -> None:
-    """Ends both keys of a credential for good; once more changes nothing.
+    """End both keys of a credential for good; once more changes nothing.
 
-    Raises `errors.UserNotFound`, `errors.CredentialNotFound`, `errors.ScopeMissing`, `errors.LastAdminKey`,
-    `errors.ETagMismatch`.
+    Raises `errors.UserNotFound`, `errors.CredentialNotFound`, `errors.ScopeMissing`, `errors.KeyLimitExceeded`,
+    `errors.LastAdminKey`, `errors.ETagMismatch`.
     """
-    row = await _lock(transaction, actor, user_id, credential_id)
+    row, _ = await _lock(transaction, actor, user_id, credential_id)
     if row["revoked_at"] is not None:
         return
     check_if_match(if_match, row["revision"])
@@ -184,15 +210,19 @@ async def revoke_credential(
     )  # fmt: skip
 
 
-async def _lock(transaction: Transaction, actor: Actor, user_id: UUID, credential_id: UUID) -> Record:
-    """A credential that the caller may change, locked after the admins where it is one of theirs."""
+async def _lock(transaction: Transaction, actor: Actor, user_id: UUID, credential_id: UUID) -> tuple[Record, Actor]:
+    """Return a credential that the caller may change, locked after the admins where it is one of theirs.
+
+    The caller is returned as it is now.
+    """
     check_may_manage(actor, user_id)
     found = _present(await queries.find(transaction, user_id, credential_id))
     if found["role"] == Role.ADMIN:
         await users.lock_active_admins(transaction)
     row = _present(await queries.lock(transaction, user_id, credential_id))
+    actor = await check_still_valid(transaction, actor)
     check_within_own(actor, row)
-    return row
+    return row, actor
 
 
 async def check_admin_keeps_a_key(transaction: Transaction, row: Record, values: dict[str, Any]) -> None:

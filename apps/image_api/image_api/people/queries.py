@@ -22,6 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from image_api.database_time import database_now
 from image_api.pagination import Cursor
 from image_core.db import Record, Runner, Transaction
 from image_core.models import invitation, password_reset, session, sign_in_delay, user
@@ -70,7 +71,7 @@ async def replace_hash(transaction: Transaction, user_id: UUID, new_hash: str) -
 async def add_session(transaction: Transaction, lifetime: timedelta, values: dict[str, Any]) -> Record | None:
     """Inserts a session and returns it."""
     return await transaction.fetch_one(
-        insert(session).values(expires_at=func.now() + lifetime, **values).returning(session)
+        insert(session).values(expires_at=func.now() + lifetime, **values).returning(session, database_now)
     )
 
 
@@ -86,7 +87,7 @@ async def living_sessions(runner: Runner, user_id: UUID) -> list[Record]:
 
 async def living_session(runner: Runner, session_id: UUID) -> Record | None:
     """One session."""
-    return await runner.fetch_one(select(session).where(session.c.id == session_id, _lives()))
+    return await runner.fetch_one(select(session, database_now).where(session.c.id == session_id, _lives()))
 
 
 async def end_sessions(

@@ -90,8 +90,9 @@ async def still_verified(transaction: Transaction, person: Record) -> None:
 
 async def access_token(services: Services, session: Record) -> IssuedToken:
     """An access token for a session. Raises `errors.TokensNotConfigured`, `errors.SigningKeysUnavailable`."""
-    ends_at = session["expires_at"].timestamp()
-    token, seconds = await services.access_tokens.issue(session["id"], session["user_id"], ends_at)
+    token, seconds = await services.access_tokens.issue(
+        session["id"], session["user_id"], session["now"], session["expires_at"]
+    )
     return IssuedToken(token, seconds, session)
 
 

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from sqlalchemy import delete, exists, func, insert, or_, select, tuple_, update
 
+from image_api.database_time import database_now
 from image_api.pagination import Cursor
 from image_core.db import Record, Runner, Transaction
 from image_core.keys import NewKey
@@ -41,8 +42,8 @@ async def add_credential(transaction: Transaction, credential_id: UUID, user_id:
 
 
 async def lock(transaction: Transaction, user_id: UUID) -> Record | None:
-    """One user, locked for the rest of the transaction."""
-    return await transaction.fetch_one(select(user).where(user.c.id == user_id).with_for_update())
+    """Return one user, locked for the rest of the transaction, and the database's time."""
+    return await transaction.fetch_one(select(user, database_now).where(user.c.id == user_id).with_for_update())
 
 
 async def lock_active_admins(transaction: Transaction) -> list[UUID]:

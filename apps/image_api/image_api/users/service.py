@@ -1,6 +1,5 @@
 """The rules of users."""
 
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -89,7 +88,7 @@ async def change_user(
     check_if_match(if_match, old["revision"])
     values = {name: value for name, value in patch.items() if name != "disabled"}
     if "disabled" in patch and patch["disabled"] != (old["disabled_at"] is not None):
-        values["disabled_at"] = datetime.now(UTC) if patch["disabled"] else None
+        values["disabled_at"] = old["now"] if patch["disabled"] else None
     role = Role(values.get("role", old["role"]))
     if "role" in values and "scopes" not in values:
         values["scopes"] = list(DEFAULT_SCOPES[role])

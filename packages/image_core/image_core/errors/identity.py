@@ -45,6 +45,12 @@ class ScopeMissing(Forbidden):
     code = "scope-missing"
 
 
+class KeyLimitExceeded(Forbidden):
+    """The key cannot hand on more than it has itself."""
+
+    code = "key-limit-exceeded"
+
+
 class RoleMissing(Forbidden):
     """The caller's role does not allow this."""
 

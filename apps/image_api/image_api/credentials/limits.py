@@ -1,0 +1,80 @@
+"""What a key may hand on: nothing that outlives it, and nothing that is used from where it may not be used.
+
+An admin who acts on others is not bound so, nor is somebody who has signed in.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
+from typing import Any, NamedTuple
+
+from image_api.actor import Actor
+from image_core import errors
+from image_core.db import Record
+
+
+class Limits(NamedTuple):
+    """The end of a key and its networks; null is no limit."""
+
+    expires_at: datetime | None
+    address_ranges: list[str] | None
+
+
+def limits_of(actor: Actor) -> Limits:
+    """Return what the caller's key is bound by."""
+    return Limits(actor.key_expires_at, actor.address_ranges)
+
+
+def check_within_limits(actor: Actor, row: Record, changes: Mapping[str, Any] | None = None) -> None:
+    """Check a credential of the caller itself, as it is or as `changes` would leave it.
+
+    The calling key's own credential is measured by itself: a previous key, which ends before it, may still replace a
+    new key whose answer was lost.
+
+    Raises:
+        errors.KeyLimitExceeded: The credential has no such limit as the calling key has, or a wider one.
+    """
+    if row["user_id"] != actor.user_id:
+        return
+    own = row["id"] == actor.credential_id
+    limits = Limits(row["expires_at"], row["address_ranges"]) if own else limits_of(actor)
+    after = dict(row) | dict(changes or {})
+    check_limits(limits, after["expires_at"], after["address_ranges"])
+
+
+def check_limits(limits: Limits, expires_at: datetime | None, address_ranges: list[str] | None) -> None:
+    """Raise `errors.KeyLimitExceeded` where an end or networks go beyond the limits, and name those."""
+    exceeded = []
+    if limits.expires_at is not None and (expires_at is None or expires_at > limits.expires_at):
+        exceeded.append(("expires_at", f"it ends at {limits.expires_at.isoformat()}"))
+    if limits.address_ranges is not None and not _lie_within(address_ranges, limits.address_ranges):
+        exceeded.append(("address_ranges", f"it may be used from {', '.join(limits.address_ranges)}"))
+    if exceeded:
+        reasons = " and ".join(reason for _, reason in exceeded)
+        raise errors.KeyLimitExceeded(
+            f"The calling key is limited: {reasons}. What it makes, changes or rotates must lie within that. "
+            "Sign in, or ask an admin.",
+            exceeded=[name for name, _ in exceeded],
+            limits={name: getattr(limits, name) for name, _ in exceeded},
+        )
+
+
+def _lie_within(ranges: list[str] | None, limit: list[str]) -> bool:
+    if ranges is None:
+        return False
+    allowed = _networks(limit)
+    return all(any(_is_within(each, network) for network in allowed) for each in _networks(ranges))
+
+
+def _networks(ranges: list[str]) -> list[IPv4Network | IPv6Network]:
+    """Neighbouring networks as the one that they make up."""
+    networks = [ip_network(each) for each in ranges]
+    narrow = [each for each in networks if isinstance(each, IPv4Network)]
+    wide = [each for each in networks if isinstance(each, IPv6Network)]
+    return [*collapse_addresses(narrow), *collapse_addresses(wide)]
+
+
+def _is_within(network: IPv4Network | IPv6Network, other: IPv4Network | IPv6Network) -> bool:
+    if isinstance(network, IPv4Network) and isinstance(other, IPv4Network):
+        return network.subnet_of(other)
+    return isinstance(network, IPv6Network) and isinstance(other, IPv6Network) and network.subnet_of(other)
