@@ -42,6 +42,21 @@ class TestBadInput:
             told = await post(api, await api.user(), picture(), 415)
         assert (told["code"], told["allowed_formats"]) == ("image-format-not-allowed", ["jpeg"])
 
+    async def test_an_intact_image_that_is_not_decoded_here_is_refused_by_name(
+        self, api: Api, member: UserWithKey
+    ) -> None:
+        header = _png_header(40, 30)
+        told = await post(api, member, header[:8] + b"\x00\x00\x00\x04CgBI" + bytes(8) + header[8:], 415)
+        assert told["code"] == "image-variant-not-supported"
+        assert told["detail"].startswith("Not supported here: Apple's own variant of PNG")
+        assert await count(api, image) == 0
+
+    async def test_a_camera_raw_file_is_refused_by_name(self, api: Api, member: UserWithKey) -> None:
+        version = b"II*\x00\x08\x00\x00\x00\x01\x00" + b"\x12\xc6\x01\x00\x04\x00\x00\x00\x01\x04\x00\x00" + bytes(4)
+        told = await post(api, member, version, 415)
+        assert told["code"] == "not-an-image"
+        assert "camera raw file" in told["detail"]
+
     @pytest.mark.parametrize(("width", "height"), [(0, 10), (10, 0), (0, 0)])
     async def test_dimensions_of_zero_are_refused(self, api: Api, member: UserWithKey, width: int, height: int) -> None:
         assert (await post(api, member, _png_header(width, height), 422))["code"] == "image-dimensions-invalid"

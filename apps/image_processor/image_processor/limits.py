@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from image_core.picture_header import PictureFormat, PictureHeader, describe_unknown, detect
-from image_processor.rejections import PictureRejected
+from image_processor.rejections import PictureRejected, unsupported
 
 ALL_FORMATS: tuple[PictureFormat, ...] = ("jpeg", "png", "webp", "gif", "avif", "heic", "tiff")
 
@@ -46,6 +46,8 @@ class PictureLimits:
             raise PictureRejected("image-format-not-allowed", f"The file is of a kind not processed here: {kind}.")
         if header.format not in self.allowed_formats:
             raise PictureRejected("image-format-not-allowed", f"{header.format.upper()} pictures are not allowed here.")
+        if header.unsupported is not None:
+            raise unsupported(header.unsupported)
         if header.width_px is not None and header.height_px is not None:
             self.check_size(header.width_px, header.height_px)
         return header

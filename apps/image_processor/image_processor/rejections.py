@@ -6,6 +6,7 @@ from typing import Literal, get_args
 RejectionCode = Literal[
     "not-an-image",
     "image-format-not-allowed",
+    "image-variant-not-supported",
     "image-dimensions-invalid",
     "image-too-many-pixels",
     "image-truncated",
@@ -19,6 +20,7 @@ RejectionCode = Literal[
 REJECTION_MESSAGES: dict[RejectionCode, str] = {
     "not-an-image": "The file is not a picture of any kind that is known here.",
     "image-format-not-allowed": "The file is of a kind that is not processed here.",
+    "image-variant-not-supported": "Not supported here: the way in which this picture is stored.",
     "image-dimensions-invalid": "The picture has no size, or sides that no picture has.",
     "image-too-many-pixels": "The picture has more pixels than are allowed.",
     "image-truncated": "The picture ends before it is complete; upload the whole file.",
@@ -45,6 +47,11 @@ class PictureRejected(Exception):
 
     def __str__(self) -> str:
         return f"{self.code}: {self.message}"
+
+
+def unsupported(variant: str) -> PictureRejected:
+    """Refuse an intact picture for how it is stored."""
+    return PictureRejected("image-variant-not-supported", f"Not supported here: {variant}.")
 
 
 class WorkerUnavailable(Exception):

@@ -84,7 +84,7 @@ STILLS = {
     "tiff": lambda: SCENE.tiffsave_buffer(compression="deflate"),
     "big tiff": lambda: SCENE.tiffsave_buffer(bigtiff=True),
     "lab tiff": lambda: SCENE.colourspace("lab").tiffsave_buffer(),
-    "tiff with many bands": lambda: SCENE.bandjoin([SCENE, SCENE]).copy(interpretation="srgb").tiffsave_buffer(),
+    "tiff with many bands": lambda: SCENE.bandjoin([255, SCENE]).copy(interpretation="srgb").tiffsave_buffer(),
     "avif": lambda: SCENE.heifsave_buffer(compression="av1", Q=80, effort=0),
     "10-bit avif": lambda: SCENE.heifsave_buffer(compression="av1", Q=80, effort=0, bitdepth=10),
     "heic": lambda: heic(SCENE),

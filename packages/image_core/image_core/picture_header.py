@@ -10,6 +10,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from image_core.tiff_directory import MAGICS as TIFF_MAGICS
+from image_core.tiff_directory import full_size_page, is_raw_photograph, read_pages
+from image_core.tiff_support import unsupported_tiff
+
 PictureFormat = Literal["jpeg", "png", "webp", "gif", "avif", "heic", "tiff"]
 
 PREFIX_BYTES = 65_536
@@ -40,11 +44,13 @@ class PictureHeader:
         format: decided by the bytes alone.
         width_px: as stored, before any orientation is applied; None when the prefix ends before it.
         height_px: as `width_px`.
+        unsupported: names what the picture uses that is not decoded here; None where the prefix shows nothing of it.
     """
 
     format: PictureFormat
     width_px: int | None
     height_px: int | None
+    unsupported: str | None = None
 
     @property
     def content_type(self) -> str:
@@ -67,7 +73,15 @@ def detect(prefix: bytes) -> PictureHeader | None:
     except (struct.error, IndexError, OverflowError):
         size = None
     width_px, height_px = size or (None, None)
-    return PictureHeader(picture_format, width_px, height_px)
+    return PictureHeader(picture_format, width_px, height_px, _unsupported(picture_format, prefix))
+
+
+def _unsupported(picture_format: PictureFormat, prefix: bytes) -> str | None:
+    if picture_format == "tiff":
+        return _tiff_unsupported(prefix)
+    if picture_format == "png" and prefix[12:16] == b"CgBI":
+        return "Apple's own variant of PNG (CgBI), which Xcode puts into apps"
+    return _jpeg_unsupported(prefix) if picture_format == "jpeg" else None
 
 
 def describe_unknown(prefix: bytes) -> str | None:
@@ -78,6 +92,8 @@ def describe_unknown(prefix: bytes) -> str | None:
     for signature, offset, name in _OTHER_KINDS:
         if prefix[offset : offset + len(signature)] == signature:
             return name
+    if prefix.startswith(TIFF_MAGICS) and is_raw_photograph(prefix):
+        return "camera raw file"
     if prefix[4:8] == b"ftyp":
         return _describe_iso_media(prefix)
     return _describe_text(prefix)
@@ -92,21 +108,37 @@ def _detect_format(prefix: bytes) -> PictureFormat | None:
         return "gif"
     if prefix.startswith(b"RIFF") and prefix[8:12] == b"WEBP":
         return "webp"
-    if prefix.startswith((b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")) and not _is_raw_photograph(prefix):
-        return "tiff"
+    if prefix.startswith(TIFF_MAGICS):
+        return None if is_raw_photograph(prefix) else "tiff"
     return _detect_heif(prefix)
-
-
-def _is_raw_photograph(prefix: bytes) -> bool:
-    # A Canon raw file is a TIFF file with its own mark behind the header; its first page is only a preview.
-    return prefix[8:10] == b"CR"
 
 
 # --- JPEG ---------------------------------------------------------------------------------------------------------
 
 
+# Source: ITU-T T.81, table B.1: hierarchical processes, and arithmetic coding without a sequential or progressive one.
+_UNDECODED_JPEG_PROCESSES = {0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF}
+
+
 def _jpeg_size(prefix: bytes) -> tuple[int, int] | None:
-    """Source: ITU-T T.81, B.1.1.3 (markers) and B.2.2 (frame header)."""
+    position = _jpeg_frame(prefix)
+    if position is None:
+        return None
+    height_px, width_px = struct.unpack_from(">HH", prefix, position + 5)
+    return width_px, height_px
+
+
+def _jpeg_unsupported(prefix: bytes) -> str | None:
+    position = _jpeg_frame(prefix)
+    if position is None or position + 5 > len(prefix):
+        return None
+    if prefix[position + 1] in _UNDECODED_JPEG_PROCESSES:
+        return "JPEG of a hierarchical or arithmetic-coded lossless process"
+    return None if prefix[position + 4] == 8 else f"JPEG with samples of {prefix[position + 4]} bits"
+
+
+def _jpeg_frame(prefix: bytes) -> int | None:
+    """Find the frame header. Source: ITU-T T.81, B.1.1.3 (markers) and B.2.2 (frame header)."""
     position = 2
     while position + 4 <= len(prefix):
         if prefix[position] != 0xFF:
@@ -119,8 +151,7 @@ def _jpeg_size(prefix: bytes) -> tuple[int, int] | None:
         elif marker in {0xD9, 0xDA}:
             return None
         elif 0xC0 <= marker <= 0xCF and marker not in {0xC4, 0xC8, 0xCC}:
-            height_px, width_px = struct.unpack_from(">HH", prefix, position + 5)
-            return width_px, height_px
+            return position
         else:
             position += 2 + max(2, struct.unpack_from(">H", prefix, position + 2)[0])
     return None
@@ -161,31 +192,14 @@ def _webp_size(prefix: bytes) -> tuple[int, int] | None:
 
 
 def _tiff_size(prefix: bytes) -> tuple[int, int] | None:
-    """Size of the first page; None where its directory lies beyond the prefix.
-
-    Source: TIFF 6.0, section 2; BigTIFF (magic 43) widens offsets and counts to 64 bits.
-    """
-    order = "<" if prefix[:2] == b"II" else ">"
-    if struct.unpack_from(order + "H", prefix, 2)[0] == 42:
-        directory = struct.unpack_from(order + "I", prefix, 4)[0]
-        entry_count, first_entry = struct.unpack_from(order + "H", prefix, directory)[0], directory + 2
-        entry_bytes, value_offset = 12, 8
-    else:
-        directory = struct.unpack_from(order + "Q", prefix, 8)[0]
-        entry_count, first_entry = struct.unpack_from(order + "Q", prefix, directory)[0], directory + 8
-        entry_bytes, value_offset = 20, 12
-    sizes: dict[int, int] = {}
-    for index in range(min(entry_count, 512)):
-        entry = first_entry + index * entry_bytes
-        if entry + entry_bytes > len(prefix):
-            break
-        tag, kind = struct.unpack_from(order + "HH", prefix, entry)
-        if tag in {256, 257} and kind in _TIFF_INTEGERS:
-            sizes[tag] = struct.unpack_from(order + _TIFF_INTEGERS[kind], prefix, entry + value_offset)[0]
-    return (sizes[256], sizes[257]) if len(sizes) == 2 else None
+    """Size of the page to show; None where its directory lies beyond the prefix."""
+    place = full_size_page(read_pages(prefix))
+    return None if place is None or place.page.is_reduced else place.page.size
 
 
-_TIFF_INTEGERS = {1: "B", 3: "H", 4: "I", 16: "Q"}
+def _tiff_unsupported(prefix: bytes) -> str | None:
+    place = full_size_page(read_pages(prefix))
+    return None if place is None or place.page.is_reduced else unsupported_tiff(place.page)
 
 
 # --- HEIF: AVIF and HEIC ------------------------------------------------------------------------------------------
@@ -263,10 +277,16 @@ _OTHER_KINDS: tuple[tuple[bytes, int, str], ...] = (
     (b"#?RADIANCE", 0, "Radiance HDR picture"),
     (b"DDS ", 0, "DirectDraw surface"),
     (b"gimp xcf", 0, "GIMP picture"),
-    (b"CR", 8, "camera raw file"),
     (b"FUJIFILMCCD-RAW", 0, "camera raw file"),
     (b"IIU\x00", 0, "camera raw file"),
     (b"IIRO", 0, "camera raw file"),
+    (b"IIRS", 0, "camera raw file"),
+    (b"MMOR", 0, "camera raw file"),
+    (b"\x00MRM", 0, "camera raw file"),
+    (b"FOVb", 0, "camera raw file"),
+    (b"HEAPCCDR", 6, "camera raw file"),
+    (b"ARRI", 0, "camera raw file"),
+    (b"NOKIARAW", 0, "camera raw file"),
     (b"%!PS", 0, "PostScript document"),
     (b"\xc5\xd0\xd3\xc6", 0, "PostScript document"),
     (b"\x1aE\xdf\xa3", 0, "Matroska or WebM video"),

@@ -159,3 +159,83 @@ def test_any_bytes_are_answered_without_an_error(start: bytes, rest: bytes) -> N
     describe_unknown(start + rest)
     if header is not None and header.width_px is not None:
         assert header.width_px >= 0
+
+
+# --- TIFF: pages, raw files, what is not decoded ------------------------------------------------------------------
+
+
+def tiff_pages(*pages: dict[int, int], padding: int = 0) -> bytes:
+    """A chain of directories of 16-bit and 32-bit numbers, the first one behind some padding."""
+    offset, content = 8 + padding, bytearray(struct.pack("<2sHI", b"II", 42, 8 + padding) + bytes(padding))
+    for index, page in enumerate(pages):
+        offset += 2 + 12 * len(page) + 4
+        entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in sorted(page.items()))
+        content += struct.pack("<H", len(page)) + entries
+        content += struct.pack("<I", offset if index + 1 < len(pages) else 0)
+    return bytes(content)
+
+
+PREVIEW = {254: 1, 256: 40, 257: 30, 262: 2}
+WHOLE = {254: 0, 256: 6000, 257: 4000, 258: 8, 259: 1, 262: 1}
+
+
+def test_size_of_a_tiff_is_that_of_the_page_to_show() -> None:
+    assert detect(tiff_pages(PREVIEW, WHOLE)) == PictureHeader("tiff", 6000, 4000)
+    cut = tiff_pages(PREVIEW, WHOLE)[:-20]
+    assert detect(cut) == PictureHeader("tiff", None, None)
+
+
+def test_a_loop_of_directories_ends() -> None:
+    content = tiff_pages(WHOLE)
+    assert detect(content[:-4] + struct.pack("<I", 8)) == PictureHeader("tiff", 6000, 4000)
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        tiff_pages({**WHOLE, 50706: 0x0401}),
+        tiff_pages({**WHOLE, 262: 32803}),
+        tiff_pages({**WHOLE, 262: 34892}),
+        tiff_pages({**WHOLE, 259: 65535}),
+        tiff_pages(PREVIEW, {**WHOLE, 33422: 1}),
+        # The sensor's directory lies beyond the first bytes: only a camera puts its preview before that.
+        tiff_pages({**PREVIEW, 271: 1, 330: 1_000_000}),
+        b"II*\x00\x10\x00\x00\x00CR\x02\x00",
+        b"IIRS\x08\x00\x00\x00",
+        b"IIU\x00\x08\x00\x00\x00",
+        b"II\x1a\x00\x00\x00HEAPCCDR",
+    ],
+)
+def test_a_camera_raw_file_is_no_tiff(prefix: bytes) -> None:
+    assert detect(prefix) is None
+    assert describe_unknown(prefix) == "camera raw file"
+
+
+def test_an_ordinary_tiff_from_a_camera_is_none() -> None:
+    assert detect(tiff_pages({**WHOLE, 271: 1, 330: 1_000_000})) == PictureHeader("tiff", 6000, 4000)
+    assert detect(tiff_pages({**PREVIEW, 330: 1_000_000})) == PictureHeader("tiff", None, None)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "phrase"),
+    [
+        (tiff_pages({**WHOLE, 259: 50000}), "Zstandard"),
+        (tiff_pages({**WHOLE, 258: 14}), "14 bits"),
+        (tiff_pages({**WHOLE, 258: 64, 339: 3}), "64 bits"),
+        (png(640, 480)[:8] + struct.pack(">I4sI", 4, b"CgBI", 0) + png(640, 480)[8:], "CgBI"),
+        (jpeg(640, 480, marker=0xC1).replace(b"\x08\x01\xe0", b"\x0c\x01\xe0"), "12 bits"),
+        (jpeg(640, 480, marker=0xCB), "lossless"),
+    ],
+)
+def test_what_is_not_decoded_here_is_named(prefix: bytes, phrase: str) -> None:
+    header = detect(prefix)
+    assert header is not None
+    assert phrase in (header.unsupported or "")
+
+
+def test_nothing_is_said_of_values_beyond_the_first_bytes() -> None:
+    # Three depths do not fit into an entry; they stand where the offset leads.
+    content = tiff_pages({**WHOLE, 262: 2, 277: 3})
+    place = content.index(struct.pack("<HHII", 258, 4, 1, 8))
+    content = content[:place] + struct.pack("<HHII", 258, 3, 3, 1_000_000) + content[place + 12 :]
+    assert detect(content) == PictureHeader("tiff", 6000, 4000)

@@ -62,7 +62,7 @@ async def fetched(services: Services, url: str, fields: dict[str, Any]) -> Async
             yield _FetchedSource(body, fields)
     except errors.UploadEmpty as error:
         raise errors.SourceNotAnImage("The source sent no bytes.", allowed_formats=settings.image_formats) from error
-    except (errors.NotAnImage, errors.FormatNotAllowed) as error:
+    except (errors.NotAnImage, errors.FormatNotAllowed, errors.VariantNotSupported) as error:
         raise errors.SourceNotAnImage(error.detail, **error.extra) from error
     except errors.UploadTooSlow as error:
         raise errors.StorageUnavailable("The image could not be stored in time.") from error

@@ -68,7 +68,8 @@ async def first_bytes(chunks: AsyncIterator[bytes]) -> bytearray:
 def check_header(prefix: bytes | bytearray, settings: ApiSettings) -> PictureHeader:
     """What the first bytes are.
 
-    Raises `errors.NotAnImage`, `errors.FormatNotAllowed`, `errors.DimensionsInvalid`, `errors.TooManyPixels`.
+    Raises `errors.NotAnImage`, `errors.FormatNotAllowed`, `errors.VariantNotSupported`, `errors.DimensionsInvalid`,
+    `errors.TooManyPixels`.
     """
     formats, max_pixels = settings.image_formats, settings.image_max_pixels
     first = bytes(prefix[:PREFIX_BYTES])
@@ -80,6 +81,10 @@ def check_header(prefix: bytes | bytearray, settings: ApiSettings) -> PictureHea
     if header.format not in formats:
         raise errors.FormatNotAllowed(
             f"{header.format} is switched off here; send one of {', '.join(formats)}.", allowed_formats=formats
+        )
+    if header.unsupported is not None:
+        raise errors.VariantNotSupported(
+            f"Not supported here: {header.unsupported}. Save the image in another way and send it again."
         )
     width, height = header.width_px, header.height_px
     if width is not None and height is not None:

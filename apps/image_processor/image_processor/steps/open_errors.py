@@ -9,6 +9,10 @@ _TRUNCATION = re.compile(
     re.IGNORECASE,
 )
 _OUT_OF_MEMORY = re.compile(r"out of memory|unable to allocate|cannot allocate|memory allocation", re.IGNORECASE)
+_UNSUPPORTED = re.compile(
+    r"unsupported|not supported|not configured|not implemented|no decoding plugin|unhandled|cannot handle",
+    re.IGNORECASE,
+)
 
 
 def is_truncation(message: str) -> bool:
@@ -20,4 +24,6 @@ def rejection_of(message: str) -> PictureRejected:
     """Name a codec's failure; its own words, which may quote the file, go no further."""
     if _OUT_OF_MEMORY.search(message):
         return PictureRejected("picture-too-much-memory")
-    return PictureRejected("image-truncated" if is_truncation(message) else "image-undecodable")
+    if is_truncation(message):
+        return PictureRejected("image-truncated")
+    return PictureRejected("image-variant-not-supported" if _UNSUPPORTED.search(message) else "image-undecodable")

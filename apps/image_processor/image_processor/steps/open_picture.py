@@ -7,6 +7,7 @@ from typing import Any
 import pyvips
 
 from image_core.picture_header import PictureFormat
+from image_processor.steps.open_tiff import open_tiff_pixels
 from image_processor.steps.stored_picture import StoredPicture
 
 _LOADERS: dict[PictureFormat, str] = {
@@ -15,20 +16,18 @@ _LOADERS: dict[PictureFormat, str] = {
     "webp": "webpload_source",
     "gif": "gifload_source",
     "avif": "heifload_source",
-    "tiff": "tiffload_source",
 }
 _ANIMATED_FORMATS = {"gif", "webp"}
 _COLOR_SPACES = {
     **dict.fromkeys(("srgb", "rgb", "rgb16", "scrgb"), "rgb"),
     **dict.fromkeys(("b-w", "grey16"), "gray"),
-    **dict.fromkeys(("lab", "labs"), "lab"),
     "cmyk": "cmyk",
 }
-_BITS_AND_BYTES = {"uchar": (8, 1), "ushort": (16, 2), "short": (16, 2), "double": (64, 8)}
+_BITS_AND_BYTES = {"uchar": (8, 1), "ushort": (16, 2)}
 
 
 def open_picture(descriptor: int, picture_format: PictureFormat, longest_side_px: int) -> StoredPicture:
-    """Read the header of any format but HEIC.
+    """Read the header of any format but HEIC and TIFF.
 
     Pixels come at a reduced size where the format can do that while decoding and `longest_side_px` allows it.
 
@@ -66,7 +65,7 @@ def open_full_size(descriptor: int, picture_format: PictureFormat) -> pyvips.Ima
     Raises:
         pyvips.Error: the header is broken.
     """
-    return _load(descriptor, picture_format)
+    return open_tiff_pixels(descriptor) if picture_format == "tiff" else _load(descriptor, picture_format)
 
 
 def open_frames(descriptor: int, picture_format: PictureFormat, frames: int) -> pyvips.Image:

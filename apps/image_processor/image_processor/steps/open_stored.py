@@ -10,6 +10,7 @@ from image_processor.rejections import PictureRejected
 from image_processor.steps.open_errors import rejection_of
 from image_processor.steps.open_heic import open_heic
 from image_processor.steps.open_picture import open_picture
+from image_processor.steps.open_tiff import open_tiff
 from image_processor.steps.stored_picture import StoredPicture
 
 
@@ -21,6 +22,8 @@ def open_stored(descriptor: int, picture_format: PictureFormat, longest_side_px:
     """
     if picture_format == "heic":
         return open_heic(descriptor)
+    if picture_format == "tiff":
+        return open_tiff(descriptor)
     return open_picture(descriptor, picture_format, longest_side_px)
 
 

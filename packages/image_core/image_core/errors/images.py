@@ -71,6 +71,13 @@ class NotAnImage(Invalid):
     status = 415
 
 
+class VariantNotSupported(Invalid):
+    """The image is intact, and stored in a way that is not decoded here."""
+
+    code = "image-variant-not-supported"
+    status = 415
+
+
 class FormatNotAllowed(Invalid):
     """Images of this kind are not allowed."""
 
