@@ -114,7 +114,7 @@ API_CPU, API_MEMORY_GIB, API_LOAD = 1.0, 1.0, 0.6
 PROCESSOR_CPU, PROCESSOR_MEMORY_GIB = 2.0, 2.0
 """A processor instance; a picture is billed as if it had one to itself, which at these numbers it mostly has."""
 SWEEPS, SWEEP_SECONDS = HOURS * 12, 0.2
-ALERT_CONDITIONS, POINTS_PER_CONDITION = 24, MONTH_SECONDS / 30
+ALERT_CONDITIONS, POINTS_PER_CONDITION = 25, MONTH_SECONDS / 30
 """Each condition of `modules/observability` reads one series twice a minute."""
 
 

@@ -17,15 +17,16 @@ from image_core.analysis_results import LabelsParameters
 from image_core.analyzers import CATALOGUE, VISION_VERSION, canonical_result
 from image_core.db import Transaction
 from image_core.events import EventType, OutboxEvent, Topic
-from image_core.telemetry import log, span
+from image_core.telemetry import log, log_unexpected, span
 from image_processor import analysis_queries as queries
 from image_processor.analysis_queries import AnalysisClaim
 from image_processor.analysis_request import AnalysisOrder, AnalysisOutcome, AnalysisRequest
-from image_processor.jobs import Outcome, Parts, Passing, committing, fetch, in_turn
+from image_processor.failures import Passing, Verdict, judge
+from image_processor.jobs import Outcome, Parts, committing, fetch, in_turn
 from image_processor.model_description import MODEL_FAILURES
 from image_processor.picture_file import PictureFile, open_picture_file
 from image_processor.processed_picture import ProcessingRequest
-from image_processor.rejections import REJECTION_MESSAGES, PictureRejected, WorkerUnavailable
+from image_processor.rejections import REJECTION_MESSAGES, PictureRejected
 from image_processor.vision import VISION_PRESET, VisionRefused, VisionUnavailable
 
 FAILURE_MESSAGES: dict[str, str] = {
@@ -78,20 +79,31 @@ async def _work(parts: Parts, claimed: AnalysisClaim, picture: PictureFile) -> O
     try:
         # A little before the lease is over, so that the claim can still be given back.
         async with asyncio.timeout(parts.settings.lease_seconds * 0.9):
-            if not await _fetch(parts, claimed, picture):
-                return await _fail(parts, claimed, "image-gone")
-            outcome = await _analyze(parts, claimed, picture)
-            if outcome.result is None:
-                return await _fail(parts, claimed, outcome.failure or "analyzer-failed")
-            return await _finish(parts, claimed, outcome.result)
-    except PictureRejected as rejection:
-        return await _fail(parts, claimed, rejection.code)
-    except (errors.Unavailable, WorkerUnavailable, TimeoutError, Passing) as error:
-        await _give_back(parts, claimed)
+            return await _bring_to_end(parts, claimed, picture)
+    except Exception as error:
+        await _give_back(parts, claimed, counted=judge(error) is Verdict.COUNTED)
         raise Passing(type(error).__name__) from error
     except BaseException:
-        await _give_back(parts, claimed)
+        await _give_back(parts, claimed, counted=False)
         raise
+
+
+async def _bring_to_end(parts: Parts, claimed: AnalysisClaim, picture: PictureFile) -> Outcome:
+    """Analyse the picture and end the row, also where there will never be a result."""
+    try:
+        if not await _fetch(parts, claimed, picture):
+            return await _fail(parts, claimed, "image-gone")
+        outcome = await _analyze(parts, claimed, picture)
+        if outcome.result is None:
+            return await _fail(parts, claimed, outcome.failure or "analyzer-failed")
+        return await _finish(parts, claimed, outcome.result)
+    except PictureRejected as rejection:
+        return await _fail(parts, claimed, rejection.code)
+    except Exception as error:
+        if judge(error) is not Verdict.FINAL:
+            raise
+        log_unexpected(error, analysis_id=str(claimed.analysis_id), analyzer=claimed.analyzer)
+        return await _fail(parts, claimed, "processing-crashed")
 
 
 async def _fetch(parts: Parts, claimed: AnalysisClaim, picture: PictureFile) -> bool:
@@ -194,11 +206,11 @@ async def end_failed(
     await events.record(transaction, OutboxEvent(Topic.EVENTS, EventType.ANALYSIS_FAILED, told, team_id))
 
 
-async def _give_back(parts: Parts, claimed: AnalysisClaim) -> None:
+async def _give_back(parts: Parts, claimed: AnalysisClaim, *, counted: bool) -> None:
     """Releases the claim, also while being cancelled; a claim that cannot be released lapses with its lease."""
     with anyio.CancelScope(shield=True), anyio.move_on_after(3):
         try:
             async with parts.database.transaction() as transaction:
-                await queries.release(transaction, claimed)
+                await queries.release(transaction, claimed, counted=counted)
         except errors.DatabaseUnavailable:
             log("claim_not_released", severity="WARNING", analysis_id=str(claimed.analysis_id))

@@ -4,13 +4,14 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, case, delete, exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from image_core.db import Record, Runner, Transaction
 from image_core.ids import new_id
 from image_core.models import HOLDS_BYTES_CLAUSE, analysis, image
 from image_core.states import AnalysisStatus
+from image_processor.queries import MOST_PATIENCE
 
 _EXHAUSTED: dict[str, Any] = {
     "failure_code": "analysis-attempts-exhausted",
@@ -113,9 +114,13 @@ async def fail(transaction: Transaction, claimed: AnalysisClaim, code: str, mess
     return await _move(transaction, claimed, AnalysisStatus.FAILED, failure_code=code, failure_message=message)
 
 
-async def release(transaction: Transaction, claimed: AnalysisClaim) -> bool:
-    """Running → requested: the push will come again."""
-    return await _move(transaction, claimed, AnalysisStatus.REQUESTED, queued_at=func.now())
+async def release(transaction: Transaction, claimed: AnalysisClaim, *, counted: bool) -> bool:
+    """Running → requested: the push will come again. The attempt counts if that is said, or after a day."""
+    attempts: Any = analysis.c.attempts
+    if not counted:
+        young = analysis.c.created_at > func.now() - MOST_PATIENCE
+        attempts = case((young, analysis.c.attempts - 1), else_=analysis.c.attempts)
+    return await _move(transaction, claimed, AnalysisStatus.REQUESTED, queued_at=func.now(), attempts=attempts)
 
 
 async def fail_exhausted(transaction: Transaction, analysis_id: UUID, max_attempts: int) -> Record | None:

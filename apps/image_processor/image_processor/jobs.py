@@ -22,18 +22,21 @@ from image_core.db import Database, Record, Transaction, UniqueViolation, to_jso
 from image_core.events import EventType, Publisher
 from image_core.states import ImageStatus
 from image_core.storage import ObjectMissing, ObjectStorage, ObjectTooLarge
-from image_core.telemetry import log, span
+from image_core.telemetry import log, log_unexpected, span
 from image_processor import arrival_analyses, queries, similarity
+from image_processor.failures import Passing, Verdict, judge
 from image_processor.labels_model import BUILT_IN_LABELS, NO_EMBEDDING, EmbeddingModel, LabelsModel
 from image_processor.messages import ObjectFinalized
 from image_processor.metrics import Metrics
 from image_processor.picture_file import PictureFile, open_picture_file
 from image_processor.processed_picture import Derivative, ProcessedPicture, ProcessingRequest
 from image_processor.queries import Claim
-from image_processor.rejections import PictureRejected, WorkerUnavailable
+from image_processor.rejections import PictureRejected
 from image_processor.settings import ProcessorSettings
 from image_processor.vision import CloudVision
 from image_processor.workers import WorkerPool
+
+_TURN_SECONDS = 20
 
 
 class Outcome(Enum):
@@ -41,10 +44,6 @@ class Outcome(Enum):
 
     DONE = "done"
     LATER = "later"
-
-
-class Passing(Exception):
-    """Something that another try may not meet."""
 
 
 @dataclass(frozen=True)
@@ -93,8 +92,9 @@ def committing(parts: Parts) -> AbstractAsyncContextManager[Transaction]:
 async def in_turn(parts: Parts, job: Callable[[], Awaitable[Outcome]]) -> Outcome:
     """Runs a job when there is room for one more; where there is none for long, its message comes again."""
     try:
-        # A message waits for its turn before it claims: waiting under a claim would use up the lease.
-        async with asyncio.timeout(parts.settings.lease_seconds / 2):
+        # A message waits for its turn before it claims: waiting under a claim would use up the lease. Both together
+        # have to end within the time that a request may take.
+        async with asyncio.timeout(min(_TURN_SECONDS, parts.settings.lease_seconds / 2)):
             await parts.slots.acquire()
     except TimeoutError:
         log("processor_busy", severity="WARNING")
@@ -161,10 +161,7 @@ async def _not_claimed(parts: Parts, new: ObjectFinalized) -> Outcome:
     async with committing(parts) as transaction:
         exhausted = await queries.fail_exhausted(transaction, new.image_id, parts.settings.max_attempts)
         if exhausted is not None:
-            code = {"code": "processing-attempts-exhausted"}
-            await events.record(
-                transaction, events.image_event(EventType.FAILED, new.image_id, exhausted["team_id"], code)
-            )
+            await tell_exhausted(transaction, exhausted)
             return Outcome.DONE
     row = await queries.find(parts.database, new.image_id)
     if row is None or row["deleted_at"] is not None or row["generation"] is None:
@@ -177,6 +174,12 @@ async def _not_claimed(parts: Parts, new: ObjectFinalized) -> Outcome:
         return Outcome.DONE
     # Somebody holds a live lease: if they do not come through, the message is needed again.
     return Outcome.LATER if row["status"] in (ImageStatus.PROCESSING, ImageStatus.STORED) else Outcome.DONE
+
+
+async def tell_exhausted(transaction: Transaction, row: Record) -> None:
+    """Record the event of an image that has no attempt left."""
+    code = queries.EXHAUSTED[0]
+    await tell_failed(transaction, row["id"], row["team_id"], row["status"], code, row["trace_parent"])
 
 
 async def _complete_pending(parts: Parts, row: Record, generation: int, picture: PictureFile) -> bytes | None:
@@ -235,28 +238,44 @@ async def _work(parts: Parts, claimed: Claim, picture: PictureFile, sha256: byte
     try:
         # A little before the lease is over, so that the claim can still be given back.
         async with asyncio.timeout(parts.settings.lease_seconds * 0.9):
-            if sha256 is None:
-                with span(parts.tracer_provider, "fetch original"):
-                    sha256 = await fetch(parts, parts.originals, claimed.object_name, claimed.generation, picture)
-            _check_same(sha256, claimed)
-            orders = await arrival_analyses.orders(parts.database, claimed, {"labels": parts.labels.version})
-            request = ProcessingRequest(
-                limits=parts.settings.limits, keep_location=claimed.keep_location, analyses=orders
-            )
-            with span(parts.tracer_provider, "decode and encode"):
-                processed = await parts.pool.process(picture, request)
-            with span(parts.tracer_provider, "store derivatives"):
-                rows = await asyncio.gather(*(_store(parts, claimed, each) for each in processed.derivatives))
-            with span(parts.tracer_provider, "mark ready"):
-                return await _finish(parts, claimed, processed, rows)
-    except PictureRejected as rejection:
-        return await _fail(parts, claimed, rejection)
-    except (errors.Unavailable, WorkerUnavailable, TimeoutError, Passing) as error:
-        await _give_back(parts, claimed)
+            return await _make_ready(parts, claimed, picture, sha256)
+    except Exception as error:
+        await _give_back(parts, claimed, counted=judge(error) is Verdict.COUNTED)
         raise Passing(type(error).__name__) from error
     except BaseException:
-        await _give_back(parts, claimed)
+        await _give_back(parts, claimed, counted=False)
         raise
+
+
+async def _make_ready(parts: Parts, claimed: Claim, picture: PictureFile, sha256: bytes | None) -> Outcome:
+    """Process the picture and end the row, also where the picture can never be processed."""
+    try:
+        if sha256 is None:
+            with span(parts.tracer_provider, "fetch original"):
+                sha256 = await fetch(parts, parts.originals, claimed.object_name, claimed.generation, picture)
+        _check_same(sha256, claimed)
+        with span(parts.tracer_provider, "decode and encode"):
+            processed = await parts.pool.process(picture, await _request(parts, claimed))
+        with span(parts.tracer_provider, "store derivatives"):
+            rows = await asyncio.gather(*(_store(parts, claimed, each) for each in processed.derivatives))
+        with span(parts.tracer_provider, "mark ready"):
+            return await _finish(parts, claimed, processed, rows)
+    except PictureRejected as rejection:
+        return await _fail(parts, claimed, rejection)
+    except Exception as error:
+        if judge(error) is not Verdict.FINAL:
+            raise
+        log_unexpected(error, image_id=str(claimed.image_id))
+        return await _fail(parts, claimed, PictureRejected("processing-crashed"))
+
+
+async def _request(parts: Parts, claimed: Claim) -> ProcessingRequest:
+    """What to make of the picture; a last attempt after others does without whatever else may have ended them."""
+    limits, keep_location = parts.settings.limits, claimed.keep_location
+    if 1 < claimed.attempts >= parts.settings.max_attempts:
+        return ProcessingRequest(limits=limits, keep_location=keep_location, embed=False)
+    orders = await arrival_analyses.orders(parts.database, claimed, {"labels": parts.labels.version})
+    return ProcessingRequest(limits=limits, keep_location=keep_location, analyses=orders)
 
 
 def _check_same(sha256: bytes, claimed: Claim) -> None:
@@ -338,21 +357,33 @@ def _seconds_since_stored(claimed: Claim) -> float | None:
 
 async def _fail(parts: Parts, claimed: Claim, rejection: PictureRejected) -> Outcome:
     async with committing(parts) as transaction:
-        if await queries.fail(transaction, claimed, rejection.code, rejection.message):
-            told = {"code": rejection.code}
-            event = events.image_event(EventType.FAILED, claimed.image_id, claimed.team_id, told, claimed.trace_parent)
-            await events.record(transaction, event)
+        status = await queries.fail(transaction, claimed, rejection.code, rejection.message)
+        if status is not None:
+            await tell_failed(
+                transaction, claimed.image_id, claimed.team_id, status, rejection.code, claimed.trace_parent
+            )
     parts.metrics.jobs.labels(rejection.code).inc()
-    log("image_rejected", image_id=str(claimed.image_id), team_id=str(claimed.team_id), code=rejection.code)
     return Outcome.DONE
 
 
-async def _give_back(parts: Parts, claimed: Claim) -> None:
+async def tell_failed(
+    transaction: Transaction, image_id: UUID, team_id: UUID, status: str, code: str, trace_parent: str | None
+) -> None:
+    """Record the event of a failure; one of an image that is ready as before is only logged."""
+    if status == ImageStatus.READY:
+        log("reprocessing_failed", severity="WARNING", image_id=str(image_id), team_id=str(team_id), code=code)
+        return
+    log("image_failed", image_id=str(image_id), team_id=str(team_id), code=code)
+    event = events.image_event(EventType.FAILED, image_id, team_id, {"code": code}, trace_parent)
+    await events.record(transaction, event)
+
+
+async def _give_back(parts: Parts, claimed: Claim, *, counted: bool) -> None:
     """Releases the claim, also while being cancelled; a claim that cannot be released lapses with its lease."""
     parts.metrics.jobs.labels("given-back").inc()
     with anyio.CancelScope(shield=True), anyio.move_on_after(3):
         try:
             async with parts.database.transaction() as transaction:
-                await queries.release(transaction, claimed)
+                await queries.release(transaction, claimed, counted=counted)
         except errors.DatabaseUnavailable:
             log("claim_not_released", severity="WARNING", image_id=str(claimed.image_id))

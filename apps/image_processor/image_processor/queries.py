@@ -12,6 +12,9 @@ from image_core.ids import new_id
 from image_core.models import HOLDS_BYTES_CLAUSE, derivative, discarded_object, image, team
 from image_core.states import ImageStatus, LabelSource
 
+MOST_PATIENCE = timedelta(days=1)
+"""For how long failures that are not the picture's cost it no attempt."""
+
 
 class Claim(NamedTuple):
     """The right to finish one image. `discard_id` is the row that removes our derivatives if we do not."""
@@ -31,6 +34,8 @@ class Claim(NamedTuple):
     label_source: str = LabelSource.OWN
     first_stored_at: datetime | None = None
     """When an image that was never ready was stored; null for one that is processed again."""
+    attempts: int = 1
+    """How many have counted so far, this one included."""
 
 
 async def find(runner: Runner, image_id: UUID) -> Record | None:
@@ -108,11 +113,12 @@ async def claim(
         )
         .values(
             status=ImageStatus.PROCESSING, claim_token=token, lease_expires_at=func.now() + lease,
-            attempts=image.c.attempts + 1, revision=image.c.revision + 1, updated_at=func.now(),
+            attempts=image.c.attempts + 1, first_claimed_at=func.coalesce(image.c.first_claimed_at, func.now()),
+            revision=image.c.revision + 1, updated_at=func.now(),
         )
         .returning(
             image.c.team_id, image.c.object_name, image.c.size_bytes, image.c.sha256, image.c.trace_parent,
-            image.c.lease_expires_at,
+            image.c.lease_expires_at, image.c.attempts,
             case((image.c.ready_at.is_(None), image.c.stored_at)).label("first_stored_at"),
             _of_the_team(team.c.keep_location), _of_the_team(team.c.analyze_on_arrival),
             _of_the_team(team.c.label_source),
@@ -126,7 +132,7 @@ async def claim(
     return Claim(
         image_id, row["team_id"], row["object_name"], generation, row["size_bytes"], row["sha256"], token, discard_id,
         folder, row["keep_location"], row["trace_parent"], row["analyze_on_arrival"], row["label_source"],
-        row["first_stored_at"],
+        row["first_stored_at"], row["attempts"],
     )  # fmt: skip
 
 
@@ -157,7 +163,9 @@ class ClaimLost(Exception):
 
 async def finish(transaction: Transaction, claimed: Claim, values: dict[str, Any]) -> None:
     """Processing → ready. Raises `ClaimLost`, which must undo the transaction."""
-    moved = await _move(transaction, claimed, ImageStatus.READY, ready_at=func.now(), **values)
+    moved = await _move(
+        transaction, claimed, status=ImageStatus.READY, ready_at=func.now(), first_claimed_at=None, **values
+    )
     kept = await transaction.execute(
         delete(discarded_object).where(discarded_object.c.id == claimed.discard_id, discarded_object.c.attempts == 0)
     )
@@ -165,34 +173,54 @@ async def finish(transaction: Transaction, claimed: Claim, values: dict[str, Any
         raise ClaimLost
 
 
-async def fail(transaction: Transaction, claimed: Claim, code: str, message: str) -> bool:
-    """Processing → failed, for good."""
-    return await _move(transaction, claimed, ImageStatus.FAILED, failure_code=code, failure_message=message)
+def ended(code: str, message: str) -> dict[str, Any]:
+    """Give the columns of an image whose processing failed: one that was ready before is ready again, as it was."""
+    was_ready = image.c.ready_at.is_not(None)
+    return {
+        "status": case((was_ready, ImageStatus.READY), else_=ImageStatus.FAILED),
+        "failure_code": case((was_ready, None), else_=code),
+        "failure_message": case((was_ready, None), else_=message),
+        "claim_token": None,
+        "lease_expires_at": None,
+        "first_claimed_at": None,
+    }
 
 
-async def release(transaction: Transaction, claimed: Claim) -> bool:
-    """Processing → stored: the push will come again."""
-    return await _move(transaction, claimed, ImageStatus.STORED, queued_at=func.now())
+EXHAUSTED = ("processing-attempts-exhausted", "Processing was tried several times and did not come through.")
 
 
-async def _move(transaction: Transaction, claimed: Claim, status: ImageStatus, **values: Any) -> bool:
-    moved = await transaction.execute(
+async def fail(transaction: Transaction, claimed: Claim, code: str, message: str) -> ImageStatus | None:
+    """Processing → failed, or ready as before; gives the new status, None if the claim was lost."""
+    return await _move(transaction, claimed, **ended(code, message))
+
+
+async def release(transaction: Transaction, claimed: Claim, *, counted: bool) -> bool:
+    """Processing → stored: the push will come again. The attempt counts if that is said, or after a day of trying."""
+    attempts: Any = image.c.attempts
+    if not counted:
+        young = image.c.first_claimed_at > func.now() - MOST_PATIENCE
+        attempts = case((young, image.c.attempts - 1), else_=image.c.attempts)
+    moved = await _move(transaction, claimed, status=ImageStatus.STORED, queued_at=func.now(), attempts=attempts)
+    return moved is not None
+
+
+async def _move(transaction: Transaction, claimed: Claim, **values: Any) -> ImageStatus | None:
+    columns = {"claim_token": None, "lease_expires_at": None} | values
+    moved = await transaction.fetch_value(
         update(image)
         .where(
             image.c.id == claimed.image_id,
             image.c.claim_token == claimed.token,
             image.c.status == ImageStatus.PROCESSING,
         )
-        .values(
-            status=status, claim_token=None, lease_expires_at=None, revision=image.c.revision + 1,
-            updated_at=func.now(), **values,
-        )
-    )  # fmt: skip
-    return moved == 1
+        .values(revision=image.c.revision + 1, updated_at=func.now(), **columns)
+        .returning(image.c.status)
+    )
+    return None if moved is None else ImageStatus(moved)
 
 
 async def fail_exhausted(transaction: Transaction, image_id: UUID, max_attempts: int) -> Record | None:
-    """stored, or processing with a lease that ran out → failed, because no attempt is left."""
+    """stored, or processing with a lease that ran out → failed or ready as before, because no attempt is left."""
     lapsed = and_(image.c.status == ImageStatus.PROCESSING, image.c.lease_expires_at < func.now())
     return await transaction.fetch_one(
         update(image)
@@ -201,14 +229,9 @@ async def fail_exhausted(transaction: Transaction, image_id: UUID, max_attempts:
             image.c.attempts >= max_attempts,
             or_(image.c.status == ImageStatus.STORED, lapsed),
         )
-        .values(
-            status=ImageStatus.FAILED, claim_token=None, lease_expires_at=None,
-            failure_code="processing-attempts-exhausted",
-            failure_message="Processing was tried several times and did not come through.",
-            revision=image.c.revision + 1, updated_at=func.now(),
-        )
-        .returning(image.c.team_id, image.c.trace_parent)
-    )  # fmt: skip
+        .values(revision=image.c.revision + 1, updated_at=func.now(), **ended(*EXHAUSTED))
+        .returning(image.c.id, image.c.team_id, image.c.status, image.c.trace_parent)
+    )
 
 
 async def replace_derivatives(transaction: Transaction, image_id: UUID, rows: list[dict[str, Any]]) -> list[str]:

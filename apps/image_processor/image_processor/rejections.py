@@ -1,4 +1,4 @@
-"""Why a picture is not processed: for good (`PictureRejected`), or only for now (`WorkerUnavailable`)."""
+"""Why a picture is not processed: for good (`PictureRejected`), or only for now (the other two)."""
 
 import traceback
 from typing import Literal, get_args
@@ -56,6 +56,10 @@ def unsupported(variant: str) -> PictureRejected:
 
 class WorkerUnavailable(Exception):
     """No worker process could take the picture: it says nothing about the picture, so try again later."""
+
+
+class WorkerInterrupted(Exception):
+    """The worker was killed from outside, or hardly ran, while it had the picture: try again, but not without end."""
 
 
 def parse_rejection_code(value: object) -> RejectionCode:

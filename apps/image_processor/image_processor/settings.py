@@ -33,9 +33,13 @@ class ProcessorSettings(ServiceSettings):
         "vision.googleapis.com", description="Cloud Vision's address; eu-vision.googleapis.com stays in the EU."
     )
     vision_emulator_host: str | None = Field(None, description="A host:port that stands in for Cloud Vision.")
-    job_deadline_seconds: float = Field(60, gt=0, description="When a picture in work is given up for good.")
+    job_deadline_seconds: float = Field(
+        60, gt=0, description="When a picture in work is given up: for good where its worker ran at least half of it."
+    )
     lease_seconds: float = Field(300, gt=0, description="How long a claim holds; longer than the job's deadline.")
-    max_attempts: int = Field(5, ge=1, description="Claims of an image before it fails for good.")
+    max_attempts: int = Field(
+        5, ge=1, description="Tries that a picture may end before it fails; the service's own failures do not count."
+    )
     original_max_bytes: int = Field(200 * MEBIBYTE, ge=1, description="Largest original, uploads straight to storage.")
     image_max_decoded_bytes: int = Field(256 * MEBIBYTE, ge=1, description="Most bytes decoded, all frames together.")
     trash_retention_days: int = Field(7, ge=0, description="How long a deleted image can be restored.")

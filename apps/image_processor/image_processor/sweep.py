@@ -15,7 +15,7 @@ from image_processor import analysis_queries
 from image_processor import sweep_queries as queries
 from image_processor.analysis_jobs import end_failed
 from image_processor.audit_seals import seal_audit_log
-from image_processor.jobs import Parts, committing
+from image_processor.jobs import Parts, committing, tell_exhausted
 
 _BATCH = 100
 _MOST_ROUNDS = 20
@@ -56,11 +56,11 @@ async def _end_overdue_uploads(parts: Parts) -> int:
     """Pending beyond the deadline: expired where there is no object; where there is one, its event was lost."""
 
     async def batch() -> int:
-        rows = await queries.take_overdue(parts.database, parts.lease, _BATCH)
+        rows = await queries.take_overdue(parts.database, parts.lease, parts.settings.max_attempts, _BATCH)
         for row in rows:
             found = await parts.originals.stat(row["object_name"])
             async with committing(parts) as transaction:
-                if found is None or row["attempts"] > parts.settings.max_attempts:
+                if found is None or row["given_up"]:
                     await queries.expire_overdue(transaction, row["id"], row["object_name"], parts.lease)
                     continue
                 request = events.process_request(
@@ -91,17 +91,13 @@ async def _ask_again(parts: Parts) -> int:
 
 
 async def _fail_exhausted(parts: Parts) -> int:
-    """The same, with no attempt left: failed."""
+    """The same, with no attempt left: failed, or ready as before."""
 
     async def batch() -> int:
         async with committing(parts) as transaction:
             rows = await queries.fail_exhausted(transaction, parts.lease, parts.settings.max_attempts, _BATCH)
             for row in rows:
-                told = {"code": "processing-attempts-exhausted"}
-                await events.record(
-                    transaction,
-                    events.image_event(EventType.FAILED, row["id"], row["team_id"], told, row["trace_parent"]),
-                )
+                await tell_exhausted(transaction, row)
         return len(rows)
 
     return await _in_rounds(batch)

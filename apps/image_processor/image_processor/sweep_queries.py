@@ -21,7 +21,7 @@ from image_core.models import (
     user,
 )
 from image_core.states import ImageStatus
-from image_processor.queries import discard
+from image_processor.queries import EXHAUSTED, MOST_PATIENCE, discard, ended
 
 _TOUCH: dict[str, Any] = {"revision": image.c.revision + 1, "updated_at": func.now()}
 _REMOVAL_RETRY = timedelta(minutes=5)
@@ -33,7 +33,12 @@ def _picked(condition: ColumnElement[bool], most: int) -> ColumnElement[bool]:
     return image.c.id.in_(rows.scalar_subquery())
 
 
-async def take_overdue(database: Database, lease: timedelta, most: int) -> list[Record]:
+def _is_given_up(max_attempts: int) -> ColumnElement[bool]:
+    """Tell of an upload whose object was asked for too often, and for longer than an outage may take."""
+    return and_(image.c.attempts > max_attempts, image.c.created_at < func.now() - MOST_PATIENCE)
+
+
+async def take_overdue(database: Database, lease: timedelta, max_attempts: int, most: int) -> list[Record]:
     """Pending rows beyond their deadline, each put off by a lease while it is looked at."""
     overdue = and_(image.c.status == ImageStatus.PENDING, image.c.deadline_at < func.now())
     async with database.transaction() as transaction:
@@ -41,8 +46,11 @@ async def take_overdue(database: Database, lease: timedelta, most: int) -> list[
             update(image)
             .where(_picked(overdue, most))
             .values(deadline_at=func.now() + lease, attempts=image.c.attempts + 1)
-            .returning(image.c.id, image.c.team_id, image.c.object_name, image.c.attempts, image.c.trace_parent)
-        )
+            .returning(
+                image.c.id, image.c.team_id, image.c.object_name, image.c.trace_parent,
+                _is_given_up(max_attempts).label("given_up"),
+            )
+        )  # fmt: skip
 
 
 async def expire_overdue(transaction: Transaction, image_id: UUID, object_name: str, after: timedelta) -> None:
@@ -80,17 +88,13 @@ async def requeue(transaction: Transaction, lease: timedelta, max_attempts: int,
 
 
 async def fail_exhausted(transaction: Transaction, lease: timedelta, max_attempts: int, most: int) -> list[Record]:
-    """Waiting rows without attempts left → failed."""
+    """Waiting rows without attempts left → failed, or ready as before."""
     return await transaction.fetch(
         update(image)
         .where(_picked(and_(_waiting(lease), image.c.attempts >= max_attempts), most))
-        .values(
-            status=ImageStatus.FAILED, claim_token=None, lease_expires_at=None,
-            failure_code="processing-attempts-exhausted",
-            failure_message="Processing was tried several times and did not come through.", **_TOUCH,
-        )
-        .returning(image.c.id, image.c.team_id, image.c.trace_parent)
-    )  # fmt: skip
+        .values(**ended(*EXHAUSTED), **_TOUCH)
+        .returning(image.c.id, image.c.team_id, image.c.status, image.c.trace_parent)
+    )
 
 
 async def mark_for_purge(database: Database, retention: timedelta, most: int) -> int:

@@ -5,11 +5,13 @@ import json
 import logging
 import os
 import re
+import signal
 import socket
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from image_processor.picture_file import PictureFile
@@ -45,11 +47,15 @@ class WorkerDied(Exception):
         accepted: False when it had not begun with the picture.
         code: what this means for a picture that it had begun with.
         exit_status: negative for a signal; None when it still ran.
+        from_outside: somebody else ended it: the system for want of memory, or a person.
     """
 
-    def __init__(self, *, accepted: bool, code: RejectionCode, exit_status: int | None) -> None:
+    def __init__(
+        self, *, accepted: bool, code: RejectionCode, exit_status: int | None, from_outside: bool = False
+    ) -> None:
         super().__init__(code, exit_status)
         self.accepted = accepted
+        self.from_outside = from_outside
         self.code: RejectionCode = code
         self.exit_status = exit_status
 
@@ -69,6 +75,7 @@ class WorkerProcess:
         self._last_words = last_words
         # Held while the socket is read: a loop never wakes a reader whose socket was closed under it.
         self._reading = asyncio.Lock()
+        self._killed = False
         self.pictures = 0
         self.rss_bytes = 0
         self.model_failure: str | None = None
@@ -102,6 +109,16 @@ class WorkerProcess:
     def process_id(self) -> int:
         """The system's number of the process."""
         return self._process.pid
+
+    def cpu_seconds(self) -> float | None:
+        """Return the CPU time that the process has used; None where the system does not tell."""
+        try:
+            # The command's name stands in brackets and may hold anything; the numbers follow the last one.
+            fields = Path(f"/proc/{self.process_id}/stat").read_bytes().rpartition(b")")[2].split()
+        except OSError:
+            return None
+        user_ticks, system_ticks = fields[11:13]
+        return (int(user_ticks) + int(system_ticks)) / os.sysconf("SC_CLK_TCK")
 
     async def wait_until_ready(self, timeout_seconds: float) -> None:
         """Wait until the codecs are loaded; afterwards `model_failure` tells of a model that could not be.
@@ -197,7 +214,9 @@ class WorkerProcess:
         exit_status = self._process.poll()
         out_of_memory = exit_status == EXIT_OVER_MEMORY or _OUT_OF_MEMORY.search(self._read_last_words())
         code: RejectionCode = "picture-too-much-memory" if out_of_memory else "processing-crashed"
-        return WorkerDied(accepted=accepted, code=code, exit_status=exit_status)
+        # A codec that fails dies of other signals.
+        from_outside = not self._killed and exit_status in (-signal.SIGKILL, -signal.SIGTERM)
+        return WorkerDied(accepted=accepted, code=code, exit_status=exit_status, from_outside=from_outside)
 
     def _read_last_words(self) -> bytes:
         descriptor = self._last_words.fileno()
@@ -207,6 +226,7 @@ class WorkerProcess:
     def kill(self) -> None:
         """End the process at once, whatever it does. May be called twice."""
         if self._process.poll() is None:
+            self._killed = True
             self._process.kill()
 
     async def end(self) -> None:

@@ -18,7 +18,7 @@ from image_processor.analysis_request import AnalysisBatch, AnalysisRequest, Ana
 from image_processor.limits import ALL_FORMATS
 from image_processor.picture_file import PictureFile
 from image_processor.processed_picture import ProcessedPicture, ProcessingRequest
-from image_processor.rejections import PictureRejected, WorkerUnavailable
+from image_processor.rejections import PictureRejected, WorkerInterrupted, WorkerUnavailable
 from image_processor.wire import MAX_BATCH, Request, decode_analyzed, decode_batch, decode_processed
 from image_processor.worker_models import WorkerModels
 from image_processor.worker_process import AnswerType, Decode, WorkerDied, WorkerProcess
@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 MIB = 1024 * 1024
 WORKER_COMMAND = (sys.executable, "-m", "image_processor.worker")
 
+# A worker that used less of its time than this share was paused or starved of CPU: the picture did not need that long.
+_LEAST_CPU_SHARE = 0.5
 # How a picture ends that took its worker with it.
 _DEATHS = frozenset({"processing-crashed", "processing-timeout", "picture-too-much-memory"})
 
@@ -139,6 +141,7 @@ class WorkerPool:
 
         Raises:
             PictureRejected: for good; also for the worker's crash, deadline or memory limit.
+            WorkerInterrupted: the worker was killed from outside, or hardly ran; try again a few times.
             WorkerUnavailable: no worker could be started, or the pool is being stopped; try again later.
         """
         try:
@@ -156,6 +159,7 @@ class WorkerPool:
 
         Raises:
             PictureRejected: for good; also for the worker's crash, deadline or memory limit.
+            WorkerInterrupted: the worker was killed from outside, or hardly ran; try again a few times.
             WorkerUnavailable: no worker could be started, or the pool is being stopped; try again later.
         """
         if self.models.labels is None or all(order.analyzer != "labels" for order in request.analyses):
@@ -188,8 +192,8 @@ class WorkerPool:
             except PictureRejected as rejection:
                 # One of them took the worker down; each gets a chance by itself.
                 answers = (rejection,) if len(batch) == 1 else answers
-            except WorkerUnavailable as error:
-                logger.warning("batch_not_begun", extra={"reason": str(error)})
+            except (WorkerInterrupted, WorkerUnavailable) as error:
+                logger.warning("batch_not_done", extra={"reason": str(error)})
             finally:
                 for each, answer in zip(batch, answers, strict=True):
                     if not each.answer.done():
@@ -218,6 +222,8 @@ class WorkerPool:
                     logger.warning(
                         "worker_crashed", extra={"process_id": worker.process_id, "exit_status": death.exit_status}
                     )
+                    if death.from_outside:
+                        raise WorkerInterrupted("the worker was killed") from None
                     raise PictureRejected(death.code) from None
                 # It was dead before it met the picture, which therefore goes to the next one.
         raise WorkerUnavailable("workers die before they accept a picture")
@@ -226,14 +232,18 @@ class WorkerPool:
         self, worker: WorkerProcess, pictures: Sequence[PictureFile], request: Request, decode: Decode[AnswerType]
     ) -> AnswerType:
         reusable = False
+        used_before = worker.cpu_seconds()
         try:
             async with asyncio.timeout(self._deadline_seconds):
                 answer = await worker.work(pictures, request, decode, self._deadline_seconds)
-        except PictureRejected:
+        except PictureRejected as rejection:
             reusable = not self._is_worn(worker)
+            if rejection.code == "processing-timeout":
+                self._check_ran(worker, used_before)
             raise
         except TimeoutError:
             logger.warning("worker_deadline_exceeded", extra={"process_id": worker.process_id})
+            self._check_ran(worker, used_before)
             raise PictureRejected("processing-timeout") from None
         else:
             reusable = not self._is_worn(worker)
@@ -244,6 +254,14 @@ class WorkerPool:
             else:
                 worker.kill()
                 self._replace_later(worker)
+
+    def _check_ran(self, worker: WorkerProcess, used_before: float | None) -> None:
+        """Raise `WorkerInterrupted` where a worker at its deadline has had little of the CPU."""
+        used = worker.cpu_seconds()
+        if used is None or used_before is None:
+            return
+        if used - used_before < self._deadline_seconds * _LEAST_CPU_SHARE:
+            raise WorkerInterrupted(f"the worker ran for {used - used_before:.1f} s of {self._deadline_seconds:g} s")
 
     def _is_worn(self, worker: WorkerProcess) -> bool:
         return worker.pictures >= self._max_pictures or worker.rss_bytes > self._rss_mark_bytes

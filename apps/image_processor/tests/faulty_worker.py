@@ -40,6 +40,19 @@ def hang() -> None:
     time.sleep(600)
 
 
+def sleep() -> None:
+    time.sleep(600)
+
+
+def late() -> None:
+    raise PictureRejected("processing-timeout")
+
+
+def burn() -> None:
+    while True:
+        pass
+
+
 def lie() -> None:
     os.write(int(sys.argv[sys.argv.index("--channel") + 1]), b"\xff" * 64)
 
@@ -65,7 +78,7 @@ def reject() -> None:
 
 
 FAULTS = {b"exit": sys.exit} | {
-    fault.__name__.encode(): fault for fault in (crash, hang, lie, grow, write, error, reject)
+    fault.__name__.encode(): fault for fault in (crash, hang, sleep, late, burn, lie, grow, write, error, reject)
 }
 
 

@@ -14,8 +14,9 @@ from image_core import credits, errors, testing
 from image_core.db import Record
 from image_core.ids import new_id
 from image_core.models import analysis, credit_account, credit_entry, credit_reservation, image, team
+from image_processor import analysis_jobs
 from image_processor.analysis_request import AnalysisOutcome
-from image_processor.rejections import PictureRejected, WorkerUnavailable
+from image_processor.rejections import PictureRejected, WorkerInterrupted, WorkerUnavailable
 
 from .conftest import PROCESSED, Processor
 
@@ -221,17 +222,42 @@ class TestFailure:
         assert await push(processor, row["id"]) == 204
         assert (await found(processor, row["id"]))["failure_code"] == "image-gone"
 
-    async def test_what_may_pass_gives_the_claim_back(self, processor: Processor) -> None:
-        row = await asked(processor)
+    @pytest.mark.parametrize(
+        ("error", "hours", "attempts"),
+        [
+            (WorkerUnavailable("none"), 0, 0),
+            (errors.StorageUnavailable("away"), 23, 0),
+            (errors.StorageUnavailable("away"), 25, 1),
+            (WorkerInterrupted("paused"), 0, 1),
+        ],
+    )
+    async def test_what_may_pass_gives_the_claim_back(
+        self, processor: Processor, error: Exception, hours: int, attempts: int
+    ) -> None:
+        row = await asked(processor, created_at=datetime.now(UTC) - timedelta(hours=hours))
 
-        async def no_worker() -> None:
-            raise WorkerUnavailable("none")
+        async def fail() -> None:
+            raise error
 
-        processor.pool.before = no_worker
+        processor.pool.before = fail
         assert await push(processor, row["id"]) == 503
         back = await found(processor, row["id"])
-        assert (back["status"], back["attempts"]) == ("requested", 1)
+        assert (back["status"], back["attempts"]) == ("requested", attempts)
         assert await reservation_of(processor, row) == "reserved"
+
+    async def test_an_error_that_would_come_again_fails_the_analysis_at_once(
+        self, processor: Processor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        row = await asked(processor)
+        processor.pool.outcome = outcome()
+
+        async def finish(*_: Any) -> bool:
+            raise TypeError("Integer exceeds 64-bit range")
+
+        monkeypatch.setattr(analysis_jobs.queries, "finish", finish)
+        assert await push(processor, row["id"]) == 204
+        assert (await found(processor, row["id"]))["failure_code"] == "processing-crashed"
+        assert await reservation_of(processor, row) == "refunded"
 
     async def test_another_release_is_left_the_work(self, processor: Processor) -> None:
         row = await asked(processor, version="2")

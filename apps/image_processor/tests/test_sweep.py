@@ -66,6 +66,10 @@ class TestOverdueUploads:
     async def test_an_upload_that_was_asked_for_too_often_expires_with_its_object(self, processor: Processor) -> None:
         row, stored = await processor.image("pending", deadline_at=PAST, attempts=3)
         await processor.sweep()
+        # An outage of less than a day costs no upload.
+        assert (await processor.row(row["id"]))["status"] == "pending"
+        await processor.set_row(row["id"], deadline_at=PAST, created_at=datetime.now(UTC) - timedelta(hours=25))
+        await processor.sweep()
         assert (await processor.row(row["id"]))["status"] == "expired"
         assert await processor.discarded() == [(stored.name, None)]
 
@@ -123,6 +127,14 @@ class TestWaitingTooLong:
         failed = await processor.row(row["id"])
         assert (failed["status"], failed["failure_code"]) == ("failed", "processing-attempts-exhausted")
         assert await processor.events(row["id"]) == [("image.failed", True)]
+
+    async def test_without_an_attempt_left_what_was_ready_is_ready_again(self, processor: Processor) -> None:
+        row, _ = await processor.image("ready")
+        await processor.set_row(row["id"], status="stored", attempts=3, queued_at=PAST)
+        assert (await processor.sweep())["exhausted"] == 1
+        again = await processor.row(row["id"])
+        assert (again["status"], again["failure_code"]) == ("ready", None)
+        assert await processor.events(row["id"]) == []
 
 
 class TestPurge:

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from sqlalchemy import exists, func, insert, or_, select, text, update
+from sqlalchemy import ColumnElement, exists, func, insert, or_, select, text, update
 from sqlalchemy.engine import Connection, Engine
 
 from image_core import audit, audit_check, keys
@@ -243,21 +243,34 @@ def reprocess(settings: AdminSettings, most: int, model: str = DESCRIPTOR_MODEL)
     The sweep asks for them. Until then they are `stored`; their bytes and derivatives are served meanwhile.
     """
     described = exists().where(image_vector.c.image_id == image.c.id, image_vector.c.model == model)
-    without = (image.c.status == ImageStatus.READY, image.c.deleted_at.is_(None), ~described)
-    newest = (
-        select(image.c.id).where(*without).order_by(image.c.id.desc()).limit(most).with_for_update(skip_locked=True)
-    )
+    sent, left = _process_again(settings, most, image.c.status == ImageStatus.READY, ~described)
+    print(f"{sent} images are processed again; {left} without a vector of {model} are left.")
+
+
+def reprocess_failed(settings: AdminSettings, most: int, code: str | None = None) -> None:
+    """Has the newest images that failed, or those that failed with one code, processed again. The sweep asks for them.
+
+    The bytes of pictures that are damaged are still damaged: name the code of a fault that has been mended.
+    """
+    with_code = [] if code is None else [image.c.failure_code == code]
+    sent, left = _process_again(settings, most, image.c.status == ImageStatus.FAILED, *with_code)
+    print(f"{sent} images are processed again; {left} that failed{f' with {code}' if code else ''} are left.")
+
+
+def _process_again(settings: AdminSettings, most: int, *conditions: ColumnElement[bool]) -> tuple[int, int]:
+    """Send images that are in no trash back to `stored`; gives how many were sent, and how many are left."""
+    chosen = (image.c.deleted_at.is_(None), *conditions)
+    newest = select(image.c.id).where(*chosen).order_by(image.c.id.desc()).limit(most).with_for_update(skip_locked=True)
     with settings.engine().begin() as connection:
         sent = connection.execute(
             update(image)
             .where(image.c.id.in_(newest.scalar_subquery()))
             .values(
-                status=ImageStatus.STORED, attempts=0, queued_at=func.now(), revision=image.c.revision + 1,
-                updated_at=func.now(),
+                status=ImageStatus.STORED, failure_code=None, failure_message=None, attempts=0, queued_at=func.now(),
+                revision=image.c.revision + 1, updated_at=func.now(),
             )
         ).rowcount  # fmt: skip
-        left = connection.execute(select(func.count()).select_from(image).where(*without)).scalar_one()
-    print(f"{sent} images are processed again; {left} without a vector of {model} are left.")
+        return sent, connection.execute(select(func.count()).select_from(image).where(*chosen)).scalar_one()
 
 
 def verify_audit(settings: AdminSettings, expected: audit_check.ExpectedSeal | None) -> None:
@@ -284,6 +297,14 @@ def prune_audit(settings: AdminSettings) -> None:
         print(audit_check.as_json(pruned, event=audit.PRUNED_LOG_EVENT))
 
 
+def _add_reprocess(commands: Any) -> None:
+    parser = commands.add_parser("reprocess", help="process images again that cannot be compared yet, or that failed")
+    parser.add_argument("--most", type=int, default=1000, help="how many at a time (1000)")
+    parser.add_argument("--model", default=DESCRIPTOR_MODEL, help=f"whose vectors they are to get ({DESCRIPTOR_MODEL})")
+    parser.add_argument("--failed", action="store_true", help="those that failed, instead")
+    parser.add_argument("--code", help="with --failed: only those that failed with this code")
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="image-manager-admin", description=(__doc__ or "").splitlines()[0])
@@ -300,11 +321,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     commands.add_parser(
         "verify", help="check revision, default key, storage counters and ledgers; exit 1 if something is wrong"
     )
-    parser_reprocess = commands.add_parser("reprocess", help="process images again that cannot be compared yet")
-    parser_reprocess.add_argument("--most", type=int, default=1000, help="how many at a time (1000)")
-    parser_reprocess.add_argument(
-        "--model", default=DESCRIPTOR_MODEL, help=f"whose vectors they are to get ({DESCRIPTOR_MODEL})"
-    )
+    _add_reprocess(commands)
     parser_audit = commands.add_parser("audit", help="check the audit log's seals, or remove what is beyond retention")
     audit_commands = parser_audit.add_subparsers(dest="audit_command", required=True)
     parser_chain = audit_commands.add_parser("verify", help="compute all seals again; exit 1 if one does not hold")
@@ -318,6 +335,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if "run" in options:
         options.run(options)
         return
+    if options.command == "reprocess" and options.code is not None and not options.failed:
+        parser.error("--code needs --failed")
     settings = AdminSettings()
     actions: dict[str, Any] = {
         "migrate": lambda: migrate(settings),
@@ -326,7 +345,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "rotate-signing-key": lambda: rotate_signing_key(settings, force=options.force),
         "autogenerate": lambda: autogenerate(settings, options.message),
         "verify": lambda: verify(settings),
-        "reprocess": lambda: reprocess(settings, options.most, options.model),
+        "reprocess": lambda: (
+            reprocess_failed(settings, options.most, options.code)
+            if options.failed
+            else reprocess(settings, options.most, options.model)
+        ),
     }
     actions["audit"] = lambda: (
         prune_audit(settings) if options.audit_command == "prune" else verify_audit(settings, options.expect)

@@ -27,6 +27,14 @@ from image_core import errors
 UniqueViolation = asyncpg.UniqueViolationError
 ForeignKeyViolation = asyncpg.ForeignKeyViolationError
 LockNotAvailable = asyncpg.LockNotAvailableError
+ServerError = asyncpg.PostgresError
+REFUSED_VALUES = (
+    asyncpg.DataError,
+    asyncpg.CheckViolationError,
+    asyncpg.NotNullViolationError,
+    asyncpg.ProgramLimitExceededError,
+)
+"""The server refuses the values themselves, and would again."""
 
 # With these the connection, or the server behind it, is no good any more: a standby after a failover answers
 # `SELECT 1` and refuses each write (25006) for as long as the pool keeps it.

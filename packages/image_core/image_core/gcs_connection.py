@@ -20,6 +20,7 @@ _REQUEST_TIMEOUT_SECONDS = (3.05, 8.0)  # to connect, and between two bytes
 _RETRY_SECONDS = 12.0
 _THREADS = 32
 _CRC_PIECE_BYTES = 256 * 1024
+_NO_BUCKET = "specified bucket does not exist"
 
 T = TypeVar("T")
 
@@ -101,6 +102,9 @@ def _translated(call: Callable[[], T]) -> T:
     try:
         return call()
     except NotFound as error:
+        if _NO_BUCKET in str(error):
+            # That says nothing about the object, which may be there when the bucket is.
+            raise errors.StorageUnavailable("The bucket is not there. Try again.") from error
         raise ObjectMissing(str(error)) from error
     except (
         GoogleAPIError,

@@ -37,11 +37,13 @@ TRANSITIONS: dict[tuple[ImageStatus | None, ImageStatus], frozenset[Mover]] = {
     (ImageStatus.STORED, ImageStatus.PROCESSING): frozenset({Mover.PROCESSOR}),
     # A lease that ran out may be taken over without passing through `stored`.
     (ImageStatus.PROCESSING, ImageStatus.PROCESSING): frozenset({Mover.PROCESSOR}),
-    (ImageStatus.PROCESSING, ImageStatus.READY): frozenset({Mover.PROCESSOR}),
+    # Finished; or, by whoever ends it, failed for an image that was ready before and keeps its derivatives.
+    (ImageStatus.PROCESSING, ImageStatus.READY): frozenset({Mover.PROCESSOR, Mover.SWEEP}),
     (ImageStatus.PROCESSING, ImageStatus.FAILED): frozenset({Mover.PROCESSOR, Mover.SWEEP}),
     (ImageStatus.PROCESSING, ImageStatus.STORED): frozenset({Mover.PROCESSOR, Mover.SWEEP}),
     (ImageStatus.STORED, ImageStatus.STORED): frozenset({Mover.SWEEP}),
     (ImageStatus.STORED, ImageStatus.FAILED): frozenset({Mover.PROCESSOR, Mover.SWEEP}),
+    (ImageStatus.STORED, ImageStatus.READY): frozenset({Mover.PROCESSOR, Mover.SWEEP}),
     (ImageStatus.READY, ImageStatus.STORED): frozenset({Mover.API}),
     (ImageStatus.FAILED, ImageStatus.STORED): frozenset({Mover.API}),
 }

@@ -251,6 +251,35 @@ class TestReprocess:
         left = await rows.fetch(select(image.c.id).where(image.c.status == "ready"))
         assert [row["id"] for row in left] == [trashed]
 
+    async def test_images_that_failed_are_processed_again_by_their_code(
+        self, rows: Database, settings: AdminSettings, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        team_id = await testing.add_team(rows)
+        exhausted, crashed, trashed = [
+            await testing.add_image(rows, team_id, "failed", failure_code=code, attempts=5, **columns)
+            for code, columns in (
+                ("processing-attempts-exhausted", {}),
+                ("processing-crashed", {}),
+                ("processing-crashed", {"deleted_at": datetime.now(UTC)}),
+            )
+        ]
+        ready = await testing.add_image(rows, team_id)
+
+        async def stored() -> set[Any]:
+            found = await rows.fetch(select(image).where(image.c.status == "stored"))
+            assert {(row["attempts"], row["failure_code"], row["failure_message"]) for row in found} <= {
+                (0, None, None)
+            }
+            return {row["id"] for row in found}
+
+        admin.reprocess_failed(settings, most=9, code="processing-attempts-exhausted")
+        assert await stored() == {exhausted}
+        assert capsys.readouterr().out.startswith("1 images are processed again; 0 ")
+        admin.reprocess_failed(settings, most=9)
+        assert await stored() == {exhausted, crashed}
+        left = await rows.fetch(select(image.c.id).where(image.c.status != "stored"))
+        assert {row["id"] for row in left} == {trashed, ready}
+
 
 class TestCommandLine:
     async def test_migrating_lets_the_services_logins_in(
@@ -264,6 +293,17 @@ class TestCommandLine:
         member = text("SELECT pg_has_role('some-login', 'image_api', 'member')")
         assert await rows.fetch_value(member) is True
         await rows._pool.execute('DROP ROLE "some-login"')
+
+    async def test_reprocess_takes_what_failed_where_that_is_said(
+        self, rows: Database, urls: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("DATABASE_URL", urls.owner)
+        image_id = await testing.add_image(rows, await testing.add_team(rows), "failed", failure_code="image-truncated")
+        with pytest.raises(SystemExit):
+            admin.main(["reprocess", "--code", "image-truncated"])
+        admin.main(["reprocess", "--failed", "--code", "processing-crashed"])
+        admin.main(["reprocess", "--failed", "--code", "image-truncated"])
+        assert await rows.fetch_value(select(image.c.status).where(image.c.id == image_id)) == "stored"
 
     def test_without_a_database_it_says_what_to_set(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("DATABASE_URL", raising=False)

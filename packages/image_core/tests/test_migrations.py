@@ -227,7 +227,7 @@ class TestRights:
     async def test_the_api_does_not_touch_what_the_processor_owns(self, urls: Any) -> None:
         for column in (
             "facts", "width", "height", "frames", "ready_at", "claim_token", "lease_expires_at", "purge_marked_at",
-            "deadline_at", "object_name", "team_id", "content_type", "format", "created_at",
+            "deadline_at", "object_name", "team_id", "content_type", "format", "created_at", "first_claimed_at",
         ):  # fmt: skip
             await refused(urls.api, f"UPDATE image SET {column} = {column}")
         await refused(
@@ -253,7 +253,15 @@ class TestRights:
             "UPDATE team SET name = name",
             "UPDATE derivative SET preset = preset",
         )
-        for column in ("status", "facts", "claim_token", "purge_marked_at", "deadline_at", "ready_at"):
+        for column in (
+            "status",
+            "facts",
+            "claim_token",
+            "purge_marked_at",
+            "deadline_at",
+            "ready_at",
+            "first_claimed_at",
+        ):
             await allowed(urls.processor, f"UPDATE image SET {column} = {column}")
 
     async def test_neither_service_changes_the_schema(self, urls: Any) -> None:

@@ -379,10 +379,19 @@ class TestFaults:
         network.faults = []
         assert await bucket.list(name) == []
 
-    async def test_a_bucket_that_is_not_there_takes_nothing(self, client: GcsClient, name: str) -> None:
+    async def test_a_bucket_that_is_not_there_takes_nothing_and_says_nothing_about_an_object(
+        self, client: GcsClient, name: str
+    ) -> None:
         missing = client.bucket("no-such-bucket")
-        with pytest.raises(errors.StorageUnavailable):
-            await missing.put(name, b"x", "image/png")
+        for call in (
+            lambda: missing.put(name, b"x", "image/png"),
+            lambda: missing.stat(name),
+            lambda: missing.delete(name, 1),
+            lambda: missing.read(name, 1, 0, 1),
+            lambda: missing.download(name, 1, io.BytesIO(), 5),
+        ):
+            with pytest.raises(errors.StorageUnavailable):
+                await call()
         with pytest.raises(errors.StorageUnavailable):
             async with missing.writer(name, "image/png") as writer:
                 await writer.finish(b"x")

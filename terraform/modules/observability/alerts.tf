@@ -118,4 +118,7 @@ resource "google_monitoring_alert_policy" "threshold" {
   alert_strategy {
     auto_close = "86400s"
   }
+
+  # A policy is refused while the metric that it names is unknown.
+  depends_on = [google_logging_metric.images_failed]
 }

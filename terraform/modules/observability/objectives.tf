@@ -25,6 +25,26 @@ resource "google_logging_metric" "image_ready_seconds" {
   }
 }
 
+resource "google_logging_metric" "images_failed" {
+  project     = var.project_id
+  name        = "images_failed"
+  description = "Images that failed for good, by the code of the failure."
+  filter      = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=\"${var.watched.processor.name}\" AND jsonPayload.event=\"image_failed\""
+  label_extractors = {
+    code = "EXTRACT(jsonPayload.code)"
+  }
+
+  metric_descriptor {
+    metric_kind = "DELTA"
+    value_type  = "INT64"
+
+    labels {
+      key        = "code"
+      value_type = "STRING"
+    }
+  }
+}
+
 locals {
   api_requests = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=\"${var.watched.api.name}\""
 

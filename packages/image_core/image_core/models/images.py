@@ -51,6 +51,8 @@ image = Table(
     Column("claim_token", Uuid),
     time_column("lease_expires_at"),
     Column("attempts", Integer, nullable=False, server_default=text("0")),
+    # Of the processing under way; null once that has ended. Bounds how long attempts are given back.
+    time_column("first_claimed_at"),
     Column("revision", Integer, nullable=False, server_default=text("1")),
     Column("trace_parent", Text),
     time_column("deadline_at"),

@@ -45,6 +45,33 @@ run "dead_letters_fires_at_its_threshold" {
   }
 }
 
+run "failed_images_watches_its_metric" {
+  command = plan
+
+  assert {
+    condition     = strcontains(google_monitoring_alert_policy.threshold["failed-images"].conditions[0].condition_threshold[0].filter, "logging.googleapis.com/user/${google_logging_metric.images_failed.name}\"") && google_logging_metric.images_failed.label_extractors["code"] == "EXTRACT(jsonPayload.code)"
+    error_message = "The alert watches another metric."
+  }
+}
+
+run "failed_images_leaves_damaged_files_out" {
+  command = plan
+
+  assert {
+    condition     = strcontains(google_monitoring_alert_policy.threshold["failed-images"].conditions[0].condition_threshold[0].filter, "metric.labels.code = one_of(\"processing-attempts-exhausted\", \"processing-crashed\", \"processing-timeout\")")
+    error_message = "The alert counts other failures."
+  }
+}
+
+run "failed_images_fires_at_its_threshold" {
+  command = plan
+
+  assert {
+    condition     = google_monitoring_alert_policy.threshold["failed-images"].conditions[0].condition_threshold[0].threshold_value == 5 && google_monitoring_alert_policy.threshold["failed-images"].conditions[0].condition_threshold[0].comparison == "COMPARISON_GT" && google_monitoring_alert_policy.threshold["failed-images"].conditions[0].condition_threshold[0].duration == "0s"
+    error_message = "The alert fires at another threshold."
+  }
+}
+
 run "oldest_unacked_watches_its_metric" {
   command = plan
 
