@@ -29,11 +29,15 @@ async def authenticate(request: Request) -> Actor:
 
 
 async def _counted(request: Request, *, uploads: bool) -> Actor:
-    """The caller; a request that is an upload is counted as both.
+    """The caller; a request that is an upload is counted as both, and every request once.
 
     The header is read here and described in `openapi.py`: as dependencies of their own, key, caller and scope would
     cost each request more than looking at them.
     """
+    known: Actor | None = getattr(request.state, "actor", None)
+    if known is not None:
+        # The route has asked before the framework read the body.
+        return known
     services = await services_of(request)
     try:
         actor = await _actor_of(request, services)

@@ -12,10 +12,6 @@ from image_api import problems
 from image_core import errors
 from image_core.telemetry import current_request, log, log_unexpected, request_context
 
-MAX_JSON_BODY_BYTES = 1024 * 1024
-UPLOAD_PATHS = frozenset({"/api/v1/images", "/api/v1/upload", "/api/v1/classify"})
-"""The paths that read their body themselves, with a limit of their own."""
-
 _SECURITY_HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -77,8 +73,6 @@ class ObservabilityMiddleware:
         scope["state"] = {**scope.get("state", {}), "rate_limit": None}
         answer = _Answer(scope, send, context.request_id)
         try:
-            if scope["path"] not in UPLOAD_PATHS:
-                receive = _bounded(headers, receive)
             await self._app(scope, receive, answer.send)
         except Exception as error:  # noqa: BLE001 (the outermost catch: nothing may leave as a bare 500)
             await self._last_catch(error, scope, receive, answer)
@@ -161,27 +155,6 @@ def _is_address(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _bounded(headers: dict[bytes, bytes], receive: Receive) -> Receive:
-    """Refuses a body over `MAX_JSON_BODY_BYTES`, whether it says its length or not."""
-    too_large = errors.BodyTooLarge(f"The body may have {MAX_JSON_BODY_BYTES} bytes.", limit_bytes=MAX_JSON_BODY_BYTES)
-    declared = headers.get(b"content-length", b"0")
-    if declared.isdigit() and int(declared) > MAX_JSON_BODY_BYTES:
-        raise too_large
-    if b"transfer-encoding" not in headers:
-        return receive
-    received = 0
-
-    async def counted() -> Message:
-        nonlocal received
-        message = await receive()
-        received += len(message.get("body", b""))
-        if received > MAX_JSON_BODY_BYTES:
-            raise too_large
-        return message
-
-    return counted
 
 
 def add_actor(scope: Scope, **fields: str) -> None:

@@ -50,7 +50,7 @@ _ALWAYS = {
     "429": "Too many requests.",
     "503": "A part of the service is away; try again after `Retry-After`.",
 }
-_WITH_BODY = {"413": "The body is larger than allowed."}
+_WITH_BODY = {"408": "The body took too long to arrive.", "413": "The body is larger than allowed."}
 _WITH_INPUT = {"422": "Something in the request is not valid."}
 _IDEMPOTENCY_KEY = {
     "name": HEADER,

@@ -9,11 +9,12 @@ from pydantic import BaseModel
 from image_api.actor import Actor, Scope
 from image_api.auth import RequireScope
 from image_api.dependencies import ServicesDep, TeamQuery
+from image_api.guarded_route import GuardedRoute
 from image_api.images.body import human_size
 from image_api.teams import service as teams
 from image_core import errors, storage_quota
 
-router = APIRouter(tags=["usage"])
+router = APIRouter(tags=["usage"], route_class=GuardedRoute)
 
 
 class StorageUsage(BaseModel):

@@ -6,7 +6,7 @@ import pytest
 
 from image_api import problems
 from image_api.error_pages import chapters
-from image_api.observability import MAX_JSON_BODY_BYTES
+from image_api.guarded_route import SMALL_BODY_BYTES
 from image_core import errors
 from image_core.testing import UserWithKey
 from image_processor.rejections import REJECTION_MESSAGES
@@ -72,7 +72,7 @@ async def test_a_json_body_has_a_limit_whether_it_says_its_length_or_not(api: Ap
             yield b" " * 100_000
 
     headers = {**api.admin.headers, "content-type": "application/json"}
-    body = pieces() if chunked else b" " * (MAX_JSON_BODY_BYTES + 1)
+    body = pieces() if chunked else b" " * (SMALL_BODY_BYTES + 1)
     is_problem(await api.client.post("/api/v1/teams", headers=headers, content=body), 413, "body-too-large")
 
 

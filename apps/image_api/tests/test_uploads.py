@@ -168,7 +168,7 @@ class TestForms:
             b"--b\r\ncontent-disposition: form-data\r\n\r\nx\r\n--b--\r\n",
             b"--b\r\n\r\nx\r\n--b--\r\n",
             b'--b\r\ncontent-disposition: form-data; name="other"\r\n\r\nx\r\n--b--\r\n',
-            b'--b\r\ncontent-disposition: form-data; name="tags"\r\n\r\n' + b"x" * 70_000 + b"\r\n--b--\r\n",
+            b'--b\r\ncontent-disposition: form-data; name="tags"\r\n\r\n' + b"x" * 600_000 + b"\r\n--b--\r\n",
             b'--b\r\ncontent-disposition: form-data; name="tags"\r\n\r\nx\r\n' * 30 + b"--b--\r\n",
             b"--b\r\n" + b"x: " + b"y" * 100_000 + b"\r\n\r\nx\r\n--b--\r\n",
             b'--b\r\ncontent-disposition: form-data; name="\xff"\r\n\r\nx\r\n--b--\r\n',

@@ -2,26 +2,26 @@
 
 from typing import Annotated, Any
 
-import orjson
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import ValidationError
 
+from image_api import json_bodies
 from image_api.actor import Actor, Scope
 from image_api.analyses import schemas, service
 from image_api.analyses.classify import classify_file, classify_url
 from image_api.analyses.routes import LATER, MAX_WAIT_SECONDS, Wait, answer
 from image_api.auth import RequireScope
 from image_api.dependencies import ServicesDep, TeamQuery
+from image_api.guarded_route import GuardedRoute
 from image_api.images.upload_source import refusal, upload_source
 from image_api.services import Services
 from image_api.teams import service as teams
 from image_api.validation import request_invalid
 from image_core import errors
 
-_MAX_JSON_BYTES = 64 * 1024
 _JSON = "application/json"
 
-router = APIRouter(tags=["analyses"])
+router = APIRouter(tags=["analyses"], route_class=GuardedRoute)
 AnalyzerQuery = Annotated[
     str | None, Query(max_length=64, description="With a file: one of GET /analyzers; `labels` without.")
 ]
@@ -82,7 +82,7 @@ async def classify(
 async def _classify_named(
     request: Request, actor: Actor, services: Services, seconds: float, team_id: TeamQuery
 ) -> Response:
-    wish = await _wish(request)
+    wish = _wish(await request.json())
     if wish.image_id is not None:
         asked = await service.analyze(services, actor, wish.image_id, wish.analyzer, wish.parameters, seconds)
         return answer(asked, wish.image_id)
@@ -91,23 +91,15 @@ async def _classify_named(
     return answer(await classify_url(services, actor, owner_id, wish.url or "", order, seconds), None)
 
 
-async def _wish(request: Request) -> schemas.NewClassification:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _MAX_JSON_BYTES:
-            raise errors.BodyTooLarge(f"This JSON may have {_MAX_JSON_BYTES} bytes.", limit_bytes=_MAX_JSON_BYTES)
+def _wish(body: Any) -> schemas.NewClassification:
     try:
-        return schemas.NewClassification.model_validate_json(bytes(body))
+        return schemas.NewClassification.model_validate(body)
     except ValidationError as error:
         raise request_invalid([{**each, "loc": ("body", *each["loc"])} for each in error.errors()], skip=1) from error
 
 
 def _parsed(parameters: str | None) -> dict[str, Any]:
-    try:
-        values = orjson.loads(parameters or "{}")
-    except orjson.JSONDecodeError as error:
-        raise _invalid("parameters", "This is not JSON.") from error
+    values = json_bodies.parse(parameters or "{}", "parameters")
     if not isinstance(values, dict):
         raise _invalid("parameters", "Send a JSON object.")
     return values

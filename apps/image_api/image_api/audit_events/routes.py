@@ -9,8 +9,9 @@ from image_api.actor import Actor, Scope
 from image_api.audit_events import schemas, service
 from image_api.auth import RequireScope
 from image_api.dependencies import ServicesDep
+from image_api.guarded_route import GuardedRoute
 
-router = APIRouter(tags=["audit"])
+router = APIRouter(tags=["audit"], route_class=GuardedRoute)
 Admin = Annotated[Actor, Depends(RequireScope(Scope.ADMIN))]
 _MEDIA_TYPE = "application/x-ndjson"
 _LINES: dict[int | str, dict[str, Any]] = {

@@ -8,9 +8,9 @@ import orjson
 from fastapi import Depends, Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.params import Depends as DependsMarker
-from fastapi.routing import APIRoute
 
 from image_api.dependencies import ServicesDep, TransactionDep
+from image_api.guarded_route import GuardedRoute
 from image_api.idempotency.service import HEADER, MAX_ANSWER_BYTES, Answer, Asked, Attempt, Claim, Creation, Replayed
 from image_api.shown_once import shown_once
 from image_core.db import Transaction
@@ -68,7 +68,7 @@ def takes_key(dependant: Dependant) -> bool:
     return any(takes_key(each) for each in dependant.dependencies)
 
 
-class IdempotentRoute(APIRoute):
+class IdempotentRoute(GuardedRoute):
     """Routes whose `CreationDep` or `ClaimDep` has the answer to a request with a key kept, and given again."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:

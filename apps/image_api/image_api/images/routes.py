@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from image_api.actor import Actor, Scope
 from image_api.auth import RequireScope
 from image_api.dependencies import IfMatch, ServicesDep, TransactionDep, services_of
+from image_api.guarded_route import LARGE_BODY_BYTES, body_limit
 from image_api.idempotency.route import ClaimDep, IdempotentRoute, StreamClaimDep
 from image_api.images import (
     content,
@@ -102,7 +103,10 @@ async def upload(
     return await _uploaded_response(request, services, owner_id, uploaded, wait)
 
 
-@router.post("/images/import", status_code=201, response_model=schemas.UploadedImage, responses=_IMPORT_ANSWERS)
+@router.post(
+    "/images/import", status_code=201, response_model=schemas.UploadedImage, responses=_IMPORT_ANSWERS,
+    openapi_extra=body_limit(LARGE_BODY_BYTES),
+)  # fmt: skip
 async def import_image(
     body: schemas.ImageImport,
     request: Request,
@@ -188,7 +192,7 @@ async def get_image(image_id: UUID, request: Request, actor: Reader) -> Response
     return image_response(row, analyses=[analysis_body(each, image_id) for each in analyses])
 
 
-@router.patch("/images/{image_id}", response_model=schemas.Image)
+@router.patch("/images/{image_id}", response_model=schemas.Image, openapi_extra=body_limit(LARGE_BODY_BYTES))
 async def change_image(
     image_id: UUID,
     body: schemas.ImagePatch,

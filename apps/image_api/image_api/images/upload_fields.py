@@ -3,9 +3,9 @@
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Protocol
 
-import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from image_api import json_bodies
 from image_api.images.schemas import Filename, UploadTags
 from image_api.metadata_schemas.rules import Declared, checked, nearest_hint
 from image_api.metadata_schemas.values import Metadata
@@ -55,7 +55,7 @@ class FieldTexts:
         if name == "tags":
             self.values.setdefault("tags", []).extend(_read_tags(text))
         elif name == "metadata":
-            self.values["metadata"] = _from_json(name, text or "{}", 'an object such as {"country": "NO"}')
+            self.values["metadata"] = json_bodies.parse(text or "{}", name, 'an object such as {"country": "NO"}')
         elif cleaned := filenames.clean(text):
             self.values["filename"] = cleaned
 
@@ -69,16 +69,8 @@ def _read_tags(text: str) -> list[Any]:
     """Return the tags in a list with commas, or in JSON; blanks around them and empty ones do not count."""
     if not text.startswith("["):
         return [tag for tag in text.split(",") if tag.strip()]
-    tags: list[Any] = _from_json("tags", text, 'a list such as ["fjord", "a, b"]')
+    tags: list[Any] = json_bodies.parse(text, "tags", 'a list such as ["fjord", "a, b"]')
     return tags
-
-
-def _from_json(name: str, text: str, example: str) -> Any:
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        message = f"This is not JSON; send {example}."
-        raise errors.invalid_fields([{"field": name, "code": "json_invalid", "message": message}]) from error
 
 
 class UploadSource(Protocol):

@@ -9,10 +9,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from image_api import problems
+from image_api.guarded_route import LARGE_BODY_BYTES
 from image_api.images.upload_fields import FIELD_NAMES, FieldTexts, UploadSource
 from image_core import errors, filenames
 
-_MAX_FIELD_BYTES = 64 * 1024
 _MAX_PARTS = 64
 _MAX_PART_HEADER_BYTES = 16 * 1024
 _UNREADABLE = (
@@ -86,6 +86,7 @@ class MultipartSource:
     _files: int = 0
     _name: str = ""
     _value: bytearray = field(default_factory=bytearray)
+    _field_bytes: int = 0
     declared_bytes: int | None = None
 
     def __post_init__(self) -> None:
@@ -129,8 +130,9 @@ class MultipartSource:
             if self._name == "file":
                 return bytes(event)
             self._value += event
-            if len(self._value) > _MAX_FIELD_BYTES:
-                raise errors.MultipartInvalid(f"The part {self._name!r} is longer than {_MAX_FIELD_BYTES} bytes.")
+            self._field_bytes += len(event)
+            if self._field_bytes > LARGE_BODY_BYTES:
+                raise errors.MultipartInvalid(f"The fields beside the file may have {LARGE_BODY_BYTES} bytes together.")
             return None
         self._begin(event)
         return None

@@ -10,12 +10,15 @@ from image_api.actor import Actor, Scope
 from image_api.auth import RequireScope
 from image_api.dependencies import IfMatch, ServicesDep, TransactionDep
 from image_api.entity_tags import entity_tag
+from image_api.guarded_route import GuardedRoute, body_limit
 from image_api.metadata_schemas import schemas, service
 
-router = APIRouter(tags=["metadata"])
+router = APIRouter(tags=["metadata"], route_class=GuardedRoute)
 Reader = Annotated[Actor, Depends(RequireScope(Scope.IMAGES_READ))]
 Admin = Annotated[Actor, Depends(RequireScope(Scope.ADMIN))]
 TeamId = Annotated[UUID | None, Query(description="For an admin: the team whose schema it is.")]
+# Fifty fields of 300 values each, of 64 characters.
+_MAX_SCHEMA_BYTES = 1024 * 1024
 _NO_TEAM: dict[int | str, dict[str, Any]] = {404: {"description": "There is no such team."}}
 _CHANGED = _NO_TEAM | {412: {"description": "The ETag in `If-Match` is not the present one."}}
 
@@ -33,7 +36,10 @@ async def get_metadata_schema(
     return _shown(*await service.get_schema(services.database, actor, team_id), response)
 
 
-@router.put("/metadata-schema", response_model=schemas.MetadataSchema, responses=_CHANGED)
+@router.put(
+    "/metadata-schema", response_model=schemas.MetadataSchema, responses=_CHANGED,
+    openapi_extra=body_limit(_MAX_SCHEMA_BYTES),
+)  # fmt: skip
 async def put_metadata_schema(
     body: schemas.NewMetadataSchema,
     actor: Admin,

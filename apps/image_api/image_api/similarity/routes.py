@@ -8,11 +8,12 @@ from fastapi import APIRouter, Depends, Query
 from image_api.actor import Actor, Scope
 from image_api.auth import RequireScope
 from image_api.dependencies import ServicesDep
+from image_api.guarded_route import GuardedRoute
 from image_api.similarity import schemas, service
 
 MAX_IMAGES = 100
 
-router = APIRouter(tags=["images"])
+router = APIRouter(tags=["images"], route_class=GuardedRoute)
 Limit = Annotated[int, Query(ge=1, le=MAX_IMAGES, description="Most images to show.")]
 MaxDistance = Annotated[float, Query(ge=0, le=2, description="Show none that is farther.")]
 

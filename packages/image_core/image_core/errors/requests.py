@@ -2,6 +2,9 @@
 
 from image_core.errors.kinds import Conflict, Invalid
 
+MAX_NAMED_FIELDS = 20
+_MAX_TEXT = 500
+
 
 class RequestInvalid(Invalid):
     """A field of the request is not valid."""
@@ -14,6 +17,13 @@ class BodyTooLarge(Invalid):
 
     code = "body-too-large"
     status = 413
+
+
+class BodyTooSlow(Invalid):
+    """The request's body took too long to arrive."""
+
+    code = "body-too-slow"
+    status = 408
 
 
 class MediaTypeNotSupported(Invalid):
@@ -57,6 +67,13 @@ class FilterInvalid(Invalid):
 
 
 def invalid_fields(fields: list[dict[str, str]]) -> RequestInvalid:
-    """A validation error that names every field; each has `field`, `code` and `message`."""
-    names = ", ".join(dict.fromkeys(field["field"] for field in fields))
-    return RequestInvalid(f"Not valid: {names}.", errors=fields)
+    """Return the error that names these fields, the first 20 of them; each has `field`, `code` and `message`."""
+    names = list(dict.fromkeys(field["field"] for field in fields[:MAX_NAMED_FIELDS]))
+    more = len(fields) - MAX_NAMED_FIELDS
+    rest = f" and {more:,} more" if more > 0 else ""
+    shown = [{name: _shortened(text) for name, text in field.items()} for field in fields[:MAX_NAMED_FIELDS]]
+    return RequestInvalid(f"Not valid: {', '.join(map(_shortened, names))}{rest}.", errors=shown)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _MAX_TEXT else f"{text[:_MAX_TEXT]}…"

@@ -1,0 +1,112 @@
+"""Routes that know their caller before they read a body, and bound the body: its size, its time, its shape."""
+
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+import anyio.to_thread
+from fastapi import Request, Response
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+
+from image_api import json_bodies
+from image_api.actor import Actor
+from image_api.auth import RequireScope, authenticate, caller_address
+from image_api.dependencies import services_of
+from image_core import errors
+
+SMALL_BODY_BYTES = 64 * 1024
+LARGE_BODY_BYTES = 512 * 1024
+"""Fifty tags and fifty metadata of the greatest length, each character escaped."""
+RECEIPT_SECONDS = 10.0
+_LIMIT_KEY = "x-max-body-bytes"
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_PARSE_IN_THREAD_BYTES = 128 * 1024
+
+
+def body_limit(size_bytes: int) -> dict[str, Any]:
+    """What a route says in `openapi_extra` whose JSON may be larger than `SMALL_BODY_BYTES`."""
+    return {_LIMIT_KEY: size_bytes}
+
+
+class BoundedRequest(Request):
+    """A request whose body is refused when it is too large, too slow, or JSON of an extreme shape.
+
+    `stream` is as it was: who reads a file has limits and a deadline of its own.
+    """
+
+    def __init__(self, request: Request, limit_bytes: int) -> None:
+        super().__init__(request.scope, request.receive)
+        self._limit_bytes = limit_bytes
+
+    async def body(self) -> bytes:
+        """The whole body. Raises `errors.BodyTooLarge`, `errors.BodyTooSlow`, `errors.ShuttingDown`."""
+        if not hasattr(self, "_body"):
+            declared = self.headers.get("content-length", "")
+            self._check_size(int(declared) if declared.isdecimal() else 0)
+            shutdown = (await services_of(self)).shutdown
+            try:
+                async with shutdown.deadline(RECEIPT_SECONDS):
+                    self._body = await self._received()
+            except TimeoutError as error:
+                if shutdown.stopping:
+                    raise errors.ShuttingDown("This instance is stopping; send the request again.") from error
+                raise errors.BodyTooSlow(f"The body did not arrive within {RECEIPT_SECONDS:g} s.") from error
+        return self._body
+
+    async def json(self) -> Any:
+        """The body as JSON. Raises the errors of `body`, and `errors.RequestInvalid`."""
+        if not hasattr(self, "_json"):
+            body = await self.body()
+            if len(body) > _PARSE_IN_THREAD_BYTES:
+                self._json = await anyio.to_thread.run_sync(json_bodies.parse, body)
+            else:
+                self._json = json_bodies.parse(body)
+        return self._json
+
+    async def _received(self) -> bytes:
+        body = bytearray()
+        async for chunk in self.stream():
+            self._check_size(len(body) + len(chunk))
+            body += chunk
+        return bytes(body)
+
+    def _check_size(self, size_bytes: int) -> None:
+        if size_bytes > self._limit_bytes:
+            limit = self._limit_bytes
+            raise errors.BodyTooLarge(f"The body of this request may have {limit} bytes.", limit_bytes=limit)
+
+
+class GuardedRoute(APIRoute):
+    """Checks who calls before anything of the body is read; the framework reads it before it looks at dependencies.
+
+    What needs no key counts against the limit of its address instead, whatever proof it shows.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The framework's handler, behind the guard. What carries no body needs none."""
+        handler = super().get_route_handler()
+        if (self.methods or set()) <= _SAFE_METHODS:
+            return handler
+        guard = guard_of(self.dependant) or _count_address
+        limit_bytes: int = (self.openapi_extra or {}).get(_LIMIT_KEY, SMALL_BODY_BYTES)
+
+        async def handle(request: Request) -> Response:
+            await guard(request)
+            return await handler(BoundedRequest(request, limit_bytes))
+
+        return handle
+
+
+def guard_of(dependant: Dependant) -> Callable[[Request], Awaitable[Actor]] | None:
+    """The dependency that an operation knows its caller by; None where it needs no key."""
+    if dependant.call is authenticate or isinstance(dependant.call, RequireScope):
+        return dependant.call
+    return next((found for each in dependant.dependencies if (found := guard_of(each))), None)
+
+
+async def _count_address(request: Request) -> None:
+    """Counts what shows a proof that nobody looks at; what shows none has been counted."""
+    if request.state.rate_limit is None:
+        request.state.attempt_counted = True
+        services = await services_of(request)
+        request.state.rate_limit = await services.rate_limits.count_address(caller_address())

@@ -1,0 +1,99 @@
+"""JSON from callers: bounded in size by its reader, and in shape before anything validates it."""
+
+import json
+from itertools import chain
+from typing import Any
+
+from image_core import errors
+
+MAX_MEMBERS = 200
+"""Most members of one object. The largest that is documented is a patch of 100 metadata."""
+MAX_NAME_LENGTH = 256
+MAX_DEPTH = 16
+MAX_CONTAINERS = 2_000
+"""Most objects and arrays of one document. The largest that is documented is a schema of 50 fields."""
+MAX_NUMBER_LENGTH = 400
+"""Longer than the longest number that a double has: -1.7976931348623157e+308 written out has 310 characters."""
+
+
+def parse(text: bytes | str, field: str = "body", example: str = "") -> Any:
+    """Return the value of a JSON text. Raises `errors.RequestInvalid`, which names `field` and may show an example."""
+    try:
+        value = json.loads(
+            text,
+            object_pairs_hook=_object,
+            parse_int=_integer,
+            parse_float=_float,
+            parse_constant=_refuse_constant,
+        )
+        _check_nesting(value)
+    except _Refused as refused:
+        raise _invalid(field, refused.code, str(refused)) from None
+    except RecursionError:
+        raise _invalid(field, "json-too-deep", _TOO_DEEP) from None
+    except ValueError as error:
+        position = f", from character {error.pos} on" if isinstance(error, json.JSONDecodeError) else ""
+        remedy = f"; send {example}" if example else position
+        raise _invalid(field, "json_invalid", f"This is not JSON{remedy}.") from None
+    return value
+
+
+class _Refused(Exception):
+    """JSON whose shape is not accepted; its text is for the caller."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+_TOO_DEEP = f"Objects and arrays may be nested {MAX_DEPTH} deep."
+
+
+def _invalid(field: str, code: str, message: str) -> errors.RequestInvalid:
+    return errors.invalid_fields([{"field": field, "code": code, "message": message}])
+
+
+def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(members) > MAX_MEMBERS:
+        raise _Refused(
+            "json-too-many-members", f"An object may have {MAX_MEMBERS} members, and one has {len(members)}."
+        )
+    found = dict(members)
+    if len(found) < len(members):
+        raise _Refused("json-name-repeated", "An object has two members of the same name; send each name once.")
+    if any(len(name) > MAX_NAME_LENGTH for name in found):
+        raise _Refused("json-name-too-long", f"The name of a member may have {MAX_NAME_LENGTH} characters.")
+    return found
+
+
+def _check_length(digits: str) -> None:
+    if len(digits) > MAX_NUMBER_LENGTH:
+        raise _Refused("json-number-too-long", f"A number may have {MAX_NUMBER_LENGTH} characters.")
+
+
+def _integer(digits: str) -> int:
+    _check_length(digits)
+    return int(digits)
+
+
+def _float(digits: str) -> float:
+    _check_length(digits)
+    return float(digits)
+
+
+def _refuse_constant(name: str) -> Any:
+    raise _Refused("json_invalid", f"This is not JSON: {name} is no number of JSON.")
+
+
+def _check_nesting(value: Any) -> None:
+    """Walks through containers level by level, no further than the bounds."""
+    level, count = [value] if isinstance(value, dict | list) else [], 0
+    for _ in range(MAX_DEPTH):
+        count += len(level)
+        if count > MAX_CONTAINERS:
+            raise _Refused("json-too-many-values", f"A body may have {MAX_CONTAINERS} objects and arrays.")
+        inside = chain.from_iterable(each.values() if isinstance(each, dict) else each for each in level)
+        level = [each for each in inside if isinstance(each, dict | list)]
+        if not level:
+            return
+    raise _Refused("json-too-deep", _TOO_DEEP)
