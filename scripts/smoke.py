@@ -99,6 +99,7 @@ class Run:
     start_seconds: float
     ready_seconds: float
     picture: bytes
+    processor: Client | None = None
     team_query: str = ""
     image_id: str | None = None
     image: dict[str, Any] = field(default_factory=dict)
@@ -136,6 +137,18 @@ def check_ready(run: Run) -> str:
         return f"schema {seen['schema_revision']}" + "".join(f", warning: {text}" for text in seen["warnings"])
 
     return _until(run.start_seconds, ask)
+
+
+def check_processor(run: Run) -> str:
+    """Code in a codec is kept from sockets, programs and files; only the local system's processor can be asked."""
+    if run.processor is None:
+        return "not asked: its address is not known here"
+    seen = run.processor.expect(200, "GET", "/health/ready").json()["confinement"]
+    if not seen["system_calls"]:
+        if sys.platform == "linux":
+            raise SmokeTestError("workers are not confined: their system calls are not filtered")
+        return "workers are not confined: this system has no filter for system calls"
+    return f"workers are confined, Landlock {seen['landlock'] or 'missing'}"
 
 
 def check_version(run: Run) -> str:
@@ -224,6 +237,7 @@ def check_trash(run: Run) -> str:
 STEPS: tuple[tuple[str, Callable[[Run], str]], ...] = (
     ("live", check_live),
     ("ready", check_ready),
+    ("processor", check_processor),
     ("version", check_version),
     ("key", check_key),
     ("tokens", check_tokens),
@@ -268,11 +282,21 @@ def target_url(arguments: argparse.Namespace, environment: Mapping[str, str], sy
 def api_key(url: str, environment: Mapping[str, str], system: Mapping[str, Any]) -> str:
     """The key: the environment's, or the local system's for the local system alone. Raises `SmokeTestError`."""
     key = environment.get("IMAGE_MANAGER_KEY")
-    if not key and system.get("url") and url.rstrip("/") == str(system["url"]).rstrip("/"):
+    if not key and _same_address(url, system.get("url")):
         key = system.get("admin_api_key")
     if not key:
         raise SmokeTestError(f"no key for {url}: set IMAGE_MANAGER_KEY")
     return str(key)
+
+
+def processor_client(url: str, system: Mapping[str, Any]) -> Client | None:
+    """The processor of the local system, where that is what is tried."""
+    is_local = _same_address(url, system.get("url"))
+    return Client(str(system["processor_url"]), None) if is_local and system.get("processor_url") else None
+
+
+def _same_address(url: str, other: object) -> bool:
+    return bool(other) and url.rstrip("/") == str(other).rstrip("/")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -282,13 +306,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         system = _local_system(arguments.data_dir)
         url = target_url(arguments, os.environ, system)
         client = Client(url, api_key(url, os.environ, system))
+        processor = processor_client(url, system)
     except SmokeTestError as error:
         sys.stderr.write(f"Smoke test: {error}\n")
         return 2
     began_at = time.monotonic()
     _say(f"Smoke test of {url}")
     for _ in range(arguments.uploads):
-        run = Run(client, arguments.expect_version, arguments.start_seconds, arguments.ready_seconds, picture_png())
+        seconds = (arguments.start_seconds, arguments.ready_seconds)
+        run = Run(client, arguments.expect_version, *seconds, picture_png(), processor)
         if not perform(run, _say):
             _say(f"Smoke test FAILED after {time.monotonic() - began_at:.1f} s")
             return 1

@@ -28,6 +28,7 @@ class FakeApi:
     version: str = "1.4.0"
     fault: Callable[[str, str, str], Reply | None] = _no_fault
     has_signing_keys: bool = True
+    confinement: dict[str, Any] = field(default_factory=dict)
     statuses: list[str] = field(default_factory=lambda: ["ready"])
     images: dict[str, dict[str, Any]] = field(default_factory=dict)
     teams: list[dict[str, Any]] = field(default_factory=list)
@@ -75,7 +76,12 @@ class FakeApi:
         if not path.startswith("/api/v1"):
             return 200, {
                 "/health/live": {"status": "ok"},
-                "/health/ready": {"ready": True, "schema_revision": "0001", "warnings": []},
+                "/health/ready": {
+                    "ready": True,
+                    "schema_revision": "0001",
+                    "warnings": [],
+                    "confinement": self.confinement,
+                },
                 "/version": {"service": "image-api", "version": self.version},
             }[path]
         if key and key.startswith("Bearer "):

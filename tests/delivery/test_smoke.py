@@ -15,7 +15,10 @@ from .conftest import ROOT
 from .fake_api import ADMIN_KEY, MEMBER_KEY, READER_KEY, FakeApi, Reply
 
 SCRIPT = ROOT / "scripts" / "smoke.py"
-STEPS = ["live", "ready", "version", "key", "tokens", "upload", "processing", "derivative", "original", "trash"]
+STEPS = [
+    *("live", "ready", "processor", "version", "key", "tokens"),
+    *("upload", "processing", "derivative", "original", "trash"),
+]
 
 
 def smoke(*arguments: str, folder: Path | None = None, **environment: str) -> "subprocess.CompletedProcess[str]":
@@ -49,6 +52,18 @@ def test_address_and_key_come_from_the_local_system(api: FakeApi, tmp_path: Path
     (tmp_path / ".local" / "system.json").write_text(json.dumps({"url": api.url, "admin_api_key": ADMIN_KEY}))
     done = smoke(folder=tmp_path)
     assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(("system_calls", "status"), [(True, 0), (False, 1 if sys.platform == "linux" else 0)])
+def test_workers_of_the_local_system_are_confined(
+    api: FakeApi, tmp_path: Path, system_calls: bool, status: int
+) -> None:
+    api.confinement = {"system_calls": system_calls, "landlock": 0}
+    system = {"url": api.url, "processor_url": f"{api.url}/processor", "admin_api_key": ADMIN_KEY}
+    (tmp_path / "system.json").write_text(json.dumps(system))
+    done = smoke("--data-dir", str(tmp_path))
+    assert done.returncode == status, done.stdout
+    assert "confined" in done.stdout
 
 
 def test_the_local_key_is_never_sent_to_another_address(api: FakeApi, tmp_path: Path) -> None:

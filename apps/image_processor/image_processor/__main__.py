@@ -3,9 +3,12 @@
 import uvicorn
 
 from image_processor.app import create_app_from_environment
+from image_processor.confinement import deny_inspection
 from image_processor.settings import ProcessorSettings
 
 if __name__ == "__main__":
+    # Before secrets are read, although the workers that must not read them start later.
+    deny_inspection()
     settings = ProcessorSettings()
     uvicorn.run(
         create_app_from_environment(),

@@ -112,6 +112,7 @@ def _pool(settings: ProcessorSettings, labels: LabelsModel, embedding: Embedding
         labels_model=labels.path,
         labels_failure=labels.failure,
         embedding_model=embedding.path,
+        require_confinement=settings.worker_confinement_required,
     )
 
 

@@ -1,17 +1,25 @@
 """What a worker process takes away from itself before it meets a stranger's bytes."""
 
 import ctypes
+import logging
 import os
 import resource
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cache
 
+from image_processor.landlock import restrict_files
+from image_processor.syscall_filter import install_syscall_filter
 from image_processor.wire import EXIT_OVER_MEMORY
 
-_PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
+logger = logging.getLogger(__name__)
+
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
 _MAX_FILE_BYTES = 1024 * 1024
 # Code is resident without being data (30 MiB were measured), untouched stacks are data without being resident (60 MiB).
 # The margin is for pages of the picture's own file, which count as resident while a codec maps them.
@@ -19,12 +27,94 @@ _DATA_MARGIN_BYTES = 32 * 1024 * 1024
 _WATCH_SECONDS = 0.05
 
 
+# What code loads late, beside its own folders: libraries, locales, time zones, the number of cores.
+_READABLE = (
+    *("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache", "/etc/localtime"),
+    *("/usr/share/zoneinfo", "/dev/null", "/dev/urandom", "/proc/cpuinfo", "/sys/devices/system/cpu"),
+)
+
+
+@dataclass(frozen=True)
+class Confinement:
+    """What keeps code in a codec from everything else, as it was seen to work.
+
+    Attributes:
+        system_calls: a filter leaves no sockets, programs or other processes' memory.
+        landlock: version of the interface that keeps files away; 0 where the kernel has none.
+    """
+
+    system_calls: bool = False
+    landlock: int = 0
+
+
+class ConfinementRefused(Exception):
+    """The system gives a worker less confinement than the service demands."""
+
+
+def deny_inspection() -> None:
+    """Keep other processes of the same user from this one's memory, environment and descriptors."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def confine_code(*, required: bool) -> Confinement:
+    """Give up files, sockets, programs and other processes for good, and see that they are gone.
+
+    Call it before anything starts a thread: Landlock binds the thread that asks for it, and its children.
+
+    Raises:
+        ConfinementRefused: `required`, and the system has no filter for system calls.
+    """
+    if sys.platform != "linux":
+        return _enough(Confinement(), required=required)
+    landlock, filtered = 0, False
+    try:
+        if len(os.listdir("/proc/self/task")) == 1:  # noqa: PTH208 - names are enough
+            landlock = restrict_files([*_own_folders(), *_READABLE])
+    except OSError as error:
+        logger.info("landlock_missing", extra={"reason": str(error)})
+    try:
+        install_syscall_filter()
+        filtered = True
+    except OSError as error:
+        logger.info("syscall_filter_missing", extra={"reason": str(error)})
+    found = Confinement(
+        system_calls=filtered and not _can_open_socket(), landlock=landlock if not _can_open_root() else 0
+    )
+    return _enough(found, required=required)
+
+
+def _enough(found: Confinement, *, required: bool) -> Confinement:
+    if required and not found.system_calls:
+        raise ConfinementRefused("the system gives workers no filter for system calls (seccomp)")
+    return found
+
+
+def _own_folders() -> list[str]:
+    libraries = os.environ.get("LD_LIBRARY_PATH", "").split(":")
+    return [folder for folder in (*sys.path, sys.prefix, sys.base_prefix, *libraries) if folder.startswith("/")]
+
+
+def _can_open_socket() -> bool:
+    with suppress(OSError), socket.socket():
+        return True
+    return False
+
+
+def _can_open_root() -> bool:
+    with suppress(OSError):
+        os.close(os.open("/", os.O_RDONLY))
+        return True
+    return False
+
+
 def confine(parent_process_id: int, memory_limit_bytes: int) -> None:
-    """Give up core dumps, files, new privileges and memory beyond the limit; die with the parent.
+    """Give up core dumps, inspection, files, new privileges and memory beyond the limit; die with the parent.
 
     On macOS the system enforces no limit on data, and the watch of `MemoryWatch` stands alone.
     """
     _lower(resource.RLIMIT_CORE, 0)
+    deny_inspection()
     # A file that grows further fails to be written: codecs have no business with temporary files.
     _lower(resource.RLIMIT_FSIZE, _MAX_FILE_BYTES)
     if sys.platform == "linux":
@@ -35,14 +125,20 @@ def confine(parent_process_id: int, memory_limit_bytes: int) -> None:
     if os.getppid() != parent_process_id:
         # The parent was gone before its death could be noticed.
         os._exit(0)
+    # While files can still be opened.
+    resident_bytes()
 
 
 def resident_bytes() -> int:
     """Resident memory now; on macOS the peak so far, which is all that the system tells without a library."""
     if sys.platform == "linux":
-        with open("/proc/self/statm", "rb") as file:  # noqa: PTH123 - read many times a second
-            return int(file.read().split()[1]) * resource.getpagesize()
+        return int(os.pread(_own_statm(), 128, 0).split()[1]) * resource.getpagesize()
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+@cache
+def _own_statm() -> int:
+    return os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
 
 
 class MemoryWatch:

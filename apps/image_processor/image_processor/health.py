@@ -1,5 +1,6 @@
 """Whether the processor is up and can work."""
 
+from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -35,10 +36,20 @@ async def ready(request: Request, response: Response) -> dict[str, Any]:
     if not is_ready:
         response.status_code = 503
         response.headers["Retry-After"] = "2"
-    answer = {"ready": is_ready, "database": database, "schema_revision": revision, "workers": workers}
+    confinement = parts.pool.confinement
+    answer = {
+        "ready": is_ready,
+        "database": database,
+        "schema_revision": revision,
+        "workers": workers,
+        "confinement": asdict(confinement),
+    }
     failures = {"labels": parts.labels_failure, "embedding": parts.embedding_failure}
     # Everything else goes on: it is told, and does not decide.
-    if warnings := [f"{name}: {failure}" for name, failure in failures.items() if failure is not None]:
+    warnings = [f"{name}: {failure}" for name, failure in failures.items() if failure is not None]
+    if workers and not confinement.system_calls:
+        warnings.append("confinement: code in a codec could open sockets, start programs and read this user's files")
+    if warnings:
         answer["warnings"] = warnings
     return answer
 

@@ -1,5 +1,7 @@
 """The processor's settings."""
 
+import os
+
 from pydantic import Field, model_validator
 
 from image_core.settings import MEBIBYTE, ServiceSettings
@@ -23,6 +25,10 @@ class ProcessorSettings(ServiceSettings):
     worker_memory_limit_bytes: int = Field(512 * MEBIBYTE, description="Resident memory that no worker exceeds.")
     worker_rss_mark_bytes: int = Field(256 * MEBIBYTE, description="A worker that holds more afterwards is replaced.")
     worker_max_pictures: int = Field(500, ge=1, description="Pictures after which a worker is replaced.")
+    worker_confinement_required: bool = Field(
+        default_factory=lambda: "K_SERVICE" in os.environ,
+        description="Start no worker that can open sockets or start programs. True on Cloud Run without being set.",
+    )
     model_path: str | None = Field(
         None, description="Model that answers `labels`: a folder, an .onnx file, or gs://bucket/prefix of either."
     )

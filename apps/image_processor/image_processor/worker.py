@@ -11,16 +11,25 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from image_core.analyzers import CATALOGUE
 from image_processor.analysis_request import AnalysisBatch, AnalysisOrder, AnalysisRequest
-from image_processor.confinement import MemoryWatch, confine, resident_bytes, return_free_memory
+from image_processor.confinement import (
+    Confinement,
+    MemoryWatch,
+    confine,
+    confine_code,
+    resident_bytes,
+    return_free_memory,
+)
 from image_processor.limits import ALL_FORMATS
 from image_processor.model_description import (
     MODEL_FAILURES,
+    DescribedModel,
     EmbeddingDescription,
+    LabelsDescription,
     ModelBroken,
     ModelUnavailable,
     read_labels_model,
@@ -40,6 +49,7 @@ from image_processor.wire import (
     Request,
     decode_job,
     encode_answer,
+    encode_header,
     encode_rejection,
 )
 from image_processor.worker_models import EMBEDDING, LABELS
@@ -57,16 +67,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parse_options(arguments)
     confine(options.parent, options.memory_limit_bytes)
 
+    # Imported while Python may still keep the bytecode of what a checkout has not compiled yet.
+    from image_processor.analysis import BUILT_IN
     from image_processor.loader_policy import restrict_libvips
 
-    analyzers, labels_failure = _load_analyzers(options)
-    embedding, embedding_failure = _load_embedding(options)
+    labels_model, embedding_model = _read_labels(options.labels_model), _read_embedding(options.embedding_model)
+    confinement = confine_code(required=options.require_confinement)
+    analyzers, labels_failure = _load_analyzers(options.labels_failure, labels_model, BUILT_IN)
+    embedding, embedding_failure = _load_embedding(embedding_model)
+    del labels_model, embedding_model
     work = _load_codecs(analyzers, embedding)
     _warm_up(work)
     restrict_libvips(options.formats)
     with socket.socket(fileno=options.channel) as channel:
         failed = labels_failure or embedding_failure
-        serve(channel, work, options.memory_limit_bytes, READY_WITHOUT_MODEL if failed else READY)
+        greeting = READY_WITHOUT_MODEL if failed else READY
+        serve(channel, work, options.memory_limit_bytes, confinement, greeting)
 
 
 def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -76,16 +92,23 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--parent", type=int, required=True, help="process id of the parent")
     parser.add_argument("--memory-limit-bytes", type=int, required=True)
     parser.add_argument("--formats", nargs="*", default=list(ALL_FORMATS), choices=ALL_FORMATS)
+    parser.add_argument("--require-confinement", action="store_true", help="end where system calls stay open")
     parser.add_argument("--labels-model", help="model that answers labels")
     parser.add_argument("--labels-failure", choices=[*MODEL_FAILURES], help="why there is none, though one is wanted")
     parser.add_argument("--embedding-model", help="model that makes vectors")
     return parser.parse_args(arguments)
 
 
-def serve(channel: socket.socket, work: Work, memory_limit_bytes: int, greeting: bytes = READY) -> None:
+def serve(
+    channel: socket.socket,
+    work: Work,
+    memory_limit_bytes: int,
+    confinement: Confinement,
+    greeting: bytes = READY,
+) -> None:
     """Answer each request of the channel, until it is closed."""
     watch = MemoryWatch(memory_limit_bytes)
-    channel.sendall(greeting)
+    channel.sendall(greeting + encode_header(asdict(confinement)))
     while (job := _receive_job(channel)) is not None:
         descriptors, request, deadline_at = job
         channel.sendall(ACCEPTED)
@@ -144,45 +167,70 @@ def _cpu_seconds() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def _load_analyzers(options: argparse.Namespace) -> tuple[Analyzers, str | None]:
+def _read_labels(path: str | None) -> DescribedModel[LabelsDescription] | ModelUnavailable | None:
+    """Read the model that answers `labels`, or return why it cannot be read."""
+    try:
+        return None if path is None else read_labels_model(path)
+    except ModelUnavailable as error:
+        return error
+
+
+def _read_embedding(path: str | None) -> DescribedModel[EmbeddingDescription] | ModelUnavailable | None:
+    """Read the model that makes vectors, or return why it cannot be read."""
+    try:
+        return None if path is None else read_model(path, EmbeddingDescription)
+    except ModelUnavailable as error:
+        return error
+
+
+def _load_analyzers(
+    known_failure: str | None,
+    model: DescribedModel[LabelsDescription] | ModelUnavailable | None,
+    built_in: Analyzers,
+) -> tuple[Analyzers, str | None]:
     """What answers each analyzer's name; with the reason, where the model that was chosen for one cannot be used."""
-    from image_processor.analysis import BUILT_IN
     from image_processor.analyzers.no_labels import NoLabels
 
-    if options.labels_failure is not None:
-        return {**BUILT_IN, "labels": NoLabels(MODEL_FAILURES[options.labels_failure]("no model"))}, None
-    if options.labels_model is None:
-        return BUILT_IN, None
+    if known_failure is not None:
+        return {**built_in, "labels": NoLabels(MODEL_FAILURES[known_failure]("no model"))}, None
+    if model is None:
+        return built_in, None
     try:
-        return {**BUILT_IN, "labels": _load_labels(options.labels_model)}, None
+        return {**built_in, "labels": _load_labels(model)}, None
     except ModelUnavailable as error:
         sys.stderr.write(f"{LABELS}{error}\n")
-        return {**BUILT_IN, "labels": NoLabels(error)}, str(error)
+        return {**built_in, "labels": NoLabels(error)}, str(error)
 
 
 _NO_RUNTIME = "onnxruntime is not installed: install the extra `analysis` of image-processor."
 
 
-def _load_labels(path: str) -> "Analyzer":
+def _load_labels(model: DescribedModel[LabelsDescription] | ModelUnavailable) -> "Analyzer":
+    if isinstance(model, ModelUnavailable):
+        raise model
     try:
         from image_processor.analyzers.onnx_labels import OnnxLabels
         from image_processor.analyzers.onnx_model import OnnxModel
     except ImportError as error:
         raise ModelBroken(_NO_RUNTIME) from error
-    return OnnxLabels(OnnxModel(read_labels_model(path)))
+    return OnnxLabels(OnnxModel(model))
 
 
-def _load_embedding(options: argparse.Namespace) -> tuple["OnnxEmbedding | None", str | None]:
+def _load_embedding(
+    model: DescribedModel[EmbeddingDescription] | ModelUnavailable | None,
+) -> tuple["OnnxEmbedding | None", str | None]:
     """What makes vectors, where a model for it is given; or the reason why it cannot be used."""
-    if options.embedding_model is None:
+    if model is None:
         return None, None
     try:
+        if isinstance(model, ModelUnavailable):
+            raise model
         try:
             from image_processor.analyzers.onnx_embedding import OnnxEmbedding
             from image_processor.analyzers.onnx_model import OnnxModel
         except ImportError as error:
             raise ModelBroken(_NO_RUNTIME) from error
-        return OnnxEmbedding(OnnxModel(read_model(options.embedding_model, EmbeddingDescription))), None
+        return OnnxEmbedding(OnnxModel(model)), None
     except ModelUnavailable as error:
         sys.stderr.write(f"{EMBEDDING}{error}\n")
         return None, str(error)

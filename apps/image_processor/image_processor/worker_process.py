@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
+from image_processor.confinement import Confinement
 from image_processor.picture_file import PictureFile
 from image_processor.rejections import RejectionCode, WorkerUnavailable
 from image_processor.wire import (
@@ -67,6 +68,7 @@ class WorkerProcess:
         pictures: how many were handed to it.
         rss_bytes: its resident memory after the last one.
         model_failure: why it has no model, though it was given one.
+        confinement: what it gave up before it met a picture.
     """
 
     def __init__(self, process: subprocess.Popen[bytes], channel: socket.socket, last_words: IO[bytes]) -> None:
@@ -79,6 +81,7 @@ class WorkerProcess:
         self.pictures = 0
         self.rss_bytes = 0
         self.model_failure: str | None = None
+        self.confinement = Confinement()
 
     @classmethod
     def spawn(cls, command: Sequence[str], environment: Mapping[str, str]) -> "WorkerProcess":
@@ -129,9 +132,12 @@ class WorkerProcess:
         try:
             async with asyncio.timeout(timeout_seconds), self._reading:
                 greeting = await self._receive(len(READY))
+                if greeting in (READY, READY_WITHOUT_MODEL):
+                    # It has met nobody's bytes yet, so that this can be believed.
+                    self.confinement = Confinement(**json.loads(await self._receive_header()))
         except TimeoutError:
             raise WorkerUnavailable(f"a worker was not ready within {timeout_seconds:g} s") from None
-        except OSError:
+        except (OSError, EOFError):
             greeting = b""
         if greeting == READY_WITHOUT_MODEL:
             self.model_failure = self._read_last_words().decode(errors="replace").strip()[-500:]
@@ -177,10 +183,7 @@ class WorkerProcess:
             raise EOFError("the job did not fit")
 
     async def _receive_answer(self, decode: Decode[AnswerType]) -> AnswerType:
-        (length,) = LENGTH.unpack(await self._receive_all(LENGTH.size))
-        if length > MAX_HEADER_BYTES:
-            raise ValueError("a worker announced a header that it may not send")
-        header = json.loads(await self._receive_all(length))
+        header = json.loads(await self._receive_header())
         self.rss_bytes = int(header["worker_rss_bytes"])
         if header.get("trace"):
             logger.error("processing_step_failed", extra={"place": bounded_text(header["trace"])})
@@ -190,6 +193,12 @@ class WorkerProcess:
                     logger.error("analyzer_failed", extra={"place": bounded_text(outcome["place"])})
         contents = [bytes(await self._receive_all(size)) for size in content_sizes(header)]
         return decode(header, contents)
+
+    async def _receive_header(self) -> bytearray:
+        (length,) = LENGTH.unpack(await self._receive_all(LENGTH.size))
+        if length > MAX_HEADER_BYTES:
+            raise ValueError("a worker announced a header that it may not send")
+        return await self._receive_all(length)
 
     async def _receive(self, size_bytes: int) -> bytes:
         return await asyncio.get_running_loop().sock_recv(self._channel, size_bytes)

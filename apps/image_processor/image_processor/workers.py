@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from image_core.picture_header import PictureFormat
 from image_processor.analysis_request import AnalysisBatch, AnalysisRequest, AnalyzedPicture, failed
+from image_processor.confinement import Confinement, deny_inspection
 from image_processor.limits import ALL_FORMATS
 from image_processor.picture_file import PictureFile
 from image_processor.processed_picture import ProcessedPicture, ProcessingRequest
@@ -26,7 +27,8 @@ from image_processor.worker_process import AnswerType, Decode, WorkerDied, Worke
 logger = logging.getLogger(__name__)
 
 MIB = 1024 * 1024
-WORKER_COMMAND = (sys.executable, "-m", "image_processor.worker")
+# Safe path (-P): what lies where the service was started can neither be imported by a worker nor read.
+WORKER_COMMAND = (sys.executable, "-P", "-m", "image_processor.worker")
 
 # A worker that used less of its time than this share was paused or starved of CPU: the picture did not need that long.
 _LEAST_CPU_SHARE = 0.5
@@ -74,6 +76,7 @@ class WorkerPool:
         labels_model: str | None = None,
         labels_failure: str | None = None,
         embedding_model: str | None = None,
+        require_confinement: bool = False,
     ) -> None:
         """Describe the pool; `start` brings it up.
 
@@ -89,13 +92,15 @@ class WorkerPool:
             labels_model: model that answers `labels`, on this machine.
             labels_failure: the code with which `labels` fails where a model is wanted and there is none.
             embedding_model: model that makes vectors, on this machine.
+            require_confinement: no worker starts where the system cannot keep it from sockets and programs.
         """
         self._size = size
         self._deadline_seconds = deadline_seconds
         self._rss_mark_bytes = rss_mark_bytes
         self._max_pictures = max_pictures_per_worker
         self._start_timeout_seconds = start_timeout_seconds
-        self._command = (*command, "--memory-limit-bytes", str(memory_limit_bytes), "--formats", *formats)
+        required = ("--require-confinement",) if require_confinement else ()
+        self._command = (*command, *required, "--memory-limit-bytes", str(memory_limit_bytes), "--formats", *formats)
         self.models = WorkerModels(labels_model, labels_failure, embedding_model)
         # Who waits for analyses that take less time together, and is handed over with whoever waits at the same time.
         self._waiting: list[_Waiting] = []
@@ -111,12 +116,22 @@ class WorkerPool:
         """The workers that live now."""
         return [worker.process_id for worker in self._workers]
 
+    @property
+    def confinement(self) -> Confinement:
+        """What every worker that lives gave up before it met a picture."""
+        found = [worker.confinement for worker in self._workers]
+        return Confinement(
+            system_calls=bool(found) and all(each.system_calls for each in found),
+            landlock=min((each.landlock for each in found), default=0),
+        )
+
     async def start(self) -> None:
-        """Start all workers and wait until they are warm.
+        """Keep this process's memory from workers, start all of them and wait until they are warm.
 
         Raises:
             WorkerUnavailable: one of them cannot be started; none is left running.
         """
+        deny_inspection()
         started = await asyncio.gather(*(self._start_worker() for _ in range(self._size)), return_exceptions=True)
         failures = [outcome for outcome in started if isinstance(outcome, BaseException)]
         if failures:

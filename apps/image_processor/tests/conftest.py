@@ -27,6 +27,7 @@ from image_core.states import ImageStatus
 from image_core.storage import StoredObject
 from image_processor import app as processor_app
 from image_processor.analysis_request import AnalysisOutcome, AnalysisRequest, AnalyzedPicture
+from image_processor.confinement import Confinement
 from image_processor.jobs import Parts
 from image_processor.messages import ObjectFinalized, PushMessage, object_finalized
 from image_processor.processed_picture import Derivative, PictureFacts, ProcessedPicture, ProcessingRequest
@@ -59,6 +60,7 @@ class ScriptedPool:
     requests: list[ProcessingRequest] = field(default_factory=list)
     seen: list[bytes] = field(default_factory=list)
     process_ids: list[int] = field(default_factory=lambda: [1])
+    confinement: Confinement = field(default_factory=lambda: Confinement(system_calls=True, landlock=7))
     models: WorkerModels = field(default_factory=lambda: WorkerModels(None, None, None))
 
     async def process(self, picture: Any, request: ProcessingRequest) -> ProcessedPicture:

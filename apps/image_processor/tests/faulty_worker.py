@@ -8,7 +8,6 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from image_processor.analysis_request import (
     AnalysisBatch,
@@ -17,7 +16,7 @@ from image_processor.analysis_request import (
     AnalyzedBatch,
     AnalyzedPicture,
 )
-from image_processor.confinement import confine
+from image_processor.confinement import confine, confine_code
 from image_processor.processed_picture import Derivative, PictureFacts, ProcessedPicture, ProcessingRequest
 from image_processor.rejections import PictureRejected
 from image_processor.wire import Answer, Request
@@ -82,6 +81,14 @@ FAULTS = {b"exit": sys.exit} | {
 }
 
 
+def is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
+
+
 def misbehave(descriptors: Sequence[int], request: Request, deadline_at: float) -> Answer:
     if isinstance(request, AnalysisBatch):
         return misbehave_together(descriptors, request, deadline_at)
@@ -96,7 +103,7 @@ def misbehave(descriptors: Sequence[int], request: Request, deadline_at: float) 
     if order in FAULTS:
         FAULTS[order]()
     if order == b"environment":
-        return answer(repr(sorted(os.environ)), *(entry.name for entry in Path("/dev/fd").iterdir()))
+        return answer(repr(sorted(os.environ)), *(str(number) for number in range(64) if is_open(number)))
     if isinstance(request, AnalysisRequest):
         results = {b"no result": None, b"foreign": {"sharpness": 1.0}, b"long": COLORS | {"warmth": 0.123456}}
         return AnalyzedPicture((AnalysisOutcome("colors", "1", {}, results.get(order, COLORS)),), {})
@@ -125,5 +132,6 @@ def answer(text: str, *more: str) -> ProcessedPicture:
 if __name__ == "__main__":
     options = parse_options()
     confine(options.parent, options.memory_limit_bytes)
+    confinement = confine_code(required=options.require_confinement)
     with socket.socket(fileno=options.channel) as channel:
-        serve(channel, misbehave, options.memory_limit_bytes)
+        serve(channel, misbehave, options.memory_limit_bytes, confinement)

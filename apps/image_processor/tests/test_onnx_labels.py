@@ -1,4 +1,7 @@
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -250,3 +253,10 @@ class TestOutputsThatAreWrong:
         together = [model.analyze(each, ALL) for each in pictures]
         for one, other in zip(alone, together, strict=True):
             assert scores(one) == pytest.approx(scores(other), abs=1e-6)
+
+
+def test_runtime_reports_to_nobody(tmp_path: Path) -> None:
+    # Its telemetry keeps what it is going to send below the home directory, from the import on.
+    code = "import image_processor.analyzers.onnx_model"
+    subprocess.run([sys.executable, "-c", code], env={**os.environ, "HOME": str(tmp_path)}, check=True, timeout=60)
+    assert list(tmp_path.rglob("*onnxruntime*")) == []

@@ -3,16 +3,21 @@
 onnxruntime is loaded here and nowhere else: only worker processes import this file.
 """
 
+import os
 from collections.abc import Sequence
 from typing import Any, Generic
 
 import numpy as np
-import onnxruntime
 import pyvips
 
 from image_processor.model_description import Described, DescribedModel, ModelBroken, ModelInput
 from image_processor.steps.pixels import Floats, Pixels
 from image_processor.wire import MAX_BATCH
+
+# Otherwise the import itself starts to report to Microsoft: a thread, look-ups of names, files in the home directory.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+import onnxruntime
 
 
 class OnnxModel(Generic[Described]):
