@@ -1,5 +1,7 @@
 import asyncio
 import hashlib
+import threading
+from collections.abc import Hashable
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from image_core import errors
 from image_core.guarded_fetch import GuardedFetcher
 from image_core.models import image
 from image_core.storage import ONE_REQUEST_BYTES
+from image_core.system_resolver import SystemResolver
 from image_core.testing import UserWithKey
 
 from .conftest import LOCAL_SOURCES, Api, MakeApi
@@ -176,12 +179,39 @@ class TestFaultsOfTheSource:
     async def test_a_name_that_does_not_resolve_is_a_fault_of_the_source(
         self, api: Api, member: UserWithKey, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        async def resolve(host: str) -> list[str]:
+        async def resolve(host: str, caller: Hashable) -> list[str]:
             raise OSError
 
         monkeypatch.setitem(vars(api.services), "fetcher", GuardedFetcher(resolve=resolve))
         told = await import_url(api, member, "http://absent.example/a.png", 422)
         assert told["code"] == "source-unreachable"
+
+    async def test_a_teams_names_that_hang_time_out_no_other_teams_import(
+        self, api: Api, member: UserWithKey, stranger: UserWithKey, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        over = threading.Event()
+
+        def look_up(host: str) -> list[str]:
+            if host == "hangs.example":
+                over.wait(30)
+            return ["127.0.0.1"]
+
+        resolve = SystemResolver(look_up)
+        fetcher = GuardedFetcher(api.services.settings.fetch_allow_addresses, resolve)
+        monkeypatch.setitem(vars(api.services), "fetcher", fetcher)
+        hanging = [asyncio.create_task(import_url(api, member, "http://hangs.example/a.png", 422)) for _ in range(12)]
+        try:
+            async with serving(whole(picture())) as url:
+                named = url.replace("127.0.0.1", "pictures.example")
+                await import_url(api, stranger, f"{named}/a.png")
+                waiting = asyncio.create_task(import_url(api, member, f"{named}/a.png"))
+                await asyncio.wait({waiting}, timeout=0.1)
+                assert not waiting.done()
+                over.set()
+                await waiting
+        finally:
+            over.set()
+        assert {told["code"] for told in await asyncio.gather(*hanging)} == {"source-unreachable"}
 
     async def test_a_format_that_is_switched_off_names_those_that_are_not(self, make_api: MakeApi) -> None:
         async with make_api(fetch_allow_addresses=LOCAL_SOURCES, image_formats=["jpeg"]) as api:

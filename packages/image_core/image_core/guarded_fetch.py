@@ -6,11 +6,10 @@ have to be switched off: no proxies from the environment, cookies, credentials, 
 """
 
 import asyncio
-import socket
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Hashable, Iterable, Sequence
 from contextlib import aclosing, asynccontextmanager
+from functools import partial
 from ipaddress import ip_address
 from typing import TypeVar
 
@@ -20,8 +19,10 @@ import httpcore2
 from image_core import errors
 from image_core.public_addresses import Address, Network, is_among, is_public
 from image_core.source_url import PORTS, SourceUrl, parse
+from image_core.system_resolver import SystemResolver
 
-Resolve = Callable[[str], Awaitable[list[str]]]
+Resolve = Callable[[str, Hashable], Awaitable[list[str]]]
+"""Return the addresses of a host, for a caller."""
 T = TypeVar("T")
 
 _MAX_REDIRECTS = 5
@@ -48,15 +49,23 @@ class GuardedFetcher:
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         self._allowed = allowed
-        self._resolve = resolve or resolver()
+        self._resolve = resolve or SystemResolver()
         self._ssl_context = ssl_context or ssl.create_default_context()
 
     async def chunks(
-        self, url: str, max_bytes: int, seconds: float, on_disposition: Callable[[str], None] | None = None
+        self,
+        url: str,
+        max_bytes: int,
+        seconds: float,
+        on_disposition: Callable[[str], None] | None = None,
+        *,
+        caller: Hashable = None,
     ) -> AsyncGenerator[bytes, None]:
         """The bytes behind a URL as they come. Close the generator: it holds a connection.
 
         `on_disposition` gets the Content-Disposition of the answer, read as Latin-1, before its first byte.
+
+        `caller` is whose names are looked up, so that names that hang delay no other caller.
 
         `seconds` counts what the source takes, all redirects together, not what the reader does in between.
         Raises `errors.SourceRefused`, `errors.SourceUnreachable`, `errors.SourceTimeout`,
@@ -64,7 +73,7 @@ class GuardedFetcher:
         """
         source, patience = parse(url), _Patience(seconds)
         for _ in range(_MAX_REDIRECTS + 1):
-            async with self._asked(source, patience) as response:
+            async with self._asked(source, patience, caller) as response:
                 if response.status in _REDIRECTS:
                     source = source.redirected_to(_location(response))
                     continue
@@ -81,9 +90,11 @@ class GuardedFetcher:
         raise errors.SourceAnswerUnusable(f"The source redirects more than {_MAX_REDIRECTS} times.")
 
     @asynccontextmanager
-    async def _asked(self, source: SourceUrl, patience: "_Patience") -> AsyncIterator[httpcore2.Response]:
+    async def _asked(
+        self, source: SourceUrl, patience: "_Patience", caller: Hashable
+    ) -> AsyncIterator[httpcore2.Response]:
         """The head of the answer, on a connection that lives no longer than this."""
-        dialler = _Dialler(self._addresses, source)
+        dialler = _Dialler(partial(self._addresses, source, caller))
         url = httpcore2.URL(scheme=source.scheme, host=source.host, port=source.port, target=source.target)
         connection = httpcore2.AsyncHTTPConnection(url.origin, self._ssl_context, network_backend=dialler)
         host = f"[{source.host}]" if ":" in source.host else source.host
@@ -98,9 +109,9 @@ class GuardedFetcher:
             with anyio.CancelScope(shield=True), anyio.move_on_after(1):
                 await dialler.hang_up()
 
-    async def _addresses(self, source: SourceUrl) -> list[Address]:
+    async def _addresses(self, source: SourceUrl, caller: Hashable) -> list[Address]:
         """Where to connect to. Raises `errors.SourceRefused` if any address of the name is not for strangers."""
-        found = [source.address] if source.address else await self._look_up(source.host)
+        found = [source.address] if source.address else await self._look_up(source.host, caller)
         vouched = all(is_among(address, self._allowed) for address in found)
         # Not which address it is: that would tell strangers what our resolver knows.
         if not vouched and not all(is_public(address) or is_among(address, self._allowed) for address in found):
@@ -109,10 +120,10 @@ class GuardedFetcher:
             raise errors.SourceRefused("Only ports 80 and 443 are fetched from.")
         return found[:_MAX_ADDRESSES]
 
-    async def _look_up(self, host: str) -> list[Address]:
+    async def _look_up(self, host: str, caller: Hashable) -> list[Address]:
         try:
             async with asyncio.timeout(_CONNECT_SECONDS):
-                found = [ip_address(text) for text in await self._resolve(host)]
+                found = [ip_address(text) for text in await self._resolve(host, caller)]
         except TimeoutError:
             raise
         except (OSError, ValueError) as error:
@@ -122,25 +133,11 @@ class GuardedFetcher:
         return found
 
 
-def resolver() -> Resolve:
-    """The system's resolver, in threads of its own: names that hang hold up nobody but each other."""
-    threads = ThreadPoolExecutor(8, thread_name_prefix="resolve-source")
-
-    def look_up(host: str) -> list[str]:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-        return list(dict.fromkeys(str(address[0]) for *_, address in found))
-
-    async def resolve(host: str) -> list[str]:
-        return await asyncio.get_running_loop().run_in_executor(threads, look_up, host)
-
-    return resolve
-
-
 class _Dialler(httpcore2.AsyncNetworkBackend):
     """Connects to the checked addresses of one source, whatever the name would resolve to now."""
 
-    def __init__(self, addresses: Callable[[SourceUrl], Awaitable[list[Address]]], source: SourceUrl) -> None:
-        self._addresses, self._source = addresses, source
+    def __init__(self, addresses: Callable[[], Awaitable[list[Address]]]) -> None:
+        self._addresses = addresses
         self._backend = httpcore2.AnyIOBackend()
         self._stream: httpcore2.AsyncNetworkStream | None = None
 
@@ -154,7 +151,7 @@ class _Dialler(httpcore2.AsyncNetworkBackend):
     ) -> httpcore2.AsyncNetworkStream:
         """A connection to the first address that takes one."""
         failed: Exception | None = None
-        for address in await self._addresses(self._source):
+        for address in await self._addresses():
             try:
                 self._stream = await self._backend.connect_tcp(
                     str(address), port, timeout, local_address, socket_options

@@ -52,9 +52,12 @@ _NEVER: list[Network] = [
     IPv4Network("100.100.100.200/32"),
     IPv4Network("192.0.0.192/32"),
     IPv6Network("fe80::/10"),
-    IPv6Network("fd00:ec2::254/128"),
-    IPv6Network("fd20:ce::254/128"),
+    IPv6Network("fd00:ec2::/64"),  # Amazon's
+    IPv6Network("fd20:ce::/64"),  # Google's
+    IPv6Network("fd00:c1::/64"),  # Oracle's
+    IPv6Network("fd00:42::42/128"),  # Scaleway's
 ]
+_LOCAL_NAT64 = IPv6Network("64:ff9b:1::/48")
 
 
 def is_public(address: Address) -> bool:
@@ -67,7 +70,26 @@ def is_public(address: Address) -> bool:
 
 
 def is_among(address: Address, allowed: Sequence[Network]) -> bool:
-    """Whether an operator has allowed this address; a metadata server never is."""
+    """Return whether an operator has allowed this address; a metadata server never is, however it is written."""
     if isinstance(address, IPv6Address) and (address.scope_id is not None or address.ipv4_mapped is not None):
         return False
-    return any(address in network for network in allowed) and not any(address in network for network in _NEVER)
+    if not any(address in network for network in allowed):
+        return False
+    leads_to = [address, *_carried(address)] if isinstance(address, IPv6Address) else [address]
+    return not any(each in network for each in leads_to for network in _NEVER)
+
+
+def _carried(address: IPv6Address) -> list[IPv4Address]:
+    """Return every IPv4 address that a gateway might read out of an IPv6 address."""
+    number = int(address)
+    # The last 32 bits: compatible and translated IPv4, NAT64 with any prefix of 96 bits, ISATAP.
+    found = [IPv4Address(number & 0xFFFFFFFF)]
+    if address.sixtofour is not None:
+        found.append(address.sixtofour)
+    if address.teredo is not None:
+        found.extend(address.teredo)
+    if address in _LOCAL_NAT64:
+        # Source: RFC 6052, section 2.2. Bits 64 to 71 are left out, wherever the prefix of 48, 56 or 64 bits ends.
+        bits = (number >> 64 & 0xFFFF) << 56 | number & 0xFFFFFFFFFFFFFF
+        found.extend(IPv4Address(bits >> shift & 0xFFFFFFFF) for shift in (40, 32, 24))
+    return found

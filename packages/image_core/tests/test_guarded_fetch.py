@@ -1,7 +1,9 @@
 import asyncio
+import gc
 import socket
 import ssl
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Hashable, Iterator
 from contextlib import aclosing
 from ipaddress import ip_network
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 
 from image_core import errors, guarded_fetch
 from image_core.guarded_fetch import GuardedFetcher
+from image_core.system_resolver import LOOK_UPS_A_CALLER, SystemResolver
 
 from .hostile_source import BODY, HostileSource, certificate, hostile_source
 
@@ -28,6 +31,7 @@ ADDRESSES = {
     "mixed-families.test": ["2606:2800:220:1::1", "::1"],
     "mapped.test": ["::ffff:169.254.169.254"],
     "scoped.test": ["fe80::1%eth0"],
+    "scoped-public.test": ["2606:2800:220:1::1%eth0"],
     "strange.test": ["not an address"],
     "empty.test": [],
     "1.2.3.4.nip.test": ["192.168.1.1"],
@@ -41,7 +45,7 @@ class Resolver:
         self.asked: list[str] = []
         self.changing = changing
 
-    async def __call__(self, host: str) -> list[str]:
+    async def __call__(self, host: str, caller: Hashable) -> list[str]:
         self.asked.append(host)
         if answers := self.changing.get(host.partition(".")[0]):
             return answers[min(self.asked.count(host), len(answers)) - 1]
@@ -100,6 +104,7 @@ REFUSED = [
     "http://[2001:2::1]/", "http://[2001:db8::1]/", "http://[3fff::1]/", "http://[100::1]/", "http://[5f00::1]/",
     "http://[fc00::1]/", "http://[fd00:ec2::254]/", "http://[fd20:ce::254]/", "http://[fe80::1]/", "http://[fec0::1]/",
     "http://[ff02::1]/", "http://[fe80::1%25eth0]/", "http://[fe80::1%eth0]/", "http://[::1%251]/", "http://[v1.x]/",
+    "http://[2606:2800:220:1::1%25eth0]/", "http://[2606:2800:220:1::1%eth0]/", "http://scoped-public.test/",
     "http://[::1", "http://::1/", "http://[::1]x/", "http://[]/", "http://[127.0.0.1]/",
     # Hosts that are not what they seem.
     "http://user@pictures.test/", "http://user:password@pictures.test/", "http://pictures.test@127.0.0.1/",
@@ -120,6 +125,22 @@ REFUSED = [
     # What names resolve to.
     "http://mixed.test/", "http://mixed-families.test/", "http://mapped.test/", "http://scoped.test/",
     "http://1.2.3.4.nip.test/", "https://metadata.test/", "HTTP://METADATA.TEST/",
+]  # fmt: skip
+
+
+EVERYTHING = [ip_network("0.0.0.0/0"), ip_network("::/0")]
+METADATA = [
+    "169.254.169.254", "169.254.170.2", "168.63.129.16", "100.100.100.200", "192.0.0.192",
+    "[fe80::1]", "[fd00:ec2::254]", "[fd00:ec2::23]", "[fd20:ce::254]", "[fd00:c1::a9fe:a9fe]", "[fd00:42::42]",
+    # Mapped, compatible and translated.
+    "[::ffff:169.254.169.254]", "[::169.254.169.254]", "[::ffff:0:169.254.169.254]", "[::ffff:0:168.63.129.16]",
+    # NAT64: the well-known prefix, the local one at each of its lengths, and an operator's own.
+    "[64:ff9b::169.254.169.254]", "[64:ff9b::a83f:8110]", "[64:ff9b::6464:64c8]", "[64:ff9b:1::169.254.169.254]",
+    "[64:ff9b:1:a9fe:a9:fe00::]", "[64:ff9b:1:a9:fe:a9fe::]", "[64:ff9b:1:0:a9:fea9:fe00::]",
+    "[fd00:64::169.254.169.254]",
+    # 6to4, Teredo (server, and client with its bits turned), ISATAP.
+    "[2002:a9fe:a9fe::1]", "[2002:c000:c0::1]", "[2001:0:a9fe:a9fe::1]", "[2001:0:5db8:d822::5601:5601]",
+    "[fd00::5efe:a9fe:a9fe]", "[fd00::200:5efe:169.254.169.254]",
 ]  # fmt: skip
 
 
@@ -163,11 +184,31 @@ class TestRefusedUrls:
         assert dialled == []
 
     async def test_what_is_allowed_by_network_cannot_hold_a_metadata_server(self, dialled: list[str]) -> None:
-        everything = [ip_network("0.0.0.0/0"), ip_network("::/0")]
-        for host in ("169.254.169.254", "[fd00:ec2::254]", "[::ffff:169.254.169.254]", "[fe80::1]", "168.63.129.16"):
+        for host in METADATA:
             with pytest.raises(errors.SourceRefused):
-                await fetch(guarded(allowed=everything), f"http://{host}/")
+                await fetch(guarded(allowed=EVERYTHING), f"http://{host}/")
         assert dialled == []
+
+    async def test_what_is_allowed_by_network_has_no_scope(self, dialled: list[str]) -> None:
+        for name in ("scoped", "scoped-public"):
+            with pytest.raises(errors.SourceRefused):
+                await fetch(guarded(allowed=EVERYTHING), f"http://{name}.test/")
+        assert dialled == []
+
+    @pytest.mark.parametrize("host", ["64:ff9b::5db8:d822", "64:ff9b:1::5db8:d822", "2002:5db8:d822::1", "fd00::1"])
+    async def test_what_leads_elsewhere_is_open_where_its_network_is_allowed(
+        self, monkeypatch: pytest.MonkeyPatch, host: str
+    ) -> None:
+        dialled: list[str] = []
+
+        async def connect_tcp(_: Any, host: str, *__: Any) -> Any:
+            dialled.append(host)
+            raise guarded_fetch.httpcore2.ConnectError
+
+        monkeypatch.setattr(guarded_fetch.httpcore2.AnyIOBackend, "connect_tcp", connect_tcp)
+        with pytest.raises(errors.SourceUnreachable):
+            await fetch(guarded(allowed=EVERYTHING), f"http://[{host}]/")
+        assert dialled == [host]
 
 
 class TestWhatIsDialled:
@@ -269,7 +310,7 @@ class TestHostileSources:
             await fetch(guarded(allowed=LOCAL), f"http://pictures.test:{source.port}/silent", seconds=100)
 
     async def test_a_name_server_that_hangs_is_given_up(self, dialled: list[str]) -> None:
-        async def resolve(host: str) -> list[str]:
+        async def resolve(host: str, caller: Hashable) -> list[str]:
             await asyncio.sleep(60)
             return []
 
@@ -346,5 +387,69 @@ class TestTls:
             await fetch(guarded(allowed=LOCAL), f"https://pictures.test:{source.port}/picture.png", seconds=0.2)
 
 
+class HangingNames:
+    """A name server that does not answer for names that begin with `hang` until the end of the test."""
+
+    def __init__(self) -> None:
+        self.under_way, self.most, self.over = 0, 0, threading.Event()
+
+    def __call__(self, host: str) -> list[str]:
+        if not host.startswith("hang"):
+            return ["127.0.0.1"]
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        self.over.wait(30)
+        self.under_way -= 1
+        raise socket.gaierror(socket.EAI_AGAIN, "no answer")
+
+
+class TestNamesThatHang:
+    @pytest.fixture
+    def names(self) -> Iterator[HangingNames]:
+        names = HangingNames()
+        yield names
+        names.over.set()
+
+    async def test_they_hold_up_no_other_caller(self, source: HostileSource, names: HangingNames) -> None:
+        fetcher = guarded(allowed=LOCAL, resolve=SystemResolver(names))
+
+        async def ask(url: str, caller: Hashable, seconds: float = 20) -> bytes:
+            async with aclosing(fetcher.chunks(url, LIMIT_BYTES, seconds, caller=caller)) as chunks:
+                return b"".join([chunk async for chunk in chunks])
+
+        hanging = [
+            asyncio.create_task(ask(f"http://hang{number}.test/", caller, seconds=0.3))
+            for number in range(10)
+            for caller in ("slow", "slower", "slowest", "slower still", "slowest of all")
+        ]
+        picture = f"http://pictures.test:{source.port}/picture.png"
+        assert await ask(picture, "another") == BODY
+        outcomes = await asyncio.gather(*hanging, return_exceptions=True)
+        assert {type(outcome) for outcome in outcomes} == {errors.SourceTimeout}
+        # Given up by everybody, they hang on, and count.
+        assert names.under_way == names.most == 5 * LOOK_UPS_A_CALLER
+        with pytest.raises(errors.SourceTimeout):
+            await ask(picture, "slow", seconds=0.1)
+        assert await ask(picture, "another") == BODY
+
+    async def test_once_they_have_ended_their_caller_goes_on(self, names: HangingNames) -> None:
+        resolve = SystemResolver(names)
+        hanging = [asyncio.create_task(resolve(f"hang{number}", "slow")) for number in range(4)]
+        waiting = asyncio.create_task(resolve("pictures.test", "slow"))
+        await asyncio.sleep(0)
+        hanging[0].cancel()
+        hanging[3].cancel()
+        names.over.set()
+        assert await waiting == ["127.0.0.1"]
+        outcomes = await asyncio.gather(*hanging, return_exceptions=True)
+        assert [type(each) for each in outcomes[1:3]] == [socket.gaierror] * 2
+        assert names.most <= LOOK_UPS_A_CALLER
+        del outcomes, hanging, waiting
+        async with asyncio.timeout(10):
+            while resolve._of_callers:
+                gc.collect()
+                await asyncio.sleep(0)
+
+
 async def test_the_systems_resolver_is_asked_where_no_other_is_given() -> None:
-    assert "127.0.0.1" in await guarded_fetch.resolver()("localhost")
+    assert "127.0.0.1" in await SystemResolver()("localhost", None)

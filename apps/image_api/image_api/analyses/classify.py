@@ -25,7 +25,7 @@ async def classify_url(
 ) -> Asked:
     """Analyses what is behind a URL. Raises the errors of `imports.fetched` and of `classify_file`."""
     order = await service.of_the_team(services, team_id, order)
-    async with imports.fetched(services, url, {}) as source:
+    async with imports.fetched(services, team_id, url, {}) as source:
         of, scratch = await _received(services, team_id, source, order)
     return await service.ask(services, actor, of, order, wait_seconds, scratch)
 

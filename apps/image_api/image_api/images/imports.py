@@ -34,15 +34,16 @@ async def receive(services: Services, actor: Actor, team_id: UUID, wanted: Image
     Raises the errors of `GuardedFetcher.chunks`, `errors.SourceNotAnImage`, and those of `uploads.receive` that are
     no fault of a body.
     """
-    async with fetched(services, wanted.url, wanted.model_dump(exclude={"url"})) as source:
+    async with fetched(services, team_id, wanted.url, wanted.model_dump(exclude={"url"})) as source:
         return await uploads.receive(services, actor, team_id, source)
 
 
 @asynccontextmanager
-async def fetched(services: Services, url: str, fields: dict[str, Any]) -> AsyncIterator[UploadSource]:
-    """A file that comes from a URL. What turns out to be wrong with it inside the block is the source's fault.
+async def fetched(services: Services, team_id: UUID, url: str, fields: dict[str, Any]) -> AsyncIterator[UploadSource]:
+    """Yield a file that comes from a URL that a team named.
 
-    Where the fields name no file, the source's Content-Disposition does, and where it does not, the URL.
+    What turns out to be wrong with it inside the block is the source's fault. Where the fields name no file, the
+    source's Content-Disposition does, and where it does not, the URL.
 
     Raises the errors of `GuardedFetcher.chunks`, `errors.SourceNotAnImage`, `errors.StorageUnavailable`.
     """
@@ -56,7 +57,7 @@ async def fetched(services: Services, url: str, fields: dict[str, Any]) -> Async
         if not named and (name := filenames.from_disposition(disposition)):
             fields["filename"] = name
 
-    body = services.fetcher.chunks(url, settings.upload_max_bytes, seconds, take_name)
+    body = services.fetcher.chunks(url, settings.upload_max_bytes, seconds, take_name, caller=team_id)
     try:
         async with aclosing(body):
             yield _FetchedSource(body, fields)

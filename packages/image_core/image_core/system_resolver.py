@@ -1,0 +1,67 @@
+"""The system's resolver without its weakness: a look-up that hangs cannot be cancelled, only left alone.
+
+So each caller has few of them under way at once, counted until their threads end: whoever names hosts that hang waits
+for itself alone.
+"""
+
+import asyncio
+import socket
+import threading
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future
+from contextlib import suppress
+from weakref import WeakValueDictionary
+
+LOOK_UPS_A_CALLER = 2
+_MOST_LOOK_UPS = 128
+
+
+def _addresses_of(host: str) -> list[str]:
+    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+class SystemResolver:
+    """Resolves names in threads that nobody waits for when the service stops."""
+
+    def __init__(self, look_up: Callable[[str], list[str]] = _addresses_of) -> None:
+        self._look_up = look_up
+        self._all = asyncio.Semaphore(_MOST_LOOK_UPS)
+        self._of_callers: WeakValueDictionary[Hashable, asyncio.Semaphore] = WeakValueDictionary()
+
+    async def __call__(self, host: str, caller: Hashable) -> list[str]:
+        """Return the addresses of a host, each once.
+
+        Raises:
+            OSError: The name does not resolve.
+        """
+        loop, own = asyncio.get_running_loop(), self._of_callers.get(caller)
+        if own is None:
+            own = self._of_callers[caller] = asyncio.Semaphore(LOOK_UPS_A_CALLER)
+        await own.acquire()
+        try:
+            await self._all.acquire()
+        except BaseException:
+            own.release()
+            raise
+
+        def release() -> None:
+            self._all.release()
+            own.release()
+
+        def released(_: object) -> None:
+            # The loop may have been closed while a name still hung.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(release)
+
+        found: Future[list[str]] = Future()
+        found.set_running_or_notify_cancel()
+        found.add_done_callback(released)
+        threading.Thread(target=self._run, args=(host, found), name="resolve-source", daemon=True).start()
+        return await asyncio.wrap_future(found)
+
+    def _run(self, host: str, found: "Future[list[str]]") -> None:
+        try:
+            found.set_result(self._look_up(host))
+        except Exception as error:  # noqa: BLE001 (whoever waits gets it)
+            found.set_exception(error)
