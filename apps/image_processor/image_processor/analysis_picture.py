@@ -14,8 +14,9 @@ import pyvips
 
 from image_core.picture_header import PREFIX_BYTES, PictureFormat
 from image_processor.limits import PictureLimits
+from image_processor.steps.camera_fields import FactValue
 from image_processor.steps.completeness import check_complete
-from image_processor.steps.exif import ExifValue, camera_data_of
+from image_processor.steps.exif import camera_data_of
 from image_processor.steps.open_picture import open_full_size
 from image_processor.steps.open_stored import open_stored
 from image_processor.steps.orient import orient, swaps_sides
@@ -59,7 +60,7 @@ class AnalysisPicture:
     frames: int
     bit_depth: int
     color_space: str
-    exif: dict[str, ExifValue] = field(default_factory=dict)
+    exif: dict[str, FactValue] = field(default_factory=dict)
 
     @cached_property
     def luma(self) -> Floats:

@@ -11,12 +11,10 @@ from hypothesis import strategies as st
 
 from image_processor.steps.blurhash import blurhash
 from image_processor.steps.dominant_colors import dominant_colors
-from image_processor.steps.exif import CameraData, read_camera_data
 from image_processor.steps.icc_profile import describe_profile, is_srgb, profile_color_space
 from image_processor.steps.perceptual_hash import perceptual_hash
 from image_processor.steps.pixels import all_pixels, opaque_squares
-from image_processor.steps.text import clean_text
-from image_processor.testing import exif_block, photograph, scene
+from image_processor.testing import photograph, scene
 
 SQUARE = opaque_squares(scene())
 
@@ -94,69 +92,6 @@ def test_colors_have_shares_that_add_up() -> None:
     shares = [float(color["share"]) for color in colors]
     assert shares == sorted(shares, reverse=True)
     assert 0.5 < sum(shares) <= 1.001
-
-
-@pytest.mark.parametrize(
-    ("written", "read"),
-    [
-        (b"Canon\x00rest", "Canon"),
-        ("a\x00b\u202ec\n\td", "a b c d"),
-        (b"caf\xe9", "café"),
-        ("x" * 500, "x" * 200),
-        (b"\x00\x00", None),
-        ("  ", None),
-    ],
-)
-def test_text_is_one_bounded_printable_line(written: bytes | str, read: str | None) -> None:
-    assert clean_text(written) == read
-
-
-@given(st.binary(max_size=400))
-def test_any_bytes_are_read_as_camera_data_without_an_error(content: bytes) -> None:
-    read_camera_data(content)
-    read_camera_data(b"Exif\x00\x00II*\x00\x08\x00\x00\x00" + content)
-
-
-@given(st.integers(0, 600), st.integers(0, 255))
-def test_damaged_camera_data_is_left_out(position: int, value: int) -> None:
-    block = bytearray(exif_block(6, place=(10.0, 20.0)))
-    block[position % len(block)] = value
-    location = read_camera_data(bytes(block)).location
-    if location is not None:
-        assert abs(location["latitude"]) <= 90
-        assert abs(location["longitude"]) <= 180
-
-
-def block_with_times(*entries: tuple[int, bytes]) -> bytes:
-    """A big-endian block whose EXIF directory holds texts."""
-    texts = b"".join(text for _, text in entries)
-    directory = struct.pack(">H", len(entries))
-    position = 26 + 2 + 12 * len(entries)
-    for tag, text in entries:
-        directory += struct.pack(">HHII", tag, 2, len(text), position)
-        position += len(text)
-    first = struct.pack(">HHHIII", 1, 0x8769, 4, 1, 26, 0)
-    return b"MM\x00*" + struct.pack(">I", 8) + first + directory + texts
-
-
-@pytest.mark.parametrize(
-    ("entries", "taken_at"),
-    [
-        ([(0x9003, b"2020:02:29 23:59:59\x00")], "2020-02-29T23:59:59"),
-        ([(0x9003, b"2020:02:29 23:59:59\x00"), (0x9011, b"-03:30\x00")], "2020-02-29T23:59:59-03:30"),
-        ([(0x9003, b"2020:02:29 23:59:59\x00"), (0x9011, b"   :  \x00")], "2020-02-29T23:59:59"),
-        ([(0x9003, b"0000:00:00 00:00:00\x00"), (0x9004, b"2021:01:02 03:04:05\x00")], "2021-01-02T03:04:05"),
-        ([(0x9003, b"    :  :     :  :  \x00")], None),
-    ],
-)
-def test_time_taken_has_an_offset_only_where_one_is_known(
-    entries: list[tuple[int, bytes]], taken_at: str | None
-) -> None:
-    assert read_camera_data(block_with_times(*entries)).exif.get("taken_at") == taken_at
-
-
-def test_no_camera_data_is_no_error() -> None:
-    assert read_camera_data(b"") == CameraData()
 
 
 def test_profiles_of_both_versions_are_named() -> None:

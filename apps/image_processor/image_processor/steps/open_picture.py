@@ -55,6 +55,8 @@ def open_picture(descriptor: int, picture_format: PictureFormat, longest_side_px
         orientation=_orientation(image, picture_format),
         icc_profile=_metadata(image, "icc-profile-data", None),
         exif_block=_metadata(image, "exif-data", None),
+        xmp_block=_metadata(image, "xmp-data", None),
+        iptc_block=_metadata(image, "iptc-data", None),
         open_pixels=open_pixels,
     )
 

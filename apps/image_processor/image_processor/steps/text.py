@@ -1,21 +1,42 @@
 """Make text from a file fit to be stored and shown."""
 
+import re
+import unicodedata
+
 MAX_TEXT_LENGTH = 200
+
+# Embeddings, overrides and isolates turn what stands around them; joiners and marks only shape their neighbours.
+_DIRECTION_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
+_BREAKING_CATEGORIES = {"Cc", "Cs", "Zl", "Zp"}
+_BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
 
 
 def clean_text(value: bytes | str) -> str | None:
-    """Give one bounded line without NUL or control characters; None when nothing is left.
+    """Give one bounded line without NUL, control characters or turned directions; None when nothing is left.
 
     PostgreSQL's jsonb refuses NUL, and pages and logs should not meet control characters from a stranger's file.
+    Joiners stay: they are letters of Persian and Hindi and hold emoji together.
     """
     text = _decode(value) if isinstance(value, bytes) else value
-    line = "".join(character if character.isprintable() else " " for character in text)
-    return " ".join(line.split())[:MAX_TEXT_LENGTH].rstrip() or None
+    line = "".join(" " if _breaks_line(character) else character for character in text)
+    return re.sub(" +", " ", line).strip()[:MAX_TEXT_LENGTH].rstrip() or None
+
+
+def _breaks_line(character: str) -> bool:
+    return character in _DIRECTION_CONTROLS or unicodedata.category(character) in _BREAKING_CATEGORIES
 
 
 def _decode(value: bytes) -> str:
+    encoding = _BYTE_ORDER_MARKS.get(value[:2])
+    if encoding is not None:
+        return value[2:].decode(encoding, "replace").split("\x00", 1)[0]
     content = value.split(b"\x00", 1)[0]
     try:
         return content.decode("utf-8")
-    except UnicodeDecodeError:
-        return content.decode("latin-1")
+    except UnicodeDecodeError as error:
+        whole = content[: error.start]
+        if error.reason == "unexpected end of data" and not whole.isascii():
+            # A field of fixed length ends within a character.
+            return whole.decode("utf-8")
+    # Windows' superset of Latin-1: what it adds are quotation marks and the like, where Latin-1 has controls.
+    return content.decode("cp1252", "replace")
