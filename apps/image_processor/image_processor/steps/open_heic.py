@@ -38,7 +38,6 @@ def open_heic(descriptor: int) -> StoredPicture:
         icc_profile=heif.info.get("icc_profile") or None,
         exif_block=heif.info.get("exif") or None,
         xmp_block=heif.info.get("xmp") or None,
-        iptc_block=None,
         open_pixels=partial(_decode, heif),
     )
 

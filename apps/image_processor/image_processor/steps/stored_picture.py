@@ -23,9 +23,9 @@ class StoredPicture:
         orientation: EXIF's 1 to 8, still to be applied.
         icc_profile: the profile's bytes.
         exif_block: from its `Exif` mark or its TIFF header on; None also for TIFF, whose whole file is one.
-        xmp_block: the packet; None also for PNG and TIFF, where the whole file is searched; so is `iptc_block`.
-        iptc_block: records, or Photoshop's resources around them.
         open_pixels: gives the first frame; what it costs to decode falls due there or when the pixels are used.
+        xmp_block: the packet; None also for PNG and TIFF, where the whole file is searched.
+        iptc_block: records, or Photoshop's resources around them.
     """
 
     format: PictureFormat
@@ -41,6 +41,6 @@ class StoredPicture:
     orientation: int
     icc_profile: bytes | None = field(repr=False)
     exif_block: bytes | None = field(repr=False)
-    xmp_block: bytes | None = field(repr=False)
-    iptc_block: bytes | None = field(repr=False)
     open_pixels: Callable[[], pyvips.Image] = field(repr=False)
+    xmp_block: bytes | None = field(default=None, repr=False)
+    iptc_block: bytes | None = field(default=None, repr=False)
