@@ -192,6 +192,18 @@ def smoke_test(project: Project) -> None:
     run(["make", "smoke", f"URL={url}"], cwd=ROOT, env={**os.environ, "IMAGE_MANAGER_KEY": key})
 
 
+def plan_again(project: Project) -> None:
+    """Plan once more and say what that shows: a plan right after an apply has nothing to change."""
+    with tempfile.TemporaryDirectory() as folder:
+        plan_file = Path(folder) / "second.tfplan"
+        if not stack.plan(project.environment, plan_file):
+            say("The second plan changes nothing.")
+            return
+        say("The second plan would change again what was just applied; the nightly plan will tell of it too:")
+        for line in stack.changes(plan_file):
+            say(f"  {line}")
+
+
 STEPS: dict[str, Callable[[Project], None]] = {
     "access": check_access,
     "first APIs": enable_first_apis,
@@ -204,6 +216,7 @@ STEPS: dict[str, Callable[[Project], None]] = {
     "migration": migrate,
     "readiness": wait_until_ready,
     "smoke test": smoke_test,
+    "second plan": plan_again,
 }
 
 

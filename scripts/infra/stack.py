@@ -10,7 +10,9 @@ import os
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
+from scripts.delivery.plan_summary import changed_outputs, changes_of
 from scripts.infra.commands import CommandFailed, run, say
 from scripts.infra.project import ENVIRONMENTS, TERRAFORM, running_images
 
@@ -61,13 +63,24 @@ def plan(environment: str, plan_file: Path, *, lock: bool = True, destroy: bool 
     return code == 2
 
 
+def _shown(plan_file: Path) -> dict[str, Any]:
+    shown = run(["terraform", "show", "-json", str(plan_file)], cwd=TERRAFORM / "stack").stdout
+    plan: dict[str, Any] = json.loads(shown)
+    return plan
+
+
+def changes(plan_file: Path) -> list[str]:
+    """Return one line for each change of a plan, without any value."""
+    plan = _shown(plan_file)
+    lines = [" ".join([each.action, each.address, *each.arguments]) for each in changes_of(plan)]
+    return lines + [f"update output {name}" for name in changed_outputs(plan)]
+
+
 def endangered(plan_file: Path) -> list[str]:
     """The databases and buckets that a plan deletes or replaces."""
-    shown = run(["terraform", "show", "-json", str(plan_file)], cwd=TERRAFORM / "stack").stdout
-    changes = json.loads(shown)["resource_changes"]
     return [
         change["address"]
-        for change in changes
+        for change in _shown(plan_file)["resource_changes"]
         if change["type"] in PROTECTED_TYPES and "delete" in change["change"]["actions"]
     ]
 

@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ class Target:
 
 
 def _stack(environment: str) -> Target:
-    tests = ("stack", environment, "state")
+    tests = ("stack", environment, "state", "everything")
     filters = tuple(f"-filter=tests/{name}.tftest.hcl" for name in tests)
     return Target("stack", (f"-var-file=../environments/{environment}.tfvars", *filters), f"stack ({environment})")
 
@@ -102,29 +102,26 @@ def test(copy: Path, target: Target, variables: dict[str, str], *extra: str) -> 
     ).stdout
 
 
-def messages_of(copy: Path, environment_name: str, test_file: str, kind: str) -> Any:
-    """The plan (`test_plan`) or the state (`test_state`) of the one run of a test file of the stack, as JSON."""
-    target = Target("stack", (f"-var-file=../environments/{environment_name}.tfvars", f"-filter={test_file}"))
-    for line in test(copy, target, environment(), "-json", "-verbose").splitlines():
-        message = json.loads(line)
-        if message["type"] == kind:
-            return message[kind]
-    raise CommandFailed(f"{test_file} printed no {kind}")
-
-
-def planned(environment_name: str) -> dict[str, Any]:
-    """The values of every resource of an environment's plan, by address."""
+@cache
+def messages_of(environment_name: str, test_file: str) -> dict[str, Any]:
+    """Return the plan (`test_plan`) and the state (`test_state`) of a test file of the stack, as far as it has them."""
+    target = Target("stack", (f"-var-file=../environments/{environment_name}.tfvars", f"-filter=tests/{test_file}"))
     with copied_tree() as copy:
-        plan = messages_of(copy, environment_name, "tests/whole.tftest.hcl", "test_plan")
+        lines = [json.loads(line) for line in test(copy, target, environment(), "-json", "-verbose").splitlines()]
+    kinds = ("test_plan", "test_state")
+    return {line["type"]: line[line["type"]] for line in lines if line["type"] in kinds}
+
+
+def planned(environment_name: str, test_file: str = "whole.tftest.hcl") -> dict[str, Any]:
+    """The values of every resource of an environment's plan, by address."""
+    plan = messages_of(environment_name, test_file)["test_plan"]
     return {change["address"]: change for change in plan["resource_changes"]}
 
 
-def applied_state(environment_name: str) -> Any:
+def applied_state(environment_name: str, test_file: str = "state.tftest.hcl") -> Any:
     """The state after a mocked apply, without the provider's schema."""
-    with copied_tree() as copy:
-        state = messages_of(copy, environment_name, "tests/state.tftest.hcl", "test_state")
-    state.pop("provider_schemas", None)
-    return state
+    state = messages_of(environment_name, test_file)["test_state"]
+    return {key: value for key, value in state.items() if key != "provider_schemas"}
 
 
 def _timed(label: str, check: Callable[[], object]) -> bool:

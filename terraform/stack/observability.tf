@@ -2,6 +2,7 @@ module "observability" {
   source = "../modules/observability"
 
   project_id           = var.project_id
+  project_number       = data.google_project.this.number
   region               = var.region
   notification_emails  = var.observability.notification_emails
   runbook_url          = var.observability.runbook_url

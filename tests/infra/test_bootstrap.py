@@ -12,7 +12,7 @@ from scripts.infra.project import Project
 
 from .fake_cloud import ADMIN_KEY, DIGEST, FakeCloud
 
-CALLS = 54
+CALLS = 58
 """How many programs a whole run starts; a test below says so."""
 
 
@@ -78,6 +78,29 @@ def test_second_run_builds_and_imports_nothing(project: Project, monkeypatch: py
     assert not [
         call for call in cloud.calls if call.startswith(("docker", "terraform import", "gcloud storage buckets create"))
     ]
+
+
+def test_bootstrap_ends_with_a_second_plan(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cloud = FakeCloud()
+    assert run_with(cloud, project, monkeypatch)
+    assert "The second plan changes nothing." in capsys.readouterr().out
+    assert "terraform plan" in cloud.calls[-1]
+
+
+def test_a_second_plan_that_changes_something_is_shown(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = {"before": {"dashboard_json": "{}", "id": "x"}, "after": {"dashboard_json": "{ }", "id": "x"}}
+    dashboard = {
+        "address": "module.observability.google_monitoring_dashboard.this",
+        "type": "google_monitoring_dashboard",
+    }
+    cloud = FakeCloud(planned_changes=[{**dashboard, "change": {"actions": ["update"], **values}}])
+    assert run_with(cloud, project, monkeypatch)
+    out = capsys.readouterr().out
+    assert "  update module.observability.google_monitoring_dashboard.this dashboard_json" in out
 
 
 def test_environments_that_are_delivered_to_already_stay(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

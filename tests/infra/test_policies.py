@@ -81,14 +81,27 @@ def test_nobody_is_everybody() -> None:
     assert not [path for path in files if everybody.search(path.read_text())]
 
 
-def test_an_apply_leaves_to_deploys_what_is_theirs_and_no_more() -> None:
-    service = next(each for each in all_blocks("resource") if each.labels[0] == "google_cloud_run_v2_service")
-    listed = re.search(r"ignore_changes = \[(.*?)\n +\]", service.text, re.DOTALL)
+# With the revision's name among them every apply after a deploy would ask for a name that is taken.
+OF_DEPLOYS = {
+    "google_cloud_run_v2_service": (
+        "template[0].",
+        {"client", "client_version", "template[0].annotations", "template[0].labels", "traffic"},
+    ),
+    "google_cloud_run_v2_job": (
+        "template[0].template[0].",
+        {"client", "client_version", "template[0].annotations", "template[0].labels"},
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", OF_DEPLOYS)
+def test_an_apply_leaves_to_deploys_what_is_theirs_and_no_more(kind: str) -> None:
+    resource = next(each for each in all_blocks("resource") if each.labels[0] == kind)
+    listed = re.search(r"ignore_changes = \[(.*?)\n +\]", resource.text, re.DOTALL)
     assert listed
     ignored = {each.strip(", ") for each in listed[1].split("\n")} - {""}
-    # With the revision's name among them every apply after a deploy would ask for a name that is taken.
-    image, label = "template[0].containers[0].image", "template[0].labels"
-    assert ignored == {"client", "client_version", image, label, "traffic"}
+    template, others = OF_DEPLOYS[kind]
+    assert ignored == others | {f"{template}containers[0].image", f"{template}containers[0].name"}
 
 
 def test_every_module_has_tests_and_an_example() -> None:

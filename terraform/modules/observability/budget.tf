@@ -5,7 +5,8 @@ resource "google_billing_budget" "this" {
   display_name    = "image-manager (${var.project_id})"
 
   budget_filter {
-    projects        = ["projects/${var.project_id}"]
+    # The API answers with the number, whatever it was given.
+    projects        = ["projects/${var.project_number}"]
     calendar_period = "MONTH"
   }
 

@@ -21,6 +21,11 @@ locals {
     { title = "Database: connections", filter = "metric.type=\"cloudsql.googleapis.com/database/postgresql/num_backends\" ${local.in_database}", aligner = "ALIGN_MAX", reducer = "REDUCE_SUM", group_by = [] },
     { title = "Database: disk", filter = "metric.type=\"cloudsql.googleapis.com/database/disk/utilization\" ${local.in_database}", aligner = "ALIGN_MEAN", reducer = "REDUCE_MAX", group_by = [] },
   ]
+
+  # The API returns a dashboard without its zeros and empty lists, and each one written here would be a change in every plan.
+  positions = [
+    for index, chart in local.charts : { for axis, place in { xPos = (index % 3) * 4, yPos = floor(index / 3) * 4 } : axis => place if place != 0 }
+  ]
 }
 
 resource "google_monitoring_dashboard" "this" {
@@ -31,9 +36,7 @@ resource "google_monitoring_dashboard" "this" {
     mosaicLayout = {
       columns = 12
       tiles = [
-        for index, chart in local.charts : {
-          xPos   = (index % 3) * 4
-          yPos   = floor(index / 3) * 4
+        for index, chart in local.charts : merge(local.positions[index], {
           width  = 4
           height = 4
           widget = {
@@ -44,18 +47,20 @@ resource "google_monitoring_dashboard" "this" {
                 timeSeriesQuery = {
                   timeSeriesFilter = {
                     filter = chart.filter
-                    aggregation = {
-                      alignmentPeriod    = "60s"
-                      perSeriesAligner   = chart.aligner
-                      crossSeriesReducer = chart.reducer
-                      groupByFields      = chart.group_by
-                    }
+                    aggregation = merge(
+                      {
+                        alignmentPeriod    = "60s"
+                        perSeriesAligner   = chart.aligner
+                        crossSeriesReducer = chart.reducer
+                      },
+                      length(chart.group_by) == 0 ? {} : { groupByFields = chart.group_by },
+                    )
                   }
                 }
               }]
             }
           }
-        }
+        })
       ]
     }
   })

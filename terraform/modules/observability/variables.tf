@@ -9,6 +9,17 @@ variable "project_id" {
   }
 }
 
+variable "project_number" {
+  description = "Number of the same project, by which the budget names it."
+  type        = string
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[0-9]+$", var.project_number))
+    error_message = "project_number must be a project's number, not its id."
+  }
+}
+
 variable "region" {
   description = "Region of the services, and the place where the audit log is kept."
   type        = string

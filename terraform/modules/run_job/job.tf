@@ -51,11 +51,14 @@ resource "google_cloud_run_v2_job" "this" {
   }
 
   lifecycle {
-    # Deploys own the image; an apply would silently bring the first one back.
+    # Deploys own the image; an apply would silently bring the first one back. What follows it is written by gcloud too.
     ignore_changes = [
       client,
       client_version,
+      template[0].annotations,
+      template[0].labels,
       template[0].template[0].containers[0].image,
+      template[0].template[0].containers[0].name,
     ]
   }
 }

@@ -104,12 +104,14 @@ resource "google_cloud_run_v2_service" "this" {
 
   lifecycle {
     # Deploys own image and traffic; an apply would silently bring the first image back. The label is gcloud's own, by
-    # which it makes each revision another one. A revision's name is not left alone: an apply that kept the name of
+    # which it makes each revision another one, and so are the annotation that repeats the image and the container's name. A revision's name is not left alone: an apply that kept the name of
     # the last one would be refused.
     ignore_changes = [
       client,
       client_version,
+      template[0].annotations,
       template[0].containers[0].image,
+      template[0].containers[0].name,
       template[0].labels,
       traffic,
     ]

@@ -1,16 +1,6 @@
 # The state after an apply, for the search for secrets (tests/infra).
 mock_provider "google" {
-  mock_resource "google_cloud_run_v2_service" {
-    defaults = { uri = "https://service-abc-ew.a.run.app" }
-  }
-
-  mock_data "google_project" {
-    defaults = { number = "123456789012" }
-  }
-
-  mock_data "google_storage_project_service_account" {
-    defaults = { email_address = "service-123456789012@gs-project-accounts.iam.gserviceaccount.com" }
-  }
+  source = "./tests/mocks"
 }
 
 variables {

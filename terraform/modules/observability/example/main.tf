@@ -2,6 +2,7 @@ module "observability" {
   source = "../"
 
   project_id          = "example-project"
+  project_number      = "123456789012"
   region              = "europe-west1"
   notification_emails = ["operations@example.com"]
 

@@ -7,6 +7,7 @@ mock_provider "google" {
 
 variables {
   project_id          = "example-project"
+  project_number      = "123456789012"
   region              = "europe-west1"
   notification_emails = ["operations@example.com"]
   watched = {
@@ -470,7 +471,7 @@ run "budget_is_the_projects" {
   }
 
   assert {
-    condition     = google_billing_budget.this[0].budget_filter[0].projects == toset(["projects/example-project"])
+    condition     = google_billing_budget.this[0].budget_filter[0].projects == toset(["projects/123456789012"])
     error_message = "Another project's budget."
   }
 }
@@ -482,6 +483,25 @@ run "dashboard_has_a_chart_for_everything_watched" {
     condition     = length(jsondecode(google_monitoring_dashboard.this.dashboard_json).mosaicLayout.tiles) == 13
     error_message = "A chart is missing."
   }
+}
+
+run "dashboard_holds_nothing_that_the_api_leaves_out" {
+  command = plan
+
+  assert {
+    condition     = !can(regex(":(0|\"\"|false|null|\\[\\]|\\{\\})[,}\\]]", google_monitoring_dashboard.this.dashboard_json))
+    error_message = "Every plan would put back a zero or an empty list."
+  }
+}
+
+run "project_id_as_number_is_refused" {
+  command = plan
+
+  variables {
+    project_number = "example-project"
+  }
+
+  expect_failures = [var.project_number]
 }
 
 run "goal_that_never_alerts_is_refused" {

@@ -1,0 +1,43 @@
+# The plan and the state with every option switched on, for the checks that read it as JSON (tests/infra).
+mock_provider "google" {
+  source = "./tests/mocks"
+}
+
+variables {
+  project_id = "example-project"
+  region     = "europe-west1"
+  images = {
+    api       = "europe-west1-docker.pkg.dev/example-project/images/image-api@sha256:0000000000000000000000000000000000000000000000000000000000000000"
+    processor = "europe-west1-docker.pkg.dev/example-project/images/image-processor@sha256:0000000000000000000000000000000000000000000000000000000000000000"
+  }
+  observability    = { notification_emails = ["operations@example.com"], budget = { billing_account = "012345-6789AB-CDEF01" } }
+  edge             = { enabled = true, domains = ["images.example.com"], cached_paths = ["/public/*"] }
+  rate_limit_store = { enabled = true }
+  vision           = { enabled = true }
+  processor        = { max_instances = 1, model_path = "gs://models/labels" }
+}
+
+run "plans" {
+  command = plan
+
+  override_resource {
+    target          = module.image_api.google_cloud_run_v2_service.this
+    override_during = plan
+    values          = { uri = "https://image-api-abc-ew.a.run.app" }
+  }
+
+  override_resource {
+    target          = module.image_processor.google_cloud_run_v2_service.this
+    override_during = plan
+    values          = { uri = "https://image-processor-abc-ew.a.run.app" }
+  }
+}
+
+run "applies" {
+  command = apply
+
+  assert {
+    condition     = output.edge_address != null && output.rate_limit_url != null
+    error_message = "Not everything is switched on."
+  }
+}
