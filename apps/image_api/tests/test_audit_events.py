@@ -14,6 +14,7 @@ from image_core import audit
 from image_core.ids import new_id
 from image_core.models import audit_event
 from image_core.testing import UserWithKey
+from image_processor.audit_seals import seal_audit_log
 
 from .conftest import Api
 
@@ -33,7 +34,9 @@ async def listed(api: Api, **filters: Any) -> list[dict[str, Any]]:
     return items
 
 
-async def exported(api: Api, **filters: Any) -> list[bytes]:
+async def exported(api: Api, *, unsealed: bool = True, **filters: Any) -> list[bytes]:
+    if unsealed:
+        filters["unsealed"] = "true"
     answer = await api.client.get(f"{PATH}/export", headers=api.admin.headers, params=filters)
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-type"].startswith("application/x-ndjson")
@@ -199,6 +202,26 @@ class TestExport:
             await add(api)
         whole = await exported(api)
         assert await exported(api, after_position=json.loads(whole[2])["position"]) == whole[3:]
+
+    async def test_what_is_committed_late_is_in_the_export_that_goes_on(self, api: Api) -> None:
+        assert await exported(api, unsealed=False) == []
+        async with api.rows.transaction() as late:
+            # Its position is drawn now, its row is there only after the commit.
+            statement = insert(audit_event).values(id=new_id(), action="late", target_type="x")
+            await late.execute(statement)
+            await add(api, action="early")
+            assert [json.loads(line)["action"] for line in await exported(api)] == ["early"]
+            assert await seal_audit_log(api.rows, interval=timedelta(0), patience_seconds=0) == 0
+            assert await exported(api, unsealed=False) == []
+        await seal_audit_log(api.rows, interval=timedelta(0))
+        first = await exported(api, unsealed=False)
+        assert [json.loads(line)["action"] for line in first] == ["late", "early"]
+        await add(api, action="next")
+        last = json.loads(first[-1])["position"]
+        assert await exported(api, unsealed=False, after_position=last) == []
+        await seal_audit_log(api.rows, interval=timedelta(0))
+        following = await exported(api, unsealed=False, after_position=last)
+        assert [json.loads(line)["action"] for line in following] == ["next"]
 
     async def test_a_line_is_the_one_that_seals_are_made_of(self, api: Api) -> None:
         await api.rows.execute(

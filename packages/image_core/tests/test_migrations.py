@@ -211,7 +211,7 @@ class TestRights:
                 f"INSERT INTO audit_event (id, action, target_type, created_at) {row.format('now()')}",
                 "SELECT setval('audit_event_position_seq', 1)",
             )
-        await refused(urls.api, "INSERT INTO audit_seal (number) VALUES (1)", "SELECT FROM audit_seal")
+        await refused(urls.api, "INSERT INTO audit_seal (number) VALUES (1)", "SELECT hash FROM audit_seal")
 
     async def test_the_owner_does_not_change_the_audit_log_by_accident(self, urls: Any) -> None:
         for table in ("audit_event", "audit_seal", "audit_checkpoint"):

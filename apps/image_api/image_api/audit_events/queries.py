@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, func, select, tuple_
 from image_api.pagination import Cursor
 from image_core.audit import LINE_COLUMNS
 from image_core.db import Record, Runner
-from image_core.models import audit_event
+from image_core.models import audit_event, audit_seal
 
 
 def _condition(name: str, value: Any) -> ColumnElement[bool]:
@@ -37,11 +37,22 @@ async def page(runner: Runner, conditions: dict[str, Any], cursor: Cursor | None
     return await runner.fetch(statement)
 
 
-async def after_position(runner: Runner, conditions: dict[str, Any], position: int, most: int) -> list[Record]:
-    """Audit events after a position, in the order of the log."""
+async def sealed_position(runner: Runner) -> int:
+    """Return the last position of the newest seal, 0 where there is none: up to it no row can still come."""
+    return int(await runner.fetch_value(select(func.max(audit_seal.c.last_position))) or 0)
+
+
+async def after_position(
+    runner: Runner, conditions: dict[str, Any], position: int, last: int, most: int
+) -> list[Record]:
+    """Return audit events after a position and up to another, in the order of the log."""
     return await runner.fetch(
         select(*LINE_COLUMNS)
-        .where(audit_event.c.position > position, *(_condition(name, value) for name, value in conditions.items()))
+        .where(
+            audit_event.c.position > position,
+            audit_event.c.position <= last,
+            *(_condition(name, value) for name, value in conditions.items()),
+        )
         .order_by(audit_event.c.position)
         .limit(most)
     )

@@ -34,6 +34,6 @@ async def list_audit_events(
 async def export_audit_events(
     actor: Admin, services: ServicesDep, filters: Annotated[schemas.AuditExportFilters, Query()]
 ) -> StreamingResponse:
-    """Export the log as lines of JSON, oldest first; broken off, it goes on with `after_position`."""
+    """Export the log as lines of JSON, oldest first, up to the newest seal; it goes on with `after_position`."""
     lines = await service.export_audit_events(services.database, actor, filters)
     return StreamingResponse(lines, media_type=_MEDIA_TYPE)

@@ -10,6 +10,7 @@ from image_api.pagination import DEFAULT_LIMIT, MAX_LIMIT
 from image_api.timestamps import UtcTime
 
 _Text = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f]*$")]
+MAX_POSITION = 2**63 - 1
 _Action = Annotated[str, StringConstraints(max_length=100, pattern=r"^[a-z_.]+\*?$")]
 
 
@@ -45,7 +46,10 @@ class AuditPageFilters(AuditFilters):
 class AuditExportFilters(AuditFilters):
     """The same, with the place where an export goes on."""
 
-    after_position: int = Field(0, ge=0, le=2**63 - 1, description="`position` of the last line that you have.")
+    after_position: int = Field(0, ge=0, le=MAX_POSITION, description="`position` of the last line that you have.")
+    unsealed: bool = Field(
+        False, description="Go beyond the newest seal, where rows that are committed later may still come in between."
+    )
 
 
 class AuditEvent(BaseModel):

@@ -7,7 +7,7 @@ import orjson
 
 from image_api.actor import Actor, require_admin
 from image_api.audit_events import queries
-from image_api.audit_events.schemas import AuditExportFilters, AuditPageFilters
+from image_api.audit_events.schemas import MAX_POSITION, AuditExportFilters, AuditPageFilters
 from image_api.pagination import decode_cursor, page_of
 from image_core.audit import line
 from image_core.db import Record, Runner
@@ -26,19 +26,25 @@ async def list_audit_events(runner: Runner, actor: Actor, filters: AuditPageFilt
 
 
 async def export_audit_events(runner: Runner, actor: Actor, filters: AuditExportFilters) -> AsyncIterator[bytes]:
-    """The canonical lines of the log in its order, a batch at a time. Raises `errors.RoleMissing`.
+    """Return the canonical lines of the log in its order, a batch at a time, up to the newest seal.
 
-    The first batch is there before the answer begins, so that a database that is away is still told as such.
+    Rows after it may still get neighbours before them, which `after_position` would pass over: they are exported only
+    where `unsealed` is asked for. The first batch is there before the answer begins, so that a database that is away
+    is still told as such.
+
+    Raises:
+        errors.RoleMissing: The caller is no admin.
     """
     require_admin(actor)
     conditions = filters.conditions()
-    first = await queries.after_position(runner, conditions, filters.after_position, _BATCH)
-    return _lines(runner, conditions, first)
+    last = MAX_POSITION if filters.unsealed else await queries.sealed_position(runner)
+    first = await queries.after_position(runner, conditions, filters.after_position, last, _BATCH)
+    return _lines(runner, conditions, last, first)
 
 
-async def _lines(runner: Runner, conditions: dict[str, Any], rows: list[Record]) -> AsyncIterator[bytes]:
+async def _lines(runner: Runner, conditions: dict[str, Any], last: int, rows: list[Record]) -> AsyncIterator[bytes]:
     while rows:
         yield b"".join(line(row) for row in rows)
         if len(rows) < _BATCH:
             return
-        rows = await queries.after_position(runner, conditions, rows[-1]["position"], _BATCH)
+        rows = await queries.after_position(runner, conditions, rows[-1]["position"], last, _BATCH)
