@@ -20,7 +20,7 @@ from benchmarks.parts import running_system
 from local_cloud.ports import free_port
 
 _LIBRARIES = (
-    "fastapi", "sqlalchemy", "asyncpg", "uvicorn", "pydantic_settings", "google.cloud.storage", "google.pubsub_v1",
+    "fastapi", "sqlalchemy", "asyncpg", "uvicorn", "pydantic_settings", "aiohttp", "google.pubsub_v1",
     "google.cloud.sql.connector", "google.cloud.logging", "pyvips", "numpy", "image_api.app", "image_processor.app",
 )  # fmt: skip
 
@@ -65,7 +65,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    print(describe("fastapi", "google-cloud-storage", "google-cloud-pubsub", "cloud-sql-python-connector"))
+    print(describe("fastapi", "aiohttp", "google-cloud-pubsub", "cloud-sql-python-connector"))
     for folder in ("packages", "apps", *[path for path in sys.path if path.endswith("site-packages")]):
         compileall.compile_dir(folder, quiet=2, workers=2)
     with running_system() as system:

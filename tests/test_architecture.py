@@ -38,9 +38,9 @@ COMMITTERS = {
     "image_processor/sweep_queries.py": {"take_overdue", "take_discarded"},
 }  # fmt: skip
 
-GOOGLE = {
-    f"image_core/{name}.py" for name in ("gcs", "gcs_connection", "gcs_writer", "db", "events", "telemetry", "secrets")
-} | {"image_processor/vision.py"}
+GOOGLE = {f"image_core/{name}.py" for name in ("gcs_token", "db", "events", "telemetry", "secrets")} | {
+    "image_processor/vision.py"
+}
 
 # Queries of the API on rows of a team that name no team, and why that is right.
 WITHOUT_A_TEAM = {

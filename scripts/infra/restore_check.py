@@ -235,7 +235,7 @@ async def check(
 
 
 async def _run(options: argparse.Namespace) -> dict[str, Any]:
-    storage = GcsClient(None, options.storage_emulator_host, None)
+    storage = GcsClient(options.storage_emulator_host, None)
     database = Database(DatabaseConfig(url=options.database_url, statement_timeout_seconds=_STATEMENT_SECONDS))
     await database.open()
     try:
@@ -243,6 +243,7 @@ async def _run(options: argparse.Namespace) -> dict[str, Any]:
             database, storage.bucket(options.originals), storage.bucket(options.derivatives), mend=options.repair
         )
     finally:
+        await storage.close()
         await database.close()
 
 

@@ -49,7 +49,6 @@ ALLOWED = {
 }
 # Every client of Google's that the core makes, by the import that brings it; a new one needs a row of the table.
 KNOWN_CLIENTS = {
-    "google.cloud.storage",
     "google.cloud.secretmanager",
     "google.pubsub_v1",
     "google.cloud.sql.connector",

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
+import httpx2
 import pytest
 from scripts.infra import restore_check
 from sqlalchemy import delete, insert, select, update
@@ -81,16 +82,17 @@ async def world(
 ) -> AsyncIterator[World]:
     name = f"before_restore_{worker_name}"
     urls = await asyncio.to_thread(clone_template, name)
-    client = GcsClient("p", emulators.storage_host, None)
+    client = GcsClient(emulators.storage_host, None)
     buckets = [f"{kind}-{uuid4()}" for kind in ("originals", "derivatives")]
     for bucket in buckets:
-        await asyncio.to_thread(client.connect().create_bucket, bucket)
+        httpx2.post(f"{emulators.storage_host}/storage/v1/b", json={"name": bucket}, trust_env=False).raise_for_status()
     database = Database(DatabaseConfig(url=urls.superuser))
     await database.open()
     restored_url = urls.of(f"restored_{worker_name}").superuser
     originals, derivatives = (client.bucket(bucket) for bucket in buckets)
     team_id = await add_team(database)
     yield World(database, urls.superuser, restored_url, originals, derivatives, emulators.storage_host, team_id)
+    await client.close()
     await database.close()
 
 

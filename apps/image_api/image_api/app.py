@@ -114,7 +114,7 @@ def _lifespan(settings: ApiSettings) -> Any:
 
 
 def _running(app: FastAPI, settings: ApiSettings) -> AbstractAsyncContextManager[None]:
-    gcs = GcsClient(settings.google_cloud_project, settings.storage_emulator_host, settings.gcloud_creds_path)
+    gcs = GcsClient(settings.storage_emulator_host, settings.gcloud_creds_path)
     originals = gcs.bucket(settings.image_upload_bucket_name)
     publisher = PubSubPublisher(settings.google_cloud_project, settings.topics, settings.pubsub_emulator_host)
     database = Database(settings.database)
@@ -141,7 +141,7 @@ def _running(app: FastAPI, settings: ApiSettings) -> AbstractAsyncContextManager
         await services.rate_limits.open()
         services.shutdown.listen()
         # The Google clients take longer to load than everything else: the port is open before them.
-        tasks = [asyncio.create_task(_warm(services, publisher)), asyncio.create_task(_flush_uses(cache))]
+        tasks = [asyncio.create_task(_warm(services, gcs, publisher)), asyncio.create_task(_flush_uses(cache))]
         try:
             yield
         finally:
@@ -155,6 +155,7 @@ def _running(app: FastAPI, settings: ApiSettings) -> AbstractAsyncContextManager
             services.passwords.close()
             await services.rate_limits.close()
             await publisher.close()
+            await gcs.close()
             await database.close()
 
     return running()
@@ -166,7 +167,8 @@ def _access_tokens(settings: ApiSettings) -> AccessTokens:
     return AccessTokens(source, settings.base_url or "image-manager", settings.access_token_seconds)
 
 
-async def _warm(services: Services, publisher: PubSubPublisher) -> None:
+async def _warm(services: Services, gcs: GcsClient, publisher: PubSubPublisher) -> None:
+    await asyncio.to_thread(gcs.warm)
     await services.storage_probe.ask()
     await asyncio.to_thread(publisher.warm)
 

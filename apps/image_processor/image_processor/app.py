@@ -49,7 +49,7 @@ def create_app(settings: ProcessorSettings, tracer_provider: TracerProvider | No
 def _lifespan(settings: ProcessorSettings, provider: TracerProvider | None) -> Any:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        gcs = GcsClient(settings.google_cloud_project, settings.storage_emulator_host, settings.gcloud_creds_path)
+        gcs = GcsClient(settings.storage_emulator_host, settings.gcloud_creds_path)
         publisher = PubSubPublisher(settings.google_cloud_project, settings.topics, settings.pubsub_emulator_host)
         labels_folder, embedding_folder = (tempfile.TemporaryDirectory(prefix="model-") for _ in range(2))
         worker_bytes = settings.worker_memory_limit_bytes
@@ -88,6 +88,7 @@ def _lifespan(settings: ProcessorSettings, provider: TracerProvider | None) -> A
             await parts.pool.stop()
             await parts.vision.close()
             await publisher.close()
+            await gcs.close()
             await parts.database.close()
             labels_folder.cleanup()
             embedding_folder.cleanup()
@@ -96,7 +97,7 @@ def _lifespan(settings: ProcessorSettings, provider: TracerProvider | None) -> A
 
 
 def _warm(gcs: GcsClient, publisher: PubSubPublisher) -> None:
-    gcs.connect()
+    gcs.warm()
     publisher.warm()
 
 

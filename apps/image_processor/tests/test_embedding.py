@@ -138,7 +138,7 @@ class TestWorkers:
 
 class TestFinding:
     async def find(self, path: object, folder: Path) -> Any:
-        return await find_embedding_model(path and str(path), GcsClient(None, None, None), folder, 512 * MIB)
+        return await find_embedding_model(path and str(path), GcsClient(None, None), folder, 512 * MIB)
 
     async def test_without_a_setting_the_descriptor_is_alone(self, tmp_path: Path) -> None:
         assert await self.find(None, tmp_path) is NO_EMBEDDING

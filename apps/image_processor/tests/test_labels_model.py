@@ -62,12 +62,12 @@ def first(analyzed: AnalyzedPicture) -> str:
 
 
 async def find(path: object, folder: Path, gcs: GcsClient | None = None, memory: int = MEMORY_BYTES) -> LabelsModel:
-    return await find_labels_model(str(path), gcs or GcsClient(None, None, None), folder, memory)
+    return await find_labels_model(str(path), gcs or GcsClient(None, None), folder, memory)
 
 
 class TestFinding:
     async def test_without_a_setting_measurements_answer(self, tmp_path: Path) -> None:
-        assert await find_labels_model(None, GcsClient(None, None, None), tmp_path, MEMORY_BYTES) is BUILT_IN_LABELS
+        assert await find_labels_model(None, GcsClient(None, None), tmp_path, MEMORY_BYTES) is BUILT_IN_LABELS
 
     async def test_folder_gives_version_and_model(self, tmp_path: Path) -> None:
         found = await find(write_model(tmp_path), tmp_path)
@@ -83,7 +83,7 @@ class TestFinding:
 
     @pytest.fixture
     def gcs(self, emulators: Any) -> GcsClient:
-        return GcsClient("image-manager-test", emulators.storage_host, None)
+        return GcsClient(emulators.storage_host, None)
 
     async def store(self, gcs: GcsClient, bucket: str, folder: Path, prefix: str) -> None:
         for file in folder.iterdir():  # noqa: ASYNC240
@@ -114,7 +114,7 @@ class TestFinding:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("image_core.gcs_connection._RETRY_SECONDS", 0.2)
-        away = GcsClient("image-manager-test", "http://127.0.0.1:9", None)
+        away = GcsClient("http://127.0.0.1:9", None)
         assert (await find("gs://bucket/models", tmp_path, away)).failure == "model-missing"
 
 

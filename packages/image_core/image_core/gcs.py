@@ -5,12 +5,30 @@ first try did arrive therefore meets its own object, and recognises it by its ch
 (googleapis/python-storage#1294).
 """
 
-import io
-from typing import Any
+import builtins
+import secrets
+from urllib.parse import quote
 
-from image_core.gcs_connection import GcsConnection, crc32c, crc32c_text, described, request_options
+import orjson
+
+from image_core.gcs_connection import (
+    FIELDS,
+    BadAnswer,
+    GcsConnection,
+    Refused,
+    crc32c,
+    crc32c_in_turn,
+    crc32c_text,
+    described,
+    parsed,
+    pieces_of,
+    query,
+)
 from image_core.gcs_writer import GcsWriter
 from image_core.storage import ObjectMissing, ObjectTooLarge, Sink, StoredObject
+
+_PAGE_FIELDS = f"items({FIELDS}),nextPageToken"
+_CHECK_SECONDS = 2.0
 
 
 class GcsClient(GcsConnection):
@@ -26,71 +44,82 @@ class GcsStorage:
 
     def __init__(self, client: GcsConnection, bucket: str) -> None:
         self._gcs, self.bucket = client, bucket
-
-    def _blob(self, name: str, generation: int | None = None) -> Any:
-        return self._gcs.connect().bucket(self.bucket).blob(name, generation=generation)
+        self._objects_url = f"{client.base_url}/storage/v1/b/{quote(bucket, safe='')}/o"
+        self._media_url = f"{client.base_url}/download/storage/v1/b/{quote(bucket, safe='')}/o"
+        self._upload_url = f"{client.base_url}/upload/storage/v1/b/{quote(bucket, safe='')}/o"
 
     async def put(self, name: str, body: bytes | bytearray, content_type: str) -> StoredObject:
-        def call() -> StoredObject:
-            from google.api_core.exceptions import PreconditionFailed
+        checksum = crc32c_text(await crc32c_in_turn(body))
+        boundary = secrets.token_hex(16)
+        resource = {"name": name, "contentType": content_type, "crc32c": checksum}
+        head = (
+            f"--{boundary}\r\ncontent-type: application/json\r\n\r\n{orjson.dumps(resource).decode()}\r\n"
+            f"--{boundary}\r\ncontent-type: {content_type}\r\n\r\n"
+        ).encode()
+        tail = f"\r\n--{boundary}--".encode()
+        url = f"{self._upload_url}?{query(uploadType='multipart', ifGenerationMatch=0, fields=FIELDS)}"
+        headers = {
+            "content-type": f"multipart/related; boundary={boundary}",
+            "content-length": str(len(head) + len(body) + len(tail)),
+        }
 
-            blob = self._blob(name)
+        async def attempt() -> StoredObject:
             try:
-                blob.upload_from_file(
-                    io.BytesIO(body),
-                    size=len(body),
-                    content_type=content_type,
-                    if_generation_match=0,
-                    checksum="crc32c",
-                    **request_options(),
+                _, _, answer = await self._gcs.read_whole(
+                    "POST", url, headers=headers, pieces=pieces_of(head, body, tail)
                 )
-            except PreconditionFailed:
-                blob.reload(**request_options())
-                if blob.crc32c != crc32c_text(crc32c(body)):
+                return described(parsed(answer))
+            except Refused as error:
+                if error.status != 412:
                     raise
-            return described(blob)
+                found = await self._stat(name)
+                if found.crc32c != checksum:
+                    raise
+                return found
 
-        return await self._gcs.store(call)
+        return await self._gcs.store(attempt)
 
     def writer(self, name: str, content_type: str) -> GcsWriter:
-        return GcsWriter(self._gcs, self.bucket, name, content_type)
+        start_url = f"{self._upload_url}?{query(uploadType='resumable', name=name, ifGenerationMatch=0, fields=FIELDS)}"
+        return GcsWriter(self._gcs, start_url, content_type, lambda: self._stat(name))
+
+    async def _stat(self, name: str) -> StoredObject:
+        _, _, answer = await self._gcs.read_whole("GET", f"{self._url(name)}?{query(fields=FIELDS)}")
+        return described(parsed(answer))
+
+    def _url(self, name: str) -> str:
+        return f"{self._objects_url}/{quote(name, safe='')}"
 
     async def stat(self, name: str) -> StoredObject | None:
-        def call() -> StoredObject:
-            blob = self._blob(name)
-            blob.reload(**request_options())
-            return described(blob)
-
         try:
-            return await self._gcs.run(call, abandon=True)
+            return await self._gcs.run(lambda: self._stat(name))
         except ObjectMissing:
             return None
 
+    def _media(self, name: str, generation: int | None) -> str:
+        return f"{self._media_url}/{quote(name, safe='')}?{query(alt='media', generation=generation)}"
+
     async def read(self, name: str, generation: int | None, start: int, end: int) -> bytes:
-        def call() -> bytes:
-            data: bytes = self._blob(name, generation).download_as_bytes(
-                start=start, end=end, raw_download=True, checksum=None, **request_options()
-            )
+        url, headers = self._media(name, generation), {"range": f"bytes={start}-{end}"}
+
+        async def attempt() -> bytes:
+            _, _, data = await self._gcs.read_whole("GET", url, headers=headers, expected=(200, 206))
             if len(data) != end - start + 1:
                 raise OSError(f"asked for {end - start + 1} bytes, got {len(data)}")
             return data
 
-        return await self._gcs.run(call, abandon=True)
+        return await self._gcs.run(attempt)
 
     async def download(self, name: str, generation: int, file: Sink, limit_bytes: int) -> None:
-        def call() -> None:
-            # A transcoded download would be of another length than the object; raw is what is stored.
-            self._blob(name, generation).download_to_file(
-                _LimitedFile(file, limit_bytes), raw_download=True, checksum="crc32c", **request_options()
-            )
-
-        await self._gcs.run(call)
+        download = _Download(self._media(name, generation), file, limit_bytes)
+        await self._gcs.run(lambda: download.go_on(self._gcs))
 
     async def delete(self, name: str, generation: int | None = None) -> None:
         generations = [generation] if generation else [found.generation for found in await self._exactly(name)]
         for each in generations:
+            url = f"{self._url(name)}?{query(generation=each)}"
             try:
-                await self._gcs.run(lambda each=each: self._blob(name, each).delete(**request_options()))  # type: ignore[misc]
+                await self._gcs.run(lambda url=url: self._gcs.read_whole("DELETE", url, expected=(204,)))  # type: ignore[misc]
             except ObjectMissing:
                 continue
 
@@ -98,27 +127,50 @@ class GcsStorage:
         return [found for found in await self.list(name) if found.name == name]
 
     async def list(self, prefix: str) -> list[StoredObject]:
-        def call() -> list[StoredObject]:
-            blobs = self._gcs.connect().list_blobs(self.bucket, prefix=prefix, versions=True, **request_options())
-            return [described(blob) for blob in blobs]
+        found, token = await self._page(prefix, None)
+        while token:
+            more, token = await self._page(prefix, token)
+            found += more
+        return found
 
-        return await self._gcs.run(call, abandon=True)
+    async def _page(self, prefix: str, token: str | None) -> "tuple[builtins.list[StoredObject], str | None]":
+        parameters = query(prefix=prefix, versions="true", pageToken=token, fields=_PAGE_FIELDS)
+        return await self._gcs.run(lambda: _listed(self._gcs, f"{self._objects_url}?{parameters}"))
 
     async def check(self) -> None:
-        def call() -> None:
-            next(iter(self._gcs.connect().list_blobs(self.bucket, max_results=1, timeout=2, retry=None)), None)
-
-        await self._gcs.run(call, abandon=True)
+        url = f"{self._objects_url}?{query(maxResults=1, fields=_PAGE_FIELDS)}"
+        await self._gcs.run_once(lambda: self._gcs.read_whole("GET", url), _CHECK_SECONDS)
 
 
-class _LimitedFile:
-    """Passes writes on until more bytes came than were allowed. The size in a message or a row is only a claim."""
+async def _listed(gcs: GcsConnection, url: str) -> tuple[list[StoredObject], str | None]:
+    """One page of objects, and the token of the next."""
+    _, _, answer = await gcs.read_whole("GET", url)
+    page = parsed(answer)
+    return [described(item) for item in page.get("items", [])], page.get("nextPageToken")
 
-    def __init__(self, file: Sink, limit_bytes: int) -> None:
-        self._file, self._left = file, limit_bytes
 
-    def write(self, data: bytes) -> int:
-        self._left -= len(data)
-        if self._left < 0:
-            raise ObjectTooLarge
-        return self._file.write(data)
+class _Download:
+    """A download of a whole object that a new attempt continues where the last one ended."""
+
+    def __init__(self, url: str, file: Sink, limit_bytes: int) -> None:
+        self._url, self._file, self._limit_bytes = url, file, limit_bytes
+        self._written = 0
+        self._crc32c = 0
+
+    async def go_on(self, gcs: GcsConnection) -> None:
+        """Read what is missing.
+
+        Raises:
+            ObjectTooLarge: the object is longer than was allowed. The size in a message or a row is only a claim.
+            BadAnswer: the bytes are not those that storage has.
+        """
+        headers = {"range": f"bytes={self._written}-"} if self._written else {}
+        async with gcs.open("GET", self._url, headers=headers, expected=(206 if self._written else 200,)) as response:
+            async for chunk in response.content.iter_any():
+                if self._written + len(chunk) > self._limit_bytes:
+                    raise ObjectTooLarge
+                self._file.write(chunk)
+                self._written += len(chunk)
+                self._crc32c = crc32c(chunk, self._crc32c)
+            if f"crc32c={crc32c_text(self._crc32c)}" not in ",".join(response.headers.getall("x-goog-hash", [])):
+                raise BadAnswer("the bytes are not those of the object")

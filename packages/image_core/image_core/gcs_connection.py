@@ -1,126 +1,258 @@
-"""Calls of the Google client: in threads, with deadlines and retries, their failures translated.
+"""Requests to Cloud Storage's JSON API: authorised, with deadlines and retries, their failures translated.
 
-The client blocks, so each call runs in a thread of a bounded pool; nobody outside the files `gcs…` sees a thread. No
-thread ever waits for a client of ours: bodies are handed over, and read, in whole chunks.
+Source: https://cloud.google.com/storage/docs/json_api/v1; of the retries,
+https://cloud.google.com/storage/docs/retry-strategy
 """
 
+import asyncio
 import base64
-import functools
-import threading
-from collections.abc import Callable
-from typing import Any, TypeVar
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote, urlencode
 
-import anyio
 import anyio.to_thread
+import orjson
 
 from image_core import errors
+from image_core.gcs_token import CredentialsUnavailable, GcsToken
 from image_core.storage import ObjectMissing, StoredObject
 
-_REQUEST_TIMEOUT_SECONDS = (3.05, 8.0)  # to connect, and between two bytes
+if TYPE_CHECKING:
+    import aiohttp
+
+_CONNECT_SECONDS = 3.05
+_STALL_SECONDS = 8.0  # between two pieces, in either direction
+_ANSWER_SECONDS = 20.0  # for an answer that is read whole
 _RETRY_SECONDS = 12.0
-_THREADS = 32
-_CRC_PIECE_BYTES = 256 * 1024
-_NO_BUCKET = "specified bucket does not exist"
+_FIRST_DELAY_SECONDS, _MOST_DELAY_SECONDS = 0.2, 2.0
+_PASSING_STATUSES = frozenset({401, 408, 429, 500, 502, 503, 504})
+_CONNECTIONS = 64
+_REFUSAL_BYTES = 4096
+_NO_BUCKET = b"specified bucket does not exist"
+_PIECE_BYTES = 256 * 1024
+_HASH_IN_THREAD_BYTES = 1024 * 1024
+FIELDS = "name,generation,size,contentType,crc32c"
+"""What an answer has to hold of an object."""
 
 T = TypeVar("T")
 
 
+class Refused(Exception):
+    """Storage answered with a status that the caller did not expect."""
+
+    def __init__(self, status: int, body: bytes) -> None:
+        super().__init__(f"status {status}")
+        self.status, self.body = status, body
+
+
+class BadAnswer(Exception):
+    """Storage answered with something that cannot be what was asked for."""
+
+
 class GcsConnection:
-    """One authorised client for all buckets, made at the first use because its import is slow."""
+    """One authorised HTTP client for all buckets, made at the first use because its import is slow."""
 
-    def __init__(self, project: str | None, emulator_host: str | None, credentials_path: str | None) -> None:
-        self._project, self._emulator_host, self._credentials_path = project, emulator_host, credentials_path
-        self._lock = threading.Lock()
-        self._limiter: anyio.CapacityLimiter | None = None
-        self._client: Any = None
+    def __init__(self, emulator_host: str | None, credentials_path: str | None) -> None:
+        self.base_url = _with_scheme(emulator_host) if emulator_host else "https://storage.googleapis.com"
+        self._token = None if emulator_host else GcsToken(credentials_path)
+        self._session: aiohttp.ClientSession | None = None
 
-    def connect(self) -> Any:
-        """The `google.cloud.storage.Client`; blocks, so call it in a thread."""
-        with self._lock:
-            if self._client is None:
-                self._client = self._make_client()
-            return self._client
+    def warm(self) -> None:
+        """Load what the first request needs; blocks, so call it in a thread."""
+        import aiohttp  # noqa: F401
 
-    def _make_client(self) -> Any:
-        import requests.adapters
-        from google.auth.credentials import AnonymousCredentials
-        from google.cloud import storage  # type: ignore[attr-defined]
-        from google.oauth2 import service_account
+        if self._token is not None:
+            self._token.warm()
 
-        options: dict[str, Any] = {"project": self._project}
-        if self._emulator_host:
-            options["credentials"] = AnonymousCredentials()  # type: ignore[no-untyped-call]
-            options["client_options"] = {"api_endpoint": _with_scheme(self._emulator_host)}
-        elif self._credentials_path:
-            options["credentials"] = service_account.Credentials.from_service_account_file(  # type: ignore[no-untyped-call]
-                self._credentials_path
-            )
-        client = storage.Client(**options)
-        adapter = requests.adapters.HTTPAdapter(pool_connections=4, pool_maxsize=_THREADS)
-        for scheme in ("https://", "http://"):
-            client._http.mount(scheme, adapter)  # noqa: SLF001 (the documented way to a larger pool)
-        return client
+    async def close(self) -> None:
+        """Close the connections."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
 
-    async def run(self, call: Callable[[], T], *, abandon: bool = False) -> T:
-        """Runs a blocking call in a thread and translates its failures.
+    async def run(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Run an attempt, again after faults that may pass, and translate its failures.
 
-        `abandon` lets a cancelled caller go at once; only for calls that change nothing.
+        Raises:
+            ObjectMissing: storage answers 404.
+            errors.StorageUnavailable: everything else.
         """
-        if self._limiter is None:
-            self._limiter = anyio.CapacityLimiter(_THREADS)
-        return await anyio.to_thread.run_sync(
-            functools.partial(_translated, call), limiter=self._limiter, abandon_on_cancel=abandon
-        )
+        give_up_at, delay = time.monotonic() + _RETRY_SECONDS, _FIRST_DELAY_SECONDS
+        while True:
+            try:
+                return await attempt()
+            except _failures() as error:
+                pause = random.uniform(0, delay)  # noqa: S311 (jitter is no secret)
+                if not _may_pass(error) or time.monotonic() + pause > give_up_at:
+                    raise _translated(error) from error
+            await asyncio.sleep(pause)
+            delay = min(2 * delay, _MOST_DELAY_SECONDS)
 
-    async def store(self, call: Callable[[], T]) -> T:
-        """Runs a blocking call that writes: here a bucket or a session that is not there is a fault of storage's."""
+    async def run_once(self, attempt: Callable[[], Awaitable[T]], seconds: float) -> T:
+        """Run a single attempt within a deadline; raises what `run` raises."""
         try:
-            return await self.run(call)
+            async with asyncio.timeout(seconds):
+                return await attempt()
+        except _failures() as error:
+            raise _translated(error) from error
+
+    async def store(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Run an attempt that writes: a missing bucket or session is a fault of storage, not of the caller.
+
+        Raises:
+            errors.StorageUnavailable: the object was not taken.
+        """
+        try:
+            return await self.run(attempt)
         except ObjectMissing as error:
             raise errors.StorageUnavailable("Object storage does not take the object. Try again.") from error
 
+    @asynccontextmanager
+    async def open(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        pieces: Callable[[], AsyncIterator[bytes | memoryview]] | None = None,
+        expected: tuple[int, ...] = (200,),
+    ) -> "AsyncIterator[aiohttp.ClientResponse]":
+        """Send one request, its body in pieces, and yield the answer before its body is read.
 
-def request_options() -> dict[str, Any]:
-    """How long a call may take and how it is retried: what `timeout=` and `retry=` of the Google client take."""
-    from google.cloud.storage.retry import DEFAULT_RETRY
+        Raises:
+            Refused: the status is none of those expected.
+        """
+        session = self._session or self._make_session()
+        sent_headers = {**(headers or {}), **await self._authorization()}
+        async with asyncio.timeout(_CONNECT_SECONDS + _STALL_SECONDS) as stalled:
+            body = None if pieces is None else _moving(stalled, pieces())
+            response = await session.request(
+                method, _encoded(url), headers=sent_headers, data=body, allow_redirects=False
+            )
+        async with response:
+            if response.status not in expected:
+                if response.status == 401 and self._token is not None:
+                    self._token.forget()
+                raise Refused(response.status, await response.content.read(_REFUSAL_BYTES))
+            yield response
 
-    retry = DEFAULT_RETRY.with_timeout(_RETRY_SECONDS).with_delay(initial=0.2, maximum=2.0)
-    return {"timeout": _REQUEST_TIMEOUT_SECONDS, "retry": retry}
+    async def read_whole(self, method: str, url: str, **options: Any) -> tuple[int, Mapping[str, str], bytes]:
+        """Send one request and return status, headers and body of its answer; takes what `open` takes.
+
+        Raises:
+            Refused: the status is none of those expected.
+        """
+        # A body that we send may take longer, as long as it moves.
+        seconds = None if "pieces" in options else _ANSWER_SECONDS
+        async with asyncio.timeout(seconds), self.open(method, url, **options) as response:
+            return response.status, response.headers, await response.read()
+
+    async def _authorization(self) -> dict[str, str]:
+        return {} if self._token is None else {"authorization": f"Bearer {await self._token.get()}"}
+
+    def _make_session(self) -> "aiohttp.ClientSession":
+        import aiohttp
+
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=_CONNECTIONS, ttl_dns_cache=300),
+            # A transcoded answer would be of another length than the object; raw is what is stored.
+            headers={"accept-encoding": "gzip", "user-agent": "image-manager"},
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=_STALL_SECONDS),
+            read_bufsize=_PIECE_BYTES,
+        )
+        return self._session
+
+
+def _encoded(url: str) -> Any:
+    from yarl import URL
+
+    return URL(url, encoded=True)
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    import aiohttp
+
+    # A name that cannot be resolved, a time-out and credentials that are away are all kinds of OSError.
+    return (Refused, BadAnswer, aiohttp.ClientError, OSError)
+
+
+def _may_pass(error: Exception) -> bool:
+    if isinstance(error, Refused):
+        return error.status in _PASSING_STATUSES
+    # Credentials have had retries of their own.
+    return not isinstance(error, BadAnswer | CredentialsUnavailable)
+
+
+def _translated(error: Exception) -> Exception:
+    # A bucket that is not there says nothing about the object, which may be there when the bucket is.
+    if isinstance(error, Refused) and error.status == 404 and _NO_BUCKET not in error.body:
+        return ObjectMissing(str(error))
+    return errors.StorageUnavailable("Object storage does not answer as it should. Try again.")
 
 
 def _with_scheme(host: str) -> str:
     return host if "://" in host else f"http://{host}"
 
 
-def _translated(call: Callable[[], T]) -> T:
-    import google.auth.exceptions
-    import requests
-    import urllib3.exceptions
-    from google.api_core.exceptions import GoogleAPIError, NotFound
-    from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
+async def _moving(
+    stalled: asyncio.Timeout, pieces: AsyncIterator[bytes | memoryview]
+) -> AsyncIterator[bytes | memoryview]:
+    """Move the deadline with each piece that leaves, as the client has none for sending."""
+    async for piece in pieces:
+        # An answer that comes before the body has been sent ends the deadline before the pieces.
+        if (when := stalled.when()) is not None and not stalled.expired():
+            stalled.reschedule(max(when, asyncio.get_running_loop().time() + _STALL_SECONDS))
+        yield piece
 
+
+def pieces_of(*parts: bytes | bytearray | memoryview) -> Callable[[], AsyncIterator[bytes | memoryview]]:
+    """The parts of a body in pieces small enough to be sent without a copy of the whole."""
+
+    async def pieces() -> AsyncIterator[bytes | memoryview]:
+        for part in parts:
+            with memoryview(part) as view:
+                for offset in range(0, len(view), _PIECE_BYTES):
+                    yield view[offset : offset + _PIECE_BYTES]
+
+    return pieces
+
+
+def query(**parameters: object) -> str:
+    """A query string of the parameters that are not None."""
+    return urlencode({name: value for name, value in parameters.items() if value is not None}, quote_via=quote)
+
+
+def parsed(body: bytes) -> dict[str, Any]:
+    """Return a JSON object that storage sent. Raises `BadAnswer`."""
     try:
-        return call()
-    except NotFound as error:
-        if _NO_BUCKET in str(error):
-            # That says nothing about the object, which may be there when the bucket is.
-            raise errors.StorageUnavailable("The bucket is not there. Try again.") from error
-        raise ObjectMissing(str(error)) from error
-    except (
-        GoogleAPIError,
-        InvalidResponse,
-        DataCorruption,
-        requests.RequestException,
-        urllib3.exceptions.HTTPError,
-        google.auth.exceptions.GoogleAuthError,
-        OSError,
-    ) as error:
-        raise errors.StorageUnavailable("Object storage does not answer as it should. Try again.") from error
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise BadAnswer("no JSON") from error
+    if not isinstance(document, dict):
+        raise BadAnswer("no JSON object")
+    return document
 
 
-def described(blob: Any) -> StoredObject:
-    """What the client knows of a blob."""
-    return StoredObject(blob.name, int(blob.generation), int(blob.size), blob.content_type, blob.crc32c)
+def described(found: Mapping[str, Any]) -> StoredObject:
+    """Return the object that a resource describes. Raises `BadAnswer`."""
+    try:
+        return StoredObject(
+            found["name"], int(found["generation"]), int(found["size"]), found.get("contentType"), found.get("crc32c")
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadAnswer("no object is described") from error
+
+
+async def crc32c_in_turn(body: bytes | bytearray, so_far: int = 0) -> int:
+    """The CRC-32C of `body` after bytes whose CRC is `so_far`, computed off the event loop where that takes long."""
+    if len(body) > _HASH_IN_THREAD_BYTES:
+        return await anyio.to_thread.run_sync(crc32c, body, so_far)
+    return crc32c(body, so_far)
 
 
 def crc32c(body: bytes | bytearray, so_far: int = 0) -> int:
@@ -129,8 +261,8 @@ def crc32c(body: bytes | bytearray, so_far: int = 0) -> int:
 
     # The extension takes nothing that may change under it, so it is given small copies of what may.
     view = memoryview(body)
-    for offset in range(0, len(view), _CRC_PIECE_BYTES):
-        so_far = google_crc32c.extend(so_far, bytes(view[offset : offset + _CRC_PIECE_BYTES]))
+    for offset in range(0, len(view), _PIECE_BYTES):
+        so_far = google_crc32c.extend(so_far, bytes(view[offset : offset + _PIECE_BYTES]))
     return so_far
 
 

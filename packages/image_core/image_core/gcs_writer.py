@@ -1,110 +1,71 @@
-"""The resumable upload: a body in chunks, of which no more is held than the caller's own."""
+"""The resumable upload: a body in chunks, without any copy of the caller's own chunk.
 
-import itertools
+Source of the protocol: Cloud Storage documentation, "Resumable uploads".
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import anyio
 
 from image_core import errors
-from image_core.gcs_connection import GcsConnection, crc32c, crc32c_text, described, request_options
+from image_core.gcs_connection import (
+    BadAnswer,
+    GcsConnection,
+    Refused,
+    crc32c_in_turn,
+    crc32c_text,
+    described,
+    parsed,
+    pieces_of,
+)
 from image_core.storage import ObjectMissing, StoredObject
 
 
 class GcsWriter:
-    """A resumable upload that holds no more of the body than the caller's own chunk.
+    """An upload in pieces. `stat` describes the object as it stands in the bucket."""
 
-    `BlobWriter` is not used because one that is dropped finalizes the truncated object when it is collected, and
-    because it copies each chunk twice. Source of the protocol: Cloud Storage documentation, "Resumable uploads".
-    """
-
-    def __init__(self, client: GcsConnection, bucket: str, name: str, content_type: str) -> None:
-        self._gcs, self._bucket, self._name, self._content_type = client, bucket, name, content_type
+    def __init__(
+        self,
+        client: GcsConnection,
+        start_url: str,
+        content_type: str,
+        stat: Callable[[], Awaitable[StoredObject]],
+    ) -> None:
+        self._gcs, self._start_url, self._content_type, self._stat = client, start_url, content_type, stat
         self._session_url: str | None = None
         self._offset = 0
         self._crc32c = 0
         self._finished = False
 
     async def write(self, chunk: bytes | bytearray) -> None:
-        await self._gcs.store(lambda: self._send(chunk, last=False))
+        await self._send(chunk, last=False)
 
     async def finish(self, chunk: bytes | bytearray) -> StoredObject:
-        stored = await self._gcs.store(lambda: self._send(chunk, last=True))
-        self._finished = True
-        if stored is None:
-            raise errors.StorageUnavailable("Object storage did not confirm the object. Try again.")
-        return stored
-
-    def _blob(self) -> Any:
-        return self._gcs.connect().bucket(self._bucket).blob(self._name)
-
-    def _send(self, chunk: bytes | bytearray, *, last: bool) -> StoredObject | None:
-        from google.api_core.exceptions import PreconditionFailed
-
-        options = request_options()
-        if self._session_url is None:
-            self._session_url = self._blob().create_resumable_upload_session(
-                content_type=self._content_type, if_generation_match=0, checksum=None, **options
-            )
-        start, end = self._offset, self._offset + len(chunk)
-        self._crc32c = crc32c(chunk, self._crc32c)
-        tries = itertools.count()
-        try:
-            options["retry"](
-                lambda: self._put_range(chunk, start, total=end if last else None, again=next(tries) > 0)
-            )()
-        except PreconditionFailed:
-            # A retry of the last chunk may meet the object that its first try completed.
-            if not last:
-                raise
-        self._offset = end
-        return self._confirmed() if last else None
-
-    def _put_range(self, chunk: bytes | bytearray, start: int, *, total: int | None, again: bool) -> None:
-        """Sends `chunk`, whose first byte is the object's byte `start`; a second try only what is missing of it."""
-        from google.api_core.exceptions import from_http_response
-
-        have = self._received_bytes(total) if again else start
-        end = start + len(chunk)
-        if have is None or (have >= end and total is None):
-            return
-        span = f"{have}-{end - 1}" if have < end else "*"
-        response = self._request(
-            memoryview(chunk)[have - start :] if have < end else b"",
-            f"bytes {span}/{'*' if total is None else total}",
-        )
-        if response.status_code not in (200, 201, 308):
-            raise from_http_response(response)  # type: ignore[no-untyped-call]
-        if response.status_code == 308 and (total is not None or _received(response) < end):
-            raise ConnectionError("the chunk was not taken whole")
-
-    def _received_bytes(self, total: int | None) -> int | None:
-        """How many bytes of the object storage has; None when the object is complete."""
-        from google.api_core.exceptions import from_http_response
-
-        response = self._request(b"", f"bytes */{'*' if total is None else total}")
-        if response.status_code in (200, 201):
-            return None
-        if response.status_code == 308:
-            return _received(response)
-        raise from_http_response(response)  # type: ignore[no-untyped-call]
-
-    def _request(self, body: bytes | memoryview, content_range: str) -> Any:
-        return self._gcs.connect()._http.put(  # noqa: SLF001 (the client's own authorised session)
-            self._session_url,
-            data=body,
-            headers={"Content-Range": content_range, "Content-Type": self._content_type},
-            timeout=request_options()["timeout"],
-        )
-
-    def _confirmed(self) -> StoredObject:
-        """The object as it stands, if it is the one that was sent."""
-        blob = self._blob()
-        blob.reload(**request_options())
-        stored = described(blob)
+        answer = await self._send(chunk, last=True)
+        stored = await self._gcs.store(self._stat) if answer is None else _confirmed(answer)
         if stored.size_bytes != self._offset or stored.crc32c != crc32c_text(self._crc32c):
-            raise OSError("the stored object is not the one that was sent")
+            raise errors.StorageUnavailable("The stored object is not the one that was sent. Try again.")
+        self._finished = True
         return stored
+
+    async def _send(self, chunk: bytes | bytearray, *, last: bool) -> bytes | None:
+        """Send a chunk and return the object's resource if it was the last and its answer arrived."""
+        if self._session_url is None:
+            self._session_url = await self._gcs.store(self._start)
+        self._crc32c = await crc32c_in_turn(chunk, self._crc32c)
+        transfer = _Transfer(self._gcs, self._session_url, chunk, self._offset, last=last)
+        answer = await self._gcs.store(transfer.go_on)
+        self._offset += len(chunk)
+        return answer
+
+    async def _start(self) -> str:
+        headers = {"x-upload-content-type": self._content_type, "content-length": "0"}
+        _, answered, _ = await self._gcs.read_whole("POST", self._start_url, headers=headers)
+        if "location" not in answered:
+            raise BadAnswer("no session is named")
+        return answered["location"]
 
     async def __aenter__(self) -> Self:
         return self
@@ -114,19 +75,68 @@ class GcsWriter:
     ) -> None:
         if self._session_url is None or self._finished:
             return
-
-        def cancel() -> None:
-            self._gcs.connect()._http.delete(self._session_url, timeout=3)  # noqa: SLF001
-
+        url = self._session_url
         # The session would lapse by itself within a week; asking it to go is a courtesy that may fail.
         with anyio.move_on_after(3, shield=True):
             try:
-                await self._gcs.run(cancel, abandon=True)
+                await self._gcs.run_once(lambda: self._gcs.read_whole("DELETE", url, expected=(204, 499)), 3.0)
             except (errors.StorageUnavailable, ObjectMissing):
                 return
 
 
-def _received(response: Any) -> int:
+class _Transfer:
+    """One chunk on its way; a second attempt asks what storage has and sends only what is missing."""
+
+    def __init__(
+        self, gcs: GcsConnection, session_url: str, chunk: bytes | bytearray, start: int, *, last: bool
+    ) -> None:
+        self._gcs, self._url, self._chunk, self._start = gcs, session_url, chunk, start
+        self._end = start + len(chunk)
+        self._total = self._end if last else None
+        self._attempts = 0
+
+    async def go_on(self) -> bytes | None:
+        """Send the chunk, or what is missing of it, and return the resource of an object that is complete now."""
+        self._attempts += 1
+        try:
+            status, headers, answer = await self._put(await self._received() if self._attempts > 1 else self._start)
+        except Refused as error:
+            # A retry of the last chunk may meet the object that its first try completed.
+            if error.status == 412 and self._total is not None:
+                return None
+            raise
+        if status != 308:
+            return answer
+        if self._total is not None or _received_bytes(headers) < self._end:
+            raise ConnectionError("the chunk was not taken whole")
+        return None
+
+    async def _put(self, have: int) -> tuple[int, Mapping[str, str], bytes]:
+        if have < self._end:
+            body, span = memoryview(self._chunk)[have - self._start :], f"{have}-{self._end - 1}"
+        else:
+            body, span = memoryview(b""), "*"
+        content_range = f"bytes {span}/{'*' if self._total is None else self._total}"
+        headers = {"content-range": content_range, "content-length": str(len(body))}
+        return await self._gcs.read_whole(
+            "PUT", self._url, headers=headers, pieces=pieces_of(body), expected=(200, 201, 308)
+        )
+
+    async def _received(self) -> int:
+        """How many bytes of the object storage has; all of them when the object is complete."""
+        headers = {"content-range": f"bytes */{'*' if self._total is None else self._total}", "content-length": "0"}
+        status, answered, _ = await self._gcs.read_whole("PUT", self._url, headers=headers, expected=(200, 201, 308))
+        return _received_bytes(answered) if status == 308 else self._end
+
+
+def _confirmed(answer: bytes) -> StoredObject:
+    try:
+        return described(parsed(answer))
+    except BadAnswer as error:
+        raise errors.StorageUnavailable("Object storage did not confirm the object. Try again.") from error
+
+
+def _received_bytes(headers: Mapping[str, str]) -> int:
     """The number of bytes in a 308's `Range: bytes=0-n` header, 0 without one."""
-    header = response.headers.get("Range")
+    header = headers.get("Range")
     return int(header.rpartition("-")[2]) + 1 if header else 0

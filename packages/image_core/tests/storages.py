@@ -1,52 +1,105 @@
 """The storages that the contract is tried on."""
 
+import io
 import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from socket import socket
 from typing import Any
 
+import aiohttp
 import httpx2
-import requests.adapters
+from aiohttp import web
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage as google_storage  # type: ignore[attr-defined]
-
-from image_core.gcs import GcsClient
+from multidict import CIMultiDict
+from yarl import URL
 
 # Pinned, so that a second opinion is the same one everywhere.
 FAKE_GCS_SERVER = "github.com/fsouza/fake-gcs-server@v1.56.1"
 
-Send = Callable[[], Any]
-Fault = Callable[[Any, Send], Any]
+Fault = Callable[["Exchange"], Awaitable[web.StreamResponse]]
 
 
-class SpoiltAdapter(requests.adapters.HTTPAdapter):
-    """Lets each fault of a list loose on one request that it picks, in order; other requests pass."""
+@dataclass
+class Exchange:
+    """A request on its way to the store, which a fault may pass on."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.faults: list[tuple[Callable[[Any], bool], Fault]] = []
-        self.sent: list[Any] = []
+    request: web.Request
+    body: bytes
+    session: aiohttp.ClientSession
+    upstream: str
 
-    def send(self, request: Any, *arguments: Any, **options: Any) -> Any:
+    async def send(self) -> tuple[int, CIMultiDict[str], bytes]:
+        """The store's answer."""
+        url = URL(self.upstream + self.request.raw_path, encoded=True)
+        async with self.session.request(
+            self.request.method, url, headers=self.request.headers, data=io.BytesIO(self.body), allow_redirects=False
+        ) as answer:
+            return answer.status, CIMultiDict(answer.headers), await answer.read()
+
+    async def answer(
+        self, status: int, headers: CIMultiDict[str], body: bytes, length: int | None = None
+    ) -> web.StreamResponse:
+        """Answers the client with a body that may be shorter than the length that was announced."""
+        headers = CIMultiDict((k, v) for k, v in headers.items() if k.lower() not in {"transfer-encoding", "date"})
+        headers["content-length"] = str(len(body) if length is None else length)
+        if status in {204, 304}:
+            del headers["content-length"]
+        response = web.StreamResponse(status=status, headers=headers)
+        await response.prepare(self.request)
+        await response.write(body)
+        if length is not None and len(body) < length:
+            self.cut()
+        return response
+
+    def cut(self) -> None:
+        """Resets the client's connection."""
+        assert self.request.transport is not None
+        self.request.transport.abort()
+
+
+class SpoiltNetwork:
+    """Stands before a store and lets each fault of a list loose on one request that it picks, in order."""
+
+    def __init__(self, upstream: str) -> None:
+        self.faults: list[tuple[Callable[[web.Request], bool], Fault]] = []
+        self.sent: list[web.Request] = []
+        self._upstream = upstream
+        self.url = ""
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["SpoiltNetwork"]:
+        """Serves until the block is left."""
+        self._session = aiohttp.ClientSession(auto_decompress=False)
+        runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=0)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        try:
+            yield self
+        finally:
+            await runner.cleanup()
+            await self._session.close()
+
+    def _app(self) -> web.Application:
+        app = web.Application(client_max_size=64 * 1024 * 1024)
+        app.router.add_route("*", "/{path:.*}", self._handle)
+        return app
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
         self.sent.append(request)
+        exchange = Exchange(request, await request.read(), self._session, self._upstream)
         for index, (picks, fault) in enumerate(self.faults):
             if picks(request):
                 del self.faults[index]
-                return fault(request, lambda: super(SpoiltAdapter, self).send(request, *arguments, **options))
-        return super().send(request, *arguments, **options)
-
-
-def spoil(client: GcsClient) -> SpoiltAdapter:
-    """Puts the adapter between a client and the network."""
-    adapter = SpoiltAdapter()
-    for scheme in ("http://", "https://"):
-        client.connect()._http.mount(scheme, adapter)
-    return adapter
+                return await fault(exchange)
+        return await exchange.answer(*await exchange.send())
 
 
 def _free_port() -> int:

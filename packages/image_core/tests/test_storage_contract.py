@@ -3,12 +3,12 @@
 import asyncio
 import gc
 import io
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 from uuid import uuid4
 
 import pytest
-import requests
+from aiohttp import web
 
 from image_core import errors, gcs_connection
 from image_core.gcs import GcsClient, GcsStorage
@@ -23,7 +23,7 @@ from image_core.storage import (
 )
 from image_core.testing import FakeStorage
 
-from .storages import SpoiltAdapter, fake_gcs_server, spoil
+from .storages import Exchange, SpoiltNetwork, fake_gcs_server
 
 CHUNK = bytes(range(256)) * (ONE_REQUEST_BYTES // 256)
 KINDS = ["fake", "local", pytest.param("fake-gcs-server", marks=pytest.mark.go)]
@@ -36,14 +36,18 @@ def second_opinion() -> Iterator[str]:
 
 
 @pytest.fixture(params=KINDS)
-def storage(request: pytest.FixtureRequest) -> ObjectStorage:
+async def storage(request: pytest.FixtureRequest) -> AsyncIterator[ObjectStorage]:
     if request.param == "fake":
-        return FakeStorage()
+        yield FakeStorage()
+        return
     if request.param == "local":
         emulators = request.getfixturevalue("emulators")
-        client = GcsClient(emulators.settings["google_cloud_project"], emulators.storage_host, None)
-        return client.bucket(emulators.settings["image_upload_bucket_name"])
-    return GcsClient("p", request.getfixturevalue("second_opinion"), None).bucket("originals")
+        url, bucket = emulators.storage_host, emulators.settings["image_upload_bucket_name"]
+    else:
+        url, bucket = request.getfixturevalue("second_opinion"), "originals"
+    client = GcsClient(url, None)
+    yield client.bucket(bucket)
+    await client.close()
 
 
 @pytest.fixture
@@ -218,74 +222,69 @@ class TestList:
         await storage.check()
 
 
-def any_request(_request: Any) -> bool:
+def any_request(_request: web.Request) -> bool:
     return True
 
 
-def uploads_of_bytes(request: Any) -> bool:
+def uploads_of_bytes(request: web.Request) -> bool:
     return request.method == "PUT" and not request.headers.get("Content-Range", "").startswith("bytes */")
 
 
-def reset(_request: Any, _send: Any) -> Any:
-    raise requests.ConnectionError("reset")
+async def reset(exchange: Exchange) -> web.StreamResponse:
+    exchange.cut()
+    return web.Response()
 
 
-def reset_after(_request: Any, send: Any) -> Any:
+async def reset_after(exchange: Exchange) -> web.StreamResponse:
     """The work is done, and its answer is lost."""
-    send()
-    raise requests.ConnectionError("reset")
+    await exchange.send()
+    exchange.cut()
+    return web.Response()
 
 
-def unavailable(_request: Any, send: Any) -> Any:
-    response = requests.Response()
-    response.status_code, response.raw, response.url = 503, io.BytesIO(b""), _request.url
-    response.request = _request
-    return response
+async def unavailable(_exchange: Exchange) -> web.StreamResponse:
+    return web.Response(status=503)
 
 
-def half(_request: Any, send: Any) -> Any:
+async def half(exchange: Exchange) -> web.StreamResponse:
     """A body that ends before its length says, as a broken connection leaves it."""
-    response = send()
-    body = response.raw.read()
-    response.raw._fp = io.BytesIO(body[: len(body) // 2])
-    response.raw._fp_bytes_read = 0
-    response.raw.length_remaining = len(body)
-    return response
+    status, headers, body = await exchange.send()
+    return await exchange.answer(status, headers, body[: len(body) // 2], len(body))
 
 
-def flipped(_request: Any, send: Any) -> Any:
+async def flipped(exchange: Exchange) -> web.StreamResponse:
     """A body of the right length with one wrong byte."""
-    response = send()
-    body = bytearray(response.raw.read())
-    body[len(body) // 2] ^= 1
-    response.raw._fp = io.BytesIO(bytes(body))
-    response.raw._fp_bytes_read = 0
-    response.raw.length_remaining = len(body)
-    return response
+    status, headers, body = await exchange.send()
+    spoilt = bytearray(body)
+    spoilt[len(body) // 2] ^= 1
+    return await exchange.answer(status, headers, bytes(spoilt))
 
 
 class TestFaults:
-    """The Google client against a network that misbehaves."""
+    """Our client against a network that misbehaves."""
 
     @pytest.fixture(autouse=True)
     def _impatient(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(gcs_connection, "_RETRY_SECONDS", 1.0)
 
     @pytest.fixture
-    def client(self, emulators: Any) -> GcsClient:
-        return GcsClient(emulators.settings["google_cloud_project"], emulators.storage_host, None)
+    async def network(self, emulators: Any) -> AsyncIterator[SpoiltNetwork]:
+        async with SpoiltNetwork(emulators.storage_host).running() as network:
+            yield network
+
+    @pytest.fixture
+    async def client(self, network: SpoiltNetwork) -> AsyncIterator[GcsClient]:
+        client = GcsClient(network.url, None)
+        yield client
+        await client.close()
 
     @pytest.fixture
     def bucket(self, client: GcsClient, emulators: Any) -> GcsStorage:
         return client.bucket(emulators.settings["image_upload_bucket_name"])
 
-    @pytest.fixture
-    def network(self, client: GcsClient) -> SpoiltAdapter:
-        return spoil(client)
-
     @pytest.mark.parametrize("fault", [reset, unavailable, reset_after])
     async def test_a_put_is_tried_again_and_meets_its_own_object(
-        self, bucket: GcsStorage, network: SpoiltAdapter, name: str, fault: Any
+        self, bucket: GcsStorage, network: SpoiltNetwork, name: str, fault: Any
     ) -> None:
         network.faults = [(any_request, fault)]
         stored = await bucket.put(name, b"some bytes", "image/png")
@@ -295,11 +294,11 @@ class TestFaults:
     @pytest.mark.parametrize("fault", [reset, unavailable, reset_after])
     @pytest.mark.parametrize("at", [0, 1, 2], ids=["session", "chunk", "last"])
     async def test_a_writer_goes_on_where_it_was(
-        self, bucket: GcsStorage, network: SpoiltAdapter, name: str, fault: Any, at: int
+        self, bucket: GcsStorage, network: SpoiltNetwork, name: str, fault: Any, at: int
     ) -> None:
         seen = -1
 
-        def picks(request: Any) -> bool:
+        def picks(request: web.Request) -> bool:
             nonlocal seen
             if request.method == "POST" and at == 0:
                 return True
@@ -316,7 +315,7 @@ class TestFaults:
 
     @pytest.mark.parametrize("fault", [reset, unavailable])
     async def test_storage_that_stays_away_is_unavailable(
-        self, bucket: GcsStorage, network: SpoiltAdapter, name: str, fault: Any
+        self, bucket: GcsStorage, network: SpoiltNetwork, name: str, fault: Any
     ) -> None:
         async def write() -> None:
             async with bucket.writer(name, "image/png") as writer:
@@ -338,7 +337,7 @@ class TestFaults:
 
     @pytest.mark.parametrize("fault", [half, flipped])
     async def test_a_download_is_whole_or_none(
-        self, bucket: GcsStorage, network: SpoiltAdapter, name: str, fault: Any
+        self, bucket: GcsStorage, network: SpoiltNetwork, name: str, fault: Any
     ) -> None:
         stored = await bucket.put(name, CHUNK[:300_000], "image/png")
         network.faults = [(any_request, fault)] * 50
@@ -347,7 +346,7 @@ class TestFaults:
 
     @pytest.mark.parametrize("fault", [reset, unavailable, half])
     async def test_a_download_that_was_interrupted_is_tried_again_without_doubling_a_byte(
-        self, bucket: GcsStorage, network: SpoiltAdapter, name: str, fault: Any
+        self, bucket: GcsStorage, network: SpoiltNetwork, name: str, fault: Any
     ) -> None:
         stored = await bucket.put(name, CHUNK[:300_000], "image/png")
         network.faults = [(any_request, fault)]
@@ -357,19 +356,17 @@ class TestFaults:
             # Giving up is allowed; a body that is not the object's is not.
             assert fault is half
 
-    async def test_a_read_that_is_short_is_no_read(self, bucket: GcsStorage, network: SpoiltAdapter, name: str) -> None:
+    async def test_a_read_that_is_short_is_no_read(self, bucket: GcsStorage, network: SpoiltNetwork, name: str) -> None:
         stored = await bucket.put(name, CHUNK[:1000], "image/png")
         network.faults = [(any_request, half)] * 50
         with pytest.raises(errors.StorageUnavailable):
             await bucket.read(name, stored.generation, 0, 999)
 
     async def test_a_session_that_is_gone_is_unavailable(
-        self, bucket: GcsStorage, network: SpoiltAdapter, name: str
+        self, bucket: GcsStorage, network: SpoiltNetwork, name: str
     ) -> None:
-        def gone(request: Any, send: Any) -> Any:
-            response = unavailable(request, send)
-            response.status_code = 410
-            return response
+        async def gone(_exchange: Exchange) -> web.StreamResponse:
+            return web.Response(status=410)
 
         with pytest.raises(errors.StorageUnavailable):
             async with bucket.writer(name, "image/png") as writer:

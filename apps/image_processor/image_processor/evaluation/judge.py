@@ -45,7 +45,11 @@ async def judge(
 ) -> Sequence[Answer]:
     """Ask an analyzer about each picture. Raises `ModelUnusable`."""
     with tempfile.TemporaryDirectory(prefix="model-") as folder:
-        model = await find_labels_model(model_path, GcsClient(None, None, None), Path(folder), _WORKER_MEMORY_BYTES)
+        gcs = GcsClient(None, None)
+        try:
+            model = await find_labels_model(model_path, gcs, Path(folder), _WORKER_MEMORY_BYTES)
+        finally:
+            await gcs.close()
         pool = _pool(model, workers)
         await pool.start()
         try:
