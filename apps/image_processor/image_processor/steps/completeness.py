@@ -1,100 +1,113 @@
-"""Find out from its structure alone whether a file has its end, before any codec sees it.
+"""Find out whether all pixels of a file are there, before any codec sees it.
 
-Codecs forgive much: of an animation that breaks off they give the frames that are whole. Formats that say how long
-they are get asked here; for JPEG and TIFF the codec meets the end of the file itself.
+Codecs forgive much: of an animation that breaks off they give the frames that are whole. And they are strict where it
+does not matter: a file whose pixels are all there is complete, whether its end mark is missing or something follows it.
+Of TIFF the codec asks for every strip by its place in the file.
 """
 
 import os
 import struct
+import zlib
 from collections.abc import Callable
 from mmap import ACCESS_READ, mmap
 
+from image_core.heif_items import boxes, read_items
 from image_core.picture_header import PictureFormat
 from image_processor.rejections import PictureRejected
+from image_processor.steps.gif_blocks import gif_has_pixels
+from image_processor.steps.jpeg_scans import has_end_mark, has_every_scan
+from image_processor.steps.mended_file import jpeg_is_the_same_whatever_follows
 
-_GIF_EXTENSION, _GIF_FRAME, _GIF_TRAILER = 0x21, 0x2C, 0x3B
+_HEIF_BOXES = {b"ftyp", b"meta", b"moov", b"mdat", b"idat"}
+_WEBP_STILL, _WEBP_FRAME, _WEBP_TEXTS = {b"VP8 ", b"VP8L"}, b"ANMF", {b"EXIF", b"XMP "}
+_PART_BYTES = 1024 * 1024
 
 
 def check_complete(descriptor: int, picture_format: PictureFormat) -> None:
-    """Refuse a file that breaks off.
+    """Refuse a file that lacks pixels.
 
     Raises:
         PictureRejected: with `image-truncated`.
     """
-    has_end = _CHECKS.get(picture_format)
-    if has_end is None or os.fstat(descriptor).st_size == 0:
+    has_pixels = _CHECKS.get(picture_format)
+    if has_pixels is None or os.fstat(descriptor).st_size == 0:
         return
     with mmap(descriptor, 0, access=ACCESS_READ) as content:
         try:
-            complete = has_end(content)
+            complete = has_pixels(content)
         except (struct.error, IndexError):
             complete = False
-    if not complete:
+        unmarked = picture_format == "jpeg" and complete and not has_end_mark(content)
+    if not complete or (unmarked and not jpeg_is_the_same_whatever_follows(descriptor)):
         raise PictureRejected("image-truncated")
 
 
-def _png_has_end(content: mmap) -> bool:
-    """Source: PNG (Third Edition), 5.3: length, type, data and check of each chunk."""
-    position = 8
-    while True:
+def _jpeg_has_pixels(content: mmap) -> bool:
+    return has_end_mark(content) or has_every_scan(content)
+
+
+def _png_has_pixels(content: mmap) -> bool:
+    """Source: PNG (Third Edition), 5.3: length, type, data and check of each chunk; 10.1: one zlib stream of all."""
+    position, parts = 8, []
+    while position + 12 <= len(content):
         length, kind = struct.unpack_from(">I4s", content, position)
-        position = position + 12 + int(length)
+        end = position + 12 + int(length)
         if kind == b"IEND":
-            return position <= len(content)
-
-
-def _webp_has_end(content: mmap) -> bool:
-    """Source: RFC 9649, 2.4: the RIFF header counts all bytes after its first eight."""
-    announced: int = struct.unpack_from("<I", content, 4)[0]
-    return announced + 8 <= len(content)
-
-
-def _heif_has_end(content: mmap) -> bool:
-    """Source: ISO/IEC 14496-12, 4.2: size and type of each box; 0 for "to the end", 1 for a size of 64 bits."""
-    position = 0
-    while position < len(content):
-        if len(content) - position < 8:
-            # A few bytes of padding follow some cameras' last box.
             return True
-        box_bytes: int = struct.unpack_from(">I", content, position)[0]
-        if box_bytes == 0:
-            return True
-        if box_bytes == 1:
-            box_bytes = struct.unpack_from(">Q", content, position + 8)[0]
-        if box_bytes < 8:
+        if end > len(content):
+            break
+        if kind == b"IDAT":
+            parts.append((position + 8, end - 4))
+        position = end
+    # The file breaks off behind its pixels only if their stream has come to its end.
+    return _stream_ends(content, parts)
+
+
+def _stream_ends(content: mmap, parts: list[tuple[int, int]]) -> bool:
+    stream = zlib.decompressobj()
+    try:
+        for start, end in parts:
+            rest = content[start:end]
+            while rest and not stream.eof:
+                stream.decompress(rest, _PART_BYTES)
+                rest = stream.unconsumed_tail
+    except zlib.error:
+        # Damaged, which the decoder judges, but not broken off.
+        return True
+    return stream.eof
+
+
+def _webp_has_pixels(content: mmap) -> bool:
+    """Source: RFC 9649, 2.4: the RIFF header counts all bytes after its first eight; 2.7: chunks and their order."""
+    announced: int = struct.unpack_from("<I", content, 4)[0] + 8
+    if announced <= len(content):
+        return True
+    position, still, frames = 12, False, 0
+    while position + 8 <= len(content):
+        kind, size = struct.unpack_from("<4sI", content, position)
+        end = position + 8 + int(size)
+        if end > len(content):
+            # Texts come behind all pixels.
+            return kind in _WEBP_TEXTS and (still or frames > 0)
+        still, frames = still or kind in _WEBP_STILL, frames + (kind == _WEBP_FRAME)
+        position = end + end % 2
+    return still or (frames > 0 and position >= announced)
+
+
+def _heif_has_pixels(content: mmap) -> bool:
+    """Ask for the items of the file where it lists them; phones put notes of their own behind the last box."""
+    for box in boxes(content, 0, len(content)):
+        if box.kind in _HEIF_BOXES and box.end > len(content):
             return False
-        position += box_bytes
-    return position == len(content)
-
-
-def _gif_has_end(content: mmap) -> bool:
-    """Source: GIF89a specification, 15 to 27: blocks of chains of sub-blocks, up to the trailer."""
-    position = 13 + _color_table_bytes(content[10])
-    while content[position] != _GIF_TRAILER:
-        if content[position] == _GIF_EXTENSION:
-            position = _skip_sub_blocks(content, position + 2)
-        elif content[position] == _GIF_FRAME:
-            position = _skip_sub_blocks(content, position + 11 + _color_table_bytes(content[position + 9]))
-        else:
-            # Not a block at all: damaged, which the decoder judges, but not broken off.
-            return True
-    return True
-
-
-def _color_table_bytes(flags: int) -> int:
-    return 3 * 2 ** ((flags & 7) + 1) if flags & 0x80 else 0
-
-
-def _skip_sub_blocks(content: mmap, position: int) -> int:
-    while content[position]:
-        position += 1 + content[position]
-    return position + 1
+    items = read_items(content)
+    return (items.whole or items.primary is None) and all(end <= len(content) for end in items.ends.values())
 
 
 _CHECKS: dict[PictureFormat, Callable[[mmap], bool]] = {
-    "png": _png_has_end,
-    "webp": _webp_has_end,
-    "gif": _gif_has_end,
-    "avif": _heif_has_end,
-    "heic": _heif_has_end,
+    "jpeg": _jpeg_has_pixels,
+    "png": _png_has_pixels,
+    "webp": _webp_has_pixels,
+    "gif": gif_has_pixels,
+    "avif": _heif_has_pixels,
+    "heic": _heif_has_pixels,
 }

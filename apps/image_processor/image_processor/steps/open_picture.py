@@ -7,15 +7,16 @@ from typing import Any
 import pyvips
 
 from image_core.picture_header import PictureFormat
+from image_processor.steps.mended_file import mended_bytes
 from image_processor.steps.open_tiff import open_tiff_pixels
 from image_processor.steps.stored_picture import StoredPicture
 
 _LOADERS: dict[PictureFormat, str] = {
-    "jpeg": "jpegload_source",
-    "png": "pngload_source",
-    "webp": "webpload_source",
-    "gif": "gifload_source",
-    "avif": "heifload_source",
+    "jpeg": "jpegload",
+    "png": "pngload",
+    "webp": "webpload",
+    "gif": "gifload",
+    "avif": "heifload",
 }
 _ANIMATED_FORMATS = {"gif", "webp"}
 _COLOR_SPACES = {
@@ -80,11 +81,14 @@ def open_frames(descriptor: int, picture_format: PictureFormat, frames: int) -> 
 
 
 def _load(descriptor: int, picture_format: PictureFormat, **options: Any) -> pyvips.Image:
+    # Without fail_on, half a file gives half a picture and grey below it.
+    options = {"access": "sequential", "fail_on": "error", **options}
+    mended = mended_bytes(descriptor, picture_format)
+    if mended is not None:
+        return getattr(pyvips.Image, f"{_LOADERS[picture_format]}_buffer")(mended, **options)
     os.lseek(descriptor, 0, os.SEEK_SET)
     source = pyvips.Source.new_from_descriptor(descriptor)
-    load = getattr(pyvips.Image, _LOADERS[picture_format])
-    # Without fail_on, half a file gives half a picture and grey below it.
-    return load(source, access="sequential", fail_on="error", **options)
+    return getattr(pyvips.Image, f"{_LOADERS[picture_format]}_source")(source, **options)
 
 
 def _identity(image: pyvips.Image) -> pyvips.Image:

@@ -1,0 +1,70 @@
+"""Read the scans of a JPEG file, to know a whole one that lacks its end mark."""
+
+import re
+import struct
+from collections.abc import Iterator
+from mmap import mmap
+
+_END_MARK = b"\xff\xd9"
+_SCAN = 0xDA
+_FRAMES = {0xC0, 0xC1, 0xC2, 0xC3, 0xC9, 0xCA}
+_ALL_COEFFICIENTS = frozenset(range(64))
+# Within a scan 0 follows a byte of 255 that is data, and D0 to D7 mark its parts.
+_NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+
+
+def has_end_mark(content: mmap) -> bool:
+    """Tell whether an end mark follows the first scan. False for a file without any."""
+    scan = next((position for marker, position in _segments(content) if marker == _SCAN), None)
+    return scan is not None and content.rfind(_END_MARK, scan) >= 0
+
+
+def has_every_scan(content: mmap) -> bool:
+    """Tell whether the scans bring every coefficient of every component in full.
+
+    The last scan may still break off.
+
+    Source: ITU-T T.81, B.2.2 and B.2.3; G.1.1.1 for successive approximation.
+    """
+    components: set[int] = set()
+    full: dict[int, set[int]] = {}
+    for marker, position in _segments(content):
+        if marker in _FRAMES:
+            count = content[position + 9]
+            components = {content[position + 10 + 3 * index] for index in range(count)}
+        elif marker == _SCAN:
+            count = content[position + 4]
+            first, last, approximation = content[position + 5 + 2 * count : position + 8 + 2 * count]
+            if approximation & 15 == 0:
+                for index in range(count):
+                    found = full.setdefault(content[position + 5 + 2 * index], set())
+                    # A lossless scan says in the place of its first coefficient which predictor it uses.
+                    found.update(range(first, last + 1) if last else (0,))
+    if not components or not all(component in full for component in components):
+        return False
+    sequential = not any(marker in {0xC2, 0xCA} for marker, _ in _segments(content))
+    return sequential or all(full[component] >= _ALL_COEFFICIENTS for component in components)
+
+
+def _segments(content: mmap) -> Iterator[tuple[int, int]]:
+    """Give each marker that has a length, with its place."""
+    position = 2
+    while position + 4 <= len(content):
+        if content[position] != 0xFF:
+            return
+        marker = content[position + 1]
+        if marker == 0xFF:
+            position += 1
+            continue
+        if marker == 0xD9:
+            return
+        if marker == 0x01 or 0xD0 <= marker <= 0xD8:
+            position += 2
+            continue
+        yield marker, position
+        position += 2 + max(2, struct.unpack_from(">H", content, position + 2)[0])
+        if marker == _SCAN:
+            following = _NEXT_MARKER.search(content, position)
+            if following is None:
+                return
+            position = following.start()
