@@ -81,7 +81,7 @@ async def _work(parts: Parts, claimed: AnalysisClaim, picture: PictureFile) -> O
         async with asyncio.timeout(parts.settings.lease_seconds * 0.9):
             return await _bring_to_end(parts, claimed, picture)
     except Exception as error:
-        await _give_back(parts, claimed, counted=judge(error) is Verdict.COUNTED)
+        await _give_back(parts, claimed, counted=judge(error) is not Verdict.GIVEN_BACK)
         raise Passing(type(error).__name__) from error
     except BaseException:
         await _give_back(parts, claimed, counted=False)

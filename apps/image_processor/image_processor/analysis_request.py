@@ -5,10 +5,13 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from image_core.analyzers import CATALOGUE, rounded
+from image_processor.fact_types import Seconds, StepSeconds, Whole, is_storable
 from image_processor.limits import PictureLimits
-from image_processor.rejections import PictureRejected
+from image_processor.model_description import MODEL_FAILURES
+from image_processor.rejections import REJECTION_MESSAGES, PictureRejected
 
 ANALYZER_FAILED = "analyzer-failed"
+_FAILURES = {ANALYZER_FAILED, *MODEL_FAILURES, *REJECTION_MESSAGES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +53,12 @@ class AnalysisOutcome:
             ValueError, TypeError, KeyError: it is not what a worker may send.
         """
         outcome = cls(**values)
+        if not is_storable(values):
+            raise ValueError("a worker sent what cannot be stored")
         if (outcome.result is None) == (outcome.failure is None):
             raise ValueError("a worker sent neither a result nor a failure")
+        if outcome.failure is not None and outcome.failure not in _FAILURES:
+            raise ValueError("a worker named a failure that there is not")
         model = CATALOGUE[outcome.analyzer].result
         if outcome.result is not None and rounded(model.model_validate(outcome.result).model_dump()) != outcome.result:
             raise ValueError("a worker sent a result that is not rounded")
@@ -103,9 +110,9 @@ class AnalyzedPicture:
     """
 
     outcomes: tuple[AnalysisOutcome, ...]
-    step_seconds: dict[str, float]
-    worker_rss_bytes: int = 0
-    worker_cpu_seconds: float = 0.0
+    step_seconds: StepSeconds
+    worker_rss_bytes: Whole = 0
+    worker_cpu_seconds: Seconds = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +120,8 @@ class AnalyzedBatch:
     """An answer for each picture of a batch, in its order; the worker's figures are those of the whole batch."""
 
     answers: tuple[AnalyzedPicture | PictureRejected, ...]
-    worker_rss_bytes: int = 0
-    worker_cpu_seconds: float = 0.0
+    worker_rss_bytes: Whole = 0
+    worker_cpu_seconds: Seconds = 0.0
 
 
 def orders_from_json(values: Iterable[dict[str, Any]]) -> tuple[AnalysisOrder, ...]:

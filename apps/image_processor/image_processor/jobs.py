@@ -240,7 +240,7 @@ async def _work(parts: Parts, claimed: Claim, picture: PictureFile, sha256: byte
         async with asyncio.timeout(parts.settings.lease_seconds * 0.9):
             return await _make_ready(parts, claimed, picture, sha256)
     except Exception as error:
-        await _give_back(parts, claimed, counted=judge(error) is Verdict.COUNTED)
+        await _give_back(parts, claimed, counted=judge(error) is not Verdict.GIVEN_BACK)
         raise Passing(type(error).__name__) from error
     except BaseException:
         await _give_back(parts, claimed, counted=False)

@@ -16,6 +16,7 @@ from image_core.picture_header import PREFIX_BYTES, PictureHeader
 from image_core.similarity import DESCRIPTOR_MODEL
 from image_processor.analysis import BUILT_IN, analyze_on_arrival
 from image_processor.analyzers.analyzer import Analyzer
+from image_processor.fact_types import fitting_facts
 from image_processor.model_description import ModelBroken
 from image_processor.presets import Preset
 from image_processor.processed_picture import Derivative, PictureFacts, ProcessedPicture, ProcessingRequest
@@ -194,7 +195,7 @@ def _describe(
         color_space=stored.color_space,
         icc_profile=describe_profile(stored.icc_profile) if stored.icc_profile else None,
         orientation=stored.orientation,
-        exif=camera.exif,
+        exif=fitting_facts(camera.exif),
         location=camera.location if keep_location else None,
         colors=dominant_colors(all_pixels(smallest)),
         blurhash=blurhash(square, width_px, height_px),

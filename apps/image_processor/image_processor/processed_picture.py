@@ -1,14 +1,16 @@
 """What is asked of a worker process and what comes back. Plain data, known to both sides, without any codec."""
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from image_core.picture_header import PictureFormat
 from image_processor.analysis_request import AnalysisOrder, AnalysisOutcome, orders_from_json
+from image_processor.fact_types import CameraFacts, Flag, Line, Number, Seconds, Size, StepSeconds, Whole, Word
 from image_processor.limits import PictureLimits
 from image_processor.presets import DEFAULT_PRESETS, Preset
 
-DERIVATIVE_CONTENT_TYPE = "image/webp"
 PERCEPTUAL_HASH_ALGORITHM = "phash-dct-1"
 
 
@@ -56,17 +58,17 @@ class Derivative:
         frames: more than one for an animation.
     """
 
-    preset: str
-    width_px: int
-    height_px: int
-    frames: int
+    preset: Word
+    width_px: Size
+    height_px: Size
+    frames: Size
     content: bytes = field(repr=False)
-    content_type: str = DERIVATIVE_CONTENT_TYPE
+    content_type: Literal["image/webp"] = "image/webp"
 
 
 @dataclass(frozen=True, slots=True)
 class PictureFacts:
-    """What is known of a picture. Every text is free of control characters and bounded in length.
+    """What is known of a picture. The types bound what the parent takes from a worker.
 
     Attributes:
         width_px: as shown, orientation applied; of one frame.
@@ -85,23 +87,23 @@ class PictureFacts:
     """
 
     format: PictureFormat
-    content_type: str
-    width_px: int
-    height_px: int
-    frames: int
-    duration_ms: int | None
-    loop_count: int | None
-    bit_depth: int
-    has_alpha: bool
-    color_space: str
-    icc_profile: str | None
-    orientation: int
-    exif: dict[str, str | int | float | bool]
-    location: dict[str, float] | None
-    colors: list[dict[str, str | float]]
-    blurhash: str
-    perceptual_hash: str
-    perceptual_hash_algorithm: str = PERCEPTUAL_HASH_ALGORITHM
+    content_type: Annotated[str, Field(pattern=r"^image/[a-z0-9.+-]{1,40}$")]
+    width_px: Size
+    height_px: Size
+    frames: Size
+    duration_ms: Whole | None
+    loop_count: Whole | None
+    bit_depth: Annotated[int, Field(strict=True, ge=1, le=64)]
+    has_alpha: Flag
+    color_space: Word
+    icc_profile: Line | None
+    orientation: Annotated[int, Field(strict=True, ge=1, le=8)]
+    exif: CameraFacts
+    location: Annotated[dict[Word, Number], Field(max_length=3)] | None
+    colors: Annotated[list[dict[Word, Line | Number]], Field(max_length=16)]
+    blurhash: Annotated[str, Field(pattern=r"^[0-9A-Za-z#$%*+,.:;=?@^_{|}~\[\]-]{6,100}$")]
+    perceptual_hash: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+    perceptual_hash_algorithm: Word = PERCEPTUAL_HASH_ALGORITHM
 
     def to_json(self) -> dict[str, Any]:
         """Give the facts as they are stored: no value that JSON or PostgreSQL's jsonb refuses."""
@@ -124,9 +126,9 @@ class ProcessedPicture:
 
     facts: PictureFacts
     derivatives: tuple[Derivative, ...]
-    step_seconds: dict[str, float]
+    step_seconds: StepSeconds
     vectors: dict[str, list[float]] = field(default_factory=dict)
     analyses: tuple[AnalysisOutcome, ...] = ()
     trace: str | None = None
-    worker_rss_bytes: int = 0
-    worker_cpu_seconds: float = 0.0
+    worker_rss_bytes: Whole = 0
+    worker_cpu_seconds: Seconds = 0.0

@@ -9,17 +9,22 @@ import json
 import math
 import re
 import struct
+from collections.abc import Sequence
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, NoReturn
+
+from pydantic import TypeAdapter
 
 from image_core.similarity import DESCRIPTOR_DIMENSIONS, DESCRIPTOR_MODEL, MAX_VECTOR_DIMENSIONS, MODEL_NAME
 from image_processor.analysis_request import (
     AnalysisBatch,
+    AnalysisOrder,
     AnalysisOutcome,
     AnalysisRequest,
     AnalyzedBatch,
     AnalyzedPicture,
 )
+from image_processor.fact_types import Seconds, StepSeconds, Whole
 from image_processor.processed_picture import Derivative, PictureFacts, ProcessedPicture, ProcessingRequest
 from image_processor.rejections import PictureRejected, parse_rejection_code
 
@@ -36,6 +41,12 @@ MAX_CONTENT_BYTES = 64 * 1024 * 1024
 EXIT_OVER_MEMORY = 71
 
 _MAX_TEXT_LENGTH = 300
+_FACTS, _DERIVATIVE = TypeAdapter(PictureFacts), TypeAdapter(Derivative)
+_FIGURES: dict[str, TypeAdapter[Any]] = {
+    "step_seconds": TypeAdapter(StepSeconds),
+    "worker_rss_bytes": TypeAdapter(Whole),
+    "worker_cpu_seconds": TypeAdapter(Seconds),
+}
 _REQUESTS: dict[str, type[Request]] = {
     kind.__name__: kind for kind in (ProcessingRequest, AnalysisRequest, AnalysisBatch)
 }
@@ -109,8 +120,23 @@ def encode_rejection(rejection: PictureRejected, worker_rss_bytes: int, trace: s
 
 
 def bounded_text(value: object) -> str | None:
-    """Accept a text that came up, or nothing."""
-    return value[:_MAX_TEXT_LENGTH] if isinstance(value, str) else None
+    """Accept a line of text that came up, or nothing; it goes into the database and the log."""
+    if not isinstance(value, str):
+        return None
+    return "".join(each if each.isprintable() else " " for each in value[:_MAX_TEXT_LENGTH])
+
+
+def read_json(content: bytes | bytearray) -> Any:
+    """Read what came up.
+
+    Raises:
+        ValueError: it is not JSON, which has no words for what is no number.
+    """
+    return json.loads(content, parse_constant=_refuse_constant)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"a worker sent {name}")
 
 
 def content_sizes(header: dict[str, Any]) -> list[int]:
@@ -125,27 +151,33 @@ def content_sizes(header: dict[str, Any]) -> list[int]:
     return sizes
 
 
-def decode_processed(header: dict[str, Any], contents: list[bytes]) -> ProcessedPicture:
+def decode_processed(request: ProcessingRequest, header: dict[str, Any], contents: list[bytes]) -> ProcessedPicture:
     """Rebuild a success.
 
     Raises:
         PictureRejected: the header holds a refusal.
-        ValueError, TypeError, KeyError: it holds neither.
+        ValueError, TypeError, KeyError: it holds neither, or not what was asked for.
     """
     _raise_rejection(header)
     derivatives = []
     for entry, content in zip(header["derivatives"], contents, strict=True):
         fields = {name: value for name, value in entry.items() if name != "size_bytes"}
-        derivatives.append(Derivative(**fields, content=content))
+        derivatives.append(_DERIVATIVE.validate_python(fields | {"content": content}))
+    if [each.preset for each in derivatives] != [preset.name for preset in request.presets]:
+        raise ValueError("a worker sent other derivatives than were asked for")
     return ProcessedPicture(
-        facts=PictureFacts(**header["facts"]),
+        facts=_FACTS.validate_python(header["facts"]),
         derivatives=tuple(derivatives),
-        step_seconds=header["step_seconds"],
         vectors={name: _checked_vector(name, numbers) for name, numbers in dict(header["vectors"]).items()},
-        analyses=_decode_outcomes(header["analyses"]),
-        worker_rss_bytes=header["worker_rss_bytes"],
-        worker_cpu_seconds=header["worker_cpu_seconds"],
+        analyses=_decode_outcomes(request.analyses, header["analyses"]),
+        **_figures(header, "step_seconds"),
     )
+
+
+def _figures(header: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Take the figures that are logged and counted."""
+    names = (*names, "worker_rss_bytes", "worker_cpu_seconds")
+    return {name: _FIGURES[name].validate_python(header[name]) for name in names}
 
 
 def _checked_vector(model: str, numbers: list[float]) -> list[float]:
@@ -165,32 +197,33 @@ def _is_coordinate(number: object) -> bool:
     return isinstance(number, float) and abs(number) <= 1
 
 
-def decode_analyzed(header: dict[str, Any], _contents: list[bytes]) -> AnalyzedPicture:
+def decode_analyzed(request: AnalysisRequest, header: dict[str, Any], _contents: list[bytes]) -> AnalyzedPicture:
     """Rebuild a success.
 
     Raises:
         PictureRejected: the header holds a refusal.
-        ValueError, TypeError, KeyError: it holds neither.
+        ValueError, TypeError, KeyError: it holds neither, or not what was asked for.
     """
     _raise_rejection(header)
-    return AnalyzedPicture(**{**header, "outcomes": _decode_outcomes(header["outcomes"])})
+    outcomes = _decode_outcomes(request.analyses, header["outcomes"])
+    return AnalyzedPicture(outcomes, **_figures(header, "step_seconds"))
 
 
-def decode_batch(header: dict[str, Any], contents: list[bytes]) -> AnalyzedBatch:
+def decode_batch(batch: AnalysisBatch, header: dict[str, Any], contents: list[bytes]) -> AnalyzedBatch:
     """Rebuild a success.
 
     Raises:
         PictureRejected: the header holds a refusal of all pictures.
-        ValueError, TypeError, KeyError: it holds neither.
+        ValueError, TypeError, KeyError: it holds neither, or not what was asked for.
     """
     _raise_rejection(header)
     answers: list[AnalyzedPicture | PictureRejected] = []
-    for entry in header["answers"]:
+    for request, entry in zip(batch.requests, header["answers"], strict=True):
         try:
-            answers.append(decode_analyzed(entry, contents))
+            answers.append(decode_analyzed(request, entry, contents))
         except PictureRejected as rejection:
             answers.append(rejection)
-    return AnalyzedBatch(**{**header, "answers": tuple(answers)})
+    return AnalyzedBatch(tuple(answers), **_figures(header))
 
 
 def _raise_rejection(header: dict[str, Any]) -> None:
@@ -198,5 +231,10 @@ def _raise_rejection(header: dict[str, Any]) -> None:
         raise PictureRejected(parse_rejection_code(header["rejected"]), bounded_text(header.get("message")))
 
 
-def _decode_outcomes(entries: list[dict[str, Any]]) -> tuple[AnalysisOutcome, ...]:
-    return tuple(AnalysisOutcome.from_json({**entry, "place": bounded_text(entry.get("place"))}) for entry in entries)
+def _decode_outcomes(orders: Sequence[AnalysisOrder], entries: list[dict[str, Any]]) -> tuple[AnalysisOutcome, ...]:
+    outcomes = tuple(
+        AnalysisOutcome.from_json({**entry, "place": bounded_text(entry.get("place"))}) for entry in entries
+    )
+    if [(each.analyzer, each.parameters) for each in outcomes] != [(each.analyzer, each.parameters) for each in orders]:
+        raise ValueError("a worker ran other analyses than were asked for")
+    return outcomes

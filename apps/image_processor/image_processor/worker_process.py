@@ -1,7 +1,6 @@
 """One worker process and the socket to it, seen from the service."""
 
 import asyncio
-import json
 import logging
 import os
 import re
@@ -29,6 +28,7 @@ from image_processor.wire import (
     bounded_text,
     content_sizes,
     encode_job,
+    read_json,
 )
 
 logger = logging.getLogger(__name__)
@@ -134,7 +134,7 @@ class WorkerProcess:
                 greeting = await self._receive(len(READY))
                 if greeting in (READY, READY_WITHOUT_MODEL):
                     # It has met nobody's bytes yet, so that this can be believed.
-                    self.confinement = Confinement(**json.loads(await self._receive_header()))
+                    self.confinement = Confinement(**read_json(await self._receive_header()))
         except TimeoutError:
             raise WorkerUnavailable(f"a worker was not ready within {timeout_seconds:g} s") from None
         except (OSError, EOFError):
@@ -172,7 +172,7 @@ class WorkerProcess:
                     return await self._receive_answer(decode)
             except (OSError, EOFError):
                 pass
-            except (ValueError, TypeError, KeyError, AttributeError):
+            except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError):
                 # It lives, but nothing that it says can be believed any more.
                 self.kill()
         raise await self._explain_death(accepted=accepted)
@@ -183,7 +183,7 @@ class WorkerProcess:
             raise EOFError("the job did not fit")
 
     async def _receive_answer(self, decode: Decode[AnswerType]) -> AnswerType:
-        header = json.loads(await self._receive_header())
+        header = read_json(await self._receive_header())
         self.rss_bytes = int(header["worker_rss_bytes"])
         if header.get("trace"):
             logger.error("processing_step_failed", extra={"place": bounded_text(header["trace"])})

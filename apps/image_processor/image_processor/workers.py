@@ -11,6 +11,7 @@ import sys
 from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 from image_core.picture_header import PictureFormat
@@ -160,13 +161,14 @@ class WorkerPool:
             WorkerUnavailable: no worker could be started, or the pool is being stopped; try again later.
         """
         try:
-            return await self._work([picture], request, decode_processed)
+            return await self._work([picture], request, partial(decode_processed, request))
         except PictureRejected as rejection:
             may_be_to_blame = request.analyses or (request.embed and self.models.embedding is not None)
             if not may_be_to_blame or rejection.code not in _DEATHS:
                 raise
             # An analyzer or a model may have been what took the worker down; the picture gets a chance without any.
-            processed = await self._work([picture], replace(request, analyses=(), embed=False), decode_processed)
+            plain = replace(request, analyses=(), embed=False)
+            processed = await self._work([picture], plain, partial(decode_processed, plain))
             return replace(processed, analyses=failed(request.analyses, rejection.code))
 
     async def analyze(self, picture: PictureFile, request: AnalysisRequest) -> AnalyzedPicture:
@@ -178,7 +180,7 @@ class WorkerPool:
             WorkerUnavailable: no worker could be started, or the pool is being stopped; try again later.
         """
         if self.models.labels is None or all(order.analyzer != "labels" for order in request.analyses):
-            return await self._work([picture], request, decode_analyzed)
+            return await self._work([picture], request, partial(decode_analyzed, request))
         waiting = _Waiting(picture, request, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         self._keep(self._work_on_waiting())
@@ -189,7 +191,7 @@ class WorkerPool:
                 self._waiting.remove(waiting)
         if isinstance(answer, PictureRejected):
             raise answer
-        return answer or await self._work([picture], request, decode_analyzed)
+        return answer or await self._work([picture], request, partial(decode_analyzed, request))
 
     # --- Pictures that wait together ----------------------------------------------------------------------------
 
@@ -219,10 +221,7 @@ class WorkerPool:
             # Whoever gives up closes their own file; the worker gets another descriptor of it.
             copies = [stack.enter_context(PictureFile(os.dup(each.picture.fileno()))) for each in batch]
             request = AnalysisBatch(tuple(each.request for each in batch))
-            answers = (await self._work(copies, request, decode_batch)).answers
-        if len(answers) != len(batch):
-            raise PictureRejected("processing-crashed")
-        return answers
+            return (await self._work(copies, request, partial(decode_batch, request))).answers
 
     # --- One picture --------------------------------------------------------------------------------------------
 

@@ -41,7 +41,7 @@ ISSUER = "https://accounts.google.com"
 FACTS = PictureFacts(
     format="png", content_type="image/png", width_px=40, height_px=30, frames=1, duration_ms=None, loop_count=None,
     bit_depth=8, has_alpha=False, color_space="rgb", icc_profile=None, orientation=1, exif={}, location=None,
-    colors=[], blurhash="x", perceptual_hash="0" * 16,
+    colors=[], blurhash="00OZZy", perceptual_hash="0" * 16,
 )  # fmt: skip
 PROCESSED = ProcessedPicture(
     FACTS,

@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from image_processor.analysis_request import (
     AnalysisBatch,
@@ -19,7 +20,7 @@ from image_processor.analysis_request import (
 from image_processor.confinement import confine, confine_code
 from image_processor.processed_picture import Derivative, PictureFacts, ProcessedPicture, ProcessingRequest
 from image_processor.rejections import PictureRejected
-from image_processor.wire import Answer, Request
+from image_processor.wire import LENGTH, Answer, Request
 from image_processor.worker import parse_options, serve
 
 MIB = 1024 * 1024
@@ -28,6 +29,13 @@ MIB = 1024 * 1024
 COLORS: dict[str, object] = {
     "palette": [], "transparency": 1.0, "grey": True, "mean_chroma": 0.0, "warmth": 0.0, "temperature": "neutral",
 }  # fmt: skip
+
+
+LABELS: dict[str, object] = {
+    "labels": [], "model": {"name": "m", "version": "1", "sha256": None}, "source": "onnx", "notice": None,
+    "safe_search": None, "text": None, "landmarks": None,
+}  # fmt: skip
+RESULTS = {"colors": COLORS, "labels": LABELS}
 
 
 def crash() -> None:
@@ -56,6 +64,12 @@ def lie() -> None:
     os.write(int(sys.argv[sys.argv.index("--channel") + 1]), b"\xff" * 64)
 
 
+def deep() -> None:
+    channel = int(sys.argv[sys.argv.index("--channel") + 1])
+    with os.fdopen(os.dup(channel), "wb") as stream:
+        stream.write(LENGTH.pack(200_000) + b"[" * 200_000)
+
+
 def grow() -> None:
     # Page by page, as a codec that follows a lying header does.
     held = bytearray()
@@ -77,7 +91,7 @@ def reject() -> None:
 
 
 FAULTS = {b"exit": sys.exit} | {
-    fault.__name__.encode(): fault for fault in (crash, hang, sleep, late, burn, lie, grow, write, error, reject)
+    fault.__name__.encode(): fault for fault in (crash, hang, sleep, late, burn, lie, deep, grow, write, error, reject)
 }
 
 
@@ -103,11 +117,17 @@ def misbehave(descriptors: Sequence[int], request: Request, deadline_at: float) 
     if order in FAULTS:
         FAULTS[order]()
     if order == b"environment":
-        return answer(repr(sorted(os.environ)), *(str(number) for number in range(64) if is_open(number)))
+        open_numbers = (str(number) for number in range(64) if is_open(number))
+        return answer(request, repr(sorted(os.environ)), *open_numbers)
     if isinstance(request, AnalysisRequest):
         results = {b"no result": None, b"foreign": {"sharpness": 1.0}, b"long": COLORS | {"warmth": 0.123456}}
-        return AnalyzedPicture((AnalysisOutcome("colors", "1", {}, results.get(order, COLORS)),), {})
-    return answer(str(os.getpid()))
+        (wanted,) = request.analyses
+        result = results.get(order, RESULTS[wanted.analyzer])
+        return AnalyzedPicture((AnalysisOutcome(wanted.analyzer, "1", wanted.parameters, result),), {})
+    answered = answer(request, str(os.getpid()))
+    if order in LIES:
+        return replace(answered, **LIES[order])
+    return answered
 
 
 def misbehave_together(descriptors: Sequence[int], batch: AnalysisBatch, deadline_at: float) -> AnalyzedBatch:
@@ -122,11 +142,25 @@ def misbehave_together(descriptors: Sequence[int], batch: AnalysisBatch, deadlin
     return AnalyzedBatch(tuple(analyzed))
 
 
-def answer(text: str, *more: str) -> ProcessedPicture:
-    facts = PictureFacts(
-        "png", "image/png", 1, 1, 1, None, None, 8, False, "rgb", text, 1, {"more": " ".join(more)}, None, [], "", ""
-    )
-    return ProcessedPicture(facts, (Derivative("thumb", 1, 1, 1, b"content"),), {"decode": 0.1})
+FACTS = PictureFacts(
+    "png", "image/png", 1, 1, 1, None, None, 8, False, "rgb", None, 1, {}, None, [], "00OZZy", "0" * 16
+)  # fmt: skip
+LIES: dict[bytes, dict[str, Any]] = {
+    b"no size": {"facts": replace(FACTS, width_px=0)},
+    b"endless": {"facts": replace(FACTS, exif={"iso": 10**38})},
+    b"no character": {"facts": replace(FACTS, icc_profile="\ud800")},
+    b"other derivatives": {"derivatives": ()},
+    b"page": {"derivatives": (Derivative("thumb", 1, 1, 1, b"content", "text/html"),) * 3},
+    b"other analyses": {"analyses": (AnalysisOutcome("colors", "1", {}, COLORS),)},
+    b"eternity": {"step_seconds": {"decode": 1e300}},
+}
+
+
+def answer(request: ProcessingRequest, text: str, *more: str) -> ProcessedPicture:
+    facts = replace(FACTS, icc_profile=text, exif={"more": " ".join(more)})
+    made = tuple(Derivative(preset.name, 1, 1, 1, b"content") for preset in request.presets)
+    analyses = tuple(AnalysisOutcome(order.analyzer, "1", order.parameters, COLORS) for order in request.analyses)
+    return ProcessedPicture(facts, made, {"decode": 0.1}, analyses=analyses)
 
 
 if __name__ == "__main__":

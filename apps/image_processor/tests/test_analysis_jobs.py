@@ -14,7 +14,7 @@ from image_core import credits, errors, testing
 from image_core.db import Record
 from image_core.ids import new_id
 from image_core.models import analysis, credit_account, credit_entry, credit_reservation, image, team
-from image_processor import analysis_jobs
+from image_processor import analysis_queries
 from image_processor.analysis_request import AnalysisOutcome
 from image_processor.rejections import PictureRejected, WorkerInterrupted, WorkerUnavailable
 
@@ -254,7 +254,7 @@ class TestFailure:
         async def finish(*_: Any) -> bool:
             raise TypeError("Integer exceeds 64-bit range")
 
-        monkeypatch.setattr(analysis_jobs.queries, "finish", finish)
+        monkeypatch.setattr(analysis_queries, "finish", finish)
         assert await push(processor, row["id"]) == 204
         assert (await found(processor, row["id"]))["failure_code"] == "processing-crashed"
         assert await reservation_of(processor, row) == "refunded"

@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from image_core import errors, testing
 from image_core.models import derivative
-from image_processor import jobs
+from image_processor import jobs, queries
 from image_processor.jobs import Outcome
 from image_processor.rejections import PictureRejected, WorkerInterrupted, WorkerUnavailable
 
@@ -117,7 +117,7 @@ class TestFailuresThatMayPass:
     ) -> None:
         row, stored = await processor.image()
         processor.pool.before = raising(PictureRejected("image-truncated"))
-        monkeypatch.setattr(jobs.queries, "fail", raising(errors.DatabaseUnavailable("away")))
+        monkeypatch.setattr(queries, "fail", raising(errors.DatabaseUnavailable("away")))
         await self.gives_back(processor, row, stored)
 
     async def test_failures_of_ours_never_use_up_the_attempts_of_a_day(self, processor: Processor) -> None:
@@ -187,7 +187,7 @@ class TestFailuresThatStay:
         self, processor: Processor, monkeypatch: pytest.MonkeyPatch, error: Exception
     ) -> None:
         row, stored = await processor.image()
-        monkeypatch.setattr(jobs.queries, "finish", raising(error))
+        monkeypatch.setattr(queries, "finish", raising(error))
         assert await processor.push(processor.message(stored.name, stored.generation)) == 204
         failed = await processor.row(row["id"])
         assert (failed["status"], failed["failure_code"]) == ("failed", "processing-crashed")

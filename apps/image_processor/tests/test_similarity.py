@@ -15,6 +15,7 @@ from image_core import testing
 from image_core.models import image, image_hash, image_vector, near_duplicate
 from image_core.similarity import DESCRIPTOR_MODEL
 from image_processor import jobs, similarity
+from image_processor.processed_picture import ProcessingRequest
 from image_processor.wire import decode_processed
 
 from .conftest import FACTS, PROCESSED, Processor
@@ -168,9 +169,9 @@ HEADER = {
 )
 def test_a_vector_that_no_model_gives_is_not_believed(vectors: Any) -> None:
     with pytest.raises((ValueError, TypeError)):
-        decode_processed({**HEADER, "vectors": vectors}, [])
+        decode_processed(ProcessingRequest(presets=()), {**HEADER, "vectors": vectors}, [])
 
 
 def test_a_vector_comes_up_as_the_worker_sent_it() -> None:
     vectors = {**VECTORS, "my-model_1.2": [0.6, -0.8]}
-    assert decode_processed({**HEADER, "vectors": vectors}, []).vectors == vectors
+    assert decode_processed(ProcessingRequest(presets=()), {**HEADER, "vectors": vectors}, []).vectors == vectors

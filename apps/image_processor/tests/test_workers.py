@@ -17,6 +17,7 @@ from image_processor.rejections import PictureRejected, WorkerInterrupted, Worke
 from image_processor.testing import heic, photograph, png_bomb, scene
 from image_processor.workers import MIB, WORKER_COMMAND, WorkerPool, worker_environment
 
+LIES = (b"no size", b"endless", b"no character", b"other derivatives", b"page", b"other analyses", b"eternity")
 FAULTY = (sys.executable, str(Path(__file__).with_name("faulty_worker.py")))
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="asks /proc")
 
@@ -102,6 +103,13 @@ async def test_failure_costs_one_picture_and_nothing_else(order: bytes, code: st
         )
         assert [isinstance(outcome, PictureRejected) for outcome in outcomes] == [False, True, False, False]
         assert getattr(outcomes[1], "code", None) == code
+        assert (await process(pool, b"fine")).derivatives[0].content == b"content"
+
+
+@pytest.mark.parametrize("lie", [*LIES, b"deep"])
+async def test_answer_that_no_worker_gives_is_not_believed(lie: bytes) -> None:
+    async with started() as pool:
+        assert await rejection(pool, lie) == "processing-crashed"
         assert (await process(pool, b"fine")).derivatives[0].content == b"content"
 
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class _Plain(BaseModel):
     """Refuses what it does not know: a misspelt parameter is told, not ignored."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
 
 
 class Parameters(_Plain):
