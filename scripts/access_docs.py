@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from image_api.actor import DEFAULT_SCOPES, Role, Scope
+from image_api.actor import DEFAULT_SCOPES, Role
 from image_api.app import ROUTERS
-from image_api.openapi import api_routes, needs_session, scopes_of
+from image_api.openapi_operations import api_routes, needs_session, scopes_of
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "access.md"
@@ -54,15 +54,14 @@ def _access(method: str, path: str, scopes: list[str] | None, *, session: bool) 
         return Access(method, path, (), dict.fromkeys(Role, "all"), open=True, session=False)
     # A user keeps its own credentials with `keys:self`, an admin everybody's.
     of_oneself = "{user_id}/credentials" in path
-    needed = [Scope.KEYS_SELF] if of_oneself else scopes
     own = of_oneself or "/auth/" in path or path.endswith("/whoami")
     reach = {
         role: _reach(role, own=own and not (of_oneself and role is Role.ADMIN))
-        if set(needed) <= set(DEFAULT_SCOPES[role])
+        if set(scopes) <= set(DEFAULT_SCOPES[role])
         else "-"
         for role in Role
     }
-    return Access(method, path, tuple(needed), reach, open=False, session=session)
+    return Access(method, path, tuple(scopes), reach, open=False, session=session)
 
 
 def _reach(role: Role, *, own: bool) -> str:

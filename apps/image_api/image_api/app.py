@@ -71,6 +71,7 @@ def create_app(settings: ApiSettings, tracer_provider: TracerProvider | None = N
         title="image-manager",
         version=settings.service_version,
         description="Upload, find, process and serve images. Errors are RFC 9457 problems; each code has a page.",
+        license_info={"name": "Apache 2.0", "identifier": "Apache-2.0"},
         openapi_url="/openapi.json",
         docs_url=None,
         redoc_url=None,
@@ -80,7 +81,7 @@ def create_app(settings: ApiSettings, tracer_provider: TracerProvider | None = N
     )
     app.state.metrics = Metrics()
     problems.install(app)
-    openapi.install(app, ROUTERS, settings.session_cookie_name)
+    openapi.install(app, ROUTERS, settings.session_cookie_name, settings.public_base_url)
     app.add_middleware(AddressLimitMiddleware)
     if settings.cors_allow_origins:
         app.add_middleware(

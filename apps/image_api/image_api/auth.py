@@ -140,6 +140,11 @@ class RequireScope:
     def __init__(self, *scopes: Scope, uploads: bool = False) -> None:
         self.scopes, self._uploads = scopes, uploads
 
+    @property
+    def alternatives(self) -> tuple[tuple[Scope, ...], ...]:
+        """The sets of scopes that each let a caller in, the one for everybody first."""
+        return (self.scopes,)
+
     async def __call__(self, request: Request) -> Actor:
         actor = await _counted(request, uploads=self._uploads)
         if actor.is_default_key:
@@ -160,3 +165,28 @@ class RequireSession(RequireScope):
         if actor.session_id is None:
             raise errors.SessionRequired("A key cannot do this. Sign in, and send the token or the cookie.")
         return actor
+
+
+class RequireKeeper(RequireScope):
+    """The caller, where credentials of one user are kept: that user with `keys:self`, or an admin with `admin`.
+
+    Which of them it is depends on the user that the request names, so the service decides. With `default_key` the
+    default key comes in too, to rotate itself.
+    """
+
+    def __init__(self, *, default_key: bool = False) -> None:
+        super().__init__()
+        self._default_key = default_key
+
+    @property
+    def alternatives(self) -> tuple[tuple[Scope, ...], ...]:
+        """As the service decides."""
+        return ((Scope.KEYS_SELF,), (Scope.ADMIN,))
+
+    async def __call__(self, request: Request) -> Actor:
+        """Return the caller.
+
+        Raises:
+            errors.Unauthorized, errors.Forbidden: as `RequireScope` does.
+        """
+        return await (authenticate(request) if self._default_key else super().__call__(request))

@@ -1,17 +1,18 @@
 """The OpenAPI document, completed from the code: scopes, errors and examples of every operation."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
-from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
+from pydantic import HttpUrl
 from starlette.routing import compile_path
 
-from image_api.auth import API_KEY_HEADER, CSRF_HEADER, RequireScope, RequireSession, authenticate
+from image_api.auth import API_KEY_HEADER, CSRF_HEADER
 from image_api.idempotency.route import REPLAYED_HEADER, takes_key
 from image_api.idempotency.service import HEADER
 from image_api.openapi_examples import EXAMPLES
+from image_api.openapi_operations import TAGS, api_routes, needs_session, operation_id, scope_alternatives
 from image_api.problems import MEDIA_TYPE
 
 _API_KEY = {"type": "apiKey", "in": "header", "name": API_KEY_HEADER, "description": "`im_<public id>_<secret>`"}
@@ -62,30 +63,13 @@ _REPLAYED = {"description": "`true` where the first answer is given again.", "sc
 _IN_USE = "A request with this `Idempotency-Key` is still at work."
 
 
-def scopes_of(route: APIRoute) -> list[str] | None:
-    """The scopes that a route asks for; None for a route that needs no key."""
-    found: list[str] | None = None
-    pending: list[Dependant] = [route.dependant]
-    while pending:
-        dependant = pending.pop()
-        pending.extend(dependant.dependencies)
-        if isinstance(dependant.call, RequireScope):
-            found = [*(found or []), *dependant.call.scopes]
-        elif dependant.call is authenticate and found is None:
-            found = []
-    return None if found is None else sorted(set(found))
-
-
-def needs_session(route: APIRoute) -> bool:
-    """Whether a route takes somebody who has signed in, and no key."""
-    return any(isinstance(dependant.call, RequireSession) for dependant in route.dependant.dependencies)
-
-
-def install(app: FastAPI, routers: Mapping[str, Sequence[APIRouter]], cookie_name: str) -> None:
-    """Includes routers under their prefixes, and has the application's `openapi` tell their scopes and errors."""
+def install(
+    app: FastAPI, routers: Mapping[str, Sequence[APIRouter]], cookie_name: str, public_url: HttpUrl | None
+) -> None:
+    """Include routers under their prefixes, and have the application's `openapi` tell what the routes do not."""
     for prefix, included in routers.items():
         for router in included:
-            app.include_router(router, prefix=prefix)
+            app.include_router(router, prefix=prefix, generate_unique_id_function=operation_id)
     app.state.methods_by_path = [
         (compile_path(path)[0], set(route.methods or ())) for path, route in api_routes(routers)
     ]
@@ -94,13 +78,9 @@ def install(app: FastAPI, routers: Mapping[str, Sequence[APIRouter]], cookie_nam
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             schema = generate()
-            components = schema.setdefault("components", {})
-            schemas = components.setdefault("schemas", {})
-            schemas["Problem"] = _PROBLEM
-            for name, example in EXAMPLES.items():
-                schemas[name].setdefault("examples", [example])
-            cookie = {"type": "apiKey", "in": "cookie", "name": cookie_name, "description": _COOKIE_DESCRIPTION}
-            components["securitySchemes"] = {"ApiKey": _API_KEY, "Bearer": _BEARER, "SessionCookie": cookie}
+            schema["servers"] = [{"url": str(public_url).rstrip("/") if public_url else "/"}]
+            schema["tags"] = [{"name": name, "description": description} for name, description in TAGS.items()]
+            _complete_components(schema.setdefault("components", {}), cookie_name)
             for path, route in api_routes(routers):
                 _complete(schema, path, route)
             app.openapi_schema = schema
@@ -109,13 +89,16 @@ def install(app: FastAPI, routers: Mapping[str, Sequence[APIRouter]], cookie_nam
     app.openapi = openapi  # type: ignore[method-assign]
 
 
-def api_routes(routers: Mapping[str, Sequence[APIRouter]]) -> Iterator[tuple[str, APIRoute]]:
-    """Every route with its whole path."""
-    for prefix, included in routers.items():
-        for router in included:
-            for route in router.routes:
-                if isinstance(route, APIRoute):
-                    yield prefix + route.path, route
+def _complete_components(components: dict[str, Any], cookie_name: str) -> None:
+    schemas = components.setdefault("schemas", {})
+    # What the framework says of a validation error is not what is answered here.
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    schemas["Problem"] = _PROBLEM
+    for name, example in EXAMPLES.items():
+        schemas[name].setdefault("examples", [example])
+    cookie = {"type": "apiKey", "in": "cookie", "name": cookie_name, "description": _COOKIE_DESCRIPTION}
+    components["securitySchemes"] = {"ApiKey": _API_KEY, "Bearer": _BEARER, "SessionCookie": cookie}
 
 
 def _complete(schema: dict[str, Any], path: str, route: APIRoute) -> None:
@@ -123,13 +106,7 @@ def _complete(schema: dict[str, Any], path: str, route: APIRoute) -> None:
         operation = schema["paths"].get(path, {}).get(method.lower())
         if operation is None:
             continue
-        scopes = scopes_of(route)
-        described = dict(_ALWAYS)
-        if scopes is not None:
-            schemes = ("Bearer", "SessionCookie") if needs_session(route) else ("ApiKey", "Bearer", "SessionCookie")
-            operation["security"] = [{name: []} for name in schemes]
-            operation["x-required-scopes"] = scopes
-            described |= _WITH_KEY
+        described = dict(_ALWAYS) | _describe_access(operation, route)
         if "{" in path:
             described["404"] = "Absent, or another team's."
         if takes_key(route.dependant):
@@ -141,6 +118,18 @@ def _complete(schema: dict[str, Any], path: str, route: APIRoute) -> None:
         if method in ("PATCH", "DELETE"):
             described["412"] = "The ETag in `If-Match` is not the present one."
         _add_problems(operation["responses"], described)
+
+
+def _describe_access(operation: dict[str, Any], route: APIRoute) -> dict[str, str]:
+    """Add who may call; gives the errors of who may not."""
+    alternatives = scope_alternatives(route)
+    if alternatives is None:
+        operation["security"] = []
+        return {}
+    schemes = ("Bearer", "SessionCookie") if needs_session(route) else ("ApiKey", "Bearer", "SessionCookie")
+    operation["security"] = [{scheme: scopes} for scopes in alternatives for scheme in schemes]
+    operation["x-required-scopes"] = alternatives[0]
+    return _WITH_KEY
 
 
 def _describe_key(operation: dict[str, Any]) -> None:
@@ -155,7 +144,6 @@ def _describe_key(operation: dict[str, Any]) -> None:
 
 def _add_problems(responses: dict[str, Any], described: dict[str, str]) -> None:
     """Gives every error its shape: those in `described`, and those that the route itself declared."""
-    # What the framework says of a validation error is not what is answered here.
     responses.pop("422", None)
     for status, description in described.items():
         responses.setdefault(status, {"description": description})

@@ -10,7 +10,7 @@ from fastapi.routing import APIRoute
 from image_api import guarded_route
 from image_api.app import ROUTERS
 from image_api.guarded_route import LARGE_BODY_BYTES, SMALL_BODY_BYTES, GuardedRoute, guard_of
-from image_api.openapi import api_routes
+from image_api.openapi_operations import api_routes
 from image_core.testing import UserWithKey
 
 from .asgi_call import asgi_call

@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Request, Response
 
 from image_api.actor import Actor
-from image_api.auth import RequireScope, authenticate, caller_address
+from image_api.auth import RequireKeeper, caller_address
 from image_api.credentials import reports, rotation, schemas, service
 from image_api.dependencies import CursorQuery, IfMatch, LimitQuery, ServicesDep, TransactionDep
 from image_api.entity_tags import entity_tag
@@ -14,10 +14,14 @@ from image_api.idempotency.route import CreationDep, IdempotentRoute
 from image_api.pagination import DEFAULT_LIMIT, next_cursor
 
 router = APIRouter(tags=["credentials"], route_class=IdempotentRoute)
-# The default key may rotate itself, and come nowhere else: the service decides.
-Caller = Annotated[Actor, Depends(authenticate)]
-# An admin, or the user itself with `keys:self`: the service decides.
-Keeper = Annotated[Actor, Depends(RequireScope())]
+Keeper = Annotated[Actor, Depends(RequireKeeper())]
+# The default key may rotate itself, and come nowhere else.
+Rotator = Annotated[Actor, Depends(RequireKeeper(default_key=True))]
+
+_ROTATION_CONFLICT: dict[int | str, dict[str, Any]] = {
+    409: {"description": "Another rotation is under way, both keys are in use, or this is the last admin key."}
+}
+_TWIN = "The same as `POST /api/v1/user/{user_id}/credentials/rotate`, under the plural that its neighbours have."
 
 
 async def count_report(services: ServicesDep) -> None:
@@ -118,14 +122,18 @@ async def revoke_credential(
 @router.post(
     "/user/{user_id}/credentials/rotate",
     response_model=schemas.RotatedKey,
-    responses={
-        409: {"description": "Another rotation is under way, both keys are in use, or this is the last admin key."}
-    },
+    responses=_ROTATION_CONFLICT,
 )
-@router.post("/users/{user_id}/credentials/rotate", response_model=schemas.RotatedKey, include_in_schema=False)
+@router.post(
+    "/users/{user_id}/credentials/rotate",
+    response_model=schemas.RotatedKey,
+    responses=_ROTATION_CONFLICT,
+    operation_id="rotateKeyOfUser",
+    description=_TWIN,
+)
 async def rotate(
     user_id: UUID,
-    actor: Caller,
+    actor: Rotator,
     transaction: TransactionDep,
     request: Request,
     response: Response,

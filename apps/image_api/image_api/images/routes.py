@@ -81,7 +81,11 @@ _BYTES: dict[int | str, dict[str, Any]] = {
     "/images", status_code=201, response_model=schemas.UploadedImage, openapi_extra=_UPLOAD_BODY,
     responses=_UPLOAD_ANSWERS,
 )  # fmt: skip
-@router.post("/upload", status_code=201, response_model=schemas.UploadedImage, include_in_schema=False)
+@router.post(
+    "/upload", status_code=201, response_model=schemas.UploadedImage, openapi_extra=_UPLOAD_BODY,
+    responses=_UPLOAD_ANSWERS, operation_id="uploadImageShort", summary="Upload an image",
+    description="The same as `POST /api/v1/images`, under a shorter path.",
+)  # fmt: skip
 async def upload(
     request: Request,
     actor: Uploader,
