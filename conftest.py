@@ -28,6 +28,7 @@ from image_core.migrations import runner
 from local_cloud.database import DATABASE, OWNER, DatabaseUrls, prepare_database
 from local_cloud.ports import free_port
 from local_cloud.postgres import PostgresServer
+from local_cloud.testing import GuardedProcess
 
 # Servers of gRPC live beside tests that start programs; its handlers are for forks that go on, and ours execute.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
@@ -215,7 +216,7 @@ def emulators(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulators]:
         "EMULATORS_PUSH_MAX_ATTEMPTS": "1",
         "EMULATORS_SWEEP_SECONDS": "0",
     }
-    process = subprocess.Popen([sys.executable, "-m", "local_cloud.emulators"], env=environment)
+    process = GuardedProcess([sys.executable, "-m", "local_cloud.emulators"], env=environment)
     _wait_until_ready(f"{running.storage_host}/health/ready", process)
     yield running
     process.terminate()

@@ -206,3 +206,25 @@ def test_everything_that_the_documents_point_to_is_there() -> None:
         if "://" not in target and not target.startswith("mailto:") and not (document.parent / target).exists()
     ]
     assert missing == []
+
+
+# Work that ends by itself, and whose end somebody awaits.
+SHORT_TASKS = {
+    "self._look_up(key)", "self.ask()", "_warm(services, gcs, publisher)", "asyncio.to_thread(_warm, gcs, publisher)",
+    "self._deliver(backlog, delivery, window)", "stream.read(requests)", "self._take()",
+    "self._consume(session, progress.writer, request)", "work",
+}  # fmt: skip
+
+
+def test_work_in_the_background_is_supervised() -> None:
+    loose = {
+        f"{path.relative_to(ROOT)}: {ast.unparse(call.args[0])}"
+        for package in PACKAGES
+        for path in package.rglob("*.py")
+        for call in ast.walk(ast.parse(path.read_text()))
+        if isinstance(call, ast.Call)
+        and ast.unparse(call.func).endswith(("create_task", "ensure_future"))
+        and not ast.unparse(call.args[0]).startswith("supervise(")
+        and ast.unparse(call.args[0]) not in SHORT_TASKS
+    }
+    assert loose == set()

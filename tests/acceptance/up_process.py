@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from local_cloud.testing import end_with_run
+
 COMMAND = str(Path(sys.executable).with_name("image-manager"))
 READY_SECONDS = 90
 STOP_SECONDS = 40
@@ -41,6 +43,7 @@ class UpProcess:
                 env=environment(),
                 start_new_session=True,
             )
+        end_with_run(self.process.pid)
 
     @property
     def output(self) -> str:

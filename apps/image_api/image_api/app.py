@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
@@ -36,6 +37,7 @@ from image_api.storage_probe import StorageProbe
 from image_api.teams.routes import router as teams_router
 from image_api.users.routes import router as users_router
 from image_core import errors, telemetry
+from image_core.background import supervise
 from image_core.db import Database
 from image_core.events import PubSubPublisher
 from image_core.gcs import GcsClient
@@ -142,7 +144,10 @@ def _running(app: FastAPI, settings: ApiSettings) -> AbstractAsyncContextManager
         await services.rate_limits.open()
         services.shutdown.listen()
         # The Google clients take longer to load than everything else: the port is open before them.
-        tasks = [asyncio.create_task(_warm(services, gcs, publisher)), asyncio.create_task(_flush_uses(cache))]
+        tasks = [
+            asyncio.create_task(_warm(services, gcs, publisher)),
+            asyncio.create_task(supervise("key_uses", partial(_flush_uses, cache))),
+        ]
         try:
             yield
         finally:
@@ -153,6 +158,7 @@ def _running(app: FastAPI, settings: ApiSettings) -> AbstractAsyncContextManager
                 await cache.flush()
             except errors.DatabaseUnavailable:
                 telemetry.log("key_uses_not_written", severity="WARNING")
+            services.shutdown.release()
             services.passwords.close()
             await services.rate_limits.close()
             await publisher.close()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from image_api.token_buckets import Limit
+from image_core.background import supervise
 from image_core.telemetry import log
 
 ANSWER_SECONDS = 0.05
@@ -67,7 +68,7 @@ class RedisBuckets:
     async def open(self) -> None:
         """Connects, or goes on trying in the background."""
         if not await self._connect():
-            self._connecting = asyncio.create_task(self._keep_connecting())
+            self._connecting = asyncio.create_task(supervise("rate_limit_store", self._keep_connecting))
 
     async def close(self) -> None:
         """Ends what runs in the background, and the connections."""
@@ -97,7 +98,7 @@ class RedisBuckets:
         self._connected = False
         self._tell(error)
         if self._connecting is None or self._connecting.done():
-            self._connecting = asyncio.create_task(self._keep_connecting())
+            self._connecting = asyncio.create_task(supervise("rate_limit_store", self._keep_connecting))
 
     def _tell(self, error: Exception) -> None:
         now = time.monotonic()

@@ -17,6 +17,7 @@ class Shutdown:
     def __init__(self) -> None:
         self._stop_at: float | None = None
         self._running: set[asyncio.Timeout] = set()
+        self._handlers: dict[signal.Signals, tuple[Any, Any]] = {}
 
     @property
     def stopping(self) -> bool:
@@ -33,6 +34,10 @@ class Shutdown:
         previous: Any = signal.getsignal(number)
 
         def handle(received: int, frame: FrameType | None) -> None:
+            if previous == signal.SIG_DFL:
+                # Nobody else ends this process: without a server around it, the signal does what it always does.
+                signal.signal(received, signal.SIG_DFL)
+                signal.raise_signal(received)
             loop.call_soon_threadsafe(self.begin)
             if callable(previous):
                 previous(received, frame)
@@ -42,6 +47,14 @@ class Shutdown:
         except ValueError:
             # Only the main thread may install handlers; an application in a test's thread goes without.
             return
+        self._handlers[number] = (handle, previous)
+
+    def release(self) -> None:
+        """Leave the signals to whoever had them before."""
+        for number, (handle, previous) in self._handlers.items():
+            if signal.getsignal(number) is handle:
+                signal.signal(number, previous)
+        self._handlers.clear()
 
     def begin(self) -> None:
         """Gives everything under way no more than `GRACE_SECONDS`."""

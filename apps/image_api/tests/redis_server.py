@@ -8,6 +8,7 @@ from pathlib import Path
 import redis
 
 from local_cloud.ports import free_port
+from local_cloud.testing import GuardedProcess
 
 
 class RedisServer:
@@ -21,7 +22,7 @@ class RedisServer:
 
     def start(self, *options: str) -> None:
         command = ["redis-server", "--port", str(self.port), "--save", "", "--dir", str(self._folder), *options]
-        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        self._process = GuardedProcess(command, stdout=subprocess.DEVNULL)
         with redis.Redis(port=self.port) as client:
             for _ in range(200):
                 try:

@@ -15,8 +15,10 @@ import httpx2
 import pytest
 from sqlalchemy import select
 
+from image_api.shutdown import Shutdown
 from image_core.db import Database
 from image_core.models import image
+from local_cloud.testing import GuardedProcess
 
 from .conftest import Api
 from .pictures import large_picture
@@ -29,7 +31,7 @@ def process(base_settings: dict[str, Any], rows: Database) -> Iterator[tuple[int
         port = probe.getsockname()[1]
     told = {name.upper(): str(value) for name, value in base_settings.items()}
     environment = {**os.environ, **told, "HOST": "127.0.0.1", "PORT": str(port)}
-    started = subprocess.Popen([sys.executable, "-m", "image_api"], env=environment, stdout=subprocess.DEVNULL)
+    started = GuardedProcess([sys.executable, "-m", "image_api"], env=environment, stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 30
     while True:
         try:
@@ -103,3 +105,30 @@ async def test_a_client_that_hangs_up_leaves_an_expired_row(
     row = await api.only_row()
     assert (row["status"], row["failure_code"]) == ("expired", "upload-broken-off")
     assert await api.services.originals.stat(row["object_name"]) is None
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_ends_a_process_that_has_no_server(number: signal.Signals) -> None:
+    code = """
+import asyncio, signal, sys
+from image_api.shutdown import Shutdown
+async def main():
+    Shutdown().listen()
+    print("listening", flush=True)
+    await asyncio.sleep(60)
+asyncio.run(main())
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"listening\n"
+    process.send_signal(number)
+    assert process.wait(10) == -number
+
+
+async def test_signals_are_given_back() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    shutdown = Shutdown()
+    shutdown.listen()
+    assert signal.getsignal(signal.SIGTERM) is not before
+    shutdown.release()
+    assert signal.getsignal(signal.SIGTERM) is before

@@ -4,6 +4,7 @@ import asyncio
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from opentelemetry.trace import TracerProvider
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from image_core import telemetry
+from image_core.background import supervise
 from image_core.db import Database
 from image_core.events import PubSubPublisher
 from image_core.gcs import GcsClient
@@ -78,7 +80,9 @@ def _lifespan(settings: ProcessorSettings, provider: TracerProvider | None) -> A
         warming = asyncio.create_task(asyncio.to_thread(_warm, gcs, publisher))
         announcing = None
         if parts.labels_failure is None:
-            announcing = asyncio.create_task(keep_announcing(parts.database, labels))
+            announcing = asyncio.create_task(
+                supervise("announcement", partial(keep_announcing, parts.database, labels))
+            )
         try:
             yield
         finally:

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -10,6 +9,8 @@ from collections.abc import AsyncIterator, Iterator
 import grpc
 import uvicorn
 
+from image_core.background import supervise
+from image_core.telemetry import configure_logging
 from local_cloud.admin_app import EmulatorApp
 from local_cloud.identity import Identity
 from local_cloud.object_store.store import ObjectStore, Publish
@@ -19,8 +20,6 @@ from local_cloud.pubsub.records import Subscription
 from local_cloud.pubsub.service import PubSubService
 from local_cloud.scheduler import Scheduler
 from local_cloud.settings import EmulatorSettings
-
-logger = logging.getLogger(__name__)
 
 SHUTDOWN_SECONDS = 2
 MAX_GRPC_MESSAGE_BYTES = 11 * 1024 * 1024  # a Publish request holds up to 10 MB
@@ -51,9 +50,9 @@ async def serve(settings: EmulatorSettings) -> None:
         background = []
         if store is not None:
             stack.callback(store.close)
-            background.append(asyncio.create_task(store.send_notifications()))
+            background.append(asyncio.create_task(supervise("notifications", store.send_notifications)))
         if settings.sweep_seconds > 0:
-            background.append(asyncio.create_task(scheduler.run()))
+            background.append(asyncio.create_task(supervise("scheduler", scheduler.run)))
         stack.push_async_callback(_cancel, background)
         await _serve_http(settings, EmulatorApp(settings, identity, store, broker, scheduler))
 
@@ -176,7 +175,8 @@ async def _cancel(tasks: "list[asyncio.Task[None]]") -> None:
 
 def main() -> None:
     """Run the emulators as the environment says."""
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    settings = EmulatorSettings()
+    configure_logging("emulators", "local", settings.project_id, "WARNING")
     loop_factory = None
     with contextlib.suppress(ImportError):
         import uvloop
@@ -184,7 +184,7 @@ def main() -> None:
         loop_factory = uvloop.new_event_loop
     try:
         with asyncio.Runner(loop_factory=loop_factory) as runner:
-            runner.run(serve(EmulatorSettings()))
+            runner.run(serve(settings))
     except OSError as error:
         sys.exit(f"The emulators could not be started: {error}")
 

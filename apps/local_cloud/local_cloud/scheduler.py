@@ -1,12 +1,11 @@
 """The local Cloud Scheduler: calls one URL again and again, with the token of its own account."""
 
 import asyncio
-import logging
 from collections.abc import Callable
 
 import httpx2
 
-logger = logging.getLogger(__name__)
+from image_core.telemetry import log
 
 ATTEMPT_SECONDS = 30.0
 
@@ -31,7 +30,7 @@ class Scheduler:
         try:
             response = await self._client.post(self._url, headers=headers)
         except httpx2.HTTPError as error:
-            logger.info("scheduled_call_failed", extra={"error": repr(error)})
+            log("scheduled_call_failed", reason=type(error).__qualname__)
             return None
         return response.status_code
 

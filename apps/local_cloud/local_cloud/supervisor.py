@@ -22,6 +22,7 @@ READY_SECONDS = 60.0
 POLL_SECONDS = 0.05
 WATCH_SECONDS = 0.2
 MAX_BACKOFF_SECONDS = 30.0
+START_RETRY_SECONDS = 5.0
 # A child that ran this long has recovered from whatever ended it before.
 HEALTHY_SECONDS = 60.0
 
@@ -76,7 +77,12 @@ class Supervisor:
             time.sleep(WATCH_SECONDS)
             self._check_postgres()
             for child in self._children:
-                self._check_child(child)
+                try:
+                    self._check_child(child)
+                except OSError as error:
+                    # A full disk takes no log: the child is started once there is room.
+                    self.say(f"{child.spec.name} could not be started: {error.strerror}. It is tried again in 5 s.")
+                    child.restart_at = time.monotonic() + START_RETRY_SECONDS
 
     def stop(self) -> None:
         """Stop everything in the reverse order of its start."""
@@ -162,7 +168,7 @@ class Supervisor:
         try:
             self._postgres.restart_if_dead()
             self.write_system_file()
-        except LocalCloudError as error:
+        except (LocalCloudError, OSError) as error:
             self.say(str(error))
             time.sleep(1.0)
 

@@ -4,7 +4,6 @@ import base64
 import json
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -17,6 +16,7 @@ from typing import Any
 import httpx2
 
 from local_cloud.ports import free_port
+from local_cloud.testing import GuardedProcess
 
 
 class Receiver:
@@ -92,7 +92,7 @@ class Emulators:
         self.start()
 
     def start(self) -> None:
-        self.process = subprocess.Popen([sys.executable, "-m", "local_cloud.emulators"], env=self._environment)
+        self.process = GuardedProcess([sys.executable, "-m", "local_cloud.emulators"], env=self._environment)
         deadline = time.monotonic() + 20
         while True:
             try:

@@ -15,6 +15,7 @@ from google.api_core.exceptions import AlreadyExists, NotFound
 from google.cloud import pubsub_v1
 
 from local_cloud.ports import free_port
+from local_cloud.testing import GuardedProcess
 
 from .emulator_process import eventually
 
@@ -26,7 +27,7 @@ def second_opinion(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Builds the server with Go and runs it; gives its address."""
     binary, port = tmp_path_factory.mktemp("go") / "pubsub", free_port()
     subprocess.run(["go", "build", "-o", binary, "."], cwd=Path(__file__).parent / "pubsub_second_opinion", check=True)
-    with subprocess.Popen([binary, str(port)]) as process:
+    with GuardedProcess([binary, str(port)]) as process:
 
         def listens() -> bool:
             assert process.poll() is None

@@ -23,6 +23,7 @@ from local_cloud.demo import gradient_png
 from local_cloud.environment import Layout, Outside, emulators_spec, service_environment
 from local_cloud.postgres import PostgresServer
 from local_cloud.system_file import SystemFile, read_system_file
+from local_cloud.testing import GuardedProcess
 
 SCRIPT = Path(__file__).with_name("stand_in_system.py")
 
@@ -33,7 +34,7 @@ class Running:
         self.output = data_dir.parent / f"{data_dir.name}-{time.monotonic_ns()}.out"
         kept = {name: value for name, value in os.environ.items() if not name.endswith("_EMULATOR_HOST")}
         with self.output.open("w") as output:
-            self.process = subprocess.Popen(
+            self.process = GuardedProcess(
                 [sys.executable, str(SCRIPT), str(data_dir), *arguments],
                 stdout=output,
                 stderr=output,

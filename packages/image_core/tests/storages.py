@@ -20,6 +20,8 @@ from google.cloud import storage as google_storage  # type: ignore[attr-defined]
 from multidict import CIMultiDict
 from yarl import URL
 
+from local_cloud.testing import GuardedProcess
+
 # Pinned, so that a second opinion is the same one everywhere.
 FAKE_GCS_SERVER = "github.com/fsouza/fake-gcs-server@v1.56.1"
 
@@ -121,7 +123,7 @@ def fake_gcs_server(bucket: str) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as data:
         command = [str(binary), "-scheme", "http", "-host", "127.0.0.1", "-port", str(port), "-backend", "memory"]
         command += ["-external-url", url, "-filesystem-root", data, "-log-level", "error"]
-        process = subprocess.Popen(command)
+        process = GuardedProcess(command)
         try:
             _wait(f"{url}/storage/v1/b", process)
             credentials: Any = AnonymousCredentials  # it has no types

@@ -1,7 +1,8 @@
 """The object store as an ASGI application."""
 
-import logging
+import sqlite3
 
+from image_core.telemetry import log_unexpected
 from local_cloud.object_store.errors import ClientGoneError, StoreError
 from local_cloud.object_store.http import Receive, Request, Response, Scope, Send
 from local_cloud.object_store.json_api import JsonApi
@@ -9,8 +10,6 @@ from local_cloud.object_store.resumable import ResumableUploads
 from local_cloud.object_store.signing import Signer, is_signed, verify
 from local_cloud.object_store.store import ObjectStore
 from local_cloud.object_store.xml_api import XmlApi
-
-logger = logging.getLogger(__name__)
 
 _JSON_PREFIXES = ("/storage/v1/", "/upload/storage/v1/", "/download/storage/v1/")
 
@@ -45,10 +44,10 @@ class ObjectStoreApp:
             return await self._xml.answer(request)
         except StoreError as error:
             return _refusal(error, speaks_json=speaks_json)
-        except OSError as error:
+        except (OSError, sqlite3.Error) as error:
             # A full disk above all: the client may try again, and nothing of this upload is left.
-            logger.exception("object_store_failed")
-            message = f"The disk does not take it: {error.strerror}"
+            log_unexpected(error)
+            message = f"The disk does not take it: {error}"
             return _refusal(StoreError(503, "backendError", "ServiceUnavailable", message), speaks_json=speaks_json)
 
 

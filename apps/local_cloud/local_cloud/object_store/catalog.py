@@ -3,8 +3,7 @@
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +18,7 @@ from local_cloud.object_store.records import (
     UploadTarget,
     found_or_404,
 )
+from local_cloud.transactions import transaction
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS bucket (
@@ -104,17 +104,6 @@ class Catalog:
         """Close the database."""
         self.connection.close()
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Commit what happens inside together, or nothing of it."""
-        self.connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self.connection.execute("ROLLBACK")
-            raise
-        self.connection.execute("COMMIT")
-
     def create_bucket(self, name: str, *, versioning: bool = False, topic: str | None = None) -> Bucket:
         """Make a bucket.
 
@@ -186,7 +175,7 @@ class Catalog:
         Raises:
             StoreError: 404 for the bucket, 412 for the preconditions.
         """
-        with self.transaction():
+        with transaction(self.connection):
             bucket = self.bucket(target.bucket)
             live = self.find(target.bucket, target.name)
             target.preconditions.check_write(live)
@@ -221,7 +210,7 @@ class Catalog:
         Returns:
             The files that nothing names any longer.
         """
-        with self.transaction():
+        with transaction(self.connection):
             kept_in = self.bucket(bucket)
             found = found_or_404(self.find(bucket, name, generation), bucket, name)
             preconditions.check_write(found)

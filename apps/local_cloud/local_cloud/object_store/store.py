@@ -4,19 +4,17 @@ import asyncio
 import contextlib
 import fcntl
 import json
-import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from image_core.telemetry import log_unexpected
 from local_cloud.object_store.catalog import AFTER_ALL, Catalog, Listing, ListPosition, now
 from local_cloud.object_store.content import ContentWriter, read_file
 from local_cloud.object_store.errors import no_such_object
 from local_cloud.object_store.records import Content, StoredObject, UploadTarget, found_or_404
-
-logger = logging.getLogger(__name__)
 
 Publish = Callable[[str, bytes, dict[str, str]], Awaitable[None]]
 HASHING_THREADS = 8
@@ -141,7 +139,7 @@ class ObjectStore:
                         await self._publish(notification.topic, notification.data, notification.attributes)
                     self.catalog.notification_published(notification.id)
             except Exception as error:  # noqa: BLE001 (whatever keeps a notification from leaving, it stays owed)
-                logger.warning("notification_not_published", extra={"error": repr(error)})
+                log_unexpected(error)
                 await asyncio.sleep(PUBLISH_RETRY_SECONDS)
                 continue
             if not owed:

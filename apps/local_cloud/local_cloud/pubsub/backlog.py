@@ -5,12 +5,14 @@ import contextlib
 import heapq
 import itertools
 import random
+import sqlite3
 import time
 from collections.abc import Callable
 
 from local_cloud.pubsub.journal import Journal
 from local_cloud.pubsub.records import Delivery, Message, Subscription, Switches
 
+JOURNAL_RETRY_SECONDS = 1.0
 DeadLetter = Callable[[Subscription, Delivery], None]
 
 
@@ -60,21 +62,35 @@ class Backlog:
                 await asyncio.wait_for(self._changed.wait(), wait)
 
     def take_now(self) -> Delivery | None:
-        """Lease a message that is due at this moment, if there is one."""
+        """Lease a message that is due at this moment, if there is one.
+
+        Raises:
+            sqlite3.Error: the journal cannot be written; the message stays and is due again soon.
+        """
         while not self.switches.paused and (delivery := self._pop_due()) is not None:
-            if self._attempts_used_up(delivery):
-                self._give_up(delivery)
-                continue
+            try:
+                if self._attempts_used_up(delivery):
+                    self._give_up(delivery)
+                    continue
+                self._journal.attempted(delivery.message.id, self.subscription.name, delivery.attempt + 1)
+            except sqlite3.Error:
+                # It has left the queue, but nobody has got it.
+                self._schedule(delivery, JOURNAL_RETRY_SECONDS)
+                raise
             delivery.attempt += 1
-            self._journal.attempted(delivery.message.id, self.subscription.name, delivery.attempt)
             self._schedule(delivery, self._lease_seconds())
             return delivery
         return None
 
     def ack(self, message_id: str) -> None:
-        """Forget a message for good; unknown ones are ignored, as in the service."""
-        if self._deliveries.pop(message_id, None) is not None:
+        """Forget a message for good; unknown ones are ignored, as in the service.
+
+        Raises:
+            sqlite3.Error: the journal cannot be written; the message stays.
+        """
+        if message_id in self._deliveries:
             self._journal.acknowledged(message_id, self.subscription.name)
+            del self._deliveries[message_id]
 
     def nack(self, message_id: str) -> None:
         """Deliver a message again after its backoff, or give it up after the last attempt."""

@@ -61,8 +61,8 @@ class Broker:
 
     def ensure_topic(self, name: str) -> None:
         """Make a topic unless it is there."""
-        self._topics.add(name)
         self._journal.add_topic(name)
+        self._topics.add(name)
 
     def check_topic(self, name: str) -> None:
         """Raise UnknownNameError if there is no such topic."""
@@ -72,8 +72,8 @@ class Broker:
     def delete_topic(self, name: str) -> None:
         """Remove a topic; its subscriptions stay with what they have."""
         self.check_topic(name)
-        self._topics.discard(name)
         self._journal.remove_topic(name)
+        self._topics.discard(name)
 
     def backlog(self, subscription: str) -> Backlog:
         """Return the backlog of a subscription, or raise UnknownNameError."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from local_cloud.pubsub.records import Message, Subscription, Switches
+from local_cloud.transactions import transaction
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS topic (name TEXT PRIMARY KEY) WITHOUT ROWID;
@@ -60,11 +61,10 @@ class Journal:
 
     def remove_subscription(self, name: str) -> None:
         """Forget a subscription and what it has not delivered."""
-        self._connection.execute("BEGIN IMMEDIATE")
-        self._connection.execute("DELETE FROM subscription WHERE name = ?", (name,))
-        self._connection.execute("DELETE FROM delivery WHERE subscription = ?", (name,))
-        self._connection.execute("DELETE FROM message WHERE id NOT IN (SELECT message_id FROM delivery)")
-        self._connection.execute("COMMIT")
+        with transaction(self._connection):
+            self._connection.execute("DELETE FROM subscription WHERE name = ?", (name,))
+            self._connection.execute("DELETE FROM delivery WHERE subscription = ?", (name,))
+            self._connection.execute("DELETE FROM message WHERE id NOT IN (SELECT message_id FROM delivery)")
 
     def deliveries(self) -> list[tuple[str, int, Message]]:
         """Return subscription, attempts so far and message of everything that is not acknowledged."""
@@ -76,16 +76,16 @@ class Journal:
 
     def publish(self, messages: Iterable[Message], subscriptions: list[str]) -> None:
         """Keep messages for each of the subscriptions."""
-        self._connection.execute("BEGIN IMMEDIATE")
-        for message in messages:
-            self._connection.execute(
-                "INSERT INTO message VALUES (?, ?, ?, ?, ?)",
-                (message.id, message.data, json.dumps(message.attributes), message.ordering_key, message.published_at),
-            )
-            self._connection.executemany(
-                "INSERT INTO delivery VALUES (?, ?, 0)", [(message.id, name) for name in subscriptions]
-            )
-        self._connection.execute("COMMIT")
+        with transaction(self._connection):
+            for message in messages:
+                attributes = json.dumps(message.attributes)
+                self._connection.execute(
+                    "INSERT INTO message VALUES (?, ?, ?, ?, ?)",
+                    (message.id, message.data, attributes, message.ordering_key, message.published_at),
+                )
+                self._connection.executemany(
+                    "INSERT INTO delivery VALUES (?, ?, 0)", [(message.id, name) for name in subscriptions]
+                )
 
     def attempted(self, message_id: str, subscription: str, attempt: int) -> None:
         """Remember how often a message has been delivered."""
@@ -96,12 +96,11 @@ class Journal:
 
     def acknowledged(self, message_id: str, subscription: str) -> None:
         """Forget a delivery, and the message with its last one."""
-        self._connection.execute("BEGIN IMMEDIATE")
-        self._connection.execute(
-            "DELETE FROM delivery WHERE message_id = ? AND subscription = ?", (message_id, subscription)
-        )
-        self._connection.execute(
-            "DELETE FROM message WHERE id = ? AND NOT EXISTS (SELECT 1 FROM delivery WHERE message_id = ?)",
-            (message_id, message_id),
-        )
-        self._connection.execute("COMMIT")
+        with transaction(self._connection):
+            self._connection.execute(
+                "DELETE FROM delivery WHERE message_id = ? AND subscription = ?", (message_id, subscription)
+            )
+            self._connection.execute(
+                "DELETE FROM message WHERE id = ? AND NOT EXISTS (SELECT 1 FROM delivery WHERE message_id = ?)",
+                (message_id, message_id),
+            )

@@ -5,17 +5,18 @@ Source: https://cloud.google.com/pubsub/docs/push
 
 import asyncio
 import base64
-import logging
+import sqlite3
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import httpx2
 
+from image_core.background import supervise
+from image_core.telemetry import log, log_unexpected
 from local_cloud.pubsub.backlog import Backlog
 from local_cloud.pubsub.broker import Broker
 from local_cloud.pubsub.records import Delivery, Subscription
-
-logger = logging.getLogger(__name__)
 
 ACKNOWLEDGING = frozenset({102, 200, 201, 202, 204})
 FIRST_WINDOW = 3
@@ -71,7 +72,8 @@ class PushDelivery:
         for name in self._loops.keys() - wanted.keys():
             self._loops.pop(name).cancel()
         for name in wanted.keys() - self._loops.keys():
-            self._loops[name] = asyncio.create_task(self._run(wanted[name]))
+            run = partial(self._run, wanted[name], Window(self._max_outstanding))
+            self._loops[name] = asyncio.create_task(supervise("push", run))
 
     async def close(self) -> None:
         """End all deliveries; what is under way comes again after the next start."""
@@ -81,13 +83,12 @@ class PushDelivery:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._client.aclose()
 
-    async def _run(self, backlog: Backlog) -> None:
-        window = Window(self._max_outstanding)
+    async def _run(self, backlog: Backlog, window: Window) -> None:
         while True:
             await window.enter()
             try:
                 delivery = await backlog.take()
-            except asyncio.CancelledError:
+            except BaseException:
                 window.leave()
                 raise
             task = asyncio.create_task(self._deliver(backlog, delivery, window))
@@ -102,6 +103,9 @@ class PushDelivery:
                 backlog.ack(delivery.message.id)
             else:
                 backlog.nack(delivery.message.id)
+        except sqlite3.Error as error:
+            # What could not be written down was not settled: the message comes again when its lease is over.
+            log_unexpected(error, subscription=backlog.subscription.name)
         finally:
             window.leave()
 
@@ -125,7 +129,10 @@ class PushDelivery:
                     timeout=subscription.ack_deadline_seconds,
                 )
         except (httpx2.HTTPError, TimeoutError) as error:
-            logger.info("push_failed", extra={"subscription": subscription.name, "error": repr(error)})
+            log("push_failed", subscription=subscription.name, reason=type(error).__qualname__)
+            return False
+        except Exception as error:  # noqa: BLE001 (a connection that vanishes while it is made raises AttributeError)
+            log_unexpected(error, subscription=subscription.name)
             return False
         return response.status_code in ACKNOWLEDGING
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ from google.protobuf.empty_pb2 import Empty  # type: ignore[import-untyped]
 from google.protobuf.timestamp_pb2 import Timestamp  # type: ignore[import-untyped]
 from google.pubsub_v1 import types
 
+from image_core.telemetry import log_unexpected
 from local_cloud.pubsub.backlog import Backlog
 from local_cloud.pubsub.broker import Broker, NameTakenError, UnknownNameError
 from local_cloud.pubsub.records import Delivery, Subscription
@@ -211,6 +213,10 @@ def _unary(request_type: Any, handler: Handler) -> Any:
             await context.abort(grpc.StatusCode.NOT_FOUND, f"Resource not found ({error})")
         except NameTakenError as error:
             await context.abort(grpc.StatusCode.ALREADY_EXISTS, f"Resource already exists ({error})")
+        except sqlite3.Error as error:
+            # A full disk above all: clients try again what was not kept.
+            log_unexpected(error)
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "The disk does not take it.")
 
     return grpc.unary_unary_rpc_method_handler(
         answer,
