@@ -174,6 +174,11 @@ async def add_finished(
     return analysis_id if await transaction.execute(statement) == 1 else None
 
 
+async def remove(transaction: Transaction, analysis_id: UUID) -> None:
+    """Delete an analysis that was added in this transaction."""
+    await transaction.execute(delete(analysis).where(analysis.c.id == analysis_id))
+
+
 # --- The sweep ----------------------------------------------------------------------------------------------------
 
 

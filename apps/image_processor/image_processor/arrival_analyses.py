@@ -5,6 +5,8 @@ leaves an analysis out, never the image.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+from uuid import UUID
 
 from sqlalchemy import select
 
@@ -18,6 +20,7 @@ from image_core.analyzers import (
 )
 from image_core.db import Database, Transaction, to_json
 from image_core.events import EventType, OutboxEvent, Topic
+from image_core.ids import new_id
 from image_core.models import analysis
 from image_core.states import LabelSource
 from image_core.telemetry import log
@@ -59,51 +62,44 @@ def _is_visions(claimed: Claim, analyzer: str) -> bool:
     return analyzer == _LABELS.name and claimed.label_source == LabelSource.VISION
 
 
-async def request_from_vision(transaction: Transaction, claimed: Claim) -> None:
-    """Asks for labels of Cloud Vision where the team wants them: the image does not wait for somebody else's answer."""
-    if not any(_is_visions(claimed, name) for name in claimed.analyze_on_arrival):
-        return
-    parameters, digest = canonical_parameters(_LABELS, {})
-    key = {"analyzer": _LABELS.name, "version": VISION_VERSION, "parameters_hash": digest}
-    if await analysis_queries.is_known(transaction, claimed.team_id, claimed.sha256, key):
-        return
-    try:
-        reservation_id = await credits.reserve(
-            transaction, claimed.team_id, VISION_PRICE_CREDITS, f"analyze:{_LABELS.name}"
-        )
-    except errors.CreditsExhausted:
-        log("analysis_not_paid", severity="WARNING", analyzer=_LABELS.name, team_id=str(claimed.team_id))
-        return
-    values = key | {"parameters": to_json(parameters), "trace_parent": claimed.trace_parent}
-    analysis_id = await analysis_queries.add_requested(
-        transaction, claimed.team_id, claimed.sha256, values, reservation_id
-    )
-    if analysis_id is None:
-        # Somebody asked for it meanwhile, and pays.
-        await credits.refund(transaction, reservation_id)
-        return
-    await events.record(transaction, events.analysis_request(analysis_id, claimed.team_id, claimed.trace_parent))
+class _Added(NamedTuple):
+    """An analysis that was inserted and is not yet paid."""
+
+    analysis_id: UUID
+    analyzer: str
+    price_credits: int
+    reservation_id: UUID
+    requested: bool
+    """Whether Cloud Vision is still to be asked, rather than the result being there."""
 
 
 async def store(transaction: Transaction, claimed: Claim, outcomes: Sequence[AnalysisOutcome]) -> None:
-    """Stores results and pays for them; an analyzer that failed is logged and can be asked for again."""
-    for outcome in outcomes:
+    """Store results, ask Cloud Vision for labels where the team wants them, and pay.
+
+    The image does not wait for somebody else's answer. An analyzer that failed is logged and can be asked for again.
+    All rows are inserted before the account is locked: whoever ends one of the same analyses holds its row and then
+    wants the account.
+    """
+    added = []
+    for outcome in sorted(outcomes, key=lambda outcome: outcome.analyzer):
         if outcome.result is None:
             log(
                 "analyzer_failed", severity="ERROR", analyzer=outcome.analyzer, code=outcome.failure,
                 place=outcome.place, image_id=str(claimed.image_id),
             )  # fmt: skip
-            continue
-        try:
-            await _store(transaction, claimed, outcome)
-        except errors.CreditsExhausted:
-            log("analysis_not_paid", severity="WARNING", analyzer=outcome.analyzer, team_id=str(claimed.team_id))
+        else:
+            added.append(await _add_result(transaction, claimed, outcome))
+    if any(_is_visions(claimed, name) for name in claimed.analyze_on_arrival):
+        added.append(await _add_request(transaction, claimed))
+    for each in added:
+        # None: somebody asked for it meanwhile, and pays.
+        if each is not None:
+            await _pay(transaction, claimed, each)
 
 
-async def _store(transaction: Transaction, claimed: Claim, outcome: AnalysisOutcome) -> None:
-    spec = CATALOGUE[outcome.analyzer]
+async def _add_result(transaction: Transaction, claimed: Claim, outcome: AnalysisOutcome) -> _Added | None:
+    spec, reservation_id = CATALOGUE[outcome.analyzer], new_id()
     parameters, digest = canonical_parameters(spec, outcome.parameters)
-    reservation_id = await credits.reserve(transaction, claimed.team_id, spec.price_credits, f"analyze:{spec.name}")
     values = {
         "analyzer": spec.name,
         "version": outcome.version,
@@ -115,10 +111,38 @@ async def _store(transaction: Transaction, claimed: Claim, outcome: AnalysisOutc
         transaction, claimed.team_id, claimed.sha256, values, reservation_id
     )
     if analysis_id is None:
-        # Somebody asked for it meanwhile, and pays.
-        await credits.refund(transaction, reservation_id)
+        return None
+    return _Added(analysis_id, spec.name, spec.price_credits, reservation_id, requested=False)
+
+
+async def _add_request(transaction: Transaction, claimed: Claim) -> _Added | None:
+    parameters, digest = canonical_parameters(_LABELS, {})
+    key = {"analyzer": _LABELS.name, "version": VISION_VERSION, "parameters_hash": digest}
+    if await analysis_queries.is_known(transaction, claimed.team_id, claimed.sha256, key):
+        return None
+    values, reservation_id = key | {"parameters": to_json(parameters), "trace_parent": claimed.trace_parent}, new_id()
+    analysis_id = await analysis_queries.add_requested(
+        transaction, claimed.team_id, claimed.sha256, values, reservation_id
+    )
+    if analysis_id is None:
+        return None
+    return _Added(analysis_id, _LABELS.name, VISION_PRICE_CREDITS, reservation_id, requested=True)
+
+
+async def _pay(transaction: Transaction, claimed: Claim, added: _Added) -> None:
+    """Pay for an analysis and tell of it; without the credits it is as if it had not been added."""
+    operation = f"analyze:{added.analyzer}"
+    try:
+        await credits.reserve(transaction, claimed.team_id, added.price_credits, operation, added.reservation_id)
+    except errors.CreditsExhausted:
+        log("analysis_not_paid", severity="WARNING", analyzer=added.analyzer, team_id=str(claimed.team_id))
+        await analysis_queries.remove(transaction, added.analysis_id)
         return
-    await credits.commit(transaction, reservation_id)
-    told = {"analysis_id": str(analysis_id), "analyzer": spec.name}
+    if added.requested:
+        request = events.analysis_request(added.analysis_id, claimed.team_id, claimed.trace_parent)
+        await events.record(transaction, request)
+        return
+    await credits.commit(transaction, added.reservation_id)
+    told = {"analysis_id": str(added.analysis_id), "analyzer": added.analyzer}
     event = OutboxEvent(Topic.EVENTS, EventType.ANALYZED, told, claimed.team_id, claimed.image_id)
     await events.record(transaction, event)

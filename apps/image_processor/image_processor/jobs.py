@@ -328,7 +328,6 @@ async def _finish(parts: Parts, claimed: Claim, processed: ProcessedPicture, row
             event = events.image_event(EventType.READY, claimed.image_id, claimed.team_id, news, claimed.trace_parent)
             await events.record(transaction, event)
             await arrival_analyses.store(transaction, claimed, processed.analyses)
-            await arrival_analyses.request_from_vision(transaction, claimed)
             # Last, because it lets one image of a team at a time pass.
             await similarity.store(transaction, claimed, facts.perceptual_hash, processed.vectors)
     except queries.ClaimLost:

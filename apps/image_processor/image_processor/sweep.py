@@ -126,7 +126,8 @@ async def _analyses_exhausted(parts: Parts) -> int:
             rows = await analysis_queries.fail_all_exhausted(
                 transaction, parts.lease, parts.settings.max_attempts, _BATCH
             )
-            for row in rows:
+            # Accounts are locked in one order, so that two sweeps do not wait for each other.
+            for row in sorted(rows, key=lambda row: row["team_id"]):
                 await end_failed(
                     transaction, row["id"], row["team_id"], row["analyzer"], row["reservation_id"],
                     "analysis-attempts-exhausted",

@@ -139,16 +139,20 @@ _give_back = Query(
 _status = Query(select(credit_reservation.c.status).where(credit_reservation.c.id == _id))
 
 
-async def reserve(transaction: Transaction, team_id: UUID, amount: int, operation: str) -> UUID:
-    """Takes `amount` off a team's balance until the reservation is settled or has lapsed; returns its id.
+async def reserve(
+    transaction: Transaction, team_id: UUID, amount: int, operation: str, reservation_id: UUID | None = None
+) -> UUID:
+    """Take `amount` off a team's balance until the reservation is settled or has lapsed; return its id.
 
     The account stays locked until the transaction ends, so it should end soon, and before the work begins: a
-    reservation that is not committed cannot lapse. `operation` is what the ledger shows.
+    reservation that is not committed cannot lapse. Whoever ends an analysis holds its row and then wants the account,
+    so nobody who holds the account may still wait for such a row: insert first, reserve after it. `operation` is what
+    the ledger shows.
 
     Raises:
         errors.CreditsExhausted: with the balance, the price, and the next refill where one is scheduled.
     """
-    reservation_id = new_id()
+    reservation_id = reservation_id or new_id()
     row = await transaction.fetch_one(
         _reserve, owner_id=team_id, price=amount, what=operation, lasts=RESERVATION, reservation_id=reservation_id,
         entry_id=new_id(),

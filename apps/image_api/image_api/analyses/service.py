@@ -25,6 +25,7 @@ from image_core.analyzers import (
     price_credits,
 )
 from image_core.db import Record, Runner, Transaction, to_json
+from image_core.ids import new_id
 from image_core.states import HOLDS_BYTES, ImageStatus, LabelSource
 from image_core.telemetry import current_request, log
 
@@ -171,10 +172,15 @@ async def _remove(services: Services, scratch: Scratch | None) -> None:
 async def _write_request(
     transaction: Transaction, actor: Actor, of: Bytes, order: Order, price: int, scratch: Scratch | None
 ) -> Record:
-    """Reserves the price and writes the request with its message. Raises `_AskedMeanwhile`, which undoes it all."""
+    """Write the request with its message and reserve the price.
+
+    Raises:
+        _AskedMeanwhile: Somebody else was first. Whatever was written is undone.
+        errors.CreditsExhausted: Likewise.
+    """
     context = current_request.get()
     trace_parent = context.trace_parent if context else None
-    reservation_id = await credits.reserve(transaction, of.team_id, price, f"analyze:{order.analyzer}")
+    reservation_id = new_id()
     row = await queries.add(
         transaction, of, order, reservation_id, requested_by=actor.user_id, trace_parent=trace_parent,
         scratch_object=scratch.object_name if scratch else None,
@@ -182,6 +188,8 @@ async def _write_request(
     )  # fmt: skip
     if row is None:
         raise _AskedMeanwhile
+    # Only now: whoever ends this analysis has its row and wants the account.
+    await credits.reserve(transaction, of.team_id, price, f"analyze:{order.analyzer}", reservation_id)
     await events.record(transaction, events.analysis_request(row["id"], of.team_id, trace_parent))
     return row
 

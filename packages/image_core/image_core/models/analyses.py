@@ -36,7 +36,12 @@ analysis = Table(
     # Null where the bytes are those of an image; else the object in the scratch bucket that holds them.
     Column("scratch_object", Text),
     Column("scratch_generation", BigInteger),
-    Column("reservation_id", Uuid, ForeignKey("credit_reservation.id", ondelete="SET NULL")),
+    # Checked at the commit: the row is inserted before the account is locked, and the price reserved after it.
+    Column(
+        "reservation_id",
+        Uuid,
+        ForeignKey("credit_reservation.id", ondelete="SET NULL", deferrable=True, initially="DEFERRED"),
+    ),
     Column("requested_by", Uuid, ForeignKey("user.id", ondelete="SET NULL")),
     Column("claim_token", Uuid),
     time_column("lease_expires_at"),
