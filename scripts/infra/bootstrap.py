@@ -16,6 +16,7 @@ from typing import Any
 
 from scripts.infra import stack
 from scripts.infra.commands import CommandFailed, run, say
+from scripts.infra.default_resources import disable_default_account, remove_default_network
 from scripts.infra.project import (
     ENVIRONMENTS,
     IMAGES,
@@ -84,6 +85,7 @@ def apply_bootstrap(project: Project) -> None:
         f"-var=environment={project.environment}",
         f"-var=state_bucket_name={project.state_bucket}",
         f"-var=repository={json.dumps(numbers)}",
+        *([f"-var=billing_account={account}"] if (account := project.budget_billing_account) else []),
     ]
     run(
         ["terraform", "init", "-input=false", "-reconfigure", f"-backend-config=bucket={project.state_bucket}"],
@@ -213,6 +215,8 @@ STEPS: dict[str, Callable[[Project], None]] = {
     "GitHub": set_github_variables,
     "images": build_images,
     "stack": apply_stack,
+    "default network": remove_default_network,
+    "default account": disable_default_account,
     "migration": migrate,
     "readiness": wait_until_ready,
     "smoke test": smoke_test,

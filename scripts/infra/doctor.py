@@ -11,9 +11,9 @@ from scripts.infra.project import gcloud_json, project_id_argument
 
 PROGRAMS = ("gcloud", "gh", "terraform", "docker")
 APIS = (
-    "artifactregistry", "billingbudgets", "cloudresourcemanager", "cloudscheduler", "compute", "containerscanning",
-    "iam", "iamcredentials", "logging", "monitoring", "pubsub", "run", "secretmanager", "servicenetworking",
-    "serviceusage", "sqladmin", "storage", "sts",
+    "artifactregistry", "billingbudgets", "cloudbilling", "cloudresourcemanager", "cloudscheduler", "compute",
+    "containerscanning", "iam", "iamcredentials", "logging", "monitoring", "pubsub", "run", "secretmanager",
+    "servicenetworking", "serviceusage", "sqladmin", "storage", "sts",
 )  # fmt: skip
 BLOCKING_POLICIES = {
     "constraints/sql.restrictPublicIp": "",

@@ -46,6 +46,13 @@ class Project:
         """The values that only this project has; not committed, and CI gives the same as `TF_VAR_…`."""
         return self.folder / "environments" / f"{self.environment}.local.tfvars.json"
 
+    @property
+    def budget_billing_account(self) -> str | None:
+        """The billing account of the budget that the environment's committed variables ask for, if any."""
+        path = self.folder / "environments" / f"{self.environment}.tfvars"
+        found = re.search(r'^ *billing_account += "([^"]+)"', path.read_text() if path.is_file() else "", re.MULTILINE)
+        return found[1] if found else None
+
     def remember(self, images: dict[str, str]) -> None:
         """Writes both local files, for later plans and applies."""
         self.backend_file.write_text(f'bucket = "{self.state_bucket}"\n')

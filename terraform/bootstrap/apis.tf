@@ -2,6 +2,7 @@
 resource "google_project_service" "this" {
   for_each = toset([
     "artifactregistry.googleapis.com",
+    "cloudbilling.googleapis.com",
     "cloudresourcemanager.googleapis.com",
     "containerscanning.googleapis.com",
     "iam.googleapis.com",

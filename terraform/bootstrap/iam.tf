@@ -3,11 +3,32 @@ locals {
 
   members = { for key, email in module.github_federation.account_emails : "github-${key}" => "serviceAccount:${email}" }
 
-  grants = { for row in local.capabilities : "${row.actor} ${row.role} ${row.resource}" => merge(row, { member = local.members[row.actor] }) }
+  # Rows of the capability table that are granted only where they are asked for.
+  asked_for = { "a budget" = var.billing_account != null }
+
+  custom_roles = yamldecode(file("${path.module}/custom_roles.yaml"))
+
+  grants = {
+    for row in local.capabilities : "${row.actor} ${row.role} ${row.resource}" => merge(row, {
+      member = local.members[row.actor]
+      role   = startswith(row.role, "custom/") ? "projects/${var.project_id}/roles/${google_project_iam_custom_role.table[row.role].role_id}" : row.role
+    }) if try(local.asked_for[row.when], true)
+  }
 
   grants_on = {
-    for kind in ["project", "bucket", "repository"] : kind => { for key, grant in local.grants : key => grant if split(":", grant.resource)[0] == kind }
+    for kind in ["project", "bucket", "repository", "billing"] : kind => { for key, grant in local.grants : key => grant if split(":", grant.resource)[0] == kind }
   }
+}
+
+resource "google_project_iam_custom_role" "table" {
+  for_each = local.custom_roles
+
+  project     = var.project_id
+  role_id     = split("/", each.key)[1]
+  title       = split("/", each.key)[1]
+  description = "What the workflows of image-manager need and no predefined role holds alone."
+  permissions = each.value
+  stage       = "GA"
 }
 
 resource "google_project_iam_member" "table" {
@@ -44,4 +65,13 @@ resource "google_artifact_registry_repository_iam_member" "table" {
   repository = { "repository:images" = module.registry.repository_id }[each.value.resource]
   role       = each.value.role
   member     = each.value.member
+}
+
+# A budget belongs to the billing account, which whoever runs this must be able to share.
+resource "google_billing_account_iam_member" "table" {
+  for_each = local.grants_on["billing"]
+
+  billing_account_id = var.billing_account
+  role               = each.value.role
+  member             = each.value.member
 }

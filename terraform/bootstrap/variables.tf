@@ -55,3 +55,14 @@ variable "state_bucket_name" {
     error_message = "state_bucket_name must have 3 to 63 lower-case letters, digits and hyphens."
   }
 }
+
+variable "billing_account" {
+  description = "Billing account whose budget the workflows keep; without one they hold nothing on it. scripts/infra/bootstrap.py takes it from the environment's observability.budget."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.billing_account == null || can(regex("^[0-9A-F]{6}-[0-9A-F]{6}-[0-9A-F]{6}$", var.billing_account))
+    error_message = "billing_account must look like 012345-6789AB-CDEF01."
+  }
+}

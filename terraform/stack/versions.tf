@@ -18,5 +18,9 @@ provider "google" {
   project = var.project_id
   region  = var.region
 
+  # Some APIs, the budgets' among them, refuse a person's own credentials unless a project's quota is named.
+  user_project_override = true
+  billing_project       = var.project_id
+
   default_labels = local.labels
 }

@@ -9,6 +9,7 @@ from typing import Any
 from scripts.infra.commands import CommandFailed, Output
 
 ADMIN_KEY = "the-key-that-the-migration-made"
+DEFAULT_ACCOUNT = "123456789012-compute@developer.gserviceaccount.com"
 DIGEST = "sha256:" + "0" * 64
 ENVIRONMENT_VARIABLES = {"GCP_PROJECT_ID": "example-project", "TERRAFORM_STATE_BUCKET": "example-project-terraform"}
 
@@ -24,6 +25,8 @@ class FakeCloud:
     calls: list[str] = field(default_factory=list)
     planned_changes: list[dict[str, Any]] = field(default_factory=list)
     instance_state: str = "RUNNABLE"
+    instances: list[dict[str, Any]] = field(default_factory=list)
+    firewall_rules: list[str] = field(default_factory=lambda: ["default-allow-icmp", "default-allow-ssh"])
     managed: list[str] = field(default_factory=lambda: ["module.database.google_sql_database_instance.this"])
 
     def __call__(
@@ -64,7 +67,8 @@ class FakeCloud:
             "terraform state rm": self._forgets,
             "terraform import -input=false -var-file": self._adopts,
             "gcloud auth configure-docker": _says(None),
-            "gcloud projects describe": _says({}),
+            "gcloud projects describe": _says({"projectNumber": "123456789012"}),
+            **self._default_resources(),
             "gcloud billing projects describe": _says({"billingEnabled": self.billing}),
             "gcloud services enable": self._makes("first APIs"),
             "gcloud storage buckets describe": self._asks("state bucket"),
@@ -99,6 +103,25 @@ class FakeCloud:
                 ADMIN_KEY if "schema" in self.exists else "", "", 0 if "schema" in self.exists else 1
             ),
             "make smoke": self._makes("smoke test", needs="schema"),
+        }
+
+    def _default_resources(self) -> dict[str, Callable[[str], Output]]:
+        """What Google puts into a new project, until it is removed."""
+        network = [] if "no default network" in self.exists else [{"name": "default"}]
+        rules = [] if "no default rules" in self.exists else [{"name": name} for name in self.firewall_rules]
+        member = f"serviceAccount:{DEFAULT_ACCOUNT}"
+        editors = [] if "no default editor" in self.exists else [member]
+        return {
+            "gcloud compute networks list": _says(network),
+            "gcloud compute firewall-rules list": _says(rules),
+            "gcloud compute instances list": _says(self.instances),
+            "gcloud compute firewall-rules delete": self._makes("no default rules", once=True),
+            "gcloud compute networks delete": self._makes("no default network", needs="no default rules", once=True),
+            "gcloud iam service-accounts describe": lambda _: Output(str("no default account" in self.exists), "", 0),
+            "gcloud run services list": _says([]),
+            "gcloud projects get-iam-policy": _says({"bindings": [{"role": "roles/editor", "members": editors}]}),
+            "gcloud projects remove-iam-policy-binding": self._makes("no default editor", once=True),
+            "gcloud iam service-accounts disable": self._makes("no default account", once=True),
         }
 
     def _makes(self, thing: str, *, needs: str = "", once: bool = False) -> Callable[[str], Output]:

@@ -3,16 +3,18 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from scripts.infra import bootstrap as script
+from scripts.infra import default_resources
 from scripts.infra import project as project_script
 from scripts.infra import stack as stack_script
 from scripts.infra.project import Project
 
-from .fake_cloud import ADMIN_KEY, DIGEST, FakeCloud
+from .fake_cloud import ADMIN_KEY, DEFAULT_ACCOUNT, DIGEST, FakeCloud
 
-CALLS = 58
+CALLS = 70
 """How many programs a whole run starts; a test below says so."""
 
 
@@ -30,7 +32,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 
 def run_with(cloud: FakeCloud, project: Project, monkeypatch: pytest.MonkeyPatch) -> bool:
-    for module in (script, project_script, stack_script):
+    for module in (script, project_script, stack_script, default_resources):
         monkeypatch.setattr(module, "run", cloud)
     return script.bootstrap(project)
 
@@ -103,6 +105,46 @@ def test_a_second_plan_that_changes_something_is_shown(
     assert "  update module.observability.google_monitoring_dashboard.this dashboard_json" in out
 
 
+def test_what_google_puts_into_a_new_project_is_removed(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud = FakeCloud()
+    assert run_with(cloud, project, monkeypatch)
+    assert {"no default rules", "no default network", "no default editor", "no default account"} <= cloud.exists
+
+
+MACHINE = {"name": "somebodys", "serviceAccounts": [{"email": DEFAULT_ACCOUNT}]}
+
+
+@pytest.mark.parametrize(
+    ("changed", "kept"),
+    [
+        ({"instances": [MACHINE]}, {"no default network", "no default editor", "no default account"}),
+        ({"firewall_rules": ["default-allow-ssh", "somebodys"]}, {"no default rules", "no default network"}),
+    ],
+    ids=["a machine", "a rule of somebody's"],
+)
+def test_what_somebody_uses_stays(
+    changed: dict[str, Any],
+    kept: set[str],
+    project: Project,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    cloud = FakeCloud(**changed)
+    assert run_with(cloud, project, monkeypatch)
+    assert not kept & cloud.exists
+    assert "is in use and stays" in capsys.readouterr().out
+
+
+def test_budget_of_the_environment_reaches_the_grants(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    variables = 'observability = {\n  budget = {\n    billing_account = "012345-6789AB-CDEF01"\n  }\n}\n'
+    (project.folder / "environments" / "dev.tfvars").write_text(variables)
+    cloud = FakeCloud()
+    run_with(cloud, project, monkeypatch)
+    applies = [call for call in cloud.calls if call.startswith("terraform apply") and "-var=repository" in call]
+    assert all("-var=billing_account=012345-6789AB-CDEF01" in call for call in applies)
+    assert applies
+
+
 def test_environments_that_are_delivered_to_already_stay(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     cloud = FakeCloud()
     run_with(cloud, project, monkeypatch)
@@ -129,7 +171,7 @@ def test_project_without_billing_is_refused_first(
 def test_without_an_address_alerts_tell_who_is_logged_in(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(script, "TERRAFORM", project.folder)
     cloud = FakeCloud()
-    for module in (script, project_script, stack_script):
+    for module in (script, project_script, stack_script, default_resources):
         monkeypatch.setattr(module, "run", cloud)
     assert script.main(["example-project", "owner/name"]) == 0
     assert any("NOTIFICATION_EMAIL --body=somebody@example.com" in call for call in cloud.calls)

@@ -66,7 +66,7 @@ run "planning_holds_exactly_its_roles" {
   command = plan
 
   assert {
-    condition     = sort([for grant in google_project_iam_member.table : grant.role if grant.member == "serviceAccount:github-plan@example-project.iam.gserviceaccount.com"]) == tolist(["roles/browser", "roles/cloudscheduler.viewer", "roles/cloudsql.viewer", "roles/compute.viewer", "roles/iam.securityReviewer", "roles/iam.serviceAccountViewer", "roles/logging.viewer", "roles/monitoring.viewer", "roles/pubsub.viewer", "roles/run.viewer", "roles/secretmanager.viewer", "roles/serviceusage.serviceUsageConsumer", "roles/serviceusage.serviceUsageViewer", "roles/storage.bucketViewer"])
+    condition     = sort([for grant in google_project_iam_member.table : grant.role if grant.member == "serviceAccount:github-plan@example-project.iam.gserviceaccount.com"]) == tolist(["projects/example-project/roles/imageManagerPlan", "roles/cloudscheduler.viewer", "roles/cloudsql.viewer", "roles/compute.viewer", "roles/iam.securityReviewer", "roles/iam.serviceAccountViewer", "roles/logging.viewer", "roles/memorystore.viewer", "roles/monitoring.viewer", "roles/pubsub.viewer", "roles/run.viewer", "roles/secretmanager.viewer", "roles/servicenetworking.viewer", "roles/serviceusage.serviceUsageConsumer", "roles/storage.bucketViewer"])
     error_message = "The account to plan holds other roles."
   }
 }
@@ -75,7 +75,7 @@ run "applying_holds_exactly_its_roles" {
   command = plan
 
   assert {
-    condition     = sort([for grant in google_project_iam_member.table : grant.role if grant.member == "serviceAccount:github-apply@example-project.iam.gserviceaccount.com"]) == tolist(["roles/browser", "roles/cloudscheduler.admin", "roles/cloudsql.admin", "roles/compute.networkAdmin", "roles/compute.securityAdmin", "roles/iam.serviceAccountAdmin", "roles/logging.configWriter", "roles/monitoring.editor", "roles/pubsub.admin", "roles/resourcemanager.projectIamAdmin", "roles/run.admin", "roles/secretmanager.admin", "roles/servicenetworking.networksAdmin", "roles/serviceusage.serviceUsageAdmin", "roles/storage.admin"])
+    condition     = sort([for grant in google_project_iam_member.table : grant.role if grant.member == "serviceAccount:github-apply@example-project.iam.gserviceaccount.com"]) == tolist(["roles/cloudscheduler.admin", "roles/cloudsql.admin", "roles/compute.loadBalancerAdmin", "roles/compute.networkAdmin", "roles/compute.securityAdmin", "roles/iam.serviceAccountAdmin", "roles/logging.configWriter", "roles/memorystore.admin", "roles/monitoring.editor", "roles/pubsub.admin", "roles/resourcemanager.projectIamAdmin", "roles/run.admin", "roles/secretmanager.admin", "roles/serviceusage.serviceUsageAdmin", "roles/storage.admin"])
     error_message = "The account to apply holds other roles."
   }
 }
@@ -120,7 +120,7 @@ run "planning_only_reads_the_state" {
   command = plan
 
   assert {
-    condition     = toset([for grant in google_storage_bucket_iam_member.table : "${grant.member} ${grant.role}"]) == toset(["serviceAccount:github-plan@example-project.iam.gserviceaccount.com roles/storage.objectViewer", "serviceAccount:github-apply@example-project.iam.gserviceaccount.com roles/storage.objectUser"])
+    condition     = toset([for grant in google_storage_bucket_iam_member.table : "${grant.member} ${grant.role}"]) == toset(["serviceAccount:github-plan@example-project.iam.gserviceaccount.com roles/storage.objectViewer"])
     error_message = "Somebody else holds the state."
   }
 }
@@ -129,9 +129,50 @@ run "only_deploying_pushes_images" {
   command = plan
 
   assert {
-    condition     = [for grant in google_artifact_registry_repository_iam_member.table : "${grant.member} ${grant.role}"] == ["serviceAccount:github-deploy@example-project.iam.gserviceaccount.com roles/artifactregistry.writer"]
-    error_message = "Somebody else pushes images."
+    condition     = toset([for grant in google_artifact_registry_repository_iam_member.table : "${grant.member} ${grant.role}"]) == toset(["serviceAccount:github-apply@example-project.iam.gserviceaccount.com roles/artifactregistry.reader", "serviceAccount:github-deploy@example-project.iam.gserviceaccount.com roles/artifactregistry.writer"])
+    error_message = "Somebody else pushes images, or an apply may not make a revision of them."
   }
+}
+
+run "custom_role_only_reads" {
+  command = plan
+
+  assert {
+    condition     = google_project_iam_custom_role.table["custom/imageManagerPlan"].permissions == toset(["networkconnectivity.serviceConnectionPolicies.get"])
+    error_message = "The role to plan allows something else."
+  }
+}
+
+run "nobody_holds_a_billing_account_without_a_budget" {
+  command = plan
+
+  assert {
+    condition     = length(google_billing_account_iam_member.table) == 0
+    error_message = "A workflow holds the billing account."
+  }
+}
+
+run "budget_is_read_by_plans_and_kept_by_applies" {
+  command = plan
+
+  variables {
+    billing_account = "012345-6789AB-CDEF01"
+  }
+
+  assert {
+    condition     = toset([for grant in google_billing_account_iam_member.table : "${grant.billing_account_id} ${grant.member} ${grant.role}"]) == toset(["012345-6789AB-CDEF01 serviceAccount:github-apply@example-project.iam.gserviceaccount.com roles/billing.costsManager", "012345-6789AB-CDEF01 serviceAccount:github-plan@example-project.iam.gserviceaccount.com roles/billing.viewer"])
+    error_message = "Plans and applies do not reach the budget."
+  }
+}
+
+run "malformed_billing_account_is_refused" {
+  command = plan
+
+  variables {
+    billing_account = "mine"
+  }
+
+  expect_failures = [var.billing_account]
 }
 
 run "workflows_are_told_where_images_go" {
