@@ -9,9 +9,12 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
 from image_core import errors
+from image_core.telemetry import log
 
 _KEYS_FRESH_SECONDS = 3600.0
 _COOL_DOWN_SECONDS = 30.0
+_RETRY_SECONDS = 5.0
+"""How long after a failed fetch the next one is made where no key is known at all."""
 _CLOCK_SKEW_SECONDS = 60
 
 
@@ -22,22 +25,43 @@ class TokenRejected(Exception):
 class IssuerKeys:
     """The issuer's public keys, fetched when they are old or a token names one that is not known yet.
 
-    A key id that nobody knows must not turn into a request of ours each time: after a fetch there is a pause.
+    A key id that nobody knows must not turn into a request of ours each time: after a fetch there is a pause. Keys that
+    are known go on while the issuer does not answer, and nobody who has one waits for a fetch of somebody else.
     """
 
     def __init__(self, jwks_url: str) -> None:
         self._jwks_url = jwks_url
         self._keys: dict[str, Any] = {}
-        self._fetched_at = float("-inf")
+        self._fetched_at = self._tried_at = float("-inf")
         self._lock = asyncio.Lock()
 
     async def key_set(self, key_id: str) -> KeySet:
-        """The keys, with the one of this id among them if the issuer has it. Raises `errors.Unavailable`."""
-        async with self._lock:
-            age = time.monotonic() - self._fetched_at
-            if age > _KEYS_FRESH_SECONDS or (key_id not in self._keys and age > _COOL_DOWN_SECONDS):
-                await self._fetch()
+        """Return the keys, with the one of this id among them if the issuer has it.
+
+        Raises:
+            errors.MessagingUnavailable: No key has been fetched yet.
+        """
+        if self._is_due(key_id) and not (key_id in self._keys and self._lock.locked()):
+            async with self._lock:
+                if self._is_due(key_id):
+                    await self._try_to_fetch()
+        if not self._keys:
+            raise errors.MessagingUnavailable("The issuer's keys cannot be fetched.")
         return KeySet.import_key_set({"keys": list(self._keys.values())})
+
+    def _is_due(self, key_id: str) -> bool:
+        now = time.monotonic()
+        if now - self._tried_at <= (_COOL_DOWN_SECONDS if self._keys else _RETRY_SECONDS):
+            return False
+        return key_id not in self._keys or now - self._fetched_at > _KEYS_FRESH_SECONDS
+
+    async def _try_to_fetch(self) -> None:
+        try:
+            await self._fetch()
+        except errors.MessagingUnavailable as error:
+            reason = type(error.__cause__ or error).__qualname__
+            log("issuer_keys_not_fetched", severity="WARNING", reason=reason, known=len(self._keys))
+        self._tried_at = time.monotonic()
 
     async def _fetch(self) -> None:
         import httpx2

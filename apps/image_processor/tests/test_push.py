@@ -1,3 +1,4 @@
+import asyncio
 import base64
 import hmac
 import json
@@ -111,6 +112,11 @@ class TestIdentity:
             assert answer.status_code == expected
 
 
+def let_pass(keys: IssuerKeys, seconds: float) -> None:
+    keys._fetched_at -= seconds
+    keys._tried_at -= seconds
+
+
 class TestIssuerKeys:
     async def test_an_unknown_key_is_asked_for_once_in_a_while(
         self, processor: Processor, monkeypatch: pytest.MonkeyPatch
@@ -127,7 +133,7 @@ class TestIssuerKeys:
         for _ in range(5):
             await keys.key_set("unknown")
         assert fetched == 1
-        monkeypatch.setattr(keys, "_fetched_at", keys._fetched_at - push_identity._COOL_DOWN_SECONDS)
+        let_pass(keys, push_identity._COOL_DOWN_SECONDS)
         await keys.key_set("unknown")
         assert fetched == 2
         await keys.key_set(str(processor.key.kid))
@@ -138,9 +144,56 @@ class TestIssuerKeys:
     ) -> None:
         keys = IssuerKeys(processor.parts.settings.push_jwks_url)
         await keys.key_set("x")
-        keys._fetched_at = first = keys._fetched_at - push_identity._KEYS_FRESH_SECONDS
+        let_pass(keys, push_identity._KEYS_FRESH_SECONDS)
+        first = keys._fetched_at
         await keys.key_set(str(processor.key.kid))
         assert keys._fetched_at > first
+
+    async def test_keys_that_are_known_go_on_while_the_issuer_is_away(
+        self, processor: Processor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        keys, tried = IssuerKeys(processor.parts.settings.push_jwks_url), 0
+        monkeypatch.setitem(processor.app.state._state, "issuer_keys", keys)
+        assert await status(processor, bearer(processor.token())) != 503
+        really = keys._fetch
+
+        async def away() -> None:
+            nonlocal tried
+            tried += 1
+            raise errors.MessagingUnavailable("away")
+
+        monkeypatch.setattr(keys, "_fetch", away)
+        let_pass(keys, push_identity._KEYS_FRESH_SECONDS)
+        for _ in range(5):
+            assert await status(processor, bearer(processor.token())) not in (401, 503)
+        assert tried == 1
+        stranger = RSAKey.generate_key(2048, {"kid": "unknown"})
+        assert await status(processor, bearer(processor.token(key=stranger))) == 401
+        let_pass(keys, push_identity._COOL_DOWN_SECONDS)
+        monkeypatch.setattr(keys, "_fetch", really)
+        old = keys._fetched_at
+        await keys.key_set(str(processor.key.kid))
+        assert keys._fetched_at > old
+
+    async def test_nobody_who_has_a_key_waits_for_a_fetch(
+        self, processor: Processor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        keys, known = IssuerKeys(processor.parts.settings.push_jwks_url), str(processor.key.kid)
+        await keys.key_set(known)
+        begun, over = asyncio.Event(), asyncio.Event()
+
+        async def hang() -> None:
+            begun.set()
+            await over.wait()
+
+        monkeypatch.setattr(keys, "_fetch", hang)
+        let_pass(keys, push_identity._KEYS_FRESH_SECONDS)
+        fetching = asyncio.create_task(keys.key_set("unknown"))
+        await begun.wait()
+        async with asyncio.timeout(5):
+            await keys.key_set(known)
+        over.set()
+        await fetching
 
     @pytest.mark.parametrize("path", ["/nothing-here", "/health/live"])
     async def test_an_issuer_that_does_not_answer_is_unavailable(self, processor: Processor, path: str) -> None:

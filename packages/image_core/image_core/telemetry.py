@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("image_manager")
 _TRACE_PARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
+_OWN_LOGGERS = ("image_core.", "image_api.", "image_processor.", "local_cloud.")
+# What a record has of itself, and what is given to it on its way through the handlers.
+_RECORD_NAMES = frozenset(vars(logging.makeLogRecord({}))) | {
+    "message", "asctime", "json_fields", "http_request", "trace", "span_id", "trace_sampled", "resource", "labels",
+}  # fmt: skip
 _ERROR_EVENT = "type.googleapis.com/google.devtools.clouderrorreporting.v1beta1.ReportedErrorEvent"
 
 
@@ -96,7 +101,7 @@ class _AddContext(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         context = current_request.get()
-        fields = dict(getattr(record, "json_fields", None) or {})
+        fields = _extra_of(record) | (getattr(record, "json_fields", None) or {})
         if context is not None:
             fields.setdefault("request_id", context.request_id)
             record.trace = _trace_name(context.trace_id)
@@ -108,6 +113,13 @@ class _AddContext(logging.Filter):
             record.exc_info = record.exc_text = None
         record.json_fields = {"event": record.getMessage(), **fields}
         return True
+
+
+def _extra_of(record: logging.LogRecord) -> dict[str, Any]:
+    """Return the fields that our own code gave to a standard logger; a library's may hold what no log should."""
+    if not record.name.startswith(_OWN_LOGGERS):
+        return {}
+    return {name: value for name, value in vars(record).items() if name not in _RECORD_NAMES and name[0] != "_"}
 
 
 def _trace_name(trace_id: str | None) -> str | None:

@@ -84,6 +84,25 @@ class TestLines:
         assert (line["message"], line["logger"]) == ("it_failed", "some.library")
         assert "hunter-2" not in written.getvalue()
 
+    @pytest.mark.parametrize("in_the_cloud", [False, True])
+    def test_fields_of_a_standard_logger_of_ours_are_in_its_line(
+        self, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, in_the_cloud: bool
+    ) -> None:
+        if in_the_cloud:
+            monkeypatch.setenv("K_SERVICE", "image-test")
+        written = request.getfixturevalue("written")
+        own = {"place": "ValueError at resize.py:12 shrink", "count": 2}
+        logging.getLogger("image_processor.worker_process").error("processing_step_failed", extra=own)
+        logging.getLogger("some.library").error("it_failed", extra={"place": "hunter-2"})
+        # Google's handler writes a line about itself before the first one.
+        ours, theirs = lines(written)[-2:]
+        assert ours["event"] == "processing_step_failed"
+        assert {name: ours[name] for name in own} == own
+        assert "place" not in theirs
+        # Nothing but what a line always has: what handlers add to a record for themselves stays out of it.
+        shape = {name for name in theirs if name != "logger"} | own.keys()
+        assert {name for name in ours if name != "logger"} == shape
+
     def test_what_cannot_be_json_does_not_break_a_line(self, written: io.StringIO) -> None:
         log("odd", value=object(), text="\u2028\n")
         assert len(lines(written)) == 1
