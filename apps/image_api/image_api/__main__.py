@@ -3,6 +3,7 @@
 import uvicorn
 
 from image_api.app import create_app_from_environment
+from image_api.http_protocol import BoundedProtocol
 from image_api.settings import ApiSettings
 
 if __name__ == "__main__":
@@ -13,6 +14,9 @@ if __name__ == "__main__":
         port=settings.port,
         log_config=None,
         access_log=False,
+        http=BoundedProtocol,
+        # What asks for a WebSocket is a request as any other.
+        ws="none",
         # Which proxies may be believed is `TRUSTED_PROXY_DEPTH`, not the server's guess.
         proxy_headers=False,
         server_header=False,

@@ -20,6 +20,7 @@ from image_api.audit_events.routes import router as audit_events_router
 from image_api.credentials.routes import router as credentials_router
 from image_api.credits.routes import router as credits_router
 from image_api.duplicates.routes import router as duplicates_router
+from image_api.early_refusal import EarlyRefusalMiddleware
 from image_api.images.routes import router as images_router
 from image_api.key_cache import LAST_USED_SECONDS, KeyCache
 from image_api.metadata_schemas.routes import router as metadata_schemas_router
@@ -28,6 +29,7 @@ from image_api.passwords import Passwords
 from image_api.people.admin_routes import router as people_admin_router
 from image_api.people.routes import router as people_router
 from image_api.rate_limits import RateLimits
+from image_api.request_shape import RequestShapeMiddleware
 from image_api.services import Services
 from image_api.session_cache import SessionCache
 from image_api.settings import ApiSettings
@@ -85,6 +87,7 @@ def create_app(settings: ApiSettings, tracer_provider: TracerProvider | None = N
     problems.install(app)
     openapi.install(app, ROUTERS, settings.session_cookie_name, settings.public_base_url)
     app.add_middleware(AddressLimitMiddleware)
+    app.add_middleware(RequestShapeMiddleware)
     if settings.cors_allow_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -104,6 +107,7 @@ def create_app(settings: ApiSettings, tracer_provider: TracerProvider | None = N
     app.add_middleware(
         ObservabilityMiddleware, metrics=app.state.metrics, trusted_proxy_depth=settings.trusted_proxy_depth
     )
+    app.add_middleware(EarlyRefusalMiddleware)
     return app
 
 

@@ -39,7 +39,7 @@ class BoundedRequest(Request):
         self._limit_bytes = limit_bytes
 
     async def body(self) -> bytes:
-        """The whole body. Raises `errors.BodyTooLarge`, `errors.BodyTooSlow`, `errors.ShuttingDown`."""
+        """The whole body. Raises `errors.BodyTooLarge`, `errors.RequestTooSlow`, `errors.ShuttingDown`."""
         if not hasattr(self, "_body"):
             declared = self.headers.get("content-length", "")
             self._check_size(int(declared) if declared.isdecimal() else 0)
@@ -50,7 +50,7 @@ class BoundedRequest(Request):
             except TimeoutError as error:
                 if shutdown.stopping:
                     raise errors.ShuttingDown("This instance is stopping; send the request again.") from error
-                raise errors.BodyTooSlow(f"The body did not arrive within {RECEIPT_SECONDS:g} s.") from error
+                raise errors.RequestTooSlow(f"The body did not arrive within {RECEIPT_SECONDS:g} s.") from error
         return self._body
 
     async def json(self) -> Any:

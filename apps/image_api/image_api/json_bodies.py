@@ -10,20 +10,21 @@ MAX_MEMBERS = 200
 """Most members of one object. The largest that is documented is a patch of 100 metadata."""
 MAX_NAME_LENGTH = 256
 MAX_DEPTH = 16
-MAX_CONTAINERS = 2_000
-"""Most objects and arrays of one document. The largest that is documented is a schema of 50 fields."""
+MAX_VALUES = 2_000
+"""Most objects and numbers of one document, and most arrays. A schema of 50 fields has the most that is documented."""
 MAX_NUMBER_LENGTH = 400
 """Longer than the longest number that a double has: -1.7976931348623157e+308 written out has 310 characters."""
 
 
 def parse(text: bytes | str, field: str = "body", example: str = "") -> Any:
     """Return the value of a JSON text. Raises `errors.RequestInvalid`, which names `field` and may show an example."""
+    reader = _Reader()
     try:
         value = json.loads(
             text,
-            object_pairs_hook=_object,
-            parse_int=_integer,
-            parse_float=_float,
+            object_pairs_hook=reader.object,
+            parse_int=reader.integer,
+            parse_float=reader.float,
             parse_constant=_refuse_constant,
         )
         _check_nesting(value)
@@ -47,38 +48,48 @@ class _Refused(Exception):
 
 
 _TOO_DEEP = f"Objects and arrays may be nested {MAX_DEPTH} deep."
+_TOO_MANY = f"A document may have {MAX_VALUES} objects and numbers, and as many arrays."
 
 
 def _invalid(field: str, code: str, message: str) -> errors.RequestInvalid:
     return errors.invalid_fields([{"field": field, "code": code, "message": message}])
 
 
-def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len(members) > MAX_MEMBERS:
-        raise _Refused(
-            "json-too-many-members", f"An object may have {MAX_MEMBERS} members, and one has {len(members)}."
-        )
-    found = dict(members)
-    if len(found) < len(members):
-        raise _Refused("json-name-repeated", "An object has two members of the same name; send each name once.")
-    if any(len(name) > MAX_NAME_LENGTH for name in found):
-        raise _Refused("json-name-too-long", f"The name of a member may have {MAX_NAME_LENGTH} characters.")
-    return found
+class _Reader:
+    """Makes the objects and numbers of one document, while it is read: nobody waits for the end of an extreme one."""
 
+    def __init__(self) -> None:
+        self._count = 0
 
-def _check_length(digits: str) -> None:
-    if len(digits) > MAX_NUMBER_LENGTH:
-        raise _Refused("json-number-too-long", f"A number may have {MAX_NUMBER_LENGTH} characters.")
+    def object(self, members: list[tuple[str, Any]]) -> dict[str, Any]:
+        self._count_value()
+        if len(members) > MAX_MEMBERS:
+            counts = f"{MAX_MEMBERS} members, and one has {len(members)}"
+            raise _Refused("json-too-many-members", f"An object may have {counts}.")
+        found = dict(members)
+        if len(found) < len(members):
+            raise _Refused("json-name-repeated", "An object has two members of the same name; send each name once.")
+        if any(len(name) > MAX_NAME_LENGTH for name in found):
+            raise _Refused("json-name-too-long", f"The name of a member may have {MAX_NAME_LENGTH} characters.")
+        return found
 
+    def integer(self, digits: str) -> int:
+        self._check_number(digits)
+        return int(digits)
 
-def _integer(digits: str) -> int:
-    _check_length(digits)
-    return int(digits)
+    def float(self, digits: str) -> float:
+        self._check_number(digits)
+        return float(digits)
 
+    def _check_number(self, digits: str) -> None:
+        self._count_value()
+        if len(digits) > MAX_NUMBER_LENGTH:
+            raise _Refused("json-number-too-long", f"A number may have {MAX_NUMBER_LENGTH} characters.")
 
-def _float(digits: str) -> float:
-    _check_length(digits)
-    return float(digits)
+    def _count_value(self) -> None:
+        self._count += 1
+        if self._count > MAX_VALUES:
+            raise _Refused("json-too-many-values", _TOO_MANY)
 
 
 def _refuse_constant(name: str) -> Any:
@@ -90,8 +101,8 @@ def _check_nesting(value: Any) -> None:
     level, count = [value] if isinstance(value, dict | list) else [], 0
     for _ in range(MAX_DEPTH):
         count += len(level)
-        if count > MAX_CONTAINERS:
-            raise _Refused("json-too-many-values", f"A body may have {MAX_CONTAINERS} objects and arrays.")
+        if count > MAX_VALUES:
+            raise _Refused("json-too-many-values", _TOO_MANY)
         inside = chain.from_iterable(each.values() if isinstance(each, dict) else each for each in level)
         level = [each for each in inside if isinstance(each, dict | list)]
         if not level:

@@ -48,6 +48,8 @@ _WITH_KEY = {
     "403": "A scope or role is missing, or a cookie's request lacks its CSRF token.",
 }
 _ALWAYS = {
+    "400": "The request cannot be read as it is.",
+    "431": "The request's header is too large.",
     "429": "Too many requests.",
     "503": "A part of the service is away; try again after `Retry-After`.",
 }

@@ -88,7 +88,8 @@ def _of_the_framework(request: Request, error: HTTPException) -> Response:
     if error.status_code == 405:
         headers["allow"] = ", ".join(_methods_of(request))
     code = _HTTP_CODES.get(error.status_code, "request-invalid")
-    return problem(error.status_code, code, str(error.detail), "", headers)
+    detail = "There is nothing at this path. GET /docs shows every operation." if error.status_code == 404 else ""
+    return problem(error.status_code, code, str(error.detail), detail, headers)
 
 
 def install(app: FastAPI) -> None:

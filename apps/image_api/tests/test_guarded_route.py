@@ -74,13 +74,13 @@ async def test_a_body_that_does_not_come_is_not_waited_for(
     monkeypatch.setattr(guarded_route, "RECEIPT_SECONDS", 0.05)
     proof = await api.bearer(await api.user()) if operation[2].path == "/auth/password" else api.admin.headers
     sent = await asgi_call(api, operation[0], operation[1], JSON | proof, [b"{", b'"'])
-    assert (sent.status, sent.json()["code"]) == (408, "body-too-slow")
+    assert (sent.status, sent.json()["code"]) == (408, "request-too-slow")
 
 
 async def test_json_for_classify_is_not_waited_for_either(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guarded_route, "RECEIPT_SECONDS", 0.05)
     sent = await asgi_call(api, "POST", "/api/v1/classify", JSON | (await api.user()).headers, [b"{"])
-    assert (sent.status, sent.json()["code"]) == (408, "body-too-slow")
+    assert (sent.status, sent.json()["code"]) == (408, "request-too-slow")
 
 
 @pytest.mark.parametrize("operation", JSON_BODIES, ids=ids)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from image_api import json_bodies
-from image_api.json_bodies import MAX_CONTAINERS, MAX_DEPTH, MAX_MEMBERS, MAX_NAME_LENGTH, MAX_NUMBER_LENGTH
+from image_api.json_bodies import MAX_DEPTH, MAX_MEMBERS, MAX_NAME_LENGTH, MAX_NUMBER_LENGTH, MAX_VALUES
 from image_core import errors
 from image_core.testing import UserWithKey
 
@@ -25,8 +25,10 @@ def flat(count: int, value: str = "1", name: Callable[[int], str] = lambda n: f"
     ("text", "code"),
     [
         (flat(MAX_MEMBERS + 1), "json-too-many-members"),
-        (flat(MANY), "json-too-many-members"),
-        (flat(MANY, name=lambda _: "a"), "json-too-many-members"),
+        (flat(MANY), "json-too-many-values"),
+        (flat(MANY, "[]"), "json-too-many-members"),
+        (flat(MANY, name=lambda _: "a"), "json-too-many-values"),
+        (flat(MANY, "null", lambda _: "a"), "json-too-many-members"),
         (flat(2, name=lambda _: "a"), "json-name-repeated"),
         ('{"a":[{"b":1,"b":1}]}', "json-name-repeated"),
         (flat(1, name=lambda _: "n" * (MAX_NAME_LENGTH + 1)), "json-name-too-long"),
@@ -34,7 +36,7 @@ def flat(count: int, value: str = "1", name: Callable[[int], str] = lambda n: f"
         ('{"a":' * (MAX_DEPTH + 1) + "1" + "}" * (MAX_DEPTH + 1), "json-too-deep"),
         ("[" * MANY + "]" * MANY, "json-too-deep"),
         ("[" * MANY, "json-too-deep"),
-        ("[" + "[]," * MAX_CONTAINERS + "1]", "json-too-many-values"),
+        ("[" + "[]," * MAX_VALUES + "1]", "json-too-many-values"),
         ("[" + "{}," * MANY + "1]", "json-too-many-values"),
         ("9" * (MAX_NUMBER_LENGTH + 1), "json-number-too-long"),
         ("[0." + "9" * MANY + "]", "json-number-too-long"),
@@ -59,8 +61,9 @@ def test_a_shape_beyond_the_bounds_is_refused(text: str | bytes, code: str) -> N
     [
         {f"a{n}": n for n in range(MAX_MEMBERS)},
         {"n" * MAX_NAME_LENGTH: 1.5},
-        [[]] * (MAX_CONTAINERS - 1),
-        [1] * MANY,
+        [[]] * (MAX_VALUES - 1),
+        [1] * (MAX_VALUES - 1),
+        ["a"] * MANY,
         1.7976931348623157e308,
         10**30,
         "text",
@@ -115,7 +118,7 @@ class TestAnswers:
 
     @pytest.mark.parametrize("first", [True, False], ids=["before", "after"])
     async def test_metadata_of_a_form_have_the_same_bounds(self, api: Api, member: UserWithKey, first: bool) -> None:
-        parts: list[tuple[str, Any]] = [("metadata", (None, flat(5_000))), ("file", ("a.png", b"\x89PNG\r\n\x1a\n"))]
+        parts: list[tuple[str, Any]] = [("metadata", (None, flat(1_000))), ("file", ("a.png", b"\x89PNG\r\n\x1a\n"))]
         answer = await api.client.post("/api/v1/images", headers=member.headers, files=parts if first else parts[::-1])
         assert answer.json()["errors"][0]["code"] == "json-too-many-members", answer.text
 

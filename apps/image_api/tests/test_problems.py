@@ -36,7 +36,9 @@ def is_problem(answer: Any, status: int, code: str) -> None:
 
 async def test_a_path_that_is_not_there_is_a_problem(api: Api) -> None:
     is_problem(await api.client.get("/api/v1/nothing"), 404, "not-found")
-    is_problem(await api.client.get("/"), 404, "not-found")
+    answer = await api.client.get("/")
+    is_problem(answer, 404, "not-found")
+    assert "/docs" in answer.json()["detail"]
 
 
 async def test_a_method_that_is_not_there_names_those_that_are(api: Api) -> None:

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 import pytest
 from sqlalchemy import select
 
+from image_api import early_refusal
 from image_core.models import image
 from image_core.storage import ONE_REQUEST_BYTES
 from image_core.testing import UserWithKey
@@ -83,7 +84,10 @@ class TestTooLarge:
 
     @pytest.mark.parametrize("declared", ["honest", "absent"])
     @pytest.mark.parametrize("as_form", [False, True], ids=["raw", "form"])
-    async def test_a_large_body_is_refused_at_the_limit(self, make_api: MakeApi, declared: str, as_form: bool) -> None:
+    async def test_a_large_body_is_refused_at_the_limit(
+        self, make_api: MakeApi, declared: str, as_form: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(early_refusal, "MAX_DRAINED_BYTES", 0)
         taken = 0
 
         async def body() -> AsyncIterator[bytes]:

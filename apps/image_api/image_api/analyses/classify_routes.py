@@ -13,7 +13,7 @@ from image_api.analyses.routes import LATER, MAX_WAIT_SECONDS, Wait, answer
 from image_api.auth import RequireScope
 from image_api.dependencies import ServicesDep, TeamQuery
 from image_api.guarded_route import GuardedRoute
-from image_api.images.upload_source import refusal, upload_source
+from image_api.images.upload_source import upload_source
 from image_api.services import Services
 from image_api.teams import service as teams
 from image_api.validation import request_invalid
@@ -69,14 +69,10 @@ async def classify(
         if analyzer is not None or parameters is not None:
             raise _invalid("analyzer" if parameters is None else "parameters", "Say it in the body, beside the source.")
         return await _classify_named(request, actor, services, seconds, team_id)
-    source = None
-    try:
-        order = service.order_of(analyzer or "labels", _parsed(parameters))
-        owner_id = await teams.owning_team(services.database, actor, team_id)
-        source = upload_source(request, field_names=())
-        return answer(await classify_file(services, actor, owner_id, source, order, seconds), None)
-    except errors.AppError as error:
-        return refusal(error, source)
+    order = service.order_of(analyzer or "labels", _parsed(parameters))
+    owner_id = await teams.owning_team(services.database, actor, team_id)
+    source = upload_source(request, field_names=())
+    return answer(await classify_file(services, actor, owner_id, source, order, seconds), None)
 
 
 async def _classify_named(

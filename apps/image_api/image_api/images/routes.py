@@ -23,7 +23,7 @@ from image_api.images import (
 )
 from image_api.images.body import analysis_body, image_body, image_response, json_response
 from image_api.images.filters import INCLUDE_PARAMETER, filter_parameters, parse_filters, parse_include
-from image_api.images.upload_source import refusal, upload_source
+from image_api.images.upload_source import upload_source
 from image_api.metadata_schemas.values import MetadataKey
 from image_api.pagination import next_cursor
 from image_api.services import Services
@@ -97,13 +97,12 @@ async def upload(
     """Upload an image: a multipart form with the part `file`, or the bytes themselves as the body."""
     owner_id = await teams.owning_team(services.database, actor, team_id)
     metrics = request.app.state.metrics
-    source = None
     try:
         source = upload_source(request)
         uploaded = await repeated_uploads.receive(services, actor, owner_id, source, claim)
     except errors.AppError as error:
         metrics.uploads.labels(error.code).inc()
-        return refusal(error, source)
+        raise
     return await _uploaded_response(request, services, owner_id, uploaded, wait)
 
 

@@ -6,9 +6,7 @@ from typing import Any
 
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
 
-from image_api import problems
 from image_api.guarded_route import LARGE_BODY_BYTES
 from image_api.images.upload_fields import FIELD_NAMES, FieldTexts, UploadSource
 from image_core import errors, filenames
@@ -40,14 +38,6 @@ def upload_source(request: Request, field_names: Sequence[str] = FIELD_NAMES) ->
     raise errors.MediaTypeNotSupported(
         "Send multipart/form-data with a part named `file`, or the bytes themselves with an image/* content type."
     )
-
-
-def refusal(error: errors.AppError, source: UploadSource | None) -> Response:
-    """The problem of an upload that is refused. The rest of its body is not worth reading."""
-    answer = problems.app_problem(error)
-    if source is None or not source.ended:
-        answer.headers["connection"] = "close"
-    return answer
 
 
 @dataclass

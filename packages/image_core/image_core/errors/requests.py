@@ -19,11 +19,39 @@ class BodyTooLarge(Invalid):
     status = 413
 
 
-class BodyTooSlow(Invalid):
-    """The request's body took too long to arrive."""
+class RequestTooSlow(Invalid):
+    """The request took too long to arrive."""
 
-    code = "body-too-slow"
+    code = "request-too-slow"
     status = 408
+
+
+class RequestUnreadable(Invalid):
+    """The request is not HTTP that can be read."""
+
+    code = "request-unreadable"
+    status = 400
+
+
+class HeaderTooLarge(Invalid):
+    """The request's header is larger than allowed."""
+
+    code = "header-too-large"
+    status = 431
+
+
+class TooManyParameters(Invalid):
+    """The query string has too many parameters."""
+
+    code = "too-many-parameters"
+    status = 400
+
+
+class UpgradeNotSupported(Invalid):
+    """Connections are not upgraded to WebSockets."""
+
+    code = "upgrade-not-supported"
+    status = 400
 
 
 class MediaTypeNotSupported(Invalid):
