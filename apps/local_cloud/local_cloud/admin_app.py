@@ -5,6 +5,7 @@ from typing import Any
 
 from local_cloud.identity import Identity
 from local_cloud.object_store.app import ObjectStoreApp
+from local_cloud.object_store.cors import CrossOrigin
 from local_cloud.object_store.errors import StoreError, invalid
 from local_cloud.object_store.http import Receive, Request, Response, Scope, Send, json_response
 from local_cloud.object_store.store import ObjectStore
@@ -12,6 +13,7 @@ from local_cloud.pubsub.broker import Broker, UnknownNameError
 from local_cloud.pubsub.records import Switches
 from local_cloud.scheduler import Scheduler
 from local_cloud.settings import EmulatorSettings
+from local_cloud.web_guard import WebGuard, is_own_path
 
 
 class EmulatorApp:
@@ -30,19 +32,21 @@ class EmulatorApp:
         self._store = store
         self._broker = broker
         self._scheduler = scheduler
-        self._store_app = ObjectStoreApp(store, identity.signer) if store is not None else None
+        self._guard = WebGuard([settings.advertised_host, settings.bind_host, *settings.hosts])
+        cross_origin = CrossOrigin(settings.originals_bucket, settings.direct_upload_origins)
+        self._store_app = ObjectStoreApp(store, identity.signer, cross_origin) if store is not None else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one ASGI connection."""
         if scope["type"] != "http":
             return
-        path: str = scope["path"]
-        if path == "/certs" or path.startswith(("/_local/", "/health/")):
-            request = Request(scope, receive)
-            try:
-                response = await self._answer(request)
-            except StoreError as error:
-                response = Response(error.status, error.as_json())
+        request = Request(scope, receive)
+        try:
+            self._guard.check(request)
+            response = await self._answer(request) if is_own_path(request.path) else None
+        except StoreError as error:
+            response = Response(error.status, error.as_json())
+        if response is not None:
             await response.send(send, head=request.method == "HEAD")
         elif self._store_app is not None:
             await self._store_app(scope, receive, send)

@@ -19,6 +19,12 @@ class EmulatorSettings(BaseSettings):
     http_port: int = Field(9023, description="Port of the object store, the issuer's keys and the health page.")
     pubsub_port: int = Field(8085, description="Port of Pub/Sub, which speaks gRPC.")
     advertised_host: str = Field("127.0.0.1", description="What others call this process; part of links to objects.")
+    hosts: list[str] = Field(
+        default_factory=list, description="Further names by which this process may be called; loopback ones always."
+    )
+    direct_upload_origins: list[str] = Field(
+        default_factory=list, description="Origins whose pages may use signed URLs of the bucket of the originals."
+    )
 
     emulate_storage: bool = Field(True, description="Whether the object store is emulated.")
     emulate_pubsub: bool = Field(True, description="Whether Pub/Sub is emulated.")

@@ -3,6 +3,7 @@
 import sqlite3
 
 from image_core.telemetry import log_unexpected
+from local_cloud.object_store.cors import CrossOrigin, is_session
 from local_cloud.object_store.errors import ClientGoneError, StoreError
 from local_cloud.object_store.http import Receive, Request, Response, Scope, Send
 from local_cloud.object_store.json_api import JsonApi
@@ -17,8 +18,11 @@ _JSON_PREFIXES = ("/storage/v1/", "/upload/storage/v1/", "/download/storage/v1/"
 class ObjectStoreApp:
     """Answers the JSON API without credentials, as emulators do, and the XML API with a valid signature only."""
 
-    def __init__(self, store: ObjectStore, signer: Signer | None = None) -> None:
-        uploads = ResumableUploads(store)
+    def __init__(
+        self, store: ObjectStore, signer: Signer | None = None, cross_origin: CrossOrigin | None = None
+    ) -> None:
+        self._uploads = uploads = ResumableUploads(store)
+        self._cross_origin = cross_origin or CrossOrigin()
         self._signer = signer
         self._json = JsonApi(store, uploads)
         self._xml = XmlApi(store, uploads, signer)
@@ -28,15 +32,21 @@ class ObjectStoreApp:
         if scope["type"] != "http":
             return
         request = Request(scope, receive)
+        session_origin = self._uploads.origin(request.query["upload_id"]) if is_session(request) else None
         try:
-            response = await self._answer(request)
+            response = await self._answer(request, session_origin)
         except ClientGoneError:
             return
+        response = self._cross_origin.allow(request, response, session_origin)
         await response.send(send, head=request.method == "HEAD")
 
-    async def _answer(self, request: Request) -> Response:
+    async def _answer(self, request: Request, session_origin: str | None) -> Response:
         speaks_json = request.path.startswith(_JSON_PREFIXES)
+        if request.method == "OPTIONS":
+            return self._cross_origin.preflight(request, session_origin)
         try:
+            if is_session(request):
+                self._cross_origin.check_session(request, session_origin)
             if speaks_json:
                 if is_signed(request):
                     verify(request, self._signer)

@@ -174,6 +174,7 @@ class UploadTarget:
     crc32c: str | None = None
     min_bytes: int = 0
     max_bytes: int | None = None
+    origin: str | None = None
 
     def check_content(self, content: Content) -> None:
         """Raise 400 if the bytes are not those that the client announced."""

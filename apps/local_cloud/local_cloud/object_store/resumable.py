@@ -57,6 +57,13 @@ class ResumableUploads:
         self._open[session_id] = _Progress(writer, resumed=True)
         return session_id
 
+    def origin(self, session_id: str) -> str | None:
+        """Return the origin that a session was opened for; `None` for no page, or no such session."""
+        try:
+            return self._session(session_id).target.origin
+        except StoreError:
+            return None
+
     async def put(self, session_id: str, request: Request) -> int | StoredObject:
         """Take bytes, or tell how far the session is.
 

@@ -84,7 +84,7 @@ class XmlApi:
         return response
 
     def _start_session(self, request: Request, bucket: str, name: str) -> Response:
-        session_id = self._uploads.start(_target(request, bucket, name))
+        session_id = self._uploads.start(replace(_target(request, bucket, name), origin=request.headers.get("origin")))
         path = f"/{quote(bucket)}/{quote(name, safe='/~')}"
         location = f"{request.base_url}{path}?upload_id={session_id}"
         return Response(201, headers={"location": location, "x-guploader-uploadid": session_id})
