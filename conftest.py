@@ -24,6 +24,7 @@ from hypothesis import HealthCheck, settings
 
 from image_core import models
 from image_core.db import Database, DatabaseConfig, migration_engine
+from image_core.direct_traffic import keep_local_traffic_direct
 from image_core.migrations import runner
 from local_cloud.database import DATABASE, OWNER, DatabaseUrls, prepare_database
 from local_cloud.ports import free_port
@@ -32,6 +33,9 @@ from local_cloud.testing import GuardedProcess
 
 # Servers of gRPC live beside tests that start programs; its handlers are for forks that go on, and ours execute.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+
+# Tests talk to this machine alone, whatever proxy the environment names.
+keep_local_traffic_direct(os.environ)
 
 # A busy machine is no fault of what is tested.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from .conftest import RunningSystem
+from .up_process import environment
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -32,7 +33,15 @@ def _run(script: str, system: RunningSystem, folder: Path) -> str:
     (folder / ".local").symlink_to(system.data_dir)
     (folder / "docs").symlink_to(ROOT / "docs")
     script = "set -euo pipefail\n" + script.replace("curl -sS", "curl --fail-with-body -sS")
-    ended = subprocess.run(["bash", "-c", script], cwd=folder, capture_output=True, text=True, timeout=90, check=False)
+    ended = subprocess.run(
+        ["bash", "-c", script],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+        env=environment(),
+    )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return ended.stdout
 

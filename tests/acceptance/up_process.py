@@ -22,11 +22,13 @@ READY = "Ctrl-C stops everything"
 def environment() -> dict[str, str]:
     """Ours, without an address that would take the place of a part of the local cloud.
 
-    Pictures may be fetched from this machine, because that is where the tests serve them.
+    Pictures may be fetched from this machine, because that is where the tests serve them. The environment names a proxy
+    that is dead, and no exception from it.
     """
     outside = ("DATABASE_URL", "STORAGE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST", "PUSH_JWKS_URL", "GCLOUD_CREDS_PATH")
-    inherited = {name: value for name, value in os.environ.items() if name not in outside}
-    return {**inherited, "FETCH_ALLOW_ADDRESSES": '["127.0.0.1/32"]'}
+    inherited = {name: value for name, value in os.environ.items() if name not in (*outside, "no_proxy", "NO_PROXY")}
+    proxies = dict.fromkeys(("http_proxy", "https_proxy", "all_proxy"), "http://127.0.0.1:9")
+    return {**inherited, **proxies, "FETCH_ALLOW_ADDRESSES": '["127.0.0.1/32"]'}
 
 
 class UpProcess:

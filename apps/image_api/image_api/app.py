@@ -1,6 +1,7 @@
 """`create_app`: the only place where the API's parts are wired together."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
@@ -41,6 +42,7 @@ from image_api.users.routes import router as users_router
 from image_core import errors, telemetry
 from image_core.background import supervise
 from image_core.db import Database
+from image_core.direct_traffic import keep_local_traffic_direct
 from image_core.events import PubSubPublisher
 from image_core.gcs import GcsClient
 
@@ -195,6 +197,7 @@ async def _flush_uses(cache: KeyCache) -> None:
 
 def create_app_from_environment() -> FastAPI:
     """The application with settings from the environment, logging to standard output."""
+    keep_local_traffic_direct(os.environ)
     settings = ApiSettings()
     telemetry.configure_logging(
         "image-api", settings.service_version, settings.google_cloud_project, settings.log_level

@@ -1,6 +1,7 @@
 """`create_app`: the only place where the processor's parts are wired together."""
 
 import asyncio
+import os
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from image_core import telemetry
 from image_core.background import supervise
 from image_core.db import Database
+from image_core.direct_traffic import keep_local_traffic_direct
 from image_core.events import PubSubPublisher
 from image_core.gcs import GcsClient
 from image_core.telemetry import current_request, log, log_unexpected, request_context
@@ -157,6 +159,7 @@ class _LogMiddleware:
 
 def create_app_from_environment() -> FastAPI:
     """The application with settings from the environment, logging to standard output."""
+    keep_local_traffic_direct(os.environ)
     settings = ProcessorSettings()
     telemetry.configure_logging(
         "image-processor", settings.service_version, settings.google_cloud_project, settings.log_level

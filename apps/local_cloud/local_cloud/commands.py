@@ -6,6 +6,7 @@ import shlex
 import shutil
 from pathlib import Path
 from typing import Annotated
+from urllib.request import getproxies, proxy_bypass
 
 import httpx2
 import typer
@@ -108,7 +109,13 @@ def _curl(url: str, data_dir: Path, admin: AdminKey) -> str:
         # The key itself is not shown again, so the shell reads it from the file.
         path = shlex.quote(str(data_dir / FILE_NAME))
         key = f'$(sed -n \'s/.*"admin_api_key": "\\(.*\\)".*/\\1/p\' {path})'
-    return f'curl -H "X-API-KEY: {key}" {url}/api/v1/whoami'
+    return f'{_curl_command()} -H "X-API-KEY: {key}" {url}/api/v1/whoami'
+
+
+def _curl_command() -> str:
+    # Where the environment names a proxy, curl would ask it for this machine.
+    goes_astray = getproxies().keys() & {"http", "all"} and not proxy_bypass("127.0.0.1")
+    return "curl --noproxy 127.0.0.1" if goes_astray else "curl"
 
 
 def _demo(url: str, admin: AdminKey) -> None:
@@ -124,7 +131,7 @@ def _demo(url: str, admin: AdminKey) -> None:
         _say("The demo team is there already.")
         return
     _say(f"The demo team has {len(made.image_ids)} pictures; its user's key: {made.api_key}")
-    _say(f'  curl -H "X-API-KEY: {made.api_key}" {url}/api/v1/images')
+    _say(f'  {_curl_command()} -H "X-API-KEY: {made.api_key}" {url}/api/v1/images')
 
 
 def _reset(data_dir: Path, *, asked_already: bool) -> None:

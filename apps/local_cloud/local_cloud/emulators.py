@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -10,6 +11,7 @@ import grpc
 import uvicorn
 
 from image_core.background import supervise
+from image_core.direct_traffic import keep_local_traffic_direct
 from image_core.telemetry import configure_logging
 from local_cloud.admin_app import EmulatorApp
 from local_cloud.identity import Identity
@@ -175,6 +177,7 @@ async def _cancel(tasks: "list[asyncio.Task[None]]") -> None:
 
 def main() -> None:
     """Run the emulators as the environment says."""
+    keep_local_traffic_direct(os.environ)
     settings = EmulatorSettings()
     configure_logging("emulators", "local", settings.project_id, "WARNING")
     loop_factory = None

@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import httpx2
 import typer
 
 TIMEOUT_SECONDS = 30
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 keys = typer.Typer(no_args_is_help=True, help="See to API keys: your own, or as an admin those of somebody else.")
 
@@ -52,7 +54,10 @@ def _connect(
     url: Annotated[str, typer.Option(envvar="IMAGE_MANAGER_URL", help="Where the API is.")] = "http://127.0.0.1:8080",
     user: Annotated[str | None, typer.Option(help="Id of another user, for an admin.")] = None,
 ) -> None:
-    client = httpx2.Client(base_url=f"{url}/api/v1/", headers={"X-API-KEY": api_key}, timeout=TIMEOUT_SECONDS)
+    # A proxy of the environment does not reach this machine.
+    direct = urlsplit(url).hostname in LOOPBACK
+    headers = {"X-API-KEY": api_key}
+    client = httpx2.Client(base_url=f"{url}/api/v1/", headers=headers, timeout=TIMEOUT_SECONDS, trust_env=not direct)
     context.call_on_close(client.close)
     context.obj = _Caller(client, user or _call(client, "GET", "whoami")["user_id"])
 

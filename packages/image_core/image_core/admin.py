@@ -6,6 +6,7 @@ or `CLOUD_SQL_INSTANCE` with `DATABASE_USER` and `DATABASE_NAME`; the identity n
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from datetime import timedelta
@@ -20,6 +21,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from image_core import audit, audit_check, keys
 from image_core.db import DatabaseConfig, migration_engine
+from image_core.direct_traffic import keep_local_traffic_direct
 from image_core.ids import new_id
 from image_core.keys import NewKey
 from image_core.migrations import HEAD
@@ -307,6 +309,7 @@ def _add_reprocess(commands: Any) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
+    keep_local_traffic_direct(os.environ)
     parser = argparse.ArgumentParser(prog="image-manager-admin", description=(__doc__ or "").splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("migrate", help="bring the schema to the newest revision; safe to run twice at once")
