@@ -12,6 +12,7 @@ from image_api.auth import API_KEY_HEADER, CSRF_HEADER
 from image_api.idempotency.route import REPLAYED_HEADER, takes_key
 from image_api.idempotency.service import HEADER
 from image_api.openapi_examples import EXAMPLES
+from image_api.openapi_headers import HEADERS, declare_headers
 from image_api.openapi_operations import TAGS, api_routes, needs_session, operation_id, scope_alternatives
 from image_api.problems import MEDIA_TYPE
 
@@ -61,7 +62,6 @@ _IDEMPOTENCY_KEY = {
     "description": "Sent again with this key, the request is answered as it was the first time, for a day.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255},
 }
-_REPLAYED = {"description": "`true` where the first answer is given again.", "schema": {"type": "string"}}
 _IN_USE = "A request with this `Idempotency-Key` is still at work."
 
 
@@ -100,6 +100,7 @@ def _complete_components(components: dict[str, Any], cookie_name: str) -> None:
     for name, example in EXAMPLES.items():
         schemas[name].setdefault("examples", [example])
     cookie = {"type": "apiKey", "in": "cookie", "name": cookie_name, "description": _COOKIE_DESCRIPTION}
+    components["headers"] = HEADERS
     components["securitySchemes"] = {"ApiKey": _API_KEY, "Bearer": _BEARER, "SessionCookie": cookie}
 
 
@@ -120,6 +121,15 @@ def _complete(schema: dict[str, Any], path: str, route: APIRoute) -> None:
         if method in ("PATCH", "DELETE"):
             described["412"] = "The ETag in `If-Match` is not the present one."
         _add_problems(operation["responses"], described)
+        declare_headers(operation)
+        _offer_merge_patch(operation, method)
+
+
+def _offer_merge_patch(operation: dict[str, Any], method: str) -> None:
+    """Every PATCH is an RFC 7396 merge patch, also where its body is sent as plain JSON."""
+    if method == "PATCH":
+        content = operation["requestBody"]["content"]
+        content["application/merge-patch+json"] = content["application/json"]
 
 
 def _describe_access(operation: dict[str, Any], route: APIRoute) -> dict[str, str]:
@@ -139,9 +149,10 @@ def _describe_key(operation: dict[str, Any]) -> None:
     responses = operation["responses"]
     for status, response in responses.items():
         if int(status) < 300:
-            response.setdefault("headers", {})[REPLAYED_HEADER] = _REPLAYED
+            response["headers"] = {REPLAYED_HEADER: {"$ref": f"#/components/headers/{REPLAYED_HEADER}"}}
     own = responses.get("409", {}).get("description")
-    responses["409"] = {"description": f"{own} {_IN_USE}" if own else _IN_USE}
+    retry = {"Retry-After": {"$ref": "#/components/headers/Retry-After"}}
+    responses["409"] = {"description": f"{own} {_IN_USE}" if own else _IN_USE, "headers": retry}
 
 
 def _add_problems(responses: dict[str, Any], described: dict[str, str]) -> None:

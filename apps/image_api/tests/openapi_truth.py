@@ -40,6 +40,7 @@ class OpenApiTruth:
         where = f"{request.method} {template} → {response.status_code}"
         declared = operation["responses"].get(str(response.status_code))
         assert declared is not None, f"{where} is not declared: {response.text[:300]}"
+        self._check_headers(response, declared, where)
         if "content" not in declared:
             assert not response.content, f"{where} has a body that is not declared"
             return
@@ -49,6 +50,17 @@ class OpenApiTruth:
         assert schema is not None, f"{where}: {media_type} is not declared"
         if media_type.endswith(("/json", "+json")):
             self._validator(schema["schema"]).validate(response.json())
+
+    def _check_headers(self, response: httpx2.Response, declared: dict[str, Any], where: str) -> None:
+        known = self.document["components"]["headers"]
+        sent = {name for name in known if name in response.headers}
+        assert sent <= declared["headers"].keys(), f"{where} sends {sent - declared['headers'].keys()}, not declared"
+        required = {name for name in declared["headers"] if known[name].get("required")}
+        assert required <= sent, f"{where} does not send {required - sent}"
+        for name in sent:
+            schema = known[name]["schema"]
+            value = int(response.headers[name]) if schema["type"] == "integer" else response.headers[name]
+            Draft202012Validator(schema).validate(value)
 
     def _validator(self, schema: dict[str, Any]) -> Draft202012Validator:
         if id(schema) not in self._validators:

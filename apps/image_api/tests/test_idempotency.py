@@ -37,6 +37,7 @@ WITHOUT_KEY = {
     "/api/v1/credentials/report": "creates nothing, and its caller is not known",
     "/api/v1/user/{user_id}/credentials/rotate": "a rotation whose answer was lost is repeated, and replaces the "
     "key that nobody has seen",
+    "/api/v1/users/{user_id}/credentials/rotate": "as its twin",
     "/api/v1/images/{image_id}/restore": "creates nothing; a second one changes nothing",
 }
 POSTS = {path: found for path, found in api_routes(ROUTERS) if "POST" in (found.methods or ())}

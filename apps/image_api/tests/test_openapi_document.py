@@ -7,8 +7,10 @@ import pytest
 
 from image_api.app import ROUTERS
 from image_api.openapi_operations import api_routes, operation_id
+from image_core.testing import UserWithKey
 
 from .conftest import Api
+from .pictures import picture
 from .test_openapi import OPERATIONS, operation_of
 
 OPERATION_IDS = """
@@ -61,3 +63,32 @@ def test_every_operation_says_who_may_call_it(api: Api, method: str, path: str) 
         assert named[0] == scopes
         alone = "{user_id}/credentials" in path
         assert {tuple(each) for each in named} == ({("keys:self",), ("admin",)} if alone else {tuple(scopes)})
+
+
+@pytest.mark.parametrize("media_type", ["application/json", "application/merge-patch+json"])
+async def test_a_change_is_taken_as_json_and_as_a_merge_patch(api: Api, media_type: str) -> None:
+    changing = [path for method, path in OPERATIONS if method == "PATCH"]
+    for path in changing:
+        assert media_type in operation_of(api, "PATCH", path)["requestBody"]["content"]
+    team_id = await api.team()
+    answer = await api.client.patch(
+        f"/api/v1/teams/{team_id}",
+        content=b'{"name": "North"}',
+        headers={**api.admin.headers, "content-type": media_type},
+    )
+    assert (answer.status_code, answer.json()["name"]) == (200, "North")
+
+
+async def test_answers_carry_the_headers_that_are_declared(api: Api, member: UserWithKey) -> None:
+    # The client compares each answer with the document; here are those that tests elsewhere may do without.
+    uploaded = await api.client.post(
+        "/api/v1/images", content=picture(3), headers={**member.headers, "content-type": "image/png"}
+    )
+    assert {"location", "etag", "ratelimit", "ratelimit-policy", "x-request-id"} <= uploaded.headers.keys()
+    assert (await api.client.get(uploaded.headers["location"], headers=member.headers)).status_code == 200
+    content = f"{uploaded.headers['location']}/content"
+    part = await api.client.get(content, headers={**member.headers, "range": "bytes=0-3"})
+    assert (part.status_code, part.headers["content-range"][:10]) == (206, "bytes 0-3/")
+    beyond = await api.client.get(content, headers={**member.headers, "range": "bytes=999999999-"})
+    assert (beyond.status_code, beyond.headers["content-range"][:8]) == (416, "bytes */")
+    assert (await api.client.get(content)).headers["www-authenticate"]

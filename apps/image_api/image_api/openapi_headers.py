@@ -1,0 +1,69 @@
+"""The headers of answers, as the OpenAPI document declares them."""
+
+from typing import Any
+
+_TEXT = {"type": "string"}
+
+
+def _header(description: str, schema: dict[str, Any] = _TEXT, *, always: bool = False) -> dict[str, Any]:
+    """`always` says that no answer that declares it lacks it."""
+    return {"description": description, "schema": schema} | ({"required": True} if always else {})
+
+
+HEADERS: dict[str, dict[str, Any]] = {
+    "X-Request-ID": _header("Names this request in our logs; name it when you report a problem.", always=True),
+    "RateLimit-Policy": _header('The limit that counted this request: `"requests";q=100;w=2` is 100 in two seconds.'),
+    "RateLimit": _header('What is left of it: `"requests";r=99;t=1` is 99 now, and all of it in one second.'),
+    "Retry-After": _header("Seconds after which the request may be sent again.", {"type": "integer", "minimum": 0}),
+    "WWW-Authenticate": _header("How to prove who you are.", always=True),
+    "ETag": _header("The revision that was answered, for `If-Match` or `If-None-Match`.", always=True),
+    "Location": _header("Where the result is, or will be.", _TEXT | {"format": "uri-reference"}, always=True),
+    "Accept-Ranges": _header("`bytes`: ranges can be asked for.", always=True),
+    "Content-Range": _header("Which bytes these are, and of how many; of a refusal, how many there are.", always=True),
+    "Content-Disposition": _header("The filename, in both forms of RFC 6266.", always=True),
+    "Set-Cookie": _header("The session's cookie; an empty one removes it."),
+    "Idempotency-Replayed": _header("`true` where the first answer is given again."),
+}
+_WITH_ETAG = {
+    "changeCredential", "changeImage", "changeTeam", "changeUser", "createTeam", "getCredential", "getImage",
+    "getMetadataSchema", "getTeam", "getUser", "importImage", "putMetadataSchema", "restoreImage", "uploadImage",
+    "uploadImageShort",
+}  # fmt: skip
+_BYTES = {"getImageContent", "getDerivative"}
+_OF_BYTES = {
+    "200": ("Accept-Ranges", "Content-Disposition", "ETag"),
+    "206": ("Accept-Ranges", "Content-Disposition", "Content-Range", "ETag"),
+    "304": ("Accept-Ranges", "Content-Disposition", "ETag"),
+    "416": ("Content-Range",),
+}
+_OF_STATUS = {"401": ("WWW-Authenticate",), "429": ("Retry-After",), "503": ("Retry-After",)}
+_OTHERS = {
+    ("importImage", "201"): ("Location",),
+    ("uploadImage", "201"): ("Location",),
+    ("uploadImageShort", "201"): ("Location",),
+    ("analyzeImage", "202"): ("Location", "Retry-After"),
+    ("classifyImage", "202"): ("Location", "Retry-After"),
+    ("signIn", "200"): ("Set-Cookie",),
+    ("signOut", "204"): ("Set-Cookie",),
+}
+# What the platform asks is not counted.
+_UNCOUNTED = {"getLiveness", "getReadiness"}
+
+
+def declare_headers(operation: dict[str, Any]) -> None:
+    """Declare the headers of each answer of an operation."""
+    for status, response in operation["responses"].items():
+        declared = response.setdefault("headers", {})
+        for name in _names(operation["operationId"], status):
+            declared.setdefault(name, {"$ref": f"#/components/headers/{name}"})
+
+
+def _names(operation_id: str, status: str) -> list[str]:
+    names = ["X-Request-ID", *_OF_STATUS.get(status, ()), *_OTHERS.get((operation_id, status), ())]
+    if operation_id not in _UNCOUNTED:
+        names += ["RateLimit-Policy", "RateLimit"]
+    if operation_id in _BYTES:
+        names += _OF_BYTES.get(status, ())
+    if operation_id in _WITH_ETAG and status in ("200", "201"):
+        names.append("ETag")
+    return names
