@@ -158,17 +158,26 @@ class TestFaultsOfTheSource:
         assert await count(api, image) == 0
 
     @pytest.mark.parametrize("fault", LATER_FAULTS)
-    async def test_a_later_fault_expires_the_row_and_leaves_no_object(self, make_api: MakeApi, fault: str) -> None:
+    async def test_a_later_fault_of_a_small_file_leaves_nothing(self, make_api: MakeApi, fault: str) -> None:
         answer, code = LATER_FAULTS[fault]
         limits = {"upload_max_bytes": 1_000_000, "fetch_deadline_seconds": 1}
         async with make_api(fetch_allow_addresses=LOCAL_SOURCES, **limits) as api:
             member = await api.user()
             told = await import_answer(api, member, answer, 422)
-            row = await api.only_row()
-            assert (told["code"], row["status"], row["failure_code"]) == (code, "expired", code)
+            assert (told["code"], await count(api, image)) == (code, 0)
             assert await stored_of(api, member.team_id) == []
             metrics = (await api.client.get("/metrics")).text
         assert f'outcome="{code}"' in metrics
+
+    async def test_a_later_fault_of_a_large_file_expires_its_row_and_leaves_no_object(self, make_api: MakeApi) -> None:
+        head = b"HTTP/1.1 200 OK\r\nContent-Length: 19999999\r\n\r\n"
+        async with make_api(fetch_allow_addresses=LOCAL_SOURCES) as api:
+            member = await api.user()
+            told = await import_answer(api, member, [head, large_picture(9_000_000)], 422)
+            row = await api.only_row()
+            assert (told["code"], row["failure_code"]) == ("source-answer-unusable", "source-answer-unusable")
+            assert row["status"] == "expired"
+            assert await stored_of(api, member.team_id) == []
 
     async def test_nothing_inside_is_fetched_unless_a_setting_says_so(self, make_api: MakeApi) -> None:
         async with make_api() as api, serving(whole(picture())) as url:
@@ -247,8 +256,8 @@ class TestPartsAway:
         stopping = shutdown.Shutdown()
         monkeypatch.setattr(shutdown, "GRACE_SECONDS", 0.1)
         monkeypatch.setitem(vars(api.services), "shutdown", stopping)
-        head = b"HTTP/1.1 200 OK\r\nContent-Length: 999999\r\n\r\n"
-        importing = asyncio.create_task(import_answer(api, member, [head, large_picture(200_000), 60.0], 503))
+        head = b"HTTP/1.1 200 OK\r\nContent-Length: 19999999\r\n\r\n"
+        importing = asyncio.create_task(import_answer(api, member, [head, large_picture(9_000_000), 60.0], 503))
         while await count(api, image) == 0:
             await asyncio.sleep(0.01)
         stopping.begin()

@@ -68,7 +68,7 @@ class TestReplay:
         await send_form(api, member, file=picture())
         nested = '{"a":' + "[" * 300 + "]" * 300 + "}"
         answer = await send_form(api, member, ("metadata", nested), file=picture())
-        assert code(answer) == (422, "idempotency-key-reused")
+        assert code(answer) == (422, "request-invalid")
 
     async def test_with_another_file_is_refused_and_stores_nothing(self, api: Api, member: UserWithKey) -> None:
         await send(api, member, picture())

@@ -7,11 +7,13 @@ import pytest
 from sqlalchemy import select
 
 from image_core.models import image, storage_usage
+from image_core.storage import ONE_REQUEST_BYTES
 from image_core.testing import UserWithKey
 
 from .conftest import Api, MakeApi
 from .pictures import large_picture, picture
 from .test_problems import is_problem
+from .uploading import in_pieces
 
 USAGE = "/api/v1/usage/storage"
 
@@ -82,27 +84,34 @@ async def test_a_form_is_counted_with_the_size_of_its_file_in_the_end(api: Api, 
     assert await used(api, member) == (len(picture(1)), 1)
 
 
-async def test_an_upload_of_unknown_length_counts_with_the_most_it_may_have(make_api: MakeApi) -> None:
-    async with make_api(upload_max_bytes=5000) as api:
+async def test_a_long_upload_of_unknown_length_counts_with_the_most_it_may_have(make_api: MakeApi) -> None:
+    body, limit = large_picture(ONE_REQUEST_BYTES + 1), ONE_REQUEST_BYTES + 5000
+    async with make_api(upload_max_bytes=limit) as api:
         member = await api.user()
-        await set_quota(api, member, quota_bytes=4999)
         headers = {**member.headers, "content-type": "image/png"}
-
-        async def body() -> Any:
-            yield picture(1)
-
-        answer = await api.client.post("/api/v1/images", content=body(), headers=headers)
+        await set_quota(api, member, quota_bytes=limit - 1)
+        answer = await api.client.post("/api/v1/images", content=in_pieces(body), headers=headers)
         is_problem(answer, 429, "storage-quota-exceeded")
-        await set_quota(api, member, quota_bytes=5000)
-        answer = await api.client.post("/api/v1/images", content=body(), headers=headers)
+        await set_quota(api, member, quota_bytes=limit)
+        answer = await api.client.post("/api/v1/images", content=in_pieces(body), headers=headers)
         assert answer.status_code == 201
-        assert await used(api, member) == (len(picture(1)), 1)
+        assert await used(api, member) == (len(body), 1)
+
+
+async def test_a_short_upload_of_unknown_length_counts_with_what_it_has(api: Api, member: UserWithKey) -> None:
+    await set_quota(api, member, quota_bytes=500)
+    headers = {**member.headers, "content-type": "image/png"}
+    for size, status in ((501, 429), (500, 201)):
+        answer = await api.client.post("/api/v1/images", content=in_pieces(large_picture(size)), headers=headers)
+        assert answer.status_code == status
 
 
 async def test_an_upload_that_fails_gives_its_room_back(make_api: MakeApi) -> None:
-    async with make_api(upload_max_bytes=100) as api:
+    async with make_api(upload_max_bytes=ONE_REQUEST_BYTES + 1) as api:
         member = await api.user()
-        answer = await send(api, member, picture(1) + bytes(200))
+        headers = {**member.headers, "content-type": "image/png"}
+        body = in_pieces(large_picture(ONE_REQUEST_BYTES + 2))
+        answer = await api.client.post("/api/v1/images", content=body, headers=headers)
         assert answer.status_code == 413
         assert await used(api, member) == (0, 0)
 

@@ -34,10 +34,9 @@ class TestDuplicates:
         assert (told["id"], told["duplicate"], told["status"]) == (str(twin_id), True, status)
         assert (told["filename"], told["tags"]) == ("first.png", [])
         assert "changed nothing" in told["notice"]
-        new = await api.rows.fetch_one(select(image).where(image.c.id != twin_id))
-        assert new is not None
-        assert (new["status"], new["failure_code"], new["duplicate_of"]) == ("expired", "duplicate", twin_id)
-        # A body that is hashed first is not stored at all.
+        # A body that is hashed first leaves neither row nor object, and nothing for the sweep to look at.
+        assert await count(api, image) == 1
+        assert await count(api, discarded_object) == 0
         assert await stored_of(api, member.team_id) == []
 
     async def test_a_failed_image_is_processed_again(self, api: Api, member: UserWithKey) -> None:
@@ -102,7 +101,9 @@ class TestDuplicates:
         )
         assert sorted(answer.status_code for answer in answers) == [200, 200, 200, 201]
         assert len({answer.json()["id"] for answer in answers}) == 1
-        assert await count(api, image, image.c.status == "expired", image.c.failure_code == "duplicate") == 3
+        expired = await count(api, image, image.c.status == "expired", image.c.failure_code == "duplicate")
+        assert await count(api, discarded_object) == expired
+        assert expired == 3 if size > ONE_REQUEST_BYTES else expired <= 3
 
     async def test_a_duplicate_that_was_stored_is_given_to_the_sweep(self, api: Api, member: UserWithKey) -> None:
         body = large_picture(ONE_REQUEST_BYTES + 1, seed=4)

@@ -15,14 +15,21 @@ from .conftest import Api, MakeApi
 from .pictures import large_picture, picture
 from .uploading import IMAGES, PNG, asgi_post, count, in_pieces, post, stored_of
 
+LONG = large_picture(ONE_REQUEST_BYTES + 500_000)
+
 
 class TestBrokenOff:
-    @pytest.mark.parametrize("size", [200_000, ONE_REQUEST_BYTES + 500_000], ids=["one-request", "chunks"])
-    async def test_a_client_that_goes_away_leaves_no_object_and_an_expired_row(
-        self, api: Api, member: UserWithKey, size: int
+    async def test_a_client_that_goes_away_before_a_row_was_needed_leaves_nothing(
+        self, api: Api, member: UserWithKey
     ) -> None:
-        body = large_picture(size)
-        await asgi_post(api, member, [body[: size // 2], body[size // 2 :], None])
+        await asgi_post(api, member, [large_picture(200_000), None])
+        assert await count(api, image) == 0
+        assert await count(api, discarded_object) == 0
+
+    async def test_a_client_that_goes_away_leaves_no_object_and_an_expired_row(
+        self, api: Api, member: UserWithKey
+    ) -> None:
+        await asgi_post(api, member, [LONG[:5_000_000], LONG[5_000_000:], None])
         row = await api.only_row()
         assert (row["status"], row["failure_code"]) == ("expired", "upload-broken-off")
         assert await stored_of(api, member.team_id) == []
@@ -33,7 +40,7 @@ class TestBrokenOff:
         async def wait() -> None:
             await asyncio.sleep(60)
 
-        task = asyncio.create_task(asgi_post(api, member, [large_picture(200_000), wait]))
+        task = asyncio.create_task(asgi_post(api, member, [LONG, wait]))
         while await count(api, image) == 0:
             await asyncio.sleep(0.01)
         task.cancel()
@@ -49,7 +56,7 @@ class TestBrokenOff:
         async def wait() -> None:
             await asyncio.sleep(60)
 
-        status, told = await asgi_post(api, member, [large_picture(200_000), wait])
+        status, told = await asgi_post(api, member, [LONG, wait])
         assert (status, told["code"]) == (408, "upload-too-slow")
         assert (await api.only_row())["status"] == "expired"
         assert await stored_of(api, member.team_id) == []
@@ -109,7 +116,7 @@ class TestPartsAway:
             stopping.begin()
             await asyncio.sleep(60)
 
-        status, told = await asgi_post(api, member, [large_picture(200_000), stop_and_wait])
+        status, told = await asgi_post(api, member, [LONG, stop_and_wait])
         assert (status, told["code"]) == (503, "shutting-down")
         assert (await api.only_row())["status"] == "expired"
 

@@ -6,7 +6,7 @@ from sqlalchemy import select
 
 from image_api import early_refusal
 from image_core.models import image
-from image_core.storage import ONE_REQUEST_BYTES
+from image_core.storage import CHUNK_BYTES, ONE_REQUEST_BYTES
 from image_core.testing import UserWithKey
 
 from .conftest import Api, MakeApi
@@ -149,24 +149,26 @@ class TestChunks:
         tail = await api.services.originals.read(name, stored.generation, len(body) - 50, len(body) - 1)
         assert tail == body[-50:]
 
-    async def test_less_than_three_chunks_are_ever_held(
-        self, api: Api, member: UserWithKey, monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize(("declared", "held_bytes"), [(False, ONE_REQUEST_BYTES), (True, CHUNK_BYTES)])
+    async def test_an_upload_holds_one_buffer(
+        self, api: Api, member: UserWithKey, declared: bool, held_bytes: int
     ) -> None:
         import tracemalloc
 
-        piece = bytes(64 * 1024)
+        first, piece, pieces = picture(declared), bytes(64 * 1024), 19 * 16
 
         async def body() -> AsyncIterator[bytes]:
-            yield picture()
-            for _ in range(19 * 16):
+            yield first
+            for _ in range(pieces):
                 yield piece
 
         await post(api, member, in_pieces(large_picture(ONE_REQUEST_BYTES + 1, seed=5)))
         tracemalloc.start()
         try:
-            told = await post(api, member, body())
+            headers = {"content-length": str(len(first) + pieces * len(piece))} if declared else {}
+            told = await post(api, member, body(), headers={**PNG, **headers})
             _, peak = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
         assert told["size_bytes"] > 19_000_000
-        assert peak < 3 * ONE_REQUEST_BYTES
+        assert peak < held_bytes + 2 * 1024 * 1024

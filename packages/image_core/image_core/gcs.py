@@ -25,7 +25,7 @@ from image_core.gcs_connection import (
     query,
 )
 from image_core.gcs_writer import GcsWriter
-from image_core.storage import ObjectMissing, ObjectTooLarge, Sink, StoredObject
+from image_core.storage import Buffer, ObjectMissing, ObjectTooLarge, Sink, StoredObject
 
 _PAGE_FIELDS = f"items({FIELDS}),nextPageToken"
 _CHECK_SECONDS = 2.0
@@ -48,7 +48,7 @@ class GcsStorage:
         self._media_url = f"{client.base_url}/download/storage/v1/b/{quote(bucket, safe='')}/o"
         self._upload_url = f"{client.base_url}/upload/storage/v1/b/{quote(bucket, safe='')}/o"
 
-    async def put(self, name: str, body: bytes | bytearray, content_type: str) -> StoredObject:
+    async def put(self, name: str, body: Buffer, content_type: str) -> StoredObject:
         checksum = crc32c_text(await crc32c_in_turn(body))
         boundary = secrets.token_hex(16)
         resource = {"name": name, "contentType": content_type, "crc32c": checksum}

@@ -18,7 +18,7 @@ import orjson
 
 from image_core import errors
 from image_core.gcs_token import CredentialsUnavailable, GcsToken
-from image_core.storage import ObjectMissing, StoredObject
+from image_core.storage import Buffer, ObjectMissing, StoredObject
 
 if TYPE_CHECKING:
     import aiohttp
@@ -210,7 +210,7 @@ async def _moving(
         yield piece
 
 
-def pieces_of(*parts: bytes | bytearray | memoryview) -> Callable[[], AsyncIterator[bytes | memoryview]]:
+def pieces_of(*parts: Buffer) -> Callable[[], AsyncIterator[bytes | memoryview]]:
     """The parts of a body in pieces small enough to be sent without a copy of the whole."""
 
     async def pieces() -> AsyncIterator[bytes | memoryview]:
@@ -248,14 +248,14 @@ def described(found: Mapping[str, Any]) -> StoredObject:
         raise BadAnswer("no object is described") from error
 
 
-async def crc32c_in_turn(body: bytes | bytearray, so_far: int = 0) -> int:
+async def crc32c_in_turn(body: Buffer, so_far: int = 0) -> int:
     """The CRC-32C of `body` after bytes whose CRC is `so_far`, computed off the event loop where that takes long."""
     if len(body) > _HASH_IN_THREAD_BYTES:
         return await anyio.to_thread.run_sync(crc32c, body, so_far)
     return crc32c(body, so_far)
 
 
-def crc32c(body: bytes | bytearray, so_far: int = 0) -> int:
+def crc32c(body: Buffer, so_far: int = 0) -> int:
     """The CRC-32C of `body` after bytes whose CRC is `so_far`."""
     import google_crc32c
 

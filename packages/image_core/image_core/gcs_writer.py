@@ -20,7 +20,7 @@ from image_core.gcs_connection import (
     parsed,
     pieces_of,
 )
-from image_core.storage import ObjectMissing, StoredObject
+from image_core.storage import Buffer, ObjectMissing, StoredObject
 
 
 class GcsWriter:
@@ -39,10 +39,10 @@ class GcsWriter:
         self._crc32c = 0
         self._finished = False
 
-    async def write(self, chunk: bytes | bytearray) -> None:
+    async def write(self, chunk: Buffer) -> None:
         await self._send(chunk, last=False)
 
-    async def finish(self, chunk: bytes | bytearray) -> StoredObject:
+    async def finish(self, chunk: Buffer) -> StoredObject:
         answer = await self._send(chunk, last=True)
         stored = await self._gcs.store(self._stat) if answer is None else _confirmed(answer)
         if stored.size_bytes != self._offset or stored.crc32c != crc32c_text(self._crc32c):
@@ -50,7 +50,7 @@ class GcsWriter:
         self._finished = True
         return stored
 
-    async def _send(self, chunk: bytes | bytearray, *, last: bool) -> bytes | None:
+    async def _send(self, chunk: Buffer, *, last: bool) -> bytes | None:
         """Send a chunk and return the object's resource if it was the last and its answer arrived."""
         if self._session_url is None:
             self._session_url = await self._gcs.store(self._start)
@@ -87,9 +87,7 @@ class GcsWriter:
 class _Transfer:
     """One chunk on its way; a second attempt asks what storage has and sends only what is missing."""
 
-    def __init__(
-        self, gcs: GcsConnection, session_url: str, chunk: bytes | bytearray, start: int, *, last: bool
-    ) -> None:
+    def __init__(self, gcs: GcsConnection, session_url: str, chunk: Buffer, start: int, *, last: bool) -> None:
         self._gcs, self._url, self._chunk, self._start = gcs, session_url, chunk, start
         self._end = start + len(chunk)
         self._total = self._end if last else None

@@ -6,9 +6,13 @@ from types import TracebackType
 from typing import Protocol, Self
 
 ONE_REQUEST_BYTES = 8 * 1024 * 1024
-"""Up to this size a body is one request; above it, chunks of this size."""
+"""Up to this size a body is one request; above it, chunks."""
+CHUNK_BYTES = 4 * 1024 * 1024
+"""The chunk of a body that is known to be longer, and so what one such upload holds in memory."""
 READ_CHUNK_BYTES = 1024 * 1024
 """The piece in which content is read, and so what one slow reader holds in memory."""
+
+Buffer = bytes | bytearray | memoryview
 
 
 class ObjectMissing(Exception):
@@ -39,10 +43,10 @@ class Sink(Protocol):
 class ObjectWriter(Protocol):
     """An upload in pieces. Leaving the block without `finish` leaves nothing in storage."""
 
-    async def write(self, chunk: bytes | bytearray) -> None:
-        """Adds a piece of exactly `ONE_REQUEST_BYTES`. The caller may reuse the buffer afterwards."""
+    async def write(self, chunk: Buffer) -> None:
+        """Adds a piece whose size is a multiple of 256 KiB. The caller may reuse the buffer afterwards."""
 
-    async def finish(self, chunk: bytes | bytearray) -> StoredObject:
+    async def finish(self, chunk: Buffer) -> StoredObject:
         """Adds the last piece, of any size, and makes the object visible."""
 
     async def __aenter__(self) -> Self: ...
@@ -58,7 +62,7 @@ class ObjectStorage(Protocol):
     @property
     def bucket(self) -> str: ...
 
-    async def put(self, name: str, body: bytes | bytearray, content_type: str) -> StoredObject:
+    async def put(self, name: str, body: Buffer, content_type: str) -> StoredObject:
         """Stores a body that fits in one request."""
 
     def writer(self, name: str, content_type: str) -> ObjectWriter:

@@ -19,7 +19,7 @@ from image_core.gcs_connection import crc32c, crc32c_text
 from image_core.ids import new_id
 from image_core.similarity import DESCRIPTOR_MODEL
 from image_core.states import HOLDS_BYTES, ImageStatus
-from image_core.storage import ObjectMissing, ObjectTooLarge, Sink, StoredObject
+from image_core.storage import Buffer, ObjectMissing, ObjectTooLarge, Sink, StoredObject
 
 GENERATION = 1_700_000_000_000_001
 STARTING_CREDITS = 1000
@@ -204,7 +204,7 @@ class FakeStorage:
         self._objects.setdefault(name, []).append(_Generation(stored, body))
         return stored
 
-    async def put(self, name: str, body: bytes | bytearray, content_type: str) -> StoredObject:
+    async def put(self, name: str, body: Buffer, content_type: str) -> StoredObject:
         """As in the protocol."""
         self.fails("put")
         return self._keep(name, bytes(body), content_type)
@@ -268,12 +268,12 @@ class FakeWriter:
     content_type: str
     _body: bytearray = field(default_factory=bytearray)
 
-    async def write(self, chunk: bytes | bytearray) -> None:
+    async def write(self, chunk: Buffer) -> None:
         """As in the protocol."""
         self.storage.fails("write")
         self._body += chunk
 
-    async def finish(self, chunk: bytes | bytearray) -> StoredObject:
+    async def finish(self, chunk: Buffer) -> StoredObject:
         """As in the protocol."""
         self.storage.fails("finish")
         return self.storage._keep(self.name, bytes(self._body + chunk), self.content_type)  # noqa: SLF001

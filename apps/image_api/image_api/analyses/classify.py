@@ -12,14 +12,6 @@ from image_api.services import Services
 from image_core.ids import new_id
 
 
-class _AskedBefore(Exception):
-    """These bytes are being analysed, or have been: they need not be stored."""
-
-    def __init__(self, of: Bytes) -> None:
-        super().__init__()
-        self.of = of
-
-
 async def classify_url(
     services: Services, actor: Actor, team_id: UUID, url: str, order: Order, wait_seconds: float
 ) -> Asked:
@@ -46,22 +38,15 @@ async def classify_file(
 async def _received(
     services: Services, team_id: UUID, source: UploadSource, order: Order
 ) -> tuple[Bytes, Scratch | None]:
-    """The bytes and the object that holds them now; None where none is needed."""
-
-    async def check(sha256: bytes) -> None:
-        of = Bytes(team_id, sha256)
-        if await queries.find_of_bytes(services.database, of, order):
-            raise _AskedBefore(of)
-
-    try:
-        async with receipt.in_time(services):
-            chunks = source.chunks()
-            prefix = await receipt.first_bytes(chunks)
-            header = receipt.check_header(prefix, services.settings)
-            received = await receipt.store(
-                services.scratch, f"scratch/{team_id}/{new_id()}", header.content_type,
-                services.settings.upload_max_bytes, prefix, chunks, check,
-            )  # fmt: skip
-    except _AskedBefore as known:
-        return known.of, None
+    """The bytes and the object that holds them now; None where they are analysed, or have been, already."""
+    async with receipt.in_time(services):
+        body = await receipt.open_body(source, services.settings.upload_max_bytes)
+        header = receipt.check_header(body.held, services.settings)
+        sha256 = await receipt.read_whole(body)
+        if sha256 is not None:
+            of = Bytes(team_id, sha256)
+            if await queries.find_of_bytes(services.database, of, order):
+                return of, None
+        name = f"scratch/{team_id}/{new_id()}"
+        received = await receipt.store(services.scratch, name, header.content_type, body, sha256)
     return Bytes(team_id, received.sha256), Scratch(received.stored.name, received.stored.generation)

@@ -1,17 +1,19 @@
 """Receiving the bytes of a file: sniffed, bounded and hashed on their way into a bucket."""
 
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import anyio.to_thread
 
+from image_api.images.body_buffer import BodyBuffer, check_size
+from image_api.images.upload_fields import UploadSource
 from image_api.services import Services
 from image_api.settings import ApiSettings
 from image_core import errors, picture_header
 from image_core.picture_header import PREFIX_BYTES, PictureHeader
-from image_core.storage import ONE_REQUEST_BYTES, ObjectStorage, StoredObject
+from image_core.storage import Buffer, ObjectStorage, StoredObject
 
 RECEIPT_MARGIN_SECONDS = 10
 """How long before its row's deadline the receipt of a body ends."""
@@ -48,24 +50,36 @@ async def read(services: Services, chunks: AsyncIterator[bytes]) -> bytes:
     async with in_time(services):
         async for chunk in chunks:
             total += len(chunk)
-            _check_size(total, services.settings.upload_max_bytes)
+            check_size(total, services.settings.upload_max_bytes)
             digest.update(chunk)
     return digest.digest()
 
 
-async def first_bytes(chunks: AsyncIterator[bytes]) -> bytearray:
-    """Enough of the file to see what it is. Raises `errors.UploadEmpty`."""
-    prefix = bytearray()
-    async for chunk in chunks:
-        prefix += chunk
-        if len(prefix) >= PREFIX_BYTES:
-            break
-    if not prefix:
+async def open_body(source: UploadSource, limit_bytes: int) -> BodyBuffer:
+    """Read enough of a file to see what it is.
+
+    Raises:
+        errors.UploadEmpty: there is no byte of it.
+        errors.UploadTooLarge: it has more bytes than allowed, as all calls of the buffer may find.
+    """
+    body = BodyBuffer(source.chunks(), source.declared_bytes, limit_bytes)
+    await body.fill(PREFIX_BYTES)
+    if not body.total_bytes:
         raise errors.UploadEmpty("Send the bytes of an image.")
-    return prefix
+    return body
 
 
-def check_header(prefix: bytes | bytearray, settings: ApiSettings) -> PictureHeader:
+async def read_whole(body: BodyBuffer) -> bytes | None:
+    """Read on and return the SHA-256 of a body that is held whole; None for one that is longer."""
+    await body.fill()
+    if not body.is_whole:
+        return None
+    digest = hashlib.sha256()
+    await _update(digest, body.held)
+    return digest.digest()
+
+
+def check_header(prefix: Buffer, settings: ApiSettings) -> PictureHeader:
     """What the first bytes are.
 
     Raises `errors.NotAnImage`, `errors.FormatNotAllowed`, `errors.VariantNotSupported`, `errors.DimensionsInvalid`,
@@ -101,49 +115,28 @@ def check_header(prefix: bytes | bytearray, settings: ApiSettings) -> PictureHea
 
 
 async def store(
-    storage: ObjectStorage,
-    name: str,
-    content_type: str,
-    limit: int,
-    body: bytearray,
-    chunks: AsyncIterator[bytes],
-    check: Callable[[bytes], Awaitable[None]],
+    storage: ObjectStorage, name: str, content_type: str, body: BodyBuffer, sha256: bytes | None
 ) -> Received:
-    """Streams a file to storage, holding at most one chunk of it.
+    """Store a file: in one request if it is held whole and its hash is known, else in chunks as it comes.
 
-    `check` gets the hash of a file that is here whole before it is stored, and keeps it out by raising.
-    Raises `errors.UploadTooLarge`, `errors.StorageUnavailable`.
+    Raises:
+        errors.StorageUnavailable: storage does not take it.
     """
-    digest, total = hashlib.sha256(), len(body)
-    writer = storage.writer(name, content_type)
-    async with writer:
-        async for chunk in chunks:
-            total += len(chunk)
-            _check_size(total, limit)
-            body += chunk
-            while len(body) > ONE_REQUEST_BYTES:
-                full, body = body, body[ONE_REQUEST_BYTES:]
-                del full[ONE_REQUEST_BYTES:]
-                await update(digest, full)
-                await writer.write(full)
-                # The next chunk is gathered before this name is bound again.
-                del full
-        _check_size(total, limit)
-        await update(digest, body)
-        if total > ONE_REQUEST_BYTES:
-            return Received(await writer.finish(body), digest.digest())
-    # The whole body is here: what is known already is not stored a second time.
-    await check(digest.digest())
-    return Received(await storage.put(name, body, content_type), digest.digest())
+    if sha256 is not None:
+        return Received(await storage.put(name, body.held, content_type), sha256)
+    digest = hashlib.sha256()
+    async with storage.writer(name, content_type) as writer:
+        while not body.ended:
+            await _update(digest, body.held)
+            await writer.write(body.held)
+            body.clear()
+            await body.fill()
+        await _update(digest, body.held)
+        return Received(await writer.finish(body.held), digest.digest())
 
 
-def _check_size(total: int, limit: int) -> None:
-    if total > limit:
-        raise errors.UploadTooLarge(f"A file may have {limit} bytes.", limit_bytes=limit)
-
-
-async def update(digest: "hashlib._Hash", data: bytearray) -> None:
-    """Adds to a hash, off the event loop where that takes long."""
+async def _update(digest: "hashlib._Hash", data: memoryview) -> None:
+    """Add to a hash, off the event loop where that takes long."""
     if len(data) > _HASH_IN_THREAD_BYTES:
         await anyio.to_thread.run_sync(digest.update, data)
     else:

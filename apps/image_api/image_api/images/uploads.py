@@ -5,8 +5,6 @@ byte is stored, and stay visible when the request dies.
 """
 
 import asyncio
-import hashlib
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import NamedTuple
@@ -17,6 +15,7 @@ import anyio
 from image_api import audit
 from image_api.actor import Actor
 from image_api.images import queries, receipt, service, upload_queries
+from image_api.images.body_buffer import BodyBuffer
 from image_api.images.receipt import Received
 from image_api.images.upload_fields import UploadFields, UploadSource, checked_fields
 from image_api.metadata_schemas import service as metadata_schemas
@@ -26,7 +25,6 @@ from image_core.db import ForeignKeyViolation, Record, UniqueViolation, to_json
 from image_core.ids import new_id
 from image_core.picture_header import PictureHeader
 from image_core.states import FINAL, ImageStatus
-from image_core.storage import ONE_REQUEST_BYTES
 from image_core.telemetry import current_request, log
 
 
@@ -66,17 +64,20 @@ async def receive(services: Services, actor: Actor, team_id: UUID, source: Uploa
 
 
 async def _receive(services: Services, actor: Actor, team_id: UUID, source: UploadSource) -> Uploaded:
-    chunks = source.chunks()
-    prefix = await receipt.first_bytes(chunks)
+    body = await receipt.open_body(source, services.settings.upload_max_bytes)
     declared = await metadata_schemas.declared_fields(services.database, team_id)
     # What is known to be wrong already costs no row; fields may also follow the file.
     checked_fields(source, declared, whole=source.ended)
-    header = receipt.check_header(prefix, services.settings)
-    pending = await _add_row(services, actor, team_id, header, source.declared_bytes)
-    if pending is None:
-        return await _without_room(services, actor, team_id, prefix, chunks)
+    header = receipt.check_header(body.held, services.settings)
+    sha256 = await receipt.read_whole(body)
+    if sha256 is not None:
+        checked_fields(source, declared)
+        # What the team has already leaves no trace.
+        if twin_id := await upload_queries.find_twin(services.database, team_id, sha256):
+            return await _existing(services, actor, team_id, twin_id)
+    pending = await _add_row(services, actor, team_id, header, _expected_bytes(source, body))
     try:
-        received = await _store(services, pending, prefix, chunks)
+        received = await receipt.store(services.originals, pending.object_name, pending.content_type, body, sha256)
         return await _complete(services, actor, pending, received, checked_fields(source, declared))
     except _Duplicate as duplicate:
         await _expire(services, pending, "duplicate", "The team has this image already.", duplicate.twin_id)
@@ -86,10 +87,19 @@ async def _receive(services: Services, actor: Actor, team_id: UUID, source: Uplo
         raise
 
 
+def _expected_bytes(source: UploadSource, body: BodyBuffer) -> int | None:
+    return body.total_bytes if body.ended else source.declared_bytes
+
+
 async def _add_row(
     services: Services, actor: Actor, team_id: UUID, header: PictureHeader, declared_bytes: int | None
-) -> _Pending | None:
-    """The committed row; None where the team's quota has no room for it."""
+) -> _Pending:
+    """Add and commit the row.
+
+    Raises:
+        errors.StorageQuotaExceeded: the team's quota has no room for it.
+        errors.KeyInvalid: user or team were removed.
+    """
     image_id = new_id()
     context = current_request.get()
     pending = _Pending(image_id, team_id, f"originals/{team_id}/{image_id}", header.content_type)
@@ -104,37 +114,9 @@ async def _add_row(
     except ForeignKeyViolation as error:
         # The key is known from a cache; what it stands for may have been removed a moment ago.
         raise errors.KeyInvalid("The user or the team of this upload has just been removed.") from error
-    return pending if added else None
-
-
-async def _without_room(
-    services: Services, actor: Actor, team_id: UUID, body: bytearray, chunks: AsyncIterator[bytes]
-) -> Uploaded:
-    """What a full quota leaves: the image that the team has already, of a file that is small enough to be hashed.
-
-    Raises `errors.StorageQuotaExceeded`.
-    """
-    async for chunk in chunks:
-        body += chunk
-        if len(body) > ONE_REQUEST_BYTES:
-            break
-    else:
-        digest = hashlib.sha256()
-        await receipt.update(digest, body)
-        if twin_id := await upload_queries.find_twin(services.database, team_id, digest.digest()):
-            return await _existing(services, actor, team_id, twin_id)
-    raise await storage_quota.exceeded(services.database, team_id, services.settings.default_quota)
-
-
-async def _store(services: Services, pending: _Pending, prefix: bytearray, chunks: AsyncIterator[bytes]) -> Received:
-    async def check(sha256: bytes) -> None:
-        if twin_id := await upload_queries.find_twin(services.database, pending.team_id, sha256):
-            raise _Duplicate(twin_id)
-
-    return await receipt.store(
-        services.originals, pending.object_name, pending.content_type, services.settings.upload_max_bytes, prefix,
-        chunks, check,
-    )  # fmt: skip
+    if not added:
+        raise await storage_quota.exceeded(services.database, team_id, settings.default_quota)
+    return pending
 
 
 async def _complete(
