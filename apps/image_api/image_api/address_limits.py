@@ -4,14 +4,14 @@ from contextlib import suppress
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from image_api import problems
+from image_api import docs_page, problems
 from image_api.auth import API_KEY_HEADER, caller_address
 from image_core import errors
 
 _KEY_NAME = API_KEY_HEADER.lower().encode()
 _PROOFS = frozenset({_KEY_NAME, b"authorization", b"cookie"})
-# What the platform asks has to be answered, however often.
-_UNLIMITED_PATHS = frozenset({"/health/live", "/health/ready"})
+# What the platform asks has to be answered, however often; and a page that loads asks for its files all at once.
+_UNLIMITED_PATHS = frozenset({"/health/live", "/health/ready", *docs_page.PATHS})
 
 
 class AddressLimitMiddleware:

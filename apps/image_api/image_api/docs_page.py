@@ -1,9 +1,12 @@
 """`/docs`: Swagger UI from a package of its files, so that it needs no other network and runs under a strict policy."""
 
+from functools import cache
 from importlib.resources import files
 from typing import Literal
 
-from fastapi import APIRouter, Response
+import orjson
+from anyio import to_thread
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
 
 router = APIRouter(include_in_schema=False)
@@ -11,6 +14,8 @@ router = APIRouter(include_in_schema=False)
 _PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>image-manager</title>
 <link rel="icon" href="data:,"><link rel="stylesheet" href="/docs/swagger-ui.css"></head><body><div id="ui"></div>
 <script src="/docs/swagger-ui-bundle.js"></script><script src="/docs/start.js"></script></body></html>"""
+PATHS = frozenset({"/docs", "/docs/start.js", "/docs/swagger-ui.css", "/docs/swagger-ui-bundle.js", "/openapi.json"})
+"""All that the page loads."""
 _START = """SwaggerUIBundle({
   url: "/openapi.json", dom_id: "#ui", deepLinking: true, persistAuthorization: false, displayRequestDuration: true,
   presets: [SwaggerUIBundle.presets.apis], layout: "BaseLayout"
@@ -36,8 +41,21 @@ async def start() -> Response:
 
 
 @router.get("/docs/{name}")
-def resource(name: Literal["swagger-ui.css", "swagger-ui-bundle.js"]) -> Response:
-    """A file of Swagger UI; read in a thread, because it has megabytes."""
-    content = files("fastapi_swagger.resources").joinpath(name).read_bytes()
+async def resource(name: Literal["swagger-ui.css", "swagger-ui-bundle.js"]) -> Response:
+    """A file of Swagger UI."""
     media_type = "text/css" if name.endswith(".css") else "text/javascript"
-    return Response(content, media_type=media_type, headers=_DAY)
+    return Response(await to_thread.run_sync(_read, name), media_type=media_type, headers=_DAY)
+
+
+@cache
+def _read(name: str) -> bytes:
+    return files("fastapi_swagger.resources").joinpath(name).read_bytes()
+
+
+@router.get("/openapi.json")
+async def document(request: Request) -> Response:
+    """The OpenAPI document, which is written once: to generate and write it takes longer than any other answer."""
+    state = request.app.state
+    if not hasattr(state, "openapi_json"):
+        state.openapi_json = await to_thread.run_sync(lambda: orjson.dumps(request.app.openapi()))
+    return Response(state.openapi_json, media_type="application/json")

@@ -13,13 +13,14 @@ from image_core import errors
 _BURST_SECONDS = 2
 _MOST_EXHAUSTED = 10_000
 _REPORTS_PER_MINUTE = 10
+_FLOORS = {"requests": 20, "addresses": 20, "sign-ins": 10}
 
 
 class RateLimits:
     """Requests and uploads a caller; requests without a valid key, bad keys, sign-ins and reports an address.
 
     The buckets are in Redis where there is one, for all instances together. Otherwise, and while it does not answer,
-    each instance takes its share; `on_fallback` is called for each request to which that happens.
+    each instance takes its share of what is sustained; `on_fallback` is called for each request to which that happens.
     """
 
     def __init__(self, settings: ApiSettings, on_fallback: Callable[[], None] = lambda: None) -> None:
@@ -37,7 +38,7 @@ class RateLimits:
         self._reports = Limit("reports", _REPORTS_PER_MINUTE, 60)
         by_address = (self._addresses, self._bad_keys, self._sign_ins, self._reports)
         limits = (self._requests, self._uploads, *by_address)
-        self._shares = {limit: limit.share(settings.max_instances) for limit in limits}
+        self._shares = {limit: limit.share(settings.max_instances, _FLOORS.get(limit.name, 1)) for limit in limits}
 
     async def open(self) -> None:
         """Connects to Redis, where there is one; waits for it no longer than a second."""

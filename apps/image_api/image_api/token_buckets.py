@@ -23,9 +23,14 @@ class Limit:
         # Source: IETF draft-ietf-httpapi-ratelimit-headers-11.
         self.policy = f'"{name}";q={capacity};w={window_seconds}'
 
-    def share(self, parts: int) -> "Limit":
-        """The limit of one of so many instances that know nothing of one another."""
-        return Limit(self.name, max(1, self.capacity // parts), self.window_seconds)
+    def share(self, parts: int, floor: int) -> "Limit":
+        """Return the limit of one of so many instances that know nothing of one another.
+
+        As much fits into the bucket as ever; it fills more slowly, but with `floor` tokens in the window at least:
+        usually a single instance is there, and then its share is all that a caller gets.
+        """
+        tokens = min(self.capacity, max(self.capacity // parts, floor))
+        return Limit(self.name, self.capacity, math.ceil(self.window_seconds * self.capacity / tokens))
 
     def state(self, spare_us: int) -> str:
         """What is left, and in how many seconds all of it is back, as the header `RateLimit` tells it."""

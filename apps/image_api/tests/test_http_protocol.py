@@ -334,6 +334,7 @@ class TestEarlyRefusal:
         self, connect: Connect, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(early_refusal, "MAX_DRAINING", 1)
+        monkeypatch.setattr(early_refusal, "DRAIN_SECONDS", 1000)
         head = b"POST /api/v1/images HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n"
         first, second = await connect(), await connect()
         first.write(head)

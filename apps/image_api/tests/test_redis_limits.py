@@ -105,9 +105,8 @@ async def test_requests_go_on_by_the_instances_share_while_redis_is_killed(
         redis_server.kill()
         answers = [await ask(api, member) for _ in range(20)]
         statuses = [answer.status_code for answer in answers]
-        assert set(statuses) <= {200, 429}
-        assert statuses[:5] == [200] * 5
-        assert answers[0].headers["ratelimit-policy"] == '"requests";q=5;w=2'
+        assert statuses == [200] * 20
+        assert answers[0].headers["ratelimit-policy"] == '"requests";q=100;w=10'
         assert await fallbacks(api) >= 20
         assert [record.message for record in caplog.records].count("rate_limit_store_unavailable") == 1
 
