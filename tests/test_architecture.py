@@ -35,7 +35,7 @@ COMMITTERS = {
         "committing", "_claim_and_work", "_row_of", "_not_claimed", "_complete_pending", "_expire", "_give_back",
     },
     "image_processor/audit_seals.py": {"seal_audit_log", "_settled_position"},
-    "image_processor/sweep_queries.py": {"take_overdue", "take_discarded"},
+    "image_processor/sweep_queries.py": {"take_overdue", "take_discarded", "take_marked"},
 }  # fmt: skip
 
 GOOGLE = {f"image_core/{name}.py" for name in ("gcs_token", "db", "events", "telemetry", "secrets")} | {

@@ -4,7 +4,19 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, case, delete, exists, func, or_, select, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    and_,
+    case,
+    delete,
+    exists,
+    func,
+    or_,
+    select,
+    true,
+    update,
+)
 
 from image_core.db import Database, Record, Transaction
 from image_core.models import (
@@ -24,7 +36,12 @@ from image_core.states import ImageStatus
 from image_processor.queries import EXHAUSTED, MOST_PATIENCE, discard, ended
 
 _TOUCH: dict[str, Any] = {"revision": image.c.revision + 1, "updated_at": func.now()}
-_REMOVAL_RETRY = timedelta(minutes=5)
+_FIRST_RETRY, _LAST_RETRY = timedelta(minutes=5), timedelta(days=1)
+
+
+def _retry_at(attempts: Column[Any]) -> ColumnElement[Any]:
+    """Give the time of the next try after so many: the longer it has failed, the later."""
+    return func.now() + func.least(_FIRST_RETRY * func.power(2, func.least(attempts, 20)), _LAST_RETRY)
 
 
 def _picked(condition: ColumnElement[bool], most: int) -> ColumnElement[bool]:
@@ -107,17 +124,28 @@ async def mark_for_purge(database: Database, retention: timedelta, most: int) ->
             image.c.lease_expires_at < func.now(),
         ),
     )
-    return await database.execute(update(image).where(_picked(over, most)).values(purge_marked_at=func.now()))
+    # From the mark on, deadline and attempts are those of the purge.
+    marked = {"purge_marked_at": func.now(), "deadline_at": func.now(), "attempts": 0}
+    return await database.execute(update(image).where(_picked(over, most)).values(**marked))
 
 
-async def marked_for_purge(database: Database, most: int) -> list[Record]:
-    """What is marked, also by a sweep that did not come through."""
-    return await database.fetch(
-        select(image.c.id, image.c.team_id, image.c.object_name, image.c.generation, image.c.sha256)
+async def take_marked(database: Database, most: int) -> list[Record]:
+    """What is marked, also by a sweep that did not come through; each put off while its objects are removed."""
+    due = (
+        select(image.c.id)
         .where(image.c.deleted_at.is_not(None), image.c.purge_marked_at.is_not(None))
-        .order_by(image.c.deleted_at)
+        .where(func.coalesce(image.c.deadline_at, func.now()) <= func.now())
+        .order_by(image.c.deadline_at)
         .limit(most)
+        .with_for_update(skip_locked=True)
     )
+    async with database.transaction() as transaction:
+        return await transaction.fetch(
+            update(image)
+            .where(image.c.id.in_(due.scalar_subquery()))
+            .values(attempts=image.c.attempts + 1, deadline_at=_retry_at(image.c.attempts))
+            .returning(image.c.id, image.c.team_id, image.c.object_name, image.c.generation, image.c.sha256)
+        )
 
 
 async def remove_purged(transaction: Transaction, image_id: UUID) -> bool:
@@ -149,7 +177,9 @@ async def take_discarded(database: Database, most: int) -> list[Record]:
         return await transaction.fetch(
             update(discarded_object)
             .where(discarded_object.c.id.in_(due.scalar_subquery()))
-            .values(attempts=discarded_object.c.attempts + 1, remove_after=func.now() + _REMOVAL_RETRY)
+            .values(
+                attempts=discarded_object.c.attempts + 1, remove_after=_retry_at(discarded_object.c.attempts)
+            )
             .returning(
                 discarded_object.c.id, discarded_object.c.bucket, discarded_object.c.object_name,
                 discarded_object.c.generation,
@@ -202,31 +232,29 @@ async def warn_of_expiry(transaction: Transaction, most: int) -> list[Record]:
     )  # fmt: skip
 
 
-async def remove_old_events(database: Database, retention: timedelta) -> int:
-    """Deletes published events beyond their retention."""
-    return await database.execute(delete(event).where(event.c.published_at < func.now() - retention))
+def old_rows(event_retention: timedelta, trash_retention: timedelta) -> list[tuple[Column[Any], ColumnElement[bool]]]:
+    """Tell what is kept no longer: by table, the column of its age and the condition.
 
-
-async def remove_expired(database: Database, retention: timedelta) -> int:
-    """Deletes the rows of expired uploads beyond the retention."""
-    return await database.execute(
-        delete(image).where(image.c.status == ImageStatus.EXPIRED, image.c.updated_at < func.now() - retention)
-    )
-
-
-async def remove_old_sign_ins(database: Database) -> int:
-    """Deletes invitations, password resets and delays that are over, and sessions a month after their end.
-
-    Until then a session tells from which addresses its account has signed in, which spares those a delay.
+    A session tells for another month from which addresses its account has signed in, which spares those a delay.
     """
-    removed = 0
-    for table in (invitation, password_reset):
-        removed += await database.execute(delete(table).where(table.c.expires_at < func.now()))
-    removed += await database.execute(delete(session).where(session.c.expires_at < func.now() - timedelta(days=30)))
-    old = sign_in_delay.c.last_failed_at < func.now() - timedelta(days=1)
-    return removed + await database.execute(delete(sign_in_delay).where(old))
+    ages = (
+        (event.c.published_at, event_retention),
+        (image.c.updated_at, trash_retention),
+        (invitation.c.expires_at, timedelta()),
+        (password_reset.c.expires_at, timedelta()),
+        (session.c.expires_at, timedelta(days=30)),
+        (sign_in_delay.c.last_failed_at, timedelta(days=1)),
+        (idempotency_key.c.expires_at, timedelta()),
+    )
+    only = {image.c.updated_at: image.c.status == ImageStatus.EXPIRED}
+    return [(moment, and_(moment < func.now() - age, only.get(moment, true()))) for moment, age in ages]
 
 
-async def remove_idempotency_keys(database: Database) -> int:
-    """Deletes the answers, and what is left of claims, whose time is over."""
-    return await database.execute(delete(idempotency_key).where(idempotency_key.c.expires_at < func.now()))
+async def remove_oldest(database: Database, moment: Column[Any], condition: ColumnElement[bool], most: int) -> int:
+    """Deletes about so many rows: a statement over all of them might never end within its time.
+
+    Of most of these tables the processor may read no other column.
+    """
+    oldest = select(moment).where(condition).order_by(moment).limit(most).subquery()
+    last = select(func.max(oldest.c[moment.name])).scalar_subquery()
+    return await database.execute(delete(moment.table).where(condition, moment <= last))

@@ -19,6 +19,7 @@ from image_core.models import (
     storage_usage,
 )
 from image_processor import sweep as sweep_steps
+from image_processor import sweep_runner
 
 from .conftest import SWEEP_EMAIL, Processor
 
@@ -164,7 +165,7 @@ class TestPurge:
         assert (await processor.row(row["id"]))["purge_marked_at"] is None
 
     async def test_a_purge_that_broke_off_is_finished(self, processor: Processor) -> None:
-        row, stored = await processor.image("ready", deleted_at=PAST, purge_marked_at=PAST)
+        row, stored = await processor.image("ready", deleted_at=PAST, purge_marked_at=PAST, deadline_at=PAST)
         await processor.parts.originals.delete(stored.name)
         assert (await processor.sweep())["purged"] == 1
         assert await processor.events(row["id"]) == [("image.purged", True)]
@@ -181,6 +182,9 @@ class TestPurge:
         assert (await processor.sweep())["purged"] == -1
         assert (await processor.row(row["id"]))["purge_marked_at"] is not None
         monkeypatch.undo()
+        # Not at once, and once its time has come.
+        assert (await processor.sweep())["purged"] == 0
+        await processor.set_row(row["id"], deadline_at=PAST)
         assert (await processor.sweep())["purged"] == 1
 
     async def test_a_duplicate_of_what_is_purged_stays(self, processor: Processor) -> None:
@@ -300,7 +304,7 @@ class TestWhole:
     async def test_a_step_that_fails_does_not_hold_the_others(
         self, processor: Processor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        async def broken(_parts: Any) -> int:
+        async def broken(*_: Any) -> int:
             raise RuntimeError("broken")
 
         monkeypatch.setitem(sweep_steps.STEPS, "overdue_uploads", broken)
@@ -311,7 +315,8 @@ class TestWhole:
     async def test_more_than_a_batch_is_done_in_rounds(
         self, processor: Processor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(sweep_steps, "_BATCH", 2)
+        for module in (sweep_steps, sweep_runner):
+            monkeypatch.setattr(module, "BATCH", 2)
         team_id = await testing.add_team(processor.rows)
         for _ in range(5):
             await testing.add_image(processor.rows, team_id, "stored", queued_at=PAST)

@@ -6,7 +6,7 @@ world what happened. Delivery is at least once; every message carries its event'
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -275,17 +275,26 @@ async def committing(database: Database, publisher: Publisher) -> AsyncIterator[
 
 
 async def publish_backlog(
-    database: Database, publisher: Publisher, older_than: timedelta, batch_size: int = 200
+    database: Database,
+    publisher: Publisher,
+    older_than: timedelta,
+    batch_size: int = 200,
+    goes_on: Callable[[], bool] = lambda: True,
 ) -> int:
-    """Publishes what was left behind, topic by topic and oldest first, while it goes through."""
-    return sum([await _publish_left(database, publisher, topic, older_than, batch_size) for topic in Topic])
+    """Publishes what was left behind, topic by topic and oldest first, while it goes through and `goes_on` says so."""
+    return sum([await _publish_left(database, publisher, topic, older_than, batch_size, goes_on) for topic in Topic])
 
 
 async def _publish_left(
-    database: Database, publisher: Publisher, topic: Topic, older_than: timedelta, batch_size: int
+    database: Database,
+    publisher: Publisher,
+    topic: Topic,
+    older_than: timedelta,
+    batch_size: int,
+    goes_on: Callable[[], bool],
 ) -> int:
     total = 0
-    while rows := await database.fetch(_unpublished, role=topic, age=older_than, most=batch_size):
+    while goes_on() and (rows := await database.fetch(_unpublished, role=topic, age=older_than, most=batch_size)):
         happened = [
             OutboxEvent(
                 Topic(row["topic"]), EventType(row["type"]), orjson.loads(row["payload"]), row["team_id"],

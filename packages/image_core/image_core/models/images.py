@@ -55,6 +55,7 @@ image = Table(
     time_column("first_claimed_at"),
     Column("revision", Integer, nullable=False, server_default=text("1")),
     Column("trace_parent", Text),
+    # Of a pending upload; of an image marked for purge, when its removal is tried next.
     time_column("deadline_at"),
     time_column("stored_at"),
     time_column("queued_at"),

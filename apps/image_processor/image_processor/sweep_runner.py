@@ -1,0 +1,122 @@
+"""Runs the sweep's steps: each in its own time, and what fails costs its row or its step and nothing else."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeVar
+from uuid import UUID
+
+from image_core import errors
+from image_core.telemetry import log, log_unexpected
+from image_processor.jobs import Parts
+
+BATCH = 100
+GROUP = 16
+"""How many objects are removed at once."""
+STEP_SECONDS, SWEEP_SECONDS = 30.0, 240.0
+"""After these no further rows are begun. The scheduler's request ends after 300 s, and so does the CPU's time."""
+_HANGING_SECONDS = 20.0
+
+Row = TypeVar("Row")
+
+
+class Budget:
+    """The time of one step. Whoever asks is told whether to begin with further rows; the next sweep goes on."""
+
+    def __init__(self, step: str, seconds: float) -> None:
+        self.step, self.seconds = step, seconds
+        self._ends_at = asyncio.get_running_loop().time() + seconds
+
+    @property
+    def is_spent(self) -> bool:
+        """Tell whether the time is over."""
+        return asyncio.get_running_loop().time() >= self._ends_at
+
+
+Step = Callable[[Parts, Budget], Awaitable[int]]
+"""Does what is due, while its budget lasts, and returns how many rows or objects it dealt with."""
+
+
+class RowsFailed(Exception):
+    """Rows were due and none of them went through; each has been logged."""
+
+
+async def run_steps(parts: Parts, steps: Mapping[str, Step]) -> dict[str, int]:
+    """Run the steps in their order and return what each dealt with; -1 for a step that failed or had no time."""
+    loop = asyncio.get_running_loop()
+    ends_at = loop.time() + SWEEP_SECONDS
+    counts: dict[str, int] = {}
+    for name, step in steps.items():
+        seconds = min(STEP_SECONDS, ends_at - loop.time())
+        counts[name] = -1
+        if seconds < 0:
+            log("sweep_step_put_off", severity="WARNING", step=name)
+            continue
+        try:
+            # A call that hangs beyond the step's time is broken off: the next sweep repeats it.
+            async with asyncio.timeout(seconds + _HANGING_SECONDS):
+                counts[name] = await step(parts, Budget(name, seconds))
+        except (errors.AppError, TimeoutError) as error:
+            code = error.code if isinstance(error, errors.AppError) else "timeout"
+            log("sweep_step_failed", severity="WARNING", step=name, code=code)
+        except RowsFailed:
+            log("sweep_step_failed", severity="WARNING", step=name, code="every-row-failed")
+        except Exception as error:  # noqa: BLE001 (the other steps must still run; this one is reported)
+            log_unexpected(error, step=name)
+    return counts
+
+
+async def in_batches(budget: Budget, run: Callable[[], Awaitable[int]], size: int | None = None) -> int:
+    """Repeat a statement over at most `size` rows (`BATCH`) until little is left or the time is over."""
+    total = 0
+    while True:
+        done = await run()
+        total += done
+        if done < (size or BATCH) or budget.is_spent:
+            return total
+
+
+async def row_by_row(
+    budget: Budget,
+    take: Callable[[], Awaitable[Sequence[Row]]],
+    handle: Callable[[Row], Awaitable[None]],
+    *,
+    at_once: int = 1,
+) -> int:
+    """Take batches of rows and handle each row, some of them at once; a row that fails is logged and passed over.
+
+    `take` gives at most `BATCH` rows, and puts off what it gives where handling it may fail for long: rows that stay at
+    the head keep others from their turn once they fill a batch.
+
+    Raises:
+        RowsFailed: rows were due, and none went through.
+    """
+    total = 0
+    while True:
+        rows = await take()
+        done = 0
+        for first in range(0, len(rows), at_once):
+            group = rows[first : first + at_once]
+            done += sum(await asyncio.gather(*(_goes_through(budget.step, row, handle) for row in group)))
+            if budget.is_spent:
+                return total + done
+        total += done
+        if rows and total == 0:
+            raise RowsFailed
+        if len(rows) < BATCH or done == 0:
+            return total
+
+
+async def _goes_through(step: str, row: Row, handle: Callable[[Row], Awaitable[None]]) -> bool:
+    try:
+        await handle(row)
+    except errors.AppError as error:
+        log("sweep_row_failed", severity="WARNING", step=step, row_id=_id_of(row), code=error.code)
+        return False
+    except Exception as error:  # noqa: BLE001 (the other rows must still be handled; this one is reported)
+        log_unexpected(error, step=step, row_id=_id_of(row))
+        return False
+    return True
+
+
+def _id_of(row: Any) -> str:
+    return str(row if isinstance(row, UUID) else row["id"])
