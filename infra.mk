@@ -27,8 +27,8 @@ redrive: uv ## list the dead letters, or send them again: make redrive PROJECT=�
 	@$(RUN) python -m scripts.infra.redrive "$(PROJECT)" $(ARGS)
 
 .PHONY: doctor
-doctor: uv ## what would keep the system from being made: make doctor PROJECT=…
-	@$(RUN) python -m scripts.infra.doctor "$(PROJECT)" --region "$(REGION)"
+doctor: uv ## what would keep the system from being made: make doctor PROJECT=… [REPO=owner/name] [ENV=dev]
+	@$(RUN) python -m scripts.infra.doctor "$(PROJECT)" --region "$(REGION)" --environment "$(ENV)" --repository "$(REPO)"
 
 .PHONY: infra-check
 infra-check: uv ## terraform: format, validity, tests, lint, policies, generated documents
@@ -38,6 +38,14 @@ infra-check: uv ## terraform: format, validity, tests, lint, policies, generated
 .PHONY: infra-faults
 infra-faults: uv ## plant faults in a copy of the configuration and demand that its tests catch each
 	@$(RUN) python -m scripts.infra.plant_faults $(ARGS)
+
+.PHONY: terraform-lock
+terraform-lock: ## write the lock files with the registry's checksums, for Linux and macOS on amd64 and arm64
+	@for folder in bootstrap stack; do \
+	  terraform -chdir=terraform/$$folder providers lock -platform=linux_amd64 -platform=linux_arm64 \
+	    -platform=darwin_amd64 -platform=darwin_arm64 || exit 1; \
+	done
+	@git status --short -- 'terraform/*/.terraform.lock.hcl'
 
 .PHONY: infra-docs
 infra-docs: uv ## write the documents that come from the configuration

@@ -17,6 +17,7 @@ from typing import Any
 from scripts.infra import stack
 from scripts.infra.commands import CommandFailed, run, say
 from scripts.infra.default_resources import disable_default_account, remove_default_network
+from scripts.infra.github_environments import make_environments, protect_refs
 from scripts.infra.project import (
     ENVIRONMENTS,
     IMAGES,
@@ -99,11 +100,12 @@ def apply_bootstrap(project: Project) -> None:
 
 
 def set_github_variables(project: Project) -> None:
-    """The GitHub environments and the variables that the workflows read. None of them is a secret."""
+    """The GitHub environments with their rules, and the variables that the workflows read. None of them is a secret."""
+    make_environments(project)
+    protect_refs(project)
     shown = run(["terraform", "output", "-json", "github_variables"], cwd=project.folder / "bootstrap").stdout
     variables: dict[str, str] = json.loads(shown)
     for environment in (project.environment, f"infra-{project.environment}", f"plan-{project.environment}"):
-        run(["gh", "api", "--method", "PUT", f"repos/{project.repository}/environments/{environment}"])
         for name, value in {**variables, "NOTIFICATION_EMAIL": project.notification_email}.items():
             scope = [f"--env={environment}", f"--repo={project.repository}"]
             run(["gh", "variable", "set", name, f"--body={value}", *scope])

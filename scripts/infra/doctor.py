@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from scripts.infra.commands import CommandFailed, first_on_path, run, say
-from scripts.infra.project import gcloud_json, project_id_argument
+from scripts.infra.github_environments import admitted, call_json, environments
+from scripts.infra.org_policies import CONSTRAINTS, effective_rules
+from scripts.infra.project import ENVIRONMENTS, gcloud_json, project_id_argument
 
 PROGRAMS = ("gcloud", "gh", "terraform", "docker")
 APIS = (
@@ -15,16 +17,20 @@ APIS = (
     "containerscanning", "iam", "iamcredentials", "logging", "monitoring", "pubsub", "run", "secretmanager",
     "servicenetworking", "serviceusage", "sqladmin", "storage", "sts",
 )  # fmt: skip
-BLOCKING_POLICIES = {
-    "constraints/sql.restrictPublicIp": "",
-    "constraints/iam.allowedPolicyMemberDomains": "grants to Google's own group of access logs are refused",
-    "constraints/run.allowedIngress": "the API needs the ingress `all`, or the load balancer switched on",
-    "constraints/run.managed.requireInvokerIam": "the API must be callable without an identity; keys guard it",
-    "constraints/gcp.resourceLocations": "the region must be among the allowed locations",
-}
-"""Organisation policies that a plan meets only half-way; an empty text means that the system is content with it."""
+RUN_CPU_QUOTA = "CpuAllocPerProjectRegion"
+"""Cloud Run's quota of CPU that instances hold at once, in thousandths."""
 NEEDED_CPUS = 24
 """Most vCPUs of both services with the variables of prod, rounded up to what a new project is given."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is looked at: a project, its region, its environment, and the repository that deploys to it, if any."""
+
+    project_id: str
+    region: str
+    environment: str = "dev"
+    repository: str = ""
 
 
 @dataclass(frozen=True)
@@ -36,65 +42,98 @@ class Finding:
     fix: str = ""
 
 
-def programs(_: str, __: str) -> list[Finding]:
+def programs(_: Subject) -> list[Finding]:
     """The programs that bootstrap starts."""
     return [Finding(first_on_path(each) is not None, f"program {each}", f"install {each}") for each in PROGRAMS]
 
 
-def billing(project_id: str, _: str) -> list[Finding]:
+def billing(subject: Subject) -> list[Finding]:
     """The project pays."""
-    enabled = bool(gcloud_json("billing", "projects", "describe", project_id).get("billingEnabled"))
-    fix = f"gcloud billing projects link {project_id} --billing-account=…"
+    enabled = bool(gcloud_json("billing", "projects", "describe", subject.project_id).get("billingEnabled"))
+    fix = f"gcloud billing projects link {subject.project_id} --billing-account=…"
     return [Finding(enabled, "billing", fix)]
 
 
-def apis(project_id: str, _: str) -> list[Finding]:
+def apis(subject: Subject) -> list[Finding]:
     """Every API is on."""
-    listed = gcloud_json("services", "list", "--enabled", f"--project={project_id}")
+    listed = gcloud_json("services", "list", "--enabled", f"--project={subject.project_id}")
     enabled = {each["config"]["name"] for each in listed}
-    fix = "bootstrap enables it; by hand: gcloud services enable {} --project=" + project_id
+    fix = "bootstrap enables it; by hand: gcloud services enable {} --project=" + subject.project_id
     names = [f"{each}.googleapis.com" for each in APIS]
     return [Finding(name in enabled, f"API {name}", fix.format(name)) for name in names]
 
 
-def roles(project_id: str, _: str) -> list[Finding]:
+def roles(subject: Subject) -> list[Finding]:
     """Whoever runs bootstrap owns the project; afterwards nobody needs to."""
     account = run(["gcloud", "config", "get-value", "account"]).stdout.strip()
-    policy = gcloud_json("projects", "get-iam-policy", project_id)
+    policy = gcloud_json("projects", "get-iam-policy", subject.project_id)
     owners = [who for each in policy.get("bindings", []) if each["role"] == "roles/owner" for who in each["members"]]
     member = f"{'serviceAccount' if account.endswith('.gserviceaccount.com') else 'user'}:{account}"
-    fix = f"gcloud projects add-iam-policy-binding {project_id} --member={member} --role=roles/owner"
+    fix = f"gcloud projects add-iam-policy-binding {subject.project_id} --member={member} --role=roles/owner"
     return [Finding(member in owners, f"role of {account or 'nobody'}", fix)]
 
 
-def quotas(project_id: str, region: str) -> list[Finding]:
-    """The region has room. Cloud Run's own limits are shown in the console only; Compute's tell a new project."""
-    described: dict[str, Any] = gcloud_json("compute", "regions", "describe", region, f"--project={project_id}")
-    limits = {each["metric"]: each["limit"] - each["usage"] for each in described.get("quotas", [])}
-    left = limits.get("CPUS", 0)
-    fix = f"ask for more CPUs in {region} at https://console.cloud.google.com/iam-admin/quotas?project={project_id}"
-    return [Finding(left >= NEEDED_CPUS, f"{left:g} CPUs left in {region}, {NEEDED_CPUS} wanted", fix)]
-
-
-def policies(project_id: str, _: str) -> list[Finding]:
-    """No organisation policy stands in the way."""
-    listed = gcloud_json("resource-manager", "org-policies", "list", f"--project={project_id}") or []
-    active = {each["constraint"] for each in listed}
-    return [
-        Finding(name not in active or not reason, f"policy {name.removeprefix('constraints/')}", reason)
-        for name, reason in BLOCKING_POLICIES.items()
+def quotas(subject: Subject) -> list[Finding]:
+    """Cloud Run has room in the region for both services."""
+    arguments = ("--service=run.googleapis.com", f"--project={subject.project_id}")
+    described: dict[str, Any] = gcloud_json("beta", "quotas", "info", "describe", RUN_CPU_QUOTA, *arguments)
+    limits = [
+        int(each["details"]["value"])
+        for each in described.get("dimensionsInfos", [])
+        if subject.region in each.get("applicableLocations", [])
     ]
+    cpus = min(limits) / 1000 if limits and min(limits) >= 0 else float("inf")
+    quota_page = f"https://console.cloud.google.com/iam-admin/quotas?project={subject.project_id}"
+    fix = f"ask for more Cloud Run CPU in {subject.region} at {quota_page}"
+    return [Finding(cpus >= NEEDED_CPUS, f"{cpus:g} CPUs of Cloud Run in {subject.region}, {NEEDED_CPUS} wanted", fix)]
 
 
-CHECKS: tuple[Callable[[str, str], list[Finding]], ...] = (programs, billing, apis, roles, quotas, policies)
+def policies(subject: Subject) -> list[Finding]:
+    """No organisation policy stands in the way, wherever it is set."""
+    findings = []
+    for constraint in CONSTRAINTS:
+        try:
+            blocks = constraint.blocks(effective_rules(subject.project_id, constraint.name), subject.region)
+            findings.append(Finding(not blocks, f"policy {constraint.name}", constraint.fix))
+        except CommandFailed as failure:
+            fix = f"could not look (gcloud services enable orgpolicy.googleapis.com): {_reason(failure)}"
+            findings.append(Finding(well=False, what=f"policy {constraint.name}", fix=fix))
+    return findings
 
 
-def examine(project_id: str, region: str) -> list[Finding]:
+def github(subject: Subject) -> list[Finding]:
+    """The GitHub environments have their rules; bootstrap sets them where GitHub lets it."""
+    if not subject.repository:
+        return []
+    findings = []
+    for name, rules in environments(subject.environment).items():
+        path = f"repos/{subject.repository}/environments/{name}"
+        made = call_json(path, "GET", check=False)
+        where = f"https://github.com/{subject.repository}/settings/environments"
+        if made is None:
+            findings.append(Finding(False, f"environment {name}", "it is not there yet: make bootstrap"))
+            continue
+        asks = any(each.get("type") == "required_reviewers" for each in made.get("protection_rules", []))
+        for kind, wanted in (("branch", rules.branches), ("tag", rules.tags)):
+            if rules.is_limited:
+                limited = bool(made.get("deployment_branch_policy")) and admitted(path, kind) == set(wanted)
+                shown = ", ".join(wanted) or "none"
+                fix = f"limit it to the {kind} {shown} at {where}"
+                findings.append(Finding(limited, f"environment {name}, {kind}: {shown}", fix))
+        if rules.reviewed:
+            findings.append(Finding(asks, f"environment {name}, reviewers", f"say who approves at {where}"))
+    return findings
+
+
+CHECKS: tuple[Callable[[Subject], list[Finding]], ...] = (programs, billing, apis, roles, quotas, policies, github)
+
+
+def examine(subject: Subject) -> list[Finding]:
     """Every finding; a check that cannot look is a finding itself."""
     findings: list[Finding] = []
     for check in CHECKS:
         try:
-            findings += check(project_id, region)
+            findings += check(subject)
         except CommandFailed as failure:
             findings.append(Finding(well=False, what=check.__name__, fix=f"could not look: {_reason(failure)}"))
     return findings
@@ -111,8 +150,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("project_id", type=project_id_argument)
     parser.add_argument("--region", default="europe-west1")
+    parser.add_argument("--environment", choices=ENVIRONMENTS, default="dev")
+    parser.add_argument("--repository", default="", help="owner/name at GitHub; without it GitHub is not asked")
     options = parser.parse_args(arguments)
-    findings = examine(options.project_id, options.region)
+    findings = examine(Subject(options.project_id, options.region, options.environment, options.repository))
     for each in findings:
         say(f"ok    {each.what}" if each.well else f"FIX   {each.what}: {each.fix}")
     return 0 if all(each.well for each in findings) else 1

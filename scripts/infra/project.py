@@ -60,7 +60,7 @@ class Project:
             "project_id": self.project_id,
             "region": self.region,
             "images": images,
-            "observability": {"notification_emails": [self.notification_email]},
+            "notification_emails": [self.notification_email],
         }
         self.values_file.write_text(json.dumps(values, indent=2) + "\n")
 

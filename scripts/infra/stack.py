@@ -46,7 +46,9 @@ def initialise(environment: str) -> None:
     if not bucket and not backend.is_file():
         raise CommandFailed(f"{backend.name} is missing: run `make bootstrap` first, or set TERRAFORM_STATE_BUCKET")
     chosen = f"-backend-config=bucket={bucket}" if bucket else f"-backend-config={backend}"
-    _terraform("init", "-input=false", "-reconfigure", chosen)
+    # Where a lock file is committed, what it does not name is refused instead of added.
+    locked = ["-lockfile=readonly"] if (TERRAFORM / "stack" / ".terraform.lock.hcl").is_file() else []
+    _terraform("init", "-input=false", "-reconfigure", *locked, chosen)
 
 
 def _terraform(*arguments: str, check: bool = True) -> int:

@@ -82,10 +82,11 @@ def environment() -> dict[str, str]:
 
 @contextlib.contextmanager
 def copied_tree() -> Iterator[Path]:
-    """A copy of terraform/, removed afterwards."""
+    """A copy of terraform/, removed afterwards. A mirror's provider has other checksums than the lock files."""
+    mirrored = [".terraform.lock.hcl"] if "TF_CLI_CONFIG_FILE" in environment() else []
     with tempfile.TemporaryDirectory(prefix="terraform-") as folder:
         copy = Path(folder) / "terraform"
-        shutil.copytree(TERRAFORM, copy, ignore=shutil.ignore_patterns(".terraform", ".terraform.lock.hcl"))
+        shutil.copytree(TERRAFORM, copy, ignore=shutil.ignore_patterns(".terraform", *mirrored))
         yield copy
 
 

@@ -4,7 +4,7 @@ module "observability" {
   project_id           = var.project_id
   project_number       = data.google_project.this.number
   region               = var.region
-  notification_emails  = var.observability.notification_emails
+  notification_emails  = var.notification_emails
   runbook_url          = var.observability.runbook_url
   audit_retention_days = var.observability.audit_retention_days
   objectives           = var.observability.objectives

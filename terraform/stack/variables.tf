@@ -216,10 +216,16 @@ variable "network" {
   default  = {}
 }
 
+# A variable of its own: bootstrap writes it for one project, beside what the environment's committed file says.
+variable "notification_emails" {
+  description = "Addresses that alerts and the budget write to."
+  type        = list(string)
+  nullable    = false
+}
+
 variable "observability" {
-  description = "Who is told, what is promised, how long audit events are kept, and what a month may cost."
+  description = "What is promised, how long audit events are kept, and what a month may cost."
   type = object({
-    notification_emails  = list(string)
     runbook_url          = optional(string)
     audit_retention_days = optional(number, 400)
     objectives = optional(object({
@@ -237,6 +243,7 @@ variable "observability" {
     }), {})
   })
   nullable = false
+  default  = {}
 }
 
 variable "edge" {

@@ -54,9 +54,30 @@ def test_variables_of_the_workflows_are_those_that_the_bootstrap_makes() -> None
 
 
 def test_environments_are_those_that_the_bootstrap_makes() -> None:
-    script = (ROOT / "scripts" / "infra" / "bootstrap.py").read_text()
-    for prefix in ("plan-", "infra-"):
-        assert f'f"{prefix}{{project.environment}}"' in script
+    from scripts.infra.github_environments import environments
+
+    for environment in rules.ENVIRONMENTS:
+        made = environments(environment)
+        for prefix in {prefix for _, prefix in rules.ACCOUNTS.values()} | {"approval-"}:
+            assert f"{prefix}{environment}" in made
+        # Who may write to the cloud comes from somewhere that is reviewed.
+        assert all(rule.is_limited for name, rule in made.items() if not name.startswith("plan-"))
+        assert made[f"approval-{environment}"].reviewed
+    assert environments("prod")["prod"].reviewed
+    assert (environments("prod")["prod"].tags, environments("prod")["prod"].branches) == (("v*",), ())
+
+
+def test_federation_lets_in_the_workflows_that_become_an_account_and_no_other() -> None:
+    module = ROOT / "terraform" / "modules" / "github_federation" / "accounts.tf"
+    principals = dict(re.findall(r'^    (\w+) += "attribute\.deployment/(.*)"$', module.read_text(), re.MULTILINE))
+    # The workflow that was started: a called one runs under its caller's name.
+    starts = {"deploy": "deploy", "apply-environment": "infra-apply"}
+    expected = {
+        account.lower(): f"{starts[workflow]}.yml"
+        for (workflow, _), (account, _) in rules.ACCOUNTS.items()
+        if account != "PLAN"
+    }
+    assert {account: principal.rpartition(":")[2] for account, principal in principals.items()} == expected
 
 
 def test_environments_are_those_that_the_federation_lets_in() -> None:

@@ -13,17 +13,20 @@ from .conftest import ROOT
 
 FOLDER = ROOT / ".github" / "workflows"
 PINS: dict[str, dict[str, str]] = json.loads(Path(__file__).with_name("action_pins.json").read_text())
-WORKFLOWS = ("ci", "infra-check", "infra-plan", "deploy", "infra-apply", "drift", "security", "release")
+WORKFLOWS = (
+    "ci", "infra-check", "infra-plan", "deploy", "infra-apply", "apply-environment", "drift", "security", "release"
+)  # fmt: skip
 ENVIRONMENTS = ("dev", "prod")
 # Text that somebody outside can choose reaches a script only as a variable of its environment.
-TRIGGERS = {"pull_request", "push", "schedule", "workflow_dispatch"}
+TRIGGERS = {"pull_request", "push", "schedule", "workflow_dispatch", "workflow_call"}
 # Every right to write that any job has; whoever adds one adds it here.
 WRITES = {
     ("deploy", "build"): {"packages", "id-token", "attestations"},
     ("deploy", "rollout"): {"id-token"},
     ("drift", "issue"): {"issues"},
     ("drift", "plan"): {"id-token"},
-    ("infra-apply", "apply"): {"id-token"},
+    ("apply-environment", "apply"): {"id-token"},
+    ("infra-apply", "environment"): {"id-token"},
     ("infra-plan", "comment"): {"pull-requests"},
     ("infra-plan", "plan"): {"id-token"},
     ("release", "images"): {"packages", "id-token", "attestations"},
@@ -36,13 +39,14 @@ WRITES = {
 ACCOUNTS = {
     ("deploy", "rollout"): ("DEPLOY", ""),
     ("drift", "plan"): ("PLAN", "plan-"),
-    ("infra-apply", "apply"): ("APPLY", "infra-"),
+    ("apply-environment", "apply"): ("APPLY", "infra-"),
     ("infra-plan", "plan"): ("PLAN", "plan-"),
 }
 SECRETS = {("deploy", "rollout"): {"SMOKE_TEST_KEY"}}
 MAX_LINES_OF_A_STEP = 6
 _USES = re.compile(r"^\s*(?:- )?uses: (?P<action>[^@\s]+)@(?P<ref>\S+)(?: # (?P<release>\S+))?$", re.MULTILINE)
-_ANY_USES = re.compile(r"^\s*(?:- )?uses:", re.MULTILINE)
+# A workflow of this repository comes from the same commit and has no pin.
+_ANY_USES = re.compile(r"^\s*(?:- )?uses: (?!\./)", re.MULTILINE)
 
 Texts = dict[str, str]
 
@@ -60,7 +64,7 @@ def jobs(texts: Texts) -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 def steps(texts: Texts) -> Iterator[tuple[str, str, dict[str, Any]]]:
     for workflow, name, job in jobs(texts):
-        for step in job["steps"]:
+        for step in job.get("steps", []):
             yield workflow, name, step
 
 
@@ -108,13 +112,15 @@ def nothing_outside_is_trusted(texts: Texts) -> Iterator[str]:
 
 
 def jobs_end(texts: Texts) -> Iterator[str]:
-    for workflow, name, job in jobs(texts):
+    # A job that calls another workflow has neither steps nor a runner; the called jobs have their own limits.
+    own = [(workflow, name, job) for workflow, name, job in jobs(texts) if "uses" not in job]
+    for workflow, name, job in own:
         if not 0 < job.get("timeout-minutes", 0) <= 90:
             yield f"{workflow}/{name}: no limit of time"
         if job["runs-on"] != "ubuntu-24.04":
             yield f"{workflow}/{name}: runs on {job['runs-on']}, which changes by itself"
     for name, text in texts.items():
-        alone = all("concurrency" in job for _, _, job in jobs({name: text}))
+        alone = all("concurrency" in job for workflow, _, job in own if workflow == name)
         if "concurrency" not in yaml.safe_load(text) and not alone:
             yield f"{name}: runs may overtake each other"
 
@@ -149,14 +155,44 @@ def groups(job: dict[str, Any]) -> list[str]:
 
 def _written_out(expression: str, environment: str) -> str:
     by_tag = "${{ github.ref_type == 'tag' && 'prod' || 'dev' }}"
-    return expression.replace(by_tag, environment).replace("${{ matrix.environment }}", environment)
+    for written in (by_tag, "${{ matrix.environment }}", "${{ inputs.environment }}"):
+        expression = expression.replace(written, environment)
+    return expression
 
 
 def deploys_and_applies_exclude_each_other(texts: Texts) -> Iterator[str]:
-    for workflow, name in (("deploy", "rollout"), ("infra-apply", "apply")):
+    for workflow, name in (("deploy", "rollout"), ("apply-environment", "apply")):
         job = yaml.safe_load(texts[workflow])["jobs"][name]
         if groups(job) != ["deliver-dev", "deliver-prod"] or job["concurrency"]["cancel-in-progress"] is not False:
             yield f"{workflow}/{name}: group {groups(job)}"
+        if job["concurrency"].get("queue") != "max":
+            yield f"{workflow}/{name}: a third run takes the place of the second"
+
+
+def approvals_hold_no_group(texts: Texts) -> Iterator[str]:
+    """An apply is approved by a job before the one that shares its group with deploys."""
+    made = yaml.safe_load(texts["apply-environment"])["jobs"]
+    if made["apply"].get("needs") != "approve" or "if" in made["apply"]:
+        yield "apply-environment: an apply that nobody approved"
+    if environments(made["approve"]) != ["approval-dev", "approval-prod"]:
+        yield f"apply-environment/approve: in {environments(made['approve'])}"
+    if set(groups(made["approve"])) & set(groups(made["apply"])):
+        yield "apply-environment/approve: holds the group of the deploys while it waits"
+    called = yaml.safe_load(texts["infra-apply"])["jobs"]["environment"]
+    if called["uses"] != "./.github/workflows/apply-environment.yml" or "refs/heads/main" not in called["if"]:
+        yield "infra-apply: something else is called, or from elsewhere than main"
+
+
+def images_are_those_of_the_commit(texts: Texts) -> Iterator[str]:
+    """An attestation counts only for the commit that is being deployed, by its workflow, from main."""
+    made = yaml.safe_load(texts["deploy"])["jobs"]["rollout"]["steps"]
+    verifying = [step["run"] for step in made if "attestation verify" in step.get("run", "")]
+    wanted = (
+        "/.github/workflows/", "--source-ref refs/heads/main", '--source-digest "$GITHUB_SHA"',
+        "--deny-self-hosted-runners", '--repo "$GITHUB_REPOSITORY"',
+    )  # fmt: skip
+    if len(verifying) != 1 or [each for each in wanted if each not in verifying[0]]:
+        yield "deploy/rollout: an image of another commit passes"
 
 
 def deploys_keep_their_order(texts: Texts) -> Iterator[str]:
@@ -194,7 +230,7 @@ def deploys_keep_their_order(texts: Texts) -> Iterator[str]:
 def plans_are_refused_before_they_are_applied(texts: Texts) -> Iterator[str]:
     for workflow, job, expected in (
         ("infra-plan", "plan", ["infra.stack plan", "delivery.plan_summary"]),
-        ("infra-apply", "apply", ["infra.stack plan", "delivery.plan_summary", "infra.stack apply"]),
+        ("apply-environment", "apply", ["infra.stack plan", "delivery.plan_summary", "infra.stack apply"]),
     ):
         made = yaml.safe_load(texts[workflow])["jobs"][job]["steps"]
         found = [part for step in made for part in expected if f"scripts.{part}" in step.get("run", "")]
@@ -264,6 +300,8 @@ RULES: tuple[Callable[[Texts], Iterator[str]], ...] = (
     secrets_go_where_they_are_needed,
     identities_stay_in_their_environment,
     deploys_and_applies_exclude_each_other,
+    approvals_hold_no_group,
+    images_are_those_of_the_commit,
     deploys_keep_their_order,
     plans_are_refused_before_they_are_applied,
     only_summaries_leave_a_plan,

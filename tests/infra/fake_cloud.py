@@ -26,6 +26,9 @@ class FakeCloud:
     planned_changes: list[dict[str, Any]] = field(default_factory=list)
     instance_state: str = "RUNNABLE"
     instances: list[dict[str, Any]] = field(default_factory=list)
+    github: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    reviewers: list[dict[str, Any]] = field(default_factory=list)
+    refused_by_github: tuple[str, ...] = ()
     firewall_rules: list[str] = field(default_factory=lambda: ["default-allow-icmp", "default-allow-ssh"])
     managed: list[str] = field(default_factory=lambda: ["module.database.google_sql_database_instance.this"])
 
@@ -76,7 +79,7 @@ class FakeCloud:
             "gcloud storage buckets update": self._makes("versions of the state", needs="state bucket"),
             "gcloud beta services identity create": self._makes("Pub/Sub's agent"),
             "gh api repos/": _says({"id": 123456789, "owner": {"id": 987654}}),
-            "gh api --method PUT": self._makes("GitHub environment"),
+            "gh api --method": self._github,
             "gh variable list": _says([{"name": "DELIVERY_ENVIRONMENTS", "value": '["prod"]'}]),
             "gh variable set": lambda line: self._makes(f"variable {line.split()[3]}", needs="GitHub environment")(
                 line
@@ -104,6 +107,26 @@ class FakeCloud:
             ),
             "make smoke": self._makes("smoke test", needs="schema"),
         }
+
+    def _github(self, line: str) -> Output:
+        """GitHub's API: keeps what is put and posted, and refuses what the plan of the repository does not have."""
+        _, _, _, method, path, *rest = line.split()
+        body = json.loads(Path(rest[0].removeprefix("--input=")).read_text()) if rest else {}
+        if path == "user":
+            return Output(json.dumps({"id": 42}), "", 0)
+        if method == "GET" and path.endswith("/rulesets"):
+            return Output(json.dumps([each for _, each in self.github if "rules" in each]), "", 0)
+        if method == "GET" and path.endswith("/deployment-branch-policies"):
+            policies = [each for posted, each in self.github if posted == path]
+            return Output(json.dumps({"branch_policies": policies}), "", 0)
+        if method == "GET":
+            asked = {"reviewers": self.reviewers} if self.reviewers else {}
+            return Output(json.dumps({"protection_rules": [asked]}), "", 0)
+        if refused := [key for key in self.refused_by_github if body.get(key)]:
+            return Output("", f"the billing plan has no {refused[0]}", 1)
+        self.github = [each for each in self.github if method == "POST" or each[0] != path] + [(path, body)]
+        self.exists.add("GitHub environment")
+        return Output("{}", "", 0)
 
     def _default_resources(self) -> dict[str, Callable[[str], Output]]:
         """What Google puts into a new project, until it is removed."""

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 from scripts.infra import bootstrap as script
-from scripts.infra import default_resources
+from scripts.infra import default_resources, github_environments
 from scripts.infra import project as project_script
 from scripts.infra import stack as stack_script
 from scripts.infra.project import Project
 
 from .fake_cloud import ADMIN_KEY, DEFAULT_ACCOUNT, DIGEST, FakeCloud
 
-CALLS = 70
+CALLS = 87
 """How many programs a whole run starts; a test below says so."""
 
 
@@ -32,7 +32,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 
 def run_with(cloud: FakeCloud, project: Project, monkeypatch: pytest.MonkeyPatch) -> bool:
-    for module in (script, project_script, stack_script, default_resources):
+    for module in (script, project_script, stack_script, default_resources, github_environments):
         monkeypatch.setattr(module, "run", cloud)
     return script.bootstrap(project)
 
@@ -171,7 +171,7 @@ def test_project_without_billing_is_refused_first(
 def test_without_an_address_alerts_tell_who_is_logged_in(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(script, "TERRAFORM", project.folder)
     cloud = FakeCloud()
-    for module in (script, project_script, stack_script, default_resources):
+    for module in (script, project_script, stack_script, default_resources, github_environments):
         monkeypatch.setattr(module, "run", cloud)
     assert script.main(["example-project", "owner/name"]) == 0
     assert any("NOTIFICATION_EMAIL --body=somebody@example.com" in call for call in cloud.calls)

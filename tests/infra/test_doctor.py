@@ -7,17 +7,33 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scripts.infra import doctor
+from scripts.infra import doctor, github_environments, org_policies
 from scripts.infra import project as project_script
 from scripts.infra.commands import CommandFailed, Output
 
+ONLY_MAIN = {"branch_policies": [{"name": "main", "type": "branch"}]}
+SUBJECT = doctor.Subject("example-project", "europe-west1", "prod", "owner/name")
 WELL: dict[str, Any] = {
     "gcloud billing projects describe": {"billingEnabled": True},
     "gcloud services list": [{"config": {"name": f"{name}.googleapis.com"}} for name in doctor.APIS],
     "gcloud config get-value account": "somebody@example.com",
     "gcloud projects get-iam-policy": {"bindings": [{"role": "roles/owner", "members": ["user:somebody@example.com"]}]},
-    "gcloud compute regions describe": {"quotas": [{"metric": "CPUS", "limit": 72.0, "usage": 2.0}]},
-    "gcloud resource-manager org-policies list": [],
+    "gcloud beta quotas info describe": {
+        "dimensionsInfos": [
+            {"applicableLocations": ["us-central1"], "details": {"value": "1000"}},
+            {"applicableLocations": ["europe-west1"], "details": {"value": "200000"}},
+        ]
+    },
+    "gcloud org-policies describe": {"spec": {"rules": [{"allowAll": True}]}},
+    "gh api --method GET repos/owner/name/environments/prod/deployment-branch-policies": {
+        "branch_policies": [{"name": "v*", "type": "tag"}]
+    },
+    "gh api --method GET repos/owner/name/environments/infra-prod/deployment-branch-policies": ONLY_MAIN,
+    "gh api --method GET repos/owner/name/environments/approval-prod/deployment-branch-policies": ONLY_MAIN,
+    "gh api --method GET repos/owner/name/environments/": {
+        "deployment_branch_policy": {"custom_branch_policies": True},
+        "protection_rules": [{"type": "required_reviewers"}],
+    },
 }
 
 
@@ -26,23 +42,22 @@ def _plain(text: str) -> str:
 
 
 def examined(monkeypatch: pytest.MonkeyPatch, **changed: Any) -> dict[str, doctor.Finding]:
-    answers = {_plain(key): value for key, value in (WELL | changed).items()}
+    answers = {_plain(key): value for key, value in changed.items()} | {
+        _plain(key): value for key, value in WELL.items() if _plain(key) not in map(_plain, changed)
+    }
 
     def run(command: Sequence[str], **_: Any) -> Output:
         line = " ".join(command)
-        answer = next(
-            value
-            for beginning, value in answers.items()
-            if line.replace("-", " ").startswith(beginning.replace("-", " "))
-        )
+        answer = next(value for beginning, value in answers.items() if _plain(line).startswith(beginning))
         if isinstance(answer, Exception):
             raise answer
         return Output(answer if isinstance(answer, str) else json.dumps(answer), "", 0)
 
     monkeypatch.setattr(doctor, "run", run)
+    monkeypatch.setattr(github_environments, "run", run)
     monkeypatch.setattr(project_script, "run", run)
     monkeypatch.setattr(doctor, "first_on_path", lambda program: f"/usr/bin/{program}")
-    return {each.what: each for each in doctor.examine("example-project", "europe-west1")}
+    return {each.what: each for each in doctor.examine(SUBJECT)}
 
 
 def test_project_in_order_has_nothing_to_fix(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,18 +80,82 @@ def test_missing_role_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None
     assert "--role=roles/owner" in found.fix
 
 
-def test_small_quota_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    findings = examined(
-        monkeypatch, gcloud_compute_regions_describe={"quotas": [{"metric": "CPUS", "limit": 8.0, "usage": 0.0}]}
-    )
-    assert not findings["8 CPUs left in europe-west1, 24 wanted"].well
+def test_small_quota_of_cloud_run_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    info = {"dimensionsInfos": [{"applicableLocations": ["europe-west1"], "details": {"value": "8000"}}]}
+    findings = examined(monkeypatch, gcloud_beta_quotas_info_describe=info)
+    assert not findings["8 CPUs of Cloud Run in europe-west1, 24 wanted"].well
 
 
-def test_policy_in_the_way_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    listed = [{"constraint": "constraints/run.allowedIngress"}, {"constraint": "constraints/sql.restrictPublicIp"}]
-    findings = examined(monkeypatch, gcloud_resource_manager_org_policies_list=listed)
-    assert not findings["policy run.allowedIngress"].well
-    assert findings["policy sql.restrictPublicIp"].well
+def test_quota_without_a_limit_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    info = {"dimensionsInfos": [{"applicableLocations": ["europe-west1"], "details": {"value": "-1"}}]}
+    findings = examined(monkeypatch, gcloud_beta_quotas_info_describe=info)
+    assert findings["inf CPUs of Cloud Run in europe-west1, 24 wanted"].well
+
+
+POLICIES = [
+    ("run.allowedIngress", {"values": {"allowedValues": ["internal"]}}, False),
+    ("run.allowedIngress", {"values": {"allowedValues": ["is:all"]}}, True),
+    ("run.managed.requireInvokerIam", {"enforce": True}, False),
+    ("run.managed.requireInvokerIam", {"enforce": False}, True),
+    ("run.allowedVPCEgress", {"values": {"allowedValues": ["all-traffic"]}}, False),
+    ("gcp.resourceLocations", {"values": {"allowedValues": ["us-east1"]}}, False),
+    ("gcp.resourceLocations", {"values": {"allowedValues": ["in:eu-locations"]}}, True),
+    ("gcp.restrictServiceUsage", {"values": {"deniedValues": ["pubsub.googleapis.com"]}}, False),
+    ("gcp.restrictNonCmekServices", {"values": {"deniedValues": ["storage.googleapis.com"]}}, False),
+    ("compute.restrictVpcPeering", {"denyAll": True}, False),
+    ("compute.restrictVpcPeering", {"values": {"allowedValues": ["under:organizations/1"]}}, False),
+    ("iam.workloadIdentityPoolProviders", {"denyAll": True}, False),
+    (
+        "iam.workloadIdentityPoolProviders",
+        {"values": {"allowedValues": ["https://token.actions.githubusercontent.com"]}},
+        True,
+    ),
+    ("iam.workloadIdentityPoolProviders", {"values": {"allowedValues": ["https://sts.windows.net/x"]}}, False),
+    ("iam.allowedPolicyMemberDomains", {"values": {"allowedValues": ["C0xxxxxxx"]}}, False),
+    ("iam.managed.allowedPolicyMembers", {"enforce": True}, False),
+    ("iam.disableServiceAccountCreation", {"enforce": True}, False),
+    ("compute.disableGlobalLoadBalancing", {"enforce": True}, False),
+    ("sql.restrictPublicIp", {"enforce": True}, True),
+]
+
+
+@pytest.mark.parametrize(("constraint", "rule", "well"), POLICIES, ids=[f"{name} {well}" for name, _, well in POLICIES])
+def test_effective_policy_in_the_way_is_told(
+    constraint: str, rule: dict[str, Any], well: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = {f"gcloud org-policies describe {constraint} --effective": {"spec": {"rules": [rule]}}}
+    finding = examined(monkeypatch, **answer)[f"policy {constraint}"]
+    assert finding.well is well
+    assert finding.fix or well
+
+
+def test_every_constraint_that_blocks_is_tried() -> None:
+    assert {each.name for each in org_policies.CONSTRAINTS} == {name for name, _, _ in POLICIES}
+
+
+ENVIRONMENT = "gh api --method GET repos/owner/name/environments/"
+LOOSE = [
+    ({f"{ENVIRONMENT}infra-prod": {"deployment_branch_policy": None}}, "environment infra-prod, branch: main"),
+    ({f"{ENVIRONMENT}approval-prod": {"protection_rules": []}}, "environment approval-prod, reviewers"),
+    ({f"{ENVIRONMENT}prod": {"protection_rules": [{"type": "wait_timer"}]}}, "environment prod, reviewers"),
+    ({f"{ENVIRONMENT}infra-prod": CommandFailed("HTTP 404")}, "github"),
+    (
+        {f"{ENVIRONMENT}prod/deployment-branch-policies": {"branch_policies": [{"name": "*", "type": "branch"}]}},
+        "environment prod, branch: none",
+    ),
+]
+
+
+@pytest.mark.parametrize(("changed", "told"), LOOSE, ids=[told for _, told in LOOSE])
+def test_environment_without_its_rules_is_told(
+    changed: dict[str, Any], told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policies = {f"{key}/deployment-branch-policies": ONLY_MAIN for key in changed if key.endswith("-prod")}
+    assert not examined(monkeypatch, **policies, **changed)[told].well
+
+
+def test_without_a_repository_github_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert doctor.github(doctor.Subject("example-project", "europe-west1")) == []
 
 
 def test_check_that_cannot_look_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:

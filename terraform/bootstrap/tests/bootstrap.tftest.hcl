@@ -175,6 +175,28 @@ run "malformed_billing_account_is_refused" {
   expect_failures = [var.billing_account]
 }
 
+run "dev_is_deployed_from_main" {
+  command = plan
+
+  assert {
+    condition     = endswith(module.github_federation.principals["deploy"], ":refs/heads/main:deploy.yml")
+    error_message = "Dev is deployed from elsewhere."
+  }
+}
+
+run "prod_is_deployed_from_tags" {
+  command = plan
+
+  variables {
+    environment = "prod"
+  }
+
+  assert {
+    condition     = endswith(module.github_federation.principals["deploy"], "/prod:refs/tags/v:deploy.yml") && endswith(module.github_federation.principals["apply"], "/infra-prod:refs/heads/main:infra-apply.yml")
+    error_message = "Prod is deployed from elsewhere than a tag, or applied to from elsewhere than main."
+  }
+}
+
 run "workflows_are_told_where_images_go" {
   command = plan
 

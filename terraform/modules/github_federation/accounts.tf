@@ -5,11 +5,12 @@ locals {
     deploy = "Pushes images and moves traffic to them."
   }
 
-  # Anything in the repository may plan; only jobs in an approved environment may apply or deploy.
+  # Anything in the repository may plan. Who applies or deploys runs in that environment, from that branch or tag and in
+  # that workflow: an environment's own rules are set in GitHub, and may be missing there.
   principals = {
     plan   = "attribute.repository_id/${var.repository.repository_id}"
-    apply  = "attribute.environment/${var.environments.apply}"
-    deploy = "attribute.environment/${var.environments.deploy}"
+    apply  = "attribute.deployment/${var.environments.apply}:refs/heads/main:infra-apply.yml"
+    deploy = "attribute.deployment/${var.environments.deploy}:${var.deploy_ref}:deploy.yml"
   }
 
   # Written out because it is known before the account is made, so that a plan and a test can show every grant.

@@ -7,3 +7,8 @@ output "account_emails" {
   description = "E-mail addresses of the accounts: `plan`, `apply` and `deploy`."
   value       = local.emails
 }
+
+output "principals" {
+  description = "What a job must be to become each account: the last part of its federated identity."
+  value       = local.principals
+}

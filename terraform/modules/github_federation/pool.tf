@@ -21,8 +21,8 @@ resource "google_iam_workload_identity_pool_provider" "github" {
     "google.subject"                = "assertion.sub"
     "attribute.repository_id"       = "assertion.repository_id"
     "attribute.repository_owner_id" = "assertion.repository_owner_id"
-    # A job outside of an environment has no such claim.
-    "attribute.environment" = "has(assertion.environment) ? assertion.environment : ''"
+    # Environment, branch or kind of tag, and file of the workflow. A job outside of an environment has no such claim.
+    "attribute.deployment" = "has(assertion.environment) ? assertion.environment + ':' + (assertion.ref.startsWith('refs/tags/v') ? 'refs/tags/v' : assertion.ref) + ':' + assertion.workflow_ref.extract('/.github/workflows/{file}@') : ''"
   }
 
   oidc {

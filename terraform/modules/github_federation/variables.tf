@@ -36,3 +36,14 @@ variable "environments" {
     error_message = "environments must name two environments, in lower-case letters, digits and hyphens."
   }
 }
+
+variable "deploy_ref" {
+  description = "From where a job may deploy: refs/heads/main, or refs/tags/v for every tag that begins with v."
+  type        = string
+  nullable    = false
+
+  validation {
+    condition     = contains(["refs/heads/main", "refs/tags/v"], var.deploy_ref)
+    error_message = "deploy_ref must be refs/heads/main or refs/tags/v."
+  }
+}

@@ -10,11 +10,12 @@ variables {
     api       = "europe-west1-docker.pkg.dev/example-project/images/image-api@sha256:0000000000000000000000000000000000000000000000000000000000000000"
     processor = "europe-west1-docker.pkg.dev/example-project/images/image-processor@sha256:0000000000000000000000000000000000000000000000000000000000000000"
   }
-  observability    = { notification_emails = ["operations@example.com"], budget = { billing_account = "012345-6789AB-CDEF01" } }
-  edge             = { enabled = true, domains = ["images.example.com"], cached_paths = ["/public/*"] }
-  rate_limit_store = { enabled = true }
-  vision           = { enabled = true }
-  processor        = { max_instances = 1, model_path = "gs://models/labels" }
+  notification_emails = ["operations@example.com"]
+  observability       = { budget = { billing_account = "012345-6789AB-CDEF01" } }
+  edge                = { enabled = true, domains = ["images.example.com"], cached_paths = ["/public/*"] }
+  rate_limit_store    = { enabled = true }
+  vision              = { enabled = true }
+  processor           = { max_instances = 1, model_path = "gs://models/labels" }
 }
 
 run "plans" {

@@ -27,7 +27,7 @@ variables {
     api       = "europe-west1-docker.pkg.dev/example-project/images/image-api@sha256:0000000000000000000000000000000000000000000000000000000000000000"
     processor = "europe-west1-docker.pkg.dev/example-project/images/image-processor@sha256:0000000000000000000000000000000000000000000000000000000000000000"
   }
-  observability = { notification_emails = ["operations@example.com"] }
+  notification_emails = ["operations@example.com"]
 }
 
 run "database_is_protected" {

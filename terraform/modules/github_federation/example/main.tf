@@ -12,4 +12,6 @@ module "github_federation" {
     apply  = "infra-dev"
     deploy = "dev"
   }
+
+  deploy_ref = "refs/heads/main"
 }

@@ -10,6 +10,7 @@ variables {
   project_id   = "example-project"
   repository   = { repository_id = "123456789", repository_owner_id = "987654" }
   environments = { apply = "infra-dev", deploy = "dev" }
+  deploy_ref   = "refs/heads/main"
 }
 
 run "example_plans" {
@@ -42,7 +43,7 @@ run "environment_is_optional" {
   command = plan
 
   assert {
-    condition     = strcontains(google_iam_workload_identity_pool_provider.github.attribute_mapping["attribute.environment"], "has(assertion.environment)")
+    condition     = startswith(google_iam_workload_identity_pool_provider.github.attribute_mapping["attribute.deployment"], "has(assertion.environment) ? ")
     error_message = "Jobs without an environment are refused."
   }
 }
@@ -60,8 +61,8 @@ run "applying_needs_its_environment" {
   command = plan
 
   assert {
-    condition     = endswith(google_service_account_iam_member.workflow["apply"].member, "/attribute.environment/infra-dev")
-    error_message = "A job outside of the environment may apply."
+    condition     = endswith(google_service_account_iam_member.workflow["apply"].member, "/attribute.deployment/infra-dev:refs/heads/main:infra-apply.yml")
+    error_message = "A job of another environment, branch or workflow may apply."
   }
 }
 
@@ -69,9 +70,42 @@ run "deploying_needs_its_environment" {
   command = plan
 
   assert {
-    condition     = endswith(google_service_account_iam_member.workflow["deploy"].member, "/attribute.environment/dev")
-    error_message = "A job outside of the environment may deploy."
+    condition     = endswith(google_service_account_iam_member.workflow["deploy"].member, "/attribute.deployment/dev:refs/heads/main:deploy.yml")
+    error_message = "A job of another environment, branch or workflow may deploy."
   }
+}
+
+run "tags_may_deploy_where_they_are_meant_to" {
+  command = plan
+
+  variables {
+    environments = { apply = "infra-prod", deploy = "prod" }
+    deploy_ref   = "refs/tags/v"
+  }
+
+  assert {
+    condition     = endswith(google_service_account_iam_member.workflow["deploy"].member, "/attribute.deployment/prod:refs/tags/v:deploy.yml")
+    error_message = "A branch may deploy."
+  }
+}
+
+run "deployment_names_environment_branch_and_workflow" {
+  command = plan
+
+  assert {
+    condition     = google_iam_workload_identity_pool_provider.github.attribute_mapping["attribute.deployment"] == "has(assertion.environment) ? assertion.environment + ':' + (assertion.ref.startsWith('refs/tags/v') ? 'refs/tags/v' : assertion.ref) + ':' + assertion.workflow_ref.extract('/.github/workflows/{file}@') : ''"
+    error_message = "What a job may become does not depend on all three."
+  }
+}
+
+run "other_branch_is_refused" {
+  command = plan
+
+  variables {
+    deploy_ref = "refs/heads/feature"
+  }
+
+  expect_failures = [var.deploy_ref]
 }
 
 run "planning_needs_the_repository" {
