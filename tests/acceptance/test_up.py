@@ -3,15 +3,18 @@
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import asyncpg
 import httpx2
 import pytest
 
 from local_cloud.postgres import PostgresServer
+from local_cloud.startup_check import TEAM_ID
 
 from .up_process import UpProcess, command, processes_of, up, wait_until_gone
 
@@ -49,6 +52,25 @@ def test_system_json_says_where_everything_is_to_its_owner_only(running: UpProce
     assert system["pubsub_emulator_host"].startswith("127.0.0.1:")
     for pid in system["pids"].values():
         os.kill(pid, 0)
+
+
+async def test_upload_of_the_start_went_through_and_left_nothing(running: UpProcess) -> None:
+    assert re.search(r"^  an upload +ready after", running.output, re.MULTILINE)
+    connection = await asyncpg.connect(running.system["database_url"])
+    try:
+        for table in ("team", "image", "event", '"user"'):
+            column = "id" if table == "team" else "team_id"
+            found = await connection.fetchval(f"SELECT count(*) FROM {table} WHERE {column} = $1", TEAM_ID)
+            assert (table, found) == (table, 0)
+        told = f"SELECT count(*) FROM {{}} WHERE object_name LIKE '%/{TEAM_ID}/%'"
+        assert await connection.fetchval(told.format("discarded_object")) == 0
+        assert await connection.fetchval("SELECT count(*) FROM audit_event WHERE team_id = $1", TEAM_ID) == 0
+    finally:
+        await connection.close()
+    blobs = running.data_dir / "emulators" / "objects"
+    catalog = sqlite3.connect(f"file:{blobs / 'catalog.sqlite'}?mode=ro", uri=True)
+    assert catalog.execute(f"SELECT count(*) FROM object WHERE name LIKE '%/{TEAM_ID}/%'").fetchone() == (0,)
+    catalog.close()
 
 
 def test_the_printed_curl_works_when_pasted(running: UpProcess) -> None:

@@ -63,6 +63,8 @@ class EmulatorApp:
                 return json_response(self._state())
             case "PUT", ["_local", "subscriptions", name, "switches"]:
                 return self._set_switches(name, await request.document())
+            case "DELETE", ["_local", "messages"]:
+                return self._forget_messages(request.query.get("team_id"))
             case "POST", ["_local", "sweep"]:
                 return json_response({"status": await self._scheduler.run_now()})
         raise StoreError(404, "notFound", "NoSuchKey", "Not Found")
@@ -88,6 +90,11 @@ class EmulatorApp:
                 "switches": vars(backlog.switches),
             }
         return described
+
+    def _forget_messages(self, team_id: str | None) -> Response:
+        if self._broker is None or not team_id:
+            raise invalid("Name the team whose messages are to be forgotten, as in ?team_id=…")
+        return json_response({"forgotten": self._broker.forget("team_id", team_id)})
 
     def _set_switches(self, name: str, document: dict[str, Any]) -> Response:
         if self._broker is None:

@@ -15,6 +15,7 @@ from local_cloud.database import DatabaseUrls, prepare_database
 from local_cloud.environment import Layout, emulators_spec, migration_spec, service_specs
 from local_cloud.errors import AlreadyRunning, LocalCloudError, NotReadyInTime
 from local_cloud.postgres import PostgresServer
+from local_cloud.startup_check import check_upload
 from local_cloud.system_file import SystemFile, read_system_file
 from local_cloud.watchdog import Watchdog
 
@@ -69,6 +70,7 @@ class Supervisor:
         for service in services:
             self._wait_for(service)
         self.admin = admin_key.obtain(self.layout, urls, read_system_file(self.layout.data_dir))
+        self._check_upload()
         self.write_system_file()
 
     def watch(self) -> None:
@@ -116,6 +118,18 @@ class Supervisor:
             service_account_file=self.layout.credentials_path,
             pids=pids,
         ).write(self.layout.data_dir)
+
+    def _check_upload(self) -> None:
+        # What is not ours is nobody's to write into.
+        if self._postgres is None or self.layout.outside.storage_host or self.layout.outside.pubsub_host:
+            return
+        untried = check_upload(self.layout, self._postgres, lambda: not self._stop_requested)
+        if self._stop_requested:
+            raise StopRequestedError
+        if untried is None:
+            self._tell_ready("an upload")
+        else:
+            self.say(f"  an upload        was not tried: {untried}")
 
     def _start_emulators(self) -> Child | None:
         outside = self.layout.outside

@@ -92,6 +92,13 @@ class Backlog:
             self._journal.acknowledged(message_id, self.subscription.name)
             del self._deliveries[message_id]
 
+    def forget(self, attribute: str, value: str) -> int:
+        """Acknowledge the messages with this attribute, and return how many there were."""
+        found = [each for each, item in self._deliveries.items() if item.message.attributes.get(attribute) == value]
+        for message_id in found:
+            self.ack(message_id)
+        return len(found)
+
     def nack(self, message_id: str) -> None:
         """Deliver a message again after its backoff, or give it up after the last attempt."""
         delivery = self._deliveries.get(message_id)

@@ -132,6 +132,10 @@ class Broker:
                 backlog.add(message)
         return [message.id for message in messages]
 
+    def forget(self, attribute: str, value: str) -> int:
+        """Forget the messages with this attribute that nobody has acknowledged, and return how many there were."""
+        return sum(backlog.forget(attribute, value) for backlog in self._backlogs.values())
+
     def _new_backlog(self, subscription: Subscription, switches: Switches) -> Backlog:
         return Backlog(subscription, switches, self._journal, self._publish_dead_letter)
 
