@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from opentelemetry.trace import TracerProvider
 from starlette.middleware.cors import CORSMiddleware
 
-from image_api import docs_page, error_pages, health, openapi, problems, storage_usage
+from image_api import docs_page, error_pages, health, index_page, openapi, problems, storage_usage
 from image_api.access_tokens import AccessTokens
 from image_api.address_limits import AddressLimitMiddleware
 from image_api.analyses.classify_routes import router as classify_router
@@ -64,7 +64,7 @@ ROUTERS = {
         people_router,
         people_admin_router,
     ),
-    "": (health.router, error_pages.router, docs_page.router),
+    "": (health.router, error_pages.router, docs_page.router, index_page.router),
 }
 
 

@@ -1,0 +1,40 @@
+"""`/` and `/api/v1`: where somebody starts who knows nothing but the address."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Request, Response
+from fastapi.responses import JSONResponse, RedirectResponse
+
+router = APIRouter(include_in_schema=False)
+
+API = "/api/v1"
+
+
+@router.get("/")
+@router.get(API)
+@router.get(f"{API}/")
+def index(request: Request, accept: Annotated[str, Header()] = "") -> Response:
+    """Send a browser to the documentation, and tell everybody else where things are."""
+    headers = {"vary": "Accept"}
+    # Only a browser names it; what is no browser takes anything.
+    if "text/html" in accept.lower():
+        return RedirectResponse("/docs", headers=headers)
+    return JSONResponse(
+        {
+            "service": "image-manager",
+            "version": request.app.version,
+            "documentation": "/docs",
+            "openapi": "/openapi.json",
+            "health": "/health/ready",
+            "lists": _lists(request),
+        },
+        headers=headers,
+    )
+
+
+def _lists(request: Request) -> list[str]:
+    """The paths that can be read as they are; all others are reached from what these answer."""
+    described: dict[str, Any] = request.app.openapi()["paths"]
+    return [
+        path for path, item in described.items() if path.startswith(f"{API}/") and "{" not in path and "get" in item
+    ]
