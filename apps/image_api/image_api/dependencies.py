@@ -7,6 +7,7 @@ from uuid import UUID
 from fastapi import Depends, Header, Query, Request
 from fastapi.params import Depends as DependsMarker
 
+from image_api.field_types import QueryInteger
 from image_api.pagination import MAX_LIMIT, Cursor, decode_cursor
 from image_api.services import Services
 from image_core import events
@@ -43,4 +44,4 @@ async def _cursor_query(
 
 CursorQuery = Annotated[Cursor | None, Depends(_cursor_query)]
 TeamQuery = Annotated[UUID | None, Query(description="For an admin: the team that is meant.")]
-LimitQuery = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Most items of the page.")]
+LimitQuery = Annotated[QueryInteger, Query(ge=1, le=MAX_LIMIT, description="Most items of the page.")]

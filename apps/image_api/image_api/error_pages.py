@@ -10,8 +10,12 @@ from fastapi import APIRouter, Path
 from fastapi.responses import HTMLResponse
 from starlette.exceptions import HTTPException
 
-router = APIRouter(tags=["service"])
+from image_api.field_types import described
+from image_api.guarded_route import GuardedRoute
 
+router = APIRouter(tags=["service"], route_class=GuardedRoute)
+
+_CODE = described(r"^[a-z0-9-]{1,64}$", "Small letters, digits and hyphens, at most 64.")
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{code}</title>
 <style>body{{font:1rem/1.5 system-ui;max-width:40rem;margin:3rem auto;padding:0 1rem}}code{{background:#eee}}</style>
 <h1><code>{code}</code></h1>{body}</html>"""
@@ -26,7 +30,7 @@ def chapters() -> dict[str, str]:
 
 
 @router.get("/errors/{code}", response_class=HTMLResponse)
-def error_page(code: Annotated[str, Path(pattern=r"^[a-z0-9-]{1,64}$")]) -> HTMLResponse:
+def error_page(code: Annotated[str, Path(pattern=_CODE)]) -> HTMLResponse:
     """Explain an error code."""
     if code not in chapters():
         raise HTTPException(404)

@@ -1,4 +1,4 @@
-"""Routes that know their caller before they read a body, and bound the body: its size, its time, its shape."""
+"""Routes that know their caller before they read a body or a query, bound the body, and refuse unknown parameters."""
 
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
@@ -12,6 +12,7 @@ from image_api import json_bodies
 from image_api.actor import Actor
 from image_api.auth import RequireScope, authenticate, caller_address
 from image_api.dependencies import services_of
+from image_api.query_parameters import query_parameters_of
 from image_core import errors
 
 SMALL_BODY_BYTES = 64 * 1024
@@ -83,16 +84,20 @@ class GuardedRoute(APIRoute):
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The framework's handler, behind the guard. What carries no body needs none."""
+        """The framework's handler, behind the guard. What carries neither body nor query needs none."""
         handler = super().get_route_handler()
-        if (self.methods or set()) <= _SAFE_METHODS:
-            return handler
-        guard = guard_of(self.dependant) or _count_address
+        is_safe = (self.methods or set()) <= _SAFE_METHODS
+        guard = guard_of(self.dependant) or (_pass if is_safe else _count_address)
         limit_bytes: int = (self.openapi_extra or {}).get(_LIMIT_KEY, SMALL_BODY_BYTES)
+        parameters = query_parameters_of(self)
 
         async def handle(request: Request) -> Response:
-            await guard(request)
-            return await handler(BoundedRequest(request, limit_bytes))
+            has_query = bool(request.scope["query_string"])
+            if has_query or not is_safe:
+                await guard(request)
+            if has_query:
+                parameters.check(request.query_params)
+            return await handler(request if is_safe else BoundedRequest(request, limit_bytes))
 
         return handle
 
@@ -102,6 +107,10 @@ def guard_of(dependant: Dependant) -> Callable[[Request], Awaitable[Actor]] | No
     if dependant.call is authenticate or isinstance(dependant.call, RequireScope):
         return dependant.call
     return next((found for each in dependant.dependencies if (found := guard_of(each))), None)
+
+
+async def _pass(_: Request) -> None:
+    """Lets everybody in: what is open and changes nothing is counted by its address before."""
 
 
 async def _count_address(request: Request) -> None:

@@ -9,12 +9,13 @@ from sqlalchemy import column, func, select, table
 from starlette.exceptions import HTTPException
 
 from image_api.dependencies import ServicesDep
+from image_api.guarded_route import GuardedRoute
 from image_core import errors
 from image_core.db import Query
 from image_core.migrations import HEAD
 from image_core.models import credential, event
 
-router = APIRouter(tags=["service"])
+router = APIRouter(tags=["service"], route_class=GuardedRoute)
 
 _schema = Query(
     select(

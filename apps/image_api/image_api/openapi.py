@@ -44,12 +44,11 @@ _PROBLEM = {
     },
 }
 _WITH_KEY = {
-    "400": "More than one key, token or cookie.",
     "401": "No key, token or cookie, or not a valid one.",
     "403": "A scope or role is missing, or a cookie's request lacks its CSRF token.",
 }
 _ALWAYS = {
-    "400": "The request cannot be read as it is.",
+    "400": "A query parameter is unknown or given twice, or there is more than one key, token or cookie.",
     "431": "The request's header is too large.",
     "429": "Too many requests.",
     "503": "A part of the service is away; try again after `Retry-After`.",

@@ -1,17 +1,46 @@
 """Times as callers send them."""
 
+import re
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, AwareDatetime
+from pydantic import AwareDatetime, BeforeValidator
+
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+# An unescaped plus sign in a query string arrives as a space.
+_TIME = re.compile(
+    r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}(?::\d{2}(?:[.,]\d{1,9})?)?)(?:([Zz])|([+ -])(\d{2}):?(\d{2}))", re.ASCII
+)
 
 
-def _in_utc(time: datetime) -> datetime:
+def _read(value: Any) -> Any:
+    """Return the time in a text, in UTC; a date alone is its midnight. A number is no time, whatever it counts."""
+    if isinstance(value, datetime):
+        return value
+    if not isinstance(value, str):
+        raise ValueError(_WANTED)  # noqa: TRY004 (pydantic takes only this)
+    match = _TIME.fullmatch(value)
+    if match is None and not _DATE.fullmatch(value):
+        raise ValueError(_WANTED)
     try:
-        return time.astimezone(UTC)
-    except OverflowError as error:
-        raise ValueError("this time does not exist in UTC") from error
+        return datetime.fromisoformat(f"{value}T00:00:00+00:00" if match is None else _iso(match)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError(f"there is no such time; {_WANTED}") from None
 
 
-UtcTime = Annotated[AwareDatetime, AfterValidator(_in_utc)]
-"""A time with its offset; within an offset of either end of the calendar there is none that could be stored."""
+_WANTED = "send a time with its zone such as 2026-03-01T12:00:00Z, or a date such as 2026-03-01 for its midnight in UTC"
+
+
+def _iso(match: re.Match[str]) -> str:
+    day, time, utc, sign, hours, minutes = match.groups()
+    return f"{day}T{time}" + ("+00:00" if utc else f"{sign.replace(' ', '+')}{hours}:{minutes}")
+
+
+UtcTime = Annotated[AwareDatetime, BeforeValidator(_read)]
+"""A time with its offset, or a date; within an offset of either end of the calendar there is none to be stored."""
+
+
+def check_period(after: datetime | None, before: datetime | None) -> None:
+    """Raise a ValueError where nothing was created at `after` or later and yet before `before`."""
+    if after is not None and before is not None and after >= before:
+        raise ValueError("`created_after` is not before `created_before`, so nothing passes both")

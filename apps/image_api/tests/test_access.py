@@ -14,6 +14,7 @@ from image_core.admin import ADMIN_USER_ID
 from image_core.models import user
 
 from .conftest import Api
+from .pictures import picture
 from .test_openapi import call, prepare
 
 PAST = datetime(2020, 1, 1, tzinfo=UTC)
@@ -39,6 +40,8 @@ async def test_another_teams_key_finds_nothing_here(api: Api, access: Any) -> No
     in_path = "_id}" in access.path and "{session_id}" not in access.path
     in_request = {"team_id", "image_id", "image_ids"} & {*(request.get("params") or {}), *(request.get("json") or {})}
     request["headers"] = request["headers"] if access.session else {**request["headers"], **stranger.headers}
+    if access.path.endswith("/facets"):
+        await api.upload(stranger, picture(77), metadata='{"place": "Bergen"}')
     if access.path.endswith("/import"):
         request["json"] = {"url": "http://127.0.0.1:1/"}
     answer = await api.client.request(access.method, url, **request)

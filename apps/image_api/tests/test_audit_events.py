@@ -149,7 +149,6 @@ class TestFilters:
     @pytest.mark.parametrize(
         "query",
         [
-            "actor=1",
             "team_id=x",
             "action=A%25",
             "action=**",

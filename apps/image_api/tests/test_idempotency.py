@@ -93,12 +93,11 @@ class TestReplay:
         first, again = await create(api, "abc"), await create(api, '"abc"')
         assert again.content == first.content
 
-    async def test_another_body_path_query_or_operation_is_refused(self, api: Api) -> None:
+    async def test_another_body_path_or_operation_is_refused(self, api: Api) -> None:
         first = await create(api, "k")
         users = f"{TEAMS}/{first.json()['id']}/users"
         for answer in (
             await create(api, "k", "Other team"),
-            await api.client.post(TEAMS, headers=headers(api.admin, "k"), json={"name": "Field team"}, params={"x": 1}),
             await api.client.post(users, headers=headers(api.admin, "k"), json={"name": "Field team"}),
         ):
             assert (answer.status_code, answer.json()["code"]) == (422, "idempotency-key-reused")

@@ -105,7 +105,7 @@ async def prepare(
 ) -> tuple[str, dict[str, Any]]:
     """Makes whatever an operation needs to succeed, and returns its URL and the request."""
     assert owner.team_id is not None
-    image_id = UUID(str((await api.upload(owner, picture(11)))["id"]))
+    image_id = UUID(str((await api.upload(owner, picture(11), metadata='{"place": "Oslo"}'))["id"]))
     name = f"derivatives/{owner.team_id}/{image_id}/thumb.webp"
     await api.services.derivatives.put(name, b"x", "image/webp")
     await testing.add_derivative(api.rows, image_id, name, size_bytes=1)
@@ -145,7 +145,9 @@ async def prepare(
     elif path in ("/api/v1/analyze", "/api/v1/classify"):
         request |= {"json": {"image_id": str(image_id)}, "params": {"wait": 0}}
     else:
-        if path.startswith(("/api/v1/credits", "/api/v1/usage", "/api/v1/metadata-schema", "/api/v1/duplicates")):
+        if "decision_id" not in path and path.startswith(
+            ("/api/v1/credits", "/api/v1/usage", "/api/v1/metadata-schema", "/api/v1/duplicates")
+        ):
             request["params"] = {"team_id": str(team_id)}
         request.setdefault("json", body_of(method, path, owner))
     return url, request

@@ -204,6 +204,59 @@ class TestForms:
         assert await count(api, image, image.c.status != "expired") == 0
 
 
+class TestOneLanguage:
+    """What is said of a file reads alike in a form, in the query of a raw body, and in both together."""
+
+    @pytest.mark.parametrize(
+        ("tags", "kept"),
+        [
+            ([" a , ,b,a,"], ["a", "b"]),
+            (["a", "b , c"], ["a", "b", "c"]),
+            (['["a, b", " c ", ""]', "d"], ["a, b", "c", "d"]),
+            (["", " , "], []),
+        ],
+    )
+    async def test_tags_and_metadata(self, api: Api, member: UserWithKey, tags: list[str], kept: list[str]) -> None:
+        fields = [("tags", tag) for tag in tags] + [("metadata", ' {"a": 1, "b": "x"} ')]
+        raw = await api.client.post(IMAGES, content=picture(1), params=fields, headers={**member.headers, **PNG})
+        parts: list[tuple[str, Any]] = [(name, (None, text)) for name, text in fields]
+        in_form = await form(api, member, [*parts, ("file", ("a.png", picture(2)))])
+        in_query = await api.client.post(
+            IMAGES, params=fields, files=[("file", ("a.png", picture(3)))], headers=member.headers
+        )
+        for told in (raw.json(), in_form, in_query.json()):
+            assert (told["tags"], told["metadata"]) == (kept, {"a": 1, "b": "x"})
+
+    @pytest.mark.parametrize(
+        "query", [{"metadata": "{"}, {"metadata": "[1]"}, {"metadata": '{"a": []}'}, {"tags": "["}]
+    )
+    async def test_a_query_is_checked_like_a_form(self, api: Api, member: UserWithKey, query: dict[str, str]) -> None:
+        told = await post(api, member, picture(), 422, params=query)
+        assert {each["field"].split(".")[0] for each in told["errors"]} == set(query)
+
+    @pytest.mark.parametrize(
+        ("names", "hint"),
+        [(["metdata"], "Did you mean 'metadata'?"), (["xyzzy"], "Send file, filename, tags, metadata."),
+         (["metadata", "metadata"], "given twice"), (["filename", "filename"], "given twice")],
+    )  # fmt: skip
+    async def test_a_field_that_is_not_taken_is_refused(
+        self, api: Api, member: UserWithKey, names: list[str], hint: str
+    ) -> None:
+        parts: list[tuple[str, Any]] = [(name, (None, "{}")) for name in names]
+        told = await form(api, member, [*parts, ("file", ("a.png", picture()))], 400)
+        assert (told["code"], hint in told["detail"]) == ("multipart-invalid", True)
+
+    async def test_a_field_is_not_said_in_both_places(self, api: Api, member: UserWithKey) -> None:
+        parts = [("metadata", (None, "{}")), ("file", ("a.png", picture()))]
+        answer = await api.client.post(IMAGES, params={"metadata": "{}"}, files=parts, headers=member.headers)
+        assert answer.json()["code"] == "multipart-invalid"
+
+    async def test_a_classification_takes_the_file_alone(self, api: Api, member: UserWithKey) -> None:
+        parts: list[tuple[str, Any]] = [("tags", (None, "a")), ("file", ("a.png", picture()))]
+        told = await form(api, member, parts, 400, path="/api/v1/classify")
+        assert told["code"] == "multipart-invalid"
+
+
 async def test_uploads_have_a_limit_of_their_own(make_api: MakeApi) -> None:
     async with make_api(upload_rate_limit_per_second=1) as api:
         member = await api.user()

@@ -16,7 +16,9 @@ class _Plain(BaseModel):
 
 
 class Parameters(_Plain):
-    """What a caller may choose. Every field has a default."""
+    """What a caller may choose. Every field has a default; nothing is converted into what it is not."""
+
+    model_config = ConfigDict(strict=True)
 
 
 class Result(_Plain):

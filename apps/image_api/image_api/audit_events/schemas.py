@@ -1,17 +1,19 @@
 """Bodies and filters of the audit log."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from image_api.field_types import LINE, QueryInteger, described
 from image_api.pagination import DEFAULT_LIMIT, MAX_LIMIT
-from image_api.timestamps import UtcTime
+from image_api.timestamps import UtcTime, check_period
 
-_Text = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f]*$")]
 MAX_POSITION = 2**63 - 1
-_Action = Annotated[str, StringConstraints(max_length=100, pattern=r"^[a-z_.]+\*?$")]
+_Text = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=LINE)]
+_ACTION = described(r"^[a-z_.]+\*?$", "Send an action such as image.trashed, or the beginning of several: image.*")
+_Action = Annotated[str, StringConstraints(max_length=100, pattern=_ACTION)]
 
 
 class AuditFilters(BaseModel):
@@ -31,6 +33,11 @@ class AuditFilters(BaseModel):
     created_after: UtcTime | None = Field(None, description="At this time or later.")
     created_before: UtcTime | None = Field(None, description="Before this time.")
 
+    @model_validator(mode="after")
+    def _can_match(self) -> Self:
+        check_period(self.created_after, self.created_before)
+        return self
+
     def conditions(self) -> dict[str, Any]:
         """The filters that are set, by name."""
         return {name: getattr(self, name) for name in AuditFilters.model_fields if getattr(self, name) is not None}
@@ -39,14 +46,16 @@ class AuditFilters(BaseModel):
 class AuditPageFilters(AuditFilters):
     """The same, with the place of the page."""
 
-    limit: int = Field(DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="Most items of the page.")
+    limit: QueryInteger = Field(DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="Most items of the page.")
     cursor: str | None = Field(None, max_length=100, description="`next_cursor` of the page before.")
 
 
 class AuditExportFilters(AuditFilters):
     """The same, with the place where an export goes on."""
 
-    after_position: int = Field(0, ge=0, le=MAX_POSITION, description="`position` of the last line that you have.")
+    after_position: QueryInteger = Field(
+        0, ge=0, le=MAX_POSITION, description="`position` of the last line that you have."
+    )
     unsealed: bool = Field(
         False, description="Go beyond the newest seal, where rows that are committed later may still come in between."
     )

@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from image_api.actor import Scope
+from image_api.field_types import TEXT, JsonBoolean, JsonInteger
 from image_api.key_cache import key_ends_at
 from image_api.shown_once import ShownOnce
 from image_api.teams.schemas import Name
@@ -22,7 +23,11 @@ Scopes = Annotated[list[Scope], Field(max_length=len(Scope))]
 
 
 def _network(text: str) -> str:
-    return str(ip_network(text))
+    try:
+        return str(ip_network(text))
+    except ValueError:
+        wanted = "send a network such as 192.0.2.0/24 or 2001:db8::/32, zeros behind its prefix, or a single address"
+        raise ValueError(wanted) from None
 
 
 AddressRanges = Annotated[
@@ -129,13 +134,15 @@ class Rotation(BaseModel):
         extra="forbid", json_schema_extra={"examples": [{"grace_period_seconds": 3600, "reason": "yearly"}]}
     )
 
-    grace_period_seconds: int = Field(86_400, ge=0, le=MAX_GRACE_SECONDS, description="How long the old key lives on.")
-    force: bool = Field(False, description="Rotate although the previous key is still in its grace period.")
+    grace_period_seconds: JsonInteger = Field(
+        86_400, ge=0, le=MAX_GRACE_SECONDS, description="How long the old key lives on."
+    )
+    force: JsonBoolean = Field(False, description="Rotate although the previous key is still in its grace period.")
     credential_id: UUID | None = Field(
         None, description="By default the calling key's own, or the user's first that lives."
     )
     expires_at: UtcTime | None = Field(None, description="When the new key ends; as before where it is absent.")
-    reason: Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00]*$")] | None = None
+    reason: Annotated[str, StringConstraints(max_length=500, pattern=TEXT)] | None = None
 
 
 class PreviousKey(BaseModel):

@@ -6,15 +6,14 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from image_api.field_types import LINE, JsonInteger
 from image_core.credits import EntryKind, RefillMode, RefillPeriod
 
 # So far from the largest balance that a column holds that no number of refills comes near it.
 MAX_AMOUNT = 1_000_000_000_000
 
-Amount = Annotated[int, Field(ge=0, le=MAX_AMOUNT)]
-Reason = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]*$")
-]
+Amount = Annotated[JsonInteger, Field(ge=0, le=MAX_AMOUNT)]
+Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=LINE)]
 
 
 class Schedule(BaseModel):

@@ -9,6 +9,7 @@ from image_api.actor import Actor, Scope
 from image_api.auth import RequireScope
 from image_api.dependencies import CursorQuery, LimitQuery, ServicesDep, TeamQuery, TransactionDep
 from image_api.duplicates import schemas, service
+from image_api.field_types import QueryInteger
 from image_api.idempotency.route import CreationDep, IdempotentRoute
 from image_api.pagination import DEFAULT_LIMIT, next_cursor
 from image_core.db import Record
@@ -17,7 +18,9 @@ from image_core.similarity import MAX_HASH_DISTANCE
 router = APIRouter(prefix="/duplicates", tags=["duplicates"], route_class=IdempotentRoute)
 Reader = Annotated[Actor, Depends(RequireScope(Scope.IMAGES_READ))]
 Writer = Annotated[Actor, Depends(RequireScope(Scope.IMAGES_WRITE))]
-MaxDistance = Annotated[int, Query(ge=0, le=MAX_HASH_DISTANCE, description="Most bits by which the hashes differ.")]
+MaxDistance = Annotated[
+    QueryInteger, Query(ge=0, le=MAX_HASH_DISTANCE, description="Most bits by which the hashes differ.")
+]
 _NO_TEAM: dict[int | str, dict[str, Any]] = {404: {"description": "Absent, or another team's."}}
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
 import orjson
 from pydantic import BaseModel, Field
@@ -11,6 +12,8 @@ from image_api.images import queries, service
 from image_api.images.metadata_filters import Kind, MetadataFilter, meaning_of
 from image_api.images.result_filters import ResultCondition
 from image_api.images.schemas import ImageFilters
+from image_api.nearest import nearest, nearest_hint
+from image_core import errors
 from image_core.db import Runner
 
 MOST_IMAGES = 100_000
@@ -43,6 +46,17 @@ class Facet(BaseModel):
     complete: bool = Field(description=f"False where only the newest {MOST_IMAGES} images were counted.")
 
 
+async def _check_known(runner: Runner, team_id: UUID | None, name: str) -> None:
+    """Raises `errors.FilterUnknown` where nothing is declared and none of the newest images has the field."""
+    known = await queries.metadata_names(runner, team_id)
+    if name not in known:
+        raise errors.FilterUnknown(
+            f"None of the newest {queries.NEAR_IMAGES} images has metadata {name!r}.{nearest_hint(name, known)}",
+            field="field",
+            nearest=nearest(name, known),
+        )
+
+
 async def count_values(
     runner: Runner,
     actor: Actor,
@@ -54,7 +68,10 @@ async def count_values(
 ) -> Facet:
     """Counts the values of a field. Raises `errors.FilterUnknown`, `errors.FilterInvalid`."""
     names, values = await service.conditions(runner, actor, filters, on_metadata, on_results)
-    kind = meaning_of(name, await service.declared_for(runner, values.get("team_id"))).kind
+    declared = await service.declared_for(runner, values.get("team_id"))
+    kind = meaning_of(name, declared).kind
+    if not any(declared):
+        await _check_known(runner, values.get("team_id"), name)
     rows = await queries.facet(runner, frozenset(names), values, name, MOST_IMAGES, top)
     totals = rows[0]
     numbers = None

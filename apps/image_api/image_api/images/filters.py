@@ -1,6 +1,5 @@
 """The filters of a list, from the query string: read here, because a list without any should not pay for them."""
 
-import difflib
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -15,14 +14,14 @@ from image_api.validation import request_invalid
 from image_core import errors
 
 _NO_FILTERS = ImageFilters.model_validate({})
-_REPEATABLE = frozenset({"tag"})
+_REPEATABLE = frozenset({"tag", "status"})
 _OF_A_PAGE = frozenset({"include_total", "limit", "cursor"})
 _INCLUDABLE = ("analyses",)
 INCLUDE_PARAMETER = {
     "name": "include",
     "in": "query",
     "required": False,
-    "schema": {"type": "string", "enum": list(_INCLUDABLE)},
+    "schema": {"type": "array", "items": {"type": "string", "enum": list(_INCLUDABLE)}},
     "description": "What to show besides: `analyses` are the results that are stored of these bytes.",
 }
 _METADATA_PARAMETER = {
@@ -49,22 +48,17 @@ _RESULT_PARAMETER = {
 }
 
 
-def parse_filters(query: QueryParams, beside: Sequence[str] = (), *, paged: bool = True) -> ImageFilters:
+def parse_filters(query: QueryParams, beside: Sequence[str] = ()) -> ImageFilters:
     """The filters that a query string names `beside` other parameters, but for those on metadata and results.
 
-    What chooses a page is one of them only where the answer is `paged`.
-
-    Raises `errors.FilterUnknown`, `errors.RequestInvalid`.
+    The names have been checked. Raises `errors.RequestInvalid`.
     """
     if not query:
         return _NO_FILTERS
-    known = _names(paged=paged)
     values: dict[str, Any] = {}
     for name in query:
         if name.startswith((metadata_filters.PREFIX, result_filters.PREFIX)) or name in beside:
             continue
-        if name not in known:
-            raise _unknown(name, known)
         values[name] = query.getlist(name) if name in _REPEATABLE else query[name]
     try:
         return ImageFilters.model_validate(values)
@@ -84,14 +78,6 @@ def parse_include(query: QueryParams) -> tuple[str, ...]:
 @cache
 def _names(*, paged: bool) -> tuple[str, ...]:
     return tuple(name for name in ImageFilters.model_fields if paged or name not in _OF_A_PAGE)
-
-
-def _unknown(name: str, known: Sequence[str]) -> errors.FilterUnknown:
-    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-    return errors.FilterUnknown(
-        f"There is no filter {name!r}.{hint}", field=name, nearest=nearest[0] if nearest else None
-    )
 
 
 def filter_parameters(*, paged: bool = True) -> list[dict[str, Any]]:

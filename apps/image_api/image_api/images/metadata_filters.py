@@ -14,9 +14,11 @@ from typing import Any, NamedTuple
 import orjson
 
 from image_api.images import metadata_terms
-from image_api.metadata_schemas.rules import Declared, nearest, nearest_hint
+from image_api.images.possible import Possible
+from image_api.metadata_schemas.rules import Declared
 from image_api.metadata_schemas.schemas import DeclaredField, FieldType, is_date
 from image_api.metadata_schemas.values import MAX_VALUE_LENGTH
+from image_api.nearest import nearest, nearest_hint
 from image_core import errors, filenames
 
 PREFIX = "meta."
@@ -116,9 +118,11 @@ def condition(filters: Sequence[MetadataFilter], schemas: Sequence[Declared]) ->
     terms: list[str] = []
     groups: list[list[str]] = []
     ranges: dict[str, _Range] = {}
+    possible: dict[str, Possible] = {}
     for each in filters:
         meaning = meaning_of(each.name, schemas)
         part, found = _read(each, meaning)
+        _narrow(possible.setdefault(each.name, Possible()), each, meaning.kind)
         parts.append(part)
         if each.operator in _ORDERED:
             ranges.setdefault(each.name, _Range(meaning.kind)).narrow(each.operator, each.value)
@@ -128,6 +132,17 @@ def condition(filters: Sequence[MetadataFilter], schemas: Sequence[Declared]) ->
             groups.append(found)
     groups += [limits.terms(name) for name, limits in ranges.items()]
     return MetadataCondition(" && ".join(f"({part})" for part in parts), terms, groups)
+
+
+def _narrow(possible: Possible, each: MetadataFilter, kind: Kind) -> None:
+    """Raises `errors.FilterInvalid` where nothing passes this filter and those before it."""
+    # Every other filter passes only what has the field.
+    possible.narrow("exists", [each.operator != "exists" or each.value == "true"])
+    if each.operator != "exists" and kind is not Kind.ANY and each.operator != "prefix":
+        values = _list(each) if each.operator == "in" else [each.value]
+        possible.narrow(each.operator, [Decimal(v) if kind is Kind.NUMBER else filenames.normal(v) for v in values])
+    if possible.is_empty():
+        raise _invalid(each.name, "no value passes all filters on this field")
 
 
 def meaning_of(name: str, schemas: Sequence[Declared]) -> _Meaning:

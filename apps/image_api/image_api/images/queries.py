@@ -95,10 +95,13 @@ def _result_holds(number: int) -> ColumnElement[bool]:
     return func.jsonb_path_match(known, path, literal_column("'{}'::jsonb"), true(), type_=Boolean)
 
 
+_among_statuses = image.c.status == func.any(bindparam("statuses", type_=_TEXTS))
 _CONDITIONS: dict[str, ColumnElement[bool]] = {
     "team_id": image.c.team_id == bindparam("team_id"),
     "nothing": false(),
     "status": image.c.status == bindparam("status"),
+    "statuses": _among_statuses,
+    "status_or_trashed": or_(image.c.deleted_at.is_not(None), _among_statuses),
     "tag": image.c.tags.contains(bindparam("tag", type_=ARRAY(Text))),
     # Tags are stored composed today; older ones may be there in another form.
     **{
@@ -215,6 +218,22 @@ async def facet(
     statement = select(totals, counted).select_from(totals.outerjoin(counted, true()))
     statement = statement.order_by(counted.c.occurs.desc(), counted.c.value)
     return await runner.fetch(statement, field_name=name, **values)
+
+
+async def metadata_names(runner: Runner, team_id: UUID | None) -> list[str]:
+    """The names of metadata that the newest images bear, those in the trash aside."""
+    conditions = {"not_trashed", "not_expired"} | ({"team_id"} if team_id else set())
+    newest = (
+        select(image.c.metadata)
+        .where(*_clauses(frozenset(conditions)))
+        .order_by(*_newest_first)
+        .limit(literal_column(str(NEAR_IMAGES)))
+        .subquery()
+    )
+    rows = await runner.fetch(
+        select(func.jsonb_object_keys(newest.c.metadata).label("name")).distinct(), team_id=team_id
+    )
+    return [row["name"] for row in rows]
 
 
 async def count(runner: Runner, conditions: frozenset[str], values: dict[str, Any]) -> int:

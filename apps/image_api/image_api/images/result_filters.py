@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import orjson
 
 from image_api.images.metadata_filters import MAX_FILTERS
-from image_api.metadata_schemas.rules import nearest, nearest_hint
+from image_api.images.possible import Possible
+from image_api.nearest import nearest, nearest_hint
 from image_core import errors
 from image_core.analyzers import CATALOGUE
 
@@ -76,6 +77,7 @@ def parse(items: Iterable[tuple[str, str]], beside: int = 0) -> list[ResultCondi
     Raises `errors.FilterUnknown`, `errors.FilterInvalid`.
     """
     paths: dict[str, list[str]] = {}
+    possible: dict[tuple[str, str], Possible] = {}
     filters = [(key, value) for key, value in items if key.startswith(PREFIX)]
     if filters and len(filters) + beside > MAX_FILTERS:
         raise errors.FilterInvalid(f"A list takes {MAX_FILTERS} filters on metadata and results; these are more.")
@@ -87,7 +89,18 @@ def parse(items: Iterable[tuple[str, str]], beside: int = 0) -> list[ResultCondi
             )
         analyzer, name, operator = match[1], match[2], match[3] or "eq"
         paths.setdefault(analyzer, []).append(_path(key[:100], analyzer, name, operator, value))
+        _narrow(possible.setdefault((analyzer, name), Possible()), key, fields_of(analyzer)[name].kind, operator, value)
     return [ResultCondition(analyzer, " && ".join(f"({path})" for path in each)) for analyzer, each in paths.items()]
+
+
+def _narrow(possible: Possible, key: str, kind: Kind, operator: str, value: str) -> None:
+    """Raises `errors.FilterInvalid` where nothing passes this filter and those before it."""
+    if operator == "exists":
+        possible.narrow("exists", [value == "true"])
+    elif operator != "contains":
+        possible.narrow(operator, [Decimal(value) if kind is Kind.NUMBER else value])
+    if possible.is_empty():
+        raise errors.FilterInvalid(f"{key}: no value passes all filters on this field.", field=key)
 
 
 def _path(key: str, analyzer: str, name: str, operator: str, value: str) -> str:

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from image_api.actor import Actor, Scope
 from image_api.auth import RequireScope
 from image_api.dependencies import IfMatch, ServicesDep, TransactionDep, services_of
+from image_api.field_types import QueryInteger, described
 from image_api.guarded_route import LARGE_BODY_BYTES, body_limit
 from image_api.idempotency.route import ClaimDep, IdempotentRoute, StreamClaimDep
 from image_api.images import (
@@ -40,24 +41,34 @@ Uploader = Annotated[Actor, Depends(RequireScope(Scope.IMAGES_WRITE, uploads=Tru
 Deleter = Annotated[Actor, Depends(RequireScope(Scope.IMAGES_DELETE))]
 Wait = Annotated[float, Query(ge=0, description="Seconds to wait for the image to be ready; more than 25 count as 25.")]
 OwnerQuery = Annotated[UUID | None, Query(description="For an admin: the team that gets the image.")]
-Preset = Annotated[str, Path(pattern=r"^[a-z0-9-]{1,32}$")]
+_PRESET = described(r"^[a-z0-9-]{1,32}$", "Small letters, digits and hyphens, at most 32.")
+Preset = Annotated[str, Path(pattern=_PRESET)]
 
 _FORM = {
     "type": "object",
     "required": ["file"],
     "properties": {
         "file": {"type": "string", "format": "binary"},
-        "filename": {"type": "string", "maxLength": 255},
-        "tags": {"type": "string", "description": "Comma-separated, or a JSON array."},
+        "filename": {"type": "string"},
+        "tags": {"type": "string", "description": "Comma-separated, a JSON array, or repeated."},
         "metadata": {"type": "string", "description": "A JSON object."},
     },
 }
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
+_UPLOAD_FIELDS = [
+    {"name": name, "in": "query", "required": False, "schema": schema, "description": description}
+    for name, schema, description in (
+        ("filename", {"type": "string"}, "Of the file; before a Content-Disposition."),
+        ("tags", {"type": "array", "items": {"type": "string"}}, "Comma-separated, a JSON array, or repeated."),
+        ("metadata", {"type": "string"}, "A JSON object."),
+    )
+]
 _UPLOAD_BODY = {
+    "parameters": _UPLOAD_FIELDS,
     "requestBody": {
         "required": True,
         "content": {"multipart/form-data": {"schema": _FORM}, "image/*": _BINARY, "application/octet-stream": _BINARY},
-    }
+    },
 }
 _UPLOAD_ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {"model": schemas.UploadedImage, "description": "The team had these bytes already."},
@@ -174,10 +185,12 @@ async def count_values(
     actor: Reader,
     services: ServicesDep,
     field: Annotated[MetadataKey, Query(description="A field of the metadata.")],
-    top: Annotated[int, Query(ge=1, le=200, description="How many values to show, the most frequent first.")] = 20,
+    top: Annotated[
+        QueryInteger, Query(ge=1, le=200, description="How many values to show, the most frequent first.")
+    ] = 20,
 ) -> facets.Facet:
     """Count how often each value of a metadata field occurs among the images that the filters leave."""
-    filters = parse_filters(request.query_params, beside=("field", "top"), paged=False)
+    filters = parse_filters(request.query_params, beside=("field", "top"))
     on_metadata = metadata_filters.parse(request.query_params.multi_items())
     on_results = result_filters.parse(request.query_params.multi_items(), len(on_metadata))
     return await facets.count_values(services.database, actor, field, top, filters, on_metadata, on_results)

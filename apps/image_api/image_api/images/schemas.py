@@ -1,19 +1,19 @@
 """Bodies and filters of the image operations, as the OpenAPI document shows them."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
+from image_api.field_types import LINE, QueryInteger
 from image_api.metadata_schemas.values import MAX_METADATA_KEYS, Metadata, MetadataKey, MetadataValue
-from image_api.timestamps import UtcTime
+from image_api.timestamps import UtcTime, check_period
 from image_core import filenames
 from image_core.states import ImageStatus
 
 MAX_TAGS = 50
 MAX_TAG_FILTERS = 10
-_TEXT = r"^[^\x00-\x1f\x7f]*$"
 
 
 def _clean(name: Any) -> Any:
@@ -30,6 +30,10 @@ def _without_blanks(tags: Any) -> Any:
     return [tag for tag in tags if not isinstance(tag, str) or tag.strip()] if isinstance(tags, list) else tags
 
 
+def _lower(text: Any) -> Any:
+    return text.lower() if isinstance(text, str) else text
+
+
 def _normal(text: Any) -> Any:
     return filenames.normal(text) if isinstance(text, str) else text
 
@@ -39,11 +43,11 @@ Filename = Annotated[str | None, BeforeValidator(_clean), _Shortened]
 ChangedFilename = Annotated[str | None, BeforeValidator(_clean_or_refused), _Shortened]
 Tag = Annotated[
     str,
-    StringConstraints(strip_whitespace=True, min_length=1, max_length=64, pattern=_TEXT),
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=64, pattern=LINE),
     # Stored composed, so that one tag is one however it was typed.
     BeforeValidator(_normal),
 ]
-_Part = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=_TEXT), BeforeValidator(_normal)]
+_Part = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=LINE), BeforeValidator(_normal)]
 Tags = Annotated[list[Tag], Field(max_length=MAX_TAGS)]
 UploadTags = Annotated[Tags, BeforeValidator(_without_blanks)]
 
@@ -157,25 +161,43 @@ class ImageImport(BaseModel):
     metadata: Metadata = Field(default_factory=dict)
 
 
+ListedStatus = Literal["pending", "stored", "processing", "ready", "failed", "expired", "trashed"]
+ListedType = Annotated[
+    Literal["image/*", "image/jpeg", "image/png", "image/webp", "image/gif", "image/avif", "image/heic", "image/tiff"],
+    BeforeValidator(_lower),
+]
+
+
 class ImageFilters(BaseModel):
     """What a list of images can be narrowed by. Anything else is refused, with the nearest name."""
 
-    status: Literal["pending", "stored", "processing", "ready", "failed", "expired", "trashed"] | None = None
+    status: list[ListedStatus] = Field(
+        default_factory=list, max_length=16, description="Images in one of these states; `trashed` is the trash."
+    )
     tag: list[Tag] = Field(
         default_factory=list, max_length=MAX_TAG_FILTERS, description="Images that have every one of these tags."
     )
-    content_type: Annotated[str, StringConstraints(max_length=100, pattern=_TEXT)] | None = None
+    content_type: ListedType | None = Field(None, description="`image/*` is every type.")
     uploaded_by: UUID | None = None
     created_after: UtcTime | None = Field(None, description="At this time or later.")
     created_before: UtcTime | None = Field(None, description="Before this time.")
-    min_size: int | None = Field(None, ge=0, le=2**53, description="Bytes.")
-    max_size: int | None = Field(None, ge=0, le=2**53, description="Bytes.")
-    min_width: int | None = Field(None, ge=0, le=2**31 - 1)
-    max_width: int | None = Field(None, ge=0, le=2**31 - 1)
-    min_height: int | None = Field(None, ge=0, le=2**31 - 1)
-    max_height: int | None = Field(None, ge=0, le=2**31 - 1)
+    min_size: QueryInteger | None = Field(None, ge=0, le=2**53, description="Bytes.")
+    max_size: QueryInteger | None = Field(None, ge=0, le=2**53, description="Bytes.")
+    min_width: QueryInteger | None = Field(None, ge=0, le=2**31 - 1)
+    max_width: QueryInteger | None = Field(None, ge=0, le=2**31 - 1)
+    min_height: QueryInteger | None = Field(None, ge=0, le=2**31 - 1)
+    max_height: QueryInteger | None = Field(None, ge=0, le=2**31 - 1)
     q: _Part | None = Field(None, description="Part of the filename, in any case.")
     team_id: UUID | None = Field(None, description="For an admin: the images of one team.")
     include_total: bool = Field(False, description="Count all matches, which costs more than the page.")
-    limit: int = Field(50, ge=1, le=200)
+    limit: QueryInteger = Field(50, ge=1, le=200)
     cursor: str | None = Field(None, max_length=100)
+
+    @model_validator(mode="after")
+    def _can_match(self) -> Self:
+        for name in ("size", "width", "height"):
+            least, most = getattr(self, f"min_{name}"), getattr(self, f"max_{name}")
+            if least is not None and most is not None and least > most:
+                raise ValueError(f"`min_{name}` is greater than `max_{name}`, so no image passes both")
+        check_period(self.created_after, self.created_before)
+        return self

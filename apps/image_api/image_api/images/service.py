@@ -24,7 +24,7 @@ from image_core.db import Record, Runner, Transaction, UniqueViolation, to_json
 from image_core.events import EventType
 from image_core.states import HOLDS_BYTES, ImageStatus
 
-_NOT_CONDITIONS = ("limit", "cursor", "include_total", "status", "tag", "q")
+_NOT_CONDITIONS = ("limit", "cursor", "include_total", "status", "tag", "q", "content_type")
 
 
 def _conditions(actor: Actor, filters: ImageFilters) -> tuple[set[str], dict[str, Any]]:
@@ -44,12 +44,27 @@ def _conditions(actor: Actor, filters: ImageFilters) -> tuple[set[str], dict[str
     if filters.q:
         names.add("q")
         values["q"] = f"%{filters.q.translate({ord(c): chr(92) + c for c in chr(92) + '%_'})}%"
-    if filters.status == "trashed":
-        names.add("trashed")
-    else:
-        names |= {"not_trashed"} | ({"status"} if filters.status else {"not_expired"})
-        values |= {"status": filters.status} if filters.status else {}
-    return names, values
+    if filters.content_type not in (None, "image/*"):
+        names.add("content_type")
+        values["content_type"] = filters.content_type
+    for_status, statuses = _status_condition(set(filters.status))
+    return names | for_status, values | statuses
+
+
+def _status_condition(wanted: set[str]) -> tuple[set[str], dict[str, Any]]:
+    if not wanted:
+        return {"not_trashed", "not_expired"}, {}
+    states = sorted(wanted - {"trashed"})
+    if not states:
+        return {"trashed"}, {}
+    if "trashed" in wanted:
+        return {"status_or_trashed"}, {"statuses": states}
+    # One state has a statement of its own: an index gives its images in the order of the list.
+    return (
+        ({"not_trashed", "status"}, {"status": states[0]})
+        if len(states) == 1
+        else ({"not_trashed", "statuses"}, {"statuses": states})
+    )
 
 
 def _tag_values(tags: Sequence[str]) -> dict[str, list[str]]:

@@ -7,8 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from image_api import json_bodies
 from image_api.images.schemas import Filename, UploadTags
-from image_api.metadata_schemas.rules import Declared, checked, nearest_hint
+from image_api.metadata_schemas.rules import Declared, checked
 from image_api.metadata_schemas.values import Metadata
+from image_api.nearest import nearest_hint
 from image_api.validation import request_invalid
 from image_core import errors, filenames
 
@@ -51,11 +52,12 @@ class FieldTexts:
         """Read one field. Raises `errors.MultipartInvalid`, `errors.RequestInvalid`."""
         self.check_name(name)
         self._given.add(name)
-        text = text.strip()
         if name == "tags":
             self.values.setdefault("tags", []).extend(_read_tags(text))
         elif name == "metadata":
-            self.values["metadata"] = json_bodies.parse(text or "{}", name, 'an object such as {"country": "NO"}')
+            self.values["metadata"] = json_bodies.parse(
+                text.strip() or "{}", name, 'an object such as {"country": "NO"}'
+            )
         elif cleaned := filenames.clean(text):
             self.values["filename"] = cleaned
 
@@ -67,7 +69,7 @@ class FieldTexts:
 
 def _read_tags(text: str) -> list[Any]:
     """Return the tags in a list with commas, or in JSON; blanks around them and empty ones do not count."""
-    if not text.startswith("["):
+    if not text.lstrip().startswith("["):
         return [tag for tag in text.split(",") if tag.strip()]
     tags: list[Any] = json_bodies.parse(text, "tags", 'a list such as ["fjord", "a, b"]')
     return tags

@@ -1,10 +1,10 @@
 """What a declared field takes: the value as it is stored, or what is wrong with it."""
 
-import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from image_api.metadata_schemas.schemas import DeclaredField, FieldType, is_date
+from image_api.nearest import nearest_hint
 from image_core import errors, filenames
 
 Declared = Mapping[str, DeclaredField]
@@ -63,17 +63,6 @@ def _each(declared: Declared, metadata: dict[str, Any]) -> tuple[dict[str, Any],
 
 def _missing(name: str) -> _Problem:
     return {"field": f"metadata.{name}", "code": "required", "message": "the schema requires it"}
-
-
-def nearest_hint(name: str, names: Iterable[str]) -> str:
-    """A question after the name that was meant, with a space before it; empty where none is near."""
-    meant = nearest(name, names)
-    return f" Did you mean {meant!r}?" if meant else ""
-
-
-def nearest(name: str, names: Iterable[str]) -> str | None:
-    """The name that was probably meant."""
-    return next(iter(difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)), None)
 
 
 def _wrong(field: DeclaredField, value: Any) -> str | None:

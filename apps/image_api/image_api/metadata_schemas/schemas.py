@@ -5,9 +5,19 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    StringConstraints,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
-from image_api.metadata_schemas.values import MAX_METADATA_KEYS, MetadataKey, OtherNumber, WholeNumber
+from image_api.field_types import LINE, TEXT, JsonBoolean
+from image_api.metadata_schemas.values import MAX_METADATA_KEYS, MetadataKey, check_number
 
 
 class FieldType(StrEnum):
@@ -22,8 +32,22 @@ class FieldType(StrEnum):
 
 
 NUMBERS = (FieldType.INTEGER, FieldType.NUMBER)
-_Choice = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]*$")]
-_Bound = Annotated[WholeNumber, Field(strict=True)] | Annotated[OtherNumber, Field(strict=True)] | str
+_Choice = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=LINE)]
+
+
+def _bound(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError("send a number, or a date such as 2026-03-01")  # noqa: TRY004 (pydantic takes only this)
+    if not isinstance(value, str):
+        check_number(value)
+    return value
+
+
+_Bound = Annotated[
+    int | float | str,
+    PlainValidator(_bound),
+    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string", "format": "date"}]}),
+]
 
 
 class DeclaredField(BaseModel):
@@ -33,14 +57,16 @@ class DeclaredField(BaseModel):
 
     name: MetadataKey
     type: FieldType
-    required: bool = Field(False, description="An upload without it is refused, and a change cannot remove it.")
+    required: JsonBoolean = Field(False, description="An upload without it is refused, and a change cannot remove it.")
     enum: Annotated[list[_Choice], Field(min_length=1, max_length=300)] | None = Field(
         None, description="The values of a field of type `enum`."
     )
     min: _Bound | None = Field(None, description="The least number, or the first date.")
     max: _Bound | None = Field(None, description="The greatest number, or the last date.")
-    pii: bool = Field(False, description="Personal: its values stay out of logs, events, the audit log and exports.")
-    description: Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00]*$")] | None = None
+    pii: JsonBoolean = Field(
+        False, description="Personal: its values stay out of logs, events, the audit log and exports."
+    )
+    description: Annotated[str, StringConstraints(max_length=500, pattern=TEXT)] | None = None
 
     @model_validator(mode="after")
     def _fits_its_type(self) -> Self:

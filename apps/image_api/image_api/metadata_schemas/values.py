@@ -2,23 +2,56 @@
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, StringConstraints
+from pydantic import Field, PlainValidator, StringConstraints, WithJsonSchema
+
+from image_api.field_types import described
 
 MAX_METADATA_KEYS = 50
 MAX_VALUE_LENGTH = 512
+MAX_NUMBER = 2**53
 
-MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")]
-MetadataText = Annotated[str, StringConstraints(max_length=MAX_VALUE_LENGTH, pattern=r"^[^\x00]*$")]
+_KEY = described(r"^[A-Za-z0-9_.-]+$", "Letters, digits, `_`, `.` and `-` alone.")
+MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=_KEY)]
 
 
-def _no_integer(value: Any) -> Any:
-    # A whole number that is too large would come back as another one.
-    if isinstance(value, int):
-        raise ValueError("whole numbers lie between -2**53 and 2**53")  # noqa: TRY004 (pydantic takes only this)
+def check_number(value: float) -> None:
+    """Raise a ValueError for a number that would not come back as it was sent, or not be JSON."""
+    # Larger whole numbers come back as others, and PostgreSQL writes a large float as a whole number.
+    if not -MAX_NUMBER <= value <= MAX_NUMBER:
+        raise ValueError("numbers lie between -2**53 and 2**53; send a larger one as text")
+
+
+def _metadata_value(value: Any) -> str | float | bool:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int | float):
+        check_number(value)
+        return value
+    if not isinstance(value, str):
+        raise ValueError("send a text, a number, true or false")  # noqa: TRY004 (pydantic takes only this)
+    if len(value) > MAX_VALUE_LENGTH:
+        raise ValueError(f"a text has at most {MAX_VALUE_LENGTH} characters")
+    if "\0" in value or not _is_unicode(value):
+        raise ValueError("a text holds neither NUL nor half a character")
     return value
 
 
-WholeNumber = Annotated[int, Field(ge=-(2**53), le=2**53)]
-OtherNumber = Annotated[float, Field(allow_inf_nan=False), BeforeValidator(_no_integer)]
-MetadataValue = MetadataText | WholeNumber | OtherNumber | bool
+def _is_unicode(text: str) -> bool:
+    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+MetadataValue = Annotated[
+    str | int | float | bool,
+    # One error for all kinds together, where a union would give one for each.
+    PlainValidator(_metadata_value),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "maxLength": MAX_VALUE_LENGTH},
+                {"type": "number", "minimum": -MAX_NUMBER, "maximum": MAX_NUMBER},
+                {"type": "boolean"},
+            ]
+        }
+    ),
+]
 Metadata = Annotated[dict[MetadataKey, MetadataValue], Field(max_length=MAX_METADATA_KEYS)]

@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
 from image_api.actor import Role, Scope
+from image_api.field_types import JsonInteger
 from image_api.passwords import MOST_LENGTH
 from image_api.shown_once import ShownOnce
 from image_api.teams.schemas import Name
@@ -150,7 +151,7 @@ class NewPasswordReset(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"expires_in_seconds": 3600}]})
 
-    expires_in_seconds: int = Field(_DAY_SECONDS, ge=60, le=7 * _DAY_SECONDS)
+    expires_in_seconds: JsonInteger = Field(_DAY_SECONDS, ge=60, le=7 * _DAY_SECONDS)
 
 
 class IssuedPasswordReset(BaseModel):
@@ -168,7 +169,7 @@ class NewInvitation(BaseModel):
 
     email: Email
     role: Role = Role.MEMBER
-    expires_in_seconds: int = Field(7 * _DAY_SECONDS, ge=60, le=30 * _DAY_SECONDS)
+    expires_in_seconds: JsonInteger = Field(7 * _DAY_SECONDS, ge=60, le=30 * _DAY_SECONDS)
 
 
 class Invitation(BaseModel):

@@ -8,14 +8,15 @@ from fastapi import APIRouter, Depends, Query
 from image_api.actor import Actor, Scope
 from image_api.auth import RequireScope
 from image_api.dependencies import ServicesDep
+from image_api.field_types import QueryInteger
 from image_api.guarded_route import GuardedRoute
 from image_api.similarity import schemas, service
 
 MAX_IMAGES = 100
 
 router = APIRouter(tags=["images"], route_class=GuardedRoute)
-Limit = Annotated[int, Query(ge=1, le=MAX_IMAGES, description="Most images to show.")]
-MaxDistance = Annotated[float, Query(ge=0, le=2, description="Show none that is farther.")]
+Limit = Annotated[QueryInteger, Query(ge=1, le=MAX_IMAGES, description="Most images to show.")]
+MaxDistance = Annotated[float, Query(ge=0, le=2, allow_inf_nan=False, description="Show none that is farther.")]
 
 
 @router.get(

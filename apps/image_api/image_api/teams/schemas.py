@@ -6,13 +6,12 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
+from image_api.field_types import LINE, JsonBoolean, JsonInteger
 from image_core.analyzers import CATALOGUE
 from image_core.states import LabelSource
 
-Name = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=120, pattern=r"^[^\x00-\x1f]*$")
-]
-Quota = Annotated[int, Field(ge=0, le=2**53)]
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=120, pattern=LINE)]
+Quota = Annotated[JsonInteger, Field(ge=0, le=2**53)]
 
 
 def _known(name: str) -> str:
@@ -30,7 +29,7 @@ class NewTeam(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"name": "Field team"}]})
 
     name: Name
-    keep_location: bool = Field(True, description="Keep the place that a camera wrote into a picture.")
+    keep_location: JsonBoolean = Field(True, description="Keep the place that a camera wrote into a picture.")
     analyze_on_arrival: AnalyzerNames = Field(
         default_factory=list, description="Analyzers that every new image goes through, at their price."
     )
@@ -45,7 +44,7 @@ class TeamPatch(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"name": "Field team north"}]})
 
     name: Name = Field(default_factory=str)
-    keep_location: bool = Field(default_factory=bool)
+    keep_location: JsonBoolean = Field(default_factory=bool)
     analyze_on_arrival: AnalyzerNames = Field(default_factory=list)
     label_source: LabelSource = Field(default=LabelSource.OWN)
     quota_bytes: Quota | None = Field(None, description="Most bytes the team may hold; null: the deployment's default.")

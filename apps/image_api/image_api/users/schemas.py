@@ -7,13 +7,13 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from image_api.actor import Role, Scope
+from image_api.field_types import JsonBoolean, described
 from image_api.shown_once import ShownOnce
 from image_api.teams.schemas import Name
 
 # Enough to catch a slip of the hand; only a message that arrives proves an address.
-Email = Annotated[
-    str, StringConstraints(strip_whitespace=True, max_length=254, pattern=r"^[^@\s\x00-\x1f]+@[^@\s\x00-\x1f]+$")
-]
+_ADDRESS = described(r"^[^@\s\x00-\x1f]+@[^@\s\x00-\x1f]+$", "Send an address such as ada@example.org.")
+Email = Annotated[str, StringConstraints(strip_whitespace=True, max_length=254, pattern=_ADDRESS)]
 
 
 class NewUser(BaseModel):
@@ -36,7 +36,7 @@ class UserPatch(BaseModel):
     email: Email | None = None
     role: Role = Field(default_factory=lambda: Role.MEMBER)
     scopes: list[Scope] = Field(default_factory=list, max_length=len(Scope))
-    disabled: bool = Field(default_factory=bool)
+    disabled: JsonBoolean = Field(default_factory=bool)
 
 
 class User(BaseModel):

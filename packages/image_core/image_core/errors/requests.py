@@ -3,6 +3,7 @@
 from image_core.errors.kinds import Conflict, Invalid
 
 MAX_NAMED_FIELDS = 20
+_MOST_IN_DETAIL = 3
 _MAX_TEXT = 500
 
 
@@ -87,6 +88,20 @@ class FilterUnknown(Invalid):
     status = 400
 
 
+class ParameterUnknown(Invalid):
+    """There is no such query parameter."""
+
+    code = "parameter-unknown"
+    status = 400
+
+
+class ParameterRepeated(Invalid):
+    """A query parameter that has one value was given twice."""
+
+    code = "parameter-repeated"
+    status = 400
+
+
 class FilterInvalid(Invalid):
     """A filter on metadata or results makes no sense."""
 
@@ -96,11 +111,12 @@ class FilterInvalid(Invalid):
 
 def invalid_fields(fields: list[dict[str, str]]) -> RequestInvalid:
     """Return the error that names these fields, the first 20 of them; each has `field`, `code` and `message`."""
-    names = list(dict.fromkeys(field["field"] for field in fields[:MAX_NAMED_FIELDS]))
-    more = len(fields) - MAX_NAMED_FIELDS
-    rest = f" and {more:,} more" if more > 0 else ""
     shown = [{name: _shortened(text) for name, text in field.items()} for field in fields[:MAX_NAMED_FIELDS]]
-    return RequestInvalid(f"Not valid: {', '.join(map(_shortened, names))}{rest}.", errors=shown)
+    if len(shown) <= _MOST_IN_DETAIL:
+        return RequestInvalid(" ".join(f"{field['field']}: {field['message']}" for field in shown), errors=shown)
+    names = ", ".join(dict.fromkeys(field["field"] for field in shown))
+    more = len(fields) - len(shown)
+    return RequestInvalid(f"Not valid: {names}{f' and {more:,} more' if more > 0 else ''}.", errors=shown)
 
 
 def _shortened(text: str) -> str:

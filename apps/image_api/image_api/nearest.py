@@ -1,0 +1,24 @@
+"""The name that was probably meant, where a caller wrote one that does not exist."""
+
+import difflib
+from collections.abc import Iterable
+
+_ALIKE = 0.75
+"""From which share of letters in common, of both names together, one is taken for a slip of the other."""
+_MIN_BEGINNING = 4
+
+
+def nearest(name: str, names: Iterable[str]) -> str | None:
+    """Return the name that was probably meant: a slip of the hand, or its beginning; None where none is close."""
+    known = {each.lower(): each for each in names}
+    written = name[:64].lower()
+    if close := difflib.get_close_matches(written, known, n=1, cutoff=_ALIKE):
+        return known[close[0]]
+    longer = [each for each in known if len(written) >= _MIN_BEGINNING and each.startswith(written)]
+    return known[longer[0]] if len(longer) == 1 else None
+
+
+def nearest_hint(name: str, names: Iterable[str]) -> str:
+    """Return a question after the name that was meant, with a space before it; empty where none is close."""
+    meant = nearest(name, names)
+    return f" Did you mean {meant!r}?" if meant else ""
