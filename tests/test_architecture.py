@@ -210,7 +210,8 @@ def test_everything_that_the_documents_point_to_is_there() -> None:
 
 # Work that ends by itself, and whose end somebody awaits.
 SHORT_TASKS = {
-    "self._look_up(key)", "self.ask()", "_warm(services, gcs, publisher)", "asyncio.to_thread(_warm, gcs, publisher)",
+    "self._look_up(key)", "self.ask()", "_warm(services, gcs, publisher, when_warm)",
+    "asyncio.to_thread(_warm, gcs, publisher)",
     "self._deliver(backlog, delivery, window)", "stream.read(requests)", "self._take()",
     "self._consume(session, progress.writer, request)", "work",
 }  # fmt: skip

@@ -5,8 +5,10 @@ import uvicorn
 from image_api.app import create_app_from_environment
 from image_api.http_protocol import BoundedProtocol
 from image_api.settings import ApiSettings
+from image_core import process_memory
 
 if __name__ == "__main__":
+    process_memory.bound_allocator()
     settings = ApiSettings()
     uvicorn.run(
         create_app_from_environment(),

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from typing import Any
@@ -39,7 +39,7 @@ from image_api.similarity.routes import router as similarity_router
 from image_api.storage_probe import StorageProbe
 from image_api.teams.routes import router as teams_router
 from image_api.users.routes import router as users_router
-from image_core import errors, telemetry
+from image_core import errors, process_memory, telemetry
 from image_core.background import supervise
 from image_core.db import Database
 from image_core.direct_traffic import keep_local_traffic_direct
@@ -68,8 +68,17 @@ ROUTERS = {
 }
 
 
-def create_app(settings: ApiSettings, tracer_provider: TracerProvider | None = None) -> FastAPI:
-    """The application. `tracer_provider` overrides the one that the settings name."""
+def _nothing() -> None:
+    return None
+
+
+def create_app(
+    settings: ApiSettings, tracer_provider: TracerProvider | None = None, when_warm: Callable[[], None] = _nothing
+) -> FastAPI:
+    """The application. `tracer_provider` overrides the one that the settings name.
+
+    `when_warm` is called once everything is loaded.
+    """
     provider = tracer_provider or telemetry.tracer_provider(
         "image-api", settings.service_version, settings.otel_exporter_otlp_endpoint
     )
@@ -81,7 +90,7 @@ def create_app(settings: ApiSettings, tracer_provider: TracerProvider | None = N
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
-        lifespan=_lifespan(settings),
+        lifespan=_lifespan(settings, when_warm),
         telemetry={"tracing": provider is not None, "metrics": False, "logs": False, "operation_spans": False}
         | ({"tracer_provider": provider} if provider else {}),  # type: ignore[arg-type]
     )
@@ -113,16 +122,16 @@ def create_app(settings: ApiSettings, tracer_provider: TracerProvider | None = N
     return app
 
 
-def _lifespan(settings: ApiSettings) -> Any:
+def _lifespan(settings: ApiSettings, when_warm: Callable[[], None]) -> Any:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with _running(app, settings):
+        async with _running(app, settings, when_warm):
             yield
 
     return lifespan
 
 
-def _running(app: FastAPI, settings: ApiSettings) -> AbstractAsyncContextManager[None]:
+def _running(app: FastAPI, settings: ApiSettings, when_warm: Callable[[], None]) -> AbstractAsyncContextManager[None]:
     gcs = GcsClient(settings.storage_emulator_host, settings.gcloud_creds_path)
     originals = gcs.bucket(settings.image_upload_bucket_name)
     publisher = PubSubPublisher(settings.google_cloud_project, settings.topics, settings.pubsub_emulator_host)
@@ -151,7 +160,7 @@ def _running(app: FastAPI, settings: ApiSettings) -> AbstractAsyncContextManager
         services.shutdown.listen()
         # The Google clients take longer to load than everything else: the port is open before them.
         tasks = [
-            asyncio.create_task(_warm(services, gcs, publisher)),
+            asyncio.create_task(_warm(services, gcs, publisher, when_warm)),
             asyncio.create_task(supervise("key_uses", partial(_flush_uses, cache))),
         ]
         try:
@@ -180,10 +189,11 @@ def _access_tokens(settings: ApiSettings) -> AccessTokens:
     return AccessTokens(source, settings.base_url or "image-manager", settings.access_token_seconds)
 
 
-async def _warm(services: Services, gcs: GcsClient, publisher: PubSubPublisher) -> None:
+async def _warm(services: Services, gcs: GcsClient, publisher: PubSubPublisher, when_warm: Callable[[], None]) -> None:
     await asyncio.to_thread(gcs.warm)
     await services.storage_probe.ask()
     await asyncio.to_thread(publisher.warm)
+    when_warm()
 
 
 async def _flush_uses(cache: KeyCache) -> None:
@@ -202,4 +212,4 @@ def create_app_from_environment() -> FastAPI:
     telemetry.configure_logging(
         "image-api", settings.service_version, settings.google_cloud_project, settings.log_level
     )
-    return create_app(settings)
+    return create_app(settings, when_warm=process_memory.freeze_long_lived_objects)

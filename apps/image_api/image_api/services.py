@@ -1,5 +1,7 @@
 """The parts of the running system, as rules see them."""
 
+import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -19,6 +21,8 @@ from image_core.storage import ObjectStorage
 if TYPE_CHECKING:
     from image_core.guarded_fetch import GuardedFetcher
 
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.05, 0.5
+
 
 @dataclass(frozen=True)
 class Services:
@@ -37,6 +41,15 @@ class Services:
     passwords: Passwords
     access_tokens: AccessTokens
     shutdown: Shutdown = field(default_factory=Shutdown)
+
+    async def looks(self, seconds: float) -> AsyncIterator[None]:
+        """Pause before each look at something that may be over soon; end after `seconds`, or once we are stopping."""
+        loop = asyncio.get_running_loop()
+        ends_at, pause = loop.time() + seconds, _FIRST_PAUSE_SECONDS
+        while (left := ends_at - loop.time()) > 0 and not self.shutdown.stopping:
+            await asyncio.sleep(min(pause, left))
+            pause = min(pause * 1.5, _LONGEST_PAUSE_SECONDS)
+            yield
 
     @cached_property
     def fetcher(self) -> "GuardedFetcher":

@@ -2,6 +2,7 @@
 
 import uvicorn
 
+from image_core import process_memory
 from image_processor.app import create_app_from_environment
 from image_processor.confinement import deny_inspection
 from image_processor.settings import ProcessorSettings
@@ -9,6 +10,7 @@ from image_processor.settings import ProcessorSettings
 if __name__ == "__main__":
     # Before secrets are read, although the workers that must not read them start later.
     deny_inspection()
+    process_memory.bound_allocator()
     settings = ProcessorSettings()
     uvicorn.run(
         create_app_from_environment(),

@@ -1,6 +1,5 @@
 """The rules of analyses: what is stored is given again, everything else is asked of the processor and paid once."""
 
-import asyncio
 import difflib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -196,12 +195,12 @@ async def _write_request(
 
 async def _wait(services: Services, team_id: UUID, row: Record, seconds: float) -> Record:
     """Looks at the row until it is over or the time is."""
-    loop = asyncio.get_running_loop()
-    ends_at, pause = loop.time() + seconds, 0.03
-    while row["status"] not in _OVER and loop.time() < ends_at and not services.shutdown.stopping:
-        await asyncio.sleep(min(pause, max(0.0, ends_at - loop.time())))
-        pause = min(pause * 1.3, 0.5)
+    if row["status"] in _OVER:
+        return row
+    async for _ in services.looks(seconds):
         row = await queries.find(services.database, team_id, row["id"]) or row
+        if row["status"] in _OVER:
+            break
     return row
 
 

@@ -34,6 +34,7 @@ from image_core.models import analysis, derivative, image
 
 _visible = or_(bindparam("team_id", type_=image.c.team_id.type).is_(None), image.c.team_id == bindparam("team_id"))
 _get = Query(select(*BODY_COLUMNS).where(image.c.id == bindparam("image_id"), _visible))
+_status = Query(select(image.c.status).where(image.c.id == bindparam("image_id"), _visible))
 _results = Query(
     select(
         analysis.c.id, analysis.c.status, analysis.c.analyzer, analysis.c.version, analysis.c.parameters,
@@ -246,6 +247,12 @@ async def count(runner: Runner, conditions: frozenset[str], values: dict[str, An
 async def find(runner: Runner, team_id: UUID | None, image_id: UUID, base_url: str) -> Record | None:
     """One image with its derivatives."""
     return await runner.fetch_one(_get, team_id=team_id, image_id=image_id, base_url=base_url)
+
+
+async def find_status(runner: Runner, team_id: UUID | None, image_id: UUID) -> str | None:
+    """The status of one image; None if there is none."""
+    status: str | None = await runner.fetch_value(_status, team_id=team_id, image_id=image_id)
+    return status
 
 
 async def results(runner: Runner, team_id: UUID, sha256: bytes) -> list[Record]:

@@ -4,7 +4,6 @@ The commits here are the named exceptions to "one transaction a request": the ro
 byte is stored, and stay visible when the request dies.
 """
 
-import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import NamedTuple
@@ -187,15 +186,13 @@ async def _expire(services: Services, pending: _Pending, code: str, message: str
 
 
 async def wait_until_final(services: Services, team_id: UUID, uploaded: Uploaded, seconds: float) -> Uploaded:
-    """Looks at the row until it is final or the time is over; the body's status tells which."""
-    image, image_id = uploaded.image, uploaded.image["id"]
-    loop = asyncio.get_running_loop()
-    ends_at, pause = loop.time() + seconds, 0.05
-    while image["status"] not in FINAL and loop.time() < ends_at and not services.shutdown.stopping:
-        await asyncio.sleep(min(pause, max(0.0, ends_at - loop.time())))
-        pause = min(pause * 1.3, 0.5)
-        found = await queries.find(services.database, team_id, image_id, services.settings.base_url)
-        if found is None:
+    """Look at the row until it is final or the time is over; the body's status tells which."""
+    image_id = uploaded.image["id"]
+    if uploaded.image["status"] in FINAL:
+        return uploaded
+    async for _ in services.looks(seconds):
+        status = await queries.find_status(services.database, team_id, image_id)
+        if status is None or status in FINAL:
             break
-        image = found
-    return uploaded._replace(image=image)
+    found = await queries.find(services.database, team_id, image_id, services.settings.base_url)
+    return uploaded._replace(image=found or uploaded.image)
