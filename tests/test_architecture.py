@@ -69,6 +69,7 @@ WITHOUT_A_TEAM = {
         "find": "users are shown to admins only",
         "lock": "users are changed by admins only",
         "change": "users are changed by admins only",
+        "mark_for_removal": "users are removed by admins only",
         "remove": "users are removed by admins only",
         "lock_active_admins": "admins belong to the platform",
     },

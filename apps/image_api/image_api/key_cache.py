@@ -22,7 +22,7 @@ from image_api.database_time import Seen, database_now
 from image_api.fresh_cache import FreshCache
 from image_core import errors, keys
 from image_core.db import Database, Query, Record
-from image_core.models import credential, user
+from image_core.models import credential, user, user_disabled_at
 from image_core.telemetry import log
 
 LAST_USED_SECONDS = 60.0
@@ -36,7 +36,7 @@ by_public_id = Query(
         credential.c.previous_expires_at, credential.c.previous_last_used_at, credential.c.revoked_at,
         credential.c.address_ranges,
         user.c.name.label("user_name"), user.c.team_id, user.c.role, user.c.scopes.label("user_scopes"),
-        user.c.disabled_at, database_now,
+        user_disabled_at.label("disabled_at"), database_now,
     )
     .join(user, user.c.id == credential.c.user_id)
     .where(
@@ -148,6 +148,10 @@ class KeyCache:
     def forget_user(self, user_id: UUID) -> None:
         """Drops what is known of the keys of a user who has just been changed here."""
         self._forget_where("user_id", user_id)
+
+    def forget_team(self, team_id: UUID) -> None:
+        """Drop what is known of the keys of a team that has just been changed here."""
+        self._forget_where("team_id", team_id)
 
     def _forget_where(self, column: str, value: UUID) -> None:
         self.rows.forget_where(lambda known: known.row is not None and known.row[column] == value)

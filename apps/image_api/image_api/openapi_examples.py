@@ -20,6 +20,7 @@ _team = {
     "label_source": "own",
     "quota_bytes": 10737418240,
     "quota_images": None,
+    "deleting_at": None,
     "created_at": _TIME,
     "updated_at": _TIME,
 }

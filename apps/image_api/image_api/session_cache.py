@@ -16,12 +16,12 @@ from image_api.database_time import Seen, database_now
 from image_api.fresh_cache import FreshCache
 from image_core import errors
 from image_core.db import Database, Query, Record
-from image_core.models import session, user
+from image_core.models import session, user, user_disabled_at
 
 by_id = Query(
     select(
         session.c.id.label("session_id"), session.c.token_hash, session.c.expires_at, session.c.ended_at, user.c.id,
-        user.c.name, user.c.team_id, user.c.role, user.c.scopes, user.c.disabled_at, database_now,
+        user.c.name, user.c.team_id, user.c.role, user.c.scopes, user_disabled_at.label("disabled_at"), database_now,
     )
     .join(user, user.c.id == session.c.user_id)
     .where(session.c.id == bindparam("session_id"))
@@ -48,6 +48,10 @@ class SessionCache:
     def forget_user(self, user_id: UUID) -> None:
         """Drops what is known of the sessions of a user who, or one of which, has just been changed here."""
         self.rows.forget_where(lambda seen: seen is not None and seen.row["id"] == user_id)
+
+    def forget_team(self, team_id: UUID) -> None:
+        """Drop what is known of the sessions of a team that has just been changed here."""
+        self.rows.forget_where(lambda seen: seen is not None and seen.row["team_id"] == team_id)
 
 
 def actor_of_session(row: Record, now: datetime) -> Actor:

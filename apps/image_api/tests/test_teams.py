@@ -8,8 +8,7 @@ from sqlalchemy import func, select
 from image_api.actor import Role
 from image_core import credits, testing
 from image_core.admin import ADMIN_USER_ID
-from image_core.models import audit_event, event, image, team
-from image_core.states import ImageStatus
+from image_core.models import audit_event, team
 from image_core.testing import UserWithKey
 
 from .conftest import Api, MakeApi
@@ -129,23 +128,6 @@ async def test_a_team_with_people_or_images_stays(api: Api, member: UserWithKey)
     for team_id in (member.team_id, other_id):
         answer = await api.client.delete(f"{TEAMS}/{team_id}", headers=api.admin.headers)
         assert (answer.status_code, answer.json()["code"]) == (409, "team-not-empty")
-
-
-async def test_force_puts_a_teams_images_into_the_trash_and_no_others(api: Api, stranger: UserWithKey) -> None:
-    team_id = await api.team()
-    for status in (ImageStatus.READY, ImageStatus.STORED, ImageStatus.EXPIRED):
-        await testing.add_image(api.rows, team_id, status)
-    assert stranger.team_id is not None
-    neighbour = await testing.add_image(api.rows, stranger.team_id)
-    answer = await api.client.delete(f"{TEAMS}/{team_id}?force=true", headers=api.admin.headers)
-    assert answer.status_code == 204
-    trashed = await api.rows.fetch(select(image.c.status, image.c.team_id).where(image.c.deleted_at.is_not(None)))
-    assert {(row[0], row[1]) for row in trashed} == {("ready", team_id), ("stored", team_id)}
-    told = await api.rows.fetch(select(event.c.type, event.c.image_id).where(event.c.team_id == team_id))
-    gone = await api.rows.fetch(select(image.c.id).where(image.c.deleted_at.is_not(None)))
-    assert {(row[0], row[1]) for row in told} == {("image.trashed", row[0]) for row in gone}
-    assert (await api.row(neighbour))["deleted_at"] is None
-    assert (await api.client.get(f"{TEAMS}/{team_id}", headers=api.admin.headers)).status_code == 200
 
 
 async def test_a_team_that_is_not_there_is_not_found(api: Api) -> None:

@@ -19,6 +19,7 @@ from image_processor import sweep_queries as queries
 from image_processor.analysis_jobs import end_failed
 from image_processor.audit_seals import seal_audit_log
 from image_processor.jobs import Parts, committing, tell_exhausted
+from image_processor.removals import remove_marked
 from image_processor.sweep_runner import BATCH, GROUP, Budget, Step, in_batches, row_by_row, run_steps
 
 # Publishing happens right after a commit; what is older than this was left behind.
@@ -254,6 +255,7 @@ STEPS: dict[str, Step] = {
     "storage_told": _tell_low_storage,
     "audit_seals": _seal_audit_log,
     "old_rows": _remove_old_rows,
+    "removed": remove_marked,
     "overdue_uploads": _end_overdue_uploads,
     "purged": _purge,
     "objects_removed": _remove_discarded,

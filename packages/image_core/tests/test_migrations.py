@@ -244,13 +244,17 @@ class TestRights:
             await allowed(urls.api, f"UPDATE image SET {column} = {column}")
 
     async def test_the_processor_does_not_touch_what_the_api_owns(self, urls: Any) -> None:
-        for column in ("filename", "tags", "metadata", "deleted_at", "uploaded_by", "team_id", "object_name"):
+        for column in ("filename", "tags", "metadata", "team_id", "object_name"):
             await refused(urls.processor, f"UPDATE image SET {column} = {column}")
         await refused(
             urls.processor,
             "SELECT key_hash FROM credential",
             'SELECT email, password_hash FROM "user"',
             "UPDATE team SET name = name",
+            "UPDATE team SET deleting_at = now()",
+            "DELETE FROM team",
+            'DELETE FROM "user"',
+            "DELETE FROM credit_entry",
             "UPDATE derivative SET preset = preset",
         )
         for column in (

@@ -70,7 +70,7 @@ async def classify(
             raise _invalid("analyzer" if parameters is None else "parameters", "Say it in the body, beside the source.")
         return await _classify_named(request, actor, services, seconds, team_id)
     order = service.order_of(analyzer or "labels", _parsed(parameters))
-    owner_id = await teams.owning_team(services.database, actor, team_id)
+    owner_id = await teams.receiving_team(services.database, actor, team_id)
     source = upload_source(request, field_names=())
     return answer(await classify_file(services, actor, owner_id, source, order, seconds), None)
 
@@ -83,7 +83,7 @@ async def _classify_named(
         asked = await service.analyze(services, actor, wish.image_id, wish.analyzer, wish.parameters, seconds)
         return answer(asked, wish.image_id)
     order = service.order_of(wish.analyzer, wish.parameters)
-    owner_id = await teams.owning_team(services.database, actor, team_id)
+    owner_id = await teams.receiving_team(services.database, actor, team_id)
     return answer(await classify_url(services, actor, owner_id, wish.url or "", order, seconds), None)
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import Select, func, insert, or_, select, tuple_, update
 
 from image_api.pagination import Cursor
 from image_core.db import Record, Runner, Transaction
-from image_core.models import credential, user
+from image_core.models import credential, user, user_disabled_at
 
 
 def _with_user(user_id: UUID) -> Select[Any]:
@@ -19,11 +19,11 @@ def _with_user(user_id: UUID) -> Select[Any]:
             user.c.team_id,
             user.c.role,
             user.c.scopes.label("user_scopes"),
-            user.c.disabled_at,
+            user_disabled_at.label("disabled_at"),
             func.now().label("now"),
         )
         .join(user, user.c.id == credential.c.user_id)
-        .where(credential.c.user_id == user_id)
+        .where(credential.c.user_id == user_id, user.c.deleting_at.is_(None))
     )
 
 
@@ -109,7 +109,7 @@ async def other_admin_keys(transaction: Transaction, credential_id: UUID) -> lis
             or_(credential.c.scopes.is_(None), credential.c.scopes.contains(["admin"])),
             user.c.role == "admin",
             user.c.scopes.contains(["admin"]),
-            user.c.disabled_at.is_(None),
+            user_disabled_at.is_(None),
         )
     )
 

@@ -106,7 +106,7 @@ async def upload(
     team_id: OwnerQuery = None,
 ) -> Response:
     """Upload an image: a multipart form with the part `file`, or the bytes themselves as the body."""
-    owner_id = await teams.owning_team(services.database, actor, team_id)
+    owner_id = await teams.receiving_team(services.database, actor, team_id)
     metrics = request.app.state.metrics
     try:
         source = upload_source(request)
@@ -131,7 +131,7 @@ async def import_image(
     team_id: OwnerQuery = None,
 ) -> Response:
     """Import an image by its URL: it is fetched, and from there on treated as an upload."""
-    owner_id = await teams.owning_team(services.database, actor, team_id)
+    owner_id = await teams.receiving_team(services.database, actor, team_id)
     try:
         imported = await imports.receive(services, actor, owner_id, body)
     except errors.AppError as error:

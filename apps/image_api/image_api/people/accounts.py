@@ -41,6 +41,7 @@ async def invite(transaction: Transaction, actor: Actor, team_id: UUID, wanted: 
     """Invites an address into a team. Raises `errors.TeamNotFound`."""
     require_admin(actor)
     await check_still_valid(transaction, actor)
+    await teams.check_stays(transaction, actor, team_id)
     token, invitation_id = secrets.token_urlsafe(32), new_id()
     values = {
         "id": invitation_id, "team_id": team_id, "email": wanted.email, "role": wanted.role,

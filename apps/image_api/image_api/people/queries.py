@@ -25,17 +25,19 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from image_api.database_time import database_now
 from image_api.pagination import Cursor
 from image_core.db import Record, Runner, Transaction
-from image_core.models import invitation, password_reset, session, sign_in_delay, user
+from image_core.models import invitation, password_reset, session, sign_in_delay, user, user_disabled_at
 
 
 async def find_by_email(runner: Runner, email: str) -> Record | None:
-    """The user with this address, in any case."""
-    return await runner.fetch_one(select(user).where(func.lower(user.c.email) == func.lower(email)))
+    """Return the user with this address, in any case."""
+    columns = (column for column in user.c if column is not user.c.disabled_at)
+    statement = select(*columns, user_disabled_at.label("disabled_at"))
+    return await runner.fetch_one(statement.where(func.lower(user.c.email) == func.lower(email)))
 
 
 async def find_user(runner: Runner, user_id: UUID) -> Record | None:
-    """One user."""
-    return await runner.fetch_one(select(user).where(user.c.id == user_id))
+    """Return one user that is not being removed."""
+    return await runner.fetch_one(select(user).where(user.c.id == user_id, user.c.deleting_at.is_(None)))
 
 
 async def add_user(transaction: Transaction, values: dict[str, Any]) -> Record | None:

@@ -3,12 +3,11 @@
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, exists, func, insert, literal, literal_column, select, tuple_, update
+from sqlalchemy import delete, exists, func, insert, select, tuple_, update
 
 from image_api.pagination import Cursor
 from image_core.db import Record, Runner, Transaction
-from image_core.events import EventType, Topic
-from image_core.models import event, image, team, user
+from image_core.models import image, invitation, team, user
 
 
 async def find(runner: Runner, team_id: UUID) -> Record | None:
@@ -53,27 +52,19 @@ async def has_members_or_images(transaction: Transaction, team_id: UUID) -> bool
     return bool(await transaction.fetch_value(select(people | images)))
 
 
-async def trash_images(transaction: Transaction, team_id: UUID) -> int:
-    """Puts every image of the team into the trash, with the event of each; returns how many.
+async def has_admins(transaction: Transaction, team_id: UUID) -> bool:
+    """Return whether an admin of the platform belongs to the team."""
+    admins = exists().where(user.c.team_id == team_id, user.c.role == "admin", user.c.deleting_at.is_(None))
+    return bool(await transaction.fetch_value(select(admins)))
 
-    There may be very many, so the sweep publishes these events.
-    """
-    trashed = (
-        update(image)
-        .where(image.c.team_id == team_id, image.c.deleted_at.is_(None), image.c.status != "expired")
-        .values(deleted_at=func.now(), updated_at=func.now(), revision=image.c.revision + 1)
-        .returning(image.c.id)
-        .cte("trashed")
+
+async def mark_for_removal(transaction: Transaction, team_id: UUID) -> Record | None:
+    """Leave a team to the sweep, end its open invitations, and return it."""
+    open_ones = (invitation.c.accepted_at.is_(None), invitation.c.revoked_at.is_(None))
+    await transaction.execute(
+        update(invitation).where(invitation.c.team_id == team_id, *open_ones).values(revoked_at=func.now())
     )
-    columns = {
-        event.c.id: func.gen_random_uuid(),
-        event.c.topic: literal(Topic.EVENTS),
-        event.c.type: literal(EventType.TRASHED),
-        event.c.team_id: literal(team_id),
-        event.c.image_id: trashed.c.id,
-        event.c.payload: literal_column("'{}'::jsonb"),
-    }
-    return await transaction.execute(insert(event).from_select(list(columns), select(*columns.values())))
+    return await change(transaction, team_id, {"deleting_at": func.now()})
 
 
 async def remove(transaction: Transaction, team_id: UUID) -> None:

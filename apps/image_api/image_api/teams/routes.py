@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from image_api.actor import Actor, Scope
 from image_api.auth import RequireScope
@@ -68,14 +68,30 @@ async def change_team(
 
 
 @router.delete(
-    "/teams/{team_id}", status_code=204, responses={409: {"description": "The team still has images or users."}}
+    "/teams/{team_id}",
+    status_code=202,
+    response_model=schemas.Team,
+    responses={
+        202: {"description": "The team is being removed, with its images and users."},
+        204: {"description": "The team was empty and is gone."},
+        409: {"description": "The team still has images or users, or an admin belongs to it."},
+    },
 )
 async def remove_team(
     team_id: UUID,
     actor: Admin,
     transaction: TransactionDep,
-    force: Annotated[bool, Query(description="Put its images into the trash.")] = False,
+    request: Request,
+    services: ServicesDep,
+    force: Annotated[bool, Query(description="Remove its images and users with it.")] = False,
     if_match: IfMatch = None,
-) -> None:
-    """Remove an empty team. With `force`, trash its images; it can be removed once they are purged."""
-    await service.remove_team(transaction, actor, team_id, force=force, if_match=if_match)
+) -> Any:
+    """Remove an empty team. With `force`, remove any: its keys end, its images go through the trash."""
+    removing = await service.remove_team(transaction, actor, team_id, force=force, if_match=if_match)
+
+    def forget() -> None:
+        request.app.state.key_cache.forget_team(team_id)
+        services.session_cache.forget_team(team_id)
+
+    transaction.on_commit.append(forget)
+    return Response(status_code=204) if removing is None else dict(removing)

@@ -63,6 +63,7 @@ class Team(BaseModel):
     label_source: LabelSource
     quota_bytes: int | None
     quota_images: int | None
+    deleting_at: datetime | None = Field(description="Since when the team is being removed; null while it stays.")
     created_at: datetime
     updated_at: datetime
 

@@ -41,6 +41,24 @@ async def owning_team(runner: Runner, actor: Actor, named_id: UUID | None) -> UU
     return named_id
 
 
+async def receiving_team(runner: Runner, actor: Actor, named_id: UUID | None) -> UUID:
+    """Return the team that a caller adds something to.
+
+    Raises `errors.TeamRequired`, `errors.TeamNotFound`, `errors.TeamBeingRemoved`.
+    """
+    owner_id = await owning_team(runner, actor, named_id)
+    # Nobody of a team that is being removed gets this far.
+    if actor.is_admin:
+        await check_stays(runner, actor, owner_id)
+    return owner_id
+
+
+async def check_stays(runner: Runner, actor: Actor, team_id: UUID) -> None:
+    """Raise `errors.TeamBeingRemoved` for a team that is, `errors.TeamNotFound` for none."""
+    if (await get_team(runner, actor, team_id))["deleting_at"] is not None:
+        raise errors.TeamBeingRemoved("Nothing can be added to it any more.")
+
+
 def _present(found: Record | None) -> Record:
     if found is None:
         raise errors.TeamNotFound
@@ -71,12 +89,15 @@ async def change_team(
     """Changes what `values` names.
 
     Raises:
-        errors.TeamNotFound, errors.TeamNameTaken, errors.ETagMismatch, errors.VisionNotEnabled.
+        errors.TeamNotFound, errors.TeamNameTaken, errors.TeamBeingRemoved, errors.ETagMismatch,
+        errors.VisionNotEnabled.
     """
     require_admin(actor)
     _check_label_source(values, settings)
     old = _present(await queries.lock(transaction, team_id))
     check_if_match(if_match, old["revision"])
+    if old["deleting_at"] is not None:
+        raise errors.TeamBeingRemoved("It cannot be changed any more.")
     if not values:
         return old
     try:
@@ -97,8 +118,11 @@ def _check_label_source(values: dict[str, Any], settings: ApiSettings) -> None:
 
 async def remove_team(
     transaction: Transaction, actor: Actor, team_id: UUID, *, force: bool, if_match: str | None
-) -> None:
-    """Removes an empty team; with `force` puts its images into the trash first, and removes it when it is empty.
+) -> Record | None:
+    """Remove an empty team and return None; with `force` begin to remove any other, and return it.
+
+    From then on nobody of the team may do anything. The sweep trashes its images in batches and, once they are purged,
+    removes the team and its users.
 
     Raises `errors.TeamNotFound`, `errors.TeamNotEmpty`, `errors.ETagMismatch`.
     """
@@ -108,10 +132,13 @@ async def remove_team(
     if not await queries.has_members_or_images(transaction, team_id):
         await queries.remove(transaction, team_id)
         await audit.record(transaction, actor, "team.removed", ("team", team_id), team_id=team_id)
-        return
+        return None
     if not force:
-        raise errors.TeamNotEmpty("Remove its users and images first, or pass force=true to trash its images.")
-    trashed = await queries.trash_images(transaction, team_id)
-    await audit.record(
-        transaction, actor, "team.images_trashed", ("team", team_id), team_id=team_id, after={"images": trashed}
-    )
+        raise errors.TeamNotEmpty("Remove its users and images first, or pass force=true to remove them with it.")
+    if old["deleting_at"] is not None:
+        return old
+    if await queries.has_admins(transaction, team_id):
+        raise errors.TeamNotEmpty("An admin of the platform belongs to this team: demote or remove that user first.")
+    marked = _present(await queries.mark_for_removal(transaction, team_id))
+    await audit.record(transaction, actor, "team.removal_begun", ("team", team_id), team_id=team_id)
+    return marked

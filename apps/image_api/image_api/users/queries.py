@@ -9,18 +9,21 @@ from image_api.database_time import database_now
 from image_api.pagination import Cursor
 from image_core.db import Record, Runner, Transaction
 from image_core.keys import NewKey
-from image_core.models import credential, user
+from image_core.models import NAMES_A_USER, credential, session, user, user_disabled_at
 
 
 async def find(runner: Runner, user_id: UUID) -> Record | None:
-    """One user."""
-    return await runner.fetch_one(select(user).where(user.c.id == user_id))
+    """Return one user that is not being removed."""
+    return await runner.fetch_one(select(user).where(user.c.id == user_id, user.c.deleting_at.is_(None)))
 
 
 async def page(runner: Runner, team_id: UUID, cursor: Cursor | None, limit: int) -> list[Record]:
     """A team's users, newest first."""
     statement = (
-        select(user).where(user.c.team_id == team_id).order_by(user.c.created_at.desc(), user.c.id.desc()).limit(limit)
+        select(user)
+        .where(user.c.team_id == team_id, user.c.deleting_at.is_(None))
+        .order_by(user.c.created_at.desc(), user.c.id.desc())
+        .limit(limit)
     )
     if cursor is not None:
         statement = statement.where(tuple_(user.c.created_at, user.c.id) < tuple_(cursor.created_at, cursor.row_id))
@@ -43,7 +46,9 @@ async def add_credential(transaction: Transaction, credential_id: UUID, user_id:
 
 async def lock(transaction: Transaction, user_id: UUID) -> Record | None:
     """Return one user, locked for the rest of the transaction, and the database's time."""
-    return await transaction.fetch_one(select(user, database_now).where(user.c.id == user_id).with_for_update())
+    return await transaction.fetch_one(
+        select(user, database_now).where(user.c.id == user_id, user.c.deleting_at.is_(None)).with_for_update()
+    )
 
 
 async def lock_active_admins(transaction: Transaction) -> list[UUID]:
@@ -53,10 +58,10 @@ async def lock_active_admins(transaction: Transaction) -> list[UUID]:
     """
     active = (
         select(user.c.id)
-        .where(user.c.role == "admin", user.c.disabled_at.is_(None), user.c.scopes.contains(["admin"]))
+        .where(user.c.role == "admin", user_disabled_at.is_(None), user.c.scopes.contains(["admin"]))
         .order_by(user.c.id)
     )
-    await transaction.fetch(active.with_for_update())
+    await transaction.fetch(active.with_for_update(of=user))
     # Asked only now, so that it sees the keys as whoever held the locks has left them.
     live_key = exists().where(
         credential.c.user_id == user.c.id,
@@ -77,6 +82,27 @@ async def change(transaction: Transaction, user_id: UUID, values: dict[str, Any]
     )
 
 
+async def is_named_often(transaction: Transaction, user_id: UUID, most: int) -> bool:
+    """Return whether more rows name a user than one statement should touch."""
+    for column in NAMES_A_USER:
+        named = select(column).where(column == user_id).limit(most + 1).subquery()
+        if int(await transaction.fetch_value(select(func.count()).select_from(named))) > most:
+            return True
+    return False
+
+
 async def remove(transaction: Transaction, user_id: UUID) -> None:
-    """Deletes a user and its credentials; its images stay the team's."""
+    """Delete a user and its credentials; its images stay the team's."""
     await transaction.execute(delete(user).where(user.c.id == user_id))
+
+
+async def mark_for_removal(transaction: Transaction, user_id: UUID) -> None:
+    """Take from a user what it is known and proven by, and leave its row to the sweep."""
+    for table, ended_at in ((credential, credential.c.revoked_at), (session, session.c.ended_at)):
+        await transaction.execute(
+            update(table).where(table.c.user_id == user_id, ended_at.is_(None)).values({ended_at: func.now()})
+        )
+    nobody = {"name": "removed", "email": None, "password_hash": None}
+    await transaction.execute(
+        update(user).where(user.c.id == user_id).values(deleting_at=func.now(), disabled_at=func.now(), **nobody)
+    )

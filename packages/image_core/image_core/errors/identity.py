@@ -87,6 +87,12 @@ class TeamNotEmpty(Conflict):
     code = "team-not-empty"
 
 
+class TeamBeingRemoved(Conflict):
+    """The team is being removed."""
+
+    code = "team-being-removed"
+
+
 class TeamRequired(Invalid):
     """The team must be named."""
 

@@ -27,6 +27,7 @@ from image_core.models.identity import (
     sign_in_delay,
     team,
     user,
+    user_disabled_at,
 )
 from image_core.models.images import HOLDS_BYTES_CLAUSE, derivative, discarded_object, image
 from image_core.models.similarity import (
@@ -38,10 +39,14 @@ from image_core.models.similarity import (
     near_duplicate,
 )
 
+NAMES_A_USER = (image.c.uploaded_by, analysis.c.requested_by, duplicate_decision.c.decided_by)
+"""Columns that name a user in any number of rows, from which the sweep takes one that is removed."""
+
 __all__ = [
     "BANDS",
     "ENTRY_KINDS",
     "HOLDS_BYTES_CLAUSE",
+    "NAMES_A_USER",
     "REFILL_MODES",
     "REFILL_PERIODS",
     "RESERVATION_STATUSES",
@@ -74,4 +79,5 @@ __all__ = [
     "storage_usage",
     "team",
     "user",
+    "user_disabled_at",
 ]

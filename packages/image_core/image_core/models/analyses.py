@@ -70,6 +70,7 @@ analysis = Table(
         unique=True,
         postgresql_where=text("status <> 'failed'"),
     ),
+    Index("ix_analysis_requested_by", "requested_by", postgresql_where=text("requested_by IS NOT NULL")),
     Index("ix_analysis_queued_at", "queued_at", postgresql_where=text("status = 'requested'")),
     Index("ix_analysis_lease_expires_at", "lease_expires_at", postgresql_where=text("status = 'running'")),
     Index("ix_analysis_reservation_id", "reservation_id", postgresql_where=text("reservation_id IS NOT NULL")),

@@ -1,10 +1,13 @@
 """Teams, their people, and how each proves who it is."""
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
     CheckConstraint,
     Column,
+    ColumnElement,
     ForeignKey,
     Index,
     Integer,
@@ -13,6 +16,8 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    func,
+    select,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -36,12 +41,15 @@ team = Table(
     # Most bytes and images that the team may hold, its trash included; null means the deployment's default.
     Column("quota_bytes", BigInteger),
     Column("quota_images", BigInteger),
+    # Since when the sweep removes what belongs to it; nobody of it may do anything any more.
+    time_column("deleting_at"),
     Column("revision", Integer, nullable=False, server_default=text("1")),
     time_column("created_at", nullable=False),
     time_column("updated_at", nullable=False),
     CheckConstraint("char_length(name) BETWEEN 1 AND 120", name="name_length"),
     CheckConstraint(one_of("label_source", tuple(LabelSource)), name="label_source"),
     CheckConstraint("quota_bytes >= 0 AND quota_images >= 0", name="quota_not_negative"),
+    Index("ix_team_deleting_at", "deleting_at", postgresql_where=text("deleting_at IS NOT NULL")),
 )
 
 user = Table(
@@ -59,6 +67,8 @@ user = Table(
     time_column("password_changed_at"),
     Column("revision", Integer, nullable=False, server_default=text("1")),
     time_column("disabled_at"),
+    # Since when the sweep takes its id out of what it left behind; it is not shown any more.
+    time_column("deleting_at"),
     time_column("created_at", nullable=False),
     time_column("updated_at", nullable=False),
     CheckConstraint("char_length(name) BETWEEN 1 AND 120", name="name_length"),
@@ -67,7 +77,14 @@ user = Table(
     CheckConstraint("role = 'admin' OR team_id IS NOT NULL", name="team_unless_admin"),
     Index("ix_user_team_id_created_at", "team_id", text("created_at DESC"), text("id DESC")),
     Index("uq_user_email", text("lower(email)"), unique=True),
+    Index("ix_user_deleting_at", "deleting_at", postgresql_where=text("deleting_at IS NOT NULL")),
 )
+
+user_disabled_at: ColumnElement[Any] = func.coalesce(
+    user.c.disabled_at,
+    select(team.c.deleting_at).where(team.c.id == user.c.team_id).correlate(user).scalar_subquery(),
+)
+"""Since when a user may do nothing: an admin has disabled it, or its team is being removed."""
 
 credential = Table(
     "credential",
