@@ -70,6 +70,15 @@ class TestBadInput:
         assert (told["code"], told["max_pixels"]) == ("image-too-many-pixels", 50_000_000)
         assert await count(api, image) == 0
 
+    async def test_a_kind_with_a_limit_of_its_own_is_refused_with_its_figure(
+        self, api: Api, member: UserWithKey
+    ) -> None:
+        header = _png_header(7_000, 6_000)
+        interlaced = header[:24] + b"\x10\x06\x00\x00\x01" + header[29:]
+        told = await post(api, member, interlaced, 422)
+        assert (told["code"], told["max_pixels"]) == ("image-too-many-pixels", 36_000_000)
+        await post(api, member, header)
+
     async def test_as_many_pixels_as_allowed_are_taken(self, api: Api, member: UserWithKey) -> None:
         await post(api, member, _png_header(50_000, 1_000))
 

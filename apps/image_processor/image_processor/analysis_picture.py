@@ -17,6 +17,7 @@ from image_processor.limits import PictureLimits
 from image_processor.steps.camera_fields import FactValue
 from image_processor.steps.completeness import check_complete
 from image_processor.steps.exif import camera_data_of
+from image_processor.steps.open_heic import open_heic
 from image_processor.steps.open_picture import open_full_size
 from image_processor.steps.open_stored import open_stored
 from image_processor.steps.orient import orient, swaps_sides
@@ -127,7 +128,7 @@ def prepare_picture(descriptor: int, limits: PictureLimits, *, detail: bool, cam
 def _decode(descriptor: int, stored: StoredPicture, *, detail: bool) -> tuple[pyvips.Image, Floats | None]:
     """Give the same working pixels whether detail is asked for or not."""
     if stored.format == "heic":
-        image = stored.open_pixels()
+        image = open_heic(descriptor, max(stored.width_px, stored.height_px)).open_pixels()
     elif stored.format != "jpeg" and stored.width_px * stored.height_px * stored.bytes_per_pixel <= _MAX_HELD_BYTES:
         image = open_full_size(descriptor, stored.format)
         image = image.copy_memory() if detail else image

@@ -16,7 +16,7 @@ class PictureLimits:
     Attributes:
         max_pixels: width times height of one frame.
         max_side_px: beyond it, a size is called absurd. 65,535 is what JPEG can express.
-        max_decoded_bytes: samples of all frames that are decoded, together, in the depth in which they are stored.
+        max_decoded_bytes: samples of all frames of an animation that are decoded, together, in their stored depth.
         max_frames: of a longer animation the first frames are taken.
         allowed_formats: a format that is left out is switched off.
     """
@@ -49,11 +49,13 @@ class PictureLimits:
         if header.unsupported is not None:
             raise unsupported(header.unsupported)
         if header.width_px is not None and header.height_px is not None:
-            self.check_size(header.width_px, header.height_px)
+            self.check_size(header.width_px, header.height_px, header.max_pixels)
         return header
 
-    def check_size(self, width_px: int, height_px: int) -> None:
+    def check_size(self, width_px: int, height_px: int, own_max_pixels: int | None = None) -> None:
         """Refuse a frame without a size, with absurd sides or with too many pixels.
+
+        `own_max_pixels` is a limit of the picture's kind.
 
         Raises:
             PictureRejected: with `image-dimensions-invalid` or `image-too-many-pixels`.
@@ -64,20 +66,22 @@ class PictureLimits:
                 f"A picture of {width_px} x {height_px} pixels cannot be processed; sides go from 1 to "
                 f"{self.max_side_px} pixels.",
             )
-        if width_px * height_px > self.max_pixels:
+        max_pixels = min(self.max_pixels, own_max_pixels or self.max_pixels)
+        if width_px * height_px > max_pixels:
             raise PictureRejected(
                 "image-too-many-pixels",
-                f"The picture has {width_px} x {height_px} pixels; at most {self.max_pixels / 1e6:g} million are "
-                "allowed.",
+                f"The picture has {width_px} x {height_px} pixels; at most {max_pixels / 1e6:g} million are allowed.",
             )
 
     def frames_to_decode(self, width_px: int, height_px: int, bytes_per_pixel: int, frame_count: int) -> int:
-        """Count the first frames that fit within the limits.
+        """Count the first frames that fit within the limits. A still picture is never held whole.
 
         Raises:
-            PictureRejected: not even one frame fits (`picture-too-much-memory`).
+            PictureRejected: not even one frame of an animation fits (`picture-too-much-memory`).
         """
         frame_bytes = max(1, width_px * height_px * bytes_per_pixel)
+        if frame_count == 1:
+            return 1
         if frame_bytes > self.max_decoded_bytes:
             raise PictureRejected("picture-too-much-memory")
         return max(1, min(frame_count, self.max_frames, self.max_decoded_bytes // frame_bytes))

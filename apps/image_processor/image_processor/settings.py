@@ -47,7 +47,7 @@ class ProcessorSettings(ServiceSettings):
         5, ge=1, description="Tries that a picture may end before it fails; the service's own failures do not count."
     )
     original_max_bytes: int = Field(200 * MEBIBYTE, ge=1, description="Largest original, uploads straight to storage.")
-    image_max_decoded_bytes: int = Field(256 * MEBIBYTE, ge=1, description="Most bytes decoded, all frames together.")
+    image_max_decoded_bytes: int = Field(256 * MEBIBYTE, ge=1, description="Most bytes decoded of all frames together.")
     trash_retention_days: int = Field(7, ge=0, description="How long a deleted image can be restored.")
     event_retention_days: int = Field(30, ge=1, description="How long published events are kept.")
 

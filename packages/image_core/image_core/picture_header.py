@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from image_core.heif_items import read_items
 from image_core.tiff_directory import MAGICS as TIFF_MAGICS
 from image_core.tiff_directory import full_size_page, is_raw_photograph, read_pages
 from image_core.tiff_support import unsupported_tiff
+from image_core.variant_limits import heif_limit, jpeg_limit, png_limit
 
 PictureFormat = Literal["jpeg", "png", "webp", "gif", "avif", "heic", "tiff"]
 
@@ -34,6 +36,15 @@ _AVIF_BRANDS = frozenset({b"avif", b"avis"})
 _HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
 _CONTAINER_BRANDS = frozenset({b"mif1", b"msf1"})
 _MAX_BOX_DEPTH = 4
+_HEIF_CODINGS: dict[bytes | None, PictureFormat] = {b"av01": "avif", b"hvc1": "heic"}
+_OTHER_CODINGS = {
+    b"avc1": "AVC (H.264)",
+    b"vvc1": "VVC (H.266)",
+    b"j2k1": "JPEG 2000",
+    b"jpeg": "JPEG",
+    b"unci": "uncompressed pixels",
+    b"mski": "a mask",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +56,14 @@ class PictureHeader:
         width_px: as stored, before any orientation is applied; None when the prefix ends before it.
         height_px: as `width_px`.
         unsupported: names what the picture uses that is not decoded here; None where the prefix shows nothing of it.
+        max_pixels: a limit of this kind's own, below the general one; None where it has none.
     """
 
     format: PictureFormat
     width_px: int | None
     height_px: int | None
     unsupported: str | None = None
+    max_pixels: int | None = None
 
     @property
     def content_type(self) -> str:
@@ -73,7 +86,20 @@ def detect(prefix: bytes) -> PictureHeader | None:
     except (struct.error, IndexError, OverflowError):
         size = None
     width_px, height_px = size or (None, None)
-    return PictureHeader(picture_format, width_px, height_px, _unsupported(picture_format, prefix))
+    return PictureHeader(
+        picture_format, width_px, height_px, _unsupported(picture_format, prefix), _own_limit(picture_format, prefix)
+    )
+
+
+def _own_limit(picture_format: PictureFormat, prefix: bytes) -> int | None:
+    try:
+        if picture_format == "png":
+            return png_limit(prefix)
+        if picture_format == "jpeg":
+            return jpeg_limit(prefix, _jpeg_frame(prefix))
+        return heif_limit(prefix) if picture_format in {"avif", "heic"} else None
+    except (struct.error, IndexError):
+        return None
 
 
 def _unsupported(picture_format: PictureFormat, prefix: bytes) -> str | None:
@@ -81,7 +107,9 @@ def _unsupported(picture_format: PictureFormat, prefix: bytes) -> str | None:
         return _tiff_unsupported(prefix)
     if picture_format == "png" and prefix[12:16] == b"CgBI":
         return "Apple's own variant of PNG (CgBI), which Xcode puts into apps"
-    return _jpeg_unsupported(prefix) if picture_format == "jpeg" else None
+    if picture_format == "jpeg":
+        return _jpeg_unsupported(prefix)
+    return _heif_unsupported(prefix) if picture_format in {"avif", "heic"} else None
 
 
 def describe_unknown(prefix: bytes) -> str | None:
@@ -208,6 +236,9 @@ def _tiff_unsupported(prefix: bytes) -> str | None:
 def _detect_heif(prefix: bytes) -> PictureFormat | None:
     if prefix[4:8] != b"ftyp":
         return None
+    coding = read_items(prefix).coding_of_primary()
+    if coding in _HEIF_CODINGS:
+        return _HEIF_CODINGS[coding]
     brands = _iso_media_brands(prefix)
     if brands & _AVIF_BRANDS:
         return "avif"
@@ -217,6 +248,13 @@ def _detect_heif(prefix: bytes) -> PictureFormat | None:
         # The brand says only that there is a picture; the codec stands in the item's configuration.
         return "avif" if b"av01" in prefix or b"av1C" in prefix else "heic"
     return None
+
+
+def _heif_unsupported(prefix: bytes) -> str | None:
+    coding = read_items(prefix).coding_of_primary()
+    if coding is None or coding in _HEIF_CODINGS:
+        return None
+    return f"HEIF coded with {_OTHER_CODINGS.get(coding, 'something else than HEVC or AV1')}"
 
 
 def _iso_media_brands(prefix: bytes) -> set[bytes]:

@@ -239,3 +239,65 @@ def test_nothing_is_said_of_values_beyond_the_first_bytes() -> None:
     place = content.index(struct.pack("<HHII", 258, 4, 1, 8))
     content = content[:place] + struct.pack("<HHII", 258, 3, 3, 1_000_000) + content[place + 12 :]
     assert detect(content) == PictureHeader("tiff", 6000, 4000)
+
+
+# --- Limits of a kind's own ---------------------------------------------------------------------------------------
+
+
+def png_of(depth: int, color: int, *, interlaced: bool) -> bytes:
+    return png(640, 480)[:24] + bytes([depth, color, 0, 0, interlaced])
+
+
+def avif_of(flags: int, *, alpha: bool) -> bytes:
+    kinds = [box(b"ispe", struct.pack(">III", 0, 640, 480)), box(b"av1C", bytes([0x81, 0, flags, 0]))]
+    return heif_of(kinds, alpha=alpha)
+
+
+def heic_of(chroma: int, deep: int, *, alpha: bool) -> bytes:
+    kinds = [
+        box(b"ispe", struct.pack(">III", 0, 640, 480)),
+        box(b"hvcC", bytes(16) + bytes([chroma, deep, deep, 0, 0])),
+    ]
+    return heif_of(kinds, alpha=alpha).replace(b"avif", b"heic")
+
+
+def heif_of(properties: list[bytes], *, alpha: bool) -> bytes:
+    """A primary item with its properties, and perhaps a second one that is its alpha."""
+    found = [
+        *properties,
+        *([box(b"auxC", bytes(4) + b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\x00")] if alpha else []),
+    ]
+    numbers = bytes(range(1, len(properties) + 1))
+    associated = struct.pack(">HB", 1, len(numbers)) + numbers
+    if alpha:
+        associated += struct.pack(">HBB", 2, 1, len(found))
+    ipma = box(b"ipma", bytes(4) + struct.pack(">I", 2 if alpha else 1) + associated)
+    iprp = box(b"iprp", box(b"ipco", b"".join(found)) + ipma)
+    meta = box(b"meta", bytes(4) + box(b"pitm", bytes(4) + struct.pack(">H", 1)) + iprp)
+    return box(b"ftyp", b"avif" + bytes(4) + b"mif1") + meta
+
+
+@pytest.mark.parametrize(
+    ("prefix", "max_pixels"),
+    [
+        (png_of(16, 6, interlaced=True), 36_000_000),
+        (png_of(16, 6, interlaced=False), None),
+        (png_of(16, 2, interlaced=True), None),
+        (png_of(8, 6, interlaced=True), None),
+        (jpeg(640, 480, marker=0xC2).replace(b"\x01\xe0\x02\x80\x03", b"\x01\xe0\x02\x80\x04"), 40_000_000),
+        (jpeg(640, 480, marker=0xC0).replace(b"\x01\xe0\x02\x80\x03", b"\x01\xe0\x02\x80\x04"), None),
+        (jpeg(640, 480, marker=0xC2), None),
+        (avif_of(0x40, alpha=True), 36_000_000),
+        (avif_of(0x40, alpha=False), None),
+        (avif_of(0x4C, alpha=True), None),
+        (avif_of(0x00, alpha=True), None),
+        (heic_of(3, 2, alpha=False), 30_000_000),
+        (heic_of(1, 2, alpha=True), 30_000_000),
+        (heic_of(2, 2, alpha=False), None),
+        (heic_of(3, 0, alpha=True), None),
+    ],
+)
+def test_kinds_that_are_held_whole_have_a_limit_of_their_own(prefix: bytes, max_pixels: int | None) -> None:
+    header = detect(prefix)
+    assert header is not None
+    assert (header.width_px, header.height_px, header.max_pixels) == (640, 480, max_pixels)

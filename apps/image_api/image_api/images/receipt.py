@@ -100,6 +100,8 @@ def check_header(prefix: Buffer, settings: ApiSettings) -> PictureHeader:
         raise errors.VariantNotSupported(
             f"Not supported here: {header.unsupported}. Save the image in another way and send it again."
         )
+    if header.max_pixels is not None:
+        max_pixels = min(max_pixels, header.max_pixels)
     width, height = header.width_px, header.height_px
     if width is not None and height is not None:
         if width < 1 or height < 1:

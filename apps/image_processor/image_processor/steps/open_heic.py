@@ -7,13 +7,17 @@ from typing import Any
 import numpy as np
 import pyvips
 
-from image_processor.rejections import PictureRejected
+from image_processor.rejections import PictureRejected, unsupported
+from image_processor.steps import heif_planes
 from image_processor.steps.open_errors import is_truncation
-from image_processor.steps.stored_picture import StoredPicture
+from image_processor.steps.stored_picture import StoredPicture, shrink_factor, with_profile
+from image_processor.steps.yuv_planes import rgb_of_planes
 
 
-def open_heic(descriptor: int) -> StoredPicture:
+def open_heic(descriptor: int, longest_side_px: int) -> StoredPicture:
     """Read the header of the primary picture.
+
+    What has more than 8 bits is decoded to a reduced size where `longest_side_px` allows that.
 
     libheif turns and mirrors while it decodes, so that nothing is left to apply; EXIF's copy of the orientation
     does not count.
@@ -23,6 +27,10 @@ def open_heic(descriptor: int) -> StoredPicture:
     """
     heif = _read_container(descriptor)
     width_px, height_px = heif.size
+    bit_depth = heif.info.get("bit_depth", 8)
+    open_pixels = partial(_decode, heif)
+    if bit_depth > 8 and heif_planes.is_available:
+        open_pixels = partial(_decode_deep, descriptor, heif, shrink_factor(width_px, height_px, longest_side_px))
     return StoredPicture(
         format="heic",
         width_px=width_px,
@@ -30,7 +38,7 @@ def open_heic(descriptor: int) -> StoredPicture:
         frames=1,
         delays_ms=(),
         loop_count=None,
-        bit_depth=heif.info.get("bit_depth", 8),
+        bit_depth=bit_depth,
         has_alpha=heif.has_alpha,
         color_space="gray" if heif.mode.startswith("L") else "rgb",
         bytes_per_pixel=4 if heif.has_alpha else 3,
@@ -38,7 +46,7 @@ def open_heic(descriptor: int) -> StoredPicture:
         icc_profile=heif.info.get("icc_profile") or None,
         exif_block=heif.info.get("exif") or None,
         xmp_block=heif.info.get("xmp") or None,
-        open_pixels=partial(_decode, heif),
+        open_pixels=open_pixels,
     )
 
 
@@ -54,6 +62,9 @@ def _read_container(descriptor: int) -> Any:
     try:
         with open(os.dup(descriptor), "rb") as file:  # noqa: PTH123 - a descriptor has no path
             return pillow_heif.open_heif(file)
+    except IndexError as error:
+        # Its list of pictures that it can decode is empty.
+        raise unsupported("HEIF without a picture that can be decoded") from error
     except (ValueError, RuntimeError, EOFError, OSError, SyntaxError) as error:
         raise _rejection(error) from error
 
@@ -66,9 +77,13 @@ def _decode(heif: Any) -> pyvips.Image:
     image = pyvips.Image.new_from_array(np.ascontiguousarray(pixels))
     image = image.copy(interpretation="srgb" if image.bands >= 3 else "b-w")
     profile = heif.info.get("icc_profile")
-    if profile:
-        image.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
-    return image
+    return with_profile(image, profile) if profile else image
+
+
+def _decode_deep(descriptor: int, heif: Any, shrink: int) -> pyvips.Image:
+    image = rgb_of_planes(heif_planes.decode_heif_planes(descriptor), shrink)
+    profile = heif.info.get("icc_profile")
+    return with_profile(image, profile) if profile else image
 
 
 def _rejection(error: Exception) -> PictureRejected:

@@ -7,9 +7,11 @@ from typing import Any
 import pyvips
 
 from image_core.picture_header import PictureFormat
+from image_processor.steps import avif_planes
 from image_processor.steps.mended_file import mended_bytes
+from image_processor.steps.open_avif import decode_avif
 from image_processor.steps.open_tiff import open_tiff_pixels
-from image_processor.steps.stored_picture import StoredPicture
+from image_processor.steps.stored_picture import StoredPicture, shrink_factor, with_profile
 
 _LOADERS: dict[PictureFormat, str] = {
     "jpeg": "jpegload",
@@ -38,9 +40,13 @@ def open_picture(descriptor: int, picture_format: PictureFormat, longest_side_px
     image = _load(descriptor, picture_format)
     frames = _metadata(image, "n-pages", 1) if picture_format in _ANIMATED_FORMATS else 1
     bits, sample_bytes = _BITS_AND_BYTES.get(image.format, (32, 4))
+    profile = _metadata(image, "icc-profile-data", None)
     options = _shrink_options(picture_format, max(image.width, image.height) / longest_side_px, frames)
     # The header's image is read no further where a smaller one is: two readers would share one file position.
     open_pixels = partial(_load, descriptor, picture_format, **options) if options else partial(_identity, image)
+    if picture_format == "avif" and avif_planes.is_available:
+        shrink = shrink_factor(image.width, image.height, longest_side_px)
+        open_pixels = partial(_decode_avif, descriptor, shrink, profile)
     return StoredPicture(
         format=picture_format,
         width_px=image.width,
@@ -54,7 +60,7 @@ def open_picture(descriptor: int, picture_format: PictureFormat, longest_side_px
         color_space=_COLOR_SPACES.get(image.interpretation, "other"),
         bytes_per_pixel=image.bands * sample_bytes,
         orientation=_orientation(image, picture_format),
-        icc_profile=_metadata(image, "icc-profile-data", None),
+        icc_profile=profile,
         exif_block=_metadata(image, "exif-data", None),
         xmp_block=_metadata(image, "xmp-data", None),
         iptc_block=_metadata(image, "iptc-data", None),
@@ -68,7 +74,12 @@ def open_full_size(descriptor: int, picture_format: PictureFormat) -> pyvips.Ima
     Raises:
         pyvips.Error: the header is broken.
     """
-    return open_tiff_pixels(descriptor) if picture_format == "tiff" else _load(descriptor, picture_format)
+    if picture_format == "tiff":
+        return open_tiff_pixels(descriptor)
+    image = _load(descriptor, picture_format)
+    if picture_format == "avif" and avif_planes.is_available:
+        return _decode_avif(descriptor, 1, _metadata(image, "icc-profile-data", None))
+    return image
 
 
 def open_frames(descriptor: int, picture_format: PictureFormat, frames: int) -> pyvips.Image:
@@ -89,6 +100,11 @@ def _load(descriptor: int, picture_format: PictureFormat, **options: Any) -> pyv
     os.lseek(descriptor, 0, os.SEEK_SET)
     source = pyvips.Source.new_from_descriptor(descriptor)
     return getattr(pyvips.Image, f"{_LOADERS[picture_format]}_source")(source, **options)
+
+
+def _decode_avif(descriptor: int, shrink: int, profile: bytes | None) -> pyvips.Image:
+    image = decode_avif(descriptor, shrink)
+    return image if profile is None else with_profile(image, profile)
 
 
 def _identity(image: pyvips.Image) -> pyvips.Image:

@@ -21,7 +21,7 @@ def open_stored(descriptor: int, picture_format: PictureFormat, longest_side_px:
         PictureRejected, pyvips.Error: the header is broken.
     """
     if picture_format == "heic":
-        return open_heic(descriptor)
+        return open_heic(descriptor, longest_side_px)
     if picture_format == "tiff":
         return open_tiff(descriptor)
     return open_picture(descriptor, picture_format, longest_side_px)

@@ -44,3 +44,15 @@ class StoredPicture:
     open_pixels: Callable[[], pyvips.Image] = field(repr=False)
     xmp_block: bytes | None = field(default=None, repr=False)
     iptc_block: bytes | None = field(default=None, repr=False)
+
+
+def shrink_factor(width_px: int, height_px: int, longest_side_px: int) -> int:
+    """Choose by what whole number to decode smaller; no side becomes smaller than is needed."""
+    return max(1, max(width_px, height_px) // longest_side_px)
+
+
+def with_profile(image: pyvips.Image, profile: bytes) -> pyvips.Image:
+    """Attach an ICC profile."""
+    profiled = image.copy()
+    profiled.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
+    return profiled
