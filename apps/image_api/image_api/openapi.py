@@ -14,6 +14,7 @@ from image_api.idempotency.service import HEADER
 from image_api.openapi_examples import EXAMPLES
 from image_api.openapi_headers import HEADERS, declare_headers
 from image_api.openapi_operations import TAGS, api_routes, needs_session, operation_id, scope_alternatives
+from image_api.openapi_schemas import complete_schemas
 from image_api.problems import MEDIA_TYPE
 
 _API_KEY = {"type": "apiKey", "in": "header", "name": API_KEY_HEADER, "description": "`im_<public id>_<secret>`"}
@@ -22,27 +23,6 @@ _COOKIE_DESCRIPTION = (
     f"POST /api/v1/auth/login with `mode: cookie`. Requests that change something carry `{CSRF_HEADER}` too, and none "
     "comes from another site's page."
 )
-_PROBLEM = {
-    "type": "object",
-    "title": "Problem",
-    "description": "RFC 9457",
-    "required": ["type", "title", "status", "detail", "code", "request_id"],
-    "properties": {
-        "type": {"type": "string", "examples": ["/errors/image-not-found"]},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string"},
-        "code": {"type": "string", "examples": ["image-not-found"]},
-        "request_id": {"type": ["string", "null"]},
-        "errors": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {name: {"type": "string"} for name in ("field", "code", "message")},
-            },
-        },
-    },
-}
 _WITH_KEY = {
     "401": "No key, token or cookie, or not a valid one.",
     "403": "A scope or role is missing, or a cookie's request lacks its CSRF token.",
@@ -92,10 +72,7 @@ def install(
 
 def _complete_components(components: dict[str, Any], cookie_name: str) -> None:
     schemas = components.setdefault("schemas", {})
-    # What the framework says of a validation error is not what is answered here.
-    for name in ("HTTPValidationError", "ValidationError"):
-        schemas.pop(name, None)
-    schemas["Problem"] = _PROBLEM
+    complete_schemas(schemas)
     for name, example in EXAMPLES.items():
         schemas[name].setdefault("examples", [example])
     cookie = {"type": "apiKey", "in": "cookie", "name": cookie_name, "description": _COOKIE_DESCRIPTION}

@@ -2,12 +2,16 @@
 
 import json
 import re
+from dataclasses import fields
 
 import pytest
 
 from image_api.app import ROUTERS
 from image_api.openapi_operations import api_routes, operation_id
+from image_core.analyzers import CATALOGUE
 from image_core.testing import UserWithKey
+from image_processor.processed_picture import PictureFacts
+from image_processor.steps.camera_fields import READERS
 
 from .conftest import Api
 from .pictures import picture
@@ -92,3 +96,15 @@ async def test_answers_carry_the_headers_that_are_declared(api: Api, member: Use
     beyond = await api.client.get(content, headers={**member.headers, "range": "bytes=999999999-"})
     assert (beyond.status_code, beyond.headers["content-range"][:8]) == (416, "bytes */")
     assert (await api.client.get(content)).headers["www-authenticate"]
+
+
+def test_facts_are_the_ones_that_the_processor_finds(api: Api) -> None:
+    schemas = api.truth.document["components"]["schemas"]
+    assert schemas["PictureFacts"]["properties"].keys() == {field.name for field in fields(PictureFacts)}
+    assert schemas["CameraFacts"]["properties"].keys() == {*READERS, "taken_at"}
+
+
+def test_results_are_the_ones_of_the_catalogue(api: Api) -> None:
+    schemas = api.truth.document["components"]["schemas"]
+    named = {each["$ref"].rpartition("/")[2] for each in schemas["Analysis"]["properties"]["result"]["anyOf"][:-1]}
+    assert named == {spec.result.__name__ for spec in CATALOGUE.values()}

@@ -14,8 +14,11 @@ from image_core.testing import UserWithKey
 from .conftest import Api
 from .pictures import picture
 
-SHARP = {"sharpness": 0.8, "noise": 2.5, "verdict": "good", "issues": []}
-BLURRED = {"sharpness": 0.2, "noise": None, "verdict": "fair", "issues": ["blurred"]}
+SHARP = {
+    "sharpness": 0.8, "noise": 2.5, "verdict": "good", "issues": [], "exposure": 50.0, "clipped_dark": 0.0,
+    "clipped_bright": 0.0, "contrast": 0.2, "dynamic_range": 6.0, "colorfulness": 40.0, "blockiness": None,
+}  # fmt: skip
+BLURRED = SHARP | {"sharpness": 0.2, "noise": None, "verdict": "fair", "issues": ["blurred"]}
 
 
 async def analysed(

@@ -40,7 +40,7 @@ _BODY = {
             "multipart/form-data": {"schema": {"type": "object", "required": ["file"], "properties": {"file": _FILE}}},
             "image/*": {"schema": _FILE},
             "application/octet-stream": {"schema": _FILE},
-            _JSON: {"schema": schemas.NewClassification.model_json_schema()},
+            _JSON: {"schema": {"$ref": "#/components/schemas/NewClassification"}},
         },
     }
 }

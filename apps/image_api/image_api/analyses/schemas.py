@@ -6,8 +6,11 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from image_core.analysis_results import LabelModel
+from image_core.analysis_results import ColorsResult, LabelModel, LabelsResult, QualityResult, SkinResult
 from image_core.states import AnalysisStatus
+
+AnalysisResult = QualityResult | ColorsResult | SkinResult | LabelsResult
+"""By its analyzer; `tests/test_openapi_document.py` compares it with the catalogue."""
 
 
 class NewAnalysis(BaseModel):
@@ -69,7 +72,7 @@ class StoredAnalysis(BaseModel):
     requested_at: datetime
     analyzed_at: datetime | None
     failure: AnalysisFailure | None
-    result: dict[str, Any] | None
+    result: AnalysisResult | None
 
 
 class Analysis(StoredAnalysis):

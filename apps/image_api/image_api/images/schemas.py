@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from image_api.field_types import LINE, QueryInteger
+from image_api.images.facts import PictureFacts
 from image_api.metadata_schemas.values import MAX_METADATA_KEYS, Metadata, MetadataKey, MetadataValue
 from image_api.timestamps import UtcTime, check_period
 from image_core import filenames
@@ -88,9 +89,9 @@ class Image(BaseModel):
     width: int | None
     height: int | None
     frames: int | None
-    facts: dict[str, Any]
+    facts: PictureFacts
     tags: list[str]
-    metadata: dict[str, Any]
+    metadata: dict[str, MetadataValue]
     derivatives: list[Derivative]
     created_at: datetime
     updated_at: datetime

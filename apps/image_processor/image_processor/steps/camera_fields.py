@@ -24,7 +24,7 @@ _MAX_ISO = 2**31 - 1
 
 def facts_of(lookup: Lookup) -> dict[str, FactValue]:
     """Give all facts but time and place, by name; what is missing or cannot be is left out."""
-    found = {name: read(lookup) for name, read in _READERS.items()}
+    found = {name: read(lookup) for name, read in READERS.items()}
     return {name: value for name, value in found.items() if value is not None}
 
 
@@ -92,7 +92,7 @@ def _flash_fired(lookup: Lookup) -> bool | None:
 
 
 _TINY = 1e-9
-_READERS: dict[str, _Reader] = {
+READERS: dict[str, _Reader] = {
     "camera_make": _text(0x010F),
     "camera_model": _text(0x0110),
     "software": _text(0x0131),
