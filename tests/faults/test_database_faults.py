@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import asyncpg
 import httpx2
@@ -242,3 +242,28 @@ async def test_a_deadlock_ends_with_a_503_and_the_same_request_goes_through_afte
     again = await scene.caller.ask("PATCH", path, json=change)
     assert again is not None
     assert again.status_code == 200
+
+
+async def test_a_key_whose_upload_met_no_database_is_free_once_the_database_is_back(scene: Scene) -> None:
+    """Half a body, then PostgreSQL is away for four seconds, then the rest."""
+    content = picture()
+    await scene.caller.uploaded(picture())
+
+    async def body() -> AsyncIterator[bytes]:
+        yield content[: len(content) // 2]
+        await asyncio.to_thread(scene.api.database.refuse)
+        yield content[len(content) // 2 :]
+
+    broken = asyncio.create_task(scene.caller.upload(content, body=body(), key="half"))
+    await asyncio.sleep(4)
+    scene.api.database.heal()
+    refused = await broken
+    assert refused is not None
+    assert (refused.status_code, refused.json()["code"]) == (503, "database-unavailable")
+    free_at = time.monotonic() + 10
+    while (again := await scene.caller.upload(content, key="half")) is not None and again.status_code in (409, 503):
+        assert time.monotonic() < free_at, again.text
+        await asyncio.sleep(0.5)
+    assert again is not None
+    assert again.status_code == 201, again.text
+    await scene.until(again.json()["id"], "ready")

@@ -174,6 +174,7 @@ def _running(app: FastAPI, settings: ApiSettings, when_warm: Callable[[], None])
             except errors.DatabaseUnavailable:
                 telemetry.log("key_uses_not_written", severity="WARNING")
             services.shutdown.release()
+            await services.background.close()
             services.passwords.close()
             await services.rate_limits.close()
             await publisher.close()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from image_api.access_tokens import AccessTokens
 from image_api.analyzer_models import AnalyzerModels
+from image_api.background_work import BackgroundWork
 from image_api.passwords import Passwords
 from image_api.rate_limits import RateLimits
 from image_api.session_cache import SessionCache
@@ -41,6 +42,7 @@ class Services:
     passwords: Passwords
     access_tokens: AccessTokens
     shutdown: Shutdown = field(default_factory=Shutdown)
+    background: BackgroundWork = field(default_factory=BackgroundWork)
 
     async def looks(self, seconds: float) -> AsyncIterator[None]:
         """Pause before each look at something that may be over soon; end after `seconds`, or once we are stopping."""

@@ -2,15 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import httpx2
 import pytest
 from sqlalchemy import func, select, update
 
-from image_api.idempotency import route, service
-from image_api.images import receipt, routes, uploads
+from image_api.idempotency import service
+from image_api.images import receipt, uploads
 from image_core import errors
+from image_core.ids import new_id
 from image_core.models import idempotency_key, image
 from image_core.storage import ONE_REQUEST_BYTES
 from image_core.testing import UserWithKey
@@ -21,6 +23,7 @@ from .pictures import large_picture, picture
 from .uploading import IMAGES, PNG, asgi_post, count, in_pieces, stored_of
 
 KEY = {"idempotency-key": "k"}
+LONG = timedelta(seconds=20)
 LARGE = large_picture(ONE_REQUEST_BYTES + 500_000)
 
 
@@ -36,6 +39,34 @@ async def send_form(api: Api, by: UserWithKey, *parts: tuple[str, Any], file: by
 
 async def end_leases(api: Api) -> None:
     await api.rows.execute(update(idempotency_key).values(lease_expires_at=func.now()))
+
+
+async def away(*_: Any, **__: Any) -> Any:
+    raise errors.DatabaseUnavailable("away")
+
+
+class Absence:
+    """The database is away for the first three calls of one of the queries."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+        self.over = asyncio.Event()
+        self._query, self._calls = getattr(service.queries, name), 0
+        monkeypatch.setattr(service.queries, name, self)
+
+    async def __call__(self, *given: Any, **values: Any) -> Any:
+        self._calls += 1
+        if self._calls <= 3:
+            raise errors.DatabaseUnavailable("away")
+        self.over.set()
+        return await self._query(*given, **values)
+
+
+async def until_free(api: Api, by: UserWithKey) -> httpx2.Response:
+    """Send the picture again until its key is not in use."""
+    async with asyncio.timeout(20):
+        while (answer := await send(api, by, picture())).status_code == 409:
+            await asyncio.sleep(0.01)
+    return answer
 
 
 def code(answer: httpx2.Response) -> tuple[int, str]:
@@ -156,8 +187,54 @@ class TestInFlight:
         answer = await api.client.post(IMAGES, content=pieces(), headers=headers, params={"team_id": str(team_id)})
         assert answer.status_code == 201
 
-    def test_a_claim_outlives_every_request(self) -> None:
-        assert route._LEASE_MARGIN_SECONDS >= routes.MAX_WAIT_SECONDS + 5 - receipt.RECEIPT_MARGIN_SECONDS
+    async def test_a_claim_is_renewed_as_long_as_the_request_works(
+        self, api: Api, member: UserWithKey, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(service, "RENEWAL_SECONDS", 0.01)
+
+        async def until_renewed() -> None:
+            await api.rows.execute(update(idempotency_key).values(lease_expires_at=func.now()))
+            async with asyncio.timeout(20):
+                while await api.rows.fetch_value(select(idempotency_key.c.lease_expires_at - func.now())) < LONG:
+                    await asyncio.sleep(0.01)
+
+        body = picture()
+        status, _ = await asgi_post(api, member, [body[:100], until_renewed, body[100:]], key="k")
+        assert status == 201
+        kept = await api.rows.fetch_one(select(idempotency_key))
+        assert kept is not None
+        assert (kept["status"], kept["lease_expires_at"]) == (201, None)
+
+    async def test_a_claim_that_could_not_be_renewed_is_renewed_later(
+        self, api: Api, member: UserWithKey, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(service, "RENEWAL_SECONDS", 0.01)
+        monkeypatch.setattr(service, "RETRY_SECONDS", 0.01)
+        absence = Absence(monkeypatch, "renew")
+
+        async def until_renewed() -> None:
+            async with asyncio.timeout(20):
+                await absence.over.wait()
+
+        body = picture()
+        assert (await asgi_post(api, member, [body[:100], until_renewed, body[100:]], key="k"))[0] == 201
+
+    async def test_who_was_overtaken_renews_nothing(self, api: Api, member: UserWithKey) -> None:
+        async def look() -> None:
+            before = await api.rows.fetch_one(select(idempotency_key))
+            assert not await service.queries.renew(api.services.database, member.user_id, "k", new_id(), 10 * LONG)
+            assert await api.rows.fetch_one(select(idempotency_key)) == before
+
+        body = picture()
+        assert (await asgi_post(api, member, [body[:100], look, body[100:]], key="k"))[0] == 201
+
+    async def test_a_claim_of_a_process_that_died_lapses_soon(self, api: Api, member: UserWithKey) -> None:
+        async def look() -> None:
+            lease = await api.rows.fetch_value(select(idempotency_key.c.lease_expires_at - func.now()))
+            assert lease <= timedelta(seconds=30)
+
+        body = picture()
+        assert (await asgi_post(api, member, [body[:100], look, body[100:]], key="k"))[0] == 201
 
 
 class TestFailure:
@@ -183,22 +260,60 @@ class TestFailure:
     async def test_to_keep_the_answer_does_not_take_back_what_is_stored(
         self, api: Api, member: UserWithKey, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        async def away(*_: Any, **__: Any) -> Any:
+        monkeypatch.setattr(service, "RETRY_SECONDS", 0.01)
+        absence = Absence(monkeypatch, "answer_claim")
+        first = await send(api, member, picture())
+        assert first.status_code == 201
+        await absence.over.wait()
+        again = await until_free(api, member)
+        assert (again.status_code, again.content) == (201, first.content)
+        assert again.headers["idempotency-replayed"] == "true"
+
+    @pytest.mark.parametrize("ends", ["add_pending", "complete"])
+    async def test_of_the_database_lets_go_of_the_key_as_soon_as_it_is_back(
+        self, api: Api, member: UserWithKey, monkeypatch: pytest.MonkeyPatch, ends: str
+    ) -> None:
+        monkeypatch.setattr(service, "RETRY_SECONDS", 0.01)
+        absence = Absence(monkeypatch, "drop_claim")
+        with monkeypatch.context() as patch:
+            patch.setattr(uploads.upload_queries, ends, away)
+            assert code(await send(api, member, picture())) == (503, "database-unavailable")
+        await absence.over.wait()
+        assert (await until_free(api, member)).status_code == 201
+        assert await count(api, image, image.c.status == "stored") == 1
+
+    async def test_of_the_database_to_answer_a_claim_lets_go_of_it(
+        self, api: Api, member: UserWithKey, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(service, "RETRY_SECONDS", 0.01)
+        claim = service.queries.claim
+
+        async def lost(*given: Any, **values: Any) -> Any:
+            await claim(*given, **values)
             raise errors.DatabaseUnavailable("away")
 
         with monkeypatch.context() as patch:
-            patch.setattr(service.queries, "answer_claim", away)
-            first = await send(api, member, picture())
-        assert first.status_code == 201
-        assert code(await send(api, member, picture())) == (409, "idempotency-key-in-use")
-        await end_leases(api)
-        again = await send(api, member, picture())
-        assert (again.status_code, again.json()["id"]) == (200, first.json()["id"])
+            patch.setattr(service.queries, "claim", lost)
+            assert (await send(api, member, picture())).status_code == 503
+        assert (await until_free(api, member)).status_code == 201
+
+    async def test_of_a_database_that_hangs_delays_the_answer_a_little(
+        self, api: Api, member: UserWithKey, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(service, "RETRY_SECONDS", 0.01)
+        monkeypatch.setattr(service, "_PATIENCE_SECONDS", 0.01)
+        drop = service.queries.drop_claim
+
+        async def hang(*_: Any, **__: Any) -> None:
+            monkeypatch.setattr(service.queries, "drop_claim", drop)
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(service.queries, "drop_claim", hang)
+        async with asyncio.timeout(20):
+            assert (await send(api, member, b"no picture")).status_code == 415
+        assert (await until_free(api, member)).status_code == 201
 
     async def test_to_take_the_key_is_503(self, api: Api, member: UserWithKey, monkeypatch: pytest.MonkeyPatch) -> None:
-        async def away(*_: Any, **__: Any) -> Any:
-            raise errors.DatabaseUnavailable("away")
-
         monkeypatch.setattr(service.queries, "claim", away)
         assert code(await send(api, member, picture())) == (503, "database-unavailable")
 

@@ -1,5 +1,6 @@
 """The SQL of idempotency keys: who works under one, and what was answered."""
 
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -52,6 +53,11 @@ _answer_claim = Query(
     .where(_OWN, idempotency_key.c.claim_token == bindparam("token"))
     .values(**_ANSWER, claim_token=None, lease_expires_at=None)
 )
+_renew = Query(
+    update(idempotency_key)
+    .where(_OWN, idempotency_key.c.claim_token == bindparam("token"))
+    .values(lease_expires_at=func.now() + bindparam("lease", type_=Interval))
+)
 _drop_claim = Query(delete(idempotency_key).where(_OWN, idempotency_key.c.claim_token == bindparam("token")))
 
 
@@ -82,6 +88,11 @@ async def claim(database: Database, user_id: UUID, key: str, **values: Any) -> b
 async def answer_claim(database: Database, user_id: UUID, key: str, token: UUID, **answer: Any) -> None:
     """Commits the answer in the place of the claim that bears this token."""
     await database.execute(_answer_claim, owner_id=user_id, name=key, token=token, **answer)
+
+
+async def renew(database: Database, user_id: UUID, key: str, token: UUID, lease: timedelta) -> bool:
+    """Moves the end of a claim's lease; false where the claim that bears this token is gone."""
+    return await database.execute(_renew, owner_id=user_id, name=key, token=token, lease=lease) == 1
 
 
 async def drop_claim(database: Database, user_id: UUID, key: str, token: UUID) -> None:

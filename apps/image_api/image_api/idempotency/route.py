@@ -1,7 +1,6 @@
 """HTTP of requests that may be sent again: which operations take a key, and where their answers are kept."""
 
 from collections.abc import Callable, Coroutine
-from datetime import timedelta
 from typing import Annotated, Any
 
 import orjson
@@ -18,8 +17,6 @@ from image_core.telemetry import log
 
 REPLAYED_HEADER = "Idempotency-Replayed"
 _KEPT_HEADERS = ("content-type", "cache-control", "etag", "location", "retry-after")
-# Beyond the time for receiving a body: the longest wait for what becomes of it, and the steps around both.
-_LEASE_MARGIN_SECONDS = 30
 
 
 def _asked(request: Request) -> Asked:
@@ -49,8 +46,7 @@ class OpenClaim:
             return None
         asked = _asked(request)
         content = None if self._streamed else await request.body()
-        lease = timedelta(seconds=services.settings.upload_deadline_seconds + _LEASE_MARGIN_SECONDS)
-        claim = await Claim.take_key(services.database, asked, content, lease)
+        claim = await Claim.take_key(services.database, services.background, asked, content)
         request.state.attempt = claim
         return claim
 

@@ -2,13 +2,16 @@
 
 Where one transaction does all the work, the key is a lock of that transaction, and the answer is written in it: there
 are both or none. Steps that commit on their own work under a claim with a lease instead, and must bear being done
-again: when a process dies, its claim lapses. Only success is kept: an error has changed nothing, so the request may
-be tried again under its key.
+again: the process renews the lease while it works, and when it dies, the claim lapses. Only success is kept: an error
+has changed nothing, so the request may be tried again under its key.
 """
 
+import asyncio
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, NamedTuple, Protocol, Self
@@ -18,6 +21,7 @@ import anyio
 import orjson
 
 from image_api.actor import Actor
+from image_api.background_work import BackgroundWork
 from image_api.idempotency import queries
 from image_core import errors
 from image_core.db import Database, ForeignKeyViolation, Record, Transaction, to_json
@@ -26,6 +30,11 @@ from image_core.telemetry import log
 
 HEADER = "Idempotency-Key"
 RETENTION = timedelta(hours=24)
+LEASE = timedelta(seconds=30)
+"""How long a key stays in use after a process has died with it."""
+RENEWAL_SECONDS = 10.0
+RETRY_SECONDS = 0.5
+_PATIENCE_SECONDS = 1.0
 MAX_ANSWER_BYTES = 256 * 1024
 """Longer answers are not kept; nothing that creates one thing comes near it."""
 
@@ -144,29 +153,42 @@ class Creation:
 
 @dataclass
 class Claim:
-    """Work in steps that commit on their own; `first` is what was answered before, where the content is to show."""
+    """Work in steps that commit on their own, under a lease that is renewed as long as the process works.
+
+    `first` is what was answered before, where the content is to show.
+    """
 
     database: Database
+    background: BackgroundWork
     asked: Asked
     token: UUID
     fingerprint: bytes | None
     first: Record | None = None
+    _renewal: "asyncio.Task[None] | None" = None
 
     @classmethod
-    async def take_key(cls, database: Database, asked: Asked, content: bytes | None, lease: timedelta) -> Self:
+    async def take_key(
+        cls, database: Database, background: BackgroundWork, asked: Asked, content: bytes | None
+    ) -> Self:
         """Commits a claim. `content` is None while it is on its way: `compare` is to be called with it.
 
         Raises `Replayed`, `errors.IdempotencyKeyInUse`, `errors.IdempotencyKeyReused`, `errors.KeyInvalid`.
         """
         token = new_id()
-        claim = cls(database, asked, token, None if content is None else asked.fingerprint(content))
+        claim = cls(database, background, asked, token, None if content is None else asked.fingerprint(content))
         try:
             taken = await queries.claim(
-                database, asked.user_id, asked.key, token=token, lease=lease, retention=RETENTION
+                database, asked.user_id, asked.key, token=token, lease=LEASE, retention=RETENTION
             )
         except ForeignKeyViolation as error:
             raise errors.KeyInvalid("The user of this request has just been removed.") from error
-        if not taken:
+        except errors.DatabaseUnavailable:
+            # It may be there although nobody was told.
+            background.start(claim._repeat(claim._drop))
+            raise
+        if taken:
+            claim._renewal = background.start(claim._renew())
+        else:
             claim.first = await queries.find(database, asked.user_id, asked.key)
             if claim.first is None or claim.first["status"] is None:
                 raise errors.IdempotencyKeyInUse("The request that was sent first is still at work.")
@@ -181,18 +203,55 @@ class Claim:
             raise Replayed(_answer_of(self.first, self.fingerprint))
 
     async def keep(self, answer: Answer) -> None:
-        """Commits the answer. The work is done already: without a database, doing it again finds what is there."""
-        try:
+        """Commits the answer; without a database as soon as it is back. The work is done already."""
+
+        async def write() -> None:
             await queries.answer_claim(
                 self.database, self.asked.user_id, self.asked.key, self.token, **_columns(self.fingerprint, answer)
             )
-        except errors.DatabaseUnavailable:
-            log("idempotent_answer_not_kept", severity="WARNING")
+
+        self._stop_renewal()
+        await self._now_or_later(write)
 
     async def let_go(self) -> None:
-        """Removes the claim, whatever ended the work; what cannot be removed lapses."""
-        with anyio.CancelScope(shield=True), anyio.move_on_after(3):
+        """Removes the claim, whatever ended the work; without a database as soon as it is back."""
+        self._stop_renewal()
+        await self._now_or_later(self._drop)
+
+    async def _drop(self) -> None:
+        await queries.drop_claim(self.database, self.asked.user_id, self.asked.key, self.token)
+
+    async def _now_or_later(self, write: Callable[[], Awaitable[None]]) -> None:
+        with anyio.CancelScope(shield=True), anyio.move_on_after(_PATIENCE_SECONDS):
             try:
-                await queries.drop_claim(self.database, self.asked.user_id, self.asked.key, self.token)
+                await write()
             except errors.DatabaseUnavailable:
-                log("idempotency_claim_left", severity="WARNING")
+                pass
+            else:
+                return
+        log("idempotency_key_left_in_use", severity="WARNING")
+        self.background.start(self._repeat(write))
+
+    async def _repeat(self, write: Callable[[], Awaitable[None]]) -> None:
+        """Tries until it succeeds, or until the lease is over in any case."""
+        ends_at = time.monotonic() + LEASE.total_seconds()
+        while time.monotonic() < ends_at:
+            await asyncio.sleep(RETRY_SECONDS)
+            with suppress(errors.DatabaseUnavailable):
+                await write()
+                return
+
+    async def _renew(self) -> None:
+        """Keeps the lease from lapsing until the request is over; a process that died renews nothing."""
+        pause, renewed = RENEWAL_SECONDS, True
+        while renewed:
+            await asyncio.sleep(pause)
+            try:
+                renewed = await queries.renew(self.database, self.asked.user_id, self.asked.key, self.token, LEASE)
+                pause = RENEWAL_SECONDS
+            except errors.DatabaseUnavailable:
+                pause = RETRY_SECONDS
+
+    def _stop_renewal(self) -> None:
+        if self._renewal is not None:
+            self._renewal.cancel()
