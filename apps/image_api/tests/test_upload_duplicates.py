@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import func, select, update
 
 from image_core import testing
-from image_core.models import discarded_object, event, image
+from image_core.models import audit_event, discarded_object, event, image, storage_usage
 from image_core.states import ImageStatus
 from image_core.storage import ONE_REQUEST_BYTES
 from image_core.testing import UserWithKey
@@ -38,6 +38,27 @@ class TestDuplicates:
         assert await count(api, image) == 1
         assert await count(api, discarded_object) == 0
         assert await stored_of(api, member.team_id) == []
+
+    async def test_thirty_duplicates_leave_no_row_and_no_object_to_remove(self, api: Api, member: UserWithKey) -> None:
+        first = await post(api, member, picture())
+        for number in range(30):
+            request: dict[str, Any] = [
+                {"content": picture(), "headers": PNG},
+                {"content": in_pieces(picture(), 100), "headers": PNG},
+                {"files": [("tags", (None, "later")), ("file", ("a.png", picture(), "image/png"))]},
+            ][number % 3]
+            key = {"Idempotency-Key": f"key-{number}"} if number % 2 else {}
+            request["headers"] = {**member.headers, **key, **request.get("headers", {})}
+            answer = await api.client.post(IMAGES, **request)
+            assert (answer.status_code, answer.json()["id"]) == (200, first["id"])
+        assert await count(api, image) == 1
+        assert await count(api, discarded_object) == 0
+        assert await count(api, event) == 0
+        assert await count(api, audit_event, audit_event.c.action == "image.uploaded") == 1
+        assert len(await stored_of(api, member.team_id)) == 1
+        usage = await api.rows.fetch_one(select(storage_usage))
+        assert usage is not None
+        assert (usage["bytes"], usage["images"]) == (len(picture()), 1)
 
     async def test_a_failed_image_is_processed_again(self, api: Api, member: UserWithKey) -> None:
         twin_id = await self.existing(api, member, ImageStatus.FAILED, attempts=5)
