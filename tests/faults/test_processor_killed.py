@@ -1,7 +1,12 @@
 """The processor dies at every moment of a job at which something is half done."""
 
 import asyncio
+import contextlib
+import os
+import signal
 from collections.abc import Callable
+from pathlib import Path
+from uuid import UUID
 
 import pytest
 
@@ -11,7 +16,7 @@ from .http_proxy import HttpRule
 from .pictures import heavy_picture, picture
 from .postgres_proxy import SqlRule
 from .proxy import Rule
-from .system import Service, wait_until
+from .system import Service, children, wait_until
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 
@@ -101,3 +106,46 @@ async def test_a_processor_that_is_stopped_gives_its_jobs_back(scene: Scene) -> 
     await asyncio.to_thread(scene.system.heal)
     for image in images:
         await scene.until(image["id"], "ready")
+
+
+async def test_a_killed_processor_leaves_no_process_behind(scene: Scene) -> None:
+    rule = scene.processor.storage.add(HttpRule(method="POST", target=DERIVATIVE, then="hang", times=6))
+    workers = children(scene.processor.pid)
+    assert workers
+    image = await scene.caller.uploaded(picture())
+    await asyncio.to_thread(rule.wait)
+    await asyncio.to_thread(scene.processor.kill)
+    wait_until(lambda: not any(is_running(pid) for pid in workers), 10, "a worker outlived its processor")
+    await asyncio.to_thread(scene.system.heal)
+    await scene.until(image["id"], "ready")
+
+
+async def test_a_picture_whose_worker_was_paused_is_tried_again(scene: Scene) -> None:
+    workers = children(scene.processor.pid)
+    for pid in workers:
+        os.kill(pid, signal.SIGSTOP)
+    image = await scene.caller.uploaded(picture())
+    # Each worker is given up at the deadline of its job, and a new one takes its place.
+    await scene.until(image["id"], "ready")
+    (row,) = await scene.system.query("SELECT attempts FROM image WHERE id = $1", UUID(image["id"]))
+    assert row["attempts"] > 1
+    for pid in set(workers) & set(children(scene.processor.pid)):
+        os.kill(pid, signal.SIGCONT)
+
+
+async def test_a_picture_whose_worker_was_killed_is_tried_again(scene: Scene) -> None:
+    workers = children(scene.processor.pid)
+    for pid in workers:
+        os.kill(pid, signal.SIGSTOP)
+    image = await scene.caller.uploaded(picture())
+    await scene.until(image["id"], "processing")
+    for pid in workers:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    await scene.until(image["id"], "ready")
+
+
+def is_running(pid: int) -> bool:
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return b"\nState:\tZ" not in Path(f"/proc/{pid}/status").read_bytes()
+    return False

@@ -178,6 +178,18 @@ async def test_the_processor_waits_for_a_store_that_is_away(scene: Scene, fault:
     await scene.until(image["id"], "ready")
 
 
+async def test_a_bucket_that_is_away_for_long_costs_no_image(scene: Scene) -> None:
+    rule = HttpRule(method="POST", target=DERIVATIVES, status=403, times=ALWAYS)
+    scene.processor.storage.add(rule)
+    image = await scene.caller.uploaded(picture())
+    # More tries than a picture has, of three derivatives each.
+    while rule.matches < 7 * 3:
+        await asyncio.sleep(0.5)
+    assert (await scene.caller.image(image["id"]))["status"] in {"stored", "processing"}
+    scene.processor.storage.heal()
+    await scene.until(image["id"], "ready")
+
+
 async def test_a_picture_that_hangs_half_read_does_not_keep_others_waiting(scene: Scene) -> None:
     rule = HttpRule(method="GET", target=READ_ORIGINAL, at="response_body", at_bytes=50_000, then="hang", times=2)
     scene.processor.storage.add(rule)
