@@ -2,11 +2,9 @@
 
 import asyncio
 import os
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
@@ -25,6 +23,7 @@ from image_processor.announcement import keep_announcing
 from image_processor.jobs import Parts
 from image_processor.labels_model import EmbeddingModel, LabelsModel, find_embedding_model, find_labels_model
 from image_processor.metrics import Metrics
+from image_processor.model_folder import model_folder
 from image_processor.push_identity import IssuerKeys
 from image_processor.settings import ProcessorSettings
 from image_processor.vision import CloudVision
@@ -55,49 +54,45 @@ def _lifespan(settings: ProcessorSettings, provider: TracerProvider | None) -> A
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         gcs = GcsClient(settings.storage_emulator_host, settings.gcloud_creds_path)
         publisher = PubSubPublisher(settings.google_cloud_project, settings.topics, settings.pubsub_emulator_host)
-        labels_folder, embedding_folder = (tempfile.TemporaryDirectory(prefix="model-") for _ in range(2))
-        worker_bytes = settings.worker_memory_limit_bytes
-        labels = await find_labels_model(settings.model_path, gcs, Path(labels_folder.name), worker_bytes)
-        embedding = await find_embedding_model(
-            settings.embedding_model_path, gcs, Path(embedding_folder.name), worker_bytes
-        )
-        parts = Parts(
-            settings=settings,
-            database=Database(settings.database),
-            originals=gcs.bucket(settings.image_upload_bucket_name),
-            derivatives=gcs.bucket(settings.image_derivatives_bucket_name),
-            scratch=gcs.bucket(settings.image_scratch_bucket_name),
-            publisher=publisher,
-            pool=_pool(settings, labels, embedding),
-            vision=CloudVision(settings.vision_endpoint, settings.vision_emulator_host),
-            labels=labels,
-            embedding=embedding,
-            metrics=Metrics(),
-            tracer_provider=provider,
-        )
-        app.state.parts, app.state.issuer_keys = parts, IssuerKeys(settings.push_jwks_url)
-        await parts.database.open()
-        await parts.pool.start()
-        # The Google clients take longer to load than everything else: the port is open before them.
-        warming = asyncio.create_task(asyncio.to_thread(_warm, gcs, publisher))
-        announcing = None
-        if parts.labels_failure is None:
-            announcing = asyncio.create_task(
-                supervise("announcement", partial(keep_announcing, parts.database, labels))
+        with model_folder() as labels_folder, model_folder() as embedding_folder:
+            worker_bytes = settings.worker_memory_limit_bytes
+            labels = await find_labels_model(settings.model_path, gcs, labels_folder, worker_bytes)
+            embedding = await find_embedding_model(settings.embedding_model_path, gcs, embedding_folder, worker_bytes)
+            parts = Parts(
+                settings=settings,
+                database=Database(settings.database),
+                originals=gcs.bucket(settings.image_upload_bucket_name),
+                derivatives=gcs.bucket(settings.image_derivatives_bucket_name),
+                scratch=gcs.bucket(settings.image_scratch_bucket_name),
+                publisher=publisher,
+                pool=_pool(settings, labels, embedding),
+                vision=CloudVision(settings.vision_endpoint, settings.vision_emulator_host),
+                labels=labels,
+                embedding=embedding,
+                metrics=Metrics(),
+                tracer_provider=provider,
             )
-        try:
-            yield
-        finally:
-            if announcing is not None:
-                announcing.cancel()
-            await asyncio.gather(warming, return_exceptions=True)
-            await parts.pool.stop()
-            await parts.vision.close()
-            await publisher.close()
-            await gcs.close()
-            await parts.database.close()
-            labels_folder.cleanup()
-            embedding_folder.cleanup()
+            app.state.parts, app.state.issuer_keys = parts, IssuerKeys(settings.push_jwks_url)
+            await parts.database.open()
+            await parts.pool.start()
+            # The Google clients take longer to load than everything else: the port is open before them.
+            warming = asyncio.create_task(asyncio.to_thread(_warm, gcs, publisher))
+            announcing = None
+            if parts.labels_failure is None:
+                announcing = asyncio.create_task(
+                    supervise("announcement", partial(keep_announcing, parts.database, labels))
+                )
+            try:
+                yield
+            finally:
+                if announcing is not None:
+                    announcing.cancel()
+                await asyncio.gather(warming, return_exceptions=True)
+                await parts.pool.stop()
+                await parts.vision.close()
+                await publisher.close()
+                await gcs.close()
+                await parts.database.close()
 
     return lifespan
 

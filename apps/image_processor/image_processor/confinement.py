@@ -144,10 +144,14 @@ def _own_statm() -> int:
 
 
 class MemoryWatch:
-    """Ends the process when its resident memory goes beyond the limit while a picture is in work."""
+    """Ends the process when its resident memory goes beyond the limit while a picture is in work.
+
+    Where the system does not end it with its parent, the watch does; an idle one sees its channel closed.
+    """
 
     def __init__(self, memory_limit_bytes: int) -> None:
         self._limit_bytes = memory_limit_bytes
+        self._parent_process_id = os.getppid()
         self._busy = threading.Event()
         threading.Thread(target=self._watch, name="memory-watch", daemon=True).start()
 
@@ -166,6 +170,8 @@ class MemoryWatch:
             self._busy.wait()
             if resident_bytes() > self._limit_bytes:
                 os._exit(EXIT_OVER_MEMORY)
+            if os.getppid() != self._parent_process_id:
+                os._exit(0)
             pause.wait(_WATCH_SECONDS)
 
 

@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -305,12 +306,38 @@ async def main():
 asyncio.run(main())
 """
     parent = await asyncio.to_thread(subprocess.run, [sys.executable, "-c", code], capture_output=True, timeout=20)
-    worker_id = int(parent.stdout)
-    status = Path(f"/proc/{worker_id}/status")
-    for _ in range(100):
-        if not is_running(worker_id) or b"\nState:\tZ" in await asyncio.to_thread(status.read_bytes):
+    await asyncio.to_thread(assert_ends, int(parent.stdout))
+
+
+@linux_only
+def test_worker_in_work_ends_with_its_parent_even_where_the_system_does_not_see_to_it() -> None:
+    # Nobody asks for a signal at the parent's death here; the watch alone has to notice it.
+    code = """
+import os, sys, time
+from image_processor.confinement import MemoryWatch
+if os.fork():
+    sys.stdin.read()
+    os._exit(0)
+with MemoryWatch(2**40).watching():
+    print(os.getpid(), flush=True)
+    time.sleep(600)
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        worker_id = int(parent.stdout.readline())
+        parent.kill()
+    assert_ends(worker_id)
+
+
+def assert_ends(process_id: int) -> None:
+    status = Path(f"/proc/{process_id}/status")
+    for _ in range(500):
+        try:
+            if b"\nState:\tZ" in status.read_bytes():
+                return
+        except (FileNotFoundError, ProcessLookupError):
             return
-        await asyncio.sleep(0.02)
+        time.sleep(0.02)
     pytest.fail("the worker outlived its parent")
 
 
