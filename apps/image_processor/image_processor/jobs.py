@@ -322,8 +322,10 @@ async def _finish(parts: Parts, claimed: Claim, processed: ProcessedPicture, row
     try:
         async with committing(parts) as transaction:
             await queries.finish(transaction, claimed, values)
-            for old_name in await queries.replace_derivatives(transaction, claimed.image_id, rows):
-                await queries.discard(transaction, "derivatives", old_name, None, parts.lease)
+            if not claimed.is_first:
+                for old_name in await queries.remove_derivatives(transaction, claimed.image_id):
+                    await queries.discard(transaction, "derivatives", old_name, None, parts.lease)
+            await queries.add_derivatives(transaction, claimed.image_id, rows)
             news = {"width": facts.width_px, "height": facts.height_px, "presets": [row["preset"] for row in rows]}
             event = events.image_event(EventType.READY, claimed.image_id, claimed.team_id, news, claimed.trace_parent)
             await events.record(transaction, event)

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Column, ColumnElement, and_, case, delete, func, insert, or_, select, update
+from sqlalchemy import Column, ColumnElement, and_, case, delete, exists, func, insert, or_, select, update
 
 from image_core.db import Record, Runner, Transaction
 from image_core.ids import new_id
@@ -36,6 +36,11 @@ class Claim(NamedTuple):
     """When an image that was never ready was stored; null for one that is processed again."""
     attempts: int = 1
     """How many have counted so far, this one included."""
+
+    @property
+    def is_first(self) -> bool:
+        """Whether the image was never ready, so that an earlier processing left nothing."""
+        return self.first_stored_at is not None
 
 
 async def find(runner: Runner, image_id: UUID) -> Record | None:
@@ -163,14 +168,28 @@ class ClaimLost(Exception):
 
 async def finish(transaction: Transaction, claimed: Claim, values: dict[str, Any]) -> None:
     """Processing → ready. Raises `ClaimLost`, which must undo the transaction."""
-    moved = await _move(
-        transaction, claimed, status=ImageStatus.READY, ready_at=func.now(), first_claimed_at=None, **values
+    columns = {"claim_token": None, "lease_expires_at": None, "first_claimed_at": None, "ready_at": func.now()}
+    kept = (
+        delete(discarded_object)
+        .where(discarded_object.c.id == claimed.discard_id, discarded_object.c.attempts == 0)
+        .returning(discarded_object.c.id)
+        .cte("kept")
     )
-    kept = await transaction.execute(
-        delete(discarded_object).where(discarded_object.c.id == claimed.discard_id, discarded_object.c.attempts == 0)
+    finished = (
+        update(image)
+        .where(_is_held(claimed), exists(select(kept.c.id)))
+        .values(status=ImageStatus.READY, revision=image.c.revision + 1, updated_at=func.now(), **columns, **values)
     )
-    if not moved or kept != 1:
+    if await transaction.execute(finished) != 1:
         raise ClaimLost
+
+
+def _is_held(claimed: Claim) -> ColumnElement[bool]:
+    return and_(
+        image.c.id == claimed.image_id,
+        image.c.claim_token == claimed.token,
+        image.c.status == ImageStatus.PROCESSING,
+    )
 
 
 def ended(code: str, message: str) -> dict[str, Any]:
@@ -208,11 +227,7 @@ async def _move(transaction: Transaction, claimed: Claim, **values: Any) -> Imag
     columns = {"claim_token": None, "lease_expires_at": None} | values
     moved = await transaction.fetch_value(
         update(image)
-        .where(
-            image.c.id == claimed.image_id,
-            image.c.claim_token == claimed.token,
-            image.c.status == ImageStatus.PROCESSING,
-        )
+        .where(_is_held(claimed))
         .values(revision=image.c.revision + 1, updated_at=func.now(), **columns)
         .returning(image.c.status)
     )
@@ -234,11 +249,16 @@ async def fail_exhausted(transaction: Transaction, image_id: UUID, max_attempts:
     )
 
 
-async def replace_derivatives(transaction: Transaction, image_id: UUID, rows: list[dict[str, Any]]) -> list[str]:
-    """Puts the new derivatives in the place of the old; returns the names of the old objects."""
-    old = await transaction.fetch(
+async def remove_derivatives(transaction: Transaction, image_id: UUID) -> list[str]:
+    """Remove the rows of an image's derivatives and return the names of their objects."""
+    removed = await transaction.fetch(
         delete(derivative).where(derivative.c.image_id == image_id).returning(derivative.c.object_name)
     )
-    for row in rows:
-        await transaction.execute(insert(derivative).values(id=new_id(), image_id=image_id, **row))
-    return [row["object_name"] for row in old]
+    return [row["object_name"] for row in removed]
+
+
+async def add_derivatives(transaction: Transaction, image_id: UUID, rows: list[dict[str, Any]]) -> None:
+    """Insert the rows of an image's derivatives."""
+    await transaction.execute(
+        insert(derivative).values([{"id": new_id(), "image_id": image_id, **row} for row in rows])
+    )

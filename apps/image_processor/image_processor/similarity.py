@@ -43,12 +43,13 @@ _put_vector = Query(
         index_elements=["image_id", "model"], set_={"vector": _new_vector.excluded.vector, "created_at": func.now()}
     )
 )
-_add_hash = Query(
-    insert(image_hash).values(image_id=bindparam("image_id"), team_id=bindparam("team_id"), hash=bindparam("hash"))
+_add_hash = insert(image_hash).values(
+    image_id=bindparam("image_id", type_=Uuid), team_id=bindparam("team_id", type_=Uuid), hash=bindparam("hash")
 )
 _neighbour_id = func.unnest(bindparam("neighbour_ids", type_=ARRAY(Uuid)), type_=Uuid)
-_add_pairs = Query(
-    insert(near_duplicate).from_select(
+_add = Query(
+    insert(near_duplicate)
+    .from_select(
         ["team_id", "distance", "image_id_a", "image_id_b"],
         select(
             cast(bindparam("team_id"), Uuid),
@@ -56,6 +57,16 @@ _add_pairs = Query(
             func.least(_neighbour_id, bindparam("image_id", type_=Uuid)),
             func.greatest(_neighbour_id, bindparam("image_id", type_=Uuid)),
         ),
+    )
+    .add_cte(_add_hash.cte("added"))
+)
+_forget_hash = Query(delete(image_hash).where(image_hash.c.image_id == bindparam("image_id")))
+_forget_pairs = Query(
+    delete(near_duplicate).where(
+        or_(
+            near_duplicate.c.image_id_a == bindparam("image_id", type_=Uuid),
+            near_duplicate.c.image_id_b == bindparam("image_id", type_=Uuid),
+        )
     )
 )
 _take_turn = Query(select(func.pg_advisory_xact_lock(bindparam("turn", type_=BigInteger))))
@@ -106,12 +117,13 @@ async def store(
     tells = value.bit_count() >= _LEAST_BITS
     # Before the old pairs are locked, which a purge that is waited for may be about to remove.
     near = await find_near(transaction, claimed.team_id, claimed.image_id, value) if tells else []
-    await _forget(transaction, claimed.image_id)
+    if not claimed.is_first:
+        await transaction.execute(_forget_pairs, image_id=claimed.image_id)
+        await transaction.execute(_forget_hash, image_id=claimed.image_id)
     if tells:
-        await transaction.execute(_add_hash, image_id=claimed.image_id, team_id=claimed.team_id, hash=_signed(value))
         ids, distances = [row["image_id"] for row in near], [row["distance"] for row in near]
         pairs = {"image_id": claimed.image_id, "neighbour_ids": ids, "distances": distances}
-        await transaction.execute(_add_pairs, team_id=claimed.team_id, **pairs)
+        await transaction.execute(_add, team_id=claimed.team_id, hash=_signed(value), **pairs)
 
 
 async def find_near(runner: Runner, team_id: UUID, image_id: UUID, value: int) -> list[Record]:
@@ -133,13 +145,3 @@ def _signed(value: int) -> int:
 
 def _as_text(numbers: Sequence[float]) -> str:
     return "[" + ",".join(map(str, numbers)) + "]"
-
-
-async def _forget(transaction: Transaction, image_id: UUID) -> None:
-    """Removes what an earlier processing found."""
-    await transaction.execute(delete(image_hash).where(image_hash.c.image_id == image_id))
-    await transaction.execute(
-        delete(near_duplicate).where(
-            or_(near_duplicate.c.image_id_a == image_id, near_duplicate.c.image_id_b == image_id)
-        )
-    )
