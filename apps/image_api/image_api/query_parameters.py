@@ -60,9 +60,9 @@ def query_parameters_of(route: APIRoute) -> QueryParameters:
     names = dict(_declared(route.dependant))
     prefixes = []
     for parameter in (route.openapi_extra or {}).get("parameters", ()):
-        name, braces, _ = parameter["name"].partition("{")
-        if parameter["in"] == "query" and braces:
-            prefixes.append(name)
+        name = parameter["name"]
+        if parameter.get("style") == "deepObject":
+            prefixes += [f"{name}.", f"{name}["]
         elif parameter["in"] == "query":
             names[name] = parameter["schema"].get("type") == "array"
     return QueryParameters(names, tuple(prefixes))

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 from starlette.datastructures import QueryParams
 
-from image_api.images import metadata_filters, result_filters
+from image_api.images import filter_names, metadata_filters, result_filters
 from image_api.images.schemas import ImageFilters
 from image_api.metadata_schemas.values import MAX_VALUE_LENGTH
 from image_api.validation import request_invalid
@@ -25,24 +25,37 @@ INCLUDE_PARAMETER = {
     "description": "What to show besides: `analyses` are the results that are stored of these bytes.",
 }
 _METADATA_PARAMETER = {
-    "name": "meta.{field}[{operator}]",
+    "name": "meta",
     "in": "query",
     "required": False,
-    "schema": {"type": "string", "maxLength": MAX_VALUE_LENGTH},
+    "style": "deepObject",
+    "explode": True,
+    "schema": {
+        "type": "object",
+        "additionalProperties": {"type": ["string", "number", "boolean"], "maxLength": MAX_VALUE_LENGTH},
+        "examples": [{"country": "NO", "age[gte]": 18}],
+    },
     "description": (
-        "A filter on metadata, as `meta.country=NO` or `meta.age[gte]=18`: at most"
+        "Filters on metadata by field, or by field and operator: `meta[country]=NO`, `meta[age[gte]]=18`. By hand they"
+        " are shorter as `meta.country=NO` and `meta.age[gte]=18`; `meta[age][gte]=18` is the same. At most"
         f" {metadata_filters.MAX_FILTERS}, compared as the metadata schema says."
         f" Operators: {', '.join(metadata_filters.OPERATORS)}."
     ),
 }
 _RESULT_PARAMETER = {
-    "name": "analysis.{analyzer}.{field}[{operator}]",
+    "name": "analysis",
     "in": "query",
     "required": False,
-    "schema": {"type": "string", "maxLength": MAX_VALUE_LENGTH},
+    "style": "deepObject",
+    "explode": True,
+    "schema": {
+        "type": "object",
+        "additionalProperties": {"type": ["string", "number", "boolean"], "maxLength": MAX_VALUE_LENGTH},
+        "examples": [{"quality.sharpness[gte]": 0.5}],
+    },
     "description": (
-        "A filter on the newest result of an analyzer, as `analysis.quality.sharpness[gte]=0.5` or"
-        " `analysis.quality.issues[contains]=blurred`, counted with those on metadata."
+        "Filters on the newest result of an analyzer, counted with those on metadata and written like them:"
+        " `analysis[quality.sharpness[gte]]=0.5`, or by hand `analysis.quality.issues[contains]=blurred`."
         f" Operators: {', '.join(result_filters.OPERATORS)}."
     ),
 }
@@ -57,7 +70,7 @@ def parse_filters(query: QueryParams, beside: Sequence[str] = ()) -> ImageFilter
         return _NO_FILTERS
     values: dict[str, Any] = {}
     for name in query:
-        if name.startswith((metadata_filters.PREFIX, result_filters.PREFIX)) or name in beside:
+        if name.startswith(filter_names.PREFIXES) or name in beside:
             continue
         values[name] = query.getlist(name) if name in _REPEATABLE else query[name]
     try:

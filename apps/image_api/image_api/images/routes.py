@@ -23,6 +23,7 @@ from image_api.images import (
     uploads,
 )
 from image_api.images.body import analysis_body, image_body, image_response, json_response
+from image_api.images.filter_names import dotted
 from image_api.images.filters import INCLUDE_PARAMETER, filter_parameters, parse_filters, parse_include
 from image_api.images.upload_source import upload_source
 from image_api.metadata_schemas.values import MetadataKey
@@ -162,8 +163,9 @@ async def list_images(request: Request, actor: Reader) -> Response:
     """List the team's images, newest first; those in the trash only with `status=trashed`."""
     # A dependency more would cost the hot reads a twentieth.
     services, filters = await services_of(request), parse_filters(request.query_params)
-    on_metadata = metadata_filters.parse(request.query_params.multi_items())
-    on_results = result_filters.parse(request.query_params.multi_items(), len(on_metadata))
+    named = dotted(request.query_params.multi_items())
+    on_metadata = metadata_filters.parse(named)
+    on_results = result_filters.parse(named, len(on_metadata))
     rows, total = await service.list_images(
         services.database, actor, filters, on_metadata, on_results, services.settings.base_url
     )
@@ -191,8 +193,9 @@ async def count_values(
 ) -> facets.Facet:
     """Count how often each value of a metadata field occurs among the images that the filters leave."""
     filters = parse_filters(request.query_params, beside=("field", "top"))
-    on_metadata = metadata_filters.parse(request.query_params.multi_items())
-    on_results = result_filters.parse(request.query_params.multi_items(), len(on_metadata))
+    named = dotted(request.query_params.multi_items())
+    on_metadata = metadata_filters.parse(named)
+    on_results = result_filters.parse(named, len(on_metadata))
     return await facets.count_values(services.database, actor, field, top, filters, on_metadata, on_results)
 
 

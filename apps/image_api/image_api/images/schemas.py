@@ -91,7 +91,7 @@ class Image(BaseModel):
     frames: int | None
     facts: PictureFacts
     tags: list[str]
-    metadata: dict[str, MetadataValue]
+    metadata: dict[str, str | int | float | bool]
     derivatives: list[Derivative]
     created_at: datetime
     updated_at: datetime
