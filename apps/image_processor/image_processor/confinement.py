@@ -166,13 +166,17 @@ class MemoryWatch:
 
     def _watch(self) -> None:
         pause = threading.Event()
-        while True:
-            self._busy.wait()
-            if resident_bytes() > self._limit_bytes:
-                os._exit(EXIT_OVER_MEMORY)
-            if os.getppid() != self._parent_process_id:
-                os._exit(0)
-            pause.wait(_WATCH_SECONDS)
+        try:
+            while True:
+                self._busy.wait()
+                if resident_bytes() > self._limit_bytes:
+                    os._exit(EXIT_OVER_MEMORY)
+                if os.getppid() != self._parent_process_id:
+                    os._exit(0)
+                pause.wait(_WATCH_SECONDS)
+        finally:
+            # A worker that nothing watches any more may not go on.
+            os._exit(1)
 
 
 def return_free_memory() -> None:

@@ -141,6 +141,8 @@ class WorkerPool:
         for worker in started:
             if isinstance(worker, WorkerProcess):
                 self._idle.put_nowait(worker)
+        if not self.confinement.system_calls:
+            logger.warning("workers_not_confined", extra={"landlock": self.confinement.landlock})
 
     async def stop(self) -> None:
         """End every worker; pictures in work fail with `WorkerUnavailable`. May be called twice."""

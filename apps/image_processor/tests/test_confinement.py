@@ -12,8 +12,15 @@ from pathlib import Path
 
 import pytest
 
+from image_core.analyzers import CATALOGUE
 from image_processor import confinement, syscall_filter
+from image_processor.analysis_request import AnalysisOrder
+from image_processor.limits import ALL_FORMATS
+from image_processor.picture_file import open_picture_file
+from image_processor.processed_picture import ProcessingRequest
 from image_processor.rejections import WorkerUnavailable
+from image_processor.testing import animation, heic, palette_png, photograph, scene
+from image_processor.testing_models import write_model
 from image_processor.workers import WORKER_COMMAND, WorkerPool
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="nothing of this exists elsewhere")
@@ -153,3 +160,49 @@ def test_filter_is_complete_for_both_machines() -> None:
 
 def test_worker_imports_nothing_from_where_the_service_was_started() -> None:
     assert "-P" in WORKER_COMMAND
+
+
+PICTURES = {
+    "jpeg": lambda: photograph(1200, 900),
+    "png": lambda: palette_png(scene()),
+    "webp": lambda: animation("webp"),
+    "gif": lambda: animation("gif"),
+    "avif": lambda: scene().heifsave_buffer(compression="av1"),
+    "heic": lambda: heic(scene()),
+    "tiff": lambda: scene().tiffsave_buffer(compression="deflate"),
+}
+
+
+async def test_every_format_and_model_works_in_a_confined_worker(tmp_path: Path) -> None:
+    assert PICTURES.keys() == set(ALL_FORMATS)
+    model = write_model(tmp_path / "labels")
+    pool = WorkerPool(size=1, require_confinement=True, labels_model=str(model), deadline_seconds=60)
+    await pool.start()
+    try:
+        for picture_format, content in PICTURES.items():
+            with open_picture_file() as picture:
+                picture.write(content())
+                request = ProcessingRequest(analyses=tuple(AnalysisOrder(name) for name in CATALOGUE))
+                processed = await pool.process(picture, request)
+            assert (picture_format, processed.facts.format) == (picture_format, picture_format)
+            assert len(processed.derivatives) == 3
+            assert [outcome.failure for outcome in processed.analyses] == [None] * len(CATALOGUE)
+        assert pool.models.labels_failure is None
+    finally:
+        await pool.stop()
+
+
+UNWATCHED = """
+import threading
+from image_processor import confinement
+def fail():
+    raise OSError("no numbers")
+confinement.resident_bytes = fail
+with confinement.MemoryWatch(2**30).watching():
+    threading.Event().wait(60)
+"""
+
+
+def test_worker_ends_when_its_memory_is_no_longer_watched() -> None:
+    ended = subprocess.run([sys.executable, "-c", UNWATCHED], check=False, capture_output=True, timeout=20)
+    assert ended.returncode == 1

@@ -99,6 +99,14 @@ class Child:
         except httpx2.HTTPError:
             return False
 
+    def warnings(self) -> list[str]:
+        """Return what a process that is ready has to warn of."""
+        try:
+            body = httpx2.get(str(self.spec.ready_url), trust_env=False, timeout=PROBE_SECONDS).json()
+        except (httpx2.HTTPError, ValueError):
+            return []
+        return [str(text) for text in body.get("warnings", [])] if isinstance(body, dict) else []
+
     def check_alive(self) -> None:
         """Raise if the process has ended otherwise than well.
 

@@ -71,6 +71,9 @@ class Supervisor:
             self._wait_for(service)
         self.admin = admin_key.obtain(self.layout, urls, read_system_file(self.layout.data_dir))
         self._check_upload()
+        for service in services:
+            for warning in service.warnings():
+                self.say(f"  {service.spec.name:<16} {warning}")
         self.write_system_file()
 
     def watch(self) -> None:

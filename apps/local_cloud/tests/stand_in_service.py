@@ -1,5 +1,6 @@
 """A service that is ready at once, for tests of what starts and stops services: `stand_in_service.py PORT`."""
 
+import json
 import os
 import signal
 import subprocess
@@ -15,7 +16,7 @@ class Handler(BaseHTTPRequestHandler):
             os._exit(3)
         self.send_response(200)
         self.end_headers()
-        self.wfile.write(str(os.getpid()).encode())
+        self.wfile.write(json.dumps({"warnings": [f"served by {os.getpid()}"]}).encode())
 
     def log_message(self, *_arguments: Any) -> None:
         pass

@@ -108,6 +108,7 @@ def test_up_is_whole_stops_in_order_and_finds_everything_again(data_dir: Path) -
         assert set(system.pids) == {"supervisor", "postgres", "emulators", "image_processor", "image_api"}
         assert system.admin_api_key == "im_stand-in"
         assert "im_stand-in" in first.output.read_text()
+        assert f"image_processor  served by {system.pids['image_processor']}" in first.output.read_text()
         owner = "select pg_get_userbyid(datdba) from pg_database where datname = current_database()"
         assert query(system.database_url, owner) == "image_migrator"
         query(system.database_url, "create table kept (n int)")
