@@ -55,6 +55,14 @@ class HeifItems:
             item = below[0]
         return None
 
+    def colors_of_primary(self) -> tuple[int, int] | None:
+        """Return colour primaries and transfer characteristics, numbered as in ITU-T H.273, where the file has them."""
+        for found in self.properties_of_primary():
+            if found.kind == b"colr" and found.content[:4] == b"nclx" and len(found.content) >= 10:
+                primaries, transfer = struct.unpack_from(">HH", found.content, 4)
+                return primaries, transfer
+        return None
+
     def size_of_primary(self) -> tuple[int, int] | None:
         """Return width and height before any turn."""
         if self.primary is None:

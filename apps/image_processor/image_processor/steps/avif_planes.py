@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from image_processor.rejections import PictureRejected
+from image_processor.steps.color_coding import ColorCoding
 from image_processor.steps.open_errors import rejection_of
 from image_processor.steps.yuv_planes import YuvPlanes, plane_image
 
@@ -163,14 +164,9 @@ class AvifDecoder:
             for index, size in enumerate(sizes)
         )
         alpha = plane_image(image.alpha, self, image.alpha_row_bytes, luma_size, depth) if image.alpha else None
-        return YuvPlanes(
-            planes,
-            alpha,
-            depth,
-            image.matrix,
-            full_range=image.range == 1,
-            premultiplied=bool(image.alpha_premultiplied),
-        )
+        full_range, premultiplied = image.range == 1, bool(image.alpha_premultiplied)
+        coding = ColorCoding(image.primaries, image.transfer)
+        return YuvPlanes(planes, alpha, depth, image.matrix, full_range, premultiplied, coding)
 
     def _check(self, result: int) -> None:
         if result == _OUT_OF_MEMORY:

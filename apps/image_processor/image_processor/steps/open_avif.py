@@ -6,23 +6,27 @@ import pyvips
 
 from image_core.heif_items import Property, read_items
 from image_processor.steps.avif_planes import AvifDecoder
+from image_processor.steps.color_coding import ColorCoding
 from image_processor.steps.yuv_planes import rgb_of_planes
 
 _TURNS = ("d0", "d270", "d180", "d90")
 
 
-def decode_avif(descriptor: int, shrink: int = 1) -> pyvips.Image:
+def decode_avif(descriptor: int, shrink: int) -> tuple[pyvips.Image, ColorCoding]:
     """Decode the picture to show, cropped, turned and mirrored as the file says, and smaller by a whole number.
+
+    Also tell how its colours are coded, which counts where it has no profile.
 
     Raises:
         PictureRejected: it is broken, or needs more memory than there is.
     """
-    image = rgb_of_planes(AvifDecoder(descriptor).next_planes(), shrink)
+    planes = AvifDecoder(descriptor).next_planes()
+    image = rgb_of_planes(planes, shrink)
     with mmap(descriptor, 0, access=ACCESS_READ) as content:
         properties = read_items(content).properties_of_primary()
     for found in properties:
         image = _transform(image, found, shrink)
-    return image
+    return image, planes.coding
 
 
 def _transform(image: pyvips.Image, found: Property, shrink: int) -> pyvips.Image:

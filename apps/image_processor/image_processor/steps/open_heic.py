@@ -2,15 +2,18 @@
 
 import os
 from functools import partial
+from mmap import ACCESS_READ, mmap
 from typing import Any
 
 import numpy as np
 import pyvips
 
+from image_core.heif_items import read_items
 from image_processor.rejections import PictureRejected, unsupported
 from image_processor.steps import heif_planes
+from image_processor.steps.color_coding import ColorCoding
 from image_processor.steps.open_errors import is_truncation
-from image_processor.steps.stored_picture import StoredPicture, shrink_factor, with_profile
+from image_processor.steps.stored_picture import StoredPicture, shrink_factor, with_coding, with_profile
 from image_processor.steps.yuv_planes import rgb_of_planes
 
 
@@ -28,9 +31,12 @@ def open_heic(descriptor: int, longest_side_px: int) -> StoredPicture:
     heif = _read_container(descriptor)
     width_px, height_px = heif.size
     bit_depth = heif.info.get("bit_depth", 8)
-    open_pixels = partial(_decode, heif)
+    coding = None if heif.info.get("icc_profile") else _coding(descriptor)
+    open_pixels = partial(_decode, heif, coding)
     if bit_depth > 8 and heif_planes.is_available:
-        open_pixels = partial(_decode_deep, descriptor, heif, shrink_factor(width_px, height_px, longest_side_px))
+        open_pixels = partial(
+            _decode_deep, descriptor, heif, coding, shrink_factor(width_px, height_px, longest_side_px)
+        )
     return StoredPicture(
         format="heic",
         width_px=width_px,
@@ -69,7 +75,13 @@ def _read_container(descriptor: int) -> Any:
         raise _rejection(error) from error
 
 
-def _decode(heif: Any) -> pyvips.Image:
+def _coding(descriptor: int) -> ColorCoding | None:
+    with mmap(descriptor, 0, access=ACCESS_READ) as content:
+        said = read_items(content).colors_of_primary()
+    return None if said is None else ColorCoding(*said)
+
+
+def _decode(heif: Any, coding: ColorCoding | None) -> pyvips.Image:
     try:
         pixels = np.asarray(heif)
     except (ValueError, RuntimeError, EOFError, OSError) as error:
@@ -77,13 +89,13 @@ def _decode(heif: Any) -> pyvips.Image:
     image = pyvips.Image.new_from_array(np.ascontiguousarray(pixels))
     image = image.copy(interpretation="srgb" if image.bands >= 3 else "b-w")
     profile = heif.info.get("icc_profile")
-    return with_profile(image, profile) if profile else image
+    return with_profile(image, profile) if profile else with_coding(image, coding)
 
 
-def _decode_deep(descriptor: int, heif: Any, shrink: int) -> pyvips.Image:
+def _decode_deep(descriptor: int, heif: Any, coding: ColorCoding | None, shrink: int) -> pyvips.Image:
     image = rgb_of_planes(heif_planes.decode_heif_planes(descriptor), shrink)
     profile = heif.info.get("icc_profile")
-    return with_profile(image, profile) if profile else image
+    return with_profile(image, profile) if profile else with_coding(image, coding)
 
 
 def _rejection(error: Exception) -> PictureRejected:

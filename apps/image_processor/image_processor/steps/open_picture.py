@@ -2,16 +2,20 @@
 
 import os
 from functools import partial
+from mmap import ACCESS_READ, mmap
 from typing import Any
 
 import pyvips
 
 from image_core.picture_header import PictureFormat
 from image_processor.steps import avif_planes
+from image_processor.steps.color_coding import ColorCoding
+from image_processor.steps.icc_profile import profile_color_space
 from image_processor.steps.mended_file import mended_bytes
 from image_processor.steps.open_avif import decode_avif
 from image_processor.steps.open_tiff import open_tiff_pixels
-from image_processor.steps.stored_picture import StoredPicture, shrink_factor, with_profile
+from image_processor.steps.png_color import png_color_coding
+from image_processor.steps.stored_picture import StoredPicture, shrink_factor, with_coding, with_profile
 
 _LOADERS: dict[PictureFormat, str] = {
     "jpeg": "jpegload",
@@ -44,6 +48,8 @@ def open_picture(descriptor: int, picture_format: PictureFormat, longest_side_px
     options = _shrink_options(picture_format, max(image.width, image.height) / longest_side_px, frames)
     # The header's image is read no further where a smaller one is: two readers would share one file position.
     open_pixels = partial(_load, descriptor, picture_format, **options) if options else partial(_identity, image)
+    if picture_format == "png":
+        open_pixels = partial(with_coding, image, _png_coding(descriptor, image))
     if picture_format == "avif" and avif_planes.is_available:
         shrink = shrink_factor(image.width, image.height, longest_side_px)
         open_pixels = partial(_decode_avif, descriptor, shrink, profile)
@@ -77,6 +83,8 @@ def open_full_size(descriptor: int, picture_format: PictureFormat) -> pyvips.Ima
     if picture_format == "tiff":
         return open_tiff_pixels(descriptor)
     image = _load(descriptor, picture_format)
+    if picture_format == "png":
+        return with_coding(image, _png_coding(descriptor, image))
     if picture_format == "avif" and avif_planes.is_available:
         return _decode_avif(descriptor, 1, _metadata(image, "icc-profile-data", None))
     return image
@@ -103,8 +111,14 @@ def _load(descriptor: int, picture_format: PictureFormat, **options: Any) -> pyv
 
 
 def _decode_avif(descriptor: int, shrink: int, profile: bytes | None) -> pyvips.Image:
-    image = decode_avif(descriptor, shrink)
-    return image if profile is None else with_profile(image, profile)
+    image, coding = decode_avif(descriptor, shrink)
+    return with_coding(image, coding) if profile is None else with_profile(image, profile)
+
+
+def _png_coding(descriptor: int, image: pyvips.Image) -> ColorCoding | None:
+    profile = _metadata(image, "icc-profile-data", b"")
+    with mmap(descriptor, 0, access=ACCESS_READ) as content:
+        return png_color_coding(content, has_profile=profile_color_space(profile) is not None)
 
 
 def _identity(image: pyvips.Image) -> pyvips.Image:

@@ -2,7 +2,8 @@
 
 import pyvips
 
-from image_processor.steps.icc_profile import describe_profile, is_srgb, profile_color_space
+from image_processor.steps.icc_profile import is_srgb, profile_color_space
+from image_processor.steps.stored_picture import with_profile, without_profile
 
 _BANDS_OF_SPACE = {"GRAY": (1, 2), "RGB ": (3, 4), "CMYK": (4, 5)}
 
@@ -16,10 +17,9 @@ def render_srgb(image: pyvips.Image, longest_side_px: int) -> pyvips.Image:
     Raises:
         pyvips.Error: the picture cannot be decoded to its end.
     """
+    image = _without_broken_profile(image)
     options = {"output_profile": "srgb", "intent": "relative"} if _needs_conversion(image) else {}
-    shrunk = _without_broken_profile(image).thumbnail_image(
-        longest_side_px, height=longest_side_px, size="down", no_rotate=True, **options
-    )
+    shrunk = image.thumbnail_image(longest_side_px, height=longest_side_px, size="down", no_rotate=True, **options)
     if shrunk.interpretation != "srgb":
         shrunk = shrunk.colourspace("srgb")
     if shrunk.bands > 4:
@@ -41,22 +41,28 @@ def _profile(image: pyvips.Image) -> bytes | None:
     return profile
 
 
-def _fits(profile: bytes, image: pyvips.Image) -> bool:
-    return image.bands in _BANDS_OF_SPACE.get(profile_color_space(profile) or "", ())
-
-
 def _needs_conversion(image: pyvips.Image) -> bool:
     if image.interpretation == "cmyk":
         return True
     profile = _profile(image)
-    # Most profiles name sRGB itself, and converting from it costs as much as shrinking does.
-    return profile is not None and _fits(profile, image) and not is_srgb(describe_profile(profile))
+    # Most profiles are of sRGB itself, and converting from it costs as much as shrinking does.
+    return profile is not None and not is_srgb(profile)
 
 
 def _without_broken_profile(image: pyvips.Image) -> pyvips.Image:
     profile = _profile(image)
-    if profile is None or _fits(profile, image):
-        return image
-    bare = image.copy()
-    bare.remove("icc-profile-data")
-    return bare
+    return image if profile is None or _is_usable(profile, image) else without_profile(image)
+
+
+def _is_usable(profile: bytes, image: pyvips.Image) -> bool:
+    if image.bands not in _BANDS_OF_SPACE.get(profile_color_space(profile) or "", ()):
+        return False
+    if is_srgb(profile):
+        return True
+    # Whether the rest of a profile holds what its header promises only the library that reads it knows.
+    pixel = pyvips.Image.black(1, 1, bands=image.bands).copy(interpretation=image.interpretation)
+    try:
+        with_profile(pixel, profile).icc_import(embedded=True).avg()
+    except pyvips.Error:
+        return False
+    return True

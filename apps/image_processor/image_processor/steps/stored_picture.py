@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import pyvips
 
 from image_core.picture_header import PictureFormat
+from image_processor.steps.color_coding import ColorCoding
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,3 +57,20 @@ def with_profile(image: pyvips.Image, profile: bytes) -> pyvips.Image:
     profiled = image.copy()
     profiled.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
     return profiled
+
+
+def with_coding(image: pyvips.Image, coding: ColorCoding | None) -> pyvips.Image:
+    """Let an image's colours be what its file says by numbers, in the place of any profile."""
+    if coding is None:
+        return image
+    profile = coding.profile(gray=image.bands < 3)
+    return without_profile(image) if profile is None else with_profile(image, profile)
+
+
+def without_profile(image: pyvips.Image) -> pyvips.Image:
+    """Take an ICC profile away."""
+    if image.get_typeof("icc-profile-data") == 0:
+        return image
+    bare = image.copy()
+    bare.remove("icc-profile-data")
+    return bare

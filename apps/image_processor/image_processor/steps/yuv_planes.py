@@ -6,12 +6,13 @@ memory for.
 
 import ctypes
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyvips
 
 from image_processor.rejections import unsupported
+from image_processor.steps.color_coding import ColorCoding
 
 _IDENTITY, _UNSPECIFIED, _YCGCO = 0, 2, 8
 # A cast cuts off what is behind the point.
@@ -40,6 +41,8 @@ class YuvPlanes:
         depth: bits of a sample.
         matrix: coefficients as ITU-T H.273 numbers them.
         full_range: black is 0 and white is the largest sample.
+        premultiplied: colours are multiplied by alpha.
+        coding: of the colours that the planes become.
     """
 
     planes: tuple[pyvips.Image, ...]
@@ -48,6 +51,7 @@ class YuvPlanes:
     matrix: int
     full_range: bool
     premultiplied: bool = False
+    coding: ColorCoding = field(default_factory=ColorCoding)
 
 
 def plane_image(address: int, owner: Any, row_bytes: int, size: tuple[int, int], depth: int) -> pyvips.Image:
