@@ -14,6 +14,7 @@ DRAIN_SECONDS = 10.0
 MAX_DRAINING = 100
 """Most requests that are drained at once; the connections of others are closed with their answers."""
 _SMALL_BODY_BYTES = 64 * 1024
+_TOO_SLOW = 408
 
 
 class EarlyRefusalMiddleware:
@@ -34,9 +35,9 @@ class EarlyRefusalMiddleware:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                if not body.ended and not body.is_small:
+                if not body.ended and not (body.is_small and status != _TOO_SLOW):
                     message["headers"] = [*message["headers"], (b"connection", b"close")]
-            elif not message.get("more_body") and not body.ended and (status >= 400 or not body.is_small):
+            elif not message.get("more_body") and not body.ended and _is_worth_draining(status, body):
                 # The answer is whole for its reader, but the request does not end before the rest has come.
                 await send({**message, "more_body": True})
                 await self._drain(body, scope["app"].state.services.shutdown)
@@ -55,6 +56,11 @@ class EarlyRefusalMiddleware:
                     await body.drain()
         finally:
             self._draining -= 1
+
+
+def _is_worth_draining(status: int, body: "_Body") -> bool:
+    """Whether the caller may still be writing. One that was too slow has had its time."""
+    return status != _TOO_SLOW and (status >= 400 or not body.is_small)
 
 
 class _Body:

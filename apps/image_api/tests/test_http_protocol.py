@@ -10,7 +10,7 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from image_api import early_refusal, http_protocol
+from image_api import early_refusal, guarded_route, http_protocol
 from image_api.http_protocol import MAX_HEAD_BYTES, MAX_HEADERS, MAX_PIPELINED, BoundedProtocol
 from image_core.testing import UserWithKey
 
@@ -188,6 +188,17 @@ class TestBody:
         connection = await connect()
         connection.write(b"POST /api/v1/teams HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{")
         assert (await connection.answer())[0] == 401
+        assert await connection.rest() == b""
+
+    async def test_who_was_too_slow_is_not_waited_for_again(
+        self, connect: Connect, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(guarded_route, "RECEIPT_SECONDS", 0.1)
+        monkeypatch.setattr(early_refusal, "DRAIN_SECONDS", 1000)
+        monkeypatch.setattr(http_protocol, "REST_SECONDS", 1000)
+        connection = await connect()
+        connection.write(b"POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{")
+        assert (await connection.answer())[0] == 408
         assert await connection.rest() == b""
 
     async def test_a_small_body_that_was_refused_leaves_the_connection_as_it_was(self, connect: Connect) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
+import anyio.to_thread
 import orjson
 
 from image_api.actor import Actor, require_admin
@@ -42,9 +43,13 @@ async def export_audit_events(runner: Runner, actor: Actor, filters: AuditExport
     return _lines(runner, conditions, last, first)
 
 
+def _joined(rows: list[Record]) -> bytes:
+    return b"".join(line(row) for row in rows)
+
+
 async def _lines(runner: Runner, conditions: dict[str, Any], last: int, rows: list[Record]) -> AsyncIterator[bytes]:
     while rows:
-        yield b"".join(line(row) for row in rows)
+        yield await anyio.to_thread.run_sync(_joined, rows)
         if len(rows) < _BATCH:
             return
         rows = await queries.after_position(runner, conditions, rows[-1]["position"], last, _BATCH)
