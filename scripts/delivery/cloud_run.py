@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+INGRESS_ANNOTATION = "run.googleapis.com/ingress"
 LOG_SAMPLE = 2000
 JOB_SECONDS = 2400
 COMMAND_SECONDS = 600
@@ -46,8 +47,10 @@ class CloudRun:
         self._place = (f"--project={project}", f"--region={region}", "--quiet")
 
     def url(self, service: str) -> str:
-        """The service's own URL."""
-        return str(self._described(service)["status"]["url"])
+        """Return the URL under which the service is called: its own, or that of the load balancer before it."""
+        described = self._described(service)
+        host = _load_balanced_host(described)
+        return f"https://{host}" if host else str(described["status"]["url"])
 
     def serving_revision(self, service: str) -> str:
         """The revision that has most of the traffic."""
@@ -67,9 +70,12 @@ class CloudRun:
         if revision == before:
             raise GcloudError(f"{service}: no new revision was made, {revision} is still the latest")
         self._gcloud(("run", "services", "update-traffic", service), (f"--update-tags={tag}={revision}",))
-        for target in self._described(service)["status"].get("traffic", []):
+        described = self._described(service)
+        host = _load_balanced_host(described)
+        for target in described["status"].get("traffic", []):
             if target.get("tag") == tag and target["revisionName"] == revision:
-                return Candidate(revision, str(target["url"]))
+                # The load balancer has a host for the tag (terraform/modules/edge): the tag's own URL lets nobody in.
+                return Candidate(revision, f"https://{tag}.{host}" if host else str(target["url"]))
         raise GcloudError(f"{service}: the tag {tag} is not on the new revision {revision}")
 
     def set_traffic(self, service: str, shares: Mapping[str, int]) -> None:
@@ -114,6 +120,20 @@ class CloudRun:
 
     def _gcloud(self, what: tuple[str, ...], flags: tuple[str, ...], *, seconds: float = COMMAND_SECONDS) -> str:
         return run_gcloud(*what, *flags, *self._place, seconds=seconds)
+
+
+def _load_balanced_host(described: Mapping[str, Any]) -> str | None:
+    """The host of a service that is called through a load balancer alone, as the service itself is told it."""
+    ingress = described.get("metadata", {}).get("annotations", {}).get(INGRESS_ANNOTATION)
+    if ingress != "internal-and-cloud-load-balancing":
+        return None
+    containers = described.get("spec", {}).get("template", {}).get("spec", {}).get("containers", [])
+    told: dict[str, str] = {
+        each["name"]: each.get("value", "") for container in containers for each in container.get("env", [])
+    }
+    if not told.get("PUBLIC_BASE_URL"):
+        raise GcloudError("the service is called through a load balancer alone, and PUBLIC_BASE_URL does not say which")
+    return told["PUBLIC_BASE_URL"].removeprefix("https://").rstrip("/")
 
 
 def run_gcloud(*arguments: str, seconds: float = COMMAND_SECONDS) -> str:

@@ -82,7 +82,7 @@ def main() -> int:
         for fault in chosen:
             started = time.monotonic()
             tests = copy / targets[fault.target].folder / "tests"
-            kept = {path: path.read_text() for path in tests.iterdir()}
+            kept = {path: path.read_text() for path in tests.glob("*.tftest.hcl")}
             try:
                 caught, note = _is_caught(copy, fault, targets[fault.target], variables), f" by {fault.caught_by}"
             except CommandFailed as failure:

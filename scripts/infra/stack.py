@@ -9,6 +9,7 @@ import json
 import os
 import re
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,11 @@ from scripts.infra.project import ENVIRONMENTS, TERRAFORM, running_images
 
 PROTECTED_TYPES = ("google_sql_database_instance", "google_sql_database", "google_storage_bucket")
 """What a plan must never delete or replace unasked."""
+AUDIT_BUCKET = "image-manager-audit"
+"""The log bucket of modules/observability. A deleted one keeps its name for a week, and can be brought back."""
+RELEASE_ATTEMPTS = 18
+RELEASE_SECONDS = 600
+"""Cloud Run gives the addresses of its instances back after one or two hours, and a subnet cannot go before."""
 
 
 def _value(environment: str, name: str) -> str:
@@ -95,6 +101,7 @@ def apply(environment: str, plan_file: Path, *, confirmed: bool) -> None:
     if lost := endangered(plan_file):
         raise CommandFailed(f"the plan deletes or replaces {', '.join(lost)}: that is never part of an apply")
     _ask(confirmed, f"Apply this plan to {environment}? [yes/no] ", "yes")
+    restore_log_bucket(_value(environment, "project_id"), _value(environment, "region"))
     _terraform("apply", "-input=false", str(plan_file))
 
 
@@ -106,8 +113,36 @@ def destroy(environment: str, plan_file: Path, *, confirmed: bool) -> None:
     _ask(confirmed, f"Destroy everything in {environment}? Type its name: ", environment)
     network = run(["terraform", "output", "-raw", "network_name"], cwd=TERRAFORM / "stack", check=False).stdout.strip()
     project = _value(environment, "project_id")
-    _terraform("apply", "-input=false", str(plan_file))
+    _destroy_as_addresses_go(environment, plan_file)
     remove_peering(project, network or "image-manager")
+    say(f"{environment} is gone. Before it is made again: another database.name_suffix (docs/taking-down.md).")
+
+
+def _destroy_as_addresses_go(environment: str, plan_file: Path) -> None:
+    """Carry out a plan to destroy, again and again while nothing but a subnet that is still in use is in the way.
+
+    Raises:
+        CommandFailed: something else is in the way, or the subnet is in use for more than three hours.
+    """
+    for _ in range(RELEASE_ATTEMPTS):
+        if _terraform("apply", "-input=false", str(plan_file), check=False) == 0:
+            return
+        left = run(["terraform", "state", "list"], cwd=TERRAFORM / "stack").stdout
+        if "google_compute_subnetwork" not in left or "google_cloud_run_v2" in left:
+            raise CommandFailed("not everything is gone: read what Terraform says above, and run the same again")
+        say(f"Cloud Run still holds addresses of the subnet. Tried again in {RELEASE_SECONDS // 60} minutes.")
+        time.sleep(RELEASE_SECONDS)
+        plan(environment, plan_file, destroy=True)
+    raise CommandFailed("Cloud Run still holds addresses of the subnet: run the same again tomorrow")
+
+
+def restore_log_bucket(project_id: str, region: str) -> None:
+    """Bring the audit log's bucket back where it was deleted within the week: its name is taken until then."""
+    place = [f"--location={region}", f"--project={project_id}"]
+    bucket = ["gcloud", "logging", "buckets"]
+    found = run([*bucket, "describe", AUDIT_BUCKET, *place, "--format=value(lifecycleState)"], check=False)
+    if found.stdout.strip() == "DELETE_REQUESTED":
+        run([*bucket, "undelete", AUDIT_BUCKET, *place])
 
 
 def adopt_database(environment: str, *, confirmed: bool) -> None:

@@ -1,3 +1,13 @@
+resource "google_project_service" "edge" {
+  count = var.edge.enabled ? 1 : 0
+
+  project = var.project_id
+  service = "certificatemanager.googleapis.com"
+
+  # As in apis.tf.
+  disable_on_destroy = false
+}
+
 module "edge" {
   source = "../modules/edge"
   count  = var.edge.enabled ? 1 : 0
@@ -12,5 +22,5 @@ module "edge" {
     requests_per_minute = var.edge.requests_per_minute
   }
 
-  depends_on = [google_project_service.this]
+  depends_on = [google_project_service.this, google_project_service.edge]
 }

@@ -19,7 +19,7 @@ module "observability" {
       max_connections = module.database.max_connections
     }
     subscriptions = module.events.subscription_names
-    api_host      = var.edge.enabled ? var.edge.domains[0] : trimprefix(module.image_api.uri, "https://")
+    api_host      = var.edge.exclusive ? var.edge.domains[0] : trimprefix(module.image_api.uri, "https://")
   }
 
   depends_on = [google_project_service.this]

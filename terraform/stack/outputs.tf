@@ -1,6 +1,6 @@
 output "api_url" {
   description = "URL of the API."
-  value       = coalesce(local.public_base_url, module.image_api.uri)
+  value       = coalesce(var.api.public_base_url, module.image_api.uri)
 }
 
 output "processor_url" {
@@ -36,6 +36,11 @@ output "connection_budget" {
 output "edge_address" {
   description = "Address that the domains' records must point to; null without a load balancer."
   value       = var.edge.enabled ? module.edge[0].address : null
+}
+
+output "edge_dns_records" {
+  description = "Records that the domains' zone must have before edge.exclusive; null without a load balancer."
+  value       = one(module.edge[*].dns_records)
 }
 
 output "rate_limit_url" {

@@ -16,8 +16,6 @@ locals {
     var.storage.default_quota_images == null ? {} : { DEFAULT_QUOTA_IMAGES = tostring(var.storage.default_quota_images) },
   )
 
-  public_base_url = var.edge.enabled ? "https://${var.edge.domains[0]}" : var.api.public_base_url
-
   api_environment = merge(
     local.shared_environment,
     {
@@ -26,8 +24,10 @@ locals {
       LOG_LEVEL          = var.api.log_level
       CORS_ALLOW_ORIGINS = jsonencode(var.api.cors_allow_origins)
       MAX_INSTANCES      = tostring(var.api.max_instances)
-      # Cloud Run's front end appends the caller's address; a load balancer before it appends the caller's and its own.
-      TRUSTED_PROXY_DEPTH = var.edge.enabled ? "2" : "1"
+      # Cloud Run's front end appends the address that it was called from. Where that is the load balancer's own, the one
+      # before it is the caller's; so both ways in may be open at once, and closing one changes nothing here.
+      TRUSTED_PROXY_DEPTH     = "1"
+      TRUSTED_PROXY_ADDRESSES = jsonencode(var.edge.enabled ? [module.edge[0].address] : [])
       # As long as a request may take, or an upload would outlive its row.
       UPLOAD_DEADLINE_SECONDS = "300"
       FETCH_ALLOW_ADDRESSES   = jsonencode(var.api.fetch_allow_addresses)
@@ -35,7 +35,7 @@ locals {
       # Read when the first token is asked for: the API starts before the migration job has written a version.
       TOKEN_SIGNING_SECRET = module.secrets.secret_names["image-manager-token-signing-keys"]
     },
-    local.public_base_url == null ? {} : { PUBLIC_BASE_URL = local.public_base_url },
+    var.api.public_base_url == null ? {} : { PUBLIC_BASE_URL = var.api.public_base_url },
     var.api.open_registration_team_id == null ? {} : { OPEN_REGISTRATION_TEAM_ID = var.api.open_registration_team_id },
     !var.vision.enabled ? {} : { VISION_ENABLED = "true" },
     !var.rate_limit_store.enabled ? {} : {
@@ -67,7 +67,7 @@ locals {
   )
 }
 
-# Open to everybody; keys guard it. With a load balancer only that is let through.
+# Open to everybody; keys guard it. With an exclusive load balancer only that is let through.
 module "image_api" {
   source = "../modules/run_service"
 
@@ -94,7 +94,7 @@ module "image_api" {
   }
 
   access = {
-    ingress = var.edge.enabled ? "INGRESS_TRAFFIC_INTERNAL_LOAD_BALANCER" : "INGRESS_TRAFFIC_ALL"
+    ingress = var.edge.exclusive ? "INGRESS_TRAFFIC_INTERNAL_LOAD_BALANCER" : "INGRESS_TRAFFIC_ALL"
     public  = true
   }
 

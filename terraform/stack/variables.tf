@@ -247,9 +247,10 @@ variable "observability" {
 }
 
 variable "edge" {
-  description = "A load balancer with certificate, Cloud Armor and throttling in front of the API. Off by default: it costs more than all the rest of an idle system."
+  description = "A load balancer with certificates, Cloud Armor and throttling in front of the API, and whether it is the only way in. Off by default: it costs more than all the rest of an idle system. docs/delivery.md has the steps from one to the other."
   type = object({
     enabled             = optional(bool, false)
+    exclusive           = optional(bool, false)
     domains             = optional(list(string), [])
     requests_per_minute = optional(number, 1200)
     cached_paths        = optional(list(string), [])
@@ -260,6 +261,16 @@ variable "edge" {
   validation {
     condition     = !var.edge.enabled || length(var.edge.domains) > 0
     error_message = "edge.domains must name at least one domain where edge.enabled is true."
+  }
+
+  validation {
+    condition     = !var.edge.exclusive || var.edge.enabled
+    error_message = "edge.exclusive needs edge.enabled: without a load balancer nobody would reach the API."
+  }
+
+  validation {
+    condition     = !var.edge.exclusive || try(var.api.public_base_url == "https://${var.edge.domains[0]}", false)
+    error_message = "edge.exclusive needs api.public_base_url to be https:// and the first of edge.domains: links to the old address would lead nowhere."
   }
 }
 

@@ -26,6 +26,10 @@ class FakeCloud:
     planned_changes: list[dict[str, Any]] = field(default_factory=list)
     instance_state: str = "RUNNABLE"
     instances: list[dict[str, Any]] = field(default_factory=list)
+    log_bucket: str = ""
+    # For how many attempts a subnet's addresses are held, and what a destroy that stopped at them leaves.
+    holds_addresses: int | None = None
+    left_by_destroy: list[str] = field(default_factory=lambda: ["module.network.google_compute_subnetwork.run"])
     github: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     reviewers: list[dict[str, Any]] = field(default_factory=list)
     refused_by_github: tuple[str, ...] = ()
@@ -86,16 +90,16 @@ class FakeCloud:
             ),
             "git rev-parse": lambda _: Output("0123456789ab\n", "", 0),
             "terraform init": self._makes(f"init {folder}", needs="versions of the state"),
-            "terraform state list": lambda _: Output(
-                "google_storage_bucket.state\n" if "imported bucket" in self.exists else "", "", 0
-            ),
+            "terraform state list": self._lists,
             "terraform import": self._makes("imported bucket", once=True),
             "terraform output -json github_variables": _says(ENVIRONMENT_VARIABLES),
             "terraform output -raw api_url": lambda _: Output("https://image-api-abc-ew.a.run.app", "", 0),
             "terraform output -raw network_name": lambda _: Output("image-manager", "", 0),
             "terraform plan": self._plans,
             "terraform show": _says({"resource_changes": self.planned_changes}),
-            "terraform apply": self._makes(folder, needs="imported bucket"),
+            "terraform apply": lambda line: self._applies(line, folder),
+            "gcloud logging buckets describe": lambda _: Output(self.log_bucket, "", 0 if self.log_bucket else 1),
+            "gcloud logging buckets undelete": self._undeletes,
             "gcloud artifacts docker images describe": self._image_digest,
             "docker build": lambda line: self._makes(f"built {_name_of(line)}")(line),
             "docker push": lambda line: self._makes(f"pushed {_name_of(line)}", once=True)(line),
@@ -157,6 +161,22 @@ class FakeCloud:
             return Output("", "", 0)
 
         return answer
+
+    def _lists(self, _: str) -> Output:
+        left = self.left_by_destroy if self.holds_addresses is not None else []
+        return Output("\n".join(["google_storage_bucket.state"] * ("imported bucket" in self.exists) + left), "", 0)
+
+    def _applies(self, line: str, folder: str) -> Output:
+        if self.log_bucket == "DELETE_REQUESTED":
+            return Output("", "bucket is pending deletion", 1)
+        if self.holds_addresses:
+            self.holds_addresses -= 1
+            return Output("", "subnetwork is already being used", 1)
+        return self._makes(folder, needs="imported bucket")(line)
+
+    def _undeletes(self, _: str) -> Output:
+        self.log_bucket = "ACTIVE"
+        return Output("", "", 0)
 
     def _forgets(self, line: str) -> Output:
         self.managed = [each for each in self.managed if each not in line.split()]

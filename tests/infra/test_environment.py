@@ -62,6 +62,7 @@ OF_THE_CONFIGURATION = {
         "MAX_INSTANCES",
         "DATABASE_POOL_SIZE",
         "TRUSTED_PROXY_DEPTH",
+        "TRUSTED_PROXY_ADDRESSES",
         "CORS_ALLOW_ORIGINS",
         "FETCH_ALLOW_ADDRESSES",
     },
@@ -155,7 +156,7 @@ def test_keys_are_written_where_they_are_read(environments: dict[str, dict[str, 
 def test_routes_that_terraform_names_exist(environments: dict[str, dict[str, str]]) -> None:
     def settings(name: str) -> Any:
         values = {key.lower(): value for key, value in environments[name].items()}
-        for listed in {"cors_allow_origins", "fetch_allow_addresses"} & values.keys():
+        for listed in {"cors_allow_origins", "fetch_allow_addresses", "trusted_proxy_addresses"} & values.keys():
             values[listed] = json.loads(values[listed])
         return SETTINGS[name](**values)  # type: ignore[arg-type]
 

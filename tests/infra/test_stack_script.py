@@ -94,6 +94,56 @@ def test_destroy_removes_the_abandoned_peering(cloud: FakeCloud) -> None:
     assert cloud.calls[-1].startswith("gcloud services vpc-peerings delete")
 
 
+def test_destroy_waits_for_the_addresses_of_cloud_run(cloud: FakeCloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr("time.sleep", pauses.append)
+    cloud.holds_addresses = 3
+    assert script.main(["destroy", "dev", "--yes"]) == 0
+    assert pauses == [script.RELEASE_SECONDS] * 3
+    assert len([call for call in cloud.calls if "terraform plan" in call and "-destroy" in call]) == 4
+    assert cloud.calls[-1].startswith("gcloud services vpc-peerings delete")
+
+
+def test_destroy_gives_up_after_some_hours(cloud: FakeCloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    cloud.holds_addresses = script.RELEASE_ATTEMPTS + 1
+    assert script.main(["destroy", "dev", "--yes"]) == 1
+    assert not any("vpc-peerings" in call for call in cloud.calls)
+
+
+def test_destroy_that_stops_elsewhere_does_not_wait(
+    cloud: FakeCloud, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda _: pytest.fail("it waits for nothing"))
+    cloud.holds_addresses = 1
+    cloud.left_by_destroy += ["module.image_api.google_cloud_run_v2_service.this"]
+    assert script.main(["destroy", "dev", "--yes"]) == 1
+    assert "not everything is gone" in capsys.readouterr().out
+
+
+def test_log_bucket_of_an_earlier_stack_is_brought_back_first(cloud: FakeCloud) -> None:
+    cloud.planned_changes = [change("google_logging_project_bucket_config", "create")]
+    cloud.log_bucket = "DELETE_REQUESTED"
+    assert script.main(["apply", "dev", "--yes"]) == 0
+    undelete = next(call for call in cloud.calls if "undelete" in call)
+    place = "--location=europe-west1 --project=example-project"
+    assert undelete == f"gcloud logging buckets undelete image-manager-audit {place}"
+    assert cloud.calls.index(undelete) < next(i for i, call in enumerate(cloud.calls) if "terraform apply" in call)
+
+
+@pytest.mark.parametrize("state", ["", "ACTIVE"])
+def test_log_bucket_that_is_there_or_never_was_is_left_alone(state: str, cloud: FakeCloud) -> None:
+    cloud.planned_changes = [change("google_pubsub_topic", "update")]
+    cloud.log_bucket = state
+    assert script.main(["apply", "dev", "--yes"]) == 0
+    assert not any("undelete" in call for call in cloud.calls)
+
+
+def test_log_bucket_is_the_one_that_terraform_makes() -> None:
+    module = Path(script.__file__).parents[2] / "terraform" / "modules" / "observability"
+    assert f'bucket_id      = "{script.AUDIT_BUCKET}"' in (module / "audit_log.tf").read_text()
+
+
 def test_destroy_asks_for_the_environments_name(cloud: FakeCloud, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("yes\n"))
     assert script.main(["destroy", "dev"]) == 1

@@ -25,7 +25,7 @@ from image_api.early_refusal import EarlyRefusalMiddleware
 from image_api.images.routes import router as images_router
 from image_api.key_cache import LAST_USED_SECONDS, KeyCache
 from image_api.metadata_schemas.routes import router as metadata_schemas_router
-from image_api.observability import Metrics, ObservabilityMiddleware
+from image_api.observability import Metrics, ObservabilityMiddleware, TrustedProxies
 from image_api.passwords import Passwords
 from image_api.people.admin_routes import router as people_admin_router
 from image_api.people.routes import router as people_router
@@ -115,8 +115,11 @@ def create_app(
                 "X-Request-ID",
             ],
         )
+    addresses = frozenset(str(address) for address in settings.trusted_proxy_addresses)
     app.add_middleware(
-        ObservabilityMiddleware, metrics=app.state.metrics, trusted_proxy_depth=settings.trusted_proxy_depth
+        ObservabilityMiddleware,
+        metrics=app.state.metrics,
+        trusted_proxies=TrustedProxies(settings.trusted_proxy_depth, addresses),
     )
     app.add_middleware(EarlyRefusalMiddleware)
     return app

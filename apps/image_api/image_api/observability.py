@@ -1,6 +1,7 @@
 """What surrounds every request: its id, its log line, its metrics, the security headers, a last catch."""
 
 import time
+from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any
@@ -56,11 +57,19 @@ class Metrics:
         series[1].observe(seconds)
 
 
+@dataclass(frozen=True)
+class TrustedProxies:
+    """How many proxies always append to `X-Forwarded-For`, and the addresses of those that only some calls pass."""
+
+    depth: int
+    addresses: frozenset[str] = frozenset()
+
+
 class ObservabilityMiddleware:
     """Pure ASGI, outermost. Everything that it adds to an answer is a header."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, trusted_proxy_depth: int) -> None:
-        self._app, self._metrics, self._trusted_proxy_depth = app, metrics, trusted_proxy_depth
+    def __init__(self, app: ASGIApp, metrics: Metrics, trusted_proxies: TrustedProxies) -> None:
+        self._app, self._metrics, self._trusted_proxies = app, metrics, trusted_proxies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -68,7 +77,7 @@ class ObservabilityMiddleware:
             return
         started = time.perf_counter()
         headers = dict(scope["headers"])
-        context = request_context(headers, client_address(scope, headers, self._trusted_proxy_depth))
+        context = request_context(headers, client_address(scope, headers, self._trusted_proxies))
         token = current_request.set(context)
         scope["state"] = {**scope.get("state", {}), "rate_limit": None}
         answer = _Answer(scope, send, context.request_id)
@@ -136,15 +145,18 @@ class _Answer:
         await self._send(message)
 
 
-def client_address(scope: Scope, headers: dict[bytes, bytes], trusted_proxy_depth: int) -> str:
+def client_address(scope: Scope, headers: dict[bytes, bytes], proxies: TrustedProxies) -> str:
     """The caller's address. Of `X-Forwarded-For` only an address that our own proxies appended is believed."""
-    if trusted_proxy_depth:
+    if proxies.depth:
         forwarded = headers.get(b"x-forwarded-for", b"").decode("latin-1")
         hops = [hop.strip() for hop in forwarded.split(",") if hop.strip()]
-        if len(hops) >= trusted_proxy_depth:
-            hop = hops[-trusted_proxy_depth]
+        if len(hops) >= proxies.depth:
+            place = len(hops) - proxies.depth
+            # A caller cannot have such an address, so that the one before it was appended by the proxy that has.
+            while place and hops[place] in proxies.addresses:
+                place -= 1
             # Not the connection's address: that is the proxy's, which a key's ranges may allow.
-            return hop if _is_address(hop) else "unknown"
+            return hops[place] if _is_address(hops[place]) else "unknown"
     return scope["client"][0] if scope.get("client") else "unknown"
 
 

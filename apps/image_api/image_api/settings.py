@@ -4,7 +4,7 @@ from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network
 from uuid import UUID
 
-from pydantic import Field, HttpUrl, SecretStr, field_validator, model_validator
+from pydantic import Field, HttpUrl, IPvAnyAddress, SecretStr, field_validator, model_validator
 
 from image_core.settings import MEBIBYTE, ServiceSettings
 
@@ -16,6 +16,10 @@ class ApiSettings(ServiceSettings):
     cors_allow_origins: list[str] = Field(default_factory=list, description="Origins of browsers that may call.")
     trusted_proxy_depth: int = Field(
         0, ge=0, le=5, description="How many proxies in front append to X-Forwarded-For; 0 ignores the header."
+    )
+    trusted_proxy_addresses: list[IPvAnyAddress] = Field(
+        default_factory=list,
+        description="Proxies that only some calls pass, such as a load balancer: what they append is believed as well.",
     )
     max_instances: int = Field(
         1, ge=1, description="Most instances; each takes its share of a rate limit where they share no Redis."

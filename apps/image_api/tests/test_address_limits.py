@@ -6,7 +6,7 @@ import httpx2
 import pytest
 
 from image_api import rate_limits
-from image_api.observability import client_address
+from image_api.observability import TrustedProxies, client_address
 from image_api.rate_limits import network_of
 from image_api.token_buckets import MemoryBuckets
 
@@ -132,4 +132,5 @@ class TestWhoIsOne:
     @pytest.mark.parametrize("forwarded", ["junk", "1.1.1.1:80", "[::1]", "1.1.1.256", "\xff", "a" * 5000])
     def test_what_is_no_address_is_nobodys(self, forwarded: str) -> None:
         scope = {"client": ("9.9.9.9", 1)}
-        assert client_address(scope, {b"x-forwarded-for": forwarded.encode("latin-1")}, 1) == "unknown"
+        headers = {b"x-forwarded-for": forwarded.encode("latin-1")}
+        assert client_address(scope, headers, TrustedProxies(depth=1)) == "unknown"

@@ -301,6 +301,21 @@ async def test_only_the_address_that_the_trusted_proxy_added_is_believed(make_ap
         assert (await ask(api, "bad", **{"X-Forwarded-For": "192.0.2.1, 192.0.2.2"}))[0] == 401
 
 
+async def test_load_balancer_that_only_some_calls_pass_is_told_by_its_address(make_api: MakeApi) -> None:
+    proxies = {"trusted_proxy_depth": 1, "trusted_proxy_addresses": ["203.0.113.7"]}
+    async with make_api(bad_key_limit_per_minute=1, **proxies) as api:
+
+        async def statuses(*forwarded: str) -> list[int]:
+            return [(await ask(api, "bad", **{"X-Forwarded-For": each}))[0] for each in forwarded]
+
+        # Through it, and straight: whatever a caller invents, the address that was appended counts.
+        assert await statuses("192.0.2.1, 203.0.113.7", "10.0.0.1, 192.0.2.1, 203.0.113.7") == [401, 429]
+        assert await statuses("192.0.2.2", "203.0.113.7, 192.0.2.2", "192.0.2.1") == [401, 429, 429]
+        assert await statuses("192.0.2.3, 203.0.113.7", "192.0.2.4, 203.0.113.7") == [401, 401]
+        # A header that holds the load balancer alone names nobody else.
+        assert await statuses("203.0.113.7", "203.0.113.7") == [401, 429]
+
+
 async def test_the_default_key_may_ask_who_it_is_and_nothing_else(api: Api) -> None:
     await api.rows.execute(
         update(credential).where(credential.c.public_id == keys.DEFAULT_PUBLIC_ID).values(is_default=True)

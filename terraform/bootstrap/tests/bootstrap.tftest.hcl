@@ -66,7 +66,7 @@ run "planning_holds_exactly_its_roles" {
   command = plan
 
   assert {
-    condition     = sort([for grant in google_project_iam_member.table : grant.role if grant.member == "serviceAccount:github-plan@example-project.iam.gserviceaccount.com"]) == tolist(["projects/example-project/roles/imageManagerPlan", "roles/cloudscheduler.viewer", "roles/cloudsql.viewer", "roles/compute.viewer", "roles/iam.securityReviewer", "roles/iam.serviceAccountViewer", "roles/logging.viewer", "roles/memorystore.viewer", "roles/monitoring.viewer", "roles/pubsub.viewer", "roles/run.viewer", "roles/secretmanager.viewer", "roles/servicenetworking.viewer", "roles/serviceusage.serviceUsageConsumer", "roles/storage.bucketViewer"])
+    condition     = sort([for grant in google_project_iam_member.table : grant.role if grant.member == "serviceAccount:github-plan@example-project.iam.gserviceaccount.com"]) == tolist(["projects/example-project/roles/imageManagerPlan", "roles/certificatemanager.viewer", "roles/cloudscheduler.viewer", "roles/cloudsql.viewer", "roles/compute.viewer", "roles/iam.securityReviewer", "roles/iam.serviceAccountViewer", "roles/logging.viewer", "roles/memorystore.viewer", "roles/monitoring.viewer", "roles/pubsub.viewer", "roles/run.viewer", "roles/secretmanager.viewer", "roles/servicenetworking.viewer", "roles/serviceusage.serviceUsageConsumer", "roles/storage.bucketViewer"])
     error_message = "The account to plan holds other roles."
   }
 }
@@ -75,7 +75,7 @@ run "applying_holds_exactly_its_roles" {
   command = plan
 
   assert {
-    condition     = sort([for grant in google_project_iam_member.table : grant.role if grant.member == "serviceAccount:github-apply@example-project.iam.gserviceaccount.com"]) == tolist(["roles/cloudscheduler.admin", "roles/cloudsql.admin", "roles/compute.loadBalancerAdmin", "roles/compute.networkAdmin", "roles/compute.securityAdmin", "roles/iam.serviceAccountAdmin", "roles/logging.configWriter", "roles/memorystore.admin", "roles/monitoring.editor", "roles/pubsub.admin", "roles/resourcemanager.projectIamAdmin", "roles/run.admin", "roles/secretmanager.admin", "roles/serviceusage.serviceUsageAdmin", "roles/storage.admin"])
+    condition     = sort([for grant in google_project_iam_member.table : grant.role if grant.member == "serviceAccount:github-apply@example-project.iam.gserviceaccount.com"]) == tolist(["roles/certificatemanager.owner", "roles/cloudscheduler.admin", "roles/cloudsql.admin", "roles/compute.loadBalancerAdmin", "roles/compute.networkAdmin", "roles/compute.securityAdmin", "roles/iam.serviceAccountAdmin", "roles/logging.configWriter", "roles/memorystore.admin", "roles/monitoring.editor", "roles/pubsub.admin", "roles/resourcemanager.projectIamAdmin", "roles/run.admin", "roles/secretmanager.admin", "roles/serviceusage.serviceUsageAdmin", "roles/storage.admin"])
     error_message = "The account to apply holds other roles."
   }
 }

@@ -29,6 +29,38 @@ resource "google_compute_backend_service" "api" {
   }
 }
 
+resource "google_compute_region_network_endpoint_group" "candidate" {
+  project               = var.project_id
+  region                = var.region
+  name                  = "${var.name}-candidate"
+  description           = "The API's revision that a rollout tries before it takes any traffic."
+  network_endpoint_type = "SERVERLESS"
+
+  cloud_run {
+    service = var.service_name
+    tag     = var.candidate_tag
+  }
+}
+
+resource "google_compute_backend_service" "candidate" {
+  project               = var.project_id
+  name                  = "${var.name}-candidate"
+  description           = "The revision that a rollout tries, never cached."
+  load_balancing_scheme = "EXTERNAL_MANAGED"
+  protocol              = "HTTPS"
+  security_policy       = google_compute_security_policy.this.id
+  enable_cdn            = false
+
+  backend {
+    group = google_compute_region_network_endpoint_group.candidate.id
+  }
+
+  log_config {
+    enable      = true
+    sample_rate = 1
+  }
+}
+
 resource "google_compute_backend_service" "cached" {
   count = length(var.cached_paths) > 0 ? 1 : 0
 

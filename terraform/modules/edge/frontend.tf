@@ -6,20 +6,6 @@ resource "google_compute_global_address" "this" {
   ip_version   = "IPV4"
 }
 
-resource "google_compute_managed_ssl_certificate" "this" {
-  project = var.project_id
-  # A certificate cannot be changed: with other domains it is another one, made before the old one goes.
-  name = "${var.name}-${substr(sha256(join(",", var.domains)), 0, 8)}"
-
-  managed {
-    domains = var.domains
-  }
-
-  lifecycle {
-    create_before_destroy = true
-  }
-}
-
 resource "google_compute_ssl_policy" "this" {
   project         = var.project_id
   name            = "${var.name}-edge"
@@ -43,6 +29,16 @@ resource "google_compute_url_map" "https" {
     }
   }
 
+  host_rule {
+    hosts        = [local.candidate_domain]
+    path_matcher = "candidate"
+  }
+
+  path_matcher {
+    name            = "candidate"
+    default_service = google_compute_backend_service.candidate.id
+  }
+
   dynamic "path_matcher" {
     for_each = length(var.cached_paths) > 0 ? [var.cached_paths] : []
 
@@ -59,11 +55,11 @@ resource "google_compute_url_map" "https" {
 }
 
 resource "google_compute_target_https_proxy" "this" {
-  project          = var.project_id
-  name             = "${var.name}-https"
-  url_map          = google_compute_url_map.https.id
-  ssl_certificates = [google_compute_managed_ssl_certificate.this.id]
-  ssl_policy       = google_compute_ssl_policy.this.id
+  project         = var.project_id
+  name            = "${var.name}-https"
+  url_map         = google_compute_url_map.https.id
+  certificate_map = "//certificatemanager.googleapis.com/${google_certificate_manager_certificate_map.this.id}"
+  ssl_policy      = google_compute_ssl_policy.this.id
 }
 
 resource "google_compute_global_forwarding_rule" "https" {

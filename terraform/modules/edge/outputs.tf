@@ -7,3 +7,18 @@ output "security_policy_name" {
   description = "Name of the Cloud Armor policy."
   value       = google_compute_security_policy.this.name
 }
+
+output "dns_records" {
+  description = "Records that the domains' zone must have: first those that prove who holds the domains, for the certificates, then those that bring the traffic here."
+  value = concat(
+    flatten([for host, authorization in google_certificate_manager_dns_authorization.this : [
+      for record in authorization.dns_resource_record : { name = record.name, type = record.type, data = record.data }
+    ]]),
+    [for host in local.hosts : { name = "${host}.", type = "A", data = google_compute_global_address.this.address }],
+  )
+}
+
+output "candidate_url" {
+  description = "URL of the revision that a rollout tries."
+  value       = "https://${local.candidate_domain}"
+}

@@ -39,13 +39,25 @@ variable "service_name" {
 }
 
 variable "domains" {
-  description = "Domains under which the API is reached; their records must point to the address before the certificate is issued."
+  description = "Domains under which the API is reached; the first is the one that links name. Their certificates are issued as soon as the records that prove them are there."
   type        = list(string)
   nullable    = false
 
   validation {
     condition     = length(var.domains) > 0 && length(var.domains) <= 100 && alltrue([for domain in var.domains : can(regex("^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\\.)+[a-z]{2,}$", domain))])
     error_message = "domains must hold 1 to 100 domains such as images.example.com, without a star."
+  }
+}
+
+variable "candidate_tag" {
+  description = "Tag of the revision that a rollout tries; it is reached under this name before the first domain."
+  type        = string
+  nullable    = false
+  default     = "candidate"
+
+  validation {
+    condition     = can(regex("^[a-z]([a-z0-9-]{0,44}[a-z0-9])?$", var.candidate_tag))
+    error_message = "candidate_tag must be a tag of Cloud Run: at most 46 lower-case letters, digits and hyphens."
   }
 }
 

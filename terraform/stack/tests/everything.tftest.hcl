@@ -12,8 +12,9 @@ variables {
   }
   notification_emails = ["operations@example.com"]
   observability       = { budget = { billing_account = "012345-6789AB-CDEF01" } }
-  edge                = { enabled = true, domains = ["images.example.com"], cached_paths = ["/public/*"] }
+  edge                = { enabled = true, exclusive = true, domains = ["images.example.com"], cached_paths = ["/public/*"] }
   rate_limit_store    = { enabled = true }
+  api                 = { max_instances = 2, public_base_url = "https://images.example.com" }
   vision              = { enabled = true }
   processor           = { max_instances = 1, model_path = "gs://models/labels" }
 }

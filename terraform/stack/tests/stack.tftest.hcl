@@ -414,11 +414,25 @@ run "api_is_reached_by_everybody" {
   }
 }
 
-run "load_balancer_is_the_only_way_to_the_api" {
+run "both_ways_to_the_api_are_open_at_first" {
   command = plan
 
   variables {
     edge = { enabled = true, domains = ["images.example.com"] }
+  }
+
+  assert {
+    condition     = module.image_api.access.ingress == "INGRESS_TRAFFIC_ALL" && length(module.edge) == 1
+    error_message = "Nobody reaches the API until domain and certificate are ready."
+  }
+}
+
+run "load_balancer_is_the_only_way_to_the_api_when_asked" {
+  command = plan
+
+  variables {
+    api  = { max_instances = 1, public_base_url = "https://images.example.com" }
+    edge = { enabled = true, exclusive = true, domains = ["images.example.com"] }
   }
 
   assert {
@@ -454,20 +468,35 @@ run "api_believes_one_proxy" {
   }
 }
 
-run "api_believes_two_proxies_behind_the_load_balancer" {
+run "api_knows_the_load_balancer_by_its_address" {
   command = plan
 
   variables {
     edge = { enabled = true, domains = ["images.example.com"] }
   }
 
+  override_resource {
+    target          = module.edge[0].google_compute_global_address.this
+    override_during = plan
+    values          = { address = "203.0.113.7" }
+  }
+
   assert {
-    condition     = local.api_environment["TRUSTED_PROXY_DEPTH"] == "2"
+    condition     = local.api_environment["TRUSTED_PROXY_ADDRESSES"] == jsonencode(["203.0.113.7"]) && local.api_environment["TRUSTED_PROXY_DEPTH"] == "1"
     error_message = "The caller's address is the load balancer's."
   }
 }
 
-run "load_balancer_gives_the_api_its_url" {
+run "api_knows_no_load_balancer_by_default" {
+  command = plan
+
+  assert {
+    condition     = local.api_environment["TRUSTED_PROXY_ADDRESSES"] == "[]"
+    error_message = "An address is believed that is not ours."
+  }
+}
+
+run "links_stay_where_they_are_until_asked" {
   command = plan
 
   variables {
@@ -475,9 +504,43 @@ run "load_balancer_gives_the_api_its_url" {
   }
 
   assert {
-    condition     = local.api_environment["PUBLIC_BASE_URL"] == "https://images.example.com"
-    error_message = "Links go round the load balancer."
+    condition     = !contains(keys(local.api_environment), "PUBLIC_BASE_URL")
+    error_message = "Links lead to a domain that is not there yet."
   }
+}
+
+run "api_of_the_certificates_is_on" {
+  command = plan
+
+  variables {
+    edge = { enabled = true, domains = ["images.example.com"] }
+  }
+
+  assert {
+    condition     = google_project_service.edge[0].service == "certificatemanager.googleapis.com" && google_project_service.edge[0].disable_on_destroy == false
+    error_message = "Certificates cannot be made."
+  }
+}
+
+run "exclusive_without_a_load_balancer_is_refused" {
+  command = plan
+
+  variables {
+    edge = { exclusive = true, domains = ["images.example.com"] }
+    api  = { max_instances = 1, public_base_url = "https://images.example.com" }
+  }
+
+  expect_failures = [var.edge]
+}
+
+run "exclusive_with_links_to_the_old_address_is_refused" {
+  command = plan
+
+  variables {
+    edge = { enabled = true, exclusive = true, domains = ["images.example.com"] }
+  }
+
+  expect_failures = [var.edge]
 }
 
 run "load_balancer_stands_before_the_api" {

@@ -37,7 +37,7 @@ run "nothing_is_cached_by_default" {
   command = plan
 
   assert {
-    condition     = length(google_compute_backend_service.cached) == 0 && length(google_compute_url_map.https.path_matcher) == 0
+    condition     = length(google_compute_backend_service.cached) == 0 && [for matcher in google_compute_url_map.https.path_matcher : matcher.name] == ["candidate"]
     error_message = "Something is cached."
   }
 }
@@ -50,7 +50,7 @@ run "named_paths_are_cached" {
   }
 
   assert {
-    condition     = tolist(one(google_compute_url_map.https.path_matcher[0].path_rule).paths) == tolist(["/public/*"])
+    condition     = tolist(one(one([for matcher in google_compute_url_map.https.path_matcher : matcher if matcher.name == "cached"]).path_rule).paths) == tolist(["/public/*"])
     error_message = "Other paths are cached."
   }
 }
@@ -131,13 +131,72 @@ run "http_is_redirected" {
   }
 }
 
-run "certificate_is_for_the_domains" {
+run "each_host_has_a_certificate_of_its_own" {
+  command = plan
+
+  variables {
+    domains = ["images.example.com", "pictures.example.com"]
+  }
+
+  assert {
+    condition     = toset([for certificate in google_certificate_manager_certificate.this : join(",", certificate.managed[0].domains)]) == toset(["images.example.com", "pictures.example.com", "candidate.images.example.com"])
+    error_message = "A host has no certificate, or shares one that changes with it."
+  }
+}
+
+run "certificates_are_proved_before_traffic_comes" {
   command = plan
 
   assert {
-    condition     = google_compute_managed_ssl_certificate.this.managed[0].domains == tolist(["images.example.com"])
-    error_message = "Another certificate."
+    condition     = alltrue([for host, authorization in google_certificate_manager_dns_authorization.this : authorization.domain == host && authorization.type == "PER_PROJECT_RECORD"]) && length(google_certificate_manager_dns_authorization.this) == 2
+    error_message = "A certificate waits for traffic that waits for the certificate."
   }
+}
+
+run "each_host_is_answered_with_its_certificate" {
+  command = plan
+
+  assert {
+    condition     = toset([for entry in google_certificate_manager_certificate_map_entry.this : entry.hostname]) == toset(["images.example.com", "candidate.images.example.com"]) && alltrue([for entry in google_certificate_manager_certificate_map_entry.this : entry.map == "image-manager-edge"])
+    error_message = "A host is answered without a certificate."
+  }
+}
+
+run "candidate_is_reached_by_its_tag" {
+  command = plan
+
+  assert {
+    condition     = google_compute_region_network_endpoint_group.candidate.cloud_run[0].tag == "candidate" && google_compute_region_network_endpoint_group.candidate.cloud_run[0].service == "image-api"
+    error_message = "A rollout tries another revision than its own."
+  }
+}
+
+run "candidate_has_a_host_of_its_own" {
+  command = plan
+
+  assert {
+    condition     = one([for rule in google_compute_url_map.https.host_rule : rule.path_matcher if contains(rule.hosts, "candidate.images.example.com")]) == "candidate" && output.candidate_url == "https://candidate.images.example.com"
+    error_message = "The candidate is not reached."
+  }
+}
+
+run "candidate_is_behind_cloud_armor_and_no_cache" {
+  command = plan
+
+  assert {
+    condition     = google_compute_backend_service.candidate.enable_cdn == false && google_compute_backend_service.candidate.load_balancing_scheme == "EXTERNAL_MANAGED"
+    error_message = "The candidate is cached."
+  }
+}
+
+run "malformed_tag_is_refused" {
+  command = plan
+
+  variables {
+    candidate_tag = "Candidate!"
+  }
+
+  expect_failures = [var.candidate_tag]
 }
 
 run "service_is_behind_it" {

@@ -20,8 +20,19 @@ mock_resource "google_compute_target_https_proxy" {
   defaults = { id = "projects/example-project/global/targetHttpsProxies/image-manager-https" }
 }
 
-mock_resource "google_compute_managed_ssl_certificate" {
-  defaults = { id = "projects/example-project/global/sslCertificates/image-manager" }
+mock_resource "google_certificate_manager_dns_authorization" {
+  defaults = {
+    id                  = "projects/example-project/locations/global/dnsAuthorizations/image-manager"
+    dns_resource_record = [{ name = "_acme-challenge.images.example.com.", type = "CNAME", data = "1234.authorize.certificatemanager.goog." }]
+  }
+}
+
+mock_resource "google_certificate_manager_certificate" {
+  defaults = { id = "projects/example-project/locations/global/certificates/image-manager" }
+}
+
+mock_resource "google_certificate_manager_certificate_map" {
+  defaults = { id = "projects/example-project/locations/global/certificateMaps/image-manager-edge" }
 }
 
 mock_resource "google_compute_ssl_policy" {
