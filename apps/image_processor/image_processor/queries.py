@@ -2,12 +2,28 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Column, ColumnElement, and_, case, delete, exists, func, insert, or_, select, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Interval,
+    Uuid,
+    and_,
+    bindparam,
+    case,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
-from image_core.db import Record, Runner, Transaction
+from image_core.db import Query, Record, Runner, Transaction
 from image_core.ids import new_id
 from image_core.models import HOLDS_BYTES_CLAUSE, derivative, discarded_object, image, team
 from image_core.states import ImageStatus, LabelSource
@@ -43,14 +59,63 @@ class Claim(NamedTuple):
         return self.first_stored_at is not None
 
 
+_lapsed = and_(image.c.status == ImageStatus.PROCESSING, image.c.lease_expires_at < func.now())
+
+
+def _of_the_team(column: Column[Any]) -> ColumnElement[Any]:
+    return select(column).where(team.c.id == image.c.team_id).scalar_subquery().label(column.name)
+
+
+# Names of parameters begin with `new_`, as those of the columns are SQLAlchemy's own.
+_find = Query(
+    select(
+        image.c.id, image.c.team_id, image.c.status, image.c.generation, image.c.object_name, image.c.deleted_at,
+        image.c.purge_marked_at, image.c.attempts, image.c.trace_parent,
+    ).where(image.c.id == bindparam("image_id"))
+)  # fmt: skip
+_mark_stored = Query(
+    update(image)
+    .where(image.c.id == bindparam("image_id"), image.c.status == ImageStatus.PENDING)
+    .values(
+        status=ImageStatus.STORED, generation=bindparam("new_generation"), size_bytes=bindparam("new_size_bytes"),
+        sha256=bindparam("new_sha256"), stored_at=func.now(), queued_at=func.now(), attempts=0,
+        revision=image.c.revision + 1, updated_at=func.now(),
+    )
+)  # fmt: skip
+_claim = Query(
+    update(image)
+    .where(
+        image.c.id == bindparam("image_id"),
+        image.c.generation == bindparam("of_generation"),
+        image.c.deleted_at.is_(None),
+        image.c.attempts < bindparam("max_attempts"),
+        or_(image.c.status == ImageStatus.STORED, _lapsed),
+    )
+    .values(
+        status=ImageStatus.PROCESSING, claim_token=bindparam("new_token"),
+        lease_expires_at=func.now() + bindparam("lease", type_=Interval), attempts=image.c.attempts + 1,
+        first_claimed_at=func.coalesce(image.c.first_claimed_at, func.now()), revision=image.c.revision + 1,
+        updated_at=func.now(),
+    )
+    .returning(
+        image.c.team_id, image.c.object_name, image.c.size_bytes, image.c.sha256, image.c.trace_parent,
+        image.c.lease_expires_at, image.c.attempts,
+        case((image.c.ready_at.is_(None), image.c.stored_at)).label("first_stored_at"),
+        _of_the_team(team.c.keep_location), _of_the_team(team.c.analyze_on_arrival),
+        _of_the_team(team.c.label_source),
+    )
+)  # fmt: skip
+_discard = Query(
+    insert(discarded_object).values(
+        id=bindparam("discard_id"), bucket=bindparam("new_bucket"), object_name=bindparam("new_object_name"),
+        generation=bindparam("new_generation"), remove_after=func.now() + bindparam("after", type_=Interval),
+    )
+)  # fmt: skip
+
+
 async def find(runner: Runner, image_id: UUID) -> Record | None:
     """The columns that decide what becomes of a message."""
-    return await runner.fetch_one(
-        select(
-            image.c.id, image.c.team_id, image.c.status, image.c.generation, image.c.object_name, image.c.deleted_at,
-            image.c.purge_marked_at, image.c.attempts, image.c.trace_parent,
-        ).where(image.c.id == image_id)
-    )  # fmt: skip
+    return await runner.fetch_one(_find, image_id=image_id)
 
 
 async def mark_stored(
@@ -61,14 +126,8 @@ async def mark_stored(
     Raises `db.UniqueViolation` if the team holds these bytes already.
     """
     moved = await transaction.execute(
-        update(image)
-        .where(image.c.id == image_id, image.c.status == ImageStatus.PENDING)
-        .values(
-            status=ImageStatus.STORED, generation=generation, size_bytes=size_bytes, sha256=sha256,
-            stored_at=func.now(), queued_at=func.now(), attempts=0, revision=image.c.revision + 1,
-            updated_at=func.now(),
-        )
-    )  # fmt: skip
+        _mark_stored, image_id=image_id, new_generation=generation, new_size_bytes=size_bytes, new_sha256=sha256
+    )
     return moved == 1
 
 
@@ -106,29 +165,9 @@ async def claim(
     With it goes the promise that what this claim writes is removed unless the claim is made good.
     """
     token, discard_id = new_id(), new_id()
-    lapsed = and_(image.c.status == ImageStatus.PROCESSING, image.c.lease_expires_at < func.now())
     row = await transaction.fetch_one(
-        update(image)
-        .where(
-            image.c.id == image_id,
-            image.c.generation == generation,
-            image.c.deleted_at.is_(None),
-            image.c.attempts < max_attempts,
-            or_(image.c.status == ImageStatus.STORED, lapsed),
-        )
-        .values(
-            status=ImageStatus.PROCESSING, claim_token=token, lease_expires_at=func.now() + lease,
-            attempts=image.c.attempts + 1, first_claimed_at=func.coalesce(image.c.first_claimed_at, func.now()),
-            revision=image.c.revision + 1, updated_at=func.now(),
-        )
-        .returning(
-            image.c.team_id, image.c.object_name, image.c.size_bytes, image.c.sha256, image.c.trace_parent,
-            image.c.lease_expires_at, image.c.attempts,
-            case((image.c.ready_at.is_(None), image.c.stored_at)).label("first_stored_at"),
-            _of_the_team(team.c.keep_location), _of_the_team(team.c.analyze_on_arrival),
-            _of_the_team(team.c.label_source),
-        )
-    )  # fmt: skip
+        _claim, image_id=image_id, of_generation=generation, max_attempts=max_attempts, new_token=token, lease=lease
+    )
     if row is None:
         return None
     folder = f"derivatives/{row['team_id']}/{image_id}/{generation}-{token}/"
@@ -141,10 +180,6 @@ async def claim(
     )  # fmt: skip
 
 
-def _of_the_team(column: Column[Any]) -> ColumnElement[Any]:
-    return select(column).where(team.c.id == image.c.team_id).scalar_subquery().label(column.name)
-
-
 async def discard(
     transaction: Transaction,
     bucket: str,
@@ -155,10 +190,8 @@ async def discard(
 ) -> None:
     """Asks the sweep to remove an object, or everything under a name that ends in a slash, after a while."""
     await transaction.execute(
-        insert(discarded_object).values(
-            id=discard_id or new_id(), bucket=bucket, object_name=object_name, generation=generation,
-            remove_after=func.now() + after,
-        )
+        _discard, discard_id=discard_id or new_id(), new_bucket=bucket, new_object_name=object_name,
+        new_generation=generation, after=after,
     )  # fmt: skip
 
 
@@ -168,28 +201,34 @@ class ClaimLost(Exception):
 
 async def finish(transaction: Transaction, claimed: Claim, values: dict[str, Any]) -> None:
     """Processing → ready. Raises `ClaimLost`, which must undo the transaction."""
-    columns = {"claim_token": None, "lease_expires_at": None, "first_claimed_at": None, "ready_at": func.now()}
-    kept = (
-        delete(discarded_object)
-        .where(discarded_object.c.id == claimed.discard_id, discarded_object.c.attempts == 0)
-        .returning(discarded_object.c.id)
-        .cte("kept")
-    )
-    finished = (
-        update(image)
-        .where(_is_held(claimed), exists(select(kept.c.id)))
-        .values(status=ImageStatus.READY, revision=image.c.revision + 1, updated_at=func.now(), **columns, **values)
-    )
-    if await transaction.execute(finished) != 1:
+    moved = await transaction.execute(
+        _finish(frozenset(values)), image_id=claimed.image_id, token=claimed.token, discard_id=claimed.discard_id,
+        **{f"new_{name}": value for name, value in values.items()},
+    )  # fmt: skip
+    if moved != 1:
         raise ClaimLost
 
 
-def _is_held(claimed: Claim) -> ColumnElement[bool]:
-    return and_(
-        image.c.id == claimed.image_id,
-        image.c.claim_token == claimed.token,
-        image.c.status == ImageStatus.PROCESSING,
+@cache
+def _finish(columns: frozenset[str]) -> Query:
+    kept = (
+        delete(discarded_object)
+        .where(discarded_object.c.id == bindparam("discard_id"), discarded_object.c.attempts == 0)
+        .returning(discarded_object.c.id)
+        .cte("kept")
     )
+    values = {name: bindparam(f"new_{name}", type_=image.c[name].type) for name in columns}
+    return Query(
+        update(image)
+        .where(
+            image.c.id == bindparam("image_id"), image.c.claim_token == bindparam("token"),
+            image.c.status == ImageStatus.PROCESSING, exists(select(kept.c.id)),
+        )
+        .values(
+            status=ImageStatus.READY, ready_at=func.now(), claim_token=None, lease_expires_at=None,
+            first_claimed_at=None, revision=image.c.revision + 1, updated_at=func.now(), **values,
+        )
+    )  # fmt: skip
 
 
 def ended(code: str, message: str) -> dict[str, Any]:
@@ -227,7 +266,11 @@ async def _move(transaction: Transaction, claimed: Claim, **values: Any) -> Imag
     columns = {"claim_token": None, "lease_expires_at": None} | values
     moved = await transaction.fetch_value(
         update(image)
-        .where(_is_held(claimed))
+        .where(
+            image.c.id == claimed.image_id,
+            image.c.claim_token == claimed.token,
+            image.c.status == ImageStatus.PROCESSING,
+        )
         .values(revision=image.c.revision + 1, updated_at=func.now(), **columns)
         .returning(image.c.status)
     )
@@ -236,13 +279,12 @@ async def _move(transaction: Transaction, claimed: Claim, **values: Any) -> Imag
 
 async def fail_exhausted(transaction: Transaction, image_id: UUID, max_attempts: int) -> Record | None:
     """stored, or processing with a lease that ran out → failed or ready as before, because no attempt is left."""
-    lapsed = and_(image.c.status == ImageStatus.PROCESSING, image.c.lease_expires_at < func.now())
     return await transaction.fetch_one(
         update(image)
         .where(
             image.c.id == image_id,
             image.c.attempts >= max_attempts,
-            or_(image.c.status == ImageStatus.STORED, lapsed),
+            or_(image.c.status == ImageStatus.STORED, _lapsed),
         )
         .values(revision=image.c.revision + 1, updated_at=func.now(), **ended(*EXHAUSTED))
         .returning(image.c.id, image.c.team_id, image.c.status, image.c.trace_parent)
@@ -258,7 +300,18 @@ async def remove_derivatives(transaction: Transaction, image_id: UUID) -> list[s
 
 
 async def add_derivatives(transaction: Transaction, image_id: UUID, rows: list[dict[str, Any]]) -> None:
-    """Insert the rows of an image's derivatives."""
-    await transaction.execute(
-        insert(derivative).values([{"id": new_id(), "image_id": image_id, **row} for row in rows])
-    )
+    """Insert the rows of an image's derivatives, which have the same columns."""
+    if not rows:
+        return
+    values = {f"{name}_{number}": value for number, row in enumerate(rows) for name, value in row.items()}
+    values |= {f"id_{number}": new_id() for number in range(len(rows))}
+    await transaction.execute(_add_derivatives(len(rows), frozenset(rows[0])), image_id=image_id, **values)
+
+
+@cache
+def _add_derivatives(count: int, columns: frozenset[str]) -> Query:
+    def row(number: int) -> dict[str, Any]:
+        own = {name: bindparam(f"{name}_{number}", type_=derivative.c[name].type) for name in {"id", *columns}}
+        return own | {"image_id": bindparam("image_id", type_=Uuid)}
+
+    return Query(insert(derivative).values([row(number) for number in range(count)]))

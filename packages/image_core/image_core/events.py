@@ -183,22 +183,17 @@ class PubSubPublisher:
             await self._client.transport.close()
 
 
+_RECORDED = ("id", "topic", "type", "team_id", "image_id", "payload", "trace_parent", "created_at")
+_record = Query(insert(event).values({name: bindparam(name, type_=event.c[name].type) for name in _RECORDED}))
+
+
 async def record(transaction: Transaction, *happened: OutboxEvent) -> None:
     """Writes events to the outbox, in the transaction of the change they tell of."""
     for each in happened:
         await transaction.execute(
-            insert(event).values(
-                id=each.event_id,
-                topic=each.topic,
-                type=each.type,
-                team_id=each.team_id,
-                image_id=each.image_id,
-                payload=bindparam("body"),
-                trace_parent=each.trace_parent,
-                created_at=each.created_at,
-            ),
-            body=to_json(each.payload),
-        )
+            _record, id=each.event_id, topic=each.topic, type=each.type, team_id=each.team_id, image_id=each.image_id,
+            payload=to_json(each.payload), trace_parent=each.trace_parent, created_at=each.created_at,
+        )  # fmt: skip
         transaction.recorded.append(each)
 
 
