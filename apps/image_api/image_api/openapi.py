@@ -14,7 +14,7 @@ from image_api.idempotency.service import HEADER
 from image_api.openapi_examples import EXAMPLES
 from image_api.openapi_headers import HEADERS, declare_headers
 from image_api.openapi_operations import TAGS, api_routes, needs_session, operation_id, scope_alternatives
-from image_api.openapi_schemas import complete_schemas
+from image_api.openapi_schemas import complete_schemas, describe_parameters
 from image_api.problems import MEDIA_TYPE
 
 _API_KEY = {"type": "apiKey", "in": "header", "name": API_KEY_HEADER, "description": "`im_<public id>_<secret>`"}
@@ -98,6 +98,7 @@ def _complete(schema: dict[str, Any], path: str, route: APIRoute) -> None:
             described["412"] = "The ETag in `If-Match` is not the present one."
         _add_problems(operation["responses"], described)
         declare_headers(operation)
+        describe_parameters(operation)
         _offer_merge_patch(operation, method)
 
 

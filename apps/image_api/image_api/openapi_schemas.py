@@ -3,6 +3,7 @@
 from typing import Any
 
 from image_api.analyses.schemas import NewClassification
+from image_api.openapi_descriptions import PARAMETERS, PROPERTIES, SPECIAL
 
 _FIELD_ERROR = {
     "type": "object",
@@ -47,3 +48,12 @@ def complete_schemas(schemas: dict[str, Any]) -> None:
     for name in ("Image", "UploadedImage"):
         # Analyses stand above images, so that the model of an image cannot name theirs.
         schemas[name]["properties"]["analyses"]["anyOf"][0]["items"] = {"$ref": "#/components/schemas/StoredAnalysis"}
+    for name, schema in schemas.items():
+        for field, described in schema.get("properties", {}).items():
+            described.setdefault("description", SPECIAL.get(f"{name}.{field}", PROPERTIES.get(field)))
+
+
+def describe_parameters(operation: dict[str, Any]) -> None:
+    """Describe the parameters that do not say anything of their own."""
+    for parameter in operation.get("parameters", ()):
+        parameter.setdefault("description", PARAMETERS.get(parameter["name"]))

@@ -2,11 +2,14 @@
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import fields
+from typing import Any
 
 import pytest
 
 from image_api.app import ROUTERS
+from image_api.openapi_descriptions import PARAMETERS, PROPERTIES, SPECIAL
 from image_api.openapi_operations import api_routes, operation_id
 from image_core.analyzers import CATALOGUE
 from image_core.testing import UserWithKey
@@ -108,3 +111,33 @@ def test_results_are_the_ones_of_the_catalogue(api: Api) -> None:
     schemas = api.truth.document["components"]["schemas"]
     named = {each["$ref"].rpartition("/")[2] for each in schemas["Analysis"]["properties"]["result"]["anyOf"][:-1]}
     assert named == {spec.result.__name__ for spec in CATALOGUE.values()}
+
+
+def test_every_property_and_every_parameter_is_described(api: Api) -> None:
+    document = api.truth.document
+    operations = [operation for item in document["paths"].values() for operation in item.values()]
+    named = {f"{name}.{field}": described for name, field, described in properties_of(document)}
+    named |= {f"{each['operationId']} {one['name']}": one for each in operations for one in each.get("parameters", ())}
+    assert [name for name, described in named.items() if not described.get("description")] == []
+
+
+def properties_of(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Every property of every schema, those of forms included."""
+    schemas = dict(document["components"]["schemas"])
+    for path, item in document["paths"].items():
+        for operation in item.values():
+            for media_type, content in operation.get("requestBody", {}).get("content", {}).items():
+                schemas[f"{path} {media_type}"] = content["schema"]
+    for name, schema in schemas.items():
+        for field, described in schema.get("properties", {}).items():
+            yield name, field, described
+
+
+def test_no_description_is_left_over(api: Api) -> None:
+    document = api.truth.document
+    shown = {(field, described["description"]) for _, field, described in properties_of(document)}
+    special = {(name.partition(".")[2], text) for name, text in SPECIAL.items()}
+    assert {*PROPERTIES.items()} | special <= shown
+    operations = [operation for item in document["paths"].values() for operation in item.values()]
+    parameters = {(one["name"], one["description"]) for each in operations for one in each.get("parameters", ())}
+    assert {*PARAMETERS.items()} <= parameters

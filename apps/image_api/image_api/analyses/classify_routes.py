@@ -32,7 +32,7 @@ ParametersQuery = Annotated[
 # A file or a URL costs as much as an upload does.
 Uploader = Annotated[Actor, Depends(RequireScope(Scope.ANALYSES_RUN, uploads=True))]
 
-_FILE = {"type": "string", "format": "binary"}
+_FILE = {"type": "string", "format": "binary", "description": "The picture."}
 _BODY = {
     "requestBody": {
         "required": True,

@@ -49,8 +49,8 @@ _FORM = {
     "type": "object",
     "required": ["file"],
     "properties": {
-        "file": {"type": "string", "format": "binary"},
-        "filename": {"type": "string"},
+        "file": {"type": "string", "format": "binary", "description": "The picture."},
+        "filename": {"type": "string", "description": "Instead of the part's own filename."},
         "tags": {"type": "string", "description": "Comma-separated, a JSON array, or repeated."},
         "metadata": {"type": "string", "description": "A JSON object."},
     },
