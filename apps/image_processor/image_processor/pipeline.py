@@ -21,6 +21,7 @@ from image_processor.model_description import ModelBroken
 from image_processor.presets import Preset
 from image_processor.processed_picture import Derivative, PictureFacts, ProcessedPicture, ProcessingRequest
 from image_processor.step_clock import StepClock
+from image_processor.steps.animation_frames import render_frames
 from image_processor.steps.blurhash import blurhash
 from image_processor.steps.completeness import check_complete
 from image_processor.steps.dominant_colors import dominant_colors
@@ -161,7 +162,10 @@ def _derive_animations(
     if not presets:
         return {}
     with clock.step("decode_frames"):
-        moving = render_srgb(open_frames(descriptor, stored.format, frames), _largest(presets))
+        if stored.format in {"png", "avif"}:
+            moving = render_frames(descriptor, stored.format, frames, _largest(presets), stored.icc_profile)
+        else:
+            moving = render_srgb(open_frames(descriptor, stored.format, frames), _largest(presets))
     with clock.step("orient"):
         moving = orient(moving, stored.orientation, frames).copy_memory()
     return _derive(clock, moving, presets, frames)[0]

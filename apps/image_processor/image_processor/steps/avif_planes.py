@@ -5,7 +5,7 @@ Decision 19 says why.
 
 import ctypes
 import os
-from ctypes import POINTER, c_char_p, c_double, c_int, c_size_t, c_uint16, c_uint32, c_uint64, c_void_p
+from ctypes import POINTER, byref, c_char_p, c_double, c_int, c_size_t, c_uint16, c_uint32, c_uint64, c_void_p
 from functools import cache
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
@@ -23,6 +23,7 @@ _LIBRARIES = ("../pillow.libs/libavif*.so.16*", ".dylibs/libavif.16*.dylib")
 _OUT_OF_MEMORY = 26
 _SHIFTS = {1: (0, 0), 2: (1, 0), 3: (1, 1)}
 _GRAY = 4
+_MAX_TIMINGS = 4096
 
 
 class _Image(ctypes.Structure):
@@ -50,6 +51,18 @@ class _Image(ctypes.Structure):
     )
 
 
+class _Timing(ctypes.Structure):
+    """`avifImageTiming`."""
+
+    _fields_ = (
+        ("timescale", c_uint64),
+        ("start", c_double),
+        ("start_in_timescales", c_uint64),
+        ("duration", c_double),
+        ("duration_in_timescales", c_uint64),
+    )
+
+
 class _Decoder(ctypes.Structure):
     """The first fields of `avifDecoder`, likewise."""
 
@@ -69,7 +82,7 @@ class _Decoder(ctypes.Structure):
         ("image_index", c_int),
         ("image_count", c_int),
         ("progressive_state", c_int),
-        ("timing", c_uint64 * 5),
+        ("timing", _Timing),
         ("timescale", c_uint64),
         ("duration", c_double),
         ("duration_in_timescales", c_uint64),
@@ -93,6 +106,7 @@ def _library() -> Any:
     library.avifDecoderDestroy.argtypes = [POINTER(_Decoder)]
     library.avifDecoderSetIOMemory.argtypes = [POINTER(_Decoder), c_void_p, c_size_t]
     library.avifDecoderParse.argtypes = library.avifDecoderNextImage.argtypes = [POINTER(_Decoder)]
+    library.avifDecoderNthImageTiming.argtypes = [POINTER(_Decoder), c_uint32, POINTER(_Timing)]
     library.avifResultToString.restype = c_char_p
     return library
 
@@ -134,10 +148,17 @@ class AvifDecoder:
         return count if self._decoder.contents.progressive_state == 0 else 1
 
     @property
-    def duration_ms(self) -> int:
-        """One run of a sequence."""
-        seconds: float = self._decoder.contents.duration
-        return round(seconds * 1000)
+    def delays_ms(self) -> tuple[int, ...]:
+        """For how long each picture of a sequence is shown."""
+        count, timing = self.frames, _Timing()
+        if count > _MAX_TIMINGS:
+            seconds: float = self._decoder.contents.duration
+            return (round(1000 * seconds / count),) * count
+        delays = []
+        for number in range(count):
+            self._check(self._library.avifDecoderNthImageTiming(self._decoder, number, byref(timing)))
+            delays.append(round(timing.duration * 1000))
+        return tuple(delays)
 
     @property
     def loop_count(self) -> int:

@@ -47,20 +47,28 @@ def _jpeg_has_pixels(content: mmap) -> bool:
 
 
 def _png_has_pixels(content: mmap) -> bool:
-    """Source: PNG (Third Edition), 5.3: length, type, data and check of each chunk; 10.1: one zlib stream of all."""
-    position, parts = 8, []
+    """Source: PNG (Third Edition), 5.3: length, type, data and check of each chunk; 10.1: one zlib stream of all.
+
+    Of an animation each frame has a stream of its own (11.3.6).
+    """
+    position, streams, announced = 8, [list[tuple[int, int]]()], 0
     while position + 12 <= len(content):
         length, kind = struct.unpack_from(">I4s", content, position)
-        end = position + 12 + int(length)
+        start, end = position + 8, position + 12 + int(length)
         if kind == b"IEND":
             return True
         if end > len(content):
             break
-        if kind == b"IDAT":
-            parts.append((position + 8, end - 4))
+        if kind == b"acTL":
+            (announced,) = struct.unpack_from(">I", content, start)
+        elif kind == b"fcTL" and streams[-1]:
+            streams.append([])
+        elif kind in {b"IDAT", b"fdAT"}:
+            # A number in front of a frame's data tells its place in the sequence.
+            streams[-1].append((start + (4 if kind == b"fdAT" else 0), end - 4))
         position = end
-    # The file breaks off behind its pixels only if their stream has come to its end.
-    return _stream_ends(content, parts)
+    # The file breaks off behind its pixels only if their last stream has come to its end.
+    return len(streams) >= announced and _stream_ends(content, streams[-1])
 
 
 def _stream_ends(content: mmap, parts: list[tuple[int, int]]) -> bool:

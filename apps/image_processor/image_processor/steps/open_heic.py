@@ -12,7 +12,7 @@ from image_core.heif_items import read_items
 from image_processor.rejections import PictureRejected, unsupported
 from image_processor.steps import heif_planes
 from image_processor.steps.color_coding import ColorCoding
-from image_processor.steps.open_errors import is_truncation
+from image_processor.steps.open_errors import rejection_of
 from image_processor.steps.stored_picture import StoredPicture, shrink_factor, with_coding, with_profile
 from image_processor.steps.yuv_planes import rgb_of_planes
 
@@ -72,7 +72,7 @@ def _read_container(descriptor: int) -> Any:
         # Its list of pictures that it can decode is empty.
         raise unsupported("HEIF without a picture that can be decoded") from error
     except (ValueError, RuntimeError, EOFError, OSError, SyntaxError) as error:
-        raise _rejection(error) from error
+        raise rejection_of(str(error)) from error
 
 
 def _coding(descriptor: int) -> ColorCoding | None:
@@ -85,7 +85,7 @@ def _decode(heif: Any, coding: ColorCoding | None) -> pyvips.Image:
     try:
         pixels = np.asarray(heif)
     except (ValueError, RuntimeError, EOFError, OSError) as error:
-        raise _rejection(error) from error
+        raise rejection_of(str(error)) from error
     image = pyvips.Image.new_from_array(np.ascontiguousarray(pixels))
     image = image.copy(interpretation="srgb" if image.bands >= 3 else "b-w")
     profile = heif.info.get("icc_profile")
@@ -96,7 +96,3 @@ def _decode_deep(descriptor: int, heif: Any, coding: ColorCoding | None, shrink:
     image = rgb_of_planes(heif_planes.decode_heif_planes(descriptor), shrink)
     profile = heif.info.get("icc_profile")
     return with_profile(image, profile) if profile else with_coding(image, coding)
-
-
-def _rejection(error: Exception) -> PictureRejected:
-    return PictureRejected("image-truncated" if is_truncation(str(error)) else "image-undecodable")

@@ -9,6 +9,7 @@ import pyvips
 
 from image_core.picture_header import PictureFormat
 from image_processor.steps import avif_planes
+from image_processor.steps.animation_frames import read_animation
 from image_processor.steps.color_coding import ColorCoding
 from image_processor.steps.icc_profile import profile_color_space
 from image_processor.steps.mended_file import mended_bytes
@@ -42,7 +43,8 @@ def open_picture(descriptor: int, picture_format: PictureFormat, longest_side_px
         pyvips.Error: the header is broken, or the loader is blocked.
     """
     image = _load(descriptor, picture_format)
-    frames = _metadata(image, "n-pages", 1) if picture_format in _ANIMATED_FORMATS else 1
+    delays_ms, loop_count = _animation(descriptor, picture_format, image)
+    frames = max(1, len(delays_ms))
     bits, sample_bytes = _BITS_AND_BYTES.get(image.format, (32, 4))
     profile = _metadata(image, "icc-profile-data", None)
     options = _shrink_options(picture_format, max(image.width, image.height) / longest_side_px, frames)
@@ -58,8 +60,8 @@ def open_picture(descriptor: int, picture_format: PictureFormat, longest_side_px
         width_px=image.width,
         height_px=image.height,
         frames=frames,
-        delays_ms=tuple(_metadata(image, "delay", [])) if frames > 1 else (),
-        loop_count=_metadata(image, "loop", 0) if frames > 1 else None,
+        delays_ms=delays_ms,
+        loop_count=loop_count,
         # Of a palette's picture the field counts the bits of an index, not those of the colours behind it.
         bit_depth=bits if _metadata(image, "palette", 0) else _metadata(image, "bits-per-sample", bits),
         has_alpha=bool(image.hasalpha()),
@@ -113,6 +115,20 @@ def _load(descriptor: int, picture_format: PictureFormat, **options: Any) -> pyv
 def _decode_avif(descriptor: int, shrink: int, profile: bytes | None) -> pyvips.Image:
     image, coding = decode_avif(descriptor, shrink)
     return with_coding(image, coding) if profile is None else with_profile(image, profile)
+
+
+def _animation(
+    descriptor: int, picture_format: PictureFormat, image: pyvips.Image
+) -> tuple[tuple[int, ...], int | None]:
+    """Tell how long each frame is shown and how often; of a still picture an empty tuple and None."""
+    if picture_format in _ANIMATED_FORMATS:
+        frames = _metadata(image, "n-pages", 1)
+        if frames == 1:
+            return (), None
+        delays = tuple(_metadata(image, "delay", []))
+        return (delays + (0,) * frames)[:frames], _metadata(image, "loop", 0)
+    animation = read_animation(descriptor, picture_format)
+    return ((), None) if animation is None else (animation.delays_ms, animation.loop_count)
 
 
 def _png_coding(descriptor: int, image: pyvips.Image) -> ColorCoding | None:
