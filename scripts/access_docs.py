@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from image_api.actor import DEFAULT_SCOPES, Role
 from image_api.app import ROUTERS
-from image_api.openapi_operations import api_routes, needs_session, scopes_of
+from image_api.openapi_operations import api_routes, needs_session, scope_alternatives
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "access.md"
@@ -41,7 +41,7 @@ class Access(NamedTuple):
 def accesses() -> list[Access]:
     """Every documented operation, in the order of their paths."""
     found = [
-        _access(method, path, scopes_of(route), session=needs_session(route))
+        _access(method, path, scope_alternatives(route), session=needs_session(route))
         for path, route in api_routes(ROUTERS)
         if route.include_in_schema
         for method in route.methods or ()
@@ -49,18 +49,20 @@ def accesses() -> list[Access]:
     return sorted(found, key=lambda access: (access.path, access.method))
 
 
-def _access(method: str, path: str, scopes: list[str] | None, *, session: bool) -> Access:
-    if scopes is None:
+def _access(method: str, path: str, alternatives: list[list[str]] | None, *, session: bool) -> Access:
+    if alternatives is None:
         return Access(method, path, (), dict.fromkeys(Role, "all"), open=True, session=False)
+    scopes, *others = alternatives
     # A user keeps its own credentials with `keys:self`, an admin everybody's.
     of_oneself = "{user_id}/credentials" in path
     own = of_oneself or "/auth/" in path or path.endswith("/whoami")
-    reach = {
-        role: _reach(role, own=own and not (of_oneself and role is Role.ADMIN))
-        if set(scopes) <= set(DEFAULT_SCOPES[role])
-        else "-"
-        for role in Role
-    }
+    reach = {}
+    for role in Role:
+        if set(scopes) <= set(DEFAULT_SCOPES[role]):
+            reach[role] = _reach(role, own=own and not (of_oneself and role is Role.ADMIN))
+        else:
+            # Another scope opens it for what is one's own.
+            reach[role] = "own" if any(set(each) <= set(DEFAULT_SCOPES[role]) for each in others) else "-"
     return Access(method, path, tuple(scopes), reach, open=False, session=session)
 
 

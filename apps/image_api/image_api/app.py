@@ -18,10 +18,12 @@ from image_api.analyses.classify_routes import router as classify_router
 from image_api.analyses.routes import router as analyses_router
 from image_api.analyzer_models import AnalyzerModels
 from image_api.audit_events.routes import router as audit_events_router
+from image_api.compression import CompressionMiddleware
 from image_api.credentials.routes import router as credentials_router
 from image_api.credits.routes import router as credits_router
 from image_api.duplicates.routes import router as duplicates_router
 from image_api.early_refusal import EarlyRefusalMiddleware
+from image_api.head_requests import HeadMiddleware
 from image_api.images.routes import router as images_router
 from image_api.key_cache import LAST_USED_SECONDS, KeyCache
 from image_api.metadata_schemas.routes import router as metadata_schemas_router
@@ -90,6 +92,8 @@ def create_app(
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
+        # A redirect would be made of the caller's Host, and of the scheme behind the proxy.
+        redirect_slashes=False,
         lifespan=_lifespan(settings, when_warm),
         telemetry={"tracing": provider is not None, "metrics": False, "logs": False, "operation_spans": False}
         | ({"tracer_provider": provider} if provider else {}),  # type: ignore[arg-type]
@@ -98,6 +102,8 @@ def create_app(
     problems.install(app)
     openapi.install(app, ROUTERS, settings.session_cookie_name, settings.public_base_url)
     app.add_middleware(AddressLimitMiddleware)
+    app.add_middleware(CompressionMiddleware)
+    app.add_middleware(HeadMiddleware)
     app.add_middleware(RequestShapeMiddleware)
     if settings.cors_allow_origins:
         app.add_middleware(

@@ -15,7 +15,7 @@ from image_api.key_cache import Origin, actor_of
 from image_api.observability import add_actor
 from image_api.services import Services
 from image_api.session_cache import SessionCache, actor_of_session
-from image_core import errors
+from image_core import errors, keys
 from image_core.telemetry import current_request
 
 API_KEY_HEADER = "X-API-KEY"
@@ -74,6 +74,8 @@ async def _actor_of(request: Request, services: Services) -> Actor:
 
 async def _actor_of_token(services: Services, authorization: str) -> Actor:
     scheme, _, token = authorization.partition(" ")
+    if keys.PREFIX in authorization or token.strip() == keys.DEFAULT_KEY:
+        raise errors.TokenInvalid(f"This is a key and no access token. Send it in the header {API_KEY_HEADER}.")
     if scheme.lower() != "bearer":
         raise errors.TokenInvalid("The header Authorization takes `Bearer` and an access token.")
     read = await services.access_tokens.read(token.strip())
@@ -155,6 +157,25 @@ class RequireScope:
         if missing:
             raise errors.ScopeMissing(f"The caller lacks: {', '.join(missing)}.", missing_scopes=missing)
         return actor
+
+
+class RequireOwnOr(RequireScope):
+    """The caller, if it has a scope for everything, or another one for what is its own: the service decides which."""
+
+    def __init__(self, scope: Scope, own: Scope) -> None:
+        super().__init__(scope)
+        self._own = own
+
+    @property
+    def alternatives(self) -> tuple[tuple[Scope, ...], ...]:
+        """As the service decides."""
+        return (self.scopes, (self._own,))
+
+    async def __call__(self, request: Request) -> Actor:
+        """Return the caller. Raises `errors.Unauthorized`, `errors.Forbidden`."""
+        actor = await _counted(request, uploads=False)
+        is_owner = self._own in actor.scopes and not actor.is_default_key
+        return actor if is_owner else await super().__call__(request)
 
 
 class RequireSession(RequireScope):

@@ -13,7 +13,7 @@ from contextlib import suppress
 from http import HTTPStatus
 from typing import cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from image_api import problems
 from image_core import errors
@@ -43,6 +43,8 @@ class BoundedProtocol(HttpToolsProtocol):
     _timer: TimerHandle | None = None
     """Runs while a head is awaited, or the rest of a request that has been answered, or a refusal's end."""
     _write_timer: TimerHandle | None = None
+    _answered: RequestResponseCycle | None = None
+    """The request that is being answered; others may wait behind it."""
     _in_head = False
     _in_body = False
     _refused = False
@@ -57,9 +59,13 @@ class BoundedProtocol(HttpToolsProtocol):
         self._start_timer(HEAD_SECONDS, self._head_is_late)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the clocks."""
+        """Stop the clocks, and tell every request on the connection; the server tells the one that came last."""
         self._stop_timer()
         self._stop_write_timer()
+        for cycle in (self._answered, *(waiting for waiting, _ in self.pipeline)):
+            if cycle is not None and not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -110,6 +116,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_head, self._in_body = False, True
         self._stop_timer()
         super().on_headers_complete()
+        if not self.pipeline:
+            self._answered = self.cycle
         if self.parser.should_upgrade():
             # The parser reads nothing after an upgrade, which is not made.
             self.cycle.keep_alive = False
@@ -140,6 +148,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Wait for the next request, for the rest of this one, and for the peer to read."""
+        if self.pipeline:
+            self._answered = self.pipeline[-1][0]
         super().on_response_complete()
         if self.transport.get_write_buffer_size():
             self._start_write_timer()

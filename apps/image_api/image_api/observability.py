@@ -1,11 +1,13 @@
 """What surrounds every request: its id, its log line, its metrics, the security headers, a last catch."""
 
+import re
 import time
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any
 
+from opentelemetry import trace
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -20,6 +22,9 @@ _SECURITY_HEADERS = [
     (b"strict-transport-security", b"max-age=63072000; includeSubDomains"),
     (b"cross-origin-resource-policy", b"same-origin"),
 ]
+_UNMATCHED = "unmatched"
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 _QUIET_PATHS = frozenset({"/health/live", "/health/ready", "/metrics"})
 
 
@@ -81,6 +86,7 @@ class ObservabilityMiddleware:
         token = current_request.set(context)
         scope["state"] = {**scope.get("state", {}), "rate_limit": None}
         answer = _Answer(scope, send, context.request_id)
+        _hide_path(scope)
         try:
             await self._app(scope, receive, answer.send)
         except Exception as error:  # noqa: BLE001 (the outermost catch: nothing may leave as a bare 500)
@@ -97,7 +103,7 @@ class ObservabilityMiddleware:
         if isinstance(error, errors.AppError):
             response = problems.app_problem(error)
         else:
-            log_unexpected(error, http_request={"requestMethod": scope["method"], "requestUrl": scope["path"]})
+            log_unexpected(error, http_request={"requestMethod": scope["method"], "requestUrl": _template(scope)})
             response = problems.problem(
                 500,
                 "internal-error",
@@ -108,24 +114,51 @@ class ObservabilityMiddleware:
             await response(scope, receive, answer.send)
 
     def _finish(self, scope: Scope, headers: dict[bytes, bytes], status: int, seconds: float) -> None:
-        route = getattr(scope.get("route"), "path", "unmatched")
-        self._metrics.observe(scope["method"], route, status, seconds)
+        route = getattr(scope.get("route"), "path", _UNMATCHED)
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        self._metrics.observe(method, route, status, seconds)
         if scope["path"] in _QUIET_PATHS and status < 500:
             return
         log(
             "request",
             severity="INFO" if status < 500 else "ERROR",
             http_request={
-                "requestMethod": scope["method"],
-                "requestUrl": scope["path"],
+                "requestMethod": method,
+                "requestUrl": _template(scope),
                 "status": status,
                 "latency": f"{seconds:.6f}s",
                 "userAgent": headers.get(b"user-agent", b"").decode("latin-1")[:200],
                 "protocol": f"HTTP/{scope['http_version']}",
             },
             route=route,
+            **_ids_in(scope),
             **(scope["state"].get("actor_fields") or {}),
         )
+
+
+def _template(scope: Scope) -> str:
+    """The path as its route writes it: what a caller put into a path or a query may be a key."""
+    route = scope.get("route")
+    if route is None:
+        return _UNMATCHED
+    paths: dict[Any, str] = scope["app"].state.whole_paths
+    path: str = route.path
+    return paths.get((getattr(route, "endpoint", None), path), path)
+
+
+def _ids_in(scope: Scope) -> dict[str, Any]:
+    """What a request is about, by ids, which its path names."""
+    found = {name: value for name, value in scope.get("path_params", {}).items() if _UUID.fullmatch(str(value))}
+    return {"target": found} if found else {}
+
+
+def _hide_path(scope: Scope) -> None:
+    """Put the template in the place of what the framework has written into the request's span."""
+    span = trace.get_current_span()
+    if span.is_recording():
+        span.set_attribute("url.path", _template(scope))
+        if scope["query_string"]:
+            span.set_attribute("url.query", "REDACTED")
 
 
 class _Answer:
@@ -138,6 +171,8 @@ class _Answer:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
+            # The span ends with the answer.
+            _hide_path(self._scope)
             headers = [*message["headers"], *_SECURITY_HEADERS, (b"x-request-id", self._request_id)]
             if limits := self._scope["state"]["rate_limit"]:
                 headers += [(name.encode(), value.encode()) for name, value in limits.items()]

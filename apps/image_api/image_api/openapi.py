@@ -51,6 +51,7 @@ def install(
     for prefix, included in routers.items():
         for router in included:
             app.include_router(router, prefix=prefix, generate_unique_id_function=operation_id)
+    app.state.whole_paths = {(route.endpoint, route.path): path for path, route in api_routes(routers)}
     app.state.methods_by_path = [
         (compile_path(path)[0], set(route.methods or ())) for path, route in api_routes(routers)
     ]

@@ -8,11 +8,13 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.types import Scope
 
 from image_api.validation import request_invalid
 from image_core import errors, telemetry
 from image_core.telemetry import current_request
 
+_SECRET = re.compile(rb"((?i:im)_[0-9A-Za-z]{8}_|eyJ)[0-9A-Za-z_.-]{8,}")
 MEDIA_TYPE = "application/problem+json"
 
 STATUSES: dict[type[errors.AppError], int] = {
@@ -48,7 +50,12 @@ def problem(
         "request_id": context.request_id if context else None,
         **extra,
     }
-    return Response(orjson.dumps(body, default=str), status, headers, MEDIA_TYPE)
+    return Response(_redacted(orjson.dumps(body, default=str)), status, headers, MEDIA_TYPE)
+
+
+def _redacted(body: bytes) -> bytes:
+    """The same without keys and tokens, which callers put where an answer repeats what they sent."""
+    return _SECRET.sub(lambda found: found[1] + "…".encode(), body)
 
 
 def app_problem(error: errors.AppError) -> Response:
@@ -67,11 +74,10 @@ def app_problem(error: errors.AppError) -> Response:
     return problem(status_of(error), error.code, error.title(), error.detail, headers, **error.extra)
 
 
-def _methods_of(request: Request) -> list[str]:
-    """Every method that this path knows; the framework names those of its first route alone."""
-    path = request.scope["path"]
-    known: list[tuple[re.Pattern[str], set[str]]] = request.app.state.methods_by_path
-    return sorted(set().union(*(methods for pattern, methods in known if pattern.fullmatch(path))))
+def methods_of(scope: Scope) -> list[str]:
+    """Every method that the routes of this path know; the framework names those of its first route alone."""
+    known: list[tuple[re.Pattern[str], set[str]]] = scope["app"].state.methods_by_path
+    return sorted(set().union(*(methods for pattern, methods in known if pattern.fullmatch(scope["path"]))))
 
 
 _HTTP_CODES = {404: "not-found", 405: "method-not-allowed"}
@@ -86,7 +92,8 @@ def _of_the_framework(request: Request, error: HTTPException) -> Response:
         return app_problem(errors.invalid_fields([{"field": "body", "code": "body-unreadable", "message": message}]))
     headers = {name.lower(): value for name, value in (error.headers or {}).items()}
     if error.status_code == 405:
-        headers["allow"] = ", ".join(_methods_of(request))
+        methods = methods_of(request.scope)
+        headers["allow"] = ", ".join(sorted({*methods, *(["HEAD"] if "GET" in methods else [])}))
     code = _HTTP_CODES.get(error.status_code, "request-invalid")
     detail = "There is nothing at this path. GET /docs shows every operation." if error.status_code == 404 else ""
     return problem(error.status_code, code, str(error.detail), detail, headers)

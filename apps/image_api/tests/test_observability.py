@@ -2,6 +2,9 @@ from typing import Any
 
 import orjson
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from sqlalchemy import text
 
 from image_api.observability import client_address
@@ -80,10 +83,50 @@ class TestLogs:
         line = orjson.loads(JsonFormatter().format(record))
         assert line["httpRequest"]["status"] == 200
         assert line["httpRequest"]["requestUrl"] == "/api/v1/images"
+        assert "target" not in line
         assert line["route"] == "/images"
         assert line["user_id"] == str(member.user_id)
         for secret in (member.api_key, "personal", "192.0.2.7"):
             assert secret not in to_json(line)
+
+    @pytest.mark.parametrize(
+        "path",
+        ["/api/v1/images/{key}", "/api/v1/images/{key}/content", "/{key}", "/api/v1/{key}/images", "/errors/{key}",
+         "/api/v1/whoami?{key}=1", "/api/v1/whoami?a={key}", "/s/{key}", "/api/v1/images/?k={key}"],
+    )  # fmt: skip
+    async def test_no_line_and_no_answer_repeats_a_key_in_a_path_or_query(
+        self, api: Api, member: UserWithKey, caplog: pytest.LogCaptureFixture, path: str
+    ) -> None:
+        caplog.set_level("DEBUG")
+        for secret in (member.api_key, "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl"):
+            for method in ("GET", "HEAD", "DELETE"):
+                answer = await api.client.request(method, path.format(key=secret), headers=member.headers)
+                assert secret not in answer.text + str(answer.headers)
+            written = [JsonFormatter().format(record) for record in caplog.records if record.name == "image_manager"]
+            assert written
+            assert not [line for line in written if secret in line]
+
+    async def test_a_line_names_the_route_and_what_it_is_about(
+        self, api: Api, member: UserWithKey, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level("INFO", "image_manager")
+        image_id = (await api.upload(member))["id"]
+        await api.client.get(f"/api/v1/images/{image_id}", headers=member.headers)
+        line = orjson.loads(JsonFormatter().format(lines(caplog, "request")[-1]))
+        assert line["httpRequest"]["requestUrl"] == "/api/v1/images/{image_id}"
+        assert line["target"] == {"image_id": image_id}
+
+    async def test_a_span_names_the_route_alone(self, make_api: MakeApi) -> None:
+        exporter, provider = InMemorySpanExporter(), TracerProvider()
+        provider.add_span_processor(SimpleSpanProcessor(exporter))
+        async with make_api(tracer_provider=provider) as api:
+            for path in ("/api/v1/images/im_secret?im_secret=im_secret", "/im_secret"):
+                await api.client.get(path, headers=api.admin.headers)
+        spans = exporter.get_finished_spans()
+        assert {span.attributes["url.path"] for span in spans if span.attributes and "url.path" in span.attributes} == {
+            "/api/v1/images/{image_id}", "unmatched",
+        }  # fmt: skip
+        assert not [span for span in spans if "im_secret" in f"{span.name}{dict(span.attributes or {})}"]
 
     async def test_health_is_not_worth_a_line(self, api: Api, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level("INFO", "image_manager")
@@ -107,9 +150,12 @@ class TestMetrics:
             await api.upload(member, picture(3))
             await api.upload(member, picture(3))
             await api.client.get("/nothing")
+            await api.client.request("BREW", "/nothing")
             text_of = (await api.client.get("/metrics")).text
         assert 'http_requests_total{method="POST",route="/images",status="201"} 1.0' in text_of
         assert 'route="unmatched"' in text_of
+        assert 'method="other"' in text_of
+        assert "BREW" not in text_of
         assert 'uploads_total{outcome="stored"} 1.0' in text_of
         assert 'uploads_total{outcome="duplicate"} 1.0' in text_of
         assert f"upload_bytes_total {float(len(picture(3)))}" in text_of

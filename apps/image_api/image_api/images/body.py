@@ -48,7 +48,8 @@ def image_body(row: Record) -> dict[str, Any]:
         "facts": orjson.Fragment(row["facts"]),
         "tags": row["tags"],
         "metadata": orjson.Fragment(row["metadata"]),
-        "derivatives": orjson.Fragment(row["derivatives"] or "[]"),
+        # Those of an image in the trash are not served.
+        "derivatives": orjson.Fragment("[]" if row["deleted_at"] else row["derivatives"] or "[]"),
         "created_at": row["created_at"],
         "updated_at": row["updated_at"],
         "ready_at": row["ready_at"],

@@ -62,8 +62,8 @@ def _headers(content: Content, entity_tag: str) -> dict[str, str]:
     return {
         "etag": entity_tag,
         "accept-ranges": "bytes",
-        # The bytes under an image's id never change; only the right to see them may end.
-        "cache-control": "private, max-age=3600",
+        # The bytes under an image's id never change, but the right to see them may end: copies are asked about.
+        "cache-control": "private, no-cache",
         "content-disposition": filenames.to_disposition(content.filename),
         "content-security-policy": "default-src 'none'; sandbox",
     }

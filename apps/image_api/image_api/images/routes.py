@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from image_api.actor import Actor, Scope
-from image_api.auth import RequireScope
+from image_api.auth import RequireOwnOr, RequireScope
 from image_api.dependencies import IfMatch, ServicesDep, TransactionDep, services_of
 from image_api.field_types import QueryInteger, described
 from image_api.guarded_route import LARGE_BODY_BYTES, body_limit
@@ -39,7 +39,8 @@ router = APIRouter(tags=["images"], route_class=IdempotentRoute)
 Reader = Annotated[Actor, Depends(RequireScope(Scope.IMAGES_READ))]
 Writer = Annotated[Actor, Depends(RequireScope(Scope.IMAGES_WRITE))]
 Uploader = Annotated[Actor, Depends(RequireScope(Scope.IMAGES_WRITE, uploads=True))]
-Deleter = Annotated[Actor, Depends(RequireScope(Scope.IMAGES_DELETE))]
+# Whoever may upload may take its own uploads back.
+Deleter = Annotated[Actor, Depends(RequireOwnOr(Scope.IMAGES_DELETE, own=Scope.IMAGES_WRITE))]
 Wait = Annotated[float, Query(ge=0, description="Seconds to wait for the image to be ready; more than 25 count as 25.")]
 OwnerQuery = Annotated[UUID | None, Query(description="For an admin: the team that gets the image.")]
 _PRESET = described(r"^[a-z0-9-]{1,32}$", "Small letters, digits and hyphens, at most 32.")

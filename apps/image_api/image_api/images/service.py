@@ -8,7 +8,7 @@ import orjson
 from sqlalchemy import func
 
 from image_api import audit
-from image_api.actor import Actor
+from image_api.actor import Actor, Scope
 from image_api.entity_tags import check_if_match
 from image_api.images import queries
 from image_api.images.metadata_filters import MetadataFilter, condition
@@ -205,9 +205,22 @@ def _merged(old: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def _check_may_trash(actor: Actor, row: Record) -> None:
+    """Raises `errors.ScopeMissing` unless the caller may trash and restore this image."""
+    if Scope.IMAGES_DELETE not in actor.scopes and row["uploaded_by"] != actor.user_id:
+        raise errors.ScopeMissing(
+            "The caller lacks: images:delete. Without it only one's own uploads go to the trash and come back.",
+            missing_scopes=[Scope.IMAGES_DELETE],
+        )
+
+
 async def trash_image(transaction: Transaction, actor: Actor, image_id: UUID, if_match: str | None) -> None:
-    """Puts an image into the trash; once there, again is fine. Raises `errors.ImageNotFound`, `errors.ETagMismatch`."""
+    """Puts an image into the trash; once there, again is fine.
+
+    Raises `errors.ImageNotFound`, `errors.ScopeMissing`, `errors.ETagMismatch`.
+    """
     old = present(await queries.lock(transaction, actor.visible_team_id, image_id))
+    _check_may_trash(actor, old)
     check_if_match(if_match, old["revision"])
     if old["deleted_at"] is not None:
         return
@@ -219,9 +232,10 @@ async def trash_image(transaction: Transaction, actor: Actor, image_id: UUID, if
 async def restore_image(transaction: Transaction, actor: Actor, image_id: UUID, bucket: str, base_url: str) -> Record:
     """Takes an image out of the trash, and asks for its processing where that is still to be done.
 
-    Raises `errors.ImageNotFound`, `errors.ImagePurged`, `errors.DuplicateExists`.
+    Raises `errors.ImageNotFound`, `errors.ScopeMissing`, `errors.ImagePurged`, `errors.DuplicateExists`.
     """
     old = present(await queries.lock(transaction, actor.visible_team_id, image_id))
+    _check_may_trash(actor, old)
     if old["deleted_at"] is None:
         return present(await queries.find(transaction, actor.visible_team_id, image_id, base_url))
     if old["purge_marked_at"] is not None:
