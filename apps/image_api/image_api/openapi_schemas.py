@@ -54,6 +54,11 @@ def complete_schemas(schemas: dict[str, Any]) -> None:
 
 
 def describe_parameters(operation: dict[str, Any]) -> None:
-    """Describe the parameters that do not say anything of their own."""
+    """Describe the parameters that do not say anything of their own, and name bounds as JSON Schema does."""
     for parameter in operation.get("parameters", ()):
         parameter.setdefault("description", PARAMETERS.get(parameter["name"]))
+        for schema in (parameter["schema"], *parameter["schema"].get("anyOf", ())):
+            # Pydantic writes the bounds that stand behind a validator under its own names.
+            for name, standard in (("ge", "minimum"), ("le", "maximum")):
+                if name in schema:
+                    schema[standard] = schema.pop(name)

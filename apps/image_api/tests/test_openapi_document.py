@@ -32,6 +32,15 @@ removeUser reportKey resetPassword restoreImage revokeCredential revokeInvitatio
 signOut trashImage undoDuplicateDecision uploadImage uploadImageShort whoAmI
 """
 
+KEEPING_KEYS = (
+    "createCredential listCredentials getCredential changeCredential revokeCredential rotateKey rotateKeyOfUser"
+)
+ALTERNATIVES = {name: [("admin",)] for name in KEEPING_KEYS.split()} | {
+    # One's own uploads.
+    "trashImage": [("images:write",)],
+    "restoreImage": [("images:write",)],
+}
+
 
 def test_operations_have_the_names_that_generators_were_given_before() -> None:
     found = {
@@ -68,8 +77,7 @@ def test_every_operation_says_who_may_call_it(api: Api, method: str, path: str) 
     else:
         named = [scopes_named for each in operation["security"] for scopes_named in each.values()]
         assert named[0] == scopes
-        alone = "{user_id}/credentials" in path
-        assert {tuple(each) for each in named} == ({("keys:self",), ("admin",)} if alone else {tuple(scopes)})
+        assert {tuple(each) for each in named} == {tuple(scopes), *ALTERNATIVES.get(operation["operationId"], ())}
 
 
 @pytest.mark.parametrize("media_type", ["application/json", "application/merge-patch+json"])
@@ -141,3 +149,10 @@ def test_no_description_is_left_over(api: Api) -> None:
     operations = [operation for item in document["paths"].values() for operation in item.values()]
     parameters = {(one["name"], one["description"]) for each in operations for one in each.get("parameters", ())}
     assert {*PARAMETERS.items()} <= parameters
+
+
+def test_bounds_are_named_as_json_schema_names_them(api: Api) -> None:
+    written = json.dumps(api.truth.document)
+    assert re.findall(r'"(ge|gt|le|lt|multiple_of)": -?\d', written) == []
+    limits = [one for one in operation_of(api, "GET", "/api/v1/teams")["parameters"] if one["name"] == "limit"]
+    assert (limits[0]["schema"]["minimum"], limits[0]["schema"]["maximum"]) == (1, 200)
