@@ -21,6 +21,10 @@ def shift_clock(monkeypatch: pytest.MonkeyPatch, by: timedelta) -> None:
         def now(cls, tz: tzinfo | None = None) -> Any:
             return datetime.now(tz) + by
 
+        @classmethod
+        def fromisoformat(cls, text: str) -> Any:
+            return datetime.fromisoformat(text)
+
     really = time.time
     monkeypatch.setattr(time, "time", lambda: really() + by.total_seconds())
     for name, module in list(sys.modules.items()):

@@ -36,14 +36,18 @@ def is_problem(answer: Any, status: int, code: str) -> None:
 
 async def test_a_path_that_is_not_there_is_a_problem(api: Api) -> None:
     is_problem(await api.client.get("/api/v1/nothing"), 404, "not-found")
-    answer = await api.client.get("/")
+    answer = await api.client.get("/nothing")
     is_problem(answer, 404, "not-found")
     assert "/docs" in answer.json()["detail"]
 
 
 async def test_a_method_that_is_not_there_names_those_that_are(api: Api) -> None:
     team_id = await api.team()
-    for path, methods in [("teams", "GET, POST"), (f"teams/{team_id}", "DELETE, GET, PATCH"), ("whoami", "GET")]:
+    for path, methods in (
+        ("teams", "GET, HEAD, POST"),
+        (f"teams/{team_id}", "DELETE, GET, HEAD, PATCH"),
+        ("whoami", "GET, HEAD"),
+    ):
         answer = await api.client.put(f"/api/v1/{path}", json={})
         is_problem(answer, 405, "method-not-allowed")
         assert answer.headers["allow"] == methods
