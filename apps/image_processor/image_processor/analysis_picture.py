@@ -19,7 +19,7 @@ from image_processor.steps.completeness import check_complete
 from image_processor.steps.exif import camera_data_of
 from image_processor.steps.open_heic import open_heic
 from image_processor.steps.open_picture import open_full_size
-from image_processor.steps.open_stored import open_stored
+from image_processor.steps.open_stored import open_stored, telling_lack_of_memory
 from image_processor.steps.orient import orient, swaps_sides
 from image_processor.steps.pixels import Floats, Mask, Pixels, band_of
 from image_processor.steps.resize import render_srgb
@@ -107,7 +107,8 @@ def prepare_picture(descriptor: int, limits: PictureLimits, *, detail: bool, cam
     limits.check_size(stored.width_px, stored.height_px)
     limits.frames_to_decode(stored.width_px, stored.height_px, stored.bytes_per_pixel, 1)
     exif = camera_data_of(descriptor, stored).exif if camera else {}
-    image, middle = _decode(descriptor, stored, detail=detail)
+    with telling_lack_of_memory(stored):
+        image, middle = _decode(descriptor, stored, detail=detail)
     image = orient(image, stored.orientation).copy_memory()
     alpha = band_of(image.extract_band(image.bands - 1)) if image.hasalpha() else None
     turned = swaps_sides(stored.orientation)

@@ -29,7 +29,11 @@ from image_processor.steps.encode import encode
 from image_processor.steps.exif import CameraData, camera_data_of
 from image_processor.steps.icc_profile import describe_profile
 from image_processor.steps.open_picture import open_frames
-from image_processor.steps.open_stored import open_stored, rejecting_what_cannot_be_decoded
+from image_processor.steps.open_stored import (
+    open_stored,
+    rejecting_what_cannot_be_decoded,
+    telling_lack_of_memory,
+)
 from image_processor.steps.orient import orient, swaps_sides
 from image_processor.steps.perceptual_hash import perceptual_hash
 from image_processor.steps.pixels import Pixels, all_pixels, opaque_squares
@@ -77,7 +81,7 @@ def _run_steps(
         frames = _check_limits(stored, request)
     with clock.step("inspect"):
         camera = camera_data_of(descriptor, stored)
-    with clock.step("decode"):
+    with clock.step("decode"), telling_lack_of_memory(stored):
         still = stored.open_pixels()
         first_side_px = _largest(_still_presets(request, frames))
         still = render_srgb(still, first_side_px)
@@ -161,7 +165,7 @@ def _derive_animations(
     presets = tuple(preset for preset in request.presets if preset.animated)
     if not presets:
         return {}
-    with clock.step("decode_frames"):
+    with clock.step("decode_frames"), telling_lack_of_memory(stored):
         if stored.format in {"png", "avif"}:
             moving = render_frames(descriptor, stored.format, frames, _largest(presets), stored.icc_profile)
         else:

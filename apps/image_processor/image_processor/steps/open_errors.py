@@ -8,7 +8,11 @@ _TRUNCATION = re.compile(
     r"premature end|unexpected end|end[ -]of[ -](?:file|data)|truncat|bad seek|not enough data|short read",
     re.IGNORECASE,
 )
-_OUT_OF_MEMORY = re.compile(r"out of memory|unable to allocate|cannot allocate|memory allocation", re.IGNORECASE)
+_OUT_OF_MEMORY = re.compile(
+    r"(?:out of|insufficient) memory|(?:unable|cannot|failed) to allocate|memory allocation|no space for"
+    r"|error creating thread",
+    re.IGNORECASE,
+)
 _UNSUPPORTED = re.compile(
     r"unsupported|not supported|not configured|not implemented|no decoding plugin|unhandled|cannot handle",
     re.IGNORECASE,
