@@ -82,10 +82,11 @@ def main() -> None:
                 _compare(sides, key, size_mb, count, options.rounds)
         finally:
             bare.terminate()
-    # A process of its own, so that its peak is that of these eight.
-    with running_system() as system:
-        _, key = new_member(system, "Together")
-        _together((system["url"], system["pids"]["image_api"], "/api/v1/images"), key)
+    for count in (8, 32):
+        # A process of its own, so that its peak is that of these.
+        with running_system() as system:
+            _, key = new_member(system, "Together")
+            _together((system["url"], system["pids"]["image_api"], "/api/v1/images"), key, count)
 
 
 def _compare(sides: dict[str, tuple[str, int, str]], key: str, size_mb: int, count: int, rounds: int) -> None:
@@ -100,13 +101,14 @@ def _compare(sides: dict[str, tuple[str, int, str]], key: str, size_mb: int, cou
     print(f"{size_mb:3} MB  ours {best['ours']:6.2f} ms of CPU   bare {best['bare']:6.2f} ms   ratio {ratio:.2f}")
 
 
-def _together(side: tuple[str, int, str], key: str) -> None:
+def _together(side: tuple[str, int, str], key: str, count: int) -> None:
     url, process_id, path = side
-    requests = _uploads(path, key, 20, 8)
+    requests = _uploads(path, key, 20, count)
     started = time.perf_counter()
-    asyncio.run(repeat(url, requests, 8))
+    asyncio.run(repeat(url, requests, count))
     took = time.perf_counter() - started
-    print(f"8 × 20 MB at once: {took:.2f} s, the API's peak {peak_resident_bytes(process_id) / 2**20:.0f} MiB resident")
+    peak = peak_resident_bytes(process_id) / 2**20
+    print(f"{count} × 20 MB at once: {took:.2f} s, the API's peak {peak:.0f} MiB resident")
 
 
 if __name__ == "__main__":
