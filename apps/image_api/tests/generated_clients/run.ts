@@ -1,0 +1,65 @@
+// Does what each line of its input asks for with one of the generated clients, and answers with a line each.
+import { createInterface } from "node:readline";
+
+import createClient from "openapi-fetch";
+
+import { client as heyApi } from "./hey-api/client.gen";
+import * as sdk from "./hey-api/sdk.gen";
+import type { paths } from "./openapi-typescript";
+
+interface Call {
+  client: "hey-api" | "openapi-fetch";
+  operationId: string;
+  method: string;
+  template: string;
+  path: Record<string, string>;
+  query: Record<string, unknown>;
+  headers: Record<string, string>;
+  json: unknown;
+  file: string | null;
+}
+
+interface Answered {
+  response?: Response;
+  error?: unknown;
+}
+
+const baseUrl = process.argv[2] ?? "";
+heyApi.setConfig({ baseUrl });
+const openapiFetch = createClient<paths>({ baseUrl });
+
+function bodyOf(call: Call): unknown {
+  if (call.file === null) return call.json ?? undefined;
+  return { file: new Blob([Buffer.from(call.file, "base64")], { type: "image/png" }) };
+}
+
+function toForm(body: unknown): FormData {
+  const form = new FormData();
+  for (const [name, value] of Object.entries(body as Record<string, Blob>)) form.append(name, value);
+  return form;
+}
+
+// Operations are chosen by name here; uses.ts calls some of them with their types.
+function send(call: Call): Promise<Answered> {
+  const { path, query, headers } = call;
+  const body = bodyOf(call);
+  if (call.client === "hey-api") {
+    const operations = sdk as unknown as Record<string, (options: unknown) => Promise<Answered>>;
+    return operations[call.operationId]!({ path, query, headers, body });
+  }
+  const client = openapiFetch as unknown as {
+    request(method: string, template: string, options: unknown): Promise<Answered>;
+  };
+  const serializer = call.file === null ? {} : { bodySerializer: toForm };
+  const options = { params: { path, query }, headers, body, parseAs: "text", ...serializer };
+  return client.request(call.method.toLowerCase(), call.template, options);
+}
+
+async function main(): Promise<void> {
+  for await (const line of createInterface({ input: process.stdin })) {
+    const { response, error } = await send(JSON.parse(line) as Call);
+    console.log(JSON.stringify({ status: response?.status ?? 0, error: error === undefined ? null : JSON.stringify(error) }));
+  }
+}
+
+void main();
