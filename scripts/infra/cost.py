@@ -1,7 +1,12 @@
 """What a month costs, computed from a table of listed prices: `docs/cost.md` is what `document` returns."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
 
 HOURS = 730.0
 """Hours of a month, as Google's own examples count them."""
@@ -39,6 +44,7 @@ PRICES = {
     "sql_cpu": Price(0.0413, "vCPU-hour, Enterprise", SQL, QUOTED),
     "sql_memory": Price(0.007, "GiB-hour, Enterprise", SQL, QUOTED),
     "sql_micro": Price(0.0105, "hour of db-f1-micro", SQL, QUOTED),
+    "sql_small": Price(0.035, "hour of db-g1-small", SQL, QUOTED),
     "sql_disk": Price(0.17, "GiB-month of SSD", SQL, QUOTED),
     "sql_backup": Price(0.08, "GiB-month of backup", SQL, QUOTED),
     "storage": Price(0.020, "GB-month, Standard, europe-west1", STORAGE),
@@ -47,7 +53,9 @@ PRICES = {
     "egress": Price(0.12, "GB to the internet", EXAMPLES),
     "pubsub": Price(40.0, "TiB of throughput", "https://cloud.google.com/pubsub/pricing"),
     "logs": Price(0.50, "GiB of logs", OBSERVED),
-    "alerts": Price(0.35, "alert condition", ALERTING, QUOTED),
+    "vended_logs": Price(0.25, "GiB of vended logs, such as flow logs; none of it is free", OBSERVED),
+    "alerts": Price(0.35, "alert condition, the newer of two prices that Google's pages name", ALERTING, QUOTED),
+    "alerts_older": Price(1.50, "alert condition, the older price", OBSERVED, QUOTED),
     "alert_points": Price(0.50, "million points that alerts read", ALERTING, QUOTED),
     "scheduler": Price(0.10, "job", "https://cloud.google.com/scheduler/pricing"),
     "secret": Price(0.06, "secret version", "https://cloud.google.com/secret-manager/pricing"),
@@ -73,19 +81,22 @@ class Setup:
     disk_gib: int
     copies: int
     warm_api_instances: int
+    alert_set: str
 
 
 def _dollars(price: str, amount: float) -> float:
     return PRICES[price].dollars * max(0.0, amount - FREE.get(price, 0.0))
 
 
-DEV = Setup("dev", lambda: _dollars("sql_micro", HOURS), disk_gib=10, copies=1, warm_api_instances=0)
+DEV = Setup("dev", lambda: _dollars("sql_micro", HOURS), 10, copies=1, warm_api_instances=0, alert_set="essential")
+SMALL = Setup("small", lambda: _dollars("sql_small", HOURS), 10, copies=1, warm_api_instances=0, alert_set="essential")
 PROD = Setup(
     "prod",
     lambda: 2 * HOURS * (2 * PRICES["sql_cpu"].dollars + 7.5 * PRICES["sql_memory"].dollars),
     disk_gib=20,
     copies=2,
     warm_api_instances=1,
+    alert_set="full",
 )
 
 
@@ -114,8 +125,24 @@ API_CPU, API_MEMORY_GIB, API_LOAD = 1.0, 1.0, 0.6
 PROCESSOR_CPU, PROCESSOR_MEMORY_GIB = 2.0, 2.0
 """A processor instance; a picture is billed as if it had one to itself, which at these numbers it mostly has."""
 SWEEPS, SWEEP_SECONDS = HOURS * 12, 0.2
-ALERT_CONDITIONS, POINTS_PER_CONDITION = 25, MONTH_SECONDS / 30
-"""Each condition of `modules/observability` reads one series twice a minute."""
+SERIES_PER_CONDITION, POINTS_PER_SERIES = 2, MONTH_SECONDS / 30
+"""Each condition of `modules/observability` reads one series, or one for each service, twice a minute."""
+_ALERTS = Path(__file__).resolve().parents[2] / "terraform" / "modules" / "observability" / "alerts.yaml.tftpl"
+
+
+def conditions(alert_set: str) -> int:
+    """Conditions of a set of alerts: an objective has two speeds of two windows each, or one of one."""
+    alerts: dict[str, dict[str, Any]] = yaml.safe_load(re.sub(r"\$\{(\w+)\}", r"<\1>", _ALERTS.read_text()))
+    is_full = alert_set == "full"
+    there = [alert for alert in alerts.values() if is_full or alert.get("alert_set") != "full"]
+    return sum(4 if is_full and "slo" in alert else 1 for alert in there)
+
+
+def alert_dollars(alert_set: str, price: str = "alerts") -> float:
+    """What a set of alerts costs, at one of the two prices of a condition."""
+    count = conditions(alert_set)
+    points = count * SERIES_PER_CONDITION * POINTS_PER_SERIES / 1e6
+    return _dollars(price, count) + _dollars("alert_points", points)
 
 
 def upload_ms() -> float:
@@ -150,9 +177,8 @@ def lines(setup: Setup, images: int) -> dict[str, float]:
         "Traffic to the internet": _dollars("egress", images * IMAGE.reads * IMAGE.derivatives_mb / 1000),
         "Pub/Sub": _dollars("pubsub", images * IMAGE.messages_kib / 1024**3),
         "Logs": _dollars("logs", images * IMAGE.log_kib / 1024**2 + 1),
-        "Alerts": _dollars("alerts", ALERT_CONDITIONS)
-        + _dollars("alert_points", ALERT_CONDITIONS * POINTS_PER_CONDITION / 1e6),
-        "Scheduler, secret, images": _dollars("scheduler", 1) + _dollars("secret", 1) + _dollars("registry", 5),
+        "Alerts": alert_dollars(setup.alert_set),
+        "Scheduler, secrets, images": _dollars("scheduler", 2) + _dollars("secret", 3) + _dollars("registry", 5),
     }
 
 
@@ -167,13 +193,68 @@ def slow_upload_dollars() -> float:
 
 
 def _cost_table() -> list[str]:
-    columns = [(setup, images) for setup in (DEV, PROD) for images in (0, 100_000, 1_000_000)]
+    columns = [(setup, images) for setup in (DEV, SMALL, PROD) for images in (0, 100_000, 1_000_000)]
     titles = {0: "idle", 100_000: "100 k", 1_000_000: "1 M"}
     computed = [lines(setup, images) for setup, images in columns]
     head = "| resource | " + " | ".join(f"{setup.name}, {titles[images]}" for setup, images in columns) + " |"
     rows = [f"| {name} | " + " | ".join(f"{column[name]:,.2f}" for column in computed) + " |" for name in computed[0]]
     total = "| **sum** | " + " | ".join(f"**{sum(column.values()):,.2f}**" for column in computed) + " |"
-    return [head, "| --- |" + " ---: |" * len(columns), *rows, total]
+    older = [
+        sum(column.values()) - column["Alerts"] + alert_dollars(setup.alert_set, "alerts_older")
+        for (setup, _), column in zip(columns, computed, strict=True)
+    ]
+    at_older = f"| sum, at {PRICES['alerts_older'].dollars:.2f} a condition | "
+    at_older += " | ".join(f"{each:,.2f}" for each in older) + " |"
+    return [head, "| --- |" + " ---: |" * len(columns), *rows, total, at_older]
+
+
+def _sizes_table() -> list[str]:
+    def priced(setup: Setup) -> str:
+        count = conditions(setup.alert_set)
+        low, high = alert_dollars(setup.alert_set), alert_dollars(setup.alert_set, "alerts_older")
+        return f"{setup.alert_set}, {count} conditions: {low:.2f} or {high:.2f}"
+
+    return [
+        "| | dev | small | prod |",
+        "| --- | --- | --- | --- |",
+        "| meant for | trying things | one team | whoever relies on it |",
+        "| database | db-f1-micro, shared CPU, no SLA | db-g1-small, shared CPU, no SLA | 2 vCPU, 7.5 GiB |",
+        "| when its zone is gone | away until the zone is back | away until the zone is back | a standby takes over |",
+        "| recovery to a point in time | 7 days | 7 days | 7 days |",
+        "| first request after a pause | waits for a start | waits for a start | one API instance is warm |",
+        "| a plan may delete | everything | nothing | nothing |",
+        "| deleted originals come back for | 7 days | 7 days | 30 days |",
+        "| alerts | " + " | ".join(priced(setup) for setup in (DEV, SMALL, PROD)) + " |",
+        "| not watched | latency, slow burns, memory before its end, database CPU, from outside | the same as dev | |",
+    ]
+
+
+def _prod_idle_table() -> list[str]:
+    """What prod costs before its first image, line by line, with what can go and what is then missing."""
+    idle = lines(PROD, 0)
+    standby = PROD.database() / 2
+    fewer = alert_dollars("full") - alert_dollars("essential")
+    rows = [
+        ("database, the instance itself", standby, "a smaller `database.tier`", "CPU and memory under load"),
+        ("database, its standby", standby, '`environment = "small"`', "minutes to hours without a zone"),
+        ("disk and backups", idle["Cloud SQL: disk and backups"], "nothing", ""),
+        ("a warm API", idle["Cloud Run: warm instances"], "`api.min_instances = 0`", "a start for the first caller"),
+        (
+            "sweeps",
+            idle["Cloud Run: requests"],
+            "nothing",
+            "",
+        ),
+        (
+            "alerts",
+            idle["Alerts"],
+            f'`observability.alert_set = "essential"` saves {fewer:.2f}',
+            "what the table above names",
+        ),
+        ("scheduler, secrets, images", idle["Scheduler, secrets, images"], "older images", "ways back"),
+    ]
+    shown = [f"| {name} | {dollars:,.2f} | {way} | {missing} |" for name, dollars, way, missing in rows]
+    return ["| item | a month | what can go | what is then missing |", "| --- | ---: | --- | --- |", *shown]
 
 
 def _price_table() -> list[str]:
@@ -186,7 +267,7 @@ def _price_table() -> list[str]:
 
 def document(generated: str) -> str:
     """docs/cost.md."""
-    dev, prod = lines(DEV, 0), lines(PROD, 0)
+    dev, small, prod = lines(DEV, 0), lines(SMALL, 0), lines(PROD, 0)
     database, warm = "Cloud SQL: instance", "Cloud Run: warm instances"
     introduction = f"""\
 # What a month costs
@@ -219,24 +300,29 @@ who take a second for an upload and meet nobody else there add {slow_upload_doll
 
 ## To reach the least
 
-1. The database is most of an idle system: {dev[database]:.2f} of {sum(dev.values()):.2f} in dev, {prod[database]:.2f}
-   of {sum(prod.values()):.2f} in prod, whose standby is half of that.
+1. The database is most of an idle system: {dev[database]:.2f} of {sum(dev.values()):.2f} in dev, {small[database]:.2f}
+   of {sum(small.values()):.2f} in small, {prod[database]:.2f} of {sum(prod.values()):.2f} in prod. Prod's standby is
+   half of that.
 2. Stop dev's database when nobody works (`gcloud sql instances patch … --activation-policy=NEVER`): only its disk is
    paid for then. The next apply starts it again.
 3. `api.min_instances = 0` saves {prod[warm]:.2f} in prod; the first caller then waits for a start.
-4. What is replaced or deleted is paid for like any other byte until `storage.soft_delete_days` have passed.
+4. Originals that are replaced or deleted are paid for like any other byte until `storage.soft_delete_days` have passed.
+   Derivatives are gone at once: they can be made again.
 5. A deploy pushes two images, each of which is scanned once: {2 * PRICES["scan"].dollars:.2f} a deploy, in no column
    above. Without the API `containerscanning.googleapis.com` (`terraform/bootstrap/apis.tf`) nothing is scanned there;
    CI scans as well.
-6. `network` logs a tenth of its flows and `edge` every request; both are charged as logs beyond the free amount.
+6. `network` logs a tenth of its flows. Flow logs are vended logs: {PRICES["vended_logs"].dollars:.2f} a GiB from the
+   first byte. `edge` logs every request, and those lines count towards the free amount of logs.
 
 ## Prices
 
 Read on {READ_ON} from stored copies of the lists, which may be older. *As others quote it*: no copy of the list was at
 hand, and the figure is the one that somebody else took from it. *Not read again*: neither was at hand. Confirm both
-before you rely on them. Prices differ by region (Cloud SQL's are of us-central1) and change; those of alerts did so
-before they were first charged, and an older page names 1.50 for a condition, {ALERT_CONDITIONS * 1.5:.2f} a month.
+before you rely on them. Prices differ by region (Cloud SQL's are of us-central1) and change. Google's pages name two
+prices for a condition of an alert; until a bill tells which holds, the first table shows both.
 """
     free = ", ".join(f"{amount:g} x {PRICES[name].unit}" for name, amount in FREE.items())
-    parts = [introduction, *_cost_table(), explanation, *_price_table(), "", f"Free each month: {free}."]
+    sizes = ["", "## What each size gives up", "", *_sizes_table()]
+    idle = ["", "## What idle prod pays for, and what can go", "", *_prod_idle_table()]
+    parts = [introduction, *_cost_table(), *sizes, *idle, explanation, *_price_table(), "", f"Free each month: {free}."]
     return "\n".join(parts) + "\n"

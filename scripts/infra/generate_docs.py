@@ -157,14 +157,15 @@ def runbooks_document() -> str:
         "",
         GENERATED,
         "",
-        "One heading for each alert. The notification holds the same text and links here.",
+        "One heading for each alert. The notification holds the same text and links here. `prod` has the full set;",
+        "`dev` and `small` have the essential one, whose objectives are watched over one hour only.",
     ]
     for name, alert in alerts.items():
         lines += [
             "",
             f"## {name}",
             "",
-            f"{alert['title']} ({alert['severity'].lower()}).",
+            f"{alert['title']} ({alert['severity'].lower()}{_only_in(alert)}).",
             "",
             f"Fires when {_when(alert)}.",
         ]
@@ -173,15 +174,24 @@ def runbooks_document() -> str:
     return "\n".join(lines) + "\n"
 
 
+def _only_in(alert: dict[str, Any]) -> str:
+    return f", only in the {alert['alert_set']} set" if "alert_set" in alert else ""
+
+
 def _when(alert: dict[str, Any]) -> str:
     if "slo" in alert:
         return (
             f"the error budget of `{alert['slo']}` burns 14.4 times too fast over an hour and over five minutes,"
             " or 6 times too fast over six hours and over half an hour"
         )
+    if "query" in alert:
+        return str(alert["when"])
     condition = alert["condition"]
     metric = re.search(r'metric\.type = "([^"]+)"', condition["filter"])
-    return f"`{metric[1] if metric else ''}` is above {condition['threshold']} for {condition['duration']}"
+    name = f"`{metric[1] if metric else ''}`"
+    measured = f"the part of {name} that the filter takes" if "denominator" in condition else name
+    duration = "" if condition["duration"] == "0s" else f" for {condition['duration']}"
+    return f"{measured} is above {condition['threshold']}{duration}"
 
 
 def documents() -> dict[Path, str]:

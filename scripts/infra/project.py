@@ -11,7 +11,7 @@ from scripts.infra.commands import CommandFailed, run
 
 ROOT = Path(__file__).resolve().parents[2]
 TERRAFORM = ROOT / "terraform"
-ENVIRONMENTS = ("dev", "prod")
+ENVIRONMENTS = ("dev", "small", "prod")
 IMAGES = {"api": "image-api", "processor": "image-processor"}
 
 

@@ -26,8 +26,8 @@ variable "environment" {
   nullable    = false
 
   validation {
-    condition     = contains(["dev", "prod"], var.environment)
-    error_message = "environment must be dev or prod."
+    condition     = contains(["dev", "small", "prod"], var.environment)
+    error_message = "environment must be dev, small or prod."
   }
 }
 

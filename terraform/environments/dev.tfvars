@@ -11,10 +11,10 @@ database = {
 
 api = {
   max_instances      = 2
-  database_pool_size = 6
+  database_pool_size = 5
 }
 
 processor = {
-  max_instances      = 4
-  database_pool_size = 3
+  max_instances      = 2
+  database_pool_size = 2
 }

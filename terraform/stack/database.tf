@@ -31,7 +31,7 @@ module "database" {
   instance = {
     name                = "image-manager-${var.database.name_suffix}"
     tier                = var.database.tier
-    availability_type   = local.protected ? "REGIONAL" : "ZONAL"
+    availability_type   = var.environment == "prod" ? "REGIONAL" : "ZONAL"
     disk_size_gb        = var.database.disk_size_gb
     disk_size_limit_gb  = var.database.disk_size_limit_gb
     max_connections     = var.database.max_connections

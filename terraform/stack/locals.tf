@@ -25,4 +25,10 @@ locals {
 
   # Rows of the capability table that are granted only where they are asked for.
   asked_for = { "a model" = local.model_bucket != null, "Cloud Vision" = var.vision.enabled }
+
+  # Every service. What is the same for each of them, such as alerts, connections and grants, is made from this.
+  services = {
+    api       = module.image_api
+    processor = module.image_processor
+  }
 }

@@ -9,17 +9,23 @@ module "observability" {
   audit_retention_days = var.observability.audit_retention_days
   objectives           = var.observability.objectives
   budget               = var.observability.budget
+  alert_set            = coalesce(var.observability.alert_set, var.environment == "prod" ? "full" : "essential")
 
   watched = {
-    api       = { name = module.image_api.name, max_instances = module.image_api.max_instances }
-    processor = { name = module.image_processor.name, max_instances = module.image_processor.max_instances }
+    api       = module.image_api.name
+    processor = module.image_processor.name
+    services  = { for service in local.services : service.name => { max_instances = service.max_instances } }
     job_name  = module.image_migrate.name
+    schedules = [google_cloud_scheduler_job.sweep.name, google_cloud_scheduler_job.retention.name]
     database = {
       instance_name   = module.database.instance_name
       max_connections = module.database.max_connections
     }
-    subscriptions = module.events.subscription_names
-    api_host      = var.edge.exclusive ? var.edge.domains[0] : trimprefix(module.image_api.uri, "https://")
+    subscriptions = {
+      work         = [for key, name in module.events.subscription_names : name if key != "dead_letters"]
+      dead_letters = module.events.subscription_names["dead_letters"]
+    }
+    api_host = var.edge.exclusive ? var.edge.domains[0] : trimprefix(module.image_api.uri, "https://")
   }
 
   depends_on = [google_project_service.this]

@@ -21,13 +21,13 @@ variable "region" {
 }
 
 variable "environment" {
-  description = "Which environment this is. Everything but dev is protected against deletion, and its database has a standby."
+  description = "Which environment this is: dev to try things on, small for one team, prod with a standby of the database. Everything but dev is protected against deletion."
   type        = string
   nullable    = false
 
   validation {
-    condition     = contains(["dev", "prod"], var.environment)
-    error_message = "environment must be dev or prod."
+    condition     = contains(["dev", "small", "prod"], var.environment)
+    error_message = "environment must be dev, small or prod."
   }
 }
 
@@ -224,8 +224,9 @@ variable "notification_emails" {
 }
 
 variable "observability" {
-  description = "What is promised, how long audit events are kept, and what a month may cost."
+  description = "Which alerts there are (prod: full, dev and small: essential), what is promised, how long audit events are kept, and what a month may cost."
   type = object({
+    alert_set            = optional(string)
     runbook_url          = optional(string)
     audit_retention_days = optional(number, 400)
     objectives = optional(object({

@@ -16,7 +16,7 @@ PINS: dict[str, dict[str, str]] = json.loads(Path(__file__).with_name("action_pi
 WORKFLOWS = (
     "ci", "infra-check", "infra-plan", "deploy", "infra-apply", "apply-environment", "drift", "security", "release"
 )  # fmt: skip
-ENVIRONMENTS = ("dev", "prod")
+ENVIRONMENTS = ("dev", "small", "prod")
 # Text that somebody outside can choose reaches a script only as a variable of its environment.
 TRIGGERS = {"pull_request", "push", "schedule", "workflow_dispatch", "workflow_call"}
 # Every right to write that any job has; whoever adds one adds it here.
@@ -154,7 +154,10 @@ def groups(job: dict[str, Any]) -> list[str]:
 
 
 def _written_out(expression: str, environment: str) -> str:
-    by_tag = "${{ github.ref_type == 'tag' && 'prod' || 'dev' }}"
+    # A tag goes to prod, or to small where there is no prod.
+    by_tag = (
+        "${{ github.ref_type != 'tag' && 'dev' || contains(vars.DELIVERY_ENVIRONMENTS, 'prod') && 'prod' || 'small' }}"
+    )
     for written in (by_tag, "${{ matrix.environment }}", "${{ inputs.environment }}"):
         expression = expression.replace(written, environment)
     return expression
@@ -163,7 +166,10 @@ def _written_out(expression: str, environment: str) -> str:
 def deploys_and_applies_exclude_each_other(texts: Texts) -> Iterator[str]:
     for workflow, name in (("deploy", "rollout"), ("apply-environment", "apply")):
         job = yaml.safe_load(texts[workflow])["jobs"][name]
-        if groups(job) != ["deliver-dev", "deliver-prod"] or job["concurrency"]["cancel-in-progress"] is not False:
+        if (
+            groups(job) != [f"deliver-{each}" for each in ENVIRONMENTS]
+            or job["concurrency"]["cancel-in-progress"] is not False
+        ):
             yield f"{workflow}/{name}: group {groups(job)}"
         if job["concurrency"].get("queue") != "max":
             yield f"{workflow}/{name}: a third run takes the place of the second"
@@ -174,7 +180,7 @@ def approvals_hold_no_group(texts: Texts) -> Iterator[str]:
     made = yaml.safe_load(texts["apply-environment"])["jobs"]
     if made["apply"].get("needs") != "approve" or "if" in made["apply"]:
         yield "apply-environment: an apply that nobody approved"
-    if environments(made["approve"]) != ["approval-dev", "approval-prod"]:
+    if environments(made["approve"]) != [f"approval-{each}" for each in ENVIRONMENTS]:
         yield f"apply-environment/approve: in {environments(made['approve'])}"
     if set(groups(made["approve"])) & set(groups(made["apply"])):
         yield "apply-environment/approve: holds the group of the deploys while it waits"

@@ -155,12 +155,28 @@ def test_what_an_image_costs_rests_on_what_was_measured() -> None:
     assert f"one at a time, median | < 0.9 s | {cost.READY_SECONDS:g} s |" in seen
 
 
-def test_cost_counts_the_conditions_that_alert() -> None:
-    template = (TERRAFORM / "modules" / "observability" / "alerts.yaml.tftpl").read_text()
-    alerts = yaml.safe_load(re.sub(r"threshold: \$\{\w+\}", "threshold: 1", template))
-    burning = sum("slo" in alert for alert in alerts.values())
-    # Two speeds, of two windows each.
-    assert len(alerts) - burning + 4 * burning == cost.ALERT_CONDITIONS
+@pytest.mark.infra
+@pytest.mark.parametrize("setup", [cost.DEV, cost.SMALL, cost.PROD], ids=lambda setup: str(setup.name))
+def test_cost_counts_the_conditions_that_alert(setup: cost.Setup) -> None:
+    policies = [each for each in planned(setup.name).values() if each["type"] == "google_monitoring_alert_policy"]
+    count = sum(len(policy["change"]["after"]["conditions"]) for policy in policies)
+    assert count == cost.conditions(setup.alert_set)
+    assert setup is cost.PROD or count <= 14
+
+
+def test_cost_is_that_of_the_environments() -> None:
+    for setup in (cost.DEV, cost.SMALL, cost.PROD):
+        text = (TERRAFORM / "environments" / f"{setup.name}.tfvars").read_text()
+        values = dict(re.findall(r'^ *(\w+) += "?([^"\n]*)"?$', text, re.MULTILINE))
+        assert int(values.get("disk_size_gb", 10)) == setup.disk_gib
+        assert int(values.get("min_instances", 0)) == setup.warm_api_instances
+        tiers = {"dev": "db-f1-micro", "small": "db-g1-small", "prod": "db-custom-2-7680"}
+        assert values["tier"] == tiers[setup.name]
+
+
+def test_what_idle_prod_pays_for_is_all_of_it() -> None:
+    itemised = sum(float(row.split("|")[2].replace(",", "")) for row in cost._prod_idle_table()[2:])
+    assert itemised == pytest.approx(sum(cost.lines(cost.PROD, 0).values()), abs=0.1)
 
 
 def test_every_price_names_its_list() -> None:
@@ -195,7 +211,7 @@ def test_search_finds_what_it_looks_for() -> None:
 
 
 @pytest.mark.infra
-@pytest.mark.parametrize("environment", ["dev", "prod"])
+@pytest.mark.parametrize("environment", ["dev", "small", "prod"])
 def test_plan_holds_no_secret(environment: str) -> None:
     assert not [found for change in planned(environment).values() for found in secrets_in(change["change"]["after"])]
 

@@ -1,23 +1,29 @@
 locals {
-  alerts = yamldecode(templatefile("${path.module}/alerts.yaml.tftpl", {
-    api          = var.watched.api.name
-    processor    = var.watched.processor.name
-    job          = var.watched.job_name
-    database     = "${var.project_id}:${var.watched.database.instance_name}"
-    uploads      = var.watched.subscriptions.uploads
-    analyses     = var.watched.subscriptions.analyses
-    dead_letters = var.watched.subscriptions.dead_letters
-    connections  = floor(var.watched.database.max_connections * 0.8)
-    # Conditions compare with "greater than" only.
-    api_instances       = var.watched.api.max_instances - 0.5
-    processor_instances = var.watched.processor.max_instances - 0.5
+  alert_template = yamldecode(templatefile("${path.module}/alerts.yaml.tftpl", {
+    services       = join(", ", [for name in keys(var.watched.services) : "\"${name}\""])
+    work           = join(", ", [for name in var.watched.subscriptions.work : "\"${name}\""])
+    job            = var.watched.job_name
+    database       = "${var.project_id}:${var.watched.database.instance_name}"
+    dead_letters   = var.watched.subscriptions.dead_letters
+    connections    = floor(var.watched.database.max_connections * 0.8)
+    most_instances = local.most_instances
   }))
 
+  # Each service has a limit of its own, which no threshold for all of them can name; as a query it is one condition.
+  most_instances = join(" or ", [
+    for name, service in var.watched.services : "sum by (service_name) (max_over_time(run_googleapis_com:container_instance_count{monitored_resource=\"cloud_run_revision\",service_name=\"${name}\",state=\"active\"}[1m])) >= ${service.max_instances}"
+  ])
+
+  is_full = var.alert_set == "full"
+  alerts  = { for name, alert in local.alert_template : name => alert if local.is_full || try(alert.alert_set, "essential") == "essential" }
+
   # A long window says that it matters, a short one that it still goes on. Source: The Site Reliability Workbook,
-  # "Alerting on SLOs", multiwindow, multi-burn-rate alerts.
-  burn_rates = {
+  # "Alerting on SLOs", multiwindow, multi-burn-rate alerts. The essential set does without the short one, a condition
+  # that is paid for each month: its alert ends up to an hour after its cause.
+  burn_rates = { for speed, burn in {
     fast = { rate = 14.4, windows = ["3600s", "300s"] }
     slow = { rate = 6, windows = ["21600s", "1800s"] }
+    } : speed => { rate = burn.rate, windows = slice(burn.windows, 0, local.is_full ? 2 : 1) } if local.is_full || speed == "fast"
   }
 
   burn_alerts = merge([
@@ -27,6 +33,7 @@ locals {
   ]...)
 
   threshold_alerts = { for name, alert in local.alerts : name => alert if can(alert.condition) }
+  query_alerts     = { for name, alert in local.alerts : name => alert if can(alert.query) }
 
   documentation = {
     for name, alert in local.alerts : name => join("\n\n", concat(
@@ -97,15 +104,28 @@ resource "google_monitoring_alert_policy" "threshold" {
 
     condition_threshold {
       # Known only after the check is made, so it cannot stand in the template: the alerts' names would not be known.
-      filter          = each.key == "uptime" ? replace(each.value.condition.filter, "UPTIME_CHECK_ID", google_monitoring_uptime_check_config.api.uptime_check_id) : each.value.condition.filter
-      comparison      = "COMPARISON_GT"
-      threshold_value = each.value.condition.threshold
-      duration        = each.value.condition.duration
+      filter             = each.key == "uptime" ? replace(each.value.condition.filter, "UPTIME_CHECK_ID", one(google_monitoring_uptime_check_config.api[*].uptime_check_id)) : each.value.condition.filter
+      denominator_filter = try(each.value.condition.denominator, null)
+      comparison         = "COMPARISON_GT"
+      threshold_value    = each.value.condition.threshold
+      duration           = each.value.condition.duration
 
       aggregations {
         alignment_period     = each.value.condition.period
         per_series_aligner   = each.value.condition.aligner
         cross_series_reducer = each.value.condition.reducer
+        group_by_fields      = try([each.value.condition.group_by], null)
+      }
+
+      dynamic "denominator_aggregations" {
+        for_each = can(each.value.condition.denominator) ? [each.value.condition] : []
+
+        content {
+          alignment_period     = denominator_aggregations.value.period
+          per_series_aligner   = denominator_aggregations.value.aligner
+          cross_series_reducer = denominator_aggregations.value.reducer
+          group_by_fields      = [denominator_aggregations.value.group_by]
+        }
       }
     }
   }
@@ -120,5 +140,39 @@ resource "google_monitoring_alert_policy" "threshold" {
   }
 
   # A policy is refused while the metric that it names is unknown.
-  depends_on = [google_logging_metric.images_failed]
+  depends_on = [google_logging_metric.counted]
+}
+
+resource "google_monitoring_alert_policy" "query" {
+  for_each = local.query_alerts
+
+  project               = var.project_id
+  display_name          = each.value.title
+  combiner              = "OR"
+  severity              = each.value.severity
+  notification_channels = local.channels
+  user_labels           = { alert = each.key }
+
+  conditions {
+    display_name = each.value.title
+
+    condition_prometheus_query_language {
+      query               = each.value.query
+      duration            = each.value.duration
+      evaluation_interval = "60s"
+      # A metric that nothing was ever counted by is unknown, and just then the alert is needed.
+      disable_metric_validation = true
+    }
+  }
+
+  documentation {
+    mime_type = "text/markdown"
+    content   = local.documentation[each.key]
+  }
+
+  alert_strategy {
+    auto_close = "86400s"
+  }
+
+  depends_on = [google_logging_metric.counted]
 }

@@ -1,9 +1,8 @@
 locals {
-  in_api       = "resource.type=\"cloud_run_revision\" resource.labels.service_name=\"${var.watched.api.name}\""
-  in_processor = "resource.type=\"cloud_run_revision\" resource.labels.service_name=\"${var.watched.processor.name}\""
+  in_api       = "resource.type=\"cloud_run_revision\" resource.labels.service_name=\"${var.watched.api}\""
+  in_processor = "resource.type=\"cloud_run_revision\" resource.labels.service_name=\"${var.watched.processor}\""
   in_database  = "resource.type=\"cloudsql_database\" resource.labels.database_id=\"${var.project_id}:${var.watched.database.instance_name}\""
-  in_uploads   = "resource.type=\"pubsub_subscription\" resource.labels.subscription_id=\"${var.watched.subscriptions.uploads}\""
-  in_analyses  = "resource.type=\"pubsub_subscription\" resource.labels.subscription_id=\"${var.watched.subscriptions.analyses}\""
+  in_work      = "resource.type=\"pubsub_subscription\" resource.labels.subscription_id=one_of(${join(",", [for name in var.watched.subscriptions.work : "\"${name}\""])})"
   in_dead      = "resource.type=\"pubsub_subscription\" resource.labels.subscription_id=\"${var.watched.subscriptions.dead_letters}\""
 
   charts = [
@@ -12,8 +11,7 @@ locals {
     { title = "API: instances", filter = "metric.type=\"run.googleapis.com/container/instance_count\" ${local.in_api}", aligner = "ALIGN_MAX", reducer = "REDUCE_SUM", group_by = ["metric.label.state"] },
     { title = "API: memory, 99th percentile", filter = "metric.type=\"run.googleapis.com/container/memory/utilizations\" ${local.in_api}", aligner = "ALIGN_PERCENTILE_99", reducer = "REDUCE_MAX", group_by = [] },
     { title = "Images: seconds until ready, 95th percentile", filter = "metric.type=\"logging.googleapis.com/user/${google_logging_metric.image_ready_seconds.name}\" ${local.in_processor}", aligner = "ALIGN_PERCENTILE_95", reducer = "REDUCE_MAX", group_by = [] },
-    { title = "Uploads: age of the oldest message (s)", filter = "metric.type=\"pubsub.googleapis.com/subscription/oldest_unacked_message_age\" ${local.in_uploads}", aligner = "ALIGN_MAX", reducer = "REDUCE_MAX", group_by = [] },
-    { title = "Analyses: age of the oldest message (s)", filter = "metric.type=\"pubsub.googleapis.com/subscription/oldest_unacked_message_age\" ${local.in_analyses}", aligner = "ALIGN_MAX", reducer = "REDUCE_MAX", group_by = [] },
+    { title = "Work: age of the oldest message (s)", filter = "metric.type=\"pubsub.googleapis.com/subscription/oldest_unacked_message_age\" ${local.in_work}", aligner = "ALIGN_MAX", reducer = "REDUCE_MAX", group_by = ["resource.label.subscription_id"] },
     { title = "Dead letters", filter = "metric.type=\"pubsub.googleapis.com/subscription/num_undelivered_messages\" ${local.in_dead}", aligner = "ALIGN_MAX", reducer = "REDUCE_SUM", group_by = [] },
     { title = "Processor: instances", filter = "metric.type=\"run.googleapis.com/container/instance_count\" ${local.in_processor}", aligner = "ALIGN_MAX", reducer = "REDUCE_SUM", group_by = ["metric.label.state"] },
     { title = "Processor: memory, 99th percentile", filter = "metric.type=\"run.googleapis.com/container/memory/utilizations\" ${local.in_processor}", aligner = "ALIGN_PERCENTILE_99", reducer = "REDUCE_MAX", group_by = [] },

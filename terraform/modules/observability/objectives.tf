@@ -4,49 +4,8 @@ resource "google_monitoring_custom_service" "this" {
   display_name = "image-manager"
 }
 
-# From the log line of an image that is ready; the line says how long it took since the image was stored.
-resource "google_logging_metric" "image_ready_seconds" {
-  project         = var.project_id
-  name            = "image_ready_seconds"
-  description     = "Seconds from an image being stored to its being ready."
-  filter          = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=\"${var.watched.processor.name}\" AND jsonPayload.event=\"image_ready\" AND jsonPayload.seconds_since_stored>=0"
-  value_extractor = "EXTRACT(jsonPayload.seconds_since_stored)"
-
-  metric_descriptor {
-    metric_kind = "DELTA"
-    value_type  = "DISTRIBUTION"
-    unit        = "s"
-  }
-
-  bucket_options {
-    explicit_buckets {
-      bounds = [0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600]
-    }
-  }
-}
-
-resource "google_logging_metric" "images_failed" {
-  project     = var.project_id
-  name        = "images_failed"
-  description = "Images that failed for good, by the code of the failure."
-  filter      = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=\"${var.watched.processor.name}\" AND jsonPayload.event=\"image_failed\""
-  label_extractors = {
-    code = "EXTRACT(jsonPayload.code)"
-  }
-
-  metric_descriptor {
-    metric_kind = "DELTA"
-    value_type  = "INT64"
-
-    labels {
-      key        = "code"
-      value_type = "STRING"
-    }
-  }
-}
-
 locals {
-  api_requests = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=\"${var.watched.api.name}\""
+  api_requests = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=\"${var.watched.api}\""
 
   objectives = {
     availability = { goal = var.objectives.availability, display_name = "Requests that do not fail" }

@@ -12,3 +12,13 @@ output "audit_bucket_id" {
   description = "Log bucket that keeps the audit events."
   value       = google_logging_project_bucket_config.audit.bucket_id
 }
+
+output "watched" {
+  description = "The services, subscriptions, scheduled calls and the job that the alerts name."
+  value       = { for key, value in var.watched : key => value if contains(["services", "subscriptions", "schedules", "job_name"], key) }
+}
+
+output "condition_count" {
+  description = "Conditions of all alerts; each is paid for every month."
+  value       = sum([for policy in merge(google_monitoring_alert_policy.burn_rate, google_monitoring_alert_policy.threshold, google_monitoring_alert_policy.query) : length(policy.conditions)])
+}

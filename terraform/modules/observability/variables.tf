@@ -32,16 +32,23 @@ variable "region" {
 }
 
 variable "watched" {
-  description = "What is watched: the services with their most instances, the migration job, the database with its most connections, the subscriptions, and the host under which the API is reached."
+  description = "What is watched: the names of the API and the processor, every service with its most instances, the migration job, the scheduled calls, the database with its most connections, the subscriptions whose messages are work, the one of the dead letters, and the host under which the API is reached."
   type = object({
-    api           = object({ name = string, max_instances = number })
-    processor     = object({ name = string, max_instances = number })
+    api           = string
+    processor     = string
+    services      = map(object({ max_instances = number }))
     job_name      = string
+    schedules     = list(string)
     database      = object({ instance_name = string, max_connections = number })
-    subscriptions = object({ uploads = string, analyses = string, dead_letters = string })
+    subscriptions = object({ work = list(string), dead_letters = string })
     api_host      = string
   })
   nullable = false
+
+  validation {
+    condition     = contains(keys(var.watched.services), var.watched.api) && contains(keys(var.watched.services), var.watched.processor)
+    error_message = "watched.services must hold the API and the processor."
+  }
 
   validation {
     condition     = can(regex("^[a-z0-9.-]+$", var.watched.api_host))
@@ -126,5 +133,17 @@ variable "budget" {
   validation {
     condition     = var.budget.monthly_amount >= 1 && floor(var.budget.monthly_amount) == var.budget.monthly_amount && length(var.budget.thresholds) > 0 && alltrue([for share in var.budget.thresholds : share > 0 && share <= 2])
     error_message = "budget.monthly_amount must be a whole number of at least 1, and each of budget.thresholds between 0 and 2."
+  }
+}
+
+variable "alert_set" {
+  description = "Which alerts there are: all (full), or those without which a failure would go unnoticed (essential), 14 conditions at most."
+  type        = string
+  nullable    = false
+  default     = "full"
+
+  validation {
+    condition     = contains(["essential", "full"], var.alert_set)
+    error_message = "alert_set must be essential or full."
   }
 }

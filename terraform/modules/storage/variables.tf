@@ -39,7 +39,7 @@ variable "name_prefix" {
 }
 
 variable "retention" {
-  description = "For how many days deleted objects can be brought back, older generations of originals, access logs and unfinished uploads are kept."
+  description = "For how many days deleted originals can be brought back, their older generations, access logs and unfinished uploads are kept."
   type = object({
     soft_delete_days        = optional(number, 7)
     older_generations_days  = optional(number, 30)

@@ -83,3 +83,12 @@ run "connections_stay_within_the_budget" {
     error_message = "The services may exhaust the database."
   }
 }
+
+run "alerts_are_the_essential_ones" {
+  command = plan
+
+  assert {
+    condition     = module.observability.condition_count <= 14
+    error_message = "Each condition is paid for every month."
+  }
+}

@@ -92,3 +92,12 @@ run "connections_stay_within_the_budget" {
     error_message = "The services may exhaust the database."
   }
 }
+
+run "alerts_are_all_of_them" {
+  command = plan
+
+  assert {
+    condition     = module.observability.condition_count > 14
+    error_message = "Slow burns, latency or uptime are not watched."
+  }
+}

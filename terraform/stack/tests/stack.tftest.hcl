@@ -1040,3 +1040,17 @@ run "models_in_two_buckets_are_refused" {
 
   expect_failures = [var.processor]
 }
+
+run "everything_that_waits_and_runs_is_watched" {
+  command = plan
+
+  assert {
+    condition = jsonencode(module.observability.watched) == jsonencode({
+      services      = { image-api = { max_instances = var.api.max_instances }, image-processor = { max_instances = var.processor.max_instances } }
+      subscriptions = { work = ["image-analyses-push", "image-uploads-push"], dead_letters = "image-dead-letters-pull" }
+      schedules     = ["image-sweep", "image-audit-retention"]
+      job_name      = "image-migrate"
+    })
+    error_message = "Something is not watched."
+  }
+}

@@ -7,11 +7,13 @@ module "observability" {
   notification_emails = ["operations@example.com"]
 
   watched = {
-    api           = { name = "image-api", max_instances = 4 }
-    processor     = { name = "image-processor", max_instances = 4 }
+    api           = "image-api"
+    processor     = "image-processor"
+    services      = { image-api = { max_instances = 4 }, image-processor = { max_instances = 8 } }
     job_name      = "image-migrate"
+    schedules     = ["image-sweep", "image-audit-retention"]
     database      = { instance_name = "image-manager-k3f9", max_connections = 100 }
-    subscriptions = { uploads = "image-uploads-push", analyses = "image-analyses-push", dead_letters = "image-dead-letters-pull" }
+    subscriptions = { work = ["image-uploads-push", "image-analyses-push"], dead_letters = "image-dead-letters-pull" }
     api_host      = "images.example.com"
   }
 }

@@ -3,6 +3,11 @@ mock_provider "google" {
     override_during = plan
     defaults        = { name = "projects/123456789012/services/image-manager/serviceLevelObjectives/slo" }
   }
+
+  mock_resource "google_monitoring_uptime_check_config" {
+    override_during = plan
+    defaults        = { uptime_check_id = "image-manager-api-1234567890" }
+  }
 }
 
 variables {
@@ -11,11 +16,13 @@ variables {
   region              = "europe-west1"
   notification_emails = ["operations@example.com"]
   watched = {
-    api           = { name = "image-api", max_instances = 4 }
-    processor     = { name = "image-processor", max_instances = 8 }
+    api           = "image-api"
+    processor     = "image-processor"
+    services      = { image-api = { max_instances = 4 }, image-processor = { max_instances = 8 } }
     job_name      = "image-migrate"
+    schedules     = ["image-sweep", "image-audit-retention"]
     database      = { instance_name = "image-manager-k3f9", max_connections = 100 }
-    subscriptions = { uploads = "image-uploads-push", analyses = "image-analyses-push", dead_letters = "image-dead-letters-pull" }
+    subscriptions = { work = ["image-uploads-push", "image-analyses-push"], dead_letters = "image-dead-letters-pull" }
     api_host      = "images.example.com"
   }
 }
@@ -28,246 +35,166 @@ run "example_plans" {
   }
 }
 
-run "dead_letters_watches_its_metric" {
+run "each_threshold_alert_fires_at_its_threshold" {
   command = plan
 
   assert {
-    condition     = strcontains(google_monitoring_alert_policy.threshold["dead-letters"].conditions[0].condition_threshold[0].filter, "subscription/num_undelivered_messages")
-    error_message = "The alert watches another metric."
+    condition = { for name, policy in google_monitoring_alert_policy.threshold : name => join(" ", [
+      regex("metric.type = \"([^\"]+)\"", policy.conditions[0].condition_threshold[0].filter)[0],
+      policy.conditions[0].condition_threshold[0].comparison,
+      policy.conditions[0].condition_threshold[0].threshold_value,
+      policy.conditions[0].condition_threshold[0].duration,
+      policy.conditions[0].condition_threshold[0].aggregations[0].per_series_aligner,
+      policy.conditions[0].condition_threshold[0].aggregations[0].cross_series_reducer,
+      policy.conditions[0].condition_threshold[0].aggregations[0].alignment_period,
+      ]) } == {
+      server-errors        = "run.googleapis.com/request_count COMPARISON_GT 0.1 900s ALIGN_DELTA REDUCE_SUM 300s"
+      dead-letters         = "pubsub.googleapis.com/subscription/num_undelivered_messages COMPARISON_GT 0 0s ALIGN_MAX REDUCE_SUM 60s"
+      failed-images        = "logging.googleapis.com/user/images_failed COMPARISON_GT 5 0s ALIGN_DELTA REDUCE_SUM 3600s"
+      oldest-unacked       = "pubsub.googleapis.com/subscription/oldest_unacked_message_age COMPARISON_GT 600 300s ALIGN_MAX REDUCE_MAX 60s"
+      schedule-failed      = "logging.googleapis.com/user/schedules_failed COMPARISON_GT 0 0s ALIGN_DELTA REDUCE_SUM 300s"
+      migration-failed     = "run.googleapis.com/job/completed_execution_count COMPARISON_GT 0 0s ALIGN_DELTA REDUCE_SUM 300s"
+      revision-failed      = "logging.googleapis.com/user/revisions_failed COMPARISON_GT 0 0s ALIGN_DELTA REDUCE_SUM 300s"
+      out-of-memory        = "logging.googleapis.com/user/out_of_memory COMPARISON_GT 0 0s ALIGN_DELTA REDUCE_SUM 300s"
+      memory               = "run.googleapis.com/container/memory/utilizations COMPARISON_GT 0.9 300s ALIGN_PERCENTILE_99 REDUCE_MAX 60s"
+      database-cpu         = "cloudsql.googleapis.com/database/cpu/utilization COMPARISON_GT 0.8 900s ALIGN_MEAN REDUCE_MAX 300s"
+      database-disk        = "cloudsql.googleapis.com/database/disk/utilization COMPARISON_GT 0.85 300s ALIGN_MEAN REDUCE_MAX 300s"
+      database-connections = "cloudsql.googleapis.com/database/postgresql/num_backends COMPARISON_GT 80 300s ALIGN_MAX REDUCE_SUM 60s"
+      uptime               = "monitoring.googleapis.com/uptime_check/check_passed COMPARISON_GT 1 0s ALIGN_NEXT_OLDER REDUCE_COUNT_FALSE 300s"
+    }
+    error_message = "An alert watches another metric, or fires at another threshold."
   }
 }
 
-run "dead_letters_fires_at_its_threshold" {
+run "each_threshold_alert_watches_its_part_of_the_metric" {
   command = plan
 
   assert {
-    condition     = google_monitoring_alert_policy.threshold["dead-letters"].conditions[0].condition_threshold[0].threshold_value == 0 && google_monitoring_alert_policy.threshold["dead-letters"].conditions[0].condition_threshold[0].comparison == "COMPARISON_GT" && google_monitoring_alert_policy.threshold["dead-letters"].conditions[0].condition_threshold[0].duration == "0s"
-    error_message = "The alert fires at another threshold."
+    condition = jsonencode({ for name, policy in google_monitoring_alert_policy.threshold : name => sort([
+      for term in split(" AND ", policy.conditions[0].condition_threshold[0].filter) : term if !strcontains(term, "metric.type")
+      ])
+      }) == jsonencode({
+      server-errors        = ["metric.labels.response_code_class = \"5xx\"", "resource.labels.service_name = one_of(\"image-api\", \"image-processor\")", "resource.type = \"cloud_run_revision\""]
+      dead-letters         = ["resource.labels.subscription_id = \"image-dead-letters-pull\"", "resource.type = \"pubsub_subscription\""]
+      failed-images        = ["metric.labels.code = one_of(\"processing-attempts-exhausted\", \"processing-crashed\", \"processing-timeout\")", "resource.type = \"cloud_run_revision\""]
+      oldest-unacked       = ["resource.labels.subscription_id = one_of(\"image-uploads-push\", \"image-analyses-push\")", "resource.type = \"pubsub_subscription\""]
+      schedule-failed      = ["resource.type = \"cloud_scheduler_job\""]
+      migration-failed     = ["metric.labels.result = \"failed\"", "resource.labels.job_name = \"image-migrate\"", "resource.type = \"cloud_run_job\""]
+      revision-failed      = ["resource.type = \"cloud_run_revision\""]
+      out-of-memory        = ["resource.type = \"cloud_run_revision\""]
+      memory               = ["resource.labels.service_name = one_of(\"image-api\", \"image-processor\")", "resource.type = \"cloud_run_revision\""]
+      database-cpu         = ["resource.labels.database_id = \"example-project:image-manager-k3f9\"", "resource.type = \"cloudsql_database\""]
+      database-disk        = ["resource.labels.database_id = \"example-project:image-manager-k3f9\"", "resource.type = \"cloudsql_database\""]
+      database-connections = ["resource.labels.database_id = \"example-project:image-manager-k3f9\"", "resource.type = \"cloudsql_database\""]
+      uptime               = ["metric.labels.check_id = \"image-manager-api-1234567890\"", "resource.type = \"uptime_url\""]
+    })
+    error_message = "An alert watches another state, or something else."
   }
 }
 
-run "failed_images_watches_its_metric" {
+run "alerts_for_several_name_the_one_that_is_hit" {
   command = plan
 
   assert {
-    condition     = strcontains(google_monitoring_alert_policy.threshold["failed-images"].conditions[0].condition_threshold[0].filter, "logging.googleapis.com/user/${google_logging_metric.images_failed.name}\"") && google_logging_metric.images_failed.label_extractors["code"] == "EXTRACT(jsonPayload.code)"
-    error_message = "The alert watches another metric."
+    condition = { for name, policy in google_monitoring_alert_policy.threshold : name => one(policy.conditions[0].condition_threshold[0].aggregations[0].group_by_fields) if policy.conditions[0].condition_threshold[0].aggregations[0].group_by_fields != null } == {
+      server-errors   = "resource.labels.service_name"
+      oldest-unacked  = "resource.labels.subscription_id"
+      schedule-failed = "resource.labels.job_id"
+      revision-failed = "resource.labels.service_name"
+      out-of-memory   = "resource.labels.service_name"
+      memory          = "resource.labels.service_name"
+    }
+    error_message = "A sum over all services hides the one that fails."
   }
 }
 
-run "failed_images_leaves_damaged_files_out" {
+run "server_errors_are_a_share_of_the_same_services_requests" {
   command = plan
 
   assert {
-    condition     = strcontains(google_monitoring_alert_policy.threshold["failed-images"].conditions[0].condition_threshold[0].filter, "metric.labels.code = one_of(\"processing-attempts-exhausted\", \"processing-crashed\", \"processing-timeout\")")
-    error_message = "The alert counts other failures."
+    condition     = google_monitoring_alert_policy.threshold["server-errors"].conditions[0].condition_threshold[0].denominator_filter == replace(google_monitoring_alert_policy.threshold["server-errors"].conditions[0].condition_threshold[0].filter, " AND metric.labels.response_code_class = \"5xx\"", "") && one(google_monitoring_alert_policy.threshold["server-errors"].conditions[0].condition_threshold[0].denominator_aggregations[0].group_by_fields) == "resource.labels.service_name"
+    error_message = "The share is one of something else."
   }
 }
 
-run "failed_images_fires_at_its_threshold" {
+run "absent_sweep_is_noticed_after_20_minutes" {
   command = plan
 
   assert {
-    condition     = google_monitoring_alert_policy.threshold["failed-images"].conditions[0].condition_threshold[0].threshold_value == 5 && google_monitoring_alert_policy.threshold["failed-images"].conditions[0].condition_threshold[0].comparison == "COMPARISON_GT" && google_monitoring_alert_policy.threshold["failed-images"].conditions[0].condition_threshold[0].duration == "0s"
-    error_message = "The alert fires at another threshold."
+    condition     = google_monitoring_alert_policy.query["sweep-absent"].conditions[0].condition_prometheus_query_language[0].query == "(sum(increase(logging_googleapis_com:user_${google_logging_metric.counted["sweeps_done"].name}{monitored_resource=\"cloud_run_revision\"}[10m])) or vector(0)) < 0.5" && google_monitoring_alert_policy.query["sweep-absent"].conditions[0].condition_prometheus_query_language[0].duration == "600s"
+    error_message = "A sweep that never ran, or no longer does, is not noticed."
   }
 }
 
-run "oldest_unacked_watches_its_metric" {
+run "each_service_is_held_to_its_own_most_instances" {
   command = plan
 
   assert {
-    condition     = strcontains(google_monitoring_alert_policy.threshold["oldest-unacked"].conditions[0].condition_threshold[0].filter, "subscription/oldest_unacked_message_age")
-    error_message = "The alert watches another metric."
+    condition = google_monitoring_alert_policy.query["most-instances"].conditions[0].condition_prometheus_query_language[0].query == join(" or ", [
+      "sum by (service_name) (max_over_time(run_googleapis_com:container_instance_count{monitored_resource=\"cloud_run_revision\",service_name=\"image-api\",state=\"active\"}[1m])) >= 4",
+      "sum by (service_name) (max_over_time(run_googleapis_com:container_instance_count{monitored_resource=\"cloud_run_revision\",service_name=\"image-processor\",state=\"active\"}[1m])) >= 8",
+    ]) && google_monitoring_alert_policy.query["most-instances"].conditions[0].condition_prometheus_query_language[0].duration == "600s"
+    error_message = "A service is held to another number of instances."
   }
 }
 
-run "oldest_unacked_fires_at_its_threshold" {
+run "queries_are_taken_before_their_metric_is_known" {
   command = plan
 
   assert {
-    condition     = google_monitoring_alert_policy.threshold["oldest-unacked"].conditions[0].condition_threshold[0].threshold_value == 600 && google_monitoring_alert_policy.threshold["oldest-unacked"].conditions[0].condition_threshold[0].comparison == "COMPARISON_GT" && google_monitoring_alert_policy.threshold["oldest-unacked"].conditions[0].condition_threshold[0].duration == "300s"
-    error_message = "The alert fires at another threshold."
+    condition     = alltrue([for policy in google_monitoring_alert_policy.query : policy.conditions[0].condition_prometheus_query_language[0].disable_metric_validation])
+    error_message = "A first apply is refused."
   }
 }
 
-run "oldest_unacked_analyses_watches_its_metric" {
+run "failed_images_are_counted_by_their_code" {
   command = plan
 
   assert {
-    condition     = strcontains(google_monitoring_alert_policy.threshold["oldest-unacked-analyses"].conditions[0].condition_threshold[0].filter, "subscription/oldest_unacked_message_age")
-    error_message = "The alert watches another metric."
+    condition     = google_logging_metric.counted["images_failed"].label_extractors["code"] == "EXTRACT(jsonPayload.code)"
+    error_message = "Damaged files would count."
   }
 }
 
-run "oldest_unacked_analyses_fires_at_its_threshold" {
+run "essential_alerts_are_14_conditions" {
   command = plan
 
+  variables {
+    alert_set = "essential"
+  }
+
   assert {
-    condition     = google_monitoring_alert_policy.threshold["oldest-unacked-analyses"].conditions[0].condition_threshold[0].threshold_value == 600 && google_monitoring_alert_policy.threshold["oldest-unacked-analyses"].conditions[0].condition_threshold[0].comparison == "COMPARISON_GT" && google_monitoring_alert_policy.threshold["oldest-unacked-analyses"].conditions[0].condition_threshold[0].duration == "300s"
-    error_message = "The alert fires at another threshold."
+    condition     = sum([for policy in merge(google_monitoring_alert_policy.burn_rate, google_monitoring_alert_policy.threshold, google_monitoring_alert_policy.query) : length(policy.conditions)]) == 14
+    error_message = "Each condition is paid for every month."
   }
 }
 
-run "oldest_unacked_alerts_watch_their_own_subscription" {
+run "essential_alerts_leave_nothing_unnoticed" {
   command = plan
 
+  variables {
+    alert_set = "essential"
+  }
+
   assert {
-    condition     = strcontains(google_monitoring_alert_policy.threshold["oldest-unacked"].conditions[0].condition_threshold[0].filter, "\"image-uploads-push\"") && strcontains(google_monitoring_alert_policy.threshold["oldest-unacked-analyses"].conditions[0].condition_threshold[0].filter, "\"image-analyses-push\"")
-    error_message = "An alert watches another subscription."
+    condition = toset(keys(merge(google_monitoring_alert_policy.burn_rate, google_monitoring_alert_policy.threshold, google_monitoring_alert_policy.query))) == toset([
+      "slo-availability-fast", "slo-freshness-fast", "server-errors", "dead-letters", "failed-images", "oldest-unacked", "sweep-absent",
+      "schedule-failed", "migration-failed", "revision-failed", "out-of-memory", "most-instances", "database-disk", "database-connections",
+    ])
+    error_message = "Other alerts."
   }
 }
 
-run "migration_failed_watches_its_metric" {
+run "essential_alerts_keep_nothing_awake" {
   command = plan
 
-  assert {
-    condition     = strcontains(google_monitoring_alert_policy.threshold["migration-failed"].conditions[0].condition_threshold[0].filter, "job/completed_execution_count")
-    error_message = "The alert watches another metric."
+  variables {
+    alert_set = "essential"
   }
-}
-
-run "migration_failed_fires_at_its_threshold" {
-  command = plan
 
   assert {
-    condition     = google_monitoring_alert_policy.threshold["migration-failed"].conditions[0].condition_threshold[0].threshold_value == 0 && google_monitoring_alert_policy.threshold["migration-failed"].conditions[0].condition_threshold[0].comparison == "COMPARISON_GT" && google_monitoring_alert_policy.threshold["migration-failed"].conditions[0].condition_threshold[0].duration == "0s"
-    error_message = "The alert fires at another threshold."
-  }
-}
-
-run "api_memory_watches_its_metric" {
-  command = plan
-
-  assert {
-    condition     = strcontains(google_monitoring_alert_policy.threshold["api-memory"].conditions[0].condition_threshold[0].filter, "memory/utilizations")
-    error_message = "The alert watches another metric."
-  }
-}
-
-run "api_memory_fires_at_its_threshold" {
-  command = plan
-
-  assert {
-    condition     = google_monitoring_alert_policy.threshold["api-memory"].conditions[0].condition_threshold[0].threshold_value == 0.9 && google_monitoring_alert_policy.threshold["api-memory"].conditions[0].condition_threshold[0].comparison == "COMPARISON_GT" && google_monitoring_alert_policy.threshold["api-memory"].conditions[0].condition_threshold[0].duration == "300s"
-    error_message = "The alert fires at another threshold."
-  }
-}
-
-run "processor_memory_watches_its_metric" {
-  command = plan
-
-  assert {
-    condition     = strcontains(google_monitoring_alert_policy.threshold["processor-memory"].conditions[0].condition_threshold[0].filter, "memory/utilizations")
-    error_message = "The alert watches another metric."
-  }
-}
-
-run "processor_memory_fires_at_its_threshold" {
-  command = plan
-
-  assert {
-    condition     = google_monitoring_alert_policy.threshold["processor-memory"].conditions[0].condition_threshold[0].threshold_value == 0.9 && google_monitoring_alert_policy.threshold["processor-memory"].conditions[0].condition_threshold[0].comparison == "COMPARISON_GT" && google_monitoring_alert_policy.threshold["processor-memory"].conditions[0].condition_threshold[0].duration == "300s"
-    error_message = "The alert fires at another threshold."
-  }
-}
-
-run "api_instances_watches_its_metric" {
-  command = plan
-
-  assert {
-    condition     = strcontains(google_monitoring_alert_policy.threshold["api-instances"].conditions[0].condition_threshold[0].filter, "container/instance_count")
-    error_message = "The alert watches another metric."
-  }
-}
-
-run "api_instances_fires_at_its_threshold" {
-  command = plan
-
-  assert {
-    condition     = google_monitoring_alert_policy.threshold["api-instances"].conditions[0].condition_threshold[0].threshold_value == 3.5 && google_monitoring_alert_policy.threshold["api-instances"].conditions[0].condition_threshold[0].comparison == "COMPARISON_GT" && google_monitoring_alert_policy.threshold["api-instances"].conditions[0].condition_threshold[0].duration == "600s"
-    error_message = "The alert fires at another threshold."
-  }
-}
-
-run "processor_instances_watches_its_metric" {
-  command = plan
-
-  assert {
-    condition     = strcontains(google_monitoring_alert_policy.threshold["processor-instances"].conditions[0].condition_threshold[0].filter, "container/instance_count")
-    error_message = "The alert watches another metric."
-  }
-}
-
-run "processor_instances_fires_at_its_threshold" {
-  command = plan
-
-  assert {
-    condition     = google_monitoring_alert_policy.threshold["processor-instances"].conditions[0].condition_threshold[0].threshold_value == 7.5 && google_monitoring_alert_policy.threshold["processor-instances"].conditions[0].condition_threshold[0].comparison == "COMPARISON_GT" && google_monitoring_alert_policy.threshold["processor-instances"].conditions[0].condition_threshold[0].duration == "600s"
-    error_message = "The alert fires at another threshold."
-  }
-}
-
-run "database_cpu_watches_its_metric" {
-  command = plan
-
-  assert {
-    condition     = strcontains(google_monitoring_alert_policy.threshold["database-cpu"].conditions[0].condition_threshold[0].filter, "database/cpu/utilization")
-    error_message = "The alert watches another metric."
-  }
-}
-
-run "database_cpu_fires_at_its_threshold" {
-  command = plan
-
-  assert {
-    condition     = google_monitoring_alert_policy.threshold["database-cpu"].conditions[0].condition_threshold[0].threshold_value == 0.8 && google_monitoring_alert_policy.threshold["database-cpu"].conditions[0].condition_threshold[0].comparison == "COMPARISON_GT" && google_monitoring_alert_policy.threshold["database-cpu"].conditions[0].condition_threshold[0].duration == "900s"
-    error_message = "The alert fires at another threshold."
-  }
-}
-
-run "database_disk_watches_its_metric" {
-  command = plan
-
-  assert {
-    condition     = strcontains(google_monitoring_alert_policy.threshold["database-disk"].conditions[0].condition_threshold[0].filter, "database/disk/utilization")
-    error_message = "The alert watches another metric."
-  }
-}
-
-run "database_disk_fires_at_its_threshold" {
-  command = plan
-
-  assert {
-    condition     = google_monitoring_alert_policy.threshold["database-disk"].conditions[0].condition_threshold[0].threshold_value == 0.85 && google_monitoring_alert_policy.threshold["database-disk"].conditions[0].condition_threshold[0].comparison == "COMPARISON_GT" && google_monitoring_alert_policy.threshold["database-disk"].conditions[0].condition_threshold[0].duration == "300s"
-    error_message = "The alert fires at another threshold."
-  }
-}
-
-run "database_connections_watches_its_metric" {
-  command = plan
-
-  assert {
-    condition     = strcontains(google_monitoring_alert_policy.threshold["database-connections"].conditions[0].condition_threshold[0].filter, "database/postgresql/num_backends")
-    error_message = "The alert watches another metric."
-  }
-}
-
-run "database_connections_fires_at_its_threshold" {
-  command = plan
-
-  assert {
-    condition     = google_monitoring_alert_policy.threshold["database-connections"].conditions[0].condition_threshold[0].threshold_value == 80 && google_monitoring_alert_policy.threshold["database-connections"].conditions[0].condition_threshold[0].comparison == "COMPARISON_GT" && google_monitoring_alert_policy.threshold["database-connections"].conditions[0].condition_threshold[0].duration == "300s"
-    error_message = "The alert fires at another threshold."
-  }
-}
-
-run "uptime_fires_when_two_regions_fail" {
-  command = plan
-
-  assert {
-    condition     = google_monitoring_alert_policy.threshold["uptime"].conditions[0].condition_threshold[0].threshold_value == 1 && google_monitoring_alert_policy.threshold["uptime"].conditions[0].condition_threshold[0].aggregations[0].cross_series_reducer == "REDUCE_COUNT_FALSE"
-    error_message = "The alert fires at another threshold."
+    condition     = length(google_monitoring_uptime_check_config.api) == 0
+    error_message = "A check every minute keeps an instance running."
   }
 }
 
@@ -275,7 +202,7 @@ run "every_alert_tells_somebody" {
   command = plan
 
   assert {
-    condition     = alltrue([for policy in merge(google_monitoring_alert_policy.burn_rate, google_monitoring_alert_policy.threshold) : length(policy.notification_channels) == 1])
+    condition     = alltrue([for policy in merge(google_monitoring_alert_policy.burn_rate, google_monitoring_alert_policy.threshold, google_monitoring_alert_policy.query) : length(policy.notification_channels) == 1])
     error_message = "An alert tells nobody."
   }
 }
@@ -284,7 +211,7 @@ run "every_alert_says_what_to_do" {
   command = plan
 
   assert {
-    condition     = alltrue([for policy in merge(google_monitoring_alert_policy.burn_rate, google_monitoring_alert_policy.threshold) : strcontains(policy.documentation[0].content, "**Meaning.**") && strcontains(policy.documentation[0].content, "**First look.**") && strcontains(policy.documentation[0].content, "**Fix.**")])
+    condition     = alltrue([for policy in merge(google_monitoring_alert_policy.burn_rate, google_monitoring_alert_policy.threshold, google_monitoring_alert_policy.query) : strcontains(policy.documentation[0].content, "**Meaning.**") && strcontains(policy.documentation[0].content, "**First look.**") && strcontains(policy.documentation[0].content, "**Fix.**")])
     error_message = "An alert has no runbook."
   }
 }
@@ -308,6 +235,24 @@ run "each_objective_burns_at_two_speeds" {
   assert {
     condition     = length(google_monitoring_alert_policy.burn_rate) == 6
     error_message = "Not two alerts an objective."
+  }
+}
+
+run "each_alert_burns_its_own_objective" {
+  command = plan
+
+  assert {
+    condition     = jsonencode({ for name, alert in local.alerts : name => alert.slo if can(alert.slo) }) == jsonencode({ slo-availability = "availability", slo-freshness = "freshness", slo-latency = "latency" })
+    error_message = "An alert burns another budget."
+  }
+}
+
+run "each_policy_asks_for_its_own_objective" {
+  command = plan
+
+  assert {
+    condition     = alltrue([for key, burn in local.burn_alerts : burn.objective == local.alerts[burn.alert].slo && startswith(key, "${burn.alert}-")])
+    error_message = "A policy burns another budget."
   }
 }
 
@@ -405,7 +350,7 @@ run "uptime_asks_whether_it_is_ready" {
   command = plan
 
   assert {
-    condition     = google_monitoring_uptime_check_config.api.http_check[0].path == "/health/ready" && google_monitoring_uptime_check_config.api.http_check[0].use_ssl && google_monitoring_uptime_check_config.api.http_check[0].validate_ssl
+    condition     = google_monitoring_uptime_check_config.api[0].http_check[0].path == "/health/ready" && google_monitoring_uptime_check_config.api[0].http_check[0].use_ssl && google_monitoring_uptime_check_config.api[0].http_check[0].validate_ssl
     error_message = "The check asks for something else."
   }
 }
@@ -480,7 +425,7 @@ run "dashboard_has_a_chart_for_everything_watched" {
   command = plan
 
   assert {
-    condition     = length(jsondecode(google_monitoring_dashboard.this.dashboard_json).mosaicLayout.tiles) == 13
+    condition     = length(jsondecode(google_monitoring_dashboard.this.dashboard_json).mosaicLayout.tiles) == 12
     error_message = "A chart is missing."
   }
 }
@@ -598,10 +543,30 @@ run "url_as_host_is_refused" {
   command = plan
 
   variables {
-    watched = { api = { name = "a", max_instances = 1 }, processor = { name = "p", max_instances = 1 }, job_name = "j", database = { instance_name = "d", max_connections = 100 }, subscriptions = { uploads = "u", analyses = "a", dead_letters = "d" }, api_host = "https://example.com" }
+    watched = { api = "a", processor = "p", services = { a = { max_instances = 1 }, p = { max_instances = 1 } }, job_name = "j", schedules = ["s"], database = { instance_name = "d", max_connections = 100 }, subscriptions = { work = ["u"], dead_letters = "d" }, api_host = "https://example.com" }
   }
 
   expect_failures = [var.watched]
+}
+
+run "api_that_is_no_service_is_refused" {
+  command = plan
+
+  variables {
+    watched = { api = "other", processor = "p", services = { a = { max_instances = 1 }, p = { max_instances = 1 } }, job_name = "j", schedules = ["s"], database = { instance_name = "d", max_connections = 100 }, subscriptions = { work = ["u"], dead_letters = "d" }, api_host = "images.example.com" }
+  }
+
+  expect_failures = [var.watched]
+}
+
+run "other_set_of_alerts_is_refused" {
+  command = plan
+
+  variables {
+    alert_set = "some"
+  }
+
+  expect_failures = [var.alert_set]
 }
 
 run "zone_is_refused" {

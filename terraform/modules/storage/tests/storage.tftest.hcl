@@ -90,21 +90,12 @@ run "derivatives_are_never_public" {
   }
 }
 
-run "derivatives_can_be_brought_back" {
+run "derivatives_are_not_paid_for_after_they_are_removed" {
   command = plan
 
   assert {
-    condition     = google_storage_bucket.derivatives.soft_delete_policy[0].retention_duration_seconds == 604800
-    error_message = "What is deleted is gone at once."
-  }
-}
-
-run "derivatives_keep_older_generations" {
-  command = plan
-
-  assert {
-    condition     = google_storage_bucket.derivatives.versioning[0].enabled
-    error_message = "What is overwritten is gone at once."
+    condition     = google_storage_bucket.derivatives.soft_delete_policy[0].retention_duration_seconds == 0 && google_storage_bucket.derivatives.versioning[0].enabled == false
+    error_message = "What can be made again is kept and paid for."
   }
 }
 

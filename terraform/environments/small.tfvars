@@ -1,0 +1,20 @@
+# What one team relies on: recovery to a point in time and protection, and nothing that costs while nobody is there.
+environment = "small"
+
+database = {
+  name_suffix          = "s001"
+  tier                 = "db-g1-small"
+  disk_size_limit_gb   = 50
+  max_connections      = 60
+  reserved_connections = 12
+}
+
+api = {
+  max_instances      = 2
+  database_pool_size = 6
+}
+
+processor = {
+  max_instances      = 3
+  database_pool_size = 3
+}

@@ -1,0 +1,83 @@
+locals {
+  processor_log = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=\"${var.watched.processor}\""
+  services_log  = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=(${join(" OR ", [for name in keys(var.watched.services) : "\"${name}\""])})"
+
+  # What is counted, and the line that is counted. The first two are ours, the others the platform's.
+  counted = {
+    images_failed = {
+      description = "Images that failed for good, by the code of the failure."
+      filter      = "${local.processor_log} AND jsonPayload.event=\"image_failed\""
+      labels      = { code = "jsonPayload.code" }
+    }
+    sweeps_done = {
+      description = "Sweeps that came to their end."
+      filter      = "${local.processor_log} AND jsonPayload.event=\"sweep_done\""
+      labels      = {}
+    }
+    out_of_memory = {
+      description = "Instances that Cloud Run ended for their memory."
+      filter      = "${local.services_log} AND logName=\"projects/${var.project_id}/logs/run.googleapis.com%2Fvarlog%2Fsystem\" AND textPayload:\"Memory limit of\" AND textPayload:\"exceeded\""
+      labels      = {}
+    }
+    revisions_failed = {
+      description = "Revisions that did not become ready."
+      filter      = "${local.services_log} AND severity=ERROR AND protoPayload.response.kind=\"Revision\" AND protoPayload.status.message:\"Ready condition status changed to False\""
+      labels      = {}
+    }
+    schedules_failed = {
+      description = "Attempts of Cloud Scheduler that ended with an error."
+      filter      = "resource.type=\"cloud_scheduler_job\" AND resource.labels.job_id=(${join(" OR ", [for name in var.watched.schedules : "\"${name}\""])}) AND severity>=ERROR AND jsonPayload.\"@type\"=\"type.googleapis.com/google.cloud.scheduler.logging.AttemptFinished\""
+      labels      = {}
+    }
+  }
+}
+
+# From the log line of an image that is ready; the line says how long it took since the image was stored.
+resource "google_logging_metric" "image_ready_seconds" {
+  project         = var.project_id
+  name            = "image_ready_seconds"
+  description     = "Seconds from an image being stored to its being ready."
+  filter          = "${local.processor_log} AND jsonPayload.event=\"image_ready\" AND jsonPayload.seconds_since_stored>=0"
+  value_extractor = "EXTRACT(jsonPayload.seconds_since_stored)"
+
+  metric_descriptor {
+    metric_kind = "DELTA"
+    value_type  = "DISTRIBUTION"
+    unit        = "s"
+  }
+
+  bucket_options {
+    explicit_buckets {
+      bounds = [0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600]
+    }
+  }
+}
+
+resource "google_logging_metric" "counted" {
+  for_each = local.counted
+
+  project          = var.project_id
+  name             = each.key
+  description      = each.value.description
+  filter           = each.value.filter
+  label_extractors = length(each.value.labels) == 0 ? null : { for label, field in each.value.labels : label => "EXTRACT(${field})" }
+
+  metric_descriptor {
+    metric_kind = "DELTA"
+    value_type  = "INT64"
+
+    dynamic "labels" {
+      for_each = each.value.labels
+
+      content {
+        key        = labels.key
+        value_type = "STRING"
+      }
+    }
+  }
+}
+
+moved {
+  from = google_logging_metric.images_failed
+  to   = google_logging_metric.counted["images_failed"]
+}

@@ -1,0 +1,210 @@
+"""Each filter of the plan takes the line it was written for: ours as the code writes it, the platform's as seen."""
+
+import ast
+import asyncio
+import inspect
+import io
+import json
+import logging
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID
+
+import pytest
+from scripts.infra.terraform_checks import planned
+
+from image_core import audit, events, telemetry
+from image_processor import jobs, sweep, sweep_queries
+
+from .log_filters import Entry, matches
+
+IMAGE, TEAM = UUID(int=1), UUID(int=2)
+RESOURCE = {"type": "cloud_run_revision", "labels": {"service_name": "image-processor"}}
+# The platform's own lines, shortened. Sources: Google Cloud documentation, "Troubleshoot Cloud Run" and "Cloud
+# Scheduler: view logs"; lines that others published.
+OUT_OF_MEMORY = {
+    "resource": RESOURCE,
+    "severity": "ERROR",
+    "logName": "projects/example-project/logs/run.googleapis.com%2Fvarlog%2Fsystem",
+    "textPayload": "Memory limit of 512 MiB exceeded with 519 MiB used. Consider increasing the memory limit, see"
+    " https://cloud.google.com/run/docs/configuring/memory-limits",
+}
+REVISION_FAILED = {
+    "resource": RESOURCE,
+    "severity": "ERROR",
+    "logName": "projects/example-project/logs/cloudaudit.googleapis.com%2Fsystem_event",
+    "protoPayload": {
+        "serviceName": "run.googleapis.com",
+        "response": {"kind": "Revision"},
+        "status": {
+            "code": 9,
+            "message": "Ready condition status changed to False for Revision image-processor-00003-6kk with message:"
+            " The user-provided container failed to start and listen on the port",
+        },
+    },
+}
+SCHEDULE_FAILED = {
+    "resource": {"type": "cloud_scheduler_job", "labels": {"job_id": "image-sweep", "location": "europe-west1"}},
+    "severity": "ERROR",
+    "logName": "projects/example-project/logs/cloudscheduler.googleapis.com%2Fexecutions",
+    "httpRequest": {"status": 403},
+    "jsonPayload": {
+        "@type": "type.googleapis.com/google.cloud.scheduler.logging.AttemptFinished",
+        "status": "PERMISSION_DENIED",
+        "targetType": "HTTP",
+        "debugInfo": "URL_ERROR-ERROR_AUTHENTICATION. Original HTTP response code number = 403",
+    },
+}
+
+
+@contextmanager
+def written(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Entry]]:
+    """What is logged meanwhile, as Cloud Logging takes it from a container of Cloud Run."""
+    output, lines = io.StringIO(), list[Entry]()
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    monkeypatch.setenv("K_SERVICE", "image-processor")
+    monkeypatch.setattr(sys, "stdout", output)
+    telemetry.configure_logging("image-processor", "1.2.3", "example-project")
+    try:
+        yield lines
+    finally:
+        for handler in root.handlers:
+            handler.flush()
+        root.handlers, root.level = handlers, level
+    lines += [
+        {"resource": RESOURCE, "severity": line.pop("severity"), "jsonPayload": line}
+        for line in map(json.loads, output.getvalue().splitlines())
+        if " " not in line["event"]  # a library's, of a slow moment
+    ]
+
+
+def a_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def none_of(_database: object) -> int:
+        return 0
+
+    monkeypatch.setattr(sweep, "STEPS", {})
+    monkeypatch.setattr(sweep_queries, "count_overdue", none_of)
+    monkeypatch.setattr(sweep_queries, "outbox_age_seconds", none_of)
+    gauge = SimpleNamespace(set=lambda _value: None)
+    metrics = SimpleNamespace(orphans=gauge, outbox_age=gauge)
+    asyncio.run(sweep.sweep(SimpleNamespace(database=None, metrics=metrics)))  # type: ignore[arg-type]
+
+
+def a_failed_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def nothing(*_arguments: object) -> None:
+        return
+
+    monkeypatch.setattr(events, "record", nothing)
+    asyncio.run(jobs.tell_failed(None, IMAGE, TEAM, "failed", "processing-crashed", None))  # type: ignore[arg-type]
+
+
+def a_ready_image(_monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the very call that stands at the end of a job."""
+    tree = ast.parse(inspect.getsource(jobs))
+    (call,) = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and node.args and getattr(node.args[0], "value", "") == "image_ready"
+    ]
+    claimed = SimpleNamespace(image_id=IMAGE, team_id=TEAM, first_stored_at=datetime.now(UTC))
+    eval(ast.unparse(call), vars(jobs), {"claimed": claimed})
+
+
+def an_audit_event(_monkeypatch: pytest.MonkeyPatch) -> None:
+    telemetry.log(audit.LOG_EVENT, audit_event_id=1, action="team.created", target_type="team")
+
+
+OURS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
+    "sweeps_done": a_sweep,
+    "images_failed": a_failed_image,
+    "image_ready_seconds": a_ready_image,
+}
+OF_THE_PLATFORM = {
+    "out_of_memory": OUT_OF_MEMORY,
+    "revisions_failed": REVISION_FAILED,
+    "schedules_failed": SCHEDULE_FAILED,
+}
+
+
+@pytest.fixture(scope="module")
+def metrics() -> dict[str, dict[str, Any]]:
+    changes = [change["change"]["after"] for change in planned("prod").values()]
+    return {each["name"]: each for each in changes if each and "metric_descriptor" in each}
+
+
+@pytest.fixture
+def lines(monkeypatch: pytest.MonkeyPatch) -> dict[str, Entry]:
+    found = dict(OF_THE_PLATFORM)
+    for name, make in OURS.items():
+        with monkeypatch.context() as patched, written(patched) as made:
+            make(patched)
+        (found[name],) = made
+    return found
+
+
+@pytest.mark.infra
+def test_every_metric_counts_its_line_and_no_other(metrics: dict[str, dict[str, Any]], lines: dict[str, Entry]) -> None:
+    assert set(metrics) == set(lines)
+    for name, metric in metrics.items():
+        assert {other for other, line in lines.items() if matches(metric["filter"], line)} == {name}
+
+
+@pytest.mark.infra
+def test_what_a_metric_reads_is_in_its_line(metrics: dict[str, dict[str, Any]], lines: dict[str, Entry]) -> None:
+    read = {
+        name: re.findall(r"jsonPayload\.(\w+)\)", f"{metric['value_extractor']} {metric['label_extractors']}")
+        for name, metric in metrics.items()
+    }
+    assert {name: fields for name, fields in read.items() if fields} == {
+        "image_ready_seconds": ["seconds_since_stored"],
+        "images_failed": ["code"],
+    }
+    assert all(field in lines[name]["jsonPayload"] for name, fields in read.items() for field in fields)
+
+
+@pytest.mark.infra
+def test_an_image_that_was_ready_before_is_not_measured(metrics: dict[str, dict[str, Any]]) -> None:
+    payload = {"event": "image_ready", "seconds_since_stored": None}
+    assert not matches(metrics["image_ready_seconds"]["filter"], {"resource": RESOURCE, "jsonPayload": payload})
+
+
+@pytest.mark.infra
+def test_the_sink_keeps_audit_events_and_nothing_else_of_ours(
+    lines: dict[str, Entry], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (kept,) = [
+        change["change"]["after"]["filter"]
+        for change in planned("prod").values()
+        if change["type"] == "google_logging_project_sink"
+    ]
+    with monkeypatch.context() as patched, written(patched) as made:
+        an_audit_event(patched)
+    assert [matches(kept, line) for line in made] == [True]
+    assert {name for name, line in lines.items() if matches(kept, line)} == {"revisions_failed"}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('a.b="c"', True),
+        ('a.b="d"', False),
+        ('a.b=("c" OR "d")', True),
+        ('a.b:"C" AND n>=3', True),
+        ("n>=4 OR n<4", True),
+        ('NOT a.b="c"', False),
+        ('missing="c"', False),
+        ("missing>=0", False),
+        ('severity>=ERROR AND a."@t"="x"', True),
+        ("severity>=CRITICAL", False),
+        ('a.b="d" AND n=3 OR n=3', True),
+        ('a.b="d" AND (n=3 OR n=3)', False),
+    ],
+)
+def test_filters_are_read_as_cloud_logging_reads_them(text: str, expected: bool) -> None:
+    assert matches(text, {"a": {"b": "c", "@t": "x"}, "n": 3, "severity": "ERROR"}) is expected
