@@ -18,10 +18,14 @@ from sqlalchemy import select
 from image_api.shutdown import Shutdown
 from image_core.db import Database
 from image_core.models import image
+from image_core.storage import ONE_REQUEST_BYTES
 from local_cloud.testing import GuardedProcess
 
 from .conftest import Api
 from .pictures import large_picture
+
+# The half that is sent is more than one request to storage, so that its row is there before the rest comes.
+SIZE = 2 * ONE_REQUEST_BYTES + 1_000_000
 
 
 @pytest.fixture
@@ -65,11 +69,11 @@ async def wait_for_row(rows: Database) -> None:
 async def test_an_upload_that_goes_on_is_finished(api: Api, process: tuple[int, "subprocess.Popen[bytes]"]) -> None:
     member = await api.user()
     port, running = process
-    with closing(begin_upload(port, member.api_key, 300_000)) as connection:
+    with closing(begin_upload(port, member.api_key, SIZE)) as connection:
         await wait_for_row(api.rows)
         running.send_signal(signal.SIGTERM)
         await asyncio.sleep(0.2)
-        connection.sendall(large_picture(300_000)[150_000:])
+        connection.sendall(large_picture(SIZE)[SIZE // 2 :])
         assert status_of(connection) == 201
     assert running.wait(8) == 0 or running.returncode == -signal.SIGTERM
     assert (await api.only_row())["status"] == "stored"
@@ -80,7 +84,7 @@ async def test_an_upload_that_stands_still_is_ended_in_time(
 ) -> None:
     member = await api.user()
     port, running = process
-    with closing(begin_upload(port, member.api_key, 300_000)) as connection:
+    with closing(begin_upload(port, member.api_key, SIZE)) as connection:
         await wait_for_row(api.rows)
         stopped_at = time.monotonic()
         running.send_signal(signal.SIGTERM)
@@ -95,7 +99,7 @@ async def test_a_client_that_hangs_up_leaves_an_expired_row(
 ) -> None:
     member = await api.user()
     port, _ = process
-    connection = begin_upload(port, member.api_key, 300_000)
+    connection = begin_upload(port, member.api_key, SIZE)
     await wait_for_row(api.rows)
     connection.close()
     deadline = time.monotonic() + 5
