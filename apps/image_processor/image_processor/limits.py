@@ -43,7 +43,7 @@ class PictureLimits:
             kind = describe_unknown(prefix)
             if kind is None:
                 raise PictureRejected("not-an-image")
-            raise PictureRejected("image-format-not-allowed", f"The file is of a kind not processed here: {kind}.")
+            raise PictureRejected("image-format-not-allowed", f"The file is {kind}, which is not processed here.")
         if header.format not in self.allowed_formats:
             raise PictureRejected("image-format-not-allowed", f"{header.format.upper()} pictures are not allowed here.")
         if header.unsupported is not None:

@@ -115,13 +115,15 @@ def _unsupported(picture_format: PictureFormat, prefix: bytes) -> str | None:
 def describe_unknown(prefix: bytes) -> str | None:
     """Name the kind of a file that `detect` does not know, for a sentence such as "this is a PDF document".
 
+    The name has its article.
+
     None when the kind is not known either. Never raises.
     """
     for signature, offset, name in _OTHER_KINDS:
         if prefix[offset : offset + len(signature)] == signature:
             return name
     if prefix.startswith(TIFF_MAGICS) and is_raw_photograph(prefix):
-        return "camera raw file"
+        return "a camera raw file"
     if prefix[4:8] == b"ftyp":
         return _describe_iso_media(prefix)
     return _describe_text(prefix)
@@ -301,45 +303,45 @@ _SIZE_READERS: dict[PictureFormat, Callable[[bytes], tuple[int, int] | None]] = 
 # --- Kinds that are known by name only ----------------------------------------------------------------------------
 
 _OTHER_KINDS: tuple[tuple[bytes, int, str], ...] = (
-    (b"%PDF-", 0, "PDF document"),
-    (b"8BPS", 0, "Photoshop document"),
-    (b"\xff\x0a", 0, "JPEG XL picture"),
-    (b"\x00\x00\x00\x0cJXL \x0d\x0a\x87\x0a", 0, "JPEG XL picture"),
-    (b"\x00\x00\x00\x0cjP  \x0d\x0a\x87\x0a", 0, "JPEG 2000 picture"),
-    (b"\xff\x4f\xff\x51", 0, "JPEG 2000 picture"),
-    (b"\x00\x00\x01\x00", 0, "Windows icon"),
-    (b"\x00\x00\x02\x00", 0, "Windows cursor"),
-    (b"BM", 0, "BMP picture"),
-    (b"qoif", 0, "QOI picture"),
-    (b"\x76\x2f\x31\x01", 0, "OpenEXR picture"),
-    (b"#?RADIANCE", 0, "Radiance HDR picture"),
-    (b"DDS ", 0, "DirectDraw surface"),
-    (b"gimp xcf", 0, "GIMP picture"),
-    (b"FUJIFILMCCD-RAW", 0, "camera raw file"),
-    (b"IIU\x00", 0, "camera raw file"),
-    (b"IIRO", 0, "camera raw file"),
-    (b"IIRS", 0, "camera raw file"),
-    (b"MMOR", 0, "camera raw file"),
-    (b"\x00MRM", 0, "camera raw file"),
-    (b"FOVb", 0, "camera raw file"),
-    (b"HEAPCCDR", 6, "camera raw file"),
-    (b"ARRI", 0, "camera raw file"),
-    (b"NOKIARAW", 0, "camera raw file"),
-    (b"%!PS", 0, "PostScript document"),
-    (b"\xc5\xd0\xd3\xc6", 0, "PostScript document"),
-    (b"\x1aE\xdf\xa3", 0, "Matroska or WebM video"),
-    (b"AVI ", 8, "AVI video"),
-    (b"WAVE", 8, "WAVE sound"),
-    (b"ID3", 0, "MP3 sound"),
-    (b"OggS", 0, "Ogg sound or video"),
-    (b"fLaC", 0, "FLAC sound"),
-    (b"PK\x03\x04", 0, "ZIP archive or Office document"),
-    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", 0, "Office document"),
-    (b"\x1f\x8b", 0, "gzip archive"),
-    (b"7z\xbc\xaf\x27\x1c", 0, "7z archive"),
-    (b"Rar!\x1a\x07", 0, "RAR archive"),
-    (b"\x7fELF", 0, "program"),
-    (b"MZ", 0, "program"),
+    (b"%PDF-", 0, "a PDF document"),
+    (b"8BPS", 0, "a Photoshop document"),
+    (b"\xff\x0a", 0, "a JPEG XL picture"),
+    (b"\x00\x00\x00\x0cJXL \x0d\x0a\x87\x0a", 0, "a JPEG XL picture"),
+    (b"\x00\x00\x00\x0cjP  \x0d\x0a\x87\x0a", 0, "a JPEG 2000 picture"),
+    (b"\xff\x4f\xff\x51", 0, "a JPEG 2000 picture"),
+    (b"\x00\x00\x01\x00", 0, "a Windows icon"),
+    (b"\x00\x00\x02\x00", 0, "a Windows cursor"),
+    (b"BM", 0, "a BMP picture"),
+    (b"qoif", 0, "a QOI picture"),
+    (b"\x76\x2f\x31\x01", 0, "an OpenEXR picture"),
+    (b"#?RADIANCE", 0, "a Radiance HDR picture"),
+    (b"DDS ", 0, "a DirectDraw surface"),
+    (b"gimp xcf", 0, "a GIMP picture"),
+    (b"FUJIFILMCCD-RAW", 0, "a camera raw file"),
+    (b"IIU\x00", 0, "a camera raw file"),
+    (b"IIRO", 0, "a camera raw file"),
+    (b"IIRS", 0, "a camera raw file"),
+    (b"MMOR", 0, "a camera raw file"),
+    (b"\x00MRM", 0, "a camera raw file"),
+    (b"FOVb", 0, "a camera raw file"),
+    (b"HEAPCCDR", 6, "a camera raw file"),
+    (b"ARRI", 0, "a camera raw file"),
+    (b"NOKIARAW", 0, "a camera raw file"),
+    (b"%!PS", 0, "a PostScript document"),
+    (b"\xc5\xd0\xd3\xc6", 0, "a PostScript document"),
+    (b"\x1aE\xdf\xa3", 0, "a Matroska or WebM video"),
+    (b"AVI ", 8, "an AVI video"),
+    (b"WAVE", 8, "a WAVE sound file"),
+    (b"ID3", 0, "an MP3 sound file"),
+    (b"OggS", 0, "an Ogg sound or video file"),
+    (b"fLaC", 0, "a FLAC sound file"),
+    (b"PK\x03\x04", 0, "a ZIP archive or an Office document"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", 0, "an Office document"),
+    (b"\x1f\x8b", 0, "a gzip archive"),
+    (b"7z\xbc\xaf\x27\x1c", 0, "a 7z archive"),
+    (b"Rar!\x1a\x07", 0, "a RAR archive"),
+    (b"\x7fELF", 0, "a program"),
+    (b"MZ", 0, "a program"),
 )
 
 _VIDEO_BRANDS = (b"isom", b"iso", b"mp4", b"M4V", b"avc1", b"3gp", b"3g2", b"dash", b"MSNV")
@@ -349,12 +351,12 @@ _MARKUP = re.compile(rb"<(svg|!doctype\s+svg|html|!doctype\s+html|head|body|scri
 def _describe_iso_media(prefix: bytes) -> str:
     brand = prefix[8:12]
     if brand == b"crx ":
-        return "camera raw file"
+        return "a camera raw file"
     if brand == b"qt  ":
-        return "QuickTime video"
+        return "a QuickTime video"
     if brand.startswith(b"M4A"):
-        return "MPEG-4 sound"
-    return "MP4 video" if brand.startswith(_VIDEO_BRANDS) else "media file"
+        return "an MPEG-4 sound file"
+    return "an MP4 video" if brand.startswith(_VIDEO_BRANDS) else "a media file"
 
 
 def _describe_text(prefix: bytes) -> str | None:
@@ -363,5 +365,5 @@ def _describe_text(prefix: bytes) -> str | None:
         return None
     markup = _MARKUP.search(text)
     if markup is None:
-        return "XML document" if text.startswith(b"<?xml") else None
-    return "SVG drawing" if b"svg" in markup.group(1).lower() else "HTML page"
+        return "an XML document" if text.startswith(b"<?xml") else None
+    return "an SVG drawing" if b"svg" in markup.group(1).lower() else "an HTML page"

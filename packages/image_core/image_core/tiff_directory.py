@@ -1,5 +1,6 @@
 """Read the directories of a TIFF file: what its pages are, and whether it is a camera's raw file."""
 
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,6 +26,13 @@ _KINDS = {1: "B", 3: "H", 4: "I", 5: "II", 11: "f", 12: "d", 13: "I", 16: "Q", 1
 _RAW_PHOTOMETRICS = {32803, 34892}
 # Source: libtiff's tiff.h and dcraw: Sony, Epson, Samsung, Kodak, Nikon, lossy DNG, Kodak DCR, Pentax.
 _RAW_COMPRESSIONS = {32767, 32769, 32770, 32867, 34713, 34892, 65000, 65535}
+
+# Canon's and Phase One's marks between the header and the first directory. Pixels often begin there as well, and may
+# be as the shorter part of such a mark. Source: dcraw's identify() and parse_phase_one().
+_RAW_HEADER = re.compile(
+    rb"II\*\x00\x10\x00\x00\x00CR\x02|MM\x00\*\x00\x00\x00\x10CR\x02|II\*\x00.{4}IIII.waR|MM\x00\*.{4}MMMMRaw.",
+    re.DOTALL,
+)
 
 Values = tuple[float, ...]
 
@@ -124,9 +132,8 @@ def is_raw_photograph(content: bytes | mmap) -> bool:
     Where only the first bytes are at hand, a preview in front of sub-directories that lie beyond them, from a named
     camera, counts as raw: cameras write that, other writers put the picture first.
     """
-    if content[8:10] == b"CR" or content[8:12] == b"IIII":
-        # Canon and Phase One put their own mark behind the header.
-        return content[:4] in MAGICS
+    if _RAW_HEADER.match(content[:16]):
+        return True
     pages = read_pages(content)
     if any(page.is_raw or any(sub.is_raw for sub in page.sub_pages) for page in pages):
         return True

@@ -118,21 +118,21 @@ def test_extension_is_the_customary_one() -> None:
 @pytest.mark.parametrize(
     ("prefix", "kind"),
     [
-        (b'<?xml version="1.0"?><!-- a --><svg xmlns="http://www.w3.org/2000/svg">', "SVG drawing"),
-        (b"\xef\xbb\xbf\n<svg>", "SVG drawing"),
-        (b"<!DOCTYPE html><title>x</title>", "HTML page"),
-        (b"<?xml version='1.0'?><feed/>", "XML document"),
-        (b"BM" + bytes(30), "BMP picture"),
-        (b"\x00\x00\x01\x00\x01\x00", "Windows icon"),
-        (b"8BPS\x00\x01", "Photoshop document"),
-        (b"%PDF-1.7", "PDF document"),
-        (b"\xff\x0a\x00", "JPEG XL picture"),
-        (b"\x00\x00\x00\x0cJXL \x0d\x0a\x87\x0a", "JPEG XL picture"),
-        (b"\x00\x00\x00\x0cjP  \x0d\x0a\x87\x0a", "JPEG 2000 picture"),
-        (box(b"ftyp", b"isom" + bytes(4) + b"mp42"), "MP4 video"),
-        (box(b"ftyp", b"qt  " + bytes(4)), "QuickTime video"),
-        (b"II*\x00\x10\x00\x00\x00CR\x02\x00", "camera raw file"),
-        (b"PK\x03\x04", "ZIP archive or Office document"),
+        (b'<?xml version="1.0"?><!-- a --><svg xmlns="http://www.w3.org/2000/svg">', "an SVG drawing"),
+        (b"\xef\xbb\xbf\n<svg>", "an SVG drawing"),
+        (b"<!DOCTYPE html><title>x</title>", "an HTML page"),
+        (b"<?xml version='1.0'?><feed/>", "an XML document"),
+        (b"BM" + bytes(30), "a BMP picture"),
+        (b"\x00\x00\x01\x00\x01\x00", "a Windows icon"),
+        (b"8BPS\x00\x01", "a Photoshop document"),
+        (b"%PDF-1.7", "a PDF document"),
+        (b"\xff\x0a\x00", "a JPEG XL picture"),
+        (b"\x00\x00\x00\x0cJXL \x0d\x0a\x87\x0a", "a JPEG XL picture"),
+        (b"\x00\x00\x00\x0cjP  \x0d\x0a\x87\x0a", "a JPEG 2000 picture"),
+        (box(b"ftyp", b"isom" + bytes(4) + b"mp42"), "an MP4 video"),
+        (box(b"ftyp", b"qt  " + bytes(4)), "a QuickTime video"),
+        (b"II*\x00\x10\x00\x00\x00CR\x02\x00", "a camera raw file"),
+        (b"PK\x03\x04", "a ZIP archive or an Office document"),
     ],
 )
 def test_known_kinds_that_are_no_pictures_of_ours_have_a_name(prefix: bytes, kind: str) -> None:
@@ -201,6 +201,8 @@ def test_a_loop_of_directories_ends() -> None:
         # The sensor's directory lies beyond the first bytes: only a camera puts its preview before that.
         tiff_pages({**PREVIEW, 271: 1, 330: 1_000_000}),
         b"II*\x00\x10\x00\x00\x00CR\x02\x00",
+        b"II*\x00\x38\x00\x00\x00IIII\x00waR",
+        b"MM\x00*\x00\x00\x00\x38MMMMRaw\x00",
         b"IIRS\x08\x00\x00\x00",
         b"IIU\x00\x08\x00\x00\x00",
         b"II\x1a\x00\x00\x00HEAPCCDR",
@@ -208,7 +210,13 @@ def test_a_loop_of_directories_ends() -> None:
 )
 def test_a_camera_raw_file_is_no_tiff(prefix: bytes) -> None:
     assert detect(prefix) is None
-    assert describe_unknown(prefix) == "camera raw file"
+    assert describe_unknown(prefix) == "a camera raw file"
+
+
+@pytest.mark.parametrize("pixels", [b"I" * 32, b"M" * 32, b"CR\x02\x00" * 8])
+def test_pixels_that_begin_as_a_mark_of_cameras_do_are_none(pixels: bytes) -> None:
+    assert detect(b"II*\x00\x28\x00\x00\x00" + pixels) == PictureHeader("tiff", None, None)
+    assert detect(b"MM\x00*\x00\x00\x00\x28" + pixels) == PictureHeader("tiff", None, None)
 
 
 def test_an_ordinary_tiff_from_a_camera_is_none() -> None:

@@ -66,7 +66,7 @@ def _find_page(descriptor: int) -> PagePlace:
     with mmap(descriptor, 0, access=ACCESS_READ) as content:
         if is_raw_photograph(content):
             raise PictureRejected(
-                "image-format-not-allowed", "The file is of a kind not processed here: camera raw file."
+                "image-format-not-allowed", "The file is a camera raw file, which is not processed here."
             )
         place = full_size_page(read_pages(content))
     if place is None:
