@@ -6,6 +6,7 @@ does not read.
 
 import array
 import fcntl
+import sys
 import termios
 from asyncio import BaseTransport, TimerHandle, Transport
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from contextlib import suppress
 from http import HTTPStatus
 from typing import cast
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from image_api import problems
@@ -52,6 +54,10 @@ class BoundedProtocol(HttpToolsProtocol):
     _unframed_bytes = 0
     """What came since the parser last told of anything: the beginning of a long line."""
     _head_bytes = 0
+    _parsed_bytes = 0
+    """How much of the piece that is being parsed belongs to this parser."""
+    _reframing = False
+    """Whether the parser reads a head that only says how the body of a request is framed."""
 
     def connection_made(self, transport: BaseTransport) -> None:
         """Expect a head."""
@@ -70,12 +76,14 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, or throw it away where the connection has been refused."""
-        while data and not self._refused:
+        start = 0
+        while start < len(data) and not self._refused:
             # The parser tells of the end of a head, and not where in the data it was.
-            piece = data if self._in_body else data[:_HEAD_PIECE_BYTES]
-            data = data[len(piece) :]
+            piece = data[start:] if self._in_body else data[start : start + _HEAD_PIECE_BYTES]
+            self._parsed_bytes = len(piece)
             self._unframed_bytes += len(piece)
             super().data_received(piece)
+            start += self._parsed_bytes
             if self._unframed_bytes > MAX_HEAD_BYTES and not self._refused:
                 self._refuse_head()
         if self._timer is None and self._awaits_head():
@@ -88,16 +96,22 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """Begin a head."""
+        if self._reframing:
+            return
         self._in_head, self._unframed_bytes, self._head_bytes = True, 0, 0
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
         """Count a part of the head."""
+        if self._reframing:
+            return
         self._count_head(len(url))
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Count a part of the head. What comes after the body is none: it would be taken for it."""
+        if self._reframing:
+            return
         self._count_head(len(name) + len(value) + 4)
         if self._in_head:
             super().on_header(name, value)
@@ -113,14 +127,13 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Begin the body, and the work."""
+        if self._reframing:
+            return
         self._in_head, self._in_body = False, True
         self._stop_timer()
         super().on_headers_complete()
         if not self.pipeline:
             self._answered = self.cycle
-        if self.parser.should_upgrade():
-            # The parser reads nothing after an upgrade, which is not made.
-            self.cycle.keep_alive = False
         if not self.flow.write_paused:
             self._stop_write_timer()
         if len(self.pipeline) > MAX_PIPELINED:
@@ -137,6 +150,9 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """End the body; where the answer came first, the connection is idle from now on."""
+        if self.parser.should_upgrade():
+            # Only the parser believes that nothing follows; see `_unsupported_upgrade_warning`.
+            return
         self._in_body = False
         self._unframed_bytes = 0
         super().on_message_complete()
@@ -212,7 +228,23 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def _unsupported_upgrade_warning(self) -> None:
-        """Say nothing: the request is answered as any other."""
+        """Read on as if no upgrade had been asked for; the parser that made the head out skips the body.
+
+        Java's client asks for one with its first request, whatever that is.
+        """
+        (self._parsed_bytes,) = cast("httptools.HttpParserUpgrade", sys.exception()).args
+        self._unframed_bytes = 0
+        framing = [field for field in self.headers if field[0] in (b"content-length", b"transfer-encoding")]
+        self.parser = httptools.HttpRequestParser(self)
+        self._reframing = True
+        try:
+            self.parser.feed_data(
+                b"POST / HTTP/1.1\r\n" + b"".join(b"%b: %b\r\n" % field for field in framing) + b"\r\n"
+            )
+        except httptools.HttpParserError:
+            self.send_400_response("")
+        finally:
+            self._reframing = False
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 (the text is the server's)
         """Answer what cannot be parsed, or was not parsed to its end."""

@@ -174,9 +174,48 @@ class TestUpgrade:
 
     async def test_another_upgrade_is_not_made_and_the_request_answered(self, connect: Connect) -> None:
         connection = await connect()
-        connection.write(GET + b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\r\n")
-        status, headers, _ = await connection.answer()
-        assert (status, headers["connection"]) == (200, "close")
+        for _ in range(2):
+            connection.write(GET + b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\r\n")
+            assert (await connection.answer())[0] == 200
+
+    @pytest.mark.parametrize("upgrade", [b"h2c", b"TLS/1.2"])
+    @pytest.mark.parametrize(
+        ("framing", "body"),
+        [
+            (b"Content-Length: 13", [b'{"xyzzy": 1} ']),
+            (b"Content-Length: 13", [b"", b'{"xyz', b'zy": 1} ']),
+            (b"Transfer-Encoding: chunked", [b"5\r\n", b'{"xyz\r\n8\r\nzy": 1} \r\n0\r\n\r\n']),
+        ],
+    )
+    async def test_the_body_of_what_asks_for_another_upgrade_is_read(
+        self, connect: Connect, upgrade: bytes, framing: bytes, body: list[bytes]
+    ) -> None:
+        connection = await connect()
+        head = b"POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: " + upgrade
+        connection.write(head + b"\r\nContent-Type: application/json\r\n" + framing + b"\r\n\r\n" + body[0])
+        for piece in body[1:]:
+            await connection.writer.drain()
+            await asyncio.sleep(0)
+            connection.write(piece)
+        _, _, problem = await connection.answer()
+        assert "xyzzy" in [each["field"] for each in problem["errors"]]
+        connection.write(GET + b"\r\n")
+        assert (await connection.answer())[0] == 200
+
+    async def test_a_broken_body_behind_an_upgrade_gets_a_problem(self, connect: Connect) -> None:
+        connection = await connect()
+        connection.write(b"POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n")
+        connection.write(b"Transfer-Encoding: chunked\r\n\r\nzz\r\n")
+        status, _, problem = await connection.answer()
+        assert (status, problem["code"]) == (400, "request-unreadable")
+
+    async def test_a_websocket_with_a_large_body_gets_its_problem_before_it_reads(self, connect: Connect) -> None:
+        connection = await connect()
+        head = b"POST /api/v1/images HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        connection.write(head + f"Content-Length: {BIG}\r\n\r\n".encode() + bytes(BIG))
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await connection.writer.drain()
+        assert (await connection.answer())[0] == 400
 
 
 class TestBody:
