@@ -1,16 +1,17 @@
-"""Cloud Run as a rollout sees it: revisions, their traffic, the migration job, and what the request log tells."""
+"""Cloud Run as a rollout sees it: services, revisions, their traffic, and the migration job."""
 
 import json
+import re
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 INGRESS_ANNOTATION = "run.googleapis.com/ingress"
-LOG_SAMPLE = 2000
 JOB_SECONDS = 2400
 COMMAND_SECONDS = 600
+# The deploying account's rights are on each service: it is refused, not told, that there is none.
+_UNKNOWN = re.compile(r"cannot find|could not be found|not_found|does not exist|permission.denied", re.IGNORECASE)
 
 
 class GcloudError(Exception):
@@ -23,19 +24,6 @@ class Candidate:
 
     revision: str
     url: str
-
-
-@dataclass(frozen=True)
-class Requests:
-    """How many requests a revision answered, and how many of them with a status of 500 or more."""
-
-    total: int
-    errors: int
-
-    @property
-    def error_share(self) -> float:
-        """The part of the requests that failed."""
-        return self.errors / self.total if self.total else 0.0
 
 
 class CloudRun:
@@ -51,6 +39,16 @@ class CloudRun:
         described = self._described(service)
         host = _load_balanced_host(described)
         return f"https://{host}" if host else str(described["status"]["url"])
+
+    def is_there(self, service: str) -> bool:
+        """Return whether the service exists. Raises `GcloudError` where that cannot be told."""
+        try:
+            self._described(service)
+        except GcloudError as error:
+            if _UNKNOWN.search(str(error)):
+                return False
+            raise
+        return True
 
     def serving_revision(self, service: str) -> str:
         """The revision that has most of the traffic."""
@@ -91,27 +89,6 @@ class CloudRun:
         """Run the job with this image and wait until it has succeeded."""
         self._gcloud(("run", "jobs", "update", job), (f"--image={image}",))
         self._gcloud(("run", "jobs", "execute", job), ("--wait",), seconds=JOB_SECONDS)
-
-    def requests(self, service: str, revision: str, since: datetime) -> Requests:
-        """Count what the request log tells of a revision. Health checks are left out: they may say 503 at a start."""
-        parts = (
-            'resource.type="cloud_run_revision"',
-            f'resource.labels.service_name="{service}"',
-            f'resource.labels.revision_name="{revision}"',
-            f'logName="projects/{self.project}/logs/run.googleapis.com%2Frequests"',
-            f'timestamp>="{since.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"',
-            'NOT httpRequest.requestUrl:"/health/"',
-        )
-        output = run_gcloud(
-            "logging",
-            "read",
-            " AND ".join(parts),
-            f"--project={self.project}",
-            f"--limit={LOG_SAMPLE}",
-            "--format=value(httpRequest.status)",
-        )
-        statuses = [int(line) for line in output.split()]
-        return Requests(len(statuses), sum(status >= 500 for status in statuses))
 
     def _described(self, service: str) -> dict[str, Any]:
         output = self._gcloud(("run", "services", "describe", service), ("--format=json",))

@@ -1,14 +1,15 @@
 """Brings new images into service step by step, and everything back as soon as a step fails.
 
     python -m scripts.delivery.rollout forward --project … --region … --version … --state rollout.json
-        --api-image …@sha256:… --processor-image …@sha256:…
+        --image image-api=…@sha256:… --image image-processor=…@sha256:…
     python -m scripts.delivery.rollout back --project … --region … --state rollout.json
 
 Forward: the migration job runs and is waited for; the API gets a revision without traffic, the smoke test goes
-through its tag, then 10, 50 and 100 percent of the traffic while its errors are watched; then the processor
-likewise. The processor answers nobody but Pub/Sub and the scheduler, so that a picture uploaded through the API
-tries it. Whatever fails, the services that were touched go back to the revisions that served before; the schema
-stays, because those accept a newer one. `back` does the same for a run that was ended from outside.
+through its tag, then 10, 50 and 100 percent of the traffic while its errors are watched; then the processor and every
+other service likewise. Those answer nobody from outside, so that a picture uploaded through the API tries them. A
+service that an apply has yet to make ends the rollout before it begins. Whatever fails, the services that were touched
+go back to the revisions that served before; the schema stays, because those accept a newer one. `back` does the same
+for a run that was ended from outside.
 """
 
 import argparse
@@ -26,8 +27,11 @@ from types import FrameType
 from typing import NoReturn
 
 from scripts.delivery.cloud_run import Candidate, CloudRun, GcloudError
+from scripts.delivery.request_count import requests
 
 API, PROCESSOR, MIGRATION = "image-api", "image-processor", "image-migrate"
+SERVICES = (API, PROCESSOR)
+"""In the order in which they are rolled out; the API, through which the others are tried, is the first."""
 TAG = "candidate"
 STAGES = (10, 50, 100)
 BACK_ATTEMPTS = 4
@@ -75,18 +79,23 @@ class Rollout:
 
     def forward(self) -> None:
         """Go all the way. Raises `RolloutError` or `GcloudError`, and then nothing has been brought back yet."""
-        # Known for both before anything changes, because the way back has to be certain.
-        self.previous = {service: self.cloud.serving_revision(service) for service in (API, PROCESSOR)}
+        if missing := [service for service in SERVICES if not self.cloud.is_there(service)]:
+            raise RolloutError(
+                f"{', '.join(missing)}: not there, or not this account's to deploy. Apply first (the workflow"
+                " infra-apply, or `make apply`), which makes it with the image of this commit; then deploy again"
+            )
+        # Known for all before anything changes, because the way back has to be certain.
+        self.previous = {service: self.cloud.serving_revision(service) for service in SERVICES}
         self.say(f"Migrating with {self.release.images[API]}")
         self.cloud.run_job(MIGRATION, self.release.images[API])
         api_url = self.cloud.url(API)
-        api = self._create(API)
-        self._smoke_test(f"{API} without traffic", "--tag-url", api.url, "--expect-version", self.release.version)
-        self._watch(API, api, 0, datetime.now(UTC), seconds=0)
-        self._shift(API, api, api_url)
-        processor = self._create(PROCESSOR)
-        self._shift(PROCESSOR, processor, api_url)
-        for service in (API, PROCESSOR):
+        for service in SERVICES:
+            candidate = self._create(service)
+            if service == API:
+                called = ("--tag-url", candidate.url, "--expect-version", self.release.version)
+                self._smoke_test(f"{API} without traffic", *called)
+            self._shift(service, candidate, api_url)
+        for service in SERVICES:
             self._remove_tag(service)
         self.state.unlink(missing_ok=True)
 
@@ -109,7 +118,7 @@ class Rollout:
             self.cloud.set_traffic(service, shares)
             version = ("--expect-version", self.release.version) if (service, percent) == (API, 100) else ()
             self._smoke_test(f"{service} at {percent} %", "--url", api_url, *version)
-            self._watch(service, candidate, percent, since, self.watch.seconds)
+            self._watch(service, candidate, percent, since)
 
     def _smoke_test(self, stage: str, *arguments: str) -> None:
         # Its key comes from the environment, its output goes where ours goes.
@@ -117,10 +126,10 @@ class Rollout:
         if done.returncode != 0:
             raise RolloutError(f"the smoke test failed: {stage}")
 
-    def _watch(self, service: str, candidate: Candidate, percent: int, since: datetime, seconds: float) -> None:
-        deadline = time.monotonic() + seconds
+    def _watch(self, service: str, candidate: Candidate, percent: int, since: datetime) -> None:
+        deadline = time.monotonic() + self.watch.seconds
         while True:
-            seen = self.cloud.requests(service, candidate.revision, since)
+            seen = requests(self.cloud.project, service, candidate.revision, since)
             if seen.errors >= self.watch.min_errors and seen.error_share > self.watch.max_error_share:
                 raise RolloutError(f"{service} at {percent} %: {seen.errors} of {seen.total} requests failed")
             if time.monotonic() >= deadline:
@@ -197,7 +206,9 @@ def _back(cloud: CloudRun, touched: dict[str, str], arguments: argparse.Namespac
 
 
 def _release(arguments: argparse.Namespace) -> Release:
-    images = {API: arguments.api_image, PROCESSOR: arguments.processor_image}
+    images = dict(each.partition("=")[::2] for each in arguments.image)
+    if set(images) != set(SERVICES):
+        sys.exit(f"Name an image for each of {', '.join(SERVICES)}, and for nothing else: --image NAME=IMAGE")
     for image in images.values():
         if not _BY_DIGEST.match(image):
             sys.exit(f"{image} is not named by its digest: a tag can be moved")
@@ -207,14 +218,10 @@ def _release(arguments: argparse.Namespace) -> Release:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Bring images into service step by step.")
     commands = parser.add_subparsers(dest="command", required=True)
-    forward = commands.add_parser("forward", help="migrate, then the API, then the processor")
-    for name, meaning in (
-        ("--api-image", "the API's image, by digest"),
-        ("--processor-image", "the processor's image, by digest"),
-        ("--version", "what the API's /version has to say"),
-    ):
-        forward.add_argument(name, required=True, help=meaning)
-    forward.add_argument("--watch-seconds", type=float, default=120, help="how long each stage is watched")
+    forward = commands.add_parser("forward", help="migrate, then one service after the other")
+    forward.add_argument("--image", action="append", required=True, help="NAME=IMAGE for each service, by digest")
+    forward.add_argument("--version", required=True, help="what the API's /version has to say")
+    forward.add_argument("--watch-seconds", type=float, default=300, help="how long each stage is watched")
     forward.add_argument("--poll-seconds", type=float, default=15, help="pause between two looks")
     forward.add_argument("--max-error-share", type=float, default=0.02, help="a larger share of errors ends it")
     forward.add_argument("--min-errors", type=int, default=2, help="fewer errors never end it")

@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TERRAFORM = ROOT / "terraform"
 ENVIRONMENTS = ("dev", "small", "prod")
 IMAGES = {"api": "image-api", "processor": "image-processor"}
+_NOT_THERE = re.compile(r"cannot find|could not be found|not_found|does not exist", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def logged_in_account() -> str:
 
 
 def running_images(project_id: str, region: str) -> dict[str, str]:
-    """The images of the services as they run now; empty where they do not exist yet."""
+    """Return the images of the services as they run now, of those that are there. Raises `CommandFailed`."""
     images: dict[str, str] = {}
     for key, service in IMAGES.items():
         described = run(
@@ -96,9 +97,23 @@ def running_images(project_id: str, region: str) -> dict[str, str]:
              "--format=value(spec.template.spec.containers[0].image)"],
             check=False,
         )  # fmt: skip
+        # Whatever else went wrong, a service taken for missing would be planned away.
+        if described.code and not _NOT_THERE.search(described.stderr):
+            raise CommandFailed(f"whether {service} runs cannot be told:\n{described.stderr.strip()}")
         if not described.code and "@sha256:" in described.stdout:
             images[key] = described.stdout.strip()
     return images
+
+
+def built_image(project_id: str, region: str, service: str, commit: str) -> str | None:
+    """Return the image of a service that was pushed for a commit, by digest; None where there is none."""
+    name = f"{region}-docker.pkg.dev/{project_id}/images/{service}"
+    digest = run(
+        ["gcloud", "artifacts", "docker", "images", "describe", f"{name}:{commit}", f"--project={project_id}",
+         "--format=value(image_summary.digest)"],
+        check=False,
+    ).stdout.strip()  # fmt: skip
+    return f"{name}@{digest}" if digest.startswith("sha256:") else None
 
 
 def gcloud_json(*arguments: str) -> Any:

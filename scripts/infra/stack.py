@@ -15,7 +15,7 @@ from typing import Any
 
 from scripts.delivery.plan_summary import changed_outputs, changes_of
 from scripts.infra.commands import CommandFailed, run, say
-from scripts.infra.project import ENVIRONMENTS, TERRAFORM, running_images
+from scripts.infra.project import ENVIRONMENTS, IMAGES, ROOT, TERRAFORM, built_image, running_images
 
 PROTECTED_TYPES = ("google_sql_database_instance", "google_sql_database", "google_storage_bucket")
 """What a plan must never delete or replace unasked."""
@@ -36,13 +36,32 @@ def _value(environment: str, name: str) -> str:
 
 
 def arguments_for(environment: str) -> list[str]:
-    """The variables of an environment. Images are those that run now: deploys own them, not this."""
+    """Return the variables of an environment. Images are those that run now: deploys own them, not this."""
     folder = TERRAFORM / "environments"
     local = folder / f"{environment}.local.tfvars.json"
     files = [folder / f"{environment}.tfvars", *([local] if local.is_file() else [])]
-    images = running_images(_value(environment, "project_id"), _value(environment, "region"))
-    said = [f"-var=images={json.dumps(images)}"] if len(images) == 2 else []
+    images = _images(environment, local)
+    said = [f"-var=images={json.dumps(images)}"] if images else []
     return [*(f"-var-file={path}" for path in files), *said]
+
+
+def _images(environment: str, local: Path) -> dict[str, str]:
+    """Return an image for each service: of one that runs its own, of a new one that of this commit, if it was built."""
+    project_id, region = _value(environment, "project_id"), _value(environment, "region")
+    images = running_images(project_id, region)
+    if not images:
+        return {}  # A first apply: bootstrap has written down what it built.
+    remembered = json.loads(local.read_text()).get("images", {}) if local.is_file() else {}
+    for key, service in IMAGES.items():
+        if key not in images:
+            image = built_image(project_id, region, service, _commit()) or remembered.get(key)
+            say(f"{service} is new: {image or 'it has no image yet, and is made by an apply after the next deploy'}")
+            images |= {key: image} if image else {}
+    return images
+
+
+def _commit() -> str:
+    return os.environ.get("GITHUB_SHA") or run(["git", "rev-parse", "HEAD"], cwd=ROOT).stdout.strip()
 
 
 def initialise(environment: str) -> None:

@@ -1,6 +1,6 @@
 locals {
   # What the services may open together at the most. Each instance is one process with one pool.
-  connections_needed    = var.api.max_instances * var.api.database_pool_size + var.processor.max_instances * var.processor.database_pool_size
+  connections_needed    = sum([for name, service in local.service_settings : service.max_instances * service.database_pool_size])
   connections_available = var.database.max_connections - var.database.reserved_connections
 }
 
@@ -39,11 +39,10 @@ module "database" {
   }
 
   # The services hold nothing yet: the first migration grants each its rows, and no more.
-  users = {
-    api       = { service_account_email = module.image_api.service_account_email }
-    processor = { service_account_email = module.image_processor.service_account_email }
-    migrator  = { service_account_email = module.image_migrate.service_account_email, database_roles = ["cloudsqlsuperuser"] }
-  }
+  users = merge(
+    { for name, email in local.service_accounts : trimprefix(name, "image-") => { service_account_email = email } if email != null },
+    { migrator = { service_account_email = module.image_migrate.service_account_email, database_roles = ["cloudsqlsuperuser"] } },
+  )
 
   depends_on = [google_project_service.this]
 }

@@ -1,10 +1,8 @@
 locals {
   capabilities = yamldecode(file("${path.module}/capabilities.yaml"))
 
-  account_emails = merge(local.caller_emails, {
-    image-api       = module.image_api.service_account_email
-    image-processor = module.image_processor.service_account_email
-    image-migrate   = module.image_migrate.service_account_email
+  account_emails = merge(local.caller_emails, { for name, email in local.service_accounts : name => email if email != null }, {
+    image-migrate = module.image_migrate.service_account_email
   })
 
   members = merge(
@@ -20,7 +18,10 @@ locals {
   )
 
   # The actor in the key is a name, not an address, so that every key is known before anything is made.
-  grants = { for row in local.capabilities : "${row.actor} ${row.role} ${row.resource}" => merge(row, { member = local.members[row.actor] }) if try(local.asked_for[row.when], true) }
+  grants = {
+    for row in local.capabilities : "${row.actor} ${row.role} ${row.resource}" => merge(row, { member = local.members[row.actor] })
+    if try(local.asked_for[row.when], true) && length(setintersection(local.absent_services, [row.actor, try(split(":", row.resource)[1], "")])) == 0
+  }
 
   grants_on = {
     for kind in ["project", "bucket", "topic", "subscription", "secret", "account", "service", "job"] : kind => {
@@ -93,7 +94,7 @@ resource "google_cloud_run_v2_service_iam_member" "table" {
 
   project  = var.project_id
   location = var.region
-  name     = { image-api = module.image_api.name, image-processor = module.image_processor.name }[each.value.name]
+  name     = local.services[each.value.name].name
   role     = each.value.role
   member   = each.value.member
 }

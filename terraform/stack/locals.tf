@@ -26,9 +26,26 @@ locals {
   # Rows of the capability table that are granted only where they are asked for.
   asked_for = { "a model" = local.model_bucket != null, "Cloud Vision" = var.vision.enabled }
 
-  # Every service. What is the same for each of them, such as alerts, connections and grants, is made from this.
-  services = {
-    api       = module.image_api
-    processor = module.image_processor
+  # Every service, by its name. What is the same for each is made from these three: grants, database users, connections,
+  # alerts. One that comes with a later release is made by the first apply that has an image of it: `optional(string)` in
+  # var.images, `count = var.images.x == null ? 0 : 1` at its module, and here `one(module.image_x[*])`.
+  services = { for name, service in {
+    image-api       = module.image_api
+    image-processor = module.image_processor
+  } : name => service if service != null }
+
+  # Apart from the services themselves: the database's users come before them. For one with `count` that is
+  # `var.images.x == null ? null : module.image_x[0].service_account_email`, since `[*]` would wait for all of it.
+  service_accounts = {
+    image-api       = module.image_api.service_account_email
+    image-processor = module.image_processor.service_account_email
   }
+
+  # What the configuration says of each, whether it is there or not.
+  service_settings = {
+    image-api       = var.api
+    image-processor = var.processor
+  }
+
+  absent_services = toset([for name, email in local.service_accounts : name if email == null])
 }

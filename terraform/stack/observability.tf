@@ -14,7 +14,7 @@ module "observability" {
   watched = {
     api       = module.image_api.name
     processor = module.image_processor.name
-    services  = { for service in local.services : service.name => { max_instances = service.max_instances } }
+    services  = { for name, service in local.services : name => { max_instances = service.max_instances } }
     job_name  = module.image_migrate.name
     schedules = [google_cloud_scheduler_job.sweep.name, google_cloud_scheduler_job.retention.name]
     database = {

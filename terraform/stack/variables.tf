@@ -32,7 +32,7 @@ variable "environment" {
 }
 
 variable "images" {
-  description = "The services' images at their first apply, by digest. Deploys change them afterwards, and an apply leaves them alone."
+  description = "The services' images at their first apply, by digest. Deploys change them afterwards, and an apply leaves them alone. A service that comes with a later release is `optional`, and made once it has an image."
   type = object({
     api       = string
     processor = string
@@ -40,7 +40,7 @@ variable "images" {
   nullable = false
 
   validation {
-    condition     = alltrue([for image in values(var.images) : can(regex("@sha256:[0-9a-f]{64}$", image))])
+    condition     = alltrue([for image in values(var.images) : image == null || can(regex("@sha256:[0-9a-f]{64}$", image))])
     error_message = "Each of images must be named by its digest: a tag can be moved."
   }
 }

@@ -3,6 +3,7 @@
 The file is named by FAKE_GCLOUD_STATE. In it `faults` lists what breaks:
   {"command": "…", "times": n}       a command whose line has this text fails, n times (always without)
   {"errors": service, "from": percent}   the new revision's requests fail from this share of the traffic on
+                                         (fake_monitoring.py tells)
 """
 
 import fcntl
@@ -38,8 +39,9 @@ def _carry_out(state: State, arguments: list[str]) -> int:
             return 1
     words = [argument for argument in arguments if not argument.startswith("--")]
     flags = dict(argument[2:].partition("=")[::2] for argument in arguments if argument.startswith("--"))
-    if words[:2] == ["logging", "read"]:
-        return _print_log(state, words[2])
+    if words[:2] == ["auth", "print-access-token"]:
+        sys.stdout.write("token\n")
+        return 0
     commands = {
         "services describe": _describe,
         "services update": _update,
@@ -51,6 +53,9 @@ def _carry_out(state: State, arguments: list[str]) -> int:
 
 
 def _describe(state: State, name: str, flags: dict[str, str]) -> int:
+    if name not in state["services"]:
+        sys.stderr.write(f"ERROR: (gcloud.run.services.describe) PERMISSION_DENIED: run.services.get on {name}\n")
+        return 1
     service = state["services"][name]
     targets = [{"revisionName": revision, "percent": percent} for revision, percent in service["traffic"].items()]
     for tag, revision in service["tags"].items():
@@ -99,15 +104,6 @@ def _execute_job(state: State, name: str, flags: dict[str, str]) -> int:
         sys.stderr.write("ERROR: (gcloud) the rollout has to wait for the job\n")
         return 1
     state["executed"].append([name, state["jobs"][name]])
-    return 0
-
-
-def _print_log(state: State, text: str) -> int:
-    found = dict(re.findall(r'resource\.labels\.(\w+)="([^"]+)"', text))
-    name, revision = found["service_name"], found["revision_name"]
-    percent = state["services"][name]["traffic"].get(revision, 0)
-    broken = any(fault.get("errors") == name and percent >= fault["from"] for fault in state["faults"])
-    sys.stdout.write("200\n" * 20 + ("503\n" * 5 if broken else ""))
     return 0
 
 

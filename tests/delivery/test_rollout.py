@@ -2,11 +2,12 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 
 from .conftest import ROOT
 from .fake_api import MEMBER_KEY, FakeApi, Reply
+from .fake_monitoring import FakeMonitoring
 
 DIGEST = "sha256:" + "a1" * 32
 IMAGES = {
@@ -33,6 +35,7 @@ class Cloud:
     file: Path
     rollout_state: Path
     api: FakeApi
+    monitoring: FakeMonitoring
 
     @property
     def seen(self) -> dict[str, Any]:
@@ -64,7 +67,7 @@ class Cloud:
         ]
 
     def forward(self, *more: str) -> list[str]:
-        images = ["--api-image", IMAGES["image-api"], "--processor-image", IMAGES["image-processor"]]
+        images = [argument for name, image in IMAGES.items() for argument in ("--image", f"{name}={image}")]
         pace = ["--watch-seconds", "0.05", "--poll-seconds", "0.01", "--pause-seconds", "0.01"]
         return self.command("forward", *images, "--version", "1.4.0", *pace, *more)
 
@@ -72,7 +75,7 @@ class Cloud:
 @pytest.fixture
 def cloud(
     api: FakeApi, tmp_path: Path, put_on_path: Callable[[str, Path], None], monkeypatch: pytest.MonkeyPatch
-) -> Cloud:
+) -> Iterator[Cloud]:
     put_on_path("gcloud", Path(__file__).with_name("fake_gcloud.py"))
     file = tmp_path / "cloud.json"
     services = {
@@ -89,7 +92,11 @@ def cloud(
     )  # fmt: skip
     monkeypatch.setenv("FAKE_GCLOUD_STATE", str(file))
     monkeypatch.setenv("IMAGE_MANAGER_KEY", MEMBER_KEY)
-    return Cloud(file, tmp_path / "rollout.json", api)
+    monitoring = FakeMonitoring(file)
+    monitoring.start()
+    monkeypatch.setenv("CLOUDSDK_API_ENDPOINT_OVERRIDES_MONITORING", monitoring.url)
+    yield Cloud(file, tmp_path / "rollout.json", api, monitoring)
+    monitoring.stop()
 
 
 def run(command: list[str]) -> "subprocess.CompletedProcess[str]":
@@ -161,7 +168,6 @@ STAGES: dict[str, tuple[Callable[[Cloud], None], list[str]]] = {
     "api cannot start": (gcloud_faults({"command": "services update image-api "}), []),
     "api cannot be tagged": (gcloud_faults({"command": "--update-tags"}), []),
     "api smoke test on its tag": (smoke_fails("/candidate-image-api", 0), []),
-    "api log without traffic": (gcloud_faults({"errors": "image-api", "from": 0}), []),
     "api errors at 10": (gcloud_faults({"errors": "image-api", "from": 10}), API_MOVES[:1]),
     "api errors at 50": (gcloud_faults({"errors": "image-api", "from": 50}), API_MOVES[:2]),
     "api errors at 100": (gcloud_faults({"errors": "image-api", "from": 100}), API_MOVES),
@@ -180,7 +186,8 @@ STAGES: dict[str, tuple[Callable[[Cloud], None], list[str]]] = {
     "processor smoke test at 50": (smoke_fails("/image-api", 5), API_MOVES + PROCESSOR_MOVES[:2]),
     "processor smoke test at 100": (smoke_fails("/image-api", 6), API_MOVES + PROCESSOR_MOVES),
     "traffic cannot be moved": (gcloud_faults({"command": "image-api-00002=50"}), API_MOVES[:1]),
-    "the log cannot be read": (gcloud_faults({"command": "logging read"}), []),
+    "nobody is logged in": (gcloud_faults({"command": "auth print-access-token"}), API_MOVES[:1]),
+    "requests cannot be counted": (lambda cloud: setattr(cloud.monitoring, "status", 503), API_MOVES[:1]),
 }  # fmt: skip
 
 
@@ -281,9 +288,48 @@ def test_few_errors_among_many_requests_do_not_end_it(cloud: Cloud) -> None:
     assert run(cloud.forward("--max-error-share", "0.5")).returncode == 0
 
 
+def test_the_requests_are_those_of_the_new_revision_by_class(cloud: Cloud) -> None:
+    assert run(cloud.forward()).returncode == 0
+    for query in cloud.monitoring.queries:
+        (service,) = re.findall(r'resource\.labels\.service_name = "([^"]+)"', query["filter"])
+        assert f'resource.labels.revision_name = "{NEW[service]}"' in query["filter"]
+        assert 'metric.type = "run.googleapis.com/request_count"' in query["filter"]
+        assert query["aggregation.groupByFields"] == "metric.labels.response_code_class"
+    assert {re.findall(r'service_name = "([^"]+)"', query["filter"])[0] for query in cloud.monitoring.queries} == set(
+        NEW
+    )
+
+
+def test_a_service_that_is_not_there_asks_for_an_apply_first(cloud: Cloud) -> None:
+    seen = cloud.seen
+    del seen["services"]["image-processor"]
+    cloud.file.write_text(json.dumps(seen))
+    done = run(cloud.forward())
+    assert done.returncode == 1
+    assert "image-processor: not there" in done.stdout
+    assert "Apply first" in done.stdout
+    assert all("describe" in call for call in cloud.seen["calls"])
+
+
+def test_a_service_that_cannot_be_asked_for_is_not_taken_for_missing(cloud: Cloud) -> None:
+    cloud.break_at({"command": "describe image-processor"})
+    done = run(cloud.forward())
+    assert done.returncode == 1
+    assert "Apply first" not in done.stdout
+
+
+@pytest.mark.parametrize("missing", IMAGES)
+def test_every_service_needs_its_image(cloud: Cloud, missing: str) -> None:
+    named = [f"--image={name}={image}" for name, image in IMAGES.items() if name != missing]
+    done = run(cloud.command("forward", "--version", "1.4.0", *named))
+    assert done.returncode != 0
+    assert "Name an image for each" in done.stderr
+    assert cloud.seen["calls"] == []
+
+
 @pytest.mark.parametrize("image", ["europe-west1-docker.pkg.dev/p/images/image-api:1.4.0", "image-api"])
 def test_an_image_that_is_not_named_by_its_digest_is_refused(cloud: Cloud, image: str) -> None:
-    done = run(cloud.forward("--api-image", image))
+    done = run(cloud.forward("--image", f"image-api={image}"))
     assert done.returncode != 0
     assert "digest" in done.stderr
     assert cloud.seen["calls"] == []

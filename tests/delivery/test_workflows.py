@@ -90,14 +90,27 @@ def test_names_of_services_are_those_of_the_stack() -> None:
     from scripts.delivery import rollout
 
     stack = "\n".join((ROOT / "terraform" / "stack" / name).read_text() for name in ("services.tf", "jobs.tf"))
-    for name in (rollout.API, rollout.PROCESSOR, rollout.MIGRATION):
+    for name in (*rollout.SERVICES, rollout.MIGRATION):
         assert re.search(rf'name\s+= "{name}"', stack), name
 
 
-def test_the_deploying_account_may_read_the_log_that_a_rollout_watches() -> None:
+def test_every_service_of_the_stack_is_built_and_rolled_out() -> None:
+    from scripts.delivery import rollout
+    from scripts.infra.project import IMAGES
+
+    block = (ROOT / "terraform" / "stack" / "locals.tf").read_text().partition("service_settings = {")[2]
+    services = set(re.findall(r"^ +(image-\w+)", block.partition("}")[0], re.MULTILINE))
+    assert services == set(rollout.SERVICES) == set(IMAGES.values())
+    deploy = rules.read()["deploy"]
+    for name in services:
+        assert f"- service: {name}\n" in deploy
+        assert f'--image "{name}=$' in deploy
+
+
+def test_the_deploying_account_may_read_the_metric_that_a_rollout_watches() -> None:
     rows = [
         row
         for folder in ("bootstrap", "stack")
         for row in yaml.safe_load((ROOT / "terraform" / folder / "capabilities.yaml").read_text())
     ]
-    assert ("github-deploy", "roles/logging.viewer") in {(row["actor"], row["role"]) for row in rows}
+    assert ("github-deploy", "roles/monitoring.viewer") in {(row["actor"], row["role"]) for row in rows}

@@ -30,6 +30,8 @@ class FakeCloud:
     # For how many attempts a subnet's addresses are held, and what a destroy that stopped at them leaves.
     holds_addresses: int | None = None
     left_by_destroy: list[str] = field(default_factory=lambda: ["module.network.google_compute_subnetwork.run"])
+    missing_services: set[str] = field(default_factory=set)
+    unreachable_services: set[str] = field(default_factory=set)
     github: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     reviewers: list[dict[str, Any]] = field(default_factory=list)
     refused_by_github: tuple[str, ...] = ()
@@ -196,8 +198,10 @@ class FakeCloud:
         return Output(DIGEST, "", 0) if f"pushed {_name_of(line)}" in self.exists else Output("", "NOT_FOUND", 1)
 
     def _service(self, line: str) -> Output:
-        if "stack" not in self.exists:
-            return Output("", "NOT_FOUND", 1)
+        if _name_of(line) in self.unreachable_services:
+            return Output("", "UNAVAILABLE: try again", 1)
+        if "stack" not in self.exists or _name_of(line) in self.missing_services:
+            return Output("", f"Cannot find service [{_name_of(line)}]", 1)
         if "--format=json" in line:
             ready = "True" if "schema" in self.exists else "False"
             return Output(json.dumps({"status": {"conditions": [{"type": "Ready", "status": ready}]}}), "", 0)
@@ -208,7 +212,7 @@ class FakeCloud:
 
 
 def _name_of(line: str) -> str:
-    return "image-processor" if "image-processor" in line else "image-api"
+    return next((name for name in ("image-processor", "image-other") if name in line), "image-api")
 
 
 def _says(answer: Any) -> Callable[[str], Output]:

@@ -73,6 +73,45 @@ def test_plan_keeps_the_running_images(cloud: FakeCloud) -> None:
     assert "images/image-processor@sha256:" in planned
 
 
+def planned_images(cloud: FakeCloud) -> dict[str, str]:
+    planned = next(call for call in cloud.calls if call.startswith("terraform plan"))
+    found: dict[str, str] = json.loads(re.findall(r"-var=images=(\{.*?\})", planned)[0])
+    return found
+
+
+@pytest.fixture
+def with_a_new_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (script, project_script):
+        monkeypatch.setattr(module, "IMAGES", {**project_script.IMAGES, "other": "image-other"})
+    monkeypatch.setenv("GITHUB_SHA", "0123456789abcdef")
+
+
+@pytest.mark.usefixtures("with_a_new_service")
+def test_a_new_service_gets_the_image_of_its_commit(cloud: FakeCloud) -> None:
+    cloud.exists |= {"pushed image-other"}
+    cloud.missing_services = {"image-other"}
+    script.main(["plan", "dev"])
+    images = planned_images(cloud)
+    assert set(images) == {"api", "processor", "other"}
+    assert any("images describe" in call and "image-other:0123456789abcdef" in call for call in cloud.calls)
+
+
+@pytest.mark.usefixtures("with_a_new_service")
+def test_a_new_service_without_an_image_is_left_out(cloud: FakeCloud) -> None:
+    cloud.missing_services = {"image-other"}
+    script.main(["plan", "dev"])
+    assert set(planned_images(cloud)) == {"api", "processor"}
+
+
+def test_a_service_that_cannot_be_asked_for_is_not_planned_away(
+    cloud: FakeCloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cloud.unreachable_services = {"image-processor"}
+    assert script.main(["plan", "dev"]) == 1
+    assert "whether image-processor runs cannot be told" in capsys.readouterr().out
+    assert not any(call.startswith("terraform plan") for call in cloud.calls)
+
+
 def test_plan_without_a_lock_for_who_may_only_read(cloud: FakeCloud) -> None:
     script.main(["plan", "dev", "--no-lock"])
     assert any("-lock=false" in call for call in cloud.calls)

@@ -84,7 +84,7 @@ run "deploying_only_reads_logs_of_the_project" {
   command = plan
 
   assert {
-    condition     = [for grant in google_project_iam_member.table : grant.role if strcontains(grant.member, "github-deploy")] == ["roles/logging.viewer"]
+    condition     = [for grant in google_project_iam_member.table : grant.role if strcontains(grant.member, "github-deploy")] == ["roles/monitoring.viewer"]
     error_message = "The account to deploy holds another role on the project."
   }
 }

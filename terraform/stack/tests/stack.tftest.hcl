@@ -1054,3 +1054,12 @@ run "everything_that_waits_and_runs_is_watched" {
     error_message = "Something is not watched."
   }
 }
+
+run "connections_of_every_service_are_counted" {
+  command = plan
+
+  assert {
+    condition     = output.connection_budget.needed == var.api.max_instances * tonumber(local.api_environment["DATABASE_POOL_SIZE"]) + var.processor.max_instances * tonumber(local.processor_environment["DATABASE_POOL_SIZE"])
+    error_message = "A service opens connections that nobody counted."
+  }
+}
