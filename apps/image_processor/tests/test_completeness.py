@@ -87,12 +87,22 @@ def test_a_jpeg_without_its_end_mark_is_whole(kind: str) -> None:
     assert_whole(content[:-2])
     assert_whole(content[:-1])
     assert_whole(content[:-2] + bytes(40))
+    assert_whole(content[:-2] + bytes(4096))
 
 
 @pytest.mark.parametrize("lacking", [6, 12, 40])
 @pytest.mark.parametrize("kind", JPEGS)
 def test_a_jpeg_that_lacks_its_last_pixels_is_truncated(kind: str, lacking: int) -> None:
     assert_truncated(FILES[kind]()[:-lacking])
+
+
+@pytest.mark.parametrize("kind", [*JPEGS, "jpeg with a restart for each row"])
+def test_a_jpeg_whose_end_was_never_written_is_truncated(kind: str) -> None:
+    # As of a download into a file that was made as long as it should become.
+    content = FILES[kind]() if kind in FILES else SCENE.jpegsave_buffer(Q=92, restart_interval=20)
+    for part in (0.5, 0.9):
+        written = content[: int(len(content) * part)]
+        assert_truncated(written.ljust(len(content), b"\x00"))
 
 
 def scan_starts(content: bytes) -> list[int]:
@@ -159,6 +169,13 @@ def test_a_sequence_that_lacks_a_frame_is_truncated(picture_format: str) -> None
     content = sequence(picture_format)
     for part in (0.5, 0.9, 0.98):
         assert_truncated(content[: int(len(content) * part)])
+
+
+def test_an_animated_webp_may_announce_less_than_a_frame_too_much() -> None:
+    content = sequence("WEBP")
+    for more in (1, 2, 8):
+        assert_whole(content[:4] + struct.pack("<I", len(content) - 8 + more) + content[8:], frames=3)
+    assert_truncated(content[: content.rindex(b"ANMF")])
 
 
 @pytest.mark.parametrize("part", [0.5, 0.9])

@@ -282,6 +282,13 @@ def plain_profile(kind: str, content: bytes) -> bytes:
     return chunk(b"tEXt", f"Raw profile type {kind}".encode() + bytes(1) + raw_profile(kind, content))
 
 
+def gif_with_xmp(packet: bytes) -> bytes:
+    """A GIF with the packet behind its pixels, and the bytes of decreasing value that lead out of it."""
+    content: bytes = SCENE.gifsave_buffer()
+    trailer = b"\x01" + bytes(range(255, -1, -1)) + b"\x00"
+    return content[:-1] + b"\x21\xff\x0bXMP DataXMP" + packet + trailer + content[-1:]
+
+
 def pictures_with_xmp() -> dict[str, Callable[[], bytes]]:
     dressed = with_metadata(SCENE, xmp=PACKET)
     return {
@@ -292,6 +299,7 @@ def pictures_with_xmp() -> dict[str, Callable[[], bytes]]:
         "bigtiff": lambda: dressed.tiffsave_buffer(bigtiff=True),
         "avif": lambda: dressed.heifsave_buffer(compression="av1", effort=0),
         "heic": lambda: heic(SCENE, xmp=PACKET),
+        "gif": lambda: gif_with_xmp(PACKET),
     }
 
 
@@ -331,6 +339,14 @@ def test_exif_and_iptc_are_read_from_raw_profiles_of_a_png() -> None:
         plain_profile("exif", block(first={0x010F: ascii_text(b"Old")})), chunk(b"eXIf", exif[6:]), before_pixels=True
     )
     assert facts_of(both).exif["camera_make"] == "Maker"
+
+
+@pytest.mark.parametrize("before_pixels", [True, False])
+def test_a_png_is_turned_wherever_its_exif_stands(*, before_pixels: bool) -> None:
+    exif = exif_block(6)
+    for added in (chunk(b"eXIf", exif[6:]), chunk(b"eXIf", exif), zipped_profile("exif", exif)):
+        assert facts_of(png_with(added, before_pixels=before_pixels)).orientation == 6
+    assert facts_of(png_with(chunk(b"eXIf", exif_block(9)[6:]), before_pixels=before_pixels)).orientation == 1
 
 
 def test_a_text_that_inflates_without_end_costs_no_more_than_its_bound() -> None:

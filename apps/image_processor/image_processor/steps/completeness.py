@@ -20,6 +20,8 @@ from image_processor.steps.mended_file import jpeg_is_the_same_whatever_follows
 
 _HEIF_BOXES = {b"ftyp", b"meta", b"moov", b"mdat", b"idat"}
 _WEBP_STILL, _WEBP_FRAME, _WEBP_TEXTS = {b"VP8 ", b"VP8L"}, b"ANMF", {b"EXIF", b"XMP "}
+# The heads of a frame and of the picture in it, of 8, 16 and 8 bytes.
+_SHORTEST_WEBP_FRAME_BYTES = 32
 _PART_BYTES = 1024 * 1024
 
 
@@ -99,7 +101,7 @@ def _webp_has_pixels(content: mmap) -> bool:
             return kind in _WEBP_TEXTS and (still or frames > 0)
         still, frames = still or kind in _WEBP_STILL, frames + (kind == _WEBP_FRAME)
         position = end + end % 2
-    return still or (frames > 0 and position >= announced)
+    return still or (frames > 0 and announced - position < _SHORTEST_WEBP_FRAME_BYTES)
 
 
 def _heif_has_pixels(content: mmap) -> bool:

@@ -17,12 +17,16 @@ from image_processor.steps.camera_fields import (
     facts_of,
     time_of,
 )
+from image_processor.steps.camera_values import number_of
+from image_processor.steps.gif_blocks import read_gif_xmp
 from image_processor.steps.iptc import read_iptc
 from image_processor.steps.place import place_of_exif
 from image_processor.steps.png_blocks import read_png_blocks
 from image_processor.steps.stored_picture import StoredPicture
 from image_processor.steps.tiff_directories import IPTC_TAG, PHOTOSHOP_TAG, XMP_TAG, Directories, Tags
 from image_processor.steps.xmp import read_xmp
+
+_ORIENTATION = 0x0112
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +45,13 @@ class CameraData:
 def camera_data_of(descriptor: int, stored: StoredPicture) -> CameraData:
     """Read the blocks of an open picture. Never raises."""
     exif, xmp, iptc = stored.exif_block or b"", stored.xmp_block or b"", stored.iptc_block or b""
-    if stored.format not in {"png", "tiff"}:
+    if stored.format not in {"gif", "png", "tiff"}:
         return read_camera_data(exif, xmp, iptc)
     with mmap(descriptor, 0, access=ACCESS_READ) as whole_file:
         if stored.format == "tiff":
             return read_camera_data(whole_file)
+        if stored.format == "gif":
+            return read_camera_data(exif, read_gif_xmp(whole_file))
         found = {"exif": exif, "xmp": xmp, "iptc": iptc} | read_png_blocks(whole_file)
     return read_camera_data(found["exif"], found["xmp"], found["iptc"])
 
@@ -66,6 +72,12 @@ def read_camera_data(block: bytes | mmap, xmp: bytes = b"", iptc: bytes = b"") -
     if taken_at is not None:
         facts["taken_at"] = taken_at
     return CameraData(facts, place_of_exif(gps) or place_in_xmp)
+
+
+def orientation_of(block: bytes) -> int:
+    """Return the orientation in an EXIF block, 1 where there is none. Never raises."""
+    value = number_of(_read_directories(block)[0].get(_ORIENTATION))
+    return int(value) if value is not None and 1 <= value <= 8 else 1
 
 
 def _read_directories(block: bytes | mmap) -> tuple[Tags, Tags]:

@@ -5,6 +5,7 @@ from mmap import mmap
 
 _EXTENSION, _FRAME, _TRAILER = 0x21, 0x2C, 0x3B
 _GRAPHIC_CONTROL = 0xF9
+_XMP_EXTENSION, _XMP_TRAILER = b"\x21\xff\x0bXMP DataXMP", b"\x01\xff\xfe\xfd"
 _MAX_CODE_BITS = 12
 
 
@@ -30,6 +31,16 @@ def missing_end(content: mmap) -> bytes:
     if last.kind in {_TRAILER, None}:
         return b""
     return bytes(max(0, last.end - len(content))) + bytes([_TRAILER])
+
+
+def read_gif_xmp(content: mmap) -> bytes:
+    """Return the XMP packet, empty where there is none. It stands there whole, not in sub-blocks.
+
+    Source: XMP Specification Part 3, 1.1.2; the trailer leads readers who know nothing of XMP to its end.
+    """
+    extension = content.find(_XMP_EXTENSION)
+    start = extension + len(_XMP_EXTENSION)
+    return content[start : content.find(_XMP_TRAILER, start)] if extension >= 0 else b""
 
 
 @dataclass(frozen=True, slots=True)

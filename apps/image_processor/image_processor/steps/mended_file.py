@@ -12,6 +12,8 @@ from image_processor.steps.jpeg_scans import has_end_mark
 _JPEG_END_MARK = b"\xff\xd9"
 # Bits of an unlikely kind; no byte of it can be taken for a marker.
 _OTHER_DATA = b"\x5a\xa5\x3c\xc3\x69" * 16
+# So many equal bytes at the end are what a download that broke off leaves in a file that was made beforehand.
+_FILLING_BYTES = 256
 
 
 def mended_bytes(descriptor: int, picture_format: PictureFormat) -> bytes | None:
@@ -35,12 +37,12 @@ def jpeg_is_the_same_whatever_follows(descriptor: int) -> bool:
 
     A file that cannot be decoded even so lacks pixels, too.
     """
-    with mmap(descriptor, 0, access=ACCESS_READ) as content:
-        scans = _without_half_a_mark(content)
+    with mmap(descriptor, 0, access=ACCESS_READ) as whole_file:
+        scans = _without_half_a_mark(whole_file)
     try:
         first, second = (
-            pyvips.Image.jpegload_buffer(scans + tail, access="sequential", fail_on="error")
-            for tail in (_JPEG_END_MARK, _OTHER_DATA + _JPEG_END_MARK)
+            pyvips.Image.jpegload_buffer(content + _JPEG_END_MARK, access="sequential", fail_on="error")
+            for content in (scans, _without_filling(scans) + _OTHER_DATA)
         )
         return bool((first != second).max() == 0)
     except pyvips.Error:
@@ -52,6 +54,11 @@ def _without_half_a_mark(content: mmap) -> bytes:
     while size_bytes > 2 and content[size_bytes - 1] == 0xFF:
         size_bytes -= 1
     return content[:size_bytes]
+
+
+def _without_filling(content: bytes) -> bytes:
+    bare = content.rstrip(content[-1:])
+    return bare + content[-1:] if len(content) - len(bare) >= _FILLING_BYTES else content
 
 
 def _mended_webp(content: mmap) -> bytes:

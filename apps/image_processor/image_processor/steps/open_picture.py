@@ -11,10 +11,12 @@ from image_core.picture_header import PictureFormat
 from image_processor.steps import avif_planes
 from image_processor.steps.animation_frames import read_animation
 from image_processor.steps.color_coding import ColorCoding
+from image_processor.steps.exif import orientation_of
 from image_processor.steps.icc_profile import profile_color_space
 from image_processor.steps.mended_file import mended_bytes
 from image_processor.steps.open_avif import decode_avif
 from image_processor.steps.open_tiff import open_tiff_pixels
+from image_processor.steps.png_blocks import read_png_blocks
 from image_processor.steps.png_color import png_color_coding
 from image_processor.steps.stored_picture import StoredPicture, shrink_factor, with_coding, with_profile
 
@@ -67,7 +69,7 @@ def open_picture(descriptor: int, picture_format: PictureFormat, longest_side_px
         has_alpha=bool(image.hasalpha()),
         color_space=_COLOR_SPACES.get(image.interpretation, "other"),
         bytes_per_pixel=image.bands * sample_bytes,
-        orientation=_orientation(image, picture_format),
+        orientation=_orientation(descriptor, picture_format, image),
         icc_profile=profile,
         exif_block=_metadata(image, "exif-data", None),
         xmp_block=_metadata(image, "xmp-data", None),
@@ -151,10 +153,16 @@ def _shrink_options(picture_format: PictureFormat, factor: float, frames: int) -
     return {}
 
 
-def _orientation(image: pyvips.Image, picture_format: PictureFormat) -> int:
-    # The decoder has applied what an AVIF file says of its orientation; EXIF's copy of it does not count.
-    # Source: ISO/IEC 23000-22, 7.2.1.
-    orientation = 1 if picture_format == "avif" else _metadata(image, "orientation", 1)
+def _orientation(descriptor: int, picture_format: PictureFormat, image: pyvips.Image) -> int:
+    if picture_format == "avif":
+        # The decoder has applied what the file says of its orientation; EXIF's copy of it does not count.
+        # Source: ISO/IEC 23000-22, 7.2.1.
+        return 1
+    if picture_format == "png":
+        # libvips misses EXIF behind the pixels, and in texts.
+        with mmap(descriptor, 0, access=ACCESS_READ) as content:
+            return orientation_of(read_png_blocks(content).get("exif", b""))
+    orientation = _metadata(image, "orientation", 1)
     return orientation if 1 <= orientation <= 8 else 1
 
 

@@ -25,7 +25,7 @@ class StoredPicture:
         icc_profile: the profile's bytes.
         exif_block: from its `Exif` mark or its TIFF header on; None also for TIFF, whose whole file is one.
         open_pixels: gives the first frame; what it costs to decode falls due there or when the pixels are used.
-        xmp_block: the packet; None also for PNG and TIFF, where the whole file is searched.
+        xmp_block: the packet; None also for GIF, PNG and TIFF, where the whole file is searched.
         iptc_block: records, or Photoshop's resources around them.
     """
 

@@ -1,20 +1,26 @@
 """Read times as cameras and editors write them."""
 
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 
-# The year is first everywhere; the signs between, and what may be missing, differ from writer to writer.
+# The signs between, and what may be missing, differ from writer to writer. A name of a zone such as CEST may mean
+# several, and is passed over.
 _TIME = re.compile(
     r"""
-    (?P<year>\d{4}) [:/.-]?[ ]?(?P<month>\d{1,2}) [:/.-]?[ ]?(?P<day>\d{1,2})
-    (?: [T:_ ]*
-        (?P<hour>\d{1,2}) :?[ ]?(?P<minute>\d{1,2}) (?: :?[ ]?(?P<second>\d{1,2}) (?: [.,](?P<fraction>\d+) )? )?
+    (?P<year>\d{4}) [:/._-]?[ ]?(?P<month>\d{1,2}) [:/._-]?[ ]?(?P<day>\d{1,2})
+    (?: [T:_, ]*
+        (?P<hour>\d{1,2}) [:.h]?[ ]?(?P<minute>\d{1,2})
+        (?: [:.m]?[ ]?(?P<second>\d{1,2})s? (?: [.,](?P<fraction>\d+) )? )?
+        (?: [ ]?(?P<half>[AP])\.?M\.? )?
     )?
     [ :]*
-    (?P<zone> Z | UTC | GMT | (?:UTC|GMT)?[+-]\d{1,2}(?::?\d{2})? )?
+    (?P<zone> Z | UTC | GMT | (?:UTC|GMT)?[+-]\d{1,2}(?::?\d{2})? | [A-Z]{2,3}T )?
     """,
     re.VERBOSE | re.ASCII | re.IGNORECASE,
 )
+# As C's asctime writes it: Thu Jul 15 10:20:30 2021.
+_C_TIME = re.compile(r"[A-Z]{3} ([A-Z]{3}) +(\d{1,2}) (\d\d:\d\d:\d\d) (\d{4})", re.ASCII | re.IGNORECASE)
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _OFFSET = re.compile(r"(?:UTC|GMT)?(?P<sign>[+-])(?P<hours>\d{1,2}):?(?P<minutes>\d{2})?", re.ASCII | re.IGNORECASE)
 _MAX_TEXT_LENGTH = 64
 _MAX_FRACTION_DIGITS = 6
@@ -27,17 +33,38 @@ def read_time(text: str | None, fraction: str | None = None, zone: str | None = 
     `fraction` (digits) and `zone` stand beside the text and count where it has none itself. A text without a time of
     day gives its date alone. None for what is no time, such as `0000:00:00 00:00:00`.
     """
-    found = _TIME.fullmatch((text or "").strip()[:_MAX_TEXT_LENGTH])
-    if found is None:
-        return None
-    numbers = [int(found[name] or 0) for name in ("year", "month", "day", "hour", "minute", "second")]
-    try:
-        moment = datetime(*numbers)  # type: ignore[arg-type]  # noqa: DTZ001 - cameras know no zone
-    except ValueError:
+    found = _TIME.fullmatch(_year_first(" ".join((text or "")[:_MAX_TEXT_LENGTH].split())))
+    moment = _moment(found) if found else None
+    if found is None or moment is None:
         return None
     if found["hour"] is None:
         return moment.date().isoformat()
     return moment.isoformat() + _fraction(found["fraction"] or fraction) + (_offset(found["zone"]) or _offset(zone))
+
+
+def _year_first(text: str) -> str:
+    found = _C_TIME.fullmatch(text)
+    if found is None or found[1].lower() not in _MONTHS:
+        return text
+    return f"{found[4]}:{_MONTHS.index(found[1].lower()) + 1}:{found[2]} {found[3]}"
+
+
+def _moment(found: re.Match[str]) -> datetime | None:
+    # Cameras know no zone.
+    year, month, day, hour, minute, second = (
+        int(found[name] or 0) for name in ("year", "month", "day", "hour", "minute", "second")
+    )
+    if found["half"]:
+        if not 1 <= hour <= 12:
+            return None
+        hour = hour % 12 + (12 if found["half"] in "Pp" else 0)
+    # A day may end at 24:00:00, and a minute with a leap second.
+    if minute > 59 or second > 60 or 3600 * hour + 60 * minute + second > 86_400:
+        return None
+    try:
+        return datetime(year, month, day) + timedelta(hours=hour, minutes=minute, seconds=second)  # noqa: DTZ001
+    except (ValueError, OverflowError):
+        return None
 
 
 def _fraction(written: str | None) -> str:
