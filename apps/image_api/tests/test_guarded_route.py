@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from fastapi.routing import APIRoute
 
-from image_api import guarded_route
+from image_api import early_refusal, guarded_route
 from image_api.app import ROUTERS
 from image_api.guarded_route import LARGE_BODY_BYTES, SMALL_BODY_BYTES, GuardedRoute, guard_of
 from image_api.openapi_operations import api_routes
@@ -16,8 +16,15 @@ from image_core.testing import UserWithKey
 from .asgi_call import asgi_call
 from .conftest import Api, MakeApi
 
+pytestmark = pytest.mark.usefixtures("nothing_drained")
 JSON = {"content-type": "application/json", "content-length": "1000"}
 UPLOADS = {"/api/v1/images", "/api/v1/upload", "/api/v1/classify"}
+
+
+@pytest.fixture
+def nothing_drained(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is left of a body after its answer is not read: these tests count who reads it before."""
+    monkeypatch.setattr(early_refusal, "MAX_DRAINING", 0)
 
 
 def with_body() -> list[tuple[str, str, APIRoute]]:
