@@ -90,6 +90,16 @@ def test_a_jpeg_without_its_end_mark_is_whole(kind: str) -> None:
     assert_whole(content[:-2] + bytes(4096))
 
 
+@pytest.mark.parametrize("kind", JPEGS)
+def test_another_jpeg_behind_it_is_not_the_end_of_one(kind: str) -> None:
+    content, other = FILES[kind](), FILES["jpeg"]()
+    assert_whole(content + other)
+    assert_whole(content[:-2] + other)
+    assert_whole(content[:-2] + other[:-200])
+    for part in (0.5, 0.9):
+        assert_truncated(content[: int(len(content) * part)] + other)
+
+
 @pytest.mark.parametrize("lacking", [6, 12, 40])
 @pytest.mark.parametrize("kind", JPEGS)
 def test_a_jpeg_that_lacks_its_last_pixels_is_truncated(kind: str, lacking: int) -> None:

@@ -5,7 +5,7 @@ import struct
 from collections.abc import Iterator
 from mmap import mmap
 
-_END_MARK = b"\xff\xd9"
+_START_MARK, _END_MARK = b"\xff\xd8", b"\xff\xd9"
 _SCAN = 0xDA
 _FRAMES = {0xC0, 0xC1, 0xC2, 0xC3, 0xC9, 0xCA}
 _ALL_COEFFICIENTS = frozenset(range(64))
@@ -14,9 +14,16 @@ _NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
 
 def has_end_mark(content: mmap) -> bool:
-    """Tell whether an end mark follows the first scan. False for a file without any."""
-    scan = next((position for marker, position in _segments(content) if marker == _SCAN), None)
-    return scan is not None and content.rfind(_END_MARK, scan) >= 0
+    """Tell whether an end mark follows the first scan, before any other picture. False for a file without a scan."""
+    scan = _first_scan(content)
+    return scan is not None and content.rfind(_END_MARK, scan, start_of_next_picture(content)) >= 0
+
+
+def start_of_next_picture(content: mmap) -> int:
+    """Return where another JPEG begins behind the first scan, as in phones' files; the file's end if none does."""
+    scan = _first_scan(content)
+    following = -1 if scan is None else content.find(_START_MARK, scan)
+    return len(content) if following < 0 else following
 
 
 def has_every_scan(content: mmap) -> bool:
@@ -46,8 +53,12 @@ def has_every_scan(content: mmap) -> bool:
     return sequential or all(full[component] >= _ALL_COEFFICIENTS for component in components)
 
 
+def _first_scan(content: mmap) -> int | None:
+    return next((position for marker, position in _segments(content) if marker == _SCAN), None)
+
+
 def _segments(content: mmap) -> Iterator[tuple[int, int]]:
-    """Give each marker that has a length, with its place."""
+    """Give each marker of the first picture that has a length, with its place."""
     position = 2
     while position + 4 <= len(content):
         if content[position] != 0xFF:
@@ -56,9 +67,9 @@ def _segments(content: mmap) -> Iterator[tuple[int, int]]:
         if marker == 0xFF:
             position += 1
             continue
-        if marker == 0xD9:
+        if marker in {0xD8, 0xD9}:
             return
-        if marker == 0x01 or 0xD0 <= marker <= 0xD8:
+        if marker == 0x01 or 0xD0 <= marker <= 0xD7:
             position += 2
             continue
         yield marker, position

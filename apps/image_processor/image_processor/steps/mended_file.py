@@ -7,7 +7,7 @@ import pyvips
 
 from image_core.picture_header import PictureFormat
 from image_processor.steps.gif_blocks import missing_end
-from image_processor.steps.jpeg_scans import has_end_mark
+from image_processor.steps.jpeg_scans import has_end_mark, start_of_next_picture
 
 _JPEG_END_MARK = b"\xff\xd9"
 # Bits of an unlikely kind; no byte of it can be taken for a marker.
@@ -50,7 +50,7 @@ def jpeg_is_the_same_whatever_follows(descriptor: int) -> bool:
 
 
 def _without_half_a_mark(content: mmap) -> bytes:
-    size_bytes = len(content)
+    size_bytes = start_of_next_picture(content)
     while size_bytes > 2 and content[size_bytes - 1] == 0xFF:
         size_bytes -= 1
     return content[:size_bytes]
