@@ -77,7 +77,9 @@ async def _actor_of_token(services: Services, authorization: str) -> Actor:
     if keys.PREFIX in authorization or token.strip() == keys.DEFAULT_KEY:
         raise errors.TokenInvalid(f"This is a key and no access token. Send it in the header {API_KEY_HEADER}.")
     if scheme.lower() != "bearer":
-        raise errors.TokenInvalid("The header Authorization takes `Bearer` and an access token.")
+        raise errors.TokenInvalid(
+            f"The header Authorization takes `Bearer` and an access token; send a key in {API_KEY_HEADER}."
+        )
     read = await services.access_tokens.read(token.strip())
     found = await services.session_cache.get(read.session_id)
     if found is None:

@@ -20,7 +20,7 @@ TEXT = described(r"^[^\x00]*$", "Text without NUL characters.")
 
 
 def _digits(value: Any) -> Any:
-    if isinstance(value, str) and not re.fullmatch(r"-?\d{1,20}", value, re.ASCII):
+    if isinstance(value, str) and not re.fullmatch(r"-?\d{1,400}", value, re.ASCII):
         raise ValueError("send a whole number, in digits alone")
     return value
 

@@ -95,8 +95,18 @@ def _of_the_framework(request: Request, error: HTTPException) -> Response:
         methods = methods_of(request.scope)
         headers["allow"] = ", ".join(sorted({*methods, *(["HEAD"] if "GET" in methods else [])}))
     code = _HTTP_CODES.get(error.status_code, "request-invalid")
-    detail = "There is nothing at this path. GET /docs shows every operation." if error.status_code == 404 else ""
-    return problem(error.status_code, code, str(error.detail), detail, headers)
+    return problem(error.status_code, code, str(error.detail), _detail(error.status_code, headers), headers)
+
+
+def _detail(status: int, headers: dict[str, str]) -> str:
+    if status == 405:
+        return f"This path takes {headers['allow']}."
+    return "There is nothing at this path. GET /docs shows every operation." if status == 404 else ""
+
+
+def _body_type(scope: Scope) -> Any:
+    field = getattr(scope.get("route"), "body_field", None)
+    return field.field_info.annotation if field else None
 
 
 def install(app: FastAPI) -> None:
@@ -111,10 +121,10 @@ def install(app: FastAPI) -> None:
             )
         return app_problem(error)
 
-    async def on_validation_error(_: Request, error: Exception) -> Response:
+    async def on_validation_error(request: Request, error: Exception) -> Response:
         if not isinstance(error, RequestValidationError):
             raise error
-        return app_problem(request_invalid(error.errors(), skip=1))
+        return app_problem(request_invalid(error.errors(), skip=1, model=_body_type(request.scope)))
 
     async def on_http_exception(request: Request, error: Exception) -> Response:
         if not isinstance(error, HTTPException):

@@ -1,5 +1,6 @@
 """The query parameters that an operation takes, from its route; whatever else is sent is refused, not ignored."""
 
+import re
 import types
 import typing
 from collections.abc import Iterator
@@ -47,12 +48,19 @@ class QueryParameters:
             seen.add(name)
 
     def _unknown(self, name: str) -> errors.Invalid:
-        meant, shown = nearest(name, self.names), name[:_MAX_NAME_SHOWN]
+        meant, shown = nearest(name, self.names) or self._completed(name), name[:_MAX_NAME_SHOWN]
         taken = ", ".join([*self.names, *(f"{prefix}…" for prefix in self.prefixes)])
         hint = f"Did you mean {meant!r}?" if meant else f"This operation takes {taken or 'none'}."
         if self.prefixes:
             return errors.FilterUnknown(f"There is no filter {shown!r}. {hint}", field=shown, nearest=meant)
         return errors.ParameterUnknown(f"There is no parameter {shown!r}. {hint}", field=shown, nearest=meant)
+
+    def _completed(self, name: str) -> str | None:
+        """Return `meta.country` for `metadata.country`."""
+        stem, rest = re.fullmatch(r"([^.\[]*)(.*)", name[:_MAX_NAME_SHOWN], re.DOTALL).groups()  # type: ignore[union-attr]
+        stems = {prefix[:-1] for prefix in self.prefixes}
+        meant = nearest(stem, stems) or next((each for each in stems if stem.startswith(each)), None)
+        return meant and meant + (rest or ".…")
 
 
 def query_parameters_of(route: APIRoute) -> QueryParameters:

@@ -1,10 +1,14 @@
 """What pydantic found wrong, in words, as one error that names every field."""
 
 import re
-from collections.abc import Iterable, Mapping
+import typing
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from pydantic import BaseModel
+
 from image_api.field_types import PATTERN_WORDS
+from image_api.nearest import nearest_hint
 from image_core import errors
 
 _TIME_WORDS = "Send a time with its zone such as 2026-03-01T12:00:00Z."
@@ -50,21 +54,35 @@ _WORDS = {
 _NAME = "[key]"
 
 
-def request_invalid(found: Iterable[Any], skip: int = 0) -> errors.RequestInvalid:
-    """The error for the items of a `ValidationError.errors()`; `skip` leaves out the first parts of each place."""
-    return errors.invalid_fields(
-        [{"field": _field(each["loc"], skip), "code": each["type"], "message": in_words(each)} for each in found]
-    )
+def request_invalid(found: Iterable[Any], skip: int = 0, model: Any = None, within: str = "") -> errors.RequestInvalid:
+    """The error for the items of a `ValidationError.errors()`; `skip` leaves out the first parts of each place.
+
+    The fields are named as those `within` another. Where the `model` that was validated is given, an unknown name
+    gets the nearest that is known.
+    """
+    fields: list[dict[str, str]] = []
+    for each in found:
+        message = in_words(each)
+        # Finding a name takes longer than the rest; it is done only for errors that are shown.
+        if each["type"] == "extra_forbidden" and len(fields) < errors.MAX_NAMED_FIELDS:
+            *place, name = each["loc"][skip:]
+            message += nearest_hint(str(name), _members(model, place))
+        name = ".".join(filter(None, (within, _field(each["loc"], skip))))
+        fields.append({"field": name, "code": each["type"], "message": message})
+    return errors.invalid_fields(fields)
 
 
 def in_words(error: Mapping[str, Any]) -> str:
     """Return what is wanted, without the library's terms; what a validator of ours said is in words already."""
-    kind, context = error["type"], error.get("ctx", {})
+    kind, context = error["type"], {name: _plain(value) for name, value in error.get("ctx", {}).items()}
     if kind == "value_error":
         message = str(context["error"])
         message = f"{message[:1].upper()}{message[1:].removesuffix('.')}."
     elif kind == "string_pattern_mismatch":
         message = PATTERN_WORDS.get(context["pattern"], "Text of another form.")
+    elif kind == "model_attributes_type" and isinstance(error.get("input"), bytes):
+        # What is not called JSON is not read as such.
+        message = "Send JSON, with the header `Content-Type: application/json`."
     elif kind in ("too_long", "too_short"):
         message = _WORDS[kind].format(**context).removesuffix(".") + f" {_counted(error)}."
     else:
@@ -76,6 +94,27 @@ def in_words(error: Mapping[str, Any]) -> str:
 def _field(place: tuple[Any, ...], skip: int) -> str:
     parts = [str(part) for part in place[skip:] if part != _NAME]
     return ".".join(parts) or str(place[0] if place else "body")
+
+
+def _plain(value: Any) -> Any:
+    """Return 1.0 as 1."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _members(annotation: Any, place: list[Any]) -> list[str]:
+    """Return the names of members at a place within a type; places in lists do not count."""
+    for name in place:
+        if isinstance(name, str):
+            inner = [model.model_fields[name].annotation for model in _models(annotation) if name in model.model_fields]
+            annotation = inner[0] if inner else None
+    return [name for model in _models(annotation) for name in model.model_fields]
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for each in typing.get_args(annotation):
+        yield from _models(each)
 
 
 def _counted(error: Mapping[str, Any]) -> str:

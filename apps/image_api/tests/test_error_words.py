@@ -15,7 +15,7 @@ from image_api.app import ROUTERS
 from image_api.field_types import PATTERN_WORDS
 from image_api.images.schemas import ImageFilters
 from image_api.openapi import api_routes
-from image_api.validation import request_invalid
+from image_api.validation import in_words, request_invalid
 from image_core.testing import UserWithKey
 
 from .conftest import Api
@@ -167,3 +167,55 @@ def test_every_pattern_has_words() -> None:
         re.findall(r'"pattern": "((?:[^"\\]|\\.)*)"', json.dumps([m.model_json_schema() for *_, m in BODIES]))
     )
     assert {json.loads(f'"{each}"') for each in patterns} <= set(PATTERN_WORDS)
+
+
+@OPERATIONS
+async def test_an_unknown_member_is_told_the_nearest(api: Api, method: str, path: str, model: type[BaseModel]) -> None:
+    headers = await api.bearer(api.admin) if (method, path) in OF_A_SESSION else api.admin.headers
+    url = re.sub(r"\{[a-z_]+_id\}", str(uuid4()), path)
+    for name in model.model_fields:
+        answer = await api.client.request(method, url, json={f"{name}z": 1}, headers=headers)
+        told = {each["field"]: each["message"] for each in answer.json()["errors"]}
+        assert told[f"{name}z"] == f"There is no such field here. Did you mean {name!r}?" or len(name) < 3
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "field", "meant"),
+    [
+        ("PUT", "metadata-schema", {"fields": [{"name": "a", "typ": "text"}]}, "fields.0.typ", "type"),
+        ("PATCH", "teams/0199c0de-0000-7000-8000-000000000001/credits", {"schedule": {"amounts": 1}},
+         "schedule.amounts", "amount"),
+        ("POST", "analyze",
+         {"image_id": "0199c0de-0000-7000-8000-000000000004", "analyzer": "colors", "parameters": {"color": 3}},
+         "parameters.color", "colors"),
+    ],
+)  # fmt: skip
+async def test_an_unknown_member_within_another_is_told_the_nearest(
+    api: Api, method: str, path: str, body: dict[str, Any], field: str, meant: str
+) -> None:
+    answer = await api.client.request(method, f"/api/v1/{path}", json=body, headers=api.admin.headers)
+    told = {each["field"]: each["message"] for each in answer.json()["errors"]}
+    assert told[field] == f"There is no such field here. Did you mean {meant!r}?"
+
+
+def test_limits_are_written_as_people_write_them() -> None:
+    error = {"type": "greater_than_equal", "ctx": {"ge": 0.0}, "loc": ("wait",)}
+    assert in_words(error) == "At least 0."
+    assert in_words({**error, "ctx": {"ge": 0.5}}) == "At least 0.5."
+
+
+async def test_a_method_that_a_path_does_not_take_is_told_those_that_it_takes(api: Api) -> None:
+    answer = await api.client.put(IMAGES)
+    assert answer.json()["detail"] == f"This path takes {answer.headers['allow']}."
+
+
+async def test_who_sends_a_password_is_told_where_the_key_goes(api: Api) -> None:
+    answer = await api.client.get("/api/v1/whoami", headers={"authorization": "Basic dXNlcjpwYXNz"})
+    assert "X-API-KEY" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("media_type", ["application/x-www-form-urlencoded", "text/plain", "text/json", ""])
+async def test_json_of_another_type_is_told_its_header(api: Api, media_type: str) -> None:
+    headers = {**api.admin.headers, "content-type": media_type}
+    told = (await api.client.post("/api/v1/teams", headers=headers, content=b'{"name": "a"}')).json()
+    assert told["detail"] == "body: Send JSON, with the header `Content-Type: application/json`."

@@ -153,3 +153,9 @@ async def test_no_exception_speaks_to_the_caller(api: Api, member: UserWithKey) 
         told = await post(api, member, body, 400, headers=headers)
         assert told["code"] == "multipart-invalid"
         assert told["detail"].startswith("The multipart body cannot be read. Send it whole")
+
+
+async def test_a_query_string_may_have_another_encoding(api: Api, member: UserWithKey) -> None:
+    headers = {**member.headers, "content-type": "image/png"}
+    answer = await api.client.post(f"{IMAGES}?filename=bl%E5.png&tags=bl%E5", headers=headers, content=picture())
+    assert (answer.json()["filename"], answer.json()["tags"]) == ("blå.png", ["blå"])

@@ -2,6 +2,8 @@
 
 import re
 import unicodedata
+from email.errors import HeaderParseError
+from email.header import decode_header as decode_words
 from urllib.parse import quote, unquote_to_bytes
 
 MAX_LENGTH = 255
@@ -10,6 +12,11 @@ _MAX_EXTENSION = 16
 # Persian, Hindi and families of emoji are spelled with them.
 _REMOVED = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _PARAMETER = re.compile(r"(?:^|;)\s*([!#$%&'*+.^_`|~0-9A-Za-z-]+)\s*=\s*(\"(?:\\.|[^\"\\])*\"|[^;]*)", re.DOTALL)
+# Encodings that names are sent in under their own name. Others are guessed: a few are slow on what is made for it.
+_CHARSET = re.compile(
+    r"(iso-8859-\d+|windows-125\d|koi8-[ru]|gb\w+|big5|shift_jis|euc-(jp|kr)|iso-2022-jp)", re.IGNORECASE
+)
+_ENCODED_WORDS = re.compile(r"(=\?[\w-]+\?[bBqQ]\?[^?\s]*\?=\s*)+", re.ASCII)
 _EXTENDED = re.compile(r"([^']*)'[^']*'(.*)", re.DOTALL)
 _ZERO_WIDTH_JOINER = "\u200d"
 
@@ -57,20 +64,42 @@ def from_disposition(value: str) -> str | None:
     extended = _EXTENDED.fullmatch(parameters.get("filename*", "").strip('"'))
     if extended and (name := clean(_percent_decoded(extended[1], extended[2]))):
         return name
-    return clean(decode_header(_unquoted(parameters.get("filename", ""))))
+    return clean(_without_encoded_words(decode_header(_unquoted(parameters.get("filename", "")))))
 
 
 def to_disposition(name: str) -> str:
     """Return the Content-Disposition that shows a file under this name, for old clients in ASCII too."""
     name = clean(name) or "image"
     plain = unicodedata.normalize("NFD", name).encode("ascii", "ignore").decode() if not name.isascii() else name
+    if not plain.rpartition(".")[0].strip() and not name.startswith("."):
+        # Nothing was left before the extension.
+        plain = "image" + plain
     plain = re.sub(r'["\\%]', "_", plain)
     return f"inline; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
 
 
 def _percent_decoded(charset: str, text: str) -> str:
-    raw = unquote_to_bytes(text.encode("latin-1", "replace"))
-    return raw.decode("latin-1") if charset.lower() == "iso-8859-1" else decode(raw)
+    return _decoded(unquote_to_bytes(text.encode("latin-1", "replace")), charset)
+
+
+def _decoded(raw: bytes, charset: str) -> str:
+    if _CHARSET.fullmatch(charset):
+        try:
+            return raw.decode(charset)
+        except (LookupError, UnicodeDecodeError):
+            pass
+    return decode(raw)
+
+
+def _without_encoded_words(name: str) -> str:
+    """Return a name as it was before a library for mail encoded it for a header. Source: RFC 2047."""
+    if not _ENCODED_WORDS.fullmatch(name):
+        return name
+    try:
+        words = decode_words(name)
+    except HeaderParseError:
+        return name
+    return "".join(word if isinstance(word, str) else _decoded(word, charset or "") for word, charset in words) or name
 
 
 def _unquoted(value: str) -> str:

@@ -121,3 +121,32 @@ def test_a_text_is_looked_for_in_both_forms_of_unicode() -> None:
     assert filenames.forms(decomposed) == [decomposed, composed]
     assert filenames.forms("Oslo") == ["Oslo"]
     assert filenames.normal(decomposed) == composed
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("filename*=GB18030''%C4%E3.png", "你.png"),
+        ("filename*=Shift_JIS''%83e.png", "テ.png"),
+        ("filename*=koi8-r''%D0%CF.png", "по.png"),
+        ("filename*=nonsense''bl%C3%A5.png", "blå.png"),
+        ("filename*=shift_jis''%FF%FF.png", "ÿÿ.png"),
+        ('filename="=?utf-8?B?w6UucG5n?="', "å.png"),
+        ('filename="=?utf-8?Q?bl=C3=A5_b=C3=A6r.png?="', "blå bær.png"),
+        ('filename="=?ISO-8859-1?Q?bl=E5.png?="', "blå.png"),
+        ('filename="=?utf-8?B?w6U=?= =?utf-8?B?LnBuZw==?="', "å.png"),
+        ('filename="=?utf-8?B?YmzDpWLDpnIvw7wucG5n?="', "ü.png"),
+        ('filename="=?utf-8?B?!?="', "=?utf-8?B?!?="),
+        ('filename="=?utf-8?B?YWJjZ?="', "=?utf-8?B?YWJjZ?="),
+        ('filename="=?a.png"', "=?a.png"),
+    ],
+)
+def test_the_encoding_that_a_name_is_sent_with_counts(sent: str, kept: str) -> None:
+    assert filenames.from_disposition(f"attachment; {sent}") == kept
+
+
+@pytest.mark.parametrize(
+    ("name", "plain"), [("日本.png", "image.png"), ("日本", "image"), (".png", ".png"), ("é.png", "e.png")]
+)
+def test_old_clients_get_a_name_too(name: str, plain: str) -> None:
+    assert f'filename="{plain}"' in filenames.to_disposition(name)

@@ -91,7 +91,8 @@ def _wish(body: Any) -> schemas.NewClassification:
     try:
         return schemas.NewClassification.model_validate(body)
     except ValidationError as error:
-        raise request_invalid([{**each, "loc": ("body", *each["loc"])} for each in error.errors()], skip=1) from error
+        named = [{**each, "loc": ("body", *each["loc"])} for each in error.errors()]
+        raise request_invalid(named, skip=1, model=schemas.NewClassification) from error
 
 
 def _parsed(parameters: str | None) -> dict[str, Any]:

@@ -78,8 +78,7 @@ def order_of(analyzer: str, parameters: Mapping[str, Any]) -> Order:
     try:
         values, digest = canonical_parameters(spec, parameters)
     except ValidationError as error:
-        named = [{**each, "loc": ("parameters", *each["loc"])} for each in error.errors()]
-        raise request_invalid(named) from error
+        raise request_invalid(error.errors(), model=spec.parameters, within="parameters") from error
     return Order(spec.name, spec.version, to_json(values), digest)
 
 

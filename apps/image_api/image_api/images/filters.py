@@ -76,7 +76,7 @@ def parse_filters(query: QueryParams, beside: Sequence[str] = ()) -> ImageFilter
     try:
         return ImageFilters.model_validate(values)
     except ValidationError as error:
-        raise request_invalid(error.errors()) from error
+        raise request_invalid([{**each, "loc": ("query", *each["loc"])} for each in error.errors()], skip=1) from error
 
 
 def parse_include(query: QueryParams) -> tuple[str, ...]:

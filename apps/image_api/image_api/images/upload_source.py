@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import parse_qsl
 
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
@@ -25,9 +26,10 @@ def upload_source(request: Request, field_names: Sequence[str] = FIELD_NAMES) ->
     Raises `errors.MediaTypeNotSupported`, `errors.MultipartInvalid`, `errors.RequestInvalid`.
     """
     fields = FieldTexts(field_names)
-    for name in field_names:
-        for text in request.query_params.getlist(name):
-            fields.add(name, text)
+    # As in a form, the encoding is not always UTF-8.
+    for name, text in parse_qsl(request.url.query, keep_blank_values=True, encoding="latin-1"):
+        if name in field_names:
+            fields.add(name, filenames.decode_header(text))
     media_type, options = parse_options_header(request.headers.get("content-type", ""))
     if media_type == "multipart/form-data":
         if not options.get("boundary"):
