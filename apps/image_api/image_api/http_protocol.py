@@ -8,11 +8,13 @@ import array
 import fcntl
 import sys
 import termios
+import time
 from asyncio import BaseTransport, TimerHandle, Transport
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
-from typing import cast
+from typing import NamedTuple, Self, cast
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -33,6 +35,31 @@ LEAST_WRITTEN_BYTES = 16 * 1024
 """What a peer has to take of an answer in that time."""
 _LINGER_SECONDS = 2.0
 _HEAD_PIECE_BYTES = 16 * 1024
+_LOG_SECONDS = 10.0
+
+
+class _Refusal(NamedTuple):
+    """A whole answer, written beforehand: hundreds of connections may be refused in the same moment."""
+
+    code: str
+    answer: bytes
+
+    @classmethod
+    def of(cls, error: errors.Invalid) -> Self:
+        answer = problems.app_problem(error)
+        answer.headers["connection"] = "close"
+        status = HTTPStatus(answer.status_code)
+        lines = [f"HTTP/1.1 {status} {status.phrase}".encode(), *(b": ".join(each) for each in answer.raw_headers)]
+        return cls(error.code, b"\r\n".join([*lines, b"", bytes(answer.body)]))
+
+
+_TOO_LARGE = _Refusal.of(
+    errors.HeaderTooLarge(
+        f"The header of a request may have {MAX_HEAD_BYTES} bytes in {MAX_HEADERS} fields.", limit_bytes=MAX_HEAD_BYTES
+    )
+)
+_TOO_SLOW = _Refusal.of(errors.RequestTooSlow(f"The header of a request has {HEAD_SECONDS:g} s to arrive."))
+_UNREADABLE = _Refusal.of(errors.RequestUnreadable("This is not a request of HTTP/1.1 that can be read."))
 
 
 class _HeadTooLarge(Exception):
@@ -223,7 +250,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _head_is_late(self) -> None:
         if self._in_head:
-            self._refuse(errors.RequestTooSlow(f"The header of a request has {HEAD_SECONDS:g} s to arrive."))
+            self._refuse(_TOO_SLOW)
         else:
             self.transport.close()
 
@@ -251,17 +278,12 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._too_large:
             self._refuse_head()
         else:
-            self._refuse(errors.RequestUnreadable("This is not a request of HTTP/1.1 that can be read."))
+            self._refuse(_UNREADABLE)
 
     def _refuse_head(self) -> None:
-        self._refuse(
-            errors.HeaderTooLarge(
-                f"The header of a request may have {MAX_HEAD_BYTES} bytes in {MAX_HEADERS} fields.",
-                limit_bytes=MAX_HEAD_BYTES,
-            )
-        )
+        self._refuse(_TOO_LARGE)
 
-    def _refuse(self, error: errors.Invalid) -> None:
+    def _refuse(self, refusal: _Refusal) -> None:
         """Answer with a problem, and close once the peer had time to read it."""
         self._refused = True
         self._unset_keepalive_if_required()
@@ -273,10 +295,25 @@ class BoundedProtocol(HttpToolsProtocol):
             # The request whose body cannot be read gets no other answer.
             self.cycle.disconnected = True
             self.cycle.message_event.set()
-        answer = problems.app_problem(error)
-        answer.headers["connection"] = "close"
-        status = HTTPStatus(answer.status_code)
-        lines = [f"HTTP/1.1 {status} {status.phrase}".encode(), *(b": ".join(each) for each in answer.raw_headers)]
-        self.transport.write(b"\r\n".join([*lines, b"", bytes(answer.body)]))
-        log("request_refused", severity="WARNING", status=int(status), code=error.code)
+        self.transport.write(refusal.answer)
+        _REFUSALS.add(refusal.code)
         self._start_timer(_LINGER_SECONDS, self.transport.close)
+
+
+class _Refusals:
+    """Logs how many connections were refused, once in a while."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._logged_at = float("-inf")
+
+    def add(self, code: str) -> None:
+        self._counts[code] += 1
+        now = time.monotonic()
+        if now - self._logged_at >= _LOG_SECONDS:
+            self._logged_at = now
+            log("connections_refused", severity="WARNING", codes=dict(self._counts))
+            self._counts.clear()
+
+
+_REFUSALS = _Refusals()

@@ -1,5 +1,6 @@
 """What surrounds every request: its id, its log line, its metrics, the security headers, a last catch."""
 
+import asyncio
 import re
 import time
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ _SECURITY_HEADERS = [
 _UNMATCHED = "unmatched"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
+_PIECE_BYTES = 64 * 1024
 _QUIET_PATHS = frozenset({"/health/live", "/health/ready", "/metrics"})
 
 
@@ -177,7 +179,19 @@ class _Answer:
             if limits := self._scope["state"]["rate_limit"]:
                 headers += [(name.encode(), value.encode()) for name, value in limits.items()]
             message["headers"] = headers
+        elif len(message.get("body", b"")) > _PIECE_BYTES and not message.get("more_body"):
+            message = await self._send_pieces(message)
         await self._send(message)
+
+    async def _send_pieces(self, message: Message) -> Message:
+        """Send a long body piece by piece, so that many at once leave others their turn; return the last piece."""
+        body = message["body"]
+        last = (len(body) - 1) // _PIECE_BYTES * _PIECE_BYTES
+        for start in range(0, last, _PIECE_BYTES):
+            piece = body[start : start + _PIECE_BYTES]
+            await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+            await asyncio.sleep(0)
+        return {**message, "body": body[last:]}
 
 
 def client_address(scope: Scope, headers: dict[bytes, bytes], proxies: TrustedProxies) -> str:

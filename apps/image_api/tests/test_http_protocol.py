@@ -268,6 +268,14 @@ class TestBody:
 
 
 class TestReader:
+    @pytest.mark.parametrize("path", ["swagger-ui-bundle.js", "swagger-ui.css", "start.js"])
+    async def test_a_long_answer_is_whole(self, api: Api, connect: Connect, path: str) -> None:
+        connection = await connect()
+        connection.write(b"GET /docs/%s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" % path.encode())
+        head, _, body = (await connection.rest()).partition(b"\r\n\r\n")
+        assert b"content-length: %d\r\n" % len(body) in head + b"\r\n"
+        assert body == (await api.client.get(f"/docs/{path}")).content
+
     async def test_a_reader_that_stands_still_is_let_go(
         self, api: Api, member: UserWithKey, port: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -7,7 +7,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from sqlalchemy import text
 
-from image_api.observability import client_address
+from image_api.observability import TrustedProxies, client_address
 from image_core import testing
 from image_core.db import to_json
 from image_core.telemetry import JsonFormatter
@@ -199,7 +199,7 @@ class TestMetrics:
 )
 def test_of_forwarded_addresses_only_the_trusted_depth_counts(depth: int, forwarded: str, expected: str) -> None:
     scope = {"client": ("9.9.9.9", 1)}
-    assert client_address(scope, {b"x-forwarded-for": forwarded.encode()}, depth) == expected
+    assert client_address(scope, {b"x-forwarded-for": forwarded.encode()}, TrustedProxies(depth)) == expected
 
 
 def test_settings_that_are_wrong_show_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
