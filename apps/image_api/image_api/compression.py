@@ -13,7 +13,7 @@ MIN_BYTES = 1024
 _IN_THREAD_BYTES = 32 * 1024
 _LEVEL = 4
 _TYPES = (b"application/json", b"application/problem+json", b"text/")
-_ACCEPTED = re.compile(rb"(?:^|,)\s*(?:gzip|x-gzip|\*)\s*(?:;\s*q=([0-9.]+)\s*)?(?=,|$)", re.IGNORECASE)
+_ACCEPTED = re.compile(rb"(?:^|,)\s*(gzip|x-gzip|identity|\*)\s*(?:;\s*q=([01](?:\.[0-9]{0,3})?)\s*)?(?=,|$)")
 
 
 class CompressionMiddleware:
@@ -67,11 +67,10 @@ async def _negotiated(scope: Scope, start: Message, message: Message) -> tuple[M
 
 
 def _accepts_gzip(header: bytes) -> bool:
-    found = _ACCEPTED.search(header)
-    try:
-        return found is not None and float(found[1] or 1) > 0
-    except ValueError:
-        return False
+    """Whether gzip may be sent, and nothing says that it is liked less. Source: RFC 9110, section 12.5.3."""
+    qualities = {name: float(quality or 1) for name, quality in _ACCEPTED.findall(header.lower())}
+    quality = qualities.get(b"gzip", qualities.get(b"x-gzip", qualities.get(b"*", 0.0)))
+    return quality > 0 and quality >= qualities.get(b"identity", 0.0)
 
 
 async def _compressed(path: str, body: bytes) -> bytes:

@@ -51,7 +51,8 @@ class TestCompression:
     @pytest.mark.parametrize(
         ("accepted", "compressed"),
         [("gzip", True), ("br, gzip;q=0.5", True), ("*", True), ("GZIP", True), ("", False), ("gzip;q=0", False),
-         ("identity", False), ("br", False), ("gzipped", False), ("gzip;q=x", False)],
+         ("identity", False), ("br", False), ("gzipped", False), ("gzip;q=x", False),
+         ("*;q=0, gzip", True), ("*, gzip;q=0", False), ("gzip;q=0, *", False), ("identity, gzip;q=0.1", False)],
     )  # fmt: skip
     async def test_json_is_compressed_where_it_is_accepted(
         self, api: Api, member: UserWithKey, accepted: str, compressed: bool
