@@ -21,7 +21,8 @@ from typing import Any
 from scripts.infra.commands import CommandFailed, first_on_path, run, say
 
 ROOT = Path(__file__).resolve().parents[2]
-TERRAFORM = ROOT / "terraform"
+TERRAFORM = Path(os.environ.get("TERRAFORM_FOLDER", ROOT / "terraform"))
+"""The configuration; another folder where faults are planted in a copy."""
 SCHEMA_PROVIDER = ROOT.parent / "shared" / "tools" / "google-schema" / "install"
 """Builds a provider that knows the schema only and prints the path of a configuration that uses it."""
 

@@ -28,7 +28,8 @@ module "events" {
     audience              = local.processor_audience
     service_account_email = local.caller_emails["image-push"]
     # Half a minute longer than the processor may take, so that its own answer always comes first.
-    ack_deadline_seconds = 330
+    ack_deadline_seconds  = local.request_seconds.processor + 30
+    max_delivery_attempts = local.max_delivery_attempts
   }
 
   depends_on = [google_project_service.this]
@@ -41,7 +42,7 @@ resource "google_cloud_scheduler_job" "sweep" {
   description      = "Repairs what was left behind."
   schedule         = "*/5 * * * *"
   time_zone        = "Etc/UTC"
-  attempt_deadline = "300s"
+  attempt_deadline = "${local.request_seconds.processor}s"
   paused           = false
 
   # The next sweep is five minutes away; nothing is gained by hurrying.

@@ -1,3 +1,16 @@
+locals {
+  migration_environment = {
+    CLOUD_SQL_INSTANCE      = module.database.connection_name
+    DATABASE_USER           = module.database.user_names["migrator"]
+    DATABASE_NAME           = module.database.database_name
+    API_DATABASE_USER       = module.database.user_names["api"]
+    PROCESSOR_DATABASE_USER = module.database.user_names["processor"]
+    ADMIN_KEY_SECRET        = module.secrets.secret_names["image-manager-admin-key"]
+    TOKEN_SIGNING_SECRET    = module.secrets.secret_names["image-manager-token-signing-keys"]
+    AUDIT_RETENTION_DAYS    = tostring(var.observability.audit_retention_days)
+  }
+}
+
 module "image_migrate" {
   source = "../modules/run_job"
 
@@ -14,16 +27,7 @@ module "image_migrate" {
     command   = ["sh", "-ec"]
     arguments = ["image-manager-admin migrate\nimage-manager-admin bootstrap\nimage-manager-admin audit prune"]
 
-    environment = {
-      CLOUD_SQL_INSTANCE      = module.database.connection_name
-      DATABASE_USER           = module.database.user_names["migrator"]
-      DATABASE_NAME           = module.database.database_name
-      API_DATABASE_USER       = module.database.user_names["api"]
-      PROCESSOR_DATABASE_USER = module.database.user_names["processor"]
-      ADMIN_KEY_SECRET        = module.secrets.secret_names["image-manager-admin-key"]
-      TOKEN_SIGNING_SECRET    = module.secrets.secret_names["image-manager-token-signing-keys"]
-      AUDIT_RETENTION_DAYS    = tostring(var.observability.audit_retention_days)
-    }
+    environment = local.migration_environment
   }
 
   run = {

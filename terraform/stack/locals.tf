@@ -48,4 +48,10 @@ locals {
   }
 
   absent_services = toset([for name, email in local.service_accounts : name if email == null])
+
+  # How long a service works on one request. Whatever waits for it, or has to end before it, follows from this.
+  request_seconds = { api = 300, processor = 300 }
+
+  # After so many deliveries a message goes to the dead letters, and the processor says so with the last of them.
+  max_delivery_attempts = 10
 }

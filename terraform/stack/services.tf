@@ -29,7 +29,7 @@ locals {
       TRUSTED_PROXY_DEPTH     = "1"
       TRUSTED_PROXY_ADDRESSES = jsonencode(var.edge.enabled ? [module.edge[0].address] : [])
       # As long as a request may take, or an upload would outlive its row.
-      UPLOAD_DEADLINE_SECONDS = "300"
+      UPLOAD_DEADLINE_SECONDS = tostring(local.request_seconds.api)
       FETCH_ALLOW_ADDRESSES   = jsonencode(var.api.fetch_allow_addresses)
       SESSION_HOURS           = tostring(var.api.session_hours)
       # Read when the first token is asked for: the API starts before the migration job has written a version.
@@ -53,13 +53,13 @@ locals {
       PUSH_AUDIENCE                   = local.processor_audience
       PUSH_SERVICE_ACCOUNT_EMAIL      = local.caller_emails["image-push"]
       SCHEDULER_SERVICE_ACCOUNT_EMAIL = local.caller_emails["image-scheduler"]
-      PUSH_MAX_DELIVERY_ATTEMPTS      = "10"
+      PUSH_MAX_DELIVERY_ATTEMPTS      = tostring(local.max_delivery_attempts)
       TRASH_RETENTION_DAYS            = tostring(var.storage.trash_days)
       WORKER_COUNT                    = tostring(var.processor.worker_count)
       WORKER_MEMORY_LIMIT_BYTES       = "536870912"
       JOB_DEADLINE_SECONDS            = "60"
       # A claim is given back after nine tenths of its lease, which is within the request's time.
-      LEASE_SECONDS = "300"
+      LEASE_SECONDS = tostring(local.request_seconds.processor)
     },
     var.processor.model_path == null ? {} : { MODEL_PATH = var.processor.model_path },
     var.processor.embedding_model_path == null ? {} : { EMBEDDING_MODEL_PATH = var.processor.embedding_model_path },
@@ -90,7 +90,7 @@ module "image_api" {
     min_instances           = var.api.min_instances
     max_instances           = var.api.max_instances
     concurrency             = var.api.concurrency
-    request_timeout_seconds = 300
+    request_timeout_seconds = local.request_seconds.api
   }
 
   access = {
@@ -129,7 +129,7 @@ module "image_processor" {
     min_instances           = var.processor.min_instances
     max_instances           = var.processor.max_instances
     concurrency             = var.processor.concurrency
-    request_timeout_seconds = 300
+    request_timeout_seconds = local.request_seconds.processor
   }
 
   access = {

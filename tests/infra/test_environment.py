@@ -31,7 +31,7 @@ def names_in_the_code() -> dict[str, set[str]]:
     text = "\n".join(block.text for block in blocks_in(STACK, "locals") if "shared_environment" in block.text)
     parts = re.split(r"\n  (\w+_environment) = ", "\n" + text)
     named = {name: set(_NAME.findall(body)) for name, body in zip(parts[1::2], parts[2::2], strict=True)}
-    job = next(block for block in blocks_in(STACK, "module") if block.labels == ("image_migrate",))
+    job = next(block for block in blocks_in(STACK, "locals") if "migration_environment" in block.text)
     return {
         "image-api": named["shared_environment"] | named["api_environment"],
         "image-processor": named["shared_environment"] | named["processor_environment"],
@@ -102,8 +102,7 @@ def test_topics_are_the_services_own_defaults(setting: str) -> None:
 
 def test_delivery_attempts_are_the_settings_default() -> None:
     attempts = ProcessorSettings.model_fields["push_max_delivery_attempts"].default
-    assert f"max_delivery_attempts = {attempts}" in text_of("modules/events", "subscriptions.tf")
-    assert f'PUSH_MAX_DELIVERY_ATTEMPTS      = "{attempts}"' in text_of("stack", "services.tf")
+    assert f"max_delivery_attempts = {attempts}\n" in text_of("stack", "locals.tf")
 
 
 def test_database_is_the_settings_default() -> None:

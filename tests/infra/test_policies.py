@@ -125,6 +125,8 @@ def test_every_planted_fault_names_a_run_that_exists() -> None:
     faults = yaml.safe_load((Path(generate_docs.__file__).with_name("faults.yaml")).read_text())
     texts = [path.read_text() for path in TERRAFORM.rglob("*.tftest.hcl")]
     runs = {name for text in texts for name in re.findall(r'^run "(\w+)"', text, re.MULTILINE)}
+    written = [path.read_text() for path in Path(__file__).parent.glob("test_*.py")]
+    runs |= {name for text in written for name in re.findall(r"^def (test_\w+)", text, re.MULTILINE)}
     assert len(faults) >= 20
     assert not [fault["fault"] for fault in faults if fault["caught_by"] not in runs]
 

@@ -32,3 +32,8 @@ output "deletion_protection" {
   description = "Whether neither a plan nor any other client may delete the instance."
   value       = google_sql_database_instance.this.deletion_protection && google_sql_database_instance.this.settings[0].deletion_protection_enabled
 }
+
+output "user_roles" {
+  description = "Roles that Cloud SQL gives each login by itself, by the keys of `users`; none for whom the migrations grant all."
+  value       = { for key, user in google_sql_user.service_account : key => user.database_roles }
+}

@@ -30,3 +30,8 @@ output "push" {
     }
   }
 }
+
+output "max_delivery_attempts" {
+  description = "After how many deliveries a message is a dead letter."
+  value       = var.push.max_delivery_attempts
+}

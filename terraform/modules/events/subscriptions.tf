@@ -34,7 +34,7 @@ resource "google_pubsub_subscription" "push" {
 
   dead_letter_policy {
     dead_letter_topic     = local.topic_ids["dead_letters"]
-    max_delivery_attempts = 10
+    max_delivery_attempts = var.push.max_delivery_attempts
   }
 
   # A month without work must not remove the only way in which it is done.

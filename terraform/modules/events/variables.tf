@@ -28,12 +28,13 @@ variable "region" {
 }
 
 variable "push" {
-  description = "Where messages are pushed: the receiver's URL without a path, the audience that it expects, the account that signs, and how long the receiver may work on one message."
+  description = "Where messages are pushed: the receiver's URL without a path, the audience that it expects, the account that signs, how long the receiver may work on one message, and after how many deliveries it is a dead letter."
   type = object({
     service_url           = string
     audience              = string
     service_account_email = string
     ack_deadline_seconds  = number
+    max_delivery_attempts = optional(number, 10)
   })
   nullable = false
 
@@ -55,6 +56,11 @@ variable "push" {
   validation {
     condition     = var.push.ack_deadline_seconds >= 10 && var.push.ack_deadline_seconds <= 600
     error_message = "push.ack_deadline_seconds must be between 10 and 600, the limits of Pub/Sub."
+  }
+
+  validation {
+    condition     = var.push.max_delivery_attempts >= 5 && var.push.max_delivery_attempts <= 100
+    error_message = "push.max_delivery_attempts must be between 5 and 100, the limits of Pub/Sub."
   }
 }
 

@@ -35,3 +35,8 @@ output "deletion_protection" {
   description = "Whether a plan may not delete the service."
   value       = google_cloud_run_v2_service.this.deletion_protection
 }
+
+output "request_timeout_seconds" {
+  description = "How long the service works on one request."
+  value       = tonumber(trimsuffix(google_cloud_run_v2_service.this.template[0].timeout, "s"))
+}

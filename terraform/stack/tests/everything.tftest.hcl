@@ -16,6 +16,7 @@ variables {
   rate_limit_store    = { enabled = true }
   api                 = { max_instances = 2, public_base_url = "https://images.example.com" }
   vision              = { enabled = true }
+  kms_key             = "projects/keys/locations/europe-west1/keyRings/ring/cryptoKeys/key"
   processor           = { max_instances = 1, model_path = "gs://models/labels" }
 }
 

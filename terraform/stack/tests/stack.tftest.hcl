@@ -364,7 +364,7 @@ run "delivery_attempts_agree" {
   command = plan
 
   assert {
-    condition     = local.processor_environment["PUSH_MAX_DELIVERY_ATTEMPTS"] == "10"
+    condition     = tonumber(local.processor_environment["PUSH_MAX_DELIVERY_ATTEMPTS"]) == module.events.max_delivery_attempts && module.events.max_delivery_attempts == 10
     error_message = "The processor counts other attempts."
   }
 }
@@ -378,12 +378,85 @@ run "lease_is_longer_than_the_job" {
   }
 }
 
-run "ack_deadline_is_longer_than_the_lease" {
+run "pushes_are_answered_before_they_come_again" {
   command = plan
 
   assert {
-    condition     = module.events.ack_deadline_seconds > tonumber(local.processor_environment["LEASE_SECONDS"])
+    condition     = module.events.ack_deadline_seconds > module.image_processor.request_timeout_seconds
     error_message = "A message comes again while it is in work."
+  }
+}
+
+run "claims_are_given_back_within_their_request" {
+  command = plan
+
+  assert {
+    # After nine tenths of the lease; a longer lease would leave the image to nobody.
+    condition     = tonumber(local.processor_environment["LEASE_SECONDS"]) * 0.9 < module.image_processor.request_timeout_seconds && tonumber(local.processor_environment["LEASE_SECONDS"]) <= module.events.ack_deadline_seconds
+    error_message = "A request ends before its claim is given back."
+  }
+}
+
+run "uploads_end_with_their_request" {
+  command = plan
+
+  assert {
+    condition     = tonumber(local.api_environment["UPLOAD_DEADLINE_SECONDS"]) == module.image_api.request_timeout_seconds
+    error_message = "An upload outlives its row, or its row the upload."
+  }
+}
+
+run "scheduler_waits_as_long_as_a_sweep_may_take" {
+  command = plan
+
+  assert {
+    condition     = tonumber(trimsuffix(google_cloud_scheduler_job.sweep.attempt_deadline, "s")) >= module.image_processor.request_timeout_seconds
+    error_message = "A sweep that goes on counts as failed."
+  }
+}
+
+run "workers_fit_into_their_instance" {
+  command = plan
+
+  assert {
+    condition     = tonumber(local.processor_environment["WORKER_COUNT"]) * tonumber(local.processor_environment["WORKER_MEMORY_LIMIT_BYTES"]) / 1048576 + var.processor.concurrency * 200 + 256 <= var.processor.memory_mib
+    error_message = "An instance is ended for its memory before a worker is."
+  }
+}
+
+run "database_takes_the_connections_that_are_budgeted" {
+  command = plan
+
+  assert {
+    condition     = module.database.max_connections == output.connection_budget.available + var.database.reserved_connections
+    error_message = "The budget counts connections that the database does not take."
+  }
+}
+
+run "audit_events_are_kept_as_long_in_both_places" {
+  command = plan
+
+  assert {
+    condition     = tonumber(local.migration_environment["AUDIT_RETENTION_DAYS"]) == module.observability.audit_retention_days
+    error_message = "The database forgets what the log keeps, or keeps what it forgets."
+  }
+}
+
+run "schema_comes_before_its_keys_and_its_pruning" {
+  command = plan
+
+  assert {
+    condition     = module.image_migrate.arguments == tolist(["image-manager-admin migrate\nimage-manager-admin bootstrap\nimage-manager-admin audit prune"]) && module.image_migrate.command == tolist(["sh", "-ec"])
+    error_message = "The job does something before the schema is there, or goes on after a failure."
+  }
+}
+
+run "migrations_own_the_schema_and_nobody_else" {
+  command = plan
+
+  assert {
+    condition     = { for name, roles in module.database.user_roles : name => join(",", roles) if roles != null } == { migrator = "cloudsqlsuperuser" }
+    error_message = "A service holds more than the migrations grant it."
   }
 }
 
@@ -1046,10 +1119,11 @@ run "everything_that_waits_and_runs_is_watched" {
 
   assert {
     condition = jsonencode(module.observability.watched) == jsonencode({
-      services      = { image-api = { max_instances = var.api.max_instances }, image-processor = { max_instances = var.processor.max_instances } }
-      subscriptions = { work = ["image-analyses-push", "image-uploads-push"], dead_letters = "image-dead-letters-pull" }
-      schedules     = ["image-sweep", "image-audit-retention"]
-      job_name      = "image-migrate"
+      max_connections = module.database.max_connections
+      services        = { image-api = { max_instances = var.api.max_instances }, image-processor = { max_instances = var.processor.max_instances } }
+      subscriptions   = { work = ["image-analyses-push", "image-uploads-push"], dead_letters = "image-dead-letters-pull" }
+      schedules       = ["image-sweep", "image-audit-retention"]
+      job_name        = "image-migrate"
     })
     error_message = "Something is not watched."
   }
@@ -1061,5 +1135,14 @@ run "connections_of_every_service_are_counted" {
   assert {
     condition     = output.connection_budget.needed == var.api.max_instances * tonumber(local.api_environment["DATABASE_POOL_SIZE"]) + var.processor.max_instances * tonumber(local.processor_environment["DATABASE_POOL_SIZE"])
     error_message = "A service opens connections that nobody counted."
+  }
+}
+
+run "connections_are_watched_at_the_size_of_the_database" {
+  command = plan
+
+  assert {
+    condition     = module.observability.watched.max_connections == module.database.max_connections
+    error_message = "The alert is for a database of another size."
   }
 }

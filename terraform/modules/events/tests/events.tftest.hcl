@@ -267,3 +267,13 @@ run "malformed_project_is_refused" {
 
   expect_failures = [var.project_id]
 }
+
+run "too_few_deliveries_are_refused" {
+  command = plan
+
+  variables {
+    push = { service_url = "https://p.run.app", audience = "https://p.internal", service_account_email = "p@x.iam.gserviceaccount.com", ack_deadline_seconds = 330, max_delivery_attempts = 4 }
+  }
+
+  expect_failures = [var.push]
+}

@@ -10,6 +10,24 @@ mock_provider "google" {
   }
 }
 
+override_resource {
+  target          = google_monitoring_slo.this["latency"]
+  override_during = plan
+  values          = { name = "projects/123456789012/services/image-manager/serviceLevelObjectives/latency" }
+}
+
+override_resource {
+  target          = google_monitoring_slo.this["freshness"]
+  override_during = plan
+  values          = { name = "projects/123456789012/services/image-manager/serviceLevelObjectives/freshness" }
+}
+
+override_resource {
+  target          = google_monitoring_slo.this["availability"]
+  override_during = plan
+  values          = { name = "projects/123456789012/services/image-manager/serviceLevelObjectives/availability" }
+}
+
 variables {
   project_id          = "example-project"
   project_number      = "123456789012"
@@ -251,8 +269,19 @@ run "each_policy_asks_for_its_own_objective" {
   command = plan
 
   assert {
-    condition     = alltrue([for key, burn in local.burn_alerts : burn.objective == local.alerts[burn.alert].slo && startswith(key, "${burn.alert}-")])
+    condition = alltrue(flatten([for name, policy in google_monitoring_alert_policy.burn_rate : [
+      for condition in policy.conditions : startswith(condition.condition_threshold[0].filter, "select_slo_burn_rate(\"projects/123456789012/services/image-manager/serviceLevelObjectives/${split("-", name)[1]}\",")
+    ]]))
     error_message = "A policy burns another budget."
+  }
+}
+
+run "every_alert_is_on" {
+  command = plan
+
+  assert {
+    condition     = alltrue([for each in concat(values(google_monitoring_alert_policy.burn_rate), values(google_monitoring_alert_policy.threshold), values(google_monitoring_alert_policy.query), values(google_monitoring_notification_channel.email)) : each.enabled != false])
+    error_message = "An alert, or whom it tells, is switched off."
   }
 }
 
