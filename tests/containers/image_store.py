@@ -85,6 +85,7 @@ class ImageStore:
         # OCI's own format has no place for a health check.
         options = ["--format", "docker", "--layers", "--pull-never", "--volume", f"{certificates}:{CERTIFICATES}:ro"]
         options += ["--file", str(context / IMAGES[name]), "--tag", reference]
+        options += ["--build-context", f"base=container-image://{BASE_IMAGE}"]
         with self._alone():
             self._ensure_base()
             self.buildah("build", *options, str(context))

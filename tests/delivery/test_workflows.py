@@ -43,6 +43,42 @@ def test_the_table_holds_whole_commits() -> None:
         assert re.fullmatch(r"v\d+\.\d+\.\d+", pin["release"]), action
 
 
+def test_dependabot_keeps_everything_that_is_pinned() -> None:
+    entries = yaml.safe_load((ROOT / ".github" / "dependabot.yml").read_text())["updates"]
+    kept = {
+        (each["package-ecosystem"], at) for each in entries for at in each.get("directories", [each.get("directory")])
+    }
+    pinned = {("docker", f"/{path.parent.relative_to(ROOT)}") for path in ROOT.glob("apps/*/Dockerfile")}
+    pinned |= {("terraform", "/terraform/bootstrap"), ("terraform", "/terraform/stack"), ("pip", "/containers")}
+    assert pinned <= kept
+
+
+def test_images_are_built_from_one_base_by_digest() -> None:
+    lines = {
+        line
+        for path in ROOT.glob("apps/*/Dockerfile")
+        for line in path.read_text().splitlines()
+        if line.startswith("FROM ") and "/" in line
+    }
+    assert len(lines) == 1
+    assert re.fullmatch(r"FROM docker\.io/library/python:3\.13-slim@sha256:[0-9a-f]{64} AS base", lines.pop())
+
+
+def test_the_uv_that_builds_is_known_by_its_hashes() -> None:
+    text = (ROOT / "containers" / "uv.txt").read_text()
+    assert len(re.findall(r"^uv==\S+ ", text, re.MULTILINE)) == 1
+    assert len(re.findall(r"--hash=sha256:[0-9a-f]{64}", text)) > 1
+    for path in ROOT.glob("apps/*/Dockerfile"):
+        assert "--require-hashes -r /tmp/uv.txt" in path.read_text()
+        assert path.read_text().count("pip install") == 1
+
+
+def test_everybody_is_asked_about_what_decides_over_the_cloud() -> None:
+    lines = (ROOT / ".github" / "CODEOWNERS").read_text().splitlines()
+    owned = {line.split()[0] for line in lines if line and not line.startswith("#")}
+    assert {"/.github/", "/terraform/", "/scripts/delivery/", "/scripts/infra/"} <= owned
+
+
 def test_variables_of_the_workflows_are_those_that_the_bootstrap_makes() -> None:
     used = set(re.findall(r"vars\.(\w+)", "\n".join(rules.read().values())))
     output = (ROOT / "terraform" / "bootstrap" / "outputs.tf").read_text()

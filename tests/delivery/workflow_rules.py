@@ -14,14 +14,16 @@ from .conftest import ROOT
 FOLDER = ROOT / ".github" / "workflows"
 PINS: dict[str, dict[str, str]] = json.loads(Path(__file__).with_name("action_pins.json").read_text())
 WORKFLOWS = (
-    "ci", "infra-check", "infra-plan", "deploy", "infra-apply", "apply-environment", "drift", "security", "release"
+    "ci", "infra-check", "infra-plan", "deploy", "build-image", "infra-apply", "apply-environment", "drift", "security",
+    "scorecard", "release",
 )  # fmt: skip
 ENVIRONMENTS = ("dev", "small", "prod")
 # Text that somebody outside can choose reaches a script only as a variable of its environment.
-TRIGGERS = {"pull_request", "push", "schedule", "workflow_dispatch", "workflow_call"}
+TRIGGERS = {"pull_request", "merge_group", "push", "schedule", "workflow_dispatch", "workflow_call"}
 # Every right to write that any job has; whoever adds one adds it here.
 WRITES = {
     ("deploy", "build"): {"packages", "id-token", "attestations"},
+    ("build-image", "build"): {"packages", "id-token", "attestations"},
     ("deploy", "rollout"): {"id-token"},
     ("drift", "issue"): {"issues"},
     ("drift", "plan"): {"id-token"},
@@ -33,7 +35,7 @@ WRITES = {
     ("release", "publish"): {"contents"},
     ("security", "codeql"): {"security-events"},
     ("security", "images"): {"security-events"},
-    ("security", "scorecard"): {"security-events"},
+    ("scorecard", "scorecard"): {"security-events", "id-token"},
 }
 # The account that a job may become, and the environment in which alone it may.
 ACCOUNTS = {
@@ -109,6 +111,18 @@ def nothing_outside_is_trusted(texts: Texts) -> Iterator[str]:
             yield f"{workflow}/{name}: an expression inside a script"
         if "checkout" in step.get("uses", "") and step.get("with", {}).get("persist-credentials") is not False:
             yield f"{workflow}/{name}: the token stays in the checkout"
+
+
+def builds_run_nothing_else(texts: Texts) -> Iterator[str]:
+    """An attestation says who built: no script of the repository runs beside the build, and no caller steers it."""
+    called = yaml.safe_load(texts["deploy"])["jobs"]["build"]
+    if called.get("uses") != "./.github/workflows/build-image.yml" or "secrets" in called:
+        yield "deploy/build: built elsewhere, or with the caller's secrets"
+    if set(triggers(texts["build-image"])["workflow_call"]["inputs"]) != {"service", "dockerfile"}:
+        yield "build-image: takes more from its caller than which image"
+    for step in yaml.safe_load(texts["build-image"])["jobs"]["build"]["steps"]:
+        if re.search(r"scripts|make |python|uv ", step.get("run", "")) or "cache" in str(step.get("with", "")):
+            yield f"build-image: runs or takes something else: {step}"
 
 
 def jobs_end(texts: Texts) -> Iterator[str]:
@@ -192,39 +206,64 @@ def approvals_hold_no_group(texts: Texts) -> Iterator[str]:
 def images_are_those_of_the_commit(texts: Texts) -> Iterator[str]:
     """An attestation counts only for the commit that is being deployed, by its workflow, from main."""
     made = yaml.safe_load(texts["deploy"])["jobs"]["rollout"]["steps"]
-    verifying = [step["run"] for step in made if "attestation verify" in step.get("run", "")]
+    steps_with_it = [step for step in made if "attestation verify" in step.get("run", "")]
+    verifying = [step["run"] for step in steps_with_it]
+    kinds = [step["env"].get("PREDICATES", "").split() for step in steps_with_it]
+    if kinds != [["https://slsa.dev/provenance/v1", "https://spdx.dev/Document/v2.3"]]:
+        yield f"deploy/rollout: {kinds} are asked for, and not who built it and what is in it"
     wanted = (
-        "/.github/workflows/", "--source-ref refs/heads/main", '--source-digest "$GITHUB_SHA"',
+        "/.github/workflows/build-image.yml", '--predicate-type "$kind"',
+        "--source-ref refs/heads/main", '--source-digest "$GITHUB_SHA"',
         "--deny-self-hosted-runners", '--repo "$GITHUB_REPOSITORY"',
     )  # fmt: skip
     if len(verifying) != 1 or [each for each in wanted if each not in verifying[0]]:
         yield "deploy/rollout: an image of another commit passes"
 
 
+# What a job does, in this order; each text stands in one of its steps. Every job that may write is here.
+STEPS: dict[tuple[str, str], tuple[str, ...]] = {
+    ("build-image", "build"): (
+        "login-action", "docker/build-push-action", "actions/attest-build-provenance", "sbom-action", "actions/attest@",
+    ),
+    ("deploy", "gate"): ("wait_for_checks", "login-action", "image-api:", "image-processor:"),
+    ("deploy", "rollout"): (
+        "gh attestation verify", "google-github-actions/auth", "docker.pkg.dev", "image-api:", "image-processor:",
+        "rollout forward", "rollout back",
+    ),
+    ("apply-environment", "apply"): ("google-github-actions/auth", "stack plan", "plan_summary", "stack apply"),
+    ("infra-plan", "plan"): ("google-github-actions/auth", "stack plan", "plan_summary", "upload-artifact"),
+    ("drift", "plan"): ("google-github-actions/auth", "stack plan", "plan_summary", "upload-artifact"),
+    ("release", "notes"): ("release_notes", "wait_for_checks", "upload-artifact"),
+    ("release", "images"): (
+        "login-action", "promote_image digest", "cosign sign", "sbom-action", "actions/attest@", "promote_image copy",
+    ),
+    ("scorecard", "scorecard"): ("scorecard-action", "upload-sarif"),
+    ("release", "publish"): ("download-artifact", "gh release create"),
+}  # fmt: skip
+
+
+OUTWARD = {"id-token", "packages", "attestations", "contents"}
+"""Rights to write by which something leaves a job: an identity, an image, a release."""
+
+
+def steps_stand_in_their_order(texts: Texts) -> Iterator[str]:
+    for workflow, text in texts.items():
+        for name, job in yaml.safe_load(text)["jobs"].items():
+            rights = {right for right, level in job["permissions"].items() if level == "write"}
+            if "steps" in job and rights & OUTWARD and (workflow, name) not in STEPS:
+                yield f"{workflow}/{name}: in which order?"
+    for (workflow, name), expected in STEPS.items():
+        made = yaml.safe_load(texts[workflow])["jobs"][name]["steps"]
+        shown = [f"{step.get('uses', '')} {step.get('run', '')} {step.get('with', '')}" for step in made]
+        at = [next((place for place, text in enumerate(shown) if part in text), -1) for part in expected]
+        if -1 in at or at != sorted(at):
+            yield f"{workflow}/{name}: steps in the order {at}"
+
+
 def deploys_keep_their_order(texts: Texts) -> Iterator[str]:
     made = yaml.safe_load(texts["deploy"])["jobs"]
     if (made["gate"].get("needs"), made["rollout"].get("needs")) != ("build", "gate"):
         yield "deploy: rollout before gate before build"
-    order = [
-        ("build", ["docker/build-push-action", "actions/attest-build-provenance"]),
-        ("gate", ["wait_for_checks", "image-api:", "image-processor:"]),
-        (
-            "rollout",
-            [
-                "gh attestation verify",
-                "google-github-actions/auth",
-                "image-api:",
-                "image-processor:",
-                "rollout forward",
-                "rollout back",
-            ],
-        ),
-    ]
-    for job, expected in order:
-        shown = [f"{step.get('uses', '')} {step.get('run', '')}" for step in made[job]["steps"]]
-        at = [next((place for place, text in enumerate(shown) if part in text), -1) for part in expected]
-        if -1 in at or at != sorted(at):
-            yield f"deploy/{job}: steps in the order {at}"
     last = made["rollout"]["steps"][-1]
     if "rollout back" not in last["run"] or last.get("if") != "${{ failure() || cancelled() }}":
         yield "deploy/rollout: a run that is ended leaves its traffic where it was"
@@ -277,7 +316,7 @@ def ci_calls_what_developers_call(texts: Texts) -> Iterator[str]:
         yield f"ci: without {sorted(missing)}"
     if yaml.safe_load(texts["ci"])["jobs"]["tests"]["strategy"]["matrix"]["python"] != ["3.11", "3.13"]:
         yield "ci: other versions of Python"
-    if not {"pull_request", "push"} <= set(triggers(texts["ci"])):
+    if not {"pull_request", "merge_group", "push"} <= set(triggers(texts["ci"])):
         yield "ci: not for every change"
 
 
@@ -302,12 +341,14 @@ RULES: tuple[Callable[[Texts], Iterator[str]], ...] = (
     actions_are_pinned,
     rights_are_given_by_job,
     nothing_outside_is_trusted,
+    builds_run_nothing_else,
     jobs_end,
     secrets_go_where_they_are_needed,
     identities_stay_in_their_environment,
     deploys_and_applies_exclude_each_other,
     approvals_hold_no_group,
     images_are_those_of_the_commit,
+    steps_stand_in_their_order,
     deploys_keep_their_order,
     plans_are_refused_before_they_are_applied,
     only_summaries_leave_a_plan,
