@@ -26,7 +26,7 @@ workflows-check: uv $(TOOLS)/actionlint-$(ACTIONLINT_VERSION) ## the workflows: 
 
 .PHONY: base-image
 base-image: ## name the base of the images by the digest that its registry has now (needs skopeo)
-	@digest=$$(skopeo inspect --no-tags --format '{{.Digest}}' docker://docker.io/library/python:3.13-slim) && \
+	@digest=$$(skopeo inspect --no-tags --format '{{.Digest}}' docker://python:3.13-slim) && \
 	  sed -i.old -E "s|(python:3.13-slim@)sha256:[0-9a-f]{64}|\1$$digest|" apps/*/Dockerfile && rm -f apps/*/Dockerfile.old
 	@git status --short -- 'apps/*/Dockerfile'
 

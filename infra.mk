@@ -1,6 +1,9 @@
 # Everything about the cloud. The workflows call the same targets.
 ENV ?= dev
 REGION ?= europe-west1
+TFLINT_VERSION := v0.61.0
+# A linter on the PATH, else one that Go builds, which takes some minutes the first time.
+TFLINT := $(shell command -v tflint 2>/dev/null || echo .local/tools/tflint-$(TFLINT_VERSION))
 
 .PHONY: bootstrap
 bootstrap: uv ## from an empty project to a running system: make bootstrap PROJECT=… REPO=owner/name [EMAIL=…] [ENV=dev]
@@ -30,9 +33,15 @@ redrive: uv ## list the dead letters, or send them again: make redrive PROJECT=�
 doctor: uv ## what would keep the system from being made: make doctor PROJECT=… [REPO=owner/name] [ENV=dev]
 	@$(RUN) python -m scripts.infra.doctor "$(PROJECT)" --region "$(REGION)" --environment "$(ENV)" --repository "$(REPO)"
 
+.local/tools/tflint-$(TFLINT_VERSION):
+	@command -v go >/dev/null || { echo "Install tflint, or Go to build it."; exit 1; }
+	@mkdir -p $(@D)
+	@GOBIN="$(CURDIR)/$(@D)" go install github.com/terraform-linters/tflint@$(TFLINT_VERSION)
+	@mv $(@D)/tflint $@
+
 .PHONY: infra-check
-infra-check: uv ## terraform: format, validity, tests, lint, policies, generated documents
-	@$(RUN) python -m scripts.infra.terraform_checks all
+infra-check: uv $(TFLINT) ## terraform: format, validity, tests, lint, policies, generated documents
+	@TFLINT="$(abspath $(TFLINT))" $(RUN) python -m scripts.infra.terraform_checks all
 	@$(RUN) python -m scripts.infra.generate_docs --check
 
 .PHONY: infra-faults

@@ -171,7 +171,7 @@ def check_test() -> bool:
 def check_lint() -> bool:
     """Tflint with all rules."""
     arguments = ["--recursive", f"--config={ROOT / '.tflint.hcl'}", "--format=compact"]
-    linter = first_on_path("tflint") or str(Path.home() / "go" / "bin" / "tflint")
+    linter = os.environ.get("TFLINT") or first_on_path("tflint") or "tflint"
     return _timed("tflint", lambda: run([linter, *arguments], cwd=TERRAFORM))
 
 
