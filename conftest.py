@@ -42,7 +42,15 @@ settings.register_profile("untimed", deadline=None, suppress_health_check=[Healt
 settings.load_profile("untimed")
 
 PROJECT = "image-manager-test"
+GO_SECONDS = 900
+"""For a test that builds a server with Go first, which takes minutes where nothing was built before."""
 ORIGINALS, DERIVATIVES, SCRATCH = "test-originals", "test-derivatives", "test-scratch"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("go") is not None:
+            item.add_marker(pytest.mark.timeout(GO_SECONDS))
 
 
 @dataclass(frozen=True)
