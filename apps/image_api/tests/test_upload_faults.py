@@ -103,8 +103,9 @@ class TestPartsAway:
         assert told["code"] == "database-unavailable"
         assert (await api.only_row())["status"] == "pending"
 
+    @pytest.mark.parametrize("body", [large_picture(200_000), LONG], ids=["one-request", "chunks"])
     async def test_while_stopping_an_upload_ends_in_time(
-        self, api: Api, member: UserWithKey, monkeypatch: pytest.MonkeyPatch
+        self, api: Api, member: UserWithKey, monkeypatch: pytest.MonkeyPatch, body: bytes
     ) -> None:
         from image_api import shutdown
 
@@ -116,9 +117,9 @@ class TestPartsAway:
             stopping.begin()
             await asyncio.sleep(60)
 
-        status, told = await asgi_post(api, member, [LONG, stop_and_wait])
+        status, told = await asgi_post(api, member, [body, stop_and_wait])
         assert (status, told["code"]) == (503, "shutting-down")
-        assert (await api.only_row())["status"] == "expired"
+        assert [row["status"] for row in await api.rows.fetch(select(image.c.status))] == ["expired"] * (body is LONG)
 
 
 class TestWaiting:
