@@ -131,6 +131,12 @@ def test_every_planted_fault_names_a_run_that_exists() -> None:
     assert not [fault["fault"] for fault in faults if fault["caught_by"] not in runs]
 
 
+def test_every_planted_fault_is_where_it_is_to_be_planted() -> None:
+    faults = yaml.safe_load((Path(generate_docs.__file__).with_name("faults.yaml")).read_text())
+    assert not [fault["fault"] for fault in faults if fault["old"] not in (TERRAFORM / fault["path"]).read_text()]
+    assert len({fault["fault"] for fault in faults}) == len(faults)
+
+
 def test_documents_are_what_the_code_makes_them() -> None:
     assert not [path.name for path, text in generate_docs.documents().items() if path.read_text() != text]
 
