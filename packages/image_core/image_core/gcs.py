@@ -119,7 +119,7 @@ class GcsStorage:
         for each in generations:
             url = f"{self._url(name)}?{query(generation=each)}"
             try:
-                await self._gcs.run(lambda url=url: self._gcs.read_whole("DELETE", url, expected=(204,)))  # type: ignore[misc]
+                await self._gcs.run(lambda url=url: self._gcs.read_whole("DELETE", url, expected=(200, 204)))  # type: ignore[misc]
             except ObjectMissing:
                 continue
 
