@@ -1,7 +1,7 @@
 # Everything about the cloud. The workflows call the same targets.
 ENV ?= dev
 REGION ?= europe-west1
-TFLINT_VERSION := v0.61.0
+TFLINT_VERSION := v0.64.0
 # A linter on the PATH, else one that Go builds, which takes some minutes the first time.
 TFLINT := $(shell command -v tflint 2>/dev/null || echo .local/tools/tflint-$(TFLINT_VERSION))
 
