@@ -38,7 +38,7 @@ lint: uv ## style and common mistakes
 
 .PHONY: types
 types: uv ## types, strictly
-	@$(RUN) mypy -p image_core -p image_client -p image_api -p image_processor -p local_cloud
+	@$(RUN) mypy -p image_core -p image_client -p image_engine -p image_api -p image_processor -p local_cloud
 	@$(RUN) mypy scripts tests/infra tests/delivery
 
 .PHONY: imports

@@ -20,16 +20,16 @@ import pyvips
 
 from benchmarks.machine import describe
 from image_core.analyzers import CATALOGUE
-from image_processor.analysis import BUILT_IN, analyze_picture
-from image_processor.analysis_picture import AnalysisPicture, prepare_picture
-from image_processor.analysis_request import AnalysisOrder, AnalysisRequest
-from image_processor.analyzers.skin import CELL_PX, cells_of, skin_cells
-from image_processor.limits import PictureLimits
-from image_processor.picture_file import open_picture_file
-from image_processor.pipeline import process_picture
-from image_processor.processed_picture import ProcessingRequest
-from image_processor.testing import analyzed, photograph
-from image_processor.testing_faces import face
+from image_engine.analyzers.analysis_picture import AnalysisPicture, prepare_picture
+from image_engine.analyzers.skin import CELL_PX, cells_of, skin_cells
+from image_engine.contract.analysis_request import AnalysisOrder, AnalysisRequest
+from image_engine.contract.limits import PictureLimits
+from image_engine.contract.picture_file import open_picture_file
+from image_engine.contract.processed_picture import ProcessingRequest
+from image_engine.testing.faces import face
+from image_engine.testing.pictures import analyzed, photograph
+from image_engine.worker.analysis import BUILT_IN, analyze_picture
+from image_engine.worker.pipeline import process_picture
 
 ROUNDS = 9
 

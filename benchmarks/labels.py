@@ -31,11 +31,11 @@ import pyvips
 from onnx import TensorProto, helper, numpy_helper
 
 from benchmarks.machine import cpu_seconds, describe
-from image_processor.analysis_request import AnalysisOrder, AnalysisRequest
-from image_processor.picture_file import open_picture_file
-from image_processor.testing import photograph
-from image_processor.testing_models import OPSET, write_model
-from image_processor.workers import WorkerPool
+from image_engine.contract.analysis_request import AnalysisOrder, AnalysisRequest
+from image_engine.contract.picture_file import open_picture_file
+from image_engine.pool.pool import WorkerPool
+from image_engine.testing.models import OPSET, write_model
+from image_engine.testing.pictures import photograph
 
 SIDE_PX, CLASSES = 224, 1000
 # Expansion, channels, blocks, stride. Source: Sandler et al. 2018, MobileNetV2, table 2.

@@ -98,7 +98,7 @@ def pillow(path: str, effort: int) -> Callable[[], int]:
 
 def pipeline(path: str, effort: int) -> Callable[[], int]:
     """The whole job, facts included, within one process: what is left is the cost of handing pictures over."""
-    from image_processor.pipeline import process_picture
+    from image_engine.worker.pipeline import process_picture
 
     request = _request(effort)
     descriptor = os.open(path, os.O_RDONLY)
@@ -134,8 +134,8 @@ def measure_side(name: str, path: str, effort: int, rounds: int) -> dict[str, An
 
 async def measure_whole_job(path: str, effort: int, rounds: int) -> dict[str, Any]:
     """From the bytes in the service to derivatives and facts in the service, worker and transport included."""
-    from image_processor.picture_file import open_picture_file
-    from image_processor.workers import WorkerPool
+    from image_engine.contract.picture_file import open_picture_file
+    from image_engine.pool.pool import WorkerPool
 
     content = await asyncio.to_thread(Path(path).read_bytes)
     pool = WorkerPool(size=1)
@@ -177,8 +177,8 @@ async def measure_whole_job(path: str, effort: int, rounds: int) -> dict[str, An
 def _request(effort: int) -> Any:
     from dataclasses import replace
 
-    from image_processor.presets import DEFAULT_PRESETS
-    from image_processor.processed_picture import ProcessingRequest
+    from image_engine.contract.presets import DEFAULT_PRESETS
+    from image_engine.contract.processed_picture import ProcessingRequest
 
     return ProcessingRequest(presets=tuple(replace(preset, effort=effort) for preset in DEFAULT_PRESETS))
 
@@ -293,8 +293,8 @@ async def watch_memory(path: str, pictures: int = 5000) -> None:
     """One worker that is never replaced, so that whatever creeps is seen."""
     import pyvips
 
-    from image_processor.picture_file import open_picture_file
-    from image_processor.workers import WorkerPool
+    from image_engine.contract.picture_file import open_picture_file
+    from image_engine.pool.pool import WorkerPool
 
     contents = [
         pyvips.Image.thumbnail(path, width, height=width).jpegsave_buffer(Q=85)
@@ -346,7 +346,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = options.picture
         if path is None:
-            from image_processor.testing import photograph
+            from image_engine.testing.pictures import photograph
 
             path = f"{folder}/photograph.jpg"
             Path(path).write_bytes(photograph())

@@ -29,8 +29,8 @@ from image_api.similarity.queries import EXACT_ROWS, Subject, nearest, nearest_q
 from image_core.db import Database, DatabaseConfig, migration_engine
 from image_core.migrations import runner
 from image_core.similarity import DESCRIPTOR_DIMENSIONS, DESCRIPTOR_MODEL, MAX_HASH_DISTANCE
-from image_processor.queries import Claim
-from image_processor.similarity import find_near, store
+from image_processor.images.queries import Claim
+from image_processor.images.similarity import find_near, store
 from local_cloud.database import DATABASE, prepare_database
 from local_cloud.postgres import PostgresServer
 

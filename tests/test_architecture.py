@@ -14,9 +14,9 @@ from sqlalchemy import Column
 from image_core import models
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = [ROOT / "packages/image_core/image_core", ROOT / "packages/image_client/image_client"]
+PACKAGES = [ROOT / f"packages/{name}/{name}" for name in ("image_core", "image_client", "image_engine")]
 PACKAGES += [ROOT / f"apps/{name}/{name}" for name in ("image_api", "image_processor", "local_cloud")]
-SERVICES = [package for package in PACKAGES if package.name in ("image_core", "image_api", "image_processor")]
+SERVICES = [package for package in PACKAGES if package.name != "local_cloud"]
 
 FORBIDDEN_NAMES = {"utils", "common", "helpers", "base", "manager", "misc"}
 MOST_FILE_LINES, MOST_FUNCTION_LINES = 400, 60
@@ -30,9 +30,10 @@ COMMITTERS = {
     "image_api/people/delays.py": {"count_attempt"},
     "image_api/people/service.py": {"sign_in"},
     "image_api/images/uploads.py": {"_complete", "_existing", "_expire"},
-    "image_processor/analysis_jobs.py": {"_handle", "_give_back"},
-    "image_processor/jobs.py": {
-        "committing", "_claim_and_work", "_row_of", "_not_claimed", "_complete_pending", "_expire", "_give_back",
+    "image_processor/analyses/job.py": {"_handle", "_give_back"},
+    "image_processor/parts.py": {"committing"},
+    "image_processor/images/job.py": {
+        "_claim_and_work", "_row_of", "_not_claimed", "_complete_pending", "_expire", "_give_back",
     },
     "image_processor/audit_seals.py": {"seal_audit_log", "_settled_position"},
     "image_processor/sweep_queries.py": {"take_overdue", "take_discarded", "take_marked"},

@@ -21,9 +21,9 @@ from image_api.settings import ApiSettings
 from image_core import testing
 from image_core.db import Database
 from image_core.models import image
+from image_engine.testing.pictures import scene
 from image_processor.app import create_app as create_processor
 from image_processor.settings import ProcessorSettings
-from image_processor.testing import scene
 
 AUDIENCE, EMAIL = "https://processor.test", "push@test.iam.gserviceaccount.com"
 

@@ -12,7 +12,7 @@ import httpx2
 import pytest
 from PIL import Image
 
-from image_processor import testing
+from image_engine.testing import pictures
 
 from .conftest import Client, RunningSystem
 
@@ -21,10 +21,10 @@ LONGEST_SIDES = {"thumb": 256, "preview": 1024, "large": 2048}
 
 def photo() -> bytes:
     """A JPEG as a camera writes it, stored on its side, of a size that every preset reduces."""
-    scene = testing.scene(2400, 1600)
-    exif = testing.exif_block(6, place=(59.9, 10.7))
+    scene = pictures.scene(2400, 1600)
+    exif = pictures.exif_block(6, place=(59.9, 10.7))
     # A few bytes after the end make it another file each time, and the same picture.
-    return testing.jpeg(testing.turned_for(scene, 6), exif=exif) + os.urandom(8)
+    return pictures.jpeg(pictures.turned_for(scene, 6), exif=exif) + os.urandom(8)
 
 
 def picture(side_px: int = 32) -> bytes:
@@ -146,11 +146,11 @@ def cmyk() -> bytes:
 
 
 def phone() -> bytes:
-    return testing.heic(testing.scene(320, 240), turned_by=testing.exif_block(6))
+    return pictures.heic(pictures.scene(320, 240), turned_by=pictures.exif_block(6))
 
 
 def animated() -> bytes:
-    return testing.animation("GIF", frames=4)
+    return pictures.animation("GIF", frames=4)
 
 
 def opaque(picture_format: str) -> bytes:

@@ -168,10 +168,10 @@ def test_only_the_processor_has_codecs(store: ImageStore, images: dict[str, Imag
 
 DECODE = """
 import asyncio, json
-from image_processor import testing
-from image_processor.picture_file import open_picture_file
-from image_processor.processed_picture import ProcessingRequest
-from image_processor.workers import WorkerPool
+from image_engine.testing import pictures as testing
+from image_engine.contract.picture_file import open_picture_file
+from image_engine.contract.processed_picture import ProcessingRequest
+from image_engine.pool.pool import WorkerPool
 
 async def main():
     pool = WorkerPool(size=1)

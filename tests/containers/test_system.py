@@ -13,7 +13,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from image_processor.testing import heic, photograph, scene
+from image_engine.testing.pictures import heic, photograph, scene
 from local_cloud.database import DATABASE, OWNER, SERVICE_ROLES
 from local_cloud.ports import HOST, free_port
 from local_cloud.postgres import PostgresServer

@@ -175,6 +175,7 @@ def _path_of(route: Any) -> str:
 
 
 def _included(app: Any) -> set[str]:
-    from image_processor import health, push
+    from image_processor import health
+    from image_processor.intake import push
 
     return {_path_of(route) for router in (health.router, push.router) for route in router.routes}

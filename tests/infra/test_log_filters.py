@@ -19,7 +19,8 @@ import pytest
 from scripts.infra.terraform_checks import planned
 
 from image_core import audit, events, telemetry
-from image_processor import jobs, sweep, sweep_queries
+from image_processor import sweep, sweep_queries
+from image_processor.images import job
 
 from .log_filters import Entry, matches
 
@@ -101,19 +102,19 @@ def a_failed_image(monkeypatch: pytest.MonkeyPatch) -> None:
         return
 
     monkeypatch.setattr(events, "record", nothing)
-    asyncio.run(jobs.tell_failed(None, IMAGE, TEAM, "failed", "processing-crashed", None))  # type: ignore[arg-type]
+    asyncio.run(job.tell_failed(None, IMAGE, TEAM, "failed", "processing-crashed", None))  # type: ignore[arg-type]
 
 
 def a_ready_image(_monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the very call that stands at the end of a job."""
-    tree = ast.parse(inspect.getsource(jobs))
+    tree = ast.parse(inspect.getsource(job))
     (call,) = [
         node
         for node in ast.walk(tree)
         if isinstance(node, ast.Call) and node.args and getattr(node.args[0], "value", "") == "image_ready"
     ]
     claimed = SimpleNamespace(image_id=IMAGE, team_id=TEAM, first_stored_at=datetime.now(UTC))
-    eval(ast.unparse(call), vars(jobs), {"claimed": claimed})
+    eval(ast.unparse(call), vars(job), {"claimed": claimed})
 
 
 def an_audit_event(_monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,8 +13,8 @@ from image_api.openapi_descriptions import PARAMETERS, PROPERTIES, SPECIAL
 from image_api.openapi_operations import api_routes, operation_id
 from image_core.analyzers import CATALOGUE
 from image_core.testing import UserWithKey
-from image_processor.processed_picture import PictureFacts
-from image_processor.steps.camera_fields import READERS
+from image_engine.contract.processed_picture import PictureFacts
+from image_engine.picture.camera_fields import READERS
 
 from .conftest import Api
 from .pictures import picture

@@ -9,7 +9,7 @@ from image_api.error_pages import chapters
 from image_api.guarded_route import SMALL_BODY_BYTES
 from image_core import errors
 from image_core.testing import UserWithKey
-from image_processor.rejections import REJECTION_MESSAGES
+from image_engine.contract.rejections import REJECTION_MESSAGES
 
 from .conftest import Api
 

@@ -3,8 +3,8 @@
 import uvicorn
 
 from image_core import process_memory
+from image_engine.worker.confinement import deny_inspection
 from image_processor.app import create_app_from_environment
-from image_processor.confinement import deny_inspection
 from image_processor.settings import ProcessorSettings
 
 if __name__ == "__main__":

@@ -18,16 +18,17 @@ from image_core.direct_traffic import keep_local_traffic_direct
 from image_core.events import PubSubPublisher
 from image_core.gcs import GcsClient
 from image_core.telemetry import current_request, log, log_unexpected, request_context
-from image_processor import health, push
-from image_processor.announcement import keep_announcing
-from image_processor.jobs import Parts
-from image_processor.labels_model import EmbeddingModel, LabelsModel, find_embedding_model, find_labels_model
+from image_engine.pool.pool import WorkerPool
+from image_processor import health
+from image_processor.intake import push
+from image_processor.intake.identity import IssuerKeys
 from image_processor.metrics import Metrics
-from image_processor.model_folder import model_folder
-from image_processor.push_identity import IssuerKeys
+from image_processor.models.announcement import keep_announcing
+from image_processor.models.folder import model_folder
+from image_processor.models.labels_model import EmbeddingModel, LabelsModel, find_embedding_model, find_labels_model
+from image_processor.parts import Parts
 from image_processor.settings import ProcessorSettings
 from image_processor.vision import CloudVision
-from image_processor.workers import WorkerPool
 
 
 def create_app(settings: ProcessorSettings, tracer_provider: TracerProvider | None = None) -> FastAPI:

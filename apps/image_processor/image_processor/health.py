@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 
 from image_core.db import Query
 from image_core.migrations import HEAD
-from image_processor.jobs import Parts
+from image_processor.parts import Parts
 
 router = APIRouter()
 _revision = Query(select(column("version_num")).select_from(table("alembic_version")).limit(1))

@@ -17,7 +17,7 @@ from image_core.db import ForeignKeyViolation, Transaction
 from image_core.events import EventType, Topic
 from image_core.models import NAMES_A_USER, analysis, event, image, team, user
 from image_core.states import ImageStatus
-from image_processor.jobs import Parts, committing
+from image_processor.parts import Parts, committing
 from image_processor.sweep_runner import Budget
 
 _BATCH = 100

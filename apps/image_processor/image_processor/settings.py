@@ -5,7 +5,7 @@ import os
 from pydantic import Field, model_validator
 
 from image_core.settings import MEBIBYTE, ServiceSettings
-from image_processor.limits import PictureLimits
+from image_engine.contract.limits import PictureLimits
 
 
 class ProcessorSettings(ServiceSettings):

@@ -14,11 +14,12 @@ from image_core.db import Record
 from image_core.events import EventType
 from image_core.storage import ObjectStorage
 from image_core.telemetry import log
-from image_processor import analysis_queries
 from image_processor import sweep_queries as queries
-from image_processor.analysis_jobs import end_failed
+from image_processor.analyses import queries as analysis_queries
+from image_processor.analyses.job import end_failed
 from image_processor.audit_seals import seal_audit_log
-from image_processor.jobs import Parts, committing, tell_exhausted
+from image_processor.images.job import tell_exhausted
+from image_processor.parts import Parts, committing
 from image_processor.removals import remove_marked
 from image_processor.sweep_runner import BATCH, GROUP, Budget, Step, in_batches, row_by_row, run_steps
 

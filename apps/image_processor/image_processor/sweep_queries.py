@@ -33,7 +33,8 @@ from image_core.models import (
     user,
 )
 from image_core.states import ImageStatus
-from image_processor.queries import EXHAUSTED, MOST_PATIENCE, discard, ended
+from image_processor.failures import MOST_PATIENCE
+from image_processor.images.queries import EXHAUSTED, discard, ended
 
 _TOUCH: dict[str, Any] = {"revision": image.c.revision + 1, "updated_at": func.now()}
 _FIRST_RETRY, _LAST_RETRY = timedelta(minutes=5), timedelta(days=1)

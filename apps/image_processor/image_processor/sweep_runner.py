@@ -7,7 +7,7 @@ from uuid import UUID
 
 from image_core import errors
 from image_core.telemetry import log, log_unexpected
-from image_processor.jobs import Parts
+from image_processor.parts import Parts
 
 BATCH = 100
 GROUP = 16

@@ -16,7 +16,7 @@ from image_core.analysis_results import (
     SafeSearch,
 )
 from image_core.analyzers import VISION_MODEL
-from image_processor.presets import Preset
+from image_engine.contract.presets import Preset
 
 # Large enough for text (1024 by 768 at least), far below 20 MB a picture. Source: Cloud Vision, "Supported images".
 VISION_PRESET = Preset("vision", 1600, animated=False, quality=90)

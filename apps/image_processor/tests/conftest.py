@@ -25,29 +25,19 @@ from image_core.db import Database, Record
 from image_core.models import derivative, discarded_object, event, image
 from image_core.states import ImageStatus
 from image_core.storage import StoredObject
+from image_engine.contract.analysis_request import AnalysisOutcome, AnalysisRequest, AnalyzedPicture
+from image_engine.contract.processed_picture import ProcessedPicture, ProcessingRequest
+from image_engine.contract.worker_models import WorkerModels
+from image_engine.testing.results import PROCESSED
+from image_engine.worker.confinement import Confinement
 from image_processor import app as processor_app
-from image_processor.analysis_request import AnalysisOutcome, AnalysisRequest, AnalyzedPicture
-from image_processor.confinement import Confinement
-from image_processor.jobs import Parts
 from image_processor.messages import ObjectFinalized, PushMessage, object_finalized
-from image_processor.processed_picture import Derivative, PictureFacts, ProcessedPicture, ProcessingRequest
+from image_processor.parts import Parts
 from image_processor.settings import ProcessorSettings
-from image_processor.worker_models import WorkerModels
 
 AUDIENCE = "https://processor.test"
 PUSH_EMAIL, SWEEP_EMAIL = "push@test.iam.gserviceaccount.com", "sweep@test.iam.gserviceaccount.com"
 ISSUER = "https://accounts.google.com"
-
-FACTS = PictureFacts(
-    format="png", content_type="image/png", width_px=40, height_px=30, frames=1, duration_ms=None, loop_count=None,
-    bit_depth=8, has_alpha=False, color_space="rgb", icc_profile=None, orientation=1, exif={}, location=None,
-    colors=[], blurhash="00OZZy", perceptual_hash="0" * 16,
-)  # fmt: skip
-PROCESSED = ProcessedPicture(
-    FACTS,
-    (Derivative("thumb", 40, 30, 1, b"thumb bytes"), Derivative("large", 80, 60, 1, b"large bytes")),
-    {"decode": 0.01},
-)
 
 
 @dataclass

@@ -14,11 +14,12 @@ from image_core import credits, errors, testing
 from image_core.db import Record
 from image_core.ids import new_id
 from image_core.models import analysis, credit_account, credit_entry, credit_reservation, image, team
-from image_processor import analysis_queries
-from image_processor.analysis_request import AnalysisOutcome
-from image_processor.rejections import PictureRejected, WorkerInterrupted, WorkerUnavailable
+from image_engine.contract.analysis_request import AnalysisOutcome
+from image_engine.contract.rejections import PictureRejected, WorkerInterrupted, WorkerUnavailable
+from image_engine.testing.results import PROCESSED
+from image_processor.analyses import queries as analysis_queries
 
-from .conftest import PROCESSED, Processor
+from .conftest import Processor
 
 PAST = datetime(2020, 1, 1, tzinfo=UTC)
 COLORS = {

@@ -13,19 +13,19 @@ import pyvips
 
 from image_core.gcs import GcsClient
 from image_core.similarity import DESCRIPTOR_MODEL
-from image_processor.analyzers.onnx_embedding import OnnxEmbedding
-from image_processor.analyzers.onnx_model import OnnxModel
-from image_processor.labels_model import NO_EMBEDDING, find_embedding_model
-from image_processor.model_description import EmbeddingDescription, ModelBroken, read_model
-from image_processor.picture_file import open_picture_file
-from image_processor.processed_picture import ProcessedPicture, ProcessingRequest
-from image_processor.testing import png
-from image_processor.testing_models import color_model, write_model
-from image_processor.workers import MIB, WorkerPool
+from image_engine.analyzers.onnx_embedding import OnnxEmbedding
+from image_engine.analyzers.onnx_model import OnnxModel
+from image_engine.contract.picture_file import open_picture_file
+from image_engine.contract.processed_picture import ProcessedPicture, ProcessingRequest
+from image_engine.models.description import EmbeddingDescription, ModelBroken, read_model
+from image_engine.pool.pool import MIB, WorkerPool
+from image_engine.testing.models import color_model, write_model
+from image_engine.testing.pictures import png
+from image_processor.models.labels_model import NO_EMBEDDING, find_embedding_model
 
 from .conftest import Processor
 
-FAULTY = (sys.executable, str(Path(__file__).with_name("faulty_worker.py")))
+FAULTY = (sys.executable, "-m", "image_engine.testing.faulty_worker")
 
 
 def write_embedding(folder: Path, model: bytes | None = None, **changes: Any) -> Path:
@@ -124,7 +124,7 @@ class TestWorkers:
     async def test_model_that_kills_its_worker_leaves_the_rest_working(self, tmp_path: Path) -> None:
         script = (
             "import os, sys\nif '--embedding-model' in sys.argv: os.abort()\n"
-            "from image_processor.worker import main\nmain()"
+            "from image_engine.worker.main import main\nmain()"
         )
         options = {"embedding_model": str(write_embedding(tmp_path)), "command": (sys.executable, "-c", script)}
         async with started(**options) as pool:

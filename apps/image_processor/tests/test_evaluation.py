@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from image_core import admin
+from image_engine.testing.models import write_model
+from image_engine.testing.pictures import png
 from image_processor.evaluation.dataset import DatasetInvalid, LabelledPicture, read_dataset
 from image_processor.evaluation.figures import Answer, calibration, figures, interval
 from image_processor.evaluation.report import as_text
-from image_processor.testing import png
-from image_processor.testing_models import write_model
 
 COLORS = {"red": (250, 9, 9), "green": (9, 250, 9), "blue": (9, 9, 250)}
 
@@ -88,7 +88,7 @@ class TestCommand:
             admin.main(["evaluate", "--dataset", str(folder), *arguments])
 
     def test_other_commands_do_not_load_it(self) -> None:
-        script = "import sys, image_processor.evaluation.command; print('image_processor.workers' in sys.modules)"
+        script = "import sys, image_processor.evaluation.command; print('image_engine.pool.pool' in sys.modules)"
         loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
         assert loaded.stdout == "False\n"
 

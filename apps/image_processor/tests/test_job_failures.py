@@ -11,9 +11,9 @@ from sqlalchemy import select
 
 from image_core import errors, testing
 from image_core.models import derivative
-from image_processor import jobs, queries
-from image_processor.jobs import Outcome
-from image_processor.rejections import PictureRejected, WorkerInterrupted, WorkerUnavailable
+from image_engine.contract.rejections import PictureRejected, WorkerInterrupted, WorkerUnavailable
+from image_processor.images import job, queries
+from image_processor.parts import Outcome
 
 from .conftest import Processor
 
@@ -31,7 +31,7 @@ class TestFailuresThatMayPass:
     async def gives_back(
         self, processor: Processor, row: Any, stored: Any, parts: Any = None, attempts: int = 0
     ) -> None:
-        outcome = await jobs.handle(parts or processor.parts, processor.finalized(stored))
+        outcome = await job.handle(parts or processor.parts, processor.finalized(stored))
         assert outcome is Outcome.LATER
         back = await processor.row(row["id"])
         assert (back["status"], back["claim_token"], back["attempts"]) == ("stored", None, attempts)
@@ -84,7 +84,7 @@ class TestFailuresThatMayPass:
             await asyncio.sleep(60)
 
         processor.pool.before = hang
-        task = asyncio.create_task(jobs.handle(processor.parts, processor.finalized(stored)))
+        task = asyncio.create_task(job.handle(processor.parts, processor.finalized(stored)))
         await begun.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -165,7 +165,7 @@ class TestFailuresThatMayPass:
         for _ in range(2):
             await parts.slots.acquire()
         monkeypatch.setattr(asyncio, "timeout", timeout)
-        assert await jobs.handle(parts, processor.finalized(stored)) is Outcome.LATER
+        assert await job.handle(parts, processor.finalized(stored)) is Outcome.LATER
         assert waited == [20]
 
     async def test_when_every_slot_is_taken_a_message_comes_again_unclaimed(self, processor: Processor) -> None:
@@ -173,7 +173,7 @@ class TestFailuresThatMayPass:
         parts = processor.with_settings(lease_seconds=0.2, worker_count=1)
         for _ in range(2):
             await parts.slots.acquire()
-        assert await jobs.handle(parts, processor.finalized(stored)) is Outcome.LATER
+        assert await job.handle(parts, processor.finalized(stored)) is Outcome.LATER
         assert (await processor.row(row["id"]))["attempts"] == 0
 
 
@@ -220,10 +220,10 @@ class TestTakenOver:
         async def meanwhile_another_takes_over() -> None:
             processor.pool.before = None
             await processor.set_row(row["id"], lease_expires_at=PAST)
-            assert await jobs.handle(processor.parts, event_of) is Outcome.DONE
+            assert await job.handle(processor.parts, event_of) is Outcome.DONE
 
         processor.pool.before = meanwhile_another_takes_over
-        assert await jobs.handle(processor.parts, event_of) is Outcome.DONE
+        assert await job.handle(processor.parts, event_of) is Outcome.DONE
         assert await processor.events(row["id"]) == [("image.ready", True)]
         kept = await processor.derivatives_of(row["id"])
         assert len(await processor.derivative_objects(row["team_id"])) == 4
@@ -240,6 +240,6 @@ class TestTakenOver:
             await processor.sweep()
 
         processor.pool.before = meanwhile_the_sweep_comes
-        assert await jobs.handle(processor.parts, processor.finalized(stored)) is Outcome.DONE
+        assert await job.handle(processor.parts, processor.finalized(stored)) is Outcome.DONE
         assert (await processor.row(row["id"]))["status"] == "processing"
         assert await processor.rows.fetch(select(derivative)) == []

@@ -10,11 +10,13 @@ from sqlalchemy import select, update
 from image_core import errors, testing
 from image_core.events import Message, Topic
 from image_core.models import event, image
-from image_processor import jobs, queries
-from image_processor.jobs import Outcome
-from image_processor.rejections import PictureRejected
+from image_engine.contract.rejections import PictureRejected
+from image_engine.testing.results import PROCESSED
+from image_processor import parts
+from image_processor.images import job, queries
+from image_processor.parts import Outcome
 
-from .conftest import PROCESSED, Processor
+from .conftest import Processor
 
 PAST = datetime(2020, 1, 1, tzinfo=UTC)
 
@@ -49,7 +51,7 @@ class TestTheWay:
             seen.append((await processor.row(row["id"]))["status"])
 
         monkeypatch.setattr(processor.parts.publisher, "publish", publish)
-        await jobs.handle(processor.parts, processor.finalized(stored))
+        await job.handle(processor.parts, processor.finalized(stored))
         assert seen == ["ready"]
 
     async def test_an_event_that_cannot_be_published_is_left_for_the_sweep(
@@ -61,7 +63,7 @@ class TestTheWay:
             raise errors.MessagingUnavailable("away")
 
         monkeypatch.setattr(processor.parts.publisher, "publish", publish)
-        assert await jobs.handle(processor.parts, processor.finalized(stored)) is Outcome.DONE
+        assert await job.handle(processor.parts, processor.finalized(stored)) is Outcome.DONE
         assert (await processor.row(row["id"]))["status"] == "ready"
         assert await processor.events(row["id"]) == [("image.ready", False)]
 
@@ -93,15 +95,15 @@ class TestTheWay:
                 return PROCESSED
 
             monkeypatch.setattr(processor.pool, "process", process)
-            await jobs.handle(processor.parts, processor.finalized(stored))
+            await job.handle(processor.parts, processor.finalized(stored))
         assert asked == [True, False]
 
     async def test_a_second_run_replaces_the_derivatives_of_the_first(self, processor: Processor) -> None:
         row, stored = await processor.image()
-        await jobs.handle(processor.parts, processor.finalized(stored))
+        await job.handle(processor.parts, processor.finalized(stored))
         first = await processor.derivatives_of(row["id"])
         await processor.set_row(row["id"], status="stored", attempts=0)
-        await jobs.handle(processor.parts, processor.finalized(stored))
+        await job.handle(processor.parts, processor.finalized(stored))
         second = await processor.derivatives_of(row["id"])
         assert set(first.values()).isdisjoint(second.values())
         assert {name for name, _ in await processor.discarded()} == set(first.values())
@@ -303,7 +305,7 @@ class TestBeforeTheApi:
     async def test_an_object_that_is_too_large_expires_the_row(self, processor: Processor) -> None:
         row, stored = await processor.image("pending", body=b"x" * 101)
         parts = processor.with_settings(original_max_bytes=100)
-        assert await jobs.handle(parts, processor.finalized(stored)) is Outcome.DONE
+        assert await job.handle(parts, processor.finalized(stored)) is Outcome.DONE
         expired = await processor.row(row["id"])
         assert (expired["status"], expired["failure_code"]) == ("expired", "picture-too-large")
         assert await processor.discarded() == [(stored.name, None)]
@@ -318,7 +320,7 @@ class TestBeforeTheApi:
         self, processor: Processor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         row, stored = await processor.image("pending", body=b"bytes")
-        really = jobs.fetch
+        really = parts.fetch
 
         async def fetch(*arguments: Any) -> bytes:
             sha256 = await really(*arguments)
@@ -327,8 +329,8 @@ class TestBeforeTheApi:
             )
             return sha256
 
-        monkeypatch.setattr(jobs, "fetch", fetch)
-        await jobs.handle(processor.parts, processor.finalized(stored))
+        monkeypatch.setattr(job, "fetch", fetch)
+        await job.handle(processor.parts, processor.finalized(stored))
         done = await processor.row(row["id"])
         assert (done["status"], done["filename"]) == ("ready", "a.png")
 
@@ -336,7 +338,7 @@ class TestBeforeTheApi:
 async def test_the_trace_of_the_upload_goes_on(processor: Processor) -> None:
     trace = f"00-{'a' * 32}-{'b' * 16}-01"
     row, stored = await processor.image(trace_parent=trace)
-    await jobs.handle(processor.parts, processor.finalized(stored))
+    await job.handle(processor.parts, processor.finalized(stored))
     told = await processor.rows.fetch_one(select(event).where(event.c.image_id == row["id"]))
     assert told is not None
     assert told["trace_parent"] == trace

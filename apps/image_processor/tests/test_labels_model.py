@@ -17,21 +17,21 @@ from sqlalchemy import select, update
 from image_core.db import Database
 from image_core.gcs import GcsClient
 from image_core.models import analyzer_model
-from image_processor.analysis_request import AnalysisOrder, AnalysisOutcome, AnalysisRequest, AnalyzedPicture
-from image_processor.announcement import announce
-from image_processor.labels_model import BUILT_IN_LABELS, LabelsModel, find_labels_model
-from image_processor.picture_file import open_picture_file
-from image_processor.processed_picture import ProcessingRequest
-from image_processor.rejections import PictureRejected
-from image_processor.testing import png, scene
-from image_processor.testing_models import LABELS, color_model, write_model
-from image_processor.workers import MIB, WorkerPool
+from image_engine.contract.analysis_request import AnalysisOrder, AnalysisOutcome, AnalysisRequest, AnalyzedPicture
+from image_engine.contract.picture_file import open_picture_file
+from image_engine.contract.processed_picture import ProcessingRequest
+from image_engine.contract.rejections import PictureRejected
+from image_engine.pool.pool import MIB, WorkerPool
+from image_engine.testing.models import LABELS, color_model, write_model
+from image_engine.testing.pictures import png, scene
+from image_processor.models.announcement import announce
+from image_processor.models.labels_model import BUILT_IN_LABELS, LabelsModel, find_labels_model
 
 from .conftest import Processor
 
 MEMORY_BYTES = 512 * MIB
 REQUEST = AnalysisRequest((AnalysisOrder("labels", {"max_labels": 3, "min_score": 0}),))
-FAULTY = (sys.executable, str(Path(__file__).with_name("faulty_worker.py")))
+FAULTY = (sys.executable, "-m", "image_engine.testing.faulty_worker")
 
 
 def plain(*color: int) -> bytes:
@@ -157,7 +157,7 @@ KILLED_BY_A_MODEL = """
 import os, sys
 if "--labels-model" in sys.argv:
     os.abort()
-from image_processor.worker import main
+from image_engine.worker.main import main
 main()
 """
 

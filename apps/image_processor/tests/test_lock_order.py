@@ -11,8 +11,10 @@ from image_core.analyzers import CATALOGUE, VISION_VERSION, canonical_parameters
 from image_core.db import Record, to_json
 from image_core.ids import new_id
 from image_core.models import analysis, credit_account
-from image_processor import analysis_jobs, analysis_queries, arrival_analyses
-from image_processor.queries import Claim
+from image_processor.analyses import job
+from image_processor.analyses import queries as analysis_queries
+from image_processor.images import on_arrival
+from image_processor.images.queries import Claim
 
 from .conftest import Processor
 from .test_analysis_jobs import asked, balance_of, outcome
@@ -27,7 +29,7 @@ def claim_of(row: Record, **changes: Any) -> Claim:
 
 async def arrive(processor: Processor, claimed: Claim, *outcomes: Any) -> None:
     async with processor.parts.database.transaction() as transaction:
-        await arrival_analyses.store(transaction, claimed, outcomes)
+        await on_arrival.store(transaction, claimed, outcomes)
 
 
 @pytest.fixture
@@ -43,9 +45,7 @@ async def test_an_analysis_that_fails_beside_the_arrival_of_its_bytes(processor:
         assert await analysis_queries.fail(failing, claimed, "analyzer-failed", "It failed.")
         arriving = asyncio.create_task(arrive(processor, claim_of(row), outcome()))
         await testing.until_one_waits(processor.rows)
-        await analysis_jobs.end_failed(
-            failing, row["id"], row["team_id"], "colors", row["reservation_id"], "analyzer-failed"
-        )
+        await job.end_failed(failing, row["id"], row["team_id"], "colors", row["reservation_id"], "analyzer-failed")
     await arriving
     statuses = await processor.rows.fetch(select(analysis.c.status).order_by(analysis.c.created_at))
     assert sorted(found["status"] for found in statuses) == ["done", "failed"]

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from image_processor.model_folder import model_folder
+from image_processor.models.folder import model_folder
 
 KILLED = """
 import os
-from image_processor.model_folder import model_folder
+from image_processor.models.folder import model_folder
 with model_folder() as folder:
     (folder / "model.onnx").write_bytes(b"x")
     os.kill(os.getpid(), 9)

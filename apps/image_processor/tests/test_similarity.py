@@ -14,11 +14,12 @@ from sqlalchemy import delete, insert, select, text
 from image_core import testing
 from image_core.models import image, image_hash, image_vector, near_duplicate
 from image_core.similarity import DESCRIPTOR_MODEL
-from image_processor import jobs, similarity
-from image_processor.processed_picture import ProcessingRequest
-from image_processor.wire import decode_processed
+from image_engine.contract.framing import decode_processed
+from image_engine.contract.processed_picture import ProcessingRequest
+from image_engine.testing.results import FACTS, PROCESSED
+from image_processor.images import job, similarity
 
-from .conftest import FACTS, PROCESSED, Processor
+from .conftest import Processor
 
 HASH = "f0e1d2c3b4a59687"
 VECTORS = {DESCRIPTOR_MODEL: [1.0, *[0.0] * 95]}
@@ -29,7 +30,7 @@ async def ready(processor: Processor, team_id: UUID, perceptual_hash: str) -> UU
     facts = replace(FACTS, perceptual_hash=perceptual_hash)
     processor.pool.processed = replace(PROCESSED, facts=facts, vectors=VECTORS)
     row, stored = await processor.image(team_id=team_id)
-    await jobs.handle(processor.parts, processor.finalized(stored))
+    await job.handle(processor.parts, processor.finalized(stored))
     image_id: UUID = row["id"]
     return image_id
 
@@ -73,7 +74,7 @@ async def test_processed_again_an_image_has_its_new_pairs_only(processor: Proces
         await processor.set_row(second, status="stored", attempts=0)
         stored = await processor.parts.originals.stat(row["object_name"])
         assert stored is not None
-        await jobs.handle(processor.parts, processor.finalized(stored))
+        await job.handle(processor.parts, processor.finalized(stored))
         assert await pairs(processor) == left
     assert await processor.rows.fetch_value(text("SELECT count(*) FROM image_vector")) == 2
 
@@ -110,7 +111,7 @@ async def test_a_message_that_comes_twice_changes_no_pair(processor: Processor) 
     made = await processor.rows.fetch(select(image_vector.c.created_at).order_by(image_vector.c.image_id))
     stored = await processor.parts.originals.stat((await processor.row(second))["object_name"])
     assert stored is not None
-    await jobs.handle(processor.parts, processor.finalized(stored))
+    await job.handle(processor.parts, processor.finalized(stored))
     assert await pairs(processor) == {(first, second, 0)}
     assert await processor.rows.fetch(select(image_vector.c.created_at).order_by(image_vector.c.image_id)) == made
 

@@ -13,15 +13,16 @@ from image_core.analysis_results import LabelsParameters
 from image_core.analyzers import CATALOGUE, VISION_PRICE_CREDITS, VISION_VERSION, canonical_parameters, canonical_result
 from image_core.db import to_json
 from image_core.models import analysis, credit_account, event, team
-from image_processor import analysis_jobs
-from image_processor.jobs import Outcome
-from image_processor.picture_file import open_picture_file
-from image_processor.processed_picture import Derivative, ProcessingRequest
-from image_processor.testing import photograph
+from image_engine.contract.picture_file import open_picture_file
+from image_engine.contract.processed_picture import Derivative, ProcessingRequest
+from image_engine.pool.pool import WorkerPool
+from image_engine.testing.pictures import photograph
+from image_engine.testing.results import PROCESSED
+from image_processor.analyses import job
+from image_processor.parts import Outcome
 from image_processor.vision import VISION_PRESET, CloudVision, VisionRefused, VisionUnavailable
-from image_processor.workers import WorkerPool
 
-from .conftest import PROCESSED, Processor
+from .conftest import Processor
 from .test_analysis_jobs import asked as asked_of
 from .test_analysis_jobs import balance_of, found, reservation_of
 from .vision_server import VisionServer, fjord, vision_server
@@ -179,7 +180,7 @@ class TestJob:
         self, processor: Processor, server: VisionServer, vision: CloudVision
     ) -> None:
         server.script, row = [fjord()], await asked(processor)
-        assert await analysis_jobs.handle(replace(processor.parts, vision=vision), row["id"]) == Outcome.DONE
+        assert await job.handle(replace(processor.parts, vision=vision), row["id"]) == Outcome.DONE
         stored = await found(processor, row["id"])
         assert (stored["status"], stored["version"]) == ("done", "1+vision")
         assert '"source": "vision"' in stored["result"]
@@ -191,14 +192,14 @@ class TestJob:
         self, processor: Processor, server: VisionServer, vision: CloudVision
     ) -> None:
         server.script, row = [Status.PERMISSION_DENIED], await asked(processor)
-        assert await analysis_jobs.handle(replace(processor.parts, vision=vision), row["id"]) == Outcome.DONE
+        assert await job.handle(replace(processor.parts, vision=vision), row["id"]) == Outcome.DONE
         assert (await found(processor, row["id"]))["failure_code"] == "vision-refused"
         assert await reservation_of(processor, row) == "refunded"
 
     async def test_what_may_pass_is_left_to_the_queue(self, processor: Processor, server: VisionServer) -> None:
         server.script, row = [Status.UNAVAILABLE], await asked(processor)
         vision = CloudVision("", server.host, attempt_seconds=0.2, total_seconds=0.3)
-        assert await analysis_jobs.handle(replace(processor.parts, vision=vision), row["id"]) == Outcome.LATER
+        assert await job.handle(replace(processor.parts, vision=vision), row["id"]) == Outcome.LATER
         assert (await found(processor, row["id"]))["status"] == "requested"
         await vision.close()
 
@@ -241,7 +242,7 @@ class TestOnArrival:
             return False
 
         row = await self.arrive(processor)
-        monkeypatch.setattr("image_processor.analysis_queries.is_known", unknown)
+        monkeypatch.setattr("image_processor.analyses.queries.is_known", unknown)
         await processor.set_row(row["id"], status="stored", ready_at=None)
         await processor.push(processor.message(row["object_name"], row["generation"]))
         assert len(await processor.rows.fetch(select(analysis))) == 1

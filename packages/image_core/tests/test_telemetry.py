@@ -92,7 +92,7 @@ class TestLines:
             monkeypatch.setenv("K_SERVICE", "image-test")
         written = request.getfixturevalue("written")
         own = {"place": "ValueError at resize.py:12 shrink", "count": 2}
-        logging.getLogger("image_processor.worker_process").error("processing_step_failed", extra=own)
+        logging.getLogger("image_engine.pool.process").error("processing_step_failed", extra=own)
         logging.getLogger("some.library").error("it_failed", extra={"place": "hunter-2"})
         # Google's handler writes a line about itself before the first one.
         ours, theirs = lines(written)[-2:]

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from image_core.gcs import GcsClient
-from image_processor.analysis_request import AnalysisOrder, AnalysisRequest
+from image_engine.contract.analysis_request import AnalysisOrder, AnalysisRequest
+from image_engine.contract.limits import PictureLimits
+from image_engine.contract.picture_file import open_picture_file
+from image_engine.contract.rejections import PictureRejected
+from image_engine.pool.pool import MIB, WorkerPool
 from image_processor.evaluation.dataset import LabelledPicture
 from image_processor.evaluation.figures import BEST, Answer
-from image_processor.labels_model import LabelsModel, find_labels_model
-from image_processor.limits import PictureLimits
-from image_processor.picture_file import open_picture_file
-from image_processor.rejections import PictureRejected
-from image_processor.workers import MIB, WorkerPool
+from image_processor.models.labels_model import LabelsModel, find_labels_model
 
 _WORKER_MEMORY_BYTES = 512 * MIB
 _DEADLINE_SECONDS = 60.0

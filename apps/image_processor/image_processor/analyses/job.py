@@ -1,0 +1,216 @@
+"""One analysis: claim the row, fetch the bytes, run the analyzer in a worker, store what it found, settle the price.
+
+Delivered twice, done once and paid once: the claim decides who works, its token decides whose work counts, and the
+reservation is settled in the transaction that ends the row.
+"""
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+import anyio
+import orjson
+
+from image_core import credits, errors, events
+from image_core.analysis_results import LabelsParameters
+from image_core.analyzers import CATALOGUE, VISION_VERSION, canonical_result
+from image_core.db import Transaction
+from image_core.events import EventType, OutboxEvent, Topic
+from image_core.telemetry import log, log_unexpected, span
+from image_engine.contract.analysis_request import AnalysisOrder, AnalysisOutcome, AnalysisRequest
+from image_engine.contract.picture_file import PictureFile, open_picture_file
+from image_engine.contract.processed_picture import ProcessingRequest
+from image_engine.contract.rejections import REJECTION_MESSAGES, PictureRejected
+from image_engine.models.description import MODEL_FAILURES
+from image_processor.analyses import queries
+from image_processor.analyses.queries import AnalysisClaim
+from image_processor.failures import Passing, Verdict, judge
+from image_processor.parts import Outcome, Parts, committing, fetch, in_turn
+from image_processor.vision import VISION_PRESET, VisionRefused, VisionUnavailable
+
+FAILURE_MESSAGES: dict[str, str] = {
+    **{str(code): message for code, message in REJECTION_MESSAGES.items()},
+    "analyzer-failed": "The analyzer made a mistake with this picture; it has been reported.",
+    "model-missing": "The model that this analyzer was given is not there; it has been reported.",
+    "model-broken": "The model that this analyzer was given cannot be used; it has been reported.",
+    "vision-refused": "Cloud Vision does not take this request; it has been reported.",
+    "image-gone": "The picture was removed before it could be analysed.",
+}
+
+
+async def handle(parts: Parts, analysis_id: UUID) -> Outcome:
+    """Runs the analysis that a message asks for. Raises `errors.Unavailable` where the database is away."""
+    return await in_turn(parts, lambda: _handle(parts, analysis_id))
+
+
+async def _handle(parts: Parts, analysis_id: UUID) -> Outcome:
+    async with parts.database.transaction() as transaction:
+        claimed = await queries.claim(transaction, analysis_id, parts.settings.max_attempts, parts.lease)
+    if claimed is None:
+        return await _not_claimed(parts, analysis_id)
+    with (
+        span(parts.tracer_provider, "analyse picture", claimed.trace_parent, analysis_id=str(analysis_id)),
+        open_picture_file() as picture,
+    ):
+        try:
+            return await _work(parts, claimed, picture)
+        except Passing as error:
+            log("analysis_will_be_tried_again", severity="WARNING", analysis_id=str(analysis_id), reason=str(error))
+            return Outcome.LATER
+
+
+async def _not_claimed(parts: Parts, analysis_id: UUID) -> Outcome:
+    """Why there was nothing to claim: done already, given up, or being done by somebody with a live lease."""
+    async with committing(parts) as transaction:
+        exhausted = await queries.fail_exhausted(transaction, analysis_id, parts.settings.max_attempts)
+        if exhausted is not None:
+            await end_failed(
+                transaction, analysis_id, exhausted["team_id"], exhausted["analyzer"], exhausted["reservation_id"],
+                "analysis-attempts-exhausted",
+            )  # fmt: skip
+            return Outcome.DONE
+    status = await queries.find_status(parts.database, analysis_id)
+    return Outcome.LATER if status in ("requested", "running") else Outcome.DONE
+
+
+async def _work(parts: Parts, claimed: AnalysisClaim, picture: PictureFile) -> Outcome:
+    """Everything between the claim and the row's final state. Whatever ends it early gives the claim back."""
+    try:
+        # A little before the lease is over, so that the claim can still be given back.
+        async with asyncio.timeout(parts.settings.lease_seconds * 0.9):
+            return await _bring_to_end(parts, claimed, picture)
+    except Exception as error:
+        await _give_back(parts, claimed, counted=judge(error) is not Verdict.GIVEN_BACK)
+        raise Passing(type(error).__name__) from error
+    except BaseException:
+        await _give_back(parts, claimed, counted=False)
+        raise
+
+
+async def _bring_to_end(parts: Parts, claimed: AnalysisClaim, picture: PictureFile) -> Outcome:
+    """Analyse the picture and end the row, also where there will never be a result."""
+    try:
+        if not await _fetch(parts, claimed, picture):
+            return await _fail(parts, claimed, "image-gone")
+        outcome = await _analyze(parts, claimed, picture)
+        if outcome.result is None:
+            return await _fail(parts, claimed, outcome.failure or "analyzer-failed")
+        return await _finish(parts, claimed, outcome.result)
+    except PictureRejected as rejection:
+        return await _fail(parts, claimed, rejection.code)
+    except Exception as error:
+        if judge(error) is not Verdict.FINAL:
+            raise
+        log_unexpected(error, analysis_id=str(claimed.analysis_id), analyzer=claimed.analyzer)
+        return await _fail(parts, claimed, "processing-crashed")
+
+
+async def _fetch(parts: Parts, claimed: AnalysisClaim, picture: PictureFile) -> bool:
+    """Writes the bytes into `picture`; false where nothing holds them any more."""
+    source = await queries.find_source(parts.database, claimed.team_id, claimed.sha256)
+    # An image outlives whatever lies in the scratch bucket.
+    storage = parts.scratch if source is None else parts.originals
+    source = source or claimed.scratch
+    if source is None:
+        return False
+    if await fetch(parts, storage, source.object_name, source.generation, picture) != claimed.sha256:
+        raise errors.StorageUnavailable("The object read is not the one that was stored.")
+    return True
+
+
+async def _analyze(parts: Parts, claimed: AnalysisClaim, picture: PictureFile) -> AnalysisOutcome:
+    order = AnalysisOrder(claimed.analyzer, orjson.loads(claimed.parameters))
+    if claimed.version == VISION_VERSION:
+        return await _ask_vision(parts, claimed, order, picture)
+    analyzed = await parts.pool.analyze(picture, AnalysisRequest((order,), parts.settings.limits))
+    outcome = analyzed.outcomes[0]
+    if outcome.version != claimed.version and outcome.failure not in MODEL_FAILURES:
+        # Asked of another release, during a deployment: its own instances will take the message.
+        raise Passing("another version")
+    if outcome.place is not None:
+        log("analyzer_failed", severity="ERROR", analyzer=claimed.analyzer, place=outcome.place)
+    return outcome
+
+
+async def _ask_vision(
+    parts: Parts, claimed: AnalysisClaim, order: AnalysisOrder, picture: PictureFile
+) -> AnalysisOutcome:
+    """Sends a reduced copy, which holds nothing but pixels, in a format that Cloud Vision reads."""
+    request = ProcessingRequest((VISION_PRESET,), parts.settings.limits, keep_location=False, embed=False)
+    (reduced,) = (await parts.pool.process(picture, request)).derivatives
+    outcome = AnalysisOutcome(order.analyzer, VISION_VERSION, order.parameters, None, None)
+    try:
+        result = await parts.vision.label(reduced.content, LabelsParameters.model_validate(order.parameters))
+    except VisionUnavailable as error:
+        log("vision_unavailable", severity="WARNING", analysis_id=str(claimed.analysis_id), reason=str(error))
+        raise Passing("Cloud Vision") from error
+    except VisionRefused as error:
+        log("vision_refused", severity="ERROR", analysis_id=str(claimed.analysis_id), reason=str(error))
+        return replace(outcome, failure="vision-refused")
+    return replace(outcome, result=result.model_dump(mode="json"))
+
+
+async def _finish(parts: Parts, claimed: AnalysisClaim, result: dict[str, Any]) -> Outcome:
+    text = canonical_result(CATALOGUE[claimed.analyzer], result).decode()
+    async with committing(parts) as transaction:
+        if not await queries.finish(transaction, claimed, text):
+            return _lost(parts, claimed)
+        if claimed.reservation_id is not None:
+            await credits.commit(transaction, claimed.reservation_id)
+        told = {"analysis_id": str(claimed.analysis_id), "analyzer": claimed.analyzer}
+        await events.record(transaction, OutboxEvent(Topic.EVENTS, EventType.ANALYZED, told, claimed.team_id))
+    await _remove_scratch(parts, claimed)
+    parts.metrics.analyses.labels(claimed.analyzer, "done").inc()
+    log("analysis_done", analysis_id=str(claimed.analysis_id), analyzer=claimed.analyzer)
+    return Outcome.DONE
+
+
+async def _fail(parts: Parts, claimed: AnalysisClaim, code: str) -> Outcome:
+    async with committing(parts) as transaction:
+        if not await queries.fail(transaction, claimed, code, FAILURE_MESSAGES[code]):
+            return _lost(parts, claimed)
+        await end_failed(
+            transaction, claimed.analysis_id, claimed.team_id, claimed.analyzer, claimed.reservation_id, code
+        )
+    await _remove_scratch(parts, claimed)
+    parts.metrics.analyses.labels(claimed.analyzer, code).inc()
+    log("analysis_failed", analysis_id=str(claimed.analysis_id), analyzer=claimed.analyzer, code=code)
+    return Outcome.DONE
+
+
+def _lost(parts: Parts, claimed: AnalysisClaim) -> Outcome:
+    """Leaves the row, and the file that was sent for it, to whoever works on it now."""
+    log("analysis_lost_its_claim", severity="WARNING", analysis_id=str(claimed.analysis_id))
+    parts.metrics.analyses.labels(claimed.analyzer, "lost").inc()
+    return Outcome.DONE
+
+
+async def _remove_scratch(parts: Parts, claimed: AnalysisClaim) -> None:
+    """Removes the file that was sent only to be analysed; what cannot be removed now goes with its day."""
+    if claimed.scratch is None:
+        return
+    try:
+        await parts.scratch.delete(claimed.scratch.object_name, claimed.scratch.generation)
+    except errors.StorageUnavailable:
+        log("scratch_object_left", severity="WARNING", analysis_id=str(claimed.analysis_id))
+
+
+async def end_failed(
+    transaction: Transaction, analysis_id: UUID, team_id: UUID, analyzer: str, reservation_id: UUID | None, code: str
+) -> None:
+    """Gives the price back and tells of the failure, in the transaction that ends the row."""
+    if reservation_id is not None:
+        await credits.refund(transaction, reservation_id)
+    told = {"analysis_id": str(analysis_id), "analyzer": analyzer, "code": code}
+    await events.record(transaction, OutboxEvent(Topic.EVENTS, EventType.ANALYSIS_FAILED, told, team_id))
+
+
+async def _give_back(parts: Parts, claimed: AnalysisClaim, *, counted: bool) -> None:
+    """Releases the claim, also while being cancelled; a claim that cannot be released lapses with its lease."""
+    with anyio.CancelScope(shield=True), anyio.move_on_after(3):
+        try:
+            async with parts.database.transaction() as transaction:
+                await queries.release(transaction, claimed, counted=counted)
+        except errors.DatabaseUnavailable:
+            log("claim_not_released", severity="WARNING", analysis_id=str(claimed.analysis_id))

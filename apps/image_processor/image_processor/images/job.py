@@ -1,0 +1,284 @@
+"""One job: claim the row, fetch the bytes, run the pipeline in a worker, store what it made, mark the row.
+
+Delivered twice, done once: the claim decides who works, its token decides whose work counts.
+"""
+
+import asyncio
+import hashlib
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import anyio
+
+from image_core import errors, events
+from image_core.db import Record, Transaction, UniqueViolation, to_json
+from image_core.events import EventType
+from image_core.states import ImageStatus
+from image_core.telemetry import log, log_unexpected, span
+from image_engine.contract.picture_file import PictureFile, open_picture_file
+from image_engine.contract.processed_picture import Derivative, ProcessedPicture, ProcessingRequest
+from image_engine.contract.rejections import PictureRejected
+from image_processor.failures import Passing, Verdict, judge
+from image_processor.images import on_arrival, queries, similarity
+from image_processor.images.queries import Claim
+from image_processor.messages import ObjectFinalized
+from image_processor.parts import Outcome, Parts, committing, fetch, in_turn
+
+
+async def handle(parts: Parts, new: ObjectFinalized) -> Outcome:
+    """Does what a finalize event asks for. Raises `errors.Unavailable` where the database is away."""
+    return await in_turn(parts, lambda: _handle(parts, new))
+
+
+async def _handle(parts: Parts, new: ObjectFinalized) -> Outcome:
+    row = await _row_of(parts, new)
+    if row is None:
+        return Outcome.DONE
+    parent = row["trace_parent"] or new.trace_parent
+    with span(parts.tracer_provider, "process image", parent, image_id=str(row["id"])), open_picture_file() as picture:
+        try:
+            return await _claim_and_work(parts, new, row, picture)
+        except Passing as error:
+            log("job_will_be_tried_again", severity="WARNING", image_id=str(row["id"]), reason=str(error))
+            return Outcome.LATER
+
+
+async def _claim_and_work(parts: Parts, new: ObjectFinalized, row: Record, picture: PictureFile) -> Outcome:
+    sha256 = None
+    if row["status"] == ImageStatus.PENDING:
+        sha256 = await _complete_pending(parts, row, new.generation, picture)
+        if sha256 is None:
+            return Outcome.DONE
+    async with parts.database.transaction() as transaction:
+        claimed = await queries.claim(transaction, row["id"], new.generation, parts.settings.max_attempts, parts.lease)
+    if claimed is None:
+        return await _not_claimed(parts, new)
+    return await _work(parts, claimed, picture, sha256)
+
+
+async def _row_of(parts: Parts, new: ObjectFinalized) -> Record | None:
+    """The row that waits for this object; None, and the object is given to the sweep, where there is none."""
+    row = None
+    if new.bucket == parts.originals.bucket and new.image_id is not None:
+        row = await queries.find(parts.database, new.image_id)
+    if row is None or row["object_name"] != new.name or row["status"] == ImageStatus.EXPIRED:
+        reason = "unknown" if row is None else "expired"
+        parts.metrics.unknown_objects.labels(reason).inc()
+        log("event_for_no_image", severity="WARNING", reason=reason, generation=new.generation)
+        if new.bucket == parts.originals.bucket:
+            async with parts.database.transaction() as transaction:
+                await queries.discard(transaction, "originals", new.name, new.generation, parts.lease)
+        return None
+    if row["deleted_at"] is not None:
+        return None
+    return row
+
+
+async def _not_claimed(parts: Parts, new: ObjectFinalized) -> Outcome:
+    """Why there was nothing to claim: done already, being done, given up, or another generation's event."""
+    if new.image_id is None:
+        return Outcome.DONE
+    async with committing(parts) as transaction:
+        exhausted = await queries.fail_exhausted(transaction, new.image_id, parts.settings.max_attempts)
+        if exhausted is not None:
+            await tell_exhausted(transaction, exhausted)
+            return Outcome.DONE
+    row = await queries.find(parts.database, new.image_id)
+    if row is None or row["deleted_at"] is not None or row["generation"] is None:
+        return Outcome.DONE
+    if row["generation"] != new.generation:
+        if new.generation > row["generation"]:
+            # Our names are written once; whoever wrote a second time does not change the image.
+            async with parts.database.transaction() as transaction:
+                await queries.discard(transaction, "originals", new.name, new.generation, parts.lease)
+        return Outcome.DONE
+    # Somebody holds a live lease: if they do not come through, the message is needed again.
+    return Outcome.LATER if row["status"] in (ImageStatus.PROCESSING, ImageStatus.STORED) else Outcome.DONE
+
+
+async def tell_exhausted(transaction: Transaction, row: Record) -> None:
+    """Record the event of an image that has no attempt left."""
+    code = queries.EXHAUSTED[0]
+    await tell_failed(transaction, row["id"], row["team_id"], row["status"], code, row["trace_parent"])
+
+
+async def _complete_pending(parts: Parts, row: Record, generation: int, picture: PictureFile) -> bytes | None:
+    """From pending to stored by the bytes themselves; returns their SHA-256, or None if the row had to expire."""
+    try:
+        sha256 = await fetch(parts, parts.originals, row["object_name"], generation, picture)
+    except PictureRejected as rejection:
+        await _expire(parts, row, rejection.code, rejection.message, None)
+        return None
+    try:
+        async with parts.database.transaction() as transaction:
+            await queries.mark_stored(transaction, row["id"], generation, picture.size_bytes, sha256)
+    except UniqueViolation:
+        twin_id = await queries.find_twin(parts.database, row["team_id"], sha256)
+        await _expire(parts, row, "duplicate", "The team has this image already.", twin_id)
+        return None
+    return sha256
+
+
+async def _expire(parts: Parts, row: Record, code: str, message: str, twin_id: UUID | None) -> None:
+    """Ends a pending row whose object is not wanted, and has the sweep remove the object."""
+    async with parts.database.transaction() as transaction:
+        if await queries.expire(transaction, row["id"], code, message, twin_id):
+            await queries.discard(transaction, "originals", row["object_name"], None, parts.lease)
+
+
+async def _work(parts: Parts, claimed: Claim, picture: PictureFile, sha256: bytes | None) -> Outcome:
+    """Everything between the claim and the row's final state. Whatever ends it early gives the claim back."""
+    try:
+        # A little before the lease is over, so that the claim can still be given back.
+        async with asyncio.timeout(parts.settings.lease_seconds * 0.9):
+            return await _make_ready(parts, claimed, picture, sha256)
+    except Exception as error:
+        await _give_back(parts, claimed, counted=judge(error) is not Verdict.GIVEN_BACK)
+        raise Passing(type(error).__name__) from error
+    except BaseException:
+        await _give_back(parts, claimed, counted=False)
+        raise
+
+
+async def _make_ready(parts: Parts, claimed: Claim, picture: PictureFile, sha256: bytes | None) -> Outcome:
+    """Process the picture and end the row, also where the picture can never be processed."""
+    try:
+        if sha256 is None:
+            with span(parts.tracer_provider, "fetch original"):
+                sha256 = await fetch(parts, parts.originals, claimed.object_name, claimed.generation, picture)
+        _check_same(sha256, claimed)
+        with span(parts.tracer_provider, "decode and encode"):
+            processed = await parts.pool.process(picture, await _request(parts, claimed))
+        with span(parts.tracer_provider, "store derivatives"):
+            rows = await asyncio.gather(*(_store(parts, claimed, each) for each in processed.derivatives))
+        with span(parts.tracer_provider, "mark ready"):
+            return await _finish(parts, claimed, processed, rows)
+    except PictureRejected as rejection:
+        return await _fail(parts, claimed, rejection)
+    except Exception as error:
+        if judge(error) is not Verdict.FINAL:
+            raise
+        log_unexpected(error, image_id=str(claimed.image_id))
+        return await _fail(parts, claimed, PictureRejected("processing-crashed"))
+
+
+async def _request(parts: Parts, claimed: Claim) -> ProcessingRequest:
+    """What to make of the picture; a last attempt after others does without whatever else may have ended them."""
+    limits, keep_location = parts.settings.limits, claimed.keep_location
+    if 1 < claimed.attempts >= parts.settings.max_attempts:
+        return ProcessingRequest(limits=limits, keep_location=keep_location, embed=False)
+    orders = await on_arrival.orders(parts.database, claimed, {"labels": parts.labels.version})
+    return ProcessingRequest(limits=limits, keep_location=keep_location, analyses=orders)
+
+
+def _check_same(sha256: bytes, claimed: Claim) -> None:
+    if sha256 != claimed.sha256:
+        raise errors.StorageUnavailable("The object read is not the one that was stored.")
+
+
+async def _store(parts: Parts, claimed: Claim, made: Derivative) -> dict[str, Any]:
+    """Writes one derivative under this claim's own folder and returns its row."""
+    name = f"{claimed.folder}{made.preset}.webp"
+    await parts.derivatives.put(name, made.content, made.content_type)
+    return {
+        "preset": made.preset,
+        "generation": claimed.generation,
+        "object_name": name,
+        "content_type": made.content_type,
+        "width": made.width_px,
+        "height": made.height_px,
+        "frames": made.frames,
+        "size_bytes": len(made.content),
+        "sha256": hashlib.sha256(made.content).digest(),
+    }
+
+
+_COLUMNS_OF_FACTS = {
+    "width": "width_px",
+    "height": "height_px",
+    "frames": "frames",
+    "format": "format",
+    "content_type": "content_type",
+}
+
+
+async def _finish(parts: Parts, claimed: Claim, processed: ProcessedPicture, rows: list[dict[str, Any]]) -> Outcome:
+    facts = processed.facts
+    told = facts.to_json()
+    # What has a column of its own is not kept twice.
+    values = {column: told.pop(fact) for column, fact in _COLUMNS_OF_FACTS.items()}
+    values |= {
+        "facts": to_json(told),
+        "failure_code": None,
+        "failure_message": None,
+    }
+    try:
+        async with committing(parts) as transaction:
+            await queries.finish(transaction, claimed, values)
+            if not claimed.is_first:
+                for old_name in await queries.remove_derivatives(transaction, claimed.image_id):
+                    await queries.discard(transaction, "derivatives", old_name, None, parts.lease)
+            await queries.add_derivatives(transaction, claimed.image_id, rows)
+            news = {"width": facts.width_px, "height": facts.height_px, "presets": [row["preset"] for row in rows]}
+            event = events.image_event(EventType.READY, claimed.image_id, claimed.team_id, news, claimed.trace_parent)
+            await events.record(transaction, event)
+            await on_arrival.store(transaction, claimed, processed.analyses)
+            # Last, because it lets one image of a team at a time pass.
+            await similarity.store(transaction, claimed, facts.perceptual_hash, processed.vectors)
+    except queries.ClaimLost:
+        # Somebody took over after the lease; the promise made with the claim removes what was written here.
+        log("job_lost_its_claim", severity="WARNING", image_id=str(claimed.image_id))
+        parts.metrics.jobs.labels("lost").inc()
+        return Outcome.DONE
+    parts.metrics.jobs.labels("ready").inc()
+    for step, seconds in processed.step_seconds.items():
+        parts.metrics.step_seconds.labels(step).observe(seconds)
+    log(
+        "image_ready",
+        image_id=str(claimed.image_id),
+        team_id=str(claimed.team_id),
+        seconds_since_stored=_seconds_since_stored(claimed),
+    )
+    return Outcome.DONE
+
+
+def _seconds_since_stored(claimed: Claim) -> float | None:
+    """What the freshness objective counts; null for an image that was ready before and is processed again."""
+    if claimed.first_stored_at is None:
+        return None
+    return max(0.0, round((datetime.now(UTC) - claimed.first_stored_at).total_seconds(), 3))
+
+
+async def _fail(parts: Parts, claimed: Claim, rejection: PictureRejected) -> Outcome:
+    async with committing(parts) as transaction:
+        status = await queries.fail(transaction, claimed, rejection.code, rejection.message)
+        if status is not None:
+            await tell_failed(
+                transaction, claimed.image_id, claimed.team_id, status, rejection.code, claimed.trace_parent
+            )
+    parts.metrics.jobs.labels(rejection.code).inc()
+    return Outcome.DONE
+
+
+async def tell_failed(
+    transaction: Transaction, image_id: UUID, team_id: UUID, status: str, code: str, trace_parent: str | None
+) -> None:
+    """Record the event of a failure; one of an image that is ready as before is only logged."""
+    if status == ImageStatus.READY:
+        log("reprocessing_failed", severity="WARNING", image_id=str(image_id), team_id=str(team_id), code=code)
+        return
+    log("image_failed", image_id=str(image_id), team_id=str(team_id), code=code)
+    event = events.image_event(EventType.FAILED, image_id, team_id, {"code": code}, trace_parent)
+    await events.record(transaction, event)
+
+
+async def _give_back(parts: Parts, claimed: Claim, *, counted: bool) -> None:
+    """Releases the claim, also while being cancelled; a claim that cannot be released lapses with its lease."""
+    parts.metrics.jobs.labels("given-back").inc()
+    with anyio.CancelScope(shield=True), anyio.move_on_after(3):
+        try:
+            async with parts.database.transaction() as transaction:
+                await queries.release(transaction, claimed, counted=counted)
+        except errors.DatabaseUnavailable:
+            log("claim_not_released", severity="WARNING", image_id=str(claimed.image_id))

@@ -1,0 +1,147 @@
+"""By what an image is found among others that look alike: its vectors, its perceptual hash, and the pairs it makes."""
+
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Integer,
+    SmallInteger,
+    Text,
+    Uuid,
+    bindparam,
+    cast,
+    delete,
+    func,
+    literal_column,
+    or_,
+    select,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, BIT, insert
+
+from image_core.db import Query, Record, Runner, Transaction
+from image_core.models import BANDS, HalfVector, image, image_hash, image_vector, near_duplicate
+from image_core.similarity import MAX_HASH_DISTANCE
+from image_processor.images.queries import Claim
+
+MAX_NEIGHBOURS = 50
+"""With how many of its nearest an image makes a pair: a thousand pictures of one moment are not a million pairs."""
+
+# Of the hash of a flat picture, or of one that only gets darker to one side, few bits are set: many pictures share it.
+_LEAST_BITS = 16
+_BAND_BITS = 16
+
+_new_vector = insert(image_vector).values(
+    image_id=bindparam("image_id"),
+    team_id=bindparam("team_id"),
+    model=bindparam("model"),
+    vector=cast(bindparam("vector", type_=Text), HalfVector),
+)
+_put_vector = Query(
+    _new_vector.on_conflict_do_update(
+        index_elements=["image_id", "model"], set_={"vector": _new_vector.excluded.vector, "created_at": func.now()}
+    )
+)
+_add_hash = insert(image_hash).values(
+    image_id=bindparam("image_id", type_=Uuid), team_id=bindparam("team_id", type_=Uuid), hash=bindparam("hash")
+)
+_neighbour_id = func.unnest(bindparam("neighbour_ids", type_=ARRAY(Uuid)), type_=Uuid)
+_add = Query(
+    insert(near_duplicate)
+    .from_select(
+        ["team_id", "distance", "image_id_a", "image_id_b"],
+        select(
+            cast(bindparam("team_id"), Uuid),
+            func.unnest(bindparam("distances", type_=ARRAY(SmallInteger))),
+            func.least(_neighbour_id, bindparam("image_id", type_=Uuid)),
+            func.greatest(_neighbour_id, bindparam("image_id", type_=Uuid)),
+        ),
+    )
+    .add_cte(_add_hash.cte("added"))
+)
+_forget_hash = Query(delete(image_hash).where(image_hash.c.image_id == bindparam("image_id")))
+_forget_pairs = Query(
+    delete(near_duplicate).where(
+        or_(
+            near_duplicate.c.image_id_a == bindparam("image_id", type_=Uuid),
+            near_duplicate.c.image_id_b == bindparam("image_id", type_=Uuid),
+        )
+    )
+)
+_take_turn = Query(select(func.pg_advisory_xact_lock(bindparam("turn", type_=BigInteger))))
+
+
+def _distance() -> ColumnElement[int]:
+    apart = image_hash.c.hash.op("#")(bindparam("hash", type_=BigInteger))
+    return func.bit_count(cast(apart, BIT(64)), type_=Integer)
+
+
+def _shares_a_band() -> ColumnElement[bool]:
+    """One of the bands differs by one bit at most; each of them is looked up in its own index."""
+    return or_(
+        *(
+            literal_column(band, BigInteger) == func.any(bindparam(f"probes_{number}", type_=ARRAY(BigInteger)))
+            for number, band in enumerate(BANDS)
+        )
+    )
+
+
+_near = Query(
+    select(image_hash.c.image_id, _distance().label("distance"))
+    .join_from(image_hash, image, image.c.id == image_hash.c.image_id)
+    .where(
+        image_hash.c.team_id == bindparam("team_id"),
+        image_hash.c.image_id != bindparam("image_id"),
+        _shares_a_band(),
+        _distance() <= MAX_HASH_DISTANCE,
+    )
+    .order_by(literal_column("distance"), image_hash.c.image_id)
+    .limit(MAX_NEIGHBOURS)
+    # One that is being purged is waited for, and is then no neighbour.
+    .with_for_update(read=True, key_share=True, of=image)
+)
+
+
+async def store(
+    transaction: Transaction, claimed: Claim, perceptual_hash: str, vectors: Mapping[str, Sequence[float]]
+) -> None:
+    """Writes an image's vectors and hash, and its pairs anew; until the commit no other image of the team passes."""
+    for model, numbers in vectors.items():
+        await transaction.execute(
+            _put_vector, image_id=claimed.image_id, team_id=claimed.team_id, model=model, vector=_as_text(numbers)
+        )
+    # Two images that are made ready at the same moment would otherwise not see each other.
+    await transaction.execute(_take_turn, turn=claimed.team_id.int >> 64 & 2**63 - 1)
+    value = int(perceptual_hash, 16)
+    tells = value.bit_count() >= _LEAST_BITS
+    # Before the old pairs are locked, which a purge that is waited for may be about to remove.
+    near = await find_near(transaction, claimed.team_id, claimed.image_id, value) if tells else []
+    if not claimed.is_first:
+        await transaction.execute(_forget_pairs, image_id=claimed.image_id)
+        await transaction.execute(_forget_hash, image_id=claimed.image_id)
+    if tells:
+        ids, distances = [row["image_id"] for row in near], [row["distance"] for row in near]
+        pairs = {"image_id": claimed.image_id, "neighbour_ids": ids, "distances": distances}
+        await transaction.execute(_add, team_id=claimed.team_id, hash=_signed(value), **pairs)
+
+
+async def find_near(runner: Runner, team_id: UUID, image_id: UUID, value: int) -> list[Record]:
+    """The team's images whose hash is near to one of 64 bits, the nearest first, kept from being purged meanwhile."""
+    probes = {f"probes_{number}": _probes(value, number) for number in range(len(BANDS))}
+    return await runner.fetch(_near, team_id=team_id, image_id=image_id, hash=_signed(value), **probes)
+
+
+def _probes(value: int, number: int) -> list[int]:
+    """A band of a hash, and all that differ from it by one bit."""
+    band = value >> (len(BANDS) - 1 - number) * _BAND_BITS & 0xFFFF
+    return [band, *(band ^ 1 << bit for bit in range(_BAND_BITS))]
+
+
+def _signed(value: int) -> int:
+    """64 bits as PostgreSQL's bigint holds them."""
+    return value - 2**64 if value >= 2**63 else value
+
+
+def _as_text(numbers: Sequence[float]) -> str:
+    return "[" + ",".join(map(str, numbers)) + "]"

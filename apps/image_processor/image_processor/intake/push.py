@@ -1,0 +1,110 @@
+"""From a push to an outcome, and from an outcome to a status: 2xx acknowledges, everything else comes again."""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Request, Response
+from pydantic import ValidationError
+
+from image_core import errors
+from image_core.telemetry import log
+from image_processor.analyses import job as analysis_job
+from image_processor.images import job as image_job
+from image_processor.intake.identity import TokenRejected, verify
+from image_processor.messages import (
+    MalformedMessage,
+    PushEnvelope,
+    PushMessage,
+    analysis_requested,
+    object_finalized,
+)
+from image_processor.parts import Outcome, Parts
+from image_processor.sweep import sweep
+
+router = APIRouter()
+
+_LATER = {"Retry-After": "5"}
+
+
+async def _refused(request: Request, authorization: str | None, email: str) -> Response | None:
+    """The answer to somebody who is not the expected account; None for the one who is."""
+    parts: Parts = request.app.state.parts
+    try:
+        await verify(
+            authorization,
+            request.app.state.issuer_keys,
+            issuer=parts.settings.push_issuer,
+            audience=parts.settings.push_audience,
+            email=email,
+        )
+    except TokenRejected as rejection:
+        log("push_refused", severity="WARNING", reason=str(rejection))
+        return Response(status_code=401, headers={"WWW-Authenticate": "Bearer"})
+    except errors.Unavailable:
+        return Response(status_code=503, headers=_LATER)
+    return None
+
+
+Job = Callable[[Parts, PushMessage], Awaitable[Outcome]]
+
+
+async def _upload(parts: Parts, message: PushMessage) -> Outcome:
+    new = object_finalized(message)
+    return Outcome.DONE if new is None else await image_job.handle(parts, new)
+
+
+async def _analysis(parts: Parts, message: PushMessage) -> Outcome:
+    return await analysis_job.handle(parts, analysis_requested(message))
+
+
+@router.post("/push/uploads")
+async def push_upload(request: Request, authorization: Annotated[str | None, Header()] = None) -> Response:
+    """Take one message of the topic that asks for processing."""
+    return await _take(request, authorization, _upload)
+
+
+@router.post("/push/analyses")
+async def push_analysis(request: Request, authorization: Annotated[str | None, Header()] = None) -> Response:
+    """Take one message of the topic that asks for analyses."""
+    return await _take(request, authorization, _analysis)
+
+
+async def _take(request: Request, authorization: str | None, job: Job) -> Response:
+    parts: Parts = request.app.state.parts
+    # Whoever asks is known before a byte of the body is looked at.
+    if refused := await _refused(request, authorization, parts.settings.push_service_account_email):
+        return refused
+    try:
+        envelope = PushEnvelope.model_validate_json(await request.body())
+    except ValidationError as error:
+        log("envelope_malformed", severity="ERROR", fields=[".".join(map(str, each["loc"])) for each in error.errors()])
+        return Response(status_code=400, headers=_LATER)
+    try:
+        outcome = await job(parts, envelope.message)
+    except MalformedMessage as error:
+        # Not acknowledged: after its tries it lies in the dead letters, where somebody can look at it.
+        log("message_malformed", severity="ERROR", reason=str(error), message_id=envelope.message.message_id)
+        return _later(parts, envelope, 400)
+    except errors.Unavailable as error:
+        log("part_unavailable", severity="WARNING", code=error.code, reason=type(error.__cause__).__qualname__)
+        return _later(parts, envelope, 503)
+    return Response(status_code=204) if outcome is Outcome.DONE else _later(parts, envelope, 503)
+
+
+def _later(parts: Parts, envelope: PushEnvelope, status: int) -> Response:
+    if (envelope.delivery_attempt or 0) >= parts.settings.push_max_delivery_attempts:
+        parts.metrics.dead_letters.inc()
+        log("message_dead", severity="ERROR", message_id=envelope.message.message_id)
+    return Response(status_code=status, headers=_LATER)
+
+
+@router.post("/tasks/sweep")
+async def run_sweep(request: Request, authorization: Annotated[str | None, Header()] = None) -> Any:
+    """Repair what was left behind; called by the scheduler."""
+    parts: Parts = request.app.state.parts
+    if refused := await _refused(request, authorization, parts.settings.scheduler_service_account_email):
+        return refused
+    try:
+        return await sweep(parts)
+    except errors.Unavailable:
+        return Response(status_code=503, headers=_LATER)

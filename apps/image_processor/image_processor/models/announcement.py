@@ -1,0 +1,59 @@
+"""Tells the API, by one row an analyzer, which model answers it here and under which version results are stored.
+
+During a deployment old and new processors run side by side. The row belongs to the model that came last: an instance
+whose model was replaced leaves it alone, until nobody has confirmed the newer one for a while (it was rolled back).
+"""
+
+import asyncio
+from datetime import timedelta
+
+from sqlalchemy import case, func, or_
+from sqlalchemy.dialects.postgresql import insert
+
+from image_core import errors
+from image_core.analyzers import CATALOGUE
+from image_core.db import Database, to_json
+from image_core.models import analyzer_model
+from image_core.telemetry import log
+from image_processor.models.labels_model import LabelsModel
+
+CONFIRM_SECONDS = 60.0
+# Several times as long as between two confirmations, because an idle instance gets no CPU to confirm anything.
+_ABANDONED_AFTER = timedelta(minutes=15)
+
+
+async def keep_announcing(database: Database, labels: LabelsModel) -> None:
+    """Announces now and then again, for as long as the instance lives; a database that is away is asked later."""
+    while True:
+        try:
+            await announce(database, labels)
+        except errors.Unavailable as error:
+            log("model_not_announced", severity="WARNING", code=error.code)
+        await asyncio.sleep(CONFIRM_SECONDS)
+
+
+async def announce(database: Database, labels: LabelsModel) -> bool:
+    """Makes this model the present one, or confirms it; false where it has been replaced by another."""
+    new = insert(analyzer_model).values(
+        name=CATALOGUE["labels"].name,
+        version=labels.version,
+        model=None if labels.model is None else to_json(labels.model),
+    )
+    is_same = analyzer_model.c.version == new.excluded.version
+    written: int = await database.execute(
+        new.on_conflict_do_update(
+            index_elements=["name"],
+            set_={
+                "version": new.excluded.version,
+                "model": new.excluded.model,
+                "replaced_version": case((is_same, analyzer_model.c.replaced_version), else_=analyzer_model.c.version),
+                "updated_at": func.now(),
+            },
+            where=or_(
+                is_same,
+                analyzer_model.c.replaced_version.is_distinct_from(new.excluded.version),
+                analyzer_model.c.updated_at < func.now() - _ABANDONED_AFTER,
+            ),
+        )
+    )
+    return written == 1

@@ -1,0 +1,21 @@
+"""What answers `labels` where a model is configured and cannot be used."""
+
+from image_core.analysis_results import LabelsParameters, LabelsResult
+from image_core.analyzers import CATALOGUE, Need
+from image_engine.analyzers.analysis_picture import AnalysisPicture
+from image_engine.models.description import ModelUnavailable
+
+
+class NoLabels:
+    """Fails with the reason: nothing else may answer in the place of the model that was chosen."""
+
+    spec = CATALOGUE["labels"]
+    version = spec.version
+    needs: frozenset[Need] = frozenset()
+
+    def __init__(self, reason: ModelUnavailable) -> None:
+        self._reason = reason
+
+    def analyze(self, _picture: AnalysisPicture, _parameters: LabelsParameters) -> LabelsResult:
+        """Raise why there is no model."""
+        raise self._reason

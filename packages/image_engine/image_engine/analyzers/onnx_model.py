@@ -1,0 +1,124 @@
+"""A model in this process: pictures become its input exactly as its description says, and its output is checked.
+
+onnxruntime is loaded here and nowhere else: only worker processes import this file.
+"""
+
+import os
+from collections.abc import Sequence
+from typing import Any, Generic
+
+import numpy as np
+import pyvips
+
+from image_engine.contract.framing import MAX_BATCH
+from image_engine.models.description import Described, DescribedModel, ModelBroken, ModelInput
+from image_engine.picture.pixels import Floats, Pixels
+
+# Otherwise the import itself starts to report to Microsoft: a thread, look-ups of names, files in the home directory.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+import onnxruntime
+
+
+class OnnxModel(Generic[Described]):
+    """A loaded model that has run once.
+
+    Attributes:
+        description: as it lay beside the file.
+        max_batch: how many pictures one run takes; 1 for a model that was exported for one.
+    """
+
+    def __init__(self, described: DescribedModel[Described]) -> None:
+        """Load and warm up.
+
+        Raises:
+            ModelBroken: onnxruntime cannot load it, or it is not as described.
+        """
+        self.description = described.description
+        try:
+            self._session = onnxruntime.InferenceSession(
+                described.content, _session_options(), providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:
+            # onnxruntime raises classes of its own for each way in which a file may be wrong.
+            raise ModelBroken(f"onnxruntime cannot load the model: {str(error)[:200]}") from error
+        self.max_batch = self._checked_batch()
+        grey = np.full((self.description.input.height_px, self.description.input.width_px, 3), 128, dtype=np.uint8)
+        self.run([prepared(grey, self.description.input)])
+
+    def _checked_batch(self) -> int:
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        if len(inputs) != 1 or inputs[0].type != "tensor(float)":
+            raise ModelBroken("The model must take one input, of 32-bit floats.")
+        self._input, self._output = inputs[0].name, outputs[0].name
+        taken, wanted = inputs[0].shape, self.description.input.shape(1)
+        if len(taken) != 4 or any(
+            isinstance(size, int) and size != want for size, want in zip(taken[1:], wanted[1:], strict=False)
+        ):
+            raise ModelBroken(f"The model takes {_shown(taken)}, the description says {_shown(wanted)}.")
+        if isinstance(taken[0], int) and taken[0] != 1:
+            raise ModelBroken(f"The model takes {taken[0]} pictures at once; export it for one, or for any number.")
+        return 1 if isinstance(taken[0], int) else MAX_BATCH
+
+    def run(self, inputs: Sequence[Floats]) -> Floats:
+        """Run on prepared pictures, at most `max_batch`; gives one row of outputs for each.
+
+        Raises:
+            ModelBroken: the output is not as described, or the model cannot run.
+        """
+        batch = inputs[0][np.newaxis] if len(inputs) == 1 else np.stack(inputs)
+        try:
+            output: Any = self._session.run([self._output], {self._input: batch})[0]
+        except Exception as error:
+            raise ModelBroken(f"onnxruntime cannot run the model: {str(error)[:200]}") from error
+        wanted = (len(inputs), self.description.output_size)
+        if not isinstance(output, np.ndarray) or output.dtype != np.float32 or output.size != wanted[0] * wanted[1]:
+            raise ModelBroken(f"The model gives {_shown(np.shape(output))}, the description says {_shown(wanted)}.")
+        return output.reshape(wanted)
+
+
+def _session_options() -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    # The pool's size decides how many cores are used. Both counts are set: each has a default of all cores.
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = 4
+    return options
+
+
+def prepared(srgb: Pixels, wanted: ModelInput) -> Floats:
+    """Make a model's input, without its first dimension, of pixels of shape (height, width, 3)."""
+    pixels = _resized(srgb, wanted)
+    if wanted.channels == "BGR":
+        pixels = pixels[:, :, ::-1]
+    mean, std = (np.array(three, dtype=np.float32).reshape(3, 1, 1) for three in (wanted.mean, wanted.std))
+    # Channel by channel, because arithmetic on groups of three takes five times as long.
+    values = np.multiply(pixels.transpose(2, 0, 1), wanted.scale / std, dtype=np.float32, order="C")
+    values -= mean / std
+    return values if wanted.layout == "NCHW" else np.ascontiguousarray(values.transpose(1, 2, 0))
+
+
+def _resized(srgb: Pixels, wanted: ModelInput) -> Pixels:
+    """Bilinear, with every source pixel counted where the picture shrinks, as Pillow's BILINEAR."""
+    height, width = srgb.shape[:2]
+    across, down = wanted.width_px / width, wanted.height_px / height
+    if wanted.resize == "center-crop":
+        across = down = max(across, down) / wanted.crop_share
+    elif wanted.resize == "pad":
+        across = down = min(across, down)
+    image = pyvips.Image.new_from_array(srgb).copy(interpretation="srgb")
+    if (across, down) != (1, 1):
+        image = image.resize(across, vscale=down, kernel="linear")
+    if wanted.resize == "pad":
+        image = image.gravity(
+            "centre", wanted.width_px, wanted.height_px, extend="background", background=[wanted.pad_level] * 3
+        )
+    elif (image.width, image.height) != (wanted.width_px, wanted.height_px):
+        left, top = (image.width - wanted.width_px) // 2, (image.height - wanted.height_px) // 2
+        image = image.crop(left, top, wanted.width_px, wanted.height_px)
+    pixels: Pixels = image.numpy().reshape(wanted.height_px, wanted.width_px, 3)
+    return pixels
+
+
+def _shown(shape: Sequence[object]) -> str:
+    return f"({', '.join(map(str, shape))})"

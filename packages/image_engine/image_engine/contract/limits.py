@@ -1,0 +1,87 @@
+"""What a picture may be, checked from its header before anything is decoded."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from image_core.picture_header import PictureFormat, PictureHeader, describe_unknown, detect
+from image_engine.contract.rejections import PictureRejected, unsupported
+
+ALL_FORMATS: tuple[PictureFormat, ...] = ("jpeg", "png", "webp", "gif", "avif", "heic", "tiff")
+
+
+@dataclass(frozen=True, slots=True)
+class PictureLimits:
+    """The limits of one picture.
+
+    Attributes:
+        max_pixels: width times height of one frame.
+        max_side_px: beyond it, a size is called absurd. 65,535 is what JPEG can express.
+        max_decoded_bytes: samples of all frames of an animation that are decoded, together, in their stored depth.
+        max_frames: of a longer animation the first frames are taken.
+        allowed_formats: a format that is left out is switched off.
+    """
+
+    max_pixels: int = 50_000_000
+    max_side_px: int = 65_535
+    max_decoded_bytes: int = 256 * 1024 * 1024
+    max_frames: int = 500
+    allowed_formats: tuple[PictureFormat, ...] = ALL_FORMATS
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "PictureLimits":
+        """Rebuild limits from their plain values."""
+        return cls(**{**values, "allowed_formats": tuple(values["allowed_formats"])})
+
+    def identify(self, prefix: bytes) -> PictureHeader:
+        """Tell what the first bytes hold, and check what they say of its size.
+
+        Raises:
+            PictureRejected: not a picture, of a kind that is not allowed, or of a size that is not.
+        """
+        header = detect(prefix)
+        if header is None:
+            kind = describe_unknown(prefix)
+            if kind is None:
+                raise PictureRejected("not-an-image")
+            raise PictureRejected("image-format-not-allowed", f"The file is {kind}, which is not processed here.")
+        if header.format not in self.allowed_formats:
+            raise PictureRejected("image-format-not-allowed", f"{header.format.upper()} pictures are not allowed here.")
+        if header.unsupported is not None:
+            raise unsupported(header.unsupported)
+        if header.width_px is not None and header.height_px is not None:
+            self.check_size(header.width_px, header.height_px, header.max_pixels)
+        return header
+
+    def check_size(self, width_px: int, height_px: int, own_max_pixels: int | None = None) -> None:
+        """Refuse a frame without a size, with absurd sides or with too many pixels.
+
+        `own_max_pixels` is a limit of the picture's kind.
+
+        Raises:
+            PictureRejected: with `image-dimensions-invalid` or `image-too-many-pixels`.
+        """
+        if not (0 < width_px <= self.max_side_px and 0 < height_px <= self.max_side_px):
+            raise PictureRejected(
+                "image-dimensions-invalid",
+                f"A picture of {width_px} x {height_px} pixels cannot be processed; sides go from 1 to "
+                f"{self.max_side_px} pixels.",
+            )
+        max_pixels = min(self.max_pixels, own_max_pixels or self.max_pixels)
+        if width_px * height_px > max_pixels:
+            raise PictureRejected(
+                "image-too-many-pixels",
+                f"The picture has {width_px} x {height_px} pixels; at most {max_pixels / 1e6:g} million are allowed.",
+            )
+
+    def frames_to_decode(self, width_px: int, height_px: int, bytes_per_pixel: int, frame_count: int) -> int:
+        """Count the first frames that fit within the limits. A still picture is never held whole.
+
+        Raises:
+            PictureRejected: not even one frame of an animation fits (`picture-too-much-memory`).
+        """
+        frame_bytes = max(1, width_px * height_px * bytes_per_pixel)
+        if frame_count == 1:
+            return 1
+        if frame_bytes > self.max_decoded_bytes:
+            raise PictureRejected("picture-too-much-memory")
+        return max(1, min(frame_count, self.max_frames, self.max_decoded_bytes // frame_bytes))

@@ -1,0 +1,103 @@
+"""Read what the camera wrote: from EXIF, from XMP and IPTC beside it.
+
+The blocks are read here, not through a codec's fields: they are the same in every format, HEIC included, and codecs
+give their values as text for people. Where several speak of a thing EXIF counts first, then XMP, then IPTC.
+"""
+
+import struct
+from dataclasses import dataclass, field
+from mmap import ACCESS_READ, mmap
+
+from image_engine.picture.camera_fields import (
+    CHANGED_TIME,
+    DIGITISED_TIME,
+    ORIGINAL_TIME,
+    FactValue,
+    Lookup,
+    facts_of,
+    time_of,
+)
+from image_engine.picture.camera_values import number_of
+from image_engine.picture.gif_blocks import read_gif_xmp
+from image_engine.picture.iptc import read_iptc
+from image_engine.picture.place import place_of_exif
+from image_engine.picture.png_blocks import read_png_blocks
+from image_engine.picture.stored_picture import StoredPicture
+from image_engine.picture.tiff_directories import IPTC_TAG, PHOTOSHOP_TAG, XMP_TAG, Directories, Tags
+from image_engine.picture.xmp import read_xmp
+
+_ORIENTATION = 0x0112
+
+
+@dataclass(frozen=True, slots=True)
+class CameraData:
+    """What the camera wrote.
+
+    Attributes:
+        exif: by name; units are mm, s and f-numbers.
+        location: degrees and metres; None where the camera did not know.
+    """
+
+    exif: dict[str, FactValue] = field(default_factory=dict)
+    location: dict[str, float] | None = None
+
+
+def camera_data_of(descriptor: int, stored: StoredPicture) -> CameraData:
+    """Read the blocks of an open picture. Never raises."""
+    exif, xmp, iptc = stored.exif_block or b"", stored.xmp_block or b"", stored.iptc_block or b""
+    if stored.format not in {"gif", "png", "tiff"}:
+        return read_camera_data(exif, xmp, iptc)
+    with mmap(descriptor, 0, access=ACCESS_READ) as whole_file:
+        if stored.format == "tiff":
+            return read_camera_data(whole_file)
+        if stored.format == "gif":
+            return read_camera_data(exif, read_gif_xmp(whole_file))
+        found = {"exif": exif, "xmp": xmp, "iptc": iptc} | read_png_blocks(whole_file)
+    return read_camera_data(found["exif"], found["xmp"], found["iptc"])
+
+
+def read_camera_data(block: bytes | mmap, xmp: bytes = b"", iptc: bytes = b"") -> CameraData:
+    """Read an EXIF block or a whole TIFF file, and packets beside it; what is broken is left out. Never raises.
+
+    Source: Exif 2.32 (JEITA CP-3451E), 4.6; MWG Guidelines for Handling Image Metadata 2.0, 5.
+    """
+    tags, gps = _read_directories(block)
+    from_xmp, place_in_xmp = read_xmp(xmp or _packet(tags, XMP_TAG))
+    from_iptc = read_iptc(iptc or _packet(tags, IPTC_TAG) or _packet(tags, PHOTOSHOP_TAG))
+    sources: tuple[Lookup, ...] = (tags.get, from_xmp.get, from_iptc.get)
+    facts: dict[str, FactValue] = {}
+    for lookup in reversed(sources):
+        facts |= facts_of(lookup)
+    taken_at = _taken_at(sources)
+    if taken_at is not None:
+        facts["taken_at"] = taken_at
+    return CameraData(facts, place_of_exif(gps) or place_in_xmp)
+
+
+def orientation_of(block: bytes) -> int:
+    """Return the orientation in an EXIF block, 1 where there is none. Never raises."""
+    value = number_of(_read_directories(block)[0].get(_ORIENTATION))
+    return int(value) if value is not None and 1 <= value <= 8 else 1
+
+
+def _read_directories(block: bytes | mmap) -> tuple[Tags, Tags]:
+    try:
+        directories = Directories(block)
+    except (struct.error, ValueError, OverflowError):
+        return {}, {}
+    return directories.picture, directories.gps
+
+
+def _packet(tags: Tags, tag: int) -> bytes:
+    value = tags.get(tag)
+    return value if isinstance(value, bytes) else b""
+
+
+def _taken_at(sources: tuple[Lookup, ...]) -> str | None:
+    """Say when the picture was taken, else digitised, else changed."""
+    for tag in (ORIGINAL_TIME, DIGITISED_TIME, CHANGED_TIME):
+        times = [time for lookup in sources if (time := time_of(lookup, tag))]
+        if times:
+            # Another source may tell the same time with its fraction and zone.
+            return max((time for time in times if time.startswith(times[0])), key=len)
+    return None

@@ -1,0 +1,72 @@
+"""Open a picture of any format, and pass a codec's failures on as rejections."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
+
+import pyvips
+
+from image_core.picture_header import PictureFormat
+from image_engine.contract.rejections import PictureRejected
+from image_engine.picture.open_errors import rejection_of
+from image_engine.picture.open_heic import open_heic
+from image_engine.picture.open_picture import open_picture
+from image_engine.picture.open_tiff import open_tiff
+from image_engine.picture.stored_picture import StoredPicture
+
+# The most that any decoder holds of a picture, for as many pixels as its kind may have.
+_HELD_BYTES_PER_PIXEL = 8
+
+
+def open_stored(descriptor: int, picture_format: PictureFormat, longest_side_px: int) -> StoredPicture:
+    """Read the header; pixels come at a reduced size where `longest_side_px` and the format allow that.
+
+    Raises:
+        PictureRejected, pyvips.Error: the header is broken.
+    """
+    if picture_format == "heic":
+        return open_heic(descriptor, longest_side_px)
+    if picture_format == "tiff":
+        return open_tiff(descriptor)
+    return open_picture(descriptor, picture_format, longest_side_px)
+
+
+@contextmanager
+def rejecting_what_cannot_be_decoded() -> Iterator[None]:
+    """Turn what a codec raises within into a rejection.
+
+    Raises:
+        PictureRejected: in the place of `pyvips.Error` and `MemoryError`.
+    """
+    try:
+        yield
+    except pyvips.Error as error:
+        raise rejection_of(f"{error.message} {error.detail}") from error
+    except MemoryError:
+        raise PictureRejected("picture-too-much-memory") from None
+
+
+@contextmanager
+def telling_lack_of_memory(stored: StoredPicture) -> Iterator[None]:
+    """Keep a picture from being called damaged where memory is what its decoder lacked, and did not say.
+
+    Raises:
+        PictureRejected, pyvips.Error: as they are; with `picture-too-much-memory` in the place of `image-undecodable`
+            where the process has no room for such a picture.
+    """
+    try:
+        yield
+    except (pyvips.Error, PictureRejected) as error:
+        rejection = rejection_of(str(error)) if isinstance(error, pyvips.Error) else error
+        needed_bytes = stored.width_px * stored.height_px * _HELD_BYTES_PER_PIXEL
+        if rejection.code == "image-undecodable" and not _has_room_for(needed_bytes):
+            raise PictureRejected("picture-too-much-memory") from error
+        raise
+
+
+def _has_room_for(size_bytes: int) -> bool:
+    try:
+        mmap(-1, size_bytes, MAP_PRIVATE | MAP_ANONYMOUS).close()
+    except (OSError, MemoryError):
+        return False
+    return True

@@ -1,0 +1,76 @@
+"""What a file holds before any of its pixels are decoded."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pyvips
+
+from image_core.picture_header import PictureFormat
+from image_engine.picture.color_coding import ColorCoding
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPicture:
+    """A picture that is open but not decoded.
+
+    Attributes:
+        width_px: of one frame as stored, before its orientation is applied.
+        height_px: as `width_px`.
+        frames: one for everything but animations.
+        delays_ms: time for which each frame is shown; empty for a still picture.
+        loop_count: 0 for endless; None for a still picture.
+        bit_depth: per sample.
+        bytes_per_pixel: of the decoded pixels, all bands together.
+        orientation: EXIF's 1 to 8, still to be applied.
+        icc_profile: the profile's bytes.
+        exif_block: from its `Exif` mark or its TIFF header on; None also for TIFF, whose whole file is one.
+        open_pixels: gives the first frame; what it costs to decode falls due there or when the pixels are used.
+        xmp_block: the packet; None also for GIF, PNG and TIFF, where the whole file is searched.
+        iptc_block: records, or Photoshop's resources around them.
+    """
+
+    format: PictureFormat
+    width_px: int
+    height_px: int
+    frames: int
+    delays_ms: tuple[int, ...]
+    loop_count: int | None
+    bit_depth: int
+    has_alpha: bool
+    color_space: str
+    bytes_per_pixel: int
+    orientation: int
+    icc_profile: bytes | None = field(repr=False)
+    exif_block: bytes | None = field(repr=False)
+    open_pixels: Callable[[], pyvips.Image] = field(repr=False)
+    xmp_block: bytes | None = field(default=None, repr=False)
+    iptc_block: bytes | None = field(default=None, repr=False)
+
+
+def shrink_factor(width_px: int, height_px: int, longest_side_px: int) -> int:
+    """Choose by what whole number to decode smaller; no side becomes smaller than is needed."""
+    return max(1, max(width_px, height_px) // longest_side_px)
+
+
+def with_profile(image: pyvips.Image, profile: bytes) -> pyvips.Image:
+    """Attach an ICC profile."""
+    profiled = image.copy()
+    profiled.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
+    return profiled
+
+
+def with_coding(image: pyvips.Image, coding: ColorCoding | None) -> pyvips.Image:
+    """Let an image's colours be what its file says by numbers, in the place of any profile."""
+    if coding is None:
+        return image
+    profile = coding.profile(gray=image.bands < 3)
+    return without_profile(image) if profile is None else with_profile(image, profile)
+
+
+def without_profile(image: pyvips.Image) -> pyvips.Image:
+    """Take an ICC profile away."""
+    if image.get_typeof("icc-profile-data") == 0:
+        return image
+    bare = image.copy()
+    bare.remove("icc-profile-data")
+    return bare

@@ -1,0 +1,250 @@
+"""One worker process and the socket to it, seen from the service."""
+
+import asyncio
+import logging
+import os
+import re
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+from image_engine.contract.framing import (
+    ACCEPTED,
+    EXIT_OVER_MEMORY,
+    LENGTH,
+    MAX_HEADER_BYTES,
+    READY,
+    READY_WITHOUT_MODEL,
+    Answer,
+    Request,
+    bounded_text,
+    content_sizes,
+    encode_job,
+    read_json,
+)
+from image_engine.contract.picture_file import PictureFile
+from image_engine.contract.rejections import RejectionCode, WorkerUnavailable
+from image_engine.worker.confinement import Confinement
+
+logger = logging.getLogger(__name__)
+
+AnswerType = TypeVar("AnswerType", bound=Answer)
+Decode = Callable[[dict[str, Any], list[bytes]], AnswerType]
+
+_REAP_SECONDS = 0.005
+_LAST_WORDS_BYTES = 4096
+_OUT_OF_MEMORY = re.compile(rb"failed to allocate|bad_alloc|out of memory|MemoryError|cannot allocate", re.IGNORECASE)
+
+
+class WorkerDied(Exception):
+    """The process ended, or sent what no worker sends.
+
+    Attributes:
+        accepted: False when it had not begun with the picture.
+        code: what this means for a picture that it had begun with.
+        exit_status: negative for a signal; None when it still ran.
+        from_outside: somebody else ended it: the system for want of memory, or a person.
+    """
+
+    def __init__(
+        self, *, accepted: bool, code: RejectionCode, exit_status: int | None, from_outside: bool = False
+    ) -> None:
+        super().__init__(code, exit_status)
+        self.accepted = accepted
+        self.from_outside = from_outside
+        self.code: RejectionCode = code
+        self.exit_status = exit_status
+
+
+class WorkerProcess:
+    """A started worker.
+
+    Attributes:
+        pictures: how many were handed to it.
+        rss_bytes: its resident memory after the last one.
+        model_failure: why it has no model, though it was given one.
+        confinement: what it gave up before it met a picture.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes], channel: socket.socket, last_words: IO[bytes]) -> None:
+        self._process = process
+        self._channel = channel
+        self._last_words = last_words
+        # Held while the socket is read: a loop never wakes a reader whose socket was closed under it.
+        self._reading = asyncio.Lock()
+        self._killed = False
+        self.pictures = 0
+        self.rss_bytes = 0
+        self.model_failure: str | None = None
+        self.confinement = Confinement()
+
+    @classmethod
+    def spawn(cls, command: Sequence[str], environment: Mapping[str, str]) -> "WorkerProcess":
+        """Start the process; it gets no other descriptor than its end of the socket.
+
+        Raises:
+            WorkerUnavailable: the system does not give what is needed.
+        """
+        try:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+            with theirs:
+                last_words = tempfile.TemporaryFile(prefix="worker-")  # noqa: SIM115 - lives as long as the worker
+                process = subprocess.Popen(  # noqa: S603 - the command is ours
+                    [*command, "--channel", str(theirs.fileno()), "--parent", str(os.getpid())],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=last_words,
+                    env=dict(environment),
+                    pass_fds=(theirs.fileno(),),
+                    start_new_session=True,
+                )
+        except OSError as error:
+            raise WorkerUnavailable(f"a worker process cannot be started: {error.strerror}") from error
+        ours.setblocking(False)
+        return cls(process, ours, last_words)
+
+    @property
+    def process_id(self) -> int:
+        """The system's number of the process."""
+        return self._process.pid
+
+    def cpu_seconds(self) -> float | None:
+        """Return the CPU time that the process has used; None where the system does not tell."""
+        try:
+            # The command's name stands in brackets and may hold anything; the numbers follow the last one.
+            fields = Path(f"/proc/{self.process_id}/stat").read_bytes().rpartition(b")")[2].split()
+        except OSError:
+            return None
+        user_ticks, system_ticks = fields[11:13]
+        return (int(user_ticks) + int(system_ticks)) / os.sysconf("SC_CLK_TCK")
+
+    async def wait_until_ready(self, timeout_seconds: float) -> None:
+        """Wait until the codecs are loaded; afterwards `model_failure` tells of a model that could not be.
+
+        Raises:
+            WorkerUnavailable: it ended before, or took too long.
+        """
+        try:
+            async with asyncio.timeout(timeout_seconds), self._reading:
+                greeting = await self._receive(len(READY))
+                if greeting in (READY, READY_WITHOUT_MODEL):
+                    # It has met nobody's bytes yet, so that this can be believed.
+                    self.confinement = Confinement(**read_json(await self._receive_header()))
+        except TimeoutError:
+            raise WorkerUnavailable(f"a worker was not ready within {timeout_seconds:g} s") from None
+        except (OSError, EOFError):
+            greeting = b""
+        if greeting == READY_WITHOUT_MODEL:
+            self.model_failure = self._read_last_words().decode(errors="replace").strip()[-500:]
+        elif greeting != READY:
+            raise WorkerUnavailable(f"a worker ended before it was ready: {self._read_last_words().strip()[-500:]!r}")
+
+    def is_alive(self) -> bool:
+        """Tell whether an idle worker still holds its end of the socket."""
+        try:
+            return self._channel.recv(1, socket.MSG_PEEK) != b""
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+
+    async def work(
+        self, pictures: Sequence[PictureFile], request: Request, decode: Decode[AnswerType], deadline_seconds: float
+    ) -> AnswerType:
+        """Hand a request and its pictures over and wait for the answer. Whoever breaks this off must kill the worker.
+
+        Raises:
+            PictureRejected: the worker says so.
+            WorkerDied: there is no answer, or none that can be believed.
+        """
+        self.pictures += len(pictures)
+        accepted = False
+        async with self._reading:
+            try:
+                self._send_job(encode_job(request, deadline_seconds), [picture.fileno() for picture in pictures])
+                accepted = await self._receive(len(ACCEPTED)) == ACCEPTED
+                if accepted:
+                    return await self._receive_answer(decode)
+            except (OSError, EOFError):
+                pass
+            except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError):
+                # It lives, but nothing that it says can be believed any more.
+                self.kill()
+        raise await self._explain_death(accepted=accepted)
+
+    def _send_job(self, message: bytes, descriptors: list[int]) -> None:
+        # The worker is idle and the message short, so that the socket takes all of it at once.
+        if socket.send_fds(self._channel, [message], descriptors) != len(message):
+            raise EOFError("the job did not fit")
+
+    async def _receive_answer(self, decode: Decode[AnswerType]) -> AnswerType:
+        header = read_json(await self._receive_header())
+        self.rss_bytes = int(header["worker_rss_bytes"])
+        if header.get("trace"):
+            logger.error("processing_step_failed", extra={"place": bounded_text(header["trace"])})
+        for answer in header.get("answers", [header]):
+            for outcome in answer.get("analyses", answer.get("outcomes", [])):
+                if outcome["place"]:
+                    logger.error("analyzer_failed", extra={"place": bounded_text(outcome["place"])})
+        contents = [bytes(await self._receive_all(size)) for size in content_sizes(header)]
+        return decode(header, contents)
+
+    async def _receive_header(self) -> bytearray:
+        (length,) = LENGTH.unpack(await self._receive_all(LENGTH.size))
+        if length > MAX_HEADER_BYTES:
+            raise ValueError("a worker announced a header that it may not send")
+        return await self._receive_all(length)
+
+    async def _receive(self, size_bytes: int) -> bytes:
+        return await asyncio.get_running_loop().sock_recv(self._channel, size_bytes)
+
+    async def _receive_all(self, size_bytes: int) -> bytearray:
+        loop = asyncio.get_running_loop()
+        content = bytearray(size_bytes)
+        rest = memoryview(content)
+        while rest:
+            received = await loop.sock_recv_into(self._channel, rest)
+            if received == 0:
+                raise EOFError("a worker closed the socket")
+            rest = rest[received:]
+        return content
+
+    async def _explain_death(self, *, accepted: bool) -> WorkerDied:
+        # A worker that closed the socket is about to end by itself; its exit status tells why.
+        for _ in range(100):
+            if self._process.poll() is not None:
+                break
+            await asyncio.sleep(_REAP_SECONDS)
+        exit_status = self._process.poll()
+        out_of_memory = exit_status == EXIT_OVER_MEMORY or _OUT_OF_MEMORY.search(self._read_last_words())
+        code: RejectionCode = "picture-too-much-memory" if out_of_memory else "processing-crashed"
+        # A codec that fails dies of other signals.
+        from_outside = not self._killed and exit_status in (-signal.SIGKILL, -signal.SIGTERM)
+        return WorkerDied(accepted=accepted, code=code, exit_status=exit_status, from_outside=from_outside)
+
+    def _read_last_words(self) -> bytes:
+        descriptor = self._last_words.fileno()
+        size_bytes = os.fstat(descriptor).st_size
+        return os.pread(descriptor, _LAST_WORDS_BYTES, max(0, size_bytes - _LAST_WORDS_BYTES))
+
+    def kill(self) -> None:
+        """End the process at once, whatever it does. May be called twice."""
+        if self._process.poll() is None:
+            self._killed = True
+            self._process.kill()
+
+    async def end(self) -> None:
+        """Kill the process, wait until the system has let go of it, and close what led to it. May be called twice."""
+        self.kill()
+        with suppress(OSError):
+            self._channel.shutdown(socket.SHUT_RDWR)
+        async with self._reading:
+            self._channel.close()
+        while self._process.poll() is None:  # noqa: ASYNC110 - not every loop can await the end of a process
+            await asyncio.sleep(_REAP_SECONDS)
+        self._last_words.close()

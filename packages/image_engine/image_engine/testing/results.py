@@ -1,0 +1,14 @@
+"""What a worker answers, for tests of what becomes of it."""
+
+from image_engine.contract.processed_picture import Derivative, PictureFacts, ProcessedPicture
+
+FACTS = PictureFacts(
+    format="png", content_type="image/png", width_px=40, height_px=30, frames=1, duration_ms=None, loop_count=None,
+    bit_depth=8, has_alpha=False, color_space="rgb", icc_profile=None, orientation=1, exif={}, location=None,
+    colors=[], blurhash="00OZZy", perceptual_hash="0" * 16,
+)  # fmt: skip
+PROCESSED = ProcessedPicture(
+    FACTS,
+    (Derivative("thumb", 40, 30, 1, b"thumb bytes"), Derivative("large", 80, 60, 1, b"large bytes")),
+    {"decode": 0.01},
+)

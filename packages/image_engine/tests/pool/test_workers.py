@@ -1,0 +1,356 @@
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from image_engine.contract.analysis_request import AnalysisOrder, AnalysisRequest, AnalyzedPicture
+from image_engine.contract.picture_file import open_picture_file
+from image_engine.contract.processed_picture import ProcessedPicture, ProcessingRequest
+from image_engine.contract.rejections import PictureRejected, WorkerInterrupted, WorkerUnavailable
+from image_engine.pool import pool
+from image_engine.pool.pool import MIB, WORKER_COMMAND, WorkerPool, worker_environment
+from image_engine.testing.pictures import heic, photograph, png_bomb, scene
+
+LIES = (b"no size", b"endless", b"no character", b"other derivatives", b"page", b"other analyses", b"eternity")
+FAULTY = (sys.executable, "-m", "image_engine.testing.faulty_worker")
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="asks /proc")
+
+Pools = Callable[..., AbstractAsyncContextManager[WorkerPool]]
+
+
+@asynccontextmanager
+async def started(**options: object) -> AsyncIterator[WorkerPool]:
+    pool = WorkerPool(**{"size": 1, "command": FAULTY, **options})  # type: ignore[arg-type]
+    await pool.start()
+    try:
+        yield pool
+    finally:
+        await pool.stop()
+        assert pool.process_ids == []
+
+
+async def process(pool: WorkerPool, content: bytes) -> ProcessedPicture:
+    with open_picture_file() as picture:
+        picture.write(content)
+        assert picture.size_bytes == len(content)
+        return await pool.process(picture, ProcessingRequest())
+
+
+async def analyze(pool: WorkerPool, content: bytes) -> AnalyzedPicture:
+    with open_picture_file() as picture:
+        picture.write(content)
+        return await pool.analyze(picture, AnalysisRequest((AnalysisOrder("colors"),)))
+
+
+async def rejection(pool: WorkerPool, content: bytes) -> str:
+    with pytest.raises(PictureRejected) as raised:
+        await process(pool, content)
+    return raised.value.code
+
+
+def is_running(process_id: int) -> bool:
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+async def test_picture_comes_back_with_derivatives_and_facts() -> None:
+    async with started(command=WORKER_COMMAND, size=2) as pool:
+        contents = [photograph(1200, 900), heic(scene()), scene().pngsave_buffer(), photograph(1600, 900)]
+        pictures = await asyncio.gather(*(process(pool, content) for content in contents))
+        assert [picture.facts.width_px for picture in pictures] == [1200, 320, 320, 1600]
+        for picture in pictures:
+            assert [derivative.preset for derivative in picture.derivatives] == ["thumb", "preview", "large"]
+            assert all(derivative.content[:4] == b"RIFF" for derivative in picture.derivatives)
+            assert picture.worker_cpu_seconds > 0
+        assert await rejection(pool, b"not a picture") == "not-an-image"
+        assert await rejection(pool, photograph(1200, 900)[:9000]) == "image-truncated"
+
+
+async def test_bomb_costs_neither_memory_nor_the_worker() -> None:
+    async with started(command=WORKER_COMMAND) as pool:
+        before = pool.process_ids
+        assert await rejection(pool, png_bomb(30_000, 2_000)) == "image-too-many-pixels"
+        picture = await process(pool, png_bomb(7_000, 7_000))
+        assert picture.facts.width_px == 7_000
+        assert picture.worker_rss_bytes < 200 * MIB
+        assert pool.process_ids == before
+
+
+@pytest.mark.parametrize(
+    ("order", "code"),
+    [
+        (b"crash", "processing-crashed"),
+        (b"exit", "processing-crashed"),
+        (b"lie", "processing-crashed"),
+        (b"error", "processing-crashed"),
+        (b"write", "processing-crashed"),
+        (b"reject", "image-undecodable"),
+    ],
+)
+async def test_failure_costs_one_picture_and_nothing_else(order: bytes, code: str) -> None:
+    async with started(size=2) as pool:
+        outcomes = await asyncio.gather(
+            *(process(pool, content) for content in (b"fine", order, b"fine", b"fine")), return_exceptions=True
+        )
+        assert [isinstance(outcome, PictureRejected) for outcome in outcomes] == [False, True, False, False]
+        assert getattr(outcomes[1], "code", None) == code
+        assert (await process(pool, b"fine")).derivatives[0].content == b"content"
+
+
+@pytest.mark.parametrize("lie", [*LIES, b"deep"])
+async def test_answer_that_no_worker_gives_is_not_believed(lie: bytes) -> None:
+    async with started() as pool:
+        assert await rejection(pool, lie) == "processing-crashed"
+        assert (await process(pool, b"fine")).derivatives[0].content == b"content"
+
+
+@linux_only
+async def test_worker_is_killed_at_the_deadline_and_replaced() -> None:
+    async with started(deadline_seconds=0.4) as pool:
+        hanging = pool.process_ids
+        with pytest.raises(WorkerInterrupted):
+            await process(pool, b"hang")
+        await process(pool, b"fine")
+        assert pool.process_ids != hanging
+        assert not is_running(hanging[0])
+
+
+@pytest.fixture
+def any_cpu_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However busy the machine is, a worker that does something counts as running."""
+    monkeypatch.setattr(pool, "_LEAST_CPU_SHARE", 0.01)
+
+
+@pytest.mark.usefixtures("any_cpu_is_enough")
+async def test_picture_that_takes_too_much_cpu_fails_for_good() -> None:
+    async with started(deadline_seconds=1) as pool:
+        assert await rejection(pool, b"burn") == "processing-timeout"
+        # The CPU time of earlier pictures is none of the next one's.
+        await process(pool, b"fine")
+
+
+@linux_only
+async def test_picture_whose_worker_was_paused_may_be_tried_again() -> None:
+    async with started(deadline_seconds=0.4) as pool:
+        os.kill(pool.process_ids[0], signal.SIGSTOP)
+        with pytest.raises(WorkerInterrupted):
+            await process(pool, b"fine")
+        assert (await process(pool, b"fine")).derivatives[0].content == b"content"
+
+
+@linux_only
+async def test_picture_whose_worker_says_that_it_had_no_time_may_be_tried_again() -> None:
+    async with started(deadline_seconds=20) as pool:
+        with pytest.raises(WorkerInterrupted):
+            await process(pool, b"late")
+        assert len(pool.process_ids) == 1
+
+
+async def test_waiting_for_a_free_worker_does_not_count_towards_the_deadline() -> None:
+    async with started(deadline_seconds=0.6) as pool:
+        outcomes = await asyncio.gather(
+            process(pool, b"hang"), process(pool, b"hang"), process(pool, b"fine"), return_exceptions=True
+        )
+        assert [isinstance(outcome, ProcessedPicture) for outcome in outcomes] == [False, False, True]
+
+
+async def test_analysis_comes_back_as_its_analyzer_gave_it() -> None:
+    async with started() as pool:
+        (outcome,) = (await analyze(pool, b"fine")).outcomes
+        assert (outcome.analyzer, outcome.version, outcome.failure) == ("colors", "1", None)
+        assert outcome.result is not None
+        assert outcome.result["transparency"] == 1
+
+
+@pytest.mark.parametrize("order", [b"no result", b"foreign", b"long", b"crash", b"error"])
+async def test_result_that_no_analyzer_gives_is_not_believed(order: bytes) -> None:
+    async with started() as pool:
+        with pytest.raises(PictureRejected) as raised:
+            await analyze(pool, order)
+        assert raised.value.code == "processing-crashed"
+        assert len((await analyze(pool, b"fine")).outcomes) == 1
+
+
+@pytest.mark.usefixtures("any_cpu_is_enough")
+@pytest.mark.parametrize(("fault", "code"), [("crash", "processing-crashed"), ("burn", "processing-timeout")])
+async def test_analyzer_that_takes_the_worker_down_costs_the_analyses_only(fault: str, code: str) -> None:
+    async with started(deadline_seconds=1) as pool:
+        with open_picture_file() as picture:
+            picture.write(b"analyzer " + fault.encode())
+            request = ProcessingRequest(analyses=(AnalysisOrder("colors"), AnalysisOrder("quality")))
+            processed = await pool.process(picture, request)
+        assert processed.derivatives[0].content == b"content"
+        failures = [(outcome.analyzer, outcome.result, outcome.failure) for outcome in processed.analyses]
+        assert failures == [("colors", None, code), ("quality", None, code)]
+
+
+async def test_worker_ends_at_its_memory_limit() -> None:
+    async with started(memory_limit_bytes=160 * MIB) as pool:
+        assert await rejection(pool, b"grow") == "picture-too-much-memory"
+        await process(pool, b"fine")
+
+
+@linux_only
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+async def test_picture_whose_worker_is_killed_from_outside_may_be_tried_again(number: signal.Signals) -> None:
+    async with started() as pool:
+        job = asyncio.ensure_future(process(pool, b"sleep"))
+        await asyncio.sleep(0.2)
+        os.kill(pool.process_ids[0], number)
+        with pytest.raises(WorkerInterrupted):
+            await job
+        assert (await process(pool, b"fine")).derivatives[0].content == b"content"
+
+
+async def test_worker_that_died_while_idle_fails_no_picture() -> None:
+    async with started(size=2) as pool:
+        for process_id in pool.process_ids:
+            os.kill(process_id, signal.SIGKILL)
+        pictures = await asyncio.gather(*(process(pool, b"fine") for _ in range(4)))
+        assert len(pictures) == 4
+
+
+async def test_cancelled_job_leaves_a_working_pool() -> None:
+    async with started() as pool:
+        busy = pool.process_ids[0]
+        job = asyncio.ensure_future(process(pool, b"hang"))
+        waiting = asyncio.ensure_future(process(pool, b"fine"))
+        await asyncio.sleep(0.1)
+        job.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await job
+        # The worker of the cancelled picture can never answer to the next one.
+        assert (await waiting).facts.icc_profile != str(busy)
+        assert not is_running(busy)
+
+
+async def test_cancelled_while_waiting_takes_no_worker_away() -> None:
+    async with started() as pool:
+        job = asyncio.ensure_future(process(pool, b"fine"))
+        waiting = [asyncio.ensure_future(process(pool, b"fine")) for _ in range(3)]
+        await asyncio.sleep(0)
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(job, *waiting, return_exceptions=True)
+        await asyncio.wait_for(process(pool, b"fine"), 5)
+
+
+async def test_worker_is_replaced_after_its_share_of_pictures() -> None:
+    async with started(max_pictures_per_worker=2) as pool:
+        served_by = [(await process(pool, b"fine")).facts.icc_profile for _ in range(4)]
+        assert served_by[0] == served_by[1] != served_by[2] == served_by[3]
+
+
+async def test_worker_is_replaced_above_the_memory_mark() -> None:
+    async with started(rss_mark_bytes=1 * MIB) as pool:
+        served_by = {(await process(pool, b"fine")).facts.icc_profile for _ in range(3)}
+        assert len(served_by) == 3
+
+
+@pytest.mark.parametrize("command", [("/nonexistent/python",), (sys.executable, "-c", "raise SystemExit('no codec')")])
+async def test_pool_without_workers_is_unavailable(command: tuple[str, ...]) -> None:
+    pool = WorkerPool(size=2, command=command)
+    with pytest.raises(WorkerUnavailable):
+        await pool.start()
+    assert pool.process_ids == []
+
+
+async def test_stopping_fails_pictures_in_work_for_now_only() -> None:
+    async with started() as pool:
+        jobs = [asyncio.ensure_future(process(pool, content)) for content in (b"hang", b"fine", b"fine")]
+        await asyncio.sleep(0.1)
+        working = pool.process_ids
+        await pool.stop()
+        outcomes = await asyncio.wait_for(asyncio.gather(*jobs, return_exceptions=True), 5)
+        assert [type(outcome) for outcome in outcomes] == [WorkerUnavailable] * 3
+        assert not any(is_running(process_id) for process_id in working)
+
+
+def test_worker_is_told_no_secret() -> None:
+    told = worker_environment(
+        {"PATH": "/bin", "LANG": "C", "PYTHONPATH": "x", "DATABASE_URL": "postgresql://", "GOOGLE_CLOUD_PROJECT": "p"}
+    )
+    assert not {"DATABASE_URL", "GOOGLE_CLOUD_PROJECT"} & told.keys()
+    assert {"PATH", "LANG", "PYTHONPATH"} <= told.keys()
+
+
+async def test_worker_has_no_secret_and_no_foreign_descriptor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://secret")
+    async with started(size=2) as pool:
+        facts = (await process(pool, b"environment")).facts
+        assert "DATABASE_URL" not in (facts.icc_profile or "")
+        # Standard streams, the socket, the picture, the listing's own, and at times the memory watch's.
+        assert len(str(facts.exif["more"]).split()) <= 7
+
+
+@linux_only
+async def test_worker_dies_with_its_parent() -> None:
+    code = f"""
+import asyncio, os
+from image_engine.pool.pool import WorkerPool
+async def main():
+    pool = WorkerPool(size=1, command={FAULTY!r})
+    await pool.start()
+    print(pool.process_ids[0], flush=True)
+    os.kill(os.getpid(), 9)
+asyncio.run(main())
+"""
+    parent = await asyncio.to_thread(subprocess.run, [sys.executable, "-c", code], capture_output=True, timeout=20)
+    await asyncio.to_thread(assert_ends, int(parent.stdout))
+
+
+@linux_only
+def test_worker_in_work_ends_with_its_parent_even_where_the_system_does_not_see_to_it() -> None:
+    # Nobody asks for a signal at the parent's death here; the watch alone has to notice it.
+    code = """
+import os, sys, time
+from image_engine.worker.confinement import MemoryWatch
+if os.fork():
+    sys.stdin.read()
+    os._exit(0)
+with MemoryWatch(2**40).watching():
+    print(os.getpid(), flush=True)
+    time.sleep(600)
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        worker_id = int(parent.stdout.readline())
+        parent.kill()
+    assert_ends(worker_id)
+
+
+def assert_ends(process_id: int) -> None:
+    status = Path(f"/proc/{process_id}/status")
+    for _ in range(500):
+        try:
+            if b"\nState:\tZ" in status.read_bytes():
+                return
+        except (FileNotFoundError, ProcessLookupError):
+            return
+        time.sleep(0.02)
+    pytest.fail("the worker outlived its parent")
+
+
+def test_service_loads_no_codec() -> None:
+    code = (
+        "import sys, image_engine.pool.pool; "
+        "assert not {'pyvips', 'numpy', 'PIL', 'pillow_heif'} & set(sys.modules), 'a codec is loaded'"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=20)
+
+
+async def test_memory_does_not_creep() -> None:
+    async with started(command=WORKER_COMMAND) as pool:
+        content = photograph(1000, 750)
+        measured = [(await process(pool, content)).worker_rss_bytes for _ in range(60)]
+        assert measured[-1] < 1.05 * max(measured[5:20]) + 2 * MIB
