@@ -19,7 +19,7 @@ import numpy as np
 import pyvips
 
 from benchmarks.machine import describe
-from image_core.analyzers import CATALOGUE
+from image_core.analyses.catalogue import CATALOGUE
 from image_engine.analyzers.analysis_picture import AnalysisPicture, prepare_picture
 from image_engine.analyzers.skin import CELL_PX, cells_of, skin_cells
 from image_engine.contract.analysis_request import AnalysisOrder, AnalysisRequest

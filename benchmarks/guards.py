@@ -25,7 +25,7 @@ from benchmarks.reads import _fill
 _CLIENTS = 16
 _UNAUDITED = """
 import runpy
-from image_core import audit
+from image_core.audit import events as audit
 
 async def nothing(transaction, event):
     pass

@@ -27,8 +27,8 @@ from image_api.duplicates.service import groups_of
 from image_api.pagination import decode_cursor
 from image_api.similarity.queries import EXACT_ROWS, Subject, nearest, nearest_query
 from image_core.db import Database, DatabaseConfig, migration_engine
+from image_core.images.similarity import DESCRIPTOR_DIMENSIONS, DESCRIPTOR_MODEL, MAX_HASH_DISTANCE
 from image_core.migrations import runner
-from image_core.similarity import DESCRIPTOR_DIMENSIONS, DESCRIPTOR_MODEL, MAX_HASH_DISTANCE
 from image_processor.images.queries import Claim
 from image_processor.images.similarity import find_near, store
 from local_cloud.database import DATABASE, prepare_database

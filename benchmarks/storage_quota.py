@@ -20,10 +20,10 @@ from sqlalchemy import text
 from benchmarks.machine import describe
 from image_api.images import upload_queries
 from image_core import testing
+from image_core.billing.storage_quota import StorageQuota
 from image_core.db import Database, DatabaseConfig, migration_engine
 from image_core.ids import new_id
 from image_core.migrations import runner
-from image_core.storage_quota import StorageQuota
 from local_cloud.database import prepare_database
 from local_cloud.postgres import PostgresServer
 

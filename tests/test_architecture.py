@@ -39,7 +39,7 @@ COMMITTERS = {
     "image_processor/sweep_queries.py": {"take_overdue", "take_discarded", "take_marked"},
 }  # fmt: skip
 
-GOOGLE = {f"image_core/{name}.py" for name in ("gcs_token", "db", "events", "telemetry", "secrets")} | {
+GOOGLE = {f"image_core/{name}.py" for name in ("storage/token", "db", "events", "telemetry", "secrets")} | {
     "image_processor/vision.py"
 }
 

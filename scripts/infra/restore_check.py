@@ -23,11 +23,11 @@ from sqlalchemy import bindparam, func, insert, or_, select, update
 
 from image_core import errors
 from image_core.db import Database, DatabaseConfig, Query, Record, Transaction
-from image_core.gcs import GcsClient
 from image_core.ids import new_id
 from image_core.models import HOLDS_BYTES_CLAUSE, derivative, discarded_object, image
 from image_core.states import ImageStatus
-from image_core.storage import ObjectMissing, ObjectStorage, StoredObject
+from image_core.storage.gcs import GcsClient
+from image_core.storage.protocol import ObjectMissing, ObjectStorage, StoredObject
 
 MOST_EXAMPLES = 50
 REMOVE_AFTER = timedelta(days=7)

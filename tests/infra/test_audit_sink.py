@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from image_core import audit
+from image_core.audit import events as audit
 
 MODULE = Path(__file__).resolve().parents[2] / "terraform" / "modules" / "observability"
 

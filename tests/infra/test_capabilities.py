@@ -17,11 +17,11 @@ CORE = ROOT / "packages/image_core/image_core"
 # The commands that write to Secret Manager, and the secret of each.
 SECRETS = {
     "admin.py": "secret:image-manager-admin-key",
-    "signing_key_versions.py": "secret:image-manager-token-signing-keys",
+    "keys/signing_key_versions.py": "secret:image-manager-token-signing-keys",
 }
 SECRET_VERBS = {"add_version": "add version", "latest_version": "access version"}
 
-# What each method of `image_core.storage.ObjectStorage` asks of Cloud Storage.
+# What each method of `image_core.storage.protocol.ObjectStorage` asks of Cloud Storage.
 STORAGE_VERBS = {
     "put": {"create", "read"},  # a retry that meets its own object looks at it
     "writer": {"create", "read"},
@@ -222,7 +222,7 @@ def calls_of(folder: Path) -> set[Call]:
     """Everything that a service asks of Google's APIs."""
     calls = _storage_calls(folder) | _content_calls(folder) | _message_calls(folder) | _database_calls(folder)
     calls |= _vision_calls(folder)
-    return calls.union(*(_secret_calls(tree, SECRETS["signing_key_versions.py"]) for tree in _trees(folder)))
+    return calls.union(*(_secret_calls(tree, SECRETS["keys/signing_key_versions.py"]) for tree in _trees(folder)))
 
 
 def calls_of_the_migration() -> set[Call]:

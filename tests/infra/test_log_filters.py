@@ -18,7 +18,8 @@ from uuid import UUID
 import pytest
 from scripts.infra.terraform_checks import planned
 
-from image_core import audit, events, telemetry
+from image_core import events, telemetry
+from image_core.audit import events as audit
 from image_processor import sweep, sweep_queries
 from image_processor.images import job
 

@@ -15,10 +15,10 @@ from scripts.infra import restore_check
 from sqlalchemy import delete, insert, select, update
 
 from image_core.db import Database, DatabaseConfig
-from image_core.gcs import GcsClient, GcsStorage
 from image_core.ids import new_id
 from image_core.models import derivative, discarded_object, image
 from image_core.states import ImageStatus
+from image_core.storage.gcs import GcsClient, GcsStorage
 from image_core.testing import add_derivative, add_image, add_team
 
 

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from image_api.signing_key_source import SigningKeySource
 from image_core import errors
-from image_core.signing_keys import SigningKey
+from image_core.keys.signing_keys import SigningKey
 
 if TYPE_CHECKING:
     from joserfc.jwk import OctKey

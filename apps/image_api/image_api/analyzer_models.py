@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import orjson
 from sqlalchemy import select
 
-from image_core.analyzers import CATALOGUE
+from image_core.analyses.catalogue import CATALOGUE
 from image_core.db import Database, Query
 from image_core.models import analyzer_model
 

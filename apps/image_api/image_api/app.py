@@ -46,7 +46,7 @@ from image_core.background import supervise
 from image_core.db import Database
 from image_core.direct_traffic import keep_local_traffic_direct
 from image_core.events import PubSubPublisher
-from image_core.gcs import GcsClient
+from image_core.storage.gcs import GcsClient
 
 # Routes are tried in this order, so the ones that are called most come first.
 ROUTERS = {

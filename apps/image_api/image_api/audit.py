@@ -4,7 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from image_api.actor import Actor
-from image_core import audit
+from image_core.audit import events as audit
 from image_core.db import Transaction
 
 

@@ -15,7 +15,8 @@ from image_api.key_cache import Origin, actor_of
 from image_api.observability import add_actor
 from image_api.services import Services
 from image_api.session_cache import SessionCache, actor_of_session
-from image_core import errors, keys
+from image_core import errors
+from image_core.keys import api_keys
 from image_core.telemetry import current_request
 
 API_KEY_HEADER = "X-API-KEY"
@@ -74,7 +75,7 @@ async def _actor_of(request: Request, services: Services) -> Actor:
 
 async def _actor_of_token(services: Services, authorization: str) -> Actor:
     scheme, _, token = authorization.partition(" ")
-    if keys.PREFIX in authorization or token.strip() == keys.DEFAULT_KEY:
+    if api_keys.PREFIX in authorization or token.strip() == api_keys.DEFAULT_KEY:
         raise errors.TokenInvalid(f"This is a key and no access token. Send it in the header {API_KEY_HEADER}.")
     if scheme.lower() != "bearer":
         raise errors.TokenInvalid(

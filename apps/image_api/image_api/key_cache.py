@@ -20,8 +20,9 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from image_api.actor import Actor, Role
 from image_api.database_time import Seen, database_now
 from image_api.fresh_cache import FreshCache
-from image_core import errors, keys
+from image_core import errors
 from image_core.db import Database, Query, Record
+from image_core.keys import api_keys
 from image_core.models import credential, user, user_disabled_at
 from image_core.telemetry import log
 
@@ -130,11 +131,11 @@ class KeyCache:
 
     def knows(self, api_key: str) -> bool:
         """Whether a key was right when it was last looked up, within five seconds; asks nobody."""
-        public_id = keys.public_id_of(api_key)
+        public_id = api_keys.public_id_of(api_key)
         known = self.rows.peek(public_id) if public_id else None
         if known is None or known.row is None:
             return False
-        hashed = keys.hash_key(api_key)
+        hashed = api_keys.hash_key(api_key)
         return any(
             hmac.compare_digest(known.row[name], hashed)
             for name in ("key_hash", "previous_key_hash")
@@ -195,7 +196,7 @@ class KeyCache:
 
 async def actor_of(cache: KeyCache, api_key: str, origin: Origin) -> Actor:
     """The owner of a key, its use noted. Raises a leaf of `errors.Unauthorized`, or `errors.AddressNotAllowed`."""
-    public_id = keys.public_id_of(api_key)
+    public_id = api_keys.public_id_of(api_key)
     if public_id is None:
         raise errors.KeyInvalid("This is not one of our keys, or it was mistyped.")
     known = await cache.rows.get(public_id)
@@ -203,7 +204,7 @@ async def actor_of(cache: KeyCache, api_key: str, origin: Origin) -> Actor:
         raise errors.KeyInvalid("There is no such key.")
     row = known.seen.row
     previous = row["previous_public_id"] == public_id
-    if not hmac.compare_digest(row["previous_key_hash" if previous else "key_hash"], keys.hash_key(api_key)):
+    if not hmac.compare_digest(row["previous_key_hash" if previous else "key_hash"], api_keys.hash_key(api_key)):
         raise errors.KeyInvalid("There is no such key.")
     check_alive(row, known.seen.now(cache.rows.clock()), previous=previous)
     if not known.allows(origin.address):
@@ -251,7 +252,7 @@ def actor_of_key(row: Record, public_id: str) -> Actor:
         role=Role(row["role"]),
         scopes=user_scopes if key_scopes is None else user_scopes & frozenset(key_scopes),
         credential_id=row["credential_id"],
-        key_prefix=keys.PREFIX + public_id,
+        key_prefix=api_keys.PREFIX + public_id,
         key_expires_at=key_ends_at(row, previous=public_id == row["previous_public_id"]),
         is_default_key=row["is_default"],
         address_ranges=row["address_ranges"],

@@ -17,10 +17,10 @@ from image_api.shutdown import Shutdown
 from image_api.storage_probe import StorageProbe
 from image_core.db import Database
 from image_core.events import Publisher
-from image_core.storage import ObjectStorage
+from image_core.storage.protocol import ObjectStorage
 
 if TYPE_CHECKING:
-    from image_core.guarded_fetch import GuardedFetcher
+    from image_api.fetching.guarded_fetch import GuardedFetcher
 
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.05, 0.5
 
@@ -56,6 +56,6 @@ class Services:
     @cached_property
     def fetcher(self) -> "GuardedFetcher":
         """Gets what callers name by URL. Its HTTP client is loaded with the first of them."""
-        from image_core.guarded_fetch import GuardedFetcher
+        from image_api.fetching.guarded_fetch import GuardedFetcher
 
         return GuardedFetcher(self.settings.fetch_allow_addresses)

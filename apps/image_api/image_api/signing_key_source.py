@@ -5,8 +5,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from image_core import errors, signing_keys, telemetry
-from image_core.signing_keys import SigningKey
+from image_core import errors, telemetry
+from image_core.keys import signing_keys
+from image_core.keys.signing_keys import SigningKey
 
 REFRESH_SECONDS = 300.0
 COOL_DOWN_SECONDS = 30.0

@@ -6,8 +6,9 @@ behind.
 
 from image_api import key_cache, session_cache
 from image_api.actor import Actor, Scope
-from image_core import errors, keys
+from image_core import errors
 from image_core.db import Runner
+from image_core.keys import api_keys
 
 
 async def check_still_valid(runner: Runner, actor: Actor) -> Actor:
@@ -24,7 +25,7 @@ async def check_still_valid(runner: Runner, actor: Actor) -> Actor:
 
 
 async def _of_key(runner: Runner, actor: Actor) -> Actor:
-    public_id = (actor.key_prefix or "").removeprefix(keys.PREFIX)
+    public_id = (actor.key_prefix or "").removeprefix(api_keys.PREFIX)
     row = await runner.fetch_one(key_cache.by_public_id, public_id=public_id)
     if row is None:
         raise errors.KeyInvalid("This key has been rotated.")

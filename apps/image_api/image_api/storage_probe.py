@@ -4,7 +4,7 @@ import asyncio
 import time
 
 from image_core import errors
-from image_core.storage import ObjectMissing, ObjectStorage
+from image_core.storage.protocol import ObjectMissing, ObjectStorage
 
 _FRESH_SECONDS = 10.0
 

@@ -12,7 +12,8 @@ from image_api.dependencies import ServicesDep, TeamQuery
 from image_api.guarded_route import GuardedRoute
 from image_api.images.body import human_size
 from image_api.teams import service as teams
-from image_core import errors, storage_quota
+from image_core import errors
+from image_core.billing import storage_quota
 
 router = APIRouter(tags=["usage"], route_class=GuardedRoute)
 

@@ -20,10 +20,11 @@ from image_api.app import create_app
 from image_api.rate_limits import RateLimits
 from image_api.services import Services
 from image_api.settings import ApiSettings
-from image_core import signing_keys, testing
+from image_core import testing
 from image_core.admin import ADMIN_USER_ID
 from image_core.db import Database, Record
 from image_core.ids import new_id
+from image_core.keys import signing_keys
 from image_core.models import credential, image, session
 from image_core.testing import UserWithKey
 

@@ -9,8 +9,9 @@ import pytest
 from sqlalchemy import update
 
 from image_api.actor import Role
-from image_core import keys, testing
+from image_core import testing
 from image_core.admin import ADMIN_USER_ID
+from image_core.keys import api_keys
 from image_core.models import user
 
 from .conftest import Api
@@ -62,7 +63,7 @@ async def keys_that_open_nothing(api: Api) -> dict[str, dict[str, str]]:
         "api-key-expired": (await testing.add_key(api.rows, ADMIN_USER_ID, None, expires_at=PAST)).headers,
         "api-key-invalid": (await testing.add_key(api.rows, ADMIN_USER_ID, None, revoked_at=PAST)).headers,
         "user-disabled": disabled.headers,
-        "api-key-unknown": {"X-API-KEY": keys.generate().api_key},
+        "api-key-unknown": {"X-API-KEY": api_keys.generate().api_key},
     }
 
 

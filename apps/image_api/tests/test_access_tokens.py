@@ -11,8 +11,9 @@ from joserfc.jwk import OctKey, RSAKey
 
 from image_api import signing_key_source
 from image_api.signing_key_source import SigningKeySource
-from image_core import errors, signing_keys
-from image_core.signing_keys import SigningKey
+from image_core import errors
+from image_core.keys import signing_keys
+from image_core.keys.signing_keys import SigningKey
 
 from .conftest import SIGNING_KEY, Api, MakeApi, Person
 

@@ -8,7 +8,7 @@ from sqlalchemy import func, select, update
 
 from image_api.actor import Role
 from image_core import testing
-from image_core.analyzers import CATALOGUE
+from image_core.analyses.catalogue import CATALOGUE
 from image_core.db import to_json
 from image_core.ids import new_id
 from image_core.models import analysis, credit_account, credit_entry, event

@@ -4,8 +4,9 @@ import asyncio
 
 from sqlalchemy import func, insert, select
 
-from image_core import credits, testing
-from image_core.analyzers import CATALOGUE, canonical_parameters
+from image_core import testing
+from image_core.analyses.catalogue import CATALOGUE, canonical_parameters
+from image_core.billing import credits
 from image_core.db import to_json
 from image_core.ids import new_id
 from image_core.models import analysis

@@ -8,8 +8,9 @@ from sqlalchemy import func, select, update
 
 from image_api import fresh_cache, key_cache
 from image_api.actor import Role, Scope
-from image_core import errors, keys, testing
+from image_core import errors, testing
 from image_core.db import Query
+from image_core.keys import api_keys
 from image_core.models import credential, user
 from image_core.testing import UserWithKey
 
@@ -69,11 +70,11 @@ async def test_a_mistyped_key_is_refused_without_a_look_at_the_database(
 
 
 async def test_unknown_and_wrong_keys_get_the_same_answer(api: Api, member: UserWithKey) -> None:
-    unknown = keys.generate().api_key
+    unknown = api_keys.generate().api_key
     # Well-formed, with the public id of somebody, but another secret.
-    public_id = keys.public_id_of(member.api_key)
+    public_id = api_keys.public_id_of(member.api_key)
     body = f"im_{public_id}_{'A' * 28}"
-    wrong = body + keys._checksum(body)
+    wrong = body + api_keys._checksum(body)
     answers = [(await ask(api, each))[1] for each in (unknown, wrong)]
     for each in answers:
         each.pop("request_id")
@@ -128,7 +129,7 @@ async def test_fifty_requests_at_once_look_a_key_up_once(
 
 async def test_an_unknown_key_too_is_looked_up_once(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = count_lookups(api, monkeypatch)
-    unknown = keys.generate().api_key
+    unknown = api_keys.generate().api_key
     for _ in range(5):
         assert (await ask(api, unknown))[0] == 401
     assert len(asked) == 1
@@ -150,7 +151,7 @@ async def test_the_cache_forgets_the_oldest_rather_than_grow(
 ) -> None:
     monkeypatch.setattr(fresh_cache, "_MOST_CACHED", 3)
     for _ in range(5):
-        await ask(api, keys.generate().api_key)
+        await ask(api, api_keys.generate().api_key)
     assert len(api.app.state.key_cache.rows) == 3
 
 
@@ -252,8 +253,8 @@ async def test_what_the_caller_says_of_its_address_opens_no_range(api: Api, memb
 
 async def test_only_who_has_the_whole_key_learns_that_it_is_bound_to_a_place(api: Api, member: UserWithKey) -> None:
     bound = await testing.add_key(api.rows, member.user_id, member.team_id, address_ranges=["192.0.2.0/24"])
-    body = f"im_{keys.public_id_of(bound.api_key)}_{'A' * 28}"
-    assert (await ask(api, body + keys._checksum(body)))[0] == 401
+    body = f"im_{api_keys.public_id_of(bound.api_key)}_{'A' * 28}"
+    assert (await ask(api, body + api_keys._checksum(body)))[0] == 401
 
 
 async def test_attempts_from_elsewhere_are_limited_as_bad_keys_are(make_api: MakeApi) -> None:
@@ -279,7 +280,7 @@ async def test_the_ranges_of_a_key_are_parsed_once_a_look_up(
 async def test_bad_keys_of_one_address_are_limited_and_good_ones_go_on(make_api: MakeApi) -> None:
     async with make_api(bad_key_limit_per_minute=3) as api:
         good = await api.user()
-        statuses = [(await ask(api, keys.generate().api_key))[0] for _ in range(5)]
+        statuses = [(await ask(api, api_keys.generate().api_key))[0] for _ in range(5)]
         assert statuses == [401, 401, 401, 429, 429]
         answer = await api.client.get(WHO, headers={"X-API-KEY": "nonsense"})
         assert answer.json()["code"] == "too-many-bad-keys"
@@ -318,11 +319,11 @@ async def test_load_balancer_that_only_some_calls_pass_is_told_by_its_address(ma
 
 async def test_the_default_key_may_ask_who_it_is_and_nothing_else(api: Api) -> None:
     await api.rows.execute(
-        update(credential).where(credential.c.public_id == keys.DEFAULT_PUBLIC_ID).values(is_default=True)
+        update(credential).where(credential.c.public_id == api_keys.DEFAULT_PUBLIC_ID).values(is_default=True)
     )
-    status, body = await ask(api, keys.DEFAULT_KEY)
+    status, body = await ask(api, api_keys.DEFAULT_KEY)
     assert (status, body["is_default_key"]) == (200, True)
-    headers = {"X-API-KEY": keys.DEFAULT_KEY}
+    headers = {"X-API-KEY": api_keys.DEFAULT_KEY}
     team_id, other = await api.team(), await api.user()
     for method, path in [
         ("GET", "/api/v1/teams"),

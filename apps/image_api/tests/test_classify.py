@@ -10,7 +10,7 @@ from image_api.images import receipt
 from image_core import errors, testing
 from image_core.db import to_json
 from image_core.models import analysis, credit_account, image
-from image_core.storage import ONE_REQUEST_BYTES, StoredObject
+from image_core.storage.protocol import ONE_REQUEST_BYTES, StoredObject
 from image_core.testing import UserWithKey
 
 from .conftest import Api, MakeApi

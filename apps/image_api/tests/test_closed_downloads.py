@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from image_core.storage import READ_CHUNK_BYTES
+from image_core.storage.protocol import READ_CHUNK_BYTES
 from image_core.testing import UserWithKey
 
 from .conftest import Api

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from image_api.images.content import ByteRange, matches, parse_range
 from image_core import errors, testing
-from image_core.storage import READ_CHUNK_BYTES
+from image_core.storage.protocol import READ_CHUNK_BYTES
 from image_core.testing import UserWithKey
 
 from .conftest import Api

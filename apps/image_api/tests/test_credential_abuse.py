@@ -7,8 +7,9 @@ import pytest
 from sqlalchemy import func, select, update
 
 from image_api.actor import Role
-from image_core import keys, testing
+from image_core import testing
 from image_core.admin import ADMIN_USER_ID
+from image_core.keys import api_keys
 from image_core.models import credential, user
 from image_core.testing import UserWithKey
 
@@ -109,9 +110,9 @@ class TestAbuse:
 
     async def test_the_default_key_sees_to_no_keys(self, api: Api) -> None:
         await api.rows.execute(
-            update(credential).where(credential.c.public_id == keys.DEFAULT_PUBLIC_ID).values(is_default=True)
+            update(credential).where(credential.c.public_id == api_keys.DEFAULT_PUBLIC_ID).values(is_default=True)
         )
-        headers = {"X-API-KEY": keys.DEFAULT_KEY}
+        headers = {"X-API-KEY": api_keys.DEFAULT_KEY}
         for method, path in (
             ("GET", path_of(ADMIN_USER_ID)),
             ("POST", path_of(ADMIN_USER_ID)),

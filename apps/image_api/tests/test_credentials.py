@@ -8,15 +8,16 @@ import pytest
 from sqlalchemy import func, select, update
 
 from image_api.actor import Role
-from image_core import keys, testing
+from image_core import testing
 from image_core.admin import ADMIN_USER_ID
 from image_core.db import Record
+from image_core.keys import api_keys
 from image_core.models import audit_event, credential
 from image_core.testing import UserWithKey
 
 from .conftest import Api
 
-DEFAULT = {"X-API-KEY": keys.DEFAULT_KEY}
+DEFAULT = {"X-API-KEY": api_keys.DEFAULT_KEY}
 ROTATE_ADMIN = f"/api/v1/user/{ADMIN_USER_ID}/credentials/rotate"
 
 
@@ -164,12 +165,12 @@ async def test_a_rotation_under_way_is_not_waited_for(api: Api, member: UserWith
 
 async def test_the_default_key_always_rotates_without_grace(api: Api) -> None:
     await api.rows.execute(
-        update(credential).where(credential.c.public_id == keys.DEFAULT_PUBLIC_ID).values(is_default=True)
+        update(credential).where(credential.c.public_id == api_keys.DEFAULT_PUBLIC_ID).values(is_default=True)
     )
     answer = await api.client.post(ROTATE_ADMIN, headers=DEFAULT, json={"grace_period_seconds": 1000})
     assert answer.status_code == 200
     assert answer.json()["previous"] is None
-    assert not await works(api, keys.DEFAULT_KEY)
+    assert not await works(api, api_keys.DEFAULT_KEY)
     assert (await api.client.get("/api/v1/teams", headers={"X-API-KEY": answer.json()["api_key"]})).status_code == 200
 
 
@@ -214,7 +215,7 @@ async def test_a_key_without_the_scope_cannot_rotate_itself(api: Api) -> None:
 
 async def test_a_key_that_was_rotated_away_elsewhere_cannot_rotate(api: Api, member: UserWithKey) -> None:
     assert await works(api, member.api_key)
-    new = keys.generate()
+    new = api_keys.generate()
     # Another instance rotated without grace; this one still has the old key in its cache.
     await api.rows.execute(
         update(credential)
@@ -284,7 +285,7 @@ async def test_only_hashes_of_keys_are_stored(api: Api, member: UserWithKey) -> 
     text = repr([dict(row) for row in stored])
     secret = rotated["api_key"].rpartition("_")[2]
     assert secret not in text
-    assert keys.hash_key(rotated["api_key"]) == stored[0]["key_hash"]
+    assert api_keys.hash_key(rotated["api_key"]) == stored[0]["key_hash"]
 
 
 async def test_an_admin_whose_key_lacks_the_scope_rotates_only_itself(api: Api, member: UserWithKey) -> None:

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from image_api.actor import Role
-from image_core import credits
+from image_core.billing import credits
 from image_core.models import audit_event, credit_account, credit_entry
 from image_core.testing import UserWithKey
 

@@ -4,7 +4,7 @@ import asyncpg
 import pytest
 from sqlalchemy import text, update
 
-from image_core import keys
+from image_core.keys import api_keys
 from image_core.migrations import HEAD
 from image_core.models import credential
 
@@ -74,7 +74,7 @@ async def test_storage_that_answers_is_said_to(api: Api) -> None:
 async def test_a_living_default_key_is_warned_of(api: Api) -> None:
     assert (await api.client.get(READY)).json()["warnings"] == []
     await api.rows.execute(
-        update(credential).where(credential.c.public_id == keys.DEFAULT_PUBLIC_ID).values(is_default=True)
+        update(credential).where(credential.c.public_id == api_keys.DEFAULT_PUBLIC_ID).values(is_default=True)
     )
     assert "default" in (await api.client.get(READY)).json()["warnings"][0]
 

@@ -9,12 +9,12 @@ from sqlalchemy import select, update
 
 from image_api import shutdown
 from image_api.actor import Role
+from image_api.fetching.guarded_fetch import GuardedFetcher
+from image_api.fetching.system_resolver import SystemResolver
 from image_api.images import receipt
 from image_core import errors
-from image_core.guarded_fetch import GuardedFetcher
 from image_core.models import image
-from image_core.storage import ONE_REQUEST_BYTES
-from image_core.system_resolver import SystemResolver
+from image_core.storage.protocol import ONE_REQUEST_BYTES
 from image_core.testing import UserWithKey
 
 from .conftest import LOCAL_SOURCES, Api, MakeApi

@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy import func, select, update
 
 from image_api import rate_limits
-from image_core import keys, testing
+from image_core import testing
+from image_core.keys import api_keys
 from image_core.models import audit_event, credential, event
 from image_core.testing import UserWithKey
 
@@ -64,11 +65,11 @@ async def test_with_either_key_of_a_rotation_both_end(api: Api, member: UserWith
 async def test_the_answer_is_the_same_for_every_key(api: Api, member: UserWithKey) -> None:
     over = datetime.now(UTC) - timedelta(seconds=1)
     expired = await testing.add_key(api.rows, member.user_id, member.team_id, expires_at=over)
-    body = f"im_{keys.public_id_of(member.api_key)}_{'A' * 28}"
-    forged = body + keys._checksum(body)
+    body = f"im_{api_keys.public_id_of(member.api_key)}_{'A' * 28}"
+    forged = body + api_keys._checksum(body)
     answers = [
         await report(api, key)
-        for key in (keys.generate().api_key, "nonsense", forged, expired.api_key, member.api_key, member.api_key)
+        for key in (api_keys.generate().api_key, "nonsense", forged, expired.api_key, member.api_key, member.api_key)
     ]
     assert [(answer.status_code, answer.json()) for answer in answers] == [(200, RECEIVED)] * 6
     assert len({tuple(name for name in answer.headers if name != "x-request-id") for answer in answers}) == 1
@@ -105,10 +106,10 @@ async def test_the_last_admin_key_ends_too(api: Api) -> None:
 
 async def test_the_default_key_which_everybody_knows_is_not_ended_by_a_report(api: Api) -> None:
     await api.rows.execute(
-        update(credential).where(credential.c.public_id == keys.DEFAULT_PUBLIC_ID).values(is_default=True)
+        update(credential).where(credential.c.public_id == api_keys.DEFAULT_PUBLIC_ID).values(is_default=True)
     )
-    assert (await report(api, keys.DEFAULT_KEY)).json() == RECEIVED
-    assert await works(api, keys.DEFAULT_KEY)
+    assert (await report(api, api_keys.DEFAULT_KEY)).json() == RECEIVED
+    assert await works(api, api_keys.DEFAULT_KEY)
 
 
 async def test_reports_of_one_address_are_limited(api: Api) -> None:

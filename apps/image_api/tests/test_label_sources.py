@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 
 from image_api.analyzer_models import AnalyzerModels
 from image_core import testing
-from image_core.analyzers import VISION_PRICE_CREDITS, VISION_VERSION
+from image_core.analyses.catalogue import VISION_PRICE_CREDITS, VISION_VERSION
 from image_core.db import to_json
 from image_core.models import analysis, analyzer_model, team
 from image_core.testing import UserWithKey

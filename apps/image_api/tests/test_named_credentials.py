@@ -11,8 +11,9 @@ from sqlalchemy import func, select, update
 
 from image_api.actor import Role
 from image_api.credentials.service import MAX_LIVE_CREDENTIALS
-from image_core import keys, testing
+from image_core import testing
 from image_core.admin import ADMIN_USER_ID
+from image_core.keys import api_keys
 from image_core.models import audit_event, credential
 from image_core.testing import UserWithKey
 
@@ -271,7 +272,7 @@ class TestRevoking:
         rows = api.app.state.key_cache.rows
         monkeypatch.setattr(rows, "clock", lambda: now)
         monkeypatch.setattr(database, "fetch_one", slow)
-        public_id = str(keys.public_id_of(member.api_key))
+        public_id = str(api_keys.public_id_of(member.api_key))
         await rows.get(public_id)
         now = 1004.9
         assert rows.peek(public_id) is not None

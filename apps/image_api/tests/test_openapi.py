@@ -18,10 +18,11 @@ from image_api.actor import Actor, Role, Scope
 from image_api.app import ROUTERS
 from image_api.idempotency.route import takes_key
 from image_api.openapi_operations import api_routes
-from image_core import errors, keys, models, testing
+from image_core import errors, models, testing
 from image_core.ids import new_id
+from image_core.images.similarity import DESCRIPTOR_DIMENSIONS
+from image_core.keys import api_keys
 from image_core.models import idempotency_key, invitation, password_reset, session, user
-from image_core.similarity import DESCRIPTOR_DIMENSIONS
 from image_core.testing import UserWithKey
 
 from .conftest import PASSWORD, Api, Person
@@ -213,7 +214,7 @@ async def test_what_is_sent_again_under_its_key_is_answered_again_without_secret
     assert told_again == told | dict.fromkeys(secret)
     kept = repr([list(row) for row in await api.rows.fetch(select(idempotency_key))])
     assert [name for name in secret if told[name] in kept] == []
-    assert [field for field in strings_of(told_again) if keys.public_id_of(field)] == []
+    assert [field for field in strings_of(told_again) if api_keys.public_id_of(field)] == []
 
 
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)

@@ -11,7 +11,7 @@ import pytest
 from image_api.app import ROUTERS
 from image_api.openapi_descriptions import PARAMETERS, PROPERTIES, SPECIAL
 from image_api.openapi_operations import api_routes, operation_id
-from image_core.analyzers import CATALOGUE
+from image_core.analyses.catalogue import CATALOGUE
 from image_core.testing import UserWithKey
 from image_engine.contract.processed_picture import PictureFacts
 from image_engine.picture.camera_fields import READERS

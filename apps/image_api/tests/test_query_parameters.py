@@ -16,7 +16,7 @@ from image_api.nearest import nearest
 from image_api.openapi import api_routes
 from image_api.query_parameters import query_parameters_of
 from image_core import testing
-from image_core.picture_header import PictureFormat
+from image_core.images.picture_header import PictureFormat
 from image_core.testing import UserWithKey
 
 from .conftest import Api

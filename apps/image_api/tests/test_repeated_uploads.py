@@ -14,7 +14,7 @@ from image_api.images import receipt, uploads
 from image_core import errors
 from image_core.ids import new_id
 from image_core.models import idempotency_key, image
-from image_core.storage import ONE_REQUEST_BYTES
+from image_core.storage.protocol import ONE_REQUEST_BYTES
 from image_core.testing import UserWithKey
 
 from .conftest import Api

@@ -18,7 +18,7 @@ from sqlalchemy import select
 from image_api.shutdown import Shutdown
 from image_core.db import Database
 from image_core.models import image
-from image_core.storage import ONE_REQUEST_BYTES
+from image_core.storage.protocol import ONE_REQUEST_BYTES
 from local_cloud.testing import GuardedProcess
 
 from .conftest import Api

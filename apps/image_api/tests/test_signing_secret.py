@@ -11,7 +11,7 @@ from image_api import signing_key_source
 from image_api.access_tokens import AccessTokens
 from image_api.settings import ApiSettings
 from image_api.signing_key_source import SigningKeySource
-from image_core import signing_keys
+from image_core.keys import signing_keys
 
 from .conftest import Api, MakeApi
 

@@ -14,8 +14,8 @@ from sqlalchemy import func, select, text
 from image_api.actor import Role
 from image_api.similarity import queries
 from image_core import testing
+from image_core.images.similarity import DESCRIPTOR_DIMENSIONS, DESCRIPTOR_MODEL
 from image_core.models import image_vector
-from image_core.similarity import DESCRIPTOR_DIMENSIONS, DESCRIPTOR_MODEL
 from image_core.testing import UserWithKey
 
 from .conftest import Api

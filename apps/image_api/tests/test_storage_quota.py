@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import select
 
 from image_core.models import image, storage_usage
-from image_core.storage import ONE_REQUEST_BYTES
+from image_core.storage.protocol import ONE_REQUEST_BYTES
 from image_core.testing import UserWithKey
 
 from .conftest import Api, MakeApi

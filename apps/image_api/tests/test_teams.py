@@ -6,8 +6,9 @@ import pytest
 from sqlalchemy import func, select
 
 from image_api.actor import Role
-from image_core import credits, testing
+from image_core import testing
 from image_core.admin import ADMIN_USER_ID
+from image_core.billing import credits
 from image_core.models import audit_event, team
 from image_core.testing import UserWithKey
 

@@ -11,7 +11,7 @@ from sqlalchemy import func, select, update
 from image_core import testing
 from image_core.models import audit_event, discarded_object, event, image, storage_usage
 from image_core.states import ImageStatus
-from image_core.storage import ONE_REQUEST_BYTES
+from image_core.storage.protocol import ONE_REQUEST_BYTES
 from image_core.testing import UserWithKey
 
 from .conftest import Api

@@ -8,7 +8,7 @@ from sqlalchemy import select, update
 from image_api.images import receipt, uploads
 from image_core import errors
 from image_core.models import discarded_object, image
-from image_core.storage import ONE_REQUEST_BYTES
+from image_core.storage.protocol import ONE_REQUEST_BYTES
 from image_core.testing import UserWithKey
 
 from .conftest import Api, MakeApi
@@ -66,9 +66,9 @@ class TestPartsAway:
     async def test_without_storage_an_upload_is_503_and_nothing_is_half_done(
         self, make_api: MakeApi, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from image_core import gcs_connection
+        from image_core.storage import connection
 
-        monkeypatch.setattr(gcs_connection, "_RETRY_SECONDS", 0.2)
+        monkeypatch.setattr(connection, "_RETRY_SECONDS", 0.2)
         async with make_api(storage_emulator_host="http://127.0.0.1:9") as api:
             member = await api.user()
             for body in (picture(), in_pieces(large_picture(ONE_REQUEST_BYTES + 1))):

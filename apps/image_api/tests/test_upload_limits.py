@@ -6,7 +6,7 @@ from sqlalchemy import select
 
 from image_api import early_refusal
 from image_core.models import image
-from image_core.storage import CHUNK_BYTES, ONE_REQUEST_BYTES
+from image_core.storage.protocol import CHUNK_BYTES, ONE_REQUEST_BYTES
 from image_core.testing import UserWithKey
 
 from .conftest import Api, MakeApi

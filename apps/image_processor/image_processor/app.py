@@ -16,7 +16,7 @@ from image_core.background import supervise
 from image_core.db import Database
 from image_core.direct_traffic import keep_local_traffic_direct
 from image_core.events import PubSubPublisher
-from image_core.gcs import GcsClient
+from image_core.storage.gcs import GcsClient
 from image_core.telemetry import current_request, log, log_unexpected, request_context
 from image_engine.pool.pool import WorkerPool
 from image_processor import health

@@ -11,8 +11,8 @@ from datetime import timedelta
 
 from sqlalchemy import bindparam, func, insert, literal_column, select, text
 
-from image_core import audit
-from image_core.audit import FIRST_PREVIOUS_HASH, RowsHash, Seal
+from image_core.audit import events as audit
+from image_core.audit.events import FIRST_PREVIOUS_HASH, RowsHash, Seal
 from image_core.db import Database, Query, Transaction
 from image_core.models import audit_seal
 from image_core.telemetry import log

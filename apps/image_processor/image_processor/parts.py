@@ -14,7 +14,7 @@ from opentelemetry.trace import TracerProvider
 from image_core import errors, events
 from image_core.db import Database, Transaction
 from image_core.events import Publisher
-from image_core.storage import ObjectMissing, ObjectStorage, ObjectTooLarge
+from image_core.storage.protocol import ObjectMissing, ObjectStorage, ObjectTooLarge
 from image_core.telemetry import log
 from image_engine.contract.picture_file import PictureFile
 from image_engine.contract.rejections import PictureRejected

@@ -11,8 +11,8 @@ from uuid import UUID
 
 from sqlalchemy import Column, delete, exists, func, insert, literal, literal_column, select, update
 
-from image_core import audit
-from image_core.audit import AuditEvent
+from image_core.audit import events as audit
+from image_core.audit.events import AuditEvent
 from image_core.db import ForeignKeyViolation, Transaction
 from image_core.events import EventType, Topic
 from image_core.models import NAMES_A_USER, analysis, event, image, team, user

@@ -9,10 +9,13 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from uuid import UUID
 
-from image_core import audit, credits, events, keys, storage_quota
+from image_core import events
+from image_core.audit import events as audit
+from image_core.billing import credits, storage_quota
 from image_core.db import Record
 from image_core.events import EventType
-from image_core.storage import ObjectStorage
+from image_core.keys import api_keys
+from image_core.storage.protocol import ObjectStorage
 from image_core.telemetry import log
 from image_processor import sweep_queries as queries
 from image_processor.analyses import queries as analysis_queries
@@ -139,7 +142,7 @@ async def _warn_of_expiry(parts: Parts, budget: Budget) -> int:
                     "credential_id": str(row["id"]),
                     "user_id": str(row["user_id"]),
                     "name": row["name"],
-                    "key_prefix": keys.PREFIX + row["public_id"],
+                    "key_prefix": api_keys.PREFIX + row["public_id"],
                     "expires_at": row["expires_at"].isoformat(),
                 }
                 await events.record(transaction, events.credential_event(EventType.KEY_EXPIRING, row["team_id"], told))

@@ -7,15 +7,8 @@ then left to the queue; what will not change is a refusal.
 import asyncio
 from typing import Any
 
-from image_core.analysis_results import (
-    Label,
-    LabelModel,
-    LabelsParameters,
-    LabelsResult,
-    Landmark,
-    SafeSearch,
-)
-from image_core.analyzers import VISION_MODEL
+from image_core.analyses.catalogue import VISION_MODEL
+from image_core.analyses.results import Label, LabelModel, LabelsParameters, LabelsResult, Landmark, SafeSearch
 from image_engine.contract.presets import Preset
 
 # Large enough for text (1024 by 768 at least), far below 20 MB a picture. Source: Cloud Vision, "Supported images".

@@ -24,7 +24,7 @@ from image_core import testing
 from image_core.db import Database, Record
 from image_core.models import derivative, discarded_object, event, image
 from image_core.states import ImageStatus
-from image_core.storage import StoredObject
+from image_core.storage.protocol import StoredObject
 from image_engine.contract.analysis_request import AnalysisOutcome, AnalysisRequest, AnalyzedPicture
 from image_engine.contract.processed_picture import ProcessedPicture, ProcessingRequest
 from image_engine.contract.worker_models import WorkerModels

@@ -10,7 +10,8 @@ from uuid import UUID
 import pytest
 from sqlalchemy import delete, select, update
 
-from image_core import credits, errors, testing
+from image_core import errors, testing
+from image_core.billing import credits
 from image_core.db import Record
 from image_core.ids import new_id
 from image_core.models import analysis, credit_account, credit_entry, credit_reservation, image, team

@@ -13,10 +13,11 @@ import asyncpg
 import pytest
 from sqlalchemy import func, select, text
 
-from image_core import admin, audit
+from image_core import admin
 from image_core.admin import AdminSettings
-from image_core.audit import AuditEvent
-from image_core.audit_check import ChainBroken, Checked, ExpectedSeal, check_chain
+from image_core.audit import events as audit
+from image_core.audit.chain import ChainBroken, Checked, ExpectedSeal, check_chain
+from image_core.audit.events import AuditEvent
 from image_core.db import Database, DatabaseConfig, migration_engine
 from image_core.models import audit_checkpoint, audit_event, audit_seal
 from image_processor.audit_seals import seal_audit_log

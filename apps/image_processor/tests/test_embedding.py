@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import pyvips
 
-from image_core.gcs import GcsClient
-from image_core.similarity import DESCRIPTOR_MODEL
+from image_core.images.similarity import DESCRIPTOR_MODEL
+from image_core.storage.gcs import GcsClient
 from image_engine.analyzers.onnx_embedding import OnnxEmbedding
 from image_engine.analyzers.onnx_model import OnnxModel
 from image_engine.contract.picture_file import open_picture_file

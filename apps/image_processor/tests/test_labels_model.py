@@ -15,8 +15,8 @@ import pytest
 from sqlalchemy import select, update
 
 from image_core.db import Database
-from image_core.gcs import GcsClient
 from image_core.models import analyzer_model
+from image_core.storage.gcs import GcsClient
 from image_engine.contract.analysis_request import AnalysisOrder, AnalysisOutcome, AnalysisRequest, AnalyzedPicture
 from image_engine.contract.picture_file import open_picture_file
 from image_engine.contract.processed_picture import ProcessingRequest
@@ -113,7 +113,7 @@ class TestFinding:
     async def test_storage_that_is_away_leaves_the_model_missing(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("image_core.gcs_connection._RETRY_SECONDS", 0.2)
+        monkeypatch.setattr("image_core.storage.connection._RETRY_SECONDS", 0.2)
         away = GcsClient("http://127.0.0.1:9", None)
         assert (await find("gs://bucket/models", tmp_path, away)).failure == "model-missing"
 

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from image_core import credits, testing
-from image_core.analyzers import CATALOGUE, VISION_VERSION, canonical_parameters
+from image_core import testing
+from image_core.analyses.catalogue import CATALOGUE, VISION_VERSION, canonical_parameters
+from image_core.billing import credits
 from image_core.db import Record, to_json
 from image_core.ids import new_id
 from image_core.models import analysis, credit_account

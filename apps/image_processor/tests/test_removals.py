@@ -6,7 +6,8 @@ from uuid import UUID
 import pytest
 from sqlalchemy import func, insert, select, update
 
-from image_core import credits, models, testing
+from image_core import models, testing
+from image_core.billing import credits
 from image_core.ids import new_id
 from image_core.models import (
     NAMES_A_USER,

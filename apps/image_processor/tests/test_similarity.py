@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, insert, select, text
 
 from image_core import testing
+from image_core.images.similarity import DESCRIPTOR_MODEL
 from image_core.models import image, image_hash, image_vector, near_duplicate
-from image_core.similarity import DESCRIPTOR_MODEL
 from image_engine.contract.framing import decode_processed
 from image_engine.contract.processed_picture import ProcessingRequest
 from image_engine.testing.results import FACTS, PROCESSED

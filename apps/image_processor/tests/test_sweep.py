@@ -5,7 +5,8 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import func, insert, select, update
 
-from image_core import credits, errors, models, testing
+from image_core import errors, models, testing
+from image_core.billing import credits
 from image_core.events import EventType, image_event, record
 from image_core.ids import new_id
 from image_core.models import (

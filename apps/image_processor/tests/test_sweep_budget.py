@@ -11,7 +11,7 @@ from sqlalchemy import func, insert, select
 from image_core import errors, testing
 from image_core.ids import new_id
 from image_core.models import discarded_object, event, image
-from image_core.storage import ObjectStorage
+from image_core.storage.protocol import ObjectStorage
 from image_processor import sweep as sweep_steps
 from image_processor import sweep_runner
 

@@ -9,8 +9,14 @@ import pytest
 from google.cloud.vision_v1 import types
 from sqlalchemy import select, update
 
-from image_core.analysis_results import LabelsParameters
-from image_core.analyzers import CATALOGUE, VISION_PRICE_CREDITS, VISION_VERSION, canonical_parameters, canonical_result
+from image_core.analyses.catalogue import (
+    CATALOGUE,
+    VISION_PRICE_CREDITS,
+    VISION_VERSION,
+    canonical_parameters,
+    canonical_result,
+)
+from image_core.analyses.results import LabelsParameters
 from image_core.db import to_json
 from image_core.models import analysis, credit_account, event, team
 from image_engine.contract.picture_file import open_picture_file

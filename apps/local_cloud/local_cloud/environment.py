@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from image_core import signing_keys
+from image_core.keys import signing_keys
 from local_cloud.children import ChildSpec
 from local_cloud.database import DatabaseUrls
 from local_cloud.errors import PortInUse

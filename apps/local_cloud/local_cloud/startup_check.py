@@ -15,8 +15,8 @@ from urllib.parse import quote
 
 import httpx2
 
-from image_core import keys
 from image_core.ids import new_id
+from image_core.keys import api_keys
 from local_cloud.database import DATABASE
 from local_cloud.demo import gradient_png
 from local_cloud.environment import PROJECT_ID, Layout
@@ -75,7 +75,7 @@ class _Check:
     client: httpx2.Client
 
     def perform(self, go_on: Callable[[], bool]) -> None:
-        key, image_id = keys.generate(), str(new_id())
+        key, image_id = api_keys.generate(), str(new_id())
         name = f"originals/{TEAM_ID}/{image_id}"
         picture = gradient_png(PICTURE_SIDE_PX, PICTURE_SIDE_PX, (120, 160, 100 + secrets.randbelow(100)))
         self.postgres.execute(_REMOVE + _prepare(key, image_id, name), DATABASE)
@@ -122,7 +122,7 @@ class _Check:
             self.client.delete(f"{url}/{quote(entry['name'], safe='')}", params={"generation": entry["generation"]})
 
 
-def _prepare(key: keys.NewKey, image_id: str, name: str) -> str:
+def _prepare(key: api_keys.NewKey, image_id: str, name: str) -> str:
     user_id, credential_id = new_id(), new_id()
     return f"""
 BEGIN;

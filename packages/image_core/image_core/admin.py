@@ -19,14 +19,16 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import ColumnElement, exists, func, insert, or_, select, text, update
 from sqlalchemy.engine import Connection, Engine
 
-from image_core import audit, audit_check, keys
+from image_core.audit import chain
+from image_core.audit import events as audit
 from image_core.db import DatabaseConfig, migration_engine
 from image_core.direct_traffic import keep_local_traffic_direct
 from image_core.ids import new_id
-from image_core.keys import NewKey
+from image_core.images.similarity import DESCRIPTOR_MODEL
+from image_core.keys import api_keys
+from image_core.keys.api_keys import NewKey
 from image_core.migrations import HEAD
 from image_core.models import audit_event, credential, image, image_vector, user
-from image_core.similarity import DESCRIPTOR_MODEL
 from image_core.states import ImageStatus
 
 ADMIN_USER_ID = UUID("00000000-0000-7000-8000-000000000001")
@@ -109,7 +111,7 @@ def _rotate_default(connection: Connection, secret: str | None) -> str | None:
 
 def _handed_over(secret: str | None) -> NewKey:
     """A new key, in the secret before anything makes it valid: a key that nobody holds would lock everybody out."""
-    key = keys.generate()
+    key = api_keys.generate()
     if secret:
         from image_core import secrets
 
@@ -142,7 +144,7 @@ def bootstrap(settings: AdminSettings, *, as_json: bool) -> None:
     else:
         print(f"New admin key: {shown}" if shown else f"The new admin key is in {settings.admin_key_secret}.")
     if settings.token_signing_secret:
-        from image_core import signing_key_versions
+        from image_core.keys import signing_key_versions
 
         with engine.begin() as connection:
             signing_key_versions.add_first(connection, settings.token_signing_secret)
@@ -150,7 +152,7 @@ def bootstrap(settings: AdminSettings, *, as_json: bool) -> None:
 
 def rotate_signing_key(settings: AdminSettings, *, force: bool) -> None:
     """Puts a new key for access tokens before the present one, whose tokens live on; `force` does so at any time."""
-    from image_core import signing_key_versions
+    from image_core.keys import signing_key_versions
 
     secret = settings.token_signing_secret
     if not secret:
@@ -275,28 +277,28 @@ def _process_again(settings: AdminSettings, most: int, *conditions: ColumnElemen
         return sent, connection.execute(select(func.count()).select_from(image).where(*chosen)).scalar_one()
 
 
-def verify_audit(settings: AdminSettings, expected: audit_check.ExpectedSeal | None) -> None:
+def verify_audit(settings: AdminSettings, expected: chain.ExpectedSeal | None) -> None:
     """Computes the chain of seals again and names the first that does not hold."""
     with settings.engine().connect() as connection:
         try:
-            checked = audit_check.check_chain(connection, expected)
-        except audit_check.ChainBroken as broken:
+            checked = chain.check_chain(connection, expected)
+        except chain.ChainBroken as broken:
             print(json.dumps({"intact": False, "seal": broken.number, "reason": broken.reason}))
             sys.exit(1)
-    print(audit_check.as_json(checked, intact=True))
+    print(chain.as_json(checked, intact=True))
 
 
 def prune_audit(settings: AdminSettings) -> None:
     """Removes sealed audit events beyond their retention, and tells the log from where the chain now begins."""
     with settings.engine().begin() as connection:
         try:
-            pruned = audit_check.prune(connection, timedelta(days=settings.audit_retention_days))
-        except audit_check.ChainBroken as broken:
+            pruned = chain.prune(connection, timedelta(days=settings.audit_retention_days))
+        except chain.ChainBroken as broken:
             sys.exit(f"Nothing was removed, because the chain does not hold. {broken}")
     if pruned is None:
         print("No sealed audit event is beyond its retention.")
     else:
-        print(audit_check.as_json(pruned, event=audit.PRUNED_LOG_EVENT))
+        print(chain.as_json(pruned, event=audit.PRUNED_LOG_EVENT))
 
 
 def _add_reprocess(commands: Any) -> None:
@@ -329,7 +331,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     audit_commands = parser_audit.add_subparsers(dest="audit_command", required=True)
     parser_chain = audit_commands.add_parser("verify", help="compute all seals again; exit 1 if one does not hold")
     parser_chain.add_argument(
-        "--expect", type=audit_check.ExpectedSeal.parse, metavar="NUMBER:HASH", help="a seal as a log line told it"
+        "--expect", type=chain.ExpectedSeal.parse, metavar="NUMBER:HASH", help="a seal as a log line told it"
     )
     audit_commands.add_parser("prune", help="remove sealed events older than AUDIT_RETENTION_DAYS")
     for added in entry_points(group="image_manager_admin.commands"):

@@ -5,9 +5,9 @@ from typing import Self
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from image_core.billing.storage_quota import StorageQuota
 from image_core.db import DatabaseConfig
 from image_core.events import Topic
-from image_core.storage_quota import StorageQuota
 
 MEBIBYTE = 1024 * 1024
 

@@ -12,14 +12,16 @@ from uuid import UUID
 
 from sqlalchemy import Table, Text, bindparam, cast, insert, literal, text
 
-from image_core import credits, errors, keys, models
-from image_core.analyzers import CATALOGUE, canonical_parameters
+from image_core import errors, models
+from image_core.analyses.catalogue import CATALOGUE, canonical_parameters
+from image_core.billing import credits
 from image_core.db import Query, Runner, to_json
-from image_core.gcs_connection import crc32c, crc32c_text
 from image_core.ids import new_id
-from image_core.similarity import DESCRIPTOR_MODEL
+from image_core.images.similarity import DESCRIPTOR_MODEL
+from image_core.keys import api_keys
 from image_core.states import HOLDS_BYTES, ImageStatus
-from image_core.storage import Buffer, ObjectMissing, ObjectTooLarge, Sink, StoredObject
+from image_core.storage.connection import crc32c, crc32c_text
+from image_core.storage.protocol import Buffer, ObjectMissing, ObjectTooLarge, Sink, StoredObject
 
 GENERATION = 1_700_000_000_000_001
 STARTING_CREDITS = 1000
@@ -75,7 +77,7 @@ async def add_user(
 
 async def add_key(runner: Runner, user_id: UUID, team_id: UUID | None, **columns: Any) -> UserWithKey:
     """Inserts a credential for a user."""
-    key, credential_id = keys.generate(), new_id()
+    key, credential_id = api_keys.generate(), new_id()
     row = {"id": credential_id, "user_id": user_id, "name": "key", "public_id": key.public_id, "key_hash": key.key_hash}
     await _add(runner, models.credential, row | columns)
     return UserWithKey(user_id, team_id, credential_id, key.api_key)

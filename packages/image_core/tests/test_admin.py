@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, text, update
 
-from image_core import admin, keys, secrets, testing
+from image_core import admin, secrets, testing
 from image_core.admin import AdminSettings
 from image_core.db import Database
+from image_core.images.similarity import DESCRIPTOR_DIMENSIONS
+from image_core.keys import api_keys
 from image_core.migrations import HEAD
 from image_core.models import audit_event, credential, image, user
-from image_core.similarity import DESCRIPTOR_DIMENSIONS
 
 
 @pytest.fixture
@@ -36,8 +37,8 @@ class TestBootstrap:
         told = bootstrapped(settings, capsys)
         assert told["rotated"] is True
         row = await the_key(rows)
-        assert (row["is_default"], row["key_hash"]) == (False, keys.hash_key(told["api_key"]))
-        assert row["public_id"] == keys.public_id_of(told["api_key"])
+        assert (row["is_default"], row["key_hash"]) == (False, api_keys.hash_key(told["api_key"]))
+        assert row["public_id"] == api_keys.public_id_of(told["api_key"])
         assert bootstrapped(settings, capsys) == {"api_key": None, "rotated": False}
         assert (await the_key(rows))["key_hash"] == row["key_hash"]
 
@@ -55,7 +56,7 @@ class TestBootstrap:
         await asyncio.gather(*(asyncio.to_thread(admin.bootstrap, settings, as_json=True) for _ in range(3)))
         told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
         (made,) = [each["api_key"] for each in told if each["rotated"]]
-        assert (await the_key(rows))["key_hash"] == keys.hash_key(made)
+        assert (await the_key(rows))["key_hash"] == api_keys.hash_key(made)
         assert await rows.fetch_value(select(func.count()).select_from(audit_event)) == 1
 
     async def test_the_secret_takes_the_key_before_the_rotation_is_valid(
@@ -67,7 +68,7 @@ class TestBootstrap:
         assert bootstrapped(settings, capsys) == {"api_key": None, "rotated": True}
         ((name, value),) = kept
         assert name == "projects/p/secrets/s"
-        assert (await the_key(rows))["key_hash"] == keys.hash_key(value)
+        assert (await the_key(rows))["key_hash"] == api_keys.hash_key(value)
 
     async def test_a_secret_that_takes_nothing_leaves_the_default_key_alive(
         self, rows: Database, urls: Any, monkeypatch: pytest.MonkeyPatch
@@ -109,7 +110,7 @@ class TestRecover:
         admin.recover(settings, force=False)
         api_key = capsys.readouterr().out.split()[-1]
         (row,) = [each for each in await self.alive(rows) if each["id"] != member.credential_id]
-        assert (row["user_id"], row["key_hash"]) == (admin.ADMIN_USER_ID, keys.hash_key(api_key))
+        assert (row["user_id"], row["key_hash"]) == (admin.ADMIN_USER_ID, api_keys.hash_key(api_key))
         assert (row["scopes"], row["expires_at"], row["address_ranges"]) == (None, None, None)
         audited = await rows.fetch_one(select(audit_event.c.action, audit_event.c.target_id, audit_event.c.after))
         assert audited is not None
@@ -173,7 +174,7 @@ class TestRecover:
         monkeypatch.setenv("ADMIN_KEY_SECRET", "projects/p/secrets/s")
         admin.main(["recover"])
         (row,) = await self.alive(rows)
-        assert row["key_hash"] == keys.hash_key(kept[0])
+        assert row["key_hash"] == api_keys.hash_key(kept[0])
         assert kept[0] not in capsys.readouterr().out
 
 

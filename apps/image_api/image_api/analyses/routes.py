@@ -13,7 +13,7 @@ from image_api.dependencies import CursorQuery, LimitQuery, ServicesDep
 from image_api.idempotency.route import ClaimDep, IdempotentRoute
 from image_api.images.body import analysis_body
 from image_api.pagination import DEFAULT_LIMIT, next_cursor
-from image_core.analyzers import CATALOGUE, price_credits
+from image_core.analyses.catalogue import CATALOGUE, price_credits
 
 MAX_WAIT_SECONDS = 25.0
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from image_core.analysis_results import ColorsResult, LabelModel, LabelsResult, QualityResult, SkinResult
+from image_core.analyses.results import ColorsResult, LabelModel, LabelsResult, QualityResult, SkinResult
 from image_core.states import AnalysisStatus
 
 AnalysisResult = QualityResult | ColorsResult | SkinResult | LabelsResult

@@ -14,8 +14,8 @@ from image_api.analyzer_models import AnalyzerModel
 from image_api.pagination import Cursor
 from image_api.services import Services
 from image_api.validation import request_invalid
-from image_core import credits, errors, events
-from image_core.analyzers import (
+from image_core import errors, events
+from image_core.analyses.catalogue import (
     CATALOGUE,
     VISION_MODEL,
     VISION_VERSION,
@@ -23,6 +23,7 @@ from image_core.analyzers import (
     canonical_parameters,
     price_credits,
 )
+from image_core.billing import credits
 from image_core.db import Record, Runner, Transaction, to_json
 from image_core.ids import new_id
 from image_core.states import HOLDS_BYTES, ImageStatus, LabelSource

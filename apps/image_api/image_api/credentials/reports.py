@@ -6,9 +6,10 @@ from uuid import UUID
 from image_api import audit
 from image_api.credentials import queries
 from image_api.key_cache import key_ends_at
-from image_core import events, keys
+from image_core import events
 from image_core.db import Record, Transaction
 from image_core.events import EventType
+from image_core.keys import api_keys
 from image_core.telemetry import log
 
 
@@ -17,19 +18,19 @@ async def report(transaction: Transaction, api_key: str) -> UUID | None:
 
     The default key is known to everybody, so that reporting it must end nothing.
     """
-    public_id = keys.public_id_of(api_key)
-    if public_id is None or api_key == keys.DEFAULT_KEY:
+    public_id = api_keys.public_id_of(api_key)
+    if public_id is None or api_key == api_keys.DEFAULT_KEY:
         return None
     row = await queries.lock_by_public_id(transaction, public_id)
     if row is None or not _is_live(row, public_id, api_key):
         return None
     await queries.change(transaction, row["id"], {"revoked_at": row["now"], "revoked_reason": "reported"})
     told = {"credential_id": str(row["id"]), "user_id": str(row["user_id"]), "name": row["name"]}
-    told["key_prefix"] = keys.PREFIX + public_id
+    told["key_prefix"] = api_keys.PREFIX + public_id
     await events.record(transaction, events.credential_event(EventType.KEY_LEAKED, row["team_id"], told))
     await audit.record(
         transaction, None, "credential.reported", ("credential", row["id"]), team_id=row["team_id"],
-        before={"key_prefix": keys.PREFIX + public_id},
+        before={"key_prefix": api_keys.PREFIX + public_id},
     )  # fmt: skip
     log("key_reported", severity="WARNING", credential_id=str(row["id"]))
     credential_id: UUID = row["id"]
@@ -41,7 +42,7 @@ def _is_live(row: Record, public_id: str, api_key: str) -> bool:
     previous = row["previous_public_id"] == public_id
     ends_at = key_ends_at(row, previous=previous)
     return (
-        hmac.compare_digest(row["previous_key_hash" if previous else "key_hash"], keys.hash_key(api_key))
+        hmac.compare_digest(row["previous_key_hash" if previous else "key_hash"], api_keys.hash_key(api_key))
         and row["revoked_at"] is None
         and (ends_at is None or ends_at > row["now"])
     )

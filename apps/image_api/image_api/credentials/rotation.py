@@ -18,9 +18,10 @@ from image_api.credentials.service import (
 from image_api.key_cache import earliest, key_ends_at
 from image_api.still_valid import check_still_valid
 from image_api.users import queries as users
-from image_core import errors, keys
+from image_core import errors
 from image_core.db import LockNotAvailable, Record, Transaction
-from image_core.keys import NewKey
+from image_core.keys import api_keys
+from image_core.keys.api_keys import NewKey
 
 
 class Rotated(NamedTuple):
@@ -52,7 +53,7 @@ async def rotate(transaction: Transaction, actor: Actor, user_id: UUID, wish: Ro
     actor = await check_still_valid(transaction, actor)
     if row["id"] != actor.credential_id:
         check_within_own(actor, row)
-    key = keys.generate()
+    key = api_keys.generate()
     values = _next_keys(row, key, wish)
     check_within_limits(actor, row, values)
     if wish.expires_at is not None:
@@ -61,7 +62,7 @@ async def rotate(transaction: Transaction, actor: Actor, user_id: UUID, wish: Ro
     after = {"key_prefix": key.key_prefix, "grace_period_seconds": wish.grace_period_seconds, "reason": wish.reason}
     await audit.record(
         transaction, actor, "credential.rotated", ("credential", row["id"]), team_id=row["team_id"],
-        before={"key_prefix": keys.PREFIX + row["public_id"]}, after=after,
+        before={"key_prefix": api_keys.PREFIX + row["public_id"]}, after=after,
     )  # fmt: skip
     return Rotated(row["id"], key, _previous_of(row, values))
 

@@ -14,7 +14,7 @@ from image_api.shown_once import ShownOnce
 from image_api.teams.schemas import Name
 from image_api.timestamps import UtcTime
 from image_core.db import Record
-from image_core.keys import PREFIX
+from image_core.keys.api_keys import PREFIX
 
 MAX_GRACE_SECONDS = 7 * 24 * 3600
 MAX_ADDRESS_RANGES = 20

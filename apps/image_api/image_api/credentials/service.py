@@ -13,10 +13,11 @@ from image_api.key_cache import earliest
 from image_api.pagination import Cursor
 from image_api.still_valid import check_still_valid
 from image_api.users import queries as users
-from image_core import errors, keys
+from image_core import errors
 from image_core.db import Record, Runner, Transaction
 from image_core.ids import new_id
-from image_core.keys import NewKey
+from image_core.keys import api_keys
+from image_core.keys.api_keys import NewKey
 
 MAX_LIVE_CREDENTIALS = 50
 FIRST_WARNING = timedelta(days=7)
@@ -114,7 +115,7 @@ async def create_credential(
         raise errors.TooManyCredentials(f"A user may have {MAX_LIVE_CREDENTIALS}.", limit=MAX_LIVE_CREDENTIALS)
     wish = _with_defaults(actor, owner, wish)
     _check_scopes(actor, user_id, wish["scopes"], owner["scopes"])
-    key, credential_id = keys.generate(), new_id()
+    key, credential_id = api_keys.generate(), new_id()
     values = wish | expiry(wish["expires_at"], await queries.now(transaction))
     values |= {"public_id": key.public_id, "key_hash": key.key_hash}
     await queries.add(transaction, credential_id, user_id, values)
@@ -206,7 +207,7 @@ async def revoke_credential(
     await queries.change(transaction, credential_id, values)
     await audit.record(
         transaction, actor, "credential.revoked", ("credential", credential_id), team_id=row["team_id"],
-        before={"key_prefix": keys.PREFIX + row["public_id"]},
+        before={"key_prefix": api_keys.PREFIX + row["public_id"]},
     )  # fmt: skip
 
 

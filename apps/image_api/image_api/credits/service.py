@@ -9,8 +9,9 @@ from image_api.actor import Actor, require_admin
 from image_api.credits import queries
 from image_api.pagination import Cursor
 from image_api.teams import service as teams
-from image_core import credits, errors
-from image_core.credits import EntryKind, RefillPeriod
+from image_core import errors
+from image_core.billing import credits
+from image_core.billing.credits import EntryKind, RefillPeriod
 from image_core.db import Record, Runner, Transaction
 
 

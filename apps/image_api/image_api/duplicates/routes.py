@@ -13,7 +13,7 @@ from image_api.field_types import QueryInteger
 from image_api.idempotency.route import CreationDep, IdempotentRoute
 from image_api.pagination import DEFAULT_LIMIT, next_cursor
 from image_core.db import Record
-from image_core.similarity import MAX_HASH_DISTANCE
+from image_core.images.similarity import MAX_HASH_DISTANCE
 
 router = APIRouter(prefix="/duplicates", tags=["duplicates"], route_class=IdempotentRoute)
 Reader = Annotated[Actor, Depends(RequireScope(Scope.IMAGES_READ))]

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 
 from image_core import errors
-from image_core.storage import CHUNK_BYTES, ONE_REQUEST_BYTES
+from image_core.storage.protocol import CHUNK_BYTES, ONE_REQUEST_BYTES
 
 _UNIT_BYTES = 256 * 1024
 """A piece of a resumable upload that is not the last has a multiple of this. Source: Cloud Storage documentation."""

@@ -7,8 +7,9 @@ from typing import NamedTuple
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from image_core import errors, filenames
-from image_core.storage import ObjectMissing, ObjectStorage, content_chunks
+from image_core import errors
+from image_core.images import filenames
+from image_core.storage.protocol import ObjectMissing, ObjectStorage, content_chunks
 
 _RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})")
 

@@ -7,11 +7,13 @@ from typing import Any
 from uuid import UUID
 
 from image_api.actor import Actor
+from image_api.fetching import source_url
 from image_api.images import receipt, uploads
 from image_api.images.schemas import ImageImport
 from image_api.images.upload_fields import UploadSource
 from image_api.services import Services
-from image_core import errors, filenames, source_url
+from image_core import errors
+from image_core.images import filenames
 
 # An import ends before the time for receiving does, so that a slow source is never taken for a slow part of ours.
 _MARGIN_SECONDS = receipt.RECEIPT_MARGIN_SECONDS + 1

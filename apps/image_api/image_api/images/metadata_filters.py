@@ -19,7 +19,8 @@ from image_api.metadata_schemas.rules import Declared
 from image_api.metadata_schemas.schemas import DeclaredField, FieldType, is_date
 from image_api.metadata_schemas.values import MAX_VALUE_LENGTH
 from image_api.nearest import nearest, nearest_hint
-from image_core import errors, filenames
+from image_core import errors
+from image_core.images import filenames
 
 PREFIX = "meta."
 MAX_FILTERS = 10

@@ -28,7 +28,7 @@ from sqlalchemy.sql.expression import Executable
 from image_api.images.columns import BODY_COLUMNS
 from image_api.images.metadata_filters import MAX_FILTERS
 from image_api.images.schemas import MAX_TAG_FILTERS
-from image_core.analyzers import CATALOGUE
+from image_core.analyses.catalogue import CATALOGUE
 from image_core.db import Query, Record, Runner, Transaction
 from image_core.models import analysis, derivative, image
 

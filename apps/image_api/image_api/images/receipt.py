@@ -11,9 +11,10 @@ from image_api.images.body_buffer import BodyBuffer, check_size
 from image_api.images.upload_fields import UploadSource
 from image_api.services import Services
 from image_api.settings import ApiSettings
-from image_core import errors, picture_header
-from image_core.picture_header import PREFIX_BYTES, PictureHeader
-from image_core.storage import Buffer, ObjectStorage, StoredObject
+from image_core import errors
+from image_core.images import picture_header
+from image_core.images.picture_header import PREFIX_BYTES, PictureHeader
+from image_core.storage.protocol import Buffer, ObjectStorage, StoredObject
 
 RECEIPT_MARGIN_SECONDS = 10
 """How long before its row's deadline the receipt of a body ends."""

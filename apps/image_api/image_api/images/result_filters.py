@@ -17,7 +17,7 @@ from image_api.images.metadata_filters import MAX_FILTERS
 from image_api.images.possible import Possible
 from image_api.nearest import nearest, nearest_hint
 from image_core import errors
-from image_core.analyzers import CATALOGUE
+from image_core.analyses.catalogue import CATALOGUE
 
 PREFIX = "analysis."
 _NAME = re.compile(r"analysis\.([^.\[\]]{1,64})\.([^.\[\]]{1,64})(?:\[([a-z]{1,16})\])?")

@@ -10,7 +10,7 @@ from image_api.field_types import LINE, QueryInteger
 from image_api.images.facts import PictureFacts
 from image_api.metadata_schemas.values import MAX_METADATA_KEYS, Metadata, MetadataKey, MetadataValue
 from image_api.timestamps import UtcTime, check_period
-from image_core import filenames
+from image_core.images import filenames
 from image_core.states import ImageStatus
 
 MAX_TAGS = 50

@@ -19,9 +19,10 @@ from image_api.metadata_schemas import service as metadata_schemas
 from image_api.metadata_schemas.rules import Declared, checked_patch
 from image_api.metadata_schemas.values import MAX_METADATA_KEYS
 from image_api.pagination import decode_cursor
-from image_core import errors, events, filenames
+from image_core import errors, events
 from image_core.db import Record, Runner, Transaction, UniqueViolation, to_json
 from image_core.events import EventType
+from image_core.images import filenames
 from image_core.states import HOLDS_BYTES, ImageStatus
 
 _NOT_CONDITIONS = ("limit", "cursor", "include_total", "status", "tag", "q", "content_type")

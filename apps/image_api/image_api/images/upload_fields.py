@@ -11,7 +11,8 @@ from image_api.metadata_schemas.rules import Declared, checked
 from image_api.metadata_schemas.values import Metadata
 from image_api.nearest import nearest_hint
 from image_api.validation import request_invalid
-from image_core import errors, filenames
+from image_core import errors
+from image_core.images import filenames
 
 
 class UploadFields(BaseModel):

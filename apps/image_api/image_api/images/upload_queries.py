@@ -8,10 +8,10 @@ from sqlalchemy import BigInteger, Interval, LargeBinary, Text, Uuid, bindparam,
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from image_api.images.columns import IMAGE_COLUMNS
+from image_core.billing.storage_quota import StorageQuota
 from image_core.db import Database, Query, Record, Runner, Transaction
 from image_core.models import HOLDS_BYTES_CLAUSE, discarded_object, image
 from image_core.states import ImageStatus
-from image_core.storage_quota import StorageQuota
 
 _owner, _expected = bindparam("owner_id", type_=Uuid), bindparam("expected", type_=BigInteger)
 _add_pending = Query(

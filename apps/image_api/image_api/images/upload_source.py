@@ -10,7 +10,8 @@ from starlette.requests import ClientDisconnect, Request
 
 from image_api.guarded_route import LARGE_BODY_BYTES
 from image_api.images.upload_fields import FIELD_NAMES, FieldTexts, UploadSource
-from image_core import errors, filenames
+from image_core import errors
+from image_core.images import filenames
 
 _MAX_PARTS = 64
 _MAX_PART_HEADER_BYTES = 16 * 1024

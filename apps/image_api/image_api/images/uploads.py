@@ -19,10 +19,11 @@ from image_api.images.receipt import Received
 from image_api.images.upload_fields import UploadFields, UploadSource, checked_fields
 from image_api.metadata_schemas import service as metadata_schemas
 from image_api.services import Services
-from image_core import errors, events, storage_quota
+from image_core import errors, events
+from image_core.billing import storage_quota
 from image_core.db import ForeignKeyViolation, Record, UniqueViolation, to_json
 from image_core.ids import new_id
-from image_core.picture_header import PictureHeader
+from image_core.images.picture_header import PictureHeader
 from image_core.states import FINAL, ImageStatus
 from image_core.telemetry import current_request, log
 

@@ -5,7 +5,8 @@ from typing import Any
 
 from image_api.metadata_schemas.schemas import DeclaredField, FieldType, is_date
 from image_api.nearest import nearest_hint
-from image_core import errors, filenames
+from image_core import errors
+from image_core.images import filenames
 
 Declared = Mapping[str, DeclaredField]
 """The fields of a schema by their names; none where metadata are free."""

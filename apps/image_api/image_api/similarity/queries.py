@@ -8,8 +8,8 @@ from sqlalchemy import ColumnElement, Float, Select, bindparam, cast, func, lite
 
 from image_api.images.columns import SUMMARY_COLUMNS
 from image_core.db import Query, Record, Runner
+from image_core.images.similarity import DESCRIPTOR_MODEL
 from image_core.models import HalfVector, image, image_vector
-from image_core.similarity import DESCRIPTOR_MODEL
 
 EXACT_ROWS = 10_000
 """Up to so many vectors of a team are all compared; of more, those that the index leads to."""

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from image_api.field_types import LINE, JsonBoolean, JsonInteger
-from image_core.analyzers import CATALOGUE
+from image_core.analyses.catalogue import CATALOGUE
 from image_core.states import LabelSource
 
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=120, pattern=LINE)]

@@ -9,7 +9,8 @@ from image_api.entity_tags import check_if_match
 from image_api.pagination import Cursor
 from image_api.settings import ApiSettings
 from image_api.teams import queries
-from image_core import credits, errors
+from image_core import errors
+from image_core.billing import credits
 from image_core.db import Record, Runner, Transaction, UniqueViolation
 from image_core.ids import new_id
 from image_core.states import LabelSource

@@ -10,9 +10,11 @@ from image_api.pagination import Cursor
 from image_api.still_valid import check_still_valid
 from image_api.teams import service as teams
 from image_api.users import queries
-from image_core import credits, errors, keys
+from image_core import errors
+from image_core.billing import credits
 from image_core.db import ForeignKeyViolation, Record, Runner, Transaction, UniqueViolation
 from image_core.ids import new_id
+from image_core.keys import api_keys
 
 _MOST_NAMED = 200
 """In so many rows of each kind a user's id is taken out at once; what is more, the sweep does in batches."""
@@ -22,7 +24,7 @@ class CreatedUser(NamedTuple):
     """A new user and the key that is shown once."""
 
     user: Record
-    key: keys.NewKey
+    key: api_keys.NewKey
     credential_id: UUID
 
 
@@ -58,7 +60,7 @@ async def create_user(transaction: Transaction, actor: Actor, team_id: UUID, val
     role = Role(values["role"])
     scopes = list(values["scopes"] if values["scopes"] is not None else DEFAULT_SCOPES[role])
     _check_scopes(role, scopes)
-    key, credential_id = keys.generate(), new_id()
+    key, credential_id = api_keys.generate(), new_id()
     try:
         created = _present(await queries.add(transaction, new_id(), team_id, {**values, "scopes": scopes}))
         await queries.add_credential(transaction, credential_id, created["id"], "first", key)

@@ -12,9 +12,10 @@ from uuid import UUID
 import anyio
 import orjson
 
-from image_core import credits, errors, events
-from image_core.analysis_results import LabelsParameters
-from image_core.analyzers import CATALOGUE, VISION_VERSION, canonical_result
+from image_core import errors, events
+from image_core.analyses.catalogue import CATALOGUE, VISION_VERSION, canonical_result
+from image_core.analyses.results import LabelsParameters
+from image_core.billing import credits
 from image_core.db import Transaction
 from image_core.events import EventType, OutboxEvent, Topic
 from image_core.telemetry import log, log_unexpected, span

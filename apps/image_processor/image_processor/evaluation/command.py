@@ -10,7 +10,7 @@ import logging
 import os
 from pathlib import Path
 
-from image_core.analyzers import CATALOGUE
+from image_core.analyses.catalogue import CATALOGUE
 from image_core.telemetry import JsonFormatter
 
 _SUMMARY = "judge an analyzer, or a model before it is switched on, by pictures with labels"

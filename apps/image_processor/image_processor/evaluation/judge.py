@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from image_core.gcs import GcsClient
+from image_core.storage.gcs import GcsClient
 from image_engine.contract.analysis_request import AnalysisOrder, AnalysisRequest
 from image_engine.contract.limits import PictureLimits
 from image_engine.contract.picture_file import open_picture_file

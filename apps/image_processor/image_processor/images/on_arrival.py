@@ -10,14 +10,15 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from image_core import credits, errors, events
-from image_core.analyzers import (
+from image_core import errors, events
+from image_core.analyses.catalogue import (
     CATALOGUE,
     VISION_PRICE_CREDITS,
     VISION_VERSION,
     canonical_parameters,
     canonical_result,
 )
+from image_core.billing import credits
 from image_core.db import Database, Transaction, to_json
 from image_core.events import EventType, OutboxEvent, Topic
 from image_core.ids import new_id

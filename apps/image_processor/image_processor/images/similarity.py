@@ -21,8 +21,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, BIT, insert
 
 from image_core.db import Query, Record, Runner, Transaction
+from image_core.images.similarity import MAX_HASH_DISTANCE
 from image_core.models import BANDS, HalfVector, image, image_hash, image_vector, near_duplicate
-from image_core.similarity import MAX_HASH_DISTANCE
 from image_processor.images.queries import Claim
 
 MAX_NEIGHBOURS = 50

@@ -11,7 +11,7 @@ from sqlalchemy import case, func, or_
 from sqlalchemy.dialects.postgresql import insert
 
 from image_core import errors
-from image_core.analyzers import CATALOGUE
+from image_core.analyses.catalogue import CATALOGUE
 from image_core.db import Database, to_json
 from image_core.models import analyzer_model
 from image_core.telemetry import log

@@ -7,9 +7,9 @@ from typing import Any
 import anyio.to_thread
 
 from image_core import errors
-from image_core.analyzers import CATALOGUE
-from image_core.gcs import GcsClient
-from image_core.storage import ObjectMissing, ObjectStorage, ObjectTooLarge
+from image_core.analyses.catalogue import CATALOGUE
+from image_core.storage.gcs import GcsClient
+from image_core.storage.protocol import ObjectMissing, ObjectStorage, ObjectTooLarge
 from image_core.telemetry import log
 from image_engine.models.description import (
     MAX_DESCRIPTION_BYTES,

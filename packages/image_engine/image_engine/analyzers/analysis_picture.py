@@ -12,7 +12,7 @@ from typing import cast
 import numpy as np
 import pyvips
 
-from image_core.picture_header import PREFIX_BYTES, PictureFormat
+from image_core.images.picture_header import PREFIX_BYTES, PictureFormat
 from image_engine.contract.limits import PictureLimits
 from image_engine.picture.camera_fields import FactValue
 from image_engine.picture.completeness import check_complete

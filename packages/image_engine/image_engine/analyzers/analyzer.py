@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
-from image_core.analysis_results import Result
-from image_core.analyzers import AnalyzerSpec, Need
+from image_core.analyses.catalogue import AnalyzerSpec, Need
+from image_core.analyses.results import Result
 from image_engine.analyzers.analysis_picture import AnalysisPicture
 
 

@@ -6,8 +6,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from image_core.analysis_results import ColorsParameters, ColorsResult, PaletteColor
-from image_core.analyzers import CATALOGUE
+from image_core.analyses.catalogue import CATALOGUE
+from image_core.analyses.results import ColorsParameters, ColorsResult, PaletteColor
 from image_engine.analyzers.analysis_picture import AnalysisPicture
 from image_engine.analyzers.css_colors import CSS_COLORS
 from image_engine.picture.oklab import Colors as _Colors

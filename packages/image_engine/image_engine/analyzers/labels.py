@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from image_core.analysis_results import Label, LabelModel, LabelsParameters, LabelsResult
-from image_core.analyzers import CATALOGUE
+from image_core.analyses.catalogue import CATALOGUE
+from image_core.analyses.results import Label, LabelModel, LabelsParameters, LabelsResult
 from image_engine.analyzers import quality
 from image_engine.analyzers.analysis_picture import AnalysisPicture
 from image_engine.analyzers.filters import ramp

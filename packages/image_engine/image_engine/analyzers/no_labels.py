@@ -1,7 +1,7 @@
 """What answers `labels` where a model is configured and cannot be used."""
 
-from image_core.analysis_results import LabelsParameters, LabelsResult
-from image_core.analyzers import CATALOGUE, Need
+from image_core.analyses.catalogue import CATALOGUE, Need
+from image_core.analyses.results import LabelsParameters, LabelsResult
 from image_engine.analyzers.analysis_picture import AnalysisPicture
 from image_engine.models.description import ModelUnavailable
 

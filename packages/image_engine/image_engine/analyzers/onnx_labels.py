@@ -6,8 +6,8 @@ from contextlib import suppress
 import numpy as np
 import numpy.typing as npt
 
-from image_core.analysis_results import Label, LabelModel, LabelsParameters, LabelsResult
-from image_core.analyzers import CATALOGUE, Need
+from image_core.analyses.catalogue import CATALOGUE, Need
+from image_core.analyses.results import Label, LabelModel, LabelsParameters, LabelsResult
 from image_engine.analyzers.analysis_picture import AnalysisPicture
 from image_engine.analyzers.onnx_model import OnnxModel, prepared
 from image_engine.models.description import LabelsDescription, ModelBroken

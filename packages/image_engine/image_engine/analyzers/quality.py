@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from image_core.analysis_results import QualityIssue, QualityResult
-from image_core.analyzers import CATALOGUE
+from image_core.analyses.catalogue import CATALOGUE
+from image_core.analyses.results import QualityIssue, QualityResult
 from image_engine.analyzers.analysis_picture import BLOCK_PX, AnalysisPicture
 from image_engine.analyzers.filters import block_means
 from image_engine.picture.pixels import Floats, Pixels, largest_channel, smallest_channel

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyvips
 
-from image_core.analysis_results import SkinIssue, SkinReason, SkinResult, SkinTone, SkinType
-from image_core.analyzers import CATALOGUE
+from image_core.analyses.catalogue import CATALOGUE
+from image_core.analyses.results import SkinIssue, SkinReason, SkinResult, SkinTone, SkinType
 from image_engine.analyzers.analysis_picture import AnalysisPicture
 from image_engine.analyzers.filters import block_means, box_mean, ramp
 from image_engine.picture.pixels import Floats, Mask, Pixels, band_of, largest_channel

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from image_core.analyzers import CATALOGUE, rounded
+from image_core.analyses.catalogue import CATALOGUE, rounded
 from image_engine.contract.facts import Seconds, StepSeconds, Whole, is_storable
 from image_engine.contract.limits import PictureLimits
 from image_engine.contract.rejections import REJECTION_MESSAGES, PictureRejected
@@ -19,7 +19,7 @@ class AnalysisOrder:
     """One analyzer to run.
 
     Attributes:
-        analyzer: its name in `image_core.analyzers.CATALOGUE`.
+        analyzer: its name in `image_core.analyses.catalogue.CATALOGUE`.
         parameters: as `canonical_parameters` gives them; what is left out has its default.
     """
 

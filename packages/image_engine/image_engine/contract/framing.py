@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from pydantic import TypeAdapter
 
-from image_core.similarity import DESCRIPTOR_DIMENSIONS, DESCRIPTOR_MODEL, MAX_VECTOR_DIMENSIONS, MODEL_NAME
+from image_core.images.similarity import DESCRIPTOR_DIMENSIONS, DESCRIPTOR_MODEL, MAX_VECTOR_DIMENSIONS, MODEL_NAME
 from image_engine.contract.analysis_request import (
     AnalysisBatch,
     AnalysisOrder,

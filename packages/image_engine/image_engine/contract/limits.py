@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from image_core.picture_header import PictureFormat, PictureHeader, describe_unknown, detect
+from image_core.images.picture_header import PictureFormat, PictureHeader, describe_unknown, detect
 from image_engine.contract.rejections import PictureRejected, unsupported
 
 ALL_FORMATS: tuple[PictureFormat, ...] = ("jpeg", "png", "webp", "gif", "avif", "heic", "tiff")

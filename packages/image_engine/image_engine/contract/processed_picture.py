@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from image_core.picture_header import PictureFormat
+from image_core.images.picture_header import PictureFormat
 from image_engine.contract.analysis_request import AnalysisOrder, AnalysisOutcome, orders_from_json
 from image_engine.contract.facts import CameraFacts, Flag, Line, Number, Seconds, Size, StepSeconds, Whole, Word
 from image_engine.contract.limits import PictureLimits

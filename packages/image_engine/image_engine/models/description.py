@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Generic, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from image_core.similarity import MAX_VECTOR_DIMENSIONS
+from image_core.images.similarity import MAX_VECTOR_DIMENSIONS
 
 MODEL_FILE = "model.onnx"
 MAX_DESCRIPTION_BYTES = 4 * 1024 * 1024

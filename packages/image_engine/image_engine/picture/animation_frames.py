@@ -11,7 +11,7 @@ import numpy as np
 import pyvips
 from PIL import Image
 
-from image_core.picture_header import PictureFormat
+from image_core.images.picture_header import PictureFormat
 from image_engine.picture import avif_planes
 from image_engine.picture.avif_planes import AvifDecoder
 from image_engine.picture.open_errors import rejection_of

@@ -11,8 +11,8 @@ import zlib
 from collections.abc import Callable
 from mmap import ACCESS_READ, mmap
 
-from image_core.heif_items import boxes, read_items
-from image_core.picture_header import PictureFormat
+from image_core.images.heif_items import boxes, read_items
+from image_core.images.picture_header import PictureFormat
 from image_engine.contract.rejections import PictureRejected
 from image_engine.picture.gif_blocks import gif_has_pixels
 from image_engine.picture.jpeg_scans import has_end_mark, has_every_scan

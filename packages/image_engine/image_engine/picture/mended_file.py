@@ -5,7 +5,7 @@ from mmap import ACCESS_READ, mmap
 
 import pyvips
 
-from image_core.picture_header import PictureFormat
+from image_core.images.picture_header import PictureFormat
 from image_engine.picture.gif_blocks import missing_end
 from image_engine.picture.jpeg_scans import has_end_mark, start_of_next_picture
 

@@ -4,7 +4,7 @@ from mmap import ACCESS_READ, mmap
 
 import pyvips
 
-from image_core.heif_items import Property, read_items
+from image_core.images.heif_items import Property, read_items
 from image_engine.picture.avif_planes import AvifDecoder
 from image_engine.picture.color_coding import ColorCoding
 from image_engine.picture.yuv_planes import rgb_of_planes

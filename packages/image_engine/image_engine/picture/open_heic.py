@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyvips
 
-from image_core.heif_items import read_items
+from image_core.images.heif_items import read_items
 from image_engine.contract.rejections import PictureRejected, unsupported
 from image_engine.picture import heif_planes
 from image_engine.picture.color_coding import ColorCoding

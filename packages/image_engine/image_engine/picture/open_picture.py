@@ -7,7 +7,7 @@ from typing import Any
 
 import pyvips
 
-from image_core.picture_header import PictureFormat
+from image_core.images.picture_header import PictureFormat
 from image_engine.picture import avif_planes
 from image_engine.picture.animation_frames import read_animation
 from image_engine.picture.color_coding import ColorCoding

@@ -6,7 +6,7 @@ from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 
 import pyvips
 
-from image_core.picture_header import PictureFormat
+from image_core.images.picture_header import PictureFormat
 from image_engine.contract.rejections import PictureRejected
 from image_engine.picture.open_errors import rejection_of
 from image_engine.picture.open_heic import open_heic

@@ -6,9 +6,9 @@ from mmap import ACCESS_READ, mmap
 
 import pyvips
 
-from image_core import tiff_directory as tags
-from image_core.tiff_directory import PagePlace, TiffPage, full_size_page, is_raw_photograph, read_pages
-from image_core.tiff_support import unsupported_tiff
+from image_core.images import tiff_directory as tags
+from image_core.images.tiff_directory import PagePlace, TiffPage, full_size_page, is_raw_photograph, read_pages
+from image_core.images.tiff_support import unsupported_tiff
 from image_engine.contract.rejections import PictureRejected, unsupported
 from image_engine.picture.stored_picture import StoredPicture
 from image_engine.picture.tiff_samples import alpha_index, plain_samples

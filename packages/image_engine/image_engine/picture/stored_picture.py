@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pyvips
 
-from image_core.picture_header import PictureFormat
+from image_core.images.picture_header import PictureFormat
 from image_engine.picture.color_coding import ColorCoding
 
 

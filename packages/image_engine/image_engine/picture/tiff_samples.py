@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 import pyvips
 
-from image_core import tiff_directory as tags
-from image_core.tiff_directory import TiffPage, Values
-from image_core.tiff_support import color_samples
+from image_core.images import tiff_directory as tags
+from image_core.images.tiff_directory import TiffPage, Values
+from image_core.images.tiff_support import color_samples
 
 _WHITE_IS_ZERO, _PALETTE, _YCBCR, _LAB, _ICC_LAB = 0, 3, 6, 8, 9
 _CONVERTED = {_YCBCR, _LAB, _ICC_LAB}

@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from image_core.similarity import DESCRIPTOR_DIMENSIONS
+from image_core.images.similarity import DESCRIPTOR_DIMENSIONS
 from image_engine.picture.oklab import to_oklab
 from image_engine.picture.pixels import ANALYSIS_SIDE_PX, Pixels
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
-from image_core.picture_header import PictureFormat
+from image_core.images.picture_header import PictureFormat
 from image_engine.contract.analysis_request import AnalysisBatch, AnalysisRequest, AnalyzedPicture, failed
 from image_engine.contract.framing import MAX_BATCH, Request, decode_analyzed, decode_batch, decode_processed
 from image_engine.contract.limits import ALL_FORMATS

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from image_core.analyzers import Need, rounded
+from image_core.analyses.catalogue import Need, rounded
 from image_engine.analyzers.analysis_picture import AnalysisPicture, prepare_picture
 from image_engine.analyzers.analyzer import Analyzer, RunsAhead
 from image_engine.analyzers.colors import Colors

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import pyvips
 
-from image_core.picture_header import PictureFormat
+from image_core.images.picture_header import PictureFormat
 
 # Source: the release notes; older versions let thumbnails of broken files pass and bundle a libheif with known holes.
 MINIMAL_VERSION = (8, 18, 7)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
-from image_core.analyzers import CATALOGUE
+from image_core.analyses.catalogue import CATALOGUE
 from image_engine.contract.analysis_request import AnalysisBatch, AnalysisOrder, AnalysisRequest
 from image_engine.contract.framing import (
     ACCEPTED,

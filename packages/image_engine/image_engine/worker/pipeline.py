@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import pyvips
 
-from image_core.picture_header import PREFIX_BYTES, PictureHeader
-from image_core.similarity import DESCRIPTOR_MODEL
+from image_core.images.picture_header import PREFIX_BYTES, PictureHeader
+from image_core.images.similarity import DESCRIPTOR_MODEL
 from image_engine.analyzers.analyzer import Analyzer
 from image_engine.contract.facts import fitting_facts
 from image_engine.contract.presets import Preset

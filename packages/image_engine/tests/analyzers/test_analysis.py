@@ -9,8 +9,8 @@ import pytest
 import pyvips
 from PIL import Image
 
-from image_core.analysis_results import QualityParameters, QualityResult
-from image_core.analyzers import CATALOGUE, AnalyzerSpec, canonical_result
+from image_core.analyses.catalogue import CATALOGUE, AnalyzerSpec, canonical_result
+from image_core.analyses.results import QualityParameters, QualityResult
 from image_engine.analyzers.analysis_picture import DETAIL_SIDE_PX, WORKING_SIDE_PX, AnalysisPicture, prepare_picture
 from image_engine.contract.analysis_request import AnalysisOrder, AnalysisOutcome, AnalysisRequest
 from image_engine.contract.limits import PictureLimits

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from image_core.analysis_results import LabelsParameters, LabelsResult
+from image_core.analyses.results import LabelsParameters, LabelsResult
 from image_engine.analyzers.analysis_picture import AnalysisPicture
 from image_engine.analyzers.onnx_labels import OnnxLabels
 from image_engine.analyzers.onnx_model import OnnxModel, prepared

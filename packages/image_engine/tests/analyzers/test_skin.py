@@ -3,7 +3,7 @@ import numpy.typing as npt
 import pytest
 import pyvips
 
-from image_core.analysis_results import SKIN_NOTICE
+from image_core.analyses.results import SKIN_NOTICE
 from image_engine.analyzers.analysis_picture import prepare_picture
 from image_engine.analyzers.skin import CELL_PX, cells_of, ita_degrees, skin_cells, tone_of
 from image_engine.contract.limits import PictureLimits

@@ -8,7 +8,7 @@ import pytest
 import pyvips
 from PIL import Image
 
-from image_core.heif_items import boxes
+from image_core.images.heif_items import boxes
 from image_engine.analyzers.analysis_picture import prepare_picture
 from image_engine.contract.limits import PictureLimits
 from image_engine.contract.picture_file import open_picture_file

@@ -9,7 +9,7 @@ import pytest
 import pyvips
 from PIL import Image
 
-from image_core.tiff_directory import read_pages
+from image_core.images.tiff_directory import read_pages
 from image_engine.analyzers.analysis_picture import prepare_picture
 from image_engine.contract.limits import PictureLimits
 from image_engine.contract.picture_file import open_picture_file

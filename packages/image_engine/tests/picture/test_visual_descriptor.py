@@ -9,7 +9,7 @@ import pyvips
 from hypothesis import given
 from hypothesis import strategies as st
 
-from image_core.similarity import DESCRIPTOR_DIMENSIONS
+from image_core.images.similarity import DESCRIPTOR_DIMENSIONS
 from image_engine.picture.pixels import opaque_squares
 from image_engine.picture.visual_descriptor import visual_descriptor
 from image_engine.testing.pictures import photograph, scene

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from image_core.analyzers import CATALOGUE
+from image_core.analyses.catalogue import CATALOGUE
 from image_engine.contract.analysis_request import AnalysisOrder
 from image_engine.contract.limits import ALL_FORMATS
 from image_engine.contract.picture_file import open_picture_file

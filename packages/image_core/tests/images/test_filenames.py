@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from image_core import filenames
-from image_core.filenames import MAX_LENGTH
+from image_core.images import filenames
+from image_core.images.filenames import MAX_LENGTH
 
 FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
 

@@ -1,7 +1,7 @@
 """Say what a TIFF page uses that is not decoded here, so that an intact file is never called damaged."""
 
-from image_core import tiff_directory as tags
-from image_core.tiff_directory import TiffPage
+from image_core.images import tiff_directory as tags
+from image_core.images.tiff_directory import TiffPage
 
 # What the bundled libtiff decodes. Source: TIFF 6.0 and libtiff's tiff.h.
 _COMPRESSIONS = {1, 2, 3, 4, 5, 7, 8, 32771, 32773, 32946, 50001}

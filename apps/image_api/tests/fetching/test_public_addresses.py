@@ -2,7 +2,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from image_core.public_addresses import is_public
+from image_api.fetching.public_addresses import is_public
 
 # The first and the last address of what is refused, and their neighbours that are not.
 EDGES = {

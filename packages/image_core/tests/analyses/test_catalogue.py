@@ -3,8 +3,8 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from image_core.analysis_results import PaletteColor
-from image_core.analyzers import CATALOGUE, canonical_parameters, canonical_result, rounded
+from image_core.analyses.catalogue import CATALOGUE, canonical_parameters, canonical_result, rounded
+from image_core.analyses.results import PaletteColor
 
 COLORS = CATALOGUE["colors"]
 

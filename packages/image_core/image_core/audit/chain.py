@@ -9,7 +9,7 @@ from datetime import timedelta
 from sqlalchemy import Row, delete, func, insert, select, text
 from sqlalchemy.engine import Connection
 
-from image_core.audit import FIRST_PREVIOUS_HASH, LINE_COLUMNS, RowsHash, Seal
+from image_core.audit.events import FIRST_PREVIOUS_HASH, LINE_COLUMNS, RowsHash, Seal
 from image_core.ids import new_id
 from image_core.models import audit_checkpoint, audit_event, audit_seal
 

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from image_core import admin, secrets, signing_keys
+from image_core import admin, secrets
 from image_core.admin import AdminSettings
 from image_core.db import Database
+from image_core.keys import signing_keys
+from image_core.keys.signing_keys import SigningKey
 from image_core.models import audit_event
-from image_core.signing_keys import SigningKey
 
 SECRET = "projects/p/secrets/token-signing-keys"
 
@@ -29,7 +30,7 @@ def key_sets(secret_manager: Any) -> list[list[SigningKey]]:
 
 @pytest.fixture
 def old_tokens_have_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("image_core.signing_key_versions._OLD_TOKENS_LIVE", timedelta(0))
+    monkeypatch.setattr("image_core.keys.signing_key_versions._OLD_TOKENS_LIVE", timedelta(0))
 
 
 async def test_bootstrap_adds_one_first_key_however_often_and_many_it_runs(

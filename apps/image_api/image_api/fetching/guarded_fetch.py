@@ -16,10 +16,10 @@ from typing import TypeVar
 import anyio
 import httpcore2
 
+from image_api.fetching.public_addresses import Address, Network, is_among, is_public
+from image_api.fetching.source_url import PORTS, SourceUrl, parse
+from image_api.fetching.system_resolver import SystemResolver
 from image_core import errors
-from image_core.public_addresses import Address, Network, is_among, is_public
-from image_core.source_url import PORTS, SourceUrl, parse
-from image_core.system_resolver import SystemResolver
 
 Resolve = Callable[[str, Hashable], Awaitable[list[str]]]
 """Return the addresses of a host, for a caller."""

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import orjson
 
-from image_core.gcs_connection import (
+from image_core.storage.connection import (
     FIELDS,
     BadAnswer,
     GcsConnection,
@@ -24,8 +24,8 @@ from image_core.gcs_connection import (
     pieces_of,
     query,
 )
-from image_core.gcs_writer import GcsWriter
-from image_core.storage import Buffer, ObjectMissing, ObjectTooLarge, Sink, StoredObject
+from image_core.storage.protocol import Buffer, ObjectMissing, ObjectTooLarge, Sink, StoredObject
+from image_core.storage.writer import GcsWriter
 
 _PAGE_FIELDS = f"items({FIELDS}),nextPageToken"
 _CHECK_SECONDS = 2.0

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from image_core.heif_items import read_items
-from image_core.tiff_directory import MAGICS as TIFF_MAGICS
-from image_core.tiff_directory import full_size_page, is_raw_photograph, read_pages
-from image_core.tiff_support import unsupported_tiff
-from image_core.variant_limits import heif_limit, jpeg_limit, png_limit
+from image_core.images.heif_items import read_items
+from image_core.images.tiff_directory import MAGICS as TIFF_MAGICS
+from image_core.images.tiff_directory import full_size_page, is_raw_photograph, read_pages
+from image_core.images.tiff_support import unsupported_tiff
+from image_core.images.variant_limits import heif_limit, jpeg_limit, png_limit
 
 PictureFormat = Literal["jpeg", "png", "webp", "gif", "avif", "heic", "tiff"]
 

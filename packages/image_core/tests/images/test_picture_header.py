@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from image_core.picture_header import PictureHeader, describe_unknown, detect
+from image_core.images.picture_header import PictureHeader, describe_unknown, detect
 
 
 def jpeg(width: int, height: int, *, marker: int = 0xC0, before: bytes = b"") -> bytes:

@@ -12,9 +12,10 @@ from aiohttp import web
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from image_core import errors, gcs_connection
-from image_core.gcs import GcsClient
-from image_core.gcs_token import CredentialsUnavailable, GcsToken
+from image_core import errors
+from image_core.storage import connection
+from image_core.storage.gcs import GcsClient
+from image_core.storage.token import CredentialsUnavailable, GcsToken
 
 from .storages import Exchange, SpoiltNetwork
 
@@ -148,9 +149,9 @@ async def test_a_body_that_nobody_reads_ends(monkeypatch: pytest.MonkeyPatch) ->
         finally:
             writer.close()
 
-    monkeypatch.setattr(gcs_connection, "_RETRY_SECONDS", 0.0)
-    monkeypatch.setattr(gcs_connection, "_CONNECT_SECONDS", 0.2)
-    monkeypatch.setattr(gcs_connection, "_STALL_SECONDS", 0.2)
+    monkeypatch.setattr(connection, "_RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(connection, "_CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr(connection, "_STALL_SECONDS", 0.2)
     listener = await asyncio.start_server(silent, "127.0.0.1", 0, limit=1024)
     client = GcsClient(f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}", None)
     with pytest.raises(errors.StorageUnavailable):

@@ -1,6 +1,6 @@
 import pytest
 
-from image_core.source_url import parse
+from image_api.fetching.source_url import parse
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import delete, func, insert, select, update
 
-from image_core import credits, errors, testing
-from image_core.credits import EntryKind, RefillPeriod, ReservationStatus
+from image_core import errors, testing
+from image_core.billing import credits
+from image_core.billing.credits import EntryKind, RefillPeriod, ReservationStatus
 from image_core.db import Database, DatabaseConfig, Record
 from image_core.models import credit_account, credit_entry, credit_reservation, event, team
 

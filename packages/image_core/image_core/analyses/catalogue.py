@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from image_core.analysis_results import (
+from image_core.analyses.results import (
     ColorsParameters,
     ColorsResult,
     LabelsParameters,

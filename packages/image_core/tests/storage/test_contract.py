@@ -10,10 +10,11 @@ from uuid import uuid4
 import pytest
 from aiohttp import web
 
-from image_core import errors, gcs_connection
-from image_core.gcs import GcsClient, GcsStorage
-from image_core.gcs_connection import crc32c, crc32c_text
-from image_core.storage import (
+from image_core import errors
+from image_core.storage import connection
+from image_core.storage.connection import crc32c, crc32c_text
+from image_core.storage.gcs import GcsClient, GcsStorage
+from image_core.storage.protocol import (
     ONE_REQUEST_BYTES,
     READ_CHUNK_BYTES,
     ObjectMissing,
@@ -265,7 +266,7 @@ class TestFaults:
 
     @pytest.fixture(autouse=True)
     def _impatient(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(gcs_connection, "_RETRY_SECONDS", 1.0)
+        monkeypatch.setattr(connection, "_RETRY_SECONDS", 1.0)
 
     @pytest.fixture
     async def network(self, emulators: Any) -> AsyncIterator[SpoiltNetwork]:

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from image_core import errors, guarded_fetch
-from image_core.guarded_fetch import GuardedFetcher
-from image_core.system_resolver import LOOK_UPS_A_CALLER, SystemResolver
+from image_api.fetching import guarded_fetch
+from image_api.fetching.guarded_fetch import GuardedFetcher
+from image_api.fetching.system_resolver import LOOK_UPS_A_CALLER, SystemResolver
+from image_core import errors
 
 from .hostile_source import BODY, HostileSource, certificate, hostile_source
 

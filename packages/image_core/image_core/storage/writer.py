@@ -10,7 +10,7 @@ from typing import Self
 import anyio
 
 from image_core import errors
-from image_core.gcs_connection import (
+from image_core.storage.connection import (
     BadAnswer,
     GcsConnection,
     Refused,
@@ -20,7 +20,7 @@ from image_core.gcs_connection import (
     parsed,
     pieces_of,
 )
-from image_core.storage import Buffer, ObjectMissing, StoredObject
+from image_core.storage.protocol import Buffer, ObjectMissing, StoredObject
 
 
 class GcsWriter:

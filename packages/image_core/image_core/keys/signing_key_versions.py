@@ -5,10 +5,11 @@ from datetime import timedelta
 from sqlalchemy import func, insert, select
 from sqlalchemy.engine import Connection
 
-from image_core import secrets, signing_keys
+from image_core import secrets
 from image_core.ids import new_id
+from image_core.keys import signing_keys
+from image_core.keys.signing_keys import SigningKey
 from image_core.models import audit_event
-from image_core.signing_keys import SigningKey
 
 _ACTION = "signing_key.added"
 _LOCK = 7_306_301_142

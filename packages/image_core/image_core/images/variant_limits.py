@@ -6,7 +6,7 @@ worker of 512 MiB; docs/pictures.md lists them.
 
 from itertools import chain
 
-from image_core.heif_items import HeifItems, read_items
+from image_core.images.heif_items import HeifItems, read_items
 
 _ALPHA_AUXILIARY = b"alpha"
 _YUV_444 = 3

@@ -17,8 +17,8 @@ import anyio.to_thread
 import orjson
 
 from image_core import errors
-from image_core.gcs_token import CredentialsUnavailable, GcsToken
-from image_core.storage import Buffer, ObjectMissing, StoredObject
+from image_core.storage.protocol import Buffer, ObjectMissing, StoredObject
+from image_core.storage.token import CredentialsUnavailable, GcsToken
 
 if TYPE_CHECKING:
     import aiohttp
