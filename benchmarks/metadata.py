@@ -18,9 +18,9 @@ from uuid import UUID
 import asyncpg
 
 from benchmarks.machine import describe
-from image_api.images import queries
-from image_api.images.metadata_filters import condition, parse
-from image_api.images.metadata_terms import of_team
+from image_api.listing import queries
+from image_api.listing.metadata_filters import condition, parse
+from image_api.listing.metadata_terms import of_team
 from image_api.metadata_schemas.templates import TEMPLATES
 from image_core.db import DatabaseConfig, Query, migration_engine
 from image_core.migrations import runner

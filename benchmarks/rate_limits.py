@@ -20,8 +20,8 @@ import redis
 from fastapi import FastAPI
 
 from benchmarks.machine import describe
-from image_api import redis_buckets
-from image_api.rate_limits import RateLimits
+from image_api.limits import redis_buckets
+from image_api.limits.rate_limits import RateLimits
 from image_api.settings import ApiSettings
 from local_cloud.ports import free_port
 

@@ -44,10 +44,11 @@ import os, uuid
 import asyncpg, orjson, uvicorn
 from contextlib import asynccontextmanager
 from fastapi import FastAPI, Response
-from image_api.images import queries
+from image_api.images import queries as image_queries
+from image_api.listing import queries
 from image_api.images.body import image_body
 
-GET, get_names, get_known = queries._get.compiled
+GET, get_names, get_known = image_queries._get.compiled
 LIST, list_names, list_known = queries.page_statement(frozenset({"team_id", "not_trashed", "not_expired"})).compiled
 TEAM = uuid.UUID(os.environ["TEAM"])
 BASE = os.environ["PUBLIC_BASE_URL"]

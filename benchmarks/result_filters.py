@@ -15,8 +15,8 @@ import asyncpg
 
 from benchmarks.machine import describe
 from benchmarks.metadata import BIG, explain
-from image_api.images import queries
-from image_api.images.result_filters import parse
+from image_api.listing import queries
+from image_api.listing.result_filters import parse
 from image_core.db import DatabaseConfig, migration_engine
 from image_core.migrations import runner
 from local_cloud.database import DATABASE, prepare_database

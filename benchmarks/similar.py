@@ -24,7 +24,7 @@ import numpy as np
 
 from benchmarks.machine import describe
 from image_api.duplicates.service import groups_of
-from image_api.pagination import decode_cursor
+from image_api.http.pagination import decode_cursor
 from image_api.similarity.queries import EXACT_ROWS, Subject, nearest, nearest_query
 from image_core.db import Database, DatabaseConfig, migration_engine
 from image_core.images.similarity import DESCRIPTOR_DIMENSIONS, DESCRIPTOR_MODEL, MAX_HASH_DISTANCE

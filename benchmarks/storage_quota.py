@@ -18,7 +18,7 @@ from uuid import UUID
 from sqlalchemy import text
 
 from benchmarks.machine import describe
-from image_api.images import upload_queries
+from image_api.uploads import queries as upload_queries
 from image_core import testing
 from image_core.billing.storage_quota import StorageQuota
 from image_core.db import Database, DatabaseConfig, migration_engine

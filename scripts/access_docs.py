@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from image_api.actor import DEFAULT_SCOPES, Role
 from image_api.app import ROUTERS
-from image_api.openapi_operations import api_routes, needs_session, scope_alternatives
+from image_api.openapi.operations import api_routes, needs_session, scope_alternatives
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "access.md"

@@ -29,7 +29,7 @@ COMMITTERS = {
     "image_api/people/accounts.py": {"register", "change_password", "reset_password"},
     "image_api/people/delays.py": {"count_attempt"},
     "image_api/people/service.py": {"sign_in"},
-    "image_api/images/uploads.py": {"_complete", "_existing", "_expire"},
+    "image_api/uploads/service.py": {"_complete", "_existing", "_expire"},
     "image_processor/analyses/job.py": {"_handle", "_give_back"},
     "image_processor/parts.py": {"committing"},
     "image_processor/images/job.py": {
@@ -51,7 +51,7 @@ WITHOUT_A_TEAM = {
     "image_api/images/queries.py": {
         "change": "the row has been found, or locked, under the caller's team before",
     },
-    "image_api/images/upload_queries.py": {
+    "image_api/uploads/queries.py": {
         "_complete": "the row is the request's own",
         "duplicate_of": "the row is the request's own",
         "expire": "the row is the request's own",
@@ -104,7 +104,7 @@ def test_only_named_places_open_a_transaction_of_their_own() -> None:
                         continue
                     found.setdefault(name_of(path), set()).add(function.name)
     # What stands outside serving: migrations and admin commands, and a shutdown that begins.
-    for outside in ("image_core/migrations/runner.py", "image_core/admin.py", "image_api/shutdown.py"):
+    for outside in ("image_core/migrations/runner.py", "image_core/admin.py", "image_api/server/shutdown.py"):
         found.pop(outside, None)
     assert found == {name: places for name, places in COMMITTERS.items() if places}
 

@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import select
 
 from image_api.images import queries as image_queries
-from image_api.images import service, upload_queries
+from image_api.images import service
+from image_api.uploads import queries as upload_queries
 from image_core import states, testing
 from image_core.db import Database, DatabaseConfig
 from image_core.models import HOLDS_BYTES_CLAUSE, image

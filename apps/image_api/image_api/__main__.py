@@ -3,7 +3,7 @@
 import uvicorn
 
 from image_api.app import create_app_from_environment
-from image_api.http_protocol import BoundedProtocol
+from image_api.server.protocol import BoundedProtocol
 from image_api.settings import ApiSettings
 from image_core import process_memory
 

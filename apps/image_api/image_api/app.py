@@ -11,35 +11,39 @@ from fastapi import FastAPI
 from opentelemetry.trace import TracerProvider
 from starlette.middleware.cors import CORSMiddleware
 
-from image_api import docs_page, error_pages, health, index_page, openapi, problems, storage_usage
-from image_api.access_tokens import AccessTokens
-from image_api.address_limits import AddressLimitMiddleware
+from image_api import health, storage_usage
 from image_api.analyses.classify_routes import router as classify_router
 from image_api.analyses.routes import router as analyses_router
-from image_api.analyzer_models import AnalyzerModels
 from image_api.audit_events.routes import router as audit_events_router
-from image_api.compression import CompressionMiddleware
 from image_api.credentials.routes import router as credentials_router
 from image_api.credits.routes import router as credits_router
 from image_api.duplicates.routes import router as duplicates_router
-from image_api.early_refusal import EarlyRefusalMiddleware
-from image_api.head_requests import HeadMiddleware
+from image_api.http import problems
 from image_api.images.routes import router as images_router
-from image_api.key_cache import LAST_USED_SECONDS, KeyCache
+from image_api.limits.rate_limits import RateLimits
+from image_api.listing.routes import router as listing_router
+from image_api.lookups.analyzer_models import AnalyzerModels
+from image_api.lookups.storage_probe import StorageProbe
 from image_api.metadata_schemas.routes import router as metadata_schemas_router
+from image_api.middleware.address_limits import AddressLimitMiddleware
+from image_api.middleware.compression import CompressionMiddleware
+from image_api.middleware.early_refusal import EarlyRefusalMiddleware
+from image_api.middleware.head_requests import HeadMiddleware
+from image_api.middleware.request_shape import RequestShapeMiddleware
 from image_api.observability import Metrics, ObservabilityMiddleware, TrustedProxies
-from image_api.passwords import Passwords
+from image_api.openapi import document, error_pages, index_page, page
 from image_api.people.admin_routes import router as people_admin_router
 from image_api.people.routes import router as people_router
-from image_api.rate_limits import RateLimits
-from image_api.request_shape import RequestShapeMiddleware
+from image_api.proofs.access_tokens import AccessTokens
+from image_api.proofs.key_cache import LAST_USED_SECONDS, KeyCache
+from image_api.proofs.passwords import Passwords
+from image_api.proofs.session_cache import SessionCache
+from image_api.proofs.signing_key_source import SigningKeySource, from_secret
 from image_api.services import Services
-from image_api.session_cache import SessionCache
 from image_api.settings import ApiSettings
-from image_api.signing_key_source import SigningKeySource, from_secret
 from image_api.similarity.routes import router as similarity_router
-from image_api.storage_probe import StorageProbe
 from image_api.teams.routes import router as teams_router
+from image_api.uploads.routes import router as uploads_router
 from image_api.users.routes import router as users_router
 from image_core import errors, process_memory, telemetry
 from image_core.background import supervise
@@ -51,6 +55,8 @@ from image_core.storage.gcs import GcsClient
 # Routes are tried in this order, so the ones that are called most come first.
 ROUTERS = {
     "/api/v1": (
+        uploads_router,
+        listing_router,
         images_router,
         analyses_router,
         classify_router,
@@ -66,7 +72,7 @@ ROUTERS = {
         people_router,
         people_admin_router,
     ),
-    "": (health.router, error_pages.router, docs_page.router, index_page.router),
+    "": (health.router, error_pages.router, page.router, index_page.router),
 }
 
 
@@ -100,7 +106,7 @@ def create_app(
     )
     app.state.metrics = Metrics()
     problems.install(app)
-    openapi.install(app, ROUTERS, settings.session_cookie_name, settings.public_base_url)
+    document.install(app, ROUTERS, settings.session_cookie_name, settings.public_base_url)
     app.add_middleware(AddressLimitMiddleware)
     app.add_middleware(CompressionMiddleware)
     app.add_middleware(HeadMiddleware)

@@ -8,13 +8,13 @@ from urllib.parse import urlsplit
 
 from fastapi import Request
 
-from image_api import session_cookies
 from image_api.actor import Actor, Scope
 from image_api.dependencies import services_of
-from image_api.key_cache import Origin, actor_of
 from image_api.observability import add_actor
+from image_api.proofs import session_cookies
+from image_api.proofs.key_cache import Origin, actor_of
+from image_api.proofs.session_cache import SessionCache, actor_of_session
 from image_api.services import Services
-from image_api.session_cache import SessionCache, actor_of_session
 from image_core import errors
 from image_core.keys import api_keys
 from image_core.telemetry import current_request

@@ -7,8 +7,8 @@ from uuid import UUID
 from fastapi import Depends, Header, Query, Request
 from fastapi.params import Depends as DependsMarker
 
-from image_api.field_types import QueryInteger
-from image_api.pagination import MAX_LIMIT, Cursor, decode_cursor
+from image_api.http.field_types import QueryInteger
+from image_api.http.pagination import MAX_LIMIT, Cursor, decode_cursor
 from image_api.services import Services
 from image_core import events
 from image_core.db import Transaction

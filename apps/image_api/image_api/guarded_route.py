@@ -8,11 +8,11 @@ from fastapi import Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
-from image_api import json_bodies
 from image_api.actor import Actor
 from image_api.auth import RequireScope, authenticate, caller_address
 from image_api.dependencies import services_of
-from image_api.query_parameters import query_parameters_of
+from image_api.http import json_bodies
+from image_api.http.query_parameters import query_parameters_of
 from image_core import errors
 
 SMALL_BODY_BYTES = 64 * 1024

@@ -12,7 +12,7 @@ from opentelemetry import trace
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from image_api import problems
+from image_api.http import problems
 from image_core import errors
 from image_core.telemetry import current_request, log, log_unexpected, request_context
 

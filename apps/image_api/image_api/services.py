@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from image_api.access_tokens import AccessTokens
-from image_api.analyzer_models import AnalyzerModels
-from image_api.background_work import BackgroundWork
-from image_api.passwords import Passwords
-from image_api.rate_limits import RateLimits
-from image_api.session_cache import SessionCache
+from image_api.limits.rate_limits import RateLimits
+from image_api.lookups.analyzer_models import AnalyzerModels
+from image_api.lookups.storage_probe import StorageProbe
+from image_api.proofs.access_tokens import AccessTokens
+from image_api.proofs.passwords import Passwords
+from image_api.proofs.session_cache import SessionCache
+from image_api.server.background_work import BackgroundWork
+from image_api.server.shutdown import Shutdown
 from image_api.settings import ApiSettings
-from image_api.shutdown import Shutdown
-from image_api.storage_probe import StorageProbe
 from image_core.db import Database
 from image_core.events import Publisher
 from image_core.storage.protocol import ObjectStorage

@@ -15,9 +15,9 @@ from opentelemetry.trace import TracerProvider
 from sqlalchemy import insert, select, update
 
 from image_api.actor import DEFAULT_SCOPES, Role
-from image_api.analyzer_models import AnalyzerModels
 from image_api.app import create_app
-from image_api.rate_limits import RateLimits
+from image_api.limits.rate_limits import RateLimits
+from image_api.lookups.analyzer_models import AnalyzerModels
 from image_api.services import Services
 from image_api.settings import ApiSettings
 from image_core import testing

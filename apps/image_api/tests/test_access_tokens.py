@@ -9,8 +9,8 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import OctKey, RSAKey
 
-from image_api import signing_key_source
-from image_api.signing_key_source import SigningKeySource
+from image_api.proofs import signing_key_source
+from image_api.proofs.signing_key_source import SigningKeySource
 from image_core import errors
 from image_core.keys import signing_keys
 from image_core.keys.signing_keys import SigningKey

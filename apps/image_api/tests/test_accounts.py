@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import func, select, update
 
 from image_api.actor import DEFAULT_SCOPES, Role
-from image_api.passwords import Passwords
+from image_api.proofs.passwords import Passwords
 from image_core.models import audit_event, invitation, password_reset, user
 from image_core.testing import UserWithKey
 

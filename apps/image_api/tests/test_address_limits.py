@@ -5,10 +5,10 @@ from collections.abc import Awaitable, Callable
 import httpx2
 import pytest
 
-from image_api import rate_limits
+from image_api.limits import rate_limits
+from image_api.limits.rate_limits import network_of
+from image_api.limits.token_buckets import MemoryBuckets
 from image_api.observability import TrustedProxies, client_address
-from image_api.rate_limits import network_of
-from image_api.token_buckets import MemoryBuckets
 
 from .conftest import Api, MakeApi
 

@@ -6,8 +6,9 @@ from uuid import UUID
 import pytest
 from sqlalchemy import func, select, update
 
-from image_api import fresh_cache, key_cache
 from image_api.actor import Role, Scope
+from image_api.lookups import fresh_cache
+from image_api.proofs import key_cache
 from image_core import errors, testing
 from image_core.db import Query
 from image_core.keys import api_keys

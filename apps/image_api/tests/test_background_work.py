@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from image_api import app as api_app
-from image_api.key_cache import KeyCache
+from image_api.proofs.key_cache import KeyCache
 from image_core import background
 
 from .conftest import MakeApi

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from image_api.images import body_buffer
-from image_api.images.body_buffer import BodyBuffer
+from image_api.uploads import body_buffer
+from image_api.uploads.body_buffer import BodyBuffer
 from image_core import errors
 
 UNIT, CHUNK, ONE_REQUEST = 4, 8, 16

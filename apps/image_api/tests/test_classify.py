@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, update
 
-from image_api.images import receipt
+from image_api.uploads import receiving
 from image_core import errors, testing
 from image_core.db import to_json
 from image_core.models import analysis, credit_account, image
@@ -159,12 +159,12 @@ class TestRefusedFile:
     async def test_body_that_does_not_end_in_time(
         self, api: Api, member: UserWithKey, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(receipt, "RECEIPT_MARGIN_SECONDS", api.services.settings.upload_deadline_seconds - 0.2)
+        monkeypatch.setattr(receiving, "RECEIPT_MARGIN_SECONDS", api.services.settings.upload_deadline_seconds - 0.2)
 
         async def stalled(*_: Any) -> Any:
             await asyncio.sleep(60)
 
-        monkeypatch.setattr(receipt, "store", stalled)
+        monkeypatch.setattr(receiving, "store", stalled)
         assert (await send(api, member, expected=408))["code"] == "upload-too-slow"
 
     async def test_storage_that_is_away(self, api: Api, member: UserWithKey, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,10 +12,10 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
 
 from image_api.app import ROUTERS
-from image_api.field_types import PATTERN_WORDS
-from image_api.images.schemas import ImageFilters
-from image_api.openapi import api_routes
-from image_api.validation import in_words, request_invalid
+from image_api.http.field_types import PATTERN_WORDS
+from image_api.http.validation import in_words, request_invalid
+from image_api.listing.schemas import ImageFilters
+from image_api.openapi.document import api_routes
 from image_core.testing import UserWithKey
 
 from .conftest import Api

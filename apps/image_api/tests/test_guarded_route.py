@@ -7,10 +7,11 @@ from uuid import uuid4
 import pytest
 from fastapi.routing import APIRoute
 
-from image_api import early_refusal, guarded_route
+from image_api import guarded_route
 from image_api.app import ROUTERS
 from image_api.guarded_route import LARGE_BODY_BYTES, SMALL_BODY_BYTES, GuardedRoute, guard_of
-from image_api.openapi_operations import api_routes
+from image_api.middleware import early_refusal
+from image_api.openapi.operations import api_routes
 from image_core.testing import UserWithKey
 
 from .asgi_call import asgi_call

@@ -6,7 +6,7 @@ import pytest
 
 from image_api.actor import Role
 from image_api.app import ROUTERS
-from image_api.openapi import api_routes
+from image_api.openapi.document import api_routes
 from image_core import testing
 from image_core.testing import UserWithKey
 

@@ -10,8 +10,10 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from image_api import early_refusal, guarded_route, http_protocol
-from image_api.http_protocol import MAX_HEAD_BYTES, MAX_HEADERS, MAX_PIPELINED, BoundedProtocol
+from image_api import guarded_route
+from image_api.middleware import early_refusal
+from image_api.server import protocol
+from image_api.server.protocol import MAX_HEAD_BYTES, MAX_HEADERS, MAX_PIPELINED, BoundedProtocol
 from image_core.testing import UserWithKey
 
 from .conftest import Api, MakeApi
@@ -122,7 +124,7 @@ class TestHead:
     async def test_a_head_that_does_not_come_is_not_waited_for(
         self, connect: Connect, sent: bytes, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(http_protocol, "HEAD_SECONDS", 0.2)
+        monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.2)
         connection = await connect()
         connection.write(sent)
         got = await connection.rest()
@@ -132,7 +134,7 @@ class TestHead:
     async def test_a_connection_that_was_used_waits_longer_for_the_next_head(
         self, connect: Connect, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(http_protocol, "HEAD_SECONDS", 0.1)
+        monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.1)
         connection = await connect()
         connection.write(GET + b"\r\n")
         await connection.answer()
@@ -223,7 +225,7 @@ class TestBody:
         self, connect: Connect, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(early_refusal, "DRAIN_SECONDS", 0.1)
-        monkeypatch.setattr(http_protocol, "REST_SECONDS", 0.1)
+        monkeypatch.setattr(protocol, "REST_SECONDS", 0.1)
         connection = await connect()
         connection.write(b"POST /api/v1/teams HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{")
         assert (await connection.answer())[0] == 401
@@ -234,7 +236,7 @@ class TestBody:
     ) -> None:
         monkeypatch.setattr(guarded_route, "RECEIPT_SECONDS", 0.1)
         monkeypatch.setattr(early_refusal, "DRAIN_SECONDS", 1000)
-        monkeypatch.setattr(http_protocol, "REST_SECONDS", 1000)
+        monkeypatch.setattr(protocol, "REST_SECONDS", 1000)
         connection = await connect()
         connection.write(b"POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{")
         assert (await connection.answer())[0] == 408
@@ -279,7 +281,7 @@ class TestReader:
     async def test_a_reader_that_stands_still_is_let_go(
         self, api: Api, member: UserWithKey, port: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(http_protocol, "WRITE_SECONDS", 0.2)
+        monkeypatch.setattr(protocol, "WRITE_SECONDS", 0.2)
         stream = _endless(api)
         with socket.socket() as client:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -292,7 +294,7 @@ class TestReader:
     async def test_an_answer_that_nobody_takes_does_not_keep_a_connection_that_is_closing(
         self, api: Api, serve: Callable[[Api], Awaitable[int]], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(http_protocol, "WRITE_SECONDS", 0.2)
+        monkeypatch.setattr(protocol, "WRITE_SECONDS", 0.2)
         lost = asyncio.Event()
 
         class Watched(BoundedProtocol):

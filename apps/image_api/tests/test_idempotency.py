@@ -11,10 +11,10 @@ from sqlalchemy import func, select, update
 
 from image_api.actor import Role, Scope
 from image_api.app import ROUTERS
+from image_api.http.shown_once import shown_once
 from image_api.idempotency import route, service
 from image_api.idempotency.route import IdempotentRoute, takes_key
-from image_api.openapi_operations import api_routes
-from image_api.shown_once import shown_once
+from image_api.openapi.operations import api_routes
 from image_api.teams import service as teams
 from image_core import errors, testing
 from image_core.models import idempotency_key, team

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import func, select
 
 from image_api.actor import Role
-from image_api.images import queries
+from image_api.listing import queries
 from image_core import testing
 from image_core.models import audit_event, event
 from image_core.states import ImageStatus

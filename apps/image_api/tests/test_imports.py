@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from image_api import shutdown
 from image_api.actor import Role
 from image_api.fetching.guarded_fetch import GuardedFetcher
 from image_api.fetching.system_resolver import SystemResolver
-from image_api.images import receipt
+from image_api.server import shutdown
+from image_api.uploads import receiving
 from image_core import errors
 from image_core.models import image
 from image_core.storage.protocol import ONE_REQUEST_BYTES
@@ -246,7 +246,7 @@ class TestPartsAway:
             await asyncio.sleep(60)
 
         monkeypatch.setattr(api.services.originals, "put", hang)
-        monkeypatch.setattr(receipt, "RECEIPT_MARGIN_SECONDS", api.services.settings.upload_deadline_seconds - 1)
+        monkeypatch.setattr(receiving, "RECEIPT_MARGIN_SECONDS", api.services.settings.upload_deadline_seconds - 1)
         assert (await import_answer(api, member, whole(picture()), 503))["code"] == "storage-unavailable"
         assert (await api.only_row())["status"] == "expired"
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from image_api import json_bodies
-from image_api.json_bodies import MAX_DEPTH, MAX_MEMBERS, MAX_NAME_LENGTH, MAX_NUMBER_LENGTH, MAX_VALUES
+from image_api.http import json_bodies
+from image_api.http.json_bodies import MAX_DEPTH, MAX_MEMBERS, MAX_NAME_LENGTH, MAX_NUMBER_LENGTH, MAX_VALUES
 from image_core import errors
 from image_core.testing import UserWithKey
 

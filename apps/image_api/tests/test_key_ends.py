@@ -173,7 +173,7 @@ class TestAnotherClock:
         shift_clock(monkeypatch, hours * HOUR)
         cache, seconds = api.app.state.key_cache, 1000.0
         monkeypatch.setattr(cache.rows, "clock", lambda: seconds)
-        monkeypatch.setattr("image_api.fresh_cache.CACHE_SECONDS", 60.0)
+        monkeypatch.setattr("image_api.lookups.fresh_cache.CACHE_SECONDS", 60.0)
         api.forget_keys()
         for seconds, status in ((1000.0, 200), (1029.0, 200), (1031.0, 401)):  # noqa: B007
             answer = await api.client.get("/api/v1/whoami", headers=key.headers)

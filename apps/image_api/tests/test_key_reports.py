@@ -8,7 +8,7 @@ import httpx2
 import pytest
 from sqlalchemy import func, select, update
 
-from image_api import rate_limits
+from image_api.limits import rate_limits
 from image_core import testing
 from image_core.keys import api_keys
 from image_core.models import audit_event, credential, event

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import pytest
 from sqlalchemy import select, update
 
-from image_api.analyzer_models import AnalyzerModels
+from image_api.lookups.analyzer_models import AnalyzerModels
 from image_core import testing
 from image_core.analyses.catalogue import VISION_PRICE_CREDITS, VISION_VERSION
 from image_core.db import to_json

@@ -5,7 +5,7 @@ from decimal import Decimal
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from image_api.images import metadata_terms
+from image_api.listing import metadata_terms
 
 
 @given(

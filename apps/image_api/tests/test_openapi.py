@@ -17,7 +17,7 @@ from image_api import auth
 from image_api.actor import Actor, Role, Scope
 from image_api.app import ROUTERS
 from image_api.idempotency.route import takes_key
-from image_api.openapi_operations import api_routes
+from image_api.openapi.operations import api_routes
 from image_core import errors, models, testing
 from image_core.ids import new_id
 from image_core.images.similarity import DESCRIPTOR_DIMENSIONS

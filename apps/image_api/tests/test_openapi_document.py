@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from image_api.app import ROUTERS
-from image_api.openapi_descriptions import PARAMETERS, PROPERTIES, SPECIAL
-from image_api.openapi_operations import api_routes, operation_id
+from image_api.openapi.descriptions import PARAMETERS, PROPERTIES, SPECIAL
+from image_api.openapi.operations import api_routes, operation_id
 from image_core.analyses.catalogue import CATALOGUE
 from image_core.testing import UserWithKey
 from image_engine.contract.processed_picture import PictureFacts

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from image_api.pagination import Cursor, decode_cursor, next_cursor
+from image_api.http.pagination import Cursor, decode_cursor, next_cursor
 from image_core import errors
 
 from .conftest import Api

@@ -4,9 +4,9 @@ from typing import Any
 import orjson
 import pytest
 
-from image_api import problems
-from image_api.error_pages import chapters
 from image_api.guarded_route import SMALL_BODY_BYTES
+from image_api.http import problems
+from image_api.openapi.error_pages import chapters
 from image_core import errors
 from image_core.testing import UserWithKey
 from image_engine.contract.rejections import REJECTION_MESSAGES

@@ -10,11 +10,13 @@ import asyncpg
 import orjson
 import pytest
 
-from image_api.images import queries, upload_queries
-from image_api.images.metadata_filters import condition as condition_of
-from image_api.images.metadata_filters import parse
-from image_api.images.metadata_terms import of_team
+from image_api.images import queries as image_queries
+from image_api.listing import queries
+from image_api.listing.metadata_filters import condition as condition_of
+from image_api.listing.metadata_filters import parse
+from image_api.listing.metadata_terms import of_team
 from image_api.metadata_schemas.schemas import DeclaredField, FieldType
+from image_api.uploads import queries as upload_queries
 from image_core.db import Query
 
 IMAGES = 200_000
@@ -143,7 +145,7 @@ async def test_rare_tags_and_large_files_are_found_without_reading_the_team(many
 
 async def test_one_image_and_its_twin_are_found_by_their_keys(many: Any) -> None:
     image_id = UUID("0199" + f"{7:028x}")
-    used, looked_at = await explained(many, queries._get, image_id=image_id, team_id=TEAM, base_url="")
+    used, looked_at = await explained(many, image_queries._get, image_id=image_id, team_id=TEAM, base_url="")
     assert ("pk_image" in used, looked_at) == (True, 1)
     digest = await many.fetchval("SELECT sha256 FROM image WHERE id = $1", image_id)
     used, looked_at = await explained(many, upload_queries._find_twin, team_id=TEAM, digest=digest)

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from image_api import redis_buckets
+from image_api.limits import redis_buckets
 from image_core.testing import UserWithKey
 from local_cloud.ports import free_port
 

@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import func, select, update
 
 from image_api.idempotency import service
-from image_api.images import receipt, uploads
+from image_api.uploads import receiving
+from image_api.uploads import service as uploads
 from image_core import errors
 from image_core.ids import new_id
 from image_core.models import idempotency_key, image
@@ -134,7 +135,7 @@ class TestReplay:
         self, api: Api, member: UserWithKey, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         await send(api, member, picture())
-        monkeypatch.setattr(receipt, "RECEIPT_MARGIN_SECONDS", api.services.settings.upload_deadline_seconds - 0.2)
+        monkeypatch.setattr(receiving, "RECEIPT_MARGIN_SECONDS", api.services.settings.upload_deadline_seconds - 0.2)
         status, told = await asgi_post(api, member, [picture()[:20], lambda: asyncio.sleep(60)], key="k")
         assert (status, told["code"]) == (408, "upload-too-slow")
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from image_api.request_shape import MAX_COOKIES, MAX_PARAMETERS
+from image_api.middleware.request_shape import MAX_COOKIES, MAX_PARAMETERS
 
 from .asgi_call import asgi_call
 from .conftest import Api, MakeApi

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from image_api import docs_page, rate_limits
-from image_api.token_buckets import Limit, MemoryBuckets
+from image_api.limits import rate_limits
+from image_api.limits.token_buckets import Limit, MemoryBuckets
+from image_api.openapi import page
 
 from .conftest import Api, MakeApi
 
@@ -41,7 +42,7 @@ class TestTheCommittedEnvironments:
     async def test_open_the_documentation_as_often_as_one_likes(self, make_api: MakeApi, environment: str) -> None:
         async with make_api(**DEFAULTS, max_instances=max_instances(environment)) as api:
             for _ in range(20):
-                answers = [await api.client.get(path) for path in sorted(docs_page.PATHS)]
+                answers = [await api.client.get(path) for path in sorted(page.PATHS)]
                 assert [answer.status_code for answer in answers] == [200] * 5
             assert "ratelimit" not in answers[0].headers
             assert (await api.client.get("/docs/nothing")).headers["ratelimit"].startswith('"addresses";r=39;')

@@ -15,7 +15,7 @@ import httpx2
 import pytest
 from sqlalchemy import select
 
-from image_api.shutdown import Shutdown
+from image_api.server.shutdown import Shutdown
 from image_core.db import Database
 from image_core.models import image
 from image_core.storage.protocol import ONE_REQUEST_BYTES
@@ -115,7 +115,7 @@ async def test_a_client_that_hangs_up_leaves_an_expired_row(
 def test_signal_ends_a_process_that_has_no_server(number: signal.Signals) -> None:
     code = """
 import asyncio, signal, sys
-from image_api.shutdown import Shutdown
+from image_api.server.shutdown import Shutdown
 async def main():
     Shutdown().listen()
     print("listening", flush=True)

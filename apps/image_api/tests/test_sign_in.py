@@ -8,8 +8,9 @@ import orjson
 import pytest
 from sqlalchemy import func, select, update
 
-from image_api import fresh_cache, session_cookies
-from image_api.passwords import Passwords
+from image_api.lookups import fresh_cache
+from image_api.proofs import session_cookies
+from image_api.proofs.passwords import Passwords
 from image_core.models import audit_event, session, user
 from image_core.testing import UserWithKey
 
@@ -119,7 +120,7 @@ class TestPasswords:
         assert await code_of(await api.login(ada.email, "not the password")) == (401, "sign-in-failed")
 
     async def test_more_passwords_than_can_wait_are_put_off(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("image_api.passwords._MOST_WAITING", 0)
+        monkeypatch.setattr("image_api.proofs.passwords._MOST_WAITING", 0)
         assert await code_of(await api.login("ada@example.org")) == (503, "passwords-busy")
 
     async def test_a_password_changed_while_it_was_being_checked_begins_no_session(

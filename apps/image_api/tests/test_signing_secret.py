@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from image_api import signing_key_source
-from image_api.access_tokens import AccessTokens
+from image_api.proofs import signing_key_source
+from image_api.proofs.access_tokens import AccessTokens
+from image_api.proofs.signing_key_source import SigningKeySource
 from image_api.settings import ApiSettings
-from image_api.signing_key_source import SigningKeySource
 from image_core.keys import signing_keys
 
 from .conftest import Api, MakeApi
@@ -24,7 +24,7 @@ UNAVAILABLE = (503, "signing-keys-unavailable")
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [1000.0]
-    monkeypatch.setattr("image_api.signing_key_source.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("image_api.proofs.signing_key_source.time.monotonic", lambda: now[0])
     return now
 
 

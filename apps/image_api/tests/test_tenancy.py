@@ -9,7 +9,7 @@ from sqlalchemy import insert
 
 from image_api.actor import Role
 from image_api.app import ROUTERS
-from image_api.openapi_operations import api_routes
+from image_api.openapi.operations import api_routes
 from image_core import testing
 from image_core.models import invitation, session
 from image_core.testing import UserWithKey, a_sha256

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from image_api import token_buckets
-from image_api.redis_buckets import RedisBuckets
-from image_api.token_buckets import Limit, MemoryBuckets, wait_seconds
+from image_api.limits import token_buckets
+from image_api.limits.redis_buckets import RedisBuckets
+from image_api.limits.token_buckets import Limit, MemoryBuckets, wait_seconds
 
 from .redis_server import RedisServer
 

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from image_api.images import receipt, uploads
+from image_api.uploads import receiving
+from image_api.uploads import service as uploads
 from image_core import errors
 from image_core.models import discarded_object, image
 from image_core.storage.protocol import ONE_REQUEST_BYTES
@@ -51,7 +52,7 @@ class TestBrokenOff:
     async def test_a_body_that_arrives_too_slowly_is_ended(
         self, api: Api, member: UserWithKey, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(receipt, "RECEIPT_MARGIN_SECONDS", api.services.settings.upload_deadline_seconds - 0.2)
+        monkeypatch.setattr(receiving, "RECEIPT_MARGIN_SECONDS", api.services.settings.upload_deadline_seconds - 0.2)
 
         async def wait() -> None:
             await asyncio.sleep(60)
@@ -107,7 +108,7 @@ class TestPartsAway:
     async def test_while_stopping_an_upload_ends_in_time(
         self, api: Api, member: UserWithKey, monkeypatch: pytest.MonkeyPatch, body: bytes
     ) -> None:
-        from image_api import shutdown
+        from image_api.server import shutdown
 
         stopping = shutdown.Shutdown()
         monkeypatch.setattr(shutdown, "GRACE_SECONDS", 0.1)
@@ -140,7 +141,7 @@ class TestWaiting:
     async def test_a_longer_wait_counts_as_the_longest(
         self, api: Api, member: UserWithKey, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from image_api.images import routes
+        from image_api.uploads import routes
 
         monkeypatch.setattr(routes, "MAX_WAIT_SECONDS", 0.1)
         await post(api, member, picture(), 201, params={"wait": 3600})

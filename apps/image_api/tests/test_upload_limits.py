@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 import pytest
 from sqlalchemy import select
 
-from image_api import early_refusal
+from image_api.middleware import early_refusal
 from image_core.models import image
 from image_core.storage.protocol import CHUNK_BYTES, ONE_REQUEST_BYTES
 from image_core.testing import UserWithKey

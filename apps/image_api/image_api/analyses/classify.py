@@ -6,9 +6,9 @@ from image_api.actor import Actor
 from image_api.analyses import queries, service
 from image_api.analyses.queries import Bytes, Order, Scratch
 from image_api.analyses.service import Asked
-from image_api.images import imports, receipt
-from image_api.images.upload_fields import UploadSource
 from image_api.services import Services
+from image_api.uploads import imports, receiving
+from image_api.uploads.fields import UploadSource
 from image_core.ids import new_id
 
 
@@ -39,14 +39,14 @@ async def _received(
     services: Services, team_id: UUID, source: UploadSource, order: Order
 ) -> tuple[Bytes, Scratch | None]:
     """The bytes and the object that holds them now; None where they are analysed, or have been, already."""
-    async with receipt.in_time(services):
-        body = await receipt.open_body(source, services.settings.upload_max_bytes)
-        header = receipt.check_header(body.held, services.settings)
-        sha256 = await receipt.read_whole(body)
+    async with receiving.in_time(services):
+        body = await receiving.open_body(source, services.settings.upload_max_bytes)
+        header = receiving.check_header(body.held, services.settings)
+        sha256 = await receiving.read_whole(body)
         if sha256 is not None:
             of = Bytes(team_id, sha256)
             if await queries.find_of_bytes(services.database, of, order):
                 return of, None
         name = f"scratch/{team_id}/{new_id()}"
-        received = await receipt.store(services.scratch, name, header.content_type, body, sha256)
+        received = await receiving.store(services.scratch, name, header.content_type, body, sha256)
     return Bytes(team_id, received.sha256), Scratch(received.stored.name, received.stored.generation)

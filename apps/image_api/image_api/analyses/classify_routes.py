@@ -5,7 +5,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import ValidationError
 
-from image_api import json_bodies
 from image_api.actor import Actor, Scope
 from image_api.analyses import schemas, service
 from image_api.analyses.classify import classify_file, classify_url
@@ -13,10 +12,11 @@ from image_api.analyses.routes import LATER, MAX_WAIT_SECONDS, Wait, answer
 from image_api.auth import RequireScope
 from image_api.dependencies import ServicesDep, TeamQuery
 from image_api.guarded_route import GuardedRoute
-from image_api.images.upload_source import upload_source
+from image_api.http import json_bodies
+from image_api.http.validation import request_invalid
 from image_api.services import Services
 from image_api.teams import service as teams
-from image_api.validation import request_invalid
+from image_api.uploads.source import upload_source
 from image_core import errors
 
 _JSON = "application/json"

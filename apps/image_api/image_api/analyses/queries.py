@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import bindparam, func, or_, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 
-from image_api.pagination import Cursor
+from image_api.http.pagination import Cursor
 from image_core.db import Query, Record, Runner, Transaction
 from image_core.ids import new_id
 from image_core.models import HOLDS_BYTES_CLAUSE, analysis, credit_account, image, team

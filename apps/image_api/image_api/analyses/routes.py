@@ -10,9 +10,9 @@ from image_api.actor import Actor, Scope
 from image_api.analyses import schemas, service
 from image_api.auth import RequireScope
 from image_api.dependencies import CursorQuery, LimitQuery, ServicesDep
+from image_api.http.pagination import DEFAULT_LIMIT, next_cursor
 from image_api.idempotency.route import ClaimDep, IdempotentRoute
 from image_api.images.body import analysis_body
-from image_api.pagination import DEFAULT_LIMIT, next_cursor
 from image_core.analyses.catalogue import CATALOGUE, price_credits
 
 MAX_WAIT_SECONDS = 25.0

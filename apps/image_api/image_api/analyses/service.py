@@ -10,10 +10,10 @@ from pydantic import ValidationError
 from image_api.actor import Actor
 from image_api.analyses import queries
 from image_api.analyses.queries import Bytes, Order, Scratch
-from image_api.analyzer_models import AnalyzerModel
-from image_api.pagination import Cursor
+from image_api.http.pagination import Cursor
+from image_api.http.validation import request_invalid
+from image_api.lookups.analyzer_models import AnalyzerModel
 from image_api.services import Services
-from image_api.validation import request_invalid
 from image_core import errors, events
 from image_core.analyses.catalogue import (
     CATALOGUE,

@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, func, select, tuple_
 
-from image_api.pagination import Cursor
+from image_api.http.pagination import Cursor
 from image_core.audit.events import LINE_COLUMNS
 from image_core.db import Record, Runner
 from image_core.models import audit_event, audit_seal

@@ -6,9 +6,9 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from image_api.field_types import LINE, QueryInteger, described
-from image_api.pagination import DEFAULT_LIMIT, MAX_LIMIT
-from image_api.timestamps import UtcTime, check_period
+from image_api.http.field_types import LINE, QueryInteger, described
+from image_api.http.pagination import DEFAULT_LIMIT, MAX_LIMIT
+from image_api.http.timestamps import UtcTime, check_period
 
 MAX_POSITION = 2**63 - 1
 _Text = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=LINE)]

@@ -9,7 +9,7 @@ import orjson
 from image_api.actor import Actor, require_admin
 from image_api.audit_events import queries
 from image_api.audit_events.schemas import MAX_POSITION, AuditExportFilters, AuditPageFilters
-from image_api.pagination import decode_cursor, page_of
+from image_api.http.pagination import decode_cursor, page_of
 from image_core.audit.events import line
 from image_core.db import Record, Runner
 

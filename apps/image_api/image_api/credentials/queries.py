@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import Select, func, insert, or_, select, tuple_, update
 
-from image_api.pagination import Cursor
+from image_api.http.pagination import Cursor
 from image_core.db import Record, Runner, Transaction
 from image_core.models import credential, user, user_disabled_at
 

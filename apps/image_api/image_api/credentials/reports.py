@@ -5,7 +5,7 @@ from uuid import UUID
 
 from image_api import audit
 from image_api.credentials import queries
-from image_api.key_cache import key_ends_at
+from image_api.proofs.key_cache import key_ends_at
 from image_core import events
 from image_core.db import Record, Transaction
 from image_core.events import EventType

@@ -15,8 +15,8 @@ from image_api.credentials.service import (
     check_within_own,
     expiry,
 )
-from image_api.key_cache import earliest, key_ends_at
-from image_api.still_valid import check_still_valid
+from image_api.proofs.key_cache import earliest, key_ends_at
+from image_api.proofs.still_valid import check_still_valid
 from image_api.users import queries as users
 from image_core import errors
 from image_core.db import LockNotAvailable, Record, Transaction

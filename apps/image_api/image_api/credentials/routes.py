@@ -9,9 +9,9 @@ from image_api.actor import Actor
 from image_api.auth import RequireKeeper, caller_address
 from image_api.credentials import reports, rotation, schemas, service
 from image_api.dependencies import CursorQuery, IfMatch, LimitQuery, ServicesDep, TransactionDep
-from image_api.entity_tags import entity_tag
+from image_api.http.entity_tags import entity_tag
+from image_api.http.pagination import DEFAULT_LIMIT, next_cursor
 from image_api.idempotency.route import CreationDep, IdempotentRoute
-from image_api.pagination import DEFAULT_LIMIT, next_cursor
 
 router = APIRouter(tags=["credentials"], route_class=IdempotentRoute)
 Keeper = Annotated[Actor, Depends(RequireKeeper())]

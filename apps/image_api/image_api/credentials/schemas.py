@@ -8,11 +8,11 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from image_api.actor import Scope
-from image_api.field_types import TEXT, JsonBoolean, JsonInteger
-from image_api.key_cache import key_ends_at
-from image_api.shown_once import ShownOnce
+from image_api.http.field_types import TEXT, JsonBoolean, JsonInteger
+from image_api.http.shown_once import ShownOnce
+from image_api.http.timestamps import UtcTime
+from image_api.proofs.key_cache import key_ends_at
 from image_api.teams.schemas import Name
-from image_api.timestamps import UtcTime
 from image_core.db import Record
 from image_core.keys.api_keys import PREFIX
 

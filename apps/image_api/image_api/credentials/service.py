@@ -8,10 +8,10 @@ from image_api import audit
 from image_api.actor import Actor, Role, Scope
 from image_api.credentials import queries
 from image_api.credentials.limits import check_limits, check_within_limits, limits_of
-from image_api.entity_tags import check_if_match
-from image_api.key_cache import earliest
-from image_api.pagination import Cursor
-from image_api.still_valid import check_still_valid
+from image_api.http.entity_tags import check_if_match
+from image_api.http.pagination import Cursor
+from image_api.proofs.key_cache import earliest
+from image_api.proofs.still_valid import check_still_valid
 from image_api.users import queries as users
 from image_core import errors
 from image_core.db import Record, Runner, Transaction

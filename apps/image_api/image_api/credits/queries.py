@@ -5,7 +5,7 @@ from uuid import UUID
 
 from sqlalchemy import func, select, tuple_, update
 
-from image_api.pagination import Cursor
+from image_api.http.pagination import Cursor
 from image_core.db import Record, Runner, Transaction
 from image_core.models import credit_account, credit_entry
 

@@ -9,8 +9,8 @@ from image_api.actor import Actor, Scope
 from image_api.auth import RequireScope
 from image_api.credits import schemas, service
 from image_api.dependencies import CursorQuery, LimitQuery, ServicesDep, TeamQuery, TransactionDep
+from image_api.http.pagination import DEFAULT_LIMIT, page_of
 from image_api.idempotency.route import CreationDep, IdempotentRoute
-from image_api.pagination import DEFAULT_LIMIT, page_of
 
 router = APIRouter(tags=["credits"], route_class=IdempotentRoute)
 Reader = Annotated[Actor, Depends(RequireScope(Scope.USAGE_READ))]

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from image_api.field_types import LINE, JsonInteger
+from image_api.http.field_types import LINE, JsonInteger
 from image_core.billing.credits import EntryKind, RefillMode, RefillPeriod
 
 # So far from the largest balance that a column holds that no number of refills comes near it.

@@ -7,7 +7,7 @@ from uuid import UUID
 from image_api import audit
 from image_api.actor import Actor, require_admin
 from image_api.credits import queries
-from image_api.pagination import Cursor
+from image_api.http.pagination import Cursor
 from image_api.teams import service as teams
 from image_core import errors
 from image_core.billing import credits

@@ -6,8 +6,8 @@ from uuid import UUID
 from sqlalchemy import Column, ColumnElement, Integer, Uuid, bindparam, case, delete, exists, func, or_, select, tuple_
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
+from image_api.http.pagination import Cursor
 from image_api.images.columns import SUMMARY_COLUMNS
-from image_api.pagination import Cursor
 from image_core.db import Query, Record, Runner, Transaction
 from image_core.ids import new_id
 from image_core.models import duplicate_decision, image, near_duplicate

@@ -9,9 +9,9 @@ from image_api.actor import Actor, Scope
 from image_api.auth import RequireScope
 from image_api.dependencies import CursorQuery, LimitQuery, ServicesDep, TeamQuery, TransactionDep
 from image_api.duplicates import schemas, service
-from image_api.field_types import QueryInteger
+from image_api.http.field_types import QueryInteger
+from image_api.http.pagination import DEFAULT_LIMIT, next_cursor
 from image_api.idempotency.route import CreationDep, IdempotentRoute
-from image_api.pagination import DEFAULT_LIMIT, next_cursor
 from image_core.db import Record
 from image_core.images.similarity import MAX_HASH_DISTANCE
 

@@ -9,7 +9,7 @@ from image_api import audit
 from image_api.actor import Actor
 from image_api.duplicates import queries
 from image_api.duplicates.groups import connected
-from image_api.pagination import Cursor
+from image_api.http.pagination import Cursor
 from image_api.teams import service as teams
 from image_core import errors
 from image_core.db import Record, Runner, Transaction

@@ -10,8 +10,8 @@ from fastapi.params import Depends as DependsMarker
 
 from image_api.dependencies import ServicesDep, TransactionDep
 from image_api.guarded_route import GuardedRoute
+from image_api.http.shown_once import shown_once
 from image_api.idempotency.service import HEADER, MAX_ANSWER_BYTES, Answer, Asked, Attempt, Claim, Creation, Replayed
-from image_api.shown_once import shown_once
 from image_core.db import Transaction
 from image_core.telemetry import log
 

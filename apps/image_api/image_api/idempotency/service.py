@@ -21,8 +21,8 @@ import anyio
 import orjson
 
 from image_api.actor import Actor
-from image_api.background_work import BackgroundWork
 from image_api.idempotency import queries
+from image_api.server.background_work import BackgroundWork
 from image_core import errors
 from image_core.db import Database, ForeignKeyViolation, Record, Transaction, to_json
 from image_core.ids import new_id

@@ -6,7 +6,7 @@ from uuid import UUID
 import orjson
 from starlette.responses import Response
 
-from image_api.entity_tags import entity_tag
+from image_api.http.entity_tags import entity_tag
 from image_api.images.columns import API_PREFIX
 from image_core.db import Record
 

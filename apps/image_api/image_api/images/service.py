@@ -1,6 +1,5 @@
 """The rules of images that are there: reading, listing, changing, trash."""
 
-from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -9,133 +8,15 @@ from sqlalchemy import func
 
 from image_api import audit
 from image_api.actor import Actor, Scope
-from image_api.entity_tags import check_if_match
+from image_api.http.entity_tags import check_if_match
 from image_api.images import queries
-from image_api.images.metadata_filters import MetadataFilter, condition
-from image_api.images.metadata_terms import of_team
-from image_api.images.result_filters import ResultCondition
-from image_api.images.schemas import ImageFilters
 from image_api.metadata_schemas import service as metadata_schemas
-from image_api.metadata_schemas.rules import Declared, checked_patch
+from image_api.metadata_schemas.rules import checked_patch
 from image_api.metadata_schemas.values import MAX_METADATA_KEYS
-from image_api.pagination import decode_cursor
 from image_core import errors, events
 from image_core.db import Record, Runner, Transaction, UniqueViolation, to_json
 from image_core.events import EventType
-from image_core.images import filenames
 from image_core.states import HOLDS_BYTES, ImageStatus
-
-_NOT_CONDITIONS = ("limit", "cursor", "include_total", "status", "tag", "q", "content_type")
-
-
-def _conditions(actor: Actor, filters: ImageFilters) -> tuple[set[str], dict[str, Any]]:
-    values: dict[str, Any] = {
-        name: value for name, value in filters if value is not None and name not in _NOT_CONDITIONS
-    }
-    names = set(values)
-    if not actor.is_admin:
-        # A filter on another team finds nothing, as if that team were empty.
-        if filters.team_id not in (None, actor.team_id):
-            names.add("nothing")
-        names.add("team_id")
-        values["team_id"] = actor.team_id
-    if filters.tag:
-        values |= _tag_values(filters.tag)
-        names |= {name for name in values if name.startswith("tag")}
-    if filters.q:
-        names.add("q")
-        values["q"] = f"%{filters.q.translate({ord(c): chr(92) + c for c in chr(92) + '%_'})}%"
-    if filters.content_type not in (None, "image/*"):
-        names.add("content_type")
-        values["content_type"] = filters.content_type
-    for_status, statuses = _status_condition(set(filters.status))
-    return names | for_status, values | statuses
-
-
-def _status_condition(wanted: set[str]) -> tuple[set[str], dict[str, Any]]:
-    if not wanted:
-        return {"not_trashed", "not_expired"}, {}
-    states = sorted(wanted - {"trashed"})
-    if not states:
-        return {"trashed"}, {}
-    if "trashed" in wanted:
-        return {"status_or_trashed"}, {"statuses": states}
-    # One state has a statement of its own: an index gives its images in the order of the list.
-    return (
-        ({"not_trashed", "status"}, {"status": states[0]})
-        if len(states) == 1
-        else ({"not_trashed", "statuses"}, {"statuses": states})
-    )
-
-
-def _tag_values(tags: Sequence[str]) -> dict[str, list[str]]:
-    forms = [filenames.forms(tag) for tag in tags]
-    plain = [tag for (tag, *others) in forms if not others]
-    several = {f"tag_{number}": each for number, each in enumerate(each for each in forms if len(each) > 1)}
-    return ({"tag": plain} if plain else {}) | several
-
-
-async def list_images(
-    runner: Runner,
-    actor: Actor,
-    filters: ImageFilters,
-    on_metadata: Sequence[MetadataFilter],
-    on_results: Sequence[ResultCondition],
-    base_url: str,
-) -> tuple[list[Record], int | None]:
-    """A page of images with one row too many, if there are more, and the number of all matches if asked for.
-
-    Raises `errors.FilterUnknown`, `errors.FilterInvalid`.
-    """
-    names, values = await conditions(runner, actor, filters, on_metadata, on_results)
-    total = await queries.count(runner, frozenset(names), values) if filters.include_total else None
-    if filters.cursor is not None:
-        cursor = decode_cursor(filters.cursor)
-        names.add("cursor")
-        values |= {"cursor_at": cursor.created_at, "cursor_id": cursor.row_id}
-    values = {"limit": filters.limit + 1, "base_url": base_url, **values}
-    if "terms" not in names:
-        return await queries.page(runner, frozenset(names), values), total
-    without_terms = frozenset(name for name in names if not name.startswith("terms"))
-    rows = await queries.page_near(runner, without_terms, values)
-    if len(rows) <= filters.limit:
-        # There may be more among the older ones, which are found by terms however rare they are.
-        rows = await queries.page_by_terms(runner, frozenset(names), values)
-    return rows, total
-
-
-async def conditions(
-    runner: Runner,
-    actor: Actor,
-    filters: ImageFilters,
-    on_metadata: Sequence[MetadataFilter],
-    on_results: Sequence[ResultCondition],
-) -> tuple[set[str], dict[str, Any]]:
-    """The conditions that all filters make, by name, and their values.
-
-    Raises `errors.FilterUnknown`, `errors.FilterInvalid`.
-    """
-    names, values = _conditions(actor, filters)
-    for number, on_result in enumerate(on_results):
-        names.add(f"result_{number}")
-        values |= {f"analyzer_{number}": on_result.analyzer, f"result_path_{number}": on_result.path}
-    if on_metadata:
-        team_id = values.get("team_id")
-        asked = condition(on_metadata, await declared_for(runner, team_id))
-        names.add("metadata")
-        values["metadata_path"] = asked.path
-        if asked.terms or asked.groups:
-            names |= {"terms", *(f"terms_{number}" for number in range(len(asked.groups)))}
-            values |= {f"terms_{number}": group for number, group in enumerate(asked.groups)}
-            values["terms"] = asked.terms if team_id is None else [of_team(team_id), *asked.terms]
-    return names, values
-
-
-async def declared_for(runner: Runner, team_id: UUID | None) -> list[Declared]:
-    """The schemas under which filters are read: the team's, or without one those of all teams."""
-    if team_id is None:
-        return await metadata_schemas.fields_of_all_teams(runner)
-    return [await metadata_schemas.declared_fields(runner, team_id)]
 
 
 async def get_image(runner: Runner, actor: Actor, image_id: UUID, base_url: str) -> Record:

@@ -9,8 +9,8 @@ from fastapi import APIRouter, Depends, Query, Response
 from image_api.actor import Actor, Scope
 from image_api.auth import RequireScope
 from image_api.dependencies import IfMatch, ServicesDep, TransactionDep
-from image_api.entity_tags import entity_tag
 from image_api.guarded_route import GuardedRoute, body_limit
+from image_api.http.entity_tags import entity_tag
 from image_api.metadata_schemas import schemas, service
 
 router = APIRouter(tags=["metadata"], route_class=GuardedRoute)

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from image_api.http.nearest import nearest_hint
 from image_api.metadata_schemas.schemas import DeclaredField, FieldType, is_date
-from image_api.nearest import nearest_hint
 from image_core import errors
 from image_core.images import filenames
 

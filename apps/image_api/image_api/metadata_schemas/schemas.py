@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from image_api.field_types import LINE, TEXT, JsonBoolean
+from image_api.http.field_types import LINE, TEXT, JsonBoolean
 from image_api.metadata_schemas.values import MAX_METADATA_KEYS, MetadataKey, check_number
 
 

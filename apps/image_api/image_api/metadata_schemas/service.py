@@ -7,7 +7,7 @@ import orjson
 
 from image_api import audit
 from image_api.actor import Actor, require_admin
-from image_api.entity_tags import check_if_match
+from image_api.http.entity_tags import check_if_match
 from image_api.metadata_schemas import queries
 from image_api.metadata_schemas.rules import Declared
 from image_api.metadata_schemas.schemas import DeclaredField, NewMetadataSchema

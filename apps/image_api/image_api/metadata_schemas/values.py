@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, PlainValidator, StringConstraints, WithJsonSchema
 
-from image_api.field_types import described
+from image_api.http.field_types import described
 
 MAX_METADATA_KEYS = 50
 MAX_VALUE_LENGTH = 512

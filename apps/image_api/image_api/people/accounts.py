@@ -11,15 +11,16 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from image_api import audit, passwords
+from image_api import audit
 from image_api.actor import DEFAULT_SCOPES, Actor, Role, require_admin
-from image_api.pagination import Cursor
+from image_api.http.pagination import Cursor
 from image_api.people import delays, queries
 from image_api.people.schemas import NewInvitation, PasswordChange, PasswordReset, Registration
 from image_api.people.service import still_verified, verified
+from image_api.proofs import passwords
+from image_api.proofs.session_cache import actor_of_user
+from image_api.proofs.still_valid import check_still_valid
 from image_api.services import Services
-from image_api.session_cache import actor_of_user
-from image_api.still_valid import check_still_valid
 from image_api.teams import service as teams
 from image_core import errors, events
 from image_core.db import ForeignKeyViolation, Record, Runner, Transaction

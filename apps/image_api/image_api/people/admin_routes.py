@@ -8,8 +8,8 @@ from fastapi import APIRouter, Depends, Response
 from image_api.actor import Actor, Scope
 from image_api.auth import RequireScope
 from image_api.dependencies import CursorQuery, LimitQuery, ServicesDep, TransactionDep
+from image_api.http.pagination import DEFAULT_LIMIT, page_of
 from image_api.idempotency.route import CreationDep, IdempotentRoute
-from image_api.pagination import DEFAULT_LIMIT, page_of
 from image_api.people import accounts, schemas
 
 router = APIRouter(tags=["people"], route_class=IdempotentRoute)

@@ -15,8 +15,8 @@ import hashlib
 import math
 from typing import NamedTuple
 
+from image_api.limits.rate_limits import network_of
 from image_api.people import queries
-from image_api.rate_limits import network_of
 from image_core import errors
 from image_core.db import Database, Transaction
 

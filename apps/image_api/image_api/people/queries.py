@@ -22,8 +22,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from image_api.database_time import database_now
-from image_api.pagination import Cursor
+from image_api.http.pagination import Cursor
+from image_api.lookups.database_time import database_now
 from image_core.db import Record, Runner, Transaction
 from image_core.models import invitation, password_reset, session, sign_in_delay, user, user_disabled_at
 

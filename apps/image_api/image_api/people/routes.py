@@ -5,13 +5,13 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from image_api import session_cookies
 from image_api.actor import Actor, Scope
 from image_api.auth import RequireScope, RequireSession, caller_address, check_same_origin
 from image_api.dependencies import ServicesDep, TransactionDep
 from image_api.guarded_route import GuardedRoute
 from image_api.people import accounts, schemas, service
 from image_api.people.service import IssuedToken, SignedIn
+from image_api.proofs import session_cookies
 from image_api.services import Services
 
 router = APIRouter(prefix="/auth", tags=["people"], route_class=GuardedRoute)

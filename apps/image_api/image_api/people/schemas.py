@@ -8,9 +8,9 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
 from image_api.actor import Role, Scope
-from image_api.field_types import JsonInteger
-from image_api.passwords import MOST_LENGTH
-from image_api.shown_once import ShownOnce
+from image_api.http.field_types import JsonInteger
+from image_api.http.shown_once import ShownOnce
+from image_api.proofs.passwords import MOST_LENGTH
 from image_api.teams.schemas import Name
 from image_api.users.schemas import Email
 

@@ -8,12 +8,13 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from image_api import audit, session_cookies
+from image_api import audit
 from image_api.actor import Actor
 from image_api.people import delays, queries
 from image_api.people.schemas import Login, Mode
+from image_api.proofs import session_cookies
+from image_api.proofs.session_cache import actor_of_user
 from image_api.services import Services
-from image_api.session_cache import actor_of_user
 from image_core import errors, events
 from image_core.db import Record, Runner, Transaction
 from image_core.ids import new_id

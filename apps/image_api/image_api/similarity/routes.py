@@ -8,8 +8,8 @@ from fastapi import APIRouter, Depends, Query
 from image_api.actor import Actor, Scope
 from image_api.auth import RequireScope
 from image_api.dependencies import ServicesDep
-from image_api.field_types import QueryInteger
 from image_api.guarded_route import GuardedRoute
+from image_api.http.field_types import QueryInteger
 from image_api.similarity import schemas, service
 
 MAX_IMAGES = 100

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-from image_api.field_types import LINE, JsonBoolean, JsonInteger
+from image_api.http.field_types import LINE, JsonBoolean, JsonInteger
 from image_core.analyses.catalogue import CATALOGUE
 from image_core.states import LabelSource
 

@@ -5,8 +5,8 @@ from uuid import UUID
 
 from image_api import audit
 from image_api.actor import Actor, require_admin
-from image_api.entity_tags import check_if_match
-from image_api.pagination import Cursor
+from image_api.http.entity_tags import check_if_match
+from image_api.http.pagination import Cursor
 from image_api.settings import ApiSettings
 from image_api.teams import queries
 from image_core import errors

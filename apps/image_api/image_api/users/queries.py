@@ -5,8 +5,8 @@ from uuid import UUID
 
 from sqlalchemy import delete, exists, func, insert, or_, select, tuple_, update
 
-from image_api.database_time import database_now
-from image_api.pagination import Cursor
+from image_api.http.pagination import Cursor
+from image_api.lookups.database_time import database_now
 from image_core.db import Record, Runner, Transaction
 from image_core.keys.api_keys import NewKey
 from image_core.models import NAMES_A_USER, credential, session, user, user_disabled_at

@@ -9,9 +9,9 @@ from fastapi import APIRouter, Depends, Request, Response
 from image_api.actor import Actor, Scope
 from image_api.auth import RequireScope, authenticate
 from image_api.dependencies import CursorQuery, IfMatch, LimitQuery, ServicesDep, TransactionDep
-from image_api.entity_tags import entity_tag
+from image_api.http.entity_tags import entity_tag
+from image_api.http.pagination import DEFAULT_LIMIT, page_of
 from image_api.idempotency.route import CreationDep, IdempotentRoute
-from image_api.pagination import DEFAULT_LIMIT, page_of
 from image_api.users import schemas, service
 
 router = APIRouter(tags=["users"], route_class=IdempotentRoute)

@@ -7,8 +7,8 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from image_api.actor import Role, Scope
-from image_api.field_types import JsonBoolean, described
-from image_api.shown_once import ShownOnce
+from image_api.http.field_types import JsonBoolean, described
+from image_api.http.shown_once import ShownOnce
 from image_api.teams.schemas import Name
 
 # Enough to catch a slip of the hand; only a message that arrives proves an address.

@@ -5,9 +5,9 @@ from uuid import UUID
 
 from image_api import audit
 from image_api.actor import DEFAULT_SCOPES, Actor, Role, Scope, require_admin
-from image_api.entity_tags import check_if_match
-from image_api.pagination import Cursor
-from image_api.still_valid import check_still_valid
+from image_api.http.entity_tags import check_if_match
+from image_api.http.pagination import Cursor
+from image_api.proofs.still_valid import check_still_valid
 from image_api.teams import service as teams
 from image_api.users import queries
 from image_core import errors

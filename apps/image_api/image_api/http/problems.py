@@ -1,0 +1,136 @@
+"""Errors as RFC 9457 problems: the one place where an `AppError` becomes a status."""
+
+import re
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.types import Scope
+
+from image_api.http.validation import request_invalid
+from image_core import errors, telemetry
+from image_core.telemetry import current_request
+
+_SECRET = re.compile(rb"((?i:im)_[0-9A-Za-z]{8}_|eyJ)[0-9A-Za-z_.-]{8,}")
+MEDIA_TYPE = "application/problem+json"
+
+STATUSES: dict[type[errors.AppError], int] = {
+    errors.Unauthorized: 401,
+    errors.Forbidden: 403,
+    errors.NotFound: 404,
+    errors.Conflict: 409,
+    errors.Precondition: 412,
+    errors.LimitExceeded: 429,
+    errors.Unavailable: 503,
+}
+
+
+def status_of(error: errors.AppError | type[errors.AppError]) -> int:
+    """The HTTP status of an error."""
+    cls = error if isinstance(error, type) else type(error)
+    if issubclass(cls, errors.Invalid):
+        return cls.status
+    return next(status for branch, status in STATUSES.items() if issubclass(cls, branch))
+
+
+def problem(
+    status: int, code: str, title: str, detail: str, headers: dict[str, str] | None = None, **extra: Any
+) -> Response:
+    """A problem document. `extra` holds what helps to fix it."""
+    context = current_request.get()
+    body = {
+        "type": f"/errors/{code}",
+        "title": title,
+        "status": status,
+        "detail": detail or f"{title}.",
+        "code": code,
+        "request_id": context.request_id if context else None,
+        **extra,
+    }
+    return Response(_redacted(orjson.dumps(body, default=str)), status, headers, MEDIA_TYPE)
+
+
+def _redacted(body: bytes) -> bytes:
+    """The same without keys and tokens, which callers put where an answer repeats what they sent."""
+    return _SECRET.sub(lambda found: found[1] + "…".encode(), body)
+
+
+def app_problem(error: errors.AppError) -> Response:
+    """The problem of an `AppError`."""
+    headers: dict[str, str] = {}
+    if isinstance(error, errors.Unauthorized):
+        headers["www-authenticate"] = 'ApiKey realm="image-manager", header="X-API-KEY", Bearer realm="image-manager"'
+    if (seconds := getattr(error, "retry_after_seconds", None)) is not None:
+        headers["retry-after"] = str(seconds)
+    if isinstance(error, errors.LimitExceeded) and "policy" in error.extra:
+        policy = error.extra["policy"]
+        headers["ratelimit-policy"] = f'"{policy}";q={error.extra["limit"]};w={error.extra["window_seconds"]}'
+        headers["ratelimit"] = f'"{policy}";r=0;t={seconds}'
+    if isinstance(error, errors.RangeNotSatisfiable):
+        headers["content-range"] = f"bytes */{error.extra['size_bytes']}"
+    return problem(status_of(error), error.code, error.title(), error.detail, headers, **error.extra)
+
+
+def methods_of(scope: Scope) -> list[str]:
+    """Every method that the routes of this path know; the framework names those of its first route alone."""
+    known: list[tuple[re.Pattern[str], set[str]]] = scope["app"].state.methods_by_path
+    return sorted(set().union(*(methods for pattern, methods in known if pattern.fullmatch(scope["path"]))))
+
+
+_HTTP_CODES = {404: "not-found", 405: "method-not-allowed"}
+
+
+def _of_the_framework(request: Request, error: HTTPException) -> Response:
+    if isinstance(error.__cause__, errors.AppError):
+        # The framework wraps whatever ends the reading of a body.
+        return app_problem(error.__cause__)
+    if error.status_code == 400:
+        message = "The body cannot be read."
+        return app_problem(errors.invalid_fields([{"field": "body", "code": "body-unreadable", "message": message}]))
+    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+    if error.status_code == 405:
+        methods = methods_of(request.scope)
+        headers["allow"] = ", ".join(sorted({*methods, *(["HEAD"] if "GET" in methods else [])}))
+    code = _HTTP_CODES.get(error.status_code, "request-invalid")
+    return problem(error.status_code, code, str(error.detail), _detail(error.status_code, headers), headers)
+
+
+def _detail(status: int, headers: dict[str, str]) -> str:
+    if status == 405:
+        return f"This path takes {headers['allow']}."
+    return "There is nothing at this path. GET /docs shows every operation." if status == 404 else ""
+
+
+def _body_type(scope: Scope) -> Any:
+    field = getattr(scope.get("route"), "body_field", None)
+    return field.field_info.annotation if field else None
+
+
+def install(app: FastAPI) -> None:
+    """Makes every error of the application a problem document."""
+
+    async def on_app_error(_: Request, error: Exception) -> Response:
+        if not isinstance(error, errors.AppError):
+            raise error
+        if isinstance(error, errors.Unavailable) and error.__cause__ is not None:
+            telemetry.log(
+                "part_unavailable", severity="WARNING", code=error.code, reason=type(error.__cause__).__qualname__
+            )
+        return app_problem(error)
+
+    async def on_validation_error(request: Request, error: Exception) -> Response:
+        if not isinstance(error, RequestValidationError):
+            raise error
+        return app_problem(request_invalid(error.errors(), skip=1, model=_body_type(request.scope)))
+
+    async def on_http_exception(request: Request, error: Exception) -> Response:
+        if not isinstance(error, HTTPException):
+            raise error
+        return _of_the_framework(request, error)
+
+    app.add_exception_handler(errors.AppError, on_app_error)
+    app.add_exception_handler(RequestValidationError, on_validation_error)
+    app.add_exception_handler(HTTPException, on_http_exception)

@@ -1,0 +1,97 @@
+"""The query parameters that an operation takes, from its route; whatever else is sent is refused, not ignored."""
+
+import re
+import types
+import typing
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from starlette.datastructures import QueryParams
+
+from image_api.http.nearest import nearest
+from image_core import errors
+
+_MAX_NAME_SHOWN = 64
+
+
+@dataclass(frozen=True)
+class QueryParameters:
+    """What an operation takes in its query string.
+
+    Attributes:
+        names: of every parameter; true where it may be repeated.
+        prefixes: of names that a caller completes, such as `meta.`.
+    """
+
+    names: dict[str, bool]
+    prefixes: tuple[str, ...]
+
+    def check(self, query: QueryParams) -> None:
+        """Refuse what is unknown, and what is given twice but has one value.
+
+        Raises `errors.FilterUnknown` where a list is filtered, else `errors.ParameterUnknown`, and
+        `errors.ParameterRepeated`.
+        """
+        seen = set()
+        for name, _ in query.multi_items():
+            if name.startswith(self.prefixes):
+                continue
+            if name not in self.names:
+                raise self._unknown(name)
+            if name in seen and not self.names[name]:
+                raise errors.ParameterRepeated(f"The parameter {name!r} is given twice; send it once.", field=name)
+            seen.add(name)
+
+    def _unknown(self, name: str) -> errors.Invalid:
+        meant, shown = nearest(name, self.names) or self._completed(name), name[:_MAX_NAME_SHOWN]
+        taken = ", ".join([*self.names, *(f"{prefix}…" for prefix in self.prefixes)])
+        hint = f"Did you mean {meant!r}?" if meant else f"This operation takes {taken or 'none'}."
+        if self.prefixes:
+            return errors.FilterUnknown(f"There is no filter {shown!r}. {hint}", field=shown, nearest=meant)
+        return errors.ParameterUnknown(f"There is no parameter {shown!r}. {hint}", field=shown, nearest=meant)
+
+    def _completed(self, name: str) -> str | None:
+        """Return `meta.country` for `metadata.country`."""
+        stem, rest = re.fullmatch(r"([^.\[]*)(.*)", name[:_MAX_NAME_SHOWN], re.DOTALL).groups()  # type: ignore[union-attr]
+        stems = {prefix[:-1] for prefix in self.prefixes}
+        meant = nearest(stem, stems) or next((each for each in stems if stem.startswith(each)), None)
+        return meant and meant + (rest or ".…")
+
+
+def query_parameters_of(route: APIRoute) -> QueryParameters:
+    """Return what a route reads of the query string itself, and what it documents in `openapi_extra`."""
+    names = dict(_declared(route.dependant))
+    prefixes = []
+    for parameter in (route.openapi_extra or {}).get("parameters", ()):
+        name = parameter["name"]
+        if parameter.get("style") == "deepObject":
+            prefixes += [f"{name}.", f"{name}["]
+        elif parameter["in"] == "query":
+            names[name] = parameter["schema"].get("type") == "array"
+    return QueryParameters(names, tuple(prefixes))
+
+
+def _declared(dependant: Dependant) -> Iterator[tuple[str, bool]]:
+    for field in dependant.query_params:
+        info = field.field_info
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+            for name, inner in info.annotation.model_fields.items():
+                yield inner.alias or name, _is_list(inner)
+        else:
+            yield field.alias, _is_list(info)
+    for inner_dependant in dependant.dependencies:
+        yield from _declared(inner_dependant)
+
+
+def _is_list(info: FieldInfo) -> bool:
+    return any(typing.get_origin(each) is list for each in _alternatives(info.annotation))
+
+
+def _alternatives(annotation: Any) -> tuple[Any, ...]:
+    is_union = typing.get_origin(annotation) in (typing.Union, types.UnionType)
+    return typing.get_args(annotation) if is_union else (annotation,)

@@ -1,0 +1,121 @@
+"""What pydantic found wrong, in words, as one error that names every field."""
+
+import re
+import typing
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from image_api.http.field_types import PATTERN_WORDS
+from image_api.http.nearest import nearest_hint
+from image_core import errors
+
+_TIME_WORDS = "Send a time with its zone such as 2026-03-01T12:00:00Z."
+_ID_WORDS = "Send an id such as 0199c0de-0000-7000-8000-000000000004."
+_NUMBER_WORDS = "Send a number."
+_INTEGER_WORDS = "Send a whole number."
+_WORDS = {
+    "missing": "This is required.",
+    "extra_forbidden": "There is no such field here.",
+    "string_type": "Send text.",
+    "string_unicode": "Send text in valid Unicode.",
+    "string_too_short": "At least {min_length} characters.",
+    "string_too_long": "At most {max_length} characters.",
+    "too_short": "At least {min_length}.",
+    "too_long": "At most {max_length}.",
+    "int_type": _INTEGER_WORDS,
+    "int_parsing": _INTEGER_WORDS,
+    "int_parsing_size": _INTEGER_WORDS,
+    "int_from_float": _INTEGER_WORDS,
+    "float_type": _NUMBER_WORDS,
+    "float_parsing": _NUMBER_WORDS,
+    "finite_number": _NUMBER_WORDS,
+    "bool_type": "Send true or false.",
+    "bool_parsing": "Send true or false.",
+    "greater_than": "More than {gt}.",
+    "greater_than_equal": "At least {ge}.",
+    "less_than": "Less than {lt}.",
+    "less_than_equal": "At most {le}.",
+    "enum": "One of {expected}.",
+    "literal_error": "One of {expected}.",
+    "list_type": "Send a list.",
+    "dict_type": "Send an object.",
+    "model_type": "Send an object.",
+    "model_attributes_type": "Send an object.",
+    "json_invalid": "This is not JSON.",
+    "json_type": "Send text.",
+    "uuid_type": _ID_WORDS,
+    "uuid_parsing": _ID_WORDS,
+    "datetime_type": _TIME_WORDS,
+    "datetime_parsing": _TIME_WORDS,
+    "timezone_aware": _TIME_WORDS,
+}
+_NAME = "[key]"
+
+
+def request_invalid(found: Iterable[Any], skip: int = 0, model: Any = None, within: str = "") -> errors.RequestInvalid:
+    """The error for the items of a `ValidationError.errors()`; `skip` leaves out the first parts of each place.
+
+    The fields are named as those `within` another. Where the `model` that was validated is given, an unknown name
+    gets the nearest that is known.
+    """
+    fields: list[dict[str, str]] = []
+    for each in found:
+        message = in_words(each)
+        # Finding a name takes longer than the rest; it is done only for errors that are shown.
+        if each["type"] == "extra_forbidden" and len(fields) < errors.MAX_NAMED_FIELDS:
+            *place, name = each["loc"][skip:]
+            message += nearest_hint(str(name), _members(model, place))
+        name = ".".join(filter(None, (within, _field(each["loc"], skip))))
+        fields.append({"field": name, "code": each["type"], "message": message})
+    return errors.invalid_fields(fields)
+
+
+def in_words(error: Mapping[str, Any]) -> str:
+    """Return what is wanted, without the library's terms; what a validator of ours said is in words already."""
+    kind, context = error["type"], {name: _plain(value) for name, value in error.get("ctx", {}).items()}
+    if kind == "value_error":
+        message = str(context["error"])
+        message = f"{message[:1].upper()}{message[1:].removesuffix('.')}."
+    elif kind == "string_pattern_mismatch":
+        message = PATTERN_WORDS.get(context["pattern"], "Text of another form.")
+    elif kind == "model_attributes_type" and isinstance(error.get("input"), bytes):
+        # What is not called JSON is not read as such.
+        message = "Send JSON, with the header `Content-Type: application/json`."
+    elif kind in ("too_long", "too_short"):
+        message = _WORDS[kind].format(**context).removesuffix(".") + f" {_counted(error)}."
+    else:
+        message = _WORDS.get(kind, "Something else is wanted here.").format(**context)
+    message = re.sub(r"\b1 (character|item|member)s\b", r"1 \1", message)
+    return f"The name of this: {message}" if error["loc"][-1:] == (_NAME,) else message
+
+
+def _field(place: tuple[Any, ...], skip: int) -> str:
+    parts = [str(part) for part in place[skip:] if part != _NAME]
+    return ".".join(parts) or str(place[0] if place else "body")
+
+
+def _plain(value: Any) -> Any:
+    """Return 1.0 as 1."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _members(annotation: Any, place: list[Any]) -> list[str]:
+    """Return the names of members at a place within a type; places in lists do not count."""
+    for name in place:
+        if isinstance(name, str):
+            inner = [model.model_fields[name].annotation for model in _models(annotation) if name in model.model_fields]
+            annotation = inner[0] if inner else None
+    return [name for model in _models(annotation) for name in model.model_fields]
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for each in typing.get_args(annotation):
+        yield from _models(each)
+
+
+def _counted(error: Mapping[str, Any]) -> str:
+    return {"Dictionary": "members", "List": "items"}.get(error.get("ctx", {}).get("field_type", ""), "characters")

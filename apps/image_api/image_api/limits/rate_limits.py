@@ -1,0 +1,146 @@
+"""Rate limits: who may ask how often, and the headers and errors that tell it."""
+
+import time
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from ipaddress import IPv6Address, ip_address, ip_network
+
+from image_api.limits.redis_buckets import RedisBuckets
+from image_api.limits.token_buckets import Limit, MemoryBuckets, wait_seconds
+from image_api.settings import ApiSettings
+from image_core import errors
+
+_BURST_SECONDS = 2
+_MOST_EXHAUSTED = 10_000
+_REPORTS_PER_MINUTE = 10
+_FLOORS = {"requests": 20, "addresses": 20, "sign-ins": 10}
+
+
+class RateLimits:
+    """Requests and uploads a caller; requests without a valid key, bad keys, sign-ins and reports an address.
+
+    The buckets are in Redis where there is one, for all instances together. Otherwise, and while it does not answer,
+    each instance takes its share of what is sustained; `on_fallback` is called for each request to which that happens.
+    """
+
+    def __init__(self, settings: ApiSettings, on_fallback: Callable[[], None] = lambda: None) -> None:
+        url = settings.rate_limit_url
+        self._shared = RedisBuckets(url.get_secret_value(), settings.rate_limit_ca_pem) if url else None
+        self._own, self._on_fallback = MemoryBuckets(), on_fallback
+        self._exhausted: dict[str, float] = {}
+
+        # Two seconds' worth may come at once.
+        self._requests = Limit("requests", settings.rate_limit_per_second * _BURST_SECONDS, _BURST_SECONDS)
+        self._uploads = Limit("uploads", settings.upload_rate_limit_per_second * _BURST_SECONDS, _BURST_SECONDS)
+        self._addresses = Limit("addresses", settings.address_rate_limit_per_second * _BURST_SECONDS, _BURST_SECONDS)
+        self._bad_keys = Limit("bad-keys", settings.bad_key_limit_per_minute, 60)
+        self._sign_ins = Limit("sign-ins", settings.sign_in_limit_per_minute, 60)
+        self._reports = Limit("reports", _REPORTS_PER_MINUTE, 60)
+        by_address = (self._addresses, self._bad_keys, self._sign_ins, self._reports)
+        limits = (self._requests, self._uploads, *by_address)
+        self._shares = {limit: limit.share(settings.max_instances, _FLOORS.get(limit.name, 1)) for limit in limits}
+
+    async def open(self) -> None:
+        """Connects to Redis, where there is one; waits for it no longer than a second."""
+        if self._shared is not None:
+            await self._shared.open()
+
+    async def close(self) -> None:
+        """Ends the connections."""
+        if self._shared is not None:
+            await self._shared.close()
+
+    async def count_request(self, caller_name: str) -> dict[str, str]:
+        """Counts a request and returns the headers that tell of the limit. Raises `errors.TooManyRequests`."""
+        return await self._count(caller_name, self._requests)
+
+    async def count_upload(self, caller_name: str) -> dict[str, str]:
+        """Counts an upload, which is a request too. As `count_request`."""
+        return await self._count(caller_name, self._uploads, self._requests)
+
+    async def count_address(self, address: str) -> dict[str, str]:
+        """Counts a request without a valid key. As `count_request`."""
+        return await self._count(network_of(address), self._addresses)
+
+    async def count_bad_key(self, address: str) -> None:
+        """Counts an attempt with a key that is not valid. Raises `errors.TooManyBadKeys`, `errors.TooManyRequests`."""
+        await self._count(network_of(address), self._bad_keys, self._addresses)
+
+    async def count_sign_in(self, address: str) -> None:
+        """Counts an attempt to sign in, register or reset. Raises `errors.TooManySignIns`."""
+        await self._count(network_of(address), self._sign_ins)
+
+    async def count_report(self, address: str) -> None:
+        """Counts a report of a leaked key. Raises `errors.TooManyRequests`."""
+        await self._count(network_of(address), self._reports)
+
+    def refusal(self, address: str) -> errors.LimitExceeded | None:
+        """What an address is told that has just been refused here, and has no token yet. Counts nothing."""
+        if not self._exhausted:
+            return None
+        wait = self._exhausted.get(network_of(address), 0) - time.monotonic()
+        return _exceeded(self._addresses, -int(wait * 1_000_000)) if wait > 0 else None
+
+    async def _count(self, caller: str, *limits: Limit) -> dict[str, str]:
+        taken: Sequence[Limit] = limits
+        spares = await self._shared.take(caller, limits) if self._shared is not None else None
+        if spares is None:
+            if self._shared is not None:
+                self._on_fallback()
+            taken = [self._shares[limit] for limit in limits]
+            spares = self._own.take(caller, taken)
+        refused = [(limit, spare) for limit, spare in zip(taken, spares, strict=True) if spare < 0]
+        if not refused:
+            return {
+                "ratelimit-policy": ", ".join([limit.policy for limit in taken]),
+                "ratelimit": ", ".join([limit.state(spare) for limit, spare in zip(taken, spares, strict=True)]),
+            }
+        for limit, spare in refused:
+            if limit.name == self._addresses.name:
+                self._remember(caller, spare)
+        raise _exceeded(*refused[0])
+
+    def _remember(self, network: str, spare_us: int) -> None:
+        now = time.monotonic()
+        if len(self._exhausted) >= _MOST_EXHAUSTED:
+            self._exhausted.clear()
+        self._exhausted[network] = now - spare_us / 1_000_000
+
+
+_ERRORS: dict[str, type[errors.LimitExceeded]] = {
+    "bad-keys": errors.TooManyBadKeys,
+    "sign-ins": errors.TooManySignIns,
+}
+_DETAILS = {
+    "requests": "This caller may send {0.capacity} requests in {0.window_seconds} s.",
+    "uploads": "This caller may send {0.capacity} uploads in {0.window_seconds} s.",
+    "addresses": "Without a valid key, an address may send {0.capacity} requests in {0.window_seconds} s.",
+    "bad-keys": "Too many attempts with keys that are not valid came from this address.",
+    "sign-ins": "Too many attempts to sign in came from this address.",
+    "reports": "Too many reports came from this address.",
+}
+
+
+def _exceeded(limit: Limit, spare_us: int) -> errors.LimitExceeded:
+    error = _ERRORS.get(limit.name, errors.TooManyRequests)
+    return error(
+        _DETAILS[limit.name].format(limit),
+        retry_after_seconds=wait_seconds(spare_us),
+        policy=limit.name,
+        limit=limit.capacity,
+        window_seconds=limit.window_seconds,
+    )
+
+
+@lru_cache(maxsize=4096)
+def network_of(address: str) -> str:
+    """What an address is counted as: of IPv6 its /64, because a subscriber has at least that many addresses."""
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return "unknown"
+    if not isinstance(found, IPv6Address):
+        return str(found)
+    if found.ipv4_mapped is not None:
+        return str(found.ipv4_mapped)
+    return str(ip_network((found, 64), strict=False))

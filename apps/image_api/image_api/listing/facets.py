@@ -1,0 +1,87 @@
+"""How often each value of a metadata field occurs among the images that a list would show."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import orjson
+from pydantic import BaseModel, Field
+
+from image_api.actor import Actor
+from image_api.http.nearest import nearest, nearest_hint
+from image_api.listing import queries, service
+from image_api.listing.metadata_filters import Kind, MetadataFilter, meaning_of
+from image_api.listing.result_filters import ResultCondition
+from image_api.listing.schemas import ImageFilters
+from image_core import errors
+from image_core.db import Runner
+
+MOST_IMAGES = 100_000
+"""How many images one answer counts at most: more would hold the database for seconds."""
+
+
+class FacetValue(BaseModel):
+    """A value and how many images have it."""
+
+    value: Any
+    count: int
+
+
+class FacetNumbers(BaseModel):
+    """Of the numbers among the values."""
+
+    min: float
+    max: float
+    average: float
+
+
+class Facet(BaseModel):
+    """The most frequent values of a field."""
+
+    field: str
+    values: list[FacetValue]
+    numbers: FacetNumbers | None
+    images: int = Field(description="How many images were counted.")
+    without_value: int = Field(description="How many of them do not have the field.")
+    complete: bool = Field(description=f"False where only the newest {MOST_IMAGES} images were counted.")
+
+
+async def _check_known(runner: Runner, team_id: UUID | None, name: str) -> None:
+    """Raises `errors.FilterUnknown` where nothing is declared and none of the newest images has the field."""
+    known = await queries.metadata_names(runner, team_id)
+    if name not in known:
+        raise errors.FilterUnknown(
+            f"None of the newest {queries.NEAR_IMAGES} images has metadata {name!r}.{nearest_hint(name, known)}",
+            field="field",
+            nearest=nearest(name, known),
+        )
+
+
+async def count_values(
+    runner: Runner,
+    actor: Actor,
+    name: str,
+    top: int,
+    filters: ImageFilters,
+    on_metadata: Sequence[MetadataFilter],
+    on_results: Sequence[ResultCondition],
+) -> Facet:
+    """Counts the values of a field. Raises `errors.FilterUnknown`, `errors.FilterInvalid`."""
+    names, values = await service.conditions(runner, actor, filters, on_metadata, on_results)
+    declared = await service.declared_for(runner, values.get("team_id"))
+    kind = meaning_of(name, declared).kind
+    if not any(declared):
+        await _check_known(runner, values.get("team_id"), name)
+    rows = await queries.facet(runner, frozenset(names), values, name, MOST_IMAGES, top)
+    totals = rows[0]
+    numbers = None
+    if kind is Kind.NUMBER and totals["min"] is not None:
+        numbers = FacetNumbers(min=totals["min"], max=totals["max"], average=totals["average"])
+    return Facet(
+        field=name,
+        values=[FacetValue(value=orjson.loads(row["value"]), count=row["occurs"]) for row in rows if row["occurs"]],
+        numbers=numbers,
+        images=totals["images"],
+        without_value=totals["images"] - totals["with_value"],
+        complete=totals["images"] < MOST_IMAGES,
+    )

@@ -1,0 +1,86 @@
+"""The filters of a list, from the query string: read here, because a list without any should not pay for them."""
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from pydantic import ValidationError
+from starlette.datastructures import QueryParams
+
+from image_api.http.validation import request_invalid
+from image_api.listing import filter_names, metadata_filters, result_filters
+from image_api.listing.schemas import ImageFilters
+from image_api.metadata_schemas.values import MAX_VALUE_LENGTH
+
+_NO_FILTERS = ImageFilters.model_validate({})
+_REPEATABLE = frozenset({"tag", "status"})
+_OF_A_PAGE = frozenset({"include_total", "limit", "cursor"})
+_METADATA_PARAMETER = {
+    "name": "meta",
+    "in": "query",
+    "required": False,
+    "style": "deepObject",
+    "explode": True,
+    "schema": {
+        "type": "object",
+        "additionalProperties": {"type": ["string", "number", "boolean"], "maxLength": MAX_VALUE_LENGTH},
+        "examples": [{"country": "NO", "age[gte]": 18}],
+    },
+    "description": (
+        "Filters on metadata by field, or by field and operator: `meta[country]=NO`, `meta[age[gte]]=18`. By hand they"
+        " are shorter as `meta.country=NO` and `meta.age[gte]=18`; `meta[age][gte]=18` is the same. At most"
+        f" {metadata_filters.MAX_FILTERS}, compared as the metadata schema says."
+        f" Operators: {', '.join(metadata_filters.OPERATORS)}."
+    ),
+}
+_RESULT_PARAMETER = {
+    "name": "analysis",
+    "in": "query",
+    "required": False,
+    "style": "deepObject",
+    "explode": True,
+    "schema": {
+        "type": "object",
+        "additionalProperties": {"type": ["string", "number", "boolean"], "maxLength": MAX_VALUE_LENGTH},
+        "examples": [{"quality.sharpness[gte]": 0.5}],
+    },
+    "description": (
+        "Filters on the newest result of an analyzer, counted with those on metadata and written like them:"
+        " `analysis[quality.sharpness[gte]]=0.5`, or by hand `analysis.quality.issues[contains]=blurred`."
+        f" Operators: {', '.join(result_filters.OPERATORS)}."
+    ),
+}
+
+
+def parse_filters(query: QueryParams, beside: Sequence[str] = ()) -> ImageFilters:
+    """The filters that a query string names `beside` other parameters, but for those on metadata and results.
+
+    The names have been checked. Raises `errors.RequestInvalid`.
+    """
+    if not query:
+        return _NO_FILTERS
+    values: dict[str, Any] = {}
+    for name in query:
+        if name.startswith(filter_names.PREFIXES) or name in beside:
+            continue
+        values[name] = query.getlist(name) if name in _REPEATABLE else query[name]
+    try:
+        return ImageFilters.model_validate(values)
+    except ValidationError as error:
+        raise request_invalid([{**each, "loc": ("query", *each["loc"])} for each in error.errors()], skip=1) from error
+
+
+@cache
+def _names(*, paged: bool) -> tuple[str, ...]:
+    return tuple(name for name in ImageFilters.model_fields if paged or name not in _OF_A_PAGE)
+
+
+def filter_parameters(*, paged: bool = True) -> list[dict[str, Any]]:
+    """The filters as OpenAPI parameters, with those of a page where the answer is `paged`."""
+    parameters, schemas = [], ImageFilters.model_json_schema()["properties"]
+    for name in _names(paged=paged):
+        described = dict(schemas[name])
+        description = described.pop("description", None)
+        parameter = {"name": name, "in": "query", "required": False, "schema": described}
+        parameters.append(parameter | ({"description": description} if description else {}))
+    return [*parameters, _METADATA_PARAMETER, _RESULT_PARAMETER]

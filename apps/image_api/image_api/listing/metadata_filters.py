@@ -1,0 +1,291 @@
+"""Filters on metadata: `meta.age[gte]=18`, read against the fields that a team declares.
+
+A filter becomes two things: a JSON path, which decides, and terms, by which the database finds candidates. Both are
+parameters of one statement; nothing that a caller writes stands in SQL.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+import orjson
+
+from image_api.http.nearest import nearest, nearest_hint
+from image_api.listing import metadata_terms
+from image_api.listing.possible import Possible
+from image_api.metadata_schemas.rules import Declared
+from image_api.metadata_schemas.schemas import DeclaredField, FieldType, is_date
+from image_api.metadata_schemas.values import MAX_VALUE_LENGTH
+from image_core import errors
+from image_core.images import filenames
+
+PREFIX = "meta."
+MAX_FILTERS = 10
+_MAX_CHOICES = 50
+_NAME = re.compile(r"meta\.([A-Za-z0-9_.-]{1,64})(?:\[([a-z]{1,16})\])?")
+_NUMBER = re.compile(r"-?\d{1,40}(?:\.\d{1,40})?", re.ASCII)
+_ORDERED = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
+OPERATORS = ("eq", "ne", "in", *_ORDERED, "exists", "prefix")
+
+
+class Kind(StrEnum):
+    """What values are compared as: a filter finds values of its kind only."""
+
+    TEXT = "text"
+    NUMBER = "number"
+    BOOLEAN = "boolean"
+    DATE = "date"
+    ANY = "any"
+
+
+_KINDS = {
+    FieldType.STRING: Kind.TEXT, FieldType.ENUM: Kind.TEXT, FieldType.INTEGER: Kind.NUMBER,
+    FieldType.NUMBER: Kind.NUMBER, FieldType.BOOLEAN: Kind.BOOLEAN, FieldType.DATE: Kind.DATE,
+}  # fmt: skip
+_ALLOWED = {
+    Kind.TEXT: {"eq", "ne", "in", "exists", "prefix"},
+    Kind.NUMBER: {"eq", "ne", "in", "exists", *_ORDERED},
+    Kind.BOOLEAN: {"eq", "ne", "in", "exists"},
+    Kind.DATE: {"eq", "ne", "in", "exists", *_ORDERED},
+    Kind.ANY: {"eq", "ne", "in", "exists", "prefix"},
+}
+_IS_OF_KIND = {
+    Kind.TEXT: '{path}.type() == "string"',
+    Kind.NUMBER: '{path}.type() == "number"',
+    Kind.BOOLEAN: '{path}.type() == "boolean"',
+    Kind.DATE: '({path}.type() == "string" && {path} like_regex "^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}$")',
+    Kind.ANY: "exists({path})",
+}
+
+
+class MetadataFilter(NamedTuple):
+    """A filter as it was written."""
+
+    name: str
+    operator: str
+    value: str
+
+
+@dataclass
+class MetadataCondition:
+    """What the database is asked: `path` decides; an image that matches has all terms, and one of each group."""
+
+    path: str
+    terms: list[str] = field(default_factory=list)
+    groups: list[list[str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Meaning:
+    """What a name stands for."""
+
+    kind: Kind
+    choices: frozenset[str] = frozenset()
+
+
+def parse(items: Iterable[tuple[str, str]]) -> list[MetadataFilter]:
+    """The filters on metadata among the items of a query string. Raises `errors.FilterInvalid`."""
+    found = []
+    for key, value in items:
+        if not key.startswith(PREFIX):
+            continue
+        match = _NAME.fullmatch(key)
+        if match is None:
+            raise errors.FilterInvalid("Write meta.<field>=… or meta.<field>[<operator>]=….", field=key[:100])
+        name, operator = match[1], match[2] or "eq"
+        if operator not in OPERATORS:
+            raise _invalid(name, f"there is no operator {operator!r}; use one of {', '.join(OPERATORS)}")
+        if len(value) > MAX_VALUE_LENGTH * (_MAX_CHOICES if operator == "in" else 1) or "\0" in value:
+            raise _invalid(name, f"a value has at most {MAX_VALUE_LENGTH} characters, none of them NUL")
+        found.append(MetadataFilter(name, operator, value))
+    if len(found) > MAX_FILTERS:
+        raise errors.FilterInvalid(f"A list takes {MAX_FILTERS} filters on metadata; these are {len(found)}.")
+    return found
+
+
+def _invalid(name: str, message: str) -> errors.FilterInvalid:
+    return errors.FilterInvalid(f"meta.{name}: {message}.", field=f"{PREFIX}{name}")
+
+
+def condition(filters: Sequence[MetadataFilter], schemas: Sequence[Declared]) -> MetadataCondition:
+    """What the filters mean where these schemas hold: one for a team, any number across teams.
+
+    Raises `errors.FilterUnknown`, `errors.FilterInvalid`.
+    """
+    parts: list[str] = []
+    terms: list[str] = []
+    groups: list[list[str]] = []
+    ranges: dict[str, _Range] = {}
+    possible: dict[str, Possible] = {}
+    for each in filters:
+        meaning = meaning_of(each.name, schemas)
+        part, found = _read(each, meaning)
+        _narrow(possible.setdefault(each.name, Possible()), each, meaning.kind)
+        parts.append(part)
+        if each.operator in _ORDERED:
+            ranges.setdefault(each.name, _Range(meaning.kind)).narrow(each.operator, each.value)
+        elif len(found) == 1:
+            terms += found
+        elif found:
+            groups.append(found)
+    groups += [limits.terms(name) for name, limits in ranges.items()]
+    return MetadataCondition(" && ".join(f"({part})" for part in parts), terms, groups)
+
+
+def _narrow(possible: Possible, each: MetadataFilter, kind: Kind) -> None:
+    """Raises `errors.FilterInvalid` where nothing passes this filter and those before it."""
+    # Every other filter passes only what has the field.
+    possible.narrow("exists", [each.operator != "exists" or each.value == "true"])
+    if each.operator != "exists" and kind is not Kind.ANY and each.operator != "prefix":
+        values = _list(each) if each.operator == "in" else [each.value]
+        possible.narrow(each.operator, [Decimal(v) if kind is Kind.NUMBER else filenames.normal(v) for v in values])
+    if possible.is_empty():
+        raise _invalid(each.name, "no value passes all filters on this field")
+
+
+def meaning_of(name: str, schemas: Sequence[Declared]) -> _Meaning:
+    """What a field holds. Raises `errors.FilterUnknown` for one that nobody declares, `errors.FilterInvalid`."""
+    schemas = [declared for declared in schemas if declared]
+    fields = [declared[name] for declared in schemas if name in declared]
+    if not fields:
+        if not schemas:
+            return _Meaning(Kind.ANY)
+        names = {each for declared in schemas for each in declared}
+        raise errors.FilterUnknown(
+            f"The metadata schema has no field {name!r}.{nearest_hint(name, names)}",
+            field=f"{PREFIX}{name}",
+            nearest=nearest(name, names),
+        )
+    kinds = {_KINDS[each.type] for each in fields}
+    if len(kinds) > 1:
+        raise _invalid(name, "teams declare this field with different types; name one with team_id")
+    enums = all(each.type is FieldType.ENUM for each in fields)
+    return _Meaning(kinds.pop(), _choices(fields) if enums else frozenset())
+
+
+def _choices(fields: Iterable[DeclaredField]) -> frozenset[str]:
+    return frozenset(choice for each in fields for choice in each.enum or ())
+
+
+def _read(each: MetadataFilter, meaning: _Meaning) -> tuple[str, list[str]]:
+    """The part of the JSON path that a filter is, and the terms of which a match has one; none where none helps."""
+    name, kind = each.name, meaning.kind
+    if each.operator not in _ALLOWED[kind]:
+        hint = "; declare its type in the metadata schema" if kind is Kind.ANY else ""
+        raise _invalid(name, f"{each.operator!r} does not go with {_described(kind)}{hint}")
+    path = f'$."{name}"'
+    # What an older image holds beside the choices of an enum is no value of it.
+    choices = " || ".join(_equal(path, kind, choice) for choice in sorted(meaning.choices))
+    of_kind = _IS_OF_KIND[kind].format(path=path) + (f" && ({choices})" if choices else "")
+    if each.operator == "exists":
+        if each.value not in ("true", "false"):
+            raise _invalid(name, "exists is true or false")
+        return (of_kind, [metadata_terms.present(name)]) if each.value == "true" else (f"!({of_kind})", [])
+    if each.operator == "prefix":
+        if not each.value:
+            raise _invalid(name, "a prefix has at least one character")
+        forms = filenames.forms(each.value)
+        begins = " || ".join(f"{path} starts with {_quoted(form)}" for form in forms)
+        return f"{of_kind} && ({begins})", [metadata_terms.beginning(name, form) for form in forms]
+    values = _list(each) if each.operator == "in" else [each.value]
+    for value in values:
+        _check(name, value, meaning)
+    if each.operator in _ORDERED:
+        return f"{of_kind} && {path} {_ORDERED[each.operator]} {_literal(kind, values[0])}", []
+    equal = " || ".join(_equal(path, kind, value) for value in values)
+    if each.operator != "ne":
+        return equal, [term for value in values for term in _equal_terms(name, kind, value)]
+    others = sorted(meaning.choices - set(filenames.forms(each.value)))
+    # Of a short list of choices the others are looked up; else all that have the field are looked at.
+    found = [term for other in others for term in _equal_terms(name, kind, other)] or [metadata_terms.present(name)]
+    return f"{of_kind} && !({equal})", found
+
+
+def _described(kind: Kind) -> str:
+    return "a field of no declared type" if kind is Kind.ANY else f"a {kind}"
+
+
+def _list(each: MetadataFilter) -> list[str]:
+    if not each.value.startswith("["):
+        values = each.value.split(",")
+    else:
+        try:
+            items = orjson.loads(each.value)
+            # More levels are read than are written.
+            values = [item if isinstance(item, str) else orjson.dumps(item).decode() for item in items]
+        except (orjson.JSONDecodeError, orjson.JSONEncodeError) as error:
+            raise _invalid(each.name, "in takes values with commas between them, or a JSON array") from error
+    if not 1 <= len(values) <= _MAX_CHOICES:
+        raise _invalid(each.name, f"in takes 1 to {_MAX_CHOICES} values")
+    return values
+
+
+def _check(name: str, value: str, meaning: _Meaning) -> None:
+    if len(value) > MAX_VALUE_LENGTH or "\0" in value:
+        raise _invalid(name, f"a value has at most {MAX_VALUE_LENGTH} characters, none of them NUL")
+    if meaning.kind is Kind.NUMBER and not _NUMBER.fullmatch(value):
+        raise _invalid(name, "compare with a number such as 18 or -0.5")
+    if meaning.kind is Kind.BOOLEAN and value not in ("true", "false"):
+        raise _invalid(name, "compare with true or false")
+    if meaning.kind is Kind.DATE and not is_date(value):
+        raise _invalid(name, "compare with a date such as 2026-03-01")
+    if meaning.choices and filenames.normal(value) not in map(filenames.normal, meaning.choices):
+        hint = nearest_hint(value, meaning.choices)
+        raise _invalid(name, f"the schema lists no such value{'.' + hint if hint else ''}".rstrip("?"))
+
+
+def _quoted(value: str) -> str:
+    # A JSON string is a string of a JSON path too.
+    return orjson.dumps(value).decode()
+
+
+def _literal(kind: Kind, value: str) -> str:
+    if kind is Kind.NUMBER:
+        return f"{Decimal(value):f}"
+    return value if kind is Kind.BOOLEAN else _quoted(value)
+
+
+def _equal(path: str, kind: Kind, value: str) -> str:
+    if kind is Kind.TEXT:
+        # Values come back as they were sent, so the same letters may stand there in two forms.
+        return " || ".join(f"{path} == {_quoted(form)}" for form in filenames.forms(value))
+    if kind is not Kind.ANY:
+        return f"{path} == {_literal(kind, value)}"
+    # Without a schema a value is compared as it reads, whatever it is.
+    ways = [(Kind.TEXT, _quoted(form)) for form in filenames.forms(value)]
+    if _NUMBER.fullmatch(value):
+        ways.append((Kind.NUMBER, _literal(Kind.NUMBER, value)))
+    if value in ("true", "false"):
+        ways.append((Kind.BOOLEAN, value))
+    return " || ".join(f"({_IS_OF_KIND[way].format(path=path)} && {path} == {literal})" for way, literal in ways)
+
+
+def _equal_terms(name: str, kind: Kind, value: str) -> list[str]:
+    terms = [] if kind is Kind.NUMBER else [metadata_terms.text(name, form) for form in filenames.forms(value)]
+    if kind is Kind.NUMBER or (kind is Kind.ANY and _NUMBER.fullmatch(value)):
+        terms += metadata_terms.numbers(name, Decimal(value), Decimal(value))
+    return terms
+
+
+class _Range:
+    """The limits of a field, from all filters on it."""
+
+    def __init__(self, kind: Kind) -> None:
+        self._kind = kind
+        self._low: Any = None
+        self._high: Any = None
+
+    def narrow(self, operator: str, text: str) -> None:
+        value: Any = Decimal(text) if self._kind is Kind.NUMBER else text
+        if operator in ("gt", "gte"):
+            self._low = value if self._low is None else max(self._low, value)
+        else:
+            self._high = value if self._high is None else min(self._high, value)
+
+    def terms(self, name: str) -> list[str]:
+        """Those of which every match has one; an empty range has none, and nothing matches it."""
+        covering = metadata_terms.numbers if self._kind is Kind.NUMBER else metadata_terms.dates
+        return covering(name, self._low, self._high)

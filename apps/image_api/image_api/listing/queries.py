@@ -1,0 +1,209 @@
+"""The SQL of lists of images: a statement for each combination of conditions, which hold the team."""
+
+from functools import lru_cache
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    Numeric,
+    Text,
+    and_,
+    bindparam,
+    case,
+    cast,
+    false,
+    func,
+    literal_column,
+    or_,
+    select,
+    true,
+    tuple_,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONPATH
+
+from image_api.images.columns import BODY_COLUMNS
+from image_api.listing.metadata_filters import MAX_FILTERS
+from image_api.listing.schemas import MAX_TAG_FILTERS
+from image_core.analyses.catalogue import CATALOGUE
+from image_core.db import Query, Record, Runner
+from image_core.models import analysis, image
+
+_TEXTS = ARRAY(Text)
+_terms = func.image_terms(image.c.team_id, image.c.metadata, type_=_TEXTS)
+_newest_first = (image.c.created_at.desc(), image.c.id.desc())
+
+NEAR_IMAGES = 10_000
+"""Among how many of the newest images a filter on metadata is tried before its terms are looked up."""
+_MOST_STATEMENTS = 512
+
+
+def _result_holds(number: int) -> ColumnElement[bool]:
+    """Whether the newest result of an analyzer is as a path says; no result is like one without any field."""
+    newest = (
+        select(analysis.c.result)
+        .where(
+            analysis.c.team_id == image.c.team_id,
+            analysis.c.sha256 == image.c.sha256,
+            analysis.c.analyzer == bindparam(f"analyzer_{number}"),
+            # Written out, because the index holds what has not failed, which no parameter can promise.
+            analysis.c.status == literal_column("'done'"),
+        )
+        .order_by(analysis.c.analyzed_at.desc())
+        .limit(1)
+        .correlate(image)
+        .scalar_subquery()
+    )
+    known = func.coalesce(newest, literal_column("'{}'::jsonb"))
+    path = bindparam(f"result_path_{number}", type_=JSONPATH)
+    # The operator `@@` would say the same, but the planner takes its matches for so rare that it sorts the whole team.
+    return func.jsonb_path_match(known, path, literal_column("'{}'::jsonb"), true(), type_=Boolean)
+
+
+_among_statuses = image.c.status == func.any(bindparam("statuses", type_=_TEXTS))
+_CONDITIONS: dict[str, ColumnElement[bool]] = {
+    "team_id": image.c.team_id == bindparam("team_id"),
+    "nothing": false(),
+    "status": image.c.status == bindparam("status"),
+    "statuses": _among_statuses,
+    "status_or_trashed": or_(image.c.deleted_at.is_not(None), _among_statuses),
+    "tag": image.c.tags.contains(bindparam("tag", type_=ARRAY(Text))),
+    # Tags are stored composed today; older ones may be there in another form.
+    **{
+        f"tag_{number}": image.c.tags.overlap(bindparam(f"tag_{number}", type_=ARRAY(Text)))
+        for number in range(MAX_TAG_FILTERS)
+    },
+    "content_type": image.c.content_type == bindparam("content_type"),
+    "uploaded_by": image.c.uploaded_by == bindparam("uploaded_by"),
+    "created_after": image.c.created_at >= bindparam("created_after"),
+    "created_before": image.c.created_at < bindparam("created_before"),
+    "min_size": image.c.size_bytes >= bindparam("min_size"),
+    "max_size": image.c.size_bytes <= bindparam("max_size"),
+    "min_width": image.c.width >= bindparam("min_width"),
+    "max_width": image.c.width <= bindparam("max_width"),
+    "min_height": image.c.height >= bindparam("min_height"),
+    "max_height": image.c.height <= bindparam("max_height"),
+    # Names are stored as they were sent, and some systems take letters apart: é as e with an accent after it.
+    "q": func.normalize(image.c.filename).ilike(bindparam("q"), escape="\\"),
+    "trashed": image.c.deleted_at.is_not(None),
+    "not_trashed": image.c.deleted_at.is_(None),
+    "not_expired": image.c.status != "expired",
+    # Metadata: the path decides, the terms find candidates by their index, which holds no image without metadata.
+    "metadata": image.c.metadata.bool_op("@@")(bindparam("metadata_path", type_=JSONPATH)),
+    "terms": and_(image.c.metadata != literal_column("'{}'::jsonb"), _terms.contains(bindparam("terms", type_=_TEXTS))),
+    **{f"terms_{number}": _terms.overlap(bindparam(f"terms_{number}", type_=_TEXTS)) for number in range(MAX_FILTERS)},
+    **{f"result_{number}": _result_holds(number) for number in range(len(CATALOGUE))},
+    "cursor": tuple_(image.c.created_at, image.c.id)
+    < tuple_(bindparam("cursor_at", type_=image.c.created_at.type), bindparam("cursor_id", type_=image.c.id.type)),
+}
+
+
+@lru_cache(_MOST_STATEMENTS)
+def _page_query(conditions: frozenset[str]) -> Query:
+    """The compiled list for one combination of conditions: few in practice, and not to be filled up by a caller."""
+    return Query(select(*BODY_COLUMNS).where(*_clauses(conditions)).order_by(*_newest_first).limit(bindparam("limit")))
+
+
+@lru_cache(_MOST_STATEMENTS)
+def _near_query(conditions: frozenset[str]) -> Query:
+    """The list among the newest images alone: its cost is bounded, and what many images have is found at once."""
+    near = (
+        select(image.c.id, image.c.created_at, image.c.metadata)
+        .where(*_clauses(conditions - {"metadata"}))
+        .order_by(*_newest_first)
+        .limit(literal_column(str(NEAR_IMAGES)))
+        .subquery()
+    )
+    path = bindparam("metadata_path", type_=JSONPATH)
+    ids = (
+        select(near.c.id)
+        .where(near.c.metadata.bool_op("@@")(path))
+        .order_by(near.c.created_at.desc(), near.c.id.desc())
+        .limit(bindparam("limit"))
+    )
+    return Query(select(*BODY_COLUMNS).where(image.c.id.in_(ids)).order_by(*_newest_first))
+
+
+@lru_cache(_MOST_STATEMENTS)
+def _terms_query(conditions: frozenset[str]) -> Query:
+    """The list by the index of terms. Nothing but the index helps it, so the planner is kept from walking the list."""
+    found = select(image.c.id, image.c.created_at).where(*_clauses(conditions)).cte("found")
+    found = found.prefix_with("MATERIALIZED", dialect="postgresql")
+    ids = select(found.c.id).order_by(found.c.created_at.desc(), found.c.id.desc()).limit(bindparam("limit"))
+    return Query(select(*BODY_COLUMNS).where(image.c.id.in_(ids)).order_by(*_newest_first))
+
+
+def _clauses(conditions: frozenset[str]) -> list[ColumnElement[bool]]:
+    return [_CONDITIONS[name] for name in sorted(conditions)]
+
+
+def page_statement(conditions: frozenset[str]) -> Query:
+    """The statement that lists images under these conditions, for those who want to explain it."""
+    return _page_query(conditions)
+
+
+async def page(runner: Runner, conditions: frozenset[str], values: dict[str, Any]) -> list[Record]:
+    """Images under the conditions, newest first."""
+    return await runner.fetch(_page_query(conditions), **values)
+
+
+async def page_near(runner: Runner, conditions: frozenset[str], values: dict[str, Any]) -> list[Record]:
+    """The page, but for images that are not among the newest under the conditions other than `metadata`."""
+    return await runner.fetch(_near_query(conditions), **values)
+
+
+async def page_by_terms(runner: Runner, conditions: frozenset[str], values: dict[str, Any]) -> list[Record]:
+    """The page, found by the terms of the metadata."""
+    return await runner.fetch(_terms_query(conditions), **values)
+
+
+async def facet(
+    runner: Runner, conditions: frozenset[str], values: dict[str, Any], name: str, most_images: int, most_values: int
+) -> list[Record]:
+    """The values of a field in the newest images under the conditions, the most frequent first.
+
+    Each row tells besides how many images there were, at most `most_images`, and the numbers among their values.
+    """
+    value = image.c.metadata[bindparam("field_name", type_=Text)].label("value")
+    newest = select(value).where(*_clauses(conditions)).order_by(*_newest_first).limit(most_images).cte("newest")
+    number = case((func.jsonb_typeof(newest.c.value) == "number", cast(newest.c.value, Numeric)))
+    totals = select(
+        func.count().label("images"), func.count(newest.c.value).label("with_value"),
+        func.min(number).label("min"), func.max(number).label("max"), func.avg(number).label("average"),
+    ).select_from(newest).cte("totals")  # fmt: skip
+    occurs = func.count().label("occurs")
+    counted = (
+        select(newest.c.value, occurs)
+        .where(newest.c.value.is_not(None))
+        .group_by(newest.c.value)
+        .order_by(occurs.desc(), newest.c.value)
+        .limit(most_values)
+        .cte("counted")
+    )
+    statement = select(totals, counted).select_from(totals.outerjoin(counted, true()))
+    statement = statement.order_by(counted.c.occurs.desc(), counted.c.value)
+    return await runner.fetch(statement, field_name=name, **values)
+
+
+async def metadata_names(runner: Runner, team_id: UUID | None) -> list[str]:
+    """The names of metadata that the newest images bear, those in the trash aside."""
+    conditions = {"not_trashed", "not_expired"} | ({"team_id"} if team_id else set())
+    newest = (
+        select(image.c.metadata)
+        .where(*_clauses(frozenset(conditions)))
+        .order_by(*_newest_first)
+        .limit(literal_column(str(NEAR_IMAGES)))
+        .subquery()
+    )
+    rows = await runner.fetch(
+        select(func.jsonb_object_keys(newest.c.metadata).label("name")).distinct(), team_id=team_id
+    )
+    return [row["name"] for row in rows]
+
+
+async def count(runner: Runner, conditions: frozenset[str], values: dict[str, Any]) -> int:
+    """How many images there are under the conditions."""
+    statement = select(func.count()).select_from(image).where(*_clauses(conditions))
+    total: int = await runner.fetch_value(statement, **values)
+    return total

@@ -1,0 +1,155 @@
+"""Filters on results: `analysis.quality.sharpness[gte]=0.5`, read against what analyzers give.
+
+The filters on one analyzer become one JSON path over its newest result of an image's bytes, which is a parameter of the
+statement; nothing that a caller writes stands in SQL.
+"""
+
+import re
+from collections.abc import Iterable
+from decimal import Decimal
+from enum import StrEnum
+from functools import cache
+from typing import Any, NamedTuple
+
+import orjson
+
+from image_api.http.nearest import nearest, nearest_hint
+from image_api.listing.metadata_filters import MAX_FILTERS
+from image_api.listing.possible import Possible
+from image_core import errors
+from image_core.analyses.catalogue import CATALOGUE
+
+PREFIX = "analysis."
+_NAME = re.compile(r"analysis\.([^.\[\]]{1,64})\.([^.\[\]]{1,64})(?:\[([a-z]{1,16})\])?")
+_NUMBER = re.compile(r"-?\d{1,40}(?:\.\d{1,40})?", re.ASCII)
+_COMPARED = {"eq": "==", "ne": "!=", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
+OPERATORS = (*_COMPARED, "contains", "exists")
+_MAX_VALUE_LENGTH = 200
+
+
+class Kind(StrEnum):
+    """What a field of a result holds, named as JSON paths name it."""
+
+    TEXT = "string"
+    NUMBER = "number"
+    BOOLEAN = "boolean"
+    LIST = "array"
+
+
+_ALLOWED = {
+    Kind.TEXT: {"eq", "ne", "exists"},
+    Kind.NUMBER: {*_COMPARED, "exists"},
+    Kind.BOOLEAN: {"eq", "ne", "exists"},
+    Kind.LIST: {"contains", "exists"},
+}
+
+
+class ResultField(NamedTuple):
+    """A field that images can be found by; `choices` is empty where any text may stand."""
+
+    kind: Kind
+    choices: tuple[str, ...]
+
+
+class ResultCondition(NamedTuple):
+    """What must hold for the newest result of one analyzer."""
+
+    analyzer: str
+    path: str
+
+
+@cache
+def fields_of(analyzer: str) -> dict[str, ResultField]:
+    """The fields of a result that hold one value, or a list of texts."""
+    fields = {}
+    for name, schema in CATALOGUE[analyzer].result.model_json_schema()["properties"].items():
+        # A value that may be null is one of two schemas.
+        held: dict[str, Any] = next((each for each in schema.get("anyOf", ()) if each.get("type") != "null"), schema)
+        kind, of = held.get("type"), held.get("items", held)
+        if kind in tuple(Kind) and (kind != Kind.LIST or of.get("type") == "string"):
+            fields[name] = ResultField(Kind(kind), tuple(of.get("enum", ())))
+    return fields
+
+
+def parse(items: Iterable[tuple[str, str]], beside: int = 0) -> list[ResultCondition]:
+    """What the filters on results among the items of a query string ask for, by analyzer, `beside` other filters.
+
+    Raises `errors.FilterUnknown`, `errors.FilterInvalid`.
+    """
+    paths: dict[str, list[str]] = {}
+    possible: dict[tuple[str, str], Possible] = {}
+    filters = [(key, value) for key, value in items if key.startswith(PREFIX)]
+    if filters and len(filters) + beside > MAX_FILTERS:
+        raise errors.FilterInvalid(f"A list takes {MAX_FILTERS} filters on metadata and results; these are more.")
+    for key, value in filters:
+        match = _NAME.fullmatch(key)
+        if match is None:
+            raise errors.FilterInvalid(
+                "Write analysis.<analyzer>.<field>=… or analysis.<analyzer>.<field>[<operator>]=….", field=key[:100]
+            )
+        analyzer, name, operator = match[1], match[2], match[3] or "eq"
+        paths.setdefault(analyzer, []).append(_path(key[:100], analyzer, name, operator, value))
+        _narrow(possible.setdefault((analyzer, name), Possible()), key, fields_of(analyzer)[name].kind, operator, value)
+    return [ResultCondition(analyzer, " && ".join(f"({path})" for path in each)) for analyzer, each in paths.items()]
+
+
+def _narrow(possible: Possible, key: str, kind: Kind, operator: str, value: str) -> None:
+    """Raises `errors.FilterInvalid` where nothing passes this filter and those before it."""
+    if operator == "exists":
+        possible.narrow("exists", [value == "true"])
+    elif operator != "contains":
+        possible.narrow(operator, [Decimal(value) if kind is Kind.NUMBER else value])
+    if possible.is_empty():
+        raise errors.FilterInvalid(f"{key}: no value passes all filters on this field.", field=key)
+
+
+def _path(key: str, analyzer: str, name: str, operator: str, value: str) -> str:
+    field = _field(key, analyzer, name)
+    if operator not in _ALLOWED[field.kind]:
+        allowed = ", ".join(each for each in OPERATORS if each in _ALLOWED[field.kind])
+        raise errors.FilterInvalid(f"{key}: {field.kind} takes {allowed}.", field=key)
+    # Names come from the models; only values come from the caller.
+    of_kind = f'$."{name}".type() == "{field.kind}"'
+    if operator == "exists":
+        if value not in ("true", "false"):
+            raise errors.FilterInvalid(f"{key}: exists is true or false.", field=key)
+        return of_kind if value == "true" else f"!({of_kind})"
+    literal = _literal(key, field, value)
+    if operator == "contains":
+        return f'$."{name}"[*] == {literal}'
+    # Without the type, null would differ from every value.
+    return f'{of_kind} && $."{name}" {_COMPARED[operator]} {literal}'
+
+
+def _field(key: str, analyzer: str, name: str) -> ResultField:
+    if analyzer not in CATALOGUE:
+        raise errors.FilterUnknown(
+            f"There is no analyzer {analyzer!r}.{nearest_hint(analyzer, CATALOGUE)}",
+            field=key,
+            nearest=nearest(analyzer, CATALOGUE),
+        )
+    fields = fields_of(analyzer)
+    if name not in fields:
+        raise errors.FilterUnknown(
+            f"Results of {analyzer!r} have no field {name!r} to filter by.{nearest_hint(name, fields)}",
+            field=key,
+            nearest=nearest(name, fields),
+        )
+    return fields[name]
+
+
+def _literal(key: str, field: ResultField, value: str) -> str:
+    if field.kind is Kind.NUMBER:
+        if not _NUMBER.fullmatch(value):
+            raise errors.FilterInvalid(f"{key}: compare with a number such as 0.5.", field=key)
+        return f"{Decimal(value):f}"
+    if field.kind is Kind.BOOLEAN:
+        if value not in ("true", "false"):
+            raise errors.FilterInvalid(f"{key}: compare with true or false.", field=key)
+        return value
+    if field.choices and value not in field.choices:
+        raise errors.FilterInvalid(f"{key}: it is one of {', '.join(field.choices)}.", field=key)
+    if len(value) > _MAX_VALUE_LENGTH or "\0" in value:
+        raise errors.FilterInvalid(f"{key}: a value has at most {_MAX_VALUE_LENGTH} characters.", field=key)
+    # A JSON string is a string of a JSON path too.
+    return orjson.dumps(value).decode()

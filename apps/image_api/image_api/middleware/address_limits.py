@@ -1,0 +1,51 @@
+"""The limit of an address: what comes without a valid key is counted, and refused before any work is done for it."""
+
+from contextlib import suppress
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from image_api.auth import API_KEY_HEADER, caller_address
+from image_api.http import problems
+from image_api.openapi import page
+from image_core import errors
+
+_KEY_NAME = API_KEY_HEADER.lower().encode()
+_PROOFS = frozenset({_KEY_NAME, b"authorization", b"cookie"})
+# What the platform asks has to be answered, however often; and a page that loads asks for its files all at once.
+_UNLIMITED_PATHS = frozenset({"/health/live", "/health/ready", *page.PATHS})
+
+
+class AddressLimitMiddleware:
+    """Pure ASGI. What shows a proof is counted afterwards, unless the proof was valid or the attempt has been counted.
+
+    Once an address is refused, its keys that are known to be valid here go on; others are not looked up.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] in _UNLIMITED_PATHS:
+            await self._app(scope, receive, send)
+            return
+        rate_limits, state = scope["app"].state.services.rate_limits, scope["state"]
+        address = caller_address()
+        shows_proof = any(name in _PROOFS for name, _ in scope["headers"])
+        try:
+            if not shows_proof:
+                state["rate_limit"] = await rate_limits.count_address(address)
+            elif (refusal := rate_limits.refusal(address)) and not _key_is_known(scope):
+                raise refusal
+        except errors.TooManyRequests as error:
+            await problems.app_problem(error)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+        if shows_proof and not state.get("actor_fields") and not state.get("attempt_counted"):
+            with suppress(errors.TooManyRequests):
+                await rate_limits.count_address(address)
+
+
+def _key_is_known(scope: Scope) -> bool:
+    api_key = next((value for name, value in scope["headers"] if name == _KEY_NAME), b"")
+    known: bool = scope["app"].state.key_cache.knows(api_key.decode("latin-1"))
+    return known

@@ -1,0 +1,39 @@
+"""What is refused by the look of its head: too many parameters or cookies, and WebSockets."""
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from image_api.http import problems
+from image_core import errors
+
+MAX_PARAMETERS = 100
+MAX_COOKIES = 100
+
+
+class RequestShapeMiddleware:
+    """Pure ASGI. Counts separators, which costs nothing, before anybody takes the parts to pieces."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refusal = _refusal(scope) if scope["type"] == "http" else None
+        if refusal is None:
+            await self._app(scope, receive, send)
+        else:
+            await problems.app_problem(refusal)(scope, receive, send)
+
+
+def _refusal(scope: Scope) -> errors.Invalid | None:
+    if scope["query_string"].count(b"&") >= MAX_PARAMETERS:
+        return errors.TooManyParameters(f"A query string may have {MAX_PARAMETERS} parameters.")
+    cookies = 0
+    for name, value in scope["headers"]:
+        if name == b"cookie":
+            cookies += value.count(b";") + 1
+        elif name == b"upgrade" and value.strip().lower() == b"websocket":
+            return errors.UpgradeNotSupported(
+                "There are no WebSockets here. Send the request as plain HTTP, without the header Upgrade."
+            )
+    if cookies > MAX_COOKIES:
+        return errors.HeaderTooLarge(f"A request may have {MAX_COOKIES} cookies.")
+    return None

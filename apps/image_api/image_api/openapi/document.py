@@ -1,0 +1,143 @@
+"""The OpenAPI document, completed from the code: scopes, errors and examples of every operation."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
+from pydantic import HttpUrl
+from starlette.routing import compile_path
+
+from image_api.auth import API_KEY_HEADER, CSRF_HEADER
+from image_api.http.problems import MEDIA_TYPE
+from image_api.idempotency.route import REPLAYED_HEADER, takes_key
+from image_api.idempotency.service import HEADER
+from image_api.openapi.examples import EXAMPLES
+from image_api.openapi.headers import HEADERS, declare_headers
+from image_api.openapi.operations import TAGS, api_routes, needs_session, operation_id, scope_alternatives
+from image_api.openapi.schemas import complete_schemas, describe_parameters
+
+_API_KEY = {"type": "apiKey", "in": "header", "name": API_KEY_HEADER, "description": "`im_<public id>_<secret>`"}
+_BEARER = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "POST /api/v1/auth/login"}
+_COOKIE_DESCRIPTION = (
+    f"POST /api/v1/auth/login with `mode: cookie`. Requests that change something carry `{CSRF_HEADER}` too, and none "
+    "comes from another site's page."
+)
+_WITH_KEY = {
+    "401": "No key, token or cookie, or not a valid one.",
+    "403": "A scope or role is missing, or a cookie's request lacks its CSRF token.",
+}
+_ALWAYS = {
+    "400": "A query parameter is unknown or given twice, or there is more than one key, token or cookie.",
+    "431": "The request's header is too large.",
+    "429": "Too many requests.",
+    "503": "A part of the service is away; try again after `Retry-After`.",
+}
+_WITH_BODY = {"408": "The body took too long to arrive.", "413": "The body is larger than allowed."}
+_WITH_INPUT = {"422": "Something in the request is not valid."}
+_IDEMPOTENCY_KEY = {
+    "name": HEADER,
+    "in": "header",
+    "description": "Sent again with this key, the request is answered as it was the first time, for a day.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+}
+_IN_USE = "A request with this `Idempotency-Key` is still at work."
+
+
+def install(
+    app: FastAPI, routers: Mapping[str, Sequence[APIRouter]], cookie_name: str, public_url: HttpUrl | None
+) -> None:
+    """Include routers under their prefixes, and have the application's `openapi` tell what the routes do not."""
+    for prefix, included in routers.items():
+        for router in included:
+            app.include_router(router, prefix=prefix, generate_unique_id_function=operation_id)
+    app.state.whole_paths = {(route.endpoint, route.path): path for path, route in api_routes(routers)}
+    app.state.methods_by_path = [
+        (compile_path(path)[0], set(route.methods or ())) for path, route in api_routes(routers)
+    ]
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            schema = generate()
+            schema["servers"] = [{"url": str(public_url).rstrip("/") if public_url else "/"}]
+            schema["tags"] = [{"name": name, "description": description} for name, description in TAGS.items()]
+            _complete_components(schema.setdefault("components", {}), cookie_name)
+            for path, route in api_routes(routers):
+                _complete(schema, path, route)
+            app.openapi_schema = schema
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _complete_components(components: dict[str, Any], cookie_name: str) -> None:
+    schemas = components.setdefault("schemas", {})
+    complete_schemas(schemas)
+    for name, example in EXAMPLES.items():
+        schemas[name].setdefault("examples", [example])
+    cookie = {"type": "apiKey", "in": "cookie", "name": cookie_name, "description": _COOKIE_DESCRIPTION}
+    components["headers"] = HEADERS
+    components["securitySchemes"] = {"ApiKey": _API_KEY, "Bearer": _BEARER, "SessionCookie": cookie}
+
+
+def _complete(schema: dict[str, Any], path: str, route: APIRoute) -> None:
+    for method in route.methods or ():
+        operation = schema["paths"].get(path, {}).get(method.lower())
+        if operation is None:
+            continue
+        described = dict(_ALWAYS) | _describe_access(operation, route)
+        if "{" in path:
+            described["404"] = "Absent, or another team's."
+        if takes_key(route.dependant):
+            _describe_key(operation)
+        if operation.get("requestBody"):
+            described |= _WITH_BODY
+        if operation.get("requestBody") or operation.get("parameters"):
+            described |= _WITH_INPUT
+        if method in ("PATCH", "DELETE"):
+            described["412"] = "The ETag in `If-Match` is not the present one."
+        _add_problems(operation["responses"], described)
+        declare_headers(operation)
+        describe_parameters(operation)
+        _offer_merge_patch(operation, method)
+
+
+def _offer_merge_patch(operation: dict[str, Any], method: str) -> None:
+    """Every PATCH is an RFC 7396 merge patch, also where its body is sent as plain JSON."""
+    if method == "PATCH":
+        content = operation["requestBody"]["content"]
+        content["application/merge-patch+json"] = content["application/json"]
+
+
+def _describe_access(operation: dict[str, Any], route: APIRoute) -> dict[str, str]:
+    """Add who may call; gives the errors of who may not."""
+    alternatives = scope_alternatives(route)
+    if alternatives is None:
+        operation["security"] = []
+        return {}
+    schemes = ("Bearer", "SessionCookie") if needs_session(route) else ("ApiKey", "Bearer", "SessionCookie")
+    operation["security"] = [{scheme: scopes} for scopes in alternatives for scheme in schemes]
+    operation["x-required-scopes"] = alternatives[0]
+    return _WITH_KEY
+
+
+def _describe_key(operation: dict[str, Any]) -> None:
+    operation.setdefault("parameters", []).append(_IDEMPOTENCY_KEY)
+    responses = operation["responses"]
+    for status, response in responses.items():
+        if int(status) < 300:
+            response["headers"] = {REPLAYED_HEADER: {"$ref": f"#/components/headers/{REPLAYED_HEADER}"}}
+    own = responses.get("409", {}).get("description")
+    retry = {"Retry-After": {"$ref": "#/components/headers/Retry-After"}}
+    responses["409"] = {"description": f"{own} {_IN_USE}" if own else _IN_USE, "headers": retry}
+
+
+def _add_problems(responses: dict[str, Any], described: dict[str, str]) -> None:
+    """Gives every error its shape: those in `described`, and those that the route itself declared."""
+    responses.pop("422", None)
+    for status, description in described.items():
+        responses.setdefault(status, {"description": description})
+    for status, response in responses.items():
+        if int(status) >= 400 and "content" not in response:
+            response["content"] = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}

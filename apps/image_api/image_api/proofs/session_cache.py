@@ -1,0 +1,84 @@
+"""From a session's id to its row, looked up at most once in five seconds and instance.
+
+So a session that has ended is over everywhere within that time. What a caller proves with, a signed token or the
+cookie's secret, is compared by `auth`.
+"""
+
+import time
+from collections.abc import Callable
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import bindparam, select
+
+from image_api.actor import Actor, Role
+from image_api.lookups.database_time import Seen, database_now
+from image_api.lookups.fresh_cache import FreshCache
+from image_core import errors
+from image_core.db import Database, Query, Record
+from image_core.models import session, user, user_disabled_at
+
+by_id = Query(
+    select(
+        session.c.id.label("session_id"), session.c.token_hash, session.c.expires_at, session.c.ended_at, user.c.id,
+        user.c.name, user.c.team_id, user.c.role, user.c.scopes, user_disabled_at.label("disabled_at"), database_now,
+    )
+    .join(user, user.c.id == session.c.user_id)
+    .where(session.c.id == bindparam("session_id"))
+)  # fmt: skip
+
+
+class SessionCache:
+    """Rows by session; None for "no such session"."""
+
+    def __init__(self, database: Database, clock: Callable[[], float] = time.monotonic) -> None:
+        self.database = database
+        self.rows: FreshCache[UUID, Seen | None] = FreshCache(self._load, clock)
+
+    async def _load(self, session_id: UUID) -> Seen | None:
+        asked_at = self.rows.clock()
+        row = await self.database.fetch_one(by_id, session_id=session_id)
+        return Seen(row, asked_at) if row is not None else None
+
+    async def get(self, session_id: UUID) -> tuple[Record, datetime] | None:
+        """Return what is known of a session, and the database's time now."""
+        seen = await self.rows.get(session_id)
+        return (seen.row, seen.now(self.rows.clock())) if seen is not None else None
+
+    def forget_user(self, user_id: UUID) -> None:
+        """Drops what is known of the sessions of a user who, or one of which, has just been changed here."""
+        self.rows.forget_where(lambda seen: seen is not None and seen.row["id"] == user_id)
+
+    def forget_team(self, team_id: UUID) -> None:
+        """Drop what is known of the sessions of a team that has just been changed here."""
+        self.rows.forget_where(lambda seen: seen is not None and seen.row["team_id"] == team_id)
+
+
+def actor_of_session(row: Record, now: datetime) -> Actor:
+    """Return whose session this is at `now`, a time of the database.
+
+    Raises:
+        errors.SessionEnded: It is over.
+        errors.UserDisabled: Its user is disabled.
+    """
+    if row["ended_at"] is not None or row["expires_at"] <= now:
+        raise errors.SessionEnded("This session is over. Sign in again.")
+    if row["disabled_at"] is not None:
+        raise errors.UserDisabled("An admin has disabled this user.")
+    return actor_of_user(row, row["session_id"])
+
+
+def actor_of_user(row: Record, session_id: UUID | None = None) -> Actor:
+    """A user who has proven who it is otherwise than by a key."""
+    return Actor(
+        user_id=row["id"],
+        user_name=row["name"],
+        team_id=row["team_id"],
+        role=Role(row["role"]),
+        scopes=frozenset(row["scopes"]),
+        credential_id=None,
+        key_prefix=None,
+        key_expires_at=None,
+        is_default_key=False,
+        session_id=session_id,
+    )

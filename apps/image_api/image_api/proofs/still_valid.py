@@ -1,0 +1,40 @@
+"""Whether a caller who was let in from a cache still may do what it could: asked before making what outlives it.
+
+Else a key that was ended elsewhere could, within the cache's five seconds, leave another key, a user or an invitation
+behind.
+"""
+
+from image_api.actor import Actor, Scope
+from image_api.proofs import key_cache, session_cache
+from image_core import errors
+from image_core.db import Runner
+from image_core.keys import api_keys
+
+
+async def check_still_valid(runner: Runner, actor: Actor) -> Actor:
+    """Compare a caller with its rows and return it as it is now.
+
+    Raises:
+        errors.Unauthorized: Its key or session has ended.
+        errors.ScopeMissing: It has lost scopes.
+    """
+    now = await _of_session(runner, actor) if actor.credential_id is None else await _of_key(runner, actor)
+    if lost := [scope for scope in Scope if scope in actor.scopes - now.scopes]:
+        raise errors.ScopeMissing(f"The key has lost: {', '.join(lost)}.", missing_scopes=lost)
+    return now
+
+
+async def _of_key(runner: Runner, actor: Actor) -> Actor:
+    public_id = (actor.key_prefix or "").removeprefix(api_keys.PREFIX)
+    row = await runner.fetch_one(key_cache.by_public_id, public_id=public_id)
+    if row is None:
+        raise errors.KeyInvalid("This key has been rotated.")
+    key_cache.check_alive(row, row["now"], previous=public_id == row["previous_public_id"])
+    return key_cache.actor_of_key(row, public_id)
+
+
+async def _of_session(runner: Runner, actor: Actor) -> Actor:
+    row = await runner.fetch_one(session_cache.by_id, session_id=actor.session_id)
+    if row is None:
+        raise errors.SessionEnded("This session is over. Sign in again.")
+    return session_cache.actor_of_session(row, row["now"])

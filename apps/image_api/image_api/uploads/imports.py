@@ -1,0 +1,72 @@
+"""Importing an image by its URL: an upload whose bytes the service fetches itself."""
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from image_api.actor import Actor
+from image_api.fetching import source_url
+from image_api.services import Services
+from image_api.uploads import receiving
+from image_api.uploads import service as uploads
+from image_api.uploads.fields import UploadSource
+from image_api.uploads.schemas import ImageImport
+from image_core import errors
+from image_core.images import filenames
+
+# An import ends before the time for receiving does, so that a slow source is never taken for a slow part of ours.
+_MARGIN_SECONDS = receiving.RECEIPT_MARGIN_SECONDS + 1
+
+
+@dataclass
+class _FetchedSource:
+    body: AsyncIterator[bytes]
+    raw_fields: dict[str, Any]
+    ended: bool = False
+    declared_bytes: int | None = None
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        return self.body
+
+
+async def receive(services: Services, actor: Actor, team_id: UUID, wanted: ImageImport) -> uploads.Uploaded:
+    """Fetches an image and stores it like an upload; its row is there before its object.
+
+    Raises the errors of `GuardedFetcher.chunks`, `errors.SourceNotAnImage`, and those of `uploads.receive` that are
+    no fault of a body.
+    """
+    async with fetched(services, team_id, wanted.url, wanted.model_dump(exclude={"url"})) as source:
+        return await uploads.receive(services, actor, team_id, source)
+
+
+@asynccontextmanager
+async def fetched(services: Services, team_id: UUID, url: str, fields: dict[str, Any]) -> AsyncIterator[UploadSource]:
+    """Yield a file that comes from a URL that a team named.
+
+    What turns out to be wrong with it inside the block is the source's fault. Where the fields name no file, the
+    source's Content-Disposition does, and where it does not, the URL.
+
+    Raises the errors of `GuardedFetcher.chunks`, `errors.SourceNotAnImage`, `errors.StorageUnavailable`.
+    """
+    settings = services.settings
+    seconds = min(settings.fetch_deadline_seconds, settings.upload_deadline_seconds - _MARGIN_SECONDS)
+    named = fields.get("filename") is not None
+    if not named:
+        fields["filename"] = source_url.parse(url).filename
+
+    def take_name(disposition: str) -> None:
+        if not named and (name := filenames.from_disposition(disposition)):
+            fields["filename"] = name
+
+    body = services.fetcher.chunks(url, settings.upload_max_bytes, seconds, take_name, caller=team_id)
+    try:
+        async with aclosing(body):
+            yield _FetchedSource(body, fields)
+    except errors.UploadEmpty as error:
+        raise errors.SourceNotAnImage("The source sent no bytes.", allowed_formats=settings.image_formats) from error
+    except (errors.NotAnImage, errors.FormatNotAllowed, errors.VariantNotSupported) as error:
+        raise errors.SourceNotAnImage(error.detail, **error.extra) from error
+    except errors.UploadTooSlow as error:
+        raise errors.StorageUnavailable("The image could not be stored in time.") from error

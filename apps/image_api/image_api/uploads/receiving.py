@@ -1,0 +1,146 @@
+"""Receiving the bytes of a file: sniffed, bounded and hashed on their way into a bucket."""
+
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import anyio.to_thread
+
+from image_api.services import Services
+from image_api.settings import ApiSettings
+from image_api.uploads.body_buffer import BodyBuffer, check_size
+from image_api.uploads.fields import UploadSource
+from image_core import errors
+from image_core.images import picture_header
+from image_core.images.picture_header import PREFIX_BYTES, PictureHeader
+from image_core.storage.protocol import Buffer, ObjectStorage, StoredObject
+
+RECEIPT_MARGIN_SECONDS = 10
+"""How long before its row's deadline the receipt of a body ends."""
+_HASH_IN_THREAD_BYTES = 512 * 1024
+
+
+@dataclass(frozen=True)
+class Received:
+    """A file that is stored whole."""
+
+    stored: StoredObject
+    sha256: bytes
+
+
+@asynccontextmanager
+async def in_time(services: Services) -> AsyncIterator[None]:
+    """Bounds the receipt of one body. Raises `errors.UploadTooSlow`, `errors.ShuttingDown`."""
+    seconds = services.settings.upload_deadline_seconds - RECEIPT_MARGIN_SECONDS
+    try:
+        async with services.shutdown.deadline(seconds):
+            yield
+    except TimeoutError as error:
+        if services.shutdown.stopping:
+            raise errors.ShuttingDown("This instance is stopping; send the upload again.") from error
+        raise errors.UploadTooSlow(f"The body did not arrive within {seconds} s.") from error
+
+
+async def read(services: Services, chunks: AsyncIterator[bytes]) -> bytes:
+    """The SHA-256 of a file that is read and not stored.
+
+    Raises `errors.UploadTooLarge`, `errors.UploadTooSlow`, `errors.ShuttingDown`.
+    """
+    digest, total = hashlib.sha256(), 0
+    async with in_time(services):
+        async for chunk in chunks:
+            total += len(chunk)
+            check_size(total, services.settings.upload_max_bytes)
+            digest.update(chunk)
+    return digest.digest()
+
+
+async def open_body(source: UploadSource, limit_bytes: int) -> BodyBuffer:
+    """Read enough of a file to see what it is.
+
+    Raises:
+        errors.UploadEmpty: there is no byte of it.
+        errors.UploadTooLarge: it has more bytes than allowed, as all calls of the buffer may find.
+    """
+    body = BodyBuffer(source.chunks(), source.declared_bytes, limit_bytes)
+    await body.fill(PREFIX_BYTES)
+    if not body.total_bytes:
+        raise errors.UploadEmpty("Send the bytes of an image.")
+    return body
+
+
+async def read_whole(body: BodyBuffer) -> bytes | None:
+    """Read on and return the SHA-256 of a body that is held whole; None for one that is longer."""
+    await body.fill()
+    if not body.is_whole:
+        return None
+    digest = hashlib.sha256()
+    await _update(digest, body.held)
+    return digest.digest()
+
+
+def check_header(prefix: Buffer, settings: ApiSettings) -> PictureHeader:
+    """What the first bytes are.
+
+    Raises `errors.NotAnImage`, `errors.FormatNotAllowed`, `errors.VariantNotSupported`, `errors.DimensionsInvalid`,
+    `errors.TooManyPixels`.
+    """
+    formats, max_pixels = settings.image_formats, settings.image_max_pixels
+    first = bytes(prefix[:PREFIX_BYTES])
+    header = picture_header.detect(first)
+    if header is None:
+        kind = picture_header.describe_unknown(first)
+        what = f"These bytes are {kind}" if kind else "These bytes are of no kind that is known here"
+        raise errors.NotAnImage(f"{what}; send one of {', '.join(formats)}.", allowed_formats=formats)
+    if header.format not in formats:
+        raise errors.FormatNotAllowed(
+            f"{header.format} is switched off here; send one of {', '.join(formats)}.", allowed_formats=formats
+        )
+    if header.unsupported is not None:
+        raise errors.VariantNotSupported(
+            f"Not supported here: {header.unsupported}. Save the image in another way and send it again."
+        )
+    if header.max_pixels is not None:
+        max_pixels = min(max_pixels, header.max_pixels)
+    width, height = header.width_px, header.height_px
+    if width is not None and height is not None:
+        if width < 1 or height < 1:
+            raise errors.DimensionsInvalid(f"The header says {width} × {height} pixels.", width=width, height=height)
+        if width * height > max_pixels:
+            raise errors.TooManyPixels(
+                f"{width} × {height} is more than {max_pixels} pixels.",
+                width=width,
+                height=height,
+                max_pixels=max_pixels,
+            )
+    return header
+
+
+async def store(
+    storage: ObjectStorage, name: str, content_type: str, body: BodyBuffer, sha256: bytes | None
+) -> Received:
+    """Store a file: in one request if it is held whole and its hash is known, else in chunks as it comes.
+
+    Raises:
+        errors.StorageUnavailable: storage does not take it.
+    """
+    if sha256 is not None:
+        return Received(await storage.put(name, body.held, content_type), sha256)
+    digest = hashlib.sha256()
+    async with storage.writer(name, content_type) as writer:
+        while not body.ended:
+            await _update(digest, body.held)
+            await writer.write(body.held)
+            body.clear()
+            await body.fill()
+        await _update(digest, body.held)
+        return Received(await writer.finish(body.held), digest.digest())
+
+
+async def _update(digest: "hashlib._Hash", data: memoryview) -> None:
+    """Add to a hash, off the event loop where that takes long."""
+    if len(data) > _HASH_IN_THREAD_BYTES:
+        await anyio.to_thread.run_sync(digest.update, data)
+    else:
+        digest.update(data)

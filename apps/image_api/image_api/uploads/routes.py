@@ -1,0 +1,128 @@
+"""HTTP of uploads and imports."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from image_api.actor import Actor, Scope
+from image_api.auth import RequireScope
+from image_api.dependencies import ServicesDep
+from image_api.guarded_route import LARGE_BODY_BYTES, body_limit
+from image_api.idempotency.route import ClaimDep, IdempotentRoute, StreamClaimDep
+from image_api.images.body import image_response
+from image_api.images.routes import BINARY
+from image_api.services import Services
+from image_api.teams import service as teams
+from image_api.uploads import imports, schemas
+from image_api.uploads import repeated as repeated_uploads
+from image_api.uploads import service as uploads
+from image_api.uploads.source import upload_source
+from image_core import errors
+
+MAX_WAIT_SECONDS = 25.0
+_NOTICE = "The team had this image already; filename, tags and metadata of this upload changed nothing."
+
+router = APIRouter(tags=["images"], route_class=IdempotentRoute)
+Uploader = Annotated[Actor, Depends(RequireScope(Scope.IMAGES_WRITE, uploads=True))]
+Wait = Annotated[float, Query(ge=0, description="Seconds to wait for the image to be ready; more than 25 count as 25.")]
+OwnerQuery = Annotated[UUID | None, Query(description="For an admin: the team that gets the image.")]
+
+_FORM = {
+    "type": "object",
+    "required": ["file"],
+    "properties": {
+        "file": {"type": "string", "format": "binary", "description": "The picture."},
+        "filename": {"type": "string", "description": "Instead of the part's own filename."},
+        "tags": {"type": "string", "description": "Comma-separated, a JSON array, or repeated."},
+        "metadata": {"type": "string", "description": "A JSON object."},
+    },
+}
+_UPLOAD_FIELDS = [
+    {"name": name, "in": "query", "required": False, "schema": schema, "description": description}
+    for name, schema, description in (
+        ("filename", {"type": "string"}, "Of the file; before a Content-Disposition."),
+        ("tags", {"type": "array", "items": {"type": "string"}}, "Comma-separated, a JSON array, or repeated."),
+        ("metadata", {"type": "string"}, "A JSON object."),
+    )
+]
+_UPLOAD_BODY = {
+    "parameters": _UPLOAD_FIELDS,
+    "requestBody": {
+        "required": True,
+        "content": {"multipart/form-data": {"schema": _FORM}, "image/*": BINARY, "application/octet-stream": BINARY},
+    },
+}
+_UPLOAD_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {"model": schemas.UploadedImage, "description": "The team had these bytes already."},
+    400: {"description": "The body is broken, or ended early."},
+    404: {"description": "There is no such team."},
+    408: {"description": "The body took too long to arrive."},
+    409: {"description": "The image in the trash that has these bytes came back meanwhile."},
+    415: {"description": "Not an image, or not of a kind that is allowed."},
+}
+_IMPORT_ANSWERS: dict[int | str, dict[str, Any]] = {status: _UPLOAD_ANSWERS[status] for status in (200, 404, 409)}
+
+
+@router.post(
+    "/images", status_code=201, response_model=schemas.UploadedImage, openapi_extra=_UPLOAD_BODY,
+    responses=_UPLOAD_ANSWERS,
+)  # fmt: skip
+@router.post(
+    "/upload", status_code=201, response_model=schemas.UploadedImage, openapi_extra=_UPLOAD_BODY,
+    responses=_UPLOAD_ANSWERS, operation_id="uploadImageShort", summary="Upload an image",
+    description="The same as `POST /api/v1/images`, under a shorter path.",
+)  # fmt: skip
+async def upload(
+    request: Request,
+    actor: Uploader,
+    services: ServicesDep,
+    claim: StreamClaimDep,
+    wait: Wait = 0,
+    team_id: OwnerQuery = None,
+) -> Response:
+    """Upload an image: a multipart form with the part `file`, or the bytes themselves as the body."""
+    owner_id = await teams.receiving_team(services.database, actor, team_id)
+    metrics = request.app.state.metrics
+    try:
+        source = upload_source(request)
+        uploaded = await repeated_uploads.receive(services, actor, owner_id, source, claim)
+    except errors.AppError as error:
+        metrics.uploads.labels(error.code).inc()
+        raise
+    return await _uploaded_response(request, services, owner_id, uploaded, wait)
+
+
+@router.post(
+    "/images/import", status_code=201, response_model=schemas.UploadedImage, responses=_IMPORT_ANSWERS,
+    openapi_extra=body_limit(LARGE_BODY_BYTES),
+)  # fmt: skip
+async def import_image(
+    body: schemas.ImageImport,
+    request: Request,
+    actor: Uploader,
+    services: ServicesDep,
+    _: ClaimDep,
+    wait: Wait = 0,
+    team_id: OwnerQuery = None,
+) -> Response:
+    """Import an image by its URL: it is fetched, and from there on treated as an upload."""
+    owner_id = await teams.receiving_team(services.database, actor, team_id)
+    try:
+        imported = await imports.receive(services, actor, owner_id, body)
+    except errors.AppError as error:
+        request.app.state.metrics.uploads.labels(error.code).inc()
+        raise
+    return await _uploaded_response(request, services, owner_id, imported, wait)
+
+
+async def _uploaded_response(
+    request: Request, services: Services, owner_id: UUID, uploaded: uploads.Uploaded, wait: float
+) -> Response:
+    metrics = request.app.state.metrics
+    metrics.uploads.labels("duplicate" if uploaded.duplicate else "stored").inc()
+    metrics.upload_bytes.inc(0 if uploaded.duplicate else uploaded.image["size_bytes"])
+    if wait:
+        uploaded = await uploads.wait_until_final(services, owner_id, uploaded, min(wait, MAX_WAIT_SECONDS))
+    status, notice = (200, _NOTICE) if uploaded.duplicate else (201, None)
+    return image_response(uploaded.image, status, duplicate=uploaded.duplicate, notice=notice)

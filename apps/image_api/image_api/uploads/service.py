@@ -1,0 +1,201 @@
+"""Receiving an upload: the row, the bytes, the completion; and what happens where any of them goes wrong.
+
+The commits here are the named exceptions to "one transaction a request": the row must be visible before the first
+byte is stored, and stay visible when the request dies.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import NamedTuple
+from uuid import UUID
+
+import anyio
+
+from image_api import audit
+from image_api.actor import Actor
+from image_api.images import queries, service
+from image_api.metadata_schemas import service as metadata_schemas
+from image_api.services import Services
+from image_api.uploads import queries as upload_queries
+from image_api.uploads import receiving
+from image_api.uploads.body_buffer import BodyBuffer
+from image_api.uploads.fields import UploadFields, UploadSource, checked_fields
+from image_api.uploads.receiving import Received
+from image_core import errors, events
+from image_core.billing import storage_quota
+from image_core.db import ForeignKeyViolation, Record, UniqueViolation, to_json
+from image_core.ids import new_id
+from image_core.images.picture_header import PictureHeader
+from image_core.states import FINAL, ImageStatus
+from image_core.telemetry import current_request, log
+
+
+class Uploaded(NamedTuple):
+    """What the caller is told: the image, and whether the team had it already."""
+
+    image: Record
+    duplicate: bool
+
+
+class _Duplicate(Exception):
+    """The team holds these bytes already, as the image `twin_id`."""
+
+    def __init__(self, twin_id: UUID) -> None:
+        super().__init__()
+        self.twin_id = twin_id
+
+
+@dataclass(frozen=True)
+class _Pending:
+    """A row that waits for its bytes."""
+
+    image_id: UUID
+    team_id: UUID
+    object_name: str
+    content_type: str
+
+
+async def receive(services: Services, actor: Actor, team_id: UUID, source: UploadSource) -> Uploaded:
+    """Stores one file and completes its row.
+
+    Raises whatever is wrong with the file, `errors.UploadTooSlow`, `errors.UploadExpired`,
+    `errors.StorageUnavailable`, `errors.DatabaseUnavailable`, `errors.ShuttingDown`.
+    """
+    async with receiving.in_time(services):
+        return await _receive(services, actor, team_id, source)
+
+
+async def _receive(services: Services, actor: Actor, team_id: UUID, source: UploadSource) -> Uploaded:
+    body = await receiving.open_body(source, services.settings.upload_max_bytes)
+    declared = await metadata_schemas.declared_fields(services.database, team_id)
+    # What is known to be wrong already costs no row; fields may also follow the file.
+    checked_fields(source, declared, whole=source.ended)
+    header = receiving.check_header(body.held, services.settings)
+    sha256 = await receiving.read_whole(body)
+    if sha256 is not None:
+        checked_fields(source, declared)
+        # What the team has already leaves no trace.
+        if twin_id := await upload_queries.find_twin(services.database, team_id, sha256):
+            return await _existing(services, actor, team_id, twin_id)
+    pending = await _add_row(services, actor, team_id, header, _expected_bytes(source, body))
+    try:
+        received = await receiving.store(services.originals, pending.object_name, pending.content_type, body, sha256)
+        return await _complete(services, actor, pending, received, checked_fields(source, declared))
+    except _Duplicate as duplicate:
+        await _expire(services, pending, "duplicate", "The team has this image already.", duplicate.twin_id)
+        return await _existing(services, actor, team_id, duplicate.twin_id)
+    except BaseException as error:
+        await _give_up(services, pending, error)
+        raise
+
+
+def _expected_bytes(source: UploadSource, body: BodyBuffer) -> int | None:
+    return body.total_bytes if body.ended else source.declared_bytes
+
+
+async def _add_row(
+    services: Services, actor: Actor, team_id: UUID, header: PictureHeader, declared_bytes: int | None
+) -> _Pending:
+    """Add and commit the row.
+
+    Raises:
+        errors.StorageQuotaExceeded: the team's quota has no room for it.
+        errors.KeyInvalid: user or team were removed.
+    """
+    image_id = new_id()
+    context = current_request.get()
+    pending = _Pending(image_id, team_id, f"originals/{team_id}/{image_id}", header.content_type)
+    settings = services.settings
+    deadline, limit = timedelta(seconds=settings.upload_deadline_seconds), settings.upload_max_bytes
+    try:
+        added = await upload_queries.add_pending(
+            services.database, image_id, team_id, actor.user_id, pending.object_name, header.content_type,
+            header.format, context.trace_parent if context else None, deadline,
+            limit if declared_bytes is None else min(declared_bytes, limit), settings.default_quota,
+        )  # fmt: skip
+    except ForeignKeyViolation as error:
+        # The key is known from a cache; what it stands for may have been removed a moment ago.
+        raise errors.KeyInvalid("The user or the team of this upload has just been removed.") from error
+    if not added:
+        raise await storage_quota.exceeded(services.database, team_id, settings.default_quota)
+    return pending
+
+
+async def _complete(
+    services: Services, actor: Actor, pending: _Pending, received: Received, fields: UploadFields
+) -> Uploaded:
+    """Fills in the row. Raises `_Duplicate`, `errors.UploadExpired`."""
+    try:
+        async with services.database.transaction() as transaction:
+            row = await upload_queries.complete(
+                transaction, pending.image_id, bytes=received.stored.size_bytes, digest=received.sha256,
+                object_generation=received.stored.generation, name=fields.filename,
+                labels=list(dict.fromkeys(fields.tags)), pairs=to_json(fields.metadata),
+            )  # fmt: skip
+            if row is not None:
+                stored = {"sha256": received.sha256.hex(), "size_bytes": received.stored.size_bytes}
+                image_id, team_id = pending.image_id, pending.team_id
+                await audit.record(
+                    transaction, actor, "image.uploaded", ("image", image_id), team_id=team_id, after=stored
+                )
+    except UniqueViolation as error:
+        twin_id = await upload_queries.find_twin(services.database, pending.team_id, received.sha256)
+        if twin_id is None:
+            raise errors.UploadExpired("The image that had these bytes has just been removed; try again.") from error
+        raise _Duplicate(twin_id) from error
+    if row is not None:
+        return Uploaded(row, duplicate=False)
+    twin_id = await upload_queries.duplicate_of(services.database, pending.image_id)
+    if twin_id is None:
+        raise errors.UploadExpired("The upload took longer than its deadline; send it again.")
+    return await _existing(services, actor, pending.team_id, twin_id)
+
+
+async def _existing(services: Services, actor: Actor, team_id: UUID, twin_id: UUID) -> Uploaded:
+    """The image that was there: restored if it was in the trash, processed again if it had failed."""
+    bucket, base_url = services.originals.bucket, services.settings.base_url
+    async with events.committing(services.database, services.publisher) as transaction:
+        old = await queries.lock(transaction, team_id, twin_id)
+        if old is None or old["purge_marked_at"] is not None:
+            raise errors.UploadExpired("The image that had these bytes has just been removed; try again.")
+        if old["deleted_at"] is not None:
+            await service.restore(transaction, actor, old, bucket, base_url)
+        if old["status"] == ImageStatus.FAILED:
+            await service.process_again(transaction, old, bucket, base_url)
+        shown = service.present(await queries.find(transaction, team_id, twin_id, base_url))
+    return Uploaded(shown, duplicate=True)
+
+
+async def _give_up(services: Services, pending: _Pending, error: BaseException) -> None:
+    """Ends the row of an upload that did not come through, whatever the reason, also when it was cancelled."""
+    code = error.code if isinstance(error, errors.AppError) else "upload-broken-off"
+    message = error.detail if isinstance(error, errors.AppError) else "The upload was broken off."
+    if isinstance(error, errors.UploadIncomplete):
+        code = "upload-broken-off"
+    with anyio.CancelScope(shield=True), anyio.move_on_after(3):
+        try:
+            await _expire(services, pending, code, message)
+        except errors.DatabaseUnavailable:
+            # The sweep ends the row after its deadline.
+            log("upload_row_left_pending", severity="WARNING", image_id=str(pending.image_id), code=code)
+
+
+async def _expire(services: Services, pending: _Pending, code: str, message: str, twin_id: UUID | None = None) -> None:
+    """Expires the row, and has the sweep look for an object once none can arrive any more."""
+    after = timedelta(seconds=services.settings.upload_deadline_seconds)
+    async with services.database.transaction() as transaction:
+        if await upload_queries.expire(transaction, pending.image_id, code, message, twin_id):
+            await upload_queries.discard_original(transaction, new_id(), pending.object_name, after)
+
+
+async def wait_until_final(services: Services, team_id: UUID, uploaded: Uploaded, seconds: float) -> Uploaded:
+    """Look at the row until it is final or the time is over; the body's status tells which."""
+    image_id = uploaded.image["id"]
+    if uploaded.image["status"] in FINAL:
+        return uploaded
+    async for _ in services.looks(seconds):
+        status = await queries.find_status(services.database, team_id, image_id)
+        if status is None or status in FINAL:
+            break
+    found = await queries.find(services.database, team_id, image_id, services.settings.base_url)
+    return uploaded._replace(image=found or uploaded.image)

@@ -1,0 +1,155 @@
+"""The two ways in which a file arrives, as one: chunks of the file, and the fields that came with it."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl
+
+from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
+from starlette.requests import ClientDisconnect, Request
+
+from image_api.guarded_route import LARGE_BODY_BYTES
+from image_api.uploads.fields import FIELD_NAMES, FieldTexts, UploadSource
+from image_core import errors
+from image_core.images import filenames
+
+_MAX_PARTS = 64
+_MAX_PART_HEADER_BYTES = 16 * 1024
+_UNREADABLE = (
+    "The multipart body cannot be read. Send it whole, with the boundary that Content-Type names, at most"
+    f" {_MAX_PARTS} parts, and in each part a header `Content-Disposition: form-data; name=…`."
+)
+
+
+def upload_source(request: Request, field_names: Sequence[str] = FIELD_NAMES) -> UploadSource:
+    """The source for this request's content type; its query string and its form take fields of these names.
+
+    Raises `errors.MediaTypeNotSupported`, `errors.MultipartInvalid`, `errors.RequestInvalid`.
+    """
+    fields = FieldTexts(field_names)
+    # As in a form, the encoding is not always UTF-8.
+    for name, text in parse_qsl(request.url.query, keep_blank_values=True, encoding="latin-1"):
+        if name in field_names:
+            fields.add(name, filenames.decode_header(text))
+    media_type, options = parse_options_header(request.headers.get("content-type", ""))
+    if media_type == "multipart/form-data":
+        if not options.get("boundary"):
+            raise errors.MultipartInvalid("The Content-Type names no boundary.")
+        return MultipartSource(request, options["boundary"], fields)
+    if media_type == "application/octet-stream" or media_type.startswith("image/"):
+        return RawSource(request, fields)
+    raise errors.MediaTypeNotSupported(
+        "Send multipart/form-data with a part named `file`, or the bytes themselves with an image/* content type."
+    )
+
+
+@dataclass
+class RawSource:
+    """The request's body is the file; fields come in the query string."""
+
+    request: Request
+    fields: FieldTexts
+    ended: bool = False
+    declared_bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        self.declared_bytes = _declared_bytes(self.request)
+        self.fields.suggest_filename(self.request.headers.get("content-disposition", ""))
+
+    @property
+    def raw_fields(self) -> dict[str, Any]:
+        return self.fields.values
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it comes."""
+        async for chunk in _body(self.request):
+            if chunk:
+                yield chunk
+        self.ended = True
+
+
+@dataclass
+class MultipartSource:
+    """A form with one part named `file`; `metadata` (a JSON object), `tags` and `filename` before or after it."""
+
+    request: Request
+    boundary: str
+    fields: FieldTexts
+    ended: bool = False
+    _files: int = 0
+    _name: str = ""
+    _value: bytearray = field(default_factory=bytearray)
+    _field_bytes: int = 0
+    declared_bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        self.declared_bytes = _declared_bytes(self.request)
+
+    @property
+    def raw_fields(self) -> dict[str, Any]:
+        return self.fields.values
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The bytes of the part `file`. Raises `errors.MultipartInvalid`."""
+        try:
+            # The limits are ours; the parser only has to bound the headers of parts and their number.
+            with PushMultipartParser(
+                self.boundary,
+                max_header_size=_MAX_PART_HEADER_BYTES,
+                max_segment_count=_MAX_PARTS,
+                # Takes any byte; what these headers say is decoded below.
+                header_charset="latin-1",
+                strict=False,
+            ) as parser:
+                async for chunk in _body(self.request):
+                    for event in parser.parse(chunk):
+                        if piece := self._handle(event):
+                            yield piece
+                    if parser.closed:
+                        break
+        except MultipartError as error:
+            raise errors.MultipartInvalid(_UNREADABLE) from error
+        if self._files == 0:
+            raise errors.MultipartInvalid("There is no part named `file`.")
+        self.ended = True
+
+    def _handle(self, event: MultipartSegment | bytes | bytearray | None) -> bytes | None:
+        """Takes one event of the parser; returns bytes of the file, if it was any."""
+        if event is None:
+            if self._name != "file":
+                self.fields.add(self._name, filenames.decode(bytes(self._value)))
+            return None
+        if isinstance(event, bytes | bytearray):
+            if self._name == "file":
+                return bytes(event)
+            self._value += event
+            self._field_bytes += len(event)
+            if self._field_bytes > LARGE_BODY_BYTES:
+                raise errors.MultipartInvalid(f"The fields beside the file may have {LARGE_BODY_BYTES} bytes together.")
+            return None
+        self._begin(event)
+        return None
+
+    def _begin(self, segment: MultipartSegment) -> None:
+        self._name, self._value = filenames.decode_header(segment.name or ""), bytearray()
+        if self._name != "file":
+            self.fields.check_name(self._name)
+        if self._name == "file":
+            self._files += 1
+            if self._files > 1:
+                raise errors.MultipartInvalid("There is more than one part named `file`; send one image a request.")
+            self.fields.suggest_filename(segment.header("Content-Disposition", ""))
+
+
+def _declared_bytes(request: Request) -> int | None:
+    """The length of the body, which the file in it does not exceed; None for a body that comes in chunks."""
+    length = request.headers.get("content-length", "")
+    return int(length) if length.isdecimal() else None
+
+
+async def _body(request: Request) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in request.stream():
+            yield chunk
+    except ClientDisconnect as error:
+        raise errors.UploadIncomplete("The connection ended before the body did.") from error
