@@ -15,8 +15,8 @@ from image_core.keys import api_keys
 from image_core.models import user
 
 from .conftest import Api
+from .openapi.test_openapi import call, prepare
 from .pictures import picture
-from .test_openapi import call, prepare
 
 PAST = datetime(2020, 1, 1, tzinfo=UTC)
 ACCESS = runpy.run_path(str(Path(__file__).parents[3] / "scripts" / "access_docs.py"))

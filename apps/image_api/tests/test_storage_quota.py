@@ -11,8 +11,8 @@ from image_core.storage.protocol import ONE_REQUEST_BYTES
 from image_core.testing import UserWithKey
 
 from .conftest import Api, MakeApi
+from .http.test_problems import is_problem
 from .pictures import large_picture, picture
-from .test_problems import is_problem
 from .uploading import in_pieces
 
 USAGE = "/api/v1/usage/storage"

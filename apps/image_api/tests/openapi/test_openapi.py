@@ -1,0 +1,293 @@
+"""The OpenAPI document is true: every operation is called, every answer compared, every scope tried."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from typing import Any
+from unittest.mock import AsyncMock
+from uuid import UUID
+
+import httpx2
+import pytest
+from jsonschema import Draft202012Validator
+from sqlalchemy import insert, select, update
+from starlette.requests import Request
+
+from image_api import auth
+from image_api.actor import Actor, Role, Scope
+from image_api.app import ROUTERS
+from image_api.idempotency.route import takes_key
+from image_api.openapi.operations import api_routes
+from image_core import errors, models, testing
+from image_core.ids import new_id
+from image_core.images.similarity import DESCRIPTOR_DIMENSIONS
+from image_core.keys import api_keys
+from image_core.models import idempotency_key, invitation, password_reset, session, user
+from image_core.testing import UserWithKey
+
+from ..conftest import PASSWORD, Api, Person
+from ..picture_server import serving, whole
+from ..pictures import picture
+from ..uploading import count
+
+OPERATIONS = sorted(
+    {(m, path) for path, route in api_routes(ROUTERS) if route.include_in_schema for m in route.methods or ()}
+)
+ALL_SCOPES = tuple(Scope)
+QUERIES = {"/api/v1/images/facets": {"field": "place"}}
+TAKING_KEYS = sorted(
+    path for path, route in api_routes(ROUTERS) if route.include_in_schema and takes_key(route.dependant)
+)
+
+
+UPLOADS = {("POST", "/api/v1/images"), ("POST", "/api/v1/upload")}
+AUTH = "/api/v1/auth"
+OF_A_SESSION = {("POST", f"{AUTH}/{name}") for name in ("refresh", "logout", "password")} | {("GET", f"{AUTH}/session")}
+BODIES_OF_PEOPLE = {
+    ("POST", f"{AUTH}/login"): ("email", "password"),
+    ("POST", f"{AUTH}/register"): ("email", "password", "name", "invitation_token"),
+    ("POST", f"{AUTH}/password-reset"): ("token", "password"),
+    ("POST", f"{AUTH}/password"): ("current_password", "password"),
+    ("POST", "/api/v1/teams/{team_id}/invitations"): ("email",),
+}
+
+
+async def people_of(api: Api, owner: UserWithKey, by: UserWithKey | None) -> tuple[Person, UUID, UUID, dict[str, str]]:
+    """Somebody who can sign in, a session of the caller's, and tokens that register and reset."""
+    person = await api.person(team_id=owner.team_id)
+    if by is not None:
+        password_hash = await api.services.passwords.hash(PASSWORD)
+        values = {"email": f"{new_id()}@example.org", "password_hash": password_hash}
+        await api.rows.execute(update(user).where(user.c.id == by.user_id).values(**values))
+    session_id, invitation_id, soon = new_id(), new_id(), datetime.now(UTC) + timedelta(hours=1)
+    holder = by or person
+    await api.rows.execute(insert(session).values(id=session_id, user_id=holder.user_id, expires_at=soon))
+    invited = {"id": invitation_id, "team_id": owner.team_id, "email": person.email, "role": "member"}
+    await api.rows.execute(insert(invitation).values(**invited, token_hash=sha256(b"i").digest(), expires_at=soon))
+    reset = {"id": new_id(), "user_id": person.user_id, "token_hash": sha256(b"r").digest(), "expires_at": soon}
+    await api.rows.execute(insert(password_reset).values(**reset))
+    return person, session_id, invitation_id, {"invitation_token": "i", "token": "r"}
+
+
+async def request_of_people(
+    api: Api, by: UserWithKey | None, person: Person, tokens: dict[str, str], operation: tuple[str, str]
+) -> dict[str, Any]:
+    """The headers and the body of an operation on people, where it wants other ones than most."""
+    request: dict[str, Any] = {"headers": await api.bearer(by)} if by and operation in OF_A_SESSION else {}
+    names = BODIES_OF_PEOPLE.get(operation, ())
+    if "invitation_token" in names:
+        # Who registers has no account yet.
+        await api.rows.execute(update(user).where(user.c.id == person.user_id).values(email=None))
+    everything = {"email": person.email, "password": PASSWORD, "current_password": PASSWORD, "name": "Ada", **tokens}
+    return request | ({"json": {name: everything[name] for name in names}} if names else {})
+
+
+async def call(
+    api: Api,
+    method: str,
+    path: str,
+    by: UserWithKey | None,
+    owner: UserWithKey | None = None,
+    holder: UserWithKey | None = None,
+) -> httpx2.Response:
+    """Calls an operation so that it succeeds for a caller with every right on what is the owner's team's.
+
+    What belongs to one user alone is the holder's.
+    """
+    url, request = await prepare(api, method, path, by, owner or await api.user(), holder)
+    if path != "/api/v1/images/import":
+        return await api.client.request(method, url, **request)
+    async with serving(whole(picture(12))) as source:
+        return await api.client.request(method, url, **request, json={"url": source})
+
+
+async def prepare(
+    api: Api, method: str, path: str, by: UserWithKey | None, owner: UserWithKey, holder: UserWithKey | None = None
+) -> tuple[str, dict[str, Any]]:
+    """Makes whatever an operation needs to succeed, and returns its URL and the request."""
+    assert owner.team_id is not None
+    # Only who uploaded an image may trash it without the scope for that.
+    uploader = holder if holder and "/images/{image_id}" in path else owner
+    image_id = UUID(str((await api.upload(uploader, picture(11), metadata='{"place": "Oslo"}'))["id"]))
+    name = f"derivatives/{owner.team_id}/{image_id}/thumb.webp"
+    await api.services.derivatives.put(name, b"x", "image/webp")
+    await testing.add_derivative(api.rows, image_id, name, size_bytes=1)
+    if path.endswith("/restore"):
+        await api.set_row(image_id, deleted_at=(await api.row(image_id))["created_at"])
+    empties = (method, path) == ("DELETE", "/api/v1/teams/{team_id}")
+    team_id: UUID | None = await api.team() if empties else owner.team_id
+    person, session_id, invitation_id, tokens = await people_of(api, owner, by)
+    # Everybody may rotate a key of its own, so that is whose key is rotated unless a holder is named.
+    holder = holder or (by if by is not None and path.endswith("/rotate") else owner)
+    user_id = person.user_id if path.endswith("/password-reset") else holder.user_id
+    ids = {
+        "team_id": team_id,
+        "user_id": user_id,
+        "credential_id": holder.credential_id,
+        "image_id": image_id,
+        "session_id": session_id,
+        "invitation_id": invitation_id,
+        "decision_id": await testing.add_decision(api.rows, owner.team_id, image_id),
+        "analysis_id": await testing.add_analysis(api.rows, owner.team_id, (await api.row(image_id))["sha256"]),
+    }
+    url = path.format(**ids, preset="thumb", code="image-not-found")
+    request: dict[str, Any] = {"headers": dict(by.headers) if by else {}, "params": QUERIES.get(path, {})}
+    if path.startswith(AUTH) or path.endswith("/invitations"):
+        request |= await request_of_people(api, by, person, tokens, (method, path))
+    if (method, path) in UPLOADS:
+        request |= {"content": picture(12), "params": {"team_id": str(team_id)}}
+        request["headers"]["content-type"] = "image/png"
+    elif (method, path) == ("POST", "/api/v1/images/import"):
+        request |= {"params": {"team_id": str(team_id)}}
+    elif path.endswith("/similar"):
+        await api.set_row(image_id, status="ready", width=40, height=30, frames=1, ready_at=datetime.now(UTC))
+        await testing.add_vector(api.rows, owner.team_id, image_id, [1.0] * DESCRIPTOR_DIMENSIONS)
+    elif (method, path) == ("POST", "/api/v1/duplicates/decisions"):
+        other_id = await testing.add_image(api.rows, owner.team_id)
+        request["json"] = {"image_ids": [str(image_id), str(other_id)], "decision": "not-duplicate"}
+    elif path in ("/api/v1/analyze", "/api/v1/classify"):
+        request |= {"json": {"image_id": str(image_id)}, "params": {"wait": 0}}
+    else:
+        if "decision_id" not in path and path.startswith(
+            ("/api/v1/credits", "/api/v1/usage", "/api/v1/metadata-schema", "/api/v1/duplicates")
+        ):
+            request["params"] = {"team_id": str(team_id)}
+        request.setdefault("json", body_of(method, path, owner))
+    return url, request
+
+
+def body_of(method: str, path: str, owner: UserWithKey) -> dict[str, Any] | None:
+    """The least that an operation takes as its body."""
+    if method == "PUT":
+        return {"template": "photo-submission"}
+    if method == "PATCH":
+        return {}
+    named = {"name": "Ada"}
+    ends: dict[str, dict[str, Any]] = {"teams": named, "users": named, "credentials": named}
+    ends |= {"refill": {"add": 5}, "report": {"key": owner.api_key}}
+    return ends.get(path.rpartition("/")[2]) if method == "POST" else None
+
+
+async def count_everything(api: Api) -> dict[str, int]:
+    return {name: await count(api, table) for name, table in models.metadata.tables.items()}
+
+
+def strings_of(value: Any) -> Iterator[str]:
+    """Every string in a JSON document."""
+    if isinstance(value, str):
+        yield value
+    for each in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from strings_of(each)
+
+
+def operation_of(api: Api, method: str, path: str) -> dict[str, Any]:
+    operation: dict[str, Any] = api.truth.document["paths"][path][method.lower()]
+    return operation
+
+
+def test_the_document_knows_every_route() -> None:
+    assert len(OPERATIONS) >= 26
+    assert {path for _, path in OPERATIONS} >= {"/api/v1/images", "/api/v1/whoami", "/health/ready", "/metrics"}
+
+
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+async def test_every_operation_answers_as_the_document_says(api: Api, method: str, path: str) -> None:
+    # The client compares the answer; here it has to be a success.
+    answer = await call(api, method, path, api.admin)
+    assert answer.status_code < 300, answer.text
+    assert (method.lower(), path) in api.truth.seen
+
+
+@pytest.mark.parametrize("path", TAKING_KEYS)
+async def test_what_is_sent_again_under_its_key_is_answered_again_without_secrets(
+    api: Api, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(api.client.headers, "Idempotency-Key", "k")
+    first = await call(api, "POST", path, api.admin)
+    counted = await count_everything(api)
+    asked = first.request
+    again = await api.client.post(asked.url, headers=asked.headers, content=asked.content)
+    assert again.headers["idempotency-replayed"] == "true"
+    assert await count_everything(api) == counted
+    told, told_again = first.json(), again.json()
+    secret = {name for name in told if told_again[name] is None and told[name] is not None}
+    assert told_again == told | dict.fromkeys(secret)
+    kept = repr([list(row) for row in await api.rows.fetch(select(idempotency_key))])
+    assert [name for name in secret if told[name] in kept] == []
+    assert [field for field in strings_of(told_again) if api_keys.public_id_of(field)] == []
+
+
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+async def test_a_key_that_lacks_a_scope_is_told_which(api: Api, method: str, path: str) -> None:
+    required = operation_of(api, method, path).get("x-required-scopes")
+    if required is None:
+        answer = await call(api, method, path, None)
+        assert answer.status_code < 300, answer.text
+        return
+    lacking = tuple(scope for scope in ALL_SCOPES if scope not in required)
+    # An admin needs no scope for its own credentials but `admin`.
+    role = Role.MEMBER if "{user_id}/credentials" in path else Role.ADMIN
+    by = await api.user(role=role, scopes=lacking)
+    answer = await call(api, method, path, by, holder=by if role is Role.MEMBER else None)
+    if required:
+        assert answer.status_code == 403
+        assert answer.json()["missing_scopes"] == required
+    else:
+        assert answer.status_code < 300, answer.text
+
+
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+async def test_an_operation_with_scopes_needs_a_key(api: Api, method: str, path: str) -> None:
+    operation = operation_of(api, method, path)
+    if "x-required-scopes" in operation:
+        assert (await call(api, method, path, None)).status_code == 401
+        assert {"401", "403", "429"} <= operation["responses"].keys()
+
+
+async def test_a_key_that_lacks_several_scopes_is_told_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    actor = Actor(new_id(), "Ada", None, Role.ADMIN, frozenset(), new_id(), "im_x", None, is_default_key=False)
+    monkeypatch.setattr(auth, "_counted", AsyncMock(return_value=actor))
+    with pytest.raises(errors.ScopeMissing) as caught:
+        await auth.RequireScope(Scope.IMAGES_READ, Scope.IMAGES_WRITE)(Request({"type": "http"}))
+    assert caught.value.extra["missing_scopes"] == ["images:read", "images:write"]
+
+
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+async def test_every_operation_says_what_it_does_and_shows_an_example(api: Api, method: str, path: str) -> None:
+    operation = operation_of(api, method, path)
+    assert operation["summary"]
+    assert operation["description"]
+    components = api.truth.document["components"]["schemas"]
+    bodies = [operation.get("requestBody", {}), *operation["responses"].values()]
+    schemas = [
+        content["schema"]
+        for body in bodies
+        for media_type, content in body.get("content", {}).items()
+        if media_type == "application/json"
+    ]
+    for schema in schemas:
+        if "examples" in schema:
+            # A body that is one of several kinds is described where it stands.
+            continue
+        name = (schema.get("$ref") or schema["anyOf"][0]["$ref"]).rpartition("/")[2]
+        assert components[name].get("examples"), f"{name} has no example"
+
+
+async def test_every_example_is_valid(api: Api) -> None:
+    document = api.truth.document
+    for schema in document["components"]["schemas"].values():
+        for example in schema.get("examples", []):
+            Draft202012Validator({**schema, "components": document["components"]}).validate(example)
+
+
+async def test_the_document_is_served_as_openapi_3_1(api: Api) -> None:
+    served = (await api.client.get("/openapi.json")).json()
+    assert served["openapi"].startswith("3.1")
+    assert served == api.truth.document
+
+
+async def test_what_counts_values_shows_the_filters_of_a_list_without_its_pages(api: Api) -> None:
+    def shown(path: str) -> set[str]:
+        return {parameter["name"] for parameter in operation_of(api, "get", path)["parameters"]}
+
+    assert shown("/api/v1/images") - shown("/api/v1/images/facets") == {"include_total", "limit", "cursor"}
