@@ -26,9 +26,9 @@ from image_core import models
 from image_core.db import Database, DatabaseConfig, migration_engine
 from image_core.direct_traffic import keep_local_traffic_direct
 from image_core.migrations import runner
-from local_cloud.database import DATABASE, OWNER, DatabaseUrls, prepare_database
 from local_cloud.ports import free_port
-from local_cloud.postgres import PostgresServer
+from local_cloud.postgres.database import DATABASE, OWNER, DatabaseUrls, prepare_database
+from local_cloud.postgres.server import PostgresServer
 from local_cloud.testing import GuardedProcess
 
 # Servers of gRPC live beside tests that start programs; its handlers are for forks that go on, and ours execute.

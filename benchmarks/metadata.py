@@ -24,8 +24,8 @@ from image_api.listing.metadata_terms import of_team
 from image_api.metadata_schemas.templates import TEMPLATES
 from image_core.db import DatabaseConfig, Query, migration_engine
 from image_core.migrations import runner
-from local_cloud.database import DATABASE, prepare_database
-from local_cloud.postgres import PostgresServer
+from local_cloud.postgres.database import DATABASE, prepare_database
+from local_cloud.postgres.server import PostgresServer
 
 BIG, SMALL = UUID(int=1), UUID(int=5)
 DECLARED = {field.name: field for field in TEMPLATES["photo-submission"]}

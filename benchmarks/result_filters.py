@@ -19,8 +19,8 @@ from image_api.listing import queries
 from image_api.listing.result_filters import parse
 from image_core.db import DatabaseConfig, migration_engine
 from image_core.migrations import runner
-from local_cloud.database import DATABASE, prepare_database
-from local_cloud.postgres import PostgresServer
+from local_cloud.postgres.database import DATABASE, prepare_database
+from local_cloud.postgres.server import PostgresServer
 
 _ROWS = """
 INSERT INTO image (id, team_id, status, content_type, format, object_name, generation, size_bytes, sha256, width,

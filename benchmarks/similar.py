@@ -31,8 +31,8 @@ from image_core.images.similarity import DESCRIPTOR_DIMENSIONS, DESCRIPTOR_MODEL
 from image_core.migrations import runner
 from image_processor.images.queries import Claim
 from image_processor.images.similarity import find_near, store
-from local_cloud.database import DATABASE, prepare_database
-from local_cloud.postgres import PostgresServer
+from local_cloud.postgres.database import DATABASE, prepare_database
+from local_cloud.postgres.server import PostgresServer
 
 TEAMS = {"all but 21,000": UUID(int=1), "20,000 of them": UUID(int=2), "1,000 of them": UUID(int=3)}
 SMALLER = {UUID(int=2): 20_000, UUID(int=3): 1_000}

@@ -24,8 +24,8 @@ from image_core.billing.storage_quota import StorageQuota
 from image_core.db import Database, DatabaseConfig, migration_engine
 from image_core.ids import new_id
 from image_core.migrations import runner
-from local_cloud.database import prepare_database
-from local_cloud.postgres import PostgresServer
+from local_cloud.postgres.database import prepare_database
+from local_cloud.postgres.server import PostgresServer
 
 _PLENTY = StorageQuota(2**50, 2**50)
 _SIDES = {"uncounted": None, "counted": StorageQuota(None, None), "with a quota": _PLENTY}

@@ -20,6 +20,9 @@ SERVICES = [package for package in PACKAGES if package.name != "local_cloud"]
 
 FORBIDDEN_NAMES = {"utils", "common", "helpers", "base", "manager", "misc"}
 MOST_FILE_LINES, MOST_FUNCTION_LINES = 400, 60
+MOST_MODULES = 12
+# Folders of one kind of thing, each file a member.
+COLLECTIONS = {"picture", "analyzers", "errors", "pages", "versions"}
 
 # Whoever commits is named here: a request's transaction, and the steps that must be seen before the rest is done.
 COMMITTERS = {
@@ -35,8 +38,8 @@ COMMITTERS = {
     "image_processor/images/job.py": {
         "_claim_and_work", "_row_of", "_not_claimed", "_complete_pending", "_expire", "_give_back",
     },
-    "image_processor/audit_seals.py": {"seal_audit_log", "_settled_position"},
-    "image_processor/sweep_queries.py": {"take_overdue", "take_discarded", "take_marked"},
+    "image_processor/housekeeping/audit_seals.py": {"seal_audit_log", "_settled_position"},
+    "image_processor/housekeeping/sweep_queries.py": {"take_overdue", "take_discarded", "take_marked"},
 }  # fmt: skip
 
 GOOGLE = {f"image_core/{name}.py" for name in ("storage/token", "db", "events", "telemetry", "secrets")} | {
@@ -137,6 +140,17 @@ def test_no_file_is_called_after_nothing() -> None:
         ROOT / "benchmarks",
     ]
     assert [path for path in python_files(*folders) if path.stem in FORBIDDEN_NAMES] == []
+
+
+def test_no_folder_is_a_heap_of_modules() -> None:
+    heaps = {
+        name_of(folder): len(modules)
+        for package in PACKAGES
+        for folder in [package, *(path for path in package.rglob("*") if path.is_dir())]
+        if folder.name not in COLLECTIONS
+        and len(modules := [path for path in folder.glob("*.py") if not path.stem.startswith("__")]) > MOST_MODULES
+    }
+    assert heaps == {}
 
 
 def test_files_and_functions_can_be_read_at_a_sitting() -> None:

@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings
 from image_api.settings import ApiSettings
 from image_core.admin import AdminSettings
 from image_processor.settings import ProcessorSettings
-from local_cloud.database import DATABASE, OWNER, SERVICE_ROLES
+from local_cloud.postgres.database import DATABASE, OWNER, SERVICE_ROLES
 from local_cloud.settings import EmulatorSettings
 
 ROOT = Path(__file__).resolve().parent.parent

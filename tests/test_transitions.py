@@ -16,7 +16,7 @@ from image_core import states, testing
 from image_core.db import Database, DatabaseConfig
 from image_core.models import HOLDS_BYTES_CLAUSE, image
 from image_core.states import TRANSITIONS, ImageStatus, Mover
-from image_processor import sweep_queries
+from image_processor.housekeeping import sweep_queries
 from image_processor.images import queries
 
 S = ImageStatus

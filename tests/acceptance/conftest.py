@@ -20,7 +20,7 @@ from uuid import uuid4
 import httpx2
 import pytest
 
-from local_cloud.postgres import PostgresServer
+from local_cloud.postgres.server import PostgresServer
 
 from .up_process import READY, UpProcess, wait_until_gone
 

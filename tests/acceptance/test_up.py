@@ -13,8 +13,8 @@ import asyncpg
 import httpx2
 import pytest
 
-from local_cloud.postgres import PostgresServer
-from local_cloud.startup_check import TEAM_ID
+from local_cloud.postgres.server import PostgresServer
+from local_cloud.system.startup_check import TEAM_ID
 
 from .up_process import UpProcess, command, processes_of, up, wait_until_gone
 

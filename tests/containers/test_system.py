@@ -14,10 +14,10 @@ import httpx2
 import pytest
 
 from image_engine.testing.pictures import heic, photograph, scene
-from local_cloud.database import DATABASE, OWNER, SERVICE_ROLES
 from local_cloud.ports import HOST, free_port
-from local_cloud.postgres import PostgresServer
-from local_cloud.postgres_account import installed_bin_dir
+from local_cloud.postgres.account import installed_bin_dir
+from local_cloud.postgres.database import DATABASE, OWNER, SERVICE_ROLES
+from local_cloud.postgres.server import PostgresServer
 
 from .container import Container, folder_of_the_service, run_once, running
 from .image_store import ROOT, Image, ImageStore

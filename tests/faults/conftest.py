@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from local_cloud.environment import PROJECT_ID
+from local_cloud.system.environment import PROJECT_ID
 
 from .inbox import Inbox
 from .invariants import Checker

@@ -18,7 +18,7 @@ from uuid import uuid4
 import httpx2
 
 from image_core.states import FINAL, HOLDS_BYTES
-from local_cloud.environment import PROJECT_ID
+from local_cloud.system.environment import PROJECT_ID
 
 from .inbox import Inbox
 from .journal import Answered, Caller, Journal, Tried

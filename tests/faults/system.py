@@ -16,13 +16,13 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import httpx2
 
-from local_cloud import admin_key
-from local_cloud.children import Child
-from local_cloud.database import DatabaseUrls, prepare_database
-from local_cloud.environment import PROJECT_ID, Layout, Outside, emulators_spec, migration_spec, service_specs
 from local_cloud.identity import Identity
 from local_cloud.ports import HOST, free_port
-from local_cloud.postgres import PostgresServer
+from local_cloud.postgres.database import DatabaseUrls, prepare_database
+from local_cloud.postgres.server import PostgresServer
+from local_cloud.system import admin_key
+from local_cloud.system.children import Child
+from local_cloud.system.environment import PROJECT_ID, Layout, Outside, emulators_spec, migration_spec, service_specs
 from local_cloud.watchdog import Watchdog
 
 from .grpc_proxy import GrpcProxy

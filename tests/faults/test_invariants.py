@@ -10,7 +10,7 @@ from uuid import uuid4
 import httpx2
 import pytest
 
-from local_cloud.environment import PROJECT_ID
+from local_cloud.system.environment import PROJECT_ID
 
 from . import invariants
 from .conftest import Scene

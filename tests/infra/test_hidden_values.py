@@ -8,7 +8,7 @@ import pytest
 from scripts.infra.hcl_blocks import Block, blocks_in
 from scripts.infra.terraform_checks import TERRAFORM, planned
 
-from image_processor.sweep_runner import STEP_SECONDS, SWEEP_SECONDS
+from image_processor.housekeeping.runner import STEP_SECONDS, SWEEP_SECONDS
 
 EVERYTHING = "everything.tftest.hcl"
 FOLDERS = sorted({path.parent for path in TERRAFORM.rglob("*.tf") if ".terraform" not in path.parts})

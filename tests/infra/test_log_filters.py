@@ -20,7 +20,7 @@ from scripts.infra.terraform_checks import planned
 
 from image_core import events, telemetry
 from image_core.audit import events as audit
-from image_processor import sweep, sweep_queries
+from image_processor.housekeeping import sweep, sweep_queries
 from image_processor.images import job
 
 from .log_filters import Entry, matches

@@ -28,9 +28,9 @@ from image_processor.analyses import job
 from image_processor.parts import Outcome
 from image_processor.vision import VISION_PRESET, CloudVision, VisionRefused, VisionUnavailable
 
+from .analyses.test_analysis_jobs import asked as asked_of
+from .analyses.test_analysis_jobs import balance_of, found, reservation_of
 from .conftest import Processor
-from .test_analysis_jobs import asked as asked_of
-from .test_analysis_jobs import balance_of, found, reservation_of
 from .vision_server import VisionServer, fjord, vision_server
 
 LABELS = CATALOGUE["labels"]

@@ -11,14 +11,14 @@ from urllib.request import getproxies, proxy_bypass
 import httpx2
 import typer
 
-from local_cloud import postgres_account
-from local_cloud.admin_key import ADMIN_USER_ID, AdminKey
-from local_cloud.demo import make_demo
 from local_cloud.doctor import examine
-from local_cloud.environment import DEFAULT_PORT, Outside, choose_layout
 from local_cloud.errors import LocalCloudError
-from local_cloud.supervisor import StopRequestedError, Supervisor, data_folder_lock, stopping_on_signals
-from local_cloud.system_file import FILE_NAME, read_system_file
+from local_cloud.postgres import account
+from local_cloud.system.admin_key import ADMIN_USER_ID, AdminKey
+from local_cloud.system.demo import make_demo
+from local_cloud.system.environment import DEFAULT_PORT, Outside, choose_layout
+from local_cloud.system.supervisor import StopRequestedError, Supervisor, data_folder_lock, stopping_on_signals
+from local_cloud.system.system_file import FILE_NAME, read_system_file
 
 # Only what `up` makes: the folder may hold other things too.
 OWN_PARTS = ("postgres", "emulators", "logs", "database-roles.json", FILE_NAME)
@@ -137,7 +137,7 @@ def _demo(url: str, admin: AdminKey) -> None:
 def _reset(data_dir: Path, *, asked_already: bool) -> None:
     if not asked_already:
         typer.confirm(f"Delete all pictures, teams and keys in {data_dir}?", abort=True)
-    postgres_account.forget(data_dir / "postgres")
+    account.forget(data_dir / "postgres")
     for name in OWN_PARTS:
         path = data_dir / name
         if path.is_dir():

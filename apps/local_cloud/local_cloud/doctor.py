@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from local_cloud.admin_key import is_accepted
-from local_cloud.children import tail_of
-from local_cloud.system_file import SystemFile, read_system_file
+from local_cloud.system.admin_key import is_accepted
+from local_cloud.system.children import tail_of
+from local_cloud.system.system_file import SystemFile, read_system_file
 
 PROBE_SECONDS = 3.0
 

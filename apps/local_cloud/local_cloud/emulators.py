@@ -13,7 +13,6 @@ import uvicorn
 from image_core.background import supervise
 from image_core.direct_traffic import keep_local_traffic_direct
 from image_core.telemetry import configure_logging
-from local_cloud.admin_app import EmulatorApp
 from local_cloud.identity import Identity
 from local_cloud.object_store.store import ObjectStore, Publish
 from local_cloud.pubsub.broker import Broker
@@ -22,6 +21,7 @@ from local_cloud.pubsub.records import Subscription
 from local_cloud.pubsub.service import PubSubService
 from local_cloud.scheduler import Scheduler
 from local_cloud.settings import EmulatorSettings
+from local_cloud.web.admin_app import EmulatorApp
 
 SHUTDOWN_SECONDS = 2
 MAX_GRPC_MESSAGE_BYTES = 11 * 1024 * 1024  # a Publish request holds up to 10 MB

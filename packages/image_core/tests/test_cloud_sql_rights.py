@@ -6,7 +6,7 @@ from image_core import admin
 from image_core.admin import AdminSettings
 from image_core.db import DatabaseConfig, migration_engine
 from image_core.migrations import HEAD
-from local_cloud.postgres import throwaway_postgres
+from local_cloud.postgres.server import throwaway_postgres
 
 _AS_IN_CLOUD_SQL = (
     "CREATE ROLE cloudsqlsuperuser CREATEROLE CREATEDB NOLOGIN",

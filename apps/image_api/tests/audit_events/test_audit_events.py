@@ -14,7 +14,7 @@ from image_core.audit import events as audit
 from image_core.ids import new_id
 from image_core.models import audit_event
 from image_core.testing import UserWithKey
-from image_processor.audit_seals import seal_audit_log
+from image_processor.housekeeping.audit_seals import seal_audit_log
 
 from ..conftest import Api
 

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from image_core import errors
 from image_core.telemetry import log
 from image_processor.analyses import job as analysis_job
+from image_processor.housekeeping.sweep import sweep
 from image_processor.images import job as image_job
 from image_processor.intake.identity import TokenRejected, verify
 from image_processor.messages import (
@@ -19,7 +20,6 @@ from image_processor.messages import (
     object_finalized,
 )
 from image_processor.parts import Outcome, Parts
-from image_processor.sweep import sweep
 
 router = APIRouter()
 

@@ -3,14 +3,14 @@
 import sqlite3
 
 from image_core.telemetry import log_unexpected
-from local_cloud.object_store.cors import CrossOrigin, is_session
+from local_cloud.object_store.api.cors import CrossOrigin, is_session
+from local_cloud.object_store.api.http import Receive, Request, Response, Scope, Send
+from local_cloud.object_store.api.json_api import JsonApi
+from local_cloud.object_store.api.xml_api import XmlApi
 from local_cloud.object_store.errors import ClientGoneError, StoreError
-from local_cloud.object_store.http import Receive, Request, Response, Scope, Send
-from local_cloud.object_store.json_api import JsonApi
 from local_cloud.object_store.resumable import ResumableUploads
 from local_cloud.object_store.signing import Signer, is_signed, verify
 from local_cloud.object_store.store import ObjectStore
-from local_cloud.object_store.xml_api import XmlApi
 
 _JSON_PREFIXES = ("/storage/v1/", "/upload/storage/v1/", "/download/storage/v1/")
 

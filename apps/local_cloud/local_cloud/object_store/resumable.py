@@ -10,11 +10,11 @@ import uuid
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from local_cloud.object_store.api.http import Request
+from local_cloud.object_store.api.ranges import ContentRange, content_range
 from local_cloud.object_store.catalog import now
 from local_cloud.object_store.content import ContentWriter
 from local_cloud.object_store.errors import ClientGoneError, StoreError, invalid, no_such_session, session_gone
-from local_cloud.object_store.http import Request
-from local_cloud.object_store.ranges import ContentRange, content_range
 from local_cloud.object_store.records import Preconditions, StoredObject, UploadTarget
 from local_cloud.object_store.store import ObjectStore
 

@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 
+from local_cloud.object_store.api.http import Request
 from local_cloud.object_store.errors import StoreError, forbidden, invalid
-from local_cloud.object_store.http import Request
 
 ALGORITHM = "GOOG4-RSA-SHA256"
 MAX_EXPIRY_SECONDS = 7 * 24 * 3600

@@ -1,0 +1,177 @@
+"""What may take long or fails does not keep the rest of the sweep from its turn."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import func, insert, select
+
+from image_core import errors, testing
+from image_core.ids import new_id
+from image_core.models import discarded_object, event, image
+from image_core.storage.protocol import ObjectStorage
+from image_processor.housekeeping import runner as sweep_runner
+from image_processor.housekeeping import sweep as sweep_steps
+
+from ..conftest import Processor
+from .test_sweep import PAST, discard
+
+
+@pytest.fixture
+async def trashed(processor: Processor) -> list[UUID]:
+    """Twenty images that are to be purged, in the order in which they were trashed."""
+    team_id = await testing.add_team(processor.rows)
+    return [
+        await testing.add_image(processor.rows, team_id, deleted_at=PAST + timedelta(days=day), deadline_at=PAST)
+        for day in range(20)
+    ]
+
+
+@pytest.fixture
+def no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweep_runner, "STEP_SECONDS", 0.0)
+
+
+async def left(processor: Processor, table: Any = image) -> int:
+    count: int = await processor.rows.fetch_value(select(func.count()).select_from(table))
+    return count
+
+
+def refusing(storage: ObjectStorage, names: set[str], monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Have storage refuse to delete what is under a hold; returns the names that were tried."""
+    really, tried = storage.delete, []
+
+    async def delete(name: str, generation: int | None = None) -> None:
+        tried.append(name)
+        if name in names:
+            raise errors.StorageUnavailable("The object is under a hold.")
+        await really(name, generation)
+
+    monkeypatch.setattr(storage, "delete", delete)
+    return tried
+
+
+class TestTime:
+    @pytest.mark.usefixtures("no_time")
+    async def test_a_step_without_time_ends_after_a_group_and_the_next_sweep_goes_on(
+        self, processor: Processor, trashed: list[UUID]
+    ) -> None:
+        assert (await processor.sweep())["purged"] == sweep_runner.GROUP
+        await processor.rows.execute(image.update().values(deadline_at=PAST))
+        assert (await processor.sweep())["purged"] == len(trashed) - sweep_runner.GROUP
+        assert await left(processor) == 0
+
+    @pytest.mark.usefixtures("no_time")
+    async def test_statements_over_many_rows_stop_between_two_batches(
+        self, processor: Processor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for module in (sweep_steps, sweep_runner):
+            monkeypatch.setattr(module, "BATCH", 2)
+        monkeypatch.setattr(sweep_steps, "OLD_ROWS_BATCH", 2)
+        for number in range(3):
+            await processor.image("stored", queued_at=PAST)
+            published_at = PAST + timedelta(days=number)
+            values = {"topic": "events", "type": "image.ready", "payload": "{}", "published_at": published_at}
+            await processor.rows.execute(insert(event).values(id=new_id(), **values))
+        counts = await processor.sweep()
+        assert (counts["asked_again"], counts["old_rows"]) == (2, 2)
+
+    async def test_a_sweep_without_time_puts_steps_off(
+        self, processor: Processor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sweep_runner, "SWEEP_SECONDS", -1.0)
+        await processor.image("stored", queued_at=PAST)
+        assert set((await processor.sweep()).values()) == {-1}
+        monkeypatch.undo()
+        assert (await processor.sweep())["asked_again"] == 1
+
+    async def test_a_step_that_hangs_is_broken_off(self, processor: Processor, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def hang(*_: Any) -> int:
+            return await asyncio.Event().wait()
+
+        monkeypatch.setattr(sweep_runner, "STEP_SECONDS", 0.0)
+        monkeypatch.setattr(sweep_runner, "_HANGING_SECONDS", 0.0)
+        assert await sweep_runner.run_steps(processor.parts, {"hangs": hang}) == {"hangs": -1}
+
+    async def test_events_are_published_before_anything_else(self) -> None:
+        names = list(sweep_steps.STEPS)
+        assert names[0] == "events_published"
+        assert names[-3:] == ["overdue_uploads", "purged", "objects_removed"]
+
+
+class TestRows:
+    async def test_an_image_that_cannot_be_purged_stops_no_other(
+        self, processor: Processor, trashed: list[UUID], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        held = await processor.row(trashed[0])
+        tried = refusing(processor.parts.originals, {held["object_name"]}, monkeypatch)
+        assert (await processor.sweep())["purged"] == len(trashed) - 1
+        assert await left(processor) == 1
+        waits = []
+        for _ in range(3):
+            # Until its time has come, nobody tries it.
+            assert (await processor.sweep())["purged"] == 0
+            row = await processor.row(trashed[0])
+            waits.append(row["deadline_at"] - datetime.now(UTC))
+            await processor.set_row(trashed[0], deadline_at=PAST)
+            assert (await processor.sweep())["purged"] == -1
+        assert tried.count(held["object_name"]) == 4
+        assert timedelta(minutes=4) < waits[0] < timedelta(minutes=6)
+        assert timedelta(minutes=18) < waits[2] < timedelta(minutes=21)
+
+    async def test_an_object_that_cannot_be_removed_stops_no_other_and_waits_ever_longer(
+        self, processor: Processor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for number in range(20):
+            await discard(processor, "originals", f"originals/{number}")
+        refusing(processor.parts.originals, {"originals/0"}, monkeypatch)
+        assert (await processor.sweep())["objects_removed"] == 19
+        for attempts, least in ((4, timedelta(hours=1)), (30, timedelta(hours=23))):
+            await processor.rows.execute(discarded_object.update().values(remove_after=PAST, attempts=attempts))
+            assert (await processor.sweep())["objects_removed"] == -1
+            (row,) = await processor.rows.fetch(select(discarded_object))
+            assert least < row["remove_after"] - datetime.now(UTC) <= timedelta(days=1)
+
+    async def test_an_upload_whose_object_cannot_be_looked_for_stops_no_other(
+        self, processor: Processor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (bad, _), (good, stored) = [await processor.image("pending", deadline_at=PAST) for _ in range(2)]
+        await processor.parts.originals.delete(stored.name)
+        really = processor.parts.originals.stat
+
+        async def stat(name: str) -> Any:
+            if name == bad["object_name"]:
+                raise errors.StorageUnavailable("away")
+            return await really(name)
+
+        monkeypatch.setattr(processor.parts.originals, "stat", stat)
+        assert (await processor.sweep())["overdue_uploads"] == 1
+        assert (await processor.row(bad["id"]))["status"] == "pending"
+        assert (await processor.row(good["id"]))["status"] == "expired"
+
+    async def test_objects_are_removed_sixteen_at_once(
+        self, processor: Processor, trashed: list[UUID], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        under_way, most, all_are = 0, 0, asyncio.Event()
+
+        async def delete(*_: Any) -> None:
+            nonlocal under_way, most
+            under_way += 1
+            most = max(most, under_way)
+            if under_way == sweep_runner.GROUP or len(trashed) - len(done) < sweep_runner.GROUP:
+                all_are.set()
+            await asyncio.wait_for(all_are.wait(), 10)
+            under_way -= 1
+            done.append(None)
+
+        done: list[None] = []
+        monkeypatch.setattr(processor.parts.originals, "delete", delete)
+        assert (await processor.sweep())["purged"] == len(trashed)
+        assert most == sweep_runner.GROUP == 16
+
+    async def test_two_sweeps_share_what_is_to_be_purged(self, processor: Processor, trashed: list[UUID]) -> None:
+        counts = await asyncio.gather(processor.sweep(), processor.sweep())
+        assert sum(count["purged"] for count in counts) == len(trashed)
+        assert [kind for kind, _ in await processor.events()] == ["image.purged"] * len(trashed)

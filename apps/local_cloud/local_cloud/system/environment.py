@@ -1,0 +1,200 @@
+"""Which parts are ours, on which ports they listen, and what each process is told of the others."""
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from image_core.keys import signing_keys
+from local_cloud.errors import PortInUse
+from local_cloud.ports import HOST, free_port, is_free
+from local_cloud.postgres.database import DatabaseUrls
+from local_cloud.system.children import ChildSpec
+from local_cloud.system.system_file import SystemFile
+
+PROJECT_ID = "image-manager-local"
+DEFAULT_PORT = 8080
+JOB_DEADLINE_SECONDS = 10
+LEASE_SECONDS = 20
+UPLOAD_DEADLINE_SECONDS = 40
+
+
+@dataclass(frozen=True)
+class Outside:
+    """Addresses that were given from outside and take the place of our own parts."""
+
+    database_url: str | None = None
+    storage_host: str | None = None
+    pubsub_host: str | None = None
+    jwks_url: str | None = None
+    credentials_path: str | None = None
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> "Outside":
+        """Read the variables that the services know too; an empty one counts as absent."""
+        return cls(
+            environment.get("DATABASE_URL") or None,
+            environment.get("STORAGE_EMULATOR_HOST") or None,
+            environment.get("PUBSUB_EMULATOR_HOST") or None,
+            environment.get("PUSH_JWKS_URL") or None,
+            environment.get("GCLOUD_CREDS_PATH") or None,
+        )
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where everything listens and lies."""
+
+    data_dir: Path
+    outside: Outside
+    api_port: int
+    processor_port: int
+    http_port: int
+    pubsub_port: int
+
+    @property
+    def url(self) -> str:
+        """Where the API answers."""
+        return f"http://{HOST}:{self.api_port}"
+
+    @property
+    def processor_url(self) -> str:
+        """Where the processor answers."""
+        return f"http://{HOST}:{self.processor_port}"
+
+    @property
+    def emulators_url(self) -> str:
+        """Where the emulator process answers."""
+        return f"http://{HOST}:{self.http_port}"
+
+    @property
+    def storage_host(self) -> str:
+        """The object store, ours or not."""
+        return self.outside.storage_host or self.emulators_url
+
+    @property
+    def pubsub_host(self) -> str:
+        """Pub/Sub, ours or not."""
+        return self.outside.pubsub_host or f"{HOST}:{self.pubsub_port}"
+
+    @property
+    def credentials_path(self) -> str:
+        """The key file that signs URLs."""
+        return self.outside.credentials_path or str(self.data_dir / "emulators" / "service-account.json")
+
+
+def choose_layout(data_dir: Path, port: int, outside: Outside, former: SystemFile | None) -> Layout:
+    """Take the ports of the last run where they are free, else any free ones.
+
+    Raises:
+        PortInUse: the port that was asked for is taken.
+    """
+    if port and not is_free(port):
+        raise PortInUse(
+            f"Port {port} is in use: stop what listens there, or choose another with --port (0 takes any free one)."
+        )
+    kept_processor = _port_of(former.processor_url) if former else 0
+    kept_http = _port_of(former.emulators_url or "") if former else 0
+    kept_pubsub = _port_of(f"//{former.pubsub_emulator_host}") if former else 0
+    kept_api = _port_of(former.url) if former else 0
+    return Layout(
+        data_dir,
+        outside,
+        port or _kept_or_free(kept_api),
+        _kept_or_free(kept_processor),
+        _kept_or_free(kept_http),
+        _kept_or_free(kept_pubsub),
+    )
+
+
+def service_environment(layout: Layout, database_url: str) -> dict[str, str]:
+    """Return what both services are told; only endpoints differ from the cloud."""
+    return {
+        **os.environ,
+        "GOOGLE_CLOUD_PROJECT": PROJECT_ID,
+        "IMAGE_UPLOAD_BUCKET_NAME": f"{PROJECT_ID}-originals",
+        "IMAGE_DERIVATIVES_BUCKET_NAME": f"{PROJECT_ID}-derivatives",
+        "IMAGE_SCRATCH_BUCKET_NAME": f"{PROJECT_ID}-scratch",
+        "DATABASE_URL": database_url,
+        "STORAGE_EMULATOR_HOST": layout.storage_host,
+        "PUBSUB_EMULATOR_HOST": layout.pubsub_host,
+        "GCLOUD_CREDS_PATH": layout.credentials_path,
+        "PUBSUB_UPLOADS_TOPIC": "image-uploads",
+        "PUBSUB_EVENTS_TOPIC": "image-events",
+        "PUBSUB_ANALYSES_TOPIC": "image-analyses",
+        "PUBLIC_BASE_URL": layout.url,
+        "UPLOAD_DEADLINE_SECONDS": str(UPLOAD_DEADLINE_SECONDS),
+        "PUSH_AUDIENCE": os.environ.get("PUSH_AUDIENCE", layout.processor_url),
+        "PUSH_SERVICE_ACCOUNT_EMAIL": f"pubsub-push@{PROJECT_ID}.iam.gserviceaccount.com",
+        "SCHEDULER_SERVICE_ACCOUNT_EMAIL": f"scheduler@{PROJECT_ID}.iam.gserviceaccount.com",
+        "PUSH_ISSUER": "https://accounts.google.com",
+        "PUSH_JWKS_URL": layout.outside.jwks_url or f"{layout.emulators_url}/certs",
+        "LEASE_SECONDS": str(LEASE_SECONDS),
+        "JOB_DEADLINE_SECONDS": str(JOB_DEADLINE_SECONDS),
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def emulators_spec(layout: Layout) -> ChildSpec:
+    """Describe the emulator process."""
+    outside = layout.outside
+    environment = {
+        **service_environment(layout, ""),
+        "EMULATORS_DATA_DIR": str(layout.data_dir / "emulators"),
+        "EMULATORS_HTTP_PORT": str(layout.http_port),
+        "EMULATORS_PUBSUB_PORT": str(layout.pubsub_port),
+        "EMULATORS_PROCESSOR_URL": layout.processor_url,
+        "EMULATORS_EMULATE_STORAGE": str(outside.storage_host is None),
+        "EMULATORS_EMULATE_PUBSUB": str(outside.pubsub_host is None),
+    }
+    if outside.pubsub_host is not None:
+        environment["EMULATORS_OUTSIDE_PUBSUB_HOST"] = outside.pubsub_host
+    if outside.jwks_url is not None:
+        # The processor trusts the other issuer's keys, so the other scheduler has to call it.
+        environment["EMULATORS_SWEEP_SECONDS"] = "0"
+    command = [sys.executable, "-m", "local_cloud.emulators"]
+    return ChildSpec("emulators", command, environment, f"{layout.emulators_url}/health/ready", stop_seconds=4.0)
+
+
+def migration_spec(layout: Layout, urls: DatabaseUrls) -> ChildSpec:
+    """Describe the step that brings the schema up to date and then ends."""
+    command = [sys.executable, "-m", "image_core.admin", "migrate"]
+    return ChildSpec("migrations", command, service_environment(layout, urls.owner))
+
+
+def service_specs(layout: Layout, urls: DatabaseUrls) -> list[ChildSpec]:
+    """Describe both services, in the order in which they are started."""
+    parts = [
+        ("image_processor", layout.processor_port, urls.processor),
+        ("image_api", layout.api_port, urls.api),
+    ]
+    specs = []
+    for name, port, database_url in parts:
+        command = [sys.executable, "-m", name]
+        environment = {**service_environment(layout, database_url), "PORT": str(port), "HOST": HOST}
+        if name == "image_api" and "TOKEN_SIGNING_SECRET" not in environment:
+            environment.setdefault("TOKEN_SIGNING_KEYS", _signing_keys(layout.data_dir / "signing-keys.json"))
+        specs.append(ChildSpec(name, command, environment, f"http://{HOST}:{port}/health/ready"))
+    return specs
+
+
+def _signing_keys(file: Path) -> str:
+    """Return the keys that sign access tokens, made at the first start."""
+    if not file.exists():
+        made = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(made, "w") as opened:
+            opened.write(signing_keys.to_text([signing_keys.generate()]))
+    return file.read_text()
+
+
+def _port_of(url: str) -> int:
+    try:
+        return urlsplit(url).port or 0
+    except ValueError:
+        return 0
+
+
+def _kept_or_free(port: int) -> int:
+    return port if port and is_free(port) else free_port()

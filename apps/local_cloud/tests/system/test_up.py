@@ -1,0 +1,232 @@
+import asyncio
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx2
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from local_cloud import commands
+from local_cloud.postgres.server import PostgresServer
+from local_cloud.system.demo import gradient_png
+from local_cloud.system.environment import Layout, Outside, emulators_spec, service_environment
+from local_cloud.system.system_file import SystemFile, read_system_file
+from local_cloud.testing import GuardedProcess
+
+SCRIPT = Path(__file__).with_name("stand_in_system.py")
+
+
+class Running:
+    def __init__(self, data_dir: Path, *arguments: str, **environment: str) -> None:
+        self.data_dir = data_dir
+        self.output = data_dir.parent / f"{data_dir.name}-{time.monotonic_ns()}.out"
+        kept = {name: value for name, value in os.environ.items() if not name.endswith("_EMULATOR_HOST")}
+        with self.output.open("w") as output:
+            self.process = GuardedProcess(
+                [sys.executable, str(SCRIPT), str(data_dir), *arguments],
+                stdout=output,
+                stderr=output,
+                env={**kept, **environment},
+            )
+
+    def wait_ready(self) -> SystemFile:
+        self.wait_for("Ctrl-C stops everything")
+        system = read_system_file(self.data_dir)
+        assert system is not None
+        return system
+
+    def wait_for(self, text: str) -> str:
+        deadline = time.monotonic() + 30
+        while text not in self.output.read_text():
+            assert self.process.poll() is None or text in self.output.read_text(), self.output.read_text()
+            assert time.monotonic() < deadline, self.output.read_text()
+            time.sleep(0.02)
+        return self.output.read_text()
+
+
+@contextmanager
+def running_up(data_dir: Path, *arguments: str, **environment: str) -> Iterator[Running]:
+    running = Running(data_dir, *arguments, **environment)
+    try:
+        yield running
+    finally:
+        if running.process.poll() is None:
+            running.process.terminate()
+        running.process.wait(20)
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Iterator[Path]:
+    yield tmp_path / "local"
+    PostgresServer(tmp_path / "local" / "postgres").remove()
+
+
+def ran(command: list[str]) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def query(url: str, sql: str) -> Any:
+    async def ask() -> Any:
+        connection = await asyncpg.connect(url)
+        try:
+            return await connection.fetchval(sql)
+        finally:
+            await connection.close()
+
+    return asyncio.run(ask())
+
+
+def is_gone(pid: int | None) -> bool:
+    assert pid is not None
+    done = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return done.stdout.strip()[:1] in {"", "Z"}
+
+
+def wait_gone(pids: dict[str, int | None]) -> None:
+    deadline = time.monotonic() + 10
+    while not all(is_gone(pid) for pid in pids.values()):
+        assert time.monotonic() < deadline, {name: pid for name, pid in pids.items() if not is_gone(pid)}
+        time.sleep(0.05)
+
+
+def test_up_is_whole_stops_in_order_and_finds_everything_again(data_dir: Path) -> None:
+    with running_up(data_dir) as first:
+        system = first.wait_ready()
+        assert (data_dir / "system.json").stat().st_mode & 0o777 == 0o600
+        assert set(system.pids) == {"supervisor", "postgres", "emulators", "image_processor", "image_api"}
+        assert system.admin_api_key == "im_stand-in"
+        assert "im_stand-in" in first.output.read_text()
+        assert f"image_processor  served by {system.pids['image_processor']}" in first.output.read_text()
+        owner = "select pg_get_userbyid(datdba) from pg_database where datname = current_database()"
+        assert query(system.database_url, owner) == "image_migrator"
+        query(system.database_url, "create table kept (n int)")
+        assert httpx2.get(f"{system.storage_emulator_host}/storage/v1/b").status_code == 200
+        assert "serving with //image_api" in (data_dir / "logs" / "image_api.log").read_text()
+        refused = ran([sys.executable, str(SCRIPT), str(data_dir)])
+        assert refused.returncode == 1
+        assert f"already runs at {system.url}" in refused.stderr
+        doctor = CliRunner().invoke(app(), ["doctor", "--data-dir", str(data_dir)])
+        assert (doctor.exit_code, "down" in doctor.output) == (0, False), doctor.output
+        first.process.send_signal(signal.SIGINT)
+        assert first.process.wait(15) == 0
+        wait_gone(system.pids)
+        assert "ended in order" in (data_dir / "logs" / "image_api.log").read_text()
+        down = CliRunner().invoke(app(), ["doctor", "--data-dir", str(data_dir)])
+        assert down.exit_code == 1
+        assert "it was stopped: run `image-manager up`" in down.output
+    with running_up(data_dir) as second:
+        again = second.wait_ready()
+        assert (again.database_url, again.url) == (system.database_url, system.url)
+        text = second.output.read_text()
+        assert "im_stand-in" not in text
+        assert "credentials/rotate" in text
+        assert query(again.database_url, "select count(*) from kept") == 0
+        (curl,) = re.findall(r"^  (curl .*)$", text, re.MULTILINE)
+        pasted = ran(["sh", "-c", curl.replace("curl ", "echo ", 1)])
+        assert "X-API-KEY: im_stand-in" in pasted.stdout
+
+
+def app() -> typer.Typer:
+    made = typer.Typer()
+    commands.register(made)
+    return made
+
+
+def test_a_dead_child_is_restarted_and_said_so_and_a_killed_supervisor_leaves_no_orphan(data_dir: Path) -> None:
+    with running_up(data_dir) as running:
+        system = running.wait_ready()
+        with pytest.raises(httpx2.HTTPError):
+            httpx2.get(f"{system.url}/crash")
+        running.wait_for("image_api ended with status 3; it is started again")
+        os.kill(system.pids["postgres"] or 0, signal.SIGKILL)
+        running.wait_for("postgres has ended; it is started again")
+        deadline = time.monotonic() + 10
+        while True:
+            after = read_system_file(data_dir)
+            assert after is not None
+            if all(after.pids[name] not in {None, system.pids[name]} for name in ("postgres", "image_api")):
+                break
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        running.process.kill()
+        wait_gone(after.pids)
+        found = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
+        assert str(data_dir) not in found.stdout
+
+
+def test_a_crashed_child_is_quoted(data_dir: Path) -> None:
+    with running_up(data_dir, "7") as running:
+        assert running.process.wait(20) == 1
+        text = running.output.read_text()
+    assert "migrations ended with status 7 before it was ready" in text
+    assert "the disk is made of cheese" in text
+    found = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
+    assert str(data_dir) not in found.stdout
+
+
+def test_a_port_in_use_is_a_sentence(data_dir: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with running_up(data_dir, UP_PORT=str(port)) as running:
+            assert running.process.wait(20) == 1
+    assert f"Port {port} is in use" in running.output.read_text()
+    assert "--port" in running.output.read_text()
+
+
+def test_doctor_before_the_first_start(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app(), ["doctor", "--data-dir", str(tmp_path)])
+    assert result.exit_code == 1
+    assert "run `image-manager up`" in result.output
+
+
+def test_reset_asks_and_removes_only_what_is_ours(tmp_path: Path) -> None:
+    (tmp_path / "emulators").mkdir()
+    (tmp_path / "venv").mkdir()
+    (tmp_path / "system.json").write_text("{}")
+    refused = CliRunner().invoke(app(), ["up", "--data-dir", str(tmp_path), "--reset"], input="n\n")
+    assert "Delete all pictures" in refused.output
+    assert (tmp_path / "emulators").exists()
+    commands._reset(tmp_path, asked_already=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["lock", "venv"]
+
+
+def test_addresses_from_outside_take_the_place_of_our_parts(tmp_path: Path) -> None:
+    given: dict[str, Any] = {"STORAGE_EMULATOR_HOST": "http://proxy:1", "PUBSUB_EMULATOR_HOST": "", "DATABASE_URL": "x"}
+    outside = Outside.from_environment(given)
+    layout = Layout(tmp_path, outside, 1, 2, 3, 4)
+    environment = service_environment(layout, "postgresql://db")
+    assert environment["STORAGE_EMULATOR_HOST"] == "http://proxy:1"
+    assert environment["PUBSUB_EMULATOR_HOST"] == "127.0.0.1:4"
+    assert emulators_spec(layout).environment["EMULATORS_EMULATE_STORAGE"] == "False"
+    assert emulators_spec(layout).environment["EMULATORS_EMULATE_PUBSUB"] == "True"
+
+
+def test_demo_pictures_are_pictures() -> None:
+    from io import BytesIO
+
+    from PIL import Image
+
+    with Image.open(BytesIO(gradient_png(96, 64, (10, 200, 100)))) as picture:
+        picture.load()
+        assert (picture.format, picture.size) == ("PNG", (96, 64))
+
+
+def test_system_file_that_is_broken_counts_as_absent(tmp_path: Path) -> None:
+    (tmp_path / "system.json").write_text("{ broken")
+    assert read_system_file(tmp_path) is None
+    (tmp_path / "system.json").write_text(json.dumps({"url": "x"}))
+    assert read_system_file(tmp_path) is None
