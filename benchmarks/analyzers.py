@@ -20,12 +20,11 @@ import pyvips
 
 from benchmarks.machine import describe
 from image_core.analyses.catalogue import CATALOGUE
-from image_engine.analyzers.analysis_picture import AnalysisPicture, prepare_picture
 from image_engine.analyzers.skin import CELL_PX, cells_of, skin_cells
-from image_engine.contract.analysis_request import AnalysisOrder, AnalysisRequest
 from image_engine.contract.limits import PictureLimits
 from image_engine.contract.picture_file import open_picture_file
-from image_engine.contract.processed_picture import ProcessingRequest
+from image_engine.contract.requests import AnalysisOrder, AnalysisRequest, ProcessingRequest
+from image_engine.picture.analysis_picture import AnalysisPicture, prepare_picture
 from image_engine.testing.faces import face
 from image_engine.testing.pictures import analyzed, photograph
 from image_engine.worker.analysis import BUILT_IN, analyze_picture

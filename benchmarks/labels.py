@@ -31,8 +31,8 @@ import pyvips
 from onnx import TensorProto, helper, numpy_helper
 
 from benchmarks.machine import cpu_seconds, describe
-from image_engine.contract.analysis_request import AnalysisOrder, AnalysisRequest
 from image_engine.contract.picture_file import open_picture_file
+from image_engine.contract.requests import AnalysisOrder, AnalysisRequest
 from image_engine.pool.pool import WorkerPool
 from image_engine.testing.models import OPSET, write_model
 from image_engine.testing.pictures import photograph

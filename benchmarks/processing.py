@@ -178,7 +178,7 @@ def _request(effort: int) -> Any:
     from dataclasses import replace
 
     from image_engine.contract.presets import DEFAULT_PRESETS
-    from image_engine.contract.processed_picture import ProcessingRequest
+    from image_engine.contract.requests import ProcessingRequest
 
     return ProcessingRequest(presets=tuple(replace(preset, effort=effort) for preset in DEFAULT_PRESETS))
 

@@ -170,7 +170,7 @@ DECODE = """
 import asyncio, json
 from image_engine.testing import pictures as testing
 from image_engine.contract.picture_file import open_picture_file
-from image_engine.contract.processed_picture import ProcessingRequest
+from image_engine.contract.requests import ProcessingRequest
 from image_engine.pool.pool import WorkerPool
 
 async def main():

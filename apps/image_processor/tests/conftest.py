@@ -25,8 +25,8 @@ from image_core.db import Database, Record
 from image_core.models import derivative, discarded_object, event, image
 from image_core.states import ImageStatus
 from image_core.storage.protocol import StoredObject
-from image_engine.contract.analysis_request import AnalysisOutcome, AnalysisRequest, AnalyzedPicture
-from image_engine.contract.processed_picture import ProcessedPicture, ProcessingRequest
+from image_engine.contract.answers import AnalysisOutcome, AnalyzedPicture, ProcessedPicture
+from image_engine.contract.requests import AnalysisRequest, ProcessingRequest
 from image_engine.contract.worker_models import WorkerModels
 from image_engine.testing.results import PROCESSED
 from image_engine.worker.confinement import Confinement

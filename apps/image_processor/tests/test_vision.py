@@ -19,8 +19,9 @@ from image_core.analyses.catalogue import (
 from image_core.analyses.results import LabelsParameters
 from image_core.db import to_json
 from image_core.models import analysis, credit_account, event, team
+from image_engine.contract.answers import Derivative
 from image_engine.contract.picture_file import open_picture_file
-from image_engine.contract.processed_picture import Derivative, ProcessingRequest
+from image_engine.contract.requests import ProcessingRequest
 from image_engine.pool.pool import WorkerPool
 from image_engine.testing.pictures import photograph
 from image_engine.testing.results import PROCESSED

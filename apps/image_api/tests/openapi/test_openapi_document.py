@@ -13,7 +13,7 @@ from image_api.openapi.descriptions import PARAMETERS, PROPERTIES, SPECIAL
 from image_api.openapi.operations import api_routes, operation_id
 from image_core.analyses.catalogue import CATALOGUE
 from image_core.testing import UserWithKey
-from image_engine.contract.processed_picture import PictureFacts
+from image_engine.contract.answers import PictureFacts
 from image_engine.picture.camera_fields import READERS
 
 from ..conftest import Api

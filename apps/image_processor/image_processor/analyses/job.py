@@ -19,10 +19,10 @@ from image_core.billing import credits
 from image_core.db import Transaction
 from image_core.events import EventType, OutboxEvent, Topic
 from image_core.telemetry import log, log_unexpected, span
-from image_engine.contract.analysis_request import AnalysisOrder, AnalysisOutcome, AnalysisRequest
+from image_engine.contract.answers import AnalysisOutcome
 from image_engine.contract.picture_file import PictureFile, open_picture_file
-from image_engine.contract.processed_picture import ProcessingRequest
 from image_engine.contract.rejections import REJECTION_MESSAGES, PictureRejected
+from image_engine.contract.requests import AnalysisOrder, AnalysisRequest, ProcessingRequest
 from image_engine.models.description import MODEL_FAILURES
 from image_processor.analyses import queries
 from image_processor.analyses.queries import AnalysisClaim

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from image_core.storage.gcs import GcsClient
-from image_engine.contract.analysis_request import AnalysisOrder, AnalysisRequest
 from image_engine.contract.limits import PictureLimits
 from image_engine.contract.picture_file import open_picture_file
 from image_engine.contract.rejections import PictureRejected
+from image_engine.contract.requests import AnalysisOrder, AnalysisRequest
 from image_engine.pool.pool import MIB, WorkerPool
 from image_processor.evaluation.dataset import LabelledPicture
 from image_processor.evaluation.figures import BEST, Answer

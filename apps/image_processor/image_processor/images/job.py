@@ -16,9 +16,10 @@ from image_core.db import Record, Transaction, UniqueViolation, to_json
 from image_core.events import EventType
 from image_core.states import ImageStatus
 from image_core.telemetry import log, log_unexpected, span
+from image_engine.contract.answers import Derivative, ProcessedPicture
 from image_engine.contract.picture_file import PictureFile, open_picture_file
-from image_engine.contract.processed_picture import Derivative, ProcessedPicture, ProcessingRequest
 from image_engine.contract.rejections import PictureRejected
+from image_engine.contract.requests import ProcessingRequest
 from image_processor.failures import Passing, Verdict, judge
 from image_processor.images import on_arrival, queries, similarity
 from image_processor.images.queries import Claim

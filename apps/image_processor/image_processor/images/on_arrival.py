@@ -25,7 +25,8 @@ from image_core.ids import new_id
 from image_core.models import analysis
 from image_core.states import LabelSource
 from image_core.telemetry import log
-from image_engine.contract.analysis_request import AnalysisOrder, AnalysisOutcome
+from image_engine.contract.answers import AnalysisOutcome
+from image_engine.contract.requests import AnalysisOrder
 from image_processor.analyses import queries as analysis_queries
 from image_processor.images.queries import Claim
 

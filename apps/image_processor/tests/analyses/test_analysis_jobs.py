@@ -15,7 +15,7 @@ from image_core.billing import credits
 from image_core.db import Record
 from image_core.ids import new_id
 from image_core.models import analysis, credit_account, credit_entry, credit_reservation, image, team
-from image_engine.contract.analysis_request import AnalysisOutcome
+from image_engine.contract.answers import AnalysisOutcome
 from image_engine.contract.rejections import PictureRejected, WorkerInterrupted, WorkerUnavailable
 from image_engine.testing.results import PROCESSED
 from image_processor.analyses import queries as analysis_queries

@@ -15,7 +15,7 @@ from image_core import testing
 from image_core.images.similarity import DESCRIPTOR_MODEL
 from image_core.models import image, image_hash, image_vector, near_duplicate
 from image_engine.contract.framing import decode_processed
-from image_engine.contract.processed_picture import ProcessingRequest
+from image_engine.contract.requests import ProcessingRequest
 from image_engine.testing.results import FACTS, PROCESSED
 from image_processor.images import job, similarity
 

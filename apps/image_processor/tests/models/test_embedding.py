@@ -15,8 +15,9 @@ from image_core.images.similarity import DESCRIPTOR_MODEL
 from image_core.storage.gcs import GcsClient
 from image_engine.analyzers.onnx_embedding import OnnxEmbedding
 from image_engine.analyzers.onnx_model import OnnxModel
+from image_engine.contract.answers import ProcessedPicture
 from image_engine.contract.picture_file import open_picture_file
-from image_engine.contract.processed_picture import ProcessedPicture, ProcessingRequest
+from image_engine.contract.requests import ProcessingRequest
 from image_engine.models.description import EmbeddingDescription, ModelBroken, read_model
 from image_engine.pool.pool import MIB, WorkerPool
 from image_engine.testing.models import color_model, write_model

@@ -17,10 +17,10 @@ from sqlalchemy import select, update
 from image_core.db import Database
 from image_core.models import analyzer_model
 from image_core.storage.gcs import GcsClient
-from image_engine.contract.analysis_request import AnalysisOrder, AnalysisOutcome, AnalysisRequest, AnalyzedPicture
+from image_engine.contract.answers import AnalysisOutcome, AnalyzedPicture
 from image_engine.contract.picture_file import open_picture_file
-from image_engine.contract.processed_picture import ProcessingRequest
 from image_engine.contract.rejections import PictureRejected
+from image_engine.contract.requests import AnalysisOrder, AnalysisRequest, ProcessingRequest
 from image_engine.pool.pool import MIB, WorkerPool
 from image_engine.testing.models import LABELS, color_model, write_model
 from image_engine.testing.pictures import png, scene

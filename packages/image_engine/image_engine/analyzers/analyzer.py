@@ -5,7 +5,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from image_core.analyses.catalogue import AnalyzerSpec, Need
 from image_core.analyses.results import Result
-from image_engine.analyzers.analysis_picture import AnalysisPicture
+from image_engine.picture.analysis_picture import AnalysisPicture
 
 
 class Analyzer(Protocol):

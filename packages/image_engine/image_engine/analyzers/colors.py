@@ -8,8 +8,8 @@ import numpy.typing as npt
 
 from image_core.analyses.catalogue import CATALOGUE
 from image_core.analyses.results import ColorsParameters, ColorsResult, PaletteColor
-from image_engine.analyzers.analysis_picture import AnalysisPicture
 from image_engine.analyzers.css_colors import CSS_COLORS
+from image_engine.picture.analysis_picture import AnalysisPicture
 from image_engine.picture.oklab import Colors as _Colors
 from image_engine.picture.oklab import from_oklab, to_oklab
 from image_engine.picture.pixels import Pixels

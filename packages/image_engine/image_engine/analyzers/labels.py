@@ -7,8 +7,8 @@ import numpy as np
 from image_core.analyses.catalogue import CATALOGUE
 from image_core.analyses.results import Label, LabelModel, LabelsParameters, LabelsResult
 from image_engine.analyzers import quality
-from image_engine.analyzers.analysis_picture import AnalysisPicture
 from image_engine.analyzers.filters import ramp
+from image_engine.picture.analysis_picture import AnalysisPicture
 
 NOTICE = "From measurements only: no model is configured, so that nothing is recognised in the picture."
 MODEL = LabelModel(name="built-in measurements", version=CATALOGUE["labels"].version, sha256=None)

@@ -2,8 +2,8 @@
 
 from image_core.analyses.catalogue import CATALOGUE, Need
 from image_core.analyses.results import LabelsParameters, LabelsResult
-from image_engine.analyzers.analysis_picture import AnalysisPicture
 from image_engine.models.description import ModelUnavailable
+from image_engine.picture.analysis_picture import AnalysisPicture
 
 
 class NoLabels:

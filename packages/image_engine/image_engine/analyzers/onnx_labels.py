@@ -8,9 +8,9 @@ import numpy.typing as npt
 
 from image_core.analyses.catalogue import CATALOGUE, Need
 from image_core.analyses.results import Label, LabelModel, LabelsParameters, LabelsResult
-from image_engine.analyzers.analysis_picture import AnalysisPicture
 from image_engine.analyzers.onnx_model import OnnxModel, prepared
 from image_engine.models.description import LabelsDescription, ModelBroken
+from image_engine.picture.analysis_picture import AnalysisPicture
 from image_engine.picture.pixels import Floats
 
 

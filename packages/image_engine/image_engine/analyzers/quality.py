@@ -6,8 +6,8 @@ import numpy as np
 
 from image_core.analyses.catalogue import CATALOGUE
 from image_core.analyses.results import QualityIssue, QualityResult
-from image_engine.analyzers.analysis_picture import BLOCK_PX, AnalysisPicture
 from image_engine.analyzers.filters import block_means
+from image_engine.picture.analysis_picture import BLOCK_PX, AnalysisPicture
 from image_engine.picture.pixels import Floats, Pixels, largest_channel, smallest_channel
 
 # A picture is called after the side of each threshold on which its makers would have taken another one.

@@ -12,8 +12,8 @@ import pyvips
 
 from image_core.analyses.catalogue import CATALOGUE
 from image_core.analyses.results import SkinIssue, SkinReason, SkinResult, SkinTone, SkinType
-from image_engine.analyzers.analysis_picture import AnalysisPicture
 from image_engine.analyzers.filters import block_means, box_mean, ramp
+from image_engine.picture.analysis_picture import AnalysisPicture
 from image_engine.picture.pixels import Floats, Mask, Pixels, band_of, largest_channel
 
 # Bounds of R/Y and B/Y, as (least, most): Cr of 133 to 173 and Cb of 77 to 127 at a luma of 140. Taken at each pixel's

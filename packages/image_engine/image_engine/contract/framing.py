@@ -16,17 +16,17 @@ from typing import Any, NoReturn
 from pydantic import TypeAdapter
 
 from image_core.images.similarity import DESCRIPTOR_DIMENSIONS, DESCRIPTOR_MODEL, MAX_VECTOR_DIMENSIONS, MODEL_NAME
-from image_engine.contract.analysis_request import (
-    AnalysisBatch,
-    AnalysisOrder,
+from image_engine.contract.answers import (
     AnalysisOutcome,
-    AnalysisRequest,
     AnalyzedBatch,
     AnalyzedPicture,
+    Derivative,
+    PictureFacts,
+    ProcessedPicture,
 )
 from image_engine.contract.facts import Seconds, StepSeconds, Whole
-from image_engine.contract.processed_picture import Derivative, PictureFacts, ProcessedPicture, ProcessingRequest
 from image_engine.contract.rejections import PictureRejected, parse_rejection_code
+from image_engine.contract.requests import AnalysisBatch, AnalysisOrder, AnalysisRequest, ProcessingRequest
 
 Request = ProcessingRequest | AnalysisRequest | AnalysisBatch
 Answer = ProcessedPicture | AnalyzedPicture | AnalyzedBatch

@@ -2,8 +2,8 @@
 
 import pyvips
 
+from image_engine.contract.answers import Derivative
 from image_engine.contract.presets import Preset
-from image_engine.contract.processed_picture import Derivative
 
 
 def encode(image: pyvips.Image, preset: Preset, frames: int = 1) -> Derivative:

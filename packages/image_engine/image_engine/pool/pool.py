@@ -15,12 +15,12 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from image_core.images.picture_header import PictureFormat
-from image_engine.contract.analysis_request import AnalysisBatch, AnalysisRequest, AnalyzedPicture, failed
+from image_engine.contract.answers import AnalyzedPicture, ProcessedPicture, failed
 from image_engine.contract.framing import MAX_BATCH, Request, decode_analyzed, decode_batch, decode_processed
 from image_engine.contract.limits import ALL_FORMATS
 from image_engine.contract.picture_file import PictureFile
-from image_engine.contract.processed_picture import ProcessedPicture, ProcessingRequest
 from image_engine.contract.rejections import PictureRejected, WorkerInterrupted, WorkerUnavailable
+from image_engine.contract.requests import AnalysisBatch, AnalysisRequest, ProcessingRequest
 from image_engine.contract.worker_models import WorkerModels
 from image_engine.pool.process import AnswerType, Decode, WorkerDied, WorkerProcess
 from image_engine.worker.confinement import Confinement, deny_inspection

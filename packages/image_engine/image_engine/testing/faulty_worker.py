@@ -10,16 +10,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from image_engine.contract.analysis_request import (
-    AnalysisBatch,
+from image_engine.contract.answers import (
     AnalysisOutcome,
-    AnalysisRequest,
     AnalyzedBatch,
     AnalyzedPicture,
+    Derivative,
+    PictureFacts,
+    ProcessedPicture,
 )
 from image_engine.contract.framing import LENGTH, Answer, Request
-from image_engine.contract.processed_picture import Derivative, PictureFacts, ProcessedPicture, ProcessingRequest
 from image_engine.contract.rejections import PictureRejected
+from image_engine.contract.requests import AnalysisBatch, AnalysisRequest, ProcessingRequest
 from image_engine.worker.confinement import confine, confine_code
 from image_engine.worker.main import parse_options, serve
 

@@ -12,8 +12,8 @@ import pyvips
 from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
 
-from image_engine.contract.analysis_request import AnalysisOrder, AnalysisRequest
 from image_engine.contract.picture_file import open_picture_file
+from image_engine.contract.requests import AnalysisOrder, AnalysisRequest
 from image_engine.worker.analysis import analyze_picture
 
 ORIENTATIONS = range(1, 9)

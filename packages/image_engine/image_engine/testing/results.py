@@ -1,6 +1,6 @@
 """What a worker answers, for tests of what becomes of it."""
 
-from image_engine.contract.processed_picture import Derivative, PictureFacts, ProcessedPicture
+from image_engine.contract.answers import Derivative, PictureFacts, ProcessedPicture
 
 FACTS = PictureFacts(
     format="png", content_type="image/png", width_px=40, height_px=30, frames=1, duration_ms=None, loop_count=None,

@@ -4,25 +4,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from image_core.analyses.catalogue import Need, rounded
-from image_engine.analyzers.analysis_picture import AnalysisPicture, prepare_picture
 from image_engine.analyzers.analyzer import Analyzer, RunsAhead
 from image_engine.analyzers.colors import Colors
 from image_engine.analyzers.labels import Labels
 from image_engine.analyzers.quality import Quality
 from image_engine.analyzers.skin import Skin
-from image_engine.contract.analysis_request import (
-    ANALYZER_FAILED,
-    AnalysisBatch,
-    AnalysisOrder,
-    AnalysisOutcome,
-    AnalysisRequest,
-    AnalyzedBatch,
-    AnalyzedPicture,
-    failed,
-)
+from image_engine.contract.answers import ANALYZER_FAILED, AnalysisOutcome, AnalyzedBatch, AnalyzedPicture, failed
 from image_engine.contract.limits import PictureLimits
 from image_engine.contract.rejections import PictureRejected, place_of
+from image_engine.contract.requests import AnalysisBatch, AnalysisOrder, AnalysisRequest
 from image_engine.models.description import ModelUnavailable
+from image_engine.picture.analysis_picture import AnalysisPicture, prepare_picture
 from image_engine.picture.open_stored import rejecting_what_cannot_be_decoded
 from image_engine.worker.step_clock import StepClock
 

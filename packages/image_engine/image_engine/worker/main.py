@@ -15,7 +15,6 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from image_core.analyses.catalogue import CATALOGUE
-from image_engine.contract.analysis_request import AnalysisBatch, AnalysisOrder, AnalysisRequest
 from image_engine.contract.framing import (
     ACCEPTED,
     LENGTH,
@@ -32,8 +31,8 @@ from image_engine.contract.framing import (
 )
 from image_engine.contract.limits import ALL_FORMATS
 from image_engine.contract.picture_file import open_picture_file
-from image_engine.contract.processed_picture import ProcessingRequest
 from image_engine.contract.rejections import PictureRejected, place_of
+from image_engine.contract.requests import AnalysisBatch, AnalysisOrder, AnalysisRequest, ProcessingRequest
 from image_engine.contract.worker_models import EMBEDDING, LABELS
 from image_engine.models.description import (
     MODEL_FAILURES,

@@ -15,9 +15,10 @@ import pyvips
 from image_core.images.picture_header import PREFIX_BYTES, PictureHeader
 from image_core.images.similarity import DESCRIPTOR_MODEL
 from image_engine.analyzers.analyzer import Analyzer
+from image_engine.contract.answers import Derivative, PictureFacts, ProcessedPicture
 from image_engine.contract.facts import fitting_facts
 from image_engine.contract.presets import Preset
-from image_engine.contract.processed_picture import Derivative, PictureFacts, ProcessedPicture, ProcessingRequest
+from image_engine.contract.requests import ProcessingRequest
 from image_engine.models.description import ModelBroken
 from image_engine.picture.animation_frames import render_frames
 from image_engine.picture.blurhash import blurhash

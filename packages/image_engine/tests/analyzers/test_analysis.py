@@ -11,12 +11,12 @@ from PIL import Image
 
 from image_core.analyses.catalogue import CATALOGUE, AnalyzerSpec, canonical_result
 from image_core.analyses.results import QualityParameters, QualityResult
-from image_engine.analyzers.analysis_picture import DETAIL_SIDE_PX, WORKING_SIDE_PX, AnalysisPicture, prepare_picture
-from image_engine.contract.analysis_request import AnalysisOrder, AnalysisOutcome, AnalysisRequest
+from image_engine.contract.answers import AnalysisOutcome
 from image_engine.contract.limits import PictureLimits
 from image_engine.contract.picture_file import open_picture_file
-from image_engine.contract.processed_picture import ProcessingRequest
 from image_engine.contract.rejections import PictureRejected
+from image_engine.contract.requests import AnalysisOrder, AnalysisRequest, ProcessingRequest
+from image_engine.picture.analysis_picture import DETAIL_SIDE_PX, WORKING_SIDE_PX, AnalysisPicture, prepare_picture
 from image_engine.pool.pool import WorkerPool
 from image_engine.testing.pictures import (
     ORIENTATIONS,

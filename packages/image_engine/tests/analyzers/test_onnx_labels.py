@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from image_core.analyses.results import LabelsParameters, LabelsResult
-from image_engine.analyzers.analysis_picture import AnalysisPicture
 from image_engine.analyzers.onnx_labels import OnnxLabels
 from image_engine.analyzers.onnx_model import OnnxModel, prepared
 from image_engine.models.description import ModelBroken, ModelInput, ModelMissing, read_labels_model
+from image_engine.picture.analysis_picture import AnalysisPicture
 from image_engine.testing.models import color_model, identity_model, write_model
 
 ALL = LabelsParameters(max_labels=100, min_score=0)

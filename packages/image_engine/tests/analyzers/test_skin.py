@@ -4,10 +4,10 @@ import pytest
 import pyvips
 
 from image_core.analyses.results import SKIN_NOTICE
-from image_engine.analyzers.analysis_picture import prepare_picture
 from image_engine.analyzers.skin import CELL_PX, cells_of, ita_degrees, skin_cells, tone_of
 from image_engine.contract.limits import PictureLimits
 from image_engine.contract.picture_file import open_picture_file
+from image_engine.picture.analysis_picture import prepare_picture
 from image_engine.testing.faces import face
 from image_engine.testing.pictures import analyzed, photograph, png, scene
 

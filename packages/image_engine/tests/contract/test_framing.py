@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
-from image_engine.contract.analysis_request import AnalysisOrder, AnalysisRequest
 from image_engine.contract.facts import fitting_facts
 from image_engine.contract.framing import bounded_text, decode_analyzed, decode_processed, encode_answer, read_json
-from image_engine.contract.processed_picture import ProcessingRequest
+from image_engine.contract.requests import AnalysisOrder, AnalysisRequest, ProcessingRequest
 from image_engine.testing.faulty_worker import COLORS
 from image_engine.testing.results import FACTS, PROCESSED
 

@@ -7,10 +7,11 @@ import pytest
 import pyvips
 from PIL import Image
 
+from image_engine.contract.answers import ProcessedPicture
 from image_engine.contract.limits import PictureLimits
 from image_engine.contract.picture_file import open_picture_file
-from image_engine.contract.processed_picture import ProcessedPicture, ProcessingRequest
 from image_engine.contract.rejections import PictureRejected
+from image_engine.contract.requests import ProcessingRequest
 from image_engine.picture.color_coding import ColorCoding
 from image_engine.worker.pipeline import process_picture
 

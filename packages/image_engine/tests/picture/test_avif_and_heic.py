@@ -9,12 +9,13 @@ import pyvips
 from PIL import Image
 
 from image_core.images.heif_items import boxes
-from image_engine.analyzers.analysis_picture import prepare_picture
+from image_engine.contract.answers import ProcessedPicture
 from image_engine.contract.limits import PictureLimits
 from image_engine.contract.picture_file import open_picture_file
-from image_engine.contract.processed_picture import ProcessedPicture, ProcessingRequest
 from image_engine.contract.rejections import PictureRejected
+from image_engine.contract.requests import ProcessingRequest
 from image_engine.picture import avif_planes, heif_planes
+from image_engine.picture.analysis_picture import prepare_picture
 from image_engine.picture.yuv_planes import YuvPlanes, rgb_of_planes
 from image_engine.pool.pool import WorkerPool
 from image_engine.testing.pictures import ORIENTATIONS, difference, exif_block, heic, scene, turned_for

@@ -13,8 +13,9 @@ import pytest
 import pyvips
 from PIL import Image, ImageCms
 
+from image_engine.contract.answers import ProcessedPicture
 from image_engine.contract.picture_file import open_picture_file
-from image_engine.contract.processed_picture import ProcessedPicture, ProcessingRequest
+from image_engine.contract.requests import ProcessingRequest
 from image_engine.picture.color_coding import ColorCoding
 from image_engine.picture.icc_profile import is_srgb
 from image_engine.testing.pictures import heic

@@ -9,11 +9,12 @@ import pytest
 import pyvips
 from PIL import Image
 
-from image_engine.analyzers.analysis_picture import prepare_picture
+from image_engine.contract.answers import ProcessedPicture
 from image_engine.contract.limits import PictureLimits
 from image_engine.contract.picture_file import open_picture_file
-from image_engine.contract.processed_picture import ProcessedPicture, ProcessingRequest
 from image_engine.contract.rejections import PictureRejected
+from image_engine.contract.requests import ProcessingRequest
+from image_engine.picture.analysis_picture import prepare_picture
 from image_engine.picture.open_stored import rejecting_what_cannot_be_decoded
 from image_engine.testing.pictures import animation, difference, exif_block, heic, scene, with_metadata
 from image_engine.worker.pipeline import process_picture

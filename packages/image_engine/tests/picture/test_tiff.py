@@ -10,11 +10,12 @@ import pyvips
 from PIL import Image
 
 from image_core.images.tiff_directory import read_pages
-from image_engine.analyzers.analysis_picture import prepare_picture
+from image_engine.contract.answers import ProcessedPicture
 from image_engine.contract.limits import PictureLimits
 from image_engine.contract.picture_file import open_picture_file
-from image_engine.contract.processed_picture import ProcessedPicture, ProcessingRequest
 from image_engine.contract.rejections import PictureRejected
+from image_engine.contract.requests import ProcessingRequest
+from image_engine.picture.analysis_picture import prepare_picture
 from image_engine.worker.pipeline import process_picture
 
 from .tiff_writer import Tags, tiff, tiff_of_pages, tiff_of_strips

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from image_engine.contract.answers import PictureFacts
 from image_engine.contract.picture_file import open_picture_file
-from image_engine.contract.processed_picture import PictureFacts, ProcessingRequest
+from image_engine.contract.requests import ProcessingRequest
 from image_engine.picture.exif import CameraData, read_camera_data
 from image_engine.picture.png_blocks import read_png_blocks
 from image_engine.testing.exif import ascii_text, block

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from image_engine.contract.analysis_request import AnalysisOrder, AnalysisRequest, AnalyzedPicture
+from image_engine.contract.answers import AnalyzedPicture, ProcessedPicture
 from image_engine.contract.picture_file import open_picture_file
-from image_engine.contract.processed_picture import ProcessedPicture, ProcessingRequest
 from image_engine.contract.rejections import PictureRejected, WorkerInterrupted, WorkerUnavailable
+from image_engine.contract.requests import AnalysisOrder, AnalysisRequest, ProcessingRequest
 from image_engine.pool import pool
 from image_engine.pool.pool import MIB, WORKER_COMMAND, WorkerPool, worker_environment
 from image_engine.testing.pictures import heic, photograph, png_bomb, scene

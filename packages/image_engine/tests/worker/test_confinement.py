@@ -13,11 +13,10 @@ from pathlib import Path
 import pytest
 
 from image_core.analyses.catalogue import CATALOGUE
-from image_engine.contract.analysis_request import AnalysisOrder
 from image_engine.contract.limits import ALL_FORMATS
 from image_engine.contract.picture_file import open_picture_file
-from image_engine.contract.processed_picture import ProcessingRequest
 from image_engine.contract.rejections import WorkerUnavailable
+from image_engine.contract.requests import AnalysisOrder, ProcessingRequest
 from image_engine.pool.pool import WORKER_COMMAND, WorkerPool
 from image_engine.testing.models import write_model
 from image_engine.testing.pictures import animation, heic, palette_png, photograph, scene

@@ -6,8 +6,8 @@ import pytest
 import pyvips
 
 from image_engine.contract.picture_file import open_picture_file
-from image_engine.contract.processed_picture import ProcessingRequest
 from image_engine.contract.rejections import PictureRejected
+from image_engine.contract.requests import ProcessingRequest
 from image_engine.pool.pool import MIB, WorkerPool
 from image_engine.testing.pictures import heic
 

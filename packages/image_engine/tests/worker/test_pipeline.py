@@ -7,11 +7,12 @@ import pytest
 import pyvips
 from PIL import Image
 
+from image_engine.contract.answers import ProcessedPicture
 from image_engine.contract.limits import PictureLimits
 from image_engine.contract.picture_file import open_picture_file
 from image_engine.contract.presets import Preset
-from image_engine.contract.processed_picture import ProcessedPicture, ProcessingRequest
 from image_engine.contract.rejections import PictureRejected
+from image_engine.contract.requests import ProcessingRequest
 from image_engine.testing.pictures import (
     ORIENTATIONS,
     animation,

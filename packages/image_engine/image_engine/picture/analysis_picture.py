@@ -76,7 +76,7 @@ class AnalysisPicture:
 
     @cached_property
     def sharpness(self) -> float:
-        """As `steps.sharpness` measures it at this size, 0 (blurred) to 1."""
+        """As `picture.sharpness` measures it at this size, 0 (blurred) to 1."""
         return sharpness(self.luma)
 
     @cached_property

@@ -1,51 +1,70 @@
-"""What is asked of a worker process and what comes back. Plain data, known to both sides, without any codec."""
+"""What a worker process answers. Plain data with bounds, without any codec or NumPy; the parent checks all of it."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from image_core.analyses.catalogue import CATALOGUE, rounded
 from image_core.images.picture_header import PictureFormat
-from image_engine.contract.analysis_request import AnalysisOrder, AnalysisOutcome, orders_from_json
-from image_engine.contract.facts import CameraFacts, Flag, Line, Number, Seconds, Size, StepSeconds, Whole, Word
-from image_engine.contract.limits import PictureLimits
-from image_engine.contract.presets import DEFAULT_PRESETS, Preset
+from image_engine.contract.facts import (
+    CameraFacts,
+    Flag,
+    Line,
+    Number,
+    Seconds,
+    Size,
+    StepSeconds,
+    Whole,
+    Word,
+    is_storable,
+)
+from image_engine.contract.rejections import REJECTION_MESSAGES, PictureRejected
+from image_engine.contract.requests import AnalysisOrder
+from image_engine.models.description import MODEL_FAILURES
 
+ANALYZER_FAILED = "analyzer-failed"
 PERCEPTUAL_HASH_ALGORITHM = "phash-dct-1"
+_FAILURES = {ANALYZER_FAILED, *MODEL_FAILURES, *REJECTION_MESSAGES}
 
 
 @dataclass(frozen=True, slots=True)
-class ProcessingRequest:
-    """What to do with a picture.
+class AnalysisOutcome:
+    """What became of one order: a result or a failure.
 
     Attributes:
-        presets: the derivatives to make, none of them twice.
-        limits: what the picture may be.
-        keep_location: False leaves the place that the camera wrote down out of the facts.
-        analyses: what to find out about the picture once its derivatives are made.
-        embed: False leaves out the vector of a model, where there is one.
+        result: valid for the analyzer, floats rounded; None for a failure.
+        failure: `analyzer-failed`, the code for which a picture is rejected or a model cannot be used; None for a
+            result.
+        place: where in our code an analyzer failed, or what is wrong with its model, for the log.
     """
 
-    presets: tuple[Preset, ...] = DEFAULT_PRESETS
-    limits: PictureLimits = field(default_factory=PictureLimits)
-    keep_location: bool = True
-    analyses: tuple[AnalysisOrder, ...] = ()
-    embed: bool = True
-
-    def to_json(self) -> dict[str, Any]:
-        """Give plain values for the way to a worker."""
-        return asdict(self)
+    analyzer: str
+    version: str
+    parameters: dict[str, Any]
+    result: dict[str, Any] | None
+    failure: str | None = None
+    place: str | None = None
 
     @classmethod
-    def from_json(cls, values: dict[str, Any]) -> "ProcessingRequest":
-        """Rebuild what `to_json` gave."""
-        return cls(
-            presets=tuple(Preset(**preset) for preset in values["presets"]),
-            limits=PictureLimits.from_json(values["limits"]),
-            keep_location=values["keep_location"],
-            analyses=orders_from_json(values["analyses"]),
-            embed=values["embed"],
-        )
+    def from_json(cls, values: dict[str, Any]) -> "AnalysisOutcome":
+        """Rebuild what `asdict` gave, in a process that trusts nothing of it.
+
+        Raises:
+            ValueError, TypeError, KeyError: it is not what a worker may send.
+        """
+        outcome = cls(**values)
+        if not is_storable(values):
+            raise ValueError("a worker sent what cannot be stored")
+        if (outcome.result is None) == (outcome.failure is None):
+            raise ValueError("a worker sent neither a result nor a failure")
+        if outcome.failure is not None and outcome.failure not in _FAILURES:
+            raise ValueError("a worker named a failure that there is not")
+        model = CATALOGUE[outcome.analyzer].result
+        if outcome.result is not None and rounded(model.model_validate(outcome.result).model_dump()) != outcome.result:
+            raise ValueError("a worker sent a result that is not rounded")
+        return outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,3 +151,37 @@ class ProcessedPicture:
     trace: str | None = None
     worker_rss_bytes: Whole = 0
     worker_cpu_seconds: Seconds = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class AnalyzedPicture:
+    """Everything one request for analyses gives.
+
+    Attributes:
+        outcomes: in the order of the request.
+        step_seconds: wall time by step, in the order in which the steps ran.
+        worker_rss_bytes: resident memory of the worker afterwards.
+        worker_cpu_seconds: CPU time of the worker for this picture.
+    """
+
+    outcomes: tuple[AnalysisOutcome, ...]
+    step_seconds: StepSeconds
+    worker_rss_bytes: Whole = 0
+    worker_cpu_seconds: Seconds = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class AnalyzedBatch:
+    """An answer for each picture of a batch, in its order; the worker's figures are those of the whole batch."""
+
+    answers: tuple[AnalyzedPicture | PictureRejected, ...]
+    worker_rss_bytes: Whole = 0
+    worker_cpu_seconds: Seconds = 0.0
+
+
+def failed(orders: Iterable[AnalysisOrder], code: str) -> tuple[AnalysisOutcome, ...]:
+    """Give each order the same failure."""
+    return tuple(
+        AnalysisOutcome(order.analyzer, CATALOGUE[order.analyzer].version, order.parameters, None, code)
+        for order in orders
+    )
