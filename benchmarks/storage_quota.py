@@ -38,8 +38,8 @@ async def _upload(database: Database, team_id: UUID, user_id: UUID, quota: Stora
         timedelta(minutes=5), 1000, quota,
     )  # fmt: skip
     await upload_queries.complete(
-        database, image_id, bytes=900, digest=hashlib.sha256(image_id.bytes).digest(), object_generation=1, name=None,
-        labels=[], pairs="{}",
+        database, image_id, new_size_bytes=900, new_sha256=hashlib.sha256(image_id.bytes).digest(), new_generation=1,
+        new_filename=None, new_tags=[], new_metadata="{}",
     )  # fmt: skip
 
 

@@ -1,17 +1,21 @@
 """House rules that no linter knows."""
 
 import ast
+import inspect
 import re
 import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from sqlalchemy import Column
 
 from image_core import models
+from image_core.images import transitions as image_transitions
+from image_core.states import Mover
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = [ROOT / f"packages/{name}/{name}" for name in ("image_core", "image_client", "image_engine")]
@@ -51,13 +55,8 @@ WITHOUT_A_TEAM = {
     "image_api/credentials/queries.py": {
         "other_admin_keys": "admins belong to the platform",
     },
-    "image_api/images/queries.py": {
-        "change": "the row has been found, or locked, under the caller's team before",
-    },
     "image_api/uploads/queries.py": {
-        "_complete": "the row is the request's own",
         "duplicate_of": "the row is the request's own",
-        "expire": "the row is the request's own",
     },
     "image_api/people/queries.py": {
         "find_by_email": "whoever signs in is of no team yet",
@@ -192,6 +191,88 @@ def test_every_query_on_rows_of_a_team_names_the_team(path: Path) -> None:
     allowed = WITHOUT_A_TEAM.get(name_of(path), {})
     unnamed = {name for name, text in queries_on_team_tables(path) if not re.search(r"team_id|_visible|_clauses", text)}
     assert unnamed == set(allowed)
+
+
+MOVED_TABLES = {"image": image_transitions}
+# Tables that stand in a variable, none of which is one of those.
+UPDATED_BY_VARIABLE = {"image_processor/housekeeping/removals.py": {"column.table"}}
+
+
+def source_files() -> list[Path]:
+    """Everything that runs outside tests."""
+    return [
+        path
+        for path in python_files(*(ROOT / name for name in ("packages", "apps", "scripts")))
+        if not {"tests", ".venv"} & set(path.relative_to(ROOT).parts)
+    ]
+
+
+def updated_tables(path: Path) -> Iterator[str]:
+    """Each table that a file updates by SQLAlchemy or by SQL; what is no plain name of a table as it is written."""
+    tree = ast.parse(path.read_text())
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    names = {alias.asname or alias.name: alias.name for node in imports for alias in node.names}
+    builds_sql = any(node.module and node.module.startswith("sqlalchemy") for node in imports)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield from re.findall(r"(?is)\bUPDATE\s+(?:ONLY\s+)?(?:public\.)?\"?(\w+)\"?\s.*?\bSET\b", node.value)
+        if not isinstance(node, ast.Call):
+            continue
+        called = ast.unparse(node.func)
+        if names.get(called, called.removeprefix("sqlalchemy.").removeprefix("sa.")) == "update" and node.args:
+            table = ast.unparse(node.args[0])
+        elif builds_sql and called.endswith(".update") and not node.args:
+            table = called.removesuffix(".update")
+        else:
+            continue
+        yield names.get(table, table.removeprefix("models."))
+
+
+def test_images_are_updated_by_transitions_alone() -> None:
+    elsewhere: dict[str, set[str]] = {}
+    for path in source_files():
+        updated = set(updated_tables(path))
+        name = path.relative_to(ROOT).as_posix().partition("/")[2].partition("/")[2]
+        if name in {f"image_core/{table}s/transitions.py" for table in MOVED_TABLES}:
+            assert updated <= MOVED_TABLES.keys()
+            continue
+        found = updated & MOVED_TABLES.keys() | {table for table in updated if "." in table}
+        if found:
+            elsewhere[name] = found
+    assert elsewhere == UPDATED_BY_VARIABLE
+
+
+def mover_at(path: Path) -> Mover:
+    """Return whose transitions the code in a file makes."""
+    if "scripts" in path.relative_to(ROOT).parts or path.name == "admin.py":
+        return Mover.OPERATOR
+    if "housekeeping" in path.parts:
+        return Mover.SWEEP
+    return Mover.API if "image_api" in path.parts else Mover.PROCESSOR
+
+
+@pytest.mark.parametrize("module", MOVED_TABLES.values(), ids=MOVED_TABLES)
+def test_transitions_are_made_by_whom_they_name(module: ModuleType) -> None:
+    named = {
+        (name, mover)
+        for name, function in inspect.getmembers(module, inspect.isfunction)
+        for mover in getattr(function, "movers", ())
+    }
+    made = set()
+    for path in source_files():
+        tree = ast.parse(path.read_text())
+        aliases = {
+            alias.asname or alias.name
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+            if f"{node.module}.{alias.name}" == module.__name__
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and ast.unparse(node.value) in aliases:
+                made.add((node.attr, mover_at(path)))
+    functions_made = {(name, mover) for name, mover in made if hasattr(getattr(module, name), "movers")}
+    assert functions_made == named
 
 
 def test_every_foreign_key_says_what_becomes_of_its_rows() -> None:

@@ -19,11 +19,13 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from scripts.infra.commands import say
-from sqlalchemy import bindparam, func, insert, or_, select, update
+from sqlalchemy import select
 
 from image_core import errors
-from image_core.db import Database, DatabaseConfig, Query, Record, Transaction
-from image_core.ids import new_id
+from image_core.db import Database, DatabaseConfig, Record, Transaction
+from image_core.images import transitions
+from image_core.images.discards import promise_removal
+from image_core.images.object_names import Bucket
 from image_core.models import HOLDS_BYTES_CLAUSE, derivative, discarded_object, image
 from image_core.states import ImageStatus
 from image_core.storage.gcs import GcsClient
@@ -40,7 +42,7 @@ Example = dict[str, Any]
 class Orphan(NamedTuple):
     """An object that no row names, by the bucket's name in `discarded_object`."""
 
-    bucket: str
+    bucket: Bucket
     found: StoredObject
 
 
@@ -145,11 +147,11 @@ def _orphans(rows: Rows, originals: list[StoredObject], derivatives: list[Stored
     held = {(row["object_name"], row["generation"]) for row in rows.holding}
     named = {row["object_name"] for row in rows.derivatives}
     found = [
-        Orphan("originals", each)
+        Orphan(Bucket.ORIGINALS, each)
         for each in originals
         if (each.name, each.generation) not in held and each.name not in rows.pending
     ]
-    found += [Orphan("derivatives", each) for each in derivatives if each.name not in named]
+    found += [Orphan(Bucket.DERIVATIVES, each) for each in derivatives if each.name not in named]
     return [each for each in found if not _promised(each, rows.promises)]
 
 
@@ -158,54 +160,19 @@ def _promised(orphan: Orphan, promises: set[tuple[str, str, int | None]]) -> boo
     if (bucket, name, generation) in promises or (bucket, name, None) in promises:
         return True
     # As the sweep reads it: only derivatives lie in folders.
-    ends = [at + 1 for at, letter in enumerate(name) if letter == "/"] if bucket == "derivatives" else []
+    ends = [at + 1 for at, letter in enumerate(name) if letter == "/"] if bucket == Bucket.DERIVATIVES else []
     return any((bucket, name[:end], each) in promises for end in ends for each in (None, generation))
-
-
-_PROMISE = Query(
-    insert(discarded_object).values(
-        id=bindparam("promise_id"),
-        bucket=bindparam("in_bucket"),
-        object_name=bindparam("name"),
-        generation=bindparam("in_generation"),
-        remove_after=bindparam("due"),
-    )
-)
-# Not what changed since it was read, and not what waits already with all its attempts.
-_SEND_BACK = Query(
-    update(image)
-    .where(
-        image.c.id == bindparam("image_id"),
-        image.c.revision == bindparam("seen"),
-        HOLDS_BYTES_CLAUSE,
-        or_(image.c.status != ImageStatus.STORED, image.c.attempts > 0),
-    )
-    .values(
-        status=ImageStatus.STORED,
-        failure_code=None,
-        failure_message=None,
-        claim_token=None,
-        lease_expires_at=None,
-        attempts=0,
-        queued_at=func.now(),
-        revision=image.c.revision + 1,
-        updated_at=func.now(),
-    )
-)
 
 
 async def repair(transaction: Transaction, differences: Differences, now: datetime) -> dict[str, Any]:
     """Does what can be taken back, and says what. All promises bear the same time, by which they can be found."""
     due = now + REMOVE_AFTER
     for each in differences.orphans:
-        await transaction.execute(
-            _PROMISE, promise_id=new_id(), in_bucket=each.bucket, name=each.found.name,
-            in_generation=each.found.generation, due=due,
-        )  # fmt: skip
+        await promise_removal(transaction, each.bucket, each.found.name, each.found.generation, due)
     sent = [
         str(image_id)
         for image_id, revision in differences.reprocessable.items()
-        if await transaction.execute(_SEND_BACK, image_id=image_id, seen=revision)
+        if await transaction.execute(transitions.remake_derivatives(image_id, revision))
     ]
     return {
         "orphans_promised": {"count": len(differences.orphans), "remove_after": due.isoformat()},

@@ -1,14 +1,10 @@
 """Whose failure it is that ends a job early, and what therefore becomes of the claim's attempt."""
 
-from datetime import timedelta
 from enum import Enum
 
 from image_core import errors
 from image_core.db import REFUSED_VALUES, ForeignKeyViolation, ServerError, UniqueViolation
 from image_engine.contract.rejections import WorkerInterrupted, WorkerUnavailable
-
-MOST_PATIENCE = timedelta(days=1)
-"""For how long failures that are not the picture's cost it no attempt."""
 
 
 class Passing(Exception):

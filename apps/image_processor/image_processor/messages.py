@@ -9,6 +9,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
 from image_core.events import TRACE_ATTRIBUTE
+from image_core.images.object_names import parse_original_name
 
 FINALIZE = "OBJECT_FINALIZE"
 
@@ -63,7 +64,8 @@ def object_finalized(message: PushMessage) -> ObjectFinalized | None:
         raise MalformedMessage(type(error).__name__) from error
     if not _is_name(bucket) or not _is_name(name) or not 0 < generation < 2**63:
         raise MalformedMessage("bucket, name or generation")
-    return ObjectFinalized(bucket, name, generation, *_ids_in(name), attributes.get(TRACE_ATTRIBUTE))
+    team_id, image_id = parse_original_name(name) or (None, None)
+    return ObjectFinalized(bucket, name, generation, team_id, image_id, attributes.get(TRACE_ATTRIBUTE))
 
 
 def _is_name(value: object) -> bool:
@@ -74,18 +76,6 @@ def _is_name(value: object) -> bool:
         return 1 <= len(value.encode()) <= 1024
     except UnicodeEncodeError:
         return False
-
-
-def _ids_in(name: str) -> tuple[UUID | None, UUID | None]:
-    parts = name.split("/")
-    if len(parts) != 3 or parts[0] != "originals":
-        return None, None
-    try:
-        team_id, image_id = UUID(parts[1]), UUID(parts[2])
-    except ValueError:
-        return None, None
-    # Only the one way in which we write a name is ours.
-    return (team_id, image_id) if name == f"originals/{team_id}/{image_id}" else (None, None)
 
 
 def analysis_requested(message: PushMessage) -> UUID:

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from sqlalchemy import ColumnElement, exists, func, insert, or_, select, text, update
+from sqlalchemy import ColumnElement, and_, exists, func, insert, or_, select, text, true, update
 from sqlalchemy.engine import Connection, Engine
 
 from image_core.audit import chain
@@ -24,6 +24,7 @@ from image_core.audit import events as audit
 from image_core.db import DatabaseConfig, migration_engine
 from image_core.direct_traffic import keep_local_traffic_direct
 from image_core.ids import new_id
+from image_core.images import transitions
 from image_core.images.similarity import DESCRIPTOR_MODEL
 from image_core.keys import api_keys
 from image_core.keys.api_keys import NewKey
@@ -247,7 +248,7 @@ def reprocess(settings: AdminSettings, most: int, model: str = DESCRIPTOR_MODEL)
     The sweep asks for them. Until then they are `stored`; their bytes and derivatives are served meanwhile.
     """
     described = exists().where(image_vector.c.image_id == image.c.id, image_vector.c.model == model)
-    sent, left = _process_again(settings, most, image.c.status == ImageStatus.READY, ~described)
+    sent, left = _process_again(settings, most, and_(image.c.status == ImageStatus.READY, ~described))
     print(f"{sent} images are processed again; {left} without a vector of {model} are left.")
 
 
@@ -256,25 +257,17 @@ def reprocess_failed(settings: AdminSettings, most: int, code: str | None = None
 
     The bytes of pictures that are damaged are still damaged: name the code of a fault that has been mended.
     """
-    with_code = [] if code is None else [image.c.failure_code == code]
-    sent, left = _process_again(settings, most, image.c.status == ImageStatus.FAILED, *with_code)
+    with_code = true() if code is None else image.c.failure_code == code
+    sent, left = _process_again(settings, most, and_(image.c.status == ImageStatus.FAILED, with_code))
     print(f"{sent} images are processed again; {left} that failed{f' with {code}' if code else ''} are left.")
 
 
-def _process_again(settings: AdminSettings, most: int, *conditions: ColumnElement[bool]) -> tuple[int, int]:
+def _process_again(settings: AdminSettings, most: int, condition: ColumnElement[bool]) -> tuple[int, int]:
     """Send images that are in no trash back to `stored`; gives how many were sent, and how many are left."""
-    chosen = (image.c.deleted_at.is_(None), *conditions)
-    newest = select(image.c.id).where(*chosen).order_by(image.c.id.desc()).limit(most).with_for_update(skip_locked=True)
+    left = select(func.count()).select_from(image).where(transitions.REPROCESSABLE, condition)
     with settings.engine().begin() as connection:
-        sent = connection.execute(
-            update(image)
-            .where(image.c.id.in_(newest.scalar_subquery()))
-            .values(
-                status=ImageStatus.STORED, failure_code=None, failure_message=None, attempts=0, queued_at=func.now(),
-                revision=image.c.revision + 1, updated_at=func.now(),
-            )
-        ).rowcount  # fmt: skip
-        return sent, connection.execute(select(func.count()).select_from(image).where(*chosen)).scalar_one()
+        sent = connection.execute(transitions.reprocess(condition, most)).rowcount
+        return sent, connection.execute(left).scalar_one()
 
 
 def verify_audit(settings: AdminSettings, expected: chain.ExpectedSeal | None) -> None:

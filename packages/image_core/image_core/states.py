@@ -1,6 +1,9 @@
 """The states of an image and of an analysis, and every transition between them; who makes each is said beside it."""
 
+from collections.abc import Callable
+from datetime import timedelta
 from enum import StrEnum
+from typing import TypeVar
 
 
 class ImageStatus(StrEnum):
@@ -20,6 +23,25 @@ class Mover(StrEnum):
     API = "api"
     PROCESSOR = "processor"
     SWEEP = "sweep"
+    OPERATOR = "operator"
+    """A person, by `image-manager-admin` or a script of recovery."""
+
+
+_Function = TypeVar("_Function", bound=Callable[..., object])
+
+
+def made_by(*movers: Mover) -> Callable[[_Function], _Function]:
+    """Name those who may make the transition that a function describes; tests read it."""
+
+    def name_movers(function: _Function) -> _Function:
+        function.movers = frozenset(movers)  # type: ignore[attr-defined]
+        return function
+
+    return name_movers
+
+
+MOST_PATIENCE = timedelta(days=1)
+"""For how long failures that are not the picture's cost it no attempt."""
 
 
 class LabelSource(StrEnum):
@@ -31,8 +53,9 @@ class LabelSource(StrEnum):
 
 TRANSITIONS: dict[tuple[ImageStatus | None, ImageStatus], frozenset[Mover]] = {
     (None, ImageStatus.PENDING): frozenset({Mover.API}),
-    # Whichever comes first: the API when the object is complete, or the finalize event; the sweep where it was lost.
-    (ImageStatus.PENDING, ImageStatus.STORED): frozenset({Mover.API, Mover.PROCESSOR, Mover.SWEEP}),
+    # Whichever comes first: the API when the object is complete, or the finalize event, which the sweep publishes
+    # again where it was lost.
+    (ImageStatus.PENDING, ImageStatus.STORED): frozenset({Mover.API, Mover.PROCESSOR}),
     (ImageStatus.PENDING, ImageStatus.EXPIRED): frozenset({Mover.API, Mover.PROCESSOR, Mover.SWEEP}),
     (ImageStatus.STORED, ImageStatus.PROCESSING): frozenset({Mover.PROCESSOR}),
     # A lease that ran out may be taken over without passing through `stored`.
@@ -40,12 +63,14 @@ TRANSITIONS: dict[tuple[ImageStatus | None, ImageStatus], frozenset[Mover]] = {
     # Finished; or, by whoever ends it, failed for an image that was ready before and keeps its derivatives.
     (ImageStatus.PROCESSING, ImageStatus.READY): frozenset({Mover.PROCESSOR, Mover.SWEEP}),
     (ImageStatus.PROCESSING, ImageStatus.FAILED): frozenset({Mover.PROCESSOR, Mover.SWEEP}),
-    (ImageStatus.PROCESSING, ImageStatus.STORED): frozenset({Mover.PROCESSOR, Mover.SWEEP}),
-    (ImageStatus.STORED, ImageStatus.STORED): frozenset({Mover.SWEEP}),
+    # An operator sends back whatever has lost its derivatives.
+    (ImageStatus.PROCESSING, ImageStatus.STORED): frozenset({Mover.PROCESSOR, Mover.SWEEP, Mover.OPERATOR}),
+    (ImageStatus.STORED, ImageStatus.STORED): frozenset({Mover.SWEEP, Mover.OPERATOR}),
     (ImageStatus.STORED, ImageStatus.FAILED): frozenset({Mover.PROCESSOR, Mover.SWEEP}),
     (ImageStatus.STORED, ImageStatus.READY): frozenset({Mover.PROCESSOR, Mover.SWEEP}),
-    (ImageStatus.READY, ImageStatus.STORED): frozenset({Mover.API}),
-    (ImageStatus.FAILED, ImageStatus.STORED): frozenset({Mover.API}),
+    (ImageStatus.READY, ImageStatus.STORED): frozenset({Mover.OPERATOR}),
+    # The API where the same bytes are uploaded again.
+    (ImageStatus.FAILED, ImageStatus.STORED): frozenset({Mover.API, Mover.OPERATOR}),
 }
 
 HOLDS_BYTES = (ImageStatus.STORED, ImageStatus.PROCESSING, ImageStatus.READY, ImageStatus.FAILED)

@@ -17,6 +17,7 @@ from image_core.analyses.catalogue import CATALOGUE, canonical_parameters
 from image_core.billing import credits
 from image_core.db import Query, Runner, to_json
 from image_core.ids import new_id
+from image_core.images.object_names import original_name
 from image_core.images.similarity import DESCRIPTOR_MODEL
 from image_core.keys import api_keys
 from image_core.states import HOLDS_BYTES, ImageStatus
@@ -104,7 +105,7 @@ def _row_of(image_id: UUID, team_id: UUID, status: ImageStatus) -> dict[str, Any
         "status": status,
         "content_type": "image/png",
         "format": "png",
-        "object_name": f"originals/{team_id}/{image_id}",
+        "object_name": original_name(team_id, image_id),
         "deadline_at": now + timedelta(minutes=5),
     }
     if status in HOLDS_BYTES:

@@ -10,6 +10,7 @@ from image_api.services import Services
 from image_api.uploads import imports, receiving
 from image_api.uploads.fields import UploadSource
 from image_core.ids import new_id
+from image_core.images.object_names import scratch_name
 
 
 async def classify_url(
@@ -47,6 +48,6 @@ async def _received(
             of = Bytes(team_id, sha256)
             if await queries.find_of_bytes(services.database, of, order):
                 return of, None
-        name = f"scratch/{team_id}/{new_id()}"
+        name = scratch_name(team_id, new_id())
         received = await receiving.store(services.scratch, name, header.content_type, body, sha256)
     return Bytes(team_id, received.sha256), Scratch(received.stored.name, received.stored.generation)

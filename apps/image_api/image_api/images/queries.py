@@ -1,18 +1,15 @@
 """The SQL of images. Everything is narrowed to a team; null means all teams, for an admin."""
 
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    Update,
     and_,
     bindparam,
-    func,
     literal_column,
     or_,
     select,
-    update,
 )
-from sqlalchemy.sql.expression import Executable
 
 from image_api.images.columns import BODY_COLUMNS
 from image_core.db import Query, Record, Runner, Transaction
@@ -86,12 +83,6 @@ async def lock(transaction: Transaction, team_id: UUID | None, image_id: UUID) -
     return await transaction.fetch_one(statement)
 
 
-async def change(transaction: Transaction, image_id: UUID, values: dict[str, Any], base_url: str) -> Record | None:
-    """Updates an image and returns its body."""
-    statement: Executable = (
-        update(image)
-        .where(image.c.id == image_id)
-        .values(revision=image.c.revision + 1, updated_at=func.now(), **values)
-        .returning(*BODY_COLUMNS)
-    )
-    return await transaction.fetch_one(statement, base_url=base_url)
+async def change(transaction: Transaction, transition: Update, base_url: str) -> Record | None:
+    """Changes an image that was found, or locked, under the caller's team, and returns its body."""
+    return await transaction.fetch_one(transition.returning(*BODY_COLUMNS), base_url=base_url)

@@ -14,6 +14,7 @@ from image_api.idempotency.route import IdempotentRoute
 from image_api.images import content, schemas, service
 from image_api.images.body import analysis_body, image_body, image_response, json_response
 from image_api.images.inclusion import INCLUDE_PARAMETER, parse_include
+from image_core.images.object_names import DERIVATIVE_SUFFIX
 
 router = APIRouter(tags=["images"], route_class=IdempotentRoute)
 Reader = Annotated[Actor, Depends(RequireScope(Scope.IMAGES_READ))]
@@ -104,7 +105,8 @@ async def get_derivative(
     """Download a derivative, whole or a range of it."""
     row = await service.find_derivative(services.database, actor, image_id, preset)
     name = (row["filename"] or str(image_id)).rpartition(".")[0] or str(image_id)
+    filename = f"{name}-{preset}{DERIVATIVE_SUFFIX}"
     derivative = content.Content(
-        row["object_name"], None, row["size_bytes"], row["sha256"], row["content_type"], f"{name}-{preset}.webp"
+        row["object_name"], None, row["size_bytes"], row["sha256"], row["content_type"], filename
     )
     return await content.serve(request, services.derivatives, derivative)

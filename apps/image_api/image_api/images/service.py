@@ -4,7 +4,6 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import func
 
 from image_api import audit
 from image_api.actor import Actor, Scope
@@ -16,6 +15,7 @@ from image_api.metadata_schemas.values import MAX_METADATA_KEYS
 from image_core import errors, events
 from image_core.db import Record, Runner, Transaction, UniqueViolation, to_json
 from image_core.events import EventType
+from image_core.images import transitions
 from image_core.states import HOLDS_BYTES, ImageStatus
 
 
@@ -72,7 +72,7 @@ async def change_image(
         declared = await metadata_schemas.declared_fields(transaction, old["team_id"])
         wanted = checked_patch(declared, values["metadata"])
         values["metadata"] = to_json(_merged(orjson.loads(old["metadata"]), wanted))
-    changed = present(await queries.change(transaction, image_id, values, base_url))
+    changed = present(await queries.change(transaction, transitions.edit(image_id, values), base_url))
     # Names only: a filename or a value may be personal, and this record is kept.
     names = {"fields": sorted(patch)} | ({"metadata_keys": sorted(patch["metadata"])} if patch.get("metadata") else {})
     await audit.record(transaction, actor, "image.changed", ("image", image_id), team_id=old["team_id"], after=names)
@@ -106,7 +106,7 @@ async def trash_image(transaction: Transaction, actor: Actor, image_id: UUID, if
     check_if_match(if_match, old["revision"])
     if old["deleted_at"] is not None:
         return
-    await queries.change(transaction, image_id, {"deleted_at": func.now()}, "")
+    await transaction.execute(transitions.trash(image_id))
     await events.record(transaction, events.image_event(EventType.TRASHED, image_id, old["team_id"]))
     await audit.record(transaction, actor, "image.trashed", ("image", image_id), team_id=old["team_id"])
 
@@ -130,7 +130,7 @@ async def restore(transaction: Transaction, actor: Actor, old: Record, bucket: s
     image_id = old["id"]
     try:
         async with transaction.savepoint():
-            restored = present(await queries.change(transaction, image_id, {"deleted_at": None}, base_url))
+            restored = present(await queries.change(transaction, transitions.restore(image_id), base_url))
     except UniqueViolation as error:
         raise errors.DuplicateExists("The team has uploaded the same bytes again since.") from error
     await events.record(transaction, events.image_event(EventType.RESTORED, image_id, old["team_id"]))
@@ -146,15 +146,7 @@ def _process_request(row: Record, bucket: str) -> events.OutboxEvent:
     )
 
 
-async def process_again(transaction: Transaction, old: Record, bucket: str, base_url: str) -> Record:
-    """Sends a locked row that is final back to `stored` and asks for its processing."""
-    values: dict[str, Any] = {
-        "status": ImageStatus.STORED,
-        "failure_code": None,
-        "failure_message": None,
-        "attempts": 0,
-        "queued_at": func.now(),
-    }
-    changed = present(await queries.change(transaction, old["id"], values, base_url))
+async def process_again(transaction: Transaction, old: Record, bucket: str) -> None:
+    """Send a locked row that has failed back to `stored` and ask for its processing."""
+    await transaction.execute(transitions.retry_failed(old["id"]))
     await events.record(transaction, _process_request(old, bucket))
-    return changed

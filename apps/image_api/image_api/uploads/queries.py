@@ -1,17 +1,16 @@
 """The SQL of an upload: the row before the object, its completion, its end."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Interval, LargeBinary, Text, Uuid, bindparam, case, func, insert, select, update
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy import BigInteger, Interval, LargeBinary, Text, Uuid, bindparam, func, insert, select
 
 from image_api.images.columns import IMAGE_COLUMNS
 from image_core.billing.storage_quota import StorageQuota
 from image_core.db import Database, Query, Record, Runner, Transaction
-from image_core.models import HOLDS_BYTES_CLAUSE, discarded_object, image
-from image_core.states import ImageStatus
+from image_core.images import transitions
+from image_core.models import HOLDS_BYTES_CLAUSE, image
 
 _owner, _expected = bindparam("owner_id", type_=Uuid), bindparam("expected", type_=BigInteger)
 _add_pending = Query(
@@ -33,23 +32,9 @@ _add_pending = Query(
     )
 )  # fmt: skip
 _complete = Query(
-    update(image)
-    .where(image.c.id == bindparam("image_id"), image.c.status != ImageStatus.EXPIRED)
-    .values(
-        # The processor may have been first: the status never moves back, and only what is missing is filled in.
-        status=case((image.c.status == "pending", "stored"), else_=image.c.status),
-        size_bytes=func.coalesce(image.c.size_bytes, bindparam("bytes", type_=BigInteger)),
-        sha256=func.coalesce(image.c.sha256, bindparam("digest", type_=LargeBinary)),
-        generation=func.coalesce(image.c.generation, bindparam("object_generation", type_=BigInteger)),
-        stored_at=func.coalesce(image.c.stored_at, func.now()),
-        queued_at=func.coalesce(image.c.queued_at, func.now()),
-        filename=bindparam("name", type_=Text),
-        tags=bindparam("labels", type_=ARRAY(Text)),
-        metadata=bindparam("pairs", type_=JSONB),
-        revision=image.c.revision + 1,
-        updated_at=func.now(),
+    transitions.complete_upload().returning(
+        *IMAGE_COLUMNS, bindparam("derivatives", None, type_=Text).label("derivatives")
     )
-    .returning(*IMAGE_COLUMNS, bindparam("derivatives", None, type_=Text).label("derivatives"))
 )
 _find_twin = Query(
     select(image.c.id)
@@ -95,33 +80,3 @@ async def duplicate_of(runner: Runner, image_id: UUID) -> UUID | None:
     """The image that an expired one turned out to be a duplicate of."""
     found: UUID | None = await runner.fetch_value(select(image.c.duplicate_of).where(image.c.id == image_id))
     return found
-
-
-async def expire(
-    transaction: Transaction, image_id: UUID, code: str, message: str, twin_id: UUID | None = None
-) -> bool:
-    """Ends an upload that is still pending; false if it is not."""
-    ended = await transaction.execute(
-        update(image)
-        .where(image.c.id == image_id, image.c.status == ImageStatus.PENDING)
-        .values(
-            status=ImageStatus.EXPIRED,
-            failure_code=code,
-            failure_message=message,
-            duplicate_of=twin_id,
-            revision=image.c.revision + 1,
-            updated_at=func.now(),
-        )
-    )
-    return ended == 1
-
-
-async def discard_original(transaction: Transaction, discard_id: UUID, object_name: str, after: timedelta) -> None:
-    """Asks the sweep to remove every generation of an original, not before `after` has passed."""
-    now: Any = func.now()
-    remove_after: datetime = now + after
-    await transaction.execute(
-        insert(discarded_object).values(
-            id=discard_id, bucket="originals", object_name=object_name, remove_after=remove_after
-        )
-    )

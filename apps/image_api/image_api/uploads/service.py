@@ -25,7 +25,11 @@ from image_core import errors, events
 from image_core.billing import storage_quota
 from image_core.db import ForeignKeyViolation, Record, UniqueViolation, to_json
 from image_core.ids import new_id
+from image_core.images import transitions
+from image_core.images.discards import promise_removal
+from image_core.images.object_names import Bucket, original_name
 from image_core.images.picture_header import PictureHeader
+from image_core.images.transitions import DUPLICATE, UPLOAD_BROKEN_OFF, Failure
 from image_core.states import FINAL, ImageStatus
 from image_core.telemetry import current_request, log
 
@@ -82,7 +86,7 @@ async def _receive(services: Services, actor: Actor, team_id: UUID, source: Uplo
         received = await receiving.store(services.originals, pending.object_name, pending.content_type, body, sha256)
         return await _complete(services, actor, pending, received, checked_fields(source, declared))
     except _Duplicate as duplicate:
-        await _expire(services, pending, "duplicate", "The team has this image already.", duplicate.twin_id)
+        await _expire(services, pending, DUPLICATE, duplicate.twin_id)
         return await _existing(services, actor, team_id, duplicate.twin_id)
     except BaseException as error:
         await _give_up(services, pending, error)
@@ -104,7 +108,7 @@ async def _add_row(
     """
     image_id = new_id()
     context = current_request.get()
-    pending = _Pending(image_id, team_id, f"originals/{team_id}/{image_id}", header.content_type)
+    pending = _Pending(image_id, team_id, original_name(team_id, image_id), header.content_type)
     settings = services.settings
     deadline, limit = timedelta(seconds=settings.upload_deadline_seconds), settings.upload_max_bytes
     try:
@@ -128,9 +132,9 @@ async def _complete(
     try:
         async with services.database.transaction() as transaction:
             row = await upload_queries.complete(
-                transaction, pending.image_id, bytes=received.stored.size_bytes, digest=received.sha256,
-                object_generation=received.stored.generation, name=fields.filename,
-                labels=list(dict.fromkeys(fields.tags)), pairs=to_json(fields.metadata),
+                transaction, pending.image_id, new_size_bytes=received.stored.size_bytes, new_sha256=received.sha256,
+                new_generation=received.stored.generation, new_filename=fields.filename,
+                new_tags=list(dict.fromkeys(fields.tags)), new_metadata=to_json(fields.metadata),
             )  # fmt: skip
             if row is not None:
                 stored = {"sha256": received.sha256.hex(), "size_bytes": received.stored.size_bytes}
@@ -161,31 +165,31 @@ async def _existing(services: Services, actor: Actor, team_id: UUID, twin_id: UU
         if old["deleted_at"] is not None:
             await service.restore(transaction, actor, old, bucket, base_url)
         if old["status"] == ImageStatus.FAILED:
-            await service.process_again(transaction, old, bucket, base_url)
+            await service.process_again(transaction, old, bucket)
         shown = service.present(await queries.find(transaction, team_id, twin_id, base_url))
     return Uploaded(shown, duplicate=True)
 
 
 async def _give_up(services: Services, pending: _Pending, error: BaseException) -> None:
     """Ends the row of an upload that did not come through, whatever the reason, also when it was cancelled."""
-    code = error.code if isinstance(error, errors.AppError) else "upload-broken-off"
-    message = error.detail if isinstance(error, errors.AppError) else "The upload was broken off."
-    if isinstance(error, errors.UploadIncomplete):
-        code = "upload-broken-off"
+    failure = UPLOAD_BROKEN_OFF
+    if isinstance(error, errors.AppError):
+        code = failure.code if isinstance(error, errors.UploadIncomplete) else error.code
+        failure = Failure(code, error.detail)
     with anyio.CancelScope(shield=True), anyio.move_on_after(3):
         try:
-            await _expire(services, pending, code, message)
+            await _expire(services, pending, failure)
         except errors.DatabaseUnavailable:
             # The sweep ends the row after its deadline.
-            log("upload_row_left_pending", severity="WARNING", image_id=str(pending.image_id), code=code)
+            log("upload_row_left_pending", severity="WARNING", image_id=str(pending.image_id), code=failure.code)
 
 
-async def _expire(services: Services, pending: _Pending, code: str, message: str, twin_id: UUID | None = None) -> None:
+async def _expire(services: Services, pending: _Pending, failure: Failure, twin_id: UUID | None = None) -> None:
     """Expires the row, and has the sweep look for an object once none can arrive any more."""
     after = timedelta(seconds=services.settings.upload_deadline_seconds)
     async with services.database.transaction() as transaction:
-        if await upload_queries.expire(transaction, pending.image_id, code, message, twin_id):
-            await upload_queries.discard_original(transaction, new_id(), pending.object_name, after)
+        if await transaction.execute(transitions.expire(pending.image_id, failure, twin_id)):
+            await promise_removal(transaction, Bucket.ORIGINALS, pending.object_name, None, after)
 
 
 async def wait_until_final(services: Services, team_id: UUID, uploaded: Uploaded, seconds: float) -> Uploaded:

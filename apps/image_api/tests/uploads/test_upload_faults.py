@@ -99,7 +99,7 @@ class TestPartsAway:
             raise errors.DatabaseUnavailable("away")
 
         monkeypatch.setattr(uploads.upload_queries, "complete", away)
-        monkeypatch.setattr(uploads.upload_queries, "expire", away)
+        monkeypatch.setattr(uploads, "promise_removal", away)
         told = await post(api, member, picture(), 503)
         assert told["code"] == "database-unavailable"
         assert (await api.only_row())["status"] == "pending"

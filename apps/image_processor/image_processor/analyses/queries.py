@@ -10,8 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from image_core.db import Record, Runner, Transaction
 from image_core.ids import new_id
 from image_core.models import HOLDS_BYTES_CLAUSE, analysis, image
-from image_core.states import AnalysisStatus
-from image_processor.failures import MOST_PATIENCE
+from image_core.states import MOST_PATIENCE, AnalysisStatus
 
 _EXHAUSTED: dict[str, Any] = {
     "failure_code": "analysis-attempts-exhausted",

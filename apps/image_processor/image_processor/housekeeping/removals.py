@@ -15,8 +15,8 @@ from image_core.audit import events as audit
 from image_core.audit.events import AuditEvent
 from image_core.db import ForeignKeyViolation, Transaction
 from image_core.events import EventType, Topic
+from image_core.images import transitions
 from image_core.models import NAMES_A_USER, analysis, event, image, team, user
-from image_core.states import ImageStatus
 from image_processor.housekeeping.runner import Budget
 from image_processor.parts import Parts, committing
 
@@ -63,6 +63,8 @@ async def _remove_user(parts: Parts, user_id: UUID, budget: Budget) -> int:
 
 
 async def _unname(transaction: Transaction, column: Column[Any], user_id: UUID) -> int:
+    if column is image.c.uploaded_by:
+        return await transaction.execute(transitions.forget_uploader(user_id, _BATCH))
     key = column.table.c.id
     picked = select(key).where(column == user_id).limit(_BATCH).with_for_update(skip_locked=True)
     return await transaction.execute(
@@ -94,19 +96,7 @@ async def _remove_team(parts: Parts, team_id: UUID, budget: Budget) -> int:
 
 async def _trash(transaction: Transaction, team_id: UUID) -> int:
     """Trash images of a team, with the event of each, which the sweep publishes."""
-    picked = (
-        select(image.c.id)
-        .where(image.c.team_id == team_id, image.c.deleted_at.is_(None), image.c.status != ImageStatus.EXPIRED)
-        .limit(_BATCH)
-        .with_for_update(skip_locked=True)
-    )
-    trashed = (
-        update(image)
-        .where(image.c.id.in_(picked.scalar_subquery()))
-        .values(deleted_at=func.now(), updated_at=func.now(), revision=image.c.revision + 1)
-        .returning(image.c.id)
-        .cte("trashed")
-    )
+    trashed = transitions.trash_of_team(team_id, _BATCH).returning(image.c.id).cte("trashed")
     columns = {
         event.c.id: func.gen_random_uuid(),
         event.c.topic: literal(Topic.EVENTS),

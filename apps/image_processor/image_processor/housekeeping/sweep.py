@@ -14,6 +14,8 @@ from image_core.audit import events as audit
 from image_core.billing import credits, storage_quota
 from image_core.db import Record
 from image_core.events import EventType
+from image_core.images import transitions
+from image_core.images.object_names import Bucket, derivatives_folder
 from image_core.keys import api_keys
 from image_core.storage.protocol import ObjectStorage
 from image_core.telemetry import log
@@ -69,7 +71,7 @@ async def _fail_exhausted(parts: Parts, budget: Budget) -> int:
 
     async def batch() -> int:
         async with committing(parts) as transaction:
-            rows = await queries.fail_exhausted(transaction, parts.lease, parts.settings.max_attempts, BATCH)
+            rows = await queries.give_up_waiting(transaction, parts.lease, parts.settings.max_attempts, BATCH)
             for row in rows:
                 await tell_exhausted(transaction, row)
         return len(rows)
@@ -207,13 +209,13 @@ async def _purge(parts: Parts, budget: Budget) -> int:
     retention = timedelta(days=parts.settings.trash_retention_days)
 
     async def take() -> list[Record]:
-        await queries.mark_for_purge(parts.database, retention, BATCH)
+        await parts.database.execute(transitions.mark_for_purge(retention, BATCH))
         return await queries.take_marked(parts.database, BATCH)
 
     async def purge(row: Record) -> None:
         if row["generation"] is not None:
             await parts.originals.delete(row["object_name"])
-        await _remove_folder(parts.derivatives, f"derivatives/{row['team_id']}/{row['id']}/")
+        await _remove_folder(parts.derivatives, derivatives_folder(row["team_id"], row["id"]))
         async with committing(parts) as transaction:
             if await queries.remove_purged(transaction, row["id"]):
                 await analysis_queries.remove_of_purged(transaction, row["team_id"], row["sha256"])
@@ -235,7 +237,7 @@ async def _remove_discarded(parts: Parts, budget: Budget) -> int:
 
     async def remove(row: Record) -> None:
         # Only derivatives lie in folders of ours; an original that somebody called "originals/" is one object.
-        if row["bucket"] == "originals":
+        if row["bucket"] == Bucket.ORIGINALS:
             await parts.originals.delete(row["object_name"], row["generation"])
         elif row["object_name"].endswith("/"):
             await _remove_folder(parts.derivatives, row["object_name"])

@@ -19,6 +19,9 @@ from sqlalchemy import (
 )
 
 from image_core.db import Database, Record, Transaction
+from image_core.images import transitions
+from image_core.images.discards import promise_removal, retry_at
+from image_core.images.object_names import Bucket
 from image_core.models import (
     HOLDS_BYTES_CLAUSE,
     credential,
@@ -33,119 +36,48 @@ from image_core.models import (
     user,
 )
 from image_core.states import ImageStatus
-from image_processor.failures import MOST_PATIENCE
-from image_processor.images.queries import EXHAUSTED, discard, ended
-
-_TOUCH: dict[str, Any] = {"revision": image.c.revision + 1, "updated_at": func.now()}
-_FIRST_RETRY, _LAST_RETRY = timedelta(minutes=5), timedelta(days=1)
-
-
-def _retry_at(attempts: Column[Any]) -> ColumnElement[Any]:
-    """Give the time of the next try after so many: the longer it has failed, the later."""
-    return func.now() + func.least(_FIRST_RETRY * func.power(2, func.least(attempts, 20)), _LAST_RETRY)
-
-
-def _picked(condition: ColumnElement[bool], most: int) -> ColumnElement[bool]:
-    """Restricts an UPDATE of images to a bounded number of rows that nobody else is working on."""
-    rows = select(image.c.id).where(condition).limit(most).with_for_update(skip_locked=True)
-    return image.c.id.in_(rows.scalar_subquery())
-
-
-def _is_given_up(max_attempts: int) -> ColumnElement[bool]:
-    """Tell of an upload whose object was asked for too often, and for longer than an outage may take."""
-    return and_(image.c.attempts > max_attempts, image.c.created_at < func.now() - MOST_PATIENCE)
+from image_processor.images.queries import ENDED_COLUMNS
 
 
 async def take_overdue(database: Database, lease: timedelta, max_attempts: int, most: int) -> list[Record]:
     """Pending rows beyond their deadline, each put off by a lease while it is looked at."""
-    overdue = and_(image.c.status == ImageStatus.PENDING, image.c.deadline_at < func.now())
     async with database.transaction() as transaction:
         return await transaction.fetch(
-            update(image)
-            .where(_picked(overdue, most))
-            .values(deadline_at=func.now() + lease, attempts=image.c.attempts + 1)
-            .returning(
+            transitions.defer_overdue(lease, most).returning(
                 image.c.id, image.c.team_id, image.c.object_name, image.c.trace_parent,
-                _is_given_up(max_attempts).label("given_up"),
+                transitions.is_given_up(max_attempts).label("given_up"),
             )
         )  # fmt: skip
 
 
 async def expire_overdue(transaction: Transaction, image_id: UUID, object_name: str, after: timedelta) -> None:
     """Pending → expired, after the deadline; a PUT that still lands is removed later."""
-    moved = await transaction.execute(
-        update(image)
-        .where(image.c.id == image_id, image.c.status == ImageStatus.PENDING)
-        .values(
-            status=ImageStatus.EXPIRED, failure_code="upload-expired",
-            failure_message="The upload did not arrive before its deadline.", **_TOUCH,
-        )
-    )  # fmt: skip
-    if moved:
-        await discard(transaction, "originals", object_name, None, after)
-
-
-def _waiting(lease: timedelta) -> ColumnElement[bool]:
-    return and_(
-        image.c.deleted_at.is_(None),
-        or_(
-            and_(image.c.status == ImageStatus.STORED, image.c.queued_at < func.now() - lease),
-            and_(image.c.status == ImageStatus.PROCESSING, image.c.lease_expires_at < func.now()),
-        ),
-    )
+    if await transaction.execute(transitions.expire(image_id, transitions.UPLOAD_EXPIRED)):
+        await promise_removal(transaction, Bucket.ORIGINALS, object_name, None, after)
 
 
 async def requeue(transaction: Transaction, lease: timedelta, max_attempts: int, most: int) -> list[Record]:
     """Waiting rows with attempts left → stored, to be asked for again."""
     return await transaction.fetch(
-        update(image)
-        .where(_picked(and_(_waiting(lease), image.c.attempts < max_attempts), most))
-        .values(status=ImageStatus.STORED, claim_token=None, lease_expires_at=None, queued_at=func.now(), **_TOUCH)
-        .returning(image.c.id, image.c.team_id, image.c.object_name, image.c.generation, image.c.trace_parent)
+        transitions.requeue(lease, max_attempts, most).returning(
+            image.c.id, image.c.team_id, image.c.object_name, image.c.generation, image.c.trace_parent
+        )
     )
 
 
-async def fail_exhausted(transaction: Transaction, lease: timedelta, max_attempts: int, most: int) -> list[Record]:
+async def give_up_waiting(transaction: Transaction, lease: timedelta, max_attempts: int, most: int) -> list[Record]:
     """Waiting rows without attempts left → failed, or ready as before."""
-    return await transaction.fetch(
-        update(image)
-        .where(_picked(and_(_waiting(lease), image.c.attempts >= max_attempts), most))
-        .values(**ended(*EXHAUSTED), **_TOUCH)
-        .returning(image.c.id, image.c.team_id, image.c.status, image.c.trace_parent)
-    )
-
-
-async def mark_for_purge(database: Database, retention: timedelta, most: int) -> int:
-    """Marks what has been in the trash for too long; nobody restores it any more. Work under way is waited for."""
-    over = and_(
-        image.c.deleted_at < func.now() - retention,
-        image.c.purge_marked_at.is_(None),
-        or_(
-            and_(image.c.status != ImageStatus.PENDING, image.c.status != ImageStatus.PROCESSING),
-            image.c.lease_expires_at < func.now(),
-        ),
-    )
-    # From the mark on, deadline and attempts are those of the purge.
-    marked = {"purge_marked_at": func.now(), "deadline_at": func.now(), "attempts": 0}
-    return await database.execute(update(image).where(_picked(over, most)).values(**marked))
+    ended = transitions.give_up_waiting(lease, max_attempts, most)
+    return await transaction.fetch(ended.returning(*ENDED_COLUMNS))
 
 
 async def take_marked(database: Database, most: int) -> list[Record]:
     """What is marked, also by a sweep that did not come through; each put off while its objects are removed."""
-    due = (
-        select(image.c.id)
-        .where(image.c.deleted_at.is_not(None), image.c.purge_marked_at.is_not(None))
-        .where(func.coalesce(image.c.deadline_at, func.now()) <= func.now())
-        .order_by(image.c.deadline_at)
-        .limit(most)
-        .with_for_update(skip_locked=True)
-    )
     async with database.transaction() as transaction:
         return await transaction.fetch(
-            update(image)
-            .where(image.c.id.in_(due.scalar_subquery()))
-            .values(attempts=image.c.attempts + 1, deadline_at=_retry_at(image.c.attempts))
-            .returning(image.c.id, image.c.team_id, image.c.object_name, image.c.generation, image.c.sha256)
+            transitions.defer_purge(most).returning(
+                image.c.id, image.c.team_id, image.c.object_name, image.c.generation, image.c.sha256
+            )
         )
 
 
@@ -179,7 +111,7 @@ async def take_discarded(database: Database, most: int) -> list[Record]:
             update(discarded_object)
             .where(discarded_object.c.id.in_(due.scalar_subquery()))
             .values(
-                attempts=discarded_object.c.attempts + 1, remove_after=_retry_at(discarded_object.c.attempts)
+                attempts=discarded_object.c.attempts + 1, remove_after=retry_at(discarded_object.c.attempts)
             )
             .returning(
                 discarded_object.c.id, discarded_object.c.bucket, discarded_object.c.object_name,

@@ -14,6 +14,10 @@ import anyio
 from image_core import errors, events
 from image_core.db import Record, Transaction, UniqueViolation, to_json
 from image_core.events import EventType
+from image_core.images import transitions
+from image_core.images.discards import promise_removal
+from image_core.images.object_names import Bucket, derivative_name
+from image_core.images.transitions import DUPLICATE, EXHAUSTED, Failure
 from image_core.states import ImageStatus
 from image_core.telemetry import log, log_unexpected, span
 from image_engine.contract.answers import Derivative, ProcessedPicture
@@ -69,7 +73,7 @@ async def _row_of(parts: Parts, new: ObjectFinalized) -> Record | None:
         log("event_for_no_image", severity="WARNING", reason=reason, generation=new.generation)
         if new.bucket == parts.originals.bucket:
             async with parts.database.transaction() as transaction:
-                await queries.discard(transaction, "originals", new.name, new.generation, parts.lease)
+                await promise_removal(transaction, Bucket.ORIGINALS, new.name, new.generation, parts.lease)
         return None
     if row["deleted_at"] is not None:
         return None
@@ -81,7 +85,7 @@ async def _not_claimed(parts: Parts, new: ObjectFinalized) -> Outcome:
     if new.image_id is None:
         return Outcome.DONE
     async with committing(parts) as transaction:
-        exhausted = await queries.fail_exhausted(transaction, new.image_id, parts.settings.max_attempts)
+        exhausted = await queries.give_up(transaction, new.image_id, parts.settings.max_attempts)
         if exhausted is not None:
             await tell_exhausted(transaction, exhausted)
             return Outcome.DONE
@@ -92,7 +96,7 @@ async def _not_claimed(parts: Parts, new: ObjectFinalized) -> Outcome:
         if new.generation > row["generation"]:
             # Our names are written once; whoever wrote a second time does not change the image.
             async with parts.database.transaction() as transaction:
-                await queries.discard(transaction, "originals", new.name, new.generation, parts.lease)
+                await promise_removal(transaction, Bucket.ORIGINALS, new.name, new.generation, parts.lease)
         return Outcome.DONE
     # Somebody holds a live lease: if they do not come through, the message is needed again.
     return Outcome.LATER if row["status"] in (ImageStatus.PROCESSING, ImageStatus.STORED) else Outcome.DONE
@@ -100,7 +104,7 @@ async def _not_claimed(parts: Parts, new: ObjectFinalized) -> Outcome:
 
 async def tell_exhausted(transaction: Transaction, row: Record) -> None:
     """Record the event of an image that has no attempt left."""
-    code = queries.EXHAUSTED[0]
+    code = EXHAUSTED.code
     await tell_failed(transaction, row["id"], row["team_id"], row["status"], code, row["trace_parent"])
 
 
@@ -109,23 +113,23 @@ async def _complete_pending(parts: Parts, row: Record, generation: int, picture:
     try:
         sha256 = await fetch(parts, parts.originals, row["object_name"], generation, picture)
     except PictureRejected as rejection:
-        await _expire(parts, row, rejection.code, rejection.message, None)
+        await _expire(parts, row, Failure(rejection.code, rejection.message), None)
         return None
     try:
         async with parts.database.transaction() as transaction:
             await queries.mark_stored(transaction, row["id"], generation, picture.size_bytes, sha256)
     except UniqueViolation:
         twin_id = await queries.find_twin(parts.database, row["team_id"], sha256)
-        await _expire(parts, row, "duplicate", "The team has this image already.", twin_id)
+        await _expire(parts, row, DUPLICATE, twin_id)
         return None
     return sha256
 
 
-async def _expire(parts: Parts, row: Record, code: str, message: str, twin_id: UUID | None) -> None:
+async def _expire(parts: Parts, row: Record, failure: Failure, twin_id: UUID | None) -> None:
     """Ends a pending row whose object is not wanted, and has the sweep remove the object."""
     async with parts.database.transaction() as transaction:
-        if await queries.expire(transaction, row["id"], code, message, twin_id):
-            await queries.discard(transaction, "originals", row["object_name"], None, parts.lease)
+        if await transaction.execute(transitions.expire(row["id"], failure, twin_id)):
+            await promise_removal(transaction, Bucket.ORIGINALS, row["object_name"], None, parts.lease)
 
 
 async def _work(parts: Parts, claimed: Claim, picture: PictureFile, sha256: bytes | None) -> Outcome:
@@ -180,7 +184,7 @@ def _check_same(sha256: bytes, claimed: Claim) -> None:
 
 async def _store(parts: Parts, claimed: Claim, made: Derivative) -> dict[str, Any]:
     """Writes one derivative under this claim's own folder and returns its row."""
-    name = f"{claimed.folder}{made.preset}.webp"
+    name = derivative_name(claimed.folder, made.preset)
     await parts.derivatives.put(name, made.content, made.content_type)
     return {
         "preset": made.preset,
@@ -219,7 +223,7 @@ async def _finish(parts: Parts, claimed: Claim, processed: ProcessedPicture, row
             await queries.finish(transaction, claimed, values)
             if not claimed.is_first:
                 for old_name in await queries.remove_derivatives(transaction, claimed.image_id):
-                    await queries.discard(transaction, "derivatives", old_name, None, parts.lease)
+                    await promise_removal(transaction, Bucket.DERIVATIVES, old_name, None, parts.lease)
             await queries.add_derivatives(transaction, claimed.image_id, rows)
             news = {"width": facts.width_px, "height": facts.height_px, "presets": [row["preset"] for row in rows]}
             event = events.image_event(EventType.READY, claimed.image_id, claimed.team_id, news, claimed.trace_parent)
@@ -253,7 +257,7 @@ def _seconds_since_stored(claimed: Claim) -> float | None:
 
 async def _fail(parts: Parts, claimed: Claim, rejection: PictureRejected) -> Outcome:
     async with committing(parts) as transaction:
-        status = await queries.fail(transaction, claimed, rejection.code, rejection.message)
+        status = await queries.fail(transaction, claimed, Failure(rejection.code, rejection.message))
         if status is not None:
             await tell_failed(
                 transaction, claimed.image_id, claimed.team_id, status, rejection.code, claimed.trace_parent

@@ -9,6 +9,7 @@ from sqlalchemy import select, update
 
 from image_core import errors, testing
 from image_core.events import Message, Topic
+from image_core.images.transitions import Failure
 from image_core.models import event, image
 from image_engine.contract.rejections import PictureRejected
 from image_engine.testing.results import PROCESSED
@@ -199,7 +200,7 @@ class TestClaims:
         assert claimed is not None
         stale = claimed._replace(token=uuid4())
         async with processor.parts.database.transaction() as transaction:
-            assert not await queries.fail(transaction, stale, "image-truncated", "x")
+            assert not await queries.fail(transaction, stale, Failure("image-truncated", "x"))
             assert not await queries.release(transaction, stale, counted=False)
         with pytest.raises(queries.ClaimLost):
             async with processor.parts.database.transaction() as transaction:

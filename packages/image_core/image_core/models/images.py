@@ -18,6 +18,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from image_core.images.object_names import Bucket
 from image_core.models.columns import array_column, deadline_column, id_column, metadata, one_of, time_column
 from image_core.models.image_terms import create_image_terms
 from image_core.states import HOLDS_BYTES, ImageStatus
@@ -168,6 +169,6 @@ discarded_object = Table(
     deadline_column("remove_after"),
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     time_column("created_at", nullable=False),
-    CheckConstraint(one_of("bucket", ("originals", "derivatives")), name="bucket"),
+    CheckConstraint(one_of("bucket", (Bucket.ORIGINALS, Bucket.DERIVATIVES)), name="bucket"),
     Index("ix_discarded_object_remove_after", "remove_after"),
 )

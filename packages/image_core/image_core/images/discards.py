@@ -1,0 +1,64 @@
+"""The promise to remove an object: a row of `discarded_object`, written with the change that makes it unneeded."""
+
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, Column, ColumnElement, Interval, bindparam, delete, func, insert
+
+from image_core.db import Query, Transaction
+from image_core.ids import new_id
+from image_core.images.object_names import Bucket
+from image_core.models import discarded_object
+
+_FIRST_RETRY, _LAST_RETRY = timedelta(minutes=5), timedelta(days=1)
+
+
+def _promise(remove_after: ColumnElement[datetime]) -> Query:
+    # Names of parameters begin with `new_`, as those of the columns are SQLAlchemy's own.
+    return Query(
+        insert(discarded_object).values(
+            id=bindparam("discard_id"), bucket=bindparam("new_bucket"), object_name=bindparam("new_object_name"),
+            generation=bindparam("new_generation", type_=BigInteger), remove_after=remove_after,
+        )
+    )  # fmt: skip
+
+
+_promise_after = _promise(func.now() + bindparam("after", type_=Interval))
+_promise_at = _promise(bindparam("remove_at", type_=discarded_object.c.remove_after.type))
+
+
+async def promise_removal(
+    transaction: Transaction,
+    bucket: Bucket,
+    object_name: str,
+    generation: int | None,
+    after: timedelta | datetime,
+    discard_id: UUID | None = None,
+) -> None:
+    """Have the sweep remove an object, or everything under a name that ends in a slash, after a while or a moment.
+
+    Without a generation every generation of the object is removed.
+    """
+    values = {
+        "discard_id": discard_id or new_id(), "new_bucket": bucket, "new_object_name": object_name,
+        "new_generation": generation,
+    }  # fmt: skip
+    if isinstance(after, datetime):
+        await transaction.execute(_promise_at, **values, remove_at=after)
+    else:
+        await transaction.execute(_promise_after, **values, after=after)
+
+
+def take_back() -> Any:
+    """Return the DELETE of the promise `discard_id`, unless the sweep has begun to remove what it names."""
+    return (
+        delete(discarded_object)
+        .where(discarded_object.c.id == bindparam("discard_id"), discarded_object.c.attempts == 0)
+        .returning(discarded_object.c.id)
+    )
+
+
+def retry_at(attempts: Column[Any]) -> ColumnElement[Any]:
+    """Return the time of the next try after so many: the longer it has failed, the later."""
+    return func.now() + func.least(_FIRST_RETRY * func.power(2, func.least(attempts, 20)), _LAST_RETRY)

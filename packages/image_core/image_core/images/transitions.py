@@ -1,0 +1,322 @@
+"""Every UPDATE of an image, one function each, with the states that it may leave and who may run it.
+
+A function returns a statement, which asyncpg and pg8000 both run, and which its caller may give a RETURNING. What the
+hot paths run has bind parameters, named in the docstring, and is compiled once by the caller's `Query`. Their names
+begin with `new_`, as those of the columns are SQLAlchemy's own.
+"""
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Interval,
+    LargeBinary,
+    Text,
+    Update,
+    and_,
+    bindparam,
+    case,
+    exists,
+    func,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+
+from image_core.images import discards
+from image_core.models import HOLDS_BYTES_CLAUSE, image
+from image_core.states import MOST_PATIENCE, ImageStatus, Mover, made_by
+
+
+class Failure(NamedTuple):
+    """Why an image failed or expired, for programs and for people."""
+
+    code: str
+    message: str
+
+
+DUPLICATE = Failure("duplicate", "The team has this image already.")
+UPLOAD_BROKEN_OFF = Failure("upload-broken-off", "The upload was broken off.")
+UPLOAD_EXPIRED = Failure("upload-expired", "The upload did not arrive before its deadline.")
+EXHAUSTED = Failure("processing-attempts-exhausted", "Processing was tried several times and did not come through.")
+
+_UNCLAIMED: dict[str, Any] = {"claim_token": None, "lease_expires_at": None}
+_REPROCESSED: dict[str, Any] = {
+    "status": ImageStatus.STORED, "failure_code": None, "failure_message": None, "attempts": 0, "queued_at": func.now(),
+}  # fmt: skip
+_id = image.c.id == bindparam("image_id")
+_pending = image.c.status == ImageStatus.PENDING
+_lapsed = and_(image.c.status == ImageStatus.PROCESSING, image.c.lease_expires_at < func.now())
+_claimable = or_(image.c.status == ImageStatus.STORED, _lapsed)
+
+REPROCESSABLE = and_(
+    or_(image.c.status == ImageStatus.READY, image.c.status == ImageStatus.FAILED), image.c.deleted_at.is_(None)
+)
+"""The images that `reprocess` may send back."""
+
+
+def _change(*conditions: ColumnElement[bool], **columns: Any) -> Update:
+    """Change what callers see of an image, so that its entity tag changes too."""
+    return update(image).where(*conditions).values(revision=image.c.revision + 1, updated_at=func.now(), **columns)
+
+
+def _picked(condition: ColumnElement[bool], most: int) -> ColumnElement[bool]:
+    """Restrict an UPDATE to a bounded number of rows that nobody else is working on."""
+    rows = select(image.c.id).where(condition).limit(most).with_for_update(skip_locked=True)
+    return image.c.id.in_(rows.scalar_subquery())
+
+
+# --- From pending -----------------------------------------------------------------------------------------------------
+
+
+@made_by(Mover.API)
+def complete_upload() -> Update:
+    """Fill in what is known of an object that is whole, pending → stored; not of a row that has expired.
+
+    The processor may have been first: the status never moves back, and only what is missing is filled in.
+    Parameters: image_id, new_size_bytes, new_sha256, new_generation, new_filename, new_tags, new_metadata.
+    """
+    return _change(
+        _id,
+        image.c.status != ImageStatus.EXPIRED,
+        status=case((_pending, ImageStatus.STORED), else_=image.c.status),
+        size_bytes=func.coalesce(image.c.size_bytes, bindparam("new_size_bytes", type_=BigInteger)),
+        sha256=func.coalesce(image.c.sha256, bindparam("new_sha256", type_=LargeBinary)),
+        generation=func.coalesce(image.c.generation, bindparam("new_generation", type_=BigInteger)),
+        stored_at=func.coalesce(image.c.stored_at, func.now()),
+        queued_at=func.coalesce(image.c.queued_at, func.now()),
+        filename=bindparam("new_filename", type_=Text),
+        tags=bindparam("new_tags", type_=ARRAY(Text)),
+        metadata=bindparam("new_metadata", type_=JSONB),
+    )
+
+
+@made_by(Mover.PROCESSOR)
+def store() -> Update:
+    """Pending → stored, with what the bytes say. Parameters: image_id, new_generation, new_size_bytes, new_sha256."""
+    return _change(
+        _id, _pending, status=ImageStatus.STORED, generation=bindparam("new_generation"),
+        size_bytes=bindparam("new_size_bytes"), sha256=bindparam("new_sha256"), stored_at=func.now(),
+        queued_at=func.now(), attempts=0,
+    )  # fmt: skip
+
+
+@made_by(Mover.API, Mover.PROCESSOR, Mover.SWEEP)
+def expire(image_id: UUID, failure: Failure, duplicate_of: UUID | None = None) -> Update:
+    """Pending → expired."""
+    return _change(
+        image.c.id == image_id, _pending, status=ImageStatus.EXPIRED, failure_code=failure.code,
+        failure_message=failure.message, duplicate_of=duplicate_of,
+    )  # fmt: skip
+
+
+@made_by(Mover.SWEEP)
+def defer_overdue(lease: timedelta, most: int) -> Update:
+    """Put off by a lease the deadline of pending images that are beyond it, while storage is asked for the object."""
+    overdue = and_(_pending, image.c.deadline_at < func.now())
+    return (
+        update(image)
+        .where(_picked(overdue, most))
+        .values(deadline_at=func.now() + lease, attempts=image.c.attempts + 1)
+    )  # fmt: skip
+
+
+def is_given_up(max_attempts: int) -> ColumnElement[bool]:
+    """Tell of an upload whose object was asked for too often, and for longer than an outage may take."""
+    return and_(image.c.attempts > max_attempts, image.c.created_at < func.now() - MOST_PATIENCE)
+
+
+# --- Processing -------------------------------------------------------------------------------------------------------
+
+
+@made_by(Mover.PROCESSOR)
+def claim() -> Update:
+    """stored, or processing with a lease that ran out → processing: the one UPDATE that decides who works.
+
+    Parameters: image_id, of_generation, max_attempts, new_token, lease.
+    """
+    return _change(
+        _id, image.c.generation == bindparam("of_generation"), image.c.deleted_at.is_(None),
+        image.c.attempts < bindparam("max_attempts"), _claimable, status=ImageStatus.PROCESSING,
+        claim_token=bindparam("new_token"), lease_expires_at=func.now() + bindparam("lease", type_=Interval),
+        attempts=image.c.attempts + 1, first_claimed_at=func.coalesce(image.c.first_claimed_at, func.now()),
+    )  # fmt: skip
+
+
+@made_by(Mover.PROCESSOR)
+def finish(columns: Iterable[str]) -> Update:
+    """Processing → ready, if the promise to remove what the claim wrote can be taken back.
+
+    Parameters: image_id, new_token, discard_id, and `new_` with the name of each of the columns.
+    """
+    taken_back = discards.take_back().cte("taken_back")
+    values = {name: bindparam(f"new_{name}", type_=image.c[name].type) for name in columns}
+    return _change(
+        _id, image.c.claim_token == bindparam("new_token"), image.c.status == ImageStatus.PROCESSING,
+        exists(select(taken_back.c.id)), status=ImageStatus.READY, ready_at=func.now(), first_claimed_at=None,
+        **_UNCLAIMED, **values,
+    )  # fmt: skip
+
+
+def _failed(failure: Failure) -> dict[str, Any]:
+    """Give the columns of an image whose processing failed: one that was ready before is ready again, as it was."""
+    was_ready = image.c.ready_at.is_not(None)
+    return _UNCLAIMED | {
+        "status": case((was_ready, ImageStatus.READY), else_=ImageStatus.FAILED),
+        "failure_code": case((was_ready, None), else_=failure.code),
+        "failure_message": case((was_ready, None), else_=failure.message),
+        "first_claimed_at": None,
+    }
+
+
+def _held(image_id: UUID, token: UUID) -> ColumnElement[bool]:
+    claimed = and_(image.c.claim_token == token, image.c.status == ImageStatus.PROCESSING)
+    return and_(image.c.id == image_id, claimed)
+
+
+@made_by(Mover.PROCESSOR)
+def fail(image_id: UUID, token: UUID, failure: Failure) -> Update:
+    """Processing → failed, or ready as before, by whoever holds the claim."""
+    return _change(_held(image_id, token), **_failed(failure))
+
+
+@made_by(Mover.PROCESSOR)
+def release(image_id: UUID, token: UUID, *, counted: bool) -> Update:
+    """Processing → stored, by whoever holds the claim. The attempt counts if that is said, or after a day of trying."""
+    attempts: Any = image.c.attempts
+    if not counted:
+        young = image.c.first_claimed_at > func.now() - MOST_PATIENCE
+        attempts = case((young, image.c.attempts - 1), else_=image.c.attempts)
+    return _change(
+        _held(image_id, token), status=ImageStatus.STORED, queued_at=func.now(), attempts=attempts, **_UNCLAIMED
+    )
+
+
+@made_by(Mover.PROCESSOR)
+def give_up(image_id: UUID, max_attempts: int) -> Update:
+    """stored, or processing with a lease that ran out → failed or ready as before, because no attempt is left."""
+    return _change(image.c.id == image_id, image.c.attempts >= max_attempts, _claimable, **_failed(EXHAUSTED))
+
+
+def _waiting(lease: timedelta) -> ColumnElement[bool]:
+    queued = and_(image.c.status == ImageStatus.STORED, image.c.queued_at < func.now() - lease)
+    return and_(image.c.deleted_at.is_(None), or_(queued, _lapsed))
+
+
+@made_by(Mover.SWEEP)
+def requeue(lease: timedelta, max_attempts: int, most: int) -> Update:
+    """Images that wait for longer than a lease, with attempts left → stored."""
+    return _change(
+        _picked(and_(_waiting(lease), image.c.attempts < max_attempts), most),
+        status=ImageStatus.STORED, queued_at=func.now(), **_UNCLAIMED,
+    )  # fmt: skip
+
+
+@made_by(Mover.SWEEP)
+def give_up_waiting(lease: timedelta, max_attempts: int, most: int) -> Update:
+    """Images that wait for longer than a lease, without attempts left → failed, or ready as before."""
+    waiting = and_(_waiting(lease), image.c.attempts >= max_attempts)
+    return _change(_picked(waiting, most), **_failed(EXHAUSTED))
+
+
+# --- Once more --------------------------------------------------------------------------------------------------------
+
+
+@made_by(Mover.API)
+def retry_failed(image_id: UUID) -> Update:
+    """Failed → stored, because the same bytes were uploaded again."""
+    return _change(image.c.id == image_id, image.c.status == ImageStatus.FAILED, **_REPROCESSED)
+
+
+@made_by(Mover.OPERATOR)
+def reprocess(condition: ColumnElement[bool], most: int) -> Update:
+    """ready, failed → stored: the newest of those that meet a condition and are in no trash."""
+    newest = select(image.c.id).where(REPROCESSABLE, condition).order_by(image.c.id.desc()).limit(most)
+    return _change(image.c.id.in_(newest.with_for_update(skip_locked=True).scalar_subquery()), **_REPROCESSED)
+
+
+@made_by(Mover.OPERATOR)
+def remake_derivatives(image_id: UUID, revision: int) -> Update:
+    """Any state that holds bytes → stored, because derivatives are missing.
+
+    Not what changed since it was read, and not what waits already with all its attempts.
+    """
+    waits = and_(image.c.status == ImageStatus.STORED, image.c.attempts == 0)
+    return _change(
+        image.c.id == image_id, image.c.revision == revision, HOLDS_BYTES_CLAUSE, ~waits, **_REPROCESSED, **_UNCLAIMED
+    )
+
+
+# --- What callers write, and the trash --------------------------------------------------------------------------------
+
+
+@made_by(Mover.API)
+def edit(image_id: UUID, values: dict[str, Any]) -> Update:
+    """Change filename, tags or metadata."""
+    return _change(image.c.id == image_id, **values)
+
+
+@made_by(Mover.API)
+def trash(image_id: UUID) -> Update:
+    """Put an image into the trash."""
+    return _change(image.c.id == image_id, image.c.deleted_at.is_(None), deleted_at=func.now())
+
+
+@made_by(Mover.API)
+def restore(image_id: UUID) -> Update:
+    """Take an image out of the trash, unless it is being purged."""
+    return _change(
+        image.c.id == image_id, image.c.deleted_at.is_not(None), image.c.purge_marked_at.is_(None), deleted_at=None
+    )
+
+
+@made_by(Mover.SWEEP)
+def trash_of_team(team_id: UUID, most: int) -> Update:
+    """Put images of a team that was removed into the trash."""
+    living = and_(image.c.team_id == team_id, image.c.deleted_at.is_(None), image.c.status != ImageStatus.EXPIRED)
+    return _change(_picked(living, most), deleted_at=func.now())
+
+
+@made_by(Mover.SWEEP)
+def mark_for_purge(retention: timedelta, most: int) -> Update:
+    """Mark what has been in the trash for too long: nobody restores it any more. Work under way is waited for."""
+    over = and_(
+        image.c.deleted_at < func.now() - retention,
+        image.c.purge_marked_at.is_(None),
+        or_(
+            and_(image.c.status != ImageStatus.PENDING, image.c.status != ImageStatus.PROCESSING),
+            image.c.lease_expires_at < func.now(),
+        ),
+    )
+    # From the mark on, deadline and attempts are those of the purge.
+    marked = {"purge_marked_at": func.now(), "deadline_at": func.now(), "attempts": 0}
+    return update(image).where(_picked(over, most)).values(**marked)
+
+
+@made_by(Mover.SWEEP)
+def defer_purge(most: int) -> Update:
+    """Put off what is marked, also by a sweep that did not come through, while its objects are removed."""
+    due = (
+        select(image.c.id)
+        .where(image.c.deleted_at.is_not(None), image.c.purge_marked_at.is_not(None))
+        .where(func.coalesce(image.c.deadline_at, func.now()) <= func.now())
+        .order_by(image.c.deadline_at)
+        .limit(most)
+        .with_for_update(skip_locked=True)
+    )
+    return (
+        update(image)
+        .where(image.c.id.in_(due.scalar_subquery()))
+        .values(attempts=image.c.attempts + 1, deadline_at=discards.retry_at(image.c.attempts))
+    )
+
+
+@made_by(Mover.SWEEP)
+def forget_uploader(user_id: UUID, most: int) -> Update:
+    """Take a user who is being removed out of images."""
+    return update(image).where(_picked(image.c.uploaded_by == user_id, most)).values(uploaded_by=None)

@@ -1,0 +1,321 @@
+"""Each UPDATE of an image in a real database: the states that it leaves, who may run it, and what it must not touch."""
+
+import inspect
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import Update, select, text
+from sqlalchemy.dialects.postgresql import insert
+
+from image_core import states, testing
+from image_core.db import Database, DatabaseConfig, Record, Runner
+from image_core.ids import new_id
+from image_core.images import transitions
+from image_core.images.transitions import Failure
+from image_core.models import HOLDS_BYTES_CLAUSE, discarded_object, image, team, user
+from image_core.states import TRANSITIONS, ImageStatus, Mover
+
+S = ImageStatus
+LEASE, RETENTION = timedelta(seconds=60), timedelta(days=7)
+PAST, FUTURE = datetime(2020, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
+TOKEN, TEAM, OTHER_TEAM, USER, OTHER_USER, IMAGE = (new_id() for _ in range(6))
+NOT_AN_IMAGE = Failure("not-an-image", "x")
+MOST_ATTEMPTS = 3
+
+CLAIMED = {"status": S.PROCESSING, "claim_token": TOKEN, "lease_expires_at": PAST, "attempts": 1}
+WORN_OUT = {"status": S.STORED, "queued_at": PAST, "attempts": MOST_ATTEMPTS}
+LIVE = {"status": S.PROCESSING, "claim_token": TOKEN, "lease_expires_at": FUTURE}
+WAITING = {"status": S.STORED, "queued_at": PAST}
+TRASHED = {"deleted_at": PAST}
+MARKED = TRASHED | {"purge_marked_at": PAST, "deadline_at": PAST}
+WAS_READY = {"ready_at": PAST, "width": 1, "height": 1, "frames": 1}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A transition, an image that it changes, and what keeps it from changing one, told by the columns."""
+
+    make: Callable[[], Update]
+    changes: dict[str, Any]
+    spares: tuple[dict[str, Any], ...] = ()
+    parameters: dict[str, Any] = field(default_factory=dict)
+    moves: bool = True
+    """Whether it moves an image to a state."""
+    promise_attempts: int = 0
+    """How often the removal of what the claim wrote was tried."""
+
+
+_completed = {
+    "new_size_bytes": 5, "new_sha256": testing.a_sha256("new"), "new_generation": 7, "new_filename": None,
+    "new_tags": [], "new_metadata": "{}",
+}  # fmt: skip
+_stored = {"new_size_bytes": 5, "new_sha256": testing.a_sha256("new"), "new_generation": testing.GENERATION}
+_claim = {
+    "of_generation": testing.GENERATION, "max_attempts": MOST_ATTEMPTS, "new_token": new_id(), "lease": LEASE,
+}  # fmt: skip
+_finish = {"new_token": TOKEN, "discard_id": IMAGE, "new_width": 1, "new_height": 1, "new_frames": 1}
+_other = {"image_id": new_id()}
+_other_claim = {"claim_token": new_id()}
+
+CASES: dict[str, Case] = {
+    "complete_upload": Case(transitions.complete_upload, {"status": S.PENDING}, (_other,), _completed),
+    "store": Case(transitions.store, {"status": S.PENDING}, (_other,), _stored),
+    "expire": Case(lambda: transitions.expire(IMAGE, NOT_AN_IMAGE), {"status": S.PENDING}, (_other,)),
+    "claim": Case(
+        transitions.claim,
+        {"status": S.STORED},
+        (_other, TRASHED, LIVE, {"generation": testing.GENERATION + 1}, {"attempts": MOST_ATTEMPTS}),
+        _claim,
+    ),
+    "finish": Case(
+        lambda: transitions.finish(("width", "height", "frames")), CLAIMED, (_other, _other_claim), _finish
+    ),
+    "fail": Case(lambda: transitions.fail(IMAGE, TOKEN, NOT_AN_IMAGE), CLAIMED, (_other, _other_claim)),
+    "release": Case(lambda: transitions.release(IMAGE, TOKEN, counted=True), CLAIMED, (_other, _other_claim)),
+    "give_up": Case(
+        lambda: transitions.give_up(IMAGE, MOST_ATTEMPTS),
+        WORN_OUT,
+        (_other, LIVE, {"attempts": MOST_ATTEMPTS - 1}),
+    ),
+    "requeue": Case(
+        lambda: transitions.requeue(LEASE, MOST_ATTEMPTS, 1),
+        WAITING,
+        (TRASHED, LIVE, {"queued_at": FUTURE}, {"attempts": MOST_ATTEMPTS}),
+    ),
+    "give_up_waiting": Case(
+        lambda: transitions.give_up_waiting(LEASE, MOST_ATTEMPTS, 1),
+        WORN_OUT,
+        (TRASHED, LIVE, {"queued_at": FUTURE}, {"attempts": MOST_ATTEMPTS - 1}),
+    ),
+    "retry_failed": Case(lambda: transitions.retry_failed(IMAGE), {"status": S.FAILED}, (_other,)),
+    "reprocess": Case(
+        lambda: transitions.reprocess(image.c.filename == "cat", 1),
+        {"status": S.READY, "filename": "cat"},
+        (TRASHED, {"filename": "dog"}),
+    ),
+    "remake_derivatives": Case(
+        lambda: transitions.remake_derivatives(IMAGE, 1),
+        {"status": S.STORED, "attempts": 1},
+        (_other, {"revision": 2}, {"attempts": 0}),
+    ),
+    "defer_overdue": Case(
+        lambda: transitions.defer_overdue(LEASE, 1),
+        {"status": S.PENDING, "deadline_at": PAST},
+        ({"deadline_at": FUTURE}, {"status": S.EXPIRED}),
+        moves=False,
+    ),
+    "edit": Case(lambda: transitions.edit(IMAGE, {"filename": "cat"}), {}, (_other,), moves=False),
+    "trash": Case(lambda: transitions.trash(IMAGE), {}, (_other, TRASHED), moves=False),
+    "restore": Case(lambda: transitions.restore(IMAGE), TRASHED, (_other, {"deleted_at": None}, MARKED), moves=False),
+    "trash_of_team": Case(
+        lambda: transitions.trash_of_team(TEAM, 1),
+        {},
+        ({"team_id": OTHER_TEAM}, TRASHED, {"status": S.EXPIRED}),
+        moves=False,
+    ),
+    "mark_for_purge": Case(
+        lambda: transitions.mark_for_purge(RETENTION, 1),
+        TRASHED,
+        (
+            MARKED, {"deleted_at": FUTURE}, {"deleted_at": None}, {"status": S.PENDING, "deadline_at": FUTURE},
+            TRASHED | LIVE,
+        ),
+        moves=False,
+    ),
+    "defer_purge": Case(
+        lambda: transitions.defer_purge(1),
+        MARKED,
+        ({"purge_marked_at": None}, {"deadline_at": FUTURE}),
+        moves=False,
+    ),
+    "forget_uploader": Case(
+        lambda: transitions.forget_uploader(USER, 1), {"uploaded_by": USER}, ({"uploaded_by": OTHER_USER},),
+        moves=False,
+    ),
+}  # fmt: skip
+MOVERS: dict[str, frozenset[Mover]] = {
+    name: function.movers  # type: ignore[attr-defined]
+    for name, function in inspect.getmembers(transitions, inspect.isfunction)
+    if hasattr(function, "movers")
+}
+SPARED = [(name, spared) for name, case in CASES.items() for spared in case.spares]
+BOUNDED = [name for name, case in CASES.items() if name != "edit" and _other not in case.spares]
+
+
+def test_every_transition_is_in_the_list() -> None:
+    assert CASES.keys() == MOVERS.keys()
+
+
+@pytest.fixture
+async def databases(urls: Any) -> Any:
+    """The database as each mover may use it: rights on columns included."""
+    logins = {
+        Mover.API: urls.api, Mover.PROCESSOR: urls.processor, Mover.SWEEP: urls.processor, Mover.OPERATOR: urls.owner,
+    }  # fmt: skip
+    opened = {mover: Database(DatabaseConfig(url=url)) for mover, url in logins.items()}
+    for database in opened.values():
+        await database.open()
+    yield opened
+    for database in opened.values():
+        await database.close()
+
+
+@pytest.fixture
+async def two_teams(rows: Database) -> None:
+    for team_id, user_id in ((TEAM, USER), (OTHER_TEAM, OTHER_USER)):
+        await rows.execute(insert(team).values(id=team_id, name=str(team_id)))
+        await rows.execute(insert(user).values(id=user_id, team_id=team_id, name="Somebody", role="member", scopes=[]))
+
+
+async def add(rows: Runner, case: Case, columns: dict[str, Any]) -> UUID:
+    columns = {"image_id": IMAGE, "team_id": TEAM, "status": S.READY} | case.changes | columns
+    image_id = await testing.add_image(rows, columns.pop("team_id"), columns.pop("status"), **columns)
+    await rows.execute(
+        insert(discarded_object)
+        .values(id=IMAGE, bucket="derivatives", object_name="x/", remove_after=FUTURE, attempts=case.promise_attempts)
+        .on_conflict_do_nothing()
+    )
+    return image_id
+
+
+async def run(runner: Runner, case: Case) -> int:
+    values = case.parameters | ({"image_id": IMAGE} if case.parameters else {})
+    return await runner.execute(case.make(), **values)
+
+
+async def moved(rows: Database, database: Database, case: Case, columns: dict[str, Any]) -> ImageStatus | None:
+    """Run a transition on an image of its own; return the state that it has given it, if any."""
+    image_id = await add(rows, case, columns)
+    old = await found(rows, image_id)
+    await run(database, case)
+    new = await found(rows, image_id)
+    await rows.execute(image.delete())
+    await rows.execute(discarded_object.delete())
+    # An image that keeps its status has still moved if it was queued or claimed anew.
+    is_moved = any(old[name] != new[name] for name in ("status", "queued_at", "claim_token"))
+    return ImageStatus(new["status"]) if is_moved else None
+
+
+async def found(rows: Database, image_id: UUID) -> Record:
+    row = await rows.fetch_one(select(image).where(image.c.id == image_id))
+    assert row is not None
+    return row
+
+
+@pytest.mark.parametrize("status", tuple(ImageStatus))
+@pytest.mark.parametrize("mover", tuple(Mover))
+async def test_each_moves_an_image_only_as_the_table_says(
+    rows: Database, two_teams: None, databases: dict[Mover, Database], mover: Mover, status: ImageStatus
+) -> None:
+    reached: set[ImageStatus | None] = set()
+    for name, case in CASES.items():
+        if mover not in MOVERS[name] or not case.moves:
+            continue
+        columns: dict[str, Any] = {name: value for name, value in case.changes.items() if name != "claim_token"}
+        # A lease that is over and a long wait, so that whoever may take the image can.
+        columns |= {"status": status, "queued_at": PAST, "deadline_at": PAST}
+        claim = status is S.PROCESSING
+        columns |= {"claim_token": TOKEN if claim else None, "lease_expires_at": PAST if claim else None}
+        reached.add(await moved(rows, databases[mover], case, columns))
+        if status in (S.STORED, S.PROCESSING):
+            reached.add(await moved(rows, databases[mover], case, columns | WAS_READY))
+    allowed = {to for (start, to), movers in TRANSITIONS.items() if start == status and mover in movers}
+    assert reached - {None} == allowed
+
+
+@pytest.mark.parametrize("name", CASES)
+async def test_it_changes_what_it_is_for(
+    rows: Database, two_teams: None, databases: dict[Mover, Database], name: str
+) -> None:
+    for mover in MOVERS[name]:
+        image_id = await add(rows, CASES[name], {})
+        assert await run(databases[mover], CASES[name]) == 1
+        changed = await found(rows, image_id)
+        # An entity tag changes with whatever callers see.
+        is_seen = name not in ("defer_overdue", "defer_purge", "mark_for_purge", "forget_uploader")
+        assert (changed["revision"], changed["updated_at"] > changed["created_at"]) == (1 + is_seen, is_seen)
+        await rows.execute(image.delete())
+        await rows.execute(discarded_object.delete())
+
+
+@pytest.mark.parametrize(("name", "spared"), SPARED)
+async def test_it_spares_every_other_image(
+    rows: Database, two_teams: None, databases: dict[Mover, Database], name: str, spared: dict[str, Any]
+) -> None:
+    await add(rows, CASES[name], spared)
+    assert await run(databases[min(MOVERS[name])], CASES[name]) == 0
+
+
+@pytest.mark.parametrize("name", BOUNDED)
+async def test_it_takes_no_more_than_it_was_told_and_nothing_that_is_locked(
+    rows: Database, two_teams: None, databases: dict[Mover, Database], name: str
+) -> None:
+    database = databases[min(MOVERS[name])]
+    for each in range(3):
+        await add(rows, CASES[name], {"image_id": new_id(), "claim_token": None} if each else {})
+    async with database.transaction() as first, database.transaction() as second, database.transaction() as third:
+        assert [await run(runner, CASES[name]) for runner in (first, second, third)] == [1, 1, 1]
+
+
+async def test_an_upload_that_has_expired_is_not_completed(
+    rows: Database, two_teams: None, databases: dict[Mover, Database]
+) -> None:
+    case = CASES["complete_upload"]
+    await add(rows, case, {"status": S.EXPIRED})
+    assert await run(databases[Mover.API], case) == 0
+
+
+async def test_work_whose_removal_has_begun_does_not_count(
+    rows: Database, two_teams: None, databases: dict[Mover, Database]
+) -> None:
+    finish = CASES["finish"]
+    await add(rows, Case(finish.make, finish.changes, promise_attempts=1), {})
+    assert await run(databases[Mover.PROCESSOR], finish) == 0
+
+
+@pytest.mark.parametrize("name", ["finish", "fail", "release"])
+async def test_a_token_alone_is_no_claim(rows: Database, two_teams: None, name: str) -> None:
+    """The schema forbids a token on an image that is not being processed; the statements do not rely on it."""
+    with pytest.raises(_Undo):
+        async with rows.transaction() as transaction:
+            await transaction.fetch(text("ALTER TABLE image DROP CONSTRAINT ck_image_claim_when_processing"))
+            await add(transaction, CASES[name], {"status": S.STORED})
+            assert await run(transaction, CASES[name]) == 0
+            raise _Undo
+
+
+class _Undo(Exception):
+    """Undoes a transaction."""
+
+
+@pytest.mark.parametrize(
+    ("counted", "first_claimed_at", "attempts"), [(True, FUTURE, 2), (False, FUTURE, 1), (False, PAST, 2)]
+)
+async def test_an_attempt_is_given_back_for_a_day(
+    rows: Database,
+    two_teams: None,
+    databases: dict[Mover, Database],
+    counted: bool,
+    first_claimed_at: datetime,
+    attempts: int,
+) -> None:
+    released = Case(lambda: transitions.release(IMAGE, TOKEN, counted=counted), CLAIMED)
+    await add(rows, released, {"attempts": 2, "first_claimed_at": first_claimed_at})
+    assert await run(databases[Mover.PROCESSOR], released) == 1
+    assert (await found(rows, IMAGE))["attempts"] == attempts
+
+
+def test_every_state_but_the_final_ones_can_be_left() -> None:
+    left = {start for start, _ in TRANSITIONS}
+    assert {None, *ImageStatus} - left == {S.EXPIRED}
+    assert set(states.FINAL) >= {S.EXPIRED}
+
+
+def test_the_states_in_the_sql_are_those_that_hold_bytes() -> None:
+    in_sql = set(re.findall(r"'(\w+)'", str(HOLDS_BYTES_CLAUSE.compile(compile_kwargs={"literal_binds": True}))))
+    assert in_sql == {str(status) for status in states.HOLDS_BYTES}
