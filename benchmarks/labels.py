@@ -33,7 +33,10 @@ from onnx import TensorProto, helper, numpy_helper
 from benchmarks.machine import cpu_seconds, describe
 from image_engine.contract.picture_file import open_picture_file
 from image_engine.contract.requests import AnalysisOrder, AnalysisRequest
+from image_engine.models.model import LABELS, Model
 from image_engine.pool.pool import WorkerPool
+from image_engine.pool.worker_limits import WorkerLimits
+from image_engine.pool.worker_models import WorkerModels
 from image_engine.testing.models import OPSET, write_model
 from image_engine.testing.pictures import photograph
 
@@ -203,7 +206,8 @@ class Bench:
 async def measure(folder: Path, cores: int, seconds: float, rounds: int) -> dict[str, Figures]:
     contents = {"256 x 192": photograph(256, 192), "1024 x 768": photograph(1024, 768)}
     model = folder / "model.onnx"
-    pool = WorkerPool(size=cores, labels_model=str(folder), max_pictures_per_worker=10**6, rss_mark_bytes=2**40)
+    limits = WorkerLimits(max_pictures=10**6, rss_mark_bytes=2**40)
+    pool = WorkerPool(cores, limits, WorkerModels(Model(LABELS, str(folder))))
     await pool.start()
     try:
         with ProcessPoolExecutor(cores, get_context("spawn"), start_process, (model,)) as processes:

@@ -295,12 +295,13 @@ async def watch_memory(path: str, pictures: int = 5000) -> None:
 
     from image_engine.contract.picture_file import open_picture_file
     from image_engine.pool.pool import WorkerPool
+    from image_engine.pool.worker_limits import WorkerLimits
 
     contents = [
         pyvips.Image.thumbnail(path, width, height=width).jpegsave_buffer(Q=85)
         for width in (640, 1000, 1400, 900, 1200)
     ]
-    pool = WorkerPool(size=1, max_pictures_per_worker=pictures + 1, rss_mark_bytes=2**40)
+    pool = WorkerPool(1, WorkerLimits(max_pictures=pictures + 1, rss_mark_bytes=2**40))
     await pool.start()
     at: dict[int, int] = {}
     for index in range(1, pictures + 1):

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -18,21 +18,24 @@ from image_core.direct_traffic import keep_local_traffic_direct
 from image_core.events import PubSubPublisher
 from image_core.storage.gcs import GcsClient
 from image_core.telemetry import current_request, log, log_unexpected, request_context
+from image_engine.models.model import Model
 from image_engine.pool.pool import WorkerPool
+from image_engine.pool.worker_limits import WorkerLimits
+from image_engine.pool.worker_models import WorkerModels
 from image_processor import health
 from image_processor.intake import push
 from image_processor.intake.identity import IssuerKeys
 from image_processor.metrics import Metrics
 from image_processor.models.announcement import keep_announcing
+from image_processor.models.fetching import find_models
 from image_processor.models.folder import model_folder
-from image_processor.models.labels_model import EmbeddingModel, LabelsModel, find_embedding_model, find_labels_model
 from image_processor.parts import Parts
 from image_processor.settings import ProcessorSettings
 from image_processor.vision import CloudVision
 
 
 def create_app(settings: ProcessorSettings, tracer_provider: TracerProvider | None = None) -> FastAPI:
-    """The application. `tracer_provider` overrides the one that the settings name."""
+    """Build the application. `tracer_provider` overrides the one that the settings name."""
     provider = tracer_provider or telemetry.tracer_provider(
         "image-processor", settings.service_version, settings.otel_exporter_otlp_endpoint
     )
@@ -55,10 +58,8 @@ def _lifespan(settings: ProcessorSettings, provider: TracerProvider | None) -> A
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         gcs = GcsClient(settings.storage_emulator_host, settings.gcloud_creds_path)
         publisher = PubSubPublisher(settings.google_cloud_project, settings.topics, settings.pubsub_emulator_host)
-        with model_folder() as labels_folder, model_folder() as embedding_folder:
-            worker_bytes = settings.worker_memory_limit_bytes
-            labels = await find_labels_model(settings.model_path, gcs, labels_folder, worker_bytes)
-            embedding = await find_embedding_model(settings.embedding_model_path, gcs, embedding_folder, worker_bytes)
+        with model_folder() as folder:
+            models = await find_models(settings.model_paths, gcs, folder, settings.worker_memory_limit_bytes)
             parts = Parts(
                 settings=settings,
                 database=Database(settings.database),
@@ -66,10 +67,8 @@ def _lifespan(settings: ProcessorSettings, provider: TracerProvider | None) -> A
                 derivatives=gcs.bucket(settings.image_derivatives_bucket_name),
                 scratch=gcs.bucket(settings.image_scratch_bucket_name),
                 publisher=publisher,
-                pool=_pool(settings, labels, embedding),
+                pool=_pool(settings, models),
                 vision=CloudVision(settings.vision_endpoint, settings.vision_emulator_host),
-                labels=labels,
-                embedding=embedding,
                 metrics=Metrics(),
                 tracer_provider=provider,
             )
@@ -78,16 +77,14 @@ def _lifespan(settings: ProcessorSettings, provider: TracerProvider | None) -> A
             await parts.pool.start()
             # The Google clients take longer to load than everything else: the port is open before them.
             warming = asyncio.create_task(asyncio.to_thread(_warm, gcs, publisher))
-            announcing = None
-            if parts.labels_failure is None:
-                announcing = asyncio.create_task(
-                    supervise("announcement", partial(keep_announcing, parts.database, labels))
-                )
+            answering = [model for model in parts.pool.models.of_analyzers() if model.failure is None]
+            announcing = asyncio.create_task(
+                supervise("announcement", partial(keep_announcing, parts.database, answering))
+            )
             try:
                 yield
             finally:
-                if announcing is not None:
-                    announcing.cancel()
+                announcing.cancel()
                 await asyncio.gather(warming, return_exceptions=True)
                 await parts.pool.stop()
                 await parts.vision.close()
@@ -103,24 +100,20 @@ def _warm(gcs: GcsClient, publisher: PubSubPublisher) -> None:
     publisher.warm()
 
 
-def _pool(settings: ProcessorSettings, labels: LabelsModel, embedding: EmbeddingModel) -> WorkerPool:
-    return WorkerPool(
-        size=settings.worker_count,
+def _pool(settings: ProcessorSettings, models: Sequence[Model]) -> WorkerPool:
+    limits = WorkerLimits(
         deadline_seconds=settings.job_deadline_seconds,
         memory_limit_bytes=settings.worker_memory_limit_bytes,
-        # Models stay in memory; what a picture left behind is what the mark is for.
-        rss_mark_bytes=settings.worker_rss_mark_bytes + labels.worker_bytes + embedding.worker_bytes,
-        max_pictures_per_worker=settings.worker_max_pictures,
+        rss_mark_bytes=settings.worker_rss_mark_bytes,
+        max_pictures=settings.worker_max_pictures,
         formats=settings.limits.allowed_formats,
-        labels_model=labels.path,
-        labels_failure=labels.failure,
-        embedding_model=embedding.path,
         require_confinement=settings.worker_confinement_required,
     )
+    return WorkerPool(settings.worker_count, limits, WorkerModels(*models))
 
 
 class _LogMiddleware:
-    """Gives every request its ids, and turns what nobody expected into a 500 that Error Reporting groups."""
+    """Give every request its ids, and turn what nobody expected into a 500 that Error Reporting groups."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -154,7 +147,7 @@ class _LogMiddleware:
 
 
 def create_app_from_environment() -> FastAPI:
-    """The application with settings from the environment, logging to standard output."""
+    """Build the application with settings from the environment, logging to standard output."""
     keep_local_traffic_direct(os.environ)
     settings = ProcessorSettings()
     telemetry.configure_logging(

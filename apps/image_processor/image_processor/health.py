@@ -44,9 +44,8 @@ async def ready(request: Request, response: Response) -> dict[str, Any]:
         "workers": workers,
         "confinement": asdict(confinement),
     }
-    failures = {"labels": parts.labels_failure, "embedding": parts.embedding_failure}
-    # Everything else goes on: it is told, and does not decide.
-    warnings = [f"{name}: {failure}" for name, failure in failures.items() if failure is not None]
+    # Everything else goes on: it is a warning, and does not decide.
+    warnings = [f"{role}: {failure}" for role, failure in parts.pool.models.failures().items()]
     if workers and not confinement.system_calls:
         warnings.append("confinement: code in a codec could open sockets, start programs and read this user's files")
     if warnings:

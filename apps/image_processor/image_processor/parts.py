@@ -21,7 +21,6 @@ from image_engine.contract.rejections import PictureRejected
 from image_engine.pool.pool import WorkerPool
 from image_processor.failures import Passing
 from image_processor.metrics import Metrics
-from image_processor.models.labels_model import BUILT_IN_LABELS, NO_EMBEDDING, EmbeddingModel, LabelsModel
 from image_processor.settings import ProcessorSettings
 from image_processor.vision import CloudVision
 
@@ -49,23 +48,11 @@ class Parts:
     vision: CloudVision
     metrics: Metrics
     tracer_provider: TracerProvider | None = None
-    labels: LabelsModel = BUILT_IN_LABELS
-    embedding: EmbeddingModel = NO_EMBEDDING
 
     @cached_property
     def slots(self) -> asyncio.Semaphore:
         """How many jobs run at once: one for each worker, and one that fetches its bytes meanwhile."""
         return asyncio.Semaphore(self.settings.worker_count + 1)
-
-    @property
-    def labels_failure(self) -> str | None:
-        """The code with which `labels` fails where its model cannot be used."""
-        return self.labels.failure or self.pool.models.labels_failure
-
-    @property
-    def embedding_failure(self) -> str | None:
-        """The code for which images get no vector of a model, where one is wanted."""
-        return self.embedding.failure or self.pool.models.embedding_failure
 
     @property
     def lease(self) -> timedelta:
@@ -74,12 +61,12 @@ class Parts:
 
 
 def committing(parts: Parts) -> AbstractAsyncContextManager[Transaction]:
-    """A transaction whose events are published once it is committed."""
+    """Open a transaction whose events are published once it is committed."""
     return events.committing(parts.database, parts.publisher)
 
 
 async def in_turn(parts: Parts, job: Callable[[], Awaitable[Outcome]]) -> Outcome:
-    """Runs a job when there is room for one more; where there is none for long, its message comes again."""
+    """Run a job when there is room for one more; where there is none for long, its message comes again."""
     try:
         # A message waits for its turn before it claims: waiting under a claim would use up the lease. Both together
         # have to end within the time that a request may take.
@@ -95,7 +82,12 @@ async def in_turn(parts: Parts, job: Callable[[], Awaitable[Outcome]]) -> Outcom
 
 
 async def fetch(parts: Parts, storage: ObjectStorage, name: str, generation: int, picture: PictureFile) -> bytes:
-    """Writes the object into `picture` and returns its SHA-256. Raises `Passing`, `PictureRejected`."""
+    """Write the object into `picture` and return its SHA-256.
+
+    Raises:
+        Passing: storage is away, or the object is gone.
+        PictureRejected: the object is larger than is allowed.
+    """
     hashing = _HashingFile(picture)
     try:
         await storage.download(name, generation, hashing, parts.settings.original_max_bytes)

@@ -58,8 +58,13 @@ class ProcessorSettings(ServiceSettings):
         return self
 
     @property
+    def model_paths(self) -> dict[str, str | None]:
+        """Where the model of each role is."""
+        return {"labels": self.model_path, "embedding": self.embedding_model_path}
+
+    @property
     def limits(self) -> PictureLimits:
-        """What a picture may be."""
+        """Return what a picture may be."""
         return PictureLimits(
             max_pixels=self.image_max_pixels,
             max_decoded_bytes=self.image_max_decoded_bytes,

@@ -27,7 +27,7 @@ from image_core.states import ImageStatus
 from image_core.storage.protocol import StoredObject
 from image_engine.contract.answers import AnalysisOutcome, AnalyzedPicture, ProcessedPicture
 from image_engine.contract.requests import AnalysisRequest, ProcessingRequest
-from image_engine.contract.worker_models import WorkerModels
+from image_engine.pool.worker_models import WorkerModels
 from image_engine.testing.results import PROCESSED
 from image_engine.worker.confinement import Confinement
 from image_processor import app as processor_app
@@ -51,7 +51,7 @@ class ScriptedPool:
     seen: list[bytes] = field(default_factory=list)
     process_ids: list[int] = field(default_factory=lambda: [1])
     confinement: Confinement = field(default_factory=lambda: Confinement(system_calls=True, landlock=7))
-    models: WorkerModels = field(default_factory=lambda: WorkerModels(None, None, None))
+    models: WorkerModels = field(default_factory=WorkerModels)
 
     async def process(self, picture: Any, request: ProcessingRequest) -> ProcessedPicture:
         self.requests.append(request)
@@ -222,7 +222,7 @@ async def running_processor(
 async def processor(rows: Database, running_processor: Processor) -> Processor:
     """The worker's one processor, on a clean database."""
     pool = running_processor.pool
-    pool.before, pool.processed, pool.outcome, pool.models = None, PROCESSED, None, WorkerModels(None, None, None)
+    pool.before, pool.processed, pool.outcome, pool.models = None, PROCESSED, None, WorkerModels()
     pool.seen.clear()
     pool.requests.clear()
     return running_processor

@@ -173,7 +173,7 @@ async def _request(parts: Parts, claimed: Claim) -> ProcessingRequest:
     limits, keep_location = parts.settings.limits, claimed.keep_location
     if 1 < claimed.attempts >= parts.settings.max_attempts:
         return ProcessingRequest(limits=limits, keep_location=keep_location, embed=False)
-    orders = await on_arrival.orders(parts.database, claimed, {"labels": parts.labels.version})
+    orders = await on_arrival.orders(parts.database, claimed, parts.pool.models.versions())
     return ProcessingRequest(limits=limits, keep_location=keep_location, analyses=orders)
 
 

@@ -1,43 +1,44 @@
-"""Tells the API, by one row an analyzer, which model answers it here and under which version results are stored.
+"""Announces to the API, in one row for each analyzer, which model answers it and the version of its results.
 
 During a deployment old and new processors run side by side. The row belongs to the model that came last: an instance
 whose model was replaced leaves it alone, until nobody has confirmed the newer one for a while (it was rolled back).
 """
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 
 from sqlalchemy import case, func, or_
 from sqlalchemy.dialects.postgresql import insert
 
 from image_core import errors
-from image_core.analyses.catalogue import CATALOGUE
 from image_core.db import Database, to_json
 from image_core.models import analyzer_model
 from image_core.telemetry import log
-from image_processor.models.labels_model import LabelsModel
+from image_engine.models.model import Model
 
 CONFIRM_SECONDS = 60.0
 # Several times as long as between two confirmations, because an idle instance gets no CPU to confirm anything.
 _ABANDONED_AFTER = timedelta(minutes=15)
 
 
-async def keep_announcing(database: Database, labels: LabelsModel) -> None:
-    """Announces now and then again, for as long as the instance lives; a database that is away is asked later."""
+async def keep_announcing(database: Database, models: Sequence[Model]) -> None:
+    """Announce models again and again, for as long as the instance lives; a database that is away is tried later."""
     while True:
         try:
-            await announce(database, labels)
+            for model in models:
+                await announce(database, model)
         except errors.Unavailable as error:
             log("model_not_announced", severity="WARNING", code=error.code)
         await asyncio.sleep(CONFIRM_SECONDS)
 
 
-async def announce(database: Database, labels: LabelsModel) -> bool:
-    """Makes this model the present one, or confirms it; false where it has been replaced by another."""
+async def announce(database: Database, model: Model) -> bool:
+    """Make this model the present one of its analyzer, or confirm it; False where another has replaced it."""
     new = insert(analyzer_model).values(
-        name=CATALOGUE["labels"].name,
-        version=labels.version,
-        model=None if labels.model is None else to_json(labels.model),
+        name=model.role.name,
+        version=model.version,
+        model=None if model.identity is None else to_json(model.identity),
     )
     is_same = analyzer_model.c.version == new.excluded.version
     written: int = await database.execute(

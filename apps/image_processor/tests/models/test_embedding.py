@@ -2,8 +2,6 @@
 
 import json
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +16,18 @@ from image_engine.analyzers.onnx_model import OnnxModel
 from image_engine.contract.answers import ProcessedPicture
 from image_engine.contract.picture_file import open_picture_file
 from image_engine.contract.requests import ProcessingRequest
-from image_engine.models.description import EmbeddingDescription, ModelBroken, read_model
-from image_engine.pool.pool import MIB, WorkerPool
+from image_engine.models.description import EmbeddingDescription, ModelBroken
+from image_engine.models.loading import read_model
+from image_engine.models.model import EMBEDDING, LABELS, Model
+from image_engine.pool.pool import WorkerPool
+from image_engine.pool.worker_limits import MIB
+from image_engine.pool.worker_models import WorkerModels
 from image_engine.testing.models import color_model, write_model
 from image_engine.testing.pictures import png
-from image_processor.models.labels_model import NO_EMBEDDING, find_embedding_model
+from image_engine.testing.pools import FAULTY_COMMAND, running_pool
+from image_processor.models.fetching import find_or_fetch_model
 
 from ..conftest import Processor
-
-FAULTY = (sys.executable, "-m", "image_engine.testing.faulty_worker")
 
 
 def write_embedding(folder: Path, model: bytes | None = None, **changes: Any) -> Path:
@@ -46,14 +47,8 @@ def plain(*color: int) -> pyvips.Image:
     return pyvips.Image.new_from_array(np.full((40, 60, len(color)), color, dtype=np.uint8)).copy(interpretation="srgb")
 
 
-@asynccontextmanager
-async def started(**options: Any) -> AsyncIterator[WorkerPool]:
-    pool = WorkerPool(**{"size": 1, **options})
-    await pool.start()
-    try:
-        yield pool
-    finally:
-        await pool.stop()
+def embedding_model(folder: object) -> Model:
+    return Model(EMBEDDING, str(folder))
 
 
 async def process(pool: WorkerPool, content: bytes, **wanted: Any) -> ProcessedPicture:
@@ -99,7 +94,7 @@ class TestVectors:
 class TestWorkers:
     async def test_image_has_the_vector_beside_the_descriptor(self, tmp_path: Path) -> None:
         folder = write_embedding(tmp_path)
-        async with started(embedding_model=str(folder)) as pool:
+        async with running_pool(embedding_model(folder)) as pool:
             made = await process(pool, png(np.full((40, 60, 3), (60, 0, 80), dtype=np.float64)))
             without = await process(pool, png(np.full((40, 60, 3), (60, 0, 80), dtype=np.float64)), embed=False)
         name = read_model(str(folder), EmbeddingDescription).description.vector_model
@@ -110,7 +105,7 @@ class TestWorkers:
     async def test_picture_without_a_vector_is_still_an_image(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
-        async with started(embedding_model=str(write_embedding(tmp_path))) as pool:
+        async with running_pool(embedding_model(write_embedding(tmp_path))) as pool:
             made = await process(pool, png(np.zeros((40, 60, 3))))
         assert set(made.vectors) == {DESCRIPTOR_MODEL}
         assert "without a direction" in str([vars(record) for record in caplog.records])
@@ -118,31 +113,31 @@ class TestWorkers:
     async def test_model_that_cannot_be_loaded_leaves_the_rest_working(self, tmp_path: Path) -> None:
         labels = write_model(tmp_path / "labels")
         broken = write_embedding(tmp_path / "embedding", b"no model")
-        async with started(embedding_model=str(broken), labels_model=str(labels), size=2) as pool:
-            assert (pool.models.embedding_failure, pool.models.labels_failure) == ("model-broken", None)
+        async with running_pool(embedding_model(broken), Model(LABELS, str(labels)), size=2) as pool:
+            assert pool.models.failures() == {"embedding": "model-broken"}
             assert set((await process(pool, png(np.full((9, 9, 3), 99.0)))).vectors) == {DESCRIPTOR_MODEL}
 
     async def test_model_that_kills_its_worker_leaves_the_rest_working(self, tmp_path: Path) -> None:
         script = (
-            "import os, sys\nif '--embedding-model' in sys.argv: os.abort()\n"
+            "import os, sys\nif 'embedding' in sys.argv and '--model' in sys.argv: os.abort()\n"
             "from image_engine.worker.main import main\nmain()"
         )
-        options = {"embedding_model": str(write_embedding(tmp_path)), "command": (sys.executable, "-c", script)}
-        async with started(**options) as pool:
-            assert pool.models.embedding_failure == "model-broken"
+        model = embedding_model(write_embedding(tmp_path))
+        async with running_pool(model, command=(sys.executable, "-c", script)) as pool:
+            assert pool.models.failures() == {"embedding": "model-broken"}
             assert set((await process(pool, png(np.full((9, 9, 3), 99.0)))).vectors) == {DESCRIPTOR_MODEL}
 
     async def test_picture_that_takes_its_worker_down_with_a_model_gets_a_chance_without(self) -> None:
-        async with started(command=FAULTY, embedding_model="any") as pool:
+        async with running_pool(embedding_model("any"), command=FAULTY_COMMAND) as pool:
             assert (await process(pool, b"embed crash")).facts.format == "png"
 
 
 class TestFinding:
     async def find(self, path: object, folder: Path) -> Any:
-        return await find_embedding_model(path and str(path), GcsClient(None, None), folder, 512 * MIB)
+        return await find_or_fetch_model(EMBEDDING, path and str(path), GcsClient(None, None), folder, 512 * MIB)
 
     async def test_without_a_setting_the_descriptor_is_alone(self, tmp_path: Path) -> None:
-        assert await self.find(None, tmp_path) is NO_EMBEDDING
+        assert await self.find(None, tmp_path) == Model(EMBEDDING)
 
     async def test_model_is_checked_before_any_worker_gets_it(self, tmp_path: Path) -> None:
         found = await self.find(write_embedding(tmp_path / "a"), tmp_path)
@@ -153,6 +148,6 @@ class TestFinding:
 
 
 async def test_readiness_warns_of_a_model_that_cannot_be_used(processor: Processor) -> None:
-    processor.pool.models.embedding_failure = "model-broken"
+    processor.pool.models = WorkerModels(Model(EMBEDDING, failure="model-broken"))
     answer = await processor.client.get("/health/ready")
     assert (answer.status_code, answer.json()["warnings"]) == (200, ["embedding: model-broken"])

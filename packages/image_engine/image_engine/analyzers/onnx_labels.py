@@ -9,7 +9,7 @@ import numpy.typing as npt
 from image_core.analyses.catalogue import CATALOGUE, Need
 from image_core.analyses.results import Label, LabelModel, LabelsParameters, LabelsResult
 from image_engine.analyzers.onnx_model import OnnxModel, prepared
-from image_engine.models.description import LabelsDescription, ModelBroken
+from image_engine.models.description import LabelsDescription, ModelBroken, result_version
 from image_engine.picture.analysis_picture import AnalysisPicture
 from image_engine.picture.pixels import Floats
 
@@ -22,7 +22,7 @@ class OnnxLabels:
 
     def __init__(self, model: OnnxModel[LabelsDescription]) -> None:
         self._model = model
-        self.version = model.description.result_version(self.spec.version)
+        self.version = result_version(self.spec.version, model.description.sha256)
         self._ahead: dict[int, Floats] = {}
 
     def run_ahead(self, pictures: Sequence[AnalysisPicture]) -> None:

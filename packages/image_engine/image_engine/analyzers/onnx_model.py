@@ -11,7 +11,8 @@ import numpy as np
 import pyvips
 
 from image_engine.contract.framing import MAX_BATCH
-from image_engine.models.description import Described, DescribedModel, ModelBroken, ModelInput
+from image_engine.models.description import Described, ModelBroken, ModelInput
+from image_engine.models.loading import DescribedModel
 from image_engine.picture.pixels import Floats, Pixels
 
 # Otherwise the import itself starts to report to Microsoft: a thread, look-ups of names, files in the home directory.

@@ -1,7 +1,6 @@
 """One worker process and the socket to it, seen from the service."""
 
 import asyncio
-import logging
 import os
 import re
 import signal
@@ -13,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
+from image_core.telemetry import log
 from image_engine.contract.framing import (
     ACCEPTED,
     EXIT_OVER_MEMORY,
@@ -30,8 +30,6 @@ from image_engine.contract.framing import (
 from image_engine.contract.picture_file import PictureFile
 from image_engine.contract.rejections import RejectionCode, WorkerUnavailable
 from image_engine.worker.confinement import Confinement
-
-logger = logging.getLogger(__name__)
 
 AnswerType = TypeVar("AnswerType", bound=Answer)
 Decode = Callable[[dict[str, Any], list[bytes]], AnswerType]
@@ -186,11 +184,11 @@ class WorkerProcess:
         header = read_json(await self._receive_header())
         self.rss_bytes = int(header["worker_rss_bytes"])
         if header.get("trace"):
-            logger.error("processing_step_failed", extra={"place": bounded_text(header["trace"])})
+            log("processing_step_failed", severity="ERROR", place=bounded_text(header["trace"]))
         for answer in header.get("answers", [header]):
             for outcome in answer.get("analyses", answer.get("outcomes", [])):
                 if outcome["place"]:
-                    logger.error("analyzer_failed", extra={"place": bounded_text(outcome["place"])})
+                    log("analyzer_failed", severity="ERROR", place=bounded_text(outcome["place"]))
         contents = [bytes(await self._receive_all(size)) for size in content_sizes(header)]
         return decode(header, contents)
 

@@ -22,7 +22,8 @@ from image_engine.contract.framing import LENGTH, Answer, Request
 from image_engine.contract.rejections import PictureRejected
 from image_engine.contract.requests import AnalysisBatch, AnalysisRequest, ProcessingRequest
 from image_engine.worker.confinement import confine, confine_code
-from image_engine.worker.main import parse_options, serve
+from image_engine.worker.main import parse_options
+from image_engine.worker.serving import serve
 
 MIB = 1024 * 1024
 

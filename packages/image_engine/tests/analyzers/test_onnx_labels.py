@@ -11,7 +11,8 @@ import pytest
 from image_core.analyses.results import LabelsParameters, LabelsResult
 from image_engine.analyzers.onnx_labels import OnnxLabels
 from image_engine.analyzers.onnx_model import OnnxModel, prepared
-from image_engine.models.description import ModelBroken, ModelInput, ModelMissing, read_labels_model
+from image_engine.models.description import LabelsDescription, ModelBroken, ModelInput, ModelMissing
+from image_engine.models.loading import read_model
 from image_engine.picture.analysis_picture import AnalysisPicture
 from image_engine.testing.models import color_model, identity_model, write_model
 
@@ -28,7 +29,7 @@ def plain(*color: int, width: int = 30, height: int = 20) -> AnalysisPicture:
 
 
 def labels(folder: Path) -> OnnxLabels:
-    return OnnxLabels(OnnxModel(read_labels_model(str(folder))))
+    return OnnxLabels(OnnxModel(read_model(str(folder), LabelsDescription)))
 
 
 def scores(result: LabelsResult) -> dict[str, float]:

@@ -18,6 +18,7 @@ from image_engine.picture import avif_planes, heif_planes
 from image_engine.picture.analysis_picture import prepare_picture
 from image_engine.picture.yuv_planes import YuvPlanes, rgb_of_planes
 from image_engine.pool.pool import WorkerPool
+from image_engine.pool.worker_limits import WorkerLimits
 from image_engine.testing.pictures import ORIENTATIONS, difference, exif_block, heic, scene, turned_for
 from image_engine.worker.pipeline import process_picture
 
@@ -250,7 +251,7 @@ LARGE = {
 @pytest.mark.parametrize("kind", LARGE)
 async def test_a_picture_at_the_limit_is_processed_in_a_worker(kind: str) -> None:
     content = LARGE[kind]()
-    pool = WorkerPool(size=1, deadline_seconds=60)
+    pool = WorkerPool(1, WorkerLimits(deadline_seconds=60))
     await pool.start()
     try:
         with open_picture_file() as picture:

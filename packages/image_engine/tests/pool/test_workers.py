@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,26 +15,25 @@ from image_engine.contract.answers import AnalyzedPicture, ProcessedPicture
 from image_engine.contract.picture_file import open_picture_file
 from image_engine.contract.rejections import PictureRejected, WorkerInterrupted, WorkerUnavailable
 from image_engine.contract.requests import AnalysisOrder, AnalysisRequest, ProcessingRequest
+from image_engine.models.model import LABELS, Model
 from image_engine.pool import pool
-from image_engine.pool.pool import MIB, WORKER_COMMAND, WorkerPool, worker_environment
+from image_engine.pool.fleet import WORKER_COMMAND, worker_environment
+from image_engine.pool.pool import WorkerPool
+from image_engine.pool.worker_limits import MIB
 from image_engine.testing.pictures import heic, photograph, png_bomb, scene
+from image_engine.testing.pools import FAULTY_COMMAND, running_pool
 
 LIES = (b"no size", b"endless", b"no character", b"other derivatives", b"page", b"other analyses", b"eternity")
-FAULTY = (sys.executable, "-m", "image_engine.testing.faulty_worker")
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="asks /proc")
 
 Pools = Callable[..., AbstractAsyncContextManager[WorkerPool]]
 
 
 @asynccontextmanager
-async def started(**options: object) -> AsyncIterator[WorkerPool]:
-    pool = WorkerPool(**{"size": 1, "command": FAULTY, **options})  # type: ignore[arg-type]
-    await pool.start()
-    try:
+async def started(**options: Any) -> AsyncIterator[WorkerPool]:
+    async with running_pool(**{"command": FAULTY_COMMAND, **options}) as pool:
         yield pool
-    finally:
-        await pool.stop()
-        assert pool.process_ids == []
+    assert pool.process_ids == []
 
 
 async def process(pool: WorkerPool, content: bytes) -> ProcessedPicture:
@@ -246,7 +246,7 @@ async def test_cancelled_while_waiting_takes_no_worker_away() -> None:
 
 
 async def test_worker_is_replaced_after_its_share_of_pictures() -> None:
-    async with started(max_pictures_per_worker=2) as pool:
+    async with started(max_pictures=2) as pool:
         served_by = [(await process(pool, b"fine")).facts.icc_profile for _ in range(4)]
         assert served_by[0] == served_by[1] != served_by[2] == served_by[3]
 
@@ -255,6 +255,13 @@ async def test_worker_is_replaced_above_the_memory_mark() -> None:
     async with started(rss_mark_bytes=1 * MIB) as pool:
         served_by = {(await process(pool, b"fine")).facts.icc_profile for _ in range(3)}
         assert len(served_by) == 3
+
+
+async def test_memory_of_a_model_does_not_wear_a_worker() -> None:
+    model = Model(LABELS, "any", worker_bytes=2**40)
+    async with running_pool(model, command=FAULTY_COMMAND, rss_mark_bytes=1 * MIB) as pool:
+        served_by = {(await process(pool, b"fine")).facts.icc_profile for _ in range(3)}
+        assert len(served_by) == 1
 
 
 @pytest.mark.parametrize("command", [("/nonexistent/python",), (sys.executable, "-c", "raise SystemExit('no codec')")])
@@ -299,7 +306,7 @@ async def test_worker_dies_with_its_parent() -> None:
 import asyncio, os
 from image_engine.pool.pool import WorkerPool
 async def main():
-    pool = WorkerPool(size=1, command={FAULTY!r})
+    pool = WorkerPool(size=1, command={FAULTY_COMMAND!r})
     await pool.start()
     print(pool.process_ids[0], flush=True)
     os.kill(os.getpid(), 9)

@@ -17,7 +17,11 @@ from image_engine.contract.limits import ALL_FORMATS
 from image_engine.contract.picture_file import open_picture_file
 from image_engine.contract.rejections import WorkerUnavailable
 from image_engine.contract.requests import AnalysisOrder, ProcessingRequest
-from image_engine.pool.pool import WORKER_COMMAND, WorkerPool
+from image_engine.models.model import LABELS, Model
+from image_engine.pool.fleet import WORKER_COMMAND
+from image_engine.pool.pool import WorkerPool
+from image_engine.pool.worker_limits import WorkerLimits
+from image_engine.pool.worker_models import WorkerModels
 from image_engine.testing.models import write_model
 from image_engine.testing.pictures import animation, heic, palette_png, photograph, scene
 from image_engine.worker import confinement, syscall_filter
@@ -91,7 +95,7 @@ def test_filter_and_denied_inspection_suffice_for_the_parent_without_landlock(re
 
 
 async def test_workers_say_what_confines_them() -> None:
-    pool = WorkerPool(size=1, require_confinement=True)
+    pool = WorkerPool(1, WorkerLimits(require_confinement=True))
     await pool.start()
     try:
         status = await asyncio.to_thread(Path(f"/proc/{pool.process_ids[0]}/status").read_text)
@@ -115,7 +119,8 @@ main()
 
 @pytest.mark.parametrize("required", [True, False])
 async def test_worker_without_a_filter_starts_only_where_none_is_required(required: bool) -> None:
-    pool = WorkerPool(size=1, command=(sys.executable, "-P", "-c", REFUSING), require_confinement=required)
+    command = (sys.executable, "-P", "-c", REFUSING)
+    pool = WorkerPool(1, WorkerLimits(require_confinement=required), command=command)
     if required:
         with pytest.raises(WorkerUnavailable, match="seccomp"):
             await pool.start()
@@ -175,7 +180,8 @@ PICTURES = {
 async def test_every_format_and_model_works_in_a_confined_worker(tmp_path: Path) -> None:
     assert PICTURES.keys() == set(ALL_FORMATS)
     model = write_model(tmp_path / "labels")
-    pool = WorkerPool(size=1, require_confinement=True, labels_model=str(model), deadline_seconds=60)
+    limits = WorkerLimits(require_confinement=True, deadline_seconds=60)
+    pool = WorkerPool(1, limits, WorkerModels(Model(LABELS, str(model))))
     await pool.start()
     try:
         for picture_format, content in PICTURES.items():
@@ -186,7 +192,7 @@ async def test_every_format_and_model_works_in_a_confined_worker(tmp_path: Path)
             assert (picture_format, processed.facts.format) == (picture_format, picture_format)
             assert len(processed.derivatives) == 3
             assert [outcome.failure for outcome in processed.analyses] == [None] * len(CATALOGUE)
-        assert pool.models.labels_failure is None
+        assert pool.models.failures() == {}
     finally:
         await pool.stop()
 

@@ -8,7 +8,8 @@ import pyvips
 from image_engine.contract.picture_file import open_picture_file
 from image_engine.contract.rejections import PictureRejected
 from image_engine.contract.requests import ProcessingRequest
-from image_engine.pool.pool import MIB, WorkerPool
+from image_engine.pool.pool import WorkerPool
+from image_engine.pool.worker_limits import MIB, WorkerLimits
 from image_engine.testing.pictures import heic
 
 SIZE = (6000, 4000)
@@ -31,7 +32,7 @@ LARGE: dict[str, Callable[[], bytes]] = {
 @pytest.mark.large
 @pytest.mark.parametrize("memory_mib", [120, 150, 180])
 async def test_what_lacks_memory_is_not_called_damaged(memory_mib: int) -> None:
-    pool = WorkerPool(size=1, memory_limit_bytes=memory_mib * MIB)
+    pool = WorkerPool(1, WorkerLimits(memory_limit_bytes=memory_mib * MIB))
     await pool.start()
     codes = {}
     try:

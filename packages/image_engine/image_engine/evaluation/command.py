@@ -1,6 +1,6 @@
 """`image-manager-admin evaluate`: an analyzer, or a model before it is switched on, against pictures with labels.
 
-No database is needed. What does the work is loaded by the command alone, because every command registers this one.
+It needs no database. Only the command itself loads what does the work, because every command registers this one.
 """
 
 import argparse
@@ -8,26 +8,33 @@ import asyncio
 import json
 import logging
 import os
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from image_core.analyses.catalogue import CATALOGUE
 from image_core.telemetry import JsonFormatter
 
+if TYPE_CHECKING:
+    from image_engine.evaluation.judge import FindModel
+
 _SUMMARY = "judge an analyzer, or a model before it is switched on, by pictures with labels"
 
 
-def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command to `image-manager-admin`."""
+def register(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", find_model: "FindModel | None" = None
+) -> None:
+    """Add the command to `image-manager-admin`. `find_model` finds models that are not on this machine."""
     parser = commands.add_parser("evaluate", help=_SUMMARY, description=_SUMMARY)
     parser.add_argument("--analyzer", default="labels", choices=list(CATALOGUE))
     parser.add_argument(
         "--dataset", type=Path, required=True, help="folder with a folder for each label, or CSV with file,label"
     )
-    parser.add_argument("--model", help="model that answers labels, as MODEL_PATH names it; without: measurements")
+    parser.add_argument("--model", help="model of the analyzer, as MODEL_PATH names it; without: measurements")
     parser.add_argument("--field", help="field of the result that is compared with the label")
     parser.add_argument("--workers", type=_count, default=os.cpu_count() or 1, help="pictures at once; default: cores")
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=partial(run, find_model=find_model))
 
 
 def _count(text: str) -> int:
@@ -36,12 +43,17 @@ def _count(text: str) -> int:
     return count
 
 
-def run(options: argparse.Namespace) -> None:
-    """Print what was found; exits with a message where nothing could be."""
-    from image_processor.evaluation.dataset import DatasetInvalid, read_dataset
-    from image_processor.evaluation.figures import figures
-    from image_processor.evaluation.judge import JUDGED, ModelUnusable, judge
-    from image_processor.evaluation.report import as_text
+def run(options: argparse.Namespace, find_model: "FindModel | None") -> None:
+    """Print the figures of an analyzer.
+
+    Raises:
+        SystemExit: nothing can be judged; the message says why.
+    """
+    from image_engine.evaluation.dataset import DatasetInvalid, read_dataset
+    from image_engine.evaluation.figures import figures
+    from image_engine.evaluation.judge import JUDGED, ModelUnusable, find_here, judge
+    from image_engine.evaluation.report import as_text
+    from image_engine.models.model import ROLES
 
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter())
@@ -51,9 +63,12 @@ def run(options: argparse.Namespace) -> None:
         judged = judged._replace(field=options.field)
     if judged.field not in CATALOGUE[options.analyzer].result.model_fields:
         raise SystemExit(f"A result of {options.analyzer} has no field {judged.field}.")
+    if options.model is not None and options.analyzer not in ROLES:
+        raise SystemExit(f"{options.analyzer} takes no model.")
     try:
         pictures = read_dataset(options.dataset)
-        answers = asyncio.run(judge(options.analyzer, judged, pictures, options.model, options.workers))
+        judging = judge(options.analyzer, judged, pictures, options.model, options.workers, find_model or find_here)
+        answers = asyncio.run(judging)
     except DatasetInvalid as error:
         raise SystemExit(str(error)) from error
     except ModelUnusable as error:

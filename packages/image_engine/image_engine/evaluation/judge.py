@@ -1,24 +1,28 @@
-"""Runs labelled pictures through the same worker processes as in the processor; nothing is stored."""
+"""Run labelled pictures through the same worker processes as in the service; nothing is stored."""
 
 import asyncio
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from image_core.storage.gcs import GcsClient
 from image_engine.contract.limits import PictureLimits
 from image_engine.contract.picture_file import open_picture_file
 from image_engine.contract.rejections import PictureRejected
 from image_engine.contract.requests import AnalysisOrder, AnalysisRequest
-from image_engine.pool.pool import MIB, WorkerPool
-from image_processor.evaluation.dataset import LabelledPicture
-from image_processor.evaluation.figures import BEST, Answer
-from image_processor.models.labels_model import LabelsModel, find_labels_model
+from image_engine.evaluation.dataset import LabelledPicture
+from image_engine.evaluation.figures import BEST, Answer
+from image_engine.models import finding
+from image_engine.models.model import ROLES, Model, ModelRole
+from image_engine.pool.pool import WorkerPool
+from image_engine.pool.worker_limits import MIB, WorkerLimits
+from image_engine.pool.worker_models import WorkerModels
 
-_WORKER_MEMORY_BYTES = 512 * MIB
-_DEADLINE_SECONDS = 60.0
+_LIMITS = WorkerLimits(deadline_seconds=60.0, memory_limit_bytes=512 * MIB, rss_mark_bytes=256 * MIB)
+
+FindModel = Callable[[ModelRole, str, Path, int], Awaitable[Model]]
+"""Finds the model of a role by its path; gets a folder for what it fetches, and the memory of a worker in bytes."""
 
 
 class Judged(NamedTuple):
@@ -26,13 +30,14 @@ class Judged(NamedTuple):
 
     field: str
     confidence: str | None
+    parameters: Mapping[str, Any] = {}
 
 
 JUDGED = {
     "quality": Judged("verdict", None),
     "colors": Judged("temperature", None),
     "skin": Judged("skin_type", "confidence"),
-    "labels": Judged("labels", None),
+    "labels": Judged("labels", None, {"max_labels": BEST, "min_score": 0}),
 }
 
 
@@ -40,43 +45,44 @@ class ModelUnusable(Exception):
     """The model cannot be judged; the log says why."""
 
 
+async def find_here(role: ModelRole, path: str, _folder: Path, worker_memory_bytes: int) -> Model:
+    """Find a model on this machine."""
+    return await asyncio.to_thread(finding.find_model, role, path, worker_memory_bytes)
+
+
 async def judge(
-    analyzer: str, judged: Judged, pictures: Sequence[LabelledPicture], model_path: str | None, workers: int
+    analyzer: str,
+    judged: Judged,
+    pictures: Sequence[LabelledPicture],
+    model_path: str | None,
+    workers: int,
+    find_model: FindModel = find_here,
 ) -> Sequence[Answer]:
-    """Ask an analyzer about each picture. Raises `ModelUnusable`."""
+    """Ask an analyzer about each picture.
+
+    Raises:
+        ModelUnusable: the model cannot be used.
+    """
     with tempfile.TemporaryDirectory(prefix="model-") as folder:
-        gcs = GcsClient(None, None)
-        try:
-            model = await find_labels_model(model_path, gcs, Path(folder), _WORKER_MEMORY_BYTES)
-        finally:
-            await gcs.close()
-        pool = _pool(model, workers)
+        models = WorkerModels()
+        if model_path is not None:
+            model = await find_model(ROLES[analyzer], model_path, Path(folder), _LIMITS.memory_limit_bytes)
+            models = WorkerModels(model)
+        pool = WorkerPool(workers, _LIMITS, models)
         await pool.start()
         try:
-            if pool.models.labels_failure is not None:
-                raise ModelUnusable(pool.models.labels_failure)
+            for failure in models.failures().values():
+                raise ModelUnusable(failure)
             turns = asyncio.Semaphore(workers)
-            return await asyncio.gather(*(_ask(pool, turns, analyzer, judged, each) for each in pictures))
+            return await asyncio.gather(*(_ask(pool, turns, analyzer, judged, picture) for picture in pictures))
         finally:
             await pool.stop()
-
-
-def _pool(model: LabelsModel, workers: int) -> WorkerPool:
-    return WorkerPool(
-        size=workers,
-        deadline_seconds=_DEADLINE_SECONDS,
-        memory_limit_bytes=_WORKER_MEMORY_BYTES,
-        rss_mark_bytes=_WORKER_MEMORY_BYTES // 2 + model.worker_bytes,
-        labels_model=model.path,
-        labels_failure=model.failure,
-    )
 
 
 async def _ask(
     pool: WorkerPool, turns: asyncio.Semaphore, analyzer: str, judged: Judged, picture: LabelledPicture
 ) -> Answer:
-    parameters = {"max_labels": BEST, "min_score": 0} if analyzer == "labels" else {}
-    request = AnalysisRequest((AnalysisOrder(analyzer, parameters),), PictureLimits())
+    request = AnalysisRequest((AnalysisOrder(analyzer, dict(judged.parameters)),), PictureLimits())
     async with turns:
         with open_picture_file() as file:
             file.write(await asyncio.to_thread(picture.path.read_bytes))

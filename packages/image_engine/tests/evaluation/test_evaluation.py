@@ -1,3 +1,4 @@
+import argparse
 import json
 import subprocess
 import sys
@@ -7,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from image_core import admin
+from image_engine.evaluation import command
+from image_engine.evaluation.dataset import DatasetInvalid, LabelledPicture, read_dataset
+from image_engine.evaluation.figures import Answer, calibration, figures, interval
+from image_engine.evaluation.report import as_text
 from image_engine.testing.models import write_model
 from image_engine.testing.pictures import png
-from image_processor.evaluation.dataset import DatasetInvalid, LabelledPicture, read_dataset
-from image_processor.evaluation.figures import Answer, calibration, figures, interval
-from image_processor.evaluation.report import as_text
 
 COLORS = {"red": (250, 9, 9), "green": (9, 250, 9), "blue": (9, 9, 250)}
 
@@ -32,8 +33,15 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "pictures"
 
 
+def evaluate(*arguments: object) -> None:
+    parser = argparse.ArgumentParser()
+    command.register(parser.add_subparsers())
+    options = parser.parse_args(["evaluate", *map(str, arguments)])
+    options.run(options)
+
+
 def evaluated(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, Any]:
-    admin.main(["evaluate", "--workers", "1", "--json", *map(str, arguments)])
+    evaluate("--workers", 1, "--json", *arguments)
     found: dict[str, Any] = json.loads(capsys.readouterr().out)
     return found
 
@@ -71,24 +79,28 @@ class TestCommand:
     def test_model_that_cannot_be_used_is_told(self, folder: Path, tmp_path: Path) -> None:
         broken = write_model(tmp_path / "model", sha256="0" * 64)
         with pytest.raises(SystemExit, match="model-broken"):
-            admin.main(["evaluate", "--dataset", str(folder), "--model", str(broken)])
+            evaluate("--dataset", str(folder), "--model", str(broken))
         with pytest.raises(SystemExit, match="model-broken"):
-            admin.main(["evaluate", "--dataset", str(folder), "--model", str(write_model(tmp_path / "x", b"none"))])
+            evaluate("--dataset", str(folder), "--model", str(write_model(tmp_path / "x", b"none")))
 
     def test_report_for_people_is_printed(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        admin.main(["evaluate", "--analyzer", "colors", "--dataset", str(folder), "--workers", "1"])
+        evaluate("--analyzer", "colors", "--dataset", str(folder), "--workers", "1")
         assert "accuracy            0.000" in capsys.readouterr().out
 
     @pytest.mark.parametrize(
         ("arguments", "told"),
-        [(["--field", "beauty"], "no field beauty"), (["--dataset", "/no/such/folder"], "cannot be read")],
+        [
+            (["--field", "beauty"], "no field beauty"),
+            (["--analyzer", "colors", "--model", "any"], "colors takes no model"),
+            (["--dataset", "/no/such/folder"], "cannot be read"),
+        ],
     )
     def test_what_cannot_be_judged_is_told(self, folder: Path, arguments: list[str], told: str) -> None:
         with pytest.raises(SystemExit, match=told):
-            admin.main(["evaluate", "--dataset", str(folder), *arguments])
+            evaluate("--dataset", str(folder), *arguments)
 
     def test_other_commands_do_not_load_it(self) -> None:
-        script = "import sys, image_processor.evaluation.command; print('image_engine.pool.pool' in sys.modules)"
+        script = "import sys, image_engine.evaluation.command; print('image_engine.pool.pool' in sys.modules)"
         loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
         assert loaded.stdout == "False\n"
 

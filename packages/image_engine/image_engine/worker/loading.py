@@ -1,0 +1,102 @@
+"""The models of a worker: their files are read before its code is confined, and loaded after that.
+
+A model that cannot be used is written to standard error, a line for each, beginning with its role; the worker goes on.
+"""
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from image_core.analyses.catalogue import CATALOGUE
+from image_engine.analyzers.analyzer import Analyzer
+from image_engine.analyzers.no_model import NoModel
+from image_engine.models.description import MODEL_FAILURES, ModelBroken, ModelUnavailable
+from image_engine.models.loading import DescribedModel, read_model
+from image_engine.models.model import EMBEDDING, LABELS, ROLES
+from image_engine.worker.analysis import BUILT_IN
+
+ReadModel = DescribedModel[Any] | ModelUnavailable
+
+
+@dataclass
+class LoadedModels:
+    """What a worker runs, with models in the place of what is built in.
+
+    Attributes:
+        analyzers: by name; one whose model cannot be used fails.
+        embedding: an `OnnxEmbedding`, or None without a model for vectors.
+        are_complete: False where one of the models that were read cannot be used.
+    """
+
+    analyzers: dict[str, Analyzer] = field(default_factory=lambda: dict(BUILT_IN))
+    embedding: Any = None
+    are_complete: bool = True
+
+
+def read_models(paths: Mapping[str, str]) -> dict[str, ReadModel]:
+    """Read the model of each role, or find out why it cannot be read."""
+    return {role: _read(role, path) for role, path in paths.items()}
+
+
+def _read(role: str, path: str) -> ReadModel:
+    try:
+        return read_model(path, ROLES[role].description)
+    except ModelUnavailable as error:
+        return error
+
+
+def load_models(models: Mapping[str, ReadModel], failures: Mapping[str, str]) -> LoadedModels:
+    """Load what was read; `failures` has the codes of models that were configured and not given to the worker."""
+    loaded = LoadedModels()
+    for role, code in failures.items():
+        _put(loaded, role, MODEL_FAILURES[code]("no model"))
+    for role, model in models.items():
+        try:
+            _put(loaded, role, _load(role, model))
+        except ModelUnavailable as error:
+            sys.stderr.write(f"{role}: {error}\n")
+            _put(loaded, role, error)
+            loaded.are_complete = False
+    return loaded
+
+
+def _put(loaded: LoadedModels, role: str, answers: Any) -> None:
+    if role == EMBEDDING.name:
+        loaded.embedding = None if isinstance(answers, ModelUnavailable) else answers
+    elif isinstance(answers, ModelUnavailable):
+        loaded.analyzers[role] = NoModel(CATALOGUE[role], answers)
+    else:
+        loaded.analyzers[role] = answers
+
+
+def _load(role: str, model: ReadModel) -> Any:
+    if isinstance(model, ModelUnavailable):
+        raise model
+    try:
+        return _LOADERS[role](model)
+    except ImportError as error:
+        raise ModelBroken("onnxruntime is not installed: install the extra `analysis` of image-processor.") from error
+
+
+# onnxruntime is loaded only where there is a model.
+
+
+def _load_labels(model: DescribedModel[Any]) -> Any:
+    from image_engine.analyzers.onnx_labels import OnnxLabels
+    from image_engine.analyzers.onnx_model import OnnxModel
+
+    return OnnxLabels(OnnxModel(model))
+
+
+def _load_embedding(model: DescribedModel[Any]) -> Any:
+    from image_engine.analyzers.onnx_embedding import OnnxEmbedding
+    from image_engine.analyzers.onnx_model import OnnxModel
+
+    return OnnxEmbedding(OnnxModel(model))
+
+
+_LOADERS: dict[str, Callable[[DescribedModel[Any]], Any]] = {
+    LABELS.name: _load_labels,
+    EMBEDDING.name: _load_embedding,
+}
