@@ -240,6 +240,18 @@ async def test_a_team_sees_its_own_groups_only(api: Api, member: UserWithKey, st
     assert foreign.status_code == 404
 
 
+async def test_groups_of_another_team_take_no_place_on_a_page(
+    api: Api, member: UserWithKey, stranger: UserWithKey
+) -> None:
+    mine = await images(api, member, 2)
+    theirs = await images(api, stranger, 2)
+    await pair(api, member, *mine)
+    await pair(api, stranger, *theirs)
+    body = await listed(api, member, limit=1)
+    assert [{UUID(image["id"]) for image in group["images"]} for group in body["items"]] == [set(mine)]
+    assert body["next_cursor"] is None
+
+
 @given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), max_size=20))
 def test_groups_are_what_can_be_reached_by_pairs(numbers: list[tuple[int, int]]) -> None:
     pairs = [(UUID(int=first), UUID(int=second)) for first, second in numbers if first != second]

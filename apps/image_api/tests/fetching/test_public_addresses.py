@@ -14,7 +14,7 @@ EDGES = {
     "223.255.255.255": True, "224.0.0.0": False, "255.255.255.255": False, "8.8.8.8": True,
     "1fff:ffff::1": False, "2000::1": True, "2001:1ff:ffff::1": False, "2001:200::1": True, "2001:db7::1": True,
     "2001:db9::1": True, "2003::1": True, "3ffe::1": True, "3fff:fff::1": False, "3fff:1000::1": True,
-    "4000::1": False, "2a00:1450:4001::200e": True,
+    "4000::1": False, "2a00:1450:4001::200e": True, "2a00:1450:4001::200e%eth0": False,
 }  # fmt: skip
 
 

@@ -108,6 +108,10 @@ class TestReservations:
         assert await balance_of(rows, team_id) == (10, 990)
         await assert_ledger_balances(rows, team_id)
 
+    async def test_the_last_credit_can_be_spent(self, api: Database, rows: Database, team_id: UUID) -> None:
+        await reserve(api, team_id, 1000)
+        assert await balance_of(rows, team_id) == (0, 1000)
+
     async def test_a_refusal_says_what_there_is_and_what_it_costs(self, api: Database, team_id: UUID) -> None:
         with pytest.raises(errors.CreditsExhausted) as refused:
             await reserve(api, team_id, 1001)

@@ -9,6 +9,8 @@ import pytest
 from sqlalchemy import delete, func, select, update
 
 from image_core import testing
+from image_core.billing import storage_quota
+from image_core.billing.storage_quota import StorageQuota
 from image_core.db import Database
 from image_core.models import image, storage_usage
 
@@ -70,6 +72,22 @@ async def test_what_leaves_the_weight_alone_does_not_wait_for_the_counter(rows: 
             # Were the counter touched, this would wait for ever.
             async with asyncio.timeout(5):
                 await other.execute(update(image).where(image.c.id == image_id).values(**claim))
+
+
+NO_QUOTA = StorageQuota(None, None)
+
+
+@pytest.mark.parametrize("quota", [{"quota_bytes": 1000}, {"quota_images": 10}])
+async def test_storage_is_low_from_ninety_percent(rows: Database, quota: dict[str, int]) -> None:
+    team_id = await testing.add_team(rows, **quota)
+    for _ in range(8):
+        await testing.add_image(rows, team_id, size_bytes=100)
+    assert await storage_quota.crossed(rows, NO_QUOTA, 10) == []
+    image_id = await testing.add_image(rows, team_id, size_bytes=99)
+    if "quota_bytes" in quota:
+        assert await storage_quota.crossed(rows, NO_QUOTA, 10) == []
+        await rows.execute(update(image).where(image.c.id == image_id).values(size_bytes=100))
+    assert await storage_quota.crossed(rows, NO_QUOTA, 10) == [team_id]
 
 
 @pytest.mark.parametrize("role", ["api", "processor"])
