@@ -39,9 +39,8 @@ COMMITTERS = {
     "image_api/uploads/service.py": {"_complete", "_existing", "_expire"},
     "image_processor/analyses/job.py": {"_handle", "_give_back"},
     "image_processor/parts.py": {"committing"},
-    "image_processor/images/job.py": {
-        "_claim_and_work", "_row_of", "_not_claimed", "_complete_pending", "_expire", "_give_back",
-    },
+    "image_processor/images/job.py": {"_claim_and_work", "_row_of", "_not_claimed", "_give_back"},
+    "image_processor/images/pending.py": {"complete_pending", "_expire"},
     "image_processor/housekeeping/audit_seals.py": {"seal_audit_log", "_settled_position"},
     "image_processor/housekeeping/sweep_queries.py": {"take_overdue", "take_discarded", "take_marked"},
 }  # fmt: skip

@@ -4,7 +4,6 @@ Delivered twice, done once: the claim decides who works, its token decides whose
 """
 
 import asyncio
-import hashlib
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -12,27 +11,32 @@ from uuid import UUID
 import anyio
 
 from image_core import errors, events
-from image_core.db import Record, Transaction, UniqueViolation, to_json
+from image_core.db import Record, Transaction, to_json
 from image_core.events import EventType
-from image_core.images import transitions
 from image_core.images.discards import promise_removal
-from image_core.images.object_names import Bucket, derivative_name
-from image_core.images.transitions import DUPLICATE, EXHAUSTED, Failure
+from image_core.images.object_names import Bucket
+from image_core.images.transitions import EXHAUSTED, Failure
 from image_core.states import ImageStatus
 from image_core.telemetry import log, log_unexpected, span
-from image_engine.contract.answers import Derivative, ProcessedPicture
+from image_engine.contract.answers import ProcessedPicture
 from image_engine.contract.picture_file import PictureFile, open_picture_file
 from image_engine.contract.rejections import PictureRejected
 from image_engine.contract.requests import ProcessingRequest
 from image_processor.failures import Passing, Verdict, judge
 from image_processor.images import on_arrival, queries, similarity
+from image_processor.images.derivatives import replace_rows, store_derivatives
+from image_processor.images.pending import complete_pending
 from image_processor.images.queries import Claim
 from image_processor.messages import ObjectFinalized
 from image_processor.parts import Outcome, Parts, committing, fetch, in_turn
 
 
 async def handle(parts: Parts, new: ObjectFinalized) -> Outcome:
-    """Does what a finalize event asks for. Raises `errors.Unavailable` where the database is away."""
+    """Process the image of a finalize event.
+
+    Raises:
+        errors.Unavailable: the database is away.
+    """
     return await in_turn(parts, lambda: _handle(parts, new))
 
 
@@ -52,7 +56,7 @@ async def _handle(parts: Parts, new: ObjectFinalized) -> Outcome:
 async def _claim_and_work(parts: Parts, new: ObjectFinalized, row: Record, picture: PictureFile) -> Outcome:
     sha256 = None
     if row["status"] == ImageStatus.PENDING:
-        sha256 = await _complete_pending(parts, row, new.generation, picture)
+        sha256 = await complete_pending(parts, row, new.generation, picture)
         if sha256 is None:
             return Outcome.DONE
     async with parts.database.transaction() as transaction:
@@ -63,7 +67,7 @@ async def _claim_and_work(parts: Parts, new: ObjectFinalized, row: Record, pictu
 
 
 async def _row_of(parts: Parts, new: ObjectFinalized) -> Record | None:
-    """The row that waits for this object; None, and the object is given to the sweep, where there is none."""
+    """Find the row that waits for this object; where none does, the sweep gets the object."""
     row = None
     if new.bucket == parts.originals.bucket and new.image_id is not None:
         row = await queries.find(parts.database, new.image_id)
@@ -81,7 +85,7 @@ async def _row_of(parts: Parts, new: ObjectFinalized) -> Record | None:
 
 
 async def _not_claimed(parts: Parts, new: ObjectFinalized) -> Outcome:
-    """Why there was nothing to claim: done already, being done, given up, or another generation's event."""
+    """Find out why nothing was claimed: done already, being done, given up, or another generation's event."""
     if new.image_id is None:
         return Outcome.DONE
     async with committing(parts) as transaction:
@@ -108,32 +112,8 @@ async def tell_exhausted(transaction: Transaction, row: Record) -> None:
     await tell_failed(transaction, row["id"], row["team_id"], row["status"], code, row["trace_parent"])
 
 
-async def _complete_pending(parts: Parts, row: Record, generation: int, picture: PictureFile) -> bytes | None:
-    """From pending to stored by the bytes themselves; returns their SHA-256, or None if the row had to expire."""
-    try:
-        sha256 = await fetch(parts, parts.originals, row["object_name"], generation, picture)
-    except PictureRejected as rejection:
-        await _expire(parts, row, Failure(rejection.code, rejection.message), None)
-        return None
-    try:
-        async with parts.database.transaction() as transaction:
-            await queries.mark_stored(transaction, row["id"], generation, picture.size_bytes, sha256)
-    except UniqueViolation:
-        twin_id = await queries.find_twin(parts.database, row["team_id"], sha256)
-        await _expire(parts, row, DUPLICATE, twin_id)
-        return None
-    return sha256
-
-
-async def _expire(parts: Parts, row: Record, failure: Failure, twin_id: UUID | None) -> None:
-    """Ends a pending row whose object is not wanted, and has the sweep remove the object."""
-    async with parts.database.transaction() as transaction:
-        if await transaction.execute(transitions.expire(row["id"], failure, twin_id)):
-            await promise_removal(transaction, Bucket.ORIGINALS, row["object_name"], None, parts.lease)
-
-
 async def _work(parts: Parts, claimed: Claim, picture: PictureFile, sha256: bytes | None) -> Outcome:
-    """Everything between the claim and the row's final state. Whatever ends it early gives the claim back."""
+    """Bring a claimed row to its final state. Whatever ends the work early gives the claim back."""
     try:
         # A little before the lease is over, so that the claim can still be given back.
         async with asyncio.timeout(parts.settings.lease_seconds * 0.9):
@@ -156,7 +136,7 @@ async def _make_ready(parts: Parts, claimed: Claim, picture: PictureFile, sha256
         with span(parts.tracer_provider, "decode and encode"):
             processed = await parts.pool.process(picture, await _request(parts, claimed))
         with span(parts.tracer_provider, "store derivatives"):
-            rows = await asyncio.gather(*(_store(parts, claimed, each) for each in processed.derivatives))
+            rows = await store_derivatives(parts, claimed, processed.derivatives)
         with span(parts.tracer_provider, "mark ready"):
             return await _finish(parts, claimed, processed, rows)
     except PictureRejected as rejection:
@@ -169,7 +149,7 @@ async def _make_ready(parts: Parts, claimed: Claim, picture: PictureFile, sha256
 
 
 async def _request(parts: Parts, claimed: Claim) -> ProcessingRequest:
-    """What to make of the picture; a last attempt after others does without whatever else may have ended them."""
+    """Choose what to make of the picture; a last attempt after others leaves out what else may have ended them."""
     limits, keep_location = parts.settings.limits, claimed.keep_location
     if 1 < claimed.attempts >= parts.settings.max_attempts:
         return ProcessingRequest(limits=limits, keep_location=keep_location, embed=False)
@@ -180,23 +160,6 @@ async def _request(parts: Parts, claimed: Claim) -> ProcessingRequest:
 def _check_same(sha256: bytes, claimed: Claim) -> None:
     if sha256 != claimed.sha256:
         raise errors.StorageUnavailable("The object read is not the one that was stored.")
-
-
-async def _store(parts: Parts, claimed: Claim, made: Derivative) -> dict[str, Any]:
-    """Writes one derivative under this claim's own folder and returns its row."""
-    name = derivative_name(claimed.folder, made.preset)
-    await parts.derivatives.put(name, made.content, made.content_type)
-    return {
-        "preset": made.preset,
-        "generation": claimed.generation,
-        "object_name": name,
-        "content_type": made.content_type,
-        "width": made.width_px,
-        "height": made.height_px,
-        "frames": made.frames,
-        "size_bytes": len(made.content),
-        "sha256": hashlib.sha256(made.content).digest(),
-    }
 
 
 _COLUMNS_OF_FACTS = {
@@ -210,23 +173,18 @@ _COLUMNS_OF_FACTS = {
 
 async def _finish(parts: Parts, claimed: Claim, processed: ProcessedPicture, rows: list[dict[str, Any]]) -> Outcome:
     facts = processed.facts
-    told = facts.to_json()
-    # What has a column of its own is not kept twice.
-    values = {column: told.pop(fact) for column, fact in _COLUMNS_OF_FACTS.items()}
-    values |= {
-        "facts": to_json(told),
-        "failure_code": None,
-        "failure_message": None,
-    }
+    facts_json = facts.to_json()
+    # A fact that has a column of its own is not stored twice.
+    values = {column: facts_json.pop(fact) for column, fact in _COLUMNS_OF_FACTS.items()}
+    values |= {"facts": to_json(facts_json), "failure_code": None, "failure_message": None}
     try:
         async with committing(parts) as transaction:
             await queries.finish(transaction, claimed, values)
-            if not claimed.is_first:
-                for old_name in await queries.remove_derivatives(transaction, claimed.image_id):
-                    await promise_removal(transaction, Bucket.DERIVATIVES, old_name, None, parts.lease)
-            await queries.add_derivatives(transaction, claimed.image_id, rows)
-            news = {"width": facts.width_px, "height": facts.height_px, "presets": [row["preset"] for row in rows]}
-            event = events.image_event(EventType.READY, claimed.image_id, claimed.team_id, news, claimed.trace_parent)
+            await replace_rows(parts, transaction, claimed, rows)
+            payload = {"width": facts.width_px, "height": facts.height_px, "presets": [row["preset"] for row in rows]}
+            event = events.image_event(
+                EventType.READY, claimed.image_id, claimed.team_id, payload, claimed.trace_parent
+            )
             await events.record(transaction, event)
             await on_arrival.store(transaction, claimed, processed.analyses)
             # Last, because it lets one image of a team at a time pass.
@@ -249,7 +207,7 @@ async def _finish(parts: Parts, claimed: Claim, processed: ProcessedPicture, row
 
 
 def _seconds_since_stored(claimed: Claim) -> float | None:
-    """What the freshness objective counts; null for an image that was ready before and is processed again."""
+    """Return what the freshness objective counts; None for an image that was ready before."""
     if claimed.first_stored_at is None:
         return None
     return max(0.0, round((datetime.now(UTC) - claimed.first_stored_at).total_seconds(), 3))
@@ -279,7 +237,7 @@ async def tell_failed(
 
 
 async def _give_back(parts: Parts, claimed: Claim, *, counted: bool) -> None:
-    """Releases the claim, also while being cancelled; a claim that cannot be released lapses with its lease."""
+    """Release the claim, also while being cancelled; a claim that cannot be released lapses with its lease."""
     parts.metrics.jobs.labels("given-back").inc()
     with anyio.CancelScope(shield=True), anyio.move_on_after(3):
         try:

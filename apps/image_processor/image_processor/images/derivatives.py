@@ -1,0 +1,43 @@
+"""Storing the derivatives of an image: their objects, and then their rows in the place of older ones."""
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+from image_core.db import Transaction
+from image_core.images.discards import promise_removal
+from image_core.images.object_names import Bucket, derivative_name
+from image_engine.contract.answers import Derivative
+from image_processor.images import queries
+from image_processor.images.queries import Claim
+from image_processor.parts import Parts
+
+
+async def store_derivatives(parts: Parts, claimed: Claim, made: Sequence[Derivative]) -> list[dict[str, Any]]:
+    """Write derivatives under this claim's own folder, and return their rows."""
+    return await asyncio.gather(*(_store(parts, claimed, derivative) for derivative in made))
+
+
+async def _store(parts: Parts, claimed: Claim, made: Derivative) -> dict[str, Any]:
+    name = derivative_name(claimed.folder, made.preset)
+    await parts.derivatives.put(name, made.content, made.content_type)
+    return {
+        "preset": made.preset,
+        "generation": claimed.generation,
+        "object_name": name,
+        "content_type": made.content_type,
+        "width": made.width_px,
+        "height": made.height_px,
+        "frames": made.frames,
+        "size_bytes": len(made.content),
+        "sha256": hashlib.sha256(made.content).digest(),
+    }
+
+
+async def replace_rows(parts: Parts, transaction: Transaction, claimed: Claim, rows: list[dict[str, Any]]) -> None:
+    """Insert the rows of this claim's derivatives; those of an earlier one go, and the sweep removes their objects."""
+    if not claimed.is_first:
+        for old_name in await queries.remove_derivatives(transaction, claimed.image_id):
+            await promise_removal(transaction, Bucket.DERIVATIVES, old_name, None, parts.lease)
+    await queries.add_derivatives(transaction, claimed.image_id, rows)
