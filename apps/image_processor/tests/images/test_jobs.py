@@ -14,7 +14,7 @@ from image_core.models import event, image
 from image_engine.contract.rejections import PictureRejected
 from image_engine.testing.results import PROCESSED
 from image_processor import parts
-from image_processor.images import job, queries
+from image_processor.images import job, pending, queries
 from image_processor.parts import Outcome
 
 from ..conftest import Processor
@@ -330,7 +330,7 @@ class TestBeforeTheApi:
             )
             return sha256
 
-        monkeypatch.setattr(job, "fetch", fetch)
+        monkeypatch.setattr(pending, "fetch", fetch)
         await job.handle(processor.parts, processor.finalized(stored))
         done = await processor.row(row["id"])
         assert (done["status"], done["filename"]) == ("ready", "a.png")
