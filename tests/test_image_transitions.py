@@ -16,9 +16,8 @@ from image_core import states, testing
 from image_core.db import Database, DatabaseConfig, Record, Runner
 from image_core.ids import new_id
 from image_core.images import transitions
-from image_core.images.transitions import Failure
 from image_core.models import HOLDS_BYTES_CLAUSE, discarded_object, image, team, user
-from image_core.states import TRANSITIONS, ImageStatus, Mover
+from image_core.states import TRANSITIONS, Failure, ImageStatus, Mover
 
 S = ImageStatus
 LEASE, RETENTION = timedelta(seconds=60), timedelta(days=7)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import timedelta
 from enum import StrEnum
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 
 class ImageStatus(StrEnum):
@@ -38,6 +38,13 @@ def made_by(*movers: Mover) -> Callable[[_Function], _Function]:
         return function
 
     return name_movers
+
+
+class Failure(NamedTuple):
+    """Why an image or an analysis failed, or an upload expired: for programs and for people."""
+
+    code: str
+    message: str
 
 
 MOST_PATIENCE = timedelta(days=1)
@@ -90,8 +97,8 @@ class AnalysisStatus(StrEnum):
 
 
 ANALYSIS_TRANSITIONS: dict[tuple[AnalysisStatus | None, AnalysisStatus], frozenset[Mover]] = {
-    (None, AnalysisStatus.REQUESTED): frozenset({Mover.API}),
-    # On arrival of an image the results come with the processing itself.
+    # On arrival of an image the results come with the processing itself, or are asked for by it.
+    (None, AnalysisStatus.REQUESTED): frozenset({Mover.API, Mover.PROCESSOR}),
     (None, AnalysisStatus.DONE): frozenset({Mover.PROCESSOR}),
     (AnalysisStatus.REQUESTED, AnalysisStatus.RUNNING): frozenset({Mover.PROCESSOR}),
     (AnalysisStatus.RUNNING, AnalysisStatus.RUNNING): frozenset({Mover.PROCESSOR}),

@@ -10,6 +10,7 @@ from image_api.http.pagination import Cursor
 from image_core.db import Query, Record, Runner, Transaction
 from image_core.ids import new_id
 from image_core.models import HOLDS_BYTES_CLAUSE, analysis, credit_account, image, team
+from image_core.states import AnalysisStatus
 
 
 class Bytes(NamedTuple):
@@ -60,7 +61,7 @@ _of_bytes = Query(
         analysis.c.analyzer == bindparam("analyzer"),
         analysis.c.version == bindparam("version"),
         analysis.c.parameters_hash == bindparam("parameters_hash"),
-        analysis.c.status != "failed",
+        analysis.c.status != AnalysisStatus.FAILED,
     )
 )
 _by_id = Query(

@@ -14,6 +14,7 @@ from image_api.http.pagination import DEFAULT_LIMIT, next_cursor
 from image_api.idempotency.route import ClaimDep, IdempotentRoute
 from image_api.images.body import analysis_body
 from image_core.analyses.catalogue import CATALOGUE, price_credits
+from image_core.states import AnalysisStatus
 
 MAX_WAIT_SECONDS = 25.0
 
@@ -49,7 +50,7 @@ def answer(asked: service.Asked, image_id: UUID | None) -> Response:
     """200 with the result, or 202 with the place to ask at."""
     credits_told = {"spent": asked.spent, "left": asked.left}
     told = {**analysis_body(asked.row, image_id), "cached": asked.cached, "credits": credits_told}
-    if asked.row["status"] == "done":
+    if asked.row["status"] == AnalysisStatus.DONE:
         return _json(told)
     return _json(told, 202, {"location": f"/api/v1/analyses/{asked.row['id']}", "retry-after": "1"})
 

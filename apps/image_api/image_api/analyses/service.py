@@ -26,10 +26,10 @@ from image_core.analyses.catalogue import (
 from image_core.billing import credits
 from image_core.db import Record, Runner, Transaction, to_json
 from image_core.ids import new_id
-from image_core.states import HOLDS_BYTES, ImageStatus, LabelSource
+from image_core.states import HOLDS_BYTES, AnalysisStatus, ImageStatus, LabelSource
 from image_core.telemetry import current_request, log
 
-_OVER = ("done", "failed")
+_OVER = (AnalysisStatus.DONE, AnalysisStatus.FAILED)
 _SOURCE_FAILURES: dict[str, type[errors.Unavailable]] = {
     kind.code: kind for kind in (errors.ModelMissing, errors.ModelBroken, errors.VisionRefused)
 }
@@ -105,13 +105,13 @@ async def ask(
     `scratch` becomes the processor's to remove; where it turns out not to be needed, it is removed here.
     """
     row, spent = await queries.find_of_bytes(services.database, of, order), 0
-    cached = row is not None and row["status"] == "done"
+    cached = row is not None and row["status"] == AnalysisStatus.DONE
     if row is None:
         row, spent = await _request(services, actor, of, order, scratch)
     else:
         await _remove(services, scratch)
     row = await _wait(services, of.team_id, row, wait_seconds)
-    if row["status"] == "failed":
+    if row["status"] == AnalysisStatus.FAILED:
         raise failure_of(row)
     return Asked(row, cached, spent, await queries.balance(services.database, of.team_id))
 

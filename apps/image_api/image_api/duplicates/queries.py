@@ -11,13 +11,14 @@ from image_api.images.columns import SUMMARY_COLUMNS
 from image_core.db import Query, Record, Runner, Transaction
 from image_core.ids import new_id
 from image_core.models import duplicate_decision, image, near_duplicate
+from image_core.states import ImageStatus
 
 _team_id = bindparam("team_id", type_=Uuid)
 _IDS = ARRAY(Uuid)
 
 
 def _shown(image_id: Column[UUID]) -> ColumnElement[bool]:
-    return exists().where(image.c.id == image_id, image.c.status == "ready", image.c.deleted_at.is_(None))
+    return exists().where(image.c.id == image_id, image.c.status == ImageStatus.READY, image.c.deleted_at.is_(None))
 
 
 # The pairs of a team that are near enough, of images that are shown, and that nobody has decided about.

@@ -29,6 +29,7 @@ from image_api.listing.schemas import MAX_TAG_FILTERS
 from image_core.analyses.catalogue import CATALOGUE
 from image_core.db import Query, Record, Runner
 from image_core.models import analysis, image
+from image_core.states import ImageStatus
 
 _TEXTS = ARRAY(Text)
 _terms = func.image_terms(image.c.team_id, image.c.metadata, type_=_TEXTS)
@@ -88,7 +89,7 @@ _CONDITIONS: dict[str, ColumnElement[bool]] = {
     "q": func.normalize(image.c.filename).ilike(bindparam("q"), escape="\\"),
     "trashed": image.c.deleted_at.is_not(None),
     "not_trashed": image.c.deleted_at.is_(None),
-    "not_expired": image.c.status != "expired",
+    "not_expired": image.c.status != ImageStatus.EXPIRED,
     # Metadata: the path decides, the terms find candidates by their index, which holds no image without metadata.
     "metadata": image.c.metadata.bool_op("@@")(bindparam("metadata_path", type_=JSONPATH)),
     "terms": and_(image.c.metadata != literal_column("'{}'::jsonb"), _terms.contains(bindparam("terms", type_=_TEXTS))),

@@ -29,8 +29,8 @@ from image_core.images import transitions
 from image_core.images.discards import promise_removal
 from image_core.images.object_names import Bucket, original_name
 from image_core.images.picture_header import PictureHeader
-from image_core.images.transitions import DUPLICATE, UPLOAD_BROKEN_OFF, Failure
-from image_core.states import FINAL, ImageStatus
+from image_core.images.transitions import DUPLICATE, UPLOAD_BROKEN_OFF
+from image_core.states import FINAL, Failure, ImageStatus
 from image_core.telemetry import current_request, log
 
 

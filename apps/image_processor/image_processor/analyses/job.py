@@ -15,9 +15,11 @@ import orjson
 from image_core import errors, events
 from image_core.analyses.catalogue import CATALOGUE, VISION_VERSION, canonical_result
 from image_core.analyses.results import LabelsParameters
+from image_core.analyses.transitions import EXHAUSTED
 from image_core.billing import credits
 from image_core.db import Transaction
 from image_core.events import EventType, OutboxEvent, Topic
+from image_core.states import AnalysisStatus, Failure
 from image_core.telemetry import log, log_unexpected, span
 from image_engine.contract.answers import AnalysisOutcome
 from image_engine.contract.picture_file import PictureFile, open_picture_file
@@ -64,15 +66,15 @@ async def _handle(parts: Parts, analysis_id: UUID) -> Outcome:
 async def _not_claimed(parts: Parts, analysis_id: UUID) -> Outcome:
     """Why there was nothing to claim: done already, given up, or being done by somebody with a live lease."""
     async with committing(parts) as transaction:
-        exhausted = await queries.fail_exhausted(transaction, analysis_id, parts.settings.max_attempts)
+        exhausted = await queries.give_up(transaction, analysis_id, parts.settings.max_attempts)
         if exhausted is not None:
             await end_failed(
                 transaction, analysis_id, exhausted["team_id"], exhausted["analyzer"], exhausted["reservation_id"],
-                "analysis-attempts-exhausted",
+                EXHAUSTED.code,
             )  # fmt: skip
             return Outcome.DONE
     status = await queries.find_status(parts.database, analysis_id)
-    return Outcome.LATER if status in ("requested", "running") else Outcome.DONE
+    return Outcome.LATER if status in (AnalysisStatus.REQUESTED, AnalysisStatus.RUNNING) else Outcome.DONE
 
 
 async def _work(parts: Parts, claimed: AnalysisClaim, picture: PictureFile) -> Outcome:
@@ -169,7 +171,7 @@ async def _finish(parts: Parts, claimed: AnalysisClaim, result: dict[str, Any]) 
 
 async def _fail(parts: Parts, claimed: AnalysisClaim, code: str) -> Outcome:
     async with committing(parts) as transaction:
-        if not await queries.fail(transaction, claimed, code, FAILURE_MESSAGES[code]):
+        if not await queries.fail(transaction, claimed, Failure(code, FAILURE_MESSAGES[code])):
             return _lost(parts, claimed)
         await end_failed(
             transaction, claimed.analysis_id, claimed.team_id, claimed.analyzer, claimed.reservation_id, code

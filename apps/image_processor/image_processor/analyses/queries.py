@@ -1,21 +1,20 @@
-"""The SQL of analyses: claim, end, release, and what the sweep finds left behind."""
+"""The SQL of analyses: claim, end, release."""
 
 from datetime import timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, case, delete, exists, func, or_, select, update
+from sqlalchemy import delete, exists, func, select
 from sqlalchemy.dialects.postgresql import insert
 
+from image_core.analyses import transitions
 from image_core.db import Record, Runner, Transaction
 from image_core.ids import new_id
 from image_core.models import HOLDS_BYTES_CLAUSE, analysis, image
-from image_core.states import MOST_PATIENCE, AnalysisStatus
+from image_core.states import AnalysisStatus, Failure
 
-_EXHAUSTED: dict[str, Any] = {
-    "failure_code": "analysis-attempts-exhausted",
-    "failure_message": "The analysis was tried several times and did not come through.",
-}
+ENDED_COLUMNS = (analysis.c.id, analysis.c.team_id, analysis.c.analyzer, analysis.c.reservation_id)
+"""What the end of a failed analysis needs."""
 
 
 class Source(NamedTuple):
@@ -40,11 +39,6 @@ class AnalysisClaim(NamedTuple):
     token: UUID
 
 
-def _claimable() -> ColumnElement[bool]:
-    lapsed = and_(analysis.c.status == AnalysisStatus.RUNNING, analysis.c.lease_expires_at < func.now())
-    return or_(analysis.c.status == AnalysisStatus.REQUESTED, lapsed)
-
-
 async def find_status(runner: Runner, analysis_id: UUID) -> str | None:
     """Where an analysis stands; None where there is none."""
     status: str | None = await runner.fetch_value(select(analysis.c.status).where(analysis.c.id == analysis_id))
@@ -57,12 +51,7 @@ async def claim(
     """One UPDATE decides who runs an analysis; None if it is not ours to take."""
     token = new_id()
     row = await transaction.fetch_one(
-        update(analysis)
-        .where(analysis.c.id == analysis_id, analysis.c.attempts < max_attempts, _claimable())
-        .values(
-            status=AnalysisStatus.RUNNING, claim_token=token, lease_expires_at=func.now() + lease,
-            attempts=analysis.c.attempts + 1, updated_at=func.now(),
-        )
+        transitions.claim(analysis_id, token, max_attempts, lease)
         .returning(
             analysis.c.team_id, analysis.c.sha256, analysis.c.analyzer, analysis.c.version, analysis.c.parameters,
             analysis.c.scratch_object, analysis.c.scratch_generation, analysis.c.reservation_id,
@@ -90,54 +79,34 @@ async def find_source(runner: Runner, team_id: UUID, sha256: bytes) -> Source | 
     return None if row is None else Source(row["object_name"], row["generation"])
 
 
-async def _move(transaction: Transaction, claimed: AnalysisClaim, status: AnalysisStatus, **values: Any) -> bool:
-    moved = await transaction.execute(
-        update(analysis)
-        .where(
-            analysis.c.id == claimed.analysis_id,
-            analysis.c.claim_token == claimed.token,
-            analysis.c.status == AnalysisStatus.RUNNING,
-        )
-        .values(status=status, claim_token=None, lease_expires_at=None, updated_at=func.now(), **values)
-    )
-    return moved == 1
-
-
 async def finish(transaction: Transaction, claimed: AnalysisClaim, result: str) -> bool:
     """Running → done, with the result as JSON; false if the claim was lost."""
-    return await _move(transaction, claimed, AnalysisStatus.DONE, result=result, analyzed_at=func.now())
+    return await transaction.execute(transitions.finish(claimed.analysis_id, claimed.token, result)) == 1
 
 
-async def fail(transaction: Transaction, claimed: AnalysisClaim, code: str, message: str) -> bool:
+async def fail(transaction: Transaction, claimed: AnalysisClaim, failure: Failure) -> bool:
     """Running → failed, for good; false if the claim was lost."""
-    return await _move(transaction, claimed, AnalysisStatus.FAILED, failure_code=code, failure_message=message)
+    return await transaction.execute(transitions.fail(claimed.analysis_id, claimed.token, failure)) == 1
 
 
 async def release(transaction: Transaction, claimed: AnalysisClaim, *, counted: bool) -> bool:
-    """Running → requested: the push will come again. The attempt counts if that is said, or after a day."""
-    attempts: Any = analysis.c.attempts
-    if not counted:
-        young = analysis.c.created_at > func.now() - MOST_PATIENCE
-        attempts = case((young, analysis.c.attempts - 1), else_=analysis.c.attempts)
-    return await _move(transaction, claimed, AnalysisStatus.REQUESTED, queued_at=func.now(), attempts=attempts)
+    """Running → requested: the push will come again; false if the claim was lost."""
+    released = transitions.release(claimed.analysis_id, claimed.token, counted=counted)
+    return await transaction.execute(released) == 1
 
 
-async def fail_exhausted(transaction: Transaction, analysis_id: UUID, max_attempts: int) -> Record | None:
-    """Requested, or running with a lease that ran out → failed, because no attempt is left."""
-    return await transaction.fetch_one(
-        update(analysis)
-        .where(analysis.c.id == analysis_id, analysis.c.attempts >= max_attempts, _claimable())
-        .values(
-            status=AnalysisStatus.FAILED, claim_token=None, lease_expires_at=None, updated_at=func.now(), **_EXHAUSTED
-        )
-        .returning(analysis.c.id, analysis.c.team_id, analysis.c.analyzer, analysis.c.reservation_id)
-    )
+async def give_up(transaction: Transaction, analysis_id: UUID, max_attempts: int) -> Record | None:
+    """End an analysis that has no attempt left; None if it has, or somebody works on it."""
+    ended = transitions.give_up(analysis_id, max_attempts)
+    return await transaction.fetch_one(ended.returning(*ENDED_COLUMNS))
 
 
 async def is_known(runner: Runner, team_id: UUID, sha256: bytes, key: dict[str, Any]) -> bool:
     """Whether an analysis is done or under way."""
     same = (analysis.c[name] == value for name, value in key.items())
-    held = exists().where(analysis.c.team_id == team_id, analysis.c.sha256 == sha256, analysis.c.status != "failed")
+    held = exists().where(
+        analysis.c.team_id == team_id, analysis.c.sha256 == sha256, analysis.c.status != AnalysisStatus.FAILED
+    )
     return bool(await runner.fetch_value(select(held.where(*same))))
 
 
@@ -176,49 +145,3 @@ async def add_finished(
 async def remove(transaction: Transaction, analysis_id: UUID) -> None:
     """Delete an analysis that was added in this transaction."""
     await transaction.execute(delete(analysis).where(analysis.c.id == analysis_id))
-
-
-# --- The sweep ----------------------------------------------------------------------------------------------------
-
-
-def _waiting(lease: timedelta) -> ColumnElement[bool]:
-    return or_(
-        and_(analysis.c.status == AnalysisStatus.REQUESTED, analysis.c.queued_at < func.now() - lease),
-        and_(analysis.c.status == AnalysisStatus.RUNNING, analysis.c.lease_expires_at < func.now()),
-    )
-
-
-def _picked(condition: ColumnElement[bool], most: int) -> ColumnElement[bool]:
-    rows = select(analysis.c.id).where(condition).limit(most).with_for_update(skip_locked=True)
-    return analysis.c.id.in_(rows.scalar_subquery())
-
-
-async def requeue(transaction: Transaction, lease: timedelta, max_attempts: int, most: int) -> list[Record]:
-    """Waiting for longer than a lease, with attempts left → requested, to be asked for again."""
-    return await transaction.fetch(
-        update(analysis)
-        .where(_picked(and_(_waiting(lease), analysis.c.attempts < max_attempts), most))
-        .values(
-            status=AnalysisStatus.REQUESTED, claim_token=None, lease_expires_at=None, queued_at=func.now(),
-            updated_at=func.now(),
-        )
-        .returning(analysis.c.id, analysis.c.team_id, analysis.c.trace_parent)
-    )  # fmt: skip
-
-
-async def fail_all_exhausted(transaction: Transaction, lease: timedelta, max_attempts: int, most: int) -> list[Record]:
-    """Waiting, without attempts left → failed."""
-    return await transaction.fetch(
-        update(analysis)
-        .where(_picked(and_(_waiting(lease), analysis.c.attempts >= max_attempts), most))
-        .values(
-            status=AnalysisStatus.FAILED, claim_token=None, lease_expires_at=None, updated_at=func.now(), **_EXHAUSTED
-        )
-        .returning(analysis.c.id, analysis.c.team_id, analysis.c.analyzer, analysis.c.reservation_id)
-    )
-
-
-async def remove_of_purged(transaction: Transaction, team_id: UUID, sha256: bytes) -> None:
-    """Removes what is known of bytes that no image of the team holds any more."""
-    held = exists().where(image.c.team_id == team_id, image.c.sha256 == sha256)
-    await transaction.execute(delete(analysis).where(analysis.c.team_id == team_id, analysis.c.sha256 == sha256, ~held))

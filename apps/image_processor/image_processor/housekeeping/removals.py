@@ -9,14 +9,15 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Column, delete, exists, func, insert, literal, literal_column, select, update
+from sqlalchemy import Column, Update, delete, exists, func, insert, literal, literal_column, select, update
 
+from image_core.analyses import transitions as analysis_transitions
 from image_core.audit import events as audit
 from image_core.audit.events import AuditEvent
 from image_core.db import ForeignKeyViolation, Transaction
 from image_core.events import EventType, Topic
-from image_core.images import transitions
-from image_core.models import NAMES_A_USER, analysis, event, image, team, user
+from image_core.images import transitions as image_transitions
+from image_core.models import NAMES_A_USER, analysis, duplicate_decision, event, image, team, user
 from image_processor.housekeeping.runner import Budget
 from image_processor.parts import Parts, committing
 
@@ -52,7 +53,7 @@ async def _in_batches(parts: Parts, batch: Batch, budget: Budget, most: int = _B
 async def _remove_user(parts: Parts, user_id: UUID, budget: Budget) -> int:
     total = 0
     for column in NAMES_A_USER:
-        done, finished = await _in_batches(parts, partial(_unname, column=column, user_id=user_id), budget)
+        done, finished = await _in_batches(parts, partial(_forget, column=column, user_id=user_id), budget)
         total += done
         if not finished:
             return total
@@ -62,14 +63,22 @@ async def _remove_user(parts: Parts, user_id: UUID, budget: Budget) -> int:
     return total + int(await parts.database.fetch_value(gone) or 0)
 
 
-async def _unname(transaction: Transaction, column: Column[Any], user_id: UUID) -> int:
-    if column is image.c.uploaded_by:
-        return await transaction.execute(transitions.forget_uploader(user_id, _BATCH))
-    key = column.table.c.id
-    picked = select(key).where(column == user_id).limit(_BATCH).with_for_update(skip_locked=True)
-    return await transaction.execute(
-        update(column.table).where(key.in_(picked.scalar_subquery())).values({column: None})
-    )
+def _forget_decider(user_id: UUID, most: int) -> Update:
+    """Take a user who is being removed out of decisions on duplicates."""
+    key, decided_by = duplicate_decision.c.id, duplicate_decision.c.decided_by
+    picked = select(key).where(decided_by == user_id).limit(most).with_for_update(skip_locked=True)
+    return update(duplicate_decision).where(key.in_(picked.scalar_subquery())).values(decided_by=None)
+
+
+_FORGET: dict[Column[Any], Callable[[UUID, int], Update]] = {
+    image.c.uploaded_by: image_transitions.forget_uploader,
+    analysis.c.requested_by: analysis_transitions.forget_requester,
+    duplicate_decision.c.decided_by: _forget_decider,
+}
+
+
+async def _forget(transaction: Transaction, column: Column[Any], user_id: UUID) -> int:
+    return await transaction.execute(_FORGET[column](user_id, _BATCH))
 
 
 async def _remove_team(parts: Parts, team_id: UUID, budget: Budget) -> int:
@@ -96,7 +105,7 @@ async def _remove_team(parts: Parts, team_id: UUID, budget: Budget) -> int:
 
 async def _trash(transaction: Transaction, team_id: UUID) -> int:
     """Trash images of a team, with the event of each, which the sweep publishes."""
-    trashed = transitions.trash_of_team(team_id, _BATCH).returning(image.c.id).cte("trashed")
+    trashed = image_transitions.trash_of_team(team_id, _BATCH).returning(image.c.id).cte("trashed")
     columns = {
         event.c.id: func.gen_random_uuid(),
         event.c.topic: literal(Topic.EVENTS),

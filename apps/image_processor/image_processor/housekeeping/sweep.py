@@ -10,6 +10,7 @@ from functools import partial
 from uuid import UUID
 
 from image_core import events
+from image_core.analyses.transitions import EXHAUSTED
 from image_core.audit import events as audit
 from image_core.billing import credits, storage_quota
 from image_core.db import Record
@@ -19,7 +20,6 @@ from image_core.images.object_names import Bucket, derivatives_folder
 from image_core.keys import api_keys
 from image_core.storage.protocol import ObjectStorage
 from image_core.telemetry import log
-from image_processor.analyses import queries as analysis_queries
 from image_processor.analyses.job import end_failed
 from image_processor.housekeeping import sweep_queries as queries
 from image_processor.housekeeping.audit_seals import seal_audit_log
@@ -84,7 +84,7 @@ async def _analyses_asked_again(parts: Parts, budget: Budget) -> int:
 
     async def batch() -> int:
         async with committing(parts) as transaction:
-            rows = await analysis_queries.requeue(transaction, parts.lease, parts.settings.max_attempts, BATCH)
+            rows = await queries.requeue_analyses(transaction, parts.lease, parts.settings.max_attempts, BATCH)
             for row in rows:
                 await events.record(
                     transaction, events.analysis_request(row["id"], row["team_id"], row["trace_parent"])
@@ -99,14 +99,12 @@ async def _analyses_exhausted(parts: Parts, budget: Budget) -> int:
 
     async def batch() -> int:
         async with committing(parts) as transaction:
-            rows = await analysis_queries.fail_all_exhausted(
-                transaction, parts.lease, parts.settings.max_attempts, BATCH
-            )
+            rows = await queries.give_up_waiting_analyses(transaction, parts.lease, parts.settings.max_attempts, BATCH)
             # Accounts are locked in one order, so that two sweeps do not wait for each other.
             for row in sorted(rows, key=lambda row: row["team_id"]):
                 await end_failed(
                     transaction, row["id"], row["team_id"], row["analyzer"], row["reservation_id"],
-                    "analysis-attempts-exhausted",
+                    EXHAUSTED.code,
                 )  # fmt: skip
         return len(rows)
 
@@ -218,7 +216,7 @@ async def _purge(parts: Parts, budget: Budget) -> int:
         await _remove_folder(parts.derivatives, derivatives_folder(row["team_id"], row["id"]))
         async with committing(parts) as transaction:
             if await queries.remove_purged(transaction, row["id"]):
-                await analysis_queries.remove_of_purged(transaction, row["team_id"], row["sha256"])
+                await queries.remove_analyses_of_purged(transaction, row["team_id"], row["sha256"])
                 await events.record(transaction, events.image_event(EventType.PURGED, row["id"], row["team_id"]))
                 purged = audit.AuditEvent("image.purged", "image", row["id"], row["team_id"])
                 await audit.write(transaction, purged)

@@ -18,12 +18,14 @@ from sqlalchemy import (
     update,
 )
 
+from image_core.analyses import transitions as analysis_transitions
 from image_core.db import Database, Record, Transaction
 from image_core.images import transitions
 from image_core.images.discards import promise_removal, retry_at
 from image_core.images.object_names import Bucket
 from image_core.models import (
     HOLDS_BYTES_CLAUSE,
+    analysis,
     credential,
     discarded_object,
     event,
@@ -36,6 +38,7 @@ from image_core.models import (
     user,
 )
 from image_core.states import ImageStatus
+from image_processor.analyses.queries import ENDED_COLUMNS as ANALYSIS_ENDED_COLUMNS
 from image_processor.images.queries import ENDED_COLUMNS
 
 
@@ -71,6 +74,20 @@ async def give_up_waiting(transaction: Transaction, lease: timedelta, max_attemp
     return await transaction.fetch(ended.returning(*ENDED_COLUMNS))
 
 
+async def requeue_analyses(transaction: Transaction, lease: timedelta, max_attempts: int, most: int) -> list[Record]:
+    """Waiting for longer than a lease, with attempts left → requested, to be asked for again."""
+    requeued = analysis_transitions.requeue(lease, max_attempts, most)
+    return await transaction.fetch(requeued.returning(analysis.c.id, analysis.c.team_id, analysis.c.trace_parent))
+
+
+async def give_up_waiting_analyses(
+    transaction: Transaction, lease: timedelta, max_attempts: int, most: int
+) -> list[Record]:
+    """Waiting, without attempts left → failed."""
+    ended = analysis_transitions.give_up_waiting(lease, max_attempts, most)
+    return await transaction.fetch(ended.returning(*ANALYSIS_ENDED_COLUMNS))
+
+
 async def take_marked(database: Database, most: int) -> list[Record]:
     """What is marked, also by a sweep that did not come through; each put off while its objects are removed."""
     async with database.transaction() as transaction:
@@ -87,6 +104,12 @@ async def remove_purged(transaction: Transaction, image_id: UUID) -> bool:
         delete(image).where(image.c.id == image_id, image.c.purge_marked_at.is_not(None))
     )
     return removed == 1
+
+
+async def remove_analyses_of_purged(transaction: Transaction, team_id: UUID, sha256: bytes) -> None:
+    """Removes what is known of bytes that no image of the team holds any more."""
+    held = exists().where(image.c.team_id == team_id, image.c.sha256 == sha256)
+    await transaction.execute(delete(analysis).where(analysis.c.team_id == team_id, analysis.c.sha256 == sha256, ~held))
 
 
 async def take_discarded(database: Database, most: int) -> list[Record]:

@@ -15,8 +15,8 @@ from image_core.db import Record, Transaction, to_json
 from image_core.events import EventType
 from image_core.images.discards import promise_removal
 from image_core.images.object_names import Bucket
-from image_core.images.transitions import EXHAUSTED, Failure
-from image_core.states import ImageStatus
+from image_core.images.transitions import EXHAUSTED
+from image_core.states import Failure, ImageStatus
 from image_core.telemetry import log, log_unexpected, span
 from image_engine.contract.answers import ProcessedPicture
 from image_engine.contract.picture_file import PictureFile, open_picture_file

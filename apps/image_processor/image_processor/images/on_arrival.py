@@ -23,7 +23,7 @@ from image_core.db import Database, Transaction, to_json
 from image_core.events import EventType, OutboxEvent, Topic
 from image_core.ids import new_id
 from image_core.models import analysis
-from image_core.states import LabelSource
+from image_core.states import AnalysisStatus, LabelSource
 from image_core.telemetry import log
 from image_engine.contract.answers import AnalysisOutcome
 from image_engine.contract.requests import AnalysisOrder
@@ -43,7 +43,9 @@ async def orders(database: Database, claimed: Claim, versions: Mapping[str, str]
         return ()
     stored = await database.fetch(
         select(analysis.c.analyzer, analysis.c.version, analysis.c.parameters_hash).where(
-            analysis.c.team_id == claimed.team_id, analysis.c.sha256 == claimed.sha256, analysis.c.status != "failed"
+            analysis.c.team_id == claimed.team_id,
+            analysis.c.sha256 == claimed.sha256,
+            analysis.c.status != AnalysisStatus.FAILED,
         )
     )
     known = {(row["analyzer"], row["version"], row["parameters_hash"]) for row in stored}

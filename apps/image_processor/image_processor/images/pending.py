@@ -6,7 +6,8 @@ from image_core.db import Record, UniqueViolation
 from image_core.images import transitions
 from image_core.images.discards import promise_removal
 from image_core.images.object_names import Bucket
-from image_core.images.transitions import DUPLICATE, Failure
+from image_core.images.transitions import DUPLICATE
+from image_core.states import Failure
 from image_engine.contract.picture_file import PictureFile
 from image_engine.contract.rejections import PictureRejected
 from image_processor.images import queries

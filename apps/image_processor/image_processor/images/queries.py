@@ -13,9 +13,8 @@ from image_core.ids import new_id
 from image_core.images import transitions
 from image_core.images.discards import promise_removal
 from image_core.images.object_names import Bucket, claim_folder
-from image_core.images.transitions import Failure
 from image_core.models import HOLDS_BYTES_CLAUSE, derivative, image, team
-from image_core.states import ImageStatus, LabelSource
+from image_core.states import Failure, ImageStatus, LabelSource
 
 
 class Claim(NamedTuple):

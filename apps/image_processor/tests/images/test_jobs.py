@@ -9,8 +9,8 @@ from sqlalchemy import select, update
 
 from image_core import errors, testing
 from image_core.events import Message, Topic
-from image_core.images.transitions import Failure
 from image_core.models import event, image
+from image_core.states import Failure
 from image_engine.contract.rejections import PictureRejected
 from image_engine.testing.results import PROCESSED
 from image_processor import parts

@@ -12,6 +12,7 @@ from image_core.billing import credits
 from image_core.db import Record, to_json
 from image_core.ids import new_id
 from image_core.models import analysis, credit_account
+from image_core.states import Failure
 from image_processor.analyses import job
 from image_processor.analyses import queries as analysis_queries
 from image_processor.images import on_arrival
@@ -43,7 +44,7 @@ async def test_an_analysis_that_fails_beside_the_arrival_of_its_bytes(processor:
     async with parts.database.transaction() as failing:
         claimed = await analysis_queries.claim(failing, row["id"], limit, parts.lease)
         assert claimed is not None
-        assert await analysis_queries.fail(failing, claimed, "analyzer-failed", "It failed.")
+        assert await analysis_queries.fail(failing, claimed, Failure("analyzer-failed", "It failed."))
         arriving = asyncio.create_task(arrive(processor, claim_of(row), outcome()))
         await testing.until_one_waits(processor.rows)
         await job.end_failed(failing, row["id"], row["team_id"], "colors", row["reservation_id"], "analyzer-failed")

@@ -7,7 +7,7 @@ begin with `new_`, as those of the columns are SQLAlchemy's own.
 
 from collections.abc import Iterable
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
@@ -30,15 +30,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from image_core.images import discards
 from image_core.models import HOLDS_BYTES_CLAUSE, image
-from image_core.states import MOST_PATIENCE, ImageStatus, Mover, made_by
-
-
-class Failure(NamedTuple):
-    """Why an image failed or expired, for programs and for people."""
-
-    code: str
-    message: str
-
+from image_core.states import MOST_PATIENCE, Failure, ImageStatus, Mover, made_by
 
 DUPLICATE = Failure("duplicate", "The team has this image already.")
 UPLOAD_BROKEN_OFF = Failure("upload-broken-off", "The upload was broken off.")
