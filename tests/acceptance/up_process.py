@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from local_cloud.postgres.server import PostgresServer
 from local_cloud.testing import end_with_run
 
 COMMAND = str(Path(sys.executable).with_name("image-manager"))
@@ -79,6 +80,11 @@ def up(data_dir: Path, *options: str) -> Iterator[UpProcess]:
     finally:
         if running.process.poll() is None:
             running.stop()
+
+
+def remove_database(data_dir: Path) -> None:
+    """Remove what PostgreSQL keeps outside the folder of a system that has ended."""
+    PostgresServer(data_dir / "postgres").remove()
 
 
 def command(*arguments: str) -> "subprocess.CompletedProcess[str]":
