@@ -62,7 +62,7 @@ async def version(request: Request) -> dict[str, str]:
 
 @router.get("/metrics")
 async def metrics(request: Request) -> Response:
-    """Prometheus metrics of this process, where they are switched on."""
+    """Return the Prometheus metrics of this process, where they are switched on."""
     parts: Parts = request.app.state.parts
     if not parts.settings.metrics_enabled:
         raise HTTPException(404)

@@ -50,7 +50,11 @@ class MalformedMessage(Exception):
 
 
 def object_finalized(message: PushMessage) -> ObjectFinalized | None:
-    """The new object that a message tells of; None for an event of another kind. Raises `MalformedMessage`."""
+    """Read the new object of a message; None for an event of another kind.
+
+    Raises:
+        MalformedMessage: it is not what Cloud Storage sends.
+    """
     attributes = message.attributes
     event_type = attributes.get("eventType")
     if event_type is not None and event_type != FINALIZE:
@@ -69,7 +73,7 @@ def object_finalized(message: PushMessage) -> ObjectFinalized | None:
 
 
 def _is_name(value: object) -> bool:
-    """Whether storage could call something by it. Source: Cloud Storage documentation, "Object names"."""
+    """Tell whether storage could call something by it. Source: Cloud Storage documentation, "Object names"."""
     if not isinstance(value, str) or "\x00" in value:
         return False
     try:
@@ -79,7 +83,11 @@ def _is_name(value: object) -> bool:
 
 
 def analysis_requested(message: PushMessage) -> UUID:
-    """The analysis that a message asks for. Raises `MalformedMessage`."""
+    """Read the analysis that a message names.
+
+    Raises:
+        MalformedMessage: it names none.
+    """
     try:
         return UUID(orjson.loads(base64.b64decode(message.data, validate=True))["data"]["analysis_id"])
     except (binascii.Error, orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:

@@ -99,7 +99,7 @@ async def fetch(parts: Parts, storage: ObjectStorage, name: str, generation: int
 
 
 class _HashingFile:
-    """Hashes what passes through on its way into the picture's file."""
+    """Hash what passes through on its way into the picture's file."""
 
     def __init__(self, picture: PictureFile) -> None:
         self._picture, self._sha256 = picture, hashlib.sha256()

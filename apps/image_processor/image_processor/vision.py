@@ -18,7 +18,7 @@ NOTICE = "From Google Cloud Vision: the picture was sent there, reduced and with
 _MAX_TEXT_LENGTH = 20_000
 _LIKELIHOODS = ("unknown", "very-unlikely", "unlikely", "possible", "likely", "very-likely")
 # Codes of one picture's answer that may pass: deadline, quota, internal, unavailable. Source: google.rpc.Code.
-_PASSING_CODES = frozenset({4, 8, 13, 14})
+_TRANSIENT_CODES = frozenset({4, 8, 13, 14})
 
 
 class VisionUnavailable(Exception):
@@ -59,13 +59,13 @@ class CloudVision:
             types.Feature(type_=kinds.LANDMARK_DETECTION),
         ]
         request = types.AnnotateImageRequest(image=types.Image(content=content), features=features)
-        passing = (
+        transient = (
             api.RetryError, api.ServerError, api.TooManyRequests, google.auth.exceptions.TransportError, TimeoutError,
             OSError,
         )  # fmt: skip
         try:
             return _result(await self._annotate(request), parameters)
-        except passing as error:
+        except transient as error:
             raise VisionUnavailable(type(error).__name__) from error
         except (api.GoogleAPIError, google.auth.exceptions.GoogleAuthError) as error:
             raise VisionRefused(type(error).__name__) from error
@@ -90,7 +90,7 @@ class CloudVision:
         if len(answered.responses) != 1:
             raise VisionUnavailable("no answer for the picture")
         (response,) = answered.responses
-        if response.error.code in _PASSING_CODES:
+        if response.error.code in _TRANSIENT_CODES:
             raise VisionUnavailable(f"code {response.error.code}")
         if response.error.code:
             raise VisionRefused(f"code {response.error.code}")
@@ -108,13 +108,13 @@ class CloudVision:
         return ImageAnnotatorAsyncClient(client_options=ClientOptions(api_endpoint=self._endpoint))
 
     async def close(self) -> None:
-        """Closes the channel."""
+        """Close the channel."""
         if self._client is not None:
             await self._client.transport.close()
 
 
 def _load() -> None:
-    """Imports the client, which takes a second the first time."""
+    """Import the client, which takes a second the first time."""
     import google.cloud.vision_v1  # noqa: F401
 
 

@@ -43,7 +43,11 @@ FAILURE_MESSAGES: dict[str, str] = {
 
 
 async def handle(parts: Parts, analysis_id: UUID) -> Outcome:
-    """Runs the analysis that a message asks for. Raises `errors.Unavailable` where the database is away."""
+    """Run the analysis that a message names.
+
+    Raises:
+        errors.Unavailable: the database is away.
+    """
     return await in_turn(parts, lambda: _handle(parts, analysis_id))
 
 
@@ -64,7 +68,7 @@ async def _handle(parts: Parts, analysis_id: UUID) -> Outcome:
 
 
 async def _not_claimed(parts: Parts, analysis_id: UUID) -> Outcome:
-    """Why there was nothing to claim: done already, given up, or being done by somebody with a live lease."""
+    """Find out why nothing was claimed: done already, given up, or being done by somebody with a live lease."""
     async with committing(parts) as transaction:
         exhausted = await queries.give_up(transaction, analysis_id, parts.settings.max_attempts)
         if exhausted is not None:
@@ -78,7 +82,7 @@ async def _not_claimed(parts: Parts, analysis_id: UUID) -> Outcome:
 
 
 async def _work(parts: Parts, claimed: AnalysisClaim, picture: PictureFile) -> Outcome:
-    """Everything between the claim and the row's final state. Whatever ends it early gives the claim back."""
+    """Bring a claimed row to its final state. Whatever ends the work early gives the claim back."""
     try:
         # A little before the lease is over, so that the claim can still be given back.
         async with asyncio.timeout(parts.settings.lease_seconds * 0.9):
@@ -110,7 +114,7 @@ async def _bring_to_end(parts: Parts, claimed: AnalysisClaim, picture: PictureFi
 
 
 async def _fetch(parts: Parts, claimed: AnalysisClaim, picture: PictureFile) -> bool:
-    """Writes the bytes into `picture`; false where nothing holds them any more."""
+    """Write the bytes into `picture`; False where nothing holds them any more."""
     source = await queries.find_source(parts.database, claimed.team_id, claimed.sha256)
     # An image outlives whatever lies in the scratch bucket.
     storage = parts.scratch if source is None else parts.originals
@@ -139,7 +143,7 @@ async def _analyze(parts: Parts, claimed: AnalysisClaim, picture: PictureFile) -
 async def _ask_vision(
     parts: Parts, claimed: AnalysisClaim, order: AnalysisOrder, picture: PictureFile
 ) -> AnalysisOutcome:
-    """Sends a reduced copy, which holds nothing but pixels, in a format that Cloud Vision reads."""
+    """Send a reduced copy, which holds nothing but pixels, in a format that Cloud Vision reads."""
     request = ProcessingRequest((VISION_PRESET,), parts.settings.limits, keep_location=False, embed=False)
     (reduced,) = (await parts.pool.process(picture, request)).derivatives
     outcome = AnalysisOutcome(order.analyzer, VISION_VERSION, order.parameters, None, None)
@@ -161,8 +165,8 @@ async def _finish(parts: Parts, claimed: AnalysisClaim, result: dict[str, Any]) 
             return _lost(parts, claimed)
         if claimed.reservation_id is not None:
             await credits.commit(transaction, claimed.reservation_id)
-        told = {"analysis_id": str(claimed.analysis_id), "analyzer": claimed.analyzer}
-        await events.record(transaction, OutboxEvent(Topic.EVENTS, EventType.ANALYZED, told, claimed.team_id))
+        payload = {"analysis_id": str(claimed.analysis_id), "analyzer": claimed.analyzer}
+        await events.record(transaction, OutboxEvent(Topic.EVENTS, EventType.ANALYZED, payload, claimed.team_id))
     await _remove_scratch(parts, claimed)
     parts.metrics.analyses.labels(claimed.analyzer, "done").inc()
     log("analysis_done", analysis_id=str(claimed.analysis_id), analyzer=claimed.analyzer)
@@ -183,14 +187,14 @@ async def _fail(parts: Parts, claimed: AnalysisClaim, code: str) -> Outcome:
 
 
 def _lost(parts: Parts, claimed: AnalysisClaim) -> Outcome:
-    """Leaves the row, and the file that was sent for it, to whoever works on it now."""
+    """Leave the row, and the file that was sent for it, to whoever works on it now."""
     log("analysis_lost_its_claim", severity="WARNING", analysis_id=str(claimed.analysis_id))
     parts.metrics.analyses.labels(claimed.analyzer, "lost").inc()
     return Outcome.DONE
 
 
 async def _remove_scratch(parts: Parts, claimed: AnalysisClaim) -> None:
-    """Removes the file that was sent only to be analysed; what cannot be removed now goes with its day."""
+    """Remove the file that was sent only to be analysed; the bucket's lifecycle removes what cannot be removed now."""
     if claimed.scratch is None:
         return
     try:
@@ -202,15 +206,15 @@ async def _remove_scratch(parts: Parts, claimed: AnalysisClaim) -> None:
 async def end_failed(
     transaction: Transaction, analysis_id: UUID, team_id: UUID, analyzer: str, reservation_id: UUID | None, code: str
 ) -> None:
-    """Gives the price back and tells of the failure, in the transaction that ends the row."""
+    """Give the price back and record the event of the failure, in the transaction that ends the row."""
     if reservation_id is not None:
         await credits.refund(transaction, reservation_id)
-    told = {"analysis_id": str(analysis_id), "analyzer": analyzer, "code": code}
-    await events.record(transaction, OutboxEvent(Topic.EVENTS, EventType.ANALYSIS_FAILED, told, team_id))
+    payload = {"analysis_id": str(analysis_id), "analyzer": analyzer, "code": code}
+    await events.record(transaction, OutboxEvent(Topic.EVENTS, EventType.ANALYSIS_FAILED, payload, team_id))
 
 
 async def _give_back(parts: Parts, claimed: AnalysisClaim, *, counted: bool) -> None:
-    """Releases the claim, also while being cancelled; a claim that cannot be released lapses with its lease."""
+    """Release the claim, also while being cancelled; a claim that cannot be released lapses with its lease."""
     with anyio.CancelScope(shield=True), anyio.move_on_after(3):
         try:
             async with parts.database.transaction() as transaction:

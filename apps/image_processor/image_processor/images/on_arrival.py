@@ -1,4 +1,4 @@
-"""Analyses that a team wants of every new image: made with its processing, stored and paid with its last transaction.
+"""Analyses that a team wants of every new image: run with its processing, stored and paid in its last transaction.
 
 Nothing is reserved beforehand, because nothing is owed before the result is stored. A balance that does not reach
 leaves an analysis out, never the image.
@@ -34,12 +34,12 @@ _LABELS = CATALOGUE["labels"]
 
 
 async def orders(database: Database, claimed: Claim, versions: Mapping[str, str]) -> tuple[AnalysisOrder, ...]:
-    """What to run: analyzers that the team asks for, can pay for, and has no result of.
+    """Choose what to run: analyzers that the team asks for, can pay for, and has no result of.
 
     `versions` names those that depend on a model.
     """
-    wanted = [name for name in claimed.analyze_on_arrival if name in CATALOGUE and not _is_visions(claimed, name)]
-    if not wanted:
+    names = [name for name in claimed.analyze_on_arrival if name in CATALOGUE and not _is_visions(claimed, name)]
+    if not names:
         return ()
     stored = await database.fetch(
         select(analysis.c.analyzer, analysis.c.version, analysis.c.parameters_hash).where(
@@ -53,7 +53,7 @@ async def orders(database: Database, claimed: Claim, versions: Mapping[str, str]
     account = await credits.find_account(database, claimed.team_id)
     balance = 0 if account is None else account["balance"]
     chosen = []
-    for name in wanted:
+    for name in names:
         spec = CATALOGUE[name]
         parameters, digest = canonical_parameters(spec, {})
         if (name, versions.get(name, spec.version), digest) not in known and spec.price_credits <= balance:
@@ -134,7 +134,7 @@ async def _add_request(transaction: Transaction, claimed: Claim) -> _Added | Non
 
 
 async def _pay(transaction: Transaction, claimed: Claim, added: _Added) -> None:
-    """Pay for an analysis and tell of it; without the credits it is as if it had not been added."""
+    """Pay for an analysis and record its event; without the credits it is as if it had not been added."""
     operation = f"analyze:{added.analyzer}"
     try:
         await credits.reserve(transaction, claimed.team_id, added.price_credits, operation, added.reservation_id)
@@ -147,6 +147,6 @@ async def _pay(transaction: Transaction, claimed: Claim, added: _Added) -> None:
         await events.record(transaction, request)
         return
     await credits.commit(transaction, added.reservation_id)
-    told = {"analysis_id": str(added.analysis_id), "analyzer": added.analyzer}
-    event = OutboxEvent(Topic.EVENTS, EventType.ANALYZED, told, claimed.team_id, claimed.image_id)
+    payload = {"analysis_id": str(added.analysis_id), "analyzer": added.analyzer}
+    event = OutboxEvent(Topic.EVENTS, EventType.ANALYZED, payload, claimed.team_id, claimed.image_id)
     await events.record(transaction, event)

@@ -78,7 +78,7 @@ def _distance() -> ColumnElement[int]:
 
 
 def _shares_a_band() -> ColumnElement[bool]:
-    """One of the bands differs by one bit at most; each of them is looked up in its own index."""
+    """Match where one of the bands differs by one bit at most; each of them is looked up in its own index."""
     return or_(
         *(
             literal_column(band, BigInteger) == func.any(bindparam(f"probes_{number}", type_=ARRAY(BigInteger)))
@@ -106,7 +106,7 @@ _near = Query(
 async def store(
     transaction: Transaction, claimed: Claim, perceptual_hash: str, vectors: Mapping[str, Sequence[float]]
 ) -> None:
-    """Writes an image's vectors and hash, and its pairs anew; until the commit no other image of the team passes."""
+    """Write an image's vectors and hash, and its pairs anew; until the commit no other image of the team passes."""
     for model, numbers in vectors.items():
         await transaction.execute(
             _put_vector, image_id=claimed.image_id, team_id=claimed.team_id, model=model, vector=_as_text(numbers)
@@ -114,32 +114,32 @@ async def store(
     # Two images that are made ready at the same moment would otherwise not see each other.
     await transaction.execute(_take_turn, turn=claimed.team_id.int >> 64 & 2**63 - 1)
     value = int(perceptual_hash, 16)
-    tells = value.bit_count() >= _LEAST_BITS
+    is_distinctive = value.bit_count() >= _LEAST_BITS
     # Before the old pairs are locked, which a purge that is waited for may be about to remove.
-    near = await find_near(transaction, claimed.team_id, claimed.image_id, value) if tells else []
+    near = await find_near(transaction, claimed.team_id, claimed.image_id, value) if is_distinctive else []
     if not claimed.is_first:
         await transaction.execute(_forget_pairs, image_id=claimed.image_id)
         await transaction.execute(_forget_hash, image_id=claimed.image_id)
-    if tells:
+    if is_distinctive:
         ids, distances = [row["image_id"] for row in near], [row["distance"] for row in near]
         pairs = {"image_id": claimed.image_id, "neighbour_ids": ids, "distances": distances}
         await transaction.execute(_add, team_id=claimed.team_id, hash=_signed(value), **pairs)
 
 
 async def find_near(runner: Runner, team_id: UUID, image_id: UUID, value: int) -> list[Record]:
-    """The team's images whose hash is near to one of 64 bits, the nearest first, kept from being purged meanwhile."""
+    """Find the team's images whose hash is near, the nearest first, and lock them against being purged meanwhile."""
     probes = {f"probes_{number}": _probes(value, number) for number in range(len(BANDS))}
     return await runner.fetch(_near, team_id=team_id, image_id=image_id, hash=_signed(value), **probes)
 
 
 def _probes(value: int, number: int) -> list[int]:
-    """A band of a hash, and all that differ from it by one bit."""
+    """Return a band of a hash, and all that differ from it by one bit."""
     band = value >> (len(BANDS) - 1 - number) * _BAND_BITS & 0xFFFF
     return [band, *(band ^ 1 << bit for bit in range(_BAND_BITS))]
 
 
 def _signed(value: int) -> int:
-    """64 bits as PostgreSQL's bigint holds them."""
+    """Return 64 bits as PostgreSQL's bigint holds them."""
     return value - 2**64 if value >= 2**63 else value
 
 

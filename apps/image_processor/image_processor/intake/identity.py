@@ -77,9 +77,12 @@ class IssuerKeys:
 
 
 async def verify(authorization: str | None, keys: IssuerKeys, *, issuer: str, audience: str, email: str) -> None:
-    """Checks signature, issuer, audience, times, e-mail and `email_verified`. Raises `TokenRejected`.
+    """Check signature, issuer, audience, times, e-mail and `email_verified`.
 
     Source: Pub/Sub documentation, "Authentication for push subscriptions".
+
+    Raises:
+        TokenRejected: one of them is not as it must be.
     """
     scheme, _, token = (authorization or "").partition(" ")
     if scheme.lower() != "bearer" or not token:
@@ -101,7 +104,11 @@ async def verify(authorization: str | None, keys: IssuerKeys, *, issuer: str, au
 
 
 def jwt_key_id(token: str) -> str:
-    """The key id in the token's header. Raises `ValueError`."""
+    """Return the key id in the token's header.
+
+    Raises:
+        ValueError: the token is malformed.
+    """
     from joserfc.jws import extract_compact
 
     header = extract_compact(token.encode()).headers()

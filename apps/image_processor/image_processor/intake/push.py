@@ -27,7 +27,7 @@ _LATER = {"Retry-After": "5"}
 
 
 async def _refused(request: Request, authorization: str | None, email: str) -> Response | None:
-    """The answer to somebody who is not the expected account; None for the one who is."""
+    """Return the answer to anybody but the expected account; None for that one."""
     parts: Parts = request.app.state.parts
     try:
         await verify(

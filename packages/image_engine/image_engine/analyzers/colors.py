@@ -56,7 +56,7 @@ class Colors:
 
 
 def _warmth(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32], chroma: npt.NDArray[np.float32]) -> float:
-    """Balance of the hues on the axis from warm (1) to cool (−1), each by its chroma; 0 for no colour at all.
+    """Return the balance of the hues from warm (1) to cool (−1), each by its chroma; 0 for no colour at all.
 
     Source: Ou et al. 2004, A study of colour emotion and colour preference, part I: warm–cool goes with
     C* · cos(h − 50°).
@@ -91,8 +91,8 @@ def palette(pixels: Pixels, most: int) -> list[PaletteColor]:
         totals = np.bincount(nearest, weights=weights, minlength=len(centers))
         sums = [np.bincount(nearest, weights=weights * points[:, axis], minlength=len(centers)) for axis in range(3)]
         # A centre to which nothing is nearest any more is left out.
-        kept = totals > 0
-        centers = (np.stack(sums, axis=1)[kept].T / totals[kept]).T
+        is_filled = totals > 0
+        centers = (np.stack(sums, axis=1)[is_filled].T / totals[is_filled]).T
     totals = np.bincount(_nearest(points, centers), weights=weights, minlength=len(centers)) / weights.sum()
     order = [index for index in np.argsort(-totals, kind="stable") if totals[index] >= LEAST_SHARE]
     return [_swatch(centers[index], float(totals[index])) for index in order]
@@ -137,7 +137,7 @@ def _swatch(center: _Colors, share: float) -> PaletteColor:
 
 
 def nearest_name(center: _Colors) -> str:
-    """The name of CSS whose colour is nearest in OKLab."""
+    """Return the name of CSS whose colour is nearest in OKLab."""
     names, points = _named_points()
     return names[int(_squared_distances(points, center).argmin())]
 

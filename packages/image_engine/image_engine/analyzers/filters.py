@@ -26,5 +26,5 @@ def block_means(plane: Floats, side_px: int) -> Floats:
 
 
 def ramp(value: float, nothing_at: float, full_at: float) -> float:
-    """0 up to one value, 1 from another on, and straight in between; either may be the larger."""
+    """Return 0 up to one value, 1 from another on, and straight in between; either may be the larger."""
     return min(1.0, max(0.0, (value - nothing_at) / (full_at - nothing_at)))

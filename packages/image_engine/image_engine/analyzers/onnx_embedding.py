@@ -1,4 +1,4 @@
-"""A vector of what is in a picture, from a model that somebody brought."""
+"""A vector of what is in a picture, from a model of one's own."""
 
 import numpy as np
 import pyvips
@@ -15,7 +15,11 @@ class OnnxEmbedding:
         self.model = model.description.vector_model
 
     def embed(self, image: pyvips.Image) -> list[float]:
-        """Give the vector of a picture in sRGB, oriented; transparency is put on white. Raises `ModelBroken`."""
+        """Give the vector of a picture in sRGB, oriented; transparency is put on white.
+
+        Raises:
+            ModelBroken: the output is not as described, or has no direction.
+        """
         opaque = image.flatten(background=[255, 255, 255]) if image.hasalpha() else image
         pixels = opaque.numpy().reshape(opaque.height, opaque.width, 3)
         (values,) = self._model.run([prepared(pixels, self._model.description.input)])

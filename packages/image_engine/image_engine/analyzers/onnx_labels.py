@@ -1,4 +1,4 @@
-"""Labels from a model that somebody brought."""
+"""Labels from a model of one's own."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -35,7 +35,11 @@ class OnnxLabels:
                 self._ahead |= {id(picture): row for picture, row in zip(batch, outputs, strict=True)}
 
     def analyze(self, picture: AnalysisPicture, parameters: LabelsParameters) -> LabelsResult:
-        """Run the model, unless that was done ahead. Raises `ModelBroken`."""
+        """Run the model, unless that was done ahead.
+
+        Raises:
+            ModelBroken: the output is not as described.
+        """
         description = self._model.description
         outputs = self._ahead.pop(id(picture), None)
         if outputs is None:
@@ -56,7 +60,11 @@ class OnnxLabels:
 
 
 def _activated(outputs: Floats, description: LabelsDescription) -> npt.NDArray[np.float64]:
-    """Scores of 0 to 1. Raises `ModelBroken`."""
+    """Make scores of 0 to 1.
+
+    Raises:
+        ModelBroken: the output has values that are no scores.
+    """
     if not np.isfinite(outputs).all():
         raise ModelBroken("The model gave values that are no numbers.")
     values = outputs.astype(np.float64)

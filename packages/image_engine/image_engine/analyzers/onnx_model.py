@@ -52,14 +52,15 @@ class OnnxModel(Generic[Described]):
         if len(inputs) != 1 or inputs[0].type != "tensor(float)":
             raise ModelBroken("The model must take one input, of 32-bit floats.")
         self._input, self._output = inputs[0].name, outputs[0].name
-        taken, wanted = inputs[0].shape, self.description.input.shape(1)
-        if len(taken) != 4 or any(
-            isinstance(size, int) and size != want for size, want in zip(taken[1:], wanted[1:], strict=False)
+        actual, described = inputs[0].shape, self.description.input.shape(1)
+        if len(actual) != 4 or any(
+            isinstance(size, int) and size != expected
+            for size, expected in zip(actual[1:], described[1:], strict=False)
         ):
-            raise ModelBroken(f"The model takes {_shown(taken)}, the description says {_shown(wanted)}.")
-        if isinstance(taken[0], int) and taken[0] != 1:
-            raise ModelBroken(f"The model takes {taken[0]} pictures at once; export it for one, or for any number.")
-        return 1 if isinstance(taken[0], int) else MAX_BATCH
+            raise ModelBroken(f"The model takes {_shown(actual)}, the description says {_shown(described)}.")
+        if isinstance(actual[0], int) and actual[0] != 1:
+            raise ModelBroken(f"The model takes {actual[0]} pictures at once; export it for one, or for any number.")
+        return 1 if isinstance(actual[0], int) else MAX_BATCH
 
     def run(self, inputs: Sequence[Floats]) -> Floats:
         """Run on prepared pictures, at most `max_batch`; gives one row of outputs for each.
@@ -72,10 +73,14 @@ class OnnxModel(Generic[Described]):
             output: Any = self._session.run([self._output], {self._input: batch})[0]
         except Exception as error:
             raise ModelBroken(f"onnxruntime cannot run the model: {str(error)[:200]}") from error
-        wanted = (len(inputs), self.description.output_size)
-        if not isinstance(output, np.ndarray) or output.dtype != np.float32 or output.size != wanted[0] * wanted[1]:
-            raise ModelBroken(f"The model gives {_shown(np.shape(output))}, the description says {_shown(wanted)}.")
-        return output.reshape(wanted)
+        described = (len(inputs), self.description.output_size)
+        if (
+            not isinstance(output, np.ndarray)
+            or output.dtype != np.float32
+            or output.size != described[0] * described[1]
+        ):
+            raise ModelBroken(f"The model gives {_shown(np.shape(output))}, the description says {_shown(described)}.")
+        return output.reshape(described)
 
 
 def _session_options() -> onnxruntime.SessionOptions:
@@ -87,37 +92,41 @@ def _session_options() -> onnxruntime.SessionOptions:
     return options
 
 
-def prepared(srgb: Pixels, wanted: ModelInput) -> Floats:
+def prepared(srgb: Pixels, model_input: ModelInput) -> Floats:
     """Make a model's input, without its first dimension, of pixels of shape (height, width, 3)."""
-    pixels = _resized(srgb, wanted)
-    if wanted.channels == "BGR":
+    pixels = _resized(srgb, model_input)
+    if model_input.channels == "BGR":
         pixels = pixels[:, :, ::-1]
-    mean, std = (np.array(three, dtype=np.float32).reshape(3, 1, 1) for three in (wanted.mean, wanted.std))
+    mean, std = (np.array(three, dtype=np.float32).reshape(3, 1, 1) for three in (model_input.mean, model_input.std))
     # Channel by channel, because arithmetic on groups of three takes five times as long.
-    values = np.multiply(pixels.transpose(2, 0, 1), wanted.scale / std, dtype=np.float32, order="C")
+    values = np.multiply(pixels.transpose(2, 0, 1), model_input.scale / std, dtype=np.float32, order="C")
     values -= mean / std
-    return values if wanted.layout == "NCHW" else np.ascontiguousarray(values.transpose(1, 2, 0))
+    return values if model_input.layout == "NCHW" else np.ascontiguousarray(values.transpose(1, 2, 0))
 
 
-def _resized(srgb: Pixels, wanted: ModelInput) -> Pixels:
-    """Bilinear, with every source pixel counted where the picture shrinks, as Pillow's BILINEAR."""
+def _resized(srgb: Pixels, model_input: ModelInput) -> Pixels:
+    """Resize bilinearly, with every source pixel counted where the picture shrinks, as Pillow's BILINEAR."""
     height, width = srgb.shape[:2]
-    across, down = wanted.width_px / width, wanted.height_px / height
-    if wanted.resize == "center-crop":
-        across = down = max(across, down) / wanted.crop_share
-    elif wanted.resize == "pad":
+    across, down = model_input.width_px / width, model_input.height_px / height
+    if model_input.resize == "center-crop":
+        across = down = max(across, down) / model_input.crop_share
+    elif model_input.resize == "pad":
         across = down = min(across, down)
     image = pyvips.Image.new_from_array(srgb).copy(interpretation="srgb")
     if (across, down) != (1, 1):
         image = image.resize(across, vscale=down, kernel="linear")
-    if wanted.resize == "pad":
+    if model_input.resize == "pad":
         image = image.gravity(
-            "centre", wanted.width_px, wanted.height_px, extend="background", background=[wanted.pad_level] * 3
+            "centre",
+            model_input.width_px,
+            model_input.height_px,
+            extend="background",
+            background=[model_input.pad_level] * 3,
         )
-    elif (image.width, image.height) != (wanted.width_px, wanted.height_px):
-        left, top = (image.width - wanted.width_px) // 2, (image.height - wanted.height_px) // 2
-        image = image.crop(left, top, wanted.width_px, wanted.height_px)
-    pixels: Pixels = image.numpy().reshape(wanted.height_px, wanted.width_px, 3)
+    elif (image.width, image.height) != (model_input.width_px, model_input.height_px):
+        left, top = (image.width - model_input.width_px) // 2, (image.height - model_input.height_px) // 2
+        image = image.crop(left, top, model_input.width_px, model_input.height_px)
+    pixels: Pixels = image.numpy().reshape(model_input.height_px, model_input.width_px, 3)
     return pixels
 
 

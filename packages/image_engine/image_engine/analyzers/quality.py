@@ -64,7 +64,7 @@ def _issues(measures: dict[str, Any]) -> list[QualityIssue]:
 
 
 def dynamic_range(luma: Floats) -> float:
-    """Stops between the 1st and the 99th percentile of luma, in linear light; 11.7 at most.
+    """Count the stops between the 1st and the 99th percentile of luma, in linear light; 11.7 at most.
 
     Source: IEC 61966-2-1 for the linear light of a grey of that luma.
     """
@@ -80,7 +80,7 @@ def _linear(level: int) -> float:
 
 
 def colorfulness(srgb: Pixels) -> float:
-    """M: 0 for grey, 15 slightly, 33 moderately, 45 fairly, 59 quite, 82 highly, 109 extremely colourful.
+    """Return M: 0 for grey, 15 slightly, 33 moderately, 45 fairly, 59 quite, 82 highly, 109 extremely colourful.
 
     Source: Hasler and Süsstrunk 2003, Measuring colourfulness in natural images, M⁽³⁾ and table 2.
     """
@@ -92,7 +92,7 @@ def colorfulness(srgb: Pixels) -> float:
 
 
 def noise(detail: Floats) -> float | None:
-    """Standard deviation of the noise in luma, in levels of 8 bits; None where too little of the picture tells.
+    """Estimate the standard deviation of the noise in luma, in levels of 8 bits; None where too little can be used.
 
     Immerkær's estimate in each block of 32 by 32, of which the quietest quarter decides, because texture looks like
     noise to it.
@@ -105,12 +105,12 @@ def noise(detail: Floats) -> float | None:
     curvature = np.abs(np.diff(curvature, n=2, axis=1))
     deviations = np.sqrt(np.pi / 2) / 6 * block_means(curvature, _NOISE_BLOCK_PX)
     means = block_means(detail[1:-1, 1:-1], _NOISE_BLOCK_PX)
-    told = deviations[(means >= _UNCLIPPED_LUMA[0]) & (means <= _UNCLIPPED_LUMA[1])]
-    return float(np.percentile(told, 25)) if told.size else None
+    unclipped = deviations[(means >= _UNCLIPPED_LUMA[0]) & (means <= _UNCLIPPED_LUMA[1])]
+    return float(np.percentile(unclipped, 25)) if unclipped.size else None
 
 
 def blockiness(detail: Floats) -> float | None:
-    """How much larger steps across the borders of 8 by 8 blocks are than those within; 0 for none.
+    """Measure how much larger steps across the borders of 8 by 8 blocks are than those within; 0 for none.
 
     Half of a level is added to the steps within, so that what nobody sees in a flat area counts for little.
 

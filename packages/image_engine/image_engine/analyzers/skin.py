@@ -116,7 +116,7 @@ class Skin:
 
 
 def skin_colored(srgb: Pixels, luma: Floats) -> Mask:
-    """Which pixels have the colour of skin, by the ratio of red and of blue to luma."""
+    """Find the pixels with the colour of skin, by the ratio of red and of blue to luma."""
     red, blue = srgb[:, :, 0], srgb[:, :, 2]
     is_skin = (red >= luma * RED_TO_LUMA[0]) & (red <= luma * RED_TO_LUMA[1])
     is_skin &= (blue >= luma * BLUE_TO_LUMA[0]) & (blue <= luma * BLUE_TO_LUMA[1])
@@ -133,7 +133,7 @@ def cells_of(picture: AnalysisPicture) -> Cells:
 
 
 def _fine_steps(lightness: Floats) -> Floats:
-    """How far each pixel's L* is from the mean of the four pixels two away; 0 within two pixels of the border."""
+    """Measure each pixel's L* against the mean of the four pixels two away; 0 within two pixels of the border."""
     steps = np.zeros_like(lightness)
     if min(lightness.shape) > 4:
         around = lightness[:-4, 2:-2] + lightness[4:, 2:-2] + lightness[2:-2, :-4] + lightness[2:-2, 4:]
@@ -142,7 +142,7 @@ def _fine_steps(lightness: Floats) -> Floats:
 
 
 def skin_cells(cells: Cells) -> Mask:
-    """Which cells are skin: of its colour, smooth, and with neighbours that are.
+    """Find the cells that are skin: of its colour, smooth, and with neighbours that are.
 
     Source: Forsyth and Fleck 1996, Finding naked people, for smoothness as a mark of skin beside its colour.
     """
@@ -155,7 +155,7 @@ def skin_cells(cells: Cells) -> Mask:
 
 
 def largest_region(cells: Mask) -> Mask:
-    """The largest patch of connected cells: the nearest face, without the wood and cloth that pass for skin."""
+    """Find the largest patch of connected cells: the nearest face, without the wood and cloth that pass for skin."""
     region = band_of(pyvips.Image.new_from_array(cells.astype(np.uint8)).labelregions()) if cells.any() else cells
     sizes = np.bincount(region[cells], minlength=1)
     is_largest: Mask = cells & (region == int(sizes.argmax()))
@@ -189,7 +189,7 @@ def _measure(cells: Cells, skin: Mask) -> _Surface:
 
 
 def _surrounded(patches: Mask, skin: Mask) -> Mask:
-    """Which connected patches have a border that is skin for the most part; the picture's own border is not.
+    """Find connected patches whose border is skin for the most part; the picture's own border is not.
 
     A highlight loses the colour of skin, and so has a white wall: only what is around tells them apart.
     """
@@ -206,7 +206,7 @@ def _surrounded(patches: Mask, skin: Mask) -> Mask:
 
 
 def ita_degrees(lightness: float, b: float) -> float:
-    """Individual typology angle. Source: Chardon et al. 1991, Skin colour typology and suntanning pathways.
+    """Return the individual typology angle. Source: Chardon et al. 1991, Skin colour typology and suntanning pathways.
 
     It is −90 to 90 for skin, whose b* is positive; the bluish light of a picture must not turn it further.
     """
@@ -232,7 +232,7 @@ def _evenness(lightness: Floats, a: Floats, b: Floats, skin: Mask) -> float:
 def _confidence(
     picture: AnalysisPicture, cells: Cells, skin: Mask, surface: _Surface | None, unity: float
 ) -> tuple[float, list[SkinReason]]:
-    """What amount of skin, light, sharpness, evenness and unity allow, however light or dark the skin is."""
+    """Weigh what amount of skin, light, sharpness, evenness and unity allow, however light or dark the skin is."""
     brightest = cells.brightest[skin]
     # A picture in which nothing is bright is taken for dark itself: dark skin is seldom alone in it.
     lightest = float(np.percentile(picture.luma[::4, ::4], 99))

@@ -108,7 +108,7 @@ def _encode_processed(picture: ProcessedPicture) -> list[bytes]:
 
 
 def encode_rejection(rejection: PictureRejected, worker_rss_bytes: int, trace: str | None = None) -> bytes:
-    """Frame a refusal; `trace` tells an unexpected error's place in our own code, for the log."""
+    """Frame a refusal; `trace` is an unexpected error's place in our own code, for the log."""
     return encode_header(
         {
             "rejected": rejection.code,
@@ -140,7 +140,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def content_sizes(header: dict[str, Any]) -> list[int]:
-    """The sizes of what follows the header.
+    """Return the sizes of what follows the header.
 
     Raises:
         ValueError: they are not what a worker may send.

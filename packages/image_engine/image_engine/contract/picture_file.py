@@ -16,7 +16,7 @@ class PictureFile:
         self._descriptor = descriptor
 
     def fileno(self) -> int:
-        """The descriptor; the receiver of a copy moves the file position of all of them.
+        """Return the descriptor; the receiver of a copy moves the file position of all of them.
 
         Raises:
             ValueError: the file is closed.

@@ -26,7 +26,7 @@ def read_dataset(path: Path) -> list[LabelledPicture]:
     """
     pictures = _of_folders(path) if path.is_dir() else _of_csv(path)
     if not pictures:
-        raise DatasetInvalid(f"{path} has no pictures: a folder for each label is wanted, or a CSV file.")
+        raise DatasetInvalid(f"{path} has no pictures: it must hold a folder for each label, or be a CSV file.")
     return pictures
 
 
@@ -41,7 +41,7 @@ def _of_folders(path: Path) -> list[LabelledPicture]:
 
 
 def _of_csv(path: Path) -> list[LabelledPicture]:
-    """A file's name is taken relative to the CSV file. Spreadsheets write a byte order mark."""
+    """Read names relative to the CSV file. Spreadsheets write a byte order mark."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as lines:
             rows = csv.DictReader(lines)

@@ -44,7 +44,7 @@ class Answer:
 
 
 def figures(answers: Sequence[Answer]) -> dict[str, Any]:
-    """Everything that is reported, as plain values, of at least one answer."""
+    """Compute everything that is reported, as plain values, of at least one answer."""
     right = sum(answer.is_right for answer in answers)
     among_best = sum(answer.label in answer.given[:BEST] for answer in answers)
     return {
@@ -65,7 +65,7 @@ def figures(answers: Sequence[Answer]) -> dict[str, Any]:
 
 
 def interval(right: int, count: int) -> tuple[float, float]:
-    """Within which the accuracy of all such pictures lies, 19 times of 20.
+    """Return the bounds that hold the accuracy of all such pictures 19 times of 20.
 
     Source: Wilson 1927, the score interval.
     """
@@ -90,7 +90,7 @@ def _by_label(answers: Sequence[Answer]) -> dict[str, dict[str, Any]]:
 
 
 def calibration(answers: Sequence[Answer]) -> dict[str, Any] | None:
-    """Whether what is said with a confidence of 0.8 is right 8 times of 10; None where no confidence is said.
+    """Compare confidence with accuracy: 0.8 should be right 8 times of 10; None where no answer has a confidence.
 
     Source: Guo et al. 2017, expected calibration error, ten bins of equal width.
     """

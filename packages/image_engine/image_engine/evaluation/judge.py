@@ -97,7 +97,7 @@ async def _ask(
 
 
 def _given(result: dict[str, Any], judged: Judged) -> tuple[tuple[str, ...], float | None]:
-    """What a result says in the field that is judged; a list of labels is in the order of certainty."""
+    """Read the field of a result that is judged; a list of labels is in the order of certainty."""
     value = result.get(judged.field)
     if value is None:
         return (), None

@@ -88,7 +88,7 @@ class AnalysisPicture:
 
 
 def luma_of(srgb: Pixels) -> Floats:
-    """Rec. 601 luma, 0 to 255, of pixels of shape (height, width, 3)."""
+    """Return Rec. 601 luma, 0 to 255, of pixels of shape (height, width, 3)."""
     luma: Floats = srgb[:, :, 0] * _REC601_LUMA[0]
     for band in (1, 2):
         luma += srgb[:, :, band] * _REC601_LUMA[band]

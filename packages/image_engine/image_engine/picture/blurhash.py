@@ -50,6 +50,6 @@ def _cosines(count: int) -> _Floats:
 
 @cache
 def _linear_table() -> _Floats:
-    """Linear light for each of the 256 sRGB values. Source: IEC 61966-2-1."""
+    """Return linear light for each of the 256 sRGB values. Source: IEC 61966-2-1."""
     value = np.arange(256) / 255
     return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)

@@ -146,7 +146,7 @@ def _tone_mapped(nits: Floats) -> Floats:
 
 
 def _to_d50(chromaticities: Chromaticities) -> Floats:
-    """From RGB light to XYZ under D50, the white that profiles are written for. Source: ICC.1:2022, annex E."""
+    """Convert RGB light to XYZ under D50, the white that profiles are written for. Source: ICC.1:2022, annex E."""
     points = np.array([[x / max(y, 1e-6), 1, (1 - x - y) / max(y, 1e-6)] for x, y in chromaticities])
     colors, white = points[:3].T, points[3]
     matrix = colors * np.linalg.solve(colors, white)

@@ -54,13 +54,13 @@ def _histogram(samples: Pixels) -> tuple[npt.NDArray[np.float64], npt.NDArray[np
 
 def _distinct(colors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Go from the fullest bin down and keep each colour that is far from all kept before."""
-    kept = colors[:1]
+    distinct = colors[:1]
     for color in colors[1:]:
-        if len(kept) > _MAX_COLORS:
+        if len(distinct) > _MAX_COLORS:
             break
-        if ((kept - color) ** 2).sum(axis=1).min() > _MERGE_DISTANCE**2:
-            kept = np.vstack([kept, color])
-    return kept
+        if ((distinct - color) ** 2).sum(axis=1).min() > _MERGE_DISTANCE**2:
+            distinct = np.vstack([distinct, color])
+    return distinct
 
 
 def _swatch(color: npt.NDArray[np.float64], share: float) -> dict[str, str | float]:

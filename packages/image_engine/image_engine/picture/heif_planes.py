@@ -135,7 +135,7 @@ def _plane(library: Any, image: _DecodedImage, name: int, depth: int) -> Any:
 
 
 def _coding(library: Any, image: c_void_p) -> tuple[int, bool]:
-    """Matrix coefficients and whether the range is full; where the file says neither, what libheif assumes."""
+    """Return matrix coefficients and whether the range is full; what libheif assumes where the file says neither."""
     found = POINTER(_Nclx)()
     error = library.heif_image_get_nclx_color_profile(image, byref(found))
     if error.code != 0:

@@ -22,7 +22,7 @@ _MAX_TAG_BYTES = 65_536
 
 
 def profile_color_space(profile: bytes) -> str | None:
-    """The space of the data that the profile describes, four characters; None for what is no profile.
+    """Return the space of the data that the profile describes, four characters; None for what is no profile.
 
     Source: ICC.1:2022, 7.2.
     """
@@ -32,7 +32,7 @@ def profile_color_space(profile: bytes) -> str | None:
 
 
 def describe_profile(profile: bytes) -> str | None:
-    """The profile's description, None for a broken one.
+    """Return the profile's description, None for a broken one.
 
     Source: ICC.1:2022, 9.2.41 and 10.15 (version 4); ICC.1:2001-04, 6.5.17 (version 2).
     """
@@ -68,7 +68,7 @@ def _is_srgb_curve(content: bytes) -> bool:
 
 
 def _light(content: bytes) -> Floats | None:
-    """What a curve gives for some samples. Source: ICC.1:2022, 10.6 and 10.18."""
+    """Apply a curve to some samples. Source: ICC.1:2022, 10.6 and 10.18."""
     if content[:4] == b"curv":
         (count,) = struct.unpack_from(">I", content, 8)
         if count == 0:
@@ -99,11 +99,11 @@ def _light_of_other_kinds(content: bytes, kind: int) -> Floats | None:
     return light
 
 
-def _find_tag(profile: bytes, wanted: bytes) -> bytes | None:
+def _find_tag(profile: bytes, tag: bytes) -> bytes | None:
     tag_count = struct.unpack_from(">I", profile, 128)[0]
     for index in range(min(tag_count, 100)):
         signature, offset, size_bytes = struct.unpack_from(">4sII", profile, 132 + 12 * index)
-        if signature == wanted:
+        if signature == tag:
             return profile[offset : offset + min(size_bytes, _MAX_TAG_BYTES)]
     return None
 

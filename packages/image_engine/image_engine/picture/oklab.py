@@ -18,14 +18,17 @@ _TO_OKLAB = np.array([
 
 
 def to_oklab(srgb: Colors) -> Colors:
-    """From sRGB of 0 to 255, shape (count, 3). Source: Ottosson 2020, A perceptual color space for image processing."""
+    """Convert sRGB of 0 to 255, shape (count, 3).
+
+    Source: Ottosson 2020, A perceptual color space for image processing.
+    """
     value = srgb / 255
     linear = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
     return np.asarray(np.cbrt(linear @ _TO_CONES.T) @ _TO_OKLAB.T, dtype=np.float64)
 
 
 def from_oklab(color: Colors) -> Colors:
-    """The inverse of `to_oklab`, for one colour; not rounded, and not clipped."""
+    """Invert `to_oklab`, for one colour; not rounded, and not clipped."""
     linear = np.linalg.solve(_TO_CONES, np.linalg.solve(_TO_OKLAB, color) ** 3)
     encoded = np.where(linear <= 0.0031308, linear * 12.92, 1.055 * np.maximum(linear, 0) ** (1 / 2.4) - 0.055)
     return np.asarray(encoded * 255, dtype=np.float64)

@@ -30,7 +30,7 @@ def perceptual_hash(square: Pixels) -> str:
 
 @cache
 def _dct_basis() -> npt.NDArray[np.float64]:
-    """The first eight rows of the DCT-II, shape (8, 32)."""
+    """Return the first eight rows of the DCT-II, shape (8, 32)."""
     frequency = np.arange(_LOW_FREQUENCIES)[:, np.newaxis]
     position = np.arange(ANALYSIS_SIDE_PX)[np.newaxis, :]
     return np.asarray(np.cos(np.pi * frequency * (2 * position + 1) / (2 * ANALYSIS_SIDE_PX)), dtype=np.float64)

@@ -21,20 +21,20 @@ def opaque_squares(image: pyvips.Image) -> Pixels:
 
 
 def all_pixels(image: pyvips.Image) -> Pixels:
-    """The picture itself: shape (height, width, 3 or 4), sRGB."""
+    """Return the picture itself: shape (height, width, 3 or 4), sRGB."""
     return cast("Pixels", image.numpy())
 
 
 def band_of(image: pyvips.Image) -> npt.NDArray[Any]:
-    """The one band of an image, shape (height, width); pyvips gives a single pixel without any shape."""
+    """Return the one band of an image, shape (height, width); pyvips gives a single pixel without any shape."""
     return cast("npt.NDArray[Any]", image.numpy()).reshape(image.height, image.width)
 
 
 def largest_channel(pixels: Pixels) -> Pixels:
-    """The largest of three bands at each pixel; several times faster than NumPy's own way along the last axis."""
+    """Return the largest of three bands at each pixel, several times faster than NumPy does along the last axis."""
     return np.maximum(np.maximum(pixels[..., 0], pixels[..., 1]), pixels[..., 2])
 
 
 def smallest_channel(pixels: Pixels) -> Pixels:
-    """The smallest of three bands at each pixel."""
+    """Return the smallest of three bands at each pixel."""
     return np.minimum(np.minimum(pixels[..., 0], pixels[..., 1]), pixels[..., 2])

@@ -28,7 +28,7 @@ def png_color_coding(content: mmap, *, has_profile: bool) -> ColorCoding | None:
 
 
 def _color_chunks(content: mmap) -> dict[bytes, bytes]:
-    """The chunks before the pixels that say something of colour."""
+    """Return the chunks before the pixels that describe colour."""
     found: dict[bytes, bytes] = {}
     position = 8
     while position + 12 <= len(content):

@@ -11,7 +11,7 @@ _LEAST_SHARE = 0.002
 
 
 def sharpness(luma: Floats) -> float:
-    """1 − perceptual blur: the share of steps between neighbours that a blur takes away, 0 (blurred) to 1.
+    """Return 1 − perceptual blur: the share of steps between neighbours that a blur takes away, 0 (blurred) to 1.
 
     Source: Crete et al. 2007, The blur effect: perception and estimation with a new no-reference perceptual blur
     metric; nine taps as there, the blurrier direction counts.
@@ -20,7 +20,7 @@ def sharpness(luma: Floats) -> float:
 
 
 def _steps_taken_away(luma: Floats) -> float:
-    """Along the first axis; 0 where there is nothing to take away."""
+    """Measure along the first axis; 0 where there is nothing to take away."""
     if luma.shape[0] <= _BLUR_TAPS:
         return 0.0
     # The difference of two neighbouring means of nine is that of the two pixels that they do not share.

@@ -41,7 +41,7 @@ def visual_descriptor(square: Pixels) -> list[float]:
 
 
 def _tamed(part: _Floats, floor: float) -> _Floats:
-    """The part at length one, or shorter where it is weak."""
+    """Return the part at length one, or shorter where it is weak."""
     return part / max(float(np.linalg.norm(part)), floor)
 
 
@@ -53,7 +53,7 @@ def _layout(lab: _Floats) -> _Floats:
 
 
 def _colors(lab: _Floats) -> _Floats:
-    """Square roots of the shares of 16 hues and 8 greys; each pixel is divided between its neighbouring bins."""
+    """Return square roots of the shares of 16 hues and 8 greys; each pixel is divided between neighbouring bins."""
     chroma = np.hypot(lab[:, 1], lab[:, 2])
     colored = chroma / (chroma + _HALF_CHROMA)
     hue = np.arctan2(lab[:, 2], lab[:, 1]) / (2 * np.pi) * _HUES
@@ -65,7 +65,7 @@ def _colors(lab: _Floats) -> _Floats:
 
 
 def _edges(lightness: _Floats) -> _Floats:
-    """Square roots of the strength of edges by direction, for each quarter of the picture."""
+    """Return square roots of the strength of edges by direction, for each quarter of the picture."""
     down, right = np.gradient(lightness)
     direction = np.arctan2(down, right) / np.pi * _DIRECTIONS
     strength = np.hypot(down, right)
@@ -84,7 +84,7 @@ def _slices(side: int) -> tuple[slice, ...]:
 
 
 def _soft_histogram(position: _Floats, weight: _Floats, bins: int) -> _Floats:
-    """Weights by bin, in a circle; a position between two bins counts for both."""
+    """Sum weights by bin, in a circle; a position between two bins counts for both."""
     below = np.floor(position)
     share = position - below
     first = below.astype(np.int64) % bins

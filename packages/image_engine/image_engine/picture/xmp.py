@@ -67,7 +67,7 @@ def _full_name(name: str) -> str:
 _FLASH, _FIRED = _full_name("exif:Flash"), _full_name("exif:Fired")
 _BOOLEANS: dict[Value, str] = {"True": "1", "true": "1", "False": "0", "false": "0"}
 _CARRIERS = {*_LISTS, _ITEM, _VALUE, _DESCRIPTION, _FIRED}
-_WANTED = {_full_name(name) for names in (*_PROPERTIES.values(), _PLACE) for name in names}
+_SOUGHT = {_full_name(name) for names in (*_PROPERTIES.values(), _PLACE) for name in names}
 
 
 def read_xmp(packet: bytes) -> tuple[dict[int, Value], Place | None]:
@@ -89,9 +89,9 @@ class _UnfitError(Exception):
 
 
 class _Properties:
-    """The texts of wanted properties, by namespace and name; of each the first, and of a list its first item.
+    """The texts of sought properties, by namespace and name; of each the first, and of a list its first item.
 
-    Only properties of the picture itself count, not those inside of others: a packet also tells of the pictures
+    Only properties of the picture itself count, not those inside of others: a packet also describes the pictures
     that this one was made of.
     """
 
@@ -128,9 +128,9 @@ class _Properties:
             if self._property == _FLASH and _FIRED in attributes:
                 self._keep(attributes[_FIRED])
         elif self._path[-2:] == [_ROOT, _DESCRIPTION] and len(self._path) <= 3:
-            for wanted in _WANTED & attributes.keys():
-                self.found.setdefault(wanted, attributes[wanted][:_MAX_TEXT_LENGTH])
-        elif self._path[-3:-1] == [_ROOT, _DESCRIPTION] and len(self._path) <= 4 and name in _WANTED:
+            for found_name in _SOUGHT & attributes.keys():
+                self.found.setdefault(found_name, attributes[found_name][:_MAX_TEXT_LENGTH])
+        elif self._path[-3:-1] == [_ROOT, _DESCRIPTION] and len(self._path) <= 4 and name in _SOUGHT:
             self._property, self._property_depth = name, len(self._path)
             if name == _FLASH and _FIRED in attributes:
                 self._keep(attributes[_FIRED])

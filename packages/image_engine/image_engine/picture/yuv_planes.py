@@ -114,7 +114,7 @@ def _fit(plane: pyvips.Image, luma: pyvips.Image, shrink: int, width_px: int, he
 
 
 def _to_unit(picture: YuvPlanes) -> tuple[list[float], list[float]]:
-    """What to multiply samples with, and then to add, for luma from 0 to 1 and chroma from -0.5 to 0.5."""
+    """Return factor and summand that bring luma to 0 to 1 and chroma to -0.5 to 0.5."""
     top, unit = 2**picture.depth - 1, 2 ** (picture.depth - 8)
     if picture.full_range:
         luma, chroma = (1 / top, 0.0), (1 / top, -(2 ** (picture.depth - 1)) / top)
@@ -126,7 +126,7 @@ def _to_unit(picture: YuvPlanes) -> tuple[list[float], list[float]]:
 
 
 def _matrix(coefficients: int) -> list[list[float]]:
-    """From luma and the two chromas to red, green and blue. Source: ITU-T H.273, equations 38 to 50."""
+    """Return the way from luma and the two chromas to red, green and blue. Source: ITU-T H.273, equations 38 to 50."""
     if coefficients == _IDENTITY:
         return [[0, 0, 1], [1, 0, 0], [0, 1, 0]]
     if coefficients == _YCGCO:

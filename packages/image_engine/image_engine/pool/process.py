@@ -112,7 +112,7 @@ class WorkerProcess:
         return self._process.pid
 
     def cpu_seconds(self) -> float | None:
-        """Return the CPU time that the process has used; None where the system does not tell."""
+        """Return the CPU time that the process has used; None where the system does not say."""
         try:
             # The command's name stands in brackets and may hold anything; the numbers follow the last one.
             fields = Path(f"/proc/{self.process_id}/stat").read_bytes().rpartition(b")")[2].split()
@@ -122,7 +122,7 @@ class WorkerProcess:
         return (int(user_ticks) + int(system_ticks)) / os.sysconf("SC_CLK_TCK")
 
     async def wait_until_ready(self, timeout_seconds: float) -> None:
-        """Wait until the codecs are loaded; afterwards `model_failure` tells of a model that could not be.
+        """Wait until the codecs are loaded; afterwards `model_failure` names models that could not be.
 
         Raises:
             WorkerUnavailable: it ended before, or took too long.

@@ -132,7 +132,7 @@ def confine(parent_process_id: int, memory_limit_bytes: int) -> None:
 
 
 def resident_bytes() -> int:
-    """Resident memory now; on macOS the peak so far, which is all that the system tells without a library."""
+    """Return resident memory; on macOS the peak so far, which is all that the system gives without a library."""
     if sys.platform == "linux":
         return int(os.pread(_own_statm(), 128, 0).split()[1]) * resource.getpagesize()
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -144,7 +144,7 @@ def _own_statm() -> int:
 
 
 class MemoryWatch:
-    """Ends the process when its resident memory goes beyond the limit while a picture is in work.
+    """End the process when its resident memory goes beyond the limit while a picture is in work.
 
     Where the system does not end it with its parent, the watch does; an idle one sees its channel closed.
     """
@@ -180,7 +180,7 @@ class MemoryWatch:
 
 
 def return_free_memory() -> None:
-    """Give the allocator's free pages back, so that pictures leave nothing behind. Only glibc needs to be told."""
+    """Give the allocator's free pages back, so that pictures leave nothing behind. Only glibc needs it."""
     if sys.platform == "linux":
         with suppress(AttributeError):
             ctypes.CDLL(None).malloc_trim(0)

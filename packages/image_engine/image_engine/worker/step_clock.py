@@ -8,7 +8,7 @@ from image_engine.contract.rejections import PictureRejected
 
 
 class StepClock:
-    """Times the steps, and lets none begin after the deadline.
+    """Time the steps, and let none begin after the deadline.
 
     Attributes:
         seconds: wall time by step, in the order in which the steps first ran.

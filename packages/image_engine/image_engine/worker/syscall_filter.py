@@ -125,7 +125,7 @@ def filter_program(machine: _Machine, process_id: int) -> bytes:
 
 
 def _conditions(process_id: int) -> Sequence[tuple[tuple[int, int], _Condition]]:
-    """Calls that are allowed with some arguments only, by their numbers on x86_64 and arm64."""
+    """List the calls that are allowed with some arguments only, by their numbers on x86_64 and arm64."""
     return (
         # openat reads: what is written or made goes to other processes or stays on a disk.
         ((257, 56), _Condition(2, os.O_ACCMODE | os.O_CREAT | os.O_TRUNC, (os.O_RDONLY,))),
