@@ -1,4 +1,4 @@
-"""Writes docs/access.md, who may do what, from the routes: `python scripts/access_docs.py [--check]`."""
+"""Writes docs/access.md, scopes and roles of each operation: `python scripts/access_docs.py [--check]`."""
 
 import argparse
 import sys
@@ -13,14 +13,22 @@ from image_api.openapi.operations import api_routes, needs_session, scope_altern
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "access.md"
 HEAD = """\
-# Who may do what
+# Access: operations, scopes and roles
 
-Every operation with the scopes that it asks for, and what each role reaches with the scopes that it has by default.
-A key may have fewer scopes than its user, never more. `all` is every team's, `team` one's own team's, `own` what
-belongs to the caller itself; `-` is refused with 403. Another team's thing is answered as one that is not there.
-Nobody comes in with a key that is unknown, expired or revoked, or whose user is disabled; what needs no proof stands
-in the last column. This page is made from the routes by `scripts/access_docs.py`, and a test calls every operation
-with every role.
+Every operation with the scopes that it requires, and what each role can reach with its default scopes. A key can have
+fewer scopes than its user, but never more.
+
+| entry | meaning |
+|---|---|
+| `all` | data of every team |
+| `team` | data of the caller's own team; the data of other teams does not exist for the caller (404) |
+| `own` | data of the caller |
+| `-` | refused with 403; in the last column, with 401 |
+
+Keys that are unknown, expired or revoked, or whose user is disabled, are refused everywhere. The last column shows the
+operations that need no key, token or session.
+
+`scripts/access_docs.py` generates this page from the routes, and a test calls every operation with every role.
 
 | operation | scopes | admin | member | viewer | without a key |
 |---|---|---|---|---|---|

@@ -20,19 +20,29 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "settings.md"
 GROUPS: dict[str, tuple[type[BaseSettings], str]] = {
     "image-api": (ApiSettings, "The HTTP API."),
-    "image-processor": (ProcessorSettings, "The service behind Pub/Sub push."),
+    "image-processor": (ProcessorSettings, "The service that receives Pub/Sub messages."),
     "image-manager-admin": (
         AdminSettings,
-        "Migrations and the first admin key. It needs the rights of the schema's owner.",
+        "The command for migrations, keys and repairs. It needs the rights of the schema's owner.",
     ),
-    "emulators": (EmulatorSettings, "What stands in for Google Cloud on one machine and in `docker-compose.yml`."),
+    "emulators": (
+        EmulatorSettings,
+        "The emulators that replace Google Cloud on one machine and in `docker-compose.yml`.",
+    ),
 }
 HEAD = """\
 # Settings
 
-Everything is set by environment variables. A deployment sets them in Terraform, `docker-compose.yml` takes them from
-`.env` (start from `.env.example`), and `image-manager up` sets them itself. A setting without a default has to be
-given; lists are written as JSON. This page is made from the settings classes by `scripts/settings_docs.py`.
+All settings are environment variables, for example `RATE_LIMIT_PER_SECOND=100`. Write lists as JSON. You must set the
+variables that are marked as required.
+
+| where it runs | set them in |
+|---|---|
+| Google Cloud | Terraform |
+| containers | `.env`, which `docker-compose.yml` reads (start from `.env.example`) |
+| one machine | nowhere: `image-manager up` sets them; variables in its environment override optional ones |
+
+`scripts/settings_docs.py` generates this page from the settings classes.
 """
 
 

@@ -15,8 +15,8 @@ MONTH_SECONDS = HOURS * 3600
 
 READ_ON = "2026-11-21"
 """When the stored copies of the lists were read; the copies themselves are older and carry no date of their own."""
-QUOTED = f"{READ_ON}, as others quote it"
-NOT_READ = "not read again"
+QUOTED = f"{READ_ON}, second-hand"
+NOT_READ = "not checked again"
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ PRICES = {
     "run_cpu": Price(0.000024, "vCPU-second of a request", RUN),
     "run_memory": Price(0.0000025, "GiB-second of a request", RUN),
     "run_requests": Price(0.40, "million requests", RUN),
-    "run_idle_cpu": Price(0.0000025, "vCPU-second of a warm instance that waits", RUN, NOT_READ),
-    "run_idle_memory": Price(0.0000025, "GiB-second of a warm instance that waits", RUN, NOT_READ),
+    "run_idle_cpu": Price(0.0000025, "vCPU-second of an idle warm instance", RUN, NOT_READ),
+    "run_idle_memory": Price(0.0000025, "GiB-second of an idle warm instance", RUN, NOT_READ),
     "sql_cpu": Price(0.0413, "vCPU-hour, Enterprise", SQL, QUOTED),
     "sql_memory": Price(0.007, "GiB-hour, Enterprise", SQL, QUOTED),
     "sql_micro": Price(0.0105, "hour of db-f1-micro", SQL, QUOTED),
@@ -53,8 +53,8 @@ PRICES = {
     "egress": Price(0.12, "GB to the internet", EXAMPLES),
     "pubsub": Price(40.0, "TiB of throughput", "https://cloud.google.com/pubsub/pricing"),
     "logs": Price(0.50, "GiB of logs", OBSERVED),
-    "vended_logs": Price(0.25, "GiB of vended logs, such as flow logs; none of it is free", OBSERVED),
-    "alerts": Price(0.35, "alert condition, the newer of two prices that Google's pages name", ALERTING, QUOTED),
+    "vended_logs": Price(0.25, "GiB of vended logs, such as flow logs; no free amount", OBSERVED),
+    "alerts": Price(0.35, "alert condition, the newer of two prices on Google's pages", ALERTING, QUOTED),
     "alerts_older": Price(1.50, "alert condition, the older price", OBSERVED, QUOTED),
     "alert_points": Price(0.50, "million points that alerts read", ALERTING, QUOTED),
     "scheduler": Price(0.10, "job", "https://cloud.google.com/scheduler/pricing"),
@@ -217,15 +217,15 @@ def _sizes_table() -> list[str]:
     return [
         "| | dev | small | prod |",
         "| --- | --- | --- | --- |",
-        "| meant for | trying things | one team | whoever relies on it |",
+        "| meant for | experiments | one team | production |",
         "| database | db-f1-micro, shared CPU, no SLA | db-g1-small, shared CPU, no SLA | 2 vCPU, 7.5 GiB |",
-        "| when its zone is gone | away until the zone is back | away until the zone is back | a standby takes over |",
+        "| if its zone fails | unavailable until it is back | unavailable until it is back | a standby takes over |",
         "| recovery to a point in time | 7 days | 7 days | 7 days |",
-        "| first request after a pause | waits for a start | waits for a start | one API instance is warm |",
+        "| first request after a pause | waits for a cold start | waits for a cold start | one API instance is warm |",
         "| a plan may delete | everything | nothing | nothing |",
-        "| deleted originals come back for | 7 days | 7 days | 30 days |",
+        "| deleted originals can be restored for | 7 days | 7 days | 30 days |",
         "| alerts | " + " | ".join(priced(setup) for setup in (DEV, SMALL, PROD)) + " |",
-        "| not watched | latency, slow burns, memory before its end, database CPU, from outside | the same as dev | |",
+        "| not watched | latency, slow burns, high memory, database CPU, uptime from outside | the same as dev | |",
     ]
 
 
@@ -235,10 +235,10 @@ def _prod_idle_table() -> list[str]:
     standby = PROD.database() / 2
     fewer = alert_dollars("full") - alert_dollars("essential")
     rows = [
-        ("database, the instance itself", standby, "a smaller `database.tier`", "CPU and memory under load"),
-        ("database, its standby", standby, '`environment = "small"`', "minutes to hours without a zone"),
+        ("database instance", standby, "a smaller `database.tier`", "CPU and memory under load"),
+        ("database standby", standby, '`environment = "small"`', "availability for minutes to hours if a zone fails"),
         ("disk and backups", idle["Cloud SQL: disk and backups"], "nothing", ""),
-        ("a warm API", idle["Cloud Run: warm instances"], "`api.min_instances = 0`", "a start for the first caller"),
+        ("one warm API instance", idle["Cloud Run: warm instances"], "`api.min_instances = 0`", "a fast first request"),
         (
             "sweeps",
             idle["Cloud Run: requests"],
@@ -249,12 +249,12 @@ def _prod_idle_table() -> list[str]:
             "alerts",
             idle["Alerts"],
             f'`observability.alert_set = "essential"` saves {fewer:.2f}',
-            "what the table above names",
+            "the alerts listed above",
         ),
-        ("scheduler, secrets, images", idle["Scheduler, secrets, images"], "older images", "ways back"),
+        ("scheduler, secrets, images", idle["Scheduler, secrets, images"], "older images", "rollbacks to them"),
     ]
     shown = [f"| {name} | {dollars:,.2f} | {way} | {missing} |" for name, dollars, way, missing in rows]
-    return ["| item | a month | what can go | what is then missing |", "| --- | ---: | --- | --- |", *shown]
+    return ["| item | a month | how to save | what you lose |", "| --- | ---: | --- | --- |", *shown]
 
 
 def _price_table() -> list[str]:
@@ -262,7 +262,7 @@ def _price_table() -> list[str]:
         f"| ${each.dollars:.10f}".rstrip("0").rstrip(".") + f" | {each.unit} | {each.source} | {each.read} |"
         for each in PRICES.values()
     ]
-    return ["| price | for each | list | read on |", "| ---: | --- | --- | --- |", *rows]
+    return ["| price | for each | source | checked on |", "| ---: | --- | --- | --- |", *rows]
 
 
 def document(generated: str) -> str:
@@ -274,55 +274,55 @@ def document(generated: str) -> str:
 
 {generated}
 
-US dollars a month without tax, computed by `scripts/infra/cost.py` from the listed prices below. `100 k` and `1 M`
-are images uploaded in that month and kept for it; each earlier month's images add their storage again.
+US dollars a month without tax, computed by `scripts/infra/cost.py` from the list prices below. `100 k` and `1 M` are
+images uploaded and kept during that month; images of earlier months add their storage again.
 """
     explanation = f"""
-The load balancer, off by default, adds {edge_dollars():,.2f} before its first request. The store of the rate
-limits, off by default too, costs one node's hours ([its list](https://cloud.google.com/memorystore/docs/valkey/pricing)
-was not at hand), and Private Service Connect's for its address.
+The load balancer, off by default, adds {edge_dollars():,.2f} before its first request. The store of the rate limits,
+also off by default, costs the hours of one node and of its Private Service Connect address (the
+[price list](https://cloud.google.com/memorystore/docs/valkey/pricing) was not available).
 
-Cloud Vision, off by default, counts three units a picture (labels, text, landmarks; safe search comes with labels):
-{_dollars("vision", 3):,.2f} for 1,000 pictures of teams that chose it.
+Cloud Vision, off by default, counts three units for each picture (labels, text, landmarks; safe search is included with
+labels): {_dollars("vision", 3):,.2f} for 1,000 pictures of teams that chose it.
 
-## What an image is taken to be
+## Assumptions about an image
 
-Assumed: {IMAGE.original_mb} MB of original and {IMAGE.derivatives_mb} MB in {IMAGE.derivatives} derivatives, read
-{IMAGE.reads:g} times. Change `Image` in the script to your own.
+Assumed: an original of {IMAGE.original_mb} MB and {IMAGE.derivatives} derivatives of {IMAGE.derivatives_mb} MB
+together, read {IMAGE.reads:g} times. Change `Image` in the script to match your own images.
 
 Measured ([benchmarks](../benchmarks/README.md)): {upload_ms():.0f} ms of the API's CPU for an upload of that size
 ({UPLOAD_MS[1]:g} ms for 1 MB, {UPLOAD_MS[10]:g} ms for 10 MB) and {1000 / READS_PER_SECOND:.1f} ms for a read, with
 {API_LOAD:.0%} of an instance's CPU in use; {READY_SECONDS} s for a photograph of 12 megapixels from its upload to
-ready, all of it counted as an instance of the processor ({PROCESSOR_CPU:g} vCPU) that works on nothing else.
+ready, counted as if a processor instance ({PROCESSOR_CPU:g} vCPU) did nothing else during that time.
 
-Cloud Run bills an instance for as long as any request is under way, also while it waits for a caller's line. Callers
-who take a second for an upload and meet nobody else there add {slow_upload_dollars():.2f} for 1 M images.
+Cloud Run bills an instance while any request is in progress, also while it waits for a slow caller. Uploads that take a
+second each, and do not share an instance, add {slow_upload_dollars():.2f} for 1 M images.
 
-## To reach the least
+## How to save
 
 1. The database is most of an idle system: {dev[database]:.2f} of {sum(dev.values()):.2f} in dev, {small[database]:.2f}
    of {sum(small.values()):.2f} in small, {prod[database]:.2f} of {sum(prod.values()):.2f} in prod. Prod's standby is
    half of that.
-2. Stop dev's database when nobody works (`gcloud sql instances patch … --activation-policy=NEVER`): only its disk is
-   paid for then. The next apply starts it again.
-3. `api.min_instances = 0` saves {prod[warm]:.2f} in prod; the first caller then waits for a start.
-4. Originals that are replaced or deleted are paid for like any other byte until `storage.soft_delete_days` have passed.
-   Derivatives are gone at once: they can be made again.
-5. A deploy pushes two images, each of which is scanned once: {2 * PRICES["scan"].dollars:.2f} a deploy, in no column
-   above. Without the API `containerscanning.googleapis.com` (`terraform/bootstrap/apis.tf`) nothing is scanned there;
-   CI scans as well.
+2. Stop dev's database when nobody works (`gcloud sql instances patch … --activation-policy=NEVER`); then only its
+   disk costs money. The next apply starts it again.
+3. `api.min_instances = 0` saves {prod[warm]:.2f} in prod; the first caller then waits for a cold start.
+4. Replaced or deleted originals cost as much as any others until `storage.soft_delete_days` have passed. Derivatives
+   are deleted at once, because they can be made again.
+5. A deploy pushes two images, and each is scanned once: {2 * PRICES["scan"].dollars:.2f} a deploy, not included above.
+   Disable the API `containerscanning.googleapis.com` (`terraform/bootstrap/apis.tf`) to avoid this; CI scans the images
+   too.
 6. `network` logs a tenth of its flows. Flow logs are vended logs: {PRICES["vended_logs"].dollars:.2f} a GiB from the
    first byte. `edge` logs every request, and those lines count towards the free amount of logs.
 
 ## Prices
 
-Read on {READ_ON} from stored copies of the lists, which may be older. *As others quote it*: no copy of the list was at
-hand, and the figure is the one that somebody else took from it. *Not read again*: neither was at hand. Confirm both
-before you rely on them. Prices differ by region (Cloud SQL's are of us-central1) and change. Google's pages name two
-prices for a condition of an alert; until a bill tells which holds, the first table shows both.
+Checked on {READ_ON} against stored copies of the price lists, which may be older. *Second-hand*: no copy of the list
+was available, and the figure comes from somebody else's copy. *Not checked again*: neither was available. Confirm both
+before you rely on them. Prices change and differ by region (those of Cloud SQL are for us-central1). Google's pages
+name two prices for an alert condition; until a bill shows which one applies, the first table shows both.
 """
     free = ", ".join(f"{amount:g} x {PRICES[name].unit}" for name, amount in FREE.items())
     sizes = ["", "## What each size gives up", "", *_sizes_table()]
-    idle = ["", "## What idle prod pays for, and what can go", "", *_prod_idle_table()]
+    idle = ["", "## What idle prod costs, and how to save", "", *_prod_idle_table()]
     parts = [introduction, *_cost_table(), *sizes, *idle, explanation, *_price_table(), "", f"Free each month: {free}."]
     return "\n".join(parts) + "\n"

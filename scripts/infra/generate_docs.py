@@ -19,18 +19,18 @@ TERRAFORM = ROOT / "terraform"
 GENERATED = "<!-- Written by scripts/infra/generate_docs.py; change the code instead. -->"
 
 MODULE_PURPOSES = {
-    "database": "Cloud SQL for PostgreSQL with a private address only, logins by IAM and no password.",
-    "edge": "A global load balancer with certificate, Cloud Armor and throttling before a Cloud Run service.",
+    "database": "Cloud SQL for PostgreSQL with a private address, IAM logins and no password.",
+    "edge": "A global load balancer with certificate, Cloud Armor and throttling in front of a Cloud Run service.",
     "events": "Topics, the push subscriptions that start processing and analyses, and the dead letters.",
-    "github_federation": "Lets one repository's workflows in without keys, as three accounts with different rights.",
+    "github_federation": "Admits one repository's workflows without keys, as three accounts with different rights.",
     "network": "A network with one subnet for Cloud Run and private access to Google's managed services.",
     "observability": "Objectives, alerts with runbooks, uptime check, dashboard, audit log and budget.",
-    "rate_limit_store": "A Memorystore without a password, encrypted, that the API alone reaches.",
+    "rate_limit_store": "An encrypted Memorystore without a password that only the API can reach.",
     "registry": "A repository for container images that cleans up after itself.",
-    "run_job": "A Cloud Run job with an account of its own.",
-    "run_service": "A Cloud Run service with an account of its own, probes and bounds.",
-    "secrets": "Places for secrets, without their values.",
-    "storage": "Buckets for originals, derivatives, files that are only analysed, and access logs.",
+    "run_job": "A Cloud Run job with its own account.",
+    "run_service": "A Cloud Run service with its own account, probes and limits.",
+    "secrets": "Secrets, without their values.",
+    "storage": "Buckets for originals, derivatives, files that are only analyzed, and access logs.",
 }
 
 
@@ -77,12 +77,12 @@ def module_readme(folder: Path) -> str:
         "",
         "## Inputs",
         "",
-        *_table(("name", "what it is", "type", "default"), inputs),
+        *_table(("name", "description", "type", "default"), inputs),
         *details,
         "",
         "## Outputs",
         "",
-        *_table(("name", "what it is"), outputs),
+        *_table(("name", "description"), outputs),
     ]
     return "\n".join(lines) + "\n"
 
@@ -103,7 +103,7 @@ def _grant_rows(folder: str) -> list[tuple[str, ...]]:
     for row in capabilities(folder):
         limit = f", only {row['on']}" if "on" in row else ""
         limit += f", which may grant only {', '.join(row['grants_only'])}" if "grants_only" in row else ""
-        limit += f", only where {row['when']} is asked for" if "when" in row else ""
+        limit += f", only if {row['when']} is configured" if "when" in row else ""
         actor = row["actor"] if row["actor"] != last else ""
         rows.append((actor, row["call"], row["resource"] + limit, f"`{row['role']}`"))
         last = row["actor"]
@@ -114,15 +114,15 @@ def iam_document() -> str:
     """Who may do what, from the two capability tables."""
     heads = ("account", "what it does", "on", "role")
     lines = [
-        "# Who may do what",
+        "# Who may do what in the cloud",
         "",
         GENERATED,
         "",
-        "Each row is one grant, and there is no other: Terraform grants what `terraform/stack/capabilities.yaml` and",
-        "`terraform/bootstrap/capabilities.yaml` say. A test compares the services' rows with the calls in their code.",
-        "There are no keys, no basic roles, and nobody mints tokens of every account. `make bootstrap` takes the",
-        "editor's role from the account that Google puts into each new project, disables it, and removes the default",
-        "network.",
+        "Each row is one grant, and no others exist: Terraform reads them from `terraform/stack/capabilities.yaml` and",
+        "`terraform/bootstrap/capabilities.yaml`. A test compares the services' rows with the calls in their code. No",
+        "account has a key or a basic role, and none can mint tokens for every account. `make bootstrap` removes the",
+        "editor role from the default account of each new project, disables that account, and removes the default",
+        "network. What callers of the API may do is in [access](access.md).",
         "",
         "## In the running system",
         "",
@@ -134,16 +134,16 @@ def iam_document() -> str:
         "",
         "## In the database",
         "",
-        "Cloud SQL gives the migration job's login `cloudsqlsuperuser` and the services' logins nothing. The",
-        "migrations make the roles `image_api` and `image_processor`, grant each the rows and columns it needs, and",
-        "the job makes each service's login a member of its role. They make the extensions `vector` and, where the",
-        "server has it, `pgaudit`, too, which only members of `cloudsqlsuperuser` may.",
+        "Cloud SQL gives the migration job's login `cloudsqlsuperuser`, and the services' logins nothing. The migrations",
+        "create the roles `image_api` and `image_processor` and grant each the rows and columns that it needs. The job",
+        "makes each service's login a member of its role. The migrations also create the extensions `vector` and, if the",
+        "server has it, `pgaudit`; only members of `cloudsqlsuperuser` may do that.",
         "",
         "## Not granted",
         "",
-        "Logs go to standard output, which the platform collects by itself, and traces go to the collector that",
-        "`OTEL_EXPORTER_OTLP_ENDPOINT` names: neither asks Google's APIs for anything, so neither has a role. A role",
-        "comes with the work that makes the call.",
+        "Logs go to standard output, which the platform collects, and traces go to the collector in",
+        "`OTEL_EXPORTER_OTLP_ENDPOINT`. Neither calls Google's APIs, so neither needs a role. A role is added together",
+        "with the code that makes the call.",
     ]
     return "\n".join(lines) + "\n"
 
@@ -157,8 +157,8 @@ def runbooks_document() -> str:
         "",
         GENERATED,
         "",
-        "One heading for each alert. The notification holds the same text and links here. `prod` has the full set;",
-        "`dev` and `small` have the essential one, whose objectives are watched over one hour only.",
+        "One section for each alert. The notification contains the same text and links here. `prod` has the full set;",
+        "`dev` and `small` have the essential set, which watches objectives over one hour only.",
     ]
     for name, alert in alerts.items():
         lines += [
@@ -181,15 +181,15 @@ def _only_in(alert: dict[str, Any]) -> str:
 def _when(alert: dict[str, Any]) -> str:
     if "slo" in alert:
         return (
-            f"the error budget of `{alert['slo']}` burns 14.4 times too fast over an hour and over five minutes,"
-            " or 6 times too fast over six hours and over half an hour"
+            f"the error budget of `{alert['slo']}` burns 14.4 times too fast over both an hour and five minutes,"
+            " or 6 times too fast over both six hours and half an hour"
         )
     if "query" in alert:
         return str(alert["when"])
     condition = alert["condition"]
     metric = re.search(r'metric\.type = "([^"]+)"', condition["filter"])
     name = f"`{metric[1] if metric else ''}`"
-    measured = f"the part of {name} that the filter takes" if "denominator" in condition else name
+    measured = f"the filtered share of {name}" if "denominator" in condition else name
     duration = "" if condition["duration"] == "0s" else f" for {condition['duration']}"
     return f"{measured} is above {condition['threshold']}{duration}"
 
