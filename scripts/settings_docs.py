@@ -40,7 +40,7 @@ variables that are marked as required.
 |---|---|
 | Google Cloud | Terraform |
 | containers | `.env`, which `docker-compose.yml` reads (start from `.env.example`) |
-| one machine | nowhere: `image-manager up` sets them; variables in its environment override optional ones |
+| one machine | `image-manager up` sets what it needs, and passes on all other variables of its environment |
 
 `scripts/settings_docs.py` generates this page from the settings classes.
 """
