@@ -12,35 +12,36 @@ from image_core.settings import MEBIBYTE, ServiceSettings
 class ApiSettings(ServiceSettings):
     """Everything that may differ between one deployment of the API and another."""
 
-    public_base_url: HttpUrl | None = Field(None, description="URL under which callers reach the API; used in links.")
-    cors_allow_origins: list[str] = Field(default_factory=list, description="Origins of browsers that may call.")
+    public_base_url: HttpUrl | None = Field(None, description="URL of the API as callers reach it; used in links.")
+    cors_allow_origins: list[str] = Field(default_factory=list, description="Browser origins that may call the API.")
     trusted_proxy_depth: int = Field(
-        0, ge=0, le=5, description="How many proxies in front append to X-Forwarded-For; 0 ignores the header."
+        0, ge=0, le=5, description="Number of proxies that append to X-Forwarded-For; 0 ignores the header."
     )
     trusted_proxy_addresses: list[IPvAnyAddress] = Field(
         default_factory=list,
-        description="Proxies that only some calls pass, such as a load balancer: what they append is believed as well.",
+        description="Proxies that only some requests pass, such as a load balancer; their entries are trusted too.",
     )
     max_instances: int = Field(
-        1, ge=1, description="Most instances; each takes its share of a rate limit where they share no Redis."
+        1, ge=1, description="Maximum number of instances; without a shared Redis, each gets its share of a rate limit."
     )
 
     rate_limit_url: SecretStr | None = Field(
-        None, description="Redis (`redis://`, or `rediss://` with TLS) that all instances count in; memory without."
+        None,
+        description="Redis for rate limits (`redis://`, or `rediss://` with TLS); if unset, instances count in memory.",
     )
     rate_limit_ca_pem: str | None = Field(
-        None, description="Certificate authorities of that Redis, which then vouch for it whatever its name."
+        None, description="Certificate authorities trusted for that Redis, whatever its host name."
     )
-    rate_limit_per_second: int = Field(50, ge=1, description="Requests a second and key; bursts of twice as many.")
-    upload_rate_limit_per_second: int = Field(20, ge=1, description="Uploads a second and key.")
+    rate_limit_per_second: int = Field(50, ge=1, description="Requests a second for each key; bursts of twice as many.")
+    upload_rate_limit_per_second: int = Field(20, ge=1, description="Uploads a second for each key.")
     address_rate_limit_per_second: int = Field(
-        20, ge=1, description="Requests a second and address without a valid key; bursts of twice as many."
+        20, ge=1, description="Requests a second for each address without a valid key; bursts of twice as many."
     )
-    bad_key_limit_per_minute: int = Field(30, ge=1, description="Attempts with bad keys a minute and address.")
-    sign_in_limit_per_minute: int = Field(30, ge=1, description="Attempts to sign in a minute and address.")
+    bad_key_limit_per_minute: int = Field(30, ge=1, description="Attempts with invalid keys a minute for each address.")
+    sign_in_limit_per_minute: int = Field(30, ge=1, description="Attempts to sign in a minute for each address.")
 
     open_registration_team_id: UUID | None = Field(
-        None, description="Team into which anybody may register; only who was invited may, without."
+        None, description="Team that anybody may join by registering; if unset, registration needs an invitation."
     )
     token_signing_keys: SecretStr | None = Field(
         None, description="Keys that sign access tokens, as a JSON Web Key Set: the first signs, all verify."
@@ -48,23 +49,23 @@ class ApiSettings(ServiceSettings):
     token_signing_secret: str | None = Field(
         None,
         pattern=r"^projects/[^/]+/secrets/[^/]+$",
-        description="projects/…/secrets/… whose latest version has those keys, instead.",
+        description="Secret (projects/…/secrets/…) whose latest version contains those keys, instead.",
     )
     access_token_seconds: int = Field(900, ge=60, le=900, description="How long an access token is valid.")
-    session_hours: int = Field(12, ge=1, le=720, description="How long a session lives, however much it is used.")
-    password_hash_memory_kib: int = Field(65_536, ge=32, description="Memory that hashing a password takes.")
+    session_hours: int = Field(12, ge=1, le=720, description="Lifetime of a session, regardless of use.")
+    password_hash_memory_kib: int = Field(65_536, ge=32, description="Memory for hashing a password.")
     password_hash_iterations: int = Field(3, ge=1, description="Passes over that memory.")
 
     vision_enabled: bool = Field(False, description="Let teams choose Cloud Vision for `labels`; see docs/analyses.md.")
-    starting_credits: int = Field(1000, ge=0, description="Credits that a new team starts with.")
+    starting_credits: int = Field(1000, ge=0, description="Credits of a new team.")
 
-    upload_max_bytes: int = Field(20 * MEBIBYTE, ge=1, description="Largest file through the API.")
-    upload_deadline_seconds: int = Field(300, ge=15, description="When a pending upload expires.")
+    upload_max_bytes: int = Field(20 * MEBIBYTE, ge=1, description="Maximum size of a file uploaded through the API.")
+    upload_deadline_seconds: int = Field(300, ge=15, description="Time after which a pending upload expires.")
 
-    fetch_deadline_seconds: int = Field(25, ge=1, description="How long an import may wait for its source.")
+    fetch_deadline_seconds: int = Field(25, ge=1, description="Maximum time that an import waits for its source.")
     fetch_allow_addresses: list[IPv4Network | IPv6Network] = Field(
         default_factory=list,
-        description="Networks that imports may fetch from although they are not public, for a picture server inside.",
+        description="Private networks that imports may fetch from, for example for an internal picture server.",
     )
 
     @field_validator("rate_limit_url")

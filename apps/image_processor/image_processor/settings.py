@@ -11,43 +11,58 @@ from image_engine.contract.limits import PictureLimits
 class ProcessorSettings(ServiceSettings):
     """Everything that may differ between one deployment of the processor and another."""
 
-    database_pool_size: int = Field(4, ge=1, le=100, description="Most connections of one instance.")
+    database_pool_size: int = Field(
+        4, ge=1, le=100, description="Maximum number of database connections of one instance."
+    )
     port: int = Field(8081, ge=0, le=65535, description="Port to listen on.")
 
-    push_audience: str = Field(description="Audience that push and scheduler tokens must name: a full URL.")
-    push_service_account_email: str = Field(description="Account whose tokens the push endpoint takes.")
-    scheduler_service_account_email: str = Field(description="Account whose tokens the sweep endpoint takes.")
+    push_audience: str = Field(description="Audience that tokens of push and scheduler must name: a full URL.")
+    push_service_account_email: str = Field(description="Account whose tokens the push endpoint accepts.")
+    scheduler_service_account_email: str = Field(description="Account whose tokens the sweep endpoint accepts.")
     push_issuer: str = Field("https://accounts.google.com", description="Issuer of the tokens.")
     push_jwks_url: str = Field("https://www.googleapis.com/oauth2/v3/certs", description="The issuer's public keys.")
-    push_max_delivery_attempts: int = Field(10, ge=1, description="The subscription's tries before the dead letter.")
+    push_max_delivery_attempts: int = Field(
+        10, ge=1, description="Delivery attempts of the subscription before a message becomes a dead letter."
+    )
 
-    worker_count: int = Field(2, ge=1, le=32, description="Pictures in work at once.")
-    worker_memory_limit_bytes: int = Field(512 * MEBIBYTE, description="Resident memory that no worker exceeds.")
-    worker_rss_mark_bytes: int = Field(256 * MEBIBYTE, description="A worker that holds more afterwards is replaced.")
-    worker_max_pictures: int = Field(500, ge=1, description="Pictures after which a worker is replaced.")
+    worker_count: int = Field(2, ge=1, le=32, description="Number of worker processes: pictures processed at once.")
+    worker_memory_limit_bytes: int = Field(512 * MEBIBYTE, description="Maximum resident memory of a worker.")
+    worker_rss_mark_bytes: int = Field(
+        256 * MEBIBYTE, description="A worker with more resident memory after a picture is replaced."
+    )
+    worker_max_pictures: int = Field(500, ge=1, description="Number of pictures after which a worker is replaced.")
     worker_confinement_required: bool = Field(
         default_factory=lambda: "K_SERVICE" in os.environ,
-        description="Start no worker that can open sockets or start programs. True on Cloud Run without being set.",
+        description="Refuse to start workers that could open sockets or start programs. Always true on Cloud Run.",
     )
     model_path: str | None = Field(
-        None, description="Model that answers `labels`: a folder, an .onnx file, or gs://bucket/prefix of either."
+        None, description="Model for `labels`: a folder, an .onnx file, or gs://bucket/prefix of either."
     )
     embedding_model_path: str | None = Field(
-        None, description="Model whose vectors find similar images, likewise; without one, the built-in descriptor."
+        None,
+        description="Model for the vectors of similar images, in the same form; used besides the built-in descriptor.",
     )
     vision_endpoint: str = Field(
-        "vision.googleapis.com", description="Cloud Vision's address; eu-vision.googleapis.com stays in the EU."
+        "vision.googleapis.com", description="Endpoint of Cloud Vision; eu-vision.googleapis.com stays in the EU."
     )
-    vision_emulator_host: str | None = Field(None, description="A host:port that stands in for Cloud Vision.")
+    vision_emulator_host: str | None = Field(None, description="host:port of an emulator of Cloud Vision.")
     job_deadline_seconds: float = Field(
-        60, gt=0, description="When a picture in work is given up: for good where its worker ran at least half of it."
+        60,
+        gt=0,
+        description="Maximum time for a picture; the failure is permanent if its worker ran for at least half of it.",
     )
-    lease_seconds: float = Field(300, gt=0, description="How long a claim holds; longer than the job's deadline.")
+    lease_seconds: float = Field(
+        300, gt=0, description="How long a claim is valid; must be longer than JOB_DEADLINE_SECONDS."
+    )
     max_attempts: int = Field(
-        5, ge=1, description="Tries that a picture may end before it fails; the service's own failures do not count."
+        5, ge=1, description="Attempts before an image fails; failures of the service itself do not count."
     )
-    original_max_bytes: int = Field(200 * MEBIBYTE, ge=1, description="Largest original, uploads straight to storage.")
-    image_max_decoded_bytes: int = Field(256 * MEBIBYTE, ge=1, description="Most bytes decoded of all frames together.")
+    original_max_bytes: int = Field(
+        200 * MEBIBYTE, ge=1, description="Maximum size of an original that was uploaded directly to storage."
+    )
+    image_max_decoded_bytes: int = Field(
+        256 * MEBIBYTE, ge=1, description="Maximum decoded size of all frames together."
+    )
     trash_retention_days: int = Field(7, ge=0, description="How long a deleted image can be restored.")
     event_retention_days: int = Field(30, ge=1, description="How long published events are kept.")
 

@@ -14,76 +14,79 @@ class EmulatorSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="EMULATORS_", frozen=True, populate_by_name=True, extra="ignore")
 
-    data_dir: Path = Field(Path(".local/emulators"), description="Folder of objects, messages and keys.")
+    data_dir: Path = Field(Path(".local/emulators"), description="Folder for objects, messages and keys.")
     bind_host: str = Field("127.0.0.1", description="Address to listen on.")
-    http_port: int = Field(9023, description="Port of the object store, the issuer's keys and the health page.")
-    pubsub_port: int = Field(8085, description="Port of Pub/Sub, which speaks gRPC.")
-    advertised_host: str = Field("127.0.0.1", description="What others call this process; part of links to objects.")
+    http_port: int = Field(9023, description="Port for the object store, the issuer's keys and health checks.")
+    pubsub_port: int = Field(8085, description="Port for Pub/Sub (gRPC).")
+    advertised_host: str = Field(
+        "127.0.0.1", description="Host name that others use for this process; part of links to objects."
+    )
     hosts: list[str] = Field(
-        default_factory=list, description="Further names by which this process may be called; loopback ones always."
+        default_factory=list,
+        description="Additional host names that this process answers to; loopback names always work.",
     )
     direct_upload_origins: list[str] = Field(
-        default_factory=list, description="Origins whose pages may use signed URLs of the bucket of the originals."
+        default_factory=list, description="Origins whose pages may use signed URLs of the originals' bucket."
     )
 
     emulate_storage: bool = Field(True, description="Whether the object store is emulated.")
     emulate_pubsub: bool = Field(True, description="Whether Pub/Sub is emulated.")
-    outside_pubsub_host: str | None = Field(None, description="Where notifications go when Pub/Sub is somebody else's.")
+    outside_pubsub_host: str | None = Field(
+        None, description="host:port of another Pub/Sub that receives notifications."
+    )
 
     project_id: str = Field(
         "image-manager-local",
         validation_alias="GOOGLE_CLOUD_PROJECT",
-        description="Project that holds topics and buckets.",
+        description="Project of the topics and buckets.",
     )
     originals_bucket: str = Field(
         "image-manager-local-originals",
         validation_alias="IMAGE_UPLOAD_BUCKET_NAME",
-        description="Bucket of the originals, whose new objects are announced.",
+        description="Bucket for originals; new objects send notifications.",
     )
     derivatives_bucket: str = Field(
         "image-manager-local-derivatives",
         validation_alias="IMAGE_DERIVATIVES_BUCKET_NAME",
-        description="Bucket of the derivatives.",
+        description="Bucket for derivatives.",
     )
     scratch_bucket: str = Field(
         "image-manager-local-scratch",
         validation_alias="IMAGE_SCRATCH_BUCKET_NAME",
-        description="Bucket of files that are analysed without being kept.",
+        description="Bucket for files that are analyzed without becoming images.",
     )
     uploads_topic: str = Field(
-        "image-uploads", validation_alias="PUBSUB_UPLOADS_TOPIC", description="Topic that asks for processing."
+        "image-uploads", validation_alias="PUBSUB_UPLOADS_TOPIC", description="Topic that requests processing."
     )
-    events_topic: str = Field(
-        "image-events", validation_alias="PUBSUB_EVENTS_TOPIC", description="Topic that tells what happened."
-    )
+    events_topic: str = Field("image-events", validation_alias="PUBSUB_EVENTS_TOPIC", description="Topic for events.")
     analyses_topic: str = Field(
-        "image-analyses", validation_alias="PUBSUB_ANALYSES_TOPIC", description="Topic that asks for analyses."
+        "image-analyses", validation_alias="PUBSUB_ANALYSES_TOPIC", description="Topic that requests analyses."
     )
-    dead_letter_topic: str = Field("image-dead-letters", description="Topic of what could not be delivered.")
+    dead_letter_topic: str = Field("image-dead-letters", description="Topic for undeliverable messages.")
 
-    processor_url: str = Field("http://127.0.0.1:8081", description="Service that messages are pushed to.")
+    processor_url: str = Field("http://127.0.0.1:8081", description="Service that receives pushed messages.")
     push_audience: str = Field(
         "http://127.0.0.1:8081",
         validation_alias="PUSH_AUDIENCE",
-        description="Audience that push and scheduler tokens name: a full URL.",
+        description="Audience of push and scheduler tokens: a full URL.",
     )
     push_email: str = Field(
         "pubsub-push@image-manager-local.iam.gserviceaccount.com",
         validation_alias="PUSH_SERVICE_ACCOUNT_EMAIL",
-        description="Account that push tokens name.",
+        description="Account of push tokens.",
     )
-    push_ack_deadline_seconds: float = Field(30.0, description="When a push without an answer counts as failed.")
+    push_ack_deadline_seconds: float = Field(30.0, description="Time after which a push without an answer fails.")
     push_min_backoff_seconds: float = Field(1.0, description="Shortest pause before a message is pushed again.")
     push_max_backoff_seconds: float = Field(10.0, description="Longest pause before a message is pushed again.")
-    push_max_attempts: int = Field(10, description="Tries before a message becomes a dead letter.")
-    push_max_outstanding: int = Field(8, description="Pushes under way at once.")
+    push_max_attempts: int = Field(10, description="Attempts before a message becomes a dead letter.")
+    push_max_outstanding: int = Field(8, description="Maximum number of pushes at once.")
 
     scheduler_email: str = Field(
         "scheduler@image-manager-local.iam.gserviceaccount.com",
         validation_alias="SCHEDULER_SERVICE_ACCOUNT_EMAIL",
-        description="Account that the scheduler's tokens name.",
+        description="Account of scheduler tokens.",
     )
-    sweep_seconds: float = Field(10.0, description="Pause between two sweeps; zero switches the scheduler off.")
+    sweep_seconds: float = Field(10.0, description="Pause between two sweeps; zero disables the scheduler.")
 
     @property
     def base_url(self) -> str:

@@ -42,19 +42,21 @@ class AdminSettings(BaseSettings):
     model_config = SettingsConfigDict(hide_input_in_errors=True, frozen=True, extra="ignore")
 
     database_url: str | None = Field(None, description="PostgreSQL URL of the schema's owner.")
-    cloud_sql_instance: str | None = Field(None, description="project:region:name, instead of a URL.")
+    cloud_sql_instance: str | None = Field(None, description="Instance (project:region:name), instead of a URL.")
     database_user: str | None = Field(None, description="IAM database user, with CLOUD_SQL_INSTANCE.")
     database_name: str = Field("image_manager", description="Database, with CLOUD_SQL_INSTANCE.")
-    admin_key_secret: str | None = Field(None, description="projects/…/secrets/… that receives the first admin key.")
-    token_signing_secret: str | None = Field(
-        None, description="projects/…/secrets/… that receives the keys which sign access tokens."
+    admin_key_secret: str | None = Field(
+        None, description="Secret (projects/…/secrets/…) that receives the first admin key."
     )
-    api_database_user: str | None = Field(None, description="Login that becomes a member of role image_api.")
+    token_signing_secret: str | None = Field(
+        None, description="Secret (projects/…/secrets/…) that receives the keys that sign access tokens."
+    )
+    api_database_user: str | None = Field(None, description="Login that becomes a member of the role image_api.")
     processor_database_user: str | None = Field(
-        None, description="Login that becomes a member of role image_processor."
+        None, description="Login that becomes a member of the role image_processor."
     )
     audit_retention_days: int = Field(
-        400, ge=1, description="How many days audit events are kept once they are sealed."
+        400, ge=1, description="Days for which audit events are kept after they are sealed."
     )
 
     def engine(self) -> Engine:

@@ -18,37 +18,47 @@ class ServiceSettings(BaseSettings):
     # A value that is refused may be a secret: it is not repeated.
     model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
-    google_cloud_project: str = Field(description="Project that holds topics and buckets.")
-    image_upload_bucket_name: str = Field(description="Bucket of the originals.")
-    image_derivatives_bucket_name: str = Field(description="Bucket of the derivatives.")
-    image_scratch_bucket_name: str = Field(description="Bucket of files that are analysed without being kept.")
-    pubsub_uploads_topic: str = Field("image-uploads", description="Topic that asks for processing.")
-    pubsub_events_topic: str = Field("image-events", description="Topic that tells what happened.")
-    pubsub_analyses_topic: str = Field("image-analyses", description="Topic that asks for analyses.")
-    gcloud_creds_path: str | None = Field(None, description="Service account file; the platform's identity without.")
-    storage_emulator_host: str | None = Field(None, description="Object store to use in the place of Cloud Storage.")
-    pubsub_emulator_host: str | None = Field(None, description="Broker to use in the place of Pub/Sub.")
+    google_cloud_project: str = Field(description="Project of the topics and buckets.")
+    image_upload_bucket_name: str = Field(description="Bucket for originals.")
+    image_derivatives_bucket_name: str = Field(description="Bucket for derivatives.")
+    image_scratch_bucket_name: str = Field(description="Bucket for files that are analyzed without becoming images.")
+    pubsub_uploads_topic: str = Field("image-uploads", description="Topic that requests processing.")
+    pubsub_events_topic: str = Field("image-events", description="Topic for events.")
+    pubsub_analyses_topic: str = Field("image-analyses", description="Topic that requests analyses.")
+    gcloud_creds_path: str | None = Field(
+        None, description="Service account file; if unset, the platform's identity is used."
+    )
+    storage_emulator_host: str | None = Field(None, description="Object store that replaces Cloud Storage.")
+    pubsub_emulator_host: str | None = Field(None, description="Broker that replaces Pub/Sub.")
 
-    database_url: str | None = Field(None, description="PostgreSQL URL of the login of the service's own role.")
-    cloud_sql_instance: str | None = Field(None, description="project:region:name, instead of a URL.")
+    database_url: str | None = Field(None, description="PostgreSQL URL with the login of the service's role.")
+    cloud_sql_instance: str | None = Field(None, description="Instance (project:region:name), instead of a URL.")
     database_user: str | None = Field(None, description="IAM database user, with CLOUD_SQL_INSTANCE.")
     database_name: str = Field("image_manager", description="Database, with CLOUD_SQL_INSTANCE.")
-    database_pool_size: int = Field(8, ge=1, le=100, description="Most connections of one instance.")
+    database_pool_size: int = Field(
+        8, ge=1, le=100, description="Maximum number of database connections of one instance."
+    )
 
     host: str = Field("0.0.0.0", description="Address to listen on.")  # noqa: S104 (a container's own interface)
     port: int = Field(8080, ge=0, le=65535, description="Port to listen on.")
     service_version: str = Field("dev", description="Version shown by /version and in traces.")
-    log_level: str = Field("INFO", description="Least severe log line that is written.")
-    otel_exporter_otlp_endpoint: str | None = Field(None, description="Where traces go; nothing is traced without.")
-    metrics_enabled: bool = Field(False, description="Whether /metrics answers.")
+    log_level: str = Field("INFO", description="Minimum severity of log lines.")
+    otel_exporter_otlp_endpoint: str | None = Field(
+        None, description="Collector for traces; if unset, nothing is traced."
+    )
+    metrics_enabled: bool = Field(False, description="Enable /metrics.")
 
-    default_quota_bytes: int | None = Field(None, ge=0, description="Bytes a team may hold; no limit without.")
-    default_quota_images: int | None = Field(None, ge=0, description="Images a team may hold; no limit without.")
+    default_quota_bytes: int | None = Field(
+        None, ge=0, description="Maximum bytes stored by a team; unlimited if unset."
+    )
+    default_quota_images: int | None = Field(
+        None, ge=0, description="Maximum number of images of a team; unlimited if unset."
+    )
 
-    image_max_pixels: int = Field(50_000_000, ge=1, description="Most pixels of one image.")
+    image_max_pixels: int = Field(50_000_000, ge=1, description="Maximum number of pixels of an image.")
     image_formats: list[str] = Field(
         default_factory=lambda: ["jpeg", "png", "webp", "gif", "avif", "heic", "tiff"],
-        description="Formats that are accepted.",
+        description="Accepted formats.",
     )
 
     @model_validator(mode="after")
