@@ -1,8 +1,8 @@
-# The same targets for a developer and for CI. `make help` lists them.
+# Developers and CI use the same targets. `make help` lists them.
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 PYTHON ?= python3
-# A uv on the PATH, else one in a private environment: system Pythons refuse `pip install`.
+# Use uv from the PATH, or install it into a private environment, because system Pythons refuse `pip install`.
 UV := $(shell command -v uv 2>/dev/null || echo .local/uv/bin/uv)
 RUN := $(UV) run --frozen
 
@@ -14,11 +14,11 @@ help: ## list the targets
 
 .local/uv/bin/uv:
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is needed: install python3 and run make again."; exit 1; }
-	@$(PYTHON) -m venv .local/uv 2>/dev/null || { rm -rf .local/uv; echo "Python cannot make virtual environments here: install python3-venv and run make again."; exit 1; }
+	@$(PYTHON) -m venv .local/uv 2>/dev/null || { rm -rf .local/uv; echo "This Python cannot create virtual environments: install python3-venv and run make again."; exit 1; }
 	@.local/uv/bin/pip install --quiet "uv>=0.9"
 
 .PHONY: uv
-uv: $(filter .local/uv/bin/uv,$(UV)) ## see to uv
+uv: $(filter .local/uv/bin/uv,$(UV)) ## install uv if it is missing
 
 .PHONY: up
 up: uv ## start the whole system on this machine
@@ -29,24 +29,24 @@ test: uv ## run all tests that need nothing but this repository
 	@$(RUN) $(GROUP:%=--group %) pytest $(ARGS)
 
 .PHONY: check
-check: lint types imports docs-check test infra-check ## what CI checks, without its long tests
+check: lint types imports docs-check test infra-check ## run everything that CI checks, except its long tests
 
 .PHONY: lint
-lint: uv ## style and common mistakes
+lint: uv ## check style and find common mistakes
 	@$(RUN) ruff check .
 	@$(RUN) ruff format --check .
 
 .PHONY: types
-types: uv ## types, strictly
+types: uv ## check types, strictly
 	@$(RUN) mypy -p image_core -p image_client -p image_engine -p image_api -p image_processor -p local_cloud
 	@$(RUN) mypy scripts tests/infra tests/delivery
 
 .PHONY: imports
-imports: uv ## who may import whom
+imports: uv ## check the import contracts
 	@$(RUN) lint-imports
 
 .PHONY: docs-check
-docs-check: uv ## what is generated agrees with the code, and every link leads somewhere
+docs-check: uv ## check that generated docs are up to date and that links work
 	@$(RUN) python scripts/check_docs.py
 
 .PHONY: fmt
@@ -55,9 +55,9 @@ fmt: uv ## format the code
 	@$(RUN) ruff format .
 
 .PHONY: migration
-migration: uv ## write the next migration from the models: make migration NAME="what it does" (needs DATABASE_URL)
+migration: uv ## generate the next migration from the models: make migration NAME="what it does" (needs DATABASE_URL)
 	@$(RUN) image-manager-admin autogenerate "$(NAME)"
 
 .PHONY: bench
-bench: uv ## run the quick benchmarks; benchmarks/README.md tells of the others
+bench: uv ## run the quick benchmarks; benchmarks/README.md lists the others
 	@$(RUN) python -m benchmarks

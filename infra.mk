@@ -1,12 +1,12 @@
-# Everything about the cloud. The workflows call the same targets.
+# Targets for the cloud. The workflows use the same ones.
 ENV ?= dev
 REGION ?= europe-west1
 TFLINT_VERSION := v0.64.0
-# A linter on the PATH, else one that Go builds, which takes some minutes the first time.
+# Use tflint from the PATH, or build it with Go, which takes some minutes the first time.
 TFLINT := $(shell command -v tflint 2>/dev/null || echo .local/tools/tflint-$(TFLINT_VERSION))
 
 .PHONY: bootstrap
-bootstrap: uv ## from an empty project to a running system: make bootstrap PROJECT=… REPO=owner/name [EMAIL=…] [ENV=dev]
+bootstrap: uv ## create a running system in an empty project: make bootstrap PROJECT=… REPO=owner/name [EMAIL=…] [ENV=dev]
 	@$(RUN) python -m scripts.infra.bootstrap "$(PROJECT)" "$(REPO)" --environment "$(ENV)" --region "$(REGION)" --notification-email "$(EMAIL)"
 
 .PHONY: plan
@@ -14,15 +14,15 @@ plan: uv ## show what an apply would change: make plan ENV=dev
 	@$(RUN) python -m scripts.infra.stack plan "$(ENV)" $(ARGS)
 
 .PHONY: apply
-apply: uv ## change the cloud as the code says: make apply ENV=dev
+apply: uv ## apply the configuration: make apply ENV=dev
 	@$(RUN) python -m scripts.infra.stack apply "$(ENV)" $(ARGS)
 
 .PHONY: destroy
-destroy: uv ## take everything down (dev only): make destroy ENV=dev
+destroy: uv ## remove everything (dev only): make destroy ENV=dev
 	@$(RUN) python -m scripts.infra.stack destroy "$(ENV)" $(ARGS)
 
 .PHONY: adopt-database
-adopt-database: uv ## after a restore: manage the instance that database.name_suffix names: make adopt-database ENV=prod
+adopt-database: uv ## after a restore, manage the instance that database.name_suffix names: make adopt-database ENV=prod
 	@$(RUN) python -m scripts.infra.stack adopt-database "$(ENV)" $(ARGS)
 
 .PHONY: redrive
@@ -30,7 +30,7 @@ redrive: uv ## list the dead letters, or send them again: make redrive PROJECT=�
 	@$(RUN) python -m scripts.infra.redrive "$(PROJECT)" $(ARGS)
 
 .PHONY: doctor
-doctor: uv ## what would keep the system from being made: make doctor PROJECT=… [REPO=owner/name] [ENV=dev]
+doctor: uv ## list everything that would make the bootstrap fail: make doctor PROJECT=… [REPO=owner/name] [ENV=dev]
 	@$(RUN) python -m scripts.infra.doctor "$(PROJECT)" --region "$(REGION)" --environment "$(ENV)" --repository "$(REPO)"
 
 .local/tools/tflint-$(TFLINT_VERSION):
@@ -40,16 +40,16 @@ doctor: uv ## what would keep the system from being made: make doctor PROJECT=�
 	@mv $(@D)/tflint $@
 
 .PHONY: infra-check
-infra-check: uv $(TFLINT) ## terraform: format, validity, tests, lint, policies, generated documents
+infra-check: uv $(TFLINT) ## check Terraform: format, validity, tests, lint, policies, generated docs
 	@TFLINT="$(abspath $(TFLINT))" $(RUN) python -m scripts.infra.terraform_checks all
 	@$(RUN) python -m scripts.infra.generate_docs --check
 
 .PHONY: infra-faults
-infra-faults: uv ## plant faults in a copy of the configuration and demand that its tests catch each
+infra-faults: uv ## plant faults in a copy of the configuration and check that tests catch each
 	@$(RUN) python -m scripts.infra.plant_faults $(ARGS)
 
 .PHONY: terraform-lock
-terraform-lock: ## write the lock files with the registry's checksums, for Linux and macOS on amd64 and arm64
+terraform-lock: ## write the provider lock files for Linux and macOS on amd64 and arm64
 	@for folder in bootstrap stack; do \
 	  terraform -chdir=terraform/$$folder providers lock -platform=linux_amd64 -platform=linux_arm64 \
 	    -platform=darwin_amd64 -platform=darwin_arm64 || exit 1; \
@@ -57,5 +57,5 @@ terraform-lock: ## write the lock files with the registry's checksums, for Linux
 	@git status --short -- 'terraform/*/.terraform.lock.hcl'
 
 .PHONY: infra-docs
-infra-docs: uv ## write the documents that come from the configuration
+infra-docs: uv ## generate the docs that come from the configuration
 	@$(RUN) python -m scripts.infra.generate_docs
