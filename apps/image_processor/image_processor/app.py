@@ -77,9 +77,8 @@ def _lifespan(settings: ProcessorSettings, provider: TracerProvider | None) -> A
             await parts.pool.start()
             # The Google clients take longer to load than everything else: the port is open before them.
             warming = asyncio.create_task(asyncio.to_thread(_warm, gcs, publisher))
-            answering = [model for model in parts.pool.models.of_analyzers() if model.failure is None]
             announcing = asyncio.create_task(
-                supervise("announcement", partial(keep_announcing, parts.database, answering))
+                supervise("announcement", partial(keep_announcing, parts.database, parts.pool.models.answering()))
             )
             try:
                 yield

@@ -40,7 +40,7 @@ class AnalysisClaim(NamedTuple):
 
 
 async def find_status(runner: Runner, analysis_id: UUID) -> str | None:
-    """Where an analysis stands; None where there is none."""
+    """Return the status of an analysis; None where none exists."""
     status: str | None = await runner.fetch_value(select(analysis.c.status).where(analysis.c.id == analysis_id))
     return status
 
@@ -48,7 +48,7 @@ async def find_status(runner: Runner, analysis_id: UUID) -> str | None:
 async def claim(
     transaction: Transaction, analysis_id: UUID, max_attempts: int, lease: timedelta
 ) -> AnalysisClaim | None:
-    """One UPDATE decides who runs an analysis; None if it is not ours to take."""
+    """Claim an analysis: one UPDATE decides who runs it; None if it is not ours to take."""
     token = new_id()
     row = await transaction.fetch_one(
         transitions.claim(analysis_id, token, max_attempts, lease)
@@ -68,7 +68,7 @@ async def claim(
 
 
 async def find_source(runner: Runner, team_id: UUID, sha256: bytes) -> Source | None:
-    """The original with these bytes: of a living image of the team, or of one in its trash."""
+    """Find the original with these bytes: of a living image of the team, or of one in its trash."""
     row = await runner.fetch_one(
         select(image.c.object_name, image.c.generation)
         .where(image.c.team_id == team_id, image.c.sha256 == sha256)
@@ -80,17 +80,17 @@ async def find_source(runner: Runner, team_id: UUID, sha256: bytes) -> Source | 
 
 
 async def finish(transaction: Transaction, claimed: AnalysisClaim, result: str) -> bool:
-    """Running → done, with the result as JSON; false if the claim was lost."""
+    """End an analysis with its result as JSON; False if the claim was lost."""
     return await transaction.execute(transitions.finish(claimed.analysis_id, claimed.token, result)) == 1
 
 
 async def fail(transaction: Transaction, claimed: AnalysisClaim, failure: Failure) -> bool:
-    """Running → failed, for good; false if the claim was lost."""
+    """Fail an analysis for good; False if the claim was lost."""
     return await transaction.execute(transitions.fail(claimed.analysis_id, claimed.token, failure)) == 1
 
 
 async def release(transaction: Transaction, claimed: AnalysisClaim, *, counted: bool) -> bool:
-    """Running → requested: the push will come again; false if the claim was lost."""
+    """Give a claim back, for the push will come again; False if the claim was lost."""
     released = transitions.release(claimed.analysis_id, claimed.token, counted=counted)
     return await transaction.execute(released) == 1
 
@@ -102,7 +102,7 @@ async def give_up(transaction: Transaction, analysis_id: UUID, max_attempts: int
 
 
 async def is_known(runner: Runner, team_id: UUID, sha256: bytes, key: dict[str, Any]) -> bool:
-    """Whether an analysis is done or under way."""
+    """Tell whether an analysis is done or under way."""
     same = (analysis.c[name] == value for name, value in key.items())
     held = exists().where(
         analysis.c.team_id == team_id, analysis.c.sha256 == sha256, analysis.c.status != AnalysisStatus.FAILED
@@ -113,7 +113,7 @@ async def is_known(runner: Runner, team_id: UUID, sha256: bytes, key: dict[str, 
 async def add_requested(
     transaction: Transaction, team_id: UUID, sha256: bytes, values: dict[str, Any], reservation_id: UUID | None
 ) -> UUID | None:
-    """Inserts a request that comes with an image; None where the team has it already."""
+    """Insert a request that comes with an image; None where the team has it already."""
     analysis_id = new_id()
     statement = (
         insert(analysis)
@@ -129,7 +129,7 @@ async def add_requested(
 async def add_finished(
     transaction: Transaction, team_id: UUID, sha256: bytes, values: dict[str, Any], reservation_id: UUID | None
 ) -> UUID | None:
-    """Inserts a result that came with the processing of an image; None where the team has it already."""
+    """Insert a result that came with the processing of an image; None where the team has it already."""
     analysis_id = new_id()
     statement = (
         insert(analysis)

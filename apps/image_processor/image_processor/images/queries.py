@@ -40,7 +40,7 @@ class Claim(NamedTuple):
 
     @property
     def is_first(self) -> bool:
-        """Whether the image was never ready, so that an earlier processing left nothing."""
+        """Tell whether the image was never ready, so that an earlier processing left nothing."""
         return self.first_stored_at is not None
 
 
@@ -75,16 +75,17 @@ def _finish(columns: frozenset[str]) -> Query:
 
 
 async def find(runner: Runner, image_id: UUID) -> Record | None:
-    """The columns that decide what becomes of a message."""
+    """Find the columns that decide what becomes of a message."""
     return await runner.fetch_one(_find, image_id=image_id)
 
 
 async def mark_stored(
     transaction: Transaction, image_id: UUID, generation: int, size_bytes: int, sha256: bytes
 ) -> bool:
-    """Pending → stored, with what the bytes say; false if the API was first.
+    """Bring a row from pending to stored, with what the bytes say; False if the API was first.
 
-    Raises `db.UniqueViolation` if the team holds these bytes already.
+    Raises:
+        db.UniqueViolation: the team holds these bytes already.
     """
     moved = await transaction.execute(
         _store, image_id=image_id, new_generation=generation, new_size_bytes=size_bytes, new_sha256=sha256
@@ -93,7 +94,7 @@ async def mark_stored(
 
 
 async def find_twin(runner: Runner, team_id: UUID, sha256: bytes) -> UUID | None:
-    """The team's living image with these bytes."""
+    """Find the team's living image with these bytes."""
     found: UUID | None = await runner.fetch_value(
         select(image.c.id).where(
             image.c.team_id == team_id,
@@ -108,7 +109,7 @@ async def find_twin(runner: Runner, team_id: UUID, sha256: bytes) -> UUID | None
 async def claim(
     transaction: Transaction, image_id: UUID, generation: int, max_attempts: int, lease: timedelta
 ) -> Claim | None:
-    """The claim of state.md: one UPDATE decides who works on an image; None if it is not ours to take.
+    """Claim an image: one UPDATE decides who works on it; None if it is not ours to take.
 
     With it goes the promise that what this claim writes is removed unless the claim is made good.
     """
@@ -133,7 +134,11 @@ class ClaimLost(Exception):
 
 
 async def finish(transaction: Transaction, claimed: Claim, values: dict[str, Any]) -> None:
-    """Processing → ready. Raises `ClaimLost`, which must undo the transaction."""
+    """Bring an image from processing to ready.
+
+    Raises:
+        ClaimLost: somebody else has the image; the transaction must be undone.
+    """
     moved = await transaction.execute(
         _finish(frozenset(values)), image_id=claimed.image_id, new_token=claimed.token, discard_id=claimed.discard_id,
         **{f"new_{name}": value for name, value in values.items()},
@@ -143,14 +148,14 @@ async def finish(transaction: Transaction, claimed: Claim, values: dict[str, Any
 
 
 async def fail(transaction: Transaction, claimed: Claim, failure: Failure) -> ImageStatus | None:
-    """Processing → failed, or ready as before; gives the new status, None if the claim was lost."""
+    """Fail an image, or leave it ready as before; return the new status, None if the claim was lost."""
     failed = transitions.fail(claimed.image_id, claimed.token, failure).returning(image.c.status)
     status = await transaction.fetch_value(failed)
     return None if status is None else ImageStatus(status)
 
 
 async def release(transaction: Transaction, claimed: Claim, *, counted: bool) -> bool:
-    """Processing → stored: the push will come again; false if the claim was lost."""
+    """Give a claim back, for the push will come again; False if the claim was lost."""
     released = transitions.release(claimed.image_id, claimed.token, counted=counted)
     return await transaction.execute(released) == 1
 

@@ -19,7 +19,7 @@ from image_engine.contract.answers import AnalysisOutcome, AnalyzedPicture
 from image_engine.contract.picture_file import open_picture_file
 from image_engine.contract.rejections import PictureRejected
 from image_engine.contract.requests import AnalysisOrder, AnalysisRequest, ProcessingRequest
-from image_engine.models.model import LABELS, Model
+from image_engine.models.model import LABELS, ROLES, Model
 from image_engine.pool.pool import WorkerPool
 from image_engine.pool.worker_limits import MIB
 from image_engine.pool.worker_models import WorkerModels
@@ -29,6 +29,7 @@ from image_engine.testing.pictures import png, scene
 from image_engine.testing.pools import FAULTY_COMMAND, running_pool
 from image_processor.models.announcement import announce
 from image_processor.models.fetching import find_or_fetch_model
+from image_processor.settings import ProcessorSettings
 
 from ..conftest import Processor
 
@@ -60,6 +61,10 @@ def first(analyzed: AnalyzedPicture) -> str:
 
 async def find(path: object, folder: Path, gcs: GcsClient | None = None, memory: int = MEMORY_BYTES) -> Model:
     return await find_or_fetch_model(LABELS, str(path), gcs or GcsClient(None, None), folder, memory)
+
+
+def test_every_role_of_a_model_has_a_setting(processor_settings: ProcessorSettings) -> None:
+    assert processor_settings.model_paths.keys() == ROLES.keys()
 
 
 class TestFinding:

@@ -22,13 +22,13 @@ class WorkerModels:
         """Return the model of a role as it stands now."""
         return self._models[role]
 
-    def of_analyzers(self) -> list[Model]:
-        """Return the models whose role is an analyzer."""
-        return [model for model in self._models.values() if model.role.is_analyzer]
+    def answering(self) -> list[Model]:
+        """Return what answers each analyzer that can have a model; none where the configured one cannot be used."""
+        return [model for model in self._models.values() if model.role.is_analyzer and model.failure is None]
 
     def versions(self) -> dict[str, str]:
         """Return the versions under which results are stored, by the name of each analyzer that can have a model."""
-        return {model.role.name: model.version for model in self.of_analyzers()}
+        return {name: model.version for name, model in self._models.items() if model.role.is_analyzer}
 
     def failures(self) -> dict[str, str]:
         """Return the failures of models that are configured and cannot be used, by role."""

@@ -74,7 +74,7 @@ def _load(role: str, model: ReadModel) -> Any:
     if isinstance(model, ModelUnavailable):
         raise model
     try:
-        return _LOADERS[role](model)
+        return LOADERS[role](model)
     except ImportError as error:
         raise ModelBroken("onnxruntime is not installed: install the extra `analysis` of image-processor.") from error
 
@@ -96,7 +96,7 @@ def _load_embedding(model: DescribedModel[Any]) -> Any:
     return OnnxEmbedding(OnnxModel(model))
 
 
-_LOADERS: dict[str, Callable[[DescribedModel[Any]], Any]] = {
+LOADERS: dict[str, Callable[[DescribedModel[Any]], Any]] = {
     LABELS.name: _load_labels,
     EMBEDDING.name: _load_embedding,
 }
