@@ -56,7 +56,7 @@ async def judge(
     pictures: Sequence[LabelledPicture],
     model_path: str | None,
     workers: int,
-    find_model: FindModel = find_here,
+    find_model: FindModel,
 ) -> Sequence[Answer]:
     """Ask an analyzer about each picture.
 
@@ -71,8 +71,8 @@ async def judge(
         pool = WorkerPool(workers, _LIMITS, models)
         await pool.start()
         try:
-            for failure in models.failures().values():
-                raise ModelUnusable(failure)
+            if failures := models.failures():
+                raise ModelUnusable(", ".join(failures.values()))
             turns = asyncio.Semaphore(workers)
             return await asyncio.gather(*(_ask(pool, turns, analyzer, judged, picture) for picture in pictures))
         finally:
