@@ -40,28 +40,28 @@ async def find_or_fetch_model(
     return await anyio.to_thread.run_sync(find_model, role, path, worker_memory_bytes)
 
 
-async def _fetch(role: ModelRole, bucket: ObjectStorage, prefix: str, folder: Path, worker_memory_bytes: int) -> str:
+async def _fetch(role: ModelRole, models: ObjectStorage, prefix: str, folder: Path, worker_memory_bytes: int) -> str:
     """Download a model with what lies beside it, and return its path on this machine."""
     model, described = (name.lstrip("/") for name in file_names(prefix))
     target, description_file = (folder / name for name in file_names(MODEL_FILE))
-    await _download(bucket, described, description_file, MAX_DESCRIPTION_BYTES)
+    await _download(models, described, description_file, MAX_DESCRIPTION_BYTES)
     description = parse_description(description_file.read_bytes(), role.description)
     if (companion := description.companion) is not None:
         name = companion_name(model, companion).lstrip("/")
-        await _download(bucket, name, folder / companion, MAX_DESCRIPTION_BYTES)
+        await _download(models, name, folder / companion, MAX_DESCRIPTION_BYTES)
     max_bytes = max_model_bytes(worker_memory_bytes)
-    await _download(bucket, model, target, max_bytes, TOO_LARGE.format(max_bytes))
+    await _download(models, model, target, max_bytes, TOO_LARGE.format(max_bytes))
     return str(target)
 
 
-async def _download(bucket: ObjectStorage, name: str, target: Path, max_bytes: int, limit: str | None = None) -> None:
-    uri = f"{_SCHEME}{bucket.bucket}/{name}"
+async def _download(models: ObjectStorage, name: str, target: Path, max_bytes: int, limit: str | None = None) -> None:
+    uri = f"{_SCHEME}{models.bucket}/{name}"
     try:
-        stored = await bucket.stat(name)
+        stored = await models.stat(name)
         if stored is None:
             raise ModelMissing(f"{uri} does not exist.")
         with target.open("wb") as file:
-            await bucket.download(name, stored.generation, file, max_bytes)
+            await models.download(name, stored.generation, file, max_bytes)
     except ObjectTooLarge as error:
         raise ModelBroken(f"{uri} is too large: {limit or f'it may have {max_bytes} bytes.'}") from error
     except (ObjectMissing, errors.StorageUnavailable) as error:
