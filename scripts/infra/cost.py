@@ -295,7 +295,7 @@ Measured ([benchmarks](../benchmarks/README.md)): {upload_ms():.0f} ms of the AP
 {API_LOAD:.0%} of an instance's CPU in use; {READY_SECONDS} s for a photograph of 12 megapixels from its upload to
 ready, counted as if a processor instance ({PROCESSOR_CPU:g} vCPU) did nothing else during that time.
 
-Cloud Run bills an instance while any request is in progress, also while it waits for a slow caller. Uploads that take a
+Cloud Run bills an instance while any request is in progress, even while it waits for a slow caller. Uploads that take a
 second each, and do not share an instance, add {slow_upload_dollars():.2f} for 1 M images.
 
 ## How to save
@@ -307,7 +307,7 @@ second each, and do not share an instance, add {slow_upload_dollars():.2f} for 1
    disk costs money. The next apply starts it again.
 3. `api.min_instances = 0` saves {prod[warm]:.2f} in prod; the first caller then waits for a cold start.
 4. Replaced or deleted originals cost as much as any others until `storage.soft_delete_days` have passed. Derivatives
-   are deleted at once, because they can be made again.
+   are deleted immediately, because they can be made again.
 5. A deploy pushes two images, and each is scanned once: {2 * PRICES["scan"].dollars:.2f} a deploy, not included above.
    Disable the API `containerscanning.googleapis.com` (`terraform/bootstrap/apis.tf`) to avoid this; CI scans the images
    too.
