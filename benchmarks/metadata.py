@@ -92,7 +92,7 @@ async def page(connection: Any, team_id: UUID | None, asked: dict[str, str]) -> 
     """The statements of one page, as `service.list_images` asks them."""
     wanted = condition(parse(asked.items()), [DECLARED])
     names = {"not_trashed", "not_expired", "metadata"} | ({"team_id"} if team_id else set())
-    values: dict[str, Any] = {"limit": 51, "base_url": "", "team_id": team_id, "metadata_path": wanted.path}
+    values: dict[str, Any] = {"limit": 51, "team_id": team_id, "metadata_path": wanted.path}
     near = await explain(connection, queries._near_query(frozenset(names)), values)
     if near.rows > 50:
         return [near]

@@ -62,15 +62,15 @@ app = FastAPI(lifespan=lifespan, telemetry={"tracing": False, "metrics": False, 
 
 @app.get("/images/{image_id}")
 async def get(image_id: uuid.UUID):
-    values = {"team_id": TEAM, "image_id": image_id, "base_url": BASE}
+    values = {"team_id": TEAM, "image_id": image_id}
     row = await app.state.pool.fetchrow(GET, *[values.get(name, get_known.get(name)) for name in get_names])
-    return Response(orjson.dumps(image_body(row), option=orjson.OPT_UTC_Z), media_type="application/json")
+    return Response(orjson.dumps(image_body(row, BASE), option=orjson.OPT_UTC_Z), media_type="application/json")
 
 @app.get("/images")
 async def list_():
-    values = {"team_id": TEAM, "limit": 51, "base_url": BASE}
+    values = {"team_id": TEAM, "limit": 51}
     rows = await app.state.pool.fetch(LIST, *[values.get(name, list_known.get(name)) for name in list_names])
-    body = {"items": [image_body(row) for row in rows[:50]], "next_cursor": None}
+    body = {"items": [image_body(row, BASE) for row in rows[:50]], "next_cursor": None}
     return Response(orjson.dumps(body, option=orjson.OPT_UTC_Z), media_type="application/json")
 
 uvicorn.run(app, host="127.0.0.1", port=int(os.environ["PORT"]), access_log=False, log_level="error")

@@ -119,7 +119,7 @@ async def measure_search(database: Database, connection: Any, where: str, team_i
         started = time.perf_counter()
         rows = await nearest(database, subject, NEAREST, 2.0, "")
         asked = time.perf_counter()
-        values = {"team_id": team_id, "image_id": each, "limit": NEAREST, "max_distance": 2.0, "base_url": ""}
+        values = {"team_id": team_id, "image_id": each, "limit": NEAREST, "max_distance": 2.0}
         wanted = await database.fetch(exact, **values)
         took.append(asked - started)
         exactly.append(time.perf_counter() - asked)
@@ -162,7 +162,7 @@ async def measure_groups(database: Database, pages: int) -> None:
     before = None
     while len(took) < pages:
         started = time.perf_counter()
-        page = await groups_of(database, UUID(int=1), MAX_HASH_DISTANCE, before, 20, "")
+        page = await groups_of(database, UUID(int=1), MAX_HASH_DISTANCE, before, 20)
         took.append(time.perf_counter() - started)
         if page.next_cursor is None:
             break

@@ -193,6 +193,12 @@ def test_every_query_on_rows_of_a_team_names_the_team(path: Path) -> None:
     assert unnamed == set(allowed)
 
 
+@pytest.mark.parametrize("kind", ["queries", "service"])
+def test_urls_are_made_beside_http(kind: str) -> None:
+    paths = (ROOT / "apps/image_api/image_api").rglob(f"*{kind}.py")
+    assert [name_of(path) for path in paths if "base_url" in path.read_text()] == []
+
+
 MOVED_TABLES = {"image": image_transitions, "analysis": analysis_transitions}
 
 

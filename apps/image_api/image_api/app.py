@@ -19,6 +19,7 @@ from image_api.credentials.routes import router as credentials_router
 from image_api.credits.routes import router as credits_router
 from image_api.duplicates.routes import router as duplicates_router
 from image_api.http import problems
+from image_api.http.paths import API_PREFIX
 from image_api.images.routes import router as images_router
 from image_api.limits.rate_limits import RateLimits
 from image_api.listing.routes import router as listing_router
@@ -54,7 +55,7 @@ from image_core.storage.gcs import GcsClient
 
 # Routes are tried in this order, so the ones that are called most come first.
 ROUTERS = {
-    "/api/v1": (
+    API_PREFIX: (
         uploads_router,
         listing_router,
         images_router,

@@ -11,6 +11,7 @@ from image_api.analyses import schemas, service
 from image_api.auth import RequireScope
 from image_api.dependencies import CursorQuery, LimitQuery, ServicesDep
 from image_api.http.pagination import DEFAULT_LIMIT, next_cursor
+from image_api.http.paths import API_PREFIX
 from image_api.idempotency.route import ClaimDep, IdempotentRoute
 from image_api.images.body import analysis_body
 from image_core.analyses.catalogue import CATALOGUE, price_credits
@@ -52,7 +53,7 @@ def answer(asked: service.Asked, image_id: UUID | None) -> Response:
     told = {**analysis_body(asked.row, image_id), "cached": asked.cached, "credits": credits_told}
     if asked.row["status"] == AnalysisStatus.DONE:
         return _json(told)
-    return _json(told, 202, {"location": f"/api/v1/analyses/{asked.row['id']}", "retry-after": "1"})
+    return _json(told, 202, {"location": f"{API_PREFIX}/analyses/{asked.row['id']}", "retry-after": "1"})
 
 
 @router.get("/analyses/{analysis_id}", response_model=schemas.StoredAnalysis)

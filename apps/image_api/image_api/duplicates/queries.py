@@ -99,9 +99,9 @@ async def pairs_around(
     return await runner.fetch(_around, **values, most=most)
 
 
-async def summaries(runner: Runner, team_id: UUID, image_ids: Collection[UUID], base_url: str) -> list[Record]:
+async def summaries(runner: Runner, team_id: UUID, image_ids: Collection[UUID]) -> list[Record]:
     """What is shown of these images."""
-    return await runner.fetch(_summaries, team_id=team_id, image_ids=list(image_ids), base_url=base_url)
+    return await runner.fetch(_summaries, team_id=team_id, image_ids=list(image_ids))
 
 
 async def hold_images(transaction: Transaction, team_id: UUID | None, image_ids: Collection[UUID]) -> list[Record]:

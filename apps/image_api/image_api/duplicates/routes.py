@@ -12,6 +12,7 @@ from image_api.duplicates import schemas, service
 from image_api.http.field_types import QueryInteger
 from image_api.http.pagination import DEFAULT_LIMIT, next_cursor
 from image_api.idempotency.route import CreationDep, IdempotentRoute
+from image_api.images.body import summary_body
 from image_core.db import Record
 from image_core.images.similarity import MAX_HASH_DISTANCE
 
@@ -40,9 +41,10 @@ async def list_duplicates(
     """List groups of images that are nearly the same, the group with the newest image first."""
     groups, following = await service.list_duplicates(
         services.database, actor, team_id, max_distance=max_distance, cursor=cursor, limit=limit,
-        base_url=services.settings.base_url,
     )  # fmt: skip
-    return {"items": groups, "next_cursor": following}
+    base_url = services.settings.base_url
+    items = [{**group, "images": [summary_body(row, base_url) for row in group["images"]]} for group in groups]
+    return {"items": items, "next_cursor": following}
 
 
 @router.post(

@@ -38,7 +38,6 @@ async def list_duplicates(
     max_distance: int,
     cursor: Cursor | None,
     limit: int,
-    base_url: str,
 ) -> Page:
     """A page of groups: images of one team that hang together by pairs nobody has decided about.
 
@@ -46,12 +45,10 @@ async def list_duplicates(
     """
     owner_id = await teams.owning_team(runner, actor, team_id)
     before = cursor.row_id if cursor else None
-    return await groups_of(runner, owner_id, max_distance, before, limit, base_url)
+    return await groups_of(runner, owner_id, max_distance, before, limit)
 
 
-async def groups_of(
-    runner: Runner, team_id: UUID, max_distance: int, before: UUID | None, limit: int, base_url: str
-) -> Page:
+async def groups_of(runner: Runner, team_id: UUID, max_distance: int, before: UUID | None, limit: int) -> Page:
     """A team's groups whose newest image is older than `before`; null means all."""
     newest = await queries.newest(runner, team_id, max_distance, before, _LOOKED_AT + 1)
     seeds = newest[:_LOOKED_AT]
@@ -62,7 +59,7 @@ async def groups_of(
     groups.sort(key=max, reverse=True)
     shown = groups[:limit]
     ids = {image_id for group in shown for image_id in _first(group)}
-    images = {row["id"]: dict(row) for row in await queries.summaries(runner, team_id, ids, base_url)}
+    images = {row["id"]: row for row in await queries.summaries(runner, team_id, ids)}
     bodies = [_group(group, pairs, images) for group in shown]
     last = max(shown[-1]) if len(groups) > limit else seeds[-1] if len(newest) > _LOOKED_AT else None
     # An image that was purged meanwhile is left out.
@@ -73,7 +70,7 @@ def _first(group: set[UUID]) -> list[UUID]:
     return sorted(group)[:MAX_GROUP_IMAGES]
 
 
-def _group(group: set[UUID], pairs: Sequence[Record], images: dict[UUID, dict[str, Any]]) -> dict[str, Any]:
+def _group(group: set[UUID], pairs: Sequence[Record], images: dict[UUID, Record]) -> dict[str, Any]:
     shown = {image_id: images[image_id] for image_id in _first(group) if image_id in images}
     oldest_first = sorted(shown.values(), key=lambda row: (row["created_at"], row["id"]))
     largest = max(oldest_first, key=lambda row: row["width"] * row["height"], default=None)

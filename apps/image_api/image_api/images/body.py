@@ -1,4 +1,4 @@
-"""An image as callers see it: the JSON that becomes of its columns."""
+"""Build the bodies of images from their rows. URLs are added here; queries and services know none."""
 
 from typing import Any
 from uuid import UUID
@@ -7,30 +7,33 @@ import orjson
 from starlette.responses import Response
 
 from image_api.http.entity_tags import entity_tag
-from image_api.images.columns import API_PREFIX
+from image_api.http.paths import API_PREFIX
 from image_core.db import Record
+
+_URL_KEY = '"url" : "'
+"""How `json_build_object` writes the key `url` and the quote that opens its value."""
+_UNITS = ("KiB", "MiB", "GiB", "TiB")
 
 
 def human_size(size_bytes: int) -> str:
     """Bytes as people read them, in binary units: `1.45 MiB`."""
     if size_bytes < 1024:
         return f"{size_bytes} B"
-    size, unit = size_bytes / 1024, "KiB"
-    for larger in ("MiB", "GiB", "TiB"):
-        if size < 1024:
-            break
-        size, unit = size / 1024, larger
-    return f"{size:.2f} {unit}"
+    power = min((size_bytes.bit_length() - 1) // 10, len(_UNITS))
+    return f"{size_bytes / (1 << 10 * power):.2f} {_UNITS[power - 1]}"
 
 
-def image_body(row: Record) -> dict[str, Any]:
-    """The body of one image. JSON columns are passed through as PostgreSQL wrote them."""
-    size_bytes, sha256, duplicate_of, uploaded_by = (
-        row["size_bytes"], row["sha256"], row["duplicate_of"], row["uploaded_by"],
+def image_body(row: Record, base_url: str) -> dict[str, Any]:
+    """Build the body of one image. Pass facts and metadata through as PostgreSQL wrote them."""
+    image_id, size_bytes, sha256, duplicate_of, uploaded_by, failure_code = (
+        str(row["id"]), row["size_bytes"], row["sha256"], row["duplicate_of"], row["uploaded_by"], row["failure_code"],
     )  # fmt: skip
-    failure_code = row["failure_code"]
+    deleted_at, derivatives = row["deleted_at"], row["derivatives"] or "[]"
+    # The JSON that PostgreSQL wrote gets its URLs without being parsed, which would make a list of 50 a sixth slower.
+    url = f"{_URL_KEY}{base_url}{API_PREFIX}/images/{image_id}/derivatives/"
+    derivatives = derivatives.replace(_URL_KEY, url)
     return {
-        "id": str(row["id"]),
+        "id": image_id,
         "team_id": str(row["team_id"]),
         "uploaded_by": None if uploaded_by is None else str(uploaded_by),
         "status": row["status"],
@@ -48,12 +51,28 @@ def image_body(row: Record) -> dict[str, Any]:
         "facts": orjson.Fragment(row["facts"]),
         "tags": row["tags"],
         "metadata": orjson.Fragment(row["metadata"]),
-        # Those of an image in the trash are not served.
-        "derivatives": orjson.Fragment("[]" if row["deleted_at"] else row["derivatives"] or "[]"),
+        # The derivatives of an image in the trash are not served.
+        "derivatives": orjson.Fragment("[]" if deleted_at else derivatives),
         "created_at": row["created_at"],
         "updated_at": row["updated_at"],
         "ready_at": row["ready_at"],
-        "deleted_at": row["deleted_at"],
+        "deleted_at": deleted_at,
+    }
+
+
+def summary_body(row: Record, base_url: str) -> dict[str, Any]:
+    """Build the body that tells images apart where several stand side by side."""
+    return {
+        "id": row["id"],
+        "filename": row["filename"],
+        "content_type": row["content_type"],
+        "size_bytes": row["size_bytes"],
+        "width": row["width"],
+        "height": row["height"],
+        "created_at": row["created_at"],
+        "thumbnail_url": f"{base_url}{API_PREFIX}/images/{row['id']}/derivatives/thumb"
+        if row["has_thumbnail"]
+        else None,
     }
 
 
@@ -80,9 +99,9 @@ def json_response(body: Any, status: int = 200, headers: dict[str, str] | None =
     return Response(orjson.dumps(body, option=orjson.OPT_UTC_Z), status, headers, "application/json")
 
 
-def image_response(row: Record, status: int = 200, **extra: Any) -> Response:
-    """One image, with its ETag."""
+def image_response(row: Record, base_url: str, status: int = 200, **extra: Any) -> Response:
+    """Answer with one image and its ETag."""
     headers = {"etag": entity_tag(row["revision"])}
     if status == 201:
         headers["location"] = f"{API_PREFIX}/images/{row['id']}"
-    return json_response({**image_body(row), **extra}, status, headers)
+    return json_response({**image_body(row, base_url), **extra}, status, headers)

@@ -2,12 +2,10 @@
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Text, bindparam, cast, func, literal_column, select, text
+from sqlalchemy import ColumnElement, exists, func, literal_column, select, text
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from image_core.models import derivative, image
-
-API_PREFIX = "/api/v1"
 
 _shown = (
     "id", "team_id", "uploaded_by", "status", "failure_code", "failure_message", "duplicate_of", "filename",
@@ -17,24 +15,14 @@ _shown = (
 IMAGE_COLUMNS: tuple[ColumnElement[Any], ...] = tuple(image.c[name] for name in _shown)
 
 
-# `base_url` is a parameter.
-_url: ColumnElement[str] = (
-    cast(bindparam("base_url"), Text)
-    + literal_column(f"'{API_PREFIX}/images/'", Text)
-    + cast(derivative.c.image_id, Text)
-    + literal_column("'/derivatives/'", Text)
-    + derivative.c.preset
-)
-
-
 def _derivatives() -> ColumnElement[Any]:
-    """The image's derivatives as a JSON array, so that one row tells everything."""
-    columns = {"preset": derivative.c.preset, "url": _url} | {
+    """Return the image's derivatives as a JSON array, with the preset where `body.image_body` writes the URL."""
+    columns = {"preset": derivative.c.preset, "url": derivative.c.preset} | {
         name: derivative.c[name] for name in ("width", "height", "size_bytes", "content_type")
     }
     # The keys stand in the SQL itself: as parameters they would travel with every request.
-    each = func.json_build_object(*(part for name, column in columns.items() for part in (text(f"'{name}'"), column)))
-    listed = func.json_agg(aggregate_order_by(each, derivative.c.width, derivative.c.preset))
+    item = func.json_build_object(*(part for name, column in columns.items() for part in (text(f"'{name}'"), column)))
+    listed = func.json_agg(aggregate_order_by(item, derivative.c.width, derivative.c.preset))
     return (
         select(listed)
         .where(derivative.c.image_id == image.c.id)
@@ -45,13 +33,13 @@ def _derivatives() -> ColumnElement[Any]:
 
 
 BODY_COLUMNS: tuple[ColumnElement[Any], ...] = (*IMAGE_COLUMNS, _derivatives())
+"""The columns that `body.image_body` reads."""
 
 SUMMARY_COLUMNS: tuple[ColumnElement[Any], ...] = (
     *(image.c[name] for name in ("id", "filename", "content_type", "size_bytes", "width", "height", "created_at")),
-    select(_url)
+    exists()
     .where(derivative.c.image_id == image.c.id, derivative.c.preset == literal_column("'thumb'"))
     .correlate(image)
-    .scalar_subquery()
-    .label("thumbnail_url"),
+    .label("has_thumbnail"),
 )
-"""What tells images apart where several stand beside each other."""
+"""The columns that `body.summary_body` reads."""

@@ -49,9 +49,9 @@ _get_content = Query(
 )  # fmt: skip
 
 
-async def find(runner: Runner, team_id: UUID | None, image_id: UUID, base_url: str) -> Record | None:
+async def find(runner: Runner, team_id: UUID | None, image_id: UUID) -> Record | None:
     """One image with its derivatives."""
-    return await runner.fetch_one(_get, team_id=team_id, image_id=image_id, base_url=base_url)
+    return await runner.fetch_one(_get, team_id=team_id, image_id=image_id)
 
 
 async def find_status(runner: Runner, team_id: UUID | None, image_id: UUID) -> str | None:
@@ -83,6 +83,6 @@ async def lock(transaction: Transaction, team_id: UUID | None, image_id: UUID) -
     return await transaction.fetch_one(statement)
 
 
-async def change(transaction: Transaction, transition: Update, base_url: str) -> Record | None:
+async def change(transaction: Transaction, transition: Update) -> Record | None:
     """Changes an image that was found, or locked, under the caller's team, and returns its body."""
-    return await transaction.fetch_one(transition.returning(*BODY_COLUMNS), base_url=base_url)
+    return await transaction.fetch_one(transition.returning(*BODY_COLUMNS))

@@ -39,11 +39,12 @@ async def get_image(image_id: UUID, request: Request, actor: Reader) -> Response
     """Show an image with its facts and derivatives."""
     services = await services_of(request)
     included = parse_include(request.query_params) if request.query_params else ()
-    row = await service.get_image(services.database, actor, image_id, services.settings.base_url)
+    row = await service.get_image(services.database, actor, image_id)
     if not included:
-        return image_response(row)
+        return image_response(row, services.settings.base_url)
     analyses = await service.results_of(services.database, row)
-    return image_response(row, analyses=[analysis_body(each, image_id) for each in analyses])
+    bodies = [analysis_body(analysis, image_id) for analysis in analyses]
+    return image_response(row, services.settings.base_url, analyses=bodies)
 
 
 @router.patch("/images/{image_id}", response_model=schemas.Image, openapi_extra=body_limit(LARGE_BODY_BYTES))
@@ -57,8 +58,8 @@ async def change_image(
 ) -> Response:
     """Change filename, tags and metadata (JSON merge patch)."""
     patch = body.model_dump(exclude_unset=True)
-    base_url = services.settings.base_url
-    return image_response(await service.change_image(transaction, actor, image_id, patch, if_match, base_url))
+    row = await service.change_image(transaction, actor, image_id, patch, if_match)
+    return image_response(row, services.settings.base_url)
 
 
 @router.delete("/images/{image_id}", status_code=204)
@@ -74,8 +75,8 @@ async def trash_image(image_id: UUID, actor: Deleter, transaction: TransactionDe
 )
 async def restore_image(image_id: UUID, actor: Deleter, services: ServicesDep, transaction: TransactionDep) -> Response:
     """Take an image out of the trash."""
-    bucket, base_url = services.originals.bucket, services.settings.base_url
-    return image_response(await service.restore_image(transaction, actor, image_id, bucket, base_url))
+    row = await service.restore_image(transaction, actor, image_id, services.originals.bucket)
+    return image_response(row, services.settings.base_url)
 
 
 @router.get("/images/{image_id}/content", responses=_BYTES, response_class=Response)
@@ -93,8 +94,8 @@ async def get_content(image_id: UUID, request: Request, actor: Reader, services:
 @router.get("/images/{image_id}/derivatives", response_model=schemas.DerivativeList)
 async def list_derivatives(image_id: UUID, actor: Reader, services: ServicesDep) -> Response:
     """List the derivatives of an image."""
-    row = await service.get_image(services.database, actor, image_id, services.settings.base_url)
-    return json_response({"items": image_body(row)["derivatives"]})
+    row = await service.get_image(services.database, actor, image_id)
+    return json_response({"items": image_body(row, services.settings.base_url)["derivatives"]})
 
 
 @router.get("/images/{image_id}/derivatives/{preset}", responses=_BYTES, response_class=Response)

@@ -19,9 +19,9 @@ from image_core.images import transitions
 from image_core.states import HOLDS_BYTES, ImageStatus
 
 
-async def get_image(runner: Runner, actor: Actor, image_id: UUID, base_url: str) -> Record:
+async def get_image(runner: Runner, actor: Actor, image_id: UUID) -> Record:
     """An image that the caller may see, in the trash or not. Raises `errors.ImageNotFound`."""
-    return present(await queries.find(runner, actor.visible_team_id, image_id, base_url))
+    return present(await queries.find(runner, actor.visible_team_id, image_id))
 
 
 async def results_of(runner: Runner, row: Record) -> list[Record]:
@@ -57,7 +57,7 @@ async def find_derivative(runner: Runner, actor: Actor, image_id: UUID, preset: 
 
 
 async def change_image(
-    transaction: Transaction, actor: Actor, image_id: UUID, patch: dict[str, Any], if_match: str | None, base_url: str
+    transaction: Transaction, actor: Actor, image_id: UUID, patch: dict[str, Any], if_match: str | None
 ) -> Record:
     """Changes filename, tags and metadata.
 
@@ -72,7 +72,7 @@ async def change_image(
         declared = await metadata_schemas.declared_fields(transaction, old["team_id"])
         wanted = checked_patch(declared, values["metadata"])
         values["metadata"] = to_json(_merged(orjson.loads(old["metadata"]), wanted))
-    changed = present(await queries.change(transaction, transitions.edit(image_id, values), base_url))
+    changed = present(await queries.change(transaction, transitions.edit(image_id, values)))
     # Names only: a filename or a value may be personal, and this record is kept.
     names = {"fields": sorted(patch)} | ({"metadata_keys": sorted(patch["metadata"])} if patch.get("metadata") else {})
     await audit.record(transaction, actor, "image.changed", ("image", image_id), team_id=old["team_id"], after=names)
@@ -111,7 +111,7 @@ async def trash_image(transaction: Transaction, actor: Actor, image_id: UUID, if
     await audit.record(transaction, actor, "image.trashed", ("image", image_id), team_id=old["team_id"])
 
 
-async def restore_image(transaction: Transaction, actor: Actor, image_id: UUID, bucket: str, base_url: str) -> Record:
+async def restore_image(transaction: Transaction, actor: Actor, image_id: UUID, bucket: str) -> Record:
     """Takes an image out of the trash, and asks for its processing where that is still to be done.
 
     Raises `errors.ImageNotFound`, `errors.ScopeMissing`, `errors.ImagePurged`, `errors.DuplicateExists`.
@@ -119,18 +119,18 @@ async def restore_image(transaction: Transaction, actor: Actor, image_id: UUID, 
     old = present(await queries.lock(transaction, actor.visible_team_id, image_id))
     _check_may_trash(actor, old)
     if old["deleted_at"] is None:
-        return present(await queries.find(transaction, actor.visible_team_id, image_id, base_url))
+        return present(await queries.find(transaction, actor.visible_team_id, image_id))
     if old["purge_marked_at"] is not None:
         raise errors.ImagePurged
-    return await restore(transaction, actor, old, bucket, base_url)
+    return await restore(transaction, actor, old, bucket)
 
 
-async def restore(transaction: Transaction, actor: Actor, old: Record, bucket: str, base_url: str) -> Record:
+async def restore(transaction: Transaction, actor: Actor, old: Record, bucket: str) -> Record:
     """Clears the trash mark of a locked row. Raises `errors.DuplicateExists`."""
     image_id = old["id"]
     try:
         async with transaction.savepoint():
-            restored = present(await queries.change(transaction, transitions.restore(image_id), base_url))
+            restored = present(await queries.change(transaction, transitions.restore(image_id)))
     except UniqueViolation as error:
         raise errors.DuplicateExists("The team has uploaded the same bytes again since.") from error
     await events.record(transaction, events.image_event(EventType.RESTORED, image_id, old["team_id"]))

@@ -33,11 +33,10 @@ async def list_images(request: Request, actor: Reader) -> Response:
     named = dotted(request.query_params.multi_items())
     on_metadata = metadata_filters.parse(named)
     on_results = result_filters.parse(named, len(on_metadata))
-    rows, total = await service.list_images(
-        services.database, actor, filters, on_metadata, on_results, services.settings.base_url
-    )
+    rows, total = await service.list_images(services.database, actor, filters, on_metadata, on_results)
+    base_url = services.settings.base_url
     body: dict[str, Any] = {
-        "items": [image_body(row) for row in rows[: filters.limit]],
+        "items": [image_body(row, base_url) for row in rows[: filters.limit]],
         "next_cursor": next_cursor(rows, filters.limit),
     }
     return json_response(body if total is None else {**body, "total": total})

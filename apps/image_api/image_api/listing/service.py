@@ -72,7 +72,6 @@ async def list_images(
     filters: ImageFilters,
     on_metadata: Sequence[MetadataFilter],
     on_results: Sequence[ResultCondition],
-    base_url: str,
 ) -> tuple[list[Record], int | None]:
     """A page of images with one row too many, if there are more, and the number of all matches if asked for.
 
@@ -84,7 +83,7 @@ async def list_images(
         cursor = decode_cursor(filters.cursor)
         names.add("cursor")
         values |= {"cursor_at": cursor.created_at, "cursor_id": cursor.row_id}
-    values = {"limit": filters.limit + 1, "base_url": base_url, **values}
+    values = {"limit": filters.limit + 1, **values}
     if "terms" not in names:
         return await queries.page(runner, frozenset(names), values), total
     without_terms = frozenset(name for name in names if not name.startswith("terms"))

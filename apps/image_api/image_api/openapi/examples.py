@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from image_api.http.paths import API_PREFIX
+
 _TEAM_ID = "0199c0de-0000-7000-8000-000000000001"
 _USER_ID = "0199c0de-0000-7000-8000-000000000002"
 _CREDENTIAL_ID = "0199c0de-0000-7000-8000-000000000003"
@@ -72,7 +74,7 @@ _invitation = {
 }
 _derivative = {
     "preset": "thumb",
-    "url": f"/api/v1/images/{_IMAGE_ID}/derivatives/thumb",
+    "url": f"{API_PREFIX}/images/{_IMAGE_ID}/derivatives/thumb",
     "width": 256,
     "height": 192,
     "size_bytes": 9120,
@@ -114,7 +116,7 @@ _image = {
 _summary = {
     **{name: _image[name] for name in ("filename", "content_type", "size_bytes", "width", "height", "created_at")},
     "id": _OTHER_IMAGE_ID,
-    "thumbnail_url": f"/api/v1/images/{_OTHER_IMAGE_ID}/derivatives/thumb",
+    "thumbnail_url": f"{API_PREFIX}/images/{_OTHER_IMAGE_ID}/derivatives/thumb",
 }
 _group = {
     "images": [{**_summary, "id": _IMAGE_ID, "thumbnail_url": _derivative["url"]}, _summary],

@@ -6,15 +6,14 @@ from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 
 from image_api.guarded_route import GuardedRoute
+from image_api.http.paths import API_PREFIX
 
 router = APIRouter(include_in_schema=False, route_class=GuardedRoute)
 
-API = "/api/v1"
-
 
 @router.get("/")
-@router.get(API)
-@router.get(f"{API}/")
+@router.get(API_PREFIX)
+@router.get(f"{API_PREFIX}/")
 def index(request: Request, accept: Annotated[str, Header()] = "") -> Response:
     """Send a browser to the documentation, and tell everybody else where things are."""
     headers = {"vary": "Accept"}
@@ -38,5 +37,7 @@ def _lists(request: Request) -> list[str]:
     """The paths that can be read as they are; all others are reached from what these answer."""
     described: dict[str, Any] = request.app.openapi()["paths"]
     return [
-        path for path, item in described.items() if path.startswith(f"{API}/") and "{" not in path and "get" in item
+        path
+        for path, item in described.items()
+        if path.startswith(f"{API_PREFIX}/") and "{" not in path and "get" in item
     ]

@@ -103,10 +103,10 @@ async def find_model(runner: Runner, team_id: UUID, image_id: UUID) -> Record | 
     return await runner.fetch_one(_model, team_id=team_id, image_id=image_id)
 
 
-async def nearest(runner: Runner, subject: Subject, limit: int, max_distance: float, base_url: str) -> list[Record]:
+async def nearest(runner: Runner, subject: Subject, limit: int, max_distance: float) -> list[Record]:
     """The team's images that are nearest to one of them."""
     count = await runner.fetch_value(_count, team_id=subject.team_id, model=subject.model)
     return await runner.fetch(
         nearest_query(subject.model, subject.dimensions, exact=count <= EXACT_ROWS),
-        team_id=subject.team_id, image_id=subject.image_id, limit=limit, max_distance=max_distance, base_url=base_url,
+        team_id=subject.team_id, image_id=subject.image_id, limit=limit, max_distance=max_distance,
     )  # fmt: skip

@@ -10,6 +10,7 @@ from image_api.auth import RequireScope
 from image_api.dependencies import ServicesDep
 from image_api.guarded_route import GuardedRoute
 from image_api.http.field_types import QueryInteger
+from image_api.images.body import summary_body
 from image_api.similarity import schemas, service
 
 MAX_IMAGES = 100
@@ -33,11 +34,15 @@ async def list_similar(
 ) -> Any:
     """List the team's images that look most like this one, the nearest first."""
     base_url = services.settings.base_url
-    model, rows = await service.similar_images(services.database, actor, image_id, limit, max_distance, base_url)
+    model, rows = await service.similar_images(services.database, actor, image_id, limit, max_distance)
     return {
         "model": model,
         "items": [
-            {"image": row, "distance": row["distance"], "similarity": min(1.0, max(0.0, 1 - row["distance"]))}
-            for row in map(dict, rows)
+            {
+                "image": summary_body(row, base_url),
+                "distance": row["distance"],
+                "similarity": min(1.0, max(0.0, 1 - row["distance"])),
+            }
+            for row in rows
         ],
     }

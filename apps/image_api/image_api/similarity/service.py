@@ -11,7 +11,7 @@ from image_core.states import ImageStatus
 
 
 async def similar_images(
-    runner: Runner, actor: Actor, image_id: UUID, limit: int, max_distance: float, base_url: str
+    runner: Runner, actor: Actor, image_id: UUID, limit: int, max_distance: float
 ) -> tuple[str, list[Record]]:
     """The model by which an image was compared, and the team's other images, the nearest first.
 
@@ -28,4 +28,4 @@ async def similar_images(
     if found is None:
         raise errors.ImageNotComparable("This image was processed before images could be compared.")
     subject = Subject(row["team_id"], image_id, found["model"], found["dimensions"])
-    return subject.model, await queries.nearest(runner, subject, limit, max_distance, base_url)
+    return subject.model, await queries.nearest(runner, subject, limit, max_distance)

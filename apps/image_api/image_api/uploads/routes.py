@@ -125,4 +125,5 @@ async def _uploaded_response(
     if wait:
         uploaded = await uploads.wait_until_final(services, owner_id, uploaded, min(wait, MAX_WAIT_SECONDS))
     status, notice = (200, _NOTICE) if uploaded.duplicate else (201, None)
-    return image_response(uploaded.image, status, duplicate=uploaded.duplicate, notice=notice)
+    base_url = services.settings.base_url
+    return image_response(uploaded.image, base_url, status, duplicate=uploaded.duplicate, notice=notice)

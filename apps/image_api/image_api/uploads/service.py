@@ -157,16 +157,16 @@ async def _complete(
 
 async def _existing(services: Services, actor: Actor, team_id: UUID, twin_id: UUID) -> Uploaded:
     """The image that was there: restored if it was in the trash, processed again if it had failed."""
-    bucket, base_url = services.originals.bucket, services.settings.base_url
+    bucket = services.originals.bucket
     async with events.committing(services.database, services.publisher) as transaction:
         old = await queries.lock(transaction, team_id, twin_id)
         if old is None or old["purge_marked_at"] is not None:
             raise errors.UploadExpired("The image that had these bytes has just been removed; try again.")
         if old["deleted_at"] is not None:
-            await service.restore(transaction, actor, old, bucket, base_url)
+            await service.restore(transaction, actor, old, bucket)
         if old["status"] == ImageStatus.FAILED:
             await service.process_again(transaction, old, bucket)
-        shown = service.present(await queries.find(transaction, team_id, twin_id, base_url))
+        shown = service.present(await queries.find(transaction, team_id, twin_id))
     return Uploaded(shown, duplicate=True)
 
 
@@ -201,5 +201,5 @@ async def wait_until_final(services: Services, team_id: UUID, uploaded: Uploaded
         status = await queries.find_status(services.database, team_id, image_id)
         if status is None or status in FINAL:
             break
-    found = await queries.find(services.database, team_id, image_id, services.settings.base_url)
+    found = await queries.find(services.database, team_id, image_id)
     return uploaded._replace(image=found or uploaded.image)

@@ -104,7 +104,7 @@ LATELY = datetime.now(UTC) - timedelta(hours=5)
 async def test_a_list_reads_hardly_more_rows_than_it_shows(
     many: Any, conditions: set[str], values: dict[str, Any], indexes: set[str]
 ) -> None:
-    values = {"team_id": TEAM, "uploaded_by": USER, "limit": 51, "base_url": "", **values}
+    values = {"team_id": TEAM, "uploaded_by": USER, "limit": 51, **values}
     used, looked_at = await explained(many, queries.page_statement(frozenset(conditions)), **values)
     assert used & indexes
     assert looked_at <= 100
@@ -115,7 +115,7 @@ async def test_a_later_page_reads_no_more_than_the_first(many: Any) -> None:
         "SELECT created_at, id FROM image WHERE team_id = $1 ORDER BY created_at OFFSET 100 LIMIT 1", TEAM
     )
     conditions = frozenset(LIVING | {"not_expired", "cursor"})
-    values = {"team_id": TEAM, "limit": 51, "base_url": "", "cursor_at": row["created_at"], "cursor_id": row["id"]}
+    values = {"team_id": TEAM, "limit": 51, "cursor_at": row["created_at"], "cursor_id": row["id"]}
     used, looked_at = await explained(many, queries.page_statement(conditions), **values)
     assert "ix_image_listed" in used
     assert looked_at <= 100
@@ -124,7 +124,7 @@ async def test_a_later_page_reads_no_more_than_the_first(many: Any) -> None:
 @pytest.mark.parametrize(("path", "most"), [('$."sharpness" > 0.001', 110), ('$."sharpness" > 0.99', 4_500)])
 async def test_results_are_looked_up_for_the_images_that_are_walked(many: Any, path: str, most: int) -> None:
     conditions = frozenset(LIVING | {"not_expired", "result_0"})
-    values = {"team_id": TEAM, "limit": 51, "base_url": "", "analyzer_0": "quality", "result_path_0": path}
+    values = {"team_id": TEAM, "limit": 51, "analyzer_0": "quality", "result_path_0": path}
     used, looked_at = await explained(many, queries.page_statement(conditions), **values)
     assert {"ix_image_listed", "uq_analysis_of_bytes"} <= used
     assert looked_at <= most
@@ -137,15 +137,13 @@ async def test_rare_tags_and_large_files_are_found_without_reading_the_team(many
         ("min_size", {"min_size": IMAGES - 500}),
     ):
         conditions = frozenset(LIVING | {"not_expired", condition})
-        _, looked_at = await explained(
-            many, queries.page_statement(conditions), team_id=TEAM, limit=51, base_url="", **values
-        )
+        _, looked_at = await explained(many, queries.page_statement(conditions), team_id=TEAM, limit=51, **values)
         assert looked_at <= 2_500
 
 
 async def test_one_image_and_its_twin_are_found_by_their_keys(many: Any) -> None:
     image_id = UUID("0199" + f"{7:028x}")
-    used, looked_at = await explained(many, image_queries._get, image_id=image_id, team_id=TEAM, base_url="")
+    used, looked_at = await explained(many, image_queries._get, image_id=image_id, team_id=TEAM)
     assert ("pk_image" in used, looked_at) == (True, 1)
     digest = await many.fetchval("SELECT sha256 FROM image WHERE id = $1", image_id)
     used, looked_at = await explained(many, upload_queries._find_twin, team_id=TEAM, digest=digest)
@@ -161,7 +159,7 @@ async def test_metadata_are_found_by_their_terms(many: Any, team_id: UUID | None
     conditions = frozenset({"not_trashed", "not_expired", "metadata", "terms", "terms_0"})
     conditions |= {"team_id"} if team_id else set()
     values = {
-        "team_id": team_id, "limit": 51, "base_url": "", "metadata_path": asked.path, "terms_0": asked.groups[0],
+        "team_id": team_id, "limit": 51, "metadata_path": asked.path, "terms_0": asked.groups[0],
         "terms": [*([of_team(team_id)] if team_id else []), *asked.terms],
     }  # fmt: skip
     used, looked_at = await explained(many, queries._terms_query(conditions), **values)
@@ -171,7 +169,7 @@ async def test_metadata_are_found_by_their_terms(many: Any, team_id: UUID | None
 
 async def test_frequent_metadata_are_found_among_the_newest_images(many: Any) -> None:
     asked = condition_of(parse([("meta.age[gte]", "120")]), [AGED])
-    values = {"limit": 51, "base_url": "", "metadata_path": asked.path}
+    values = {"limit": 51, "metadata_path": asked.path}
     used, looked_at = await explained(
         many, queries._near_query(frozenset({"not_trashed", "not_expired", "metadata"})), **values
     )

@@ -128,7 +128,7 @@ async def test_the_index_of_vectors_is_used_beyond_the_exact_search_and_never_in
     api: Api, urls: Any, member: UserWithKey
 ) -> None:
     subject = await image_at(api, member.team_id, 0)
-    known = {"team_id": member.team_id, "image_id": subject, "limit": 10, "max_distance": 2.0, "base_url": ""}
+    known = {"team_id": member.team_id, "image_id": subject, "limit": 10, "max_distance": 2.0}
     connection = await asyncpg.connect(urls.superuser)
     plans = []
     for exact in (False, True):
