@@ -309,6 +309,46 @@ async def test_an_attempt_is_given_back_for_a_day(
     assert (await found(rows, IMAGE))["attempts"] == attempts
 
 
+async def test_an_image_whose_lease_ran_out_is_purged_nevertheless(
+    rows: Database, two_teams: None, databases: dict[Mover, Database]
+) -> None:
+    await add(rows, CASES["mark_for_purge"], CLAIMED)
+    assert await run(databases[Mover.SWEEP], CASES["mark_for_purge"]) == 1
+
+
+@pytest.mark.parametrize(("name", "columns"), [
+    ("defer_purge", [{"deadline_at": PAST + LEASE}, {"deadline_at": PAST}]), ("reprocess", [{}, {}]),
+])  # fmt: skip
+async def test_the_longest_overdue_and_the_newest_come_first(
+    rows: Database, two_teams: None, databases: dict[Mover, Database], name: str, columns: list[dict[str, Any]]
+) -> None:
+    for each in columns:
+        last = await add(rows, CASES[name], {"image_id": new_id()} | each)
+    database = databases[min(MOVERS[name])]
+    assert await database.fetch_value(CASES[name].make().returning(image.c.id)) == last
+
+
+async def test_a_finished_claim_takes_back_no_other_promise(
+    rows: Database, two_teams: None, databases: dict[Mover, Database]
+) -> None:
+    await add(rows, CASES["finish"], {})
+    other = insert(discarded_object).values(id=new_id(), bucket="derivatives", object_name="y/", remove_after=FUTURE)
+    await rows.execute(other)
+    await run(databases[Mover.PROCESSOR], CASES["finish"])
+    assert [row["object_name"] for row in await rows.fetch(select(discarded_object))] == ["y/"]
+
+
+@pytest.mark.parametrize(
+    ("attempts", "created_at", "given_up"),
+    [(MOST_ATTEMPTS + 1, PAST, True), (MOST_ATTEMPTS, PAST, False), (MOST_ATTEMPTS + 1, FUTURE, False)],
+)
+async def test_an_upload_is_given_up_after_many_attempts_and_a_day(
+    rows: Database, two_teams: None, attempts: int, created_at: datetime, given_up: bool
+) -> None:
+    await add(rows, CASES["expire"], {"attempts": attempts, "created_at": created_at})
+    assert await rows.fetch_value(select(transitions.is_given_up(MOST_ATTEMPTS)).select_from(image)) is given_up
+
+
 def test_every_state_but_the_final_ones_can_be_left() -> None:
     left = {start for start, _ in TRANSITIONS}
     assert {None, *ImageStatus} - left == {S.EXPIRED}
