@@ -45,7 +45,7 @@ class ProcessorSettings(ServiceSettings):
     vision_endpoint: str = Field(
         "vision.googleapis.com", description="Endpoint of Cloud Vision; eu-vision.googleapis.com stays in the EU."
     )
-    vision_emulator_host: str | None = Field(None, description="host:port of an emulator of Cloud Vision.")
+    vision_emulator_host: str | None = Field(None, description="Address (host:port) of an emulator of Cloud Vision.")
     job_deadline_seconds: float = Field(
         60,
         gt=0,

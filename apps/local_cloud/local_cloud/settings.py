@@ -32,7 +32,7 @@ class EmulatorSettings(BaseSettings):
     emulate_storage: bool = Field(True, description="Whether the object store is emulated.")
     emulate_pubsub: bool = Field(True, description="Whether Pub/Sub is emulated.")
     outside_pubsub_host: str | None = Field(
-        None, description="host:port of another Pub/Sub that receives notifications."
+        None, description="Address (host:port) of another Pub/Sub that receives notifications."
     )
 
     project_id: str = Field(
