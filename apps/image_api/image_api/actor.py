@@ -73,4 +73,4 @@ class Actor:
 def require_admin(actor: Actor) -> None:
     """Raises `errors.RoleMissing` unless the caller is an admin of the platform with the scope `admin`."""
     if not actor.is_admin or Scope.ADMIN not in actor.scopes:
-        raise errors.RoleMissing("Only an admin may do this.", required_role=Role.ADMIN)
+        raise errors.RoleMissing("Only an admin can do this.", required_role=Role.ADMIN)

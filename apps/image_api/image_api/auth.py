@@ -61,7 +61,9 @@ async def _actor_of(request: Request, services: Services) -> Actor:
     authorization = request.headers.get("Authorization")
     cookie = request.cookies.get(services.settings.session_cookie_name) if "cookie" in request.headers else None
     if (api_key is not None) + (authorization is not None) + (cookie is not None) > 1:
-        raise errors.CredentialsAmbiguous("Send a key, an access token or the session's cookie, and only one of them.")
+        raise errors.CredentialsAmbiguous(
+            "More than one kind of credentials. Send an API key, an access token or a session cookie, but only one."
+        )
     if api_key:
         origin = Origin(caller_address(), request.headers.get("user-agent"))
         return await actor_of(request.app.state.key_cache, api_key, origin)
@@ -70,25 +72,25 @@ async def _actor_of(request: Request, services: Services) -> Actor:
     if cookie:
         check_same_origin(request, services)
         return await _actor_of_cookie(request, services.session_cache, cookie)
-    raise errors.KeyMissing("Send your key in the header X-API-KEY, or sign in.")
+    raise errors.KeyMissing("API key missing. Send it in the header X-API-KEY, or sign in.")
 
 
 async def _actor_of_token(services: Services, authorization: str) -> Actor:
     scheme, _, token = authorization.partition(" ")
     if api_keys.PREFIX in authorization or token.strip() == api_keys.DEFAULT_KEY:
-        raise errors.TokenInvalid(f"This is a key and no access token. Send it in the header {API_KEY_HEADER}.")
+        raise errors.TokenInvalid(f"This is an API key, not an access token. Send it in the header {API_KEY_HEADER}.")
     if scheme.lower() != "bearer":
         raise errors.TokenInvalid(
-            f"The header Authorization takes `Bearer` and an access token; send a key in {API_KEY_HEADER}."
+            f"Authorization header not valid. Send `Bearer` and an access token, or an API key in {API_KEY_HEADER}."
         )
     read = await services.access_tokens.read(token.strip())
     found = await services.session_cache.get(read.session_id)
     if found is None:
-        raise errors.SessionEnded("This session is over. Sign in again.")
+        raise errors.SessionEnded("The session has ended. Sign in again.")
     row, now = found
     # A cookie's session is proven by its cookie alone.
     if row["id"] != read.user_id or row["token_hash"] is not None:
-        raise errors.SessionEnded("This session is over. Sign in again.")
+        raise errors.SessionEnded("The session has ended. Sign in again.")
     services.access_tokens.check(read, now)
     return actor_of_session(row, now)
 
@@ -97,16 +99,18 @@ async def _actor_of_cookie(request: Request, cache: SessionCache, cookie: str) -
     session_id = session_cookies.session_id_of(cookie)
     found = await cache.get(session_id) if session_id else None
     if found is None:
-        raise errors.SessionEnded("This session is over. Sign in again.")
+        raise errors.SessionEnded("The session has ended. Sign in again.")
     row, now = found
     known = row["token_hash"]
     if known is None or not hmac.compare_digest(known, session_cookies.hash_value(cookie)):
-        raise errors.SessionEnded("This session is over. Sign in again.")
+        raise errors.SessionEnded("The session has ended. Sign in again.")
     actor = actor_of_session(row, now)
     if request.method not in _SAFE_METHODS:
         token = request.headers.get(CSRF_HEADER, "").encode()
         if not hmac.compare_digest(token, session_cookies.csrf_token(cookie).encode()):
-            raise errors.CsrfTokenInvalid("Send the session's CSRF token: GET /api/v1/auth/session tells it.")
+            raise errors.CsrfTokenInvalid(
+                "CSRF token missing or wrong. Get the session's token from GET /api/v1/auth/session."
+            )
     return actor
 
 
@@ -120,7 +124,7 @@ def check_same_origin(request: Request, services: Services) -> None:
     own_hosts = {urlsplit(services.settings.base_url).netloc, request.headers.get("Host")} - {""}
     allowed = site in ("same-origin", "none") if site else origin is None or _host_of(origin) in own_hosts
     if not allowed:
-        raise errors.CrossSiteRequest("Another site's page cannot use this session.")
+        raise errors.CrossSiteRequest("Requests from another site cannot use this session.")
 
 
 def _host_of(origin: str) -> str:
@@ -154,11 +158,11 @@ class RequireScope:
         actor = await _counted(request, uploads=self._uploads)
         if actor.is_default_key:
             raise errors.DefaultKeyMustBeRotated(
-                "The default key can only rotate itself: POST /api/v1/user/{user_id}/credentials/rotate."
+                "The default key can only rotate itself. Use POST /api/v1/user/{user_id}/credentials/rotate."
             )
         missing = [scope for scope in self.scopes if scope not in actor.scopes]
         if missing:
-            raise errors.ScopeMissing(f"The caller lacks: {', '.join(missing)}.", missing_scopes=missing)
+            raise errors.ScopeMissing(f"The caller lacks these scopes: {', '.join(missing)}.", missing_scopes=missing)
         return actor
 
 
@@ -187,7 +191,9 @@ class RequireSession(RequireScope):
     async def __call__(self, request: Request) -> Actor:
         actor = await super().__call__(request)
         if actor.session_id is None:
-            raise errors.SessionRequired("A key cannot do this. Sign in, and send the token or the cookie.")
+            raise errors.SessionRequired(
+                "API keys cannot do this. Sign in and send the access token or the session cookie."
+            )
         return actor
 
 

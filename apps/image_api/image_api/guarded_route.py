@@ -50,8 +50,10 @@ class BoundedRequest(Request):
                     self._body = await self._received()
             except TimeoutError as error:
                 if shutdown.stopping:
-                    raise errors.ShuttingDown("This instance is stopping; send the request again.") from error
-                raise errors.RequestTooSlow(f"The body did not arrive within {RECEIPT_SECONDS:g} s.") from error
+                    raise errors.ShuttingDown("This instance is shutting down. Send the request again.") from error
+                raise errors.RequestTooSlow(
+                    f"Request body too slow: the limit is {RECEIPT_SECONDS:g} s. Send the request again."
+                ) from error
         return self._body
 
     async def json(self) -> Any:
@@ -74,7 +76,7 @@ class BoundedRequest(Request):
     def _check_size(self, size_bytes: int) -> None:
         if size_bytes > self._limit_bytes:
             limit = self._limit_bytes
-            raise errors.BodyTooLarge(f"The body of this request may have {limit} bytes.", limit_bytes=limit)
+            raise errors.BodyTooLarge(f"Request body too large: the limit is {limit} bytes.", limit_bytes=limit)
 
 
 class GuardedRoute(APIRoute):

@@ -109,8 +109,8 @@ class ObservabilityMiddleware:
             response = problems.problem(
                 500,
                 "internal-error",
-                "Something unexpected happened",
-                "The error has been recorded; name the request id.",
+                "Internal error",
+                "The error has been logged. Send the request ID when you report it.",
             )
         if answer.status == 0:
             await response(scope, receive, answer.send)

@@ -276,7 +276,7 @@ class Database:
         if _is_disconnect(error):
             # Every connection of the pool is suspect, not only this one.
             await self._pool.expire_connections()
-            return errors.DatabaseUnavailable("The database does not answer. Try again.")
+            return errors.DatabaseUnavailable("The database does not respond. Try again.")
         return errors.DatabaseUnavailable("The database is busy. Try again.")
 
     async def fetch_one(self, statement: Query | Executable, **values: Any) -> Record | None:

@@ -175,7 +175,7 @@ class PubSubPublisher:
                     topic=self._paths[topic], messages=batch, timeout=timeout_seconds, retry=None
                 )
         except (GoogleAPIError, grpc.RpcError, google.auth.exceptions.GoogleAuthError, TimeoutError, OSError) as error:
-            raise errors.MessagingUnavailable("Pub/Sub does not answer.") from error
+            raise errors.MessagingUnavailable("Pub/Sub does not respond. Try again.") from error
 
     async def close(self) -> None:
         """Closes the channel."""

@@ -41,7 +41,7 @@ class NewClassification(BaseModel):
     @model_validator(mode="after")
     def _one_source(self) -> Self:
         if (self.url is None) == (self.image_id is None):
-            raise ValueError("give either `url` or `image_id`, or send the file itself")
+            raise ValueError("send either `url` or `image_id`, or the file itself")
         return self
 
 

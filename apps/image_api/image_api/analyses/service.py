@@ -65,7 +65,7 @@ def find_analyzer(name: str) -> AnalyzerSpec:
     if name not in CATALOGUE:
         nearest = difflib.get_close_matches(name, CATALOGUE, n=1, cutoff=0.5)
         hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-        raise errors.AnalyzerUnknown(f"There is no analyzer {name!r}.{hint}", known=sorted(CATALOGUE))
+        raise errors.AnalyzerUnknown(f"Unknown analyzer {name!r}.{hint}", known=sorted(CATALOGUE))
     return CATALOGUE[name]
 
 
@@ -89,9 +89,9 @@ async def find_bytes(runner: Runner, actor: Actor, image_id: UUID) -> Bytes:
     if row is None:
         raise errors.ImageNotFound
     if row["deleted_at"] is not None:
-        raise errors.ImageNotFound("This image is in the trash; restore it first.")
+        raise errors.ImageNotFound("The image is in the trash. Restore it first.")
     if row["status"] not in HOLDS_BYTES:
-        raise errors.ImageNotReady(f"This image is {row['status']}; its bytes have not arrived.")
+        raise errors.ImageNotReady(f"The image's bytes have not arrived: its status is {row['status']}.")
     if row["status"] == ImageStatus.FAILED:
         raise errors.ImageNotDecodable(row["failure_message"] or "", reason=row["failure_code"])
     return Bytes(row["team_id"], row["sha256"])
@@ -131,7 +131,9 @@ async def of_the_team(services: Services, team_id: UUID, order: Order) -> Order:
     """The same, under the version of whoever answers the team. Raises `errors.VisionNotEnabled`."""
     version = (await answering(services, team_id, order.analyzer)).version
     if version == VISION_VERSION and not services.settings.vision_enabled:
-        raise errors.VisionNotEnabled("This team chose Cloud Vision, which has been disabled since.")
+        raise errors.VisionNotEnabled(
+            "The team's label source is Cloud Vision, which is disabled here. Choose another label source."
+        )
     return order._replace(version=version)
 
 
@@ -154,7 +156,7 @@ async def _request(
             raise
         row = await queries.find_of_bytes(services.database, of, order)
     if row is None:
-        raise errors.AnalyzerFailed("The analysis failed while it was asked for again.")
+        raise errors.AnalyzerFailed("The analysis failed while it was being requested again. Try again.")
     return row, 0
 
 

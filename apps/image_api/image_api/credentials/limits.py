@@ -52,8 +52,8 @@ def check_limits(limits: Limits, expires_at: datetime | None, address_ranges: li
     if exceeded:
         reasons = " and ".join(reason for _, reason in exceeded)
         raise errors.KeyLimitExceeded(
-            f"The calling key is limited: {reasons}. What it makes, changes or rotates must lie within that. "
-            "Sign in, or ask an admin.",
+            f"The calling key is limited: {reasons}. Keys that it creates, changes or rotates must stay "
+            "within these limits. Sign in, or ask an admin.",
             exceeded=[name for name, _ in exceeded],
             limits={name: getattr(limits, name) for name, _ in exceeded},
         )

@@ -47,9 +47,11 @@ async def rotate(transaction: Transaction, actor: Actor, user_id: UUID, wish: Ro
     try:
         row = await queries.lock_live(transaction, user_id, wanted)
     except LockNotAvailable as error:
-        raise errors.RotationInProgress("Somebody else is rotating this credential; ask for its outcome.") from error
+        raise errors.RotationInProgress(
+            "Another request is rotating this credential. Wait for it to finish, then read the credential."
+        ) from error
     if row is None:
-        raise errors.CredentialNotFound("The user has no such credential, or none that lives.")
+        raise errors.CredentialNotFound("The user has no such active credential.")
     actor = await check_still_valid(transaction, actor)
     if row["id"] != actor.credential_id:
         check_within_own(actor, row)
@@ -70,7 +72,7 @@ async def rotate(transaction: Transaction, actor: Actor, user_id: UUID, wish: Ro
 def _check_may_rotate(actor: Actor, user_id: UUID, wish: Rotation) -> None:
     if actor.is_default_key:
         if user_id != actor.user_id or wish.credential_id not in (None, actor.credential_id):
-            raise errors.DefaultKeyMustBeRotated("The default key can rotate no key but itself.")
+            raise errors.DefaultKeyMustBeRotated("The default key can only rotate itself.")
         return
     check_may_manage(actor, user_id)
 
@@ -105,7 +107,7 @@ def _next_keys(row: Record, key: NewKey, wish: Rotation) -> dict[str, Any]:
         return values | {"previous_expires_at": earliest(max(row["previous_expires_at"], grace_ends_at), ends_at)}
     if previous_lives and not wish.force:
         raise errors.RotationInGrace(
-            "Both keys are in use. Pass force=true to end the previous one now.",
+            "The previous key is still valid. Send force=true to end its grace period now.",
             previous_expires_at=previous_ends_at,
         )
     return values | _previous(row, earliest(grace_ends_at, ends_at))
@@ -114,7 +116,7 @@ def _next_keys(row: Record, key: NewKey, wish: Rotation) -> dict[str, Any]:
 def _check_lives_on(row: Record, wish: Rotation) -> None:
     """Raise `errors.RequestInvalid` if the new key would be dead because its credential has ended."""
     if wish.expires_at is None and row["expires_at"] is not None and row["expires_at"] <= row["now"]:
-        message = f"The credential ended at {row['expires_at'].isoformat()}. Send a later end for the new key."
+        message = f"The credential expired at {row['expires_at'].isoformat()}. Send a later expiry for the new key."
         raise errors.invalid_fields([{"field": "expires_at", "code": "credential-expired", "message": message}])
 
 

@@ -39,7 +39,7 @@ def check_may_manage(actor: Actor, user_id: UUID) -> None:
         # Whether another user exists is not the caller's to know.
         raise errors.UserNotFound
     if Scope.KEYS_SELF not in actor.scopes:
-        raise errors.ScopeMissing("The key lacks: keys:self.", missing_scopes=[Scope.KEYS_SELF])
+        raise errors.ScopeMissing("The key lacks this scope: keys:self.", missing_scopes=[Scope.KEYS_SELF])
 
 
 def is_admin(actor: Actor) -> bool:
@@ -64,7 +64,7 @@ def check_within_own(actor: Actor, row: Record) -> None:
 def _require_all(actor: Actor, scopes: frozenset[str]) -> None:
     missing = [scope for scope in Scope if scope in scopes - actor.scopes]
     if missing:
-        raise errors.ScopeMissing(f"The key lacks: {', '.join(missing)}.", missing_scopes=missing)
+        raise errors.ScopeMissing(f"The key lacks these scopes: {', '.join(missing)}.", missing_scopes=missing)
 
 
 def _scopes_of(key_scopes: list[str] | None, user_scopes: list[str]) -> frozenset[str]:
@@ -112,7 +112,10 @@ async def create_credential(
     actor = await check_still_valid(transaction, actor)
     live = await queries.count_live(transaction, user_id)
     if live >= MAX_LIVE_CREDENTIALS:
-        raise errors.TooManyCredentials(f"A user may have {MAX_LIVE_CREDENTIALS}.", limit=MAX_LIVE_CREDENTIALS)
+        raise errors.TooManyCredentials(
+            f"Too many active credentials: the limit is {MAX_LIVE_CREDENTIALS} for each user. Revoke one first.",
+            limit=MAX_LIVE_CREDENTIALS,
+        )
     wish = _with_defaults(actor, owner, wish)
     _check_scopes(actor, user_id, wish["scopes"], owner["scopes"])
     key, credential_id = api_keys.generate(), new_id()
@@ -144,7 +147,7 @@ def _check_scopes(actor: Actor, user_id: UUID, wanted: list[str] | None, user_sc
     if user_id == actor.user_id:
         _require_all(actor, frozenset(user_scopes if wanted is None else wanted))
     elif beyond := sorted(frozenset(wanted or ()) - frozenset(user_scopes)):
-        message = f"The user has no scope {', '.join(beyond)}."
+        message = f"The user lacks these scopes: {', '.join(beyond)}."
         raise errors.invalid_fields([{"field": "scopes", "code": "scope-not-of-user", "message": message}])
 
 
@@ -152,7 +155,7 @@ def expiry(expires_at: datetime | None, now: datetime) -> dict[str, Any]:
     """The columns of an expiry; a key that has less than a week to live is warned of once, a day before its end."""
     if expires_at is not None and expires_at <= now:
         raise errors.invalid_fields(
-            [{"field": "expires_at", "code": "in-the-past", "message": "The key would be dead."}]
+            [{"field": "expires_at", "code": "in-the-past", "message": "The time is in the past. Send a later time."}]
         )
     late = expires_at is not None and expires_at <= now + FIRST_WARNING
     return {"expires_at": expires_at, "expiry_warnings": int(late)}
@@ -239,7 +242,9 @@ async def check_admin_keeps_a_key(transaction: Transaction, row: Record, values:
     if _is_open(row, row["now"]):
         others = [other for other in others if _lasts(other, row["now"])]
     if not others:
-        raise errors.LastAdminKey("Make another admin key first, without address ranges and with a week to live.")
+        raise errors.LastAdminKey(
+            "Create another admin key first. It must have no address ranges and be valid for at least 7 days."
+        )
 
 
 def _administrates(row: Record | dict[str, Any]) -> bool:

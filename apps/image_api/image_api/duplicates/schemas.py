@@ -60,7 +60,7 @@ class NewDecision(BaseModel):
     @classmethod
     def _two_images(cls, image_ids: list[UUID]) -> list[UUID]:
         if len(set(image_ids)) != 2:
-            raise ValueError("An image is no duplicate of itself.")
+            raise ValueError("An image cannot be a duplicate of itself. Send two different images.")
         return image_ids
 
 

@@ -95,7 +95,7 @@ async def decide(transaction: Transaction, actor: Actor, image_ids: Sequence[UUI
     found = await queries.hold_images(transaction, actor.visible_team_id, (first, second))
     owners = {row["team_id"] for row in found}
     if len(found) != 2 or len(owners) != 1:
-        raise errors.ImageNotFound("Both images must be there, and of one team.")
+        raise errors.ImageNotFound("Both images must exist and belong to the same team.")
     owner_id: UUID = owners.pop()
     new = await queries.decide(transaction, owner_id, (first, second), actor.user_id)
     if new is None:

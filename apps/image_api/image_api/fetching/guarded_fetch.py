@@ -87,7 +87,7 @@ class GuardedFetcher:
                         _check_size(total, max_bytes)
                         yield chunk
                 return
-        raise errors.SourceAnswerUnusable(f"The source redirects more than {_MAX_REDIRECTS} times.")
+        raise errors.SourceAnswerUnusable(f"Too many redirects: the limit is {_MAX_REDIRECTS}.")
 
     @asynccontextmanager
     async def _asked(
@@ -115,9 +115,9 @@ class GuardedFetcher:
         vouched = all(is_among(address, self._allowed) for address in found)
         # Not which address it is: that would tell strangers what our resolver knows.
         if not vouched and not all(is_public(address) or is_among(address, self._allowed) for address in found):
-            raise errors.SourceRefused("The URL leads to an address that is not public.")
+            raise errors.SourceRefused("The URL's host has an address that is not public.")
         if not vouched and source.port not in PORTS.values():
-            raise errors.SourceRefused("Only ports 80 and 443 are fetched from.")
+            raise errors.SourceRefused("Port not allowed: only 80 and 443 can be used.")
         return found[:_MAX_ADDRESSES]
 
     async def _look_up(self, host: str, caller: Hashable) -> list[Address]:
@@ -127,7 +127,7 @@ class GuardedFetcher:
         except TimeoutError:
             raise
         except (OSError, ValueError) as error:
-            raise errors.SourceUnreachable("The URL's host does not resolve.") from error
+            raise errors.SourceUnreachable("The URL's host cannot be resolved.") from error
         if not found:
             raise errors.SourceUnreachable("The URL's host has no address.")
         return found
@@ -184,9 +184,11 @@ class _Patience:
         except (TimeoutError, httpcore2.TimeoutException) as error:
             raise errors.SourceTimeout("The source did not send the whole file in time.") from error
         except httpcore2.ConnectError as error:
-            raise errors.SourceUnreachable("No connection to the source, or its certificate is not valid.") from error
+            raise errors.SourceUnreachable(
+                "The source refused the connection, or its certificate is not valid."
+            ) from error
         except (httpcore2.NetworkError, httpcore2.ProtocolError, OSError) as error:
-            raise errors.SourceAnswerUnusable("The source's answer is broken, or broke off.") from error
+            raise errors.SourceAnswerUnusable("The source's response is invalid or incomplete.") from error
         finally:
             self._seconds -= loop.time() - began_at
 
@@ -198,19 +200,23 @@ def _header(response: httpcore2.Response, name: bytes, encoding: str = "utf-8") 
 def _location(response: httpcore2.Response) -> str:
     location = _header(response, b"location")
     if not location:
-        raise errors.SourceAnswerUnusable("The source redirects to nowhere.", source_status=response.status)
+        raise errors.SourceAnswerUnusable(
+            "The source sent a redirect without a location.", source_status=response.status
+        )
     return location
 
 
 def _check_answer(response: httpcore2.Response, max_bytes: int) -> None:
     if response.status != 200:
-        raise errors.SourceAnswerUnusable(f"The source answered {response.status}.", source_status=response.status)
+        raise errors.SourceAnswerUnusable(
+            f"The source responded with status {response.status}.", source_status=response.status
+        )
     if _header(response, b"content-encoding").strip().lower() not in ("", "identity"):
-        raise errors.SourceAnswerUnusable("The source compresses its answer, which was not asked for.")
+        raise errors.SourceAnswerUnusable("The source sent a compressed response, which is not supported.")
     length = _header(response, b"content-length")
     _check_size(int(length) if length.isdecimal() else 0, max_bytes)
 
 
 def _check_size(size_bytes: int, max_bytes: int) -> None:
     if size_bytes > max_bytes:
-        raise errors.SourceTooLarge(f"A file may have {max_bytes} bytes.", limit_bytes=max_bytes)
+        raise errors.SourceTooLarge(f"File too large: the limit is {max_bytes} bytes.", limit_bytes=max_bytes)

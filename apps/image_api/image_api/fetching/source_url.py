@@ -37,7 +37,7 @@ class SourceUrl:
         try:
             url = urljoin(f"{self.scheme}://{host}:{self.port}{self.target}", location)
         except ValueError as error:
-            raise errors.SourceRefused("The source redirects to what is not a URL.") from error
+            raise errors.SourceRefused("The source redirects to an invalid URL.") from error
         return parse(url)
 
 
@@ -45,15 +45,15 @@ def parse(url: str) -> SourceUrl:
     """Takes a URL apart. Raises `errors.SourceRefused`."""
     # Parsers disagree about these: some drop them, some see the end of the host in a backslash.
     if not url.isprintable() or " " in url or "\\" in url:
-        raise errors.SourceRefused("A URL has no spaces, control characters or backslashes; encode them.")
+        raise errors.SourceRefused("The URL contains spaces, control characters or backslashes. Percent-encode them.")
     try:
         parts = urlsplit(url)
     except ValueError as error:
-        raise errors.SourceRefused("This is not a URL.") from error
+        raise errors.SourceRefused("The URL is not valid.") from error
     if parts.scheme not in PORTS:
-        raise errors.SourceRefused("Only http:// and https:// are fetched.")
+        raise errors.SourceRefused("URL scheme not allowed. Use http:// or https://.")
     if "@" in parts.netloc:
-        raise errors.SourceRefused("A URL with a user name or password is not fetched.")
+        raise errors.SourceRefused("The URL contains a user name or password. Remove them.")
     authority = _AUTHORITY.fullmatch(parts.netloc)
     if authority is None:
         raise errors.SourceRefused("The URL's host is not valid.")
@@ -71,7 +71,7 @@ def _ipv6(text: str) -> tuple[str, Address]:
     try:
         address = IPv6Address(text)
     except ValueError as error:
-        raise errors.SourceRefused("The URL's host is not an IPv6 address.") from error
+        raise errors.SourceRefused("The URL's host is not a valid IPv6 address.") from error
     return str(address), address
 
 
@@ -83,10 +83,12 @@ def _name_or_ipv4(text: str) -> tuple[str, Address | None]:
         try:
             address = IPv4Address(host)
         except ValueError as error:
-            raise errors.SourceRefused("Write an IPv4 address as four decimal numbers.") from error
+            raise errors.SourceRefused(
+                "The URL's host is not a valid IPv4 address. Write it as four decimal numbers."
+            ) from error
         return host, address
     if len(host) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
-        raise errors.SourceRefused("The URL's host is not a name.")
+        raise errors.SourceRefused("The URL's host is not a valid name.")
     return ".".join(labels), None
 
 
@@ -98,4 +100,4 @@ def _to_ascii(host: str) -> str:
         # As browsers do: full-width digits and dots become ASCII, and are looked at after that.
         return idna.encode(host, uts46=True).decode("ascii")
     except idna.IDNAError as error:
-        raise errors.SourceRefused("The URL's host is not an international domain name.") from error
+        raise errors.SourceRefused("The URL's host is not a valid internationalized domain name.") from error

@@ -13,4 +13,7 @@ def check_if_match(if_match: str | None, revision: int) -> None:
     if if_match is None or if_match.strip() == "*":
         return
     if entity_tag(revision) not in [tag.strip() for tag in if_match.split(",")]:
-        raise errors.ETagMismatch("Read the resource again and repeat the change.", etag=entity_tag(revision))
+        raise errors.ETagMismatch(
+            "The resource has changed since it was read. Read it again and repeat the change.",
+            etag=entity_tag(revision),
+        )

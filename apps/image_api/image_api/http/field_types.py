@@ -15,13 +15,13 @@ def described(pattern: str, words: str) -> str:
     return pattern
 
 
-LINE = described(r"^[^\x00-\x1f\x7f]*$", "Text without line breaks and other control characters.")
-TEXT = described(r"^[^\x00]*$", "Text without NUL characters.")
+LINE = described(r"^[^\x00-\x1f\x7f]*$", "Send text without line breaks and other control characters.")
+TEXT = described(r"^[^\x00]*$", "Send text without NUL characters.")
 
 
 def _digits(value: Any) -> Any:
     if isinstance(value, str) and not re.fullmatch(r"-?\d{1,400}", value, re.ASCII):
-        raise ValueError("send a whole number, in digits alone")
+        raise ValueError("send a whole number in digits")
     return value
 
 

@@ -33,9 +33,9 @@ def parse(text: bytes | str, field: str = "body", example: str = "") -> Any:
     except RecursionError:
         raise _invalid(field, "json-too-deep", _TOO_DEEP) from None
     except ValueError as error:
-        position = f", from character {error.pos} on" if isinstance(error, json.JSONDecodeError) else ""
-        remedy = f"; send {example}" if example else position
-        raise _invalid(field, "json_invalid", f"This is not JSON{remedy}.") from None
+        position = f" at character {error.pos}" if isinstance(error, json.JSONDecodeError) else ""
+        remedy = f". Send {example}" if example else position
+        raise _invalid(field, "json_invalid", f"Not valid JSON{remedy}.") from None
     return value
 
 
@@ -47,8 +47,8 @@ class _Refused(Exception):
         self.code = code
 
 
-_TOO_DEEP = f"Objects and arrays may be nested {MAX_DEPTH} deep."
-_TOO_MANY = f"A document may have {MAX_VALUES} objects and numbers, and as many arrays."
+_TOO_DEEP = f"JSON nested too deeply: the limit is {MAX_DEPTH} levels."
+_TOO_MANY = f"JSON too large: the limit is {MAX_VALUES} objects and numbers, and as many arrays."
 
 
 def _invalid(field: str, code: str, message: str) -> errors.RequestInvalid:
@@ -65,12 +65,12 @@ class _Reader:
         self._count_value()
         if len(members) > MAX_MEMBERS:
             counts = f"{MAX_MEMBERS} members, and one has {len(members)}"
-            raise _Refused("json-too-many-members", f"An object may have {counts}.")
+            raise _Refused("json-too-many-members", f"Object too large: the limit is {counts}.")
         found = dict(members)
         if len(found) < len(members):
-            raise _Refused("json-name-repeated", "An object has two members of the same name; send each name once.")
+            raise _Refused("json-name-repeated", "An object has two members with the same name. Send each name once.")
         if any(len(name) > MAX_NAME_LENGTH for name in found):
-            raise _Refused("json-name-too-long", f"The name of a member may have {MAX_NAME_LENGTH} characters.")
+            raise _Refused("json-name-too-long", f"Member name too long: the limit is {MAX_NAME_LENGTH} characters.")
         return found
 
     def integer(self, digits: str) -> int:
@@ -84,7 +84,7 @@ class _Reader:
     def _check_number(self, digits: str) -> None:
         self._count_value()
         if len(digits) > MAX_NUMBER_LENGTH:
-            raise _Refused("json-number-too-long", f"A number may have {MAX_NUMBER_LENGTH} characters.")
+            raise _Refused("json-number-too-long", f"Number too long: the limit is {MAX_NUMBER_LENGTH} characters.")
 
     def _count_value(self) -> None:
         self._count += 1
@@ -93,7 +93,7 @@ class _Reader:
 
 
 def _refuse_constant(name: str) -> Any:
-    raise _Refused("json_invalid", f"This is not JSON: {name} is no number of JSON.")
+    raise _Refused("json_invalid", f"Not valid JSON: {name} is not a JSON number.")
 
 
 def _check_nesting(value: Any) -> None:

@@ -38,9 +38,11 @@ def decode_cursor(text: str) -> Cursor:
         microseconds, row_id = _FORMAT.unpack(packed)
         cursor = Cursor(_EPOCH + timedelta(microseconds=microseconds), UUID(bytes=row_id))
     except (binascii.Error, struct.error, ValueError, OverflowError) as error:
-        raise errors.CursorInvalid("Pass `next_cursor` of the page before, as it was.") from error
+        raise errors.CursorInvalid(
+            "The cursor is not valid. Send `next_cursor` of the previous page unchanged."
+        ) from error
     if cursor.encode() != text:
-        raise errors.CursorInvalid("Pass `next_cursor` of the page before, as it was.")
+        raise errors.CursorInvalid("The cursor is not valid. Send `next_cursor` of the previous page unchanged.")
     return cursor
 
 

@@ -88,7 +88,7 @@ def _of_the_framework(request: Request, error: HTTPException) -> Response:
         # The framework wraps whatever ends the reading of a body.
         return app_problem(error.__cause__)
     if error.status_code == 400:
-        message = "The body cannot be read."
+        message = "The body is not readable."
         return app_problem(errors.invalid_fields([{"field": "body", "code": "body-unreadable", "message": message}]))
     headers = {name.lower(): value for name, value in (error.headers or {}).items()}
     if error.status_code == 405:
@@ -100,8 +100,8 @@ def _of_the_framework(request: Request, error: HTTPException) -> Response:
 
 def _detail(status: int, headers: dict[str, str]) -> str:
     if status == 405:
-        return f"This path takes {headers['allow']}."
-    return "There is nothing at this path. GET /docs shows every operation." if status == 404 else ""
+        return f"Method not allowed: this path supports {headers['allow']}."
+    return "Path not found. GET /docs lists every operation." if status == 404 else ""
 
 
 def _body_type(scope: Scope) -> Any:

@@ -44,7 +44,7 @@ class QueryParameters:
             if name not in self.names:
                 raise self._unknown(name)
             if name in seen and not self.names[name]:
-                raise errors.ParameterRepeated(f"The parameter {name!r} is given twice; send it once.", field=name)
+                raise errors.ParameterRepeated(f"The parameter {name!r} is repeated. Send it once.", field=name)
             seen.add(name)
 
     def _unknown(self, name: str) -> errors.Invalid:
@@ -52,8 +52,8 @@ class QueryParameters:
         taken = ", ".join([*self.names, *(f"{prefix}…" for prefix in self.prefixes)])
         hint = f"Did you mean {meant!r}?" if meant else f"This operation takes {taken or 'none'}."
         if self.prefixes:
-            return errors.FilterUnknown(f"There is no filter {shown!r}. {hint}", field=shown, nearest=meant)
-        return errors.ParameterUnknown(f"There is no parameter {shown!r}. {hint}", field=shown, nearest=meant)
+            return errors.FilterUnknown(f"Unknown filter {shown!r}. {hint}", field=shown, nearest=meant)
+        return errors.ParameterUnknown(f"Unknown parameter {shown!r}. {hint}", field=shown, nearest=meant)
 
     def _completed(self, name: str) -> str | None:
         """Return `meta.country` for `metadata.country`."""

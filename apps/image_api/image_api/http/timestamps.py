@@ -25,7 +25,7 @@ def _read(value: Any) -> Any:
     try:
         return datetime.fromisoformat(f"{value}T00:00:00+00:00" if match is None else _iso(match)).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise ValueError(f"there is no such time; {_WANTED}") from None
+        raise ValueError(f"this time does not exist; {_WANTED}") from None
 
 
 _WANTED = "send a time with its zone such as 2026-03-01T12:00:00Z, or a date such as 2026-03-01 for its midnight in UTC"
@@ -43,4 +43,4 @@ UtcTime = Annotated[AwareDatetime, BeforeValidator(_read)]
 def check_period(after: datetime | None, before: datetime | None) -> None:
     """Raise a ValueError where nothing was created at `after` or later and yet before `before`."""
     if after is not None and before is not None and after >= before:
-        raise ValueError("`created_after` is not before `created_before`, so nothing passes both")
+        raise ValueError("`created_after` is not before `created_before`, so no image can match both")

@@ -16,14 +16,14 @@ _ID_WORDS = "Send an id such as 0199c0de-0000-7000-8000-000000000004."
 _NUMBER_WORDS = "Send a number."
 _INTEGER_WORDS = "Send a whole number."
 _WORDS = {
-    "missing": "This is required.",
-    "extra_forbidden": "There is no such field here.",
+    "missing": "This field is required.",
+    "extra_forbidden": "Unknown field.",
     "string_type": "Send text.",
     "string_unicode": "Send text in valid Unicode.",
-    "string_too_short": "At least {min_length} characters.",
-    "string_too_long": "At most {max_length} characters.",
-    "too_short": "At least {min_length}.",
-    "too_long": "At most {max_length}.",
+    "string_too_short": "Send at least {min_length} characters.",
+    "string_too_long": "Send at most {max_length} characters.",
+    "too_short": "Send at least {min_length}.",
+    "too_long": "Send at most {max_length}.",
     "int_type": _INTEGER_WORDS,
     "int_parsing": _INTEGER_WORDS,
     "int_parsing_size": _INTEGER_WORDS,
@@ -33,17 +33,17 @@ _WORDS = {
     "finite_number": _NUMBER_WORDS,
     "bool_type": "Send true or false.",
     "bool_parsing": "Send true or false.",
-    "greater_than": "More than {gt}.",
-    "greater_than_equal": "At least {ge}.",
-    "less_than": "Less than {lt}.",
-    "less_than_equal": "At most {le}.",
-    "enum": "One of {expected}.",
-    "literal_error": "One of {expected}.",
+    "greater_than": "Must be greater than {gt}.",
+    "greater_than_equal": "Must be at least {ge}.",
+    "less_than": "Must be less than {lt}.",
+    "less_than_equal": "Must be at most {le}.",
+    "enum": "Must be one of {expected}.",
+    "literal_error": "Must be one of {expected}.",
     "list_type": "Send a list.",
     "dict_type": "Send an object.",
     "model_type": "Send an object.",
     "model_attributes_type": "Send an object.",
-    "json_invalid": "This is not JSON.",
+    "json_invalid": "Not valid JSON.",
     "json_type": "Send text.",
     "uuid_type": _ID_WORDS,
     "uuid_parsing": _ID_WORDS,
@@ -79,16 +79,16 @@ def in_words(error: Mapping[str, Any]) -> str:
         message = str(context["error"])
         message = f"{message[:1].upper()}{message[1:].removesuffix('.')}."
     elif kind == "string_pattern_mismatch":
-        message = PATTERN_WORDS.get(context["pattern"], "Text of another form.")
+        message = PATTERN_WORDS.get(context["pattern"], "Format not valid.")
     elif kind == "model_attributes_type" and isinstance(error.get("input"), bytes):
         # What is not called JSON is not read as such.
         message = "Send JSON, with the header `Content-Type: application/json`."
     elif kind in ("too_long", "too_short"):
         message = _WORDS[kind].format(**context).removesuffix(".") + f" {_counted(error)}."
     else:
-        message = _WORDS.get(kind, "Something else is wanted here.").format(**context)
+        message = _WORDS.get(kind, "Not valid.").format(**context)
     message = re.sub(r"\b1 (character|item|member)s\b", r"1 \1", message)
-    return f"The name of this: {message}" if error["loc"][-1:] == (_NAME,) else message
+    return f"Name not valid. {message}" if error["loc"][-1:] == (_NAME,) else message
 
 
 def _field(place: tuple[Any, ...], skip: int) -> str:

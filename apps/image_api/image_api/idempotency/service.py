@@ -92,9 +92,9 @@ def parse_key(headers: Sequence[str]) -> str:
 def _answer_of(row: Record, fingerprint: bytes) -> Answer:
     """The answer in a row. Raises `errors.IdempotencyKeyInUse`, `errors.IdempotencyKeyReused`."""
     if row["status"] is None:
-        raise errors.IdempotencyKeyInUse("Wait for the request that was sent first, or ask again a moment later.")
+        raise errors.IdempotencyKeyInUse("The first request with this key is still in progress. Try again in a moment.")
     if row["fingerprint"] != fingerprint:
-        raise errors.IdempotencyKeyReused("Another request was sent under this key; take a new key for each.")
+        raise errors.IdempotencyKeyReused("This key was used for another request. Use a new key for each request.")
     return Answer(row["status"], orjson.loads(row["headers"]), row["body"])
 
 
@@ -129,7 +129,9 @@ class Creation:
         fingerprint = asked.fingerprint(content)
         # Only a statement that begins after the lock was taken sees what its last holder has committed.
         if not await queries.lock(transaction, asked.user_id, asked.key):
-            raise errors.IdempotencyKeyInUse("The request that was sent first is still at work.")
+            raise errors.IdempotencyKeyInUse(
+                "The first request with this key is still in progress. Try again in a moment."
+            )
         if row := await queries.find(transaction, asked.user_id, asked.key):
             raise Replayed(_answer_of(row, fingerprint))
         return cls(transaction, asked, fingerprint)
@@ -145,7 +147,7 @@ class Creation:
         except ForeignKeyViolation as error:
             raise errors.KeyInvalid("The user of this request has just been removed.") from error
         if not added:
-            raise errors.IdempotencyKeyInUse("An upload has begun under this key meanwhile.")
+            raise errors.IdempotencyKeyInUse("Another upload with this key has started. Try again in a moment.")
 
     async def let_go(self) -> None:
         """Nothing: the transaction is rolled back."""
@@ -191,7 +193,9 @@ class Claim:
         else:
             claim.first = await queries.find(database, asked.user_id, asked.key)
             if claim.first is None or claim.first["status"] is None:
-                raise errors.IdempotencyKeyInUse("The request that was sent first is still at work.")
+                raise errors.IdempotencyKeyInUse(
+                    "The first request with this key is still in progress. Try again in a moment."
+                )
             if claim.fingerprint is not None:
                 raise Replayed(_answer_of(claim.first, claim.fingerprint))
         return claim

@@ -44,13 +44,15 @@ def parse_range(header: str | None, size_bytes: int) -> ByteRange | None:
     if not first:
         length = min(int(last), size_bytes)
         if length == 0:
-            raise errors.RangeNotSatisfiable("An empty range was asked for.", size_bytes=size_bytes)
+            raise errors.RangeNotSatisfiable("The requested range is empty.", size_bytes=size_bytes)
         return ByteRange(size_bytes - length, size_bytes - 1)
     start, end = int(first), min(int(last), size_bytes - 1) if last else size_bytes - 1
     if last and int(last) < start:
         return None
     if start >= size_bytes:
-        raise errors.RangeNotSatisfiable(f"The content has {size_bytes} bytes.", size_bytes=size_bytes)
+        raise errors.RangeNotSatisfiable(
+            f"Range starts beyond the end of the content ({size_bytes} bytes).", size_bytes=size_bytes
+        )
     return ByteRange(start, end)
 
 
@@ -101,7 +103,7 @@ async def _first(chunks: AsyncIterator[bytes]) -> bytes:
     try:
         return await anext(chunks)
     except ObjectMissing as error:
-        raise errors.StorageUnavailable("The object is not there; it may be on its way.") from error
+        raise errors.StorageUnavailable("The bytes cannot be found at the moment. Try again.") from error
 
 
 async def _resumed(first: bytes, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -18,6 +18,6 @@ def parse_include(query: QueryParams) -> tuple[str, ...]:
     """What shall be shown beside an image. Raises `errors.RequestInvalid`."""
     asked = tuple(dict.fromkeys(name for value in query.getlist("include") for name in value.split(",")))
     if unknown := [name for name in asked if name not in _INCLUDABLE]:
-        message = f"{unknown[0][:64]!r} cannot be included; known are: {', '.join(_INCLUDABLE)}."
+        message = f"{unknown[0][:64]!r} cannot be included. Send one of: {', '.join(_INCLUDABLE)}."
         raise errors.invalid_fields([{"field": "include", "code": "enum", "message": message}])
     return asked

@@ -21,7 +21,7 @@ Reader = Annotated[Actor, Depends(RequireScope(Scope.IMAGES_READ))]
 Writer = Annotated[Actor, Depends(RequireScope(Scope.IMAGES_WRITE))]
 # Whoever may upload may take its own uploads back.
 Deleter = Annotated[Actor, Depends(RequireOwnOr(Scope.IMAGES_DELETE, own=Scope.IMAGES_WRITE))]
-_PRESET = described(r"^[a-z0-9-]{1,32}$", "Small letters, digits and hyphens, at most 32.")
+_PRESET = described(r"^[a-z0-9-]{1,32}$", "Use lowercase letters, digits and hyphens, at most 32.")
 Preset = Annotated[str, Path(pattern=_PRESET)]
 
 BINARY = {"schema": {"type": "string", "format": "binary"}}

@@ -21,7 +21,7 @@ def _clean(name: Any) -> Any:
 
 def _clean_or_refused(name: Any) -> Any:
     if isinstance(name, str) and (name := filenames.clean(name)) is None:
-        raise ValueError("the name has no characters to keep; send null to remove the name of an image")
+        raise ValueError("the filename has no usable characters; send null to remove it")
     return name
 
 

@@ -40,9 +40,9 @@ async def find_original(runner: Runner, actor: Actor, image_id: UUID) -> Record:
     """Where the bytes of an image are. Raises `errors.ImageNotFound`, `errors.ImageNotStored`."""
     row = present(await queries.find_content(runner, actor.visible_team_id, image_id))
     if row["deleted_at"] is not None:
-        raise errors.ImageNotFound("This image is in the trash; restore it first.")
+        raise errors.ImageNotFound("The image is in the trash. Restore it first.")
     if row["status"] not in HOLDS_BYTES:
-        raise errors.ImageNotStored(f"This image is {row['status']}.")
+        raise errors.ImageNotStored(f"The image has no stored bytes: its status is {row['status']}.")
     return row
 
 
@@ -50,9 +50,9 @@ async def find_derivative(runner: Runner, actor: Actor, image_id: UUID, preset: 
     """Where a derivative is. Raises `errors.ImageNotFound`, `errors.DerivativeNotFound`."""
     row = present(await queries.find_derivative(runner, actor.visible_team_id, image_id, preset))
     if row["deleted_at"] is not None:
-        raise errors.ImageNotFound("This image is in the trash; restore it first.")
+        raise errors.ImageNotFound("The image is in the trash. Restore it first.")
     if row["object_name"] is None:
-        raise errors.DerivativeNotFound(f"This image is {row['status']} and has no derivative {preset!r}.")
+        raise errors.DerivativeNotFound(f"The image has no derivative {preset!r} (status: {row['status']}).")
     return row
 
 
@@ -82,7 +82,7 @@ async def change_image(
 def _merged(old: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
     merged = {name: value for name, value in (old | patch).items() if value is not None}
     if len(merged) > MAX_METADATA_KEYS:
-        message = f"An image may have {MAX_METADATA_KEYS} metadata keys."
+        message = f"Too many metadata keys: the limit is {MAX_METADATA_KEYS}."
         raise errors.invalid_fields([{"field": "metadata", "code": "too_long", "message": message}])
     return merged
 
@@ -91,7 +91,7 @@ def _check_may_trash(actor: Actor, row: Record) -> None:
     """Raises `errors.ScopeMissing` unless the caller may trash and restore this image."""
     if Scope.IMAGES_DELETE not in actor.scopes and row["uploaded_by"] != actor.user_id:
         raise errors.ScopeMissing(
-            "The caller lacks: images:delete. Without it only one's own uploads go to the trash and come back.",
+            "The caller lacks this scope: images:delete. Without it you can trash and restore only your own uploads.",
             missing_scopes=[Scope.IMAGES_DELETE],
         )
 
@@ -132,7 +132,9 @@ async def restore(transaction: Transaction, actor: Actor, old: Record, bucket: s
         async with transaction.savepoint():
             restored = present(await queries.change(transaction, transitions.restore(image_id)))
     except UniqueViolation as error:
-        raise errors.DuplicateExists("The team has uploaded the same bytes again since.") from error
+        raise errors.DuplicateExists(
+            "The team has uploaded the same bytes again since this image was trashed."
+        ) from error
     await events.record(transaction, events.image_event(EventType.RESTORED, image_id, old["team_id"]))
     await audit.record(transaction, actor, "image.restored", ("image", image_id), team_id=old["team_id"])
     if old["status"] == ImageStatus.STORED:

@@ -94,15 +94,19 @@ def parse(items: Iterable[tuple[str, str]]) -> list[MetadataFilter]:
             continue
         match = _NAME.fullmatch(key)
         if match is None:
-            raise errors.FilterInvalid("Write meta.<field>=… or meta.<field>[<operator>]=….", field=key[:100])
+            raise errors.FilterInvalid(
+                "Filter name not valid. Write meta.<field>=… or meta.<field>[<operator>]=….", field=key[:100]
+            )
         name, operator = match[1], match[2] or "eq"
         if operator not in OPERATORS:
-            raise _invalid(name, f"there is no operator {operator!r}; use one of {', '.join(OPERATORS)}")
+            raise _invalid(name, f"unknown operator {operator!r}; use one of {', '.join(OPERATORS)}")
         if len(value) > MAX_VALUE_LENGTH * (_MAX_CHOICES if operator == "in" else 1) or "\0" in value:
-            raise _invalid(name, f"a value has at most {MAX_VALUE_LENGTH} characters, none of them NUL")
+            raise _invalid(name, f"a value can have up to {MAX_VALUE_LENGTH} characters and no NUL")
         found.append(MetadataFilter(name, operator, value))
     if len(found) > MAX_FILTERS:
-        raise errors.FilterInvalid(f"A list takes {MAX_FILTERS} filters on metadata; these are {len(found)}.")
+        raise errors.FilterInvalid(
+            f"Too many filters on metadata: the limit is {MAX_FILTERS}, and the request has {len(found)}."
+        )
     return found
 
 
@@ -161,7 +165,7 @@ def meaning_of(name: str, schemas: Sequence[Declared]) -> _Meaning:
         )
     kinds = {_KINDS[each.type] for each in fields}
     if len(kinds) > 1:
-        raise _invalid(name, "teams declare this field with different types; name one with team_id")
+        raise _invalid(name, "teams declare this field with different types; choose a team with team_id")
     enums = all(each.type is FieldType.ENUM for each in fields)
     return _Meaning(kinds.pop(), _choices(fields) if enums else frozenset())
 
@@ -175,18 +179,18 @@ def _read(each: MetadataFilter, meaning: _Meaning) -> tuple[str, list[str]]:
     name, kind = each.name, meaning.kind
     if each.operator not in _ALLOWED[kind]:
         hint = "; declare its type in the metadata schema" if kind is Kind.ANY else ""
-        raise _invalid(name, f"{each.operator!r} does not go with {_described(kind)}{hint}")
+        raise _invalid(name, f"{each.operator!r} cannot be used with {_described(kind)}{hint}")
     path = f'$."{name}"'
     # What an older image holds beside the choices of an enum is no value of it.
     choices = " || ".join(_equal(path, kind, choice) for choice in sorted(meaning.choices))
     of_kind = _IS_OF_KIND[kind].format(path=path) + (f" && ({choices})" if choices else "")
     if each.operator == "exists":
         if each.value not in ("true", "false"):
-            raise _invalid(name, "exists is true or false")
+            raise _invalid(name, "`exists` takes true or false")
         return (of_kind, [metadata_terms.present(name)]) if each.value == "true" else (f"!({of_kind})", [])
     if each.operator == "prefix":
         if not each.value:
-            raise _invalid(name, "a prefix has at least one character")
+            raise _invalid(name, "a prefix needs at least one character")
         forms = filenames.forms(each.value)
         begins = " || ".join(f"{path} starts with {_quoted(form)}" for form in forms)
         return f"{of_kind} && ({begins})", [metadata_terms.beginning(name, form) for form in forms]
@@ -205,7 +209,7 @@ def _read(each: MetadataFilter, meaning: _Meaning) -> tuple[str, list[str]]:
 
 
 def _described(kind: Kind) -> str:
-    return "a field of no declared type" if kind is Kind.ANY else f"a {kind}"
+    return "a field without a declared type" if kind is Kind.ANY else f"a {kind}"
 
 
 def _list(each: MetadataFilter) -> list[str]:
@@ -217,24 +221,24 @@ def _list(each: MetadataFilter) -> list[str]:
             # More levels are read than are written.
             values = [item if isinstance(item, str) else orjson.dumps(item).decode() for item in items]
         except (orjson.JSONDecodeError, orjson.JSONEncodeError) as error:
-            raise _invalid(each.name, "in takes values with commas between them, or a JSON array") from error
+            raise _invalid(each.name, "`in` takes comma-separated values or a JSON array") from error
     if not 1 <= len(values) <= _MAX_CHOICES:
-        raise _invalid(each.name, f"in takes 1 to {_MAX_CHOICES} values")
+        raise _invalid(each.name, f"`in` takes 1 to {_MAX_CHOICES} values")
     return values
 
 
 def _check(name: str, value: str, meaning: _Meaning) -> None:
     if len(value) > MAX_VALUE_LENGTH or "\0" in value:
-        raise _invalid(name, f"a value has at most {MAX_VALUE_LENGTH} characters, none of them NUL")
+        raise _invalid(name, f"a value can have up to {MAX_VALUE_LENGTH} characters and no NUL")
     if meaning.kind is Kind.NUMBER and not _NUMBER.fullmatch(value):
-        raise _invalid(name, "compare with a number such as 18 or -0.5")
+        raise _invalid(name, "send a number such as 18 or -0.5")
     if meaning.kind is Kind.BOOLEAN and value not in ("true", "false"):
-        raise _invalid(name, "compare with true or false")
+        raise _invalid(name, "send true or false")
     if meaning.kind is Kind.DATE and not is_date(value):
-        raise _invalid(name, "compare with a date such as 2026-03-01")
+        raise _invalid(name, "send a date such as 2026-03-01")
     if meaning.choices and filenames.normal(value) not in map(filenames.normal, meaning.choices):
         hint = nearest_hint(value, meaning.choices)
-        raise _invalid(name, f"the schema lists no such value{'.' + hint if hint else ''}".rstrip("?"))
+        raise _invalid(name, f"the metadata schema does not list this value{'.' + hint if hint else ''}".rstrip("?"))
 
 
 def _quoted(value: str) -> str:

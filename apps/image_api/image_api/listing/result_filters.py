@@ -80,12 +80,14 @@ def parse(items: Iterable[tuple[str, str]], beside: int = 0) -> list[ResultCondi
     possible: dict[tuple[str, str], Possible] = {}
     filters = [(key, value) for key, value in items if key.startswith(PREFIX)]
     if filters and len(filters) + beside > MAX_FILTERS:
-        raise errors.FilterInvalid(f"A list takes {MAX_FILTERS} filters on metadata and results; these are more.")
+        raise errors.FilterInvalid(f"Too many filters on metadata and results: the limit is {MAX_FILTERS}.")
     for key, value in filters:
         match = _NAME.fullmatch(key)
         if match is None:
             raise errors.FilterInvalid(
-                "Write analysis.<analyzer>.<field>=… or analysis.<analyzer>.<field>[<operator>]=….", field=key[:100]
+                "Filter name not valid. Write analysis.<analyzer>.<field>=… or "
+                "analysis.<analyzer>.<field>[<operator>]=….",
+                field=key[:100],
             )
         analyzer, name, operator = match[1], match[2], match[3] or "eq"
         paths.setdefault(analyzer, []).append(_path(key[:100], analyzer, name, operator, value))
@@ -100,7 +102,7 @@ def _narrow(possible: Possible, key: str, kind: Kind, operator: str, value: str)
     elif operator != "contains":
         possible.narrow(operator, [Decimal(value) if kind is Kind.NUMBER else value])
     if possible.is_empty():
-        raise errors.FilterInvalid(f"{key}: no value passes all filters on this field.", field=key)
+        raise errors.FilterInvalid(f"{key}: no value can match all filters on this field.", field=key)
 
 
 def _path(key: str, analyzer: str, name: str, operator: str, value: str) -> str:
@@ -112,7 +114,7 @@ def _path(key: str, analyzer: str, name: str, operator: str, value: str) -> str:
     of_kind = f'$."{name}".type() == "{field.kind}"'
     if operator == "exists":
         if value not in ("true", "false"):
-            raise errors.FilterInvalid(f"{key}: exists is true or false.", field=key)
+            raise errors.FilterInvalid(f"{key}: `exists` takes true or false.", field=key)
         return of_kind if value == "true" else f"!({of_kind})"
     literal = _literal(key, field, value)
     if operator == "contains":
@@ -124,14 +126,14 @@ def _path(key: str, analyzer: str, name: str, operator: str, value: str) -> str:
 def _field(key: str, analyzer: str, name: str) -> ResultField:
     if analyzer not in CATALOGUE:
         raise errors.FilterUnknown(
-            f"There is no analyzer {analyzer!r}.{nearest_hint(analyzer, CATALOGUE)}",
+            f"Unknown analyzer {analyzer!r}.{nearest_hint(analyzer, CATALOGUE)}",
             field=key,
             nearest=nearest(analyzer, CATALOGUE),
         )
     fields = fields_of(analyzer)
     if name not in fields:
         raise errors.FilterUnknown(
-            f"Results of {analyzer!r} have no field {name!r} to filter by.{nearest_hint(name, fields)}",
+            f"Results of {analyzer!r} have no filterable field {name!r}.{nearest_hint(name, fields)}",
             field=key,
             nearest=nearest(name, fields),
         )
@@ -141,15 +143,15 @@ def _field(key: str, analyzer: str, name: str) -> ResultField:
 def _literal(key: str, field: ResultField, value: str) -> str:
     if field.kind is Kind.NUMBER:
         if not _NUMBER.fullmatch(value):
-            raise errors.FilterInvalid(f"{key}: compare with a number such as 0.5.", field=key)
+            raise errors.FilterInvalid(f"{key}: send a number such as 0.5.", field=key)
         return f"{Decimal(value):f}"
     if field.kind is Kind.BOOLEAN:
         if value not in ("true", "false"):
-            raise errors.FilterInvalid(f"{key}: compare with true or false.", field=key)
+            raise errors.FilterInvalid(f"{key}: send true or false.", field=key)
         return value
     if field.choices and value not in field.choices:
-        raise errors.FilterInvalid(f"{key}: it is one of {', '.join(field.choices)}.", field=key)
+        raise errors.FilterInvalid(f"{key}: send one of {', '.join(field.choices)}.", field=key)
     if len(value) > _MAX_VALUE_LENGTH or "\0" in value:
-        raise errors.FilterInvalid(f"{key}: a value has at most {_MAX_VALUE_LENGTH} characters.", field=key)
+        raise errors.FilterInvalid(f"{key}: value too long: the limit is {_MAX_VALUE_LENGTH} characters.", field=key)
     # A JSON string is a string of a JSON path too.
     return orjson.dumps(value).decode()

@@ -54,7 +54,7 @@ class ImageFilters(BaseModel):
         for name in ("size", "width", "height"):
             least, most = getattr(self, f"min_{name}"), getattr(self, f"max_{name}")
             if least is not None and most is not None and least > most:
-                raise ValueError(f"`min_{name}` is greater than `max_{name}`, so no image passes both")
+                raise ValueError(f"`min_{name}` is greater than `max_{name}`, so no image can match both")
         check_period(self.created_after, self.created_before)
         return self
 

@@ -71,7 +71,7 @@ class DeclaredField(BaseModel):
     @model_validator(mode="after")
     def _fits_its_type(self) -> Self:
         if (self.type is FieldType.ENUM) != (self.enum is not None):
-            raise ValueError("a field of type 'enum', and no other, lists its values in `enum`")
+            raise ValueError("a field of type 'enum' needs `enum`, and no other field can have it")
         if self.enum is not None and len(set(self.enum)) < len(self.enum):
             raise ValueError("`enum` lists a value twice")
         for bound in (self.min, self.max):
@@ -85,11 +85,11 @@ class DeclaredField(BaseModel):
             return
         if self.type is FieldType.DATE:
             if not is_date(bound):
-                raise ValueError("`min` and `max` of a date are dates: 2026-03-01")
+                raise ValueError("`min` and `max` of a date must be dates such as 2026-03-01")
         elif self.type not in NUMBERS:
-            raise ValueError("only numbers and dates have `min` and `max`")
+            raise ValueError("only numbers and dates can have `min` and `max`")
         elif isinstance(bound, str):
-            raise ValueError("`min` and `max` of a number are numbers")
+            raise ValueError("`min` and `max` of a number must be numbers")
 
 
 def is_date(value: Any) -> bool:

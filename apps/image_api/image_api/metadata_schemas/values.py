@@ -10,7 +10,7 @@ MAX_METADATA_KEYS = 50
 MAX_VALUE_LENGTH = 512
 MAX_NUMBER = 2**53
 
-_KEY = described(r"^[A-Za-z0-9_.-]+$", "Letters, digits, `_`, `.` and `-` alone.")
+_KEY = described(r"^[A-Za-z0-9_.-]+$", "Use only letters, digits, `_`, `.` and `-`.")
 MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=_KEY)]
 
 
@@ -18,7 +18,7 @@ def check_number(value: float) -> None:
     """Raise a ValueError for a number that would not come back as it was sent, or not be JSON."""
     # Larger whole numbers come back as others, and PostgreSQL writes a large float as a whole number.
     if not -MAX_NUMBER <= value <= MAX_NUMBER:
-        raise ValueError("numbers lie between -2**53 and 2**53; send a larger one as text")
+        raise ValueError("number out of range: the limits are -2**53 and 2**53; send a larger number as text")
 
 
 def _metadata_value(value: Any) -> str | float | bool:
@@ -28,11 +28,11 @@ def _metadata_value(value: Any) -> str | float | bool:
         check_number(value)
         return value
     if not isinstance(value, str):
-        raise ValueError("send a text, a number, true or false")  # noqa: TRY004 (pydantic takes only this)
+        raise ValueError("send text, a number, true or false")  # noqa: TRY004 (pydantic takes only this)
     if len(value) > MAX_VALUE_LENGTH:
-        raise ValueError(f"a text has at most {MAX_VALUE_LENGTH} characters")
+        raise ValueError(f"text too long: the limit is {MAX_VALUE_LENGTH} characters")
     if "\0" in value or not _is_unicode(value):
-        raise ValueError("a text holds neither NUL nor half a character")
+        raise ValueError("text must be valid Unicode without NUL characters")
     return value
 
 

@@ -25,15 +25,15 @@ class RequestShapeMiddleware:
 
 def _refusal(scope: Scope) -> errors.Invalid | None:
     if scope["query_string"].count(b"&") >= MAX_PARAMETERS:
-        return errors.TooManyParameters(f"A query string may have {MAX_PARAMETERS} parameters.")
+        return errors.TooManyParameters(f"Too many query parameters: the limit is {MAX_PARAMETERS}.")
     cookies = 0
     for name, value in scope["headers"]:
         if name == b"cookie":
             cookies += value.count(b";") + 1
         elif name == b"upgrade" and value.strip().lower() == b"websocket":
             return errors.UpgradeNotSupported(
-                "There are no WebSockets here. Send the request as plain HTTP, without the header Upgrade."
+                "WebSockets are not supported. Send the request without the header Upgrade."
             )
     if cookies > MAX_COOKIES:
-        return errors.HeaderTooLarge(f"A request may have {MAX_COOKIES} cookies.")
+        return errors.HeaderTooLarge(f"Too many cookies: the limit is {MAX_COOKIES}.")
     return None

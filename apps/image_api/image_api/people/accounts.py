@@ -86,7 +86,7 @@ async def register(services: Services, wanted: Registration) -> None:
     """
     token_hash = _hash(wanted.invitation_token) if wanted.invitation_token else None
     if token_hash is None and services.settings.open_registration_team_id is None:
-        raise errors.RegistrationClosed("Ask an admin for an invitation.")
+        raise errors.RegistrationClosed("Registration requires an invitation. Ask an admin for one.")
     if token_hash is not None:
         _check_invited(await queries.find_invitation(services.database, token_hash), wanted.email)
     password = passwords.checked(wanted.password.get_secret_value(), wanted.email)
@@ -102,7 +102,7 @@ async def register(services: Services, wanted: Registration) -> None:
 
 def _check_invited(invitation: Record | None, email: str) -> None:
     if _present(invitation, errors.InvitationNotFound())["email"].lower() != email.lower():
-        message = "The invitation is for another address."
+        message = "The invitation is for another e-mail address."
         raise errors.invalid_fields([{"field": "email", "code": "email-not-invited", "message": message}])
 
 
@@ -117,12 +117,12 @@ async def _add(transaction: Transaction, values: dict[str, Any], *, invited: boo
     try:
         added = await queries.add_user(transaction, values)
     except ForeignKeyViolation as error:
-        raise errors.RegistrationClosed("The team that registration leads to is gone.") from error
+        raise errors.RegistrationClosed("The team for new users no longer exists. Ask an admin.") from error
     if added is None and invited:
         raise errors.EmailTaken
     # Both ways write one event, so that one takes as long as the other.
     row = added or await queries.find_by_email(transaction, str(values["email"]))
-    row = _present(row, errors.RegistrationClosed("Ask an admin for an invitation."))
+    row = _present(row, errors.RegistrationClosed("Registration requires an invitation. Ask an admin for one."))
     action = "user.registered" if added else "user.registration_repeated"
     after = {"role": values["role"], "invited": invited} if added else None
     actor = actor_of_user(row)
@@ -157,7 +157,7 @@ async def issue_reset(transaction: Transaction, actor: Actor, user_id: UUID, exp
     await check_still_valid(transaction, actor)
     person = _present(await queries.find_user(transaction, user_id), errors.UserNotFound())
     if person["email"] is None:
-        message = "A user without an e-mail address cannot sign in; give it one first."
+        message = "The user has no e-mail address and cannot sign in. Add an address first."
         raise errors.invalid_fields([{"field": "user_id", "code": "email-missing", "message": message}])
     token = secrets.token_urlsafe(32)
     values = {"id": new_id(), "user_id": user_id, "token_hash": _hash(token)}

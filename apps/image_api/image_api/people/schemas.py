@@ -20,7 +20,7 @@ def _text(password: SecretStr) -> SecretStr:
         password.get_secret_value().encode()
     except UnicodeEncodeError:
         # JSON can name one half of a pair of surrogates. The error would hold the password.
-        raise ValueError("a password is made of whole characters") from None
+        raise ValueError("the password is not valid Unicode") from None
     return password
 
 

@@ -79,14 +79,14 @@ async def verified(services: Services, email: str, password: str, address: str) 
     right = await services.passwords.verify(password, person["password_hash"] if person else None)
     if person is None or not right:
         log("sign_in_refused", user_id=str(person["id"]) if person else None)
-        raise errors.SignInFailed("Check both, or ask an admin for a password reset.")
+        raise errors.SignInFailed("E-mail address or password wrong. Check both, or ask an admin for a password reset.")
     return person
 
 
 async def still_verified(transaction: Transaction, person: Record) -> None:
     """Locks a verified user, whose password somebody else may have changed in the meantime."""
     if await queries.lock_verified(transaction, person["id"], person["password_hash"]) is None:
-        raise errors.SignInFailed("The password has just been changed.")
+        raise errors.SignInFailed("The password has just been changed. Sign in with the new one.")
 
 
 async def access_token(services: Services, session: Record) -> IssuedToken:
@@ -104,7 +104,7 @@ async def refresh(services: Services, actor: Actor) -> IssuedToken:
     """
     session = await current_session(services, actor)
     if session["token_hash"] is not None:
-        raise errors.TokensNotConfigured("A session that a cookie carries has no access tokens.")
+        raise errors.TokensNotConfigured("A cookie session has no access tokens.")
     return await access_token(services, session)
 
 
@@ -112,7 +112,7 @@ async def current_session(services: Services, actor: Actor) -> Record:
     """The caller's session, as it is in the database. Raises `errors.SessionEnded`."""
     session = await queries.living_session(services.database, actor.session_id) if actor.session_id else None
     if session is None:
-        raise errors.SessionEnded("This session is over. Sign in again.")
+        raise errors.SessionEnded("The session has ended. Sign in again.")
     return session
 
 
@@ -141,5 +141,5 @@ async def _record(transaction: Transaction, actor: Actor, action: str, session_i
 
 def _present(row: Record | None) -> Record:
     if row is None:
-        raise errors.SessionEnded("This session is over. Sign in again.")
+        raise errors.SessionEnded("The session has ended. Sign in again.")
     return row

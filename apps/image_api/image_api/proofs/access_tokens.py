@@ -70,14 +70,14 @@ class AccessTokens:
         try:
             key = await self.keys.find(_kid_of(token))
             if key is None:
-                raise errors.TokenInvalid("The token was signed with a key that is not ours.")
+                raise errors.TokenInvalid("The token was signed with an unknown key.")
             decoded = jwt.decode(token, _jose_key(key), [_ALGORITHM])
             # A header that says anything more, such as `crit` or `jwk`, is none that was made here.
             if decoded.header != _header(key.kid):
-                raise errors.TokenInvalid("The token's header is not one of ours.")
+                raise errors.TokenInvalid("The token's header is not valid.")
             return ReadToken(UUID(decoded.claims["sid"]), UUID(decoded.claims["sub"]), decoded.claims)
         except (JoseError, ValueError, TypeError, AttributeError, KeyError) as error:
-            raise errors.TokenInvalid("This is not one of our tokens.") from error
+            raise errors.TokenInvalid("The access token is not valid. Sign in again.") from error
 
     def check(self, token: ReadToken, now: datetime) -> None:
         """Check every claim of a token at `now`, a time of the database.
@@ -91,9 +91,11 @@ class AccessTokens:
         try:
             self._claims(int(now.timestamp())).validate(token.claims)
         except ExpiredTokenError as error:
-            raise errors.TokenExpired("Refresh a token before it ends, or sign in again.") from error
+            raise errors.TokenExpired(
+                "The access token has expired. Sign in again, or refresh tokens before they expire."
+            ) from error
         except (JoseError, ValueError, TypeError) as error:
-            raise errors.TokenInvalid("This is not one of our tokens.") from error
+            raise errors.TokenInvalid("The access token is not valid. Sign in again.") from error
 
     def _claims(self, now: int) -> "JWTClaimsRegistry":
         from joserfc.jwt import JWTClaimsRegistry

@@ -198,18 +198,18 @@ async def actor_of(cache: KeyCache, api_key: str, origin: Origin) -> Actor:
     """The owner of a key, its use noted. Raises a leaf of `errors.Unauthorized`, or `errors.AddressNotAllowed`."""
     public_id = api_keys.public_id_of(api_key)
     if public_id is None:
-        raise errors.KeyInvalid("This is not one of our keys, or it was mistyped.")
+        raise errors.KeyInvalid("The API key is malformed. Check it for typing errors.")
     known = await cache.rows.get(public_id)
     if known.seen is None:
-        raise errors.KeyInvalid("There is no such key.")
+        raise errors.KeyInvalid("The API key is unknown.")
     row = known.seen.row
     previous = row["previous_public_id"] == public_id
     if not hmac.compare_digest(row["previous_key_hash" if previous else "key_hash"], api_keys.hash_key(api_key)):
-        raise errors.KeyInvalid("There is no such key.")
+        raise errors.KeyInvalid("The API key is unknown.")
     check_alive(row, known.seen.now(cache.rows.clock()), previous=previous)
     if not known.allows(origin.address):
         log("key_refused_by_address", severity="WARNING", credential_id=str(row["credential_id"]))
-        raise errors.AddressNotAllowed("This key may not be used from where you are.")
+        raise errors.AddressNotAllowed("The key cannot be used from your address.")
     await cache.note_use(known, public_id, origin, previous=previous)
     return actor_of_key(row, public_id)
 
@@ -234,9 +234,9 @@ def check_alive(row: Record, now: datetime, *, previous: bool) -> None:
     """
     ends_at = key_ends_at(row, previous=previous)
     if row["revoked_at"] is not None:
-        raise errors.KeyInvalid("This key has been revoked.")
+        raise errors.KeyInvalid("The key has been revoked.")
     if ends_at is not None and ends_at <= now:
-        raise errors.KeyExpired("This key has expired; use the one that it was rotated to, or ask an admin.")
+        raise errors.KeyExpired("The key has expired. Use the key that replaced it, or ask an admin.")
     if row["disabled_at"] is not None:
         raise errors.UserDisabled("An admin has disabled this user.")
 

@@ -45,10 +45,12 @@ def checked(password: str, email: str) -> str:
     """The password as it is hashed. Raises `errors.RequestInvalid` where it is too short, too long or guessed first."""
     password = _normalised(password)
     if not LEAST_LENGTH <= len(password) <= MOST_LENGTH:
-        raise _refused("password-length", f"A password has {LEAST_LENGTH} to {MOST_LENGTH} characters.")
+        raise _refused(
+            "password-length", f"Password length not valid: the limits are {LEAST_LENGTH} and {MOST_LENGTH} characters."
+        )
     guessed = password.casefold()
     if guessed in _COMMON or len(set(guessed)) == 1:
-        raise _refused("password-common", "This password is among those that are guessed first.")
+        raise _refused("password-common", "Password too common. Choose one that is harder to guess.")
     if guessed in (email.casefold(), email.casefold().partition("@")[0]):
         raise _refused("password-is-email", "The e-mail address cannot be the password.")
     return password
@@ -108,7 +110,7 @@ class Passwords:
 
     async def _in_thread(self, work: "Callable[..., Result]", *arguments: str | None) -> Result:
         if self._waiting >= _MOST_WAITING:
-            raise errors.PasswordsBusy("Try again in a moment.")
+            raise errors.PasswordsBusy("Too many passwords are being checked. Try again in a moment.")
         self._waiting += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)

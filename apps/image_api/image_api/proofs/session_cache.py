@@ -62,7 +62,7 @@ def actor_of_session(row: Record, now: datetime) -> Actor:
         errors.UserDisabled: Its user is disabled.
     """
     if row["ended_at"] is not None or row["expires_at"] <= now:
-        raise errors.SessionEnded("This session is over. Sign in again.")
+        raise errors.SessionEnded("The session has ended. Sign in again.")
     if row["disabled_at"] is not None:
         raise errors.UserDisabled("An admin has disabled this user.")
     return actor_of_user(row, row["session_id"])

@@ -31,7 +31,7 @@ class SigningKeySource:
     async def signing_key(self) -> SigningKey:
         """The key that signs. Raises `errors.TokensNotConfigured`, `errors.SigningKeysUnavailable`."""
         if self.read is None:
-            raise errors.TokensNotConfigured("Sign in with `mode: cookie`; no signing key is set here.")
+            raise errors.TokensNotConfigured("Access tokens are not configured here. Sign in with `mode: cookie`.")
         return (await self._fresh(REFRESH_SECONDS))[0]
 
     async def find(self, kid: str) -> SigningKey | None:
@@ -51,7 +51,7 @@ class SigningKeySource:
                     await self._look()
         if not self._keys:
             raise errors.SigningKeysUnavailable(
-                "The signing keys cannot be read at the moment. API keys and cookies go on working.",
+                "The signing keys cannot be read at the moment. API keys and cookies still work.",
                 retry_after_seconds=int(COOL_DOWN_SECONDS),
             )
         return self._keys
@@ -80,9 +80,9 @@ def from_secret(secret: str) -> SigningKeySource:
         try:
             text = secrets.latest_version(secret, _READ_SECONDS)
         except secrets.SecretNotRead as error:
-            raise errors.SigningKeysUnavailable("Secret Manager did not answer.") from (error.__cause__ or error)
+            raise errors.SigningKeysUnavailable("Secret Manager did not respond.") from (error.__cause__ or error)
         if text is None:
-            raise errors.SigningKeysUnavailable("The secret has no version yet.")
+            raise errors.SigningKeysUnavailable("The secret of the signing keys has no version yet.")
         return text
 
     return SigningKeySource(read)

@@ -20,7 +20,7 @@ async def check_still_valid(runner: Runner, actor: Actor) -> Actor:
     """
     now = await _of_session(runner, actor) if actor.credential_id is None else await _of_key(runner, actor)
     if lost := [scope for scope in Scope if scope in actor.scopes - now.scopes]:
-        raise errors.ScopeMissing(f"The key has lost: {', '.join(lost)}.", missing_scopes=lost)
+        raise errors.ScopeMissing(f"The key no longer has these scopes: {', '.join(lost)}.", missing_scopes=lost)
     return now
 
 
@@ -28,7 +28,7 @@ async def _of_key(runner: Runner, actor: Actor) -> Actor:
     public_id = (actor.key_prefix or "").removeprefix(api_keys.PREFIX)
     row = await runner.fetch_one(key_cache.by_public_id, public_id=public_id)
     if row is None:
-        raise errors.KeyInvalid("This key has been rotated.")
+        raise errors.KeyInvalid("The key has been rotated.")
     key_cache.check_alive(row, row["now"], previous=public_id == row["previous_public_id"])
     return key_cache.actor_of_key(row, public_id)
 
@@ -36,5 +36,5 @@ async def _of_key(runner: Runner, actor: Actor) -> Actor:
 async def _of_session(runner: Runner, actor: Actor) -> Actor:
     row = await runner.fetch_one(session_cache.by_id, session_id=actor.session_id)
     if row is None:
-        raise errors.SessionEnded("This session is over. Sign in again.")
+        raise errors.SessionEnded("The session has ended. Sign in again.")
     return session_cache.actor_of_session(row, row["now"])

@@ -55,11 +55,12 @@ class _Refusal(NamedTuple):
 
 _TOO_LARGE = _Refusal.of(
     errors.HeaderTooLarge(
-        f"The header of a request may have {MAX_HEAD_BYTES} bytes in {MAX_HEADERS} fields.", limit_bytes=MAX_HEAD_BYTES
+        f"Request header too large: the limit is {MAX_HEAD_BYTES} bytes in {MAX_HEADERS} fields.",
+        limit_bytes=MAX_HEAD_BYTES,
     )
 )
-_TOO_SLOW = _Refusal.of(errors.RequestTooSlow(f"The header of a request has {HEAD_SECONDS:g} s to arrive."))
-_UNREADABLE = _Refusal.of(errors.RequestUnreadable("This is not a request of HTTP/1.1 that can be read."))
+_TOO_SLOW = _Refusal.of(errors.RequestTooSlow(f"Request header too slow: the limit is {HEAD_SECONDS:g} s."))
+_UNREADABLE = _Refusal.of(errors.RequestUnreadable("The request is not valid HTTP/1.1."))
 
 
 class _HeadTooLarge(Exception):

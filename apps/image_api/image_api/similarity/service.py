@@ -21,11 +21,13 @@ async def similar_images(
     if row is None:
         raise errors.ImageNotFound
     if row["deleted_at"] is not None:
-        raise errors.ImageNotFound("This image is in the trash; restore it first.")
+        raise errors.ImageNotFound("The image is in the trash. Restore it first.")
     if row["status"] != ImageStatus.READY:
-        raise errors.ImageNotComparable(f"This image is {row['status']}; only those that are ready can be compared.")
+        raise errors.ImageNotComparable(
+            f"The image cannot be compared: its status is {row['status']}. Wait until it is ready."
+        )
     found = await queries.find_model(runner, row["team_id"], image_id)
     if found is None:
-        raise errors.ImageNotComparable("This image was processed before images could be compared.")
+        raise errors.ImageNotComparable("The image was processed before images could be compared. Process it again.")
     subject = Subject(row["team_id"], image_id, found["model"], found["dimensions"])
     return subject.model, await queries.nearest(runner, subject, limit, max_distance)

@@ -16,7 +16,7 @@ Quota = Annotated[JsonInteger, Field(ge=0, le=2**53)]
 
 def _known(name: str) -> str:
     if name not in CATALOGUE:
-        raise ValueError(f"there is no analyzer of this name; there are: {', '.join(sorted(CATALOGUE))}")
+        raise ValueError(f"unknown analyzer; the known ones are: {', '.join(sorted(CATALOGUE))}")
     return name
 
 

@@ -37,7 +37,7 @@ async def owning_team(runner: Runner, actor: Actor, named_id: UUID | None) -> UU
             raise errors.TeamNotFound
         return actor.team_id
     if named_id is None:
-        raise errors.TeamRequired("An admin must name the team: ?team_id=…")
+        raise errors.TeamRequired("Team missing. As an admin, send ?team_id=….")
     await get_team(runner, actor, named_id)
     return named_id
 
@@ -57,7 +57,7 @@ async def receiving_team(runner: Runner, actor: Actor, named_id: UUID | None) ->
 async def check_stays(runner: Runner, actor: Actor, team_id: UUID) -> None:
     """Raise `errors.TeamBeingRemoved` for a team that is, `errors.TeamNotFound` for none."""
     if (await get_team(runner, actor, team_id))["deleting_at"] is not None:
-        raise errors.TeamBeingRemoved("Nothing can be added to it any more.")
+        raise errors.TeamBeingRemoved("The team is being removed. Nothing can be added to it.")
 
 
 def _present(found: Record | None) -> Record:
@@ -73,7 +73,7 @@ async def create_team(transaction: Transaction, actor: Actor, values: dict[str, 
     try:
         created = _present(await queries.add(transaction, new_id(), values))
     except UniqueViolation as error:
-        raise errors.TeamNameTaken(f"There is a team named {values['name']!r}.") from error
+        raise errors.TeamNameTaken(f"A team named {values['name']!r} already exists. Choose another name.") from error
     await credits.open_account(transaction, created["id"], settings.starting_credits)
     await audit.record(transaction, actor, "team.created", ("team", created["id"]), team_id=created["id"], after=values)
     return created
@@ -98,13 +98,13 @@ async def change_team(
     old = _present(await queries.lock(transaction, team_id))
     check_if_match(if_match, old["revision"])
     if old["deleting_at"] is not None:
-        raise errors.TeamBeingRemoved("It cannot be changed any more.")
+        raise errors.TeamBeingRemoved("The team is being removed. It can no longer be changed.")
     if not values:
         return old
     try:
         new = _present(await queries.change(transaction, team_id, values))
     except UniqueViolation as error:
-        raise errors.TeamNameTaken(f"There is a team named {values['name']!r}.") from error
+        raise errors.TeamNameTaken(f"A team named {values['name']!r} already exists. Choose another name.") from error
     before = {name: old[name] for name in values}
     await audit.record(
         transaction, actor, "team.changed", ("team", team_id), team_id=team_id, before=before, after=values
@@ -114,7 +114,7 @@ async def change_team(
 
 def _check_label_source(values: dict[str, Any], settings: ApiSettings) -> None:
     if values.get("label_source") == LabelSource.VISION and not settings.vision_enabled:
-        raise errors.VisionNotEnabled("The operator has to enable it first (VISION_ENABLED).")
+        raise errors.VisionNotEnabled("Cloud Vision is disabled here. The operator can enable it with VISION_ENABLED.")
 
 
 async def remove_team(
@@ -135,11 +135,13 @@ async def remove_team(
         await audit.record(transaction, actor, "team.removed", ("team", team_id), team_id=team_id)
         return None
     if not force:
-        raise errors.TeamNotEmpty("Remove its users and images first, or pass force=true to remove them with it.")
+        raise errors.TeamNotEmpty(
+            "The team still has users or images. Remove them first, or send force=true to remove them too."
+        )
     if old["deleting_at"] is not None:
         return old
     if await queries.has_admins(transaction, team_id):
-        raise errors.TeamNotEmpty("An admin of the platform belongs to this team: demote or remove that user first.")
+        raise errors.TeamNotEmpty("A platform admin belongs to this team. Demote or remove that user first.")
     marked = _present(await queries.mark_for_removal(transaction, team_id))
     await audit.record(transaction, actor, "team.removal_begun", ("team", team_id), team_id=team_id)
     return marked

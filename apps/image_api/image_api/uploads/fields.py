@@ -45,9 +45,9 @@ class FieldTexts:
         if name not in self._names:
             names = ", ".join(("file", *self._names))
             hint = nearest_hint(name, self._names) or f" Send {names}."
-            raise errors.MultipartInvalid(f"There is no field {name[:64]!r}.{hint}")
+            raise errors.MultipartInvalid(f"Unknown field {name[:64]!r}.{hint}")
         if name in self._given and name != "tags":
-            raise errors.MultipartInvalid(f"The field {name!r} is given twice; send it once.")
+            raise errors.MultipartInvalid(f"The field {name!r} is repeated. Send it once.")
 
     def add(self, name: str, text: str) -> None:
         """Read one field. Raises `errors.MultipartInvalid`, `errors.RequestInvalid`."""

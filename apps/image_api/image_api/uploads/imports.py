@@ -65,8 +65,8 @@ async def fetched(services: Services, team_id: UUID, url: str, fields: dict[str,
         async with aclosing(body):
             yield _FetchedSource(body, fields)
     except errors.UploadEmpty as error:
-        raise errors.SourceNotAnImage("The source sent no bytes.", allowed_formats=settings.image_formats) from error
+        raise errors.SourceNotAnImage("The source's file is empty.", allowed_formats=settings.image_formats) from error
     except (errors.NotAnImage, errors.FormatNotAllowed, errors.VariantNotSupported) as error:
         raise errors.SourceNotAnImage(error.detail, **error.extra) from error
     except errors.UploadTooSlow as error:
-        raise errors.StorageUnavailable("The image could not be stored in time.") from error
+        raise errors.StorageUnavailable("The image could not be stored in time. Try again.") from error

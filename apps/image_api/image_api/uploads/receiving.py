@@ -38,8 +38,8 @@ async def in_time(services: Services) -> AsyncIterator[None]:
             yield
     except TimeoutError as error:
         if services.shutdown.stopping:
-            raise errors.ShuttingDown("This instance is stopping; send the upload again.") from error
-        raise errors.UploadTooSlow(f"The body did not arrive within {seconds} s.") from error
+            raise errors.ShuttingDown("This instance is shutting down. Send the upload again.") from error
+        raise errors.UploadTooSlow(f"Upload too slow: the limit is {seconds} s. Send the file again.") from error
 
 
 async def read(services: Services, chunks: AsyncIterator[bytes]) -> bytes:
@@ -66,7 +66,7 @@ async def open_body(source: UploadSource, limit_bytes: int) -> BodyBuffer:
     body = BodyBuffer(source.chunks(), source.declared_bytes, limit_bytes)
     await body.fill(PREFIX_BYTES)
     if not body.total_bytes:
-        raise errors.UploadEmpty("Send the bytes of an image.")
+        raise errors.UploadEmpty("The file is empty. Send the bytes of an image.")
     return body
 
 
@@ -91,25 +91,27 @@ def check_header(prefix: Buffer, settings: ApiSettings) -> PictureHeader:
     header = picture_header.detect(first)
     if header is None:
         kind = picture_header.describe_unknown(first)
-        what = f"These bytes are {kind}" if kind else "These bytes are of no kind that is known here"
-        raise errors.NotAnImage(f"{what}; send one of {', '.join(formats)}.", allowed_formats=formats)
+        what = f"The bytes are {kind}" if kind else "The bytes have no known format"
+        raise errors.NotAnImage(f"{what}. Send one of: {', '.join(formats)}.", allowed_formats=formats)
     if header.format not in formats:
         raise errors.FormatNotAllowed(
-            f"{header.format} is switched off here; send one of {', '.join(formats)}.", allowed_formats=formats
+            f"Format not allowed: {header.format}. Send one of: {', '.join(formats)}.", allowed_formats=formats
         )
     if header.unsupported is not None:
         raise errors.VariantNotSupported(
-            f"Not supported here: {header.unsupported}. Save the image in another way and send it again."
+            f"Not supported: {header.unsupported}. Save the image in another way and send it again."
         )
     if header.max_pixels is not None:
         max_pixels = min(max_pixels, header.max_pixels)
     width, height = header.width_px, header.height_px
     if width is not None and height is not None:
         if width < 1 or height < 1:
-            raise errors.DimensionsInvalid(f"The header says {width} × {height} pixels.", width=width, height=height)
+            raise errors.DimensionsInvalid(
+                f"Dimensions not valid: {width} × {height} pixels.", width=width, height=height
+            )
         if width * height > max_pixels:
             raise errors.TooManyPixels(
-                f"{width} × {height} is more than {max_pixels} pixels.",
+                f"Too many pixels: {width} × {height}; the limit is {max_pixels}.",
                 width=width,
                 height=height,
                 max_pixels=max_pixels,

@@ -37,4 +37,6 @@ def _content(sha256: bytes, source: UploadSource) -> bytes:
         return sha256 + orjson.dumps(source.raw_fields, option=orjson.OPT_SORT_KEYS)
     except orjson.JSONEncodeError as error:
         # Fields that are nested too deeply to be written were none of an upload that was taken.
-        raise errors.IdempotencyKeyReused("Another upload was sent under this key; take a new key for each.") from error
+        raise errors.IdempotencyKeyReused(
+            "This key was used for another upload. Use a new key for each upload."
+        ) from error

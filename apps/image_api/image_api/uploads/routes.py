@@ -21,7 +21,7 @@ from image_api.uploads.source import upload_source
 from image_core import errors
 
 MAX_WAIT_SECONDS = 25.0
-_NOTICE = "The team had this image already; filename, tags and metadata of this upload changed nothing."
+_NOTICE = "The team already had this image. The filename, tags and metadata of this upload were ignored."
 
 router = APIRouter(tags=["images"], route_class=IdempotentRoute)
 Uploader = Annotated[Actor, Depends(RequireScope(Scope.IMAGES_WRITE, uploads=True))]

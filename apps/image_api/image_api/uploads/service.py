@@ -145,13 +145,13 @@ async def _complete(
     except UniqueViolation as error:
         twin_id = await upload_queries.find_twin(services.database, pending.team_id, received.sha256)
         if twin_id is None:
-            raise errors.UploadExpired("The image that had these bytes has just been removed; try again.") from error
+            raise errors.UploadExpired("The image with these bytes has just been removed. Try again.") from error
         raise _Duplicate(twin_id) from error
     if row is not None:
         return Uploaded(row, duplicate=False)
     twin_id = await upload_queries.duplicate_of(services.database, pending.image_id)
     if twin_id is None:
-        raise errors.UploadExpired("The upload took longer than its deadline; send it again.")
+        raise errors.UploadExpired("The upload took longer than its deadline. Send it again.")
     return await _existing(services, actor, pending.team_id, twin_id)
 
 
@@ -161,7 +161,7 @@ async def _existing(services: Services, actor: Actor, team_id: UUID, twin_id: UU
     async with events.committing(services.database, services.publisher) as transaction:
         old = await queries.lock(transaction, team_id, twin_id)
         if old is None or old["purge_marked_at"] is not None:
-            raise errors.UploadExpired("The image that had these bytes has just been removed; try again.")
+            raise errors.UploadExpired("The image with these bytes has just been removed. Try again.")
         if old["deleted_at"] is not None:
             await service.restore(transaction, actor, old, bucket)
         if old["status"] == ImageStatus.FAILED:

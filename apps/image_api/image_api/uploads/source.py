@@ -34,7 +34,7 @@ def upload_source(request: Request, field_names: Sequence[str] = FIELD_NAMES) ->
     media_type, options = parse_options_header(request.headers.get("content-type", ""))
     if media_type == "multipart/form-data":
         if not options.get("boundary"):
-            raise errors.MultipartInvalid("The Content-Type names no boundary.")
+            raise errors.MultipartInvalid("The header Content-Type has no boundary.")
         return MultipartSource(request, options["boundary"], fields)
     if media_type == "application/octet-stream" or media_type.startswith("image/"):
         return RawSource(request, fields)
@@ -110,7 +110,7 @@ class MultipartSource:
         except MultipartError as error:
             raise errors.MultipartInvalid(_UNREADABLE) from error
         if self._files == 0:
-            raise errors.MultipartInvalid("There is no part named `file`.")
+            raise errors.MultipartInvalid("The form has no part named `file`.")
         self.ended = True
 
     def _handle(self, event: MultipartSegment | bytes | bytearray | None) -> bytes | None:
@@ -125,7 +125,7 @@ class MultipartSource:
             self._value += event
             self._field_bytes += len(event)
             if self._field_bytes > LARGE_BODY_BYTES:
-                raise errors.MultipartInvalid(f"The fields beside the file may have {LARGE_BODY_BYTES} bytes together.")
+                raise errors.MultipartInvalid(f"Form fields too large: the limit is {LARGE_BODY_BYTES} bytes in total.")
             return None
         self._begin(event)
         return None
@@ -137,7 +137,9 @@ class MultipartSource:
         if self._name == "file":
             self._files += 1
             if self._files > 1:
-                raise errors.MultipartInvalid("There is more than one part named `file`; send one image a request.")
+                raise errors.MultipartInvalid(
+                    "The form has more than one part named `file`. Send one image in each request."
+                )
             self.fields.suggest_filename(segment.header("Content-Disposition", ""))
 
 
@@ -152,4 +154,4 @@ async def _body(request: Request) -> AsyncIterator[bytes]:
         async for chunk in request.stream():
             yield chunk
     except ClientDisconnect as error:
-        raise errors.UploadIncomplete("The connection ended before the body did.") from error
+        raise errors.UploadIncomplete("The connection closed before the body was complete. Send it again.") from error

@@ -76,7 +76,13 @@ async def create_user(transaction: Transaction, actor: Actor, team_id: UUID, val
 def _check_scopes(role: Role, scopes: list[Scope]) -> None:
     if role is not Role.ADMIN and Scope.ADMIN in scopes:
         raise errors.invalid_fields(
-            [{"field": "scopes", "code": "scope-needs-admin", "message": "The scope `admin` needs the role `admin`."}]
+            [
+                {
+                    "field": "scopes",
+                    "code": "scope-needs-admin",
+                    "message": "The scope `admin` requires the role `admin`.",
+                }
+            ]
         )
 
 
@@ -119,7 +125,7 @@ async def change_user(
 
 def _check_team(role: Role, row: Record) -> None:
     if role is not Role.ADMIN and row["team_id"] is None:
-        message = "A user without a team can only be an admin."
+        message = "A user without a team must be an admin."
         raise errors.invalid_fields([{"field": "role", "code": "role-needs-team", "message": message}])
 
 

@@ -166,11 +166,11 @@ class TestRefusedUrls:
     @pytest.mark.parametrize(
         ("url", "reason"),
         [
-            ("ftp://pictures.test/", "Only http"),
+            ("ftp://pictures.test/", "Use http:// or https://"),
             ("http://user@pictures.test/", "user name"),
             ("http://pictures.test/a b", "spaces"),
             ("http://0x7f.1/", "four decimal numbers"),
-            ("http://93.184.216.34:22/", "ports 80 and 443"),
+            ("http://93.184.216.34:22/", "only 80 and 443"),
             ("http://10.0.0.1/", "not public"),
         ],
     )

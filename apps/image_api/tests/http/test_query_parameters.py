@@ -189,7 +189,7 @@ async def test_a_filter_on_metadata_by_another_name_is_told_its_own(
 
 async def test_a_number_that_is_too_large_is_told_its_limit(api: Api, member: UserWithKey) -> None:
     told = (await api.client.get(IMAGES, headers=member.headers, params={"min_size": "9" * 30})).json()
-    assert told["detail"] == f"min_size: At most {2**53}."
+    assert told["detail"] == f"min_size: Must be at most {2**53}."
 
 
 async def test_filters_that_contradict_each_other_are_in_the_query(api: Api, member: UserWithKey) -> None:

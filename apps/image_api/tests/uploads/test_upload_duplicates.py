@@ -33,7 +33,7 @@ class TestDuplicates:
         told = await post(api, member, picture(), 200, params={"filename": "second.png", "tags": "new"})
         assert (told["id"], told["duplicate"], told["status"]) == (str(twin_id), True, status)
         assert (told["filename"], told["tags"]) == ("first.png", [])
-        assert "changed nothing" in told["notice"]
+        assert "were ignored" in told["notice"]
         # A body that is hashed first leaves neither row nor object, and nothing for the sweep to look at.
         assert await count(api, image) == 1
         assert await count(api, discarded_object) == 0

@@ -49,14 +49,14 @@ class TestBadInput:
         header = _png_header(40, 30)
         told = await post(api, member, header[:8] + b"\x00\x00\x00\x04CgBI" + bytes(8) + header[8:], 415)
         assert told["code"] == "image-variant-not-supported"
-        assert told["detail"].startswith("Not supported here: Apple's own variant of PNG")
+        assert told["detail"].startswith("Not supported: Apple's own variant of PNG")
         assert await count(api, image) == 0
 
     async def test_a_camera_raw_file_is_refused_by_name(self, api: Api, member: UserWithKey) -> None:
         version = b"II*\x00\x08\x00\x00\x00\x01\x00" + b"\x12\xc6\x01\x00\x04\x00\x00\x00\x01\x04\x00\x00" + bytes(4)
         told = await post(api, member, version, 415)
         assert told["code"] == "not-an-image"
-        assert told["detail"].startswith("These bytes are a camera raw file; send one of ")
+        assert told["detail"].startswith("The bytes are a camera raw file. Send one of: ")
 
     @pytest.mark.parametrize(("width", "height"), [(0, 10), (10, 0), (0, 0)])
     async def test_dimensions_of_zero_are_refused(self, api: Api, member: UserWithKey, width: int, height: int) -> None:

@@ -237,7 +237,7 @@ class TestOneLanguage:
     @pytest.mark.parametrize(
         ("names", "hint"),
         [(["metdata"], "Did you mean 'metadata'?"), (["xyzzy"], "Send file, filename, tags, metadata."),
-         (["metadata", "metadata"], "given twice"), (["filename", "filename"], "given twice")],
+         (["metadata", "metadata"], "is repeated"), (["filename", "filename"], "is repeated")],
     )  # fmt: skip
     async def test_a_field_that_is_not_taken_is_refused(
         self, api: Api, member: UserWithKey, names: list[str], hint: str

@@ -34,11 +34,11 @@ from image_processor.vision import VISION_PRESET, VisionRefused, VisionUnavailab
 
 FAILURE_MESSAGES: dict[str, str] = {
     **{str(code): message for code, message in REJECTION_MESSAGES.items()},
-    "analyzer-failed": "The analyzer made a mistake with this picture; it has been reported.",
-    "model-missing": "The model that this analyzer was given is not there; it has been reported.",
-    "model-broken": "The model that this analyzer was given cannot be used; it has been reported.",
-    "vision-refused": "Cloud Vision does not take this request; it has been reported.",
-    "image-gone": "The picture was removed before it could be analysed.",
+    "analyzer-failed": "The analyzer failed on this image. The error has been reported.",
+    "model-missing": "The analyzer's model is missing. The error has been reported.",
+    "model-broken": "The analyzer's model cannot be used. The error has been reported.",
+    "vision-refused": "Cloud Vision refused the request. The error has been reported.",
+    "image-gone": "The image was removed before it could be analyzed.",
 }
 
 

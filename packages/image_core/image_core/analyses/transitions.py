@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Update, and_, case, func, or_, select, upd
 from image_core.models import analysis
 from image_core.states import MOST_PATIENCE, AnalysisStatus, Failure, Mover, made_by
 
-EXHAUSTED = Failure("analysis-attempts-exhausted", "The analysis was tried several times and did not come through.")
+EXHAUSTED = Failure("analysis-attempts-exhausted", "The analysis failed after several attempts.")
 
 _lapsed = and_(analysis.c.status == AnalysisStatus.RUNNING, analysis.c.lease_expires_at < func.now())
 _claimable = or_(analysis.c.status == AnalysisStatus.REQUESTED, _lapsed)

@@ -169,7 +169,7 @@ async def _exhausted(runner: Runner, team_id: UUID, price: int) -> errors.Credit
     wait = None if refill_at is None else max(1, int((refill_at - datetime.now(UTC)).total_seconds()) + 1)
     extra = {} if refill_at is None else {"next_refill_at": refill_at}
     return errors.CreditsExhausted(
-        f"This costs {price} credits and the team has {left}.",
+        f"Not enough credits: this costs {price}, and the team has {left}.",
         retry_after_seconds=wait,
         balance=left,
         price=price,
@@ -321,7 +321,7 @@ async def _change(
     """Writes a new balance of an account that is locked."""
     team_id, old = account["team_id"], account["balance"]
     if balance < 0:
-        raise errors.BalanceTooLow(f"The team has {old} credits.", balance=old)
+        raise errors.BalanceTooLow(f"Balance too low: the team has {old} credits.", balance=old)
     await transaction.execute(
         update(credit_account)
         .where(credit_account.c.team_id == team_id)

@@ -79,7 +79,7 @@ async def exceeded(runner: Runner, team_id: UUID, default: StorageQuota) -> erro
     found = await find_usage(runner, team_id, default)
     told = {} if found is None else {name: value for name, value in dict(found).items() if name != "team_id"}
     return errors.StorageQuotaExceeded(
-        "The team holds as much as it may. Purge images, or have an admin raise the quota.", **told
+        "Storage quota exceeded. Purge images, or ask an admin to raise the quota.", **told
     )
 
 

@@ -4,19 +4,19 @@ from image_core.errors.kinds import Conflict, Invalid, NotFound, Unavailable
 
 
 class AnalyzerUnknown(Invalid):
-    """There is no such analyzer."""
+    """The analyzer does not exist."""
 
     code = "analyzer-unknown"
 
 
 class AnalysisNotFound(NotFound):
-    """There is no such analysis."""
+    """The analysis does not exist."""
 
     code = "analysis-not-found"
 
 
 class ImageNotReady(Conflict):
-    """The image cannot be analysed yet."""
+    """The image cannot be analyzed yet."""
 
     code = "image-not-ready"
 
@@ -28,7 +28,7 @@ class ImageNotDecodable(Invalid):
 
 
 class ModelMissing(Unavailable):
-    """The model of this analyzer is not there."""
+    """The model of this analyzer is missing."""
 
     code = "model-missing"
 
@@ -52,6 +52,6 @@ class VisionRefused(Unavailable):
 
 
 class AnalyzerFailed(Unavailable):
-    """The analyzer did not come through."""
+    """The analyzer failed."""
 
     code = "analyzer-failed"

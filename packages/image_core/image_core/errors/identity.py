@@ -46,7 +46,7 @@ class ScopeMissing(Forbidden):
 
 
 class KeyLimitExceeded(Forbidden):
-    """The key cannot hand on more than it has itself."""
+    """The key cannot give more than it has."""
 
     code = "key-limit-exceeded"
 
@@ -64,13 +64,13 @@ class TooManyRequests(LimitExceeded):
 
 
 class TooManyBadKeys(LimitExceeded):
-    """Too many attempts with keys that are not valid."""
+    """Too many attempts with invalid keys."""
 
     code = "too-many-bad-keys"
 
 
 class TeamNotFound(NotFound):
-    """There is no such team."""
+    """The team does not exist."""
 
     code = "team-not-found"
 
@@ -100,7 +100,7 @@ class TeamRequired(Invalid):
 
 
 class UserNotFound(NotFound):
-    """There is no such user."""
+    """The user does not exist."""
 
     code = "user-not-found"
 
@@ -118,13 +118,13 @@ class LastAdmin(Conflict):
 
 
 class CredentialNotFound(NotFound):
-    """There is no such credential."""
+    """The credential does not exist."""
 
     code = "credential-not-found"
 
 
 class TooManyCredentials(Conflict):
-    """The user has as many live credentials as one may have."""
+    """The user has too many active credentials."""
 
     code = "too-many-credentials"
 
@@ -136,7 +136,7 @@ class LastAdminKey(Conflict):
 
 
 class RotationInProgress(Conflict):
-    """Another rotation of this credential is under way."""
+    """Another rotation of this credential is in progress."""
 
     code = "rotation-in-progress"
 

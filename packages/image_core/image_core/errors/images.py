@@ -4,13 +4,13 @@ from image_core.errors.kinds import Conflict, Invalid, NotFound, Precondition, U
 
 
 class ImageNotFound(NotFound):
-    """There is no such image."""
+    """The image does not exist."""
 
     code = "image-not-found"
 
 
 class DerivativeNotFound(NotFound):
-    """There is no such derivative."""
+    """The derivative does not exist."""
 
     code = "derivative-not-found"
 
@@ -22,7 +22,7 @@ class ImageNotStored(Conflict):
 
 
 class ImagePurged(Conflict):
-    """The image is being purged and cannot come back."""
+    """The image is being purged and cannot be restored."""
 
     code = "image-purged"
 
@@ -34,7 +34,7 @@ class ImageNotComparable(Conflict):
 
 
 class DecisionNotFound(NotFound):
-    """There is no such decision."""
+    """The decision does not exist."""
 
     code = "decision-not-found"
 
@@ -72,21 +72,21 @@ class NotAnImage(Invalid):
 
 
 class VariantNotSupported(Invalid):
-    """The image is intact, and stored in a way that is not decoded here."""
+    """The image is intact but uses an unsupported feature."""
 
     code = "image-variant-not-supported"
     status = 415
 
 
 class FormatNotAllowed(Invalid):
-    """Images of this kind are not allowed."""
+    """Images in this format are not allowed."""
 
     code = "image-format-not-allowed"
     status = 415
 
 
 class DimensionsInvalid(Invalid):
-    """The image's dimensions make no sense."""
+    """The image's dimensions are not valid."""
 
     code = "image-dimensions-invalid"
 
@@ -98,7 +98,7 @@ class TooManyPixels(Invalid):
 
 
 class MultipartInvalid(Invalid):
-    """The multipart body is broken."""
+    """The multipart body is not valid."""
 
     code = "multipart-invalid"
     status = 400
@@ -155,13 +155,13 @@ class SourceTooLarge(Invalid):
 
 
 class SourceNotAnImage(Invalid):
-    """The source's bytes are not an image that can be taken."""
+    """The source's bytes are not an accepted image."""
 
     code = "source-not-an-image"
 
 
 class RangeNotSatisfiable(Invalid):
-    """No part of the requested range exists."""
+    """The requested range does not exist."""
 
     code = "range-not-satisfiable"
     status = 416

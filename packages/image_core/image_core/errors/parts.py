@@ -4,24 +4,24 @@ from image_core.errors.kinds import Unavailable
 
 
 class DatabaseUnavailable(Unavailable):
-    """The database does not answer."""
+    """The database does not respond."""
 
     code = "database-unavailable"
 
 
 class StorageUnavailable(Unavailable):
-    """Object storage does not answer."""
+    """Object storage does not respond."""
 
     code = "storage-unavailable"
 
 
 class MessagingUnavailable(Unavailable):
-    """Pub/Sub does not answer."""
+    """Pub/Sub does not respond."""
 
     code = "messaging-unavailable"
 
 
 class ShuttingDown(Unavailable):
-    """This instance is stopping."""
+    """This instance is shutting down."""
 
     code = "shutting-down"

@@ -22,13 +22,13 @@ class SessionEnded(Unauthorized):
 
 
 class SignInFailed(Unauthorized):
-    """The e-mail address and the password do not belong together."""
+    """The e-mail address and the password do not match."""
 
     code = "sign-in-failed"
 
 
 class CredentialsAmbiguous(Invalid):
-    """The request carries more than one proof of who is calling."""
+    """The request contains more than one kind of credentials."""
 
     code = "credentials-ambiguous"
     status = 400
@@ -41,13 +41,13 @@ class CrossSiteRequest(Forbidden):
 
 
 class CsrfTokenInvalid(Forbidden):
-    """The CSRF token is absent or not this session's."""
+    """The CSRF token is missing or belongs to another session."""
 
     code = "csrf-token-invalid"
 
 
 class SessionRequired(Forbidden):
-    """Only somebody who has signed in may do this."""
+    """Only a signed-in user may do this."""
 
     code = "session-required"
 
@@ -65,19 +65,19 @@ class TooManySignIns(LimitExceeded):
 
 
 class InvitationNotFound(NotFound):
-    """There is no such invitation, or it is over."""
+    """The invitation does not exist or is no longer valid."""
 
     code = "invitation-not-found"
 
 
 class PasswordResetNotFound(NotFound):
-    """There is no such password reset, or it is over."""
+    """The password reset does not exist or is no longer valid."""
 
     code = "password-reset-not-found"
 
 
 class SessionNotFound(NotFound):
-    """There is no such session."""
+    """The session does not exist."""
 
     code = "session-not-found"
 
@@ -95,6 +95,6 @@ class SigningKeysUnavailable(Unavailable):
 
 
 class PasswordsBusy(Unavailable):
-    """Too many passwords are being checked at this moment."""
+    """Too many passwords are being checked at the moment."""
 
     code = "passwords-busy"

@@ -4,7 +4,7 @@ from image_core.errors.kinds import Conflict, LimitExceeded
 
 
 class CreditsExhausted(LimitExceeded):
-    """The team has not enough credits left."""
+    """The team does not have enough credits."""
 
     code = "credits-exhausted"
 

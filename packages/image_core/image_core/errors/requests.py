@@ -28,7 +28,7 @@ class RequestTooSlow(Invalid):
 
 
 class RequestUnreadable(Invalid):
-    """The request is not HTTP that can be read."""
+    """The request is not valid HTTP."""
 
     code = "request-unreadable"
     status = 400
@@ -49,7 +49,7 @@ class TooManyParameters(Invalid):
 
 
 class UpgradeNotSupported(Invalid):
-    """Connections are not upgraded to WebSockets."""
+    """WebSockets are not supported."""
 
     code = "upgrade-not-supported"
     status = 400
@@ -63,47 +63,47 @@ class MediaTypeNotSupported(Invalid):
 
 
 class IdempotencyKeyInUse(Conflict):
-    """A request with this Idempotency-Key is still at work."""
+    """A request with this Idempotency-Key is still in progress."""
 
     code = "idempotency-key-in-use"
     retry_after_seconds = 1
 
 
 class IdempotencyKeyReused(Invalid):
-    """Another request was sent under this Idempotency-Key."""
+    """Another request was sent with this Idempotency-Key."""
 
     code = "idempotency-key-reused"
 
 
 class CursorInvalid(Invalid):
-    """The cursor is not one of ours."""
+    """The cursor is not valid."""
 
     code = "cursor-invalid"
 
 
 class FilterUnknown(Invalid):
-    """There is no such filter."""
+    """The filter does not exist."""
 
     code = "filter-unknown"
     status = 400
 
 
 class ParameterUnknown(Invalid):
-    """There is no such query parameter."""
+    """The query parameter does not exist."""
 
     code = "parameter-unknown"
     status = 400
 
 
 class ParameterRepeated(Invalid):
-    """A query parameter that has one value was given twice."""
+    """A query parameter with a single value was given twice."""
 
     code = "parameter-repeated"
     status = 400
 
 
 class FilterInvalid(Invalid):
-    """A filter on metadata or results makes no sense."""
+    """The filter is not valid."""
 
     code = "filter-invalid"
     status = 400

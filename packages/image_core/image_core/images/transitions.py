@@ -32,10 +32,10 @@ from image_core.images import discards
 from image_core.models import HOLDS_BYTES_CLAUSE, image
 from image_core.states import MOST_PATIENCE, Failure, ImageStatus, Mover, made_by
 
-DUPLICATE = Failure("duplicate", "The team has this image already.")
-UPLOAD_BROKEN_OFF = Failure("upload-broken-off", "The upload was broken off.")
-UPLOAD_EXPIRED = Failure("upload-expired", "The upload did not arrive before its deadline.")
-EXHAUSTED = Failure("processing-attempts-exhausted", "Processing was tried several times and did not come through.")
+DUPLICATE = Failure("duplicate", "The team already has this image.")
+UPLOAD_BROKEN_OFF = Failure("upload-broken-off", "The upload was interrupted.")
+UPLOAD_EXPIRED = Failure("upload-expired", "The upload took longer than its deadline.")
+EXHAUSTED = Failure("processing-attempts-exhausted", "Processing failed after several attempts.")
 
 _UNCLAIMED: dict[str, Any] = {"claim_token": None, "lease_expires_at": None}
 _REPROCESSED: dict[str, Any] = {

@@ -108,7 +108,7 @@ class GcsConnection:
         try:
             return await self.run(attempt)
         except ObjectMissing as error:
-            raise errors.StorageUnavailable("Object storage does not take the object. Try again.") from error
+            raise errors.StorageUnavailable("Object storage rejected the object. Try again.") from error
 
     @asynccontextmanager
     async def open(
@@ -192,7 +192,7 @@ def _translated(error: Exception) -> Exception:
     # A bucket that is not there says nothing about the object, which may be there when the bucket is.
     if isinstance(error, Refused) and error.status == 404 and _NO_BUCKET not in error.body:
         return ObjectMissing(str(error))
-    return errors.StorageUnavailable("Object storage does not answer as it should. Try again.")
+    return errors.StorageUnavailable("Object storage sent an unexpected response. Try again.")
 
 
 def _with_scheme(host: str) -> str:

@@ -46,7 +46,7 @@ class GcsWriter:
         answer = await self._send(chunk, last=True)
         stored = await self._gcs.store(self._stat) if answer is None else _confirmed(answer)
         if stored.size_bytes != self._offset or stored.crc32c != crc32c_text(self._crc32c):
-            raise errors.StorageUnavailable("The stored object is not the one that was sent. Try again.")
+            raise errors.StorageUnavailable("The stored object differs from what was sent. Try again.")
         self._finished = True
         return stored
 

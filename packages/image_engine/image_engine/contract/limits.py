@@ -43,9 +43,9 @@ class PictureLimits:
             kind = describe_unknown(prefix)
             if kind is None:
                 raise PictureRejected("not-an-image")
-            raise PictureRejected("image-format-not-allowed", f"The file is {kind}, which is not processed here.")
+            raise PictureRejected("image-format-not-allowed", f"Format not supported: the file is {kind}.")
         if header.format not in self.allowed_formats:
-            raise PictureRejected("image-format-not-allowed", f"{header.format.upper()} pictures are not allowed here.")
+            raise PictureRejected("image-format-not-allowed", f"Format not allowed: {header.format.upper()}.")
         if header.unsupported is not None:
             raise unsupported(header.unsupported)
         if header.width_px is not None and header.height_px is not None:

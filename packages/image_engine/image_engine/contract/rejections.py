@@ -18,17 +18,17 @@ RejectionCode = Literal[
 ]
 
 REJECTION_MESSAGES: dict[RejectionCode, str] = {
-    "not-an-image": "The file is not a picture of any kind that is known here.",
-    "image-format-not-allowed": "The file is of a kind that is not processed here.",
-    "image-variant-not-supported": "Not supported here: the way in which this picture is stored.",
-    "image-dimensions-invalid": "The picture has no size, or sides that no picture has.",
-    "image-too-many-pixels": "The picture has more pixels than are allowed.",
-    "image-truncated": "The picture ends before it is complete; upload the whole file.",
-    "image-undecodable": "The picture is damaged and cannot be decoded.",
-    "picture-too-large": "The file is larger than is allowed.",
-    "picture-too-much-memory": "The picture needs more memory than one picture may take.",
-    "processing-timeout": "The picture took longer to process than is allowed.",
-    "processing-crashed": "The picture made its decoder fail.",
+    "not-an-image": "The file is not an image in a known format.",
+    "image-format-not-allowed": "The file's format is not supported.",
+    "image-variant-not-supported": "The image uses an unsupported feature. Save it in another way and upload it again.",
+    "image-dimensions-invalid": "The image's dimensions are not valid.",
+    "image-too-many-pixels": "The image has more pixels than allowed.",
+    "image-truncated": "The image is incomplete. Upload the whole file.",
+    "image-undecodable": "The image is damaged and cannot be decoded.",
+    "picture-too-large": "The file is larger than allowed.",
+    "picture-too-much-memory": "The image needs more memory than allowed for one image.",
+    "processing-timeout": "Processing the image took longer than allowed.",
+    "processing-crashed": "The image crashed its decoder.",
 }
 
 
@@ -51,7 +51,7 @@ class PictureRejected(Exception):
 
 def unsupported(variant: str) -> PictureRejected:
     """Refuse an intact picture for how it is stored."""
-    return PictureRejected("image-variant-not-supported", f"Not supported here: {variant}.")
+    return PictureRejected("image-variant-not-supported", f"Not supported: {variant}.")
 
 
 class WorkerUnavailable(Exception):

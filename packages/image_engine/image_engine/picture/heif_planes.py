@@ -129,7 +129,7 @@ def _plane(library: Any, image: _DecodedImage, name: int, depth: int) -> Any:
     row_bytes = c_int()
     address = library.heif_image_get_plane_readonly(image.pointer, name, byref(row_bytes))
     if library.heif_image_get_bits_per_pixel_range(image.pointer, name) != depth:
-        raise PictureRejected("image-variant-not-supported", "Not supported here: planes of different depths.")
+        raise PictureRejected("image-variant-not-supported", "Not supported: planes of different depths.")
     size = (library.heif_image_get_width(image.pointer, name), library.heif_image_get_height(image.pointer, name))
     return plane_image(address, image, row_bytes.value, size, depth)
 

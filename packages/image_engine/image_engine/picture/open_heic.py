@@ -60,7 +60,7 @@ def _read_container(descriptor: int) -> Any:
     try:
         import pillow_heif
     except ImportError:
-        raise PictureRejected("image-format-not-allowed", "HEIC pictures are not allowed here.") from None
+        raise PictureRejected("image-format-not-allowed", "Format not allowed: HEIC.") from None
     for extra in ("THUMBNAILS", "DEPTH_IMAGES", "AUX_IMAGES"):
         setattr(pillow_heif.options, extra, False)
     pillow_heif.options.DECODE_THREADS = 1

@@ -65,9 +65,7 @@ def _plain(descriptor: int, place: PagePlace, image: pyvips.Image) -> pyvips.Ima
 def _find_page(descriptor: int) -> PagePlace:
     with mmap(descriptor, 0, access=ACCESS_READ) as content:
         if is_raw_photograph(content):
-            raise PictureRejected(
-                "image-format-not-allowed", "The file is a camera raw file, which is not processed here."
-            )
+            raise PictureRejected("image-format-not-allowed", "Format not supported: the file is a camera raw file.")
         place = full_size_page(read_pages(content))
     if place is None:
         # The codec knows best what is wrong with the file.

@@ -176,7 +176,7 @@ def test_heif_that_is_coded_otherwise_is_not_called_damaged(coding: bytes) -> No
     with pytest.raises(PictureRejected) as raised:
         process(heic(SCENE).replace(b"hvc1", coding))
     assert raised.value.code == "image-variant-not-supported"
-    assert raised.value.message.startswith("Not supported here: HEIF coded with")
+    assert raised.value.message.startswith("Not supported: HEIF coded with")
 
 
 def test_heif_without_a_picture_is_refused_and_no_crash() -> None:

@@ -317,5 +317,5 @@ def test_what_is_not_decoded_is_named_and_not_called_damaged(kind: str) -> None:
     phrase, make = UNSUPPORTED[kind]
     rejection = rejected(make())
     assert rejection.code == "image-variant-not-supported"
-    assert rejection.message.startswith("Not supported here: TIFF")
+    assert rejection.message.startswith("Not supported: TIFF")
     assert phrase in rejection.message
