@@ -50,34 +50,6 @@ GOOGLE = {f"image_core/{name}.py" for name in ("storage/token", "db", "events", 
     "image_processor/vision.py"
 }
 
-# Queries of the API on rows of a team that name no team, and why that is right.
-WITHOUT_A_TEAM = {
-    "image_api/credentials/queries.py": {
-        "other_admin_keys": "admins belong to the platform",
-    },
-    "image_api/uploads/queries.py": {
-        "duplicate_of": "the row is the request's own",
-    },
-    "image_api/people/queries.py": {
-        "find_by_email": "whoever signs in is of no team yet",
-        "has_signed_in_from": "whoever signs in is of no team yet",
-        "find_user": "the caller's own row, or a user for an admin",
-        "set_password": "the user has proven who it is",
-        "replace_hash": "the user has proven who it is",
-        "lock_verified": "the user has proven who it is",
-        "accept_invitation": "whoever has the token is of no team yet",
-        "user_of_reset": "whoever has the token is of no team yet",
-    },
-    "image_api/users/queries.py": {
-        "find": "users are shown to admins only",
-        "lock": "users are changed by admins only",
-        "change": "users are changed by admins only",
-        "mark_for_removal": "users are removed by admins only",
-        "remove": "users are removed by admins only",
-        "lock_active_admins": "admins belong to the platform",
-    },
-}
-
 
 def python_files(*folders: Path) -> list[Path]:
     return sorted(path for folder in folders for path in folder.rglob("*.py") if "/versions/" not in path.as_posix())
@@ -165,32 +137,6 @@ def test_files_and_functions_can_be_read_at_a_sitting() -> None:
             if (function.end_lineno or 0) - function.lineno + 1 > MOST_FUNCTION_LINES
         ]
     assert too_long == []
-
-
-TEAM_TABLES = {table.name for table in models.metadata.tables.values() if "team_id" in table.columns} - {
-    # Whose rows no caller reads by an id of its own.
-    "audit_event",
-    "event",
-}
-
-
-def queries_on_team_tables(path: Path) -> Iterator[tuple[str, str]]:
-    """Each statement, or function that makes one, on a table that belongs to teams, with its source."""
-    source = path.read_text()
-    for node in ast.parse(source).body:
-        text = ast.get_source_segment(source, node) or ""
-        verbs = re.search(r"\b(select|update|delete)\(", text)
-        if verbs and any(re.search(rf"\b{name}\b(\.c\.|\)|,)", text) for name in TEAM_TABLES):
-            name = node.targets[0].id if isinstance(node, ast.Assign) else getattr(node, "name", None)  # type: ignore[attr-defined]
-            if name:
-                yield name, text
-
-
-@pytest.mark.parametrize("path", sorted((ROOT / "apps/image_api/image_api").rglob("*queries.py")), ids=name_of)
-def test_every_query_on_rows_of_a_team_names_the_team(path: Path) -> None:
-    allowed = WITHOUT_A_TEAM.get(name_of(path), {})
-    unnamed = {name for name, text in queries_on_team_tables(path) if not re.search(r"team_id|_visible|_clauses", text)}
-    assert unnamed == set(allowed)
 
 
 @pytest.mark.parametrize("kind", ["queries", "service"])

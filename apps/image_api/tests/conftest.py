@@ -1,6 +1,8 @@
 """The API as it is, over ASGI, with its whole middleware; each answer is compared with the OpenAPI document."""
 
-from collections.abc import AsyncIterator, Callable
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -16,11 +18,12 @@ from sqlalchemy import insert, select, update
 
 from image_api.actor import DEFAULT_SCOPES, Role
 from image_api.app import create_app
+from image_api.http import pagination
 from image_api.limits.rate_limits import RateLimits
 from image_api.lookups.analyzer_models import AnalyzerModels
 from image_api.services import Services
 from image_api.settings import ApiSettings
-from image_core import testing
+from image_core import db, testing
 from image_core.admin import ADMIN_USER_ID
 from image_core.db import Database, Record
 from image_core.ids import new_id
@@ -30,6 +33,7 @@ from image_core.testing import UserWithKey
 
 from .openapi_truth import OpenApiTruth
 from .pictures import picture
+from .tenancy_rule import TenancyRule
 
 # No test is to meet a limit by its speed; those about limits set their own.
 PLENTY = {
@@ -158,6 +162,44 @@ async def with_admin(api: Api) -> Api:
     await api.rows.execute(update(credential).where(credential.c.is_default).values(is_default=False))
     api.admin = await testing.add_key(api.rows, ADMIN_USER_ID, None)
     return api
+
+
+@pytest.fixture(scope="session", autouse=True)
+def every_page_is_bounded_by_its_query() -> Iterator[None]:
+    """Refuse a page for which more rows were read than the one too many that shows that there is another."""
+    original = pagination.next_cursor
+
+    def checked(rows: Sequence[Record], limit: int) -> str | None:
+        assert len(rows) <= limit + 1
+        return original(rows, limit)
+
+    with pytest.MonkeyPatch.context() as patched:
+        for module in [module for name, module in sys.modules.items() if name.startswith("image_api.")]:
+            if getattr(module, "next_cursor", None) is original:
+                patched.setattr(module, "next_cursor", checked)
+        yield
+
+
+@pytest.fixture(scope="session")
+def tenancy_rule() -> Iterator[TenancyRule]:
+    rule, prepare = TenancyRule(), db._prepare
+
+    def checked(statement: Any, values: dict[str, Any]) -> tuple[str, list[Any]]:
+        sql, arguments = prepare(statement, values)
+        rule.check(statement, sql)
+        return sql, arguments
+
+    with pytest.MonkeyPatch.context() as patched:
+        if os.environ.get("TENANCY_RULE") != "off":
+            patched.setattr(db, "_prepare", checked)
+        yield rule
+
+
+@pytest.fixture(autouse=True)
+def every_statement_names_its_team(tenancy_rule: TenancyRule) -> Iterator[None]:
+    yield
+    broken, tenancy_rule.broken = tenancy_rule.broken, {}
+    assert broken == {}, "these statements reach rows of any team"
 
 
 @pytest.fixture(scope="session")

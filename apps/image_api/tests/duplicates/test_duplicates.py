@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import delete, func, select
 
-from image_api.duplicates import service
+from image_api.duplicates import queries, service
 from image_api.duplicates.groups import connected
 from image_core import testing
 from image_core.models import audit_event, image, user
@@ -88,6 +88,29 @@ async def test_trash_leaves_a_group_and_comes_back_with_a_restore(api: Api, memb
     assert await groups(api, member) == []
     await api.set_row(b, deleted_at=None)
     assert await groups(api, member) == [{a, b, c}]
+
+
+async def test_an_image_that_is_processed_again_leaves_its_group(api: Api, member: UserWithKey) -> None:
+    a, b = await images(api, member, 2)
+    await pair(api, member, a, b)
+    await api.set_row(b, status="stored")
+    assert await groups(api, member) == []
+
+
+async def test_queries_read_no_more_than_they_are_asked_for(
+    api: Api, member: UserWithKey, stranger: UserWithKey
+) -> None:
+    assert member.team_id is not None
+    a, b, c = await images(api, member, 3)
+    await pair(api, member, a, b)
+    await pair(api, member, b, c)
+    assert await queries.newest(api.rows, member.team_id, 6, None, 1) == [c]
+    (theirs,) = await images(api, stranger, 1)
+    shown = await queries.summaries(api.rows, member.team_id, [a, theirs])
+    assert [row["id"] for row in shown] == [a]
+    decision = (await decide(api, member, a, b)).json()
+    found = [await queries.find_decision(api.rows, by.team_id, (a, b)) for by in (member, stranger) if by.team_id]
+    assert [row and str(row["id"]) for row in found] == [decision["id"], None]
 
 
 async def test_pages_hold_every_group_once(api: Api, member: UserWithKey, monkeypatch: pytest.MonkeyPatch) -> None:
