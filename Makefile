@@ -28,6 +28,10 @@ up: uv ## start the whole system on this machine
 test: uv ## run all tests that need nothing but this repository
 	@$(RUN) $(GROUP:%=--group %) pytest $(ARGS)
 
+.PHONY: mutations
+mutations: uv ## remove each condition of the queries in turn, and demand a red test: make mutations ARGS="path"
+	@$(RUN) python -m scripts.mutations $(ARGS)
+
 .PHONY: check
 check: lint types imports docs-check test infra-check ## run everything that CI checks, except its long tests
 
