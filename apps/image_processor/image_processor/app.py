@@ -9,22 +9,21 @@ from typing import Any
 
 from fastapi import FastAPI
 from opentelemetry.trace import TracerProvider
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from image_core import telemetry
 from image_core.background import supervise
 from image_core.db import Database
 from image_core.direct_traffic import keep_local_traffic_direct
 from image_core.events import PubSubPublisher
+from image_core.push_identity import IssuerKeys
+from image_core.request_log import RequestLog
 from image_core.storage.gcs import GcsClient
-from image_core.telemetry import current_request, log, log_unexpected, request_context
 from image_engine.models.model import Model
 from image_engine.pool.pool import WorkerPool
 from image_engine.pool.worker_limits import WorkerLimits
 from image_engine.pool.worker_models import WorkerModels
 from image_processor import health
 from image_processor.intake import push
-from image_processor.intake.identity import IssuerKeys
 from image_processor.metrics import Metrics
 from image_processor.models.announcement import keep_announcing
 from image_processor.models.fetching import find_models
@@ -49,7 +48,7 @@ def create_app(settings: ProcessorSettings, tracer_provider: TracerProvider | No
     )
     app.include_router(push.router)
     app.include_router(health.router)
-    app.add_middleware(_LogMiddleware)
+    app.add_middleware(RequestLog)
     return app
 
 
@@ -109,40 +108,6 @@ def _pool(settings: ProcessorSettings, models: Sequence[Model]) -> WorkerPool:
         require_confinement=settings.worker_confinement_required,
     )
     return WorkerPool(settings.worker_count, limits, WorkerModels(*models))
-
-
-class _LogMiddleware:
-    """Give every request its ids, and turn what nobody expected into a 500 that Error Reporting groups."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        token = current_request.set(request_context(dict(scope["headers"]), None))
-        status = 0
-
-        async def watched(message: Message) -> None:
-            nonlocal status
-            status = message.get("status", status)
-            await send(message)
-
-        try:
-            await self._app(scope, receive, watched)
-        except Exception as error:
-            if status == 413:
-                # The framework has answered a body that is too large, and leaves in its own way.
-                raise
-            log_unexpected(error, http_request={"requestMethod": scope["method"], "requestUrl": scope["path"]})
-            if status == 0:
-                await watched({"type": "http.response.start", "status": 500, "headers": []})
-                await watched({"type": "http.response.body", "body": b""})
-        finally:
-            if status >= 400 and not scope["path"].startswith("/health"):
-                log("request", severity="WARNING", path=scope["path"], status=status)
-            current_request.reset(token)
 
 
 def create_app_from_environment() -> FastAPI:

@@ -7,11 +7,11 @@ from fastapi import APIRouter, Header, Request, Response
 from pydantic import ValidationError
 
 from image_core import errors
+from image_core.push_identity import TokenRejected, verify
 from image_core.telemetry import log
 from image_processor.analyses import job as analysis_job
 from image_processor.housekeeping.sweep import sweep
 from image_processor.images import job as image_job
-from image_processor.intake.identity import TokenRejected, verify
 from image_processor.messages import (
     MalformedMessage,
     PushEnvelope,

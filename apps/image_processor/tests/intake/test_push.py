@@ -11,9 +11,8 @@ from cryptography.hazmat.primitives import serialization
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 
-from image_core import errors
-from image_processor.intake import identity
-from image_processor.intake.identity import IssuerKeys
+from image_core import errors, push_identity
+from image_core.push_identity import IssuerKeys
 
 from ..conftest import AUDIENCE, PUSH_EMAIL, SWEEP_EMAIL, Processor
 
@@ -133,7 +132,7 @@ class TestIssuerKeys:
         for _ in range(5):
             await keys.key_set("unknown")
         assert fetched == 1
-        let_pass(keys, identity._COOL_DOWN_SECONDS)
+        let_pass(keys, push_identity._COOL_DOWN_SECONDS)
         await keys.key_set("unknown")
         assert fetched == 2
         await keys.key_set(str(processor.key.kid))
@@ -144,7 +143,7 @@ class TestIssuerKeys:
     ) -> None:
         keys = IssuerKeys(processor.parts.settings.push_jwks_url)
         await keys.key_set("x")
-        let_pass(keys, identity._KEYS_FRESH_SECONDS)
+        let_pass(keys, push_identity._KEYS_FRESH_SECONDS)
         first = keys._fetched_at
         await keys.key_set(str(processor.key.kid))
         assert keys._fetched_at > first
@@ -163,13 +162,13 @@ class TestIssuerKeys:
             raise errors.MessagingUnavailable("away")
 
         monkeypatch.setattr(keys, "_fetch", away)
-        let_pass(keys, identity._KEYS_FRESH_SECONDS)
+        let_pass(keys, push_identity._KEYS_FRESH_SECONDS)
         for _ in range(5):
             assert await status(processor, bearer(processor.token())) not in (401, 503)
         assert tried == 1
         stranger = RSAKey.generate_key(2048, {"kid": "unknown"})
         assert await status(processor, bearer(processor.token(key=stranger))) == 401
-        let_pass(keys, identity._COOL_DOWN_SECONDS)
+        let_pass(keys, push_identity._COOL_DOWN_SECONDS)
         monkeypatch.setattr(keys, "_fetch", really)
         old = keys._fetched_at
         await keys.key_set(str(processor.key.kid))
@@ -187,7 +186,7 @@ class TestIssuerKeys:
             await over.wait()
 
         monkeypatch.setattr(keys, "_fetch", hang)
-        let_pass(keys, identity._KEYS_FRESH_SECONDS)
+        let_pass(keys, push_identity._KEYS_FRESH_SECONDS)
         fetching = asyncio.create_task(keys.key_set("unknown"))
         await begun.wait()
         async with asyncio.timeout(5):
