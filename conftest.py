@@ -61,9 +61,10 @@ class Urls:
     owner: str
     api: str
     processor: str
+    tasks: str
 
     def of(self, database: str) -> "Urls":
-        return Urls(*(_renamed(url, database) for url in (self.superuser, self.owner, self.api, self.processor)))
+        return Urls(*(_renamed(url, database) for url in vars(self).values()))
 
 
 def _renamed(url: str, database: str) -> str:
@@ -82,7 +83,7 @@ def _start_server(folder: Path) -> tuple[PostgresServer, Urls]:
     server.start()
     made: DatabaseUrls = prepare_database(server, folder / "postgres")
     runner.upgrade(migration_engine(DatabaseConfig(url=made.owner)))
-    urls = Urls(server.url(DATABASE), made.owner, made.api, made.processor)
+    urls = Urls(server.url(DATABASE), made.owner, made.api, made.processor, made.tasks)
     (folder / "postgres.json").write_text(json.dumps(vars(urls)))
     return server, urls
 

@@ -12,6 +12,7 @@ from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
 from image_api.settings import ApiSettings
+from image_api.tasks.settings import TasksSettings
 from image_core.admin import AdminSettings
 from image_processor.settings import ProcessorSettings
 from local_cloud.settings import EmulatorSettings
@@ -21,6 +22,7 @@ PAGE = ROOT / "docs" / "settings.md"
 GROUPS: dict[str, tuple[type[BaseSettings], str]] = {
     "image-api": (ApiSettings, "The HTTP API."),
     "image-processor": (ProcessorSettings, "The service that receives Pub/Sub messages."),
+    "image-tasks": (TasksSettings, "Housekeeping, called by Cloud Scheduler. It runs from the image of image-api."),
     "image-manager-admin": (
         AdminSettings,
         "The command for migrations, keys and repairs. It needs the rights of the schema's owner.",

@@ -38,12 +38,14 @@ COMMITTERS = {
     "image_api/people/delays.py": {"count_attempt"},
     "image_api/people/service.py": {"sign_in"},
     "image_api/uploads/service.py": {"_complete", "_existing", "_expire"},
+    "image_api/audit_events/tasks.py": {"seal_audit_log", "_settled_position"},
+    "image_api/images/tasks.py": {"_take_discarded", "_take_marked"},
+    "image_api/tasks/parts.py": {"committing"},
+    "image_api/uploads/tasks.py": {"_take_overdue"},
     "image_processor/analyses/job.py": {"_handle", "_give_back"},
     "image_processor/parts.py": {"committing"},
     "image_processor/images/job.py": {"_claim_and_work", "_row_of", "_not_claimed", "_give_back"},
     "image_processor/images/pending.py": {"complete_pending", "_expire"},
-    "image_processor/housekeeping/audit_seals.py": {"seal_audit_log", "_settled_position"},
-    "image_processor/housekeeping/sweep_queries.py": {"take_overdue", "take_discarded", "take_marked"},
 }  # fmt: skip
 
 GOOGLE = {f"image_core/{name}.py" for name in ("storage/token", "db", "events", "telemetry", "secrets")} | {
@@ -194,7 +196,7 @@ def mover_at(path: Path) -> Mover:
     """Return whose transitions the code in a file makes."""
     if "scripts" in path.relative_to(ROOT).parts or path.name == "admin.py":
         return Mover.OPERATOR
-    if "housekeeping" in path.parts:
+    if path.name == "tasks.py":
         return Mover.SWEEP
     return Mover.API if "image_api" in path.parts else Mover.PROCESSOR
 

@@ -154,7 +154,7 @@ def test_every_transition_is_in_the_list() -> None:
 async def databases(urls: Any) -> Any:
     """The database as each mover may use it: rights on columns included."""
     logins = {
-        Mover.API: urls.api, Mover.PROCESSOR: urls.processor, Mover.SWEEP: urls.processor, Mover.OPERATOR: urls.owner,
+        Mover.API: urls.api, Mover.PROCESSOR: urls.processor, Mover.SWEEP: urls.tasks, Mover.OPERATOR: urls.owner,
     }  # fmt: skip
     opened = {mover: Database(DatabaseConfig(url=url)) for mover, url in logins.items()}
     for database in opened.values():

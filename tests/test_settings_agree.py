@@ -12,6 +12,7 @@ import yaml
 from pydantic_settings import BaseSettings
 
 from image_api.settings import ApiSettings
+from image_api.tasks.settings import TasksSettings
 from image_core.admin import AdminSettings
 from image_processor.settings import ProcessorSettings
 from local_cloud.postgres.database import DATABASE, OWNER, SERVICE_ROLES
@@ -24,6 +25,7 @@ CLOUD_SQL = {"CLOUD_SQL_INSTANCE", "DATABASE_USER", "DATABASE_NAME"}
 SERVICES: dict[str, tuple[type[BaseSettings], set[str]]] = {
     "image-api": (ApiSettings, {*CLOUD_SQL, "HOST", "SERVICE_VERSION", "TOKEN_SIGNING_SECRET"}),
     "image-processor": (ProcessorSettings, {*CLOUD_SQL, "HOST", "SERVICE_VERSION", "GCLOUD_CREDS_PATH"}),
+    "image-tasks": (TasksSettings, {*CLOUD_SQL, "HOST", "SERVICE_VERSION", "GCLOUD_CREDS_PATH"}),
     "migrate": (
         AdminSettings,
         {
@@ -32,6 +34,7 @@ SERVICES: dict[str, tuple[type[BaseSettings], set[str]]] = {
             "TOKEN_SIGNING_SECRET",
             "API_DATABASE_USER",
             "PROCESSOR_DATABASE_USER",
+            "TASKS_DATABASE_USER",
         },
     ),
     "emulators": (
@@ -151,7 +154,7 @@ def test_compose_sets_what_the_service_reads(service: str) -> None:
 
 
 def test_each_login_goes_to_its_own_service() -> None:
-    logins = {"migrate": OWNER, "image-api": SERVICE_ROLES[0], "image-processor": SERVICE_ROLES[1]}
+    logins = {"migrate": OWNER, **{role.replace("_", "-"): role for role in SERVICE_ROLES}}
     for service, login in logins.items():
         url = compose()["services"][service]["environment"]["DATABASE_URL"]
         assert url == f"postgresql://{login}:${{{login.upper()}_PASSWORD:?set it in .env}}@postgres:5432/{DATABASE}"

@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         compose.run("build")
         # By name, because the migration ends by itself, which counts as a failure to one that waits for everything.
-        compose.run("up", "--detach", "--wait", "--wait-timeout", "300", "image-api", "image-processor")
+        compose.run("up", "--detach", "--wait", "--wait-timeout", "300", "image-api", "image-processor", "image-tasks")
         key = compose.admin_key()
         return compose.smoke_test(f"http://127.0.0.1:{arguments.port}", key)
     except ComposeError as error:

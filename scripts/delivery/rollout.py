@@ -1,7 +1,7 @@
 """Brings new images into service step by step, and everything back as soon as a step fails.
 
     python -m scripts.delivery.rollout forward --project … --region … --version … --state rollout.json
-        --image image-api=…@sha256:… --image image-processor=…@sha256:…
+        --image image-api=…@sha256:… --image image-processor=…@sha256:… --image image-tasks=…@sha256:…
     python -m scripts.delivery.rollout back --project … --region … --state rollout.json
 
 Forward: the migration job runs and is waited for; the API gets a revision without traffic, the smoke test goes
@@ -29,8 +29,8 @@ from typing import NoReturn
 from scripts.delivery.cloud_run import Candidate, CloudRun, GcloudError
 from scripts.delivery.request_count import requests
 
-API, PROCESSOR, MIGRATION = "image-api", "image-processor", "image-migrate"
-SERVICES = (API, PROCESSOR)
+API, PROCESSOR, TASKS, MIGRATION = "image-api", "image-processor", "image-tasks", "image-migrate"
+SERVICES = (API, PROCESSOR, TASKS)
 """In the order in which they are rolled out; the API, through which the others are tried, is the first."""
 TAG = "candidate"
 STAGES = (10, 50, 100)

@@ -19,6 +19,7 @@ from scripts.infra.commands import CommandFailed, run, say
 from scripts.infra.default_resources import disable_default_account, remove_default_network
 from scripts.infra.github_environments import make_environments, protect_refs
 from scripts.infra.project import (
+    BUILT_AS,
     ENVIRONMENTS,
     IMAGES,
     ROOT,
@@ -126,7 +127,9 @@ def build_images(project: Project) -> None:
     images = running_images(project.project_id, project.region)
     if len(images) < len(IMAGES):
         run(["gcloud", "auth", "configure-docker", f"{project.region}-docker.pkg.dev", "--quiet"])
-        images = {key: _build(project, name) for key, name in IMAGES.items()}
+        names = {key: BUILT_AS.get(service, service) for key, service in IMAGES.items()}
+        built = {name: _build(project, name) for name in dict.fromkeys(names.values())}
+        images = {key: built[name] for key, name in names.items()}
     project.remember(images)
 
 

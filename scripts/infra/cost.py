@@ -124,7 +124,8 @@ API_CPU, API_MEMORY_GIB, API_LOAD = 1.0, 1.0, 0.6
 """An API instance, and the share of its CPU that is used while it is billed."""
 PROCESSOR_CPU, PROCESSOR_MEMORY_GIB = 2.0, 2.0
 """A processor instance; a picture is billed as if it had one to itself, which at these numbers it mostly has."""
-SWEEPS, SWEEP_SECONDS = HOURS * 12, 0.2
+TASKS_CPU, TASKS_MEMORY_GIB = 1.0, 0.5
+SWEEPS, SWEEP_SECONDS = HOURS * 60, 0.2
 SERIES_PER_CONDITION, POINTS_PER_SERIES = 2, MONTH_SECONDS / 30
 """Each condition of `modules/observability` reads one series, or one for each service, twice a minute."""
 _ALERTS = Path(__file__).resolve().parents[2] / "terraform" / "modules" / "observability" / "alerts.yaml.tftpl"
@@ -159,15 +160,18 @@ def lines(setup: Setup, images: int) -> dict[str, float]:
     """Dollars a month by resource, with so many images uploaded in the month and kept for it."""
     requests = images * (1 + IMAGE.reads)
     api_seconds = _api_seconds(images)
-    processor_seconds = images * READY_SECONDS + SWEEPS * SWEEP_SECONDS
+    processor_seconds, tasks_seconds = images * READY_SECONDS, SWEEPS * SWEEP_SECONDS
+    cpu_seconds = api_seconds * API_CPU + processor_seconds * PROCESSOR_CPU + tasks_seconds * TASKS_CPU
+    gib_seconds = api_seconds * API_MEMORY_GIB + processor_seconds * PROCESSOR_MEMORY_GIB
+    gib_seconds += tasks_seconds * TASKS_MEMORY_GIB
     stored_gb = images * (IMAGE.original_mb + IMAGE.derivatives_mb) / 1000
     warm = setup.warm_api_instances * MONTH_SECONDS
     return {
         "Cloud SQL: instance": setup.database(),
         "Cloud SQL: disk and backups": setup.copies * _dollars("sql_disk", setup.disk_gib)
         + _dollars("sql_backup", setup.disk_gib + images * IMAGE.row_kib / 1024**2),
-        "Cloud Run: requests": _dollars("run_cpu", api_seconds * API_CPU + processor_seconds * PROCESSOR_CPU)
-        + _dollars("run_memory", api_seconds * API_MEMORY_GIB + processor_seconds * PROCESSOR_MEMORY_GIB)
+        "Cloud Run: requests": _dollars("run_cpu", cpu_seconds)
+        + _dollars("run_memory", gib_seconds)
         + _dollars("run_requests", (requests + images + SWEEPS) / 1e6),
         "Cloud Run: warm instances": warm
         * (API_CPU * PRICES["run_idle_cpu"].dollars + API_MEMORY_GIB * PRICES["run_idle_memory"].dollars),

@@ -12,7 +12,10 @@ from scripts.infra.commands import CommandFailed, run
 ROOT = Path(__file__).resolve().parents[2]
 TERRAFORM = ROOT / "terraform"
 ENVIRONMENTS = ("dev", "small", "prod")
-IMAGES = {"api": "image-api", "processor": "image-processor"}
+IMAGES = {"api": "image-api", "processor": "image-processor", "tasks": "image-tasks"}
+"""The services, by their names in `var.images`."""
+BUILT_AS = {"image-tasks": "image-api"}
+"""Services that run from another one's image."""
 _NOT_THERE = re.compile(r"cannot find|could not be found|not_found|does not exist", re.IGNORECASE)
 
 
@@ -107,7 +110,7 @@ def running_images(project_id: str, region: str) -> dict[str, str]:
 
 def built_image(project_id: str, region: str, service: str, commit: str) -> str | None:
     """Return the image of a service that was pushed for a commit, by digest; None where there is none."""
-    name = f"{region}-docker.pkg.dev/{project_id}/images/{service}"
+    name = f"{region}-docker.pkg.dev/{project_id}/images/{BUILT_AS.get(service, service)}"
     digest = run(
         ["gcloud", "artifacts", "docker", "images", "describe", f"{name}:{commit}", f"--project={project_id}",
          "--format=value(image_summary.digest)"],

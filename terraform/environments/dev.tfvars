@@ -18,3 +18,8 @@ processor = {
   max_instances      = 2
   database_pool_size = 2
 }
+
+tasks = {
+  max_instances      = 1
+  database_pool_size = 4
+}

@@ -21,6 +21,11 @@ processor = {
   database_pool_size = 4
 }
 
+tasks = {
+  max_instances      = 2
+  database_pool_size = 5
+}
+
 storage = {
   soft_delete_days = 30
 }

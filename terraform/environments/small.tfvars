@@ -18,3 +18,8 @@ processor = {
   max_instances      = 3
   database_pool_size = 3
 }
+
+tasks = {
+  max_instances      = 2
+  database_pool_size = 4
+}

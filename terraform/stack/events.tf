@@ -40,23 +40,23 @@ resource "google_cloud_scheduler_job" "sweep" {
   region           = var.region
   name             = "image-sweep"
   description      = "Repairs what was left behind."
-  schedule         = "*/5 * * * *"
+  schedule         = "* * * * *"
   time_zone        = "Etc/UTC"
-  attempt_deadline = "${local.request_seconds.processor}s"
+  attempt_deadline = "${local.request_seconds.tasks}s"
   paused           = false
 
-  # The next sweep is five minutes away; nothing is gained by hurrying.
+  # The next sweep is a minute away; nothing is gained by hurrying.
   retry_config {
     retry_count = 0
   }
 
   http_target {
     http_method = "POST"
-    uri         = "${module.image_processor.uri}/tasks/sweep"
+    uri         = "${local.sweeper.uri}/tasks/sweep"
 
     oidc_token {
       service_account_email = local.caller_emails["image-scheduler"]
-      audience              = local.processor_audience
+      audience              = local.sweeper.audience
     }
   }
 

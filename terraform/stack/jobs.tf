@@ -1,5 +1,5 @@
 locals {
-  migration_environment = {
+  migration_environment = merge({
     CLOUD_SQL_INSTANCE      = module.database.connection_name
     DATABASE_USER           = module.database.user_names["migrator"]
     DATABASE_NAME           = module.database.database_name
@@ -8,7 +8,7 @@ locals {
     ADMIN_KEY_SECRET        = module.secrets.secret_names["image-manager-admin-key"]
     TOKEN_SIGNING_SECRET    = module.secrets.secret_names["image-manager-token-signing-keys"]
     AUDIT_RETENTION_DAYS    = tostring(var.observability.audit_retention_days)
-  }
+  }, var.images.tasks == null ? {} : { TASKS_DATABASE_USER = module.database.user_names["tasks"] })
 }
 
 module "image_migrate" {

@@ -4,7 +4,7 @@ output "api_url" {
 }
 
 output "processor_url" {
-  description = "URL of the processor, which answers only Pub/Sub and Cloud Scheduler."
+  description = "URL of the processor, which answers only Pub/Sub."
   value       = module.image_processor.uri
 }
 

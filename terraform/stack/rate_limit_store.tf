@@ -1,6 +1,6 @@
 locals {
   # What shares the API's subnet and may not reach the store.
-  denied_tags = var.rate_limit_store.enabled ? { processor = ["image-processor"], migrate = ["image-migrate"] } : { processor = [], migrate = [] }
+  denied_tags = var.rate_limit_store.enabled ? { processor = ["image-processor"], tasks = ["image-tasks"], migrate = ["image-migrate"] } : { processor = [], tasks = [], migrate = [] }
 }
 
 resource "google_project_service" "rate_limit_store" {

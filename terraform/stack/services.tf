@@ -1,5 +1,5 @@
 locals {
-  # What both services are told; image_core reads it in the same way for each.
+  # What all services are told; image_core reads it in the same way for each.
   shared_environment = merge(
     {
       GOOGLE_CLOUD_PROJECT          = var.project_id
@@ -47,23 +47,38 @@ locals {
   processor_environment = merge(
     local.shared_environment,
     {
-      DATABASE_USER                   = module.database.user_names["processor"]
-      DATABASE_POOL_SIZE              = tostring(var.processor.database_pool_size)
-      LOG_LEVEL                       = var.processor.log_level
-      PUSH_AUDIENCE                   = local.processor_audience
-      PUSH_SERVICE_ACCOUNT_EMAIL      = local.caller_emails["image-push"]
-      SCHEDULER_SERVICE_ACCOUNT_EMAIL = local.caller_emails["image-scheduler"]
-      PUSH_MAX_DELIVERY_ATTEMPTS      = tostring(local.max_delivery_attempts)
-      TRASH_RETENTION_DAYS            = tostring(var.storage.trash_days)
-      WORKER_COUNT                    = tostring(var.processor.worker_count)
-      WORKER_MEMORY_LIMIT_BYTES       = "536870912"
-      JOB_DEADLINE_SECONDS            = "60"
+      DATABASE_USER              = module.database.user_names["processor"]
+      DATABASE_POOL_SIZE         = tostring(var.processor.database_pool_size)
+      LOG_LEVEL                  = var.processor.log_level
+      PUSH_AUDIENCE              = local.processor_audience
+      PUSH_SERVICE_ACCOUNT_EMAIL = local.caller_emails["image-push"]
+      PUSH_MAX_DELIVERY_ATTEMPTS = tostring(local.max_delivery_attempts)
+      WORKER_COUNT               = tostring(var.processor.worker_count)
+      WORKER_MEMORY_LIMIT_BYTES  = "536870912"
+      JOB_DEADLINE_SECONDS       = "60"
       # A claim is given back after nine tenths of its lease, which is within the request's time.
       LEASE_SECONDS = tostring(local.request_seconds.processor)
+      # Read by the release before alone, which an apply starts again and which sweeps until image-tasks is there.
+      SCHEDULER_SERVICE_ACCOUNT_EMAIL = local.caller_emails["image-scheduler"]
+      TRASH_RETENTION_DAYS            = tostring(var.storage.trash_days)
     },
     var.processor.model_path == null ? {} : { MODEL_PATH = var.processor.model_path },
     var.processor.embedding_model_path == null ? {} : { EMBEDDING_MODEL_PATH = var.processor.embedding_model_path },
     !var.vision.enabled ? {} : { VISION_ENDPOINT = var.vision.endpoint },
+  )
+
+  tasks_environment = merge(
+    local.shared_environment,
+    {
+      DATABASE_USER                   = lookup(module.database.user_names, "tasks", "")
+      DATABASE_POOL_SIZE              = tostring(var.tasks.database_pool_size)
+      LOG_LEVEL                       = var.tasks.log_level
+      TASKS_AUDIENCE                  = local.tasks_audience
+      SCHEDULER_SERVICE_ACCOUNT_EMAIL = local.caller_emails["image-scheduler"]
+      TRASH_RETENTION_DAYS            = tostring(var.storage.trash_days)
+      # The processor's, whose claims it takes back once they are over.
+      LEASE_SECONDS = tostring(local.request_seconds.processor)
+    },
   )
 }
 
@@ -106,7 +121,7 @@ module "image_api" {
   depends_on = [google_project_service.this]
 }
 
-# Reached only by Pub/Sub and Cloud Scheduler, through its run.app URL.
+# Reached only by Pub/Sub, through its run.app URL.
 module "image_processor" {
   source = "../modules/run_service"
 
@@ -142,6 +157,45 @@ module "image_processor" {
     network_id = module.network.network_id
     subnet_id  = module.network.subnet_id
     tags       = local.denied_tags.processor
+  }
+
+  depends_on = [google_project_service.this]
+}
+
+# Housekeeping: the API's image by its second door. Reached only by Cloud Scheduler, through its run.app URL.
+module "image_tasks" {
+  source = "../modules/run_service"
+  count  = var.images.tasks == null ? 0 : 1
+
+  project_id          = var.project_id
+  region              = var.region
+  labels              = local.labels
+  name                = "image-tasks"
+  purpose             = "Repairs what was left behind, and removes what is kept no longer."
+  deletion_protection = local.protected
+
+  container = {
+    image       = var.images.tasks
+    command     = ["python", "-m", "image_api.tasks_app"]
+    environment = local.tasks_environment
+  }
+
+  scaling = {
+    max_instances           = var.tasks.max_instances
+    concurrency             = 4
+    request_timeout_seconds = local.request_seconds.tasks
+  }
+
+  access = {
+    ingress          = "INGRESS_TRAFFIC_INTERNAL_ONLY"
+    public           = false
+    custom_audiences = [local.tasks_audience]
+  }
+
+  network = {
+    network_id = module.network.network_id
+    subnet_id  = module.network.subnet_id
+    tags       = local.denied_tags.tasks
   }
 
   depends_on = [google_project_service.this]

@@ -36,6 +36,7 @@ variable "images" {
   type = object({
     api       = string
     processor = string
+    tasks     = optional(string)
   })
   nullable = false
 
@@ -180,6 +181,27 @@ variable "processor" {
   validation {
     condition     = contains(["DEBUG", "INFO", "WARNING", "ERROR"], var.processor.log_level)
     error_message = "processor.log_level must be DEBUG, INFO, WARNING or ERROR."
+  }
+}
+
+variable "tasks" {
+  description = "Housekeeping, the API's image by its second door: its instances, and the connections of one."
+  type = object({
+    max_instances      = optional(number, 2)
+    database_pool_size = optional(number, 4)
+    log_level          = optional(string, "INFO")
+  })
+  nullable = false
+  default  = {}
+
+  validation {
+    condition     = var.tasks.database_pool_size >= 1 && var.tasks.database_pool_size <= 100
+    error_message = "tasks.database_pool_size must be between 1 and 100."
+  }
+
+  validation {
+    condition     = contains(["DEBUG", "INFO", "WARNING", "ERROR"], var.tasks.log_level)
+    error_message = "tasks.log_level must be DEBUG, INFO, WARNING or ERROR."
   }
 }
 

@@ -46,7 +46,7 @@ def test_system_json_says_where_everything_is_to_its_owner_only(running: UpProce
     system = running.system
     assert system["admin_api_key"] in running.output
     assert system["url"] in running.output
-    for url in (system["url"], system["processor_url"], system["emulators_url"]):
+    for url in (system["url"], system["processor_url"], system["tasks_url"], system["emulators_url"]):
         assert httpx2.get(f"{url}/health/ready", trust_env=False).status_code == 200
     assert system["database_url"].startswith("postgresql://")
     assert system["pubsub_emulator_host"].startswith("127.0.0.1:")
@@ -96,7 +96,16 @@ def test_the_demo_team_has_pictures_that_become_ready(running: UpProcess) -> Non
 def test_doctor_finds_everything_up(running: UpProcess) -> None:
     done = command("doctor", "--data-dir", str(running.data_dir))
     assert done.returncode == 0, done.stdout
-    for part in ("supervisor", "postgres", "object store", "pub/sub", "image_processor", "image_api", "admin key"):
+    for part in (
+        "supervisor",
+        "postgres",
+        "object store",
+        "pub/sub",
+        "image_processor",
+        "image_tasks",
+        "image_api",
+        "admin key",
+    ):
         assert re.search(rf"^up +{part} ", done.stdout, re.MULTILINE), done.stdout
 
 
@@ -115,7 +124,11 @@ def test_a_port_in_use_is_refused_before_anything_is_started(running: UpProcess,
 
 
 @pytest.mark.parametrize(
-    "child", ["image_api", *(pytest.param(name, marks=pytest.mark.faults) for name in ("image_processor", "emulators"))]
+    "child",
+    [
+        "image_api",
+        *(pytest.param(name, marks=pytest.mark.faults) for name in ("image_processor", "image_tasks", "emulators")),
+    ],
 )
 def test_a_killed_child_is_restarted_and_said_so(running: UpProcess, child: str) -> None:
     former = running.system["pids"]

@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.containers, pytest.mark.timeout(900)]
 
 READY_SECONDS = 60.0
 ADMIN_COMMAND = "image-manager-admin"
-LOGINS = dict(zip(("MIGRATOR", "API", "PROCESSOR"), (OWNER, *SERVICE_ROLES), strict=True))
+LOGINS = dict(zip(("MIGRATOR", "API", "PROCESSOR", "TASKS"), (OWNER, *SERVICE_ROLES), strict=True))
 
 
 @dataclass(frozen=True)

@@ -19,12 +19,11 @@ from .fake_api import MEMBER_KEY, FakeApi, Reply
 from .fake_monitoring import FakeMonitoring
 
 DIGEST = "sha256:" + "a1" * 32
-IMAGES = {
-    name: f"europe-west1-docker.pkg.dev/project/images/{name}@{DIGEST}" for name in ("image-api", "image-processor")
-}
-OLD = {"image-api": "image-api-old", "image-processor": "image-processor-old"}
-NEW = {"image-api": "image-api-00002", "image-processor": "image-processor-00002"}
-BOTH_OLD = {name: {revision: 100} for name, revision in OLD.items()}
+BUILT = {"image-api": "image-api", "image-processor": "image-processor", "image-tasks": "image-api"}
+IMAGES = {name: f"europe-west1-docker.pkg.dev/project/images/{image}@{DIGEST}" for name, image in BUILT.items()}
+OLD = {name: f"{name}-old" for name in IMAGES}
+NEW = {name: f"{name}-00002" for name in IMAGES}
+ALL_OLD = {name: {revision: 100} for name, revision in OLD.items()}
 PLACE = ["--project", "project", "--region", "europe-west1"]
 
 
@@ -125,18 +124,19 @@ def test_a_sound_release_goes_all_the_way_in_order(cloud: Cloud) -> None:
     order = [
         "run jobs update image-migrate", "run jobs execute image-migrate", "run services update image-api",
         "run services update-traffic image-api", "run services update image-processor",
-        "run services update-traffic image-processor",
+        "run services update-traffic image-processor", "run services update image-tasks",
+        "run services update-traffic image-tasks",
     ]  # fmt: skip
     first = [next(at for at, call in enumerate(calls) if call.startswith(f"{text} ")) for text in order]
     assert first == sorted(first)
 
     # The smoke test goes through the tag before any traffic moves.
     assert {moves for prefix, moves in seen if prefix == "/candidate-image-api"} == {0}
-    assert {moves for prefix, moves in seen if prefix == "/image-api"} == {1, 2, 3, 4, 5, 6}
+    assert {moves for prefix, moves in seen if prefix == "/image-api"} == {1, 2, 3, 4, 5, 6, 7, 8, 9}
 
     # Revisions get no traffic, and their names from Cloud Run: an apply would ask for the same name again.
     updates = [call for call in calls if call.startswith("run services update ")]
-    assert len(updates) == 2
+    assert len(updates) == 3
     for call, image in zip(updates, IMAGES.values(), strict=True):
         assert f"--image={image}" in call
         assert "--no-traffic" in call
@@ -163,6 +163,7 @@ def gcloud_faults(*faults: dict[str, Any]) -> Callable[[Cloud], None]:
 
 # What breaks, and the moves of traffic that happen before everything goes back.
 API_MOVES = ["image-api 10", "image-api 50", "image-api 100"]
+TASKS_MOVES = ["image-tasks 10", "image-tasks 50", "image-tasks 100"]
 PROCESSOR_MOVES = ["image-processor 10", "image-processor 50", "image-processor 100"]
 STAGES: dict[str, tuple[Callable[[Cloud], None], list[str]]] = {
     "api cannot start": (gcloud_faults({"command": "services update image-api "}), []),
@@ -185,6 +186,12 @@ STAGES: dict[str, tuple[Callable[[Cloud], None], list[str]]] = {
     "processor smoke test at 10": (smoke_fails("/image-api", 4), API_MOVES + PROCESSOR_MOVES[:1]),
     "processor smoke test at 50": (smoke_fails("/image-api", 5), API_MOVES + PROCESSOR_MOVES[:2]),
     "processor smoke test at 100": (smoke_fails("/image-api", 6), API_MOVES + PROCESSOR_MOVES),
+    "tasks cannot start": (
+        gcloud_faults({"command": "services update image-tasks "}), API_MOVES + PROCESSOR_MOVES
+    ),
+    "tasks errors at 50": (
+        gcloud_faults({"errors": "image-tasks", "from": 50}), API_MOVES + PROCESSOR_MOVES + TASKS_MOVES[:2]
+    ),
     "traffic cannot be moved": (gcloud_faults({"command": "image-api-00002=50"}), API_MOVES[:1]),
     "nobody is logged in": (gcloud_faults({"command": "auth print-access-token"}), API_MOVES[:1]),
     "requests cannot be counted": (lambda cloud: setattr(cloud.monitoring, "status", 503), API_MOVES[:1]),
@@ -198,19 +205,21 @@ def test_a_failure_at_each_stage_brings_everything_back(cloud: Cloud, stage: str
     done = run(cloud.forward())
     assert done.returncode == 1, done.stdout + done.stderr
     assert "FAILED" in done.stdout
-    assert cloud.traffic() == BOTH_OLD
+    assert cloud.traffic() == ALL_OLD
     assert cloud.tags() == []
     assert not cloud.rollout_state.exists()
     moves = cloud.moves()
     assert moves[: len(moved)] == moved
-    # The processor goes back before the API.
+    # In the reverse order: the API last.
     back = moves[len(moved) :]
-    assert set(back) <= {"image-api 0", "image-processor 0"}
+    assert set(back) <= {f"{name} 0" for name in NEW}
     assert back == sorted(back, reverse=True)
     if moved:
         assert back[-1] == "image-api 0"
     if "image-processor 10" in moved:
         assert "image-processor 0" in back
+    if "image-tasks 10" in moved:
+        assert "image-tasks 0" in back
 
 
 def test_a_failed_migration_touches_no_traffic(cloud: Cloud) -> None:
@@ -219,7 +228,7 @@ def test_a_failed_migration_touches_no_traffic(cloud: Cloud) -> None:
     assert done.returncode == 1
     calls = cloud.seen["calls"]
     assert not any("services update" in call for call in calls)
-    assert cloud.traffic() == BOTH_OLD
+    assert cloud.traffic() == ALL_OLD
 
 
 def test_without_a_way_back_nothing_begins(cloud: Cloud) -> None:
@@ -235,7 +244,7 @@ def test_the_way_back_is_tried_again(cloud: Cloud) -> None:
     cloud.break_at({"errors": "image-api", "from": 50}, {"command": "image-api-old=100", "times": 2})
     done = run(cloud.forward())
     assert done.returncode == 1, done.stdout
-    assert cloud.traffic() == BOTH_OLD
+    assert cloud.traffic() == ALL_OLD
 
 
 def test_a_way_back_that_fails_tells_the_command_and_keeps_the_state(cloud: Cloud) -> None:
@@ -245,7 +254,7 @@ def test_a_way_back_that_fails_tells_the_command_and_keeps_the_state(cloud: Clou
     assert "gcloud run services update-traffic image-api --to-revisions=image-api-old=100" in done.stdout
     cloud.break_at()
     assert run(cloud.command("back")).returncode == 0
-    assert cloud.traffic() == BOTH_OLD
+    assert cloud.traffic() == ALL_OLD
     assert not cloud.rollout_state.exists()
 
 
@@ -265,7 +274,7 @@ def test_a_signal_brings_everything_back(cloud: Cloud, number: signal.Signals) -
         output, _ = rollout.communicate(timeout=30)
     assert rollout.returncode == 1, output
     assert f"ended by {number.name}" in output
-    assert cloud.traffic() == BOTH_OLD
+    assert cloud.traffic() == ALL_OLD
 
 
 def test_a_killed_rollout_is_undone_by_back(cloud: Cloud) -> None:
@@ -274,7 +283,7 @@ def test_a_killed_rollout_is_undone_by_back(cloud: Cloud) -> None:
         rollout.kill()
     assert cloud.traffic()["image-api"] == {NEW["image-api"]: 10, OLD["image-api"]: 90}
     assert run(cloud.command("back")).returncode == 0
-    assert cloud.traffic() == BOTH_OLD
+    assert cloud.traffic() == ALL_OLD
 
 
 def test_back_without_a_rollout_does_nothing(cloud: Cloud) -> None:

@@ -132,14 +132,14 @@ def test_names_of_services_are_those_of_the_stack() -> None:
 
 def test_every_service_of_the_stack_is_built_and_rolled_out() -> None:
     from scripts.delivery import rollout
-    from scripts.infra.project import IMAGES
+    from scripts.infra.project import BUILT_AS, IMAGES
 
     block = (ROOT / "terraform" / "stack" / "locals.tf").read_text().partition("service_settings = {")[2]
     services = set(re.findall(r"^ +(image-\w+)", block.partition("}")[0], re.MULTILINE))
     assert services == set(rollout.SERVICES) == set(IMAGES.values())
     deploy = rules.read()["deploy"]
     for name in services:
-        assert f"- service: {name}\n" in deploy
+        assert f"- service: {BUILT_AS.get(name, name)}\n" in deploy
         assert f'--image "{name}=$' in deploy
 
 

@@ -30,7 +30,7 @@ from .http_proxy import HttpProxy
 from .postgres_proxy import PostgresProxy
 from .proxy import ProxyThread
 
-API, PROCESSOR = "image_api", "image_processor"
+API, PROCESSOR, TASKS = "image_api", "image_processor", "image_tasks"
 READY_SECONDS = 60
 # Shorter than in the local cloud where a test would only wait, and no request is turned away for being one of many.
 SERVICE_SETTINGS = {
@@ -50,7 +50,7 @@ PUSH_SUBSCRIPTION = "image-uploads-push"
 
 
 class Service:
-    """One of the two services and the proxies that only it goes through."""
+    """One of the services and the proxies that only it goes through."""
 
     def __init__(self, child: Child, database: PostgresProxy, storage: HttpProxy, pubsub: GrpcProxy) -> None:
         self.child, self.database, self.storage, self.pubsub = child, database, storage, pubsub
@@ -93,7 +93,7 @@ class Service:
 
 
 class FaultySystem:
-    """PostgreSQL, emulators and both services over one folder."""
+    """PostgreSQL, emulators and the services over one folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -109,7 +109,7 @@ class FaultySystem:
     def start(self) -> None:
         self.postgres.start()
         self.urls = prepare_database(self.postgres, self.folder)
-        inside = Layout(self.folder, Outside(), *(free_port() for _ in range(4)))
+        inside = Layout(self.folder, Outside(), *(free_port() for _ in range(5)))
         self.layout = inside
         spec = emulators_spec(inside)
         self.emulators = self._child(dataclasses.replace(spec, environment={**spec.environment, **EMULATOR_SETTINGS}))
@@ -117,10 +117,10 @@ class FaultySystem:
         migration = self._child(migration_spec(inside, self.urls))
         migration.start()
         wait_until(self.emulators.is_ready, READY_SECONDS, self.emulators.tail())
-        self.api, self.processor = self._service(API), self._service(PROCESSOR)
-        for service in (self.api, self.processor):
+        self.api, self.processor, self.tasks = (self._service(name) for name in (API, PROCESSOR, TASKS))
+        for service in self.services:
             service.child.start()
-        for child in (migration, self.api.child, self.processor.child):
+        for child in (migration, *(service.child for service in self.services)):
             wait_until(child.is_ready, READY_SECONDS, f"{child.spec.name}: {child.tail()}")
         migration.clear_group()
         key = admin_key.bootstrap(inside, self.urls)
@@ -128,7 +128,7 @@ class FaultySystem:
         self.admin_api_key = key
 
     def stop(self) -> None:
-        for name in ("api", "processor"):
+        for name in ("api", "processor", "tasks"):
             if (service := getattr(self, name, None)) is not None:
                 service.kill()
         if hasattr(self, "emulators"):
@@ -136,6 +136,10 @@ class FaultySystem:
         self.postgres.remove()
         self._proxies.close()
         self._watchdog.close()
+
+    @property
+    def services(self) -> list[Service]:
+        return [self.api, self.processor, self.tasks]
 
     def _child(self, spec: Any) -> Child:
         return Child(spec, self.logs, self._watchdog)
@@ -160,14 +164,14 @@ class FaultySystem:
 
     def heal(self) -> None:
         """End every fault: proxies behave, whatever was killed runs again, messages flow."""
-        for service in (self.api, self.processor):
+        for service in self.services:
             service.heal()
         if not self.postgres.running:
             self.postgres.restart_if_dead()
         if self.emulators.exit_status is not None:
             self.emulators.start()
             wait_until(self.emulators.is_ready, READY_SECONDS, self.emulators.tail())
-        for service in (self.api, self.processor):
+        for service in self.services:
             if service.child.exit_status is not None:
                 service.child.clear_group()
                 service.start()

@@ -14,7 +14,7 @@ from scripts.infra.project import Project
 
 from .fake_cloud import ADMIN_KEY, DEFAULT_ACCOUNT, DIGEST, FakeCloud
 
-CALLS = 88
+CALLS = 92
 """How many programs a whole run starts; a test below says so."""
 
 
@@ -155,7 +155,8 @@ def test_images_are_named_by_digest(project: Project, monkeypatch: pytest.Monkey
     run_with(FakeCloud(), project, monkeypatch)
     images = json.loads(project.values_file.read_text())["images"]
     assert images == {
-        key: f"europe-west1-docker.pkg.dev/example-project/images/image-{key}@{DIGEST}" for key in ("api", "processor")
+        key: f"europe-west1-docker.pkg.dev/example-project/images/{name}@{DIGEST}"
+        for key, name in {"api": "image-api", "processor": "image-processor", "tasks": "image-api"}.items()
     }
 
 

@@ -12,7 +12,6 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 STACK = ROOT / "terraform" / "stack" / "capabilities.yaml"
 BOOTSTRAP = ROOT / "terraform" / "bootstrap" / "capabilities.yaml"
-API, PROCESSOR = ROOT / "apps/image_api/image_api", ROOT / "apps/image_processor/image_processor"
 CORE = ROOT / "packages/image_core/image_core"
 # The commands that write to Secret Manager, and the secret of each.
 SECRETS = {
@@ -47,6 +46,7 @@ ALLOWED = {
     "roles/secretmanager.secretVersionAdder": {"add version"},
     "roles/secretmanager.secretAccessor": {"access version"},
 }
+OF_THE_RELEASE_BEFORE = "housekeeping in the processor"
 # Every client of Google's that the core makes, by the import that brings it; a new one needs a row of the table.
 KNOWN_CLIENTS = {
     "google.cloud.secretmanager",
@@ -64,16 +64,37 @@ class Call:
     verb: str
 
 
-@cache
-def _trees(folder: Path) -> list[ast.Module]:
-    files = [path for path in sorted(folder.rglob("*.py")) if "tests" not in path.parts and path.name != "testing.py"]
-    return [ast.parse(path.read_text()) for path in files]
+@dataclass(frozen=True)
+class Code:
+    """What a service runs of a package: all of it, or one of the API's two doors with what is behind it."""
+
+    folder: Path
+    is_housekeeping: bool | None = None
+
+    @property
+    def files(self) -> list[Path]:
+        return [
+            path
+            for path in sorted(self.folder.rglob("*.py"))
+            if "tests" not in path.parts and path.name != "testing.py"
+            if self.is_housekeeping in (None, path.name in ("tasks.py", "tasks_app.py") or path.parent.name == "tasks")
+        ]
+
+
+API = Code(ROOT / "apps/image_api/image_api", is_housekeeping=False)
+TASKS = Code(ROOT / "apps/image_api/image_api", is_housekeeping=True)
+PROCESSOR = Code(ROOT / "apps/image_processor/image_processor")
 
 
 @cache
-def _scoped_calls(folder: Path) -> list[tuple[list[ast.AST], ast.Call]]:
+def _trees(code: Code) -> list[ast.Module]:
+    return [ast.parse(path.read_text()) for path in code.files]
+
+
+@cache
+def _scoped_calls(code: Code) -> list[tuple[list[ast.AST], ast.Call]]:
     """Every call of a folder, with the functions and classes around it."""
-    return [found for tree in _trees(folder) for found in _calls_with_scope(tree)]
+    return [found for tree in _trees(code) for found in _calls_with_scope(tree)]
 
 
 @cache
@@ -96,10 +117,10 @@ def _bucket_of(node: ast.expr, aliases: dict[str, set[str]]) -> set[str]:
     return set()
 
 
-def _signatures(folder: Path) -> dict[str, list[str]]:
+def _signatures(code: Code) -> dict[str, list[str]]:
     """The names of the parameters of each function, and of each class as it is called."""
     signatures: dict[str, list[str]] = {}
-    for node in (node for tree in _trees(folder) for node in ast.walk(tree)):
+    for node in (node for tree in _trees(code) for node in ast.walk(tree)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             signatures[node.name] = [each.arg for each in node.args.args]
         elif isinstance(node, ast.ClassDef):
@@ -110,12 +131,12 @@ def _signatures(folder: Path) -> dict[str, list[str]]:
 
 
 @cache
-def _handed_on(folder: Path) -> dict[str, dict[str, set[str]]]:
+def _handed_on(code: Code) -> dict[str, dict[str, set[str]]]:
     """For each function (or class) of the folder, the buckets that its parameters are given, by position and name."""
-    signatures = _signatures(folder)
+    signatures = _signatures(code)
     given: dict[str, dict[str, set[str]]] = {}
     for _ in range(4):  # a bucket may be handed on by whoever was handed it
-        for scope, node in _scoped_calls(folder):
+        for scope, node in _scoped_calls(code):
             name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
             if name not in signatures:
                 continue
@@ -149,10 +170,10 @@ def _aliases(scope: list[ast.AST], given: dict[str, dict[str, set[str]]]) -> dic
     return known
 
 
-def _storage_calls(folder: Path) -> set[Call]:
-    given = _handed_on(folder)
+def _storage_calls(code: Code) -> set[Call]:
+    given = _handed_on(code)
     found: set[Call] = set()
-    for scope, node in _scoped_calls(folder):
+    for scope, node in _scoped_calls(code):
         if not isinstance(node.func, ast.Attribute) or node.func.attr not in STORAGE_VERBS:
             continue
         target = node.func.value
@@ -164,20 +185,20 @@ def _storage_calls(folder: Path) -> set[Call]:
     return found
 
 
-def _content_calls(folder: Path) -> set[Call]:
+def _content_calls(code: Code) -> set[Call]:
     """`content_chunks` of the core reads whatever bucket it is given."""
-    given, buckets = _handed_on(folder), set()
-    for scope, node in _scoped_calls(folder):
+    given, buckets = _handed_on(code), set()
+    for scope, node in _scoped_calls(code):
         if getattr(node.func, "id", "") == "content_chunks":
             buckets |= _bucket_of(node.args[0], _aliases(scope, given))
     return {Call(f"bucket:{bucket}", "read") for bucket in buckets}
 
 
-def _message_calls(folder: Path) -> set[Call]:
+def _message_calls(code: Code) -> set[Call]:
     """A topic for each of the ways in which a message is made."""
     made = {
         node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-        for tree in _trees(folder)
+        for tree in _trees(code)
         for node in ast.walk(tree)
         if isinstance(node, ast.Call)
     }
@@ -185,10 +206,10 @@ def _message_calls(folder: Path) -> set[Call]:
     return {Call(topic, "publish") for function, topic in topics.items() if function in made}
 
 
-def _database_calls(folder: Path) -> set[Call]:
+def _database_calls(code: Code) -> set[Call]:
     opens = any(
         isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Database"
-        for tree in _trees(folder)
+        for tree in _trees(code)
         for node in ast.walk(tree)
     )
     return {Call("project", "connect"), Call("project", "log in")} if opens else set()
@@ -208,21 +229,21 @@ def _secret_calls(tree: ast.Module, secret: str) -> set[Call]:
     return {Call(secret, verb) for name, verb in SECRET_VERBS.items() if name in _calls_on("secrets", tree)}
 
 
-def _vision_calls(folder: Path) -> set[Call]:
+def _vision_calls(code: Code) -> set[Call]:
     asks = any(
         isinstance(node, ast.Attribute) and node.attr == "batch_annotate_images"
-        for tree in _trees(folder)
+        for tree in _trees(code)
         for node in ast.walk(tree)
     )
     return {Call("api:vision", "annotate")} if asks else set()
 
 
 @cache
-def calls_of(folder: Path) -> set[Call]:
+def calls_of(code: Code) -> set[Call]:
     """Everything that a service asks of Google's APIs."""
-    calls = _storage_calls(folder) | _content_calls(folder) | _message_calls(folder) | _database_calls(folder)
-    calls |= _vision_calls(folder)
-    return calls.union(*(_secret_calls(tree, SECRETS["keys/signing_key_versions.py"]) for tree in _trees(folder)))
+    calls = _storage_calls(code) | _content_calls(code) | _message_calls(code) | _database_calls(code)
+    calls |= _vision_calls(code)
+    return calls.union(*(_secret_calls(tree, SECRETS["keys/signing_key_versions.py"]) for tree in _trees(code)))
 
 
 def calls_of_the_migration() -> set[Call]:
@@ -235,12 +256,15 @@ def calls_of_the_migration() -> set[Call]:
 
 
 def granted(actor: str) -> list[dict[str, object]]:
-    return [row for row in yaml.safe_load(STACK.read_text()) if row["actor"] == actor]
+    """The rows of an account, without those for the code of the release before."""
+    rows = yaml.safe_load(STACK.read_text())
+    return [row for row in rows if row["actor"] == actor and row.get("when") != OF_THE_RELEASE_BEFORE]
 
 
 ACTORS = {
     "image-api": lambda: calls_of(API),
     "image-processor": lambda: calls_of(PROCESSOR),
+    "image-tasks": lambda: calls_of(TASKS),
     "image-migrate": calls_of_the_migration,
 }
 
@@ -272,8 +296,8 @@ def test_no_row_does_more_than_its_role_allows(actor: str) -> None:
 
 def test_core_makes_no_client_that_the_table_does_not_know() -> None:
     imported: set[str] = set()
-    for folder in (CORE, API, PROCESSOR):
-        for tree in _trees(folder):
+    for code in (Code(CORE), API, TASKS, PROCESSOR):
+        for tree in _trees(code):
             for node in ast.walk(tree):
                 if isinstance(node, ast.Import):
                     imported |= {alias.name for alias in node.names}

@@ -13,6 +13,9 @@ from scripts.infra.terraform_checks import planned
 
 from image_api.app import create_app as create_api
 from image_api.settings import ApiSettings
+from image_api.tasks import health as tasks_health
+from image_api.tasks import intake
+from image_api.tasks.settings import TasksSettings
 from image_core.admin import AdminSettings
 from image_processor.app import create_app as create_processor
 from image_processor.settings import ProcessorSettings
@@ -21,6 +24,7 @@ STACK = Path(__file__).resolve().parents[2] / "terraform" / "stack"
 SETTINGS: dict[str, type[BaseSettings]] = {
     "image-api": ApiSettings,
     "image-processor": ProcessorSettings,
+    "image-tasks": TasksSettings,
     "image-migrate": AdminSettings,
 }
 _NAME = re.compile(r"\b([A-Z][A-Z0-9_]+) *=")
@@ -35,14 +39,19 @@ def names_in_the_code() -> dict[str, set[str]]:
     return {
         "image-api": named["shared_environment"] | named["api_environment"],
         "image-processor": named["shared_environment"] | named["processor_environment"],
+        "image-tasks": named["shared_environment"] | named["tasks_environment"],
         "image-migrate": set(_NAME.findall(job.text)),
     }
+
+
+# An apply starts the previous release again, which needs them.
+FOR_THE_PREVIOUS_RELEASE = {"image-processor": {"SCHEDULER_SERVICE_ACCOUNT_EMAIL", "TRASH_RETENTION_DAYS"}}
 
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_every_variable_is_a_setting(name: str) -> None:
     settings = {field.upper() for field in SETTINGS[name].model_fields}
-    assert names_in_the_code()[name] <= settings
+    assert names_in_the_code()[name] - FOR_THE_PREVIOUS_RELEASE.get(name, set()) <= settings
 
 
 @pytest.mark.parametrize("name", SETTINGS)
@@ -66,7 +75,8 @@ OF_THE_CONFIGURATION = {
         "CORS_ALLOW_ORIGINS",
         "FETCH_ALLOW_ADDRESSES",
     },
-    "image-processor": {"WORKER_COUNT", "WORKER_MEMORY_LIMIT_BYTES", "DATABASE_POOL_SIZE", "TRASH_RETENTION_DAYS"},
+    "image-processor": {"WORKER_COUNT", "WORKER_MEMORY_LIMIT_BYTES", "DATABASE_POOL_SIZE"},
+    "image-tasks": {"DATABASE_POOL_SIZE", "TRASH_RETENTION_DAYS"},
 }
 
 
@@ -96,7 +106,7 @@ def text_of(folder: str, file: str) -> str:
 
 @pytest.mark.parametrize("setting", ["pubsub_uploads_topic", "pubsub_events_topic", "pubsub_analyses_topic"])
 def test_topics_are_the_services_own_defaults(setting: str) -> None:
-    for settings in (ApiSettings, ProcessorSettings):
+    for settings in (ApiSettings, ProcessorSettings, TasksSettings):
         assert f'"{settings.model_fields[setting].default}"' in text_of("modules/events", "topics.tf")
 
 
@@ -167,7 +177,9 @@ def test_routes_that_terraform_names_exist(environments: dict[str, dict[str, str
     assert named <= of_api
     pushed = set(re.findall(r'"(/push/\w+)"', text_of("modules/events", "subscriptions.tf")))
     assert pushed == {"/push/uploads", "/push/analyses"}
-    assert named | pushed | {"/tasks/sweep"} <= of_processor | _included(processor)
+    assert named | pushed <= of_processor | _included(processor)
+    of_tasks = {_path_of(route) for part in (intake, tasks_health) for route in part.router.routes}
+    assert named | {"/tasks/sweep"} <= of_tasks
 
 
 def _path_of(route: Any) -> str:

@@ -8,7 +8,7 @@ import pytest
 from scripts.infra.hcl_blocks import Block, blocks_in
 from scripts.infra.terraform_checks import TERRAFORM, planned
 
-from image_processor.housekeeping.runner import STEP_SECONDS, SWEEP_SECONDS
+from image_api.tasks.runner import STEP_SECONDS, SWEEP_SECONDS
 
 EVERYTHING = "everything.tftest.hcl"
 FOLDERS = sorted({path.parent for path in TERRAFORM.rglob("*.tf") if ".terraform" not in path.parts})
@@ -168,7 +168,7 @@ def test_a_sweep_ends_before_its_request() -> None:
     (service,) = [
         each["change"]["after"]
         for each in planned("prod").values()
-        if each["type"] == "google_cloud_run_v2_service" and each["change"]["after"]["name"] == "image-processor"
+        if each["type"] == "google_cloud_run_v2_service" and each["change"]["after"]["name"] == "image-tasks"
     ]
     longest = SWEEP_SECONDS + STEP_SECONDS
     assert longest < float(service["template"][0]["timeout"].rstrip("s"))

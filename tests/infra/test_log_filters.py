@@ -18,9 +18,10 @@ from uuid import UUID
 import pytest
 from scripts.infra.terraform_checks import planned
 
+from image_api.tasks import queries, runner
 from image_core import events, telemetry
 from image_core.audit import events as audit
-from image_processor.housekeeping import sweep, sweep_queries
+from image_core.images import failures
 from image_processor.images import job
 
 from .log_filters import Entry, matches
@@ -90,12 +91,11 @@ def a_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
     async def none_of(_database: object) -> int:
         return 0
 
-    monkeypatch.setattr(sweep, "STEPS", {})
-    monkeypatch.setattr(sweep_queries, "count_overdue", none_of)
-    monkeypatch.setattr(sweep_queries, "outbox_age_seconds", none_of)
+    monkeypatch.setattr(queries, "count_overdue_removals", none_of)
+    monkeypatch.setattr(queries, "outbox_age_seconds", none_of)
     gauge = SimpleNamespace(set=lambda _value: None)
     metrics = SimpleNamespace(orphans=gauge, outbox_age=gauge)
-    asyncio.run(sweep.sweep(SimpleNamespace(database=None, metrics=metrics)))  # type: ignore[arg-type]
+    asyncio.run(runner.sweep(SimpleNamespace(database=None, metrics=metrics), {}))  # type: ignore[arg-type]
 
 
 def a_failed_image(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,7 +103,7 @@ def a_failed_image(monkeypatch: pytest.MonkeyPatch) -> None:
         return
 
     monkeypatch.setattr(events, "record", nothing)
-    asyncio.run(job.tell_failed(None, IMAGE, TEAM, "failed", "processing-crashed", None))  # type: ignore[arg-type]
+    asyncio.run(failures.record_failure(None, IMAGE, TEAM, "failed", "processing-crashed", None))  # type: ignore[arg-type]
 
 
 def a_ready_image(_monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,7 +92,7 @@ def test_a_new_service_gets_the_image_of_its_commit(cloud: FakeCloud) -> None:
     cloud.missing_services = {"image-other"}
     script.main(["plan", "dev"])
     images = planned_images(cloud)
-    assert set(images) == {"api", "processor", "other"}
+    assert set(images) == {"api", "processor", "tasks", "other"}
     assert any("images describe" in call and "image-other:0123456789abcdef" in call for call in cloud.calls)
 
 
@@ -100,7 +100,7 @@ def test_a_new_service_gets_the_image_of_its_commit(cloud: FakeCloud) -> None:
 def test_a_new_service_without_an_image_is_left_out(cloud: FakeCloud) -> None:
     cloud.missing_services = {"image-other"}
     script.main(["plan", "dev"])
-    assert set(planned_images(cloud)) == {"api", "processor"}
+    assert set(planned_images(cloud)) == {"api", "processor", "tasks"}
 
 
 def test_a_service_that_cannot_be_asked_for_is_not_planned_away(
@@ -205,6 +205,9 @@ DATABASE = {
     ),
     'module.database.google_sql_user.service_account["processor"]': (
         "example-project/image-manager-p002/image-processor@example-project.iam"
+    ),
+    'module.database.google_sql_user.service_account["tasks"]': (
+        "example-project/image-manager-p002/image-tasks@example-project.iam"
     ),
     'module.database.google_sql_user.service_account["migrator"]': (
         "example-project/image-manager-p002/image-migrate@example-project.iam"

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from opentelemetry.trace import TracerProvider
 from starlette.middleware.cors import CORSMiddleware
 
-from image_api import health, storage_usage
+from image_api import health
 from image_api.analyses.classify_routes import router as classify_router
 from image_api.analyses.routes import router as analyses_router
 from image_api.audit_events.routes import router as audit_events_router
@@ -43,6 +43,7 @@ from image_api.proofs.signing_key_source import SigningKeySource, from_secret
 from image_api.services import Services
 from image_api.settings import ApiSettings
 from image_api.similarity.routes import router as similarity_router
+from image_api.storage_usage.routes import router as storage_usage_router
 from image_api.teams.routes import router as teams_router
 from image_api.uploads.routes import router as uploads_router
 from image_api.users.routes import router as users_router
@@ -68,7 +69,7 @@ ROUTERS = {
         credentials_router,
         credits_router,
         audit_events_router,
-        storage_usage.router,
+        storage_usage_router,
         metadata_schemas_router,
         people_router,
         people_admin_router,

@@ -31,6 +31,7 @@ from image_core.keys import signing_keys
 from image_core.models import credential, image, session
 from image_core.testing import UserWithKey
 
+from .housekeeping import running_tasks, tasks  # noqa: F401 (fixtures of every room)
 from .openapi_truth import OpenApiTruth
 from .pictures import picture
 from .tenancy_rule import TenancyRule

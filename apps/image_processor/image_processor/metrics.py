@@ -1,6 +1,6 @@
 """The processor's Prometheus metrics, in a registry of their own."""
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
 
 
 class Metrics:
@@ -21,7 +21,5 @@ class Metrics:
             "unknown_objects", "Finalize events for no living image", ["reason"], registry=self.registry
         )
         self.dead_letters = Counter("dead_letters", "Messages refused for the last time", registry=self.registry)
-        self.orphans = Gauge("orphan_objects", "Objects that wait for their removal", registry=self.registry)
-        self.outbox_age = Gauge("outbox_age_seconds", "Age of the oldest unpublished event", registry=self.registry)
         for collector in list(REGISTRY._collector_to_names):  # noqa: SLF001 (the default registry has no public list)
             self.registry.register(collector)

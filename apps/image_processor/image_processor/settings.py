@@ -16,9 +16,8 @@ class ProcessorSettings(ServiceSettings):
     )
     port: int = Field(8081, ge=0, le=65535, description="Port to listen on.")
 
-    push_audience: str = Field(description="Audience that tokens of push and scheduler must name: a full URL.")
+    push_audience: str = Field(description="Audience that push tokens must name: a full URL.")
     push_service_account_email: str = Field(description="Account whose tokens the push endpoint accepts.")
-    scheduler_service_account_email: str = Field(description="Account whose tokens the sweep endpoint accepts.")
     push_issuer: str = Field("https://accounts.google.com", description="Issuer of the tokens.")
     push_jwks_url: str = Field("https://www.googleapis.com/oauth2/v3/certs", description="The issuer's public keys.")
     push_max_delivery_attempts: int = Field(
@@ -63,8 +62,6 @@ class ProcessorSettings(ServiceSettings):
     image_max_decoded_bytes: int = Field(
         256 * MEBIBYTE, ge=1, description="Maximum decoded size of all frames together."
     )
-    trash_retention_days: int = Field(7, ge=0, description="How long a deleted image can be restored.")
-    event_retention_days: int = Field(30, ge=1, description="How long published events are kept.")
 
     @model_validator(mode="after")
     def _lease_outlasts_job(self) -> "ProcessorSettings":

@@ -36,7 +36,7 @@ from image_processor.parts import Parts
 from image_processor.settings import ProcessorSettings
 
 AUDIENCE = "https://processor.test"
-PUSH_EMAIL, SWEEP_EMAIL = "push@test.iam.gserviceaccount.com", "sweep@test.iam.gserviceaccount.com"
+PUSH_EMAIL = "push@test.iam.gserviceaccount.com"
 ISSUER = "https://accounts.google.com"
 
 
@@ -174,14 +174,6 @@ class Processor:
         headers = {"authorization": f"Bearer {token or self.token()}"}
         return (await self.client.post("/push/uploads", json=body, headers=headers)).status_code
 
-    async def sweep(self) -> dict[str, int]:
-        """Runs the sweep through its endpoint."""
-        headers = {"authorization": f"Bearer {self.token(SWEEP_EMAIL)}"}
-        answer = await self.client.post("/tasks/sweep", headers=headers)
-        assert answer.status_code == 200
-        counts: dict[str, int] = answer.json()
-        return counts
-
 
 @pytest.fixture(scope="session")
 def processor_settings(worker_urls: Any, emulators: Any) -> ProcessorSettings:
@@ -190,7 +182,6 @@ def processor_settings(worker_urls: Any, emulators: Any) -> ProcessorSettings:
         database_url=worker_urls.processor,
         push_audience=AUDIENCE,
         push_service_account_email=PUSH_EMAIL,
-        scheduler_service_account_email=SWEEP_EMAIL,
         push_issuer=ISSUER,
         push_jwks_url=f"{emulators.storage_host}/certs",
         metrics_enabled=True,

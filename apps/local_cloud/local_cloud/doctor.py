@@ -35,6 +35,7 @@ def examine(data_dir: Path) -> list[Finding]:
         _address("object store", system.storage_emulator_host, data_dir / "logs" / "emulators.log"),
         _address("pub/sub", f"//{system.pubsub_emulator_host}", data_dir / "logs" / "emulators.log"),
         _service("image_processor", system.processor_url, data_dir),
+        _service("image_tasks", system.tasks_url, data_dir),
         _service("image_api", system.url, data_dir),
     ]
     if findings[-1].is_up:

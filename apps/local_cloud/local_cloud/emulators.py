@@ -164,9 +164,9 @@ async def _outside_publisher(settings: EmulatorSettings) -> AsyncIterator[Publis
 
 def _scheduler(settings: EmulatorSettings, identity: Identity) -> Scheduler:
     def token() -> str:
-        return identity.token(settings.push_audience, settings.scheduler_email)
+        return identity.token(settings.tasks_audience, settings.scheduler_email)
 
-    return Scheduler(f"{settings.processor_url}/tasks/sweep", token, settings.sweep_seconds)
+    return Scheduler(f"{settings.tasks_url}/tasks/sweep", token, settings.sweep_seconds)
 
 
 async def _cancel(tasks: "list[asyncio.Task[None]]") -> None:

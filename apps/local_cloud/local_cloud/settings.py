@@ -68,7 +68,7 @@ class EmulatorSettings(BaseSettings):
     push_audience: str = Field(
         "http://127.0.0.1:8081",
         validation_alias="PUSH_AUDIENCE",
-        description="Audience of push and scheduler tokens: a full URL.",
+        description="Audience of push tokens: a full URL.",
     )
     push_email: str = Field(
         "pubsub-push@image-manager-local.iam.gserviceaccount.com",
@@ -81,6 +81,12 @@ class EmulatorSettings(BaseSettings):
     push_max_attempts: int = Field(10, description="Attempts before a message becomes a dead letter.")
     push_max_outstanding: int = Field(8, description="Maximum number of pushes at once.")
 
+    tasks_url: str = Field("http://127.0.0.1:8082", description="Service that the scheduler calls.")
+    tasks_audience: str = Field(
+        "http://127.0.0.1:8082",
+        validation_alias="TASKS_AUDIENCE",
+        description="Audience of scheduler tokens: a full URL.",
+    )
     scheduler_email: str = Field(
         "scheduler@image-manager-local.iam.gserviceaccount.com",
         validation_alias="SCHEDULER_SERVICE_ACCOUNT_EMAIL",

@@ -84,6 +84,7 @@ class Emulators:
             "EMULATORS_HTTP_PORT": str(self.http_port),
             "EMULATORS_PUBSUB_PORT": str(self.pubsub_port),
             "EMULATORS_PROCESSOR_URL": processor_url,
+            "EMULATORS_TASKS_URL": processor_url,
             "EMULATORS_PUSH_MIN_BACKOFF_SECONDS": "0.1",
             "EMULATORS_PUSH_MAX_BACKOFF_SECONDS": "0.4",
             "EMULATORS_SWEEP_SECONDS": "0",

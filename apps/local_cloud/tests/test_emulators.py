@@ -178,12 +178,15 @@ def test_switches_deliver_twice_at_once_late_and_out_of_order(
 
 
 def test_the_scheduler_calls_with_its_own_account(tmp_path: Path, receiver: Receiver) -> None:
-    with running_emulators(tmp_path / "e", receiver.url, EMULATORS_SWEEP_SECONDS="0.2") as emulators:
+    with running_emulators(
+        tmp_path / "e", receiver.url, EMULATORS_SWEEP_SECONDS="0.2", TASKS_AUDIENCE="https://tasks"
+    ) as emulators:
         eventually(lambda: len(receiver.requests) >= 2)
         request = receiver.requests[0]
         assert request["path"] == "/tasks/sweep"
         keys = KeySet.import_key_set(httpx2.get(f"{emulators.url}/certs").json())
         claims = jwt.decode(request["headers"]["authorization"].split()[1], keys).claims
+        assert claims["aud"] == "https://tasks"
         assert claims["email"] == "scheduler@image-manager-local.iam.gserviceaccount.com"
         assert httpx2.post(f"{emulators.url}/_local/sweep").json() == {"status": 204}
 

@@ -154,7 +154,7 @@ async def test_schedule_goes_on_after_an_error(monkeypatch: pytest.MonkeyPatch) 
             raise failure
         return "token"
 
-    scheduler = Scheduler("http://processor/tasks/sweep", token, 0.0)
+    scheduler = Scheduler("http://tasks/tasks/sweep", token, 0.0)
     scheduler._client = httpx2.AsyncClient(transport=endpoint)
     running = asyncio.create_task(background.supervise("scheduler", scheduler.run))
     await asyncio.wait_for(endpoint.taken.wait(), 10)

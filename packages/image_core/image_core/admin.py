@@ -55,6 +55,7 @@ class AdminSettings(BaseSettings):
     processor_database_user: str | None = Field(
         None, description="Login that becomes a member of the role image_processor."
     )
+    tasks_database_user: str | None = Field(None, description="Login that becomes a member of role image_tasks.")
     audit_retention_days: int = Field(
         400, ge=1, description="Days for which audit events are kept after they are sealed."
     )
@@ -79,7 +80,11 @@ def migrate(settings: AdminSettings) -> None:
 
     engine = settings.engine()
     runner.upgrade(engine)
-    members = {"image_api": settings.api_database_user, "image_processor": settings.processor_database_user}
+    members = {
+        "image_api": settings.api_database_user,
+        "image_processor": settings.processor_database_user,
+        "image_tasks": settings.tasks_database_user,
+    }
     with engine.begin() as connection:
         quote = connection.dialect.identifier_preparer.quote
         for role, login in members.items():

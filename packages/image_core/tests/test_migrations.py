@@ -180,7 +180,7 @@ async def allowed(url: str, *statements: str) -> None:
 
 class TestRights:
     async def test_nobody_who_serves_changes_the_audit_log(self, urls: Any) -> None:
-        for url in (urls.api, urls.processor):
+        for url in (urls.api, urls.processor, urls.tasks):
             await allowed(
                 url,
                 f"INSERT INTO audit_event (id, action, target_type) VALUES ('{uuid4()}', 'x', 'x')",
@@ -204,7 +204,7 @@ class TestRights:
 
     async def test_nobody_who_serves_says_when_or_where_an_audit_row_stands(self, urls: Any) -> None:
         row = f"VALUES ('{uuid4()}', 'x', 'x', {{}})"
-        for url in (urls.api, urls.processor):
+        for url in (urls.api, urls.processor, urls.tasks):
             await refused(
                 url,
                 f"INSERT INTO audit_event (id, action, target_type, position) {row.format(1)}",
@@ -268,8 +268,30 @@ class TestRights:
         ):
             await allowed(urls.processor, f"UPDATE image SET {column} = {column}")
 
-    async def test_neither_service_changes_the_schema(self, urls: Any) -> None:
-        for url in (urls.api, urls.processor):
+    async def test_housekeeping_touches_only_what_its_statements_name(self, urls: Any) -> None:
+        for column in ("filename", "tags", "metadata", "team_id", "object_name", "sha256", "generation", "facts"):
+            await refused(urls.tasks, f"UPDATE image SET {column} = {column}")
+        await refused(
+            urls.tasks,
+            "SELECT key_hash FROM credential",
+            'SELECT email, password_hash FROM "user"',
+            "SELECT token_hash FROM session",
+            "SELECT FROM image_vector",
+            "INSERT INTO image (id) VALUES (gen_random_uuid())",
+            "INSERT INTO analysis (id) VALUES (gen_random_uuid())",
+            "UPDATE analysis SET result = result",
+            "UPDATE team SET deleting_at = now()",
+            "DELETE FROM team",
+            'DELETE FROM "user"',
+            "DELETE FROM credit_entry",
+            "DELETE FROM derivative",
+            "UPDATE event SET payload = payload",
+        )
+        for column in ("status", "claim_token", "deadline_at", "queued_at", "purge_marked_at", "deleted_at"):
+            await allowed(urls.tasks, f"UPDATE image SET {column} = {column}")
+
+    async def test_no_service_changes_the_schema(self, urls: Any) -> None:
+        for url in (urls.api, urls.processor, urls.tasks):
             await refused(url, "CREATE TABLE x (y int)", "ALTER TABLE image ADD COLUMN x int", "DROP TABLE image")
             await refused(url, "UPDATE alembic_version SET version_num = '9'")
 

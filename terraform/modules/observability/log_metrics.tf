@@ -6,12 +6,12 @@ locals {
   counted = {
     images_failed = {
       description = "Images that failed for good, by the code of the failure."
-      filter      = "${local.processor_log} AND jsonPayload.event=\"image_failed\""
+      filter      = "${local.services_log} AND jsonPayload.event=\"image_failed\""
       labels      = { code = "jsonPayload.code" }
     }
     sweeps_done = {
       description = "Sweeps that came to their end."
-      filter      = "${local.processor_log} AND jsonPayload.event=\"sweep_done\""
+      filter      = "${local.services_log} AND jsonPayload.event=\"sweep_done\""
       labels      = {}
     }
     out_of_memory = {

@@ -20,12 +20,19 @@ override_resource {
   values          = { uri = "https://image-processor-abc-ew.a.run.app" }
 }
 
+override_resource {
+  target          = module.image_tasks[0].google_cloud_run_v2_service.this
+  override_during = plan
+  values          = { uri = "https://image-tasks-abc-ew.a.run.app" }
+}
+
 variables {
   project_id = "example-project"
   region     = "europe-west1"
   images = {
     api       = "europe-west1-docker.pkg.dev/example-project/images/image-api@sha256:0000000000000000000000000000000000000000000000000000000000000000"
     processor = "europe-west1-docker.pkg.dev/example-project/images/image-processor@sha256:0000000000000000000000000000000000000000000000000000000000000000"
+    tasks     = "europe-west1-docker.pkg.dev/example-project/images/image-api@sha256:0000000000000000000000000000000000000000000000000000000000000000"
   }
   notification_emails = ["operations@example.com"]
 }

@@ -20,12 +20,19 @@ override_resource {
   values          = { uri = "https://image-processor-abc-ew.a.run.app" }
 }
 
+override_resource {
+  target          = module.image_tasks[0].google_cloud_run_v2_service.this
+  override_during = plan
+  values          = { uri = "https://image-tasks-abc-ew.a.run.app" }
+}
+
 variables {
   project_id = "example-project"
   region     = "europe-west1"
   images = {
     api       = "europe-west1-docker.pkg.dev/example-project/images/image-api@sha256:0000000000000000000000000000000000000000000000000000000000000000"
     processor = "europe-west1-docker.pkg.dev/example-project/images/image-processor@sha256:0000000000000000000000000000000000000000000000000000000000000000"
+    tasks     = "europe-west1-docker.pkg.dev/example-project/images/image-api@sha256:0000000000000000000000000000000000000000000000000000000000000000"
   }
   notification_emails = ["operations@example.com"]
 }
@@ -40,9 +47,12 @@ run "grants_on_each_bucket_are_exact" {
       "serviceAccount:image-api@example-project.iam.gserviceaccount.com roles/storage.objectViewer example-project-derivatives",
       "serviceAccount:image-api@example-project.iam.gserviceaccount.com roles/storage.objectViewer example-project-originals",
       "serviceAccount:image-api@example-project.iam.gserviceaccount.com roles/storage.objectUser example-project-scratch",
-      "serviceAccount:image-processor@example-project.iam.gserviceaccount.com roles/storage.objectUser example-project-derivatives",
-      "serviceAccount:image-processor@example-project.iam.gserviceaccount.com roles/storage.objectUser example-project-originals",
+      "serviceAccount:image-processor@example-project.iam.gserviceaccount.com roles/storage.objectCreator example-project-derivatives",
+      "serviceAccount:image-processor@example-project.iam.gserviceaccount.com roles/storage.objectViewer example-project-derivatives",
+      "serviceAccount:image-processor@example-project.iam.gserviceaccount.com roles/storage.objectViewer example-project-originals",
       "serviceAccount:image-processor@example-project.iam.gserviceaccount.com roles/storage.objectUser example-project-scratch",
+      "serviceAccount:image-tasks@example-project.iam.gserviceaccount.com roles/storage.objectUser example-project-derivatives",
+      "serviceAccount:image-tasks@example-project.iam.gserviceaccount.com roles/storage.objectUser example-project-originals",
     ])
     error_message = "The grants on each bucket are others."
   }
@@ -58,7 +68,9 @@ run "grants_on_each_topic_are_exact" {
       "serviceAccount:image-api@example-project.iam.gserviceaccount.com roles/pubsub.publisher image-uploads",
       "serviceAccount:image-processor@example-project.iam.gserviceaccount.com roles/pubsub.publisher image-analyses",
       "serviceAccount:image-processor@example-project.iam.gserviceaccount.com roles/pubsub.publisher image-events",
-      "serviceAccount:image-processor@example-project.iam.gserviceaccount.com roles/pubsub.publisher image-uploads",
+      "serviceAccount:image-tasks@example-project.iam.gserviceaccount.com roles/pubsub.publisher image-analyses",
+      "serviceAccount:image-tasks@example-project.iam.gserviceaccount.com roles/pubsub.publisher image-events",
+      "serviceAccount:image-tasks@example-project.iam.gserviceaccount.com roles/pubsub.publisher image-uploads",
       "serviceAccount:service-123456789012@gcp-sa-pubsub.iam.gserviceaccount.com roles/pubsub.publisher image-dead-letters",
       "serviceAccount:service-123456789012@gs-project-accounts.iam.gserviceaccount.com roles/pubsub.publisher image-uploads",
     ])
@@ -100,11 +112,13 @@ run "grants_on_each_account_are_exact" {
       "serviceAccount:github-apply@example-project.iam.gserviceaccount.com roles/iam.serviceAccountUser projects/example-project/serviceAccounts/image-api@example-project.iam.gserviceaccount.com",
       "serviceAccount:github-apply@example-project.iam.gserviceaccount.com roles/iam.serviceAccountUser projects/example-project/serviceAccounts/image-migrate@example-project.iam.gserviceaccount.com",
       "serviceAccount:github-apply@example-project.iam.gserviceaccount.com roles/iam.serviceAccountUser projects/example-project/serviceAccounts/image-processor@example-project.iam.gserviceaccount.com",
+      "serviceAccount:github-apply@example-project.iam.gserviceaccount.com roles/iam.serviceAccountUser projects/example-project/serviceAccounts/image-tasks@example-project.iam.gserviceaccount.com",
       "serviceAccount:github-apply@example-project.iam.gserviceaccount.com roles/iam.serviceAccountUser projects/example-project/serviceAccounts/image-push@example-project.iam.gserviceaccount.com",
       "serviceAccount:github-apply@example-project.iam.gserviceaccount.com roles/iam.serviceAccountUser projects/example-project/serviceAccounts/image-scheduler@example-project.iam.gserviceaccount.com",
       "serviceAccount:github-deploy@example-project.iam.gserviceaccount.com roles/iam.serviceAccountUser projects/example-project/serviceAccounts/image-api@example-project.iam.gserviceaccount.com",
       "serviceAccount:github-deploy@example-project.iam.gserviceaccount.com roles/iam.serviceAccountUser projects/example-project/serviceAccounts/image-migrate@example-project.iam.gserviceaccount.com",
       "serviceAccount:github-deploy@example-project.iam.gserviceaccount.com roles/iam.serviceAccountUser projects/example-project/serviceAccounts/image-processor@example-project.iam.gserviceaccount.com",
+      "serviceAccount:github-deploy@example-project.iam.gserviceaccount.com roles/iam.serviceAccountUser projects/example-project/serviceAccounts/image-tasks@example-project.iam.gserviceaccount.com",
       "serviceAccount:service-123456789012@gcp-sa-pubsub.iam.gserviceaccount.com roles/iam.serviceAccountTokenCreator projects/example-project/serviceAccounts/image-push@example-project.iam.gserviceaccount.com",
     ])
     error_message = "The grants on each account are others."
@@ -118,8 +132,9 @@ run "grants_on_each_service_are_exact" {
     condition = toset([for grant in google_cloud_run_v2_service_iam_member.table : "${grant.member} ${grant.role} ${grant.name}"]) == toset([
       "serviceAccount:github-deploy@example-project.iam.gserviceaccount.com roles/run.developer image-api",
       "serviceAccount:github-deploy@example-project.iam.gserviceaccount.com roles/run.developer image-processor",
+      "serviceAccount:github-deploy@example-project.iam.gserviceaccount.com roles/run.developer image-tasks",
       "serviceAccount:image-push@example-project.iam.gserviceaccount.com roles/run.invoker image-processor",
-      "serviceAccount:image-scheduler@example-project.iam.gserviceaccount.com roles/run.invoker image-processor",
+      "serviceAccount:image-scheduler@example-project.iam.gserviceaccount.com roles/run.invoker image-tasks",
     ])
     error_message = "The grants on each service are others."
   }
@@ -148,6 +163,8 @@ run "grants_on_the_project_are_exact" {
       "serviceAccount:image-migrate@example-project.iam.gserviceaccount.com roles/cloudsql.instanceUser",
       "serviceAccount:image-processor@example-project.iam.gserviceaccount.com roles/cloudsql.client",
       "serviceAccount:image-processor@example-project.iam.gserviceaccount.com roles/cloudsql.instanceUser",
+      "serviceAccount:image-tasks@example-project.iam.gserviceaccount.com roles/cloudsql.client",
+      "serviceAccount:image-tasks@example-project.iam.gserviceaccount.com roles/cloudsql.instanceUser",
     ])
     error_message = "The grants on the project are others."
   }
@@ -211,7 +228,7 @@ run "scheduler_names_the_same_audience" {
   command = plan
 
   assert {
-    condition     = google_cloud_scheduler_job.sweep.http_target[0].oidc_token[0].audience == local.processor_environment["PUSH_AUDIENCE"]
+    condition     = google_cloud_scheduler_job.sweep.http_target[0].oidc_token[0].audience == local.tasks_environment["TASKS_AUDIENCE"] && module.image_tasks[0].custom_audiences == tolist([local.tasks_environment["TASKS_AUDIENCE"]]) && local.tasks_environment["TASKS_AUDIENCE"] == "https://image-tasks.example-project.internal"
     error_message = "Sweeps are refused: another audience."
   }
 }
@@ -220,16 +237,16 @@ run "scheduler_calls_the_sweep" {
   command = plan
 
   assert {
-    condition     = google_cloud_scheduler_job.sweep.http_target[0].uri == "https://image-processor-abc-ew.a.run.app/tasks/sweep" && google_cloud_scheduler_job.sweep.http_target[0].http_method == "POST"
+    condition     = google_cloud_scheduler_job.sweep.http_target[0].uri == "https://image-tasks-abc-ew.a.run.app/tasks/sweep" && google_cloud_scheduler_job.sweep.http_target[0].http_method == "POST"
     error_message = "Another route is called."
   }
 }
 
-run "scheduler_calls_every_five_minutes" {
+run "scheduler_calls_every_minute" {
   command = plan
 
   assert {
-    condition     = google_cloud_scheduler_job.sweep.schedule == "*/5 * * * *" && google_cloud_scheduler_job.sweep.paused == false
+    condition     = google_cloud_scheduler_job.sweep.schedule == "* * * * *" && google_cloud_scheduler_job.sweep.paused == false
     error_message = "Another schedule."
   }
 }
@@ -265,7 +282,7 @@ run "scheduler_signs_as_its_account" {
   command = plan
 
   assert {
-    condition     = google_cloud_scheduler_job.sweep.http_target[0].oidc_token[0].service_account_email == local.processor_environment["SCHEDULER_SERVICE_ACCOUNT_EMAIL"]
+    condition     = google_cloud_scheduler_job.sweep.http_target[0].oidc_token[0].service_account_email == local.tasks_environment["SCHEDULER_SERVICE_ACCOUNT_EMAIL"]
     error_message = "The sweep is signed by another account."
   }
 }
@@ -410,7 +427,7 @@ run "scheduler_waits_as_long_as_a_sweep_may_take" {
   command = plan
 
   assert {
-    condition     = tonumber(trimsuffix(google_cloud_scheduler_job.sweep.attempt_deadline, "s")) >= module.image_processor.request_timeout_seconds
+    condition     = tonumber(trimsuffix(google_cloud_scheduler_job.sweep.attempt_deadline, "s")) >= module.image_tasks[0].request_timeout_seconds
     error_message = "A sweep that goes on counts as failed."
   }
 }
@@ -986,7 +1003,7 @@ run "others_are_kept_from_the_rate_limit_store" {
   }
 
   assert {
-    condition     = flatten([local.denied_tags.processor, local.denied_tags.migrate]) == ["image-processor", "image-migrate"]
+    condition     = flatten([local.denied_tags.processor, local.denied_tags.tasks, local.denied_tags.migrate]) == ["image-processor", "image-tasks", "image-migrate"]
     error_message = "Others reach the store."
   }
 }
@@ -1114,13 +1131,64 @@ run "models_in_two_buckets_are_refused" {
   expect_failures = [var.processor]
 }
 
+run "housekeeping_is_reached_from_inside_only" {
+  command = plan
+
+  assert {
+    condition     = module.image_tasks[0].access.ingress == "INGRESS_TRAFFIC_INTERNAL_ONLY" && module.image_tasks[0].access.public == false
+    error_message = "Housekeeping is reached from outside."
+  }
+}
+
+run "housekeeping_is_the_apis_other_door" {
+  command = plan
+
+  assert {
+    condition     = local.tasks_environment["DATABASE_USER"] == "image-tasks@example-project.iam" && local.migration_environment["TASKS_DATABASE_USER"] == "image-tasks@example-project.iam"
+    error_message = "Another program, or another login."
+  }
+}
+
+run "housekeeping_knows_how_long_a_claim_holds" {
+  command = plan
+
+  assert {
+    condition     = local.tasks_environment["LEASE_SECONDS"] == local.processor_environment["LEASE_SECONDS"]
+    error_message = "Claims that still hold are taken back."
+  }
+}
+
+run "until_image_tasks_is_there_the_previous_release_sweeps" {
+  command = plan
+
+  variables {
+    images = {
+      api       = "europe-west1-docker.pkg.dev/example-project/images/image-api@sha256:0000000000000000000000000000000000000000000000000000000000000000"
+      processor = "europe-west1-docker.pkg.dev/example-project/images/image-processor@sha256:0000000000000000000000000000000000000000000000000000000000000000"
+    }
+  }
+
+  assert {
+    condition = alltrue([
+      google_cloud_scheduler_job.sweep.http_target[0].uri == "https://image-processor-abc-ew.a.run.app/tasks/sweep",
+      google_cloud_scheduler_job.sweep.http_target[0].oidc_token[0].audience == local.processor_environment["PUSH_AUDIENCE"],
+      local.processor_environment["SCHEDULER_SERVICE_ACCOUNT_EMAIL"] == "image-scheduler@example-project.iam.gserviceaccount.com",
+      contains(keys(google_cloud_run_v2_service_iam_member.table), "image-scheduler roles/run.invoker service:image-processor"),
+      contains(keys(google_storage_bucket_iam_member.table), "image-processor roles/storage.objectUser bucket:originals"),
+      length([for key in keys(local.grants) : key if strcontains(key, "image-tasks")]) == 0,
+      !contains(keys(local.migration_environment), "TASKS_DATABASE_USER"),
+    ])
+    error_message = "Nobody sweeps until image-tasks is there."
+  }
+}
+
 run "everything_that_waits_and_runs_is_watched" {
   command = plan
 
   assert {
     condition = jsonencode(module.observability.watched) == jsonencode({
       max_connections = module.database.max_connections
-      services        = { image-api = { max_instances = var.api.max_instances }, image-processor = { max_instances = var.processor.max_instances } }
+      services        = { image-api = { max_instances = var.api.max_instances }, image-processor = { max_instances = var.processor.max_instances }, image-tasks = { max_instances = var.tasks.max_instances } }
       subscriptions   = { work = ["image-analyses-push", "image-uploads-push"], dead_letters = "image-dead-letters-pull" }
       schedules       = ["image-sweep", "image-audit-retention"]
       job_name        = "image-migrate"
@@ -1133,7 +1201,7 @@ run "connections_of_every_service_are_counted" {
   command = plan
 
   assert {
-    condition     = output.connection_budget.needed == var.api.max_instances * tonumber(local.api_environment["DATABASE_POOL_SIZE"]) + var.processor.max_instances * tonumber(local.processor_environment["DATABASE_POOL_SIZE"])
+    condition     = output.connection_budget.needed == var.api.max_instances * tonumber(local.api_environment["DATABASE_POOL_SIZE"]) + var.processor.max_instances * tonumber(local.processor_environment["DATABASE_POOL_SIZE"]) + var.tasks.max_instances * tonumber(local.tasks_environment["DATABASE_POOL_SIZE"])
     error_message = "A service opens connections that nobody counted."
   }
 }

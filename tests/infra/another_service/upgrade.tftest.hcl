@@ -49,7 +49,7 @@ run "its_connections_were_counted_before_it_came" {
   command = plan
 
   assert {
-    condition     = output.connection_budget.needed == run.two_services_run.connection_budget.needed && output.connection_budget.needed == var.api.max_instances * var.api.database_pool_size + var.processor.max_instances * var.processor.database_pool_size + var.another.max_instances * var.another.database_pool_size
+    condition     = output.connection_budget.needed == run.two_services_run.connection_budget.needed && output.connection_budget.needed == var.api.max_instances * var.api.database_pool_size + var.processor.max_instances * var.processor.database_pool_size + var.tasks.max_instances * var.tasks.database_pool_size + var.another.max_instances * var.another.database_pool_size
     error_message = "The service takes connections that nobody has."
   }
 }

@@ -10,11 +10,11 @@ from sqlalchemy import bindparam, insert, select
 
 from image_api.actor import Role
 from image_api.audit_events import service
+from image_api.audit_events.tasks import seal_audit_log
 from image_core.audit import events as audit
 from image_core.ids import new_id
 from image_core.models import audit_event
 from image_core.testing import UserWithKey
-from image_processor.housekeeping.audit_seals import seal_audit_log
 
 from ..conftest import Api
 

@@ -13,11 +13,11 @@ import anyio
 import orjson
 
 from image_core import errors, events
+from image_core.analyses import failures
 from image_core.analyses.catalogue import CATALOGUE, VISION_VERSION, canonical_result
 from image_core.analyses.results import LabelsParameters
 from image_core.analyses.transitions import EXHAUSTED
 from image_core.billing import credits
-from image_core.db import Transaction
 from image_core.events import EventType, OutboxEvent, Topic
 from image_core.states import AnalysisStatus, Failure
 from image_core.telemetry import log, log_unexpected, span
@@ -72,7 +72,7 @@ async def _not_claimed(parts: Parts, analysis_id: UUID) -> Outcome:
     async with committing(parts) as transaction:
         exhausted = await queries.give_up(transaction, analysis_id, parts.settings.max_attempts)
         if exhausted is not None:
-            await end_failed(
+            await failures.refund_and_record(
                 transaction, analysis_id, exhausted["team_id"], exhausted["analyzer"], exhausted["reservation_id"],
                 EXHAUSTED.code,
             )  # fmt: skip
@@ -177,7 +177,7 @@ async def _fail(parts: Parts, claimed: AnalysisClaim, code: str) -> Outcome:
     async with committing(parts) as transaction:
         if not await queries.fail(transaction, claimed, Failure(code, FAILURE_MESSAGES[code])):
             return _lost(parts, claimed)
-        await end_failed(
+        await failures.refund_and_record(
             transaction, claimed.analysis_id, claimed.team_id, claimed.analyzer, claimed.reservation_id, code
         )
     await _remove_scratch(parts, claimed)
@@ -201,16 +201,6 @@ async def _remove_scratch(parts: Parts, claimed: AnalysisClaim) -> None:
         await parts.scratch.delete(claimed.scratch.object_name, claimed.scratch.generation)
     except errors.StorageUnavailable:
         log("scratch_object_left", severity="WARNING", analysis_id=str(claimed.analysis_id))
-
-
-async def end_failed(
-    transaction: Transaction, analysis_id: UUID, team_id: UUID, analyzer: str, reservation_id: UUID | None, code: str
-) -> None:
-    """Give the price back and record the event of the failure, in the transaction that ends the row."""
-    if reservation_id is not None:
-        await credits.refund(transaction, reservation_id)
-    payload = {"analysis_id": str(analysis_id), "analyzer": analyzer, "code": code}
-    await events.record(transaction, OutboxEvent(Topic.EVENTS, EventType.ANALYSIS_FAILED, payload, team_id))
 
 
 async def _give_back(parts: Parts, claimed: AnalysisClaim, *, counted: bool) -> None:

@@ -7,14 +7,11 @@ from uuid import UUID
 from sqlalchemy import delete, exists, func, select
 from sqlalchemy.dialects.postgresql import insert
 
-from image_core.analyses import transitions
+from image_core.analyses import failures, transitions
 from image_core.db import Record, Runner, Transaction
 from image_core.ids import new_id
 from image_core.models import HOLDS_BYTES_CLAUSE, analysis, image
 from image_core.states import AnalysisStatus, Failure
-
-ENDED_COLUMNS = (analysis.c.id, analysis.c.team_id, analysis.c.analyzer, analysis.c.reservation_id)
-"""What the end of a failed analysis needs."""
 
 
 class Source(NamedTuple):
@@ -98,7 +95,7 @@ async def release(transaction: Transaction, claimed: AnalysisClaim, *, counted: 
 async def give_up(transaction: Transaction, analysis_id: UUID, max_attempts: int) -> Record | None:
     """End an analysis that has no attempt left; None if it has, or somebody works on it."""
     ended = transitions.give_up(analysis_id, max_attempts)
-    return await transaction.fetch_one(ended.returning(*ENDED_COLUMNS))
+    return await transaction.fetch_one(ended.returning(*failures.COLUMNS))
 
 
 async def is_known(runner: Runner, team_id: UUID, sha256: bytes, key: dict[str, Any]) -> bool:

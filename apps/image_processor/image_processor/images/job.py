@@ -6,16 +6,15 @@ Delivered twice, done once: the claim decides who works, its token decides whose
 import asyncio
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
 
 import anyio
 
 from image_core import errors, events
-from image_core.db import Record, Transaction, to_json
+from image_core.db import Record, to_json
 from image_core.events import EventType
 from image_core.images.discards import promise_removal
+from image_core.images.failures import record_exhausted, record_failure
 from image_core.images.object_names import Bucket
-from image_core.images.transitions import EXHAUSTED
 from image_core.states import Failure, ImageStatus
 from image_core.telemetry import log, log_unexpected, span
 from image_engine.contract.answers import ProcessedPicture
@@ -91,7 +90,7 @@ async def _not_claimed(parts: Parts, new: ObjectFinalized) -> Outcome:
     async with committing(parts) as transaction:
         exhausted = await queries.give_up(transaction, new.image_id, parts.settings.max_attempts)
         if exhausted is not None:
-            await tell_exhausted(transaction, exhausted)
+            await record_exhausted(transaction, exhausted)
             return Outcome.DONE
     row = await queries.find(parts.database, new.image_id)
     if row is None or row["deleted_at"] is not None or row["generation"] is None:
@@ -104,12 +103,6 @@ async def _not_claimed(parts: Parts, new: ObjectFinalized) -> Outcome:
         return Outcome.DONE
     # Somebody holds a live lease: if they do not come through, the message is needed again.
     return Outcome.LATER if row["status"] in (ImageStatus.PROCESSING, ImageStatus.STORED) else Outcome.DONE
-
-
-async def tell_exhausted(transaction: Transaction, row: Record) -> None:
-    """Record the event of an image that has no attempt left."""
-    code = EXHAUSTED.code
-    await tell_failed(transaction, row["id"], row["team_id"], row["status"], code, row["trace_parent"])
 
 
 async def _work(parts: Parts, claimed: Claim, picture: PictureFile, sha256: bytes | None) -> Outcome:
@@ -217,23 +210,11 @@ async def _fail(parts: Parts, claimed: Claim, rejection: PictureRejected) -> Out
     async with committing(parts) as transaction:
         status = await queries.fail(transaction, claimed, Failure(rejection.code, rejection.message))
         if status is not None:
-            await tell_failed(
+            await record_failure(
                 transaction, claimed.image_id, claimed.team_id, status, rejection.code, claimed.trace_parent
             )
     parts.metrics.jobs.labels(rejection.code).inc()
     return Outcome.DONE
-
-
-async def tell_failed(
-    transaction: Transaction, image_id: UUID, team_id: UUID, status: str, code: str, trace_parent: str | None
-) -> None:
-    """Record the event of a failure; one of an image that is ready as before is only logged."""
-    if status == ImageStatus.READY:
-        log("reprocessing_failed", severity="WARNING", image_id=str(image_id), team_id=str(team_id), code=code)
-        return
-    log("image_failed", image_id=str(image_id), team_id=str(team_id), code=code)
-    event = events.image_event(EventType.FAILED, image_id, team_id, {"code": code}, trace_parent)
-    await events.record(transaction, event)
 
 
 async def _give_back(parts: Parts, claimed: Claim, *, counted: bool) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import Column, ColumnElement, Uuid, bindparam, case, delete, ins
 
 from image_core.db import Query, Record, Runner, Transaction
 from image_core.ids import new_id
-from image_core.images import transitions
+from image_core.images import failures, transitions
 from image_core.images.discards import promise_removal
 from image_core.images.object_names import Bucket, claim_folder
 from image_core.models import HOLDS_BYTES_CLAUSE, derivative, image, team
@@ -47,9 +47,6 @@ class Claim(NamedTuple):
 def _of_the_team(column: Column[Any]) -> ColumnElement[Any]:
     return select(column).where(team.c.id == image.c.team_id).scalar_subquery().label(column.name)
 
-
-ENDED_COLUMNS = (image.c.id, image.c.team_id, image.c.status, image.c.trace_parent)
-"""What the event of a failure needs."""
 
 _find = Query(
     select(
@@ -163,7 +160,7 @@ async def release(transaction: Transaction, claimed: Claim, *, counted: bool) ->
 async def give_up(transaction: Transaction, image_id: UUID, max_attempts: int) -> Record | None:
     """End an image that has no attempt left; None if it has, or somebody works on it."""
     ended = transitions.give_up(image_id, max_attempts)
-    return await transaction.fetch_one(ended.returning(*ENDED_COLUMNS))
+    return await transaction.fetch_one(ended.returning(*failures.COLUMNS))
 
 
 async def remove_derivatives(transaction: Transaction, image_id: UUID) -> list[str]:

@@ -1,16 +1,15 @@
 """From a push to an outcome, and from an outcome to a status: 2xx acknowledges, everything else comes again."""
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Header, Request, Response
 from pydantic import ValidationError
 
 from image_core import errors
-from image_core.push_identity import TokenRejected, verify
+from image_core.intake.identity import TokenRejected, verify
 from image_core.telemetry import log
 from image_processor.analyses import job as analysis_job
-from image_processor.housekeeping.sweep import sweep
 from image_processor.images import job as image_job
 from image_processor.messages import (
     MalformedMessage,
@@ -26,7 +25,7 @@ router = APIRouter()
 _LATER = {"Retry-After": "5"}
 
 
-async def _refused(request: Request, authorization: str | None, email: str) -> Response | None:
+async def _refused(request: Request, authorization: str | None) -> Response | None:
     """Return the answer to anybody but the expected account; None for that one."""
     parts: Parts = request.app.state.parts
     try:
@@ -35,7 +34,7 @@ async def _refused(request: Request, authorization: str | None, email: str) -> R
             request.app.state.issuer_keys,
             issuer=parts.settings.push_issuer,
             audience=parts.settings.push_audience,
-            email=email,
+            email=parts.settings.push_service_account_email,
         )
     except TokenRejected as rejection:
         log("push_refused", severity="WARNING", reason=str(rejection))
@@ -72,7 +71,7 @@ async def push_analysis(request: Request, authorization: Annotated[str | None, H
 async def _take(request: Request, authorization: str | None, job: Job) -> Response:
     parts: Parts = request.app.state.parts
     # Whoever asks is known before a byte of the body is looked at.
-    if refused := await _refused(request, authorization, parts.settings.push_service_account_email):
+    if refused := await _refused(request, authorization):
         return refused
     try:
         envelope = PushEnvelope.model_validate_json(await request.body())
@@ -96,15 +95,3 @@ def _later(parts: Parts, envelope: PushEnvelope, status: int) -> Response:
         parts.metrics.dead_letters.inc()
         log("message_dead", severity="ERROR", message_id=envelope.message.message_id)
     return Response(status_code=status, headers=_LATER)
-
-
-@router.post("/tasks/sweep")
-async def run_sweep(request: Request, authorization: Annotated[str | None, Header()] = None) -> Any:
-    """Repair what was left behind; called by the scheduler."""
-    parts: Parts = request.app.state.parts
-    if refused := await _refused(request, authorization, parts.settings.scheduler_service_account_email):
-        return refused
-    try:
-        return await sweep(parts)
-    except errors.Unavailable:
-        return Response(status_code=503, headers=_LATER)

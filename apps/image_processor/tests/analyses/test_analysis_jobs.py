@@ -306,33 +306,6 @@ class TestFailure:
         assert await reservation_of(processor, row) == "refunded"
 
 
-class TestSweep:
-    @pytest.mark.parametrize("columns", [{"queued_at": PAST}, {"status": "running"}])
-    async def test_what_waits_too_long_is_asked_for_again(self, processor: Processor, columns: dict[str, Any]) -> None:
-        row = await asked(processor, **columns)
-        assert (await processor.sweep())["analyses_asked_again"] == 1
-        assert (await found(processor, row["id"]))["status"] == "requested"
-        assert await processor.events() == [("analysis.requested", True)]
-
-    async def test_what_was_tried_too_often_fails_and_the_price_goes_back(self, processor: Processor) -> None:
-        row = await asked(processor, status="running", attempts=3)
-        assert (await processor.sweep())["analyses_exhausted"] == 1
-        assert (await found(processor, row["id"]))["failure_code"] == "analysis-attempts-exhausted"
-        assert await reservation_of(processor, row) == "refunded"
-
-    async def test_what_is_under_way_is_left_alone(self, processor: Processor) -> None:
-        await asked(processor)
-        await asked(processor, status="running", lease_expires_at=datetime.now(UTC) + timedelta(hours=1))
-        counts = await processor.sweep()
-        assert (counts["analyses_asked_again"], counts["analyses_exhausted"]) == (0, 0)
-
-    async def test_results_go_with_the_last_image_that_has_the_bytes(self, processor: Processor) -> None:
-        row = await asked(processor)
-        await processor.rows.execute(update(image).values(deleted_at=PAST))
-        await processor.sweep()
-        assert await processor.rows.fetch(select(analysis).where(analysis.c.id == row["id"])) == []
-
-
 class TestOnArrival:
     async def arrive(
         self, processor: Processor, wanted: list[str], *outcomes: AnalysisOutcome, balance: int = 10

@@ -8,12 +8,12 @@ from sqlalchemy import select, update
 
 from image_core import testing
 from image_core.analyses.catalogue import CATALOGUE, VISION_VERSION, canonical_parameters
+from image_core.analyses.failures import refund_and_record
 from image_core.billing import credits
 from image_core.db import Record, to_json
 from image_core.ids import new_id
 from image_core.models import analysis, credit_account
 from image_core.states import Failure
-from image_processor.analyses import job
 from image_processor.analyses import queries as analysis_queries
 from image_processor.images import on_arrival
 from image_processor.images.queries import Claim
@@ -47,7 +47,7 @@ async def test_an_analysis_that_fails_beside_the_arrival_of_its_bytes(processor:
         assert await analysis_queries.fail(failing, claimed, Failure("analyzer-failed", "It failed."))
         arriving = asyncio.create_task(arrive(processor, claim_of(row), outcome()))
         await testing.until_one_waits(processor.rows)
-        await job.end_failed(failing, row["id"], row["team_id"], "colors", row["reservation_id"], "analyzer-failed")
+        await refund_and_record(failing, row["id"], row["team_id"], "colors", row["reservation_id"], "analyzer-failed")
     await arriving
     statuses = await processor.rows.fetch(select(analysis.c.status).order_by(analysis.c.created_at))
     assert sorted(found["status"] for found in statuses) == ["done", "failed"]

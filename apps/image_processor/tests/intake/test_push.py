@@ -11,10 +11,11 @@ from cryptography.hazmat.primitives import serialization
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 
-from image_core import errors, push_identity
-from image_core.push_identity import IssuerKeys
+from image_core import errors
+from image_core.intake import identity
+from image_core.intake.identity import IssuerKeys
 
-from ..conftest import AUDIENCE, PUSH_EMAIL, SWEEP_EMAIL, Processor
+from ..conftest import AUDIENCE, PUSH_EMAIL, Processor
 
 
 def bearer(token: str) -> dict[str, str]:
@@ -51,7 +52,7 @@ class TestIdentity:
             {"iss": "https://evil.test"},
             {"iss": None},
             {"email": "other@test.iam.gserviceaccount.com"},
-            {"email": SWEEP_EMAIL},
+            {"email": "scheduler@test.iam.gserviceaccount.com"},
             {"email": None},
             {"email_verified": False},
             {"email_verified": "true"},
@@ -105,11 +106,6 @@ class TestIdentity:
         stranger = RSAKey.generate_key(2048, {"kid": "unknown"})
         assert await status(processor, bearer(processor.token(key=stranger))) == 401
 
-    async def test_the_sweep_has_an_account_of_its_own(self, processor: Processor) -> None:
-        for token, expected in ((processor.token(), 401), (processor.token(SWEEP_EMAIL), 200)):
-            answer = await processor.client.post("/tasks/sweep", headers=bearer(token))
-            assert answer.status_code == expected
-
 
 def let_pass(keys: IssuerKeys, seconds: float) -> None:
     keys._fetched_at -= seconds
@@ -132,7 +128,7 @@ class TestIssuerKeys:
         for _ in range(5):
             await keys.key_set("unknown")
         assert fetched == 1
-        let_pass(keys, push_identity._COOL_DOWN_SECONDS)
+        let_pass(keys, identity._COOL_DOWN_SECONDS)
         await keys.key_set("unknown")
         assert fetched == 2
         await keys.key_set(str(processor.key.kid))
@@ -143,7 +139,7 @@ class TestIssuerKeys:
     ) -> None:
         keys = IssuerKeys(processor.parts.settings.push_jwks_url)
         await keys.key_set("x")
-        let_pass(keys, push_identity._KEYS_FRESH_SECONDS)
+        let_pass(keys, identity._KEYS_FRESH_SECONDS)
         first = keys._fetched_at
         await keys.key_set(str(processor.key.kid))
         assert keys._fetched_at > first
@@ -162,13 +158,13 @@ class TestIssuerKeys:
             raise errors.MessagingUnavailable("away")
 
         monkeypatch.setattr(keys, "_fetch", away)
-        let_pass(keys, push_identity._KEYS_FRESH_SECONDS)
+        let_pass(keys, identity._KEYS_FRESH_SECONDS)
         for _ in range(5):
             assert await status(processor, bearer(processor.token())) not in (401, 503)
         assert tried == 1
         stranger = RSAKey.generate_key(2048, {"kid": "unknown"})
         assert await status(processor, bearer(processor.token(key=stranger))) == 401
-        let_pass(keys, push_identity._COOL_DOWN_SECONDS)
+        let_pass(keys, identity._COOL_DOWN_SECONDS)
         monkeypatch.setattr(keys, "_fetch", really)
         old = keys._fetched_at
         await keys.key_set(str(processor.key.kid))
@@ -186,7 +182,7 @@ class TestIssuerKeys:
             await over.wait()
 
         monkeypatch.setattr(keys, "_fetch", hang)
-        let_pass(keys, push_identity._KEYS_FRESH_SECONDS)
+        let_pass(keys, identity._KEYS_FRESH_SECONDS)
         fetching = asyncio.create_task(keys.key_set("unknown"))
         await begun.wait()
         async with asyncio.timeout(5):

@@ -1,4 +1,4 @@
-"""The database, its owner and the logins of both services on the local server."""
+"""The database, its owner and the logins of the services on the local server."""
 
 import json
 import secrets
@@ -10,7 +10,7 @@ from local_cloud.postgres.server import PostgresServer
 
 DATABASE = "image_manager"
 OWNER = "image_migrator"
-SERVICE_ROLES = ("image_api", "image_processor")
+SERVICE_ROLES = ("image_api", "image_processor", "image_tasks")
 
 
 @dataclass(frozen=True)
@@ -20,11 +20,12 @@ class DatabaseUrls:
     owner: str
     api: str
     processor: str
+    tasks: str
 
     @classmethod
     def all_the_same(cls, url: str) -> "DatabaseUrls":
         """For a server from outside, whose logins are not ours to make."""
-        return cls(url, url, url)
+        return cls(url, url, url, url)
 
 
 def prepare_database(server: PostgresServer, data_dir: Path) -> DatabaseUrls:
@@ -47,12 +48,7 @@ def prepare_database(server: PostgresServer, data_dir: Path) -> DatabaseUrls:
         "CREATE EXTENSION IF NOT EXISTS vector;",
     ]
     server.execute("\n".join(statements))
-    api, processor = SERVICE_ROLES
-    return DatabaseUrls(
-        server.url(DATABASE, OWNER, passwords[OWNER]),
-        server.url(DATABASE, api, passwords[api]),
-        server.url(DATABASE, processor, passwords[processor]),
-    )
+    return DatabaseUrls(*(server.url(DATABASE, role, passwords[role]) for role in (OWNER, *SERVICE_ROLES)))
 
 
 def _unless_there(statement: str, catalog: str, column: str, name: str) -> str:
@@ -61,9 +57,9 @@ def _unless_there(statement: str, catalog: str, column: str, name: str) -> str:
 
 
 def _passwords(path: Path) -> dict[str, str]:
-    if path.exists():
-        kept: dict[str, str] = json.loads(path.read_text())
-        return kept
-    made = {role: secrets.token_hex(24) for role in (OWNER, *SERVICE_ROLES)}
-    write_private(path, json.dumps(made))
-    return made
+    """Read the roles' passwords, and make those of roles that came with a later release."""
+    known: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+    absent = {role: secrets.token_hex(24) for role in (OWNER, *SERVICE_ROLES) if role not in known}
+    if absent:
+        write_private(path, json.dumps(known | absent))
+    return known | absent

@@ -51,6 +51,7 @@ class Layout:
     outside: Outside
     api_port: int
     processor_port: int
+    tasks_port: int
     http_port: int
     pubsub_port: int
 
@@ -63,6 +64,11 @@ class Layout:
     def processor_url(self) -> str:
         """Where the processor answers."""
         return f"http://{HOST}:{self.processor_port}"
+
+    @property
+    def tasks_url(self) -> str:
+        """Where housekeeping answers."""
+        return f"http://{HOST}:{self.tasks_port}"
 
     @property
     def emulators_url(self) -> str:
@@ -96,6 +102,7 @@ def choose_layout(data_dir: Path, port: int, outside: Outside, former: SystemFil
             f"Port {port} is in use: stop what listens there, or choose another with --port (0 takes any free one)."
         )
     kept_processor = _port_of(former.processor_url) if former else 0
+    kept_tasks = _port_of(former.tasks_url) if former else 0
     kept_http = _port_of(former.emulators_url or "") if former else 0
     kept_pubsub = _port_of(f"//{former.pubsub_emulator_host}") if former else 0
     kept_api = _port_of(former.url) if former else 0
@@ -104,13 +111,14 @@ def choose_layout(data_dir: Path, port: int, outside: Outside, former: SystemFil
         outside,
         port or _kept_or_free(kept_api),
         _kept_or_free(kept_processor),
+        _kept_or_free(kept_tasks),
         _kept_or_free(kept_http),
         _kept_or_free(kept_pubsub),
     )
 
 
 def service_environment(layout: Layout, database_url: str) -> dict[str, str]:
-    """Return what both services are told; only endpoints differ from the cloud."""
+    """Return what the services are told; only endpoints differ from the cloud."""
     return {
         **os.environ,
         "GOOGLE_CLOUD_PROJECT": PROJECT_ID,
@@ -127,6 +135,7 @@ def service_environment(layout: Layout, database_url: str) -> dict[str, str]:
         "PUBLIC_BASE_URL": layout.url,
         "UPLOAD_DEADLINE_SECONDS": str(UPLOAD_DEADLINE_SECONDS),
         "PUSH_AUDIENCE": os.environ.get("PUSH_AUDIENCE", layout.processor_url),
+        "TASKS_AUDIENCE": os.environ.get("TASKS_AUDIENCE", layout.tasks_url),
         "PUSH_SERVICE_ACCOUNT_EMAIL": f"pubsub-push@{PROJECT_ID}.iam.gserviceaccount.com",
         "SCHEDULER_SERVICE_ACCOUNT_EMAIL": f"scheduler@{PROJECT_ID}.iam.gserviceaccount.com",
         "PUSH_ISSUER": "https://accounts.google.com",
@@ -146,13 +155,14 @@ def emulators_spec(layout: Layout) -> ChildSpec:
         "EMULATORS_HTTP_PORT": str(layout.http_port),
         "EMULATORS_PUBSUB_PORT": str(layout.pubsub_port),
         "EMULATORS_PROCESSOR_URL": layout.processor_url,
+        "EMULATORS_TASKS_URL": layout.tasks_url,
         "EMULATORS_EMULATE_STORAGE": str(outside.storage_host is None),
         "EMULATORS_EMULATE_PUBSUB": str(outside.pubsub_host is None),
     }
     if outside.pubsub_host is not None:
         environment["EMULATORS_OUTSIDE_PUBSUB_HOST"] = outside.pubsub_host
     if outside.jwks_url is not None:
-        # The processor trusts the other issuer's keys, so the other scheduler has to call it.
+        # The services trust the other issuer's keys, so the other scheduler has to call them.
         environment["EMULATORS_SWEEP_SECONDS"] = "0"
     command = [sys.executable, "-m", "local_cloud.emulators"]
     return ChildSpec("emulators", command, environment, f"{layout.emulators_url}/health/ready", stop_seconds=4.0)
@@ -165,14 +175,15 @@ def migration_spec(layout: Layout, urls: DatabaseUrls) -> ChildSpec:
 
 
 def service_specs(layout: Layout, urls: DatabaseUrls) -> list[ChildSpec]:
-    """Describe both services, in the order in which they are started."""
+    """Describe the services, in the order in which they are started."""
     parts = [
-        ("image_processor", layout.processor_port, urls.processor),
-        ("image_api", layout.api_port, urls.api),
+        ("image_processor", "image_processor", layout.processor_port, urls.processor),
+        ("image_tasks", "image_api.tasks_app", layout.tasks_port, urls.tasks),
+        ("image_api", "image_api", layout.api_port, urls.api),
     ]
     specs = []
-    for name, port, database_url in parts:
-        command = [sys.executable, "-m", name]
+    for name, module, port, database_url in parts:
+        command = [sys.executable, "-m", module]
         environment = {**service_environment(layout, database_url), "PORT": str(port), "HOST": HOST}
         if name == "image_api" and "TOKEN_SIGNING_SECRET" not in environment:
             environment.setdefault("TOKEN_SIGNING_KEYS", _signing_keys(layout.data_dir / "signing-keys.json"))

@@ -51,7 +51,7 @@ class Supervisor:
         self._log_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def start(self) -> None:
-        """Start everything and return when both services are ready.
+        """Start everything and return when all services are ready.
 
         Raises:
             LocalCloudError: a part did not start; nothing is left running after `stop`.
@@ -113,6 +113,7 @@ class Supervisor:
         SystemFile(
             url=self.layout.url,
             processor_url=self.layout.processor_url,
+            tasks_url=self.layout.tasks_url,
             admin_api_key=self.admin.api_key,
             database_url=self._urls.owner if self._urls else "",
             storage_emulator_host=self.layout.storage_host,

@@ -20,7 +20,11 @@ def migration_spec(layout: Layout, urls: DatabaseUrls) -> ChildSpec:
 
 
 def service_specs(layout: Layout, urls: DatabaseUrls) -> list[ChildSpec]:
-    ports = {"image_processor": layout.processor_port, "image_api": layout.api_port}
+    ports = {
+        "image_processor": layout.processor_port,
+        "image_tasks": layout.tasks_port,
+        "image_api": layout.api_port,
+    }
     return [
         ChildSpec(
             name,

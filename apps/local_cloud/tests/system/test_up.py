@@ -105,7 +105,14 @@ def test_up_is_whole_stops_in_order_and_finds_everything_again(data_dir: Path) -
     with running_up(data_dir) as first:
         system = first.wait_ready()
         assert (data_dir / "system.json").stat().st_mode & 0o777 == 0o600
-        assert set(system.pids) == {"supervisor", "postgres", "emulators", "image_processor", "image_api"}
+        assert set(system.pids) == {
+            "supervisor",
+            "postgres",
+            "emulators",
+            "image_processor",
+            "image_tasks",
+            "image_api",
+        }
         assert system.admin_api_key == "im_stand-in"
         assert "im_stand-in" in first.output.read_text()
         assert f"image_processor  served by {system.pids['image_processor']}" in first.output.read_text()
@@ -207,10 +214,10 @@ def test_reset_asks_and_removes_only_what_is_ours(tmp_path: Path) -> None:
 def test_addresses_from_outside_take_the_place_of_our_parts(tmp_path: Path) -> None:
     given: dict[str, Any] = {"STORAGE_EMULATOR_HOST": "http://proxy:1", "PUBSUB_EMULATOR_HOST": "", "DATABASE_URL": "x"}
     outside = Outside.from_environment(given)
-    layout = Layout(tmp_path, outside, 1, 2, 3, 4)
+    layout = Layout(tmp_path, outside, 1, 2, 3, 4, 5)
     environment = service_environment(layout, "postgresql://db")
     assert environment["STORAGE_EMULATOR_HOST"] == "http://proxy:1"
-    assert environment["PUBSUB_EMULATOR_HOST"] == "127.0.0.1:4"
+    assert environment["PUBSUB_EMULATOR_HOST"] == "127.0.0.1:5"
     assert emulators_spec(layout).environment["EMULATORS_EMULATE_STORAGE"] == "False"
     assert emulators_spec(layout).environment["EMULATORS_EMULATE_PUBSUB"] == "True"
 

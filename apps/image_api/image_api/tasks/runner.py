@@ -1,15 +1,27 @@
-"""Runs the sweep's steps: each in its own time, and what fails costs its row or its step and nothing else."""
+"""Runs the sweep's steps: each in its own time, and what fails costs its row or its step and nothing else.
+
+Two sweeps at once do no harm, because every step takes its rows with SKIP LOCKED. One that is cut off leaves what it
+had not committed to the next.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
+from sqlalchemy import Column, ColumnElement
+
+from image_api.tasks import queries
+from image_api.tasks.parts import TaskParts, committing
 from image_core import errors
+from image_core.db import Transaction
 from image_core.telemetry import log, log_unexpected
-from image_processor.parts import Parts
 
 BATCH = 100
+OLD_ROWS_BATCH = 5000
+"""Each batch reads its table once."""
 GROUP = 16
 """How many objects are removed at once."""
 STEP_SECONDS, SWEEP_SECONDS = 30.0, 240.0
@@ -32,7 +44,7 @@ class Budget:
         return asyncio.get_running_loop().time() >= self._ends_at
 
 
-Step = Callable[[Parts, Budget], Awaitable[int]]
+Step = Callable[[TaskParts, Budget], Awaitable[int]]
 """Does what is due, while its budget lasts, and returns how many rows or objects it dealt with."""
 
 
@@ -40,7 +52,18 @@ class RowsFailed(Exception):
     """Rows were due and none of them went through; each has been logged."""
 
 
-async def run_steps(parts: Parts, steps: Mapping[str, Step]) -> dict[str, int]:
+async def sweep(parts: TaskParts, steps: Mapping[str, Step]) -> dict[str, int]:
+    """Run every step and report what each dealt with, in the answer, the log and the metrics."""
+    counts = await run_steps(parts, steps)
+    for name, count in counts.items():
+        parts.metrics.rows.labels(name).set(count)
+    parts.metrics.orphans.set(await queries.count_overdue_removals(parts.database))
+    parts.metrics.outbox_age.set(await queries.outbox_age_seconds(parts.database))
+    log("sweep_done", counts=counts)
+    return counts
+
+
+async def run_steps(parts: TaskParts, steps: Mapping[str, Step]) -> dict[str, int]:
     """Run the steps in their order and return what each dealt with; -1 for a step that failed or had no time."""
     loop = asyncio.get_running_loop()
     ends_at = loop.time() + SWEEP_SECONDS
@@ -65,6 +88,14 @@ async def run_steps(parts: Parts, steps: Mapping[str, Step]) -> dict[str, int]:
     return counts
 
 
+async def remove_old(
+    parts: TaskParts, budget: Budget, moment: Column[Any], age: timedelta, *conditions: ColumnElement[bool]
+) -> int:
+    """Delete the rows of a table whose `moment` is longer ago than `age`, oldest first."""
+    remove = partial(queries.remove_oldest, parts.database, moment, age, conditions, OLD_ROWS_BATCH)
+    return await in_batches(budget, remove, OLD_ROWS_BATCH)
+
+
 async def in_batches(budget: Budget, run: Callable[[], Awaitable[int]], size: int | None = None) -> int:
     """Repeat a statement over at most `size` rows (`BATCH`) until little is left or the time is over."""
     total = 0
@@ -73,6 +104,20 @@ async def in_batches(budget: Budget, run: Callable[[], Awaitable[int]], size: in
         total += done
         if done < (size or BATCH) or budget.is_spent:
             return total
+
+
+async def in_transactions(
+    parts: TaskParts, budget: Budget, batch: Callable[[Transaction], Awaitable[int]], most: int
+) -> tuple[int, bool]:
+    """Repeat a batch, each time in a transaction of its own; return how many rows it dealt with, and if that is all."""
+    total = 0
+    while not budget.is_spent:
+        async with committing(parts) as transaction:
+            done = await batch(transaction)
+        total += done
+        if done < most:
+            return total, True
+    return total, False
 
 
 async def row_by_row(

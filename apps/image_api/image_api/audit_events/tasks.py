@@ -11,6 +11,8 @@ from datetime import timedelta
 
 from sqlalchemy import bindparam, func, insert, literal_column, select, text
 
+from image_api.tasks.parts import TaskParts
+from image_api.tasks.runner import Budget
 from image_core.audit import events as audit
 from image_core.audit.events import FIRST_PREVIOUS_HASH, RowsHash, Seal
 from image_core.db import Database, Query, Transaction
@@ -40,6 +42,11 @@ _now = select(func.now())
 _add_seal = Query(insert(audit_seal).values({column.name: bindparam(column.name) for column in audit_seal.c}))
 
 
+async def seal(parts: TaskParts, _budget: Budget) -> int:
+    """Seal what has been written since the last seal."""
+    return await seal_audit_log(parts.database)
+
+
 async def seal_audit_log(
     database: Database,
     *,
@@ -47,7 +54,7 @@ async def seal_audit_log(
     patience_seconds: float = _PATIENCE_SECONDS,
     most_rows: int = _MOST_ROWS,
 ) -> int:
-    """Seals what has been written since the last seal, at most once an `interval`; returns how many seals were made.
+    """Seal what has been written since the last seal, at most once an `interval`; return how many seals were made.
 
     None is made while a transaction that may still add to the span stays open; the next sweep tries again.
     """
@@ -71,7 +78,7 @@ async def seal_audit_log(
 
 
 async def _settled_position(database: Database, patience_seconds: float) -> int | None:
-    """A position that no open transaction has drawn one before; None if there is none within the patience."""
+    """Return a position that no open transaction has drawn one before; None if there is none within the patience."""
     async with database.transaction() as transaction:
         position: int = await transaction.fetch_value(_newest_position)
         number: int = await transaction.fetch_value(_own_number)
@@ -84,7 +91,7 @@ async def _settled_position(database: Database, patience_seconds: float) -> int 
 
 
 async def _seal_next(transaction: Transaction, through: int, interval: timedelta, most_rows: int) -> Seal | None:
-    """Adds the next seal; None where it is not yet time, where there is nothing, or where somebody else is at it."""
+    """Add the next seal; None where it is not yet time, where there is nothing, or where somebody else is at it."""
     if not await transaction.fetch_value(_try_lock):
         return None
     newest = await transaction.fetch_one(_newest_seal)

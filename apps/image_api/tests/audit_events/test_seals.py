@@ -13,6 +13,7 @@ import asyncpg
 import pytest
 from sqlalchemy import func, select, text
 
+from image_api.audit_events.tasks import seal_audit_log
 from image_core import admin
 from image_core.admin import AdminSettings
 from image_core.audit import events as audit
@@ -20,14 +21,13 @@ from image_core.audit.chain import ChainBroken, Checked, ExpectedSeal, check_cha
 from image_core.audit.events import AuditEvent
 from image_core.db import Database, DatabaseConfig, migration_engine
 from image_core.models import audit_checkpoint, audit_event, audit_seal
-from image_processor.housekeeping.audit_seals import seal_audit_log
 
 ALWAYS = timedelta(0)
 
 
 @dataclass
 class Log:
-    """The audit log, as the processor seals it, as the owner checks it, and with every right."""
+    """The audit log, as housekeeping seals it, as the owner checks it, and with every right."""
 
     database: Database
     rows: Database
@@ -68,7 +68,7 @@ class Log:
 
 @pytest.fixture
 async def log(urls: Any, rows: Database) -> AsyncIterator[Log]:
-    database = Database(DatabaseConfig(url=urls.processor))
+    database = Database(DatabaseConfig(url=urls.tasks))
     await database.open()
     yield Log(database, rows, urls.owner)
     await database.close()
@@ -304,9 +304,7 @@ class TestPruning:
         """Four seals of one row each, the first two beyond the retention, made as if the clock had stood there."""
         for action, days in (("a", 30), ("b", 20), ("c", 5), ("d", 0)):
             await log.write(action)
-            monkeypatch.setattr(
-                "image_processor.housekeeping.audit_seals._now", select(func.now() - timedelta(days=days))
-            )
+            monkeypatch.setattr("image_api.audit_events.tasks._now", select(func.now() - timedelta(days=days)))
             await log.seal()
         return log
 
@@ -336,7 +334,7 @@ class TestPruning:
     async def test_the_newest_seal_stays_whatever_its_age(
         self, log: Log, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("image_processor.housekeeping.audit_seals._now", select(func.now() - timedelta(days=30)))
+        monkeypatch.setattr("image_api.audit_events.tasks._now", select(func.now() - timedelta(days=30)))
         await log.write("a")
         await log.seal()
         self.prune(log, capsys)

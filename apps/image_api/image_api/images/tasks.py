@@ -1,0 +1,157 @@
+"""Images that wait too long, what has been in the trash for too long, and objects that no row names any more."""
+
+from functools import partial
+from uuid import UUID
+
+from sqlalchemy import delete, exists, func, or_, select, update
+
+from image_api.tasks.parts import TaskParts, committing
+from image_api.tasks.runner import BATCH, GROUP, Budget, in_batches, row_by_row
+from image_core import events
+from image_core.audit import events as audit
+from image_core.db import Database, Record, Transaction
+from image_core.events import EventType
+from image_core.images import failures, transitions
+from image_core.images.discards import retry_at
+from image_core.images.object_names import Bucket, derivatives_folder
+from image_core.models import HOLDS_BYTES_CLAUSE, analysis, discarded_object, image
+from image_core.storage.protocol import ObjectStorage
+
+# --- Processing that did not come through -----------------------------------------------------------------------------
+
+
+async def ask_again(parts: TaskParts, budget: Budget) -> int:
+    """Ask again for what is unclaimed for longer than a lease, or claimed by somebody whose lease is over."""
+    requeued = transitions.requeue(parts.settings.lease, parts.settings.max_attempts, BATCH).returning(
+        image.c.id, image.c.team_id, image.c.object_name, image.c.generation, image.c.trace_parent
+    )
+
+    async def batch() -> int:
+        async with committing(parts) as transaction:
+            rows = await transaction.fetch(requeued)
+            for row in rows:
+                request = events.process_request(
+                    parts.originals.bucket, row["object_name"], row["generation"], row["id"], row["team_id"],
+                    row["trace_parent"],
+                )  # fmt: skip
+                await events.record(transaction, request)
+        return len(rows)
+
+    return await in_batches(budget, batch)
+
+
+async def fail_exhausted(parts: TaskParts, budget: Budget) -> int:
+    """End the same with no attempt left: failed, or ready as before."""
+    settings = parts.settings
+    given_up = transitions.give_up_waiting(settings.lease, settings.max_attempts, BATCH)
+
+    async def batch() -> int:
+        async with committing(parts) as transaction:
+            rows = await transaction.fetch(given_up.returning(*failures.COLUMNS))
+            for row in rows:
+                await failures.record_exhausted(transaction, row)
+        return len(rows)
+
+    return await in_batches(budget, batch)
+
+
+# --- The trash --------------------------------------------------------------------------------------------------------
+
+
+async def purge(parts: TaskParts, budget: Budget) -> int:
+    """Purge what has been in the trash for longer than the retention: mark it, remove its objects, then its row."""
+
+    async def take() -> list[Record]:
+        await parts.database.execute(transitions.mark_for_purge(parts.settings.trash_retention, BATCH))
+        return await _take_marked(parts.database, BATCH)
+
+    return await row_by_row(budget, take, partial(_purge_one, parts), at_once=GROUP)
+
+
+async def _take_marked(database: Database, most: int) -> list[Record]:
+    """Take what is marked, also by a sweep that did not come through; each put off while its objects are removed."""
+    async with database.transaction() as transaction:
+        return await transaction.fetch(
+            transitions.defer_purge(most).returning(
+                image.c.id, image.c.team_id, image.c.object_name, image.c.generation, image.c.sha256
+            )
+        )
+
+
+async def _purge_one(parts: TaskParts, row: Record) -> None:
+    if row["generation"] is not None:
+        await parts.originals.delete(row["object_name"])
+    await _remove_folder(parts.derivatives, derivatives_folder(row["team_id"], row["id"]))
+    async with committing(parts) as transaction:
+        if await _remove_purged(transaction, row["id"]):
+            await _remove_analyses(transaction, row["team_id"], row["sha256"])
+            await events.record(transaction, events.image_event(EventType.PURGED, row["id"], row["team_id"]))
+            await audit.write(transaction, audit.AuditEvent("image.purged", "image", row["id"], row["team_id"]))
+
+
+async def _remove_purged(transaction: Transaction, image_id: UUID) -> bool:
+    """Delete the row of an image whose objects are gone; its derivatives' rows go with it."""
+    removed = await transaction.execute(
+        delete(image).where(image.c.id == image_id, image.c.purge_marked_at.is_not(None))
+    )
+    return removed == 1
+
+
+async def _remove_analyses(transaction: Transaction, team_id: UUID, sha256: bytes) -> None:
+    """Remove what is known of bytes that no image of the team holds any more."""
+    held = exists().where(image.c.team_id == team_id, image.c.sha256 == sha256)
+    await transaction.execute(delete(analysis).where(analysis.c.team_id == team_id, analysis.c.sha256 == sha256, ~held))
+
+
+# --- Objects ----------------------------------------------------------------------------------------------------------
+
+
+async def remove_discarded(parts: TaskParts, budget: Budget) -> int:
+    """Remove objects that no row names any more."""
+
+    async def remove(row: Record) -> None:
+        # Only derivatives lie in folders of ours; an original that somebody called "originals/" is one object.
+        if row["bucket"] == Bucket.ORIGINALS:
+            await parts.originals.delete(row["object_name"], row["generation"])
+        elif row["object_name"].endswith("/"):
+            await _remove_folder(parts.derivatives, row["object_name"])
+        else:
+            await parts.derivatives.delete(row["object_name"], row["generation"])
+        await parts.database.execute(delete(discarded_object).where(discarded_object.c.id == row["id"]))
+
+    return await row_by_row(budget, partial(_take_discarded, parts.database, BATCH), remove, at_once=GROUP)
+
+
+async def _remove_folder(storage: ObjectStorage, folder: str) -> None:
+    """Remove every generation of everything under a name that ends in a slash, so that no neighbour is touched."""
+    for found in await storage.list(folder):
+        await storage.delete(found.name, found.generation)
+
+
+async def _take_discarded(database: Database, most: int) -> list[Record]:
+    """Take objects whose removal is due, by counting an attempt: from then on no claim can keep them.
+
+    An original that a living row names is never taken, whatever has been asked.
+    """
+    named = exists().where(
+        image.c.object_name == discarded_object.c.object_name,
+        HOLDS_BYTES_CLAUSE,
+        or_(discarded_object.c.generation.is_(None), image.c.generation == discarded_object.c.generation),
+    )
+    due = (
+        select(discarded_object.c.id)
+        .where(discarded_object.c.remove_after < func.now(), ~named)
+        .order_by(discarded_object.c.remove_after)
+        .limit(most)
+        .with_for_update(skip_locked=True)
+    )
+    async with database.transaction() as transaction:
+        return await transaction.fetch(
+            update(discarded_object)
+            .where(discarded_object.c.id.in_(due.scalar_subquery()))
+            .values(attempts=discarded_object.c.attempts + 1, remove_after=retry_at(discarded_object.c.attempts))
+            .returning(
+                discarded_object.c.id, discarded_object.c.bucket, discarded_object.c.object_name,
+                discarded_object.c.generation,
+            )
+        )  # fmt: skip

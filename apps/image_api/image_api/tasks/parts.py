@@ -1,0 +1,46 @@
+"""The parts of the running `image-tasks`, as its steps see them."""
+
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+
+from prometheus_client import REGISTRY, CollectorRegistry, Gauge
+
+from image_api.tasks.settings import TasksSettings
+from image_core import events
+from image_core.db import Database, Transaction
+from image_core.events import Publisher
+from image_core.intake.identity import IssuerKeys
+from image_core.storage.protocol import ObjectStorage
+
+
+class Metrics:
+    """What the last sweep found, in a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.orphans = Gauge("orphan_objects", "Objects that wait for their removal", registry=self.registry)
+        self.outbox_age = Gauge("outbox_age_seconds", "Age of the oldest unpublished event", registry=self.registry)
+        self.rows = Gauge(
+            "task_rows", "Rows or objects that the last sweep dealt with; -1 for a failed step", ["step"],
+            registry=self.registry,
+        )  # fmt: skip
+        for collector in list(REGISTRY._collector_to_names):  # noqa: SLF001 (the default registry has no public list)
+            self.registry.register(collector)
+
+
+@dataclass(frozen=True)
+class TaskParts:
+    """The parts that `tasks_app.create_app` wired together."""
+
+    settings: TasksSettings
+    database: Database
+    originals: ObjectStorage
+    derivatives: ObjectStorage
+    publisher: Publisher
+    issuer_keys: IssuerKeys
+    metrics: Metrics = field(default_factory=Metrics)
+
+
+def committing(parts: TaskParts) -> AbstractAsyncContextManager[Transaction]:
+    """Open a transaction whose events are published once it is committed."""
+    return events.committing(parts.database, parts.publisher)

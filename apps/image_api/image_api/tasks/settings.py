@@ -1,0 +1,43 @@
+"""The settings of `image-tasks`."""
+
+from datetime import timedelta
+
+from pydantic import Field
+
+from image_core.settings import ServiceSettings
+
+
+class TasksSettings(ServiceSettings):
+    """Everything that may differ between one deployment of `image-tasks` and another."""
+
+    database_pool_size: int = Field(
+        4, ge=1, le=100, description="Maximum number of database connections of one instance."
+    )
+    port: int = Field(8082, ge=0, le=65535, description="Port to listen on.")
+
+    tasks_audience: str = Field(description="Audience that scheduler tokens must name: a full URL.")
+    scheduler_service_account_email: str = Field(description="Account whose tokens the sweep endpoint accepts.")
+    push_issuer: str = Field("https://accounts.google.com", description="Issuer of the tokens.")
+    push_jwks_url: str = Field("https://www.googleapis.com/oauth2/v3/certs", description="The issuer's public keys.")
+
+    lease_seconds: float = Field(300, gt=0, description="How long a claim of the processor is valid.")
+    max_attempts: int = Field(
+        5, ge=1, description="Attempts before an image fails; failures of the service itself do not count."
+    )
+    trash_retention_days: int = Field(7, ge=0, description="How long a deleted image can be restored.")
+    event_retention_days: int = Field(30, ge=1, description="How long published events are kept.")
+
+    @property
+    def lease(self) -> timedelta:
+        """How long a claim is valid."""
+        return timedelta(seconds=self.lease_seconds)
+
+    @property
+    def trash_retention(self) -> timedelta:
+        """How long a deleted image can be restored."""
+        return timedelta(days=self.trash_retention_days)
+
+    @property
+    def event_retention(self) -> timedelta:
+        """How long published events are kept."""
+        return timedelta(days=self.event_retention_days)

@@ -1,0 +1,131 @@
+"""`image-tasks`, the second door of this package: housekeeping, started by `python -m image_api.tasks_app`."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+
+from image_api.analyses import tasks as analyses
+from image_api.audit_events import tasks as audit_events
+from image_api.credentials import tasks as credentials
+from image_api.credits import tasks as credits
+from image_api.idempotency import tasks as idempotency
+from image_api.images import tasks as images
+from image_api.outbox import tasks as outbox
+from image_api.people import tasks as people
+from image_api.storage_usage import tasks as storage_usage
+from image_api.tasks import health, intake
+from image_api.tasks.parts import TaskParts
+from image_api.tasks.runner import Step
+from image_api.tasks.settings import TasksSettings
+from image_api.teams import tasks as teams
+from image_api.uploads import tasks as uploads
+from image_api.users import tasks as users
+from image_core import process_memory, telemetry
+from image_core.db import Database
+from image_core.direct_traffic import keep_local_traffic_direct
+from image_core.events import PubSubPublisher
+from image_core.intake.identity import IssuerKeys
+from image_core.intake.request_log import RequestLog
+from image_core.storage.gcs import GcsClient
+
+# In this order: what others wait for first, and what may take long last.
+STEPS: dict[str, Step] = {
+    "events_published": outbox.publish_left_behind,
+    "asked_again": images.ask_again,
+    "exhausted": images.fail_exhausted,
+    "analyses_asked_again": analyses.ask_again,
+    "analyses_exhausted": analyses.fail_exhausted,
+    "reservations_lapsed": credits.lapse_reservations,
+    "accounts_refilled": credits.refill_accounts,
+    "expiry_warnings": credentials.warn_of_expiry,
+    "storage_told": storage_usage.report_low_storage,
+    "audit_seals": audit_events.seal,
+    "old_events": outbox.remove_old_events,
+    "old_uploads": uploads.remove_expired,
+    "old_sign_ins": people.remove_old_sign_ins,
+    "old_answers": idempotency.remove_expired,
+    "users_removed": users.remove_marked,
+    "teams_removed": teams.remove_marked,
+    "overdue_uploads": uploads.end_overdue,
+    "purged": images.purge,
+    "objects_removed": images.remove_discarded,
+}
+
+
+def create_app(settings: TasksSettings, steps: Mapping[str, Step] = STEPS) -> FastAPI:
+    """Wire the parts of `image-tasks` together."""
+    app = FastAPI(
+        title="image-tasks",
+        version=settings.service_version,
+        openapi_url=None,
+        lifespan=_lifespan(settings),
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+    )
+    app.state.steps = steps
+    app.include_router(intake.router)
+    app.include_router(health.router)
+    app.add_middleware(RequestLog)
+    return app
+
+
+def _lifespan(settings: TasksSettings) -> Any:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        gcs = GcsClient(settings.storage_emulator_host, settings.gcloud_creds_path)
+        publisher = PubSubPublisher(settings.google_cloud_project, settings.topics, settings.pubsub_emulator_host)
+        parts = app.state.parts = TaskParts(
+            settings=settings,
+            database=Database(settings.database),
+            originals=gcs.bucket(settings.image_upload_bucket_name),
+            derivatives=gcs.bucket(settings.image_derivatives_bucket_name),
+            publisher=publisher,
+            issuer_keys=IssuerKeys(settings.push_jwks_url),
+        )
+        await parts.database.open()
+        # The Google clients take longer to load than everything else: the port is open before them.
+        warming = asyncio.create_task(asyncio.to_thread(_warm, gcs, publisher))
+        try:
+            yield
+        finally:
+            await asyncio.gather(warming, return_exceptions=True)
+            await publisher.close()
+            await gcs.close()
+            await parts.database.close()
+
+    return lifespan
+
+
+def _warm(gcs: GcsClient, publisher: PubSubPublisher) -> None:
+    gcs.warm()
+    publisher.warm()
+
+
+def create_app_from_environment(settings: TasksSettings) -> FastAPI:
+    """Wire the parts together, logging to standard output."""
+    keep_local_traffic_direct(os.environ)
+    telemetry.configure_logging(
+        "image-tasks", settings.service_version, settings.google_cloud_project, settings.log_level
+    )
+    return create_app(settings)
+
+
+if __name__ == "__main__":
+    process_memory.bound_allocator()
+    from_environment = TasksSettings()
+    uvicorn.run(
+        create_app_from_environment(from_environment),
+        host=from_environment.host,
+        port=from_environment.port,
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=75,
+        # A sweep that is cut off leaves what it had not committed to the next.
+        timeout_graceful_shutdown=8,
+    )

@@ -1,0 +1,80 @@
+"""Teams that an admin has removed: what belongs to them goes in batches, however much it is.
+
+Each batch is a transaction of its own, so that no statement grows with a team. A team's images go to the trash, are
+purged after their retention like all others, and only then the team goes with its people and its ledger.
+"""
+
+from functools import partial
+from uuid import UUID
+
+from sqlalchemy import delete, exists, func, insert, literal, literal_column, select
+
+from image_api.tasks.parts import TaskParts, committing
+from image_api.tasks.runner import Budget, in_transactions
+from image_core.audit import events as audit
+from image_core.audit.events import AuditEvent
+from image_core.db import ForeignKeyViolation, Transaction
+from image_core.events import EventType, Topic
+from image_core.images import transitions
+from image_core.models import analysis, event, image, team, user
+
+_BATCH = 100
+_LEDGER_BATCH = 1000
+_MOST_MARKED = 1000
+
+
+async def remove_marked(parts: TaskParts, budget: Budget) -> int:
+    """Go on removing teams that are marked, for as long as the budget lasts; return how many rows changed."""
+    marked = select(team.c.id).where(team.c.deleting_at.is_not(None)).order_by(team.c.deleting_at)
+    rows = await parts.database.fetch(marked.limit(_MOST_MARKED))
+    return sum([await _remove(parts, row["id"], budget) for row in rows])
+
+
+async def _remove(parts: TaskParts, team_id: UUID, budget: Budget) -> int:
+    """Trash the team's images; once they are purged, remove what is left of it."""
+    total, finished = await in_transactions(parts, budget, partial(_trash, team_id=team_id), _BATCH)
+    holds = exists().where(image.c.team_id == team_id)
+    if not finished or await parts.database.fetch_value(select(holds)):
+        return total
+    for batch, most in ((_forget_ledger, _LEDGER_BATCH), (_forget_analyses, _BATCH), (_remove_people, _BATCH)):
+        done, finished = await in_transactions(parts, budget, partial(batch, team_id=team_id), most)
+        total += done
+        if not finished:
+            return total
+    try:
+        async with committing(parts) as transaction:
+            if await transaction.fetch_value(select(func.remove_marked_team(team_id))):
+                await audit.write(transaction, AuditEvent("team.removed", "team", team_id, team_id))
+                total += 1
+    except ForeignKeyViolation:
+        # An upload that was under way has still arrived; the next sweep trashes it.
+        return total
+    return total
+
+
+async def _trash(transaction: Transaction, team_id: UUID) -> int:
+    """Trash images of a team, with the event of each, which the sweep publishes."""
+    trashed = transitions.trash_of_team(team_id, _BATCH).returning(image.c.id).cte("trashed")
+    columns = {
+        event.c.id: func.gen_random_uuid(),
+        event.c.topic: literal(Topic.EVENTS),
+        event.c.type: literal(EventType.TRASHED),
+        event.c.team_id: literal(team_id),
+        event.c.image_id: trashed.c.id,
+        event.c.payload: literal_column("'{}'::jsonb"),
+    }
+    return await transaction.execute(insert(event).from_select(list(columns), select(*columns.values())))
+
+
+async def _forget_ledger(transaction: Transaction, team_id: UUID) -> int:
+    return int(await transaction.fetch_value(select(func.forget_ledger(team_id, _LEDGER_BATCH))))
+
+
+async def _forget_analyses(transaction: Transaction, team_id: UUID) -> int:
+    picked = select(analysis.c.id).where(analysis.c.team_id == team_id).limit(_BATCH)
+    return await transaction.execute(delete(analysis).where(analysis.c.id.in_(picked.scalar_subquery())))
+
+
+async def _remove_people(transaction: Transaction, team_id: UUID) -> int:
+    picked = select(user.c.id).where(user.c.team_id == team_id).limit(_BATCH).subquery()
+    return int(await transaction.fetch_value(select(func.sum(func.remove_marked_user(picked.c.id)))) or 0)

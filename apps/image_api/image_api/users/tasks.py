@@ -1,0 +1,57 @@
+"""Users that an admin has removed: their id is taken out of what they left behind, then the row goes."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Column, Update, func, select, update
+
+from image_api.tasks.parts import TaskParts
+from image_api.tasks.runner import Budget, in_transactions
+from image_core.analyses import transitions as analysis_transitions
+from image_core.db import Transaction
+from image_core.images import transitions as image_transitions
+from image_core.models import NAMES_A_USER, analysis, duplicate_decision, image, user
+
+_BATCH = 100
+_MOST_MARKED = 1000
+
+
+async def remove_marked(parts: TaskParts, budget: Budget) -> int:
+    """Go on removing users that are marked, for as long as the budget lasts; return how many rows changed."""
+    marked = select(user.c.id).where(user.c.deleting_at.is_not(None)).order_by(user.c.deleting_at)
+    rows = await parts.database.fetch(marked.limit(_MOST_MARKED))
+    return sum([await _remove(parts, row["id"], budget) for row in rows])
+
+
+async def _remove(parts: TaskParts, user_id: UUID, budget: Budget) -> int:
+    total = 0
+    for column in NAMES_A_USER:
+        batch = partial(_forget, column=column, user_id=user_id)
+        done, finished = await in_transactions(parts, budget, batch, _BATCH)
+        total += done
+        if not finished:
+            return total
+    named = (select(column).where(column == user_id).exists() for column in NAMES_A_USER)
+    # A row that somebody held was passed over: the user stays until the next sweep.
+    gone = select(func.remove_marked_user(user.c.id)).where(user.c.id == user_id, *(~each for each in named))
+    return total + int(await parts.database.fetch_value(gone) or 0)
+
+
+def _forget_decider(user_id: UUID, most: int) -> Update:
+    """Take a user who is being removed out of decisions on duplicates."""
+    key, decided_by = duplicate_decision.c.id, duplicate_decision.c.decided_by
+    picked = select(key).where(decided_by == user_id).limit(most).with_for_update(skip_locked=True)
+    return update(duplicate_decision).where(key.in_(picked.scalar_subquery())).values(decided_by=None)
+
+
+_FORGET: dict[Column[Any], Callable[[UUID, int], Update]] = {
+    image.c.uploaded_by: image_transitions.forget_uploader,
+    analysis.c.requested_by: analysis_transitions.forget_requester,
+    duplicate_decision.c.decided_by: _forget_decider,
+}
+
+
+async def _forget(transaction: Transaction, column: Column[Any], user_id: UUID) -> int:
+    return await transaction.execute(_FORGET[column](user_id, _BATCH))

@@ -1,0 +1,22 @@
+"""What becomes of a failed analysis, whoever ended it."""
+
+from uuid import UUID
+
+from image_core import events
+from image_core.billing import credits
+from image_core.db import Transaction
+from image_core.events import EventType, OutboxEvent, Topic
+from image_core.models import analysis
+
+COLUMNS = (analysis.c.id, analysis.c.team_id, analysis.c.analyzer, analysis.c.reservation_id)
+"""What `refund_and_record` needs of a row."""
+
+
+async def refund_and_record(
+    transaction: Transaction, analysis_id: UUID, team_id: UUID, analyzer: str, reservation_id: UUID | None, code: str
+) -> None:
+    """Give the price back and record the event of the failure, in the transaction that ends the row."""
+    if reservation_id is not None:
+        await credits.refund(transaction, reservation_id)
+    payload = {"analysis_id": str(analysis_id), "analyzer": analyzer, "code": code}
+    await events.record(transaction, OutboxEvent(Topic.EVENTS, EventType.ANALYSIS_FAILED, payload, team_id))
