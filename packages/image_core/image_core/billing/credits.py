@@ -11,7 +11,7 @@ amounts of a team's entries add up to its balance. Prices are those of `analyzer
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import BigInteger, Interval, Text, Uuid, bindparam, func, insert, literal_column, select, update
@@ -61,13 +61,6 @@ class RefillMode(StrEnum):
 
     SET = "set"
     ADD = "add"
-
-
-class CreditsSpent(NamedTuple):
-    """What the answer to a priced operation tells: the credits that it cost, and the balance after it."""
-
-    spent: int
-    left: int
 
 
 # --- Reserve, commit, refund ----------------------------------------------------------------------------------

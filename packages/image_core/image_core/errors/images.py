@@ -1,6 +1,6 @@
 """Images, their bytes, and the sources that they are fetched from."""
 
-from image_core.errors.kinds import Conflict, Invalid, NotFound, Precondition, Unavailable
+from image_core.errors.kinds import Conflict, Invalid, NotFound, Unavailable
 
 
 class ImageNotFound(NotFound):
@@ -33,22 +33,10 @@ class ImageNotComparable(Conflict):
     code = "image-not-comparable"
 
 
-class DecisionNotFound(NotFound):
-    """The decision does not exist."""
-
-    code = "decision-not-found"
-
-
 class DuplicateExists(Conflict):
     """The team already has an image with these bytes."""
 
     code = "duplicate-exists"
-
-
-class ETagMismatch(Precondition):
-    """The resource has changed since it was read."""
-
-    code = "etag-mismatch"
 
 
 class UploadEmpty(Invalid):

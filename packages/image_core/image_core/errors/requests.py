@@ -1,6 +1,6 @@
 """Requests in general."""
 
-from image_core.errors.kinds import Conflict, Invalid
+from image_core.errors.kinds import Conflict, Invalid, Precondition
 
 MAX_NAMED_FIELDS = 20
 _MOST_IN_DETAIL = 3
@@ -73,6 +73,12 @@ class IdempotencyKeyReused(Invalid):
     """Another request was sent with this Idempotency-Key."""
 
     code = "idempotency-key-reused"
+
+
+class ETagMismatch(Precondition):
+    """The resource has changed since it was read."""
+
+    code = "etag-mismatch"
 
 
 class CursorInvalid(Invalid):
