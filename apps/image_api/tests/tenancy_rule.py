@@ -1,8 +1,9 @@
 """Reads statements for the rule that rows of a team are reached under that team alone.
 
 A table with a team column is tied to a team if that column is compared with a value, or if a key joins the table to one
-that is tied. A subquery may lean on the tables around it. Admins see every team, so what runs for one is not looked at.
-Housekeeping works on every team: its statements need no value, but whatever they reach must be of one team.
+that is tied. A subquery may lean on the tables around it. Admins see every team, so what runs for one is looked at only
+where it was given a team. Housekeeping works on every team: its statements need no value, but whatever they reach must
+be of one team.
 """
 
 import re
@@ -215,7 +216,7 @@ def _is_key(column: Any) -> bool:
 
 
 class Caller(Enum):
-    """For whom a statement runs. Whoever is not known yet counts as a member."""
+    """For whom a statement runs. Whoever is not known yet counts as a member, and so does an admin within a team."""
 
     MEMBER = auto()
     ADMIN = auto()
@@ -247,6 +248,8 @@ class TenancyRule:
 
 
 def _caller(frame: FrameType) -> Caller:
+    if frame.f_locals.get("team_id") is not None:
+        return Caller.MEMBER
     outer: FrameType | None = frame
     while outer is not None:
         if isinstance(actor := outer.f_locals.get("actor"), Actor):

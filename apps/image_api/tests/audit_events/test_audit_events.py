@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import bindparam, insert, select
 
 from image_api.actor import Role
-from image_api.audit_events import service
+from image_api.audit_events import queries, service
 from image_api.audit_events.tasks import seal_audit_log
 from image_core.audit import events as audit
 from image_core.ids import new_id
@@ -189,6 +189,8 @@ class TestExport:
         monkeypatch.setattr(service, "_BATCH", 3)
         ids = [str(await add(api)) for _ in range(10)]
         assert [json.loads(line)["id"] for line in await exported(api)] == ids
+        first = await queries.after_position(api.rows, {}, 0, 2**62, 3)
+        assert [str(row["id"]) for row in first] == ids[:3]
 
     async def test_a_whole_number_of_batches_ends_as_well(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(service, "_BATCH", 3)

@@ -14,7 +14,7 @@ from image_api.credentials.service import MAX_LIVE_CREDENTIALS
 from image_core import testing
 from image_core.admin import ADMIN_USER_ID
 from image_core.keys import api_keys
-from image_core.models import audit_event, credential
+from image_core.models import audit_event, credential, user
 from image_core.testing import UserWithKey
 
 from ..conftest import Api, MakeApi
@@ -280,6 +280,12 @@ class TestRevoking:
         assert rows.peek(public_id) is None
 
 
+async def test_of_a_user_who_is_being_removed_no_key_is_shown(api: Api, member: UserWithKey) -> None:
+    await api.rows.execute(update(user).where(user.c.id == member.user_id).values(deleting_at=func.now()))
+    answer = await api.client.get(path_of(member, member.credential_id), headers=api.admin.headers)
+    assert (answer.status_code, answer.json()["code"]) == (404, "credential-not-found")
+
+
 class TestTheLastAdminKey:
     """Nobody locks the platform out."""
 
@@ -335,6 +341,27 @@ class TestTheLastAdminKey:
         assert (await revoke(api, only, only.credential_id, only)).status_code == 409
         await testing.add_key(api.rows, only.user_id, only.team_id, expires_at=datetime.now(UTC) + SOON)
         assert (await revoke(api, only, only.credential_id, only)).status_code == 204
+
+    @pytest.mark.parametrize(
+        ("owner", "key"),
+        [
+            ({}, {"expires_at": datetime(2001, 1, 1, tzinfo=UTC)}),
+            ({"role": Role.MEMBER, "scopes": ("admin",)}, {}),
+            ({"scopes": ("images:read",)}, {}),
+            ({"disabled_at": datetime(2001, 1, 1, tzinfo=UTC)}, {}),
+        ],
+        ids=["expired", "member", "without the scope", "disabled"],
+    )
+    async def test_what_cannot_administrate_does_not_replace_it(
+        self, api: Api, only: UserWithKey, owner: dict[str, Any], key: dict[str, Any]
+    ) -> None:
+        other = await api.user(**{"role": Role.ADMIN, **owner})
+        is_only = credential.c.id == only.credential_id
+        await api.rows.execute(update(credential).where(is_only).values(expires_at=datetime.now(UTC) + SOON))
+        if key:
+            await api.rows.execute(update(credential).where(credential.c.id == other.credential_id).values(**key))
+        api.forget_keys()
+        assert (await revoke(api, only, only.credential_id, only)).json()["code"] == "last-admin-key"
 
     async def test_of_two_admin_keys_revoked_at_once_one_stays(self, api: Api, only: UserWithKey) -> None:
         second = await api.user(role=Role.ADMIN)

@@ -147,6 +147,13 @@ class TestSchedule:
         audited = await api.rows.fetch(select(audit_event.c.action))
         assert [row["action"] for row in audited] == ["credits.changed"] * 2
 
+    async def test_another_teams_account_is_left_alone(
+        self, api: Api, member: UserWithKey, stranger: UserWithKey
+    ) -> None:
+        await api.client.patch(credits_of(member.team_id), headers=api.admin.headers, json={"low_threshold": 100})
+        thresholds = await api.rows.fetch(select(credit_account.c.team_id, credit_account.c.low_threshold))
+        assert dict(map(tuple, thresholds)) == {member.team_id: 100, stranger.team_id: None}
+
     @pytest.mark.parametrize(
         "body",
         [

@@ -108,9 +108,11 @@ async def test_queries_read_no_more_than_they_are_asked_for(
     (theirs,) = await images(api, stranger, 1)
     shown = await queries.summaries(api.rows, member.team_id, [a, theirs])
     assert [row["id"] for row in shown] == [a]
-    decision = (await decide(api, member, a, b)).json()
-    found = [await queries.find_decision(api.rows, by.team_id, (a, b)) for by in (member, stranger) if by.team_id]
-    assert [row and str(row["id"]) for row in found] == [decision["id"], None]
+    for first, second in ((a, b), (a, c), (b, c)):
+        decision = (await decide(api, member, first, second)).json()
+        pair_ = (first, second)
+        found = [await queries.find_decision(api.rows, by.team_id, pair_) for by in (member, stranger) if by.team_id]
+        assert [row and str(row["id"]) for row in found] == [decision["id"], None]
 
 
 async def test_pages_hold_every_group_once(api: Api, member: UserWithKey, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,7 +230,7 @@ async def test_decisions_are_paged_and_those_of_the_team_only(
     api: Api, member: UserWithKey, stranger: UserWithKey
 ) -> None:
     made = []
-    for _ in range(3):
+    for _ in range(4):
         a, b = await images(api, member, 2)
         made.insert(0, (await decide(api, member, a, b)).json()["id"])
     await decide(api, stranger, *await images(api, stranger, 2))
