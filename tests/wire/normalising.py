@@ -28,6 +28,8 @@ _RANDOM = {
 # What is computed from pixels differs in its last digits with the vector instructions of a machine.
 _OF_PIXELS = {"blurhash", "perceptual_hash", "hash", "vector", "colors", "result"}
 _OF_ENCODED_BYTES = {"size_bytes", "sha256"}
+# Whether these are one moment depends on whether the upload or the processor came first.
+_OF_A_RACE = {"stored_at", "queued_at", "ready_at", "updated_at"}
 
 
 def shape(value: Any) -> Any:
@@ -78,7 +80,8 @@ class Placeholders:
     def value(self, value: Any, times: dict[str, str], *, masked: bool = False) -> Any:
         """Do the same to every text within a JSON value, and set texts for people aside."""
         if isinstance(value, dict):
-            hidden = _OF_PIXELS | _OF_ENCODED_BYTES if "preset" in value else _OF_PIXELS
+            hidden = _OF_PIXELS | (_OF_ENCODED_BYTES if "preset" in value else set())
+            hidden = hidden | (_OF_A_RACE if "ready_at" in value else set())
             return {
                 self.text(name, times, masked=masked): shape(each)
                 if name in hidden

@@ -148,6 +148,9 @@ async def _complete(
             raise errors.UploadExpired("The image with these bytes has just been removed. Try again.") from error
         raise _Duplicate(twin_id) from error
     if row is not None:
+        if row["status"] == ImageStatus.READY:
+            # The processor was first: what it made stands in other rows.
+            row = await queries.find(services.database, pending.team_id, pending.image_id) or row
         return Uploaded(row, duplicate=False)
     twin_id = await upload_queries.duplicate_of(services.database, pending.image_id)
     if twin_id is None:

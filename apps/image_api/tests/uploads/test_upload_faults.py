@@ -7,7 +7,7 @@ from sqlalchemy import select, update
 
 from image_api.uploads import receiving
 from image_api.uploads import service as uploads
-from image_core import errors
+from image_core import errors, testing
 from image_core.models import discarded_object, image
 from image_core.storage.protocol import ONE_REQUEST_BYTES
 from image_core.testing import UserWithKey
@@ -17,6 +17,27 @@ from ..pictures import large_picture, picture
 from ..uploading import IMAGES, PNG, asgi_post, count, in_pieces, post, stored_of
 
 LONG = large_picture(ONE_REQUEST_BYTES + 500_000)
+
+
+async def test_a_processor_that_is_first_shows_what_it_made(
+    api: Api, member: UserWithKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really = receiving.store
+
+    async def store_and_process(*arguments: Any) -> receiving.Received:
+        received = await really(*arguments)
+        row = await api.only_row()
+        ready = {"width": 1, "height": 1, "frames": 1, "ready_at": datetime.now(UTC), "stored_at": datetime.now(UTC)}
+        ready |= {"generation": received.stored.generation, "size_bytes": received.stored.size_bytes}
+        await api.rows.execute(
+            update(image).where(image.c.id == row["id"]).values(status="ready", sha256=received.sha256, **ready)
+        )
+        await testing.add_derivative(api.rows, row["id"], "made")
+        return received
+
+    monkeypatch.setattr(receiving, "store", store_and_process)
+    body = await post(api, member, picture())
+    assert (body["status"], len(body["derivatives"])) == ("ready", 1)
 
 
 class TestBrokenOff:
