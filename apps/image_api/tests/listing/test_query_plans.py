@@ -46,8 +46,11 @@ FROM generate_series(0, {IMAGES - 1}) n;
 INSERT INTO analysis (id, team_id, sha256, analyzer, version, parameters, parameters_hash, status, result, analyzed_at)
 SELECT gen_random_uuid(), lpad(to_hex(n % 100), 32, '0')::uuid, sha256(n::text::bytea), 'quality', '1', '{{}}',
     sha256(''), 'done', jsonb_build_object('sharpness', n / 100 / 2000.0), now()
-FROM generate_series(0, {IMAGES - 1}) n;
-ANALYZE
+FROM generate_series(0, {IMAGES - 1}) n
+"""
+INDEXES = """
+SELECT indexname, indexdef FROM pg_indexes
+WHERE tablename IN ('image', 'analysis') AND NOT EXISTS (SELECT FROM pg_constraint WHERE conname = indexname)
 """
 
 
@@ -57,7 +60,11 @@ async def many(clone_template: Callable[[str], Any], worker_name: str) -> AsyncI
     connection = await asyncpg.connect(urls.superuser)
     await connection.execute("SET synchronous_commit = off")
     await connection.execute("SET session_replication_role = replica")
+    # Built at once, indexes take a third of the time that they take row by row.
+    indexes = await connection.fetch(INDEXES)
+    await connection.execute("".join(f"DROP INDEX {name};" for name, _ in indexes))
     await connection.execute(ROWS)
+    await connection.execute(";".join([*(built for _, built in indexes), "ANALYZE"]))
     yield connection
     await connection.close()
 
