@@ -228,10 +228,14 @@ class TenancyRule:
 
     def __init__(self) -> None:
         self.broken: dict[str, set[str]] = {}
+        self.is_on = False
+        """Only while the API is tested: what tests of other packages execute in this process is not the API's."""
         self._seen: set[tuple[str, str, Caller]] = set()
 
     def check(self, statement: Any, sql: str) -> None:
         """Look at a statement that is about to be executed, once for each place that it comes from."""
+        if not self.is_on:
+            return
         frame = sys._getframe(2)
         while frame.f_globals["__name__"] == db.__name__ and frame.f_back is not None:
             frame = frame.f_back
