@@ -47,7 +47,7 @@ def test_a_key_is_made_shown_rotated_and_revoked(system: RunningSystem, member_k
 def test_what_the_api_refuses_is_said_in_its_words(system: RunningSystem, member_key: str) -> None:
     answer = keys(system, member_key, "create", "too much", "--scope", "admin")
     assert (answer.returncode, answer.stdout) == (1, "")
-    assert answer.stderr.startswith("scope-missing: The key lacks: admin.")
+    assert answer.stderr.startswith("scope-missing: The key lacks these scopes: admin.")
     nobody = httpx2.URL(system.url).copy_with(port=1)
     away = RunningSystem(str(nobody), system.admin_api_key, None)
     assert "does not answer" in keys(away, member_key, "list").stderr
