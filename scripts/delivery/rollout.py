@@ -174,7 +174,7 @@ def back(cloud: CloudRun, touched: dict[str, str], say: Callable[[str], None], p
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Roll out or go back; 0 when the aim was reached, 1 when all went back, 2 when a person has to help."""
-    arguments = _parser().parse_args(argv)
+    arguments = parser().parse_args(argv)
     cloud = CloudRun(arguments.project, arguments.region)
     if arguments.command == "back":
         if not arguments.state.exists():
@@ -215,9 +215,10 @@ def _release(arguments: argparse.Namespace) -> Release:
     return Release(images, arguments.version)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="Bring images into service step by step.")
-    commands = parser.add_subparsers(dest="command", required=True)
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(description="Bring images into service step by step.")
+    commands = made.add_subparsers(dest="command", required=True)
     forward = commands.add_parser("forward", help="migrate, then one service after the other")
     forward.add_argument("--image", action="append", required=True, help="NAME=IMAGE for each service, by digest")
     forward.add_argument("--version", required=True, help="what the API's /version has to say")
@@ -230,7 +231,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--region", required=True)
         command.add_argument("--state", type=Path, default=Path("rollout.json"), help="file with the way back")
         command.add_argument("--pause-seconds", type=float, default=5, help="pause after a failed way back")
-    return parser
+    return made
 
 
 def _interrupted(number: int, _frame: FrameType | None) -> NoReturn:

@@ -24,13 +24,18 @@ def newest_run(commit: str) -> dict[str, Any] | None:
     return max(listed, key=lambda run: int(run["databaseId"]), default=None)
 
 
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(description="Wait until ci has passed for a commit.")
+    made.add_argument("commit")
+    made.add_argument("--minutes", type=float, default=60, help="how long to wait")
+    made.add_argument("--poll-seconds", type=float, default=20)
+    return made
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Wait; 1 if the checks failed, were not there in time, or did not end in time."""
-    parser = argparse.ArgumentParser(description="Wait until ci has passed for a commit.")
-    parser.add_argument("commit")
-    parser.add_argument("--minutes", type=float, default=60, help="how long to wait")
-    parser.add_argument("--poll-seconds", type=float, default=20)
-    arguments = parser.parse_args(argv)
+    arguments = parser().parse_args(argv)
     deadline, last_error = time.monotonic() + arguments.minutes * 60, ""
     while True:
         try:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from scripts.delivery import cloud_run, rollout, wait_for_checks
+from scripts.infra.project import BUILT_AS
 
 from .conftest import ROOT
 
@@ -46,6 +48,12 @@ ACCOUNTS = {
 }
 SECRETS = {("deploy", "rollout"): {"SMOKE_TEST_KEY"}}
 MAX_LINES_OF_A_STEP = 6
+# What may fail and does not end its job: a drift that takes data away is reported like every other.
+PASSED_OVER = {("drift", "plan", "|| [ $? -eq 3 ]")}
+MINUTES_TO_START = 5
+MINUTES_OF_A_ROLLOUTS_STEPS = 20
+"""Copies of images, revisions that become ready, smoke tests, and the way back."""
+_ROLLOUT = ("--image=x", "--version=x", "--project=x", "--region=x")
 _USES = re.compile(r"^\s*(?:- )?uses: (?P<action>[^@\s]+)@(?P<ref>\S+)(?: # (?P<release>\S+))?$", re.MULTILINE)
 # A workflow of this repository comes from the same commit and has no pin.
 _ANY_USES = re.compile(r"^\s*(?:- )?uses: (?!\./)", re.MULTILINE)
@@ -129,7 +137,7 @@ def jobs_end(texts: Texts) -> Iterator[str]:
     # A job that calls another workflow has neither steps nor a runner; the called jobs have their own limits.
     own = [(workflow, name, job) for workflow, name, job in jobs(texts) if "uses" not in job]
     for workflow, name, job in own:
-        if not 0 < job.get("timeout-minutes", 0) <= 90:
+        if not 0 < job.get("timeout-minutes", 0) <= 150:
             yield f"{workflow}/{name}: no limit of time"
         if job["runs-on"] != "ubuntu-24.04":
             yield f"{workflow}/{name}: runs on {job['runs-on']}, which changes by itself"
@@ -292,6 +300,66 @@ def only_summaries_leave_a_plan(texts: Texts) -> Iterator[str]:
             yield f"{workflow}/{name}: a plan with all its values is kept"
 
 
+def jobs_outlast_what_they_wait_for(texts: Texts) -> Iterator[str]:
+    """A job that GitHub ends has neither an answer nor a way back, so that it may take longer than all its waits."""
+    watch_seconds = rollout.parser().parse_args(("forward", *_ROLLOUT)).watch_seconds
+    checks_seconds = wait_for_checks.parser().parse_args(("commit",)).minutes * 60
+    stages_seconds = len(rollout.SERVICES) * len(rollout.STAGES) * watch_seconds
+    waits = {
+        ("deploy", "gate"): checks_seconds,
+        ("release", "notes"): checks_seconds,
+        ("deploy", "rollout"): cloud_run.JOB_SECONDS + stages_seconds + MINUTES_OF_A_ROLLOUTS_STEPS * 60,
+    }
+    for (workflow, name), seconds in waits.items():
+        minutes = yaml.safe_load(texts[workflow])["jobs"][name]["timeout-minutes"]
+        if minutes < seconds / 60 + MINUTES_TO_START:
+            yield f"{workflow}/{name}: ended after {minutes} minutes, and waits for {seconds / 60:g}"
+
+
+def failures_count(texts: Texts) -> Iterator[str]:
+    """No check only watches: what fails ends its job, unless it is listed here."""
+    for workflow, name, job in jobs(texts):
+        for part in (job, *job.get("steps", [])):
+            if "continue-on-error" in part or str(part.get("if", "")).strip() in {"false", "${{ false }}"}:
+                yield f"{workflow}/{name}: a failure is passed over"
+    for workflow, name, step in steps(texts):
+        run, inputs = step.get("run", ""), step.get("with", {})
+        passed_over = re.findall(r"(?:\|\||; *true|set \+e).*", run)
+        if passed_over and (workflow, name, *passed_over) not in PASSED_OVER:
+            yield f"{workflow}/{name}: {passed_over} is passed over"
+        if inputs.get("fail-build") is False or str(inputs.get("exit-code")) == "0":
+            yield f"{workflow}/{name}: findings end nothing"
+
+
+def every_image_is_built_and_scanned(texts: Texts) -> Iterator[str]:
+    """The image of each service is in every list of images."""
+    images = {BUILT_AS.get(service, service) for service in rollout.SERVICES}
+    built = {image: f"apps/{image.replace('-', '_')}/Dockerfile" for image in images}
+    for workflow, name in (("deploy", "build"), ("security", "images")):
+        rows = yaml.safe_load(texts[workflow])["jobs"][name]["strategy"]["matrix"]["include"]
+        if {row["service"]: row["dockerfile"] for row in rows} != built:
+            yield f"{workflow}/{name}: other images than {sorted(built)}"
+    released = yaml.safe_load(texts["release"])["jobs"]["images"]["strategy"]["matrix"]["service"]
+    if set(released) != set(built):
+        yield f"release/images: other images than {sorted(built)}"
+
+
+def tests_run_when_what_they_test_changes(texts: Texts) -> Iterator[str]:
+    """Tests of the configuration that need a provider run in one workflow, and look at settings and lines of a log."""
+    texts_of_tests = [path.read_text() for path in (ROOT / "tests" / "infra").glob("test_*.py")]
+    imported = {name for text in texts_of_tests for name in re.findall(r"^(?:from|import) (\w+)", text, re.MULTILINE)}
+    packages = {
+        path.parent.relative_to(ROOT)
+        for place in ("apps", "packages")
+        for path in ROOT.glob(f"{place}/*/*/__init__.py")
+    }
+    wanted = {f"{path.parent}/**" for path in packages if path.name in imported}
+    for trigger in ("pull_request", "push"):
+        missing = wanted - set(triggers(texts["infra-check"])[trigger]["paths"])
+        if missing:
+            yield f"infra-check: not run when {sorted(missing)} change"
+
+
 def scripts_are_files(texts: Texts) -> Iterator[str]:
     makefiles = [path.read_text() for path in (ROOT / "Makefile", *ROOT.glob("*.mk"))]
     targets = set(re.findall(r"^([a-z-]+):", "\n".join(makefiles), re.MULTILINE))
@@ -352,6 +420,10 @@ RULES: tuple[Callable[[Texts], Iterator[str]], ...] = (
     deploys_keep_their_order,
     plans_are_refused_before_they_are_applied,
     only_summaries_leave_a_plan,
+    jobs_outlast_what_they_wait_for,
+    failures_count,
+    every_image_is_built_and_scanned,
+    tests_run_when_what_they_test_changes,
     scripts_are_files,
     ci_calls_what_developers_call,
     every_kind_of_test_is_run,

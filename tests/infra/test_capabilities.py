@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from scripts.infra.terraform_checks import TERRAFORM
 
 ROOT = Path(__file__).resolve().parents[2]
-STACK = ROOT / "terraform" / "stack" / "capabilities.yaml"
-BOOTSTRAP = ROOT / "terraform" / "bootstrap" / "capabilities.yaml"
+STACK = TERRAFORM / "stack" / "capabilities.yaml"
+BOOTSTRAP = TERRAFORM / "bootstrap" / "capabilities.yaml"
 CORE = ROOT / "packages/image_core/image_core"
 # The commands that write to Secret Manager, and the secret of each.
 SECRETS = {

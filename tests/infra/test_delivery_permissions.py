@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 from scripts.infra.hcl_blocks import blocks_in
+from scripts.infra.terraform_checks import TERRAFORM
 
-TERRAFORM = Path(__file__).resolve().parents[2] / "terraform"
 HERE = Path(__file__).parent
 # Resource (`kind:name` or `project`) and permission.
 Permission = tuple[str, str]

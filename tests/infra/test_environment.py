@@ -3,13 +3,12 @@
 import json
 import os
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic_settings import BaseSettings
 from scripts.infra.hcl_blocks import blocks_in
-from scripts.infra.terraform_checks import planned
+from scripts.infra.terraform_checks import TERRAFORM, planned
 
 from image_api.app import create_app as create_api
 from image_api.settings import ApiSettings
@@ -20,7 +19,7 @@ from image_core.admin import AdminSettings
 from image_processor.app import create_app as create_processor
 from image_processor.settings import ProcessorSettings
 
-STACK = Path(__file__).resolve().parents[2] / "terraform" / "stack"
+STACK = TERRAFORM / "stack"
 SETTINGS: dict[str, type[BaseSettings]] = {
     "image-api": ApiSettings,
     "image-processor": ProcessorSettings,

@@ -9,9 +9,8 @@ import pytest
 import yaml
 from scripts.infra import cost, generate_docs
 from scripts.infra.hcl_blocks import Block, blocks_in
-from scripts.infra.terraform_checks import applied_state, planned
+from scripts.infra.terraform_checks import TERRAFORM, applied_state, planned
 
-TERRAFORM = Path(__file__).resolve().parents[2] / "terraform"
 FOLDERS = sorted({path.parent for path in TERRAFORM.rglob("*.tf") if ".terraform" not in path.parts})
 CONFIGURATIONS = [folder for folder in FOLDERS if folder.name != "example"]
 

@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 import yaml
 from scripts.infra.hcl_blocks import blocks_in
-from scripts.infra.terraform_checks import applied_state, planned
+from scripts.infra.terraform_checks import TERRAFORM, applied_state, planned
 
-TERRAFORM = Path(__file__).resolve().parents[2] / "terraform"
 EVERYTHING = "everything.tftest.hcl"
 FILLED_IN: dict[str, list[str]] = yaml.safe_load(Path(__file__).with_name("filled_in_by_google.yaml").read_text())
 # Arguments that take JSON which an API understands, and gives back without what is zero or empty.
