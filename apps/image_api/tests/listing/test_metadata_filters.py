@@ -351,6 +351,14 @@ async def test_every_filter_finds_what_a_plain_comparison_finds(
 
 
 class TestFacets:
+    async def test_a_field_that_only_old_images_have_is_not_known(
+        self, api: Api, member: UserWithKey, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(queries, "NEAR_IMAGES", 1)
+        await add(api, member, old=1)
+        await add(api, member, new=1)
+        assert await queries.metadata_names(api.rows, member.team_id) == ["new"]
+
     async def test_values_are_counted_among_what_the_filters_leave(self, api: Api, member: UserWithKey) -> None:
         await declare(api, member.team_id, {"template": "photo-submission"})
         for age, country in ((20, "NO"), (30, "NO"), (40, "SE"), (9, "NO"), (50, None)):

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from image_api.actor import Role
+from image_api.metadata_schemas import queries
 from image_core import testing
 from image_core.models import audit_event, event
 from image_core.testing import UserWithKey
@@ -55,6 +56,18 @@ async def change(
     assert answer.status_code == expected, answer.text
     told: dict[str, Any] = answer.json()
     return told
+
+
+async def test_each_team_has_its_own_fields(api: Api, member: UserWithKey, stranger: UserWithKey) -> None:
+    assert member.team_id is not None
+    assert stranger.team_id is not None
+    async with api.rows.transaction() as transaction:
+        await queries.lock(transaction, stranger.team_id)
+    await declare(api, member.team_id, {"fields": FIELDS})
+    found = [await queries.find(api.rows, user.team_id) for user in (member, stranger) if user.team_id]
+    assert [row and (row["team_id"], row["fields"] == "[]") for row in found] == [
+        (member.team_id, False), (stranger.team_id, True),
+    ]  # fmt: skip
 
 
 class TestDeclaring:
