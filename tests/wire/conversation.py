@@ -161,7 +161,7 @@ class Conversation:
             parsed = answer.json()
             shown = self.placeholders.value(parsed, times)
             compact = json.dumps(parsed, ensure_ascii=False, separators=(",", ":"))
-            # Spaces and the writing of numbers are bytes too.
+            # Spaces are bytes too.
             return shown if compact == answer.text else [shown, _spacing(answer.text)]
         if kind.startswith("text/") or "ndjson" in kind:
             text = self.placeholders.text(answer.text, times)
@@ -175,6 +175,6 @@ class Conversation:
         return {"bytes": len(answer.content), "sha256": hashlib.sha256(answer.content).hexdigest()}
 
 
-def _spacing(text: str) -> str:
-    """A digest of what stands between the letters and digits of a JSON text."""
-    return hashlib.sha256(re.sub(r'"(?:[^"\\]|\\.)*"|\d', "", text).encode()).hexdigest()[:16]
+def _spacing(text: str) -> list[str]:
+    """Return each way in which a JSON text separates its values with spaces, however many values there are."""
+    return sorted(set(re.findall(r"\s+[:,]\s*|[:,]\s+", re.sub(r'"(?:[^"\\]|\\.)*"', "", text))))
