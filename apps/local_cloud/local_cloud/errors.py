@@ -3,6 +3,7 @@
 LocalCloudError
 ├── AlreadyRunning          another `up` holds this data folder
 ├── PortInUse               somebody else listens on a wanted port
+├── NoFreePort              every port to choose from is taken
 ├── DiskFull                no space left where the data is kept
 ├── ChildCrashed            a process ended before it was ready; carries the tail of its log
 ├── NotReadyInTime          a process runs but does not answer
@@ -27,6 +28,10 @@ class AlreadyRunning(LocalCloudError):
 
 class PortInUse(LocalCloudError):
     """A port that was asked for by number is taken."""
+
+
+class NoFreePort(LocalCloudError):
+    """Every port that could be chosen is taken."""
 
 
 class DiskFull(LocalCloudError):

@@ -6,10 +6,9 @@ import subprocess
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, closing, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from socket import socket
 from typing import Any
 
 import aiohttp
@@ -20,6 +19,7 @@ from google.cloud import storage as google_storage  # type: ignore[attr-defined]
 from multidict import CIMultiDict
 from yarl import URL
 
+from local_cloud.ports import free_port
 from local_cloud.testing import GuardedProcess
 
 # Pinned, so that a second opinion is the same one everywhere.
@@ -104,12 +104,6 @@ class SpoiltNetwork:
         return await exchange.answer(*await exchange.send())
 
 
-def _free_port() -> int:
-    with closing(socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextmanager
 def fake_gcs_server(bucket: str) -> Iterator[str]:
     """Builds the server with Go, once for each version, and runs it; yields its URL."""
@@ -118,7 +112,7 @@ def fake_gcs_server(bucket: str) -> Iterator[str]:
     binary = folder / "fake-gcs-server"
     if not binary.exists():
         subprocess.run(["go", "install", FAKE_GCS_SERVER], env={**os.environ, "GOBIN": str(folder)}, check=True)
-    port = _free_port()
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     with tempfile.TemporaryDirectory() as data:
         command = [str(binary), "-scheme", "http", "-host", "127.0.0.1", "-port", str(port), "-backend", "memory"]

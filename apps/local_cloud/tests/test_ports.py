@@ -1,0 +1,31 @@
+"""Ports chosen for processes that are to start."""
+
+import random
+import socket
+
+import pytest
+
+from local_cloud import ports
+from local_cloud.errors import NoFreePort
+from local_cloud.ports import HOST, free_port
+
+
+def test_no_port_is_one_that_outgoing_connections_get() -> None:
+    with socket.create_server((HOST, 0)) as server, socket.create_connection(server.getsockname()) as connection:
+        assert max(free_port() for _ in range(100)) < connection.getsockname()[1]
+
+
+def test_programs_with_one_seed_choose_different_ports() -> None:
+    chosen = []
+    for _ in range(10):
+        random.seed(0)
+        chosen.append(free_port())
+    assert len(set(chosen)) > 1
+
+
+def test_a_port_in_use_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server((HOST, free_port())) as server:
+        taken = server.getsockname()[1]
+        monkeypatch.setattr(ports, "CHOSEN_PORTS", range(taken, taken + 1))
+        with pytest.raises(NoFreePort, match=f"{taken} to {taken}"):
+            free_port()
