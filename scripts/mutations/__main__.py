@@ -1,8 +1,9 @@
 """Removes each condition and bound of the queries in turn, and demands that a test turns red.
 
 A test that passes whatever a query says protects nothing. Each removal is made in a copy of the tree, where the tests
-of the room run until the first that fails: those that lie in folders of the same name, and those that name the
-module. If none does, those of the rooms that import the module follow, and those above the rooms of its package.
+of the room run until the first that fails: those that import the module, then those in folders of the same name. If
+none does, those of the rooms that import the module follow, and those above the rooms of its package. A module whose
+tests are red without any removal is skipped.
 """
 
 import argparse
@@ -26,10 +27,12 @@ from pathlib import Path
 from scripts.infra.commands import run, say
 from scripts.mutations.conditions import ROOT, Kind, Mutation, mutations_of, query_modules
 
-RESULTS = ROOT / ".local/mutations.jsonl"
-SURVIVED = "SURVIVED"
+RESULTS = Path(".local/mutations.jsonl")
+SURVIVED, SKIPPED = "SURVIVED", "SKIPPED"
 _PYTEST = [sys.executable, "-m", "pytest", "-x", "-q", "--tb=no", "-rfE", "-n", "0", "-p", "no:cacheprovider"]
 _RED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
+# Fixtures, and rules on how code is written, which a removal may break whatever the query does.
+_RUN_NO_QUERY = {"conftest", "test_architecture"}
 _FAILED, _BROKEN, _NOTHING_COLLECTED = 1, 2, 5
 
 
@@ -45,14 +48,14 @@ class Tests:
     _texts: dict[Path, str] = field(default_factory=dict)
 
     def of_room(self, module: Path) -> list[str]:
-        """Return the tests of the module's room in every package, and those that name the module."""
-        return self._named([*self._rooms([module]), *self._importers(module, tests=True)])
+        """Return the test files that import the module, then the others of its room in every package."""
+        return self._files([*self._importers(module, tests=True), *self._rooms([module])])
 
     def around(self, module: Path) -> list[str]:
         """Return the tests of the rooms that import a module, and those above the rooms of its package."""
         above = sorted((self.root / Path(*module.relative_to(self.root).parts[:2]) / "tests").glob("test_*.py"))
         first = set(self.of_room(module))
-        found = self._named([*self._rooms(self._importers(module, tests=False)), *above])
+        found = self._files([*self._rooms(self._importers(module, tests=False)), *above])
         return [each for each in found if each not in first]
 
     def _rooms(self, modules: Iterable[Path]) -> Iterator[Path]:
@@ -81,25 +84,32 @@ class Tests:
     def _sources(self) -> dict[Path, str]:
         if not self._texts:
             files = [path for folder in ("packages", "apps") for path in (self.root / folder).rglob("*.py")]
-            self._texts.update((path, path.read_text()) for path in sorted(files) if path.stem != "conftest")
+            files += (self.root / "tests").glob("*.py")
+            self._texts.update((path, path.read_text()) for path in sorted(files) if path.stem not in _RUN_NO_QUERY)
         return self._texts
 
-    def _named(self, paths: Iterable[Path]) -> list[str]:
-        found = sorted({str(path.relative_to(self.root)) for path in paths if path.exists()})
-        return [each for each in found if not any(each.startswith(f"{other}/") for other in found)]
+    def _files(self, paths: Iterable[Path]) -> list[str]:
+        """Return each test file once, in order; of a folder those in it."""
+        found = (
+            file
+            for path in paths
+            for file in (sorted(path.rglob("test_*.py")) if path.is_dir() else [path])
+            if file.exists() and file.name.startswith("test_")
+        )
+        return list(dict.fromkeys(str(file.relative_to(self.root)) for file in found))
 
 
 class Copy:
     """A copy of the tree in which one removal at a time is made and tested."""
 
-    def __init__(self, folder: Path, limit_seconds: float) -> None:
-        self._folder, self._limit_seconds = folder, limit_seconds
+    def __init__(self, root: Path, folder: Path, limit_seconds: float) -> None:
+        self._root, self._folder, self._limit_seconds = root, folder, limit_seconds
         self._running: subprocess.Popen[str] | None = None
         self._changed_at = time.time()
-        for name in run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT).stdout.splitlines():
-            if (ROOT / name).is_file():
+        for name in run(["git", "ls-files", "-co", "--exclude-standard"], cwd=root).stdout.splitlines():
+            if (root / name).is_file():
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(ROOT / name, folder / name)
+                shutil.copy2(root / name, folder / name)
         places = [str(path) for path in (*folder.glob("packages/*"), *folder.glob("apps/*"), folder)]
         # The copy comes before what the environment has installed.
         self._environment = {**os.environ, "PYTHONPATH": os.pathsep.join(places), "TENANCY_RULE": "off"}
@@ -141,7 +151,7 @@ class Copy:
         """Return which test notices a removal, or that it survived."""
         path = self._folder / mutation.path
         kept = path.read_bytes()
-        module = ROOT / mutation.path
+        module = self._root / mutation.path
         try:
             self._write(path, mutation.applied(kept))
             if red := self.test(tests.of_room(module)):
@@ -162,9 +172,9 @@ class Copy:
 
 
 @contextmanager
-def _copies(count: int, limit_seconds: float) -> Iterator[list[Copy]]:
+def _copies(root: Path, count: int, limit_seconds: float) -> Iterator[list[Copy]]:
     with tempfile.TemporaryDirectory(prefix="mutations-") as folder:
-        copies = [Copy(Path(folder) / str(number), limit_seconds) for number in range(count)]
+        copies = [Copy(root, Path(folder) / str(number), limit_seconds) for number in range(count)]
         try:
             yield copies
         finally:
@@ -172,12 +182,12 @@ def _copies(count: int, limit_seconds: float) -> Iterator[list[Copy]]:
                 copy.stop()
 
 
-def _known() -> dict[str, str]:
+def _known(results: Path) -> dict[str, str]:
     """Return what earlier runs found; what survived is tried again, as a test may have come since."""
-    if not RESULTS.exists():
+    if not results.exists():
         return {}
-    results = [json.loads(line) for line in RESULTS.read_text().splitlines()]
-    return {each["key"]: each["red"] for each in results if each["red"] != SURVIVED}
+    found = [json.loads(line) for line in results.read_text().splitlines()]
+    return {each["key"]: each["red"] for each in found if each["red"] != SURVIVED}
 
 
 def _line(mutation: Mutation, red: str) -> str:
@@ -186,21 +196,24 @@ def _line(mutation: Mutation, red: str) -> str:
     return f"| {place} | {mutation.kind} | `{removed[:100]}` | {red} |"
 
 
-def _try_all(chosen: list[Mutation], copies: list[Copy]) -> list[str]:
+def _try_module(root: Path, chosen: list[Mutation], copies: list[Copy]) -> list[str]:
     """Try the removals in one module and return a line for each.
 
     Raises:
         TestsFail: its tests are red without any removal.
     """
-    tests, known, lock = Tests(ROOT), _known(), threading.Lock()
+    tests, results, lock = Tests(root), root / RESULTS, threading.Lock()
     free, lines = list(copies), dict.fromkeys(range(len(chosen)), "")
-    if chosen and (red := copies[0].test(tests.of_room(ROOT / chosen[0].path))):
+    module = root / chosen[0].path
+    known, source = _known(results), module.read_bytes()
+    is_new = any(each.key(source) not in known for each in chosen)
+    if is_new and (red := copies[0].test(tests.of_room(module))):
         raise TestsFail(f"{red} is red without any removal")
-    RESULTS.parent.mkdir(exist_ok=True)
+    results.parent.mkdir(exist_ok=True)
 
     def one(number: int) -> None:
         mutation = chosen[number]
-        key = mutation.key((ROOT / mutation.path).read_bytes())
+        key = mutation.key(source)
         red = known.get(key)
         if red is None:
             with lock:
@@ -210,7 +223,7 @@ def _try_all(chosen: list[Mutation], copies: list[Copy]) -> list[str]:
             finally:
                 with lock:
                     free.append(copy)
-            with lock, RESULTS.open("a") as file:
+            with lock, results.open("a") as file:
                 file.write(json.dumps({"key": key, "red": red}) + "\n")
         lines[number] = _line(mutation, red)
         say(lines[number])
@@ -226,7 +239,21 @@ def _try_all(chosen: list[Mutation], copies: list[Copy]) -> list[str]:
     return list(lines.values())
 
 
-def main() -> int:
+def _try_all(root: Path, modules: list[list[Mutation]], copies: list[Copy]) -> int:
+    """Try the removals of each module, say what survived, and return the exit code."""
+    lines, skipped = [], []
+    for chosen in modules:
+        try:
+            lines += _try_module(root, chosen, copies)
+        except TestsFail as error:
+            skipped.append(f"| {chosen[0].path} | {len(chosen)} removals | {SKIPPED} | {error} |")
+            say(skipped[-1])
+    survived = [line for line in lines if SURVIVED in line]
+    say("\n".join([f"{len(lines) - len(survived)} of {len(lines)} removals were noticed.", *survived, *skipped]))
+    return 1 if survived or skipped else 0
+
+
+def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("paths", nargs="*", type=Path, help="files or folders; by default every query of every package")
@@ -239,22 +266,18 @@ def main() -> int:
     )
     parser.add_argument("--limit-seconds", type=float, default=300, help="for one removal (default: %(default)s)")
     parser.add_argument("--list", action="store_true", help="only show what would be removed, and the tests for it")
-    arguments = parser.parse_args()
+    options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    wanted = [path.resolve() for path in arguments.paths] or [ROOT]
-    modules = [path for path in query_modules(ROOT) if any(path.is_relative_to(each) for each in wanted)]
-    chosen = [each for path in modules for each in mutations_of(path) if each.kind in arguments.kinds]
-    if arguments.list:
-        for each in chosen:
-            say(_line(each, " ".join(Tests(ROOT).of_room(ROOT / each.path))))
+    within = [path.resolve() for path in options.paths] or [root]
+    paths = [path for path in query_modules(root) if any(path.is_relative_to(each) for each in within)]
+    found = [[each for each in mutations_of(path, root) if each.kind in options.kinds] for path in paths]
+    modules = [chosen for chosen in found if chosen]
+    if options.list:
+        for each in (each for chosen in modules for each in chosen):
+            say(_line(each, " ".join(Tests(root).of_room(root / each.path))))
         return 0
-    lines = []
-    with _copies(arguments.processes, arguments.limit_seconds) as copies:
-        for module in modules:
-            lines += _try_all([each for each in chosen if each.path == str(module.relative_to(ROOT))], copies)
-    survived = [line for line in lines if SURVIVED in line]
-    say("\n".join([f"{len(lines) - len(survived)} of {len(lines)} removals were noticed.", *survived]))
-    return 1 if survived else 0
+    with _copies(root, options.processes, options.limit_seconds) as copies:
+        return _try_all(root, modules, copies)
 
 
 if __name__ == "__main__":
