@@ -1,9 +1,8 @@
-"""Errors as RFC 9457 problems: the one place where an `AppError` becomes a status."""
+"""Errors of the API as RFC 9457 problems, with the headers that go with them."""
 
 import re
 from typing import Any
 
-import orjson
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -12,50 +11,14 @@ from starlette.types import Scope
 
 from image_api.http.validation import request_invalid
 from image_core import errors, telemetry
-from image_core.telemetry import current_request
-
-_SECRET = re.compile(rb"((?i:im)_[0-9A-Za-z]{8}_|eyJ)[0-9A-Za-z_.-]{8,}")
-MEDIA_TYPE = "application/problem+json"
-
-STATUSES: dict[type[errors.AppError], int] = {
-    errors.Unauthorized: 401,
-    errors.Forbidden: 403,
-    errors.NotFound: 404,
-    errors.Conflict: 409,
-    errors.Precondition: 412,
-    errors.LimitExceeded: 429,
-    errors.Unavailable: 503,
-}
-
-
-def status_of(error: errors.AppError | type[errors.AppError]) -> int:
-    """The HTTP status of an error."""
-    cls = error if isinstance(error, type) else type(error)
-    if issubclass(cls, errors.Invalid):
-        return cls.status
-    return next(status for branch, status in STATUSES.items() if issubclass(cls, branch))
+from image_core.errors.problem_documents import MEDIA_TYPE, document, status_of
 
 
 def problem(
     status: int, code: str, title: str, detail: str, headers: dict[str, str] | None = None, **extra: Any
 ) -> Response:
     """A problem document. `extra` holds what helps to fix it."""
-    context = current_request.get()
-    body = {
-        "type": f"/errors/{code}",
-        "title": title,
-        "status": status,
-        "detail": detail or f"{title}.",
-        "code": code,
-        "request_id": context.request_id if context else None,
-        **extra,
-    }
-    return Response(_redacted(orjson.dumps(body, default=str)), status, headers, MEDIA_TYPE)
-
-
-def _redacted(body: bytes) -> bytes:
-    """The same without keys and tokens, which callers put where an answer repeats what they sent."""
-    return _SECRET.sub(lambda found: found[1] + "…".encode(), body)
+    return Response(document(status, code, title, detail, **extra), status, headers, MEDIA_TYPE)
 
 
 def app_problem(error: errors.AppError) -> Response:

@@ -9,13 +9,13 @@ from pydantic import HttpUrl
 from starlette.routing import compile_path
 
 from image_api.auth import API_KEY_HEADER, CSRF_HEADER
-from image_api.http.problems import MEDIA_TYPE
 from image_api.idempotency.route import REPLAYED_HEADER, takes_key
 from image_api.idempotency.service import HEADER
 from image_api.openapi.examples import EXAMPLES
 from image_api.openapi.headers import HEADERS, declare_headers
 from image_api.openapi.operations import TAGS, api_routes, needs_session, operation_id, scope_alternatives
 from image_api.openapi.schemas import complete_schemas, describe_parameters
+from image_core.errors.problem_documents import MEDIA_TYPE
 
 _API_KEY = {"type": "apiKey", "in": "header", "name": API_KEY_HEADER, "description": "`im_<public id>_<secret>`"}
 _BEARER = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "POST /api/v1/auth/login"}

@@ -11,6 +11,14 @@ from image_core.errors.analyses import (
     VisionNotEnabled,
     VisionRefused,
 )
+from image_core.errors.delivery import (
+    DeliveryBusy,
+    DeliveryExpired,
+    DeliveryRevoked,
+    DeliverySpecInvalid,
+    MasterSecretUnavailable,
+    PresetNotFound,
+)
 from image_core.errors.duplicates import (
     DecisionNotFound,
 )
@@ -70,6 +78,7 @@ from image_core.errors.kinds import (
     AppError,
     Conflict,
     Forbidden,
+    Gone,
     Invalid,
     LimitExceeded,
     NotFound,
@@ -147,6 +156,10 @@ __all__ = [
     "DatabaseUnavailable",
     "DecisionNotFound",
     "DefaultKeyMustBeRotated",
+    "DeliveryBusy",
+    "DeliveryExpired",
+    "DeliveryRevoked",
+    "DeliverySpecInvalid",
     "DerivativeNotFound",
     "DimensionsInvalid",
     "DuplicateExists",
@@ -156,6 +169,7 @@ __all__ = [
     "FilterUnknown",
     "Forbidden",
     "FormatNotAllowed",
+    "Gone",
     "HeaderTooLarge",
     "IdempotencyKeyInUse",
     "IdempotencyKeyReused",
@@ -174,6 +188,7 @@ __all__ = [
     "LastAdmin",
     "LastAdminKey",
     "LimitExceeded",
+    "MasterSecretUnavailable",
     "MediaTypeNotSupported",
     "MessagingUnavailable",
     "ModelBroken",
@@ -186,6 +201,7 @@ __all__ = [
     "PasswordResetNotFound",
     "PasswordsBusy",
     "Precondition",
+    "PresetNotFound",
     "RangeNotSatisfiable",
     "RegistrationClosed",
     "RequestInvalid",

@@ -16,7 +16,7 @@ class AnalysisNotFound(NotFound):
 
 
 class ImageNotReady(Conflict):
-    """The image cannot be analyzed yet."""
+    """The image is not ready."""
 
     code = "image-not-ready"
 

@@ -5,6 +5,7 @@
     ├── Forbidden      known, but not allowed                        403
     ├── NotFound       absent, or another team's                     404
     ├── Conflict       the state does not allow it now               409
+    ├── Gone           it was there, and will not come back          410
     ├── Precondition   the caller's copy is out of date              412
     ├── Invalid        the request can never succeed as it is        400, 413, 415, 416, 422
     ├── LimitExceeded  too many requests, or a quota is used up      429
@@ -47,6 +48,10 @@ class NotFound(AppError):
 
 class Conflict(AppError):
     """The state of things does not allow this now."""
+
+
+class Gone(AppError):
+    """What was here will not come back."""
 
 
 class Precondition(AppError):

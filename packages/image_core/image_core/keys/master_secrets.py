@@ -1,0 +1,101 @@
+"""Master secrets: 32 random bytes for each purpose, from which keys are derived."""
+
+import asyncio
+import base64
+import binascii
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from image_core import errors, telemetry
+from image_core.keys.derived_secrets import MASTER_BYTES
+
+COOL_DOWN_SECONDS = 10.0
+"""How long after an attempt to read a secret no other is made."""
+_READ_SECONDS, _ATTEMPT_SECONDS = 4.0, 5.0
+"""For the call itself, and including what has to be loaded before the first one."""
+
+
+def generate() -> str:
+    """Return a new master secret as it is stored: 32 bytes in base64url, without padding."""
+    return _to_text(secrets.token_bytes(MASTER_BYTES))
+
+
+def from_text(text: str) -> bytes:
+    """Return the 32 bytes of a stored master secret.
+
+    Raises:
+        ValueError: the text is not 32 bytes in base64url; the message does not repeat it.
+    """
+    text = text.strip()
+    try:
+        master = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except (binascii.Error, ValueError):
+        master = b""
+    if len(master) != MASTER_BYTES or _to_text(master) != text:
+        raise ValueError("a master secret is 32 bytes in base64url, without padding")
+    return master
+
+
+def _to_text(master: bytes) -> str:
+    return base64.urlsafe_b64encode(master).rstrip(b"=").decode()
+
+
+@dataclass
+class MasterSecret:
+    """A master secret, read off the event loop by `read` and kept for as long as the process lives.
+
+    A service starts before its secret has a version: until then every attempt to use it fails, and it is read again
+    at most once in `COOL_DOWN_SECONDS`.
+    """
+
+    read: Callable[[], str]
+    clock: Callable[[], float] = time.monotonic
+    _master: bytes | None = None
+    _attempted_at: float = float("-inf")
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def get(self) -> bytes:
+        """Return the 32 bytes.
+
+        Raises:
+            errors.MasterSecretUnavailable: they cannot be read.
+        """
+        if self._master is None:
+            async with self._lock:
+                if self._master is None and self.clock() - self._attempted_at >= COOL_DOWN_SECONDS:
+                    await self._attempt()
+        if self._master is None:
+            raise errors.MasterSecretUnavailable(
+                "The master secret of delivery addresses cannot be read at the moment. Try again.",
+                retry_after_seconds=int(COOL_DOWN_SECONDS),
+            )
+        return self._master
+
+    async def _attempt(self) -> None:
+        try:
+            async with asyncio.timeout(_ATTEMPT_SECONDS):
+                self._master = from_text(await asyncio.to_thread(self.read))
+        except (errors.MasterSecretUnavailable, ValueError, TimeoutError) as error:
+            telemetry.log(
+                "master_secret_not_read", severity="ERROR", reason=type(error.__cause__ or error).__qualname__
+            )
+        self._attempted_at = self.clock()
+
+
+def from_secret(secret: str) -> MasterSecret:
+    """Return the master secret in the latest version of `projects/…/secrets/…`."""
+
+    def read() -> str:
+        from image_core.secrets import SecretNotRead, latest_version
+
+        try:
+            text = latest_version(secret, _READ_SECONDS)
+        except SecretNotRead as error:
+            raise errors.MasterSecretUnavailable("Secret Manager did not respond.") from (error.__cause__ or error)
+        if text is None:
+            raise errors.MasterSecretUnavailable("The secret has no version yet.")
+        return text
+
+    return MasterSecret(read)
