@@ -42,7 +42,7 @@ lint: uv ## check style and find common mistakes
 
 .PHONY: types
 types: uv ## check types, strictly
-	@$(RUN) mypy -p image_core -p image_client -p image_engine -p image_api -p image_processor -p local_cloud
+	@$(RUN) mypy -p image_core -p image_client -p image_engine -p image_api -p image_delivery -p image_processor -p local_cloud
 	@$(RUN) mypy scripts tests/infra tests/delivery
 
 .PHONY: imports

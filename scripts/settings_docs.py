@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings
 from image_api.settings import ApiSettings
 from image_api.tasks.settings import TasksSettings
 from image_core.admin import AdminSettings
+from image_delivery.settings import DeliverySettings
 from image_processor.settings import ProcessorSettings
 from local_cloud.settings import EmulatorSettings
 
@@ -21,6 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "settings.md"
 GROUPS: dict[str, tuple[type[BaseSettings], str]] = {
     "image-api": (ApiSettings, "The HTTP API."),
+    "image-delivery": (DeliverySettings, "The public service that answers delivery addresses with pictures."),
     "image-processor": (ProcessorSettings, "The service that receives Pub/Sub messages."),
     "image-tasks": (TasksSettings, "Housekeeping, called by Cloud Scheduler. It runs from the image of image-api."),
     "image-manager-admin": (

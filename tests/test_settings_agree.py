@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings
 from image_api.settings import ApiSettings
 from image_api.tasks.settings import TasksSettings
 from image_core.admin import AdminSettings
+from image_delivery.settings import DeliverySettings
 from image_processor.settings import ProcessorSettings
 from local_cloud.postgres.database import DATABASE, OWNER, SERVICE_ROLES
 from local_cloud.settings import EmulatorSettings
@@ -50,6 +51,8 @@ SERVICES: dict[str, tuple[type[BaseSettings], set[str]]] = {
         },
     ),
 }
+# What compose does not start.
+OUTSIDE_COMPOSE: tuple[type[BaseSettings], ...] = (DeliverySettings,)
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,7 @@ def interpolated() -> set[str]:
 def known_variables() -> dict[str, list[Any]]:
     """Every variable of every settings class, with what each class says of it."""
     known: dict[str, list[Any]] = {}
-    for settings_class, _ in SERVICES.values():
+    for settings_class in (*(each for each, _ in SERVICES.values()), *OUTSIDE_COMPOSE):
         for setting in settings_of(settings_class):
             known.setdefault(setting.name, []).append(setting)
     return known

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("image_manager")
 _TRACE_PARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
-_OWN_LOGGERS = ("image_core.", "image_api.", "image_engine.", "image_processor.", "local_cloud.")
+_OWN_LOGGERS = ("image_core.", "image_api.", "image_delivery.", "image_engine.", "image_processor.", "local_cloud.")
 # What a record has of itself, and what is given to it on its way through the handlers.
 _RECORD_NAMES = frozenset(vars(logging.makeLogRecord({}))) | {
     "message", "asctime", "json_fields", "http_request", "trace", "span_id", "trace_sampled", "resource", "labels",

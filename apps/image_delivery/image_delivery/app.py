@@ -1,0 +1,112 @@
+"""`create_app`: the only place where the parts of image-delivery are wired together."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from opentelemetry.trace import TracerProvider
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from image_core import process_memory, telemetry
+from image_core.db import Database
+from image_core.delivery.grant import PREFIX
+from image_core.direct_traffic import keep_local_traffic_direct
+from image_core.intake.request_log import RequestLog
+from image_core.keys import master_secrets
+from image_core.keys.master_secrets import MasterSecret
+from image_core.storage.gcs import GcsClient
+from image_delivery import health
+from image_delivery.metrics import Metrics
+from image_delivery.parts import Parts
+from image_delivery.settings import DeliverySettings
+from image_engine.pool.pool import WorkerPool
+from image_engine.pool.worker_limits import WorkerLimits
+
+
+class Application:
+    """Addresses go to their own application before any middleware; everything else goes to the service's."""
+
+    def __init__(self, service: Starlette, addresses: ASGIApp) -> None:
+        self.service, self._addresses = service, addresses
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or take part in the server's start and end."""
+        is_address = scope["type"] == "http" and scope["path"].startswith(PREFIX)
+        await (self._addresses if is_address else self.service)(scope, receive, send)
+
+
+def create_app(settings: DeliverySettings, tracer_provider: TracerProvider | None = None) -> Application:
+    """Build the application. `tracer_provider` overrides the one that the settings name."""
+    provider = tracer_provider or telemetry.tracer_provider(
+        "image-delivery", settings.service_version, settings.otel_exporter_otlp_endpoint
+    )
+    service = Starlette(
+        routes=health.ROUTES, middleware=[Middleware(RequestLog)], lifespan=_lifespan(settings, provider)
+    )
+    return Application(service, service)
+
+
+def _lifespan(settings: DeliverySettings, provider: TracerProvider | None) -> Any:
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        gcs = GcsClient(settings.storage_emulator_host, settings.gcloud_creds_path)
+        parts = Parts(
+            settings=settings,
+            database=Database(settings.database),
+            originals=gcs.bucket(settings.image_upload_bucket_name),
+            derivatives=gcs.bucket(settings.image_derivatives_bucket_name),
+            master=_master(settings),
+            pool=_pool(settings),
+            metrics=Metrics(),
+            tracer_provider=provider,
+        )
+        app.state.parts, app.state.readiness = parts, health.Readiness()
+        await parts.database.open()
+        await parts.pool.start()
+        # The storage client takes longer to load than everything else: the port is open before it.
+        warming = asyncio.create_task(asyncio.to_thread(_warm, gcs))
+        try:
+            yield
+        finally:
+            await asyncio.gather(warming, return_exceptions=True)
+            await parts.pool.stop()
+            await gcs.close()
+            await parts.database.close()
+
+    return lifespan
+
+
+def _warm(gcs: GcsClient) -> None:
+    gcs.warm()
+    process_memory.freeze_long_lived_objects()
+
+
+def _master(settings: DeliverySettings) -> MasterSecret:
+    if settings.delivery_master_secret is not None:
+        return master_secrets.from_secret(settings.delivery_master_secret)
+    given = settings.delivery_master
+    return MasterSecret(lambda: given.get_secret_value() if given else "")
+
+
+def _pool(settings: DeliverySettings) -> WorkerPool:
+    limits = WorkerLimits(
+        memory_limit_bytes=settings.worker_memory_limit_bytes,
+        rss_mark_bytes=settings.worker_rss_mark_bytes,
+        max_pictures=settings.worker_max_pictures,
+        formats=settings.limits.allowed_formats,
+        require_confinement=settings.worker_confinement_required,
+    )
+    return WorkerPool(settings.worker_count, limits)
+
+
+def create_app_from_environment(settings: DeliverySettings) -> Application:
+    """Build the application, logging to standard output."""
+    keep_local_traffic_direct(os.environ)
+    telemetry.configure_logging(
+        "image-delivery", settings.service_version, settings.google_cloud_project, settings.log_level
+    )
+    return create_app(settings)
