@@ -37,7 +37,7 @@ ADMIN_USER_ID = UUID("00000000-0000-7000-8000-000000000001")
 
 
 class AdminSettings(BaseSettings):
-    """Where the database is, and where the keys go."""
+    """Settings of the admin commands: how to reach the database, and which secrets receive keys."""
 
     model_config = SettingsConfigDict(hide_input_in_errors=True, frozen=True, extra="ignore")
 
@@ -61,7 +61,11 @@ class AdminSettings(BaseSettings):
     )
 
     def engine(self) -> Engine:
-        """An engine on the configured database."""
+        """Return an engine on the configured database.
+
+        Raises:
+            SystemExit: No database is configured.
+        """
         if not self.database_url and not self.cloud_sql_instance:
             raise SystemExit("Set DATABASE_URL, or CLOUD_SQL_INSTANCE and DATABASE_USER.")
         return migration_engine(
@@ -75,7 +79,7 @@ class AdminSettings(BaseSettings):
 
 
 def migrate(settings: AdminSettings) -> None:
-    """Brings the schema to the newest revision and lets the services' logins in."""
+    """Migrate the schema to the newest revision and grant the services' roles to their logins."""
     from image_core.migrations import runner
 
     engine = settings.engine()
@@ -94,14 +98,14 @@ def migrate(settings: AdminSettings) -> None:
 
 
 def autogenerate(settings: AdminSettings, message: str) -> None:
-    """Writes the next revision from the difference between the models and a database that is at `HEAD`."""
+    """Write the next revision from the difference between the models and a database at `HEAD`."""
     from image_core.migrations import runner
 
     runner.autogenerate(settings.engine(), message, f"{int(HEAD) + 1:04d}")
 
 
 def _rotate_default(connection: Connection, secret: str | None) -> str | None:
-    """Replaces the default key, if it is still alive, and returns the new one."""
+    """Replace the default key if it has not been revoked, and return the new one, else None."""
     row = connection.execute(
         select(credential.c.id).where(credential.c.is_default, credential.c.revoked_at.is_(None)).with_for_update()
     ).one_or_none()
@@ -118,7 +122,7 @@ def _rotate_default(connection: Connection, secret: str | None) -> str | None:
 
 
 def _handed_over(secret: str | None) -> NewKey:
-    """A new key, in the secret before anything makes it valid: a key that nobody holds would lock everybody out."""
+    """Generate a key and store it in the secret before it becomes valid, so that it cannot get lost."""
     key = api_keys.generate()
     if secret:
         from image_core import secrets
@@ -137,7 +141,7 @@ def _audit(connection: Connection, action: str, credential_id: UUID, key: NewKey
 
 
 def bootstrap(settings: AdminSettings, *, as_json: bool) -> None:
-    """Rotates the default admin key at once, and adds the first key for access tokens where their secret has none.
+    """Rotate the default admin key, and add the first key for access tokens if their secret has none.
 
     Prints the new admin key only when no secret takes it.
     """
@@ -159,7 +163,7 @@ def bootstrap(settings: AdminSettings, *, as_json: bool) -> None:
 
 
 def rotate_signing_key(settings: AdminSettings, *, force: bool) -> None:
-    """Puts a new key for access tokens before the present one, whose tokens live on; `force` does so at any time."""
+    """Add a new key for access tokens in front of the current one; `force` skips the minimum interval."""
     from image_core.keys import signing_key_versions
 
     secret = settings.token_signing_secret
@@ -176,7 +180,13 @@ def rotate_signing_key(settings: AdminSettings, *, force: bool) -> None:
 
 
 def _admin_key(connection: Connection, secret: str | None, *, force: bool) -> str | None:
-    """Gives an active admin, by choice the first, one more key; None while one is alive and `force` is not said."""
+    """Add a key to an active admin, preferably the first one.
+
+    Return None if an admin key is still valid and `force` is not set.
+
+    Raises:
+        SystemExit: No admin is active.
+    """
     active = (
         select(user.c.id)
         .where(user.c.role == "admin", user.c.disabled_at.is_(None), user.c.scopes.contains(["admin"]))
@@ -208,7 +218,7 @@ def _admin_key(connection: Connection, secret: str | None, *, force: bool) -> st
 
 
 def recover(settings: AdminSettings, *, force: bool) -> None:
-    """Issues a new admin key where none is alive; with `force` also beside those that are, which stay as they are."""
+    """Issue a new admin key if no valid one exists, or with `force` in addition to those that do."""
     with settings.engine().begin() as connection:
         api_key = _admin_key(connection, settings.admin_key_secret, force=force)
     if api_key is None:
@@ -217,7 +227,7 @@ def recover(settings: AdminSettings, *, force: bool) -> None:
     print(f"The new admin key is in {secret}." if secret else f"New admin key: {api_key}")
 
 
-# Each in one statement, so that uploads and spending that go on meanwhile are in both sides or in neither.
+# One statement each, so that concurrent uploads and spending appear on both sides of the comparison or on neither.
 _MISCOUNTED_STORAGE = """
 SELECT count(*) FROM storage_usage FULL JOIN (
     SELECT team_id, sum(weight) AS bytes, count(weight) AS images FROM image
@@ -233,7 +243,7 @@ WHERE balance <> (SELECT coalesce(sum(amount), 0) FROM credit_entry WHERE team_i
 
 
 def verify(settings: AdminSettings) -> None:
-    """Says whether schema, default key, storage counters and ledgers are as they should be."""
+    """Print whether schema, default key, storage counters and ledgers are correct; exit with 1 if they are not."""
     with settings.engine().connect() as connection:
         revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
         default_alive = connection.execute(
@@ -250,9 +260,10 @@ def verify(settings: AdminSettings) -> None:
 
 
 def reprocess(settings: AdminSettings, most: int, model: str = DESCRIPTOR_MODEL) -> None:
-    """Has the newest images without a vector of a model processed again, which gives them that and near-duplicates.
+    """Queue the newest images that lack a vector of a model for processing, which also finds their near-duplicates.
 
-    The sweep asks for them. Until then they are `stored`; their bytes and derivatives are served meanwhile.
+    The sweep publishes the requests. Until they are processed, the images are `stored` and their bytes and derivatives
+    are still served.
     """
     described = exists().where(image_vector.c.image_id == image.c.id, image_vector.c.model == model)
     sent, left = _process_again(settings, most, and_(image.c.status == ImageStatus.READY, ~described))
@@ -260,9 +271,9 @@ def reprocess(settings: AdminSettings, most: int, model: str = DESCRIPTOR_MODEL)
 
 
 def reprocess_failed(settings: AdminSettings, most: int, code: str | None = None) -> None:
-    """Has the newest images that failed, or those that failed with one code, processed again. The sweep asks for them.
+    """Queue the newest failed images for processing, optionally only those that failed with one code.
 
-    The bytes of pictures that are damaged are still damaged: name the code of a fault that has been mended.
+    The sweep publishes the requests. Damaged files fail again, so name the code of a fault that has been fixed.
     """
     with_code = true() if code is None else image.c.failure_code == code
     sent, left = _process_again(settings, most, and_(image.c.status == ImageStatus.FAILED, with_code))
@@ -270,7 +281,7 @@ def reprocess_failed(settings: AdminSettings, most: int, code: str | None = None
 
 
 def _process_again(settings: AdminSettings, most: int, condition: ColumnElement[bool]) -> tuple[int, int]:
-    """Send images that are in no trash back to `stored`; gives how many were sent, and how many are left."""
+    """Move matching images outside the trash back to `stored`; return how many were moved and how many are left."""
     left = select(func.count()).select_from(image).where(transitions.REPROCESSABLE, condition)
     with settings.engine().begin() as connection:
         sent = connection.execute(transitions.reprocess(condition, most)).rowcount
@@ -278,7 +289,7 @@ def _process_again(settings: AdminSettings, most: int, condition: ColumnElement[
 
 
 def verify_audit(settings: AdminSettings, expected: chain.ExpectedSeal | None) -> None:
-    """Computes the chain of seals again and names the first that does not hold."""
+    """Recompute all seals of the audit log and print the first one that does not match."""
     with settings.engine().connect() as connection:
         try:
             checked = chain.check_chain(connection, expected)
@@ -289,7 +300,7 @@ def verify_audit(settings: AdminSettings, expected: chain.ExpectedSeal | None) -
 
 
 def prune_audit(settings: AdminSettings) -> None:
-    """Removes sealed audit events beyond their retention, and tells the log from where the chain now begins."""
+    """Remove sealed audit events past their retention, and log the new start of the chain."""
     with settings.engine().begin() as connection:
         try:
             pruned = chain.prune(connection, timedelta(days=settings.audit_retention_days))
@@ -310,7 +321,7 @@ def _add_reprocess(commands: Any) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line."""
+    """Run the command line."""
     keep_local_traffic_direct(os.environ)
     parser = argparse.ArgumentParser(prog="image-manager-admin", description=(__doc__ or "").splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)

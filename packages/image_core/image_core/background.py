@@ -1,4 +1,4 @@
-"""Work that goes on beside requests for as long as a process lives, and may not end unnoticed."""
+"""Supervision of background work that runs as long as the process and must not stop unnoticed."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -6,14 +6,14 @@ from collections.abc import Awaitable, Callable
 from image_core.telemetry import log_unexpected
 
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 30.0
-# A run that lasted this long has recovered from whatever ended the one before.
+# A run of this length has recovered from whatever ended the previous one.
 _HEALTHY_SECONDS = 60.0
 
 
 async def supervise(name: str, work: Callable[[], Awaitable[None]]) -> None:
-    """Run `work` until it returns; one that fails is logged and started again, later each time.
+    """Run `work` until it returns; log a failure and start it again, with increasing pauses.
 
-    Cancel it to end it: whatever else `work` raises, this goes on.
+    Only cancellation stops it: every other exception of `work` leads to a restart.
     """
     loop = asyncio.get_running_loop()
     pause_seconds = _FIRST_PAUSE_SECONDS

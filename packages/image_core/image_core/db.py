@@ -1,11 +1,11 @@
-"""The way to PostgreSQL: SQLAlchemy Core builds the SQL, asyncpg runs it, one pool holds the connections.
+"""Access to PostgreSQL: SQLAlchemy Core builds the SQL, asyncpg runs it, one pool holds the connections.
 
-`Database` runs single statements in autocommit; `Database.transaction()` gives the same four verbs inside one
-transaction. A statement that a hot path runs again and again is wrapped once in `Query`, which compiles it at its
-first use; any other Core statement is compiled as it comes.
+`Database` runs single statements in autocommit; `Database.transaction()` offers the same four methods inside one
+transaction. A statement on a hot path is wrapped in a `Query`, which compiles it once, at its first use; any other Core
+statement is compiled each time.
 
-Values travel as asyncpg takes them: `uuid.UUID`, aware `datetime`, `bytes`, lists for arrays, and JSON as text
-(`to_json`), because nothing here wants a JSONB column decoded on its way to an answer.
+Values are passed as asyncpg takes them: `uuid.UUID`, aware `datetime`, `bytes`, lists for arrays, and JSON as text
+(`to_json`), because no caller needs a JSONB column decoded before it is sent.
 """
 
 import asyncio
@@ -34,10 +34,10 @@ REFUSED_VALUES = (
     asyncpg.NotNullViolationError,
     asyncpg.ProgramLimitExceededError,
 )
-"""The server refuses the values themselves, and would again."""
+"""The server rejects the values themselves, and would do so again."""
 
-# With these the connection, or the server behind it, is no good any more: a standby after a failover answers
-# `SELECT 1` and refuses each write (25006) for as long as the pool keeps it.
+# After these errors the connection, or the server behind it, is unusable: after a failover, a connection to the standby
+# answers `SELECT 1` but refuses every write (25006) for as long as the pool keeps it.
 _DISCONNECTS = (
     OSError,
     asyncpg.PostgresConnectionError,
@@ -46,7 +46,7 @@ _DISCONNECTS = (
     asyncpg.OperatorInterventionError,
     asyncpg.ReadOnlySQLTransactionError,
 )
-# With these the connection is sound and the same request may succeed a moment later.
+# After these errors the connection is usable, and the same request may succeed a moment later.
 _PASSING = (
     TimeoutError,
     asyncpg.InsufficientResourcesError,
@@ -59,13 +59,13 @@ _CANCELLATION_SECONDS = 2.0
 
 
 def to_json(value: Any) -> str:
-    """JSON text for a JSONB parameter."""
+    """Return JSON text for a JSONB parameter."""
     return orjson.dumps(value).decode()
 
 
 @dataclass(frozen=True)
 class DatabaseConfig:
-    """Where the database is, and how patient to be with it.
+    """The address of the database and the time limits for using it.
 
     Either `url` (scheme `postgres` or `postgresql`) or `cloud_sql_instance` (`project:region:name`, IAM
     authentication as `user`) is set.
@@ -82,7 +82,7 @@ class DatabaseConfig:
 
 
 class Record(Protocol):
-    """A row: columns by name or position."""
+    """A row, with access to columns by name or position."""
 
     def __getitem__(self, key: str | int, /) -> Any: ...
     def keys(self) -> Iterable[str]: ...
@@ -96,7 +96,7 @@ class Query:
 
     @cached_property
     def compiled(self) -> tuple[str, tuple[str, ...], dict[str, Any]]:
-        """The SQL with `$n` placeholders, the parameters' names in order, and the values known beforehand."""
+        """The SQL with `$n` placeholders, the parameters' names in order, and the values bound in the statement."""
         return _compile(self._statement)
 
 
@@ -114,7 +114,7 @@ def _prepare(statement: Query | Executable, values: dict[str, Any]) -> tuple[str
 
 
 class Runner(Protocol):
-    """The four verbs, whether in autocommit or inside a transaction."""
+    """The four methods that run statements, in autocommit or inside a transaction."""
 
     async def fetch(self, statement: Query | Executable, **values: Any) -> list[Record]: ...
     async def fetch_one(self, statement: Query | Executable, **values: Any) -> Record | None: ...
@@ -123,54 +123,54 @@ class Runner(Protocol):
 
 
 class Transaction:
-    """One open transaction. It is committed by whoever opened it, when the block ends without an error."""
+    """One open transaction. Its context manager commits it when the block ends without an error."""
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
         self.recorded: list[Any] = []
-        """The outbox events written here; whoever commits publishes them afterwards."""
+        """The outbox events recorded in this transaction; `events.committing` publishes them after the commit."""
         self.on_commit: list[Callable[[], None]] = []
-        """What whoever commits calls afterwards."""
+        """Callbacks that `events.committing` runs after the commit."""
 
     async def fetch(self, statement: Query | Executable, **values: Any) -> list[Record]:
-        """All rows."""
+        """Return all rows."""
         sql, arguments = _prepare(statement, values)
         rows: list[Record] = await self._connection.fetch(sql, *arguments)
         return rows
 
     async def fetch_one(self, statement: Query | Executable, **values: Any) -> Record | None:
-        """The first row, or None."""
+        """Return the first row, or None."""
         sql, arguments = _prepare(statement, values)
         row: Record | None = await self._connection.fetchrow(sql, *arguments)
         return row
 
     async def fetch_value(self, statement: Query | Executable, **values: Any) -> Any:
-        """The first column of the first row, or None."""
+        """Return the first column of the first row, or None."""
         sql, arguments = _prepare(statement, values)
         return await self._connection.fetchval(sql, *arguments)
 
     async def execute(self, statement: Query | Executable, **values: Any) -> int:
-        """Runs a statement that returns nothing and says how many rows it touched."""
+        """Run a statement that returns no rows; return how many rows it affected."""
         sql, arguments = _prepare(statement, values)
         tag: str = await self._connection.execute(sql, *arguments)
         return int(tag.rpartition(" ")[2])
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
-        """Errors inside undo only what was done inside."""
+        """Open a savepoint: an error inside rolls back only what was done inside."""
         async with self._connection.transaction():
             yield
 
 
 class _Connection(asyncpg.Connection):  # type: ignore[misc]
-    """A connection that returns to the pool without a round trip: nothing here ever sets session state."""
+    """A connection that returns to the pool without a round trip, because no session state is ever set."""
 
     def get_reset_query(self) -> str:
         return ""
 
     async def _cancel(self, *waiters: Any) -> None:
-        # By itself a cancellation may take as long again as the statement did, while the caller waits for both. A
-        # server that does not hear of it at once is not there, and the connection is of no use.
+        # By default a cancellation may take as long again as the statement did, while the caller waits for both. If the
+        # server does not accept it at once, the server is unreachable and the connection is useless.
         async with asyncio.timeout(_CANCELLATION_SECONDS) as patience:
             await super()._cancel(*waiters)
         if patience.expired():
@@ -178,7 +178,7 @@ class _Connection(asyncpg.Connection):  # type: ignore[misc]
 
 
 class Database:
-    """The pool. `open()` needs no server yet: connections are made as they are needed."""
+    """The connection pool. `open()` needs no running server: connections are made on demand."""
 
     def __init__(self, config: DatabaseConfig) -> None:
         self._config = config
@@ -186,17 +186,17 @@ class Database:
         self._connector: Any = None
 
     async def open(self) -> None:
-        """Prepares the pool. Must run in the event loop that will use it."""
+        """Open the pool. Must run in the event loop that will use it."""
         config = self._config
         connect_kwargs: dict[str, Any] = {
             "timeout": config.connect_timeout_seconds,
             "command_timeout": config.statement_timeout_seconds + 2,
             "server_settings": {
                 "statement_timeout": str(int(config.statement_timeout_seconds * 1000)),
-                # Room for an exact bitmap of a few hundred thousand images: a coarser one would compute the terms
-                # of each again.
+                # Room for an exact bitmap of a few hundred thousand images: with a lossy one, the terms of each image
+                # would be recomputed.
                 "work_mem": "16MB",
-                # A search by vectors goes on until enough of what it finds is the team's own.
+                # A vector search continues until it has found enough rows of the team.
                 "hnsw.iterative_scan": "relaxed_order",
                 "hnsw.ef_search": "100",
             },
@@ -217,7 +217,7 @@ class Database:
     async def _connect_through_connector(self) -> Any:
         from google.cloud.sql.connector import Connector, IPTypes
 
-        # A background refresh of the certificate stops whenever the CPU is throttled; a lazy one cannot.
+        # A background refresh of the certificate stalls while the CPU is throttled; a lazy one does not.
         self._connector = Connector(loop=asyncio.get_running_loop(), refresh_strategy="lazy")
 
         async def connect(*_: Any, **kwargs: Any) -> Any:
@@ -235,7 +235,7 @@ class Database:
         return connect
 
     async def close(self) -> None:
-        """Waits a little for borrowed connections, then ends them all."""
+        """Wait briefly for borrowed connections, then close all of them."""
         if self._pool is not None:
             try:
                 await asyncio.wait_for(self._pool.close(), timeout=3)
@@ -246,12 +246,12 @@ class Database:
 
     @property
     def connections(self) -> int:
-        """How many connections are open."""
+        """Return the number of open connections."""
         size: int = self._pool.get_size()
         return size
 
     async def fetch(self, statement: Query | Executable, **values: Any) -> list[Record]:
-        """All rows of a read, in autocommit; asked once more if the connection turned out to be dead."""
+        """Return all rows of a read in autocommit; retry once if the connection turned out to be dead."""
         sql, arguments = _prepare(statement, values)
         try:
             return await self._fetch(sql, arguments)
@@ -269,37 +269,37 @@ class Database:
             raise await self._unavailable(error) from error
 
     def _patience(self) -> float | None:
-        """How long to wait for a connection. A limit costs as much as a short query: set only where one may wait."""
+        """Return the timeout for acquiring a connection; None if one is idle, as a timeout costs as much as a query."""
         return None if self._pool.get_idle_size() else self._config.acquire_timeout_seconds
 
     async def _unavailable(self, error: BaseException) -> errors.DatabaseUnavailable:
         if _is_disconnect(error):
-            # Every connection of the pool is suspect, not only this one.
+            # All connections of the pool are suspect, not only this one.
             await self._pool.expire_connections()
             return errors.DatabaseUnavailable("The database does not respond. Try again.")
         return errors.DatabaseUnavailable("The database is busy. Try again.")
 
     async def fetch_one(self, statement: Query | Executable, **values: Any) -> Record | None:
-        """The first row of a read, or None."""
+        """Return the first row of a read, or None."""
         rows = await self.fetch(statement, **values)
         return rows[0] if rows else None
 
     async def fetch_value(self, statement: Query | Executable, **values: Any) -> Any:
-        """The first column of the first row of a read, or None."""
+        """Return the first column of the first row of a read, or None."""
         row = await self.fetch_one(statement, **values)
         return None if row is None else row[0]
 
     async def execute(self, statement: Query | Executable, **values: Any) -> int:
-        """Runs one statement as a transaction of its own; never repeated."""
+        """Run one statement as its own transaction, without a retry; return how many rows it affected."""
         async with self.connection() as connection:
             return await connection.execute(statement, **values)
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Transaction]:
-        """A connection in autocommit.
+        """Borrow a connection in autocommit.
 
         Raises:
-            errors.DatabaseUnavailable: none was free in time, or the server is away.
+            errors.DatabaseUnavailable: No connection was free in time, or the server is unreachable.
         """
         try:
             async with self._pool.acquire(timeout=self._patience()) as connection:
@@ -309,7 +309,11 @@ class Database:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
-        """A transaction, committed when the block ends without an error and rolled back otherwise."""
+        """Open a transaction that commits when the block ends without an error and rolls back otherwise.
+
+        Raises:
+            errors.DatabaseUnavailable: No connection was free in time, or the server is unreachable.
+        """
         async with self.connection() as autocommit, autocommit.savepoint():
             yield autocommit
 
@@ -319,13 +323,13 @@ def _is_disconnect(error: BaseException | None) -> bool:
 
 
 def _plain_url(url: str) -> str:
-    """The URL with its scheme as PostgreSQL's own clients know it."""
+    """Return the URL with the scheme that PostgreSQL's own clients accept."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(scheme="postgresql"))
 
 
 def migration_engine(config: DatabaseConfig) -> Engine:
-    """A synchronous engine on pg8000, for Alembic and admin commands."""
+    """Create a synchronous engine on pg8000, for Alembic and admin commands."""
     from sqlalchemy import create_engine
     from sqlalchemy.engine import make_url
     from sqlalchemy.pool import NullPool

@@ -1,18 +1,18 @@
-"""Keeps what talks to this machine, or to an emulator, away from the environment's proxy, which cannot reach either."""
+"""Exempt local and emulator traffic from the environment's proxy, which can reach neither."""
 
 from collections.abc import MutableMapping
 from urllib.parse import urlsplit
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
-# Where emulators are: a proxy that leads out never leads to one.
+# The variables that hold emulator addresses: a proxy to the internet does not lead to an emulator.
 _EMULATORS = ("STORAGE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST", "VISION_EMULATOR_HOST")
 
 
 def keep_local_traffic_direct(environment: MutableMapping[str, str]) -> None:
-    """Add this machine and the emulators to `no_proxy`; call it before any client is made.
+    """Add this machine and the emulators to `no_proxy`; call it before any client is created.
 
-    Every client reads that variable, and each in its own way: requests, urllib and gRPC the lower-case name first, or
-    only that, so both names get the union of both.
+    Clients differ in how they read the variable: requests, urllib and gRPC prefer the lower-case name or read only
+    that. Both names are therefore set to the union of both values.
     """
     listed = [environment[name] for name in ("no_proxy", "NO_PROXY") if environment.get(name)]
     known = [host for text in listed for host in text.replace(",", " ").split()]

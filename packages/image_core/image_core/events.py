@@ -1,8 +1,8 @@
-"""Domain events: written to the outbox with the change they tell of, published after its commit.
+"""Domain events: written to the outbox in the transaction of the change, published after its commit.
 
-Three topics: `uploads` asks for the processing of an image, in the shape of Cloud Storage's own OBJECT_FINALIZE
-notification, so that the processor knows one kind of message; `analyses` asks for an analysis; `events` tells the
-world what happened. Delivery is at least once; every message carries its event's id.
+There are three topics. `uploads` requests the processing of an image, in the format of Cloud Storage's OBJECT_FINALIZE
+notification, so that the processor handles one kind of message. `analyses` requests an analysis. `events` announces
+what happened. Delivery is at least once; every message carries its event's id.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ TRACE_ATTRIBUTE = "googclient_traceparent"
 
 
 class Topic(StrEnum):
-    """The topics that the services publish to, by their role; their names are settings."""
+    """The topics that the services publish to, by role; their names are settings."""
 
     UPLOADS = "uploads"
     EVENTS = "events"
@@ -36,7 +36,7 @@ class Topic(StrEnum):
 
 
 class EventType(StrEnum):
-    """What may be told."""
+    """The types of events."""
 
     PROCESS = "image.process"
     READY = "image.ready"
@@ -74,7 +74,7 @@ class OutboxEvent:
     created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def message(self) -> Message:
-        """The message that tells of this event, the same each time."""
+        """Return the message of this event; repeated calls return the same message."""
         attributes = {"event_id": str(self.event_id), "event_type": self.type, "version": str(PAYLOAD_VERSION)}
         if self.trace_parent:
             attributes[TRACE_ATTRIBUTE] = self.trace_parent
@@ -104,7 +104,7 @@ class OutboxEvent:
 def process_request(
     bucket: str, object_name: str, generation: int, image_id: UUID, team_id: UUID, trace_parent: str | None
 ) -> OutboxEvent:
-    """A request to process an image that is stored, in the shape of a finalize notification."""
+    """Build a request to process a stored image, in the format of a finalize notification."""
     payload = {"bucket": bucket, "name": object_name, "generation": str(generation)}
     return OutboxEvent(Topic.UPLOADS, EventType.PROCESS, payload, team_id, image_id, trace_parent)
 
@@ -116,30 +116,30 @@ def image_event(
     payload: dict[str, Any] | None = None,
     trace_parent: str | None = None,
 ) -> OutboxEvent:
-    """Something that happened to an image."""
+    """Build an event about an image."""
     return OutboxEvent(Topic.EVENTS, kind, payload or {}, team_id, image_id, trace_parent)
 
 
 def credential_event(kind: EventType, team_id: UUID | None, payload: dict[str, Any]) -> OutboxEvent:
-    """Something that a credential's owner should know; without a team it is an admin's."""
+    """Build an event about a credential; without a team, the credential is an admin's."""
     return OutboxEvent(Topic.EVENTS, kind, payload, team_id)
 
 
 def analysis_request(analysis_id: UUID, team_id: UUID, trace_parent: str | None) -> OutboxEvent:
-    """A request to run an analysis whose row says everything."""
+    """Build a request to run the analysis described by a row."""
     return OutboxEvent(
         Topic.ANALYSES, EventType.ANALYZE, {"analysis_id": str(analysis_id)}, team_id, trace_parent=trace_parent
     )
 
 
 class Publisher(Protocol):
-    """Sends messages; raises `errors.MessagingUnavailable` when they may not have arrived."""
+    """Sends messages. Raises `errors.MessagingUnavailable` when they may not have arrived."""
 
     async def publish(self, topic: Topic, messages: Sequence[Message], timeout_seconds: float) -> None: ...
 
 
 class PubSubPublisher:
-    """Google Cloud Pub/Sub, through the client's asyncio surface: a publish can be awaited, timed and cancelled."""
+    """A publisher to Google Cloud Pub/Sub on its asyncio client: a publish can be awaited, timed and cancelled."""
 
     def __init__(self, project: str, topics: dict[Topic, str], emulator_host: str | None) -> None:
         self._paths = {role: f"projects/{project}/topics/{name}" for role, name in topics.items()}
@@ -147,7 +147,7 @@ class PubSubPublisher:
         self._client: Any = None
 
     def warm(self) -> None:
-        """Imports the client, which takes a third of a second; call it in a thread."""
+        """Import the client, which takes a third of a second; call it in a thread."""
         import google.pubsub_v1  # noqa: F401
 
     def _connect(self) -> Any:
@@ -178,7 +178,7 @@ class PubSubPublisher:
             raise errors.MessagingUnavailable("Pub/Sub does not respond. Try again.") from error
 
     async def close(self) -> None:
-        """Closes the channel."""
+        """Close the channel."""
         if self._client is not None:
             await self._client.transport.close()
 
@@ -188,7 +188,7 @@ _record = Query(insert(event).values({name: bindparam(name, type_=event.c[name].
 
 
 async def record(transaction: Transaction, *happened: OutboxEvent) -> None:
-    """Writes events to the outbox, in the transaction of the change they tell of."""
+    """Write events to the outbox, in the transaction of their change."""
     for each in happened:
         await transaction.execute(
             _record, id=each.event_id, topic=each.topic, type=each.type, team_id=each.team_id, image_id=each.image_id,
@@ -224,12 +224,13 @@ _unpublished = Query(
 async def publish(
     database: Database, publisher: Publisher, happened: Sequence[OutboxEvent], timeout_seconds: float = 1.0
 ) -> int:
-    """Publishes committed events and marks them; returns how many. What fails is left for the sweep, never raised.
+    """Publish committed events and mark them as published; return how many.
 
-    It is awaited, not left running: the CPU may be taken away once the answer is out.
+    It never raises: events that fail are left for the sweep. Callers await it, because Cloud Run may take the CPU away
+    once the response is sent.
     """
     batches = {topic: [each for each in happened if each.topic is topic] for topic in Topic}
-    # Each topic by itself: one that is away must not hold what is meant for the other.
+    # Topics are published separately, so that a failing topic does not hold up the others.
     sent = await asyncio.gather(
         *(_publish_batch(publisher, topic, batch, timeout_seconds) for topic, batch in batches.items() if batch)
     )
@@ -248,7 +249,7 @@ async def publish(
 async def _publish_batch(
     publisher: Publisher, topic: Topic, batch: Sequence[OutboxEvent], timeout_seconds: float
 ) -> list[UUID]:
-    """The ids of what was published: all of the batch, or none."""
+    """Publish a batch; return the ids of its events, or an empty list if it failed."""
     try:
         await publisher.publish(topic, [each.message() for each in batch], timeout_seconds)
     except errors.MessagingUnavailable as error:
@@ -260,7 +261,7 @@ async def _publish_batch(
 
 @asynccontextmanager
 async def committing(database: Database, publisher: Publisher) -> AsyncIterator[Transaction]:
-    """A transaction; once it is committed, what waited for that is called and its events are published."""
+    """Open a transaction; after its commit, run its callbacks and publish its events."""
     async with database.transaction() as transaction:
         yield transaction
     for call in transaction.on_commit:
@@ -276,7 +277,7 @@ async def publish_backlog(
     batch_size: int = 200,
     goes_on: Callable[[], bool] = lambda: True,
 ) -> int:
-    """Publishes what was left behind, topic by topic and oldest first, while it goes through and `goes_on` says so."""
+    """Publish unpublished events, by topic and oldest first, until a batch fails or `goes_on` returns False."""
     return sum([await _publish_left(database, publisher, topic, older_than, batch_size, goes_on) for topic in Topic])
 
 

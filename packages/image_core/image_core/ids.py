@@ -1,4 +1,4 @@
-"""Identifiers: UUID version 7, so that ids sort by the time they were made."""
+"""Identifiers: UUID version 7, which sort by creation time."""
 
 import os
 import time
@@ -10,22 +10,23 @@ _LOW_BITS = 62
 
 
 class _Greatest:
-    """The greatest id of this process so far."""
+    """The greatest id that this process has generated."""
 
     value = 0
 
 
 def new_id() -> UUID:
-    """A fresh UUIDv7, greater than every earlier one of this process.
+    """Return a new UUIDv7 that is greater than every earlier one of this process.
 
-    48 bits of Unix milliseconds, then 74 random bits; within a millisecond, the former id and a random step.
+    It consists of 48 bits of Unix milliseconds and 74 random bits; within one millisecond it is the previous id plus a
+    random step.
 
     Source: RFC 9562, sections 5.7 and 6.2 (method 2).
     """
     while True:
         value = _of_now()
         if value <= _Greatest.value:
-            # A step that would reach the variant's bits waits for the next millisecond.
+            # A step that would overflow into the variant's bits waits for the next millisecond.
             value = _Greatest.value + 1 + int.from_bytes(os.urandom(4), "big")
             if value >> _LOW_BITS != _Greatest.value >> _LOW_BITS:
                 continue

@@ -1,4 +1,4 @@
-"""How the process of a service holds memory: what the allocator gives back, and what garbage collection looks at."""
+"""Memory settings of a service's process: the allocator's thresholds, and the scope of garbage collection."""
 
 import ctypes
 import gc
@@ -11,10 +11,10 @@ _YOUNG_OBJECTS = 50_000
 
 
 def bound_allocator() -> None:
-    """Have buffers of 1 MiB and more returned to the system when they are freed, and threads share two arenas.
+    """Return freed buffers of 1 MiB and more to the system at once, and let threads share two arenas.
 
-    glibc raises its threshold to the largest block that was ever freed, after which the buffers of uploads come from
-    the heap and keep it large. Elsewhere than on glibc nothing changes.
+    glibc raises its threshold to the largest block that was ever freed, after which upload buffers come from the heap
+    and keep it large. Without glibc this does nothing.
     """
     if sys.platform != "linux":
         return
@@ -25,7 +25,7 @@ def bound_allocator() -> None:
 
 
 def freeze_long_lived_objects() -> None:
-    """Keep garbage collection from walking what a service has loaded, and let it walk the rest less often."""
+    """Exclude objects loaded so far from garbage collection, and let it run less often."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(_YOUNG_OBJECTS, *gc.get_threshold()[1:])

@@ -1,4 +1,4 @@
-"""Secret Manager: where keys go before they are valid, and where the services read those that they share."""
+"""Secret Manager: stores new keys before they become valid, and provides the keys that services share."""
 
 import google.auth.exceptions
 from google.api_core.exceptions import GoogleAPIError, NotFound
@@ -6,24 +6,29 @@ from google.cloud import secretmanager
 
 
 class SecretNotRead(Exception):
-    """Secret Manager did not hand over the version that it may have."""
+    """The secret's version could not be read from Secret Manager."""
 
 
 def connect() -> secretmanager.SecretManagerServiceClient:
-    """A client with the platform's identity; closed by whoever asked for it."""
+    """Return a client with the platform's identity; the caller closes it."""
     return secretmanager.SecretManagerServiceClient()
 
 
 def add_version(secret: str, value: str) -> None:
-    """Adds a version to `projects/…/secrets/…`; raises `google.api_core.exceptions.GoogleAPIError` if it cannot."""
+    """Add a version to `projects/…/secrets/…`.
+
+    Raises:
+        google.api_core.exceptions.GoogleAPIError: The version cannot be added.
+    """
     with connect() as client:
         client.add_secret_version(parent=secret, payload=secretmanager.SecretPayload(data=value.encode()))
 
 
 def latest_version(secret: str, timeout_seconds: float) -> str | None:
-    """The newest version of `projects/…/secrets/…`; None while it has none. It is asked once, without a retry.
+    """Return the newest version of `projects/…/secrets/…`; None if it has none. Makes one request, without retries.
 
-    Raises `SecretNotRead`, also where the newest version was disabled.
+    Raises:
+        SecretNotRead: The secret cannot be read, or its newest version is disabled.
     """
     try:
         with connect() as client:

@@ -1,4 +1,4 @@
-"""The settings that every service has: where its parts are, and how it listens and tells of itself."""
+"""Settings common to all services: dependencies, listening address, and telemetry."""
 
 from typing import Self
 
@@ -13,9 +13,9 @@ MEBIBYTE = 1024 * 1024
 
 
 class ServiceSettings(BaseSettings):
-    """Read from the environment once, and frozen. There is no default for a secret."""
+    """Settings read once from the environment, and frozen. Secrets have no defaults."""
 
-    # A value that is refused may be a secret: it is not repeated.
+    # A rejected value may be a secret, so errors do not repeat it.
     model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     google_cloud_project: str = Field(description="Project of the topics and buckets.")
@@ -69,7 +69,7 @@ class ServiceSettings(BaseSettings):
 
     @property
     def topics(self) -> dict[Topic, str]:
-        """The topics' names, by their role."""
+        """The topics' names by role."""
         return {
             Topic.UPLOADS: self.pubsub_uploads_topic,
             Topic.EVENTS: self.pubsub_events_topic,
@@ -78,12 +78,12 @@ class ServiceSettings(BaseSettings):
 
     @property
     def default_quota(self) -> StorageQuota:
-        """What a team may hold that has no quota of its own."""
+        """The quota of teams that have none of their own."""
         return StorageQuota(self.default_quota_bytes, self.default_quota_images)
 
     @property
     def database(self) -> DatabaseConfig:
-        """The database part, as `image_core.db` takes it."""
+        """The database settings, as `image_core.db` takes them."""
         return DatabaseConfig(
             url=self.database_url,
             cloud_sql_instance=self.cloud_sql_instance,

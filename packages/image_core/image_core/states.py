@@ -1,4 +1,4 @@
-"""The states of an image and of an analysis, and every transition between them; who makes each is said beside it."""
+"""The states of an image and of an analysis, and all transitions between them with the services that may make them."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeVar
 
 
 class ImageStatus(StrEnum):
-    """Where an image stands; the trash is a column of its own, beside the status."""
+    """The state of an image; the trash is a separate column."""
 
     PENDING = "pending"
     STORED = "stored"
@@ -18,20 +18,20 @@ class ImageStatus(StrEnum):
 
 
 class Mover(StrEnum):
-    """Who may make a transition."""
+    """A service or person that makes transitions."""
 
     API = "api"
     PROCESSOR = "processor"
     SWEEP = "sweep"
     OPERATOR = "operator"
-    """A person, by `image-manager-admin` or a script of recovery."""
+    """A person, through `image-manager-admin` or a recovery script."""
 
 
 _Function = TypeVar("_Function", bound=Callable[..., object])
 
 
 def made_by(*movers: Mover) -> Callable[[_Function], _Function]:
-    """Name those who may make the transition that a function describes; tests read it."""
+    """Declare the movers that may make the transition of a function; tests check it."""
 
     def name_movers(function: _Function) -> _Function:
         function.movers = frozenset(movers)  # type: ignore[attr-defined]
@@ -41,18 +41,18 @@ def made_by(*movers: Mover) -> Callable[[_Function], _Function]:
 
 
 class Failure(NamedTuple):
-    """Why an image or an analysis failed, or an upload expired: for programs and for people."""
+    """The reason why an image or an analysis failed, or an upload expired: a code and a message for people."""
 
     code: str
     message: str
 
 
 MOST_PATIENCE = timedelta(days=1)
-"""For how long failures that are not the picture's cost it no attempt."""
+"""How long failures that are not caused by the picture use up no attempt."""
 
 
 class LabelSource(StrEnum):
-    """Who labels a team's pictures: the deployment's own model (or measurements), or Cloud Vision."""
+    """The source of a team's labels: the deployment's own model (or measurements), or Cloud Vision."""
 
     OWN = "own"
     VISION = "vision"
@@ -60,23 +60,23 @@ class LabelSource(StrEnum):
 
 TRANSITIONS: dict[tuple[ImageStatus | None, ImageStatus], frozenset[Mover]] = {
     (None, ImageStatus.PENDING): frozenset({Mover.API}),
-    # Whichever comes first: the API when the object is complete, or the finalize event, which the sweep publishes
-    # again where it was lost.
+    # By the API when the object is complete, or by the processor on the finalize event; the sweep publishes a lost
+    # event again.
     (ImageStatus.PENDING, ImageStatus.STORED): frozenset({Mover.API, Mover.PROCESSOR}),
     (ImageStatus.PENDING, ImageStatus.EXPIRED): frozenset({Mover.API, Mover.PROCESSOR, Mover.SWEEP}),
     (ImageStatus.STORED, ImageStatus.PROCESSING): frozenset({Mover.PROCESSOR}),
-    # A lease that ran out may be taken over without passing through `stored`.
+    # An expired lease may be taken over without passing through `stored`.
     (ImageStatus.PROCESSING, ImageStatus.PROCESSING): frozenset({Mover.PROCESSOR}),
-    # Finished; or, by whoever ends it, failed for an image that was ready before and keeps its derivatives.
+    # Finished; or failed, for an image that was ready before and keeps its derivatives.
     (ImageStatus.PROCESSING, ImageStatus.READY): frozenset({Mover.PROCESSOR, Mover.SWEEP}),
     (ImageStatus.PROCESSING, ImageStatus.FAILED): frozenset({Mover.PROCESSOR, Mover.SWEEP}),
-    # An operator sends back whatever has lost its derivatives.
+    # An operator moves images that have lost their derivatives.
     (ImageStatus.PROCESSING, ImageStatus.STORED): frozenset({Mover.PROCESSOR, Mover.SWEEP, Mover.OPERATOR}),
     (ImageStatus.STORED, ImageStatus.STORED): frozenset({Mover.SWEEP, Mover.OPERATOR}),
     (ImageStatus.STORED, ImageStatus.FAILED): frozenset({Mover.PROCESSOR, Mover.SWEEP}),
     (ImageStatus.STORED, ImageStatus.READY): frozenset({Mover.PROCESSOR, Mover.SWEEP}),
     (ImageStatus.READY, ImageStatus.STORED): frozenset({Mover.OPERATOR}),
-    # The API where the same bytes are uploaded again.
+    # By the API when the same bytes are uploaded again.
     (ImageStatus.FAILED, ImageStatus.STORED): frozenset({Mover.API, Mover.OPERATOR}),
 }
 
@@ -84,11 +84,11 @@ HOLDS_BYTES = (ImageStatus.STORED, ImageStatus.PROCESSING, ImageStatus.READY, Im
 """The states in which the original exists and its size, hash and generation are known."""
 
 FINAL = (ImageStatus.READY, ImageStatus.FAILED, ImageStatus.EXPIRED)
-"""The states that nothing leaves by itself."""
+"""The states that only an explicit request leaves."""
 
 
 class AnalysisStatus(StrEnum):
-    """Where an analysis stands."""
+    """The state of an analysis."""
 
     REQUESTED = "requested"
     RUNNING = "running"
@@ -97,14 +97,14 @@ class AnalysisStatus(StrEnum):
 
 
 ANALYSIS_TRANSITIONS: dict[tuple[AnalysisStatus | None, AnalysisStatus], frozenset[Mover]] = {
-    # On arrival of an image the results come with the processing itself, or are asked for by it.
+    # When an image arrives, its processing either stores results directly or requests analyses.
     (None, AnalysisStatus.REQUESTED): frozenset({Mover.API, Mover.PROCESSOR}),
     (None, AnalysisStatus.DONE): frozenset({Mover.PROCESSOR}),
     (AnalysisStatus.REQUESTED, AnalysisStatus.RUNNING): frozenset({Mover.PROCESSOR}),
     (AnalysisStatus.RUNNING, AnalysisStatus.RUNNING): frozenset({Mover.PROCESSOR}),
     (AnalysisStatus.RUNNING, AnalysisStatus.DONE): frozenset({Mover.PROCESSOR}),
     (AnalysisStatus.RUNNING, AnalysisStatus.FAILED): frozenset({Mover.PROCESSOR, Mover.SWEEP}),
-    # A failure that may pass, or a lease that ran out.
+    # A transient failure, or an expired lease.
     (AnalysisStatus.RUNNING, AnalysisStatus.REQUESTED): frozenset({Mover.PROCESSOR, Mover.SWEEP}),
     (AnalysisStatus.REQUESTED, AnalysisStatus.REQUESTED): frozenset({Mover.SWEEP}),
     (AnalysisStatus.REQUESTED, AnalysisStatus.FAILED): frozenset({Mover.PROCESSOR, Mover.SWEEP}),

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("image_manager")
 _TRACE_PARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 _OWN_LOGGERS = ("image_core.", "image_api.", "image_delivery.", "image_engine.", "image_processor.", "local_cloud.")
-# What a record has of itself, and what is given to it on its way through the handlers.
+# Attributes that a record has by itself, or gets from the handlers.
 _RECORD_NAMES = frozenset(vars(logging.makeLogRecord({}))) | {
     "message", "asctime", "json_fields", "http_request", "trace", "span_id", "trace_sampled", "resource", "labels",
 }  # fmt: skip
@@ -37,7 +37,7 @@ _ERROR_EVENT = "type.googleapis.com/google.devtools.clouderrorreporting.v1beta1.
 
 @dataclass(frozen=True)
 class RequestContext:
-    """What is known of one request; trace and span ids are lower-case hex, as W3C writes them.
+    """The ids of one request; trace and span ids are lower-case hex, as in W3C Trace Context.
 
     The address is for limits and the audit log; no log line carries it.
     """
@@ -50,7 +50,7 @@ class RequestContext:
 
     @property
     def trace_parent(self) -> str | None:
-        """The W3C `traceparent` of this request, or None where there is no trace."""
+        """The W3C `traceparent` of this request, or None if there is no trace."""
         if not self.trace_id or not self.span_id:
             return None
         return f"00-{self.trace_id}-{self.span_id}-{'01' if self.sampled else '00'}"
@@ -62,16 +62,16 @@ _project: str | None = None
 
 
 def log(event: str, *, severity: str = "INFO", http_request: dict[str, Any] | None = None, **fields: Any) -> None:
-    """Writes one line. `event` is a constant; what varies goes into `fields`."""
+    """Write one log line. `event` is a constant; variable values go into `fields`."""
     level = logging.getLevelNamesMapping()[severity]
     if _logger.isEnabledFor(level):
         _logger.log(level, event, extra={"json_fields": fields, "http_request": http_request})
 
 
 def log_unexpected(error: BaseException, *, http_request: dict[str, Any] | None = None, **fields: Any) -> None:
-    """Writes an error that nobody expected, in the shape that Error Reporting groups.
+    """Log an unexpected error in the format that Error Reporting groups.
 
-    The text of the exception stays out of it: it may quote a value that no log should hold.
+    The exception's text is omitted: it may quote a value that must not be logged.
     """
     context = (
         {"httpRequest": {"method": http_request["requestMethod"], "url": http_request["requestUrl"]}}
@@ -91,13 +91,13 @@ def log_unexpected(error: BaseException, *, http_request: dict[str, Any] | None 
 
 
 def _stack_trace(error: BaseException) -> str:
-    """Frames and kind of an error, without its text."""
+    """Return frames and type of an error, without its text."""
     frames = "".join(traceback.format_tb(error.__traceback__))
     return f"Traceback (most recent call last):\n{frames}{type(error).__qualname__}"
 
 
 class _AddContext(logging.Filter):
-    """Gives each record the ids of the request it belongs to, under the names that both handlers read."""
+    """Add the ids of the current request to each record, under the names that both handlers read."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         context = current_request.get()
@@ -108,7 +108,7 @@ class _AddContext(logging.Filter):
             record.span_id = context.span_id
             record.trace_sampled = context.sampled
         if record.exc_info and record.exc_info[1] is not None:
-            # A library's error is told as ours are: its text may quote a value, too.
+            # A library's error is formatted like our own: its text may quote a value, too.
             fields.setdefault("stack_trace", _stack_trace(record.exc_info[1]))
             record.exc_info = record.exc_text = None
         record.json_fields = {"event": record.getMessage(), **fields}
@@ -116,7 +116,7 @@ class _AddContext(logging.Filter):
 
 
 def _extra_of(record: logging.LogRecord) -> dict[str, Any]:
-    """Return the fields that our own code gave to a standard logger; a library's may hold what no log should."""
+    """Return the fields that our own code gave to a standard logger; a library's may hold values not to be logged."""
     if not record.name.startswith(_OWN_LOGGERS):
         return {}
     return {name: value for name, value in vars(record).items() if name not in _RECORD_NAMES and name[0] != "_"}
@@ -129,7 +129,7 @@ def _trace_name(trace_id: str | None) -> str | None:
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line, as Cloud Logging reads it from standard output."""
+    """A formatter that writes one JSON object per line, as Cloud Logging reads it from standard output."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
@@ -149,7 +149,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure_logging(service: str, version: str, project: str | None, level: str = "INFO") -> None:
-    """Sends every log of the process, libraries' included, to standard output as JSON."""
+    """Send all logs of the process, including those of libraries, to standard output as JSON."""
     global _project  # noqa: PLW0603 (set once, at start)
     _project = project
     _service.update(service=service, version=version)
@@ -162,18 +162,18 @@ def configure_logging(service: str, version: str, project: str | None, level: st
         handler = logging.StreamHandler(sys.stdout)
         handler.setFormatter(JsonFormatter())
     handler.addFilter(_AddContext())
-    # What no line shows need not be found out for each. Source: Python documentation, "Logging HOWTO: Optimization".
+    # Skip collecting values that no line shows. Source: Python documentation, "Logging HOWTO: Optimization".
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging._srcfile = None  # noqa: SLF001 (the documented switch for the caller's line)
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    # Our own middleware writes the line of each request, with more in it.
+    # Our own middleware logs each request, with more fields.
     logging.getLogger("uvicorn.access").disabled = True
     for chatty in ("urllib3", "google", "asyncio", "grpc"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
 def tracer_provider(service: str, version: str, endpoint: str | None) -> "TracerProvider | None":
-    """A provider that exports by OTLP over HTTP; None where no endpoint is set, and then nothing is traced."""
+    """Return a provider that exports by OTLP over HTTP; None, and no tracing, if no endpoint is set."""
     if not endpoint:
         return None
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -187,7 +187,7 @@ def tracer_provider(service: str, version: str, endpoint: str | None) -> "Tracer
 
 
 def parse_trace_parent(header: str | None) -> tuple[str, str, bool] | None:
-    """Trace id, span id and the sampled flag of a W3C `traceparent`; None where it is absent or malformed."""
+    """Return trace id, span id and the sampled flag of a W3C `traceparent`; None if it is absent or malformed."""
     found = _TRACE_PARENT.fullmatch(header or "")
     if found is None or found[1] == "ff" or not int(found[2], 16) or not int(found[3], 16):
         return None
@@ -195,7 +195,7 @@ def parse_trace_parent(header: str | None) -> tuple[str, str, bool] | None:
 
 
 def request_context(headers: dict[bytes, bytes], address: str | None) -> RequestContext:
-    """The ids of a request: an id of its own, and its trace from our own span, or else from the caller's header."""
+    """Return the ids of a request: a new request id, and the trace of our own span or of the caller's header."""
     traced = _current_trace()
     if traced is None and (trace_parent := headers.get(b"traceparent")):
         traced = parse_trace_parent(trace_parent.decode("latin-1"))
@@ -213,9 +213,9 @@ def _current_trace() -> tuple[str, str, bool] | None:
 def span(
     provider: "TracerProvider | None", name: str, parent: str | None = None, **attributes: str | int
 ) -> Iterator[None]:
-    """A span below the W3C parent `parent`, or below the present span; log lines inside carry its ids.
+    """Open a span below the W3C parent `parent`, or below the current span; log lines inside carry its ids.
 
-    Where nothing is traced, it is the parent's ids that log lines carry.
+    If tracing is off, log lines carry the parent's ids.
     """
     outer = current_request.get() or RequestContext("")
     if provider is None:

@@ -1,4 +1,4 @@
-"""What tests are made of: rows, and a bucket in memory. Nothing here is imported by a service."""
+"""Building blocks of tests: rows, and an in-memory bucket. No service imports this module."""
 
 import asyncio
 import hashlib
@@ -29,13 +29,13 @@ STARTING_CREDITS = 1000
 
 
 def a_sha256(seed: object) -> bytes:
-    """A hash that differs for every seed."""
+    """Return a hash that is different for every seed."""
     return hashlib.sha256(repr(seed).encode()).digest()
 
 
 @cache
 def _insertion(table: Table, columns: frozenset[str]) -> Query:
-    # Tests add so many rows that building the SQL each time would cost more than running it.
+    # Tests add so many rows that rebuilding the SQL each time would cost more than running it.
     return Query(insert(table).values({name: bindparam(name, type_=table.c[name].type) for name in columns}))
 
 
@@ -44,7 +44,7 @@ async def _add(runner: Runner, table: Table, row: dict[str, Any]) -> None:
 
 
 async def add_team(runner: Runner, name: str | None = None, **columns: Any) -> UUID:
-    """Inserts a team with its account and returns its id."""
+    """Insert a team with its account; return its id."""
     team_id = new_id()
     await _add(runner, models.team, {"id": team_id, "name": name or f"team {team_id}"} | columns)
     await credits.open_account(runner, team_id, STARTING_CREDITS)
@@ -53,7 +53,7 @@ async def add_team(runner: Runner, name: str | None = None, **columns: Any) -> U
 
 @dataclass(frozen=True)
 class UserWithKey:
-    """A user and the key that it calls with."""
+    """A user and its key."""
 
     user_id: UUID
     team_id: UUID | None
@@ -62,14 +62,14 @@ class UserWithKey:
 
     @property
     def headers(self) -> dict[str, str]:
-        """What a request of this user carries."""
+        """The headers of a request by this user."""
         return {"X-API-KEY": self.api_key}
 
 
 async def add_user(
     runner: Runner, team_id: UUID | None, role: str = "member", scopes: tuple[str, ...] = (), **columns: Any
 ) -> UserWithKey:
-    """Inserts a user with one key."""
+    """Insert a user with one key."""
     user_id = new_id()
     row = {"id": user_id, "team_id": team_id, "name": "Somebody", "role": role, "scopes": list(scopes)}
     await _add(runner, models.user, row | columns)
@@ -77,7 +77,7 @@ async def add_user(
 
 
 async def add_key(runner: Runner, user_id: UUID, team_id: UUID | None, **columns: Any) -> UserWithKey:
-    """Inserts a credential for a user."""
+    """Insert a credential of a user."""
     key, credential_id = api_keys.generate(), new_id()
     row = {"id": credential_id, "user_id": user_id, "name": "key", "public_id": key.public_id, "key_hash": key.key_hash}
     await _add(runner, models.credential, row | columns)
@@ -87,7 +87,7 @@ async def add_key(runner: Runner, user_id: UUID, team_id: UUID | None, **columns
 async def add_image(
     runner: Runner, team_id: UUID, status: ImageStatus | str = ImageStatus.READY, **columns: Any
 ) -> UUID:
-    """Inserts an image with whatever its status asks for, and returns its id."""
+    """Insert an image with the columns that its status requires; return its id."""
     image_id: UUID = columns.pop("image_id", None) or new_id()
     row = _row_of(image_id, team_id, ImageStatus(status)) | columns
     for name in ("facts", "metadata"):
@@ -123,7 +123,7 @@ def _row_of(image_id: UUID, team_id: UUID, status: ImageStatus) -> dict[str, Any
 async def add_derivative(
     runner: Runner, image_id: UUID, object_name: str, preset: str = "thumb", **columns: Any
 ) -> None:
-    """Inserts the row of a derivative."""
+    """Insert the row of a derivative."""
     row: dict[str, Any] = {
         "id": new_id(), "image_id": image_id, "preset": preset, "generation": GENERATION, "object_name": object_name,
         "content_type": "image/webp", "width": 40, "height": 30, "frames": 1, "size_bytes": 100,
@@ -139,7 +139,7 @@ class _Generation:
 
 
 async def add_analysis(runner: Runner, team_id: UUID, sha256: bytes, analyzer: str = "colors", **columns: Any) -> UUID:
-    """Inserts an analysis of these bytes as it was asked for, and returns its id."""
+    """Insert a requested analysis of these bytes; return its id."""
     analysis_id, spec = new_id(), CATALOGUE[analyzer]
     parameters, digest = canonical_parameters(spec, {})
     values = {"parameters": to_json(parameters), "parameters_hash": digest, "version": spec.version}
@@ -151,14 +151,14 @@ async def add_analysis(runner: Runner, team_id: UUID, sha256: bytes, analyzer: s
 async def add_vector(
     runner: Runner, team_id: UUID, image_id: UUID, numbers: Sequence[float], model: str = DESCRIPTOR_MODEL
 ) -> None:
-    """Inserts the vector of an image, which need not have length one."""
+    """Insert the vector of an image, of any length."""
     vector = cast(literal(to_json(list(numbers)), Text), models.HalfVector)
     values = {"image_id": image_id, "team_id": team_id, "model": model, "vector": vector}
     await runner.execute(insert(models.image_vector).values(**values))
 
 
 async def until_one_waits(runner: Runner) -> None:
-    """Returns once somebody waits for a lock in this database."""
+    """Wait until some session waits for a lock in this database."""
     waiting = text(
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     )
@@ -168,14 +168,14 @@ async def until_one_waits(runner: Runner) -> None:
 
 
 async def add_near_duplicate(runner: Runner, team_id: UUID, image_ids: tuple[UUID, UUID], distance: int = 2) -> None:
-    """Inserts a pair of images that are near to each other."""
+    """Insert a near-duplicate pair."""
     first, second = sorted(image_ids)
     values = {"image_id_a": first, "image_id_b": second, "team_id": team_id, "distance": distance}
     await _add(runner, models.near_duplicate, values)
 
 
 async def add_decision(runner: Runner, team_id: UUID, image_id: UUID) -> UUID:
-    """Inserts a decision about an image and a new one, and returns its id."""
+    """Insert a decision about an image and a new one; return its id."""
     decision_id, other_id = new_id(), await add_image(runner, team_id)
     first, second = sorted((image_id, other_id))
     values = {"id": decision_id, "team_id": team_id, "image_id_a": first, "image_id_b": second}
@@ -185,7 +185,7 @@ async def add_decision(runner: Runner, team_id: UUID, image_id: UUID) -> UUID:
 
 @dataclass
 class FakeStorage:
-    """A versioned bucket in memory, with the manners of the real one; `fails` may raise before any call."""
+    """A versioned in-memory bucket that behaves like the real one; `fails` may raise before any call."""
 
     bucket: str = "bucket"
     fails: Callable[[str], None] = lambda _method: None
@@ -198,7 +198,7 @@ class FakeStorage:
     def _keep(self, name: str, body: bytes, content_type: str) -> StoredObject:
         checksum = crc32c_text(crc32c(body))
         if (live := self._live(name)) is not None:
-            # A retry whose first try did arrive meets its own object.
+            # A retry whose first attempt did arrive finds its own object.
             if live.stored.crc32c == checksum:
                 return live.stored
             raise errors.StorageUnavailable("There is another object of this name.")
@@ -208,16 +208,16 @@ class FakeStorage:
         return stored
 
     async def put(self, name: str, body: Buffer, content_type: str) -> StoredObject:
-        """As in the protocol."""
+        """See `ObjectStorage`."""
         self.fails("put")
         return self._keep(name, bytes(body), content_type)
 
     def writer(self, name: str, content_type: str) -> "FakeWriter":
-        """As in the protocol."""
+        """See `ObjectStorage`."""
         return FakeWriter(self, name, content_type)
 
     async def stat(self, name: str) -> StoredObject | None:
-        """As in the protocol."""
+        """See `ObjectStorage`."""
         self.fails("stat")
         live = self._live(name)
         return live.stored if live else None
@@ -229,12 +229,12 @@ class FakeStorage:
         raise ObjectMissing(name)
 
     async def read(self, name: str, generation: int | None, start: int, end: int) -> bytes:
-        """As in the protocol."""
+        """See `ObjectStorage`."""
         self.fails("read")
         return self._find(name, generation).body[start : end + 1]
 
     async def download(self, name: str, generation: int, file: Sink, limit_bytes: int) -> None:
-        """As in the protocol."""
+        """See `ObjectStorage`."""
         self.fails("download")
         body = self._find(name, generation).body
         if len(body) > limit_bytes:
@@ -242,13 +242,13 @@ class FakeStorage:
         file.write(body)
 
     async def delete(self, name: str, generation: int | None = None) -> None:
-        """As in the protocol."""
+        """See `ObjectStorage`."""
         self.fails("delete")
         kept = [each for each in self._objects.get(name, []) if generation not in (None, each.stored.generation)]
         self._objects[name] = kept
 
     async def list(self, prefix: str) -> list[StoredObject]:
-        """As in the protocol."""
+        """See `ObjectStorage`."""
         self.fails("list")
         return [
             each.stored
@@ -258,13 +258,13 @@ class FakeStorage:
         ]
 
     async def check(self) -> None:
-        """As in the protocol."""
+        """See `ObjectStorage`."""
         self.fails("check")
 
 
 @dataclass
 class FakeWriter:
-    """An upload in pieces, into a `FakeStorage`."""
+    """An upload in pieces into a `FakeStorage`."""
 
     storage: FakeStorage
     name: str
@@ -272,12 +272,12 @@ class FakeWriter:
     _body: bytearray = field(default_factory=bytearray)
 
     async def write(self, chunk: Buffer) -> None:
-        """As in the protocol."""
+        """See `ObjectWriter`."""
         self.storage.fails("write")
         self._body += chunk
 
     async def finish(self, chunk: Buffer) -> StoredObject:
-        """As in the protocol."""
+        """See `ObjectWriter`."""
         self.storage.fails("finish")
         return self.storage._keep(self.name, bytes(self._body + chunk), self.content_type)  # noqa: SLF001
 

@@ -1,8 +1,8 @@
-"""Which analyzers there are, and how what they take and give is written down.
+"""The catalogue of analyzers, and the canonical form of their parameters and results.
 
-Plain data for both services, without any codec: the API lists and prices analyzers, the processor runs them. A
-result is stored under (sha256, analyzer, version, parameters), so both sides must write parameters and results the
-same way, byte for byte.
+Plain data for both services, without any codec: the API lists and prices analyzers, the processor runs them. A result
+is stored under (sha256, analyzer, version, parameters), so both sides must serialize parameters and results to the same
+bytes.
 """
 
 import hashlib
@@ -34,12 +34,12 @@ class AnalyzerSpec:
     """One analyzer.
 
     Attributes:
-        version: goes up with every change that may change a result; results of an older one stay beside the new.
+        version: increases with every change that may change a result; results of older versions are kept.
         summary: one sentence for people.
-        measures: what it measures, in words.
-        price_credits: of one result that is not stored yet.
-        parameters: every field has a default.
-        result: the shape of the answer.
+        measures: a description of what it measures.
+        price_credits: the price of a result that is not stored yet.
+        parameters: the model of its parameters; every field has a default.
+        result: the model of its result.
         needs: `pixels` at a reduced size, `original-detail` for a part at the size as stored, `camera` for EXIF.
     """
 
@@ -99,41 +99,41 @@ CATALOGUE: dict[str, AnalyzerSpec] = {
     )
 }
 
-# A team may choose Cloud Vision for its labels; they are stored beside those of a model, under a version of their own.
+# A team may choose Cloud Vision for its labels. Its results are stored under a version of their own.
 VISION_VERSION = f"{CATALOGUE['labels'].version}+vision"
 VISION_MODEL = {"name": "Cloud Vision", "version": "builtin/stable", "sha256": None}
 VISION_PRICE_CREDITS = 5
 
 
 def price_credits(analyzer: str, version: str) -> int:
-    """What one result costs that is not stored yet."""
+    """Return the price in credits of a result that is not stored yet."""
     return VISION_PRICE_CREDITS if version == VISION_VERSION else CATALOGUE[analyzer].price_credits
 
 
 def canonical_parameters(spec: AnalyzerSpec, given: Mapping[str, Any]) -> tuple[dict[str, Any], bytes]:
-    """Fill in the defaults; gives the values and the SHA-256 under which a result with them is stored.
+    """Fill in the defaults; return the values and the SHA-256 under which a result with them is stored.
 
     Raises:
-        pydantic.ValidationError: a parameter is unknown or out of its range.
+        pydantic.ValidationError: A parameter is unknown or out of its range.
     """
     values = spec.parameters.model_validate(dict(given)).model_dump(mode="json")
     return values, hashlib.sha256(_canonical_json(values)).digest()
 
 
 def canonical_result(spec: AnalyzerSpec, result: Result | Mapping[str, Any]) -> bytes:
-    """Write a result down as JSON, always in the same bytes: keys sorted, no spaces, floats by `rounded`, UTF-8.
+    """Serialize a result as canonical JSON: keys sorted, no spaces, floats rounded by `rounded`, UTF-8.
 
     Raises:
-        pydantic.ValidationError: it is not a result of this analyzer.
+        pydantic.ValidationError: The result does not fit this analyzer.
     """
     values = result.model_dump() if isinstance(result, Result) else dict(result)
     return _canonical_json(spec.result.model_validate(rounded(values)).model_dump(mode="json"))
 
 
 def rounded(value: Any) -> Any:
-    """Round every float within to the nearest of four decimals; a negative zero becomes zero."""
+    """Round every float in a value to four decimals; negative zero becomes zero."""
     if isinstance(value, float):
-        # What is beyond the fourth decimal is the machine's, not the picture's.
+        # Digits beyond the fourth decimal depend on the machine, not on the picture.
         return round(value, RESULT_DECIMALS) + 0.0
     if isinstance(value, dict):
         return {key: rounded(each) for key, each in value.items()}

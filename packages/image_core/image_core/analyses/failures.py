@@ -1,4 +1,4 @@
-"""What becomes of a failed analysis, whoever ended it."""
+"""The consequences of a failed analysis, shared by everything that can end one."""
 
 from uuid import UUID
 
@@ -9,13 +9,13 @@ from image_core.events import EventType, OutboxEvent, Topic
 from image_core.models import analysis
 
 COLUMNS = (analysis.c.id, analysis.c.team_id, analysis.c.analyzer, analysis.c.reservation_id)
-"""What `refund_and_record` needs of a row."""
+"""The columns that `refund_and_record` needs."""
 
 
 async def refund_and_record(
     transaction: Transaction, analysis_id: UUID, team_id: UUID, analyzer: str, reservation_id: UUID | None, code: str
 ) -> None:
-    """Give the price back and record the event of the failure, in the transaction that ends the row."""
+    """Refund the price and record the failure event, in the transaction that ends the analysis."""
     if reservation_id is not None:
         await credits.refund(transaction, reservation_id)
     payload = {"analysis_id": str(analysis_id), "analyzer": analyzer, "code": code}

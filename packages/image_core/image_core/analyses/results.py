@@ -1,6 +1,6 @@
-"""What each analyzer takes and gives. Plain data: the API shows it, the processor's workers fill it in.
+"""Parameters and results of each analyzer. Plain data: the API shows it, the processor's workers fill it in.
 
-Measures stand at the top of a result, one number each, so that images can be filtered by them. Definitions, sources
+Measures are single numbers at the top level of a result, so that images can be filtered by them. Definitions, sources
 and thresholds: docs/analyzers.md.
 """
 
@@ -10,19 +10,19 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class _Plain(BaseModel):
-    """Refuses what it does not know: a misspelt parameter is told, not ignored."""
+    """A model that rejects unknown fields, so that a misspelt parameter is reported and not ignored."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
 
 
 class Parameters(_Plain):
-    """What a caller may choose. Every field has a default; nothing is converted into what it is not."""
+    """Parameters of an analyzer. Every field has a default, and values are not converted between types."""
 
     model_config = ConfigDict(strict=True)
 
 
 class Result(_Plain):
-    """What an analyzer found. Floats are rounded by `analyzers.rounded`."""
+    """Result of an analyzer. Floats are rounded by `catalogue.rounded`."""
 
 
 # --- quality ------------------------------------------------------------------------------------------------------

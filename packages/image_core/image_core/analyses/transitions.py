@@ -1,6 +1,6 @@
-"""Every UPDATE of an analysis, one function each, with the states that it may leave and who may run it.
+"""Every UPDATE of an analysis: one function per transition, with the states it may leave and who may run it.
 
-A function returns a statement, which its caller may give a RETURNING.
+Each function returns a statement, to which the caller may add a RETURNING clause.
 """
 
 from datetime import timedelta
@@ -32,7 +32,7 @@ def _fail(*conditions: ColumnElement[bool], failure: Failure) -> Update:
 
 
 def _picked(condition: ColumnElement[bool], most: int) -> ColumnElement[bool]:
-    """Restrict an UPDATE to a bounded number of rows that nobody else is working on."""
+    """Restrict an UPDATE to a bounded number of rows that no other transaction has locked."""
     rows = select(analysis.c.id).where(condition).limit(most).with_for_update(skip_locked=True)
     return analysis.c.id.in_(rows.scalar_subquery())
 
@@ -49,7 +49,7 @@ def _waiting(lease: timedelta) -> ColumnElement[bool]:
 
 @made_by(Mover.PROCESSOR)
 def claim(analysis_id: UUID, token: UUID, max_attempts: int, lease: timedelta) -> Update:
-    """requested, or running with a lease that ran out → running: the one UPDATE that decides who works."""
+    """Claim an analysis: requested, or running with an expired lease → running. Only one caller can win."""
     return _change(
         analysis.c.id == analysis_id, analysis.c.attempts < max_attempts, _claimable, status=AnalysisStatus.RUNNING,
         claim_token=token, lease_expires_at=func.now() + lease, attempts=analysis.c.attempts + 1,
@@ -58,7 +58,7 @@ def claim(analysis_id: UUID, token: UUID, max_attempts: int, lease: timedelta) -
 
 @made_by(Mover.PROCESSOR)
 def finish(analysis_id: UUID, token: UUID, result: str) -> Update:
-    """Running → done, with the result as JSON, by whoever holds the claim."""
+    """Finish a claimed analysis: running → done, with the result as JSON."""
     return _unclaim(
         _held(analysis_id, token), status=AnalysisStatus.DONE, result=result, analyzed_at=func.now()
     )  # fmt: skip
@@ -66,13 +66,16 @@ def finish(analysis_id: UUID, token: UUID, result: str) -> Update:
 
 @made_by(Mover.PROCESSOR)
 def fail(analysis_id: UUID, token: UUID, failure: Failure) -> Update:
-    """Running → failed, for good, by whoever holds the claim."""
+    """Fail a claimed analysis permanently: running → failed."""
     return _fail(_held(analysis_id, token), failure=failure)
 
 
 @made_by(Mover.PROCESSOR)
 def release(analysis_id: UUID, token: UUID, *, counted: bool) -> Update:
-    """Running → requested, by whoever holds the claim. The attempt counts if that is said, or after a day of trying."""
+    """Release a claimed analysis: running → requested.
+
+    The attempt counts if `counted` is set, or if the analysis has been tried for more than a day.
+    """
     attempts: Any = analysis.c.attempts
     if not counted:
         young = analysis.c.created_at > func.now() - MOST_PATIENCE
@@ -82,24 +85,24 @@ def release(analysis_id: UUID, token: UUID, *, counted: bool) -> Update:
 
 @made_by(Mover.PROCESSOR)
 def give_up(analysis_id: UUID, max_attempts: int) -> Update:
-    """requested, or running with a lease that ran out → failed, because no attempt is left."""
+    """Give up an analysis without attempts left: requested, or running with an expired lease → failed."""
     return _fail(analysis.c.id == analysis_id, analysis.c.attempts >= max_attempts, _claimable, failure=EXHAUSTED)
 
 
 @made_by(Mover.SWEEP)
 def requeue(lease: timedelta, max_attempts: int, most: int) -> Update:
-    """Analyses that wait for longer than a lease, with attempts left → requested."""
+    """Requeue analyses that have waited longer than a lease and have attempts left → requested."""
     waiting = and_(_waiting(lease), analysis.c.attempts < max_attempts)
     return _unclaim(_picked(waiting, most), status=AnalysisStatus.REQUESTED, queued_at=func.now())
 
 
 @made_by(Mover.SWEEP)
 def give_up_waiting(lease: timedelta, max_attempts: int, most: int) -> Update:
-    """Analyses that wait for longer than a lease, without attempts left → failed."""
+    """Give up analyses that have waited longer than a lease and have no attempts left → failed."""
     return _fail(_picked(and_(_waiting(lease), analysis.c.attempts >= max_attempts), most), failure=EXHAUSTED)
 
 
 @made_by(Mover.SWEEP)
 def forget_requester(user_id: UUID, most: int) -> Update:
-    """Take a user who is being removed out of analyses."""
+    """Clear the requester of analyses whose requester is being removed."""
     return update(analysis).where(_picked(analysis.c.requested_by == user_id, most)).values(requested_by=None)

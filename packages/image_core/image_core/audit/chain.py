@@ -1,4 +1,4 @@
-"""What the schema's owner does with the chain of seals: check it, and remove what is older than the retention."""
+"""Checking and pruning of the audit log's chain of seals, for the schema's owner."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ _PRUNE_LOCK = 0x7072756E65  # "prune"
 
 
 class ChainBroken(Exception):
-    """The chain does not hold at the seal `number`."""
+    """The chain is broken at the seal `number`."""
 
     def __init__(self, number: int, reason: str) -> None:
         super().__init__(f"Seal {number}: {reason}")
@@ -27,7 +27,7 @@ class ChainBroken(Exception):
 
 @dataclass(frozen=True)
 class Checked:
-    """How far a chain that holds reaches; `newest_seal` is `number:hash`, or null where nothing is sealed."""
+    """The extent of an intact chain; `newest_seal` is `number:hash`, or null if nothing is sealed."""
 
     seals: int
     rows: int
@@ -37,7 +37,7 @@ class Checked:
 
 @dataclass(frozen=True)
 class Link:
-    """The end of what stands before a seal."""
+    """The seal that the next one must continue."""
 
     number: int
     hash: bytes
@@ -46,14 +46,18 @@ class Link:
 
 @dataclass(frozen=True)
 class ExpectedSeal:
-    """A seal whose hash is known from elsewhere."""
+    """A seal whose hash is known from another source."""
 
     number: int
     hash: bytes
 
     @classmethod
     def parse(cls, shown: str) -> "ExpectedSeal":
-        """From `number:hash`. Raises `ValueError`."""
+        """Parse `number:hash`.
+
+        Raises:
+            ValueError: The text is malformed.
+        """
         number, _, digest = shown.partition(":")
         expected = cls(int(number), bytes.fromhex(digest))
         if expected.number < 1 or len(expected.hash) != hashlib.sha256().digest_size:
@@ -62,7 +66,11 @@ class ExpectedSeal:
 
 
 def check_chain(connection: Connection, expected: ExpectedSeal | None = None) -> Checked:
-    """Computes every seal again, in one snapshot. Raises `ChainBroken` for the first that does not hold."""
+    """Recompute all seals in one snapshot.
+
+    Raises:
+        ChainBroken: A seal does not match; the error names the first one.
+    """
     connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
     link = _beginning(connection)
     if expected is not None:
@@ -106,7 +114,11 @@ def _seals_after(connection: Connection, number: int) -> Iterator[Row]:  # type:
 
 
 def _checked_link(connection: Connection, link: Link, row: Row) -> Link:  # type: ignore[type-arg]
-    """The link after a seal that holds."""
+    """Return the link that follows after checking a seal.
+
+    Raises:
+        ChainBroken: The seal does not match.
+    """
     number = link.number + 1
     if row.number != number:
         raise ChainBroken(number, "it is missing")
@@ -141,7 +153,7 @@ def _hash_of_rows(connection: Connection, after: int, through: int) -> RowsHash:
 
 @dataclass(frozen=True)
 class Pruned:
-    """What was removed; the seal `number` with its `hash` is the checkpoint from which the chain now begins."""
+    """What was pruned; the seal `number` with its `hash` is the checkpoint at which the chain now starts."""
 
     number: int
     hash: str
@@ -150,10 +162,12 @@ class Pruned:
 
 
 def prune(connection: Connection, retention: timedelta) -> Pruned | None:
-    """Removes the spans that were sealed before the retention, all but the newest, and writes a checkpoint.
+    """Remove spans that were sealed before the retention, except the newest, and write a checkpoint.
 
-    What is removed is checked first, so that nobody's change goes with it: raises `ChainBroken`. None where there is
-    nothing to remove.
+    The removed part is checked first, so that pruning cannot hide a manipulation. Return None if nothing is old enough.
+
+    Raises:
+        ChainBroken: The part to be removed does not match its seals.
     """
     connection.execute(select(func.pg_advisory_xact_lock(_PRUNE_LOCK)))
     newest = select(func.max(audit_seal.c.number)).scalar_subquery()
@@ -184,5 +198,5 @@ def prune(connection: Connection, retention: timedelta) -> Pruned | None:
 
 
 def as_json(told: Checked | Pruned, **more: object) -> str:
-    """One line for a command's output, which a log keeps as fields."""
+    """Return a report as one line of JSON, which log collectors parse into fields."""
     return json.dumps({**more, **vars(told)})

@@ -1,6 +1,6 @@
-"""The audit log: one row a change, written in its transaction, and a chain of hashes over the rows.
+"""The audit log: one row per change, written in its transaction, and a hash chain over the rows.
 
-`docs/audit.md` tells how anybody can compute the chain again: a row's canonical line is what the export gives.
+`docs/audit.md` describes how to recompute the chain: the export consists of the rows' canonical lines.
 """
 
 import hashlib
@@ -39,9 +39,9 @@ LINE_COLUMNS = (
     cast(audit_event.c.before, Text).label("before"),
     cast(audit_event.c.after, Text).label("after"),
 )
-"""What `line` takes: every column, with JSON as PostgreSQL prints it."""
+"""The columns that `line` takes: all of them, with JSON as PostgreSQL prints it."""
 
-# SQLAlchemy's names are a kind of string that orjson does not take.
+# SQLAlchemy's column names are a subclass of str that orjson does not accept.
 _NAMES = tuple(str(column.name) for column in LINE_COLUMNS)
 
 after_position = Query(
@@ -50,14 +50,14 @@ after_position = Query(
     .order_by(audit_event.c.position)
     .limit(bindparam("most"))
 )
-"""The rows of a span in the order of their positions, a batch at a time."""
+"""One batch of a span's rows, ordered by position."""
 
 
 @dataclass(frozen=True, slots=True)
 class AuditEvent:
-    """What was done, on what, by whom; `before` and `after` hold no secret and no value of an image's metadata.
+    """One change: action, target and actor. `before` and `after` hold no secret and no value of an image's metadata.
 
-    Nobody as the actor means the system itself, or somebody who need not say who they are.
+    Without an actor the change was made by the system itself, or by a caller that needs no credentials.
     """
 
     action: str
@@ -72,7 +72,7 @@ class AuditEvent:
 
 
 async def write(transaction: Transaction, event: AuditEvent) -> None:
-    """Adds a row with the request's id and address; once it is committed, a log line tells of it by ids."""
+    """Insert the event with the request's id and address; log its ids after the commit."""
     context = telemetry.current_request.get()
     ids: dict[str, Any] = {
         "team_id": event.team_id,
@@ -101,7 +101,7 @@ async def write(transaction: Transaction, event: AuditEvent) -> None:
 
 
 def line(row: Record | RowMapping) -> bytes:
-    """A row's canonical line: its columns as JSON, keys in order, no spaces, UTF-8, ended by a newline.
+    """Return a row's canonical line: its columns as JSON with sorted keys, no spaces, UTF-8, and a final newline.
 
     Numbers inside `before` and `after` stay as PostgreSQL prints them.
     """
@@ -110,7 +110,7 @@ def line(row: Record | RowMapping) -> bytes:
         if shown[name] is not None:
             shown[name] = json.loads(shown[name], parse_int=_verbatim, parse_float=_verbatim)
     shown["created_at"] = _moment(shown["created_at"])
-    # The driver has a kind of UUID of its own.
+    # asyncpg has its own subclass of UUID.
     return orjson.dumps(shown, default=str, option=orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE)
 
 
@@ -124,7 +124,7 @@ def _moment(moment: datetime) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Seal:
-    """One link of the chain: the rows after `after_position` up to and with `last_position`."""
+    """One link of the chain: the rows after `after_position`, up to and including `last_position`."""
 
     number: int
     previous_hash: bytes
@@ -136,7 +136,7 @@ class Seal:
 
     @property
     def hash(self) -> bytes:
-        """SHA-256 over the seal's own canonical line, without the newline."""
+        """SHA-256 over the seal's canonical line, without the newline."""
         shown = {
             "number": self.number,
             "previous_hash": self.previous_hash.hex(),
@@ -150,7 +150,7 @@ class Seal:
 
 
 class RowsHash:
-    """SHA-256 over the lines of a span, taken as they come."""
+    """SHA-256 over the canonical lines of a span, computed incrementally."""
 
     def __init__(self) -> None:
         self._hash = hashlib.sha256()
@@ -158,12 +158,12 @@ class RowsHash:
         self.last_position: int | None = None
 
     def add(self, rows: Iterable[Record | RowMapping]) -> None:
-        """Takes more rows, in the order of their positions."""
+        """Add rows in the order of their positions."""
         for row in rows:
             self._hash.update(line(row))
             self.row_count += 1
             self.last_position = row["position"]
 
     def digest(self) -> bytes:
-        """The hash of what has been taken."""
+        """Return the hash of all rows added so far."""
         return self._hash.digest()

@@ -1,11 +1,11 @@
-"""Credits: what a team may still spend, taken off before the work and given back where the work fails.
+"""Credits: a team's budget for analyses, reserved before the work and refunded if the work fails.
 
-A reservation is `reserved` until it is settled once: `committed` (the work is done, the credits stay spent),
-`refunded` (the work failed) or `lapsed` (nobody settled it in time; the sweep gave the credits back). Work that is
-done only after its reservation has lapsed costs nothing: the delay was ours.
+A reservation is `reserved` until it is settled once: `committed` (the work is done, the credits stay spent), `refunded`
+(the work failed) or `lapsed` (it was not settled in time; the sweep returned the credits). Work that is completed after
+its reservation has lapsed costs nothing, because the delay was the service's.
 
-Every change of a balance writes an entry into the ledger in the same statement or under the same row lock; the
-amounts of a team's entries add up to its balance. Prices are those of `analyzers.CATALOGUE`.
+Every change of a balance writes a ledger entry in the same statement or under the same row lock; the amounts of a
+team's entries add up to its balance. Prices are those of `catalogue.CATALOGUE`.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ RESERVATION = timedelta(minutes=15)
 
 
 class ReservationStatus(StrEnum):
-    """Where a reservation stands."""
+    """The state of a reservation."""
 
     RESERVED = "reserved"
     COMMITTED = "committed"
@@ -89,7 +89,7 @@ _reserved = (
 )  # fmt: skip
 _ENTRY = ["id", "team_id", "kind", "amount", "balance_after", "reservation_id", "operation", "created_at"]
 _entry_id = bindparam("entry_id", type_=Uuid)
-# Taken while the account is locked, so that a team's entries are in the order in which its balance changed.
+# The time is taken while the account is locked, so that a team's entries are in the order in which its balance changed.
 _when = func.clock_timestamp()
 _entered = (
     insert(credit_entry)
@@ -135,15 +135,15 @@ _status = Query(select(credit_reservation.c.status).where(credit_reservation.c.i
 async def reserve(
     transaction: Transaction, team_id: UUID, amount: int, operation: str, reservation_id: UUID | None = None
 ) -> UUID:
-    """Take `amount` off a team's balance until the reservation is settled or has lapsed; return its id.
+    """Reserve `amount` of a team's balance until the reservation is settled or lapses; return its id.
 
-    The account stays locked until the transaction ends, so it should end soon, and before the work begins: a
-    reservation that is not committed cannot lapse. Whoever ends an analysis holds its row and then wants the account,
-    so nobody who holds the account may still wait for such a row: insert first, reserve after it. `operation` is what
-    the ledger shows.
+    The account stays locked until the transaction ends, so commit soon, and before the work begins: a reservation that
+    is not committed cannot lapse. Ending an analysis locks its row first and the account second, so a transaction that
+    holds the account must not wait for such a row: insert first, reserve afterwards. The ledger shows `operation`.
 
     Raises:
-        errors.CreditsExhausted: with the balance, the price, and the next refill where one is scheduled.
+        errors.CreditsExhausted: The balance is too low. It carries the balance, the price, and the next refill if
+            one is scheduled.
     """
     reservation_id = reservation_id or new_id()
     row = await transaction.fetch_one(
@@ -171,22 +171,22 @@ async def _exhausted(runner: Runner, team_id: UUID, price: int) -> errors.Credit
 
 
 async def commit(transaction: Transaction, reservation_id: UUID) -> ReservationStatus | None:
-    """Keeps what was reserved, once; returns where the reservation now stands.
+    """Commit a reservation, once; return its current status.
 
-    `COMMITTED`: the team has paid, by this call or an earlier one. `LAPSED` or `REFUNDED`: the credits have gone
-    back, and the work costs nothing. None: the team is gone, and its account with it.
+    `COMMITTED`: the team has paid, by this call or an earlier one. `LAPSED` or `REFUNDED`: the credits were returned,
+    and the work costs nothing. None: the team was removed, and its account with it.
     """
     await transaction.execute(_commit, reservation_id=reservation_id, outcome=ReservationStatus.COMMITTED)
     return await _status_of(transaction, reservation_id)
 
 
 async def refund(transaction: Transaction, reservation_id: UUID) -> ReservationStatus | None:
-    """Gives back what was reserved, once; returns where the reservation now stands, as `commit` does."""
+    """Refund a reservation, once; return its current status, as `commit` does."""
     return await _end(transaction, reservation_id, ReservationStatus.REFUNDED)
 
 
 async def lapse(transaction: Transaction, reservation_id: UUID) -> ReservationStatus | None:
-    """Gives back what was reserved and never settled, once; returns where the reservation now stands."""
+    """Return the credits of a reservation that was never settled, once; return its current status."""
     return await _end(transaction, reservation_id, ReservationStatus.LAPSED)
 
 
@@ -201,7 +201,7 @@ async def _status_of(transaction: Transaction, reservation_id: UUID) -> Reservat
 
 
 async def overdue_reservations(runner: Runner, most: int) -> list[UUID]:
-    """Reservations that should have been settled by now."""
+    """Return reservations whose time to be settled has passed."""
     statement = (
         select(credit_reservation.c.id)
         .where(credit_reservation.c.status == ReservationStatus.RESERVED, credit_reservation.c.expires_at < func.now())
@@ -216,7 +216,7 @@ async def overdue_reservations(runner: Runner, most: int) -> list[UUID]:
 _account = Query(
     select(
         team.c.id.label("team_id"),
-        # A team that was made while an older version still served has no account until it is first changed.
+        # A team that was created while an older version still served has no account until its balance first changes.
         func.coalesce(credit_account.c.balance, 0).label("balance"),
         select(func.coalesce(func.sum(credit_reservation.c.amount), 0).cast(BigInteger))
         .where(credit_reservation.c.team_id == team.c.id, credit_reservation.c.status == "reserved")
@@ -234,12 +234,12 @@ _account = Query(
 
 
 async def find_account(runner: Runner, team_id: UUID) -> Record | None:
-    """A team's balance, what is reserved beside it, schedule and threshold; None where there is no such team."""
+    """Return a team's balance, reserved credits, schedule and threshold; None if the team does not exist."""
     return await runner.fetch_one(_account, team_id=team_id)
 
 
 async def open_account(runner: Runner, team_id: UUID, balance: int) -> None:
-    """Opens a team's account with what it may spend first; belongs into the transaction that makes the team."""
+    """Open a team's account with an initial balance, in the transaction that creates the team."""
     opened = upsert(credit_account).values(team_id=team_id, balance=balance).on_conflict_do_nothing()
     if await runner.execute(opened):
         await _enter(runner, team_id, EntryKind.OPENED, balance, balance)
@@ -266,7 +266,7 @@ async def _enter(
 
 
 async def lock_account(transaction: Transaction, team_id: UUID) -> Record | None:
-    """A team's account, locked for the rest of the transaction; opened empty where an older version left it out."""
+    """Lock a team's account for the rest of the transaction and return it; open an empty one if it has none."""
     statement = select(credit_account).where(credit_account.c.team_id == team_id).with_for_update()
     found = await transaction.fetch_one(statement)
     if found is None and await find_account(transaction, team_id) is not None:
@@ -283,9 +283,11 @@ async def change_balance(
     reason: str | None = None,
     actor_user_id: UUID | None = None,
 ) -> Record:
-    """Sets the balance to `amount`, adds it or subtracts it, and returns the ledger's entry.
+    """Set the balance to `amount`, add it or subtract it, and return the ledger entry.
 
-    Raises `errors.TeamNotFound`, `errors.BalanceTooLow`.
+    Raises:
+        errors.TeamNotFound: The team does not exist.
+        errors.BalanceTooLow: The balance would fall below zero.
     """
     account = await lock_account(transaction, team_id)
     if account is None:
@@ -311,7 +313,11 @@ async def _change(
     actor_user_id: UUID | None = None,
     **columns: Any,
 ) -> Record:
-    """Writes a new balance of an account that is locked."""
+    """Write a new balance of a locked account.
+
+    Raises:
+        errors.BalanceTooLow: The balance would fall below zero.
+    """
     team_id, old = account["team_id"], account["balance"]
     if balance < 0:
         raise errors.BalanceTooLow(f"Balance too low: the team has {old} credits.", balance=old)
@@ -326,7 +332,7 @@ async def _change(
 
 
 async def _tell_if_low(transaction: Transaction, team_id: UUID, old: int, new: int, threshold: int | None) -> None:
-    """Tells of a balance that was at or above its threshold and is below it now."""
+    """Record `quota.low` if the balance was at or above its threshold and is now below it."""
     if threshold is not None and new < threshold <= old:
         told = {"quota": "credits", "left": new, "threshold": threshold}
         await events.record(transaction, OutboxEvent(Topic.EVENTS, EventType.QUOTA_LOW, told, team_id))
@@ -336,7 +342,7 @@ async def _tell_if_low(transaction: Transaction, team_id: UUID, old: int, new: i
 
 
 def next_refill_at(period: RefillPeriod, after: datetime) -> datetime:
-    """The first moment after `after` at which a schedule refills, in UTC."""
+    """Return the first time after `after` at which a schedule refills, in UTC."""
     midnight = after.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     match period:
         case RefillPeriod.DAY:
@@ -344,12 +350,12 @@ def next_refill_at(period: RefillPeriod, after: datetime) -> datetime:
         case RefillPeriod.WEEK:
             return midnight + timedelta(days=7 - midnight.weekday())
         case RefillPeriod.MONTH:
-            # The 28th and four days are in the next month, whichever it is.
+            # The 28th plus four days is always in the next month.
             return (midnight.replace(day=28) + timedelta(days=4)).replace(day=1)
 
 
 async def due_refills(runner: Runner, most: int) -> list[UUID]:
-    """Teams whose scheduled refill is due."""
+    """Return teams whose scheduled refill is due."""
     statement = (
         select(credit_account.c.team_id)
         .where(credit_account.c.next_refill_at <= func.now())
@@ -360,7 +366,7 @@ async def due_refills(runner: Runner, most: int) -> list[UUID]:
 
 
 async def refill_if_due(transaction: Transaction, team_id: UUID, now: datetime) -> bool:
-    """Refills by the team's schedule: once, however many times were missed; false if it is not due (any more)."""
+    """Refill by the team's schedule, once regardless of how many refills were missed; return False if none is due."""
     account = await transaction.fetch_one(
         select(credit_account)
         .where(credit_account.c.team_id == team_id, credit_account.c.next_refill_at <= now)

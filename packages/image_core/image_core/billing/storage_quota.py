@@ -1,7 +1,7 @@
-"""What a team may hold: bytes and images, its trash included.
+"""A team's storage quota: bytes and images, including its trash.
 
-The counter is kept by a trigger on `image`, and checked by `storage_fits` in the statement that adds a row, both in
-the migrations; here it is read.
+A trigger on `image` maintains the counter, and `storage_fits` checks it in the statement that adds a row; both are in
+the migrations. This module reads it.
 """
 
 from typing import NamedTuple
@@ -15,11 +15,11 @@ from image_core.events import EventType, OutboxEvent, Topic
 from image_core.models import storage_usage, team
 
 LOW_PERCENT = 90
-"""Of a quota: `quota.low` is told once a team holds this much."""
+"""Percentage of a quota at which `quota.low` is sent."""
 
 
 class StorageQuota(NamedTuple):
-    """Most bytes and images of a team; null means no limit."""
+    """Maximum bytes and images of a team; null means no limit."""
 
     bytes: int | None
     images: int | None
@@ -70,12 +70,12 @@ _mark = Query(
 
 
 async def find_usage(runner: Runner, team_id: UUID, default: StorageQuota) -> Record | None:
-    """What a team holds and may hold; None where there is no such team."""
+    """Return a team's usage and quota; None if the team does not exist."""
     return await runner.fetch_one(_usage, owner_id=team_id, default_bytes=default.bytes, default_images=default.images)
 
 
 async def exceeded(runner: Runner, team_id: UUID, default: StorageQuota) -> errors.StorageQuotaExceeded:
-    """The error of an upload that the quota has no room for."""
+    """Return the error for an upload that exceeds the quota."""
     found = await find_usage(runner, team_id, default)
     told = {} if found is None else {name: value for name, value in dict(found).items() if name != "team_id"}
     return errors.StorageQuotaExceeded(
@@ -84,13 +84,13 @@ async def exceeded(runner: Runner, team_id: UUID, default: StorageQuota) -> erro
 
 
 async def crossed(runner: Runner, default: StorageQuota, most: int) -> list[UUID]:
-    """Teams whose storage runs low and that were not told so, or was told so and has room again."""
+    """Return teams that crossed the low-storage mark since the last check, in either direction."""
     rows = await runner.fetch(_crossed, default_bytes=default.bytes, default_images=default.images, most=most)
     return [row["team_id"] for row in rows]
 
 
 async def tell_if_low(transaction: Transaction, team_id: UUID, default: StorageQuota) -> None:
-    """Tells once of storage that runs low, and again only after there was room."""
+    """Record `quota.low` once when storage runs low, and again only after usage has fallen below the mark."""
     row = await transaction.fetch_one(
         _mark, owner_id=team_id, default_bytes=default.bytes, default_images=default.images
     )

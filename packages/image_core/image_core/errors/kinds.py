@@ -1,25 +1,25 @@
 """The kinds of errors: the root of the tree and its branches.
 
     AppError
-    ├── Unauthorized   the caller is not known                       401
-    ├── Forbidden      known, but not allowed                        403
+    ├── Unauthorized   the caller is not authenticated               401
+    ├── Forbidden      authenticated, but not allowed                403
     ├── NotFound       absent, or another team's                     404
-    ├── Conflict       the state does not allow it now               409
-    ├── Gone           it was there, and will not come back          410
+    ├── Conflict       the current state does not allow it           409
+    ├── Gone           it existed, and will not come back            410
     ├── Precondition   the caller's copy is out of date              412
     ├── Invalid        the request can never succeed as it is        400, 413, 415, 416, 422
     ├── LimitExceeded  too many requests, or a quota is used up      429
-    └── Unavailable    a part of ours is away; try again             503
+    └── Unavailable    a dependency is unavailable; try again        503
 
-A leaf has a stable `code` (it is also a heading in docs/errors.md) and its docstring's first line is the title that
-people read. Leaves say nothing of HTTP but for `Invalid`, whose kinds differ only there.
+A leaf has a stable `code` (also a heading in docs/errors.md), and the first line of its docstring is the title that
+clients see. Only the subclasses of `Invalid` carry an HTTP status, because they share a kind.
 """
 
 from typing import Any, ClassVar
 
 
 class AppError(Exception):
-    """The root: `detail` is a sentence for people, `extra` holds what helps to fix it."""
+    """The root: `detail` is a sentence for people, `extra` holds values that help to fix the cause."""
 
     code: ClassVar[str]
 
@@ -30,7 +30,7 @@ class AppError(Exception):
 
     @classmethod
     def title(cls) -> str:
-        """The first line of the class's docstring, without its full stop."""
+        """Return the first line of the class's docstring, without its full stop."""
         return (cls.__doc__ or cls.__name__).strip().splitlines()[0].removesuffix(".")
 
 
@@ -81,7 +81,7 @@ class Unavailable(AppError):
 
 
 def leaves(cls: type[AppError] = AppError) -> list[type[AppError]]:
-    """Every class below `cls` that carries a code, in the order of definition."""
+    """Return every subclass of `cls` that carries a code, in the order of definition."""
     found = [cls] if "code" in vars(cls) else []
     for child in cls.__subclasses__():
         found.extend(leaves(child))

@@ -1,4 +1,4 @@
-"""The promise to remove an object: a row of `discarded_object`, written with the change that makes it unneeded."""
+"""Deferred removal of objects: rows of `discarded_object`, written with the change that makes an object unnecessary."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,7 +15,7 @@ _FIRST_RETRY, _LAST_RETRY = timedelta(minutes=5), timedelta(days=1)
 
 
 def _promise(remove_after: ColumnElement[datetime]) -> Query:
-    # Names of parameters begin with `new_`, as those of the columns are SQLAlchemy's own.
+    # Parameter names begin with `new_`, because SQLAlchemy reserves the names of the columns.
     return Query(
         insert(discarded_object).values(
             id=bindparam("discard_id"), bucket=bindparam("new_bucket"), object_name=bindparam("new_object_name"),
@@ -36,9 +36,9 @@ async def promise_removal(
     after: timedelta | datetime,
     discard_id: UUID | None = None,
 ) -> None:
-    """Have the sweep remove an object, or everything under a name that ends in a slash, after a while or a moment.
+    """Schedule the removal of an object, or of all objects under a name that ends in a slash.
 
-    Without a generation every generation of the object is removed.
+    `after` is a delay or a time. Without a generation, every generation of the object is removed.
     """
     values = {
         "discard_id": discard_id or new_id(), "new_bucket": bucket, "new_object_name": object_name,
@@ -51,7 +51,7 @@ async def promise_removal(
 
 
 def take_back() -> Any:
-    """Return the DELETE of the promise `discard_id`, unless the sweep has begun to remove what it names."""
+    """Return the DELETE that cancels the removal `discard_id`, unless the sweep has already started it."""
     return (
         delete(discarded_object)
         .where(discarded_object.c.id == bindparam("discard_id"), discarded_object.c.attempts == 0)
@@ -60,5 +60,5 @@ def take_back() -> Any:
 
 
 def retry_at(attempts: Column[Any]) -> ColumnElement[Any]:
-    """Return the time of the next try after so many: the longer it has failed, the later."""
+    """Return the time of the next attempt, with exponential backoff over the number of past attempts."""
     return func.now() + func.least(_FIRST_RETRY * func.power(2, func.least(attempts, 20)), _LAST_RETRY)

@@ -1,4 +1,4 @@
-"""What is told of an image that failed, by whoever ended it."""
+"""The events of failed images, shared by everything that can end one."""
 
 from uuid import UUID
 
@@ -11,18 +11,18 @@ from image_core.states import ImageStatus
 from image_core.telemetry import log
 
 COLUMNS = (image.c.id, image.c.team_id, image.c.status, image.c.trace_parent)
-"""What `record_exhausted` reads."""
+"""The columns that `record_exhausted` needs."""
 
 
 async def record_exhausted(transaction: Transaction, row: Record) -> None:
-    """Record the event of an image that has no attempt left."""
+    """Record the failure of an image that has no attempts left."""
     await record_failure(transaction, row["id"], row["team_id"], row["status"], EXHAUSTED.code, row["trace_parent"])
 
 
 async def record_failure(
     transaction: Transaction, image_id: UUID, team_id: UUID, status: str, code: str, trace_parent: str | None
 ) -> None:
-    """Record the event of a failure; one of an image that is ready as before is only logged."""
+    """Record the failure of an image; if the image is still ready from an earlier run, only log it."""
     if status == ImageStatus.READY:
         log("reprocessing_failed", severity="WARNING", image_id=str(image_id), team_id=str(team_id), code=code)
         return

@@ -1,4 +1,4 @@
-"""Names of files: one rule for every way in and out, in whatever encoding they arrive."""
+"""Names of files: one rule for every input and output, in whatever encoding they arrive."""
 
 import re
 import unicodedata
@@ -8,11 +8,11 @@ from urllib.parse import quote, unquote_to_bytes
 
 MAX_LENGTH = 255
 _MAX_EXTENSION = 16
-# Controls, line and paragraph separators, lone surrogates, and what turns the direction of text around. Joiners stay:
-# Persian, Hindi and families of emoji are spelled with them.
+# Controls, line and paragraph separators, lone surrogates, and bidirectional overrides. Joiners stay: Persian, Hindi
+# and families of emoji are spelled with them.
 _REMOVED = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _PARAMETER = re.compile(r"(?:^|;)\s*([!#$%&'*+.^_`|~0-9A-Za-z-]+)\s*=\s*(\"(?:\\.|[^\"\\])*\"|[^;]*)", re.DOTALL)
-# Encodings that names are sent in under their own name. Others are guessed: a few are slow on what is made for it.
+# Encodings that are recognised by their name. Python knows more, but some of them are slow on crafted input.
 _CHARSET = re.compile(
     r"(iso-8859-\d+|windows-125\d|koi8-[ru]|gb\w+|big5|shift_jis|euc-(jp|kr)|iso-2022-jp)", re.IGNORECASE
 )
@@ -30,33 +30,33 @@ def clean(name: str) -> str | None:
 
 
 def normal(text: str) -> str:
-    """Return the form of Unicode in which texts are compared: the same letters are the same characters."""
+    """Return the Unicode normalization form in which texts are compared."""
     return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 def forms(text: str) -> list[str]:
-    """Return the ways in which a text may have been stored: as it is, composed and taken apart."""
+    """Return the forms in which a text may have been stored: unchanged, composed and decomposed."""
     if text.isascii():
         return [text]
     return list(dict.fromkeys((text, unicodedata.normalize("NFC", text), unicodedata.normalize("NFD", text))))
 
 
 def decode(raw: bytes) -> str:
-    """Return the text of bytes whose encoding nobody named: UTF-8, else what old clients on Windows send."""
+    """Decode bytes of an unknown encoding: UTF-8, else the encoding of old Windows clients."""
     try:
         return raw.decode()
     except UnicodeDecodeError:
-        # A superset of Latin-1 but for control characters, five of which it leaves undefined.
+        # A superset of Latin-1 apart from control characters, five of which it leaves undefined.
         return raw.decode("cp1252", "replace")
 
 
 def decode_header(value: str) -> str:
-    """Return the text of a header that was read as Latin-1, as HTTP servers read them."""
+    """Return the text of a header that was read as Latin-1, as HTTP servers read headers."""
     return decode(value.encode("latin-1", "replace"))
 
 
 def from_disposition(value: str) -> str | None:
-    """Return the clean name in a Content-Disposition that was read as Latin-1; `filename*` before `filename`.
+    """Return the clean name in a Content-Disposition that was read as Latin-1, preferably from `filename*`.
 
     Source: RFC 6266, section 4.3; RFC 8187, section 3.2; for `filename` in a form, the URL Standard's %22.
     """
@@ -68,7 +68,7 @@ def from_disposition(value: str) -> str | None:
 
 
 def to_disposition(name: str) -> str:
-    """Return the Content-Disposition that shows a file under this name, for old clients in ASCII too."""
+    """Return the Content-Disposition header for a filename, with an ASCII fallback for old clients."""
     name = clean(name) or "image"
     plain = unicodedata.normalize("NFD", name).encode("ascii", "ignore").decode() if not name.isascii() else name
     if not plain.rpartition(".")[0].strip() and not name.startswith("."):
@@ -92,7 +92,7 @@ def _decoded(raw: bytes, charset: str) -> str:
 
 
 def _without_encoded_words(name: str) -> str:
-    """Return a name as it was before a library for mail encoded it for a header. Source: RFC 2047."""
+    """Return a name without the RFC 2047 encoding that some mail libraries add to headers. Source: RFC 2047."""
     if not _ENCODED_WORDS.fullmatch(name):
         return name
     try:
@@ -107,7 +107,7 @@ def _unquoted(value: str) -> str:
         return value
     value = value[1:-1]
     if re.match(r"[A-Za-z]:\\|\\\\", value):
-        # A whole path, as very old browsers on Windows send it without escapes.
+        # A whole path, as very old browsers on Windows send it, without escapes.
         return value
     value = re.sub(r'\\(["\\])', r"\1", value)
     return re.sub("%(22|0D|0A)", lambda match: chr(int(match[1], 16)), value, flags=re.IGNORECASE)
@@ -124,7 +124,7 @@ def _shortened(name: str) -> str:
 
 
 def _joined(text: str, at: int) -> bool:
-    """Whether a cut before this character would take apart what is read as one.
+    """Return whether a cut before this character would split a grapheme cluster.
 
     Source: Unicode Standard Annex 29, section 3.1, without the rules for Hangul jamo.
     """

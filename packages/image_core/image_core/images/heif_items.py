@@ -1,4 +1,4 @@
-"""Read what the boxes of a HEIF file (AVIF, HEIC) say of its pictures."""
+"""Read what the boxes of a HEIF file (AVIF, HEIC) say about its pictures."""
 
 import struct
 from collections.abc import Iterator
@@ -19,15 +19,15 @@ class Property:
 
 @dataclass(slots=True)
 class HeifItems:
-    """The items of a file, as far as the bytes at hand go.
+    """The items of a file, as far as the available bytes reach.
 
     Attributes:
-        primary: the picture to show; None where the file says nothing of it.
+        primary: the picture to show; None if the file does not name one.
         kinds: four letters by item: `av01`, `hvc1`, `grid` …
-        ends: where the last byte of an item lies in the file, by item; items that lie in the boxes are left out.
+        ends: offset of the end of each item in the file; items stored in the boxes are omitted.
         properties: of each item, in order.
-        references: the items that an item is made of (`dimg`).
-        whole: False where the boxes reach beyond the bytes at hand.
+        references: the items that an item is derived from (`dimg`).
+        whole: False if the boxes extend beyond the available bytes.
     """
 
     primary: int | None = None
@@ -45,7 +45,7 @@ class HeifItems:
         return [found for item in (self.primary, *tiles) for found in self.properties.get(item, [])]
 
     def coding_of_primary(self) -> bytes | None:
-        """Return how the picture to show is coded; of a picture made of others, how the first of those is."""
+        """Return the coding of the picture to show; for a derived picture, the coding of its first source."""
         item, seen = self.primary, set[int]()
         while item is not None and item not in seen:
             seen.add(item)
@@ -56,7 +56,7 @@ class HeifItems:
         return None
 
     def colors_of_primary(self) -> tuple[int, int] | None:
-        """Return colour primaries and transfer characteristics, numbered as in ITU-T H.273, where the file has them."""
+        """Return colour primaries and transfer characteristics, numbered as in ITU-T H.273, if the file has them."""
         for found in self.properties_of_primary():
             if found.kind == b"colr" and found.content[:4] == b"nclx" and len(found.content) >= 10:
                 primaries, transfer = struct.unpack_from(">HH", found.content, 4)
@@ -64,7 +64,7 @@ class HeifItems:
         return None
 
     def size_of_primary(self) -> tuple[int, int] | None:
-        """Return width and height before any turn."""
+        """Return width and height before any rotation."""
         if self.primary is None:
             return None
         for found in self.properties.get(self.primary, []):
@@ -76,7 +76,7 @@ class HeifItems:
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A box: where its content begins and ends."""
+    """A box: the offsets at which its content begins and ends."""
 
     kind: bytes
     start: int
@@ -84,7 +84,7 @@ class Box:
 
 
 def boxes(content: bytes | mmap, start: int, end: int) -> Iterator[Box]:
-    """Walk the boxes between two places, until what follows is none.
+    """Iterate over the boxes between two offsets; stop at the first malformed one.
 
     Source: ISO/IEC 14496-12, 4.2: size and type of each box; 0 for "to the end", 1 for a size of 64 bits.
     """

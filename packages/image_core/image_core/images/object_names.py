@@ -1,4 +1,4 @@
-"""The names of the objects in storage: built and parsed here, and nowhere else."""
+"""Names of objects in storage. They are built and parsed only here."""
 
 from enum import StrEnum
 from typing import NamedTuple
@@ -6,7 +6,7 @@ from uuid import UUID
 
 
 class Bucket(StrEnum):
-    """What a bucket is for. Its real name is a setting; objects of each kind lie below a prefix of the same name."""
+    """The role of a bucket. Its real name is a setting; its objects are below a prefix that equals the role."""
 
     ORIGINALS = "originals"
     DERIVATIVES = "derivatives"
@@ -46,12 +46,12 @@ def derivatives_folder(team_id: UUID, image_id: UUID) -> str:
 
 
 def claim_folder(team_id: UUID, image_id: UUID, generation: int, token: UUID) -> str:
-    """Return the prefix of what one claim writes: a claim that loses the race overwrites nothing."""
+    """Return the prefix of a claim's objects; it is unique per claim, so that a lost race overwrites nothing."""
     return f"{derivatives_folder(team_id, image_id)}{generation}-{token}/"
 
 
 def derivative_name(folder: str, preset: str) -> str:
-    """Return the name of a derivative in the folder of its claim."""
+    """Return the name of a derivative in its claim's folder."""
     return f"{folder}{preset}{DERIVATIVE_SUFFIX}"
 
 

@@ -1,6 +1,6 @@
-"""What the first bytes of a file say about the picture in it, without any codec.
+"""Detection of format and size from the first bytes of a file, without any codec.
 
-The API asks before it accepts an upload, the processor before it decodes. Only bytes count: a filename's
+The API calls it before it accepts an upload, the processor before it decodes. Only the bytes count: a filename's
 extension and a declared content type are never consulted.
 """
 
@@ -19,7 +19,7 @@ from image_core.images.variant_limits import heif_limit, jpeg_limit, png_limit
 PictureFormat = Literal["jpeg", "png", "webp", "gif", "avif", "heic", "tiff"]
 
 PREFIX_BYTES = 65_536
-"""A prefix that holds the dimensions of all but a few pictures; 32 bytes are enough to tell the format of most."""
+"""A prefix of this size holds the dimensions of nearly every picture; 32 bytes are enough for the format of most."""
 
 _CONTENT_TYPES: dict[PictureFormat, str] = {
     "jpeg": "image/jpeg",
@@ -49,14 +49,14 @@ _OTHER_CODINGS = {
 
 @dataclass(frozen=True, slots=True)
 class PictureHeader:
-    """The format of a picture and, where the prefix reaches that far, its size as stored.
+    """The format of a picture and, if the prefix reaches that far, its size as stored.
 
     Attributes:
-        format: decided by the bytes alone.
-        width_px: as stored, before any orientation is applied; None when the prefix ends before it.
+        format: determined by the bytes alone.
+        width_px: as stored, before any orientation is applied; None if the prefix ends before it.
         height_px: as `width_px`.
-        unsupported: names what the picture uses that is not decoded here; None where the prefix shows nothing of it.
-        max_pixels: a limit of this kind's own, below the general one; None where it has none.
+        unsupported: a feature of the picture that cannot be decoded here; None if the prefix shows none.
+        max_pixels: a limit for this kind of picture, below the general one; None if it has none.
     """
 
     format: PictureFormat
@@ -77,7 +77,7 @@ class PictureHeader:
 
 
 def detect(prefix: bytes) -> PictureHeader | None:
-    """Tell format and size from the first bytes; None for what is not one of the seven formats. Never raises."""
+    """Return format and size from the first bytes; None for anything but the seven formats. Never raises."""
     picture_format = _detect_format(prefix)
     if picture_format is None:
         return None
@@ -113,11 +113,9 @@ def _unsupported(picture_format: PictureFormat, prefix: bytes) -> str | None:
 
 
 def describe_unknown(prefix: bytes) -> str | None:
-    """Name the kind of a file that `detect` does not know, for a sentence such as "this is a PDF document".
+    """Name the type of a file that `detect` does not recognise, with its article: "a PDF document".
 
-    The name has its article.
-
-    None when the kind is not known either. Never raises.
+    Return None if that type is not recognised either. Never raises.
     """
     for signature, offset, name in _OTHER_KINDS:
         if prefix[offset : offset + len(signature)] == signature:
@@ -191,7 +189,7 @@ def _jpeg_frame(prefix: bytes) -> int | None:
 
 
 def _png_size(prefix: bytes) -> tuple[int, int] | None:
-    # Apple's variant puts a CgBI chunk before IHDR; no decoder of ours reads it, and its size stays unknown.
+    # Apple's variant puts a CgBI chunk before IHDR; it cannot be decoded here, and its size stays unknown.
     if prefix[12:16] != b"IHDR":
         return None
     width_px, height_px = struct.unpack_from(">II", prefix, 16)
@@ -222,7 +220,7 @@ def _webp_size(prefix: bytes) -> tuple[int, int] | None:
 
 
 def _tiff_size(prefix: bytes) -> tuple[int, int] | None:
-    """Size of the page to show; None where its directory lies beyond the prefix."""
+    """Return the size of the page to show; None if its directory is beyond the prefix."""
     place = full_size_page(read_pages(prefix))
     return None if place is None or place.page.is_reduced else place.page.size
 
@@ -247,7 +245,7 @@ def _detect_heif(prefix: bytes) -> PictureFormat | None:
     if brands & _HEIC_BRANDS:
         return "heic"
     if brands & _CONTAINER_BRANDS:
-        # The brand says only that there is a picture; the codec stands in the item's configuration.
+        # The brand only says that there is a picture; the codec is named in the item's configuration.
         return "avif" if b"av01" in prefix or b"av1C" in prefix else "heic"
     return None
 
@@ -266,7 +264,7 @@ def _iso_media_brands(prefix: bytes) -> set[bytes]:
 
 
 def _heif_size(prefix: bytes) -> tuple[int, int] | None:
-    """The largest `ispe`: a picture of tiles lists the size of one tile and of the whole.
+    """Return the largest `ispe`: a tiled picture lists the size of one tile and of the whole.
 
     Source: ISO/IEC 23008-12, 6.5.3 (image spatial extents).
     """
@@ -283,7 +281,7 @@ def _spatial_extents(prefix: bytes, start: int, end: int, depth: int) -> Iterato
             width_px, height_px = struct.unpack_from(">II", prefix, position + 12)
             yield width_px, height_px
         elif kind in {b"meta", b"iprp", b"ipco"} and depth < _MAX_BOX_DEPTH:
-            # `meta` alone of these is a full box, with four bytes of version and flags before its content.
+            # Of these, only `meta` is a full box, with four bytes of version and flags before its content.
             content = position + (12 if kind == b"meta" else 8)
             yield from _spatial_extents(prefix, content, box_end, depth + 1)
         position = box_end

@@ -1,15 +1,15 @@
-"""What both services know of pictures that look alike."""
+"""Constants of similarity search that both services share."""
 
 DESCRIPTOR_MODEL = "descriptor-1"
-"""The colour-and-structure descriptor, which every image has; vectors of different models are never compared."""
+"""The built-in descriptor of colours and structure, which every image has. Different models' vectors do not compare."""
 
 DESCRIPTOR_DIMENSIONS = 96
 
 MODEL_NAME = r"^[a-z0-9][a-z0-9._-]{0,99}$"
-"""What the name of a model may be; names stand in SQL and in the names of indexes."""
+"""Pattern of a model's name, which appears in SQL and in the names of indexes."""
 
 MAX_VECTOR_DIMENSIONS = 4000
-"""As many as an HNSW index over half-precision vectors takes."""
+"""The maximum for an HNSW index over half-precision vectors."""
 
 MAX_HASH_DISTANCE = 7
-"""The most bits by which near-duplicates differ: of four bands of 16 bits, one then differs by a single bit at most."""
+"""Maximum number of differing bits of near-duplicates: one of the four 16-bit bands then differs by one bit at most."""

@@ -1,4 +1,4 @@
-"""Read the directories of a TIFF file: what its pages are, and whether it is a camera's raw file."""
+"""Read the directories of a TIFF file: its pages, and whether it is a camera's raw file."""
 
 import re
 import struct
@@ -27,8 +27,8 @@ _RAW_PHOTOMETRICS = {32803, 34892}
 # Source: libtiff's tiff.h and dcraw: Sony, Epson, Samsung, Kodak, Nikon, lossy DNG, Kodak DCR, Pentax.
 _RAW_COMPRESSIONS = {32767, 32769, 32770, 32867, 34713, 34892, 65000, 65535}
 
-# Canon's and Phase One's marks between the header and the first directory. Pixels often begin there as well, and may
-# be as the shorter part of such a mark. Source: dcraw's identify() and parse_phase_one().
+# Signatures of Canon and Phase One between the header and the first directory. Pixels often begin there as well and may
+# equal the shorter part of such a signature. Source: dcraw's identify() and parse_phase_one().
 _RAW_HEADER = re.compile(
     rb"II\*\x00\x10\x00\x00\x00CR\x02|MM\x00\*\x00\x00\x00\x10CR\x02|II\*\x00.{4}IIII.waR|MM\x00\*.{4}MMMMRaw.",
     re.DOTALL,
@@ -42,9 +42,9 @@ class TiffPage:
     """One directory.
 
     Attributes:
-        tags: numbers by tag; texts and what lies beyond the bytes at hand are left out.
+        tags: numbers by tag; texts and values beyond the available bytes are omitted.
         present: every tag of the directory.
-        sub_pages: the directories that tag 330 names, as far as they are within the bytes at hand.
+        sub_pages: the directories that tag 330 names, as far as they are within the available bytes.
     """
 
     tags: dict[int, Values]
@@ -57,7 +57,7 @@ class TiffPage:
         return int(values[0]) if values else default
 
     def is_legible(self, tags: set[int]) -> bool:
-        """Tell whether the values of those tags that the page has are within the bytes at hand."""
+        """Return whether the values of those tags that the page has are within the available bytes."""
         return tags & self.present <= self.tags.keys()
 
     @property
@@ -68,17 +68,17 @@ class TiffPage:
 
     @property
     def is_reduced(self) -> bool:
-        """Tell whether the page is a smaller version of another one."""
+        """Return whether the page is a smaller version of another one."""
         return bool(self.number(NEW_SUBFILE_TYPE, 0) & _REDUCED) or self.number(OLD_SUBFILE_TYPE, 1) == 2
 
     @property
     def is_mask(self) -> bool:
-        """Tell whether the page holds another page's transparency."""
+        """Return whether the page holds another page's transparency mask."""
         return bool(self.number(NEW_SUBFILE_TYPE, 0) & _MASK) or self.number(PHOTOMETRIC, 0) == 4
 
     @property
     def is_raw(self) -> bool:
-        """Tell whether the page holds what a sensor saw, undeveloped."""
+        """Return whether the page holds undeveloped sensor data."""
         return (
             self.number(PHOTOMETRIC, 0) in _RAW_PHOTOMETRICS
             or self.number(COMPRESSION, 1) in _RAW_COMPRESSIONS
@@ -88,7 +88,7 @@ class TiffPage:
 
 @dataclass(frozen=True, slots=True)
 class PagePlace:
-    """Where a page stands: its number in the chain, and which of that page's sub-directories it is (-1: itself)."""
+    """The place of a page: its number in the chain, and the index of a sub-directory of it (-1: the page itself)."""
 
     number: int
     sub_number: int
@@ -96,7 +96,7 @@ class PagePlace:
 
 
 def read_pages(content: bytes | mmap) -> list[TiffPage]:
-    """Read the chain of directories as far as the bytes go; empty for what is no TIFF file. Never raises."""
+    """Read the chain of directories as far as the bytes reach; empty for anything but a TIFF file. Never raises."""
     if content[:4] not in MAGICS:
         return []
     reader = _Reader(content)
@@ -127,10 +127,10 @@ def full_size_page(pages: list[TiffPage]) -> PagePlace | None:
 
 
 def is_raw_photograph(content: bytes | mmap) -> bool:
-    """Tell a camera's raw file from a TIFF file. Never raises.
+    """Return whether a file is a camera's raw file and not a plain TIFF file. Never raises.
 
-    Where only the first bytes are at hand, a preview in front of sub-directories that lie beyond them, from a named
-    camera, counts as raw: cameras write that, other writers put the picture first.
+    If only the first bytes are available, a preview in front of sub-directories that lie beyond them, with a named
+    camera, counts as raw: cameras write files this way, other writers put the picture first.
     """
     if _RAW_HEADER.match(content[:16]):
         return True
@@ -155,7 +155,7 @@ class _Reader:
         return int(found[0]) if found else 0
 
     def page(self, offset: int, *, sub_pages: bool) -> tuple[TiffPage | None, int]:
-        """Read one directory; also the offset of the one that follows, 0 where there is none."""
+        """Read one directory; return it with the offset of the next one, 0 if there is none."""
         found = self._unpack("Q" if self._big else "H", offset)
         if not found or found[0] > _MAX_ENTRIES:
             return None, 0

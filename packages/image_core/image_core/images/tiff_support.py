@@ -1,9 +1,9 @@
-"""Say what a TIFF page uses that is not decoded here, so that an intact file is never called damaged."""
+"""Name the features of a TIFF page that cannot be decoded here, so that an intact file is not reported as damaged."""
 
 from image_core.images import tiff_directory as tags
 from image_core.images.tiff_directory import TiffPage
 
-# What the bundled libtiff decodes. Source: TIFF 6.0 and libtiff's tiff.h.
+# The schemes that the bundled libtiff decodes. Source: TIFF 6.0 and libtiff's tiff.h.
 _COMPRESSIONS = {1, 2, 3, 4, 5, 7, 8, 32771, 32773, 32946, 50001}
 _COMPRESSION_NAMES = {
     6: "old-style JPEG (compression 6)",
@@ -41,7 +41,7 @@ _LAB, _ICC_LAB, _YCBCR, _CMYK = 8, 9, 6, 5
 
 
 def unsupported_tiff(page: TiffPage) -> str | None:
-    """Name what keeps a page from being decoded; None for one that can be, or of which too little is at hand."""
+    """Name the feature that prevents a page from being decoded; None if there is none or too few bytes are at hand."""
     compression = page.number(tags.COMPRESSION, 1)
     if compression not in _COMPRESSIONS:
         name = _COMPRESSION_NAMES.get(compression, f"compression {compression}")
@@ -52,7 +52,7 @@ def unsupported_tiff(page: TiffPage) -> str | None:
 
 
 def color_samples(page: TiffPage) -> int:
-    """Count the samples of a pixel that are its colour; what follows them is extra. 0 for an unknown kind of colour."""
+    """Return the number of colour samples per pixel (the rest are extra samples); 0 for an unknown colour type."""
     return _COLORS.get(_photometric(page), 0)
 
 
@@ -66,7 +66,7 @@ def _unsupported_samples(page: TiffPage) -> str | None:
     if len(depths) > 1 or len(kinds) > 1:
         return "TIFF with samples of different kinds"
     bits, kind = int(depths.pop()), int(kinds.pop())
-    # 4 means "undefined", which every reader takes for unsigned.
+    # 4 means "undefined", which every reader treats as unsigned.
     kind = 1 if kind == 4 else kind
     samples = f"{_SAMPLE_FORMAT_NAMES.get(kind, 'complex')} samples of {bits} bits"
     planar, several = page.number(tags.PLANAR_CONFIGURATION, 1) != 1, page.number(tags.SAMPLES_PER_PIXEL, 1) > 1

@@ -1,8 +1,8 @@
-"""Every UPDATE of an image, one function each, with the states that it may leave and who may run it.
+"""Every UPDATE of an image: one function per transition, with the states it may leave and the services that may run it.
 
-A function returns a statement, which asyncpg and pg8000 both run, and which its caller may give a RETURNING. What the
-hot paths run has bind parameters, named in the docstring, and is compiled once by the caller's `Query`. Their names
-begin with `new_`, as those of the columns are SQLAlchemy's own.
+Each function returns a statement that both asyncpg and pg8000 can run, and to which the caller may add a RETURNING
+clause. Statements of hot paths have bind parameters, listed in the docstring, and are compiled once by the caller's
+`Query`. Parameter names begin with `new_`, because SQLAlchemy reserves the names of the columns.
 """
 
 from collections.abc import Iterable
@@ -49,16 +49,16 @@ _claimable = or_(image.c.status == ImageStatus.STORED, _lapsed)
 REPROCESSABLE = and_(
     or_(image.c.status == ImageStatus.READY, image.c.status == ImageStatus.FAILED), image.c.deleted_at.is_(None)
 )
-"""The images that `reprocess` may send back."""
+"""The images that `reprocess` may move."""
 
 
 def _change(*conditions: ColumnElement[bool], **columns: Any) -> Update:
-    """Change what callers see of an image, so that its entity tag changes too."""
+    """Change what callers see of an image, and with it the entity tag."""
     return update(image).where(*conditions).values(revision=image.c.revision + 1, updated_at=func.now(), **columns)
 
 
 def _picked(condition: ColumnElement[bool], most: int) -> ColumnElement[bool]:
-    """Restrict an UPDATE to a bounded number of rows that nobody else is working on."""
+    """Restrict an UPDATE to a bounded number of rows that no other transaction has locked."""
     rows = select(image.c.id).where(condition).limit(most).with_for_update(skip_locked=True)
     return image.c.id.in_(rows.scalar_subquery())
 
@@ -68,9 +68,9 @@ def _picked(condition: ColumnElement[bool], most: int) -> ColumnElement[bool]:
 
 @made_by(Mover.API)
 def complete_upload() -> Update:
-    """Fill in what is known of an object that is whole, pending → stored; not of a row that has expired.
+    """Complete an upload: pending → stored, with the properties of the stored object; expired rows stay as they are.
 
-    The processor may have been first: the status never moves back, and only what is missing is filled in.
+    The processor may have been faster: the status never moves back, and only missing values are filled in.
     Parameters: image_id, new_size_bytes, new_sha256, new_generation, new_filename, new_tags, new_metadata.
     """
     return _change(
@@ -90,7 +90,10 @@ def complete_upload() -> Update:
 
 @made_by(Mover.PROCESSOR)
 def store() -> Update:
-    """Pending → stored, with what the bytes say. Parameters: image_id, new_generation, new_size_bytes, new_sha256."""
+    """Store an upload: pending → stored, with the properties of the object.
+
+    Parameters: image_id, new_generation, new_size_bytes, new_sha256.
+    """
     return _change(
         _id, _pending, status=ImageStatus.STORED, generation=bindparam("new_generation"),
         size_bytes=bindparam("new_size_bytes"), sha256=bindparam("new_sha256"), stored_at=func.now(),
@@ -100,7 +103,7 @@ def store() -> Update:
 
 @made_by(Mover.API, Mover.PROCESSOR, Mover.SWEEP)
 def expire(image_id: UUID, failure: Failure, duplicate_of: UUID | None = None) -> Update:
-    """Pending → expired."""
+    """Expire an upload: pending → expired."""
     return _change(
         image.c.id == image_id, _pending, status=ImageStatus.EXPIRED, failure_code=failure.code,
         failure_message=failure.message, duplicate_of=duplicate_of,
@@ -109,7 +112,7 @@ def expire(image_id: UUID, failure: Failure, duplicate_of: UUID | None = None) -
 
 @made_by(Mover.SWEEP)
 def defer_overdue(lease: timedelta, most: int) -> Update:
-    """Put off by a lease the deadline of pending images that are beyond it, while storage is asked for the object."""
+    """Extend the deadline of overdue pending images by a lease, while storage is queried for the object."""
     overdue = and_(_pending, image.c.deadline_at < func.now())
     return (
         update(image)
@@ -119,7 +122,7 @@ def defer_overdue(lease: timedelta, most: int) -> Update:
 
 
 def is_given_up(max_attempts: int) -> ColumnElement[bool]:
-    """Tell of an upload whose object was asked for too often, and for longer than an outage may take."""
+    """Return the condition for uploads whose object was looked up too often, for longer than an outage should last."""
     return and_(image.c.attempts > max_attempts, image.c.created_at < func.now() - MOST_PATIENCE)
 
 
@@ -128,7 +131,7 @@ def is_given_up(max_attempts: int) -> ColumnElement[bool]:
 
 @made_by(Mover.PROCESSOR)
 def claim() -> Update:
-    """stored, or processing with a lease that ran out → processing: the one UPDATE that decides who works.
+    """Claim an image: stored, or processing with an expired lease → processing. Only one caller can win.
 
     Parameters: image_id, of_generation, max_attempts, new_token, lease.
     """
@@ -142,9 +145,9 @@ def claim() -> Update:
 
 @made_by(Mover.PROCESSOR)
 def finish(columns: Iterable[str]) -> Update:
-    """Processing → ready, if the promise to remove what the claim wrote can be taken back.
+    """Finish a claimed image: processing → ready, if the removal of the claim's objects can still be cancelled.
 
-    Parameters: image_id, new_token, discard_id, and `new_` with the name of each of the columns.
+    Parameters: image_id, new_token, discard_id, and `new_` plus the name of each of the columns.
     """
     taken_back = discards.take_back().cte("taken_back")
     values = {name: bindparam(f"new_{name}", type_=image.c[name].type) for name in columns}
@@ -156,7 +159,7 @@ def finish(columns: Iterable[str]) -> Update:
 
 
 def _failed(failure: Failure) -> dict[str, Any]:
-    """Give the columns of an image whose processing failed: one that was ready before is ready again, as it was."""
+    """Return the column values of a failed image: one that was ready before becomes ready again, unchanged."""
     was_ready = image.c.ready_at.is_not(None)
     return _UNCLAIMED | {
         "status": case((was_ready, ImageStatus.READY), else_=ImageStatus.FAILED),
@@ -173,13 +176,16 @@ def _held(image_id: UUID, token: UUID) -> ColumnElement[bool]:
 
 @made_by(Mover.PROCESSOR)
 def fail(image_id: UUID, token: UUID, failure: Failure) -> Update:
-    """Processing → failed, or ready as before, by whoever holds the claim."""
+    """Fail a claimed image: processing → failed, or ready if it was ready before."""
     return _change(_held(image_id, token), **_failed(failure))
 
 
 @made_by(Mover.PROCESSOR)
 def release(image_id: UUID, token: UUID, *, counted: bool) -> Update:
-    """Processing → stored, by whoever holds the claim. The attempt counts if that is said, or after a day of trying."""
+    """Release a claimed image: processing → stored.
+
+    The attempt counts if `counted` is set, or if the image has been tried for more than a day.
+    """
     attempts: Any = image.c.attempts
     if not counted:
         young = image.c.first_claimed_at > func.now() - MOST_PATIENCE
@@ -191,7 +197,7 @@ def release(image_id: UUID, token: UUID, *, counted: bool) -> Update:
 
 @made_by(Mover.PROCESSOR)
 def give_up(image_id: UUID, max_attempts: int) -> Update:
-    """stored, or processing with a lease that ran out → failed or ready as before, because no attempt is left."""
+    """Give up an image without attempts left: stored, or processing with an expired lease → failed, or ready again."""
     return _change(image.c.id == image_id, image.c.attempts >= max_attempts, _claimable, **_failed(EXHAUSTED))
 
 
@@ -202,7 +208,7 @@ def _waiting(lease: timedelta) -> ColumnElement[bool]:
 
 @made_by(Mover.SWEEP)
 def requeue(lease: timedelta, max_attempts: int, most: int) -> Update:
-    """Images that wait for longer than a lease, with attempts left → stored."""
+    """Requeue images that have waited longer than a lease and have attempts left → stored."""
     return _change(
         _picked(and_(_waiting(lease), image.c.attempts < max_attempts), most),
         status=ImageStatus.STORED, queued_at=func.now(), **_UNCLAIMED,
@@ -211,7 +217,7 @@ def requeue(lease: timedelta, max_attempts: int, most: int) -> Update:
 
 @made_by(Mover.SWEEP)
 def give_up_waiting(lease: timedelta, max_attempts: int, most: int) -> Update:
-    """Images that wait for longer than a lease, without attempts left → failed, or ready as before."""
+    """Give up images that have waited longer than a lease and have no attempts left → failed, or ready as before."""
     waiting = and_(_waiting(lease), image.c.attempts >= max_attempts)
     return _change(_picked(waiting, most), **_failed(EXHAUSTED))
 
@@ -221,22 +227,22 @@ def give_up_waiting(lease: timedelta, max_attempts: int, most: int) -> Update:
 
 @made_by(Mover.API)
 def retry_failed(image_id: UUID) -> Update:
-    """Failed → stored, because the same bytes were uploaded again."""
+    """Retry a failed image: failed → stored, because the same bytes were uploaded again."""
     return _change(image.c.id == image_id, image.c.status == ImageStatus.FAILED, **_REPROCESSED)
 
 
 @made_by(Mover.OPERATOR)
 def reprocess(condition: ColumnElement[bool], most: int) -> Update:
-    """ready, failed → stored: the newest of those that meet a condition and are in no trash."""
+    """Reprocess the newest images that meet a condition and are not in the trash: ready, failed → stored."""
     newest = select(image.c.id).where(REPROCESSABLE, condition).order_by(image.c.id.desc()).limit(most)
     return _change(image.c.id.in_(newest.with_for_update(skip_locked=True).scalar_subquery()), **_REPROCESSED)
 
 
 @made_by(Mover.OPERATOR)
 def remake_derivatives(image_id: UUID, revision: int) -> Update:
-    """Any state that holds bytes → stored, because derivatives are missing.
+    """Remake missing derivatives: any state that holds bytes → stored.
 
-    Not what changed since it was read, and not what waits already with all its attempts.
+    Skip an image that has changed since it was read, or that is already queued with all its attempts.
     """
     waits = and_(image.c.status == ImageStatus.STORED, image.c.attempts == 0)
     return _change(
@@ -276,7 +282,7 @@ def trash_of_team(team_id: UUID, most: int) -> Update:
 
 @made_by(Mover.SWEEP)
 def mark_for_purge(retention: timedelta, most: int) -> Update:
-    """Mark what has been in the trash for too long: nobody restores it any more. Work under way is waited for."""
+    """Mark images whose time in the trash is over for purge, which rules out a restore; wait for running work."""
     over = and_(
         image.c.deleted_at < func.now() - retention,
         image.c.purge_marked_at.is_(None),
@@ -285,14 +291,14 @@ def mark_for_purge(retention: timedelta, most: int) -> Update:
             image.c.lease_expires_at < func.now(),
         ),
     )
-    # From the mark on, deadline and attempts are those of the purge.
+    # From now on, deadline and attempts are those of the purge.
     marked = {"purge_marked_at": func.now(), "deadline_at": func.now(), "attempts": 0}
     return update(image).where(_picked(over, most)).values(**marked)
 
 
 @made_by(Mover.SWEEP)
 def defer_purge(most: int) -> Update:
-    """Put off what is marked, also by a sweep that did not come through, while its objects are removed."""
+    """Select marked images for removal and schedule the next attempt, in case this one does not complete."""
     due = (
         select(image.c.id)
         .where(image.c.deleted_at.is_not(None), image.c.purge_marked_at.is_not(None))
@@ -310,5 +316,5 @@ def defer_purge(most: int) -> Update:
 
 @made_by(Mover.SWEEP)
 def forget_uploader(user_id: UUID, most: int) -> Update:
-    """Take a user who is being removed out of images."""
+    """Clear the uploader of images whose uploader is being removed."""
     return update(image).where(_picked(image.c.uploaded_by == user_id, most)).values(uploaded_by=None)

@@ -1,7 +1,7 @@
-"""Limits in pixels of the kinds of pictures whose decoders hold more of them than a worker has memory for.
+"""Pixel limits for kinds of pictures whose decoders need more memory than usual.
 
-All others come row by row, or small enough, for the general limit (`IMAGE_MAX_PIXELS`). The figures are measured in a
-worker of 512 MiB; docs/pictures.md lists them.
+All others are decoded row by row, or need little enough memory for the general limit (`IMAGE_MAX_PIXELS`). The figures
+were measured in a worker of 512 MiB; docs/pictures.md lists them.
 """
 
 from itertools import chain
@@ -13,13 +13,13 @@ _YUV_444 = 3
 
 
 def png_limit(prefix: bytes) -> int | None:
-    """An interlaced picture is held whole: eight bytes a pixel at 16 bits with alpha."""
+    """Return the limit of an interlaced PNG, which is held whole: 8 bytes per pixel at 16 bits with alpha."""
     depth, color, interlaced = prefix[24], prefix[25], prefix[28]
     return 36_000_000 if interlaced and depth == 16 and color == 6 else None
 
 
 def jpeg_limit(prefix: bytes, frame: int | None) -> int | None:
-    """All coefficients of a progressive picture are held: eight bytes a pixel of four components."""
+    """Return the limit of a progressive JPEG, whose coefficients are all held: 8 bytes per pixel of four components."""
     if frame is None or frame + 10 > len(prefix):
         return None
     progressive, components = prefix[frame + 1] in {0xC2, 0xCA}, prefix[frame + 9]
@@ -27,7 +27,7 @@ def jpeg_limit(prefix: bytes, frame: int | None) -> int | None:
 
 
 def heif_limit(prefix: bytes) -> int | None:
-    """More than 8 bits without subsampling: six bytes a pixel, and HEVC's decoder holds them twice."""
+    """Return the limit of HEIF with more than 8 bits and no subsampling: 6 bytes per pixel, held twice for HEVC."""
     items = read_items(prefix)
     for found in items.properties_of_primary():
         if found.kind == b"av1C" and len(found.content) >= 3:

@@ -1,4 +1,4 @@
-"""Who pushes: Google's identity tokens, checked in full, although the platform's IAM has checked them before."""
+"""Authentication of push requests: Google's identity tokens, verified in full although IAM has verified them before."""
 
 import asyncio
 import time
@@ -14,19 +14,19 @@ from image_core.telemetry import log
 _KEYS_FRESH_SECONDS = 3600.0
 _COOL_DOWN_SECONDS = 30.0
 _RETRY_SECONDS = 5.0
-"""How long after a failed fetch the next one is made where no key is known at all."""
+"""Pause after a failed fetch while no key is known at all."""
 _CLOCK_SKEW_SECONDS = 60
 
 
 class TokenRejected(Exception):
-    """The token is absent, or not one of the expected account's."""
+    """The token is missing, or is not a valid token of the expected account."""
 
 
 class IssuerKeys:
-    """The issuer's public keys, fetched when they are old or a token names one that is not known yet.
+    """The issuer's public keys, fetched when they are stale or a token names an unknown key.
 
-    A key id that nobody knows must not turn into a request of ours each time: after a fetch there is a pause. Keys that
-    are known go on while the issuer does not answer, and nobody who has one waits for a fetch of somebody else.
+    Unknown key ids must not cause a fetch each time, so there is a pause after a fetch. Known keys stay valid while the
+    issuer does not respond, and verification with a known key never waits for another caller's fetch.
     """
 
     def __init__(self, jwks_url: str) -> None:
@@ -36,7 +36,7 @@ class IssuerKeys:
         self._lock = asyncio.Lock()
 
     async def key_set(self, key_id: str) -> KeySet:
-        """Return the keys, with the one of this id among them if the issuer has it.
+        """Return the keys, including the one with this id if the issuer has it.
 
         Raises:
             errors.MessagingUnavailable: No key has been fetched yet.
@@ -77,12 +77,13 @@ class IssuerKeys:
 
 
 async def verify(authorization: str | None, keys: IssuerKeys, *, issuer: str, audience: str, email: str) -> None:
-    """Check signature, issuer, audience, times, e-mail and `email_verified`.
+    """Verify signature, issuer, audience, times, e-mail and `email_verified`.
 
     Source: Pub/Sub documentation, "Authentication for push subscriptions".
 
     Raises:
-        TokenRejected: one of them is not as it must be.
+        TokenRejected: One of them is wrong or missing.
+        errors.MessagingUnavailable: No key has been fetched yet.
     """
     scheme, _, token = (authorization or "").partition(" ")
     if scheme.lower() != "bearer" or not token:
@@ -107,7 +108,7 @@ def jwt_key_id(token: str) -> str:
     """Return the key id in the token's header.
 
     Raises:
-        ValueError: the token is malformed.
+        ValueError: The token is malformed.
     """
     from joserfc.jws import extract_compact
 

@@ -1,4 +1,4 @@
-"""The ASGI middleware of the services that nobody but the platform calls. Pure ASGI, without a web framework."""
+"""The ASGI middleware of services that only the platform calls. Pure ASGI, without a web framework."""
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
@@ -13,7 +13,7 @@ ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class RequestLog:
-    """Give every request its ids, and turn what nobody expected into a 500 that Error Reporting groups."""
+    """Assign ids to every request, and turn unexpected errors into a 500 that Error Reporting groups."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -34,7 +34,7 @@ class RequestLog:
             await self._app(scope, receive, watched)
         except Exception as error:
             if status == 413:
-                # The framework has answered a body that is too large, and leaves in its own way.
+                # The framework has answered a body that is too large, and raises an exception of its own.
                 raise
             log_unexpected(error, http_request={"requestMethod": scope["method"], "requestUrl": scope["path"]})
             if status == 0:

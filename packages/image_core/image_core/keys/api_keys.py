@@ -1,8 +1,8 @@
 """API keys: `im_<public id>_<secret><checksum>`.
 
-The public id (8 characters) is safe to log and finds the row; the secret is 28 base62 characters (166 random
-bits); the checksum is the CRC-32 of all before it in 6 base62 digits, so that a mistyped key is refused without a
-look at the database. Only the SHA-256 of the whole key is stored: random enough to need no salt.
+The public id (8 characters) is safe to log and identifies the row; the secret is 28 base62 characters (166 random
+bits); the checksum is the CRC-32 of everything before it in 6 base62 digits, so that a mistyped key is rejected without
+a database query. Only the SHA-256 of the whole key is stored: it is random enough to need no salt.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ PATTERN = re.compile(rf"im_([0-9A-Za-z]{{{_PUBLIC_ID_LENGTH}}})_([0-9A-Za-z]{{{_
 
 
 class NewKey(NamedTuple):
-    """A key just made: the only moment at which `api_key` is known."""
+    """A new key. `api_key` is known only at this moment."""
 
     api_key: str
     public_id: str
@@ -30,7 +30,7 @@ class NewKey(NamedTuple):
 
     @property
     def key_prefix(self) -> str:
-        """What may be shown and logged."""
+        """The part of the key that may be shown and logged."""
         return PREFIX + self.public_id
 
 
@@ -47,12 +47,12 @@ def _checksum(text: str) -> str:
 
 
 def hash_key(api_key: str) -> bytes:
-    """The SHA-256 under which a key is stored, 32 bytes."""
+    """Return the SHA-256 under which a key is stored, 32 bytes."""
     return hashlib.sha256(api_key.encode()).digest()
 
 
 def generate() -> NewKey:
-    """A new key."""
+    """Generate a key."""
     public_id = _random_text(_PUBLIC_ID_LENGTH)
     body = f"{PREFIX}{public_id}_{_random_text(_SECRET_LENGTH)}"
     api_key = body + _checksum(body)
@@ -60,7 +60,7 @@ def generate() -> NewKey:
 
 
 def public_id_of(api_key: str) -> str | None:
-    """The public id of a well-formed key; None for anything else, a wrong checksum included."""
+    """Return the public id of a well-formed key; None for anything else, including a wrong checksum."""
     if api_key == DEFAULT_KEY:
         return DEFAULT_PUBLIC_ID
     if (match := PATTERN.fullmatch(api_key)) is None:

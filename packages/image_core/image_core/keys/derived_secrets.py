@@ -1,10 +1,10 @@
-"""Keys that follow from one master secret: many keys to hand out, one secret to keep."""
+"""Keys derived from one master secret: many keys to hand out, one secret to store."""
 
 import hashlib
 import hmac
 
 MASTER_BYTES = 32
-"""Length of a master secret, and of every key that follows from one."""
+"""Length of a master secret, and of every derived key."""
 
 
 def derive(master: bytes, info: str) -> bytes:

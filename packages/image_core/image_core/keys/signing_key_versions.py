@@ -1,4 +1,4 @@
-"""Writes the keys that sign access tokens into their secret: the first one, and a new one at each rotation."""
+"""Creation and rotation of the keys that sign access tokens, as versions of their secret."""
 
 from datetime import timedelta
 
@@ -14,14 +14,15 @@ from image_core.models import audit_event
 _ACTION = "signing_key.added"
 _LOCK = 7_306_301_142
 _TIMEOUT_SECONDS = 30.0
-# Instances sign with the key before for five minutes more, and its tokens live for fifteen.
+# Instances sign with the previous key for up to five more minutes, and its tokens are valid for fifteen.
 _OLD_TOKENS_LIVE = timedelta(minutes=20)
 
 
 def add_first(connection: Connection, secret: str) -> bool:
-    """Adds a first version where there is none, and says whether it did; of two at once one does.
+    """Add a first version if there is none; return whether it was added. Only one of two concurrent calls adds one.
 
-    Raises `secrets.SecretNotRead`.
+    Raises:
+        secrets.SecretNotRead: The secret cannot be read.
     """
     _wait_for_others(connection)
     if secrets.latest_version(secret, _TIMEOUT_SECONDS) is not None:
@@ -31,11 +32,13 @@ def add_first(connection: Connection, secret: str) -> bool:
 
 
 def rotate(connection: Connection, secret: str, *, force: bool) -> bool:
-    """Adds a version with a new key before the present one, and says whether it did.
+    """Add a version with a new key in front of the current one; return whether it was added.
 
-    It does not, unless `force` is said, while tokens may live whose key would be dropped.
+    Without `force`, nothing is added while tokens of a key that would be dropped may still be valid.
 
-    Raises `secrets.SecretNotRead`, and ValueError where the present version is no key set.
+    Raises:
+        secrets.SecretNotRead: The secret cannot be read.
+        ValueError: The current version is not a key set.
     """
     _wait_for_others(connection)
     if not force and _old_tokens_may_live(connection):

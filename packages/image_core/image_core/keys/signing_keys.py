@@ -15,28 +15,29 @@ _MOST_LIVE = 2
 
 
 class SigningKey(NamedTuple):
-    """One key; `kid` names it in the tokens that it signed."""
+    """One key; `kid` identifies it in the tokens that it signed."""
 
     kid: str
     secret: bytes
 
 
 def generate() -> SigningKey:
-    """A new key of 256 random bits."""
+    """Generate a key of 256 random bits."""
     return SigningKey(secrets.token_hex(8), secrets.token_bytes(LEAST_BYTES))
 
 
 def to_text(keys: list[SigningKey]) -> str:
-    """The key set as it is stored."""
+    """Serialize a key set for storage."""
     entries = [{"kty": "oct", "alg": "HS256", "kid": key.kid, "k": _encode(key.secret)} for key in keys]
     return json.dumps({"keys": entries}, separators=(",", ":"))
 
 
 def from_text(text: str) -> list[SigningKey]:
-    """The keys of a stored set.
+    """Parse a stored key set.
 
     Raises:
-        ValueError: it is none, is empty, names a key twice, or has a key that is too short. The text is not repeated.
+        ValueError: The set is malformed or empty, repeats a key id, or has a key that is too short. The message
+            does not contain the text.
     """
     try:
         keys = [SigningKey(str(entry["kid"]), _decode(entry["k"])) for entry in json.loads(text)["keys"]]
@@ -50,7 +51,7 @@ def from_text(text: str) -> list[SigningKey]:
 
 
 def rotated(keys: list[SigningKey]) -> list[SigningKey]:
-    """A new key before the newest of the present ones, whose tokens live on until they end."""
+    """Put a new key in front of the newest current one, whose tokens stay valid until they expire."""
     return [generate(), *keys][:_MOST_LIVE]
 
 

@@ -1,4 +1,4 @@
-"""Alembic's folder. Revisions are numbered, so that "at or beyond" can be told without reading them."""
+"""Alembic's folder. Revisions are numbered, so that two of them can be compared without reading the files."""
 
 HEAD = "0010"
-"""The newest revision that this code knows and needs."""
+"""The newest revision, which this code requires."""

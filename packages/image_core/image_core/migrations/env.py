@@ -1,4 +1,4 @@
-"""How Alembic reaches the database; `image_core.admin` gives it the connection."""
+"""Alembic's environment; `image_core.admin` passes the connection."""
 
 from alembic import context
 
@@ -9,7 +9,7 @@ context.configure(
     connection=connection,
     target_metadata=metadata,
     compare_server_default=True,
-    # Each revision commits by itself, so that a long chain holds no lock longer than its own step.
+    # Each revision commits separately, so that a long chain holds no lock longer than one step.
     transaction_per_migration=True,
 )
 with context.begin_transaction():

@@ -1,4 +1,4 @@
-"""Runs Alembic under an advisory lock, with bounded waits for locks and statements."""
+"""Run Alembic under an advisory lock, with bounded waits for locks and statements."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from alembic.config import Config
 from sqlalchemy import Connection, text
 from sqlalchemy.engine import Engine
 
-_LOCK = 0x696D_6167_65  # "image": two migrations at once wait for each other here
+_LOCK = 0x696D_6167_65  # "image": concurrent migrations wait for each other here
 
 
 @contextmanager
@@ -25,31 +25,31 @@ def _connected(engine: Engine) -> Iterator[Config]:
 
 def _wait_for_turn(connection: Connection) -> None:
     connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": _LOCK})
-    # In Cloud SQL an IAM user is a member of this role, and the right to create roles is not inherited: it has to be
-    # taken on. Elsewhere there is no such role.
+    # In Cloud SQL an IAM user is a member of this role, but the right to create roles is not inherited: the role has to
+    # be set explicitly. Elsewhere the role does not exist.
     if connection.execute(
         text("SELECT 1 FROM pg_roles WHERE rolname = 'cloudsqlsuperuser' AND pg_has_role(current_user, oid, 'SET')")
     ).scalar_one_or_none():
         connection.execute(text("SET ROLE cloudsqlsuperuser"))
-    # A migration that cannot have its lock soon gives up rather than hold every request behind it.
+    # A migration that cannot get its lock soon gives up and does not hold up the requests behind it.
     connection.execute(text("SET lock_timeout = '5s'"))
     connection.execute(text("SET statement_timeout = '15min'"))
     connection.commit()
 
 
 def upgrade(engine: Engine, revision: str = "head") -> None:
-    """Brings the schema up to `revision`; safe to run twice at once."""
+    """Upgrade the schema to `revision`; safe to run twice concurrently."""
     with _connected(engine) as config:
         command.upgrade(config, revision)
 
 
 def downgrade(engine: Engine, revision: str) -> None:
-    """Takes the schema down to `revision`. Roles stay: they belong to the whole server."""
+    """Downgrade the schema to `revision`. Roles stay, because they belong to the whole server."""
     with _connected(engine) as config:
         command.downgrade(config, revision)
 
 
 def autogenerate(engine: Engine, message: str, revision: str) -> None:
-    """Writes the next revision from the difference between the models and the database."""
+    """Write the next revision from the difference between the models and the database."""
     with _connected(engine) as config:
         command.revision(config, message, autogenerate=True, rev_id=revision)

@@ -1,4 +1,4 @@
-"""What analyzers were asked and what they found, and which model answers."""
+"""Requested analyses and their results, and the model that each analyzer currently uses."""
 
 from sqlalchemy import (
     BigInteger,
@@ -23,7 +23,7 @@ analysis = Table(
     metadata,
     id_column(),
     Column("team_id", Uuid, ForeignKey("team.id", ondelete="CASCADE"), nullable=False),
-    # A result belongs to bytes: every image of the team that has them shares it.
+    # A result belongs to the bytes: every image of the team with these bytes shares it.
     Column("sha256", LargeBinary, nullable=False),
     Column("analyzer", Text, nullable=False),
     Column("version", Text, nullable=False),
@@ -33,10 +33,10 @@ analysis = Table(
     Column("result", JSONB),
     Column("failure_code", Text),
     Column("failure_message", Text),
-    # Null where the bytes are those of an image; else the object in the scratch bucket that holds them.
+    # Null if the bytes belong to an image; otherwise the object in the scratch bucket that holds them.
     Column("scratch_object", Text),
     Column("scratch_generation", BigInteger),
-    # Checked at the commit: the row is inserted before the account is locked, and the price reserved after it.
+    # Checked at the commit: the row is inserted before the account is locked, and the price is reserved afterwards.
     Column(
         "reservation_id",
         Uuid,
@@ -59,7 +59,7 @@ analysis = Table(
     CheckConstraint("(status = 'done') = (num_nulls(result, analyzed_at) = 0)", name="done_has_result"),
     CheckConstraint("(status = 'failed') = (failure_code IS NOT NULL)", name="failed_says_why"),
     CheckConstraint("num_nulls(scratch_object, scratch_generation) IN (0, 2)", name="scratch_whole"),
-    # Asked twice at the same moment, an analysis is made once; one that failed may be asked for again.
+    # Concurrent requests for the same analysis create one row; a failed analysis may be requested again.
     Index(
         "uq_analysis_of_bytes",
         "team_id",
@@ -80,10 +80,10 @@ analyzer_model = Table(
     "analyzer_model",
     metadata,
     Column("name", Text, primary_key=True),
-    # What results are stored under now, and what they were stored under before.
+    # The version under which results are stored now, and the previous one.
     Column("version", Text, nullable=False),
     Column("replaced_version", Text),
-    # Null where the analyzer needs none.
+    # Null if the analyzer needs no model.
     Column("model", JSONB),
     time_column("updated_at", nullable=False),
 )

@@ -1,4 +1,4 @@
-"""What the tables are made of: the metadata with its naming rules, and the columns that many of them have."""
+"""Building blocks of the tables: the metadata with its naming conventions, and common columns."""
 
 from sqlalchemy import Column, DateTime, MetaData, Text, Uuid, text
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -15,26 +15,26 @@ metadata = MetaData(
 
 
 def one_of(column: str, values: tuple[str, ...]) -> str:
-    """A check that a column holds one of these texts."""
+    """Return a check that a column holds one of these texts."""
     return f"{column} IN ({', '.join(repr(str(value)) for value in values)})"
 
 
 def id_column() -> Column:  # type: ignore[type-arg]
-    """The primary key, a UUIDv7."""
+    """Return the primary key column, a UUIDv7."""
     return Column("id", Uuid, primary_key=True)
 
 
 def time_column(name: str, *, nullable: bool = True) -> Column:  # type: ignore[type-arg]
-    """A moment; one that may not be null is now by default."""
+    """Return a timestamp column; it defaults to now unless it is nullable."""
     default = None if nullable else text("now()")
     return Column(name, DateTime(timezone=True), nullable=nullable, server_default=default)
 
 
 def deadline_column(name: str) -> Column:  # type: ignore[type-arg]
-    """A moment that whoever writes the row has to name."""
+    """Return a timestamp column without a default."""
     return Column(name, DateTime(timezone=True), nullable=False)
 
 
 def array_column(name: str) -> Column:  # type: ignore[type-arg]
-    """Texts, none by default."""
+    """Return a text array column, empty by default."""
     return Column(name, ARRAY(Text), nullable=False, server_default=text("'{}'"))

@@ -24,7 +24,7 @@ event = Table(
     id_column(),
     Column("topic", Text, nullable=False),
     Column("type", Text, nullable=False),
-    # No foreign keys: an event outlives what it tells of.
+    # No foreign keys: an event outlives the rows that it refers to.
     Column("team_id", Uuid),
     Column("image_id", Uuid),
     Column("payload", JSONB, nullable=False),
@@ -40,9 +40,9 @@ event = Table(
 
 Sequence("audit_event_position_seq", metadata=metadata)
 
-# A transaction has its number before it draws a position: whoever draws a number after having seen a position knows
-# that every earlier position belongs to a transaction with a lower number. Seals rest on that. Written as PostgreSQL
-# shows it, so that the models can be compared with what the migrations make.
+# A transaction gets its id before it draws a position. So if a transaction gets its id after a position has been seen,
+# every earlier position belongs to a transaction with a lower id. Seals rely on that. The default is written as
+# PostgreSQL prints it, so that the models can be compared with the migrations.
 NEXT_POSITION = """
 CASE
     WHEN (pg_current_xact_id() IS NOT NULL) THEN nextval('audit_event_position_seq'::regclass)
@@ -56,7 +56,7 @@ audit_event = Table(
     Column("position", BigInteger, nullable=False, server_default=text(NEXT_POSITION)),
     Column("team_id", Uuid),
     Column("actor_user_id", Uuid),
-    # The key, or the session, that the actor came with.
+    # The key or the session that the actor used.
     Column("credential_id", Uuid),
     Column("session_id", Uuid),
     Column("action", Text, nullable=False),
@@ -75,7 +75,7 @@ audit_event = Table(
     Index("ix_audit_event_target_id", "target_id", text("created_at DESC"), text("id DESC")),
 )
 
-# A seal covers the positions after `after_position` up to and with `last_position`.
+# A seal covers the positions after `after_position`, up to and including `last_position`.
 audit_seal = Table(
     "audit_seal",
     metadata,
@@ -94,7 +94,7 @@ audit_seal = Table(
     CheckConstraint("after_position < last_position AND row_count > 0", name="not_empty"),
 )
 
-# Where the chain begins after its oldest seals have been removed with their rows: the last of the removed ones.
+# The start of the chain after its oldest seals have been removed with their rows: the last removed seal.
 audit_checkpoint = Table(
     "audit_checkpoint",
     metadata,

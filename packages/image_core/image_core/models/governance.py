@@ -1,4 +1,4 @@
-"""What a team may spend and hold, what it declares of its images, and answers that can be given again."""
+"""Credits and storage of teams, their metadata schemas, and stored responses of idempotent requests."""
 
 from sqlalchemy import (
     BigInteger,
@@ -36,13 +36,13 @@ credit_account = Table(
     "credit_account",
     metadata,
     _team_key(),
-    # What may still be spent: a reservation is taken off at once.
+    # The available balance: reserved credits are already subtracted.
     Column("balance", BigInteger, nullable=False),
     Column("refill_amount", BigInteger),
     Column("refill_mode", Text),
     Column("refill_period", Text),
     time_column("next_refill_at"),
-    # `quota.low` is told whenever the balance falls below; null means never.
+    # `quota.low` is sent whenever the balance falls below; null means never.
     Column("low_threshold", BigInteger),
     time_column("updated_at", nullable=False),
     CheckConstraint("balance >= 0", name="balance_not_negative"),
@@ -96,10 +96,11 @@ storage_usage = Table(
     "storage_usage",
     metadata,
     _team_key(),
-    # Kept by a trigger on `image`, so that no path can forget it. Pending uploads count with what they may come to.
+    # Maintained by a trigger on `image`, so that no code path can miss it. Pending uploads count with their maximum
+    # size.
     Column("bytes", BigInteger, nullable=False, server_default=text("0")),
     Column("images", BigInteger, nullable=False, server_default=text("0")),
-    # When `quota.low` was told; null while the team holds less than that.
+    # When `quota.low` was sent; null while usage is below the mark.
     time_column("low_told_at"),
     CheckConstraint("bytes >= 0 AND images >= 0", name="not_negative"),
 )
@@ -109,9 +110,9 @@ idempotency_key = Table(
     metadata,
     Column("user_id", Uuid, ForeignKey("user.id", ondelete="CASCADE"), primary_key=True),
     Column("key", Text, primary_key=True),
-    # Of the whole request; not known before all of it has arrived.
+    # Of the whole request; unknown until it has arrived completely.
     Column("fingerprint", LargeBinary),
-    # Whoever works on it, and until when; null once there is an answer.
+    # The claim of the request in progress and its deadline; null once there is a response.
     Column("claim_token", Uuid),
     time_column("lease_expires_at"),
     Column("status", SmallInteger),

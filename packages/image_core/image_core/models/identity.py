@@ -1,4 +1,4 @@
-"""Teams, their people, and how each proves who it is."""
+"""Teams, their users, and each way to authenticate."""
 
 from typing import Any
 
@@ -32,16 +32,16 @@ team = Table(
     metadata,
     id_column(),
     Column("name", Text, nullable=False, unique=True),
-    # Whether the place that a camera wrote into a picture is kept in the image's facts.
+    # Whether an image's facts include the location that the camera recorded.
     Column("keep_location", Boolean, nullable=False, server_default=text("true")),
-    # Analyzers that every new image of the team goes through.
+    # Analyzers that run on every new image of the team.
     array_column("analyze_on_arrival"),
-    # Who labels its pictures.
+    # The source of labels for the team's images.
     Column("label_source", Text, nullable=False, server_default=text("'own'")),
-    # Most bytes and images that the team may hold, its trash included; null means the deployment's default.
+    # Maximum bytes and images of the team, including its trash; null means the deployment's default.
     Column("quota_bytes", BigInteger),
     Column("quota_images", BigInteger),
-    # Since when the sweep removes what belongs to it; nobody of it may do anything any more.
+    # When the sweep began to remove the team's data; its users have no access from then on.
     time_column("deleting_at"),
     Column("revision", Integer, nullable=False, server_default=text("1")),
     time_column("created_at", nullable=False),
@@ -56,18 +56,18 @@ user = Table(
     "user",
     metadata,
     id_column(),
-    # A team with people in it is not removed by accident.
+    # Prevents the removal of a team that still has users.
     Column("team_id", Uuid, ForeignKey("team.id", ondelete="RESTRICT")),
     Column("name", Text, nullable=False),
     Column("email", Text),
     Column("role", Text, nullable=False),
     array_column("scopes"),
-    # Null for somebody who only has keys. An argon2id hash with its parameters.
+    # Null for a user who only has keys. An argon2id hash with its parameters.
     Column("password_hash", Text),
     time_column("password_changed_at"),
     Column("revision", Integer, nullable=False, server_default=text("1")),
     time_column("disabled_at"),
-    # Since when the sweep takes its id out of what it left behind; it is not shown any more.
+    # When the sweep began to remove references to the user; the user is hidden from then on.
     time_column("deleting_at"),
     time_column("created_at", nullable=False),
     time_column("updated_at", nullable=False),
@@ -84,7 +84,7 @@ user_disabled_at: ColumnElement[Any] = func.coalesce(
     user.c.disabled_at,
     select(team.c.deleting_at).where(team.c.id == user.c.team_id).correlate(user).scalar_subquery(),
 )
-"""Since when a user may do nothing: an admin has disabled it, or its team is being removed."""
+"""When the user lost access: disabled by an admin, or the team is being removed."""
 
 credential = Table(
     "credential",
@@ -92,7 +92,7 @@ credential = Table(
     id_column(),
     Column("user_id", Uuid, ForeignKey("user.id", ondelete="CASCADE"), nullable=False),
     Column("name", Text, nullable=False),
-    # Null means whatever the user may do; a key never may do more than its user.
+    # Null means all scopes of the user; a key never has more than its user.
     Column("scopes", ARRAY(Text)),
     Column("is_default", Boolean, nullable=False, server_default=text("false")),
     Column("public_id", Text, nullable=False, unique=True),
@@ -103,13 +103,13 @@ credential = Table(
     Column("previous_key_hash", LargeBinary),
     time_column("previous_expires_at"),
     time_column("previous_last_used_at"),
-    # Networks in CIDR notation that the key may be used from; null means from everywhere.
+    # Networks in CIDR notation from which the key may be used; null means any.
     Column("address_ranges", ARRAY(Text)),
     Column("last_used_address", Text),
     Column("last_used_agent", Text),
     Column("previous_last_used_address", Text),
     Column("previous_last_used_agent", Text),
-    # How many of the two warnings before the end have been told: a week and a day ahead.
+    # How many of the two expiry warnings have been sent: 7 days and 1 day before.
     Column("expiry_warnings", SmallInteger, nullable=False, server_default=text("0")),
     time_column("revoked_at"),
     Column("revoked_reason", Text),
@@ -165,7 +165,7 @@ session = Table(
     metadata,
     id_column(),
     Column("user_id", Uuid, ForeignKey("user.id", ondelete="CASCADE"), nullable=False),
-    # Of the cookie's value; null for a session that lives in tokens alone.
+    # Hash of the cookie's value; null for a session that only uses tokens.
     Column("token_hash", LargeBinary, unique=True),
     Column("address", Text),
     Column("user_agent", Text),
@@ -180,7 +180,7 @@ session = Table(
 sign_in_delay = Table(
     "sign_in_delay",
     metadata,
-    # SHA-256 of an account's address or of a network address: neither is kept as such.
+    # SHA-256 of an e-mail address or of a network address: neither is stored itself.
     Column("subject", LargeBinary, primary_key=True),
     Column("failures", Integer, nullable=False),
     deadline_column("blocked_until"),

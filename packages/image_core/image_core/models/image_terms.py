@@ -1,4 +1,4 @@
-"""The terms by which images are found by their metadata: one function of the database, which an index stands on."""
+"""Search terms for images' metadata: one database function, with an index on it."""
 
 from sqlalchemy import DDL
 
@@ -27,9 +27,9 @@ SELECT array_agg(term) FROM (
 ) AS terms
 $$
 """
-"""Of each value: that it is there (`?`), its text (`=`), the text's beginnings (`^`), and of numbers (`+`, `<` below
-zero) and dates (`~`) the count of digits with each of their prefixes, so that a range is a few terms. A term may
-cover more than was asked for; whoever looks by terms compares the values afterwards.
+"""The prefixes of terms: existence (`?`), text (`=`), beginnings of the text (`^`), and for numbers (`+`, `<` below
+zero) and dates (`~`) the number of digits with each of their prefixes, so that a range needs few terms. A term may
+match more than the filter asks for, so queries also compare the values.
 """
 
 create_image_terms = DDL(IMAGE_TERMS.replace("%", "%%"))  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""Images, what was made of them, and the objects that are to be removed."""
+"""Images, their derivatives, and objects that are to be removed."""
 
 from sqlalchemy import (
     BigInteger,
@@ -27,7 +27,7 @@ image = Table(
     "image",
     metadata,
     id_column(),
-    # Images outlive nothing: a team is removed only when its last image has been purged.
+    # A team can be removed only after its last image has been purged.
     Column("team_id", Uuid, ForeignKey("team.id", ondelete="RESTRICT"), nullable=False),
     Column("uploaded_by", Uuid, ForeignKey("user.id", ondelete="SET NULL")),
     Column("status", Text, nullable=False, server_default=text("'pending'")),
@@ -40,7 +40,7 @@ image = Table(
     Column("object_name", Text, nullable=False, unique=True),
     Column("generation", BigInteger),
     Column("size_bytes", BigInteger),
-    # What a pending upload may come to at most; counted against the team's quota until it is stored.
+    # Maximum size of a pending upload; counted against the team's quota until it is stored.
     Column("expected_bytes", BigInteger),
     Column("sha256", LargeBinary),
     Column("width", Integer),
@@ -52,11 +52,11 @@ image = Table(
     Column("claim_token", Uuid),
     time_column("lease_expires_at"),
     Column("attempts", Integer, nullable=False, server_default=text("0")),
-    # Of the processing under way; null once that has ended. Bounds how long attempts are given back.
+    # Start of the current processing; null once it has ended. Bounds how long failed attempts are not counted.
     time_column("first_claimed_at"),
     Column("revision", Integer, nullable=False, server_default=text("1")),
     Column("trace_parent", Text),
-    # Of a pending upload; of an image marked for purge, when its removal is tried next.
+    # For a pending upload, its deadline; for an image marked for purge, the time of the next removal attempt.
     time_column("deadline_at"),
     time_column("stored_at"),
     time_column("queued_at"),
@@ -82,7 +82,7 @@ image = Table(
     CheckConstraint("status <> 'failed' OR failure_code IS NOT NULL", name="failed_says_why"),
     CheckConstraint("status <> 'pending' OR deadline_at IS NOT NULL", name="pending_has_deadline"),
     CheckConstraint("purge_marked_at IS NULL OR deleted_at IS NOT NULL", name="purge_from_trash"),
-    # One living image per team and content: uploads of the same bytes at the same moment meet here.
+    # One image per team and content outside the trash: concurrent uploads of the same bytes conflict here.
     Index(
         "uq_image_team_id_sha256_live",
         "team_id",
@@ -109,7 +109,7 @@ image = Table(
     Index("ix_image_uploaded_by", "uploaded_by", text("created_at DESC"), text("id DESC")),
     Index("ix_image_size_bytes", "team_id", "size_bytes"),
     Index("ix_image_tags", "tags", postgresql_using="gin"),
-    # Without a list of pending entries, which every read would have to walk.
+    # Without GIN's pending list, which every read would have to scan.
     Index(
         "ix_image_terms",
         text("image_terms(team_id, metadata)"),
@@ -125,7 +125,7 @@ image = Table(
         postgresql_where=text("deleted_at IS NOT NULL"),
     ),
     Index("ix_image_duplicate_of", "duplicate_of", postgresql_where=text("duplicate_of IS NOT NULL")),
-    # What the sweep looks for; each holds only the few rows that are under way.
+    # Indexes for the sweep; each holds only the few rows in progress.
     Index("ix_image_deadline_at", "deadline_at", postgresql_where=text("status = 'pending'")),
     Index("ix_image_queued_at", "queued_at", postgresql_where=text("status = 'stored'")),
     Index("ix_image_lease_expires_at", "lease_expires_at", postgresql_where=text("status = 'processing'")),
@@ -135,7 +135,7 @@ image = Table(
 event.listen(image, "before_create", create_image_terms)
 
 HOLDS_BYTES_CLAUSE: ColumnElement[bool] = image.c.status.in_([literal_column(repr(str(each))) for each in HOLDS_BYTES])
-"""True for an image whose original exists. The states stand in the SQL itself, where the planner can see them."""
+"""True for an image whose original exists. The states are literals in the SQL, so that the planner can use them."""
 
 derivative = Table(
     "derivative",

@@ -1,6 +1,7 @@
-"""By what images that look alike are found: vectors, perceptual hashes, and the pairs that are near.
+"""Data of similarity search: vectors, perceptual hashes, and near-duplicate pairs.
 
-Every row is of one image and goes with it; `team_id` is the image's, kept here because every search is within a team.
+Every row belongs to one image and is deleted with it; `team_id` is copied from the image, because every search is
+within a team.
 """
 
 from typing import Any
@@ -35,14 +36,14 @@ class HalfVector(UserDefinedType[str]):
         self.dimensions = dimensions
 
     def get_col_spec(self, **_: Any) -> str:
-        """The type as SQL names it; without dimensions a column takes vectors of any."""
+        """Return the type's name in SQL; without dimensions, the column takes vectors of any length."""
         return "halfvec" if self.dimensions is None else f"halfvec({self.dimensions})"
 
 
 ischema_names["halfvec"] = HalfVector
 
 BANDS = tuple(f"((hash >> {shift}) & 65535)" for shift in (48, 32, 16, 0))
-"""The four bands of a perceptual hash; an index stands on each."""
+"""The four bands of a perceptual hash, each with an index."""
 
 
 def _image_column(name: str, **options: Any) -> Column[Any]:
@@ -53,7 +54,7 @@ image_vector = Table(
     "image_vector",
     metadata,
     _image_column("image_id"),
-    # One vector of each model; what an image is compared by is the newest that is not the descriptor.
+    # One vector per model; images are compared by the newest model that is not the descriptor.
     Column("model", Text, nullable=False),
     Column("team_id", Uuid, nullable=False),
     Column("vector", HalfVector, nullable=False),
@@ -87,7 +88,7 @@ near_duplicate = Table(
     _image_column("image_id_a"),
     _image_column("image_id_b"),
     Column("team_id", Uuid, nullable=False),
-    # How many bits of the perceptual hashes differ.
+    # The number of differing bits of the perceptual hashes.
     Column("distance", SmallInteger, nullable=False),
     PrimaryKeyConstraint("image_id_a", "image_id_b"),
     CheckConstraint("image_id_a < image_id_b", name="ordered"),

@@ -1,6 +1,6 @@
-"""Requests to Cloud Storage's JSON API: authorised, with deadlines and retries, their failures translated.
+"""Requests to Cloud Storage's JSON API: authorization, deadlines, retries, and translation of failures.
 
-Source: https://cloud.google.com/storage/docs/json_api/v1; of the retries,
+Source: https://cloud.google.com/storage/docs/json_api/v1; for retries,
 https://cloud.google.com/storage/docs/retry-strategy
 """
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _CONNECT_SECONDS = 3.05
 _STALL_SECONDS = 8.0  # between two pieces, in either direction
-_ANSWER_SECONDS = 20.0  # for an answer that is read whole
+_ANSWER_SECONDS = 20.0  # for a response that is read whole
 _RETRY_SECONDS = 12.0
 _FIRST_DELAY_SECONDS, _MOST_DELAY_SECONDS = 0.2, 2.0
 _PASSING_STATUSES = frozenset({401, 408, 429, 500, 502, 503, 504})
@@ -35,13 +35,13 @@ _NO_BUCKET = b"specified bucket does not exist"
 _PIECE_BYTES = 256 * 1024
 _HASH_IN_THREAD_BYTES = 1024 * 1024
 FIELDS = "name,generation,size,contentType,crc32c"
-"""What an answer has to hold of an object."""
+"""The fields requested of an object."""
 
 T = TypeVar("T")
 
 
 class Refused(Exception):
-    """Storage answered with a status that the caller did not expect."""
+    """Storage answered with an unexpected status."""
 
     def __init__(self, status: int, body: bytes) -> None:
         super().__init__(f"status {status}")
@@ -49,11 +49,11 @@ class Refused(Exception):
 
 
 class BadAnswer(Exception):
-    """Storage answered with something that cannot be what was asked for."""
+    """Storage answered with a malformed response."""
 
 
 class GcsConnection:
-    """One authorised HTTP client for all buckets, made at the first use because its import is slow."""
+    """One authorised HTTP client for all buckets, created at first use because its import is slow."""
 
     def __init__(self, emulator_host: str | None, credentials_path: str | None) -> None:
         self.base_url = _with_scheme(emulator_host) if emulator_host else "https://storage.googleapis.com"
@@ -74,11 +74,11 @@ class GcsConnection:
             await session.close()
 
     async def run(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        """Run an attempt, again after faults that may pass, and translate its failures.
+        """Run an attempt, retry transient failures, and translate errors.
 
         Raises:
-            ObjectMissing: storage answers 404.
-            errors.StorageUnavailable: everything else.
+            ObjectMissing: Storage answers 404.
+            errors.StorageUnavailable: Any other failure.
         """
         give_up_at, delay = time.monotonic() + _RETRY_SECONDS, _FIRST_DELAY_SECONDS
         while True:
@@ -92,7 +92,12 @@ class GcsConnection:
             delay = min(2 * delay, _MOST_DELAY_SECONDS)
 
     async def run_once(self, attempt: Callable[[], Awaitable[T]], seconds: float) -> T:
-        """Run a single attempt within a deadline; raises what `run` raises."""
+        """Run a single attempt within a deadline.
+
+        Raises:
+            ObjectMissing: Storage answers 404.
+            errors.StorageUnavailable: Any other failure.
+        """
         try:
             async with asyncio.timeout(seconds):
                 return await attempt()
@@ -103,7 +108,7 @@ class GcsConnection:
         """Run an attempt that writes: a missing bucket or session is a fault of storage, not of the caller.
 
         Raises:
-            errors.StorageUnavailable: the object was not taken.
+            errors.StorageUnavailable: The object was not stored.
         """
         try:
             return await self.run(attempt)
@@ -120,10 +125,10 @@ class GcsConnection:
         pieces: Callable[[], AsyncIterator[bytes | memoryview]] | None = None,
         expected: tuple[int, ...] = (200,),
     ) -> "AsyncIterator[aiohttp.ClientResponse]":
-        """Send one request, its body in pieces, and yield the answer before its body is read.
+        """Send one request, its body in pieces, and yield the response before its body is read.
 
         Raises:
-            Refused: the status is none of those expected.
+            Refused: The status is not one of those expected.
         """
         session = self._session or self._make_session()
         sent_headers = {**(headers or {}), **await self._authorization()}
@@ -140,12 +145,12 @@ class GcsConnection:
             yield response
 
     async def read_whole(self, method: str, url: str, **options: Any) -> tuple[int, Mapping[str, str], bytes]:
-        """Send one request and return status, headers and body of its answer; takes what `open` takes.
+        """Send one request and return status, headers and body of the response; takes the arguments of `open`.
 
         Raises:
-            Refused: the status is none of those expected.
+            Refused: The status is not one of those expected.
         """
-        # A body that we send may take longer, as long as it moves.
+        # An upload may take longer, as long as it makes progress.
         seconds = None if "pieces" in options else _ANSWER_SECONDS
         async with asyncio.timeout(seconds), self.open(method, url, **options) as response:
             return response.status, response.headers, await response.read()
@@ -158,7 +163,7 @@ class GcsConnection:
 
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=_CONNECTIONS, ttl_dns_cache=300),
-            # A transcoded answer would be of another length than the object; raw is what is stored.
+            # A transcoded response would differ in length from the object; the raw response is what is stored.
             headers={"accept-encoding": "gzip", "user-agent": "image-manager"},
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -177,19 +182,19 @@ def _encoded(url: str) -> Any:
 def _failures() -> tuple[type[Exception], ...]:
     import aiohttp
 
-    # A name that cannot be resolved, a time-out and credentials that are away are all kinds of OSError.
+    # A name that cannot be resolved, a timeout and unavailable credentials are all kinds of OSError.
     return (Refused, BadAnswer, aiohttp.ClientError, OSError)
 
 
 def _may_pass(error: Exception) -> bool:
     if isinstance(error, Refused):
         return error.status in _PASSING_STATUSES
-    # Credentials have had retries of their own.
+    # Credentials have had their own retries.
     return not isinstance(error, BadAnswer | CredentialsUnavailable)
 
 
 def _translated(error: Exception) -> Exception:
-    # A bucket that is not there says nothing about the object, which may be there when the bucket is.
+    # A missing bucket says nothing about the object, which may exist once the bucket does.
     if isinstance(error, Refused) and error.status == 404 and _NO_BUCKET not in error.body:
         return ObjectMissing(str(error))
     return errors.StorageUnavailable("Object storage sent an unexpected response. Try again.")
@@ -202,16 +207,16 @@ def _with_scheme(host: str) -> str:
 async def _moving(
     stalled: asyncio.Timeout, pieces: AsyncIterator[bytes | memoryview]
 ) -> AsyncIterator[bytes | memoryview]:
-    """Move the deadline with each piece that leaves, as the client has none for sending."""
+    """Extend the deadline with each piece that is sent, because the client has no timeout for sending."""
     async for piece in pieces:
-        # An answer that comes before the body has been sent ends the deadline before the pieces.
+        # A response that arrives before the body has been sent ends the deadline early.
         if (when := stalled.when()) is not None and not stalled.expired():
             stalled.reschedule(max(when, asyncio.get_running_loop().time() + _STALL_SECONDS))
         yield piece
 
 
 def pieces_of(*parts: Buffer) -> Callable[[], AsyncIterator[bytes | memoryview]]:
-    """The parts of a body in pieces small enough to be sent without a copy of the whole."""
+    """Split the parts of a body into pieces small enough to be sent without copying the whole."""
 
     async def pieces() -> AsyncIterator[bytes | memoryview]:
         for part in parts:
@@ -223,12 +228,16 @@ def pieces_of(*parts: Buffer) -> Callable[[], AsyncIterator[bytes | memoryview]]
 
 
 def query(**parameters: object) -> str:
-    """A query string of the parameters that are not None."""
+    """Build a query string of the parameters that are not None."""
     return urlencode({name: value for name, value in parameters.items() if value is not None}, quote_via=quote)
 
 
 def parsed(body: bytes) -> dict[str, Any]:
-    """Return a JSON object that storage sent. Raises `BadAnswer`."""
+    """Parse a JSON object that storage sent.
+
+    Raises:
+        BadAnswer: The body is not a JSON object.
+    """
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -239,7 +248,11 @@ def parsed(body: bytes) -> dict[str, Any]:
 
 
 def described(found: Mapping[str, Any]) -> StoredObject:
-    """Return the object that a resource describes. Raises `BadAnswer`."""
+    """Return the object that a resource describes.
+
+    Raises:
+        BadAnswer: The resource is incomplete or malformed.
+    """
     try:
         return StoredObject(
             found["name"], int(found["generation"]), int(found["size"]), found.get("contentType"), found.get("crc32c")
@@ -249,17 +262,17 @@ def described(found: Mapping[str, Any]) -> StoredObject:
 
 
 async def crc32c_in_turn(body: Buffer, so_far: int = 0) -> int:
-    """The CRC-32C of `body` after bytes whose CRC is `so_far`, computed off the event loop where that takes long."""
+    """Return the CRC-32C of `body` appended to bytes with CRC `so_far`; large bodies are hashed in a thread."""
     if len(body) > _HASH_IN_THREAD_BYTES:
         return await anyio.to_thread.run_sync(crc32c, body, so_far)
     return crc32c(body, so_far)
 
 
 def crc32c(body: Buffer, so_far: int = 0) -> int:
-    """The CRC-32C of `body` after bytes whose CRC is `so_far`."""
+    """Return the CRC-32C of `body` appended to bytes with CRC `so_far`."""
     import google_crc32c
 
-    # The extension takes nothing that may change under it, so it is given small copies of what may.
+    # The extension rejects mutable buffers, so they are passed as small copies.
     view = memoryview(body)
     for offset in range(0, len(view), _PIECE_BYTES):
         so_far = google_crc32c.extend(so_far, bytes(view[offset : offset + _PIECE_BYTES]))
@@ -267,5 +280,5 @@ def crc32c(body: Buffer, so_far: int = 0) -> int:
 
 
 def crc32c_text(value: int) -> str:
-    """A CRC-32C as storage writes it: big-endian, in base64."""
+    """Return a CRC-32C as storage writes it: big-endian, in base64."""
     return base64.b64encode(value.to_bytes(4, "big")).decode()

@@ -1,8 +1,7 @@
 """Object storage on Google Cloud Storage.
 
-Objects are written under a name that is used once, with the precondition that it does not exist. A retry whose
-first try did arrive therefore meets its own object, and recognises it by its checksum
-(googleapis/python-storage#1294).
+Objects are written once, under a unique name, with the precondition that it does not exist. A retry whose first attempt
+did arrive therefore finds its own object, and recognises it by its checksum (googleapis/python-storage#1294).
 """
 
 import builtins
@@ -35,7 +34,7 @@ class GcsClient(GcsConnection):
     """One authorised client for all buckets."""
 
     def bucket(self, name: str) -> "GcsStorage":
-        """The storage of one bucket."""
+        """Return the storage of one bucket."""
         return GcsStorage(self, name)
 
 
@@ -143,14 +142,14 @@ class GcsStorage:
 
 
 async def _listed(gcs: GcsConnection, url: str) -> tuple[list[StoredObject], str | None]:
-    """One page of objects, and the token of the next."""
+    """Return one page of objects and the token of the next."""
     _, _, answer = await gcs.read_whole("GET", url)
     page = parsed(answer)
     return [described(item) for item in page.get("items", [])], page.get("nextPageToken")
 
 
 class _Download:
-    """A download of a whole object that a new attempt continues where the last one ended."""
+    """A download of a whole object that a new attempt resumes where the last one ended."""
 
     def __init__(self, url: str, file: Sink, limit_bytes: int) -> None:
         self._url, self._file, self._limit_bytes = url, file, limit_bytes
@@ -158,11 +157,11 @@ class _Download:
         self._crc32c = 0
 
     async def go_on(self, gcs: GcsConnection) -> None:
-        """Read what is missing.
+        """Download the remaining bytes.
 
         Raises:
-            ObjectTooLarge: the object is longer than was allowed. The size in a message or a row is only a claim.
-            BadAnswer: the bytes are not those that storage has.
+            ObjectTooLarge: The object is longer than allowed; the size in a message or a row is only a claim.
+            BadAnswer: The bytes do not match the stored checksum.
         """
         headers = {"range": f"bytes={self._written}-"} if self._written else {}
         async with gcs.open("GET", self._url, headers=headers, expected=(206 if self._written else 200,)) as response:

@@ -1,4 +1,4 @@
-"""Object storage: what the services ask of it. `gcs` answers on Google Cloud Storage, `testing` in memory."""
+"""The interface of object storage. `gcs` implements it on Google Cloud Storage, `testing` in memory."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -6,21 +6,21 @@ from types import TracebackType
 from typing import Protocol, Self
 
 ONE_REQUEST_BYTES = 8 * 1024 * 1024
-"""Up to this size a body is one request; above it, chunks."""
+"""Bodies up to this size are sent in one request, larger ones in chunks."""
 CHUNK_BYTES = 4 * 1024 * 1024
-"""The chunk of a body that is known to be longer, and so what one such upload holds in memory."""
+"""The chunk size of larger bodies, which is the memory held by one such upload."""
 READ_CHUNK_BYTES = 1024 * 1024
-"""The piece in which content is read, and so what one slow reader holds in memory."""
+"""The size of the pieces in which content is read, which is the memory held by one slow reader."""
 
 Buffer = bytes | bytearray | memoryview
 
 
 class ObjectMissing(Exception):
-    """There is no such object, or not in this generation."""
+    """The object does not exist, or not in this generation."""
 
 
 class ObjectTooLarge(Exception):
-    """The object has more bytes than the caller takes."""
+    """The object has more bytes than the caller accepts."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class StoredObject:
 
 
 class Sink(Protocol):
-    """Whatever takes bytes, one after the other."""
+    """Anything that takes bytes sequentially."""
 
     def write(self, data: bytes, /) -> int: ...
 
@@ -44,10 +44,10 @@ class ObjectWriter(Protocol):
     """An upload in pieces. Leaving the block without `finish` leaves nothing in storage."""
 
     async def write(self, chunk: Buffer) -> None:
-        """Adds a piece whose size is a multiple of 256 KiB. The caller may reuse the buffer afterwards."""
+        """Add a piece whose size is a multiple of 256 KiB. The caller may reuse the buffer afterwards."""
 
     async def finish(self, chunk: Buffer) -> StoredObject:
-        """Adds the last piece, of any size, and makes the object visible."""
+        """Add the last piece, of any size, and make the object visible."""
 
     async def __aenter__(self) -> Self: ...
 
@@ -63,34 +63,43 @@ class ObjectStorage(Protocol):
     def bucket(self) -> str: ...
 
     async def put(self, name: str, body: Buffer, content_type: str) -> StoredObject:
-        """Stores a body that fits in one request."""
+        """Store a body that fits in one request."""
 
     def writer(self, name: str, content_type: str) -> ObjectWriter:
-        """Starts an upload in pieces."""
+        """Start an upload in pieces."""
 
     async def stat(self, name: str) -> StoredObject | None:
-        """The live generation, or None."""
+        """Return the live generation, or None."""
 
     async def read(self, name: str, generation: int | None, start: int, end: int) -> bytes:
-        """The bytes from `start` to `end`, both included, of a generation (or the live one). Raises `ObjectMissing`."""
+        """Return the bytes from `start` to `end` (inclusive) of a generation, or of the live one.
+
+        Raises:
+            ObjectMissing: The object or the generation does not exist.
+        """
 
     async def download(self, name: str, generation: int, file: Sink, limit_bytes: int) -> None:
-        """Writes the whole object, its checksum verified, to `file`. Raises `ObjectMissing`, `ObjectTooLarge`."""
+        """Write the whole object to `file` after verifying its checksum.
+
+        Raises:
+            ObjectMissing: The object or the generation does not exist.
+            ObjectTooLarge: The object has more than `limit_bytes`.
+        """
 
     async def delete(self, name: str, generation: int | None = None) -> None:
-        """Removes one generation, or all of them. What is not there is removed already."""
+        """Remove one generation, or all of them. Absent objects are ignored."""
 
     async def list(self, prefix: str) -> list[StoredObject]:
-        """Every generation of every object under the prefix, in the order of names."""
+        """Iterate over every generation of every object under the prefix, in the order of names."""
 
     async def check(self) -> None:
-        """Asks for one thing, to see whether storage answers at all."""
+        """Send one request to check that storage responds."""
 
 
 def content_chunks(
     storage: ObjectStorage, name: str, generation: int | None, start: int, end: int
 ) -> AsyncIterator[bytes]:
-    """The bytes from `start` to `end`, both included, in pieces of at most `READ_CHUNK_BYTES`."""
+    """Return the bytes from `start` to `end` (inclusive) in pieces of at most `READ_CHUNK_BYTES`."""
 
     async def chunks() -> AsyncIterator[bytes]:
         for offset in range(start, end + 1, READ_CHUNK_BYTES):

@@ -1,4 +1,4 @@
-"""Access tokens for Cloud Storage, from google-auth: it knows the metadata server, key files and federation."""
+"""Access tokens for Cloud Storage from google-auth, which supports the metadata server, key files and federation."""
 
 import asyncio
 from typing import Any
@@ -9,11 +9,11 @@ _SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
 
 
 class CredentialsUnavailable(OSError):
-    """There are no credentials, or nobody gives a token for them."""
+    """There are no credentials, or no token can be obtained for them."""
 
 
 class GcsToken:
-    """The token of this service's account, or of the account of a key file."""
+    """The access token of this service's account, or of a key file's account."""
 
     def __init__(self, credentials_path: str | None) -> None:
         self._path = credentials_path
@@ -26,7 +26,7 @@ class GcsToken:
         import google.auth.transport.requests  # noqa: F401
 
     def forget(self) -> None:
-        """Have the next caller fetch a new token, as storage refused this one."""
+        """Discard the current token because storage rejected it."""
         if self._credentials is not None:
             self._refused = self._credentials.token
 
@@ -34,7 +34,7 @@ class GcsToken:
         """Return a token that is valid for some minutes.
 
         Raises:
-            CredentialsUnavailable: there are no credentials, or nobody gives a token for them.
+            CredentialsUnavailable: There are no credentials, or no token can be obtained for them.
         """
         if self._needs_refresh():
             async with self._lock:
@@ -60,7 +60,7 @@ class GcsToken:
                 self._credentials = self._load()
             self._credentials.refresh(Request())
         except (GoogleAuthError, OSError, ValueError) as error:
-            # A token that is about to expire is better than none while the issuer is away.
+            # A token that is about to expire is better than none while the issuer is unavailable.
             refused = self._credentials is None or self._credentials.token == self._refused
             if refused or self._credentials.token_state is TokenState.INVALID:
                 raise CredentialsUnavailable("no access token for Cloud Storage") from error

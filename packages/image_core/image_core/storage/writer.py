@@ -1,4 +1,4 @@
-"""The resumable upload: a body in chunks, without any copy of the caller's own chunk.
+"""The resumable upload: a body in chunks, without copying the caller's chunk.
 
 Source of the protocol: Cloud Storage documentation, "Resumable uploads".
 """
@@ -24,7 +24,7 @@ from image_core.storage.protocol import Buffer, ObjectMissing, StoredObject
 
 
 class GcsWriter:
-    """An upload in pieces. `stat` describes the object as it stands in the bucket."""
+    """An upload in pieces. `stat` returns the object as it is in the bucket."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class GcsWriter:
         return stored
 
     async def _send(self, chunk: Buffer, *, last: bool) -> bytes | None:
-        """Send a chunk and return the object's resource if it was the last and its answer arrived."""
+        """Send a chunk; return the object's resource if it was the last chunk and its response arrived."""
         if self._session_url is None:
             self._session_url = await self._gcs.store(self._start)
         self._crc32c = await crc32c_in_turn(chunk, self._crc32c)
@@ -76,7 +76,7 @@ class GcsWriter:
         if self._session_url is None or self._finished:
             return
         url = self._session_url
-        # The session would lapse by itself within a week; asking it to go is a courtesy that may fail.
+        # The session would expire within a week; cancelling it is optional and may fail.
         with anyio.move_on_after(3, shield=True):
             try:
                 await self._gcs.run_once(lambda: self._gcs.read_whole("DELETE", url, expected=(204, 499)), 3.0)
@@ -85,7 +85,7 @@ class GcsWriter:
 
 
 class _Transfer:
-    """One chunk on its way; a second attempt asks what storage has and sends only what is missing."""
+    """One chunk in transfer; a second attempt queries what storage has and sends only the rest."""
 
     def __init__(self, gcs: GcsConnection, session_url: str, chunk: Buffer, start: int, *, last: bool) -> None:
         self._gcs, self._url, self._chunk, self._start = gcs, session_url, chunk, start
@@ -94,12 +94,12 @@ class _Transfer:
         self._attempts = 0
 
     async def go_on(self) -> bytes | None:
-        """Send the chunk, or what is missing of it, and return the resource of an object that is complete now."""
+        """Send the rest of the chunk; return the object's resource once it is complete."""
         self._attempts += 1
         try:
             status, headers, answer = await self._put(await self._received() if self._attempts > 1 else self._start)
         except Refused as error:
-            # A retry of the last chunk may meet the object that its first try completed.
+            # A retry of the last chunk may find that the first attempt completed the object.
             if error.status == 412 and self._total is not None:
                 return None
             raise
@@ -121,7 +121,7 @@ class _Transfer:
         )
 
     async def _received(self) -> int:
-        """How many bytes of the object storage has; all of them when the object is complete."""
+        """Query how many bytes of the object storage has; all of them when the object is complete."""
         headers = {"content-range": f"bytes */{'*' if self._total is None else self._total}", "content-length": "0"}
         status, answered, _ = await self._gcs.read_whole("PUT", self._url, headers=headers, expected=(200, 201, 308))
         return _received_bytes(answered) if status == 308 else self._end
@@ -135,6 +135,6 @@ def _confirmed(answer: bytes) -> StoredObject:
 
 
 def _received_bytes(headers: Mapping[str, str]) -> int:
-    """The number of bytes in a 308's `Range: bytes=0-n` header, 0 without one."""
+    """Return the number of bytes in a 308's `Range: bytes=0-n` header, 0 without one."""
     header = headers.get("Range")
     return int(header.rpartition("-")[2]) + 1 if header else 0
