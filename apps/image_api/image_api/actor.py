@@ -9,7 +9,7 @@ from image_core import errors
 
 
 class Scope(StrEnum):
-    """What a key may do."""
+    """Permission of a key or user."""
 
     IMAGES_READ = "images:read"
     IMAGES_WRITE = "images:write"
@@ -22,7 +22,7 @@ class Scope(StrEnum):
 
 
 class Role(StrEnum):
-    """What a user is: the platform's admin, or a team's member or viewer."""
+    """Role of a user: admin of the platform, or member or viewer of a team."""
 
     ADMIN = "admin"
     MEMBER = "member"

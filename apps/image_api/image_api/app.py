@@ -78,6 +78,16 @@ ROUTERS = {
 }
 
 
+_DESCRIPTION = """\
+Store, find and deliver images of teams, and analyze what they show.
+
+Requests are authenticated with an API key (`X-API-KEY`), an access token or a session cookie, and need the scopes
+listed in `x-required-scopes`; operations without `security` are open to everybody. Errors are RFC 9457 problems with a
+stable `code`, which `GET /errors/{code}` explains. Lists are paged with `limit` and `cursor`. Times are RFC 3339 in
+UTC, sizes are in bytes, and `PATCH` is a JSON merge patch (RFC 7396).
+"""
+
+
 def _nothing() -> None:
     return None
 
@@ -95,7 +105,7 @@ def create_app(
     app = FastAPI(
         title="image-manager",
         version=settings.service_version,
-        description="Upload, find, process and serve images. Errors are RFC 9457 problems; each code has a page.",
+        description=_DESCRIPTION,
         license_info={"name": "Apache 2.0", "identifier": "Apache-2.0"},
         openapi_url=None,
         docs_url=None,

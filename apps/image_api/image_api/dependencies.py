@@ -33,15 +33,20 @@ async def open_transaction(services: ServicesDep) -> AsyncIterator[Transaction]:
 # With the default scope the answer would leave before the commit, and a failed commit would look like a success.
 TransactionDep = Annotated[Transaction, DependsMarker(open_transaction, scope="function")]
 
-IfMatch = Annotated[str | None, Header(alias="If-Match", description="Change only if the ETag is still this one.")]
+IfMatch = Annotated[
+    str | None,
+    Header(alias="If-Match", description="ETag that the resource must still have; otherwise the response is 412."),
+]
 
 
 async def _cursor_query(
-    cursor: Annotated[str | None, Query(max_length=100, description="`next_cursor` of the page before.")] = None,
+    cursor: Annotated[str | None, Query(max_length=100, description="`next_cursor` of the previous page.")] = None,
 ) -> Cursor | None:
     return None if cursor is None else decode_cursor(cursor)
 
 
 CursorQuery = Annotated[Cursor | None, Depends(_cursor_query)]
-TeamQuery = Annotated[UUID | None, Query(description="For an admin: the team that is meant.")]
-LimitQuery = Annotated[QueryInteger, Query(ge=1, le=MAX_LIMIT, description="Most items of the page.")]
+TeamQuery = Annotated[
+    UUID | None, Query(description="Team to use. Only for platform admins; default: the caller's team.")
+]
+LimitQuery = Annotated[QueryInteger, Query(ge=1, le=MAX_LIMIT, description="Maximum number of items on the page.")]

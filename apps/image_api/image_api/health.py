@@ -1,4 +1,4 @@
-"""Whether the service is up, what it is, and what its error codes mean. Open to everybody."""
+"""Health, version and metrics of the service."""
 
 from typing import Any
 
@@ -31,13 +31,13 @@ _outbox_age = Query(
 
 
 class Live(BaseModel):
-    """The process answers."""
+    """The process is alive."""
 
     status: str = "ok"
 
 
 class Ready(BaseModel):
-    """Whether requests can be served; storage's state is shown but does not decide."""
+    """Whether the service can handle requests."""
 
     ready: bool
     database: str
@@ -47,7 +47,7 @@ class Ready(BaseModel):
 
 
 class Version(BaseModel):
-    """What is running."""
+    """Version of the service."""
 
     service: str
     version: str
@@ -56,13 +56,17 @@ class Version(BaseModel):
 
 @router.get("/health/live")
 async def live() -> Live:
-    """Say that the process answers."""
+    """Check that the process responds."""
     return Live()
 
 
-@router.get("/health/ready", responses={503: {"model": Ready, "description": "Not ready."}}, response_model=Ready)
+@router.get(
+    "/health/ready",
+    responses={503: {"model": Ready, "description": "The service is not ready. `database` shows the reason."}},
+    response_model=Ready,
+)
 async def ready(services: ServicesDep, response: Response) -> Any:
-    """Say whether the database answers and its schema is at or beyond the code's revision."""
+    """Check that the database is available and its schema is recent enough for this version."""
     database, revision, default_keys = "ok", None, 0
     try:
         row = await services.database.fetch_one(_schema)
@@ -73,7 +77,7 @@ async def ready(services: ServicesDep, response: Response) -> Any:
         database = "unavailable"
     except Exception:  # noqa: BLE001 (a database without our tables is one that is not migrated yet)
         database = "schema-missing"
-    warnings = ["The default admin key is still alive; rotate it."] if default_keys else []
+    warnings = ["The default admin key is still valid. Rotate it."] if default_keys else []
     if services.shutdown.stopping:
         database = "stopping"
     is_ready = database == "ok"
@@ -92,19 +96,19 @@ async def ready(services: ServicesDep, response: Response) -> Any:
 
 @router.get("/version")
 async def version(services: ServicesDep) -> Version:
-    """Say what is running."""
+    """Get the version of the service and of its database schema."""
     return Version(service="image-api", version=services.settings.service_version, schema_revision=HEAD)
 
 
 _METRICS: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/plain": {}}},
-    404: {"description": "Metrics are switched off."},
+    404: {"description": "Metrics are disabled."},
 }
 
 
 @router.get("/metrics", response_class=Response, responses=_METRICS)
 async def metrics(request: Request, services: ServicesDep) -> Response:
-    """Prometheus metrics of this process, where they are switched on."""
+    """Get the Prometheus metrics of this process, if they are enabled."""
     if not services.settings.metrics_enabled:
         raise HTTPException(404)
     try:

@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeVar
 
 
 class ImageStatus(StrEnum):
-    """The state of an image; the trash is a separate column."""
+    """Status of an image. The trash is not a status but a separate column."""
 
     PENDING = "pending"
     STORED = "stored"
@@ -52,7 +52,7 @@ MOST_PATIENCE = timedelta(days=1)
 
 
 class LabelSource(StrEnum):
-    """The source of a team's labels: the deployment's own model (or measurements), or Cloud Vision."""
+    """Source of labels: this deployment, or Cloud Vision."""
 
     OWN = "own"
     VISION = "vision"
@@ -88,7 +88,7 @@ FINAL = (ImageStatus.READY, ImageStatus.FAILED, ImageStatus.EXPIRED)
 
 
 class AnalysisStatus(StrEnum):
-    """The state of an analysis."""
+    """Status of an analysis."""
 
     REQUESTED = "requested"
     RUNNING = "running"

@@ -23,16 +23,24 @@ _JSON = "application/json"
 
 router = APIRouter(tags=["analyses"], route_class=GuardedRoute)
 AnalyzerQuery = Annotated[
-    str | None, Query(max_length=64, description="With a file: one of GET /analyzers; `labels` without.")
+    str | None,
+    Query(
+        max_length=64,
+        description="Analyzer to run on a file; default: `labels`. With a JSON body, send it in the body.",
+    ),
 ]
 ParametersQuery = Annotated[
-    str | None, Query(max_length=4096, description="With a file: what the analyzer takes, as a JSON object.")
+    str | None,
+    Query(
+        max_length=4096,
+        description="Parameters of the analyzer as a JSON object. With a JSON body, send them in the body.",
+    ),
 ]
 
 # A file or a URL costs as much as an upload does.
 Uploader = Annotated[Actor, Depends(RequireScope(Scope.ANALYSES_RUN, uploads=True))]
 
-_FILE = {"type": "string", "format": "binary", "description": "The picture."}
+_FILE = {"type": "string", "format": "binary", "description": "The image file."}
 _BODY = {
     "requestBody": {
         "required": True,
@@ -46,10 +54,10 @@ _BODY = {
 }
 _ANSWERS: dict[int | str, dict[str, Any]] = {
     **LATER,
-    400: {"description": "The body is broken, or ended early."},
-    404: {"description": "There is no such image or team."},
-    408: {"description": "The body took too long to arrive."},
-    415: {"description": "Not an image, or not of a kind that is allowed."},
+    400: {"description": "The request body is malformed or incomplete."},
+    404: {"description": "The image or the team does not exist."},
+    408: {"description": "The request body took too long to arrive."},
+    415: {"description": "The file is not an image, or its format is not allowed."},
 }
 
 
@@ -63,7 +71,10 @@ async def classify(
     analyzer: AnalyzerQuery = None,
     parameters: ParametersQuery = None,
 ) -> Response:
-    """Say what is in a file, behind a URL or in an image. No image is made of a file; its bytes are not kept."""
+    """Run an analyzer, by default `labels`, on an uploaded file, a public URL or a stored image.
+
+    A file or a download is deleted after the analysis, and no image is created.
+    """
     seconds = min(wait, MAX_WAIT_SECONDS)
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() == _JSON:
         if analyzer is not None or parameters is not None:

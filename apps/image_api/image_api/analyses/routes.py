@@ -22,12 +22,12 @@ MAX_WAIT_SECONDS = 25.0
 router = APIRouter(tags=["analyses"], route_class=IdempotentRoute)
 Runner = Annotated[Actor, Depends(RequireScope(Scope.ANALYSES_RUN))]
 Reader = Annotated[Actor, Depends(RequireScope(Scope.IMAGES_READ))]
-Wait = Annotated[float, Query(ge=0, description="Seconds to wait for the result; more than 25 count as 25.")]
+Wait = Annotated[float, Query(ge=0, description="Seconds to wait for the result. Values above 25 count as 25.")]
 
 LATER: dict[int | str, dict[str, Any]] = {
-    202: {"model": schemas.Analysis, "description": "Not done yet: ask again at `Location`."},
-    404: {"description": "There is no such image."},
-    409: {"description": "The bytes of this image have not arrived."},
+    202: {"model": schemas.Analysis, "description": "The analysis is in progress. Poll `Location` for the result."},
+    404: {"description": "The image does not exist."},
+    409: {"description": "The image file has not been received yet."},
 }
 
 
@@ -40,7 +40,7 @@ def _json(body: dict[str, Any], status: int = 200, headers: dict[str, str] | Non
 async def analyze(
     body: schemas.NewAnalysis, actor: Runner, services: ServicesDep, _: ClaimDep, wait: Wait = 10
 ) -> Response:
-    """Run an analyzer on an image, or give what is stored. Nothing is charged for what is stored."""
+    """Run an analyzer on an image, or return the stored result, which costs nothing."""
     asked = await service.analyze(
         services, actor, body.image_id, body.analyzer, body.parameters, min(wait, MAX_WAIT_SECONDS)
     )
@@ -48,7 +48,7 @@ async def analyze(
 
 
 def answer(asked: service.Asked, image_id: UUID | None) -> Response:
-    """200 with the result, or 202 with the place to ask at."""
+    """Return 200 with the result, or 202 with the location of the result."""
     credits_told = {"spent": asked.spent, "left": asked.left}
     told = {**analysis_body(asked.row, image_id), "cached": asked.cached, "credits": credits_told}
     if asked.row["status"] == AnalysisStatus.DONE:
@@ -58,7 +58,7 @@ def answer(asked: service.Asked, image_id: UUID | None) -> Response:
 
 @router.get("/analyses/{analysis_id}", response_model=schemas.StoredAnalysis)
 async def get_analysis(analysis_id: UUID, actor: Reader, services: ServicesDep) -> Response:
-    """Show an analysis, done or not."""
+    """Get an analysis in any status."""
     row = await service.get_analysis(services.database, actor, analysis_id)
     return _json(analysis_body(row, row["image_id"]))
 
@@ -67,7 +67,7 @@ async def get_analysis(analysis_id: UUID, actor: Reader, services: ServicesDep) 
 async def list_analyses(
     image_id: UUID, actor: Reader, services: ServicesDep, limit: LimitQuery = DEFAULT_LIMIT, cursor: CursorQuery = None
 ) -> Response:
-    """List what was asked about an image, newest first."""
+    """List the analyses of an image, newest first."""
     rows = await service.list_analyses(services.database, actor, image_id, cursor, limit + 1)
     items = [analysis_body(row, image_id) for row in rows[:limit]]
     return _json({"items": items, "next_cursor": next_cursor(rows, limit)})
@@ -75,7 +75,7 @@ async def list_analyses(
 
 @router.get("/analyzers", response_model=schemas.AnalyzerList)
 async def list_analyzers(actor: Annotated[Actor, Depends(RequireScope())], services: ServicesDep) -> Any:
-    """List the analyzers: what each measures, takes, gives and costs, and which model answers your team now."""
+    """List the analyzers with their parameters, results and prices, and the model that each uses for your team."""
     models = {name: await service.answering(services, actor.team_id, name) for name in CATALOGUE}
     return {
         "items": [

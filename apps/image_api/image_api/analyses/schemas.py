@@ -14,7 +14,7 @@ AnalysisResult = QualityResult | ColorsResult | SkinResult | LabelsResult
 
 
 class NewAnalysis(BaseModel):
-    """Which analyzer to run on which image."""
+    """Analysis to run on a stored image."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -22,12 +22,14 @@ class NewAnalysis(BaseModel):
     )
 
     image_id: UUID
-    analyzer: str = Field("skin", max_length=64, description="One of GET /analyzers.")
-    parameters: dict[str, Any] = Field(default_factory=dict, max_length=32, description="As the analyzer takes them.")
+    analyzer: str = Field("skin", max_length=64, description="Name of an analyzer of `GET /api/v1/analyzers`.")
+    parameters: dict[str, Any] = Field(
+        default_factory=dict, max_length=32, description="Parameters of the analyzer. Absent ones have their defaults."
+    )
 
 
 class NewClassification(BaseModel):
-    """What to look at: exactly one of `url` and `image_id`."""
+    """Image to classify: exactly one of `url` and `image_id`."""
 
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"examples": [{"url": "https://example.org/photos/fjord.jpg"}]}
@@ -35,8 +37,10 @@ class NewClassification(BaseModel):
 
     url: Annotated[str, StringConstraints(min_length=1, max_length=2048)] | None = None
     image_id: UUID | None = None
-    analyzer: str = Field("labels", max_length=64, description="One of GET /analyzers.")
-    parameters: dict[str, Any] = Field(default_factory=dict, max_length=32, description="As the analyzer takes them.")
+    analyzer: str = Field("labels", max_length=64, description="Name of an analyzer of `GET /api/v1/analyzers`.")
+    parameters: dict[str, Any] = Field(
+        default_factory=dict, max_length=32, description="Parameters of the analyzer. Absent ones have their defaults."
+    )
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -53,14 +57,14 @@ class AnalysisFailure(BaseModel):
 
 
 class AnalysisCredits(BaseModel):
-    """What this answer cost, and what the team has left."""
+    """Credits charged for a request, and credits left."""
 
     spent: int
     left: int
 
 
 class StoredAnalysis(BaseModel):
-    """An analysis. `result` is null until it is done; its shape is the analyzer's (GET /analyzers)."""
+    """An analysis. The schema of `result` depends on the analyzer; see `GET /api/v1/analyzers`."""
 
     analysis_id: UUID
     status: AnalysisStatus
@@ -76,21 +80,21 @@ class StoredAnalysis(BaseModel):
 
 
 class Analysis(StoredAnalysis):
-    """The answer to a request: `cached` says that nothing had to be done for it."""
+    """An analysis, and what the request for it cost."""
 
     cached: bool
     credits: AnalysisCredits
 
 
 class AnalysisPage(BaseModel):
-    """What was asked about an image, newest first."""
+    """A page of the analyses of an image, newest first."""
 
     items: list[StoredAnalysis]
     next_cursor: str | None
 
 
 class Analyzer(BaseModel):
-    """An analyzer; `parameters` and `result` are JSON Schemas. `model` is null where it needs none."""
+    """An analyzer."""
 
     name: str
     version: str

@@ -16,7 +16,7 @@ Admin = Annotated[Actor, Depends(RequireScope(Scope.ADMIN))]
 _MEDIA_TYPE = "application/x-ndjson"
 _LINES: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "One JSON object a line, each an audit event with its keys in order.",
+        "description": "One audit event per line, as a JSON object with sorted keys.",
         "content": {_MEDIA_TYPE: {"schema": {"type": "string"}}},
     }
 }
@@ -26,7 +26,7 @@ _LINES: dict[int | str, dict[str, Any]] = {
 async def list_audit_events(
     actor: Admin, services: ServicesDep, filters: Annotated[schemas.AuditPageFilters, Query()]
 ) -> Any:
-    """List who changed what, newest first."""
+    """List audit events, newest first."""
     return await service.list_audit_events(services.database, actor, filters)
 
 
@@ -34,6 +34,9 @@ async def list_audit_events(
 async def export_audit_events(
     actor: Admin, services: ServicesDep, filters: Annotated[schemas.AuditExportFilters, Query()]
 ) -> StreamingResponse:
-    """Export the log as lines of JSON, oldest first, up to the newest seal; it goes on with `after_position`."""
+    """Export audit events as lines of JSON (NDJSON), oldest first, up to the newest seal.
+
+    To continue an export, send the `position` of the last received line as `after_position`.
+    """
     lines = await service.export_audit_events(services.database, actor, filters)
     return StreamingResponse(lines, media_type=_MEDIA_TYPE)

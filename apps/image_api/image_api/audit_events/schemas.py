@@ -12,26 +12,32 @@ from image_api.http.timestamps import UtcTime, check_period
 
 MAX_POSITION = 2**63 - 1
 _Text = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=LINE)]
-_ACTION = described(r"^[a-z_.]+\*?$", "Send an action such as image.trashed, or the beginning of several: image.*")
+_ACTION = described(r"^[a-z_.]+\*?$", "Send an action such as image.trashed, or a prefix such as image.*.")
 _Action = Annotated[str, StringConstraints(max_length=100, pattern=_ACTION)]
 
 
 class AuditFilters(BaseModel):
-    """What the log can be narrowed by."""
+    """Filters of the audit log."""
 
     model_config = ConfigDict(extra="forbid")
 
-    action: _Action | None = Field(None, description="`image.trashed`, or all that begin so: `image.*`.")
-    team_id: UUID | None = None
+    action: _Action | None = Field(
+        None, description="Only this action, for example `image.trashed`, or all with a prefix: `image.*`."
+    )
+    team_id: UUID | None = Field(None, description="Only changes that belong to this team.")
     actor_user_id: UUID | None = None
-    credential_id: UUID | None = None
-    session_id: UUID | None = None
+    credential_id: UUID | None = Field(None, description="Only changes made with this credential (API key).")
+    session_id: UUID | None = Field(None, description="Only changes made in this session.")
     target_type: _Text | None = None
     target_id: UUID | None = None
     request_id: _Text | None = None
     address: _Text | None = None
-    created_after: UtcTime | None = Field(None, description="At this time or later.")
-    created_before: UtcTime | None = Field(None, description="Before this time.")
+    created_after: UtcTime | None = Field(
+        None, description="Only changes made at this time or later. A date alone means midnight in UTC."
+    )
+    created_before: UtcTime | None = Field(
+        None, description="Only changes made before this time. A date alone means midnight in UTC."
+    )
 
     @model_validator(mode="after")
     def _can_match(self) -> Self:
@@ -44,28 +50,29 @@ class AuditFilters(BaseModel):
 
 
 class AuditPageFilters(AuditFilters):
-    """The same, with the place of the page."""
+    """Filters of the audit log, and the page."""
 
-    limit: QueryInteger = Field(DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="Most items of the page.")
-    cursor: str | None = Field(None, max_length=100, description="`next_cursor` of the page before.")
+    limit: QueryInteger = Field(DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="Maximum number of items on the page.")
+    cursor: str | None = Field(None, max_length=100, description="`next_cursor` of the previous page.")
 
 
 class AuditExportFilters(AuditFilters):
-    """The same, with the place where an export goes on."""
+    """Filters of the audit log, and the position where an export continues."""
 
     after_position: QueryInteger = Field(
-        0, ge=0, le=MAX_POSITION, description="`position` of the last line that you have."
+        0, ge=0, le=MAX_POSITION, description="`position` of the last received line, to continue an export."
     )
     unsealed: bool = Field(
-        False, description="Go beyond the newest seal, where rows that are committed later may still come in between."
+        False,
+        description="Also export events after the newest seal. Events with earlier positions may still be added there.",
     )
 
 
 class AuditEvent(BaseModel):
-    """Something that was changed. Without an actor it was the system itself, or somebody who need not say who."""
+    """A change, and who made it."""
 
     id: UUID
-    position: int = Field(description="Its place in the log, which seals and exports follow.")
+    position: int = Field(description="Position in the log, which orders seals and exports.")
     team_id: UUID | None
     actor_user_id: UUID | None
     credential_id: UUID | None

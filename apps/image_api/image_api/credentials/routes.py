@@ -19,9 +19,11 @@ Keeper = Annotated[Actor, Depends(RequireKeeper())]
 Rotator = Annotated[Actor, Depends(RequireKeeper(default_key=True))]
 
 _ROTATION_CONFLICT: dict[int | str, dict[str, Any]] = {
-    409: {"description": "Another rotation is under way, both keys are in use, or this is the last admin key."}
+    409: {
+        "description": "Another rotation is in progress, an earlier key is still valid, or this is the last admin key."
+    }
 }
-_TWIN = "The same as `POST /api/v1/user/{user_id}/credentials/rotate`, under the plural that its neighbours have."
+_TWIN = "The same operation as `POST /api/v1/user/{user_id}/credentials/rotate`, at the path of the other operations."
 
 
 async def count_report(services: ServicesDep) -> None:
@@ -33,12 +35,17 @@ async def count_report(services: ServicesDep) -> None:
     "/users/{user_id}/credentials",
     status_code=201,
     response_model=schemas.CreatedCredential,
-    responses={409: {"description": "The user has as many live credentials as one may have."}},
+    responses={
+        409: {"description": f"The user already has {service.MAX_LIVE_CREDENTIALS} active credentials, the maximum."}
+    },
 )
 async def create_credential(
     user_id: UUID, body: schemas.NewCredential, actor: Keeper, transaction: CreationDep, response: Response
 ) -> Any:
-    """Create a further key: by an admin, or by the user itself. The answer holds it, this once."""
+    """Create another API key for a user. The key is shown only in this response.
+
+    Users can create keys for themselves, and admins for everybody.
+    """
     created = await service.create_credential(transaction, actor, user_id, body.model_dump(exclude_unset=True))
     response.headers["Cache-Control"] = "no-store"
     return schemas.shown(created.row) | {"api_key": created.key.api_key}
@@ -48,7 +55,7 @@ async def create_credential(
 async def list_credentials(
     user_id: UUID, actor: Keeper, services: ServicesDep, limit: LimitQuery = DEFAULT_LIMIT, cursor: CursorQuery = None
 ) -> Any:
-    """List a user's credentials, newest first, never with a secret."""
+    """List the credentials of a user, newest first. Secrets are never included."""
     rows = await service.list_credentials(services.database, actor, user_id, cursor, limit + 1)
     return {"items": [schemas.shown(row) for row in rows[:limit]], "next_cursor": next_cursor(rows, limit)}
 
@@ -58,10 +65,13 @@ async def list_credentials(
     response_model=schemas.ReceivedReport,
     # Before the transaction takes a connection.
     dependencies=[Depends(count_report)],
-    responses={429: {"description": "Too many reports came from this address."}},
+    responses={429: {"description": "Too many reports from this address. Wait for `Retry-After`."}},
 )
 async def report_key(body: schemas.KeyReport, transaction: TransactionDep, request: Request) -> Any:
-    """Report a leaked key: it ends, and its owner is told. Needs no key; the answer is always the same."""
+    """Report a leaked API key. A valid key is revoked and its owner is notified.
+
+    No authentication is needed, and the response is the same for every key.
+    """
     credential_id = await reports.report(transaction, body.key)
     if credential_id is not None:
         transaction.on_commit.append(lambda: request.app.state.key_cache.forget(credential_id))
@@ -72,7 +82,7 @@ async def report_key(body: schemas.KeyReport, transaction: TransactionDep, reque
 async def get_credential(
     user_id: UUID, credential_id: UUID, actor: Keeper, services: ServicesDep, response: Response
 ) -> Any:
-    """Show a credential: what it may do, when and from where it was used last; never a secret."""
+    """Get a credential with its scopes, limits and last use. Secrets are never included."""
     found = await service.get_credential(services.database, actor, user_id, credential_id)
     response.headers["ETag"] = entity_tag(found["revision"])
     return schemas.shown(found)
@@ -93,7 +103,7 @@ async def change_credential(
     request: Request,
     if_match: IfMatch = None,
 ) -> Any:
-    """Change a credential (JSON merge patch): name, scopes, expiry, address ranges."""
+    """Change the name, scopes, expiry or address ranges of a credential (JSON merge patch, RFC 7396)."""
     values = body.model_dump(exclude_unset=True)
     changed = await service.change_credential(transaction, actor, user_id, credential_id, values, if_match)
     transaction.on_commit.append(lambda: request.app.state.key_cache.forget(credential_id))
@@ -114,7 +124,7 @@ async def revoke_credential(
     request: Request,
     if_match: IfMatch = None,
 ) -> None:
-    """Revoke a credential: everywhere within five seconds, for good. Once more changes nothing."""
+    """Revoke a credential permanently. It stops working everywhere within 5 seconds."""
     await service.revoke_credential(transaction, actor, user_id, credential_id, if_match)
     transaction.on_commit.append(lambda: request.app.state.key_cache.forget(credential_id))
 
@@ -139,7 +149,10 @@ async def rotate(
     response: Response,
     body: schemas.Rotation | None = None,
 ) -> Any:
-    """Rotate a key: by an admin, or by the user itself. The answer holds the new key, this once."""
+    """Replace an API key with a new one, which is shown only in this response.
+
+    The old key keeps working during the grace period. Users can rotate their own keys, and admins everybody's.
+    """
     rotated = await rotation.rotate(transaction, actor, user_id, body or schemas.Rotation.model_validate({}))
     transaction.on_commit.append(lambda: request.app.state.key_cache.forget(rotated.credential_id))
     response.headers["Cache-Control"] = "no-store"

@@ -38,7 +38,7 @@ AddressRanges = Annotated[
 
 
 class NewCredential(BaseModel):
-    """A further key of a user."""
+    """An API key to create."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -56,19 +56,22 @@ class NewCredential(BaseModel):
 
     name: Name
     scopes: Scopes | None = Field(
-        None, description="Null or absent: whatever the caller may do; by an admin, the user."
+        None,
+        description="Scopes. Null or absent: all of the calling key or, if an admin creates it, of the user.",
     )
     expires_at: UtcTime | None = Field(
-        None, description="When the key ends. Absent: with the calling key, if that ends; by an admin for others never."
+        None,
+        description="Time of expiry. Absent: as the calling key, or never if an admin creates it. Null: never.",
     )
     address_ranges: AddressRanges | None = Field(
         None,
-        description="Where the key may be used. Absent: where the calling key may; by an admin for others anywhere.",
+        description="Networks that the key can be used from, in CIDR notation, 1 to 20. Absent: as the calling key, or"
+        " any network if an admin creates it. Null: any network.",
     )
 
 
 class CredentialPatch(BaseModel):
-    """A merge patch: what is absent stays; null removes an expiry, the ranges, or a restriction of scopes."""
+    """JSON merge patch: absent fields stay as they are."""
 
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"examples": [{"name": "hourly import", "expires_at": None}]}
@@ -81,7 +84,7 @@ class CredentialPatch(BaseModel):
 
 
 class LastUse(BaseModel):
-    """The last use of a key that is known; it lags by up to a minute."""
+    """Most recent use of a key, delayed by up to a minute."""
 
     used_at: datetime
     address: str | None
@@ -89,7 +92,7 @@ class LastUse(BaseModel):
 
 
 class FormerKey(BaseModel):
-    """The key that the last rotation replaced; dead once its grace period is over."""
+    """The key that the last rotation replaced, during its grace period."""
 
     key_prefix: str
     expires_at: datetime
@@ -97,7 +100,7 @@ class FormerKey(BaseModel):
 
 
 class Credential(BaseModel):
-    """A credential, without what proves it. `scopes: null` is whatever the user may do."""
+    """A credential (API key), without its secret."""
 
     id: UUID
     user_id: UUID
@@ -115,7 +118,7 @@ class Credential(BaseModel):
 
 
 class CreatedCredential(Credential):
-    """A new credential with its key, which is shown this once."""
+    """A new credential with its API key."""
 
     api_key: ShownOnce
 
@@ -128,25 +131,31 @@ class CredentialPage(BaseModel):
 
 
 class Rotation(BaseModel):
-    """How to rotate a credential; an empty body is a rotation with a day of grace."""
+    """How to rotate an API key. Without a body, the old key works for one more day."""
 
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"examples": [{"grace_period_seconds": 3600, "reason": "yearly"}]}
     )
 
     grace_period_seconds: JsonInteger = Field(
-        86_400, ge=0, le=MAX_GRACE_SECONDS, description="How long the old key lives on."
+        86_400,
+        ge=0,
+        le=MAX_GRACE_SECONDS,
+        description="Seconds for which the old key keeps working: 0 to 604800 (7 days).",
     )
-    force: JsonBoolean = Field(False, description="Rotate although the previous key is still in its grace period.")
+    force: JsonBoolean = Field(
+        False, description="Rotate even if an earlier key is still in its grace period; that key stops working."
+    )
     credential_id: UUID | None = Field(
-        None, description="By default the calling key's own, or the user's first that lives."
+        None,
+        description="Credential to rotate. Null or absent: the calling key, or the user's first active one.",
     )
-    expires_at: UtcTime | None = Field(None, description="When the new key ends; as before where it is absent.")
+    expires_at: UtcTime | None = Field(None, description="New time of expiry. Null or absent to leave it unchanged.")
     reason: Annotated[str, StringConstraints(max_length=500, pattern=TEXT)] | None = None
 
 
 class PreviousKey(BaseModel):
-    """The key that the new one replaces."""
+    """The key that was replaced."""
 
     credential_id: UUID
     expires_at: datetime
@@ -154,7 +163,7 @@ class PreviousKey(BaseModel):
 
 
 class RotatedKey(BaseModel):
-    """The new key, shown this once; `previous` is null where no earlier key lives on."""
+    """The new API key, and the key that it replaces."""
 
     credential_id: UUID
     api_key: str
@@ -163,7 +172,7 @@ class RotatedKey(BaseModel):
 
 
 class KeyReport(BaseModel):
-    """A key that was found where it should not be."""
+    """A leaked API key."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"key": "im_3kTz9QwX_<the whole key>"}]})
 
@@ -171,7 +180,7 @@ class KeyReport(BaseModel):
 
 
 class ReceivedReport(BaseModel):
-    """The same answer for every key, so that nobody learns which are valid."""
+    """Response to a report. It is the same for every key, so it does not reveal which keys are valid."""
 
     status: Literal["received"]
 

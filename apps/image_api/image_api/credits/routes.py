@@ -15,12 +15,12 @@ from image_api.idempotency.route import CreationDep, IdempotentRoute
 router = APIRouter(tags=["credits"], route_class=IdempotentRoute)
 Reader = Annotated[Actor, Depends(RequireScope(Scope.USAGE_READ))]
 Admin = Annotated[Actor, Depends(RequireScope(Scope.ADMIN))]
-_NO_TEAM: dict[int | str, dict[str, Any]] = {404: {"description": "Absent, or another team's."}}
+_NO_TEAM: dict[int | str, dict[str, Any]] = {404: {"description": "The team does not exist, or you may not see it."}}
 
 
 @router.get("/credits", response_model=schemas.Credits, responses=_NO_TEAM)
 async def get_credits(actor: Reader, services: ServicesDep, team_id: TeamQuery = None) -> Any:
-    """Show what the team may spend, what is reserved for work under way, and when the balance is refilled."""
+    """Get the balance of the team, its reserved credits and its scheduled refill."""
     return await service.get_credits(services.database, actor, team_id)
 
 
@@ -32,7 +32,7 @@ async def list_entries(
     limit: LimitQuery = DEFAULT_LIMIT,
     cursor: CursorQuery = None,
 ) -> Any:
-    """List every change of the team's balance, newest first. Their amounts add up to the balance."""
+    """List every change of the team's balance, newest first. The amounts add up to the balance."""
     rows = await service.list_entries(services.database, actor, team_id, cursor, limit + 1)
     return page_of(rows, limit)
 
@@ -40,10 +40,10 @@ async def list_entries(
 @router.post(
     "/teams/{team_id}/credits/refill",
     response_model=schemas.Refilled,
-    responses={409: {"description": "More was to be subtracted than there is."}},
+    responses={409: {"description": "The balance is smaller than the amount to subtract."}},
 )
 async def refill(team_id: UUID, body: schemas.Refill, actor: Admin, transaction: CreationDep) -> Any:
-    """Set a team's balance, add to it or subtract from it."""
+    """Set a team's balance, or add to or subtract from it."""
     kind, amount = body.change
     entry = await service.refill(transaction, actor, team_id, kind, amount, body.reason)
     return {"balance": entry["balance_after"], "entry": dict(entry)}
@@ -51,5 +51,5 @@ async def refill(team_id: UUID, body: schemas.Refill, actor: Admin, transaction:
 
 @router.patch("/teams/{team_id}/credits", response_model=schemas.Credits)
 async def change_credits(team_id: UUID, body: schemas.CreditsPatch, actor: Admin, transaction: TransactionDep) -> Any:
-    """Change a team's scheduled refill and its threshold (JSON merge patch); `schedule: null` ends the schedule."""
+    """Change a team's scheduled refill and the threshold of `quota.low` (JSON merge patch, RFC 7396)."""
     return await service.change_credits(transaction, actor, team_id, body.model_dump(exclude_unset=True))

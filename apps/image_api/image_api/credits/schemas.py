@@ -17,7 +17,7 @@ Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, m
 
 
 class Schedule(BaseModel):
-    """A refill that comes back: at midnight, on Mondays, or on the first of the month, in UTC."""
+    """A recurring refill: daily at midnight, weekly on Monday or monthly on the first, in UTC."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -27,13 +27,13 @@ class Schedule(BaseModel):
 
 
 class ScheduledRefill(Schedule):
-    """A team's schedule, with its next refill."""
+    """A recurring refill and its next date."""
 
     next_refill_at: datetime
 
 
 class Credits(BaseModel):
-    """What a team may spend. `reserved` is taken off the balance already, for work that is under way."""
+    """Credits of a team."""
 
     team_id: UUID
     balance: int
@@ -43,7 +43,7 @@ class Credits(BaseModel):
 
 
 class CreditsPatch(BaseModel):
-    """A merge patch: what is absent stays; a schedule is given whole."""
+    """JSON merge patch: absent fields stay as they are. A schedule is replaced as a whole."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -52,12 +52,15 @@ class CreditsPatch(BaseModel):
         },
     )
 
-    low_threshold: Amount | None = Field(None, description="`quota.low` is told when the balance falls below it.")
+    low_threshold: Amount | None = Field(
+        None,
+        description="Balance below which `quota.low` is published, 0 to 10^12 credits. Null for never.",
+    )
     schedule: Schedule | None = None
 
 
 class Refill(BaseModel):
-    """One change of a balance: exactly one of `set`, `add` and `subtract`."""
+    """Change of a balance: exactly one of `set`, `add` and `subtract`."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"add": 500, "reason": "April"}]})
 
@@ -94,7 +97,7 @@ class LedgerEntry(BaseModel):
 
 
 class Refilled(BaseModel):
-    """The new balance, and the entry that tells of the change."""
+    """The new balance and its ledger entry."""
 
     balance: int
     entry: LedgerEntry

@@ -20,9 +20,12 @@ router = APIRouter(prefix="/duplicates", tags=["duplicates"], route_class=Idempo
 Reader = Annotated[Actor, Depends(RequireScope(Scope.IMAGES_READ))]
 Writer = Annotated[Actor, Depends(RequireScope(Scope.IMAGES_WRITE))]
 MaxDistance = Annotated[
-    QueryInteger, Query(ge=0, le=MAX_HASH_DISTANCE, description="Most bits by which the hashes differ.")
+    QueryInteger,
+    Query(
+        ge=0, le=MAX_HASH_DISTANCE, description="Maximum distance of a pair, in bits of the perceptual hash: 0 to 7."
+    ),
 ]
-_NO_TEAM: dict[int | str, dict[str, Any]] = {404: {"description": "Absent, or another team's."}}
+_NO_TEAM: dict[int | str, dict[str, Any]] = {404: {"description": "The team does not exist, or you may not see it."}}
 
 
 def _body(row: Record) -> dict[str, Any]:
@@ -38,7 +41,7 @@ async def list_duplicates(
     limit: LimitQuery = DEFAULT_LIMIT,
     cursor: CursorQuery = None,
 ) -> Any:
-    """List groups of images that are nearly the same, the group with the newest image first."""
+    """List groups of near-duplicate images. The group with the newest image comes first."""
     groups, following = await service.list_duplicates(
         services.database, actor, team_id, max_distance=max_distance, cursor=cursor, limit=limit,
     )  # fmt: skip
@@ -51,10 +54,10 @@ async def list_duplicates(
     "/decisions",
     status_code=201,
     response_model=schemas.Decision,
-    responses={200: {"model": schemas.Decision, "description": "It was decided before."}, **_NO_TEAM},
+    responses={200: {"model": schemas.Decision, "description": "The decision already exists."}, **_NO_TEAM},
 )
 async def decide(body: schemas.NewDecision, actor: Writer, transaction: CreationDep, response: Response) -> Any:
-    """Remember that two images are no duplicates: they make no pair any more."""
+    """Record that two images are not duplicates. The pair no longer appears in groups."""
     row, new = await service.decide(transaction, actor, body.image_ids)
     response.status_code = 201 if new else 200
     return _body(row)
@@ -68,12 +71,12 @@ async def list_decisions(
     limit: LimitQuery = DEFAULT_LIMIT,
     cursor: CursorQuery = None,
 ) -> Any:
-    """List what was decided, newest first."""
+    """List the recorded decisions, newest first."""
     rows = await service.list_decisions(services.database, actor, team_id, cursor, limit + 1)
     return {"items": [_body(row) for row in rows[:limit]], "next_cursor": next_cursor(rows, limit)}
 
 
 @router.delete("/decisions/{decision_id}", status_code=204)
 async def undo(decision_id: UUID, actor: Writer, transaction: TransactionDep) -> None:
-    """Forget a decision: both images may be shown as duplicates again."""
+    """Delete a decision. The pair can appear in groups again."""
     await service.undo(transaction, actor, decision_id)

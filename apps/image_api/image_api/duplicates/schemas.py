@@ -12,17 +12,16 @@ Pair = Annotated[list[UUID], Field(min_length=2, max_length=2)]
 
 
 class Distance(BaseModel):
-    """By how many of 64 bits the perceptual hashes of two images differ."""
+    """Distance between the perceptual hashes of two images."""
 
     image_ids: Pair
     distance: int
 
 
 class DuplicateGroup(BaseModel):
-    """Images that hang together by pairs that are near, the oldest first, at most 100 of `image_count`.
+    """A group of images that are connected by near-duplicate pairs.
 
-    `keep_image_id` is the one with the most pixels, the oldest of several. `distances` names each near pair, the
-    nearest first; two images of a group that are not named together are farther from each other.
+    Two images of a group that are not a pair in `distances` are farther apart than the maximum distance.
     """
 
     images: list[ImageSummary]
@@ -32,14 +31,14 @@ class DuplicateGroup(BaseModel):
 
 
 class DuplicatePage(BaseModel):
-    """Groups, the one with the newest image first; a page may hold fewer than asked for, and still have a next."""
+    """A page of groups. It can have fewer items than `limit` although more pages follow."""
 
     items: list[DuplicateGroup]
     next_cursor: str | None
 
 
 class NewDecision(BaseModel):
-    """What was found out about two images."""
+    """Decision to record about two images."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -65,7 +64,7 @@ class NewDecision(BaseModel):
 
 
 class Decision(BaseModel):
-    """A decision that is remembered; `decided_by` is null where that user is gone."""
+    """A recorded decision about two images."""
 
     id: UUID
     image_ids: Pair
@@ -75,7 +74,7 @@ class Decision(BaseModel):
 
 
 class DecisionPage(BaseModel):
-    """Decisions, newest first."""
+    """A page of decisions, newest first."""
 
     items: list[Decision]
     next_cursor: str | None

@@ -6,7 +6,11 @@ from pydantic import BaseModel, Field
 
 _MARK = object()
 ShownOnce = Annotated[
-    str | None, Field(description="Shown this once: null where the first answer is given again."), _MARK
+    str | None,
+    Field(
+        description="Secret, shown only in the first response. Null in a repeated one (`Idempotency-Replayed: true`)."
+    ),
+    _MARK,
 ]
 """A secret in an answer; an answer that is kept to be given again is kept without it."""
 

@@ -7,71 +7,86 @@ from typing_extensions import TypedDict
 
 
 class CameraFacts(TypedDict, total=False):
-    """What the camera wrote, as far as it is plausible."""
+    """Plausible data that the camera or an editor wrote into the file."""
 
     taken_at: Annotated[
         str,
         Field(
-            description="RFC 3339; with a fraction and an offset only where the file says them, a date alone where it"
-            " tells no time of day.",
+            description="Time of the photograph in RFC 3339. It has a fraction and an offset only if the file contains"
+            " them, and is a date alone if the file contains no time of day.",
             examples=["2021-07-15T10:20:30.25+02:00", "2021-07-15T10:20:30", "2021-07-15"],
         ),
     ]
-    camera_make: Annotated[str, Field(description="Who made the camera.")]
-    camera_model: Annotated[str, Field(description="The camera's model.")]
-    lens_make: Annotated[str, Field(description="Who made the lens.")]
-    lens: Annotated[str, Field(description="The lens's model.")]
-    software: Annotated[str, Field(description="What wrote the file.")]
-    artist: Annotated[str, Field(description="Who took the photograph.")]
-    copyright: Annotated[str, Field(description="The copyright notice.")]
-    description: Annotated[str, Field(description="What the picture shows, by whoever wrote it down.")]
-    exposure_time: Annotated[float, Field(description="Seconds.")]
-    f_number: Annotated[float, Field(description="The aperture: focal length by its diameter.")]
-    iso: Annotated[int, Field(description="Sensitivity.")]
-    exposure_bias: Annotated[float, Field(description="EV.")]
-    focal_length: Annotated[float, Field(description="Millimetres.")]
-    focal_length_35mm: Annotated[int, Field(description="Millimetres on 35 mm film with the same angle of view.")]
+    camera_make: Annotated[str, Field(description="Manufacturer of the camera.")]
+    camera_model: Annotated[str, Field(description="Model of the camera.")]
+    lens_make: Annotated[str, Field(description="Manufacturer of the lens.")]
+    lens: Annotated[str, Field(description="Model of the lens.")]
+    software: Annotated[str, Field(description="Software that wrote the file.")]
+    artist: Annotated[str, Field(description="Author of the photograph.")]
+    copyright: Annotated[str, Field(description="Copyright notice.")]
+    description: Annotated[str, Field(description="Description of the content, as stored in the file.")]
+    exposure_time: Annotated[float, Field(description="Exposure time in seconds.")]
+    f_number: Annotated[float, Field(description="Aperture as an f-number, for example 2.8.")]
+    iso: Annotated[int, Field(description="ISO sensitivity.")]
+    exposure_bias: Annotated[float, Field(description="Exposure compensation in EV.")]
+    focal_length: Annotated[float, Field(description="Focal length in mm.")]
+    focal_length_35mm: Annotated[int, Field(description="Equivalent focal length for 35 mm film, in mm.")]
     flash_fired: Annotated[bool, Field(description="Whether the flash fired.")]
 
 
 class _Coordinates(TypedDict):
-    latitude: Annotated[float, Field(ge=-90, le=90, description="Degrees; south is negative.")]
-    longitude: Annotated[float, Field(ge=-180, le=180, description="Degrees; west is negative.")]
+    latitude: Annotated[float, Field(ge=-90, le=90, description="Latitude in degrees; negative in the south.")]
+    longitude: Annotated[float, Field(ge=-180, le=180, description="Longitude in degrees; negative in the west.")]
 
 
 class Place(_Coordinates, total=False):
-    """Where the photograph was taken, for teams that keep places."""
+    """Where the photograph was taken."""
 
-    altitude: Annotated[float, Field(description="Metres above the sea; below it is negative.")]
+    altitude: Annotated[float, Field(description="Altitude in metres above sea level; negative below it.")]
 
 
 class DominantColor(TypedDict):
-    """One of the colours that a picture mostly consists of."""
+    """One of the main colours of an image."""
 
-    hex: Annotated[str, Field(pattern=r"^#[0-9a-f]{6}$", description="The colour in sRGB.")]
-    share: Annotated[float, Field(ge=0, le=1, description="Its share of the picture.")]
+    hex: Annotated[str, Field(pattern=r"^#[0-9a-f]{6}$", description="Colour in sRGB, as `#rrggbb`.")]
+    share: Annotated[float, Field(ge=0, le=1, description="Share of the image, 0 to 1.")]
 
 
 class PictureFacts(TypedDict, total=False):
-    """What the file holds; empty until the image has been processed, and more may be found later."""
+    """Properties read from the file. They are absent until the image has been processed; new ones may be added."""
 
-    format: Annotated[str, Field(description="The format, by the file's bytes.", examples=["jpeg"])]
-    content_type: Annotated[str, Field(description="The format's media type.")]
-    width_px: Annotated[int, Field(description="Width of one frame as shown, orientation applied.")]
-    height_px: Annotated[int, Field(description="Height of one frame as shown, orientation applied.")]
-    frames: Annotated[int, Field(description="More than one for an animation; pages of a TIFF file do not count.")]
-    duration_ms: Annotated[int | None, Field(description="Of one run of an animation; null for a still picture.")]
-    loop_count: Annotated[int | None, Field(description="Its runs, 0 for endless; null for a still picture.")]
-    bit_depth: Annotated[int, Field(description="Bits a sample, as stored.")]
-    has_alpha: Annotated[bool, Field(description="Whether the file can be transparent.")]
-    color_space: Annotated[
-        Literal["rgb", "gray", "cmyk", "lab", "other"], Field(description="The colour space of the samples as stored.")
+    format: Annotated[str, Field(description="Image format detected from the file's content.", examples=["jpeg"])]
+    content_type: Annotated[str, Field(description="Media type of the format.")]
+    width_px: Annotated[int, Field(description="Width of a frame in pixels, after the orientation has been applied.")]
+    height_px: Annotated[int, Field(description="Height of a frame in pixels, after the orientation has been applied.")]
+    frames: Annotated[
+        int, Field(description="Number of frames; 1 for a still image. Pages of a TIFF file do not count.")
     ]
-    icc_profile: Annotated[str | None, Field(description="What the embedded profile calls itself; null without.")]
-    orientation: Annotated[int, Field(ge=1, le=8, description="EXIF's orientation as stored; it is applied already.")]
+    duration_ms: Annotated[
+        int | None, Field(description="Duration of one loop in milliseconds. Null for a still image.")
+    ]
+    loop_count: Annotated[int | None, Field(description="Number of loops; 0 for endless. Null for a still image.")]
+    bit_depth: Annotated[int, Field(description="Bits per sample in the file.")]
+    has_alpha: Annotated[bool, Field(description="Whether the file has an alpha channel.")]
+    color_space: Annotated[
+        Literal["rgb", "gray", "cmyk", "lab", "other"], Field(description="Colour space of the samples in the file.")
+    ]
+    icc_profile: Annotated[str | None, Field(description="Name of the embedded colour profile. Null if there is none.")]
+    orientation: Annotated[
+        int,
+        Field(
+            ge=1, le=8, description="EXIF orientation in the file, 1 to 8. Sizes and derivatives already reflect it."
+        ),
+    ]
     exif: CameraFacts
-    location: Annotated[Place | None, Field(description="Null where the file tells none, or the team keeps none.")]
-    colors: Annotated[list[DominantColor], Field(description="Up to five, the largest share first.")]
-    blurhash: Annotated[str, Field(description="A blurred placeholder, see blurha.sh.")]
-    perceptual_hash: Annotated[str, Field(description="Differs in few of its 64 bits from alike pictures' hashes.")]
-    perceptual_hash_algorithm: Annotated[str, Field(description="Hashes compare within one algorithm only.")]
+    location: Annotated[
+        Place | None, Field(description="Location. Null if the file has none, or the team does not keep locations.")
+    ]
+    colors: Annotated[list[DominantColor], Field(description="Main colours, at most 5, largest share first.")]
+    blurhash: Annotated[str, Field(description="BlurHash: a blurred placeholder as text (https://blurha.sh).")]
+    perceptual_hash: Annotated[
+        str, Field(description="64-bit perceptual hash. Hashes of near-identical images differ in few bits.")
+    ]
+    perceptual_hash_algorithm: Annotated[
+        str, Field(description="Algorithm of the hash. Only hashes of the same algorithm can be compared.")
+    ]

@@ -10,7 +10,7 @@ INCLUDE_PARAMETER = {
     "in": "query",
     "required": False,
     "schema": {"type": "array", "items": {"type": "string", "enum": list(_INCLUDABLE)}},
-    "description": "What to show besides: `analyses` are the results that are stored of these bytes.",
+    "description": "What to include in the response. `analyses`: stored results for the image.",
 }
 
 

@@ -26,17 +26,17 @@ Preset = Annotated[str, Path(pattern=_PRESET)]
 
 BINARY = {"schema": {"type": "string", "format": "binary"}}
 _BYTES: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"image/*": BINARY}, "description": "The bytes."},
-    206: {"content": {"image/*": BINARY}, "description": "The range that was asked for."},
-    304: {"description": "The caller's copy is current."},
-    409: {"description": "The bytes have not arrived."},
-    416: {"description": "No part of the requested range exists."},
+    200: {"content": {"image/*": BINARY}, "description": "The whole file."},
+    206: {"content": {"image/*": BINARY}, "description": "The requested range of the file."},
+    304: {"description": "The file has not changed since the caller's copy."},
+    409: {"description": "The file has not been received yet."},
+    416: {"description": "The requested range is outside the file."},
 }
 
 
 @router.get("/images/{image_id}", response_model=schemas.Image, openapi_extra={"parameters": [INCLUDE_PARAMETER]})
 async def get_image(image_id: UUID, request: Request, actor: Reader) -> Response:
-    """Show an image with its facts and derivatives."""
+    """Get an image with its facts, metadata and derivatives."""
     services = await services_of(request)
     included = parse_include(request.query_params) if request.query_params else ()
     row = await service.get_image(services.database, actor, image_id)
@@ -56,7 +56,7 @@ async def change_image(
     transaction: TransactionDep,
     if_match: IfMatch = None,
 ) -> Response:
-    """Change filename, tags and metadata (JSON merge patch)."""
+    """Change the filename, tags or metadata of an image (JSON merge patch, RFC 7396)."""
     patch = body.model_dump(exclude_unset=True)
     row = await service.change_image(transaction, actor, image_id, patch, if_match)
     return image_response(row, services.settings.base_url)
@@ -64,17 +64,20 @@ async def change_image(
 
 @router.delete("/images/{image_id}", status_code=204)
 async def trash_image(image_id: UUID, actor: Deleter, transaction: TransactionDep, if_match: IfMatch = None) -> None:
-    """Put an image into the trash, from which it can be restored until the retention is over."""
+    """Move an image to the trash. It can be restored until the retention period ends, 7 days by default.
+
+    With only `images:write`, callers can move their own uploads to the trash.
+    """
     await service.trash_image(transaction, actor, image_id, if_match)
 
 
 @router.post(
     "/images/{image_id}/restore",
     response_model=schemas.Image,
-    responses={409: {"description": "It is being purged, or the team has uploaded the same bytes again."}},
+    responses={409: {"description": "The image is being purged, or the team has uploaded the same file again."}},
 )
 async def restore_image(image_id: UUID, actor: Deleter, services: ServicesDep, transaction: TransactionDep) -> Response:
-    """Take an image out of the trash."""
+    """Restore an image from the trash."""
     row = await service.restore_image(transaction, actor, image_id, services.originals.bucket)
     return image_response(row, services.settings.base_url)
 
@@ -82,7 +85,7 @@ async def restore_image(image_id: UUID, actor: Deleter, services: ServicesDep, t
 @router.get("/images/{image_id}/content", responses=_BYTES, response_class=Response)
 @router.head("/images/{image_id}/content", include_in_schema=False)
 async def get_content(image_id: UUID, request: Request, actor: Reader, services: ServicesDep) -> Response:
-    """Download the original, whole or a range of it."""
+    """Download the original file. `Range` and conditional requests are supported."""
     row = await service.find_original(services.database, actor, image_id)
     original = content.Content(
         row["object_name"], row["generation"], row["size_bytes"], row["sha256"], row["content_type"],
@@ -93,7 +96,7 @@ async def get_content(image_id: UUID, request: Request, actor: Reader, services:
 
 @router.get("/images/{image_id}/derivatives", response_model=schemas.DerivativeList)
 async def list_derivatives(image_id: UUID, actor: Reader, services: ServicesDep) -> Response:
-    """List the derivatives of an image."""
+    """List the derivatives of an image, without paging."""
     row = await service.get_image(services.database, actor, image_id)
     return json_response({"items": image_body(row, services.settings.base_url)["derivatives"]})
 
@@ -103,7 +106,7 @@ async def list_derivatives(image_id: UUID, actor: Reader, services: ServicesDep)
 async def get_derivative(
     image_id: UUID, preset: Preset, request: Request, actor: Reader, services: ServicesDep
 ) -> Response:
-    """Download a derivative, whole or a range of it."""
+    """Download a derivative, a WebP file. `Range` and conditional requests are supported."""
     row = await service.find_derivative(services.database, actor, image_id, preset)
     name = (row["filename"] or str(image_id)).rpartition(".")[0] or str(image_id)
     filename = f"{name}-{preset}{DERIVATIVE_SUFFIX}"

@@ -34,7 +34,9 @@ def normal(text: Any) -> Any:
     return filenames.normal(text) if isinstance(text, str) else text
 
 
-_Shortened = Field(description=f"Cleaned, and shortened to {filenames.MAX_LENGTH} characters.")
+_Shortened = Field(
+    description=f"Filename, sanitized and shortened to {filenames.MAX_LENGTH} characters. Null for none."
+)
 Filename = Annotated[str | None, BeforeValidator(_clean), _Shortened]
 ChangedFilename = Annotated[str | None, BeforeValidator(_clean_or_refused), _Shortened]
 Tag = Annotated[
@@ -55,7 +57,7 @@ class Failure(BaseModel):
 
 
 class Derivative(BaseModel):
-    """A finished derivative; `url` asks for the same key."""
+    """A derivative: a WebP file made from an image at a preset size."""
 
     preset: str
     url: str
@@ -66,7 +68,7 @@ class Derivative(BaseModel):
 
 
 class Image(BaseModel):
-    """An image. Width and height are in pixels as shown, orientation applied; null until it has been processed."""
+    """An image."""
 
     id: UUID
     team_id: UUID
@@ -91,11 +93,13 @@ class Image(BaseModel):
     updated_at: datetime
     ready_at: datetime | None
     deleted_at: datetime | None
-    analyses: list[dict[str, Any]] | None = Field(None, description="Stored results, with `?include=analyses` only.")
+    analyses: list[dict[str, Any]] | None = Field(
+        None, description="Stored results, with `include=analyses`. Null or absent otherwise."
+    )
 
 
 class ImageSummary(BaseModel):
-    """What tells an image apart from others; `thumbnail_url` asks for the same key and is null where there is none."""
+    """The main properties of an image."""
 
     id: UUID
     filename: str | None
@@ -108,13 +112,13 @@ class ImageSummary(BaseModel):
 
 
 class DerivativeList(BaseModel):
-    """All derivatives of an image."""
+    """The derivatives of an image."""
 
     items: list[Derivative]
 
 
 class ImagePatch(BaseModel):
-    """A merge patch: what is absent stays, `filename: null` removes the name, a metadata key set to null goes."""
+    """JSON merge patch: absent fields stay as they are. A metadata key set to null is removed."""
 
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"examples": [{"filename": "oslo.jpg", "tags": ["fjord"]}]}

@@ -21,14 +21,14 @@ MOST_IMAGES = 100_000
 
 
 class FacetValue(BaseModel):
-    """A value and how many images have it."""
+    """A value and the number of images that have it."""
 
     value: Any
     count: int
 
 
 class FacetNumbers(BaseModel):
-    """Of the numbers among the values."""
+    """Minimum, maximum and average of numeric values."""
 
     min: float
     max: float
@@ -36,14 +36,16 @@ class FacetNumbers(BaseModel):
 
 
 class Facet(BaseModel):
-    """The most frequent values of a field."""
+    """The most frequent values of a metadata field."""
 
     field: str
     values: list[FacetValue]
     numbers: FacetNumbers | None
-    images: int = Field(description="How many images were counted.")
-    without_value: int = Field(description="How many of them do not have the field.")
-    complete: bool = Field(description=f"False where only the newest {MOST_IMAGES} images were counted.")
+    images: int = Field(description="Number of images counted.")
+    without_value: int = Field(description="Number of counted images without this field.")
+    complete: bool = Field(
+        description=f"False if more images matched than the newest {MOST_IMAGES}, which were counted."
+    )
 
 
 async def _check_known(runner: Runner, team_id: UUID | None, name: str) -> None:

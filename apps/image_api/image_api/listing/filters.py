@@ -27,9 +27,9 @@ _METADATA_PARAMETER = {
         "examples": [{"country": "NO", "age[gte]": 18}],
     },
     "description": (
-        "Filters on metadata by field, or by field and operator: `meta[country]=NO`, `meta[age[gte]]=18`. By hand they"
-        " are shorter as `meta.country=NO` and `meta.age[gte]=18`; `meta[age][gte]=18` is the same. At most"
-        f" {metadata_filters.MAX_FILTERS}, compared as the metadata schema says."
+        "Filters on metadata by field, or by field and operator: `meta[country]=NO`, `meta[age[gte]]=18`. The shorter"
+        " forms `meta.country=NO` and `meta.age[gte]=18` are equivalent, and so is `meta[age][gte]=18`. At most"
+        f" {metadata_filters.MAX_FILTERS}. The metadata schema determines how values are compared."
         f" Operators: {', '.join(metadata_filters.OPERATORS)}."
     ),
 }
@@ -45,8 +45,9 @@ _RESULT_PARAMETER = {
         "examples": [{"quality.sharpness[gte]": 0.5}],
     },
     "description": (
-        "Filters on the newest result of an analyzer, counted with those on metadata and written like them:"
-        " `analysis[quality.sharpness[gte]]=0.5`, or by hand `analysis.quality.issues[contains]=blurred`."
+        "Filters on the newest result of an analyzer, with the same syntax as `meta`:"
+        " `analysis[quality.sharpness[gte]]=0.5` or `analysis.quality.issues[contains]=blurred`. They count towards the"
+        " same maximum."
         f" Operators: {', '.join(result_filters.OPERATORS)}."
     ),
 }

@@ -24,10 +24,13 @@ Reader = Annotated[Actor, Depends(RequireScope(Scope.IMAGES_READ))]
     "/images",
     response_model=schemas.ImagePage,
     openapi_extra={"parameters": filter_parameters()},
-    responses={400: {"description": "There is no such filter, or it makes no sense."}},
+    responses={400: {"description": "A filter is unknown or invalid."}},
 )
 async def list_images(request: Request, actor: Reader) -> Response:
-    """List the team's images, newest first; those in the trash only with `status=trashed`."""
+    """List images of the team, newest first. Images in the trash are listed only with `status=trashed`.
+
+    An admin without `team_id` lists the images of all teams.
+    """
     # A dependency more would cost the hot reads a twentieth.
     services, filters = await services_of(request), parse_filters(request.query_params)
     named = dotted(request.query_params.multi_items())
@@ -46,18 +49,21 @@ async def list_images(request: Request, actor: Reader) -> Response:
     "/images/facets",
     response_model=facets.Facet,
     openapi_extra={"parameters": filter_parameters(paged=False)},
-    responses={400: {"description": "There is no such filter or field, or it makes no sense."}},
+    responses={400: {"description": "A filter or the field is unknown or invalid."}},
 )
 async def count_values(
     request: Request,
     actor: Reader,
     services: ServicesDep,
-    field: Annotated[MetadataKey, Query(description="A field of the metadata.")],
+    field: Annotated[MetadataKey, Query(description="Metadata field to count.")],
     top: Annotated[
-        QueryInteger, Query(ge=1, le=200, description="How many values to show, the most frequent first.")
+        QueryInteger, Query(ge=1, le=200, description="Maximum number of values to return, most frequent first.")
     ] = 20,
 ) -> facets.Facet:
-    """Count how often each value of a metadata field occurs among the images that the filters leave."""
+    """Count how often each value of a metadata field occurs in the images that match the filters.
+
+    At most the newest 100000 matching images are counted.
+    """
     filters = parse_filters(request.query_params, beside=("field", "top"))
     named = dotted(request.query_params.multi_items())
     on_metadata = metadata_filters.parse(named)

@@ -1,4 +1,4 @@
-"""What lists of images are narrowed by, and what they answer, as the OpenAPI document shows it."""
+"""Filters and bodies of lists of images, as the OpenAPI document shows them."""
 
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
@@ -25,29 +25,39 @@ ListedType = Annotated[
 
 
 class ImageFilters(BaseModel):
-    """What a list of images can be narrowed by. Anything else is refused, with the nearest name."""
+    """Filters and page of a list of images. An unknown name is refused, with the nearest known one."""
 
     status: list[ListedStatus] = Field(
-        default_factory=list, max_length=16, description="Images in one of these states; `trashed` is the trash."
+        default_factory=list,
+        max_length=16,
+        description="Only images with one of these statuses. `trashed` lists the trash.",
     )
     tag: list[Tag] = Field(
-        default_factory=list, max_length=MAX_TAG_FILTERS, description="Images that have every one of these tags."
+        default_factory=list, max_length=MAX_TAG_FILTERS, description="Only images that have all of these tags."
     )
-    content_type: ListedType | None = Field(None, description="`image/*` is every type.")
-    uploaded_by: UUID | None = None
-    created_after: UtcTime | None = Field(None, description="At this time or later.")
-    created_before: UtcTime | None = Field(None, description="Before this time.")
-    min_size: QueryInteger | None = Field(None, ge=0, le=2**53, description="Bytes.")
-    max_size: QueryInteger | None = Field(None, ge=0, le=2**53, description="Bytes.")
-    min_width: QueryInteger | None = Field(None, ge=0, le=2**31 - 1)
-    max_width: QueryInteger | None = Field(None, ge=0, le=2**31 - 1)
-    min_height: QueryInteger | None = Field(None, ge=0, le=2**31 - 1)
-    max_height: QueryInteger | None = Field(None, ge=0, le=2**31 - 1)
-    q: _Part | None = Field(None, description="Part of the filename, in any case.")
-    team_id: UUID | None = Field(None, description="For an admin: the images of one team.")
-    include_total: bool = Field(False, description="Count all matches, which costs more than the page.")
-    limit: QueryInteger = Field(50, ge=1, le=200)
-    cursor: str | None = Field(None, max_length=100)
+    content_type: ListedType | None = Field(
+        None, description="Only images with this media type. `image/*` matches all."
+    )
+    uploaded_by: UUID | None = Field(None, description="Only images uploaded by this user.")
+    created_after: UtcTime | None = Field(
+        None, description="Only images created at this time or later. A date alone means midnight in UTC."
+    )
+    created_before: UtcTime | None = Field(
+        None, description="Only images created before this time. A date alone means midnight in UTC."
+    )
+    min_size: QueryInteger | None = Field(None, ge=0, le=2**53, description="Minimum file size in bytes.")
+    max_size: QueryInteger | None = Field(None, ge=0, le=2**53, description="Maximum file size in bytes.")
+    min_width: QueryInteger | None = Field(None, ge=0, le=2**31 - 1, description="Minimum width in pixels.")
+    max_width: QueryInteger | None = Field(None, ge=0, le=2**31 - 1, description="Maximum width in pixels.")
+    min_height: QueryInteger | None = Field(None, ge=0, le=2**31 - 1, description="Minimum height in pixels.")
+    max_height: QueryInteger | None = Field(None, ge=0, le=2**31 - 1, description="Maximum height in pixels.")
+    q: _Part | None = Field(None, description="Only images whose filename contains this text, ignoring case.")
+    team_id: UUID | None = Field(None, description="Only images of this team. For platform admins.")
+    include_total: bool = Field(
+        False, description="Also return `total`, the number of all matching images. This is slower."
+    )
+    limit: QueryInteger = Field(50, ge=1, le=200, description="Maximum number of items on the page.")
+    cursor: str | None = Field(None, max_length=100, description="`next_cursor` of the previous page.")
 
     @model_validator(mode="after")
     def _can_match(self) -> Self:
@@ -60,7 +70,7 @@ class ImageFilters(BaseModel):
 
 
 class ImagePage(BaseModel):
-    """A page of images, newest first; `total` only where it was asked for."""
+    """A page of images, newest first."""
 
     items: list[Image]
     next_cursor: str | None

@@ -16,11 +16,13 @@ from image_api.metadata_schemas import schemas, service
 router = APIRouter(tags=["metadata"], route_class=GuardedRoute)
 Reader = Annotated[Actor, Depends(RequireScope(Scope.IMAGES_READ))]
 Admin = Annotated[Actor, Depends(RequireScope(Scope.ADMIN))]
-TeamId = Annotated[UUID | None, Query(description="For an admin: the team whose schema it is.")]
+TeamId = Annotated[
+    UUID | None, Query(description="Team whose schema it is. Only for platform admins; default: the caller's team.")
+]
 # Fifty fields of 300 values each, of 64 characters.
 _MAX_SCHEMA_BYTES = 1024 * 1024
-_NO_TEAM: dict[int | str, dict[str, Any]] = {404: {"description": "There is no such team."}}
-_CHANGED = _NO_TEAM | {412: {"description": "The ETag in `If-Match` is not the present one."}}
+_NO_TEAM: dict[int | str, dict[str, Any]] = {404: {"description": "The team does not exist."}}
+_CHANGED = _NO_TEAM | {412: {"description": "The ETag in `If-Match` is not the current one."}}
 
 
 def _shown(team_id: UUID, row: Any, response: Response) -> dict[str, Any]:
@@ -32,7 +34,7 @@ def _shown(team_id: UUID, row: Any, response: Response) -> dict[str, Any]:
 async def get_metadata_schema(
     actor: Reader, services: ServicesDep, response: Response, team_id: TeamId = None
 ) -> dict[str, Any]:
-    """Show the fields that a team declares for its images; none where metadata are free."""
+    """Get the metadata fields that a team has declared. The list is empty if any key is allowed."""
     return _shown(*await service.get_schema(services.database, actor, team_id), response)
 
 
@@ -48,7 +50,7 @@ async def put_metadata_schema(
     team_id: TeamId = None,
     if_match: IfMatch = None,
 ) -> dict[str, Any]:
-    """Declare the fields of a team's metadata, by themselves or by a template. Images stay as they are."""
+    """Declare the metadata fields of a team, one by one or from a template. Existing images are not changed."""
     return _shown(*await service.put_schema(transaction, actor, team_id, body, if_match), response)
 
 
@@ -56,5 +58,5 @@ async def put_metadata_schema(
 async def remove_metadata_schema(
     actor: Admin, transaction: TransactionDep, team_id: TeamId = None, if_match: IfMatch = None
 ) -> None:
-    """Make a team's metadata free key/value pairs again. Images stay as they are."""
+    """Remove a team's metadata schema, so that any key is allowed. Existing images are not changed."""
     await service.remove_schema(transaction, actor, team_id, if_match)

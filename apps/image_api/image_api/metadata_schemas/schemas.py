@@ -21,7 +21,7 @@ from image_api.metadata_schemas.values import MAX_METADATA_KEYS, MetadataKey, ch
 
 
 class FieldType(StrEnum):
-    """What the values of a field are."""
+    """Type of the values of a field."""
 
     STRING = "string"
     INTEGER = "integer"
@@ -51,20 +51,23 @@ _Bound = Annotated[
 
 
 class DeclaredField(BaseModel):
-    """A field that images of a team may, or must, have."""
+    """A metadata field of a team's images."""
 
     model_config = ConfigDict(extra="forbid")
 
     name: MetadataKey
     type: FieldType
-    required: JsonBoolean = Field(False, description="An upload without it is refused, and a change cannot remove it.")
-    enum: Annotated[list[_Choice], Field(min_length=1, max_length=300)] | None = Field(
-        None, description="The values of a field of type `enum`."
+    required: JsonBoolean = Field(
+        False, description="If true, uploads without the field are refused, and changes cannot remove it."
     )
-    min: _Bound | None = Field(None, description="The least number, or the first date.")
-    max: _Bound | None = Field(None, description="The greatest number, or the last date.")
+    enum: Annotated[list[_Choice], Field(min_length=1, max_length=300)] | None = Field(
+        None,
+        description="Allowed values of a field of type `enum`: 1 to 300 values of 64 characters. Null for other types.",
+    )
+    min: _Bound | None = Field(None, description="Smallest number or earliest date, inclusive. Null for no limit.")
+    max: _Bound | None = Field(None, description="Largest number or latest date, inclusive. Null for no limit.")
     pii: JsonBoolean = Field(
-        False, description="Personal: its values stay out of logs, events, the audit log and exports."
+        False, description="True for personal data. The values never appear in logs, events, the audit log or exports."
     )
     description: Annotated[str, StringConstraints(max_length=500, pattern=TEXT)] | None = None
 
@@ -103,7 +106,7 @@ def is_date(value: Any) -> bool:
 
 
 class NewMetadataSchema(BaseModel):
-    """The fields of a team's metadata, or the name of a ready-made schema."""
+    """Metadata fields to declare: exactly one of `fields` and `template`."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"template": "photo-submission"}]})
 
@@ -126,7 +129,7 @@ class NewMetadataSchema(BaseModel):
 
 
 class MetadataSchema(BaseModel):
-    """A team's metadata schema; without fields, metadata are free key/value pairs."""
+    """Metadata schema of a team."""
 
     team_id: UUID
     fields: list[DeclaredField]

@@ -13,41 +13,62 @@ from image_api.idempotency.route import REPLAYED_HEADER, takes_key
 from image_api.idempotency.service import HEADER
 from image_api.openapi.examples import EXAMPLES
 from image_api.openapi.headers import HEADERS, declare_headers
-from image_api.openapi.operations import TAGS, api_routes, needs_session, operation_id, scope_alternatives
+from image_api.openapi.operations import SUMMARIES, TAGS, api_routes, needs_session, operation_id, scope_alternatives
 from image_api.openapi.schemas import complete_schemas, describe_parameters
 from image_core.errors.problem_documents import MEDIA_TYPE
 
-_API_KEY = {"type": "apiKey", "in": "header", "name": API_KEY_HEADER, "description": "`im_<public id>_<secret>`"}
-_BEARER = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "POST /api/v1/auth/login"}
+_API_KEY = {
+    "type": "apiKey",
+    "in": "header",
+    "name": API_KEY_HEADER,
+    "description": "API key: `im_<public id>_<secret>`.",
+}
+_BEARER = {
+    "type": "http",
+    "scheme": "bearer",
+    "bearerFormat": "JWT",
+    "description": "Access token from `POST /api/v1/auth/login`.",
+}
 _COOKIE_DESCRIPTION = (
-    f"POST /api/v1/auth/login with `mode: cookie`. Requests that change something carry `{CSRF_HEADER}` too, and none "
-    "comes from another site's page."
+    "Session cookie from `POST /api/v1/auth/login` with `mode: cookie`. Requests other than GET, HEAD and OPTIONS also "
+    f"need the header `{CSRF_HEADER}`. Requests from pages of other sites are refused."
 )
 _WITH_KEY = {
-    "401": "No key, token or cookie, or not a valid one.",
-    "403": "A scope or role is missing, or a cookie's request lacks its CSRF token.",
+    "401": "The API key, access token or session cookie is missing or invalid.",
+    "403": "The caller lacks a scope or role, or the CSRF token of a cookie session is missing or wrong.",
 }
 _ALWAYS = {
-    "400": "A query parameter is unknown or given twice, or there is more than one key, token or cookie.",
-    "431": "The request's header is too large.",
-    "429": "Too many requests.",
-    "503": "A part of the service is away; try again after `Retry-After`.",
+    "400": "A query parameter is unknown or repeated, or the request has more than one kind of credentials.",
+    "431": "The request header is too large.",
+    "429": "Too many requests. Wait for `Retry-After`.",
+    "503": "Part of the service is unavailable. Try again after `Retry-After`.",
 }
-_WITH_BODY = {"408": "The body took too long to arrive.", "413": "The body is larger than allowed."}
-_WITH_INPUT = {"422": "Something in the request is not valid."}
+_WITH_BODY = {"408": "The request body took too long to arrive.", "413": "The request body is too large."}
+_WITH_INPUT = {"422": "A field of the request is invalid. `errors` lists every one."}
 _IDEMPOTENCY_KEY = {
     "name": HEADER,
     "in": "header",
-    "description": "Sent again with this key, the request is answered as it was the first time, for a day.",
+    "description": (
+        "Makes it safe to send the request again: for 24 hours, a request with the same key and the same content gets "
+        "the first response."
+    ),
     "schema": {"type": "string", "minLength": 1, "maxLength": 255},
 }
-_IN_USE = "A request with this `Idempotency-Key` is still at work."
+_DEFAULT_DESCRIPTION = "Successful Response"
+"""What the framework writes where a route describes no success."""
+_SUCCEEDED = {
+    "200": "The request succeeded.",
+    "201": "Created.",
+    "202": "Accepted.",
+    "204": "The request succeeded. The response has no body.",
+}
+_IN_USE = "A request with this `Idempotency-Key` is still in progress."
 
 
 def install(
     app: FastAPI, routers: Mapping[str, Sequence[APIRouter]], cookie_name: str, public_url: HttpUrl | None
 ) -> None:
-    """Include routers under their prefixes, and have the application's `openapi` tell what the routes do not."""
+    """Include routers under their prefixes, and complete the document that the application's `openapi` returns."""
     for prefix, included in routers.items():
         for router in included:
             app.include_router(router, prefix=prefix, generate_unique_id_function=operation_id)
@@ -86,9 +107,10 @@ def _complete(schema: dict[str, Any], path: str, route: APIRoute) -> None:
         operation = schema["paths"].get(path, {}).get(method.lower())
         if operation is None:
             continue
+        operation["summary"] = SUMMARIES[operation["operationId"]]
         described = dict(_ALWAYS) | _describe_access(operation, route)
         if "{" in path:
-            described["404"] = "Absent, or another team's."
+            described["404"] = "It does not exist, or belongs to another team."
         if takes_key(route.dependant):
             _describe_key(operation)
         if operation.get("requestBody"):
@@ -96,7 +118,7 @@ def _complete(schema: dict[str, Any], path: str, route: APIRoute) -> None:
         if operation.get("requestBody") or operation.get("parameters"):
             described |= _WITH_INPUT
         if method in ("PATCH", "DELETE"):
-            described["412"] = "The ETag in `If-Match` is not the present one."
+            described["412"] = "The ETag in `If-Match` is not the current one."
         _add_problems(operation["responses"], described)
         declare_headers(operation)
         describe_parameters(operation)
@@ -134,8 +156,11 @@ def _describe_key(operation: dict[str, Any]) -> None:
 
 
 def _add_problems(responses: dict[str, Any], described: dict[str, str]) -> None:
-    """Gives every error its shape: those in `described`, and those that the route itself declared."""
+    """Give every error its shape: those in `described`, and those that the route itself declared."""
     responses.pop("422", None)
+    for status, response in responses.items():
+        if response["description"] == _DEFAULT_DESCRIPTION:
+            response["description"] = _SUCCEEDED[status]
     for status, description in described.items():
         responses.setdefault(status, {"description": description})
     for status, response in responses.items():

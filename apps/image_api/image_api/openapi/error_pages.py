@@ -31,7 +31,7 @@ def chapters() -> dict[str, str]:
 
 @router.get("/errors/{code}", response_class=HTMLResponse)
 def error_page(code: Annotated[str, Path(pattern=_CODE)]) -> HTMLResponse:
-    """Explain an error code."""
+    """Get a page that explains an error code."""
     if code not in chapters():
         raise HTTPException(404)
     body = "".join(f"<p>{_inline(paragraph)}</p>" for paragraph in chapters()[code].split("\n\n"))

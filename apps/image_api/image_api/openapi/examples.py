@@ -173,7 +173,7 @@ _analyzer = {
     "model": None,
     "name": "colors",
     "version": "1",
-    "summary": "Which colours the picture consists of.",
+    "summary": "Finds the main colours of an image.",
     "measures": ["palette", "named colours"],
     "price_credits": 1,
     "parameters": {"type": "object"},

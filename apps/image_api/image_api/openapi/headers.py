@@ -11,18 +11,32 @@ def _header(description: str, schema: dict[str, Any] = _TEXT, *, always: bool = 
 
 
 HEADERS: dict[str, dict[str, Any]] = {
-    "X-Request-ID": _header("Names this request in our logs; name it when you report a problem.", always=True),
-    "RateLimit-Policy": _header('The limit that counted this request: `"requests";q=100;w=2` is 100 in two seconds.'),
-    "RateLimit": _header('What is left of it: `"requests";r=99;t=1` is 99 now, and all of it in one second.'),
-    "Retry-After": _header("Seconds after which the request may be sent again.", {"type": "integer", "minimum": 0}),
-    "WWW-Authenticate": _header("How to prove who you are.", always=True),
-    "ETag": _header("The revision that was answered, for `If-Match` or `If-None-Match`.", always=True),
-    "Location": _header("Where the result is, or will be.", _TEXT | {"format": "uri-reference"}, always=True),
-    "Accept-Ranges": _header("`bytes`: ranges can be asked for.", always=True),
-    "Content-Range": _header("Which bytes these are, and of how many; of a refusal, how many there are.", always=True),
-    "Content-Disposition": _header("The filename, in both forms of RFC 6266.", always=True),
-    "Set-Cookie": _header("The session's cookie; an empty one removes it."),
-    "Idempotency-Replayed": _header("`true` where the first answer is given again."),
+    "X-Request-ID": _header(
+        "ID of this request in the service's logs. Quote it when you report a problem.", always=True
+    ),
+    "RateLimit-Policy": _header(
+        'Rate limit that applies to this request: `"requests";q=100;w=2` allows 100 requests in 2 seconds.'
+    ),
+    "RateLimit": _header(
+        'Remaining quota: `"requests";r=99;t=1` leaves 99 requests now, and all of them again in 1 second.'
+    ),
+    "Retry-After": _header(
+        "Number of seconds to wait before the request is sent again.", {"type": "integer", "minimum": 0}
+    ),
+    "WWW-Authenticate": _header("Authentication schemes that the service accepts.", always=True),
+    "ETag": _header("Revision of the returned resource, for `If-Match` or `If-None-Match`.", always=True),
+    "Location": _header(
+        "URL of the result, also while it is not ready yet.", _TEXT | {"format": "uri-reference"}, always=True
+    ),
+    "Accept-Ranges": _header("`bytes`: range requests are supported.", always=True),
+    "Content-Range": _header(
+        "Range of the returned bytes and total size. In a 416 response, only the total size.", always=True
+    ),
+    "Content-Disposition": _header("Filename for downloads, as `filename` and `filename*` (RFC 6266).", always=True),
+    "Set-Cookie": _header("Session cookie. Signing out sets an empty one, which removes it."),
+    "Idempotency-Replayed": _header(
+        "`true` if this is the stored response of an earlier request with the same `Idempotency-Key`."
+    ),
 }
 _WITH_ETAG = {
     "changeCredential", "changeImage", "changeTeam", "changeUser", "createTeam", "getCredential", "getImage",

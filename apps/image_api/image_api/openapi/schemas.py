@@ -3,35 +3,42 @@
 from typing import Any
 
 from image_api.analyses.schemas import NewClassification
-from image_api.openapi.descriptions import PARAMETERS, PROPERTIES, SPECIAL
+from image_api.openapi.descriptions import PARAMETERS, PROPERTIES, SPECIAL, WHEN_NULL
 
 _FIELD_ERROR = {
     "type": "object",
     "title": "FieldError",
-    "description": "What is wrong with one field.",
+    "description": "Error in one field of the request.",
     "required": ["field", "code", "message"],
     "properties": {
-        "field": {"type": "string", "description": "The field's name, with dots between the levels."},
-        "code": {"type": "string", "description": "What kind of fault it is."},
-        "message": {"type": "string", "description": "What is wrong, and what would be right."},
+        "field": {"type": "string", "description": "Name of the field; nested names are joined with dots."},
+        "code": {"type": "string", "description": "Type of the error, for programs."},
+        "message": {"type": "string", "description": "What is wrong, and what to send instead."},
     },
 }
 _PROBLEM = {
     "type": "object",
     "title": "Problem",
-    "description": "RFC 9457. Some codes come with more members, which docs/errors.md names.",
+    "description": "Error as an RFC 9457 problem. Some codes add members; `GET /errors/{code}` explains them.",
     "required": ["type", "title", "status", "detail", "code", "request_id"],
     "properties": {
         "type": {
-            "type": "string", "examples": ["/errors/image-not-found"], "description": "The page that explains the code."
+            "type": "string",
+            "examples": ["/errors/image-not-found"],
+            "description": "URL of the page that explains the code.",
         },
-        "title": {"type": "string", "description": "The code in words."},
-        "status": {"type": "integer", "description": "The answer's status."},
-        "detail": {"type": "string", "description": "What is wrong here, and what to do."},
-        "code": {"type": "string", "examples": ["image-not-found"], "description": "For programs; it does not change."},
-        "request_id": {"type": ["string", "null"], "description": "Names this request in our logs."},
+        "title": {"type": "string", "description": "What the code means, the same for every occurrence."},
+        "status": {"type": "integer", "description": "HTTP status code of the response."},
+        "detail": {"type": "string", "description": "What is wrong with this request, and what to do."},
+        "code": {"type": "string", "examples": ["image-not-found"], "description": "Stable error code for programs."},
+        "request_id": {
+            "type": ["string", "null"],
+            "description": "ID of the request in the service's logs, as in the header `X-Request-ID`. Null if unknown.",
+        },
         "errors": {
-            "type": "array", "items": {"$ref": "#/components/schemas/FieldError"}, "description": "Field by field."
+            "type": "array",
+            "items": {"$ref": "#/components/schemas/FieldError"},
+            "description": "Every invalid field of the request.",
         },
     },
     "additionalProperties": True,
@@ -50,7 +57,21 @@ def complete_schemas(schemas: dict[str, Any]) -> None:
         schemas[name]["properties"]["analyses"]["anyOf"][0]["items"] = {"$ref": "#/components/schemas/StoredAnalysis"}
     for name, schema in schemas.items():
         for field, described in schema.get("properties", {}).items():
-            described.setdefault("description", SPECIAL.get(f"{name}.{field}", PROPERTIES.get(field)))
+            described.setdefault("description", _describe_property(name, field, described))
+
+
+def _describe_property(model: str, name: str, schema: dict[str, Any]) -> str | None:
+    """Return the description of a property that has none of its own, or None for an unknown name."""
+    if special := SPECIAL.get(f"{model}.{name}"):
+        return special
+    shared = PROPERTIES.get(name)
+    return f"{shared} {WHEN_NULL[name]}" if shared and is_nullable(schema) and name in WHEN_NULL else shared
+
+
+def is_nullable(schema: dict[str, Any]) -> bool:
+    """Return whether a schema allows null."""
+    types = schema.get("type", ())
+    return "null" in ([types] if isinstance(types, str) else types) or any(map(is_nullable, schema.get("anyOf", ())))
 
 
 def describe_parameters(operation: dict[str, Any]) -> None:

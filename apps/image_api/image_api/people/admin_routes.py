@@ -20,7 +20,7 @@ Admin = Annotated[Actor, Depends(RequireScope(Scope.ADMIN))]
 async def invite(
     team_id: UUID, body: schemas.NewInvitation, actor: Admin, transaction: CreationDep, response: Response
 ) -> Any:
-    """Invite somebody into a team. The answer holds the token, this once: hand it over yourself."""
+    """Invite a person into a team. The token is shown only in this response; no message is sent to the person."""
     issued = await accounts.invite(transaction, actor, team_id, body)
     response.headers["Cache-Control"] = "no-store"
     return {**dict(issued.row), "token": issued.token}
@@ -30,14 +30,14 @@ async def invite(
 async def list_invitations(
     team_id: UUID, actor: Admin, services: ServicesDep, limit: LimitQuery = DEFAULT_LIMIT, cursor: CursorQuery = None
 ) -> Any:
-    """List the invitations into a team, newest first."""
+    """List the invitations of a team, newest first."""
     rows = await accounts.list_invitations(services.database, actor, team_id, cursor, limit + 1)
     return page_of(rows, limit)
 
 
 @router.delete("/teams/{team_id}/invitations/{invitation_id}", status_code=204)
 async def revoke_invitation(team_id: UUID, invitation_id: UUID, actor: Admin, transaction: TransactionDep) -> None:
-    """Revoke an invitation that nobody has accepted."""
+    """Revoke an invitation that has not been accepted."""
     await accounts.revoke_invitation(transaction, actor, team_id, invitation_id)
 
 
@@ -49,7 +49,7 @@ async def issue_reset(
     response: Response,
     body: schemas.NewPasswordReset | None = None,
 ) -> Any:
-    """Issue a password reset. The answer holds the token, this once: hand it over yourself."""
+    """Issue a password reset. The token is shown only in this response; no message is sent to the user."""
     wanted = body or schemas.NewPasswordReset.model_validate({})
     issued = await accounts.issue_reset(transaction, actor, user_id, wanted.expires_in_seconds)
     response.headers["Cache-Control"] = "no-store"

@@ -18,11 +18,11 @@ router = APIRouter(prefix="/auth", tags=["people"], route_class=GuardedRoute)
 Person = Annotated[Actor, Depends(RequireSession())]
 Holder = Annotated[Actor, Depends(RequireScope(Scope.KEYS_SELF))]
 
-_ATTEMPT: dict[int | str, dict[str, Any]] = {429: {"description": "Too many attempts; wait for `Retry-After`."}}
+_ATTEMPT: dict[int | str, dict[str, Any]] = {429: {"description": "Too many attempts. Wait for `Retry-After`."}}
 _REFUSED: dict[int | str, dict[str, Any]] = {
-    401: {"description": "Address and password do not belong together, or the user is disabled."},
-    403: {"description": "The request comes from another site's page."},
-    404: {"description": "This deployment issues no access tokens."},
+    401: {"description": "The e-mail address and the password do not match, or the user is disabled."},
+    403: {"description": "The request comes from a page of another site."},
+    404: {"description": "This deployment does not issue access tokens."},
 }
 
 
@@ -35,11 +35,11 @@ async def _count_attempt(services: Services) -> str:
 @router.post("/register", status_code=202, response_model=schemas.Registered, responses={
     **_ATTEMPT,
     403: {"description": "Registration needs an invitation."},
-    404: {"description": "There is no such invitation, or it is over."},
-    409: {"description": "Whoever was invited has an account already."},
+    404: {"description": "The invitation does not exist, was used or revoked, or has expired."},
+    409: {"description": "The invited person already has an account."},
 })  # fmt: skip
 async def register(body: schemas.Registration, services: ServicesDep) -> Any:
-    """Register, by invitation or where registration is open. Then sign in."""
+    """Create an account, with an invitation or where registration is open. Sign in afterwards."""
     await _count_attempt(services)
     await accounts.register(services, body)
     return schemas.Registered()
@@ -47,7 +47,7 @@ async def register(body: schemas.Registration, services: ServicesDep) -> Any:
 
 @router.post("/login", response_model=schemas.AccessToken | schemas.CookieSession, responses=_ATTEMPT | _REFUSED)
 async def login(body: schemas.Login, services: ServicesDep, request: Request, response: Response) -> Any:
-    """Sign in with e-mail address and password, for an access token or a cookie."""
+    """Sign in with an e-mail address and a password, and get an access token or a session cookie."""
     address = await _count_attempt(services)
     check_same_origin(request, services)
     signed_in = await service.sign_in(services, body, address, request.headers.get("user-agent", ""))
@@ -88,9 +88,13 @@ def _set_cookie(response: Response, services: Services, value: str) -> None:
     )
 
 
-@router.post("/refresh", response_model=schemas.AccessToken, responses={404: {"description": "No tokens are issued."}})
+@router.post(
+    "/refresh",
+    response_model=schemas.AccessToken,
+    responses={404: {"description": "This deployment does not issue access tokens."}},
+)
 async def refresh(actor: Person, services: ServicesDep, response: Response) -> Any:
-    """Get another access token before the present one ends, as long as the session lives."""
+    """Get a new access token. The current one and the session must still be valid."""
     issued = await service.refresh(services, actor)
     response.headers["Cache-Control"] = "no-store"
     return _token_body(issued)
@@ -102,7 +106,7 @@ async def logout(
     transaction: TransactionDep,
     services: ServicesDep,
     response: Response,
-    everywhere: Annotated[bool, Query(alias="all", description="End all of your sessions.")] = False,
+    everywhere: Annotated[bool, Query(alias="all", description="End all of your sessions, not only this one.")] = False,
 ) -> None:
     """End this session, or all of your sessions."""
     await service.sign_out(transaction, actor, everywhere=everywhere)
@@ -112,7 +116,7 @@ async def logout(
 
 @router.get("/session", response_model=schemas.CurrentSession)
 async def show_session(actor: Person, services: ServicesDep, request: Request, response: Response) -> Any:
-    """Show this session, with its CSRF token where a cookie carries it."""
+    """Get the session of this request. For a cookie session, the response includes its CSRF token."""
     session = await service.current_session(services, actor)
     cookie = request.cookies.get(services.settings.session_cookie_name)
     response.headers["Cache-Control"] = "no-store"
@@ -125,7 +129,7 @@ async def show_session(actor: Person, services: ServicesDep, request: Request, r
 
 @router.get("/sessions", response_model=schemas.SessionList)
 async def list_sessions(actor: Holder, services: ServicesDep) -> Any:
-    """List your sessions that live, newest first."""
+    """List your active sessions, newest first."""
     rows = await service.sessions(services.database, actor)
     return {"items": [{**dict(row), "current": row["id"] == actor.session_id} for row in rows]}
 
@@ -139,14 +143,14 @@ async def end_session(session_id: UUID, actor: Holder, transaction: TransactionD
 
 @router.post("/password", status_code=204)
 async def change_password(body: schemas.PasswordChange, actor: Person, services: ServicesDep) -> None:
-    """Change your password. Your other sessions end; keys go on."""
+    """Change your password. Your other sessions end; API keys keep working."""
     await accounts.change_password(services, actor, body, await _count_attempt(services))
 
 
 @router.post("/password-reset", status_code=204, responses={
     **_ATTEMPT,
-    404: {"description": "There is no such reset, or it is over."},
+    404: {"description": "The password reset does not exist, was used, or has expired."},
 })  # fmt: skip
 async def reset_password(body: schemas.PasswordReset, services: ServicesDep) -> None:
-    """Set a password with the token that an admin has issued. All sessions end."""
+    """Set a new password with a token from an admin. All sessions of the user end."""
     await accounts.reset_password(services, body, await _count_attempt(services))

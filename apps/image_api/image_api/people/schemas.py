@@ -31,14 +31,14 @@ _DAY_SECONDS = 86_400
 
 
 class Mode(StrEnum):
-    """How a session is carried: by access tokens, or by a cookie for browsers."""
+    """How a session is sent: in access tokens, or in a cookie for browsers."""
 
     TOKEN = "token"  # noqa: S105 (a word)
     COOKIE = "cookie"
 
 
 class Login(BaseModel):
-    """Somebody who signs in."""
+    """Credentials to sign in with."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -51,17 +51,17 @@ class Login(BaseModel):
 
 
 class AccessToken(BaseModel):
-    """An access token; send it as `Authorization: Bearer …`, and refresh it before it ends."""
+    """An access token. Refresh it before it expires."""
 
     access_token: str
     token_type: str = "Bearer"  # noqa: S105 (the word of RFC 6750)
-    expires_in: int = Field(description="Seconds that the token is valid.")
+    expires_in: int = Field(description="Seconds until the token expires.")
     session_id: UUID
     session_expires_at: datetime
 
 
 class CookieSession(BaseModel):
-    """A session whose cookie has been set; requests that change something carry the token as `X-CSRF-Token`."""
+    """A session whose cookie has been set by this response."""
 
     csrf_token: str
     session_id: UUID
@@ -73,7 +73,9 @@ class CurrentSession(BaseModel):
 
     session_id: UUID
     session_expires_at: datetime
-    csrf_token: str | None = Field(description="For a cookie's session; null for one of tokens.")
+    csrf_token: str | None = Field(
+        description="Token to send as `X-CSRF-Token`. Null for a session with access tokens."
+    )
     user_id: UUID
     user_name: str
     team_id: UUID | None
@@ -82,7 +84,7 @@ class CurrentSession(BaseModel):
 
 
 class Session(BaseModel):
-    """A session that lives, and where it was begun."""
+    """An active session, and the client that started it."""
 
     id: UUID
     current: bool
@@ -93,13 +95,13 @@ class Session(BaseModel):
 
 
 class SessionList(BaseModel):
-    """A person's sessions, newest first."""
+    """Sessions of the caller, newest first."""
 
     items: list[Session]
 
 
 class Registration(BaseModel):
-    """Somebody who wants an account."""
+    """Account to create."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -115,13 +117,13 @@ class Registration(BaseModel):
 
 
 class Registered(BaseModel):
-    """The registration was taken; the same for an address that has an account already."""
+    """Response to a registration. It is the same if the address already has an account."""
 
     status: str = "accepted"
 
 
 class PasswordChange(BaseModel):
-    """A new password in the place of the present one."""
+    """The current password and a new one."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -135,7 +137,7 @@ class PasswordChange(BaseModel):
 
 
 class PasswordReset(BaseModel):
-    """A new password by a token from an admin."""
+    """A new password, with the token of a password reset."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -147,7 +149,7 @@ class PasswordReset(BaseModel):
 
 
 class NewPasswordReset(BaseModel):
-    """A reset to be issued; an empty body is one of a day."""
+    """Password reset to issue. Without a body, it is valid for one day."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"expires_in_seconds": 3600}]})
 
@@ -155,7 +157,7 @@ class NewPasswordReset(BaseModel):
 
 
 class IssuedPasswordReset(BaseModel):
-    """A reset whose token is shown this once."""
+    """A password reset with its token."""
 
     id: UUID
     token: ShownOnce
@@ -163,7 +165,7 @@ class IssuedPasswordReset(BaseModel):
 
 
 class NewInvitation(BaseModel):
-    """Somebody to be invited into a team."""
+    """Invitation to create."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"email": "ada@example.org"}]})
 
@@ -173,7 +175,7 @@ class NewInvitation(BaseModel):
 
 
 class Invitation(BaseModel):
-    """An invitation."""
+    """An invitation into a team."""
 
     id: UUID
     team_id: UUID
@@ -187,7 +189,7 @@ class Invitation(BaseModel):
 
 
 class CreatedInvitation(Invitation):
-    """An invitation whose token is shown this once: hand it to whom it is for."""
+    """A new invitation with its token."""
 
     token: ShownOnce
 

@@ -16,14 +16,14 @@ from image_api.similarity import schemas, service
 MAX_IMAGES = 100
 
 router = APIRouter(tags=["images"], route_class=GuardedRoute)
-Limit = Annotated[QueryInteger, Query(ge=1, le=MAX_IMAGES, description="Most images to show.")]
-MaxDistance = Annotated[float, Query(ge=0, le=2, allow_inf_nan=False, description="Show none that is farther.")]
+Limit = Annotated[QueryInteger, Query(ge=1, le=MAX_IMAGES, description="Maximum number of images to return.")]
+MaxDistance = Annotated[float, Query(ge=0, le=2, allow_inf_nan=False, description="Maximum cosine distance, 0 to 2.")]
 
 
 @router.get(
     "/images/{image_id}/similar",
     response_model=schemas.SimilarImages,
-    responses={409: {"description": "The image cannot be compared yet."}},
+    responses={409: {"description": "The image is not ready, or has no vector to compare."}},
 )
 async def list_similar(
     image_id: UUID,
@@ -32,7 +32,7 @@ async def list_similar(
     limit: Limit = 20,
     max_distance: MaxDistance = 2.0,
 ) -> Any:
-    """List the team's images that look most like this one, the nearest first."""
+    """List the images of the team that are most similar to this one, nearest first."""
     base_url = services.settings.base_url
     model, rows = await service.similar_images(services.database, actor, image_id, limit, max_distance)
     return {

@@ -6,15 +6,17 @@ from image_api.images.schemas import ImageSummary
 
 
 class SimilarImage(BaseModel):
-    """An image, and how far it is from the one that was asked for."""
+    """A similar image and its distance."""
 
     image: ImageSummary
-    distance: float = Field(description="One minus the cosine of the angle between both vectors, 0 to 2.")
-    similarity: float = Field(ge=0, le=1, description="One minus the distance, and 0 beyond.")
+    distance: float = Field(
+        description="Cosine distance between the two vectors, 0 to 2: one minus the cosine of their angle."
+    )
+    similarity: float = Field(ge=0, le=1, description="One minus the distance, but at least 0.")
 
 
 class SimilarImages(BaseModel):
-    """The nearest first. Distances of different models say nothing about each other."""
+    """Similar images. Distances computed by different models cannot be compared."""
 
     model: str
     items: list[SimilarImage]

@@ -1,4 +1,4 @@
-"""What a team holds of what it may hold."""
+"""The storage that a team uses."""
 
 from typing import Annotated, Any
 from uuid import UUID
@@ -19,7 +19,7 @@ router = APIRouter(tags=["usage"], route_class=GuardedRoute)
 
 
 class StorageUsage(BaseModel):
-    """What a team holds, its trash and uploads under way included; a quota of null means no limit."""
+    """Storage used by a team, and its quotas."""
 
     team_id: UUID
     used_bytes: int
@@ -31,12 +31,14 @@ class StorageUsage(BaseModel):
 
 
 @router.get(
-    "/usage/storage", response_model=StorageUsage, responses={404: {"description": "Absent, or another team's."}}
+    "/usage/storage",
+    response_model=StorageUsage,
+    responses={404: {"description": "The team does not exist, or you may not see it."}},
 )
 async def get_storage_usage(
     actor: Annotated[Actor, Depends(RequireScope(Scope.USAGE_READ))], services: ServicesDep, team_id: TeamQuery = None
 ) -> Any:
-    """Show how many bytes and images the team holds, and how many it may hold."""
+    """Get the number of bytes and images that the team stores, and its quotas."""
     owner_id = await teams.owning_team(services.database, actor, team_id)
     found = await storage_quota.find_usage(services.database, owner_id, services.settings.default_quota)
     if found is None:

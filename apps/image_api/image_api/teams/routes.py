@@ -19,7 +19,7 @@ Admin = Annotated[Actor, Depends(RequireScope(Scope.ADMIN))]
 
 
 _NAME_TAKEN: dict[int | str, dict[str, Any]] = {
-    409: {"description": "Another team has this name, or Cloud Vision is not enabled here."}
+    409: {"description": "Another team has this name, or Cloud Vision is not enabled in this deployment."}
 }
 
 
@@ -27,7 +27,7 @@ _NAME_TAKEN: dict[int | str, dict[str, Any]] = {
 async def create_team(
     body: schemas.NewTeam, actor: Admin, services: ServicesDep, transaction: CreationDep, response: Response
 ) -> Any:
-    """Create a team."""
+    """Create a team, without users."""
     created = await service.create_team(transaction, actor, body.model_dump(), services.settings)
     response.headers["ETag"] = entity_tag(created["revision"])
     return dict(created)
@@ -37,14 +37,14 @@ async def create_team(
 async def list_teams(
     actor: Reader, services: ServicesDep, limit: LimitQuery = DEFAULT_LIMIT, cursor: CursorQuery = None
 ) -> Any:
-    """List the teams that you may see, newest first."""
+    """List the teams that the caller can see, newest first: all for admins, otherwise the caller's own."""
     rows = await service.list_teams(services.database, actor, cursor, limit + 1)
     return page_of(rows, limit)
 
 
 @router.get("/teams/{team_id}", response_model=schemas.Team)
 async def get_team(team_id: UUID, actor: Reader, services: ServicesDep, response: Response) -> Any:
-    """Show a team."""
+    """Get a team and its settings."""
     found = await service.get_team(services.database, actor, team_id)
     response.headers["ETag"] = entity_tag(found["revision"])
     return dict(found)
@@ -60,7 +60,7 @@ async def change_team(
     response: Response,
     if_match: IfMatch = None,
 ) -> Any:
-    """Change a team (JSON merge patch)."""
+    """Change the name or settings of a team (JSON merge patch, RFC 7396)."""
     values = body.model_dump(exclude_unset=True)
     changed = await service.change_team(transaction, actor, team_id, values, services.settings, if_match)
     response.headers["ETag"] = entity_tag(changed["revision"])
@@ -72,9 +72,9 @@ async def change_team(
     status_code=202,
     response_model=schemas.Team,
     responses={
-        202: {"description": "The team is being removed, with its images and users."},
-        204: {"description": "The team was empty and is gone."},
-        409: {"description": "The team still has images or users, or an admin belongs to it."},
+        202: {"description": "The team is being removed with its images and users."},
+        204: {"description": "The team was empty and has been removed."},
+        409: {"description": "The team still has images or users, or a platform admin belongs to it."},
     },
 )
 async def remove_team(
@@ -83,10 +83,14 @@ async def remove_team(
     transaction: TransactionDep,
     request: Request,
     services: ServicesDep,
-    force: Annotated[bool, Query(description="Remove its images and users with it.")] = False,
+    force: Annotated[bool, Query(description="Also remove the images and users of the team.")] = False,
     if_match: IfMatch = None,
 ) -> Any:
-    """Remove an empty team. With `force`, remove any: its keys end, its images go through the trash."""
+    """Remove a team. A team with images or users is removed only with `force`.
+
+    With `force`, keys and sessions of the team stop working within 5 seconds. Its images are purged in the background,
+    and then the users and the team are removed.
+    """
     removing = await service.remove_team(transaction, actor, team_id, force=force, if_match=if_match)
 
     def forget() -> None:

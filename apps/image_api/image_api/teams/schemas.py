@@ -24,22 +24,24 @@ AnalyzerNames = Annotated[list[Annotated[str, AfterValidator(_known)]], Field(ma
 
 
 class NewTeam(BaseModel):
-    """A team to be created."""
+    """Team to create."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"name": "Field team"}]})
 
     name: Name
-    keep_location: JsonBoolean = Field(True, description="Keep the place that a camera wrote into a picture.")
+    keep_location: JsonBoolean = Field(True, description="Whether to keep the location stored in photographs.")
     analyze_on_arrival: AnalyzerNames = Field(
-        default_factory=list, description="Analyzers that every new image goes through, at their price."
+        default_factory=list,
+        description="Analyzers that run on every new image, at most 16. Each run is charged to the team.",
     )
     label_source: LabelSource = Field(
-        LabelSource.OWN, description="Who answers `labels`: this deployment, or Cloud Vision, which gets the pictures."
+        LabelSource.OWN,
+        description="Where labels come from: `own` is this deployment, `vision` sends the images to Cloud Vision.",
     )
 
 
 class TeamPatch(BaseModel):
-    """A merge patch: what is absent stays."""
+    """JSON merge patch: absent fields stay as they are."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"name": "Field team north"}]})
 
@@ -47,8 +49,12 @@ class TeamPatch(BaseModel):
     keep_location: JsonBoolean = Field(default_factory=bool)
     analyze_on_arrival: AnalyzerNames = Field(default_factory=list)
     label_source: LabelSource = Field(default=LabelSource.OWN)
-    quota_bytes: Quota | None = Field(None, description="Most bytes the team may hold; null: the deployment's default.")
-    quota_images: Quota | None = Field(None, description="Most images, likewise.")
+    quota_bytes: Quota | None = Field(
+        None, description="Maximum storage in bytes, 0 to 2^53. Null for the default of the deployment."
+    )
+    quota_images: Quota | None = Field(
+        None, description="Maximum number of images, 0 to 2^53. Null for the default of the deployment."
+    )
 
 
 class Team(BaseModel):
@@ -63,7 +69,9 @@ class Team(BaseModel):
     label_source: LabelSource
     quota_bytes: int | None
     quota_images: int | None
-    deleting_at: datetime | None = Field(description="Since when the team is being removed; null while it stays.")
+    deleting_at: datetime | None = Field(
+        description="Time at which the removal of the team started, in UTC. Null if it is not being removed."
+    )
     created_at: datetime
     updated_at: datetime
 

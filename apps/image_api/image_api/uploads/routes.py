@@ -25,25 +25,35 @@ _NOTICE = "The team already had this image. The filename, tags and metadata of t
 
 router = APIRouter(tags=["images"], route_class=IdempotentRoute)
 Uploader = Annotated[Actor, Depends(RequireScope(Scope.IMAGES_WRITE, uploads=True))]
-Wait = Annotated[float, Query(ge=0, description="Seconds to wait for the image to be ready; more than 25 count as 25.")]
-OwnerQuery = Annotated[UUID | None, Query(description="For an admin: the team that gets the image.")]
+Wait = Annotated[
+    float, Query(ge=0, description="Seconds to wait for the image to become ready. Values above 25 count as 25.")
+]
+OwnerQuery = Annotated[
+    UUID | None,
+    Query(description="Team that the image is stored for. Only for platform admins; default: the caller's team."),
+]
 
+_TAGS = "Tags, at most 50 of 64 characters each: comma-separated, as a JSON array, or as a repeated field."
+_METADATA = (
+    "Metadata as a JSON object: at most 50 keys of 64 characters; a value is text of up to 512 characters, a number or "
+    "a boolean."
+)
 _FORM = {
     "type": "object",
     "required": ["file"],
     "properties": {
-        "file": {"type": "string", "format": "binary", "description": "The picture."},
-        "filename": {"type": "string", "description": "Instead of the part's own filename."},
-        "tags": {"type": "string", "description": "Comma-separated, a JSON array, or repeated."},
-        "metadata": {"type": "string", "description": "A JSON object."},
+        "file": {"type": "string", "format": "binary", "description": "The image file."},
+        "filename": {"type": "string", "description": "Filename, instead of the one of the part."},
+        "tags": {"type": "string", "description": _TAGS},
+        "metadata": {"type": "string", "description": _METADATA},
     },
 }
 _UPLOAD_FIELDS = [
     {"name": name, "in": "query", "required": False, "schema": schema, "description": description}
     for name, schema, description in (
-        ("filename", {"type": "string"}, "Of the file; before a Content-Disposition."),
-        ("tags", {"type": "array", "items": {"type": "string"}}, "Comma-separated, a JSON array, or repeated."),
-        ("metadata", {"type": "string"}, "A JSON object."),
+        ("filename", {"type": "string"}, "Filename. Takes precedence over the one in `Content-Disposition`."),
+        ("tags", {"type": "array", "items": {"type": "string"}}, _TAGS),
+        ("metadata", {"type": "string"}, _METADATA),
     )
 ]
 _UPLOAD_BODY = {
@@ -54,12 +64,15 @@ _UPLOAD_BODY = {
     },
 }
 _UPLOAD_ANSWERS: dict[int | str, dict[str, Any]] = {
-    200: {"model": schemas.UploadedImage, "description": "The team had these bytes already."},
-    400: {"description": "The body is broken, or ended early."},
-    404: {"description": "There is no such team."},
-    408: {"description": "The body took too long to arrive."},
-    409: {"description": "The image in the trash that has these bytes came back meanwhile."},
-    415: {"description": "Not an image, or not of a kind that is allowed."},
+    200: {
+        "model": schemas.UploadedImage,
+        "description": "The team already has this file. The response shows the existing image.",
+    },
+    400: {"description": "The request body is malformed or incomplete."},
+    404: {"description": "The team does not exist."},
+    408: {"description": "The request body took too long to arrive."},
+    409: {"description": "Another request restored an image with the same bytes from the trash. Try again."},
+    415: {"description": "The file is not an image, or its format is not allowed."},
 }
 _IMPORT_ANSWERS: dict[int | str, dict[str, Any]] = {status: _UPLOAD_ANSWERS[status] for status in (200, 404, 409)}
 
@@ -70,8 +83,8 @@ _IMPORT_ANSWERS: dict[int | str, dict[str, Any]] = {status: _UPLOAD_ANSWERS[stat
 )  # fmt: skip
 @router.post(
     "/upload", status_code=201, response_model=schemas.UploadedImage, openapi_extra=_UPLOAD_BODY,
-    responses=_UPLOAD_ANSWERS, operation_id="uploadImageShort", summary="Upload an image",
-    description="The same as `POST /api/v1/images`, under a shorter path.",
+    responses=_UPLOAD_ANSWERS, operation_id="uploadImageShort",
+    description="The same operation as `POST /api/v1/images`, at a shorter path.",
 )  # fmt: skip
 async def upload(
     request: Request,
@@ -81,7 +94,11 @@ async def upload(
     wait: Wait = 0,
     team_id: OwnerQuery = None,
 ) -> Response:
-    """Upload an image: a multipart form with the part `file`, or the bytes themselves as the body."""
+    """Upload an image, as a multipart form with the part `file` or as the raw request body.
+
+    Returns 201 with the new image, or 200 with the existing image if the team already has a file with the same bytes.
+    Processing continues after the response; set `wait` to wait for it.
+    """
     owner_id = await teams.receiving_team(services.database, actor, team_id)
     metrics = request.app.state.metrics
     try:
@@ -106,7 +123,7 @@ async def import_image(
     wait: Wait = 0,
     team_id: OwnerQuery = None,
 ) -> Response:
-    """Import an image by its URL: it is fetched, and from there on treated as an upload."""
+    """Download an image from a public http or https URL and store it like an upload."""
     owner_id = await teams.receiving_team(services.database, actor, team_id)
     try:
         imported = await imports.receive(services, actor, owner_id, body)

@@ -9,14 +9,14 @@ from image_api.metadata_schemas.values import Metadata
 
 
 class UploadedImage(Image):
-    """The answer to an upload; for a duplicate it shows the image that was there, and `notice` what that means."""
+    """Response to an upload: the new image, or the existing one if the team already had the file."""
 
     duplicate: bool
     notice: str | None
 
 
 class ImageImport(BaseModel):
-    """A picture to fetch. Without a filename it gets the last part of the URL's path."""
+    """Image to import. Without `filename`, the name comes from the source's response, or from the URL's path."""
 
     model_config = ConfigDict(
         extra="forbid",

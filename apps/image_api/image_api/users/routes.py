@@ -26,7 +26,7 @@ def _forget(request: Request, user_id: UUID) -> None:
 
 @router.get("/whoami", response_model=schemas.WhoAmI)
 async def who_am_i(actor: Annotated[Actor, Depends(authenticate)], services: ServicesDep) -> Any:
-    """Show who the key belongs to, what it may do and what its team may spend. The default key, too, may ask."""
+    """Get the user, scopes and credits of the caller. The default key can use this operation too."""
     left = await service.credits_left(services.database, actor)
     return {**asdict(actor), "scopes": sorted(actor.scopes), "credits_left": left}
 
@@ -40,7 +40,7 @@ async def who_am_i(actor: Annotated[Actor, Depends(authenticate)], services: Ser
 async def create_user(
     team_id: UUID, body: schemas.NewUser, actor: Admin, transaction: CreationDep, response: Response
 ) -> Any:
-    """Create a user. The answer holds its API key, this once."""
+    """Create a user with a first API key, which is shown only in this response."""
     created = await service.create_user(transaction, actor, team_id, body.model_dump())
     response.headers["Cache-Control"] = "no-store"
     return {
@@ -55,14 +55,14 @@ async def create_user(
 async def list_users(
     team_id: UUID, actor: Reader, services: ServicesDep, limit: LimitQuery = DEFAULT_LIMIT, cursor: CursorQuery = None
 ) -> Any:
-    """List a team's users, newest first."""
+    """List the users of a team, newest first."""
     rows = await service.list_users(services.database, actor, team_id, cursor, limit + 1)
     return page_of(rows, limit)
 
 
 @router.get("/users/{user_id}", response_model=schemas.User)
 async def get_user(user_id: UUID, actor: Admin, services: ServicesDep, response: Response) -> Any:
-    """Show a user."""
+    """Get a user with its role and scopes."""
     found = await service.get_user(services.database, actor, user_id)
     response.headers["ETag"] = entity_tag(found["revision"])
     return dict(found)
@@ -71,7 +71,7 @@ async def get_user(user_id: UUID, actor: Admin, services: ServicesDep, response:
 @router.patch(
     "/users/{user_id}",
     response_model=schemas.User,
-    responses={409: {"description": "The e-mail address is taken, or this is the last admin."}},
+    responses={409: {"description": "Another user has this e-mail address, or this is the last admin."}},
 )
 async def change_user(
     user_id: UUID,
@@ -82,7 +82,7 @@ async def change_user(
     request: Request,
     if_match: IfMatch = None,
 ) -> Any:
-    """Change a user (JSON merge patch): name, e-mail, role, scopes, disabled."""
+    """Change the name, e-mail address, role or scopes of a user, or disable the user (JSON merge patch, RFC 7396)."""
     values = body.model_dump(exclude_unset=True)
     changed = await service.change_user(transaction, actor, user_id, values, if_match)
     transaction.on_commit.append(lambda: _forget(request, user_id))
@@ -94,6 +94,6 @@ async def change_user(
 async def remove_user(
     user_id: UUID, actor: Admin, transaction: TransactionDep, request: Request, if_match: IfMatch = None
 ) -> None:
-    """Remove a user and its keys. Its images stay the team's."""
+    """Remove a user and its API keys. The uploaded images stay in the team."""
     await service.remove_user(transaction, actor, user_id, if_match)
     transaction.on_commit.append(lambda: _forget(request, user_id))

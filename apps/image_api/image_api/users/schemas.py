@@ -17,7 +17,7 @@ Email = Annotated[str, StringConstraints(strip_whitespace=True, max_length=254, 
 
 
 class NewUser(BaseModel):
-    """A user to be created; scopes default to those of the role."""
+    """User to create."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"name": "Ada", "role": "member"}]})
 
@@ -28,7 +28,7 @@ class NewUser(BaseModel):
 
 
 class UserPatch(BaseModel):
-    """A merge patch: what is absent stays; `email: null` removes the address."""
+    """JSON merge patch: absent fields stay as they are."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"disabled": True}]})
 
@@ -56,7 +56,7 @@ class User(BaseModel):
 
 
 class CreatedUser(BaseModel):
-    """A new user with its first key, which is shown this once."""
+    """A new user with its first API key."""
 
     user: User
     api_key: ShownOnce
@@ -72,7 +72,7 @@ class UserPage(BaseModel):
 
 
 class WhoAmI(BaseModel):
-    """The caller, as the service sees it."""
+    """The caller."""
 
     user_id: UUID
     user_name: str
@@ -84,4 +84,4 @@ class WhoAmI(BaseModel):
     key_expires_at: datetime | None
     is_default_key: bool
     session_id: UUID | None
-    credits_left: int | None = Field(description="What the team may spend; null for a caller without a team.")
+    credits_left: int | None = Field(description="Available credits of the team. Null for a caller without a team.")

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from image_api.app import ROUTERS
-from image_api.openapi.descriptions import PARAMETERS, PROPERTIES, SPECIAL
-from image_api.openapi.operations import api_routes, operation_id
+from image_api.openapi.descriptions import PARAMETERS, PROPERTIES, SPECIAL, WHEN_NULL
+from image_api.openapi.operations import SUMMARIES, api_routes, operation_id
+from image_api.openapi.schemas import is_nullable
 from image_core.analyses.catalogue import CATALOGUE
 from image_core.testing import UserWithKey
 from image_engine.contract.answers import PictureFacts
@@ -121,12 +122,49 @@ def test_results_are_the_ones_of_the_catalogue(api: Api) -> None:
     assert named == {spec.result.__name__ for spec in CATALOGUE.values()}
 
 
-def test_every_property_and_every_parameter_is_described(api: Api) -> None:
-    document = api.truth.document
-    operations = [operation for item in document["paths"].values() for operation in item.values()]
-    named = {f"{name}.{field}": described for name, field, described in properties_of(document)}
-    named |= {f"{each['operationId']} {one['name']}": one for each in operations for one in each.get("parameters", ())}
-    assert [name for name, described in named.items() if not described.get("description")] == []
+def described_parts(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every part of the document that is read by people, by a name that finds it."""
+    components = document["components"]
+    yield "info", document["info"]
+    for tag in document["tags"]:
+        yield f"tag {tag['name']}", tag
+    for kind in ("headers", "schemas", "securitySchemes"):
+        for name, part in components[kind].items():
+            yield f"{kind} {name}", part
+    for name, field, described in properties_of(document):
+        yield f"{name}.{field}", described
+    for operation in operations_of(document):
+        name = operation["operationId"]
+        yield name, operation
+        for parameter in operation.get("parameters", ()):
+            yield f"{name} parameter {parameter['name']}", parameter
+        for status, response in operation["responses"].items():
+            yield f"{name} response {status}", response
+
+
+def operations_of(document: dict[str, Any]) -> list[dict[str, Any]]:
+    return [operation for item in document["paths"].values() for operation in item.values()]
+
+
+def test_every_part_is_described_in_sentences(api: Api) -> None:
+    described = {name: part.get("description") or "" for name, part in described_parts(api.truth.document)}
+    assert [name for name, text in described.items() if not re.match(r"[A-Z0-9`−].*\.$", text, re.DOTALL)] == []
+
+
+def test_every_operation_has_a_summary_of_its_own(api: Api) -> None:
+    summaries = {each["operationId"]: each["summary"] for each in operations_of(api.truth.document)}
+    assert summaries == SUMMARIES
+    assert len(set(summaries.values())) == len(summaries)
+
+
+def test_descriptions_say_what_null_means_exactly_where_a_value_can_be_null(api: Api) -> None:
+    properties = properties_of(api.truth.document)
+    wrong = [
+        f"{name}.{field}"
+        for name, field, described in properties
+        if is_nullable(described) != bool(re.search(r"\bnull\b", described["description"], re.IGNORECASE))
+    ]
+    assert wrong == []
 
 
 def properties_of(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -143,11 +181,15 @@ def properties_of(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str
 
 def test_no_description_is_left_over(api: Api) -> None:
     document = api.truth.document
-    shown = {(field, described["description"]) for _, field, described in properties_of(document)}
-    special = {(name.partition(".")[2], text) for name, text in SPECIAL.items()}
-    assert {*PROPERTIES.items()} | special <= shown
-    operations = [operation for item in document["paths"].values() for operation in item.values()]
-    parameters = {(one["name"], one["description"]) for each in operations for one in each.get("parameters", ())}
+    properties = list(properties_of(document))
+    assert {*SPECIAL.items()} <= {(f"{name}.{field}", each["description"]) for name, field, each in properties}
+    shown = {(field, each["description"]) for _, field, each in properties}
+    assert {(field, f"{PROPERTIES[field]} {text}") for field, text in WHEN_NULL.items()} <= shown
+    beginnings = {(field, text[: len(PROPERTIES.get(field, ""))]) for field, text in shown}
+    assert {*PROPERTIES.items()} <= beginnings
+    parameters = {
+        (one["name"], one["description"]) for each in operations_of(document) for one in each.get("parameters", ())
+    }
     assert {*PARAMETERS.items()} <= parameters
 
 

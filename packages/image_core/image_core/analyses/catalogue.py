@@ -59,7 +59,7 @@ CATALOGUE: dict[str, AnalyzerSpec] = {
         AnalyzerSpec(
             "quality",
             "1",
-            "How well the picture is made, technically.",
+            "Measures the technical quality of an image.",
             ("sharpness", "exposure", "contrast", "noise", "colorfulness", "dynamic range", "blockiness"),
             1,
             QualityParameters,
@@ -69,7 +69,7 @@ CATALOGUE: dict[str, AnalyzerSpec] = {
         AnalyzerSpec(
             "colors",
             "1",
-            "Which colours the picture consists of.",
+            "Finds the main colours of an image.",
             ("palette", "named colours", "transparency", "grey or colour", "warm or cool"),
             1,
             ColorsParameters,
@@ -79,7 +79,7 @@ CATALOGUE: dict[str, AnalyzerSpec] = {
         AnalyzerSpec(
             "skin",
             "1",
-            "How the skin in the picture looks; no medical advice.",
+            "Measures the appearance of skin in an image. Not medical advice.",
             ("skin share", "tone (ITA°)", "redness", "shine", "texture", "evenness"),
             2,
             SkinParameters,
@@ -89,7 +89,7 @@ CATALOGUE: dict[str, AnalyzerSpec] = {
         AnalyzerSpec(
             "labels",
             "1",
-            "What is in the picture.",
+            "Labels what an image shows.",
             ("labels with scores",),
             1,
             LabelsParameters,

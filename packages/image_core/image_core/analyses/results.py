@@ -31,55 +31,63 @@ QualityIssue = Literal["blurred", "underexposed", "overexposed", "low-contrast",
 
 
 class QualityParameters(Parameters):
-    """Nothing to choose."""
+    """No parameters."""
 
 
 class QualityResult(Result):
-    """How well a picture is made, technically."""
+    """Technical quality of an image."""
 
-    sharpness: float = Field(description="1 − perceptual blur, 0 (blurred) to 1, at 768 pixels.", ge=0, le=1)
-    exposure: float = Field(description="Mean lightness L*, 0 to 100.", ge=0, le=100)
-    clipped_dark: float = Field(description="Share of pixels without any light left.", ge=0, le=1)
-    clipped_bright: float = Field(description="Share of pixels that are blown out.", ge=0, le=1)
+    sharpness: float = Field(
+        description="One minus perceptual blur: 0 (blurred) to 1 (sharp), measured at 768 pixels.", ge=0, le=1
+    )
+    exposure: float = Field(description="Mean lightness L*, 0 (black) to 100 (white).", ge=0, le=100)
+    clipped_dark: float = Field(description="Share of pixels that are completely black, 0 to 1.", ge=0, le=1)
+    clipped_bright: float = Field(description="Share of pixels that are blown out, 0 to 1.", ge=0, le=1)
     contrast: float = Field(description="RMS contrast of luma, 0 to 0.5.", ge=0, le=0.5)
-    dynamic_range: float = Field(description="Stops between the darkest and the brightest percent.", ge=0)
-    colorfulness: float = Field(description="Hasler and Süsstrunk's M, 0 (grey) to above 80.", ge=0)
+    dynamic_range: float = Field(description="Stops between the darkest and the brightest percent of the pixels.", ge=0)
+    colorfulness: float = Field(description="Colourfulness M by Hasler and Süsstrunk: 0 (grey) to above 80.", ge=0)
     noise: float | None = Field(
-        description="Standard deviation of the noise of the stored pixels, in 8-bit levels; null where too small.", ge=0
+        description="Standard deviation of noise in the original pixels, in 8-bit levels. Null for small images.",
+        ge=0,
     )
     blockiness: float | None = Field(
-        description="How much larger steps are across 8 × 8 blocks than within; 0 for none, null where too small.", ge=0
+        description="Excess of steps across borders of 8 × 8 blocks over steps within. Null for small images.",
+        ge=0,
     )
-    verdict: Literal["good", "fair", "poor"] = Field(description="good: no issue; fair: one; poor: more.")
-    issues: list[QualityIssue] = Field(description="Which thresholds are crossed.")
+    verdict: Literal["good", "fair", "poor"] = Field(
+        description="`good` without issues, `fair` with one, `poor` with more."
+    )
+    issues: list[QualityIssue] = Field(description="Issues found: the measurements that cross their thresholds.")
 
 
 # --- colors -------------------------------------------------------------------------------------------------------
 
 
 class ColorsParameters(Parameters):
-    """How many colours."""
+    """Size of the palette."""
 
-    colors: int = Field(6, description="Most colours in the palette.", ge=1, le=16)
+    colors: int = Field(6, description="Maximum number of colours in the palette.", ge=1, le=16)
 
 
 class PaletteColor(_Plain):
     """One colour of a palette."""
 
-    hex: str = Field(description="The colour in sRGB.", pattern=r"^#[0-9a-f]{6}$")
-    name: str = Field(description="The nearest named colour of CSS.")
-    share: float = Field(description="Share of the visible picture.", ge=0, le=1)
+    hex: str = Field(description="Colour in sRGB, as `#rrggbb`.", pattern=r"^#[0-9a-f]{6}$")
+    name: str = Field(description="Nearest named CSS colour.")
+    share: float = Field(description="Share of the visible pixels, 0 to 1.", ge=0, le=1)
 
 
 class ColorsResult(Result):
-    """Which colours a picture consists of."""
+    """Colours of an image."""
 
-    palette: list[PaletteColor] = Field(description="The largest share first; empty for a transparent picture.")
-    transparency: float = Field(description="Share of the picture that is see-through.", ge=0, le=1)
-    grey: bool = Field(description="Whether there is no colour to be seen.")
-    mean_chroma: float = Field(description="Mean chroma C*ab of what is visible.", ge=0)
-    warmth: float = Field(description="Balance of warm (1) and cool (−1) hues, by chroma.", ge=-1, le=1)
-    temperature: Literal["warm", "cool", "neutral"] = Field(description="Follows from warmth.")
+    palette: list[PaletteColor] = Field(
+        description="Colours, largest share first. Empty for a fully transparent image."
+    )
+    transparency: float = Field(description="Share of the image that is transparent, 0 to 1.", ge=0, le=1)
+    grey: bool = Field(description="True if the image has no visible colour.")
+    mean_chroma: float = Field(description="Mean chroma C*ab of the visible pixels.", ge=0)
+    warmth: float = Field(description="Balance of hues weighted by chroma: −1 (cool) to 1 (warm).", ge=-1, le=1)
+    temperature: Literal["warm", "cool", "neutral"] = Field(description="Class of `warmth`.")
 
 
 # --- skin ---------------------------------------------------------------------------------------------------------
@@ -90,93 +98,130 @@ SkinTone = Literal["very-light", "light", "intermediate", "tan", "brown", "dark"
 SkinReason = Literal["little-skin", "bad-light", "blurred", "mixed-surface"]
 
 SKIN_NOTICE = (
-    "Measured from the colours of one picture, whose light and camera are unknown. This is no medical advice and no "
-    "diagnosis."
+    "Measured from the colours of one image with unknown light and camera. This is not medical advice or a diagnosis."
 )
 
 
 class SkinParameters(Parameters):
-    """Nothing to choose."""
+    """No parameters."""
 
 
 class SkinResult(Result):
-    """How the skin in a picture looks; where that cannot be told, only how much there is, and why not.
+    """Appearance of the skin in an image. Nothing is inferred about the person.
 
-    Nothing is inferred about whose it is.
+    If the image does not allow measurements, the result contains only the amount of skin and the reasons.
     """
 
-    verdict: Literal["measured", "cannot-tell"] = Field(description="cannot-tell: the confidence is below 0.4.")
-    skin_type: SkinType | None = Field(None, description="By shine and texture.")
-    issues: list[SkinIssue] = Field([], description="Which thresholds are crossed.")
-    confidence: float = Field(description="What amount of skin, light, sharpness and unity allow.", ge=0, le=1)
+    verdict: Literal["measured", "cannot-tell"] = Field(description="`cannot-tell` if the confidence is below 0.4.")
+    skin_type: SkinType | None = Field(
+        None, description="Skin type, from shine and texture. Null if it cannot be measured."
+    )
+    issues: list[SkinIssue] = Field([], description="Issues found: the measurements that cross their thresholds.")
+    confidence: float = Field(
+        description="Confidence, 0 to 1, from the amount of skin, the light, the sharpness and the uniformity.",
+        ge=0,
+        le=1,
+    )
     reasons: list[SkinReason] = Field(description="What lowers the confidence.")
     skin_share: float = Field(
-        description="Share of the picture in the largest patch of skin, the one measured.", ge=0, le=1
+        description="Share of the image that the measured patch of skin, the largest, covers: 0 to 1.", ge=0, le=1
     )
-    ita_degrees: float | None = Field(None, description="Individual typology angle of the median.", ge=-90, le=90)
-    tone: SkinTone | None = Field(None, description="Chardon's class of that angle.")
-    redness: float | None = Field(None, description="Median a* of the skin.")
-    redness_share: float | None = Field(None, description="Share of skin that is redder than the rest.", ge=0, le=1)
-    shine: float | None = Field(None, description="Share of skin with a specular highlight.", ge=0, le=1)
-    texture: float | None = Field(None, description="Fine variation of L*, at 768 pixels.", ge=0)
-    evenness: float | None = Field(None, description="1 for one colour all over, 0 for 12 ΔE apart.", ge=0, le=1)
-    notice: str = Field(SKIN_NOTICE, description="What this is not.")
+    ita_degrees: float | None = Field(
+        None,
+        description="Individual typology angle of the median colour, in degrees. Null if it cannot be measured.",
+        ge=-90,
+        le=90,
+    )
+    tone: SkinTone | None = Field(None, description="Class of the angle by Chardon. Null if it cannot be measured.")
+    redness: float | None = Field(None, description="Median a* of the skin. Null if it cannot be measured.")
+    redness_share: float | None = Field(
+        None,
+        description="Share of the skin that is redder than the rest, 0 to 1. Null if it cannot be measured.",
+        ge=0,
+        le=1,
+    )
+    shine: float | None = Field(
+        None,
+        description="Share of the skin with specular highlights, 0 to 1. Null if it cannot be measured.",
+        ge=0,
+        le=1,
+    )
+    texture: float | None = Field(
+        None, description="Fine variation of L*, measured at 768 pixels. Null if it cannot be measured.", ge=0
+    )
+    evenness: float | None = Field(
+        None,
+        description="Evenness of colour: 1 for a single colour, 0 for 12 ΔE. Null if it cannot be measured.",
+        ge=0,
+        le=1,
+    )
+    notice: str = Field(SKIN_NOTICE, description="Disclaimer.")
 
 
 # --- labels -------------------------------------------------------------------------------------------------------
 
 
 class LabelsParameters(Parameters):
-    """Which labels are given."""
+    """Limits of the returned labels."""
 
-    max_labels: int = Field(10, description="Most labels.", ge=1, le=100)
-    min_score: float = Field(0.1, description="Labels with a lower score are left out.", ge=0, le=1)
+    max_labels: int = Field(10, description="Maximum number of labels.", ge=1, le=100)
+    min_score: float = Field(0.1, description="Minimum score of a label.", ge=0, le=1)
 
 
 class Label(_Plain):
-    """One label."""
+    """A label and its score."""
 
-    label: str = Field(description="What is seen.", max_length=200)
-    score: float = Field(description="How certain that is.", ge=0, le=1)
+    label: str = Field(description="What the image shows, in words.", max_length=200)
+    score: float = Field(description="Confidence, 0 to 1.", ge=0, le=1)
 
 
 class LabelModel(_Plain):
-    """Which model gave the labels."""
+    """The model that produced the labels."""
 
-    name: str = Field(description="The model's name.", max_length=200)
-    version: str = Field(description="Its version.", max_length=200)
-    sha256: str | None = Field(description="Of the model's file, where there is one.", pattern=r"^[0-9a-f]{64}$")
+    name: str = Field(description="Name of the model.", max_length=200)
+    version: str = Field(description="Version of the model.", max_length=200)
+    sha256: str | None = Field(
+        description="SHA-256 of the model file, in hexadecimal. Null if there is no file.", pattern=r"^[0-9a-f]{64}$"
+    )
 
 
 Likelihood = Literal["unknown", "very-unlikely", "unlikely", "possible", "likely", "very-likely"]
 
 
 class SafeSearch(_Plain):
-    """How likely a picture shows what not everybody should see."""
+    """Likelihood of content that is not suitable for everybody."""
 
-    adult: Likelihood = Field(description="Nudity and pornography.")
-    spoof: Likelihood = Field(description="Changed to be funny or offensive.")
-    medical: Likelihood = Field(description="A medical picture.")
-    violence: Likelihood = Field(description="Violence.")
-    racy: Likelihood = Field(description="Suggestive, though not adult.")
+    adult: Likelihood = Field(description="Likelihood of nudity or pornography.")
+    spoof: Likelihood = Field(description="Likelihood that the image was altered to be funny or offensive.")
+    medical: Likelihood = Field(description="Likelihood of medical content.")
+    violence: Likelihood = Field(description="Likelihood of violence.")
+    racy: Likelihood = Field(description="Likelihood of suggestive content that is not adult.")
 
 
 class Landmark(_Plain):
-    """A place that is known by its looks."""
+    """A landmark in the image."""
 
-    name: str = Field(description="The place's name.", max_length=200)
-    score: float = Field(description="How certain that is.", ge=0, le=1)
-    latitude: float | None = Field(description="Degrees; null where not known.", ge=-90, le=90)
-    longitude: float | None = Field(description="Degrees; null where not known.", ge=-180, le=180)
+    name: str = Field(description="Name of the landmark.", max_length=200)
+    score: float = Field(description="Confidence, 0 to 1.", ge=0, le=1)
+    latitude: float | None = Field(description="Latitude in degrees. Null if unknown.", ge=-90, le=90)
+    longitude: float | None = Field(description="Longitude in degrees. Null if unknown.", ge=-180, le=180)
 
 
 class LabelsResult(Result):
-    """What is in a picture. Only Cloud Vision says more than labels."""
+    """What an image shows. Only Cloud Vision returns more than labels."""
 
-    labels: list[Label] = Field(description="The highest score first.")
-    model: LabelModel = Field(description="Which model gave them.")
-    source: Literal["onnx", "vision", "built-in"] = Field(description="Where the model runs.")
-    notice: str | None = Field(None, description="What a reader should know of this source.")
-    safe_search: SafeSearch | None = Field(None, description="Null where this source does not say.")
-    text: str | None = Field(None, description="What is written in the picture, its first 20,000 characters.")
-    landmarks: list[Landmark] | None = Field(None, description="Null where this source does not say.")
+    labels: list[Label] = Field(description="Labels, highest score first.")
+    model: LabelModel = Field(description="Model that produced the labels.")
+    source: Literal["onnx", "vision", "built-in"] = Field(
+        description="Where the labels come from: `onnx` (own model), `vision` (Cloud Vision) or `built-in`."
+    )
+    notice: str | None = Field(None, description="Limitations of the source. Null if there are none.")
+    safe_search: SafeSearch | None = Field(
+        None, description="Likelihood of unsuitable content. Null if the source does not provide it."
+    )
+    text: str | None = Field(
+        None, description="Text in the image, at most 20,000 characters. Null if the source does not provide it."
+    )
+    landmarks: list[Landmark] | None = Field(
+        None, description="Landmarks in the image. Null if the source does not provide them."
+    )

@@ -36,7 +36,7 @@ class ReservationStatus(StrEnum):
 
 
 class EntryKind(StrEnum):
-    """Why a balance changed."""
+    """Type of a change of a balance."""
 
     OPENED = "opened"
     SET = "set"
@@ -49,7 +49,7 @@ class EntryKind(StrEnum):
 
 
 class RefillPeriod(StrEnum):
-    """How often a schedule refills: at midnight, on Mondays, on the first of the month, all in UTC."""
+    """Interval between refills: at midnight, on Mondays or on the first of the month, in UTC."""
 
     DAY = "day"
     WEEK = "week"

@@ -144,5 +144,5 @@ def test_white_wall_beside_a_face_is_no_shine() -> None:
 def test_result_says_what_it_is_not_and_infers_nothing_about_a_person() -> None:
     result = measured(face(20)[0])
     assert result["notice"] == SKIN_NOTICE
-    assert "no medical advice" in SKIN_NOTICE
+    assert "not medical advice" in SKIN_NOTICE
     assert not {"age", "gender", "sex", "ethnicity", "race", "identity"} & result.keys()
