@@ -62,6 +62,7 @@ class Urls:
     api: str
     processor: str
     tasks: str
+    delivery: str
 
     def of(self, database: str) -> "Urls":
         return Urls(*(_renamed(url, database) for url in vars(self).values()))
@@ -83,7 +84,7 @@ def _start_server(folder: Path) -> tuple[PostgresServer, Urls]:
     server.start()
     made: DatabaseUrls = prepare_database(server, folder / "postgres")
     runner.upgrade(migration_engine(DatabaseConfig(url=made.owner)))
-    urls = Urls(server.url(DATABASE), made.owner, made.api, made.processor, made.tasks)
+    urls = Urls(server.url(DATABASE), **vars(made))
     (folder / "postgres.json").write_text(json.dumps(vars(urls)))
     return server, urls
 

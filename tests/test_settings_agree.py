@@ -36,6 +36,7 @@ SERVICES: dict[str, tuple[type[BaseSettings], set[str]]] = {
             "API_DATABASE_USER",
             "PROCESSOR_DATABASE_USER",
             "TASKS_DATABASE_USER",
+            "DELIVERY_DATABASE_USER",
         },
     ),
     "emulators": (
@@ -158,8 +159,14 @@ def test_compose_sets_what_the_service_reads(service: str) -> None:
 
 def test_each_login_goes_to_its_own_service() -> None:
     logins = {"migrate": OWNER, **{role.replace("_", "-"): role for role in SERVICE_ROLES}}
-    for service, login in logins.items():
-        url = compose()["services"][service]["environment"]["DATABASE_URL"]
+    urls = {
+        service: variables["DATABASE_URL"]
+        for service, parts in compose()["services"].items()
+        if "DATABASE_URL" in (variables := parts.get("environment", {}))
+    }
+    assert {"migrate", "image-api", "image-processor", "image-tasks"} <= urls.keys() <= logins.keys()
+    for service, url in urls.items():
+        login = logins[service]
         assert url == f"postgresql://{login}:${{{login.upper()}_PASSWORD:?set it in .env}}@postgres:5432/{DATABASE}"
 
 

@@ -7,24 +7,26 @@
 \getenv api_password IMAGE_API_PASSWORD
 \getenv processor_password IMAGE_PROCESSOR_PASSWORD
 \getenv tasks_password IMAGE_TASKS_PASSWORD
+\getenv delivery_password IMAGE_DELIVERY_PASSWORD
 
 SELECT 'CREATE ROLE ' || role
-FROM unnest(ARRAY['image_migrator', 'image_api', 'image_processor', 'image_tasks']) AS role
+FROM unnest(ARRAY['image_migrator', 'image_api', 'image_processor', 'image_tasks', 'image_delivery']) AS role
 WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role) \gexec
 
 ALTER ROLE image_migrator LOGIN CREATEROLE PASSWORD :'migrator_password';
 ALTER ROLE image_api LOGIN PASSWORD :'api_password';
 ALTER ROLE image_processor LOGIN PASSWORD :'processor_password';
 ALTER ROLE image_tasks LOGIN PASSWORD :'tasks_password';
+ALTER ROLE image_delivery LOGIN PASSWORD :'delivery_password';
 -- Without this the owner could not grant rights to roles that it did not make itself.
-GRANT image_api, image_processor, image_tasks TO image_migrator WITH ADMIN OPTION;
+GRANT image_api, image_processor, image_tasks, image_delivery TO image_migrator WITH ADMIN OPTION;
 
 SELECT 'CREATE DATABASE image_manager OWNER image_migrator'
 WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = 'image_manager') \gexec
 
 -- Whoever has no login of the system has no business in its database.
 REVOKE CONNECT ON DATABASE image_manager FROM PUBLIC;
-GRANT CONNECT ON DATABASE image_manager TO image_api, image_processor, image_tasks;
+GRANT CONNECT ON DATABASE image_manager TO image_api, image_processor, image_tasks, image_delivery;
 
 \connect image_manager
 SET client_min_messages = warning;

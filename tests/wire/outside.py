@@ -46,6 +46,8 @@ def _comparable(table: str, row: dict[str, Any]) -> dict[str, Any]:
     if table == "image":
         # Upload and processor note the same at once, and whoever comes second may find nothing to change.
         return {**row, "revision": "<revision>"}
+    if table == "delivery_key":
+        return {**row, "number": "<drawn>"}
     return {**row, "body": _decoded(row["body"])} if table == "idempotency_key" and row["body"] else row
 
 

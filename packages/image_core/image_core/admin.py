@@ -56,6 +56,9 @@ class AdminSettings(BaseSettings):
         None, description="Login that becomes a member of the role image_processor."
     )
     tasks_database_user: str | None = Field(None, description="Login that becomes a member of role image_tasks.")
+    delivery_database_user: str | None = Field(
+        None, description="Login that becomes a member of the role image_delivery."
+    )
     audit_retention_days: int = Field(
         400, ge=1, description="Days for which audit events are kept after they are sealed."
     )
@@ -88,6 +91,7 @@ def migrate(settings: AdminSettings) -> None:
         "image_api": settings.api_database_user,
         "image_processor": settings.processor_database_user,
         "image_tasks": settings.tasks_database_user,
+        "image_delivery": settings.delivery_database_user,
     }
     with engine.begin() as connection:
         quote = connection.dialect.identifier_preparer.quote

@@ -1,4 +1,4 @@
-"""The states of an image and of an analysis, and all transitions between them with the services that may make them."""
+"""The states of images, analyses and delivery keys, and all transitions with the services that may make them."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -58,6 +58,13 @@ class LabelSource(StrEnum):
     VISION = "vision"
 
 
+class Visibility(StrEnum):
+    """Who can see an image by a delivery address: holders of a signed one, or everybody."""
+
+    PRIVATE = "private"
+    PUBLIC = "public"
+
+
 TRANSITIONS: dict[tuple[ImageStatus | None, ImageStatus], frozenset[Mover]] = {
     (None, ImageStatus.PENDING): frozenset({Mover.API}),
     # By the API when the object is complete, or by the processor on the finalize event; the sweep publishes a lost
@@ -108,4 +115,21 @@ ANALYSIS_TRANSITIONS: dict[tuple[AnalysisStatus | None, AnalysisStatus], frozens
     (AnalysisStatus.RUNNING, AnalysisStatus.REQUESTED): frozenset({Mover.PROCESSOR, Mover.SWEEP}),
     (AnalysisStatus.REQUESTED, AnalysisStatus.REQUESTED): frozenset({Mover.SWEEP}),
     (AnalysisStatus.REQUESTED, AnalysisStatus.FAILED): frozenset({Mover.PROCESSOR, Mover.SWEEP}),
+}
+
+
+class DeliveryKeyState(StrEnum):
+    """The state of a delivery key: it signs and verifies, only verifies, or does neither."""
+
+    ACTIVE = "active"
+    VERIFYING = "verifying"
+    RETIRED = "retired"
+
+
+DELIVERY_KEY_TRANSITIONS: dict[tuple[DeliveryKeyState | None, DeliveryKeyState], frozenset[Mover]] = {
+    # A trigger adds the first key of a team.
+    (None, DeliveryKeyState.ACTIVE): frozenset({Mover.API}),
+    # Another key signs from now on; addresses signed by this one remain valid.
+    (DeliveryKeyState.ACTIVE, DeliveryKeyState.VERIFYING): frozenset({Mover.API}),
+    (DeliveryKeyState.VERIFYING, DeliveryKeyState.RETIRED): frozenset({Mover.API}),
 }

@@ -152,6 +152,67 @@ def test_images_that_were_there_before_are_counted(engine: Engine) -> None:
     assert tuple(found) == (42, 3)
 
 
+def test_teams_that_were_there_before_can_sign_addresses(engine: Engine) -> None:
+    runner.upgrade(engine, "0010")
+    with engine.begin() as connection:
+        connection.execute(
+            text("INSERT INTO team (id, name) SELECT gen_random_uuid(), n::text FROM generate_series(1, 3) n")
+        )
+    runner.upgrade(engine)
+    with engine.connect() as connection:
+        found = connection.execute(
+            text("SELECT team.name, state, number FROM delivery_key JOIN team ON team.id = team_id")
+        )
+        keys = [tuple(row) for row in found]
+    assert sorted(key[:2] for key in keys) == [("1", "active"), ("2", "active"), ("3", "active")]
+    assert len({key[2] for key in keys}) == 3
+
+
+OLD_STATEMENTS = {
+    "api": (
+        "INSERT INTO team (id, name) VALUES ('{team}', 'made by the release before')",
+        (
+            "INSERT INTO image (id, team_id, status, content_type, format, object_name, deadline_at)"
+            " VALUES ('{image}', '{team}', 'pending', 'image/png', 'png', '{image}', now())"
+        ),
+        "UPDATE image SET status = 'stored', size_bytes = 1, sha256 = sha256(''), generation = 1 WHERE id = '{image}'",
+        "UPDATE team SET name = 'renamed' WHERE id = '{team}'",
+    ),
+    "processor": (
+        "UPDATE image SET status = 'processing', claim_token = id, lease_expires_at = now() WHERE id = '{image}'",
+        (
+            "INSERT INTO derivative (id, image_id, preset, generation, object_name, content_type, width, height,"
+            " frames, size_bytes, sha256)"
+            " VALUES ('{image}', '{image}', 'thumb', 1, 'd', 'image/webp', 1, 1, 1, 1, sha256(''))"
+        ),
+        "DELETE FROM derivative WHERE image_id = '{image}'",
+    ),
+    "tasks": (
+        "UPDATE image SET status = 'stored', claim_token = NULL, lease_expires_at = NULL WHERE id = '{image}'",
+        "UPDATE image SET deleted_at = now(), purge_marked_at = now() WHERE id = '{image}'",
+        "DELETE FROM image WHERE id = '{image}'",
+    ),
+}
+"""What the release before delivery writes, by the login that writes it: it knows none of the new columns."""
+
+
+async def test_the_release_before_goes_on_beside_the_tables_of_delivery(empty: Any, engine: Engine) -> None:
+    ids = {"team": uuid4(), "image": uuid4()}
+    await asyncio.to_thread(runner.upgrade, engine, "0010")
+    for later in (False, True):
+        if later:
+            await asyncio.to_thread(runner.upgrade, engine)
+        for login, statements in OLD_STATEMENTS.items():
+            await allowed(getattr(empty, login), *(statement.format(**ids) for statement in statements))
+        if not later:
+            await allowed(empty.owner, f"DELETE FROM team WHERE id = '{ids['team']}'")
+    with engine.connect() as connection:
+        found = connection.execute(
+            text("SELECT default_visibility, state FROM team JOIN delivery_key ON team.id = team_id")
+        )
+        assert [tuple(row) for row in found] == [("private", "active")]
+
+
 def test_an_owner_without_the_right_to_make_roles_migrates_where_they_are_there(engine: Engine) -> None:
     runner.upgrade(engine)
     with engine.connect() as connection:
@@ -290,8 +351,126 @@ class TestRights:
         for column in ("status", "claim_token", "deadline_at", "queued_at", "purge_marked_at", "deleted_at"):
             await allowed(urls.tasks, f"UPDATE image SET {column} = {column}")
 
+    async def test_delivery_reads_what_an_address_needs_and_keeps_what_it_made(self, urls: Any, rows: Any) -> None:
+        from image_core import testing
+
+        team_id = await testing.add_team(rows)
+        image_id = await testing.add_image(rows, team_id)
+        rendition = (
+            "INSERT INTO rendition (id, team_id, image_id, generation, spec_hash, format, object_name, width, height,"
+            f" frames, size_bytes, sha256) SELECT '{uuid4()}', team_id, id, generation, '0123456789abcdef', 'webp',"
+            f" 'renditions/1', 1, 1, 1, 1, sha256('') FROM image WHERE id = '{image_id}'"
+            " AND deleted_at IS NULL AND purge_marked_at IS NULL ON CONFLICT DO NOTHING"
+        )
+        await allowed(
+            urls.delivery,
+            "SELECT version_num FROM alembic_version",
+            "SELECT id, team_id, status, failure_code, failure_message, filename, content_type, format, object_name,"
+            " generation, size_bytes, sha256, width, height, frames, facts, visibility, delivery_epoch, deleted_at,"
+            " purge_marked_at FROM image",
+            "SELECT * FROM derivative",
+            "SELECT * FROM preset",
+            "SELECT number, team_id, state, created_at FROM delivery_key",
+            "SELECT id, default_visibility, deleting_at FROM team",
+            rendition,
+            "UPDATE rendition SET last_used_on = current_date WHERE object_name = 'renditions/1'",
+            "SELECT * FROM rendition",
+            "DELETE FROM rendition WHERE object_name = 'renditions/1'",
+            "INSERT INTO discarded_object (id, bucket, object_name, remove_after)"
+            f" VALUES ('{image_id}', 'derivatives', 'renditions/1', now())",
+            f"DELETE FROM discarded_object WHERE id = '{image_id}'",
+            f"INSERT INTO delivery_usage (team_id, day, requests, bytes) VALUES ('{team_id}', current_date, 1, 10)"
+            " ON CONFLICT (team_id, day) DO UPDATE SET requests = delivery_usage.requests + excluded.requests,"
+            " bytes = delivery_usage.bytes + excluded.bytes",
+        )
+
+    async def test_delivery_touches_nothing_else(self, urls: Any) -> None:
+        await refused(
+            urls.delivery,
+            "UPDATE image SET delivery_epoch = 0",
+            "UPDATE image SET visibility = 'public'",
+            "DELETE FROM image",
+            "SELECT metadata FROM image",
+            "SELECT tags FROM image",
+            "SELECT uploaded_by FROM image",
+            "INSERT INTO derivative (id) VALUES (gen_random_uuid())",
+            "DELETE FROM derivative",
+            "INSERT INTO preset (team_id, name) VALUES (gen_random_uuid(), 'x')",
+            "UPDATE preset SET open = true",
+            "DELETE FROM preset",
+            "INSERT INTO delivery_key (id, team_id) VALUES (gen_random_uuid(), gen_random_uuid())",
+            "UPDATE delivery_key SET state = 'active'",
+            "DELETE FROM delivery_key",
+            "SELECT name FROM delivery_key",
+            "UPDATE rendition SET object_name = object_name",
+            "UPDATE rendition SET eager = true",
+            "UPDATE discarded_object SET remove_after = now()",
+            "UPDATE delivery_usage SET warned_at = now()",
+            "DELETE FROM delivery_usage",
+            "SELECT name FROM team",
+            "UPDATE team SET default_visibility = 'public'",
+            'SELECT FROM "user"',
+            "SELECT FROM credential",
+            "SELECT FROM session",
+            "SELECT FROM analysis",
+            "SELECT FROM image_vector",
+            "SELECT FROM event",
+            "INSERT INTO event (id, topic, type, payload) VALUES (gen_random_uuid(), 'events', 'x', '{}')",
+            "SELECT FROM audit_event",
+            "SELECT FROM credit_account",
+            "SELECT FROM idempotency_key",
+        )
+
+    async def test_who_else_writes_the_tables_of_delivery(self, urls: Any) -> None:
+        await allowed(
+            urls.api,
+            "UPDATE image SET visibility = visibility, delivery_epoch = delivery_epoch",
+            "UPDATE delivery_key SET state = state, verifying_at = verifying_at, retired_at = retired_at",
+            "UPDATE preset SET open = open, remake_before = remake_before",
+            "DELETE FROM preset",
+            "SELECT FROM rendition",
+            "SELECT FROM delivery_usage",
+        )
+        await refused(
+            urls.api,
+            "UPDATE delivery_key SET number = number",
+            "UPDATE delivery_key SET team_id = team_id",
+            "INSERT INTO delivery_key (id, team_id, number) VALUES (gen_random_uuid(), gen_random_uuid(), 1)",
+            "DELETE FROM delivery_key",
+            "DELETE FROM rendition",
+            "UPDATE delivery_usage SET bytes = 0",
+        )
+        await allowed(
+            urls.processor, "SELECT FROM preset", "UPDATE rendition SET eager = eager", "DELETE FROM rendition"
+        )
+        await refused(
+            urls.processor,
+            "SELECT FROM delivery_key",
+            "UPDATE preset SET open = true",
+            "SELECT FROM delivery_usage",
+            "UPDATE image SET visibility = 'public'",
+            "UPDATE image SET delivery_epoch = 0",
+        )
+        await allowed(
+            urls.tasks,
+            "SELECT FROM preset",
+            "UPDATE preset SET remake_before = remake_before",
+            "SELECT FROM derivative",
+            "DELETE FROM rendition",
+            "UPDATE delivery_usage SET warned_at = warned_at",
+            "DELETE FROM delivery_usage",
+        )
+        await refused(
+            urls.tasks,
+            "SELECT FROM delivery_key",
+            "UPDATE preset SET open = true",
+            "INSERT INTO rendition (id) VALUES (gen_random_uuid())",
+            "UPDATE delivery_usage SET bytes = 0",
+            "UPDATE image SET delivery_epoch = 0",
+        )
+
     async def test_no_service_changes_the_schema(self, urls: Any) -> None:
-        for url in (urls.api, urls.processor, urls.tasks):
+        for url in (urls.api, urls.processor, urls.tasks, urls.delivery):
             await refused(url, "CREATE TABLE x (y int)", "ALTER TABLE image ADD COLUMN x int", "DROP TABLE image")
             await refused(url, "UPDATE alembic_version SET version_num = '9'")
 
@@ -314,6 +493,7 @@ class TestConstraints:
             ("status = 'pending', deadline_at = NULL", "ck_image_pending_has_deadline"),
             ("purge_marked_at = now()", "ck_image_purge_from_trash"),
             ("attempts = -1", "ck_image_attempts_not_negative"),
+            ("visibility = 'secret'", "ck_image_visibility"),
         ],
     )
     async def test_no_row_contradicts_itself(self, rows: Any, change: str, name: str) -> None:
@@ -323,3 +503,52 @@ class TestConstraints:
         with pytest.raises(asyncpg.CheckViolationError) as caught:
             await rows.execute(text(f"UPDATE image SET {change}"))
         assert caught.value.constraint_name == name
+
+    @pytest.mark.parametrize(
+        ("change", "name"),
+        [
+            ("name = 'Card'", "name_spelling"),
+            ("name = 'card--wide'", "name_spelling"),
+            ("name = repeat('a', 33)", "name_spelling"),
+            ("width = 0", "sides"),
+            ("height = 4097", "sides"),
+            ("fit = 'stretch'", "fit"),
+            ("width = NULL, height = NULL", "fit_has_sides"),
+            ("fit = 'cover', height = NULL", "fit_has_sides"),
+            ("gravity = 'north'", "gravity"),
+            ("quality = 0", "quality"),
+            ("formats = '{}'", "formats"),
+            ("formats = '{gif}'", "formats"),
+            ("background = 'FFFFFF'", "background"),
+            ("metadata = 'all'", "metadata"),
+        ],
+    )
+    async def test_no_preset_contradicts_itself(self, rows: Any, change: str, name: str) -> None:
+        from image_core import testing
+
+        team_id = await testing.add_team(rows)
+        await rows.execute(
+            text("INSERT INTO preset (team_id, name, width, height) VALUES (:team, 'card', 640, 480)"), team=team_id
+        )
+        with pytest.raises(asyncpg.CheckViolationError) as caught:
+            await rows.execute(text(f"UPDATE preset SET {change}"))
+        assert caught.value.constraint_name == f"ck_preset_{name}"
+
+    @pytest.mark.parametrize(
+        ("change", "name"),
+        [
+            ("number = 0", "number_digits"),
+            ("number = 10000000000", "number_digits"),
+            ("state = 'lost'", "state"),
+            ("state = 'verifying'", "verifying_when_not_active"),
+            ("state = 'retired', verifying_at = now()", "retired_has_time"),
+            ("name = ''", "name_length"),
+        ],
+    )
+    async def test_no_delivery_key_contradicts_itself(self, rows: Any, change: str, name: str) -> None:
+        from image_core import testing
+
+        await testing.add_team(rows)
+        with pytest.raises(asyncpg.CheckViolationError) as caught:
+            await rows.execute(text(f"UPDATE delivery_key SET {change}"))
+        assert caught.value.constraint_name == f"ck_delivery_key_{name}"

@@ -10,7 +10,7 @@ from local_cloud.postgres.server import PostgresServer
 
 DATABASE = "image_manager"
 OWNER = "image_migrator"
-SERVICE_ROLES = ("image_api", "image_processor", "image_tasks")
+SERVICE_ROLES = ("image_api", "image_processor", "image_tasks", "image_delivery")
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,12 @@ class DatabaseUrls:
     api: str
     processor: str
     tasks: str
+    delivery: str
 
     @classmethod
     def all_the_same(cls, url: str) -> "DatabaseUrls":
         """For a server from outside, whose logins are not ours to make."""
-        return cls(url, url, url, url)
+        return cls(url, url, url, url, url)
 
 
 def prepare_database(server: PostgresServer, data_dir: Path) -> DatabaseUrls:

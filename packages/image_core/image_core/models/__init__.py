@@ -5,6 +5,7 @@ Times are `timestamptz`, sizes are bytes, dimensions are pixels as shown (orient
 
 from image_core.models.analyses import analysis, analyzer_model
 from image_core.models.columns import metadata
+from image_core.models.delivery import delivery_key, delivery_usage, preset, rendition
 from image_core.models.events import audit_checkpoint, audit_event, audit_seal, event
 from image_core.models.governance import (
     ENTRY_KINDS,
@@ -61,6 +62,8 @@ __all__ = [
     "credit_account",
     "credit_entry",
     "credit_reservation",
+    "delivery_key",
+    "delivery_usage",
     "derivative",
     "discarded_object",
     "duplicate_decision",
@@ -74,6 +77,8 @@ __all__ = [
     "metadata_schema",
     "near_duplicate",
     "password_reset",
+    "preset",
+    "rendition",
     "session",
     "sign_in_delay",
     "storage_usage",

@@ -23,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from image_core.models.columns import array_column, deadline_column, id_column, metadata, one_of, time_column
-from image_core.states import LabelSource
+from image_core.states import LabelSource, Visibility
 
 ROLES = ("admin", "member", "viewer")
 
@@ -38,6 +38,8 @@ team = Table(
     array_column("analyze_on_arrival"),
     # The source of labels for the team's images.
     Column("label_source", Text, nullable=False, server_default=text("'own'")),
+    # Visibility of the team's images that have none of their own.
+    Column("default_visibility", Text, nullable=False, server_default=text("'private'")),
     # Maximum bytes and images of the team, including its trash; null means the deployment's default.
     Column("quota_bytes", BigInteger),
     Column("quota_images", BigInteger),
@@ -48,6 +50,7 @@ team = Table(
     time_column("updated_at", nullable=False),
     CheckConstraint("char_length(name) BETWEEN 1 AND 120", name="name_length"),
     CheckConstraint(one_of("label_source", tuple(LabelSource)), name="label_source"),
+    CheckConstraint(one_of("default_visibility", tuple(Visibility)), name="default_visibility"),
     CheckConstraint("quota_bytes >= 0 AND quota_images >= 0", name="quota_not_negative"),
     Index("ix_team_deleting_at", "deleting_at", postgresql_where=text("deleting_at IS NOT NULL")),
 )

@@ -21,7 +21,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from image_core.images.object_names import Bucket
 from image_core.models.columns import array_column, deadline_column, id_column, metadata, one_of, time_column
 from image_core.models.image_terms import create_image_terms
-from image_core.states import HOLDS_BYTES, ImageStatus
+from image_core.states import HOLDS_BYTES, ImageStatus, Visibility
 
 image = Table(
     "image",
@@ -63,6 +63,10 @@ image = Table(
     time_column("ready_at"),
     time_column("deleted_at"),
     time_column("purge_marked_at"),
+    # Whether an unsigned delivery address shows the image; null means the team's default.
+    Column("visibility", Text),
+    # Incremented to revoke the delivery addresses issued so far.
+    Column("delivery_epoch", Integer, nullable=False, server_default=text("0")),
     time_column("created_at", nullable=False),
     time_column("updated_at", nullable=False),
     CheckConstraint(one_of("status", tuple(ImageStatus)), name="status"),
@@ -82,6 +86,7 @@ image = Table(
     CheckConstraint("status <> 'failed' OR failure_code IS NOT NULL", name="failed_says_why"),
     CheckConstraint("status <> 'pending' OR deadline_at IS NOT NULL", name="pending_has_deadline"),
     CheckConstraint("purge_marked_at IS NULL OR deleted_at IS NOT NULL", name="purge_from_trash"),
+    CheckConstraint(one_of("visibility", tuple(Visibility)), name="visibility"),
     # One image per team and content outside the trash: concurrent uploads of the same bytes conflict here.
     Index(
         "uq_image_team_id_sha256_live",
@@ -151,10 +156,13 @@ derivative = Table(
     Column("frames", Integer, nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
     Column("sha256", LargeBinary, nullable=False),
+    # Hash of the preset's recipe, 16 bytes; null if the derivative was made before recipes had hashes.
+    Column("spec_hash", LargeBinary),
     time_column("created_at", nullable=False),
     CheckConstraint("width > 0 AND height > 0 AND frames > 0", name="dimensions_positive"),
     CheckConstraint("size_bytes > 0", name="size_bytes_positive"),
     CheckConstraint("octet_length(sha256) = 32", name="sha256_length"),
+    CheckConstraint("octet_length(spec_hash) = 16", name="spec_hash_length"),
     Index("uq_derivative_image_id_preset", "image_id", "preset", unique=True),
 )
 
