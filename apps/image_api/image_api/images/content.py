@@ -1,6 +1,5 @@
 """Bytes on their way out: ranges, validators, and headers that keep a browser from running what it is given."""
 
-import re
 from collections.abc import AsyncIterator
 from typing import NamedTuple
 
@@ -9,9 +8,8 @@ from starlette.responses import Response, StreamingResponse
 
 from image_core import errors
 from image_core.images import filenames
+from image_core.storage.content import MOST_COUNTED_BYTES, ByteRange, matches, parse_range
 from image_core.storage.protocol import ObjectMissing, ObjectStorage, content_chunks
-
-_RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})")
 
 
 class Content(NamedTuple):
@@ -23,42 +21,6 @@ class Content(NamedTuple):
     sha256: bytes
     content_type: str
     filename: str
-
-
-class ByteRange(NamedTuple):
-    """The first and the last byte, both included."""
-
-    start: int
-    end: int
-
-
-def parse_range(header: str | None, size_bytes: int) -> ByteRange | None:
-    """The one range that is asked for; None means the whole, also for anything that is not a single byte range.
-
-    Raises `errors.RangeNotSatisfiable`. Source: RFC 9110, section 14.
-    """
-    match = _RANGE.fullmatch(header) if header and len(header) <= 100 else None
-    if match is None or match[0] == "bytes=-":
-        return None
-    first, last = match[1], match[2]
-    if not first:
-        length = min(int(last), size_bytes)
-        if length == 0:
-            raise errors.RangeNotSatisfiable("The requested range is empty.", size_bytes=size_bytes)
-        return ByteRange(size_bytes - length, size_bytes - 1)
-    start, end = int(first), min(int(last), size_bytes - 1) if last else size_bytes - 1
-    if last and int(last) < start:
-        return None
-    if start >= size_bytes:
-        raise errors.RangeNotSatisfiable(
-            f"Range starts beyond the end of the content ({size_bytes} bytes).", size_bytes=size_bytes
-        )
-    return ByteRange(start, end)
-
-
-def matches(header: str, entity_tag: str) -> bool:
-    """Whether an If-None-Match header names this tag; weak comparison, as RFC 9110 asks for it."""
-    return header.strip() == "*" or any(tag.strip().removeprefix("W/") == entity_tag for tag in header.split(","))
 
 
 def _headers(content: Content, entity_tag: str) -> dict[str, str]:
@@ -83,16 +45,17 @@ async def serve(request: Request, storage: ObjectStorage, content: Content) -> R
     ranged = request.method == "GET" and if_range in (None, entity_tag)
     asked = request.headers.get("range") if ranged else None
     part = parse_range(asked, content.size_bytes)
-    start, end = part or ByteRange(0, content.size_bytes - 1)
-    headers["content-length"] = str(end - start + 1)
+    sent = part or ByteRange(0, content.size_bytes - 1)
+    if sent.length <= MOST_COUNTED_BYTES or request.method == "HEAD":
+        headers["content-length"] = str(sent.length)
     if part is not None:
-        headers["content-range"] = f"bytes {start}-{end}/{content.size_bytes}"
+        headers["content-range"] = f"bytes {sent.start}-{sent.end}/{content.size_bytes}"
     status = 206 if part else 200
     if request.method == "HEAD":
         return Response(status_code=status, headers=headers, media_type=content.content_type)
-    chunks = content_chunks(storage, content.name, content.generation, start, end)
+    chunks = content_chunks(storage, content.name, content.generation, *sent)
     first = await _first(chunks)
-    if len(first) == end - start + 1:
+    if len(first) == sent.length:
         # A stream costs a thumbnail a quarter more.
         return Response(first, status, headers, content.content_type)
     return StreamingResponse(_resumed(first, chunks), status, headers, content.content_type)

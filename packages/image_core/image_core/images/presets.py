@@ -1,0 +1,92 @@
+"""Presets: the named recipes of a team. Three exist for every team; a team's own rows add to them or replace them."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from types import MappingProxyType
+from uuid import UUID
+
+from sqlalchemy import ARRAY, Uuid, bindparam, func, select
+
+from image_core.db import Query, Record, Runner
+from image_core.delivery.spec import Format, Recipe
+from image_core.models import preset
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """One preset of a team.
+
+    Attributes:
+        name: as in addresses.
+        recipe: the transforms that produce its pixels.
+        formats: the formats in which grants of scope `p` and addresses of public images may ask for it.
+        is_open: whether those grants and addresses include the preset.
+        is_eager: whether it is made when an image is processed: WebP as the derivative, other formats as renditions.
+    """
+
+    name: str
+    recipe: Recipe
+    formats: tuple[Format, ...] = ("webp",)
+    is_open: bool = False
+    is_eager: bool = False
+
+    @property
+    def spec(self) -> str:
+        """The preset in an address: its name with the short hash of its recipe."""
+        return f"{self.name}@{self.recipe.short_hash()}"
+
+
+def _built_in(name: str, longest_side_px: int, *, animated: bool) -> Preset:
+    recipe = Recipe(width_px=longest_side_px, height_px=longest_side_px, animated=animated)
+    return Preset(name, recipe, is_open=True, is_eager=True)
+
+
+BUILT_IN = MappingProxyType(
+    {
+        each.name: each
+        for each in (
+            _built_in("thumb", 256, animated=True),
+            _built_in("preview", 1024, animated=True),
+            _built_in("large", 2048, animated=False),
+        )
+    }
+)
+"""The presets of every team, by name, until the team changes them."""
+
+COLUMNS = (
+    preset.c.name, preset.c.width, preset.c.height, preset.c.fit, preset.c.gravity, preset.c.quality, preset.c.formats,
+    preset.c.background, preset.c.animated, preset.c.metadata, preset.c.open, preset.c.eager,
+)  # fmt: skip
+"""The columns that `from_row` reads."""
+
+_of_teams = Query(
+    select(preset.c.team_id, *COLUMNS).where(preset.c.team_id == func.any(bindparam("team_ids", type_=ARRAY(Uuid))))
+)
+
+
+def from_row(row: Record) -> Preset:
+    """Return the preset that a row of the table holds."""
+    recipe = Recipe(
+        width_px=row["width"],
+        height_px=row["height"],
+        fit=row["fit"],
+        gravity=row["gravity"],
+        quality=row["quality"],
+        background=row["background"],
+        animated=row["animated"],
+        metadata=row["metadata"],
+    )
+    return Preset(row["name"], recipe, tuple(row["formats"]), row["open"], row["eager"])
+
+
+async def presets_of_teams(connection: Runner, team_ids: Collection[UUID]) -> dict[UUID, dict[str, Preset]]:
+    """Return the presets of each team by name, including the built-in ones, in one query."""
+    found = {team_id: dict(BUILT_IN) for team_id in team_ids}
+    for row in await connection.fetch(_of_teams, team_ids=list(team_ids)):
+        found[row["team_id"]][row["name"]] = from_row(row)
+    return found
+
+
+async def presets_of_team(connection: Runner, team_id: UUID) -> dict[str, Preset]:
+    """Return the presets of one team by name, including the built-in ones."""
+    return (await presets_of_teams(connection, [team_id]))[team_id]
