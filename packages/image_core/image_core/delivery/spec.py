@@ -7,7 +7,7 @@ A spec is a preset's name with `@` and four hex digits of its recipe's hash, or 
 import hashlib
 import json
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal, get_args
 
 Fit = Literal["inside", "cover", "pad"]
@@ -20,6 +20,8 @@ WIDTHS_PX = (
     1600, 1920, 2048, 2560, 3072, 3840, 4096,
 )  # fmt: skip
 MOST_SIDE_PX = 4096
+MOST_UNBOUNDED_SIDE_PX = 16_383
+"""What WebP can hold. It bounds the side that a spec leaves open."""
 DEFAULT_QUALITY = 80
 TRANSFORM_PREFIX = "t-"
 RESERVED_NAMES = frozenset({"original", "full", "source", "public"})
@@ -64,6 +66,10 @@ class Recipe:
         """Return the 16 bytes by which what was made of this recipe is found again."""
         text = json.dumps([ENCODER_VERSION, asdict(self)], separators=(",", ":"), sort_keys=True)
         return hashlib.sha256(text.encode()).digest()[:16]
+
+    def with_focal_point(self, x_thousandths: int, y_thousandths: int) -> "Recipe":
+        """Return the recipe for an image with a focal point: the point takes the place of `fo`."""
+        return replace(self, gravity=f"x{x_thousandths}y{y_thousandths}") if self.gravity == "fo" else self
 
     def short_hash(self) -> str:
         """Return the four hex digits that follow a preset's name."""
@@ -190,7 +196,7 @@ def output_size(recipe: Recipe, width_px: int, height_px: int) -> tuple[int, int
     """Return width and height in pixels of what a recipe makes of a picture as shown.
 
     `inside` and `cover` never enlarge: on a picture that is smaller than its box, `cover` keeps the box's ratio at
-    the largest size within the picture. `pad` gives exactly the box.
+    the largest size within the picture. `pad` gives exactly the box. Without sides the picture keeps its size.
     """
     box_width, box_height = recipe.width_px, recipe.height_px
     if recipe.fit == "pad" and box_width is not None and box_height is not None:
@@ -198,10 +204,24 @@ def output_size(recipe: Recipe, width_px: int, height_px: int) -> tuple[int, int
     if recipe.fit == "cover" and box_width is not None and box_height is not None:
         scale = min(1.0, width_px / box_width, height_px / box_height)
         return max(1, round(box_width * scale)), max(1, round(box_height * scale))
-    scales = [1.0]
-    if box_width is not None:
-        scales.append(box_width / width_px)
-    if box_height is not None:
-        scales.append(box_height / height_px)
-    scale = min(scales)
+    return _size_inside(recipe, width_px, height_px)
+
+
+def scaled_size(recipe: Recipe, width_px: int, height_px: int) -> tuple[int, int]:
+    """Return the size to which a picture as shown is scaled, before `cover` cuts it or `pad` adds a border."""
+    if recipe.fit != "cover":
+        return _size_inside(recipe, width_px, height_px)
+    width, height = output_size(recipe, width_px, height_px)
+    scale = max(width / width_px, height / height_px)
+    return max(width, round(width_px * scale)), max(height, round(height_px * scale))
+
+
+def _size_inside(recipe: Recipe, width_px: int, height_px: int) -> tuple[int, int]:
+    if recipe.width_px is None and recipe.height_px is None:
+        return width_px, height_px
+    scale = min(
+        1.0,
+        (recipe.width_px or MOST_UNBOUNDED_SIDE_PX) / width_px,
+        (recipe.height_px or MOST_UNBOUNDED_SIDE_PX) / height_px,
+    )
     return max(1, round(width_px * scale)), max(1, round(height_px * scale))

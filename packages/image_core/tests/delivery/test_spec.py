@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from image_core.delivery.spec import (
     FITS,
     GRAVITIES,
+    MOST_UNBOUNDED_SIDE_PX,
     WIDTHS_PX,
     PresetSpec,
     Recipe,
@@ -14,6 +15,7 @@ from image_core.delivery.spec import (
     output_size,
     parse,
     parse_transforms,
+    scaled_size,
     spell,
 )
 
@@ -136,8 +138,37 @@ def test_the_hash_follows_everything_that_changes_pixels() -> None:
         ("t-h480", (4000, 3000), (640, 480)),
         ("t-w640", (200, 152), (200, 152)),
         ("t-w16", (10_000, 3), (16, 1)),
+        ("t-w768", (768, 40_000), (315, 16_383)),
     ],
 )
 def test_nothing_is_enlarged(spec: str, picture: tuple[int, int], size: tuple[int, int]) -> None:
     recipe = parse_transforms(spec)
     assert output_size(recipe, *picture) == size
+
+
+PICTURES = st.tuples(st.integers(1, 20_000), st.integers(1, 20_000))
+
+
+@given(recipes(), PICTURES)
+def test_sizes_stay_within_box_and_picture(recipe: Recipe, picture: tuple[int, int]) -> None:
+    width, height = output_size(recipe, *picture)
+    assert 1 <= width <= (recipe.width_px or MOST_UNBOUNDED_SIDE_PX)
+    assert 1 <= height <= (recipe.height_px or MOST_UNBOUNDED_SIDE_PX)
+    scaled = scaled_size(recipe, *picture)
+    assert scaled[0] <= picture[0]
+    assert scaled[1] <= picture[1]
+    if recipe.fit == "cover":
+        # Something is cut off along one side at most.
+        assert scaled[0] == width or scaled[1] == height
+        assert scaled[0] >= width
+        assert scaled[1] >= height
+    elif recipe.fit == "pad":
+        assert scaled[0] <= width
+        assert scaled[1] <= height
+    else:
+        assert scaled == (width, height)
+
+
+@given(PICTURES)
+def test_without_sides_the_size_stays(picture: tuple[int, int]) -> None:
+    assert output_size(Recipe(), *picture) == scaled_size(Recipe(), *picture) == picture

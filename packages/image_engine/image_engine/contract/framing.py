@@ -1,8 +1,8 @@
 """What goes over the socket between the service and a worker process.
 
 The worker says once that it is ready. Then for each request: a length and a JSON header with the descriptors of its
-pictures (one, but for a batch) beside them go down; ACCEPTED, a length, a JSON header and, of a processed picture, the
-derivatives' bytes come up. The parent trusts nothing of what comes up: code in a codec may have taken the worker over.
+pictures (one, but for a batch) beside them go down; ACCEPTED, a length, a JSON header and the bytes of derivatives or
+of a rendition come up. The parent trusts nothing of what comes up: code in a codec may have taken the worker over.
 """
 
 import json
@@ -26,10 +26,11 @@ from image_engine.contract.answers import (
 )
 from image_engine.contract.facts import Seconds, StepSeconds, Whole
 from image_engine.contract.rejections import PictureRejected, parse_rejection_code
+from image_engine.contract.renditions import Rendition, RenditionRequest
 from image_engine.contract.requests import AnalysisBatch, AnalysisOrder, AnalysisRequest, ProcessingRequest
 
-Request = ProcessingRequest | AnalysisRequest | AnalysisBatch
-Answer = ProcessedPicture | AnalyzedPicture | AnalyzedBatch
+Request = ProcessingRequest | AnalysisRequest | AnalysisBatch | RenditionRequest
+Answer = ProcessedPicture | AnalyzedPicture | AnalyzedBatch | Rendition
 
 READY = b"R"
 READY_WITHOUT_MODEL = b"M"
@@ -41,14 +42,14 @@ MAX_CONTENT_BYTES = 64 * 1024 * 1024
 EXIT_OVER_MEMORY = 71
 
 _MAX_TEXT_LENGTH = 300
-_FACTS, _DERIVATIVE = TypeAdapter(PictureFacts), TypeAdapter(Derivative)
+_FACTS, _DERIVATIVE, _RENDITION = TypeAdapter(PictureFacts), TypeAdapter(Derivative), TypeAdapter(Rendition)
 _FIGURES: dict[str, TypeAdapter[Any]] = {
     "step_seconds": TypeAdapter(StepSeconds),
     "worker_rss_bytes": TypeAdapter(Whole),
     "worker_cpu_seconds": TypeAdapter(Seconds),
 }
 _REQUESTS: dict[str, type[Request]] = {
-    kind.__name__: kind for kind in (ProcessingRequest, AnalysisRequest, AnalysisBatch)
+    kind.__name__: kind for kind in (ProcessingRequest, AnalysisRequest, AnalysisBatch, RenditionRequest)
 }
 
 
@@ -73,10 +74,12 @@ def encode_answer(answer: Answer) -> list[bytes]:
     """Give a success as parts to be sent one after the other.
 
     Raises:
-        PictureRejected: the derivatives are larger than the parent takes (`picture-too-much-memory`).
+        PictureRejected: the files are larger than the parent takes (`picture-too-much-memory`).
     """
     if isinstance(answer, ProcessedPicture):
         return _encode_processed(answer)
+    if isinstance(answer, Rendition):
+        return _encode_rendition(answer)
     if isinstance(answer, AnalyzedPicture):
         return [encode_header(asdict(answer))]
     answers = [
@@ -105,6 +108,14 @@ def _encode_processed(picture: ProcessedPicture) -> list[bytes]:
         "worker_cpu_seconds": picture.worker_cpu_seconds,
     }
     return [encode_header(header), *(derivative.content for derivative in picture.derivatives)]
+
+
+def _encode_rendition(rendition: Rendition) -> list[bytes]:
+    if len(rendition.content) > MAX_CONTENT_BYTES:
+        raise PictureRejected("picture-too-much-memory")
+    fields = asdict(replace(rendition, content=b""))
+    del fields["content"]
+    return [encode_header(fields | {"size_bytes": len(rendition.content)}), rendition.content]
 
 
 def encode_rejection(rejection: PictureRejected, worker_rss_bytes: int, trace: str | None = None) -> bytes:
@@ -145,7 +156,8 @@ def content_sizes(header: dict[str, Any]) -> list[int]:
     Raises:
         ValueError: they are not what a worker may send.
     """
-    sizes = [entry["size_bytes"] for entry in header.get("derivatives", [])]
+    entries = [header] if "size_bytes" in header else header.get("derivatives", [])
+    sizes = [entry["size_bytes"] for entry in entries]
     if not all(isinstance(size, int) and size > 0 for size in sizes) or sum(sizes) > MAX_CONTENT_BYTES:
         raise ValueError("a worker announced sizes that it may not send")
     return sizes
@@ -195,6 +207,22 @@ def _checked_vector(model: str, numbers: list[float]) -> list[float]:
 
 def _is_coordinate(number: object) -> bool:
     return isinstance(number, float) and abs(number) <= 1
+
+
+def decode_rendition(request: RenditionRequest, header: dict[str, Any], contents: list[bytes]) -> Rendition:
+    """Rebuild a success.
+
+    Raises:
+        PictureRejected: the header holds a refusal.
+        ValueError, TypeError, KeyError: it holds neither, or not what was asked for.
+    """
+    _raise_rejection(header)
+    (content,) = contents
+    fields = {name: value for name, value in header.items() if name != "size_bytes"}
+    rendition: Rendition = _RENDITION.validate_python(fields | {"content": content})
+    if rendition.format != request.format:
+        raise ValueError("a worker sent another format than was asked for")
+    return rendition
 
 
 def decode_analyzed(request: AnalysisRequest, header: dict[str, Any], _contents: list[bytes]) -> AnalyzedPicture:

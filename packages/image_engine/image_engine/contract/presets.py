@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from image_core.delivery.spec import Recipe
+
 
 @dataclass(frozen=True, slots=True)
 class Preset:
@@ -20,6 +22,12 @@ class Preset:
     animated: bool
     quality: int = 80
     effort: int = 2
+
+    @property
+    def recipe(self) -> Recipe:
+        """The preset as addresses spell it."""
+        side = self.longest_side_px
+        return Recipe(width_px=side, height_px=side, quality=self.quality, animated=self.animated)
 
 
 DEFAULT_PRESETS: tuple[Preset, ...] = (

@@ -17,10 +17,9 @@ from image_engine.contract.limits import PictureLimits
 from image_engine.picture.camera_fields import FactValue
 from image_engine.picture.completeness import check_complete
 from image_engine.picture.exif import camera_data_of
-from image_engine.picture.open_heic import open_heic
 from image_engine.picture.open_picture import open_full_size
 from image_engine.picture.open_stored import open_stored, telling_lack_of_memory
-from image_engine.picture.orient import orient, swaps_sides
+from image_engine.picture.orient import orient
 from image_engine.picture.pixels import Floats, Mask, Pixels, band_of
 from image_engine.picture.resize import render_srgb
 from image_engine.picture.sharpness import sharpness
@@ -103,7 +102,7 @@ def prepare_picture(descriptor: int, limits: PictureLimits, *, detail: bool, cam
     """
     header = limits.identify(os.pread(descriptor, PREFIX_BYTES, 0))
     check_complete(descriptor, header.format)
-    stored = open_stored(descriptor, header.format, WORKING_SIDE_PX)
+    stored = open_stored(descriptor, header.format)
     limits.check_size(stored.width_px, stored.height_px)
     limits.frames_to_decode(stored.width_px, stored.height_px, stored.bytes_per_pixel, 1)
     exif = camera_data_of(descriptor, stored).exif if camera else {}
@@ -111,13 +110,13 @@ def prepare_picture(descriptor: int, limits: PictureLimits, *, detail: bool, cam
         image, middle = _decode(descriptor, stored, detail=detail)
     image = orient(image, stored.orientation).copy_memory()
     alpha = band_of(image.extract_band(image.bands - 1)) if image.hasalpha() else None
-    turned = swaps_sides(stored.orientation)
+    width_px, height_px = stored.shown_size
     return AnalysisPicture(
         srgb=(image.flatten(background=[255, 255, 255]) if alpha is not None else image).numpy(),
         alpha=alpha,
         detail=middle,
-        width_px=stored.height_px if turned else stored.width_px,
-        height_px=stored.width_px if turned else stored.height_px,
+        width_px=width_px,
+        height_px=height_px,
         format=stored.format,
         frames=stored.frames,
         bit_depth=stored.bit_depth,
@@ -129,14 +128,14 @@ def prepare_picture(descriptor: int, limits: PictureLimits, *, detail: bool, cam
 def _decode(descriptor: int, stored: StoredPicture, *, detail: bool) -> tuple[pyvips.Image, Floats | None]:
     """Give the same working pixels whether detail is asked for or not."""
     if stored.format == "heic":
-        image = open_heic(descriptor, max(stored.width_px, stored.height_px)).open_pixels()
+        image = stored.open_pixels(max(stored.width_px, stored.height_px))
     elif stored.format != "jpeg" and stored.width_px * stored.height_px * stored.bytes_per_pixel <= _MAX_HELD_BYTES:
         image = open_full_size(descriptor, stored.format)
         image = image.copy_memory() if detail else image
     else:
         # The reduced picture is read first, and wholly: two readers would share one file position. The second reading
         # goes as far as the end of the middle.
-        reduced = render_srgb(stored.open_pixels(), WORKING_SIDE_PX)
+        reduced = render_srgb(stored.open_pixels(WORKING_SIDE_PX), WORKING_SIDE_PX)
         return reduced, _middle(open_full_size(descriptor, stored.format)) if detail else None
     return render_srgb(image, WORKING_SIDE_PX), _middle(image) if detail else None
 

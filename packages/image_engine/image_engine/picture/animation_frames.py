@@ -16,7 +16,7 @@ from image_engine.picture import avif_planes
 from image_engine.picture.avif_planes import AvifDecoder
 from image_engine.picture.open_errors import rejection_of
 from image_engine.picture.png_color import png_color_coding
-from image_engine.picture.resize import render_srgb
+from image_engine.picture.resize import render_srgb_at
 from image_engine.picture.stored_picture import with_coding, with_profile
 from image_engine.picture.yuv_planes import rgb_of_planes
 
@@ -50,9 +50,9 @@ def read_animation(descriptor: int, picture_format: PictureFormat) -> Animation 
 
 
 def render_frames(
-    descriptor: int, picture_format: PictureFormat, frames: int, longest_side_px: int, profile: bytes | None
+    descriptor: int, picture_format: PictureFormat, frames: int, size: tuple[int, int], profile: bytes | None
 ) -> pyvips.Image:
-    """Decode the first frames, one below the other, in sRGB and no larger than `longest_side_px`.
+    """Decode the first frames, one below the other, in sRGB; `size` is the width and height of each in pixels.
 
     Raises:
         PictureRejected, pyvips.Error: a frame is broken.
@@ -61,7 +61,7 @@ def render_frames(
     if animation is None:
         raise ValueError("a still picture has no frames to render")
     images = _png_frames(descriptor, profile) if picture_format == "png" else _avif_frames(descriptor, profile)
-    parts = [render_srgb(image, longest_side_px) for image in islice(images, frames)]
+    parts = [render_srgb_at(image, *size) for image in islice(images, frames)]
     strip = pyvips.Image.arrayjoin(parts, across=1).copy(interpretation="srgb")
     strip.set_type(pyvips.GValue.gint_type, "page-height", parts[0].height)
     strip.set_type(pyvips.GValue.gint_type, "n-pages", len(parts))

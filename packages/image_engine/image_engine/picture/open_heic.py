@@ -1,7 +1,6 @@
 """Open a HEIC picture with libheif's own binding: libvips' wheel has no decoder for HEVC."""
 
 import os
-from functools import partial
 from mmap import ACCESS_READ, mmap
 from typing import Any
 
@@ -17,10 +16,8 @@ from image_engine.picture.stored_picture import StoredPicture, shrink_factor, wi
 from image_engine.picture.yuv_planes import rgb_of_planes
 
 
-def open_heic(descriptor: int, longest_side_px: int) -> StoredPicture:
-    """Read the header of the primary picture.
-
-    What has more than 8 bits is decoded to a reduced size where `longest_side_px` allows that.
+def open_heic(descriptor: int) -> StoredPicture:
+    """Read the header of the primary picture. Only what has more than 8 bits is decoded to a reduced size.
 
     libheif turns and mirrors while it decodes, so that nothing is left to apply; EXIF's copy of the orientation
     does not count.
@@ -32,11 +29,12 @@ def open_heic(descriptor: int, longest_side_px: int) -> StoredPicture:
     width_px, height_px = heif.size
     bit_depth = heif.info.get("bit_depth", 8)
     coding = None if heif.info.get("icc_profile") else _coding(descriptor)
-    open_pixels = partial(_decode, heif, coding)
-    if bit_depth > 8 and heif_planes.is_available:
-        open_pixels = partial(
-            _decode_deep, descriptor, heif, coding, shrink_factor(width_px, height_px, longest_side_px)
-        )
+
+    def open_pixels(longest_side_px: int) -> pyvips.Image:
+        if bit_depth > 8 and heif_planes.is_available:
+            return _decode_deep(descriptor, heif, coding, shrink_factor(width_px, height_px, longest_side_px))
+        return _decode(heif, coding)
+
     return StoredPicture(
         format="heic",
         width_px=width_px,

@@ -1,7 +1,6 @@
 """Open a picture with libvips: headers only, pixels when they are asked for."""
 
 import os
-from functools import partial
 from mmap import ACCESS_READ, mmap
 from typing import Any
 
@@ -36,10 +35,8 @@ _COLOR_SPACES = {
 _BITS_AND_BYTES = {"uchar": (8, 1), "ushort": (16, 2)}
 
 
-def open_picture(descriptor: int, picture_format: PictureFormat, longest_side_px: int) -> StoredPicture:
+def open_picture(descriptor: int, picture_format: PictureFormat) -> StoredPicture:
     """Read the header of any format but HEIC and TIFF.
-
-    Pixels come at a reduced size where the format can do that while decoding and `longest_side_px` allows it.
 
     Raises:
         pyvips.Error: the header is broken, or the loader is blocked.
@@ -49,14 +46,16 @@ def open_picture(descriptor: int, picture_format: PictureFormat, longest_side_px
     frames = max(1, len(delays_ms))
     bits, sample_bytes = _BITS_AND_BYTES.get(image.format, (32, 4))
     profile = _metadata(image, "icc-profile-data", None)
-    options = _shrink_options(picture_format, max(image.width, image.height) / longest_side_px, frames)
-    # The header's image is read no further where a smaller one is: two readers would share one file position.
-    open_pixels = partial(_load, descriptor, picture_format, **options) if options else partial(_identity, image)
-    if picture_format == "png":
-        open_pixels = partial(with_coding, image, _png_coding(descriptor, image))
-    if picture_format == "avif" and avif_planes.is_available:
-        shrink = shrink_factor(image.width, image.height, longest_side_px)
-        open_pixels = partial(_decode_avif, descriptor, shrink, profile)
+
+    def open_pixels(longest_side_px: int) -> pyvips.Image:
+        if picture_format == "png":
+            return with_coding(image, _png_coding(descriptor, image))
+        if picture_format == "avif" and avif_planes.is_available:
+            return _decode_avif(descriptor, shrink_factor(image.width, image.height, longest_side_px), profile)
+        options = _shrink_options(image, picture_format, longest_side_px, frames)
+        # The header's image is read no further where a smaller one is: two readers would share one file position.
+        return _load(descriptor, picture_format, **options) if options else image
+
     return StoredPicture(
         format=picture_format,
         width_px=image.width,
@@ -139,16 +138,17 @@ def _png_coding(descriptor: int, image: pyvips.Image) -> ColorCoding | None:
         return png_color_coding(content, has_profile=profile_color_space(profile) is not None)
 
 
-def _identity(image: pyvips.Image) -> pyvips.Image:
-    return image
-
-
-def _shrink_options(picture_format: PictureFormat, factor: float, frames: int) -> dict[str, Any]:
+def _shrink_options(
+    image: pyvips.Image, picture_format: PictureFormat, longest_side_px: int, frames: int
+) -> dict[str, Any]:
+    sides = image.width, image.height
+    factor = max(sides) / longest_side_px
     if picture_format == "jpeg":
-        shrink = next((step for step in (8, 4, 2) if factor >= step), 1)
+        # The decoder rounds down: of a thin picture's short side something has to be left.
+        shrink = next((step for step in (8, 4, 2) if factor >= step and min(sides) >= step), 1)
         return {"shrink": shrink} if shrink > 1 else {}
     # Twice the size that is needed is left for the better filter of the resize step.
-    if picture_format == "webp" and frames == 1 and factor > 2:
+    if picture_format == "webp" and frames == 1 and factor > 2 and min(sides) >= factor:
         return {"scale": 2 / factor}
     return {}
 

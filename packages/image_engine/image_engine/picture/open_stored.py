@@ -18,17 +18,17 @@ from image_engine.picture.stored_picture import StoredPicture
 _HELD_BYTES_PER_PIXEL = 8
 
 
-def open_stored(descriptor: int, picture_format: PictureFormat, longest_side_px: int) -> StoredPicture:
-    """Read the header; pixels come at a reduced size where `longest_side_px` and the format allow that.
+def open_stored(descriptor: int, picture_format: PictureFormat) -> StoredPicture:
+    """Read the header of any format.
 
     Raises:
         PictureRejected, pyvips.Error: the header is broken.
     """
     if picture_format == "heic":
-        return open_heic(descriptor, longest_side_px)
+        return open_heic(descriptor)
     if picture_format == "tiff":
         return open_tiff(descriptor)
-    return open_picture(descriptor, picture_format, longest_side_px)
+    return open_picture(descriptor, picture_format)
 
 
 @contextmanager

@@ -44,7 +44,7 @@ def open_tiff(descriptor: int) -> StoredPicture:
         orientation=orientation if 1 <= orientation <= 8 else 1,
         icc_profile=image.get("icc-profile-data") if image.get_typeof("icc-profile-data") else None,
         exif_block=None,
-        open_pixels=partial(_plain, descriptor, place, image),
+        open_pixels=lambda _longest_side_px: _plain(descriptor, place, image),
     )
 
 

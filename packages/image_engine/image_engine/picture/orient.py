@@ -2,6 +2,8 @@
 
 import pyvips
 
+from image_engine.picture.frame_strip import each_frame
+
 # The turn is clockwise and comes first; what is mirrored is mirrored afterwards.
 _TURN_THEN_MIRROR: dict[int, tuple[str | None, str | None]] = {
     1: (None, None),
@@ -29,16 +31,7 @@ def orient(image: pyvips.Image, orientation: int, frames: int = 1) -> pyvips.Ima
     """
     if orientation == 1:
         return image
-    if frames == 1:
-        return _orient_frame(image, orientation)
-    frame_height = image.height // frames
-    turned = [
-        _orient_frame(image.crop(0, index * frame_height, image.width, frame_height), orientation)
-        for index in range(frames)
-    ]
-    strip = pyvips.Image.arrayjoin(turned, across=1)
-    strip.set_type(pyvips.GValue.gint_type, "page-height", turned[0].height)
-    return strip
+    return each_frame(image, frames, lambda frame: _orient_frame(frame, orientation))
 
 
 def _orient_frame(image: pyvips.Image, orientation: int) -> pyvips.Image:

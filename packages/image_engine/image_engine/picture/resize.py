@@ -9,7 +9,12 @@ _BANDS_OF_SPACE = {"GRAY": (1, 2), "RGB ": (3, 4), "CMYK": (4, 5)}
 
 
 def render_srgb(image: pyvips.Image, longest_side_px: int) -> pyvips.Image:
-    """Shrink the decoded picture, never enlarging it, and bring it to 8-bit sRGB with 3 or 4 bands.
+    """Shrink the decoded picture to a longest side, never enlarging it, as `render_srgb_at` does."""
+    return _render(image, longest_side_px, longest_side_px, "down")
+
+
+def render_srgb_at(image: pyvips.Image, width_px: int, height_px: int) -> pyvips.Image:
+    """Shrink the decoded picture to an exact size of each frame, and bring it to 8-bit sRGB with 3 or 4 bands.
 
     This is where a lazily opened picture is decoded, row by row: only the result is held in memory. Orientation is
     left alone, because a turn would need all the rows of the original at once.
@@ -17,9 +22,18 @@ def render_srgb(image: pyvips.Image, longest_side_px: int) -> pyvips.Image:
     Raises:
         pyvips.Error: the picture cannot be decoded to its end.
     """
+    return _render(image, width_px, height_px, "force")
+
+
+def shrink(image: pyvips.Image, width_px: int, height_px: int) -> pyvips.Image:
+    """Make a smaller picture, in memory, of one that `render_srgb` gave; the size is that of each frame."""
+    return image.thumbnail_image(width_px, height=height_px, size="force", no_rotate=True).copy_memory()
+
+
+def _render(image: pyvips.Image, width_px: int, height_px: int, size: str) -> pyvips.Image:
     image = _without_broken_profile(image)
     options = {"output_profile": "srgb", "intent": "relative"} if _needs_conversion(image) else {}
-    shrunk = image.thumbnail_image(longest_side_px, height=longest_side_px, size="down", no_rotate=True, **options)
+    shrunk = image.thumbnail_image(width_px, height=height_px, size=size, no_rotate=True, **options)
     if shrunk.interpretation != "srgb":
         shrunk = shrunk.colourspace("srgb")
     if shrunk.bands > 4:
@@ -27,11 +41,6 @@ def render_srgb(image: pyvips.Image, longest_side_px: int) -> pyvips.Image:
     if shrunk.format != "uchar":
         shrunk = shrunk.cast("uchar")
     return shrunk.copy_memory()
-
-
-def shrink(image: pyvips.Image, longest_side_px: int) -> pyvips.Image:
-    """Make a smaller picture, in memory, of one that `render_srgb` gave; never a larger one."""
-    return image.thumbnail_image(longest_side_px, height=longest_side_px, size="down", no_rotate=True).copy_memory()
 
 
 def _profile(image: pyvips.Image) -> bytes | None:

@@ -7,6 +7,7 @@ import pyvips
 
 from image_core.images.picture_header import PictureFormat
 from image_engine.picture.color_coding import ColorCoding
+from image_engine.picture.orient import swaps_sides
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,9 @@ class StoredPicture:
         orientation: EXIF's 1 to 8, still to be applied.
         icc_profile: the profile's bytes.
         exif_block: from its `Exif` mark or its TIFF header on; None also for TIFF, whose whole file is one.
-        open_pixels: gives the first frame; what it costs to decode falls due there or when the pixels are used.
+        open_pixels: gives the first frame; what it costs to decode falls due there or when the pixels are used. They
+            come at a reduced size where the format can do that while decoding; the longest side is no smaller than
+            the number of pixels that is given.
         xmp_block: the packet; None also for GIF, PNG and TIFF, where the whole file is searched.
         iptc_block: records, or Photoshop's resources around them.
     """
@@ -42,9 +45,15 @@ class StoredPicture:
     orientation: int
     icc_profile: bytes | None = field(repr=False)
     exif_block: bytes | None = field(repr=False)
-    open_pixels: Callable[[], pyvips.Image] = field(repr=False)
+    open_pixels: Callable[[int], pyvips.Image] = field(repr=False)
     xmp_block: bytes | None = field(default=None, repr=False)
     iptc_block: bytes | None = field(default=None, repr=False)
+
+    @property
+    def shown_size(self) -> tuple[int, int]:
+        """Width and height in pixels of one frame once its orientation is applied."""
+        size = self.width_px, self.height_px
+        return size[::-1] if swaps_sides(self.orientation) else size
 
 
 def shrink_factor(width_px: int, height_px: int, longest_side_px: int) -> int:

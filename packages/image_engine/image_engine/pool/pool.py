@@ -11,9 +11,10 @@ from functools import partial
 
 from image_core.telemetry import log
 from image_engine.contract.answers import AnalyzedBatch, AnalyzedPicture, ProcessedPicture, failed
-from image_engine.contract.framing import Request, decode_analyzed, decode_batch, decode_processed
+from image_engine.contract.framing import Request, decode_analyzed, decode_batch, decode_processed, decode_rendition
 from image_engine.contract.picture_file import PictureFile
 from image_engine.contract.rejections import PictureRejected, WorkerInterrupted, WorkerUnavailable
+from image_engine.contract.renditions import Rendition, RenditionRequest
 from image_engine.contract.requests import AnalysisBatch, AnalysisRequest, ProcessingRequest
 from image_engine.models.model import EMBEDDING
 from image_engine.pool.batches import AnalysisBatches
@@ -120,6 +121,16 @@ class WorkerPool:
             if answer is not None:
                 return answer
         return await self._work([picture], request, partial(decode_analyzed, request))
+
+    async def render(self, picture: PictureFile, request: RenditionRequest) -> Rendition:
+        """Make one picture for delivery in a worker. Cancelling it ends the worker, and nothing else.
+
+        Raises:
+            PictureRejected: for good; also for the worker's crash, deadline or memory limit.
+            WorkerInterrupted: the worker was killed from outside, or hardly ran; try again a few times.
+            WorkerUnavailable: no worker could be started, or the pool is being stopped; try again later.
+        """
+        return await self._work([picture], request, partial(decode_rendition, request))
 
     async def _run_batch(self, pictures: Sequence[PictureFile], batch: AnalysisBatch) -> AnalyzedBatch:
         return await self._work(pictures, batch, partial(decode_batch, batch))

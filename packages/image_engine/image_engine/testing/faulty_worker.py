@@ -20,6 +20,7 @@ from image_engine.contract.answers import (
 )
 from image_engine.contract.framing import LENGTH, Answer, Request
 from image_engine.contract.rejections import PictureRejected
+from image_engine.contract.renditions import Rendition, RenditionRequest
 from image_engine.contract.requests import AnalysisBatch, AnalysisRequest, ProcessingRequest
 from image_engine.worker.confinement import confine, confine_code
 from image_engine.worker.main import parse_options
@@ -115,9 +116,12 @@ def misbehave(descriptors: Sequence[int], request: Request, deadline_at: float) 
         order = order.removeprefix(b"embed ") if isinstance(request, ProcessingRequest) and request.embed else b""
     if order.startswith(b"analyzer "):
         # Only analyzers meet the fault.
-        order = order.removeprefix(b"analyzer ") if request.analyses else b"fine"
+        has_analyzers = not isinstance(request, RenditionRequest) and request.analyses
+        order = order.removeprefix(b"analyzer ") if has_analyzers else b"fine"
     if order in FAULTS:
         FAULTS[order]()
+    if isinstance(request, RenditionRequest):
+        return replace(Rendition(request.format, 1, 1, 1, b"content"), **RENDITION_LIES.get(order, {}))
     if isinstance(request, AnalysisRequest):
         results = {b"no result": None, b"foreign": {"sharpness": 1.0}, b"long": COLORS | {"warmth": 0.123456}}
         (wanted,) = request.analyses
@@ -154,6 +158,13 @@ LIES: dict[bytes, dict[str, Any]] = {
     b"other derivatives": {"derivatives": ()},
     b"page": {"derivatives": (Derivative("thumb", 1, 1, 1, b"content", "text/html"),) * 3},  # type: ignore[arg-type]
     b"other analyses": {"analyses": (AnalysisOutcome("colors", "1", {}, COLORS),)},
+    b"eternity": {"step_seconds": {"decode": 1e300}},
+}
+RENDITION_LIES: dict[bytes, dict[str, Any]] = {
+    b"no size": {"width_px": 0},
+    b"other format": {"format": "png"},
+    b"page": {"format": "html"},
+    b"no content": {"content": b""},
     b"eternity": {"step_seconds": {"decode": 1e300}},
 }
 

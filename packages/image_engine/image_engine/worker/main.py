@@ -13,6 +13,7 @@ from image_core.analyses.catalogue import CATALOGUE
 from image_engine.contract.framing import READY, READY_WITHOUT_MODEL, Answer, Request
 from image_engine.contract.limits import ALL_FORMATS
 from image_engine.contract.picture_file import open_picture_file
+from image_engine.contract.renditions import RenditionRequest
 from image_engine.contract.requests import AnalysisBatch, AnalysisOrder, AnalysisRequest, ProcessingRequest
 from image_engine.worker.confinement import confine, confine_code
 from image_engine.worker.serving import Work, serve
@@ -58,6 +59,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def _load_codecs(loaded: "LoadedModels") -> Work:
     from image_engine.worker.analysis import analyze_batch, analyze_picture
     from image_engine.worker.pipeline import process_picture
+    from image_engine.worker.rendition import render_picture
 
     def work(descriptors: Sequence[int], request: Request, deadline_at: float) -> Answer:
         if isinstance(request, AnalysisBatch):
@@ -65,6 +67,8 @@ def _load_codecs(loaded: "LoadedModels") -> Work:
         (descriptor,) = descriptors
         if isinstance(request, AnalysisRequest):
             return analyze_picture(descriptor, request, deadline_at, loaded.analyzers)
+        if isinstance(request, RenditionRequest):
+            return render_picture(descriptor, request, deadline_at)
         return process_picture(descriptor, request, deadline_at, loaded.analyzers, loaded.embedding)
 
     return work

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pyvips
 
+from image_core.delivery.spec import output_size
 from image_core.images.picture_header import PREFIX_BYTES, PictureHeader
 from image_core.images.similarity import DESCRIPTOR_MODEL
 from image_engine.analyzers.analyzer import Analyzer
@@ -20,19 +21,18 @@ from image_engine.contract.facts import fitting_facts
 from image_engine.contract.presets import Preset
 from image_engine.contract.requests import ProcessingRequest
 from image_engine.models.description import ModelBroken
-from image_engine.picture.animation_frames import render_frames
 from image_engine.picture.blurhash import blurhash
 from image_engine.picture.completeness import check_complete
+from image_engine.picture.decode import decode_moving, decode_still
 from image_engine.picture.dominant_colors import dominant_colors
 from image_engine.picture.encode import encode
 from image_engine.picture.exif import CameraData, camera_data_of
 from image_engine.picture.icc_profile import describe_profile
-from image_engine.picture.open_picture import open_frames
-from image_engine.picture.open_stored import open_stored, rejecting_what_cannot_be_decoded, telling_lack_of_memory
-from image_engine.picture.orient import orient, swaps_sides
+from image_engine.picture.open_stored import open_stored, rejecting_what_cannot_be_decoded
+from image_engine.picture.orient import orient
 from image_engine.picture.perceptual_hash import perceptual_hash
 from image_engine.picture.pixels import Pixels, all_pixels, opaque_squares
-from image_engine.picture.resize import render_srgb, shrink
+from image_engine.picture.resize import shrink
 from image_engine.picture.stored_picture import StoredPicture
 from image_engine.picture.visual_descriptor import visual_descriptor
 from image_engine.worker.analysis import BUILT_IN, analyze_on_arrival
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     # onnxruntime is loaded only where there is a model.
     from image_engine.analyzers.onnx_embedding import OnnxEmbedding
 
-_FACTS_SIDE_PX = 256
+_FACTS = Preset("facts", 256, animated=False)
 
 
 def process_picture(
@@ -74,22 +74,21 @@ def _run_steps(
         header = request.limits.identify(os.pread(descriptor, PREFIX_BYTES, 0))
         check_complete(descriptor, header.format)
     with clock.step("open"):
-        stored = open_stored(descriptor, header.format, _largest(request.presets))
+        stored = open_stored(descriptor, header.format)
         frames = _check_limits(stored, request)
     with clock.step("inspect"):
         camera = camera_data_of(descriptor, stored)
-    with clock.step("decode"), telling_lack_of_memory(stored):
-        still = stored.open_pixels()
-        first_side_px = _largest(_still_presets(request, frames))
-        still = render_srgb(still, first_side_px)
+    with clock.step("decode"):
+        first = _largest(_still_presets(request, frames))
+        still = decode_still(stored, output_size(first.recipe, *stored.shown_size))
     with clock.step("orient"):
         still = orient(still, stored.orientation).copy_memory()
-    derivatives, smallest = _derive(clock, still, _still_presets(request, frames), 1)
+    derivatives, smallest = _derive(clock, still, stored, _still_presets(request, frames), 1)
     if frames > 1:
         derivatives |= _derive_animations(descriptor, stored, request, frames, clock)
     with clock.step("describe"):
-        if max(smallest.width, smallest.height) > _FACTS_SIDE_PX:
-            smallest = shrink(smallest, _FACTS_SIDE_PX)
+        if max(smallest.width, smallest.height) > _FACTS.longest_side_px:
+            smallest = shrink(smallest, *output_size(_FACTS.recipe, *stored.shown_size))
         square = opaque_squares(smallest)
         facts = _describe(stored, header, camera, smallest, square, keep_location=request.keep_location)
         vectors = {DESCRIPTOR_MODEL: visual_descriptor(square)}
@@ -128,8 +127,8 @@ def _check_limits(stored: StoredPicture, request: ProcessingRequest) -> int:
 # --- Derive -------------------------------------------------------------------------------------------------------
 
 
-def _largest(presets: tuple[Preset, ...]) -> int:
-    return max((preset.longest_side_px for preset in presets), default=_FACTS_SIDE_PX)
+def _largest(presets: tuple[Preset, ...]) -> Preset:
+    return max(presets, key=lambda preset: preset.longest_side_px, default=_FACTS)
 
 
 def _still_presets(request: ProcessingRequest, frames: int) -> tuple[Preset, ...]:
@@ -137,21 +136,23 @@ def _still_presets(request: ProcessingRequest, frames: int) -> tuple[Preset, ...
 
 
 def _derive(
-    clock: StepClock, image: pyvips.Image, presets: tuple[Preset, ...], frames: int
+    clock: StepClock, image: pyvips.Image, stored: StoredPicture, presets: tuple[Preset, ...], frames: int
 ) -> tuple[dict[str, Derivative], pyvips.Image]:
     """Make the derivatives from the largest to the smallest, each of the one before; also give the last pixels."""
     derivatives: dict[str, Derivative] = {}
     encoded: dict[tuple[int, int], Derivative] = {}
     for preset in sorted(presets, key=lambda preset: -preset.longest_side_px):
-        if preset.longest_side_px < max(image.width, image.height // frames):
+        width_px, height_px = output_size(preset.recipe, *stored.shown_size)
+        if (width_px, height_px) != (image.width, image.height // frames):
             with clock.step("resize"):
-                image = shrink(image, preset.longest_side_px)
+                image = shrink(image, width_px, height_px)
             encoded = {}
         # A picture smaller than two presets gives the same bytes for both.
         settings = (preset.quality, preset.effort)
         if settings not in encoded:
             with clock.step(f"encode_{preset.name}"):
-                encoded[settings] = encode(image, preset, frames)
+                content = encode(image, "webp", *settings)
+            encoded[settings] = Derivative(preset.name, width_px, height_px, frames, content)
         derivatives[preset.name] = replace(encoded[settings], preset=preset.name)
     return derivatives, image
 
@@ -162,14 +163,11 @@ def _derive_animations(
     presets = tuple(preset for preset in request.presets if preset.animated)
     if not presets:
         return {}
-    with clock.step("decode_frames"), telling_lack_of_memory(stored):
-        if stored.format in {"png", "avif"}:
-            moving = render_frames(descriptor, stored.format, frames, _largest(presets), stored.icc_profile)
-        else:
-            moving = render_srgb(open_frames(descriptor, stored.format, frames), _largest(presets))
+    with clock.step("decode_frames"):
+        moving = decode_moving(descriptor, stored, frames, output_size(_largest(presets).recipe, *stored.shown_size))
     with clock.step("orient"):
         moving = orient(moving, stored.orientation, frames).copy_memory()
-    return _derive(clock, moving, presets, frames)[0]
+    return _derive(clock, moving, stored, presets, frames)[0]
 
 
 # --- Describe -----------------------------------------------------------------------------------------------------
@@ -184,9 +182,7 @@ def _describe(
     *,
     keep_location: bool,
 ) -> PictureFacts:
-    width_px, height_px = stored.width_px, stored.height_px
-    if swaps_sides(stored.orientation):
-        width_px, height_px = height_px, width_px
+    width_px, height_px = stored.shown_size
     return PictureFacts(
         format=stored.format,
         content_type=header.content_type,

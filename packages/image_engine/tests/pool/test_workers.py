@@ -11,15 +11,18 @@ from typing import Any
 
 import pytest
 
+from image_core.delivery.spec import FORMATS, Recipe
 from image_engine.contract.answers import AnalyzedPicture, ProcessedPicture
 from image_engine.contract.picture_file import open_picture_file
 from image_engine.contract.rejections import PictureRejected, WorkerInterrupted, WorkerUnavailable
+from image_engine.contract.renditions import Rendition, RenditionRequest
 from image_engine.contract.requests import AnalysisOrder, AnalysisRequest, ProcessingRequest
 from image_engine.models.model import LABELS, Model
 from image_engine.pool import pool
 from image_engine.pool.fleet import WORKER_COMMAND, worker_environment
 from image_engine.pool.pool import WorkerPool
 from image_engine.pool.worker_limits import MIB
+from image_engine.testing.faulty_worker import RENDITION_LIES
 from image_engine.testing.pictures import heic, photograph, png_bomb, scene
 from image_engine.testing.pools import FAULTY_COMMAND, running_pool
 
@@ -47,6 +50,12 @@ async def analyze(pool: WorkerPool, content: bytes) -> AnalyzedPicture:
     with open_picture_file() as picture:
         picture.write(content)
         return await pool.analyze(picture, AnalysisRequest((AnalysisOrder("colors"),)))
+
+
+async def render(pool: WorkerPool, content: bytes) -> Rendition:
+    with open_picture_file() as picture:
+        picture.write(content)
+        return await pool.render(picture, RenditionRequest(Recipe(width_px=160), "jpeg"))
 
 
 async def rejection(pool: WorkerPool, content: bytes) -> str:
@@ -170,6 +179,59 @@ async def test_analysis_comes_back_as_its_analyzer_gave_it() -> None:
         assert (outcome.analyzer, outcome.version, outcome.failure) == ("colors", "1", None)
         assert outcome.result is not None
         assert outcome.result["transparency"] == 1
+
+
+@linux_only
+async def test_rendition_comes_back_from_a_confined_worker_in_every_format() -> None:
+    async with started(command=WORKER_COMMAND, require_confinement=True) as pool:
+        before = pool.process_ids
+        marks = {"webp": b"WEBP", "avif": b"avif", "jpeg": b"\xff\xd8\xff", "png": b"PNG"}
+        for image_format in FORMATS:
+            with open_picture_file() as picture:
+                picture.write(heic(scene()))
+                made = await pool.render(picture, RenditionRequest(Recipe(width_px=160), image_format))
+            assert (made.format, made.width_px, made.height_px) == (image_format, 160, 120)
+            assert made.content_type == f"image/{image_format}"
+            assert marks[image_format] in made.content[:40]
+            assert made.worker_cpu_seconds > 0
+            assert {"open", "decode", "encode"} <= made.step_seconds.keys()
+        assert pool.process_ids == before
+
+
+@pytest.mark.parametrize("lie", RENDITION_LIES)
+async def test_rendition_that_no_worker_makes_is_not_believed(lie: bytes) -> None:
+    async with started() as pool:
+        with pytest.raises(PictureRejected) as raised:
+            await render(pool, lie)
+        assert raised.value.code == "processing-crashed"
+        assert (await render(pool, b"fine")).content == b"content"
+
+
+@pytest.mark.parametrize(
+    ("order", "code"),
+    [(b"crash", "processing-crashed"), (b"error", "processing-crashed"), (b"reject", "image-undecodable")],
+)
+async def test_rendition_that_fails_costs_nothing_else(order: bytes, code: str) -> None:
+    async with started(size=2) as pool:
+        outcomes = await asyncio.gather(render(pool, b"fine"), render(pool, order), return_exceptions=True)
+        assert isinstance(outcomes[0], Rendition)
+        assert getattr(outcomes[1], "code", None) == code
+        assert (await render(pool, b"fine")).content == b"content"
+
+
+@linux_only
+async def test_rendition_ends_at_the_deadline_and_when_it_is_cancelled() -> None:
+    async with started(deadline_seconds=0.4) as pool:
+        with pytest.raises(WorkerInterrupted):
+            await render(pool, b"hang")
+        busy = pool.process_ids
+        job = asyncio.ensure_future(render(pool, b"hang"))
+        await asyncio.sleep(0.1)
+        job.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await job
+        assert (await render(pool, b"fine")).content == b"content"
+        assert not {process_id for process_id in busy if is_running(process_id)} & set(pool.process_ids)
 
 
 @pytest.mark.parametrize("order", [b"no result", b"foreign", b"long", b"crash", b"error"])
