@@ -24,7 +24,10 @@ SETTINGS_DOCS = runpy.run_path(str(ROOT / "scripts" / "settings_docs.py"))
 CLOUD_SQL = {"CLOUD_SQL_INSTANCE", "DATABASE_USER", "DATABASE_NAME"}
 # What each service of compose reads, and what compose leaves alone: the image has set it, or it is for the cloud.
 SERVICES: dict[str, tuple[type[BaseSettings], set[str]]] = {
-    "image-api": (ApiSettings, {*CLOUD_SQL, "HOST", "SERVICE_VERSION", "TOKEN_SIGNING_SECRET"}),
+    "image-api": (
+        ApiSettings,
+        {*CLOUD_SQL, "HOST", "SERVICE_VERSION", "TOKEN_SIGNING_SECRET", "DELIVERY_MASTER_SECRET"},
+    ),
     "image-processor": (ProcessorSettings, {*CLOUD_SQL, "HOST", "SERVICE_VERSION", "GCLOUD_CREDS_PATH"}),
     "image-tasks": (TasksSettings, {*CLOUD_SQL, "HOST", "SERVICE_VERSION", "GCLOUD_CREDS_PATH"}),
     "migrate": (
@@ -33,6 +36,7 @@ SERVICES: dict[str, tuple[type[BaseSettings], set[str]]] = {
             *CLOUD_SQL,
             "ADMIN_KEY_SECRET",
             "TOKEN_SIGNING_SECRET",
+            "DELIVERY_MASTER_SECRET",
             "API_DATABASE_USER",
             "PROCESSOR_DATABASE_USER",
             "TASKS_DATABASE_USER",

@@ -109,7 +109,7 @@ class FaultySystem:
     def start(self) -> None:
         self.postgres.start()
         self.urls = prepare_database(self.postgres, self.folder)
-        inside = Layout(self.folder, Outside(), *(free_port() for _ in range(5)))
+        inside = Layout(self.folder, Outside(), *(free_port() for _ in range(6)))
         self.layout = inside
         spec = emulators_spec(inside)
         self.emulators = self._child(dataclasses.replace(spec, environment={**spec.environment, **EMULATOR_SETTINGS}))

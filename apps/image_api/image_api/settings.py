@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import Field, HttpUrl, IPvAnyAddress, SecretStr, field_validator, model_validator
 
+from image_core.keys import master_secrets
 from image_core.settings import MEBIBYTE, ServiceSettings
 
 
@@ -51,6 +52,17 @@ class ApiSettings(ServiceSettings):
         pattern=r"^projects/[^/]+/secrets/[^/]+$",
         description="Secret (projects/…/secrets/…) whose latest version contains those keys, instead.",
     )
+    delivery_url: HttpUrl | None = Field(
+        None, description="URL of image-delivery as browsers reach it; if unset, no delivery addresses are issued."
+    )
+    delivery_master: SecretStr | None = Field(
+        None, description="Master secret from which delivery keys are derived: 32 bytes in base64url."
+    )
+    delivery_master_secret: str | None = Field(
+        None,
+        pattern=r"^projects/[^/]+/secrets/[^/]+$",
+        description="Secret (projects/…/secrets/…) whose latest version contains that master secret, instead.",
+    )
     access_token_seconds: int = Field(900, ge=60, le=900, description="How long an access token is valid.")
     session_hours: int = Field(12, ge=1, le=720, description="Lifetime of a session, regardless of use.")
     password_hash_memory_kib: int = Field(65_536, ge=32, description="Memory for hashing a password.")
@@ -75,10 +87,21 @@ class ApiSettings(ServiceSettings):
             raise ValueError("RATE_LIMIT_URL starts with redis:// or rediss://")
         return url
 
+    @field_validator("delivery_master")
+    @classmethod
+    def _is_a_master_secret(cls, master: SecretStr | None) -> SecretStr | None:
+        if master is not None:
+            master_secrets.from_text(master.get_secret_value())
+        return master
+
     @model_validator(mode="after")
     def _keys_come_from_one_place(self) -> "ApiSettings":
         if self.token_signing_keys and self.token_signing_secret:
             raise ValueError("set TOKEN_SIGNING_KEYS or TOKEN_SIGNING_SECRET, not both")
+        if self.delivery_master and self.delivery_master_secret:
+            raise ValueError("set DELIVERY_MASTER or DELIVERY_MASTER_SECRET, not both")
+        if self.delivery_url and not (self.delivery_master or self.delivery_master_secret):
+            raise ValueError("DELIVERY_URL needs DELIVERY_MASTER or DELIVERY_MASTER_SECRET")
         return self
 
     @cached_property

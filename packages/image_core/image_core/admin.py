@@ -51,6 +51,11 @@ class AdminSettings(BaseSettings):
     token_signing_secret: str | None = Field(
         None, description="Secret (projects/…/secrets/…) that receives the keys that sign access tokens."
     )
+    delivery_master_secret: str | None = Field(
+        None,
+        pattern=r"^projects/[^/]+/secrets/[^/]+$",
+        description="Secret (projects/…/secrets/…) for the master secret of delivery addresses.",
+    )
     api_database_user: str | None = Field(None, description="Login that becomes a member of the role image_api.")
     processor_database_user: str | None = Field(
         None, description="Login that becomes a member of the role image_processor."
@@ -164,6 +169,11 @@ def bootstrap(settings: AdminSettings, *, as_json: bool) -> None:
 
         with engine.begin() as connection:
             signing_key_versions.add_first(connection, settings.token_signing_secret)
+    if settings.delivery_master_secret:
+        from image_core.keys import master_secret_versions
+
+        with engine.begin() as connection:
+            master_secret_versions.add_first(connection, settings.delivery_master_secret)
 
 
 def rotate_signing_key(settings: AdminSettings, *, force: bool) -> None:

@@ -2,12 +2,12 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from image_core.keys import signing_keys
+from image_core.keys import master_secrets, signing_keys
 from local_cloud.errors import PortInUse
 from local_cloud.ports import HOST, free_port, is_free
 from local_cloud.postgres.database import DatabaseUrls
@@ -54,6 +54,7 @@ class Layout:
     tasks_port: int
     http_port: int
     pubsub_port: int
+    delivery_port: int
 
     @property
     def url(self) -> str:
@@ -69,6 +70,11 @@ class Layout:
     def tasks_url(self) -> str:
         """Where housekeeping answers."""
         return f"http://{HOST}:{self.tasks_port}"
+
+    @property
+    def delivery_url(self) -> str:
+        """Where delivery addresses are answered."""
+        return f"http://{HOST}:{self.delivery_port}"
 
     @property
     def emulators_url(self) -> str:
@@ -106,6 +112,7 @@ def choose_layout(data_dir: Path, port: int, outside: Outside, former: SystemFil
     kept_http = _port_of(former.emulators_url or "") if former else 0
     kept_pubsub = _port_of(f"//{former.pubsub_emulator_host}") if former else 0
     kept_api = _port_of(former.url) if former else 0
+    kept_delivery = _port_of(former.delivery_url) if former else 0
     return Layout(
         data_dir,
         outside,
@@ -114,6 +121,7 @@ def choose_layout(data_dir: Path, port: int, outside: Outside, former: SystemFil
         _kept_or_free(kept_tasks),
         _kept_or_free(kept_http),
         _kept_or_free(kept_pubsub),
+        _kept_or_free(kept_delivery),
     )
 
 
@@ -187,16 +195,32 @@ def service_specs(layout: Layout, urls: DatabaseUrls) -> list[ChildSpec]:
         environment = {**service_environment(layout, database_url), "PORT": str(port), "HOST": HOST}
         if name == "image_api" and "TOKEN_SIGNING_SECRET" not in environment:
             environment.setdefault("TOKEN_SIGNING_KEYS", _signing_keys(layout.data_dir / "signing-keys.json"))
+        if name == "image_api":
+            environment |= delivery_environment(layout)
         specs.append(ChildSpec(name, command, environment, f"http://{HOST}:{port}/health/ready"))
     return specs
 
 
+def delivery_environment(layout: Layout) -> dict[str, str]:
+    """Return what the services that sign and verify delivery addresses are told; the environment comes first."""
+    made = {"DELIVERY_URL": os.environ.get("DELIVERY_URL", layout.delivery_url)}
+    if "DELIVERY_MASTER_SECRET" not in os.environ:
+        kept = layout.data_dir / "delivery-master"
+        made["DELIVERY_MASTER"] = os.environ.get("DELIVERY_MASTER") or _kept(kept, master_secrets.generate)
+    return made
+
+
 def _signing_keys(file: Path) -> str:
     """Return the keys that sign access tokens, made at the first start."""
+    return _kept(file, lambda: signing_keys.to_text([signing_keys.generate()]))
+
+
+def _kept(file: Path, make: Callable[[], str]) -> str:
+    """Return the secret in a file that only its owner can read; it is made at the first start."""
     if not file.exists():
         made = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(made, "w") as opened:
-            opened.write(signing_keys.to_text([signing_keys.generate()]))
+            opened.write(make())
     return file.read_text()
 
 

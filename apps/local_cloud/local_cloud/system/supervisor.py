@@ -114,6 +114,7 @@ class Supervisor:
             url=self.layout.url,
             processor_url=self.layout.processor_url,
             tasks_url=self.layout.tasks_url,
+            delivery_url=self.layout.delivery_url,
             admin_api_key=self.admin.api_key,
             database_url=self._urls.owner if self._urls else "",
             storage_emulator_host=self.layout.storage_host,

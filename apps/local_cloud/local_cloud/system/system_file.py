@@ -20,6 +20,7 @@ class SystemFile:
     storage_emulator_host: str
     pubsub_emulator_host: str
     tasks_url: str = ""
+    delivery_url: str = ""
     emulators_url: str | None = None
     service_account_file: str | None = None
     pids: dict[str, int | None] = field(default_factory=dict)

@@ -10,7 +10,7 @@ from local_cloud.errors import NotReadyInTime
 from local_cloud.system import startup_check
 from local_cloud.system.environment import Layout, Outside
 
-LAYOUT = Layout(Path("/nowhere"), Outside(), 1, 2, 3, 4, 5)
+LAYOUT = Layout(Path("/nowhere"), Outside(), 1, 2, 3, 4, 5, 6)
 SWITCHES = {"paused": False, "delay_seconds": 0.0}
 
 

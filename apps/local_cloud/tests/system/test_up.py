@@ -18,10 +18,12 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from image_core.keys import master_secrets
 from local_cloud import commands
+from local_cloud.postgres.database import DatabaseUrls
 from local_cloud.postgres.server import PostgresServer
 from local_cloud.system.demo import gradient_png
-from local_cloud.system.environment import Layout, Outside, emulators_spec, service_environment
+from local_cloud.system.environment import Layout, Outside, emulators_spec, service_environment, service_specs
 from local_cloud.system.system_file import SystemFile, read_system_file
 from local_cloud.testing import GuardedProcess
 
@@ -214,12 +216,43 @@ def test_reset_asks_and_removes_only_what_is_ours(tmp_path: Path) -> None:
 def test_addresses_from_outside_take_the_place_of_our_parts(tmp_path: Path) -> None:
     given: dict[str, Any] = {"STORAGE_EMULATOR_HOST": "http://proxy:1", "PUBSUB_EMULATOR_HOST": "", "DATABASE_URL": "x"}
     outside = Outside.from_environment(given)
-    layout = Layout(tmp_path, outside, 1, 2, 3, 4, 5)
+    layout = Layout(tmp_path, outside, 1, 2, 3, 4, 5, 6)
     environment = service_environment(layout, "postgresql://db")
     assert environment["STORAGE_EMULATOR_HOST"] == "http://proxy:1"
     assert environment["PUBSUB_EMULATOR_HOST"] == "127.0.0.1:5"
     assert emulators_spec(layout).environment["EMULATORS_EMULATE_STORAGE"] == "False"
     assert emulators_spec(layout).environment["EMULATORS_EMULATE_PUBSUB"] == "True"
+
+
+def test_the_api_signs_addresses_with_a_master_secret_of_this_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("DELIVERY_URL", "DELIVERY_MASTER", "DELIVERY_MASTER_SECRET"):
+        monkeypatch.delenv(name, raising=False)
+    layout = Layout(tmp_path, Outside(), 1, 2, 3, 4, 5, 6)
+    urls = DatabaseUrls.all_the_same("postgresql://db")
+
+    def api_environment() -> dict[str, str]:
+        (spec,) = (spec for spec in service_specs(layout, urls) if spec.name == "image_api")
+        return spec.environment
+
+    first = api_environment()
+    assert first["DELIVERY_URL"] == "http://127.0.0.1:6"
+    assert len(master_secrets.from_text(first["DELIVERY_MASTER"])) == 32
+    assert api_environment()["DELIVERY_MASTER"] == first["DELIVERY_MASTER"]
+    assert (tmp_path / "delivery-master").stat().st_mode & 0o777 == 0o600
+    others = [spec for spec in service_specs(layout, urls) if spec.name in ("image_processor", "image_tasks")]
+    assert len(others) == 2
+    assert all("DELIVERY_MASTER" not in spec.environment for spec in others)
+    monkeypatch.setenv("DELIVERY_MASTER_SECRET", "projects/p/secrets/s")
+    assert "DELIVERY_MASTER" not in api_environment()
+    monkeypatch.delenv("DELIVERY_MASTER_SECRET")
+    monkeypatch.setenv("DELIVERY_MASTER", "given")
+    monkeypatch.setenv("DELIVERY_URL", "https://pictures.example.org")
+    assert (api_environment()["DELIVERY_MASTER"], api_environment()["DELIVERY_URL"]) == (
+        "given",
+        "https://pictures.example.org",
+    )
 
 
 def test_demo_pictures_are_pictures() -> None:
