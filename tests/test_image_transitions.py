@@ -45,7 +45,7 @@ class Case:
     parameters: dict[str, Any] = field(default_factory=dict)
     moves: bool = True
     """Whether it moves an image to a state."""
-    promise_attempts: int = 0
+    removal_attempts: int = 0
     """How often the removal of what the claim wrote was tried."""
 
 
@@ -176,7 +176,7 @@ async def add(rows: Runner, case: Case, columns: dict[str, Any]) -> UUID:
     image_id = await testing.add_image(rows, columns.pop("team_id"), columns.pop("status"), **columns)
     await rows.execute(
         insert(discarded_object)
-        .values(id=IMAGE, bucket="derivatives", object_name="x/", remove_after=FUTURE, attempts=case.promise_attempts)
+        .values(id=IMAGE, bucket="derivatives", object_name="x/", remove_after=FUTURE, attempts=case.removal_attempts)
         .on_conflict_do_nothing()
     )
     return image_id
@@ -273,7 +273,7 @@ async def test_work_whose_removal_has_begun_does_not_count(
     rows: Database, two_teams: None, databases: dict[Mover, Database]
 ) -> None:
     finish = CASES["finish"]
-    await add(rows, Case(finish.make, finish.changes, promise_attempts=1), {})
+    await add(rows, Case(finish.make, finish.changes, removal_attempts=1), {})
     assert await run(databases[Mover.PROCESSOR], finish) == 0
 
 
@@ -346,7 +346,7 @@ async def test_an_upload_is_given_up_after_many_attempts_and_a_day(
     rows: Database, two_teams: None, attempts: int, created_at: datetime, given_up: bool
 ) -> None:
     await add(rows, CASES["expire"], {"attempts": attempts, "created_at": created_at})
-    assert await rows.fetch_value(select(transitions.is_given_up(MOST_ATTEMPTS)).select_from(image)) is given_up
+    assert await rows.fetch_value(select(transitions.is_abandoned(MOST_ATTEMPTS)).select_from(image)) is given_up
 
 
 def test_every_state_but_the_final_ones_can_be_left() -> None:

@@ -24,7 +24,7 @@ from sqlalchemy import select
 from image_core import errors
 from image_core.db import Database, DatabaseConfig, Record, Transaction
 from image_core.images import transitions
-from image_core.images.discards import promise_removal
+from image_core.images.discards import schedule_removal
 from image_core.images.object_names import Bucket
 from image_core.models import HOLDS_BYTES_CLAUSE, derivative, discarded_object, image
 from image_core.states import ImageStatus
@@ -168,7 +168,7 @@ async def repair(transaction: Transaction, differences: Differences, now: dateti
     """Does what can be taken back, and says what. All promises bear the same time, by which they can be found."""
     due = now + REMOVE_AFTER
     for each in differences.orphans:
-        await promise_removal(transaction, each.bucket, each.found.name, each.found.generation, due)
+        await schedule_removal(transaction, each.bucket, each.found.name, each.found.generation, due)
     sent = [
         str(image_id)
         for image_id, revision in differences.reprocessable.items()

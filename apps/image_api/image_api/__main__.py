@@ -1,4 +1,4 @@
-"""`python -m image_api`: the service, with the server's own limits set."""
+"""`python -m image_api`: run the service with uvicorn, with explicit limits."""
 
 import uvicorn
 
@@ -17,12 +17,12 @@ if __name__ == "__main__":
         log_config=None,
         access_log=False,
         http=BoundedProtocol,
-        # What asks for a WebSocket is a request as any other.
+        # A WebSocket upgrade is handled like any other request.
         ws="none",
-        # Which proxies may be believed is `TRUSTED_PROXY_DEPTH`, not the server's guess.
+        # `TRUSTED_PROXY_DEPTH` decides which proxies are trusted, not the server's heuristics.
         proxy_headers=False,
         server_header=False,
         timeout_keep_alive=75,
-        # Requests of ours end by themselves two seconds before this; Cloud Run kills two seconds after it.
+        # The application ends requests two seconds before this; Cloud Run kills the process two seconds after it.
         timeout_graceful_shutdown=8,
     )

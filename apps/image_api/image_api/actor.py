@@ -1,4 +1,4 @@
-"""Who is calling: plain types that everything above may use."""
+"""The caller of a request: plain types that all layers above may use."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -50,27 +50,31 @@ class Actor:
     key_expires_at: datetime | None
     is_default_key: bool
     address_ranges: list[str] | None = None
-    """The networks that the key may be used from; null where it is not bound to any."""
+    """The networks from which the key may be used; null if it is not restricted."""
     session_id: UUID | None = None
     """A caller has either a key or a session."""
 
     @property
     def caller_name(self) -> str:
-        """What rate limits count this caller by."""
+        """The name under which rate limits count this caller."""
         return self.key_prefix or f"session {self.session_id}"
 
     @property
     def is_admin(self) -> bool:
-        """Whether the caller sees every team."""
+        """Whether the caller may see every team."""
         return self.role is Role.ADMIN
 
     @property
     def visible_team_id(self) -> UUID | None:
-        """The team that every query is narrowed to; null means all teams, for an admin."""
+        """The team to which every query is restricted; null means all teams, for an admin."""
         return None if self.is_admin else self.team_id
 
 
 def require_admin(actor: Actor) -> None:
-    """Raises `errors.RoleMissing` unless the caller is an admin of the platform with the scope `admin`."""
+    """Require an admin of the platform with the scope `admin`.
+
+    Raises:
+        errors.RoleMissing: The caller's role does not allow this.
+    """
     if not actor.is_admin or Scope.ADMIN not in actor.scopes:
         raise errors.RoleMissing("Only an admin can do this.", required_role=Role.ADMIN)

@@ -3,9 +3,8 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
 
 from fastapi import FastAPI
 from opentelemetry.trace import TracerProvider
@@ -54,7 +53,7 @@ from image_core.direct_traffic import keep_local_traffic_direct
 from image_core.events import PubSubPublisher
 from image_core.storage.gcs import GcsClient
 
-# Routes are tried in this order, so the ones that are called most come first.
+# Routes are tried in this order, so the most used ones come first.
 ROUTERS = {
     API_PREFIX: (
         uploads_router,
@@ -88,14 +87,14 @@ UTC, sizes are in bytes, and `PATCH` is a JSON merge patch (RFC 7396).
 """
 
 
-def _nothing() -> None:
+def _do_nothing() -> None:
     return None
 
 
 def create_app(
-    settings: ApiSettings, tracer_provider: TracerProvider | None = None, when_warm: Callable[[], None] = _nothing
+    settings: ApiSettings, tracer_provider: TracerProvider | None = None, when_warm: Callable[[], None] = _do_nothing
 ) -> FastAPI:
-    """The application. `tracer_provider` overrides the one that the settings name.
+    """Create the application. `tracer_provider` overrides the one of the settings.
 
     `when_warm` is called once everything is loaded.
     """
@@ -110,9 +109,9 @@ def create_app(
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
-        # A redirect would be made of the caller's Host, and of the scheme behind the proxy.
+        # A redirect would be built from the caller's Host and from the scheme behind the proxy.
         redirect_slashes=False,
-        lifespan=_lifespan(settings, when_warm),
+        lifespan=partial(_lifespan, settings=settings, when_warm=when_warm),
         telemetry={"tracing": provider is not None, "metrics": False, "logs": False, "operation_spans": False}
         | ({"tracer_provider": provider} if provider else {}),  # type: ignore[arg-type]
     )
@@ -149,66 +148,54 @@ def create_app(
     return app
 
 
-def _lifespan(settings: ApiSettings, when_warm: Callable[[], None]) -> Any:
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with _running(app, settings, when_warm):
-            yield
-
-    return lifespan
-
-
-def _running(app: FastAPI, settings: ApiSettings, when_warm: Callable[[], None]) -> AbstractAsyncContextManager[None]:
+@asynccontextmanager
+async def _lifespan(app: FastAPI, *, settings: ApiSettings, when_warm: Callable[[], None]) -> AsyncIterator[None]:
+    """Open the services of an application, run its background work, and release everything at shutdown."""
     gcs = GcsClient(settings.storage_emulator_host, settings.gcloud_creds_path)
-    originals = gcs.bucket(settings.image_upload_bucket_name)
     publisher = PubSubPublisher(settings.google_cloud_project, settings.topics, settings.pubsub_emulator_host)
-    database = Database(settings.database)
-    services = Services(
+    services = _services(settings, app.state.metrics, gcs, publisher)
+    cache = KeyCache(services.database)
+    app.state.services, app.state.key_cache = services, cache
+    await services.database.open()
+    await services.rate_limits.open()
+    services.shutdown.listen()
+    # The Google clients take longer to load than everything else, so the port opens before them.
+    tasks = [
+        asyncio.create_task(_warm(services, gcs, publisher, when_warm)),
+        asyncio.create_task(supervise("key_uses", partial(_flush_uses, cache))),
+    ]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await _try_to_flush(cache)
+        services.shutdown.release()
+        await services.background.close()
+        services.passwords.close()
+        await services.rate_limits.close()
+        await publisher.close()
+        await gcs.close()
+        await services.database.close()
+
+
+def _services(settings: ApiSettings, metrics: Metrics, gcs: GcsClient, publisher: PubSubPublisher) -> Services:
+    database, originals = Database(settings.database), gcs.bucket(settings.image_upload_bucket_name)
+    return Services(
         settings=settings,
         database=database,
         originals=originals,
         derivatives=gcs.bucket(settings.image_derivatives_bucket_name),
         scratch=gcs.bucket(settings.image_scratch_bucket_name),
         publisher=publisher,
-        rate_limits=RateLimits(settings, app.state.metrics.rate_limit_fallbacks.inc),
+        rate_limits=RateLimits(settings, metrics.rate_limit_fallbacks.inc),
         storage_probe=StorageProbe(originals),
         analyzer_models=AnalyzerModels(database),
         session_cache=SessionCache(database),
         passwords=Passwords(settings.password_hash_memory_kib, settings.password_hash_iterations),
         access_tokens=_access_tokens(settings),
     )
-    cache = KeyCache(database)
-    app.state.services, app.state.key_cache = services, cache
-
-    @asynccontextmanager
-    async def running() -> AsyncIterator[None]:
-        await database.open()
-        await services.rate_limits.open()
-        services.shutdown.listen()
-        # The Google clients take longer to load than everything else: the port is open before them.
-        tasks = [
-            asyncio.create_task(_warm(services, gcs, publisher, when_warm)),
-            asyncio.create_task(supervise("key_uses", partial(_flush_uses, cache))),
-        ]
-        try:
-            yield
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            try:
-                await cache.flush()
-            except errors.DatabaseUnavailable:
-                telemetry.log("key_uses_not_written", severity="WARNING")
-            services.shutdown.release()
-            await services.background.close()
-            services.passwords.close()
-            await services.rate_limits.close()
-            await publisher.close()
-            await gcs.close()
-            await database.close()
-
-    return running()
 
 
 def _access_tokens(settings: ApiSettings) -> AccessTokens:
@@ -227,14 +214,18 @@ async def _warm(services: Services, gcs: GcsClient, publisher: PubSubPublisher, 
 async def _flush_uses(cache: KeyCache) -> None:
     while True:
         await asyncio.sleep(LAST_USED_SECONDS)
-        try:
-            await cache.flush()
-        except errors.DatabaseUnavailable:
-            telemetry.log("key_uses_not_written", severity="WARNING")
+        await _try_to_flush(cache)
+
+
+async def _try_to_flush(cache: KeyCache) -> None:
+    try:
+        await cache.flush()
+    except errors.DatabaseUnavailable:
+        telemetry.log("key_uses_not_written", severity="WARNING")
 
 
 def create_app_from_environment() -> FastAPI:
-    """The application with settings from the environment, logging to standard output."""
+    """Create the application with settings from the environment, logging to standard output."""
     keep_local_traffic_direct(os.environ)
     settings = ApiSettings()
     telemetry.configure_logging(

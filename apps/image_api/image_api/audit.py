@@ -18,10 +18,10 @@ async def record(
     before: dict[str, Any] | None = None,
     after: dict[str, Any] | None = None,
 ) -> None:
-    """Writes that `actor` did `action` on `target` (kind, id).
+    """Record that `actor` did `action` to `target` (kind, id).
 
-    `before` and `after` never hold a secret, and of an image's metadata the names of its keys only. Without an actor
-    it was somebody who need not say who they are.
+    `before` and `after` never hold a secret, and only the key names of an image's metadata. Without an actor, the
+    caller needed no credentials.
     """
     event = audit.AuditEvent(
         action,

@@ -1,6 +1,6 @@
-"""From what a request proves itself with to an `Actor`, and the scopes that a route asks of it.
+"""Authentication of requests as an `Actor`, and the scopes that routes require.
 
-A request carries one proof: a key, an access token, or the cookie of a session.
+A request carries one kind of credentials: a key, an access token, or the cookie of a session.
 """
 
 import hmac
@@ -25,19 +25,19 @@ _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 async def authenticate(request: Request) -> Actor:
-    """Who is calling, counted against the caller's rate limit."""
+    """Return the caller, and count the request against the caller's rate limit."""
     return await _counted(request, uploads=False)
 
 
 async def _counted(request: Request, *, uploads: bool) -> Actor:
-    """The caller; a request that is an upload is counted as both, and every request once.
+    """Return the caller; count every request once, and an upload also as an upload.
 
-    The header is read here and described in `openapi.py`: as dependencies of their own, key, caller and scope would
-    cost each request more than looking at them.
+    The headers are read here and described in `openapi`: separate dependencies for key, caller and scope would cost
+    each request more than the checks themselves.
     """
     known: Actor | None = getattr(request.state, "actor", None)
     if known is not None:
-        # The route has asked before the framework read the body.
+        # The route has authenticated before the framework read the body.
         return known
     services = await services_of(request)
     try:
@@ -88,7 +88,7 @@ async def _actor_of_token(services: Services, authorization: str) -> Actor:
     if found is None:
         raise errors.SessionEnded("The session has ended. Sign in again.")
     row, now = found
-    # A cookie's session is proven by its cookie alone.
+    # Only its cookie authenticates a cookie's session.
     if row["id"] != read.user_id or row["token_hash"] is not None:
         raise errors.SessionEnded("The session has ended. Sign in again.")
     services.access_tokens.check(read, now)
@@ -115,10 +115,13 @@ async def _actor_of_cookie(request: Request, cache: SessionCache, cookie: str) -
 
 
 def check_same_origin(request: Request, services: Services) -> None:
-    """Raises unless the request comes from our own origin, or from no page at all.
+    """Require that the request comes from our own origin, or from no page at all.
 
-    Browsers say where a request comes from, and no page can change what they say: `Sec-Fetch-Site` with any request,
-    older ones `Origin` with those that change something. What says neither is not a browser.
+    Browsers declare the origin of a request, and pages cannot change it: `Sec-Fetch-Site` with every request, and
+    `Origin` from older browsers with requests that change something. Clients that send neither are not browsers.
+
+    Raises:
+        errors.CrossSiteRequest: A session cookie is not accepted from another site.
     """
     site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
     own_hosts = {urlsplit(services.settings.base_url).netloc, request.headers.get("Host")} - {""}
@@ -135,13 +138,13 @@ def _host_of(origin: str) -> str:
 
 
 def caller_address() -> str:
-    """The address that the present request comes from, as far as our own proxies vouch for it."""
+    """Return the address of the current request, as far as our own proxies vouch for it."""
     context = current_request.get()
     return context.address if context and context.address else "unknown"
 
 
 class RequireScope:
-    """The caller, if it has every one of these scopes; the default key has none.
+    """A dependency that returns the caller if it has all of these scopes; the default key has none.
 
     With `uploads` the request is counted as an upload.
     """
@@ -151,7 +154,7 @@ class RequireScope:
 
     @property
     def alternatives(self) -> tuple[tuple[Scope, ...], ...]:
-        """The sets of scopes that each let a caller in, the one for everybody first."""
+        """Return the sets of scopes that each grant access, the general one first."""
         return (self.scopes,)
 
     async def __call__(self, request: Request) -> Actor:
@@ -167,7 +170,7 @@ class RequireScope:
 
 
 class RequireOwnOr(RequireScope):
-    """The caller, if it has a scope for everything, or another one for what is its own: the service decides which."""
+    """A dependency that returns the caller if it has `scope`, or `own` for its own things; the service decides."""
 
     def __init__(self, scope: Scope, own: Scope) -> None:
         super().__init__(scope)
@@ -175,18 +178,23 @@ class RequireOwnOr(RequireScope):
 
     @property
     def alternatives(self) -> tuple[tuple[Scope, ...], ...]:
-        """As the service decides."""
+        """Return both scopes: the service decides which one is needed."""
         return (self.scopes, (self._own,))
 
     async def __call__(self, request: Request) -> Actor:
-        """Return the caller. Raises `errors.Unauthorized`, `errors.Forbidden`."""
+        """Return the caller.
+
+        Raises:
+            errors.Unauthorized: The caller is not known.
+            errors.Forbidden: The caller is not allowed to do this.
+        """
         actor = await _counted(request, uploads=False)
         is_owner = self._own in actor.scopes and not actor.is_default_key
         return actor if is_owner else await super().__call__(request)
 
 
 class RequireSession(RequireScope):
-    """The caller, if it is somebody who has signed in."""
+    """A dependency that returns the caller if it has signed in."""
 
     async def __call__(self, request: Request) -> Actor:
         actor = await super().__call__(request)
@@ -198,10 +206,10 @@ class RequireSession(RequireScope):
 
 
 class RequireKeeper(RequireScope):
-    """The caller, where credentials of one user are kept: that user with `keys:self`, or an admin with `admin`.
+    """A dependency for operations on a user's credentials: that user with `keys:self`, or an admin with `admin`.
 
-    Which of them it is depends on the user that the request names, so the service decides. With `default_key` the
-    default key comes in too, to rotate itself.
+    It depends on the user that the request names, so the service decides. With `default_key`, the default key is
+    accepted as well, so that it can rotate itself.
     """
 
     def __init__(self, *, default_key: bool = False) -> None:
@@ -210,13 +218,14 @@ class RequireKeeper(RequireScope):
 
     @property
     def alternatives(self) -> tuple[tuple[Scope, ...], ...]:
-        """As the service decides."""
+        """Return both scopes: the service decides which one is needed."""
         return ((Scope.KEYS_SELF,), (Scope.ADMIN,))
 
     async def __call__(self, request: Request) -> Actor:
         """Return the caller.
 
         Raises:
-            errors.Unauthorized, errors.Forbidden: as `RequireScope` does.
+            errors.Unauthorized: The caller is not known.
+            errors.Forbidden: The caller is not allowed to do this.
         """
         return await (authenticate(request) if self._default_key else super().__call__(request))

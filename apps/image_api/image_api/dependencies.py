@@ -1,4 +1,4 @@
-"""What routes are given: the parts of the running system, a transaction, and what many of them read of a request."""
+"""Dependencies of routes: the services, a transaction, and common request parameters."""
 
 from collections.abc import AsyncIterator
 from typing import Annotated
@@ -14,9 +14,9 @@ from image_core import events
 from image_core.db import Transaction
 
 
-# These are coroutines because FastAPI sends a plain function to a thread, which costs more than all they do.
+# Coroutines, because FastAPI runs a plain function in a thread, which costs more than its work.
 async def services_of(request: Request) -> Services:
-    """The parts of the application that serves this request."""
+    """Return the services of the application that serves this request."""
     services: Services = request.app.state.services
     return services
 
@@ -25,12 +25,12 @@ ServicesDep = Annotated[Services, Depends(services_of)]
 
 
 async def open_transaction(services: ServicesDep) -> AsyncIterator[Transaction]:
-    """One transaction for the request, committed before the answer leaves; then its events are published."""
+    """Open a transaction for the request; it commits before the response is sent, then its events are published."""
     async with events.committing(services.database, services.publisher) as transaction:
         yield transaction
 
 
-# With the default scope the answer would leave before the commit, and a failed commit would look like a success.
+# With the default scope the response would be sent before the commit, so a failed commit would look like a success.
 TransactionDep = Annotated[Transaction, DependsMarker(open_transaction, scope="function")]
 
 IfMatch = Annotated[

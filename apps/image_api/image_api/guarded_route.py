@@ -1,4 +1,4 @@
-"""Routes that know their caller before they read a body or a query, bound the body, and refuse unknown parameters."""
+"""Routes that authenticate before they read a body or a query, limit the body, and reject unknown parameters."""
 
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
@@ -17,7 +17,7 @@ from image_core import errors
 
 SMALL_BODY_BYTES = 64 * 1024
 LARGE_BODY_BYTES = 512 * 1024
-"""Fifty tags and fifty metadata of the greatest length, each character escaped."""
+"""Fifty tags and fifty metadata entries of maximum length, with every character escaped."""
 RECEIPT_SECONDS = 10.0
 _LIMIT_KEY = "x-max-body-bytes"
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -25,14 +25,14 @@ _PARSE_IN_THREAD_BYTES = 128 * 1024
 
 
 def body_limit(size_bytes: int) -> dict[str, Any]:
-    """What a route says in `openapi_extra` whose JSON may be larger than `SMALL_BODY_BYTES`."""
+    """Return the `openapi_extra` of a route whose JSON may be larger than `SMALL_BODY_BYTES`."""
     return {_LIMIT_KEY: size_bytes}
 
 
 class BoundedRequest(Request):
-    """A request whose body is refused when it is too large, too slow, or JSON of an extreme shape.
+    """A request whose body is rejected if it is too large, too slow, or JSON of an extreme shape.
 
-    `stream` is as it was: who reads a file has limits and a deadline of its own.
+    `stream` is unchanged: routes that read a file have limits and a deadline of their own.
     """
 
     def __init__(self, request: Request, limit_bytes: int) -> None:
@@ -40,7 +40,13 @@ class BoundedRequest(Request):
         self._limit_bytes = limit_bytes
 
     async def body(self) -> bytes:
-        """The whole body. Raises `errors.BodyTooLarge`, `errors.RequestTooSlow`, `errors.ShuttingDown`."""
+        """Return the whole body.
+
+        Raises:
+            errors.BodyTooLarge: The request's body is larger than allowed.
+            errors.RequestTooSlow: The request took too long to arrive.
+            errors.ShuttingDown: This instance is shutting down.
+        """
         if not hasattr(self, "_body"):
             declared = self.headers.get("content-length", "")
             self._check_size(int(declared) if declared.isdecimal() else 0)
@@ -57,7 +63,11 @@ class BoundedRequest(Request):
         return self._body
 
     async def json(self) -> Any:
-        """The body as JSON. Raises the errors of `body`, and `errors.RequestInvalid`."""
+        """Return the body as JSON; also raises the errors of `body`.
+
+        Raises:
+            errors.RequestInvalid: The body is not acceptable JSON.
+        """
         if not hasattr(self, "_json"):
             body = await self.body()
             if len(body) > _PARSE_IN_THREAD_BYTES:
@@ -80,13 +90,13 @@ class BoundedRequest(Request):
 
 
 class GuardedRoute(APIRoute):
-    """Checks who calls before anything of the body is read; the framework reads it before it looks at dependencies.
+    """A route that authenticates before the body is read; the framework would read it before it runs dependencies.
 
-    What needs no key counts against the limit of its address instead, whatever proof it shows.
+    Requests to operations that need no key count against the limit of their address, whatever credentials they carry.
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The framework's handler, behind the guard. What carries neither body nor query needs none."""
+        """Return the framework's handler behind the guard. Requests with neither body nor query need no guard."""
         handler = super().get_route_handler()
         is_safe = (self.methods or set()) <= _SAFE_METHODS
         guard = guard_of(self.dependant) or (_pass if is_safe else _count_address)
@@ -105,18 +115,18 @@ class GuardedRoute(APIRoute):
 
 
 def guard_of(dependant: Dependant) -> Callable[[Request], Awaitable[Actor]] | None:
-    """The dependency that an operation knows its caller by; None where it needs no key."""
+    """Return the dependency that authenticates an operation; None if it needs no key."""
     if dependant.call is authenticate or isinstance(dependant.call, RequireScope):
         return dependant.call
     return next((found for each in dependant.dependencies if (found := guard_of(each))), None)
 
 
 async def _pass(_: Request) -> None:
-    """Lets everybody in: what is open and changes nothing is counted by its address before."""
+    """Accept everybody: open operations without effects have been counted by address."""
 
 
 async def _count_address(request: Request) -> None:
-    """Counts what shows a proof that nobody looks at; what shows none has been counted."""
+    """Count a request with credentials that nothing checks; requests without any have been counted."""
     if request.state.rate_limit is None:
         request.state.attempt_counted = True
         services = await services_of(request)

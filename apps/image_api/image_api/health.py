@@ -10,10 +10,10 @@ from starlette.exceptions import HTTPException
 
 from image_api.dependencies import ServicesDep
 from image_api.guarded_route import GuardedRoute
-from image_core import errors
+from image_core import errors, events
 from image_core.db import Query
 from image_core.migrations import HEAD
-from image_core.models import credential, event
+from image_core.models import credential
 
 router = APIRouter(tags=["service"], route_class=GuardedRoute)
 
@@ -23,11 +23,6 @@ _schema = Query(
         select(func.count()).where(credential.c.is_default, credential.c.revoked_at.is_(None)).scalar_subquery(),
     )
 )
-_outbox_age = Query(
-    select(
-        func.coalesce(func.extract("epoch", func.now() - func.min(event.c.created_at)), 0)
-    ).where(event.c.published_at.is_(None))
-)  # fmt: skip
 
 
 class Live(BaseModel):
@@ -112,9 +107,9 @@ async def metrics(request: Request, services: ServicesDep) -> Response:
     if not services.settings.metrics_enabled:
         raise HTTPException(404)
     try:
-        age = float(await services.database.fetch_value(_outbox_age))
+        age = await events.outbox_age_seconds(services.database)
     except errors.DatabaseUnavailable:
-        # An outage is when the other figures are needed most.
+        # During an outage the other metrics are needed most.
         age = float("nan")
     request.app.state.metrics.outbox_age.set(age)
     return Response(generate_latest(request.app.state.metrics.registry), media_type=CONTENT_TYPE_LATEST)

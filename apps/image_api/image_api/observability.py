@@ -1,4 +1,4 @@
-"""What surrounds every request: its id, its log line, its metrics, the security headers, a last catch."""
+"""Request ids, log lines, metrics, security headers, and the handler of unexpected errors."""
 
 import asyncio
 import re
@@ -31,7 +31,7 @@ _QUIET_PATHS = frozenset({"/health/live", "/health/ready", "/metrics"})
 
 
 class Metrics:
-    """The API's Prometheus metrics, in a registry of their own so that two applications never share them."""
+    """The API's Prometheus metrics, in a separate registry so that two applications never share them."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -50,12 +50,12 @@ class Metrics:
         )
         self.outbox_age = Gauge("outbox_age_seconds", "Age of the oldest unpublished event", registry=self.registry)
         self._series: dict[tuple[str, str, int], tuple[Any, Any]] = {}
-        # The process's own memory, CPU time and descriptors.
+        # The process's own memory, CPU time and file descriptors.
         for collector in list(REGISTRY._collector_to_names):  # noqa: SLF001 (the default registry has no public list)
             self.registry.register(collector)
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Counts one request; label look-ups are kept, because they cost more than counting."""
+        """Count one request; label lookups are cached because they cost more than counting."""
         series = self._series.get((method, route, status))
         if series is None:
             series = self.requests.labels(method, route, str(status)), self.seconds.labels(method, route)
@@ -66,14 +66,14 @@ class Metrics:
 
 @dataclass(frozen=True)
 class TrustedProxies:
-    """How many proxies always append to `X-Forwarded-For`, and the addresses of those that only some calls pass."""
+    """The number of proxies that always append to `X-Forwarded-For`, and the addresses of optional ones."""
 
     depth: int
     addresses: frozenset[str] = frozenset()
 
 
 class ObservabilityMiddleware:
-    """Pure ASGI, outermost. Everything that it adds to an answer is a header."""
+    """Add an id, a log line, metrics and headers to every request. Pure ASGI, outermost."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, trusted_proxies: TrustedProxies) -> None:
         self._app, self._metrics, self._trusted_proxies = app, metrics, trusted_proxies
@@ -99,7 +99,8 @@ class ObservabilityMiddleware:
 
     async def _last_catch(self, error: Exception, scope: Scope, receive: Receive, answer: "_Answer") -> None:
         if answer.status and isinstance(error.__cause__, errors.AppError):
-            # A part went away in the middle of a body: the server ends the connection, and the caller sees it is short.
+            # The failure happened in the middle of a body: the server closes the connection, so the caller sees it is
+            # incomplete.
             log("answer_broken_off", severity="WARNING", code=error.__cause__.code)
             return
         if isinstance(error, errors.AppError):
@@ -139,7 +140,7 @@ class ObservabilityMiddleware:
 
 
 def _template(scope: Scope) -> str:
-    """The path as its route writes it: what a caller put into a path or a query may be a key."""
+    """Return the path as its route declares it: path or query may contain a key."""
     route = scope.get("route")
     if route is None:
         return _UNMATCHED
@@ -149,13 +150,13 @@ def _template(scope: Scope) -> str:
 
 
 def _ids_in(scope: Scope) -> dict[str, Any]:
-    """What a request is about, by ids, which its path names."""
+    """Return the ids in the path of a request."""
     found = {name: value for name, value in scope.get("path_params", {}).items() if _UUID.fullmatch(str(value))}
     return {"target": found} if found else {}
 
 
 def _hide_path(scope: Scope) -> None:
-    """Put the template in the place of what the framework has written into the request's span."""
+    """Replace the path in the request's span by its template."""
     span = trace.get_current_span()
     if span.is_recording():
         span.set_attribute("url.path", _template(scope))
@@ -164,7 +165,7 @@ def _hide_path(scope: Scope) -> None:
 
 
 class _Answer:
-    """Remembers the status of an answer on its way out and adds the headers that every answer has."""
+    """Record the status of a response and add the headers common to all responses."""
 
     def __init__(self, scope: Scope, send: Send, request_id: str) -> None:
         self.status = 0
@@ -173,7 +174,7 @@ class _Answer:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            # The span ends with the answer.
+            # The span ends with the response.
             _hide_path(self._scope)
             headers = [*message["headers"], *_SECURITY_HEADERS, (b"x-request-id", self._request_id)]
             if limits := self._scope["state"]["rate_limit"]:
@@ -184,7 +185,7 @@ class _Answer:
         await self._send(message)
 
     async def _send_pieces(self, message: Message) -> Message:
-        """Send a long body piece by piece, so that many at once leave others their turn; return the last piece."""
+        """Send a long body in pieces, so that concurrent responses take turns; return the last piece."""
         body = message["body"]
         last = (len(body) - 1) // _PIECE_BYTES * _PIECE_BYTES
         for start in range(0, last, _PIECE_BYTES):
@@ -195,16 +196,16 @@ class _Answer:
 
 
 def client_address(scope: Scope, headers: dict[bytes, bytes], proxies: TrustedProxies) -> str:
-    """The caller's address. Of `X-Forwarded-For` only an address that our own proxies appended is believed."""
+    """Return the caller's address. Of `X-Forwarded-For`, only addresses appended by our own proxies are trusted."""
     if proxies.depth:
         forwarded = headers.get(b"x-forwarded-for", b"").decode("latin-1")
         hops = [hop.strip() for hop in forwarded.split(",") if hop.strip()]
         if len(hops) >= proxies.depth:
             place = len(hops) - proxies.depth
-            # A caller cannot have such an address, so that the one before it was appended by the proxy that has.
+            # A caller cannot have such an address, so that proxy appended the address before it.
             while place and hops[place] in proxies.addresses:
                 place -= 1
-            # Not the connection's address: that is the proxy's, which a key's ranges may allow.
+            # Not the connection's address: that is the proxy's, which a key's networks may allow.
             return hops[place] if _is_address(hops[place]) else "unknown"
     return scope["client"][0] if scope.get("client") else "unknown"
 
@@ -219,5 +220,5 @@ def _is_address(text: str) -> bool:
 
 
 def add_actor(scope: Scope, **fields: str) -> None:
-    """Names the caller in the request's log line, by ids."""
+    """Add the caller's ids to the request's log line."""
     scope["state"]["actor_fields"] = fields

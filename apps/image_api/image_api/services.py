@@ -1,4 +1,4 @@
-"""The parts of the running system, as rules see them."""
+"""The parts of the running system that services use."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -45,7 +45,7 @@ class Services:
     background: BackgroundWork = field(default_factory=BackgroundWork)
 
     async def looks(self, seconds: float) -> AsyncIterator[None]:
-        """Pause before each look at something that may be over soon; end after `seconds`, or once we are stopping."""
+        """Yield before each poll of something that may end soon; stop after `seconds`, or at shutdown."""
         loop = asyncio.get_running_loop()
         ends_at, pause = loop.time() + seconds, _FIRST_PAUSE_SECONDS
         while (left := ends_at - loop.time()) > 0 and not self.shutdown.stopping:
@@ -55,7 +55,7 @@ class Services:
 
     @cached_property
     def fetcher(self) -> "GuardedFetcher":
-        """Gets what callers name by URL. Its HTTP client is loaded with the first of them."""
+        """Fetches URLs that callers name. Its HTTP client is imported at first use."""
         from image_api.fetching.guarded_fetch import GuardedFetcher
 
         return GuardedFetcher(self.settings.fetch_allow_addresses)

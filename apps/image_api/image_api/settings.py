@@ -11,7 +11,7 @@ from image_core.settings import MEBIBYTE, ServiceSettings
 
 
 class ApiSettings(ServiceSettings):
-    """Everything that may differ between one deployment of the API and another."""
+    """All settings that may differ between deployments of the API."""
 
     public_base_url: HttpUrl | None = Field(None, description="URL of the API as callers reach it; used in links.")
     cors_allow_origins: list[str] = Field(default_factory=list, description="Browser origins that may call the API.")
@@ -106,18 +106,18 @@ class ApiSettings(ServiceSettings):
 
     @cached_property
     def base_url(self) -> str:
-        """The public base URL without a slash at its end; empty where none is set, for relative links."""
+        """The public base URL without a trailing slash; empty if it is not set, for relative links."""
         return str(self.public_base_url).rstrip("/") if self.public_base_url else ""
 
     @property
     def session_cookie_name(self) -> str:
-        """With `__Host-` a browser takes the cookie from this very host alone, and over HTTPS alone.
+        """With the prefix `__Host-` a browser accepts the cookie only from this exact host, and only over HTTPS.
 
-        Source: RFC 6265bis, section 4.1.3.2. A laptop without HTTPS has to do without.
+        Source: RFC 6265bis, section 4.1.3.2. A laptop without HTTPS uses a plain name.
         """
         return "__Host-im_session" if self.cookies_are_secure else "im_session"
 
     @property
     def cookies_are_secure(self) -> bool:
-        """Whether cookies travel over HTTPS only: always, unless the base URL says that there is none."""
+        """Whether cookies are sent over HTTPS only: always, unless the base URL is plain HTTP."""
         return not self.base_url.startswith("http:")

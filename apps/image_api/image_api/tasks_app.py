@@ -1,10 +1,10 @@
-"""`image-tasks`, the second door of this package: housekeeping, started by `python -m image_api.tasks_app`."""
+"""`image-tasks`, the second application of this package: housekeeping, started by `python -m image_api.tasks_app`."""
 
 import asyncio
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from functools import partial
 
 import uvicorn
 from fastapi import FastAPI
@@ -33,7 +33,7 @@ from image_core.intake.identity import IssuerKeys
 from image_core.intake.request_log import RequestLog
 from image_core.storage.gcs import GcsClient
 
-# In this order: what others wait for first, and what may take long last.
+# Ordered: steps that others depend on come first, and slow ones last.
 STEPS: dict[str, Step] = {
     "events_published": outbox.publish_left_behind,
     "asked_again": images.ask_again,
@@ -63,7 +63,7 @@ def create_app(settings: TasksSettings, steps: Mapping[str, Step] = STEPS) -> Fa
         title="image-tasks",
         version=settings.service_version,
         openapi_url=None,
-        lifespan=_lifespan(settings),
+        lifespan=partial(_lifespan, settings=settings),
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.steps = steps
@@ -73,31 +73,28 @@ def create_app(settings: TasksSettings, steps: Mapping[str, Step] = STEPS) -> Fa
     return app
 
 
-def _lifespan(settings: TasksSettings) -> Any:
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        gcs = GcsClient(settings.storage_emulator_host, settings.gcloud_creds_path)
-        publisher = PubSubPublisher(settings.google_cloud_project, settings.topics, settings.pubsub_emulator_host)
-        parts = app.state.parts = TaskParts(
-            settings=settings,
-            database=Database(settings.database),
-            originals=gcs.bucket(settings.image_upload_bucket_name),
-            derivatives=gcs.bucket(settings.image_derivatives_bucket_name),
-            publisher=publisher,
-            issuer_keys=IssuerKeys(settings.push_jwks_url),
-        )
-        await parts.database.open()
-        # The Google clients take longer to load than everything else: the port is open before them.
-        warming = asyncio.create_task(asyncio.to_thread(_warm, gcs, publisher))
-        try:
-            yield
-        finally:
-            await asyncio.gather(warming, return_exceptions=True)
-            await publisher.close()
-            await gcs.close()
-            await parts.database.close()
-
-    return lifespan
+@asynccontextmanager
+async def _lifespan(app: FastAPI, *, settings: TasksSettings) -> AsyncIterator[None]:
+    gcs = GcsClient(settings.storage_emulator_host, settings.gcloud_creds_path)
+    publisher = PubSubPublisher(settings.google_cloud_project, settings.topics, settings.pubsub_emulator_host)
+    parts = app.state.parts = TaskParts(
+        settings=settings,
+        database=Database(settings.database),
+        originals=gcs.bucket(settings.image_upload_bucket_name),
+        derivatives=gcs.bucket(settings.image_derivatives_bucket_name),
+        publisher=publisher,
+        issuer_keys=IssuerKeys(settings.push_jwks_url),
+    )
+    await parts.database.open()
+    # The Google clients take longer to load than everything else, so the port opens before them.
+    warming = asyncio.create_task(asyncio.to_thread(_warm, gcs, publisher))
+    try:
+        yield
+    finally:
+        await asyncio.gather(warming, return_exceptions=True)
+        await publisher.close()
+        await gcs.close()
+        await parts.database.close()
 
 
 def _warm(gcs: GcsClient, publisher: PubSubPublisher) -> None:
@@ -106,7 +103,7 @@ def _warm(gcs: GcsClient, publisher: PubSubPublisher) -> None:
 
 
 def create_app_from_environment(settings: TasksSettings) -> FastAPI:
-    """Wire the parts together, logging to standard output."""
+    """Wire the parts together, with settings from the environment, logging to standard output."""
     keep_local_traffic_direct(os.environ)
     telemetry.configure_logging(
         "image-tasks", settings.service_version, settings.google_cloud_project, settings.log_level
@@ -126,6 +123,6 @@ if __name__ == "__main__":
         proxy_headers=False,
         server_header=False,
         timeout_keep_alive=75,
-        # A sweep that is cut off leaves what it had not committed to the next.
+        # An interrupted sweep leaves what it has not committed to the next one.
         timeout_graceful_shutdown=8,
     )

@@ -120,7 +120,7 @@ def _rotate_default(connection: Connection, secret: str | None) -> str | None:
     ).one_or_none()
     if row is None:
         return None
-    key = _handed_over(secret)
+    key = _generate_key(secret)
     connection.execute(
         update(credential)
         .where(credential.c.id == row.id)
@@ -130,7 +130,7 @@ def _rotate_default(connection: Connection, secret: str | None) -> str | None:
     return key.api_key
 
 
-def _handed_over(secret: str | None) -> NewKey:
+def _generate_key(secret: str | None) -> NewKey:
     """Generate a key and store it in the secret before it becomes valid, so that it cannot get lost."""
     key = api_keys.generate()
     if secret:
@@ -157,13 +157,15 @@ def bootstrap(settings: AdminSettings, *, as_json: bool) -> None:
     engine = settings.engine()
     with engine.begin() as connection:
         api_key = _rotate_default(connection, settings.admin_key_secret)
-    shown = None if settings.admin_key_secret else api_key
+    printed_key = None if settings.admin_key_secret else api_key
     if as_json:
-        print(json.dumps({"api_key": shown, "rotated": api_key is not None}))
+        print(json.dumps({"api_key": printed_key, "rotated": api_key is not None}))
     elif api_key is None:
         print("The default key has been rotated before; nothing was changed.")
     else:
-        print(f"New admin key: {shown}" if shown else f"The new admin key is in {settings.admin_key_secret}.")
+        print(
+            f"New admin key: {printed_key}" if printed_key else f"The new admin key is in {settings.admin_key_secret}."
+        )
     if settings.token_signing_secret:
         from image_core.keys import signing_key_versions
 
@@ -209,7 +211,7 @@ def _admin_key(connection: Connection, secret: str | None, *, force: bool) -> st
     admins = connection.execute(active.with_for_update()).scalars().all()
     if not admins:
         raise SystemExit("No admin is active: enable one in the database first.")
-    alive = connection.execute(
+    valid_keys = connection.execute(
         select(func.count())
         .select_from(credential)
         .where(
@@ -219,9 +221,9 @@ def _admin_key(connection: Connection, secret: str | None, *, force: bool) -> st
             or_(credential.c.scopes.is_(None), credential.c.scopes.contains(["admin"])),
         )
     ).scalar_one()
-    if alive and not force:
+    if valid_keys and not force:
         return None
-    key, credential_id = _handed_over(secret), new_id()
+    key, credential_id = _generate_key(secret), new_id()
     connection.execute(
         insert(credential).values(
             id=credential_id, user_id=admins[0], name="recovered", public_id=key.public_id, key_hash=key.key_hash
@@ -279,9 +281,9 @@ def reprocess(settings: AdminSettings, most: int, model: str = DESCRIPTOR_MODEL)
     The sweep publishes the requests. Until they are processed, the images are `stored` and their bytes and derivatives
     are still served.
     """
-    described = exists().where(image_vector.c.image_id == image.c.id, image_vector.c.model == model)
-    sent, left = _process_again(settings, most, and_(image.c.status == ImageStatus.READY, ~described))
-    print(f"{sent} images are processed again; {left} without a vector of {model} are left.")
+    has_vector = exists().where(image_vector.c.image_id == image.c.id, image_vector.c.model == model)
+    queued, remaining = _reprocess(settings, most, and_(image.c.status == ImageStatus.READY, ~has_vector))
+    print(f"{queued} images are processed again; {remaining} without a vector of {model} are left.")
 
 
 def reprocess_failed(settings: AdminSettings, most: int, code: str | None = None) -> None:
@@ -290,16 +292,16 @@ def reprocess_failed(settings: AdminSettings, most: int, code: str | None = None
     The sweep publishes the requests. Damaged files fail again, so name the code of a fault that has been fixed.
     """
     with_code = true() if code is None else image.c.failure_code == code
-    sent, left = _process_again(settings, most, and_(image.c.status == ImageStatus.FAILED, with_code))
-    print(f"{sent} images are processed again; {left} that failed{f' with {code}' if code else ''} are left.")
+    queued, remaining = _reprocess(settings, most, and_(image.c.status == ImageStatus.FAILED, with_code))
+    print(f"{queued} images are processed again; {remaining} that failed{f' with {code}' if code else ''} are left.")
 
 
-def _process_again(settings: AdminSettings, most: int, condition: ColumnElement[bool]) -> tuple[int, int]:
+def _reprocess(settings: AdminSettings, most: int, condition: ColumnElement[bool]) -> tuple[int, int]:
     """Move matching images outside the trash back to `stored`; return how many were moved and how many are left."""
-    left = select(func.count()).select_from(image).where(transitions.REPROCESSABLE, condition)
+    remaining = select(func.count()).select_from(image).where(transitions.REPROCESSABLE, condition)
     with settings.engine().begin() as connection:
-        sent = connection.execute(transitions.reprocess(condition, most)).rowcount
-        return sent, connection.execute(left).scalar_one()
+        queued = connection.execute(transitions.reprocess(condition, most)).rowcount
+        return queued, connection.execute(remaining).scalar_one()
 
 
 def verify_audit(settings: AdminSettings, expected: chain.ExpectedSeal | None) -> None:

@@ -38,7 +38,7 @@ REFUSED_VALUES = (
 
 # After these errors the connection, or the server behind it, is unusable: after a failover, a connection to the standby
 # answers `SELECT 1` but refuses every write (25006) for as long as the pool keeps it.
-_DISCONNECTS = (
+_DISCONNECT_ERRORS = (
     OSError,
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
@@ -47,7 +47,7 @@ _DISCONNECTS = (
     asyncpg.ReadOnlySQLTransactionError,
 )
 # After these errors the connection is usable, and the same request may succeed a moment later.
-_PASSING = (
+_TRANSIENT_ERRORS = (
     TimeoutError,
     asyncpg.InsufficientResourcesError,
     asyncpg.TransactionRollbackError,
@@ -171,9 +171,9 @@ class _Connection(asyncpg.Connection):  # type: ignore[misc]
     async def _cancel(self, *waiters: Any) -> None:
         # By default a cancellation may take as long again as the statement did, while the caller waits for both. If the
         # server does not accept it at once, the server is unreachable and the connection is useless.
-        async with asyncio.timeout(_CANCELLATION_SECONDS) as patience:
+        async with asyncio.timeout(_CANCELLATION_SECONDS) as timeout:
             await super()._cancel(*waiters)
-        if patience.expired():
+        if timeout.expired():
             self.terminate()
 
 
@@ -239,7 +239,7 @@ class Database:
         if self._pool is not None:
             try:
                 await asyncio.wait_for(self._pool.close(), timeout=3)
-            except (TimeoutError, *_DISCONNECTS):
+            except (TimeoutError, *_DISCONNECT_ERRORS):
                 self._pool.terminate()
         if self._connector is not None:
             await self._connector.close_async()
@@ -262,13 +262,13 @@ class Database:
 
     async def _fetch(self, sql: str, arguments: list[Any]) -> list[Record]:
         try:
-            async with self._pool.acquire(timeout=self._patience()) as connection:
+            async with self._pool.acquire(timeout=self._acquire_timeout()) as connection:
                 rows: list[Record] = await connection.fetch(sql, *arguments)
                 return rows
-        except (*_PASSING, *_DISCONNECTS) as error:
+        except (*_TRANSIENT_ERRORS, *_DISCONNECT_ERRORS) as error:
             raise await self._unavailable(error) from error
 
-    def _patience(self) -> float | None:
+    def _acquire_timeout(self) -> float | None:
         """Return the timeout for acquiring a connection; None if one is idle, as a timeout costs as much as a query."""
         return None if self._pool.get_idle_size() else self._config.acquire_timeout_seconds
 
@@ -302,9 +302,9 @@ class Database:
             errors.DatabaseUnavailable: No connection was free in time, or the server is unreachable.
         """
         try:
-            async with self._pool.acquire(timeout=self._patience()) as connection:
+            async with self._pool.acquire(timeout=self._acquire_timeout()) as connection:
                 yield Transaction(connection)
-        except (*_PASSING, *_DISCONNECTS) as error:
+        except (*_TRANSIENT_ERRORS, *_DISCONNECT_ERRORS) as error:
             raise await self._unavailable(error) from error
 
     @asynccontextmanager
@@ -319,7 +319,7 @@ class Database:
 
 
 def _is_disconnect(error: BaseException | None) -> bool:
-    return isinstance(error, _DISCONNECTS) and not isinstance(error, _PASSING)
+    return isinstance(error, _DISCONNECT_ERRORS) and not isinstance(error, _TRANSIENT_ERRORS)
 
 
 def _plain_url(url: str) -> str:

@@ -19,7 +19,7 @@ from sqlalchemy import Integer, Interval, Text, Uuid, bindparam, func, insert, s
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from image_core import errors, telemetry
-from image_core.db import Database, Query, Transaction, to_json
+from image_core.db import Database, Query, Runner, Transaction, to_json
 from image_core.ids import new_id
 from image_core.models import event
 
@@ -187,14 +187,21 @@ _RECORDED = ("id", "topic", "type", "team_id", "image_id", "payload", "trace_par
 _record = Query(insert(event).values({name: bindparam(name, type_=event.c[name].type) for name in _RECORDED}))
 
 
-async def record(transaction: Transaction, *happened: OutboxEvent) -> None:
+async def record(transaction: Transaction, *outbox_events: OutboxEvent) -> None:
     """Write events to the outbox, in the transaction of their change."""
-    for each in happened:
+    for outbox_event in outbox_events:
         await transaction.execute(
-            _record, id=each.event_id, topic=each.topic, type=each.type, team_id=each.team_id, image_id=each.image_id,
-            payload=to_json(each.payload), trace_parent=each.trace_parent, created_at=each.created_at,
-        )  # fmt: skip
-        transaction.recorded.append(each)
+            _record,
+            id=outbox_event.event_id,
+            topic=outbox_event.topic,
+            type=outbox_event.type,
+            team_id=outbox_event.team_id,
+            image_id=outbox_event.image_id,
+            payload=to_json(outbox_event.payload),
+            trace_parent=outbox_event.trace_parent,
+            created_at=outbox_event.created_at,
+        )
+        transaction.recorded.append(outbox_event)
 
 
 _mark_published = Query(
@@ -217,25 +224,33 @@ _unpublished = Query(
         event.c.created_at < func.now() - bindparam("age", type_=Interval),
     )
     .order_by(event.c.created_at, event.c.id)
-    .limit(bindparam("most", type_=Integer))
+    .limit(bindparam("limit", type_=Integer))
+)  # fmt: skip
+
+_outbox_age = Query(
+    select(
+        func.coalesce(func.extract("epoch", func.now() - func.min(event.c.created_at)), 0)
+    ).where(event.c.published_at.is_(None))
 )  # fmt: skip
 
 
 async def publish(
-    database: Database, publisher: Publisher, happened: Sequence[OutboxEvent], timeout_seconds: float = 1.0
+    database: Database, publisher: Publisher, outbox_events: Sequence[OutboxEvent], timeout_seconds: float = 1.0
 ) -> int:
     """Publish committed events and mark them as published; return how many.
 
     It never raises: events that fail are left for the sweep. Callers await it, because Cloud Run may take the CPU away
     once the response is sent.
     """
-    batches = {topic: [each for each in happened if each.topic is topic] for topic in Topic}
+    batches = {
+        topic: [outbox_event for outbox_event in outbox_events if outbox_event.topic is topic] for topic in Topic
+    }
     # Topics are published separately, so that a failing topic does not hold up the others.
     sent = await asyncio.gather(
         *(_publish_batch(publisher, topic, batch, timeout_seconds) for topic, batch in batches.items() if batch)
     )
     published = [event_id for event_ids in sent for event_id in event_ids]
-    failed = [each.event_id for each in happened if each.event_id not in set(published)]
+    failed = [outbox_event.event_id for outbox_event in outbox_events if outbox_event.event_id not in set(published)]
     try:
         if published:
             await database.execute(_mark_published, event_ids=published)
@@ -251,12 +266,12 @@ async def _publish_batch(
 ) -> list[UUID]:
     """Publish a batch; return the ids of its events, or an empty list if it failed."""
     try:
-        await publisher.publish(topic, [each.message() for each in batch], timeout_seconds)
+        await publisher.publish(topic, [outbox_event.message() for outbox_event in batch], timeout_seconds)
     except errors.MessagingUnavailable as error:
         reason = type(error.__cause__).__qualname__
         telemetry.log("events_not_published", severity="WARNING", topic=topic, count=len(batch), reason=reason)
         return []
-    return [each.event_id for each in batch]
+    return [outbox_event.event_id for outbox_event in batch]
 
 
 @asynccontextmanager
@@ -275,31 +290,43 @@ async def publish_backlog(
     publisher: Publisher,
     older_than: timedelta,
     batch_size: int = 200,
-    goes_on: Callable[[], bool] = lambda: True,
+    should_continue: Callable[[], bool] = lambda: True,
 ) -> int:
-    """Publish unpublished events, by topic and oldest first, until a batch fails or `goes_on` returns False."""
-    return sum([await _publish_left(database, publisher, topic, older_than, batch_size, goes_on) for topic in Topic])
+    """Publish unpublished events, by topic and oldest first, until a batch fails or `should_continue` returns False."""
+    return sum(
+        [
+            await _publish_topic_backlog(database, publisher, topic, older_than, batch_size, should_continue)
+            for topic in Topic
+        ]
+    )
 
 
-async def _publish_left(
+async def _publish_topic_backlog(
     database: Database,
     publisher: Publisher,
     topic: Topic,
     older_than: timedelta,
     batch_size: int,
-    goes_on: Callable[[], bool],
+    should_continue: Callable[[], bool],
 ) -> int:
     total = 0
-    while goes_on() and (rows := await database.fetch(_unpublished, role=topic, age=older_than, most=batch_size)):
-        happened = [
+    while should_continue() and (
+        rows := await database.fetch(_unpublished, role=topic, age=older_than, limit=batch_size)
+    ):
+        outbox_events = [
             OutboxEvent(
                 Topic(row["topic"]), EventType(row["type"]), orjson.loads(row["payload"]), row["team_id"],
                 row["image_id"], row["trace_parent"], row["id"], row["created_at"],
             )
             for row in rows
         ]  # fmt: skip
-        published = await publish(database, publisher, happened, timeout_seconds=10)
+        published = await publish(database, publisher, outbox_events, timeout_seconds=10)
         total += published
-        if published < len(happened):
+        if published < len(outbox_events):
             break
     return total
+
+
+async def outbox_age_seconds(runner: Runner) -> float:
+    """Return the age of the oldest unpublished event; 0 if there is none."""
+    return float(await runner.fetch_value(_outbox_age))

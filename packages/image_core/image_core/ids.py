@@ -24,7 +24,7 @@ def new_id() -> UUID:
     Source: RFC 9562, sections 5.7 and 6.2 (method 2).
     """
     while True:
-        value = _of_now()
+        value = _from_clock()
         if value <= _Greatest.value:
             # A step that would overflow into the variant's bits waits for the next millisecond.
             value = _Greatest.value + 1 + int.from_bytes(os.urandom(4), "big")
@@ -34,7 +34,7 @@ def new_id() -> UUID:
         return UUID(int=value)
 
 
-def _of_now() -> int:
+def _from_clock() -> int:
     milliseconds = time.time_ns() // 1_000_000
     random = int.from_bytes(os.urandom(10), "big")
     value = (milliseconds & 0xFFFF_FFFF_FFFF) << 80 | random

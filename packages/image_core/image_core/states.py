@@ -47,7 +47,7 @@ class Failure(NamedTuple):
     message: str
 
 
-MOST_PATIENCE = timedelta(days=1)
+UNCOUNTED_RETRY_WINDOW = timedelta(days=1)
 """How long failures that are not caused by the picture use up no attempt."""
 
 

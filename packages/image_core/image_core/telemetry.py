@@ -101,7 +101,7 @@ class _AddContext(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         context = current_request.get()
-        fields = _extra_of(record) | (getattr(record, "json_fields", None) or {})
+        fields = _extra_fields(record) | (getattr(record, "json_fields", None) or {})
         if context is not None:
             fields.setdefault("request_id", context.request_id)
             record.trace = _trace_name(context.trace_id)
@@ -115,7 +115,7 @@ class _AddContext(logging.Filter):
         return True
 
 
-def _extra_of(record: logging.LogRecord) -> dict[str, Any]:
+def _extra_fields(record: logging.LogRecord) -> dict[str, Any]:
     """Return the fields that our own code gave to a standard logger; a library's may hold values not to be logged."""
     if not record.name.startswith(_OWN_LOGGERS):
         return {}
@@ -168,8 +168,8 @@ def configure_logging(service: str, version: str, project: str | None, level: st
     logging.basicConfig(level=level, handlers=[handler], force=True)
     # Our own middleware logs each request, with more fields.
     logging.getLogger("uvicorn.access").disabled = True
-    for chatty in ("urllib3", "google", "asyncio", "grpc"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    for logger_name in ("urllib3", "google", "asyncio", "grpc"):
+        logging.getLogger(logger_name).setLevel(logging.WARNING)
 
 
 def tracer_provider(service: str, version: str, endpoint: str | None) -> "TracerProvider | None":

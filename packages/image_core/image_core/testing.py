@@ -157,7 +157,7 @@ async def add_vector(
     await runner.execute(insert(models.image_vector).values(**values))
 
 
-async def until_one_waits(runner: Runner) -> None:
+async def wait_for_lock_waiter(runner: Runner) -> None:
     """Wait until some session waits for a lock in this database."""
     waiting = text(
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
@@ -195,7 +195,7 @@ class FakeStorage:
     def _live(self, name: str) -> _Generation | None:
         return self._objects[name][-1] if self._objects.get(name) else None
 
-    def _keep(self, name: str, body: bytes, content_type: str) -> StoredObject:
+    def _store(self, name: str, body: bytes, content_type: str) -> StoredObject:
         checksum = crc32c_text(crc32c(body))
         if (live := self._live(name)) is not None:
             # A retry whose first attempt did arrive finds its own object.
@@ -210,7 +210,7 @@ class FakeStorage:
     async def put(self, name: str, body: Buffer, content_type: str) -> StoredObject:
         """See `ObjectStorage`."""
         self.fails("put")
-        return self._keep(name, bytes(body), content_type)
+        return self._store(name, bytes(body), content_type)
 
     def writer(self, name: str, content_type: str) -> "FakeWriter":
         """See `ObjectStorage`."""
@@ -223,9 +223,9 @@ class FakeStorage:
         return live.stored if live else None
 
     def _find(self, name: str, generation: int | None) -> _Generation:
-        for each in reversed(self._objects.get(name, [])):
-            if generation in (None, each.stored.generation):
-                return each
+        for version in reversed(self._objects.get(name, [])):
+            if generation in (None, version.stored.generation):
+                return version
         raise ObjectMissing(name)
 
     async def read(self, name: str, generation: int | None, start: int, end: int) -> bytes:
@@ -244,17 +244,17 @@ class FakeStorage:
     async def delete(self, name: str, generation: int | None = None) -> None:
         """See `ObjectStorage`."""
         self.fails("delete")
-        kept = [each for each in self._objects.get(name, []) if generation not in (None, each.stored.generation)]
-        self._objects[name] = kept
+        remaining = [v for v in self._objects.get(name, []) if generation not in (None, v.stored.generation)]
+        self._objects[name] = remaining
 
     async def list(self, prefix: str) -> list[StoredObject]:
         """See `ObjectStorage`."""
         self.fails("list")
         return [
-            each.stored
+            version.stored
             for name, generations in sorted(self._objects.items())
             if name.startswith(prefix)
-            for each in generations
+            for version in generations
         ]
 
     async def check(self) -> None:
@@ -279,7 +279,7 @@ class FakeWriter:
     async def finish(self, chunk: Buffer) -> StoredObject:
         """See `ObjectWriter`."""
         self.storage.fails("finish")
-        return self.storage._keep(self.name, bytes(self._body + chunk), self.content_type)  # noqa: SLF001
+        return self.storage._store(self.name, bytes(self._body + chunk), self.content_type)  # noqa: SLF001
 
     async def __aenter__(self) -> Self:
         return self

@@ -201,7 +201,7 @@ class TestFaults:
             return 0.1
 
         async with database.connection(), database.connection():
-            monkeypatch.setattr(database, "_patience", counted)
+            monkeypatch.setattr(database, "_acquire_timeout", counted)
             with pytest.raises(errors.DatabaseUnavailable):
                 await database.fetch_value(ONE)
         assert asked == 1

@@ -1,4 +1,4 @@
-"""Analysing a file that is no image of the team: its bytes lie in the scratch bucket until the analysis is over."""
+"""Analysis of a file that is not an image of the team: the scratch bucket holds its bytes until the analysis ends."""
 
 from uuid import UUID
 
@@ -16,7 +16,10 @@ from image_core.images.object_names import scratch_name
 async def classify_url(
     services: Services, actor: Actor, team_id: UUID, url: str, order: Order, wait_seconds: float
 ) -> Asked:
-    """Analyses what is behind a URL. Raises the errors of `imports.fetched` and of `classify_file`."""
+    """Analyze the file at a URL.
+
+    It raises the errors of `imports.fetched` and of `classify_file`.
+    """
     order = await service.of_the_team(services, team_id, order)
     async with imports.fetched(services, team_id, url, {}) as source:
         of, scratch = await _received(services, team_id, source, order)
@@ -26,10 +29,16 @@ async def classify_url(
 async def classify_file(
     services: Services, actor: Actor, team_id: UUID, source: UploadSource, order: Order, wait_seconds: float
 ) -> Asked:
-    """Analyses a file that is sent.
+    """Analyze an uploaded file.
 
-    Raises whatever is wrong with the file, `errors.UploadTooSlow`, `errors.StorageUnavailable`,
-    `errors.DatabaseUnavailable`, `errors.ShuttingDown`, `errors.VisionNotEnabled`, and the errors of `service.ask`.
+    It also raises the errors of `receiving.check_header` and of `service.request_analysis`.
+
+    Raises:
+        errors.UploadTooSlow: The body took too long to arrive.
+        errors.StorageUnavailable: Object storage does not respond.
+        errors.DatabaseUnavailable: The database does not respond.
+        errors.ShuttingDown: This instance is shutting down.
+        errors.VisionNotEnabled: Cloud Vision is not enabled here.
     """
     order = await service.of_the_team(services, team_id, order)
     of, scratch = await _received(services, team_id, source, order)
@@ -39,7 +48,7 @@ async def classify_file(
 async def _received(
     services: Services, team_id: UUID, source: UploadSource, order: Order
 ) -> tuple[Bytes, Scratch | None]:
-    """The bytes and the object that holds them now; None where they are analysed, or have been, already."""
+    """Return the content and the scratch object that holds it; None if the content needs no new analysis."""
     async with receiving.in_time(services):
         body = await receiving.open_body(source, services.settings.upload_max_bytes)
         header = receiving.check_header(body.held, services.settings)

@@ -1,4 +1,4 @@
-"""The SQL of analyses. Everything is narrowed to a team; null means all teams, for an admin."""
+"""The SQL of analyses. Every query is restricted to a team; null means all teams, for an admin."""
 
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -14,21 +14,21 @@ from image_core.states import AnalysisStatus
 
 
 class Bytes(NamedTuple):
-    """The bytes that an analysis is of, and whose they are."""
+    """The key of the analyzed content: the SHA-256 of its bytes, and the team that owns it."""
 
     team_id: UUID
     sha256: bytes
 
 
 class Scratch(NamedTuple):
-    """The object in the scratch bucket that holds bytes which are no image's."""
+    """An object in the scratch bucket whose bytes do not belong to an image."""
 
     object_name: str
     generation: int
 
 
 class Order(NamedTuple):
-    """What is asked of an analyzer: what a result is stored under. `parameters` is JSON."""
+    """The key under which a result is stored, besides its content. `parameters` is JSON."""
 
     analyzer: str
     version: str
@@ -87,24 +87,24 @@ _balance = Query(select(credit_account.c.balance).where(credit_account.c.team_id
 
 
 async def find_image(runner: Runner, team_id: UUID | None, image_id: UUID) -> Record | None:
-    """What decides whether an image can be analysed."""
+    """Return the columns that determine whether an image can be analyzed."""
     return await runner.fetch_one(_image, team_id=team_id, image_id=image_id)
 
 
 async def find_of_bytes(runner: Runner, of: Bytes, order: Order) -> Record | None:
-    """The analysis that is done or under way."""
+    """Return the analysis that is done or in progress."""
     return await runner.fetch_one(
         _of_bytes, **of._asdict(), analyzer=order.analyzer, version=order.version, parameters_hash=order.parameters_hash
     )
 
 
 async def find(runner: Runner, team_id: UUID | None, analysis_id: UUID) -> Record | None:
-    """One analysis, with the living image that has its bytes."""
+    """Return one analysis, with the image outside the trash that has its bytes."""
     return await runner.fetch_one(_by_id, team_id=team_id, analysis_id=analysis_id)
 
 
 async def page(runner: Runner, of: Bytes, cursor: Cursor | None, limit: int) -> list[Record]:
-    """What was asked about these bytes, newest first."""
+    """Return the analyses of some content, newest first."""
     statement = (
         select(*_columns)
         .where(analysis.c.team_id == of.team_id, analysis.c.sha256 == of.sha256)
@@ -120,7 +120,7 @@ async def page(runner: Runner, of: Bytes, cursor: Cursor | None, limit: int) -> 
 async def add(
     transaction: Transaction, of: Bytes, order: Order, reservation_id: UUID | None, **values: Any
 ) -> Record | None:
-    """Inserts a request; None where the same has been asked for meanwhile."""
+    """Insert a request; return None if the same analysis was requested concurrently."""
     statement = (
         insert(analysis)
         .values(
@@ -134,12 +134,12 @@ async def add(
 
 
 async def label_source(runner: Runner, team_id: UUID) -> str:
-    """Who labels the pictures of a team."""
+    """Return the label source of a team."""
     source: str = await runner.fetch_value(_label_source, team_id=team_id)
     return source
 
 
 async def balance(runner: Runner, team_id: UUID) -> int:
-    """The credits that a team has left."""
+    """Return the credits that a team has left."""
     left: int = await runner.fetch_value(_balance, team_id=team_id)
     return left

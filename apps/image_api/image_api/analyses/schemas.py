@@ -10,7 +10,7 @@ from image_core.analyses.results import ColorsResult, LabelModel, LabelsResult, 
 from image_core.states import AnalysisStatus
 
 AnalysisResult = QualityResult | ColorsResult | SkinResult | LabelsResult
-"""By its analyzer; `tests/test_openapi_document.py` compares it with the catalogue."""
+"""The analyzer determines the type; `tests/test_openapi_document.py` compares it with the catalogue."""
 
 
 class NewAnalysis(BaseModel):

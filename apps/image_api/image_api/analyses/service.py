@@ -1,4 +1,4 @@
-"""The rules of analyses: what is stored is given again, everything else is asked of the processor and paid once."""
+"""The rules of analyses: a stored result is returned for free, anything else is requested and paid for once."""
 
 import difflib
 from collections.abc import Mapping
@@ -36,7 +36,7 @@ _SOURCE_FAILURES: dict[str, type[errors.Unavailable]] = {
 
 
 class Asked(NamedTuple):
-    """An analysis as the caller gets it: the row, whether it was stored before, and what it cost."""
+    """An analysis for the caller: the row, whether the result was stored before, its price, and the credits left."""
 
     row: Record
     cached: bool
@@ -47,12 +47,20 @@ class Asked(NamedTuple):
 async def analyze(
     services: Services, actor: Actor, image_id: UUID, analyzer: str, parameters: Mapping[str, Any], wait_seconds: float
 ) -> Asked:
-    """Gives what is stored, or asks for it and waits for a while.
+    """Return a stored result, or request the analysis and wait for up to `wait_seconds`.
 
     Raises:
-        errors.ImageNotFound, errors.ImageNotReady, errors.ImageNotDecodable, errors.AnalyzerUnknown,
-        errors.RequestInvalid, errors.CreditsExhausted, errors.AnalyzerFailed, errors.ModelMissing,
-        errors.ModelBroken, errors.VisionRefused, errors.VisionNotEnabled.
+        errors.ImageNotFound: The image does not exist.
+        errors.ImageNotReady: The image is not ready.
+        errors.ImageNotDecodable: The image cannot be decoded.
+        errors.AnalyzerUnknown: The analyzer does not exist.
+        errors.RequestInvalid: A parameter is not valid.
+        errors.CreditsExhausted: The team does not have enough credits.
+        errors.AnalyzerFailed: The analyzer failed.
+        errors.ModelMissing: The model of this analyzer is missing.
+        errors.ModelBroken: The model of this analyzer cannot be used.
+        errors.VisionRefused: Cloud Vision refused the request.
+        errors.VisionNotEnabled: Cloud Vision is not enabled here.
     """
     order = order_of(analyzer, parameters)
     of = await find_bytes(services.database, actor, image_id)
@@ -61,7 +69,11 @@ async def analyze(
 
 
 def find_analyzer(name: str) -> AnalyzerSpec:
-    """An analyzer by its name. Raises `errors.AnalyzerUnknown`."""
+    """Return an analyzer by its name.
+
+    Raises:
+        errors.AnalyzerUnknown: The analyzer does not exist.
+    """
     if name not in CATALOGUE:
         nearest = difflib.get_close_matches(name, CATALOGUE, n=1, cutoff=0.5)
         hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
@@ -70,10 +82,11 @@ def find_analyzer(name: str) -> AnalyzerSpec:
 
 
 def order_of(analyzer: str, parameters: Mapping[str, Any]) -> Order:
-    """What is asked, with every default filled in; `of_the_team` says of which version.
+    """Fill in all defaults; `with_team_version` adds the version.
 
     Raises:
-        errors.AnalyzerUnknown, errors.RequestInvalid.
+        errors.AnalyzerUnknown: The analyzer does not exist.
+        errors.RequestInvalid: A parameter is not valid.
     """
     spec = find_analyzer(analyzer)
     try:
@@ -84,7 +97,13 @@ def order_of(analyzer: str, parameters: Mapping[str, Any]) -> Order:
 
 
 async def find_bytes(runner: Runner, actor: Actor, image_id: UUID) -> Bytes:
-    """The bytes of an image. Raises `errors.ImageNotFound`, `errors.ImageNotReady`, `errors.ImageNotDecodable`."""
+    """Return the content of an image.
+
+    Raises:
+        errors.ImageNotFound: The image does not exist.
+        errors.ImageNotReady: The image is not ready.
+        errors.ImageNotDecodable: The image cannot be decoded.
+    """
     row = await queries.find_image(runner, actor.visible_team_id, image_id)
     if row is None:
         raise errors.ImageNotFound
@@ -100,9 +119,18 @@ async def find_bytes(runner: Runner, actor: Actor, image_id: UUID) -> Bytes:
 async def ask(
     services: Services, actor: Actor, of: Bytes, order: Order, wait_seconds: float, scratch: Scratch | None = None
 ) -> Asked:
-    """Finds the analysis of these bytes, or asks for it; waits until it is over or the time is.
+    """Find or request the analysis of this content; wait until it ends or the time is over.
 
-    `scratch` becomes the processor's to remove; where it turns out not to be needed, it is removed here.
+    A `scratch` object that is needed is left for the processor to remove; otherwise it is removed here.
+
+    Raises:
+        errors.CreditsExhausted: The team does not have enough credits.
+        errors.AnalyzerFailed: The analyzer failed.
+        errors.ImageNotDecodable: The image cannot be decoded.
+        errors.ImageNotFound: The image was removed before it was analyzed.
+        errors.ModelMissing: The model of this analyzer is missing.
+        errors.ModelBroken: The model of this analyzer cannot be used.
+        errors.VisionRefused: Cloud Vision refused the request.
     """
     row, spent = await queries.find_of_bytes(services.database, of, order), 0
     cached = row is not None and row["status"] == AnalysisStatus.DONE
@@ -117,7 +145,7 @@ async def ask(
 
 
 async def answering(services: Services, team_id: UUID | None, analyzer: str) -> AnalyzerModel:
-    """What answers an analyzer now, for a team or for none in particular."""
+    """Return the version and model that currently answer an analyzer, for a team or for none in particular."""
     if (
         team_id is not None
         and analyzer == CATALOGUE["labels"].name
@@ -128,7 +156,11 @@ async def answering(services: Services, team_id: UUID | None, analyzer: str) -> 
 
 
 async def of_the_team(services: Services, team_id: UUID, order: Order) -> Order:
-    """The same, under the version of whoever answers the team. Raises `errors.VisionNotEnabled`."""
+    """Return the order with the version that is current for the team.
+
+    Raises:
+        errors.VisionNotEnabled: Cloud Vision is not enabled here.
+    """
     version = (await answering(services, team_id, order.analyzer)).version
     if version == VISION_VERSION and not services.settings.vision_enabled:
         raise errors.VisionNotEnabled(
@@ -138,19 +170,19 @@ async def of_the_team(services: Services, team_id: UUID, order: Order) -> Order:
 
 
 class _AskedMeanwhile(Exception):
-    """Somebody else was first; their row is as good as ours, and paid by them."""
+    """The same analysis was requested concurrently; that row is used, and the other request has paid for it."""
 
 
 async def _request(
     services: Services, actor: Actor, of: Bytes, order: Order, scratch: Scratch | None
 ) -> tuple[Record, int]:
-    """Asks for an analysis, unless somebody else has meanwhile; returns the row and what it cost."""
+    """Request an analysis unless it was requested concurrently; return the row and the price paid."""
     price = price_credits(order.analyzer, order.version)
     try:
         async with events.committing(services.database, services.publisher) as transaction:
             return await _write_request(transaction, actor, of, order, price, scratch), price
     except (_AskedMeanwhile, errors.CreditsExhausted) as error:
-        # After any other error it is not known whether the row was written.
+        # After any other error it is unknown whether the row was written.
         await _remove(services, scratch)
         if isinstance(error, errors.CreditsExhausted):
             raise
@@ -161,7 +193,7 @@ async def _request(
 
 
 async def _remove(services: Services, scratch: Scratch | None) -> None:
-    """Removes an object that no row names; what cannot be removed now goes with its day."""
+    """Remove an object that no row names; if that fails, the bucket's lifecycle removes it within a day."""
     if scratch is None:
         return
     try:
@@ -176,8 +208,8 @@ async def _write_request(
     """Write the request with its message and reserve the price.
 
     Raises:
-        _AskedMeanwhile: Somebody else was first. Whatever was written is undone.
-        errors.CreditsExhausted: Likewise.
+        _RequestedConcurrently: The same analysis was requested concurrently. The transaction is rolled back.
+        errors.CreditsExhausted: The team does not have enough credits. The transaction is rolled back.
     """
     context = current_request.get()
     trace_parent = context.trace_parent if context else None
@@ -189,14 +221,14 @@ async def _write_request(
     )  # fmt: skip
     if row is None:
         raise _AskedMeanwhile
-    # Only now: whoever ends this analysis has its row and wants the account.
+    # Only now: ending an analysis locks its row first and the account second.
     await credits.reserve(transaction, of.team_id, price, f"analyze:{order.analyzer}", reservation_id)
     await events.record(transaction, events.analysis_request(row["id"], of.team_id, trace_parent))
     return row
 
 
 async def _wait(services: Services, team_id: UUID, row: Record, seconds: float) -> Record:
-    """Looks at the row until it is over or the time is."""
+    """Poll the row until the analysis ends or the time is over."""
     if row["status"] in _OVER:
         return row
     async for _ in services.looks(seconds):
@@ -207,7 +239,7 @@ async def _wait(services: Services, team_id: UUID, row: Record, seconds: float) 
 
 
 def failure_of(row: Record) -> errors.AppError:
-    """The error that a failed analysis is to whoever waits for it."""
+    """Return the error that a failed analysis raises for its caller."""
     code, message = row["failure_code"], row["failure_message"]
     if code == "image-gone":
         return errors.ImageNotFound(message)
@@ -219,7 +251,11 @@ def failure_of(row: Record) -> errors.AppError:
 
 
 async def get_analysis(runner: Runner, actor: Actor, analysis_id: UUID) -> Record:
-    """An analysis that the caller may see. Raises `errors.AnalysisNotFound`."""
+    """Return an analysis that the caller may see.
+
+    Raises:
+        errors.AnalysisNotFound: The analysis does not exist.
+    """
     row = await queries.find(runner, actor.visible_team_id, analysis_id)
     if row is None:
         raise errors.AnalysisNotFound
@@ -229,7 +265,11 @@ async def get_analysis(runner: Runner, actor: Actor, analysis_id: UUID) -> Recor
 async def list_analyses(
     runner: Runner, actor: Actor, image_id: UUID, cursor: Cursor | None, limit: int
 ) -> list[Record]:
-    """What was asked about an image's bytes, newest first. Raises `errors.ImageNotFound`."""
+    """Return the analyses of an image's content, newest first.
+
+    Raises:
+        errors.ImageNotFound: The image does not exist.
+    """
     row = await queries.find_image(runner, actor.visible_team_id, image_id)
     if row is None:
         raise errors.ImageNotFound

@@ -1,4 +1,4 @@
-"""Analyses that wait too long."""
+"""Housekeeping of analyses that wait too long."""
 
 from image_api.tasks.parts import TaskParts, committing
 from image_api.tasks.runner import BATCH, Budget, in_batches
@@ -8,7 +8,7 @@ from image_core.models import analysis
 
 
 async def ask_again(parts: TaskParts, budget: Budget) -> int:
-    """Ask again for what nobody took for longer than a lease, or whose lease is over."""
+    """Request analyses again that have not been claimed for longer than a lease, or whose lease has expired."""
     settings = parts.settings
     requeued = transitions.requeue(settings.lease, settings.max_attempts, BATCH).returning(
         analysis.c.id, analysis.c.team_id, analysis.c.trace_parent
@@ -26,14 +26,14 @@ async def ask_again(parts: TaskParts, budget: Budget) -> int:
 
 
 async def fail_exhausted(parts: TaskParts, budget: Budget) -> int:
-    """End the same with no attempt left: failed, and the price is given back."""
+    """Fail analyses that wait too long and have no attempts left, and refund their price."""
     settings = parts.settings
     ended = transitions.give_up_waiting(settings.lease, settings.max_attempts, BATCH).returning(*failures.COLUMNS)
 
     async def batch() -> int:
         async with committing(parts) as transaction:
             rows = await transaction.fetch(ended)
-            # Accounts are locked in one order, so that two sweeps do not wait for each other.
+            # Accounts are locked in a fixed order, so that concurrent sweeps do not deadlock.
             for row in sorted(rows, key=lambda row: row["team_id"]):
                 await failures.refund_and_record(
                     transaction, row["id"], row["team_id"], row["analyzer"], row["reservation_id"],

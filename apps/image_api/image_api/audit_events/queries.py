@@ -1,4 +1,4 @@
-"""The SQL of the audit log. It is read by admins of the platform only, so a team is a filter like the others."""
+"""The SQL of the audit log. Only admins of the platform read it, so the team is a filter like any other."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ def _condition(name: str, value: Any) -> ColumnElement[bool]:
 
 
 async def page(runner: Runner, conditions: dict[str, Any], cursor: Cursor | None, limit: int) -> list[Record]:
-    """Audit events, newest first."""
+    """Return audit events, newest first."""
     statement = (
         select(*LINE_COLUMNS)
         .where(*(_condition(name, value) for name, value in conditions.items()))
@@ -38,7 +38,7 @@ async def page(runner: Runner, conditions: dict[str, Any], cursor: Cursor | None
 
 
 async def sealed_position(runner: Runner) -> int:
-    """Return the last position of the newest seal, 0 where there is none: up to it no row can still come."""
+    """Return the last position of the newest seal, 0 if there is none: no new row can appear up to it."""
     return int(await runner.fetch_value(select(func.max(audit_seal.c.last_position))) or 0)
 
 

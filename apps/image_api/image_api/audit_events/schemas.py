@@ -45,7 +45,7 @@ class AuditFilters(BaseModel):
         return self
 
     def conditions(self) -> dict[str, Any]:
-        """The filters that are set, by name."""
+        """Return the filters that are set, by name."""
         return {name: getattr(self, name) for name in AuditFilters.model_fields if getattr(self, name) is not None}
 
 

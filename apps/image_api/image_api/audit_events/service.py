@@ -1,4 +1,4 @@
-"""The rules of reading the audit log: an admin of the platform may, nobody else."""
+"""The rules of reading the audit log: only an admin of the platform may."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -17,7 +17,12 @@ _BATCH = 500
 
 
 async def list_audit_events(runner: Runner, actor: Actor, filters: AuditPageFilters) -> dict[str, Any]:
-    """A page of the log. Raises `errors.RoleMissing`, `errors.CursorInvalid`."""
+    """Return a page of the log.
+
+    Raises:
+        errors.RoleMissing: The caller's role does not allow this.
+        errors.CursorInvalid: The cursor is not valid.
+    """
     require_admin(actor)
     cursor = None if filters.cursor is None else decode_cursor(filters.cursor)
     page = page_of(await queries.page(runner, filters.conditions(), cursor, filters.limit + 1), filters.limit)
@@ -27,14 +32,14 @@ async def list_audit_events(runner: Runner, actor: Actor, filters: AuditPageFilt
 
 
 async def export_audit_events(runner: Runner, actor: Actor, filters: AuditExportFilters) -> AsyncIterator[bytes]:
-    """Return the canonical lines of the log in its order, a batch at a time, up to the newest seal.
+    """Return the canonical lines of the log in order, a batch at a time, up to the newest seal.
 
-    Rows after it may still get neighbours before them, which `after_position` would pass over: they are exported only
-    where `unsealed` is asked for. The first batch is there before the answer begins, so that a database that is away
-    is still told as such.
+    Transactions that commit late may still add rows before later ones, and a client that continues with
+    `after_position` would miss them: unsealed rows are exported only if `unsealed` is set. The first batch is read
+    before the response begins, so that an unavailable database still results in an error response.
 
     Raises:
-        errors.RoleMissing: The caller is no admin.
+        errors.RoleMissing: The caller's role does not allow this.
     """
     require_admin(actor)
     conditions = filters.conditions()

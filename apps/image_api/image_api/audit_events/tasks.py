@@ -1,9 +1,9 @@
-"""The seals of the audit log: each hashes the rows since the one before it, and that one's own hash.
+"""The seals of the audit log: each hashes the rows since the previous seal, and that seal's own hash.
 
-A row that is committed late has an earlier position than rows that are there already. So a seal reaches only up to a
-position that every transaction which may hold an earlier one has ended: a transaction draws its number before its
-positions, the sweep draws one after it has seen the newest position, and waits for all lower ones to end. Nothing of
-this is kept, so a database restored into a server with other numbers is sealed like any.
+A row that is committed late has an earlier position than rows that are visible already. A seal therefore reaches only
+up to a position before which no running transaction can still add a row: a transaction gets its id before it draws
+positions, so the sweep takes an id after it has seen the newest position, and waits until all lower ids have ended. No
+transaction id is stored, so a database that is restored into a server with other ids can be sealed as well.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ _add_seal = Query(insert(audit_seal).values({column.name: bindparam(column.name)
 
 
 async def seal(parts: TaskParts, _budget: Budget) -> int:
-    """Seal what has been written since the last seal."""
+    """Seal the rows written since the last seal."""
     return await seal_audit_log(parts.database)
 
 
@@ -54,7 +54,7 @@ async def seal_audit_log(
     patience_seconds: float = _PATIENCE_SECONDS,
     most_rows: int = _MOST_ROWS,
 ) -> int:
-    """Seal what has been written since the last seal, at most once an `interval`; return how many seals were made.
+    """Seal the rows written since the last seal, at most once per `interval`; return the number of seals made.
 
     None is made while a transaction that may still add to the span stays open; the next sweep tries again.
     """
@@ -68,7 +68,7 @@ async def seal_audit_log(
             sealed = await _seal_next(transaction, through, interval, most_rows)
         if sealed is None:
             break
-        # The log keeps the hash where who could rewrite the whole chain has no access.
+        # The log keeps the hash out of reach of anybody who could rewrite the whole chain.
         log(
             audit.SEALED_LOG_EVENT, number=sealed.number, hash=sealed.hash.hex(), row_count=sealed.row_count,
             last_position=sealed.last_position,
@@ -78,7 +78,7 @@ async def seal_audit_log(
 
 
 async def _settled_position(database: Database, patience_seconds: float) -> int | None:
-    """Return a position that no open transaction has drawn one before; None if there is none within the patience."""
+    """Return a position before which no open transaction can add rows; None if there is none within the time limit."""
     async with database.transaction() as transaction:
         position: int = await transaction.fetch_value(_newest_position)
         number: int = await transaction.fetch_value(_own_number)
@@ -91,7 +91,7 @@ async def _settled_position(database: Database, patience_seconds: float) -> int 
 
 
 async def _seal_next(transaction: Transaction, through: int, interval: timedelta, most_rows: int) -> Seal | None:
-    """Add the next seal; None where it is not yet time, where there is nothing, or where somebody else is at it."""
+    """Add the next seal; return None if it is too early, nothing is new, or another sweep is sealing."""
     if not await transaction.fetch_value(_try_lock):
         return None
     newest = await transaction.fetch_one(_newest_seal)

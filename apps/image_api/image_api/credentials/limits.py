@@ -1,6 +1,6 @@
-"""What a key may hand on: nothing that outlives it, and nothing that is used from where it may not be used.
+"""The limits that a key passes on: what it creates may not outlive it, nor be used from other networks.
 
-An admin who acts on others is not bound so, nor is somebody who has signed in.
+Admins who manage other users are exempt, and so are users who have signed in.
 """
 
 from collections.abc import Mapping
@@ -14,25 +14,25 @@ from image_core.db import Record
 
 
 class Limits(NamedTuple):
-    """The end of a key and its networks; null is no limit."""
+    """The expiry of a key and its networks; null means no limit."""
 
     expires_at: datetime | None
     address_ranges: list[str] | None
 
 
 def limits_of(actor: Actor) -> Limits:
-    """Return what the caller's key is bound by."""
+    """Return the limits of the caller's key."""
     return Limits(actor.key_expires_at, actor.address_ranges)
 
 
 def check_within_limits(actor: Actor, row: Record, changes: Mapping[str, Any] | None = None) -> None:
     """Check a credential of the caller itself, as it is or as `changes` would leave it.
 
-    The calling key's own credential is measured by itself: a previous key, which ends before it, may still replace a
-    new key whose answer was lost.
+    The calling key's own credential is compared with its own limits: a previous key, which expires earlier, may still
+    replace a new key whose response was lost.
 
     Raises:
-        errors.KeyLimitExceeded: The credential has no such limit as the calling key has, or a wider one.
+        errors.KeyLimitExceeded: The credential lacks a limit of the calling key, or has a wider one.
     """
     if row["user_id"] != actor.user_id:
         return
@@ -43,7 +43,11 @@ def check_within_limits(actor: Actor, row: Record, changes: Mapping[str, Any] | 
 
 
 def check_limits(limits: Limits, expires_at: datetime | None, address_ranges: list[str] | None) -> None:
-    """Raise `errors.KeyLimitExceeded` where an end or networks go beyond the limits, and name those."""
+    """Check an expiry and networks against limits.
+
+    Raises:
+        errors.KeyLimitExceeded: They exceed the limits, which the error names.
+    """
     exceeded = []
     if limits.expires_at is not None and (expires_at is None or expires_at > limits.expires_at):
         exceeded.append(("expires_at", f"it ends at {limits.expires_at.isoformat()}"))
@@ -67,7 +71,7 @@ def _lie_within(ranges: list[str] | None, limit: list[str]) -> bool:
 
 
 def _networks(ranges: list[str]) -> list[IPv4Network | IPv6Network]:
-    """Neighbouring networks as the one that they make up."""
+    """Return networks with adjacent ones merged."""
     networks = [ip_network(each) for each in ranges]
     narrow = [each for each in networks if isinstance(each, IPv4Network)]
     wide = [each for each in networks if isinstance(each, IPv6Network)]

@@ -12,7 +12,7 @@ from image_core.models import credential, user, user_disabled_at
 
 
 def _with_user(user_id: UUID) -> Select[Any]:
-    """A user's credentials, each beside what its user may do and the database's time."""
+    """Return the query for a user's credentials, with the user's scopes and the database's time."""
     return (
         select(
             credential,
@@ -28,7 +28,7 @@ def _with_user(user_id: UUID) -> Select[Any]:
 
 
 async def page(runner: Runner, user_id: UUID, cursor: Cursor | None, limit: int) -> list[Record]:
-    """A user's credentials, newest first, those that are over included."""
+    """Return a user's credentials, newest first, including inactive ones."""
     order = credential.c.created_at, credential.c.id
     statement = _with_user(user_id).order_by(*(column.desc() for column in order)).limit(limit)
     if cursor is not None:
@@ -37,21 +37,21 @@ async def page(runner: Runner, user_id: UUID, cursor: Cursor | None, limit: int)
 
 
 async def find(runner: Runner, user_id: UUID, credential_id: UUID) -> Record | None:
-    """A user's credential."""
+    """Return a credential of a user."""
     return await runner.fetch_one(_with_user(user_id).where(credential.c.id == credential_id))
 
 
 async def lock(transaction: Transaction, user_id: UUID, credential_id: UUID) -> Record | None:
-    """A user's credential, locked for the rest of the transaction."""
+    """Return a credential of a user, locked for the rest of the transaction."""
     statement = _with_user(user_id).where(credential.c.id == credential_id)
     return await transaction.fetch_one(statement.with_for_update(of=credential))
 
 
 async def lock_live(transaction: Transaction, user_id: UUID, credential_id: UUID | None) -> Record | None:
-    """Return a user's credential that is not revoked, locked without waiting; by default its first that lives.
+    """Return a credential of a user that is not revoked, locked without waiting; by default the first live one.
 
     Raises:
-        db.LockNotAvailable: Somebody else holds it.
+        db.LockNotAvailable: Another transaction holds the lock.
     """
     statement = (
         _with_user(user_id)
@@ -68,7 +68,7 @@ async def lock_live(transaction: Transaction, user_id: UUID, credential_id: UUID
 
 
 async def lock_by_public_id(transaction: Transaction, public_id: str) -> Record | None:
-    """The credential whose current or previous key has this public id, locked for the rest of the transaction."""
+    """Return the credential whose current or previous key has this public id, locked until the transaction ends."""
     return await transaction.fetch_one(
         select(credential, user.c.team_id, func.now().label("now"))
         .join(user, user.c.id == credential.c.user_id)
@@ -78,13 +78,13 @@ async def lock_by_public_id(transaction: Transaction, public_id: str) -> Record 
 
 
 async def now(transaction: Transaction) -> datetime:
-    """The time at which the transaction began, by the database's clock."""
+    """Return the time at which the transaction began, by the database's clock."""
     began_at: datetime = await transaction.fetch_value(select(func.now()))
     return began_at
 
 
 async def count_live(transaction: Transaction, user_id: UUID) -> int:
-    """How many credentials of a user are neither revoked nor expired."""
+    """Count the credentials of a user that are neither revoked nor expired."""
     statement = (
         select(func.count())
         .select_from(credential)
@@ -98,7 +98,7 @@ async def count_live(transaction: Transaction, user_id: UUID) -> int:
 
 
 async def other_admin_keys(transaction: Transaction, credential_id: UUID) -> list[Record]:
-    """Every live credential but this one with which an admin can act as one."""
+    """Return every live admin credential other than this one."""
     return await transaction.fetch(
         select(credential.c.expires_at, credential.c.address_ranges)
         .join(user, user.c.id == credential.c.user_id)
@@ -115,12 +115,12 @@ async def other_admin_keys(transaction: Transaction, credential_id: UUID) -> lis
 
 
 async def add(transaction: Transaction, credential_id: UUID, user_id: UUID, values: dict[str, Any]) -> None:
-    """Inserts a credential; of its key only the public id and the hash."""
+    """Insert a credential; only the public id and the hash of its key are stored."""
     await transaction.execute(insert(credential).values(id=credential_id, user_id=user_id, **values))
 
 
 async def change(transaction: Transaction, credential_id: UUID, values: dict[str, Any]) -> None:
-    """Updates a credential."""
+    """Update a credential."""
     await transaction.execute(
         update(credential).where(credential.c.id == credential_id).values(revision=credential.c.revision + 1, **values)
     )

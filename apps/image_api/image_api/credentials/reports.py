@@ -1,4 +1,4 @@
-"""A key that somebody found where it should not be: it ends at once, and its owner is told."""
+"""Reports of leaked keys: the key is revoked at once, and its owner is notified."""
 
 import hmac
 from uuid import UUID
@@ -14,9 +14,9 @@ from image_core.telemetry import log
 
 
 async def report(transaction: Transaction, api_key: str) -> UUID | None:
-    """Revokes the credential of a live key, the last admin's too, and returns its id; None for anything else.
+    """Revoke the credential of a live key, even the last admin's, and return its id; None for anything else.
 
-    The default key is known to everybody, so that reporting it must end nothing.
+    The default key is public, so reporting it must have no effect.
     """
     public_id = api_keys.public_id_of(api_key)
     if public_id is None or api_key == api_keys.DEFAULT_KEY:
@@ -38,7 +38,7 @@ async def report(transaction: Transaction, api_key: str) -> UUID | None:
 
 
 def _is_live(row: Record, public_id: str, api_key: str) -> bool:
-    """Whether this key, and not only its public id, is one that still opens something."""
+    """Return whether the whole key, and not only its public id, is valid."""
     previous = row["previous_public_id"] == public_id
     ends_at = key_ends_at(row, previous=previous)
     return (

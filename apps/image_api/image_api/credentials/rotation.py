@@ -1,4 +1,4 @@
-"""The rules of rotation: a credential gets a new key, and the old one lives on for a while."""
+"""The rules of rotation: a credential gets a new key, and the old key stays valid for a grace period."""
 
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -33,16 +33,23 @@ class Rotated(NamedTuple):
 
 
 async def rotate(transaction: Transaction, actor: Actor, user_id: UUID, wish: Rotation) -> Rotated:
-    """Give a credential a new key; what becomes of the old one is decided by `_next_keys`.
+    """Rotate a credential's key; `_next_keys` decides what happens to the old one.
 
-    Raises `errors.UserNotFound`, `errors.CredentialNotFound`, `errors.ScopeMissing`, `errors.KeyLimitExceeded`,
-    `errors.RotationInProgress`, `errors.RotationInGrace`, `errors.DefaultKeyMustBeRotated`, `errors.LastAdminKey`.
+    Raises:
+        errors.UserNotFound: The user does not exist.
+        errors.CredentialNotFound: The credential does not exist.
+        errors.ScopeMissing: The key lacks a scope.
+        errors.KeyLimitExceeded: The key cannot give more than it has.
+        errors.RotationInProgress: Another rotation of this credential is in progress.
+        errors.RotationInGrace: The previous key is still in its grace period.
+        errors.DefaultKeyMustBeRotated: The default key can only rotate itself.
+        errors.LastAdminKey: The last admin key cannot be revoked or restricted.
     """
     _check_may_rotate(actor, user_id, wish)
     own = user_id == actor.user_id
     wanted = wish.credential_id or (actor.credential_id if own else None)
     if wish.expires_at is not None:
-        # An end may be the end of the last admin key; whoever changes one locks the admins first.
+        # The change may end the last admin key, so the admins are locked first.
         await users.lock_active_admins(transaction)
     try:
         row = await queries.lock_live(transaction, user_id, wanted)
@@ -78,9 +85,10 @@ def _check_may_rotate(actor: Actor, user_id: UUID, wish: Rotation) -> None:
 
 
 def _next_keys(row: Record, key: NewKey, wish: Rotation) -> dict[str, Any]:
-    """The columns after a rotation, from the row before it.
+    """Return the columns after a rotation, given the row before it.
 
-    Raises `errors.RotationInGrace` if both keys are in use and `force` was not said.
+    Raises:
+        errors.RotationInGrace: Both keys are in use and `force` is not set.
     """
     now: datetime = row["now"]
     _check_lives_on(row, wish)
@@ -95,7 +103,7 @@ def _next_keys(row: Record, key: NewKey, wish: Rotation) -> dict[str, Any]:
     }
     if wish.expires_at is not None:
         values |= expiry(wish.expires_at, now)
-    # An old key outlives neither the end that it had nor the one that its credential gets.
+    # An old key outlives neither its own expiry nor the new expiry of its credential.
     ends_at = earliest(row["expires_at"], wish.expires_at)
     grace_ends_at = now + timedelta(seconds=wish.grace_period_seconds)
     previous_ends_at = key_ends_at(row, previous=True) if row["previous_public_id"] is not None else None
@@ -103,7 +111,7 @@ def _next_keys(row: Record, key: NewKey, wish: Rotation) -> dict[str, Any]:
     if wish.grace_period_seconds == 0 or row["is_default"]:
         return values | _previous(None, None)
     if previous_lives and row["last_used_at"] is None:
-        # The answer with the current key was lost: it is replaced, and the one that works keeps working.
+        # The response with the current key was lost: replace that key, and keep the working one.
         return values | {"previous_expires_at": earliest(max(row["previous_expires_at"], grace_ends_at), ends_at)}
     if previous_lives and not wish.force:
         raise errors.RotationInGrace(
@@ -114,7 +122,11 @@ def _next_keys(row: Record, key: NewKey, wish: Rotation) -> dict[str, Any]:
 
 
 def _check_lives_on(row: Record, wish: Rotation) -> None:
-    """Raise `errors.RequestInvalid` if the new key would be dead because its credential has ended."""
+    """Check that the new key would be valid.
+
+    Raises:
+        errors.RequestInvalid: The credential has expired.
+    """
     if wish.expires_at is None and row["expires_at"] is not None and row["expires_at"] <= row["now"]:
         message = f"The credential expired at {row['expires_at'].isoformat()}. Send a later expiry for the new key."
         raise errors.invalid_fields([{"field": "expires_at", "code": "credential-expired", "message": message}])

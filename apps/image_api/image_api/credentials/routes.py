@@ -15,7 +15,7 @@ from image_api.idempotency.route import CreationDep, IdempotentRoute
 
 router = APIRouter(tags=["credentials"], route_class=IdempotentRoute)
 Keeper = Annotated[Actor, Depends(RequireKeeper())]
-# The default key may rotate itself, and come nowhere else.
+# The default key may only rotate itself.
 Rotator = Annotated[Actor, Depends(RequireKeeper(default_key=True))]
 
 _ROTATION_CONFLICT: dict[int | str, dict[str, Any]] = {
@@ -27,7 +27,7 @@ _TWIN = "The same operation as `POST /api/v1/user/{user_id}/credentials/rotate`,
 
 
 async def count_report(services: ServicesDep) -> None:
-    """Counts a report against the limit of the caller's address."""
+    """Count a report against the limit of the caller's address."""
     await services.rate_limits.count_report(caller_address())
 
 

@@ -186,7 +186,7 @@ class ReceivedReport(BaseModel):
 
 
 def shown(row: Record) -> dict[str, Any]:
-    """A row as a `Credential` shows it."""
+    """Return a row as a `Credential`."""
     previous = None
     if row["previous_public_id"] is not None:
         previous = {

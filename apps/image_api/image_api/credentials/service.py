@@ -1,4 +1,4 @@
-"""The rules of a user's credentials: who may see and change them, and what each of them may do."""
+"""The rules of a user's credentials: who may see and change them, and the scopes they may have."""
 
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -21,40 +21,45 @@ from image_core.keys.api_keys import NewKey
 
 MAX_LIVE_CREDENTIALS = 50
 FIRST_WARNING = timedelta(days=7)
-"""How long before a key's end the first of two warnings is told; the second follows a day before."""
+"""How long before a key's expiry the first of two warnings is sent; the second follows one day before."""
 
 
 class CreatedCredential(NamedTuple):
-    """A new credential and the key that is shown once."""
+    """A new credential with its key, which is shown once."""
 
     row: Record
     key: NewKey
 
 
 def check_may_manage(actor: Actor, user_id: UUID) -> None:
-    """Raises unless the caller is an admin, or this user with `keys:self`."""
+    """Require an admin, or this user with `keys:self`.
+
+    Raises:
+        errors.UserNotFound: The user does not exist.
+        errors.ScopeMissing: The key lacks a scope.
+    """
     if is_admin(actor):
         return
     if user_id != actor.user_id:
-        # Whether another user exists is not the caller's to know.
+        # Do not reveal whether another user exists.
         raise errors.UserNotFound
     if Scope.KEYS_SELF not in actor.scopes:
         raise errors.ScopeMissing("The key lacks this scope: keys:self.", missing_scopes=[Scope.KEYS_SELF])
 
 
 def is_admin(actor: Actor) -> bool:
-    """Whether the caller acts as an admin of the platform."""
+    """Return whether the caller acts as an admin of the platform."""
     return actor.is_admin and Scope.ADMIN in actor.scopes
 
 
 def check_within_own(actor: Actor, row: Record) -> None:
-    """Check that a credential of the caller itself may do no more than the calling key.
+    """Check that a credential of the caller itself has no more rights than the calling key.
 
-    Else a key of few scopes could widen, lengthen or replace one of many. Admins rule over others' credentials.
+    Otherwise a key with few scopes could extend or replace one with many. Admins may manage credentials of others.
 
     Raises:
         errors.ScopeMissing: The credential has scopes that the calling key lacks.
-        errors.KeyLimitExceeded: It lives longer, or may be used from elsewhere.
+        errors.KeyLimitExceeded: It expires later, or may be used from other networks.
     """
     if row["user_id"] == actor.user_id:
         _require_all(actor, _scopes_of(row["scopes"], row["user_scopes"]))
@@ -74,7 +79,12 @@ def _scopes_of(key_scopes: list[str] | None, user_scopes: list[str]) -> frozense
 async def list_credentials(
     runner: Runner, actor: Actor, user_id: UUID, cursor: Cursor | None, limit: int
 ) -> list[Record]:
-    """A user's credentials. Raises `errors.UserNotFound`, `errors.ScopeMissing`."""
+    """Return a user's credentials.
+
+    Raises:
+        errors.UserNotFound: The user does not exist.
+        errors.ScopeMissing: The key lacks a scope.
+    """
     check_may_manage(actor, user_id)
     if user_id != actor.user_id and await users.find(runner, user_id) is None:
         raise errors.UserNotFound
@@ -82,7 +92,13 @@ async def list_credentials(
 
 
 async def get_credential(runner: Runner, actor: Actor, user_id: UUID, credential_id: UUID) -> Record:
-    """One credential. Raises `errors.UserNotFound`, `errors.CredentialNotFound`, `errors.ScopeMissing`."""
+    """Return one credential.
+
+    Raises:
+        errors.UserNotFound: The user does not exist.
+        errors.CredentialNotFound: The credential does not exist.
+        errors.ScopeMissing: The key lacks a scope.
+    """
     check_may_manage(actor, user_id)
     return _present(await queries.find(runner, user_id, credential_id))
 
@@ -96,14 +112,14 @@ def _present(found: Record | None) -> Record:
 async def create_credential(
     transaction: Transaction, actor: Actor, user_id: UUID, wish: dict[str, Any]
 ) -> CreatedCredential:
-    """Add a credential. What `wish` leaves out of one's own is as the calling key has it.
+    """Add a credential. For the caller's own credentials, absent fields default to those of the calling key.
 
     Raises:
-        errors.UserNotFound: There is no such user, or the caller may not see to its keys.
+        errors.UserNotFound: The user does not exist, or the caller may not manage its keys.
         errors.ScopeMissing: The caller lacks a scope of the new key, or `keys:self`.
-        errors.KeyLimitExceeded: The new key would go beyond the calling one.
-        errors.RequestInvalid: The user lacks a scope, or the end is past.
-        errors.TooManyCredentials: The user has as many as it may have.
+        errors.KeyLimitExceeded: The new key would exceed the limits of the calling one.
+        errors.RequestInvalid: The user lacks a scope, or the expiry is in the past.
+        errors.TooManyCredentials: The user has the maximum number of active credentials.
     """
     check_may_manage(actor, user_id)
     owner = await users.lock(transaction, user_id)
@@ -130,7 +146,7 @@ async def create_credential(
 
 
 def _with_defaults(actor: Actor, owner: Record, wish: dict[str, Any]) -> dict[str, Any]:
-    """Fill in what is absent, and check the limits of a key for the caller itself."""
+    """Fill in absent fields; for the caller's own credentials, check the limits of the calling key."""
     defaults: dict[str, Any] = {"scopes": None, "expires_at": None, "address_ranges": None}
     if owner["id"] != actor.user_id:
         return defaults | wish
@@ -143,7 +159,12 @@ def _with_defaults(actor: Actor, owner: Record, wish: dict[str, Any]) -> dict[st
 
 
 def _check_scopes(actor: Actor, user_id: UUID, wanted: list[str] | None, user_scopes: list[str]) -> None:
-    """A key never may do more than its user, nor one's own more than the key that makes it."""
+    """Check that a key has no scope that its user lacks, nor, for the caller itself, one that the calling key lacks.
+
+    Raises:
+        errors.ScopeMissing: The key lacks a scope.
+        errors.RequestInvalid: The user lacks a scope.
+    """
     if user_id == actor.user_id:
         _require_all(actor, frozenset(user_scopes if wanted is None else wanted))
     elif beyond := sorted(frozenset(wanted or ()) - frozenset(user_scopes)):
@@ -152,7 +173,7 @@ def _check_scopes(actor: Actor, user_id: UUID, wanted: list[str] | None, user_sc
 
 
 def expiry(expires_at: datetime | None, now: datetime) -> dict[str, Any]:
-    """The columns of an expiry; a key that has less than a week to live is warned of once, a day before its end."""
+    """Return the columns of an expiry; a key that expires within a week gets only the warning one day before."""
     if expires_at is not None and expires_at <= now:
         raise errors.invalid_fields(
             [{"field": "expires_at", "code": "in-the-past", "message": "The time is in the past. Send a later time."}]
@@ -165,10 +186,16 @@ async def change_credential(
     transaction: Transaction, actor: Actor, user_id: UUID, credential_id: UUID, patch: dict[str, Any],
     if_match: str | None,
 ) -> Record:  # fmt: skip
-    """Change what `patch` names. The previous key ends with its credential at the latest.
+    """Apply a patch. The previous key expires no later than its credential.
 
-    Raises `errors.UserNotFound`, `errors.CredentialNotFound`, `errors.ScopeMissing`, `errors.KeyLimitExceeded`,
-    `errors.RequestInvalid`, `errors.LastAdminKey`, `errors.ETagMismatch`.
+    Raises:
+        errors.UserNotFound: The user does not exist.
+        errors.CredentialNotFound: The credential does not exist.
+        errors.ScopeMissing: The key lacks a scope.
+        errors.KeyLimitExceeded: The key cannot give more than it has.
+        errors.RequestInvalid: A field of the request is not valid.
+        errors.LastAdminKey: The last admin key cannot be revoked or restricted.
+        errors.ETagMismatch: The resource has changed since it was read.
     """
     row, actor = await _lock(transaction, actor, user_id, credential_id)
     if row["revoked_at"] is not None:
@@ -196,10 +223,15 @@ async def change_credential(
 async def revoke_credential(
     transaction: Transaction, actor: Actor, user_id: UUID, credential_id: UUID, if_match: str | None
 ) -> None:
-    """End both keys of a credential for good; once more changes nothing.
+    """Revoke both keys of a credential permanently; repeating it changes nothing.
 
-    Raises `errors.UserNotFound`, `errors.CredentialNotFound`, `errors.ScopeMissing`, `errors.KeyLimitExceeded`,
-    `errors.LastAdminKey`, `errors.ETagMismatch`.
+    Raises:
+        errors.UserNotFound: The user does not exist.
+        errors.CredentialNotFound: The credential does not exist.
+        errors.ScopeMissing: The key lacks a scope.
+        errors.KeyLimitExceeded: The key cannot give more than it has.
+        errors.LastAdminKey: The last admin key cannot be revoked or restricted.
+        errors.ETagMismatch: The resource has changed since it was read.
     """
     row, _ = await _lock(transaction, actor, user_id, credential_id)
     if row["revoked_at"] is not None:
@@ -215,9 +247,15 @@ async def revoke_credential(
 
 
 async def _lock(transaction: Transaction, actor: Actor, user_id: UUID, credential_id: UUID) -> tuple[Record, Actor]:
-    """Return a credential that the caller may change, locked after the admins where it is one of theirs.
+    """Lock and return a credential that the caller may change; for an admin's credential, lock the admins first.
 
-    The caller is returned as it is now.
+    The caller is returned as well, as it currently is.
+
+    Raises:
+        errors.UserNotFound: The user does not exist.
+        errors.CredentialNotFound: The credential does not exist.
+        errors.ScopeMissing: The key lacks a scope.
+        errors.KeyLimitExceeded: The key cannot give more than it has.
     """
     check_may_manage(actor, user_id)
     found = _present(await queries.find(transaction, user_id, credential_id))
@@ -230,10 +268,14 @@ async def _lock(transaction: Transaction, actor: Actor, user_id: UUID, credentia
 
 
 async def check_admin_keeps_a_key(transaction: Transaction, row: Record, values: dict[str, Any]) -> None:
-    """Raises `errors.LastAdminKey` if nobody could administrate after a change of this credential.
+    """Check that an admin can still act after a change of this credential. The admins must be locked before.
 
-    A key is *open* if it has no address ranges and a week to live: if this one was and will not be, another has to
-    be; if it was not, because it is about to end, another live one is enough. The admins have to be locked before.
+    A key counts as *open* if it has no address ranges and is valid for at least a week. If this key is open and would
+    not be afterwards, another open one must exist. If it is not open, because it is about to expire, another live one
+    is enough.
+
+    Raises:
+        errors.LastAdminKey: The last admin key cannot be revoked or restricted.
     """
     after = dict(row) | values
     if row["disabled_at"] is not None or not _administrates(row) or _is_open(after, row["now"]):

@@ -1,4 +1,4 @@
-"""Warnings of keys that expire soon."""
+"""Warnings about keys that expire soon."""
 
 from datetime import timedelta
 
@@ -14,7 +14,7 @@ from image_core.models import credential, user
 
 
 async def warn_of_expiry(parts: TaskParts, budget: Budget) -> int:
-    """Record the event of keys that expire soon: once a week before, and once a day before."""
+    """Record an event for keys that expire soon: once a week before, and once a day before."""
 
     async def batch() -> int:
         async with committing(parts) as transaction:
@@ -36,7 +36,7 @@ async def warn_of_expiry(parts: TaskParts, budget: Budget) -> int:
 
 
 async def _take_due(transaction: Transaction, most: int) -> list[Record]:
-    """Take the keys whose warning is due, and mark them as warned of."""
+    """Return keys whose warning is due, and mark them as warned."""
     week, day = (credential.c.expires_at <= func.now() + timedelta(days=days) for days in (7, 1))
     due = (
         select(credential.c.id)

@@ -11,7 +11,7 @@ from image_core.models import credit_account, credit_entry
 
 
 async def page(runner: Runner, team_id: UUID, cursor: Cursor | None, limit: int) -> list[Record]:
-    """A team's ledger, newest first."""
+    """Return a team's ledger, newest first."""
     statement = (
         select(credit_entry)
         .where(credit_entry.c.team_id == team_id)
@@ -26,7 +26,7 @@ async def page(runner: Runner, team_id: UUID, cursor: Cursor | None, limit: int)
 
 
 async def change(transaction: Transaction, team_id: UUID, values: dict[str, Any]) -> None:
-    """Changes schedule and threshold of an account."""
+    """Update schedule and threshold of an account."""
     await transaction.execute(
         update(credit_account).where(credit_account.c.team_id == team_id).values(updated_at=func.now(), **values)
     )

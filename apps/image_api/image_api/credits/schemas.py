@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from image_api.http.field_types import LINE, JsonInteger
 from image_core.billing.credits import EntryKind, RefillMode, RefillPeriod
 
-# So far from the largest balance that a column holds that no number of refills comes near it.
+# Far enough below the column's maximum that no number of refills can reach it.
 MAX_AMOUNT = 1_000_000_000_000
 
 Amount = Annotated[JsonInteger, Field(ge=0, le=MAX_AMOUNT)]
@@ -77,7 +77,7 @@ class Refill(BaseModel):
 
     @property
     def change(self) -> tuple[EntryKind, int]:
-        """What is to be done, and with how much."""
+        """Return the kind of change and its amount."""
         given = {EntryKind.SET: self.set, EntryKind.ADD: self.add, EntryKind.SUBTRACT: self.subtract}
         return next((kind, amount) for kind, amount in given.items() if amount is not None)
 

@@ -1,4 +1,4 @@
-"""The rules of credits: who sees a balance, and who changes it."""
+"""The rules of credits: who may see a balance, and who may change it."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -16,7 +16,12 @@ from image_core.db import Record, Runner, Transaction
 
 
 async def get_credits(runner: Runner, actor: Actor, named_id: UUID | None) -> dict[str, Any]:
-    """The account of the caller's team, or of the one that an admin names. Raises `errors.TeamNotFound`."""
+    """Return the account of the caller's team, or of the team that an admin names.
+
+    Raises:
+        errors.TeamNotFound: The team does not exist.
+        errors.TeamRequired: The team must be named.
+    """
     return await _shown(runner, await teams.owning_team(runner, actor, named_id))
 
 
@@ -36,14 +41,24 @@ async def _shown(runner: Runner, team_id: UUID) -> dict[str, Any]:
 async def list_entries(
     runner: Runner, actor: Actor, named_id: UUID | None, cursor: Cursor | None, limit: int
 ) -> list[Record]:
-    """The ledger of the caller's team, or of the one that an admin names. Raises `errors.TeamNotFound`."""
+    """Return the ledger of the caller's team, or of the team that an admin names.
+
+    Raises:
+        errors.TeamNotFound: The team does not exist.
+        errors.TeamRequired: The team must be named.
+    """
     return await queries.page(runner, await teams.owning_team(runner, actor, named_id), cursor, limit)
 
 
 async def refill(
     transaction: Transaction, actor: Actor, team_id: UUID, kind: EntryKind, amount: int, reason: str | None
 ) -> Record:
-    """Changes a balance and returns the ledger's entry. Raises `errors.TeamNotFound`, `errors.BalanceTooLow`."""
+    """Change a balance and return the ledger entry.
+
+    Raises:
+        errors.TeamNotFound: The team does not exist.
+        errors.BalanceTooLow: The balance cannot go below zero.
+    """
     require_admin(actor)
     entry = await credits.change_balance(transaction, team_id, kind, amount, reason, actor.user_id)
     before = {"balance": entry["balance_after"] - entry["amount"]}
@@ -57,7 +72,11 @@ async def refill(
 async def change_credits(
     transaction: Transaction, actor: Actor, team_id: UUID, values: dict[str, Any]
 ) -> dict[str, Any]:
-    """Changes schedule and threshold as `values` names them. Raises `errors.TeamNotFound`."""
+    """Change schedule and threshold as given by `values`.
+
+    Raises:
+        errors.TeamNotFound: The team does not exist.
+    """
     require_admin(actor)
     if await credits.lock_account(transaction, team_id) is None:
         raise errors.TeamNotFound

@@ -1,4 +1,4 @@
-"""Reservations that nobody settled, and balances whose refill is due."""
+"""Housekeeping of reservations that were never settled, and of scheduled refills."""
 
 from datetime import UTC, datetime
 from uuid import UUID
@@ -9,7 +9,7 @@ from image_core.billing import credits
 
 
 async def lapse_reservations(parts: TaskParts, budget: Budget) -> int:
-    """Give back credits that were reserved and neither committed nor refunded in time."""
+    """Return credits that were reserved and neither committed nor refunded in time."""
 
     async def lapse(reservation_id: UUID) -> None:
         async with committing(parts) as transaction:

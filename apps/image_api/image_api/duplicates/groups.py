@@ -1,11 +1,11 @@
-"""Groups out of pairs."""
+"""Grouping of pairs."""
 
 from collections.abc import Iterable
 from uuid import UUID
 
 
 def connected(pairs: Iterable[tuple[UUID, UUID]]) -> list[set[UUID]]:
-    """The groups of images that hang together by pairs, in no order."""
+    """Return the connected components of images linked by pairs, in no particular order."""
     group_of: dict[UUID, set[UUID]] = {}
     for pair in pairs:
         first, second = (group_of.setdefault(image_id, {image_id}) for image_id in pair)

@@ -21,7 +21,7 @@ def _shown(image_id: Column[UUID]) -> ColumnElement[bool]:
     return exists().where(image.c.id == image_id, image.c.status == ImageStatus.READY, image.c.deleted_at.is_(None))
 
 
-# The pairs of a team that are near enough, of images that are shown, and that nobody has decided about.
+# The team's pairs within the distance, of visible images, without a decision.
 _open_clauses = (
     near_duplicate.c.team_id == _team_id,
     near_duplicate.c.distance <= bindparam("max_distance", type_=Integer),
@@ -61,7 +61,7 @@ _around = Query(
     select(near_duplicate.c.image_id_a, near_duplicate.c.image_id_b, near_duplicate.c.distance)
     .where(
         *_open_clauses,
-        # Read no further than it is needed, so that an endless group is not walked to its end.
+        # Evaluated only as far as needed, so that a huge group is not walked to its end.
         near_duplicate.c.image_id_a.in_(select(_reached.c.image_id).limit(bindparam("most"))),
     )
     .order_by(near_duplicate.c.distance, near_duplicate.c.image_id_a, near_duplicate.c.image_id_b)
@@ -86,7 +86,7 @@ _held = Query(
 
 
 async def newest(runner: Runner, team_id: UUID, max_distance: int, before: UUID | None, limit: int) -> list[UUID]:
-    """The images that are the newer ones of a pair, newest first."""
+    """Return images that are the newer ones of a pair, newest first."""
     rows = await runner.fetch(_newest, team_id=team_id, max_distance=max_distance, before=before, limit=limit)
     return [row[0] for row in rows]
 
@@ -94,23 +94,23 @@ async def newest(runner: Runner, team_id: UUID, max_distance: int, before: UUID 
 async def pairs_around(
     runner: Runner, team_id: UUID, max_distance: int, image_ids: Collection[UUID], most: int
 ) -> list[Record]:
-    """The pairs of the groups that these images are in, the nearest first: those of the first `most` images."""
+    """Return the pairs of the groups of these images, nearest first, among the first `limit` images."""
     values = {"team_id": team_id, "max_distance": max_distance, "image_ids": list(image_ids)}
     return await runner.fetch(_around, **values, most=most)
 
 
 async def summaries(runner: Runner, team_id: UUID, image_ids: Collection[UUID]) -> list[Record]:
-    """What is shown of these images."""
+    """Return summaries of these images."""
     return await runner.fetch(_summaries, team_id=team_id, image_ids=list(image_ids))
 
 
 async def hold_images(transaction: Transaction, team_id: UUID | None, image_ids: Collection[UUID]) -> list[Record]:
-    """Those of the images that a caller sees, kept from being purged until the commit; null means all teams."""
+    """Return the images that the caller sees, locked against purging until the commit; null means all teams."""
     return await transaction.fetch(_held, team_id=team_id, image_ids=list(image_ids))
 
 
 async def decide(transaction: Transaction, team_id: UUID, pair: tuple[UUID, UUID], user_id: UUID) -> Record | None:
-    """Remembers that a pair is no duplicate; None where that has been decided before."""
+    """Record that a pair is not a duplicate; return None if that was recorded before."""
     return await transaction.fetch_one(
         insert(duplicate_decision)
         .values(id=new_id(), team_id=team_id, image_id_a=pair[0], image_id_b=pair[1], decided_by=user_id)
@@ -120,7 +120,7 @@ async def decide(transaction: Transaction, team_id: UUID, pair: tuple[UUID, UUID
 
 
 async def find_decision(runner: Runner, team_id: UUID, pair: tuple[UUID, UUID]) -> Record | None:
-    """The decision about a pair."""
+    """Return the decision about a pair."""
     return await runner.fetch_one(
         select(duplicate_decision).where(
             duplicate_decision.c.team_id == team_id,
@@ -131,7 +131,7 @@ async def find_decision(runner: Runner, team_id: UUID, pair: tuple[UUID, UUID]) 
 
 
 async def undo(transaction: Transaction, team_id: UUID | None, decision_id: UUID) -> Record | None:
-    """Removes a decision that a caller sees; null means those of all teams, for an admin."""
+    """Remove a decision that a caller sees; null means those of all teams, for an admin."""
     statement = delete(duplicate_decision).where(duplicate_decision.c.id == decision_id)
     if team_id is not None:
         statement = statement.where(duplicate_decision.c.team_id == team_id)
@@ -139,7 +139,7 @@ async def undo(transaction: Transaction, team_id: UUID | None, decision_id: UUID
 
 
 async def page_of_decisions(runner: Runner, team_id: UUID, cursor: Cursor | None, limit: int) -> list[Record]:
-    """Decisions of a team, newest first."""
+    """Return decisions of a team, newest first."""
     statement = (
         select(duplicate_decision)
         .where(duplicate_decision.c.team_id == team_id)

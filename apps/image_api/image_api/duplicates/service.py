@@ -1,4 +1,4 @@
-"""The rules of near-duplicates: which images make a group, which of them is worth keeping, what has been decided."""
+"""The rules of near-duplicates: which images form a group, which one to keep, and which pairs were decided."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -15,10 +15,10 @@ from image_core import errors
 from image_core.db import Record, Runner, Transaction
 
 MAX_GROUP_IMAGES = 100
-"""Of a larger group so many are shown."""
+"""The maximum number of images shown of a group."""
 
-# Each page looks at so many images that are the newer ones of a pair, and reaches so many from there: a huge group
-# is shown in parts and holds nothing up.
+# Each page examines this many images that are the newer ones of a pair, and reaches this many from there: a huge group
+# is shown in parts and does not block anything.
 _LOOKED_AT, _REACHED = 500, 2_500
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -39,9 +39,11 @@ async def list_duplicates(
     cursor: Cursor | None,
     limit: int,
 ) -> Page:
-    """A page of groups: images of one team that hang together by pairs nobody has decided about.
+    """Return a page of groups: images of one team that are linked by undecided pairs.
 
-    Raises `errors.TeamRequired`, `errors.TeamNotFound`.
+    Raises:
+        errors.TeamRequired: The team must be named.
+        errors.TeamNotFound: The team does not exist.
     """
     owner_id = await teams.owning_team(runner, actor, team_id)
     before = cursor.row_id if cursor else None
@@ -49,11 +51,11 @@ async def list_duplicates(
 
 
 async def groups_of(runner: Runner, team_id: UUID, max_distance: int, before: UUID | None, limit: int) -> Page:
-    """A team's groups whose newest image is older than `before`; null means all."""
+    """Return a team's groups whose newest image is older than `before`; null means all."""
     newest = await queries.newest(runner, team_id, max_distance, before, _LOOKED_AT + 1)
     seeds = newest[:_LOOKED_AT]
     pairs = await queries.pairs_around(runner, team_id, max_distance, seeds, _REACHED)
-    # A group stands where its newest image does; one whose newest is not among these was on an earlier page.
+    # A group is listed at its newest image; if that is not among these, the group was on an earlier page.
     looked_at = set(seeds)
     groups = [group for group in connected((row[0], row[1]) for row in pairs) if max(group) in looked_at]
     groups.sort(key=max, reverse=True)
@@ -62,7 +64,7 @@ async def groups_of(runner: Runner, team_id: UUID, max_distance: int, before: UU
     images = {row["id"]: row for row in await queries.summaries(runner, team_id, ids)}
     bodies = [_group(group, pairs, images) for group in shown]
     last = max(shown[-1]) if len(groups) > limit else seeds[-1] if len(newest) > _LOOKED_AT else None
-    # An image that was purged meanwhile is left out.
+    # An image that was purged in the meantime is omitted.
     return Page([body for body in bodies if body["images"]], Cursor(_NEVER, last).encode() if last else None)
 
 
@@ -87,9 +89,10 @@ def _group(group: set[UUID], pairs: Sequence[Record], images: dict[UUID, Record]
 
 
 async def decide(transaction: Transaction, actor: Actor, image_ids: Sequence[UUID]) -> tuple[Record, bool]:
-    """Remembers that two images are no duplicates; returns the decision, and whether it is new.
+    """Record that two images are not duplicates; return the decision, and whether it is new.
 
-    Raises `errors.ImageNotFound`.
+    Raises:
+        errors.ImageNotFound: The image does not exist.
     """
     first, second = sorted(image_ids)
     found = await queries.hold_images(transaction, actor.visible_team_id, (first, second))
@@ -108,7 +111,11 @@ async def decide(transaction: Transaction, actor: Actor, image_ids: Sequence[UUI
 
 
 async def undo(transaction: Transaction, actor: Actor, decision_id: UUID) -> None:
-    """Forgets a decision. Raises `errors.DecisionNotFound`."""
+    """Remove a decision.
+
+    Raises:
+        errors.DecisionNotFound: The decision does not exist.
+    """
     row = await queries.undo(transaction, actor.visible_team_id, decision_id)
     if row is None:
         raise errors.DecisionNotFound
@@ -124,6 +131,11 @@ async def _record(transaction: Transaction, actor: Actor, action: str, row: Reco
 async def list_decisions(
     runner: Runner, actor: Actor, team_id: UUID | None, cursor: Cursor | None, limit: int
 ) -> list[Record]:
-    """Decisions of a team, newest first. Raises `errors.TeamRequired`, `errors.TeamNotFound`."""
+    """Return decisions of a team, newest first.
+
+    Raises:
+        errors.TeamRequired: The team must be named.
+        errors.TeamNotFound: The team does not exist.
+    """
     owner_id = await teams.owning_team(runner, actor, team_id)
     return await queries.page_of_decisions(runner, owner_id, cursor, limit)

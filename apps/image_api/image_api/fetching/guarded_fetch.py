@@ -1,8 +1,8 @@
-"""Fetching what a stranger names by URL, without becoming the stranger's way into our own network.
+"""Fetching of URLs named by callers, protected against server-side request forgery.
 
-The name is resolved once, every address of the answer is checked, and the connection is made to one of these very
-addresses; Host, SNI and certificate keep the name. httpcore2 is used without httpx2 because it has nothing that would
-have to be switched off: no proxies from the environment, cookies, credentials, redirects or decompression.
+The name is resolved once, every address of the answer is checked, and the connection is made to one of exactly these
+addresses; Host, SNI and certificate use the name. httpcore2 is used without httpx2 because it has no features that
+would have to be disabled: no proxies from the environment, cookies, credentials, redirects or decompression.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from image_api.fetching.system_resolver import SystemResolver
 from image_core import errors
 
 Resolve = Callable[[str, Hashable], Awaitable[list[str]]]
-"""Return the addresses of a host, for a caller."""
+"""Return the addresses of a host, on behalf of a caller."""
 T = TypeVar("T")
 
 _MAX_REDIRECTS = 5
@@ -30,16 +30,16 @@ _MAX_ADDRESSES = 4
 _CONNECT_SECONDS = 5
 _IDLE_SECONDS = 10
 _REDIRECTS = (301, 302, 303, 307, 308)
-# Compression is not asked for, and an answer that has it is refused: a few bytes could become any number of them.
+# Compression is not requested, and a compressed response is rejected: a few bytes could expand to any number.
 _HEADERS = [(b"User-Agent", b"image-manager"), (b"Accept", b"image/*"), (b"Accept-Encoding", b"identity")]
 _TIMEOUTS = {"connect": _CONNECT_SECONDS, "read": _IDLE_SECONDS, "write": _IDLE_SECONDS}
 
 
 class GuardedFetcher:
-    """Gets bytes from public addresses on ports 80 and 443.
+    """Fetches bytes from public addresses on ports 80 and 443.
 
-    Other ports are refused because the service must not knock on whatever listens there for others. `allowed` are
-    networks that an operator vouches for, on any port.
+    Other ports are rejected, because the service must not probe what listens there. `allowed` are networks that an
+    operator trusts, on any port.
     """
 
     def __init__(
@@ -61,15 +61,21 @@ class GuardedFetcher:
         *,
         caller: Hashable = None,
     ) -> AsyncGenerator[bytes, None]:
-        """The bytes behind a URL as they come. Close the generator: it holds a connection.
+        """Yield the bytes of a URL as they arrive. Close the generator to release its connection.
 
-        `on_disposition` gets the Content-Disposition of the answer, read as Latin-1, before its first byte.
+        Args:
+            url: the URL to fetch.
+            max_bytes: the maximum size of the file.
+            seconds: the time limit for the source, including redirects; the reader's own time does not count.
+            on_disposition: gets the Content-Disposition of the response, read as Latin-1, before the first byte.
+            caller: whose lookups are limited, so that names that hang delay no other caller.
 
-        `caller` is whose names are looked up, so that names that hang delay no other caller.
-
-        `seconds` counts what the source takes, all redirects together, not what the reader does in between.
-        Raises `errors.SourceRefused`, `errors.SourceUnreachable`, `errors.SourceTimeout`,
-        `errors.SourceAnswerUnusable`, `errors.SourceTooLarge`.
+        Raises:
+            errors.SourceRefused: The source's URL may not be fetched.
+            errors.SourceUnreachable: The source cannot be reached.
+            errors.SourceTimeout: The source took too long.
+            errors.SourceAnswerUnusable: The source's answer cannot be used.
+            errors.SourceTooLarge: The source's file is larger than allowed.
         """
         source, patience = parse(url), _Patience(seconds)
         for _ in range(_MAX_REDIRECTS + 1):
@@ -93,7 +99,7 @@ class GuardedFetcher:
     async def _asked(
         self, source: SourceUrl, patience: "_Patience", caller: Hashable
     ) -> AsyncIterator[httpcore2.Response]:
-        """The head of the answer, on a connection that lives no longer than this."""
+        """Yield the head of the response; the connection is closed at the end of the block."""
         dialler = _Dialler(partial(self._addresses, source, caller))
         url = httpcore2.URL(scheme=source.scheme, host=source.host, port=source.port, target=source.target)
         connection = httpcore2.AsyncHTTPConnection(url.origin, self._ssl_context, network_backend=dialler)
@@ -110,10 +116,14 @@ class GuardedFetcher:
                 await dialler.hang_up()
 
     async def _addresses(self, source: SourceUrl, caller: Hashable) -> list[Address]:
-        """Where to connect to. Raises `errors.SourceRefused` if any address of the name is not for strangers."""
+        """Return the addresses to connect to.
+
+        Raises:
+            errors.SourceRefused: An address of the name is not public.
+        """
         found = [source.address] if source.address else await self._look_up(source.host, caller)
         vouched = all(is_among(address, self._allowed) for address in found)
-        # Not which address it is: that would tell strangers what our resolver knows.
+        # The address is not named: that would reveal what our resolver knows.
         if not vouched and not all(is_public(address) or is_among(address, self._allowed) for address in found):
             raise errors.SourceRefused("The URL's host has an address that is not public.")
         if not vouched and source.port not in PORTS.values():
@@ -134,7 +144,7 @@ class GuardedFetcher:
 
 
 class _Dialler(httpcore2.AsyncNetworkBackend):
-    """Connects to the checked addresses of one source, whatever the name would resolve to now."""
+    """A network backend that connects to the checked addresses of one source, whatever the name resolves to now."""
 
     def __init__(self, addresses: Callable[[], Awaitable[list[Address]]]) -> None:
         self._addresses = addresses
@@ -149,7 +159,7 @@ class _Dialler(httpcore2.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
-        """A connection to the first address that takes one."""
+        """Connect to the first address that accepts."""
         failed: Exception | None = None
         for address in await self._addresses():
             try:
@@ -163,19 +173,19 @@ class _Dialler(httpcore2.AsyncNetworkBackend):
         raise failed or httpcore2.ConnectError
 
     async def hang_up(self) -> None:
-        """Closes the connection, if there is one, without a farewell that the other side could draw out."""
+        """Close the connection, if any, without a TLS shutdown that the other side could delay."""
         if self._stream is not None:
             await self._stream.aclose()
 
 
 class _Patience:
-    """What is left of the time that a source may keep us waiting, and what its failures are called."""
+    """The time that is left for the source, and the translation of its failures."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
 
     async def wait(self, answer: Awaitable[T]) -> T:
-        """Waits for the source, as long as there is time left."""
+        """Await the source, for as long as there is time left."""
         loop = asyncio.get_running_loop()
         began_at = loop.time()
         try:

@@ -1,4 +1,4 @@
-"""Which addresses on the network the service may call for a stranger: those that anybody could call."""
+"""Classification of network addresses: which ones may be fetched on behalf of a caller."""
 
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
@@ -6,8 +6,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
-# `ipaddress.is_global` is no guard: it says yes to NAT64 and multicast, and before Python 3.12 to 6to4.
-# Source: IANA's special-purpose address registries for IPv4 and IPv6, as of 2025.
+# `ipaddress.is_global` is not sufficient: it accepts NAT64 and multicast, and before Python 3.12 also 6to4. Source:
+# IANA's special-purpose address registries for IPv4 and IPv6, as of 2025.
 _REFUSED_IPV4 = [
     IPv4Network(network)
     for network in (
@@ -32,7 +32,7 @@ _REFUSED_IPV4 = [
         "168.63.129.16/32",  # Azure's host, public by its number only
     )
 ]
-# Public IPv6 lies in here. What is outside: loopback, mapped and compatible IPv4 (::/8), NAT64 (64:ff9b::/96,
+# Public IPv6 is within this network. Outside of it: loopback, mapped and compatible IPv4 (::/8), NAT64 (64:ff9b::/96,
 # 64:ff9b:1::/48), discard (100::/64), segment routing (5f00::/16), unique-local, link-local, site-local, multicast.
 _PUBLIC_IPV6 = IPv6Network("2000::/3")
 _REFUSED_IPV6 = [
@@ -45,7 +45,7 @@ _REFUSED_IPV6 = [
         "3fff::/20",  # documentation
     )
 ]
-# Whoever reaches these gets the machine's own credentials, so no list of allowed networks can contain them.
+# Access to these yields the machine's own credentials, so no list of allowed networks can include them.
 _NEVER: list[Network] = [
     IPv4Network("169.254.0.0/16"),
     IPv4Network("168.63.129.16/32"),
@@ -61,7 +61,7 @@ _LOCAL_NAT64 = IPv6Network("64:ff9b:1::/48")
 
 
 def is_public(address: Address) -> bool:
-    """Whether everybody on the internet could call this address, as far as its number tells."""
+    """Return whether an address is public, as far as its number shows."""
     if isinstance(address, IPv4Address):
         return not any(address in network for network in _REFUSED_IPV4)
     if address.scope_id is not None or address not in _PUBLIC_IPV6:
@@ -70,7 +70,7 @@ def is_public(address: Address) -> bool:
 
 
 def is_among(address: Address, allowed: Sequence[Network]) -> bool:
-    """Return whether an operator has allowed this address; a metadata server never is, however it is written."""
+    """Return whether an operator has allowed this address; a metadata server never is, in any notation."""
     if isinstance(address, IPv6Address) and (address.scope_id is not None or address.ipv4_mapped is not None):
         return False
     if not any(address in network for network in allowed):
@@ -80,7 +80,7 @@ def is_among(address: Address, allowed: Sequence[Network]) -> bool:
 
 
 def _carried(address: IPv6Address) -> list[IPv4Address]:
-    """Return every IPv4 address that a gateway might read out of an IPv6 address."""
+    """Return every IPv4 address that a gateway might extract from an IPv6 address."""
     number = int(address)
     # The last 32 bits: compatible and translated IPv4, NAT64 with any prefix of 96 bits, ISATAP.
     found = [IPv4Address(number & 0xFFFFFFFF)]
@@ -89,7 +89,7 @@ def _carried(address: IPv6Address) -> list[IPv4Address]:
     if address.teredo is not None:
         found.extend(address.teredo)
     if address in _LOCAL_NAT64:
-        # Source: RFC 6052, section 2.2. Bits 64 to 71 are left out, wherever the prefix of 48, 56 or 64 bits ends.
+        # Source: RFC 6052, section 2.2. Bits 64 to 71 are skipped, wherever the prefix of 48, 56 or 64 bits ends.
         bits = (number >> 64 & 0xFFFF) << 56 | number & 0xFFFFFFFFFFFFFF
         found.extend(IPv4Address(bits >> shift & 0xFFFFFFFF) for shift in (40, 32, 24))
     return found

@@ -1,4 +1,4 @@
-"""A URL that a stranger gave, taken apart once and so strictly that nobody after us can read it otherwise."""
+"""Strict parsing of a caller's URL, once, so that no later component can interpret it differently."""
 
 import re
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _KEPT = "/%:@!$&'()*+,;=~?-._"
 
 @dataclass(frozen=True)
 class SourceUrl:
-    """Scheme, host, port and target, ready to be sent; `address` is set where the host is an address itself."""
+    """Scheme, host, port and target, ready to be sent; `address` is set if the host is an address."""
 
     scheme: str
     host: str
@@ -28,11 +28,15 @@ class SourceUrl:
 
     @property
     def filename(self) -> str | None:
-        """The last part of the path, as a name for the file."""
+        """The last part of the path, as a suggested filename."""
         return filenames.clean(filenames.decode(unquote_to_bytes(self.target.partition("?")[0])))
 
     def redirected_to(self, location: str) -> "SourceUrl":
-        """The URL that an answer points to, checked like the first. Raises `errors.SourceRefused`."""
+        """Return the URL that a redirect points to, checked like the first.
+
+        Raises:
+            errors.SourceRefused: The source's URL may not be fetched.
+        """
         host = f"[{self.host}]" if ":" in self.host else self.host
         try:
             url = urljoin(f"{self.scheme}://{host}:{self.port}{self.target}", location)
@@ -42,8 +46,12 @@ class SourceUrl:
 
 
 def parse(url: str) -> SourceUrl:
-    """Takes a URL apart. Raises `errors.SourceRefused`."""
-    # Parsers disagree about these: some drop them, some see the end of the host in a backslash.
+    """Parse a URL.
+
+    Raises:
+        errors.SourceRefused: The source's URL may not be fetched.
+    """
+    # Parsers disagree about these: some drop them, some treat a backslash as the end of the host.
     if not url.isprintable() or " " in url or "\\" in url:
         raise errors.SourceRefused("The URL contains spaces, control characters or backslashes. Percent-encode them.")
     try:
@@ -93,11 +101,11 @@ def _name_or_ipv4(text: str) -> tuple[str, Address | None]:
 
 
 def _to_ascii(host: str) -> str:
-    # Its tables are large, and nearly no host needs them.
+    # Its tables are large, and hardly any host needs them.
     import idna
 
     try:
-        # As browsers do: full-width digits and dots become ASCII, and are looked at after that.
+        # As browsers do: full-width digits and dots become ASCII and are checked afterwards.
         return idna.encode(host, uts46=True).decode("ascii")
     except idna.IDNAError as error:
         raise errors.SourceRefused("The URL's host is not a valid internationalized domain name.") from error

@@ -1,7 +1,7 @@
-"""The system's resolver without its weakness: a look-up that hangs cannot be cancelled, only left alone.
+"""The system's resolver, with a limit per caller, because a lookup that hangs cannot be cancelled.
 
-So each caller has few of them under way at once, counted until their threads end: whoever names hosts that hang waits
-for itself alone.
+Each caller may have few lookups in progress, counted until their threads end, so names that hang only delay the caller
+who sent them.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ def _addresses_of(host: str) -> list[str]:
 
 
 class SystemResolver:
-    """Resolves names in threads that nobody waits for when the service stops."""
+    """Resolves names in daemon threads, which do not delay the end of the process."""
 
     def __init__(self, look_up: Callable[[str], list[str]] = _addresses_of) -> None:
         self._look_up = look_up
@@ -30,7 +30,7 @@ class SystemResolver:
         self._of_callers: WeakValueDictionary[Hashable, asyncio.Semaphore] = WeakValueDictionary()
 
     async def __call__(self, host: str, caller: Hashable) -> list[str]:
-        """Return the addresses of a host, each once.
+        """Return the addresses of a host, without duplicates.
 
         Raises:
             OSError: The name does not resolve.
@@ -50,7 +50,7 @@ class SystemResolver:
             own.release()
 
         def released(_: object) -> None:
-            # The loop may have been closed while a name still hung.
+            # The loop may have been closed while a name was still hanging.
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(release)
 

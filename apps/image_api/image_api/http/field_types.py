@@ -1,4 +1,4 @@
-"""Types of fields that are strict where the library's own are kind, and say in words what they take."""
+"""Field types that are strict where pydantic's own are lenient, and that describe in words what they accept."""
 
 import re
 from typing import Annotated, Any
@@ -6,11 +6,11 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Strict
 
 PATTERN_WORDS: dict[str, str] = {}
-"""What each regular expression asks for: nobody is shown the expression."""
+"""Descriptions of regular expressions: errors never show the expression itself."""
 
 
 def described(pattern: str, words: str) -> str:
-    """Return the pattern, and remember its words for the errors."""
+    """Return the pattern, after registering its description for errors."""
     PATTERN_WORDS[pattern] = words
     return pattern
 
@@ -26,8 +26,8 @@ def _digits(value: Any) -> Any:
 
 
 JsonInteger = Annotated[int, Strict()]
-"""A whole number in a JSON body: no text, no fraction, no boolean."""
+"""A whole number in a JSON body: no string, fraction or boolean."""
 JsonBoolean = Annotated[bool, Strict()]
-"""true or false in a JSON body, and nothing that only counts as such."""
+"""true or false in a JSON body, without conversion from other types."""
 QueryInteger = Annotated[int, BeforeValidator(_digits)]
 """A whole number in a query string."""

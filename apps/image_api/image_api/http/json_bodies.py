@@ -1,4 +1,4 @@
-"""JSON from callers: bounded in size by its reader, and in shape before anything validates it."""
+"""JSON from callers: its reader limits the size, this module limits its shape before anything validates it."""
 
 import json
 from itertools import chain
@@ -7,17 +7,23 @@ from typing import Any
 from image_core import errors
 
 MAX_MEMBERS = 200
-"""Most members of one object. The largest that is documented is a patch of 100 metadata."""
+"""Maximum number of members of one object. The largest documented object is a patch of 100 metadata entries."""
 MAX_NAME_LENGTH = 256
 MAX_DEPTH = 16
 MAX_VALUES = 2_000
-"""Most objects and numbers of one document, and most arrays. A schema of 50 fields has the most that is documented."""
+"""Maximum number of objects and numbers in a document, and of arrays. The largest body is a schema of 50 fields."""
 MAX_NUMBER_LENGTH = 400
-"""Longer than the longest number that a double has: -1.7976931348623157e+308 written out has 310 characters."""
+"""Longer than the longest double: -1.7976931348623157e+308 written out has 310 characters."""
 
 
 def parse(text: bytes | str, field: str = "body", example: str = "") -> Any:
-    """Return the value of a JSON text. Raises `errors.RequestInvalid`, which names `field` and may show an example."""
+    """Return the value of a JSON text.
+
+    The error names `field` and may show an example.
+
+    Raises:
+        errors.RequestInvalid: The text is not acceptable JSON.
+    """
     reader = _Reader()
     try:
         value = json.loads(
@@ -40,7 +46,7 @@ def parse(text: bytes | str, field: str = "body", example: str = "") -> Any:
 
 
 class _Refused(Exception):
-    """JSON whose shape is not accepted; its text is for the caller."""
+    """JSON whose shape is not accepted; the message is for the caller."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -56,7 +62,7 @@ def _invalid(field: str, code: str, message: str) -> errors.RequestInvalid:
 
 
 class _Reader:
-    """Makes the objects and numbers of one document, while it is read: nobody waits for the end of an extreme one."""
+    """Builds the objects and numbers of a document while it is parsed, so that an extreme one fails early."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -97,7 +103,7 @@ def _refuse_constant(name: str) -> Any:
 
 
 def _check_nesting(value: Any) -> None:
-    """Walks through containers level by level, no further than the bounds."""
+    """Walk through containers level by level, no further than the limits."""
     level, count = [value] if isinstance(value, dict | list) else [], 0
     for _ in range(MAX_DEPTH):
         count += len(level)

@@ -1,15 +1,15 @@
-"""The name that was probably meant, where a caller wrote one that does not exist."""
+"""Suggestions for misspelt names."""
 
 import difflib
 from collections.abc import Iterable
 
 _ALIKE = 0.75
-"""From which share of letters in common, of both names together, one is taken for a slip of the other."""
+"""The similarity ratio from which one name counts as a misspelling of another."""
 _MIN_BEGINNING = 4
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:
-    """Return the name that was probably meant: a slip of the hand, or its beginning; None where none is close."""
+    """Return the name that was probably meant: a misspelling or a prefix of it; None if none is close."""
     known = {each.lower(): each for each in names}
     written = name[:64].lower()
     if close := difflib.get_close_matches(written, known, n=1, cutoff=_ALIKE):
@@ -19,6 +19,6 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
 
 
 def nearest_hint(name: str, names: Iterable[str]) -> str:
-    """Return a question after the name that was meant, with a space before it; empty where none is close."""
+    """Return " Did you mean …?" with the nearest name; empty if none is close."""
     meant = nearest(name, names)
     return f" Did you mean {meant!r}?" if meant else ""

@@ -19,20 +19,24 @@ _FORMAT = struct.Struct(">q16s")
 
 
 class Cursor(NamedTuple):
-    """The last row of a page: the next one begins after it."""
+    """The last row of a page; the next page begins after it."""
 
     created_at: datetime
     row_id: UUID
 
     def encode(self) -> str:
-        """URL-safe text: microseconds since 1970 and the id, in base64."""
+        """Return URL-safe text: microseconds since 1970 and the id, in base64."""
         microseconds = (self.created_at - _EPOCH) // timedelta(microseconds=1)
         packed = _FORMAT.pack(microseconds, self.row_id.bytes)
         return base64.urlsafe_b64encode(packed).rstrip(b"=").decode()
 
 
 def decode_cursor(text: str) -> Cursor:
-    """The cursor in `text`. Raises `errors.CursorInvalid` for anything that `encode` did not write."""
+    """Decode a cursor.
+
+    Raises:
+        errors.CursorInvalid: The text was not written by `encode`.
+    """
     try:
         packed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
         microseconds, row_id = _FORMAT.unpack(packed)
@@ -47,10 +51,10 @@ def decode_cursor(text: str) -> Cursor:
 
 
 def next_cursor(rows: Sequence[Record], limit: int) -> str | None:
-    """The cursor after the first `limit` rows; None where there are no more. One row too many was asked for."""
+    """Return the cursor after the first `limit` rows; None if there are no more. Queries fetch one extra row."""
     return Cursor(rows[limit - 1]["created_at"], rows[limit - 1]["id"]).encode() if len(rows) > limit else None
 
 
 def page_of(rows: Sequence[Record], limit: int) -> dict[str, Any]:
-    """The page's body."""
+    """Return the body of a page."""
     return {"items": [dict(row) for row in rows[:limit]], "next_cursor": next_cursor(rows, limit)}

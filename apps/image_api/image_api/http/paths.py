@@ -1,3 +1,3 @@
-"""Where the API begins."""
+"""The prefix of the API's paths."""
 
 API_PREFIX = "/api/v1"

@@ -17,12 +17,12 @@ from image_core.errors.problem_documents import MEDIA_TYPE, document, status_of
 def problem(
     status: int, code: str, title: str, detail: str, headers: dict[str, str] | None = None, **extra: Any
 ) -> Response:
-    """A problem document. `extra` holds what helps to fix it."""
+    """Return a problem document. `extra` holds values that help to fix the error."""
     return Response(document(status, code, title, detail, **extra), status, headers, MEDIA_TYPE)
 
 
 def app_problem(error: errors.AppError) -> Response:
-    """The problem of an `AppError`."""
+    """Return the problem of an `AppError`."""
     headers: dict[str, str] = {}
     if isinstance(error, errors.Unauthorized):
         headers["www-authenticate"] = 'ApiKey realm="image-manager", header="X-API-KEY", Bearer realm="image-manager"'
@@ -38,7 +38,7 @@ def app_problem(error: errors.AppError) -> Response:
 
 
 def methods_of(scope: Scope) -> list[str]:
-    """Every method that the routes of this path know; the framework names those of its first route alone."""
+    """Return every method of a path; the framework only names those of the first matching route."""
     known: list[tuple[re.Pattern[str], set[str]]] = scope["app"].state.methods_by_path
     return sorted(set().union(*(methods for pattern, methods in known if pattern.fullmatch(scope["path"]))))
 
@@ -48,7 +48,7 @@ _HTTP_CODES = {404: "not-found", 405: "method-not-allowed"}
 
 def _of_the_framework(request: Request, error: HTTPException) -> Response:
     if isinstance(error.__cause__, errors.AppError):
-        # The framework wraps whatever ends the reading of a body.
+        # The framework wraps every exception raised while reading a body.
         return app_problem(error.__cause__)
     if error.status_code == 400:
         message = "The body is not readable."
@@ -73,7 +73,7 @@ def _body_type(scope: Scope) -> Any:
 
 
 def install(app: FastAPI) -> None:
-    """Makes every error of the application a problem document."""
+    """Register handlers that turn every error of the application into a problem document."""
 
     async def on_app_error(_: Request, error: Exception) -> Response:
         if not isinstance(error, errors.AppError):

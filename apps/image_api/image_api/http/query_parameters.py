@@ -1,4 +1,4 @@
-"""The query parameters that an operation takes, from its route; whatever else is sent is refused, not ignored."""
+"""The query parameters of an operation, derived from its route; any other parameter is rejected."""
 
 import re
 import types
@@ -21,10 +21,10 @@ _MAX_NAME_SHOWN = 64
 
 @dataclass(frozen=True)
 class QueryParameters:
-    """What an operation takes in its query string.
+    """The query parameters of an operation.
 
     Attributes:
-        names: of every parameter; true where it may be repeated.
+        names: of every parameter; true if it may be repeated.
         prefixes: of names that a caller completes, such as `meta.`.
     """
 
@@ -32,10 +32,12 @@ class QueryParameters:
     prefixes: tuple[str, ...]
 
     def check(self, query: QueryParams) -> None:
-        """Refuse what is unknown, and what is given twice but has one value.
+        """Reject unknown parameters and repeated ones that take a single value.
 
-        Raises `errors.FilterUnknown` where a list is filtered, else `errors.ParameterUnknown`, and
-        `errors.ParameterRepeated`.
+        Raises:
+            errors.FilterUnknown: The parameter is unknown, and the operation filters a list.
+            errors.ParameterUnknown: The parameter is unknown.
+            errors.ParameterRepeated: The parameter is given twice.
         """
         seen = set()
         for name, _ in query.multi_items():
@@ -64,7 +66,7 @@ class QueryParameters:
 
 
 def query_parameters_of(route: APIRoute) -> QueryParameters:
-    """Return what a route reads of the query string itself, and what it documents in `openapi_extra`."""
+    """Return the parameters that a route declares or documents in `openapi_extra`."""
     names = dict(_declared(route.dependant))
     prefixes = []
     for parameter in (route.openapi_extra or {}).get("parameters", ()):

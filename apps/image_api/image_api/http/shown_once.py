@@ -1,4 +1,4 @@
-"""Fields of answers that are shown once and kept nowhere."""
+"""Response fields that are shown once and not stored."""
 
 from typing import Annotated, Any
 
@@ -12,11 +12,11 @@ ShownOnce = Annotated[
     ),
     _MARK,
 ]
-"""A secret in an answer; an answer that is kept to be given again is kept without it."""
+"""A secret in a response; idempotency stores the response without it."""
 
 
 def shown_once(model: Any) -> frozenset[str]:
-    """The names of a model's fields that are `ShownOnce`."""
+    """Return the names of a model's fields that are `ShownOnce`."""
     if not (isinstance(model, type) and issubclass(model, BaseModel)):
         return frozenset()
     return frozenset(name for name, field in model.model_fields.items() if _MARK in field.metadata)

@@ -1,4 +1,4 @@
-"""Times as callers send them."""
+"""Timestamps as callers send them."""
 
 import re
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ _TIME = re.compile(
 
 
 def _read(value: Any) -> Any:
-    """Return the time in a text, in UTC; a date alone is its midnight. A number is no time, whatever it counts."""
+    """Return the time in a text, in UTC; a date alone means midnight. Numbers are not accepted."""
     if isinstance(value, datetime):
         return value
     if not isinstance(value, str):
@@ -37,10 +37,14 @@ def _iso(match: re.Match[str]) -> str:
 
 
 UtcTime = Annotated[AwareDatetime, BeforeValidator(_read)]
-"""A time with its offset, or a date; within an offset of either end of the calendar there is none to be stored."""
+"""A time with its offset, or a date; values within an offset of the calendar's ends are rejected."""
 
 
 def check_period(after: datetime | None, before: datetime | None) -> None:
-    """Raise a ValueError where nothing was created at `after` or later and yet before `before`."""
+    """Check a period.
+
+    Raises:
+        ValueError: `before` is not later than `after`.
+    """
     if after is not None and before is not None and after >= before:
         raise ValueError("`created_after` is not before `created_before`, so no image can match both")

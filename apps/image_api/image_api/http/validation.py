@@ -1,4 +1,4 @@
-"""What pydantic found wrong, in words, as one error that names every field."""
+"""Translation of pydantic's validation errors into one error that names every field."""
 
 import re
 import typing
@@ -55,15 +55,15 @@ _NAME = "[key]"
 
 
 def request_invalid(found: Iterable[Any], skip: int = 0, model: Any = None, within: str = "") -> errors.RequestInvalid:
-    """The error for the items of a `ValidationError.errors()`; `skip` leaves out the first parts of each place.
+    """Return the error for the items of a `ValidationError.errors()`.
 
-    The fields are named as those `within` another. Where the `model` that was validated is given, an unknown name
-    gets the nearest that is known.
+    `skip` leaves out the first parts of each location, and `within` prefixes the fields. If the validated `model` is
+    given, unknown names get a suggestion.
     """
     fields: list[dict[str, str]] = []
     for each in found:
         message = in_words(each)
-        # Finding a name takes longer than the rest; it is done only for errors that are shown.
+        # Suggestions take longer than the rest, so they are computed only for errors that are shown.
         if each["type"] == "extra_forbidden" and len(fields) < errors.MAX_NAMED_FIELDS:
             *place, name = each["loc"][skip:]
             message += nearest_hint(str(name), _members(model, place))
@@ -73,7 +73,7 @@ def request_invalid(found: Iterable[Any], skip: int = 0, model: Any = None, with
 
 
 def in_words(error: Mapping[str, Any]) -> str:
-    """Return what is wanted, without the library's terms; what a validator of ours said is in words already."""
+    """Return what is expected, without pydantic's terms; messages of our own validators stay as they are."""
     kind, context = error["type"], {name: _plain(value) for name, value in error.get("ctx", {}).items()}
     if kind == "value_error":
         message = str(context["error"])
@@ -81,7 +81,7 @@ def in_words(error: Mapping[str, Any]) -> str:
     elif kind == "string_pattern_mismatch":
         message = PATTERN_WORDS.get(context["pattern"], "Format not valid.")
     elif kind == "model_attributes_type" and isinstance(error.get("input"), bytes):
-        # What is not called JSON is not read as such.
+        # A body without a JSON media type is not parsed as JSON.
         message = "Send JSON, with the header `Content-Type: application/json`."
     elif kind in ("too_long", "too_short"):
         message = _WORDS[kind].format(**context).removesuffix(".") + f" {_counted(error)}."
@@ -102,7 +102,7 @@ def _plain(value: Any) -> Any:
 
 
 def _members(annotation: Any, place: list[Any]) -> list[str]:
-    """Return the names of members at a place within a type; places in lists do not count."""
+    """Return the member names at a location within a type; positions in lists are ignored."""
     for name in place:
         if isinstance(name, str):
             inner = [model.model_fields[name].annotation for model in _models(annotation) if name in model.model_fields]

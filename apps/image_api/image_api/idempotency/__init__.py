@@ -1,1 +1,1 @@
-"""Requests that may be sent again: the first answer under an `Idempotency-Key` is given a second time."""
+"""Idempotent requests: a repeated request with the same `Idempotency-Key` gets the stored response."""

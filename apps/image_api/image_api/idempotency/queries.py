@@ -1,4 +1,4 @@
-"""The SQL of idempotency keys: who works under one, and what was answered."""
+"""The SQL of idempotency keys: claims in progress, and stored responses."""
 
 from datetime import timedelta
 from typing import Any
@@ -11,7 +11,7 @@ from image_core.db import Database, Query, Record, Runner, Transaction
 from image_core.models import idempotency_key
 
 _OWN = and_(idempotency_key.c.user_id == bindparam("owner_id"), idempotency_key.c.key == bindparam("name"))
-# Answered, or worked on by somebody whose lease is not over.
+# A response, or the claim of a process whose lease has not expired.
 _LIVE = and_(
     idempotency_key.c.expires_at > func.now(),
     or_(idempotency_key.c.status.is_not(None), idempotency_key.c.lease_expires_at > func.now()),
@@ -26,7 +26,7 @@ _ANSWER: dict[str, Any] = {
 
 
 def _put(**values: Any) -> Query:
-    """Inserts a row, also in the place of one that is over; touches nothing where one is live."""
+    """Return the upsert of a row; it replaces an expired row and leaves a live one alone."""
     added = insert(idempotency_key).values(user_id=bindparam("owner_id"), key=bindparam("name"), **values)
     replaced = {
         column.name: added.excluded[column.name] for column in idempotency_key.columns if not column.primary_key
@@ -62,39 +62,39 @@ _drop_claim = Query(delete(idempotency_key).where(_OWN, idempotency_key.c.claim_
 
 
 async def lock(transaction: Transaction, user_id: UUID, key: str) -> bool:
-    """Takes the key for the rest of the transaction, without waiting; false where somebody else has it.
+    """Lock the key for the rest of the transaction without waiting; return False if it is locked elsewhere.
 
-    PostgreSQL gives it back with the transaction, however that ends, also with the process.
+    PostgreSQL releases it when the transaction ends in any way, including the death of the process.
     """
     taken: bool = await transaction.fetch_value(_lock, name=f"{user_id} {key}")
     return taken
 
 
 async def find(runner: Runner, user_id: UUID, key: str) -> Record | None:
-    """What is live under the key: an answer, or a claim, whose `status` is null."""
+    """Return the live row of the key: a response, or a claim, whose `status` is null."""
     return await runner.fetch_one(_find, owner_id=user_id, name=key)
 
 
 async def add_answer(transaction: Transaction, user_id: UUID, key: str, **answer: Any) -> bool:
-    """Writes an answer; false where something is live under the key."""
+    """Store a response; return False if the key has a live row."""
     return await transaction.execute(_add_answer, owner_id=user_id, name=key, **answer) == 1
 
 
 async def claim(database: Database, user_id: UUID, key: str, **values: Any) -> bool:
-    """Commits a claim with a lease; false where something is live under the key."""
+    """Commit a claim with a lease; return False if the key has a live row."""
     return await database.execute(_claim, owner_id=user_id, name=key, **values) == 1
 
 
 async def answer_claim(database: Database, user_id: UUID, key: str, token: UUID, **answer: Any) -> None:
-    """Commits the answer in the place of the claim that bears this token."""
+    """Commit the response in place of the claim with this token."""
     await database.execute(_answer_claim, owner_id=user_id, name=key, token=token, **answer)
 
 
 async def renew(database: Database, user_id: UUID, key: str, token: UUID, lease: timedelta) -> bool:
-    """Moves the end of a claim's lease; false where the claim that bears this token is gone."""
+    """Extend the lease of the claim with this token; return False if it is gone."""
     return await database.execute(_renew, owner_id=user_id, name=key, token=token, lease=lease) == 1
 
 
 async def drop_claim(database: Database, user_id: UUID, key: str, token: UUID) -> None:
-    """Removes the claim that bears this token."""
+    """Remove the claim with this token."""
     await database.execute(_drop_claim, owner_id=user_id, name=key, token=token)

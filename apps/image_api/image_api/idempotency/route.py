@@ -1,4 +1,4 @@
-"""HTTP of requests that may be sent again: which operations take a key, and where their answers are kept."""
+"""HTTP of idempotent requests: which operations take a key, and how their responses are stored."""
 
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
@@ -25,18 +25,18 @@ def _asked(request: Request) -> Asked:
 
 
 async def open_creation(request: Request, transaction: TransactionDep) -> Transaction:
-    """The request's transaction, unless the first answer is given again. It comes after the caller."""
+    """Return the request's transaction, or raise the stored response. Must come after authentication."""
     if HEADER in request.headers:
         request.state.attempt = await Creation.take_key(transaction, _asked(request), await request.body())
     return transaction
 
 
 CreationDep = Annotated[Transaction, DependsMarker(open_creation, scope="function")]
-"""As `TransactionDep`, for a POST that creates."""
+"""`TransactionDep` for a POST that creates something."""
 
 
 class OpenClaim:
-    """The claim of a request with a key, for operations that commit in steps. It comes after the caller."""
+    """The claim of a request with a key, for operations that commit in steps. Must come after authentication."""
 
     def __init__(self, *, streamed: bool) -> None:
         self._streamed = streamed
@@ -52,23 +52,23 @@ class OpenClaim:
 
 
 ClaimDep = Annotated[Claim | None, Depends(OpenClaim(streamed=False))]
-"""For a POST that commits in steps and whose body is JSON."""
+"""For a POST that commits in steps and has a JSON body."""
 StreamClaimDep = Annotated[Claim | None, Depends(OpenClaim(streamed=True))]
-"""For a POST that reads its body itself; it calls `compare` with what tells one body from another."""
+"""For a POST that reads its body itself; it calls `compare` with data that distinguishes one body from another."""
 
 
 def takes_key(dependant: Dependant) -> bool:
-    """Whether an operation takes an `Idempotency-Key`."""
+    """Return whether an operation takes an `Idempotency-Key`."""
     if dependant.call is open_creation or isinstance(dependant.call, OpenClaim):
         return True
     return any(takes_key(each) for each in dependant.dependencies)
 
 
 class IdempotentRoute(GuardedRoute):
-    """Routes whose `CreationDep` or `ClaimDep` has the answer to a request with a key kept, and given again."""
+    """Routes that store and replay the response to a request with a key, if they use `CreationDep` or `ClaimDep`."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The framework's handler, within which the transaction is still open when the answer is known."""
+        """Return the framework's handler; the transaction is still open when the response is stored."""
         handler = super().get_route_handler()
         if not takes_key(self.dependant):
             return handler

@@ -1,9 +1,9 @@
-"""The rules of requests that may be sent again.
+"""The rules of idempotent requests.
 
-Where one transaction does all the work, the key is a lock of that transaction, and the answer is written in it: there
-are both or none. Steps that commit on their own work under a claim with a lease instead, and must bear being done
-again: the process renews the lease while it works, and when it dies, the claim lapses. Only success is kept: an error
-has changed nothing, so the request may be tried again under its key.
+If one transaction does all the work, the key is a lock of that transaction, and the response is stored in it: either
+both are committed or neither. Operations that commit in steps hold a claim with a lease instead, and must be
+repeatable: the process renews the lease while it works, and the claim expires if it dies. Only successful responses are
+stored: a failed request has changed nothing, so it may be retried with its key.
 """
 
 import asyncio
@@ -31,18 +31,18 @@ from image_core.telemetry import log
 HEADER = "Idempotency-Key"
 RETENTION = timedelta(hours=24)
 LEASE = timedelta(seconds=30)
-"""How long a key stays in use after a process has died with it."""
+"""How long a key stays in use after its process has died."""
 RENEWAL_SECONDS = 10.0
 RETRY_SECONDS = 0.5
 _PATIENCE_SECONDS = 1.0
 MAX_ANSWER_BYTES = 256 * 1024
-"""Longer answers are not kept; nothing that creates one thing comes near it."""
+"""Longer responses are not stored; responses of operations that create one thing are far shorter."""
 
 _KEY = re.compile(r'[!#-~][!-~]{0,254}|"((?:[!#-\[\]-~]|\\["\\])+)"')
 
 
 class Answer(NamedTuple):
-    """An answer as it can be given again."""
+    """A stored response."""
 
     status: int
     headers: dict[str, str]
@@ -59,7 +59,7 @@ class Replayed(Exception):
 
 @dataclass(frozen=True)
 class Asked:
-    """Who asks for what under which key; the content, which may still be on its way, aside."""
+    """The identity of a request: caller, key, and a digest of everything but the content."""
 
     user_id: UUID
     key: str
@@ -67,20 +67,27 @@ class Asked:
 
     @classmethod
     def of(cls, actor: Actor, headers: Sequence[str], target: Iterable[str]) -> Self:
-        """`target` is what names the operation: method, path, query. Raises `errors.RequestInvalid`.
+        """Build the identity of a request; `target` names the operation: method, path, query.
 
-        The caller's rights count as well: nobody reads by repeating what they could not do any more.
+        The caller's rights are included, so that a replay never reveals what the caller may no longer see.
+
+        Raises:
+            errors.RequestInvalid: The key is malformed.
         """
         told = "\n".join([*target, actor.role, *sorted(actor.scopes)])
         return cls(actor.user_id, parse_key(headers), hashlib.sha256(told.encode()).digest())
 
     def fingerprint(self, content: bytes) -> bytes:
-        """The digest of the whole request."""
+        """Return the digest of the whole request."""
         return hashlib.sha256(self.digest + hashlib.sha256(content).digest()).digest()
 
 
 def parse_key(headers: Sequence[str]) -> str:
-    """The key that one header names, bare or as a quoted string. Raises `errors.RequestInvalid`."""
+    """Return the key in a single header, bare or as a quoted string.
+
+    Raises:
+        errors.RequestInvalid: There are several headers, or the key is malformed.
+    """
     found = _KEY.fullmatch(headers[0]) if len(headers) == 1 else None
     key = "" if found is None else re.sub(r"\\(.)", r"\1", found[1]) if found[1] else found[0]
     if not 1 <= len(key) <= 255:
@@ -90,7 +97,12 @@ def parse_key(headers: Sequence[str]) -> str:
 
 
 def _answer_of(row: Record, fingerprint: bytes) -> Answer:
-    """The answer in a row. Raises `errors.IdempotencyKeyInUse`, `errors.IdempotencyKeyReused`."""
+    """Return the response in a row.
+
+    Raises:
+        errors.IdempotencyKeyInUse: A request with this Idempotency-Key is still in progress.
+        errors.IdempotencyKeyReused: Another request was sent with this Idempotency-Key.
+    """
     if row["status"] is None:
         raise errors.IdempotencyKeyInUse("The first request with this key is still in progress. Try again in a moment.")
     if row["fingerprint"] != fingerprint:
@@ -109,7 +121,7 @@ def _columns(fingerprint: bytes | None, answer: Answer) -> dict[str, Any]:
 
 
 class Attempt(Protocol):
-    """A request under a key that has not been answered yet."""
+    """A request with a key that has no response yet."""
 
     async def keep(self, answer: Answer) -> None: ...
     async def let_go(self) -> None: ...
@@ -117,7 +129,7 @@ class Attempt(Protocol):
 
 @dataclass(frozen=True)
 class Creation:
-    """The work of one transaction, which holds the key."""
+    """Work within one transaction, which holds the key."""
 
     runner: Transaction
     asked: Asked
@@ -125,9 +137,15 @@ class Creation:
 
     @classmethod
     async def take_key(cls, transaction: Transaction, asked: Asked, content: bytes) -> Self:
-        """Takes the key. Raises `Replayed`, `errors.IdempotencyKeyInUse`, `errors.IdempotencyKeyReused`."""
+        """Lock the key.
+
+        Raises:
+            Replayed: The request was answered before.
+            errors.IdempotencyKeyInUse: A request with this key is in progress.
+            errors.IdempotencyKeyReused: The key was used for another request.
+        """
         fingerprint = asked.fingerprint(content)
-        # Only a statement that begins after the lock was taken sees what its last holder has committed.
+        # Only a statement that starts after the lock was taken sees what the last holder has committed.
         if not await queries.lock(transaction, asked.user_id, asked.key):
             raise errors.IdempotencyKeyInUse(
                 "The first request with this key is still in progress. Try again in a moment."
@@ -137,9 +155,11 @@ class Creation:
         return cls(transaction, asked, fingerprint)
 
     async def keep(self, answer: Answer) -> None:
-        """Writes the answer, to be committed with the work.
+        """Store the response, to be committed with the work.
 
-        Raises `errors.IdempotencyKeyInUse`, `errors.KeyInvalid`.
+        Raises:
+            errors.IdempotencyKeyInUse: A request with this Idempotency-Key is still in progress.
+            errors.KeyInvalid: The user was removed.
         """
         columns = _columns(self.fingerprint, answer)
         try:
@@ -150,14 +170,14 @@ class Creation:
             raise errors.IdempotencyKeyInUse("Another upload with this key has started. Try again in a moment.")
 
     async def let_go(self) -> None:
-        """Nothing: the transaction is rolled back."""
+        """Do nothing: the transaction is rolled back."""
 
 
 @dataclass
 class Claim:
-    """Work in steps that commit on their own, under a lease that is renewed as long as the process works.
+    """Work in steps that commit separately, under a lease that is renewed while the process works.
 
-    `first` is what was answered before, where the content is to show.
+    `first` is the stored response if the content, which is yet to arrive, decides whether it may be replayed.
     """
 
     database: Database
@@ -172,9 +192,13 @@ class Claim:
     async def take_key(
         cls, database: Database, background: BackgroundWork, asked: Asked, content: bytes | None
     ) -> Self:
-        """Commits a claim. `content` is None while it is on its way: `compare` is to be called with it.
+        """Commit a claim. If the content has not arrived yet, pass None and call `compare` later.
 
-        Raises `Replayed`, `errors.IdempotencyKeyInUse`, `errors.IdempotencyKeyReused`, `errors.KeyInvalid`.
+        Raises:
+            Replayed: The request was answered before.
+            errors.IdempotencyKeyInUse: A request with this key is in progress.
+            errors.IdempotencyKeyReused: The key was used for another request.
+            errors.KeyInvalid: The user was removed.
         """
         token = new_id()
         claim = cls(database, background, asked, token, None if content is None else asked.fingerprint(content))
@@ -185,7 +209,7 @@ class Claim:
         except ForeignKeyViolation as error:
             raise errors.KeyInvalid("The user of this request has just been removed.") from error
         except errors.DatabaseUnavailable:
-            # It may be there although nobody was told.
+            # The claim may have been committed although the response was lost.
             background.start(claim._repeat(claim._drop))
             raise
         if taken:
@@ -201,13 +225,18 @@ class Claim:
         return claim
 
     def compare(self, content: bytes) -> None:
-        """Takes what has arrived. Raises `Replayed`, `errors.IdempotencyKeyReused` if the key was answered before."""
+        """Compare the content once it has arrived.
+
+        Raises:
+            Replayed: The request was answered before.
+            errors.IdempotencyKeyReused: The key was used for another request.
+        """
         self.fingerprint = self.asked.fingerprint(content)
         if self.first is not None:
             raise Replayed(_answer_of(self.first, self.fingerprint))
 
     async def keep(self, answer: Answer) -> None:
-        """Commits the answer; without a database as soon as it is back. The work is done already."""
+        """Commit the response; if the database is unavailable, as soon as it is back. The work is already done."""
 
         async def write() -> None:
             await queries.answer_claim(
@@ -218,7 +247,7 @@ class Claim:
         await self._now_or_later(write)
 
     async def let_go(self) -> None:
-        """Removes the claim, whatever ended the work; without a database as soon as it is back."""
+        """Remove the claim; if the database is unavailable, as soon as it is back."""
         self._stop_renewal()
         await self._now_or_later(self._drop)
 
@@ -237,7 +266,7 @@ class Claim:
         self.background.start(self._repeat(write))
 
     async def _repeat(self, write: Callable[[], Awaitable[None]]) -> None:
-        """Tries until it succeeds, or until the lease is over in any case."""
+        """Retry until it succeeds, or until the lease has expired anyway."""
         ends_at = time.monotonic() + LEASE.total_seconds()
         while time.monotonic() < ends_at:
             await asyncio.sleep(RETRY_SECONDS)
@@ -246,7 +275,7 @@ class Claim:
                 return
 
     async def _renew(self) -> None:
-        """Keeps the lease from lapsing until the request is over; a process that died renews nothing."""
+        """Renew the lease until the request ends."""
         pause, renewed = RENEWAL_SECONDS, True
         while renewed:
             await asyncio.sleep(pause)

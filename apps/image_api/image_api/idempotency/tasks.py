@@ -1,4 +1,4 @@
-"""Answers that are kept for a repeated request no longer."""
+"""Housekeeping of stored responses."""
 
 from datetime import timedelta
 
@@ -8,5 +8,5 @@ from image_core.models import idempotency_key
 
 
 async def remove_expired(parts: TaskParts, budget: Budget) -> int:
-    """Remove idempotency keys that have expired, with their answers."""
+    """Remove idempotency keys that have expired, with their responses."""
     return await remove_old(parts, budget, idempotency_key.c.expires_at, timedelta())

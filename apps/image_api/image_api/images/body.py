@@ -1,4 +1,4 @@
-"""Build the bodies of images from their rows. URLs are added here; queries and services know none."""
+"""Build the bodies of images from their rows. URLs are added here; queries and services do not know them."""
 
 from typing import Any
 from uuid import UUID
@@ -16,7 +16,7 @@ _UNITS = ("KiB", "MiB", "GiB", "TiB")
 
 
 def human_size(size_bytes: int) -> str:
-    """Bytes as people read them, in binary units: `1.45 MiB`."""
+    """Return a size for people, in binary units: `1.45 MiB`."""
     if size_bytes < 1024:
         return f"{size_bytes} B"
     power = min((size_bytes.bit_length() - 1) // 10, len(_UNITS))
@@ -24,12 +24,12 @@ def human_size(size_bytes: int) -> str:
 
 
 def image_body(row: Record, base_url: str) -> dict[str, Any]:
-    """Build the body of one image. Pass facts and metadata through as PostgreSQL wrote them."""
+    """Build the body of one image. Facts and metadata are passed through as PostgreSQL wrote them."""
     image_id, size_bytes, sha256, duplicate_of, uploaded_by, failure_code = (
         str(row["id"]), row["size_bytes"], row["sha256"], row["duplicate_of"], row["uploaded_by"], row["failure_code"],
     )  # fmt: skip
     deleted_at, derivatives = row["deleted_at"], row["derivatives"] or "[]"
-    # The JSON that PostgreSQL wrote gets its URLs without being parsed, which would make a list of 50 a sixth slower.
+    # URLs are inserted into PostgreSQL's JSON without parsing it, which would make a list of 50 a sixth slower.
     url = f"{_URL_KEY}{base_url}{API_PREFIX}/images/{image_id}/derivatives/"
     derivatives = derivatives.replace(_URL_KEY, url)
     return {
@@ -61,7 +61,7 @@ def image_body(row: Record, base_url: str) -> dict[str, Any]:
 
 
 def summary_body(row: Record, base_url: str) -> dict[str, Any]:
-    """Build the body that tells images apart where several stand side by side."""
+    """Build the short body of an image within a list."""
     return {
         "id": row["id"],
         "filename": row["filename"],
@@ -77,7 +77,7 @@ def summary_body(row: Record, base_url: str) -> dict[str, Any]:
 
 
 def analysis_body(row: Record, image_id: UUID | None) -> dict[str, Any]:
-    """The body of one analysis. A result's keys are in the order in which analyzers write them down."""
+    """Build the body of one analysis. A result's keys keep the order in which analyzers write them."""
     failure = {"code": row["failure_code"], "message": row["failure_message"]}
     return {
         "analysis_id": str(row["id"]),
@@ -95,12 +95,12 @@ def analysis_body(row: Record, image_id: UUID | None) -> dict[str, Any]:
 
 
 def json_response(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """A JSON answer, without a model's detour: these bodies are built field by field above."""
+    """Return a JSON response without a pydantic model: these bodies are built field by field above."""
     return Response(orjson.dumps(body, option=orjson.OPT_UTC_Z), status, headers, "application/json")
 
 
 def image_response(row: Record, base_url: str, status: int = 200, **extra: Any) -> Response:
-    """Answer with one image and its ETag."""
+    """Return a response with one image and its ETag."""
     headers = {"etag": entity_tag(row["revision"])}
     if status == 201:
         headers["location"] = f"{API_PREFIX}/images/{row['id']}"

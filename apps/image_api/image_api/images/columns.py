@@ -1,4 +1,4 @@
-"""The columns that show an image to its callers."""
+"""The columns that callers see of an image."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ def _derivatives() -> ColumnElement[Any]:
     columns = {"preset": derivative.c.preset, "url": derivative.c.preset} | {
         name: derivative.c[name] for name in ("width", "height", "size_bytes", "content_type")
     }
-    # The keys stand in the SQL itself: as parameters they would travel with every request.
+    # The keys are literals in the SQL: as parameters they would be sent with every request.
     item = func.json_build_object(*(part for name, column in columns.items() for part in (text(f"'{name}'"), column)))
     listed = func.json_agg(aggregate_order_by(item, derivative.c.width, derivative.c.preset))
     return (

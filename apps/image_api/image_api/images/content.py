@@ -1,4 +1,4 @@
-"""Bytes on their way out: ranges, validators, and headers that keep a browser from running what it is given."""
+"""Delivery of bytes: ranges, validators, and headers that keep a browser from executing the content."""
 
 from collections.abc import AsyncIterator
 from typing import NamedTuple
@@ -27,7 +27,7 @@ def _headers(content: Content, entity_tag: str) -> dict[str, str]:
     return {
         "etag": entity_tag,
         "accept-ranges": "bytes",
-        # The bytes under an image's id never change, but the right to see them may end: copies are asked about.
+        # The bytes of an image id never change, but access to them may end, so copies must be revalidated.
         "cache-control": "private, no-cache",
         "content-disposition": filenames.to_disposition(content.filename),
         "content-security-policy": "default-src 'none'; sandbox",
@@ -35,13 +35,18 @@ def _headers(content: Content, entity_tag: str) -> dict[str, str]:
 
 
 async def serve(request: Request, storage: ObjectStorage, content: Content) -> Response:
-    """The answer to a GET or HEAD. Raises `errors.RangeNotSatisfiable`, `errors.StorageUnavailable`."""
+    """Return the response to a GET or HEAD.
+
+    Raises:
+        errors.RangeNotSatisfiable: The requested range does not exist.
+        errors.StorageUnavailable: Object storage does not respond.
+    """
     entity_tag = f'"{content.sha256.hex()}"'
     headers = _headers(content, entity_tag)
     if (none_match := request.headers.get("if-none-match")) and matches(none_match, entity_tag):
         return Response(status_code=304, headers=headers)
     if_range = request.headers.get("if-range")
-    # Ranges are defined for GET alone. Source: RFC 9110, section 14.2.
+    # Ranges are defined for GET only. Source: RFC 9110, section 14.2.
     ranged = request.method == "GET" and if_range in (None, entity_tag)
     asked = request.headers.get("range") if ranged else None
     part = parse_range(asked, content.size_bytes)
@@ -56,13 +61,13 @@ async def serve(request: Request, storage: ObjectStorage, content: Content) -> R
     chunks = content_chunks(storage, content.name, content.generation, *sent)
     first = await _first(chunks)
     if len(first) == sent.length:
-        # A stream costs a thumbnail a quarter more.
+        # A streaming response makes a thumbnail a quarter slower.
         return Response(first, status, headers, content.content_type)
     return StreamingResponse(_resumed(first, chunks), status, headers, content.content_type)
 
 
 async def _first(chunks: AsyncIterator[bytes]) -> bytes:
-    """Read the first chunk before any header has left, so that a fault still is an answer."""
+    """Read the first chunk before any header is sent, so that a failure still becomes an error response."""
     try:
         return await anext(chunks)
     except ObjectMissing as error:

@@ -1,4 +1,4 @@
-"""The facts of a picture, as the OpenAPI document names them. The processor finds them; docs/facts.md explains them."""
+"""The facts of a picture, as the OpenAPI document shows them. The processor reads them; docs/facts.md explains them."""
 
 from typing import Annotated, Literal
 

@@ -1,4 +1,4 @@
-"""What callers may ask to see beside an image, by `include`."""
+"""The parameter `include`: what callers may request in addition to an image."""
 
 from starlette.datastructures import QueryParams
 
@@ -15,7 +15,11 @@ INCLUDE_PARAMETER = {
 
 
 def parse_include(query: QueryParams) -> tuple[str, ...]:
-    """What shall be shown beside an image. Raises `errors.RequestInvalid`."""
+    """Return what to include with an image.
+
+    Raises:
+        errors.RequestInvalid: The value is not one of those allowed.
+    """
     asked = tuple(dict.fromkeys(name for value in query.getlist("include") for name in value.split(",")))
     if unknown := [name for name in asked if name not in _INCLUDABLE]:
         message = f"{unknown[0][:64]!r} cannot be included. Send one of: {', '.join(_INCLUDABLE)}."

@@ -1,4 +1,4 @@
-"""The SQL of images. Everything is narrowed to a team; null means all teams, for an admin."""
+"""The SQL of images. Every query is restricted to a team; null means all teams, for an admin."""
 
 from uuid import UUID
 
@@ -50,33 +50,33 @@ _get_content = Query(
 
 
 async def find(runner: Runner, team_id: UUID | None, image_id: UUID) -> Record | None:
-    """One image with its derivatives."""
+    """Return one image with its derivatives."""
     return await runner.fetch_one(_get, team_id=team_id, image_id=image_id)
 
 
 async def find_status(runner: Runner, team_id: UUID | None, image_id: UUID) -> str | None:
-    """The status of one image; None if there is none."""
+    """Return the status of one image; None if it does not exist."""
     status: str | None = await runner.fetch_value(_status, team_id=team_id, image_id=image_id)
     return status
 
 
 async def results(runner: Runner, team_id: UUID, sha256: bytes) -> list[Record]:
-    """What was found out about these bytes, newest first."""
+    """Return the results of analyses of these bytes, newest first."""
     return await runner.fetch(_results, team_id=team_id, sha256=sha256)
 
 
 async def find_content(runner: Runner, team_id: UUID | None, image_id: UUID) -> Record | None:
-    """Where the original is."""
+    """Return the location of the original."""
     return await runner.fetch_one(_get_content, team_id=team_id, image_id=image_id)
 
 
 async def find_derivative(runner: Runner, team_id: UUID | None, image_id: UUID, preset: str) -> Record | None:
-    """Where a derivative is; the derivative's columns are null where the image has none of that preset."""
+    """Return the location of a derivative; its columns are null if the image has none of that preset."""
     return await runner.fetch_one(_get_derivative, team_id=team_id, image_id=image_id, preset=preset)
 
 
 async def lock(transaction: Transaction, team_id: UUID | None, image_id: UUID) -> Record | None:
-    """One image, locked for the rest of the transaction."""
+    """Return one image, locked for the rest of the transaction."""
     statement = select(image).where(image.c.id == image_id).with_for_update()
     if team_id is not None:
         statement = statement.where(image.c.team_id == team_id)
@@ -84,5 +84,5 @@ async def lock(transaction: Transaction, team_id: UUID | None, image_id: UUID) -
 
 
 async def change(transaction: Transaction, transition: Update) -> Record | None:
-    """Changes an image that was found, or locked, under the caller's team, and returns its body."""
+    """Apply a transition to an image found or locked within the caller's team; return the changed row."""
     return await transaction.fetch_one(transition.returning(*BODY_COLUMNS))

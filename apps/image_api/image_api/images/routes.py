@@ -19,7 +19,7 @@ from image_core.images.object_names import DERIVATIVE_SUFFIX
 router = APIRouter(tags=["images"], route_class=IdempotentRoute)
 Reader = Annotated[Actor, Depends(RequireScope(Scope.IMAGES_READ))]
 Writer = Annotated[Actor, Depends(RequireScope(Scope.IMAGES_WRITE))]
-# Whoever may upload may take its own uploads back.
+# A caller that may upload may remove its own uploads.
 Deleter = Annotated[Actor, Depends(RequireOwnOr(Scope.IMAGES_DELETE, own=Scope.IMAGES_WRITE))]
 _PRESET = described(r"^[a-z0-9-]{1,32}$", "Use lowercase letters, digits and hyphens, at most 32.")
 Preset = Annotated[str, Path(pattern=_PRESET)]

@@ -30,8 +30,8 @@ def _without_blanks(tags: Any) -> Any:
 
 
 def normal(text: Any) -> Any:
-    """Return a text in its composed form, anything else as it is."""
-    return filenames.normal(text) if isinstance(text, str) else text
+    """Return a text in its composed form, and any other value unchanged."""
+    return filenames.normalize(text) if isinstance(text, str) else text
 
 
 _Shortened = Field(
@@ -42,7 +42,7 @@ ChangedFilename = Annotated[str | None, BeforeValidator(_clean_or_refused), _Sho
 Tag = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=64, pattern=LINE),
-    # Stored composed, so that one tag is one however it was typed.
+    # Stored composed, so that a tag is the same however it was typed.
     BeforeValidator(normal),
 ]
 Tags = Annotated[list[Tag], Field(max_length=MAX_TAGS)]

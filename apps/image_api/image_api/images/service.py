@@ -1,4 +1,4 @@
-"""The rules of images that are there: reading, listing, changing, trash."""
+"""The rules of existing images: reading, changing, trash."""
 
 from typing import Any
 from uuid import UUID
@@ -20,24 +20,37 @@ from image_core.states import HOLDS_BYTES, ImageStatus
 
 
 async def get_image(runner: Runner, actor: Actor, image_id: UUID) -> Record:
-    """An image that the caller may see, in the trash or not. Raises `errors.ImageNotFound`."""
+    """Return an image that the caller may see, in the trash or not.
+
+    Raises:
+        errors.ImageNotFound: The image does not exist.
+    """
     return present(await queries.find(runner, actor.visible_team_id, image_id))
 
 
 async def results_of(runner: Runner, row: Record) -> list[Record]:
-    """The stored results of an image's bytes, newest first."""
+    """Return the stored results of an image's bytes, newest first."""
     return [] if row["sha256"] is None else await queries.results(runner, row["team_id"], row["sha256"])
 
 
 def present(found: Record | None) -> Record:
-    """The row, or the one answer for what is absent and what is another team's."""
+    """Return the row, or raise the same error for an absent image and for another team's.
+
+    Raises:
+        errors.ImageNotFound: The image does not exist.
+    """
     if found is None:
         raise errors.ImageNotFound
     return found
 
 
 async def find_original(runner: Runner, actor: Actor, image_id: UUID) -> Record:
-    """Where the bytes of an image are. Raises `errors.ImageNotFound`, `errors.ImageNotStored`."""
+    """Return the location of an image's bytes.
+
+    Raises:
+        errors.ImageNotFound: The image does not exist.
+        errors.ImageNotStored: The bytes of this image have not arrived.
+    """
     row = present(await queries.find_content(runner, actor.visible_team_id, image_id))
     if row["deleted_at"] is not None:
         raise errors.ImageNotFound("The image is in the trash. Restore it first.")
@@ -47,7 +60,12 @@ async def find_original(runner: Runner, actor: Actor, image_id: UUID) -> Record:
 
 
 async def find_derivative(runner: Runner, actor: Actor, image_id: UUID, preset: str) -> Record:
-    """Where a derivative is. Raises `errors.ImageNotFound`, `errors.DerivativeNotFound`."""
+    """Return the location of a derivative.
+
+    Raises:
+        errors.ImageNotFound: The image does not exist.
+        errors.DerivativeNotFound: The derivative does not exist.
+    """
     row = present(await queries.find_derivative(runner, actor.visible_team_id, image_id, preset))
     if row["deleted_at"] is not None:
         raise errors.ImageNotFound("The image is in the trash. Restore it first.")
@@ -59,9 +77,12 @@ async def find_derivative(runner: Runner, actor: Actor, image_id: UUID, preset: 
 async def change_image(
     transaction: Transaction, actor: Actor, image_id: UUID, patch: dict[str, Any], if_match: str | None
 ) -> Record:
-    """Changes filename, tags and metadata.
+    """Change filename, tags and metadata.
 
-    Raises `errors.ImageNotFound`, `errors.ETagMismatch`, `errors.RequestInvalid`.
+    Raises:
+        errors.ImageNotFound: The image does not exist.
+        errors.ETagMismatch: The resource has changed since it was read.
+        errors.RequestInvalid: The metadata do not fit the team's schema.
     """
     old = present(await queries.lock(transaction, actor.visible_team_id, image_id))
     check_if_match(if_match, old["revision"])
@@ -73,7 +94,7 @@ async def change_image(
         wanted = checked_patch(declared, values["metadata"])
         values["metadata"] = to_json(_merged(orjson.loads(old["metadata"]), wanted))
     changed = present(await queries.change(transaction, transitions.edit(image_id, values)))
-    # Names only: a filename or a value may be personal, and this record is kept.
+    # Names only: a filename or a value may be personal, and audit events are retained.
     names = {"fields": sorted(patch)} | ({"metadata_keys": sorted(patch["metadata"])} if patch.get("metadata") else {})
     await audit.record(transaction, actor, "image.changed", ("image", image_id), team_id=old["team_id"], after=names)
     return changed
@@ -88,7 +109,11 @@ def _merged(old: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_may_trash(actor: Actor, row: Record) -> None:
-    """Raises `errors.ScopeMissing` unless the caller may trash and restore this image."""
+    """Check that the caller may trash and restore this image.
+
+    Raises:
+        errors.ScopeMissing: The key lacks a scope.
+    """
     if Scope.IMAGES_DELETE not in actor.scopes and row["uploaded_by"] != actor.user_id:
         raise errors.ScopeMissing(
             "The caller lacks this scope: images:delete. Without it you can trash and restore only your own uploads.",
@@ -97,9 +122,12 @@ def _check_may_trash(actor: Actor, row: Record) -> None:
 
 
 async def trash_image(transaction: Transaction, actor: Actor, image_id: UUID, if_match: str | None) -> None:
-    """Puts an image into the trash; once there, again is fine.
+    """Move an image to the trash; repeating it changes nothing.
 
-    Raises `errors.ImageNotFound`, `errors.ScopeMissing`, `errors.ETagMismatch`.
+    Raises:
+        errors.ImageNotFound: The image does not exist.
+        errors.ScopeMissing: The key lacks a scope.
+        errors.ETagMismatch: The resource has changed since it was read.
     """
     old = present(await queries.lock(transaction, actor.visible_team_id, image_id))
     _check_may_trash(actor, old)
@@ -112,9 +140,13 @@ async def trash_image(transaction: Transaction, actor: Actor, image_id: UUID, if
 
 
 async def restore_image(transaction: Transaction, actor: Actor, image_id: UUID, bucket: str) -> Record:
-    """Takes an image out of the trash, and asks for its processing where that is still to be done.
+    """Restore an image from the trash, and request its processing if that is still pending.
 
-    Raises `errors.ImageNotFound`, `errors.ScopeMissing`, `errors.ImagePurged`, `errors.DuplicateExists`.
+    Raises:
+        errors.ImageNotFound: The image does not exist.
+        errors.ScopeMissing: The key lacks a scope.
+        errors.ImagePurged: The image is being purged and cannot be restored.
+        errors.DuplicateExists: The team already has an image with these bytes.
     """
     old = present(await queries.lock(transaction, actor.visible_team_id, image_id))
     _check_may_trash(actor, old)
@@ -126,7 +158,11 @@ async def restore_image(transaction: Transaction, actor: Actor, image_id: UUID, 
 
 
 async def restore(transaction: Transaction, actor: Actor, old: Record, bucket: str) -> Record:
-    """Clears the trash mark of a locked row. Raises `errors.DuplicateExists`."""
+    """Restore a locked row.
+
+    Raises:
+        errors.DuplicateExists: The team already has an image with these bytes.
+    """
     image_id = old["id"]
     try:
         async with transaction.savepoint():
@@ -149,6 +185,6 @@ def _process_request(row: Record, bucket: str) -> events.OutboxEvent:
 
 
 async def process_again(transaction: Transaction, old: Record, bucket: str) -> None:
-    """Send a locked row that has failed back to `stored` and ask for its processing."""
+    """Move a locked row that has failed back to `stored` and request its processing."""
     await transaction.execute(transitions.retry_failed(old["id"]))
     await events.record(transaction, _process_request(old, bucket))

@@ -1,4 +1,4 @@
-"""Images that wait too long, what has been in the trash for too long, and objects that no row names any more."""
+"""Housekeeping of images that wait too long, of the trash, and of objects that no row names any more."""
 
 from functools import partial
 from uuid import UUID
@@ -21,7 +21,7 @@ from image_core.storage.protocol import ObjectStorage
 
 
 async def ask_again(parts: TaskParts, budget: Budget) -> int:
-    """Ask again for what is unclaimed for longer than a lease, or claimed by somebody whose lease is over."""
+    """Request the processing of images that were not claimed for longer than a lease, or whose lease has expired."""
     requeued = transitions.requeue(parts.settings.lease, parts.settings.max_attempts, BATCH).returning(
         image.c.id, image.c.team_id, image.c.object_name, image.c.generation, image.c.trace_parent
     )
@@ -41,7 +41,7 @@ async def ask_again(parts: TaskParts, budget: Budget) -> int:
 
 
 async def fail_exhausted(parts: TaskParts, budget: Budget) -> int:
-    """End the same with no attempt left: failed, or ready as before."""
+    """Fail images that wait too long and have no attempts left; an image that was ready before stays ready."""
     settings = parts.settings
     given_up = transitions.give_up_waiting(settings.lease, settings.max_attempts, BATCH)
 
@@ -59,7 +59,7 @@ async def fail_exhausted(parts: TaskParts, budget: Budget) -> int:
 
 
 async def purge(parts: TaskParts, budget: Budget) -> int:
-    """Purge what has been in the trash for longer than the retention: mark it, remove its objects, then its row."""
+    """Purge images that have been in the trash past the retention: mark them, remove their objects, then their rows."""
 
     async def take() -> list[Record]:
         await parts.database.execute(transitions.mark_for_purge(parts.settings.trash_retention, BATCH))
@@ -69,7 +69,7 @@ async def purge(parts: TaskParts, budget: Budget) -> int:
 
 
 async def _take_marked(database: Database, most: int) -> list[Record]:
-    """Take what is marked, also by a sweep that did not come through; each put off while its objects are removed."""
+    """Return marked images, and schedule the next attempt for each in case this one does not complete."""
     async with database.transaction() as transaction:
         return await transaction.fetch(
             transitions.defer_purge(most).returning(
@@ -90,7 +90,7 @@ async def _purge_one(parts: TaskParts, row: Record) -> None:
 
 
 async def _remove_purged(transaction: Transaction, image_id: UUID) -> bool:
-    """Delete the row of an image whose objects are gone; its derivatives' rows go with it."""
+    """Delete the row of an image whose objects are gone; the rows of its derivatives are deleted with it."""
     removed = await transaction.execute(
         delete(image).where(image.c.id == image_id, image.c.purge_marked_at.is_not(None))
     )
@@ -98,7 +98,7 @@ async def _remove_purged(transaction: Transaction, image_id: UUID) -> bool:
 
 
 async def _remove_analyses(transaction: Transaction, team_id: UUID, sha256: bytes) -> None:
-    """Remove what is known of bytes that no image of the team holds any more."""
+    """Remove the analyses of bytes that no image of the team holds any more."""
     held = exists().where(image.c.team_id == team_id, image.c.sha256 == sha256)
     await transaction.execute(delete(analysis).where(analysis.c.team_id == team_id, analysis.c.sha256 == sha256, ~held))
 
@@ -110,7 +110,7 @@ async def remove_discarded(parts: TaskParts, budget: Budget) -> int:
     """Remove objects that no row names any more."""
 
     async def remove(row: Record) -> None:
-        # Only derivatives lie in folders of ours; an original that somebody called "originals/" is one object.
+        # Only derivatives have folders; an original named "originals/" is a single object.
         if row["bucket"] == Bucket.ORIGINALS:
             await parts.originals.delete(row["object_name"], row["generation"])
         elif row["object_name"].endswith("/"):
@@ -123,15 +123,15 @@ async def remove_discarded(parts: TaskParts, budget: Budget) -> int:
 
 
 async def _remove_folder(storage: ObjectStorage, folder: str) -> None:
-    """Remove every generation of everything under a name that ends in a slash, so that no neighbour is touched."""
+    """Remove all generations of all objects under a name that ends in a slash, which excludes its neighbours."""
     for found in await storage.list(folder):
         await storage.delete(found.name, found.generation)
 
 
 async def _take_discarded(database: Database, most: int) -> list[Record]:
-    """Take objects whose removal is due, by counting an attempt: from then on no claim can keep them.
+    """Return objects whose removal is due, and count an attempt: after that, no claim can keep them.
 
-    An original that a living row names is never taken, whatever has been asked.
+    An original that a live row names is never returned.
     """
     named = exists().where(
         image.c.object_name == discarded_object.c.object_name,

@@ -1,4 +1,4 @@
-"""Rate limits: who may ask how often, and the headers and errors that tell it."""
+"""Rate limits: how often each caller may send requests, and the headers and errors that report the limits."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -17,10 +17,10 @@ _FLOORS = {"requests": 20, "addresses": 20, "sign-ins": 10}
 
 
 class RateLimits:
-    """Requests and uploads a caller; requests without a valid key, bad keys, sign-ins and reports an address.
+    """Limits per caller (requests, uploads) and per address (unauthenticated requests, bad keys, sign-ins, reports).
 
-    The buckets are in Redis where there is one, for all instances together. Otherwise, and while it does not answer,
-    each instance takes its share of what is sustained; `on_fallback` is called for each request to which that happens.
+    The buckets are in Redis if it is configured, shared by all instances. Otherwise, and while Redis is unavailable,
+    each instance grants its share of the sustained rate; `on_fallback` is called for each request affected.
     """
 
     def __init__(self, settings: ApiSettings, on_fallback: Callable[[], None] = lambda: None) -> None:
@@ -29,7 +29,7 @@ class RateLimits:
         self._own, self._on_fallback = MemoryBuckets(), on_fallback
         self._exhausted: dict[str, float] = {}
 
-        # Two seconds' worth may come at once.
+        # Bursts may use two seconds' worth of requests.
         self._requests = Limit("requests", settings.rate_limit_per_second * _BURST_SECONDS, _BURST_SECONDS)
         self._uploads = Limit("uploads", settings.upload_rate_limit_per_second * _BURST_SECONDS, _BURST_SECONDS)
         self._addresses = Limit("addresses", settings.address_rate_limit_per_second * _BURST_SECONDS, _BURST_SECONDS)
@@ -41,41 +41,66 @@ class RateLimits:
         self._shares = {limit: limit.share(settings.max_instances, _FLOORS.get(limit.name, 1)) for limit in limits}
 
     async def open(self) -> None:
-        """Connects to Redis, where there is one; waits for it no longer than a second."""
+        """Connect to Redis, if configured; wait no longer than a second."""
         if self._shared is not None:
             await self._shared.open()
 
     async def close(self) -> None:
-        """Ends the connections."""
+        """Close the connections."""
         if self._shared is not None:
             await self._shared.close()
 
     async def count_request(self, caller_name: str) -> dict[str, str]:
-        """Counts a request and returns the headers that tell of the limit. Raises `errors.TooManyRequests`."""
+        """Count a request and return the headers that report the limit.
+
+        Raises:
+            errors.TooManyRequests: Too many requests.
+        """
         return await self._count(caller_name, self._requests)
 
     async def count_upload(self, caller_name: str) -> dict[str, str]:
-        """Counts an upload, which is a request too. As `count_request`."""
+        """Count an upload, which also counts as a request; return the headers that report the limits.
+
+        Raises:
+            errors.TooManyRequests: Too many requests.
+        """
         return await self._count(caller_name, self._uploads, self._requests)
 
     async def count_address(self, address: str) -> dict[str, str]:
-        """Counts a request without a valid key. As `count_request`."""
+        """Count an unauthenticated request; return the headers that report the limit.
+
+        Raises:
+            errors.TooManyRequests: Too many requests.
+        """
         return await self._count(network_of(address), self._addresses)
 
     async def count_bad_key(self, address: str) -> None:
-        """Counts an attempt with a key that is not valid. Raises `errors.TooManyBadKeys`, `errors.TooManyRequests`."""
+        """Count an attempt with an invalid key.
+
+        Raises:
+            errors.TooManyBadKeys: Too many attempts with invalid keys.
+            errors.TooManyRequests: Too many requests.
+        """
         await self._count(network_of(address), self._bad_keys, self._addresses)
 
     async def count_sign_in(self, address: str) -> None:
-        """Counts an attempt to sign in, register or reset. Raises `errors.TooManySignIns`."""
+        """Count an attempt to sign in, register or reset a password.
+
+        Raises:
+            errors.TooManySignIns: Too many attempts to sign in.
+        """
         await self._count(network_of(address), self._sign_ins)
 
     async def count_report(self, address: str) -> None:
-        """Counts a report of a leaked key. Raises `errors.TooManyRequests`."""
+        """Count a report of a leaked key.
+
+        Raises:
+            errors.TooManyRequests: Too many requests.
+        """
         await self._count(network_of(address), self._reports)
 
     def refusal(self, address: str) -> errors.LimitExceeded | None:
-        """What an address is told that has just been refused here, and has no token yet. Counts nothing."""
+        """Return the error for an address that was just refused here and has no token yet, else None."""
         if not self._exhausted:
             return None
         wait = self._exhausted.get(network_of(address), 0) - time.monotonic()
@@ -134,7 +159,7 @@ def _exceeded(limit: Limit, spare_us: int) -> errors.LimitExceeded:
 
 @lru_cache(maxsize=4096)
 def network_of(address: str) -> str:
-    """What an address is counted as: of IPv6 its /64, because a subscriber has at least that many addresses."""
+    """Return the network by which an address is counted: for IPv6 its /64, the least that a subscriber gets."""
     try:
         found = ip_address(address)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Token buckets in Redis, shared by all instances. While it is away, nothing is asked of it."""
+"""Token buckets in Redis, shared by all instances. While Redis is unavailable, no request waits for it."""
 
 import asyncio
 import hashlib
@@ -11,15 +11,15 @@ from image_core.background import supervise
 from image_core.telemetry import log
 
 ANSWER_SECONDS = 0.05
-"""How long a request waits for Redis at most."""
+"""The longest time for which a request waits for Redis."""
 CONNECT_SECONDS = 1.0
-"""How long a new connection may take, in the background: TLS and a login do not fit into a request's wait."""
+"""Timeout of a new connection, in the background: TLS and login take longer than a request may wait."""
 RETRY_SECONDS = 1.0
 _LOG_SECONDS = 60.0
 _MOST_CONNECTIONS = 8
 
-# The same arithmetic as `MemoryBuckets.take`, in one round trip for all limits of a request. Keys of one caller share
-# a hash tag, so that a cluster keeps them in one place. The clock is the server's: instances' clocks differ.
+# The same arithmetic as `MemoryBuckets.take`, in one round trip for all limits of a request. Keys of one caller share a
+# hash tag, so that a cluster keeps them together. It uses the server's clock, because instances' clocks differ.
 _TAKE = """
 local now = tonumber(ARGV[1])
 if not now then
@@ -37,23 +37,23 @@ for i, key in ipairs(KEYS) do
 end
 return spares
 """
-# What Redis calls it.
+# The script's identifier in Redis.
 _TAKE_SHA1 = hashlib.sha1(_TAKE.encode(), usedforsecurity=False).hexdigest()
 
 
 class RedisBuckets:
-    """Asks Redis as long as it answers, and tries again in the background when it does not.
+    """Uses Redis while it responds, and reconnects in the background when it does not.
 
-    A request waits `ANSWER_SECONDS` once at most; those that come before Redis is back do not wait at all.
+    At most one request waits `ANSWER_SECONDS` for a failure; requests before Redis is back do not wait at all.
     """
 
     def __init__(self, url: str, ca_pem: str | None = None, *, clock: Callable[[], int] | None = None) -> None:
-        # Loaded only where a URL is set.
+        # Imported only if a URL is set.
         from redis.asyncio import BlockingConnectionPool, Redis
         from redis.asyncio.retry import Retry
         from redis.backoff import NoBackoff
 
-        # Managed instances have an authority of their own and are reached by an address that no certificate names.
+        # Managed instances use their own certificate authority, and an IP address that no certificate names.
         trust: dict[str, Any] = {"ssl_ca_data": ca_pem, "ssl_check_hostname": False} if ca_pem else {}
         self._redis = Redis(
             connection_pool=BlockingConnectionPool.from_url(
@@ -66,19 +66,19 @@ class RedisBuckets:
         self._connecting: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        """Connects, or goes on trying in the background."""
+        """Connect, or keep trying in the background."""
         if not await self._connect():
             self._connecting = asyncio.create_task(supervise("rate_limit_store", self._keep_connecting))
 
     async def close(self) -> None:
-        """Ends what runs in the background, and the connections."""
+        """Stop the background task and close the connections."""
         if self._connecting is not None:
             self._connecting.cancel()
             await asyncio.gather(self._connecting, return_exceptions=True)
         await self._redis.aclose()
 
     async def take(self, caller: str, limits: Sequence[Limit]) -> list[int] | None:
-        """What `MemoryBuckets.take` tells, of all instances' buckets; None where Redis does not."""
+        """Do what `MemoryBuckets.take` does with the shared buckets; return None if Redis does not respond."""
         if not self._connected:
             return None
         keys = [f"rate-limit:{{{caller}}}:{limit.name}" for limit in limits]
@@ -115,7 +115,7 @@ class RedisBuckets:
     async def _connect(self) -> bool:
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                # A server that was started anew has forgotten the script.
+                # A server that was restarted has lost the script.
                 loaded = await self._redis.script_load(_TAKE)
             if loaded not in (_TAKE_SHA1, _TAKE_SHA1.encode()):
                 raise ValueError("not the script's name")  # noqa: TRY301 (told as every other failure is)

@@ -1,6 +1,6 @@
-"""Token buckets: what a limit is, and the buckets in the process's memory.
+"""Token buckets: the definition of a limit, and buckets in the process's memory.
 
-Kept for each caller is only the time at which its bucket will be full again, in whole microseconds.
+The only state per caller is the time at which its bucket will be full again, in whole microseconds.
 Source: the generic cell rate algorithm, ITU-T I.371.
 """
 
@@ -14,7 +14,7 @@ _MICROSECONDS = 1_000_000
 
 
 class Limit:
-    """So many tokens fit into a caller's bucket, and come back at a steady rate, all of them within the window."""
+    """A bucket of `capacity` tokens per caller that refills steadily within `window_seconds`."""
 
     def __init__(self, name: str, capacity: int, window_seconds: int) -> None:
         self.name, self.capacity, self.window_seconds = name, capacity, window_seconds
@@ -24,39 +24,39 @@ class Limit:
         self.policy = f'"{name}";q={capacity};w={window_seconds}'
 
     def share(self, parts: int, floor: int) -> "Limit":
-        """Return the limit of one of so many instances that know nothing of one another.
+        """Return the limit for one of several instances that do not share state.
 
-        As much fits into the bucket as ever; it fills more slowly, but with `floor` tokens in the window at least:
-        usually a single instance is there, and then its share is all that a caller gets.
+        The capacity stays the same, but the bucket refills more slowly, with at least `floor` tokens per window:
+        usually there is only one instance, and then its share is all that a caller gets.
         """
         tokens = min(self.capacity, max(self.capacity // parts, floor))
         return Limit(self.name, self.capacity, math.ceil(self.window_seconds * self.capacity / tokens))
 
     def state(self, spare_us: int) -> str:
-        """What is left, and in how many seconds all of it is back, as the header `RateLimit` tells it."""
+        """Return the remaining tokens and the seconds until the bucket is full, as in the header `RateLimit`."""
         full_in = max(1, math.ceil((self.window_us - spare_us) / _MICROSECONDS))
         return f'"{self.name}";r={spare_us // self.token_us};t={full_in}'
 
 
 def wait_seconds(spare_us: int) -> int:
-    """In how many seconds a caller that was refused has a token."""
+    """Return the seconds until a refused caller has a token."""
     return max(1, math.ceil(-spare_us / _MICROSECONDS))
 
 
 def monotonic_us() -> int:
-    """The process's clock."""
+    """Return the process's clock."""
     return time.monotonic_ns() // 1000
 
 
 class MemoryBuckets:
-    """Buckets that this process alone knows of."""
+    """Buckets in the memory of this process."""
 
     def __init__(self, clock: Callable[[], int] = monotonic_us) -> None:
         self._clock = clock
         self._full_at: dict[str, dict[str, int]] = defaultdict(dict)
 
     def take(self, caller: str, limits: Sequence[Limit]) -> list[int]:
-        """Takes a token of each limit that has one; for each, the microseconds to spare, negative where it has none."""
+        """Take a token of each limit that has one; return the microseconds to spare per limit, negative for none."""
         now = self._clock()
         spares = []
         for limit in limits:
@@ -67,7 +67,8 @@ class MemoryBuckets:
             if spare < 0:
                 continue
             if len(buckets) >= _MOST_BUCKETS and caller not in buckets:
-                # The oldest goes, whatever it holds: to search for a full one would cost each new caller more.
+                # The oldest entry is evicted, whatever it holds: searching for a full bucket would cost each new caller
+                # more.
                 del buckets[next(iter(buckets))]
             buckets[caller] = full_at
         return spares

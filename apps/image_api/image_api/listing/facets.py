@@ -1,4 +1,4 @@
-"""How often each value of a metadata field occurs among the images that a list would show."""
+"""Facets: how often each value of a metadata field occurs among the images of a list."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,7 +17,7 @@ from image_core import errors
 from image_core.db import Runner
 
 MOST_IMAGES = 100_000
-"""How many images one answer counts at most: more would hold the database for seconds."""
+"""The maximum number of images counted: more would occupy the database for seconds."""
 
 
 class FacetValue(BaseModel):
@@ -49,7 +49,11 @@ class Facet(BaseModel):
 
 
 async def _check_known(runner: Runner, team_id: UUID | None, name: str) -> None:
-    """Raises `errors.FilterUnknown` where nothing is declared and none of the newest images has the field."""
+    """Check that the field is declared, or that one of the newest images has it.
+
+    Raises:
+        errors.FilterUnknown: The filter does not exist.
+    """
     known = await queries.metadata_names(runner, team_id)
     if name not in known:
         raise errors.FilterUnknown(
@@ -68,7 +72,12 @@ async def count_values(
     on_metadata: Sequence[MetadataFilter],
     on_results: Sequence[ResultCondition],
 ) -> Facet:
-    """Counts the values of a field. Raises `errors.FilterUnknown`, `errors.FilterInvalid`."""
+    """Count the values of a field.
+
+    Raises:
+        errors.FilterUnknown: The filter does not exist.
+        errors.FilterInvalid: The filter is not valid.
+    """
     names, values = await service.conditions(runner, actor, filters, on_metadata, on_results)
     declared = await service.declared_for(runner, values.get("team_id"))
     kind = meaning_of(name, declared).kind

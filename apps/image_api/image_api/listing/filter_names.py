@@ -1,4 +1,4 @@
-"""The names of filters on metadata and results, in the forms in which clients write objects into a query string."""
+"""The names of filters on metadata and results, in the notations that clients use for objects in query strings."""
 
 import re
 from collections.abc import Iterable
@@ -9,10 +9,10 @@ _BRACKET = re.compile(rf"({'|'.join(OBJECTS)})\[")
 
 
 def dotted(items: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Write `meta[age[gte]]` and `meta[age][gte]` as `meta.age[gte]`, and leave other names as they are.
+    """Return `meta[age[gte]]` and `meta[age][gte]` as `meta.age[gte]`, and other names unchanged.
 
-    Generated clients write the first where the key of an object is `age[gte]`, query string libraries the second.
-    What is broken becomes a filter that is refused.
+    Generated clients write the former if the key of an object is `age[gte]`, query string libraries the latter.
+    Malformed names become filters that are rejected later.
     """
     return [(_dotted(name), value) for name, value in items]
 
@@ -22,7 +22,7 @@ def _dotted(name: str) -> str:
     if found is None:
         return name
     outer, *inner = [found[1], *name[found.end() :].removesuffix("]").split("][")]
-    # An analyzer and its field are two levels of a nested object, or one with a dot.
+    # An analyzer and its field are two levels of a nested object, or one level with a dot.
     levels = 2 if outer == "analysis" and "." not in inner[0] else 1
     operator = "".join(f"[{each}]" for each in inner[levels:])
     return ".".join([outer, *inner[:levels]]) + operator

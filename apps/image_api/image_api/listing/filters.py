@@ -1,4 +1,4 @@
-"""The filters of a list, from the query string: read here, because a list without any should not pay for them."""
+"""The filters of a list, parsed from the query string here, so that lists without filters do not pay for them."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -54,9 +54,12 @@ _RESULT_PARAMETER = {
 
 
 def parse_filters(query: QueryParams, beside: Sequence[str] = ()) -> ImageFilters:
-    """The filters that a query string names `beside` other parameters, but for those on metadata and results.
+    """Parse the filters of a query string, except those on metadata and results.
 
-    The names have been checked. Raises `errors.RequestInvalid`.
+    `beside` are the operation's other parameters. The names have been checked.
+
+    Raises:
+        errors.RequestInvalid: A field of the request is not valid.
     """
     if not query:
         return _NO_FILTERS
@@ -77,7 +80,7 @@ def _names(*, paged: bool) -> tuple[str, ...]:
 
 
 def filter_parameters(*, paged: bool = True) -> list[dict[str, Any]]:
-    """The filters as OpenAPI parameters, with those of a page where the answer is `paged`."""
+    """Return the filters as OpenAPI parameters, including those of pagination if the response is `paged`."""
     parameters, schemas = [], ImageFilters.model_json_schema()["properties"]
     for name in _names(paged=paged):
         described = dict(schemas[name])

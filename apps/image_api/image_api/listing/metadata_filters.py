@@ -1,7 +1,7 @@
-"""Filters on metadata: `meta.age[gte]=18`, read against the fields that a team declares.
+"""Filters on metadata: `meta.age[gte]=18`, interpreted by the fields that a team declares.
 
 A filter becomes two things: a JSON path, which decides, and terms, by which the database finds candidates. Both are
-parameters of one statement; nothing that a caller writes stands in SQL.
+parameters of one statement; no text of a caller becomes part of the SQL.
 """
 
 import re
@@ -32,7 +32,7 @@ OPERATORS = ("eq", "ne", "in", *_ORDERED, "exists", "prefix")
 
 
 class Kind(StrEnum):
-    """What values are compared as: a filter finds values of its kind only."""
+    """The type as which values are compared: a filter only matches values of its type."""
 
     TEXT = "text"
     NUMBER = "number"
@@ -71,7 +71,7 @@ class MetadataFilter(NamedTuple):
 
 @dataclass
 class MetadataCondition:
-    """What the database is asked: `path` decides; an image that matches has all terms, and one of each group."""
+    """The condition for the database: `path` decides; a matching image has all terms, and one of each group."""
 
     path: str
     terms: list[str] = field(default_factory=list)
@@ -80,14 +80,18 @@ class MetadataCondition:
 
 @dataclass(frozen=True)
 class _Meaning:
-    """What a name stands for."""
+    """The type and choices of a field name."""
 
     kind: Kind
     choices: frozenset[str] = frozenset()
 
 
 def parse(items: Iterable[tuple[str, str]]) -> list[MetadataFilter]:
-    """The filters on metadata among the items of a query string. Raises `errors.FilterInvalid`."""
+    """Parse the filters on metadata among the items of a query string.
+
+    Raises:
+        errors.FilterInvalid: The filter is not valid.
+    """
     found = []
     for key, value in items:
         if not key.startswith(PREFIX):
@@ -115,9 +119,11 @@ def _invalid(name: str, message: str) -> errors.FilterInvalid:
 
 
 def condition(filters: Sequence[MetadataFilter], schemas: Sequence[Declared]) -> MetadataCondition:
-    """What the filters mean where these schemas hold: one for a team, any number across teams.
+    """Return the condition of the filters under these schemas: one for a team, any number across teams.
 
-    Raises `errors.FilterUnknown`, `errors.FilterInvalid`.
+    Raises:
+        errors.FilterUnknown: The filter does not exist.
+        errors.FilterInvalid: The filter is not valid.
     """
     parts: list[str] = []
     terms: list[str] = []
@@ -140,18 +146,27 @@ def condition(filters: Sequence[MetadataFilter], schemas: Sequence[Declared]) ->
 
 
 def _narrow(possible: Possible, each: MetadataFilter, kind: Kind) -> None:
-    """Raises `errors.FilterInvalid` where nothing passes this filter and those before it."""
-    # Every other filter passes only what has the field.
+    """Check that a filter and the previous ones can match together.
+
+    Raises:
+        errors.FilterInvalid: The filter is not valid.
+    """
+    # Every other filter only matches images that have the field.
     possible.narrow("exists", [each.operator != "exists" or each.value == "true"])
     if each.operator != "exists" and kind is not Kind.ANY and each.operator != "prefix":
         values = _list(each) if each.operator == "in" else [each.value]
-        possible.narrow(each.operator, [Decimal(v) if kind is Kind.NUMBER else filenames.normal(v) for v in values])
+        possible.narrow(each.operator, [Decimal(v) if kind is Kind.NUMBER else filenames.normalize(v) for v in values])
     if possible.is_empty():
         raise _invalid(each.name, "no value passes all filters on this field")
 
 
 def meaning_of(name: str, schemas: Sequence[Declared]) -> _Meaning:
-    """What a field holds. Raises `errors.FilterUnknown` for one that nobody declares, `errors.FilterInvalid`."""
+    """Return the type and choices of a field.
+
+    Raises:
+        errors.FilterUnknown: No schema declares the field.
+        errors.FilterInvalid: Schemas declare it with different types.
+    """
     schemas = [declared for declared in schemas if declared]
     fields = [declared[name] for declared in schemas if name in declared]
     if not fields:
@@ -175,13 +190,13 @@ def _choices(fields: Iterable[DeclaredField]) -> frozenset[str]:
 
 
 def _read(each: MetadataFilter, meaning: _Meaning) -> tuple[str, list[str]]:
-    """The part of the JSON path that a filter is, and the terms of which a match has one; none where none helps."""
+    """Return the filter's part of the JSON path, and the terms of which a match has one; none if no term helps."""
     name, kind = each.name, meaning.kind
     if each.operator not in _ALLOWED[kind]:
         hint = "; declare its type in the metadata schema" if kind is Kind.ANY else ""
         raise _invalid(name, f"{each.operator!r} cannot be used with {_described(kind)}{hint}")
     path = f'$."{name}"'
-    # What an older image holds beside the choices of an enum is no value of it.
+    # A value that an older image has outside the choices of an enum does not count.
     choices = " || ".join(_equal(path, kind, choice) for choice in sorted(meaning.choices))
     of_kind = _IS_OF_KIND[kind].format(path=path) + (f" && ({choices})" if choices else "")
     if each.operator == "exists":
@@ -191,7 +206,7 @@ def _read(each: MetadataFilter, meaning: _Meaning) -> tuple[str, list[str]]:
     if each.operator == "prefix":
         if not each.value:
             raise _invalid(name, "a prefix needs at least one character")
-        forms = filenames.forms(each.value)
+        forms = filenames.normal_forms(each.value)
         begins = " || ".join(f"{path} starts with {_quoted(form)}" for form in forms)
         return f"{of_kind} && ({begins})", [metadata_terms.beginning(name, form) for form in forms]
     values = _list(each) if each.operator == "in" else [each.value]
@@ -202,8 +217,8 @@ def _read(each: MetadataFilter, meaning: _Meaning) -> tuple[str, list[str]]:
     equal = " || ".join(_equal(path, kind, value) for value in values)
     if each.operator != "ne":
         return equal, [term for value in values for term in _equal_terms(name, kind, value)]
-    others = sorted(meaning.choices - set(filenames.forms(each.value)))
-    # Of a short list of choices the others are looked up; else all that have the field are looked at.
+    others = sorted(meaning.choices - set(filenames.normal_forms(each.value)))
+    # If the list of choices is short, the others are looked up; otherwise all images with the field are candidates.
     found = [term for other in others for term in _equal_terms(name, kind, other)] or [metadata_terms.present(name)]
     return f"{of_kind} && !({equal})", found
 
@@ -218,7 +233,7 @@ def _list(each: MetadataFilter) -> list[str]:
     else:
         try:
             items = orjson.loads(each.value)
-            # More levels are read than are written.
+            # The parser tolerates deeper nesting than the generator writes.
             values = [item if isinstance(item, str) else orjson.dumps(item).decode() for item in items]
         except (orjson.JSONDecodeError, orjson.JSONEncodeError) as error:
             raise _invalid(each.name, "`in` takes comma-separated values or a JSON array") from error
@@ -236,13 +251,13 @@ def _check(name: str, value: str, meaning: _Meaning) -> None:
         raise _invalid(name, "send true or false")
     if meaning.kind is Kind.DATE and not is_date(value):
         raise _invalid(name, "send a date such as 2026-03-01")
-    if meaning.choices and filenames.normal(value) not in map(filenames.normal, meaning.choices):
+    if meaning.choices and filenames.normalize(value) not in map(filenames.normalize, meaning.choices):
         hint = nearest_hint(value, meaning.choices)
         raise _invalid(name, f"the metadata schema does not list this value{'.' + hint if hint else ''}".rstrip("?"))
 
 
 def _quoted(value: str) -> str:
-    # A JSON string is a string of a JSON path too.
+    # A JSON string is also a valid string of a JSON path.
     return orjson.dumps(value).decode()
 
 
@@ -254,12 +269,12 @@ def _literal(kind: Kind, value: str) -> str:
 
 def _equal(path: str, kind: Kind, value: str) -> str:
     if kind is Kind.TEXT:
-        # Values come back as they were sent, so the same letters may stand there in two forms.
-        return " || ".join(f"{path} == {_quoted(form)}" for form in filenames.forms(value))
+        # Values are stored as they were sent, so equal text may have two normal forms.
+        return " || ".join(f"{path} == {_quoted(form)}" for form in filenames.normal_forms(value))
     if kind is not Kind.ANY:
         return f"{path} == {_literal(kind, value)}"
-    # Without a schema a value is compared as it reads, whatever it is.
-    ways = [(Kind.TEXT, _quoted(form)) for form in filenames.forms(value)]
+    # Without a schema, a value is compared by its text, whatever its type.
+    ways = [(Kind.TEXT, _quoted(form)) for form in filenames.normal_forms(value)]
     if _NUMBER.fullmatch(value):
         ways.append((Kind.NUMBER, _literal(Kind.NUMBER, value)))
     if value in ("true", "false"):
@@ -268,14 +283,14 @@ def _equal(path: str, kind: Kind, value: str) -> str:
 
 
 def _equal_terms(name: str, kind: Kind, value: str) -> list[str]:
-    terms = [] if kind is Kind.NUMBER else [metadata_terms.text(name, form) for form in filenames.forms(value)]
+    terms = [] if kind is Kind.NUMBER else [metadata_terms.text(name, form) for form in filenames.normal_forms(value)]
     if kind is Kind.NUMBER or (kind is Kind.ANY and _NUMBER.fullmatch(value)):
         terms += metadata_terms.numbers(name, Decimal(value), Decimal(value))
     return terms
 
 
 class _Range:
-    """The limits of a field, from all filters on it."""
+    """The range of a field, from all filters on it."""
 
     def __init__(self, kind: Kind) -> None:
         self._kind = kind
@@ -290,6 +305,6 @@ class _Range:
             self._high = value if self._high is None else min(self._high, value)
 
     def terms(self, name: str) -> list[str]:
-        """Those of which every match has one; an empty range has none, and nothing matches it."""
+        """Return terms of which every match has one; an empty range has none and matches nothing."""
         covering = metadata_terms.numbers if self._kind is Kind.NUMBER else metadata_terms.dates
         return covering(name, self._low, self._high)

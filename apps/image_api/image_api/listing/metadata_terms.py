@@ -1,6 +1,6 @@
-"""The terms that images are looked up by: what the database's `image_terms` writes of the values that match.
+"""Search terms for metadata filters, as the database's function `image_terms` writes them.
 
-A range becomes the prefixes of digits that cover it: 18 to 30 is 18, 19, 2x and 30 among the numbers of two digits.
+A range becomes the digit prefixes that cover it: 18 to 30 is 18, 19, 2x and 30 among the numbers of two digits.
 """
 
 from collections.abc import Iterator
@@ -12,33 +12,33 @@ _TEXT_LENGTH = 64
 
 
 def of_team(team_id: UUID) -> str:
-    """Of every image of the team."""
+    """Return the term of every image of the team."""
     return f"@{team_id}"
 
 
 def present(name: str) -> str:
-    """Of every image that has the field."""
+    """Return the term of every image that has the field."""
     return f"{name}?"
 
 
 def text(name: str, value: str) -> str:
-    """Of every image whose value reads like this."""
+    """Return the term of every image with this value."""
     return f"{name}={value[:_TEXT_LENGTH]}"
 
 
 def beginning(name: str, prefix: str) -> str:
-    """Of every image whose text begins like this."""
+    """Return the term of every image whose text starts with this prefix."""
     return f"{name}^{prefix[: 3 if len(prefix) >= 3 else 1]}"
 
 
 def dates(name: str, first: str | None, last: str | None) -> list[str]:
-    """Of every image whose date lies between these days."""
+    """Return the terms that cover a range of dates."""
     low, high = int((first or "0").replace("-", "")), int((last or "99999999").replace("-", ""))
     return [f"{name}~8:{prefix}" for prefix in _covering("", 8, low, high)]
 
 
 def numbers(name: str, least: Decimal | None, greatest: Decimal | None) -> list[str]:
-    """Of every image whose number lies between these."""
+    """Return the terms that cover a range of numbers."""
     terms = []
     if greatest is None or greatest >= 0:
         low = max(least, Decimal(0)) if least is not None else Decimal(0)
@@ -50,13 +50,13 @@ def numbers(name: str, least: Decimal | None, greatest: Decimal | None) -> list[
 
 
 def _sizes(least: Decimal, greatest: Decimal | None) -> Iterator[str]:
-    """The prefixes of whole parts between two numbers that are not negative, each after its count of digits."""
+    """Return the prefixes of the whole parts between two non-negative numbers, each after its number of digits."""
     low = int(least.to_integral_value(ROUND_FLOOR))
     high = 10 ** (_MOST_DIGITS + 1) if greatest is None else int(greatest.to_integral_value(ROUND_FLOOR))
     for width in range(1, _MOST_DIGITS + 1):
         smallest, largest = (0 if width == 1 else 10 ** (width - 1)), 10**width - 1
         if low <= largest and high >= smallest:
-            # No number of this width lies below the smallest, so what is below may be covered as well.
+            # No number of this width is below the smallest, so covering what is below is harmless.
             for prefix in _covering("", width, 0 if low <= smallest else low, high):
                 yield f"{width}:{prefix}"
     if high >= 10**_MOST_DIGITS:

@@ -1,11 +1,11 @@
-"""Whether filters on one field can hold together: a list that nothing could ever be on is refused, not empty."""
+"""Detection of contradictory filters on one field: a list that can never match is rejected, not empty."""
 
 from collections.abc import Iterable
 from typing import Any
 
 
 class Possible:
-    """The values that one field may have under all filters on it so far."""
+    """The values that one field may have under all filters so far."""
 
     def __init__(self) -> None:
         self._low: tuple[Any, bool] | None = None
@@ -15,7 +15,7 @@ class Possible:
         self._presence: set[bool] = set()
 
     def narrow(self, operator: str, values: Iterable[Any]) -> None:
-        """Add a filter; values are compared with each other, so they are of one kind."""
+        """Add a filter; values are compared with each other, so they have the same type."""
         found = set(values)
         if operator == "exists":
             self._presence |= found
@@ -30,12 +30,12 @@ class Possible:
                 bound = (max(found), operator == "gt")
                 self._low = bound if self._low is None else max(self._low, bound)
             case "lt" | "lte":
-                # Of two equal limits the stricter one sorts first.
+                # Of two equal bounds, the exclusive one sorts first.
                 bound = (min(found), operator == "lte")
                 self._high = bound if self._high is None else min(self._high, bound)
 
     def is_empty(self) -> bool:
-        """Return whether no value passes."""
+        """Return whether no value matches."""
         if len(self._presence) > 1:
             return True
         if self._choices is not None:

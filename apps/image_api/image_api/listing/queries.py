@@ -1,4 +1,4 @@
-"""The SQL of lists of images: a statement for each combination of conditions, which hold the team."""
+"""The SQL of lists of images: one statement for each combination of conditions, which include the team."""
 
 from functools import lru_cache
 from typing import Any
@@ -36,19 +36,19 @@ _terms = func.image_terms(image.c.team_id, image.c.metadata, type_=_TEXTS)
 _newest_first = (image.c.created_at.desc(), image.c.id.desc())
 
 NEAR_IMAGES = 10_000
-"""Among how many of the newest images a filter on metadata is tried before its terms are looked up."""
+"""Number of newest images on which a metadata filter is tried before its terms are looked up."""
 _MOST_STATEMENTS = 512
 
 
 def _result_holds(number: int) -> ColumnElement[bool]:
-    """Whether the newest result of an analyzer is as a path says; no result is like one without any field."""
+    """Return whether the newest result of an analyzer matches a path; a missing result matches like an empty one."""
     newest = (
         select(analysis.c.result)
         .where(
             analysis.c.team_id == image.c.team_id,
             analysis.c.sha256 == image.c.sha256,
             analysis.c.analyzer == bindparam(f"analyzer_{number}"),
-            # Written out, because the index holds what has not failed, which no parameter can promise.
+            # A literal, because the index covers what has not failed, which no parameter can guarantee.
             analysis.c.status == literal_column("'done'"),
         )
         .order_by(analysis.c.analyzed_at.desc())
@@ -58,7 +58,7 @@ def _result_holds(number: int) -> ColumnElement[bool]:
     )
     known = func.coalesce(newest, literal_column("'{}'::jsonb"))
     path = bindparam(f"result_path_{number}", type_=JSONPATH)
-    # The operator `@@` would say the same, but the planner takes its matches for so rare that it sorts the whole team.
+    # The operator `@@` is equivalent, but the planner considers matches so rare that it sorts the whole team.
     return func.jsonb_path_match(known, path, literal_column("'{}'::jsonb"), true(), type_=Boolean)
 
 
@@ -70,7 +70,7 @@ _CONDITIONS: dict[str, ColumnElement[bool]] = {
     "statuses": _among_statuses,
     "status_or_trashed": or_(image.c.deleted_at.is_not(None), _among_statuses),
     "tag": image.c.tags.contains(bindparam("tag", type_=ARRAY(Text))),
-    # Tags are stored composed today; older ones may be there in another form.
+    # Tags are stored composed today; older ones may be stored in another form.
     **{
         f"tag_{number}": image.c.tags.overlap(bindparam(f"tag_{number}", type_=ARRAY(Text)))
         for number in range(MAX_TAG_FILTERS)
@@ -85,12 +85,12 @@ _CONDITIONS: dict[str, ColumnElement[bool]] = {
     "max_width": image.c.width <= bindparam("max_width"),
     "min_height": image.c.height >= bindparam("min_height"),
     "max_height": image.c.height <= bindparam("max_height"),
-    # Names are stored as they were sent, and some systems take letters apart: é as e with an accent after it.
+    # Names are stored as they were sent, and some systems decompose letters: é as e with a combining accent.
     "q": func.normalize(image.c.filename).ilike(bindparam("q"), escape="\\"),
     "trashed": image.c.deleted_at.is_not(None),
     "not_trashed": image.c.deleted_at.is_(None),
     "not_expired": image.c.status != ImageStatus.EXPIRED,
-    # Metadata: the path decides, the terms find candidates by their index, which holds no image without metadata.
+    # Metadata: the path decides, the terms find candidates by their index, which skips images without metadata.
     "metadata": image.c.metadata.bool_op("@@")(bindparam("metadata_path", type_=JSONPATH)),
     "terms": and_(image.c.metadata != literal_column("'{}'::jsonb"), _terms.contains(bindparam("terms", type_=_TEXTS))),
     **{f"terms_{number}": _terms.overlap(bindparam(f"terms_{number}", type_=_TEXTS)) for number in range(MAX_FILTERS)},
@@ -102,13 +102,13 @@ _CONDITIONS: dict[str, ColumnElement[bool]] = {
 
 @lru_cache(_MOST_STATEMENTS)
 def _page_query(conditions: frozenset[str]) -> Query:
-    """The compiled list for one combination of conditions: few in practice, and not to be filled up by a caller."""
+    """Return the compiled list for a combination of conditions; the cache is bounded, since callers choose them."""
     return Query(select(*BODY_COLUMNS).where(*_clauses(conditions)).order_by(*_newest_first).limit(bindparam("limit")))
 
 
 @lru_cache(_MOST_STATEMENTS)
 def _near_query(conditions: frozenset[str]) -> Query:
-    """The list among the newest images alone: its cost is bounded, and what many images have is found at once."""
+    """Return the list among the newest images only: its cost is bounded, and frequent values are found at once."""
     near = (
         select(image.c.id, image.c.created_at, image.c.metadata)
         .where(*_clauses(conditions - {"metadata"}))
@@ -128,7 +128,7 @@ def _near_query(conditions: frozenset[str]) -> Query:
 
 @lru_cache(_MOST_STATEMENTS)
 def _terms_query(conditions: frozenset[str]) -> Query:
-    """The list by the index of terms. Nothing but the index helps it, so the planner is kept from walking the list."""
+    """Return the list by the index of terms. Only that index helps, so the planner is kept from scanning the list."""
     found = select(image.c.id, image.c.created_at).where(*_clauses(conditions)).cte("found")
     found = found.prefix_with("MATERIALIZED", dialect="postgresql")
     ids = select(found.c.id).order_by(found.c.created_at.desc(), found.c.id.desc()).limit(bindparam("limit"))
@@ -140,31 +140,31 @@ def _clauses(conditions: frozenset[str]) -> list[ColumnElement[bool]]:
 
 
 def page_statement(conditions: frozenset[str]) -> Query:
-    """The statement that lists images under these conditions, for those who want to explain it."""
+    """Return the statement that lists images under these conditions, for EXPLAIN."""
     return _page_query(conditions)
 
 
 async def page(runner: Runner, conditions: frozenset[str], values: dict[str, Any]) -> list[Record]:
-    """Images under the conditions, newest first."""
+    """Return images under the conditions, newest first."""
     return await runner.fetch(_page_query(conditions), **values)
 
 
 async def page_near(runner: Runner, conditions: frozenset[str], values: dict[str, Any]) -> list[Record]:
-    """The page, but for images that are not among the newest under the conditions other than `metadata`."""
+    """Return the page among the newest images under the conditions other than `metadata`."""
     return await runner.fetch(_near_query(conditions), **values)
 
 
 async def page_by_terms(runner: Runner, conditions: frozenset[str], values: dict[str, Any]) -> list[Record]:
-    """The page, found by the terms of the metadata."""
+    """Return the page by the terms of the metadata."""
     return await runner.fetch(_terms_query(conditions), **values)
 
 
 async def facet(
     runner: Runner, conditions: frozenset[str], values: dict[str, Any], name: str, most_images: int, most_values: int
 ) -> list[Record]:
-    """The values of a field in the newest images under the conditions, the most frequent first.
+    """Return the values of a field in the newest images under the conditions, the most frequent first.
 
-    Each row tells besides how many images there were, at most `most_images`, and the numbers among their values.
+    Each row also holds the number of images, at most `most_images`, and the statistics of numeric values.
     """
     value = image.c.metadata[bindparam("field_name", type_=Text)].label("value")
     newest = select(value).where(*_clauses(conditions)).order_by(*_newest_first).limit(most_images).cte("newest")
@@ -188,7 +188,7 @@ async def facet(
 
 
 async def metadata_names(runner: Runner, team_id: UUID | None) -> list[str]:
-    """The names of metadata that the newest images bear, those in the trash aside."""
+    """Return the metadata names of the newest images outside the trash."""
     conditions = {"not_trashed", "not_expired"} | ({"team_id"} if team_id else set())
     newest = (
         select(image.c.metadata)
@@ -204,7 +204,7 @@ async def metadata_names(runner: Runner, team_id: UUID | None) -> list[str]:
 
 
 async def count(runner: Runner, conditions: frozenset[str], values: dict[str, Any]) -> int:
-    """How many images there are under the conditions."""
+    """Return the number of images under the conditions."""
     statement = select(func.count()).select_from(image).where(*_clauses(conditions))
     total: int = await runner.fetch_value(statement, **values)
     return total

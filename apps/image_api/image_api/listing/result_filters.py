@@ -1,7 +1,7 @@
-"""Filters on results: `analysis.quality.sharpness[gte]=0.5`, read against what analyzers give.
+"""Filters on results: `analysis.quality.sharpness[gte]=0.5`, checked against the analyzers' result models.
 
 The filters on one analyzer become one JSON path over its newest result of an image's bytes, which is a parameter of the
-statement; nothing that a caller writes stands in SQL.
+statement; no text of a caller becomes part of the SQL.
 """
 
 import re
@@ -28,7 +28,7 @@ _MAX_VALUE_LENGTH = 200
 
 
 class Kind(StrEnum):
-    """What a field of a result holds, named as JSON paths name it."""
+    """The type of a result field, named as in JSON paths."""
 
     TEXT = "string"
     NUMBER = "number"
@@ -45,14 +45,14 @@ _ALLOWED = {
 
 
 class ResultField(NamedTuple):
-    """A field that images can be found by; `choices` is empty where any text may stand."""
+    """A field on which images can be filtered; `choices` is empty if any text is allowed."""
 
     kind: Kind
     choices: tuple[str, ...]
 
 
 class ResultCondition(NamedTuple):
-    """What must hold for the newest result of one analyzer."""
+    """The condition on the newest result of one analyzer."""
 
     analyzer: str
     path: str
@@ -60,10 +60,10 @@ class ResultCondition(NamedTuple):
 
 @cache
 def fields_of(analyzer: str) -> dict[str, ResultField]:
-    """The fields of a result that hold one value, or a list of texts."""
+    """Return the fields of a result that hold one value, or a list of texts."""
     fields = {}
     for name, schema in CATALOGUE[analyzer].result.model_json_schema()["properties"].items():
-        # A value that may be null is one of two schemas.
+        # A nullable value is a union of two schemas.
         held: dict[str, Any] = next((each for each in schema.get("anyOf", ()) if each.get("type") != "null"), schema)
         kind, of = held.get("type"), held.get("items", held)
         if kind in tuple(Kind) and (kind != Kind.LIST or of.get("type") == "string"):
@@ -72,9 +72,13 @@ def fields_of(analyzer: str) -> dict[str, ResultField]:
 
 
 def parse(items: Iterable[tuple[str, str]], beside: int = 0) -> list[ResultCondition]:
-    """What the filters on results among the items of a query string ask for, by analyzer, `beside` other filters.
+    """Parse the filters on results among the items of a query string, by analyzer.
 
-    Raises `errors.FilterUnknown`, `errors.FilterInvalid`.
+    `beside` are the names of other filters.
+
+    Raises:
+        errors.FilterUnknown: The filter does not exist.
+        errors.FilterInvalid: The filter is not valid.
     """
     paths: dict[str, list[str]] = {}
     possible: dict[tuple[str, str], Possible] = {}
@@ -96,7 +100,11 @@ def parse(items: Iterable[tuple[str, str]], beside: int = 0) -> list[ResultCondi
 
 
 def _narrow(possible: Possible, key: str, kind: Kind, operator: str, value: str) -> None:
-    """Raises `errors.FilterInvalid` where nothing passes this filter and those before it."""
+    """Check that a filter and the previous ones can match together.
+
+    Raises:
+        errors.FilterInvalid: The filter is not valid.
+    """
     if operator == "exists":
         possible.narrow("exists", [value == "true"])
     elif operator != "contains":
@@ -119,7 +127,7 @@ def _path(key: str, analyzer: str, name: str, operator: str, value: str) -> str:
     literal = _literal(key, field, value)
     if operator == "contains":
         return f'$."{name}"[*] == {literal}'
-    # Without the type, null would differ from every value.
+    # Without the type check, null would differ from every value.
     return f'{of_kind} && $."{name}" {_COMPARED[operator]} {literal}'
 
 
@@ -153,5 +161,5 @@ def _literal(key: str, field: ResultField, value: str) -> str:
         raise errors.FilterInvalid(f"{key}: send one of {', '.join(field.choices)}.", field=key)
     if len(value) > _MAX_VALUE_LENGTH or "\0" in value:
         raise errors.FilterInvalid(f"{key}: value too long: the limit is {_MAX_VALUE_LENGTH} characters.", field=key)
-    # A JSON string is a string of a JSON path too.
+    # A JSON string is also a valid string of a JSON path.
     return orjson.dumps(value).decode()

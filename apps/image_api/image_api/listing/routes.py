@@ -31,7 +31,7 @@ async def list_images(request: Request, actor: Reader) -> Response:
 
     An admin without `team_id` lists the images of all teams.
     """
-    # A dependency more would cost the hot reads a twentieth.
+    # Resolved by hand: another dependency would make this hot path about 5 % slower.
     services, filters = await services_of(request), parse_filters(request.query_params)
     named = dotted(request.query_params.multi_items())
     on_metadata = metadata_filters.parse(named)

@@ -1,4 +1,4 @@
-"""The rules of lists of images: which conditions a caller's filters make, and how a page is found under them."""
+"""The rules of lists of images: the conditions of a caller's filters, and how a page is found."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -51,7 +51,7 @@ def _status_condition(wanted: set[str]) -> tuple[set[str], dict[str, Any]]:
         return {"trashed"}, {}
     if "trashed" in wanted:
         return {"status_or_trashed"}, {"statuses": states}
-    # One state has a statement of its own: an index gives its images in the order of the list.
+    # A single status has its own statement: an index returns its images in the order of the list.
     return (
         ({"not_trashed", "status"}, {"status": states[0]})
         if len(states) == 1
@@ -60,7 +60,7 @@ def _status_condition(wanted: set[str]) -> tuple[set[str], dict[str, Any]]:
 
 
 def _tag_values(tags: Sequence[str]) -> dict[str, list[str]]:
-    forms = [filenames.forms(tag) for tag in tags]
+    forms = [filenames.normal_forms(tag) for tag in tags]
     plain = [tag for (tag, *others) in forms if not others]
     several = {f"tag_{number}": each for number, each in enumerate(each for each in forms if len(each) > 1)}
     return ({"tag": plain} if plain else {}) | several
@@ -73,9 +73,11 @@ async def list_images(
     on_metadata: Sequence[MetadataFilter],
     on_results: Sequence[ResultCondition],
 ) -> tuple[list[Record], int | None]:
-    """A page of images with one row too many, if there are more, and the number of all matches if asked for.
+    """Return a page of images plus one extra row, if there are more, and the number of all matches if requested.
 
-    Raises `errors.FilterUnknown`, `errors.FilterInvalid`.
+    Raises:
+        errors.FilterUnknown: The filter does not exist.
+        errors.FilterInvalid: The filter is not valid.
     """
     names, values = await conditions(runner, actor, filters, on_metadata, on_results)
     total = await queries.count(runner, frozenset(names), values) if filters.include_total else None
@@ -89,7 +91,7 @@ async def list_images(
     without_terms = frozenset(name for name in names if not name.startswith("terms"))
     rows = await queries.page_near(runner, without_terms, values)
     if len(rows) <= filters.limit:
-        # There may be more among the older ones, which are found by terms however rare they are.
+        # Older images may match as well; terms find them however rare they are.
         rows = await queries.page_by_terms(runner, frozenset(names), values)
     return rows, total
 
@@ -101,9 +103,11 @@ async def conditions(
     on_metadata: Sequence[MetadataFilter],
     on_results: Sequence[ResultCondition],
 ) -> tuple[set[str], dict[str, Any]]:
-    """The conditions that all filters make, by name, and their values.
+    """Return the conditions of all filters by name, and their values.
 
-    Raises `errors.FilterUnknown`, `errors.FilterInvalid`.
+    Raises:
+        errors.FilterUnknown: The filter does not exist.
+        errors.FilterInvalid: The filter is not valid.
     """
     names, values = _conditions(actor, filters)
     for number, on_result in enumerate(on_results):
@@ -122,7 +126,7 @@ async def conditions(
 
 
 async def declared_for(runner: Runner, team_id: UUID | None) -> list[Declared]:
-    """The schemas under which filters are read: the team's, or without one those of all teams."""
+    """Return the schemas that apply to filters: the team's, or without a team those of all teams."""
     if team_id is None:
         return await metadata_schemas.fields_of_all_teams(runner)
     return [await metadata_schemas.declared_fields(runner, team_id)]

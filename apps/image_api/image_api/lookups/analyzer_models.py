@@ -1,4 +1,4 @@
-"""Under which version each analyzer's results are stored now: the processor tells, because it holds the models."""
+"""The version under which each analyzer's results are stored now, as announced by the processor."""
 
 import time
 from typing import Any, NamedTuple
@@ -16,14 +16,14 @@ _all = Query(select(analyzer_model.c.name, analyzer_model.c.version, analyzer_mo
 
 
 class AnalyzerModel(NamedTuple):
-    """An analyzer as it answers now; `model` is null where it needs none."""
+    """An analyzer's current version; `model` is null if it needs none."""
 
     version: str
     model: dict[str, Any] | None
 
 
 class AnalyzerModels:
-    """What the processor told last, remembered for a few seconds."""
+    """The processor's latest announcement, cached for a few seconds."""
 
     def __init__(self, database: Database, fresh_seconds: float = _FRESH_SECONDS) -> None:
         self._database, self._fresh_seconds = database, fresh_seconds
@@ -31,7 +31,11 @@ class AnalyzerModels:
         self._asked_at = float("-inf")
 
     async def of(self, analyzer: str) -> AnalyzerModel:
-        """An analyzer of the catalogue. Raises `errors.DatabaseUnavailable`."""
+        """Return an analyzer of the catalogue.
+
+        Raises:
+            errors.DatabaseUnavailable: The database does not respond.
+        """
         if time.monotonic() - self._asked_at > self._fresh_seconds:
             rows = await self._database.fetch(_all)
             self._told = {

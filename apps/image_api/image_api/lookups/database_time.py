@@ -1,4 +1,4 @@
-"""The database's time, read with each row: whatever ends, ends by that one clock, not by an instance's own."""
+"""The database's time, read with each row: expiry is judged by one clock, not by each instance's own."""
 
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -12,12 +12,12 @@ database_now = func.clock_timestamp().label("now")
 
 
 class Seen(NamedTuple):
-    """A row and when it was asked for, in seconds of this process's monotonic clock."""
+    """A row and the time of its query, in seconds of this process's monotonic clock."""
 
     row: Record
     asked_at: float
 
     def now(self, clock_seconds: float) -> datetime:
-        """Return the database's time at `clock_seconds`: never behind it, since the row came after the question."""
+        """Return the database's time at `clock_seconds`: never behind it, as the row is newer than the query."""
         now: datetime = self.row["now"] + timedelta(seconds=clock_seconds - self.asked_at)
         return now

@@ -1,4 +1,4 @@
-"""What was looked up a moment ago, for as long as it may still be believed."""
+"""A cache with a short, fixed lifetime."""
 
 import asyncio
 import time
@@ -9,12 +9,12 @@ Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 CACHE_SECONDS = 5.0
-"""How long what was found is believed: a key or session that ends is over everywhere within that time."""
+"""How long entries are valid: a key or session that ends is rejected everywhere within that time."""
 _MOST_CACHED = 10_000
 
 
 class FreshCache(Generic[Key, Value]):
-    """Values by key, from at most `CACHE_SECONDS` ago, each looked up at most once at a time."""
+    """Values by key, at most `CACHE_SECONDS` old; concurrent lookups of a key share one load."""
 
     def __init__(self, load: Callable[[Key], Awaitable[Value]], clock: Callable[[], float] = time.monotonic) -> None:
         self._load, self.clock = load, clock
@@ -22,12 +22,12 @@ class FreshCache(Generic[Key, Value]):
         self._loading: dict[Key, asyncio.Task[Value]] = {}
 
     def peek(self, key: Key) -> Value | None:
-        """What is known of a key; None where it would have to be looked up."""
+        """Return the cached value of a key; None if it would have to be loaded."""
         known = self._known.get(key)
         return known[1] if known is not None and self.clock() - known[0] < CACHE_SECONDS else None
 
     async def get(self, key: Key) -> Value:
-        """What is known of a key, looked up where that is nothing, or too old."""
+        """Return the value of a key; load it if it is missing or too old."""
         known = self._known.get(key)
         if known is not None and self.clock() - known[0] < CACHE_SECONDS:
             return known[1]
@@ -36,11 +36,11 @@ class FreshCache(Generic[Key, Value]):
             task = asyncio.create_task(self._look_up(key))
             self._loading[key] = task
             task.add_done_callback(lambda _: self._loading.pop(key, None))
-        # A caller that goes away must not take the others' look-up with it.
+        # A caller that is cancelled must not cancel the load of the others.
         return await asyncio.shield(task)
 
     async def _look_up(self, key: Key) -> Value:
-        # What is found is as old as the question, however long the answer takes.
+        # An entry's age counts from the query, however long the response takes.
         asked_at = self.clock()
         value = await self._load(key)
         if len(self._known) >= _MOST_CACHED:
@@ -49,15 +49,15 @@ class FreshCache(Generic[Key, Value]):
         return value
 
     def forget_where(self, changed: Callable[[Value], bool]) -> None:
-        """Drops what has just been changed here."""
+        """Drop entries that this process has just changed."""
         for key, (_, value) in list(self._known.items()):
             if changed(value):
                 del self._known[key]
 
     def clear(self) -> None:
-        """Drops everything, as if its time were over."""
+        """Drop all entries."""
         self._known.clear()
 
     def __len__(self) -> int:
-        """How many keys something is known of."""
+        """Return the number of entries."""
         return len(self._known)

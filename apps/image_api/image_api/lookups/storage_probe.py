@@ -1,4 +1,4 @@
-"""What is known of object storage, asked for in the background so that no readiness probe waits for it."""
+"""The state of object storage, checked in the background so that no readiness probe waits for it."""
 
 import asyncio
 import time
@@ -10,7 +10,7 @@ _FRESH_SECONDS = 10.0
 
 
 class StorageProbe:
-    """`ok`, `unavailable`, or `unknown` until the first answer."""
+    """`ok`, `unavailable`, or `unknown` before the first check."""
 
     def __init__(self, storage: ObjectStorage) -> None:
         self._storage = storage
@@ -19,13 +19,13 @@ class StorageProbe:
         self._task: asyncio.Task[None] | None = None
 
     def state(self) -> str:
-        """The last answer; asks again where it is old."""
+        """Return the last result; start a new check if it is old."""
         if time.monotonic() - self._asked_at > _FRESH_SECONDS and (self._task is None or self._task.done()):
             self._task = asyncio.create_task(self.ask())
         return self._state
 
     async def ask(self) -> None:
-        """Asks storage and remembers what it said."""
+        """Check storage and remember the result."""
         self._asked_at = time.monotonic()
         try:
             await self._storage.check()

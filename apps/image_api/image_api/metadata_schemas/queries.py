@@ -17,17 +17,17 @@ _all_fields = Query(
 
 
 async def find(runner: Runner, team_id: UUID) -> Record | None:
-    """The schema of a team; none where it never had one."""
+    """Return the schema of a team; None if it never had one."""
     return await runner.fetch_one(_find, team_id=team_id)
 
 
 async def all_fields(runner: Runner) -> list[Record]:
-    """The fields that teams declare, for an admin; one row a team that has a schema."""
+    """Return the fields that teams declare, for an admin; one row per team with a schema."""
     return await runner.fetch(_all_fields)
 
 
 async def lock(transaction: Transaction, team_id: UUID) -> Record | None:
-    """The schema of a team, locked for the rest of the transaction; one without fields is made where there is none."""
+    """Return the schema of a team, locked for the rest of the transaction; create an empty one if there is none."""
     absent = insert(metadata_schema).values(team_id=team_id, fields=literal_column("'[]'::jsonb"), revision=0)
     await transaction.execute(absent.on_conflict_do_nothing())
     statement = select(metadata_schema).where(metadata_schema.c.team_id == team_id).with_for_update()
@@ -35,7 +35,7 @@ async def lock(transaction: Transaction, team_id: UUID) -> Record | None:
 
 
 async def change(transaction: Transaction, team_id: UUID, fields: str) -> Record | None:
-    """Replaces the fields of a team's schema and returns it. A revision never comes back, so neither does an ETag."""
+    """Replace the fields of a team's schema and return it. Revisions are never reused, so neither are ETags."""
     statement = (
         update(metadata_schema)
         .where(metadata_schema.c.team_id == team_id)

@@ -1,4 +1,4 @@
-"""What a declared field takes: the value as it is stored, or what is wrong with it."""
+"""Validation of metadata values against declared fields."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,15 +9,16 @@ from image_core import errors
 from image_core.images import filenames
 
 Declared = Mapping[str, DeclaredField]
-"""The fields of a schema by their names; none where metadata are free."""
+"""The fields of a schema by name; empty if metadata are unrestricted."""
 
 _Problem = dict[str, str]
 
 
 def checked(declared: Declared, metadata: dict[str, Any], *, whole: bool = True) -> dict[str, Any]:
-    """The metadata of a new image as they are stored; `whole` asks for the required fields too.
+    """Validate the metadata of a new image and return them as stored; `whole` also requires the required fields.
 
-    Raises `errors.RequestInvalid` naming each field that is wrong.
+    Raises:
+        errors.RequestInvalid: A field is wrong; the error names each one.
     """
     if not declared:
         return metadata
@@ -28,9 +29,10 @@ def checked(declared: Declared, metadata: dict[str, Any], *, whole: bool = True)
 
 
 def checked_patch(declared: Declared, patch: dict[str, Any]) -> dict[str, Any]:
-    """A merge patch of metadata as it is applied. What an image has of earlier days may be removed, and may stay.
+    """Validate a merge patch of metadata. Values from before the schema may be removed, and may stay.
 
-    Raises `errors.RequestInvalid` naming each field that is wrong.
+    Raises:
+        errors.RequestInvalid: A field is wrong; the error names each one.
     """
     if not declared:
         return patch
@@ -67,10 +69,10 @@ def _missing(name: str) -> _Problem:
 
 
 def _wrong(field: DeclaredField, value: Any) -> str | None:
-    """What is wrong with a value, without the value: it may be personal."""
+    """Return what is wrong with a value, without the value: it may be personal."""
     if not _has_type(field, value):
         return _KINDS[field.type]
-    if field.enum is not None and filenames.normal(value) not in map(filenames.normal, field.enum):
+    if field.enum is not None and filenames.normalize(value) not in map(filenames.normalize, field.enum):
         return f"must be one of {', '.join(field.enum[:10])}{' …' if len(field.enum) > 10 else ''}"
     if field.min is not None and value < field.min:
         return f"must be at least {field.min}"

@@ -96,7 +96,7 @@ class DeclaredField(BaseModel):
 
 
 def is_date(value: Any) -> bool:
-    """Whether this is a day as ISO 8601 writes it: 2026-03-01."""
+    """Return whether a value is a day in ISO 8601 format: 2026-03-01."""
     if not isinstance(value, str) or len(value) != 10 or not value.isascii():
         return False
     try:

@@ -20,7 +20,12 @@ NO_SCHEMA: dict[str, Any] = {"fields": "[]", "updated_at": None, "revision": 0}
 
 
 async def get_schema(runner: Runner, actor: Actor, team_id: UUID | None) -> tuple[UUID, Record | dict[str, Any]]:
-    """The team that is meant, and its schema. Raises `errors.TeamNotFound`, `errors.TeamRequired`."""
+    """Return the selected team's id and its schema.
+
+    Raises:
+        errors.TeamNotFound: The team does not exist.
+        errors.TeamRequired: The team must be named.
+    """
     owner_id = await teams.owning_team(runner, actor, team_id)
     return owner_id, await queries.find(runner, owner_id) or NO_SCHEMA
 
@@ -28,18 +33,24 @@ async def get_schema(runner: Runner, actor: Actor, team_id: UUID | None) -> tupl
 async def put_schema(
     transaction: Transaction, actor: Actor, team_id: UUID | None, wanted: NewMetadataSchema, if_match: str | None
 ) -> tuple[UUID, Record]:
-    """Declares the fields of a team; its images stay as they are.
+    """Declare the fields of a team; its images stay unchanged.
 
-    Raises `errors.TeamNotFound`, `errors.TeamRequired`, `errors.ETagMismatch`.
+    Raises:
+        errors.TeamNotFound: The team does not exist.
+        errors.TeamRequired: The team must be named.
+        errors.ETagMismatch: The resource has changed since it was read.
     """
     fields = wanted.fields or TEMPLATES[str(wanted.template)]
     return await _replace(transaction, actor, team_id, [_stored(field) for field in fields], if_match)
 
 
 async def remove_schema(transaction: Transaction, actor: Actor, team_id: UUID | None, if_match: str | None) -> None:
-    """Makes a team's metadata free again; its images stay as they are.
+    """Remove a team's schema; its images stay unchanged.
 
-    Raises `errors.TeamNotFound`, `errors.TeamRequired`, `errors.ETagMismatch`.
+    Raises:
+        errors.TeamNotFound: The team does not exist.
+        errors.TeamRequired: The team must be named.
+        errors.ETagMismatch: The resource has changed since it was read.
     """
     await _replace(transaction, actor, team_id, [], if_match)
 
@@ -70,13 +81,13 @@ def _present(found: Record | None) -> Record:
 
 
 async def declared_fields(runner: Runner, team_id: UUID) -> Declared:
-    """The fields that a team declares, by name; none where its metadata are free."""
+    """Return the fields that a team declares, by name; empty if its metadata are unrestricted."""
     found = await queries.find(runner, team_id)
     return _by_name(found["fields"]) if found else {}
 
 
 async def fields_of_all_teams(runner: Runner) -> list[Declared]:
-    """The fields that each team declares, for an admin who looks across them."""
+    """Return the fields that each team declares, for an admin who lists images of all teams."""
     return [_by_name(row["fields"]) for row in await queries.all_fields(runner)]
 
 

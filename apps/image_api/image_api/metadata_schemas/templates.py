@@ -2,7 +2,7 @@
 
 from image_api.metadata_schemas.schemas import DeclaredField, FieldType
 
-# Source: ISO 3166-1 alpha-2, the codes that are officially assigned.
+# Source: ISO 3166-1 alpha-2, the officially assigned codes.
 _COUNTRIES = """
 AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS BT BV BW BY
 BZ CA CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM DO DZ EC EE EG EH ER ES ET FI FJ FK
@@ -13,8 +13,8 @@ PN PR PS PT PW PY QA RE RO RS RU RW SA SB SC SD SE SG SH SI SJ SK SL SM SN SO SR
 TG TH TJ TK TL TM TN TO TR TT TV TW TZ UA UG UM US UY UZ VA VC VE VG VI VN VU WF WS YE YT ZA ZM ZW
 """
 
-# All four say something of a person, and together they can single one out; the country may tell of an origin that
-# the law protects besides. So each is personal, and none is required: whoever sends a picture may keep them back.
+# All four describe a person, and together they can identify one; the country may also reveal an origin that is
+# protected by law. So each is marked as personal, and none is required: senders may omit them.
 _PHOTO_SUBMISSION = (
     DeclaredField(
         name="age", type=FieldType.INTEGER, min=0, max=130, pii=True, description="In years, at the time of submission."

@@ -1,4 +1,4 @@
-"""What metadata are made of: names, and values that come back as they were sent."""
+"""Metadata names and values; values are returned exactly as they were sent."""
 
 from typing import Annotated, Any
 
@@ -15,8 +15,12 @@ MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=64, patt
 
 
 def check_number(value: float) -> None:
-    """Raise a ValueError for a number that would not come back as it was sent, or not be JSON."""
-    # Larger whole numbers come back as others, and PostgreSQL writes a large float as a whole number.
+    """Check that a number survives a round trip through JSON and PostgreSQL.
+
+    Raises:
+        ValueError: The number would be returned changed, or is not valid JSON.
+    """
+    # Larger whole numbers come back changed, and PostgreSQL writes a large float as a whole number.
     if not -MAX_NUMBER <= value <= MAX_NUMBER:
         raise ValueError("number out of range: the limits are -2**53 and 2**53; send a larger number as text")
 
@@ -42,7 +46,7 @@ def _is_unicode(text: str) -> bool:
 
 MetadataValue = Annotated[
     str | int | float | bool,
-    # One error for all kinds together, where a union would give one for each.
+    # One error for all types together; a union would report one for each.
     PlainValidator(_metadata_value),
     WithJsonSchema(
         {

@@ -1,4 +1,4 @@
-"""The limit of an address: what comes without a valid key is counted, and refused before any work is done for it."""
+"""The limit per address: unauthenticated requests are counted, and rejected before any work is done."""
 
 from contextlib import suppress
 
@@ -11,14 +11,15 @@ from image_core import errors
 
 _KEY_NAME = API_KEY_HEADER.lower().encode()
 _PROOFS = frozenset({_KEY_NAME, b"authorization", b"cookie"})
-# What the platform asks has to be answered, however often; and a page that loads asks for its files all at once.
+# The platform's probes must always be answered, and a page requests all of its files at once.
 _UNLIMITED_PATHS = frozenset({"/health/live", "/health/ready", *page.PATHS})
 
 
 class AddressLimitMiddleware:
-    """Pure ASGI. What shows a proof is counted afterwards, unless the proof was valid or the attempt has been counted.
+    """Count unauthenticated requests by address. Pure ASGI.
 
-    Once an address is refused, its keys that are known to be valid here go on; others are not looked up.
+    Requests with credentials are counted afterwards, unless the credentials were valid or the attempt has been counted.
+    While an address is refused, keys that this process knows to be valid still work; unknown ones are not looked up.
     """
 
     def __init__(self, app: ASGIApp) -> None:

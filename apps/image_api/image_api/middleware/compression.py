@@ -1,4 +1,4 @@
-"""JSON and text, compressed where the caller accepts it. Streams, pictures and secrets stay as they are."""
+"""Compression of JSON and text if the caller accepts it. Streams, pictures and secrets stay uncompressed."""
 
 import gzip
 import re
@@ -17,9 +17,10 @@ _ACCEPTED = re.compile(rb"(?:^|,)\s*(gzip|x-gzip|identity|\*)\s*(?:;\s*q=([01](?
 
 
 class CompressionMiddleware:
-    """Pure ASGI. Only an answer whose body comes whole is touched, and none that may not be stored.
+    """Compress responses that arrive in one piece and may be stored. Pure ASGI.
 
-    What may not be stored holds a secret, whose length compression would betray beside text of the caller's.
+    A response that must not be stored holds a secret, whose length compression could leak next to the caller's own
+    text.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -67,7 +68,7 @@ async def _negotiated(scope: Scope, start: Message, message: Message) -> tuple[M
 
 
 def _accepts_gzip(header: bytes) -> bool:
-    """Whether gzip may be sent, and nothing says that it is liked less. Source: RFC 9110, section 12.5.3."""
+    """Return whether gzip is acceptable and not less preferred than identity. Source: RFC 9110, section 12.5.3."""
     qualities = {name: float(quality or 1) for name, quality in _ACCEPTED.findall(header.lower())}
     quality = qualities.get(b"gzip", qualities.get(b"x-gzip", qualities.get(b"*", 0.0)))
     return quality > 0 and quality >= qualities.get(b"identity", 0.0)
@@ -75,7 +76,7 @@ def _accepts_gzip(header: bytes) -> bool:
 
 async def _compressed(path: str, body: bytes) -> bytes:
     if path in page.PATHS:
-        # Open to everybody, large and always the same.
+        # Public, large and always the same.
         return await anyio.to_thread.run_sync(_compress_once, body)
     if len(body) >= _IN_THREAD_BYTES:
         return await anyio.to_thread.run_sync(_compress, body)

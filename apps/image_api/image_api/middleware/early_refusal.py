@@ -1,6 +1,6 @@
-"""Answers that come before the body has: the rest of it is drained, so that the caller gets to read the answer.
+"""Responses sent before the request's body has arrived: the rest is drained, so that the caller can read the response.
 
-A caller that writes its whole body before it reads would otherwise meet a connection that has been reset.
+Otherwise a caller that writes its whole body before it reads would see a connection reset.
 """
 
 from contextlib import suppress
@@ -12,13 +12,13 @@ from image_api.server.shutdown import Shutdown
 MAX_DRAINED_BYTES = 32 * 1024 * 1024
 DRAIN_SECONDS = 10.0
 MAX_DRAINING = 100
-"""Most requests that are drained at once; the connections of others are closed with their answers."""
+"""Maximum number of requests drained at once; beyond it, connections are closed with their responses."""
 _SMALL_BODY_BYTES = 64 * 1024
 _TOO_SLOW = 408
 
 
 class EarlyRefusalMiddleware:
-    """Pure ASGI, outermost: every answer passes, also that of the last catch."""
+    """Drain the body after an early response. Pure ASGI; outermost, so that every response passes through it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -38,7 +38,7 @@ class EarlyRefusalMiddleware:
                 if not body.ended and not (body.is_small and status != _TOO_SLOW):
                     message["headers"] = [*message["headers"], (b"connection", b"close")]
             elif not message.get("more_body") and not body.ended and _is_worth_draining(status, body):
-                # The answer is whole for its reader, but the request does not end before the rest has come.
+                # The client has the whole response, but the request ends only after the rest of the body.
                 await send({**message, "more_body": True})
                 await self._drain(body, scope["app"].state.services.shutdown)
                 message = {"type": "http.response.body", "body": b"", "more_body": False}
@@ -59,12 +59,12 @@ class EarlyRefusalMiddleware:
 
 
 def _is_worth_draining(status: int, body: "_Body") -> bool:
-    """Whether the caller may still be writing. One that was too slow has had its time."""
+    """Return whether the caller may still be writing. One that timed out is not given more time."""
     return status != _TOO_SLOW and (status >= 400 or not body.is_small)
 
 
 class _Body:
-    """The body of one request, on its way in."""
+    """The body of one request as it arrives."""
 
     def __init__(self, receive: Receive, declared_bytes: int | None) -> None:
         self._receive, self._declared_bytes = receive, declared_bytes
@@ -85,7 +85,7 @@ class _Body:
 
 
 def _body_of(scope: Scope, receive: Receive) -> _Body | None:
-    """Return the request's body; None where the head announces none."""
+    """Return the request's body; None if its headers announce none."""
     length = b"0"
     for name, value in scope["headers"]:
         if name == b"transfer-encoding":

@@ -1,4 +1,4 @@
-"""HEAD for every GET: the same answer without its body, so that no route has to say so itself."""
+"""HEAD for every GET: the same response without its body, so that routes need not implement it."""
 
 from contextlib import suppress
 
@@ -8,11 +8,11 @@ from image_api.http.problems import methods_of
 
 
 class _Enough(Exception):
-    """Ends an answer that is being streamed: nobody gets its body."""
+    """Ends a streaming response whose body is not sent."""
 
 
 class HeadMiddleware:
-    """Pure ASGI. A route that answers HEAD itself, as those of content do, is left alone."""
+    """Answer HEAD with the headers of GET. Pure ASGI. Routes with their own HEAD, such as content, are left alone."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -25,7 +25,7 @@ class HeadMiddleware:
 
         async def send_head(message: Message) -> None:
             if message["type"] != "http.response.body":
-                # For the log line and the metrics, which look at the scope that they gave.
+                # The log line and the metrics use this scope.
                 scope.update({name: as_get[name] for name in ("route", "path_params") if name in as_get})
                 await send(message)
                 return

@@ -1,4 +1,4 @@
-"""What is refused by the look of its head: too many parameters or cookies, and WebSockets."""
+"""Rejections based on the head of a request: too many parameters or cookies, and WebSockets."""
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -10,7 +10,7 @@ MAX_COOKIES = 100
 
 
 class RequestShapeMiddleware:
-    """Pure ASGI. Counts separators, which costs nothing, before anybody takes the parts to pieces."""
+    """Reject requests with extreme heads. Pure ASGI. Counting separators is cheap, and happens before any parsing."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -126,14 +126,14 @@ def _complete(schema: dict[str, Any], path: str, route: APIRoute) -> None:
 
 
 def _offer_merge_patch(operation: dict[str, Any], method: str) -> None:
-    """Every PATCH is an RFC 7396 merge patch, also where its body is sent as plain JSON."""
+    """Declare that every PATCH is an RFC 7396 merge patch, also if its body is sent as plain JSON."""
     if method == "PATCH":
         content = operation["requestBody"]["content"]
         content["application/merge-patch+json"] = content["application/json"]
 
 
 def _describe_access(operation: dict[str, Any], route: APIRoute) -> dict[str, str]:
-    """Add who may call; gives the errors of who may not."""
+    """Add who may call an operation; return the errors for those who may not."""
     alternatives = scope_alternatives(route)
     if alternatives is None:
         operation["security"] = []
@@ -156,7 +156,7 @@ def _describe_key(operation: dict[str, Any]) -> None:
 
 
 def _add_problems(responses: dict[str, Any], described: dict[str, str]) -> None:
-    """Give every error its shape: those in `described`, and those that the route itself declared."""
+    """Give every error its schema: those in `described`, and those declared by the route."""
     responses.pop("422", None)
     for status, response in responses.items():
         if response["description"] == _DEFAULT_DESCRIPTION:

@@ -23,7 +23,7 @@ _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{code}</t
 
 @cache
 def chapters() -> dict[str, str]:
-    """The text of each chapter by its code."""
+    """Return the text of each chapter by its code."""
     text = files("image_api").joinpath("errors.md").read_text("utf-8")
     parts = re.split(r"^### `([a-z0-9-]+)`\n", text, flags=re.MULTILINE)[1:]
     return {code: body.split("\n## ")[0].strip() for code, body in zip(parts[::2], parts[1::2], strict=True)}

@@ -1,4 +1,4 @@
-"""The headers of answers, as the OpenAPI document declares them."""
+"""Response headers, as the OpenAPI document declares them."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ _TEXT = {"type": "string"}
 
 
 def _header(description: str, schema: dict[str, Any] = _TEXT, *, always: bool = False) -> dict[str, Any]:
-    """`always` says that no answer that declares it lacks it."""
+    """Return the declaration of a header; `always` means that every response that declares it has it."""
     return {"description": description, "schema": schema} | ({"required": True} if always else {})
 
 
@@ -60,12 +60,12 @@ _OTHERS = {
     ("signIn", "200"): ("Set-Cookie",),
     ("signOut", "204"): ("Set-Cookie",),
 }
-# What the platform asks is not counted.
+# Platform probes are not counted.
 _UNCOUNTED = {"getLiveness", "getReadiness"}
 
 
 def declare_headers(operation: dict[str, Any]) -> None:
-    """Declare the headers of each answer of an operation."""
+    """Declare the headers of each response of an operation."""
     for status, response in operation["responses"].items():
         declared = response.setdefault("headers", {})
         for name in _names(operation["operationId"], status):

@@ -1,4 +1,4 @@
-"""`/` and `/api/v1`: where somebody starts who knows nothing but the address."""
+"""`/` and `/api/v1`: the entry point for somebody who only knows the address."""
 
 from typing import Annotated, Any
 
@@ -17,7 +17,7 @@ router = APIRouter(include_in_schema=False, route_class=GuardedRoute)
 def index(request: Request, accept: Annotated[str, Header()] = "") -> Response:
     """Send a browser to the documentation, and tell everybody else where things are."""
     headers = {"vary": "Accept"}
-    # Only a browser names it; what is no browser takes anything.
+    # Only browsers ask for HTML; other clients accept anything.
     if "text/html" in accept.lower():
         return RedirectResponse("/docs", headers=headers)
     return JSONResponse(
@@ -34,7 +34,7 @@ def index(request: Request, accept: Annotated[str, Header()] = "") -> Response:
 
 
 def _lists(request: Request) -> list[str]:
-    """The paths that can be read as they are; all others are reached from what these answer."""
+    """Return the paths that can be read directly; all others are reached from their responses."""
     described: dict[str, Any] = request.app.openapi()["paths"]
     return [
         path

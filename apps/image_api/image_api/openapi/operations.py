@@ -8,7 +8,7 @@ from fastapi.routing import APIRoute
 
 from image_api.auth import RequireScope, RequireSession, authenticate
 
-# Functions are named within their module, operations across all of them.
+# Function names are unique within their module, operation ids across all of them.
 _NAMES = {
     "analyze": "analyzeImage",
     "classify": "classifyImage",
@@ -122,13 +122,13 @@ TAGS = {
 
 
 def operation_id(route: APIRoute) -> str:
-    """Name an operation for generators: stable, unique, and a verb first."""
+    """Return an operation id for generators: stable, unique, and starting with a verb."""
     first, *rest = route.name.split("_")
     return _NAMES.get(route.name) or first + "".join(word.capitalize() for word in rest)
 
 
 def api_routes(routers: Mapping[str, Sequence[APIRouter]]) -> Iterator[tuple[str, APIRoute]]:
-    """Every route with its whole path."""
+    """Return every route with its full path."""
     for prefix, included in routers.items():
         for router in included:
             for route in router.routes:
@@ -137,7 +137,7 @@ def api_routes(routers: Mapping[str, Sequence[APIRouter]]) -> Iterator[tuple[str
 
 
 def scope_alternatives(route: APIRoute) -> list[list[str]] | None:
-    """The sets of scopes that each open a route, the one for everybody first; None where no key is needed."""
+    """Return the sets of scopes that each grant access, the general one first; None if no key is needed."""
     found: list[list[str]] | None = None
     pending: list[Dependant] = [route.dependant]
     while pending:
@@ -151,11 +151,11 @@ def scope_alternatives(route: APIRoute) -> list[list[str]] | None:
 
 
 def scopes_of(route: APIRoute) -> list[str] | None:
-    """The scopes that a route asks everybody for; None for a route that needs no key."""
+    """Return the scopes that a route generally requires; None for a route that needs no key."""
     alternatives = scope_alternatives(route)
     return None if alternatives is None else alternatives[0]
 
 
 def needs_session(route: APIRoute) -> bool:
-    """Whether a route takes somebody who has signed in, and no key."""
+    """Return whether a route requires a signed-in user and takes no key."""
     return any(isinstance(dependant.call, RequireSession) for dependant in route.dependant.dependencies)

@@ -1,4 +1,4 @@
-"""`/docs`: Swagger UI from a package of its files, so that it needs no other network and runs under a strict policy."""
+"""`/docs`: Swagger UI from packaged files, so that it needs no other host and runs under a strict policy."""
 
 from functools import cache
 from importlib.resources import files
@@ -17,7 +17,7 @@ _PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>ima
 <link rel="icon" href="data:,"><link rel="stylesheet" href="/docs/swagger-ui.css"></head><body><div id="ui"></div>
 <script src="/docs/swagger-ui-bundle.js"></script><script src="/docs/start.js"></script></body></html>"""
 PATHS = frozenset({"/docs", "/docs/start.js", "/docs/swagger-ui.css", "/docs/swagger-ui-bundle.js", "/openapi.json"})
-"""All that the page loads."""
+"""The paths that the page loads."""
 _START = """SwaggerUIBundle({
   url: "/openapi.json", dom_id: "#ui", deepLinking: true, persistAuthorization: false, displayRequestDuration: true,
   presets: [SwaggerUIBundle.presets.apis], layout: "BaseLayout"
@@ -32,19 +32,19 @@ _DAY = {"cache-control": "public, max-age=86400"}
 
 @router.get("/docs", response_class=HTMLResponse)
 async def docs() -> HTMLResponse:
-    """The page."""
+    """Return the page."""
     return HTMLResponse(_PAGE, headers=_POLICY)
 
 
 @router.get("/docs/start.js")
 async def start() -> Response:
-    """What the page runs once its script is there."""
+    """Return the script that starts the page."""
     return Response(_START, media_type="text/javascript", headers=_DAY)
 
 
 @router.get("/docs/{name}")
 async def resource(name: Literal["swagger-ui.css", "swagger-ui-bundle.js"]) -> Response:
-    """A file of Swagger UI."""
+    """Return a file of Swagger UI."""
     media_type = "text/css" if name.endswith(".css") else "text/javascript"
     return Response(await to_thread.run_sync(_read, name), media_type=media_type, headers=_DAY)
 
@@ -56,7 +56,7 @@ def _read(name: str) -> bytes:
 
 @router.get("/openapi.json")
 async def document(request: Request) -> Response:
-    """The OpenAPI document, which is written once: to generate and write it takes longer than any other answer."""
+    """Return the OpenAPI document, which is serialized once because generating it is slow."""
     state = request.app.state
     if not hasattr(state, "openapi_json"):
         state.openapi_json = await to_thread.run_sync(lambda: orjson.dumps(request.app.openapi()))

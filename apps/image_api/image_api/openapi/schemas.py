@@ -1,4 +1,4 @@
-"""The schemas of the OpenAPI document that no route names as its own."""
+"""Schemas of the OpenAPI document that no route declares."""
 
 from typing import Any
 
@@ -46,14 +46,14 @@ _PROBLEM = {
 
 
 def complete_schemas(schemas: dict[str, Any]) -> None:
-    """Add what routes do not name, and name what they leave open."""
-    # What the framework says of a validation error is not what is answered here.
+    """Add schemas that routes do not declare, and complete those they leave open."""
+    # The framework's description of validation errors does not match our responses.
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     schemas["FieldError"], schemas["Problem"] = _FIELD_ERROR, _PROBLEM
     schemas["NewClassification"] = NewClassification.model_json_schema()
     for name in ("Image", "UploadedImage"):
-        # Analyses stand above images, so that the model of an image cannot name theirs.
+        # Analyses are a layer above images, so the model of an image cannot refer to theirs.
         schemas[name]["properties"]["analyses"]["anyOf"][0]["items"] = {"$ref": "#/components/schemas/StoredAnalysis"}
     for name, schema in schemas.items():
         for field, described in schema.get("properties", {}).items():
@@ -75,11 +75,11 @@ def is_nullable(schema: dict[str, Any]) -> bool:
 
 
 def describe_parameters(operation: dict[str, Any]) -> None:
-    """Describe the parameters that do not say anything of their own, and name bounds as JSON Schema does."""
+    """Describe parameters that have no description of their own, and name bounds as JSON Schema does."""
     for parameter in operation.get("parameters", ()):
         parameter.setdefault("description", PARAMETERS.get(parameter["name"]))
         for schema in (parameter["schema"], *parameter["schema"].get("anyOf", ())):
-            # Pydantic writes the bounds that stand behind a validator under its own names.
+            # Pydantic writes bounds behind a validator under its own names.
             for name, standard in (("ge", "minimum"), ("le", "maximum")):
                 if name in schema:
                     schema[standard] = schema.pop(name)

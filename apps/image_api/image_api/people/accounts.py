@@ -1,8 +1,8 @@
-"""The rules of accounts: invitations, registration, and how a password is changed or reset.
+"""The rules of accounts: invitations, registration, and password changes and resets.
 
-An open registration answers the same, after the same work, whether the address has an account or not. Who then tries
-to sign in learns it, as the password works or does not: only a message to the address could prove more, and this
-service sends none. Those attempts are limited and delayed like any other.
+An open registration responds the same, after the same work, whether the address has an account or not. A subsequent
+sign-in does reveal it, because the password works or not: only a message to the address could prove more, and this
+service sends none. Those attempts are rate-limited and delayed like any other.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ from image_core.ids import new_id
 
 
 class Issued(NamedTuple):
-    """A row and the token that opens it, which is known only now."""
+    """A row and its token, which is known only at this moment."""
 
     row: Record
     token: str
@@ -39,7 +39,12 @@ def _hash(token: str) -> bytes:
 
 
 async def invite(transaction: Transaction, actor: Actor, team_id: UUID, wanted: NewInvitation) -> Issued:
-    """Invites an address into a team. Raises `errors.TeamNotFound`."""
+    """Invite an e-mail address into a team.
+
+    Raises:
+        errors.TeamNotFound: The team does not exist.
+        errors.TeamBeingRemoved: The team is being removed.
+    """
     require_admin(actor)
     await check_still_valid(transaction, actor)
     await teams.check_stays(transaction, actor, team_id)
@@ -62,14 +67,22 @@ async def invite(transaction: Transaction, actor: Actor, team_id: UUID, wanted: 
 async def list_invitations(
     runner: Runner, actor: Actor, team_id: UUID, cursor: Cursor | None, limit: int
 ) -> list[Record]:
-    """The invitations into a team. Raises `errors.TeamNotFound`."""
+    """Return the invitations into a team.
+
+    Raises:
+        errors.TeamNotFound: The team does not exist.
+    """
     require_admin(actor)
     await teams.get_team(runner, actor, team_id)
     return await queries.invitations(runner, team_id, cursor, limit)
 
 
 async def revoke_invitation(transaction: Transaction, actor: Actor, team_id: UUID, invitation_id: UUID) -> None:
-    """Ends an invitation that nobody has accepted. Raises `errors.InvitationNotFound`."""
+    """Revoke an invitation that has not been accepted.
+
+    Raises:
+        errors.InvitationNotFound: The invitation does not exist or is no longer valid.
+    """
     require_admin(actor)
     if not await queries.revoke_invitation(transaction, team_id, invitation_id):
         raise errors.InvitationNotFound
@@ -79,10 +92,14 @@ async def revoke_invitation(transaction: Transaction, actor: Actor, team_id: UUI
 
 
 async def register(services: Services, wanted: Registration) -> None:
-    """Adds an account: by invitation into its team and role, else as a member into the team that the setting names.
+    """Create an account: by invitation into its team and role, else as a member of the team for open registration.
 
-    Raises `errors.RegistrationClosed`, `errors.InvitationNotFound`, `errors.RequestInvalid`, `errors.PasswordsBusy`,
-    and `errors.EmailTaken` for who was invited.
+    Raises:
+        errors.RegistrationClosed: Registration needs an invitation.
+        errors.InvitationNotFound: The invitation does not exist or is no longer valid.
+        errors.RequestInvalid: The password is not acceptable.
+        errors.PasswordsBusy: Too many passwords are being checked at the moment.
+        errors.EmailTaken: The address has an account (only for invitations).
     """
     token_hash = _hash(wanted.invitation_token) if wanted.invitation_token else None
     if token_hash is None and services.settings.open_registration_team_id is None:
@@ -120,7 +137,7 @@ async def _add(transaction: Transaction, values: dict[str, Any], *, invited: boo
         raise errors.RegistrationClosed("The team for new users no longer exists. Ask an admin.") from error
     if added is None and invited:
         raise errors.EmailTaken
-    # Both ways write one event, so that one takes as long as the other.
+    # Both cases write one event, so that they take equally long.
     row = added or await queries.find_by_email(transaction, str(values["email"]))
     row = _present(row, errors.RegistrationClosed("Registration requires an invitation. Ask an admin for one."))
     action = "user.registered" if added else "user.registration_repeated"
@@ -130,9 +147,13 @@ async def _add(transaction: Transaction, values: dict[str, Any], *, invited: boo
 
 
 async def change_password(services: Services, actor: Actor, wanted: PasswordChange, address: str) -> None:
-    """Gives the caller another password and ends its other sessions.
+    """Change the caller's password and end its other sessions.
 
-    Raises `errors.SignInFailed`, `errors.TooManySignIns`, `errors.RequestInvalid`, `errors.PasswordsBusy`.
+    Raises:
+        errors.SignInFailed: The e-mail address and the password do not match.
+        errors.TooManySignIns: Too many attempts to sign in.
+        errors.RequestInvalid: The new password is not acceptable.
+        errors.PasswordsBusy: Too many passwords are being checked at the moment.
     """
     found = await queries.find_user(services.database, actor.user_id)
     email = (found["email"] if found else None) or ""
@@ -149,9 +170,11 @@ async def change_password(services: Services, actor: Actor, wanted: PasswordChan
 
 
 async def issue_reset(transaction: Transaction, actor: Actor, user_id: UUID, expires_in_seconds: int) -> Issued:
-    """A token by which a user may set a password, once; earlier ones are over.
+    """Issue a single-use token by which a user may set a password; it invalidates earlier ones.
 
-    Raises `errors.UserNotFound`, `errors.RequestInvalid`.
+    Raises:
+        errors.UserNotFound: The user does not exist.
+        errors.RequestInvalid: The user has no e-mail address.
     """
     require_admin(actor)
     await check_still_valid(transaction, actor)
@@ -170,9 +193,12 @@ async def issue_reset(transaction: Transaction, actor: Actor, user_id: UUID, exp
 
 
 async def reset_password(services: Services, wanted: PasswordReset, address: str) -> None:
-    """Sets a password by an admin's token and ends all sessions.
+    """Set a password by an admin's token and end all sessions.
 
-    Raises `errors.PasswordResetNotFound`, `errors.RequestInvalid`, `errors.PasswordsBusy`.
+    Raises:
+        errors.PasswordResetNotFound: The password reset does not exist or is no longer valid.
+        errors.RequestInvalid: The password is not acceptable.
+        errors.PasswordsBusy: Too many passwords are being checked at the moment.
     """
     token_hash = _hash(wanted.token)
     person = _present(await queries.user_of_reset(services.database, token_hash), errors.PasswordResetNotFound())

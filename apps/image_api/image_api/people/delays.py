@@ -1,14 +1,14 @@
-"""The delay that grows with failed attempts, kept in the database and so the same on every instance.
+"""Delays that grow with failed sign-ins, stored in the database and so the same on every instance.
 
-Three things are counted for each attempt:
+Each attempt counts for three subjects:
 
-- the account together with the caller's address: after five failures a second, doubling up to a quarter of an hour;
-- the address: the same after twenty, so that one address cannot try many accounts;
-- the account from everywhere: after twenty, up to one minute only. A longer wait would let a stranger who tries from
-  many addresses lock somebody out. And it does not hold an address from which the account has signed in before.
+- the account together with the caller's address: delayed after five failures, from one second up to 15 minutes; - the
+address: the same after twenty failures, so that one address cannot try many accounts; - the account from everywhere:
+after twenty failures, up to one minute only. A longer delay would let a stranger who
+  uses many addresses lock the owner out. It does not apply to addresses from which the account has signed in before.
 
-Whether there is such an account makes no difference. A failure is counted before the password is looked at and
-taken back when it was right, so that many attempts at once get no further than one after the other.
+It makes no difference whether the account exists. A failure is counted before the password is verified and taken back
+if it was right, so that concurrent attempts achieve no more than sequential ones.
 """
 
 import hashlib
@@ -34,12 +34,16 @@ _ACCOUNT = _Rule(20, 60)
 
 
 async def count_attempt(database: Database, email: str, address: str) -> None:
-    """Counts an attempt as failed, and commits. Raises `errors.TooManySignIns`, and counts nothing, while one waits."""
+    """Count an attempt as failed, and commit. While a subject has to wait, nothing is counted.
+
+    Raises:
+        errors.TooManySignIns: Too many attempts to sign in.
+    """
     rules = {_both(email, address): _ACCOUNT_AND_ADDRESS, _of_address(address): _ADDRESS}
     if not await queries.has_signed_in_from(database, email, address):
         rules[_of_account(email)] = _ACCOUNT
     async with database.transaction() as transaction:
-        # In one order, so that two attempts never wait for each other.
+        # In a fixed order, so that concurrent attempts do not deadlock.
         counted = [
             await queries.count_failure(transaction, subject, *rules[subject], _FORGIVEN_SECONDS)
             for subject in sorted(rules)
@@ -52,18 +56,18 @@ async def count_attempt(database: Database, email: str, address: str) -> None:
 
 
 async def forgive(transaction: Transaction, email: str, address: str) -> None:
-    """Begins anew for the account; of the address only the last attempt is taken back."""
+    """Reset the account's failures; take back only the last failure of the address."""
     await begin_anew(transaction, email, address)
     await queries.take_back_failure(transaction, _of_address(address))
 
 
 async def begin_anew(transaction: Transaction, email: str, address: str) -> None:
-    """Forgets the failures of the account, and those that it had from this address."""
+    """Reset the failures of the account, and those it had from this address."""
     await queries.forget_failures(transaction, [_both(email, address), _of_account(email)])
 
 
 def _lower(email: str) -> str:
-    """As PostgreSQL finds accounts: letter by letter, so that no other way to write an address counts by itself."""
+    """Lower-case an address as PostgreSQL does for accounts, so that other spellings do not count separately."""
     return "".join(letter.lower()[0] for letter in email)
 
 

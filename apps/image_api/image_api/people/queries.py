@@ -29,7 +29,7 @@ from image_core.models import invitation, password_reset, session, sign_in_delay
 
 
 async def find_by_email(runner: Runner, email: str) -> Record | None:
-    """Return the user with this address, in any case."""
+    """Return the user with this address, ignoring case."""
     columns = (column for column in user.c if column is not user.c.disabled_at)
     statement = select(*columns, user_disabled_at.label("disabled_at"))
     return await runner.fetch_one(statement.where(func.lower(user.c.email) == func.lower(email)))
@@ -41,7 +41,7 @@ async def find_user(runner: Runner, user_id: UUID) -> Record | None:
 
 
 async def add_user(transaction: Transaction, values: dict[str, Any]) -> Record | None:
-    """Inserts a user and returns it; None where the address is somebody's already."""
+    """Insert a user and return it; return None if the address is taken."""
     statement = upsert(user).values(password_changed_at=func.now(), **values)
     return await transaction.fetch_one(
         statement.on_conflict_do_nothing(index_elements=[text("lower(email)")]).returning(user)
@@ -49,7 +49,7 @@ async def add_user(transaction: Transaction, values: dict[str, Any]) -> Record |
 
 
 async def set_password(transaction: Transaction, user_id: UUID, new_hash: str) -> None:
-    """Gives a user a new password, after which no reset that was issued before sets another."""
+    """Set a user's password, which invalidates all password resets issued before."""
     await transaction.execute(
         update(user).where(user.c.id == user_id).values(password_hash=new_hash, password_changed_at=func.now())
     )
@@ -57,13 +57,13 @@ async def set_password(transaction: Transaction, user_id: UUID, new_hash: str) -
 
 
 async def lock_verified(transaction: Transaction, user_id: UUID, verified_hash: str) -> Record | None:
-    """The user, locked, if its password is still the one that was verified."""
+    """Return the user, locked, if its password is still the one that was verified."""
     statement = select(user).where(user.c.id == user_id, user.c.password_hash == verified_hash)
     return await transaction.fetch_one(statement.with_for_update())
 
 
 async def replace_hash(transaction: Transaction, user_id: UUID, new_hash: str) -> None:
-    """The same password, hashed anew."""
+    """Store the same password under a new hash."""
     await transaction.execute(update(user).where(user.c.id == user_id).values(password_hash=new_hash))
 
 
@@ -71,7 +71,7 @@ async def replace_hash(transaction: Transaction, user_id: UUID, new_hash: str) -
 
 
 async def add_session(transaction: Transaction, lifetime: timedelta, values: dict[str, Any]) -> Record | None:
-    """Inserts a session and returns it."""
+    """Insert a session and return it."""
     return await transaction.fetch_one(
         insert(session).values(expires_at=func.now() + lifetime, **values).returning(session, database_now)
     )
@@ -82,20 +82,20 @@ def _lives() -> ColumnElement[bool]:
 
 
 async def living_sessions(runner: Runner, user_id: UUID) -> list[Record]:
-    """A user's sessions, newest first."""
+    """Return a user's sessions, newest first."""
     statement = select(session).where(session.c.user_id == user_id, _lives())
     return await runner.fetch(statement.order_by(session.c.created_at.desc(), session.c.id.desc()).limit(200))
 
 
 async def living_session(runner: Runner, session_id: UUID) -> Record | None:
-    """One session."""
+    """Return one session."""
     return await runner.fetch_one(select(session, database_now).where(session.c.id == session_id, _lives()))
 
 
 async def end_sessions(
     transaction: Transaction, user_id: UUID, *, only: UUID | None = None, but: UUID | None = None
 ) -> int:
-    """Ends a user's sessions: all of them, `only` one, or all `but` one; returns how many lived."""
+    """End a user's sessions: all of them, `only` one, or all `but` one; return how many were live."""
     statement = update(session).where(session.c.user_id == user_id, _lives()).values(ended_at=func.now())
     if only is not None:
         statement = statement.where(session.c.id == only)
@@ -105,7 +105,7 @@ async def end_sessions(
 
 
 async def has_signed_in_from(runner: Runner, email: str, address: str) -> bool:
-    """Whether the account has had a session from this address."""
+    """Return whether the account has had a session from this address."""
     statement = (
         select(func.count())
         .select_from(session)
@@ -130,13 +130,13 @@ def _open_invitation(token_hash: bytes) -> ColumnElement[bool]:
 
 
 async def add_invitation(transaction: Transaction, lifetime: timedelta, values: dict[str, Any]) -> Record | None:
-    """Inserts an invitation into the team of `team_id` and returns it."""
+    """Insert an invitation into the team of `team_id` and return it."""
     statement = insert(invitation).values(expires_at=func.now() + lifetime, **values)
     return await transaction.fetch_one(statement.returning(*_INVITATION))
 
 
 async def invitations(runner: Runner, team_id: UUID, cursor: Cursor | None, limit: int) -> list[Record]:
-    """A team's invitations, newest first."""
+    """Return a team's invitations, newest first."""
     statement = select(*_INVITATION).where(invitation.c.team_id == team_id)
     if cursor is not None:
         position = tuple_(invitation.c.created_at, invitation.c.id)
@@ -146,18 +146,18 @@ async def invitations(runner: Runner, team_id: UUID, cursor: Cursor | None, limi
 
 
 async def find_invitation(runner: Runner, token_hash: bytes) -> Record | None:
-    """The invitation that a token opens."""
+    """Return the invitation of a token."""
     return await runner.fetch_one(select(*_INVITATION).where(_open_invitation(token_hash)))
 
 
 async def accept_invitation(transaction: Transaction, token_hash: bytes) -> Record | None:
-    """Marks the invitation that a token opens; of two at once, one gets it."""
+    """Mark the invitation of a token as accepted and return it; concurrent calls return it once."""
     statement = update(invitation).where(_open_invitation(token_hash)).values(accepted_at=func.now())
     return await transaction.fetch_one(statement.returning(*_INVITATION))
 
 
 async def revoke_invitation(transaction: Transaction, team_id: UUID, invitation_id: UUID) -> int:
-    """Ends an invitation that is open; returns how many there were."""
+    """Revoke an open invitation; return how many there were."""
     return await transaction.execute(
         update(invitation)
         .where(
@@ -179,7 +179,7 @@ async def _end_resets(transaction: Transaction, user_id: UUID) -> None:
 
 
 async def add_reset(transaction: Transaction, lifetime: timedelta, values: dict[str, Any]) -> Record | None:
-    """Inserts a reset, after which the user's earlier ones are over, and returns it."""
+    """Insert a reset, which invalidates the user's earlier ones, and return it."""
     await _end_resets(transaction, values["user_id"])
     statement = insert(password_reset).values(expires_at=func.now() + lifetime, **values)
     return await transaction.fetch_one(statement.returning(password_reset))
@@ -194,14 +194,14 @@ def _open_reset(token_hash: bytes) -> ColumnElement[bool]:
 
 
 async def user_of_reset(runner: Runner, token_hash: bytes) -> Record | None:
-    """The user whose password a token resets."""
+    """Return the user of a reset token."""
     return await runner.fetch_one(
         select(user).join(password_reset, password_reset.c.user_id == user.c.id).where(_open_reset(token_hash))
     )
 
 
 async def use_reset(transaction: Transaction, token_hash: bytes) -> bool:
-    """Marks a reset as used; of two at once, one does."""
+    """Mark a reset as used and return its user; concurrent calls return it once."""
     return bool(
         await transaction.execute(
             update(password_reset).where(_open_reset(token_hash)).values(used_at=func.now())
@@ -215,14 +215,14 @@ async def use_reset(transaction: Transaction, token_hash: bytes) -> bool:
 async def count_failure(
     transaction: Transaction, subject: bytes, free: int, most_seconds: int, forgiven_seconds: int
 ) -> bool:
-    """Counts a failure, unless the subject has to wait; returns whether it did not have to.
+    """Count a failure unless the subject has to wait; return whether it was counted.
 
-    After `free` of them the wait doubles from one second up to `most_seconds`; one failure is forgiven for every
+    After `free` failures the wait doubles from one second up to `most_seconds`; one failure is forgiven for every
     `forgiven_seconds` that pass.
     """
     table = sign_in_delay
-    # By the clock when the row is locked: a transaction that began earlier may come later, and must not have to wait
-    # for what the one before it did.
+    # By the clock when the row is locked: a transaction that began earlier may get the lock later, and must not wait
+    # for the attempt before it.
     now = func.clock_timestamp()
     passed = func.extract("epoch", now - table.c.last_failed_at)
     failures = func.least(func.greatest(table.c.failures - func.floor(passed / forgiven_seconds), 0) + 1, 40)
@@ -245,18 +245,18 @@ def _one_of(subjects: list[bytes]) -> ColumnElement[bool]:
 
 
 async def wait_seconds(transaction: Transaction, subjects: list[bytes]) -> float:
-    """How long until none of the subjects has to wait."""
+    """Return the seconds until none of the subjects has to wait."""
     longest = func.max(func.extract("epoch", sign_in_delay.c.blocked_until - func.now()))
     return float(await transaction.fetch_value(select(longest).where(_one_of(subjects))) or 0)
 
 
 async def forget_failures(transaction: Transaction, subjects: list[bytes]) -> None:
-    """Begins anew for these subjects."""
+    """Reset the failures of these subjects."""
     await transaction.execute(delete(sign_in_delay).where(_one_of(subjects)))
 
 
 async def take_back_failure(transaction: Transaction, subject: bytes) -> None:
-    """As if the last attempt had not been counted."""
+    """Take back the last failure of a subject."""
     await transaction.execute(
         update(sign_in_delay)
         .where(sign_in_delay.c.subject == subject)

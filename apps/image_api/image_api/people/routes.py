@@ -76,7 +76,7 @@ def _cookie_body(signed_in: SignedIn) -> schemas.CookieSession:
 
 
 def _set_cookie(response: Response, services: Services, value: str) -> None:
-    """Sets the session's cookie; an empty value removes it."""
+    """Set the session's cookie; an empty value removes it."""
     settings = services.settings
     response.set_cookie(
         settings.session_cookie_name,

@@ -19,12 +19,12 @@ def _text(password: SecretStr) -> SecretStr:
     try:
         password.get_secret_value().encode()
     except UnicodeEncodeError:
-        # JSON can name one half of a pair of surrogates. The error would hold the password.
+        # JSON can contain half of a surrogate pair. The default error would repeat the password.
         raise ValueError("the password is not valid Unicode") from None
     return password
 
 
-# Four times as long as accepted: normalising may shorten a password, and how long it then is, the rule says.
+# Four times the maximum, because normalization may shorten a password; the rule checks the final length.
 Password = Annotated[SecretStr, Field(min_length=1, max_length=4 * MOST_LENGTH), AfterValidator(_text)]
 OneTimeToken = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 _DAY_SECONDS = 86_400

@@ -1,7 +1,7 @@
-"""The rules of signing in, of sessions and of signing out.
+"""The rules of signing in, of sessions, and of signing out.
 
-No connection is held while a password is hashed, so that the transaction of a sign-in begins after it: these are the
-named exceptions to the request's own transaction.
+No connection is held while a password is hashed, so the transaction of a sign-in begins afterwards: these are the named
+exceptions to the request's own transaction.
 """
 
 from datetime import timedelta
@@ -24,14 +24,14 @@ _AGENT_LENGTH = 200
 
 
 class SignedIn(NamedTuple):
-    """A new session; `cookie` is its cookie's value, which is known only now."""
+    """A new session; `cookie` is its cookie's value, which is known only at this moment."""
 
     session: Record
     cookie: str | None
 
 
 class IssuedToken(NamedTuple):
-    """An access token of a session, valid for some seconds."""
+    """An access token of a session, with its lifetime in seconds."""
 
     token: str
     seconds: int
@@ -39,11 +39,15 @@ class IssuedToken(NamedTuple):
 
 
 async def sign_in(services: Services, login: Login, address: str, user_agent: str) -> SignedIn:
-    """Begins a session.
+    """Start a session.
 
-    Raises `errors.SignInFailed`, the same in answer and in work for an account that is not there,
-    `errors.UserDisabled`, `errors.TooManySignIns`, `errors.TokensNotConfigured`, `errors.SigningKeysUnavailable`,
-    `errors.PasswordsBusy`.
+    Raises:
+        errors.SignInFailed: Address or password is wrong. Response and work are the same if no account exists.
+        errors.UserDisabled: The user of this key is disabled.
+        errors.TooManySignIns: Too many attempts to sign in.
+        errors.TokensNotConfigured: This deployment issues no access tokens.
+        errors.SigningKeysUnavailable: The keys that sign access tokens cannot be read.
+        errors.PasswordsBusy: Too many passwords are being checked at the moment.
     """
     if login.mode is Mode.TOKEN:
         await services.access_tokens.keys.signing_key()
@@ -70,9 +74,12 @@ async def sign_in(services: Services, login: Login, address: str, user_agent: st
 
 
 async def verified(services: Services, email: str, password: str, address: str) -> Record:
-    """The user to whom address and password belong; until it is forgiven, the attempt counts as failed.
+    """Return the user with this address and password; the attempt counts as failed until it is forgiven.
 
-    Raises `errors.SignInFailed`, `errors.TooManySignIns`, `errors.PasswordsBusy`.
+    Raises:
+        errors.SignInFailed: The e-mail address and the password do not match.
+        errors.TooManySignIns: Too many attempts to sign in.
+        errors.PasswordsBusy: Too many passwords are being checked at the moment.
     """
     await delays.count_attempt(services.database, email, address)
     person = await queries.find_by_email(services.database, email)
@@ -84,13 +91,22 @@ async def verified(services: Services, email: str, password: str, address: str) 
 
 
 async def still_verified(transaction: Transaction, person: Record) -> None:
-    """Locks a verified user, whose password somebody else may have changed in the meantime."""
+    """Lock a verified user, whose password may have been changed in the meantime.
+
+    Raises:
+        errors.SignInFailed: The e-mail address and the password do not match.
+    """
     if await queries.lock_verified(transaction, person["id"], person["password_hash"]) is None:
         raise errors.SignInFailed("The password has just been changed. Sign in with the new one.")
 
 
 async def access_token(services: Services, session: Record) -> IssuedToken:
-    """An access token for a session. Raises `errors.TokensNotConfigured`, `errors.SigningKeysUnavailable`."""
+    """Issue an access token for a session.
+
+    Raises:
+        errors.TokensNotConfigured: This deployment issues no access tokens.
+        errors.SigningKeysUnavailable: The keys that sign access tokens cannot be read.
+    """
     token, seconds = await services.access_tokens.issue(
         session["id"], session["user_id"], session["now"], session["expires_at"]
     )
@@ -98,9 +114,12 @@ async def access_token(services: Services, session: Record) -> IssuedToken:
 
 
 async def refresh(services: Services, actor: Actor) -> IssuedToken:
-    """Another access token for the caller's session; one of a cookie gets none, so that no page can take it along.
+    """Issue another access token for the caller's session; a cookie session gets none, so that no page can extract it.
 
-    Raises `errors.SessionEnded`, `errors.TokensNotConfigured`, `errors.SigningKeysUnavailable`.
+    Raises:
+        errors.SessionEnded: The session has ended.
+        errors.TokensNotConfigured: This deployment issues no access tokens.
+        errors.SigningKeysUnavailable: The keys that sign access tokens cannot be read.
     """
     session = await current_session(services, actor)
     if session["token_hash"] is not None:
@@ -109,7 +128,11 @@ async def refresh(services: Services, actor: Actor) -> IssuedToken:
 
 
 async def current_session(services: Services, actor: Actor) -> Record:
-    """The caller's session, as it is in the database. Raises `errors.SessionEnded`."""
+    """Return the caller's session from the database.
+
+    Raises:
+        errors.SessionEnded: The session has ended.
+    """
     session = await queries.living_session(services.database, actor.session_id) if actor.session_id else None
     if session is None:
         raise errors.SessionEnded("The session has ended. Sign in again.")
@@ -117,18 +140,22 @@ async def current_session(services: Services, actor: Actor) -> Record:
 
 
 async def sessions(runner: Runner, actor: Actor) -> list[Record]:
-    """The caller's sessions that live, newest first."""
+    """Return the caller's live sessions, newest first."""
     return await queries.living_sessions(runner, actor.user_id)
 
 
 async def sign_out(transaction: Transaction, actor: Actor, *, everywhere: bool) -> None:
-    """Ends the caller's session, or all that the person has."""
+    """End the caller's session, or all of the user's sessions."""
     ended = await queries.end_sessions(transaction, actor.user_id, only=None if everywhere else actor.session_id)
     await _record(transaction, actor, "session.ended", actor.session_id, sessions=ended)
 
 
 async def end_session(transaction: Transaction, actor: Actor, session_id: UUID) -> None:
-    """Ends one of the caller's sessions. Raises `errors.SessionNotFound`."""
+    """End one of the caller's sessions.
+
+    Raises:
+        errors.SessionNotFound: The session does not exist.
+    """
     if not await queries.end_sessions(transaction, actor.user_id, only=session_id):
         raise errors.SessionNotFound
     await _record(transaction, actor, "session.ended", session_id, sessions=1)

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from joserfc.jwt import JWTClaimsRegistry
 
 _ALGORITHM, _TYPE, _AUDIENCE = "HS256", "at+jwt", "image-manager-api"
-# What two readings of the database's clock may differ by.
+# The maximum difference between two readings of the database's clock.
 _LEEWAY_SECONDS = 5
 
 
 class ReadToken(NamedTuple):
-    """A token that was signed here, whose claims are not checked yet."""
+    """A token with a valid signature, whose claims are not checked yet."""
 
     session_id: UUID
     user_id: UUID
@@ -38,13 +38,13 @@ class AccessTokens:
     lifetime_seconds: int
 
     async def issue(self, session_id: UUID, user_id: UUID, now: datetime, ends_at: datetime) -> tuple[str, int]:
-        """Return a token and how many seconds it is valid: never beyond `ends_at`, the end of its session.
+        """Return a token and its lifetime in seconds: never beyond `ends_at`, the end of its session.
 
         Both times are the database's.
 
         Raises:
-            errors.TokensNotConfigured: There are no signing keys.
-            errors.SigningKeysUnavailable: They cannot be read.
+            errors.TokensNotConfigured: This deployment issues no access tokens.
+            errors.SigningKeysUnavailable: The keys that sign access tokens cannot be read.
         """
         from joserfc import jwt
 
@@ -58,7 +58,7 @@ class AccessTokens:
         return jwt.encode(_header(key.kid), claims, _jose_key(key), [_ALGORITHM]), expires_at - issued_at
 
     async def read(self, token: str) -> ReadToken:
-        """Return the session that a token names, and its user; `check` looks at the other claims.
+        """Return the session and the user that a token names; `check` verifies the other claims.
 
         Raises:
             errors.TokenInvalid: The token was not signed here.
@@ -72,7 +72,7 @@ class AccessTokens:
             if key is None:
                 raise errors.TokenInvalid("The token was signed with an unknown key.")
             decoded = jwt.decode(token, _jose_key(key), [_ALGORITHM])
-            # A header that says anything more, such as `crit` or `jwk`, is none that was made here.
+            # Tokens issued here have no further header parameters, such as `crit` or `jwk`.
             if decoded.header != _header(key.kid):
                 raise errors.TokenInvalid("The token's header is not valid.")
             return ReadToken(UUID(decoded.claims["sid"]), UUID(decoded.claims["sub"]), decoded.claims)
@@ -84,7 +84,7 @@ class AccessTokens:
 
         Raises:
             errors.TokenInvalid: A claim is absent or wrong.
-            errors.TokenExpired: The token's time is over.
+            errors.TokenExpired: The token has expired.
         """
         from joserfc.errors import ExpiredTokenError, JoseError
 

@@ -1,7 +1,7 @@
-"""From an API key to an `Actor`.
+"""Authentication by API key.
 
-A key is looked up at most once per five seconds and instance, however many requests come at once, so a
-revocation is complete everywhere within that time.
+Each instance looks up a key at most once in five seconds, however many requests arrive, so a revocation takes effect
+everywhere within that time.
 """
 
 import hmac
@@ -50,7 +50,7 @@ by_public_id = Query(
 
 
 def _uses_written(public_id: Column[Any], prefix: str) -> Query:
-    """Writes many uses at once; one that is older than what the row tells changes nothing."""
+    """Return the statement that writes many uses at once; a use older than the stored one changes nothing."""
     used = func.unnest(
         bindparam("public_ids", type_=ARRAY(Text)), bindparam("times", type_=ARRAY(DateTime(timezone=True))),
         bindparam("addresses", type_=ARRAY(Text)), bindparam("agents", type_=ARRAY(Text)),
@@ -77,7 +77,7 @@ _previous_used = _uses_written(credential.c.previous_public_id, "previous_")
 
 
 class Origin(NamedTuple):
-    """Where a request comes from: the address that our own proxies vouch for, and what the caller calls itself."""
+    """The origin of a request: the address that our own proxies vouch for, and the caller's user agent."""
 
     address: str
     agent: str | None
@@ -91,7 +91,7 @@ class _Use(NamedTuple):
 
 @dataclass
 class _Known:
-    """What is known of one public id: the row, or None for "no such key"."""
+    """The cached row of one public id, or None if no such key exists."""
 
     seen: Seen | None
     networks: "tuple[IPv4Network | IPv6Network, ...]" = ()
@@ -102,7 +102,7 @@ class _Known:
         return self.seen.row if self.seen is not None else None
 
     def allows(self, address: str) -> bool:
-        """Whether the key may be used from an address; one that cannot be read is in no range."""
+        """Return whether the key may be used from an address; an unparsable address is in no network."""
         if not self.networks:
             return True
         try:
@@ -115,7 +115,7 @@ class _Known:
 
 
 class KeyCache:
-    """Rows by public id, and when each key was used."""
+    """Rows by public id, and the last use of each key."""
 
     def __init__(self, database: Database, clock: Callable[[], float] = time.monotonic) -> None:
         self.database = database
@@ -130,7 +130,7 @@ class KeyCache:
         return _Known(Seen(row, asked_at), tuple(ip_network(each) for each in row["address_ranges"] or ()))
 
     def knows(self, api_key: str) -> bool:
-        """Whether a key was right when it was last looked up, within five seconds; asks nobody."""
+        """Return whether a key was valid when it was last looked up, within five seconds; without a query."""
         public_id = api_keys.public_id_of(api_key)
         known = self.rows.peek(public_id) if public_id else None
         if known is None or known.row is None:
@@ -143,22 +143,22 @@ class KeyCache:
         )
 
     def forget(self, credential_id: UUID) -> None:
-        """Drops what is known of a credential that has just been changed here."""
+        """Drop the entries of a credential that was just changed here."""
         self._forget_where("credential_id", credential_id)
 
     def forget_user(self, user_id: UUID) -> None:
-        """Drops what is known of the keys of a user who has just been changed here."""
+        """Drop the entries of the keys of a user who was just changed here."""
         self._forget_where("user_id", user_id)
 
     def forget_team(self, team_id: UUID) -> None:
-        """Drop what is known of the keys of a team that has just been changed here."""
+        """Drop the entries of the keys of a team that was just changed here."""
         self._forget_where("team_id", team_id)
 
     def _forget_where(self, column: str, value: UUID) -> None:
         self.rows.forget_where(lambda known: known.row is not None and known.row[column] == value)
 
     async def note_use(self, known: _Known, public_id: str, origin: Origin, *, previous: bool) -> None:
-        """Records the first use before the answer leaves; later ones wait for `flush`."""
+        """Write the first use before the response is sent; later ones wait for `flush`."""
         if known.seen is None:
             return
         last = known.used_at or known.seen.row["previous_last_used_at" if previous else "last_used_at"]
@@ -173,7 +173,7 @@ class KeyCache:
         known.used_at = now
 
     async def flush(self) -> None:
-        """Writes the uses that were noted; what could not be written waits for the next time."""
+        """Write the recorded uses; those that cannot be written stay for the next time."""
         used, self._used = self._used, {}
         try:
             await self._write(used)
@@ -195,7 +195,12 @@ class KeyCache:
 
 
 async def actor_of(cache: KeyCache, api_key: str, origin: Origin) -> Actor:
-    """The owner of a key, its use noted. Raises a leaf of `errors.Unauthorized`, or `errors.AddressNotAllowed`."""
+    """Return the owner of a key, and record its use.
+
+    Raises:
+        errors.Unauthorized: The key is invalid, expired or disabled.
+        errors.AddressNotAllowed: The key may not be used from this address.
+    """
     public_id = api_keys.public_id_of(api_key)
     if public_id is None:
         raise errors.KeyInvalid("The API key is malformed. Check it for typing errors.")
@@ -215,22 +220,22 @@ async def actor_of(cache: KeyCache, api_key: str, origin: Origin) -> Actor:
 
 
 def earliest(*times: datetime | None) -> datetime | None:
-    """Return the first of these times; null is never."""
+    """Return the earliest of these times; null means never."""
     return min((each for each in times if each is not None), default=None)
 
 
 def key_ends_at(row: Record, *, previous: bool) -> datetime | None:
-    """Return when a key ends: a previous one with its grace or its credential, whichever is over first."""
+    """Return when a key expires: a previous one with its grace period or its credential, whichever is earlier."""
     return earliest(row["expires_at"], row["previous_expires_at"] if previous else None)
 
 
 def check_alive(row: Record, now: datetime, *, previous: bool) -> None:
-    """Check the key that `row` was found by at `now`, a time of the database.
+    """Check at `now`, a time of the database, the key by which `row` was found.
 
     Raises:
-        errors.KeyInvalid: It is revoked.
-        errors.KeyExpired: It has ended.
-        errors.UserDisabled: Its user is disabled.
+        errors.KeyInvalid: The key was revoked.
+        errors.KeyExpired: The key has expired.
+        errors.UserDisabled: The user is disabled.
     """
     ends_at = key_ends_at(row, previous=previous)
     if row["revoked_at"] is not None:
@@ -242,7 +247,7 @@ def check_alive(row: Record, now: datetime, *, previous: bool) -> None:
 
 
 def actor_of_key(row: Record, public_id: str) -> Actor:
-    """Whose key this is, and what it may do."""
+    """Return the owner of a key, with the key's rights."""
     user_scopes = frozenset(row["user_scopes"])
     key_scopes: Any = row["key_scopes"]
     return Actor(

@@ -1,8 +1,8 @@
-"""Passwords: which are accepted, and how they are hashed (argon2id).
+"""Passwords: the acceptance rules, and hashing with argon2id.
 
-Source: NIST SP 800-63B-4, section 3.1.1.2: fifteen characters at least where nothing but the password is asked for, a
-list of what everybody guesses first, no rules of composition, normalised by NFKC, counted in code points. Source of the
-parameters: RFC 9106, section 4, the second recommended option.
+Source: NIST SP 800-63B-4, section 3.1.1.2: at least fifteen characters for single-factor authentication, a list of
+common passwords, no composition rules, NFKC normalization, length in code points. Source of the parameters: RFC 9106,
+section 4, the second recommended option.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ LEAST_LENGTH, MOST_LENGTH = 15, 128
 _LANES = 4
 _THREADS = 2
 _MOST_WAITING = 32
-# Of at least fifteen characters: repeated words, numbers and rows of a keyboard, which lists of leaked passwords have.
+# Common passwords of at least fifteen characters: repeated words, numbers and keyboard rows from leaked lists.
 _COMMON = frozenset(
     {
         "012345678901234", "0123456789012345", "0123456789abcdef", "111222333444555", "112233445566778",
@@ -42,7 +42,11 @@ _COMMON = frozenset(
 
 
 def checked(password: str, email: str) -> str:
-    """The password as it is hashed. Raises `errors.RequestInvalid` where it is too short, too long or guessed first."""
+    """Return the normalized password.
+
+    Raises:
+        errors.RequestInvalid: The password is too short, too long or too common.
+    """
     password = _normalised(password)
     if not LEAST_LENGTH <= len(password) <= MOST_LENGTH:
         raise _refused(
@@ -66,7 +70,7 @@ def _refused(code: str, message: str) -> errors.RequestInvalid:
 
 @dataclass
 class Passwords:
-    """Hashes and verifies in threads of their own, because one hash keeps a core busy for a tenth of a second."""
+    """Hashes and verifies in separate threads, because one hash occupies a core for a tenth of a second."""
 
     memory_kib: int
     iterations: int
@@ -84,20 +88,25 @@ class Passwords:
         return self._hasher.hash("the password of nobody")
 
     async def hash(self, password: str) -> str:
-        """The hash of a password that has been `checked`. Raises `errors.PasswordsBusy`."""
+        """Return the hash of a password returned by `checked`.
+
+        Raises:
+            errors.PasswordsBusy: Too many passwords are being checked at the moment.
+        """
         return await self._in_thread(self._hasher.hash, password)
 
     async def verify(self, password: str, stored: str | None) -> bool:
-        """Whether this is the password; with no hash to compare, the same work for nothing.
+        """Return whether the password matches; without a stored hash, do the same work and return False.
 
-        Raises `errors.PasswordsBusy`.
+        Raises:
+            errors.PasswordsBusy: Too many passwords are being checked at the moment.
         """
         return await self._in_thread(self._verify, _normalised(password), stored)
 
     def _verify(self, password: str, stored: str | None) -> bool:
         from argon2.exceptions import InvalidHashError, VerificationError
 
-        # Made before either way parts from the other, so that the first unknown account takes no longer.
+        # Computed before the branches diverge, so that the first unknown account takes no longer.
         nobodys = self._nobodys_hash
         try:
             return self._hasher.verify(stored or nobodys, password) and stored is not None
@@ -105,7 +114,7 @@ class Passwords:
             return False
 
     def is_outdated(self, stored: str) -> bool:
-        """Whether a hash was made with other parameters than the present ones."""
+        """Return whether a hash was computed with outdated parameters."""
         return self._hasher.check_needs_rehash(stored)
 
     async def _in_thread(self, work: "Callable[..., Result]", *arguments: str | None) -> Result:
@@ -118,5 +127,5 @@ class Passwords:
             self._waiting -= 1
 
     def close(self) -> None:
-        """Ends the threads once they have done what they have begun."""
+        """Stop the threads once they have finished their work."""
         self._threads.shutdown(wait=False, cancel_futures=True)

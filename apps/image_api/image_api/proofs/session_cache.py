@@ -1,7 +1,7 @@
-"""From a session's id to its row, looked up at most once in five seconds and instance.
+"""Cached sessions, looked up at most once in five seconds per instance.
 
-So a session that has ended is over everywhere within that time. What a caller proves with, a signed token or the
-cookie's secret, is compared by `auth`.
+A session that has ended is therefore rejected everywhere within that time. `auth` compares the caller's credentials, a
+signed token or the cookie's secret.
 """
 
 import time
@@ -29,7 +29,7 @@ by_id = Query(
 
 
 class SessionCache:
-    """Rows by session; None for "no such session"."""
+    """Rows by session id; None if the session does not exist."""
 
     def __init__(self, database: Database, clock: Callable[[], float] = time.monotonic) -> None:
         self.database = database
@@ -41,25 +41,25 @@ class SessionCache:
         return Seen(row, asked_at) if row is not None else None
 
     async def get(self, session_id: UUID) -> tuple[Record, datetime] | None:
-        """Return what is known of a session, and the database's time now."""
+        """Return the cached row of a session, and the database's time now."""
         seen = await self.rows.get(session_id)
         return (seen.row, seen.now(self.rows.clock())) if seen is not None else None
 
     def forget_user(self, user_id: UUID) -> None:
-        """Drops what is known of the sessions of a user who, or one of which, has just been changed here."""
+        """Drop the sessions of a user who, or one of which, was just changed here."""
         self.rows.forget_where(lambda seen: seen is not None and seen.row["id"] == user_id)
 
     def forget_team(self, team_id: UUID) -> None:
-        """Drop what is known of the sessions of a team that has just been changed here."""
+        """Drop the sessions of a team that was just changed here."""
         self.rows.forget_where(lambda seen: seen is not None and seen.row["team_id"] == team_id)
 
 
 def actor_of_session(row: Record, now: datetime) -> Actor:
-    """Return whose session this is at `now`, a time of the database.
+    """Return the user of a session at `now`, a time of the database.
 
     Raises:
-        errors.SessionEnded: It is over.
-        errors.UserDisabled: Its user is disabled.
+        errors.SessionEnded: The session has ended.
+        errors.UserDisabled: The user is disabled.
     """
     if row["ended_at"] is not None or row["expires_at"] <= now:
         raise errors.SessionEnded("The session has ended. Sign in again.")
@@ -69,7 +69,7 @@ def actor_of_session(row: Record, now: datetime) -> Actor:
 
 
 def actor_of_user(row: Record, session_id: UUID | None = None) -> Actor:
-    """A user who has proven who it is otherwise than by a key."""
+    """Return the actor of a user who authenticated by a session."""
     return Actor(
         user_id=row["id"],
         user_name=row["name"],

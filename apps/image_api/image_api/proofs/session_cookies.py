@@ -1,8 +1,8 @@
-"""The value of a session's cookie, and the CSRF token that belongs to it.
+"""The value of a session's cookie, and its CSRF token.
 
-A value is `<session id>.<secret>`: the id finds the row, and the row holds the SHA-256 of the whole value, which is
-random enough to need no salt. The CSRF token follows from the value by a one-way function, so that it need not be
-stored: a page learns it from the answer, which another site cannot read, and never sees the cookie itself.
+A value is `<session id>.<secret>`: the id identifies the row, and the row holds the SHA-256 of the whole value, which
+is random enough to need no salt. The CSRF token is derived from the value by a one-way function, so it need not be
+stored: a page gets it from a response, which another site cannot read, and never sees the cookie itself.
 """
 
 import base64
@@ -13,12 +13,12 @@ from uuid import UUID
 
 
 def generate(session_id: UUID) -> str:
-    """A new value, with 256 random bits."""
+    """Generate a value with 256 random bits."""
     return f"{session_id}.{secrets.token_urlsafe(32)}"
 
 
 def session_id_of(value: str) -> UUID | None:
-    """The session that a value names; None for anything that is no value."""
+    """Return the session that a value names; None for a malformed value."""
     try:
         return UUID(value.partition(".")[0])
     except ValueError:
@@ -26,10 +26,10 @@ def session_id_of(value: str) -> UUID | None:
 
 
 def hash_value(value: str) -> bytes:
-    """What is stored of a value, 32 bytes."""
+    """Return the stored hash of a value, 32 bytes."""
     return hashlib.sha256(value.encode()).digest()
 
 
 def csrf_token(value: str) -> str:
-    """The token that every changing request with this cookie has to carry."""
+    """Return the token that every changing request with this cookie must carry."""
     return base64.urlsafe_b64encode(hmac.digest(value.encode(), b"csrf", "sha256")).rstrip(b"=").decode()

@@ -1,4 +1,4 @@
-"""Where the keys that sign access tokens come from."""
+"""The source of the keys that sign access tokens."""
 
 import asyncio
 import time
@@ -11,16 +11,16 @@ from image_core.keys.signing_keys import SigningKey
 
 REFRESH_SECONDS = 300.0
 COOL_DOWN_SECONDS = 30.0
-"""How long after a look no other is made for a key that nobody knows, or after one that failed."""
+"""Pause after a failed read, and after a read that did not find a key."""
 _READ_SECONDS, _LOOK_SECONDS = 4.0, 5.0
-"""For the call itself, and with all that comes before the first one."""
+"""Timeouts of the call itself, and of a read including everything before it."""
 
 
 @dataclass
 class SigningKeySource:
-    """The present keys, read off the event loop by `read` and kept for `REFRESH_SECONDS`; None reads none at all.
+    """The current keys, read off the event loop by `read` and cached for `REFRESH_SECONDS`; None means no keys.
 
-    Keys that were read before go on where a later look fails, so that an outage ends no one's work.
+    If a later read fails, the keys read before stay in use, so that an outage signs nobody out.
     """
 
     read: Callable[[], str] | None
@@ -29,13 +29,22 @@ class SigningKeySource:
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def signing_key(self) -> SigningKey:
-        """The key that signs. Raises `errors.TokensNotConfigured`, `errors.SigningKeysUnavailable`."""
+        """Return the key that signs.
+
+        Raises:
+            errors.TokensNotConfigured: This deployment issues no access tokens.
+            errors.SigningKeysUnavailable: The keys that sign access tokens cannot be read.
+        """
         if self.read is None:
             raise errors.TokensNotConfigured("Access tokens are not configured here. Sign in with `mode: cookie`.")
         return (await self._fresh(REFRESH_SECONDS))[0]
 
     async def find(self, kid: str) -> SigningKey | None:
-        """The key of this name, looked for anew if it is not known. Raises `errors.SigningKeysUnavailable`."""
+        """Return the key with this id; read the keys again if it is unknown.
+
+        Raises:
+            errors.SigningKeysUnavailable: The keys that sign access tokens cannot be read.
+        """
         if self.read is None:
             return None
         for most_seconds in (REFRESH_SECONDS, COOL_DOWN_SECONDS):
@@ -67,12 +76,12 @@ class SigningKeySource:
                 self._keys = signing_keys.from_text(await asyncio.to_thread(self.read))
         except (errors.SigningKeysUnavailable, ValueError, TimeoutError) as error:
             telemetry.log("signing_keys_not_read", severity="ERROR", reason=type(error.__cause__ or error).__qualname__)
-        # A caller that went away in the middle of a look has found out nothing for the others.
+        # A cancelled caller says nothing about the state of the source.
         self._looked_at = time.monotonic()
 
 
 def from_secret(secret: str) -> SigningKeySource:
-    """The keys in the latest version of `projects/…/secrets/…`."""
+    """Return a source for the latest version of `projects/…/secrets/…`."""
 
     def read() -> str:
         from image_core import secrets

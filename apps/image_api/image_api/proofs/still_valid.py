@@ -1,7 +1,7 @@
-"""Whether a caller who was let in from a cache still may do what it could: asked before making what outlives it.
+"""Re-validation of a cached caller, before it creates something that outlives its credentials.
 
-Else a key that was ended elsewhere could, within the cache's five seconds, leave another key, a user or an invitation
-behind.
+Otherwise a key that was revoked elsewhere could, within the cache's five seconds, create another key, a user or an
+invitation.
 """
 
 from image_api.actor import Actor, Scope
@@ -12,7 +12,7 @@ from image_core.keys import api_keys
 
 
 async def check_still_valid(runner: Runner, actor: Actor) -> Actor:
-    """Compare a caller with its rows and return it as it is now.
+    """Compare a caller with its rows and return it as it currently is.
 
     Raises:
         errors.Unauthorized: Its key or session has ended.

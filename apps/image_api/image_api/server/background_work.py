@@ -1,4 +1,4 @@
-"""Work that outlives the request that began it, and ends with the process."""
+"""Work that outlives its request, and is cancelled when the process ends."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -8,13 +8,13 @@ from image_core.telemetry import log_unexpected
 
 
 class BackgroundWork:
-    """Holds tasks, which nobody else does."""
+    """Holds references to tasks, which are otherwise garbage-collected."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Begin some work."""
+        """Start some work."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
@@ -26,7 +26,7 @@ class BackgroundWork:
             log_unexpected(error)
 
     async def close(self) -> None:
-        """End what is under way."""
+        """Cancel all work in progress."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -1,6 +1,6 @@
-"""The server's side of a connection: heads have bounds and a deadline, and what stands still is let go.
+"""The server's side of a connection: bounded heads with a deadline, and timeouts for stalled peers.
 
-The server's own protocol bounds neither the size of a head nor the time it takes, and waits for ever for a peer that
+The server's own protocol limits neither the size of a head nor the time it takes, and waits forever for a peer that
 does not read.
 """
 
@@ -27,19 +27,19 @@ MAX_HEAD_BYTES = 64 * 1024
 MAX_HEADERS = 100
 MAX_PIPELINED = 16
 HEAD_SECONDS = 10.0
-"""How long a head may take, from its first byte on, and how long a new connection may wait with that."""
+"""How long a head may take from its first byte on, and how long a new connection may wait before it."""
 REST_SECONDS = 10.0
-"""How long the rest of a request may take that has been answered."""
+"""How long the rest of an answered request may take."""
 WRITE_SECONDS = 30.0
 LEAST_WRITTEN_BYTES = 16 * 1024
-"""What a peer has to take of an answer in that time."""
+"""How much of a response a peer must read within that time."""
 _LINGER_SECONDS = 2.0
 _HEAD_PIECE_BYTES = 16 * 1024
 _LOG_SECONDS = 10.0
 
 
 class _Refusal(NamedTuple):
-    """A whole answer, written beforehand: hundreds of connections may be refused in the same moment."""
+    """A complete error response, built once: hundreds of connections may be refused at the same time."""
 
     code: str
     answer: bytes
@@ -64,36 +64,36 @@ _UNREADABLE = _Refusal.of(errors.RequestUnreadable("The request is not valid HTT
 
 
 class _HeadTooLarge(Exception):
-    """Ends the parser's work."""
+    """Stops the parser."""
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """One connection. Its parts of a request: the head, the body, and between requests nothing."""
+    """One connection. A request has two phases, head and body; between requests there is neither."""
 
     _timer: TimerHandle | None = None
-    """Runs while a head is awaited, or the rest of a request that has been answered, or a refusal's end."""
+    """Runs while the server waits for a head, for the rest of an answered request, or for the end of a refusal."""
     _write_timer: TimerHandle | None = None
     _answered: RequestResponseCycle | None = None
-    """The request that is being answered; others may wait behind it."""
+    """The request that is being answered; others may be queued behind it."""
     _in_head = False
     _in_body = False
     _refused = False
     _too_large = False
     _unframed_bytes = 0
-    """What came since the parser last told of anything: the beginning of a long line."""
+    """What has arrived since the parser's last callback: the beginning of a long line."""
     _head_bytes = 0
     _parsed_bytes = 0
-    """How much of the piece that is being parsed belongs to this parser."""
+    """How much of the current piece belongs to this parser."""
     _reframing = False
     """Whether the parser reads a head that only says how the body of a request is framed."""
 
     def connection_made(self, transport: BaseTransport) -> None:
-        """Expect a head."""
+        """Start waiting for a head."""
         super().connection_made(cast("Transport", transport))
         self._start_timer(HEAD_SECONDS, self._head_is_late)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the clocks, and tell every request on the connection; the server tells the one that came last."""
+        """Stop the timers, and notify every request on the connection; the server notifies the last one."""
         self._stop_timer()
         self._stop_write_timer()
         for cycle in (self._answered, *(waiting for waiting, _ in self.pipeline)):
@@ -103,10 +103,10 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came, or throw it away where the connection has been refused."""
+        """Parse the data, or discard it if the connection has been refused."""
         start = 0
         while start < len(data) and not self._refused:
-            # The parser tells of the end of a head, and not where in the data it was.
+            # The parser reports the end of a head, but not its position in the data.
             piece = data[start:] if self._in_body else data[start : start + _HEAD_PIECE_BYTES]
             self._parsed_bytes = len(piece)
             self._unframed_bytes += len(piece)
@@ -118,7 +118,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._start_timer(HEAD_SECONDS, self._head_is_late)
 
     def _awaits_head(self) -> bool:
-        """Whether a head has begun, or something else has ended the wait for one."""
+        """Return whether a head has begun, or something else has ended the wait for one."""
         idle = not self._in_body and (self.cycle is None or self.cycle.response_complete)
         return self._in_head or (idle and self.timeout_keep_alive_task is None)
 
@@ -137,7 +137,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Count a part of the head. What comes after the body is none: it would be taken for it."""
+        """Count a part of the head, and ignore trailers after the body, which would be taken for headers."""
         if self._reframing:
             return
         self._count_head(len(name) + len(value) + 4)
@@ -168,18 +168,18 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.abort()
 
     def on_chunk_header(self) -> None:
-        """Forget the line that told of a chunk."""
+        """Discard the count of the line that announced a chunk."""
         self._unframed_bytes = 0
 
     def on_body(self, body: bytes) -> None:
-        """Take a piece of the body."""
+        """Handle a piece of the body."""
         self._unframed_bytes = 0
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """End the body; where the answer came first, the connection is idle from now on."""
+        """End the body; if the response came first, the connection is now idle."""
         if self.parser.should_upgrade():
-            # Only the parser believes that nothing follows; see `_unsupported_upgrade_warning`.
+            # Only the parser assumes that nothing follows; see `_unsupported_upgrade_warning`.
             return
         self._in_body = False
         self._unframed_bytes = 0
@@ -202,12 +202,12 @@ class BoundedProtocol(HttpToolsProtocol):
             self._start_timer(REST_SECONDS, self.transport.close)
 
     def pause_writing(self) -> None:
-        """Look whether the peer reads."""
+        """Start checking whether the peer reads."""
         super().pause_writing()
         self._start_write_timer()
 
     def resume_writing(self) -> None:
-        """Let the answer go on; where it is whole already, its rest is looked after."""
+        """Resume the response; if it is complete, keep watching the rest."""
         super().resume_writing()
         self._stop_write_timer()
         if self.cycle is not None and self.cycle.response_complete:
@@ -234,7 +234,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._start_write_timer()
 
     def _unsent_bytes(self) -> int:
-        """What the peer has not taken: the transport's buffer, and the kernel's, which is emptied in large steps."""
+        """Return what the peer has not read: the transport's buffer, and the kernel's, which drains in large steps."""
         queued = array.array("i", [0])
         with suppress(OSError):
             fcntl.ioctl(self.transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, queued)
@@ -256,9 +256,9 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def _unsupported_upgrade_warning(self) -> None:
-        """Read on as if no upgrade had been asked for; the parser that made the head out skips the body.
+        """Continue as if no upgrade had been requested; the parser that read the head skips the body.
 
-        Java's client asks for one with its first request, whatever that is.
+        Java's client requests an upgrade with its first request, whatever that is.
         """
         (self._parsed_bytes,) = cast("httptools.HttpParserUpgrade", sys.exception()).args
         self._unframed_bytes = 0
@@ -275,7 +275,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._reframing = False
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 (the text is the server's)
-        """Answer what cannot be parsed, or was not parsed to its end."""
+        """Answer a request that cannot be parsed, or was not parsed completely."""
         if self._too_large:
             self._refuse_head()
         else:
@@ -285,15 +285,15 @@ class BoundedProtocol(HttpToolsProtocol):
         self._refuse(_TOO_LARGE)
 
     def _refuse(self, refusal: _Refusal) -> None:
-        """Answer with a problem, and close once the peer had time to read it."""
+        """Respond with a problem, and close once the peer has had time to read it."""
         self._refused = True
         self._unset_keepalive_if_required()
         if self.cycle is not None and not self.cycle.response_complete:
             if self.pipeline or self.cycle.response_started or not self._in_body:
-                # Another answer is on its way, and this one would end up in its middle.
+                # Another response is in progress, and this one would end up in the middle of it.
                 self.transport.abort()
                 return
-            # The request whose body cannot be read gets no other answer.
+            # The request whose body cannot be read gets no other response.
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         self.transport.write(refusal.answer)
@@ -302,7 +302,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
 
 class _Refusals:
-    """Logs how many connections were refused, once in a while."""
+    """Logs the number of refused connections at intervals."""
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()

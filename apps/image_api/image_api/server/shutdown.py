@@ -1,4 +1,4 @@
-"""Ends long requests in good time when the instance is told to stop."""
+"""Ends long requests in time when the instance is told to stop."""
 
 import asyncio
 import signal
@@ -8,11 +8,11 @@ from types import FrameType
 from typing import Any
 
 GRACE_SECONDS = 6.0
-"""How long a request may go on after SIGTERM; Cloud Run kills after 10 s."""
+"""How long a request may continue after SIGTERM; Cloud Run kills the process after 10 s."""
 
 
 class Shutdown:
-    """Knows whether the process is stopping and shortens the deadlines of what is under way."""
+    """Tracks whether the process is stopping, and shortens the deadlines of requests in progress."""
 
     def __init__(self) -> None:
         self._stop_at: float | None = None
@@ -21,11 +21,11 @@ class Shutdown:
 
     @property
     def stopping(self) -> bool:
-        """Whether SIGTERM or SIGINT has come."""
+        """Return whether SIGTERM or SIGINT has arrived."""
         return self._stop_at is not None
 
     def listen(self) -> None:
-        """Hears of SIGTERM and SIGINT before the server's own handler does. Call it in the main thread's loop."""
+        """Handle SIGTERM and SIGINT before the server's own handler. Call it in the main thread's loop."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             self._chain(number, loop)
@@ -35,7 +35,7 @@ class Shutdown:
 
         def handle(received: int, frame: FrameType | None) -> None:
             if previous == signal.SIG_DFL:
-                # Nobody else ends this process: without a server around it, the signal does what it always does.
+                # Nothing else ends this process: without a server around it, the signal has its default effect.
                 signal.signal(received, signal.SIG_DFL)
                 signal.raise_signal(received)
             loop.call_soon_threadsafe(self.begin)
@@ -45,19 +45,19 @@ class Shutdown:
         try:
             signal.signal(number, handle)
         except ValueError:
-            # Only the main thread may install handlers; an application in a test's thread goes without.
+            # Only the main thread may install handlers; an application in a test's thread runs without.
             return
         self._handlers[number] = (handle, previous)
 
     def release(self) -> None:
-        """Leave the signals to whoever had them before."""
+        """Restore the previous signal handlers."""
         for number, (handle, previous) in self._handlers.items():
             if signal.getsignal(number) is handle:
                 signal.signal(number, previous)
         self._handlers.clear()
 
     def begin(self) -> None:
-        """Gives everything under way no more than `GRACE_SECONDS`."""
+        """Limit everything in progress to `GRACE_SECONDS`."""
         if self._stop_at is None:
             self._stop_at = asyncio.get_running_loop().time() + GRACE_SECONDS
             for timeout in self._running:
@@ -70,7 +70,7 @@ class Shutdown:
 
     @asynccontextmanager
     async def deadline(self, seconds: float) -> AsyncIterator[None]:
-        """Like `asyncio.timeout`, but no longer than the process has left; raises `TimeoutError`."""
+        """Return a context like `asyncio.timeout`, but no longer than the process has left."""
         async with asyncio.timeout(seconds) as timeout:
             self._running.add(timeout)
             self._shorten(timeout)

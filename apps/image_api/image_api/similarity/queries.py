@@ -1,4 +1,4 @@
-"""The SQL of similar images. Everything is narrowed to a team; null means all teams, for an admin."""
+"""The SQL of similar images. Every query is restricted to a team; null means all teams, for an admin."""
 
 from functools import cache
 from typing import Any, NamedTuple
@@ -12,11 +12,11 @@ from image_core.images.similarity import DESCRIPTOR_MODEL
 from image_core.models import HalfVector, image, image_vector
 
 EXACT_ROWS = 10_000
-"""Up to so many vectors of a team are all compared; of more, those that the index leads to."""
+"""Up to this number of vectors of a team, all are compared; beyond it, the index selects candidates."""
 
 
 class Subject(NamedTuple):
-    """The image that others are compared with, and the vector that it is compared by."""
+    """The image that others are compared with, and its vector."""
 
     team_id: UUID
     image_id: UUID
@@ -34,7 +34,7 @@ _image = Query(
 _model = Query(
     select(image_vector.c.model, func.vector_dims(image_vector.c.vector).label("dimensions"))
     .where(image_vector.c.image_id == bindparam("image_id"), image_vector.c.team_id == _team_id)
-    # An embedding says more than the descriptor; of several, the newest is that of the model in use.
+    # An embedding is preferred to the descriptor; of several, the newest belongs to the current model.
     .order_by(image_vector.c.model == DESCRIPTOR_MODEL, image_vector.c.created_at.desc())
     .limit(1)
 )
@@ -49,9 +49,9 @@ _count = Query(select(func.count()).select_from(_few))
 
 @cache
 def nearest_query(model: str, dimensions: int, *, exact: bool) -> Query:
-    """The statement for one model: the exact search sorts the team's vectors, the other walks the index.
+    """Return the statement for one model: the exact search sorts the team's vectors, the other one uses the index.
 
-    What is shown is looked up for one image after the other, until there are enough.
+    Visibility is checked for one image after the other, until there are enough.
     """
     found = _by_distance(model, dimensions, exact=exact).subquery("found")
     shown = (
@@ -70,7 +70,7 @@ def nearest_query(model: str, dimensions: int, *, exact: bool) -> Query:
 
 def _by_distance(model: str, dimensions: int, *, exact: bool) -> Select[Any]:
     kind = HalfVector(dimensions)
-    # The name stands in the SQL itself: only so does the planner know the model's own index.
+    # The name is a literal in the SQL, so that the planner finds the model's own index.
     of_model = image_vector.c.model == literal_column(f"'{model}'")
     subject = image_vector.alias("subject")
     wanted = (
@@ -86,25 +86,25 @@ def _by_distance(model: str, dimensions: int, *, exact: bool) -> Select[Any]:
     others = image_vector.c.image_id != bindparam("image_id")
     columns = select(image_vector.c.image_id, distance.label("distance"))
     if exact:
-        # No index of vectors knows this order, so that the team's own is left.
+        # No vector index provides this order, which leaves the team's own index.
         of_team = image_vector.c.team_id == _team_id
         return columns.where(of_model, of_team, others).order_by(distance + literal_column("0"))
-    # No index knows this comparison, so that only the vectors' index is left.
+    # No other index supports this comparison, which leaves the vector index.
     return columns.where(of_model, image_vector.c.team_id.is_not_distinct_from(_team_id), others).order_by(distance)
 
 
 async def find_image(runner: Runner, team_id: UUID | None, image_id: UUID) -> Record | None:
-    """What decides whether an image can be compared."""
+    """Return the columns that determine whether an image can be compared."""
     return await runner.fetch_one(_image, team_id=team_id, image_id=image_id)
 
 
 async def find_model(runner: Runner, team_id: UUID, image_id: UUID) -> Record | None:
-    """The model by which an image is compared, and the dimensions of its vectors."""
+    """Return the model by which an image is compared, and the dimensions of its vectors."""
     return await runner.fetch_one(_model, team_id=team_id, image_id=image_id)
 
 
 async def nearest(runner: Runner, subject: Subject, limit: int, max_distance: float) -> list[Record]:
-    """The team's images that are nearest to one of them."""
+    """Return the images of the team nearest to the subject."""
     count = await runner.fetch_value(_count, team_id=subject.team_id, model=subject.model)
     return await runner.fetch(
         nearest_query(subject.model, subject.dimensions, exact=count <= EXACT_ROWS),

@@ -13,9 +13,11 @@ from image_core.states import ImageStatus
 async def similar_images(
     runner: Runner, actor: Actor, image_id: UUID, limit: int, max_distance: float
 ) -> tuple[str, list[Record]]:
-    """The model by which an image was compared, and the team's other images, the nearest first.
+    """Return the model by which an image was compared, and the team's other images, nearest first.
 
-    Raises `errors.ImageNotFound`, `errors.ImageNotComparable`.
+    Raises:
+        errors.ImageNotFound: The image does not exist.
+        errors.ImageNotComparable: The image cannot be compared with others yet.
     """
     row = await queries.find_image(runner, actor.visible_team_id, image_id)
     if row is None:

@@ -1,4 +1,4 @@
-"""Teams that come near their quota."""
+"""Notification of teams that approach their quota."""
 
 from uuid import UUID
 
@@ -8,11 +8,13 @@ from image_core.billing import storage_quota
 
 
 async def report_low_storage(parts: TaskParts, budget: Budget) -> int:
-    """Record the event of teams whose storage has begun, or ceased, to run low."""
+    """Record the event of teams whose storage has started, or stopped, to run low."""
     quota = parts.settings.default_quota
 
     async def report(team_id: UUID) -> None:
         async with committing(parts) as transaction:
-            await storage_quota.tell_if_low(transaction, team_id, quota)
+            await storage_quota.record_if_low(transaction, team_id, quota)
 
-    return await row_by_row(budget, lambda: storage_quota.crossed(parts.database, quota, BATCH), report)
+    return await row_by_row(
+        budget, lambda: storage_quota.find_low_storage_changes(parts.database, quota, BATCH), report
+    )

@@ -1,4 +1,4 @@
-"""Whether `image-tasks` is up and can work."""
+"""Health, version and metrics of `image-tasks`."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""From a call of the scheduler to a sweep. Nobody else may call."""
+"""The endpoint through which the scheduler starts a sweep. Nobody else may call it."""
 
 from typing import Annotated, Any
 
@@ -16,7 +16,7 @@ _LATER = {"Retry-After": "5"}
 
 
 async def _refuse(parts: TaskParts, authorization: str | None) -> Response | None:
-    """Return the answer to somebody who is not the scheduler's account; None for the one who is."""
+    """Return the response to anyone but the scheduler's account; None for that account."""
     settings = parts.settings
     try:
         await verify(

@@ -14,7 +14,7 @@ from image_core.storage.protocol import ObjectStorage
 
 
 class Metrics:
-    """What the last sweep found, in a registry of its own."""
+    """Metrics of the last sweep, in a separate registry."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -42,5 +42,5 @@ class TaskParts:
 
 
 def committing(parts: TaskParts) -> AbstractAsyncContextManager[Transaction]:
-    """Open a transaction whose events are published once it is committed."""
+    """Open a transaction whose events are published after the commit."""
     return events.committing(parts.database, parts.publisher)

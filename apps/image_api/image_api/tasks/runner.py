@@ -1,7 +1,7 @@
-"""Runs the sweep's steps: each in its own time, and what fails costs its row or its step and nothing else.
+"""Runs the steps of a sweep, each within its own time; a failure affects only its row or its step.
 
-Two sweeps at once do no harm, because every step takes its rows with SKIP LOCKED. One that is cut off leaves what it
-had not committed to the next.
+Concurrent sweeps are safe, because every step takes its rows with SKIP LOCKED. A sweep that is interrupted leaves what
+it has not committed to the next one.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from sqlalchemy import Column, ColumnElement
 
 from image_api.tasks import queries
 from image_api.tasks.parts import TaskParts, committing
-from image_core import errors
+from image_core import errors, events
 from image_core.db import Transaction
 from image_core.telemetry import log, log_unexpected
 
@@ -23,16 +23,16 @@ BATCH = 100
 OLD_ROWS_BATCH = 5000
 """Each batch reads its table once."""
 GROUP = 16
-"""How many objects are removed at once."""
+"""How many objects are removed concurrently."""
 STEP_SECONDS, SWEEP_SECONDS = 30.0, 240.0
-"""After these no further rows are begun. The scheduler's request ends after 300 s, and so does the CPU's time."""
+"""No new rows are started after these times. The scheduler's request ends after 300 s, and so does the CPU time."""
 _HANGING_SECONDS = 20.0
 
 Row = TypeVar("Row")
 
 
 class Budget:
-    """The time of one step. Whoever asks is told whether to begin with further rows; the next sweep goes on."""
+    """The time of one step. Steps check it before they start more rows; the next sweep continues."""
 
     def __init__(self, step: str, seconds: float) -> None:
         self.step, self.seconds = step, seconds
@@ -40,31 +40,31 @@ class Budget:
 
     @property
     def is_spent(self) -> bool:
-        """Tell whether the time is over."""
+        """Return whether the time is over."""
         return asyncio.get_running_loop().time() >= self._ends_at
 
 
 Step = Callable[[TaskParts, Budget], Awaitable[int]]
-"""Does what is due, while its budget lasts, and returns how many rows or objects it dealt with."""
+"""Does what is due while its budget lasts; returns how many rows or objects it handled."""
 
 
 class RowsFailed(Exception):
-    """Rows were due and none of them went through; each has been logged."""
+    """Rows were due and all of them failed; each has been logged."""
 
 
 async def sweep(parts: TaskParts, steps: Mapping[str, Step]) -> dict[str, int]:
-    """Run every step and report what each dealt with, in the answer, the log and the metrics."""
+    """Run every step and report what each handled in the response, the log and the metrics."""
     counts = await run_steps(parts, steps)
     for name, count in counts.items():
         parts.metrics.rows.labels(name).set(count)
     parts.metrics.orphans.set(await queries.count_overdue_removals(parts.database))
-    parts.metrics.outbox_age.set(await queries.outbox_age_seconds(parts.database))
+    parts.metrics.outbox_age.set(await events.outbox_age_seconds(parts.database))
     log("sweep_done", counts=counts)
     return counts
 
 
 async def run_steps(parts: TaskParts, steps: Mapping[str, Step]) -> dict[str, int]:
-    """Run the steps in their order and return what each dealt with; -1 for a step that failed or had no time."""
+    """Run the steps in order and return what each handled; -1 for a step that failed or had no time."""
     loop = asyncio.get_running_loop()
     ends_at = loop.time() + SWEEP_SECONDS
     counts: dict[str, int] = {}
@@ -75,7 +75,7 @@ async def run_steps(parts: TaskParts, steps: Mapping[str, Step]) -> dict[str, in
             log("sweep_step_put_off", severity="WARNING", step=name)
             continue
         try:
-            # A call that hangs beyond the step's time is broken off: the next sweep repeats it.
+            # A call that hangs beyond the step's time is cancelled: the next sweep repeats it.
             async with asyncio.timeout(seconds + _HANGING_SECONDS):
                 counts[name] = await step(parts, Budget(name, seconds))
         except (errors.AppError, TimeoutError) as error:
@@ -97,7 +97,7 @@ async def remove_old(
 
 
 async def in_batches(budget: Budget, run: Callable[[], Awaitable[int]], size: int | None = None) -> int:
-    """Repeat a statement over at most `size` rows (`BATCH`) until little is left or the time is over."""
+    """Repeat a statement over at most `size` rows (`BATCH`) until few are left or the time is over."""
     total = 0
     while True:
         done = await run()
@@ -109,7 +109,7 @@ async def in_batches(budget: Budget, run: Callable[[], Awaitable[int]], size: in
 async def in_transactions(
     parts: TaskParts, budget: Budget, batch: Callable[[Transaction], Awaitable[int]], most: int
 ) -> tuple[int, bool]:
-    """Repeat a batch, each time in a transaction of its own; return how many rows it dealt with, and if that is all."""
+    """Repeat a batch, each in its own transaction; return how many rows it handled, and whether none are left."""
     total = 0
     while not budget.is_spent:
         async with committing(parts) as transaction:
@@ -127,13 +127,13 @@ async def row_by_row(
     *,
     at_once: int = 1,
 ) -> int:
-    """Take batches of rows and handle each row, some of them at once; a row that fails is logged and passed over.
+    """Take batches of rows and handle each row, up to `at_once` concurrently; log and skip rows that fail.
 
-    `take` gives at most `BATCH` rows, and puts off what it gives where handling it may fail for long: rows that stay at
-    the head keep others from their turn once they fill a batch.
+    `take` returns at most `BATCH` rows. It must defer rows whose handling may keep failing: rows that stay at the head
+    block others once they fill a batch.
 
     Raises:
-        RowsFailed: rows were due, and none went through.
+        RowsFailed: Rows were due, and all of them failed.
     """
     total = 0
     while True:

@@ -8,7 +8,7 @@ from image_core.settings import ServiceSettings
 
 
 class TasksSettings(ServiceSettings):
-    """Everything that may differ between one deployment of `image-tasks` and another."""
+    """All settings that may differ between deployments of `image-tasks`."""
 
     database_pool_size: int = Field(
         4, ge=1, le=100, description="Maximum number of database connections of one instance."

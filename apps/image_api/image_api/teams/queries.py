@@ -11,12 +11,12 @@ from image_core.models import image, invitation, team, user
 
 
 async def find(runner: Runner, team_id: UUID) -> Record | None:
-    """One team."""
+    """Return one team."""
     return await runner.fetch_one(select(team).where(team.c.id == team_id))
 
 
 async def page(runner: Runner, only_id: UUID | None, cursor: Cursor | None, limit: int) -> list[Record]:
-    """Teams, newest first; only the one of `only_id` where it is given."""
+    """Return teams, newest first; only the one of `only_id` if it is given."""
     statement = select(team).order_by(team.c.created_at.desc(), team.c.id.desc()).limit(limit)
     if only_id is not None:
         statement = statement.where(team.c.id == only_id)
@@ -26,17 +26,17 @@ async def page(runner: Runner, only_id: UUID | None, cursor: Cursor | None, limi
 
 
 async def add(transaction: Transaction, team_id: UUID, values: dict[str, Any]) -> Record | None:
-    """Inserts a team and returns it."""
+    """Insert a team and return it."""
     return await transaction.fetch_one(insert(team).values(id=team_id, **values).returning(team))
 
 
 async def lock(transaction: Transaction, team_id: UUID) -> Record | None:
-    """One team, locked for the rest of the transaction."""
+    """Return one team, locked for the rest of the transaction."""
     return await transaction.fetch_one(select(team).where(team.c.id == team_id).with_for_update())
 
 
 async def change(transaction: Transaction, team_id: UUID, values: dict[str, Any]) -> Record | None:
-    """Updates a team and returns it."""
+    """Update a team and return it."""
     return await transaction.fetch_one(
         update(team)
         .where(team.c.id == team_id)
@@ -46,7 +46,7 @@ async def change(transaction: Transaction, team_id: UUID, values: dict[str, Any]
 
 
 async def has_members_or_images(transaction: Transaction, team_id: UUID) -> bool:
-    """Whether anything still belongs to the team."""
+    """Return whether users or images still belong to the team."""
     people = exists().where(user.c.team_id == team_id)
     images = exists().where(image.c.team_id == team_id)
     return bool(await transaction.fetch_value(select(people | images)))
@@ -59,7 +59,7 @@ async def has_admins(transaction: Transaction, team_id: UUID) -> bool:
 
 
 async def mark_for_removal(transaction: Transaction, team_id: UUID) -> Record | None:
-    """Leave a team to the sweep, end its open invitations, and return it."""
+    """Mark a team for removal by the sweep, revoke its open invitations, and return it."""
     open_ones = (invitation.c.accepted_at.is_(None), invitation.c.revoked_at.is_(None))
     await transaction.execute(
         update(invitation).where(invitation.c.team_id == team_id, *open_ones).values(revoked_at=func.now())
@@ -68,5 +68,5 @@ async def mark_for_removal(transaction: Transaction, team_id: UUID) -> Record | 
 
 
 async def remove(transaction: Transaction, team_id: UUID) -> None:
-    """Deletes the row of a team that nothing belongs to."""
+    """Delete the row of an empty team."""
     await transaction.execute(delete(team).where(team.c.id == team_id))

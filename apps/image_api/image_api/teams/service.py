@@ -17,20 +17,26 @@ from image_core.states import LabelSource
 
 
 async def list_teams(runner: Runner, actor: Actor, cursor: Cursor | None, limit: int) -> list[Record]:
-    """All teams for an admin, their own for everybody else."""
+    """Return all teams for an admin, and for everybody else their own."""
     return await queries.page(runner, actor.visible_team_id, cursor, limit)
 
 
 async def get_team(runner: Runner, actor: Actor, team_id: UUID) -> Record:
-    """A team that the caller may see. Raises `errors.TeamNotFound`."""
+    """Return a team that the caller may see.
+
+    Raises:
+        errors.TeamNotFound: The team does not exist.
+    """
     found = await queries.find(runner, team_id) if actor.visible_team_id in (None, team_id) else None
     return _present(found)
 
 
 async def owning_team(runner: Runner, actor: Actor, named_id: UUID | None) -> UUID:
-    """The team that a caller means: its own, and for an admin the one that is named.
+    """Return the team that a caller means: its own, or for an admin the one named.
 
-    Raises `errors.TeamRequired`, `errors.TeamNotFound`.
+    Raises:
+        errors.TeamRequired: The team must be named.
+        errors.TeamNotFound: The team does not exist.
     """
     if not actor.is_admin and actor.team_id is not None:
         if named_id not in (None, actor.team_id):
@@ -43,19 +49,27 @@ async def owning_team(runner: Runner, actor: Actor, named_id: UUID | None) -> UU
 
 
 async def receiving_team(runner: Runner, actor: Actor, named_id: UUID | None) -> UUID:
-    """Return the team that a caller adds something to.
+    """Return the team to which a caller adds something.
 
-    Raises `errors.TeamRequired`, `errors.TeamNotFound`, `errors.TeamBeingRemoved`.
+    Raises:
+        errors.TeamRequired: The team must be named.
+        errors.TeamNotFound: The team does not exist.
+        errors.TeamBeingRemoved: The team is being removed.
     """
     owner_id = await owning_team(runner, actor, named_id)
-    # Nobody of a team that is being removed gets this far.
+    # Users of a team that is being removed are rejected earlier.
     if actor.is_admin:
         await check_stays(runner, actor, owner_id)
     return owner_id
 
 
 async def check_stays(runner: Runner, actor: Actor, team_id: UUID) -> None:
-    """Raise `errors.TeamBeingRemoved` for a team that is, `errors.TeamNotFound` for none."""
+    """Check that a team exists and is not being removed.
+
+    Raises:
+        errors.TeamNotFound: The team does not exist.
+        errors.TeamBeingRemoved: The team is being removed.
+    """
     if (await get_team(runner, actor, team_id))["deleting_at"] is not None:
         raise errors.TeamBeingRemoved("The team is being removed. Nothing can be added to it.")
 
@@ -67,7 +81,12 @@ def _present(found: Record | None) -> Record:
 
 
 async def create_team(transaction: Transaction, actor: Actor, values: dict[str, Any], settings: ApiSettings) -> Record:
-    """Adds a team with its account of credits. Raises `errors.TeamNameTaken`, `errors.VisionNotEnabled`."""
+    """Create a team with its credit account.
+
+    Raises:
+        errors.TeamNameTaken: Another team has this name.
+        errors.VisionNotEnabled: Cloud Vision is not enabled here.
+    """
     require_admin(actor)
     _check_label_source(values, settings)
     try:
@@ -87,11 +106,14 @@ async def change_team(
     settings: ApiSettings,
     if_match: str | None,
 ) -> Record:
-    """Changes what `values` names.
+    """Change a team as given by `values`.
 
     Raises:
-        errors.TeamNotFound, errors.TeamNameTaken, errors.TeamBeingRemoved, errors.ETagMismatch,
-        errors.VisionNotEnabled.
+        errors.TeamNotFound: The team does not exist.
+        errors.TeamNameTaken: Another team has this name.
+        errors.TeamBeingRemoved: The team is being removed.
+        errors.ETagMismatch: The resource has changed since it was read.
+        errors.VisionNotEnabled: Cloud Vision is not enabled here.
     """
     require_admin(actor)
     _check_label_source(values, settings)
@@ -120,12 +142,15 @@ def _check_label_source(values: dict[str, Any], settings: ApiSettings) -> None:
 async def remove_team(
     transaction: Transaction, actor: Actor, team_id: UUID, *, force: bool, if_match: str | None
 ) -> Record | None:
-    """Remove an empty team and return None; with `force` begin to remove any other, and return it.
+    """Remove an empty team and return None; with `force` start to remove any other, and return it.
 
-    From then on nobody of the team may do anything. The sweep trashes its images in batches and, once they are purged,
+    From then on the team's users have no access. The sweep trashes its images in batches and, once they are purged,
     removes the team and its users.
 
-    Raises `errors.TeamNotFound`, `errors.TeamNotEmpty`, `errors.ETagMismatch`.
+    Raises:
+        errors.TeamNotFound: The team does not exist.
+        errors.TeamNotEmpty: The team still has images or users.
+        errors.ETagMismatch: The resource has changed since it was read.
     """
     require_admin(actor)
     old = _present(await queries.lock(transaction, team_id))

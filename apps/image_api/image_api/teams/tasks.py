@@ -1,7 +1,7 @@
-"""Teams that an admin has removed: what belongs to them goes in batches, however much it is.
+"""Removal of teams: everything that belongs to them is removed in batches.
 
-Each batch is a transaction of its own, so that no statement grows with a team. A team's images go to the trash, are
-purged after their retention like all others, and only then the team goes with its people and its ledger.
+Each batch is a transaction of its own, so that no statement grows with a team. A team's images go to the trash and are
+purged after their retention like all others; only then is the team removed, with its users and its ledger.
 """
 
 from functools import partial
@@ -24,14 +24,14 @@ _MOST_MARKED = 1000
 
 
 async def remove_marked(parts: TaskParts, budget: Budget) -> int:
-    """Go on removing teams that are marked, for as long as the budget lasts; return how many rows changed."""
+    """Continue to remove marked teams while the budget lasts; return how many rows changed."""
     marked = select(team.c.id).where(team.c.deleting_at.is_not(None)).order_by(team.c.deleting_at)
     rows = await parts.database.fetch(marked.limit(_MOST_MARKED))
     return sum([await _remove(parts, row["id"], budget) for row in rows])
 
 
 async def _remove(parts: TaskParts, team_id: UUID, budget: Budget) -> int:
-    """Trash the team's images; once they are purged, remove what is left of it."""
+    """Trash the team's images; once they are purged, remove the rest of the team."""
     total, finished = await in_transactions(parts, budget, partial(_trash, team_id=team_id), _BATCH)
     holds = exists().where(image.c.team_id == team_id)
     if not finished or await parts.database.fetch_value(select(holds)):
@@ -47,13 +47,13 @@ async def _remove(parts: TaskParts, team_id: UUID, budget: Budget) -> int:
                 await audit.write(transaction, AuditEvent("team.removed", "team", team_id, team_id))
                 total += 1
     except ForeignKeyViolation:
-        # An upload that was under way has still arrived; the next sweep trashes it.
+        # An upload that was in progress has arrived since; the next sweep trashes it.
         return total
     return total
 
 
 async def _trash(transaction: Transaction, team_id: UUID) -> int:
-    """Trash images of a team, with the event of each, which the sweep publishes."""
+    """Trash images of a team, with an event for each, which the sweep publishes."""
     trashed = transitions.trash_of_team(team_id, _BATCH).returning(image.c.id).cte("trashed")
     columns = {
         event.c.id: func.gen_random_uuid(),

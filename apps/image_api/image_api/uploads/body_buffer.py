@@ -1,4 +1,4 @@
-"""The buffer that a body passes through on its way into storage."""
+"""The buffer through which a body passes on its way into storage."""
 
 from collections.abc import AsyncIterator
 
@@ -6,14 +6,14 @@ from image_core import errors
 from image_core.storage.protocol import CHUNK_BYTES, ONE_REQUEST_BYTES
 
 _UNIT_BYTES = 256 * 1024
-"""A piece of a resumable upload that is not the last has a multiple of this. Source: Cloud Storage documentation."""
+"""All pieces of a resumable upload but the last must be a multiple of this. Source: Cloud Storage documentation."""
 
 
 class BodyBuffer:
-    """One buffer of a fixed size, filled and emptied again and again: what an upload holds in memory.
+    """One reusable buffer of a fixed size: the memory that an upload holds.
 
     Attributes:
-        total_bytes: what has arrived of the body.
+        total_bytes: how much of the body has arrived.
         ended: whether that is all of it.
     """
 
@@ -27,10 +27,10 @@ class BodyBuffer:
         self.ended = False
 
     async def fill(self, least_bytes: int | None = None) -> None:
-        """Read until `least_bytes` are here, else until more is here than fits, or the body has ended.
+        """Read until `least_bytes` are held, the buffer overflows, or the body ends.
 
         Raises:
-            errors.UploadTooLarge: more has arrived than is allowed.
+            errors.UploadTooLarge: The body is larger than allowed.
         """
         while not self.ended and not self._rest and (least_bytes is None or self._used < least_bytes):
             piece = await anext(self._chunks, None)
@@ -43,7 +43,7 @@ class BodyBuffer:
 
     @property
     def held(self) -> memoryview:
-        """What has arrived and was not let go of. Valid until the next call of another method."""
+        """What has arrived and was not released. Valid until the next call of another method."""
         return memoryview(self._buffer)[: self._used]
 
     @property
@@ -52,7 +52,7 @@ class BodyBuffer:
         return self.ended and self._used == self.total_bytes
 
     def clear(self) -> None:
-        """Let go of what is held, and hold what did not fit."""
+        """Release what is held, and move what did not fit into the buffer."""
         self._used = 0
         self._absorb(self._rest)
 
@@ -64,7 +64,11 @@ class BodyBuffer:
 
 
 def check_size(total_bytes: int, limit_bytes: int) -> None:
-    """Raise `errors.UploadTooLarge` where more has arrived than is allowed."""
+    """Check the size of a body.
+
+    Raises:
+        errors.UploadTooLarge: It is larger than allowed.
+    """
     if total_bytes > limit_bytes:
         raise errors.UploadTooLarge(f"File too large: the limit is {limit_bytes} bytes.", limit_bytes=limit_bytes)
 

@@ -1,4 +1,4 @@
-"""What a caller says of a file, wherever it was said."""
+"""The fields of an upload, in a form or in a query string."""
 
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Protocol
@@ -16,7 +16,7 @@ from image_core.images import filenames
 
 
 class UploadFields(BaseModel):
-    """What a caller says of a file."""
+    """The fields that a caller sets for a file."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -29,10 +29,10 @@ FIELD_NAMES = tuple(UploadFields.model_fields)
 
 
 class FieldTexts:
-    """What a caller writes about a file in the fields of a form and in a query string: one language for both.
+    """Parses fields of a form and of a query string by the same rules.
 
     Attributes:
-        values: what was read, not yet validated.
+        values: the parsed values, not yet validated.
     """
 
     def __init__(self, names: Sequence[str] = FIELD_NAMES) -> None:
@@ -41,7 +41,11 @@ class FieldTexts:
         self._given: set[str] = set()
 
     def check_name(self, name: str) -> None:
-        """Refuse a field that does not exist, or comes twice. Raises `errors.MultipartInvalid`."""
+        """Check the name of a field.
+
+        Raises:
+            errors.MultipartInvalid: The field does not exist, or is repeated.
+        """
         if name not in self._names:
             names = ", ".join(("file", *self._names))
             hint = nearest_hint(name, self._names) or f" Send {names}."
@@ -50,7 +54,12 @@ class FieldTexts:
             raise errors.MultipartInvalid(f"The field {name!r} is repeated. Send it once.")
 
     def add(self, name: str, text: str) -> None:
-        """Read one field. Raises `errors.MultipartInvalid`, `errors.RequestInvalid`."""
+        """Parse one field.
+
+        Raises:
+            errors.MultipartInvalid: The multipart body is not valid.
+            errors.RequestInvalid: A field of the request is not valid.
+        """
         self.check_name(name)
         self._given.add(name)
         if name == "tags":
@@ -63,13 +72,13 @@ class FieldTexts:
             self.values["filename"] = cleaned
 
     def suggest_filename(self, disposition: str) -> None:
-        """Take the name in a Content-Disposition, read as Latin-1, unless a field names the file."""
+        """Use the name in a Content-Disposition, read as Latin-1, unless a field names the file."""
         if "filename" in self._names and (name := filenames.from_disposition(disposition)):
             self.values.setdefault("filename", name)
 
 
 def _read_tags(text: str) -> list[Any]:
-    """Return the tags in a list with commas, or in JSON; blanks around them and empty ones do not count."""
+    """Return the tags of a comma-separated or JSON list; surrounding blanks and empty tags are dropped."""
     if not text.lstrip().startswith("["):
         return [tag for tag in text.split(",") if tag.strip()]
     tags: list[Any] = json_bodies.parse(text, "tags", 'a list such as ["fjord", "a, b"]')
@@ -77,11 +86,11 @@ def _read_tags(text: str) -> list[Any]:
 
 
 class UploadSource(Protocol):
-    """A file on its way in.
+    """A file being uploaded.
 
     Attributes:
-        declared_bytes: what the file has at most; null where that is not known.
-        raw_fields: whole once the chunks have ended.
+        declared_bytes: the maximum size of the file; null if it is unknown.
+        raw_fields: complete once the chunks have ended.
     """
 
     declared_bytes: int | None
@@ -94,9 +103,12 @@ class UploadSource(Protocol):
 
 
 def checked_fields(source: UploadSource, declared: Declared, *, whole: bool = True) -> UploadFields:
-    """The fields of an upload, its metadata as the team declares them; `whole` asks for those that are required.
+    """Return the validated fields of an upload, with metadata checked against the team's schema.
 
-    Raises `errors.RequestInvalid` naming each that is wrong.
+    `whole` also requires the required fields.
+
+    Raises:
+        errors.RequestInvalid: A field is wrong; the error names each one.
     """
     try:
         fields = UploadFields.model_validate(source.raw_fields)

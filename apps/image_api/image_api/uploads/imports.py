@@ -1,4 +1,4 @@
-"""Importing an image by its URL: an upload whose bytes the service fetches itself."""
+"""Import of an image by URL: an upload whose bytes the service fetches itself."""
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
@@ -16,7 +16,7 @@ from image_api.uploads.schemas import ImageImport
 from image_core import errors
 from image_core.images import filenames
 
-# An import ends before the time for receiving does, so that a slow source is never taken for a slow part of ours.
+# Fetching ends before the time limit of receiving, so that a slow source is not reported as a slow upload.
 _MARGIN_SECONDS = receiving.RECEIPT_MARGIN_SECONDS + 1
 
 
@@ -32,10 +32,12 @@ class _FetchedSource:
 
 
 async def receive(services: Services, actor: Actor, team_id: UUID, wanted: ImageImport) -> uploads.Uploaded:
-    """Fetches an image and stores it like an upload; its row is there before its object.
+    """Fetch an image and store it like an upload; its row exists before its object.
 
-    Raises the errors of `GuardedFetcher.chunks`, `errors.SourceNotAnImage`, and those of `uploads.receive` that are
-    no fault of a body.
+    It raises the errors of `GuardedFetcher.chunks` and of `uploads.receive` that do not blame a body, and:
+
+    Raises:
+        errors.SourceNotAnImage: The source's bytes are not an accepted image.
     """
     async with fetched(services, team_id, wanted.url, wanted.model_dump(exclude={"url"})) as source:
         return await uploads.receive(services, actor, team_id, source)
@@ -43,12 +45,14 @@ async def receive(services: Services, actor: Actor, team_id: UUID, wanted: Image
 
 @asynccontextmanager
 async def fetched(services: Services, team_id: UUID, url: str, fields: dict[str, Any]) -> AsyncIterator[UploadSource]:
-    """Yield a file that comes from a URL that a team named.
+    """Yield a file from a URL that a caller named.
 
-    What turns out to be wrong with it inside the block is the source's fault. Where the fields name no file, the
-    source's Content-Disposition does, and where it does not, the URL.
+    Errors that the block raises about the file are translated into errors of the source. If the fields name no file,
+    the source's Content-Disposition does, or else the URL. It also raises the errors of `GuardedFetcher.chunks`.
 
-    Raises the errors of `GuardedFetcher.chunks`, `errors.SourceNotAnImage`, `errors.StorageUnavailable`.
+    Raises:
+        errors.SourceNotAnImage: The source's bytes are not an accepted image.
+        errors.StorageUnavailable: Object storage does not respond.
     """
     settings = services.settings
     seconds = min(settings.fetch_deadline_seconds, settings.upload_deadline_seconds - _MARGIN_SECONDS)

@@ -53,7 +53,7 @@ async def add_pending(
     database: Database, image_id: UUID, team_id: UUID, user_id: UUID, object_name: str, content_type: str, kind: str,
     trace_parent: str | None, deadline: timedelta, expected_bytes: int, quota: StorageQuota,
 ) -> bool:  # fmt: skip
-    """Commits the row of an upload that is about to be received; false, and no row, where the quota has no room."""
+    """Commit the row of an upload before its body is received; return False, without a row, if the quota is full."""
     added = await database.execute(
         _add_pending, image_id=image_id, owner_id=team_id, user_id=user_id, object=object_name,
         media_type=content_type, kind=kind, trace=trace_parent, deadline=deadline, expected=expected_bytes,
@@ -63,20 +63,21 @@ async def add_pending(
 
 
 async def complete(transaction: Transaction, image_id: UUID, **values: Any) -> Record | None:
-    """Fills in what is known now that the object is whole; None if the row has expired meanwhile.
+    """Fill in the properties of the complete object; return None if the row has expired in the meantime.
 
-    Raises `db.UniqueViolation` if the team holds these bytes already.
+    Raises:
+        db.UniqueViolation: The team has these bytes already.
     """
     return await transaction.fetch_one(_complete, image_id=image_id, **values)
 
 
 async def find_twin(runner: Runner, team_id: UUID, sha256: bytes) -> UUID | None:
-    """The team's image with these bytes, a living one before one in the trash."""
+    """Return the team's image with these bytes, preferably one outside the trash."""
     found: UUID | None = await runner.fetch_value(_find_twin, team_id=team_id, digest=sha256)
     return found
 
 
 async def duplicate_of(runner: Runner, image_id: UUID) -> UUID | None:
-    """The image that an expired one turned out to be a duplicate of."""
+    """Return the image of which an expired one is a duplicate."""
     found: UUID | None = await runner.fetch_value(select(image.c.duplicate_of).where(image.c.id == image_id))
     return found

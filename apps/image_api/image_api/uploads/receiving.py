@@ -1,4 +1,4 @@
-"""Receiving the bytes of a file: sniffed, bounded and hashed on their way into a bucket."""
+"""Receiving the bytes of a file: detected, limited and hashed on their way into a bucket."""
 
 import hashlib
 from collections.abc import AsyncIterator
@@ -17,13 +17,13 @@ from image_core.images.picture_header import PREFIX_BYTES, PictureHeader
 from image_core.storage.protocol import Buffer, ObjectStorage, StoredObject
 
 RECEIPT_MARGIN_SECONDS = 10
-"""How long before its row's deadline the receipt of a body ends."""
+"""How long before the row's deadline the receipt of a body ends."""
 _HASH_IN_THREAD_BYTES = 512 * 1024
 
 
 @dataclass(frozen=True)
 class Received:
-    """A file that is stored whole."""
+    """A file that is stored completely."""
 
     stored: StoredObject
     sha256: bytes
@@ -31,7 +31,12 @@ class Received:
 
 @asynccontextmanager
 async def in_time(services: Services) -> AsyncIterator[None]:
-    """Bounds the receipt of one body. Raises `errors.UploadTooSlow`, `errors.ShuttingDown`."""
+    """Limit the time for receiving one body.
+
+    Raises:
+        errors.UploadTooSlow: The body took too long to arrive.
+        errors.ShuttingDown: This instance is shutting down.
+    """
     seconds = services.settings.upload_deadline_seconds - RECEIPT_MARGIN_SECONDS
     try:
         async with services.shutdown.deadline(seconds):
@@ -43,9 +48,12 @@ async def in_time(services: Services) -> AsyncIterator[None]:
 
 
 async def read(services: Services, chunks: AsyncIterator[bytes]) -> bytes:
-    """The SHA-256 of a file that is read and not stored.
+    """Read a file without storing it; return its SHA-256.
 
-    Raises `errors.UploadTooLarge`, `errors.UploadTooSlow`, `errors.ShuttingDown`.
+    Raises:
+        errors.UploadTooLarge: The file is larger than allowed.
+        errors.UploadTooSlow: The body took too long to arrive.
+        errors.ShuttingDown: This instance is shutting down.
     """
     digest, total = hashlib.sha256(), 0
     async with in_time(services):
@@ -57,11 +65,11 @@ async def read(services: Services, chunks: AsyncIterator[bytes]) -> bytes:
 
 
 async def open_body(source: UploadSource, limit_bytes: int) -> BodyBuffer:
-    """Read enough of a file to see what it is.
+    """Read enough of a file to detect its format.
 
     Raises:
-        errors.UploadEmpty: there is no byte of it.
-        errors.UploadTooLarge: it has more bytes than allowed, as all calls of the buffer may find.
+        errors.UploadEmpty: The body is empty.
+        errors.UploadTooLarge: The body is larger than allowed; later calls of the buffer raise this, too.
     """
     body = BodyBuffer(source.chunks(), source.declared_bytes, limit_bytes)
     await body.fill(PREFIX_BYTES)
@@ -71,7 +79,7 @@ async def open_body(source: UploadSource, limit_bytes: int) -> BodyBuffer:
 
 
 async def read_whole(body: BodyBuffer) -> bytes | None:
-    """Read on and return the SHA-256 of a body that is held whole; None for one that is longer."""
+    """Read the rest and return the SHA-256 of a body that fits the buffer; None for a longer one."""
     await body.fill()
     if not body.is_whole:
         return None
@@ -81,10 +89,14 @@ async def read_whole(body: BodyBuffer) -> bytes | None:
 
 
 def check_header(prefix: Buffer, settings: ApiSettings) -> PictureHeader:
-    """What the first bytes are.
+    """Return the header found in the first bytes.
 
-    Raises `errors.NotAnImage`, `errors.FormatNotAllowed`, `errors.VariantNotSupported`, `errors.DimensionsInvalid`,
-    `errors.TooManyPixels`.
+    Raises:
+        errors.NotAnImage: The bytes are not an image.
+        errors.FormatNotAllowed: Images in this format are not allowed.
+        errors.VariantNotSupported: The image is intact but uses an unsupported feature.
+        errors.DimensionsInvalid: The image's dimensions are not valid.
+        errors.TooManyPixels: The image has more pixels than allowed.
     """
     formats, max_pixels = settings.image_formats, settings.image_max_pixels
     first = bytes(prefix[:PREFIX_BYTES])
@@ -122,10 +134,10 @@ def check_header(prefix: Buffer, settings: ApiSettings) -> PictureHeader:
 async def store(
     storage: ObjectStorage, name: str, content_type: str, body: BodyBuffer, sha256: bytes | None
 ) -> Received:
-    """Store a file: in one request if it is held whole and its hash is known, else in chunks as it comes.
+    """Store a file: in one request if it is held whole and its hash is known, else in chunks as they arrive.
 
     Raises:
-        errors.StorageUnavailable: storage does not take it.
+        errors.StorageUnavailable: Object storage does not respond.
     """
     if sha256 is not None:
         return Received(await storage.put(name, body.held, content_type), sha256)
@@ -141,7 +153,7 @@ async def store(
 
 
 async def _update(digest: "hashlib._Hash", data: memoryview) -> None:
-    """Add to a hash, off the event loop where that takes long."""
+    """Update a hash, in a thread if the data is large."""
     if len(data) > _HASH_IN_THREAD_BYTES:
         await anyio.to_thread.run_sync(digest.update, data)
     else:

@@ -1,4 +1,4 @@
-"""Uploads that may be sent again under an `Idempotency-Key`."""
+"""Uploads that may be repeated with an `Idempotency-Key`."""
 
 from uuid import UUID
 
@@ -16,11 +16,14 @@ from image_core import errors
 async def receive(
     services: Services, actor: Actor, team_id: UUID, source: UploadSource, claim: Claim | None
 ) -> uploads.Uploaded:
-    """Stores one file, unless its key was answered before: then the bytes are only compared with the first ones.
+    """Store one file; if its key has a response already, only compare the bytes with the first ones.
 
-    A form counts by its parts, since a client that sends it again draws another boundary.
+    Forms are compared by their parts, because a client that repeats a form chooses another boundary. It also raises the
+    errors of `uploads.receive`.
 
-    Raises what `uploads.receive` does, and `Replayed`, `errors.IdempotencyKeyReused`.
+    Raises:
+        Replayed: The upload was answered before.
+        errors.IdempotencyKeyReused: The key was used for another request.
     """
     if claim is None:
         return await uploads.receive(services, actor, team_id, source)
@@ -36,7 +39,7 @@ def _content(sha256: bytes, source: UploadSource) -> bytes:
     try:
         return sha256 + orjson.dumps(source.raw_fields, option=orjson.OPT_SORT_KEYS)
     except orjson.JSONEncodeError as error:
-        # Fields that are nested too deeply to be written were none of an upload that was taken.
+        # Fields nested too deeply to be serialized cannot belong to an accepted upload.
         raise errors.IdempotencyKeyReused(
             "This key was used for another upload. Use a new key for each upload."
         ) from error

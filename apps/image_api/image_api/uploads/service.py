@@ -1,7 +1,7 @@
-"""Receiving an upload: the row, the bytes, the completion; and what happens where any of them goes wrong.
+"""Receiving an upload: the row, the bytes, the completion, and the handling of failures in between.
 
-The commits here are the named exceptions to "one transaction a request": the row must be visible before the first
-byte is stored, and stay visible when the request dies.
+The commits here are the named exceptions to "one transaction per request": the row must be visible before the first
+byte is stored, and stay visible if the request dies.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ from image_core.billing import storage_quota
 from image_core.db import ForeignKeyViolation, Record, UniqueViolation, to_json
 from image_core.ids import new_id
 from image_core.images import transitions
-from image_core.images.discards import promise_removal
+from image_core.images.discards import schedule_removal
 from image_core.images.object_names import Bucket, original_name
 from image_core.images.picture_header import PictureHeader
 from image_core.images.transitions import DUPLICATE, UPLOAD_BROKEN_OFF
@@ -35,14 +35,14 @@ from image_core.telemetry import current_request, log
 
 
 class Uploaded(NamedTuple):
-    """What the caller is told: the image, and whether the team had it already."""
+    """The result of an upload: the image, and whether the team had it already."""
 
     image: Record
     duplicate: bool
 
 
 class _Duplicate(Exception):
-    """The team holds these bytes already, as the image `twin_id`."""
+    """The team has these bytes already, as the image `existing_id`."""
 
     def __init__(self, twin_id: UUID) -> None:
         super().__init__()
@@ -60,10 +60,17 @@ class _Pending:
 
 
 async def receive(services: Services, actor: Actor, team_id: UUID, source: UploadSource) -> Uploaded:
-    """Stores one file and completes its row.
+    """Store one file and complete its row.
 
-    Raises whatever is wrong with the file, `errors.UploadTooSlow`, `errors.UploadExpired`,
-    `errors.StorageUnavailable`, `errors.DatabaseUnavailable`, `errors.ShuttingDown`.
+    It also raises the errors of `receiving` and of `checked_fields` about the file.
+
+    Raises:
+        errors.UploadTooSlow: The body took too long to arrive.
+        errors.UploadExpired: The upload took longer than its deadline.
+        errors.StorageQuotaExceeded: The team's storage is full.
+        errors.StorageUnavailable: Object storage does not respond.
+        errors.DatabaseUnavailable: The database does not respond.
+        errors.ShuttingDown: This instance is shutting down.
     """
     async with receiving.in_time(services):
         return await _receive(services, actor, team_id, source)
@@ -72,13 +79,13 @@ async def receive(services: Services, actor: Actor, team_id: UUID, source: Uploa
 async def _receive(services: Services, actor: Actor, team_id: UUID, source: UploadSource) -> Uploaded:
     body = await receiving.open_body(source, services.settings.upload_max_bytes)
     declared = await metadata_schemas.declared_fields(services.database, team_id)
-    # What is known to be wrong already costs no row; fields may also follow the file.
+    # Errors that are already known cost no row; fields may also follow the file.
     checked_fields(source, declared, whole=source.ended)
     header = receiving.check_header(body.held, services.settings)
     sha256 = await receiving.read_whole(body)
     if sha256 is not None:
         checked_fields(source, declared)
-        # What the team has already leaves no trace.
+        # A file that the team already has leaves no trace.
         if twin_id := await upload_queries.find_twin(services.database, team_id, sha256):
             return await _existing(services, actor, team_id, twin_id)
     pending = await _add_row(services, actor, team_id, header, _expected_bytes(source, body))
@@ -103,8 +110,8 @@ async def _add_row(
     """Add and commit the row.
 
     Raises:
-        errors.StorageQuotaExceeded: the team's quota has no room for it.
-        errors.KeyInvalid: user or team were removed.
+        errors.StorageQuotaExceeded: The team's quota has no room for it.
+        errors.KeyInvalid: The user or the team was removed.
     """
     image_id = new_id()
     context = current_request.get()
@@ -118,17 +125,22 @@ async def _add_row(
             limit if declared_bytes is None else min(declared_bytes, limit), settings.default_quota,
         )  # fmt: skip
     except ForeignKeyViolation as error:
-        # The key is known from a cache; what it stands for may have been removed a moment ago.
+        # The key comes from a cache; its user or team may have been removed since.
         raise errors.KeyInvalid("The user or the team of this upload has just been removed.") from error
     if not added:
-        raise await storage_quota.exceeded(services.database, team_id, settings.default_quota)
+        raise await storage_quota.quota_exceeded(services.database, team_id, settings.default_quota)
     return pending
 
 
 async def _complete(
     services: Services, actor: Actor, pending: _Pending, received: Received, fields: UploadFields
 ) -> Uploaded:
-    """Fills in the row. Raises `_Duplicate`, `errors.UploadExpired`."""
+    """Complete the row.
+
+    Raises:
+        _Duplicate: The team has these bytes already.
+        errors.UploadExpired: The row has expired.
+    """
     try:
         async with services.database.transaction() as transaction:
             row = await upload_queries.complete(
@@ -149,7 +161,7 @@ async def _complete(
         raise _Duplicate(twin_id) from error
     if row is not None:
         if row["status"] == ImageStatus.READY:
-            # The processor was first: what it made stands in other rows.
+            # The processor was faster: its results are in other rows.
             row = await queries.find(services.database, pending.team_id, pending.image_id) or row
         return Uploaded(row, duplicate=False)
     twin_id = await upload_queries.duplicate_of(services.database, pending.image_id)
@@ -159,7 +171,7 @@ async def _complete(
 
 
 async def _existing(services: Services, actor: Actor, team_id: UUID, twin_id: UUID) -> Uploaded:
-    """The image that was there: restored if it was in the trash, processed again if it had failed."""
+    """Return the existing image: restored if it was in the trash, processed again if it had failed."""
     bucket = services.originals.bucket
     async with events.committing(services.database, services.publisher) as transaction:
         old = await queries.lock(transaction, team_id, twin_id)
@@ -174,7 +186,7 @@ async def _existing(services: Services, actor: Actor, team_id: UUID, twin_id: UU
 
 
 async def _give_up(services: Services, pending: _Pending, error: BaseException) -> None:
-    """Ends the row of an upload that did not come through, whatever the reason, also when it was cancelled."""
+    """Expire the row of a failed upload, whatever the reason, including cancellation."""
     failure = UPLOAD_BROKEN_OFF
     if isinstance(error, errors.AppError):
         code = failure.code if isinstance(error, errors.UploadIncomplete) else error.code
@@ -183,20 +195,20 @@ async def _give_up(services: Services, pending: _Pending, error: BaseException) 
         try:
             await _expire(services, pending, failure)
         except errors.DatabaseUnavailable:
-            # The sweep ends the row after its deadline.
+            # The sweep expires the row after its deadline.
             log("upload_row_left_pending", severity="WARNING", image_id=str(pending.image_id), code=failure.code)
 
 
 async def _expire(services: Services, pending: _Pending, failure: Failure, twin_id: UUID | None = None) -> None:
-    """Expires the row, and has the sweep look for an object once none can arrive any more."""
+    """Expire the row, and have the sweep remove any object once no more can arrive."""
     after = timedelta(seconds=services.settings.upload_deadline_seconds)
     async with services.database.transaction() as transaction:
         if await transaction.execute(transitions.expire(pending.image_id, failure, twin_id)):
-            await promise_removal(transaction, Bucket.ORIGINALS, pending.object_name, None, after)
+            await schedule_removal(transaction, Bucket.ORIGINALS, pending.object_name, None, after)
 
 
 async def wait_until_final(services: Services, team_id: UUID, uploaded: Uploaded, seconds: float) -> Uploaded:
-    """Look at the row until it is final or the time is over; the body's status tells which."""
+    """Poll the row until it is final or the time is over; the body's status tells which."""
     image_id = uploaded.image["id"]
     if uploaded.image["status"] in FINAL:
         return uploaded

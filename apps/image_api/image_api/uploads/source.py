@@ -1,4 +1,4 @@
-"""The two ways in which a file arrives, as one: chunks of the file, and the fields that came with it."""
+"""The two kinds of uploads behind one interface: chunks of the file, and its fields."""
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -22,9 +22,12 @@ _UNREADABLE = (
 
 
 def upload_source(request: Request, field_names: Sequence[str] = FIELD_NAMES) -> UploadSource:
-    """The source for this request's content type; its query string and its form take fields of these names.
+    """Return the source for the request's content type; query string and form accept the fields named.
 
-    Raises `errors.MediaTypeNotSupported`, `errors.MultipartInvalid`, `errors.RequestInvalid`.
+    Raises:
+        errors.MediaTypeNotSupported: The request's media type is not supported.
+        errors.MultipartInvalid: The multipart body is not valid.
+        errors.RequestInvalid: A field of the request is not valid.
     """
     fields = FieldTexts(field_names)
     # As in a form, the encoding is not always UTF-8.
@@ -45,7 +48,7 @@ def upload_source(request: Request, field_names: Sequence[str] = FIELD_NAMES) ->
 
 @dataclass
 class RawSource:
-    """The request's body is the file; fields come in the query string."""
+    """A request whose body is the file; fields come in the query string."""
 
     request: Request
     fields: FieldTexts
@@ -61,7 +64,7 @@ class RawSource:
         return self.fields.values
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it comes."""
+        """Yield the body as it arrives."""
         async for chunk in _body(self.request):
             if chunk:
                 yield chunk
@@ -90,14 +93,18 @@ class MultipartSource:
         return self.fields.values
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The bytes of the part `file`. Raises `errors.MultipartInvalid`."""
+        """Yield the bytes of the part `file`.
+
+        Raises:
+            errors.MultipartInvalid: The multipart body is not valid.
+        """
         try:
-            # The limits are ours; the parser only has to bound the headers of parts and their number.
+            # We enforce the limits ourselves; the parser only limits the number of parts and their headers.
             with PushMultipartParser(
                 self.boundary,
                 max_header_size=_MAX_PART_HEADER_BYTES,
                 max_segment_count=_MAX_PARTS,
-                # Takes any byte; what these headers say is decoded below.
+                # Accepts any byte; these headers are decoded below.
                 header_charset="latin-1",
                 strict=False,
             ) as parser:
@@ -114,7 +121,7 @@ class MultipartSource:
         self.ended = True
 
     def _handle(self, event: MultipartSegment | bytes | bytearray | None) -> bytes | None:
-        """Takes one event of the parser; returns bytes of the file, if it was any."""
+        """Handle one event of the parser; return bytes of the file, if there were any."""
         if event is None:
             if self._name != "file":
                 self.fields.add(self._name, filenames.decode(bytes(self._value)))
@@ -144,7 +151,7 @@ class MultipartSource:
 
 
 def _declared_bytes(request: Request) -> int | None:
-    """The length of the body, which the file in it does not exceed; None for a body that comes in chunks."""
+    """Return the length of the body, which is an upper bound for the file; None for a chunked body."""
     length = request.headers.get("content-length", "")
     return int(length) if length.isdecimal() else None
 

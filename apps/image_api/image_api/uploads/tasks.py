@@ -1,4 +1,4 @@
-"""Uploads that did not arrive in time."""
+"""Housekeeping of uploads that did not arrive in time."""
 
 from datetime import timedelta
 from functools import partial
@@ -9,14 +9,14 @@ from image_api.tasks.runner import BATCH, GROUP, Budget, remove_old, row_by_row
 from image_core import events
 from image_core.db import Database, Record, Transaction
 from image_core.images import transitions
-from image_core.images.discards import promise_removal
+from image_core.images.discards import schedule_removal
 from image_core.images.object_names import Bucket
 from image_core.models import image
 from image_core.states import ImageStatus
 
 
 async def end_overdue(parts: TaskParts, budget: Budget) -> int:
-    """Expire what has no object beyond its deadline; where there is one, its event was lost and is published again."""
+    """Expire overdue uploads without an object; if there is one, its event was lost, so publish it again."""
     settings = parts.settings
 
     async def end(row: Record) -> None:
@@ -36,24 +36,24 @@ async def end_overdue(parts: TaskParts, budget: Budget) -> int:
 
 
 async def _take_overdue(database: Database, lease: timedelta, max_attempts: int, most: int) -> list[Record]:
-    """Take pending rows beyond their deadline, each put off by a lease while it is looked at."""
+    """Return pending rows past their deadline, each deferred by a lease while its object is looked up."""
     async with database.transaction() as transaction:
         return await transaction.fetch(
             transitions.defer_overdue(lease, most).returning(
                 image.c.id, image.c.team_id, image.c.object_name, image.c.trace_parent,
-                transitions.is_given_up(max_attempts).label("given_up"),
+                transitions.is_abandoned(max_attempts).label("given_up"),
             )
         )  # fmt: skip
 
 
 async def _expire(transaction: Transaction, image_id: UUID, object_name: str, after: timedelta) -> None:
-    """Expire an upload, and promise to remove what a PUT that still lands leaves behind."""
+    """Expire an upload, and schedule the removal of an object that may still arrive."""
     if await transaction.execute(transitions.expire(image_id, transitions.UPLOAD_EXPIRED)):
-        await promise_removal(transaction, Bucket.ORIGINALS, object_name, None, after)
+        await schedule_removal(transaction, Bucket.ORIGINALS, object_name, None, after)
 
 
 async def remove_expired(parts: TaskParts, budget: Budget) -> int:
-    """Remove the rows of expired uploads beyond the retention of the trash."""
+    """Remove the rows of expired uploads past the retention of the trash."""
     return await remove_old(
         parts, budget, image.c.updated_at, parts.settings.trash_retention, image.c.status == ImageStatus.EXPIRED
     )

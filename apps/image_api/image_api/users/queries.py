@@ -9,7 +9,7 @@ from image_api.http.pagination import Cursor
 from image_api.lookups.database_time import database_now
 from image_core.db import Record, Runner, Transaction
 from image_core.keys.api_keys import NewKey
-from image_core.models import NAMES_A_USER, credential, session, user, user_disabled_at
+from image_core.models import USER_REFERENCES, credential, session, user, user_disabled_at
 
 
 async def find(runner: Runner, user_id: UUID) -> Record | None:
@@ -18,7 +18,7 @@ async def find(runner: Runner, user_id: UUID) -> Record | None:
 
 
 async def page(runner: Runner, team_id: UUID, cursor: Cursor | None, limit: int) -> list[Record]:
-    """A team's users, newest first."""
+    """Return a team's users, newest first."""
     statement = (
         select(user)
         .where(user.c.team_id == team_id, user.c.deleting_at.is_(None))
@@ -31,12 +31,12 @@ async def page(runner: Runner, team_id: UUID, cursor: Cursor | None, limit: int)
 
 
 async def add(transaction: Transaction, user_id: UUID, team_id: UUID, values: dict[str, Any]) -> Record | None:
-    """Inserts a user and returns it."""
+    """Insert a user and return it."""
     return await transaction.fetch_one(insert(user).values(id=user_id, team_id=team_id, **values).returning(user))
 
 
 async def add_credential(transaction: Transaction, credential_id: UUID, user_id: UUID, name: str, key: NewKey) -> None:
-    """Inserts a credential; of the key only the public id and the hash."""
+    """Insert a credential; only the public id and the hash of its key are stored."""
     await transaction.execute(
         insert(credential).values(
             id=credential_id, user_id=user_id, name=name, public_id=key.public_id, key_hash=key.key_hash
@@ -52,9 +52,9 @@ async def lock(transaction: Transaction, user_id: UUID) -> Record | None:
 
 
 async def lock_active_admins(transaction: Transaction) -> list[UUID]:
-    """Every admin that can act as one and has a key to do so.
+    """Lock and return every active admin with a usable key.
 
-    All admins are locked in the order of ids, so that two demotions, or two revocations of keys, wait for each other.
+    Admins are locked in the order of their ids, so that concurrent demotions or revocations wait for each other.
     """
     active = (
         select(user.c.id)
@@ -62,7 +62,7 @@ async def lock_active_admins(transaction: Transaction) -> list[UUID]:
         .order_by(user.c.id)
     )
     await transaction.fetch(active.with_for_update(of=user))
-    # Asked only now, so that it sees the keys as whoever held the locks has left them.
+    # Queried only now, so that it sees the keys as the previous holder of the locks left them.
     live_key = exists().where(
         credential.c.user_id == user.c.id,
         credential.c.revoked_at.is_(None),
@@ -73,7 +73,7 @@ async def lock_active_admins(transaction: Transaction) -> list[UUID]:
 
 
 async def change(transaction: Transaction, user_id: UUID, values: dict[str, Any]) -> Record | None:
-    """Updates a user and returns it."""
+    """Update a user and return it."""
     return await transaction.fetch_one(
         update(user)
         .where(user.c.id == user_id)
@@ -83,8 +83,8 @@ async def change(transaction: Transaction, user_id: UUID, values: dict[str, Any]
 
 
 async def is_named_often(transaction: Transaction, user_id: UUID, most: int) -> bool:
-    """Return whether more rows name a user than one statement should touch."""
-    for column in NAMES_A_USER:
+    """Return whether more rows refer to a user than one statement should touch."""
+    for column in USER_REFERENCES:
         named = select(column).where(column == user_id).limit(most + 1).subquery()
         if int(await transaction.fetch_value(select(func.count()).select_from(named))) > most:
             return True
@@ -92,12 +92,12 @@ async def is_named_often(transaction: Transaction, user_id: UUID, most: int) -> 
 
 
 async def remove(transaction: Transaction, user_id: UUID) -> None:
-    """Delete a user and its credentials; its images stay the team's."""
+    """Delete a user and its credentials; its images stay with the team."""
     await transaction.execute(delete(user).where(user.c.id == user_id))
 
 
 async def mark_for_removal(transaction: Transaction, user_id: UUID) -> None:
-    """Take from a user what it is known and proven by, and leave its row to the sweep."""
+    """Remove a user's personal data and credentials, and leave its row to the sweep."""
     for table, ended_at in ((credential, credential.c.revoked_at), (session, session.c.ended_at)):
         await transaction.execute(
             update(table).where(table.c.user_id == user_id, ended_at.is_(None)).values({ended_at: func.now()})

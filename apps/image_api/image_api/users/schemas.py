@@ -11,7 +11,7 @@ from image_api.http.field_types import JsonBoolean, described
 from image_api.http.shown_once import ShownOnce
 from image_api.teams.schemas import Name
 
-# Enough to catch a slip of the hand; only a message that arrives proves an address.
+# Enough to catch a typo; only a delivered message proves an address.
 _ADDRESS = described(r"^[^@\s\x00-\x1f]+@[^@\s\x00-\x1f]+$", "Send an address such as ada@example.org.")
 Email = Annotated[str, StringConstraints(strip_whitespace=True, max_length=254, pattern=_ADDRESS)]
 

@@ -17,11 +17,11 @@ from image_core.ids import new_id
 from image_core.keys import api_keys
 
 _MOST_NAMED = 200
-"""In so many rows of each kind a user's id is taken out at once; what is more, the sweep does in batches."""
+"""How many references to a user of each kind are cleared at once; the sweep clears more in batches."""
 
 
 class CreatedUser(NamedTuple):
-    """A new user and the key that is shown once."""
+    """A new user with its key, which is shown once."""
 
     user: Record
     key: api_keys.NewKey
@@ -35,25 +35,38 @@ def _present(found: Record | None) -> Record:
 
 
 async def credits_left(runner: Runner, actor: Actor) -> int | None:
-    """What the caller's team may spend; None for a caller without a team."""
+    """Return the credits of the caller's team; None for a caller without a team."""
     account = None if actor.team_id is None else await credits.find_account(runner, actor.team_id)
     return None if account is None else int(account["balance"])
 
 
 async def list_users(runner: Runner, actor: Actor, team_id: UUID, cursor: Cursor | None, limit: int) -> list[Record]:
-    """The users of a team that the caller may see. Raises `errors.TeamNotFound`."""
+    """Return the users of a team that the caller may see.
+
+    Raises:
+        errors.TeamNotFound: The team does not exist.
+    """
     await teams.get_team(runner, actor, team_id)
     return await queries.page(runner, team_id, cursor, limit)
 
 
 async def get_user(runner: Runner, actor: Actor, user_id: UUID) -> Record:
-    """Any user, for an admin. Raises `errors.UserNotFound`."""
+    """Return any user, for an admin.
+
+    Raises:
+        errors.UserNotFound: The user does not exist.
+    """
     require_admin(actor)
     return _present(await queries.find(runner, user_id))
 
 
 async def create_user(transaction: Transaction, actor: Actor, team_id: UUID, values: dict[str, Any]) -> CreatedUser:
-    """Adds a user with a first key. Raises `errors.TeamNotFound`, `errors.EmailTaken`."""
+    """Create a user with a first key.
+
+    Raises:
+        errors.TeamNotFound: The team does not exist.
+        errors.EmailTaken: Another user has this e-mail address.
+    """
     require_admin(actor)
     await check_still_valid(transaction, actor)
     await teams.check_stays(transaction, actor, team_id)
@@ -89,9 +102,13 @@ def _check_scopes(role: Role, scopes: list[Scope]) -> None:
 async def change_user(
     transaction: Transaction, actor: Actor, user_id: UUID, patch: dict[str, Any], if_match: str | None
 ) -> Record:
-    """Changes what `patch` names.
+    """Apply a patch.
 
-    Raises `errors.UserNotFound`, `errors.EmailTaken`, `errors.LastAdmin`, `errors.ETagMismatch`.
+    Raises:
+        errors.UserNotFound: The user does not exist.
+        errors.EmailTaken: Another user has this e-mail address.
+        errors.LastAdmin: The last admin cannot be removed, disabled or demoted.
+        errors.ETagMismatch: The resource has changed since it was read.
     """
     require_admin(actor)
     admins = await queries.lock_active_admins(transaction)
@@ -130,9 +147,12 @@ def _check_team(role: Role, row: Record) -> None:
 
 
 async def remove_user(transaction: Transaction, actor: Actor, user_id: UUID, if_match: str | None) -> None:
-    """Remove a user and its keys; where very many rows name it, the sweep removes its id from them.
+    """Remove a user and its keys; if very many rows refer to it, the sweep clears the references.
 
-    Raises `errors.UserNotFound`, `errors.LastAdmin`, `errors.ETagMismatch`.
+    Raises:
+        errors.UserNotFound: The user does not exist.
+        errors.LastAdmin: The last admin cannot be removed, disabled or demoted.
+        errors.ETagMismatch: The resource has changed since it was read.
     """
     require_admin(actor)
     admins = await queries.lock_active_admins(transaction)

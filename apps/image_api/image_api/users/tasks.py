@@ -1,4 +1,4 @@
-"""Users that an admin has removed: their id is taken out of what they left behind, then the row goes."""
+"""Removal of users: references to them are cleared, then the row is deleted."""
 
 from collections.abc import Callable
 from functools import partial
@@ -12,14 +12,14 @@ from image_api.tasks.runner import Budget, in_transactions
 from image_core.analyses import transitions as analysis_transitions
 from image_core.db import Transaction
 from image_core.images import transitions as image_transitions
-from image_core.models import NAMES_A_USER, analysis, duplicate_decision, image, user
+from image_core.models import USER_REFERENCES, analysis, duplicate_decision, image, user
 
 _BATCH = 100
 _MOST_MARKED = 1000
 
 
 async def remove_marked(parts: TaskParts, budget: Budget) -> int:
-    """Go on removing users that are marked, for as long as the budget lasts; return how many rows changed."""
+    """Continue to remove marked users while the budget lasts; return how many rows changed."""
     marked = select(user.c.id).where(user.c.deleting_at.is_not(None)).order_by(user.c.deleting_at)
     rows = await parts.database.fetch(marked.limit(_MOST_MARKED))
     return sum([await _remove(parts, row["id"], budget) for row in rows])
@@ -27,20 +27,20 @@ async def remove_marked(parts: TaskParts, budget: Budget) -> int:
 
 async def _remove(parts: TaskParts, user_id: UUID, budget: Budget) -> int:
     total = 0
-    for column in NAMES_A_USER:
+    for column in USER_REFERENCES:
         batch = partial(_forget, column=column, user_id=user_id)
         done, finished = await in_transactions(parts, budget, batch, _BATCH)
         total += done
         if not finished:
             return total
-    named = (select(column).where(column == user_id).exists() for column in NAMES_A_USER)
-    # A row that somebody held was passed over: the user stays until the next sweep.
+    named = (select(column).where(column == user_id).exists() for column in USER_REFERENCES)
+    # A row that was locked was skipped: the user stays until the next sweep.
     gone = select(func.remove_marked_user(user.c.id)).where(user.c.id == user_id, *(~each for each in named))
     return total + int(await parts.database.fetch_value(gone) or 0)
 
 
 def _forget_decider(user_id: UUID, most: int) -> Update:
-    """Take a user who is being removed out of decisions on duplicates."""
+    """Clear the user of decisions on duplicates who is being removed."""
     key, decided_by = duplicate_decision.c.id, duplicate_decision.c.decided_by
     picked = select(key).where(decided_by == user_id).limit(most).with_for_update(skip_locked=True)
     return update(duplicate_decision).where(key.in_(picked.scalar_subquery())).values(decided_by=None)

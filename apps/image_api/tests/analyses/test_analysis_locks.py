@@ -30,7 +30,7 @@ async def test_a_request_beside_an_arrival_that_has_the_result(api: Api, member:
             )
         )  # fmt: skip
         asking = asyncio.create_task(analyze(api, member, image["id"]))
-        await testing.until_one_waits(api.rows)
+        await testing.wait_for_lock_waiter(api.rows)
         await credits.reserve(arriving, member.team_id, spec.price_credits, "analyze:colors", reservation_id)
         await credits.commit(arriving, reservation_id)
     answer = await asking

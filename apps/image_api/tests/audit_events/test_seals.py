@@ -17,7 +17,7 @@ from image_api.audit_events.tasks import seal_audit_log
 from image_core import admin
 from image_core.admin import AdminSettings
 from image_core.audit import events as audit
-from image_core.audit.chain import ChainBroken, Checked, ExpectedSeal, check_chain
+from image_core.audit.chain import ChainBroken, ChainReport, ExpectedSeal, check_chain
 from image_core.audit.events import AuditEvent
 from image_core.db import Database, DatabaseConfig, migration_engine
 from image_core.models import audit_checkpoint, audit_event, audit_seal
@@ -61,7 +61,7 @@ class Log:
             await connection.execute(statement)
         await connection.close()
 
-    def check(self, expected: str | None = None) -> Checked:
+    def check(self, expected: str | None = None) -> ChainReport:
         with migration_engine(DatabaseConfig(url=self.owner_url)).connect() as connection:
             return check_chain(connection, ExpectedSeal.parse(expected) if expected else None)
 
@@ -81,7 +81,7 @@ class TestSealing:
         await log.write("three")
         assert await log.seal() == 1
         assert await log.spans() == [(1, 2), (2, 1)]
-        assert log.check() == Checked(2, 3, 0, await log.newest())
+        assert log.check() == ChainReport(2, 3, 0, await log.newest())
 
     async def test_where_nothing_was_written_there_is_no_seal(self, log: Log) -> None:
         assert await log.seal() == 0
@@ -234,11 +234,11 @@ _TAMPERING = {
 
 class TestVerifying:
     async def test_a_chain_that_holds_names_its_newest_seal(self, sealed: Log) -> None:
-        assert sealed.check() == Checked(3, 6, 1, await sealed.newest())
+        assert sealed.check() == ChainReport(3, 6, 1, await sealed.newest())
         assert sealed.check(await sealed.newest()).seals == 3
 
     async def test_an_empty_log_holds(self, log: Log) -> None:
-        assert log.check() == Checked(0, 0, 0, None)
+        assert log.check() == ChainReport(0, 0, 0, None)
 
     @pytest.mark.parametrize("what", _TAMPERING)
     async def test_tampering_shows_at_the_first_seal_that_does_not_hold(self, sealed: Log, what: str) -> None:

@@ -202,7 +202,7 @@ async def test_nothing_is_decided_about_an_image_that_is_being_purged(api: Api, 
     async with api.rows.transaction() as purge:
         await purge.execute(delete(image).where(image.c.id == b))
         waiting = asyncio.create_task(decide(api, member, a, b))
-        await testing.until_one_waits(api.rows)
+        await testing.wait_for_lock_waiter(api.rows)
     answer = await waiting
     assert (answer.status_code, answer.json()["code"]) == (404, "image-not-found")
 

@@ -136,13 +136,13 @@ async def test_attempts_with_bad_tokens_are_limited_for_an_address(make_api: Mak
 async def test_with_two_live_keys_the_new_one_signs_and_both_verify(make_api: MakeApi, api: Api) -> None:
     person: Person = await api.person()
     old = (await api.login(person.email)).json()["access_token"]
-    keys = signing_keys.rotated([SIGNING_KEY])
+    keys = signing_keys.with_new_key([SIGNING_KEY])
     async with make_api(token_signing_keys=signing_keys.to_text(keys)) as rotated:
         assert await ask(rotated, old) == (200, None)
         new = (await rotated.login(person.email)).json()["access_token"]
         assert json.loads(base64.urlsafe_b64decode(new.partition(".")[0] + "=="))["kid"] == keys[0].kid
         assert await ask(rotated, new) == (200, None)
-    async with make_api(token_signing_keys=signing_keys.to_text(signing_keys.rotated(keys))) as twice_rotated:
+    async with make_api(token_signing_keys=signing_keys.to_text(signing_keys.with_new_key(keys))) as twice_rotated:
         assert await ask(twice_rotated, old) == (401, "token-invalid")
         assert await ask(twice_rotated, new) == (200, None)
 
@@ -174,7 +174,7 @@ class TestSource:
         for _ in range(3):
             await source.signing_key()
         assert reader.reads == 1
-        reader.keys = signing_keys.rotated(reader.keys)
+        reader.keys = signing_keys.with_new_key(reader.keys)
         clock[0] += signing_key_source.REFRESH_SECONDS
         assert await source.signing_key() == reader.keys[0]
 
@@ -182,7 +182,7 @@ class TestSource:
         reader = Reader(signing_keys.generate())
         source = SigningKeySource(reader)
         await source.signing_key()
-        reader.keys = signing_keys.rotated(reader.keys)
+        reader.keys = signing_keys.with_new_key(reader.keys)
         new = reader.keys[0]
         assert await source.find(new.kid) is None
         clock[0] += signing_key_source.COOL_DOWN_SECONDS

@@ -112,7 +112,7 @@ async def test_a_rotation_is_seen_by_the_next_unknown_key_after_the_cool_down(
     cloud: Api, secret_manager: Any, clock: list[float]
 ) -> None:
     old = [signing_keys.generate()]
-    new = signing_keys.rotated(old)
+    new = signing_keys.with_new_key(old)
     secret_manager.versions[SECRET].append(signing_keys.to_text(old))
     of_before = await cloud.bearer(cloud.admin)
     assert await who(cloud, of_before) == (200, None)
@@ -136,7 +136,7 @@ async def test_a_rotation_is_seen_without_any_unknown_key(cloud: Api, secret_man
     secret_manager.versions[SECRET].append(signing_keys.to_text(old))
     source = cloud.services.access_tokens.keys
     assert await source.signing_key() == old[0]
-    new = signing_keys.rotated(old)
+    new = signing_keys.with_new_key(old)
     secret_manager.versions[SECRET].append(signing_keys.to_text(new))
     clock[0] += signing_key_source.REFRESH_SECONDS
     assert await source.signing_key() == new[0]

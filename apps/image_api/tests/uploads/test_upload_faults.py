@@ -120,7 +120,7 @@ class TestPartsAway:
             raise errors.DatabaseUnavailable("away")
 
         monkeypatch.setattr(uploads.upload_queries, "complete", away)
-        monkeypatch.setattr(uploads, "promise_removal", away)
+        monkeypatch.setattr(uploads, "schedule_removal", away)
         told = await post(api, member, picture(), 503)
         assert told["code"] == "database-unavailable"
         assert (await api.only_row())["status"] == "pending"

@@ -11,7 +11,7 @@ from image_api.users import tasks as room
 from image_core import models, testing
 from image_core.ids import new_id
 from image_core.models import (
-    NAMES_A_USER,
+    USER_REFERENCES,
     duplicate_decision,
     image,
     user,
@@ -50,7 +50,7 @@ class TestUser:
         await mark(tasks, user, going.user_id)
         assert await remove(tasks) == 5 + 1 + 1 + 1
         assert await tasks.count(user, user.c.id == going.user_id) == 0
-        for column in NAMES_A_USER:
+        for column in USER_REFERENCES:
             assert await tasks.count(column.table, column == going.user_id) == 0
         assert (await tasks.row(others))["uploaded_by"] == staying.user_id
         assert await tasks.count(image) == 6
@@ -74,4 +74,4 @@ class TestUser:
             if key.column is user.c.id and key.ondelete == "SET NULL"
         }
         # An admin invites by hand.
-        assert named == {*NAMES_A_USER, models.invitation.c.invited_by}
+        assert named == {*USER_REFERENCES, models.invitation.c.invited_by}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from image_core.db import Transaction
-from image_core.images.discards import promise_removal
+from image_core.images.discards import schedule_removal
 from image_core.images.object_names import Bucket, derivative_name
 from image_engine.contract.answers import Derivative
 from image_processor.images import queries
@@ -39,5 +39,5 @@ async def replace_rows(parts: Parts, transaction: Transaction, claimed: Claim, r
     """Insert the rows of this claim's derivatives; those of an earlier one go, and the sweep removes their objects."""
     if not claimed.is_first:
         for old_name in await queries.remove_derivatives(transaction, claimed.image_id):
-            await promise_removal(transaction, Bucket.DERIVATIVES, old_name, None, parts.lease)
+            await schedule_removal(transaction, Bucket.DERIVATIVES, old_name, None, parts.lease)
     await queries.add_derivatives(transaction, claimed.image_id, rows)

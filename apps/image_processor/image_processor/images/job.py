@@ -12,7 +12,7 @@ import anyio
 from image_core import errors, events
 from image_core.db import Record, to_json
 from image_core.events import EventType
-from image_core.images.discards import promise_removal
+from image_core.images.discards import schedule_removal
 from image_core.images.failures import record_exhausted, record_failure
 from image_core.images.object_names import Bucket
 from image_core.states import Failure, ImageStatus
@@ -76,7 +76,7 @@ async def _row_of(parts: Parts, new: ObjectFinalized) -> Record | None:
         log("event_for_no_image", severity="WARNING", reason=reason, generation=new.generation)
         if new.bucket == parts.originals.bucket:
             async with parts.database.transaction() as transaction:
-                await promise_removal(transaction, Bucket.ORIGINALS, new.name, new.generation, parts.lease)
+                await schedule_removal(transaction, Bucket.ORIGINALS, new.name, new.generation, parts.lease)
         return None
     if row["deleted_at"] is not None:
         return None
@@ -99,7 +99,7 @@ async def _not_claimed(parts: Parts, new: ObjectFinalized) -> Outcome:
         if new.generation > row["generation"]:
             # Our names are written once; whoever wrote a second time does not change the image.
             async with parts.database.transaction() as transaction:
-                await promise_removal(transaction, Bucket.ORIGINALS, new.name, new.generation, parts.lease)
+                await schedule_removal(transaction, Bucket.ORIGINALS, new.name, new.generation, parts.lease)
         return Outcome.DONE
     # Somebody holds a live lease: if they do not come through, the message is needed again.
     return Outcome.LATER if row["status"] in (ImageStatus.PROCESSING, ImageStatus.STORED) else Outcome.DONE

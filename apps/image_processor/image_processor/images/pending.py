@@ -4,7 +4,7 @@ from uuid import UUID
 
 from image_core.db import Record, UniqueViolation
 from image_core.images import transitions
-from image_core.images.discards import promise_removal
+from image_core.images.discards import schedule_removal
 from image_core.images.object_names import Bucket
 from image_core.images.transitions import DUPLICATE
 from image_core.states import Failure
@@ -39,4 +39,4 @@ async def _expire(parts: Parts, row: Record, failure: Failure, twin_id: UUID | N
     """Expire a pending row, and have the sweep remove its object."""
     async with parts.database.transaction() as transaction:
         if await transaction.execute(transitions.expire(row["id"], failure, twin_id)):
-            await promise_removal(transaction, Bucket.ORIGINALS, row["object_name"], None, parts.lease)
+            await schedule_removal(transaction, Bucket.ORIGINALS, row["object_name"], None, parts.lease)

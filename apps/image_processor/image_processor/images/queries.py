@@ -11,7 +11,7 @@ from sqlalchemy import Column, ColumnElement, Uuid, bindparam, case, delete, ins
 from image_core.db import Query, Record, Runner, Transaction
 from image_core.ids import new_id
 from image_core.images import failures, transitions
-from image_core.images.discards import promise_removal
+from image_core.images.discards import schedule_removal
 from image_core.images.object_names import Bucket, claim_folder
 from image_core.models import HOLDS_BYTES_CLAUSE, derivative, image, team
 from image_core.states import Failure, ImageStatus, LabelSource
@@ -118,7 +118,7 @@ async def claim(
         return None
     folder = claim_folder(row["team_id"], image_id, generation, token)
     # Twice the lease: whoever holds a claim for longer finds its promise kept, and its work thrown away.
-    await promise_removal(transaction, Bucket.DERIVATIVES, folder, None, lease * 2, discard_id)
+    await schedule_removal(transaction, Bucket.DERIVATIVES, folder, None, lease * 2, discard_id)
     return Claim(
         image_id, row["team_id"], row["object_name"], generation, row["size_bytes"], row["sha256"], token, discard_id,
         folder, row["keep_location"], row["trace_parent"], row["analyze_on_arrival"], row["label_source"],

@@ -46,7 +46,7 @@ async def test_an_analysis_that_fails_beside_the_arrival_of_its_bytes(processor:
         assert claimed is not None
         assert await analysis_queries.fail(failing, claimed, Failure("analyzer-failed", "It failed."))
         arriving = asyncio.create_task(arrive(processor, claim_of(row), outcome()))
-        await testing.until_one_waits(processor.rows)
+        await testing.wait_for_lock_waiter(processor.rows)
         await refund_and_record(failing, row["id"], row["team_id"], "colors", row["reservation_id"], "analyzer-failed")
     await arriving
     statuses = await processor.rows.fetch(select(analysis.c.status).order_by(analysis.c.created_at))
@@ -63,7 +63,7 @@ async def test_a_request_beside_the_arrival_that_asks_for_the_same(processor: Pr
     async with processor.parts.database.transaction() as asking:
         assert await analysis_queries.add_requested(asking, team_id, sha256, values, reservation_id)
         arriving = asyncio.create_task(arrive(processor, claim_of(row, **wanted), outcome()))
-        await testing.until_one_waits(processor.rows)
+        await testing.wait_for_lock_waiter(processor.rows)
         await credits.reserve(asking, team_id, 2, "analyze:labels", reservation_id)
     await arriving
     found = await processor.rows.fetch(select(analysis.c.analyzer).where(analysis.c.sha256 == sha256))

@@ -91,7 +91,7 @@ async def test_an_image_that_is_purged_at_the_same_moment_makes_no_pair(processo
     async with processor.rows.transaction() as purge:
         await purge.execute(delete(image).where(image.c.id == purged))
         other = asyncio.create_task(ready(processor, team_id, HASH))
-        await testing.until_one_waits(processor.rows)
+        await testing.wait_for_lock_waiter(processor.rows)
     assert (await processor.row(await other))["status"] == "ready"
     assert await pairs(processor) == set()
 

@@ -136,8 +136,8 @@ def rounded(value: Any) -> Any:
         # Digits beyond the fourth decimal depend on the machine, not on the picture.
         return round(value, RESULT_DECIMALS) + 0.0
     if isinstance(value, dict):
-        return {key: rounded(each) for key, each in value.items()}
-    return [rounded(each) for each in value] if isinstance(value, list) else value
+        return {key: rounded(item) for key, item in value.items()}
+    return [rounded(item) for item in value] if isinstance(value, list) else value
 
 
 def _canonical_json(values: dict[str, Any]) -> bytes:

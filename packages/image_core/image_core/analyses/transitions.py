@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Update, and_, case, func, or_, select, update
 
 from image_core.models import analysis
-from image_core.states import MOST_PATIENCE, AnalysisStatus, Failure, Mover, made_by
+from image_core.states import UNCOUNTED_RETRY_WINDOW, AnalysisStatus, Failure, Mover, made_by
 
 EXHAUSTED = Failure("analysis-attempts-exhausted", "The analysis failed after several attempts.")
 
@@ -31,18 +31,18 @@ def _fail(*conditions: ColumnElement[bool], failure: Failure) -> Update:
     return _unclaim(*conditions, status=AnalysisStatus.FAILED, **failed)
 
 
-def _picked(condition: ColumnElement[bool], most: int) -> ColumnElement[bool]:
+def _unlocked(condition: ColumnElement[bool], limit: int) -> ColumnElement[bool]:
     """Restrict an UPDATE to a bounded number of rows that no other transaction has locked."""
-    rows = select(analysis.c.id).where(condition).limit(most).with_for_update(skip_locked=True)
+    rows = select(analysis.c.id).where(condition).limit(limit).with_for_update(skip_locked=True)
     return analysis.c.id.in_(rows.scalar_subquery())
 
 
-def _held(analysis_id: UUID, token: UUID) -> ColumnElement[bool]:
+def _is_claimed(analysis_id: UUID, token: UUID) -> ColumnElement[bool]:
     claimed = and_(analysis.c.claim_token == token, analysis.c.status == AnalysisStatus.RUNNING)
     return and_(analysis.c.id == analysis_id, claimed)
 
 
-def _waiting(lease: timedelta) -> ColumnElement[bool]:
+def _is_waiting(lease: timedelta) -> ColumnElement[bool]:
     queued = and_(analysis.c.status == AnalysisStatus.REQUESTED, analysis.c.queued_at < func.now() - lease)
     return or_(queued, _lapsed)
 
@@ -60,14 +60,14 @@ def claim(analysis_id: UUID, token: UUID, max_attempts: int, lease: timedelta) -
 def finish(analysis_id: UUID, token: UUID, result: str) -> Update:
     """Finish a claimed analysis: running → done, with the result as JSON."""
     return _unclaim(
-        _held(analysis_id, token), status=AnalysisStatus.DONE, result=result, analyzed_at=func.now()
+        _is_claimed(analysis_id, token), status=AnalysisStatus.DONE, result=result, analyzed_at=func.now()
     )  # fmt: skip
 
 
 @made_by(Mover.PROCESSOR)
 def fail(analysis_id: UUID, token: UUID, failure: Failure) -> Update:
     """Fail a claimed analysis permanently: running → failed."""
-    return _fail(_held(analysis_id, token), failure=failure)
+    return _fail(_is_claimed(analysis_id, token), failure=failure)
 
 
 @made_by(Mover.PROCESSOR)
@@ -78,9 +78,11 @@ def release(analysis_id: UUID, token: UUID, *, counted: bool) -> Update:
     """
     attempts: Any = analysis.c.attempts
     if not counted:
-        young = analysis.c.created_at > func.now() - MOST_PATIENCE
-        attempts = case((young, analysis.c.attempts - 1), else_=analysis.c.attempts)
-    return _unclaim(_held(analysis_id, token), status=AnalysisStatus.REQUESTED, queued_at=func.now(), attempts=attempts)
+        is_recent = analysis.c.created_at > func.now() - UNCOUNTED_RETRY_WINDOW
+        attempts = case((is_recent, analysis.c.attempts - 1), else_=analysis.c.attempts)
+    return _unclaim(
+        _is_claimed(analysis_id, token), status=AnalysisStatus.REQUESTED, queued_at=func.now(), attempts=attempts
+    )
 
 
 @made_by(Mover.PROCESSOR)
@@ -90,19 +92,19 @@ def give_up(analysis_id: UUID, max_attempts: int) -> Update:
 
 
 @made_by(Mover.SWEEP)
-def requeue(lease: timedelta, max_attempts: int, most: int) -> Update:
+def requeue(lease: timedelta, max_attempts: int, limit: int) -> Update:
     """Requeue analyses that have waited longer than a lease and have attempts left → requested."""
-    waiting = and_(_waiting(lease), analysis.c.attempts < max_attempts)
-    return _unclaim(_picked(waiting, most), status=AnalysisStatus.REQUESTED, queued_at=func.now())
+    waiting = and_(_is_waiting(lease), analysis.c.attempts < max_attempts)
+    return _unclaim(_unlocked(waiting, limit), status=AnalysisStatus.REQUESTED, queued_at=func.now())
 
 
 @made_by(Mover.SWEEP)
-def give_up_waiting(lease: timedelta, max_attempts: int, most: int) -> Update:
+def give_up_waiting(lease: timedelta, max_attempts: int, limit: int) -> Update:
     """Give up analyses that have waited longer than a lease and have no attempts left → failed."""
-    return _fail(_picked(and_(_waiting(lease), analysis.c.attempts >= max_attempts), most), failure=EXHAUSTED)
+    return _fail(_unlocked(and_(_is_waiting(lease), analysis.c.attempts >= max_attempts), limit), failure=EXHAUSTED)
 
 
 @made_by(Mover.SWEEP)
-def forget_requester(user_id: UUID, most: int) -> Update:
+def forget_requester(user_id: UUID, limit: int) -> Update:
     """Clear the requester of analyses whose requester is being removed."""
-    return update(analysis).where(_picked(analysis.c.requested_by == user_id, most)).values(requested_by=None)
+    return update(analysis).where(_unlocked(analysis.c.requested_by == user_id, limit)).values(requested_by=None)

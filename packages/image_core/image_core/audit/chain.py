@@ -26,7 +26,7 @@ class ChainBroken(Exception):
 
 
 @dataclass(frozen=True)
-class Checked:
+class ChainReport:
     """The extent of an intact chain; `newest_seal` is `number:hash`, or null if nothing is sealed."""
 
     seals: int
@@ -52,55 +52,55 @@ class ExpectedSeal:
     hash: bytes
 
     @classmethod
-    def parse(cls, shown: str) -> "ExpectedSeal":
+    def parse(cls, value: str) -> "ExpectedSeal":
         """Parse `number:hash`.
 
         Raises:
             ValueError: The text is malformed.
         """
-        number, _, digest = shown.partition(":")
+        number, _, digest = value.partition(":")
         expected = cls(int(number), bytes.fromhex(digest))
         if expected.number < 1 or len(expected.hash) != hashlib.sha256().digest_size:
-            raise ValueError(shown)
+            raise ValueError(value)
         return expected
 
 
-def check_chain(connection: Connection, expected: ExpectedSeal | None = None) -> Checked:
+def check_chain(connection: Connection, expected: ExpectedSeal | None = None) -> ChainReport:
     """Recompute all seals in one snapshot.
 
     Raises:
         ChainBroken: A seal does not match; the error names the first one.
     """
     connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
-    link = _beginning(connection)
+    link = _chain_start(connection)
     if expected is not None:
-        _compare(link, expected)
+        _check_expected(link, expected)
     if connection.execute(
         select(audit_event.c.id).where(audit_event.c.position <= link.last_position).limit(1)
     ).first():
         raise ChainBroken(link.number + 1, "rows stand before the beginning of the chain")
     seals = rows = 0
     for row in _seals_after(connection, link.number):
-        link = _checked_link(connection, link, row)
+        link = _verify_seal(connection, link, row)
         if expected is not None:
-            _compare(link, expected)
+            _check_expected(link, expected)
         seals, rows = seals + 1, rows + row.row_count
     if expected is not None and expected.number > link.number:
         raise ChainBroken(link.number + 1, f"the chain is cut off before seal {expected.number}")
     unsealed = connection.execute(
         select(func.count()).select_from(audit_event).where(audit_event.c.position > link.last_position)
     ).scalar_one()
-    return Checked(seals, rows, unsealed, f"{link.number}:{link.hash.hex()}" if link.number else None)
+    return ChainReport(seals, rows, unsealed, f"{link.number}:{link.hash.hex()}" if link.number else None)
 
 
-def _beginning(connection: Connection) -> Link:
+def _chain_start(connection: Connection) -> Link:
     found = connection.execute(select(audit_checkpoint).order_by(audit_checkpoint.c.number.desc()).limit(1)).first()
     if found is None:
         return Link(0, FIRST_PREVIOUS_HASH, 0)
     return Link(found.number, bytes(found.hash), found.last_position)
 
 
-def _compare(link: Link, expected: ExpectedSeal) -> None:
+def _check_expected(link: Link, expected: ExpectedSeal) -> None:
     if link.number == expected.number and link.hash != expected.hash:
         raise ChainBroken(link.number, "it has another hash than the one expected")
 
@@ -113,7 +113,7 @@ def _seals_after(connection: Connection, number: int) -> Iterator[Row]:  # type:
         number = batch[-1].number
 
 
-def _checked_link(connection: Connection, link: Link, row: Row) -> Link:  # type: ignore[type-arg]
+def _verify_seal(connection: Connection, link: Link, row: Row) -> Link:  # type: ignore[type-arg]
     """Return the link that follows after checking a seal.
 
     Raises:
@@ -130,29 +130,29 @@ def _checked_link(connection: Connection, link: Link, row: Row) -> Link:  # type
     )  # fmt: skip
     if seal.hash != bytes(row.hash):
         raise ChainBroken(number, "the seal itself was changed")
-    hashed = _hash_of_rows(connection, row.after_position, row.last_position)
-    if hashed.row_count != row.row_count:
-        what = "removed" if hashed.row_count < row.row_count else "added"
-        raise ChainBroken(number, f"rows were {what}: {row.row_count} were sealed, {hashed.row_count} are there")
-    if hashed.digest() != seal.rows_hash:
+    span_hash = _hash_of_rows(connection, row.after_position, row.last_position)
+    if span_hash.row_count != row.row_count:
+        change = "removed" if span_hash.row_count < row.row_count else "added"
+        raise ChainBroken(number, f"rows were {change}: {row.row_count} were sealed, {span_hash.row_count} are there")
+    if span_hash.digest() != seal.rows_hash:
         raise ChainBroken(number, "a row was changed")
     return Link(number, seal.hash, row.last_position)
 
 
 def _hash_of_rows(connection: Connection, after: int, through: int) -> RowsHash:
-    hashed = RowsHash()
+    span_hash = RowsHash()
     span = select(*LINE_COLUMNS).where(audit_event.c.position <= through).order_by(audit_event.c.position)
     while batch := (
-        connection.execute(span.where(audit_event.c.position > (hashed.last_position or after)).limit(_BATCH))
+        connection.execute(span.where(audit_event.c.position > (span_hash.last_position or after)).limit(_BATCH))
         .mappings()
         .all()
     ):
-        hashed.add(batch)
-    return hashed
+        span_hash.add(batch)
+    return span_hash
 
 
 @dataclass(frozen=True)
-class Pruned:
+class PruneReport:
     """What was pruned; the seal `number` with its `hash` is the checkpoint at which the chain now starts."""
 
     number: int
@@ -161,7 +161,7 @@ class Pruned:
     rows: int
 
 
-def prune(connection: Connection, retention: timedelta) -> Pruned | None:
+def prune(connection: Connection, retention: timedelta) -> PruneReport | None:
     """Remove spans that were sealed before the retention, except the newest, and write a checkpoint.
 
     The removed part is checked first, so that pruning cannot hide a manipulation. Return None if nothing is old enough.
@@ -178,11 +178,11 @@ def prune(connection: Connection, retention: timedelta) -> Pruned | None:
     ).scalar_one_or_none()
     if last is None:
         return None
-    link = _beginning(connection)
+    link = _chain_start(connection)
     for row in _seals_after(connection, link.number):
         if row.number > last:
             break
-        link = _checked_link(connection, link, row)
+        link = _verify_seal(connection, link, row)
     connection.execute(text("SET LOCAL image_manager.audit_prune = 'on'"))
     connection.execute(
         insert(audit_checkpoint).values(number=link.number, hash=link.hash, last_position=link.last_position)
@@ -190,13 +190,13 @@ def prune(connection: Connection, retention: timedelta) -> Pruned | None:
     rows = connection.execute(delete(audit_event).where(audit_event.c.position <= link.last_position)).rowcount
     seals = connection.execute(delete(audit_seal).where(audit_seal.c.number <= link.number)).rowcount
     connection.execute(text("SET LOCAL image_manager.audit_prune = 'off'"))
-    pruned = Pruned(link.number, link.hash.hex(), seals, rows)
+    pruned = PruneReport(link.number, link.hash.hex(), seals, rows)
     connection.execute(
         insert(audit_event).values(id=new_id(), action="audit.pruned", target_type="audit_log", after=vars(pruned))
     )
     return pruned
 
 
-def as_json(told: Checked | Pruned, **more: object) -> str:
+def as_json(report: ChainReport | PruneReport, **more: object) -> str:
     """Return a report as one line of JSON, which log collectors parse into fields."""
-    return json.dumps({**more, **vars(told)})
+    return json.dumps({**more, **vars(report)})

@@ -94,10 +94,10 @@ async def write(transaction: Transaction, event: AuditEvent) -> None:
         **ids,
     )
 
-    def tell() -> None:
+    def log_event() -> None:
         telemetry.log(LOG_EVENT, audit_event_id=event_id, action=event.action, target_type=event.target_type, **ids)
 
-    transaction.on_commit.append(tell)
+    transaction.on_commit.append(log_event)
 
 
 def line(row: Record | RowMapping) -> bytes:
@@ -105,13 +105,13 @@ def line(row: Record | RowMapping) -> bytes:
 
     Numbers inside `before` and `after` stay as PostgreSQL prints them.
     """
-    shown = {name: row[name] for name in _NAMES}
+    columns = {name: row[name] for name in _NAMES}
     for name in ("before", "after"):
-        if shown[name] is not None:
-            shown[name] = json.loads(shown[name], parse_int=_verbatim, parse_float=_verbatim)
-    shown["created_at"] = _moment(shown["created_at"])
+        if columns[name] is not None:
+            columns[name] = json.loads(columns[name], parse_int=_verbatim, parse_float=_verbatim)
+    columns["created_at"] = _moment(columns["created_at"])
     # asyncpg has its own subclass of UUID.
-    return orjson.dumps(shown, default=str, option=orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE)
+    return orjson.dumps(columns, default=str, option=orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE)
 
 
 def _verbatim(number: str) -> orjson.Fragment:
@@ -137,7 +137,7 @@ class Seal:
     @property
     def hash(self) -> bytes:
         """SHA-256 over the seal's canonical line, without the newline."""
-        shown = {
+        columns = {
             "number": self.number,
             "previous_hash": self.previous_hash.hex(),
             "after_position": self.after_position,
@@ -146,7 +146,7 @@ class Seal:
             "rows_hash": self.rows_hash.hex(),
             "created_at": _moment(self.created_at),
         }
-        return hashlib.sha256(orjson.dumps(shown, option=orjson.OPT_SORT_KEYS)).digest()
+        return hashlib.sha256(orjson.dumps(columns, option=orjson.OPT_SORT_KEYS)).digest()
 
 
 class RowsHash:

@@ -90,14 +90,14 @@ _reserved = (
 _ENTRY = ["id", "team_id", "kind", "amount", "balance_after", "reservation_id", "operation", "created_at"]
 _entry_id = bindparam("entry_id", type_=Uuid)
 # The time is taken while the account is locked, so that a team's entries are in the order in which its balance changed.
-_when = func.clock_timestamp()
+_clock_time = func.clock_timestamp()
 _entered = (
     insert(credit_entry)
     .from_select(
         _ENTRY,
         select(
             _entry_id, _spent.c.team_id, literal_column("'reserved'"), -bindparam("price", type_=BigInteger),
-            _spent.c.balance, _id, bindparam("what", type_=Text), _when,
+            _spent.c.balance, _id, bindparam("what", type_=Text), _clock_time,
         ),
     )
     .cte("entered")
@@ -125,7 +125,7 @@ _give_back = Query(
         _ENTRY,
         select(
             _entry_id, _returned.c.team_id, bindparam("outcome", type_=Text), _returned.c.amount, _returned.c.balance,
-            _id, _returned.c.operation, _when,
+            _id, _returned.c.operation, _clock_time,
         ),
     )
 )  # fmt: skip
@@ -151,12 +151,12 @@ async def reserve(
         entry_id=new_id(),
     )  # fmt: skip
     if row is None:
-        raise await _exhausted(transaction, team_id, amount)
-    await _tell_if_low(transaction, team_id, row["balance"] + amount, row["balance"], row["low_threshold"])
+        raise await _credits_exhausted(transaction, team_id, amount)
+    await _record_if_low(transaction, team_id, row["balance"] + amount, row["balance"], row["low_threshold"])
     return reservation_id
 
 
-async def _exhausted(runner: Runner, team_id: UUID, price: int) -> errors.CreditsExhausted:
+async def _credits_exhausted(runner: Runner, team_id: UUID, price: int) -> errors.CreditsExhausted:
     found = await find_account(runner, team_id)
     left, refill_at = (found["balance"], found["next_refill_at"]) if found else (0, None)
     wait = None if refill_at is None else max(1, int((refill_at - datetime.now(UTC)).total_seconds()) + 1)
@@ -182,15 +182,17 @@ async def commit(transaction: Transaction, reservation_id: UUID) -> ReservationS
 
 async def refund(transaction: Transaction, reservation_id: UUID) -> ReservationStatus | None:
     """Refund a reservation, once; return its current status, as `commit` does."""
-    return await _end(transaction, reservation_id, ReservationStatus.REFUNDED)
+    return await _return_credits(transaction, reservation_id, ReservationStatus.REFUNDED)
 
 
 async def lapse(transaction: Transaction, reservation_id: UUID) -> ReservationStatus | None:
     """Return the credits of a reservation that was never settled, once; return its current status."""
-    return await _end(transaction, reservation_id, ReservationStatus.LAPSED)
+    return await _return_credits(transaction, reservation_id, ReservationStatus.LAPSED)
 
 
-async def _end(transaction: Transaction, reservation_id: UUID, outcome: ReservationStatus) -> ReservationStatus | None:
+async def _return_credits(
+    transaction: Transaction, reservation_id: UUID, outcome: ReservationStatus
+) -> ReservationStatus | None:
     await transaction.execute(_give_back, reservation_id=reservation_id, outcome=outcome, entry_id=new_id())
     return await _status_of(transaction, reservation_id)
 
@@ -200,13 +202,13 @@ async def _status_of(transaction: Transaction, reservation_id: UUID) -> Reservat
     return None if status is None else ReservationStatus(status)
 
 
-async def overdue_reservations(runner: Runner, most: int) -> list[UUID]:
+async def overdue_reservations(runner: Runner, limit: int) -> list[UUID]:
     """Return reservations whose time to be settled has passed."""
     statement = (
         select(credit_reservation.c.id)
         .where(credit_reservation.c.status == ReservationStatus.RESERVED, credit_reservation.c.expires_at < func.now())
         .order_by(credit_reservation.c.expires_at)
-        .limit(most)
+        .limit(limit)
     )
     return [row["id"] for row in await runner.fetch(statement)]
 
@@ -242,10 +244,10 @@ async def open_account(runner: Runner, team_id: UUID, balance: int) -> None:
     """Open a team's account with an initial balance, in the transaction that creates the team."""
     opened = upsert(credit_account).values(team_id=team_id, balance=balance).on_conflict_do_nothing()
     if await runner.execute(opened):
-        await _enter(runner, team_id, EntryKind.OPENED, balance, balance)
+        await _add_entry(runner, team_id, EntryKind.OPENED, balance, balance)
 
 
-async def _enter(
+async def _add_entry(
     runner: Runner,
     team_id: UUID,
     kind: EntryKind,
@@ -258,7 +260,7 @@ async def _enter(
         insert(credit_entry)
         .values(
             id=new_id(), team_id=team_id, kind=kind, amount=amount, balance_after=balance_after, reason=reason,
-            actor_user_id=actor_user_id, created_at=_when,
+            actor_user_id=actor_user_id, created_at=_clock_time,
         )
         .returning(credit_entry)
     )  # fmt: skip
@@ -326,16 +328,16 @@ async def _change(
         .where(credit_account.c.team_id == team_id)
         .values(balance=balance, updated_at=func.now(), **columns)
     )
-    entry = await _enter(transaction, team_id, kind, balance - old, balance, reason, actor_user_id)
-    await _tell_if_low(transaction, team_id, old, balance, account["low_threshold"])
+    entry = await _add_entry(transaction, team_id, kind, balance - old, balance, reason, actor_user_id)
+    await _record_if_low(transaction, team_id, old, balance, account["low_threshold"])
     return entry
 
 
-async def _tell_if_low(transaction: Transaction, team_id: UUID, old: int, new: int, threshold: int | None) -> None:
+async def _record_if_low(transaction: Transaction, team_id: UUID, old: int, new: int, threshold: int | None) -> None:
     """Record `quota.low` if the balance was at or above its threshold and is now below it."""
     if threshold is not None and new < threshold <= old:
-        told = {"quota": "credits", "left": new, "threshold": threshold}
-        await events.record(transaction, OutboxEvent(Topic.EVENTS, EventType.QUOTA_LOW, told, team_id))
+        payload = {"quota": "credits", "left": new, "threshold": threshold}
+        await events.record(transaction, OutboxEvent(Topic.EVENTS, EventType.QUOTA_LOW, payload, team_id))
 
 
 # --- The schedule ---------------------------------------------------------------------------------------------
@@ -354,13 +356,13 @@ def next_refill_at(period: RefillPeriod, after: datetime) -> datetime:
             return (midnight.replace(day=28) + timedelta(days=4)).replace(day=1)
 
 
-async def due_refills(runner: Runner, most: int) -> list[UUID]:
+async def due_refills(runner: Runner, limit: int) -> list[UUID]:
     """Return teams whose scheduled refill is due."""
     statement = (
         select(credit_account.c.team_id)
         .where(credit_account.c.next_refill_at <= func.now())
         .order_by(credit_account.c.next_refill_at)
-        .limit(most)
+        .limit(limit)
     )
     return [row["team_id"] for row in await runner.fetch(statement)]
 

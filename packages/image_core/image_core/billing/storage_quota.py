@@ -45,11 +45,11 @@ _is_low = func.coalesce(
     ),
     literal_column("false"),
 )
-_crossed = Query(
+_low_changes = Query(
     select(storage_usage.c.team_id)
     .join_from(storage_usage, team)
     .where(_is_low != storage_usage.c.low_told_at.is_not(None))
-    .limit(bindparam("most", type_=Integer))
+    .limit(bindparam("limit", type_=Integer))
 )
 _mark = Query(
     update(storage_usage)
@@ -74,26 +74,26 @@ async def find_usage(runner: Runner, team_id: UUID, default: StorageQuota) -> Re
     return await runner.fetch_one(_usage, owner_id=team_id, default_bytes=default.bytes, default_images=default.images)
 
 
-async def exceeded(runner: Runner, team_id: UUID, default: StorageQuota) -> errors.StorageQuotaExceeded:
+async def quota_exceeded(runner: Runner, team_id: UUID, default: StorageQuota) -> errors.StorageQuotaExceeded:
     """Return the error for an upload that exceeds the quota."""
-    found = await find_usage(runner, team_id, default)
-    told = {} if found is None else {name: value for name, value in dict(found).items() if name != "team_id"}
+    usage = await find_usage(runner, team_id, default)
+    payload = {} if usage is None else {name: value for name, value in dict(usage).items() if name != "team_id"}
     return errors.StorageQuotaExceeded(
-        "Storage quota exceeded. Purge images, or ask an admin to raise the quota.", **told
+        "Storage quota exceeded. Purge images, or ask an admin to raise the quota.", **payload
     )
 
 
-async def crossed(runner: Runner, default: StorageQuota, most: int) -> list[UUID]:
+async def find_low_storage_changes(runner: Runner, default: StorageQuota, limit: int) -> list[UUID]:
     """Return teams that crossed the low-storage mark since the last check, in either direction."""
-    rows = await runner.fetch(_crossed, default_bytes=default.bytes, default_images=default.images, most=most)
+    rows = await runner.fetch(_low_changes, default_bytes=default.bytes, default_images=default.images, limit=limit)
     return [row["team_id"] for row in rows]
 
 
-async def tell_if_low(transaction: Transaction, team_id: UUID, default: StorageQuota) -> None:
+async def record_if_low(transaction: Transaction, team_id: UUID, default: StorageQuota) -> None:
     """Record `quota.low` once when storage runs low, and again only after usage has fallen below the mark."""
     row = await transaction.fetch_one(
         _mark, owner_id=team_id, default_bytes=default.bytes, default_images=default.images
     )
     if row is not None and row["is_low"]:
-        told = {"quota": "storage", **{name: value for name, value in dict(row).items() if name != "is_low"}}
-        await events.record(transaction, OutboxEvent(Topic.EVENTS, EventType.QUOTA_LOW, told, team_id))
+        payload = {"quota": "storage", **{name: value for name, value in dict(row).items() if name != "is_low"}}
+        await events.record(transaction, OutboxEvent(Topic.EVENTS, EventType.QUOTA_LOW, payload, team_id))

@@ -3,7 +3,7 @@
 from image_core.errors.kinds import Conflict, Invalid, Precondition
 
 MAX_NAMED_FIELDS = 20
-_MOST_IN_DETAIL = 3
+_MAX_IN_DETAIL = 3
 _MAX_TEXT = 500
 
 
@@ -118,7 +118,7 @@ class FilterInvalid(Invalid):
 def invalid_fields(fields: list[dict[str, str]]) -> RequestInvalid:
     """Return the error that names these fields, the first 20 of them; each has `field`, `code` and `message`."""
     shown = [{name: _shortened(text) for name, text in field.items()} for field in fields[:MAX_NAMED_FIELDS]]
-    if len(shown) <= _MOST_IN_DETAIL:
+    if len(shown) <= _MAX_IN_DETAIL:
         return RequestInvalid(" ".join(f"{field['field']}: {field['message']}" for field in shown), errors=shown)
     names = ", ".join(dict.fromkeys(field["field"] for field in shown))
     more = len(fields) - len(shown)

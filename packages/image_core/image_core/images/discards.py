@@ -14,7 +14,7 @@ from image_core.models import discarded_object
 _FIRST_RETRY, _LAST_RETRY = timedelta(minutes=5), timedelta(days=1)
 
 
-def _promise(remove_after: ColumnElement[datetime]) -> Query:
+def _scheduled(remove_after: ColumnElement[datetime]) -> Query:
     # Parameter names begin with `new_`, because SQLAlchemy reserves the names of the columns.
     return Query(
         insert(discarded_object).values(
@@ -24,11 +24,11 @@ def _promise(remove_after: ColumnElement[datetime]) -> Query:
     )  # fmt: skip
 
 
-_promise_after = _promise(func.now() + bindparam("after", type_=Interval))
-_promise_at = _promise(bindparam("remove_at", type_=discarded_object.c.remove_after.type))
+_schedule_after = _scheduled(func.now() + bindparam("after", type_=Interval))
+_schedule_at = _scheduled(bindparam("remove_at", type_=discarded_object.c.remove_after.type))
 
 
-async def promise_removal(
+async def schedule_removal(
     transaction: Transaction,
     bucket: Bucket,
     object_name: str,
@@ -45,12 +45,12 @@ async def promise_removal(
         "new_generation": generation,
     }  # fmt: skip
     if isinstance(after, datetime):
-        await transaction.execute(_promise_at, **values, remove_at=after)
+        await transaction.execute(_schedule_at, **values, remove_at=after)
     else:
-        await transaction.execute(_promise_after, **values, after=after)
+        await transaction.execute(_schedule_after, **values, after=after)
 
 
-def take_back() -> Any:
+def cancel_removal() -> Any:
     """Return the DELETE that cancels the removal `discard_id`, unless the sweep has already started it."""
     return (
         delete(discarded_object)

@@ -29,12 +29,12 @@ def clean(name: str) -> str | None:
     return name if len(name) <= MAX_LENGTH else _shortened(name)
 
 
-def normal(text: str) -> str:
+def normalize(text: str) -> str:
     """Return the Unicode normalization form in which texts are compared."""
     return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
-def forms(text: str) -> list[str]:
+def normal_forms(text: str) -> list[str]:
     """Return the forms in which a text may have been stored: unchanged, composed and decomposed."""
     if text.isascii():
         return [text]
@@ -118,12 +118,12 @@ def _shortened(name: str) -> str:
     if not stem or len(extension) > _MAX_EXTENSION:
         stem, dot, extension = name, "", ""
     end = MAX_LENGTH - len(dot + extension)
-    while end > 1 and _joined(stem, end):
+    while end > 1 and _splits_cluster(stem, end):
         end -= 1
     return stem[:end] + dot + extension
 
 
-def _joined(text: str, at: int) -> bool:
+def _splits_cluster(text: str, at: int) -> bool:
     """Return whether a cut before this character would split a grapheme cluster.
 
     Source: Unicode Standard Annex 29, section 3.1, without the rules for Hangul jamo.

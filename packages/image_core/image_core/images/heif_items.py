@@ -35,7 +35,7 @@ class HeifItems:
     ends: dict[int, int] = field(default_factory=dict)
     properties: dict[int, list[Property]] = field(default_factory=dict)
     references: dict[int, list[int]] = field(default_factory=dict)
-    whole: bool = False
+    is_complete: bool = False
 
     def properties_of_primary(self) -> list[Property]:
         """Return the properties of the picture to show; of a grid also those of its first tile."""
@@ -110,11 +110,11 @@ def read_items(content: bytes | mmap) -> HeifItems:
     try:
         for box in boxes(content, 0, len(content)):
             if box.kind == b"meta":
-                items.whole = box.end <= len(content)
+                items.is_complete = box.end <= len(content)
                 _read_meta(content, box.start + 4, min(box.end, len(content)), items)
                 break
     except (struct.error, IndexError, OverflowError):
-        items.whole = False
+        items.is_complete = False
     return items
 
 

@@ -87,11 +87,15 @@ def detect(prefix: bytes) -> PictureHeader | None:
         size = None
     width_px, height_px = size or (None, None)
     return PictureHeader(
-        picture_format, width_px, height_px, _unsupported(picture_format, prefix), _own_limit(picture_format, prefix)
+        picture_format,
+        width_px,
+        height_px,
+        _unsupported(picture_format, prefix),
+        _variant_limit(picture_format, prefix),
     )
 
 
-def _own_limit(picture_format: PictureFormat, prefix: bytes) -> int | None:
+def _variant_limit(picture_format: PictureFormat, prefix: bytes) -> int | None:
     try:
         if picture_format == "png":
             return png_limit(prefix)

@@ -30,7 +30,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from image_core.images import discards
 from image_core.models import HOLDS_BYTES_CLAUSE, image
-from image_core.states import MOST_PATIENCE, Failure, ImageStatus, Mover, made_by
+from image_core.states import UNCOUNTED_RETRY_WINDOW, Failure, ImageStatus, Mover, made_by
 
 DUPLICATE = Failure("duplicate", "The team already has this image.")
 UPLOAD_BROKEN_OFF = Failure("upload-broken-off", "The upload was interrupted.")
@@ -57,9 +57,9 @@ def _change(*conditions: ColumnElement[bool], **columns: Any) -> Update:
     return update(image).where(*conditions).values(revision=image.c.revision + 1, updated_at=func.now(), **columns)
 
 
-def _picked(condition: ColumnElement[bool], most: int) -> ColumnElement[bool]:
+def _unlocked(condition: ColumnElement[bool], limit: int) -> ColumnElement[bool]:
     """Restrict an UPDATE to a bounded number of rows that no other transaction has locked."""
-    rows = select(image.c.id).where(condition).limit(most).with_for_update(skip_locked=True)
+    rows = select(image.c.id).where(condition).limit(limit).with_for_update(skip_locked=True)
     return image.c.id.in_(rows.scalar_subquery())
 
 
@@ -111,19 +111,19 @@ def expire(image_id: UUID, failure: Failure, duplicate_of: UUID | None = None) -
 
 
 @made_by(Mover.SWEEP)
-def defer_overdue(lease: timedelta, most: int) -> Update:
+def defer_overdue(lease: timedelta, limit: int) -> Update:
     """Extend the deadline of overdue pending images by a lease, while storage is queried for the object."""
     overdue = and_(_pending, image.c.deadline_at < func.now())
     return (
         update(image)
-        .where(_picked(overdue, most))
+        .where(_unlocked(overdue, limit))
         .values(deadline_at=func.now() + lease, attempts=image.c.attempts + 1)
     )  # fmt: skip
 
 
-def is_given_up(max_attempts: int) -> ColumnElement[bool]:
+def is_abandoned(max_attempts: int) -> ColumnElement[bool]:
     """Return the condition for uploads whose object was looked up too often, for longer than an outage should last."""
-    return and_(image.c.attempts > max_attempts, image.c.created_at < func.now() - MOST_PATIENCE)
+    return and_(image.c.attempts > max_attempts, image.c.created_at < func.now() - UNCOUNTED_RETRY_WINDOW)
 
 
 # --- Processing -------------------------------------------------------------------------------------------------------
@@ -149,11 +149,11 @@ def finish(columns: Iterable[str]) -> Update:
 
     Parameters: image_id, new_token, discard_id, and `new_` plus the name of each of the columns.
     """
-    taken_back = discards.take_back().cte("taken_back")
+    cancelled = discards.cancel_removal().cte("cancelled")
     values = {name: bindparam(f"new_{name}", type_=image.c[name].type) for name in columns}
     return _change(
         _id, image.c.claim_token == bindparam("new_token"), image.c.status == ImageStatus.PROCESSING,
-        exists(select(taken_back.c.id)), status=ImageStatus.READY, ready_at=func.now(), first_claimed_at=None,
+        exists(select(cancelled.c.id)), status=ImageStatus.READY, ready_at=func.now(), first_claimed_at=None,
         **_UNCLAIMED, **values,
     )  # fmt: skip
 
@@ -169,7 +169,7 @@ def _failed(failure: Failure) -> dict[str, Any]:
     }
 
 
-def _held(image_id: UUID, token: UUID) -> ColumnElement[bool]:
+def _is_claimed(image_id: UUID, token: UUID) -> ColumnElement[bool]:
     claimed = and_(image.c.claim_token == token, image.c.status == ImageStatus.PROCESSING)
     return and_(image.c.id == image_id, claimed)
 
@@ -177,7 +177,7 @@ def _held(image_id: UUID, token: UUID) -> ColumnElement[bool]:
 @made_by(Mover.PROCESSOR)
 def fail(image_id: UUID, token: UUID, failure: Failure) -> Update:
     """Fail a claimed image: processing → failed, or ready if it was ready before."""
-    return _change(_held(image_id, token), **_failed(failure))
+    return _change(_is_claimed(image_id, token), **_failed(failure))
 
 
 @made_by(Mover.PROCESSOR)
@@ -188,10 +188,10 @@ def release(image_id: UUID, token: UUID, *, counted: bool) -> Update:
     """
     attempts: Any = image.c.attempts
     if not counted:
-        young = image.c.first_claimed_at > func.now() - MOST_PATIENCE
-        attempts = case((young, image.c.attempts - 1), else_=image.c.attempts)
+        is_recent = image.c.first_claimed_at > func.now() - UNCOUNTED_RETRY_WINDOW
+        attempts = case((is_recent, image.c.attempts - 1), else_=image.c.attempts)
     return _change(
-        _held(image_id, token), status=ImageStatus.STORED, queued_at=func.now(), attempts=attempts, **_UNCLAIMED
+        _is_claimed(image_id, token), status=ImageStatus.STORED, queued_at=func.now(), attempts=attempts, **_UNCLAIMED
     )
 
 
@@ -201,25 +201,25 @@ def give_up(image_id: UUID, max_attempts: int) -> Update:
     return _change(image.c.id == image_id, image.c.attempts >= max_attempts, _claimable, **_failed(EXHAUSTED))
 
 
-def _waiting(lease: timedelta) -> ColumnElement[bool]:
+def _is_waiting(lease: timedelta) -> ColumnElement[bool]:
     queued = and_(image.c.status == ImageStatus.STORED, image.c.queued_at < func.now() - lease)
     return and_(image.c.deleted_at.is_(None), or_(queued, _lapsed))
 
 
 @made_by(Mover.SWEEP)
-def requeue(lease: timedelta, max_attempts: int, most: int) -> Update:
+def requeue(lease: timedelta, max_attempts: int, limit: int) -> Update:
     """Requeue images that have waited longer than a lease and have attempts left → stored."""
     return _change(
-        _picked(and_(_waiting(lease), image.c.attempts < max_attempts), most),
+        _unlocked(and_(_is_waiting(lease), image.c.attempts < max_attempts), limit),
         status=ImageStatus.STORED, queued_at=func.now(), **_UNCLAIMED,
     )  # fmt: skip
 
 
 @made_by(Mover.SWEEP)
-def give_up_waiting(lease: timedelta, max_attempts: int, most: int) -> Update:
+def give_up_waiting(lease: timedelta, max_attempts: int, limit: int) -> Update:
     """Give up images that have waited longer than a lease and have no attempts left → failed, or ready as before."""
-    waiting = and_(_waiting(lease), image.c.attempts >= max_attempts)
-    return _change(_picked(waiting, most), **_failed(EXHAUSTED))
+    waiting = and_(_is_waiting(lease), image.c.attempts >= max_attempts)
+    return _change(_unlocked(waiting, limit), **_failed(EXHAUSTED))
 
 
 # --- Once more --------------------------------------------------------------------------------------------------------
@@ -232,9 +232,9 @@ def retry_failed(image_id: UUID) -> Update:
 
 
 @made_by(Mover.OPERATOR)
-def reprocess(condition: ColumnElement[bool], most: int) -> Update:
+def reprocess(condition: ColumnElement[bool], limit: int) -> Update:
     """Reprocess the newest images that meet a condition and are not in the trash: ready, failed → stored."""
-    newest = select(image.c.id).where(REPROCESSABLE, condition).order_by(image.c.id.desc()).limit(most)
+    newest = select(image.c.id).where(REPROCESSABLE, condition).order_by(image.c.id.desc()).limit(limit)
     return _change(image.c.id.in_(newest.with_for_update(skip_locked=True).scalar_subquery()), **_REPROCESSED)
 
 
@@ -274,16 +274,16 @@ def restore(image_id: UUID) -> Update:
 
 
 @made_by(Mover.SWEEP)
-def trash_of_team(team_id: UUID, most: int) -> Update:
+def trash_of_team(team_id: UUID, limit: int) -> Update:
     """Put images of a team that was removed into the trash."""
-    living = and_(image.c.team_id == team_id, image.c.deleted_at.is_(None), image.c.status != ImageStatus.EXPIRED)
-    return _change(_picked(living, most), deleted_at=func.now())
+    remaining = and_(image.c.team_id == team_id, image.c.deleted_at.is_(None), image.c.status != ImageStatus.EXPIRED)
+    return _change(_unlocked(remaining, limit), deleted_at=func.now())
 
 
 @made_by(Mover.SWEEP)
-def mark_for_purge(retention: timedelta, most: int) -> Update:
+def mark_for_purge(retention: timedelta, limit: int) -> Update:
     """Mark images whose time in the trash is over for purge, which rules out a restore; wait for running work."""
-    over = and_(
+    is_overdue = and_(
         image.c.deleted_at < func.now() - retention,
         image.c.purge_marked_at.is_(None),
         or_(
@@ -293,18 +293,18 @@ def mark_for_purge(retention: timedelta, most: int) -> Update:
     )
     # From now on, deadline and attempts are those of the purge.
     marked = {"purge_marked_at": func.now(), "deadline_at": func.now(), "attempts": 0}
-    return update(image).where(_picked(over, most)).values(**marked)
+    return update(image).where(_unlocked(is_overdue, limit)).values(**marked)
 
 
 @made_by(Mover.SWEEP)
-def defer_purge(most: int) -> Update:
+def defer_purge(limit: int) -> Update:
     """Select marked images for removal and schedule the next attempt, in case this one does not complete."""
     due = (
         select(image.c.id)
         .where(image.c.deleted_at.is_not(None), image.c.purge_marked_at.is_not(None))
         .where(func.coalesce(image.c.deadline_at, func.now()) <= func.now())
         .order_by(image.c.deadline_at)
-        .limit(most)
+        .limit(limit)
         .with_for_update(skip_locked=True)
     )
     return (
@@ -315,6 +315,6 @@ def defer_purge(most: int) -> Update:
 
 
 @made_by(Mover.SWEEP)
-def forget_uploader(user_id: UUID, most: int) -> Update:
+def forget_uploader(user_id: UUID, limit: int) -> Update:
     """Clear the uploader of images whose uploader is being removed."""
-    return update(image).where(_picked(image.c.uploaded_by == user_id, most)).values(uploaded_by=None)
+    return update(image).where(_unlocked(image.c.uploaded_by == user_id, limit)).values(uploaded_by=None)

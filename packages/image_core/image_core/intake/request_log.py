@@ -25,21 +25,21 @@ class RequestLog:
         token = current_request.set(request_context(dict(scope["headers"]), None))
         status = 0
 
-        async def watched(message: Message) -> None:
+        async def send_response(message: Message) -> None:
             nonlocal status
             status = message.get("status", status)
             await send(message)
 
         try:
-            await self._app(scope, receive, watched)
+            await self._app(scope, receive, send_response)
         except Exception as error:
             if status == 413:
                 # The framework has answered a body that is too large, and raises an exception of its own.
                 raise
             log_unexpected(error, http_request={"requestMethod": scope["method"], "requestUrl": scope["path"]})
             if status == 0:
-                await watched({"type": "http.response.start", "status": 500, "headers": []})
-                await watched({"type": "http.response.body", "body": b""})
+                await send_response({"type": "http.response.start", "status": 500, "headers": []})
+                await send_response({"type": "http.response.body", "body": b""})
         finally:
             if status >= 400 and not scope["path"].startswith("/health"):
                 log("request", severity="WARNING", path=scope["path"], status=status)

@@ -44,7 +44,7 @@ def rotate(connection: Connection, secret: str, *, force: bool) -> bool:
     if not force and _old_tokens_may_live(connection):
         return False
     present = secrets.latest_version(secret, _TIMEOUT_SECONDS)
-    _add(connection, secret, signing_keys.rotated(signing_keys.from_text(present) if present else []))
+    _add(connection, secret, signing_keys.with_new_key(signing_keys.from_text(present) if present else []))
     return True
 
 

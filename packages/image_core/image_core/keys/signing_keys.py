@@ -9,9 +9,9 @@ import json
 import secrets
 from typing import NamedTuple
 
-LEAST_BYTES = 32
+MIN_KEY_BYTES = 32
 """As long as the hash of HS256. Source: RFC 7518, section 3.2."""
-_MOST_LIVE = 2
+_MAX_KEYS = 2
 
 
 class SigningKey(NamedTuple):
@@ -23,7 +23,7 @@ class SigningKey(NamedTuple):
 
 def generate() -> SigningKey:
     """Generate a key of 256 random bits."""
-    return SigningKey(secrets.token_hex(8), secrets.token_bytes(LEAST_BYTES))
+    return SigningKey(secrets.token_hex(8), secrets.token_bytes(MIN_KEY_BYTES))
 
 
 def to_text(keys: list[SigningKey]) -> str:
@@ -45,14 +45,14 @@ def from_text(text: str) -> list[SigningKey]:
         raise ValueError("the signing keys are not a JSON Web Key Set of symmetric keys") from None
     if not keys or len({key.kid for key in keys}) != len(keys):
         raise ValueError("the signing keys need one key at least, each with a `kid` of its own")
-    if any(len(key.secret) < LEAST_BYTES for key in keys):
-        raise ValueError(f"a signing key has fewer than {LEAST_BYTES} bytes")
+    if any(len(key.secret) < MIN_KEY_BYTES for key in keys):
+        raise ValueError(f"a signing key has fewer than {MIN_KEY_BYTES} bytes")
     return keys
 
 
-def rotated(keys: list[SigningKey]) -> list[SigningKey]:
+def with_new_key(keys: list[SigningKey]) -> list[SigningKey]:
     """Put a new key in front of the newest current one, whose tokens stay valid until they expire."""
-    return [generate(), *keys][:_MOST_LIVE]
+    return [generate(), *keys][:_MAX_KEYS]
 
 
 def _encode(secret: bytes) -> str:

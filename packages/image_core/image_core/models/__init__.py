@@ -40,18 +40,18 @@ from image_core.models.similarity import (
     near_duplicate,
 )
 
-NAMES_A_USER = (image.c.uploaded_by, analysis.c.requested_by, duplicate_decision.c.decided_by)
+USER_REFERENCES = (image.c.uploaded_by, analysis.c.requested_by, duplicate_decision.c.decided_by)
 """Columns that name a user in any number of rows, from which the sweep takes one that is removed."""
 
 __all__ = [
     "BANDS",
     "ENTRY_KINDS",
     "HOLDS_BYTES_CLAUSE",
-    "NAMES_A_USER",
     "REFILL_MODES",
     "REFILL_PERIODS",
     "RESERVATION_STATUSES",
     "ROLES",
+    "USER_REFERENCES",
     "HalfVector",
     "analysis",
     "analyzer_model",

@@ -139,7 +139,9 @@ image = Table(
 
 event.listen(image, "before_create", create_image_terms)
 
-HOLDS_BYTES_CLAUSE: ColumnElement[bool] = image.c.status.in_([literal_column(repr(str(each))) for each in HOLDS_BYTES])
+HOLDS_BYTES_CLAUSE: ColumnElement[bool] = image.c.status.in_(
+    [literal_column(repr(str(status))) for status in HOLDS_BYTES]
+)
 """True for an image whose original exists. The states are literals in the SQL, so that the planner can use them."""
 
 derivative = Table(

@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 _CONNECT_SECONDS = 3.05
 _STALL_SECONDS = 8.0  # between two pieces, in either direction
-_ANSWER_SECONDS = 20.0  # for a response that is read whole
+_RESPONSE_SECONDS = 20.0  # for a response that is read whole
 _RETRY_SECONDS = 12.0
-_FIRST_DELAY_SECONDS, _MOST_DELAY_SECONDS = 0.2, 2.0
-_PASSING_STATUSES = frozenset({401, 408, 429, 500, 502, 503, 504})
+_FIRST_DELAY_SECONDS, _MAX_DELAY_SECONDS = 0.2, 2.0
+_TRANSIENT_STATUSES = frozenset({401, 408, 429, 500, 502, 503, 504})
 _CONNECTIONS = 64
-_REFUSAL_BYTES = 4096
+_ERROR_BODY_BYTES = 4096
 _NO_BUCKET = b"specified bucket does not exist"
 _PIECE_BYTES = 256 * 1024
 _HASH_IN_THREAD_BYTES = 1024 * 1024
@@ -40,7 +40,7 @@ FIELDS = "name,generation,size,contentType,crc32c"
 T = TypeVar("T")
 
 
-class Refused(Exception):
+class UnexpectedStatus(Exception):
     """Storage answered with an unexpected status."""
 
     def __init__(self, status: int, body: bytes) -> None:
@@ -48,7 +48,7 @@ class Refused(Exception):
         self.status, self.body = status, body
 
 
-class BadAnswer(Exception):
+class MalformedResponse(Exception):
     """Storage answered with a malformed response."""
 
 
@@ -84,12 +84,12 @@ class GcsConnection:
         while True:
             try:
                 return await attempt()
-            except _failures() as error:
+            except _transient_errors() as error:
                 pause = random.uniform(0, delay)  # noqa: S311 (jitter is no secret)
-                if not _may_pass(error) or time.monotonic() + pause > give_up_at:
-                    raise _translated(error) from error
+                if not _is_transient(error) or time.monotonic() + pause > give_up_at:
+                    raise _translate_error(error) from error
             await asyncio.sleep(pause)
-            delay = min(2 * delay, _MOST_DELAY_SECONDS)
+            delay = min(2 * delay, _MAX_DELAY_SECONDS)
 
     async def run_once(self, attempt: Callable[[], Awaitable[T]], seconds: float) -> T:
         """Run a single attempt within a deadline.
@@ -101,8 +101,8 @@ class GcsConnection:
         try:
             async with asyncio.timeout(seconds):
                 return await attempt()
-        except _failures() as error:
-            raise _translated(error) from error
+        except _transient_errors() as error:
+            raise _translate_error(error) from error
 
     async def store(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """Run an attempt that writes: a missing bucket or session is a fault of storage, not of the caller.
@@ -133,15 +133,15 @@ class GcsConnection:
         session = self._session or self._make_session()
         sent_headers = {**(headers or {}), **await self._authorization()}
         async with asyncio.timeout(_CONNECT_SECONDS + _STALL_SECONDS) as stalled:
-            body = None if pieces is None else _moving(stalled, pieces())
+            body = None if pieces is None else _sending(stalled, pieces())
             response = await session.request(
-                method, _encoded(url), headers=sent_headers, data=body, allow_redirects=False
+                method, _with_encoded_path(url), headers=sent_headers, data=body, allow_redirects=False
             )
         async with response:
             if response.status not in expected:
                 if response.status == 401 and self._token is not None:
                     self._token.forget()
-                raise Refused(response.status, await response.content.read(_REFUSAL_BYTES))
+                raise UnexpectedStatus(response.status, await response.content.read(_ERROR_BODY_BYTES))
             yield response
 
     async def read_whole(self, method: str, url: str, **options: Any) -> tuple[int, Mapping[str, str], bytes]:
@@ -151,7 +151,7 @@ class GcsConnection:
             Refused: The status is not one of those expected.
         """
         # An upload may take longer, as long as it makes progress.
-        seconds = None if "pieces" in options else _ANSWER_SECONDS
+        seconds = None if "pieces" in options else _RESPONSE_SECONDS
         async with asyncio.timeout(seconds), self.open(method, url, **options) as response:
             return response.status, response.headers, await response.read()
 
@@ -173,29 +173,29 @@ class GcsConnection:
         return self._session
 
 
-def _encoded(url: str) -> Any:
+def _with_encoded_path(url: str) -> Any:
     from yarl import URL
 
     return URL(url, encoded=True)
 
 
-def _failures() -> tuple[type[Exception], ...]:
+def _transient_errors() -> tuple[type[Exception], ...]:
     import aiohttp
 
     # A name that cannot be resolved, a timeout and unavailable credentials are all kinds of OSError.
-    return (Refused, BadAnswer, aiohttp.ClientError, OSError)
+    return (UnexpectedStatus, MalformedResponse, aiohttp.ClientError, OSError)
 
 
-def _may_pass(error: Exception) -> bool:
-    if isinstance(error, Refused):
-        return error.status in _PASSING_STATUSES
+def _is_transient(error: Exception) -> bool:
+    if isinstance(error, UnexpectedStatus):
+        return error.status in _TRANSIENT_STATUSES
     # Credentials have had their own retries.
-    return not isinstance(error, BadAnswer | CredentialsUnavailable)
+    return not isinstance(error, MalformedResponse | CredentialsUnavailable)
 
 
-def _translated(error: Exception) -> Exception:
+def _translate_error(error: Exception) -> Exception:
     # A missing bucket says nothing about the object, which may exist once the bucket does.
-    if isinstance(error, Refused) and error.status == 404 and _NO_BUCKET not in error.body:
+    if isinstance(error, UnexpectedStatus) and error.status == 404 and _NO_BUCKET not in error.body:
         return ObjectMissing(str(error))
     return errors.StorageUnavailable("Object storage sent an unexpected response. Try again.")
 
@@ -204,7 +204,7 @@ def _with_scheme(host: str) -> str:
     return host if "://" in host else f"http://{host}"
 
 
-async def _moving(
+async def _sending(
     stalled: asyncio.Timeout, pieces: AsyncIterator[bytes | memoryview]
 ) -> AsyncIterator[bytes | memoryview]:
     """Extend the deadline with each piece that is sent, because the client has no timeout for sending."""
@@ -215,7 +215,7 @@ async def _moving(
         yield piece
 
 
-def pieces_of(*parts: Buffer) -> Callable[[], AsyncIterator[bytes | memoryview]]:
+def split_into_pieces(*parts: Buffer) -> Callable[[], AsyncIterator[bytes | memoryview]]:
     """Split the parts of a body into pieces small enough to be sent without copying the whole."""
 
     async def pieces() -> AsyncIterator[bytes | memoryview]:
@@ -232,7 +232,7 @@ def query(**parameters: object) -> str:
     return urlencode({name: value for name, value in parameters.items() if value is not None}, quote_via=quote)
 
 
-def parsed(body: bytes) -> dict[str, Any]:
+def parse_json_object(body: bytes) -> dict[str, Any]:
     """Parse a JSON object that storage sent.
 
     Raises:
@@ -241,13 +241,13 @@ def parsed(body: bytes) -> dict[str, Any]:
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise BadAnswer("no JSON") from error
+        raise MalformedResponse("no JSON") from error
     if not isinstance(document, dict):
-        raise BadAnswer("no JSON object")
+        raise MalformedResponse("no JSON object")
     return document
 
 
-def described(found: Mapping[str, Any]) -> StoredObject:
+def parse_stored_object(found: Mapping[str, Any]) -> StoredObject:
     """Return the object that a resource describes.
 
     Raises:
@@ -258,10 +258,10 @@ def described(found: Mapping[str, Any]) -> StoredObject:
             found["name"], int(found["generation"]), int(found["size"]), found.get("contentType"), found.get("crc32c")
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise BadAnswer("no object is described") from error
+        raise MalformedResponse("no object is described") from error
 
 
-async def crc32c_in_turn(body: Buffer, so_far: int = 0) -> int:
+async def crc32c_in_thread(body: Buffer, so_far: int = 0) -> int:
     """Return the CRC-32C of `body` appended to bytes with CRC `so_far`; large bodies are hashed in a thread."""
     if len(body) > _HASH_IN_THREAD_BYTES:
         return await anyio.to_thread.run_sync(crc32c, body, so_far)

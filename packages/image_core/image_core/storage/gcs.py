@@ -12,16 +12,16 @@ import orjson
 
 from image_core.storage.connection import (
     FIELDS,
-    BadAnswer,
     GcsConnection,
-    Refused,
+    MalformedResponse,
+    UnexpectedStatus,
     crc32c,
-    crc32c_in_turn,
+    crc32c_in_thread,
     crc32c_text,
-    described,
-    parsed,
-    pieces_of,
+    parse_json_object,
+    parse_stored_object,
     query,
+    split_into_pieces,
 )
 from image_core.storage.protocol import Buffer, ObjectMissing, ObjectTooLarge, Sink, StoredObject
 from image_core.storage.writer import GcsWriter
@@ -48,7 +48,7 @@ class GcsStorage:
         self._upload_url = f"{client.base_url}/upload/storage/v1/b/{quote(bucket, safe='')}/o"
 
     async def put(self, name: str, body: Buffer, content_type: str) -> StoredObject:
-        checksum = crc32c_text(await crc32c_in_turn(body))
+        checksum = crc32c_text(await crc32c_in_thread(body))
         boundary = secrets.token_hex(16)
         resource = {"name": name, "contentType": content_type, "crc32c": checksum}
         head = (
@@ -65,10 +65,10 @@ class GcsStorage:
         async def attempt() -> StoredObject:
             try:
                 _, _, answer = await self._gcs.read_whole(
-                    "POST", url, headers=headers, pieces=pieces_of(head, body, tail)
+                    "POST", url, headers=headers, pieces=split_into_pieces(head, body, tail)
                 )
-                return described(parsed(answer))
-            except Refused as error:
+                return parse_stored_object(parse_json_object(answer))
+            except UnexpectedStatus as error:
                 if error.status != 412:
                     raise
                 found = await self._stat(name)
@@ -84,7 +84,7 @@ class GcsStorage:
 
     async def _stat(self, name: str) -> StoredObject:
         _, _, answer = await self._gcs.read_whole("GET", f"{self._url(name)}?{query(fields=FIELDS)}")
-        return described(parsed(answer))
+        return parse_stored_object(parse_json_object(answer))
 
     def _url(self, name: str) -> str:
         return f"{self._objects_url}/{quote(name, safe='')}"
@@ -111,18 +111,18 @@ class GcsStorage:
 
     async def download(self, name: str, generation: int, file: Sink, limit_bytes: int) -> None:
         download = _Download(self._media(name, generation), file, limit_bytes)
-        await self._gcs.run(lambda: download.go_on(self._gcs))
+        await self._gcs.run(lambda: download.resume(self._gcs))
 
     async def delete(self, name: str, generation: int | None = None) -> None:
-        generations = [generation] if generation else [found.generation for found in await self._exactly(name)]
-        for each in generations:
-            url = f"{self._url(name)}?{query(generation=each)}"
+        generations = [generation] if generation else [found.generation for found in await self._generations_of(name)]
+        for number in generations:
+            url = f"{self._url(name)}?{query(generation=number)}"
             try:
                 await self._gcs.run(lambda url=url: self._gcs.read_whole("DELETE", url, expected=(200, 204)))  # type: ignore[misc]
             except ObjectMissing:
                 continue
 
-    async def _exactly(self, name: str) -> list[StoredObject]:
+    async def _generations_of(self, name: str) -> list[StoredObject]:
         return [found for found in await self.list(name) if found.name == name]
 
     async def list(self, prefix: str) -> list[StoredObject]:
@@ -134,18 +134,18 @@ class GcsStorage:
 
     async def _page(self, prefix: str, token: str | None) -> "tuple[builtins.list[StoredObject], str | None]":
         parameters = query(prefix=prefix, versions="true", pageToken=token, fields=_PAGE_FIELDS)
-        return await self._gcs.run(lambda: _listed(self._gcs, f"{self._objects_url}?{parameters}"))
+        return await self._gcs.run(lambda: _list_page(self._gcs, f"{self._objects_url}?{parameters}"))
 
     async def check(self) -> None:
         url = f"{self._objects_url}?{query(maxResults=1, fields=_PAGE_FIELDS)}"
         await self._gcs.run_once(lambda: self._gcs.read_whole("GET", url), _CHECK_SECONDS)
 
 
-async def _listed(gcs: GcsConnection, url: str) -> tuple[list[StoredObject], str | None]:
+async def _list_page(gcs: GcsConnection, url: str) -> tuple[list[StoredObject], str | None]:
     """Return one page of objects and the token of the next."""
     _, _, answer = await gcs.read_whole("GET", url)
-    page = parsed(answer)
-    return [described(item) for item in page.get("items", [])], page.get("nextPageToken")
+    page = parse_json_object(answer)
+    return [parse_stored_object(item) for item in page.get("items", [])], page.get("nextPageToken")
 
 
 class _Download:
@@ -156,7 +156,7 @@ class _Download:
         self._written = 0
         self._crc32c = 0
 
-    async def go_on(self, gcs: GcsConnection) -> None:
+    async def resume(self, gcs: GcsConnection) -> None:
         """Download the remaining bytes.
 
         Raises:
@@ -172,4 +172,4 @@ class _Download:
                 self._written += len(chunk)
                 self._crc32c = crc32c(chunk, self._crc32c)
             if f"crc32c={crc32c_text(self._crc32c)}" not in ",".join(response.headers.getall("x-goog-hash", [])):
-                raise BadAnswer("the bytes are not those of the object")
+                raise MalformedResponse("the bytes are not those of the object")

@@ -11,14 +11,14 @@ import anyio
 
 from image_core import errors
 from image_core.storage.connection import (
-    BadAnswer,
     GcsConnection,
-    Refused,
-    crc32c_in_turn,
+    MalformedResponse,
+    UnexpectedStatus,
+    crc32c_in_thread,
     crc32c_text,
-    described,
-    parsed,
-    pieces_of,
+    parse_json_object,
+    parse_stored_object,
+    split_into_pieces,
 )
 from image_core.storage.protocol import Buffer, ObjectMissing, StoredObject
 
@@ -54,9 +54,9 @@ class GcsWriter:
         """Send a chunk; return the object's resource if it was the last chunk and its response arrived."""
         if self._session_url is None:
             self._session_url = await self._gcs.store(self._start)
-        self._crc32c = await crc32c_in_turn(chunk, self._crc32c)
+        self._crc32c = await crc32c_in_thread(chunk, self._crc32c)
         transfer = _Transfer(self._gcs, self._session_url, chunk, self._offset, last=last)
-        answer = await self._gcs.store(transfer.go_on)
+        answer = await self._gcs.store(transfer.resume)
         self._offset += len(chunk)
         return answer
 
@@ -64,7 +64,7 @@ class GcsWriter:
         headers = {"x-upload-content-type": self._content_type, "content-length": "0"}
         _, answered, _ = await self._gcs.read_whole("POST", self._start_url, headers=headers)
         if "location" not in answered:
-            raise BadAnswer("no session is named")
+            raise MalformedResponse("no session is named")
         return answered["location"]
 
     async def __aenter__(self) -> Self:
@@ -93,12 +93,12 @@ class _Transfer:
         self._total = self._end if last else None
         self._attempts = 0
 
-    async def go_on(self) -> bytes | None:
+    async def resume(self) -> bytes | None:
         """Send the rest of the chunk; return the object's resource once it is complete."""
         self._attempts += 1
         try:
             status, headers, answer = await self._put(await self._received() if self._attempts > 1 else self._start)
-        except Refused as error:
+        except UnexpectedStatus as error:
             # A retry of the last chunk may find that the first attempt completed the object.
             if error.status == 412 and self._total is not None:
                 return None
@@ -117,7 +117,7 @@ class _Transfer:
         content_range = f"bytes {span}/{'*' if self._total is None else self._total}"
         headers = {"content-range": content_range, "content-length": str(len(body))}
         return await self._gcs.read_whole(
-            "PUT", self._url, headers=headers, pieces=pieces_of(body), expected=(200, 201, 308)
+            "PUT", self._url, headers=headers, pieces=split_into_pieces(body), expected=(200, 201, 308)
         )
 
     async def _received(self) -> int:
@@ -129,8 +129,8 @@ class _Transfer:
 
 def _confirmed(answer: bytes) -> StoredObject:
     try:
-        return described(parsed(answer))
-    except BadAnswer as error:
+        return parse_stored_object(parse_json_object(answer))
+    except MalformedResponse as error:
         raise errors.StorageUnavailable("Object storage did not confirm the object. Try again.") from error
 
 

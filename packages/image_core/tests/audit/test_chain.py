@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import insert, select
 
 from image_core.audit import events as audit
-from image_core.audit.chain import ChainBroken, Checked, check_chain
+from image_core.audit.chain import ChainBroken, ChainReport, check_chain
 from image_core.audit.events import FIRST_PREVIOUS_HASH, LINE_COLUMNS, AuditEvent, RowsHash, Seal
 from image_core.db import Database, DatabaseConfig, migration_engine
 from image_core.models import audit_event, audit_seal
@@ -28,7 +28,7 @@ async def seal(rows: Database, number: int, previous_hash: bytes, after: int, th
     return digest
 
 
-def check(owner_url: str) -> Checked:
+def check(owner_url: str) -> ChainReport:
     with migration_engine(DatabaseConfig(url=owner_url)).connect() as connection:
         return check_chain(connection)
 
@@ -47,7 +47,7 @@ async def test_seals_that_follow_one_another_hold(rows: Database, urls: Any, pos
     first, _, third = positions
     digest = await seal(rows, 1, FIRST_PREVIOUS_HASH, 0, first)
     digest = await seal(rows, 2, digest, first, third)
-    assert check(urls.owner) == Checked(2, 3, 0, f"2:{digest.hex()}")
+    assert check(urls.owner) == ChainReport(2, 3, 0, f"2:{digest.hex()}")
 
 
 async def test_a_seal_that_leaves_out_a_span_breaks_the_chain(rows: Database, urls: Any, positions: list[int]) -> None:

@@ -82,12 +82,12 @@ async def test_storage_is_low_from_ninety_percent(rows: Database, quota: dict[st
     team_id = await testing.add_team(rows, **quota)
     for _ in range(8):
         await testing.add_image(rows, team_id, size_bytes=100)
-    assert await storage_quota.crossed(rows, NO_QUOTA, 10) == []
+    assert await storage_quota.find_low_storage_changes(rows, NO_QUOTA, 10) == []
     image_id = await testing.add_image(rows, team_id, size_bytes=99)
     if "quota_bytes" in quota:
-        assert await storage_quota.crossed(rows, NO_QUOTA, 10) == []
+        assert await storage_quota.find_low_storage_changes(rows, NO_QUOTA, 10) == []
         await rows.execute(update(image).where(image.c.id == image_id).values(size_bytes=100))
-    assert await storage_quota.crossed(rows, NO_QUOTA, 10) == [team_id]
+    assert await storage_quota.find_low_storage_changes(rows, NO_QUOTA, 10) == [team_id]
 
 
 @pytest.mark.parametrize("role", ["api", "processor"])

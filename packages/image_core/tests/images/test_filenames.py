@@ -117,10 +117,10 @@ def test_old_clients_get_the_letters_without_their_accents() -> None:
 
 def test_a_text_is_looked_for_in_both_forms_of_unicode() -> None:
     composed, decomposed = "Zürich", unicodedata.normalize("NFD", "Zürich")
-    assert filenames.forms(composed) == [composed, decomposed]
-    assert filenames.forms(decomposed) == [decomposed, composed]
-    assert filenames.forms("Oslo") == ["Oslo"]
-    assert filenames.normal(decomposed) == composed
+    assert filenames.normal_forms(composed) == [composed, decomposed]
+    assert filenames.normal_forms(decomposed) == [decomposed, composed]
+    assert filenames.normal_forms("Oslo") == ["Oslo"]
+    assert filenames.normalize(decomposed) == composed
 
 
 @pytest.mark.parametrize(

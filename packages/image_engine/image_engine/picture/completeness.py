@@ -110,7 +110,7 @@ def _heif_has_pixels(content: mmap) -> bool:
         if box.kind in _HEIF_BOXES and box.end > len(content):
             return False
     items = read_items(content)
-    return (items.whole or items.primary is None) and all(end <= len(content) for end in items.ends.values())
+    return (items.is_complete or items.primary is None) and all(end <= len(content) for end in items.ends.values())
 
 
 _CHECKS: dict[PictureFormat, Callable[[mmap], bool]] = {
