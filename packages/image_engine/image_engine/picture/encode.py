@@ -1,20 +1,21 @@
 """Write a derivative or a rendition."""
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import pyvips
 
 from image_core.delivery.spec import Format
 
-# Photographs become half as large as without filters, for a few milliseconds.
+# Photographs become a third smaller than without filters, for a few milliseconds.
 _PNG_OPTIONS = {"compression": 6, "filter": "all"}
-# JPEG and WebP look alike at one figure; AVIF at the same figure is larger by half than WebP, for detail that is seen
-# in neither.
-_AVIF_QUALITY = 0.8
+# AVIF's figures at which luma is as near to the original (SSIM within 0.01) as WebP's and JPEG's at theirs, measured on
+# photographs of 640 pixels.
+_AVIF_QUALITIES = ((1, 1), (50, 50), (80, 65), (90, 80), (100, 100))
 
 
-def encode(image: pyvips.Image, image_format: Format, quality: int, effort: int) -> bytes:
-    """Encode sRGB pixels without EXIF, XMP, IPTC or ICC profile.
+def encode(image: pyvips.Image, image_format: Format, quality: int, effort: int, xmp: bytes = b"") -> bytes:
+    """Encode sRGB pixels without EXIF, IPTC or ICC profile.
 
     Of an animation the frames stand below one another; delays and loop count travel with the image. Only WebP keeps
     more than one.
@@ -24,36 +25,49 @@ def encode(image: pyvips.Image, image_format: Format, quality: int, effort: int)
         image_format: of the file.
         quality: 1 to 100, on the scale of JPEG and WebP; PNG loses nothing.
         effort: WebP's (at most 6) or AVIF's (at most 9).
+        xmp: a packet to embed in the place of the picture's own.
     """
-    return _SAVERS[image_format](image, quality, effort)
+    image = image.copy()
+    # One saver writes the orientation beside the pixels, which are upright, whatever it is told to keep.
+    for name in ("orientation", "xmp-data"):
+        if image.get_typeof(name) != 0:
+            image.remove(name)
+    if xmp:
+        image.set_type(pyvips.GValue.blob_type, "xmp-data", xmp)
+    return _SAVERS[image_format](image, quality, effort, "xmp" if xmp else "none")
 
 
-def _webp(image: pyvips.Image, quality: int, effort: int) -> bytes:
-    content: bytes = image.webpsave_buffer(Q=quality, effort=min(effort, 6), keep="none")
+def _webp(image: pyvips.Image, quality: int, effort: int, keep: str) -> bytes:
+    content: bytes = image.webpsave_buffer(Q=quality, effort=min(effort, 6), keep=keep)
     return content
 
 
-def _avif(image: pyvips.Image, quality: int, effort: int) -> bytes:
-    quality = max(1, round(quality * _AVIF_QUALITY))
-    if image.get_typeof("orientation") != 0:
-        # The saver writes it down beside the pixels, which are upright, whatever it is told to keep.
-        image = image.copy()
-        image.remove("orientation")
-    content: bytes = image.heifsave_buffer(compression="av1", Q=quality, effort=effort, bitdepth=8, keep="none")
+def _avif(image: pyvips.Image, quality: int, effort: int, keep: str) -> bytes:
+    content: bytes = image.heifsave_buffer(
+        compression="av1", Q=avif_quality(quality), effort=effort, bitdepth=8, keep=keep
+    )
     return content
 
 
-def _jpeg(image: pyvips.Image, quality: int, _effort: int) -> bytes:
-    content: bytes = image.jpegsave_buffer(Q=quality, optimize_coding=True, keep="none")
+def avif_quality(quality: int) -> int:
+    """Return AVIF's figure for a quality on the scale of JPEG and WebP, 1 to 100."""
+    for (start, first), (end, last) in pairwise(_AVIF_QUALITIES):
+        if quality <= end:
+            return round(first + (quality - start) * (last - first) / (end - start))
+    return _AVIF_QUALITIES[-1][1]
+
+
+def _jpeg(image: pyvips.Image, quality: int, _effort: int, keep: str) -> bytes:
+    content: bytes = image.jpegsave_buffer(Q=quality, optimize_coding=True, keep=keep)
     return content
 
 
-def _png(image: pyvips.Image, _quality: int, _effort: int) -> bytes:
-    content: bytes = image.pngsave_buffer(**_PNG_OPTIONS, keep="none")
+def _png(image: pyvips.Image, _quality: int, _effort: int, keep: str) -> bytes:
+    content: bytes = image.pngsave_buffer(**_PNG_OPTIONS, keep=keep)
     return content
 
 
-_SAVERS: dict[Format, Callable[[pyvips.Image, int, int], bytes]] = {
+_SAVERS: dict[Format, Callable[[pyvips.Image, int, int, str], bytes]] = {
     "webp": _webp,
     "avif": _avif,
     "jpeg": _jpeg,

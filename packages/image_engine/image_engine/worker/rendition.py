@@ -7,8 +7,10 @@ from image_core.images.picture_header import PREFIX_BYTES
 from image_engine.contract.renditions import DEFAULT_EFFORT, Rendition, RenditionRequest
 from image_engine.picture.completeness import check_complete
 from image_engine.picture.compose import compose
+from image_engine.picture.credit import credit_of
 from image_engine.picture.decode import decode_moving, decode_still
 from image_engine.picture.encode import encode
+from image_engine.picture.exif import camera_data_of
 from image_engine.picture.open_stored import open_stored, rejecting_what_cannot_be_decoded
 from image_engine.picture.orient import orient
 from image_engine.picture.stored_picture import StoredPicture
@@ -49,7 +51,8 @@ def _render(descriptor: int, request: RenditionRequest, clock: StepClock) -> Ren
         image = compose(image, recipe, size, frames, keeps_alpha=request.format != "jpeg").copy_memory()
     with clock.step("encode"):
         effort = DEFAULT_EFFORT[request.format] if request.effort is None else request.effort
-        content = encode(image, request.format, recipe.quality, effort)
+        xmp = credit_of(camera_data_of(descriptor, stored).exif) if recipe.metadata == "copyright" else b""
+        content = encode(image, request.format, recipe.quality, effort, xmp)
     return Rendition(request.format, *size, frames, content, clock.seconds)
 
 

@@ -2,6 +2,7 @@ import io
 import json
 import time
 from typing import Any
+from xml.sax.saxutils import escape
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,8 @@ from image_engine.contract.picture_file import open_picture_file
 from image_engine.contract.rejections import PictureRejected
 from image_engine.contract.renditions import Rendition, RenditionRequest
 from image_engine.contract.requests import ProcessingRequest
+from image_engine.picture.encode import avif_quality
+from image_engine.picture.xmp import read_xmp
 from image_engine.testing.pictures import (
     ORIENTATIONS,
     animation,
@@ -308,6 +311,51 @@ def test_no_metadata_comes_out(image_format: Format) -> None:
         assert not {"exif", "xmp", "icc_profile", "photoshop"} & opened(made).info.keys()
         for mark in (b"Exif", b"EXIF", b"XMP", b"adobe:ns", b"ICC", b"8BIM", b"Maker"):
             assert mark not in made.content
+
+
+def xmp_packet(rights: str) -> bytes:
+    return (
+        "<x:xmpmeta xmlns:x='adobe:ns:meta/'><rdf:RDF xmlns:rdf='http://www.w3.org/1999/02/22-rdf-syntax-ns#'>"
+        "<rdf:Description xmlns:dc='http://purl.org/dc/elements/1.1/'><dc:title>Title</dc:title><dc:rights><rdf:Alt>"
+        f"<rdf:li>{escape(rights)}</rdf:li></rdf:Alt></dc:rights></rdf:Description></rdf:RDF></x:xmpmeta>"
+    ).encode()
+
+
+@pytest.mark.parametrize("image_format", FORMATS)
+def test_copyright_is_all_that_stays_where_the_recipe_keeps_it(image_format: Format) -> None:
+    exif = Image.Exif()
+    exif.load(exif_block(6, place=(48.1, 11.5)))
+    exif[0x013B] = "Anna <Agency> (London)"
+    icc, packet = display_p3().get("icc-profile-data"), xmp_packet("© 写真 & Söhne")
+    content = jpeg(turned_for(SCENE, 6), exif=exif.tobytes(), icc=icc, xmp=packet)
+    made = opened(render(content, Recipe(width_px=160, metadata="copyright"), image_format))
+    assert not {"exif", "icc_profile", "photoshop"} & made.info.keys()
+    # Of PNG Pillow gives the text by its keyword.
+    kept = made.info.get("xmp") or made.info["XML:com.adobe.xmp"].encode()
+    values, place = read_xmp(kept)
+    assert {tag: value for tag, value in values.items() if value is not None} == {
+        0x013B: "Anna <Agency> (London)",
+        0x8298: "© 写真 & Söhne",
+    }
+    assert place is None
+    assert made.size == (160, 120)
+    bare = opened(render(jpeg(SCENE, exif=exif_block()), Recipe(width_px=160, metadata="copyright"), image_format))
+    assert not {"exif", "xmp"} & bare.info.keys()
+
+
+def test_copyright_of_an_animation_stays() -> None:
+    frames = [Image.new("RGB", (64, 48), color) for color in ("red", "green")]
+    target = io.BytesIO()
+    frames[0].save(target, "WEBP", save_all=True, append_images=frames[1:], duration=100, xmp=xmp_packet("Someone"))
+    made = opened(render(target.getvalue(), Recipe(width_px=32, metadata="copyright"), "webp"))
+    assert read_xmp(made.info["xmp"])[0][0x8298] == "Someone"
+    assert getattr(made, "n_frames", 1) == 2
+
+
+@given(st.integers(1, 99))
+def test_quality_of_avif_follows_that_of_other_formats(quality: int) -> None:
+    assert 1 <= avif_quality(quality) <= avif_quality(quality + 1) <= 100
+    assert [avif_quality(figure) for figure in (1, 50, 80, 100)] == [1, 50, 65, 100]
 
 
 @pytest.mark.parametrize("image_format", ["webp", "avif", "jpeg"])
