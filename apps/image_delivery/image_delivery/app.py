@@ -20,6 +20,12 @@ from image_core.keys import master_secrets
 from image_core.keys.master_secrets import MasterSecret
 from image_core.storage.gcs import GcsClient
 from image_delivery import health
+from image_delivery.addresses import Addresses, Serving
+from image_delivery.derivatives.memory import PictureMemory
+from image_delivery.grants.images import DeliveredImages
+from image_delivery.grants.keys import DeliveryKeys
+from image_delivery.grants.presets import TeamPresets
+from image_delivery.grants.verification import Verification
 from image_delivery.metrics import Metrics
 from image_delivery.parts import Parts
 from image_delivery.settings import DeliverySettings
@@ -30,8 +36,9 @@ from image_engine.pool.worker_limits import WorkerLimits
 class Application:
     """Addresses go to their own application before any middleware; everything else goes to the service's."""
 
-    def __init__(self, service: Starlette, addresses: ASGIApp) -> None:
-        self.service, self._addresses = service, addresses
+    def __init__(self, service: Starlette) -> None:
+        self.service = service
+        self._addresses: ASGIApp = Addresses(lambda: service.state.serving)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or take part in the server's start and end."""
@@ -47,7 +54,7 @@ def create_app(settings: DeliverySettings, tracer_provider: TracerProvider | Non
     service = Starlette(
         routes=health.ROUTES, middleware=[Middleware(RequestLog)], lifespan=_lifespan(settings, provider)
     )
-    return Application(service, service)
+    return Application(service)
 
 
 def _lifespan(settings: DeliverySettings, provider: TracerProvider | None) -> Any:
@@ -65,6 +72,8 @@ def _lifespan(settings: DeliverySettings, provider: TracerProvider | None) -> An
             tracer_provider=provider,
         )
         app.state.parts, app.state.readiness = parts, health.Readiness()
+        app.state.keys = keys = DeliveryKeys(parts.database, parts.master, settings.delivery_outage_seconds)
+        app.state.serving = _serving(parts, keys)
         await parts.database.open()
         await parts.pool.start()
         # The storage client takes longer to load than everything else: the port is open before it.
@@ -78,6 +87,12 @@ def _lifespan(settings: DeliverySettings, provider: TracerProvider | None) -> An
             await parts.database.close()
 
     return lifespan
+
+
+def _serving(parts: Parts, keys: DeliveryKeys) -> Serving:
+    outage_seconds = parts.settings.delivery_outage_seconds
+    images, presets = DeliveredImages(parts.database, outage_seconds), TeamPresets(parts.database, outage_seconds)
+    return Serving(parts, Verification(keys, images, presets), PictureMemory(parts.settings.delivery_memory_bytes))
 
 
 def _warm(gcs: GcsClient) -> None:

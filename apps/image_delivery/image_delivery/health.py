@@ -1,5 +1,6 @@
 """Whether image-delivery is up and can answer addresses."""
 
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from starlette.routing import Route
 from image_core import errors
 from image_core.db import Query
 from image_core.migrations import HEAD
+from image_delivery.grants.keys import DeliveryKeys
 from image_delivery.parts import Parts
 
 _revision = Query(select(column("version_num")).select_from(table("alembic_version")).limit(1))
@@ -23,23 +25,26 @@ class Readiness:
 
     database: str = "unavailable"
     schema_revision: str | None = None
+    keys: str = "unavailable"
     master: str = "unavailable"
 
     @property
     def is_complete(self) -> bool:
-        """Tell whether schema and master secret have been read."""
-        return self.database == "ok" and self.master == "ok"
+        """Tell whether schema, delivery keys and master secret have been read."""
+        return self.database == self.keys == self.master == "ok"
 
-    async def look(self, parts: Parts) -> None:
+    async def look(self, parts: Parts, keys: DeliveryKeys) -> None:
         """Read what has not been read yet."""
         if self.database != "ok":
             await self._look_at_schema(parts)
+        if self.database == "ok" and self.keys != "ok":
+            with suppress(errors.DatabaseUnavailable):
+                await keys.read()
+                self.keys = "ok"
         if self.master != "ok":
-            try:
+            with suppress(errors.MasterSecretUnavailable):
                 await parts.master.get()
                 self.master = "ok"
-            except errors.MasterSecretUnavailable:
-                self.master = "unavailable"
 
     async def _look_at_schema(self, parts: Parts) -> None:
         try:
@@ -57,10 +62,10 @@ async def live(_: Request) -> Response:
 
 
 async def ready(request: Request) -> Response:
-    """Say whether schema and master secret have been read since the start, and whether workers are there."""
+    """Say whether schema, keys and master secret have been read since the start, and whether workers are there."""
     parts: Parts = request.app.state.parts
     readiness: Readiness = request.app.state.readiness
-    await readiness.look(parts)
+    await readiness.look(parts, request.app.state.keys)
     workers = len(parts.pool.process_ids)
     is_ready = readiness.is_complete and workers > 0
     confinement = parts.pool.confinement
@@ -68,6 +73,7 @@ async def ready(request: Request) -> Response:
         "ready": is_ready,
         "database": readiness.database,
         "schema_revision": readiness.schema_revision,
+        "keys": readiness.keys,
         "master": readiness.master,
         "workers": workers,
         "confinement": asdict(confinement),

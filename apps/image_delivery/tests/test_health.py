@@ -24,7 +24,8 @@ async def test_ready_tells_what_was_seen_and_how_workers_are_locked_in(make_deli
         answer = await delivery.client.get(READY)
     assert answer.status_code == 200
     assert answer.json() == {
-        "ready": True, "database": "ok", "schema_revision": HEAD, "master": "ok", "workers": 1,
+        "ready": True, "database": "ok", "schema_revision": HEAD, "keys": "ok", "master": "ok",
+        "workers": 1,
         "confinement": {"system_calls": True, "landlock": 7},
     }  # fmt: skip
 

@@ -13,8 +13,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from starlette.datastructures import QueryParams
 
-from image_api.http.nearest import nearest
 from image_core import errors
+from image_core.errors.nearest import nearest
 
 _MAX_NAME_SHOWN = 64
 

@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from image_api.http.field_types import PATTERN_WORDS
-from image_api.http.nearest import nearest_hint
 from image_core import errors
+from image_core.errors.nearest import nearest_hint
 
 _TIME_WORDS = "Send a time with its zone such as 2026-03-01T12:00:00Z."
 _ID_WORDS = "Send an id such as 0199c0de-0000-7000-8000-000000000004."

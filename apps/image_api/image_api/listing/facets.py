@@ -8,13 +8,13 @@ import orjson
 from pydantic import BaseModel, Field
 
 from image_api.actor import Actor
-from image_api.http.nearest import nearest, nearest_hint
 from image_api.listing import queries, service
 from image_api.listing.metadata_filters import Kind, MetadataFilter, meaning_of
 from image_api.listing.result_filters import ResultCondition
 from image_api.listing.schemas import ImageFilters
 from image_core import errors
 from image_core.db import Runner
+from image_core.errors.nearest import nearest, nearest_hint
 
 MOST_IMAGES = 100_000
 """The maximum number of images counted: more would occupy the database for seconds."""

@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from image_api.http.nearest import nearest, nearest_hint
 from image_api.listing import metadata_terms
 from image_api.listing.possible import Possible
 from image_api.metadata_schemas.rules import Declared
 from image_api.metadata_schemas.schemas import DeclaredField, FieldType, is_date
 from image_api.metadata_schemas.values import MAX_VALUE_LENGTH
 from image_core import errors
+from image_core.errors.nearest import nearest, nearest_hint
 from image_core.images import filenames
 
 PREFIX = "meta."

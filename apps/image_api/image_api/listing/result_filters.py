@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from image_api.http.nearest import nearest, nearest_hint
 from image_api.listing.metadata_filters import MAX_FILTERS
 from image_api.listing.possible import Possible
 from image_core import errors
 from image_core.analyses.catalogue import CATALOGUE
+from image_core.errors.nearest import nearest, nearest_hint
 
 PREFIX = "analysis."
 _NAME = re.compile(r"analysis\.([^.\[\]]{1,64})\.([^.\[\]]{1,64})(?:\[([a-z]{1,16})\])?")

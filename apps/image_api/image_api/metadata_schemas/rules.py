@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from image_api.http.nearest import nearest_hint
 from image_api.metadata_schemas.schemas import DeclaredField, FieldType, is_date
 from image_core import errors
+from image_core.errors.nearest import nearest_hint
 from image_core.images import filenames
 
 Declared = Mapping[str, DeclaredField]

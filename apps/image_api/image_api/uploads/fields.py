@@ -6,12 +6,12 @@ from typing import Any, Protocol
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from image_api.http import json_bodies
-from image_api.http.nearest import nearest_hint
 from image_api.http.validation import request_invalid
 from image_api.images.schemas import Filename, UploadTags
 from image_api.metadata_schemas.rules import Declared, checked
 from image_api.metadata_schemas.values import Metadata
 from image_core import errors
+from image_core.errors.nearest import nearest_hint
 from image_core.images import filenames
 
 

@@ -11,11 +11,11 @@ from fastapi.routing import APIRoute
 
 from image_api.app import ROUTERS
 from image_api.guarded_route import GuardedRoute
-from image_api.http.nearest import nearest
 from image_api.http.query_parameters import query_parameters_of
 from image_api.listing.schemas import ListedType
 from image_api.openapi.document import api_routes
 from image_core import testing
+from image_core.errors.nearest import nearest
 from image_core.images.picture_header import PictureFormat
 from image_core.testing import UserWithKey
 

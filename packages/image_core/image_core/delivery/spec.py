@@ -14,7 +14,8 @@ Fit = Literal["inside", "cover", "pad"]
 Format = Literal["webp", "avif", "jpeg", "png"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 FITS: tuple[Fit, ...] = get_args(Fit)
-GRAVITIES = ("ce", "at", "fo")
+FOCAL_GRAVITY = "fo"
+GRAVITIES = ("ce", "at", FOCAL_GRAVITY)
 WIDTHS_PX = (
     16, 32, 48, 64, 96, 128, 160, 192, 256, 320, 384, 480, 512, 640, 750, 768, 828, 1024, 1080, 1200, 1280, 1440,
     1600, 1920, 2048, 2560, 3072, 3840, 4096,

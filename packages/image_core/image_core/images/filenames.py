@@ -67,15 +67,16 @@ def from_disposition(value: str) -> str | None:
     return clean(_without_encoded_words(decode_header(_unquoted(parameters.get("filename", "")))))
 
 
-def to_disposition(name: str) -> str:
-    """Return the Content-Disposition header for a filename, with an ASCII fallback for old clients."""
+def to_disposition(name: str, *, attachment: bool = False) -> str:
+    """Return the Content-Disposition that shows or saves a file under this name, for old clients in ASCII too."""
     name = clean(name) or "image"
     plain = unicodedata.normalize("NFD", name).encode("ascii", "ignore").decode() if not name.isascii() else name
     if not plain.rpartition(".")[0].strip() and not name.startswith("."):
         # Nothing was left before the extension.
         plain = "image" + plain
     plain = re.sub(r'["\\%]', "_", plain)
-    return f"inline; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
+    kind = "attachment" if attachment else "inline"
+    return f"{kind}; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
 
 
 def _percent_decoded(charset: str, text: str) -> str:

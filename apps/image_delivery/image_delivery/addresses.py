@@ -1,0 +1,199 @@
+"""`/i/…`: a bare ASGI application that answers delivery addresses before any middleware."""
+
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from starlette.types import Message, Receive, Scope, Send
+
+from image_core import errors
+from image_core.delivery.spec import FOCAL_GRAVITY
+from image_core.errors.problem_documents import MEDIA_TYPE, document, status_of
+from image_core.storage.protocol import ObjectMissing
+from image_core.telemetry import current_request, log, log_unexpected, request_context, span
+from image_delivery.derivatives import finding, sending
+from image_delivery.derivatives.finding import Content
+from image_delivery.derivatives.memory import PictureMemory
+from image_delivery.derivatives.sending import Headers, Prepared
+from image_delivery.grants.verification import AUTO, ImageFailed, Permit, Unknown, Verification
+from image_delivery.parts import Parts
+
+ROUTE = "/i/{grant}/{image}/{file}"
+UNKNOWN_SECONDS = 60
+"""How long caches may keep that an address is unknown or has expired."""
+_NOT_READY_SECONDS = 5
+_METHODS = (b"GET, HEAD", frozenset({"GET", "HEAD"}))
+_NO_STORE = (b"cache-control", b"no-store")
+_ENDS = (b"cache-control", b"public, max-age=%d" % UNKNOWN_SECONDS)
+
+EVERY_ANSWER: Headers = [
+    (b"cross-origin-resource-policy", b"cross-origin"),
+    (b"access-control-allow-origin", b"*"),
+    (b"timing-allow-origin", b"*"),
+    (b"access-control-expose-headers", b"Server-Timing, X-Derivative, ETag"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"content-security-policy", b"default-src 'none'; sandbox"),
+]
+
+
+@dataclass(frozen=True)
+class Serving:
+    """What answers addresses."""
+
+    parts: Parts
+    verification: Verification
+    memory: PictureMemory
+
+
+class Found(NamedTuple):
+    """An object, and how it came to be there: `hit`, `made` for this request, or `waited` for another's."""
+
+    content: Content
+    origin: str
+
+
+class Addresses:
+    """Answers delivery addresses."""
+
+    def __init__(self, serving: Callable[[], Serving]) -> None:
+        """Take a function that returns what answers, once the service has started."""
+        self._serving = serving
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        request_headers = dict(scope["headers"])
+        token = current_request.set(request_context(request_headers, None))
+        serving = self._serving()
+        provider = serving.parts.tracer_provider
+        parent = request_headers.get(b"traceparent", b"").decode("latin-1") or None
+        try:
+            with span(provider, f"{scope['method']} {ROUTE}", parent) if provider else nullcontext():
+                await _Exchange(serving, scope, request_headers, receive, send).answer()
+        finally:
+            current_request.reset(token)
+
+
+class _Exchange:
+    """One request and its answer."""
+
+    def __init__(
+        self, serving: Serving, scope: Scope, request_headers: dict[bytes, bytes], receive: Receive, send: Send
+    ) -> None:
+        self._serving, self._request_headers = serving, request_headers
+        self._method: str = scope["method"]
+        # As it came: what the server has decoded may be spelled in many ways.
+        self._path: str = scope["raw_path"].decode("latin-1")
+        self._receive, self._wire = receive, send
+        self._status = 0
+
+    async def answer(self) -> None:
+        """Send the answer, whatever it is."""
+        try:
+            await self._answer()
+        except Exception as error:  # noqa: BLE001 (the outermost catch: nothing may leave as a bare 500)
+            if self._status:
+                # The server ends the connection, and the caller sees that the answer is short.
+                log("answer_broken_off", severity="WARNING", reason=type(error).__qualname__)
+                return
+            log_unexpected(error, http_request={"requestMethod": self._method, "requestUrl": ROUTE})
+            await self._refuse(500, "internal-error", "Internal error", "The error has been logged.", _NO_STORE)
+
+    async def _answer(self) -> None:
+        if self._method == "OPTIONS":
+            await self._send_empty(204, [(b"access-control-allow-methods", _METHODS[0]), (b"allow", _METHODS[0])])
+            return
+        if self._method not in _METHODS[1]:
+            await self._send_empty(405, [(b"allow", _METHODS[0]), _NO_STORE])
+            return
+        try:
+            prepared, headers = await self._prepare()
+        except Unknown:
+            await self._send_empty(404, [_ENDS])
+        except ImageFailed as failed:
+            await self._refuse(422, failed.code, "The image failed", failed.message, _NO_STORE)
+        except errors.AppError as error:
+            await self._refuse_for(error)
+        else:
+            await prepared.send(self._send, self._receive, headers)
+            self._count(dict(headers).get(b"x-derivative", b"").decode(), prepared.size_bytes)
+
+    async def _prepare(self) -> tuple[Prepared, Headers]:
+        began_at = time.perf_counter()
+        permit = await self._serving.verification.permit(self._path)
+        permitted_at = time.perf_counter()
+        found = await self._find(permit)
+        try:
+            prepared = await sending.prepare(found.content, self._method, self._request_headers, self._serving.memory)
+        except ObjectMissing as error:
+            raise errors.StorageUnavailable("The bytes cannot be found at the moment. Try again.") from error
+        timing = b"permit;dur=%.1f, picture;dur=%.1f" % (
+            (permitted_at - began_at) * 1000,
+            (time.perf_counter() - permitted_at) * 1000,
+        )
+        return prepared, [
+            (b"cache-control", self._cache_control(permit)),
+            (b"cache-tag", f"image-{permit.image.id}".encode()),
+            (b"server-timing", timing),
+            (b"x-derivative", found.origin.encode()),
+        ]
+
+    async def _find(self, permit: Permit) -> Found:
+        parts = self._serving.parts
+        if permit.recipe is None:
+            return Found(finding.original(parts, permit.image), "hit")
+        formats = finding.formats_of(permit, permit.recipe, self._request_headers.get(b"accept", b""), "jpeg")
+        content = finding.stored(parts, permit, permit.recipe, formats)
+        if content is None:
+            raise errors.DerivativeNotFound("This picture has not been made.") if permit.is_signed else Unknown
+        return Found(content, "hit")
+
+    def _cache_control(self, permit: Permit) -> bytes:
+        is_lasting = permit.is_lasting and (permit.recipe is None or permit.recipe.gravity != FOCAL_GRAVITY)
+        return sending.cache_control(
+            self._serving.verification.now(), permit.expires_at, is_lasting=is_lasting,
+            most_seconds=self._serving.parts.settings.delivery_cache_seconds,
+        )  # fmt: skip
+
+    async def _refuse_for(self, error: errors.AppError) -> None:
+        headers = [_ENDS if isinstance(error, errors.DeliveryExpired) else _NO_STORE]
+        seconds = getattr(error, "retry_after_seconds", None)
+        if isinstance(error, errors.ImageNotReady):
+            seconds = _NOT_READY_SECONDS
+        if seconds is not None:
+            headers.append((b"retry-after", b"%d" % seconds))
+        if isinstance(error, errors.RangeNotSatisfiable):
+            headers.append((b"content-range", b"bytes */%d" % error.extra["size_bytes"]))
+        if isinstance(error, errors.Unavailable) and error.__cause__ is not None:
+            reason = type(error.__cause__).__qualname__
+            log("part_unavailable", severity="WARNING", code=error.code, reason=reason)
+        await self._refuse(status_of(error), error.code, error.title(), error.detail, *headers, **error.extra)
+
+    async def _refuse(
+        self, status: int, code: str, title: str, detail: str, *headers: tuple[bytes, bytes], **extra: object
+    ) -> None:
+        base_url = self._serving.parts.settings.base_url
+        body = document(status, code, title, detail, base_url, **extra)
+        described = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", b"%d" % len(body)), *headers]
+        await self._send({"type": "http.response.start", "status": status, "headers": described})
+        await self._send({"type": "http.response.body", "body": b"" if self._method == "HEAD" else body})
+        self._count("", 0)
+
+    async def _send_empty(self, status: int, headers: Headers) -> None:
+        length = [] if status == 204 else [(b"content-length", b"0")]
+        await self._send({"type": "http.response.start", "status": status, "headers": [*headers, *length]})
+        await self._send({"type": "http.response.body", "body": b""})
+        self._count("", 0)
+
+    async def _send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            vary = [(b"vary", b"Accept")] if self._path.endswith(f".{AUTO}") else []
+            self._status = message["status"]
+            message["headers"] = [*EVERY_ANSWER, *vary, *message["headers"]]
+        await self._wire(message)
+
+    def _count(self, origin: str, size_bytes: int) -> None:
+        metrics = self._serving.parts.metrics
+        metrics.answers.labels(str(self._status), origin).inc()
+        metrics.bytes.inc(size_bytes)

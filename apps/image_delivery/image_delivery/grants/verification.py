@@ -1,0 +1,223 @@
+"""What an address opens: its signature first, which costs no query, then key, image, time, team, tag and preset."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from image_core import errors
+from image_core.delivery import spec
+from image_core.delivery.grant import Address, ScopeKind, is_signed_by, parse
+from image_core.delivery.spec import FORMATS, PresetSpec, Recipe, SpecInvalid
+from image_core.errors.nearest import nearest
+from image_core.images.presets import Preset
+from image_core.states import ImageStatus
+from image_delivery.grants.images import DeliveredImage, DeliveredImages
+from image_delivery.grants.keys import DeliveryKey, DeliveryKeys
+from image_delivery.grants.presets import TeamPresets
+
+AUTO, FILE = "auto", "file"
+READY_PATIENCE_SECONDS = 5.0
+"""How long a signed request waits for an image that is not ready: browsers never repeat it."""
+
+
+class Unknown(Exception):
+    """The address is unsigned or wrong, and is not told why."""
+
+
+class ImageFailed(Exception):
+    """The image of a correctly signed address failed for good, by the image's own code."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(code)
+        self.code, self.message = code, message
+
+
+class Permit(NamedTuple):
+    """What an address asks for, and may have.
+
+    Attributes:
+        image: the image, ready to be shown.
+        name: the preset's name, `original`, or the transforms as the address spells them.
+        preset: the preset; None for transforms and the original.
+        recipe: what to make; None for the original's bytes.
+        extension: a format, `auto`, or `file`.
+        expires_at: Unix time at which the grant ends; None where it does not.
+        is_lasting: whether the same address gives the same bytes for as long as it is good.
+        is_exact: whether the signature covers the spec, so that whoever signed has asked for just this.
+        is_signed: whether there is a signature, rather than a public image.
+    """
+
+    image: DeliveredImage
+    name: str
+    preset: str | None
+    recipe: Recipe | None
+    extension: str
+    expires_at: float | None
+    is_lasting: bool
+    is_exact: bool
+    is_signed: bool
+
+
+class Verification:
+    """Decides what an address opens."""
+
+    def __init__(
+        self, keys: DeliveryKeys, images: DeliveredImages, presets: TeamPresets, now: Callable[[], float] = time.time
+    ) -> None:
+        self.now = now
+        self._keys, self._images, self._presets = keys, images, presets
+
+    async def permit(self, path: str) -> Permit:
+        """Return what the path of an address opens.
+
+        Raises:
+            Unknown: nothing, and the caller is not told why.
+            ImageFailed: correctly signed, and the image has failed.
+            errors.AppError: correctly signed, and refused for a reason; or a part is away.
+        """
+        address = parse(path)
+        if address is None:
+            raise Unknown
+        if address.grant is None:
+            return await self._permit_public(address)
+        if not is_signed_by(await self._keys.bytes_of(address.grant.key_number), address):
+            raise Unknown
+        if address.grant.kind is ScopeKind.LINK:
+            # Share links are not served yet.
+            raise Unknown
+        if address.grant.has_expired(self.now()):
+            raise errors.DeliveryExpired("The address has expired. Sign it again.")
+        key = await self._keys.find(address.grant.key_number)
+        if key is None:
+            raise Unknown
+        return await self._permit_signed(address, key)
+
+    async def _permit_public(self, address: Address) -> Permit:
+        image = await self._images.rows.get(address.image_id)
+        if image is None or not image.is_public or image.is_gone or not image.is_ready:
+            raise Unknown
+        if address.tag not in (None, image.tag):
+            raise Unknown
+        try:
+            asked = spec.parse(address.spec)
+        except SpecInvalid:
+            raise Unknown from None
+        if not isinstance(asked, PresetSpec):
+            raise Unknown
+        preset = (await self._presets.of(image.team_id)).get(asked.name)
+        if preset is None or not _opens(preset, address.extension):
+            raise Unknown
+        return _preset_permit(address, image, asked, preset)
+
+    async def _permit_signed(self, address: Address, key: DeliveryKey) -> Permit:
+        began_at = self._images.rows.clock()
+        image = await self._images.rows.get(address.image_id)
+        try:
+            presets = {} if image is None else await self._presets.of(image.team_id)
+            return _judge(address, key, image, presets)
+        except (Unknown, ImageFailed, errors.Gone, errors.NotFound, errors.Conflict):
+            # What was read may be older than the address.
+            image = await self._images.rows.get_since(address.image_id, began_at)
+        while True:
+            presets = {} if image is None else await self._presets.since(image.team_id, began_at)
+            try:
+                return _judge(address, key, image, presets)
+            except errors.ImageNotReady:
+                if self._images.rows.clock() - began_at >= READY_PATIENCE_SECONDS:
+                    raise
+            image = await self._images.rows.get_since(address.image_id, self._images.rows.clock())
+
+
+def _judge(address: Address, key: DeliveryKey, image: DeliveredImage | None, presets: Mapping[str, Preset]) -> Permit:
+    """Return what a correctly signed address opens, as rows stand.
+
+    Raises:
+        Unknown: there is no such image, or it is another team's.
+        ImageFailed: the image has failed.
+        errors.AppError: the address is refused, for a reason that its holder may know.
+    """
+    if image is None or image.team_id != key.team_id:
+        raise Unknown
+    if key.is_retired:
+        raise errors.DeliveryRevoked("The delivery key that signed the address has been retired. Sign it again.")
+    if image.is_gone or image.status is ImageStatus.EXPIRED:
+        raise errors.ImageNotFound("The image does not exist any more.")
+    if image.tag is not None and address.tag != image.tag:
+        raise errors.DeliveryRevoked(
+            "The image's addresses have been revoked, or its file has been replaced. Sign the address again."
+        )
+    permit = _spec_permit(address, image, presets)
+    if image.status is ImageStatus.FAILED:
+        raise ImageFailed(image.failure_code or "", image.failure_message or "")
+    if not image.is_ready:
+        raise errors.ImageNotReady("The image is still being processed. Try again.")
+    return permit
+
+
+def _spec_permit(address: Address, image: DeliveredImage, presets: Mapping[str, Preset]) -> Permit:
+    is_exact = address.grant is not None and address.grant.kind is ScopeKind.EXACT
+    try:
+        asked = spec.parse(address.spec)
+    except SpecInvalid as invalid:
+        if is_exact and address.spec.startswith(spec.TRANSFORM_PREFIX):
+            raise _spec_invalid(invalid.detail, invalid.canonical) from None
+        raise errors.PresetNotFound(f"There is no preset {address.spec!r}.") from None
+    if isinstance(asked, Recipe):
+        if not is_exact:
+            raise errors.PresetNotFound("Transforms are signed by themselves: this grant opens presets only.")
+        _check_format(address.extension)
+        return _permit(address, image, address.spec, None, asked, is_lasting=True)
+    if asked.is_reserved:
+        return _original_permit(address, image, asked, is_exact=is_exact)
+    named = presets if is_exact else {name: each for name, each in presets.items() if each.is_open}
+    preset = named.get(asked.name)
+    if preset is None or (not is_exact and not _opens(preset, address.extension)):
+        meant = nearest(asked.name, named)
+        raise errors.PresetNotFound(
+            f"The team has no {'' if is_exact else 'open '}preset {asked.name!r} in this format.",
+            **({} if meant is None or meant == asked.name else {"nearest": meant}),
+        )
+    _check_format(address.extension)
+    return _preset_permit(address, image, asked, preset)
+
+
+def _original_permit(address: Address, image: DeliveredImage, asked: PresetSpec, *, is_exact: bool) -> Permit:
+    if not is_exact or asked.name != "original" or asked.short_hash is not None:
+        raise errors.PresetNotFound(f"There is no preset {address.spec!r}.")
+    if address.extension != FILE:
+        raise _spec_invalid("The original has the extension `file`.", f"{asked.name}.{FILE}")
+    return _permit(address, image, asked.name, None, None, is_lasting=True)
+
+
+def _preset_permit(address: Address, image: DeliveredImage, asked: PresetSpec, preset: Preset) -> Permit:
+    # What a preset makes may change, so only an address that names its recipe gives the same bytes for long.
+    is_lasting = asked.short_hash == preset.recipe.short_hash()
+    return _permit(address, image, asked.name, asked.name, preset.recipe, is_lasting=is_lasting)
+
+
+def _permit(
+    address: Address, image: DeliveredImage, name: str, preset: str | None, recipe: Recipe | None, *, is_lasting: bool
+) -> Permit:
+    grant = address.grant
+    expires_at = None if grant is None or grant.expiry_minutes == 0 else grant.expiry_minutes * 60.0
+    is_exact = grant is not None and grant.kind is ScopeKind.EXACT
+    return Permit(
+        image, name, preset, recipe, address.extension, expires_at,
+        # Without a tag the address goes on when the image's file is replaced.
+        is_lasting=is_lasting and address.tag is not None, is_exact=is_exact, is_signed=grant is not None,
+    )  # fmt: skip
+
+
+def _opens(preset: Preset, extension: str) -> bool:
+    """Tell whether a preset may be shown in this format to whoever has no signature for just that."""
+    return preset.is_open and (extension == AUTO or extension in preset.formats)
+
+
+def _check_format(extension: str) -> None:
+    if extension != AUTO and extension not in FORMATS:
+        canonical = "jpeg" if extension == "jpg" else None
+        raise _spec_invalid(f"Unknown format `{extension}`: use {', '.join(FORMATS)} or {AUTO}.", canonical)
+
+
+def _spec_invalid(detail: str, canonical: str | None) -> errors.DeliverySpecInvalid:
+    return errors.DeliverySpecInvalid(detail, **({} if canonical is None else {"canonical": canonical}))
