@@ -46,7 +46,8 @@ def test_system_json_says_where_everything_is_to_its_owner_only(running: UpProce
     system = running.system
     assert system["admin_api_key"] in running.output
     assert system["url"] in running.output
-    for url in (system["url"], system["processor_url"], system["tasks_url"], system["emulators_url"]):
+    for name in ("url", "processor_url", "tasks_url", "delivery_url", "emulators_url"):
+        url = system[name]
         assert httpx2.get(f"{url}/health/ready", trust_env=False).status_code == 200
     assert system["database_url"].startswith("postgresql://")
     assert system["pubsub_emulator_host"].startswith("127.0.0.1:")
@@ -103,6 +104,7 @@ def test_doctor_finds_everything_up(running: UpProcess) -> None:
         "pub/sub",
         "image_processor",
         "image_tasks",
+        "image_delivery",
         "image_api",
         "admin key",
     ):
@@ -127,7 +129,10 @@ def test_a_port_in_use_is_refused_before_anything_is_started(running: UpProcess,
     "child",
     [
         "image_api",
-        *(pytest.param(name, marks=pytest.mark.faults) for name in ("image_processor", "image_tasks", "emulators")),
+        *(
+            pytest.param(name, marks=pytest.mark.faults)
+            for name in ("image_processor", "image_tasks", "image_delivery", "emulators")
+        ),
     ],
 )
 def test_a_killed_child_is_restarted_and_said_so(running: UpProcess, child: str) -> None:

@@ -22,7 +22,15 @@ from local_cloud.postgres.database import DatabaseUrls, prepare_database
 from local_cloud.postgres.server import PostgresServer
 from local_cloud.system import admin_key
 from local_cloud.system.children import Child
-from local_cloud.system.environment import PROJECT_ID, Layout, Outside, emulators_spec, migration_spec, service_specs
+from local_cloud.system.environment import (
+    MASTER_FILE_NAME,
+    PROJECT_ID,
+    Layout,
+    Outside,
+    emulators_spec,
+    migration_spec,
+    service_specs,
+)
 from local_cloud.watchdog import Watchdog
 
 from .grpc_proxy import GrpcProxy
@@ -224,7 +232,8 @@ class FaultySystem:
         """What no log may hold: the admin's key and the passwords of the database."""
         passwords = json.loads((self.folder / "database-roles.json").read_text()).values()
         account = json.loads((self.folder / "emulators" / "service-account.json").read_text())
-        return [self.admin_api_key, self.postgres.password, *passwords, account["private_key"]]
+        master = (self.folder / MASTER_FILE_NAME).read_text()
+        return [self.admin_api_key, self.postgres.password, *passwords, account["private_key"], master]
 
 
 class MemoryWatch:

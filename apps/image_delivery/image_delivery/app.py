@@ -12,6 +12,7 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from image_core import process_memory, telemetry
+from image_core.background import supervise
 from image_core.db import Database
 from image_core.delivery.grant import PREFIX
 from image_core.direct_traffic import keep_local_traffic_direct
@@ -75,13 +76,14 @@ def _lifespan(settings: DeliverySettings, provider: TracerProvider | None) -> An
         app.state.keys = keys = DeliveryKeys(parts.database, parts.master, settings.delivery_outage_seconds)
         app.state.serving = _serving(parts, keys)
         await parts.database.open()
-        await parts.pool.start()
-        # The storage client takes longer to load than everything else: the port is open before it.
+        # Workers and the storage client take longer to load than everything else: the port is open before them.
+        workers = asyncio.create_task(supervise("workers", parts.pool.start))
         warming = asyncio.create_task(asyncio.to_thread(_warm, gcs))
         try:
             yield
         finally:
-            await asyncio.gather(warming, return_exceptions=True)
+            workers.cancel()
+            await asyncio.gather(workers, warming, return_exceptions=True)
             await parts.pool.stop()
             await gcs.close()
             await parts.database.close()

@@ -16,12 +16,12 @@ from local_cloud.errors import LocalCloudError
 from local_cloud.postgres import account
 from local_cloud.system.admin_key import ADMIN_USER_ID, AdminKey
 from local_cloud.system.demo import make_demo
-from local_cloud.system.environment import DEFAULT_PORT, Outside, choose_layout
+from local_cloud.system.environment import DEFAULT_PORT, MASTER_FILE_NAME, Layout, Outside, choose_layout
 from local_cloud.system.supervisor import StopRequestedError, Supervisor, data_folder_lock, stopping_on_signals
 from local_cloud.system.system_file import FILE_NAME, read_system_file
 
 # Only what `up` makes: the folder may hold other things too.
-OWN_PARTS = ("postgres", "emulators", "logs", "database-roles.json", FILE_NAME)
+OWN_PARTS = ("postgres", "emulators", "logs", "database-roles.json", MASTER_FILE_NAME, FILE_NAME)
 
 DataDir = Annotated[Path, typer.Option(help="Where everything is kept between runs.")]
 
@@ -75,7 +75,7 @@ def _run(data_dir: Path, port: int, *, demo: bool) -> None:
         try:
             _say(f"Starting the system from {data_dir}")
             supervisor.start()
-            _announce(layout.url, data_dir, supervisor.admin)
+            _announce(layout, data_dir, supervisor.admin)
             if demo:
                 _demo(layout.url, supervisor.admin)
             supervisor.watch()
@@ -87,8 +87,9 @@ def _run(data_dir: Path, port: int, *, demo: bool) -> None:
             _say("Stopped.")
 
 
-def _announce(url: str, data_dir: Path, admin: AdminKey) -> None:
-    _say(f"\nThe API is ready:   {url}\nIts documentation:  {url}/docs")
+def _announce(layout: Layout, data_dir: Path, admin: AdminKey) -> None:
+    url = layout.url
+    _say(f"\nThe API is ready:   {url}\nIts documentation:  {url}/docs\nPictures for pages: {layout.delivery_url}/i/…")
     rotation = f"POST {url}/api/v1/user/{ADMIN_USER_ID}/credentials/rotate"
     if admin.is_new:
         _say(f"The admin's key:    {admin.api_key}  (shown only now; a new one: {rotation})")

@@ -36,6 +36,7 @@ def examine(data_dir: Path) -> list[Finding]:
         _address("pub/sub", f"//{system.pubsub_emulator_host}", data_dir / "logs" / "emulators.log"),
         _service("image_processor", system.processor_url, data_dir),
         _service("image_tasks", system.tasks_url, data_dir),
+        _service("image_delivery", system.delivery_url, data_dir),
         _service("image_api", system.url, data_dir),
     ]
     if findings[-1].is_up:

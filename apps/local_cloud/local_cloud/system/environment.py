@@ -16,6 +16,7 @@ from local_cloud.system.system_file import SystemFile
 
 PROJECT_ID = "image-manager-local"
 DEFAULT_PORT = 8080
+MASTER_FILE_NAME = "delivery-master"
 JOB_DEADLINE_SECONDS = 10
 LEASE_SECONDS = 20
 UPLOAD_DEADLINE_SECONDS = 40
@@ -187,6 +188,7 @@ def service_specs(layout: Layout, urls: DatabaseUrls) -> list[ChildSpec]:
     parts = [
         ("image_processor", "image_processor", layout.processor_port, urls.processor),
         ("image_tasks", "image_api.tasks_app", layout.tasks_port, urls.tasks),
+        ("image_delivery", "image_delivery", layout.delivery_port, urls.delivery),
         ("image_api", "image_api", layout.api_port, urls.api),
     ]
     specs = []
@@ -195,8 +197,10 @@ def service_specs(layout: Layout, urls: DatabaseUrls) -> list[ChildSpec]:
         environment = {**service_environment(layout, database_url), "PORT": str(port), "HOST": HOST}
         if name == "image_api" and "TOKEN_SIGNING_SECRET" not in environment:
             environment.setdefault("TOKEN_SIGNING_KEYS", _signing_keys(layout.data_dir / "signing-keys.json"))
-        if name == "image_api":
+        if name in ("image_api", "image_delivery"):
             environment |= delivery_environment(layout)
+        if name == "image_delivery":
+            environment["WORKER_COUNT"] = "1"
         specs.append(ChildSpec(name, command, environment, f"http://{HOST}:{port}/health/ready"))
     return specs
 
@@ -205,7 +209,7 @@ def delivery_environment(layout: Layout) -> dict[str, str]:
     """Return what the services that sign and verify delivery addresses are told; the environment comes first."""
     made = {"DELIVERY_URL": os.environ.get("DELIVERY_URL", layout.delivery_url)}
     if "DELIVERY_MASTER_SECRET" not in os.environ:
-        kept = layout.data_dir / "delivery-master"
+        kept = layout.data_dir / MASTER_FILE_NAME
         made["DELIVERY_MASTER"] = os.environ.get("DELIVERY_MASTER") or _kept(kept, master_secrets.generate)
     return made
 

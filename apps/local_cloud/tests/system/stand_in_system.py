@@ -23,6 +23,7 @@ def service_specs(layout: Layout, urls: DatabaseUrls) -> list[ChildSpec]:
     ports = {
         "image_processor": layout.processor_port,
         "image_tasks": layout.tasks_port,
+        "image_delivery": layout.delivery_port,
         "image_api": layout.api_port,
     }
     return [

@@ -113,6 +113,7 @@ def test_up_is_whole_stops_in_order_and_finds_everything_again(data_dir: Path) -
             "emulators",
             "image_processor",
             "image_tasks",
+            "image_delivery",
             "image_api",
         }
         assert system.admin_api_key == "im_stand-in"
@@ -206,6 +207,7 @@ def test_reset_asks_and_removes_only_what_is_ours(tmp_path: Path) -> None:
     (tmp_path / "emulators").mkdir()
     (tmp_path / "venv").mkdir()
     (tmp_path / "system.json").write_text("{}")
+    (tmp_path / "delivery-master").write_text("secret")
     refused = CliRunner().invoke(app(), ["up", "--data-dir", str(tmp_path), "--reset"], input="n\n")
     assert "Delete all pictures" in refused.output
     assert (tmp_path / "emulators").exists()
@@ -224,7 +226,7 @@ def test_addresses_from_outside_take_the_place_of_our_parts(tmp_path: Path) -> N
     assert emulators_spec(layout).environment["EMULATORS_EMULATE_PUBSUB"] == "True"
 
 
-def test_the_api_signs_addresses_with_a_master_secret_of_this_machine(
+def test_addresses_are_signed_and_verified_with_a_master_secret_of_this_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("DELIVERY_URL", "DELIVERY_MASTER", "DELIVERY_MASTER_SECRET"):
@@ -233,7 +235,12 @@ def test_the_api_signs_addresses_with_a_master_secret_of_this_machine(
     urls = DatabaseUrls.all_the_same("postgresql://db")
 
     def api_environment() -> dict[str, str]:
-        (spec,) = (spec for spec in service_specs(layout, urls) if spec.name == "image_api")
+        signing, verifying = (environment_of(name) for name in ("image_api", "image_delivery"))
+        assert signing.get("DELIVERY_MASTER") == verifying.get("DELIVERY_MASTER")
+        return signing
+
+    def environment_of(name: str) -> dict[str, str]:
+        (spec,) = (spec for spec in service_specs(layout, urls) if spec.name == name)
         return spec.environment
 
     first = api_environment()
