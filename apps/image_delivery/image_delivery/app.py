@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,7 +13,6 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from image_core import process_memory, telemetry
-from image_core.background import supervise
 from image_core.db import Database
 from image_core.delivery.grant import PREFIX
 from image_core.direct_traffic import keep_local_traffic_direct
@@ -30,6 +30,7 @@ from image_delivery.grants.verification import Verification
 from image_delivery.metrics import Metrics
 from image_delivery.parts import Parts
 from image_delivery.settings import DeliverySettings
+from image_engine.contract.rejections import WorkerUnavailable
 from image_engine.pool.pool import WorkerPool
 from image_engine.pool.worker_limits import WorkerLimits
 
@@ -72,12 +73,13 @@ def _lifespan(settings: DeliverySettings, provider: TracerProvider | None) -> An
             metrics=Metrics(),
             tracer_provider=provider,
         )
-        app.state.parts, app.state.readiness = parts, health.Readiness()
+        readiness = health.Readiness()
+        app.state.parts, app.state.readiness = parts, readiness
         app.state.keys = keys = DeliveryKeys(parts.database, parts.master, settings.delivery_outage_seconds)
         app.state.serving = _serving(parts, keys)
         await parts.database.open()
         # Workers and the storage client take longer to load than everything else: the port is open before them.
-        workers = asyncio.create_task(supervise("workers", parts.pool.start))
+        workers = asyncio.create_task(_start(parts.pool, readiness))
         warming = asyncio.create_task(asyncio.to_thread(_warm, gcs))
         try:
             yield
@@ -95,6 +97,16 @@ def _serving(parts: Parts, keys: DeliveryKeys) -> Serving:
     outage_seconds = parts.settings.delivery_outage_seconds
     images, presets = DeliveredImages(parts.database, outage_seconds), TeamPresets(parts.database, outage_seconds)
     return Serving(parts, Verification(keys, images, presets), PictureMemory(parts.settings.delivery_memory_bytes))
+
+
+async def _start(pool: WorkerPool, readiness: health.Readiness) -> None:
+    """Start the workers, or end the process: it would never be able to make a picture."""
+    try:
+        await pool.start()
+        readiness.workers_started = True
+    except WorkerUnavailable as error:
+        telemetry.log("workers_not_started", severity="ERROR", reason=str(error))
+        signal.raise_signal(signal.SIGTERM)
 
 
 def _warm(gcs: GcsClient) -> None:

@@ -27,6 +27,7 @@ class Readiness:
     schema_revision: str | None = None
     keys: str = "unavailable"
     master: str = "unavailable"
+    workers_started: bool = False
 
     @property
     def is_complete(self) -> bool:
@@ -66,7 +67,7 @@ async def ready(request: Request) -> Response:
     parts: Parts = request.app.state.parts
     readiness: Readiness = request.app.state.readiness
     await readiness.look(parts, request.app.state.keys)
-    workers = len(parts.pool.process_ids)
+    workers = len(parts.pool.process_ids) if readiness.workers_started else 0
     is_ready = readiness.is_complete and workers > 0
     confinement = parts.pool.confinement
     answer: dict[str, Any] = {
