@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from image_core.delivery.spec import Format, Recipe
+from image_core.delivery.spec import MOST_UNBOUNDED_SIDE_PX, Format, Recipe
 from image_engine.contract.facts import Seconds, Size, StepSeconds, Whole
 from image_engine.contract.limits import PictureLimits
 
@@ -16,6 +16,7 @@ CONTENT_TYPES: dict[Format, str] = {
     "png": "image/png",
 }
 MOST_EFFORT = 9
+FULL_SIZE_QUALITY = 92
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,19 @@ class RenditionRequest:
             effort=values["effort"],
             limits=PictureLimits.from_json(values["limits"]),
         )
+
+
+def full_size_request(
+    width_px: int, height_px: int, *, has_alpha: bool, is_animated: bool, limits: PictureLimits | None = None
+) -> RenditionRequest:
+    """Return the request for a picture at full size whose file cannot be copied without its metadata.
+
+    What moves becomes WebP where WebP can hold it, what is transparent PNG, everything else JPEG.
+    """
+    image_format: Format = "png" if has_alpha else "jpeg"
+    if is_animated and max(width_px, height_px) <= MOST_UNBOUNDED_SIDE_PX:
+        image_format = "webp"
+    return RenditionRequest(Recipe(quality=FULL_SIZE_QUALITY), image_format, limits=limits or PictureLimits())
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,6 @@ from image_engine.picture.camera_fields import (
     facts_of,
     time_of,
 )
-from image_engine.picture.camera_values import number_of
 from image_engine.picture.gif_blocks import read_gif_xmp
 from image_engine.picture.iptc import read_iptc
 from image_engine.picture.place import place_of_exif
@@ -25,8 +24,6 @@ from image_engine.picture.png_blocks import read_png_blocks
 from image_engine.picture.stored_picture import StoredPicture
 from image_engine.picture.tiff_directories import IPTC_TAG, PHOTOSHOP_TAG, XMP_TAG, Directories, Tags
 from image_engine.picture.xmp import read_xmp
-
-_ORIENTATION = 0x0112
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +69,6 @@ def read_camera_data(block: bytes | mmap, xmp: bytes = b"", iptc: bytes = b"") -
     if taken_at is not None:
         facts["taken_at"] = taken_at
     return CameraData(facts, place_of_exif(gps) or place_in_xmp)
-
-
-def orientation_of(block: bytes) -> int:
-    """Return the orientation in an EXIF block, 1 where there is none. Never raises."""
-    value = number_of(_read_directories(block)[0].get(_ORIENTATION))
-    return int(value) if value is not None and 1 <= value <= 8 else 1
 
 
 def _read_directories(block: bytes | mmap) -> tuple[Tags, Tags]:

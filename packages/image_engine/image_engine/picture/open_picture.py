@@ -10,7 +10,7 @@ from image_core.images.picture_header import PictureFormat
 from image_engine.picture import avif_planes
 from image_engine.picture.animation_frames import read_animation
 from image_engine.picture.color_coding import ColorCoding
-from image_engine.picture.exif import orientation_of
+from image_engine.picture.exif_orientation import orientation_of
 from image_engine.picture.icc_profile import profile_color_space
 from image_engine.picture.mended_file import mended_bytes
 from image_engine.picture.open_avif import decode_avif

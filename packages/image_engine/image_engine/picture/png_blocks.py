@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from mmap import mmap
 
 _MAX_CHUNKS = 10_000
+# Each may be two thousand times as large as in the file. Writers leave one of a kind.
+_MAX_TEXTS = 16
 _MAX_BLOCK_BYTES = 2 * 1024 * 1024
 _XMP = b"XML:com.adobe.xmp"
 # What ImageMagick and those after it write: the block's bytes in hexadecimal digits.
@@ -20,12 +22,16 @@ _XMP_SEGMENT = b"http://ns.adobe.com/xap/1.0/\x00"
 def read_png_blocks(content: bytes | mmap) -> dict[str, bytes]:
     """Give the first `exif`, `xmp` and `iptc` block of each kind. Never raises."""
     found: dict[str, bytes] = {}
+    texts = 0
     for kind, chunk in _chunks(content):
         if kind == b"eXIf":
             # The chunk made for EXIF counts before a text.
             found["exif"] = chunk
             continue
         keyword, text = _text(kind, chunk)
+        texts += bool(keyword)
+        if texts > _MAX_TEXTS:
+            break
         if keyword == _XMP:
             found["xmp"] = text
         elif keyword.startswith(_RAW_PROFILE):
