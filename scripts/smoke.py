@@ -100,6 +100,7 @@ class Run:
     ready_seconds: float
     picture: bytes
     processor: Client | None = None
+    tasks: Client | None = None
     team_query: str = ""
     image_id: str | None = None
     image: dict[str, Any] = field(default_factory=dict)
@@ -149,6 +150,21 @@ def check_processor(run: Run) -> str:
             raise SmokeTestError("workers are not confined: their system calls are not filtered")
         return "workers are not confined: this system has no filter for system calls"
     return f"workers are confined, Landlock {seen['landlock'] or 'missing'}"
+
+
+def check_tasks(run: Run) -> str:
+    """Housekeeping can work: its database answers; only that of the local system can be asked."""
+    if run.tasks is None:
+        return "not asked: its address is not known here"
+    tasks = run.tasks
+
+    def ask() -> str:
+        name = tasks.expect(200, "GET", "/version").json()["service"]
+        if name != "image-tasks":
+            raise SmokeTestError(f"{tasks.url} is {name} instead of image-tasks")
+        return f"schema {tasks.expect(200, 'GET', '/health/ready').json()['schema_revision']}"
+
+    return _until(run.start_seconds, ask)
 
 
 def check_version(run: Run) -> str:
@@ -238,6 +254,7 @@ STEPS: tuple[tuple[str, Callable[[Run], str]], ...] = (
     ("live", check_live),
     ("ready", check_ready),
     ("processor", check_processor),
+    ("tasks", check_tasks),
     ("version", check_version),
     ("key", check_key),
     ("tokens", check_tokens),
@@ -289,10 +306,10 @@ def api_key(url: str, environment: Mapping[str, str], system: Mapping[str, Any])
     return str(key)
 
 
-def processor_client(url: str, system: Mapping[str, Any]) -> Client | None:
-    """The processor of the local system, where that is what is tried."""
-    is_local = _same_address(url, system.get("url"))
-    return Client(str(system["processor_url"]), None) if is_local and system.get("processor_url") else None
+def inner_client(name: str, url: str, system: Mapping[str, Any]) -> Client | None:
+    """A service of the local system that callers do not reach, where that system is what is tried."""
+    address = system.get(name) if _same_address(url, system.get("url")) else None
+    return Client(str(address), None) if address else None
 
 
 def _same_address(url: str, other: object) -> bool:
@@ -306,7 +323,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         system = _local_system(arguments.data_dir)
         url = target_url(arguments, os.environ, system)
         client = Client(url, api_key(url, os.environ, system))
-        processor = processor_client(url, system)
+        processor, tasks = (inner_client(name, url, system) for name in ("processor_url", "tasks_url"))
     except SmokeTestError as error:
         sys.stderr.write(f"Smoke test: {error}\n")
         return 2
@@ -314,7 +331,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _say(f"Smoke test of {url}")
     for _ in range(arguments.uploads):
         seconds = (arguments.start_seconds, arguments.ready_seconds)
-        run = Run(client, arguments.expect_version, *seconds, picture_png(), processor)
+        run = Run(client, arguments.expect_version, *seconds, picture_png(), processor, tasks)
         if not perform(run, _say):
             _say(f"Smoke test FAILED after {time.monotonic() - began_at:.1f} s")
             return 1

@@ -149,10 +149,18 @@ def folder_of_the_service(image: Image) -> Iterator[Path]:
 
 @contextmanager
 def running(
-    store: ImageStore, image: Image, environment: Mapping[str, str], volumes: Mapping[Path, str] | None = None
+    store: ImageStore,
+    image: Image,
+    environment: Mapping[str, str],
+    volumes: Mapping[Path, str] | None = None,
+    *,
+    command: Sequence[str] | None = None,
 ) -> Iterator[Container]:
-    """A started container of the image, stopped when the block ends."""
-    with store.mounted(image) as root, Container(image, root, environment, volumes=volumes) as container:
+    """A started container of the image, with a command in the place of its own, stopped when the block ends."""
+    with (
+        store.mounted(image) as root,
+        Container(image, root, environment, command=command, volumes=volumes) as container,
+    ):
         yield container
 
 

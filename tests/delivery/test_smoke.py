@@ -16,7 +16,7 @@ from .fake_api import ADMIN_KEY, MEMBER_KEY, READER_KEY, FakeApi, Reply
 
 SCRIPT = ROOT / "scripts" / "smoke.py"
 STEPS = [
-    *("live", "ready", "processor", "version", "key", "tokens"),
+    *("live", "ready", "processor", "tasks", "version", "key", "tokens"),
     *("upload", "processing", "derivative", "original", "trash"),
 ]
 
@@ -64,6 +64,31 @@ def test_workers_of_the_local_system_are_confined(
     done = smoke("--data-dir", str(tmp_path))
     assert done.returncode == status, done.stdout
     assert "confined" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("housekeeping", "status"),
+    [((200, {"service": "image-tasks"}), 0), ((200, {"service": "image-api"}), 1), ((503, {}), 1)],
+)
+def test_housekeeping_of_the_local_system_is_asked(
+    api: FakeApi, tmp_path: Path, housekeeping: Reply, status: int
+) -> None:
+    api.fault = lambda _method, path, prefix: housekeeping if (prefix, path) == ("/tasks", "/version") else None
+    system = {"url": api.url, "tasks_url": f"{api.url}/tasks", "admin_api_key": ADMIN_KEY}
+    (tmp_path / "system.json").write_text(json.dumps(system))
+    done = smoke("--data-dir", str(tmp_path))
+    assert done.returncode == status, done.stdout
+    assert "GET /tasks/health/ready" in api.calls or status
+
+
+def test_housekeeping_that_cannot_work_fails(api: FakeApi, tmp_path: Path) -> None:
+    asked = {"/version": (200, {"service": "image-tasks"}), "/health/ready": (503, {"ready": False})}
+    api.fault = lambda _method, path, prefix: asked.get(path) if prefix == "/tasks" else None
+    system = {"url": api.url, "tasks_url": f"{api.url}/tasks", "admin_api_key": ADMIN_KEY}
+    (tmp_path / "system.json").write_text(json.dumps(system))
+    done = smoke("--data-dir", str(tmp_path))
+    assert done.returncode == 1, done.stdout
+    assert "FAIL  tasks" in done.stdout
 
 
 def test_the_local_key_is_never_sent_to_another_address(api: FakeApi, tmp_path: Path) -> None:
