@@ -146,7 +146,7 @@ class Rollout:
 
 
 def back(cloud: CloudRun, touched: dict[str, str], say: Callable[[str], None], pause_seconds: float) -> bool:
-    """Give the previous revisions all traffic again, the processor's first; `False` where that did not succeed."""
+    """Give the previous revisions all traffic again, the last service first; `False` where that did not succeed."""
     certain = True
     for service, previous in reversed(touched.items()):
         for attempt in range(1, BACK_ATTEMPTS + 1):

@@ -21,8 +21,7 @@ from typing import Any
 from scripts.infra.commands import CommandFailed, first_on_path, run, say
 
 ROOT = Path(__file__).resolve().parents[2]
-TERRAFORM = Path(os.environ.get("TERRAFORM_FOLDER", ROOT / "terraform"))
-"""The configuration; another folder where faults are planted in a copy."""
+TERRAFORM = ROOT / "terraform"
 SCHEMA_PROVIDER = ROOT.parent / "shared" / "tools" / "google-schema" / "install"
 """Builds a provider that knows the schema only and prints the path of a configuration that uses it."""
 
@@ -85,11 +84,15 @@ def environment() -> dict[str, str]:
 @contextlib.contextmanager
 def copied_tree() -> Iterator[Path]:
     """A copy of terraform/, removed afterwards. A mirror's provider has other checksums than the lock files."""
-    mirrored = [".terraform.lock.hcl"] if "TF_CLI_CONFIG_FILE" in environment() else []
     with tempfile.TemporaryDirectory(prefix="terraform-") as folder:
         copy = Path(folder) / "terraform"
-        shutil.copytree(TERRAFORM, copy, ignore=shutil.ignore_patterns(".terraform", *mirrored))
+        shutil.copytree(TERRAFORM, copy, ignore=shutil.ignore_patterns(".terraform", *mirrored_files()))
         yield copy
+
+
+def mirrored_files() -> list[str]:
+    """The names of the files that are left out of a copy where the provider comes from a mirror."""
+    return [".terraform.lock.hcl"] if "TF_CLI_CONFIG_FILE" in environment() else []
 
 
 def initialise(folder: Path, variables: dict[str, str]) -> None:

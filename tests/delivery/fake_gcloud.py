@@ -2,6 +2,7 @@
 
 The file is named by FAKE_GCLOUD_STATE. In it `faults` lists what breaks:
   {"command": "…", "times": n}       a command whose line has this text fails, n times (always without)
+  {"kills": "…"}                     a command whose line has this text succeeds, and whoever gave it is killed
   {"errors": service, "from": percent}   the new revision's requests fail from this share of the traffic on
                                          (fake_monitoring.py tells)
 """
@@ -10,6 +11,7 @@ import fcntl
 import json
 import os
 import re
+import signal
 import sys
 from typing import Any
 
@@ -25,6 +27,9 @@ def main() -> int:
         file.seek(0)
         file.truncate()
         json.dump(state, file)
+    line = " ".join(sys.argv[1:])
+    if any("kills" in fault and fault["kills"] in line for fault in state["faults"]):
+        os.kill(os.getppid(), signal.SIGKILL)
     return status
 
 

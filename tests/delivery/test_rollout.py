@@ -277,13 +277,23 @@ def test_a_signal_brings_everything_back(cloud: Cloud, number: signal.Signals) -
     assert cloud.traffic() == ALL_OLD
 
 
-def test_a_killed_rollout_is_undone_by_back(cloud: Cloud) -> None:
-    with subprocess.Popen(cloud.forward("--watch-seconds", "60"), cwd=ROOT, stdout=subprocess.DEVNULL) as rollout:
-        wait_for_moves(cloud, 1)
-        rollout.kill()
-    assert cloud.traffic()["image-api"] == {NEW["image-api"]: 10, OLD["image-api"]: 90}
+@pytest.mark.parametrize(
+    "command",
+    [
+        "services update image-api",
+        "update-tags",
+        "image-api-00002=10",
+        "image-processor-00002=10",
+        "image-tasks-old=50",
+    ],
+)
+def test_a_rollout_that_is_killed_anywhere_is_undone_by_back(cloud: Cloud, command: str) -> None:
+    cloud.break_at({"kills": command})
+    assert run(cloud.forward()).returncode == -signal.SIGKILL
     assert run(cloud.command("back")).returncode == 0
     assert cloud.traffic() == ALL_OLD
+    assert cloud.tags() == []
+    assert not cloud.rollout_state.exists()
 
 
 def test_back_without_a_rollout_does_nothing(cloud: Cloud) -> None:

@@ -48,14 +48,11 @@ def test_steps_come_in_the_order_of_a_first_apply(project: Project, monkeypatch:
     cloud = FakeCloud()
     run_with(cloud, project, monkeypatch)
     order = [
-        "buckets create",
-        "identity create",
-        "terraform import",
-        "docker push",
-        "terraform plan",
-        "jobs execute",
+        "billing projects describe", "services enable", "buckets create", "identity create", "terraform import",
+        "-auto-approve", "environments/dev", "variable set DELIVERY_ENVIRONMENTS", "docker push", "terraform plan",
+        "networks delete", "service-accounts disable", "jobs execute", "--region=europe-west1 --format=json",
         "make smoke",
-    ]
+    ]  # fmt: skip
     positions = [next(index for index, call in enumerate(cloud.calls) if part in call) for part in order]
     assert positions == sorted(positions)
 

@@ -76,6 +76,59 @@ def test_moves_stay_for_who_upgrades() -> None:
     assert MOVED.items() <= found.items()
 
 
+# --- What has to be there first, and nothing refers to --------------------------------------------------------------
+
+# The API that a module's resources belong to may be enabled by the same apply.
+APIS_FIRST = re.compile(r"google_project_service\.\w+")
+# Each for a refusal that Google documents: a notification needs the grant on its topic, an alert the metric that its
+# query names, an instance with a private address the peering, and a store the policy that places it.
+COMES_AFTER = {
+    "stack/google_storage_notification.originals": ["google_pubsub_topic_iam_member.table"],
+    "observability/google_monitoring_alert_policy.threshold": ["google_logging_metric.counted"],
+    "observability/google_monitoring_alert_policy.query": ["google_logging_metric.counted"],
+    "network/private_services_network_id": ["google_service_networking_connection.services"],
+    "rate_limit_store/google_memorystore_instance.this": ["google_network_connectivity_service_connection_policy.this"],
+}
+# Resources of these folders that are made with the first API that an apply enables, and wait for it by themselves.
+WAIT_FOR_THEIR_API = {
+    "stack/google_cloud_scheduler_job.sweep",
+    "stack/google_cloud_scheduler_job.retention",
+    "bootstrap/google_storage_bucket.state",
+}
+
+
+def dependencies() -> Iterator[tuple[str, list[str]]]:
+    """Each block by its folder and name, with what it says to come after."""
+    for folder in CONFIGURATIONS:
+        for kind in ("module", "resource", "output"):
+            for block in blocks_in(folder, kind):
+                name = f"{folder.name}/{'.'.join(block.labels)}"
+                yield name, re.findall(r"[a-z_]+\.\w+", block.argument("depends_on") or "")
+
+
+def test_what_an_order_rests_on_is_said() -> None:
+    found = {
+        name: others for name, named in dependencies() if (others := [o for o in named if not APIS_FIRST.match(o)])
+    }
+    assert found == COMES_AFTER
+
+
+def test_the_database_waits_for_its_peering() -> None:
+    (database,) = [block for block in blocks_in(TERRAFORM / "stack", "module") if block.labels == ("database",)]
+    assert database.argument("private_network_id") == "module.network.private_services_network_id"
+
+
+def test_every_module_comes_after_its_apis() -> None:
+    """Those that are enabled for everything, or for it alone."""
+    modules = {f"{folder.name}/{block.labels[0]}" for folder in CONFIGURATIONS for block in blocks_in(folder, "module")}
+    alone = {block.labels[1] for block in resources() if block.labels[0] == "google_project_service"}
+    waiting = {name: set(filter(APIS_FIRST.match, named)) for name, named in dependencies()}
+    assert {name for name, apis in waiting.items() if apis} == modules | WAIT_FOR_THEIR_API
+    for name in modules:
+        own = name.partition("/")[2]
+        assert own not in alone or f"google_project_service.{own}" in waiting[name]
+
+
 # --- Lists that must be complete ------------------------------------------------------------------------------------
 
 # The API behind the types of resources that begin so; the longest beginning counts. Source: the provider's own table
