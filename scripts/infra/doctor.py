@@ -1,6 +1,7 @@
 """`make doctor PROJECT=…`: what would keep the system from being made here, one line each, with the fix."""
 
 import argparse
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Any
 from scripts.infra.commands import CommandFailed, first_on_path, run, say
 from scripts.infra.github_environments import admitted, call_json, environments
 from scripts.infra.org_policies import CONSTRAINTS, effective_rules
-from scripts.infra.project import ENVIRONMENTS, gcloud_json, project_id_argument
+from scripts.infra.project import ENVIRONMENTS, ROOT, gcloud_json, project_id_argument
 
 PROGRAMS = ("gcloud", "gh", "terraform", "docker")
 APIS = (
@@ -21,6 +22,10 @@ RUN_CPU_QUOTA = "CpuAllocPerProjectRegion"
 """Cloud Run's quota of CPU that instances hold at once, in thousandths."""
 NEEDED_CPUS = 24
 """Most vCPUs of both services with the variables of prod, rounded up to what a new project is given."""
+
+CODE_OWNERS = ".github/CODEOWNERS"
+PLACEHOLDER = "@OWNER/"
+"""What stands in the repository for the organisation that takes it over."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +130,26 @@ def github(subject: Subject) -> list[Finding]:
     return findings
 
 
-CHECKS: tuple[Callable[[Subject], list[Finding]], ...] = (programs, billing, apis, roles, quotas, policies, github)
+def code_owners(subject: Subject) -> list[Finding]:
+    """Whoever is to be asked about a change exists at GitHub and may write."""
+    invented = sorted(set(re.findall(rf"{PLACEHOLDER}\S*", (ROOT / CODE_OWNERS).read_text())))
+    seen = [f"{each} stands for your own team" for each in invented]
+    if subject.repository:
+        answered = call_json(f"repos/{subject.repository}/codeowners/errors", "GET")
+        seen += [f"line {each['line']}: {each['kind']}" for each in answered["errors"]]
+    return [Finding(not seen, f"owners in {CODE_OWNERS}", f"correct it on the default branch ({'; '.join(seen)})")]
+
+
+CHECKS: tuple[Callable[[Subject], list[Finding]], ...] = (
+    programs,
+    billing,
+    apis,
+    roles,
+    quotas,
+    policies,
+    github,
+    code_owners,
+)
 
 
 def examine(subject: Subject) -> list[Finding]:

@@ -30,11 +30,22 @@ WELL: dict[str, Any] = {
     },
     "gh api --method GET repos/owner/name/environments/infra-prod/deployment-branch-policies": ONLY_MAIN,
     "gh api --method GET repos/owner/name/environments/approval-prod/deployment-branch-policies": ONLY_MAIN,
+    "gh api --method GET repos/owner/name/codeowners/errors": {"errors": []},
     "gh api --method GET repos/owner/name/environments/": {
         "deployment_branch_policy": {"custom_branch_policies": True},
         "protection_rules": [{"type": "required_reviewers"}],
     },
 }
+
+
+@pytest.fixture(autouse=True)
+def code_owners(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file that whoever took the repository over has changed, or not."""
+    file = tmp_path / doctor.CODE_OWNERS
+    file.parent.mkdir()
+    file.write_text("* @somebody/maintainers\n")
+    monkeypatch.setattr(doctor, "ROOT", tmp_path)
+    return file
 
 
 def _plain(text: str) -> str:
@@ -156,6 +167,22 @@ def test_environment_without_its_rules_is_told(
 
 def test_without_a_repository_github_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     assert doctor.github(doctor.Subject("example-project", "europe-west1")) == []
+
+
+def test_owners_whom_github_does_not_know_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    unknown = {"line": 3, "column": 22, "kind": "Unknown owner", "source": "* @team/x", "path": ".github/CODEOWNERS"}
+    answered = {"gh api --method GET repos/owner/name/codeowners/errors": {"errors": [unknown]}}
+    found = examined(monkeypatch, **answered)["owners in .github/CODEOWNERS"]
+    assert not found.well
+    assert "line 3: Unknown owner" in found.fix
+
+
+def test_owners_of_the_repository_that_was_taken_over_are_told(code_owners: Path) -> None:
+    """Also without GitHub, before the first push."""
+    code_owners.write_text("* @OWNER/maintainers\n")
+    (found,) = doctor.code_owners(doctor.Subject("example-project", "europe-west1"))
+    assert not found.well
+    assert "@OWNER/maintainers stands for your own team" in found.fix
 
 
 def test_check_that_cannot_look_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
