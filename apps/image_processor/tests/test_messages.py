@@ -116,7 +116,9 @@ def test_ids_are_read_from_our_names_only() -> None:
 def test_what_we_publish_ourselves_is_understood() -> None:
     team_id, image_id = uuid4(), uuid4()
     trace = f"00-{'a' * 32}-{'b' * 16}-01"
-    event = process_request("b", f"originals/{team_id}/{image_id}", 7, image_id, team_id, trace)
+    name = f"originals/{team_id}/{image_id}"
+    row = {"id": image_id, "team_id": team_id, "object_name": name, "generation": 7, "trace_parent": trace}
+    event = process_request(row, "b")
     sent = event.message()
     found = object_finalized(PushMessage(data=base64.b64encode(sent.data).decode(), attributes=sent.attributes))
-    assert found == ("b", f"originals/{team_id}/{image_id}", 7, team_id, image_id, trace)
+    assert found == ("b", name, 7, team_id, image_id, trace)

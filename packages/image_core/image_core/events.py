@@ -6,7 +6,7 @@ what happened. Delivery is at least once; every message carries its event's id.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -19,7 +19,7 @@ from sqlalchemy import Integer, Interval, Text, Uuid, bindparam, func, insert, s
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from image_core import errors, telemetry
-from image_core.db import Database, Query, Runner, Transaction, to_json
+from image_core.db import Database, Query, Record, Runner, Transaction, to_json
 from image_core.ids import new_id
 from image_core.models import event
 
@@ -101,12 +101,16 @@ class OutboxEvent:
         return Message(orjson.dumps(body), attributes)
 
 
-def process_request(
-    bucket: str, object_name: str, generation: int, image_id: UUID, team_id: UUID, trace_parent: str | None
-) -> OutboxEvent:
-    """Build a request to process a stored image, in the format of a finalize notification."""
-    payload = {"bucket": bucket, "name": object_name, "generation": str(generation)}
-    return OutboxEvent(Topic.UPLOADS, EventType.PROCESS, payload, team_id, image_id, trace_parent)
+def process_request(row: Record | Mapping[str, Any], bucket: str) -> OutboxEvent:
+    """Build a request to process a stored image, in the format of a finalize notification.
+
+    Args:
+        row: the image's `id`, `team_id`, `object_name`, `generation` and `trace_parent`.
+        bucket: real name of the bucket of the originals. The outbox keeps it, so that whoever publishes what was left
+            behind sends the same message.
+    """
+    payload = {"bucket": bucket, "name": row["object_name"], "generation": str(row["generation"])}
+    return OutboxEvent(Topic.UPLOADS, EventType.PROCESS, payload, row["team_id"], row["id"], row["trace_parent"])
 
 
 def image_event(

@@ -45,6 +45,11 @@ def ready() -> OutboxEvent:
     return image_event(EventType.READY, new_id(), new_id(), {"width": 1}, f"00-{'a' * 32}-{'b' * 16}-01")
 
 
+def stored_row(object_name: str, generation: int, trace_parent: str | None = None) -> dict[str, Any]:
+    ids = {"id": new_id(), "team_id": new_id()}
+    return {**ids, "object_name": object_name, "generation": generation, "trace_parent": trace_parent}
+
+
 async def recorded(rows: Database, *happened: OutboxEvent) -> None:
     async with rows.transaction() as transaction:
         await events.record(transaction, *happened)
@@ -92,7 +97,7 @@ class TestOutbox:
         self, rows: Database, publisher: ScriptedPublisher
     ) -> None:
         asked = events.analysis_request(new_id(), new_id(), None)
-        happened = [process_request("b", "n", 1, new_id(), new_id(), None), asked, ready()]
+        happened = [process_request(stored_row("n", 1), "b"), asked, ready()]
         for broken in Topic:
             await recorded(rows, *happened)
             publisher.broken = {broken}
@@ -143,8 +148,7 @@ class TestOutbox:
 
 class TestMessages:
     def test_a_request_to_process_has_the_shape_of_a_finalize_notification(self) -> None:
-        image_id, team_id = new_id(), new_id()
-        message = process_request("bucket", "name", 7, image_id, team_id, "trace").message()
+        message = process_request(stored_row("name", 7, "trace"), "bucket").message()
         assert orjson.loads(message.data) == {"bucket": "bucket", "name": "name", "generation": "7"}
         assert message.attributes["eventType"] == "OBJECT_FINALIZE"
         assert message.attributes["objectGeneration"] == "7"

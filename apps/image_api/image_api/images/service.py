@@ -174,17 +174,11 @@ async def restore(transaction: Transaction, actor: Actor, old: Record, bucket: s
     await events.record(transaction, events.image_event(EventType.RESTORED, image_id, old["team_id"]))
     await audit.record(transaction, actor, "image.restored", ("image", image_id), team_id=old["team_id"])
     if old["status"] == ImageStatus.STORED:
-        await events.record(transaction, _process_request(old, bucket))
+        await events.record(transaction, events.process_request(old, bucket))
     return restored
-
-
-def _process_request(row: Record, bucket: str) -> events.OutboxEvent:
-    return events.process_request(
-        bucket, row["object_name"], row["generation"], row["id"], row["team_id"], row["trace_parent"]
-    )
 
 
 async def process_again(transaction: Transaction, old: Record, bucket: str) -> None:
     """Move a locked row that has failed back to `stored` and request its processing."""
     await transaction.execute(transitions.retry_failed(old["id"]))
-    await events.record(transaction, _process_request(old, bucket))
+    await events.record(transaction, events.process_request(old, bucket))

@@ -30,11 +30,7 @@ async def ask_again(parts: TaskParts, budget: Budget) -> int:
         async with committing(parts) as transaction:
             rows = await transaction.fetch(requeued)
             for row in rows:
-                request = events.process_request(
-                    parts.originals.bucket, row["object_name"], row["generation"], row["id"], row["team_id"],
-                    row["trace_parent"],
-                )  # fmt: skip
-                await events.record(transaction, request)
+                await events.record(transaction, events.process_request(row, parts.originals.bucket))
         return len(rows)
 
     return await in_batches(budget, batch)

@@ -25,11 +25,8 @@ async def end_overdue(parts: TaskParts, budget: Budget) -> int:
             if found is None or row["given_up"]:
                 await _expire(transaction, row["id"], row["object_name"], settings.lease)
             else:
-                request = events.process_request(
-                    parts.originals.bucket, row["object_name"], found.generation, row["id"], row["team_id"],
-                    row["trace_parent"],
-                )  # fmt: skip
-                await events.record(transaction, request)
+                stored = {**row, "generation": found.generation}
+                await events.record(transaction, events.process_request(stored, parts.originals.bucket))
 
     take = partial(_take_overdue, parts.database, settings.lease, settings.max_attempts, BATCH)
     return await row_by_row(budget, take, end, at_once=GROUP)
