@@ -4,6 +4,7 @@ import asyncio
 import fcntl
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -79,11 +80,26 @@ def _locked(path: Path, kind: int) -> Iterator[None]:
         yield
 
 
+def _contraction() -> list[str]:
+    """The statements that take from a role, with the next release, what only the release before this one uses."""
+    decision = Path(__file__).parent / "docs" / "decisions" / "0021-housekeeping-apart.md"
+    (block,) = re.findall(r"```sql\n(.*?)```", decision.read_text(), re.DOTALL)
+    return [" ".join(statement.split()) for statement in block.split(";") if statement.strip()]
+
+
+@pytest.fixture(scope="session")
+def contraction() -> list[str]:
+    """What the next release revokes. Every test's database but those of the migrations is without it already."""
+    return _contraction()
+
+
 def _start_server(folder: Path) -> tuple[PostgresServer, Urls]:
     server = PostgresServer(folder / "postgres", durable=False)
     server.start()
     made: DatabaseUrls = prepare_database(server, folder / "postgres")
     runner.upgrade(migration_engine(DatabaseConfig(url=made.owner)))
+    for statement in _contraction():
+        server.execute(statement, database=DATABASE)
     urls = Urls(server.url(DATABASE), **vars(made))
     (folder / "postgres.json").write_text(json.dumps(vars(urls)))
     return server, urls

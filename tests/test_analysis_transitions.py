@@ -73,8 +73,17 @@ def test_every_transition_is_in_the_list() -> None:
 
 @pytest.fixture
 async def processor(urls: Any) -> Any:
-    """The database as the processor may use it, and the sweep."""
+    """The database as the processor may use it."""
     database = Database(DatabaseConfig(url=urls.processor))
+    await database.open()
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+async def tasks(urls: Any) -> Any:
+    """The database as housekeeping may use it."""
+    database = Database(DatabaseConfig(url=urls.tasks))
     await database.open()
     yield database
     await database.close()
@@ -109,12 +118,13 @@ def columns_in(status: AnalysisStatus, case: Case) -> dict[str, Any]:
 @pytest.mark.parametrize("status", tuple(AnalysisStatus))
 @pytest.mark.parametrize("mover", tuple(Mover))
 async def test_each_moves_an_analysis_only_as_the_table_says(
-    rows: Database, team_id: UUID, processor: Database, mover: Mover, status: AnalysisStatus
+    rows: Database, team_id: UUID, processor: Database, tasks: Database, mover: Mover, status: AnalysisStatus
 ) -> None:
+    runner = tasks if mover is Mover.SWEEP else processor
     reached = set()
     for name in (name for name in CASES if mover in MOVERS[name]):
         await add(rows, team_id, columns_in(status, CASES[name]))
-        if await processor.execute(CASES[name].make()):
+        if await runner.execute(CASES[name].make()):
             reached.add(AnalysisStatus((await found(rows))["status"]))
         await rows.execute(analysis.delete())
     assert reached == {
@@ -188,11 +198,11 @@ async def test_an_attempt_is_given_back_for_a_day(
     assert (await found(rows))["attempts"] == attempts
 
 
-async def test_a_user_is_taken_out_of_its_own_analyses_only(rows: Database, team_id: UUID, processor: Database) -> None:
+async def test_a_user_is_taken_out_of_its_own_analyses_only(rows: Database, team_id: UUID, tasks: Database) -> None:
     going, staying = [(await testing.add_user(rows, team_id)).user_id for _ in range(2)]
     for user_id in (going, going, staying):
         await add(rows, team_id, {"id": new_id(), "requested_by": user_id})
-    async with processor.transaction() as first, processor.transaction() as second:
+    async with tasks.transaction() as first, tasks.transaction() as second:
         taken = [await runner.execute(transitions.forget_requester(going, 1)) for runner in (first, second, second)]
     assert taken == [1, 1, 0]
     assert [row["requested_by"] for row in await rows.fetch(select(analysis.c.requested_by))].count(staying) == 1

@@ -40,6 +40,14 @@ async def processor(urls: Any) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
+async def tasks(urls: Any) -> AsyncIterator[Database]:
+    made = Database(DatabaseConfig(url=urls.tasks, pool_size=4, acquire_timeout_seconds=30))
+    await made.open()
+    yield made
+    await made.close()
+
+
+@pytest.fixture
 async def team_id(rows: Database) -> UUID:
     return await testing.add_team(rows)
 
@@ -287,35 +295,35 @@ class TestSchedule:
 
     @pytest.mark.parametrize(("mode", "balance"), [("set", 50), ("add", 1050)])
     async def test_after_an_outage_it_catches_up_once(
-        self, processor: Database, rows: Database, team_id: UUID, mode: str, balance: int
+        self, tasks: Database, rows: Database, team_id: UUID, mode: str, balance: int
     ) -> None:
         long_ago, now = datetime(2020, 1, 1, tzinfo=UTC), datetime.now(UTC)
         await set_account(
             rows, team_id, refill_amount=50, refill_mode=mode, refill_period="month", next_refill_at=long_ago
         )
-        assert await credits.due_refills(processor, 10) == [team_id]
+        assert await credits.due_refills(tasks, 10) == [team_id]
 
         async def refill() -> bool:
-            async with processor.transaction() as transaction:
+            async with tasks.transaction() as transaction:
                 return await credits.refill_if_due(transaction, team_id, now)
 
         assert sum(await asyncio.gather(*(refill() for _ in range(4)))) == 1
-        assert await credits.due_refills(processor, 10) == []
+        assert await credits.due_refills(tasks, 10) == []
         assert await ledger(rows, team_id) == [("opened", 1000, 1000), ("scheduled", balance - 1000, balance)]
         assert await rows.fetch_value(select(credit_account.c.next_refill_at)) == credits.next_refill_at(
             RefillPeriod.MONTH, now
         )
 
-    async def test_what_is_not_due_is_left_alone(self, processor: Database, rows: Database, team_id: UUID) -> None:
+    async def test_what_is_not_due_is_left_alone(self, tasks: Database, rows: Database, team_id: UUID) -> None:
         tomorrow = datetime.now(UTC) + timedelta(days=1)
         await set_account(
             rows, team_id, refill_amount=50, refill_mode="set", refill_period="day", next_refill_at=tomorrow
         )
-        async with processor.transaction() as transaction:
+        async with tasks.transaction() as transaction:
             assert not await credits.refill_if_due(transaction, team_id, datetime.now(UTC))
 
 
-@pytest.mark.parametrize("role", ["api", "processor"])
+@pytest.mark.parametrize("role", ["api", "processor", "tasks"])
 @pytest.mark.parametrize("statement", ["UPDATE credit_entry SET amount = 0", "DELETE FROM credit_entry"])
 async def test_no_service_can_rewrite_the_ledger(urls: Any, role: str, statement: str) -> None:
     connection = await asyncpg.connect(getattr(urls, role))
