@@ -15,6 +15,8 @@ class Scope(StrEnum):
     IMAGES_WRITE = "images:write"
     IMAGES_DELETE = "images:delete"
     ANALYSES_RUN = "analyses:run"
+    DELIVERY_MANAGE = "delivery:manage"
+    DELIVERY_KEYS = "delivery:keys"
     WEBHOOKS_MANAGE = "webhooks:manage"
     USAGE_READ = "usage:read"
     KEYS_SELF = "keys:self"
@@ -31,7 +33,14 @@ class Role(StrEnum):
 
 DEFAULT_SCOPES: dict[Role, tuple[Scope, ...]] = {
     Role.ADMIN: tuple(Scope),
-    Role.MEMBER: (Scope.IMAGES_READ, Scope.IMAGES_WRITE, Scope.ANALYSES_RUN, Scope.USAGE_READ, Scope.KEYS_SELF),
+    Role.MEMBER: (
+        Scope.IMAGES_READ,
+        Scope.IMAGES_WRITE,
+        Scope.ANALYSES_RUN,
+        Scope.DELIVERY_MANAGE,
+        Scope.USAGE_READ,
+        Scope.KEYS_SELF,
+    ),
     Role.VIEWER: (Scope.IMAGES_READ, Scope.KEYS_SELF),
 }
 

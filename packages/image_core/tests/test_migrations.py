@@ -169,6 +169,42 @@ def test_teams_that_were_there_before_can_sign_addresses(engine: Engine) -> None
     assert len({key[2] for key in keys}) == 3
 
 
+def test_users_who_change_images_and_admins_get_the_scopes_of_delivery(engine: Engine) -> None:
+    runner.upgrade(engine, "0011")
+    users = {
+        "member": ("member", "{images:read,images:write,keys:self}"),
+        "narrowed": ("member", "{images:read}"),
+        "viewer": ("viewer", "{images:read,keys:self}"),
+        "half an admin": ("admin", "{images:read}"),
+    }
+    with engine.begin() as connection:
+        connection.execute(text("INSERT INTO team (id, name) VALUES (gen_random_uuid(), 'before')"))
+        for name, (role, scopes) in users.items():
+            connection.execute(
+                text(
+                    'INSERT INTO "user" (id, team_id, name, role, scopes)'
+                    f" SELECT gen_random_uuid(), id, '{name}', '{role}', '{scopes}' FROM team"
+                )
+            )
+    runner.upgrade(engine)
+    added = text(
+        "SELECT name, ARRAY(SELECT unnest(scopes) INTERSECT SELECT unnest('{delivery:manage,delivery:keys}'::text[])"
+        """ ORDER BY 1) FROM "user" ORDER BY name"""
+    )
+    with engine.connect() as connection:
+        assert [tuple(row) for row in connection.execute(added)] == [
+            ("admin", ["delivery:keys", "delivery:manage"]),
+            ("half an admin", []),
+            ("member", ["delivery:manage"]),
+            ("narrowed", []),
+            ("viewer", []),
+        ]
+    runner.downgrade(engine, "0011")
+    with engine.connect() as connection:
+        found = connection.execute(text('SELECT scopes FROM "user"')).scalars()
+        assert not any(scope.startswith("delivery") for scopes in found for scope in scopes)
+
+
 OLD_STATEMENTS = {
     "api": (
         "INSERT INTO team (id, name) VALUES ('{team}', 'made by the release before')",

@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from image_api.actor import Scope
-from image_api.http.field_types import TEXT, JsonBoolean, JsonInteger
+from image_api.http.field_types import TEXT, JsonBoolean, JsonInteger, KnownScopes
 from image_api.http.shown_once import ShownOnce
 from image_api.http.timestamps import UtcTime
 from image_api.proofs.key_cache import key_ends_at
@@ -106,7 +106,7 @@ class Credential(BaseModel):
     user_id: UUID
     name: str
     key_prefix: str
-    scopes: list[Scope] | None
+    scopes: KnownScopes | None
     expires_at: datetime | None
     address_ranges: list[str] | None
     last_use: LastUse | None

@@ -5,6 +5,10 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Strict
 
+from image_api.actor import Scope
+
+_SCOPES = frozenset(Scope)
+
 PATTERN_WORDS: dict[str, str] = {}
 """Descriptions of regular expressions: errors never show the expression itself."""
 
@@ -29,5 +33,9 @@ JsonInteger = Annotated[int, Strict()]
 """A whole number in a JSON body: no string, fraction or boolean."""
 JsonBoolean = Annotated[bool, Strict()]
 """true or false in a JSON body, without conversion from other types."""
+KnownScopes = Annotated[
+    list[Scope], BeforeValidator(lambda scopes: [scope for scope in scopes if scope in _SCOPES] if scopes else scopes)
+]
+"""Scopes in a response. Those that a newer release has granted are left out: this one does not know them."""
 QueryInteger = Annotated[int, BeforeValidator(_digits)]
 """A whole number in a query string."""

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from image_api.actor import Role, Scope
-from image_api.http.field_types import JsonBoolean, described
+from image_api.http.field_types import JsonBoolean, KnownScopes, described
 from image_api.http.shown_once import ShownOnce
 from image_api.teams.schemas import Name
 
@@ -49,7 +49,7 @@ class User(BaseModel):
     name: str
     email: str | None
     role: Role
-    scopes: list[Scope]
+    scopes: KnownScopes
     disabled_at: datetime | None
     created_at: datetime
     updated_at: datetime
@@ -78,7 +78,7 @@ class WhoAmI(BaseModel):
     user_name: str
     team_id: UUID | None
     role: Role
-    scopes: list[Scope]
+    scopes: KnownScopes
     credential_id: UUID | None
     key_prefix: str | None
     key_expires_at: datetime | None

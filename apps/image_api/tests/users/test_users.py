@@ -4,7 +4,7 @@ from uuid import uuid4
 
 import orjson
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from image_api.actor import DEFAULT_SCOPES, Role
 from image_core import testing
@@ -197,3 +197,14 @@ async def test_a_user_that_is_not_there_is_not_found(api: Api) -> None:
             method, f"/api/v1/users/{uuid4()}", headers=api.admin.headers, json={} if method == "PATCH" else None
         )
         assert (answer.status_code, answer.json()["code"]) == (404, "user-not-found")
+
+
+async def test_scopes_that_a_newer_release_has_granted_are_not_shown(api: Api, member: UserWithKey) -> None:
+    await api.rows.execute(
+        update(user).where(user.c.id == member.user_id).values(scopes=["images:read", "links:manage"])
+    )
+    api.forget_keys()
+    who = await api.client.get("/api/v1/whoami", headers=member.headers)
+    assert (who.status_code, who.json()["scopes"]) == (200, ["images:read"])
+    shown = await api.client.get(f"/api/v1/users/{member.user_id}", headers=api.admin.headers)
+    assert (shown.status_code, shown.json()["scopes"]) == (200, ["images:read"])
