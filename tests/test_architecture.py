@@ -15,8 +15,9 @@ from sqlalchemy import Column
 
 from image_core import models
 from image_core.analyses import transitions as analysis_transitions
+from image_core.delivery import key_transitions as delivery_key_transitions
 from image_core.images import transitions as image_transitions
-from image_core.states import AnalysisStatus, ImageStatus, Mover
+from image_core.states import AnalysisStatus, DeliveryKeyState, ImageStatus, Mover
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = [ROOT / f"packages/{name}/{name}" for name in ("image_core", "image_client", "image_engine")]
@@ -147,7 +148,11 @@ def test_urls_are_made_beside_http(kind: str) -> None:
     assert [name_of(path) for path in paths if "base_url" in path.read_text()] == []
 
 
-MOVED_TABLES = {"image": image_transitions, "analysis": analysis_transitions}
+MOVED_TABLES = {
+    "image": image_transitions,
+    "analysis": analysis_transitions,
+    "delivery_key": delivery_key_transitions,
+}
 
 
 def source_files() -> list[Path]:
@@ -226,13 +231,13 @@ def test_transitions_are_made_by_whom_they_name(module: ModuleType) -> None:
 
 
 def test_states_are_compared_by_their_names() -> None:
-    words = {str(status) for status in (*ImageStatus, *AnalysisStatus)}
+    words = {str(status) for status in (*ImageStatus, *AnalysisStatus, *DeliveryKeyState)}
     bare = [
         f"{name_of(path)}: {ast.unparse(node)}"
         for path in python_files(*SERVICES)
         if path.is_relative_to(ROOT / "apps") or "image_core" in path.parts
         for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Compare) and "status" in ast.unparse(node)
+        if isinstance(node, ast.Compare) and re.search("status|state", ast.unparse(node))
         for part in ast.walk(node)
         if isinstance(part, ast.Constant) and part.value in words
     ]

@@ -16,6 +16,7 @@ from image_api.analyses.routes import router as analyses_router
 from image_api.audit_events.routes import router as audit_events_router
 from image_api.credentials.routes import router as credentials_router
 from image_api.credits.routes import router as credits_router
+from image_api.delivery_keys.routes import router as delivery_keys_router
 from image_api.duplicates.routes import router as duplicates_router
 from image_api.http import problems
 from image_api.http.paths import API_PREFIX
@@ -24,6 +25,7 @@ from image_api.limits.rate_limits import RateLimits
 from image_api.listing.routes import router as listing_router
 from image_api.lookups.analyzer_models import AnalyzerModels
 from image_api.lookups.storage_probe import StorageProbe
+from image_api.lookups.team_delivery import TeamDeliveries
 from image_api.metadata_schemas.routes import router as metadata_schemas_router
 from image_api.middleware.address_limits import AddressLimitMiddleware
 from image_api.middleware.compression import CompressionMiddleware
@@ -51,6 +53,8 @@ from image_core.background import supervise
 from image_core.db import Database
 from image_core.direct_traffic import keep_local_traffic_direct
 from image_core.events import PubSubPublisher
+from image_core.keys import master_secrets
+from image_core.keys.master_secrets import MasterSecret
 from image_core.storage.gcs import GcsClient
 
 # Routes are tried in this order, so the most used ones come first.
@@ -67,6 +71,7 @@ ROUTERS = {
         users_router,
         credentials_router,
         credits_router,
+        delivery_keys_router,
         audit_events_router,
         storage_usage_router,
         metadata_schemas_router,
@@ -195,6 +200,8 @@ def _services(settings: ApiSettings, metrics: Metrics, gcs: GcsClient, publisher
         session_cache=SessionCache(database),
         passwords=Passwords(settings.password_hash_memory_kib, settings.password_hash_iterations),
         access_tokens=_access_tokens(settings),
+        team_delivery=TeamDeliveries(database),
+        delivery_master=_delivery_master(settings),
     )
 
 
@@ -202,6 +209,12 @@ def _access_tokens(settings: ApiSettings) -> AccessTokens:
     keys, secret = settings.token_signing_keys, settings.token_signing_secret
     source = from_secret(secret) if secret else SigningKeySource(keys.get_secret_value if keys else None)
     return AccessTokens(source, settings.base_url or "image-manager", settings.access_token_seconds)
+
+
+def _delivery_master(settings: ApiSettings) -> MasterSecret | None:
+    if settings.delivery_master_secret is not None:
+        return master_secrets.from_secret(settings.delivery_master_secret)
+    return None if settings.delivery_master is None else MasterSecret(settings.delivery_master.get_secret_value)
 
 
 async def _warm(services: Services, gcs: GcsClient, publisher: PubSubPublisher, when_warm: Callable[[], None]) -> None:

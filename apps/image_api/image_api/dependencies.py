@@ -10,7 +10,7 @@ from fastapi.params import Depends as DependsMarker
 from image_api.http.field_types import QueryInteger
 from image_api.http.pagination import MAX_LIMIT, Cursor, decode_cursor
 from image_api.services import Services
-from image_core import events
+from image_core import errors, events
 from image_core.db import Transaction
 
 
@@ -32,6 +32,23 @@ async def open_transaction(services: ServicesDep) -> AsyncIterator[Transaction]:
 
 # With the default scope the response would be sent before the commit, so a failed commit would look like a success.
 TransactionDep = Annotated[Transaction, DependsMarker(open_transaction, scope="function")]
+
+
+async def _delivery_master(services: ServicesDep) -> bytes:
+    """Return the master secret, before a transaction is opened.
+
+    Raises:
+        errors.DeliveryNotConfigured: There is none.
+        errors.MasterSecretUnavailable: It cannot be read.
+    """
+    if services.delivery_master is None:
+        raise errors.DeliveryNotConfigured(
+            "This deployment issues no delivery addresses. The operator can enable them."
+        )
+    return await services.delivery_master.get()
+
+
+DeliveryMasterDep = Annotated[bytes, Depends(_delivery_master)]
 
 IfMatch = Annotated[
     str | None,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from image_api.limits.rate_limits import RateLimits
 from image_api.lookups.analyzer_models import AnalyzerModels
 from image_api.lookups.storage_probe import StorageProbe
+from image_api.lookups.team_delivery import TeamDeliveries
 from image_api.proofs.access_tokens import AccessTokens
 from image_api.proofs.passwords import Passwords
 from image_api.proofs.session_cache import SessionCache
@@ -17,6 +18,7 @@ from image_api.server.shutdown import Shutdown
 from image_api.settings import ApiSettings
 from image_core.db import Database
 from image_core.events import Publisher
+from image_core.keys.master_secrets import MasterSecret
 from image_core.storage.protocol import ObjectStorage
 
 if TYPE_CHECKING:
@@ -41,6 +43,8 @@ class Services:
     session_cache: SessionCache
     passwords: Passwords
     access_tokens: AccessTokens
+    team_delivery: TeamDeliveries
+    delivery_master: MasterSecret | None
     shutdown: Shutdown = field(default_factory=Shutdown)
     background: BackgroundWork = field(default_factory=BackgroundWork)
 

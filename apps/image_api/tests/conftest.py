@@ -27,7 +27,7 @@ from image_core import db, testing
 from image_core.admin import ADMIN_USER_ID
 from image_core.db import Database, Record
 from image_core.ids import new_id
-from image_core.keys import signing_keys
+from image_core.keys import master_secrets, signing_keys
 from image_core.models import credential, image, session
 from image_core.testing import UserWithKey
 
@@ -44,6 +44,7 @@ PLENTY = {
     "sign_in_limit_per_minute": 100_000,
 }
 SIGNING_KEY = signing_keys.generate()
+DELIVERY = {"delivery_url": "https://pictures.test", "delivery_master": master_secrets.generate()}
 # Weak, so that no test waits for a hash.
 SIGN_IN = {
     "password_hash_memory_kib": 32,
@@ -137,6 +138,7 @@ class Api:
         """As if the cache's time were over."""
         self.app.state.key_cache.rows.clear()
         self.services.session_cache.rows.clear()
+        self.services.team_delivery.known.clear()
 
 
 MakeApi = Callable[..., AbstractAsyncContextManager[Api]]
@@ -208,7 +210,14 @@ def every_statement_names_its_team(tenancy_rule: TenancyRule) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def base_settings(worker_urls: Any, emulators: Any) -> dict[str, Any]:
     """What every application of this worker is told."""
-    return {**emulators.settings, **PLENTY, **SIGN_IN, "database_url": worker_urls.api, "metrics_enabled": True}
+    return {
+        **emulators.settings,
+        **PLENTY,
+        **SIGN_IN,
+        **DELIVERY,
+        "database_url": worker_urls.api,
+        "metrics_enabled": True,
+    }
 
 
 @pytest.fixture(scope="session")

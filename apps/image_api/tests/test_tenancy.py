@@ -40,7 +40,7 @@ async def people_of(api: Api, stranger: UserWithKey) -> dict[str, Any]:
 @pytest.fixture
 async def deputy(api: Api) -> UserWithKey:
     """A member with every scope that a member can have, and the useless `admin`."""
-    scopes = ("images:read", "images:write", "images:delete", "keys:self", "admin")
+    scopes = ("images:read", "images:write", "images:delete", "keys:self", "delivery:manage", "delivery:keys", "admin")
     return await api.user(role=Role.MEMBER, scopes=scopes)
 
 
@@ -62,6 +62,7 @@ async def test_another_teams_thing_answers_as_what_is_not_there(
         "credential_id": stranger.credential_id,
         "image_id": image_id,
         "decision_id": await testing.add_decision(api.rows, stranger.team_id, image_id),
+        "delivery_key_id": await testing.add_delivery_key(api.rows, stranger.team_id),
         "analysis_id": await testing.add_analysis(api.rows, stranger.team_id, testing.a_sha256("theirs")),
     }
     foreign |= await people_of(api, stranger)

@@ -20,7 +20,7 @@ from image_core.ids import new_id
 from image_core.images.object_names import original_name
 from image_core.images.similarity import DESCRIPTOR_MODEL
 from image_core.keys import api_keys
-from image_core.states import HOLDS_BYTES, ImageStatus
+from image_core.states import HOLDS_BYTES, DeliveryKeyState, ImageStatus
 from image_core.storage.connection import crc32c, crc32c_text
 from image_core.storage.protocol import Buffer, ObjectMissing, ObjectTooLarge, Sink, StoredObject
 
@@ -165,6 +165,16 @@ async def wait_for_lock_waiter(runner: Runner) -> None:
     async with asyncio.timeout(10):
         while not await runner.fetch_value(waiting):  # noqa: ASYNC110 (the database tells nobody)
             await asyncio.sleep(0.01)
+
+
+async def add_delivery_key(runner: Runner, team_id: UUID, state: str = "active", **columns: Any) -> UUID:
+    """Insert a delivery key, replaced or retired long ago if its state says so, and return its id."""
+    key_id, long_ago = new_id(), datetime(2020, 1, 1, tzinfo=UTC)
+    row = {"id": key_id, "team_id": team_id, "state": state, "created_at": long_ago}
+    row |= {} if state == DeliveryKeyState.ACTIVE else {"verifying_at": long_ago}
+    row |= {"retired_at": long_ago} if state == DeliveryKeyState.RETIRED else {}
+    await _add(runner, models.delivery_key, row | columns)
+    return key_id
 
 
 async def add_near_duplicate(runner: Runner, team_id: UUID, image_ids: tuple[UUID, UUID], distance: int = 2) -> None:

@@ -54,6 +54,10 @@ class FreshCache(Generic[Key, Value]):
             if changed(value):
                 del self._known[key]
 
+    def forget(self, key: Key) -> None:
+        """Drop what is cached under a key."""
+        self._known.pop(key, None)
+
     def clear(self) -> None:
         """Drop all entries."""
         self._known.clear()

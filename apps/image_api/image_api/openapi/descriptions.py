@@ -274,6 +274,7 @@ PARAMETERS = {
     "code": "Error code, for example `image-not-found`.",
     "credential_id": "ID of the credential (API key).",
     "decision_id": "ID of the decision.",
+    "delivery_key_id": "ID of the delivery key.",
     "image_id": "ID of the image.",
     "invitation_id": "ID of the invitation.",
     "preset": "Name of the derivative: `thumb`, `preview` or `large`.",

@@ -10,6 +10,7 @@ _CREDENTIAL_ID = "0199c0de-0000-7000-8000-000000000003"
 _IMAGE_ID = "0199c0de-0000-7000-8000-000000000004"
 _SESSION_ID = "0199c0de-0000-7000-8000-000000000005"
 _OTHER_IMAGE_ID = "0199c0de-0000-7000-8000-000000000009"
+_DELIVERY_KEY_ID = "0199c0de-0000-7000-8000-00000000000a"
 _INVITATION_ID = "0199c0de-0000-7000-8000-000000000006"
 _TIME = "2026-03-01T09:30:00Z"
 _KEY = {"key_prefix": "im_3kTz9QwX", "api_key": "im_3kTz9QwX_<secret, shown this once>"}
@@ -60,6 +61,16 @@ _session = {
     "user_agent": "Mozilla/5.0",
     "created_at": _TIME,
     "expires_at": _TIME,
+}
+_delivery_key = {
+    "id": _DELIVERY_KEY_ID,
+    "team_id": _TEAM_ID,
+    "number": 1204557098,
+    "name": "shop",
+    "state": "active",
+    "created_at": _TIME,
+    "verifying_at": None,
+    "retired_at": None,
 }
 _invitation = {
     "id": _INVITATION_ID,
@@ -253,6 +264,9 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     },
     "LedgerPage": {"items": [_entry], "next_cursor": None},
     "Credential": _credential,
+    "DeliveryKey": {**_delivery_key, "state": "verifying", "verifying_at": _TIME},
+    "CreatedDeliveryKey": {**_delivery_key, "key": "<32 bytes in base64url, shown this once>"},
+    "DeliveryKeyPage": {"items": [_delivery_key], "next_cursor": None},
     "CredentialPage": {"items": [_credential], "next_cursor": None},
     "CreatedCredential": {**_credential, "last_use": None, "previous": None, "rotated_at": None, **_KEY},
     "ReceivedReport": {"status": "received"},

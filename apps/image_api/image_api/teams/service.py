@@ -74,6 +74,15 @@ async def check_stays(runner: Runner, actor: Actor, team_id: UUID) -> None:
         raise errors.TeamBeingRemoved("The team is being removed. Nothing can be added to it.")
 
 
+async def lock(transaction: Transaction, team_id: UUID) -> Record:
+    """Lock a team for the rest of the transaction.
+
+    Raises:
+        errors.TeamNotFound.
+    """
+    return _present(await queries.lock(transaction, team_id))
+
+
 def _present(found: Record | None) -> Record:
     if found is None:
         raise errors.TeamNotFound

@@ -129,6 +129,9 @@ async def prepare(
         "invitation_id": invitation_id,
         "decision_id": await testing.add_decision(api.rows, owner.team_id, image_id),
         "analysis_id": await testing.add_analysis(api.rows, owner.team_id, (await api.row(image_id))["sha256"]),
+        "delivery_key_id": await testing.add_delivery_key(
+            api.rows, owner.team_id, "verifying" if path.endswith("/retire") else "active"
+        ),
     }
     url = path.format(**ids, preset="thumb", code="image-not-found")
     request: dict[str, Any] = {"headers": dict(by.headers) if by else {}, "params": QUERIES.get(path, {})}
@@ -148,8 +151,14 @@ async def prepare(
     elif path in ("/api/v1/analyze", "/api/v1/classify"):
         request |= {"json": {"image_id": str(image_id)}, "params": {"wait": 0}}
     else:
-        if "decision_id" not in path and path.startswith(
-            ("/api/v1/credits", "/api/v1/usage", "/api/v1/metadata-schema", "/api/v1/duplicates")
+        if "_id}" not in path and path.startswith(
+            (
+                "/api/v1/credits",
+                "/api/v1/usage",
+                "/api/v1/metadata-schema",
+                "/api/v1/duplicates",
+                "/api/v1/delivery-keys",
+            )
         ):
             request["params"] = {"team_id": str(team_id)}
         request.setdefault("json", body_of(method, path, owner))
@@ -164,6 +173,7 @@ def body_of(method: str, path: str, owner: UserWithKey) -> dict[str, Any] | None
         return {}
     named = {"name": "Ada"}
     ends: dict[str, dict[str, Any]] = {"teams": named, "users": named, "credentials": named}
+    ends |= {"delivery-keys": named}
     ends |= {"refill": {"add": 5}, "report": {"key": owner.api_key}}
     return ends.get(path.rpartition("/")[2]) if method == "POST" else None
 

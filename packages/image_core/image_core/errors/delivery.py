@@ -1,6 +1,6 @@
-"""Delivery addresses: why one that is correctly signed shows no picture."""
+"""Delivery: addresses, the keys that sign them, and presets."""
 
-from image_core.errors.kinds import Gone, Invalid, NotFound, Unavailable
+from image_core.errors.kinds import Conflict, Gone, Invalid, NotFound, Unavailable
 
 
 class DeliveryExpired(Gone):
@@ -15,11 +15,59 @@ class DeliveryRevoked(Gone):
     code = "delivery-revoked"
 
 
+class DeliveryAddressInvalid(Invalid):
+    """The address was not signed by a key of the team."""
+
+    code = "delivery-address-invalid"
+
+
+class DeliveryNotConfigured(NotFound):
+    """This deployment issues no delivery addresses."""
+
+    code = "delivery-not-configured"
+
+
+class DeliveryKeyNotFound(NotFound):
+    """The delivery key does not exist."""
+
+    code = "delivery-key-not-found"
+
+
+class DeliveryKeyActive(Conflict):
+    """The delivery key still signs addresses."""
+
+    code = "delivery-key-active"
+
+
+class DeliveryKeyNotActive(Conflict):
+    """The delivery key no longer signs addresses."""
+
+    code = "delivery-key-not-active"
+
+
+class TooManyDeliveryKeys(Conflict):
+    """The team has too many delivery keys."""
+
+    code = "too-many-delivery-keys"
+
+
 class DeliverySpecInvalid(Invalid):
     """What the address asks for is not valid."""
 
     code = "delivery-spec-invalid"
     status = 400
+
+
+class PresetBuiltIn(Conflict):
+    """A built-in preset cannot be removed."""
+
+    code = "preset-built-in"
+
+
+class TooManyPresets(Conflict):
+    """The team has too many presets."""
+
+    code = "too-many-presets"
 
 
 class PresetNotFound(NotFound):
