@@ -86,4 +86,6 @@ def require_admin(actor: Actor) -> None:
         errors.RoleMissing: The caller's role does not allow this.
     """
     if not actor.is_admin or Scope.ADMIN not in actor.scopes:
-        raise errors.RoleMissing("Only an admin can do this.", required_role=Role.ADMIN)
+        raise errors.RoleMissing(
+            "Role not sufficient: only a platform admin with the scope `admin` can do this.", required_role=Role.ADMIN
+        )

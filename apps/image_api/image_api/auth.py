@@ -127,7 +127,9 @@ def check_same_origin(request: Request, services: Services) -> None:
     own_hosts = {urlsplit(services.settings.base_url).netloc, request.headers.get("Host")} - {""}
     allowed = site in ("same-origin", "none") if site else origin is None or _host_of(origin) in own_hosts
     if not allowed:
-        raise errors.CrossSiteRequest("Requests from another site cannot use this session.")
+        raise errors.CrossSiteRequest(
+            "A page of another site cannot use this session. Use a page of this service, an API key or an access token."
+        )
 
 
 def _host_of(origin: str) -> str:
@@ -161,11 +163,14 @@ class RequireScope:
         actor = await _counted(request, uploads=self._uploads)
         if actor.is_default_key:
             raise errors.DefaultKeyMustBeRotated(
-                "The default key can only rotate itself. Use POST /api/v1/user/{user_id}/credentials/rotate."
+                "The default key can only rotate itself. Do so with POST /api/v1/user/{user_id}/credentials/rotate."
             )
         missing = [scope for scope in self.scopes if scope not in actor.scopes]
         if missing:
-            raise errors.ScopeMissing(f"The caller lacks these scopes: {', '.join(missing)}.", missing_scopes=missing)
+            raise errors.ScopeMissing(
+                f"The caller lacks these scopes: {', '.join(missing)}. Use another key, or ask an admin.",
+                missing_scopes=missing,
+            )
         return actor
 
 

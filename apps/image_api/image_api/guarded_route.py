@@ -14,6 +14,7 @@ from image_api.dependencies import services_of
 from image_api.http import json_bodies
 from image_api.http.query_parameters import query_parameters_of
 from image_core import errors
+from image_core.storage.sizes import format_size
 
 SMALL_BODY_BYTES = 64 * 1024
 LARGE_BODY_BYTES = 512 * 1024
@@ -86,7 +87,7 @@ class BoundedRequest(Request):
     def _check_size(self, size_bytes: int) -> None:
         if size_bytes > self._limit_bytes:
             limit = self._limit_bytes
-            raise errors.BodyTooLarge(f"Request body too large: the limit is {limit} bytes.", limit_bytes=limit)
+            raise errors.BodyTooLarge(f"Request body too large: the limit is {format_size(limit)}.", limit_bytes=limit)
 
 
 class GuardedRoute(APIRoute):

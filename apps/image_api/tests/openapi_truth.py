@@ -6,6 +6,20 @@ from typing import Any
 import httpx2
 from jsonschema import Draft202012Validator, FormatChecker
 
+from image_core.errors.problem_documents import MEDIA_TYPE
+
+_SENTENCE = re.compile(r"[^a-z ].*[.?…]", re.DOTALL)
+_RAW_SIZE = re.compile(r"limit\w* (is|are) \d{4,} bytes")
+
+
+def check_texts(problem: dict[str, Any]) -> None:
+    """Check that a problem is described in sentences, with sizes in units that people read."""
+    detail = problem["detail"]
+    assert detail.endswith((".", "?", "…")), f"{detail!r} is no sentence"
+    assert not _RAW_SIZE.search(detail), f"{detail!r} states a limit in bytes"
+    for each in problem.get("errors", ()):
+        assert _SENTENCE.fullmatch(each["message"]), f"{each['message']!r} is no sentence"
+
 
 class OpenApiTruth:
     """Checks each answer of one application; remembers which operations were asked."""
@@ -50,6 +64,8 @@ class OpenApiTruth:
         assert schema is not None, f"{where}: {media_type} is not declared"
         if media_type.endswith(("/json", "+json")):
             self._validator(schema["schema"]).validate(response.json())
+        if media_type == MEDIA_TYPE:
+            check_texts(response.json())
 
     def _check_headers(self, response: httpx2.Response, declared: dict[str, Any], where: str) -> None:
         known = self.document["components"]["headers"]

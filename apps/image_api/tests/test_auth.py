@@ -190,7 +190,7 @@ async def test_uses_wait_while_the_database_is_away_and_the_newest_counts(
         await ask(api, key)
 
     async def away(*_: Any, **__: Any) -> Any:
-        raise errors.DatabaseUnavailable("away")
+        raise errors.DatabaseUnavailable("Away.")
 
     with monkeypatch.context() as patched:
         patched.setattr(api.services.database, "execute", away)

@@ -78,9 +78,7 @@ async def classify(
     seconds = min(wait, MAX_WAIT_SECONDS)
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() == _JSON:
         if analyzer is not None or parameters is not None:
-            raise _invalid(
-                "analyzer" if parameters is None else "parameters", "Send this in the body, next to the source."
-            )
+            raise _invalid("analyzer" if parameters is None else "parameters", "Send this in the JSON body.")
         return await _classify_named(request, actor, services, seconds, team_id)
     order = service.order_of(analyzer or "labels", _parsed(parameters))
     owner_id = await teams.receiving_team(services.database, actor, team_id)

@@ -76,7 +76,7 @@ def find_analyzer(name: str) -> AnalyzerSpec:
     """
     if name not in CATALOGUE:
         nearest = difflib.get_close_matches(name, CATALOGUE, n=1, cutoff=0.5)
-        hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+        hint = f" Did you mean {nearest[0]!r}?" if nearest else f" Send one of: {', '.join(sorted(CATALOGUE))}."
         raise errors.AnalyzerUnknown(f"Unknown analyzer {name!r}.{hint}", known=sorted(CATALOGUE))
     return CATALOGUE[name]
 
@@ -110,7 +110,9 @@ async def find_bytes(runner: Runner, actor: Actor, image_id: UUID) -> Bytes:
     if row["deleted_at"] is not None:
         raise errors.ImageNotFound("The image is in the trash. Restore it first.")
     if row["status"] not in HOLDS_BYTES:
-        raise errors.ImageNotReady(f"The image's bytes have not arrived: its status is {row['status']}.")
+        raise errors.ImageNotReady(
+            f"The image file has not been received: its status is {row['status']}. Wait and try again."
+        )
     if row["status"] == ImageStatus.FAILED:
         raise errors.ImageNotDecodable(row["failure_message"] or "", reason=row["failure_code"])
     return Bytes(row["team_id"], row["sha256"])

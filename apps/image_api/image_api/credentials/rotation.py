@@ -79,7 +79,7 @@ async def rotate(transaction: Transaction, actor: Actor, user_id: UUID, wish: Ro
 def _check_may_rotate(actor: Actor, user_id: UUID, wish: Rotation) -> None:
     if actor.is_default_key:
         if user_id != actor.user_id or wish.credential_id not in (None, actor.credential_id):
-            raise errors.DefaultKeyMustBeRotated("The default key can only rotate itself.")
+            raise errors.DefaultKeyMustBeRotated("The default key can only rotate itself. Leave out `credential_id`.")
         return
     check_may_manage(actor, user_id)
 
@@ -115,7 +115,7 @@ def _next_keys(row: Record, key: NewKey, wish: Rotation) -> dict[str, Any]:
         return values | {"previous_expires_at": earliest(max(row["previous_expires_at"], grace_ends_at), ends_at)}
     if previous_lives and not wish.force:
         raise errors.RotationInGrace(
-            "The previous key is still valid. Send force=true to end its grace period now.",
+            "The previous key is still valid. Wait until its grace period ends, or send `force: true` to end it now.",
             previous_expires_at=previous_ends_at,
         )
     return values | _previous(row, earliest(grace_ends_at, ends_at))

@@ -44,7 +44,9 @@ def check_may_manage(actor: Actor, user_id: UUID) -> None:
         # Do not reveal whether another user exists.
         raise errors.UserNotFound
     if Scope.KEYS_SELF not in actor.scopes:
-        raise errors.ScopeMissing("The key lacks this scope: keys:self.", missing_scopes=[Scope.KEYS_SELF])
+        raise errors.ScopeMissing(
+            "The key lacks this scope: keys:self. Use another key, or ask an admin.", missing_scopes=[Scope.KEYS_SELF]
+        )
 
 
 def is_admin(actor: Actor) -> bool:
@@ -69,7 +71,10 @@ def check_within_own(actor: Actor, row: Record) -> None:
 def _require_all(actor: Actor, scopes: frozenset[str]) -> None:
     missing = [scope for scope in Scope if scope in scopes - actor.scopes]
     if missing:
-        raise errors.ScopeMissing(f"The key lacks these scopes: {', '.join(missing)}.", missing_scopes=missing)
+        raise errors.ScopeMissing(
+            f"The key lacks these scopes: {', '.join(missing)}. Use another key, or ask an admin.",
+            missing_scopes=missing,
+        )
 
 
 def _scopes_of(key_scopes: list[str] | None, user_scopes: list[str]) -> frozenset[str]:
@@ -285,7 +290,7 @@ async def check_admin_keeps_a_key(transaction: Transaction, row: Record, values:
         others = [other for other in others if _lasts(other, row["now"])]
     if not others:
         raise errors.LastAdminKey(
-            "Create another admin key first. It must have no address ranges and be valid for at least 7 days."
+            "This is the last admin key. First create another one without address ranges, valid for at least 7 days."
         )
 
 

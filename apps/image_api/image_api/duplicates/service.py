@@ -104,7 +104,7 @@ async def decide(transaction: Transaction, actor: Actor, image_ids: Sequence[UUI
     if new is None:
         old = await queries.find_decision(transaction, owner_id, (first, second))
         if old is None:
-            raise errors.ImageNotFound("One of the images is being removed.")
+            raise errors.ImageNotFound("One of the images is being removed. Decisions need two existing images.")
         return old, False
     await _record(transaction, actor, "duplicate.decided", new)
     return new, True

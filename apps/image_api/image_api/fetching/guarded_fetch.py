@@ -20,6 +20,7 @@ from image_api.fetching.public_addresses import Address, Network, is_among, is_p
 from image_api.fetching.source_url import PORTS, SourceUrl, parse
 from image_api.fetching.system_resolver import SystemResolver
 from image_core import errors
+from image_core.storage.sizes import format_size
 
 Resolve = Callable[[str, Hashable], Awaitable[list[str]]]
 """Return the addresses of a host, on behalf of a caller."""
@@ -93,7 +94,9 @@ class GuardedFetcher:
                         _check_size(total, max_bytes)
                         yield chunk
                 return
-        raise errors.SourceAnswerUnusable(f"Too many redirects: the limit is {_MAX_REDIRECTS}.")
+        raise errors.SourceAnswerUnusable(
+            f"Too many redirects: the limit is {_MAX_REDIRECTS}. Send the URL that they lead to."
+        )
 
     @asynccontextmanager
     async def _asked(
@@ -125,7 +128,7 @@ class GuardedFetcher:
         vouched = all(is_among(address, self._allowed) for address in found)
         # The address is not named: that would reveal what our resolver knows.
         if not vouched and not all(is_public(address) or is_among(address, self._allowed) for address in found):
-            raise errors.SourceRefused("The URL's host has an address that is not public.")
+            raise errors.SourceRefused("Address not allowed: the URL's host has an address that is not public.")
         if not vouched and source.port not in PORTS.values():
             raise errors.SourceRefused("Port not allowed: only 80 and 443 can be used.")
         return found[:_MAX_ADDRESSES]
@@ -137,7 +140,7 @@ class GuardedFetcher:
         except TimeoutError:
             raise
         except (OSError, ValueError) as error:
-            raise errors.SourceUnreachable("The URL's host cannot be resolved.") from error
+            raise errors.SourceUnreachable("The URL's host cannot be resolved. Check its spelling.") from error
         if not found:
             raise errors.SourceUnreachable("The URL's host has no address.")
         return found
@@ -229,4 +232,4 @@ def _check_answer(response: httpcore2.Response, max_bytes: int) -> None:
 
 def _check_size(size_bytes: int, max_bytes: int) -> None:
     if size_bytes > max_bytes:
-        raise errors.SourceTooLarge(f"File too large: the limit is {max_bytes} bytes.", limit_bytes=max_bytes)
+        raise errors.SourceTooLarge(f"File too large: the limit is {format_size(max_bytes)}.", limit_bytes=max_bytes)

@@ -52,7 +52,13 @@ class QueryParameters:
     def _unknown(self, name: str) -> errors.Invalid:
         meant, shown = nearest(name, self.names) or self._completed(name), name[:_MAX_NAME_SHOWN]
         taken = ", ".join([*self.names, *(f"{prefix}…" for prefix in self.prefixes)])
-        hint = f"Did you mean {meant!r}?" if meant else f"This operation takes {taken or 'none'}."
+        hint = (
+            f"Did you mean {meant!r}?"
+            if meant
+            else f"Send one of: {taken}."
+            if taken
+            else "This operation has no parameters."
+        )
         if self.prefixes:
             return errors.FilterUnknown(f"Unknown filter {shown!r}. {hint}", field=shown, nearest=meant)
         return errors.ParameterUnknown(f"Unknown parameter {shown!r}. {hint}", field=shown, nearest=meant)

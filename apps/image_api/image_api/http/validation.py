@@ -76,8 +76,7 @@ def in_words(error: Mapping[str, Any]) -> str:
     """Return what is expected, without pydantic's terms; messages of our own validators stay as they are."""
     kind, context = error["type"], {name: _plain(value) for name, value in error.get("ctx", {}).items()}
     if kind == "value_error":
-        message = str(context["error"])
-        message = f"{message[:1].upper()}{message[1:].removesuffix('.')}."
+        message = sentence(str(context["error"]))
     elif kind == "string_pattern_mismatch":
         message = PATTERN_WORDS.get(context["pattern"], "Format not valid.")
     elif kind == "model_attributes_type" and isinstance(error.get("input"), bytes):
@@ -89,6 +88,11 @@ def in_words(error: Mapping[str, Any]) -> str:
         message = _WORDS.get(kind, "Not valid.").format(**context)
     message = re.sub(r"\b1 (character|item|member)s\b", r"1 \1", message)
     return f"Name not valid. {message}" if error["loc"][-1:] == (_NAME,) else message
+
+
+def sentence(text: str) -> str:
+    """Return a text with a capital first letter and a full stop or question mark at its end."""
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '?')) else '.'}"
 
 
 def _field(place: tuple[Any, ...], skip: int) -> str:

@@ -9,18 +9,10 @@ from starlette.responses import Response
 from image_api.http.entity_tags import entity_tag
 from image_api.http.paths import API_PREFIX
 from image_core.db import Record
+from image_core.storage.sizes import format_size
 
 _URL_KEY = '"url" : "'
 """How `json_build_object` writes the key `url` and the quote that opens its value."""
-_UNITS = ("KiB", "MiB", "GiB", "TiB")
-
-
-def human_size(size_bytes: int) -> str:
-    """Return a size for people, in binary units: `1.45 MiB`."""
-    if size_bytes < 1024:
-        return f"{size_bytes} B"
-    power = min((size_bytes.bit_length() - 1) // 10, len(_UNITS))
-    return f"{size_bytes / (1 << 10 * power):.2f} {_UNITS[power - 1]}"
 
 
 def image_body(row: Record, base_url: str) -> dict[str, Any]:
@@ -43,7 +35,7 @@ def image_body(row: Record, base_url: str) -> dict[str, Any]:
         "content_type": row["content_type"],
         "format": row["format"],
         "size_bytes": size_bytes,
-        "size": None if size_bytes is None else human_size(size_bytes),
+        "size": None if size_bytes is None else format_size(size_bytes),
         "sha256": None if sha256 is None else sha256.hex(),
         "width": row["width"],
         "height": row["height"],

@@ -71,7 +71,7 @@ async def _first(chunks: AsyncIterator[bytes]) -> bytes:
     try:
         return await anext(chunks)
     except ObjectMissing as error:
-        raise errors.StorageUnavailable("The bytes cannot be found at the moment. Try again.") from error
+        raise errors.StorageUnavailable("The file cannot be read at the moment. Try again.") from error
 
 
 async def _resumed(first: bytes, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

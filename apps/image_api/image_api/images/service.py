@@ -55,7 +55,7 @@ async def find_original(runner: Runner, actor: Actor, image_id: UUID) -> Record:
     if row["deleted_at"] is not None:
         raise errors.ImageNotFound("The image is in the trash. Restore it first.")
     if row["status"] not in HOLDS_BYTES:
-        raise errors.ImageNotStored(f"The image has no stored bytes: its status is {row['status']}.")
+        raise errors.ImageNotStored(f"The image file has not been received: its status is {row['status']}.")
     return row
 
 
@@ -70,7 +70,7 @@ async def find_derivative(runner: Runner, actor: Actor, image_id: UUID, preset: 
     if row["deleted_at"] is not None:
         raise errors.ImageNotFound("The image is in the trash. Restore it first.")
     if row["object_name"] is None:
-        raise errors.DerivativeNotFound(f"The image has no derivative {preset!r} (status: {row['status']}).")
+        raise errors.DerivativeNotFound(f"The image has no derivative {preset!r}: its status is {row['status']}.")
     return row
 
 
@@ -116,7 +116,7 @@ def _check_may_trash(actor: Actor, row: Record) -> None:
     """
     if Scope.IMAGES_DELETE not in actor.scopes and row["uploaded_by"] != actor.user_id:
         raise errors.ScopeMissing(
-            "The caller lacks this scope: images:delete. Without it you can trash and restore only your own uploads.",
+            "The caller lacks this scope: images:delete. Without it, you can trash and restore only your own uploads.",
             missing_scopes=[Scope.IMAGES_DELETE],
         )
 
@@ -153,7 +153,7 @@ async def restore_image(transaction: Transaction, actor: Actor, image_id: UUID, 
     if old["deleted_at"] is None:
         return present(await queries.find(transaction, actor.visible_team_id, image_id))
     if old["purge_marked_at"] is not None:
-        raise errors.ImagePurged
+        raise errors.ImagePurged("The image is being purged and cannot be restored. Upload it again.")
     return await restore(transaction, actor, old, bucket)
 
 
@@ -169,7 +169,7 @@ async def restore(transaction: Transaction, actor: Actor, old: Record, bucket: s
             restored = present(await queries.change(transaction, transitions.restore(image_id)))
     except UniqueViolation as error:
         raise errors.DuplicateExists(
-            "The team has uploaded the same bytes again since this image was trashed."
+            "The team has uploaded the same file again since this image was trashed. Use the new image."
         ) from error
     await events.record(transaction, events.image_event(EventType.RESTORED, image_id, old["team_id"]))
     await audit.record(transaction, actor, "image.restored", ("image", image_id), team_id=old["team_id"])

@@ -137,12 +137,16 @@ _ERRORS: dict[str, type[errors.LimitExceeded]] = {
     "sign-ins": errors.TooManySignIns,
 }
 _DETAILS = {
-    "requests": "This caller may send {0.capacity} requests in {0.window_seconds} s.",
-    "uploads": "This caller may send {0.capacity} uploads in {0.window_seconds} s.",
-    "addresses": "Without a valid key, an address may send {0.capacity} requests in {0.window_seconds} s.",
-    "bad-keys": "Too many attempts with keys that are not valid came from this address.",
-    "sign-ins": "Too many attempts to sign in came from this address.",
-    "reports": "Too many reports came from this address.",
+    "requests": "Too many requests: the limit is {0.capacity} in {0.window_seconds} s. Wait for `Retry-After`.",
+    "uploads": "Too many uploads: the limit is {0.capacity} in {0.window_seconds} s. Wait for `Retry-After`.",
+    "addresses": "Too many requests without a valid key from this address: the limit is {0.capacity} in"
+    " {0.window_seconds} s. Wait for `Retry-After`.",
+    "bad-keys": "Too many invalid keys from this address: the limit is {0.capacity} in {0.window_seconds} s."
+    " Wait for `Retry-After`.",
+    "sign-ins": "Too many attempts to sign in from this address: the limit is {0.capacity} in {0.window_seconds} s."
+    " Wait for `Retry-After`.",
+    "reports": "Too many reports from this address: the limit is {0.capacity} in {0.window_seconds} s."
+    " Wait for `Retry-After`.",
 }
 
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from image_api.http.validation import sentence
 from image_api.listing import metadata_terms
 from image_api.listing.possible import Possible
 from image_api.metadata_schemas.rules import Declared
@@ -105,7 +106,7 @@ def parse(items: Iterable[tuple[str, str]]) -> list[MetadataFilter]:
         if operator not in OPERATORS:
             raise _invalid(name, f"unknown operator {operator!r}; use one of {', '.join(OPERATORS)}")
         if len(value) > MAX_VALUE_LENGTH * (_MAX_CHOICES if operator == "in" else 1) or "\0" in value:
-            raise _invalid(name, f"a value can have up to {MAX_VALUE_LENGTH} characters and no NUL")
+            raise _invalid(name, f"value not valid: the limit is {MAX_VALUE_LENGTH} characters without NUL")
         found.append(MetadataFilter(name, operator, value))
     if len(found) > MAX_FILTERS:
         raise errors.FilterInvalid(
@@ -115,7 +116,7 @@ def parse(items: Iterable[tuple[str, str]]) -> list[MetadataFilter]:
 
 
 def _invalid(name: str, message: str) -> errors.FilterInvalid:
-    return errors.FilterInvalid(f"meta.{name}: {message}.", field=f"{PREFIX}{name}")
+    return errors.FilterInvalid(f"meta.{name}: {sentence(message)}", field=f"{PREFIX}{name}")
 
 
 def condition(filters: Sequence[MetadataFilter], schemas: Sequence[Declared]) -> MetadataCondition:
@@ -157,7 +158,7 @@ def _narrow(possible: Possible, each: MetadataFilter, kind: Kind) -> None:
         values = _list(each) if each.operator == "in" else [each.value]
         possible.narrow(each.operator, [Decimal(v) if kind is Kind.NUMBER else filenames.normalize(v) for v in values])
     if possible.is_empty():
-        raise _invalid(each.name, "no value passes all filters on this field")
+        raise _invalid(each.name, "no value can match all filters on this field")
 
 
 def meaning_of(name: str, schemas: Sequence[Declared]) -> _Meaning:
@@ -180,7 +181,7 @@ def meaning_of(name: str, schemas: Sequence[Declared]) -> _Meaning:
         )
     kinds = {_KINDS[each.type] for each in fields}
     if len(kinds) > 1:
-        raise _invalid(name, "teams declare this field with different types; choose a team with team_id")
+        raise _invalid(name, "teams declare this field with different types; send team_id to choose a team")
     enums = all(each.type is FieldType.ENUM for each in fields)
     return _Meaning(kinds.pop(), _choices(fields) if enums else frozenset())
 
@@ -238,13 +239,13 @@ def _list(each: MetadataFilter) -> list[str]:
         except (orjson.JSONDecodeError, orjson.JSONEncodeError) as error:
             raise _invalid(each.name, "`in` takes comma-separated values or a JSON array") from error
     if not 1 <= len(values) <= _MAX_CHOICES:
-        raise _invalid(each.name, f"`in` takes 1 to {_MAX_CHOICES} values")
+        raise _invalid(each.name, f"number of values not valid: `in` takes 1 to {_MAX_CHOICES}")
     return values
 
 
 def _check(name: str, value: str, meaning: _Meaning) -> None:
     if len(value) > MAX_VALUE_LENGTH or "\0" in value:
-        raise _invalid(name, f"a value can have up to {MAX_VALUE_LENGTH} characters and no NUL")
+        raise _invalid(name, f"value not valid: the limit is {MAX_VALUE_LENGTH} characters without NUL")
     if meaning.kind is Kind.NUMBER and not _NUMBER.fullmatch(value):
         raise _invalid(name, "send a number such as 18 or -0.5")
     if meaning.kind is Kind.BOOLEAN and value not in ("true", "false"):
@@ -253,7 +254,7 @@ def _check(name: str, value: str, meaning: _Meaning) -> None:
         raise _invalid(name, "send a date such as 2026-03-01")
     if meaning.choices and filenames.normalize(value) not in map(filenames.normalize, meaning.choices):
         hint = nearest_hint(value, meaning.choices)
-        raise _invalid(name, f"the metadata schema does not list this value{'.' + hint if hint else ''}".rstrip("?"))
+        raise _invalid(name, f"the metadata schema does not list this value.{hint}")
 
 
 def _quoted(value: str) -> str:

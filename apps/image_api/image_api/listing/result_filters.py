@@ -110,14 +110,14 @@ def _narrow(possible: Possible, key: str, kind: Kind, operator: str, value: str)
     elif operator != "contains":
         possible.narrow(operator, [Decimal(value) if kind is Kind.NUMBER else value])
     if possible.is_empty():
-        raise errors.FilterInvalid(f"{key}: no value can match all filters on this field.", field=key)
+        raise errors.FilterInvalid(f"{key}: No value can match all filters on this field.", field=key)
 
 
 def _path(key: str, analyzer: str, name: str, operator: str, value: str) -> str:
     field = _field(key, analyzer, name)
     if operator not in _ALLOWED[field.kind]:
         allowed = ", ".join(each for each in OPERATORS if each in _ALLOWED[field.kind])
-        raise errors.FilterInvalid(f"{key}: {field.kind} takes {allowed}.", field=key)
+        raise errors.FilterInvalid(f"{key}: Operator not valid: {field.kind} takes {allowed}.", field=key)
     # Names come from the models; only values come from the caller.
     of_kind = f'$."{name}".type() == "{field.kind}"'
     if operator == "exists":
@@ -151,15 +151,17 @@ def _field(key: str, analyzer: str, name: str) -> ResultField:
 def _literal(key: str, field: ResultField, value: str) -> str:
     if field.kind is Kind.NUMBER:
         if not _NUMBER.fullmatch(value):
-            raise errors.FilterInvalid(f"{key}: send a number such as 0.5.", field=key)
+            raise errors.FilterInvalid(f"{key}: Send a number such as 0.5.", field=key)
         return f"{Decimal(value):f}"
     if field.kind is Kind.BOOLEAN:
         if value not in ("true", "false"):
-            raise errors.FilterInvalid(f"{key}: send true or false.", field=key)
+            raise errors.FilterInvalid(f"{key}: Send true or false.", field=key)
         return value
     if field.choices and value not in field.choices:
-        raise errors.FilterInvalid(f"{key}: send one of {', '.join(field.choices)}.", field=key)
+        raise errors.FilterInvalid(f"{key}: Send one of {', '.join(field.choices)}.", field=key)
     if len(value) > _MAX_VALUE_LENGTH or "\0" in value:
-        raise errors.FilterInvalid(f"{key}: value too long: the limit is {_MAX_VALUE_LENGTH} characters.", field=key)
+        raise errors.FilterInvalid(
+            f"{key}: Value not valid: the limit is {_MAX_VALUE_LENGTH} characters without NUL.", field=key
+        )
     # A JSON string is also a valid string of a JSON path.
     return orjson.dumps(value).decode()

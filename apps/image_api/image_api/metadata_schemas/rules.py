@@ -54,7 +54,7 @@ def _each(declared: Declared, metadata: dict[str, Any]) -> tuple[dict[str, Any],
     for name, value in metadata.items():
         field = declared.get(name)
         if field is None:
-            message = f"the metadata schema has no such field.{nearest_hint(name, declared)}"
+            message = f"The metadata schema has no such field.{nearest_hint(name, declared)}"
             problems.append({"field": f"metadata.{name}", "code": "undeclared", "message": message})
         elif wrong := _wrong(field, value):
             problems.append({"field": f"metadata.{name}", "code": "not_as_declared", "message": wrong})
@@ -65,7 +65,7 @@ def _each(declared: Declared, metadata: dict[str, Any]) -> tuple[dict[str, Any],
 
 
 def _missing(name: str) -> _Problem:
-    return {"field": f"metadata.{name}", "code": "required", "message": "the metadata schema requires this field"}
+    return {"field": f"metadata.{name}", "code": "required", "message": "The metadata schema requires this field."}
 
 
 def _wrong(field: DeclaredField, value: Any) -> str | None:
@@ -73,21 +73,21 @@ def _wrong(field: DeclaredField, value: Any) -> str | None:
     if not _has_type(field, value):
         return _KINDS[field.type]
     if field.enum is not None and filenames.normalize(value) not in map(filenames.normalize, field.enum):
-        return f"must be one of {', '.join(field.enum[:10])}{' …' if len(field.enum) > 10 else ''}"
+        return f"Must be one of: {', '.join(field.enum[:10])}{' …' if len(field.enum) > 10 else '.'}"
     if field.min is not None and value < field.min:
-        return f"must be at least {field.min}"
+        return f"Must be at least {field.min}."
     if field.max is not None and value > field.max:
-        return f"must be at most {field.max}"
+        return f"Must be at most {field.max}."
     return None
 
 
 _KINDS = {
-    FieldType.STRING: "must be a string",
-    FieldType.ENUM: "must be a string",
-    FieldType.INTEGER: "must be a whole number between -2**53 and 2**53",
-    FieldType.NUMBER: "must be a number",
-    FieldType.BOOLEAN: "must be true or false",
-    FieldType.DATE: "must be a date such as 2026-03-01",
+    FieldType.STRING: "Must be a string.",
+    FieldType.ENUM: "Must be a string.",
+    FieldType.INTEGER: "Must be a whole number between -2**53 and 2**53.",
+    FieldType.NUMBER: "Must be a number.",
+    FieldType.BOOLEAN: "Must be true or false.",
+    FieldType.DATE: "Must be a date such as 2026-03-01.",
 }
 
 

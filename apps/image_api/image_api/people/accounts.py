@@ -85,7 +85,7 @@ async def revoke_invitation(transaction: Transaction, actor: Actor, team_id: UUI
     """
     require_admin(actor)
     if not await queries.revoke_invitation(transaction, team_id, invitation_id):
-        raise errors.InvitationNotFound
+        raise errors.InvitationNotFound("The invitation does not exist or is no longer valid. Ask for a new one.")
     await audit.record(
         transaction, actor, "invitation.revoked", ("invitation", invitation_id), team_id=team_id
     )  # fmt: skip
@@ -134,9 +134,11 @@ async def _add(transaction: Transaction, values: dict[str, Any], *, invited: boo
     try:
         added = await queries.add_user(transaction, values)
     except ForeignKeyViolation as error:
-        raise errors.RegistrationClosed("The team for new users no longer exists. Ask an admin.") from error
+        raise errors.RegistrationClosed(
+            "The team for new users no longer exists. Ask an admin for an invitation."
+        ) from error
     if added is None and invited:
-        raise errors.EmailTaken
+        raise errors.EmailTaken("Another user has this e-mail address. Sign in, or ask an admin.")
     # Both cases write one event, so that they take equally long.
     row = added or await queries.find_by_email(transaction, str(values["email"]))
     row = _present(row, errors.RegistrationClosed("Registration requires an invitation. Ask an admin for one."))
@@ -206,7 +208,9 @@ async def reset_password(services: Services, wanted: PasswordReset, address: str
     password_hash = await services.passwords.hash(password)
     async with events.committing(services.database, services.publisher) as transaction:
         if not await queries.use_reset(transaction, token_hash):
-            raise errors.PasswordResetNotFound
+            raise errors.PasswordResetNotFound(
+                "The password reset does not exist or is no longer valid. Ask an admin for a new one."
+            )
         await queries.set_password(transaction, person["id"], password_hash)
         ended = await queries.end_sessions(transaction, person["id"])
         await delays.begin_anew(transaction, person["email"] or "", address)

@@ -51,7 +51,7 @@ async def count_attempt(database: Database, email: str, address: str) -> None:
         if not all(counted):
             seconds = max(1, math.ceil(await queries.wait_seconds(transaction, list(rules))))
             raise errors.TooManySignIns(
-                "Too many failed attempts. Wait before the next one.", retry_after_seconds=seconds
+                "Too many failed attempts. Wait for `Retry-After` before the next one.", retry_after_seconds=seconds
             )
 
 

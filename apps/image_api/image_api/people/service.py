@@ -53,7 +53,7 @@ async def sign_in(services: Services, login: Login, address: str, user_agent: st
         await services.access_tokens.keys.signing_key()
     person = await verified(services, login.email, login.password.get_secret_value(), address)
     if person["disabled_at"] is not None:
-        raise errors.UserDisabled("An admin has disabled this user.")
+        raise errors.UserDisabled("An admin has disabled this user. Ask an admin to enable it again.")
     new_hash = None
     if services.passwords.is_outdated(person["password_hash"]):
         new_hash = await services.passwords.hash(login.password.get_secret_value())

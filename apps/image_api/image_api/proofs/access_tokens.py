@@ -70,11 +70,11 @@ class AccessTokens:
         try:
             key = await self.keys.find(_kid_of(token))
             if key is None:
-                raise errors.TokenInvalid("The token was signed with an unknown key.")
+                raise errors.TokenInvalid("The access token was signed with an unknown key. Sign in again.")
             decoded = jwt.decode(token, _jose_key(key), [_ALGORITHM])
             # Tokens issued here have no further header parameters, such as `crit` or `jwk`.
             if decoded.header != _header(key.kid):
-                raise errors.TokenInvalid("The token's header is not valid.")
+                raise errors.TokenInvalid("The header of the access token is not valid. Sign in again.")
             return ReadToken(UUID(decoded.claims["sid"]), UUID(decoded.claims["sub"]), decoded.claims)
         except (JoseError, ValueError, TypeError, AttributeError, KeyError) as error:
             raise errors.TokenInvalid("The access token is not valid. Sign in again.") from error

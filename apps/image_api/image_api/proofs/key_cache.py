@@ -206,15 +206,15 @@ async def actor_of(cache: KeyCache, api_key: str, origin: Origin) -> Actor:
         raise errors.KeyInvalid("The API key is malformed. Check it for typing errors.")
     known = await cache.rows.get(public_id)
     if known.seen is None:
-        raise errors.KeyInvalid("The API key is unknown.")
+        raise errors.KeyInvalid("The API key is unknown. Check that it belongs to this service and is complete.")
     row = known.seen.row
     previous = row["previous_public_id"] == public_id
     if not hmac.compare_digest(row["previous_key_hash" if previous else "key_hash"], api_keys.hash_key(api_key)):
-        raise errors.KeyInvalid("The API key is unknown.")
+        raise errors.KeyInvalid("The API key is unknown. Check that it belongs to this service and is complete.")
     check_alive(row, known.seen.now(cache.rows.clock()), previous=previous)
     if not known.allows(origin.address):
         log("key_refused_by_address", severity="WARNING", credential_id=str(row["credential_id"]))
-        raise errors.AddressNotAllowed("The key cannot be used from your address.")
+        raise errors.AddressNotAllowed("Address not allowed: the key is limited to other networks.")
     await cache.note_use(known, public_id, origin, previous=previous)
     return actor_of_key(row, public_id)
 
@@ -239,11 +239,11 @@ def check_alive(row: Record, now: datetime, *, previous: bool) -> None:
     """
     ends_at = key_ends_at(row, previous=previous)
     if row["revoked_at"] is not None:
-        raise errors.KeyInvalid("The key has been revoked.")
+        raise errors.KeyInvalid("The API key has been revoked. Use another one.")
     if ends_at is not None and ends_at <= now:
-        raise errors.KeyExpired("The key has expired. Use the key that replaced it, or ask an admin.")
+        raise errors.KeyExpired("The API key has expired. Use the key that replaced it, or ask an admin.")
     if row["disabled_at"] is not None:
-        raise errors.UserDisabled("An admin has disabled this user.")
+        raise errors.UserDisabled("An admin has disabled this user. Ask an admin to enable it again.")
 
 
 def actor_of_key(row: Record, public_id: str) -> Actor:

@@ -64,7 +64,7 @@ def actor_of_session(row: Record, now: datetime) -> Actor:
     if row["ended_at"] is not None or row["expires_at"] <= now:
         raise errors.SessionEnded("The session has ended. Sign in again.")
     if row["disabled_at"] is not None:
-        raise errors.UserDisabled("An admin has disabled this user.")
+        raise errors.UserDisabled("An admin has disabled this user. Ask an admin to enable it again.")
     return actor_of_user(row, row["session_id"])
 
 

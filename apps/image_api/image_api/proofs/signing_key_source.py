@@ -89,9 +89,13 @@ def from_secret(secret: str) -> SigningKeySource:
         try:
             text = secrets.latest_version(secret, _READ_SECONDS)
         except secrets.SecretNotRead as error:
-            raise errors.SigningKeysUnavailable("Secret Manager did not respond.") from (error.__cause__ or error)
+            raise errors.SigningKeysUnavailable("Secret Manager did not respond. Try again.") from (
+                error.__cause__ or error
+            )
         if text is None:
-            raise errors.SigningKeysUnavailable("The secret of the signing keys has no version yet.")
+            raise errors.SigningKeysUnavailable(
+                "The secret of the signing keys has no version yet. An operator has to add one."
+            )
         return text
 
     return SigningKeySource(read)

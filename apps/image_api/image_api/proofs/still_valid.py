@@ -20,7 +20,10 @@ async def check_still_valid(runner: Runner, actor: Actor) -> Actor:
     """
     now = await _of_session(runner, actor) if actor.credential_id is None else await _of_key(runner, actor)
     if lost := [scope for scope in Scope if scope in actor.scopes - now.scopes]:
-        raise errors.ScopeMissing(f"The key no longer has these scopes: {', '.join(lost)}.", missing_scopes=lost)
+        raise errors.ScopeMissing(
+            f"The key no longer has these scopes: {', '.join(lost)}. Use another key, or ask an admin.",
+            missing_scopes=lost,
+        )
     return now
 
 
@@ -28,7 +31,7 @@ async def _of_key(runner: Runner, actor: Actor) -> Actor:
     public_id = (actor.key_prefix or "").removeprefix(api_keys.PREFIX)
     row = await runner.fetch_one(key_cache.by_public_id, public_id=public_id)
     if row is None:
-        raise errors.KeyInvalid("The key has been rotated.")
+        raise errors.KeyInvalid("The API key has been rotated. Use the new one.")
     key_cache.check_alive(row, row["now"], previous=public_id == row["previous_public_id"])
     return key_cache.actor_of_key(row, public_id)
 

@@ -21,6 +21,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from image_api.http import problems
 from image_core import errors
+from image_core.storage.sizes import format_size
 from image_core.telemetry import log
 
 MAX_HEAD_BYTES = 64 * 1024
@@ -55,11 +56,13 @@ class _Refusal(NamedTuple):
 
 _TOO_LARGE = _Refusal.of(
     errors.HeaderTooLarge(
-        f"Request header too large: the limit is {MAX_HEAD_BYTES} bytes in {MAX_HEADERS} fields.",
+        f"Request header too large: the limits are {format_size(MAX_HEAD_BYTES)} and {MAX_HEADERS} fields.",
         limit_bytes=MAX_HEAD_BYTES,
     )
 )
-_TOO_SLOW = _Refusal.of(errors.RequestTooSlow(f"Request header too slow: the limit is {HEAD_SECONDS:g} s."))
+_TOO_SLOW = _Refusal.of(
+    errors.RequestTooSlow(f"Request header too slow: the limit is {HEAD_SECONDS:g} s. Send the request again.")
+)
 _UNREADABLE = _Refusal.of(errors.RequestUnreadable("The request is not valid HTTP/1.1."))
 
 

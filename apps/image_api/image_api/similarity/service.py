@@ -26,10 +26,12 @@ async def similar_images(
         raise errors.ImageNotFound("The image is in the trash. Restore it first.")
     if row["status"] != ImageStatus.READY:
         raise errors.ImageNotComparable(
-            f"The image cannot be compared: its status is {row['status']}. Wait until it is ready."
+            f"The image cannot be compared: its status is {row['status']}. Only images that are ready can be."
         )
     found = await queries.find_model(runner, row["team_id"], image_id)
     if found is None:
-        raise errors.ImageNotComparable("The image was processed before images could be compared. Process it again.")
+        raise errors.ImageNotComparable(
+            "The image was processed before images could be compared. An operator has to process it again."
+        )
     subject = Subject(row["team_id"], image_id, found["model"], found["dimensions"])
     return subject.model, await queries.nearest(runner, subject, limit, max_distance)

@@ -10,10 +10,10 @@ from image_api.actor import Actor, Scope
 from image_api.auth import RequireScope
 from image_api.dependencies import ServicesDep, TeamQuery
 from image_api.guarded_route import GuardedRoute
-from image_api.images.body import human_size
 from image_api.teams import service as teams
 from image_core import errors
 from image_core.billing import storage_quota
+from image_core.storage.sizes import format_size
 
 router = APIRouter(tags=["usage"], route_class=GuardedRoute)
 
@@ -46,6 +46,6 @@ async def get_storage_usage(
     quota = found["quota_bytes"]
     return {
         **dict(found),
-        "used": human_size(found["used_bytes"]),
-        "quota": None if quota is None else human_size(quota),
+        "used": format_size(found["used_bytes"]),
+        "quota": None if quota is None else format_size(quota),
     }

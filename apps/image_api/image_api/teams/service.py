@@ -43,7 +43,7 @@ async def owning_team(runner: Runner, actor: Actor, named_id: UUID | None) -> UU
             raise errors.TeamNotFound
         return actor.team_id
     if named_id is None:
-        raise errors.TeamRequired("Team missing. As an admin, send ?team_id=….")
+        raise errors.TeamRequired("Team missing: admins must name a team. Send ?team_id=<id>.")
     await get_team(runner, actor, named_id)
     return named_id
 
@@ -145,7 +145,7 @@ async def change_team(
 
 def _check_label_source(values: dict[str, Any], settings: ApiSettings) -> None:
     if values.get("label_source") == LabelSource.VISION and not settings.vision_enabled:
-        raise errors.VisionNotEnabled("Cloud Vision is disabled here. The operator can enable it with VISION_ENABLED.")
+        raise errors.VisionNotEnabled("Cloud Vision is not enabled. An operator can enable it with VISION_ENABLED.")
 
 
 async def remove_team(

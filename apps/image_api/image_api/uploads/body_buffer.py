@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 from image_core import errors
 from image_core.storage.protocol import CHUNK_BYTES, ONE_REQUEST_BYTES
+from image_core.storage.sizes import format_size
 
 _UNIT_BYTES = 256 * 1024
 """All pieces of a resumable upload but the last must be a multiple of this. Source: Cloud Storage documentation."""
@@ -70,7 +71,9 @@ def check_size(total_bytes: int, limit_bytes: int) -> None:
         errors.UploadTooLarge: It is larger than allowed.
     """
     if total_bytes > limit_bytes:
-        raise errors.UploadTooLarge(f"File too large: the limit is {limit_bytes} bytes.", limit_bytes=limit_bytes)
+        raise errors.UploadTooLarge(
+            f"File too large: the limit is {format_size(limit_bytes)}. Send a smaller file.", limit_bytes=limit_bytes
+        )
 
 
 def _capacity_bytes(declared_bytes: int | None) -> int:

@@ -48,7 +48,7 @@ class FieldTexts:
         """
         if name not in self._names:
             names = ", ".join(("file", *self._names))
-            hint = nearest_hint(name, self._names) or f" Send {names}."
+            hint = nearest_hint(name, self._names) or f" Send one of: {names}."
             raise errors.MultipartInvalid(f"Unknown field {name[:64]!r}.{hint}")
         if name in self._given and name != "tags":
             raise errors.MultipartInvalid(f"The field {name!r} is repeated. Send it once.")

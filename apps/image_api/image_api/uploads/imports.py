@@ -69,7 +69,9 @@ async def fetched(services: Services, team_id: UUID, url: str, fields: dict[str,
         async with aclosing(body):
             yield _FetchedSource(body, fields)
     except errors.UploadEmpty as error:
-        raise errors.SourceNotAnImage("The source's file is empty.", allowed_formats=settings.image_formats) from error
+        raise errors.SourceNotAnImage(
+            "The source's file is empty. Send the URL of an image.", allowed_formats=settings.image_formats
+        ) from error
     except (errors.NotAnImage, errors.FormatNotAllowed, errors.VariantNotSupported) as error:
         raise errors.SourceNotAnImage(error.detail, **error.extra) from error
     except errors.UploadTooSlow as error:

@@ -103,7 +103,7 @@ def check_header(prefix: Buffer, settings: ApiSettings) -> PictureHeader:
     header = picture_header.detect(first)
     if header is None:
         kind = picture_header.describe_unknown(first)
-        what = f"The bytes are {kind}" if kind else "The bytes have no known format"
+        what = f"The file is {kind}" if kind else "The file has no known image format"
         raise errors.NotAnImage(f"{what}. Send one of: {', '.join(formats)}.", allowed_formats=formats)
     if header.format not in formats:
         raise errors.FormatNotAllowed(
@@ -119,11 +119,13 @@ def check_header(prefix: Buffer, settings: ApiSettings) -> PictureHeader:
     if width is not None and height is not None:
         if width < 1 or height < 1:
             raise errors.DimensionsInvalid(
-                f"Dimensions not valid: {width} × {height} pixels.", width=width, height=height
+                f"Dimensions not valid: {width} × {height} pixels. Both sides must be at least 1.",
+                width=width,
+                height=height,
             )
         if width * height > max_pixels:
             raise errors.TooManyPixels(
-                f"Too many pixels: {width} × {height}; the limit is {max_pixels}.",
+                f"Too many pixels: {width} × {height}; the limit is {max_pixels / 1e6:g} million. Scale it down.",
                 width=width,
                 height=height,
                 max_pixels=max_pixels,

@@ -12,6 +12,7 @@ from image_api.guarded_route import LARGE_BODY_BYTES
 from image_api.uploads.fields import FIELD_NAMES, FieldTexts, UploadSource
 from image_core import errors
 from image_core.images import filenames
+from image_core.storage.sizes import format_size
 
 _MAX_PARTS = 64
 _MAX_PART_HEADER_BYTES = 16 * 1024
@@ -37,12 +38,14 @@ def upload_source(request: Request, field_names: Sequence[str] = FIELD_NAMES) ->
     media_type, options = parse_options_header(request.headers.get("content-type", ""))
     if media_type == "multipart/form-data":
         if not options.get("boundary"):
-            raise errors.MultipartInvalid("The header Content-Type has no boundary.")
+            raise errors.MultipartInvalid(
+                "Boundary missing: the header Content-Type names none. Let the HTTP client set this header."
+            )
         return MultipartSource(request, options["boundary"], fields)
     if media_type == "application/octet-stream" or media_type.startswith("image/"):
         return RawSource(request, fields)
     raise errors.MediaTypeNotSupported(
-        "Send multipart/form-data with a part named `file`, or the bytes themselves with an image/* content type."
+        "Media type not supported. Send multipart/form-data with a part named `file`, or the file with an image/* type."
     )
 
 
@@ -117,7 +120,7 @@ class MultipartSource:
         except MultipartError as error:
             raise errors.MultipartInvalid(_UNREADABLE) from error
         if self._files == 0:
-            raise errors.MultipartInvalid("The form has no part named `file`.")
+            raise errors.MultipartInvalid("Part missing: the form has no part named `file`. Send the image in it.")
         self.ended = True
 
     def _handle(self, event: MultipartSegment | bytes | bytearray | None) -> bytes | None:
@@ -132,7 +135,9 @@ class MultipartSource:
             self._value += event
             self._field_bytes += len(event)
             if self._field_bytes > LARGE_BODY_BYTES:
-                raise errors.MultipartInvalid(f"Form fields too large: the limit is {LARGE_BODY_BYTES} bytes in total.")
+                raise errors.MultipartInvalid(
+                    f"Form fields too large: the limit is {format_size(LARGE_BODY_BYTES)} in total."
+                )
             return None
         self._begin(event)
         return None
@@ -145,7 +150,7 @@ class MultipartSource:
             self._files += 1
             if self._files > 1:
                 raise errors.MultipartInvalid(
-                    "The form has more than one part named `file`. Send one image in each request."
+                    "Too many files: the limit is one part named `file`. Send one image in each request."
                 )
             self.fields.suggest_filename(segment.header("Content-Disposition", ""))
 

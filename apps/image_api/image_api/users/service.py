@@ -80,7 +80,7 @@ async def create_user(transaction: Transaction, actor: Actor, team_id: UUID, val
     except ForeignKeyViolation as error:
         raise errors.TeamNotFound from error
     except UniqueViolation as error:
-        raise errors.EmailTaken from error
+        raise errors.EmailTaken("Another user has this e-mail address. Use another one.") from error
     after = {"role": role, "scopes": scopes, "key_prefix": key.key_prefix}
     await audit.record(transaction, actor, "user.created", ("user", created["id"]), team_id=team_id, after=after)
     return CreatedUser(created, key, credential_id)
@@ -125,13 +125,13 @@ async def change_user(
     _check_team(role, old)
     stays_admin = role is Role.ADMIN and Scope.ADMIN in values.get("scopes", old["scopes"])
     if admins == [user_id] and (not stays_admin or values.get("disabled_at")):
-        raise errors.LastAdmin
+        raise errors.LastAdmin("This is the last admin. Create another admin first.")
     if not values:
         return old
     try:
         new = _present(await queries.change(transaction, user_id, values))
     except UniqueViolation as error:
-        raise errors.EmailTaken from error
+        raise errors.EmailTaken("Another user has this e-mail address. Use another one.") from error
     shown = {name for name in values if name not in ("name", "email")}
     await audit.record(
         transaction, actor, "user.changed", ("user", user_id), team_id=old["team_id"],
@@ -159,7 +159,7 @@ async def remove_user(transaction: Transaction, actor: Actor, user_id: UUID, if_
     old = _present(await queries.lock(transaction, user_id))
     check_if_match(if_match, old["revision"])
     if admins == [user_id]:
-        raise errors.LastAdmin
+        raise errors.LastAdmin("This is the last admin. Create another admin first.")
     if await queries.is_named_often(transaction, user_id, _MOST_NAMED):
         await queries.mark_for_removal(transaction, user_id)
     else:

@@ -305,7 +305,7 @@ async def test_request_survives_a_broker_that_is_away(
     image = await api.upload(member)
 
     async def away(*_: Any, **__: Any) -> None:
-        raise errors.MessagingUnavailable("away") from OSError()
+        raise errors.MessagingUnavailable("Away.") from OSError()
 
     monkeypatch.setattr(api.services.publisher, "publish", away)
     assert (await analyze(api, member, image["id"])).status_code == 202

@@ -169,7 +169,7 @@ class TestRefusedFile:
 
     async def test_storage_that_is_away(self, api: Api, member: UserWithKey, monkeypatch: pytest.MonkeyPatch) -> None:
         async def away(*_: Any) -> Any:
-            raise errors.StorageUnavailable("away")
+            raise errors.StorageUnavailable("Away.")
 
         monkeypatch.setattr(api.services.scratch, "put", away)
         assert (await send(api, member, expected=503))["code"] == "storage-unavailable"

@@ -72,7 +72,7 @@ class TestExpiryWarnings:
         made = await self.key(tasks, timedelta(hours=2))
 
         async def broken(*_: Any) -> None:
-            raise errors.DatabaseUnavailable("away")
+            raise errors.DatabaseUnavailable("Away.")
 
         with monkeypatch.context() as patched:
             patched.setattr("image_api.credentials.tasks.events.record", broken)

@@ -8,6 +8,7 @@ from image_api.guarded_route import SMALL_BODY_BYTES
 from image_api.http import problems
 from image_api.openapi.error_pages import chapters
 from image_core import errors
+from image_core.errors.problem_documents import status_of
 from image_core.testing import UserWithKey
 from image_engine.contract.rejections import REJECTION_MESSAGES
 
@@ -103,7 +104,7 @@ async def test_what_nobody_expected_is_a_problem_without_its_text(
 
 async def test_503_says_when_to_come_again(api: Api, member: UserWithKey, monkeypatch: pytest.MonkeyPatch) -> None:
     async def away(*_: Any, **__: Any) -> Any:
-        raise errors.DatabaseUnavailable("away")
+        raise errors.DatabaseUnavailable("Away.")
 
     monkeypatch.setattr(api.services.database, "fetch", away)
     answer = await api.client.get("/api/v1/images", headers=member.headers)
@@ -156,6 +157,12 @@ def test_no_two_errors_share_a_code() -> None:
 def test_every_code_has_a_chapter_and_every_chapter_a_code() -> None:
     codes = {leaf.code for leaf in errors.leaves()} | set(REJECTION_MESSAGES) | CODES_WITHOUT_A_CLASS
     assert set(chapters()) == codes
+
+
+@pytest.mark.parametrize("leaf", errors.leaves(), ids=lambda leaf: leaf.code)
+def test_every_chapter_begins_with_the_title_and_the_status(leaf: type[errors.AppError]) -> None:
+    first = chapters()[leaf.code].split("\n\n")[0].replace("\n", " ")
+    assert first == f"{leaf.title()}. Status {status_of(leaf)}."
 
 
 async def test_every_chapter_is_a_page(api: Api) -> None:

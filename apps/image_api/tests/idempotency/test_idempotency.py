@@ -180,7 +180,7 @@ class TestErrors:
 
     async def test_of_our_own_leave_neither_work_nor_answer(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
         async def away(*_: Any, **__: Any) -> Any:
-            raise errors.DatabaseUnavailable("away")
+            raise errors.DatabaseUnavailable("Away.")
 
         # Whichever of the two writes fails, there are none of both.
         for module, name in ((teams.audit, "record"), (service.queries, "add_answer")):

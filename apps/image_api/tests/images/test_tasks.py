@@ -109,7 +109,7 @@ class TestPurge:
         row, _ = await tasks.image("ready", deleted_at=PAST)
 
         async def away(*_: Any) -> None:
-            raise errors.StorageUnavailable("away")
+            raise errors.StorageUnavailable("Away.")
 
         monkeypatch.setattr(tasks.parts.originals, "delete", away)
         assert (await tasks.sweep())["purged"] == -1
@@ -183,7 +183,7 @@ class TestDiscardedObjects:
         await tasks.discard("originals", stored.name)
 
         async def away(*_: Any) -> None:
-            raise errors.StorageUnavailable("away")
+            raise errors.StorageUnavailable("Away.")
 
         monkeypatch.setattr(tasks.parts.originals, "delete", away)
         assert (await tasks.sweep())["objects_removed"] == -1

@@ -140,7 +140,7 @@ class TestRows:
 
         async def stat(name: str) -> Any:
             if name == bad["object_name"]:
-                raise errors.StorageUnavailable("away")
+                raise errors.StorageUnavailable("Away.")
             return await really(name)
 
         monkeypatch.setattr(tasks.parts.originals, "stat", stat)

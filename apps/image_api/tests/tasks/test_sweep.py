@@ -43,7 +43,7 @@ class TestWhole:
         self, tasks: Tasks, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         async def away(*_: Any, **__: Any) -> Any:
-            raise errors.DatabaseUnavailable("away")
+            raise errors.DatabaseUnavailable("Away.")
 
         for verb in ("fetch", "fetch_one", "execute"):
             monkeypatch.setattr(tasks.parts.database, verb, away)

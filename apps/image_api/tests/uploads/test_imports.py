@@ -233,7 +233,7 @@ class TestPartsAway:
         self, api: Api, member: UserWithKey, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         async def away(*_: Any) -> Any:
-            raise errors.StorageUnavailable("away")
+            raise errors.StorageUnavailable("Away.")
 
         monkeypatch.setattr(api.services.originals, "put", away)
         assert (await import_answer(api, member, whole(picture()), 503))["code"] == "storage-unavailable"

@@ -43,7 +43,7 @@ async def end_leases(api: Api) -> None:
 
 
 async def away(*_: Any, **__: Any) -> Any:
-    raise errors.DatabaseUnavailable("away")
+    raise errors.DatabaseUnavailable("Away.")
 
 
 class Absence:
@@ -57,7 +57,7 @@ class Absence:
     async def __call__(self, *given: Any, **values: Any) -> Any:
         self._calls += 1
         if self._calls <= 3:
-            raise errors.DatabaseUnavailable("away")
+            raise errors.DatabaseUnavailable("Away.")
         self.over.set()
         return await self._query(*given, **values)
 
@@ -291,7 +291,7 @@ class TestFailure:
 
         async def lost(*given: Any, **values: Any) -> Any:
             await claim(*given, **values)
-            raise errors.DatabaseUnavailable("away")
+            raise errors.DatabaseUnavailable("Away.")
 
         with monkeypatch.context() as patch:
             patch.setattr(service.queries, "claim", lost)

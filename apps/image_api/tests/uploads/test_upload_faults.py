@@ -117,7 +117,7 @@ class TestPartsAway:
         self, api: Api, member: UserWithKey, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         async def away(*_: Any, **__: Any) -> Any:
-            raise errors.DatabaseUnavailable("away")
+            raise errors.DatabaseUnavailable("Away.")
 
         monkeypatch.setattr(uploads.upload_queries, "complete", away)
         monkeypatch.setattr(uploads, "schedule_removal", away)

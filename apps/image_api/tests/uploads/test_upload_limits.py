@@ -56,7 +56,7 @@ class TestBadInput:
         version = b"II*\x00\x08\x00\x00\x00\x01\x00" + b"\x12\xc6\x01\x00\x04\x00\x00\x00\x01\x04\x00\x00" + bytes(4)
         told = await post(api, member, version, 415)
         assert told["code"] == "not-an-image"
-        assert told["detail"].startswith("The bytes are a camera raw file. Send one of: ")
+        assert told["detail"].startswith("The file is a camera raw file. Send one of: ")
 
     @pytest.mark.parametrize(("width", "height"), [(0, 10), (10, 0), (0, 0)])
     async def test_dimensions_of_zero_are_refused(self, api: Api, member: UserWithKey, width: int, height: int) -> None:

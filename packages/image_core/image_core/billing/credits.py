@@ -162,7 +162,8 @@ async def _credits_exhausted(runner: Runner, team_id: UUID, price: int) -> error
     wait = None if refill_at is None else max(1, int((refill_at - datetime.now(UTC)).total_seconds()) + 1)
     extra = {} if refill_at is None else {"next_refill_at": refill_at}
     return errors.CreditsExhausted(
-        f"Not enough credits: this costs {price}, and the team has {left}.",
+        f"Not enough credits: this costs {price}, and the team has {left}. "
+        f"{'Ask an admin for a refill' if wait is None else 'Wait for the next refill, or ask an admin for one'}.",
         retry_after_seconds=wait,
         balance=left,
         price=price,
@@ -322,7 +323,9 @@ async def _change(
     """
     team_id, old = account["team_id"], account["balance"]
     if balance < 0:
-        raise errors.BalanceTooLow(f"Balance too low: the team has {old} credits.", balance=old)
+        raise errors.BalanceTooLow(
+            f"Balance too low: the team has {old} credits. Subtract at most that many.", balance=old
+        )
     await transaction.execute(
         update(credit_account)
         .where(credit_account.c.team_id == team_id)

@@ -13,6 +13,7 @@ from image_core import errors, events
 from image_core.db import Query, Record, Runner, Transaction
 from image_core.events import EventType, OutboxEvent, Topic
 from image_core.models import storage_usage, team
+from image_core.storage.sizes import format_size
 
 LOW_PERCENT = 90
 """Percentage of a quota at which `quota.low` is sent."""
@@ -78,9 +79,22 @@ async def quota_exceeded(runner: Runner, team_id: UUID, default: StorageQuota) -
     """Return the error for an upload that exceeds the quota."""
     usage = await find_usage(runner, team_id, default)
     payload = {} if usage is None else {name: value for name, value in dict(usage).items() if name != "team_id"}
+    reason = "" if usage is None else _reason(usage)
     return errors.StorageQuotaExceeded(
-        "Storage quota exceeded. Purge images, or ask an admin to raise the quota.", **payload
+        f"Storage quota exceeded{reason}. Purge images, or ask an admin to raise the quota.", **payload
     )
+
+
+def _reason(usage: Record) -> str:
+    """Return the limits and the usage of each quota that is set, with a colon before them."""
+    limits, used = [], []
+    if usage["quota_bytes"] is not None:
+        limits.append(format_size(usage["quota_bytes"]))
+        used.append(format_size(usage["used_bytes"]))
+    if usage["quota_images"] is not None:
+        limits.append(f"{usage['quota_images']} images")
+        used.append(f"{usage['used_images']} images")
+    return f": the limit is {' and '.join(limits)}, and the team stores {' and '.join(used)}" if limits else ""
 
 
 async def find_low_storage_changes(runner: Runner, default: StorageQuota, limit: int) -> list[UUID]:

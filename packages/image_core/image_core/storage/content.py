@@ -37,14 +37,14 @@ def parse_range(header: str | None, size_bytes: int) -> ByteRange | None:
     if not first:
         length = min(int(last), size_bytes)
         if length == 0:
-            raise errors.RangeNotSatisfiable("The requested range is empty.", size_bytes=size_bytes)
+            raise errors.RangeNotSatisfiable("Range not valid: it is empty.", size_bytes=size_bytes)
         return ByteRange(size_bytes - length, size_bytes - 1)
     start, end = int(first), min(int(last), size_bytes - 1) if last else size_bytes - 1
     if last and int(last) < start:
         return None
     if start >= size_bytes:
         raise errors.RangeNotSatisfiable(
-            f"Range starts beyond the end of the content ({size_bytes} bytes).", size_bytes=size_bytes
+            f"Range not valid: it starts beyond the end of the file ({size_bytes} bytes).", size_bytes=size_bytes
         )
     return ByteRange(start, end)
 

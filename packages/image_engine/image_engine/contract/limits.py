@@ -63,14 +63,14 @@ class PictureLimits:
         if not (0 < width_px <= self.max_side_px and 0 < height_px <= self.max_side_px):
             raise PictureRejected(
                 "image-dimensions-invalid",
-                f"A picture of {width_px} x {height_px} pixels cannot be processed; sides go from 1 to "
-                f"{self.max_side_px} pixels.",
+                f"Dimensions not valid: {width_px} × {height_px} pixels. Both sides must be 1 to {self.max_side_px}.",
             )
         max_pixels = min(self.max_pixels, own_max_pixels or self.max_pixels)
         if width_px * height_px > max_pixels:
             raise PictureRejected(
                 "image-too-many-pixels",
-                f"The picture has {width_px} x {height_px} pixels; at most {max_pixels / 1e6:g} million are allowed.",
+                f"Too many pixels: {width_px} × {height_px}; the limit is {max_pixels / 1e6:g} million. "
+                "Scale the image down.",
             )
 
     def frames_to_decode(self, width_px: int, height_px: int, bytes_per_pixel: int, frame_count: int) -> int:

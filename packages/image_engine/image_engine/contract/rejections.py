@@ -18,16 +18,16 @@ RejectionCode = Literal[
 ]
 
 REJECTION_MESSAGES: dict[RejectionCode, str] = {
-    "not-an-image": "The file is not an image in a known format.",
-    "image-format-not-allowed": "The file's format is not supported.",
+    "not-an-image": "The file has no known image format.",
+    "image-format-not-allowed": "The format of the file is not supported.",
     "image-variant-not-supported": "The image uses an unsupported feature. Save it in another way and upload it again.",
-    "image-dimensions-invalid": "The image's dimensions are not valid.",
-    "image-too-many-pixels": "The image has more pixels than allowed.",
+    "image-dimensions-invalid": "The dimensions of the image are not valid.",
+    "image-too-many-pixels": "The image has too many pixels. Scale it down and upload it again.",
     "image-truncated": "The image is incomplete. Upload the whole file.",
-    "image-undecodable": "The image is damaged and cannot be decoded.",
-    "picture-too-large": "The file is larger than allowed.",
-    "picture-too-much-memory": "The image needs more memory than allowed for one image.",
-    "processing-timeout": "Processing the image took longer than allowed.",
+    "image-undecodable": "The image is damaged and cannot be decoded. Save it again and upload it.",
+    "picture-too-large": "The file is too large. Upload a smaller one.",
+    "picture-too-much-memory": "The image needs more memory than one image may use. Scale it down and upload it again.",
+    "processing-timeout": "Processing the image exceeded the time limit.",
     "processing-crashed": "The image crashed its decoder.",
 }
 
