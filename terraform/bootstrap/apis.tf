@@ -1,4 +1,4 @@
-# What the configuration itself needs; the stack enables what the services need.
+# APIs that the configuration itself needs. The stack enables those that the services need.
 resource "google_project_service" "this" {
   for_each = toset([
     "artifactregistry.googleapis.com",
@@ -15,6 +15,6 @@ resource "google_project_service" "this" {
   project = var.project_id
   service = each.value
 
-  # Others may use the same API, and a project whose API is off loses what was made with it.
+  # Others may use the same API, and disabling it would remove resources.
   disable_on_destroy = false
 }

@@ -9,7 +9,7 @@ module "github_federation" {
     deploy = var.environment
   }
 
-  # main goes to dev, a tag to prod.
+  # main is deployed to dev, tags to prod.
   deploy_ref = var.environment == "dev" ? "refs/heads/main" : "refs/tags/v"
 
   depends_on = [google_project_service.this]

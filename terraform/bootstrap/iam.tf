@@ -3,7 +3,7 @@ locals {
 
   members = { for key, email in module.github_federation.account_emails : "github-${key}" => "serviceAccount:${email}" }
 
-  # Rows of the capability table that are granted only where they are asked for.
+  # Options of the capability table, whose rows are granted only if the option is on.
   asked_for = { "a budget" = var.billing_account != null }
 
   custom_roles = yamldecode(file("${path.module}/custom_roles.yaml"))
@@ -26,7 +26,7 @@ resource "google_project_iam_custom_role" "table" {
   project     = var.project_id
   role_id     = split("/", each.key)[1]
   title       = split("/", each.key)[1]
-  description = "What the workflows of image-manager need and no predefined role holds alone."
+  description = "Permissions that the workflows of image-manager need and that no narrow predefined role covers."
   permissions = each.value
   stage       = "GA"
 }
@@ -67,7 +67,7 @@ resource "google_artifact_registry_repository_iam_member" "table" {
   member     = each.value.member
 }
 
-# A budget belongs to the billing account, which whoever runs this must be able to share.
+# A budget belongs to the billing account, so whoever runs this must be able to grant rights on it.
 resource "google_billing_account_iam_member" "table" {
   for_each = local.grants_on["billing"]
 

@@ -1,5 +1,5 @@
 output "github_variables" {
-  description = "Variables that the workflows read, as scripts/infra/bootstrap.py sets them in the GitHub environment."
+  description = "Variables of the workflows, which scripts/infra/bootstrap.py sets in the GitHub environment."
   value = {
     GCP_PROJECT_ID                 = var.project_id
     GCP_REGION                     = var.region
@@ -13,6 +13,6 @@ output "github_variables" {
 }
 
 output "image_repository" {
-  description = "First part of the images' names."
+  description = "Prefix of the image names."
   value       = module.registry.url
 }

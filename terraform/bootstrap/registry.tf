@@ -1,4 +1,4 @@
-# Images are pushed before the stack is applied for the first time, so their place is made here.
+# Images are pushed before the stack is applied for the first time, so the repository is created here.
 module "registry" {
   source = "../modules/registry"
 

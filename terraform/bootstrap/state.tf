@@ -1,6 +1,6 @@
-# Made by scripts/infra/bootstrap.py before the first init, since a state cannot be kept in a bucket that it is about to make.
+# Created by scripts/infra/bootstrap.py before the first init, because a state cannot be stored in a bucket that it creates.
 resource "google_storage_bucket" "state" {
-  #checkov:skip=CKV_GCP_62:Reads and writes of the state are in the audit log; a second bucket for access logs would have to be made before any state.
+  #checkov:skip=CKV_GCP_62:Reads and writes of the state are in the audit log; a bucket for access logs would have to exist before any state.
   project       = var.project_id
   name          = var.state_bucket_name
   location      = upper(var.region)

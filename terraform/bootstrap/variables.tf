@@ -1,16 +1,16 @@
 variable "project_id" {
-  description = "Project that holds the system."
+  description = "Project of the system."
   type        = string
   nullable    = false
 
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.project_id))
-    error_message = "project_id must be a project's id: 6 to 30 lower-case letters, digits and hyphens."
+    error_message = "project_id must be a project ID: 6 to 30 lower-case letters, digits and hyphens."
   }
 }
 
 variable "region" {
-  description = "Region of state and images."
+  description = "Region of the state bucket and the image repository."
   type        = string
   nullable    = false
 
@@ -21,7 +21,7 @@ variable "region" {
 }
 
 variable "environment" {
-  description = "Which environment the project is: it names the GitHub environments that may apply and deploy."
+  description = "Environment of the project. It names the GitHub environments that may apply and deploy."
   type        = string
   nullable    = false
 
@@ -32,7 +32,7 @@ variable "environment" {
 }
 
 variable "repository" {
-  description = "The GitHub repository whose workflows are let in, by the numbers that GitHub gave it and its owner."
+  description = "GitHub repository whose workflows are admitted, and its owner, by their GitHub IDs."
   type = object({
     repository_id       = string
     repository_owner_id = string
@@ -41,12 +41,12 @@ variable "repository" {
 
   validation {
     condition     = can(regex("^[0-9]+$", var.repository.repository_id)) && can(regex("^[0-9]+$", var.repository.repository_owner_id))
-    error_message = "repository.repository_id and repository.repository_owner_id must be GitHub's numbers, not names."
+    error_message = "repository.repository_id and repository.repository_owner_id must be numeric GitHub IDs, not names."
   }
 }
 
 variable "state_bucket_name" {
-  description = "Bucket that holds the state of bootstrap and stack."
+  description = "Bucket for the state of bootstrap and stack."
   type        = string
   nullable    = false
 
@@ -57,7 +57,7 @@ variable "state_bucket_name" {
 }
 
 variable "billing_account" {
-  description = "Billing account whose budget the workflows keep; without one they hold nothing on it. scripts/infra/bootstrap.py takes it from the environment's observability.budget."
+  description = "Billing account whose budget the workflows manage. Null: they get no rights on it. scripts/infra/bootstrap.py takes it from the environment's observability.budget."
   type        = string
   default     = null
 

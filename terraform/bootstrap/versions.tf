@@ -8,7 +8,7 @@ terraform {
     }
   }
 
-  # The bucket is made before the first init, and managed from then on (see state.tf).
+  # The bucket is created before the first init and then managed here (see state.tf).
   backend "gcs" {
     prefix = "bootstrap"
   }
@@ -18,7 +18,7 @@ provider "google" {
   project = var.project_id
   region  = var.region
 
-  # Some APIs, the budgets' among them, refuse a person's own credentials unless a project's quota is named.
+  # Some APIs, such as the one for budgets, reject user credentials without a quota project.
   user_project_override = true
   billing_project       = var.project_id
 }

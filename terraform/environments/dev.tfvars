@@ -1,4 +1,4 @@
-# What a team tries things on: the least that works, removed with one command.
+# For experiments: the smallest configuration that works, removable with one command.
 environment = "dev"
 
 database = {

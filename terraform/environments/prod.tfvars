@@ -1,4 +1,4 @@
-# What people rely on: a database with a standby, one warm instance of the API, nothing that a plan could delete.
+# For production: a standby database, one warm instance of the API, and deletion protection.
 environment = "prod"
 
 database = {

@@ -1,4 +1,4 @@
-# What one team relies on: recovery to a point in time and protection, and nothing that costs while nobody is there.
+# For a single team in production: point-in-time recovery and deletion protection, and no costs for idle instances.
 environment = "small"
 
 database = {

@@ -16,6 +16,6 @@ resource "google_project_service" "this" {
   project = var.project_id
   service = each.value
 
-  # Others may use the same API, and a project whose API is off loses what was made with it.
+  # Others may use the same API, and disabling it would remove resources.
   disable_on_destroy = false
 }

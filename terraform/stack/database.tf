@@ -1,10 +1,10 @@
 locals {
-  # What the services may open together at the most. Each instance is one process with one pool.
+  # Maximum number of connections of all services. Each instance is one process with one pool.
   connections_needed    = sum([for name, service in local.service_settings : service.max_instances * service.database_pool_size])
   connections_available = var.database.max_connections - var.database.reserved_connections
 }
 
-# A plan that would exhaust the database's connections under load is refused before anything is changed.
+# Refuses a plan that could exhaust the database's connections, before anything changes.
 resource "terraform_data" "connection_budget" {
   input = {
     needed    = local.connections_needed
@@ -14,7 +14,7 @@ resource "terraform_data" "connection_budget" {
   lifecycle {
     precondition {
       condition     = local.connections_needed <= local.connections_available
-      error_message = "The services may open ${local.connections_needed} connections, the database has ${local.connections_available} for them: lower max_instances or database_pool_size, or raise database.max_connections."
+      error_message = "The services may open ${local.connections_needed} connections, but the database has only ${local.connections_available} for them. Lower max_instances or database_pool_size, or raise database.max_connections."
     }
   }
 }
@@ -38,7 +38,7 @@ module "database" {
     deletion_protection = local.protected
   }
 
-  # The services hold nothing yet: the first migration grants each its rows, and no more.
+  # No roles: the first migration grants each service exactly the rights that it needs.
   users = merge(
     { for name, email in local.service_accounts : trimprefix(name, "image-") => { service_account_email = email } if email != null },
     { migrator = { service_account_email = module.image_migrate.service_account_email, database_roles = ["cloudsqlsuperuser"] } },

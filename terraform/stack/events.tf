@@ -11,7 +11,7 @@ resource "google_service_account" "caller" {
 }
 
 locals {
-  # Written out because they are known before the accounts are made, so that a plan and a test can show every grant.
+  # Composed rather than read from the accounts, so that plans and tests know every grant before they exist.
   caller_emails = { for key, account in google_service_account.caller : key => "${account.account_id}@${var.project_id}.iam.gserviceaccount.com" }
 }
 
@@ -27,7 +27,7 @@ module "events" {
     service_url           = module.image_processor.uri
     audience              = local.processor_audience
     service_account_email = local.caller_emails["image-push"]
-    # Half a minute longer than the processor may take, so that its own answer always comes first.
+    # 30 seconds longer than the processor's time limit, so that its own response always arrives first.
     ack_deadline_seconds  = local.request_seconds.processor + 30
     max_delivery_attempts = local.max_delivery_attempts
   }
@@ -39,13 +39,13 @@ resource "google_cloud_scheduler_job" "sweep" {
   project          = var.project_id
   region           = var.region
   name             = "image-sweep"
-  description      = "Repairs what was left behind."
+  description      = "Starts the sweep, which repairs incomplete work."
   schedule         = "* * * * *"
   time_zone        = "Etc/UTC"
   attempt_deadline = "${local.request_seconds.tasks}s"
   paused           = false
 
-  # The next sweep is a minute away; nothing is gained by hurrying.
+  # The next sweep starts in a minute, so retries are pointless.
   retry_config {
     retry_count = 0
   }

@@ -7,17 +7,17 @@ locals {
 
   members = merge(
     { for name, email in local.account_emails : name => "serviceAccount:${email}" },
-    # Made by terraform/bootstrap, which comes first.
+    # Created by terraform/bootstrap, which runs first.
     { for name in ["github-apply", "github-deploy"] : name => "serviceAccount:${name}@${var.project_id}.iam.gserviceaccount.com" },
     {
       pubsub-agent  = "serviceAccount:service-${data.google_project.this.number}@gcp-sa-pubsub.iam.gserviceaccount.com"
       storage-agent = "serviceAccount:${data.google_storage_project_service_account.this.email_address}"
-      # Google's own group, the only writer of access logs.
+      # Google's group that writes access logs.
       access-log-writer = "group:cloud-storage-analytics@google.com"
     },
   )
 
-  # The actor in the key is a name, not an address, so that every key is known before anything is made.
+  # Keys contain the actor's name, not its address, so that all keys are known before anything exists.
   grants = {
     for row in local.capabilities : "${row.actor} ${row.role} ${row.resource}" => merge(row, { member = local.members[row.actor] })
     if try(local.asked_for[row.when], true) && length(setintersection(local.absent_services, [row.actor, try(split(":", row.resource)[1], "")])) == 0

@@ -23,7 +23,7 @@ module "image_migrate" {
 
   container = {
     image = var.images.api
-    # The key is rotated only on a schema that is there; `-e` ends the run at the first failure.
+    # The key is rotated only after a successful migration: `-e` stops at the first failure.
     command   = ["sh", "-ec"]
     arguments = ["image-manager-admin migrate\nimage-manager-admin bootstrap\nimage-manager-admin audit prune"]
 
@@ -31,7 +31,7 @@ module "image_migrate" {
   }
 
   run = {
-    # Statements of a migration give up after 15 minutes by themselves.
+    # Statements of a migration time out after 15 minutes.
     timeout_seconds = 1800
   }
 
@@ -44,19 +44,19 @@ module "image_migrate" {
   depends_on = [google_project_service.this]
 }
 
-# The whole job, and not a part of it: who may choose a job's arguments may do anything as the schema's owner. On a
-# schema that is there already, migrating and handing over do nothing.
+# The whole job, not a part of it: whoever may choose arguments of the job can do anything as the schema's owner. On an
+# existing schema, migration and bootstrap do nothing.
 resource "google_cloud_scheduler_job" "retention" {
   project          = var.project_id
   region           = var.region
   name             = "image-audit-retention"
-  description      = "Removes audit events beyond their retention."
+  description      = "Removes audit events past their retention."
   schedule         = "20 3 * * *"
   time_zone        = "Etc/UTC"
   attempt_deadline = "60s"
   paused           = false
 
-  # Tomorrow is soon enough; a run that fails raises the job's own alert.
+  # No retries: it runs again the next day, and a failed run triggers the job's alert.
   retry_config {
     retry_count = 0
   }

@@ -2,8 +2,8 @@ data "google_project" "this" {
   project_id = var.project_id
 }
 
-# Asking for it also makes it: a project has no such account before its first question. Nothing is waited for (its API is
-# on since bootstrap), so that the account is known in every plan.
+# Reading it also creates it: a project has no such account before. Without dependencies (its API has been
+# enabled since the bootstrap), so that the account is known in every plan.
 data "google_storage_project_service_account" "this" {
   project = var.project_id
 }
@@ -17,27 +17,27 @@ locals {
     managed-by  = "terraform"
   }
 
-  # A name for the processor that is known before its URL is: the token's audience, on both sides.
+  # Audience of tokens for the processor, which is known before its URL.
   processor_audience = "https://image-processor.${var.project_id}.internal"
 
   # Likewise for image-tasks.
   tasks_audience = "https://image-tasks.${var.project_id}.internal"
 
-  # Who is called to sweep: the processor of the release before, until image-tasks is there.
+  # Service that sweeps: the processor of the previous release until image-tasks exists.
   sweeper = var.images.tasks == null ? { uri = module.image_processor.uri, audience = local.processor_audience } : { uri = module.image_tasks[0].uri, audience = local.tasks_audience }
 
-  # A bucket of somebody else's making, that models are brought to.
+  # Existing bucket with the models.
   model_bucket = try(regex("^gs://([^/]+)", coalesce(var.processor.model_path, var.processor.embedding_model_path))[0], null)
 
-  # Rows of the capability table that are granted only where they are asked for.
+  # Options of the capability table, whose rows are granted only if the option is on.
   asked_for = {
     "a model"                       = local.model_bucket != null
     "Cloud Vision"                  = var.vision.enabled
     "housekeeping in the processor" = var.images.tasks == null
   }
 
-  # Every service, by its name. What is the same for each is made from these three: grants, database users, connections,
-  # alerts. One that comes with a later release is made by the first apply that has an image of it: `optional(string)` in
+  # Every service, by its name. Whatever is the same for each derives from these three: grants, database users,
+  # connections, alerts. A service added later is created by the first apply with its image: `optional(string)` in
   # var.images, `count = var.images.x == null ? 0 : 1` at its module, and here `one(module.image_x[*])`.
   services = { for name, service in {
     image-api       = module.image_api
@@ -45,15 +45,15 @@ locals {
     image-tasks     = one(module.image_tasks[*])
   } : name => service if service != null }
 
-  # Apart from the services themselves: the database's users come before them. For one with `count` that is
-  # `var.images.x == null ? null : module.image_x[0].service_account_email`, since `[*]` would wait for all of it.
+  # Separate from the services, because the database users come first. For a module with `count`, use
+  # `var.images.x == null ? null : module.image_x[0].service_account_email`: `[*]` would depend on the whole module.
   service_accounts = {
     image-api       = module.image_api.service_account_email
     image-processor = module.image_processor.service_account_email
     image-tasks     = var.images.tasks == null ? null : module.image_tasks[0].service_account_email
   }
 
-  # What the configuration says of each, whether it is there or not.
+  # Configuration of each service, whether it exists or not.
   service_settings = {
     image-api       = var.api
     image-processor = var.processor
@@ -62,9 +62,9 @@ locals {
 
   absent_services = toset([for name, email in local.service_accounts : name if email == null])
 
-  # How long a service works on one request. Whatever waits for it, or has to end before it, follows from this.
+  # Time limit of one request. Other time limits derive from it.
   request_seconds = { api = 300, processor = 300, tasks = 300 }
 
-  # After so many deliveries a message goes to the dead letters, and the processor says so with the last of them.
+  # Deliveries after which a message becomes a dead letter; the processor logs the last one.
   max_delivery_attempts = 10
 }

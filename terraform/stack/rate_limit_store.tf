@@ -1,5 +1,5 @@
 locals {
-  # What shares the API's subnet and may not reach the store.
+  # Services that share the API's subnet and may not reach the store.
   denied_tags = var.rate_limit_store.enabled ? { processor = ["image-processor"], tasks = ["image-tasks"], migrate = ["image-migrate"] } : { processor = [], tasks = [], migrate = [] }
 }
 

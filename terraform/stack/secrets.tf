@@ -1,4 +1,4 @@
-# Their values are never here: the migration job writes them.
+# The migration job writes the values, which are never here.
 module "secrets" {
   source = "../modules/secrets"
 

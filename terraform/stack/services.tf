@@ -1,5 +1,5 @@
 locals {
-  # What all services are told; image_core reads it in the same way for each.
+  # Environment of all services; image_core reads it in the same way in each.
   shared_environment = merge(
     {
       GOOGLE_CLOUD_PROJECT          = var.project_id
@@ -24,15 +24,15 @@ locals {
       LOG_LEVEL          = var.api.log_level
       CORS_ALLOW_ORIGINS = jsonencode(var.api.cors_allow_origins)
       MAX_INSTANCES      = tostring(var.api.max_instances)
-      # Cloud Run's front end appends the address that it was called from. Where that is the load balancer's own, the one
-      # before it is the caller's; so both ways in may be open at once, and closing one changes nothing here.
+      # Cloud Run's front end appends the address of its caller. If that is the load balancer, the address before it is
+      # the client's. So both entrances can be open at once, and closing one changes nothing here.
       TRUSTED_PROXY_DEPTH     = "1"
       TRUSTED_PROXY_ADDRESSES = jsonencode(var.edge.enabled ? [module.edge[0].address] : [])
-      # As long as a request may take, or an upload would outlive its row.
+      # As long as the time limit of a request; otherwise an upload would outlive its row.
       UPLOAD_DEADLINE_SECONDS = tostring(local.request_seconds.api)
       FETCH_ALLOW_ADDRESSES   = jsonencode(var.api.fetch_allow_addresses)
       SESSION_HOURS           = tostring(var.api.session_hours)
-      # Read when the first token is asked for: the API starts before the migration job has written a version.
+      # Read when the first token is requested: the API starts before the migration job has written a version.
       TOKEN_SIGNING_SECRET = module.secrets.secret_names["image-manager-token-signing-keys"]
     },
     var.api.public_base_url == null ? {} : { PUBLIC_BASE_URL = var.api.public_base_url },
@@ -56,9 +56,9 @@ locals {
       WORKER_COUNT               = tostring(var.processor.worker_count)
       WORKER_MEMORY_LIMIT_BYTES  = "536870912"
       JOB_DEADLINE_SECONDS       = "60"
-      # A claim is given back after nine tenths of its lease, which is within the request's time.
+      # A claim is released after nine tenths of its lease, within the time limit of the request.
       LEASE_SECONDS = tostring(local.request_seconds.processor)
-      # Read by the release before alone, which an apply starts again and which sweeps until image-tasks is there.
+      # Read only by the previous release, which an apply restarts and which sweeps until image-tasks exists.
       SCHEDULER_SERVICE_ACCOUNT_EMAIL = local.caller_emails["image-scheduler"]
       TRASH_RETENTION_DAYS            = tostring(var.storage.trash_days)
     },
@@ -76,13 +76,13 @@ locals {
       TASKS_AUDIENCE                  = local.tasks_audience
       SCHEDULER_SERVICE_ACCOUNT_EMAIL = local.caller_emails["image-scheduler"]
       TRASH_RETENTION_DAYS            = tostring(var.storage.trash_days)
-      # The processor's, whose claims it takes back once they are over.
+      # The processor's value: image-tasks releases its expired claims.
       LEASE_SECONDS = tostring(local.request_seconds.processor)
     },
   )
 }
 
-# Open to everybody; keys guard it. With an exclusive load balancer only that is let through.
+# Open to everybody and protected by keys. With an exclusive load balancer, only its requests are admitted.
 module "image_api" {
   source = "../modules/run_service"
 
@@ -121,7 +121,7 @@ module "image_api" {
   depends_on = [google_project_service.this]
 }
 
-# Reached only by Pub/Sub, through its run.app URL.
+# Called only by Pub/Sub, through its run.app URL.
 module "image_processor" {
   source = "../modules/run_service"
 
@@ -162,7 +162,7 @@ module "image_processor" {
   depends_on = [google_project_service.this]
 }
 
-# Housekeeping: the API's image by its second door. Reached only by Cloud Scheduler, through its run.app URL.
+# Housekeeping, with the API's image. Called only by Cloud Scheduler, through its run.app URL.
 module "image_tasks" {
   source = "../modules/run_service"
   count  = var.images.tasks == null ? 0 : 1

@@ -16,13 +16,13 @@ module "storage" {
   depends_on = [google_project_service.this]
 }
 
-# Of the originals only: derivatives have a bucket of their own, so processing never triggers itself.
+# Originals only: derivatives have their own bucket, so processing never triggers itself.
 resource "google_storage_notification" "originals" {
   bucket         = module.storage.bucket_names["originals"]
   topic          = module.events.topic_ids["uploads"]
   payload_format = "JSON_API_V1"
   event_types    = ["OBJECT_FINALIZE"]
 
-  # Cloud Storage refuses a notification to a topic that it may not publish to.
+  # Cloud Storage rejects a notification to a topic that it cannot publish to.
   depends_on = [google_pubsub_topic_iam_member.table]
 }

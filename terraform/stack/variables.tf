@@ -1,16 +1,16 @@
 variable "project_id" {
-  description = "Project that holds the system."
+  description = "Project of the system."
   type        = string
   nullable    = false
 
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.project_id))
-    error_message = "project_id must be a project's id: 6 to 30 lower-case letters, digits and hyphens."
+    error_message = "project_id must be a project ID: 6 to 30 lower-case letters, digits and hyphens."
   }
 }
 
 variable "region" {
-  description = "Region of everything that has one."
+  description = "Region of all regional resources."
   type        = string
   nullable    = false
 
@@ -21,7 +21,7 @@ variable "region" {
 }
 
 variable "environment" {
-  description = "Which environment this is: dev to try things on, small for one team, prod with a standby of the database. Everything but dev is protected against deletion."
+  description = "Environment: dev for experiments, small for a single team, prod with a standby database. All but dev are protected against deletion."
   type        = string
   nullable    = false
 
@@ -32,7 +32,7 @@ variable "environment" {
 }
 
 variable "images" {
-  description = "The services' images at their first apply, by digest. Deploys change them afterwards, and an apply leaves them alone. A service that comes with a later release is `optional`, and made once it has an image."
+  description = "Images of the services for their first apply, by digest. Later, deploys change them and applies do not. A service added by a later release is `optional` and is created once it has an image."
   type = object({
     api       = string
     processor = string
@@ -42,12 +42,12 @@ variable "images" {
 
   validation {
     condition     = alltrue([for image in values(var.images) : image == null || can(regex("@sha256:[0-9a-f]{64}$", image))])
-    error_message = "Each of images must be named by its digest: a tag can be moved."
+    error_message = "Each of images must be given by digest, because a tag can be moved."
   }
 }
 
 variable "database" {
-  description = "The database: the suffix of its name (new for each new instance), its machine, its disk, and how many connections it takes, some of which stay reserved for migrations and people."
+  description = "The database: suffix of its name (new for each new instance), machine, disk, and maximum number of connections, some of which are reserved for migrations and people."
   type = object({
     name_suffix          = string
     tier                 = optional(string, "db-custom-1-3840")
@@ -70,7 +70,7 @@ variable "database" {
 }
 
 variable "api" {
-  description = "The API: its instances and their size, the connections of one instance, the browsers' origins that may call, the URL under which callers reach it (its run.app URL without), how long people stay signed in, the team into which anybody may register (nobody without), and the networks that imports may fetch from although they are not public."
+  description = "The API: number and size of its instances, database connections of one instance, allowed browser origins, public URL (default: its run.app URL), duration of a session, team that anybody can register for (default: none), and private networks that imports may fetch from."
   type = object({
     min_instances             = optional(number, 0)
     max_instances             = optional(number, 4)
@@ -95,7 +95,7 @@ variable "api" {
 
   validation {
     condition     = alltrue([for origin in var.api.cors_allow_origins : can(regex("^https?://[a-z0-9.-]+(:[0-9]+)?$", origin))])
-    error_message = "Each of api.cors_allow_origins must be an origin such as https://photos.example.com: no path, no star."
+    error_message = "Each of api.cors_allow_origins must be an origin such as https://photos.example.com, without path or wildcard."
   }
 
   validation {
@@ -110,7 +110,7 @@ variable "api" {
 
   validation {
     condition     = var.api.open_registration_team_id == null || can(regex("^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", var.api.open_registration_team_id))
-    error_message = "api.open_registration_team_id must be a team's id."
+    error_message = "api.open_registration_team_id must be the ID of a team."
   }
 
   validation {
@@ -125,7 +125,7 @@ variable "api" {
 }
 
 variable "processor" {
-  description = "The processor: its instances and their size, the pictures that one takes and works on at once, the connections of one instance, and the models that answer labels and that make vectors (gs://bucket/prefix, both in one bucket; none: measurements answer, and the built-in descriptor)."
+  description = "The processor: number and size of its instances, images that one instance accepts and processes concurrently, database connections of one instance, and the models for labels and vectors (gs://bucket/prefix, both in one bucket; default: measurements and the built-in descriptor)."
   type = object({
     min_instances      = optional(number, 0)
     max_instances      = optional(number, 10)
@@ -144,7 +144,7 @@ variable "processor" {
 
   validation {
     condition     = try(length(regex("^gs://[a-z0-9][a-z0-9._-]+[a-z0-9](/.*)?$", var.processor.embedding_model_path)) > 0, var.processor.embedding_model_path == null)
-    error_message = "processor.embedding_model_path must be gs://bucket/prefix: a bucket that exists, with the model and its description."
+    error_message = "processor.embedding_model_path must be gs://bucket/prefix, in an existing bucket with the model and its description."
   }
 
   validation {
@@ -154,17 +154,17 @@ variable "processor" {
 
   validation {
     condition     = try(length(regex("^gs://[a-z0-9][a-z0-9._-]+[a-z0-9](/.*)?$", var.processor.model_path)) > 0, var.processor.model_path == null)
-    error_message = "processor.model_path must be gs://bucket/prefix: a bucket that exists, with the model and its description."
+    error_message = "processor.model_path must be gs://bucket/prefix, in an existing bucket with the model and its description."
   }
 
   validation {
     condition     = var.processor.concurrency >= 2 && var.processor.concurrency <= 4
-    error_message = "processor.concurrency must be between 2 and 4: pictures fill an instance's CPU and memory long before requests do."
+    error_message = "processor.concurrency must be between 2 and 4: images use up an instance's CPU and memory long before requests do."
   }
 
   validation {
     condition     = var.processor.worker_count >= 1 && var.processor.worker_count <= var.processor.concurrency
-    error_message = "processor.worker_count must be at least 1, and not above processor.concurrency."
+    error_message = "processor.worker_count must be at least 1 and at most processor.concurrency."
   }
 
   validation {
@@ -173,9 +173,9 @@ variable "processor" {
   }
 
   validation {
-    # An original may have 200 MiB, and a file of an instance lies in its memory; a worker may have 512 MiB.
+    # An original can have 200 MiB, and files of an instance are in its memory. A worker can use 512 MiB.
     condition     = var.processor.memory_mib >= 256 + var.processor.concurrency * 200 + var.processor.worker_count * 512
-    error_message = "processor.memory_mib must hold 256 MiB, 200 MiB for each picture taken and 512 MiB for each worker."
+    error_message = "processor.memory_mib must be at least 256 MiB plus 200 MiB for each concurrent image and 512 MiB for each worker."
   }
 
   validation {
@@ -185,7 +185,7 @@ variable "processor" {
 }
 
 variable "tasks" {
-  description = "Housekeeping, the API's image by its second door: its instances, and the connections of one."
+  description = "Housekeeping (image-tasks, which uses the API's image): number of its instances, and database connections of one instance."
   type = object({
     max_instances      = optional(number, 2)
     database_pool_size = optional(number, 4)
@@ -206,7 +206,7 @@ variable "tasks" {
 }
 
 variable "storage" {
-  description = "The buckets: the first part of their names (the project's id without), who may upload straight to them, how long things are kept, and the quota of teams that have none of their own (no limit without). What is in the trash is purged after `trash_days`."
+  description = "The buckets: prefix of their names (default: the project ID), origins that may upload directly, retention, and the quota of teams without their own (default: no limit). The trash is purged after `trash_days`."
   type = object({
     name_prefix           = optional(string)
     direct_upload_origins = optional(list(string), [])
@@ -225,12 +225,12 @@ variable "storage" {
 
   validation {
     condition     = alltrue([for quota in [var.storage.default_quota_bytes, var.storage.default_quota_images] : quota == null ? true : quota >= 0 && floor(quota) == quota])
-    error_message = "storage.default_quota_bytes and storage.default_quota_images must be whole numbers, 0 at least."
+    error_message = "storage.default_quota_bytes and storage.default_quota_images must be whole numbers of at least 0."
   }
 }
 
 variable "network" {
-  description = "Range of the subnet that Cloud Run takes its addresses from."
+  description = "Range of the subnet for Cloud Run."
   type = object({
     cidr_range = optional(string, "10.10.0.0/24")
   })
@@ -238,15 +238,15 @@ variable "network" {
   default  = {}
 }
 
-# A variable of its own: bootstrap writes it for one project, beside what the environment's committed file says.
+# A separate variable, because the bootstrap writes it for a single project beside the environment's committed file.
 variable "notification_emails" {
-  description = "Addresses that alerts and the budget write to."
+  description = "E-mail addresses that receive alerts and budget notifications."
   type        = list(string)
   nullable    = false
 }
 
 variable "observability" {
-  description = "Which alerts there are (prod: full, dev and small: essential), what is promised, how long audit events are kept, and what a month may cost."
+  description = "Set of alerts (default: full in prod, essential in dev and small), service level objectives, retention of audit events, and monthly budget."
   type = object({
     alert_set            = optional(string)
     runbook_url          = optional(string)
@@ -270,7 +270,7 @@ variable "observability" {
 }
 
 variable "edge" {
-  description = "A load balancer with certificates, Cloud Armor and throttling in front of the API, and whether it is the only way in. Off by default: it costs more than all the rest of an idle system. docs/delivery.md has the steps from one to the other."
+  description = "Load balancer with certificates, Cloud Armor and throttling in front of the API, and whether the API is reachable only through it. Off by default, because it costs more than the rest of an idle system. docs/delivery.md describes how to switch."
   type = object({
     enabled             = optional(bool, false)
     exclusive           = optional(bool, false)
@@ -283,33 +283,33 @@ variable "edge" {
 
   validation {
     condition     = !var.edge.enabled || length(var.edge.domains) > 0
-    error_message = "edge.domains must name at least one domain where edge.enabled is true."
+    error_message = "edge.domains must contain at least one domain if edge.enabled is true."
   }
 
   validation {
     condition     = !var.edge.exclusive || var.edge.enabled
-    error_message = "edge.exclusive needs edge.enabled: without a load balancer nobody would reach the API."
+    error_message = "edge.exclusive requires edge.enabled: without a load balancer, nobody could reach the API."
   }
 
   validation {
     condition     = !var.edge.exclusive || try(var.api.public_base_url == "https://${var.edge.domains[0]}", false)
-    error_message = "edge.exclusive needs api.public_base_url to be https:// and the first of edge.domains: links to the old address would lead nowhere."
+    error_message = "edge.exclusive requires api.public_base_url to be https:// and the first of edge.domains: links to the old address would not work."
   }
 }
 
 variable "kms_key" {
-  description = "Key that encrypts database, buckets, messages and secrets; Google's own without it. docs/operations.md says what stays under Google's. The service agents of Cloud SQL, Cloud Storage, Pub/Sub and Secret Manager must be allowed to use it."
+  description = "KMS key that encrypts database, buckets, messages and secrets. Default: keys managed by Google. docs/operations.md lists what it does not cover. The service agents of Cloud SQL, Cloud Storage, Pub/Sub and Secret Manager must be allowed to use it."
   type        = string
   default     = null
 
   validation {
     condition     = var.kms_key == null || can(regex("^projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+$", var.kms_key))
-    error_message = "kms_key must be a key's full name: projects/…/locations/…/keyRings/…/cryptoKeys/…."
+    error_message = "kms_key must be the full name of a key: projects/…/locations/…/keyRings/…/cryptoKeys/…."
   }
 }
 
 variable "vision" {
-  description = "Let teams choose Cloud Vision for labels; their pictures are sent to its endpoint. eu-vision.googleapis.com stays in the EU."
+  description = "Whether teams can choose Cloud Vision for labels, and the endpoint that their images are sent to. eu-vision.googleapis.com stays in the EU."
   type = object({
     enabled  = optional(bool, false)
     endpoint = optional(string, "vision.googleapis.com")
@@ -324,7 +324,7 @@ variable "vision" {
 }
 
 variable "rate_limit_store" {
-  description = "A Memorystore in which all instances of the API count together. Off by default: without it each instance takes its share of a limit."
+  description = "Memorystore in which all instances of the API count requests together. Off by default: each instance then applies its share of a limit."
   type = object({
     enabled   = optional(bool, false)
     node_type = optional(string, "SHARED_CORE_NANO")

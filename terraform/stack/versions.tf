@@ -8,7 +8,7 @@ terraform {
     }
   }
 
-  # The bucket comes from environments/*.gcs.tfbackend; Cloud Storage locks and versions the state.
+  # The bucket is set in environments/*.gcs.tfbackend. Cloud Storage locks and versions the state.
   backend "gcs" {
     prefix = "stack"
   }
@@ -18,7 +18,7 @@ provider "google" {
   project = var.project_id
   region  = var.region
 
-  # Some APIs, the budgets' among them, refuse a person's own credentials unless a project's quota is named.
+  # Some APIs, such as the one for budgets, reject user credentials without a quota project.
   user_project_override = true
   billing_project       = var.project_id
 

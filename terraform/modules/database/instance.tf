@@ -6,7 +6,7 @@ resource "google_sql_database_instance" "this" {
 
   encryption_key_name = var.kms_key
 
-  # One guards against a plan, the other (below) against every other client.
+  # This protects against plans; the setting below protects against every other client.
   deletion_protection = var.instance.deletion_protection
 
   settings {
@@ -25,7 +25,7 @@ resource "google_sql_database_instance" "this" {
     deletion_protection_enabled = var.instance.deletion_protection
     retain_backups_on_delete    = var.instance.deletion_protection
 
-    # Nobody gets in but through a connector, which brings a client certificate and an IAM identity.
+    # Connections are possible only through a connector, which brings a client certificate and an IAM identity.
     connector_enforcement = "REQUIRED"
 
     ip_configuration {
@@ -57,7 +57,7 @@ resource "google_sql_database_instance" "this" {
       query_plans_per_minute  = 5
       query_string_length     = 1024
       record_application_tags = true
-      # An address is a person's data; the load balancer's log has it where it is needed.
+      # Addresses are personal data. The load balancer logs them where they are needed.
       record_client_address = false
     }
 
@@ -127,7 +127,7 @@ resource "google_sql_database_instance" "this" {
       value = "0"
     }
 
-    # Statements hold values, and a log must not: slow ones are found by query insights, which normalises them.
+    # Statements contain values, which must not be logged. Query insights finds slow ones and normalises them.
     database_flags {
       name  = "log_min_duration_statement"
       value = "-1"
@@ -135,7 +135,7 @@ resource "google_sql_database_instance" "this" {
   }
 
   lifecycle {
-    # The disk grows by itself, and a plan must not try to shrink it.
+    # The disk grows automatically, and a plan must not try to shrink it.
     ignore_changes = [settings[0].disk_size]
   }
 }
@@ -146,6 +146,6 @@ resource "google_sql_database" "this" {
   name     = "image_manager"
   charset  = "UTF8"
 
-  # It goes with its instance; a DROP would wait for every connection.
+  # Removed with its instance, because a DROP would wait for every connection.
   deletion_policy = "ABANDON"
 }

@@ -1,5 +1,5 @@
 output "connection_name" {
-  description = "`project:region:name`, as the connector takes it."
+  description = "`project:region:name`, in the connector's format."
   value       = "${var.project_id}:${var.region}:${google_sql_database_instance.this.name}"
 }
 
@@ -14,12 +14,12 @@ output "database_name" {
 }
 
 output "user_names" {
-  description = "Names under which the service accounts log in, by the keys of `users`."
+  description = "Login names of the service accounts, by the keys of `users`."
   value       = { for key, user in google_sql_user.service_account : key => user.name }
 }
 
 output "max_connections" {
-  description = "How many connections the instance takes."
+  description = "Maximum number of connections of the instance."
   value       = var.instance.max_connections
 }
 
@@ -29,11 +29,11 @@ output "availability_type" {
 }
 
 output "deletion_protection" {
-  description = "Whether neither a plan nor any other client may delete the instance."
+  description = "Whether the instance is protected against deletion by plans and other clients."
   value       = google_sql_database_instance.this.deletion_protection && google_sql_database_instance.this.settings[0].deletion_protection_enabled
 }
 
 output "user_roles" {
-  description = "Roles that Cloud SQL gives each login by itself, by the keys of `users`; none for whom the migrations grant all."
+  description = "Roles that Cloud SQL grants each login, by the keys of `users`. Empty if migrations grant all rights."
   value       = { for key, user in google_sql_user.service_account : key => user.database_roles }
 }

@@ -6,10 +6,10 @@ resource "google_sql_user" "service_account" {
   instance = google_sql_database_instance.this.name
   type     = "CLOUD_IAM_SERVICE_ACCOUNT"
 
-  # PostgreSQL's names are too short for the whole address.
+  # Login names omit this suffix, because PostgreSQL limits their length.
   name           = trimsuffix(each.value.service_account_email, ".gserviceaccount.com")
   database_roles = each.value.database_roles
 
-  # A role that owns tables cannot be dropped; it goes with its instance.
+  # A role that owns tables cannot be dropped. It is removed with its instance.
   deletion_policy = "ABANDON"
 }

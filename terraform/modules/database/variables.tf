@@ -1,11 +1,11 @@
 variable "project_id" {
-  description = "Project that holds the instance."
+  description = "Project of the instance."
   type        = string
   nullable    = false
 
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.project_id))
-    error_message = "project_id must be a project's id: 6 to 30 lower-case letters, digits and hyphens."
+    error_message = "project_id must be a project ID: 6 to 30 lower-case letters, digits and hyphens."
   }
 }
 
@@ -21,20 +21,20 @@ variable "region" {
 }
 
 variable "labels" {
-  description = "Labels of everything that takes labels; they appear in the bill."
+  description = "Labels of all resources that support labels. They appear on the bill."
   type        = map(string)
   nullable    = false
   default     = {}
 }
 
 variable "private_network_id" {
-  description = "Network with private services access; the instance has its only address there."
+  description = "Network with private services access. The instance's only address is in it."
   type        = string
   nullable    = false
 }
 
 variable "instance" {
-  description = "The instance: a name that was never used before (a deleted one stays taken for a week), its machine, its disk and how many connections it takes."
+  description = "The instance: a name that was never used before (a deleted one stays reserved for a week), machine, disk and maximum number of connections."
   type = object({
     name                = string
     tier                = string
@@ -48,12 +48,12 @@ variable "instance" {
 
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]{0,82}-[a-z0-9]{4,8}$", var.instance.name)) && can(regex("[0-9]", reverse(split("-", var.instance.name))[0]))
-    error_message = "instance.name must end in a hyphen and a suffix of 4 to 8 letters and digits (a digit among them), so that a new instance never meets the name of a deleted one."
+    error_message = "instance.name must end in a hyphen and a suffix of 4 to 8 letters and digits (a digit among them), so that a new instance never gets the name of a deleted one."
   }
 
   validation {
     condition     = can(regex("^db-(f1-micro|g1-small|custom-[0-9]+-[0-9]+)$", var.instance.tier))
-    error_message = "instance.tier must be one of the ENTERPRISE edition: db-f1-micro, db-g1-small or db-custom-CPUS-MEGABYTES."
+    error_message = "instance.tier must be a tier of the ENTERPRISE edition: db-f1-micro, db-g1-small or db-custom-CPUS-MEGABYTES."
   }
 
   validation {
@@ -63,7 +63,7 @@ variable "instance" {
 
   validation {
     condition     = var.instance.disk_size_gb >= 10 && var.instance.disk_size_limit_gb >= var.instance.disk_size_gb
-    error_message = "instance.disk_size_gb must be at least 10, and instance.disk_size_limit_gb no less than it."
+    error_message = "instance.disk_size_gb must be at least 10, and instance.disk_size_limit_gb at least as large."
   }
 
   validation {
@@ -73,7 +73,7 @@ variable "instance" {
 }
 
 variable "backups" {
-  description = "When the daily backup starts (UTC), and for how many days the final one outlives the instance."
+  description = "Start time of the daily backup (UTC), and days for which the final backup is kept after the instance is deleted."
   type = object({
     start_time           = optional(string, "02:00")
     final_retention_days = optional(number, 30)
@@ -93,7 +93,7 @@ variable "backups" {
 }
 
 variable "users" {
-  description = "Service accounts that may log in, by what they are to the system, with the roles that Cloud SQL itself gives them. All other rights are granted by migrations."
+  description = "Service accounts that may log in, by their role in the system, with the database roles that Cloud SQL grants them. Migrations grant all other rights."
   type = map(object({
     service_account_email = string
     database_roles        = optional(list(string))
@@ -102,12 +102,12 @@ variable "users" {
 
   validation {
     condition     = alltrue([for user in var.users : endswith(user.service_account_email, ".gserviceaccount.com")])
-    error_message = "Each of users must be a service account's e-mail address."
+    error_message = "Each of users must be the e-mail address of a service account."
   }
 }
 
 variable "kms_key" {
-  description = "Key that encrypts the instance; Google's own without it."
+  description = "KMS key that encrypts the instance. Default: a key managed by Google."
   type        = string
   default     = null
 }

@@ -77,7 +77,7 @@ resource "google_compute_backend_service" "cached" {
   }
 
   cdn_policy {
-    # Only what the service itself calls public is kept, and never under a caller's key.
+    # Caches only responses that the service marks as public, and never those that depend on a caller's key.
     cache_mode                   = "USE_ORIGIN_HEADERS"
     signed_url_cache_max_age_sec = 0
 

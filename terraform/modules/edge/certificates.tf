@@ -1,15 +1,15 @@
 locals {
-  # Under this name the load balancer reaches the revision that carries the rollout's tag, which nobody else could call
-  # once the service is reached through the load balancer alone.
+  # Host name of the revision with the rollout's tag. Nobody could call that revision otherwise once the service is
+  # reachable only through the load balancer.
   candidate_domain = "${var.candidate_tag}.${var.domains[0]}"
   hosts            = concat(var.domains, [local.candidate_domain])
 
-  # Names of Google's own resources: letters, digits and hyphens.
+  # Resource names allow only letters, digits and hyphens.
   host_names = { for host in local.hosts : host => "${var.name}-${substr(sha256(host), 0, 8)}" }
 }
 
-# Whoever holds the domain proves it by a record of its own, before any traffic points here: the certificate is there
-# when the domain's own record changes.
+# Ownership of a domain is proved by a separate record before any traffic arrives, so the certificate exists
+# when the record of the domain itself changes.
 resource "google_certificate_manager_dns_authorization" "this" {
   for_each = local.host_names
 
@@ -20,7 +20,7 @@ resource "google_certificate_manager_dns_authorization" "this" {
   type        = "PER_PROJECT_RECORD"
 }
 
-# One for each host, so that another host touches none of those that are there.
+# One for each host, so that adding a host does not change existing ones.
 resource "google_certificate_manager_certificate" "this" {
   for_each = local.host_names
 

@@ -71,7 +71,7 @@ resource "google_compute_global_forwarding_rule" "https" {
   load_balancing_scheme = "EXTERNAL_MANAGED"
 }
 
-# Plain HTTP only says where the encrypted way is.
+# Plain HTTP only redirects to HTTPS.
 resource "google_compute_url_map" "redirect" {
   project     = var.project_id
   name        = "${var.name}-redirect"

@@ -1,5 +1,5 @@
 output "address" {
-  description = "The address that the domains' records must point to."
+  description = "Address that the records of the domains must point to."
   value       = google_compute_global_address.this.address
 }
 
@@ -9,7 +9,7 @@ output "security_policy_name" {
 }
 
 output "dns_records" {
-  description = "Records that the domains' zone must have: first those that prove who holds the domains, for the certificates, then those that bring the traffic here."
+  description = "Records that the zone of the domains needs: those that prove ownership for the certificates, then those that direct traffic here."
   value = concat(
     flatten([for host, authorization in google_certificate_manager_dns_authorization.this : [
       for record in authorization.dns_resource_record : { name = record.name, type = record.type, data = record.data }
@@ -19,6 +19,6 @@ output "dns_records" {
 }
 
 output "candidate_url" {
-  description = "URL of the revision that a rollout tries."
+  description = "URL of the revision that a rollout tests."
   value       = "https://${local.candidate_domain}"
 }

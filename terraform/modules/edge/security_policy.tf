@@ -1,5 +1,5 @@
 locals {
-  # The body of an upload is a picture: its bytes look like an attack by chance, so these rules leave it out.
+  # The body of an upload is a picture whose bytes can look like an attack, so these rules skip it.
   is_upload = "request.method == 'POST' && request.path.matches('^/api/v1/(images|upload)$')"
 
   waf_rules = {

@@ -1,16 +1,16 @@
 variable "project_id" {
-  description = "Project that holds the load balancer."
+  description = "Project of the load balancer."
   type        = string
   nullable    = false
 
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.project_id))
-    error_message = "project_id must be a project's id: 6 to 30 lower-case letters, digits and hyphens."
+    error_message = "project_id must be a project ID: 6 to 30 lower-case letters, digits and hyphens."
   }
 }
 
 variable "region" {
-  description = "Region of the service behind it."
+  description = "Region of the service behind the load balancer."
   type        = string
   nullable    = false
 
@@ -21,7 +21,7 @@ variable "region" {
 }
 
 variable "name" {
-  description = "First part of the names of all its parts."
+  description = "Prefix of the names of all resources."
   type        = string
   nullable    = false
   default     = "image-manager"
@@ -39,30 +39,30 @@ variable "service_name" {
 }
 
 variable "domains" {
-  description = "Domains under which the API is reached; the first is the one that links name. Their certificates are issued as soon as the records that prove them are there."
+  description = "Domains of the API. Links use the first one. Certificates are issued as soon as the records that prove ownership exist."
   type        = list(string)
   nullable    = false
 
   validation {
     condition     = length(var.domains) > 0 && length(var.domains) <= 100 && alltrue([for domain in var.domains : can(regex("^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\\.)+[a-z]{2,}$", domain))])
-    error_message = "domains must hold 1 to 100 domains such as images.example.com, without a star."
+    error_message = "domains must contain 1 to 100 domains such as images.example.com, without wildcards."
   }
 }
 
 variable "candidate_tag" {
-  description = "Tag of the revision that a rollout tries; it is reached under this name before the first domain."
+  description = "Tag of the revision that a rollout tests. Its host name is the tag followed by the first domain."
   type        = string
   nullable    = false
   default     = "candidate"
 
   validation {
     condition     = can(regex("^[a-z]([a-z0-9-]{0,44}[a-z0-9])?$", var.candidate_tag))
-    error_message = "candidate_tag must be a tag of Cloud Run: at most 46 lower-case letters, digits and hyphens."
+    error_message = "candidate_tag must be a valid Cloud Run tag: at most 46 lower-case letters, digits and hyphens."
   }
 }
 
 variable "throttle" {
-  description = "How many requests a minute one address may make before it is answered with 429."
+  description = "Requests that one address may send in a minute before it gets 429."
   type = object({
     requests_per_minute = optional(number, 1200)
   })
@@ -76,13 +76,13 @@ variable "throttle" {
 }
 
 variable "cached_paths" {
-  description = "Paths whose answers are public and named by their content, so that a cache may keep them; everything else is never cached."
+  description = "Paths whose responses are public and immutable, so that caches may store them. Nothing else is cached."
   type        = list(string)
   nullable    = false
   default     = []
 
   validation {
     condition     = alltrue([for path in var.cached_paths : startswith(path, "/") && path != "/*" && !startswith(path, "/api/")])
-    error_message = "Each of cached_paths must be a path outside of /api/, and not every path: the API's answers belong to their caller."
+    error_message = "Each of cached_paths must be a path outside /api/, and not match all paths: responses of the API are private to the caller."
   }
 }

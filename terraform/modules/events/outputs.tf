@@ -4,7 +4,7 @@ output "topic_names" {
 }
 
 output "topic_ids" {
-  description = "Full names of the topics, as a bucket's notification takes them."
+  description = "Full names of the topics, in the format of bucket notifications."
   value       = local.topic_ids
 }
 
@@ -17,12 +17,12 @@ output "subscription_names" {
 }
 
 output "ack_deadline_seconds" {
-  description = "How long the receiver may work on one message."
+  description = "Time limit of the receiver for one message, in seconds."
   value       = var.push.ack_deadline_seconds
 }
 
 output "push" {
-  description = "Where the messages of each topic are pushed, and the audience of the token."
+  description = "Push endpoint of each topic, and the audience of the token."
   value = {
     for key, subscription in google_pubsub_subscription.push : key => {
       endpoint = subscription.push_config[0].push_endpoint
@@ -32,6 +32,6 @@ output "push" {
 }
 
 output "max_delivery_attempts" {
-  description = "After how many deliveries a message is a dead letter."
+  description = "Number of delivery attempts after which a message becomes a dead letter."
   value       = var.push.max_delivery_attempts
 }

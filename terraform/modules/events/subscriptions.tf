@@ -1,5 +1,5 @@
 locals {
-  # The topics whose messages are work, and the receiver's route for each.
+  # Topics whose messages trigger work, and the receiver's route for each.
   push_routes = {
     uploads  = "/push/uploads"
     analyses = "/push/analyses"
@@ -14,7 +14,7 @@ resource "google_pubsub_subscription" "push" {
   topic   = local.topic_ids[each.key]
   labels  = var.labels
 
-  # Longer than the receiver works on one message, or the message comes again while the first is in work.
+  # Longer than the receiver's time limit; otherwise a message would be delivered again while it is processed.
   ack_deadline_seconds       = var.push.ack_deadline_seconds
   message_retention_duration = "604800s"
 
@@ -37,19 +37,19 @@ resource "google_pubsub_subscription" "push" {
     max_delivery_attempts = var.push.max_delivery_attempts
   }
 
-  # A month without work must not remove the only way in which it is done.
+  # A subscription must not expire after a month without messages.
   expiration_policy {
     ttl = ""
   }
 }
 
-# A subscription that is made anew has lost what lay in it.
+# Replacing a subscription loses its messages.
 moved {
   from = google_pubsub_subscription.uploads
   to   = google_pubsub_subscription.push["uploads"]
 }
 
-# Nobody consumes it: it keeps what failed until a person has looked.
+# Nothing consumes it: it keeps failed messages until a person has looked at them.
 resource "google_pubsub_subscription" "dead_letters" {
   project = var.project_id
   name    = "image-dead-letters-pull"

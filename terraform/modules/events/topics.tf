@@ -16,7 +16,7 @@ resource "google_pubsub_topic" "this" {
   labels       = var.labels
   kms_key_name = var.kms_key
 
-  # What was published can be replayed for a week, also to a subscription that is made later.
+  # Published messages can be replayed for a week, also to subscriptions that are created later.
   message_retention_duration = "604800s"
 
   message_storage_policy {
@@ -25,6 +25,6 @@ resource "google_pubsub_topic" "this" {
 }
 
 locals {
-  # Written out because it is known before the topic is made, so that a plan and a test can show it.
+  # Composed rather than read from the topic, so that plans and tests know it before the topic exists.
   topic_ids = { for key, topic in google_pubsub_topic.this : key => "projects/${var.project_id}/topics/${topic.name}" }
 }

@@ -1,23 +1,23 @@
 variable "project_id" {
-  description = "Project that holds topics and subscriptions."
+  description = "Project of topics and subscriptions."
   type        = string
   nullable    = false
 
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.project_id))
-    error_message = "project_id must be a project's id: 6 to 30 lower-case letters, digits and hyphens."
+    error_message = "project_id must be a project ID: 6 to 30 lower-case letters, digits and hyphens."
   }
 }
 
 variable "labels" {
-  description = "Labels of everything that takes labels; they appear in the bill."
+  description = "Labels of all resources that support labels. They appear on the bill."
   type        = map(string)
   nullable    = false
   default     = {}
 }
 
 variable "region" {
-  description = "The only region in which messages may be kept."
+  description = "The only region where messages may be stored."
   type        = string
   nullable    = false
 
@@ -28,7 +28,7 @@ variable "region" {
 }
 
 variable "push" {
-  description = "Where messages are pushed: the receiver's URL without a path, the audience that it expects, the account that signs, how long the receiver may work on one message, and after how many deliveries it is a dead letter."
+  description = "Push delivery: the receiver's URL without a path, the audience that it expects, the account that signs tokens, the time limit for one message, and the number of attempts after which a message becomes a dead letter."
   type = object({
     service_url           = string
     audience              = string
@@ -50,7 +50,7 @@ variable "push" {
 
   validation {
     condition     = endswith(var.push.service_account_email, ".gserviceaccount.com")
-    error_message = "push.service_account_email must be a service account's e-mail address."
+    error_message = "push.service_account_email must be the e-mail address of a service account."
   }
 
   validation {
@@ -65,7 +65,7 @@ variable "push" {
 }
 
 variable "kms_key" {
-  description = "Key that encrypts messages; Google's own without it."
+  description = "KMS key that encrypts messages. Default: a key managed by Google."
   type        = string
   default     = null
 }

@@ -5,15 +5,15 @@ locals {
     deploy = "Pushes images and moves traffic to them."
   }
 
-  # Anything in the repository may plan. Who applies or deploys runs in that environment, from that branch or tag and in
-  # that workflow: an environment's own rules are set in GitHub, and may be missing there.
+  # Every workflow of the repository may plan. Jobs that apply or deploy must run in that environment, from that branch
+  # or tag and in that workflow, because the rules of an environment are set in GitHub and may be missing.
   principals = {
     plan   = "attribute.repository_id/${var.repository.repository_id}"
     apply  = "attribute.deployment/${var.environments.apply}:refs/heads/main:infra-apply.yml"
     deploy = "attribute.deployment/${var.environments.deploy}:${var.deploy_ref}:deploy.yml"
   }
 
-  # Written out because it is known before the account is made, so that a plan and a test can show every grant.
+  # Composed rather than read from the account, so that plans and tests know every grant before the account exists.
   emails = { for key, account in google_service_account.this : key => "${account.account_id}@${var.project_id}.iam.gserviceaccount.com" }
 }
 

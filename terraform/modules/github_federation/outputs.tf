@@ -1,5 +1,5 @@
 output "provider_name" {
-  description = "Full name of the provider, as the workflows' authentication takes it."
+  description = "Full name of the provider, for authentication in workflows."
   value       = google_iam_workload_identity_pool_provider.github.name
 }
 
@@ -9,6 +9,6 @@ output "account_emails" {
 }
 
 output "principals" {
-  description = "What a job must be to become each account: the last part of its federated identity."
+  description = "What identifies a job that may use each account: the last part of its federated identity."
   value       = local.principals
 }

@@ -15,7 +15,7 @@ resource "google_compute_subnetwork" "run" {
   ip_cidr_range = var.subnet.cidr_range
   stack_type    = "IPV4_ONLY"
 
-  # Google's own APIs are reached without a way out to the internet.
+  # Google's APIs are reachable without internet access.
   private_ip_google_access   = true
   private_ipv6_google_access = "DISABLE_GOOGLE_ACCESS"
 
@@ -26,7 +26,7 @@ resource "google_compute_subnetwork" "run" {
   }
 }
 
-# Nothing in this network is ever called from outside it: Cloud Run only sends.
+# Cloud Run only opens outgoing connections, so the network needs no incoming ones.
 resource "google_compute_firewall" "deny_ingress" {
   project       = var.project_id
   name          = "${var.name}-deny-ingress"

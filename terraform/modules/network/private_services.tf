@@ -14,6 +14,6 @@ resource "google_service_networking_connection" "services" {
   service                 = "servicenetworking.googleapis.com"
   reserved_peering_ranges = [google_compute_global_address.services.name]
 
-  # Cloud SQL holds on to the peering for days after an instance is gone, and a delete fails for as long.
+  # Cloud SQL keeps the peering for days after an instance is deleted, and deleting it fails during that time.
   deletion_policy = "ABANDON"
 }

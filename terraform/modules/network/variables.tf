@@ -1,11 +1,11 @@
 variable "project_id" {
-  description = "Project that holds the network."
+  description = "Project of the network."
   type        = string
   nullable    = false
 
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.project_id))
-    error_message = "project_id must be a project's id: 6 to 30 lower-case letters, digits and hyphens."
+    error_message = "project_id must be a project ID: 6 to 30 lower-case letters, digits and hyphens."
   }
 }
 
@@ -21,7 +21,7 @@ variable "region" {
 }
 
 variable "name" {
-  description = "Name of the network; its parts take it as their prefix."
+  description = "Name of the network, and prefix of the names of its parts."
   type        = string
   nullable    = false
   default     = "image-manager"
@@ -33,7 +33,7 @@ variable "name" {
 }
 
 variable "subnet" {
-  description = "The subnet that Cloud Run takes addresses from (about two an instance), and the share of its flows that is logged."
+  description = "Subnet for Cloud Run (about two addresses for each instance), and the share of its flows that is logged."
   type = object({
     cidr_range         = optional(string, "10.10.0.0/24")
     flow_sampling_rate = optional(number, 0.1)
@@ -58,7 +58,7 @@ variable "subnet" {
 }
 
 variable "services_prefix_length" {
-  description = "Size of the range that is reserved for Google's managed services, of which Cloud SQL is one."
+  description = "Prefix length of the range reserved for Google's managed services such as Cloud SQL."
   type        = number
   nullable    = false
   default     = 20

@@ -9,7 +9,7 @@ locals {
     most_instances = local.most_instances
   }))
 
-  # Each service has a limit of its own, which no threshold for all of them can name; as a query it is one condition.
+  # Each service has its own limit, so a common threshold is impossible. As a query, it is a single condition.
   most_instances = join(" or ", [
     for name, service in var.watched.services : "sum by (service_name) (max_over_time(run_googleapis_com:container_instance_count{monitored_resource=\"cloud_run_revision\",service_name=\"${name}\",state=\"active\"}[1m])) >= ${service.max_instances}"
   ])
@@ -17,9 +17,9 @@ locals {
   is_full = var.alert_set == "full"
   alerts  = { for name, alert in local.alert_template : name => alert if local.is_full || try(alert.alert_set, "essential") == "essential" }
 
-  # A long window says that it matters, a short one that it still goes on. Source: The Site Reliability Workbook,
-  # "Alerting on SLOs", multiwindow, multi-burn-rate alerts. The essential set does without the short one, a condition
-  # that is paid for each month: its alert ends up to an hour after its cause.
+  # The long window shows that the problem matters, the short one that it continues. Source: The Site Reliability Workbook,
+  # "Alerting on SLOs", multiwindow, multi-burn-rate alerts. The essential set omits the short window, a condition
+  # that is billed monthly, so its alert ends up to an hour after its cause.
   burn_rates = { for speed, burn in {
     fast = { rate = 14.4, windows = ["3600s", "300s"] }
     slow = { rate = 6, windows = ["21600s", "1800s"] }
@@ -103,7 +103,7 @@ resource "google_monitoring_alert_policy" "threshold" {
     display_name = each.value.title
 
     condition_threshold {
-      # Known only after the check is made, so it cannot stand in the template: the alerts' names would not be known.
+      # Known only after the check exists. In the template, it would make the alerts' names unknown in plans.
       filter             = each.key == "uptime" ? replace(each.value.condition.filter, "UPTIME_CHECK_ID", one(google_monitoring_uptime_check_config.api[*].uptime_check_id)) : each.value.condition.filter
       denominator_filter = try(each.value.condition.denominator, null)
       comparison         = "COMPARISON_GT"
@@ -139,7 +139,7 @@ resource "google_monitoring_alert_policy" "threshold" {
     auto_close = "86400s"
   }
 
-  # A policy is refused while the metric that it names is unknown.
+  # A policy is rejected until the metric that it uses exists.
   depends_on = [google_logging_metric.counted]
 }
 
@@ -160,7 +160,7 @@ resource "google_monitoring_alert_policy" "query" {
       query               = each.value.query
       duration            = each.value.duration
       evaluation_interval = "60s"
-      # A metric that nothing was ever counted by is unknown, and just then the alert is needed.
+      # A metric without any data is unknown, and that is when this alert is needed.
       disable_metric_validation = true
     }
   }

@@ -15,7 +15,7 @@ resource "google_logging_project_sink" "audit" {
   unique_writer_identity = true
 }
 
-# Reads leave no trace unless they are asked for; those of secrets are few and matter.
+# Reads are not logged by default. Those of secrets are rare and important.
 resource "google_project_iam_audit_config" "secrets" {
   project = var.project_id
   service = "secretmanager.googleapis.com"

@@ -5,7 +5,7 @@ resource "google_billing_budget" "this" {
   display_name    = "image-manager (${var.project_id})"
 
   budget_filter {
-    # The API answers with the number, whatever it was given.
+    # The API always returns the project number, whatever was sent.
     projects        = ["projects/${var.project_number}"]
     calendar_period = "MONTH"
   }
@@ -26,7 +26,7 @@ resource "google_billing_budget" "this" {
     }
   }
 
-  # A month that will end above the amount is worth knowing of before it does.
+  # Notifies when the forecast for the month exceeds the amount.
   threshold_rules {
     threshold_percent = 1
     spend_basis       = "FORECASTED_SPEND"

@@ -20,7 +20,7 @@ locals {
     { title = "Database: disk", filter = "metric.type=\"cloudsql.googleapis.com/database/disk/utilization\" ${local.in_database}", aligner = "ALIGN_MEAN", reducer = "REDUCE_MAX", group_by = [] },
   ]
 
-  # The API returns a dashboard without its zeros and empty lists, and each one written here would be a change in every plan.
+  # The API omits zeros and empty lists from a dashboard, so each one written here would show as a change in every plan.
   positions = [
     for index, chart in local.charts : { for axis, place in { xPos = (index % 3) * 4, yPos = floor(index / 3) * 4 } : axis => place if place != 0 }
   ]

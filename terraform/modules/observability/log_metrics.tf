@@ -2,20 +2,20 @@ locals {
   processor_log = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=\"${var.watched.processor}\""
   services_log  = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=(${join(" OR ", [for name in keys(var.watched.services) : "\"${name}\""])})"
 
-  # What is counted, and the line that is counted. The first two are ours, the others the platform's.
+  # Metrics and the log lines that they count. The first two are written by the services, the others by the platform.
   counted = {
     images_failed = {
-      description = "Images that failed for good, by the code of the failure."
+      description = "Images that failed permanently, by failure code."
       filter      = "${local.services_log} AND jsonPayload.event=\"image_failed\""
       labels      = { code = "jsonPayload.code" }
     }
     sweeps_done = {
-      description = "Sweeps that came to their end."
+      description = "Completed sweeps."
       filter      = "${local.services_log} AND jsonPayload.event=\"sweep_done\""
       labels      = {}
     }
     out_of_memory = {
-      description = "Instances that Cloud Run ended for their memory."
+      description = "Instances that Cloud Run stopped because they exceeded their memory."
       filter      = "${local.services_log} AND logName=\"projects/${var.project_id}/logs/run.googleapis.com%2Fvarlog%2Fsystem\" AND textPayload:\"Memory limit of\" AND textPayload:\"exceeded\""
       labels      = {}
     }
@@ -25,18 +25,18 @@ locals {
       labels      = {}
     }
     schedules_failed = {
-      description = "Attempts of Cloud Scheduler that ended with an error."
+      description = "Attempts of Cloud Scheduler that failed."
       filter      = "resource.type=\"cloud_scheduler_job\" AND resource.labels.job_id=(${join(" OR ", [for name in var.watched.schedules : "\"${name}\""])}) AND severity>=ERROR AND jsonPayload.\"@type\"=\"type.googleapis.com/google.cloud.scheduler.logging.AttemptFinished\""
       labels      = {}
     }
   }
 }
 
-# From the log line of an image that is ready; the line says how long it took since the image was stored.
+# From the log line that the processor writes for a ready image, which contains the time since it was stored.
 resource "google_logging_metric" "image_ready_seconds" {
   project         = var.project_id
   name            = "image_ready_seconds"
-  description     = "Seconds from an image being stored to its being ready."
+  description     = "Seconds from an image being stored to being ready."
   filter          = "${local.processor_log} AND jsonPayload.event=\"image_ready\" AND jsonPayload.seconds_since_stored>=0"
   value_extractor = "EXTRACT(jsonPayload.seconds_since_stored)"
 

@@ -1,5 +1,5 @@
 resource "google_monitoring_uptime_check_config" "api" {
-  # It asks every minute from everywhere, so that nothing behind it ever scales to zero.
+  # It sends requests every minute from several regions, so nothing behind it ever scales to zero.
   count = local.is_full ? 1 : 0
 
   project            = var.project_id

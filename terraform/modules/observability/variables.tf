@@ -1,27 +1,27 @@
 variable "project_id" {
-  description = "Project that holds what is watched."
+  description = "Project of the monitored resources."
   type        = string
   nullable    = false
 
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.project_id))
-    error_message = "project_id must be a project's id: 6 to 30 lower-case letters, digits and hyphens."
+    error_message = "project_id must be a project ID: 6 to 30 lower-case letters, digits and hyphens."
   }
 }
 
 variable "project_number" {
-  description = "Number of the same project, by which the budget names it."
+  description = "Number of the same project, which the budget needs."
   type        = string
   nullable    = false
 
   validation {
     condition     = can(regex("^[0-9]+$", var.project_number))
-    error_message = "project_number must be a project's number, not its id."
+    error_message = "project_number must be a project number, not a project ID."
   }
 }
 
 variable "region" {
-  description = "Region of the services, and the place where the audit log is kept."
+  description = "Region of the services and location of the audit log."
   type        = string
   nullable    = false
 
@@ -32,7 +32,7 @@ variable "region" {
 }
 
 variable "watched" {
-  description = "What is watched: the names of the API and the processor, every service with its most instances, the migration job, the scheduled calls, the database with its most connections, the subscriptions whose messages are work, the one of the dead letters, and the host under which the API is reached."
+  description = "Monitored resources: the names of the API and the processor, every service with its maximum number of instances, the migration job, the scheduled calls, the database with its maximum number of connections, the subscriptions whose messages trigger work, the dead-letter subscription, and the host of the API."
   type = object({
     api           = string
     processor     = string
@@ -47,17 +47,17 @@ variable "watched" {
 
   validation {
     condition     = contains(keys(var.watched.services), var.watched.api) && contains(keys(var.watched.services), var.watched.processor)
-    error_message = "watched.services must hold the API and the processor."
+    error_message = "watched.services must contain the API and the processor."
   }
 
   validation {
     condition     = can(regex("^[a-z0-9.-]+$", var.watched.api_host))
-    error_message = "watched.api_host must be a host's name, without scheme and path."
+    error_message = "watched.api_host must be a host name without scheme and path."
   }
 }
 
 variable "objectives" {
-  description = "What is promised over 28 days: the share of requests that do not fail, of requests answered within a time, and of images that are ready within a time after their upload."
+  description = "Service level objectives over 28 days: the share of requests that do not fail, of requests answered within a time limit, and of images that are ready within a time limit after their upload."
   type = object({
     availability                = optional(number, 0.995)
     latency                     = optional(number, 0.95)
@@ -69,9 +69,9 @@ variable "objectives" {
   default  = {}
 
   validation {
-    # A burn rate of 14.4 must be able to occur: with a goal under 1 - 1/14.4 even a total loss burns more slowly.
+    # A burn rate of 14.4 must be possible: with a goal below 1 - 1/14.4, even a complete outage burns more slowly.
     condition     = alltrue([for goal in [var.objectives.availability, var.objectives.latency, var.objectives.freshness] : goal > 0.9305 && goal < 1])
-    error_message = "Each goal must lie between 0.9306 and 1, or its fast alert could never fire."
+    error_message = "Each goal must be between 0.9306 and 1. With a lower goal, its fast alert could never fire."
   }
 
   validation {
@@ -81,18 +81,18 @@ variable "objectives" {
 }
 
 variable "notification_emails" {
-  description = "Addresses that alerts and the budget write to."
+  description = "E-mail addresses that receive alerts and budget notifications."
   type        = list(string)
   nullable    = false
 
   validation {
     condition     = length(var.notification_emails) > 0 && alltrue([for address in var.notification_emails : can(regex("^[^@ ]+@[^@ ]+\\.[^@ ]+$", address))])
-    error_message = "notification_emails must hold at least one e-mail address."
+    error_message = "notification_emails must contain at least one e-mail address."
   }
 }
 
 variable "runbook_url" {
-  description = "Page of the runbooks; an alert links to its own heading there."
+  description = "URL of the runbooks. Each alert links to its heading."
   type        = string
   default     = null
 
@@ -103,7 +103,7 @@ variable "runbook_url" {
 }
 
 variable "audit_retention_days" {
-  description = "For how many days audit events are kept."
+  description = "Days for which audit events are kept."
   type        = number
   nullable    = false
   default     = 400
@@ -115,7 +115,7 @@ variable "audit_retention_days" {
 }
 
 variable "budget" {
-  description = "The billing account (none: no budget), what a month may cost in its currency, and at which shares of it somebody is told."
+  description = "Billing account (null: no budget), monthly amount in its currency, and the shares of it at which notifications are sent."
   type = object({
     billing_account = optional(string)
     currency_code   = optional(string, "EUR")
@@ -137,7 +137,7 @@ variable "budget" {
 }
 
 variable "alert_set" {
-  description = "Which alerts there are: all (full), or those without which a failure would go unnoticed (essential), 14 conditions at most."
+  description = "Set of alerts: `full`, or `essential`, without which failures would go unnoticed (at most 14 conditions)."
   type        = string
   nullable    = false
   default     = "full"

@@ -1,4 +1,4 @@
-# Gives the instance its addresses in the subnet.
+# Provides the instance's addresses in the subnet.
 resource "google_network_connectivity_service_connection_policy" "this" {
   project       = var.project_id
   location      = var.region
@@ -12,7 +12,7 @@ resource "google_network_connectivity_service_connection_policy" "this" {
   }
 }
 
-# Counters alone, of which the longest lives for a minute: nothing is kept on disk, and there is no copy to lose.
+# Only counters that live for at most a minute, so there is neither persistence nor a replica.
 resource "google_memorystore_instance" "this" {
   project                     = var.project_id
   location                    = var.region
@@ -26,10 +26,10 @@ resource "google_memorystore_instance" "this" {
   transit_encryption_mode     = "SERVER_AUTHENTICATION"
   deletion_protection_enabled = false
 
-  # No password, which the state would hold: the network decides who connects (network.tf).
+  # No password, because it would be in the state. The network controls access (network.tf).
   authorization_mode = "AUTH_DISABLED"
 
-  # A full store forgets whoever would be forgotten first, instead of refusing to count.
+  # A full store evicts the counters that expire first instead of refusing to count.
   engine_configs = { maxmemory-policy = "volatile-ttl" }
 
   desired_auto_created_endpoints {

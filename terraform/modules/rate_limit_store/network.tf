@@ -1,4 +1,4 @@
-# Cloud Run's instances share a subnet; these may not speak to the store.
+# Cloud Run instances share a subnet. Those with these tags may not connect to the store.
 resource "google_compute_firewall" "deny_others" {
   project            = var.project_id
   name               = "${var.name}-deny-others"

@@ -7,11 +7,11 @@ locals {
 }
 
 output "url" {
-  description = "URL of the store, without any secret."
+  description = "URL of the store. It contains no secret."
   value       = "rediss://${one([for each in local.connections : each.ip_address if each.connection_type == "CONNECTION_TYPE_PRIMARY"])}:6379/0"
 }
 
 output "ca_certificates" {
-  description = "The instance's own certificate authorities, in PEM: who connects trusts no others."
+  description = "Certificate authorities of the instance in PEM, the only ones that clients trust."
   value       = join("\n", flatten(google_memorystore_instance.this.managed_server_ca[*].ca_certs[*].certificates[*]))
 }

@@ -1,11 +1,11 @@
 variable "project_id" {
-  description = "Project that holds the store."
+  description = "Project of the store."
   type        = string
   nullable    = false
 
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.project_id))
-    error_message = "project_id must be a project's id: 6 to 30 lower-case letters, digits and hyphens."
+    error_message = "project_id must be a project ID: 6 to 30 lower-case letters, digits and hyphens."
   }
 }
 
@@ -21,14 +21,14 @@ variable "region" {
 }
 
 variable "labels" {
-  description = "Labels of everything that takes labels; they appear in the bill."
+  description = "Labels of all resources that support labels. They appear on the bill."
   type        = map(string)
   nullable    = false
   default     = {}
 }
 
 variable "name" {
-  description = "Name of the store; its parts take it as their prefix."
+  description = "Name of the store, and prefix of the names of its parts."
   type        = string
   nullable    = false
   default     = "image-rate-limits"
@@ -40,7 +40,7 @@ variable "name" {
 }
 
 variable "node_type" {
-  description = "Size of the one node. Shared cores are the least and come without an availability promise; without the store, instances count by themselves."
+  description = "Size of the single node. Shared cores are the smallest, without a service level agreement; while the store is down, each instance counts by itself."
   type        = string
   nullable    = false
   default     = "SHARED_CORE_NANO"
@@ -52,7 +52,7 @@ variable "node_type" {
 }
 
 variable "network" {
-  description = "Network, subnet and its range, in which the store takes an address."
+  description = "Network, subnet and its range for the store's address."
   type = object({
     network_id = string
     subnet_id  = string
@@ -62,12 +62,12 @@ variable "network" {
 }
 
 variable "denied_tags" {
-  description = "Network tags of what may not reach the store."
+  description = "Network tags of instances that may not reach the store."
   type        = list(string)
   nullable    = false
 
   validation {
     condition     = length(var.denied_tags) > 0
-    error_message = "denied_tags must name something: a rule without tags is for everything, the API too."
+    error_message = "denied_tags must contain at least one tag: a rule without tags would apply to everything, including the API."
   }
 }

@@ -9,6 +9,6 @@ output "location" {
 }
 
 output "url" {
-  description = "First part of the images' names."
+  description = "Prefix of the image names."
   value       = "${google_artifact_registry_repository.this.location}-docker.pkg.dev/${var.project_id}/${google_artifact_registry_repository.this.repository_id}"
 }

@@ -10,7 +10,7 @@ resource "google_artifact_registry_repository" "this" {
   kms_key_name  = var.kms_key
 
   docker_config {
-    # What was attested under a tag stays what it was.
+    # A tag that was attested cannot be moved.
     immutable_tags = true
   }
 
@@ -20,7 +20,7 @@ resource "google_artifact_registry_repository" "this" {
 
   cleanup_policy_dry_run = false
 
-  # A version that is both kept and old is kept.
+  # Keep policies take precedence over the deletion of old versions.
   cleanup_policies {
     id     = "keep-newest"
     action = "KEEP"

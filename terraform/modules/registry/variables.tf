@@ -1,11 +1,11 @@
 variable "project_id" {
-  description = "Project that holds the repository."
+  description = "Project of the repository."
   type        = string
   nullable    = false
 
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.project_id))
-    error_message = "project_id must be a project's id: 6 to 30 lower-case letters, digits and hyphens."
+    error_message = "project_id must be a project ID: 6 to 30 lower-case letters, digits and hyphens."
   }
 }
 
@@ -21,7 +21,7 @@ variable "region" {
 }
 
 variable "labels" {
-  description = "Labels of everything that takes labels; they appear in the bill."
+  description = "Labels of all resources that support labels. They appear on the bill."
   type        = map(string)
   nullable    = false
   default     = {}
@@ -40,7 +40,7 @@ variable "repository_id" {
 }
 
 variable "cleanup" {
-  description = "How many of the newest versions of each image are always kept, and after how many days the others go."
+  description = "Number of newest versions of each image that are always kept, and days after which others are deleted."
   type = object({
     kept_versions     = optional(number, 20)
     delete_after_days = optional(number, 90)
@@ -50,7 +50,7 @@ variable "cleanup" {
 
   validation {
     condition     = var.cleanup.kept_versions >= 2
-    error_message = "cleanup.kept_versions must be at least 2: the running version and the way back."
+    error_message = "cleanup.kept_versions must be at least 2: the running version and the one to roll back to."
   }
 
   validation {
@@ -60,7 +60,7 @@ variable "cleanup" {
 }
 
 variable "kms_key" {
-  description = "Key that encrypts the images; Google's own without it."
+  description = "KMS key that encrypts the images. Default: a key managed by Google."
   type        = string
   default     = null
 }

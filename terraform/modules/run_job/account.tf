@@ -6,6 +6,6 @@ resource "google_service_account" "this" {
 }
 
 locals {
-  # Written out because it is known before the account is made, so that a plan and a test can show every grant.
+  # Composed rather than read from the account, so that plans and tests know every grant before the account exists.
   email = "${google_service_account.this.account_id}@${var.project_id}.iam.gserviceaccount.com"
 }

@@ -6,7 +6,7 @@ resource "google_cloud_run_v2_job" "this" {
   deletion_protection = var.deletion_protection
 
   template {
-    # The work is done once: two at the same time would only wait for each other.
+    # A single task: two at the same time would only wait for each other.
     task_count  = 1
     parallelism = 1
 
@@ -51,7 +51,7 @@ resource "google_cloud_run_v2_job" "this" {
   }
 
   lifecycle {
-    # Deploys own the image; an apply would silently bring the first one back. What follows it is written by gcloud too.
+    # Deploys manage the image; an apply would silently restore the first one. gcloud writes the attributes after it.
     ignore_changes = [
       client,
       client_version,

@@ -1,11 +1,11 @@
 variable "project_id" {
-  description = "Project that holds the job."
+  description = "Project of the job."
   type        = string
   nullable    = false
 
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.project_id))
-    error_message = "project_id must be a project's id: 6 to 30 lower-case letters, digits and hyphens."
+    error_message = "project_id must be a project ID: 6 to 30 lower-case letters, digits and hyphens."
   }
 }
 
@@ -21,7 +21,7 @@ variable "region" {
 }
 
 variable "labels" {
-  description = "Labels of everything that takes labels; they appear in the bill."
+  description = "Labels of all resources that support labels. They appear on the bill."
   type        = map(string)
   nullable    = false
   default     = {}
@@ -34,18 +34,18 @@ variable "name" {
 
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.name))
-    error_message = "name must have 6 to 30 lower-case letters, digits and hyphens, as an account's name must."
+    error_message = "name must have 6 to 30 lower-case letters, digits and hyphens, the limits of a service account's name."
   }
 }
 
 variable "purpose" {
-  description = "What the job does, in a sentence; it describes the account."
+  description = "What the job does, in one sentence. It becomes the description of its account."
   type        = string
   nullable    = false
 }
 
 variable "container" {
-  description = "The container: its first image (by digest; deploys change it afterwards), its command and arguments, what it is told by its environment, and its share of the machine."
+  description = "The container: its first image (by digest; deploys change it afterwards), command, arguments, environment, CPU and memory."
   type = object({
     image       = string
     command     = list(string)
@@ -58,17 +58,17 @@ variable "container" {
 
   validation {
     condition     = can(regex("@sha256:[0-9a-f]{64}$", var.container.image))
-    error_message = "container.image must be named by its digest: a tag can be moved."
+    error_message = "container.image must be given by digest, because a tag can be moved."
   }
 
   validation {
     condition     = alltrue([for name in keys(var.container.environment) : can(regex("^[A-Z][A-Z0-9_]*$", name))])
-    error_message = "container.environment must have names in capitals."
+    error_message = "container.environment must have upper-case names."
   }
 }
 
 variable "run" {
-  description = "How long a run may take, and how often one that failed is tried again by itself."
+  description = "Time limit of a run, and number of automatic retries."
   type = object({
     timeout_seconds = number
     max_retries     = optional(number, 0)
@@ -87,7 +87,7 @@ variable "run" {
 }
 
 variable "network" {
-  description = "Network and subnet through which private addresses are reached, and the tags by which firewall rules know this."
+  description = "Network and subnet for reaching private addresses, and network tags for firewall rules."
   type = object({
     network_id = string
     subnet_id  = string
@@ -97,7 +97,7 @@ variable "network" {
 }
 
 variable "deletion_protection" {
-  description = "Whether a plan may not delete the job."
+  description = "Whether the job is protected against deletion by a plan."
   type        = bool
   nullable    = false
   default     = true

@@ -9,22 +9,22 @@ output "uri" {
 }
 
 output "service_account_email" {
-  description = "E-mail address of the service's own account."
+  description = "E-mail address of the service's account."
   value       = local.email
 }
 
 output "custom_audiences" {
-  description = "Audiences that tokens may name beside the service's URL."
+  description = "Audiences that tokens may name besides the service's URL."
   value       = google_cloud_run_v2_service.this.custom_audiences
 }
 
 output "max_instances" {
-  description = "Most instances of the service."
+  description = "Maximum number of instances."
   value       = var.scaling.max_instances
 }
 
 output "access" {
-  description = "From where the service is reached, and whether without an identity."
+  description = "Ingress, and whether callers need no identity."
   value = {
     ingress = google_cloud_run_v2_service.this.ingress
     public  = google_cloud_run_v2_service.this.invoker_iam_disabled
@@ -32,11 +32,11 @@ output "access" {
 }
 
 output "deletion_protection" {
-  description = "Whether a plan may not delete the service."
+  description = "Whether the service is protected against deletion by a plan."
   value       = google_cloud_run_v2_service.this.deletion_protection
 }
 
 output "request_timeout_seconds" {
-  description = "How long the service works on one request."
+  description = "Time limit of one request, in seconds."
   value       = tonumber(trimsuffix(google_cloud_run_v2_service.this.template[0].timeout, "s"))
 }

@@ -8,11 +8,11 @@ resource "google_cloud_run_v2_service" "this" {
   custom_audiences    = var.access.custom_audiences
   deletion_protection = var.deletion_protection
 
-  # Unlike a grant to allUsers this also works where an organisation shares only within its own domain.
+  # Unlike a grant to allUsers, this also works if the organisation restricts sharing to its domain.
   invoker_iam_disabled = var.access.public
 
   scaling {
-    # Of the service, not of a revision: a new revision then doubles nothing.
+    # A limit of the service, not of a revision, so that a new revision does not double it.
     min_instance_count = var.scaling.min_instances
     max_instance_count = var.scaling.max_instances
   }
@@ -64,7 +64,7 @@ resource "google_cloud_run_v2_service" "this" {
         }
       }
 
-      # Cloud Run keeps some paths that end in z for itself, so none of these does.
+      # Cloud Run reserves some paths that end in z, so none of these does.
       startup_probe {
         period_seconds    = 2
         timeout_seconds   = 2
@@ -87,7 +87,7 @@ resource "google_cloud_run_v2_service" "this" {
         }
       }
 
-      # It decides over traffic alone: a service is made before its schema is there, and waits for it.
+      # Readiness only controls traffic: a service is created before its schema exists, and waits for it.
       readiness_probe {
         period_seconds    = 10
         timeout_seconds   = 5
@@ -103,8 +103,8 @@ resource "google_cloud_run_v2_service" "this" {
   }
 
   lifecycle {
-    # Deploys own image and traffic; an apply would silently bring the first image back. The label is gcloud's own, by
-    # which it makes each revision another one, and so are the annotation that repeats the image and the container's name. A revision's name is not left alone: an apply that kept the name of
+    # Deploys manage image and traffic; an apply would silently restore the first image. gcloud adds the label to make
+    # each revision differ, the annotation that repeats the image, and the container's name. A revision's name is not ignored: an apply that kept the name of
     # the last one would be refused.
     ignore_changes = [
       client,

@@ -1,11 +1,11 @@
 variable "project_id" {
-  description = "Project that holds the service."
+  description = "Project of the service."
   type        = string
   nullable    = false
 
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.project_id))
-    error_message = "project_id must be a project's id: 6 to 30 lower-case letters, digits and hyphens."
+    error_message = "project_id must be a project ID: 6 to 30 lower-case letters, digits and hyphens."
   }
 }
 
@@ -21,7 +21,7 @@ variable "region" {
 }
 
 variable "labels" {
-  description = "Labels of everything that takes labels; they appear in the bill."
+  description = "Labels of all resources that support labels. They appear on the bill."
   type        = map(string)
   nullable    = false
   default     = {}
@@ -34,18 +34,18 @@ variable "name" {
 
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.name))
-    error_message = "name must have 6 to 30 lower-case letters, digits and hyphens, as an account's name must."
+    error_message = "name must have 6 to 30 lower-case letters, digits and hyphens, the limits of a service account's name."
   }
 }
 
 variable "purpose" {
-  description = "What the service does, in a sentence; it describes service and account."
+  description = "What the service does, in one sentence. It becomes the description of service and account."
   type        = string
   nullable    = false
 }
 
 variable "container" {
-  description = "The container: its first image (by digest; deploys change it afterwards), its command, what it is told by its environment, and its share of the machine. `cpu_always_allocated` costs more and is only for work outside of requests."
+  description = "The container: its first image (by digest; deploys change it afterwards), command, environment, CPU and memory. `cpu_always_allocated` costs more and is only needed for work outside requests."
   type = object({
     image                = string
     command              = list(string)
@@ -59,27 +59,27 @@ variable "container" {
 
   validation {
     condition     = can(regex("@sha256:[0-9a-f]{64}$", var.container.image))
-    error_message = "container.image must be named by its digest: a tag can be moved."
+    error_message = "container.image must be given by digest, because a tag can be moved."
   }
 
   validation {
     condition     = alltrue([for name in keys(var.container.environment) : can(regex("^[A-Z][A-Z0-9_]*$", name)) && name != "PORT"])
-    error_message = "container.environment must have names in capitals; PORT is Cloud Run's own."
+    error_message = "container.environment must have upper-case names, and cannot contain PORT, which Cloud Run sets."
   }
 
   validation {
     condition     = contains(["1", "2", "4", "8"], var.container.cpu)
-    error_message = "container.cpu must be 1, 2, 4 or 8: less than one allows no concurrency."
+    error_message = "container.cpu must be 1, 2, 4 or 8. Less than one does not allow concurrency."
   }
 
   validation {
     condition     = can(regex("^[0-9]+(Mi|Gi)$", var.container.memory))
-    error_message = "container.memory must be a number of Mi or Gi."
+    error_message = "container.memory must be a number with the unit Mi or Gi."
   }
 }
 
 variable "scaling" {
-  description = "How many instances there may be, how many requests each takes at once, and for how long."
+  description = "Number of instances, concurrent requests of one instance, and the time limit of a request."
   type = object({
     min_instances           = optional(number, 0)
     max_instances           = number
@@ -90,7 +90,7 @@ variable "scaling" {
 
   validation {
     condition     = var.scaling.max_instances >= 1 && var.scaling.max_instances <= 1000 && var.scaling.min_instances >= 0 && var.scaling.min_instances <= var.scaling.max_instances
-    error_message = "scaling.max_instances must be between 1 and 1000, scaling.min_instances between 0 and it."
+    error_message = "scaling.max_instances must be between 1 and 1000, and scaling.min_instances between 0 and scaling.max_instances."
   }
 
   validation {
@@ -105,7 +105,7 @@ variable "scaling" {
 }
 
 variable "access" {
-  description = "From where the service is reached, whether without an identity (the service then guards itself), and which audiences tokens may name beside its own URL."
+  description = "Ingress, whether callers need no identity (the service then authenticates them itself), and audiences that tokens may name besides the service's URL."
   type = object({
     ingress          = string
     public           = optional(bool, false)
@@ -125,7 +125,7 @@ variable "access" {
 }
 
 variable "network" {
-  description = "Network and subnet through which private addresses are reached, and the tags by which firewall rules know this."
+  description = "Network and subnet for reaching private addresses, and network tags for firewall rules."
   type = object({
     network_id = string
     subnet_id  = string
@@ -135,7 +135,7 @@ variable "network" {
 }
 
 variable "deletion_protection" {
-  description = "Whether a plan may not delete the service."
+  description = "Whether the service is protected against deletion by a plan."
   type        = bool
   nullable    = false
   default     = true

@@ -7,7 +7,7 @@ resource "google_secret_manager_secret" "this" {
   annotations         = { purpose = each.value }
   deletion_protection = var.deletion_protection
 
-  # A version that was destroyed by mistake can be brought back for a month.
+  # A version that was destroyed by mistake can be restored for a month.
   version_destroy_ttl = "2592000s"
 
   replication {

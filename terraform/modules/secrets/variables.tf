@@ -1,23 +1,23 @@
 variable "project_id" {
-  description = "Project that holds the secrets."
+  description = "Project of the secrets."
   type        = string
   nullable    = false
 
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.project_id))
-    error_message = "project_id must be a project's id: 6 to 30 lower-case letters, digits and hyphens."
+    error_message = "project_id must be a project ID: 6 to 30 lower-case letters, digits and hyphens."
   }
 }
 
 variable "labels" {
-  description = "Labels of everything that takes labels; they appear in the bill."
+  description = "Labels of all resources that support labels. They appear on the bill."
   type        = map(string)
   nullable    = false
   default     = {}
 }
 
 variable "region" {
-  description = "The only region in which secrets are kept."
+  description = "The only region where secrets are stored."
   type        = string
   nullable    = false
 
@@ -28,7 +28,7 @@ variable "region" {
 }
 
 variable "secrets" {
-  description = "What each secret is for, by its name. Their values are never known here: whoever makes one adds it as a version."
+  description = "Purpose of each secret, by its name. Terraform never knows the values; they are added as versions elsewhere."
   type        = map(string)
   nullable    = false
 
@@ -39,14 +39,14 @@ variable "secrets" {
 }
 
 variable "deletion_protection" {
-  description = "Whether a plan may not delete the secrets."
+  description = "Whether the secrets are protected against deletion by a plan."
   type        = bool
   nullable    = false
   default     = true
 }
 
 variable "kms_key" {
-  description = "Key that encrypts the secrets; Google's own without it."
+  description = "KMS key that encrypts the secrets. Default: a key managed by Google."
   type        = string
   default     = null
 }

@@ -1,5 +1,5 @@
 resource "google_storage_bucket" "access_logs" {
-  #checkov:skip=CKV_GCP_62:This is the bucket that receives the access logs; one that logs into itself never rests.
+  #checkov:skip=CKV_GCP_62:This bucket receives the access logs; logging its own access would never end.
   project       = var.project_id
   name          = "${var.name_prefix}-access-logs"
   location      = var.location

@@ -1,6 +1,6 @@
-# Derivatives can be made again from their originals: what is replaced or removed is gone, and not paid for any longer.
+# Derivatives can be made again from their originals, so replaced and removed ones are not kept.
 resource "google_storage_bucket" "derivatives" {
-  #checkov:skip=CKV_GCP_78:An older version would be paid for, and can be made again.
+  #checkov:skip=CKV_GCP_78:Older versions would cost money, and can be made again.
   project       = var.project_id
   name          = "${var.name_prefix}-derivatives"
   location      = var.location
@@ -18,7 +18,7 @@ resource "google_storage_bucket" "derivatives" {
     retention_duration_seconds = 0
   }
 
-  # What a bucket with versions left behind.
+  # Removes versions from the time when the bucket kept them.
   lifecycle_rule {
     action {
       type = "Delete"

@@ -9,6 +9,6 @@ output "bucket_names" {
 }
 
 output "force_destroy" {
-  description = "Whether a destroy empties any of the buckets."
+  description = "Whether destroying removes any bucket with its contents."
   value       = anytrue([google_storage_bucket.originals.force_destroy, google_storage_bucket.derivatives.force_destroy, google_storage_bucket.scratch.force_destroy, google_storage_bucket.access_logs.force_destroy])
 }

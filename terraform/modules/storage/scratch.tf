@@ -1,6 +1,6 @@
-# Files that are analysed without being kept: whoever sent one may count on it that nothing of it stays.
+# Files that are analysed without being stored as images. Nothing of them is kept.
 resource "google_storage_bucket" "scratch" {
-  #checkov:skip=CKV_GCP_78:An older version would outlive the analysis for which the file was sent.
+  #checkov:skip=CKV_GCP_78:Older versions would outlive the analysis that the file was sent for.
   project       = var.project_id
   name          = "${var.name_prefix}-scratch"
   location      = var.location
@@ -14,7 +14,7 @@ resource "google_storage_bucket" "scratch" {
     enabled = false
   }
 
-  # Removed is gone: nothing here could be wanted back.
+  # Removed files are gone immediately, because nobody needs them again.
   soft_delete_policy {
     retention_duration_seconds = 0
   }

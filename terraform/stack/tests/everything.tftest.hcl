@@ -1,4 +1,4 @@
-# The plan and the state with every option switched on, for the checks that read it as JSON (tests/infra).
+# Plan and state with every option enabled, for the checks that read them as JSON (tests/infra).
 mock_provider "google" {
   source = "./tests/mocks"
 }

@@ -408,7 +408,7 @@ run "claims_are_given_back_within_their_request" {
   command = plan
 
   assert {
-    # After nine tenths of the lease; a longer lease would leave the image to nobody.
+    # After nine tenths of the lease; with a longer lease nobody would process the image.
     condition     = tonumber(local.processor_environment["LEASE_SECONDS"]) * 0.9 < module.image_processor.request_timeout_seconds && tonumber(local.processor_environment["LEASE_SECONDS"]) <= module.events.ack_deadline_seconds
     error_message = "A request ends before its claim is given back."
   }

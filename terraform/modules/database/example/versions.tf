@@ -2,7 +2,7 @@ terraform {
   required_version = ">= 1.11"
 
   required_providers {
-    # Named although only the module uses it: a test hands its mock to nothing that does not ask for it.
+    # Declared although only the module uses it: tests pass mocks only to configurations that require the provider.
     # tflint-ignore: terraform_unused_required_providers
     google = {
       source  = "hashicorp/google"

@@ -1,5 +1,5 @@
-# What one resource takes from another has the form that the provider asks for. The mocked provider would invent a word
-# of eight letters, which the real one refuses; tests/infra/test_second_plan.py finds those that are left.
+# References between resources have the format that the provider requires. The mocked provider would generate a word
+# of eight letters, which the real one rejects; tests/infra/test_second_plan.py finds those that remain.
 mock_resource "google_compute_network" {
   defaults = { id = "projects/example-project/global/networks/image-manager" }
 }
