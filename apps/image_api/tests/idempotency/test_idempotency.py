@@ -66,7 +66,7 @@ class TestEveryCreatingPost:
             if takes_key(found.dependant) and found.include_in_schema:
                 operation = running_api.truth.document["paths"][path]["post"]
                 assert "Idempotency-Key" in [parameter["name"] for parameter in operation["parameters"]], path
-                assert "still at work" in operation["responses"]["409"]["description"]
+                assert "still in progress" in operation["responses"]["409"]["description"]
 
     def test_marks_its_secrets(self) -> None:
         for path, found in POSTS.items():

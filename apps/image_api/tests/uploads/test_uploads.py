@@ -236,7 +236,7 @@ class TestOneLanguage:
 
     @pytest.mark.parametrize(
         ("names", "hint"),
-        [(["metdata"], "Did you mean 'metadata'?"), (["xyzzy"], "Send file, filename, tags, metadata."),
+        [(["metdata"], "Did you mean 'metadata'?"), (["xyzzy"], "Send one of: file, filename, tags, metadata."),
          (["metadata", "metadata"], "is repeated"), (["filename", "filename"], "is repeated")],
     )  # fmt: skip
     async def test_a_field_that_is_not_taken_is_refused(
