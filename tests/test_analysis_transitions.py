@@ -176,13 +176,14 @@ class _Undo(Exception):
     """Undoes a transaction."""
 
 
-@pytest.mark.parametrize("name", ["finish", "fail", "release"])
-async def test_a_token_alone_is_no_claim(rows: Database, team_id: UUID, name: str) -> None:
-    """The schema forbids a token on an analysis that does not run; the statements do not rely on it."""
+@pytest.mark.parametrize("name", CASES)
+async def test_a_token_and_a_lease_alone_are_no_claim(rows: Database, team_id: UUID, name: str) -> None:
+    """The schema forbids both on an analysis that does not run; the statements do not rely on it."""
+    claimed_but_failed = CASES[name].moves | RUNNING | {"status": S.FAILED, "failure_code": "x"}
     with pytest.raises(_Undo):
         async with rows.transaction() as transaction:
             await transaction.fetch(text("ALTER TABLE analysis DROP CONSTRAINT ck_analysis_claim_when_running"))
-            await add(transaction, team_id, RUNNING | {"status": S.REQUESTED})
+            await add(transaction, team_id, claimed_but_failed)
             assert await transaction.execute(CASES[name].make()) == 0
             raise _Undo
 

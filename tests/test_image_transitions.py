@@ -26,7 +26,8 @@ TOKEN, TEAM, OTHER_TEAM, USER, OTHER_USER, IMAGE = (new_id() for _ in range(6))
 NOT_AN_IMAGE = Failure("not-an-image", "x")
 MOST_ATTEMPTS = 3
 
-CLAIMED = {"status": S.PROCESSING, "claim_token": TOKEN, "lease_expires_at": PAST, "attempts": 1}
+CLAIM = {"claim_token": TOKEN, "lease_expires_at": PAST}
+CLAIMED = CLAIM | {"status": S.PROCESSING, "attempts": 1}
 WORN_OUT = {"status": S.STORED, "queued_at": PAST, "attempts": MOST_ATTEMPTS}
 LIVE = {"status": S.PROCESSING, "claim_token": TOKEN, "lease_expires_at": FUTURE}
 WAITING = {"status": S.STORED, "queued_at": PAST}
@@ -142,6 +143,7 @@ MOVERS: dict[str, frozenset[Mover]] = {
     for name, function in inspect.getmembers(transitions, inspect.isfunction)
     if hasattr(function, "movers")
 }
+CLAIMS = ["claim", "finish", "fail", "release", "give_up", "requeue", "give_up_waiting"]
 SPARED = [(name, spared) for name, case in CASES.items() for spared in case.spares]
 BOUNDED = [name for name, case in CASES.items() if name != "edit" and _other not in case.spares]
 
@@ -277,13 +279,13 @@ async def test_work_whose_removal_has_begun_does_not_count(
     assert await run(databases[Mover.PROCESSOR], finish) == 0
 
 
-@pytest.mark.parametrize("name", ["finish", "fail", "release"])
-async def test_a_token_alone_is_no_claim(rows: Database, two_teams: None, name: str) -> None:
-    """The schema forbids a token on an image that is not being processed; the statements do not rely on it."""
+@pytest.mark.parametrize("name", CLAIMS)
+async def test_a_token_and_a_lease_alone_are_no_claim(rows: Database, two_teams: None, name: str) -> None:
+    """The schema forbids both on an image that is not being processed; the statements do not rely on it."""
     with pytest.raises(_Undo):
         async with rows.transaction() as transaction:
             await transaction.fetch(text("ALTER TABLE image DROP CONSTRAINT ck_image_claim_when_processing"))
-            await add(transaction, CASES[name], {"status": S.STORED})
+            await add(transaction, CASES[name], CLAIM | {"status": S.READY})
             assert await run(transaction, CASES[name]) == 0
             raise _Undo
 
