@@ -143,7 +143,11 @@ MOVERS: dict[str, frozenset[Mover]] = {
     for name, function in inspect.getmembers(transitions, inspect.isfunction)
     if hasattr(function, "movers")
 }
-CLAIMS = ["claim", "finish", "fail", "release", "give_up", "requeue", "give_up_waiting"]
+CLAIMS = ("claim", "finish", "fail", "release", "give_up", "requeue", "give_up_waiting")
+FORBIDDEN: list[tuple[str, str, dict[str, Any]]] = [
+    *((name, "ck_image_claim_when_processing", CLAIM | {"status": S.READY}) for name in CLAIMS),
+    ("defer_purge", "ck_image_purge_from_trash", {"deleted_at": None}),
+]
 SPARED = [(name, spared) for name, case in CASES.items() for spared in case.spares]
 BOUNDED = [name for name, case in CASES.items() if name != "edit" and _other not in case.spares]
 
@@ -279,13 +283,14 @@ async def test_work_whose_removal_has_begun_does_not_count(
     assert await run(databases[Mover.PROCESSOR], finish) == 0
 
 
-@pytest.mark.parametrize("name", CLAIMS)
-async def test_a_token_and_a_lease_alone_are_no_claim(rows: Database, two_teams: None, name: str) -> None:
-    """The schema forbids both on an image that is not being processed; the statements do not rely on it."""
+@pytest.mark.parametrize(("name", "constraint", "forbidden"), FORBIDDEN)
+async def test_it_does_not_rely_on_what_the_schema_forbids(
+    rows: Database, two_teams: None, name: str, constraint: str, forbidden: dict[str, Any]
+) -> None:
     with pytest.raises(_Undo):
         async with rows.transaction() as transaction:
-            await transaction.fetch(text("ALTER TABLE image DROP CONSTRAINT ck_image_claim_when_processing"))
-            await add(transaction, CASES[name], CLAIM | {"status": S.READY})
+            await transaction.fetch(text(f"ALTER TABLE image DROP CONSTRAINT {constraint}"))
+            await add(transaction, CASES[name], forbidden)
             assert await run(transaction, CASES[name]) == 0
             raise _Undo
 
@@ -311,11 +316,14 @@ async def test_an_attempt_is_given_back_for_a_day(
     assert (await found(rows, IMAGE))["attempts"] == attempts
 
 
-async def test_an_image_whose_lease_ran_out_is_purged_nevertheless(
-    rows: Database, two_teams: None, databases: dict[Mover, Database]
+@pytest.mark.parametrize(
+    ("name", "columns"), [("mark_for_purge", CLAIMED), ("remake_derivatives", {"status": S.READY, "attempts": 0})]
+)
+async def test_a_lease_that_ran_out_and_attempts_that_are_left_keep_nothing(
+    rows: Database, two_teams: None, databases: dict[Mover, Database], name: str, columns: dict[str, Any]
 ) -> None:
-    await add(rows, CASES["mark_for_purge"], CLAIMED)
-    assert await run(databases[Mover.SWEEP], CASES["mark_for_purge"]) == 1
+    await add(rows, CASES[name], columns)
+    assert await run(databases[min(MOVERS[name])], CASES[name]) == 1
 
 
 @pytest.mark.parametrize(("name", "columns"), [

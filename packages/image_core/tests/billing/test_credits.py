@@ -323,6 +323,40 @@ class TestSchedule:
             assert not await credits.refill_if_due(transaction, team_id, datetime.now(UTC))
 
 
+class TestSeveralTeams:
+    async def test_what_one_team_does_leaves_the_account_of_another_alone(
+        self, api: Database, processor: Database, rows: Database, team_id: UUID
+    ) -> None:
+        other_id = await testing.add_team(rows)
+        await reserve(api, other_id, 200)
+        reservation_id = await reserve(api, team_id, 300)
+        assert await balance_of(rows, team_id) == (700, 300)
+        await settle(processor, credits.refund, reservation_id)
+        await change(api, team_id, EntryKind.SUBTRACT, 900)
+        assert await balance_of(rows, team_id) == (100, 0)
+        assert await balance_of(rows, other_id) == (800, 200)
+
+    async def test_only_the_team_whose_refill_is_due_is_refilled(
+        self, processor: Database, rows: Database, team_id: UUID
+    ) -> None:
+        other_id = await testing.add_team(rows)
+        due = {"refill_amount": 50, "refill_mode": "set", "refill_period": "day", "next_refill_at": func.now()}
+        await set_account(rows, other_id, **due)
+        async with processor.transaction() as transaction:
+            assert not await credits.refill_if_due(transaction, team_id, datetime.now(UTC))
+        assert await balance_of(rows, other_id) == (1000, 0)
+
+    async def test_no_more_is_read_than_was_asked_for(self, api: Database, rows: Database, team_id: UUID) -> None:
+        for each in (team_id, await testing.add_team(rows)):
+            await reserve(api, each)
+            await set_account(
+                rows, each, refill_amount=1, refill_mode="set", refill_period="day", next_refill_at=func.now()
+            )
+        await rows.execute(update(credit_reservation).values(expires_at=func.now()))
+        for read in (credits.overdue_reservations, credits.due_refills):
+            assert [len(await read(rows, most)) for most in (1, 3)] == [1, 2]
+
+
 @pytest.mark.parametrize("role", ["api", "processor", "tasks"])
 @pytest.mark.parametrize("statement", ["UPDATE credit_entry SET amount = 0", "DELETE FROM credit_entry"])
 async def test_no_service_can_rewrite_the_ledger(urls: Any, role: str, statement: str) -> None:

@@ -12,7 +12,7 @@ from image_core import testing
 from image_core.billing import storage_quota
 from image_core.billing.storage_quota import StorageQuota
 from image_core.db import Database
-from image_core.models import image, storage_usage
+from image_core.models import event, image, storage_usage
 
 STORED = {"status": "stored", "size_bytes": 700, "generation": 1, "sha256": testing.a_sha256(1), "revision": 2}
 # Each step of a life, and what the team holds after it: bytes and images.
@@ -90,6 +90,22 @@ async def test_storage_is_low_from_ninety_percent(rows: Database, quota: dict[st
     assert await storage_quota.find_low_storage_changes(rows, NO_QUOTA, 10) == [team_id]
 
 
+async def test_each_team_is_told_of_its_own_storage(rows: Database) -> None:
+    low, roomy, also_low = [await testing.add_team(rows, quota_images=images) for images in (1, 1000, 1)]
+    for each in (low, roomy, also_low):
+        await testing.add_image(rows, each)
+    assert len(await storage_quota.find_low_storage_changes(rows, NO_QUOTA, 1)) == 1
+    async with rows.transaction() as transaction:
+        for each in (low, roomy, low):
+            await storage_quota.record_if_low(transaction, each, NO_QUOTA)
+    assert [row["team_id"] for row in await rows.fetch(select(event.c.team_id))] == [low]
+    assert await storage_quota.find_low_storage_changes(rows, NO_QUOTA, 10) == [also_low]
+    for each, quota in ((low, 1), (roomy, 1000), (also_low, 1)):
+        usage = await storage_quota.find_usage(rows, each, NO_QUOTA)
+        assert usage is not None
+        assert (usage["team_id"], usage["quota_images"]) == (each, quota)
+
+
 @pytest.mark.parametrize("role", ["api", "processor"])
 @pytest.mark.parametrize(
     "statement",
@@ -114,5 +130,8 @@ async def test_the_functions_that_run_as_the_owner_look_nowhere_else(urls: Any) 
     found = await connection.fetch("SELECT proname, proconfig FROM pg_proc WHERE prosecdef ORDER BY proname")
     await connection.close()
     path = ["search_path=pg_catalog, public, pg_temp"]
-    names = ["count_storage", "forget_ledger", "remove_marked_team", "remove_marked_user", "storage_fits"]
+    names = [
+        "add_first_delivery_key", "count_storage", "forget_ledger", "remove_marked_team", "remove_marked_user",
+        "storage_fits",
+    ]  # fmt: skip
     assert [tuple(row) for row in found] == [(name, path) for name in names]
