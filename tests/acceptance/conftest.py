@@ -6,6 +6,7 @@ With IMAGE_MANAGER_URL and IMAGE_MANAGER_ADMIN_KEY the same tests run against a 
 import fcntl
 import json
 import os
+import shutil
 import signal
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -25,6 +26,10 @@ from local_cloud.postgres.server import PostgresServer
 from .up_process import READY, UpProcess, wait_until_gone
 
 PASSWORD = "correct horse battery"
+CHROMIUM_OPTIONS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,8 @@ class RunningSystem:
     admin_api_key: str
     data_dir: Path | None
     """Null for a deployment, of which nothing is known but its API."""
+    delivery_url: str = ""
+    database_url: str = ""
 
 
 @pytest.fixture(scope="session")
@@ -51,7 +58,9 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSystem]:
             UpProcess(data_dir).wait_for(READY)
         users["count"] += 1
     written = json.loads((data_dir / "system.json").read_text())
-    yield RunningSystem(written["url"], written["admin_api_key"], data_dir)
+    yield RunningSystem(
+        written["url"], written["admin_api_key"], data_dir, written["delivery_url"], written["database_url"]
+    )
     with counted(folder) as users:
         users["count"] -= 1
         if users["count"] == 0:
@@ -150,8 +159,20 @@ async def email(admin: Client, member: Client, browser: httpx2.AsyncClient) -> s
     return email
 
 
+@pytest.fixture(scope="session")
+async def chromium() -> AsyncIterator[Any]:
+    from playwright.async_api import async_playwright
+
+    found = shutil.which("chromium") or shutil.which("google-chrome")
+    assert found, "Neither Chromium nor Chrome is installed."
+    async with async_playwright() as playwright:
+        started = await playwright.chromium.launch(executable_path=found, args=CHROMIUM_OPTIONS)
+        yield started
+        await started.close()
+
+
 @contextmanager
-def served(content: bytes, content_type: str = "image/jpeg", host: str = "127.0.0.1") -> Iterator[str]:
+def served(content: bytes, content_type: str = "image/jpeg", host: str = "127.0.0.1", **headers: str) -> Iterator[str]:
     """The URL at which this machine answers with `content`."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -159,6 +180,8 @@ def served(content: bytes, content_type: str = "image/jpeg", host: str = "127.0.
             self.send_response(200)
             self.send_header("Content-Type", content_type)
             self.send_header("Content-Length", str(len(content)))
+            for name, value in headers.items():
+                self.send_header(name.replace("_", "-"), value)
             self.end_headers()
             self.wfile.write(content)
 

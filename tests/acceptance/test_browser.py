@@ -1,6 +1,5 @@
 """The pages, and a session's cookie, in a real browser: what it shows, what it keeps, and what other sites get."""
 
-import shutil
 from collections.abc import AsyncIterator
 from io import BytesIO
 from typing import Any
@@ -14,28 +13,12 @@ from .conftest import PASSWORD, Client, RunningSystem, served
 
 pytestmark = pytest.mark.chromium
 
-OPTIONS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 ASK = """async ([method, path, body, headers]) => {
   const answer = await fetch("/api/v1" + path, {method, body: body && JSON.stringify(body),
     headers: {...(body && {"Content-Type": "application/json"}), ...headers}});
   const text = await answer.text();
   return [answer.status, text && JSON.parse(text)];
 }"""
-
-
-@pytest.fixture(scope="session")
-async def chromium() -> AsyncIterator[Any]:
-    from playwright.async_api import async_playwright
-
-    found = shutil.which("chromium") or shutil.which("google-chrome")
-    assert found, "Neither Chromium nor Chrome is installed."
-    async with async_playwright() as playwright:
-        started = await playwright.chromium.launch(executable_path=found, args=OPTIONS)
-        yield started
-        await started.close()
 
 
 class Page:
