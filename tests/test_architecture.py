@@ -43,6 +43,7 @@ COMMITTERS = {
     "image_api/images/tasks.py": {"_take_discarded", "_take_marked"},
     "image_api/tasks/parts.py": {"committing"},
     "image_api/uploads/tasks.py": {"_take_overdue"},
+    "image_delivery/derivatives/storing.py": {"store", "_add_row"},
     "image_processor/analyses/job.py": {"_handle", "_give_back"},
     "image_processor/parts.py": {"committing"},
     "image_processor/images/job.py": {"_claim_and_work", "_row_of", "_not_claimed", "_give_back"},
@@ -278,7 +279,8 @@ def test_everything_that_the_documents_point_to_is_there() -> None:
 SHORT_TASKS = {
     "self._look_up(key)", "self.ask()", "_warm(services, gcs, publisher, when_warm)",
     "asyncio.to_thread(_warm, gcs, publisher)", "asyncio.to_thread(_warm, gcs)",
-    "self._read_waiting()", "self._read(name, read)", "_left(receive)", "_start(parts.pool, readiness)",
+    "self._read_waiting()", "self._read(name, read)", "_left(receive)", "self._make(order, image, recipe, preset)",
+    "_start(parts.pool, readiness)",
     "self._deliver(backlog, delivery, window)", "stream.read(requests)", "self._take()",
     "self._consume(session, progress.writer, request)", "work",
 }  # fmt: skip

@@ -15,10 +15,13 @@ from image_core.storage.protocol import ObjectMissing
 from image_core.telemetry import current_request, log, log_unexpected, request_context, span
 from image_delivery.derivatives import finding, sending
 from image_delivery.derivatives.finding import Content
+from image_delivery.derivatives.making import Makers
 from image_delivery.derivatives.memory import PictureMemory
 from image_delivery.derivatives.sending import Headers, Prepared
+from image_delivery.grants.images import DeliveredImages
 from image_delivery.grants.verification import AUTO, ImageFailed, Permit, Unknown, Verification
 from image_delivery.parts import Parts
+from image_engine.contract.rejections import PictureRejected
 
 ROUTE = "/i/{grant}/{image}/{file}"
 UNKNOWN_SECONDS = 60
@@ -43,8 +46,10 @@ class Serving:
     """What answers addresses."""
 
     parts: Parts
+    images: DeliveredImages
     verification: Verification
     memory: PictureMemory
+    makers: Makers
 
 
 class Found(NamedTuple):
@@ -123,11 +128,7 @@ class _Exchange:
         began_at = time.perf_counter()
         permit = await self._serving.verification.permit(self._path)
         permitted_at = time.perf_counter()
-        found = await self._find(permit)
-        try:
-            prepared = await sending.prepare(found.content, self._method, self._request_headers, self._serving.memory)
-        except ObjectMissing as error:
-            raise errors.StorageUnavailable("The bytes cannot be found at the moment. Try again.") from error
+        found, prepared = await self._picture(permit)
         timing = b"permit;dur=%.1f, picture;dur=%.1f" % (
             (permitted_at - began_at) * 1000,
             (time.perf_counter() - permitted_at) * 1000,
@@ -139,15 +140,41 @@ class _Exchange:
             (b"x-derivative", found.origin.encode()),
         ]
 
+    async def _picture(self, permit: Permit) -> tuple[Found, Prepared]:
+        found = await self._find(permit)
+        try:
+            return found, await self._prepare_content(found.content)
+        except ObjectMissing:
+            # What the row in memory names may have been removed meanwhile.
+            rows = self._serving.images.rows
+            image = await rows.get_since(permit.image.id, rows.clock())
+        if image is None or image.tag != permit.image.tag:
+            raise Unknown
+        found = await self._find(permit._replace(image=image))
+        try:
+            return found, await self._prepare_content(found.content)
+        except ObjectMissing as error:
+            raise errors.StorageUnavailable("The bytes cannot be found at the moment. Try again.") from error
+
+    async def _prepare_content(self, content: Content) -> Prepared:
+        return await sending.prepare(content, self._method, self._request_headers, self._serving.memory)
+
     async def _find(self, permit: Permit) -> Found:
-        parts = self._serving.parts
+        parts, image = self._serving.parts, permit.image
         if permit.recipe is None:
-            return Found(finding.original(parts, permit.image), "hit")
-        formats = finding.formats_of(permit, permit.recipe, self._request_headers.get(b"accept", b""), "jpeg")
-        content = finding.stored(parts, permit, permit.recipe, formats)
-        if content is None:
-            raise errors.DerivativeNotFound("This picture has not been made.") if permit.is_signed else Unknown
-        return Found(content, "hit")
+            return Found(finding.original(parts, image), "hit")
+        recipe = finding.made_recipe(permit.recipe)
+        extension = finding.format_of(permit, recipe, self._request_headers.get(b"accept", b""))
+        stored = image.pictures.get((finding.spec_hash_of(recipe), extension))
+        if stored is not None:
+            return Found(finding.picture(parts, permit, stored, extension, None), "hit")
+        try:
+            made, is_first = await self._serving.makers.make(image, recipe, extension, permit.preset)
+        except PictureRejected as rejection:
+            refusal = ImageFailed(rejection.code, rejection.message) if permit.is_signed else Unknown()
+            raise refusal from rejection
+        content = finding.picture(parts, permit, made.picture, extension, made.body)
+        return Found(content, "made" if is_first else "waited")
 
     def _cache_control(self, permit: Permit) -> bytes:
         is_lasting = permit.is_lasting and (permit.recipe is None or permit.recipe.gravity != FOCAL_GRAVITY)

@@ -22,6 +22,7 @@ from image_core.keys.master_secrets import MasterSecret
 from image_core.storage.gcs import GcsClient
 from image_delivery import health
 from image_delivery.addresses import Addresses, Serving
+from image_delivery.derivatives.making import Makers
 from image_delivery.derivatives.memory import PictureMemory
 from image_delivery.grants.images import DeliveredImages
 from image_delivery.grants.keys import DeliveryKeys
@@ -96,7 +97,8 @@ def _lifespan(settings: DeliverySettings, provider: TracerProvider | None) -> An
 def _serving(parts: Parts, keys: DeliveryKeys) -> Serving:
     outage_seconds = parts.settings.delivery_outage_seconds
     images, presets = DeliveredImages(parts.database, outage_seconds), TeamPresets(parts.database, outage_seconds)
-    return Serving(parts, Verification(keys, images, presets), PictureMemory(parts.settings.delivery_memory_bytes))
+    memory = PictureMemory(parts.settings.delivery_memory_bytes)
+    return Serving(parts, images, Verification(keys, images, presets), memory, Makers(parts, images, memory))
 
 
 async def _start(pool: WorkerPool, readiness: health.Readiness) -> None:

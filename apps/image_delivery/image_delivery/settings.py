@@ -35,6 +35,12 @@ class DeliverySettings(ServiceSettings):
     delivery_memory_bytes: int = Field(
         64 * MEBIBYTE, ge=0, description="Memory for pictures of up to 256 KiB that are served without storage."
     )
+    delivery_queue_seconds: float = Field(
+        10, gt=0, description="Longest time that a picture waits for a worker before it is refused, in seconds."
+    )
+    delivery_max_transforms: int | None = Field(
+        64, ge=1, description="Stored transforms of an image; the least recently used go first. Unlimited if unset."
+    )
 
     worker_count: int = Field(1, ge=1, le=32, description="Number of worker processes: pictures processed at once.")
     worker_memory_limit_bytes: int = Field(512 * MEBIBYTE, description="Maximum resident memory of a worker.")

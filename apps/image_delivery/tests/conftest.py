@@ -3,9 +3,10 @@
 import asyncio
 import hashlib
 import json
+import os
 import re
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,7 +20,7 @@ from sqlalchemy import insert, select, update
 
 from image_core import models, testing
 from image_core.db import Database, Record
-from image_core.delivery import grant
+from image_core.delivery import grant, spec
 from image_core.delivery.spec import Format, Recipe
 from image_core.delivery.tag import delivery_tag
 from image_core.ids import new_id
@@ -29,6 +30,8 @@ from image_delivery import app as delivery_app
 from image_delivery.addresses import Serving
 from image_delivery.parts import Parts
 from image_delivery.settings import DeliverySettings
+from image_engine.contract.picture_file import PictureFile
+from image_engine.contract.renditions import Rendition, RenditionRequest
 from image_engine.worker.confinement import Confinement
 
 MASTER = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
@@ -37,10 +40,25 @@ MASTER = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
 
 @dataclass
 class ScriptedPool:
-    """A pool that never starts a process."""
+    """Answers at once with bytes that say what was asked for; `before` runs first and may raise."""
 
+    before: Callable[[RenditionRequest], Awaitable[None]] | None = None
+    requests: list[RenditionRequest] = field(default_factory=list)
+    seen: list[bytes] = field(default_factory=list)
+    size_bytes: int = 0
     process_ids: list[int] = field(default_factory=lambda: [1])
     confinement: Confinement = field(default_factory=lambda: Confinement(system_calls=True, landlock=7))
+
+    async def render(self, picture: PictureFile, request: RenditionRequest) -> Rendition:
+        self.requests.append(request)
+        self.seen.append(os.pread(picture.fileno(), picture.size_bytes, 0))
+        if self.before is not None:
+            await self.before(request)
+        return Rendition(request.format, 40, 30, 1, self.made(request.recipe, request.format))
+
+    def made(self, recipe: Recipe, extension: Format = "webp") -> bytes:
+        """What it makes."""
+        return f"{spec.spell(recipe)}.{extension}".encode().ljust(self.size_bytes, b".")
 
     async def start(self) -> None:
         """Nothing to start."""
@@ -142,6 +160,25 @@ class Delivery:
         await self.store(row, body or b"picture of %s" % row["id"].bytes, preset)
         return row
 
+    async def uploaded(self, team: Team, body: bytes = b"an original", **columns: Any) -> Record:
+        """A ready image whose original is stored, and nothing else of it."""
+        row = await self.image(team, **columns)
+        stored = await self.parts.originals.put(row["object_name"], body, "image/png")
+        changes = {"generation": stored.generation, "size_bytes": len(body), "sha256": hashlib.sha256(body).digest()}
+        await self.change(row["id"], **changes)
+        return await self.row(row["id"])
+
+    async def renditions(self, image_id: UUID) -> list[Record]:
+        table = models.rendition
+        return await self.rows.fetch(select(table).where(table.c.image_id == image_id).order_by(table.c.created_at))
+
+    async def promised(self) -> list[str]:
+        """The objects that the sweep will remove."""
+        return [row[0] for row in await self.rows.fetch(select(models.discarded_object.c.object_name))]
+
+    async def objects(self, team: Team) -> list[str]:
+        return [found.name for found in await self.parts.derivatives.list(f"derivatives/{team.id}/")]
+
     async def store(self, row: Record, body: bytes, preset: str = "thumb", spec_hash: bytes | None = None) -> str:
         """A derivative, as the processor leaves it."""
         name = derivative_name(claim_folder(row["team_id"], row["id"], row["generation"], new_id()), preset)
@@ -233,6 +270,7 @@ def make_delivery(rows: Database, worker_urls: Any, emulators: Any, monkeypatch:
 def _watch(delivery: Delivery) -> None:
     """Notes each query and each read from storage, and gives the rows in memory a clock that tests move."""
     verification = delivery.serving.verification
+    delivery.serving.makers.clock = delivery.clock
     for lookups in (verification._keys._rows, verification._images.rows, verification._presets.rows):
         lookups.clock = delivery.clock
     parts, fetch, read = delivery.parts, delivery.parts.database.fetch, delivery.parts.derivatives.read

@@ -1,20 +1,19 @@
-"""Which stored object answers an address."""
+"""Which object answers an address, and in which format."""
 
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
-from image_core.delivery.spec import Format, Recipe
+from image_core.delivery.negotiation import choose_format, named_formats
+from image_core.delivery.spec import FOCAL_GRAVITY, Format, Recipe
 from image_core.images import filenames
 from image_core.storage.protocol import ObjectStorage
-from image_delivery.derivatives.formats import negotiated
 from image_delivery.grants.images import DeliveredImage, StoredPicture
 from image_delivery.grants.verification import AUTO, Permit
 from image_delivery.parts import Parts
 
-TRANSPARENT_FALLBACK: Format = "png"
-"""For browsers that do not name WebP, of pictures with transparency; the others are JPEG."""
 
-
-class Content(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Content:
     """An object that can be sent.
 
     Attributes:
@@ -25,6 +24,7 @@ class Content(NamedTuple):
         sha256: 32 bytes.
         content_type: as browsers are told.
         disposition: the header Content-Disposition.
+        body: its bytes, where they are there already.
     """
 
     storage: ObjectStorage
@@ -34,6 +34,7 @@ class Content(NamedTuple):
     sha256: bytes
     content_type: str
     disposition: str
+    body: bytes | None = None
 
 
 def original(parts: Parts, image: DeliveredImage) -> Content:
@@ -46,29 +47,35 @@ def original(parts: Parts, image: DeliveredImage) -> Content:
     )  # fmt: skip
 
 
-def stored(parts: Parts, permit: Permit, recipe: Recipe, formats: tuple[Format, ...]) -> Content | None:
-    """Return what is stored of a recipe in the first of the formats that there is."""
-    spec_hash = recipe.hash()
-    for extension in formats:
-        if (picture := permit.image.pictures.get((spec_hash, extension))) is not None:
-            return content_of(parts, permit, picture, extension)
-    return None
-
-
-def content_of(parts: Parts, permit: Permit, picture: StoredPicture, extension: Format) -> Content:
-    """Describe a stored picture as an address shows it."""
+def picture(parts: Parts, permit: Permit, stored: StoredPicture, extension: Format, body: bytes | None) -> Content:
+    """Return a picture that was made, to be shown under a name of ours."""
     return Content(
-        parts.derivatives, picture.object_name, None, picture.size_bytes, picture.sha256, f"image/{extension}",
-        f'inline; filename="{permit.image.id}-{permit.name}.{extension}"',
+        parts.derivatives, stored.object_name, None, stored.size_bytes, stored.sha256, f"image/{extension}",
+        f'inline; filename="{permit.image.id}-{permit.name}.{extension}"', body,
     )  # fmt: skip
 
 
-def formats_of(permit: Permit, recipe: Recipe, accept: bytes, fallback: Format) -> tuple[Format, ...]:
-    """Return the formats that may answer, the best first."""
+def made_recipe(recipe: Recipe) -> Recipe:
+    """Return what is made for a recipe: images have no focal point yet, so the centre takes its place."""
+    return replace(recipe, gravity="ce") if recipe.gravity == FOCAL_GRAVITY else recipe
+
+
+@lru_cache(maxsize=4096)
+def spec_hash_of(recipe: Recipe) -> bytes:
+    """Return the hash by which what was made of a recipe is found."""
+    return recipe.hash()
+
+
+def format_of(permit: Permit, recipe: Recipe, accept: bytes) -> Format:
+    """Return the format of the answer: what the address names, or for `auto` what the browser does."""
     if permit.extension != AUTO:
         named: Format = permit.extension  # type: ignore[assignment]
-        return (named,)
-    spec_hash = recipe.hash()
-    webp, avif = (permit.image.pictures.get((spec_hash, each)) for each in ("webp", "avif"))
-    is_worth_it = avif is not None and avif.frames == 1 and (webp is None or avif.size_bytes < webp.size_bytes)
-    return negotiated(accept, ("avif",) if is_worth_it else (), fallback)
+        return named
+    image, spec_hash = permit.image, spec_hash_of(recipe)
+    avif, webp = image.pictures.get((spec_hash, "avif")), image.pictures.get((spec_hash, "webp"))
+    return choose_format(
+        named_formats(accept.decode("latin-1")),
+        has_alpha=image.has_alpha and recipe.background is None,
+        is_animated=image.frames > 1 and recipe.animated,
+        avif_is_stored_and_smaller=avif is not None and (webp is None or avif.size_bytes < webp.size_bytes),
+    )

@@ -9,6 +9,11 @@ _ENTRY_BYTES = 256
 """What an entry takes beside its bytes, about."""
 
 
+def name_of(bucket: str, object_name: str, generation: int | None = None) -> str:
+    """Return the name under which the bytes of an object are held."""
+    return f"{bucket}/{object_name}/{generation or ''}"
+
+
 class PictureMemory:
     """Bytes by object name, those that were used last; several requests for the same name read it once."""
 

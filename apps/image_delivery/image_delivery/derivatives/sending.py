@@ -9,7 +9,7 @@ from starlette.types import Receive, Send
 from image_core.storage.content import MOST_COUNTED_BYTES, ByteRange, matches, parse_range
 from image_core.storage.protocol import content_chunks
 from image_delivery.derivatives.finding import Content
-from image_delivery.derivatives.memory import MOST_PICTURE_BYTES, PictureMemory
+from image_delivery.derivatives.memory import MOST_PICTURE_BYTES, PictureMemory, name_of
 
 CHANGEABLE_SECONDS = 300
 """How long caches may keep what an address without the present recipe's hash shows."""
@@ -84,8 +84,8 @@ async def prepare(
     status = 206 if part else 200
     if method == "HEAD":
         return Prepared(status, headers, b"", None, 0)
-    if content.size_bytes <= MOST_PICTURE_BYTES:
-        picture = await _whole(content, memory)
+    if content.body is not None or content.size_bytes <= MOST_PICTURE_BYTES:
+        picture = content.body or await _whole(content, memory)
         return Prepared(status, headers, picture if part is None else picture[start : end + 1], None, length)
     chunks = content_chunks(content.storage, content.name, content.generation, start, end)
     first = await anext(chunks)
@@ -104,7 +104,7 @@ async def _whole(content: Content, memory: PictureMemory) -> bytes:
     async def read() -> bytes:
         return await content.storage.read(content.name, content.generation, 0, content.size_bytes - 1)
 
-    return await memory.get(f"{content.storage.bucket}/{content.name}/{content.generation or ''}", read)
+    return await memory.get(name_of(content.storage.bucket, content.name, content.generation), read)
 
 
 def cache_control(now: float, expires_at: float | None, *, is_lasting: bool, most_seconds: int) -> bytes:

@@ -16,6 +16,8 @@ from image_core.models import derivative, image, rendition, team
 from image_core.states import ImageStatus, Visibility
 from image_delivery.grants.lookups import Lookups
 
+SOURCE = "source"
+"""Name of the internal derivative that others are made of."""
 _MOST_KEPT = 50_000
 """Images and stored objects of theirs: about 20 MiB."""
 
@@ -34,6 +36,7 @@ class DeliveredImage:
     """The row of an image, with what is stored of its present generation.
 
     Attributes:
+        source: a smaller picture that others are made of, where the original is too large for that.
         pictures: what is stored of this generation, by the recipe's hash and the format.
     """
 
@@ -54,6 +57,9 @@ class DeliveredImage:
     is_public: bool
     is_gone: bool
     was_ready: bool
+    frames: int
+    has_alpha: bool
+    source: StoredPicture | None = None
     pictures: dict[tuple[bytes, Format], StoredPicture] = field(default_factory=dict)
 
     @property
@@ -105,6 +111,7 @@ _images = Query(
         image.c.sha256, image.c.width, image.c.height,
         func.coalesce(image.c.visibility, team.c.default_visibility).label("visibility"),
         image.c.deleted_at.is_not(None).label("is_gone"), image.c.ready_at.is_not(None).label("was_ready"),
+        image.c.frames, image.c.facts["has_alpha"].as_boolean().label("has_alpha"),
         _derivatives.label("derivatives"), _renditions.label("renditions"),
     )
     .join(team, team.c.id == image.c.team_id)
@@ -127,6 +134,7 @@ class DeliveredImages:
 
 
 def _image_of(row: Record) -> DeliveredImage:
+    derivatives = _derivatives_of(row)
     return DeliveredImage(
         id=row["id"],
         team_id=row["team_id"],
@@ -145,19 +153,33 @@ def _image_of(row: Record) -> DeliveredImage:
         is_public=row["visibility"] == Visibility.PUBLIC,
         is_gone=row["is_gone"],
         was_ready=row["was_ready"],
-        pictures=_pictures_of(row),
+        frames=row["frames"] or 1,
+        # Until it is known, what was asked for in no format keeps its transparency.
+        has_alpha=row["has_alpha"] is not False,
+        source=derivatives[SOURCE][1] if SOURCE in derivatives else None,
+        pictures=_pictures_of(row, derivatives),
     )
 
 
-def _pictures_of(row: Record) -> dict[tuple[bytes, Format], StoredPicture]:
+def _derivatives_of(row: Record) -> dict[str, tuple[str | None, StoredPicture]]:
+    return {
+        preset: (spec_hash, StoredPicture(name, size_bytes, _bytes(sha256), frames))
+        for preset, spec_hash, name, size_bytes, sha256, frames in orjson.loads(row["derivatives"] or "[]")
+    }
+
+
+def _pictures_of(
+    row: Record, derivatives: dict[str, tuple[str | None, StoredPicture]]
+) -> dict[tuple[bytes, Format], StoredPicture]:
     found: dict[tuple[bytes, Format], StoredPicture] = {}
     for spec_hash, extension, name, size_bytes, sha256, frames in orjson.loads(row["renditions"] or "[]"):
         found[_bytes(spec_hash), extension] = StoredPicture(name, size_bytes, _bytes(sha256), frames)
-    for preset, spec_hash, name, size_bytes, sha256, frames in orjson.loads(row["derivatives"] or "[]"):
-        # Those without a hash were made by what every team had before presets were the teams' own.
-        built_in = BUILT_IN.get(preset) if spec_hash is None else None
-        made_by = built_in.recipe.hash() if built_in else _bytes(spec_hash or "")
-        found[made_by, "webp"] = StoredPicture(name, size_bytes, _bytes(sha256), frames)
+    for preset, (spec_hash, picture) in derivatives.items():
+        if spec_hash is not None:
+            found[_bytes(spec_hash), "webp"] = picture
+        elif preset in BUILT_IN:
+            # Made by what every team had before presets were the teams' own.
+            found[BUILT_IN[preset].recipe.hash(), "webp"] = picture
     return found
 
 

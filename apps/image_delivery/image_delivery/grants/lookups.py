@@ -96,6 +96,11 @@ class Lookups(Generic[Key, Value]):
             if found.read_at >= moment:
                 return found.value
 
+    def peek(self, key: Key) -> Value | None:
+        """Return what is kept of a key, however old it is."""
+        kept = self._existing.get(key)
+        return None if kept is None else kept.value
+
     def put(self, key: Key, value: Value) -> None:
         """Replace what is kept of a key that exists, after a change of our own; its age stays."""
         if (kept := self._existing.get(key)) is not None:

@@ -55,6 +55,11 @@ def derivative_name(folder: str, preset: str) -> str:
     return f"{folder}{preset}{DERIVATIVE_SUFFIX}"
 
 
+def rendition_name(folder: str, spec_hash: bytes, extension: str) -> str:
+    """Return the name of a rendition in the folder of the attempt that made it."""
+    return f"{folder}{spec_hash.hex()}.{extension}"
+
+
 def scratch_name(team_id: UUID, object_id: UUID) -> str:
     """Return the name of a file that is stored only to be analyzed."""
     return f"{Bucket.SCRATCH}/{team_id}/{object_id}"

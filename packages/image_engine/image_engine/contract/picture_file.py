@@ -30,8 +30,8 @@ class PictureFile:
         """What has been written so far."""
         return os.fstat(self.fileno()).st_size
 
-    def write(self, content: bytes | bytearray | memoryview) -> None:
-        """Append all of the content.
+    def write(self, content: bytes | bytearray | memoryview) -> int:
+        """Append all of the content, and return its length.
 
         Raises:
             OSError: no memory or disk is left.
@@ -39,6 +39,7 @@ class PictureFile:
         rest = memoryview(content)
         while rest:
             rest = rest[os.write(self.fileno(), rest) :]
+        return len(content)
 
     def close(self) -> None:
         """Let go of the bytes; a worker that holds a copy still sees them. May be called twice."""

@@ -1,0 +1,153 @@
+"""Making pictures that are not stored yet: once for all who ask at the same time, within limits."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple
+
+from image_core import errors, telemetry
+from image_core.delivery.spec import Format, Recipe
+from image_core.storage.protocol import ObjectMissing, ObjectTooLarge
+from image_delivery.derivatives import storing
+from image_delivery.derivatives.finding import spec_hash_of
+from image_delivery.derivatives.memory import PictureMemory, name_of
+from image_delivery.derivatives.places import Places
+from image_delivery.derivatives.storing import Order
+from image_delivery.grants.images import DeliveredImage, DeliveredImages, StoredPicture
+from image_delivery.parts import Parts
+from image_engine.contract.picture_file import PictureFile, open_picture_file
+from image_engine.contract.rejections import PictureRejected, RejectionCode, WorkerInterrupted, WorkerUnavailable
+from image_engine.contract.renditions import Rendition, RenditionRequest
+
+FAILURE_SECONDS = 3600.0
+"""How long it is remembered that a picture cannot be made."""
+MOST_SOURCE_BYTES = 64 * 1024 * 1024
+"""Pictures are made from smaller originals only; of larger ones from what the processor made of them."""
+_MOST_FAILURES = 10_000
+_PATIENCE_SECONDS = 25.0
+"""Longer than a place, a source and a worker may take; what hangs all the same holds nobody for longer."""
+
+
+class Made(NamedTuple):
+    """A picture, and its bytes."""
+
+    picture: StoredPicture
+    body: bytes
+
+
+class _Failure(NamedTuple):
+    failed_at: float
+    code: RejectionCode
+    message: str
+
+
+class Makers:
+    """Makes pictures."""
+
+    def __init__(
+        self, parts: Parts, images: DeliveredImages, memory: PictureMemory, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._parts, self._images, self._memory, self.clock = parts, images, memory, clock
+        # One more than there are workers, which fetches its source meanwhile.
+        self.places = Places(parts.settings.worker_count + 1, parts.settings.delivery_queue_seconds)
+        self._under_way: dict[Order, asyncio.Task[Made]] = {}
+        self._failed: dict[Order, _Failure] = {}
+
+    async def make(
+        self, image: DeliveredImage, recipe: Recipe, extension: Format, preset: str | None
+    ) -> tuple[Made, bool]:
+        """Return a picture of an image, and whether this call was what had it made.
+
+        It is made for as long as it takes, even if all who wait for it leave.
+
+        Raises:
+            PictureRejected: it cannot be made.
+            errors.Unavailable: too many others wait, or a part is away.
+        """
+        order = Order(image.id, image.generation or 0, spec_hash_of(recipe), extension)
+        self._check_failed(order)
+        work = self._under_way.get(order)
+        is_first = work is None
+        if work is None:
+            work = asyncio.create_task(self._make(order, image, recipe, preset))
+            self._under_way[order] = work
+            work.add_done_callback(lambda done: self._forget(order, done))
+        try:
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                return await asyncio.shield(work), is_first
+        except TimeoutError:
+            raise errors.DeliveryBusy("Making the picture takes long. Try again.") from None
+
+    def _check_failed(self, order: Order) -> None:
+        failed = self._failed.get(order)
+        if failed is not None:
+            if self.clock() - failed.failed_at < FAILURE_SECONDS:
+                raise PictureRejected(failed.code, failed.message)
+            del self._failed[order]
+
+    def _forget(self, order: Order, done: asyncio.Task[Made]) -> None:
+        del self._under_way[order]
+        # All who waited may have left: nobody has to see the error.
+        if done.cancelled() or (error := done.exception()) is None:
+            return
+        if isinstance(error, PictureRejected):
+            self._failed[order] = _Failure(self.clock(), error.code, error.message)
+            if len(self._failed) > _MOST_FAILURES:
+                del self._failed[next(iter(self._failed))]
+
+    async def _make(self, order: Order, image: DeliveredImage, recipe: Recipe, preset: str | None) -> Made:
+        async with self.places.place(image.team_id, image.id):
+            made = await self._render(image, RenditionRequest(recipe, order.format, limits=self._parts.settings.limits))
+        picture = storing.describe(image, order, made)
+        if await self._store(order, preset, picture, made):
+            self._memory.put(name_of(self._parts.derivatives.bucket, picture.object_name), made.content)
+            self._note(order, picture)
+        return Made(picture, made.content)
+
+    async def _render(self, image: DeliveredImage, request: RenditionRequest) -> Rendition:
+        with open_picture_file() as file:
+            await self._fetch(image, file)
+            try:
+                return await self._parts.pool.render(file, request)
+            except (WorkerUnavailable, WorkerInterrupted) as error:
+                raise errors.DeliveryBusy("No worker could make the picture. Try again.") from error
+
+    async def _fetch(self, image: DeliveredImage, file: PictureFile) -> None:
+        """Write what the picture is made of to a file.
+
+        Raises:
+            errors.StorageUnavailable: it cannot be read.
+        """
+        try:
+            source = _source_of(image)
+            if source is not None:
+                storage = self._parts.derivatives
+                file.write(await storage.read(source.object_name, None, 0, source.size_bytes - 1))
+            else:
+                await self._parts.originals.download(image.object_name, image.generation or 0, file, MOST_SOURCE_BYTES)
+        except (ObjectMissing, ObjectTooLarge) as error:
+            raise errors.StorageUnavailable("The bytes cannot be found at the moment. Try again.") from error
+
+    async def _store(self, order: Order, preset: str | None, picture: StoredPicture, made: Rendition) -> bool:
+        try:
+            return await storing.store(self._parts, order, preset, picture, made)
+        except errors.Unavailable as error:
+            # Whoever waits gets the picture all the same; the next one has it made again.
+            telemetry.log("rendition_not_stored", severity="WARNING", image_id=order.image_id, code=error.code)
+            return False
+
+    def _note(self, order: Order, picture: StoredPicture) -> None:
+        """Have the row in memory name what was stored, so that the next request finds it."""
+        row = self._images.rows.peek(order.image_id)
+        if row is not None and row.generation == order.generation:
+            pictures = {**row.pictures, (order.spec_hash, order.format): picture}
+            self._images.rows.put(order.image_id, replace(row, pictures=pictures))
+
+
+def _source_of(image: DeliveredImage) -> StoredPicture | None:
+    """Return the derivative that pictures are made of; None for the original."""
+    if image.source is not None or (image.size_bytes or 0) <= MOST_SOURCE_BYTES:
+        return image.source
+    stored = [picture for (_, extension), picture in image.pictures.items() if extension == "webp"]
+    return max(stored, key=lambda picture: picture.size_bytes, default=None)
