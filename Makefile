@@ -25,15 +25,15 @@ up: uv ## start the whole system on this machine
 	@$(RUN) image-manager up $(ARGS)
 
 .PHONY: test
-test: uv ## run all tests that need nothing but this repository
+test: uv ## run all tests that need nothing outside this repository
 	@$(RUN) $(GROUP:%=--group %) pytest $(ARGS)
 
 .PHONY: mutations
-mutations: uv ## remove each condition of the queries in turn, and demand a red test: make mutations ARGS="path"
+mutations: uv ## remove each query condition in turn and check that a test fails: make mutations ARGS="path"
 	@$(RUN) python -m scripts.mutations $(ARGS)
 
 .PHONY: check
-check: lint types imports docs-check test infra-check ## run everything that CI checks, except its long tests
+check: lint types imports docs-check test infra-check ## run all checks of CI except the long tests
 
 .PHONY: lint
 lint: uv ## check style and find common mistakes
@@ -50,7 +50,7 @@ imports: uv ## check the import contracts
 	@$(RUN) lint-imports
 
 .PHONY: docs-check
-docs-check: uv ## check that generated docs are up to date and that links work
+docs-check: uv ## check that generated docs are up to date and links work
 	@$(RUN) python scripts/check_docs.py
 
 .PHONY: fmt

@@ -6,11 +6,11 @@ SHELLCHECK_VERSION := 0.11.0.1
 PIP_AUDIT_VERSION := 2.10.1
 
 .PHONY: smoke
-smoke: ## send one picture through a system: make smoke [URL=…] with IMAGE_MANAGER_KEY; the local one without URL
+smoke: ## send one image through a system: make smoke [URL=…] with IMAGE_MANAGER_KEY (default: the local system)
 	@$(PYTHON) scripts/smoke.py $(if $(URL),--url "$(URL)") $(ARGS)
 
 .PHONY: smoke-images
-smoke-images: ## build the images and send one picture through them (needs docker compose)
+smoke-images: ## build the container images and send one image through them (needs docker compose)
 	@$(PYTHON) -m scripts.delivery.compose_smoke $(ARGS)
 
 $(TOOLS)/actionlint-$(ACTIONLINT_VERSION):

@@ -22,15 +22,15 @@ destroy: uv ## remove everything (dev only): make destroy ENV=dev
 	@$(RUN) python -m scripts.infra.stack destroy "$(ENV)" $(ARGS)
 
 .PHONY: adopt-database
-adopt-database: uv ## after a restore, manage the instance that database.name_suffix names: make adopt-database ENV=prod
+adopt-database: uv ## after a restore, manage the instance named by database.name_suffix: make adopt-database ENV=prod
 	@$(RUN) python -m scripts.infra.stack adopt-database "$(ENV)" $(ARGS)
 
 .PHONY: redrive
-redrive: uv ## list the dead letters, or send them again: make redrive PROJECT=… [ARGS=--send]
+redrive: uv ## list dead letters, or send them again: make redrive PROJECT=… [ARGS=--send]
 	@$(RUN) python -m scripts.infra.redrive "$(PROJECT)" $(ARGS)
 
 .PHONY: doctor
-doctor: uv ## list everything that would make the bootstrap fail: make doctor PROJECT=… [REPO=owner/name] [ENV=dev]
+doctor: uv ## list everything that would make a bootstrap fail: make doctor PROJECT=… [REPO=owner/name] [ENV=dev]
 	@$(RUN) python -m scripts.infra.doctor "$(PROJECT)" --region "$(REGION)" --environment "$(ENV)" --repository "$(REPO)"
 
 .local/tools/tflint-$(TFLINT_VERSION):
@@ -45,7 +45,7 @@ infra-check: uv $(TFLINT) ## check Terraform: format, validity, tests, lint, pol
 	@$(RUN) python -m scripts.infra.generate_docs --check
 
 .PHONY: infra-faults
-infra-faults: uv ## plant faults in a copy of the configuration and check that tests catch each
+infra-faults: uv ## plant faults in a copy of the configuration and check that a test catches each
 	@$(RUN) python -m scripts.infra.plant_faults $(ARGS)
 
 .PHONY: terraform-lock
@@ -57,5 +57,5 @@ terraform-lock: ## write the provider lock files for Linux and macOS on amd64 an
 	@git status --short -- 'terraform/*/.terraform.lock.hcl'
 
 .PHONY: infra-docs
-infra-docs: uv ## generate the docs that come from the configuration
+infra-docs: uv ## generate the docs that derive from the configuration
 	@$(RUN) python -m scripts.infra.generate_docs

@@ -50,4 +50,4 @@ def test_what_the_api_refuses_is_said_in_its_words(system: RunningSystem, member
     assert answer.stderr.startswith("scope-missing: The key lacks these scopes: admin.")
     nobody = httpx2.URL(system.url).copy_with(port=1)
     away = RunningSystem(str(nobody), system.admin_api_key, None)
-    assert "does not answer" in keys(away, member_key, "list").stderr
+    assert "does not respond" in keys(away, member_key, "list").stderr

@@ -28,7 +28,7 @@ pytestmark = [
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UpProcess]:
     data_dir = tmp_path_factory.mktemp("first") / "data"
     with up(data_dir, "--port", "0", "--demo") as started:
-        started.wait_for("The demo team has 4 pictures")
+        started.wait_for("Demo team with 4 images created")
         yield started
     PostgresServer(data_dir / "postgres").remove()
 
@@ -138,7 +138,7 @@ def test_a_port_in_use_is_refused_before_anything_is_started(running: UpProcess,
 def test_a_killed_child_is_restarted_and_said_so(running: UpProcess, child: str) -> None:
     former = running.system["pids"]
     os.kill(former[child], signal.SIGKILL)
-    running.wait_for(f"{child} ended by SIGKILL; it is started again")
+    running.wait_for(f"{child} exited on SIGKILL and is restarted")
     deadline = time.monotonic() + 60
     while command("doctor", "--data-dir", str(running.data_dir)).returncode != 0:
         assert time.monotonic() < deadline, running.output

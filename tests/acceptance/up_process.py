@@ -17,7 +17,7 @@ from local_cloud.testing import end_with_run
 COMMAND = str(Path(sys.executable).with_name("image-manager"))
 READY_SECONDS = 90
 STOP_SECONDS = 40
-READY = "Ctrl-C stops everything"
+READY = "Press Ctrl-C to stop"
 
 
 def environment() -> dict[str, str]:

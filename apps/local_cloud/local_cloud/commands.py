@@ -23,7 +23,7 @@ from local_cloud.system.system_file import FILE_NAME, read_system_file
 # Only what `up` makes: the folder may hold other things too.
 OWN_PARTS = ("postgres", "emulators", "logs", "database-roles.json", MASTER_FILE_NAME, FILE_NAME)
 
-DataDir = Annotated[Path, typer.Option(help="Where everything is kept between runs.")]
+DataDir = Annotated[Path, typer.Option(help="Folder for all data that is kept between runs.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -33,11 +33,11 @@ def register(app: typer.Typer) -> None:
 
 
 def up(
-    port: Annotated[int, typer.Option(help="Port of the API; 0 takes any free one.")] = DEFAULT_PORT,
+    port: Annotated[int, typer.Option(help="Port of the API. 0 selects a free port.")] = DEFAULT_PORT,
     data_dir: DataDir = Path(".local"),
-    reset: Annotated[bool, typer.Option("--reset", help="Delete all data first.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before deleting.")] = False,
-    demo: Annotated[bool, typer.Option("--demo", help="Make a demo team with pictures.")] = False,
+    reset: Annotated[bool, typer.Option("--reset", help="Delete all data before starting.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation before deleting.")] = False,
+    demo: Annotated[bool, typer.Option("--demo", help="Create a demo team with images.")] = False,
 ) -> None:
     """Start the whole system on this machine and keep it running until Ctrl-C."""
     data_dir = data_dir.absolute()
@@ -52,7 +52,7 @@ def up(
 
 
 def doctor(data_dir: DataDir = Path(".local")) -> None:
-    """Tell what is up, what is not, and why."""
+    """Show which parts of the system are up, and why others are not."""
     findings = examine(data_dir.absolute())
     for finding in findings:
         mark = typer.style("up  ", fg="green") if finding.is_up else typer.style("down", fg="red")
@@ -89,19 +89,17 @@ def _run(data_dir: Path, port: int, *, demo: bool) -> None:
 
 def _announce(layout: Layout, data_dir: Path, admin: AdminKey) -> None:
     url = layout.url
-    _say(f"\nThe API is ready:   {url}\nIts documentation:  {url}/docs\nPictures for pages: {layout.delivery_url}/i/…")
+    _say(f"\nAPI:            {url}\nDocumentation:  {url}/docs\nDelivery:       {layout.delivery_url}/i/…")
     rotation = f"POST {url}/api/v1/user/{ADMIN_USER_ID}/credentials/rotate"
     if admin.is_new:
-        _say(f"The admin's key:    {admin.api_key}  (shown only now; a new one: {rotation})")
+        _say(f"Admin key:      {admin.api_key}  (shown only once; to replace it: {rotation})")
     elif admin.api_key is not None:
-        _say(f"The admin's key was shown on the first run and is kept in {data_dir / FILE_NAME}; to get a new one:")
-        _say(f"  {rotation}")
+        _say(f"Admin key:      shown on the first run and stored in {data_dir / FILE_NAME}. To replace it:")
+        _say(f"                {rotation}")
     else:
-        _say(
-            f"The admin's key was changed elsewhere; its holder gets a new one by {rotation}, or see docs/operations.md"
-        )
+        _say(f"Admin key:      replaced elsewhere. Its holder can rotate it with {rotation}. See docs/operations.md.")
         return
-    _say(f"\nTry it:\n  {_curl(url, data_dir, admin)}\n\nCtrl-C stops everything.")
+    _say(f"\nTry it:\n  {_curl(url, data_dir, admin)}\n\nPress Ctrl-C to stop.")
 
 
 def _curl(url: str, data_dir: Path, admin: AdminKey) -> str:
@@ -114,30 +112,30 @@ def _curl(url: str, data_dir: Path, admin: AdminKey) -> str:
 
 
 def _curl_command() -> str:
-    # Where the environment names a proxy, curl would ask it for this machine.
-    goes_astray = getproxies().keys() & {"http", "all"} and not proxy_bypass("127.0.0.1")
-    return "curl --noproxy 127.0.0.1" if goes_astray else "curl"
+    # With a proxy in the environment, curl would send even requests to this machine through it.
+    uses_proxy = getproxies().keys() & {"http", "all"} and not proxy_bypass("127.0.0.1")
+    return "curl --noproxy 127.0.0.1" if uses_proxy else "curl"
 
 
 def _demo(url: str, admin: AdminKey) -> None:
     if admin.api_key is None:
-        _say("The demo team was not made, since the admin's key is not known here.")
+        _say("No demo team was created because the admin key is not known here.")
         return
     try:
         made = make_demo(url, admin.api_key)
     except httpx2.HTTPError as error:
-        typer.secho(f"The demo team could not be made: {error}", fg="red", err=True)
+        typer.secho(f"The demo team could not be created: {error}", fg="red", err=True)
         return
     if made is None:
-        _say("The demo team is there already.")
+        _say("The demo team already exists.")
         return
-    _say(f"The demo team has {len(made.image_ids)} pictures; its user's key: {made.api_key}")
+    _say(f"Demo team with {len(made.image_ids)} images created. Key of its user: {made.api_key}")
     _say(f'  {_curl_command()} -H "X-API-KEY: {made.api_key}" {url}/api/v1/images')
 
 
 def _reset(data_dir: Path, *, asked_already: bool) -> None:
     if not asked_already:
-        typer.confirm(f"Delete all pictures, teams and keys in {data_dir}?", abort=True)
+        typer.confirm(f"Delete all images, teams and keys in {data_dir}?", abort=True)
     account.forget(data_dir / "postgres")
     for name in OWN_PARTS:
         path = data_dir / name

@@ -29,7 +29,7 @@ def examine(data_dir: Path) -> list[Finding]:
     """Look at every part that `system.json` names."""
     system = read_system_file(data_dir)
     if system is None:
-        return [Finding("system", False, f"nothing was started from {data_dir} yet: run `image-manager up`")]
+        return [Finding("system", False, f"no system has been started from {data_dir}: run `image-manager up`")]
     findings = [_supervisor(system), _database(system, data_dir)]
     findings += [
         _address("object store", system.storage_emulator_host, data_dir / "logs" / "emulators.log"),
@@ -47,11 +47,11 @@ def examine(data_dir: Path) -> list[Finding]:
 def _supervisor(system: SystemFile) -> Finding:
     pid = system.pids.get("supervisor")
     if pid is None:
-        return Finding("supervisor", False, "it was stopped: run `image-manager up`")
+        return Finding("supervisor", False, "stopped: run `image-manager up`")
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.kill(pid, 0)
         return Finding("supervisor", True, f"process {pid}")
-    return Finding("supervisor", False, f"process {pid} is gone without having stopped: run `image-manager up`")
+    return Finding("supervisor", False, f"process {pid} no longer exists: run `image-manager up`")
 
 
 def _database(system: SystemFile, data_dir: Path) -> Finding:
@@ -67,7 +67,7 @@ def _address(part: str, url: str, log_path: Path) -> Finding:
         with socket.create_connection((host, port), PROBE_SECONDS):
             return Finding(part, True, f"{host}:{port}")
     except OSError as error:
-        return Finding(part, False, f"{host}:{port} does not answer ({error}); its log ends with\n{tail_of(log_path)}")
+        return Finding(part, False, f"{host}:{port} does not respond ({error}); end of its log:\n{tail_of(log_path)}")
 
 
 def _service(name: str, url: str, data_dir: Path) -> Finding:
@@ -75,7 +75,7 @@ def _service(name: str, url: str, data_dir: Path) -> Finding:
     try:
         answer = httpx2.get(f"{url}/health/ready", trust_env=False, timeout=PROBE_SECONDS)
     except httpx2.HTTPError as error:
-        return Finding(name, False, f"{url} does not answer ({error}); its log ends with\n{log}")
+        return Finding(name, False, f"{url} does not respond ({error}); end of its log:\n{log}")
     if answer.status_code == 200:
         return Finding(name, True, url)
     return Finding(name, False, f"{url} is not ready ({answer.status_code}): {answer.text[:500]}\n{log}")
@@ -83,5 +83,5 @@ def _service(name: str, url: str, data_dir: Path) -> Finding:
 
 def _admin_key(system: SystemFile) -> Finding:
     if system.admin_api_key and is_accepted(system.url, system.admin_api_key):
-        return Finding("admin key", True, "the one in system.json is accepted")
-    return Finding("admin key", False, "the one in system.json is not accepted: it was rotated, or never written")
+        return Finding("admin key", True, "the key in system.json is accepted")
+    return Finding("admin key", False, "the key in system.json is not accepted: it was rotated or never written")

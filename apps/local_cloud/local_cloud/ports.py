@@ -21,7 +21,7 @@ def free_port(host: str = HOST) -> int:
         if is_free(port, host):
             return port
     raise NoFreePort(
-        f"No port from {CHOSEN_PORTS[0]} to {CHOSEN_PORTS[-1]} of {host} is free: stop what listens there."
+        f"No port from {CHOSEN_PORTS[0]} to {CHOSEN_PORTS[-1]} on {host} is free: stop a process that uses one."
     )
 
 

@@ -1,4 +1,4 @@
-"""The commands `keys list`, `create`, `rotate` and `revoke`: one's own keys, or by an admin those of `--user`."""
+"""The commands `keys list`, `create`, `rotate` and `revoke`, for the caller's own keys or those of `--user`."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -10,7 +10,7 @@ import typer
 TIMEOUT_SECONDS = 30
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
-keys = typer.Typer(no_args_is_help=True, help="See to API keys: your own, or as an admin those of somebody else.")
+keys = typer.Typer(no_args_is_help=True, help="Manage API keys: your own or, as an admin, those of another user.")
 
 
 def register(app: typer.Typer) -> None:
@@ -20,7 +20,7 @@ def register(app: typer.Typer) -> None:
 
 @dataclass(frozen=True)
 class _Caller:
-    """Whose keys are meant, and how to reach them."""
+    """The user whose keys are managed, and a client that reaches the API."""
 
     client: httpx2.Client
     user_id: str
@@ -30,29 +30,35 @@ class _Caller:
 
 
 def _call(client: httpx2.Client, method: str, path: str, **request: Any) -> Any:
-    """The body of an answer. Ends the command with the problem's own words where there is one."""
+    """Return the body of a response, or print the problem and exit with 1."""
     try:
         answer = client.request(method, path, **request)
     except httpx2.HTTPError as error:
-        typer.secho(f"{client.base_url} does not answer: {error}", fg="red", err=True)
+        typer.secho(f"{client.base_url} does not respond: {error}", fg="red", err=True)
         raise typer.Exit(1) from None
     if answer.is_success:
         return answer.json() if answer.content else None
     try:
         problem = answer.json()
-        said = f"{problem['code']}: {problem['detail']}"
+        reason = f"{problem['code']}: {problem['detail']}"
     except (ValueError, KeyError, TypeError):
-        said = f"status {answer.status_code}"
-    typer.secho(said, fg="red", err=True)
+        reason = f"status {answer.status_code}"
+    typer.secho(reason, fg="red", err=True)
     raise typer.Exit(1)
 
 
 @keys.callback()
 def _connect(
     context: typer.Context,
-    api_key: Annotated[str, typer.Option(envvar="IMAGE_MANAGER_API_KEY", help="Better given by the environment.")],
-    url: Annotated[str, typer.Option(envvar="IMAGE_MANAGER_URL", help="Where the API is.")] = "http://127.0.0.1:8080",
-    user: Annotated[str | None, typer.Option(help="Id of another user, for an admin.")] = None,
+    api_key: Annotated[
+        str,
+        typer.Option(
+            envvar="IMAGE_MANAGER_API_KEY",
+            help="API key. Prefer the environment variable, which does not appear in process lists.",
+        ),
+    ],
+    url: Annotated[str, typer.Option(envvar="IMAGE_MANAGER_URL", help="URL of the API.")] = "http://127.0.0.1:8080",
+    user: Annotated[str | None, typer.Option(help="ID of another user. For admins only.")] = None,
 ) -> None:
     # A proxy of the environment does not reach this machine.
     direct = urlsplit(url).hostname in LOOPBACK
@@ -64,7 +70,7 @@ def _connect(
 
 @keys.command("list")
 def list_keys(context: typer.Context) -> None:
-    """Show every key: its id, prefix, name, scopes, end and last use."""
+    """List keys with their ID, prefix, name, scopes, expiry and last use."""
     cursor = None
     while True:
         page = context.obj.call("GET", params={"cursor": cursor} if cursor else {})
@@ -76,7 +82,7 @@ def list_keys(context: typer.Context) -> None:
 
 def _line(each: dict[str, Any]) -> list[str]:
     scopes = "all" if each["scopes"] is None else ",".join(each["scopes"])
-    ends = f"revoked {each['revoked_at']}" if each["revoked_at"] else each["expires_at"] or "no end"
+    ends = f"revoked {each['revoked_at']}" if each["revoked_at"] else each["expires_at"] or "never expires"
     use = each["last_use"]
     used = f"{use['used_at']} from {use['address']}" if use else "never used"
     return [each["id"], each["key_prefix"], each["name"], scopes, ends, used]
@@ -86,11 +92,13 @@ def _line(each: dict[str, Any]) -> list[str]:
 def create_key(
     context: typer.Context,
     name: str,
-    scope: Annotated[list[str] | None, typer.Option(help="A scope of the key; repeat for several.")] = None,
-    expires_at: Annotated[str | None, typer.Option(help="When it ends, as in 2030-01-01T00:00:00Z.")] = None,
-    address_range: Annotated[list[str] | None, typer.Option(help="A network it is good from; may be repeated.")] = None,
+    scope: Annotated[list[str] | None, typer.Option(help="Scope of the key. Can be repeated.")] = None,
+    expires_at: Annotated[str | None, typer.Option(help="Time of expiry, for example 2030-01-01T00:00:00Z.")] = None,
+    address_range: Annotated[
+        list[str] | None, typer.Option(help="Network that the key can be used from. Can be repeated.")
+    ] = None,
 ) -> None:
-    """Make a further key and print it, this once."""
+    """Create a key and print it. It is not shown again."""
     body = {"name": name, "scopes": scope, "expires_at": expires_at, "address_ranges": address_range}
     typer.echo(context.obj.call("POST", json={field: value for field, value in body.items() if value})["api_key"])
 
@@ -98,10 +106,14 @@ def create_key(
 @keys.command("rotate")
 def rotate_key(
     context: typer.Context,
-    credential_id: Annotated[str | None, typer.Argument(help="By default the calling key's own.")] = None,
-    grace_seconds: Annotated[int, typer.Option(help="How long the old key lives on.")] = 86_400,
+    credential_id: Annotated[
+        str | None, typer.Argument(help="ID of the key. Default: the key used for this command.")
+    ] = None,
+    grace_seconds: Annotated[
+        int, typer.Option(help="Seconds for which the old key keeps working: 0 to 604800.")
+    ] = 86_400,
 ) -> None:
-    """Replace a key and print the new one, this once."""
+    """Replace a key and print the new one. It is not shown again."""
     body: dict[str, Any] = {"grace_period_seconds": grace_seconds}
     if credential_id:
         body["credential_id"] = credential_id
@@ -110,5 +122,5 @@ def rotate_key(
 
 @keys.command("revoke")
 def revoke_key(context: typer.Context, credential_id: str) -> None:
-    """End a key, and the one it replaced, for good."""
+    """Revoke a key permanently, together with the key that it replaced."""
     context.obj.call("DELETE", f"/{credential_id}")

@@ -6,12 +6,12 @@ import typer
 
 
 def build() -> typer.Typer:
-    """The command line with the commands of every installed package."""
+    """Return the command line with the commands of every installed package."""
     app = typer.Typer(
         name="image-manager",
         no_args_is_help=True,
         add_completion=False,
-        help="Run image-manager on this machine, and see how it is.",
+        help="Run image-manager on this machine, and manage API keys.",
     )
 
     # With a callback, a single command still is called by its name.
@@ -25,7 +25,7 @@ def build() -> typer.Typer:
 
 
 def main() -> None:
-    """Runs the command line."""
+    """Run the command line."""
     build()()
 
 

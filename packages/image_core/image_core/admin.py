@@ -1,4 +1,4 @@
-"""`image-manager-admin`: migrate, hand over keys and rotate those of tokens, verify, reprocess, keep the audit log.
+"""`image-manager-admin`: migrate the database, manage keys, check data, reprocess images, maintain the audit log.
 
 Apps add commands of their own by the entry point group `image_manager_admin.commands`. The others read `DATABASE_URL`,
 or `CLOUD_SQL_INSTANCE` with `DATABASE_USER` and `DATABASE_NAME`; the identity needs the rights of the schema's owner.
@@ -161,7 +161,7 @@ def bootstrap(settings: AdminSettings, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"api_key": printed_key, "rotated": api_key is not None}))
     elif api_key is None:
-        print("The default key has been rotated before; nothing was changed.")
+        print("The default key has already been rotated. Nothing was changed.")
     else:
         print(
             f"New admin key: {printed_key}" if printed_key else f"The new admin key is in {settings.admin_key_secret}."
@@ -191,7 +191,7 @@ def rotate_signing_key(settings: AdminSettings, *, force: bool) -> None:
         print(f"{secret} has a new key. Every instance signs with it within five minutes.")
     else:
         print(
-            "A key was added less than 20 minutes ago; nothing was changed. --force ends tokens of the key before it."
+            "A key was added less than 20 minutes ago. Nothing was changed. --force ends tokens of the key before it."
         )
 
 
@@ -210,7 +210,7 @@ def _admin_key(connection: Connection, secret: str | None, *, force: bool) -> st
     )
     admins = connection.execute(active.with_for_update()).scalars().all()
     if not admins:
-        raise SystemExit("No admin is active: enable one in the database first.")
+        raise SystemExit("No admin is active. Enable one in the database first.")
     valid_keys = connection.execute(
         select(func.count())
         .select_from(credential)
@@ -238,7 +238,7 @@ def recover(settings: AdminSettings, *, force: bool) -> None:
     with settings.engine().begin() as connection:
         api_key = _admin_key(connection, settings.admin_key_secret, force=force)
     if api_key is None:
-        raise SystemExit("An admin key is alive; nothing was changed. If nobody holds it any more, pass --force.")
+        raise SystemExit("A valid admin key exists. Nothing was changed. If nobody has it any more, use --force.")
     secret = settings.admin_key_secret
     print(f"The new admin key is in {secret}." if secret else f"New admin key: {api_key}")
 
@@ -283,7 +283,7 @@ def reprocess(settings: AdminSettings, most: int, model: str = DESCRIPTOR_MODEL)
     """
     has_vector = exists().where(image_vector.c.image_id == image.c.id, image_vector.c.model == model)
     queued, remaining = _reprocess(settings, most, and_(image.c.status == ImageStatus.READY, ~has_vector))
-    print(f"{queued} images are processed again; {remaining} without a vector of {model} are left.")
+    print(f"{queued} images queued for processing; {remaining} without a vector of {model} remain.")
 
 
 def reprocess_failed(settings: AdminSettings, most: int, code: str | None = None) -> None:
@@ -293,7 +293,7 @@ def reprocess_failed(settings: AdminSettings, most: int, code: str | None = None
     """
     with_code = true() if code is None else image.c.failure_code == code
     queued, remaining = _reprocess(settings, most, and_(image.c.status == ImageStatus.FAILED, with_code))
-    print(f"{queued} images are processed again; {remaining} that failed{f' with {code}' if code else ''} are left.")
+    print(f"{queued} images queued for processing; {remaining} that failed{f' with {code}' if code else ''} remain.")
 
 
 def _reprocess(settings: AdminSettings, most: int, condition: ColumnElement[bool]) -> tuple[int, int]:
@@ -321,19 +321,21 @@ def prune_audit(settings: AdminSettings) -> None:
         try:
             pruned = chain.prune(connection, timedelta(days=settings.audit_retention_days))
         except chain.ChainBroken as broken:
-            sys.exit(f"Nothing was removed, because the chain does not hold. {broken}")
+            sys.exit(f"Nothing was removed because the chain of seals does not match. {broken}")
     if pruned is None:
-        print("No sealed audit event is beyond its retention.")
+        print("No sealed audit event is past its retention.")
     else:
         print(chain.as_json(pruned, event=audit.PRUNED_LOG_EVENT))
 
 
 def _add_reprocess(commands: Any) -> None:
-    parser = commands.add_parser("reprocess", help="process images again that cannot be compared yet, or that failed")
-    parser.add_argument("--most", type=int, default=1000, help="how many at a time (1000)")
-    parser.add_argument("--model", default=DESCRIPTOR_MODEL, help=f"whose vectors they are to get ({DESCRIPTOR_MODEL})")
-    parser.add_argument("--failed", action="store_true", help="those that failed, instead")
-    parser.add_argument("--code", help="with --failed: only those that failed with this code")
+    parser = commands.add_parser("reprocess", help="process images again that have no vector or that failed")
+    parser.add_argument("--most", type=int, default=1000, help="maximum number of images (default: 1000)")
+    parser.add_argument(
+        "--model", default=DESCRIPTOR_MODEL, help=f"model of the missing vectors (default: {DESCRIPTOR_MODEL})"
+    )
+    parser.add_argument("--failed", action="store_true", help="process failed images instead")
+    parser.add_argument("--code", help="with --failed: only images that failed with this code")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -341,24 +343,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     keep_local_traffic_direct(os.environ)
     parser = argparse.ArgumentParser(prog="image-manager-admin", description=(__doc__ or "").splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("migrate", help="bring the schema to the newest revision; safe to run twice at once")
-    parser_bootstrap = commands.add_parser("bootstrap", help="rotate the default admin key and hand over the new one")
-    parser_bootstrap.add_argument("--print-json", action="store_true", help="print the key as JSON")
-    parser_recover = commands.add_parser("recover", help="issue a new admin key where none is alive any more")
-    parser_recover.add_argument("--force", action="store_true", help="also beside keys that are alive")
-    parser_rotate = commands.add_parser("rotate-signing-key", help="add a new key for access tokens to their secret")
-    parser_rotate.add_argument("--force", action="store_true", help="also while tokens of the key before may live")
-    parser_autogenerate = commands.add_parser("autogenerate", help="write the next migration from the models")
+    commands.add_parser("migrate", help="migrate the schema to the newest revision; can safely run concurrently")
+    parser_bootstrap = commands.add_parser("bootstrap", help="replace the default admin key with a new one")
+    parser_bootstrap.add_argument("--print-json", action="store_true", help="print the result as JSON")
+    parser_recover = commands.add_parser("recover", help="issue a new admin key if no valid one exists")
+    parser_recover.add_argument("--force", action="store_true", help="also if valid keys exist")
+    parser_rotate = commands.add_parser("rotate-signing-key", help="add a new signing key for access tokens")
+    parser_rotate.add_argument("--force", action="store_true", help="even if older tokens may still be valid")
+    parser_autogenerate = commands.add_parser("autogenerate", help="generate the next migration from the models")
     parser_autogenerate.add_argument("message", help="what the migration does, in a few words")
-    commands.add_parser(
-        "verify", help="check revision, default key, storage counters and ledgers; exit 1 if something is wrong"
-    )
+    commands.add_parser("verify", help="check revision, default key, counters and ledgers; exit with 1 if any is wrong")
     _add_reprocess(commands)
-    parser_audit = commands.add_parser("audit", help="check the audit log's seals, or remove what is beyond retention")
+    parser_audit = commands.add_parser("audit", help="verify the audit log, or remove events past retention")
     audit_commands = parser_audit.add_subparsers(dest="audit_command", required=True)
-    parser_chain = audit_commands.add_parser("verify", help="compute all seals again; exit 1 if one does not hold")
+    parser_chain = audit_commands.add_parser("verify", help="recompute all seals; exit with 1 if one does not match")
     parser_chain.add_argument(
-        "--expect", type=chain.ExpectedSeal.parse, metavar="NUMBER:HASH", help="a seal as a log line told it"
+        "--expect", type=chain.ExpectedSeal.parse, metavar="NUMBER:HASH", help="number and hash of a seal, as logged"
     )
     audit_commands.add_parser("prune", help="remove sealed events older than AUDIT_RETENTION_DAYS")
     for added in entry_points(group="image_manager_admin.commands"):

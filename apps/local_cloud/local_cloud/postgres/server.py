@@ -170,7 +170,7 @@ class PostgresServer:
         environment = {"PGPASSWORD": self.password, "PATH": os.environ.get("PATH", ""), "LC_ALL": "C"}
         done = subprocess.run(command, input=sql, text=True, capture_output=True, env=environment, check=False)  # noqa: S603
         if done.returncode != 0:
-            raise PostgresError(f"PostgreSQL refused a statement: {done.stderr.strip()}.")
+            raise PostgresError(f"PostgreSQL rejected a statement: {done.stderr.strip()}.")
         return done.stdout.strip()
 
     def __enter__(self) -> Self:
@@ -209,7 +209,7 @@ class PostgresServer:
         if version != MAJOR_VERSION:
             raise DataFolderVersion(
                 f"The data in {cluster} was written by PostgreSQL {version}, this is {MAJOR_VERSION}: "
-                "carry it over with pg_dump and psql, or start afresh with --reset, which deletes it."
+                "migrate it with pg_dump and psql, or start over with --reset, which deletes it."
             )
 
     def _initialize(self, cluster: Path) -> None:
@@ -274,7 +274,7 @@ class PostgresServer:
             if asked:
                 break
         raise PortInUse(
-            f"Port {self.port} on {HOST} is in use: stop what listens there, or choose another port for PostgreSQL."
+            f"Port {self.port} on {HOST} is in use: stop what uses it, or choose another port for PostgreSQL."
         )
 
     def _choose_port(self, *, forget_last: bool) -> int:
@@ -338,7 +338,7 @@ class PostgresServer:
 
     def _disk_full_sentence(self) -> str:
         folder = self._placement.cluster_dir.parent if self._placement else self.data_dir
-        return f"There is no space left on the disk that holds {folder}: free some, or choose another data folder."
+        return f"No space left on the disk of {folder}: free some, or choose another data folder."
 
     def _broken_sentence(self, reason: str) -> str:
         return (

@@ -60,6 +60,6 @@ def bootstrap(layout: Layout, urls: DatabaseUrls) -> str | None:
         key: str | None = json.loads(done.stdout.strip().splitlines()[-1])["api_key"]
     except (ValueError, KeyError, IndexError, TypeError):
         raise ChildCrashed(
-            f"The first admin key could not be made (status {done.returncode}): {done.stderr.strip()[-2000:]}"
+            f"The first admin key could not be created (status {done.returncode}): {done.stderr.strip()[-2000:]}"
         ) from None
     return key

@@ -120,12 +120,12 @@ class Child:
         tail = self.tail()
         if "No space left on device" in tail:
             raise DiskFull(
-                f"There is no space left on the disk that holds {self.log_path.parent.parent}: free some, or choose "
+                f"No space left on the disk of {self.log_path.parent.parent}: free some, or choose "
                 "another folder with --data-dir."
             )
         raise ChildCrashed(
-            f"{self.spec.name} ended {describe_status(status)} before it was ready. What it said last:\n{tail}\n"
-            f"The whole log is {self.log_path}; mend what it names and start again."
+            f"{self.spec.name} exited {describe_status(status)} before it was ready. End of its log:\n{tail}\n"
+            f"Complete log: {self.log_path}. Fix the cause and start again."
         )
 
     def tail(self) -> str:
@@ -148,5 +148,5 @@ def describe_status(status: int) -> str:
     if status >= 0:
         return f"with status {status}"
     with contextlib.suppress(ValueError):
-        return f"by {signal.Signals(-status).name}"
-    return f"by signal {-status}"
+        return f"on {signal.Signals(-status).name}"
+    return f"on signal {-status}"

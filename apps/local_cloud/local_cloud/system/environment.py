@@ -106,7 +106,7 @@ def choose_layout(data_dir: Path, port: int, outside: Outside, former: SystemFil
     """
     if port and not is_free(port):
         raise PortInUse(
-            f"Port {port} is in use: stop what listens there, or choose another with --port (0 takes any free one)."
+            f"Port {port} is in use: stop what uses it, or choose another with --port (0 selects a free one)."
         )
     kept_processor = _port_of(former.processor_url) if former else 0
     kept_tasks = _port_of(former.tasks_url) if former else 0

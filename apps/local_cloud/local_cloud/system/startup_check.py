@@ -57,7 +57,7 @@ def check_upload(layout: Layout, postgres: PostgresServer, go_on: Callable[[], b
         if pushes["switches"]["paused"] or pushes["switches"]["delay_seconds"]:
             return "its pushes are held back by a switch"
         if pushes["backlog"] > MOST_WAITING:
-            return f"{pushes['backlog']} earlier uploads are processed first"
+            return f"{pushes['backlog']} earlier uploads are still being processed"
         check = _Check(layout, postgres, client)
         try:
             check.perform(go_on)

@@ -86,7 +86,7 @@ class Supervisor:
                     self._check_child(child)
                 except OSError as error:
                     # A full disk takes no log: the child is started once there is room.
-                    self.say(f"{child.spec.name} could not be started: {error.strerror}. It is tried again in 5 s.")
+                    self.say(f"{child.spec.name} could not be started: {error.strerror}. Next attempt in 5 s.")
                     child.restart_at = time.monotonic() + START_RETRY_SECONDS
 
     def stop(self) -> None:
@@ -134,7 +134,7 @@ class Supervisor:
         if untried is None:
             self._tell_ready("an upload")
         else:
-            self.say(f"  an upload        was not tried: {untried}")
+            self.say(f"  an upload        not tested: {untried}")
 
     def _start_emulators(self) -> Child | None:
         outside = self.layout.outside
@@ -145,7 +145,7 @@ class Supervisor:
     def _start_database(self) -> DatabaseUrls:
         outside_url = self.layout.outside.database_url
         if outside_url is not None:
-            self.say("PostgreSQL is the one of DATABASE_URL.")
+            self.say("Using PostgreSQL of DATABASE_URL.")
             return DatabaseUrls.all_the_same(outside_url)
         self._postgres = PostgresServer(self.layout.data_dir / "postgres", watchdog=self._watchdog)
         self._postgres.start()
@@ -171,8 +171,8 @@ class Supervisor:
             if time.monotonic() > deadline:
                 child.stop()
                 raise NotReadyInTime(
-                    f"{child.spec.name} was not ready within {READY_SECONDS:.0f} s. What it said last:\n"
-                    f"{child.tail()}\nThe whole log is {child.log_path}."
+                    f"{child.spec.name} was not ready within {READY_SECONDS:.0f} s. End of its log:\n"
+                    f"{child.tail()}\nComplete log: {child.log_path}"
                 )
             time.sleep(POLL_SECONDS)
         self._tell_ready(child.spec.name)
@@ -183,7 +183,7 @@ class Supervisor:
     def _check_postgres(self) -> None:
         if self._postgres is None or self._postgres.running or self._stop_requested:
             return
-        self.say("postgres has ended; it is started again.")
+        self.say("postgres exited and is restarted.")
         try:
             self._postgres.restart_if_dead()
             self.write_system_file()
@@ -202,7 +202,7 @@ class Supervisor:
             child.restart_at = now + wait
             child.clear_group()
             how = describe_status(status)
-            self.say(f"{child.spec.name} ended {how}; it is started again in {wait:.1f} s (log: {child.log_path}).")
+            self.say(f"{child.spec.name} exited {how} and is restarted in {wait:.1f} s (log: {child.log_path}).")
         elif now >= child.restart_at:
             child.start()
             self.write_system_file()
@@ -225,7 +225,7 @@ def data_folder_lock(data_dir: Path) -> Iterator[None]:
             running = read_system_file(data_dir)
             where = f" at {running.url}" if running else ""
             raise AlreadyRunning(
-                f"A system already runs{where} from {data_dir}: use it, stop it with Ctrl-C where it was started, "
+                f"A system already runs{where} from {data_dir}: use it, stop it with Ctrl-C in its terminal, "
                 "or choose another folder with --data-dir."
             ) from None
         yield

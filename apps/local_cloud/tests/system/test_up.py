@@ -44,7 +44,7 @@ class Running:
             )
 
     def wait_ready(self) -> SystemFile:
-        self.wait_for("Ctrl-C stops everything")
+        self.wait_for("Press Ctrl-C to stop")
         system = read_system_file(self.data_dir)
         assert system is not None
         return system
@@ -135,7 +135,7 @@ def test_up_is_whole_stops_in_order_and_finds_everything_again(data_dir: Path) -
         assert "ended in order" in (data_dir / "logs" / "image_api.log").read_text()
         down = CliRunner().invoke(app(), ["doctor", "--data-dir", str(data_dir)])
         assert down.exit_code == 1
-        assert "it was stopped: run `image-manager up`" in down.output
+        assert "stopped: run `image-manager up`" in down.output
     with running_up(data_dir) as second:
         again = second.wait_ready()
         assert (again.database_url, again.url) == (system.database_url, system.url)
@@ -159,9 +159,9 @@ def test_a_dead_child_is_restarted_and_said_so_and_a_killed_supervisor_leaves_no
         system = running.wait_ready()
         with pytest.raises(httpx2.HTTPError):
             httpx2.get(f"{system.url}/crash")
-        running.wait_for("image_api ended with status 3; it is started again")
+        running.wait_for("image_api exited with status 3 and is restarted")
         os.kill(system.pids["postgres"] or 0, signal.SIGKILL)
-        running.wait_for("postgres has ended; it is started again")
+        running.wait_for("postgres exited and is restarted")
         deadline = time.monotonic() + 10
         while True:
             after = read_system_file(data_dir)
@@ -180,7 +180,7 @@ def test_a_crashed_child_is_quoted(data_dir: Path) -> None:
     with running_up(data_dir, "7") as running:
         assert running.process.wait(20) == 1
         text = running.output.read_text()
-    assert "migrations ended with status 7 before it was ready" in text
+    assert "migrations exited with status 7 before it was ready" in text
     assert "the disk is made of cheese" in text
     found = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
     assert str(data_dir) not in found.stdout
@@ -209,7 +209,7 @@ def test_reset_asks_and_removes_only_what_is_ours(tmp_path: Path) -> None:
     (tmp_path / "system.json").write_text("{}")
     (tmp_path / "delivery-master").write_text("secret")
     refused = CliRunner().invoke(app(), ["up", "--data-dir", str(tmp_path), "--reset"], input="n\n")
-    assert "Delete all pictures" in refused.output
+    assert "Delete all images" in refused.output
     assert (tmp_path / "emulators").exists()
     commands._reset(tmp_path, asked_already=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["lock", "venv"]

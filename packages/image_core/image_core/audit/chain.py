@@ -78,7 +78,7 @@ def check_chain(connection: Connection, expected: ExpectedSeal | None = None) ->
     if connection.execute(
         select(audit_event.c.id).where(audit_event.c.position <= link.last_position).limit(1)
     ).first():
-        raise ChainBroken(link.number + 1, "rows stand before the beginning of the chain")
+        raise ChainBroken(link.number + 1, "there are rows before the start of the chain")
     seals = rows = 0
     for row in _seals_after(connection, link.number):
         link = _verify_seal(connection, link, row)
@@ -102,7 +102,7 @@ def _chain_start(connection: Connection) -> Link:
 
 def _check_expected(link: Link, expected: ExpectedSeal) -> None:
     if link.number == expected.number and link.hash != expected.hash:
-        raise ChainBroken(link.number, "it has another hash than the one expected")
+        raise ChainBroken(link.number, "its hash differs from the expected one")
 
 
 def _seals_after(connection: Connection, number: int) -> Iterator[Row]:  # type: ignore[type-arg]
@@ -123,7 +123,7 @@ def _verify_seal(connection: Connection, link: Link, row: Row) -> Link:  # type:
     if row.number != number:
         raise ChainBroken(number, "it is missing")
     if bytes(row.previous_hash) != link.hash or row.after_position != link.last_position:
-        raise ChainBroken(number, "it does not continue the seal before it")
+        raise ChainBroken(number, "it does not continue the previous seal")
     seal = Seal(
         row.number, bytes(row.previous_hash), row.after_position, row.last_position, row.row_count,
         bytes(row.rows_hash), row.created_at,
@@ -133,7 +133,7 @@ def _verify_seal(connection: Connection, link: Link, row: Row) -> Link:  # type:
     span_hash = _hash_of_rows(connection, row.after_position, row.last_position)
     if span_hash.row_count != row.row_count:
         change = "removed" if span_hash.row_count < row.row_count else "added"
-        raise ChainBroken(number, f"rows were {change}: {row.row_count} were sealed, {span_hash.row_count} are there")
+        raise ChainBroken(number, f"rows were {change}: {row.row_count} were sealed, {span_hash.row_count} exist")
     if span_hash.digest() != seal.rows_hash:
         raise ChainBroken(number, "a row was changed")
     return Link(number, seal.hash, row.last_position)

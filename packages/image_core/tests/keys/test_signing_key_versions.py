@@ -72,7 +72,7 @@ async def test_of_rotations_at_once_and_again_one_is_done(
     await asyncio.gather(*(asyncio.to_thread(admin.rotate_signing_key, settings, force=False) for _ in range(3)))
     admin.rotate_signing_key(settings, force=False)
     assert len(key_sets(secret_manager)) == 1
-    assert capsys.readouterr().out.count("nothing was changed") == 3
+    assert capsys.readouterr().out.count("Nothing was changed") == 3
 
 
 async def test_two_forced_rotations_drop_a_key_that_leaked(

@@ -18,7 +18,7 @@ from image_core.telemetry import JsonFormatter
 if TYPE_CHECKING:
     from image_engine.evaluation.judge import FindModel
 
-_SUMMARY = "judge an analyzer, or a model before it is switched on, by pictures with labels"
+_SUMMARY = "evaluate an analyzer, or a model before it goes live, on labelled images"
 
 
 def register(
@@ -26,20 +26,28 @@ def register(
 ) -> None:
     """Add the command to `image-manager-admin`. `find_model` finds models that are not on this machine."""
     parser = commands.add_parser("evaluate", help=_SUMMARY, description=_SUMMARY)
-    parser.add_argument("--analyzer", default="labels", choices=list(CATALOGUE))
+    parser.add_argument("--analyzer", default="labels", choices=list(CATALOGUE), help="analyzer (default: labels)")
     parser.add_argument(
-        "--dataset", type=Path, required=True, help="folder with a folder for each label, or CSV with file,label"
+        "--dataset",
+        type=Path,
+        required=True,
+        help="folder with a subfolder for each label, or CSV file with the columns file and label",
     )
-    parser.add_argument("--model", help="model of the analyzer, as MODEL_PATH names it; without: measurements")
+    parser.add_argument("--model", help="model of the analyzer, in the format of MODEL_PATH (default: measurements)")
     parser.add_argument("--field", help="field of the result that is compared with the label")
-    parser.add_argument("--workers", type=_count, default=os.cpu_count() or 1, help="pictures at once; default: cores")
-    parser.add_argument("--json", action="store_true", help="print everything as JSON")
+    parser.add_argument(
+        "--workers",
+        type=_count,
+        default=os.cpu_count() or 1,
+        help="number of concurrent images (default: number of cores)",
+    )
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.set_defaults(run=partial(run, find_model=find_model))
 
 
 def _count(text: str) -> int:
     if (count := int(text)) < 1:
-        raise argparse.ArgumentTypeError("at least 1")
+        raise argparse.ArgumentTypeError("must be at least 1")
     return count
 
 
