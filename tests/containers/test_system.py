@@ -29,7 +29,7 @@ BUCKETS = ("originals", "derivatives")
 ADMIN_COMMAND = "image-manager-admin"
 SECOND_DOORS = {"image-tasks": ("image-api", ["python", "-m", "image_api.tasks_app"])}
 """Services that run from another one's image, by a command of their own."""
-LOGINS = dict(zip(("MIGRATOR", "API", "PROCESSOR", "TASKS"), (OWNER, *SERVICE_ROLES), strict=True))
+LOGINS = {role.removeprefix("image_").upper(): role for role in (OWNER, *SERVICE_ROLES)}
 
 
 @dataclass(frozen=True)
