@@ -23,9 +23,10 @@ TIMEOUT_SECONDS = 30
 
 @dataclass(frozen=True)
 class Requests:
-    """How many requests a revision answered, and how many of them with a status of 500 or more."""
+    """How many requests a revision answered, with a status of 200 to 299, and with one of 500 or more."""
 
     total: int
+    served: int
     errors: int
 
     @property
@@ -40,7 +41,7 @@ def requests(project: str, service: str, revision: str, since: datetime) -> Requ
     for series in _series(project, _query(service, revision, since)):
         kind = series["metric"]["labels"]["response_code_class"]
         counts[kind] = counts.get(kind, 0) + sum(int(point["value"]["int64Value"]) for point in series["points"])
-    return Requests(sum(counts.values()), counts.get("5xx", 0))
+    return Requests(sum(counts.values()), counts.get("2xx", 0), counts.get("5xx", 0))
 
 
 def _query(service: str, revision: str, since: datetime) -> dict[str, str]:

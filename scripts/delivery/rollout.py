@@ -32,6 +32,8 @@ from scripts.delivery.request_count import requests
 API, PROCESSOR, TASKS, MIGRATION = "image-api", "image-processor", "image-tasks", "image-migrate"
 SERVICES = (API, PROCESSOR, TASKS)
 """In the order in which they are rolled out; the API, through which the others are tried, is the first."""
+CALLED_BY_THE_CLOCK = {TASKS}
+"""Called every minute, and by nothing that a smoke test does: at 100 % the new revision has to have served a call."""
 TAG = "candidate"
 STAGES = (10, 50, 100)
 BACK_ATTEMPTS = 4
@@ -133,6 +135,8 @@ class Rollout:
             if seen.errors >= self.watch.min_errors and seen.error_share > self.watch.max_error_share:
                 raise RolloutError(f"{service} at {percent} %: {seen.errors} of {seen.total} requests failed")
             if time.monotonic() >= deadline:
+                if service in CALLED_BY_THE_CLOCK and percent == 100 and not seen.served:
+                    raise RolloutError(f"{service} at 100 %: no call was served; is the scheduler's job paused?")
                 self.say(f"{service}: {seen.errors} of {seen.total} requests failed at {percent} %")
                 return
             time.sleep(self.watch.poll_seconds)

@@ -5,6 +5,7 @@ The file is named by FAKE_GCLOUD_STATE. In it `faults` lists what breaks:
   {"kills": "…"}                     a command whose line has this text succeeds, and whoever gave it is killed
   {"errors": service, "from": percent}   the new revision's requests fail from this share of the traffic on
                                          (fake_monitoring.py tells)
+  {"unserved": service, "from": percent}   likewise, but they are answered with 4xx
 """
 
 import fcntl

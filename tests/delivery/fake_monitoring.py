@@ -37,7 +37,9 @@ class FakeMonitoring:
         name, revision = labels["service_name"], labels["revision_name"]
         percent = state["services"][name]["traffic"].get(revision, 0)
         broken = any(fault.get("errors") == name and percent >= fault["from"] for fault in state["faults"])
-        return {"timeSeries": [_series("2xx", 12, 8), *([_series("5xx", 5)] if broken else [])]}
+        unserved = any(fault.get("unserved") == name and percent >= fault["from"] for fault in state["faults"])
+        good = _series("4xx", 5) if unserved else _series("2xx", 12, 8)
+        return {"timeSeries": [good, *([_series("5xx", 5)] if broken else [])]}
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         fake = self

@@ -192,6 +192,9 @@ STAGES: dict[str, tuple[Callable[[Cloud], None], list[str]]] = {
     "tasks errors at 50": (
         gcloud_faults({"errors": "image-tasks", "from": 50}), API_MOVES + PROCESSOR_MOVES + TASKS_MOVES[:2]
     ),
+    "nothing calls tasks, or it does not know the call": (
+        gcloud_faults({"unserved": "image-tasks", "from": 100}), API_MOVES + PROCESSOR_MOVES + TASKS_MOVES
+    ),
     "traffic cannot be moved": (gcloud_faults({"command": "image-api-00002=50"}), API_MOVES[:1]),
     "nobody is logged in": (gcloud_faults({"command": "auth print-access-token"}), API_MOVES[:1]),
     "requests cannot be counted": (lambda cloud: setattr(cloud.monitoring, "status", 503), API_MOVES[:1]),
@@ -305,6 +308,17 @@ def test_back_without_a_rollout_does_nothing(cloud: Cloud) -> None:
 def test_few_errors_among_many_requests_do_not_end_it(cloud: Cloud) -> None:
     cloud.break_at({"errors": "image-api", "from": 10})
     assert run(cloud.forward("--max-error-share", "0.5")).returncode == 0
+
+
+def test_a_service_that_the_clock_calls_may_miss_a_call_while_it_has_a_part_of_the_traffic(cloud: Cloud) -> None:
+    def count(query: dict[str, str]) -> dict[str, Any]:
+        traffic = cloud.seen["services"]["image-tasks"]["traffic"].get(NEW["image-tasks"], 0)
+        return answer(query) if "image-tasks" not in query["filter"] or traffic == 100 else {"timeSeries": []}
+
+    answer = cloud.monitoring.answer
+    cloud.monitoring.answer = count  # type: ignore[method-assign]
+    done = run(cloud.forward())
+    assert done.returncode == 0, done.stdout
 
 
 def test_the_requests_are_those_of_the_new_revision_by_class(cloud: Cloud) -> None:
