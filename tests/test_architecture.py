@@ -279,7 +279,8 @@ def test_everything_that_the_documents_point_to_is_there() -> None:
 SHORT_TASKS = {
     "self._look_up(key)", "self.ask()", "_warm(services, gcs, publisher, when_warm)",
     "asyncio.to_thread(_warm, gcs, publisher)", "asyncio.to_thread(_warm, gcs)",
-    "self._read_waiting()", "self._read(name, read)", "_left(receive)", "self._make(order, image, recipe, preset)",
+    "self._read_waiting()", "self._read(name, read)", "_left(receive)", "self.flush()",
+    "self._make(order, image, recipe, preset, is_exact)",
     "_start(parts.pool, readiness)",
     "self._deliver(backlog, delivery, window)", "stream.read(requests)", "self._take()",
     "self._consume(session, progress.writer, request)", "work",

@@ -17,6 +17,7 @@ from image_api.idempotency import tasks as idempotency
 from image_api.images import tasks as images
 from image_api.outbox import tasks as outbox
 from image_api.people import tasks as people
+from image_api.renditions import tasks as renditions
 from image_api.storage_usage import tasks as storage_usage
 from image_api.tasks import health, intake
 from image_api.tasks.parts import TaskParts
@@ -51,6 +52,7 @@ STEPS: dict[str, Step] = {
     "old_answers": idempotency.remove_expired,
     "users_removed": users.remove_marked,
     "teams_removed": teams.remove_marked,
+    "renditions_removed": renditions.remove_unused,
     "overdue_uploads": uploads.end_overdue,
     "purged": images.purge,
     "objects_removed": images.remove_discarded,

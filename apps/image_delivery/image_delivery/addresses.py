@@ -18,6 +18,7 @@ from image_delivery.derivatives.finding import Content
 from image_delivery.derivatives.making import Makers
 from image_delivery.derivatives.memory import PictureMemory
 from image_delivery.derivatives.sending import Headers, Prepared
+from image_delivery.derivatives.usage import TeamUsage
 from image_delivery.grants.images import DeliveredImages
 from image_delivery.grants.verification import AUTO, ImageFailed, Permit, Unknown, Verification
 from image_delivery.parts import Parts
@@ -50,6 +51,7 @@ class Serving:
     verification: Verification
     memory: PictureMemory
     makers: Makers
+    usage: TeamUsage
 
 
 class Found(NamedTuple):
@@ -114,6 +116,7 @@ class _Exchange:
             return
         try:
             prepared, headers = await self._prepare()
+            await self._serving.usage.flush_if_due()
         except Unknown:
             await self._send_empty(404, [_ENDS])
         except ImageFailed as failed:
@@ -128,7 +131,9 @@ class _Exchange:
         began_at = time.perf_counter()
         permit = await self._serving.verification.permit(self._path)
         permitted_at = time.perf_counter()
+        await self._serving.usage.check_bytes(permit.image.team_id)
         found, prepared = await self._picture(permit)
+        self._serving.usage.count_answer(permit.image.team_id, prepared.size_bytes)
         timing = b"permit;dur=%.1f, picture;dur=%.1f" % (
             (permitted_at - began_at) * 1000,
             (time.perf_counter() - permitted_at) * 1000,
@@ -167,9 +172,13 @@ class _Exchange:
         extension = finding.format_of(permit, recipe, self._request_headers.get(b"accept", b""))
         stored = image.pictures.get((finding.spec_hash_of(recipe), extension))
         if stored is not None:
+            if stored.is_rendition:
+                self._serving.usage.note_use(stored.object_name)
             return Found(finding.picture(parts, permit, stored, extension, None), "hit")
         try:
-            made, is_first = await self._serving.makers.make(image, recipe, extension, permit.preset)
+            made, is_first = await self._serving.makers.make(
+                image, recipe, extension, permit.preset, is_exact=permit.is_exact
+            )
         except PictureRejected as rejection:
             refusal = ImageFailed(rejection.code, rejection.message) if permit.is_signed else Unknown()
             raise refusal from rejection

@@ -24,6 +24,7 @@ from image_delivery import health
 from image_delivery.addresses import Addresses, Serving
 from image_delivery.derivatives.making import Makers
 from image_delivery.derivatives.memory import PictureMemory
+from image_delivery.derivatives.usage import TeamUsage
 from image_delivery.grants.images import DeliveredImages
 from image_delivery.grants.keys import DeliveryKeys
 from image_delivery.grants.presets import TeamPresets
@@ -88,6 +89,7 @@ def _lifespan(settings: DeliverySettings, provider: TracerProvider | None) -> An
             workers.cancel()
             await asyncio.gather(workers, warming, return_exceptions=True)
             await parts.pool.stop()
+            await app.state.serving.usage.flush()
             await gcs.close()
             await parts.database.close()
 
@@ -98,7 +100,9 @@ def _serving(parts: Parts, keys: DeliveryKeys) -> Serving:
     outage_seconds = parts.settings.delivery_outage_seconds
     images, presets = DeliveredImages(parts.database, outage_seconds), TeamPresets(parts.database, outage_seconds)
     memory = PictureMemory(parts.settings.delivery_memory_bytes)
-    return Serving(parts, images, Verification(keys, images, presets), memory, Makers(parts, images, memory))
+    usage = TeamUsage(parts.database, parts.settings)
+    makers = Makers(parts, images, memory, usage)
+    return Serving(parts, images, Verification(keys, images, presets), memory, makers, usage)
 
 
 async def _start(pool: WorkerPool, readiness: health.Readiness) -> None:

@@ -41,6 +41,15 @@ class DeliverySettings(ServiceSettings):
     delivery_max_transforms: int | None = Field(
         64, ge=1, description="Stored transforms of an image; the least recently used go first. Unlimited if unset."
     )
+    delivery_exact_makes_per_day: int | None = Field(
+        20_000, ge=1, description="Pictures made a day for a team's addresses that are signed one by one (scope `e`)."
+    )
+    delivery_open_makes_per_day: int | None = Field(
+        20_000, ge=1, description="Pictures made a day for a team's other addresses: scope `p` and public images."
+    )
+    delivery_bytes_per_month: int | None = Field(
+        None, ge=1, description="Bytes delivered a month for a team, CDN hits not included; unlimited if unset."
+    )
 
     worker_count: int = Field(1, ge=1, le=32, description="Number of worker processes: pictures processed at once.")
     worker_memory_limit_bytes: int = Field(512 * MEBIBYTE, description="Maximum resident memory of a worker.")

@@ -27,6 +27,10 @@ class TasksSettings(ServiceSettings):
     trash_retention_days: int = Field(7, ge=0, description="How long a deleted image can be restored.")
     event_retention_days: int = Field(30, ge=1, description="How long published events are kept.")
 
+    rendition_retention_days: int = Field(
+        30, ge=1, description="How long pictures that were made on demand are kept after their last use, in days."
+    )
+
     @property
     def lease(self) -> timedelta:
         """How long a claim is valid."""
@@ -36,6 +40,11 @@ class TasksSettings(ServiceSettings):
     def trash_retention(self) -> timedelta:
         """How long a deleted image can be restored."""
         return timedelta(days=self.trash_retention_days)
+
+    @property
+    def rendition_retention(self) -> timedelta:
+        """How long pictures that were made on demand are kept after their last use."""
+        return timedelta(days=self.rendition_retention_days)
 
     @property
     def event_retention(self) -> timedelta:

@@ -14,6 +14,7 @@ from image_delivery.derivatives.finding import spec_hash_of
 from image_delivery.derivatives.memory import PictureMemory, name_of
 from image_delivery.derivatives.places import Places
 from image_delivery.derivatives.storing import Order
+from image_delivery.derivatives.usage import TeamUsage
 from image_delivery.grants.images import DeliveredImage, DeliveredImages, StoredPicture
 from image_delivery.parts import Parts
 from image_engine.contract.picture_file import PictureFile, open_picture_file
@@ -46,16 +47,21 @@ class Makers:
     """Makes pictures."""
 
     def __init__(
-        self, parts: Parts, images: DeliveredImages, memory: PictureMemory, clock: Callable[[], float] = time.monotonic
+        self,
+        parts: Parts,
+        images: DeliveredImages,
+        memory: PictureMemory,
+        usage: TeamUsage,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._parts, self._images, self._memory, self.clock = parts, images, memory, clock
+        self._parts, self._images, self._memory, self._usage, self.clock = parts, images, memory, usage, clock
         # One more than there are workers, which fetches its source meanwhile.
         self.places = Places(parts.settings.worker_count + 1, parts.settings.delivery_queue_seconds)
         self._under_way: dict[Order, asyncio.Task[Made]] = {}
         self._failed: dict[Order, _Failure] = {}
 
     async def make(
-        self, image: DeliveredImage, recipe: Recipe, extension: Format, preset: str | None
+        self, image: DeliveredImage, recipe: Recipe, extension: Format, preset: str | None, *, is_exact: bool
     ) -> tuple[Made, bool]:
         """Return a picture of an image, and whether this call was what had it made.
 
@@ -63,14 +69,17 @@ class Makers:
 
         Raises:
             PictureRejected: it cannot be made.
+            errors.DeliveryQuotaExceeded: the team has had as many made today as it may.
             errors.Unavailable: too many others wait, or a part is away.
         """
         order = Order(image.id, image.generation or 0, spec_hash_of(recipe), extension)
         self._check_failed(order)
+        if order not in self._under_way:
+            await self._usage.check_make(image.team_id, is_exact=is_exact)
         work = self._under_way.get(order)
         is_first = work is None
         if work is None:
-            work = asyncio.create_task(self._make(order, image, recipe, preset))
+            work = asyncio.create_task(self._make(order, image, recipe, preset, is_exact))
             self._under_way[order] = work
             work.add_done_callback(lambda done: self._forget(order, done))
         try:
@@ -96,8 +105,11 @@ class Makers:
             if len(self._failed) > _MOST_FAILURES:
                 del self._failed[next(iter(self._failed))]
 
-    async def _make(self, order: Order, image: DeliveredImage, recipe: Recipe, preset: str | None) -> Made:
+    async def _make(
+        self, order: Order, image: DeliveredImage, recipe: Recipe, preset: str | None, is_exact: bool
+    ) -> Made:
         async with self.places.place(image.team_id, image.id):
+            self._usage.count_make(image.team_id, is_exact=is_exact)
             made = await self._render(image, RenditionRequest(recipe, order.format, limits=self._parts.settings.limits))
         picture = storing.describe(image, order, made)
         if await self._store(order, preset, picture, made):

@@ -71,8 +71,8 @@ class Places:
             errors.DeliveryBusy: with the time after which there may be a place.
         """
         teams = {*self._waiting, *+self._by_team, team_id}
-        before = len(self._waiting.get(team_id, ())) * len(teams)
-        seconds = before / self._count * self._estimate_seconds
+        at_once = min(self._most_per_team, self._count / len(teams))
+        seconds = len(self._waiting.get(team_id, ())) / at_once * self._estimate_seconds
         if seconds > self._deadline_seconds or self.waiting >= _MOST_WAITING:
             raise _busy(seconds)
 

@@ -1,14 +1,16 @@
-"""The SQL of renditions."""
+"""The SQL of renditions and of what teams use."""
 
-from typing import Any
+from collections.abc import Collection, Sequence
+from datetime import date
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Integer, and_, bindparam, delete, select
+from sqlalchemy import ARRAY, BigInteger, Date, Integer, Text, Uuid, and_, bindparam, cast, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from image_core.db import Query, Transaction
+from image_core.db import Query, Runner, Transaction
 from image_core.images.discards import cancel_removal
-from image_core.models import image, rendition
+from image_core.models import delivery_usage, image, rendition, team
 
 _VALUES = (
     "id", "spec_hash", "format", "preset", "object_name", "width", "height", "frames", "size_bytes", "sha256",
@@ -42,6 +44,75 @@ _evict = Query(
     )
     .returning(rendition.c.object_name)
 )
+_COUNTS = ("requests", "bytes", "exact_makes", "open_makes")
+_counted = func.unnest(
+    *(
+        bindparam(f"of_{name}", type_=ARRAY(delivery_usage.c[name].type))
+        for name in ("team_id", "day", *_COUNTS)
+    )
+).table_valued("team_id", "day", *_COUNTS).render_derived()  # fmt: skip
+_new_counts = insert(delivery_usage).from_select(
+    ["team_id", "day", *_COUNTS],
+    # A team that was removed meanwhile has no usage any more.
+    select(*_counted.c).where(_counted.c.team_id.in_(select(team.c.id))),
+)
+_add_usage = Query(
+    _new_counts.on_conflict_do_update(
+        index_elements=["team_id", "day"],
+        set_={name: delivery_usage.c[name] + _new_counts.excluded[name] for name in _COUNTS},
+    )
+)
+_note_uses = Query(
+    update(rendition)
+    .where(
+        rendition.c.object_name == func.any(bindparam("names", type_=ARRAY(Text))),
+        rendition.c.last_used_on < func.current_date(),
+    )
+    .values(last_used_on=func.current_date())
+)
+_is_today = delivery_usage.c.day == bindparam("today", type_=Date)
+_usage = Query(
+    select(
+        delivery_usage.c.team_id, cast(func.sum(delivery_usage.c.bytes), BigInteger),
+        *(
+            cast(func.coalesce(func.sum(delivery_usage.c[name]).filter(_is_today), 0), BigInteger)
+            for name in ("exact_makes", "open_makes")
+        ),
+    )
+    .where(
+        delivery_usage.c.team_id == func.any(bindparam("team_ids", type_=ARRAY(Uuid))),
+        delivery_usage.c.day.between(bindparam("month", type_=Date), bindparam("today", type_=Date)),
+    )
+    .group_by(delivery_usage.c.team_id)
+)  # fmt: skip
+
+
+class Usage(NamedTuple):
+    """What a team has used: bytes in this month, makes today."""
+
+    month_bytes: int = 0
+    exact_makes: int = 0
+    open_makes: int = 0
+
+
+async def add_usage(runner: Runner, counted: Sequence[tuple[UUID, date, int, int, int, int]]) -> None:
+    """Add counts: team, day, requests, bytes, makes for exact grants, makes for open ones."""
+    columns = zip(*counted, strict=True)
+    names = ("team_id", "day", *_COUNTS)
+    await runner.execute(
+        _add_usage, **{f"of_{name}": list(column) for name, column in zip(names, columns, strict=True)}
+    )
+
+
+async def note_uses(runner: Runner, object_names: Sequence[str]) -> None:
+    """Note that renditions were used today."""
+    await runner.execute(_note_uses, names=list(object_names))
+
+
+async def usage_of(runner: Runner, team_ids: Collection[UUID], today: date) -> dict[UUID, Usage]:
+    """Return what teams have used; one that has used nothing is left out."""
+    rows = await runner.fetch(_usage, team_ids=list(team_ids), today=today, month=today.replace(day=1))
+    return {row[0]: Usage(row[1], row[2], row[3]) for row in rows}
 
 
 async def add_rendition(transaction: Transaction, image_id: UUID, generation: int, values: dict[str, Any]) -> bool:

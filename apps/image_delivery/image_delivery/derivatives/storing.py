@@ -37,7 +37,7 @@ def describe(image: DeliveredImage, order: Order, made: Rendition) -> StoredPict
     """Return what is stored of a rendition, under a name that nothing else will have."""
     folder = claim_folder(image.team_id, order.image_id, order.generation, new_id())
     name = rendition_name(folder, order.spec_hash, order.format)
-    return StoredPicture(name, len(made.content), hashlib.sha256(made.content).digest(), made.frames)
+    return StoredPicture(name, len(made.content), hashlib.sha256(made.content).digest(), made.frames, is_rendition=True)
 
 
 async def store(parts: Parts, order: Order, preset: str | None, picture: StoredPicture, made: Rendition) -> bool:

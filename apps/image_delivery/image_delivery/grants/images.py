@@ -29,6 +29,7 @@ class StoredPicture(NamedTuple):
     size_bytes: int
     sha256: bytes
     frames: int
+    is_rendition: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +174,7 @@ def _pictures_of(
 ) -> dict[tuple[bytes, Format], StoredPicture]:
     found: dict[tuple[bytes, Format], StoredPicture] = {}
     for spec_hash, extension, name, size_bytes, sha256, frames in orjson.loads(row["renditions"] or "[]"):
-        found[_bytes(spec_hash), extension] = StoredPicture(name, size_bytes, _bytes(sha256), frames)
+        found[_bytes(spec_hash), extension] = StoredPicture(name, size_bytes, _bytes(sha256), frames, is_rendition=True)
     for preset, (spec_hash, picture) in derivatives.items():
         if spec_hash is not None:
             found[_bytes(spec_hash), "webp"] = picture

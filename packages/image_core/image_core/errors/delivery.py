@@ -1,6 +1,6 @@
 """Delivery: addresses, the keys that sign them, and presets."""
 
-from image_core.errors.kinds import Conflict, Gone, Invalid, NotFound, Unavailable
+from image_core.errors.kinds import Conflict, Gone, Invalid, LimitExceeded, NotFound, Unavailable
 
 
 class DeliveryExpired(Gone):
@@ -74,6 +74,12 @@ class PresetNotFound(NotFound):
     """The preset does not exist."""
 
     code = "preset-not-found"
+
+
+class DeliveryQuotaExceeded(LimitExceeded):
+    """The team's delivery quota is used up."""
+
+    code = "delivery-quota-exceeded"
 
 
 class DeliveryBusy(Unavailable):
