@@ -15,7 +15,6 @@ import pyvips
 from image_core.images.picture_header import PREFIX_BYTES, PictureFormat
 from image_engine.contract.limits import PictureLimits
 from image_engine.picture.camera_fields import FactValue
-from image_engine.picture.completeness import check_complete
 from image_engine.picture.exif import camera_data_of
 from image_engine.picture.open_picture import open_full_size
 from image_engine.picture.open_stored import open_stored, telling_lack_of_memory
@@ -101,7 +100,6 @@ def prepare_picture(descriptor: int, limits: PictureLimits, *, detail: bool, cam
         PictureRejected, pyvips.Error: it is not a picture, not an allowed one, broken, or over a limit.
     """
     header = limits.identify(os.pread(descriptor, PREFIX_BYTES, 0))
-    check_complete(descriptor, header.format)
     stored = open_stored(descriptor, header.format)
     limits.check_size(stored.width_px, stored.height_px)
     limits.frames_to_decode(stored.width_px, stored.height_px, stored.bytes_per_pixel, 1)

@@ -25,27 +25,25 @@ _SHORTEST_WEBP_FRAME_BYTES = 32
 _PART_BYTES = 1024 * 1024
 
 
-def check_complete(descriptor: int, picture_format: PictureFormat) -> None:
-    """Refuse a file that lacks pixels.
+def check_complete(descriptor: int, picture_format: PictureFormat) -> bool:
+    """Refuse a file that lacks pixels; return whether the file may have to be mended before a codec sees it.
 
     Raises:
         PictureRejected: with `image-truncated`.
     """
     has_pixels = _CHECKS.get(picture_format)
     if has_pixels is None or os.fstat(descriptor).st_size == 0:
-        return
+        return True
     with mmap(descriptor, 0, access=ACCESS_READ) as content:
+        if picture_format == "jpeg" and has_end_mark(content):
+            return False
         try:
             complete = has_pixels(content)
         except (struct.error, IndexError):
             complete = False
-        unmarked = picture_format == "jpeg" and complete and not has_end_mark(content)
-    if not complete or (unmarked and not jpeg_is_the_same_whatever_follows(descriptor)):
+    if not complete or (picture_format == "jpeg" and not jpeg_is_the_same_whatever_follows(descriptor)):
         raise PictureRejected("image-truncated")
-
-
-def _jpeg_has_pixels(content: mmap) -> bool:
-    return has_end_mark(content) or has_every_scan(content)
+    return True
 
 
 def _png_has_pixels(content: mmap) -> bool:
@@ -114,7 +112,7 @@ def _heif_has_pixels(content: mmap) -> bool:
 
 
 _CHECKS: dict[PictureFormat, Callable[[mmap], bool]] = {
-    "jpeg": _jpeg_has_pixels,
+    "jpeg": has_every_scan,
     "png": _png_has_pixels,
     "webp": _webp_has_pixels,
     "gif": gif_has_pixels,

@@ -5,7 +5,8 @@ import struct
 from collections.abc import Iterator
 from mmap import mmap
 
-_START_MARK, _END_MARK = b"\xff\xd8", b"\xff\xd9"
+_START_MARK = b"\xff\xd8"
+_START_OR_END = re.compile(rb"\xff[\xd8\xd9]")
 _SCAN = 0xDA
 _FRAMES = {0xC0, 0xC1, 0xC2, 0xC3, 0xC9, 0xCA}
 _ALL_COEFFICIENTS = frozenset(range(64))
@@ -16,7 +17,8 @@ _NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 def has_end_mark(content: mmap) -> bool:
     """Tell whether an end mark follows the first scan, before any other picture. False for a file without a scan."""
     scan = _first_scan(content)
-    return scan is not None and content.rfind(_END_MARK, scan, start_of_next_picture(content)) >= 0
+    mark = None if scan is None else _START_OR_END.search(content, scan)
+    return mark is not None and mark[0] != _START_MARK
 
 
 def start_of_next_picture(content: mmap) -> int:

@@ -35,13 +35,14 @@ _COLOR_SPACES = {
 _BITS_AND_BYTES = {"uchar": (8, 1), "ushort": (16, 2)}
 
 
-def open_picture(descriptor: int, picture_format: PictureFormat) -> StoredPicture:
+def open_picture(descriptor: int, picture_format: PictureFormat, *, may_need_mending: bool) -> StoredPicture:
     """Read the header of any format but HEIC and TIFF.
 
     Raises:
         pyvips.Error: the header is broken, or the loader is blocked.
     """
-    image = _load(descriptor, picture_format)
+    mended = mended_bytes(descriptor, picture_format) if may_need_mending else None
+    image = _load(descriptor, picture_format, mended)
     delays_ms, loop_count = _animation(descriptor, picture_format, image)
     frames = max(1, len(delays_ms))
     bits, sample_bytes = _BITS_AND_BYTES.get(image.format, (32, 4))
@@ -54,7 +55,7 @@ def open_picture(descriptor: int, picture_format: PictureFormat) -> StoredPictur
             return _decode_avif(descriptor, shrink_factor(image.width, image.height, longest_side_px), profile)
         options = _shrink_options(image, picture_format, longest_side_px, frames)
         # The header's image is read no further where a smaller one is: two readers would share one file position.
-        return _load(descriptor, picture_format, **options) if options else image
+        return _load(descriptor, picture_format, mended, **options) if options else image
 
     return StoredPicture(
         format=picture_format,
@@ -85,7 +86,7 @@ def open_full_size(descriptor: int, picture_format: PictureFormat) -> pyvips.Ima
     """
     if picture_format == "tiff":
         return open_tiff_pixels(descriptor)
-    image = _load(descriptor, picture_format)
+    image = _load(descriptor, picture_format, mended_bytes(descriptor, picture_format))
     if picture_format == "png":
         return with_coding(image, _png_coding(descriptor, image))
     if picture_format == "avif" and avif_planes.is_available:
@@ -99,13 +100,12 @@ def open_frames(descriptor: int, picture_format: PictureFormat, frames: int) -> 
     Raises:
         pyvips.Error: a frame is broken.
     """
-    return _load(descriptor, picture_format, n=frames)
+    return _load(descriptor, picture_format, mended_bytes(descriptor, picture_format), n=frames)
 
 
-def _load(descriptor: int, picture_format: PictureFormat, **options: Any) -> pyvips.Image:
+def _load(descriptor: int, picture_format: PictureFormat, mended: bytes | None, **options: Any) -> pyvips.Image:
     # Without fail_on, half a file gives half a picture and grey below it.
     options = {"access": "sequential", "fail_on": "error", **options}
-    mended = mended_bytes(descriptor, picture_format)
     if mended is not None:
         return getattr(pyvips.Image, f"{_LOADERS[picture_format]}_buffer")(mended, **options)
     os.lseek(descriptor, 0, os.SEEK_SET)

@@ -8,6 +8,7 @@ import pyvips
 
 from image_core.images.picture_header import PictureFormat
 from image_engine.contract.rejections import PictureRejected
+from image_engine.picture.completeness import check_complete
 from image_engine.picture.open_errors import rejection_of
 from image_engine.picture.open_heic import open_heic
 from image_engine.picture.open_picture import open_picture
@@ -19,16 +20,17 @@ _HELD_BYTES_PER_PIXEL = 8
 
 
 def open_stored(descriptor: int, picture_format: PictureFormat) -> StoredPicture:
-    """Read the header of any format.
+    """Find out whether all pixels of a file of any format are there, and read its header.
 
     Raises:
-        PictureRejected, pyvips.Error: the header is broken.
+        PictureRejected, pyvips.Error: pixels are missing (`image-truncated`), or the header is broken.
     """
+    may_need_mending = check_complete(descriptor, picture_format)
     if picture_format == "heic":
         return open_heic(descriptor)
     if picture_format == "tiff":
         return open_tiff(descriptor)
-    return open_picture(descriptor, picture_format)
+    return open_picture(descriptor, picture_format, may_need_mending=may_need_mending)
 
 
 @contextmanager

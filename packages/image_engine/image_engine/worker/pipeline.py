@@ -22,7 +22,6 @@ from image_engine.contract.presets import Preset
 from image_engine.contract.requests import ProcessingRequest
 from image_engine.models.description import ModelBroken
 from image_engine.picture.blurhash import blurhash
-from image_engine.picture.completeness import check_complete
 from image_engine.picture.decode import decode_moving, decode_still
 from image_engine.picture.dominant_colors import dominant_colors
 from image_engine.picture.encode import encode
@@ -72,7 +71,6 @@ def _run_steps(
 ) -> ProcessedPicture:
     with clock.step("identify"):
         header = request.limits.identify(os.pread(descriptor, PREFIX_BYTES, 0))
-        check_complete(descriptor, header.format)
     with clock.step("open"):
         stored = open_stored(descriptor, header.format)
         frames = _check_limits(stored, request)

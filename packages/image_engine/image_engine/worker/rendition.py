@@ -5,7 +5,6 @@ import os
 from image_core.delivery.spec import output_size, scaled_size
 from image_core.images.picture_header import PREFIX_BYTES
 from image_engine.contract.renditions import DEFAULT_EFFORT, Rendition, RenditionRequest
-from image_engine.picture.completeness import check_complete
 from image_engine.picture.compose import compose
 from image_engine.picture.credit import credit_of
 from image_engine.picture.decode import decode_moving, decode_still
@@ -37,7 +36,6 @@ def _render(descriptor: int, request: RenditionRequest, clock: StepClock) -> Ren
     recipe = request.recipe
     with clock.step("open"):
         header = request.limits.identify(os.pread(descriptor, PREFIX_BYTES, 0))
-        check_complete(descriptor, header.format)
         stored = open_stored(descriptor, header.format)
         frames = _frames_to_make(stored, request)
     size = output_size(recipe, *stored.shown_size)
