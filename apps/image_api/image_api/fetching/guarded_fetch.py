@@ -75,7 +75,7 @@ class GuardedFetcher:
             errors.SourceRefused: The source's URL may not be fetched.
             errors.SourceUnreachable: The source cannot be reached.
             errors.SourceTimeout: The source took too long.
-            errors.SourceAnswerUnusable: The source's answer cannot be used.
+            errors.SourceAnswerUnusable: The response of the source cannot be used.
             errors.SourceTooLarge: The source's file is larger than allowed.
         """
         source, patience = parse(url), _Patience(seconds)

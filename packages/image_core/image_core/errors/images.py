@@ -131,7 +131,7 @@ class SourceTimeout(Invalid):
 
 
 class SourceAnswerUnusable(Invalid):
-    """The source's answer cannot be used."""
+    """The response of the source cannot be used."""
 
     code = "source-answer-unusable"
 
