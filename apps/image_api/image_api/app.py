@@ -16,6 +16,7 @@ from image_api.analyses.routes import router as analyses_router
 from image_api.audit_events.routes import router as audit_events_router
 from image_api.credentials.routes import router as credentials_router
 from image_api.credits.routes import router as credits_router
+from image_api.delivery_addresses.routes import router as delivery_addresses_router
 from image_api.delivery_keys.routes import router as delivery_keys_router
 from image_api.duplicates.routes import router as duplicates_router
 from image_api.http import problems
@@ -36,6 +37,7 @@ from image_api.observability import Metrics, ObservabilityMiddleware, TrustedPro
 from image_api.openapi import document, error_pages, index_page, page
 from image_api.people.admin_routes import router as people_admin_router
 from image_api.people.routes import router as people_router
+from image_api.presets.routes import router as presets_router
 from image_api.proofs.access_tokens import AccessTokens
 from image_api.proofs.key_cache import LAST_USED_SECONDS, KeyCache
 from image_api.proofs.passwords import Passwords
@@ -71,7 +73,9 @@ ROUTERS = {
         users_router,
         credentials_router,
         credits_router,
+        delivery_addresses_router,
         delivery_keys_router,
+        presets_router,
         audit_events_router,
         storage_usage_router,
         metadata_schemas_router,

@@ -63,6 +63,9 @@ class ApiSettings(ServiceSettings):
         pattern=r"^projects/[^/]+/secrets/[^/]+$",
         description="Secret (projects/…/secrets/…) whose latest version contains that master secret, instead.",
     )
+    presets_per_team: int | None = Field(
+        32, ge=0, description="Maximum number of presets of a team besides the built-in ones; `null` for no limit."
+    )
     access_token_seconds: int = Field(900, ge=60, le=900, description="How long an access token is valid.")
     session_hours: int = Field(12, ge=1, le=720, description="Lifetime of a session, regardless of use.")
     password_hash_memory_kib: int = Field(65_536, ge=32, description="Memory for hashing a password.")
@@ -108,6 +111,11 @@ class ApiSettings(ServiceSettings):
     def base_url(self) -> str:
         """The public base URL without a trailing slash; empty if it is not set, for relative links."""
         return str(self.public_base_url).rstrip("/") if self.public_base_url else ""
+
+    @cached_property
+    def delivery_base_url(self) -> str:
+        """The URL of image-delivery without a trailing slash; empty if none is set."""
+        return str(self.delivery_url).rstrip("/") if self.delivery_url else ""
 
     @property
     def session_cookie_name(self) -> str:

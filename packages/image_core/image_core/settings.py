@@ -16,7 +16,7 @@ class ServiceSettings(BaseSettings):
     """Settings read once from the environment, and frozen. Secrets have no defaults."""
 
     # A rejected value may be a secret, so errors do not repeat it.
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, env_parse_none_str="null")
 
     google_cloud_project: str = Field(description="Project of the topics and buckets.")
     image_upload_bucket_name: str = Field(description="Bucket for originals.")

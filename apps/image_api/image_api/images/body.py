@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from image_api.http.entity_tags import entity_tag
 from image_api.http.paths import API_PREFIX
+from image_api.images.columns import tag_of
 from image_core.db import Record
 from image_core.storage.sizes import format_size
 
@@ -45,6 +46,8 @@ def image_body(row: Record, base_url: str) -> dict[str, Any]:
         "metadata": orjson.Fragment(row["metadata"]),
         # The derivatives of an image in the trash are not served.
         "derivatives": orjson.Fragment("[]" if deleted_at else derivatives),
+        "visibility": row["visibility"],
+        "delivery_tag": tag_of(row),
         "created_at": row["created_at"],
         "updated_at": row["updated_at"],
         "ready_at": row["ready_at"],
@@ -91,9 +94,9 @@ def json_response(body: Any, status: int = 200, headers: dict[str, str] | None =
     return Response(orjson.dumps(body, option=orjson.OPT_UTC_Z), status, headers, "application/json")
 
 
-def image_response(row: Record, base_url: str, status: int = 200, **extra: Any) -> Response:
-    """Return a response with one image and its ETag."""
-    headers = {"etag": entity_tag(row["revision"])}
+def image_response(row: Record, base_url: str, status: int = 200, *, storable: bool = True, **extra: Any) -> Response:
+    """Return a response with one image and its ETag. `storable` is false if it contains signed addresses."""
+    headers = {"etag": entity_tag(row["revision"])} | ({} if storable else {"cache-control": "no-store"})
     if status == 201:
         headers["location"] = f"{API_PREFIX}/images/{row['id']}"
     return json_response({**image_body(row, base_url), **extra}, status, headers)

@@ -5,12 +5,14 @@ from typing import Any
 from sqlalchemy import ColumnElement, exists, func, literal_column, select, text
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
+from image_core.db import Record
+from image_core.delivery.tag import delivery_tag
 from image_core.models import derivative, image
 
 _shown = (
     "id", "team_id", "uploaded_by", "status", "failure_code", "failure_message", "duplicate_of", "filename",
     "content_type", "format", "size_bytes", "sha256", "width", "height", "frames", "facts", "tags", "metadata",
-    "created_at", "updated_at", "ready_at", "deleted_at", "revision",
+    "created_at", "updated_at", "ready_at", "deleted_at", "revision", "visibility", "generation", "delivery_epoch",
 )  # fmt: skip
 IMAGE_COLUMNS: tuple[ColumnElement[Any], ...] = tuple(image.c[name] for name in _shown)
 
@@ -43,3 +45,8 @@ SUMMARY_COLUMNS: tuple[ColumnElement[Any], ...] = (
     .label("has_thumbnail"),
 )
 """The columns that `body.summary_body` reads."""
+
+
+def tag_of(row: Record) -> str | None:
+    """Return the tag in the image's delivery addresses; None before its bytes are stored."""
+    return None if row["generation"] is None else delivery_tag(row["generation"], row["delivery_epoch"])

@@ -4,13 +4,14 @@ from starlette.datastructures import QueryParams
 
 from image_core import errors
 
-_INCLUDABLE = ("analyses",)
+_INCLUDABLE = ("analyses", "delivery")
 INCLUDE_PARAMETER = {
     "name": "include",
     "in": "query",
     "required": False,
     "schema": {"type": "array", "items": {"type": "string", "enum": list(_INCLUDABLE)}},
-    "description": "What to include in the response. `analyses`: stored results for the image.",
+    "description": "What to include in the response. `analyses`: stored results for the image. `delivery`:"
+    " delivery addresses for pages, signed for a week.",
 }
 
 

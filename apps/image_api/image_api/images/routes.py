@@ -13,6 +13,7 @@ from image_api.http.field_types import described
 from image_api.idempotency.route import IdempotentRoute
 from image_api.images import content, schemas, service
 from image_api.images.body import analysis_body, image_body, image_response, json_response
+from image_api.images.delivery import delivery_of
 from image_api.images.inclusion import INCLUDE_PARAMETER, parse_include
 from image_core.images.object_names import DERIVATIVE_SUFFIX
 
@@ -40,11 +41,14 @@ async def get_image(image_id: UUID, request: Request, actor: Reader) -> Response
     services = await services_of(request)
     included = parse_include(request.query_params) if request.query_params else ()
     row = await service.get_image(services.database, actor, image_id)
-    if not included:
-        return image_response(row, services.settings.base_url)
-    analyses = await service.results_of(services.database, row)
-    bodies = [analysis_body(analysis, image_id) for analysis in analyses]
-    return image_response(row, services.settings.base_url, analyses=bodies)
+    extra: dict[str, Any] = {}
+    if "analyses" in included:
+        analyses = await service.results_of(services.database, row)
+        extra["analyses"] = [analysis_body(analysis, image_id) for analysis in analyses]
+    delivery, storable = await delivery_of(services, row, requested="delivery" in included)
+    if delivery is not None or "delivery" in included:
+        extra["delivery"] = delivery
+    return image_response(row, services.settings.base_url, storable=storable, **extra)
 
 
 @router.patch("/images/{image_id}", response_model=schemas.Image, openapi_extra=body_limit(LARGE_BODY_BYTES))
@@ -56,7 +60,10 @@ async def change_image(
     transaction: TransactionDep,
     if_match: IfMatch = None,
 ) -> Response:
-    """Change the filename, tags or metadata of an image (JSON merge patch, RFC 7396)."""
+    """Change the filename, tags, metadata or visibility of an image (JSON merge patch, RFC 7396).
+
+    A change of the visibility also requires the scope `delivery:manage`.
+    """
     patch = body.model_dump(exclude_unset=True)
     row = await service.change_image(transaction, actor, image_id, patch, if_match)
     return image_response(row, services.settings.base_url)

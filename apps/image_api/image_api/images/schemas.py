@@ -10,7 +10,7 @@ from image_api.http.field_types import LINE
 from image_api.images.facts import PictureFacts
 from image_api.metadata_schemas.values import MAX_METADATA_KEYS, MetadataKey, MetadataValue
 from image_core.images import filenames
-from image_core.states import ImageStatus
+from image_core.states import ImageStatus, Visibility
 
 MAX_TAGS = 50
 
@@ -67,6 +67,35 @@ class Derivative(BaseModel):
     content_type: str
 
 
+class PresetAddress(BaseModel):
+    """The delivery address of an image in one preset."""
+
+    url: str = Field(description="Address of the picture, in the format that suits the browser best.")
+    srcset: str | None = Field(
+        description="Value for `srcset`: this and the other presets that show the same part of the picture, with their"
+        " widths. Null until the image's size is known."
+    )
+    width: int | None = Field(description="Width in pixels of the picture. Null until the image's size is known.")
+    height: int | None = Field(description="Height in pixels of the picture. Null until the image's size is known.")
+
+
+class Delivery(BaseModel):
+    """Delivery addresses of an image, for pages."""
+
+    template: str = Field(
+        description="Address of any open preset: replace `{spec}` by a preset's name and `{ext}` by a format of that"
+        " preset or `auto`."
+    )
+    presets: dict[str, PresetAddress] = Field(description="The open presets of the team, by name.")
+    placeholder: str | None = Field(
+        description="A few blurred pixels as a `data:` URI, to show while the picture loads. Null for pictures with"
+        " transparency and until the image has been processed."
+    )
+    expires_at: datetime | None = Field(
+        description="Time at which the addresses expire, in UTC. Null for public images, whose addresses do not."
+    )
+
+
 class Image(BaseModel):
     """An image."""
 
@@ -89,12 +118,25 @@ class Image(BaseModel):
     tags: list[str]
     metadata: dict[str, str | int | float | bool]
     derivatives: list[Derivative]
+    visibility: Visibility | None = Field(
+        description="Who can see the image by a delivery address: `private`, only holders of a signed one; `public`,"
+        " everybody. Null for the default of the team."
+    )
+    delivery_tag: str | None = Field(
+        description="Tag in the image's delivery addresses. It changes with the file and when addresses are revoked."
+        " Null until the file is stored."
+    )
     created_at: datetime
     updated_at: datetime
     ready_at: datetime | None
     deleted_at: datetime | None
     analyses: list[dict[str, Any]] | None = Field(
         None, description="Stored results, with `include=analyses`. Null or absent otherwise."
+    )
+    delivery: Delivery | None = Field(
+        None,
+        description="Delivery addresses, for public images and with `include=delivery`. Null or absent otherwise, and"
+        " for an image that cannot be delivered.",
     )
 
 
@@ -126,6 +168,9 @@ class ImagePatch(BaseModel):
 
     filename: ChangedFilename = None
     tags: Tags = Field(default_factory=list)
+    visibility: Visibility | None = Field(
+        None, description="`private` or `public`. Null for the default of the team. Requires `delivery:manage`."
+    )
     metadata: Annotated[dict[MetadataKey, MetadataValue | None], Field(max_length=2 * MAX_METADATA_KEYS)] = Field(
         default_factory=dict
     )

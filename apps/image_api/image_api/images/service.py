@@ -84,6 +84,11 @@ async def change_image(
         errors.ETagMismatch: The resource has changed since it was read.
         errors.RequestInvalid: The metadata do not fit the team's schema.
     """
+    if "visibility" in patch and Scope.DELIVERY_MANAGE not in actor.scopes:
+        raise errors.ScopeMissing(
+            "The caller lacks this scope: delivery:manage. Without it you cannot change the visibility.",
+            missing_scopes=[Scope.DELIVERY_MANAGE],
+        )
     old = present(await queries.lock(transaction, actor.visible_team_id, image_id))
     check_if_match(if_match, old["revision"])
     values = dict(patch)
@@ -95,8 +100,25 @@ async def change_image(
         values["metadata"] = to_json(_merged(orjson.loads(old["metadata"]), wanted))
     changed = present(await queries.change(transaction, transitions.edit(image_id, values)))
     # Names only: a filename or a value may be personal, and audit events are retained.
-    names = {"fields": sorted(patch)} | ({"metadata_keys": sorted(patch["metadata"])} if patch.get("metadata") else {})
-    await audit.record(transaction, actor, "image.changed", ("image", image_id), team_id=old["team_id"], after=names)
+    names: dict[str, Any] = {"fields": sorted(patch)}
+    names |= {"metadata_keys": sorted(patch["metadata"])} if patch.get("metadata") else {}
+    before = {"visibility": old["visibility"]} if "visibility" in patch else None
+    names |= {"visibility": patch["visibility"]} if "visibility" in patch else {}
+    await audit.record(
+        transaction, actor, "image.changed", ("image", image_id), team_id=old["team_id"], before=before, after=names
+    )
+    return changed
+
+
+async def revoke_addresses(transaction: Transaction, actor: Actor, image_id: UUID) -> Record:
+    """Make every delivery address of an image that was issued before invalid, and return the image.
+
+    Raises:
+        errors.ImageNotFound.
+    """
+    old = present(await queries.lock(transaction, actor.visible_team_id, image_id))
+    changed = present(await queries.change(transaction, transitions.revoke_addresses(image_id)))
+    await audit.record(transaction, actor, "image.addresses_revoked", ("image", image_id), team_id=old["team_id"])
     return changed
 
 

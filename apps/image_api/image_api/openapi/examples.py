@@ -12,6 +12,7 @@ _SESSION_ID = "0199c0de-0000-7000-8000-000000000005"
 _OTHER_IMAGE_ID = "0199c0de-0000-7000-8000-000000000009"
 _DELIVERY_KEY_ID = "0199c0de-0000-7000-8000-00000000000a"
 _INVITATION_ID = "0199c0de-0000-7000-8000-000000000006"
+_ADDRESS = "https://pictures.example.org/i/k3-hu5a8-e-scw7mOA_jdjkjz5IXVQunQ/AZIhMFBg12TkoIFLp8YgvQ.9c41e2/t-w640-h480-cover.webp"
 _TIME = "2026-03-01T09:30:00Z"
 _KEY = {"key_prefix": "im_3kTz9QwX", "api_key": "im_3kTz9QwX_<secret, shown this once>"}
 
@@ -21,6 +22,7 @@ _team = {
     "keep_location": True,
     "analyze_on_arrival": ["quality"],
     "label_source": "own",
+    "default_visibility": "private",
     "quota_bytes": 10737418240,
     "quota_images": None,
     "deleting_at": None,
@@ -72,6 +74,23 @@ _delivery_key = {
     "verifying_at": None,
     "retired_at": None,
 }
+_preset = {
+    "name": "card",
+    "spec": "card@7d1e",
+    "built_in": False,
+    "width": 640,
+    "height": 480,
+    "fit": "cover",
+    "gravity": "at",
+    "quality": 80,
+    "formats": ["webp", "avif"],
+    "background": None,
+    "animated": True,
+    "metadata": "none",
+    "open": True,
+    "eager": False,
+    "updated_at": _TIME,
+}
 _invitation = {
     "id": _INVITATION_ID,
     "team_id": _TEAM_ID,
@@ -118,6 +137,8 @@ _image = {
     "tags": ["fjord"],
     "metadata": {"country": "NO"},
     "derivatives": [_derivative],
+    "visibility": None,
+    "delivery_tag": "9c41e2",
     "created_at": _TIME,
     "updated_at": _TIME,
     "ready_at": _TIME,
@@ -264,6 +285,29 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     },
     "LedgerPage": {"items": [_entry], "next_cursor": None},
     "Credential": _credential,
+    "Preset": _preset,
+    "PresetList": {"items": [_preset]},
+    "ChangedPreset": {**_preset, "public_images": 12},
+    "SignedAddresses": {
+        "items": [
+            {"url": _ADDRESS, "expires_at": _TIME},
+            {
+                "error": {
+                    "code": "delivery-spec-invalid",
+                    "detail": "Spelled differently from the one spelling of these transforms: t-w640-h480-cover.",
+                    "canonical": "t-w640-h480-cover",
+                    "nearest": None,
+                }
+            },
+        ]
+    },
+    "Preview": {
+        "spec": "t-w640-h480-cover",
+        "width": 640,
+        "height": 480,
+        "urls": {"webp": _ADDRESS},
+        "expires_at": _TIME,
+    },
     "DeliveryKey": {**_delivery_key, "state": "verifying", "verifying_at": _TIME},
     "CreatedDeliveryKey": {**_delivery_key, "key": "<32 bytes in base64url, shown this once>"},
     "DeliveryKeyPage": {"items": [_delivery_key], "next_cursor": None},

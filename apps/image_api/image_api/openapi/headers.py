@@ -40,8 +40,9 @@ HEADERS: dict[str, dict[str, Any]] = {
 }
 _WITH_ETAG = {
     "changeCredential", "changeImage", "changeTeam", "changeUser", "createTeam", "getCredential", "getImage",
-    "getMetadataSchema", "getTeam", "getUser", "importImage", "putMetadataSchema", "restoreImage", "uploadImage",
-    "uploadImageShort",
+    "getMetadataSchema", "getPreset", "getTeam", "getUser", "importImage", "putMetadataSchema",
+    "putPreset", "restoreImage",
+    "revokeAddresses", "uploadImage", "uploadImageShort",
 }  # fmt: skip
 _BYTES = {"getImageContent", "getDerivative"}
 _OF_BYTES = {

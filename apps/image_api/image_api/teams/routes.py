@@ -63,6 +63,7 @@ async def change_team(
     """Change the name or settings of a team (JSON merge patch, RFC 7396)."""
     values = body.model_dump(exclude_unset=True)
     changed = await service.change_team(transaction, actor, team_id, values, services.settings, if_match)
+    transaction.on_commit.append(lambda: services.team_delivery.forget(team_id))
     response.headers["ETag"] = entity_tag(changed["revision"])
     return dict(changed)
 

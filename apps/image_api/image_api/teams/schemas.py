@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from image_api.http.field_types import LINE, JsonBoolean, JsonInteger
 from image_core.analyses.catalogue import CATALOGUE
-from image_core.states import LabelSource
+from image_core.states import LabelSource, Visibility
 
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=120, pattern=LINE)]
 Quota = Annotated[JsonInteger, Field(ge=0, le=2**53)]
@@ -38,6 +38,11 @@ class NewTeam(BaseModel):
         LabelSource.OWN,
         description="Where labels come from: `own` is this deployment, `vision` sends the images to Cloud Vision.",
     )
+    default_visibility: Visibility = Field(
+        Visibility.PRIVATE,
+        description="Visibility of images that have none of their own: `private`, or `public` for delivery addresses"
+        " without a signature.",
+    )
 
 
 class TeamPatch(BaseModel):
@@ -49,6 +54,9 @@ class TeamPatch(BaseModel):
     keep_location: JsonBoolean = Field(default_factory=bool)
     analyze_on_arrival: AnalyzerNames = Field(default_factory=list)
     label_source: LabelSource = Field(default=LabelSource.OWN)
+    default_visibility: Visibility = Field(
+        Visibility.PRIVATE, description="Visibility of images that have none of their own: `private` or `public`."
+    )
     quota_bytes: Quota | None = Field(
         None, description="Maximum storage in bytes, 0 to 2^53. Null for the default of the deployment."
     )
@@ -67,6 +75,9 @@ class Team(BaseModel):
     keep_location: bool
     analyze_on_arrival: list[str]
     label_source: LabelSource
+    default_visibility: Visibility = Field(
+        description="Visibility of images that have none of their own: `private` or `public`."
+    )
     quota_bytes: int | None
     quota_images: int | None
     deleting_at: datetime | None = Field(

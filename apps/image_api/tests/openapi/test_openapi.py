@@ -11,6 +11,7 @@ import httpx2
 import pytest
 from jsonschema import Draft202012Validator
 from sqlalchemy import insert, select, update
+from sqlalchemy.dialects.postgresql import insert as insert_or_keep
 from starlette.requests import Request
 
 from image_api import auth
@@ -133,7 +134,8 @@ async def prepare(
             api.rows, owner.team_id, "verifying" if path.endswith("/retire") else "active"
         ),
     }
-    url = path.format(**ids, preset="thumb", code="image-not-found")
+    name = await own_preset(api, owner.team_id) if method == "DELETE" else "thumb"
+    url = path.format(**ids, preset="thumb", code="image-not-found", name=name)
     request: dict[str, Any] = {"headers": dict(by.headers) if by else {}, "params": QUERIES.get(path, {})}
     if path.startswith(AUTH) or path.endswith("/invitations"):
         request |= await request_of_people(api, by, person, tokens, (method, path))
@@ -148,6 +150,8 @@ async def prepare(
     elif (method, path) == ("POST", "/api/v1/duplicates/decisions"):
         other_id = await testing.add_image(api.rows, owner.team_id)
         request["json"] = {"image_ids": [str(image_id), str(other_id)], "decision": "not-duplicate"}
+    elif path.startswith("/api/v1/delivery/"):
+        request |= delivery_request(path, image_id)
     elif path in ("/api/v1/analyze", "/api/v1/classify"):
         request |= {"json": {"image_id": str(image_id)}, "params": {"wait": 0}}
     else:
@@ -158,6 +162,7 @@ async def prepare(
                 "/api/v1/metadata-schema",
                 "/api/v1/duplicates",
                 "/api/v1/delivery-keys",
+                "/api/v1/presets",
             )
         ):
             request["params"] = {"team_id": str(team_id)}
@@ -165,10 +170,26 @@ async def prepare(
     return url, request
 
 
+async def own_preset(api: Api, team_id: UUID) -> str:
+    """The name of a preset that is not built in."""
+    values = {"team_id": team_id, "name": "card", "width": 640}
+    await api.rows.execute(insert_or_keep(models.preset).values(**values).on_conflict_do_nothing())
+    return "card"
+
+
+def delivery_request(path: str, image_id: UUID) -> dict[str, Any]:
+    """The least that an operation on delivery addresses takes."""
+    if path.endswith("/sign"):
+        return {"json": {"items": [{"image_id": str(image_id), "spec": "thumb", "format": "auto"}]}}
+    if path.endswith("/preview"):
+        return {"json": {"image_id": str(image_id), "spec": "t-w640"}}
+    return {"content": b'{"url": "https://pictures.test/i/public/x"}'}
+
+
 def body_of(method: str, path: str, owner: UserWithKey) -> dict[str, Any] | None:
     """The least that an operation takes as its body."""
     if method == "PUT":
-        return {"template": "photo-submission"}
+        return {"width": 640} if "/presets/" in path else {"template": "photo-submission"}
     if method == "PATCH":
         return {}
     named = {"name": "Ada"}

@@ -255,8 +255,14 @@ def remake_derivatives(image_id: UUID, revision: int) -> Update:
 
 @made_by(Mover.API)
 def edit(image_id: UUID, values: dict[str, Any]) -> Update:
-    """Change filename, tags or metadata."""
+    """Change filename, tags, metadata or visibility."""
     return _change(image.c.id == image_id, **values)
+
+
+@made_by(Mover.API)
+def revoke_addresses(image_id: UUID) -> Update:
+    """Change the tag in the image's delivery addresses, so that those issued before stop working."""
+    return _change(image.c.id == image_id, delivery_epoch=image.c.delivery_epoch + 1)
 
 
 @made_by(Mover.API)
