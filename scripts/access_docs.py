@@ -1,4 +1,4 @@
-"""Writes docs/access.md, scopes and roles of each operation: `python scripts/access_docs.py [--check]`."""
+"""Write docs/access.md, the scopes and roles of each operation: `python scripts/access_docs.py [--check]`."""
 
 import argparse
 import sys
@@ -36,7 +36,7 @@ operations that need no key, token or session.
 
 
 class Access(NamedTuple):
-    """One operation. `reach` says what each role may do; `open` that nobody has to prove anything."""
+    """An operation. `reach` is what each role can access; `open` means that no authentication is needed."""
 
     method: str
     path: str
@@ -47,7 +47,7 @@ class Access(NamedTuple):
 
 
 def accesses() -> list[Access]:
-    """Every documented operation, in the order of their paths."""
+    """Return every documented operation, ordered by path."""
     found = [
         _access(method, path, scope_alternatives(route), session=needs_session(route))
         for path, route in api_routes(ROUTERS)
@@ -79,7 +79,7 @@ def _reach(role: Role, *, own: bool) -> str:
 
 
 def page() -> str:
-    """The whole page."""
+    """Return the whole page."""
     return HEAD + "".join(_row(access) for access in accesses())
 
 
@@ -92,7 +92,7 @@ def _row(access: Access) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the page, or say whether it is up to date."""
+    """Write the page, or check whether it is up to date."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="change nothing; fail if the page is out of date")
     if not parser.parse_args(arguments).check:

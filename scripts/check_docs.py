@@ -1,4 +1,4 @@
-"""Checks that what the documents promise is there: relative links, headings, make targets, everything generated."""
+"""Check the documentation: relative links, headings, make targets and generated files."""
 
 import re
 import subprocess
@@ -17,7 +17,7 @@ GENERATED = ("scripts/settings_docs.py", "scripts/access_docs.py")
 
 
 def documents() -> list[Path]:
-    """Every Markdown file that belongs to the project."""
+    """Return every Markdown file of the project."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"],  # noqa: S607 (git from the PATH)
         cwd=ROOT,
@@ -30,7 +30,7 @@ def documents() -> list[Path]:
 
 @cache
 def anchors(document: Path) -> set[str]:
-    """What a link can name of a document: its headings, as GitHub writes them into an address."""
+    """Return the anchors of a document's headings, as GitHub writes them."""
     found: set[str] = set()
     seen: Counter[str] = Counter()
     for heading in _HEADING.findall(_FENCED.sub("", document.read_text())):
@@ -41,7 +41,7 @@ def anchors(document: Path) -> set[str]:
 
 
 def broken_links(document: Path) -> list[str]:
-    """Relative links that lead nowhere, or to a heading that is not there."""
+    """Return relative links to files or headings that do not exist."""
     faults = []
     for target, anchor in _LINK.findall(document.read_text()):
         if "://" in target or target.startswith("mailto:"):
@@ -55,19 +55,19 @@ def broken_links(document: Path) -> list[str]:
 
 
 def unknown_targets(document: Path, targets: set[str]) -> list[str]:
-    """`make` commands that the Makefile does not know."""
+    """Return `make` commands whose target does not exist."""
     named = _TARGET.findall(document.read_text())
     return [f"{document.relative_to(ROOT)}: there is no target {name}" for name in named if name not in targets]
 
 
 def make_targets() -> set[str]:
-    """The targets of the Makefile and of what it includes."""
+    """Return the targets of the Makefile and its includes."""
     text = "\n".join(path.read_text() for path in (ROOT / "Makefile", *ROOT.glob("*.mk")))
     return set(re.findall(r"^([a-z-]+):", text, flags=re.MULTILINE))
 
 
 def main() -> None:
-    """Prints what is wrong and exits with 1, if anything is."""
+    """Print every fault, and exit with 1 if there is one."""
     targets = make_targets()
     faults = [fault for document in documents() for fault in broken_links(document)]
     faults += [fault for document in documents() for fault in unknown_targets(document, targets)]

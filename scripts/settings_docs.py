@@ -1,4 +1,4 @@
-"""Writes docs/settings.md from the settings classes: `python scripts/settings_docs.py [--check]`."""
+"""Write docs/settings.md from the settings classes: `python scripts/settings_docs.py [--check]`."""
 
 import argparse
 import sys
@@ -85,7 +85,7 @@ def _as_text(value: Any) -> str | None:
 
 
 def page() -> str:
-    """The whole page."""
+    """Return the whole page."""
     return "\n".join([HEAD, *(_section(title, *group) for title, group in GROUPS.items())])
 
 

@@ -1,10 +1,10 @@
-"""The smoke test: one picture through the whole system, the same against the local cloud and a deployment.
+"""Smoke test: send one image through the whole system, locally or in a deployment.
 
     python scripts/smoke.py                        the system that .local/system.json names
     IMAGE_MANAGER_URL=… IMAGE_MANAGER_KEY=… python scripts/smoke.py
     python scripts/smoke.py --tag-url https://candidate---image-api-….run.app --expect-version 1.4.0
 
-It needs nothing but Python, so that it also runs where the project's environment is not installed. The key is never
+It needs only Python, so it also runs without the project's environment. The key is never
 an argument, because arguments are visible to everybody on a machine.
 """
 
@@ -38,18 +38,18 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class SmokeTestError(Exception):
-    """A step did not see what it has to see; the text says which and what was seen."""
+    """A step did not see what it expected."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What the server said."""
+    """A response of the server."""
 
     status: int
     body: bytes
 
     def json(self) -> Any:
-        """The body as JSON. Raises `SmokeTestError`."""
+        """Return the body as JSON. Raises `SmokeTestError`."""
         try:
             return json.loads(self.body)
         except ValueError:
@@ -60,7 +60,7 @@ class Client:
     """Calls one base URL with one key, or with an access token."""
 
     def __init__(self, url: str, key: str | None, *, token: str | None = None) -> None:
-        """Describe whom to call; nothing is sent yet."""
+        """Set URL and key; nothing is sent yet."""
         self.url = url.rstrip("/")
         self._proof = {"X-API-KEY": key} if key else {"Authorization": f"Bearer {token}"} if token else {}
         # A proxy of the environment cannot reach this machine's own addresses.
@@ -68,7 +68,7 @@ class Client:
         self._opener = urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if direct else []))
 
     def send(self, method: str, path: str, body: bytes | None = None, content_type: str = "application/json") -> Answer:
-        """Send one request and return the answer whatever its status. Raises `SmokeTestError` where there is none."""
+        """Send a request and return the response, whatever its status. Raises `SmokeTestError` if there is none."""
         headers = {"User-Agent": "image-manager-smoke-test", **self._proof}
         if body is not None:
             headers["Content-Type"] = content_type
@@ -83,7 +83,7 @@ class Client:
             raise SmokeTestError(f"{method} {path}: no answer ({error})") from None
 
     def expect(self, status: int, method: str, path: str, body: bytes | None = None, **kind: str) -> Answer:
-        """Send one request that has to be answered with this status. Raises `SmokeTestError`."""
+        """Send a request and check the status of the response. Raises `SmokeTestError`."""
         answer = self.send(method, path, body, **kind)
         if answer.status != status:
             raise SmokeTestError(f"{method} {path}: {answer.status} instead of {status}: {answer.body[:300]!r}")
@@ -126,12 +126,12 @@ def picture_png(side_px: int = SIDE_PX) -> bytes:
 
 
 def check_live(run: Run) -> str:
-    """The process answers; an instance that has to be started first gets the time for it."""
+    """Check that the process responds; a cold instance gets time to start."""
     return _until(run.start_seconds, lambda: f"status {run.client.expect(200, 'GET', '/health/live').json()['status']}")
 
 
 def check_ready(run: Run) -> str:
-    """The database answers, and its schema is what the code wants."""
+    """Check that the database responds and its schema matches the code."""
 
     def ask() -> str:
         seen = run.client.expect(200, "GET", "/health/ready").json()
@@ -141,7 +141,7 @@ def check_ready(run: Run) -> str:
 
 
 def check_processor(run: Run) -> str:
-    """Code in a codec is kept from sockets, programs and files; only the local system's processor can be asked."""
+    """Check that workers are confined; only the local system's processor can be called."""
     if run.processor is None:
         return "not asked: its address is not known here"
     seen = run.processor.expect(200, "GET", "/health/ready").json()["confinement"]
@@ -153,7 +153,7 @@ def check_processor(run: Run) -> str:
 
 
 def check_tasks(run: Run) -> str:
-    """Housekeeping can work: its database answers; only that of the local system can be asked."""
+    """Check that housekeeping is ready; only that of the local system can be called."""
     if run.tasks is None:
         return "not asked: its address is not known here"
     tasks = run.tasks
@@ -168,7 +168,7 @@ def check_tasks(run: Run) -> str:
 
 
 def check_version(run: Run) -> str:
-    """What answers is what was meant to be deployed."""
+    """Check that the expected version is running."""
     seen = run.client.expect(200, "GET", "/version").json()
     if run.expected_version not in (None, seen["version"]):
         raise SmokeTestError(f"version {seen['version']} answers instead of {run.expected_version}")
@@ -176,7 +176,7 @@ def check_version(run: Run) -> str:
 
 
 def check_key(run: Run) -> str:
-    """The key is accepted, and a request without one is not."""
+    """Check that the key is accepted, and a request without one is refused."""
     refused = Client(run.client.url, None).send("GET", f"{API}/whoami")
     if refused.status != 401:
         raise SmokeTestError(f"GET {API}/whoami without a key: {refused.status} instead of 401")
@@ -190,13 +190,13 @@ def check_key(run: Run) -> str:
 
 
 def check_tokens(run: Run) -> str:
-    """People's tokens are looked at: without the keys that sign them, this one would not be called wrong."""
+    """Check that the signing keys can be read: without them, this token would not be rejected as invalid."""
     refused = Client(run.client.url, None, token=NOBODYS_TOKEN).expect(401, "GET", f"{API}/whoami").json()
     return f"a forged one is {refused['code']}"
 
 
 def check_upload(run: Run) -> str:
-    """A new picture is taken, and what is stored of it is what was sent."""
+    """Upload a new image, and check that the stored values match it."""
     answer = run.client.expect(201, "POST", f"{API}/images{run.team_query}", run.picture, content_type="image/png")
     image = answer.json()
     run.image_id = image["id"]
@@ -206,7 +206,7 @@ def check_upload(run: Run) -> str:
 
 
 def check_processing(run: Run) -> str:
-    """Storage's notification, the push and the processor made it ready."""
+    """Check that notification, push and processor made the image ready."""
     began_at = time.monotonic()
     while True:
         run.image = run.client.expect(200, "GET", f"{API}/images/{run.image_id}").json()
@@ -221,7 +221,7 @@ def check_processing(run: Run) -> str:
 
 
 def check_derivative(run: Run) -> str:
-    """A derivative can be read and is the WebP that the image's entry tells of."""
+    """Check that a derivative can be read and matches its description."""
     if not run.image["derivatives"]:
         raise SmokeTestError(f"image {run.image_id} is ready without any derivative")
     entry = min(run.image["derivatives"], key=lambda derivative: int(derivative["size_bytes"]))
@@ -233,7 +233,7 @@ def check_derivative(run: Run) -> str:
 
 
 def check_original(run: Run) -> str:
-    """The original comes back byte by byte."""
+    """Check that the original is returned byte by byte."""
     answer = run.client.expect(200, "GET", f"{API}/images/{run.image_id}/content")
     if answer.body != run.picture:
         raise SmokeTestError(f"image {run.image_id}: the content read is not the content sent")
@@ -241,7 +241,7 @@ def check_original(run: Run) -> str:
 
 
 def check_trash(run: Run) -> str:
-    """The picture goes into the trash, and its content cannot be read there."""
+    """Move the image to the trash, and check that its content cannot be read."""
     path, run.image_id = f"{API}/images/{run.image_id}", None
     run.client.expect(204, "DELETE", path)
     if run.client.expect(200, "GET", path).json()["deleted_at"] is None:
@@ -267,7 +267,7 @@ STEPS: tuple[tuple[str, Callable[[Run], str]], ...] = (
 
 
 def perform(run: Run, say: Callable[[str], None]) -> bool:
-    """Run all steps up to the first that fails, tell of each, and leave no picture behind."""
+    """Run all steps up to the first that fails, report each, and leave no image behind."""
     for name, check in STEPS:
         began_at = time.monotonic()
         try:
@@ -287,7 +287,7 @@ def perform(run: Run, say: Callable[[str], None]) -> bool:
 
 
 def target_url(arguments: argparse.Namespace, environment: Mapping[str, str], system: Mapping[str, Any]) -> str:
-    """The address to call: an argument before the environment before the local system. Raises `SmokeTestError`."""
+    """Return the URL: from the argument, the environment or the local system. Raises `SmokeTestError`."""
     url = arguments.tag_url or arguments.url or environment.get("IMAGE_MANAGER_URL") or system.get("url")
     if not url:
         raise SmokeTestError("no address: give --url, set IMAGE_MANAGER_URL, or start the local cloud with `make up`")
@@ -297,7 +297,7 @@ def target_url(arguments: argparse.Namespace, environment: Mapping[str, str], sy
 
 
 def api_key(url: str, environment: Mapping[str, str], system: Mapping[str, Any]) -> str:
-    """The key: the environment's, or the local system's for the local system alone. Raises `SmokeTestError`."""
+    """Return the key: from the environment, or, for the local system, its own. Raises `SmokeTestError`."""
     key = environment.get("IMAGE_MANAGER_KEY")
     if not key and _same_address(url, system.get("url")):
         key = system.get("admin_api_key")
@@ -317,7 +317,7 @@ def _same_address(url: str, other: object) -> bool:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the smoke test; 0 when everything was seen, 1 when something was not, 2 when it could not begin."""
+    """Run the smoke test; return 0 on success, 1 if a step failed, 2 if it could not start."""
     arguments = _parser().parse_args(argv)
     try:
         system = _local_system(arguments.data_dir)

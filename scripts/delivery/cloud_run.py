@@ -15,7 +15,7 @@ _UNKNOWN = re.compile(r"cannot find|could not be found|not_found|does not exist|
 
 
 class GcloudError(Exception):
-    """A gcloud command failed; the text is its command line and the end of what it said."""
+    """A gcloud command failed; the message is its command line and the end of its output."""
 
 
 @dataclass(frozen=True)
@@ -27,21 +27,21 @@ class Candidate:
 
 
 class CloudRun:
-    """The services and jobs of one project and region, through gcloud."""
+    """Services and jobs of one project and region, accessed through gcloud."""
 
     def __init__(self, project: str, region: str) -> None:
-        """Describe where they are; nothing is called yet."""
+        """Set project and region; nothing is called yet."""
         self.project = project
         self._place = (f"--project={project}", f"--region={region}", "--quiet")
 
     def url(self, service: str) -> str:
-        """Return the URL under which the service is called: its own, or that of the load balancer before it."""
+        """Return the URL of the service: its own, or that of the load balancer in front of it."""
         described = self._described(service)
         host = _load_balanced_host(described)
         return f"https://{host}" if host else str(described["status"]["url"])
 
     def is_there(self, service: str) -> bool:
-        """Return whether the service exists. Raises `GcloudError` where that cannot be told."""
+        """Return whether the service exists. Raises `GcloudError` if that cannot be determined."""
         try:
             self._described(service)
         except GcloudError as error:
@@ -51,7 +51,7 @@ class CloudRun:
         return True
 
     def serving_revision(self, service: str) -> str:
-        """The revision that has most of the traffic."""
+        """Return the revision with most of the traffic."""
         targets = self._described(service)["status"].get("traffic", [])
         serving = [target for target in targets if target.get("percent")]
         if not serving:
@@ -59,7 +59,7 @@ class CloudRun:
         return str(max(serving, key=lambda target: int(target["percent"]))["revisionName"])
 
     def create_revision(self, service: str, image: str, tag: str) -> Candidate:
-        """Make a revision of this image that has no traffic, wait until it is ready, and put the tag on it."""
+        """Create a revision of this image without traffic, wait until it is ready, and tag it."""
         before = self._described(service)["status"].get("latestCreatedRevisionName")
         # Cloud Run names the revision. A name of ours, which a tag in the same command brings too, stays in the
         # service's template, and every later apply that changes a setting would ask for the same name again.
@@ -77,16 +77,16 @@ class CloudRun:
         raise GcloudError(f"{service}: the tag {tag} is not on the new revision {revision}")
 
     def set_traffic(self, service: str, shares: Mapping[str, int]) -> None:
-        """Give each of these revisions its percentage, and no other revision anything."""
+        """Give these revisions their percentages of the traffic, and no other revision any."""
         shown = ",".join(f"{revision}={percent}" for revision, percent in shares.items())
         self._gcloud(("run", "services", "update-traffic", service), (f"--to-revisions={shown}",))
 
     def remove_tag(self, service: str, tag: str) -> None:
-        """Take the tag away, without which a revision that has no traffic costs nothing."""
+        """Remove the tag, so that a revision without traffic costs nothing."""
         self._gcloud(("run", "services", "update-traffic", service), (f"--remove-tags={tag}",))
 
     def run_job(self, job: str, image: str) -> None:
-        """Run the job with this image and wait until it has succeeded."""
+        """Run the job with this image and wait until it succeeds."""
         self._gcloud(("run", "jobs", "update", job), (f"--image={image}",))
         self._gcloud(("run", "jobs", "execute", job), ("--wait",), seconds=JOB_SECONDS)
 
@@ -100,7 +100,7 @@ class CloudRun:
 
 
 def _load_balanced_host(described: Mapping[str, Any]) -> str | None:
-    """The host of a service that is called through a load balancer alone, as the service itself is told it."""
+    """Return the host of a service that is reachable only through a load balancer, from its environment."""
     ingress = described.get("metadata", {}).get("annotations", {}).get(INGRESS_ANNOTATION)
     if ingress != "internal-and-cloud-load-balancing":
         return None
@@ -114,7 +114,7 @@ def _load_balanced_host(described: Mapping[str, Any]) -> str | None:
 
 
 def run_gcloud(*arguments: str, seconds: float = COMMAND_SECONDS) -> str:
-    """Run one command to its end and return what it printed. Raises `GcloudError`."""
+    """Run a command and return its output. Raises `GcloudError`."""
     command = ["gcloud", *arguments]
     try:
         # A session of its own: a signal to the rollout must not end the command that brings the traffic back.

@@ -1,4 +1,4 @@
-"""Builds the images, starts the whole system from them with compose, sends one picture through it, and removes it.
+"""Build the images, start the whole system from them with compose, send one image through it, and remove it.
 
 python -m scripts.delivery.compose_smoke [--port 8080]
 """
@@ -19,16 +19,16 @@ _PASSWORD = re.compile(r"^(\w+_PASSWORD)=$", re.MULTILINE)
 
 
 class ComposeError(Exception):
-    """A command of compose failed; its output was shown already."""
+    """A compose command failed; its output has already been shown."""
 
 
 def settings(example: str) -> str:
-    """The example's settings with passwords of their own."""
+    """Return the example settings with generated passwords."""
     return _PASSWORD.sub(lambda matched: f"{matched[1]}={secrets.token_hex(24)}", example)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Build, start, try, remove; 1 if anything failed."""
+    """Build, start, test and remove the system; return 1 if anything failed."""
     parser = argparse.ArgumentParser(description="Try the images with compose.")
     parser.add_argument("--port", type=int, default=8080, help="port of the API on this machine")
     parser.add_argument("--folder", type=Path, default=ROOT / ".local", help="where the settings are written")
@@ -53,14 +53,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 class Compose:
-    """The system under a name of its own, so that one that runs beside it is left alone."""
+    """The system under a separate name, so that another running system is not affected."""
 
     def __init__(self, environment_file: Path) -> None:
-        """Describe it; nothing is started yet."""
+        """Set the name; nothing is started yet."""
         self._command = ["docker", "compose", "--project-name", PROJECT, "--env-file", str(environment_file)]
 
     def run(self, *arguments: str) -> None:
-        """Run one command and show its output. Raises `ComposeError`."""
+        """Run a command and show its output. Raises `ComposeError`."""
         if subprocess.run([*self._command, *arguments], cwd=ROOT, check=False).returncode != 0:  # noqa: S603 (no shell)
             raise ComposeError(f"docker compose {arguments[0]} failed")
 
@@ -76,7 +76,7 @@ class Compose:
             raise ComposeError(f"the first admin key was not printed; status {done.returncode}") from None
 
     def smoke_test(self, url: str, key: str) -> int:
-        """Send one picture through the system, and show the services' logs if that failed."""
+        """Send one image through the system, and show the services' logs if that fails."""
         environment = {**os.environ, "IMAGE_MANAGER_URL": url, "IMAGE_MANAGER_KEY": key}
         done = subprocess.run(  # noqa: S603 (our own script)
             [sys.executable, str(ROOT / "scripts" / "smoke.py")], env=environment, check=False
@@ -86,7 +86,7 @@ class Compose:
         return 1 if done.returncode else 0
 
     def end(self) -> None:
-        """Remove containers, networks and data; the images stay."""
+        """Remove containers, networks and data, but not the images."""
         subprocess.run([*self._command, "down", "--volumes", "--timeout", "20"], cwd=ROOT, check=False)  # noqa: S603
 
 

@@ -1,8 +1,8 @@
-"""Refuses a pull request whose new dependencies have known holes, or a licence that the product cannot carry.
+"""Refuse a pull request whose new dependencies have known vulnerabilities or licences that are not allowed.
 
     python -m scripts.delivery.dependency_review BASE HEAD
 
-GitHub compares what the lock files of both commits name; the dependency graph has to be on.
+GitHub compares the lock files of both commits; the dependency graph must be enabled.
 """
 
 import json
@@ -18,7 +18,7 @@ REFUSED_LICENCES = ("AGPL-", "SSPL-", "BUSL-")
 
 
 class ReviewError(Exception):
-    """GitHub could not compare the commits; the text is what it said."""
+    """GitHub could not compare the commits; the message is its output."""
 
 
 def changes(base: str, head: str) -> list[dict[str, Any]]:
@@ -32,7 +32,7 @@ def changes(base: str, head: str) -> list[dict[str, Any]]:
 
 
 def refusals(changed: list[dict[str, Any]]) -> Iterator[str]:
-    """Yield a line for each new dependency that cannot stay."""
+    """Yield a line for each new dependency that is not allowed."""
     for each in changed:
         if each["change_type"] != "added":
             continue
@@ -45,7 +45,7 @@ def refusals(changed: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print what is refused; 1 if there is any."""
+    """Print the refused dependencies; return 1 if there are any."""
     base, head = argv or sys.argv[1:]
     try:
         found = list(refusals(changes(base, head)))

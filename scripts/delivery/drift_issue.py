@@ -1,9 +1,9 @@
-"""Keeps one issue for each environment whose infrastructure is not what the code says.
+"""Keep one issue open for each environment whose infrastructure differs from the code.
 
 python -m scripts.delivery.drift_issue dev --folder plan
 
-The folder holds what the nightly plan found: `changes` says whether there are any, `summary.md` which. The first night
-opens the issue, later ones bring it up to date, and the first night without drift closes it.
+The folder contains the result of the nightly plan: `changes` (whether there are any) and `summary.md`. The first night
+with drift opens the issue, later ones update it, and the first night without drift closes it.
 """
 
 import argparse
@@ -27,24 +27,24 @@ workflow `infra-apply`, which puts back what the code says. This issue closes it
 
 
 def title(environment: str) -> str:
-    """The title, by which a later night finds the issue."""
+    """Return the title, by which later runs find the issue."""
     return f"The infrastructure of {environment} has drifted"
 
 
 def body(environment: str, summary: str, run_url: str | None) -> str:
-    """The whole text."""
+    """Return the text of the issue."""
     run = f"\nSeen by {run_url}" if run_url else ""
     return BODY.format(environment=environment, summary=summary, run=run).rstrip() + "\n"
 
 
 def open_issue(environment: str) -> int | None:
-    """Number of the open issue of this environment. Raises `GitHubError`."""
+    """Return the number of the environment's open issue. Raises `GitHubError`."""
     listed = gh_json("issue", "list", "--state", "open", "--label", LABEL, "--limit", "100", "--json", "number,title")
     return next((int(issue["number"]) for issue in listed if issue["title"] == title(environment)), None)
 
 
 def report(environment: str, summary: str, run_url: str | None) -> str:
-    """Open the issue, or bring the open one up to date. Raises `GitHubError`."""
+    """Open the issue, or update the open one. Raises `GitHubError`."""
     number, text = open_issue(environment), body(environment, summary, run_url)
     if number is not None:
         gh("issue", "edit", str(number), "--body", text)
@@ -54,7 +54,7 @@ def report(environment: str, summary: str, run_url: str | None) -> str:
 
 
 def settle(environment: str) -> str:
-    """Close the issue where there is one. Raises `GitHubError`."""
+    """Close the issue if one is open. Raises `GitHubError`."""
     number = open_issue(environment)
     if number is None:
         return f"No drift in {environment}."
@@ -63,7 +63,7 @@ def settle(environment: str) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Open, update or close; 1 if GitHub did not let us."""
+    """Open, update or close the issue; return 1 if GitHub refused."""
     parser = argparse.ArgumentParser(description="Keep one issue for each environment that has drifted.")
     parser.add_argument("environment")
     parser.add_argument("--folder", type=Path, required=True, help="what the nightly plan found")

@@ -1,4 +1,4 @@
-"""Calls GitHub through `gh`, which finds its token and repository in the workflow's environment."""
+"""Call GitHub through `gh`, which gets token and repository from the workflow's environment."""
 
 import json
 import subprocess
@@ -6,11 +6,11 @@ from typing import Any
 
 
 class GitHubError(Exception):
-    """A gh command failed; the text is its command line and what it said."""
+    """A gh command failed; the message is its command line and output."""
 
 
 def gh(*arguments: str) -> str:
-    """Run one command to its end and return what it printed. Raises `GitHubError`."""
+    """Run a command and return its output. Raises `GitHubError`."""
     command = ["gh", *arguments]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)  # noqa: S603 (no shell)
@@ -22,5 +22,5 @@ def gh(*arguments: str) -> str:
 
 
 def gh_json(*arguments: str) -> Any:
-    """Run one command that prints JSON. Raises `GitHubError`."""
+    """Run a command and return its JSON output. Raises `GitHubError`."""
     return json.loads(gh(*arguments))

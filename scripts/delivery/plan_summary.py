@@ -1,10 +1,10 @@
-"""Says what a Terraform plan would do, and refuses what must not happen by a workflow.
+"""Summarise a Terraform plan, and refuse one that a workflow must not apply.
 
 python -m scripts.delivery.plan_summary stack.tfplan --title dev --folder plan
 
-Shows addresses and the names of arguments, never a value. Leaves `summary.md` and `changes` (true or false) in the
-folder. A plan that deletes or replaces a database or a bucket ends with status 3: what they hold cannot be planned
-back, so that this is for a person, on purpose, outside of any workflow.
+Shows addresses and names of arguments, never values. Writes `summary.md` and `changes` (true or false) into the
+folder. A plan that deletes or replaces a database or a bucket exits with status 3: their contents could not be
+restored, so only a person may do this, outside any workflow.
 """
 
 import argparse
@@ -30,7 +30,7 @@ MAX_ROWS = 100
 
 @dataclass(frozen=True)
 class Change:
-    """What happens to one resource; `arguments` are the names of those that change in place."""
+    """A change of one resource; `arguments` are the names of arguments that change in place."""
 
     address: str
     type: str
@@ -39,12 +39,12 @@ class Change:
 
     @property
     def is_refused(self) -> bool:
-        """Whether it takes away what holds data."""
+        """Whether the change removes a resource that contains data."""
         return self.type in KEPT_TYPES and self.action in {"delete", "replace"}
 
 
 def changes_of(plan: Mapping[str, Any]) -> list[Change]:
-    """Everything that the plan changes, the most dangerous first."""
+    """Return all changes of the plan, most dangerous first."""
     found = []
     for entry in plan.get("resource_changes", []):
         action = _action(entry["change"]["actions"])
@@ -55,13 +55,13 @@ def changes_of(plan: Mapping[str, Any]) -> list[Change]:
 
 
 def changed_outputs(plan: Mapping[str, Any]) -> list[str]:
-    """Names of the outputs that change, which also counts as a change where no resource does."""
+    """Return the names of changed outputs, which also count as changes."""
     outputs = plan.get("output_changes", {})
     return sorted(name for name, change in outputs.items() if change["actions"] != ["no-op"])
 
 
 def markdown(title: str, changes: Sequence[Change], outputs: Sequence[str] = ()) -> str:
-    """The summary as it stands in a pull request."""
+    """Return the summary for the pull request."""
     lines = [f"### Plan for {title}", ""]
     if outputs:
         lines += [f"Outputs that change: {', '.join(map(_code, outputs))}.", ""]
@@ -85,7 +85,7 @@ def markdown(title: str, changes: Sequence[Change], outputs: Sequence[str] = ())
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Write the summary; 3 if the plan is refused, 1 if it cannot be read."""
+    """Write the summary; return 3 if the plan is refused, 1 if it cannot be read."""
     parser = argparse.ArgumentParser(description="Summarise a plan and refuse what takes data away.")
     parser.add_argument("plan", type=Path, help="what `terraform plan -out` kept")
     parser.add_argument("--title", required=True, help="the environment's name")

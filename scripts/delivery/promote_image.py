@@ -1,10 +1,10 @@
-"""Brings an image that was built once into the registry of an environment, unchanged.
+"""Copy an image into the registry of an environment, unchanged.
 
     python -m scripts.delivery.promote_image digest ghcr.io/owner/repository/image-api:COMMIT
     python -m scripts.delivery.promote_image copy ghcr.io/…/image-api@sha256:… …-docker.pkg.dev/…/image-api:COMMIT
 
-`digest` waits until the build has pushed the image, and prints its name by digest. `copy` prints the copy's name by
-digest. Both tell GITHUB_OUTPUT the same as `image` and, of `digest`, the parts `name` and `digest`.
+`digest` waits until the build has pushed the image, and prints its name with digest. `copy` prints the copy's name with
+digest. Both write it to GITHUB_OUTPUT as `image`, and `digest` also writes the parts `name` and `digest`.
 """
 
 import argparse
@@ -21,11 +21,11 @@ COMMAND_SECONDS = 900
 
 
 class PromotionError(Exception):
-    """An image is not there or not the one meant; the text says which."""
+    """An image does not exist or is not the expected one."""
 
 
 def digest_of(image: str) -> str | None:
-    """Digest of what a name stands for, or `None` if the registry has no such image. Raises `PromotionError`."""
+    """Return the digest of an image, or `None` if the registry does not have it. Raises `PromotionError`."""
     done = _skopeo("inspect", "--no-tags", "--format", "{{.Digest}}", f"docker://{image}")
     if done.returncode == 0 and _DIGEST.match(done.stdout.strip()):
         return done.stdout.strip()
@@ -35,7 +35,7 @@ def digest_of(image: str) -> str | None:
 
 
 def wait_for(image: str, seconds: float, poll_seconds: float) -> str:
-    """Wait until the image is there and return its digest. Raises `PromotionError`."""
+    """Wait until the image exists and return its digest. Raises `PromotionError`."""
     deadline = time.monotonic() + seconds
     while True:
         found = digest_of(image)
@@ -47,7 +47,7 @@ def wait_for(image: str, seconds: float, poll_seconds: float) -> str:
 
 
 def copy(source: str, target: str) -> str:
-    """Copy an image named by digest and return the copy's name by digest. Raises `PromotionError`."""
+    """Copy an image given by digest and return the copy's name with digest. Raises `PromotionError`."""
     digest = source.partition("@")[2]
     if not _DIGEST.match(digest):
         raise PromotionError(f"{source} is not named by its digest")
@@ -65,7 +65,7 @@ def copy(source: str, target: str) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print an image's name by digest; 1 if there is none."""
+    """Print the image's name with digest; return 1 if there is none."""
     parser = argparse.ArgumentParser(description="Bring an image into another registry, unchanged.")
     commands = parser.add_subparsers(dest="command", required=True)
     digest = commands.add_parser("digest", help="wait for an image and name it by its digest")

@@ -1,4 +1,4 @@
-"""Prints the part of CHANGELOG.md that belongs to a tag.
+"""Print the section of CHANGELOG.md for a tag.
 
 python -m scripts.delivery.release_notes v1.4.0 [--changelog CHANGELOG.md]
 """
@@ -15,11 +15,11 @@ _HEADING = re.compile(r"^## \[?(?P<version>[^\s\]]+)\]?")
 
 
 class ReleaseNotesError(Exception):
-    """There are no notes for this tag; the text says why."""
+    """There are no notes for this tag."""
 
 
 def notes(tag: str, changelog: str) -> str:
-    """The entries under the version's heading. Raises `ReleaseNotesError`."""
+    """Return the entries under the version's heading. Raises `ReleaseNotesError`."""
     matched = _TAG.match(tag)
     if matched is None:
         raise ReleaseNotesError(f"{tag} is not a version's tag, such as v1.4.0")
@@ -39,7 +39,7 @@ def notes(tag: str, changelog: str) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print the notes; 1 if there are none."""
+    """Print the notes; return 1 if there are none."""
     parser = argparse.ArgumentParser(description="Print a tag's part of the changelog.")
     parser.add_argument("tag")
     parser.add_argument("--changelog", type=Path, default=CHANGELOG)

@@ -1,7 +1,7 @@
-"""How many requests a revision answered, by the platform's own metric.
+"""Count the requests that a revision handled, by the platform's metric.
 
-The metric counts every request, also of services whose requests are in no log, and asking for it costs the same for ten
-requests and ten million. What happened shows in it two to three minutes later.
+The metric counts every request, even of services without request logs, and reading it costs the same for ten
+requests and ten million. It is two to three minutes behind.
 """
 
 import json
@@ -23,7 +23,7 @@ TIMEOUT_SECONDS = 30
 
 @dataclass(frozen=True)
 class Requests:
-    """How many requests a revision answered, with a status of 200 to 299, and with one of 500 or more."""
+    """Number of requests that a revision handled, with a status of 200 to 299, and with 500 or above."""
 
     total: int
     served: int
@@ -31,12 +31,12 @@ class Requests:
 
     @property
     def error_share(self) -> float:
-        """The part of the requests that failed."""
+        """Share of the requests that failed."""
         return self.errors / self.total if self.total else 0.0
 
 
 def requests(project: str, service: str, revision: str, since: datetime) -> Requests:
-    """Count what a revision has answered since then. Raises `GcloudError`."""
+    """Return the requests that a revision has handled since a time. Raises `GcloudError`."""
     counts: dict[str, int] = {}
     for series in _series(project, _query(service, revision, since)):
         kind = series["metric"]["labels"]["response_code_class"]

@@ -1,4 +1,4 @@
-"""Brings new images into service step by step, and everything back as soon as a step fails.
+"""Roll out new images step by step, and roll everything back as soon as a step fails.
 
     python -m scripts.delivery.rollout forward --project … --region … --version … --state rollout.json
         --image image-api=…@sha256:… --image image-processor=…@sha256:… --image image-tasks=…@sha256:…
@@ -42,16 +42,16 @@ _BY_DIGEST = re.compile(r"^[a-z0-9./_-]+@sha256:[0-9a-f]{64}$")
 
 
 class RolloutError(Exception):
-    """A step failed, and everything has to go back."""
+    """A step failed, and everything must be rolled back."""
 
 
 class InterruptedRolloutError(RolloutError):
-    """The run was asked to end while it was between two states."""
+    """The run was interrupted between two states."""
 
 
 @dataclass(frozen=True)
 class Release:
-    """What is to be brought into service."""
+    """The images and the version to roll out."""
 
     images: dict[str, str]
     version: str
@@ -59,7 +59,7 @@ class Release:
 
 @dataclass(frozen=True)
 class Watch:
-    """How long each stage is watched, and how many errors are too many."""
+    """Duration of each stage, and the maximum number of errors."""
 
     seconds: float
     poll_seconds: float
@@ -69,7 +69,7 @@ class Watch:
 
 @dataclass
 class Rollout:
-    """One rollout; `touched` holds, in order, the services to bring back and the revision that each goes back to."""
+    """A rollout; `touched` contains, in order, the changed services and the revision to roll each back to."""
 
     cloud: CloudRun
     release: Release
@@ -80,7 +80,7 @@ class Rollout:
     touched: dict[str, str] = field(default_factory=dict)
 
     def forward(self) -> None:
-        """Go all the way. Raises `RolloutError` or `GcloudError`, and then nothing has been brought back yet."""
+        """Roll out completely. Raises `RolloutError` or `GcloudError` without rolling back."""
         if missing := [service for service in SERVICES if not self.cloud.is_there(service)]:
             raise RolloutError(
                 f"{', '.join(missing)}: not there, or not this account's to deploy. Apply first (the workflow"
@@ -150,7 +150,7 @@ class Rollout:
 
 
 def back(cloud: CloudRun, touched: dict[str, str], say: Callable[[str], None], pause_seconds: float) -> bool:
-    """Give the previous revisions all traffic again, the last service first; `False` where that did not succeed."""
+    """Give the previous revisions all traffic again, the last service first; return whether that succeeded."""
     certain = True
     for service, previous in reversed(touched.items()):
         for attempt in range(1, BACK_ATTEMPTS + 1):
@@ -177,7 +177,7 @@ def back(cloud: CloudRun, touched: dict[str, str], say: Callable[[str], None], p
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Roll out or go back; 0 when the aim was reached, 1 when all went back, 2 when a person has to help."""
+    """Roll out or roll back; return 0 on success, 1 after a rollback, 2 if a person has to intervene."""
     arguments = parser().parse_args(argv)
     cloud = CloudRun(arguments.project, arguments.region)
     if arguments.command == "back":
@@ -220,7 +220,7 @@ def _release(arguments: argparse.Namespace) -> Release:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command line."""
     made = argparse.ArgumentParser(description="Bring images into service step by step.")
     commands = made.add_subparsers(dest="command", required=True)
     forward = commands.add_parser("forward", help="migrate, then one service after the other")

@@ -1,4 +1,4 @@
-"""Waits until ci has passed for a commit of the main branch.
+"""Wait until ci has passed for a commit of the main branch.
 
     python -m scripts.delivery.wait_for_checks COMMIT
 
@@ -18,14 +18,14 @@ WORKFLOW, BRANCH = "ci.yml", "main"
 
 
 def newest_run(commit: str) -> dict[str, Any] | None:
-    """The newest run of ci for this commit on the main branch. Raises `GitHubError`."""
+    """Return the newest run of ci for this commit on the main branch. Raises `GitHubError`."""
     filters = ("--workflow", WORKFLOW, "--branch", BRANCH, "--commit", commit, "--event", "push", "--limit", "20")
     listed = gh_json("run", "list", *filters, "--json", "databaseId,status,conclusion,url")
     return max(listed, key=lambda run: int(run["databaseId"]), default=None)
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command line."""
     made = argparse.ArgumentParser(description="Wait until ci has passed for a commit.")
     made.add_argument("commit")
     made.add_argument("--minutes", type=float, default=60, help="how long to wait")
@@ -34,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Wait; 1 if the checks failed, were not there in time, or did not end in time."""
+    """Wait; return 1 if the checks failed, or did not start or finish in time."""
     arguments = parser().parse_args(argv)
     deadline, last_error = time.monotonic() + arguments.minutes * 60, ""
     while True:

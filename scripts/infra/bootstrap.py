@@ -1,7 +1,7 @@
-"""`make bootstrap PROJECT=… REPO=…`: from an empty project to a running system, step by step.
+"""`make bootstrap PROJECT=… REPO=…`: create a running system in an empty project, step by step.
 
-Every step looks first whether it is done, so that the whole can be run again after it stopped anywhere. Nothing here
-creates a key or a password: the first admin key is made by the migration job, and waits in Secret Manager.
+Every step first checks whether it is done, so an interrupted bootstrap can be run again. Nothing here
+creates a key or a password: the migration job creates the first admin key and stores it in Secret Manager.
 """
 
 import argparse
@@ -38,7 +38,7 @@ READY_SECONDS = 300
 
 
 def check_access(project: Project) -> None:
-    """Somebody is logged in, for gcloud and for Terraform; the project is there and pays."""
+    """Check that gcloud and Terraform are logged in, and that the project exists and has billing."""
     logged_in_account()
     if run(["gcloud", "auth", "application-default", "print-access-token"], check=False).code:
         raise CommandFailed("Terraform has no credentials: run `gcloud auth application-default login`")
@@ -51,13 +51,13 @@ def check_access(project: Project) -> None:
 
 
 def enable_first_apis(project: Project) -> None:
-    """The APIs that Terraform needs before it can enable others. Enabling what is enabled changes nothing."""
+    """Enable the APIs that Terraform needs before it can enable others."""
     services = [f"{name}.googleapis.com" for name in FIRST_APIS]
     run(["gcloud", "services", "enable", *services, f"--project={project.project_id}"])
 
 
 def make_state_bucket(project: Project) -> None:
-    """The bucket of the state, versioned; Terraform manages it from its first apply on."""
+    """Create the versioned state bucket, which Terraform manages from its first apply on."""
     url, scope = f"gs://{project.state_bucket}", f"--project={project.project_id}"
     if run(["gcloud", "storage", "buckets", "describe", url, scope], check=False).code:
         run(
@@ -69,7 +69,7 @@ def make_state_bucket(project: Project) -> None:
 
 
 def make_pubsub_agent(project: Project) -> None:
-    """Pub/Sub's service agent, to which the stack grants roles; an agent that is there stays."""
+    """Create Pub/Sub's service agent, to which the stack grants roles, unless it exists."""
     run(
         ["gcloud", "beta", "services", "identity", "create", "--service=pubsub.googleapis.com",
          f"--project={project.project_id}"]
@@ -77,7 +77,7 @@ def make_pubsub_agent(project: Project) -> None:
 
 
 def apply_bootstrap(project: Project) -> None:
-    """State bucket, APIs, registry and federation, with the bucket imported at the first time."""
+    """Apply state bucket, APIs, registry and federation; the first time, import the bucket."""
     folder = project.folder / "bootstrap"
     repository = json.loads(run(["gh", "api", f"repos/{project.repository}"]).stdout)
     numbers = {"repository_id": str(repository["id"]), "repository_owner_id": str(repository["owner"]["id"])}
@@ -101,7 +101,7 @@ def apply_bootstrap(project: Project) -> None:
 
 
 def set_github_variables(project: Project) -> None:
-    """The GitHub environments with their rules, and the variables that the workflows read. None of them is a secret."""
+    """Create the GitHub environments with their rules and variables. None of them is a secret."""
     make_environments(project)
     protect_refs(project)
     shown = run(["terraform", "output", "-json", "github_variables"], cwd=project.folder / "bootstrap").stdout
@@ -114,7 +114,7 @@ def set_github_variables(project: Project) -> None:
 
 
 def _list_environment(project: Project) -> None:
-    """Adds this environment to those that the workflows deliver to; what is listed already stays."""
+    """Add this environment to those that the workflows deliver to."""
     repository = f"--repo={project.repository}"
     variables = json.loads(run(["gh", "variable", "list", "--json=name,value", repository]).stdout)
     known = next((each["value"] for each in variables if each["name"] == "DELIVERY_ENVIRONMENTS"), "[]")
@@ -123,7 +123,7 @@ def _list_environment(project: Project) -> None:
 
 
 def build_images(project: Project) -> None:
-    """The first images, unless services run already; deploys replace them. Writes the local files."""
+    """Build the first images, unless services already run, and write the local files."""
     images = running_images(project.project_id, project.region)
     if len(images) < len(IMAGES):
         run(["gcloud", "auth", "configure-docker", f"{project.region}-docker.pkg.dev", "--quiet"])
@@ -134,7 +134,7 @@ def build_images(project: Project) -> None:
 
 
 def _build(project: Project, name: str) -> str:
-    """Builds and pushes an image under this commit's tag; returns its name by digest. A tag that is there stays."""
+    """Build and push an image under this commit's tag, unless the tag exists; return its name with digest."""
     commit = run(["git", "rev-parse", "--short=12", "HEAD"], cwd=ROOT).stdout.strip()
     image = f"{project.image_repository}/{name}"
     described = [
@@ -157,13 +157,13 @@ def _build(project: Project, name: str) -> str:
 
 
 def apply_stack(project: Project) -> None:
-    """Everything else. Services are made before their schema is there and wait for it."""
+    """Apply the stack. Services are created before their schema exists, and wait for it."""
     with tempfile.TemporaryDirectory() as folder:
         stack.apply(project.environment, Path(folder) / "first.tfplan", confirmed=True)
 
 
 def migrate(project: Project) -> None:
-    """The schema, and the first admin key into Secret Manager; on a schema that is there both change nothing."""
+    """Migrate the schema and store the first admin key in Secret Manager; a second run changes nothing."""
     run(
         ["gcloud", "run", "jobs", "execute", "image-migrate", "--wait", f"--project={project.project_id}",
          f"--region={project.region}"]
@@ -171,7 +171,7 @@ def migrate(project: Project) -> None:
 
 
 def wait_until_ready(project: Project) -> None:
-    """Both services say that they are ready. Raises `CommandFailed` after five minutes."""
+    """Wait until both services are ready. Raises `CommandFailed` after five minutes."""
     deadline = time.monotonic() + READY_SECONDS
     for service in IMAGES.values():
         while not _is_ready(project, service):
@@ -189,7 +189,7 @@ def _is_ready(project: Project, service: str) -> bool:
 
 
 def smoke_test(project: Project) -> None:
-    """One picture through the whole system, by the same target as everywhere."""
+    """Send one image through the whole system, with `make smoke`."""
     url = run(["terraform", "output", "-raw", "api_url"], cwd=project.folder / "stack").stdout.strip()
     key = run(
         ["gcloud", "secrets", "versions", "access", "latest", "--secret=image-manager-admin-key",
@@ -200,7 +200,7 @@ def smoke_test(project: Project) -> None:
 
 
 def plan_again(project: Project) -> None:
-    """Plan once more and say what that shows: a plan right after an apply has nothing to change."""
+    """Plan again and report any changes: a plan right after an apply must be empty."""
     with tempfile.TemporaryDirectory() as folder:
         plan_file = Path(folder) / "second.tfplan"
         if not stack.plan(project.environment, plan_file):
@@ -230,7 +230,7 @@ STEPS: dict[str, Callable[[Project], None]] = {
 
 
 def bootstrap(project: Project) -> bool:
-    """Runs every step; returns whether all went through."""
+    """Run every step; return whether all succeeded."""
     for number, (name, step) in enumerate(STEPS.items(), start=1):
         say(f"[{number}/{len(STEPS)}] {name}")
         try:
@@ -243,7 +243,7 @@ def bootstrap(project: Project) -> bool:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("project_id", type=project_id_argument)
     parser.add_argument("repository", type=repository_argument, help="owner/name at GitHub")

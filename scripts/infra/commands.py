@@ -1,4 +1,4 @@
-"""Other programs, run the same way by every script: no shell, output kept, failures with what was printed."""
+"""Run other programs without a shell, capture their output, and report failures with it."""
 
 import shutil
 import subprocess
@@ -9,12 +9,12 @@ from pathlib import Path
 
 
 class CommandFailed(Exception):
-    """A program ended with an error; the text is what it printed."""
+    """A program failed; the message is its output."""
 
 
 @dataclass(frozen=True)
 class Output:
-    """What a program printed, and how it ended."""
+    """Output and exit status of a program."""
 
     stdout: str
     stderr: str
@@ -22,13 +22,13 @@ class Output:
 
 
 def say(line: str) -> None:
-    """Prints a line at once."""
+    """Print a line and flush it."""
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
 
 
 def first_on_path(program: str) -> str | None:
-    """Where a program is, or None."""
+    """Return the path of a program, or None."""
     return shutil.which(program)
 
 
@@ -40,7 +40,7 @@ def run(
     check: bool = True,
     show: bool = False,
 ) -> Output:
-    """Runs a program to its end. `show` lets it print, for what takes long or asks a person.
+    """Run a program. `show` lets it print directly, for long or interactive programs.
 
     Raises:
         CommandFailed: it is not there, or (with `check`) ended with an error.

@@ -1,4 +1,4 @@
-"""What a month costs, computed from a table of listed prices: `docs/cost.md` is what `document` returns."""
+"""Monthly cost, computed from a table of list prices; `document` returns `docs/cost.md`."""
 
 import re
 from collections.abc import Callable
@@ -21,7 +21,7 @@ NOT_READ = "not checked again"
 
 @dataclass(frozen=True)
 class Price:
-    """A listed price in US dollars. `read` says when, and whether in a copy of the list itself."""
+    """A list price in US dollars; `read` is when and where it was read."""
 
     dollars: float
     unit: str

@@ -1,4 +1,4 @@
-"""Remove what Google puts into each new project and this system never uses: the default network and account.
+"""Remove two things that Google adds to each new project and this system never uses: default network and account.
 
 The network lets SSH and RDP in from everywhere, and the account is an editor of the project. A project in which
 something already runs on them is left as it is, and a person is told.

@@ -1,4 +1,4 @@
-"""`make doctor PROJECT=…`: what would keep the system from being made here, one line each, with the fix."""
+"""`make doctor PROJECT=…`: list everything that would make a bootstrap fail, each with its fix."""
 
 import argparse
 import re
@@ -170,7 +170,7 @@ def _reason(failure: CommandFailed) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("project_id", type=project_id_argument)
     parser.add_argument("--region", default="europe-west1")

@@ -207,7 +207,7 @@ def documents() -> dict[Path, str]:
 
 
 def main() -> int:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a file has drifted")
     check = parser.parse_args().check

@@ -110,7 +110,7 @@ def _is_caught(copy: Path, fault: Fault, target: Target, variables: dict[str, st
 
 
 def main() -> int:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--only", help="plant only the faults whose name holds this text")
     only = parser.parse_args().only or ""

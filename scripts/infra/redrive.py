@@ -1,8 +1,8 @@
-"""`make redrive PROJECT=…`: lists the dead letters, or sends them again once their cause is mended.
+"""`make redrive PROJECT=…`: list dead letters, or send them again after their cause has been fixed.
 
-Each is published to the topic that it came from before it is acknowledged, so that one that is sent twice is the worst
-that can happen, and a message that is handled twice does its work once. What comes from nowhere known stays where it
-is. Locally it takes `PUBSUB_EMULATOR_HOST`.
+Each is published to its original topic before it is acknowledged, so the worst case is that one is sent twice, and
+a message that is handled twice does its work once. Messages of unknown origin stay where they are. Locally, set
+`PUBSUB_EMULATOR_HOST`.
 """
 
 import argparse
@@ -38,7 +38,7 @@ class Letters:
         return f"projects/{self.project_id}/subscriptions/{SUBSCRIPTION}"
 
     def take(self, most: int) -> list[Any]:
-        """Leases up to `most` messages for a minute; none of them comes twice."""
+        """Lease up to `most` distinct messages for a minute."""
         taken: dict[str, Any] = {}
         while len(taken) < most:
             wanted = min(BATCH, most - len(taken))
@@ -50,7 +50,7 @@ class Letters:
         return list(taken.values())
 
     def send(self, letter: Any, topic: str) -> None:
-        """Publishes a message anew to a topic, then acknowledges the old one."""
+        """Publish a message to a topic again, then acknowledge the old one."""
         attributes = {
             key: value for key, value in letter.message.attributes.items() if not key.startswith(ADDED_BY_PUBSUB)
         }
@@ -61,7 +61,7 @@ class Letters:
         self.subscriber.acknowledge(request={"subscription": self.subscription, "ack_ids": [letter.ack_id]}, timeout=30)
 
     def give_back(self, letters: list[Any]) -> None:
-        """Ends the leases, so that the next look finds the messages at once."""
+        """End the leases, so that the messages are available again immediately."""
         if letters:
             ack_ids = [each.ack_id for each in letters]
             self.subscriber.modify_ack_deadline(
@@ -70,7 +70,7 @@ class Letters:
 
 
 def open_letters(project_id: str) -> Letters:
-    """Clients for Google's Pub/Sub, or for the emulator that `PUBSUB_EMULATOR_HOST` names."""
+    """Return clients for Pub/Sub, or for the emulator in `PUBSUB_EMULATOR_HOST`."""
     import grpc
     from google.pubsub_v1 import PublisherClient, SubscriberClient
     from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
@@ -85,7 +85,7 @@ def open_letters(project_id: str) -> Letters:
 
 
 def _source_of(letter: Any) -> str:
-    """The subscription that gave a message up, without its project."""
+    """Return the subscription that dead-lettered a message, without its project."""
     return str(letter.message.attributes.get(f"{ADDED_BY_PUBSUB}Subscription", "nowhere known")).rsplit("/", 1)[-1]
 
 
@@ -105,9 +105,9 @@ def _line(letter: Any) -> str:
 
 
 def redrive(letters: Letters, most: int, *, send: bool) -> int:
-    """Shows up to `most` dead letters, and sends them again where `send` says so.
+    """Show up to `most` dead letters, and send them again if `send` is set.
 
-    Returns how many were sent, or would be.
+    Return how many were sent, or would be.
     """
     taken = letters.take(most)
     kept, topics = list(taken), [TOPICS.get(_source_of(letter)) for letter in taken]
@@ -123,7 +123,7 @@ def redrive(letters: Letters, most: int, *, send: bool) -> int:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("project_id", type=project_id_argument)
     parser.add_argument("--send", action="store_true", help="send them again; without, they are only shown")

@@ -215,7 +215,7 @@ async def _run(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--database-url", required=True, help="the restored database, never the one in service")
     parser.add_argument("--originals", required=True, metavar="BUCKET")

@@ -1,7 +1,7 @@
-"""`make plan`, `make apply`, `make destroy`, `make adopt-database`: Terraform on the stack of one environment.
+"""`make plan`, `make apply`, `make destroy`, `make adopt-database`: run Terraform on the stack of one environment.
 
-Values that only one project has come from `environments/<environment>.local.tfvars.json`, which bootstrap writes, or,
-in CI, from `TF_VAR_…`. An apply carries out a plan that was shown before it, never another.
+Values of a single project come from `environments/<environment>.local.tfvars.json`, which the bootstrap writes, or,
+in CI, from `TF_VAR_…`. An apply applies exactly the plan that was shown before.
 """
 
 import argparse
@@ -81,7 +81,7 @@ def _terraform(*arguments: str, check: bool = True) -> int:
 
 
 def plan(environment: str, plan_file: Path, *, lock: bool = True, destroy: bool = False) -> bool:
-    """Shows and keeps a plan; returns whether it changes anything. Raises `CommandFailed`."""
+    """Show and save a plan; return whether it changes anything. Raises `CommandFailed`."""
     initialise(environment)
     options = ["-input=false", "-detailed-exitcode", f"-out={plan_file}", f"-lock={str(lock).lower()}"]
     code = _terraform("plan", *options, *(["-destroy"] if destroy else []), *arguments_for(environment), check=False)
@@ -104,7 +104,7 @@ def changes(plan_file: Path) -> list[str]:
 
 
 def endangered(plan_file: Path) -> list[str]:
-    """The databases and buckets that a plan deletes or replaces."""
+    """Return the databases and buckets that a plan deletes or replaces."""
     return [
         change["address"]
         for change in _shown(plan_file)["resource_changes"]
@@ -113,7 +113,7 @@ def endangered(plan_file: Path) -> list[str]:
 
 
 def apply(environment: str, plan_file: Path, *, confirmed: bool) -> None:
-    """Plans, asks, applies exactly that plan. Refuses one that deletes a database or a bucket."""
+    """Plan, ask, and apply exactly that plan. Refuse one that deletes a database or a bucket."""
     if not plan(environment, plan_file):
         say("Nothing changes.")
         return
@@ -125,7 +125,7 @@ def apply(environment: str, plan_file: Path, *, confirmed: bool) -> None:
 
 
 def destroy(environment: str, plan_file: Path, *, confirmed: bool) -> None:
-    """Takes everything down, the abandoned peering included. Prod is protected until its protection is taken off."""
+    """Remove everything, including the abandoned peering. Prod is refused until its protection is removed."""
     if environment != "dev":
         raise CommandFailed(f"{environment} is protected: take its protection off by a reviewed change first")
     plan(environment, plan_file, destroy=True)
@@ -156,7 +156,7 @@ def _destroy_as_addresses_go(environment: str, plan_file: Path) -> None:
 
 
 def restore_log_bucket(project_id: str, region: str) -> None:
-    """Bring the audit log's bucket back where it was deleted within the week: its name is taken until then."""
+    """Restore the audit log's bucket if it was deleted within the last week, while its name is reserved."""
     place = [f"--location={region}", f"--project={project_id}"]
     bucket = ["gcloud", "logging", "buckets"]
     found = run([*bucket, "describe", AUDIT_BUCKET, *place, "--format=value(lifecycleState)"], check=False)
@@ -165,9 +165,9 @@ def restore_log_bucket(project_id: str, region: str) -> None:
 
 
 def adopt_database(environment: str, *, confirmed: bool) -> None:
-    """Puts the instance that `database.name_suffix` names into the state, for the one there, which runs on unmanaged.
+    """Put the instance named by `database.name_suffix` into the state instead of the current one, which keeps running.
 
-    Nothing in the cloud changes. A run that stopped half-way is run again.
+    Nothing in the cloud changes. An interrupted run can be repeated.
     """
     initialise(environment)
     project, name = _value(environment, "project_id"), _instance_name(environment)
@@ -208,7 +208,7 @@ def _database_imports(project_id: str, name: str) -> dict[str, str]:
 
 
 def remove_peering(project_id: str, network: str) -> None:
-    """Deletes the peering that Terraform abandoned, if it is still there."""
+    """Delete the peering that Terraform abandoned, if it still exists."""
     ended = run(
         ["gcloud", "services", "vpc-peerings", "delete", "--quiet", f"--network={network}", f"--project={project_id}",
          "--service=servicenetworking.googleapis.com"],
@@ -232,7 +232,7 @@ def _ask(confirmed: bool, question: str, expected: str) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("command", choices=["plan", "apply", "destroy", "adopt-database"])
     parser.add_argument("environment", choices=ENVIRONMENTS)

@@ -242,7 +242,7 @@ CHECKS = {
 
 
 def main() -> int:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("check", choices=[*CHECKS, "all"])
     chosen = parser.parse_args().check

@@ -1,4 +1,4 @@
-"""Removes each condition and bound of the queries in turn, and demands that a test turns red.
+"""Remove each condition and bound of the queries in turn, and check that a test fails.
 
 A test that passes whatever a query says protects nothing. Each removal is made in a copy of the tree, where the tests
 of the room run until the first that fails: those that import the module, then those in folders of the same name. If
@@ -254,7 +254,7 @@ def _try_all(root: Path, modules: list[list[Mutation]], copies: list[Copy]) -> i
 
 
 def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("paths", nargs="*", type=Path, help="files or folders; by default every query of every package")
     parser.add_argument(
