@@ -3,9 +3,9 @@
 import uvicorn
 
 from image_api.app import create_app_from_environment
-from image_api.server.protocol import BoundedProtocol
 from image_api.settings import ApiSettings
 from image_core import process_memory
+from image_core.server.protocol import BoundedProtocol
 
 if __name__ == "__main__":
     process_memory.bound_allocator()

@@ -3,6 +3,7 @@
 import uvicorn
 
 from image_core import process_memory
+from image_core.server.protocol import BoundedProtocol
 from image_delivery.app import create_app_from_environment
 from image_delivery.settings import DeliverySettings
 from image_engine.worker.confinement import deny_inspection
@@ -18,6 +19,7 @@ if __name__ == "__main__":
         port=settings.port,
         log_config=None,
         access_log=False,
+        http=BoundedProtocol,
         # What asks for a WebSocket is a request as any other.
         ws="none",
         proxy_headers=False,

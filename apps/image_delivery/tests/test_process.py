@@ -57,6 +57,8 @@ def test_it_locks_its_workers_in_and_ends_in_order(rows: Database, worker_urls: 
         assert answer["workers"] == 1
         assert answer["confinement"]["system_calls"] is True
         assert httpx2.get(f"{url}/i/nothing", trust_env=False).status_code == 404
+        too_long = httpx2.get(f"{url}/i/nothing", headers={"x-long": "x" * 70_000}, trust_env=False)
+        assert (too_long.status_code, too_long.json()["code"]) == (431, "header-too-large")
         process.send_signal(signal.SIGTERM)
         assert process.wait(15) in (0, -signal.SIGTERM)
 

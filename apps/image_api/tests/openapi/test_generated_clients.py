@@ -16,7 +16,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from image_api.actor import Role
-from image_api.server.protocol import BoundedProtocol
+from image_core.server.protocol import BoundedProtocol
 
 from ..conftest import Api
 from ..picture_server import serving, whole

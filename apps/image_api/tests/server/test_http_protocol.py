@@ -12,8 +12,8 @@ from uvicorn.server import ServerState
 
 from image_api import guarded_route
 from image_api.middleware import early_refusal
-from image_api.server import protocol
-from image_api.server.protocol import MAX_HEAD_BYTES, MAX_HEADERS, MAX_PIPELINED, BoundedProtocol
+from image_core.server import protocol
+from image_core.server.protocol import MAX_HEAD_BYTES, MAX_HEADERS, MAX_PIPELINED, BoundedProtocol
 from image_core.testing import UserWithKey
 
 from ..conftest import Api, MakeApi

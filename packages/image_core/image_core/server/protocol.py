@@ -19,8 +19,8 @@ from typing import NamedTuple, Self, cast
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from image_api.http import problems
 from image_core import errors
+from image_core.errors.problem_documents import MEDIA_TYPE, document, status_of
 from image_core.storage.sizes import format_size
 from image_core.telemetry import log
 
@@ -47,11 +47,15 @@ class _Refusal(NamedTuple):
 
     @classmethod
     def of(cls, error: errors.Invalid) -> Self:
-        answer = problems.app_problem(error)
-        answer.headers["connection"] = "close"
-        status = HTTPStatus(answer.status_code)
-        lines = [f"HTTP/1.1 {status} {status.phrase}".encode(), *(b": ".join(each) for each in answer.raw_headers)]
-        return cls(error.code, b"\r\n".join([*lines, b"", bytes(answer.body)]))
+        status = HTTPStatus(status_of(error))
+        body = document(status, error.code, error.title(), error.detail, **error.extra)
+        lines = [
+            f"HTTP/1.1 {status} {status.phrase}",
+            f"content-length: {len(body)}",
+            f"content-type: {MEDIA_TYPE}",
+            "connection: close",
+        ]
+        return cls(error.code, "\r\n".join([*lines, "", ""]).encode() + body)
 
 
 _TOO_LARGE = _Refusal.of(
