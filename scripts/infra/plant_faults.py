@@ -21,6 +21,7 @@ import yaml
 from scripts.infra.commands import CommandFailed, run, say
 from scripts.infra.terraform_checks import ROOT, TARGETS, TERRAFORM, Target, environment, initialise, mirrored_files
 
+TEST_SECONDS = 1800
 _FAILED = re.compile(r"\b[1-9]\d* failed\b")
 _RUN = re.compile(r'^run "(?P<name>\w+)" \{\n.*?^\}\n', re.MULTILINE | re.DOTALL)
 
@@ -82,6 +83,8 @@ def _is_caught_by_python(copy: Path, fault: Fault) -> bool:
     """Whether a test that passes without the fault fails with it. Leaves the copy as it was."""
     kept = (copy / fault.path).read_text()
     command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-m", "infra or not infra", "-p", "no:cacheprovider"]
+    # A test that ran into its own time limit would be taken for one that caught the fault, or for a broken one.
+    command += [f"--timeout={TEST_SECONDS}"]
     command += [f"{fault.target}::{fault.caught_by}"]
     # The packages are installed from the repository; those of the copy come before them.
     packages = [str(path) for place in ("apps", "packages") for path in sorted((copy / place).iterdir())]

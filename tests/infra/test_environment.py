@@ -53,6 +53,12 @@ def test_every_variable_is_a_setting(name: str) -> None:
     assert names_in_the_code()[name] - FOR_THE_PREVIOUS_RELEASE.get(name, set()) <= settings
 
 
+def test_decision_names_every_variable_that_the_next_release_drops() -> None:
+    (decision,) = (TERRAFORM.parent / "docs" / "decisions").glob("0021-*.md")
+    (sentence,) = re.findall(r"drops the processor's variables (.*?), and", decision.read_text(), re.DOTALL)
+    assert set(re.findall(r"`([A-Z_]+)`", sentence)) == FOR_THE_PREVIOUS_RELEASE["image-processor"]
+
+
 @pytest.mark.parametrize("name", SETTINGS)
 def test_every_setting_without_a_default_is_given(name: str) -> None:
     needed = {field.upper() for field, info in SETTINGS[name].model_fields.items() if info.is_required()}
