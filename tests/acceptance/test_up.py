@@ -80,7 +80,7 @@ def test_the_printed_curl_works_when_pasted(running: UpProcess) -> None:
 
 def ready_pictures(running: UpProcess) -> list[str]:
     """The ids of the demo team's pictures, once all of them are processed."""
-    (key,) = re.findall(r"its user's key: (\S+)", running.output)
+    (key,) = re.findall(r"Key of its user: (\S+)", running.output)
     url = f"{running.system['url']}/api/v1/images?status=ready"
     deadline = time.monotonic() + 60
     while len(ready := httpx2.get(url, headers={"X-API-KEY": key}, trust_env=False).json()["items"]) < 4:

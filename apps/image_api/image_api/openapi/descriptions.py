@@ -88,7 +88,7 @@ PROPERTIES = {
     "preset": "Name of the derivative: `thumb`, `preview` or `large`.",
     "previous": "Key that the last rotation replaced, during its grace period.",
     "price_credits": "Price of a new result, in credits. A stored result is free.",
-    "quota": "Maximum storage in human-readable form, for example `10.00 GiB`.",
+    "quota": "Maximum storage in human-readable form, for example `10 GiB`.",
     "quota_bytes": "Maximum storage of the team, in bytes.",
     "quota_images": "Maximum number of images of the team.",
     "ready": "True if the service can handle requests.",
