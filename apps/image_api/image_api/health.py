@@ -19,7 +19,7 @@ router = APIRouter(tags=["service"], route_class=GuardedRoute)
 
 _schema = Query(
     select(
-        select(column("version_num")).select_from(table("alembic_version")).limit(1).scalar_subquery(),
+        select(column("version_num")).select_from(table("alembic_version")).scalar_subquery(),
         select(func.count()).where(credential.c.is_default, credential.c.revoked_at.is_(None)).scalar_subquery(),
     )
 )

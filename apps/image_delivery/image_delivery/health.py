@@ -16,7 +16,7 @@ from image_core.migrations import HEAD
 from image_delivery.grants.keys import DeliveryKeys
 from image_delivery.parts import Parts
 
-_revision = Query(select(column("version_num")).select_from(table("alembic_version")).limit(1))
+_revision = Query(select(column("version_num")).select_from(table("alembic_version")))
 
 
 @dataclass

@@ -13,7 +13,7 @@ from image_core.migrations import HEAD
 from image_processor.parts import Parts
 
 router = APIRouter()
-_revision = Query(select(column("version_num")).select_from(table("alembic_version")).limit(1))
+_revision = Query(select(column("version_num")).select_from(table("alembic_version")))
 
 
 @router.get("/health/live")

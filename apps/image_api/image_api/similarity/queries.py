@@ -41,7 +41,7 @@ _model = Query(
 _few = (
     select(image_vector.c.image_id)
     .where(image_vector.c.team_id == _team_id, image_vector.c.model == bindparam("model"))
-    .limit(EXACT_ROWS + 1)
+    .limit(bindparam("most"))
     .subquery()
 )
 _count = Query(select(func.count()).select_from(_few))
@@ -103,9 +103,15 @@ async def find_model(runner: Runner, team_id: UUID, image_id: UUID) -> Record | 
     return await runner.fetch_one(_model, team_id=team_id, image_id=image_id)
 
 
+async def count_vectors(runner: Runner, team_id: UUID, model: str, most: int) -> int:
+    """Count the vectors of a team from one model, at most `most` of them."""
+    count: int = await runner.fetch_value(_count, team_id=team_id, model=model, most=most)
+    return count
+
+
 async def nearest(runner: Runner, subject: Subject, limit: int, max_distance: float) -> list[Record]:
     """Return the images of the team nearest to the subject."""
-    count = await runner.fetch_value(_count, team_id=subject.team_id, model=subject.model)
+    count = await count_vectors(runner, subject.team_id, subject.model, EXACT_ROWS + 1)
     return await runner.fetch(
         nearest_query(subject.model, subject.dimensions, exact=count <= EXACT_ROWS),
         team_id=subject.team_id, image_id=subject.image_id, limit=limit, max_distance=max_distance,

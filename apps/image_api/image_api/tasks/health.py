@@ -12,7 +12,7 @@ from image_core.db import Query
 from image_core.migrations import HEAD
 
 router = APIRouter()
-_revision = Query(select(column("version_num")).select_from(table("alembic_version")).limit(1))
+_revision = Query(select(column("version_num")).select_from(table("alembic_version")))
 
 
 @router.get("/health/live")

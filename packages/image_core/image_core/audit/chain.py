@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import Row, delete, func, insert, select, text
+from sqlalchemy import Row, delete, exists, func, insert, select, text
 from sqlalchemy.engine import Connection
 
 from image_core.audit.events import FIRST_PREVIOUS_HASH, LINE_COLUMNS, RowsHash, Seal
@@ -75,9 +75,7 @@ def check_chain(connection: Connection, expected: ExpectedSeal | None = None) ->
     link = _chain_start(connection)
     if expected is not None:
         _check_expected(link, expected)
-    if connection.execute(
-        select(audit_event.c.id).where(audit_event.c.position <= link.last_position).limit(1)
-    ).first():
+    if connection.execute(select(exists().where(audit_event.c.position <= link.last_position))).scalar_one():
         raise ChainBroken(link.number + 1, "there are rows before the start of the chain")
     seals = rows = 0
     for row in _seals_after(connection, link.number):
@@ -94,7 +92,7 @@ def check_chain(connection: Connection, expected: ExpectedSeal | None = None) ->
 
 
 def _chain_start(connection: Connection) -> Link:
-    found = connection.execute(select(audit_checkpoint).order_by(audit_checkpoint.c.number.desc()).limit(1)).first()
+    found = connection.execute(select(audit_checkpoint).order_by(audit_checkpoint.c.number.desc())).first()
     if found is None:
         return Link(0, FIRST_PREVIOUS_HASH, 0)
     return Link(found.number, bytes(found.hash), found.last_position)

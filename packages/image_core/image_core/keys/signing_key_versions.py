@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import exists, func, insert, select
 from sqlalchemy.engine import Connection
 
 from image_core import secrets
@@ -54,7 +54,7 @@ def _wait_for_others(connection: Connection) -> None:
 
 def _old_tokens_may_live(connection: Connection) -> bool:
     recent = (audit_event.c.action == _ACTION) & (audit_event.c.created_at > func.now() - _OLD_TOKENS_LIVE)
-    return connection.execute(select(audit_event.c.id).where(recent).limit(1)).first() is not None
+    return bool(connection.execute(select(exists().where(recent))).scalar_one())
 
 
 def _add(connection: Connection, secret: str, keys: list[SigningKey]) -> None:
