@@ -9,9 +9,9 @@ from sqlalchemy import Table, insert, select
 
 from image_api.people import queries
 from image_core import testing
-from image_core.db import Database
+from image_core.db import Database, Runner
 from image_core.ids import new_id
-from image_core.models import invitation, password_reset, session
+from image_core.models import invitation, password_reset, session, sign_in_delay
 from image_core.testing import UserWithKey
 
 PAST, FUTURE = datetime(2020, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
@@ -147,3 +147,50 @@ async def test_a_reset_that_is_over_opens_nothing(
     async with rows.transaction() as transaction:
         assert await queries.user_of_reset(transaction, TOKEN) is None
         assert not await queries.use_reset(transaction, TOKEN)
+
+
+async def delay(
+    rows: Database, subject: bytes, failures: int, last_failed_at: datetime, blocked_until: datetime
+) -> None:
+    values = {"failures": failures, "last_failed_at": last_failed_at, "blocked_until": blocked_until}
+    await rows.execute(insert(sign_in_delay).values(subject=subject, **values))
+
+
+async def failures_of(rows: Runner) -> dict[bytes, int]:
+    found = await rows.fetch(select(sign_in_delay.c.subject, sign_in_delay.c.failures))
+    return {row["subject"]: row["failures"] for row in found}
+
+
+@pytest.mark.parametrize(
+    ("failures", "last_failed_at", "counted"), [(40, datetime.now(UTC), 40), (3, PAST, 1), (3, datetime.now(UTC), 4)]
+)
+async def test_failures_are_counted_between_one_and_forty(
+    rows: Database, failures: int, last_failed_at: datetime, counted: int
+) -> None:
+    await delay(rows, TOKEN, failures, last_failed_at, PAST)
+    async with rows.transaction() as transaction:
+        assert await queries.count_failure(transaction, TOKEN, 3, 60, 100_000)
+    assert await failures_of(rows) == {TOKEN: counted}
+
+
+async def test_a_delay_belongs_to_its_subject(rows: Database) -> None:
+    await delay(rows, TOKEN, 3, PAST, PAST)
+    await delay(rows, OTHER_TOKEN, 3, PAST, FUTURE)
+    async with rows.transaction() as transaction:
+        assert (
+            await queries.wait_seconds(transaction, [TOKEN])
+            < 0
+            < await queries.wait_seconds(transaction, [OTHER_TOKEN])
+        )
+        await queries.take_back_failure(transaction, TOKEN)
+        assert await failures_of(transaction) == {TOKEN: 2, OTHER_TOKEN: 3}
+        await queries.forget_failures(transaction, [TOKEN])
+        assert await failures_of(transaction) == {OTHER_TOKEN: 3}
+        assert not await queries.count_failure(transaction, OTHER_TOKEN, 3, 60, 100_000)
+
+
+async def test_a_failure_that_is_taken_back_leaves_none_at_least(rows: Database) -> None:
+    await delay(rows, TOKEN, 0, PAST, PAST)
+    async with rows.transaction() as transaction:
+        await queries.take_back_failure(transaction, TOKEN)
+    assert await failures_of(rows) == {TOKEN: 0}

@@ -96,6 +96,28 @@ class TestTeam:
         )
         assert [tuple(row) for row in await tasks.rows.fetch(removed)] == [(going, None)]
 
+    async def test_a_sweep_reads_no_more_teams_than_its_bound(
+        self, tasks: Tasks, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(room, "_MOST_MARKED", 1)
+        for _ in range(2):
+            await mark(tasks, team, await testing.add_team(tasks.rows))
+        for left in (1, 0):
+            await remove(tasks)
+            assert await tasks.count(team) == left
+
+    async def test_its_people_and_analyses_go_batch_by_batch_and_no_others(self, tasks: Tasks) -> None:
+        going, staying = [await testing.add_team(tasks.rows) for _ in range(2)]
+        for number, team_id in enumerate((going, staying, going, going)):
+            await testing.add_user(tasks.rows, team_id)
+            await testing.add_analysis(tasks.rows, team_id, testing.a_sha256(number))
+        await mark(tasks, team, going)
+        for batch in (room._forget_analyses, room._remove_people):
+            async with tasks.parts.database.transaction() as transaction:
+                assert [await batch(transaction, going) for _ in range(3)] == [2, 1, 0]
+        for table in (user, analysis):
+            assert await tasks.count(table, table.c.team_id == staying) == 1
+
     async def test_nothing_of_what_is_not_marked_can_be_removed(self, tasks: Tasks) -> None:
         staying = await testing.add_team(tasks.rows)
         somebody = await testing.add_user(tasks.rows, staying)

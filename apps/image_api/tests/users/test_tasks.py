@@ -66,6 +66,27 @@ class TestUser:
             assert await tasks.count(user, user.c.id == going.user_id) == 1
         assert await remove(tasks) == 2
 
+    async def test_a_sweep_reads_no_more_users_than_its_bound(
+        self, tasks: Tasks, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(room, "_MOST_MARKED", 1)
+        team_id = await testing.add_team(tasks.rows)
+        for _ in range(2):
+            await mark(tasks, user, (await testing.add_user(tasks.rows, team_id)).user_id)
+        assert [await remove(tasks) for _ in range(3)] == [1, 1, 0]
+
+    async def test_it_is_cleared_from_its_own_decisions_batch_by_batch(self, tasks: Tasks) -> None:
+        team_id = await testing.add_team(tasks.rows)
+        going, staying = [(await testing.add_user(tasks.rows, team_id)).user_id for _ in range(2)]
+        (image_id,) = await add_images(tasks, team_id, 1)
+        for user_id in (going, going, staying):
+            decision_id = await testing.add_decision(tasks.rows, team_id, image_id)
+            mine = duplicate_decision.c.id == decision_id
+            await tasks.rows.execute(update(duplicate_decision).where(mine).values(decided_by=user_id))
+        async with tasks.parts.database.transaction() as transaction:
+            assert [await transaction.execute(room._forget_decider(going, 1)) for _ in range(3)] == [1, 1, 0]
+        assert await tasks.count(duplicate_decision, duplicate_decision.c.decided_by == staying) == 1
+
     def test_every_column_that_names_a_user_in_many_rows_is_known(self) -> None:
         named = {
             key.parent
