@@ -17,13 +17,13 @@ _PASSWORD_HASH = re.compile(r"(\$argon2id\$[^$]+\$[^$]+)\$[^$]+\$[^$\"]+")
 _RATE = re.compile(r"\b([rt])=\d+")
 _WORDS = {"detail", "message", "failure_message"}
 _SECRETS = {"token": "token", "csrf_token": "csrf-token", "next_cursor": "cursor"}
-# Hashes of random values, tokens that are equal within a second, what a background task notes at times of its own, the
-# start of the next month, the revision of an image in a stored answer, which tells who came first (see `rows`), and
-# times of one statement that PostgreSQL takes from the clock twice.
+# Hashes of random values and of generations, tokens that are equal within a second, what a background task notes at
+# times of its own, the start of the next month, the revision of an image in a stored answer, which tells who came first
+# (see `rows`), and times of one statement that PostgreSQL takes from the clock twice.
 _RANDOM = {
     "key_hash", "previous_key_hash", "token_hash", "fingerprint", "access_token", "next_refill_at", "last_use", "etag",
     "last_used_at", "last_used_address", "last_used_agent", "previous_last_used_at", "previous_last_used_address",
-    "previous_last_used_agent", "blocked_until", "last_failed_at",
+    "previous_last_used_agent", "blocked_until", "last_failed_at", "delivery_tag",
 }  # fmt: skip
 # What is computed from pixels differs in its last digits with the vector instructions of a machine.
 _OF_PIXELS = {"blurhash", "perceptual_hash", "hash", "vector", "colors", "result"}
