@@ -41,7 +41,6 @@ class RunningSystem:
     data_dir: Path | None
     """Null for a deployment, of which nothing is known but its API."""
     delivery_url: str = ""
-    database_url: str = ""
 
 
 @pytest.fixture(scope="session")
@@ -58,9 +57,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSystem]:
             UpProcess(data_dir).wait_for(READY)
         users["count"] += 1
     written = json.loads((data_dir / "system.json").read_text())
-    yield RunningSystem(
-        written["url"], written["admin_api_key"], data_dir, written["delivery_url"], written["database_url"]
-    )
+    yield RunningSystem(written["url"], written["admin_api_key"], data_dir, written["delivery_url"])
     with counted(folder) as users:
         users["count"] -= 1
         if users["count"] == 0:

@@ -41,6 +41,10 @@ class Scene:
     def processor(self) -> Service:
         return self.system.processor
 
+    @property
+    def delivery(self) -> Service:
+        return self.system.delivery
+
 
 @pytest.fixture(scope="session")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultySystem]:

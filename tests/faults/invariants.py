@@ -38,6 +38,8 @@ class Stored:
 
     images: dict[str, Any]
     derivatives: defaultdict[str, list[Any]]
+    renditions: set[str]
+    """The names of their objects."""
     events: list[Any]
     originals: set[tuple[str, int]]
     derived: dict[str, int]
@@ -121,6 +123,7 @@ class Checker:
         return Stored(
             images,
             derivatives,
+            {row["object_name"] for row in await self.system.query("SELECT object_name FROM rendition")},
             await self.system.query("SELECT * FROM event"),
             {(found["name"], int(found["generation"])) for found in originals},
             dict(derived),
@@ -161,10 +164,11 @@ def _objects_and_rows(stored: Stored) -> Iterator[str]:
         yield f"I2: no row names original {name} of generation {generation}"
     for name, generation in named.keys() - stored.originals:
         yield f"I1: the original {name} of generation {generation} is gone"
-    rows = {row["object_name"]: row for image_rows in stored.derivatives.values() for row in image_rows}
-    for name in stored.derived.keys() - rows.keys():
+    rows = {row["object_name"] for image_rows in stored.derivatives.values() for row in image_rows}
+    rows |= stored.renditions
+    for name in stored.derived.keys() - rows:
         yield f"I2: no row names derivative {name}"
-    for name in rows.keys() - stored.derived.keys():
+    for name in rows - stored.derived.keys():
         yield f"I2: the derivative {name} is gone"
     for image_id, row in whole.items():
         found = [each for each in stored.derivatives[image_id] if each["generation"] == row["generation"]]

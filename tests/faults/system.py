@@ -38,7 +38,7 @@ from .http_proxy import HttpProxy
 from .postgres_proxy import PostgresProxy
 from .proxy import ProxyThread
 
-API, PROCESSOR, TASKS = "image_api", "image_processor", "image_tasks"
+API, PROCESSOR, TASKS, DELIVERY = "image_api", "image_processor", "image_tasks", "image_delivery"
 READY_SECONDS = 60
 # Shorter than in the local cloud where a test would only wait, and no request is turned away for being one of many.
 SERVICE_SETTINGS = {
@@ -125,7 +125,8 @@ class FaultySystem:
         migration = self._child(migration_spec(inside, self.urls))
         migration.start()
         wait_until(self.emulators.is_ready, READY_SECONDS, self.emulators.tail())
-        self.api, self.processor, self.tasks = (self._service(name) for name in (API, PROCESSOR, TASKS))
+        names = (API, PROCESSOR, TASKS, DELIVERY)
+        self.api, self.processor, self.tasks, self.delivery = (self._service(name) for name in names)
         for service in self.services:
             service.child.start()
         for child in (migration, *(service.child for service in self.services)):
@@ -136,7 +137,7 @@ class FaultySystem:
         self.admin_api_key = key
 
     def stop(self) -> None:
-        for name in ("api", "processor", "tasks"):
+        for name in ("api", "processor", "tasks", "delivery"):
             if (service := getattr(self, name, None)) is not None:
                 service.kill()
         if hasattr(self, "emulators"):
@@ -147,7 +148,7 @@ class FaultySystem:
 
     @property
     def services(self) -> list[Service]:
-        return [self.api, self.processor, self.tasks]
+        return [self.api, self.processor, self.tasks, self.delivery]
 
     def _child(self, spec: Any) -> Child:
         return Child(spec, self.logs, self._watchdog)

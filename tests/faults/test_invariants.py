@@ -34,7 +34,9 @@ def sound() -> Stored:
     made = [{"object_name": f"d/{preset}", "preset": preset, "generation": GENERATION} for preset in invariants.PRESETS]
     event = {"id": uuid4(), "type": "image.ready", "topic": "events", "image_id": IMAGE}
     derived = {str(each["object_name"]): 1 for each in made}
-    return Stored({IMAGE: row()}, defaultdict(list, {IMAGE: made}), [event], {("originals/a", GENERATION)}, derived)
+    return Stored(
+        {IMAGE: row()}, defaultdict(list, {IMAGE: made}), set(), [event], {("originals/a", GENERATION)}, derived
+    )
 
 
 def found(stored: Stored, *uploads: Tried) -> list[str]:

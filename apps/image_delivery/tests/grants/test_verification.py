@@ -177,6 +177,12 @@ async def test_another_teams_key_opens_nothing_and_is_not_told_why(delivery: Del
     await is_unknown(delivery, other.address(absent))
 
 
+async def test_a_team_signs_with_its_first_key_at_once(delivery: Delivery) -> None:
+    for _ in range(2):
+        team = await delivery.team()
+        assert (await delivery.get(team.address(await delivery.shown(team)))).status_code == 200
+
+
 async def test_a_number_that_nobody_has_opens_nothing(delivery: Delivery) -> None:
     team = await delivery.team()
     row = await delivery.shown(team)
@@ -226,6 +232,12 @@ async def test_the_trash_shows_nothing(delivery: Delivery, column: str) -> None:
     row = await delivery.shown(team, visibility="public", **{column: testing.datetime.now(testing.UTC)})
     await refused(delivery, team.address(row), 404, "image-not-found")
     await is_unknown(delivery, f"/i/public/{image_text(row['id'])}/thumb.webp")
+
+
+async def test_an_upload_that_expired_is_no_image_any_more(delivery: Delivery) -> None:
+    team = await delivery.team()
+    row = await delivery.image(team, "expired")
+    await refused(delivery, team.address(row), 404, "image-not-found")
 
 
 async def test_a_failed_image_says_its_own_code_to_a_signed_request_alone(delivery: Delivery) -> None:
