@@ -344,6 +344,31 @@ def every_image_is_built_and_scanned(texts: Texts) -> Iterator[str]:
         yield f"release/images: other images than {sorted(built)}"
 
 
+def services_run_their_own_images(texts: Texts) -> Iterator[str]:
+    """What a service is rolled out with is the image that was built for it, verified and copied on the way."""
+    made = yaml.safe_load(texts["deploy"])["jobs"]
+    gate = {each["id"]: each["run"] for each in made["gate"]["steps"] if "id" in each}
+    copies = {each["id"]: each["run"] for each in made["rollout"]["steps"] if "promote_image copy" in str(each)}
+    (forward,) = [each for each in made["rollout"]["steps"] if "rollout forward" in each.get("run", "")]
+    (verifying,) = [each["run"] for each in made["rollout"]["steps"] if "attestation verify" in each.get("run", "")]
+    given = dict(re.findall(r'--image "(\S+)=\$(\w+)"', forward["run"]))
+    for service in rollout.SERVICES:
+        image = BUILT_AS.get(service, service)
+        copied = copies[_reference(forward["env"][given[service]], "steps")]
+        variable, target = re.findall(r'copy "\$(\w+)" "\$REPOSITORY/([\w-]+):\$GITHUB_SHA"', copied)[0]
+        found = gate[
+            _reference(made["gate"]["outputs"][_reference(made["rollout"]["env"][variable], "needs")], "steps")
+        ]
+        if target != image or f'/{image}:$GITHUB_SHA"' not in found or f'"${variable}"' not in verifying:
+            yield f"deploy/rollout: {service} runs another image than {image}, or one that nobody verified"
+
+
+def _reference(expression: str, source: str) -> str:
+    """The step, or the output of the gate, that an expression names."""
+    (found,) = re.findall(rf"^\$\{{\{{ {source}\.(?:gate\.outputs\.)?([\w-]+)", expression)
+    return str(found)
+
+
 def tests_run_when_what_they_test_changes(texts: Texts) -> Iterator[str]:
     """Tests of the configuration that need a provider run in one workflow, and look at settings and lines of a log."""
     texts_of_tests = [path.read_text() for path in (ROOT / "tests" / "infra").glob("test_*.py")]
@@ -423,6 +448,7 @@ RULES: tuple[Callable[[Texts], Iterator[str]], ...] = (
     jobs_outlast_what_they_wait_for,
     failures_count,
     every_image_is_built_and_scanned,
+    services_run_their_own_images,
     tests_run_when_what_they_test_changes,
     scripts_are_files,
     ci_calls_what_developers_call,
