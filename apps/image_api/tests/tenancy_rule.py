@@ -62,7 +62,7 @@ ANY_TEAM = {
     "image_api.users.queries:lock": _OWN_USER,
     "image_api.users.tasks:_remove": "the user was marked for removal, and rows that name it are of its team",
     "image_api.users.queries:lock_active_admins": "admins belong to the platform",
-    "image_core.billing.credits:_end": _OWN_ROW,
+    "image_core.billing.credits:_return_credits": _OWN_ROW,
     "image_core.billing.credits:_status_of": _OWN_ROW,
     "image_core.billing.credits:commit": _OWN_ROW,
 }
