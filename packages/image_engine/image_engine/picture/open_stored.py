@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 
 import pyvips
 
 from image_core.images.picture_header import PictureFormat
 from image_engine.contract.rejections import PictureRejected
 from image_engine.picture.completeness import check_complete
+from image_engine.picture.memory_room import has_room_for
 from image_engine.picture.open_errors import rejection_of
 from image_engine.picture.open_heic import open_heic
 from image_engine.picture.open_picture import open_picture
@@ -61,14 +61,6 @@ def telling_lack_of_memory(stored: StoredPicture) -> Iterator[None]:
     except (pyvips.Error, PictureRejected) as error:
         rejection = rejection_of(str(error)) if isinstance(error, pyvips.Error) else error
         needed_bytes = stored.width_px * stored.height_px * _HELD_BYTES_PER_PIXEL
-        if rejection.code == "image-undecodable" and not _has_room_for(needed_bytes):
+        if rejection.code == "image-undecodable" and not has_room_for(needed_bytes):
             raise PictureRejected("picture-too-much-memory") from error
         raise
-
-
-def _has_room_for(size_bytes: int) -> bool:
-    try:
-        mmap(-1, size_bytes, MAP_PRIVATE | MAP_ANONYMOUS).close()
-    except (OSError, MemoryError):
-        return False
-    return True

@@ -5,8 +5,10 @@ from collections.abc import Callable
 import pytest
 import pyvips
 
+from image_core.delivery.spec import Format, Recipe
 from image_engine.contract.picture_file import open_picture_file
 from image_engine.contract.rejections import PictureRejected
+from image_engine.contract.renditions import RenditionRequest
 from image_engine.contract.requests import ProcessingRequest
 from image_engine.pool.pool import WorkerPool
 from image_engine.pool.worker_limits import MIB, WorkerLimits
@@ -47,3 +49,28 @@ async def test_what_lacks_memory_is_not_called_damaged(memory_mib: int) -> None:
         await pool.stop()
     assert set(codes.values()) <= {"picture-too-much-memory"}, codes
     assert memory_mib > 120 or len(codes) == len(LARGE)
+
+
+@pytest.mark.parametrize(
+    ("image_format", "bands", "is_made"),
+    [("webp", 4, False), ("avif", 3, False), ("webp", 3, True), ("jpeg", 3, True), ("png", 4, True)],
+)
+async def test_encoder_that_would_lack_memory_does_not_begin(image_format: Format, bands: int, is_made: bool) -> None:
+    content = (pyvips.Image.black(3000, 2400, bands=bands) + 128).cast("uchar").copy(interpretation="srgb")
+    pool = WorkerPool(1, WorkerLimits(memory_limit_bytes=210 * MIB))
+    await pool.start()
+    before = pool.process_ids
+    try:
+        with open_picture_file() as picture:
+            picture.write(content.pngsave_buffer(compression=1))
+            request = RenditionRequest(Recipe(), image_format)
+            if is_made:
+                assert (await pool.render(picture, request)).width_px == 3000
+            else:
+                with pytest.raises(PictureRejected) as raised:
+                    await pool.render(picture, request)
+                assert raised.value.code == "picture-too-much-memory"
+        # No worker has died of it.
+        assert pool.process_ids == before
+    finally:
+        await pool.stop()
