@@ -9,12 +9,13 @@ from typing import NamedTuple
 from starlette.types import Message, Receive, Scope, Send
 
 from image_core import errors
-from image_core.delivery.spec import FOCAL_GRAVITY
+from image_core.delivery.spec import FOCAL_GRAVITY, Format, Recipe
 from image_core.errors.problem_documents import MEDIA_TYPE, document, status_of
 from image_core.storage.protocol import ObjectMissing
 from image_core.telemetry import current_request, log, log_unexpected, request_context, span
 from image_delivery.derivatives import finding, sending
 from image_delivery.derivatives.finding import Content
+from image_delivery.derivatives.full_size import FULL, FULL_HASH, full_size_format
 from image_delivery.derivatives.making import Makers
 from image_delivery.derivatives.memory import PictureMemory
 from image_delivery.derivatives.sending import Headers, Prepared
@@ -166,11 +167,10 @@ class _Exchange:
 
     async def _find(self, permit: Permit) -> Found:
         parts, image = self._serving.parts, permit.image
-        if permit.recipe is None:
+        if permit.recipe is None and permit.name != FULL:
             return Found(finding.original(parts, image), "hit")
-        recipe = finding.made_recipe(permit.recipe)
-        extension = finding.format_of(permit, recipe, self._request_headers.get(b"accept", b""))
-        stored = image.pictures.get((finding.spec_hash_of(recipe), extension))
+        recipe, spec_hash, extension = self._wanted(permit)
+        stored = image.pictures.get((spec_hash, extension))
         if stored is not None:
             if stored.is_rendition:
                 self._serving.usage.note_use(stored.object_name)
@@ -184,6 +184,14 @@ class _Exchange:
             raise refusal from rejection
         content = finding.picture(parts, permit, made.picture, extension, made.body)
         return Found(content, "made" if is_first else "waited")
+
+    def _wanted(self, permit: Permit) -> tuple[Recipe | None, bytes, Format]:
+        """Return what to make, the hash by which it is stored, and its format."""
+        if permit.recipe is None:
+            return None, FULL_HASH, full_size_format(permit.image)
+        recipe = finding.made_recipe(permit.recipe)
+        accept = self._request_headers.get(b"accept", b"")
+        return recipe, finding.spec_hash_of(recipe), finding.format_of(permit, recipe, accept)
 
     def _cache_control(self, permit: Permit) -> bytes:
         is_lasting = permit.is_lasting and (permit.recipe is None or permit.recipe.gravity != FOCAL_GRAVITY)

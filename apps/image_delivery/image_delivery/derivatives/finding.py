@@ -48,10 +48,11 @@ def original(parts: Parts, image: DeliveredImage) -> Content:
 
 
 def picture(parts: Parts, permit: Permit, stored: StoredPicture, extension: Format, body: bytes | None) -> Content:
-    """Return a picture that was made, to be shown under a name of ours."""
+    """Return a picture that was made, to be shown, or as a whole file saved, under a name of ours."""
+    kind = "inline" if permit.recipe is not None else "attachment"
     return Content(
         parts.derivatives, stored.object_name, None, stored.size_bytes, stored.sha256, f"image/{extension}",
-        f'inline; filename="{permit.image.id}-{permit.name}.{extension}"', body,
+        f'{kind}; filename="{permit.image.id}-{permit.name}.{extension}"', body,
     )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from image_core.delivery.spec import Format, Recipe
 from image_core.storage.protocol import ObjectMissing, ObjectTooLarge
 from image_delivery.derivatives import storing
 from image_delivery.derivatives.finding import spec_hash_of
+from image_delivery.derivatives.full_size import FULL, FULL_HASH, copy_without_metadata
 from image_delivery.derivatives.memory import PictureMemory, name_of
 from image_delivery.derivatives.places import Places
 from image_delivery.derivatives.storing import Order
@@ -19,7 +20,7 @@ from image_delivery.grants.images import DeliveredImage, DeliveredImages, Stored
 from image_delivery.parts import Parts
 from image_engine.contract.picture_file import PictureFile, open_picture_file
 from image_engine.contract.rejections import PictureRejected, RejectionCode, WorkerInterrupted, WorkerUnavailable
-from image_engine.contract.renditions import Rendition, RenditionRequest
+from image_engine.contract.renditions import FULL_SIZE_QUALITY, Rendition, RenditionRequest
 
 FAILURE_SECONDS = 3600.0
 """How long it is remembered that a picture cannot be made."""
@@ -61,18 +62,20 @@ class Makers:
         self._failed: dict[Order, _Failure] = {}
 
     async def make(
-        self, image: DeliveredImage, recipe: Recipe, extension: Format, preset: str | None, *, is_exact: bool
+        self, image: DeliveredImage, recipe: Recipe | None, extension: Format, preset: str | None, *, is_exact: bool
     ) -> tuple[Made, bool]:
         """Return a picture of an image, and whether this call was what had it made.
 
-        It is made for as long as it takes, even if all who wait for it leave.
+        Without a recipe it is the whole picture without metadata. It is made for as long as it takes, even if all who
+        wait for it leave.
 
         Raises:
             PictureRejected: it cannot be made.
             errors.DeliveryQuotaExceeded: the team has had as many made today as it may.
             errors.Unavailable: too many others wait, or a part is away.
         """
-        order = Order(image.id, image.generation or 0, spec_hash_of(recipe), extension)
+        spec_hash = FULL_HASH if recipe is None else spec_hash_of(recipe)
+        order = Order(image.id, image.generation or 0, spec_hash, extension)
         self._check_failed(order)
         if order not in self._under_way:
             await self._usage.check_make(image.team_id, is_exact=is_exact)
@@ -106,33 +109,47 @@ class Makers:
                 del self._failed[next(iter(self._failed))]
 
     async def _make(
-        self, order: Order, image: DeliveredImage, recipe: Recipe, preset: str | None, is_exact: bool
+        self, order: Order, image: DeliveredImage, recipe: Recipe | None, preset: str | None, is_exact: bool
     ) -> Made:
         async with self.places.place(image.team_id, image.id):
             self._usage.count_make(image.team_id, is_exact=is_exact)
-            made = await self._render(image, RenditionRequest(recipe, order.format, limits=self._parts.settings.limits))
+            with open_picture_file() as file:
+                if recipe is None:
+                    made = await self._copy(image, order.format, file)
+                else:
+                    await self._fetch(image, _source_of(image), file)
+                    made = await self._render(recipe, order.format, file)
         picture = storing.describe(image, order, made)
-        if await self._store(order, preset, picture, made):
+        # What has a name is not evicted as transforms are.
+        if await self._store(order, FULL if recipe is None else preset, picture, made):
             self._memory.put(name_of(self._parts.derivatives.bucket, picture.object_name), made.content)
             self._note(order, picture)
         return Made(picture, made.content)
 
-    async def _render(self, image: DeliveredImage, request: RenditionRequest) -> Rendition:
-        with open_picture_file() as file:
-            await self._fetch(image, file)
-            try:
-                return await self._parts.pool.render(file, request)
-            except (WorkerUnavailable, WorkerInterrupted) as error:
-                raise errors.DeliveryBusy("No worker could make the picture. Try again.") from error
+    async def _copy(self, image: DeliveredImage, extension: Format, file: PictureFile) -> Rendition:
+        """Return the whole picture without metadata: its compressed data where they can be copied."""
+        if (image.size_bytes or 0) > MOST_SOURCE_BYTES:
+            raise PictureRejected("picture-too-large")
+        await self._fetch(image, None, file)
+        content = await asyncio.to_thread(copy_without_metadata, file)
+        if content is None:
+            return await self._render(Recipe(quality=FULL_SIZE_QUALITY), extension, file)
+        return Rendition(extension, image.width_px or 1, image.height_px or 1, image.frames, content)
 
-    async def _fetch(self, image: DeliveredImage, file: PictureFile) -> None:
-        """Write what the picture is made of to a file.
+    async def _render(self, recipe: Recipe, extension: Format, file: PictureFile) -> Rendition:
+        try:
+            request = RenditionRequest(recipe, extension, limits=self._parts.settings.limits)
+            return await self._parts.pool.render(file, request)
+        except (WorkerUnavailable, WorkerInterrupted) as error:
+            raise errors.DeliveryBusy("No worker could make the picture. Try again.") from error
+
+    async def _fetch(self, image: DeliveredImage, source: StoredPicture | None, file: PictureFile) -> None:
+        """Write what the picture is made of to a file: a derivative, or the original.
 
         Raises:
             errors.StorageUnavailable: it cannot be read.
         """
         try:
-            source = _source_of(image)
             if source is not None:
                 storage = self._parts.derivatives
                 file.write(await storage.read(source.object_name, None, 0, source.size_bytes - 1))

@@ -16,6 +16,7 @@ from image_delivery.grants.keys import DeliveryKey, DeliveryKeys
 from image_delivery.grants.presets import TeamPresets
 
 AUTO, FILE = "auto", "file"
+_WHOLE_FILES = ("original", "full")
 READY_PATIENCE_SECONDS = 5.0
 """How long a signed request waits for an image that is not ready: browsers never repeat it."""
 
@@ -37,9 +38,9 @@ class Permit(NamedTuple):
 
     Attributes:
         image: the image, ready to be shown.
-        name: the preset's name, `original`, or the transforms as the address spells them.
-        preset: the preset; None for transforms and the original.
-        recipe: what to make; None for the original's bytes.
+        name: the preset's name, `original`, `full`, or the transforms as the address spells them.
+        preset: the preset; None for everything else.
+        recipe: what to make; None for the original's bytes, and for the whole picture without metadata.
         extension: a format, `auto`, or `file`.
         expires_at: Unix time at which the grant ends; None where it does not.
         is_lasting: whether the same address gives the same bytes for as long as it is good.
@@ -182,10 +183,10 @@ def _spec_permit(address: Address, image: DeliveredImage, presets: Mapping[str, 
 
 
 def _original_permit(address: Address, image: DeliveredImage, asked: PresetSpec, *, is_exact: bool) -> Permit:
-    if not is_exact or asked.name != "original" or asked.short_hash is not None:
+    if not is_exact or asked.name not in _WHOLE_FILES or asked.short_hash is not None:
         raise errors.PresetNotFound(f"There is no preset {address.spec!r}.")
     if address.extension != FILE:
-        raise _spec_invalid("The original has the extension `file`.", f"{asked.name}.{FILE}")
+        raise _spec_invalid("`original` and `full` have the extension `file`.", f"{asked.name}.{FILE}")
     return _permit(address, image, asked.name, None, None, is_lasting=True)
 
 

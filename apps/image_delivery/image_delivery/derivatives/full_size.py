@@ -1,0 +1,39 @@
+"""The whole picture without metadata: `full` in addresses."""
+
+import hashlib
+import mmap
+
+from image_core.delivery.spec import Format
+from image_delivery.grants.images import DeliveredImage
+from image_engine.contract.picture_file import PictureFile
+from image_engine.contract.renditions import full_size_request
+from image_engine.stripping.pieces import CannotStrip
+from image_engine.stripping.strip import strip_metadata
+
+FULL = "full"
+FULL_HASH = hashlib.sha256(b"full/1").digest()[:16]
+"""In the place of a recipe's hash."""
+_COPIED: dict[str, Format] = {"image/jpeg": "jpeg", "image/png": "png", "image/webp": "webp"}
+
+
+def full_size_format(image: DeliveredImage) -> Format:
+    """Return the original's format where its data can be copied; of the others, the one they are encoded in anew."""
+    copied = _COPIED.get(image.content_type)
+    if copied is not None:
+        return copied
+    request = full_size_request(
+        image.width_px or 1, image.height_px or 1, has_alpha=image.has_alpha, is_animated=image.frames > 1
+    )
+    return request.format
+
+
+def copy_without_metadata(original: PictureFile) -> bytes | None:
+    """Return the file without metadata but for its colour profile and orientation; None if it cannot be copied.
+
+    Nothing is decoded. Takes a while for large files, so call it in a thread.
+    """
+    with mmap.mmap(original.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        try:
+            return b"".join(strip_metadata(content).parts(content))
+        except CannotStrip:
+            return None
