@@ -1,4 +1,4 @@
-"""`python -m image_processor`: the service, with the server's own limits set."""
+"""`python -m image_processor`: run the service with uvicorn, with explicit limits."""
 
 import uvicorn
 
@@ -8,7 +8,7 @@ from image_processor.app import create_app_from_environment
 from image_processor.settings import ProcessorSettings
 
 if __name__ == "__main__":
-    # Before secrets are read, although the workers that must not read them start later.
+    # Before any secret is read, because the workers, which start later, must not be able to read them.
     deny_inspection()
     process_memory.bound_allocator()
     settings = ProcessorSettings()
@@ -21,6 +21,6 @@ if __name__ == "__main__":
         proxy_headers=False,
         server_header=False,
         timeout_keep_alive=75,
-        # A job that is cancelled gives its claim back within the two seconds that are left.
+        # A cancelled job releases its claim within the remaining two seconds.
         timeout_graceful_shutdown=8,
     )

@@ -34,7 +34,7 @@ from image_processor.vision import CloudVision
 
 
 def create_app(settings: ProcessorSettings, tracer_provider: TracerProvider | None = None) -> FastAPI:
-    """Build the application. `tracer_provider` overrides the one that the settings name."""
+    """Create the application. `tracer_provider` overrides the one of the settings."""
     provider = tracer_provider or telemetry.tracer_provider(
         "image-processor", settings.service_version, settings.otel_exporter_otlp_endpoint
     )
@@ -74,7 +74,7 @@ def _lifespan(settings: ProcessorSettings, provider: TracerProvider | None) -> A
             app.state.parts, app.state.issuer_keys = parts, IssuerKeys(settings.push_jwks_url)
             await parts.database.open()
             await parts.pool.start()
-            # The Google clients take longer to load than everything else: the port is open before them.
+            # The Google clients take longer to load than everything else, so the port opens before them.
             warming = asyncio.create_task(asyncio.to_thread(_warm, gcs, publisher))
             announcing = asyncio.create_task(
                 supervise("announcement", partial(keep_announcing, parts.database, parts.pool.models.answering()))
@@ -111,7 +111,7 @@ def _pool(settings: ProcessorSettings, models: Sequence[Model]) -> WorkerPool:
 
 
 def create_app_from_environment() -> FastAPI:
-    """Build the application with settings from the environment, logging to standard output."""
+    """Create the application with settings from the environment, logging to standard output."""
     keep_local_traffic_direct(os.environ)
     settings = ProcessorSettings()
     telemetry.configure_logging(

@@ -1,4 +1,4 @@
-"""Whose failure it is that ends a job early, and what therefore becomes of the claim's attempt."""
+"""Classification of the errors that end a job early: whether to retry it, and whether the attempt counts."""
 
 from enum import Enum
 
@@ -7,34 +7,34 @@ from image_core.db import REFUSED_VALUES, ForeignKeyViolation, ServerError, Uniq
 from image_engine.contract.rejections import WorkerInterrupted, WorkerUnavailable
 
 
-class Passing(Exception):
-    """Something that another try may not meet, and that the picture did not cause."""
+class TransientFailure(Exception):
+    """A failure that a retry may not meet, and that the picture did not cause."""
 
 
 class Verdict(Enum):
-    """What becomes of a job that ended early, and of the attempt that its claim took."""
+    """The consequence of a job's failure for the job and for the claim's attempt."""
 
     GIVEN_BACK = "given-back"
-    """The service failed: tried again, and the attempt does not count."""
+    """The service failed: retry, and do not count the attempt."""
     COUNTED = "counted"
-    """The picture may be the cause: tried again, and the attempt counts."""
+    """The picture may be the cause: retry, and count the attempt."""
     FINAL = "final"
-    """The same would happen each time."""
+    """The failure is permanent."""
 
 
-# Another transaction removed or added a row meanwhile. That is no fault, yet nothing may be tried without end.
+# A concurrent transaction removed or added a row. That is not an error, but retries must be bounded.
 _COUNTED = (WorkerInterrupted, ForeignKeyViolation, UniqueViolation)
-# No memory, no descriptor, no disk and no time left are the machine's failures.
-_GIVEN_BACK = (errors.Unavailable, WorkerUnavailable, Passing, OSError, MemoryError)
+# Running out of memory, descriptors, disk space or time is a failure of the machine.
+_GIVEN_BACK = (errors.Unavailable, WorkerUnavailable, TransientFailure, OSError, MemoryError)
 
 
 def judge(error: Exception) -> Verdict:
-    """Tell what becomes of a job that this error ended."""
+    """Return the verdict for the error that ended a job."""
     if isinstance(error, _COUNTED):
         return Verdict.COUNTED
     if isinstance(error, _GIVEN_BACK):
         return Verdict.GIVEN_BACK
-    # A grant that was revoked, a table that is locked or missing: anything but the values.
+    # A revoked grant, or a locked or missing table: anything but the values.
     if isinstance(error, ServerError) and not isinstance(error, REFUSED_VALUES):
         return Verdict.GIVEN_BACK
     return Verdict.FINAL

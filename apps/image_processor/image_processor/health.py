@@ -1,4 +1,4 @@
-"""Whether the processor is up and can work."""
+"""Health, version and metrics of the processor."""
 
 from dataclasses import asdict
 from typing import Any
@@ -24,7 +24,7 @@ async def live() -> dict[str, str]:
 
 @router.get("/health/ready")
 async def ready(request: Request, response: Response) -> dict[str, Any]:
-    """Say whether the database answers, its schema is new enough, and workers are there."""
+    """Say whether the database answers, its schema is new enough, and workers are ready."""
     parts: Parts = request.app.state.parts
     try:
         revision = await parts.database.fetch_value(_revision)
@@ -44,7 +44,7 @@ async def ready(request: Request, response: Response) -> dict[str, Any]:
         "workers": workers,
         "confinement": asdict(confinement),
     }
-    # Everything else goes on: it is a warning, and does not decide.
+    # Everything else still works, so this is a warning and does not affect readiness.
     warnings = [f"{role}: {failure}" for role, failure in parts.pool.models.failures().items()]
     if workers and not confinement.system_calls:
         warnings.append("confinement: code in a codec could open sockets, start programs and read this user's files")
@@ -62,7 +62,7 @@ async def version(request: Request) -> dict[str, str]:
 
 @router.get("/metrics")
 async def metrics(request: Request) -> Response:
-    """Return the Prometheus metrics of this process, where they are switched on."""
+    """Show the Prometheus metrics of this process, if they are switched on."""
     parts: Parts = request.app.state.parts
     if not parts.settings.metrics_enabled:
         raise HTTPException(404)

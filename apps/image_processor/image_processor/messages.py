@@ -1,4 +1,4 @@
-"""What Pub/Sub pushes, and what Cloud Storage says in it."""
+"""The messages that Pub/Sub pushes, and the notifications of Cloud Storage inside them."""
 
 import base64
 import binascii
@@ -35,7 +35,7 @@ class PushEnvelope(BaseModel):
 
 
 class ObjectFinalized(NamedTuple):
-    """A new object. `image_id` and `team_id` are null for a name that is not one of ours."""
+    """A new object. `image_id` and `team_id` are null if its name is not one of ours."""
 
     bucket: str
     name: str
@@ -46,14 +46,14 @@ class ObjectFinalized(NamedTuple):
 
 
 class MalformedMessage(Exception):
-    """Not a message that Cloud Storage, or one of us, would send."""
+    """A message that neither Cloud Storage nor one of our services would send."""
 
 
 def object_finalized(message: PushMessage) -> ObjectFinalized | None:
-    """Read the new object of a message; None for an event of another kind.
+    """Parse the new object of a message; return None for an event of another kind.
 
     Raises:
-        MalformedMessage: it is not what Cloud Storage sends.
+        MalformedMessage: Cloud Storage does not send such a message.
     """
     attributes = message.attributes
     event_type = attributes.get("eventType")
@@ -73,7 +73,7 @@ def object_finalized(message: PushMessage) -> ObjectFinalized | None:
 
 
 def _is_name(value: object) -> bool:
-    """Tell whether storage could call something by it. Source: Cloud Storage documentation, "Object names"."""
+    """Return whether a value is a valid object name. Source: Cloud Storage documentation, "Object names"."""
     if not isinstance(value, str) or "\x00" in value:
         return False
     try:
@@ -83,10 +83,10 @@ def _is_name(value: object) -> bool:
 
 
 def analysis_requested(message: PushMessage) -> UUID:
-    """Read the analysis that a message names.
+    """Parse the id of the analysis that a message names.
 
     Raises:
-        MalformedMessage: it names none.
+        MalformedMessage: The message names no analysis.
     """
     try:
         return UUID(orjson.loads(base64.b64decode(message.data, validate=True))["data"]["analysis_id"])

@@ -1,10 +1,10 @@
-"""The processor's Prometheus metrics, in a registry of their own."""
+"""The processor's Prometheus metrics, in a separate registry."""
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
 
 
 class Metrics:
-    """Jobs by outcome, time by step, messages that will not come again."""
+    """Jobs by outcome, duration by step, and dead-lettered messages."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()

@@ -1,4 +1,4 @@
-"""The parts of the running processor, and what every job does with them: wait for its turn, fetch, commit."""
+"""The parts of the running processor, and steps common to all jobs: wait for a slot, fetch, commit."""
 
 import asyncio
 import hashlib
@@ -19,16 +19,16 @@ from image_core.telemetry import log
 from image_engine.contract.picture_file import PictureFile
 from image_engine.contract.rejections import PictureRejected
 from image_engine.pool.pool import WorkerPool
-from image_processor.failures import Passing
+from image_processor.failures import TransientFailure
 from image_processor.metrics import Metrics
 from image_processor.settings import ProcessorSettings
 from image_processor.vision import CloudVision
 
-_TURN_SECONDS = 20
+_SLOT_WAIT_SECONDS = 20
 
 
 class Outcome(Enum):
-    """What becomes of the message: acknowledged, or pushed again later."""
+    """What happens to the message: it is acknowledged, or pushed again later."""
 
     DONE = "done"
     LATER = "later"
@@ -51,26 +51,26 @@ class Parts:
 
     @cached_property
     def slots(self) -> asyncio.Semaphore:
-        """How many jobs run at once: one for each worker, and one that fetches its bytes meanwhile."""
+        """The number of concurrent jobs: one per worker, and one that fetches its bytes in the meantime."""
         return asyncio.Semaphore(self.settings.worker_count + 1)
 
     @property
     def lease(self) -> timedelta:
-        """How long a claim holds."""
+        """How long a claim is valid."""
         return timedelta(seconds=self.settings.lease_seconds)
 
 
 def committing(parts: Parts) -> AbstractAsyncContextManager[Transaction]:
-    """Open a transaction whose events are published once it is committed."""
+    """Open a transaction whose events are published after the commit."""
     return events.committing(parts.database, parts.publisher)
 
 
-async def in_turn(parts: Parts, job: Callable[[], Awaitable[Outcome]]) -> Outcome:
-    """Run a job when there is room for one more; where there is none for long, its message comes again."""
+async def run_in_slot(parts: Parts, job: Callable[[], Awaitable[Outcome]]) -> Outcome:
+    """Run a job once a slot is free; if none becomes free in time, have the message redelivered."""
     try:
-        # A message waits for its turn before it claims: waiting under a claim would use up the lease. Both together
-        # have to end within the time that a request may take.
-        async with asyncio.timeout(min(_TURN_SECONDS, parts.settings.lease_seconds / 2)):
+        # A message waits for its slot before it claims, because waiting under a claim would use up the lease. Both
+        # together must fit into the time limit of a request.
+        async with asyncio.timeout(min(_SLOT_WAIT_SECONDS, parts.settings.lease_seconds / 2)):
             await parts.slots.acquire()
     except TimeoutError:
         log("processor_busy", severity="WARNING")
@@ -85,21 +85,21 @@ async def fetch(parts: Parts, storage: ObjectStorage, name: str, generation: int
     """Write the object into `picture` and return its SHA-256.
 
     Raises:
-        Passing: storage is away, or the object is gone.
-        PictureRejected: the object is larger than is allowed.
+        TransientFailure: Storage is unavailable, or the object is gone.
+        PictureRejected: The object is larger than allowed.
     """
     hashing = _HashingFile(picture)
     try:
         await storage.download(name, generation, hashing, parts.settings.original_max_bytes)
     except (errors.StorageUnavailable, ObjectMissing) as error:
-        raise Passing(type(error).__name__) from error
+        raise TransientFailure(type(error).__name__) from error
     except ObjectTooLarge as error:
         raise PictureRejected("picture-too-large") from error
     return hashing.digest()
 
 
 class _HashingFile:
-    """Hash what passes through on its way into the picture's file."""
+    """A file that hashes what is written to it."""
 
     def __init__(self, picture: PictureFile) -> None:
         self._picture, self._sha256 = picture, hashlib.sha256()

@@ -9,7 +9,7 @@ from image_engine.contract.limits import PictureLimits
 
 
 class ProcessorSettings(ServiceSettings):
-    """Everything that may differ between one deployment of the processor and another."""
+    """All settings that may differ between deployments of the processor."""
 
     database_pool_size: int = Field(
         4, ge=1, le=100, description="Maximum number of database connections of one instance."
@@ -71,12 +71,12 @@ class ProcessorSettings(ServiceSettings):
 
     @property
     def model_paths(self) -> dict[str, str | None]:
-        """Where the model of each role is."""
+        """The path of each role's model."""
         return {"labels": self.model_path, "embedding": self.embedding_model_path}
 
     @property
     def limits(self) -> PictureLimits:
-        """Return what a picture may be."""
+        """The limits of a picture."""
         return PictureLimits(
             max_pixels=self.image_max_pixels,
             max_decoded_bytes=self.image_max_decoded_bytes,

@@ -1,7 +1,7 @@
-"""Labels, safe search, text and landmarks from Cloud Vision, where a team chose it.
+"""Labels, safe search, text and landmarks from Cloud Vision, for teams that chose it.
 
-A picture leaves the deployment for it, reduced and without metadata. What may pass is tried again here for a while and
-then left to the queue; what will not change is a refusal.
+Only a reduced picture without metadata leaves the deployment. Transient failures are retried here for a while and then
+left to the queue; permanent ones become a refusal.
 """
 
 import asyncio
@@ -11,26 +11,26 @@ from image_core.analyses.catalogue import VISION_MODEL
 from image_core.analyses.results import Label, LabelModel, LabelsParameters, LabelsResult, Landmark, SafeSearch
 from image_engine.contract.presets import Preset
 
-# Large enough for text (1024 by 768 at least), far below 20 MB a picture. Source: Cloud Vision, "Supported images".
+# Large enough for text (at least 1024 by 768), far below 20 MB per picture. Source: Cloud Vision, "Supported images".
 VISION_PRESET = Preset("vision", 1600, animated=False, quality=90)
 NOTICE = "From Google Cloud Vision: the picture was sent there, reduced and without metadata."
 
 _MAX_TEXT_LENGTH = 20_000
 _LIKELIHOODS = ("unknown", "very-unlikely", "unlikely", "possible", "likely", "very-likely")
-# Codes of one picture's answer that may pass: deadline, quota, internal, unavailable. Source: google.rpc.Code.
+# Transient codes in a picture's response: deadline, quota, internal, unavailable. Source: google.rpc.Code.
 _TRANSIENT_CODES = frozenset({4, 8, 13, 14})
 
 
 class VisionUnavailable(Exception):
-    """Cloud Vision does not answer now, or its quota is used up."""
+    """Cloud Vision does not respond, or its quota is used up."""
 
 
 class VisionRefused(Exception):
-    """Cloud Vision will not take this request; the message is for the log."""
+    """Cloud Vision rejects this request permanently; the message is for the log."""
 
 
 class CloudVision:
-    """The client, which is loaded with the first picture that needs it."""
+    """The client, which is imported at the first use."""
 
     def __init__(
         self, endpoint: str, emulator_host: str | None, *, attempt_seconds: float = 10.0, total_seconds: float = 25.0
@@ -40,11 +40,11 @@ class CloudVision:
         self._client: Any = None
 
     async def label(self, content: bytes, parameters: LabelsParameters) -> LabelsResult:
-        """Ask about one picture.
+        """Annotate one picture.
 
         Raises:
-            VisionUnavailable: it does not answer, or not now.
-            VisionRefused: the API is off, nobody may call it, or it does not take the picture.
+            VisionUnavailable: Cloud Vision does not respond, or not now.
+            VisionRefused: The API is disabled, access is denied, or the picture is rejected.
         """
         await asyncio.to_thread(_load)
         import google.auth.exceptions
@@ -120,12 +120,12 @@ def _load() -> None:
 
 def _result(response: Any, parameters: LabelsParameters) -> LabelsResult:
     found = [
-        Label(label=each.description[:200], score=_share(each.score))
-        for each in response.label_annotations
-        if each.score >= parameters.min_score
+        Label(label=annotation.description[:200], score=_share(annotation.score))
+        for annotation in response.label_annotations
+        if annotation.score >= parameters.min_score
     ]
     found.sort(key=lambda label: (-label.score, label.label))
-    # The first annotation is the whole text, the others are its words. A database keeps no zero characters.
+    # The first annotation is the whole text, the others are its words. PostgreSQL cannot store NUL characters.
     text = response.text_annotations[0].description.replace("\0", "") if response.text_annotations else ""
     safe = response.safe_search_annotation
     return LabelsResult(
@@ -137,7 +137,7 @@ def _result(response: Any, parameters: LabelsParameters) -> LabelsResult:
             {name: _LIKELIHOODS[getattr(safe, name)] for name in SafeSearch.model_fields}
         ),
         text=text[:_MAX_TEXT_LENGTH] or None,
-        landmarks=[_landmark(each) for each in response.landmark_annotations],
+        landmarks=[_landmark(annotation) for annotation in response.landmark_annotations],
     )
 
 

@@ -60,7 +60,7 @@ def _connect(
     url: Annotated[str, typer.Option(envvar="IMAGE_MANAGER_URL", help="URL of the API.")] = "http://127.0.0.1:8080",
     user: Annotated[str | None, typer.Option(help="ID of another user. For admins only.")] = None,
 ) -> None:
-    # A proxy of the environment does not reach this machine.
+    # A proxy of the environment cannot reach this machine.
     direct = urlsplit(url).hostname in LOOPBACK
     headers = {"X-API-KEY": api_key}
     client = httpx2.Client(base_url=f"{url}/api/v1/", headers=headers, timeout=TIMEOUT_SECONDS, trust_env=not direct)
@@ -74,8 +74,8 @@ def list_keys(context: typer.Context) -> None:
     cursor = None
     while True:
         page = context.obj.call("GET", params={"cursor": cursor} if cursor else {})
-        for each in page["items"]:
-            typer.echo("\t".join(_line(each)))
+        for credential in page["items"]:
+            typer.echo("\t".join(_line(credential)))
         if (cursor := page["next_cursor"]) is None:
             break
 

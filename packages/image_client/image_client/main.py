@@ -14,12 +14,12 @@ def build() -> typer.Typer:
         help="Run image-manager on this machine, and manage API keys.",
     )
 
-    # With a callback, a single command still is called by its name.
+    # With a callback, a single command is still called by its name.
     @app.callback()
     def _root() -> None:
         pass
 
-    for entry_point in sorted(entry_points(group="image_manager.commands"), key=lambda each: each.name):
+    for entry_point in sorted(entry_points(group="image_manager.commands"), key=lambda entry: entry.name):
         entry_point.load()(app)
     return app
 

@@ -1,7 +1,7 @@
-"""One analysis: claim the row, fetch the bytes, run the analyzer in a worker, store what it found, settle the price.
+"""One analysis: claim the row, fetch the bytes, run the analyzer in a worker, store its result, settle the price.
 
-Delivered twice, done once and paid once: the claim decides who works, its token decides whose work counts, and the
-reservation is settled in the transaction that ends the row.
+A message delivered twice is processed and paid once: the claim decides who works, its token decides whose result
+counts, and the reservation is settled in the transaction that ends the row.
 """
 
 import asyncio
@@ -28,8 +28,8 @@ from image_engine.contract.requests import AnalysisOrder, AnalysisRequest, Proce
 from image_engine.models.description import MODEL_FAILURES
 from image_processor.analyses import queries
 from image_processor.analyses.queries import AnalysisClaim
-from image_processor.failures import Passing, Verdict, judge
-from image_processor.parts import Outcome, Parts, committing, fetch, in_turn
+from image_processor.failures import TransientFailure, Verdict, judge
+from image_processor.parts import Outcome, Parts, committing, fetch, run_in_slot
 from image_processor.vision import VISION_PRESET, VisionRefused, VisionUnavailable
 
 FAILURE_MESSAGES: dict[str, str] = {
@@ -46,9 +46,9 @@ async def handle(parts: Parts, analysis_id: UUID) -> Outcome:
     """Run the analysis that a message names.
 
     Raises:
-        errors.Unavailable: the database is away.
+        errors.Unavailable: The database is unavailable.
     """
-    return await in_turn(parts, lambda: _handle(parts, analysis_id))
+    return await run_in_slot(parts, lambda: _handle(parts, analysis_id))
 
 
 async def _handle(parts: Parts, analysis_id: UUID) -> Outcome:
@@ -62,13 +62,13 @@ async def _handle(parts: Parts, analysis_id: UUID) -> Outcome:
     ):
         try:
             return await _work(parts, claimed, picture)
-        except Passing as error:
+        except TransientFailure as error:
             log("analysis_will_be_tried_again", severity="WARNING", analysis_id=str(analysis_id), reason=str(error))
             return Outcome.LATER
 
 
 async def _not_claimed(parts: Parts, analysis_id: UUID) -> Outcome:
-    """Find out why nothing was claimed: done already, given up, or being done by somebody with a live lease."""
+    """Find out why nothing was claimed: the analysis is done, was given up, or is claimed by another job."""
     async with committing(parts) as transaction:
         exhausted = await queries.give_up(transaction, analysis_id, parts.settings.max_attempts)
         if exhausted is not None:
@@ -82,21 +82,21 @@ async def _not_claimed(parts: Parts, analysis_id: UUID) -> Outcome:
 
 
 async def _work(parts: Parts, claimed: AnalysisClaim, picture: PictureFile) -> Outcome:
-    """Bring a claimed row to its final state. Whatever ends the work early gives the claim back."""
+    """Bring a claimed row to its final state. If the work ends early, release the claim."""
     try:
-        # A little before the lease is over, so that the claim can still be given back.
+        # Slightly shorter than the lease, so that the claim can still be released.
         async with asyncio.timeout(parts.settings.lease_seconds * 0.9):
-            return await _bring_to_end(parts, claimed, picture)
+            return await _run_to_end(parts, claimed, picture)
     except Exception as error:
-        await _give_back(parts, claimed, counted=judge(error) is not Verdict.GIVEN_BACK)
-        raise Passing(type(error).__name__) from error
+        await _release_claim(parts, claimed, counted=judge(error) is not Verdict.GIVEN_BACK)
+        raise TransientFailure(type(error).__name__) from error
     except BaseException:
-        await _give_back(parts, claimed, counted=False)
+        await _release_claim(parts, claimed, counted=False)
         raise
 
 
-async def _bring_to_end(parts: Parts, claimed: AnalysisClaim, picture: PictureFile) -> Outcome:
-    """Analyse the picture and end the row, also where there will never be a result."""
+async def _run_to_end(parts: Parts, claimed: AnalysisClaim, picture: PictureFile) -> Outcome:
+    """Analyze the picture and end the row, also if there can never be a result."""
     try:
         if not await _fetch(parts, claimed, picture):
             return await _fail(parts, claimed, "image-gone")
@@ -114,9 +114,9 @@ async def _bring_to_end(parts: Parts, claimed: AnalysisClaim, picture: PictureFi
 
 
 async def _fetch(parts: Parts, claimed: AnalysisClaim, picture: PictureFile) -> bool:
-    """Write the bytes into `picture`; False where nothing holds them any more."""
+    """Write the bytes into `picture`; return False if nothing holds them any more."""
     source = await queries.find_source(parts.database, claimed.team_id, claimed.sha256)
-    # An image outlives whatever lies in the scratch bucket.
+    # An image outlives objects in the scratch bucket.
     storage = parts.scratch if source is None else parts.originals
     source = source or claimed.scratch
     if source is None:
@@ -133,8 +133,8 @@ async def _analyze(parts: Parts, claimed: AnalysisClaim, picture: PictureFile) -
     analyzed = await parts.pool.analyze(picture, AnalysisRequest((order,), parts.settings.limits))
     outcome = analyzed.outcomes[0]
     if outcome.version != claimed.version and outcome.failure not in MODEL_FAILURES:
-        # Asked of another release, during a deployment: its own instances will take the message.
-        raise Passing("another version")
+        # Requested of another release during a deployment: its own instances will take the message.
+        raise TransientFailure("another version")
     if outcome.place is not None:
         log("analyzer_failed", severity="ERROR", analyzer=claimed.analyzer, place=outcome.place)
     return outcome
@@ -143,7 +143,7 @@ async def _analyze(parts: Parts, claimed: AnalysisClaim, picture: PictureFile) -
 async def _ask_vision(
     parts: Parts, claimed: AnalysisClaim, order: AnalysisOrder, picture: PictureFile
 ) -> AnalysisOutcome:
-    """Send a reduced copy, which holds nothing but pixels, in a format that Cloud Vision reads."""
+    """Send a reduced copy that consists of pixels only, in a format that Cloud Vision reads."""
     request = ProcessingRequest((VISION_PRESET,), parts.settings.limits, keep_location=False, embed=False)
     (reduced,) = (await parts.pool.process(picture, request)).derivatives
     outcome = AnalysisOutcome(order.analyzer, VISION_VERSION, order.parameters, None, None)
@@ -151,7 +151,7 @@ async def _ask_vision(
         result = await parts.vision.label(reduced.content, LabelsParameters.model_validate(order.parameters))
     except VisionUnavailable as error:
         log("vision_unavailable", severity="WARNING", analysis_id=str(claimed.analysis_id), reason=str(error))
-        raise Passing("Cloud Vision") from error
+        raise TransientFailure("Cloud Vision") from error
     except VisionRefused as error:
         log("vision_refused", severity="ERROR", analysis_id=str(claimed.analysis_id), reason=str(error))
         return replace(outcome, failure="vision-refused")
@@ -162,7 +162,7 @@ async def _finish(parts: Parts, claimed: AnalysisClaim, result: dict[str, Any]) 
     text = canonical_result(CATALOGUE[claimed.analyzer], result).decode()
     async with committing(parts) as transaction:
         if not await queries.finish(transaction, claimed, text):
-            return _lost(parts, claimed)
+            return _claim_lost(parts, claimed)
         if claimed.reservation_id is not None:
             await credits.commit(transaction, claimed.reservation_id)
         payload = {"analysis_id": str(claimed.analysis_id), "analyzer": claimed.analyzer}
@@ -176,7 +176,7 @@ async def _finish(parts: Parts, claimed: AnalysisClaim, result: dict[str, Any]) 
 async def _fail(parts: Parts, claimed: AnalysisClaim, code: str) -> Outcome:
     async with committing(parts) as transaction:
         if not await queries.fail(transaction, claimed, Failure(code, FAILURE_MESSAGES[code])):
-            return _lost(parts, claimed)
+            return _claim_lost(parts, claimed)
         await failures.refund_and_record(
             transaction, claimed.analysis_id, claimed.team_id, claimed.analyzer, claimed.reservation_id, code
         )
@@ -186,15 +186,15 @@ async def _fail(parts: Parts, claimed: AnalysisClaim, code: str) -> Outcome:
     return Outcome.DONE
 
 
-def _lost(parts: Parts, claimed: AnalysisClaim) -> Outcome:
-    """Leave the row, and the file that was sent for it, to whoever works on it now."""
+def _claim_lost(parts: Parts, claimed: AnalysisClaim) -> Outcome:
+    """Leave the row, and the file sent for it, to the job that works on it now."""
     log("analysis_lost_its_claim", severity="WARNING", analysis_id=str(claimed.analysis_id))
     parts.metrics.analyses.labels(claimed.analyzer, "lost").inc()
     return Outcome.DONE
 
 
 async def _remove_scratch(parts: Parts, claimed: AnalysisClaim) -> None:
-    """Remove the file that was sent only to be analysed; the bucket's lifecycle removes what cannot be removed now."""
+    """Remove the file that was sent only to be analyzed; if that fails, the bucket's lifecycle removes it."""
     if claimed.scratch is None:
         return
     try:
@@ -203,8 +203,8 @@ async def _remove_scratch(parts: Parts, claimed: AnalysisClaim) -> None:
         log("scratch_object_left", severity="WARNING", analysis_id=str(claimed.analysis_id))
 
 
-async def _give_back(parts: Parts, claimed: AnalysisClaim, *, counted: bool) -> None:
-    """Release the claim, also while being cancelled; a claim that cannot be released lapses with its lease."""
+async def _release_claim(parts: Parts, claimed: AnalysisClaim, *, counted: bool) -> None:
+    """Release the claim, also during cancellation; a claim that cannot be released expires with its lease."""
     with anyio.CancelScope(shield=True), anyio.move_on_after(3):
         try:
             async with parts.database.transaction() as transaction:

@@ -37,7 +37,7 @@ class AnalysisClaim(NamedTuple):
 
 
 async def find_status(runner: Runner, analysis_id: UUID) -> str | None:
-    """Return the status of an analysis; None where none exists."""
+    """Return the status of an analysis; None if it does not exist."""
     status: str | None = await runner.fetch_value(select(analysis.c.status).where(analysis.c.id == analysis_id))
     return status
 
@@ -45,7 +45,7 @@ async def find_status(runner: Runner, analysis_id: UUID) -> str | None:
 async def claim(
     transaction: Transaction, analysis_id: UUID, max_attempts: int, lease: timedelta
 ) -> AnalysisClaim | None:
-    """Claim an analysis: one UPDATE decides who runs it; None if it is not ours to take."""
+    """Claim an analysis; return None if it cannot be claimed. Only one caller can win."""
     token = new_id()
     row = await transaction.fetch_one(
         transitions.claim(analysis_id, token, max_attempts, lease)
@@ -65,7 +65,7 @@ async def claim(
 
 
 async def find_source(runner: Runner, team_id: UUID, sha256: bytes) -> Source | None:
-    """Find the original with these bytes: of a living image of the team, or of one in its trash."""
+    """Find the original with these bytes: of an image of the team, preferably outside the trash."""
     row = await runner.fetch_one(
         select(image.c.object_name, image.c.generation)
         .where(image.c.team_id == team_id, image.c.sha256 == sha256)
@@ -77,40 +77,40 @@ async def find_source(runner: Runner, team_id: UUID, sha256: bytes) -> Source | 
 
 
 async def finish(transaction: Transaction, claimed: AnalysisClaim, result: str) -> bool:
-    """End an analysis with its result as JSON; False if the claim was lost."""
+    """Store the result as JSON and end the analysis; return False if the claim was lost."""
     return await transaction.execute(transitions.finish(claimed.analysis_id, claimed.token, result)) == 1
 
 
 async def fail(transaction: Transaction, claimed: AnalysisClaim, failure: Failure) -> bool:
-    """Fail an analysis for good; False if the claim was lost."""
+    """Fail an analysis permanently; return False if the claim was lost."""
     return await transaction.execute(transitions.fail(claimed.analysis_id, claimed.token, failure)) == 1
 
 
 async def release(transaction: Transaction, claimed: AnalysisClaim, *, counted: bool) -> bool:
-    """Give a claim back, for the push will come again; False if the claim was lost."""
+    """Release a claim, because the message will be pushed again; return False if the claim was lost."""
     released = transitions.release(claimed.analysis_id, claimed.token, counted=counted)
     return await transaction.execute(released) == 1
 
 
 async def give_up(transaction: Transaction, analysis_id: UUID, max_attempts: int) -> Record | None:
-    """End an analysis that has no attempt left; None if it has, or somebody works on it."""
+    """Give up an analysis without attempts left; return None if it has some, or if a job works on it."""
     ended = transitions.give_up(analysis_id, max_attempts)
     return await transaction.fetch_one(ended.returning(*failures.COLUMNS))
 
 
 async def is_known(runner: Runner, team_id: UUID, sha256: bytes, key: dict[str, Any]) -> bool:
-    """Tell whether an analysis is done or under way."""
-    same = (analysis.c[name] == value for name, value in key.items())
+    """Return whether an analysis is done or in progress."""
+    matches = (analysis.c[name] == value for name, value in key.items())
     held = exists().where(
         analysis.c.team_id == team_id, analysis.c.sha256 == sha256, analysis.c.status != AnalysisStatus.FAILED
     )
-    return bool(await runner.fetch_value(select(held.where(*same))))
+    return bool(await runner.fetch_value(select(held.where(*matches))))
 
 
 async def add_requested(
     transaction: Transaction, team_id: UUID, sha256: bytes, values: dict[str, Any], reservation_id: UUID | None
 ) -> UUID | None:
-    """Insert a request that comes with an image; None where the team has it already."""
+    """Insert a request that comes with an image; return None if the team has the analysis already."""
     analysis_id = new_id()
     statement = (
         insert(analysis)
@@ -126,7 +126,7 @@ async def add_requested(
 async def add_finished(
     transaction: Transaction, team_id: UUID, sha256: bytes, values: dict[str, Any], reservation_id: UUID | None
 ) -> UUID | None:
-    """Insert a result that came with the processing of an image; None where the team has it already."""
+    """Insert a result that was computed while an image was processed; return None if the team has it already."""
     analysis_id = new_id()
     statement = (
         insert(analysis)

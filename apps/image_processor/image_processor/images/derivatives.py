@@ -1,4 +1,4 @@
-"""Storing the derivatives of an image: their objects, and then their rows in the place of older ones."""
+"""Storing the derivatives of an image: first their objects, then their rows, which replace older ones."""
 
 import asyncio
 import hashlib
@@ -10,16 +10,16 @@ from image_core.images.discards import schedule_removal
 from image_core.images.object_names import Bucket, derivative_name
 from image_engine.contract.answers import Derivative
 from image_processor.images import queries
-from image_processor.images.queries import Claim
+from image_processor.images.queries import ImageClaim
 from image_processor.parts import Parts
 
 
-async def store_derivatives(parts: Parts, claimed: Claim, made: Sequence[Derivative]) -> list[dict[str, Any]]:
-    """Write derivatives under this claim's own folder, and return their rows."""
+async def store_derivatives(parts: Parts, claimed: ImageClaim, made: Sequence[Derivative]) -> list[dict[str, Any]]:
+    """Write derivatives into this claim's own folder, and return their rows."""
     return await asyncio.gather(*(_store(parts, claimed, derivative) for derivative in made))
 
 
-async def _store(parts: Parts, claimed: Claim, made: Derivative) -> dict[str, Any]:
+async def _store(parts: Parts, claimed: ImageClaim, made: Derivative) -> dict[str, Any]:
     name = derivative_name(claimed.folder, made.preset)
     await parts.derivatives.put(name, made.content, made.content_type)
     return {
@@ -35,8 +35,8 @@ async def _store(parts: Parts, claimed: Claim, made: Derivative) -> dict[str, An
     }
 
 
-async def replace_rows(parts: Parts, transaction: Transaction, claimed: Claim, rows: list[dict[str, Any]]) -> None:
-    """Insert the rows of this claim's derivatives; those of an earlier one go, and the sweep removes their objects."""
+async def replace_rows(parts: Parts, transaction: Transaction, claimed: ImageClaim, rows: list[dict[str, Any]]) -> None:
+    """Replace an image's derivatives by this claim's; schedule the removal of the objects of earlier claims."""
     if not claimed.is_first:
         for old_name in await queries.remove_derivatives(transaction, claimed.image_id):
             await schedule_removal(transaction, Bucket.DERIVATIVES, old_name, None, parts.lease)

@@ -1,6 +1,6 @@
-"""One job: claim the row, fetch the bytes, run the pipeline in a worker, store what it made, mark the row.
+"""One job: claim the row, fetch the bytes, run the pipeline in a worker, store what it made, update the row.
 
-Delivered twice, done once: the claim decides who works, its token decides whose work counts.
+A message delivered twice is processed once: the claim decides who works, its token decides whose result counts.
 """
 
 import asyncio
@@ -21,106 +21,108 @@ from image_engine.contract.answers import ProcessedPicture
 from image_engine.contract.picture_file import PictureFile, open_picture_file
 from image_engine.contract.rejections import PictureRejected
 from image_engine.contract.requests import ProcessingRequest
-from image_processor.failures import Passing, Verdict, judge
+from image_processor.failures import TransientFailure, Verdict, judge
 from image_processor.images import on_arrival, queries, similarity
 from image_processor.images.derivatives import replace_rows, store_derivatives
 from image_processor.images.pending import complete_pending
-from image_processor.images.queries import Claim
+from image_processor.images.queries import ImageClaim
 from image_processor.messages import ObjectFinalized
-from image_processor.parts import Outcome, Parts, committing, fetch, in_turn
+from image_processor.parts import Outcome, Parts, committing, fetch, run_in_slot
 
 
-async def handle(parts: Parts, new: ObjectFinalized) -> Outcome:
+async def handle(parts: Parts, finalized: ObjectFinalized) -> Outcome:
     """Process the image of a finalize event.
 
     Raises:
-        errors.Unavailable: the database is away.
+        errors.Unavailable: The database is unavailable.
     """
-    return await in_turn(parts, lambda: _handle(parts, new))
+    return await run_in_slot(parts, lambda: _handle(parts, finalized))
 
 
-async def _handle(parts: Parts, new: ObjectFinalized) -> Outcome:
-    row = await _row_of(parts, new)
+async def _handle(parts: Parts, finalized: ObjectFinalized) -> Outcome:
+    row = await _find_row(parts, finalized)
     if row is None:
         return Outcome.DONE
-    parent = row["trace_parent"] or new.trace_parent
+    parent = row["trace_parent"] or finalized.trace_parent
     with span(parts.tracer_provider, "process image", parent, image_id=str(row["id"])), open_picture_file() as picture:
         try:
-            return await _claim_and_work(parts, new, row, picture)
-        except Passing as error:
+            return await _claim_and_work(parts, finalized, row, picture)
+        except TransientFailure as error:
             log("job_will_be_tried_again", severity="WARNING", image_id=str(row["id"]), reason=str(error))
             return Outcome.LATER
 
 
-async def _claim_and_work(parts: Parts, new: ObjectFinalized, row: Record, picture: PictureFile) -> Outcome:
+async def _claim_and_work(parts: Parts, finalized: ObjectFinalized, row: Record, picture: PictureFile) -> Outcome:
     sha256 = None
     if row["status"] == ImageStatus.PENDING:
-        sha256 = await complete_pending(parts, row, new.generation, picture)
+        sha256 = await complete_pending(parts, row, finalized.generation, picture)
         if sha256 is None:
             return Outcome.DONE
     async with parts.database.transaction() as transaction:
-        claimed = await queries.claim(transaction, row["id"], new.generation, parts.settings.max_attempts, parts.lease)
+        claimed = await queries.claim(
+            transaction, row["id"], finalized.generation, parts.settings.max_attempts, parts.lease
+        )
     if claimed is None:
-        return await _not_claimed(parts, new)
+        return await _not_claimed(parts, finalized)
     return await _work(parts, claimed, picture, sha256)
 
 
-async def _row_of(parts: Parts, new: ObjectFinalized) -> Record | None:
-    """Find the row that waits for this object; where none does, the sweep gets the object."""
+async def _find_row(parts: Parts, finalized: ObjectFinalized) -> Record | None:
+    """Find the row that waits for this object; if there is none, schedule the object for removal."""
     row = None
-    if new.bucket == parts.originals.bucket and new.image_id is not None:
-        row = await queries.find(parts.database, new.image_id)
-    if row is None or row["object_name"] != new.name or row["status"] == ImageStatus.EXPIRED:
+    if finalized.bucket == parts.originals.bucket and finalized.image_id is not None:
+        row = await queries.find(parts.database, finalized.image_id)
+    if row is None or row["object_name"] != finalized.name or row["status"] == ImageStatus.EXPIRED:
         reason = "unknown" if row is None else "expired"
         parts.metrics.unknown_objects.labels(reason).inc()
-        log("event_for_no_image", severity="WARNING", reason=reason, generation=new.generation)
-        if new.bucket == parts.originals.bucket:
+        log("event_for_no_image", severity="WARNING", reason=reason, generation=finalized.generation)
+        if finalized.bucket == parts.originals.bucket:
             async with parts.database.transaction() as transaction:
-                await schedule_removal(transaction, Bucket.ORIGINALS, new.name, new.generation, parts.lease)
+                await schedule_removal(transaction, Bucket.ORIGINALS, finalized.name, finalized.generation, parts.lease)
         return None
     if row["deleted_at"] is not None:
         return None
     return row
 
 
-async def _not_claimed(parts: Parts, new: ObjectFinalized) -> Outcome:
-    """Find out why nothing was claimed: done already, being done, given up, or another generation's event."""
-    if new.image_id is None:
+async def _not_claimed(parts: Parts, finalized: ObjectFinalized) -> Outcome:
+    """Find out why nothing was claimed: done, in progress, given up, or an event of another generation."""
+    if finalized.image_id is None:
         return Outcome.DONE
     async with committing(parts) as transaction:
-        exhausted = await queries.give_up(transaction, new.image_id, parts.settings.max_attempts)
+        exhausted = await queries.give_up(transaction, finalized.image_id, parts.settings.max_attempts)
         if exhausted is not None:
             await record_exhausted(transaction, exhausted)
             return Outcome.DONE
-    row = await queries.find(parts.database, new.image_id)
+    row = await queries.find(parts.database, finalized.image_id)
     if row is None or row["deleted_at"] is not None or row["generation"] is None:
         return Outcome.DONE
-    if row["generation"] != new.generation:
-        if new.generation > row["generation"]:
-            # Our names are written once; whoever wrote a second time does not change the image.
+    if row["generation"] != finalized.generation:
+        if finalized.generation > row["generation"]:
+            # Our object names are written only once; a second write does not change the image.
             async with parts.database.transaction() as transaction:
-                await schedule_removal(transaction, Bucket.ORIGINALS, new.name, new.generation, parts.lease)
+                await schedule_removal(transaction, Bucket.ORIGINALS, finalized.name, finalized.generation, parts.lease)
         return Outcome.DONE
-    # Somebody holds a live lease: if they do not come through, the message is needed again.
+    # Another job holds a live lease; if it fails, the message is needed again.
     return Outcome.LATER if row["status"] in (ImageStatus.PROCESSING, ImageStatus.STORED) else Outcome.DONE
 
 
-async def _work(parts: Parts, claimed: Claim, picture: PictureFile, sha256: bytes | None) -> Outcome:
-    """Bring a claimed row to its final state. Whatever ends the work early gives the claim back."""
+async def _work(parts: Parts, claimed: ImageClaim, picture: PictureFile, sha256: bytes | None) -> Outcome:
+    """Bring a claimed row to its final state. If the work ends early, release the claim."""
     try:
-        # A little before the lease is over, so that the claim can still be given back.
+        # Slightly shorter than the lease, so that the claim can still be released.
         async with asyncio.timeout(parts.settings.lease_seconds * 0.9):
             return await _make_ready(parts, claimed, picture, sha256)
     except Exception as error:
-        await _give_back(parts, claimed, counted=judge(error) is not Verdict.GIVEN_BACK)
-        raise Passing(type(error).__name__) from error
+        await _release_claim(parts, claimed, counted=judge(error) is not Verdict.GIVEN_BACK)
+        raise TransientFailure(type(error).__name__) from error
     except BaseException:
-        await _give_back(parts, claimed, counted=False)
+        await _release_claim(parts, claimed, counted=False)
         raise
 
 
-async def _make_ready(parts: Parts, claimed: Claim, picture: PictureFile, sha256: bytes | None) -> Outcome:
-    """Process the picture and end the row, also where the picture can never be processed."""
+async def _make_ready(parts: Parts, claimed: ImageClaim, picture: PictureFile, sha256: bytes | None) -> Outcome:
+    """Process the picture and end the row, also if the picture can never be processed."""
     try:
         if sha256 is None:
             with span(parts.tracer_provider, "fetch original"):
@@ -141,8 +143,8 @@ async def _make_ready(parts: Parts, claimed: Claim, picture: PictureFile, sha256
         return await _fail(parts, claimed, PictureRejected("processing-crashed"))
 
 
-async def _request(parts: Parts, claimed: Claim) -> ProcessingRequest:
-    """Choose what to make of the picture; a last attempt after others leaves out what else may have ended them."""
+async def _request(parts: Parts, claimed: ImageClaim) -> ProcessingRequest:
+    """Choose what to make of the picture; the last of several attempts omits optional work, which may be at fault."""
     limits, keep_location = parts.settings.limits, claimed.keep_location
     if 1 < claimed.attempts >= parts.settings.max_attempts:
         return ProcessingRequest(limits=limits, keep_location=keep_location, embed=False)
@@ -150,7 +152,7 @@ async def _request(parts: Parts, claimed: Claim) -> ProcessingRequest:
     return ProcessingRequest(limits=limits, keep_location=keep_location, analyses=orders)
 
 
-def _check_same(sha256: bytes, claimed: Claim) -> None:
+def _check_same(sha256: bytes, claimed: ImageClaim) -> None:
     if sha256 != claimed.sha256:
         raise errors.StorageUnavailable("The object read is not the one that was stored.")
 
@@ -164,10 +166,12 @@ _COLUMNS_OF_FACTS = {
 }
 
 
-async def _finish(parts: Parts, claimed: Claim, processed: ProcessedPicture, rows: list[dict[str, Any]]) -> Outcome:
+async def _finish(
+    parts: Parts, claimed: ImageClaim, processed: ProcessedPicture, rows: list[dict[str, Any]]
+) -> Outcome:
     facts = processed.facts
     facts_json = facts.to_json()
-    # A fact that has a column of its own is not stored twice.
+    # A fact with a column of its own is not stored twice.
     values = {column: facts_json.pop(fact) for column, fact in _COLUMNS_OF_FACTS.items()}
     values |= {"facts": to_json(facts_json), "failure_code": None, "failure_message": None}
     try:
@@ -180,10 +184,10 @@ async def _finish(parts: Parts, claimed: Claim, processed: ProcessedPicture, row
             )
             await events.record(transaction, event)
             await on_arrival.store(transaction, claimed, processed.analyses)
-            # Last, because it lets one image of a team at a time pass.
+            # Last, because it serializes the images of a team.
             await similarity.store(transaction, claimed, facts.perceptual_hash, processed.vectors)
     except queries.ClaimLost:
-        # Somebody took over after the lease; the promise made with the claim removes what was written here.
+        # Another job took over after the lease; the removal scheduled with the claim deletes what was written here.
         log("job_lost_its_claim", severity="WARNING", image_id=str(claimed.image_id))
         parts.metrics.jobs.labels("lost").inc()
         return Outcome.DONE
@@ -199,14 +203,14 @@ async def _finish(parts: Parts, claimed: Claim, processed: ProcessedPicture, row
     return Outcome.DONE
 
 
-def _seconds_since_stored(claimed: Claim) -> float | None:
-    """Return what the freshness objective counts; None for an image that was ready before."""
+def _seconds_since_stored(claimed: ImageClaim) -> float | None:
+    """Return the time that the freshness objective measures; None for an image that was ready before."""
     if claimed.first_stored_at is None:
         return None
     return max(0.0, round((datetime.now(UTC) - claimed.first_stored_at).total_seconds(), 3))
 
 
-async def _fail(parts: Parts, claimed: Claim, rejection: PictureRejected) -> Outcome:
+async def _fail(parts: Parts, claimed: ImageClaim, rejection: PictureRejected) -> Outcome:
     async with committing(parts) as transaction:
         status = await queries.fail(transaction, claimed, Failure(rejection.code, rejection.message))
         if status is not None:
@@ -217,8 +221,8 @@ async def _fail(parts: Parts, claimed: Claim, rejection: PictureRejected) -> Out
     return Outcome.DONE
 
 
-async def _give_back(parts: Parts, claimed: Claim, *, counted: bool) -> None:
-    """Release the claim, also while being cancelled; a claim that cannot be released lapses with its lease."""
+async def _release_claim(parts: Parts, claimed: ImageClaim, *, counted: bool) -> None:
+    """Release the claim, also during cancellation; a claim that cannot be released expires with its lease."""
     parts.metrics.jobs.labels("given-back").inc()
     with anyio.CancelScope(shield=True), anyio.move_on_after(3):
         try:

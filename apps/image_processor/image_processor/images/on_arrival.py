@@ -1,7 +1,7 @@
-"""Analyses that a team wants of every new image: run with its processing, stored and paid in its last transaction.
+"""Analyses that a team runs on every new image: computed with its processing, stored and paid in its last transaction.
 
-Nothing is reserved beforehand, because nothing is owed before the result is stored. A balance that does not reach
-leaves an analysis out, never the image.
+Nothing is reserved beforehand, because nothing is owed before the result is stored. If the balance is too low, the
+analysis is skipped; the image is processed anyway.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,17 +28,17 @@ from image_core.telemetry import log
 from image_engine.contract.answers import AnalysisOutcome
 from image_engine.contract.requests import AnalysisOrder
 from image_processor.analyses import queries as analysis_queries
-from image_processor.images.queries import Claim
+from image_processor.images.queries import ImageClaim
 
 _LABELS = CATALOGUE["labels"]
 
 
-async def orders(database: Database, claimed: Claim, versions: Mapping[str, str]) -> tuple[AnalysisOrder, ...]:
-    """Choose what to run: analyzers that the team asks for, can pay for, and has no result of.
+async def orders(database: Database, claimed: ImageClaim, versions: Mapping[str, str]) -> tuple[AnalysisOrder, ...]:
+    """Choose the analyzers to run: those that the team selected, can pay for, and has no result of.
 
-    `versions` names those that depend on a model.
+    `versions` holds the versions of analyzers that depend on a model.
     """
-    names = [name for name in claimed.analyze_on_arrival if name in CATALOGUE and not _is_visions(claimed, name)]
+    names = [name for name in claimed.analyze_on_arrival if name in CATALOGUE and not _uses_vision(claimed, name)]
     if not names:
         return ()
     stored = await database.fetch(
@@ -49,7 +49,7 @@ async def orders(database: Database, claimed: Claim, versions: Mapping[str, str]
         )
     )
     known = {(row["analyzer"], row["version"], row["parameters_hash"]) for row in stored}
-    # A team that was made while an older version still served has no account until it is first changed.
+    # A team that was created while an older version still served has no account until its balance first changes.
     account = await credits.find_account(database, claimed.team_id)
     balance = 0 if account is None else account["balance"]
     chosen = []
@@ -62,27 +62,26 @@ async def orders(database: Database, claimed: Claim, versions: Mapping[str, str]
     return tuple(chosen)
 
 
-def _is_visions(claimed: Claim, analyzer: str) -> bool:
+def _uses_vision(claimed: ImageClaim, analyzer: str) -> bool:
     return analyzer == _LABELS.name and claimed.label_source == LabelSource.VISION
 
 
 class _Added(NamedTuple):
-    """An analysis that was inserted and is not yet paid."""
+    """An analysis that was inserted and is not yet paid for."""
 
     analysis_id: UUID
     analyzer: str
     price_credits: int
     reservation_id: UUID
     requested: bool
-    """Whether Cloud Vision is still to be asked, rather than the result being there."""
+    """True if Cloud Vision is still to be queried, False if the result exists."""
 
 
-async def store(transaction: Transaction, claimed: Claim, outcomes: Sequence[AnalysisOutcome]) -> None:
-    """Store results, ask Cloud Vision for labels where the team wants them, and pay.
+async def store(transaction: Transaction, claimed: ImageClaim, outcomes: Sequence[AnalysisOutcome]) -> None:
+    """Store results, request labels from Cloud Vision if the team uses it, and pay.
 
-    The image does not wait for somebody else's answer. An analyzer that failed is logged and can be asked for again.
-    All rows are inserted before the account is locked: whoever ends one of the same analyses holds its row and then
-    wants the account.
+    The image does not wait for Cloud Vision. A failed analyzer is logged and can be requested again. All rows are
+    inserted before the account is locked, because ending an analysis locks its row first and the account second.
     """
     added = []
     for outcome in sorted(outcomes, key=lambda outcome: outcome.analyzer):
@@ -93,15 +92,15 @@ async def store(transaction: Transaction, claimed: Claim, outcomes: Sequence[Ana
             )  # fmt: skip
         else:
             added.append(await _add_result(transaction, claimed, outcome))
-    if any(_is_visions(claimed, name) for name in claimed.analyze_on_arrival):
+    if any(_uses_vision(claimed, name) for name in claimed.analyze_on_arrival):
         added.append(await _add_request(transaction, claimed))
-    for each in added:
-        # None: somebody asked for it meanwhile, and pays.
-        if each is not None:
-            await _pay(transaction, claimed, each)
+    for analysis_added in added:
+        # None: the same analysis was requested concurrently and is paid for by that request.
+        if analysis_added is not None:
+            await _pay(transaction, claimed, analysis_added)
 
 
-async def _add_result(transaction: Transaction, claimed: Claim, outcome: AnalysisOutcome) -> _Added | None:
+async def _add_result(transaction: Transaction, claimed: ImageClaim, outcome: AnalysisOutcome) -> _Added | None:
     spec, reservation_id = CATALOGUE[outcome.analyzer], new_id()
     parameters, digest = canonical_parameters(spec, outcome.parameters)
     values = {
@@ -119,7 +118,7 @@ async def _add_result(transaction: Transaction, claimed: Claim, outcome: Analysi
     return _Added(analysis_id, spec.name, spec.price_credits, reservation_id, requested=False)
 
 
-async def _add_request(transaction: Transaction, claimed: Claim) -> _Added | None:
+async def _add_request(transaction: Transaction, claimed: ImageClaim) -> _Added | None:
     parameters, digest = canonical_parameters(_LABELS, {})
     key = {"analyzer": _LABELS.name, "version": VISION_VERSION, "parameters_hash": digest}
     if await analysis_queries.is_known(transaction, claimed.team_id, claimed.sha256, key):
@@ -133,8 +132,8 @@ async def _add_request(transaction: Transaction, claimed: Claim) -> _Added | Non
     return _Added(analysis_id, _LABELS.name, VISION_PRICE_CREDITS, reservation_id, requested=True)
 
 
-async def _pay(transaction: Transaction, claimed: Claim, added: _Added) -> None:
-    """Pay for an analysis and record its event; without the credits it is as if it had not been added."""
+async def _pay(transaction: Transaction, claimed: ImageClaim, added: _Added) -> None:
+    """Pay for an analysis and record its event; without sufficient credits, remove the analysis."""
     operation = f"analyze:{added.analyzer}"
     try:
         await credits.reserve(transaction, claimed.team_id, added.price_credits, operation, added.reservation_id)

@@ -1,4 +1,4 @@
-"""Completing an image whose upload went straight to storage: its row gets size and hash from the bytes themselves."""
+"""Completion of an image whose row is still pending: size and hash are taken from the stored bytes."""
 
 from uuid import UUID
 
@@ -15,10 +15,10 @@ from image_processor.parts import Parts, fetch
 
 
 async def complete_pending(parts: Parts, row: Record, generation: int, picture: PictureFile) -> bytes | None:
-    """Bring a row from pending to stored, and return its SHA-256; None where it had to expire.
+    """Move a row from pending to stored and return its SHA-256; return None if it had to expire.
 
     Raises:
-        Passing: storage is away, or the object is gone.
+        TransientFailure: Storage is unavailable, or the object is gone.
     """
     try:
         sha256 = await fetch(parts, parts.originals, row["object_name"], generation, picture)
@@ -29,14 +29,14 @@ async def complete_pending(parts: Parts, row: Record, generation: int, picture: 
         async with parts.database.transaction() as transaction:
             await queries.mark_stored(transaction, row["id"], generation, picture.size_bytes, sha256)
     except UniqueViolation:
-        twin_id = await queries.find_twin(parts.database, row["team_id"], sha256)
-        await _expire(parts, row, DUPLICATE, twin_id)
+        existing_id = await queries.find_existing(parts.database, row["team_id"], sha256)
+        await _expire(parts, row, DUPLICATE, existing_id)
         return None
     return sha256
 
 
-async def _expire(parts: Parts, row: Record, failure: Failure, twin_id: UUID | None) -> None:
-    """Expire a pending row, and have the sweep remove its object."""
+async def _expire(parts: Parts, row: Record, failure: Failure, existing_id: UUID | None) -> None:
+    """Expire a pending row, and schedule the removal of its object."""
     async with parts.database.transaction() as transaction:
-        if await transaction.execute(transitions.expire(row["id"], failure, twin_id)):
+        if await transaction.execute(transitions.expire(row["id"], failure, existing_id)):
             await schedule_removal(transaction, Bucket.ORIGINALS, row["object_name"], None, parts.lease)

@@ -17,8 +17,8 @@ from image_core.models import HOLDS_BYTES_CLAUSE, derivative, image, team
 from image_core.states import Failure, ImageStatus, LabelSource
 
 
-class Claim(NamedTuple):
-    """The right to finish one image. `discard_id` is the row that removes our derivatives if we do not."""
+class ImageClaim(NamedTuple):
+    """The right to finish one image. `discard_id` is the scheduled removal of its objects, cancelled on success."""
 
     image_id: UUID
     team_id: UUID
@@ -36,15 +36,15 @@ class Claim(NamedTuple):
     first_stored_at: datetime | None = None
     """When an image that was never ready was stored; null for one that is processed again."""
     attempts: int = 1
-    """How many have counted so far, this one included."""
+    """How many attempts have counted so far, including this one."""
 
     @property
     def is_first(self) -> bool:
-        """Tell whether the image was never ready, so that an earlier processing left nothing."""
+        """Return whether the image was never ready, so that no earlier processing left anything."""
         return self.first_stored_at is not None
 
 
-def _of_the_team(column: Column[Any]) -> ColumnElement[Any]:
+def _of_team(column: Column[Any]) -> ColumnElement[Any]:
     return select(column).where(team.c.id == image.c.team_id).scalar_subquery().label(column.name)
 
 
@@ -60,8 +60,8 @@ _claim = Query(
         image.c.team_id, image.c.object_name, image.c.size_bytes, image.c.sha256, image.c.trace_parent,
         image.c.lease_expires_at, image.c.attempts,
         case((image.c.ready_at.is_(None), image.c.stored_at)).label("first_stored_at"),
-        _of_the_team(team.c.keep_location), _of_the_team(team.c.analyze_on_arrival),
-        _of_the_team(team.c.label_source),
+        _of_team(team.c.keep_location), _of_team(team.c.analyze_on_arrival),
+        _of_team(team.c.label_source),
     )
 )  # fmt: skip
 
@@ -72,17 +72,17 @@ def _finish(columns: frozenset[str]) -> Query:
 
 
 async def find(runner: Runner, image_id: UUID) -> Record | None:
-    """Find the columns that decide what becomes of a message."""
+    """Return the columns that determine how a message is handled."""
     return await runner.fetch_one(_find, image_id=image_id)
 
 
 async def mark_stored(
     transaction: Transaction, image_id: UUID, generation: int, size_bytes: int, sha256: bytes
 ) -> bool:
-    """Bring a row from pending to stored, with what the bytes say; False if the API was first.
+    """Move a row from pending to stored, with the properties of the bytes; return False if the API was faster.
 
     Raises:
-        db.UniqueViolation: the team holds these bytes already.
+        db.UniqueViolation: The team has these bytes already.
     """
     moved = await transaction.execute(
         _store, image_id=image_id, new_generation=generation, new_size_bytes=size_bytes, new_sha256=sha256
@@ -90,8 +90,8 @@ async def mark_stored(
     return moved == 1
 
 
-async def find_twin(runner: Runner, team_id: UUID, sha256: bytes) -> UUID | None:
-    """Find the team's living image with these bytes."""
+async def find_existing(runner: Runner, team_id: UUID, sha256: bytes) -> UUID | None:
+    """Return the team's image with these bytes outside the trash."""
     found: UUID | None = await runner.fetch_value(
         select(image.c.id).where(
             image.c.team_id == team_id,
@@ -105,10 +105,10 @@ async def find_twin(runner: Runner, team_id: UUID, sha256: bytes) -> UUID | None
 
 async def claim(
     transaction: Transaction, image_id: UUID, generation: int, max_attempts: int, lease: timedelta
-) -> Claim | None:
-    """Claim an image: one UPDATE decides who works on it; None if it is not ours to take.
+) -> ImageClaim | None:
+    """Claim an image; return None if it cannot be claimed. Only one caller can win.
 
-    With it goes the promise that what this claim writes is removed unless the claim is made good.
+    The claim also schedules the removal of what it writes, which `finish` cancels.
     """
     token, discard_id = new_id(), new_id()
     row = await transaction.fetch_one(
@@ -117,9 +117,9 @@ async def claim(
     if row is None:
         return None
     folder = claim_folder(row["team_id"], image_id, generation, token)
-    # Twice the lease: whoever holds a claim for longer finds its promise kept, and its work thrown away.
+    # Twice the lease: if a claim is held longer, its objects are removed and its work is discarded.
     await schedule_removal(transaction, Bucket.DERIVATIVES, folder, None, lease * 2, discard_id)
-    return Claim(
+    return ImageClaim(
         image_id, row["team_id"], row["object_name"], generation, row["size_bytes"], row["sha256"], token, discard_id,
         folder, row["keep_location"], row["trace_parent"], row["analyze_on_arrival"], row["label_source"],
         row["first_stored_at"], row["attempts"],
@@ -127,14 +127,14 @@ async def claim(
 
 
 class ClaimLost(Exception):
-    """The claim lapsed and somebody else has the image, or the sweep has begun to remove what was written."""
+    """The claim expired and another job has the image, or the sweep has begun to remove what was written."""
 
 
-async def finish(transaction: Transaction, claimed: Claim, values: dict[str, Any]) -> None:
-    """Bring an image from processing to ready.
+async def finish(transaction: Transaction, claimed: ImageClaim, values: dict[str, Any]) -> None:
+    """Move an image from processing to ready.
 
     Raises:
-        ClaimLost: somebody else has the image; the transaction must be undone.
+        ClaimLost: Another job has the image; the transaction must be rolled back.
     """
     moved = await transaction.execute(
         _finish(frozenset(values)), image_id=claimed.image_id, new_token=claimed.token, discard_id=claimed.discard_id,
@@ -144,21 +144,21 @@ async def finish(transaction: Transaction, claimed: Claim, values: dict[str, Any
         raise ClaimLost
 
 
-async def fail(transaction: Transaction, claimed: Claim, failure: Failure) -> ImageStatus | None:
-    """Fail an image, or leave it ready as before; return the new status, None if the claim was lost."""
+async def fail(transaction: Transaction, claimed: ImageClaim, failure: Failure) -> ImageStatus | None:
+    """Fail an image, or leave it ready as before; return the new status, or None if the claim was lost."""
     failed = transitions.fail(claimed.image_id, claimed.token, failure).returning(image.c.status)
     status = await transaction.fetch_value(failed)
     return None if status is None else ImageStatus(status)
 
 
-async def release(transaction: Transaction, claimed: Claim, *, counted: bool) -> bool:
-    """Give a claim back, for the push will come again; False if the claim was lost."""
+async def release(transaction: Transaction, claimed: ImageClaim, *, counted: bool) -> bool:
+    """Release a claim, because the message will be pushed again; return False if the claim was lost."""
     released = transitions.release(claimed.image_id, claimed.token, counted=counted)
     return await transaction.execute(released) == 1
 
 
 async def give_up(transaction: Transaction, image_id: UUID, max_attempts: int) -> Record | None:
-    """End an image that has no attempt left; None if it has, or somebody works on it."""
+    """Give up an image without attempts left; return None if it has some, or if a job works on it."""
     ended = transitions.give_up(image_id, max_attempts)
     return await transaction.fetch_one(ended.returning(*failures.COLUMNS))
 

@@ -1,4 +1,4 @@
-"""By what an image is found among others that look alike: its vectors, its perceptual hash, and the pairs it makes."""
+"""Data of similarity search for one image: its vectors, its perceptual hash, and its near-duplicate pairs."""
 
 from collections.abc import Mapping, Sequence
 from uuid import UUID
@@ -23,13 +23,13 @@ from sqlalchemy.dialects.postgresql import ARRAY, BIT, insert
 from image_core.db import Query, Record, Runner, Transaction
 from image_core.images.similarity import MAX_HASH_DISTANCE
 from image_core.models import BANDS, HalfVector, image, image_hash, image_vector, near_duplicate
-from image_processor.images.queries import Claim
+from image_processor.images.queries import ImageClaim
 
 MAX_NEIGHBOURS = 50
-"""With how many of its nearest an image makes a pair: a thousand pictures of one moment are not a million pairs."""
+"""The maximum number of pairs per image: a thousand pictures of one moment must not become a million pairs."""
 
-# Of the hash of a flat picture, or of one that only gets darker to one side, few bits are set: many pictures share it.
-_LEAST_BITS = 16
+# The hash of a flat picture, or of a plain gradient, has few bits set, so many unrelated pictures share it.
+_MIN_BITS = 16
 _BAND_BITS = 16
 
 _new_vector = insert(image_vector).values(
@@ -69,16 +69,16 @@ _forget_pairs = Query(
         )
     )
 )
-_take_turn = Query(select(func.pg_advisory_xact_lock(bindparam("turn", type_=BigInteger))))
+_lock_team = Query(select(func.pg_advisory_xact_lock(bindparam("lock_key", type_=BigInteger))))
 
 
 def _distance() -> ColumnElement[int]:
-    apart = image_hash.c.hash.op("#")(bindparam("hash", type_=BigInteger))
-    return func.bit_count(cast(apart, BIT(64)), type_=Integer)
+    difference = image_hash.c.hash.op("#")(bindparam("hash", type_=BigInteger))
+    return func.bit_count(cast(difference, BIT(64)), type_=Integer)
 
 
 def _shares_a_band() -> ColumnElement[bool]:
-    """Match where one of the bands differs by one bit at most; each of them is looked up in its own index."""
+    """Match if one of the bands differs by at most one bit; each band is looked up in its own index."""
     return or_(
         *(
             literal_column(band, BigInteger) == func.any(bindparam(f"probes_{number}", type_=ARRAY(BigInteger)))
@@ -98,24 +98,24 @@ _near = Query(
     )
     .order_by(literal_column("distance"), image_hash.c.image_id)
     .limit(MAX_NEIGHBOURS)
-    # One that is being purged is waited for, and is then no neighbour.
+    # Wait for an image that is being purged; it is then no neighbour.
     .with_for_update(read=True, key_share=True, of=image)
 )
 
 
 async def store(
-    transaction: Transaction, claimed: Claim, perceptual_hash: str, vectors: Mapping[str, Sequence[float]]
+    transaction: Transaction, claimed: ImageClaim, perceptual_hash: str, vectors: Mapping[str, Sequence[float]]
 ) -> None:
-    """Write an image's vectors and hash, and its pairs anew; until the commit no other image of the team passes."""
+    """Write an image's vectors and hash, and replace its pairs; until the commit, other images of the team wait."""
     for model, numbers in vectors.items():
         await transaction.execute(
             _put_vector, image_id=claimed.image_id, team_id=claimed.team_id, model=model, vector=_as_text(numbers)
         )
-    # Two images that are made ready at the same moment would otherwise not see each other.
-    await transaction.execute(_take_turn, turn=claimed.team_id.int >> 64 & 2**63 - 1)
+    # Otherwise two images that become ready at the same time would not see each other.
+    await transaction.execute(_lock_team, lock_key=claimed.team_id.int >> 64 & 2**63 - 1)
     value = int(perceptual_hash, 16)
-    is_distinctive = value.bit_count() >= _LEAST_BITS
-    # Before the old pairs are locked, which a purge that is waited for may be about to remove.
+    is_distinctive = value.bit_count() >= _MIN_BITS
+    # Before the old pairs are locked, because the purge that this waits for may be about to remove them.
     near = await find_near(transaction, claimed.team_id, claimed.image_id, value) if is_distinctive else []
     if not claimed.is_first:
         await transaction.execute(_forget_pairs, image_id=claimed.image_id)
@@ -127,19 +127,19 @@ async def store(
 
 
 async def find_near(runner: Runner, team_id: UUID, image_id: UUID, value: int) -> list[Record]:
-    """Find the team's images whose hash is near, the nearest first, and lock them against being purged meanwhile."""
+    """Return the team's images with a near hash, the nearest first, locked against purging."""
     probes = {f"probes_{number}": _probes(value, number) for number in range(len(BANDS))}
     return await runner.fetch(_near, team_id=team_id, image_id=image_id, hash=_signed(value), **probes)
 
 
 def _probes(value: int, number: int) -> list[int]:
-    """Return a band of a hash, and all that differ from it by one bit."""
+    """Return a band of a hash, and all values that differ from it by one bit."""
     band = value >> (len(BANDS) - 1 - number) * _BAND_BITS & 0xFFFF
     return [band, *(band ^ 1 << bit for bit in range(_BAND_BITS))]
 
 
 def _signed(value: int) -> int:
-    """Return 64 bits as PostgreSQL's bigint holds them."""
+    """Return 64 bits as a signed PostgreSQL bigint."""
     return value - 2**64 if value >= 2**63 else value
 
 

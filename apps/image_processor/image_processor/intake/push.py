@@ -1,4 +1,4 @@
-"""From a push to an outcome, and from an outcome to a status: 2xx acknowledges, everything else comes again."""
+"""Push endpoints: a message becomes a job, and its outcome a status: 2xx acknowledges, anything else redelivers."""
 
 from collections.abc import Awaitable, Callable
 from typing import Annotated
@@ -26,7 +26,7 @@ _LATER = {"Retry-After": "5"}
 
 
 async def _refused(request: Request, authorization: str | None) -> Response | None:
-    """Return the answer to anybody but the expected account; None for that one."""
+    """Return the response to anyone but the expected account; None for that account."""
     parts: Parts = request.app.state.parts
     try:
         await verify(
@@ -58,39 +58,40 @@ async def _analysis(parts: Parts, message: PushMessage) -> Outcome:
 
 @router.post("/push/uploads")
 async def push_upload(request: Request, authorization: Annotated[str | None, Header()] = None) -> Response:
-    """Take one message of the topic that asks for processing."""
+    """Handle one message of the topic that requests processing."""
     return await _take(request, authorization, _upload)
 
 
 @router.post("/push/analyses")
 async def push_analysis(request: Request, authorization: Annotated[str | None, Header()] = None) -> Response:
-    """Take one message of the topic that asks for analyses."""
+    """Handle one message of the topic that requests analyses."""
     return await _take(request, authorization, _analysis)
 
 
 async def _take(request: Request, authorization: str | None, job: Job) -> Response:
     parts: Parts = request.app.state.parts
-    # Whoever asks is known before a byte of the body is looked at.
+    # The caller is authenticated before the body is read.
     if refused := await _refused(request, authorization):
         return refused
     try:
         envelope = PushEnvelope.model_validate_json(await request.body())
     except ValidationError as error:
-        log("envelope_malformed", severity="ERROR", fields=[".".join(map(str, each["loc"])) for each in error.errors()])
+        log("envelope_malformed", severity="ERROR", fields=[".".join(map(str, item["loc"])) for item in error.errors()])
         return Response(status_code=400, headers=_LATER)
     try:
         outcome = await job(parts, envelope.message)
     except MalformedMessage as error:
-        # Not acknowledged: after its tries it lies in the dead letters, where somebody can look at it.
+        # Not acknowledged: after the maximum number of deliveries it becomes a dead letter, which an operator can
+        # inspect.
         log("message_malformed", severity="ERROR", reason=str(error), message_id=envelope.message.message_id)
-        return _later(parts, envelope, 400)
+        return _redeliver(parts, envelope, 400)
     except errors.Unavailable as error:
         log("part_unavailable", severity="WARNING", code=error.code, reason=type(error.__cause__).__qualname__)
-        return _later(parts, envelope, 503)
-    return Response(status_code=204) if outcome is Outcome.DONE else _later(parts, envelope, 503)
+        return _redeliver(parts, envelope, 503)
+    return Response(status_code=204) if outcome is Outcome.DONE else _redeliver(parts, envelope, 503)
 
 
-def _later(parts: Parts, envelope: PushEnvelope, status: int) -> Response:
+def _redeliver(parts: Parts, envelope: PushEnvelope, status: int) -> Response:
     if (envelope.delivery_attempt or 0) >= parts.settings.push_max_delivery_attempts:
         parts.metrics.dead_letters.inc()
         log("message_dead", severity="ERROR", message_id=envelope.message.message_id)

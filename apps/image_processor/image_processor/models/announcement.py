@@ -1,7 +1,7 @@
-"""Announces to the API, in one row for each analyzer, which model answers it and the version of its results.
+"""Announces to the API, in one row per analyzer, the current model and the version of its results.
 
-During a deployment old and new processors run side by side. The row belongs to the model that came last: an instance
-whose model was replaced leaves it alone, until nobody has confirmed the newer one for a while (it was rolled back).
+During a deployment old and new processors run at the same time. The row belongs to the latest model: an instance whose
+model was replaced leaves it alone, until nobody has confirmed the newer one for a while (after a rollback).
 """
 
 import asyncio
@@ -18,12 +18,12 @@ from image_core.telemetry import log
 from image_engine.models.model import Model
 
 CONFIRM_SECONDS = 60.0
-# Several times as long as between two confirmations, because an idle instance gets no CPU to confirm anything.
+# Several times the interval between confirmations, because an idle instance gets no CPU to confirm anything.
 _ABANDONED_AFTER = timedelta(minutes=15)
 
 
 async def keep_announcing(database: Database, models: Sequence[Model]) -> None:
-    """Announce models again and again, for as long as the instance lives; a database that is away is tried later."""
+    """Announce models repeatedly while the instance runs; if the database is unavailable, try again later."""
     while True:
         try:
             for model in models:
@@ -34,7 +34,7 @@ async def keep_announcing(database: Database, models: Sequence[Model]) -> None:
 
 
 async def announce(database: Database, model: Model) -> bool:
-    """Make this model the present one of its analyzer, or confirm it; False where another has replaced it."""
+    """Make this model the current one of its analyzer, or confirm it; return False if another has replaced it."""
     new = insert(analyzer_model).values(
         name=model.role.name,
         version=model.version,

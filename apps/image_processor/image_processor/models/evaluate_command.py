@@ -1,4 +1,4 @@
-"""`image-manager-admin evaluate` of `image_engine`, with models that lie in a bucket, too."""
+"""`image-manager-admin evaluate` of `image_engine`, extended to models in a bucket."""
 
 import argparse
 from pathlib import Path

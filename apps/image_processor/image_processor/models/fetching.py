@@ -1,4 +1,4 @@
-"""Fetching the models that settings name in a bucket, before the workers start."""
+"""Download of the models that settings name in a bucket, before the workers start."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +19,7 @@ _SCHEME = "gs://"
 async def find_models(
     paths: Mapping[str, str | None], gcs: GcsClient, folder: Path, worker_memory_bytes: int
 ) -> list[Model]:
-    """Find the model of each role that a setting can name; each gets a folder of its own for what is fetched."""
+    """Find the model of each role that a setting can name; downloads go into a separate folder per role."""
     models = []
     for role, path in paths.items():
         (folder / role).mkdir()
@@ -30,7 +30,7 @@ async def find_models(
 async def find_or_fetch_model(
     role: ModelRole, path: str | None, gcs: GcsClient, folder: Path, worker_memory_bytes: int
 ) -> Model:
-    """Check a model on this machine or in a bucket; one that cannot be used is logged and has a failure."""
+    """Check a model on this machine or in a bucket; log one that cannot be used, and return it with its failure."""
     if path is not None and path.startswith(_SCHEME):
         bucket, _, prefix = path.removeprefix(_SCHEME).partition("/")
         try:
@@ -41,7 +41,7 @@ async def find_or_fetch_model(
 
 
 async def _fetch(role: ModelRole, models: ObjectStorage, prefix: str, folder: Path, worker_memory_bytes: int) -> str:
-    """Download a model with what lies beside it, and return its path on this machine."""
+    """Download a model with its companion files, and return its local path."""
     model, described = (name.lstrip("/") for name in file_names(prefix))
     target, description_file = (folder / name for name in file_names(MODEL_FILE))
     await _download(models, described, description_file, MAX_DESCRIPTION_BYTES)

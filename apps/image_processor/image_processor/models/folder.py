@@ -1,4 +1,4 @@
-"""A temporary folder for models that come from a bucket, which not even a killed processor leaves behind for good."""
+"""A temporary folder for downloaded models, which is cleaned up even after a processor was killed."""
 
 import fcntl
 import os
@@ -13,9 +13,9 @@ _PREFIX = "image-processor-model-"
 
 @contextmanager
 def model_folder() -> Iterator[Path]:
-    """Yield an empty folder that is removed at the end; what killed processors left on this machine is removed first.
+    """Yield an empty folder that is removed at the end; remove those that killed processors left behind.
 
-    A lock on the folder tells that its processor lives: the system lets go of it with the process, however that ends.
+    A lock on the folder shows that its processor is alive: the system releases it when the process ends in any way.
     """
     _remove_abandoned()
     folder, lock = _create_locked()
@@ -32,7 +32,7 @@ def _create_locked() -> tuple[Path, int]:
         lock = _try_lock(folder)
         if lock is not None and folder.is_dir():
             return folder, lock
-        # Another processor that starts at this moment took it for abandoned.
+        # Another processor that started at the same time took the folder for abandoned.
         if lock is not None:
             os.close(lock)
 
@@ -46,7 +46,7 @@ def _remove_abandoned() -> None:
 
 
 def _try_lock(folder: Path) -> int | None:
-    """Return a descriptor that holds the folder's lock; None where somebody else has it, or the folder is gone."""
+    """Return a descriptor that holds the folder's lock; None if another process holds it, or the folder is gone."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         try:

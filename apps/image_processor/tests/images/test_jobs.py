@@ -113,7 +113,7 @@ class TestTheWay:
 class TestClaims:
     """The paragraph "Claim" of state.md, sentence by sentence."""
 
-    async def claim(self, processor: Processor, row: Any, generation: int | None = None) -> queries.Claim | None:
+    async def claim(self, processor: Processor, row: Any, generation: int | None = None) -> queries.ImageClaim | None:
         async with processor.parts.database.transaction() as transaction:
             generation = row["generation"] if generation is None else generation
             return await queries.claim(transaction, row["id"], generation, 3, timedelta(seconds=60))

@@ -16,20 +16,20 @@ from image_core.models import analysis, credit_account
 from image_core.states import Failure
 from image_processor.analyses import queries as analysis_queries
 from image_processor.images import on_arrival
-from image_processor.images.queries import Claim
+from image_processor.images.queries import ImageClaim
 
 from ..analyses.test_analysis_jobs import asked, balance_of, outcome
 from ..conftest import Processor
 
 
-def claim_of(row: Record, **changes: Any) -> Claim:
-    return Claim(
+def claim_of(row: Record, **changes: Any) -> ImageClaim:
+    return ImageClaim(
         new_id(), row["team_id"], "originals/x", 1, 1, row["sha256"], new_id(), new_id(), "derivatives/x/",
         keep_location=True, trace_parent=None,
     )._replace(**changes)  # fmt: skip
 
 
-async def arrive(processor: Processor, claimed: Claim, *outcomes: Any) -> None:
+async def arrive(processor: Processor, claimed: ImageClaim, *outcomes: Any) -> None:
     async with processor.parts.database.transaction() as transaction:
         await on_arrival.store(transaction, claimed, outcomes)
 
