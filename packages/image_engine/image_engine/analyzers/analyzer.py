@@ -1,4 +1,4 @@
-"""The one interface of all analyzers."""
+"""The interface of all analyzers."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
@@ -9,10 +9,10 @@ from image_engine.picture.analysis_picture import AnalysisPicture
 
 
 class Analyzer(Protocol):
-    """Pixels in, a result out; the same pixels and parameters always give the same result.
+    """Takes pixels and returns a result; the same pixels and parameters always give the same result.
 
-    `version` is what a result is stored under: the spec's, and for a model also which one it is. `needs` may be
-    less than the spec's.
+    `version` is part of the key under which results are stored: the spec's, and for a model also the model's. `needs`
+    may be less than the spec's.
     """
 
     spec: AnalyzerSpec
@@ -20,12 +20,12 @@ class Analyzer(Protocol):
     needs: frozenset[Need]
 
     def analyze(self, picture: AnalysisPicture, parameters: Any) -> Result:
-        """Measure. `parameters` is an instance of the spec's model; whatever is raised fails this analysis alone."""
+        """Measure a picture. `parameters` is an instance of the spec's model; an exception fails only this analysis."""
 
 
 @runtime_checkable
 class RunsAhead(Protocol):
-    """An analyzer that takes less time for several pictures together."""
+    """An analyzer that is faster for several pictures together."""
 
     def run_ahead(self, pictures: Sequence[AnalysisPicture]) -> None:
-        """Do what is slow for all of them at once; `analyze` then does the rest for each."""
+        """Do the slow part for all pictures at once; `analyze` then does the rest for each."""

@@ -1,4 +1,4 @@
-"""Which colours a picture consists of."""
+"""The colours of a picture."""
 
 from functools import cache
 from typing import Literal
@@ -14,13 +14,13 @@ from image_engine.picture.oklab import Colors as _Colors
 from image_engine.picture.oklab import from_oklab, to_oklab
 from image_engine.picture.pixels import Pixels
 
-# In the units of OKLab's L: nearer colours are one swatch. Twice 0.02 is what people see side by side.
+# In units of OKLab's L: nearer colours are one swatch. People can tell colours side by side from 0.02 on, half of this.
 SAME_COLOR_DISTANCE = 0.08
-# Two colours differ by a and b twice as much as by L. Source: CSS Color Module Level 4, the note on deltaEOK2.
+# Differences in a and b count twice as much as in L. Source: CSS Color Module Level 4, the note on deltaEOK2.
 _CHROMA_WEIGHT = 2.0
-# Less than this is an edge between two colours, not a colour of the picture.
+# A smaller share is an edge between two colours, not a colour of the picture.
 LEAST_SHARE = 0.005
-# Of C*ab: below it nobody calls a surface coloured. Two percent may be above, for the noise of a grey photograph.
+# In C*ab: below this chroma a surface looks uncoloured. Two percent may exceed it, for the noise of a grey photograph.
 GREY_CHROMA, GREY_SHARE = 6.0, 0.98
 TEMPERATURE_ABOVE = 0.2
 
@@ -38,7 +38,7 @@ class Colors:
     needs = spec.needs
 
     def analyze(self, picture: AnalysisPicture, parameters: ColorsParameters) -> ColorsResult:
-        """Measure what is visible; of a picture that is not small, every third pixel of every third row."""
+        """Measure what is visible; of a large picture, every third pixel of every third row."""
         step = 3 if min(picture.srgb.shape[:2]) > _SMALL_PX else 1
         visible = picture.visible[::step, ::step]
         lab = picture.lab[::step, ::step][visible]
@@ -56,10 +56,10 @@ class Colors:
 
 
 def _warmth(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32], chroma: npt.NDArray[np.float32]) -> float:
-    """Return the balance of the hues from warm (1) to cool (−1), each by its chroma; 0 for no colour at all.
+    """Return the balance of the hues from warm (1) to cool (−1), weighted by chroma; 0 without any colour.
 
-    Source: Ou et al. 2004, A study of colour emotion and colour preference, part I: warm–cool goes with
-    C* · cos(h − 50°).
+    Source: Ou et al. 2004, A study of colour emotion and colour preference, part I: warm–cool correlates with C* ·
+    cos(h − 50°).
     """
     total = float(chroma.sum(dtype=np.float64))
     if total == 0:
@@ -75,22 +75,22 @@ def _temperature(warmth: float) -> Literal["warm", "cool", "neutral"]:
     return "warm" if warmth > 0 else "cool"
 
 
-def palette(pixels: Pixels, most: int) -> list[PaletteColor]:
-    """Group pixels of shape (count, 3) into at most so many colours, the largest share first; no chance is involved.
+def palette(pixels: Pixels, limit: int) -> list[PaletteColor]:
+    """Group pixels of shape (count, 3) into at most `limit` colours, the largest share first. Deterministic.
 
-    Weighted k-means in OKLab over the bins of a histogram, begun at the fullest bin and then at whatever is both far
-    from all and frequent.
+    Weighted k-means in OKLab over the bins of a histogram, starting at the fullest bin and then at bins that are both
+    frequent and far from the centres so far.
     """
     if not len(pixels):
         return []
     colors, weights = _histogram(pixels)
     points = to_oklab(colors)
-    centers = _beginnings(points, weights, most)
+    centers = _initial_centers(points, weights, limit)
     for _ in range(_ROUNDS):
         nearest = _nearest(points, centers)
         totals = np.bincount(nearest, weights=weights, minlength=len(centers))
         sums = [np.bincount(nearest, weights=weights * points[:, axis], minlength=len(centers)) for axis in range(3)]
-        # A centre to which nothing is nearest any more is left out.
+        # A centre that is nearest to nothing any more is dropped.
         is_filled = totals > 0
         centers = (np.stack(sums, axis=1)[is_filled].T / totals[is_filled]).T
     totals = np.bincount(_nearest(points, centers), weights=weights, minlength=len(centers)) / weights.sum()
@@ -99,7 +99,7 @@ def palette(pixels: Pixels, most: int) -> list[PaletteColor]:
 
 
 def _histogram(pixels: Pixels) -> tuple[_Colors, _Colors]:
-    """Mean colour and count of each bin that is not empty."""
+    """Return mean colour and count of each non-empty bin."""
     levels = (pixels >> (8 - _BITS)).astype(np.int32)
     bins = levels[:, 0] << 2 * _BITS | levels[:, 1] << _BITS | levels[:, 2]
     counts = np.bincount(bins, minlength=8**_BITS)
@@ -109,10 +109,10 @@ def _histogram(pixels: Pixels) -> tuple[_Colors, _Colors]:
     return np.stack(sums, axis=1) / weights[:, np.newaxis], weights
 
 
-def _beginnings(points: _Colors, weights: _Colors, most: int) -> _Colors:
+def _initial_centers(points: _Colors, weights: _Colors, limit: int) -> _Colors:
     chosen = [int(weights.argmax())]
     distances = _squared_distances(points, points[chosen[0]])
-    while len(chosen) < most:
+    while len(chosen) < limit:
         pull = np.where(distances > SAME_COLOR_DISTANCE**2, distances * weights, 0)
         if pull.max() == 0:
             break
@@ -137,7 +137,7 @@ def _swatch(center: _Colors, share: float) -> PaletteColor:
 
 
 def nearest_name(center: _Colors) -> str:
-    """Return the name of CSS whose colour is nearest in OKLab."""
+    """Return the CSS name of the nearest colour in OKLab."""
     names, points = _named_points()
     return names[int(_squared_distances(points, center).argmin())]
 

@@ -1,4 +1,4 @@
-"""The colours that CSS names, each once: where two names mean one colour, `gray`, `cyan` and `magenta` stay."""
+"""The colours that CSS names, each once: of synonyms, `gray`, `cyan` and `magenta` are used."""
 
 CSS_COLORS: dict[str, int] = {
     "aliceblue": 0xF0F8FF, "antiquewhite": 0xFAEBD7, "aquamarine": 0x7FFFD4, "azure": 0xF0FFFF, "beige": 0xF5F5DC,

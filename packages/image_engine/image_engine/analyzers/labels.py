@@ -1,4 +1,4 @@
-"""Labels without any model: what the picture's own numbers say of its kind and its looks."""
+"""Labels without a model: derived from measurements of the picture."""
 
 from typing import NamedTuple
 
@@ -13,21 +13,21 @@ from image_engine.picture.analysis_picture import AnalysisPicture
 NOTICE = "From measurements only: no model is configured, so that nothing is recognised in the picture."
 MODEL = LabelModel(name="built-in measurements", version=CATALOGUE["labels"].version, sha256=None)
 
-# A colour in 12 bits; drawn pictures consist of a few of them, photographs of hundreds.
+# A colour in 12 bits; drawn pictures have a few of them, photographs hundreds.
 _COMMON_COLORS = 4
 _EDGE_STEP = 24.0
 _CAMERA_FIELDS = {"camera_make", "camera_model", "exposure_time", "f_number"}
 
 
 class Layout(NamedTuple):
-    """How a picture is made up, each a share of 0 to 1.
+    """Measures of a picture's composition, each a share from 0 to 1.
 
     Attributes:
-        common: of pixels in the four commonest colours.
-        flat: of pixels that are as light as their neighbour.
-        paper: of pixels that are nearly white.
-        ink: of pixels that are dark, without colour.
-        straight: of edges that run along the picture's sides.
+        common: pixels in the four most common colours.
+        flat: pixels that are as light as their neighbour.
+        paper: pixels that are nearly white.
+        ink: dark pixels without colour.
+        straight: edges that run parallel to the picture's sides.
     """
 
     common: float
@@ -54,7 +54,7 @@ class Labels:
 
 
 def layout_of(picture: AnalysisPicture) -> Layout:
-    """Measure at the working size, every second row and column for colours."""
+    """Measure at the working size, with every second row and column for colours."""
     levels = (picture.srgb[::2, ::2] >> 4).astype(np.int32)
     counts = np.bincount((levels[:, :, 0] << 8 | levels[:, :, 1] << 4 | levels[:, :, 2]).ravel(), minlength=4096)
     lab = picture.lab[::2, ::2]
@@ -73,7 +73,7 @@ def layout_of(picture: AnalysisPicture) -> Layout:
 
 
 def kind_scores(layout: Layout, *, has_camera: bool) -> dict[str, float]:
-    """Share the certainty of 1 out among the four kinds."""
+    """Distribute a total score of 1 among the four kinds."""
     drawn = ramp(layout.common, 0.3, 0.7) * ramp(layout.flat, 0.25, 0.6)
     drawn *= 0.25 if has_camera else 1.0
     document = drawn * ramp(layout.paper, 0.5, 0.75) * ramp(layout.ink, 0.0, 0.01) * ramp(layout.ink, 0.45, 0.3)
@@ -87,7 +87,7 @@ def kind_scores(layout: Layout, *, has_camera: bool) -> dict[str, float]:
 
 
 def look_scores(picture: AnalysisPicture) -> dict[str, float]:
-    """Score how a picture looks; these do not exclude one another."""
+    """Score how a picture looks; these labels do not exclude one another."""
     lightness = float(picture.lab[:, :, 0].mean())
     colors = quality.colorfulness(picture.srgb)
     noise = quality.noise(picture.detail) if picture.detail is not None else None

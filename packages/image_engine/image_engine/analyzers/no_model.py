@@ -1,4 +1,4 @@
-"""What answers an analyzer whose model is configured and cannot be used."""
+"""The analyzer that stands in for a configured model that cannot be used."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from image_engine.picture.analysis_picture import AnalysisPicture
 
 
 class NoModel:
-    """Fails with the reason: nothing else may answer in the place of the model that was chosen."""
+    """Fails with the reason: no other analyzer may replace the model that was configured."""
 
     needs: frozenset[Need] = frozenset()
 
@@ -18,5 +18,5 @@ class NoModel:
         self._reason = reason
 
     def analyze(self, _picture: AnalysisPicture, _parameters: Any) -> Result:
-        """Raise why there is no model."""
+        """Raise the reason why there is no model."""
         raise self._reason

@@ -1,4 +1,4 @@
-"""A vector of what is in a picture, from a model of one's own."""
+"""Vectors of pictures from an operator's model."""
 
 import numpy as np
 import pyvips
@@ -8,17 +8,17 @@ from image_engine.models.description import EmbeddingDescription, ModelBroken
 
 
 class OnnxEmbedding:
-    """Pictures become vectors of length one. `model` is the name under which these are stored."""
+    """Turns pictures into vectors of length one. `model` is the name under which they are stored."""
 
     def __init__(self, model: OnnxModel[EmbeddingDescription]) -> None:
         self._model = model
         self.model = model.description.vector_model
 
     def embed(self, image: pyvips.Image) -> list[float]:
-        """Give the vector of a picture in sRGB, oriented; transparency is put on white.
+        """Return the vector of an oriented sRGB picture; transparency is flattened on white.
 
         Raises:
-            ModelBroken: the output is not as described, or has no direction.
+            ModelBroken: The output is not as described, or has no direction.
         """
         opaque = image.flatten(background=[255, 255, 255]) if image.hasalpha() else image
         pixels = opaque.numpy().reshape(opaque.height, opaque.width, 3)

@@ -1,4 +1,4 @@
-"""Labels from a model of one's own."""
+"""Labels from an operator's model."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,7 +15,7 @@ from image_engine.picture.pixels import Floats
 
 
 class OnnxLabels:
-    """What the model sees, by the names that its description gives."""
+    """The labels of the model, with the names that its description gives."""
 
     spec = CATALOGUE["labels"]
     needs: frozenset[Need] = frozenset({"pixels"})
@@ -26,7 +26,7 @@ class OnnxLabels:
         self._ahead: dict[int, Floats] = {}
 
     def run_ahead(self, pictures: Sequence[AnalysisPicture]) -> None:
-        """Run the model on several pictures at once; where that fails, each is run by itself."""
+        """Run the model on several pictures at once; if that fails, each is run separately."""
         self._ahead = {}
         with suppress(ModelBroken):
             for first in range(0, len(pictures), self._model.max_batch):
@@ -35,17 +35,17 @@ class OnnxLabels:
                 self._ahead |= {id(picture): row for picture, row in zip(batch, outputs, strict=True)}
 
     def analyze(self, picture: AnalysisPicture, parameters: LabelsParameters) -> LabelsResult:
-        """Run the model, unless that was done ahead.
+        """Run the model, unless `run_ahead` has done so.
 
         Raises:
-            ModelBroken: the output is not as described.
+            ModelBroken: The output is not as described.
         """
         description = self._model.description
         outputs = self._ahead.pop(id(picture), None)
         if outputs is None:
             (outputs,) = self._model.run([self._prepared(picture)])
         scores = _activated(outputs, description)
-        # The same score is given in the order of the model's output.
+        # Equal scores keep the order of the model's output.
         best = np.argsort(-scores, kind="stable")[: parameters.max_labels]
         found = [
             Label(label=description.labels[index], score=float(scores[index]))
@@ -60,10 +60,10 @@ class OnnxLabels:
 
 
 def _activated(outputs: Floats, description: LabelsDescription) -> npt.NDArray[np.float64]:
-    """Make scores of 0 to 1.
+    """Return scores from 0 to 1.
 
     Raises:
-        ModelBroken: the output has values that are no scores.
+        ModelBroken: The output contains values that are not scores.
     """
     if not np.isfinite(outputs).all():
         raise ModelBroken("The model gave values that are no numbers.")

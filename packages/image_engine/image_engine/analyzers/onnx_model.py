@@ -1,6 +1,6 @@
-"""A model in this process: pictures become its input exactly as its description says, and its output is checked.
+"""A model loaded into this process: pictures become its input exactly as described, and its output is checked.
 
-onnxruntime is loaded here and nowhere else: only worker processes import this file.
+onnxruntime is imported only here, and only worker processes import this file.
 """
 
 import os
@@ -15,7 +15,7 @@ from image_engine.models.description import Described, ModelBroken, ModelInput
 from image_engine.models.loading import DescribedModel
 from image_engine.picture.pixels import Floats, Pixels
 
-# Otherwise the import itself starts to report to Microsoft: a thread, look-ups of names, files in the home directory.
+# Otherwise the import itself starts telemetry to Microsoft: a thread, DNS lookups, files in the home directory.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import onnxruntime
@@ -25,12 +25,12 @@ class OnnxModel(Generic[Described]):
     """A loaded model that has run once.
 
     Attributes:
-        description: as it lay beside the file.
+        description: as found beside the file.
         max_batch: how many pictures one run takes; 1 for a model that was exported for one.
     """
 
     def __init__(self, described: DescribedModel[Described]) -> None:
-        """Load and warm up.
+        """Load and warm up the model.
 
         Raises:
             ModelBroken: onnxruntime cannot load it, or it is not as described.
@@ -41,7 +41,7 @@ class OnnxModel(Generic[Described]):
                 described.content, _session_options(), providers=["CPUExecutionProvider"]
             )
         except Exception as error:
-            # onnxruntime raises classes of its own for each way in which a file may be wrong.
+            # onnxruntime raises its own classes for the various defects of a file.
             raise ModelBroken(f"onnxruntime cannot load the model: {str(error)[:200]}") from error
         self.max_batch = self._checked_batch()
         grey = np.full((self.description.input.height_px, self.description.input.width_px, 3), 128, dtype=np.uint8)
@@ -63,10 +63,10 @@ class OnnxModel(Generic[Described]):
         return 1 if isinstance(actual[0], int) else MAX_BATCH
 
     def run(self, inputs: Sequence[Floats]) -> Floats:
-        """Run on prepared pictures, at most `max_batch`; gives one row of outputs for each.
+        """Run on prepared pictures, at most `max_batch`; return one row of outputs for each.
 
         Raises:
-            ModelBroken: the output is not as described, or the model cannot run.
+            ModelBroken: The output is not as described, or the model cannot run.
         """
         batch = inputs[0][np.newaxis] if len(inputs) == 1 else np.stack(inputs)
         try:
@@ -85,7 +85,7 @@ class OnnxModel(Generic[Described]):
 
 def _session_options() -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
-    # The pool's size decides how many cores are used. Both counts are set: each has a default of all cores.
+    # The pool's size determines how many cores are used. Both counts are set because each defaults to all cores.
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.log_severity_level = 4
@@ -93,7 +93,7 @@ def _session_options() -> onnxruntime.SessionOptions:
 
 
 def prepared(srgb: Pixels, model_input: ModelInput) -> Floats:
-    """Make a model's input, without its first dimension, of pixels of shape (height, width, 3)."""
+    """Return a model's input, without its first dimension, for pixels of shape (height, width, 3)."""
     pixels = _resized(srgb, model_input)
     if model_input.channels == "BGR":
         pixels = pixels[:, :, ::-1]
@@ -105,7 +105,7 @@ def prepared(srgb: Pixels, model_input: ModelInput) -> Floats:
 
 
 def _resized(srgb: Pixels, model_input: ModelInput) -> Pixels:
-    """Resize bilinearly, with every source pixel counted where the picture shrinks, as Pillow's BILINEAR."""
+    """Resize bilinearly, with antialiasing when the picture shrinks, as Pillow's BILINEAR."""
     height, width = srgb.shape[:2]
     across, down = model_input.width_px / width, model_input.height_px / height
     if model_input.resize == "center-crop":

@@ -1,4 +1,4 @@
-"""How well a picture is made, technically. Definitions, units and thresholds are also in docs/analyzers.md."""
+"""The technical quality of a picture. Definitions, units and thresholds are also in docs/analyzers.md."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from image_engine.analyzers.filters import block_means
 from image_engine.picture.analysis_picture import BLOCK_PX, AnalysisPicture
 from image_engine.picture.pixels import Floats, Pixels, largest_channel, smallest_channel
 
-# A picture is called after the side of each threshold on which its makers would have taken another one.
+# Thresholds beyond which a photographer would have retaken the picture.
 BLURRED_BELOW = 0.3
 UNDEREXPOSED_BELOW, OVEREXPOSED_ABOVE = 25.0, 88.0
 BLOWN_OUT_ABOVE = 0.25
@@ -18,10 +18,10 @@ LOW_CONTRAST_BELOW = 0.08
 NOISY_ABOVE = 8.0
 BLOCKY_ABOVE = 0.5
 
-# Below this size there are too few blocks for a statement.
+# Below this size there are too few blocks for a reliable measure.
 _LEAST_DETAIL_PX = 64
 _NOISE_BLOCK_PX = 32
-# Where sensors and formats clip, noise is cut off and would look small.
+# Where sensors and formats clip, noise is cut off and would seem small.
 _UNCLIPPED_LUMA = (8.0, 247.0)
 
 
@@ -64,13 +64,13 @@ def _issues(measures: dict[str, Any]) -> list[QualityIssue]:
 
 
 def dynamic_range(luma: Floats) -> float:
-    """Count the stops between the 1st and the 99th percentile of luma, in linear light; 11.7 at most.
+    """Count the stops between the 1st and the 99th percentile of luma, in linear light; at most 11.7.
 
     Source: IEC 61966-2-1 for the linear light of a grey of that luma.
     """
     counts = np.bincount(np.rint(luma).astype(np.uint8).ravel(), minlength=256).cumsum()
     low, high = (int(np.searchsorted(counts, share * counts[-1])) for share in (0.01, 0.99))
-    # One level is the least light that eight bits can tell from none.
+    # One level is the least light that eight bits can distinguish from none.
     return float(np.log2(_linear(max(high, 1)) / _linear(max(low, 1))))
 
 
@@ -92,10 +92,10 @@ def colorfulness(srgb: Pixels) -> float:
 
 
 def noise(detail: Floats) -> float | None:
-    """Estimate the standard deviation of the noise in luma, in levels of 8 bits; None where too little can be used.
+    """Estimate the standard deviation of the noise in luma, in levels of 8 bits; None if too few blocks are usable.
 
-    Immerkær's estimate in each block of 32 by 32, of which the quietest quarter decides, because texture looks like
-    noise to it.
+    Immerkær's estimate is computed per block of 32 by 32; the quietest quarter decides, because texture resembles
+    noise.
 
     Source: Immerkær 1996, Fast noise variance estimation.
     """
@@ -112,7 +112,7 @@ def noise(detail: Floats) -> float | None:
 def blockiness(detail: Floats) -> float | None:
     """Measure how much larger steps across the borders of 8 by 8 blocks are than those within; 0 for none.
 
-    Half of a level is added to the steps within, so that what nobody sees in a flat area counts for little.
+    Half of a level is added to the steps within, so that invisible steps in a flat area count for little.
 
     Source: Wang, Sheikh and Bovik 2002, No-reference perceptual quality assessment of JPEG compressed images, whose B
     and A these steps are.

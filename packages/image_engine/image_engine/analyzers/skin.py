@@ -1,6 +1,6 @@
-"""How the skin in a picture looks: measured colours and surfaces, nothing about whose skin it is.
+"""The appearance of the skin in a picture: measured colours and surfaces, without inference about the person.
 
-Every rule compares a pixel with the skin around it or with its own brightness, so that light and dark skin are judged
+Every rule compares a pixel with the skin around it or with its own brightness, so that light and dark skin are treated
 alike. Definitions, thresholds and figures: docs/analyzers.md.
 """
 
@@ -16,34 +16,34 @@ from image_engine.analyzers.filters import block_means, box_mean, ramp
 from image_engine.picture.analysis_picture import AnalysisPicture
 from image_engine.picture.pixels import Floats, Mask, Pixels, band_of, largest_channel
 
-# Bounds of R/Y and B/Y, as (least, most): Cr of 133 to 173 and Cb of 77 to 127 at a luma of 140. Taken at each pixel's
-# own luma, the same bounds would lose dark skin, whose chrominance is small because its luma is.
-# Source: Chai and Ngan 1999, Face segmentation using skin-color map in videophone applications, for Cb and Cr;
-# ITU-R BT.601 for what they are.
+# Bounds of R/Y and B/Y, as (minimum, maximum): Cr of 133 to 173 and Cb of 77 to 127 at a luma of 140. Applied at each
+# pixel's own luma, the same bounds would lose dark skin, whose chrominance is small because its luma is. Source: Chai
+# and Ngan 1999, Face segmentation using skin-color map in videophone applications, for Cb and Cr; ITU-R BT.601 for
+# their definition.
 RED_TO_LUMA = (1 + 5 / (0.713 * 140), 1 + 45 / (0.713 * 140))
 BLUE_TO_LUMA = (1 - 51 / (0.564 * 140), 1 - 1 / (0.564 * 140))
-# Below it a level more or less changes the ratios by a tenth.
+# Below this luma, one level changes the ratios by a tenth.
 DARKEST_LUMA = 10.0
 
-# A reflection adds the lamp's light to that of the skin: L* rises by more than relief does, and chroma falls. The
-# lightest skin leaves less than 12 to rise by.
+# A reflection adds the lamp's light to that of the skin: L* rises by more than relief causes, and chroma falls. The
+# lightest skin leaves less than 12 for such a rise.
 SHINE_LIGHTER, SHINE_LIGHTEST, SHINE_CHROMA = 12.0, 93.0, 0.75
-# Of a*, above the noise and the relief of a matt face.
+# In a*, above the noise and the relief of a matt face.
 REDDER = 5.0
 
-# Where the labels change. They are ours: no standard gives any for pictures.
+# Boundaries between labels. They are our own: no standard defines any for pictures.
 OILY_ABOVE, COMBINATION_ABOVE, DRY_SHINE_BELOW, ROUGH_ABOVE = 0.1, 0.04, 0.01, 1.6
 RED_ABOVE, RED_SHARE_ABOVE = 24.0, 0.12
 UNEVEN_BELOW = 0.3
 LEAST_CONFIDENCE = 0.4
-# Wood, sand and leather have the colour of skin, too: colour alone is never certain.
+# Wood, sand and leather have the colour of skin, too, so colour alone is never certain.
 MOST_CONFIDENCE = 0.9
 
-# Of a cell's b*/a*: hue angles of 20° to 77°, between pink and the olive of leaves and stone.
+# Bounds of a cell's b*/a*: hue angles of 20° to 77°, between pink and the olive of leaves and stone.
 LEAST_HUE, MOST_HUE = 0.36, 4.3
-# Of C*, and of C*/L*: grey hair, cloth and walls have less, the fairest skin has a little more.
+# Bounds of C* and of C*/L*: grey hair, cloth and walls are below, the fairest skin is slightly above.
 LEAST_CHROMA, LEAST_SATURATION = 5.0, 0.13
-# Of a cell's mean fine step of L*.
+# Bound of a cell's mean fine step of L*.
 ROUGHEST = 3.0
 
 CELL_PX = 4
@@ -58,9 +58,9 @@ class Cells(NamedTuple):
 
     Attributes:
         colored: share of pixels with the colour of skin.
-        lightness: L*; a and b are CIELAB's, too.
-        rough: of the fine steps of L*.
-        brightest: of the largest channel, 0 to 255.
+        lightness: L*; a and b are also CIELAB's.
+        rough: mean of the fine steps of L*.
+        brightest: mean of the largest channel, 0 to 255.
     """
 
     colored: Floats
@@ -73,7 +73,7 @@ class Cells(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Surface:
-    """What is measured of the skin; the names are those of `SkinResult`."""
+    """The measures of the skin; the names are those of `SkinResult`."""
 
     ita_degrees: float
     redness: float
@@ -84,14 +84,14 @@ class _Surface:
 
 
 class Skin:
-    """Tone, redness, shine, texture and evenness of what has the colour of skin."""
+    """Tone, redness, shine, texture and evenness of areas with the colour of skin."""
 
     spec = CATALOGUE["skin"]
     version = spec.version
     needs = spec.needs
 
     def analyze(self, picture: AnalysisPicture, _parameters: Any) -> SkinResult:
-        """Find the skin, measure it, and say how far that can be trusted."""
+        """Find the skin, measure it, and rate the confidence."""
         cells = cells_of(picture)
         everywhere = skin_cells(cells)
         skin = largest_region(everywhere)
@@ -116,7 +116,7 @@ class Skin:
 
 
 def skin_colored(srgb: Pixels, luma: Floats) -> Mask:
-    """Find the pixels with the colour of skin, by the ratio of red and of blue to luma."""
+    """Find the pixels with the colour of skin, by the ratios of red and of blue to luma."""
     red, blue = srgb[:, :, 0], srgb[:, :, 2]
     is_skin = (red >= luma * RED_TO_LUMA[0]) & (red <= luma * RED_TO_LUMA[1])
     is_skin &= (blue >= luma * BLUE_TO_LUMA[0]) & (blue <= luma * BLUE_TO_LUMA[1])
@@ -124,7 +124,7 @@ def skin_colored(srgb: Pixels, luma: Floats) -> Mask:
 
 
 def cells_of(picture: AnalysisPicture) -> Cells:
-    """Summarise the picture in cells of 4 by 4 pixels; of one that is smaller, nothing."""
+    """Summarize the picture in cells of 4 by 4 pixels; a smaller picture has no cells."""
     colored = skin_colored(picture.srgb, picture.luma) & picture.visible
     lightness, a, b = (block_means(picture.lab[:, :, axis], CELL_PX) for axis in range(3))
     rough = block_means(_fine_steps(picture.lab[:, :, 0]), CELL_PX)
@@ -142,9 +142,9 @@ def _fine_steps(lightness: Floats) -> Floats:
 
 
 def skin_cells(cells: Cells) -> Mask:
-    """Find the cells that are skin: of its colour, smooth, and with neighbours that are.
+    """Find the cells that are skin: with its colour, smooth, and with neighbours that are.
 
-    Source: Forsyth and Fleck 1996, Finding naked people, for smoothness as a mark of skin beside its colour.
+    Source: Forsyth and Fleck 1996, Finding naked people, for smoothness as a property of skin besides its colour.
     """
     is_skin = (cells.colored > 0.5) & (cells.rough < ROUGHEST)
     is_skin &= np.hypot(cells.a, cells.b) >= np.maximum(LEAST_CHROMA, LEAST_SATURATION * cells.lightness)
@@ -155,7 +155,7 @@ def skin_cells(cells: Cells) -> Mask:
 
 
 def largest_region(cells: Mask) -> Mask:
-    """Find the largest patch of connected cells: the nearest face, without the wood and cloth that pass for skin."""
+    """Find the largest patch of connected cells: the nearest face, without wood and cloth that look like skin."""
     region = band_of(pyvips.Image.new_from_array(cells.astype(np.uint8)).labelregions()) if cells.any() else cells
     sizes = np.bincount(region[cells], minlength=1)
     is_largest: Mask = cells & (region == int(sizes.argmax()))
@@ -173,7 +173,7 @@ def _measure(cells: Cells, skin: Mask) -> _Surface:
     lightness, a, b = (float(np.median(plane[skin])) for plane in (cells.lightness, cells.a, cells.b))
     shiny = cells.lightness >= min(lightness + SHINE_LIGHTER, SHINE_LIGHTEST)
     shiny &= np.hypot(cells.a, cells.b) <= SHINE_CHROMA * np.hypot(a, b)
-    # Cells on the edge of a highlight are neither: what lies within two cells of skin counts.
+    # Cells on the edge of a highlight are neither: what is within two cells of skin counts.
     shiny &= skin | _surrounded(shiny, box_mean(skin.astype(np.float32), 5) > 0)
     matt = skin & ~shiny
     matt = matt if matt.any() else skin
@@ -182,16 +182,17 @@ def _measure(cells: Cells, skin: Mask) -> _Surface:
         redness=a,
         redness_share=_share(cells.a[skin] >= a + REDDER),
         shine=float(shiny.sum() / (shiny | skin).sum()),
-        # Of normal values the mean distance is √(2/π) of the deviation, and four pixels' mean adds a quarter.
+        # For normally distributed values the mean distance is √(2/π) of the deviation; the four pixels' mean adds a
+        # quarter.
         texture=float(np.median(cells.rough[matt])) * float(np.sqrt(np.pi / 2 / 1.25)),
         evenness=_evenness(cells.lightness, cells.a - a, cells.b - b, matt),
     )
 
 
 def _surrounded(patches: Mask, skin: Mask) -> Mask:
-    """Find connected patches whose border is skin for the most part; the picture's own border is not.
+    """Find connected patches that are bordered mostly by skin; the picture's own border does not count.
 
-    A highlight loses the colour of skin, and so has a white wall: only what is around tells them apart.
+    A highlight lacks the colour of skin, and so does a white wall: only the surroundings tell them apart.
     """
     region = band_of(pyvips.Image.new_from_array(patches.astype(np.uint8)).labelregions())
     regions_around, skin_around = np.pad(region, 1, constant_values=-1), np.pad(skin, 1)
@@ -214,12 +215,15 @@ def ita_degrees(lightness: float, b: float) -> float:
 
 
 def tone_of(angle_degrees: float) -> SkinTone:
-    """Chardon's class. Source: Del Bino and Bernerd 2013, Variations in skin colour and the biological consequences."""
+    """Return Chardon's class.
+
+    Source: Del Bino and Bernerd 2013, Variations in skin colour and the biological consequences.
+    """
     return next((name for above, name in _TONES if angle_degrees > above), "dark")
 
 
 def _evenness(lightness: Floats, a: Floats, b: Floats, skin: Mask) -> float:
-    """1 − mean ΔE*ab from the skin's median over 12; of L* only what changes within 60 pixels, for light falls off."""
+    """Return 1 − mean ΔE*ab from the skin's median over 12; slow changes of L* (over 60 pixels) count as lighting."""
     weight = np.maximum(box_mean(skin.astype(np.float32), 15), 1e-3)
     around = box_mean(np.where(skin, lightness, 0).astype(np.float32), 15) / weight
     delta_e = np.sqrt((lightness - around) ** 2 + a**2 + b**2)[skin]
@@ -232,9 +236,9 @@ def _evenness(lightness: Floats, a: Floats, b: Floats, skin: Mask) -> float:
 def _confidence(
     picture: AnalysisPicture, cells: Cells, skin: Mask, surface: _Surface | None, unity: float
 ) -> tuple[float, list[SkinReason]]:
-    """Weigh what amount of skin, light, sharpness, evenness and unity allow, however light or dark the skin is."""
+    """Combine amount of skin, light, sharpness, evenness and unity, independently of how light or dark the skin is."""
     brightest = cells.brightest[skin]
-    # A picture in which nothing is bright is taken for dark itself: dark skin is seldom alone in it.
+    # A picture without anything bright is considered underexposed: dark skin is seldom the only content.
     lightest = float(np.percentile(picture.luma[::4, ::4], 99))
     factors: dict[SkinReason, float] = {
         "little-skin": ramp(_share(skin), 0.02, 0.06),

@@ -1,4 +1,4 @@
-"""What a worker process answers. Plain data with bounds, without any codec or NumPy; the parent checks all of it."""
+"""The responses of a worker process. Plain data with bounds, without codecs or NumPy; the parent checks all of it."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
@@ -31,11 +31,11 @@ _FAILURES = {ANALYZER_FAILED, *MODEL_FAILURES, *REJECTION_MESSAGES}
 
 @dataclass(frozen=True, slots=True)
 class AnalysisOutcome:
-    """What became of one order: a result or a failure.
+    """The outcome of one order: a result or a failure.
 
     Attributes:
         result: valid for the analyzer, floats rounded; None for a failure.
-        failure: `analyzer-failed`, the code for which a picture is rejected or a model cannot be used; None for a
+        failure: `analyzer-failed`, or the code with which a picture is rejected or a model cannot be used; None for a
             result.
         place: where in our code an analyzer failed, or what is wrong with its model, for the log.
     """
@@ -49,10 +49,10 @@ class AnalysisOutcome:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "AnalysisOutcome":
-        """Rebuild what `asdict` gave, in a process that trusts nothing of it.
+        """Rebuild the output of `asdict`, in a process that trusts none of it.
 
         Raises:
-            ValueError, TypeError, KeyError: it is not what a worker may send.
+            ValueError, TypeError, KeyError: A worker may not send this.
         """
         outcome = cls(**values)
         if not is_storable(values):
@@ -87,7 +87,7 @@ class Derivative:
 
 @dataclass(frozen=True, slots=True)
 class PictureFacts:
-    """What is known of a picture. The types bound what the parent takes from a worker.
+    """The facts of a picture. The types limit what the parent accepts from a worker.
 
     Attributes:
         width_px: as shown, orientation applied; of one frame.
@@ -125,20 +125,20 @@ class PictureFacts:
     perceptual_hash_algorithm: Word = PERCEPTUAL_HASH_ALGORITHM
 
     def to_json(self) -> dict[str, Any]:
-        """Give the facts as they are stored: no value that JSON or PostgreSQL's jsonb refuses."""
+        """Return the facts as stored, without values that JSON or PostgreSQL's jsonb rejects."""
         return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessedPicture:
-    """Everything one job gives.
+    """The complete output of a job.
 
     Attributes:
         derivatives: in the order of the request's presets.
         step_seconds: wall time by step, in the order in which the steps ran.
-        vectors: by which the picture is compared with others, each under the name of its model.
-        analyses: in the order of the request; a failure of one is no failure of the picture.
-        trace: what went wrong without costing the picture, for the log.
+        vectors: for comparison with other pictures, each under the name of its model.
+        analyses: in the order of the request; a failure of one does not fail the picture.
+        trace: errors that did not fail the picture, for the log.
         worker_rss_bytes: resident memory of the worker afterwards.
         worker_cpu_seconds: CPU time of the worker for this picture.
     """
@@ -155,7 +155,7 @@ class ProcessedPicture:
 
 @dataclass(frozen=True, slots=True)
 class AnalyzedPicture:
-    """Everything one request for analyses gives.
+    """The complete output of a request for analyses.
 
     Attributes:
         outcomes: in the order of the request.
@@ -172,7 +172,7 @@ class AnalyzedPicture:
 
 @dataclass(frozen=True, slots=True)
 class AnalyzedBatch:
-    """An answer for each picture of a batch, in its order; the worker's figures are those of the whole batch."""
+    """One answer for each picture of a batch, in order; the worker's figures are those of the whole batch."""
 
     answers: tuple[AnalyzedPicture | PictureRejected, ...]
     worker_rss_bytes: Whole = 0
@@ -180,7 +180,7 @@ class AnalyzedBatch:
 
 
 def failed(orders: Iterable[AnalysisOrder], code: str) -> tuple[AnalysisOutcome, ...]:
-    """Give each order the same failure."""
+    """Return the same failure for each order."""
     return tuple(
         AnalysisOutcome(order.analyzer, CATALOGUE[order.analyzer].version, order.parameters, None, code)
         for order in orders

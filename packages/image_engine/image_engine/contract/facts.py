@@ -1,6 +1,6 @@
-"""What a worker may say of a picture, as types with bounds: all of it can be stored as JSON and in PostgreSQL.
+"""Bounded types for what a worker reports about a picture: all of it can be stored as JSON and in PostgreSQL.
 
-The worker leaves out what does not fit (`fitting_facts`); the parent refuses an answer that holds any of it.
+The worker omits values that do not fit (`fitting_facts`); the parent rejects an answer that contains any.
 """
 
 import math
@@ -12,13 +12,13 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 _MOST_TEXT, _MOST_NUMBER = 1_000, 1e15
 _MOST_RESULT_TEXT, _MOST_DEPTH = 20_000, 8
-# Half of a surrogate pair is no character; JSON has a way to write it all the same.
+# Half of a surrogate pair is not a character, but JSON can express it.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 Whole = Annotated[int, Field(strict=True, ge=0, le=2**53 - 1)]
-"""A number that is exact in every reader of JSON."""
+"""A number that every JSON parser reads exactly."""
 Size = Annotated[int, Field(strict=True, ge=1, le=2**31 - 1)]
-"""A number for a column of the type integer."""
+"""A number for an integer column."""
 Number = Annotated[float, Field(strict=True, ge=-_MOST_NUMBER, le=_MOST_NUMBER, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(strict=True, ge=0, le=1e6, allow_inf_nan=False)]
 Line = Annotated[str, Field(strict=True, max_length=_MOST_TEXT, pattern=r"^[^\x00-\x1f\x7f]*$")]
@@ -33,7 +33,7 @@ _FACT: TypeAdapter[FactValue] = TypeAdapter(FactValue)
 
 
 def fitting_facts(found: Mapping[str, str | int | float | bool]) -> dict[str, str | int | float | bool]:
-    """Leave out the values that nobody could store or that no camera means."""
+    """Omit values that cannot be stored or that no camera produces."""
     return {name: value for name, value in found.items() if _fits(value)}
 
 
@@ -46,11 +46,11 @@ def _fits(value: object) -> bool:
 
 
 def is_storable(value: object, depth: int = _MOST_DEPTH) -> bool:
-    """Tell whether JSON of any shape holds only what jsonb takes: no NUL, no half characters, nothing without end."""
+    """Return whether a JSON value fits jsonb: no NUL, no lone surrogates, bounded depth."""
     if isinstance(value, str):
-        # Half of a surrogate pair is no character; JSON has a way to write it all the same.
+        # Half of a surrogate pair is not a character, but JSON can express it.
         return len(value) <= _MOST_RESULT_TEXT and not any(
-            each == "\x00" or "\ud800" <= each <= "\udfff" for each in value
+            character == "\x00" or "\ud800" <= character <= "\udfff" for character in value
         )
     if isinstance(value, float):
         return math.isfinite(value) and abs(value) <= _MOST_NUMBER
@@ -59,5 +59,5 @@ def is_storable(value: object, depth: int = _MOST_DEPTH) -> bool:
     if isinstance(value, dict):
         value = [*value.keys(), *value.values()]
     if isinstance(value, list):
-        return depth > 0 and all(is_storable(each, depth - 1) for each in value)
+        return depth > 0 and all(is_storable(character, depth - 1) for character in value)
     return value is None

@@ -1,8 +1,9 @@
-"""What goes over the socket between the service and a worker process.
+"""The protocol on the socket between the service and a worker process.
 
-The worker says once that it is ready. Then for each request: a length and a JSON header with the descriptors of its
-pictures (one, but for a batch) beside them go down; ACCEPTED, a length, a JSON header and the bytes of derivatives or
-of a rendition come up. The parent trusts nothing of what comes up: code in a codec may have taken the worker over.
+The worker announces once that it is ready. For each request, the service sends a length and a JSON header with the
+descriptors of its pictures (one, except for a batch). The worker replies with ACCEPTED, a length, a JSON header, and
+the bytes of derivatives or of a rendition. The parent trusts none of the reply: an exploit in a codec may have taken
+over the worker.
 """
 
 import json
@@ -60,21 +61,21 @@ def encode_header(values: dict[str, Any]) -> bytes:
 
 
 def encode_job(request: Request, deadline_seconds: float) -> bytes:
-    """Frame a request; the time is what is left from now on, because clocks differ between processes."""
+    """Frame a request; it carries the remaining time, because clocks differ between processes."""
     job = {"kind": type(request).__name__, "request": request.to_json(), "deadline_seconds": deadline_seconds}
     return encode_header(job)
 
 
 def decode_job(header: dict[str, Any]) -> tuple[Request, float]:
-    """Rebuild a request and the seconds that are left for it."""
+    """Rebuild a request and its remaining seconds."""
     return _REQUESTS[header["kind"]].from_json(header["request"]), header["deadline_seconds"]
 
 
 def encode_answer(answer: Answer) -> list[bytes]:
-    """Give a success as parts to be sent one after the other.
+    """Return a success as parts to be sent in sequence.
 
     Raises:
-        PictureRejected: the files are larger than the parent takes (`picture-too-much-memory`).
+        PictureRejected: The files are larger than the parent accepts (`picture-too-much-memory`).
     """
     if isinstance(answer, ProcessedPicture):
         return _encode_processed(answer)
@@ -119,7 +120,7 @@ def _encode_rendition(rendition: Rendition) -> list[bytes]:
 
 
 def encode_rejection(rejection: PictureRejected, worker_rss_bytes: int, trace: str | None = None) -> bytes:
-    """Frame a refusal; `trace` is an unexpected error's place in our own code, for the log."""
+    """Frame a rejection; `trace` is the place of an unexpected error in our own code, for the log."""
     return encode_header(
         {
             "rejected": rejection.code,
@@ -131,17 +132,17 @@ def encode_rejection(rejection: PictureRejected, worker_rss_bytes: int, trace: s
 
 
 def bounded_text(value: object) -> str | None:
-    """Accept a line of text that came up, or nothing; it goes into the database and the log."""
+    """Accept a line of text from a worker, or None; it goes into the database and the log."""
     if not isinstance(value, str):
         return None
     return "".join(each if each.isprintable() else " " for each in value[:_MAX_TEXT_LENGTH])
 
 
 def read_json(content: bytes | bytearray) -> Any:
-    """Read what came up.
+    """Parse JSON from a worker.
 
     Raises:
-        ValueError: it is not JSON, which has no words for what is no number.
+        ValueError: It is not standard JSON, which has no NaN or infinity.
     """
     return json.loads(content, parse_constant=_refuse_constant)
 
@@ -151,10 +152,10 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def content_sizes(header: dict[str, Any]) -> list[int]:
-    """Return the sizes of what follows the header.
+    """Return the sizes of the parts that follow the header.
 
     Raises:
-        ValueError: they are not what a worker may send.
+        ValueError: A worker may not send these sizes.
     """
     entries = [header] if "size_bytes" in header else header.get("derivatives", [])
     sizes = [entry["size_bytes"] for entry in entries]
@@ -167,8 +168,8 @@ def decode_processed(request: ProcessingRequest, header: dict[str, Any], content
     """Rebuild a success.
 
     Raises:
-        PictureRejected: the header holds a refusal.
-        ValueError, TypeError, KeyError: it holds neither, or not what was asked for.
+        PictureRejected: The header holds a rejection.
+        ValueError, TypeError, KeyError: It holds neither, or not what was requested.
     """
     _raise_rejection(header)
     derivatives = []
@@ -187,13 +188,13 @@ def decode_processed(request: ProcessingRequest, header: dict[str, Any], content
 
 
 def _figures(header: dict[str, Any], *names: str) -> dict[str, Any]:
-    """Take the figures that are logged and counted."""
+    """Return the figures that are logged and counted."""
     names = (*names, "worker_rss_bytes", "worker_cpu_seconds")
     return {name: _FIGURES[name].validate_python(header[name]) for name in names}
 
 
 def _checked_vector(model: str, numbers: list[float]) -> list[float]:
-    # What is wrong here would be refused by the database only, or stand in the way of every other vector there.
+    # Otherwise only the database would reject such a vector, or it would distort every comparison.
     if not re.fullmatch(MODEL_NAME, model):
         raise ValueError("a worker named a model that may not be called so")
     if not 0 < len(numbers) <= MAX_VECTOR_DIMENSIONS or not all(_is_coordinate(number) for number in numbers):
@@ -213,8 +214,8 @@ def decode_rendition(request: RenditionRequest, header: dict[str, Any], contents
     """Rebuild a success.
 
     Raises:
-        PictureRejected: the header holds a refusal.
-        ValueError, TypeError, KeyError: it holds neither, or not what was asked for.
+        PictureRejected: The header holds a rejection.
+        ValueError, TypeError, KeyError: It holds neither, or not what was requested.
     """
     _raise_rejection(header)
     (content,) = contents
@@ -229,8 +230,8 @@ def decode_analyzed(request: AnalysisRequest, header: dict[str, Any], _contents:
     """Rebuild a success.
 
     Raises:
-        PictureRejected: the header holds a refusal.
-        ValueError, TypeError, KeyError: it holds neither, or not what was asked for.
+        PictureRejected: The header holds a rejection.
+        ValueError, TypeError, KeyError: It holds neither, or not what was requested.
     """
     _raise_rejection(header)
     outcomes = _decode_outcomes(request.analyses, header["outcomes"])
@@ -241,8 +242,8 @@ def decode_batch(batch: AnalysisBatch, header: dict[str, Any], contents: list[by
     """Rebuild a success.
 
     Raises:
-        PictureRejected: the header holds a refusal of all pictures.
-        ValueError, TypeError, KeyError: it holds neither, or not what was asked for.
+        PictureRejected: The header rejects all pictures.
+        ValueError, TypeError, KeyError: It holds neither, or not what was requested.
     """
     _raise_rejection(header)
     answers: list[AnalyzedPicture | PictureRejected] = []

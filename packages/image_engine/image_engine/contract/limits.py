@@ -1,4 +1,4 @@
-"""What a picture may be, checked from its header before anything is decoded."""
+"""The limits of a picture, checked from its header before anything is decoded."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,10 +15,10 @@ class PictureLimits:
 
     Attributes:
         max_pixels: width times height of one frame.
-        max_side_px: beyond it, a size is called absurd. 65,535 is what JPEG can express.
+        max_side_px: larger sizes are considered invalid. 65,535 is the maximum of JPEG.
         max_decoded_bytes: samples of all frames of an animation that are decoded, together, in their stored depth.
-        max_frames: of a longer animation the first frames are taken.
-        allowed_formats: a format that is left out is switched off.
+        max_frames: of a longer animation the first frames are used.
+        allowed_formats: any other format is rejected.
     """
 
     max_pixels: int = 50_000_000
@@ -29,14 +29,14 @@ class PictureLimits:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "PictureLimits":
-        """Rebuild limits from their plain values."""
+        """Rebuild limits from plain values."""
         return cls(**{**values, "allowed_formats": tuple(values["allowed_formats"])})
 
     def identify(self, prefix: bytes) -> PictureHeader:
-        """Tell what the first bytes hold, and check what they say of its size.
+        """Identify the first bytes, and check the size that they declare.
 
         Raises:
-            PictureRejected: not a picture, of a kind that is not allowed, or of a size that is not.
+            PictureRejected: It is not a picture, or its format or size is not allowed.
         """
         header = detect(prefix)
         if header is None:
@@ -53,12 +53,12 @@ class PictureLimits:
         return header
 
     def check_size(self, width_px: int, height_px: int, own_max_pixels: int | None = None) -> None:
-        """Refuse a frame without a size, with absurd sides or with too many pixels.
+        """Check the size of a frame.
 
         `own_max_pixels` is a limit of the picture's kind.
 
         Raises:
-            PictureRejected: with `image-dimensions-invalid` or `image-too-many-pixels`.
+            PictureRejected: With `image-dimensions-invalid` or `image-too-many-pixels`.
         """
         if not (0 < width_px <= self.max_side_px and 0 < height_px <= self.max_side_px):
             raise PictureRejected(
@@ -77,7 +77,7 @@ class PictureLimits:
         """Count the first frames that fit within the limits. A still picture is never held whole.
 
         Raises:
-            PictureRejected: not even one frame of an animation fits (`picture-too-much-memory`).
+            PictureRejected: Not even one frame of an animation fits (`picture-too-much-memory`).
         """
         frame_bytes = max(1, width_px * height_px * bytes_per_pixel)
         if frame_count == 1:

@@ -1,4 +1,4 @@
-"""A file without a name, for a picture on its way to a worker process."""
+"""An anonymous file that passes a picture to a worker process."""
 
 import os
 import sys
@@ -7,19 +7,19 @@ from types import TracebackType
 
 
 class PictureFile:
-    """Bytes that live outside this process's heap and are handed over as a file descriptor.
+    """Bytes outside this process's heap that are passed on as a file descriptor.
 
-    Writing is a copy within memory and does not wait for a disk, so that it may be done on the event loop.
+    Writing copies within memory and does not wait for a disk, so it may be done on the event loop.
     """
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
 
     def fileno(self) -> int:
-        """Return the descriptor; the receiver of a copy moves the file position of all of them.
+        """Return the descriptor; all copies of it share one file position.
 
         Raises:
-            ValueError: the file is closed.
+            ValueError: The file is closed.
         """
         if self._descriptor < 0:
             raise ValueError("the picture file is closed")
@@ -27,14 +27,14 @@ class PictureFile:
 
     @property
     def size_bytes(self) -> int:
-        """What has been written so far."""
+        """The number of bytes written so far."""
         return os.fstat(self.fileno()).st_size
 
     def write(self, content: bytes | bytearray | memoryview) -> int:
         """Append all of the content, and return its length.
 
         Raises:
-            OSError: no memory or disk is left.
+            OSError: No memory or disk space is left.
         """
         rest = memoryview(content)
         while rest:
@@ -42,7 +42,7 @@ class PictureFile:
         return len(content)
 
     def close(self) -> None:
-        """Let go of the bytes; a worker that holds a copy still sees them. May be called twice."""
+        """Release the bytes; a worker with a copy of the descriptor still sees them. May be called twice."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
@@ -60,7 +60,7 @@ def open_picture_file() -> PictureFile:
     """Create an empty file: in memory on Linux, elsewhere a temporary file that is unlinked at once.
 
     Raises:
-        OSError: no descriptor, memory or disk is left.
+        OSError: No descriptor, memory or disk space is left.
     """
     if sys.platform == "linux":
         return PictureFile(os.memfd_create("picture", os.MFD_CLOEXEC))

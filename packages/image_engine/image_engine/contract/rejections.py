@@ -1,4 +1,4 @@
-"""Why a picture is not processed: for good (`PictureRejected`), or only for now (the other two)."""
+"""Reasons why a picture is not processed: permanent (`PictureRejected`) or transient (the other two)."""
 
 import traceback
 from typing import Literal, get_args
@@ -33,11 +33,11 @@ REJECTION_MESSAGES: dict[RejectionCode, str] = {
 
 
 class PictureRejected(Exception):
-    """The picture can never be processed as it is; trying again changes nothing.
+    """The picture can never be processed as it is; a retry changes nothing.
 
     Attributes:
         code: stable, for programs.
-        message: one sentence for people; it holds nothing of the picture's content.
+        message: one sentence for people; it contains nothing of the picture's content.
     """
 
     def __init__(self, code: RejectionCode, message: str | None = None) -> None:
@@ -50,20 +50,20 @@ class PictureRejected(Exception):
 
 
 def unsupported(variant: str) -> PictureRejected:
-    """Refuse an intact picture for how it is stored."""
+    """Return the rejection of an intact picture whose storage variant is unsupported."""
     return PictureRejected("image-variant-not-supported", f"Not supported: {variant}.")
 
 
 class WorkerUnavailable(Exception):
-    """No worker process could take the picture: it says nothing about the picture, so try again later."""
+    """No worker process could take the picture. It says nothing about the picture, so retry later."""
 
 
 class WorkerInterrupted(Exception):
-    """The worker was killed from outside, or hardly ran, while it had the picture: try again, but not without end."""
+    """The worker was killed from outside, or hardly ran, while it had the picture: retry a limited number of times."""
 
 
 def parse_rejection_code(value: object) -> RejectionCode:
-    """Accept a code that came from a worker process; any other is a worker that went wrong."""
+    """Return a rejection code sent by a worker process; an unknown code means that the worker is compromised."""
     for code in get_args(RejectionCode):
         if code == value:
             return code  # type: ignore[no-any-return]
@@ -71,7 +71,7 @@ def parse_rejection_code(value: object) -> RejectionCode:
 
 
 def place_of(error: Exception) -> str:
-    """Tell where an error happened, without its message, which may quote the picture."""
+    """Return where an error happened, without its message, which may quote the picture."""
     frames = traceback.extract_tb(error.__traceback__)[-4:]
     lines = [f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno} {frame.name}" for frame in frames]
     return f"{type(error).__name__} at " + " < ".join(reversed(lines))

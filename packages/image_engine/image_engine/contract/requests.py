@@ -1,4 +1,4 @@
-"""What is asked of a worker process. Plain data, without any codec or NumPy."""
+"""Requests to a worker process. Plain data, without any codec or NumPy."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
@@ -14,7 +14,7 @@ class AnalysisOrder:
 
     Attributes:
         analyzer: its name in `image_core.analyses.catalogue.CATALOGUE`.
-        parameters: as `canonical_parameters` gives them; what is left out has its default.
+        parameters: as `canonical_parameters` returns them; absent ones have their default.
     """
 
     analyzer: str
@@ -26,11 +26,11 @@ class ProcessingRequest:
     """What to do with a picture.
 
     Attributes:
-        presets: the derivatives to make, none of them twice.
-        limits: what the picture may be.
-        keep_location: False leaves the place that the camera wrote down out of the facts.
-        analyses: what to find out about the picture once its derivatives are made.
-        embed: False leaves out the vector of a model, where there is one.
+        presets: the derivatives to make, without duplicates.
+        limits: the limits of the picture.
+        keep_location: if False, the facts omit the location that the camera recorded.
+        analyses: the analyses to run once the derivatives are made.
+        embed: if False, the vector of a model is omitted.
     """
 
     presets: tuple[Preset, ...] = DEFAULT_PRESETS
@@ -40,12 +40,12 @@ class ProcessingRequest:
     embed: bool = True
 
     def to_json(self) -> dict[str, Any]:
-        """Give plain values for the way to a worker."""
+        """Return plain values to send to a worker."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "ProcessingRequest":
-        """Rebuild what `to_json` gave."""
+        """Rebuild a request from the output of `to_json`."""
         return cls(
             presets=tuple(Preset(**preset) for preset in values["presets"]),
             limits=PictureLimits.from_json(values["limits"]),
@@ -57,34 +57,34 @@ class ProcessingRequest:
 
 @dataclass(frozen=True, slots=True)
 class AnalysisRequest:
-    """Which analyzers to run on one picture, which is decoded once for all of them."""
+    """Analyzers to run on one picture, which is decoded once for all of them."""
 
     analyses: tuple[AnalysisOrder, ...]
     limits: PictureLimits = field(default_factory=PictureLimits)
 
     def to_json(self) -> dict[str, Any]:
-        """Give plain values for the way to a worker."""
+        """Return plain values to send to a worker."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "AnalysisRequest":
-        """Rebuild what `to_json` gave."""
+        """Rebuild a request from the output of `to_json`."""
         return cls(orders_from_json(values["analyses"]), PictureLimits.from_json(values["limits"]))
 
 
 @dataclass(frozen=True, slots=True)
 class AnalysisBatch:
-    """What to run on several pictures, whose descriptors go down in the same order."""
+    """Analyzers to run on several pictures, whose descriptors are sent in the same order."""
 
     requests: tuple[AnalysisRequest, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Give plain values for the way to a worker."""
+        """Return plain values to send to a worker."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "AnalysisBatch":
-        """Rebuild what `to_json` gave."""
+        """Rebuild a batch from the output of `to_json`."""
         return cls(tuple(AnalysisRequest.from_json(request) for request in values["requests"]))
 
 

@@ -1,6 +1,6 @@
-"""`image-manager-admin evaluate`: an analyzer, or a model before it is switched on, against pictures with labels.
+"""`image-manager-admin evaluate`: evaluate an analyzer, or a model before it is switched on, against labelled pictures.
 
-It needs no database. Only the command itself loads what does the work, because every command registers this one.
+It needs no database. The command imports its dependencies only when it runs, because every admin command registers it.
 """
 
 import argparse
@@ -55,7 +55,7 @@ def run(options: argparse.Namespace, find_model: "FindModel | None") -> None:
     """Print the figures of an analyzer.
 
     Raises:
-        SystemExit: nothing can be judged; the message says why.
+        SystemExit: Nothing can be evaluated; the message says why.
     """
     from image_engine.evaluation.dataset import DatasetInvalid, read_dataset
     from image_engine.evaluation.figures import figures

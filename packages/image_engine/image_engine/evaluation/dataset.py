@@ -1,4 +1,4 @@
-"""Pictures with what people say they are: a folder with a folder for each label, or a CSV file."""
+"""Datasets of labelled pictures: a folder with a folder per label, or a CSV file."""
 
 import csv
 from pathlib import Path
@@ -8,21 +8,21 @@ _COLUMNS = ("file", "label")
 
 
 class LabelledPicture(NamedTuple):
-    """One picture; `label` is what the analyzer should answer, by the very same text."""
+    """One picture; `label` is the exact text that the analyzer should answer."""
 
     path: Path
     label: str
 
 
 class DatasetInvalid(Exception):
-    """The message says what is wrong, for whoever gave the dataset."""
+    """The dataset is not valid; the message says why."""
 
 
 def read_dataset(path: Path) -> list[LabelledPicture]:
-    """List the pictures of a dataset; none of them is opened.
+    """List the pictures of a dataset, without opening them.
 
     Raises:
-        DatasetInvalid: it is neither a folder of folders nor a CSV file, or names files that are not there.
+        DatasetInvalid: It is neither a folder of folders nor a CSV file, or names files that do not exist.
     """
     pictures = _of_folders(path) if path.is_dir() else _of_csv(path)
     if not pictures:
@@ -41,7 +41,7 @@ def _of_folders(path: Path) -> list[LabelledPicture]:
 
 
 def _of_csv(path: Path) -> list[LabelledPicture]:
-    """Read names relative to the CSV file. Spreadsheets write a byte order mark."""
+    """Read file names relative to the CSV file. Spreadsheets write a byte order mark."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as lines:
             rows = csv.DictReader(lines)

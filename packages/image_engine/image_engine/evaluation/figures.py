@@ -1,4 +1,4 @@
-"""How good answers are, against what people say."""
+"""Accuracy figures of answers, compared with labels by people."""
 
 import statistics
 from collections import Counter
@@ -10,20 +10,20 @@ from typing import Any
 BINS = 10
 BEST = 5
 NO_ANSWER = "(no answer)"
-# Of the normal distribution, for an interval that holds the true value 19 times of 20.
+# The quantile of the normal distribution for a 95 % interval.
 _Z = 1.96
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one picture got.
+    """The answer for one picture.
 
     Attributes:
-        label: what people say.
-        given: what the analyzer says, the most certain first; empty without an answer.
-        confidence: of the first of them, 0 to 1; None for an analyzer that says none.
+        label: assigned by people.
+        given: the analyzer's answers, most confident first; empty without an answer.
+        confidence: of the first one, 0 to 1; None for an analyzer that reports none.
         seconds: from the hand-over to a worker to its answer.
-        failure: the code for which there is no answer.
+        failure: the code of the failure, if there is no answer.
     """
 
     label: str
@@ -33,18 +33,18 @@ class Answer:
     failure: str | None = None
 
     @property
-    def said(self) -> str:
-        """What counts as the answer."""
+    def best_answer(self) -> str:
+        """The answer that counts."""
         return self.given[0] if self.given else NO_ANSWER
 
     @property
     def is_right(self) -> bool:
-        """Whether that is what people say; no answer is wrong."""
-        return self.said == self.label
+        """Whether the answer equals the label; no answer is wrong."""
+        return self.best_answer == self.label
 
 
 def figures(answers: Sequence[Answer]) -> dict[str, Any]:
-    """Compute everything that is reported, as plain values, of at least one answer."""
+    """Compute all reported figures, as plain values, of at least one answer."""
     right = sum(answer.is_right for answer in answers)
     among_best = sum(answer.label in answer.given[:BEST] for answer in answers)
     return {
@@ -55,9 +55,11 @@ def figures(answers: Sequence[Answer]) -> dict[str, Any]:
         "accuracy_of_best_five": among_best / len(answers),
         "labels": _by_label(answers),
         "confusion": [
-            {"label": label, "answer": said, "pictures": count}
-            for (label, said), count in Counter((answer.label, answer.said) for answer in answers).most_common()
-            if label != said
+            {"label": label, "answer": answered, "pictures": count}
+            for (label, answered), count in Counter(
+                (answer.label, answer.best_answer) for answer in answers
+            ).most_common()
+            if label != answered
         ],
         "calibration": calibration(answers),
         "seconds": _seconds(answers),
@@ -65,7 +67,7 @@ def figures(answers: Sequence[Answer]) -> dict[str, Any]:
 
 
 def interval(right: int, count: int) -> tuple[float, float]:
-    """Return the bounds that hold the accuracy of all such pictures 19 times of 20.
+    """Return the bounds of the 95 % confidence interval of an accuracy.
 
     Source: Wilson 1927, the score interval.
     """
@@ -76,21 +78,21 @@ def interval(right: int, count: int) -> tuple[float, float]:
 
 
 def _by_label(answers: Sequence[Answer]) -> dict[str, dict[str, Any]]:
-    are = Counter(answer.label for answer in answers)
-    said = Counter(answer.said for answer in answers)
+    expected = Counter(answer.label for answer in answers)
+    answered = Counter(answer.best_answer for answer in answers)
     right = Counter(answer.label for answer in answers if answer.is_right)
     return {
         label: {
-            "pictures": are[label],
-            "recall": right[label] / are[label],
-            "precision": right[label] / said[label] if said[label] else None,
+            "pictures": expected[label],
+            "recall": right[label] / expected[label],
+            "precision": right[label] / answered[label] if answered[label] else None,
         }
-        for label in sorted(are)
+        for label in sorted(expected)
     }
 
 
 def calibration(answers: Sequence[Answer]) -> dict[str, Any] | None:
-    """Compare confidence with accuracy: 0.8 should be right 8 times of 10; None where no answer has a confidence.
+    """Compare confidence with accuracy: 0.8 should be right 8 times out of 10; None if no answer has a confidence.
 
     Source: Guo et al. 2017, expected calibration error, ten bins of equal width.
     """
@@ -98,7 +100,7 @@ def calibration(answers: Sequence[Answer]) -> dict[str, Any] | None:
     if not judged:
         return None
     bins = []
-    for index, group in groupby(sorted(judged, key=lambda each: each[0]), key=lambda each: each[0]):
+    for index, group in groupby(sorted(judged, key=lambda pair: pair[0]), key=lambda pair: pair[0]):
         members = [answer for _, answer in group]
         bins.append(
             {
@@ -109,7 +111,7 @@ def calibration(answers: Sequence[Answer]) -> dict[str, Any] | None:
                 "accuracy": statistics.fmean(answer.is_right for answer in members),
             }
         )
-    error = sum(each["pictures"] * abs(each["confidence"] - each["accuracy"]) for each in bins) / len(judged)
+    error = sum(bucket["pictures"] * abs(bucket["confidence"] - bucket["accuracy"]) for bucket in bins) / len(judged)
     return {"expected_error": error, "bins": bins}
 
 

@@ -22,11 +22,11 @@ from image_engine.pool.worker_models import WorkerModels
 _LIMITS = WorkerLimits(deadline_seconds=60.0, memory_limit_bytes=512 * MIB, rss_mark_bytes=256 * MIB)
 
 FindModel = Callable[[ModelRole, str, Path, int], Awaitable[Model]]
-"""Finds the model of a role by its path; gets a folder for what it fetches, and the memory of a worker in bytes."""
+"""Find the model of a role by its path, given a folder for downloads and the memory of a worker in bytes."""
 
 
 class Judged(NamedTuple):
-    """The field of a result that is compared with a picture's label, and the one that says how certain it is."""
+    """The field of a result that is compared with a picture's label, and the one with its confidence."""
 
     field: str
     confidence: str | None
@@ -42,7 +42,7 @@ JUDGED = {
 
 
 class ModelUnusable(Exception):
-    """The model cannot be judged; the log says why."""
+    """The model cannot be evaluated; the log says why."""
 
 
 async def find_here(role: ModelRole, path: str, _folder: Path, worker_memory_bytes: int) -> Model:
@@ -58,10 +58,10 @@ async def judge(
     workers: int,
     find_model: FindModel,
 ) -> Sequence[Answer]:
-    """Ask an analyzer about each picture.
+    """Run an analyzer on each picture.
 
     Raises:
-        ModelUnusable: the model cannot be used.
+        ModelUnusable: The model cannot be used.
     """
     with tempfile.TemporaryDirectory(prefix="model-") as folder:
         models = WorkerModels()
@@ -97,7 +97,7 @@ async def _ask(
 
 
 def _given(result: dict[str, Any], judged: Judged) -> tuple[tuple[str, ...], float | None]:
-    """Read the field of a result that is judged; a list of labels is in the order of certainty."""
+    """Return the field of a result that is evaluated; labels are in the order of confidence."""
     value = result.get(judged.field)
     if value is None:
         return (), None

@@ -1,12 +1,12 @@
-"""What people read of an evaluation."""
+"""The text report of an evaluation."""
 
 from typing import Any
 
-_MOST_CONFUSIONS = 20
+_MAX_CONFUSIONS = 20
 
 
 def as_text(found: dict[str, Any]) -> str:
-    """Lay `figures.figures` out in tables."""
+    """Format the output of `figures.figures` as tables."""
     low, high = found["accuracy_interval"]
     lines = [
         f"pictures            {found['pictures']}",
@@ -27,9 +27,9 @@ def as_text(found: dict[str, Any]) -> str:
 def _labels(labels: dict[str, dict[str, Any]]) -> list[str]:
     width = max(len("label"), *map(len, labels))
     lines = [f"{'label':{width}}  pictures  recall  precision"]
-    for label, each in labels.items():
-        precision = "-" if each["precision"] is None else f"{each['precision']:.3f}"
-        lines.append(f"{label:{width}}  {each['pictures']:8}  {each['recall']:6.3f}  {precision:>9}")
+    for label, entry in labels.items():
+        precision = "-" if entry["precision"] is None else f"{entry['precision']:.3f}"
+        lines.append(f"{label:{width}}  {entry['pictures']:8}  {entry['recall']:6.3f}  {precision:>9}")
     return lines
 
 
@@ -37,8 +37,8 @@ def _confusion(confusion: list[dict[str, Any]]) -> list[str]:
     if not confusion:
         return ["confusion: none"]
     lines = ["confusion, most frequent first"]
-    lines += [f"{each['pictures']:6} × {each['label']} → {each['answer']}" for each in confusion[:_MOST_CONFUSIONS]]
-    more = len(confusion) - _MOST_CONFUSIONS
+    lines += [f"{entry['pictures']:6} × {entry['label']} → {entry['answer']}" for entry in confusion[:_MAX_CONFUSIONS]]
+    more = len(confusion) - _MAX_CONFUSIONS
     return [*lines, f"       and {more} more kinds, which --json shows"] if more > 0 else lines
 
 
@@ -46,7 +46,7 @@ def _calibration(found: dict[str, Any] | None) -> list[str]:
     if found is None:
         return ["calibration: this analyzer says no confidence"]
     lines = [f"calibration: expected error {found['expected_error']:.3f}", "confidence  pictures  said   right"]
-    for each in found["bins"]:
-        seen = f"{each['pictures']:8}  {each['confidence']:.3f}  {each['accuracy']:.3f}"
-        lines.append(f"{each['from']:.1f} to {each['to']:.1f}  {seen}")
+    for entry in found["bins"]:
+        seen = f"{entry['pictures']:8}  {entry['confidence']:.3f}  {entry['accuracy']:.3f}"
+        lines.append(f"{entry['from']:.1f} to {entry['to']:.1f}  {seen}")
     return lines

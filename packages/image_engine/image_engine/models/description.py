@@ -1,4 +1,4 @@
-"""The description beside a model: its input, its output, and the hash of the file that it describes.
+"""The description of a model: its input, its output, and the hash of its file.
 
 Plain data, read by the service and by its workers; format and examples: docs/models.md.
 """
@@ -16,19 +16,19 @@ LabelText = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class ModelUnavailable(Exception):
-    """No model answers; the message is for the person who brought it."""
+    """No model is available; the message is for the operator who configured it."""
 
     code: ClassVar[str]
 
 
 class ModelMissing(ModelUnavailable):
-    """No model exists where a setting names one."""
+    """A setting names a model that does not exist."""
 
     code = "model-missing"
 
 
 class ModelBroken(ModelUnavailable):
-    """A model cannot be used as it is described."""
+    """A model cannot be used as described."""
 
     code = "model-broken"
 
@@ -37,13 +37,13 @@ MODEL_FAILURES: dict[str, type[ModelUnavailable]] = {kind.code: kind for kind in
 
 
 class _Strict(BaseModel):
-    """Refuse a misspelt field rather than ignore it."""
+    """A model that rejects unknown fields, so that a misspelt one is not ignored."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ModelInput(_Strict):
-    """How a picture becomes the model's input: value = (sample × scale − mean) ÷ std, sample by sample."""
+    """How a picture becomes the model's input: value = (sample × scale − mean) ÷ std, for each sample."""
 
     width_px: int = Field(ge=1, le=1024)
     height_px: int = Field(ge=1, le=1024)
@@ -70,7 +70,7 @@ class ModelInput(_Strict):
 
 
 class ModelDescription(_Strict):
-    """The fields that every model's description has."""
+    """The fields common to all descriptions."""
 
     name: str = Field(min_length=1, max_length=200)
     version: str = Field(min_length=1, max_length=200)
@@ -79,47 +79,47 @@ class ModelDescription(_Strict):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Return the fields by which the API names the model."""
+        """Return the fields by which the API identifies the model."""
         return self.model_dump(include={"name", "version", "sha256"})
 
     @property
     def output_size(self) -> int:
-        """Return how many numbers the model gives for a picture."""
+        """Return how many numbers the model outputs per picture."""
         raise NotImplementedError
 
     @property
     def companion(self) -> str | None:
-        """Return the name of a further file beside the model; None where the description needs none."""
+        """Return the name of a companion file; None if the description needs none."""
         return None
 
     def with_companion(self, _content: bytes) -> Self:
         """Return the description completed by its companion file.
 
         Raises:
-            ModelBroken: the file does not hold what the description needs.
+            ModelBroken: The file does not contain what the description needs.
         """
         return self
 
 
 class EmbeddingDescription(ModelDescription):
-    """A model whose output is a vector; pictures are compared by it."""
+    """A model that outputs vectors, by which pictures are compared."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,79}$")
     dimensions: int = Field(ge=2, le=MAX_VECTOR_DIMENSIONS)
 
     @property
     def output_size(self) -> int:
-        """Return how many numbers the model gives for a picture."""
+        """Return how many numbers the model outputs per picture."""
         return self.dimensions
 
     @property
     def vector_model(self) -> str:
-        """Return the name under which its vectors are stored: another model, another name."""
+        """Return the name under which its vectors are stored; it differs for every model."""
         return f"{self.name}-{self.sha256[:12]}"
 
 
 class LabelsDescription(ModelDescription):
-    """A classifier. `labels` are in the order of its output, or the name of a file beside it with one a line."""
+    """A classifier. `labels` are in the order of its output, or the name of a companion file with one per line."""
 
     labels: (
         Annotated[list[LabelText], Field(min_length=1, max_length=MAX_LABELS)]
@@ -129,19 +129,19 @@ class LabelsDescription(ModelDescription):
 
     @property
     def output_size(self) -> int:
-        """Return how many numbers the model gives for a picture."""
+        """Return how many numbers the model outputs per picture."""
         return len(self.labels)
 
     @property
     def companion(self) -> str | None:
-        """Return the name of the file of labels; None where the description lists them."""
+        """Return the name of the file of labels; None if the description lists them."""
         return self.labels if isinstance(self.labels, str) else None
 
     def with_companion(self, content: bytes) -> Self:
         """Return the description with the labels of a file.
 
         Raises:
-            ModelBroken: the file is not UTF-8, or holds an empty or overlong label.
+            ModelBroken: The file is not UTF-8, or contains an empty or overlong label.
         """
         try:
             labels = content.decode().splitlines()
@@ -156,15 +156,15 @@ Described = TypeVar("Described", bound=ModelDescription)
 
 
 def result_version(analyzer_version: str, sha256: str) -> str:
-    """Return the version under which an analyzer's results from a model are stored: another model, another version."""
+    """Return the version under which a model's results of an analyzer are stored; it differs for every model."""
     return f"{analyzer_version}+{sha256[:12]}"
 
 
 def parse_description(content: bytes, kind: type[Described]) -> Described:
-    """Read a description.
+    """Parse a description.
 
     Raises:
-        ModelBroken: it is not valid; the message names each field that is wrong.
+        ModelBroken: It is not valid; the message names each field that is wrong.
     """
     try:
         return kind.model_validate_json(content)

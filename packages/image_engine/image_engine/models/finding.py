@@ -1,6 +1,6 @@
-"""Checking the model that a setting names before any worker gets it.
+"""Checks of the model that a setting names, before any worker gets it.
 
-It is on this machine: whoever takes models from elsewhere brings them here first.
+The model is on this machine: models from elsewhere are downloaded first.
 """
 
 from pathlib import Path
@@ -10,17 +10,17 @@ from image_engine.models.description import ModelBroken, ModelMissing, ModelUnav
 from image_engine.models.loading import file_names, read_model
 from image_engine.models.model import Model, ModelRole
 
-# What onnxruntime itself takes in a worker, and how much larger a loaded model is than its file.
+# The memory of onnxruntime itself in a worker, and how much larger a loaded model is than its file.
 _RUNTIME_BYTES = 64 * 1024 * 1024
 _LOADED_TO_FILE = 2
-# More would leave too little of a worker's memory to pictures.
+# A larger share would leave too little of a worker's memory for pictures.
 _WORKER_TO_MODEL = 4
 
 TOO_LARGE = "a model has at most {} bytes, a quarter of WORKER_MEMORY_LIMIT_BYTES; pictures need the rest."
 
 
 def find_model(role: ModelRole, path: str | None, worker_memory_bytes: int) -> Model:
-    """Check a model on this machine; one that cannot be used is logged and has a failure."""
+    """Check a model on this machine; log one that cannot be used, and return it with its failure."""
     if path is None:
         return Model(role)
     try:
@@ -41,7 +41,7 @@ def unusable(role: ModelRole, error: ModelUnavailable) -> Model:
 
 
 def max_model_bytes(worker_memory_bytes: int) -> int:
-    """Return the largest file of a model that leaves a worker enough memory for pictures."""
+    """Return the largest model file that leaves a worker enough memory for pictures."""
     return worker_memory_bytes // _WORKER_TO_MODEL
 
 

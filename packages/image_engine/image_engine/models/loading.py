@@ -11,29 +11,29 @@ MAX_DESCRIPTION_BYTES = 4 * 1024 * 1024
 
 
 class DescribedModel(NamedTuple, Generic[Described]):
-    """A model whose hash is the described one, and its complete description."""
+    """A model whose hash matches its description, and the complete description."""
 
     description: Described
     content: bytes
 
 
 def file_names(path: str) -> tuple[str, str]:
-    """Return the names of a model and its description; a setting names an .onnx file, or a folder or prefix."""
+    """Return the names of a model and its description; a setting names an .onnx file, a folder or a prefix."""
     model = path if path.endswith(".onnx") else f"{path.rstrip('/')}/{MODEL_FILE}"
     return model, f"{model.removesuffix('.onnx')}.json"
 
 
 def companion_name(model: str, companion: str) -> str:
-    """Return the whole name of a file beside a model."""
+    """Return the full name of a companion file of a model."""
     return f"{model.rpartition('/')[0]}/{companion}"
 
 
 def read_model(path: str, kind: type[Described]) -> DescribedModel[Described]:
-    """Read a model from this machine and check that it is the one described.
+    """Read a model from this machine and check it against its description.
 
     Raises:
-        ModelMissing: the model, its description or its companion file does not exist.
-        ModelBroken: the description is not valid, or belongs to another file.
+        ModelMissing: The model, its description or its companion file does not exist.
+        ModelBroken: The description is not valid, or belongs to another file.
     """
     model, described = file_names(path)
     description = parse_description(_read(described), kind)

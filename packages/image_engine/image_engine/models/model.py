@@ -1,4 +1,4 @@
-"""A model as one value: its role, its place on this machine, and the version under which its results are stored."""
+"""A model as one value: its role, its path on this machine, and the version under which its results are stored."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,13 +15,13 @@ from image_engine.models.description import (
 
 @dataclass(frozen=True, slots=True)
 class ModelRole:
-    """What a model is for.
+    """The purpose of a model.
 
     Attributes:
         name: the analyzer that it answers, or `embedding`.
-        description: the kind of its description.
-        unusable_event: logged where a setting names a model that cannot be used.
-        broken_event: logged where a worker cannot load it.
+        description: the class of its description.
+        unusable_event: logged if a setting names a model that cannot be used.
+        broken_event: logged if a worker cannot load it.
     """
 
     name: str
@@ -31,7 +31,7 @@ class ModelRole:
 
     @property
     def is_analyzer(self) -> bool:
-        """Return whether results of an analyzer come from the model."""
+        """Return whether an analyzer's results come from the model."""
         return self.name in CATALOGUE
 
 
@@ -39,17 +39,17 @@ LABELS = ModelRole("labels", LabelsDescription, "model_unusable", "model_broken"
 EMBEDDING = ModelRole("embedding", EmbeddingDescription, "embedding_model_unusable", "embedding_model_broken")
 
 ROLES = {role.name: role for role in (LABELS, EMBEDDING)}
-"""A new role is one more here, and how a worker loads its model in `worker/loading.py`."""
+"""A new role needs an entry here, and its loading in `worker/loading.py`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """The model of a role, or why the role has none.
+    """The model of a role, or the reason why the role has none.
 
     Attributes:
-        path: on this machine; None where no model is configured, or it cannot be used.
-        identity: its name, version and sha256, as the API shows them; None for none.
-        failure: the code for which a configured model cannot be used.
+        path: on this machine; None if no model is configured, or it cannot be used.
+        identity: its name, version and sha256, as the API shows them; None if there is none.
+        failure: the code with which a configured model cannot be used.
         worker_bytes: how much of each worker's memory it takes.
     """
 
@@ -66,5 +66,5 @@ class Model:
         return built_in if self.identity is None else result_version(built_in, self.identity["sha256"])
 
     def given_up(self) -> "Model":
-        """Return the model as workers go on that could not load it."""
+        """Return the model without its file, for workers that could not load it."""
         return replace(self, path=None, failure=ModelBroken.code)

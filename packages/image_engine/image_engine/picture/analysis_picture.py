@@ -1,7 +1,7 @@
-"""What an analyzer sees of a picture: decoded once for all analyzers of a request.
+"""The view of a picture for analyzers: decoded once for all analyzers of a request.
 
-The way from the file to these pixels depends on the file alone, not on what else is asked of it: an analysis on
-arrival and one asked for later give the same bytes.
+These pixels depend on the file alone, not on what else is requested: an analysis on arrival and one requested later
+return the same bytes.
 """
 
 import os
@@ -17,7 +17,7 @@ from image_engine.contract.limits import PictureLimits
 from image_engine.picture.camera_fields import FactValue
 from image_engine.picture.exif import camera_data_of
 from image_engine.picture.open_picture import open_full_size
-from image_engine.picture.open_stored import open_stored, telling_lack_of_memory
+from image_engine.picture.open_stored import open_stored, reporting_lack_of_memory
 from image_engine.picture.orient import orient
 from image_engine.picture.pixels import Floats, Mask, Pixels, band_of
 from image_engine.picture.resize import render_srgb
@@ -26,11 +26,11 @@ from image_engine.picture.stored_picture import StoredPicture
 
 WORKING_SIDE_PX = 768
 DETAIL_SIDE_PX = 512
-# JPEG's blocks; the part at full size begins at one, so that their borders are where they are looked for.
+# The size of JPEG's blocks; the full-size part begins at a block's corner, so that block borders are where expected.
 BLOCK_PX = 8
 
 _REC601_LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
-# Up to this size a format that cannot be read in part is decoded once and held, rather than decoded twice.
+# Up to this size, a format that cannot be read in part is decoded once and held, not decoded twice.
 _MAX_HELD_BYTES = 64 * 1024 * 1024
 _OPAQUE_ALPHA = 128
 
@@ -74,12 +74,12 @@ class AnalysisPicture:
 
     @cached_property
     def sharpness(self) -> float:
-        """As `picture.sharpness` measures it at this size, 0 (blurred) to 1."""
+        """The sharpness at this size, as measured by `picture.sharpness`: 0 (blurred) to 1."""
         return sharpness(self.luma)
 
     @cached_property
     def visible(self) -> Mask:
-        """Which pixels can be seen, shape (height, width)."""
+        """Mask of the visible pixels, shape (height, width)."""
         if self.alpha is None:
             return np.ones(self.srgb.shape[:2], dtype=np.bool_)
         return self.alpha >= _OPAQUE_ALPHA
@@ -97,14 +97,14 @@ def prepare_picture(descriptor: int, limits: PictureLimits, *, detail: bool, cam
     """Decode the picture in an open file for analyzers; the file's position changes.
 
     Raises:
-        PictureRejected, pyvips.Error: it is not a picture, not an allowed one, broken, or over a limit.
+        PictureRejected, pyvips.Error: It is not a picture, not allowed, damaged, or over a limit.
     """
     header = limits.identify(os.pread(descriptor, PREFIX_BYTES, 0))
     stored = open_stored(descriptor, header.format)
     limits.check_size(stored.width_px, stored.height_px)
     limits.frames_to_decode(stored.width_px, stored.height_px, stored.bytes_per_pixel, 1)
     exif = camera_data_of(descriptor, stored).exif if camera else {}
-    with telling_lack_of_memory(stored):
+    with reporting_lack_of_memory(stored):
         image, middle = _decode(descriptor, stored, detail=detail)
     image = orient(image, stored.orientation).copy_memory()
     alpha = band_of(image.extract_band(image.bands - 1)) if image.hasalpha() else None
@@ -124,15 +124,15 @@ def prepare_picture(descriptor: int, limits: PictureLimits, *, detail: bool, cam
 
 
 def _decode(descriptor: int, stored: StoredPicture, *, detail: bool) -> tuple[pyvips.Image, Floats | None]:
-    """Give the same working pixels whether detail is asked for or not."""
+    """Return the same working pixels whether detail is requested or not."""
     if stored.format == "heic":
         image = stored.open_pixels(max(stored.width_px, stored.height_px))
     elif stored.format != "jpeg" and stored.width_px * stored.height_px * stored.bytes_per_pixel <= _MAX_HELD_BYTES:
         image = open_full_size(descriptor, stored.format)
         image = image.copy_memory() if detail else image
     else:
-        # The reduced picture is read first, and wholly: two readers would share one file position. The second reading
-        # goes as far as the end of the middle.
+        # The reduced picture is read first, completely: two readers would share one file position. The second one reads
+        # to the end of the middle part.
         reduced = render_srgb(stored.open_pixels(WORKING_SIDE_PX), WORKING_SIDE_PX)
         return reduced, _middle(open_full_size(descriptor, stored.format)) if detail else None
     return render_srgb(image, WORKING_SIDE_PX), _middle(image) if detail else None

@@ -1,4 +1,4 @@
-"""Read the frames of the animations that libvips takes for still pictures: PNG (APNG) and AVIF."""
+"""Read the frames of animations that libvips treats as still pictures: PNG (APNG) and AVIF."""
 
 import os
 import struct
@@ -23,10 +23,10 @@ from image_engine.picture.yuv_planes import rgb_of_planes
 
 @dataclass(frozen=True, slots=True)
 class Animation:
-    """What a file says of its frames.
+    """The frames that a file declares.
 
     Attributes:
-        delays_ms: for how long each frame is shown; there are at least two.
+        delays_ms: how long each frame is shown; there are at least two.
         loop_count: runs; 0 for endless.
     """
 
@@ -35,10 +35,10 @@ class Animation:
 
 
 def read_animation(descriptor: int, picture_format: PictureFormat) -> Animation | None:
-    """Tell what moves in a PNG or AVIF file; None for a still picture.
+    """Return the animation in a PNG or AVIF file; None for a still picture.
 
     Raises:
-        PictureRejected: the header is broken.
+        PictureRejected: The header is broken.
     """
     if picture_format == "png":
         with mmap(descriptor, 0, access=ACCESS_READ) as content:
@@ -52,10 +52,10 @@ def read_animation(descriptor: int, picture_format: PictureFormat) -> Animation 
 def render_frames(
     descriptor: int, picture_format: PictureFormat, frames: int, size: tuple[int, int], profile: bytes | None
 ) -> pyvips.Image:
-    """Decode the first frames, one below the other, in sRGB; `size` is the width and height of each in pixels.
+    """Decode the first frames, stacked vertically, in sRGB; `size` is the width and height of each in pixels.
 
     Raises:
-        PictureRejected, pyvips.Error: a frame is broken.
+        PictureRejected, pyvips.Error: A frame is broken.
     """
     animation = read_animation(descriptor, picture_format)
     if animation is None:
@@ -103,7 +103,7 @@ def _rgba(picture: Image.Image) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint
 
 
 def _png_animation(content: mmap) -> Animation | None:
-    """Source: PNG (Third Edition), 11.3.6: acTL announces the frames, a fcTL stands before each."""
+    """Source: PNG (Third Edition), 11.3.6: acTL declares the frames, an fcTL precedes each."""
     announced, plays, delays, position = 0, 0, list[int](), 8
     while position + 12 <= len(content):
         length, kind = struct.unpack_from(">I4s", content, position)

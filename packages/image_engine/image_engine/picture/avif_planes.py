@@ -1,6 +1,6 @@
-"""Decode AVIF by the libavif that Pillow brings: its planes, where libheif gives whole pixels for thrice the memory.
+"""Decode AVIF to planes with Pillow's libavif, because libheif returns whole pixels in three times the memory.
 
-Decision 19 says why.
+See decision 19.
 """
 
 import ctypes
@@ -18,7 +18,7 @@ from image_engine.picture.color_coding import ColorCoding
 from image_engine.picture.open_errors import rejection_of
 from image_engine.picture.yuv_planes import YuvPlanes, plane_image
 
-# The number that every binary-compatible version of libavif 1.x carries.
+# The version number that every binary-compatible libavif 1.x has.
 _LIBRARIES = ("../pillow.libs/libavif*.so.16*", ".dylibs/libavif.16*.dylib")
 _OUT_OF_MEMORY = 26
 _SHIFTS = {1: (0, 0), 2: (1, 0), 3: (1, 1)}
@@ -27,7 +27,7 @@ _MAX_TIMINGS = 4096
 
 
 class _Image(ctypes.Structure):
-    """The first fields of `avifImage`. Source: avif/avif.h, which adds new ones at the end only."""
+    """The first fields of `avifImage`. Source: avif/avif.h, which only appends fields."""
 
     _fields_ = (
         ("width", c_uint32),
@@ -92,7 +92,7 @@ class _Decoder(ctypes.Structure):
 
 @cache
 def _library() -> Any:
-    """Load libavif; None where Pillow brings none of the expected version."""
+    """Load libavif; None if Pillow bundles none of the expected version."""
     try:
         import PIL
     except ImportError:
@@ -116,13 +116,13 @@ is_available = _library() is not None
 
 
 class AvifDecoder:
-    """An AVIF file whose pictures come one after the other. Planes are valid until the next one is asked for."""
+    """An AVIF file whose pictures are decoded in sequence. Planes are valid until the next call."""
 
     def __init__(self, descriptor: int) -> None:
         """Read the header.
 
         Raises:
-            PictureRejected: it is broken.
+            PictureRejected: It is broken.
         """
         self._library = _library()
         self._decoder = self._library.avifDecoderCreate()
@@ -136,20 +136,20 @@ class AvifDecoder:
         self._check(self._library.avifDecoderParse(self._decoder))
 
     def __del__(self) -> None:
-        """Give the planes back."""
+        """Release the planes."""
         if getattr(self, "_decoder", None):
             self._library.avifDecoderDestroy(self._decoder)
             self._decoder = None
 
     @property
     def frames(self) -> int:
-        """How many pictures a sequence has; one for a still picture."""
+        """The number of pictures in a sequence; one for a still picture."""
         count: int = self._decoder.contents.image_count
         return count if self._decoder.contents.progressive_state == 0 else 1
 
     @property
     def delays_ms(self) -> tuple[int, ...]:
-        """For how long each picture of a sequence is shown."""
+        """How long each picture of a sequence is shown."""
         count, timing = self.frames, _Timing()
         if count > _MAX_TIMINGS:
             seconds: float = self._decoder.contents.duration
@@ -162,7 +162,7 @@ class AvifDecoder:
 
     @property
     def loop_count(self) -> int:
-        """Runs of a sequence; 0 for endless, and where the file does not say."""
+        """Runs of a sequence; 0 for endless, or if the file does not say."""
         repetitions: int = self._decoder.contents.repetition_count
         return max(0, repetitions + 1)
 
@@ -170,7 +170,7 @@ class AvifDecoder:
         """Decode the next picture.
 
         Raises:
-            PictureRejected: it is broken, or needs more memory than there is.
+            PictureRejected: It is broken, or needs more memory than available.
         """
         self._check(self._library.avifDecoderNextImage(self._decoder))
         image = self._decoder.contents.image.contents

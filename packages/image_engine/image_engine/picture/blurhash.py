@@ -1,4 +1,4 @@
-"""A placeholder of about thirty characters, to be drawn while the picture loads."""
+"""A placeholder of about thirty characters, to be shown while the picture loads."""
 
 from functools import cache
 
@@ -12,7 +12,7 @@ _Floats = npt.NDArray[np.float64]
 
 
 def blurhash(square: Pixels, width_px: int, height_px: int) -> str:
-    """Encode a picture of shape (32, 32, 3), sRGB; the true size decides where the finer detail goes.
+    """Encode a picture of shape (32, 32, 3), sRGB; the true size decides which direction gets finer detail.
 
     Source: https://github.com/woltapp/blurhash, Algorithm.md.
     """

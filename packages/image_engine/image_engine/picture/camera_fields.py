@@ -1,4 +1,4 @@
-"""What is kept of EXIF, XMP and IPTC. The tags are EXIF's; the other two sources are looked up by them."""
+"""The fields that are kept of EXIF, XMP and IPTC. The tags are EXIF's; the other two are looked up by them."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ from image_engine.picture.taken_time import read_time
 
 FactValue = str | int | float | bool
 Lookup = Callable[[int], Value]
-"""Gives what a source has for a tag."""
+"""Return the value that a source has for a tag."""
 _Reader = Callable[[Lookup], FactValue | None]
 
 ORIGINAL_TIME, DIGITISED_TIME, CHANGED_TIME = 0x9003, 0x9004, 0x0132
@@ -16,20 +16,20 @@ _FRACTIONS = {ORIGINAL_TIME: 0x9291, DIGITISED_TIME: 0x9292, CHANGED_TIME: 0x929
 _ZONES = {ORIGINAL_TIME: 0x9011, DIGITISED_TIME: 0x9012, CHANGED_TIME: 0x9010}
 
 _ISO, _SENSITIVITY_TYPE, _STANDARD_OUTPUT, _RECOMMENDED, _ISO_SPEED = 0x8827, 0x8830, 0x8831, 0x8832, 0x8833
-# Sixteen bits hold no more; the highest value says that another tag has it. Source: Exif 2.32, 4.6.5 and annex G.
+# The maximum of sixteen bits; the highest value refers to another tag. Source: Exif 2.32, 4.6.5 and annex G.
 _ISO_ELSEWHERE = 65_535
 _SENSITIVITY_TAGS = {1: _STANDARD_OUTPUT, 2: _RECOMMENDED, 3: _ISO_SPEED, 5: _ISO_SPEED}
 _MAX_ISO = 2**31 - 1
 
 
 def facts_of(lookup: Lookup) -> dict[str, FactValue]:
-    """Give all facts but time and place, by name; what is missing or cannot be is left out."""
+    """Return all facts except time and place, by name; missing and implausible ones are omitted."""
     found = {name: read(lookup) for name, read in READERS.items()}
     return {name: value for name, value in found.items() if value is not None}
 
 
 def time_of(lookup: Lookup, tag: int) -> str | None:
-    """Give one of the three times, with the fraction and the zone of that time and no other."""
+    """Return one of the three times, with its own fraction and time zone."""
     return read_time(text_of(lookup(tag)), text_of(lookup(_FRACTIONS[tag])), text_of(lookup(_ZONES[tag])))
 
 
@@ -41,19 +41,19 @@ def _text(tag: int, *windows_tags: int) -> _Reader:
     return read
 
 
-def _number(tag: int, least: float, most: float, layout: str = ".6g") -> _Reader:
+def _number(tag: int, minimum: float, maximum: float, layout: str = ".6g") -> _Reader:
     # Significant digits by default: a fixed number of decimal places would turn 1/64000 into 1/62500.
     def read(lookup: Lookup) -> float | None:
         number = number_of(lookup(tag))
-        return float(format(number, layout)) if number is not None and least <= number <= most else None
+        return float(format(number, layout)) if number is not None and minimum <= number <= maximum else None
 
     return read
 
 
-def _integer(tag: int, most: int) -> _Reader:
+def _integer(tag: int, maximum: int) -> _Reader:
     def read(lookup: Lookup) -> int | None:
         number = number_of(lookup(tag))
-        return int(number) if number is not None and 1 <= number <= most else None
+        return int(number) if number is not None and 1 <= number <= maximum else None
 
     return read
 
@@ -77,7 +77,7 @@ def _sensitivity(lookup: Lookup) -> FactValue | None:
 
 
 def _from_apex(tag: int, seconds_or_f_number: Callable[[float], float]) -> _Reader:
-    """Read one of the logarithms that stand beside exposure time and f-number. Source: Exif 2.32, annex C."""
+    """Read a logarithm that accompanies exposure time or f-number. Source: Exif 2.32, annex C."""
 
     def read(lookup: Lookup) -> float | None:
         number = number_of(lookup(tag))

@@ -1,4 +1,4 @@
-"""Turn values as EXIF, XMP and IPTC have them into text and numbers."""
+"""Convert values of EXIF, XMP and IPTC to text and numbers."""
 
 import math
 import re
@@ -12,17 +12,17 @@ _NUMBER = re.compile(r"([+-]?\d{1,15}(?:\.\d{1,15})?)(?:/(\d{1,15}))?", re.ASCII
 
 
 def text_of(value: Value) -> str | None:
-    """Read a text; EXIF's may be stored as numbers of one byte."""
+    """Read a text; EXIF's may be stored as one-byte numbers."""
     return clean_text(value if isinstance(value, str) else _bytes_of(value))
 
 
 def utf16_of(value: Value) -> str | None:
-    """Read one of Windows' own tags, UTF-16 in numbers of one byte."""
+    """Read one of Windows' own tags, UTF-16 in one-byte numbers."""
     return text_of(value) if isinstance(value, str) else clean_text(_bytes_of(value).decode("utf-16-le", "replace"))
 
 
 def number_of(value: Value) -> float | None:
-    """Read the first number; None for what is not finite, such as a fraction of nothing."""
+    """Read the first number; None if it is not finite, such as a fraction with denominator zero."""
     if isinstance(value, tuple):
         return value[0] if math.isfinite(value[0]) else None
     found = _NUMBER.fullmatch(text_of(value) or "")

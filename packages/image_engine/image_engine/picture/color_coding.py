@@ -1,6 +1,6 @@
-"""Colour that a file says by numbers, as an ICC profile: then there is one way to sRGB for all of it.
+"""Numeric colour codings of files, converted to ICC profiles, so that there is one way to sRGB for all of them.
 
-Light beyond white (PQ, HLG) is brought to the screen's range by the profile's curve. Decision 20 says how.
+Light beyond white (PQ, HLG) is mapped to the screen's range by the profile's curve. See decision 20.
 """
 
 import struct
@@ -32,7 +32,7 @@ _PRIMARIES: dict[int, Chromaticities] = {
 SRGB_PRIMARIES = _PRIMARIES[1]
 _UNSPECIFIED, _LINEAR, _SRGB, _PQ, _CINEMA, _HLG = 2, 8, 13, 16, 17, 18
 _GAMMAS = {4: 2.2, 5: 2.8}
-# Source: ITU-R BT.2408: graphics white, and the peak of the usual master.
+# Source: ITU-R BT.2408: graphics white, and the usual peak of a master.
 _WHITE_NITS, _PEAK_NITS = 203.0, 1000.0
 _CURVE_POINTS = 4096
 _VERSION = 0x02400000
@@ -43,12 +43,12 @@ _BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0
 
 @dataclass(frozen=True, slots=True)
 class ColorCoding:
-    """What a file says of its colours without a profile, as ITU-T H.273 numbers it.
+    """The colours that a file declares without a profile, numbered as in ITU-T H.273.
 
     Attributes:
-        full_range: False where black is 16 and white is 235 of 255, in RGB samples.
-        gamma: takes the place of the transfer: light is the sample to this power.
-        chromaticities: take the place of the primaries.
+        full_range: False if black is 16 and white is 235 of 255, in RGB samples.
+        gamma: replaces the transfer: light is the sample to this power.
+        chromaticities: replace the primaries.
     """
 
     primaries: int = _UNSPECIFIED
@@ -58,7 +58,7 @@ class ColorCoding:
     chromaticities: Chromaticities | None = None
 
     def profile(self, *, gray: bool) -> bytes | None:
-        """Return a profile for RGB or grey samples; None for sRGB and for what is not known here."""
+        """Return a profile for RGB or grey samples; None for sRGB and for unknown codings."""
         return _profile(self, gray)
 
 
@@ -96,9 +96,9 @@ def _is_srgb(chromaticities: Chromaticities) -> bool:
 
 
 def _transfer(coding: ColorCoding) -> Callable[[Floats], Floats] | None:
-    """Choose how samples become light, 1 for white; None for what is not known here.
+    """Return the function that converts samples to light, 1 for white; None for unknown transfers.
 
-    Broadcast's curves (1, 6, 14, 15) describe cameras; screens, and so browsers, show them as sRGB.
+    Broadcast curves (1, 6, 14, 15) describe cameras; screens, and so browsers, show them as sRGB.
     """
     gamma = coding.gamma or _GAMMAS.get(coding.transfer)
     if gamma is not None:
@@ -125,14 +125,14 @@ def _nits_to_pq(nits: Floats) -> Floats:
 
 
 def _hlg_to_nits(values: Floats) -> Floats:
-    """Source: ITU-R BT.2100, tables 5 and 6, with the display's gamma of 1.2 for each channel by itself."""
+    """Source: ITU-R BT.2100, tables 5 and 6, with the display's gamma of 1.2 for each channel separately."""
     a, b, c = 0.17883277, 0.28466892, 0.55991073
     scene = np.where(values <= 0.5, values**2 / 3, (np.exp((values - c) / a) + b) / 12)
     return _PEAK_NITS * scene**1.2
 
 
 def _tone_mapped(nits: Floats) -> Floats:
-    """Leave the dark and roll the bright off. Source: ITU-R BT.2390, 5.4.1."""
+    """Keep dark values and roll off bright ones. Source: ITU-R BT.2390, 5.4.1."""
     peak, white = _nits_to_pq(np.array(_PEAK_NITS)), _nits_to_pq(np.array(_WHITE_NITS))
     top = white / peak
     knee = 1.5 * top - 0.5
@@ -146,7 +146,7 @@ def _tone_mapped(nits: Floats) -> Floats:
 
 
 def _to_d50(chromaticities: Chromaticities) -> Floats:
-    """Convert RGB light to XYZ under D50, the white that profiles are written for. Source: ICC.1:2022, annex E."""
+    """Convert RGB light to XYZ under D50, the reference white of profiles. Source: ICC.1:2022, annex E."""
     points = np.array([[x / max(y, 1e-6), 1, (1 - x - y) / max(y, 1e-6)] for x, y in chromaticities])
     colors, white = points[:3].T, points[3]
     matrix = colors * np.linalg.solve(colors, white)
@@ -171,7 +171,7 @@ def _file(space: bytes, tags: dict[bytes, bytes]) -> bytes:
     table, data, places = b"", b"", dict[bytes, int]()
     start = 128 + 4 + 12 * len(tags)
     for tag, content in tags.items():
-        # The three curves are one.
+        # The three curves are the same.
         if content not in places:
             places[content] = start + len(data)
             data += content + bytes(-len(content) % 4)

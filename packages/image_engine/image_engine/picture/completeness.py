@@ -1,8 +1,8 @@
-"""Find out whether all pixels of a file are there, before any codec sees it.
+"""Check that all pixels of a file are present, before any codec reads it.
 
-Codecs forgive much: of an animation that breaks off they give the frames that are whole. And they are strict where it
-does not matter: a file whose pixels are all there is complete, whether its end mark is missing or something follows it.
-Of TIFF the codec asks for every strip by its place in the file.
+Codecs are lenient: of a truncated animation they return the complete frames. And they are strict where it does not
+matter: a file with all its pixels is complete, whether its end mark is missing or something follows it. For TIFF, the
+codec looks up every strip by its offset.
 """
 
 import os
@@ -16,11 +16,11 @@ from image_core.images.picture_header import PictureFormat
 from image_engine.contract.rejections import PictureRejected
 from image_engine.picture.gif_blocks import gif_has_pixels
 from image_engine.picture.jpeg_scans import has_end_mark, has_every_scan
-from image_engine.picture.mended_file import jpeg_is_the_same_whatever_follows
+from image_engine.picture.mended_file import jpeg_ignores_appended_bytes
 
 _HEIF_BOXES = {b"ftyp", b"meta", b"moov", b"mdat", b"idat"}
 _WEBP_STILL, _WEBP_FRAME, _WEBP_TEXTS = {b"VP8 ", b"VP8L"}, b"ANMF", {b"EXIF", b"XMP "}
-# The heads of a frame and of the picture in it, of 8, 16 and 8 bytes.
+# The headers of a frame and of the picture in it, of 8, 16 and 8 bytes.
 _SHORTEST_WEBP_FRAME_BYTES = 32
 _PART_BYTES = 1024 * 1024
 
@@ -29,7 +29,7 @@ def check_complete(descriptor: int, picture_format: PictureFormat) -> bool:
     """Refuse a file that lacks pixels; return whether the file may have to be mended before a codec sees it.
 
     Raises:
-        PictureRejected: with `image-truncated`.
+        PictureRejected: With `image-truncated`.
     """
     has_pixels = _CHECKS.get(picture_format)
     if has_pixels is None or os.fstat(descriptor).st_size == 0:
@@ -49,7 +49,7 @@ def check_complete(descriptor: int, picture_format: PictureFormat) -> bool:
 def _png_has_pixels(content: mmap) -> bool:
     """Source: PNG (Third Edition), 5.3: length, type, data and check of each chunk; 10.1: one zlib stream of all.
 
-    Of an animation each frame has a stream of its own (11.3.6).
+    In an animation each frame has its own stream (11.3.6).
     """
     position, streams, announced = 8, [list[tuple[int, int]]()], 0
     while position + 12 <= len(content):
@@ -64,10 +64,10 @@ def _png_has_pixels(content: mmap) -> bool:
         elif kind == b"fcTL" and streams[-1]:
             streams.append([])
         elif kind in {b"IDAT", b"fdAT"}:
-            # A number in front of a frame's data tells its place in the sequence.
+            # A sequence number precedes a frame's data.
             streams[-1].append((start + (4 if kind == b"fdAT" else 0), end - 4))
         position = end
-    # The file breaks off behind its pixels only if their last stream has come to its end.
+    # The file ends after its pixels only if their last stream is complete.
     return len(streams) >= announced and _stream_ends(content, streams[-1])
 
 
@@ -80,7 +80,7 @@ def _stream_ends(content: mmap, parts: list[tuple[int, int]]) -> bool:
                 stream.decompress(rest, _PART_BYTES)
                 rest = stream.unconsumed_tail
     except zlib.error:
-        # Damaged, which the decoder judges, but not broken off.
+        # Damaged, which the decoder reports, but not truncated.
         return True
     return stream.eof
 
@@ -95,7 +95,7 @@ def _webp_has_pixels(content: mmap) -> bool:
         kind, size = struct.unpack_from("<4sI", content, position)
         end = position + 8 + int(size)
         if end > len(content):
-            # Texts come behind all pixels.
+            # Text chunks follow all pixels.
             return kind in _WEBP_TEXTS and (still or frames > 0)
         still, frames = still or kind in _WEBP_STILL, frames + (kind == _WEBP_FRAME)
         position = end + end % 2
@@ -103,7 +103,7 @@ def _webp_has_pixels(content: mmap) -> bool:
 
 
 def _heif_has_pixels(content: mmap) -> bool:
-    """Ask for the items of the file where it lists them; phones put notes of their own behind the last box."""
+    """Check the items of the file if it lists them; phones append notes of their own after the last box."""
     for box in boxes(content, 0, len(content)):
         if box.kind in _HEIF_BOXES and box.end > len(content):
             return False

@@ -6,7 +6,7 @@ import pyvips
 
 from image_engine.picture.animation_frames import render_frames
 from image_engine.picture.open_picture import open_frames
-from image_engine.picture.open_stored import telling_lack_of_memory
+from image_engine.picture.open_stored import reporting_lack_of_memory
 from image_engine.picture.orient import swaps_sides
 from image_engine.picture.resize import render_srgb_at
 from image_engine.picture.stored_picture import StoredPicture
@@ -24,7 +24,7 @@ def decode_still(stored: StoredPicture, shown_size: tuple[int, int], detail: flo
     Raises:
         PictureRejected, pyvips.Error: the picture cannot be decoded to its end.
     """
-    with telling_lack_of_memory(stored):
+    with reporting_lack_of_memory(stored):
         image = stored.open_pixels(math.ceil(max(shown_size) * detail))
         return render_srgb_at(image, *_stored_size(stored, shown_size))
 
@@ -36,7 +36,7 @@ def decode_moving(descriptor: int, stored: StoredPicture, frames: int, shown_siz
         PictureRejected, pyvips.Error: a frame is broken.
     """
     size = _stored_size(stored, shown_size)
-    with telling_lack_of_memory(stored):
+    with reporting_lack_of_memory(stored):
         if stored.format in {"png", "avif"}:
             return render_frames(descriptor, stored.format, frames, size, stored.icc_profile)
         return render_srgb_at(open_frames(descriptor, stored.format, frames), *size)

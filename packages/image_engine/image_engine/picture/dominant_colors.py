@@ -1,4 +1,4 @@
-"""The few colours that a picture consists of."""
+"""The dominant colours of a picture."""
 
 import numpy as np
 import numpy.typing as npt
@@ -9,14 +9,14 @@ _MAX_COLORS = 5
 _MAX_SAMPLES_PER_SIDE = 96
 _MAX_BINS = 256
 _OPAQUE_ALPHA = 128
-# Colours nearer than this in 8-bit sRGB are one colour to the eye at the size of a swatch.
+# Colours nearer than this in 8-bit sRGB look the same at the size of a swatch.
 _MERGE_DISTANCE = 48.0
 
 
 def dominant_colors(pixels: Pixels) -> list[dict[str, str | float]]:
-    """Name up to five colours and their share of the visible picture, the largest share first.
+    """Return up to five colours and their share of the visible picture, the largest share first.
 
-    Empty for a picture that is transparent all over. `pixels` has the shape (height, width, 3 or 4), in sRGB.
+    Empty for a fully transparent picture. `pixels` has the shape (height, width, 3 or 4), in sRGB.
     """
     samples = _visible_samples(pixels)
     if len(samples) == 0:
@@ -41,7 +41,7 @@ def _visible_samples(pixels: Pixels) -> Pixels:
 
 
 def _histogram(samples: Pixels) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Mean colour and count of the fullest of 4,096 bins, the fullest first."""
+    """Return mean colour and count of the fullest of 4,096 bins, the fullest first."""
     levels = samples.astype(np.int64) >> 4
     bins = levels[:, 0] << 8 | levels[:, 1] << 4 | levels[:, 2]
     counts = np.bincount(bins, minlength=4096)
@@ -53,7 +53,7 @@ def _histogram(samples: Pixels) -> tuple[npt.NDArray[np.float64], npt.NDArray[np
 
 
 def _distinct(colors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Go from the fullest bin down and keep each colour that is far from all kept before."""
+    """Select colours from the fullest bin down, skipping those near to an earlier one."""
     distinct = colors[:1]
     for color in colors[1:]:
         if len(distinct) > _MAX_COLORS:

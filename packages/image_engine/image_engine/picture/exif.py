@@ -1,7 +1,7 @@
-"""Read what the camera wrote: from EXIF, from XMP and IPTC beside it.
+"""Read camera data from EXIF, and from XMP and IPTC.
 
-The blocks are read here, not through a codec's fields: they are the same in every format, HEIC included, and codecs
-give their values as text for people. Where several speak of a thing EXIF counts first, then XMP, then IPTC.
+The blocks are parsed here and not by a codec: they are the same in every format, including HEIC, and codecs return
+their values as text for people. EXIF takes precedence over XMP, and XMP over IPTC.
 """
 
 import struct
@@ -28,11 +28,11 @@ from image_engine.picture.xmp import read_xmp
 
 @dataclass(frozen=True, slots=True)
 class CameraData:
-    """What the camera wrote.
+    """The data that a camera recorded.
 
     Attributes:
         exif: by name; units are mm, s and f-numbers.
-        location: degrees and metres; None where the camera did not know.
+        location: degrees and metres; None if the camera did not know.
     """
 
     exif: dict[str, FactValue] = field(default_factory=dict)
@@ -54,7 +54,7 @@ def camera_data_of(descriptor: int, stored: StoredPicture) -> CameraData:
 
 
 def read_camera_data(block: bytes | mmap, xmp: bytes = b"", iptc: bytes = b"") -> CameraData:
-    """Read an EXIF block or a whole TIFF file, and packets beside it; what is broken is left out. Never raises.
+    """Read an EXIF block or a whole TIFF file, and separate packets; broken parts are skipped. Never raises.
 
     Source: Exif 2.32 (JEITA CP-3451E), 4.6; MWG Guidelines for Handling Image Metadata 2.0, 5.
     """
@@ -85,10 +85,10 @@ def _packet(tags: Tags, tag: int) -> bytes:
 
 
 def _taken_at(sources: tuple[Lookup, ...]) -> str | None:
-    """Say when the picture was taken, else digitised, else changed."""
+    """Return when the picture was taken, else digitized, else changed."""
     for tag in (ORIGINAL_TIME, DIGITISED_TIME, CHANGED_TIME):
         times = [time for lookup in sources if (time := time_of(lookup, tag))]
         if times:
-            # Another source may tell the same time with its fraction and zone.
+            # Another source may have the same time with its fraction and time zone.
             return max((time for time in times if time.startswith(times[0])), key=len)
     return None

@@ -1,4 +1,4 @@
-"""Walk the blocks of a GIF file, to know a whole one that lacks its trailer."""
+"""Walk the blocks of a GIF file, to recognise a complete one that lacks its trailer."""
 
 from dataclasses import dataclass
 from mmap import mmap
@@ -10,20 +10,20 @@ _MAX_CODE_BITS = 12
 
 
 def gif_has_pixels(content: mmap) -> bool:
-    """Tell whether every frame that begins has its pixels.
+    """Return whether every frame that begins has its pixels.
 
     Raises:
-        IndexError: the file breaks off within a block that is no frame's data.
+        IndexError: The file ends within a block that is not a frame's data.
     """
     last = _last_block(content)
     if last.kind == _FRAME and last.end > len(content):
         return _breaks_off_behind_pixels(content, last.start)
-    # Before a frame stands what controls it.
+    # A control block precedes a frame.
     return last.kind in {_TRAILER, None} or (last.frames > 0 and not last.controls_frame)
 
 
 def missing_end(content: mmap) -> bytes:
-    """Return what a file lacks behind its pixels: the rest of a block, and the trailer. Empty for a whole file."""
+    """Return what a file lacks after its pixels: the rest of a block, and the trailer. Empty for a complete file."""
     try:
         last = _last_block(content)
     except IndexError:
@@ -34,9 +34,9 @@ def missing_end(content: mmap) -> bytes:
 
 
 def read_gif_xmp(content: mmap) -> bytes:
-    """Return the XMP packet, empty where there is none. It stands there whole, not in sub-blocks.
+    """Return the XMP packet, empty if there is none. It is stored contiguously, not in sub-blocks.
 
-    Source: XMP Specification Part 3, 1.1.2; the trailer leads readers who know nothing of XMP to its end.
+    Source: XMP Specification Part 3, 1.1.2; the trailer leads readers without XMP support to its end.
     """
     extension = content.find(_XMP_EXTENSION)
     start = extension + len(_XMP_EXTENSION)
@@ -45,11 +45,11 @@ def read_gif_xmp(content: mmap) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """The last block of a file: the trailer, one behind which the file ends, or None for what is no block at all.
+    """The last block of a file: the trailer, one at which the file ends, or None for invalid data.
 
     Attributes:
-        end: of a frame that breaks off, where it would end if its data had no further part.
-        frames: how many whole frames stand before the end.
+        end: for a truncated frame, where it would end if its data had no further part.
+        frames: how many complete frames precede the end.
     """
 
     kind: int | None
@@ -76,7 +76,7 @@ def _last_block(content: mmap) -> _Block:
             frames += position <= len(content)
             last = _Block(kind, start, position, frames)
         else:
-            # What is not a block at all is damaged, which the decoder judges, but not broken off.
+            # Invalid data is damage, which the decoder reports, not truncation.
             return _Block(_TRAILER if kind == _TRAILER else None, start, start + 1, frames)
     return last
 
@@ -133,7 +133,7 @@ def _color_table_bytes(flags: int) -> int:
 
 
 def _skip_sub_blocks(content: mmap, position: int) -> int:
-    """Find the end of a chain; beyond that of a file that breaks off within it."""
+    """Find the end of a chain; if the file ends within it, return an offset beyond the file."""
     while position < len(content) and content[position]:
         position += 1 + content[position]
     return position + 1

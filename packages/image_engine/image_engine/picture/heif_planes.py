@@ -1,6 +1,6 @@
-"""Decode HEIC of more than 8 bits by the libheif that pillow-heif brings: its planes instead of whole pixels.
+"""Decode HEIC of more than 8 bits to planes with pillow-heif's libheif.
 
-Decision 19 says why.
+See decision 19.
 """
 
 import ctypes
@@ -42,7 +42,7 @@ class _Nclx(ctypes.Structure):
 
 @cache
 def _library() -> Any:
-    """Load libheif; None where pillow-heif brings none."""
+    """Load libheif; None if pillow-heif bundles none."""
     try:
         import pillow_heif
     except ImportError:
@@ -78,7 +78,7 @@ is_available = _library() is not None
 
 
 class _DecodedImage:
-    """A picture of libheif's, released with the last look at its planes."""
+    """A picture in libheif's memory, released with the last view of its planes."""
 
     def __init__(self, library: Any, pointer: c_void_p) -> None:
         self.pointer = pointer
@@ -89,10 +89,10 @@ class _DecodedImage:
 
 
 def decode_heif_planes(descriptor: int) -> YuvPlanes:
-    """Decode the primary picture; turned, mirrored and cropped as the file says.
+    """Decode the primary picture, rotated, mirrored and cropped as the file specifies.
 
     Raises:
-        PictureRejected: it is broken, or needs more memory than there is.
+        PictureRejected: It is broken, or needs more memory than available.
     """
     library = _library()
     os.lseek(descriptor, 0, os.SEEK_SET)
@@ -135,7 +135,7 @@ def _plane(library: Any, image: _DecodedImage, name: int, depth: int) -> Any:
 
 
 def _coding(library: Any, image: c_void_p) -> tuple[int, bool]:
-    """Return matrix coefficients and whether the range is full; what libheif assumes where the file says neither."""
+    """Return matrix coefficients and whether the range is full; libheif's assumption if the file specifies neither."""
     found = POINTER(_Nclx)()
     error = library.heif_image_get_nclx_color_profile(image, byref(found))
     if error.code != 0:

@@ -7,14 +7,14 @@ import numpy as np
 from image_engine.picture.color_coding import Floats
 from image_engine.picture.text import clean_text
 
-# The columns of sRGB's matrix under D50, and how far a profile's may be from them. Source: IEC 61966-2-1, adapted.
+# The columns of sRGB's matrix under D50, and the tolerance for a profile's. Source: IEC 61966-2-1, adapted.
 _SRGB_COLUMNS = {
     b"rXYZ": (0.4361, 0.2225, 0.0139),
     b"gXYZ": (0.3851, 0.7169, 0.0971),
     b"bXYZ": (0.1431, 0.0606, 0.7141),
 }
 _COLUMN_TOLERANCE = 0.003
-# A curve that is off by less, in the samples that it gives, cannot be seen in 8 bits.
+# A smaller deviation of a curve, in its output samples, cannot be seen in 8 bits.
 _CURVE_TOLERANCE = 1.5 / 255
 _CURVE_SAMPLES = np.linspace(0.04, 1, 25)
 _LOOK_UP_TABLES = (b"A2B0", b"A2B1", b"D2B0")
@@ -22,7 +22,7 @@ _MAX_TAG_BYTES = 65_536
 
 
 def profile_color_space(profile: bytes) -> str | None:
-    """Return the space of the data that the profile describes, four characters; None for what is no profile.
+    """Return the colour space of the profile's data, four characters; None if it is not a profile.
 
     Source: ICC.1:2022, 7.2.
     """
@@ -32,7 +32,7 @@ def profile_color_space(profile: bytes) -> str | None:
 
 
 def describe_profile(profile: bytes) -> str | None:
-    """Return the profile's description, None for a broken one.
+    """Return the profile's description; None for a broken profile.
 
     Source: ICC.1:2022, 9.2.41 and 10.15 (version 4); ICC.1:2001-04, 6.5.17 (version 2).
     """
@@ -44,7 +44,7 @@ def describe_profile(profile: bytes) -> str | None:
 
 
 def is_srgb(profile: bytes) -> bool:
-    """Tell by its primaries and curves, whatever it is called, whether a profile is the space of derivatives."""
+    """Return whether a profile's primaries and curves are those of sRGB, whatever its name."""
     try:
         if profile_color_space(profile) != "RGB " or any(_find_tag(profile, tag) for tag in _LOOK_UP_TABLES):
             return False
@@ -81,7 +81,7 @@ def _light(content: bytes) -> Floats | None:
         return None
     (kind,) = struct.unpack_from(">H", content, 8)
     if kind != 3:
-        # Of the other kinds only those with a straight beginning are anything like sRGB.
+        # Of the other types only those with a linear beginning resemble sRGB.
         return _light_of_other_kinds(content, kind)
     g, a, b, c, d = (value / 65_536 for value in struct.unpack_from(">5i", content, 12))
     light: Floats = np.where(d <= _CURVE_SAMPLES, np.maximum(a * _CURVE_SAMPLES + b, 0) ** g, c * _CURVE_SAMPLES)

@@ -1,4 +1,4 @@
-"""Read the few facts of IPTC that photographs carry beside EXIF.
+"""Read the few IPTC facts that photographs carry besides EXIF.
 
 Source: IPTC-NAA Information Interchange Model 4.2; Adobe Photoshop File Formats Specification, image resources.
 """
@@ -18,7 +18,7 @@ _TIMES = {ORIGINAL_TIME: ((2, 55), (2, 60)), DIGITISED_TIME: ((2, 62), (2, 63))}
 
 
 def read_iptc(block: bytes) -> dict[int, Value]:
-    """Give texts and times by EXIF's tags, from bare records or Photoshop's resources around them. Never raises."""
+    """Return texts and times by EXIF's tags, from bare records or from Photoshop's resources. Never raises."""
     datasets: dict[tuple[int, int], bytes] = {}
     for key, content in _datasets(_records(block)):
         datasets.setdefault(key, content)
@@ -34,7 +34,7 @@ def _records(block: bytes) -> bytes:
     for _ in range(_MAX_PARTS):
         if content[position : position + 4] != _RESOURCE or position + 7 > len(content):
             break
-        # The name counts its characters in front, and is padded to an even length like the resource itself.
+        # The name is length-prefixed and padded to an even length, like the resource itself.
         size_at = position + 6 + (content[position + 6] + 2) // 2 * 2
         if size_at + 4 > len(content):
             break

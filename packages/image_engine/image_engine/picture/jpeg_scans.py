@@ -1,4 +1,4 @@
-"""Read the scans of a JPEG file, to know a whole one that lacks its end mark."""
+"""Read the scans of a JPEG file, to recognise a complete one that lacks its end mark."""
 
 import re
 import struct
@@ -10,28 +10,28 @@ _START_OR_END = re.compile(rb"\xff[\xd8\xd9]")
 _SCAN = 0xDA
 _FRAMES = {0xC0, 0xC1, 0xC2, 0xC3, 0xC9, 0xCA}
 _ALL_COEFFICIENTS = frozenset(range(64))
-# Within a scan 0 follows a byte of 255 that is data, and D0 to D7 mark its parts.
+# Within a scan, 0 after a byte of 255 marks it as data, and D0 to D7 are restart markers.
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
 
 def has_end_mark(content: mmap) -> bool:
-    """Tell whether an end mark follows the first scan, before any other picture. False for a file without a scan."""
+    """Return whether an end mark follows the first scan, before any other picture. False for a file without a scan."""
     scan = _first_scan(content)
     mark = None if scan is None else _START_OR_END.search(content, scan)
     return mark is not None and mark[0] != _START_MARK
 
 
 def start_of_next_picture(content: mmap) -> int:
-    """Return where another JPEG begins behind the first scan, as in phones' files; the file's end if none does."""
+    """Return the offset of another JPEG after the first scan, as in phones' files, or else the file's end."""
     scan = _first_scan(content)
     following = -1 if scan is None else content.find(_START_MARK, scan)
     return len(content) if following < 0 else following
 
 
 def has_every_scan(content: mmap) -> bool:
-    """Tell whether the scans bring every coefficient of every component in full.
+    """Return whether the scans bring every coefficient of every component in full.
 
-    The last scan may still break off.
+    The last scan may still be truncated.
 
     Source: ITU-T T.81, B.2.2 and B.2.3; G.1.1.1 for successive approximation.
     """
@@ -47,7 +47,7 @@ def has_every_scan(content: mmap) -> bool:
             if approximation & 15 == 0:
                 for index in range(count):
                     found = full.setdefault(content[position + 5 + 2 * index], set())
-                    # A lossless scan says in the place of its first coefficient which predictor it uses.
+                    # In a lossless scan the field of the first coefficient names the predictor.
                     found.update(range(first, last + 1) if last else (0,))
     if not components or not all(component in full for component in components):
         return False
@@ -60,7 +60,7 @@ def _first_scan(content: mmap) -> int | None:
 
 
 def _segments(content: mmap) -> Iterator[tuple[int, int]]:
-    """Give each marker of the first picture that has a length, with its place."""
+    """Yield each marker of the first picture that has a length, with its offset."""
     position = 2
     while position + 4 <= len(content):
         if content[position] != 0xFF:

@@ -1,4 +1,4 @@
-"""Give a file's bytes as if its end were there, where a codec would refuse a whole picture for the lack of it."""
+"""Complete the bytes of a file whose end is missing, if a codec would reject a complete picture because of that."""
 
 import struct
 from mmap import ACCESS_READ, mmap
@@ -10,14 +10,14 @@ from image_engine.picture.gif_blocks import missing_end
 from image_engine.picture.jpeg_scans import has_end_mark, start_of_next_picture
 
 _JPEG_END_MARK = b"\xff\xd9"
-# Bits of an unlikely kind; no byte of it can be taken for a marker.
+# An unlikely bit pattern; no byte of it can be mistaken for a marker.
 _OTHER_DATA = b"\x5a\xa5\x3c\xc3\x69" * 16
-# So many equal bytes at the end are what a download that broke off leaves in a file that was made beforehand.
+# A longer run of equal bytes at the end comes from a download that was interrupted in a preallocated file.
 _FILLING_BYTES = 256
 
 
 def mended_bytes(descriptor: int, picture_format: PictureFormat) -> bytes | None:
-    """Return what to decode in the place of the file; None for a file that needs no mending."""
+    """Return the bytes to decode instead of the file; None if the file needs no mending."""
     if picture_format not in {"jpeg", "webp", "gif"}:
         return None
     with mmap(descriptor, 0, access=ACCESS_READ) as content:
@@ -30,12 +30,11 @@ def mended_bytes(descriptor: int, picture_format: PictureFormat) -> bytes | None
         return _mended_webp(content) if announced > len(content) else None
 
 
-def jpeg_is_the_same_whatever_follows(descriptor: int) -> bool:
-    """Tell whether all pixels of a JPEG without an end mark are there: then what follows cannot change them.
+def jpeg_ignores_appended_bytes(descriptor: int) -> bool:
+    """Return whether all pixels of a JPEG without an end mark are present: then appended bytes cannot change them.
 
-    libjpeg fills up what is missing and goes on; its warning comes too late for the last rows.
-
-    A file that cannot be decoded even so lacks pixels, too.
+    libjpeg fills in missing data and continues; its warning comes too late for the last rows. A file that cannot be
+    decoded even so lacks pixels, too.
     """
     with mmap(descriptor, 0, access=ACCESS_READ) as whole_file:
         scans = _without_half_a_mark(whole_file)
@@ -62,7 +61,7 @@ def _without_filling(content: bytes) -> bytes:
 
 
 def _mended_webp(content: mmap) -> bytes:
-    """Let the header announce what is there: the chunks that are whole. Source: RFC 9649, 2.4."""
+    """Let the header declare what is present: the complete chunks. Source: RFC 9649, 2.4."""
     position = 12
     while position + 8 <= len(content):
         (length,) = struct.unpack_from("<I", content, position + 4)

@@ -1,4 +1,4 @@
-"""Convert colours between sRGB and OKLab, where distances are about what people see."""
+"""Conversion between sRGB and OKLab, where distances approximate perceived differences."""
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +28,7 @@ def to_oklab(srgb: Colors) -> Colors:
 
 
 def from_oklab(color: Colors) -> Colors:
-    """Invert `to_oklab`, for one colour; not rounded, and not clipped."""
+    """Invert `to_oklab` for one colour, without rounding or clipping."""
     linear = np.linalg.solve(_TO_CONES, np.linalg.solve(_TO_OKLAB, color) ** 3)
     encoded = np.where(linear <= 0.0031308, linear * 12.92, 1.055 * np.maximum(linear, 0) ** (1 / 2.4) - 0.055)
     return np.asarray(encoded * 255, dtype=np.float64)

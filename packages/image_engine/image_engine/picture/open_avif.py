@@ -13,12 +13,12 @@ _TURNS = ("d0", "d270", "d180", "d90")
 
 
 def decode_avif(descriptor: int, shrink: int) -> tuple[pyvips.Image, ColorCoding]:
-    """Decode the picture to show, cropped, turned and mirrored as the file says, and smaller by a whole number.
+    """Decode the primary picture, cropped, rotated and mirrored as the file specifies, and reduced by a whole number.
 
-    Also tell how its colours are coded, which counts where it has no profile.
+    Also return its colour coding, which applies if it has no profile.
 
     Raises:
-        PictureRejected: it is broken, or needs more memory than there is.
+        PictureRejected: It is broken, or needs more memory than available.
     """
     planes = AvifDecoder(descriptor).next_planes()
     image = rgb_of_planes(planes, shrink)
@@ -30,7 +30,7 @@ def decode_avif(descriptor: int, shrink: int) -> tuple[pyvips.Image, ColorCoding
 
 
 def _transform(image: pyvips.Image, found: Property, shrink: int) -> pyvips.Image:
-    """Source: ISO/IEC 23008-12, 6.5.10 (turns against the clock, in quarters) and 6.5.12 (mirrors)."""
+    """Source: ISO/IEC 23008-12, 6.5.10 (counterclockwise rotation, in quarters) and 6.5.12 (mirroring)."""
     if found.kind == b"irot" and found.content[0] & 3:
         return image.copy_memory().rot(_TURNS[found.content[0] & 3])
     if found.kind == b"imir":
@@ -41,7 +41,7 @@ def _transform(image: pyvips.Image, found: Property, shrink: int) -> pyvips.Imag
 
 
 def _crop(image: pyvips.Image, clean_aperture: bytes, shrink: int) -> pyvips.Image:
-    """Source: ISO/IEC 14496-12, 12.1.4: sizes, and how far the middle is from the picture's, as fractions."""
+    """Source: ISO/IEC 14496-12, 12.1.4: sizes, and the offset of the centre from the picture's, as fractions."""
     numbers = [int.from_bytes(clean_aperture[at : at + 4], "big", signed=at >= 16) for at in range(0, 32, 4)]
     if 0 in numbers[1::2]:
         return image

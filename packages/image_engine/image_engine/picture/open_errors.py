@@ -1,4 +1,4 @@
-"""Tell from a codec's words what is wrong with a picture."""
+"""Classification of codecs' error messages."""
 
 import re
 
@@ -20,12 +20,12 @@ _UNSUPPORTED = re.compile(
 
 
 def is_truncation(message: str) -> bool:
-    """Tell whether a codec met the end of the file too early."""
+    """Return whether a codec met a premature end of the file."""
     return _TRUNCATION.search(message) is not None
 
 
 def rejection_of(message: str) -> PictureRejected:
-    """Name a codec's failure; its own words, which may quote the file, go no further."""
+    """Return the rejection for a codec's failure; its message, which may quote the file, is not passed on."""
     if _OUT_OF_MEMORY.search(message):
         return PictureRejected("picture-too-much-memory")
     if is_truncation(message):

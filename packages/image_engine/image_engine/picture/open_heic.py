@@ -1,4 +1,4 @@
-"""Open a HEIC picture with libheif's own binding: libvips' wheel has no decoder for HEVC."""
+"""Open a HEIC picture with libheif's own binding, because libvips' wheel has no HEVC decoder."""
 
 import os
 from mmap import ACCESS_READ, mmap
@@ -17,13 +17,12 @@ from image_engine.picture.yuv_planes import rgb_of_planes
 
 
 def open_heic(descriptor: int) -> StoredPicture:
-    """Read the header of the primary picture. Only what has more than 8 bits is decoded to a reduced size.
+    """Read the header of the primary picture. Only pictures of more than 8 bits are decoded to a reduced size.
 
-    libheif turns and mirrors while it decodes, so that nothing is left to apply; EXIF's copy of the orientation
-    does not count.
+    libheif rotates and mirrors while it decodes, so nothing is left to apply; EXIF's orientation is ignored.
 
     Raises:
-        PictureRejected: the file is broken, or HEIC is not installed here (`image-format-not-allowed`).
+        PictureRejected: The file is broken, or HEIC is not installed here (`image-format-not-allowed`).
     """
     heif = _read_container(descriptor)
     width_px, height_px = heif.size
@@ -67,7 +66,7 @@ def _read_container(descriptor: int) -> Any:
         with open(os.dup(descriptor), "rb") as file:  # noqa: PTH123 - a descriptor has no path
             return pillow_heif.open_heif(file)
     except IndexError as error:
-        # Its list of pictures that it can decode is empty.
+        # Its list of decodable pictures is empty.
         raise unsupported("HEIF without a picture that can be decoded") from error
     except (ValueError, RuntimeError, EOFError, OSError, SyntaxError) as error:
         raise rejection_of(str(error)) from error
@@ -75,8 +74,8 @@ def _read_container(descriptor: int) -> Any:
 
 def _coding(descriptor: int) -> ColorCoding | None:
     with mmap(descriptor, 0, access=ACCESS_READ) as content:
-        said = read_items(content).colors_of_primary()
-    return None if said is None else ColorCoding(*said)
+        declared = read_items(content).colors_of_primary()
+    return None if declared is None else ColorCoding(*declared)
 
 
 def _decode(heif: Any, coding: ColorCoding | None) -> pyvips.Image:

@@ -1,4 +1,4 @@
-"""Open a picture with libvips: headers only, pixels when they are asked for."""
+"""Open a picture with libvips: only headers at first, pixels on demand."""
 
 import os
 from mmap import ACCESS_READ, mmap
@@ -39,7 +39,7 @@ def open_picture(descriptor: int, picture_format: PictureFormat, *, may_need_men
     """Read the header of any format but HEIC and TIFF.
 
     Raises:
-        pyvips.Error: the header is broken, or the loader is blocked.
+        pyvips.Error: The header is broken, or the loader is blocked.
     """
     mended = mended_bytes(descriptor, picture_format) if may_need_mending else None
     image = _load(descriptor, picture_format, mended)
@@ -64,7 +64,7 @@ def open_picture(descriptor: int, picture_format: PictureFormat, *, may_need_men
         frames=frames,
         delays_ms=delays_ms,
         loop_count=loop_count,
-        # Of a palette's picture the field counts the bits of an index, not those of the colours behind it.
+        # For a palette image the field is the bit depth of an index, not of the colours.
         bit_depth=bits if _metadata(image, "palette", 0) else _metadata(image, "bits-per-sample", bits),
         has_alpha=bool(image.hasalpha()),
         color_space=_COLOR_SPACES.get(image.interpretation, "other"),
@@ -79,10 +79,10 @@ def open_picture(descriptor: int, picture_format: PictureFormat, *, may_need_men
 
 
 def open_full_size(descriptor: int, picture_format: PictureFormat) -> pyvips.Image:
-    """Open the first frame at the size as stored; decoded as far as it is read, from the top down.
+    """Open the first frame at its stored size; decoded as it is read, from the top down.
 
     Raises:
-        pyvips.Error: the header is broken.
+        pyvips.Error: The header is broken.
     """
     if picture_format == "tiff":
         return open_tiff_pixels(descriptor)
@@ -95,10 +95,10 @@ def open_full_size(descriptor: int, picture_format: PictureFormat) -> pyvips.Ima
 
 
 def open_frames(descriptor: int, picture_format: PictureFormat, frames: int) -> pyvips.Image:
-    """Open the first frames of an animation, one below the other; decoded as they are read.
+    """Open the first frames of an animation, stacked vertically; decoded as they are read.
 
     Raises:
-        pyvips.Error: a frame is broken.
+        pyvips.Error: A frame is broken.
     """
     return _load(descriptor, picture_format, mended_bytes(descriptor, picture_format), n=frames)
 
@@ -121,7 +121,7 @@ def _decode_avif(descriptor: int, shrink: int, profile: bytes | None) -> pyvips.
 def _animation(
     descriptor: int, picture_format: PictureFormat, image: pyvips.Image
 ) -> tuple[tuple[int, ...], int | None]:
-    """Tell how long each frame is shown and how often; of a still picture an empty tuple and None."""
+    """Return how long each frame is shown and how often; an empty tuple and None for a still picture."""
     if picture_format in _ANIMATED_FORMATS:
         frames = _metadata(image, "n-pages", 1)
         if frames == 1:
@@ -144,10 +144,10 @@ def _shrink_options(
     sides = image.width, image.height
     factor = max(sides) / longest_side_px
     if picture_format == "jpeg":
-        # The decoder rounds down: of a thin picture's short side something has to be left.
+        # The decoder rounds down, so a thin picture's short side must not vanish.
         shrink = next((step for step in (8, 4, 2) if factor >= step and min(sides) >= step), 1)
         return {"shrink": shrink} if shrink > 1 else {}
-    # Twice the size that is needed is left for the better filter of the resize step.
+    # Twice the required size, for the better filter of the resize step.
     if picture_format == "webp" and frames == 1 and factor > 2 and min(sides) >= factor:
         return {"scale": 2 / factor}
     return {}
@@ -155,11 +155,10 @@ def _shrink_options(
 
 def _orientation(descriptor: int, picture_format: PictureFormat, image: pyvips.Image) -> int:
     if picture_format == "avif":
-        # The decoder has applied what the file says of its orientation; EXIF's copy of it does not count.
-        # Source: ISO/IEC 23000-22, 7.2.1.
+        # The decoder has applied the file's own orientation; EXIF's is ignored. Source: ISO/IEC 23000-22, 7.2.1.
         return 1
     if picture_format == "png":
-        # libvips misses EXIF behind the pixels, and in texts.
+        # libvips misses EXIF after the pixels, and in text chunks.
         with mmap(descriptor, 0, access=ACCESS_READ) as content:
             return orientation_of(read_png_blocks(content).get("exif", b""))
     orientation = _metadata(image, "orientation", 1)

@@ -1,4 +1,4 @@
-"""Open a picture of any format, and pass a codec's failures on as rejections."""
+"""Open a picture of any format, and convert a codec's failures to rejections."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ from image_engine.picture.open_picture import open_picture
 from image_engine.picture.open_tiff import open_tiff
 from image_engine.picture.stored_picture import StoredPicture
 
-# The most that any decoder holds of a picture, for as many pixels as its kind may have.
+# The maximum that any decoder holds of a picture, for as many pixels as its kind may have.
 _HELD_BYTES_PER_PIXEL = 8
 
 
@@ -34,11 +34,11 @@ def open_stored(descriptor: int, picture_format: PictureFormat) -> StoredPicture
 
 
 @contextmanager
-def rejecting_what_cannot_be_decoded() -> Iterator[None]:
-    """Turn what a codec raises within into a rejection.
+def decode_errors_as_rejections() -> Iterator[None]:
+    """Convert codec errors raised in the block to rejections.
 
     Raises:
-        PictureRejected: in the place of `pyvips.Error` and `MemoryError`.
+        PictureRejected: Instead of `pyvips.Error` and `MemoryError`.
     """
     try:
         yield
@@ -49,12 +49,13 @@ def rejecting_what_cannot_be_decoded() -> Iterator[None]:
 
 
 @contextmanager
-def telling_lack_of_memory(stored: StoredPicture) -> Iterator[None]:
-    """Keep a picture from being called damaged where memory is what its decoder lacked, and did not say.
+def reporting_lack_of_memory(stored: StoredPicture) -> Iterator[None]:
+    """Report lack of memory as such, and not as damage, for decoders that do not distinguish them.
 
     Raises:
-        PictureRejected, pyvips.Error: as they are; with `picture-too-much-memory` in the place of `image-undecodable`
-            where the process has no room for such a picture.
+        PictureRejected, pyvips.Error: Unchanged, except that `image-undecodable` becomes `picture-too-much-memory`
+            if the
+            process has no room for such a picture.
     """
     try:
         yield

@@ -21,8 +21,8 @@ def open_tiff(descriptor: int) -> StoredPicture:
     """Read the header of the page to show.
 
     Raises:
-        PictureRejected: it is a camera's raw file, or uses what is not decoded here.
-        pyvips.Error: the header is broken.
+        PictureRejected: It is a camera's raw file, or uses an unsupported feature.
+        pyvips.Error: The header is broken.
     """
     place = _find_page(descriptor)
     image = _load(descriptor, place)
@@ -36,7 +36,7 @@ def open_tiff(descriptor: int) -> StoredPicture:
         frames=1,
         delays_ms=(),
         loop_count=None,
-        # A palette's index has fewer bits than the colours behind it.
+        # A palette's index has fewer bits than its colours.
         bit_depth=8 if photometric == _PALETTE else page.number(tags.BITS_PER_SAMPLE, 1),
         has_alpha=alpha_index(page) is not None,
         color_space=_COLOR_SPACES.get(photometric, "other"),
@@ -49,10 +49,10 @@ def open_tiff(descriptor: int) -> StoredPicture:
 
 
 def open_tiff_pixels(descriptor: int) -> pyvips.Image:
-    """Open the page to show at the size as stored; decoded as far as it is read, from the top down.
+    """Open the page to show at its stored size; decoded as it is read, from the top down.
 
     Raises:
-        PictureRejected, pyvips.Error: as `open_tiff`.
+        PictureRejected, pyvips.Error: As `open_tiff`.
     """
     place = _find_page(descriptor)
     return _plain(descriptor, place, _load(descriptor, place))
@@ -68,7 +68,7 @@ def _find_page(descriptor: int) -> PagePlace:
             raise PictureRejected("image-format-not-allowed", "Format not supported: the file is a camera raw file.")
         place = full_size_page(read_pages(content))
     if place is None:
-        # The codec knows best what is wrong with the file.
+        # The codec gives the more precise error.
         _load(descriptor, PagePlace(0, -1, TiffPage({}, frozenset())))
         raise PictureRejected("image-undecodable")
     missing = unsupported_tiff(place.page)

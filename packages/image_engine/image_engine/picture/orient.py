@@ -1,10 +1,10 @@
-"""Turn pixels the way the picture is to be seen."""
+"""Apply a picture's orientation to its pixels."""
 
 import pyvips
 
 from image_engine.picture.frame_strip import each_frame
 
-# The turn is clockwise and comes first; what is mirrored is mirrored afterwards.
+# The clockwise rotation comes first, mirroring second.
 _TURN_THEN_MIRROR: dict[int, tuple[str | None, str | None]] = {
     1: (None, None),
     2: (None, "horizontal"),
@@ -18,14 +18,14 @@ _TURN_THEN_MIRROR: dict[int, tuple[str | None, str | None]] = {
 
 
 def swaps_sides(orientation: int) -> bool:
-    """Tell whether width and height change places."""
+    """Return whether width and height are swapped."""
     return orientation >= 5
 
 
 def orient(image: pyvips.Image, orientation: int, frames: int = 1) -> pyvips.Image:
     """Apply EXIF's orientation, 1 to 8, to every frame of a picture in memory.
 
-    Frames stand below one another, each of the same height.
+    Frames are stacked vertically, each of the same height.
 
     Source: Exif 2.32, tag 0x0112.
     """

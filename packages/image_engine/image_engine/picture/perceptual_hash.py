@@ -14,16 +14,16 @@ _REC601_LUMA = np.array([0.299, 0.587, 0.114])
 def perceptual_hash(square: Pixels) -> str:
     """Hash a picture of shape (32, 32, 3): 64 bits as 16 hexadecimal digits, low frequencies first.
 
-    Two pictures are alike when few bits differ (a Hamming distance up to about 10). A change to any constant here
-    is a new algorithm and needs a new `PERCEPTUAL_HASH_ALGORITHM`.
+    Pictures are alike if few bits differ (a Hamming distance up to about 10). A change to any constant here is a new
+    algorithm and needs a new `PERCEPTUAL_HASH_ALGORITHM`.
 
     Source: C. Zauner, Implementation and Benchmarking of Perceptual Image Hash Functions, 2010, 3.2.1.
     """
     luma = square @ _REC601_LUMA
     basis = _dct_basis()
-    # What should be zero, as in a flat picture, must not depend on how a machine rounds.
+    # Coefficients that should be zero, as in a flat picture, must not depend on the machine's rounding.
     coefficients = np.round((basis @ luma @ basis.T).ravel(), 3)
-    # The constant part says only how bright the picture is; it would shift the median.
+    # The constant term only represents brightness; it would shift the median.
     bits = coefficients > np.median(coefficients[1:])
     return np.packbits(bits).tobytes().hex()
 

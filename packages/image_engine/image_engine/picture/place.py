@@ -1,4 +1,4 @@
-"""Read the place of a photograph; one that is not certain is none."""
+"""Read the location of a photograph; an ambiguous one is ignored."""
 
 import math
 import re
@@ -9,7 +9,7 @@ from image_engine.picture.tiff_directories import Tags
 Place = dict[str, float]
 
 _MAX_ALTITUDE_METRES = 100_000
-# Of the sea's surface and, since Exif 3.0, of the ellipsoid's.
+# Relative to sea level and, since Exif 3.0, to the ellipsoid.
 _BELOW = {(1,), (3,), b"\x01", b"\x03", b"1", b"3", b"1\x00", b"3\x00", "1", "3"}
 # Source: XMP Specification Part 2, 1.2.7.4 (GPSCoordinate): "DDD,MM,SSk" or "DDD,MM.mmk".
 _XMP_COORDINATE = re.compile(
@@ -19,14 +19,14 @@ _XMP_COORDINATE = re.compile(
 
 
 def place_of_exif(gps: Tags) -> Place | None:
-    """Read the place of EXIF's GPS directory. Source: Exif 2.32, 4.6.6."""
+    """Read the location of EXIF's GPS directory. Source: Exif 2.32, 4.6.6."""
     latitude = _degrees(gps.get(2), text_of(gps.get(1)), "NS")
     longitude = _degrees(gps.get(4), text_of(gps.get(3)), "EW")
     return _place(latitude, longitude, gps.get(6), gps.get(5))
 
 
 def place_of_xmp(latitude: Value, longitude: Value, altitude: Value, altitude_reference: Value) -> Place | None:
-    """Read the place of XMP's `exif:GPSLatitude` and its neighbours."""
+    """Read the location of XMP's `exif:GPSLatitude` and related properties."""
     return _place(_xmp_degrees(latitude, "NS"), _xmp_degrees(longitude, "EW"), altitude, altitude_reference)
 
 
@@ -46,7 +46,7 @@ def _xmp_degrees(value: Value, references: str) -> float | None:
 
 
 def _degrees(value: Value, reference: str | None, references: str) -> float | None:
-    # Without its reference a coordinate may lie on the other side of the earth.
+    # Without its reference a coordinate may be on the other side of the earth.
     sign = (reference or "?")[0].upper()
     if not isinstance(value, tuple) or len(value) > 3 or sign not in references:
         return None

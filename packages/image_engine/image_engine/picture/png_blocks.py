@@ -1,6 +1,6 @@
-"""Find EXIF, XMP and IPTC in a PNG file: in their own chunks, and in the texts that older writers put them in.
+"""Find EXIF, XMP and IPTC in a PNG file: in their own chunks, and in the text chunks that older writers use.
 
-They are looked for in the whole file: libvips reads a header as far as the first pixels, and editors append.
+The whole file is searched: libvips reads a header only up to the first pixels, but editors append chunks.
 """
 
 import struct
@@ -13,19 +13,19 @@ _MAX_CHUNKS = 10_000
 _MAX_TEXTS = 16
 _MAX_BLOCK_BYTES = 2 * 1024 * 1024
 _XMP = b"XML:com.adobe.xmp"
-# What ImageMagick and those after it write: the block's bytes in hexadecimal digits.
+# The format of ImageMagick and its successors: the block's bytes in hexadecimal digits.
 _RAW_PROFILE = b"Raw profile type "
 _RAW_KINDS = {b"exif": "exif", b"APP1": "exif", b"xmp": "xmp", b"iptc": "iptc", b"8bim": "iptc"}
 _XMP_SEGMENT = b"http://ns.adobe.com/xap/1.0/\x00"
 
 
 def read_png_blocks(content: bytes | mmap) -> dict[str, bytes]:
-    """Give the first `exif`, `xmp` and `iptc` block of each kind. Never raises."""
+    """Return the first `exif`, `xmp` and `iptc` block. Never raises."""
     found: dict[str, bytes] = {}
     texts = 0
     for kind, chunk in _chunks(content):
         if kind == b"eXIf":
-            # The chunk made for EXIF counts before a text.
+            # EXIF's own chunk takes precedence over text.
             found["exif"] = chunk
             continue
         keyword, text = _text(kind, chunk)
@@ -53,7 +53,7 @@ def _chunks(content: bytes | mmap) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _text(kind: bytes, chunk: bytes) -> tuple[bytes, bytes]:
-    """Give keyword and text. Source: PNG (Third Edition), 11.3.3."""
+    """Return keyword and text. Source: PNG (Third Edition), 11.3.3."""
     keyword, _, rest = chunk.partition(b"\x00")
     if keyword != _XMP and not keyword.startswith(_RAW_PROFILE):
         return b"", b""

@@ -1,4 +1,4 @@
-"""Read what a PNG file says of its colours."""
+"""Read the colour coding of a PNG file."""
 
 import struct
 from mmap import mmap
@@ -9,7 +9,7 @@ _SRGB_GAMMA, _GAMMA_TOLERANCE = 0.45455, 0.005
 
 
 def png_color_coding(content: mmap, *, has_profile: bool) -> ColorCoding | None:
-    """Return how colours are coded; None for a picture whose profile counts, and for sRGB.
+    """Return the colour coding; None for sRGB, or if a profile takes precedence.
 
     Source: PNG (Third Edition), 4.3 and 11.3.2: cICP before iCCP, before sRGB, before gAMA and cHRM.
     """

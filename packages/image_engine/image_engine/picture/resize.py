@@ -1,4 +1,4 @@
-"""Make pixels of the size and the colour space of a derivative."""
+"""Scale pixels to the size and the colour space of a derivative."""
 
 import pyvips
 
@@ -14,19 +14,19 @@ def render_srgb(image: pyvips.Image, longest_side_px: int) -> pyvips.Image:
 
 
 def render_srgb_at(image: pyvips.Image, width_px: int, height_px: int) -> pyvips.Image:
-    """Shrink the decoded picture to an exact size of each frame, and bring it to 8-bit sRGB with 3 or 4 bands.
+    """Shrink the decoded picture to an exact size of each frame, and convert it to 8-bit sRGB with 3 or 4 bands.
 
-    This is where a lazily opened picture is decoded, row by row: only the result is held in memory. Orientation is
-    left alone, because a turn would need all the rows of the original at once.
+    A lazily opened picture is decoded here, row by row: only the result is held in memory. Orientation is left alone,
+    because a rotation would need all rows of the original at once.
 
     Raises:
-        pyvips.Error: the picture cannot be decoded to its end.
+        pyvips.Error: The picture cannot be decoded to its end.
     """
     return _render(image, width_px, height_px, "force")
 
 
 def shrink(image: pyvips.Image, width_px: int, height_px: int) -> pyvips.Image:
-    """Make a smaller picture, in memory, of one that `render_srgb` gave; the size is that of each frame."""
+    """Return a smaller picture, in memory, of one that `render_srgb` returned; the size is that of each frame."""
     return image.thumbnail_image(width_px, height=height_px, size="force", no_rotate=True).copy_memory()
 
 
@@ -54,7 +54,7 @@ def _needs_conversion(image: pyvips.Image) -> bool:
     if image.interpretation == "cmyk":
         return True
     profile = _profile(image)
-    # Most profiles are of sRGB itself, and converting from it costs as much as shrinking does.
+    # Most profiles are sRGB itself, and a conversion costs as much as the scaling.
     return profile is not None and not is_srgb(profile)
 
 
@@ -68,7 +68,7 @@ def _is_usable(profile: bytes, image: pyvips.Image) -> bool:
         return False
     if is_srgb(profile):
         return True
-    # Whether the rest of a profile holds what its header promises only the library that reads it knows.
+    # Only the library that reads a profile can tell whether it is valid beyond its header.
     pixel = pyvips.Image.black(1, 1, bands=image.bands).copy(interpretation=image.interpretation)
     try:
         with_profile(pixel, profile).icc_import(embedded=True).avg()

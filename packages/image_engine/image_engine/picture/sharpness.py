@@ -1,26 +1,26 @@
-"""How sharp a picture looks."""
+"""The perceived sharpness of a picture."""
 
 import numpy as np
 
 from image_engine.picture.pixels import Floats
 
 _BLUR_TAPS = 9
-# In levels: a smooth slope in eight bits consists of steps of one level, each as sharp as can be.
+# In levels: a smooth gradient in eight bits consists of steps of one level, each perfectly sharp.
 _ROUNDING = 1.5
 _LEAST_SHARE = 0.002
 
 
 def sharpness(luma: Floats) -> float:
-    """Return 1 − perceptual blur: the share of steps between neighbours that a blur takes away, 0 (blurred) to 1.
+    """Return 1 − perceptual blur: the share of steps between neighbours that a blur removes, 0 (blurred) to 1.
 
     Source: Crete et al. 2007, The blur effect: perception and estimation with a new no-reference perceptual blur
-    metric; nine taps as there, the blurrier direction counts.
+    metric; with its nine taps; the blurrier direction counts.
     """
     return min(_steps_taken_away(luma), _steps_taken_away(luma.T))
 
 
 def _steps_taken_away(luma: Floats) -> float:
-    """Measure along the first axis; 0 where there is nothing to take away."""
+    """Measure along the first axis; 0 if there is nothing to remove."""
     if luma.shape[0] <= _BLUR_TAPS:
         return 0.0
     # The difference of two neighbouring means of nine is that of the two pixels that they do not share.

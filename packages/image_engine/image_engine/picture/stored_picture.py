@@ -1,4 +1,4 @@
-"""What a file holds before any of its pixels are decoded."""
+"""A picture's file before any of its pixels are decoded."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -57,7 +57,7 @@ class StoredPicture:
 
 
 def shrink_factor(width_px: int, height_px: int, longest_side_px: int) -> int:
-    """Choose by what whole number to decode smaller; no side becomes smaller than is needed."""
+    """Return the whole number by which to decode smaller, so that no side becomes smaller than needed."""
     return max(1, max(width_px, height_px) // longest_side_px)
 
 
@@ -69,7 +69,7 @@ def with_profile(image: pyvips.Image, profile: bytes) -> pyvips.Image:
 
 
 def with_coding(image: pyvips.Image, coding: ColorCoding | None) -> pyvips.Image:
-    """Let an image's colours be what its file says by numbers, in the place of any profile."""
+    """Replace any profile by the file's numeric colour coding."""
     if coding is None:
         return image
     profile = coding.profile(gray=image.bands < 3)
@@ -77,7 +77,7 @@ def with_coding(image: pyvips.Image, coding: ColorCoding | None) -> pyvips.Image
 
 
 def without_profile(image: pyvips.Image) -> pyvips.Image:
-    """Take an ICC profile away."""
+    """Remove an ICC profile."""
     if image.get_typeof("icc-profile-data") == 0:
         return image
     bare = image.copy()

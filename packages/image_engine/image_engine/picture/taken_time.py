@@ -1,10 +1,9 @@
-"""Read times as cameras and editors write them."""
+"""Parse times as cameras and editors write them."""
 
 import re
 from datetime import datetime, timedelta
 
-# The signs between, and what may be missing, differ from writer to writer. A name of a zone such as CEST may mean
-# several, and is passed over.
+# Separators and optional parts differ between writers. A time zone's name such as CEST is ambiguous, and is ignored.
 _TIME = re.compile(
     r"""
     (?P<year>\d{4}) [:/._-]?[ ]?(?P<month>\d{1,2}) [:/._-]?[ ]?(?P<day>\d{1,2})
@@ -18,7 +17,7 @@ _TIME = re.compile(
     """,
     re.VERBOSE | re.ASCII | re.IGNORECASE,
 )
-# As C's asctime writes it: Thu Jul 15 10:20:30 2021.
+# The format of C's asctime: Thu Jul 15 10:20:30 2021.
 _C_TIME = re.compile(r"[A-Z]{3} ([A-Z]{3}) +(\d{1,2}) (\d\d:\d\d:\d\d) (\d{4})", re.ASCII | re.IGNORECASE)
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _OFFSET = re.compile(r"(?:UTC|GMT)?(?P<sign>[+-])(?P<hours>\d{1,2}):?(?P<minutes>\d{2})?", re.ASCII | re.IGNORECASE)
@@ -28,10 +27,10 @@ _MAX_OFFSET_HOURS = 14
 
 
 def read_time(text: str | None, fraction: str | None = None, zone: str | None = None) -> str | None:
-    """Give a time as RFC 3339, with a fraction and an offset only where they are written.
+    """Return a time as RFC 3339, with a fraction and an offset only if they are present.
 
-    `fraction` (digits) and `zone` stand beside the text and count where it has none itself. A text without a time of
-    day gives its date alone. None for what is no time, such as `0000:00:00 00:00:00`.
+    `fraction` (digits) and `zone` come from separate tags and apply if the text has none itself. A text without a time
+    of day gives only its date. None for invalid times, such as `0000:00:00 00:00:00`.
     """
     found = _TIME.fullmatch(_year_first(" ".join((text or "")[:_MAX_TEXT_LENGTH].split())))
     moment = _moment(found) if found else None
@@ -50,7 +49,7 @@ def _year_first(text: str) -> str:
 
 
 def _moment(found: re.Match[str]) -> datetime | None:
-    # Cameras know no zone.
+    # Cameras have no time zone.
     year, month, day, hour, minute, second = (
         int(found[name] or 0) for name in ("year", "month", "day", "hour", "minute", "second")
     )

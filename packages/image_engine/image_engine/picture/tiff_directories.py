@@ -1,4 +1,4 @@
-"""Read the tags of an EXIF block or a whole TIFF file: the same structure, in either byte order, BigTIFF included."""
+"""Read the tags of an EXIF block or a whole TIFF file: the same structure, in either byte order, including BigTIFF."""
 
 import math
 import struct
@@ -24,13 +24,13 @@ _MAX_PREFIX_BYTES = 16
 
 
 class Directories:
-    """The directories that matter: the first picture's with EXIF's (`picture`), and GPS's (`gps`). Values by tag."""
+    """The relevant directories: the first picture's with EXIF's (`picture`), and GPS's (`gps`). Values by tag."""
 
     def __init__(self, block: bytes | mmap) -> None:
-        """Read them.
+        """Read the directories.
 
         Raises:
-            ValueError, struct.error, OverflowError: there is no TIFF header, or it points nowhere.
+            ValueError, struct.error, OverflowError: There is no TIFF header, or its offset is invalid.
         """
         self._block = block
         self._start, (self._order, self._big) = _find_header(block)

@@ -1,6 +1,6 @@
-"""Turn the samples of a TIFF page into unsigned ones of 8 or 16 bits: colour first, then alpha, nothing else.
+"""Convert the samples of a TIFF page to unsigned ones of 8 or 16 bits: colour first, then alpha, nothing else.
 
-libvips hands some kinds of samples on as they are stored, with a colour space that does not fit them.
+libvips passes some kinds of samples on as they are stored, with a colour space that does not fit them.
 """
 
 import math
@@ -29,12 +29,12 @@ _WHITES = {
 }
 # A picture whose brightest sample is further below white than this has another range.
 _DARKEST_WHITE = 1 / 16
-# Beyond it stand the marks of absent values.
+# Samples beyond this are markers of absent values.
 _MAX_PLAUSIBLE = 1e30
 
 
 def alpha_index(page: TiffPage) -> int | None:
-    """Find which sample of a pixel is its alpha; None where no extra sample says so.
+    """Return the index of a pixel's alpha sample; None if no extra sample is declared as alpha.
 
     Source: TIFF 6.0, ExtraSamples.
     """
@@ -45,28 +45,28 @@ def alpha_index(page: TiffPage) -> int | None:
 
 
 def plain_samples(image: pyvips.Image, page: TiffPage, reopen: Callable[[], pyvips.Image]) -> pyvips.Image:
-    """Give the page's pixels as unsigned colour, with alpha where there is one; Lab stays Lab.
+    """Return the page's pixels as unsigned colour, with alpha if there is one; Lab stays Lab.
 
-    `image` is read lazily, once. Samples whose range is not their type's are first looked through, which reads the
-    page that `reopen` gives to its end.
+    `image` is read lazily, once. Samples whose range is not their type's are scanned first, which reads the page
+    returned by `reopen` to its end.
 
     Raises:
-        pyvips.Error: the page cannot be decoded.
+        pyvips.Error: The page cannot be decoded.
     """
     photometric = page.number(tags.PHOTOMETRIC, 1)
     if image.format not in _PLAIN_FORMATS and photometric not in {_LAB, _ICC_LAB}:
         image = _scaled(image, page, reopen)
         if photometric == _WHITE_IS_ZERO and page.number(tags.SAMPLE_FORMAT, 1) != 1:
-            # libvips turns unsigned samples around, and no others.
+            # libvips inverts unsigned samples only.
             image = image.linear([-1] + [1] * (image.bands - 1), [65_535] + [0] * (image.bands - 1)).cast("ushort")
     if photometric not in _CONVERTED and alpha_index(page) == 0 and image.bands == _color_bands(page) + 1:
-        # Taking the bands apart and together again costs a third of what decoding does.
+        # Splitting and joining the bands costs a third of the decoding time.
         return image.copy(interpretation=_interpretation(_color_bands(page), image))
     alpha = _alpha(image, page)
     color = _color(image, page)
     if alpha is None:
         return color
-    # Colours that were multiplied by their alpha have been divided by it already.
+    # Premultiplied colours have been divided by their alpha already.
     return color.bandjoin(alpha).copy(interpretation=color.interpretation)
 
 
@@ -77,7 +77,7 @@ def _color(image: pyvips.Image, page: TiffPage) -> pyvips.Image:
     photometric, count = page.number(tags.PHOTOMETRIC, 1), _color_bands(page)
     color = image if image.bands == count else image.extract_band(0, n=count)
     if photometric == _YCBCR and page.number(tags.COMPRESSION, 1) != _JPEG and image.bands == count:
-        # Where chroma is subsampled, libtiff has converted already, and shows that by a fourth band.
+        # If chroma is subsampled, libtiff has converted it already, which a fourth band shows.
         return _rgb_of_ycbcr(color, page)
     if photometric == _ICC_LAB:
         return _lab_of_icc_lab(color)
@@ -87,7 +87,7 @@ def _color(image: pyvips.Image, page: TiffPage) -> pyvips.Image:
 
 
 def _color_bands(page: TiffPage) -> int:
-    """Count the bands of colour that libvips gives: it looks a palette's up."""
+    """Count the colour bands that libvips returns: it resolves a palette."""
     return 3 if page.number(tags.PHOTOMETRIC, 1) == _PALETTE else color_samples(page)
 
 
@@ -140,12 +140,12 @@ def _values(page: TiffPage, tag: int, default: Values) -> Values:
 
 
 def _scaled(image: pyvips.Image, page: TiffPage, reopen: Callable[[], pyvips.Image]) -> pyvips.Image:
-    """Bring signed, 32-bit and floating-point samples to 16 unsigned bits."""
+    """Convert signed, 32-bit and floating-point samples to 16 unsigned bits."""
     low, high = _range(reopen(), color_samples(page))
     factor = 65_535 / (high - low)
     scaled = image.linear(factor, -low * factor)
     if image.bands > color_samples(page):
-        # Alpha goes from nothing to the most that its type can say, whatever the range of the colours.
+        # Alpha spans the full range of its type, whatever the range of the colours.
         top = {"char": 127, "short": 32_767, "int": 2**31 - 1, "uint": 2**32 - 1}.get(image.format, 1)
         extra = image.extract_band(color_samples(page), n=image.bands - color_samples(page)).linear(65_535 / top, 0)
         scaled = scaled.extract_band(0, n=color_samples(page)).bandjoin(extra)
@@ -155,12 +155,12 @@ def _scaled(image: pyvips.Image, page: TiffPage, reopen: Callable[[], pyvips.Ima
 def _range(image: pyvips.Image, color_count: int) -> tuple[float, float]:
     """Choose black and white for samples that may have any range.
 
-    What uses its type's range keeps it, and so does what was widened from 8 or 16 bits, or is a share of one; the rest
-    (heights, temperatures, light beyond white) goes from its smallest to its largest value.
+    Samples that use their type's range keep it, and so do those widened from 8 or 16 bits, or from 0 to 1; the rest
+    (heights, temperatures, light beyond white) ranges from its smallest to its largest value.
     """
     colors = image.extract_band(0, n=color_count) if image.bands > color_count else image
     if image.format == "float":
-        # What is not a number is unequal to itself; it shows as black, as do the marks of absent values.
+        # NaN is unequal to itself; it becomes black, like markers of absent values.
         colors = ((colors == colors) & (colors.abs() < _MAX_PLAUSIBLE)).ifthenelse(colors, 0)  # noqa: PLR0124
     measured = colors.stats()
     low, high = measured(0, 0)[0], measured(1, 0)[0]

@@ -1,8 +1,8 @@
 """Read facts from XMP: simple properties of the described picture, by the names of their namespaces.
 
-Expat, of the standard library, is driven without a tree: what is not asked for is never held. A packet with a document
-type ends where it begins, so there are no entities to expand and nothing to fetch; XMP needs none. Libraries for XMP
-are bindings of C++ parsers, or read the packet into a tree first.
+The standard library's Expat is used without building a tree, so only requested properties are held. A packet with a
+document type is not read, so there are no entities to expand and nothing to fetch; XMP needs none. XMP libraries are
+bindings of C++ parsers, or build a tree first.
 
 Source: ISO 16684-1, 7 (serialization) and 8 (namespaces).
 """
@@ -71,7 +71,7 @@ _SOUGHT = {_full_name(name) for names in (*_PROPERTIES.values(), _PLACE) for nam
 
 
 def read_xmp(packet: bytes) -> tuple[dict[int, Value], Place | None]:
-    """Give values by EXIF's tags, and the place. What stands behind a fault is left out. Never raises."""
+    """Return values by EXIF's tags, and the location. Anything after an error is skipped. Never raises."""
     properties = _Properties()
     if 0 < len(packet) <= _MAX_PACKET_BYTES:
         properties.read(packet.strip(b"\x00 \t\r\n"))
@@ -85,14 +85,14 @@ def read_xmp(packet: bytes) -> tuple[dict[int, Value], Place | None]:
 
 
 class _UnfitError(Exception):
-    """The packet has what XMP does not need, or too much of it."""
+    """The packet contains something that XMP does not need, or too much of it."""
 
 
 class _Properties:
-    """The texts of sought properties, by namespace and name; of each the first, and of a list its first item.
+    """The texts of requested properties, by namespace and name; the first of each, and the first item of a list.
 
-    Only properties of the picture itself count, not those inside of others: a packet also describes the pictures
-    that this one was made of.
+    Only properties of the picture itself count, not nested ones: a packet also describes the pictures from which this
+    one was made.
     """
 
     def __init__(self) -> None:
@@ -104,7 +104,7 @@ class _Properties:
         self._text = ""
 
     def read(self, packet: bytes) -> None:
-        """Read as far as the packet is well-formed and within bounds."""
+        """Read the packet as far as it is well-formed and within bounds."""
         parser = expat.ParserCreate(namespace_separator=" ")
         parser.buffer_text = True
         parser.StartDoctypeDeclHandler = self._refuse

@@ -1,7 +1,6 @@
-"""Turn luma and chroma, as a decoder leaves them, into RGB: lazily, and no more of it than is needed.
+"""Convert decoded luma and chroma planes to RGB: lazily, and only as much as needed.
 
-Decoders that convert whole pictures themselves hold planes and pixels at once, which is what large pictures lack the
-memory for.
+Decoders that convert whole pictures hold planes and pixels at the same time, for which large pictures leave no memory.
 """
 
 import ctypes
@@ -15,11 +14,11 @@ from image_engine.contract.rejections import unsupported
 from image_engine.picture.color_coding import ColorCoding
 
 _IDENTITY, _UNSPECIFIED, _YCGCO = 0, 2, 8
-# A cast cuts off what is behind the point.
+# A cast truncates the fraction.
 _HALF = 0.5
-# A larger picture is made smaller afterwards, which smooths its chroma as well.
+# A larger picture is reduced afterwards, which smooths its chroma as well.
 _SMOOTH_PIXELS = 2048 * 2048
-# The shares of red and blue in luma by matrix coefficients. Source: ITU-T H.273, table 4.
+# The weights of red and blue in luma by matrix coefficients. Source: ITU-T H.273, table 4.
 _LUMA_SHARES = {
     1: (0.2126, 0.0722),
     _UNSPECIFIED: (0.299, 0.114),
@@ -55,7 +54,7 @@ class YuvPlanes:
 
 
 def plane_image(address: int, owner: Any, row_bytes: int, size: tuple[int, int], depth: int) -> pyvips.Image:
-    """Look at a decoder's memory as an image, without a copy; `owner` lives as long as the image does."""
+    """Return a view of a decoder's memory as an image, without a copy; `owner` lives as long as the image."""
     sample_bytes, (width_px, height_px) = (1 if depth <= 8 else 2), size
     memory = (ctypes.c_ubyte * (row_bytes * height_px)).from_address(address)
     memory.owner = owner  # type: ignore[attr-defined]
@@ -65,12 +64,12 @@ def plane_image(address: int, owner: Any, row_bytes: int, size: tuple[int, int],
 
 
 def rgb_of_planes(picture: YuvPlanes, shrink: int = 1) -> pyvips.Image:
-    """Convert to RGB or grey, with alpha where there is one: 8 bits, or 16 where the planes have more than 8.
+    """Convert to RGB or grey, with alpha if there is one: 8 bits, or 16 for planes of more than 8.
 
-    `shrink` is a whole number by which the picture becomes smaller on the way.
+    `shrink` is a whole number by which the picture is reduced in the process.
 
     Raises:
-        PictureRejected: the matrix is none that is known here.
+        PictureRejected: The matrix is unknown.
     """
     luma = picture.planes[0]
     width_px, height_px = math.ceil(luma.width / shrink), math.ceil(luma.height / shrink)
@@ -98,7 +97,7 @@ def rgb_of_planes(picture: YuvPlanes, shrink: int = 1) -> pyvips.Image:
 
 
 def _fit(plane: pyvips.Image, luma: pyvips.Image, shrink: int, width_px: int, height_px: int) -> pyvips.Image:
-    """Bring a plane to the size of the result."""
+    """Scale a plane to the size of the result."""
     across, down = round(luma.width / plane.width), round(luma.height / plane.height)
     if shrink % across == 0 and shrink % down == 0:
         factors = (shrink // across, shrink // down)
@@ -109,12 +108,12 @@ def _fit(plane: pyvips.Image, luma: pyvips.Image, shrink: int, width_px: int, he
         plane = plane.resize(across, vscale=down, kernel="linear") if smooth else plane.zoom(across, down)
     if (plane.width, plane.height) == (width_px, height_px):
         return plane
-    # An odd side leaves chroma a sample over, or one short.
+    # With an odd side, chroma has a sample more or one less.
     return plane.embed(0, 0, width_px, height_px, extend="copy")
 
 
 def _to_unit(picture: YuvPlanes) -> tuple[list[float], list[float]]:
-    """Return factor and summand that bring luma to 0 to 1 and chroma to -0.5 to 0.5."""
+    """Return scale and offset that map luma to 0 to 1 and chroma to -0.5 to 0.5."""
     top, unit = 2**picture.depth - 1, 2 ** (picture.depth - 8)
     if picture.full_range:
         luma, chroma = (1 / top, 0.0), (1 / top, -(2 ** (picture.depth - 1)) / top)
@@ -126,7 +125,7 @@ def _to_unit(picture: YuvPlanes) -> tuple[list[float], list[float]]:
 
 
 def _matrix(coefficients: int) -> list[list[float]]:
-    """Return the way from luma and the two chromas to red, green and blue. Source: ITU-T H.273, equations 38 to 50."""
+    """Return the conversion from luma and chroma to red, green and blue. Source: ITU-T H.273, equations 38 to 50."""
     if coefficients == _IDENTITY:
         return [[0, 0, 1], [1, 0, 0], [0, 1, 0]]
     if coefficients == _YCGCO:

@@ -1,4 +1,4 @@
-"""Pictures that wait for analyses that take less time together, and are handed over together."""
+"""Batches of pictures for analyses that are faster together."""
 
 import asyncio
 import os
@@ -18,7 +18,7 @@ BatchAnswer = AnalyzedPicture | PictureRejected | None
 
 
 class WaitingPicture(NamedTuple):
-    """A picture that waits; its answer is None where it has to be run by itself."""
+    """A waiting picture; its answer is None if it has to be run separately."""
 
     picture: PictureFile
     request: AnalysisRequest
@@ -26,7 +26,7 @@ class WaitingPicture(NamedTuple):
 
 
 class AnalysisBatches:
-    """The pictures that wait, for workers that take a share of them at a time."""
+    """The waiting pictures, for workers that take a share of them at a time."""
 
     def __init__(self, workers: int, run: RunBatch) -> None:
         self._workers, self._run = workers, run
@@ -34,20 +34,20 @@ class AnalysisBatches:
         self._turns = asyncio.Semaphore(workers)
 
     def add(self, picture: PictureFile, request: AnalysisRequest) -> WaitingPicture:
-        """Let a picture wait; `hand_over` has to be called once for each."""
+        """Queue a picture; `hand_over` must be called once for each."""
         waiting = WaitingPicture(picture, request, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         return waiting
 
     def remove(self, waiting: WaitingPicture) -> None:
-        """Let a picture wait no longer, whether it has an answer or its owner gave up."""
+        """Remove a picture, whether it has an answer or its caller gave up."""
         if waiting in self._waiting:
             self._waiting.remove(waiting)
 
     async def hand_over(self) -> None:
-        """Run the pictures that wait, together: the busier the workers are, the more they are."""
+        """Run the waiting pictures as a batch: the busier the workers are, the larger it is."""
         async with self._turns:
-            # Every worker gets its share.
+            # Every worker gets an equal share.
             share = min(MAX_BATCH, -(-len(self._waiting) // self._workers))
             batch, self._waiting = self._waiting[:share], self._waiting[share:]
             if not batch:
@@ -56,7 +56,7 @@ class AnalysisBatches:
             try:
                 answers = await self._run_copies(batch)
             except PictureRejected as rejection:
-                # One of them took the worker down; each gets a chance by itself.
+                # One of the pictures crashed the worker, so each is run separately.
                 answers = (rejection,) if len(batch) == 1 else answers
             except (WorkerInterrupted, WorkerUnavailable) as error:
                 log("batch_not_done", severity="WARNING", reason=str(error))
@@ -67,7 +67,7 @@ class AnalysisBatches:
 
     async def _run_copies(self, batch: Sequence[WaitingPicture]) -> Sequence[BatchAnswer]:
         with ExitStack() as stack:
-            # Whoever gives up closes their own file; the worker gets another descriptor of it.
+            # A caller that gives up closes its own file, so the worker gets a duplicate descriptor.
             copies = [stack.enter_context(PictureFile(os.dup(waiting.picture.fileno()))) for waiting in batch]
             request = AnalysisBatch(tuple(waiting.request for waiting in batch))
             return (await self._run(copies, request)).answers

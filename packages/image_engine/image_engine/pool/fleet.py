@@ -1,4 +1,4 @@
-"""The workers of a pool: started, taken for one request, given back, and replaced when worn or dead."""
+"""The workers of a pool: started, taken for one request, returned, and replaced when worn or dead."""
 
 import asyncio
 import os
@@ -13,13 +13,13 @@ from image_engine.pool.worker_limits import WorkerLimits
 from image_engine.pool.worker_models import WorkerModels
 from image_engine.worker.confinement import Confinement, deny_inspection
 
-# Safe path (-P): what lies where the service was started can neither be imported by a worker nor read.
+# Safe path (-P): a worker cannot import or read files of the directory in which the service was started.
 WORKER_COMMAND = (sys.executable, "-P", "-m", "image_engine.worker.main")
 
 _PASSED_VARIABLES = ("PATH", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 _PASSED_PREFIXES = ("LC_", "PYTHON")
-# A worker uses one core, so that the pool's size decides how many are used. Arenas for every thread, and temporary
-# files (which are memory in the cloud), would only make its use of memory harder to foresee.
+# A worker uses one core, so the pool's size determines how many are used. An arena per thread, and temporary files
+# (which are memory in the cloud), would make memory use harder to predict.
 _OWN_VARIABLES = {
     "VIPS_CONCURRENCY": "1",
     "VIPS_DISC_THRESHOLD": "1000g",
@@ -30,14 +30,14 @@ _OWN_VARIABLES = {
 
 
 class WorkerFleet:
-    """A fixed number of places, each with a worker that lives, is being replaced, or is still to be started."""
+    """A fixed number of slots, each with a worker that runs, is being replaced, or is yet to be started."""
 
     def __init__(self, size: int, limits: WorkerLimits, models: WorkerModels, command: Sequence[str]) -> None:
         self._size, self._limits, self._models = size, limits, models
-        # Models stay in memory; what a picture left behind is what the mark is for.
+        # Models stay in memory; the mark is for what pictures leave behind.
         self._rss_mark_bytes = limits.rss_mark_bytes + models.worker_bytes
         self._command = (*command, *limits.options())
-        # An entry of None stands for a worker that is still to be started.
+        # None stands for a worker that is yet to be started.
         self._idle: asyncio.Queue[WorkerProcess | None] = asyncio.Queue()
         self._workers: set[WorkerProcess] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -45,23 +45,23 @@ class WorkerFleet:
 
     @property
     def process_ids(self) -> list[int]:
-        """The workers that live now."""
+        """The ids of the running workers."""
         return [worker.process_id for worker in self._workers]
 
     @property
     def confinement(self) -> Confinement:
-        """What every worker that lives gave up before it met a picture."""
+        """The confinement of every running worker."""
         confinements = [worker.confinement for worker in self._workers]
         return Confinement(
-            system_calls=bool(confinements) and all(each.system_calls for each in confinements),
-            landlock=min((each.landlock for each in confinements), default=0),
+            system_calls=bool(confinements) and all(confinement.system_calls for confinement in confinements),
+            landlock=min((confinement.landlock for confinement in confinements), default=0),
         )
 
     async def start(self) -> None:
-        """Keep this process's memory from workers, start all of them and wait until they are warm.
+        """Protect this process's memory from workers, start all of them and wait until they are warm.
 
         Raises:
-            WorkerUnavailable: one of them cannot be started; none is left running.
+            WorkerUnavailable: A worker cannot be started; none is left running.
         """
         deny_inspection()
         started = await asyncio.gather(*(self._start_worker() for _ in range(self._size)), return_exceptions=True)
@@ -82,20 +82,20 @@ class WorkerFleet:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(*(self._end(worker) for worker in list(self._workers)))
-        # Whoever waits for a free worker is woken, and wakes the next.
+        # Callers that wait for a free worker are woken, and each wakes the next.
         self._idle.put_nowait(None)
 
     def start_task(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run something in the background until the fleet stops."""
+        """Run background work until the fleet stops."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     def check_running(self) -> None:
-        """Refuse work once the fleet stops.
+        """Check that the fleet is not stopping.
 
         Raises:
-            WorkerUnavailable: it is being stopped.
+            WorkerUnavailable: It is being stopped.
         """
         if self._stopping:
             raise WorkerUnavailable("the service is stopping")
@@ -104,7 +104,7 @@ class WorkerFleet:
         """Wait for an idle worker and take it; a dead one is replaced first.
 
         Raises:
-            WorkerUnavailable: no worker can be started, or the fleet is being stopped.
+            WorkerUnavailable: No worker can be started, or the fleet is being stopped.
         """
         self.check_running()
         worker = await self._idle.get()
@@ -116,12 +116,12 @@ class WorkerFleet:
                 await self._end(worker)
             return await self._start_worker()
         except BaseException:
-            # The place in the pool stays, whatever prevented a worker from taking it.
+            # The slot stays, whatever prevented a worker from starting.
             self._idle.put_nowait(None)
             raise
 
-    def give_back(self, worker: WorkerProcess) -> None:
-        """Make a worker idle that answered; a worn one is replaced."""
+    def return_worker(self, worker: WorkerProcess) -> None:
+        """Return a worker that answered; replace a worn one."""
         is_worn = worker.pictures >= self._limits.max_pictures or worker.rss_bytes > self._rss_mark_bytes
         if is_worn or self._stopping:
             self.replace(worker)
@@ -150,7 +150,7 @@ class WorkerFleet:
         except WorkerUnavailable as error:
             if not self._models.may_be_to_blame():
                 raise
-            # Whatever a model that never loaded does to a worker, images go on without it.
+            # If a model that never loaded breaks a worker, images are processed without it.
             self._models.give_up(str(error))
             return await self._start_ready()
 
@@ -171,7 +171,7 @@ class WorkerFleet:
 
 
 def worker_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Pick what a worker may know: no credential, no address of anything."""
+    """Return the environment for a worker: without credentials or addresses."""
     passed = {
         name: value
         for name, value in environment.items()

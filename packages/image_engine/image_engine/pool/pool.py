@@ -1,7 +1,7 @@
 """The pool of worker processes as a service sees it: pictures and requests go in, answers come out.
 
-Nothing here decodes a picture, and no codec is ever loaded into this process. A worker that crashes, hangs or takes
-too much memory costs the one picture that it had, for good; the pool replaces the worker.
+No picture is decoded here, and no codec is ever loaded into this process. A worker that crashes, hangs or takes too
+much memory fails only its current picture, permanently; the pool replaces the worker.
 """
 
 import asyncio
@@ -24,9 +24,9 @@ from image_engine.pool.worker_limits import WorkerLimits
 from image_engine.pool.worker_models import WorkerModels
 from image_engine.worker.confinement import Confinement
 
-# A worker that used less of its time than this share was paused or starved of CPU: the picture did not need that long.
+# A worker that used a smaller share of its time was paused or starved of CPU, so the picture is not to blame.
 _LEAST_CPU_SHARE = 0.5
-# How a picture ends that took its worker with it.
+# The rejections of pictures that took their worker down.
 _DEATHS = frozenset({"processing-crashed", "processing-timeout", "picture-too-much-memory"})
 
 
@@ -36,7 +36,7 @@ class WorkerPool:
     Create and start it on the main thread's event loop: workers die with the thread that started them.
 
     Attributes:
-        models: the models of the workers, as they stand now.
+        models: the current models of the workers.
     """
 
     def __init__(
@@ -46,10 +46,10 @@ class WorkerPool:
         models: WorkerModels | None = None,
         command: Sequence[str] = WORKER_COMMAND,
     ) -> None:
-        """Describe the pool; `start` brings it up.
+        """Configure the pool; `start` starts it.
 
         Args:
-            size: how many pictures are in work at once.
+            size: how many pictures are processed concurrently.
             limits: those of each worker.
             models: those that each worker loads.
             command: starts a worker; options are appended.
@@ -61,24 +61,24 @@ class WorkerPool:
 
     @property
     def process_ids(self) -> list[int]:
-        """The workers that live now."""
+        """The ids of the running workers."""
         return self._fleet.process_ids
 
     @property
     def confinement(self) -> Confinement:
-        """What every worker that lives gave up before it met a picture."""
+        """The confinement of every running worker."""
         return self._fleet.confinement
 
     async def start(self) -> None:
         """Start all workers and wait until they are warm.
 
         Raises:
-            WorkerUnavailable: one of them cannot be started; none is left running.
+            WorkerUnavailable: A worker cannot be started; none is left running.
         """
         await self._fleet.start()
 
     async def stop(self) -> None:
-        """End every worker; pictures in work fail with `WorkerUnavailable`. May be called twice."""
+        """End every worker; pictures in progress fail with `WorkerUnavailable`. May be called twice."""
         await self._fleet.stop()
 
     async def process(self, picture: PictureFile, request: ProcessingRequest) -> ProcessedPicture:
@@ -95,7 +95,7 @@ class WorkerPool:
             may_be_to_blame = request.analyses or (request.embed and self.models.are_usable([EMBEDDING.name]))
             if not may_be_to_blame or rejection.code not in _DEATHS:
                 raise
-            # An analyzer or a model may have been what took the worker down; the picture gets a chance without any.
+            # An analyzer or a model may have crashed the worker, so the picture is retried without any.
             plain = replace(request, analyses=(), embed=False)
             processed = await self._work([picture], plain, partial(decode_processed, plain))
             return replace(processed, analyses=failed(request.analyses, rejection.code))
@@ -108,7 +108,7 @@ class WorkerPool:
             WorkerInterrupted: the worker was killed from outside, or hardly ran; try again a few times.
             WorkerUnavailable: no worker could be started, or the pool is being stopped; try again later.
         """
-        # Only a model takes less time for several pictures together.
+        # Only models are faster for several pictures together.
         if self.models.are_usable(order.analyzer for order in request.analyses):
             waiting = self._batches.add(picture, request)
             self._fleet.start_task(self._batches.hand_over())
@@ -152,7 +152,7 @@ class WorkerPool:
                     if death.from_outside:
                         raise WorkerInterrupted("the worker was killed") from None
                     raise PictureRejected(death.code) from None
-                # It was dead before it met the picture, which therefore goes to the next one.
+                # The worker died before it received the picture, so the next one gets it.
         raise WorkerUnavailable("workers die before they accept a picture")
 
     async def _run(
@@ -177,15 +177,15 @@ class WorkerPool:
             return answer
         finally:
             if has_answered:
-                self._fleet.give_back(worker)
+                self._fleet.return_worker(worker)
             else:
                 self._fleet.replace(worker)
 
     def _check_ran(self, worker: WorkerProcess, used_before: float | None) -> None:
-        """Blame no picture for a worker that has had little of the CPU at its deadline.
+        """Check that a worker has had its share of the CPU at its deadline.
 
         Raises:
-            WorkerInterrupted: it hardly ran.
+            WorkerInterrupted: It hardly ran.
         """
         used = worker.cpu_seconds()
         if used is None or used_before is None:

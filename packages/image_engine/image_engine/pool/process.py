@@ -1,4 +1,4 @@
-"""One worker process and the socket to it, seen from the service."""
+"""One worker process and the socket to it, as the service sees them."""
 
 import asyncio
 import os
@@ -40,13 +40,13 @@ _OUT_OF_MEMORY = re.compile(rb"failed to allocate|bad_alloc|out of memory|Memory
 
 
 class WorkerDied(Exception):
-    """The process ended, or sent what no worker sends.
+    """The process ended, or sent something that no worker sends.
 
     Attributes:
-        accepted: False when it had not begun with the picture.
-        code: what this means for a picture that it had begun with.
-        exit_status: negative for a signal; None when it still ran.
-        from_outside: somebody else ended it: the system for want of memory, or a person.
+        accepted: False if it had not begun with the picture.
+        code: the rejection of a picture that it had begun with.
+        exit_status: negative for a signal; None if it was still running.
+        from_outside: something else ended it: the system for lack of memory, or a person.
     """
 
     def __init__(
@@ -63,17 +63,17 @@ class WorkerProcess:
     """A started worker.
 
     Attributes:
-        pictures: how many were handed to it.
+        pictures: how many it was given.
         rss_bytes: its resident memory after the last one.
-        model_failure: why it has no model, though it was given one.
-        confinement: what it gave up before it met a picture.
+        model_failure: why it has no model although it was given one.
+        confinement: the confinement that it reported at start.
     """
 
     def __init__(self, process: subprocess.Popen[bytes], channel: socket.socket, last_words: IO[bytes]) -> None:
         self._process = process
         self._channel = channel
         self._last_words = last_words
-        # Held while the socket is read: a loop never wakes a reader whose socket was closed under it.
+        # Held while the socket is read: a loop never wakes a reader whose socket was closed.
         self._reading = asyncio.Lock()
         self._killed = False
         self.pictures = 0
@@ -83,10 +83,10 @@ class WorkerProcess:
 
     @classmethod
     def spawn(cls, command: Sequence[str], environment: Mapping[str, str]) -> "WorkerProcess":
-        """Start the process; it gets no other descriptor than its end of the socket.
+        """Start the process with its end of the socket as the only inherited descriptor.
 
         Raises:
-            WorkerUnavailable: the system does not give what is needed.
+            WorkerUnavailable: The system lacks resources.
         """
         try:
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -108,13 +108,13 @@ class WorkerProcess:
 
     @property
     def process_id(self) -> int:
-        """The system's number of the process."""
+        """The process id."""
         return self._process.pid
 
     def cpu_seconds(self) -> float | None:
-        """Return the CPU time that the process has used; None where the system does not say."""
+        """Return the CPU time that the process has used; None if the system does not say."""
         try:
-            # The command's name stands in brackets and may hold anything; the numbers follow the last one.
+            # The command's name is in brackets and may contain anything; the numbers follow the last one.
             fields = Path(f"/proc/{self.process_id}/stat").read_bytes().rpartition(b")")[2].split()
         except OSError:
             return None
@@ -125,13 +125,13 @@ class WorkerProcess:
         """Wait until the codecs are loaded; afterwards `model_failure` names models that could not be.
 
         Raises:
-            WorkerUnavailable: it ended before, or took too long.
+            WorkerUnavailable: It ended before, or took too long.
         """
         try:
             async with asyncio.timeout(timeout_seconds), self._reading:
                 greeting = await self._receive(len(READY))
                 if greeting in (READY, READY_WITHOUT_MODEL):
-                    # It has met nobody's bytes yet, so that this can be believed.
+                    # The worker has not received untrusted bytes yet, so this can be trusted.
                     self.confinement = Confinement(**read_json(await self._receive_header()))
         except TimeoutError:
             raise WorkerUnavailable(f"a worker was not ready within {timeout_seconds:g} s") from None
@@ -143,7 +143,7 @@ class WorkerProcess:
             raise WorkerUnavailable(f"a worker ended before it was ready: {self._read_last_words().strip()[-500:]!r}")
 
     def is_alive(self) -> bool:
-        """Tell whether an idle worker still holds its end of the socket."""
+        """Return whether an idle worker still holds its end of the socket."""
         try:
             return self._channel.recv(1, socket.MSG_PEEK) != b""
         except BlockingIOError:
@@ -154,11 +154,11 @@ class WorkerProcess:
     async def work(
         self, pictures: Sequence[PictureFile], request: Request, decode: Decode[AnswerType], deadline_seconds: float
     ) -> AnswerType:
-        """Hand a request and its pictures over and wait for the answer. Whoever breaks this off must kill the worker.
+        """Send a request with its pictures and wait for the answer. A caller that cancels this must kill the worker.
 
         Raises:
-            PictureRejected: the worker says so.
-            WorkerDied: there is no answer, or none that can be believed.
+            PictureRejected: The worker rejects the picture.
+            WorkerDied: There is no answer, or none that can be trusted.
         """
         self.pictures += len(pictures)
         accepted = False
@@ -171,12 +171,12 @@ class WorkerProcess:
             except (OSError, EOFError):
                 pass
             except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError):
-                # It lives, but nothing that it says can be believed any more.
+                # It is alive, but cannot be trusted any more.
                 self.kill()
         raise await self._explain_death(accepted=accepted)
 
     def _send_job(self, message: bytes, descriptors: list[int]) -> None:
-        # The worker is idle and the message short, so that the socket takes all of it at once.
+        # The worker is idle and the message short, so the socket takes all of it at once.
         if socket.send_fds(self._channel, [message], descriptors) != len(message):
             raise EOFError("the job did not fit")
 
@@ -213,7 +213,7 @@ class WorkerProcess:
         return content
 
     async def _explain_death(self, *, accepted: bool) -> WorkerDied:
-        # A worker that closed the socket is about to end by itself; its exit status tells why.
+        # A worker that closed the socket is about to exit; its exit status says why.
         for _ in range(100):
             if self._process.poll() is not None:
                 break
@@ -221,7 +221,7 @@ class WorkerProcess:
         exit_status = self._process.poll()
         out_of_memory = exit_status == EXIT_OVER_MEMORY or _OUT_OF_MEMORY.search(self._read_last_words())
         code: RejectionCode = "picture-too-much-memory" if out_of_memory else "processing-crashed"
-        # A codec that fails dies of other signals.
+        # A crashing codec dies of other signals.
         from_outside = not self._killed and exit_status in (-signal.SIGKILL, -signal.SIGTERM)
         return WorkerDied(accepted=accepted, code=code, exit_status=exit_status, from_outside=from_outside)
 
@@ -231,13 +231,13 @@ class WorkerProcess:
         return os.pread(descriptor, _LAST_WORDS_BYTES, max(0, size_bytes - _LAST_WORDS_BYTES))
 
     def kill(self) -> None:
-        """End the process at once, whatever it does. May be called twice."""
+        """Kill the process at once. May be called twice."""
         if self._process.poll() is None:
             self._killed = True
             self._process.kill()
 
     async def end(self) -> None:
-        """Kill the process, wait until the system has let go of it, and close what led to it. May be called twice."""
+        """Kill the process, wait for its end, and close its resources. May be called twice."""
         self.kill()
         with suppress(OSError):
             self._channel.shutdown(socket.SHUT_RDWR)

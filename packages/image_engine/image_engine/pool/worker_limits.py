@@ -1,4 +1,4 @@
-"""What a worker process may take, and how long it is used."""
+"""Resource limits of a worker process, and how long it is used."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ class WorkerLimits:
         deadline_seconds: from the hand-over to a worker; waiting for a free worker does not count.
         memory_limit_bytes: resident memory that a worker never exceeds.
         rss_mark_bytes: a worker that still holds more than this after a picture, besides its models, is replaced.
-        max_pictures: after so many a worker is replaced.
+        max_pictures: a worker is replaced after this many.
         start_timeout_seconds: how long a worker may take to load its codecs.
         formats: all other loaders are blocked in the workers.
-        require_confinement: no worker starts where the system cannot keep it from sockets and programs.
+        require_confinement: no worker starts if the system cannot keep it from sockets and programs.
     """
 
     deadline_seconds: float = 10.0
@@ -32,6 +32,6 @@ class WorkerLimits:
     require_confinement: bool = False
 
     def options(self) -> list[str]:
-        """Return a worker's options about them."""
+        """Return the command-line options of a worker for these limits."""
         required = ("--require-confinement",) if self.require_confinement else ()
         return [*required, "--memory-limit-bytes", str(self.memory_limit_bytes), "--formats", *self.formats]

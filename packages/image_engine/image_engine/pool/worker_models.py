@@ -1,4 +1,4 @@
-"""The models that the workers of a pool are given, and those that turned out to be unusable."""
+"""The models that the workers of a pool load, and those that turned out to be unusable."""
 
 from collections.abc import Iterable
 
@@ -7,23 +7,25 @@ from image_engine.models.model import ROLES, Model
 
 
 class WorkerModels:
-    """One model for each role. Images never depend on one: workers go on without a model that cannot be loaded.
+    """One model per role. Images never depend on one: workers continue without a model that cannot be loaded.
 
     Attributes:
         worker_bytes: how much of each worker's memory all of them take.
     """
 
     def __init__(self, *models: Model) -> None:
-        self._models = {name: Model(role) for name, role in ROLES.items()} | {each.role.name: each for each in models}
+        self._models = {name: Model(role) for name, role in ROLES.items()} | {
+            model.role.name: model for model in models
+        }
         self._have_loaded = False
         self.worker_bytes = sum(model.worker_bytes for model in models)
 
     def __getitem__(self, role: str) -> Model:
-        """Return the model of a role as it stands now."""
+        """Return the current model of a role."""
         return self._models[role]
 
     def answering(self) -> list[Model]:
-        """Return what answers each analyzer that can have a model; none where the configured one cannot be used."""
+        """Return the current model of each analyzer that can have one; none if the configured one cannot be used."""
         return [model for model in self._models.values() if model.role.is_analyzer and model.failure is None]
 
     def versions(self) -> dict[str, str]:
@@ -31,7 +33,7 @@ class WorkerModels:
         return {name: model.version for name, model in self._models.items() if model.role.is_analyzer}
 
     def failures(self) -> dict[str, str]:
-        """Return the failures of models that are configured and cannot be used, by role."""
+        """Return the failures of configured models that cannot be used, by role."""
         return {name: model.failure for name, model in self._models.items() if model.failure is not None}
 
     def are_usable(self, roles: Iterable[str]) -> bool:
@@ -39,7 +41,7 @@ class WorkerModels:
         return any(role in self._models and self._models[role].path is not None for role in roles)
 
     def options(self) -> list[str]:
-        """Return a worker's options about them."""
+        """Return the command-line options of a worker for these models."""
         options: list[str] = []
         for name, model in self._models.items():
             if model.path is not None:
@@ -49,11 +51,11 @@ class WorkerModels:
         return options
 
     def may_be_to_blame(self) -> bool:
-        """Return whether a model may keep a worker from starting: one that has loaded before is not suspected."""
+        """Return whether a model may keep a worker from starting; one that has loaded before is not suspected."""
         return not self._have_loaded and self.are_usable(self._models)
 
     def record_start(self, failure: str | None) -> None:
-        """Give up what a worker that is ready could not load; `failure` has one line for each model, by role."""
+        """Record the models that a ready worker could not load; `failure` has one line per model, by role."""
         for line in (failure or "").splitlines():
             role, _, reason = line.partition(": ")
             if role in self._models:
@@ -61,7 +63,7 @@ class WorkerModels:
         self._have_loaded = True
 
     def give_up(self, reason: str) -> None:
-        """Give all of them up: the worker died before it could say which one failed."""
+        """Stop using all models: the worker died before it could say which one failed."""
         for name, model in self._models.items():
             if model.path is not None:
                 self._give_up(name, reason)

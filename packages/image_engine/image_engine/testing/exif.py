@@ -1,4 +1,4 @@
-"""EXIF blocks written tag by tag, with the types and values that no library would write."""
+"""EXIF blocks written tag by tag, with types and values that no library would write."""
 
 import struct
 from collections.abc import Mapping
@@ -8,17 +8,17 @@ Entry = tuple[int, int, bytes]
 
 
 def ascii_text(text: bytes) -> Entry:
-    """A text as it stands, its NUL included."""
+    """Return a text unchanged, including its NUL."""
     return 2, len(text), text
 
 
 def short(*numbers: int) -> Entry:
-    """Numbers of 16 bits."""
+    """Return 16-bit numbers."""
     return 3, len(numbers), struct.pack(f">{len(numbers)}H", *numbers)
 
 
 def rational(*fractions: tuple[int, int]) -> Entry:
-    """Unsigned fractions."""
+    """Return unsigned fractions."""
     return 5, len(fractions), b"".join(struct.pack(">II", *fraction) for fraction in fractions)
 
 
@@ -28,7 +28,7 @@ def block(
     first: Mapping[int, Entry] | None = None,
     gps: Mapping[int, Entry] | None = None,
 ) -> bytes:
-    """A big-endian block with the three directories."""
+    """Return a big-endian block with the three directories."""
     exif, gps = exif or {}, gps or {}
     links = {0x8769: (4, 1, bytes(4)), 0x8825: (4, 1, bytes(4))}
     exif_at = 8 + len(_directory({**(first or {}), **links}, 8))

@@ -1,4 +1,4 @@
-"""Faces for tests and benchmarks, drawn on the spot with known colours: nobody's."""
+"""Synthetic faces with known colours, for tests and benchmarks."""
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +10,7 @@ WIDTH_PX, HEIGHT_PX = 900, 1200
 
 
 def skin_lab(ita_degrees: float) -> Lab:
-    """A skin colour in CIELAB of that individual typology angle; a* and b* as skin of such an angle has them."""
+    """Return a skin colour in CIELAB with that individual typology angle, and with a typical a* and b*."""
     b = float(np.interp(ita_degrees, [-60, -30, 10, 40, 70], [10, 15, 20, 17, 12]))
     a = float(np.interp(ita_degrees, [-60, -30, 10, 40, 70], [8, 11, 13, 10, 7]))
     return 50 + b * float(np.tan(np.radians(ita_degrees))), a, b
@@ -19,12 +19,12 @@ def skin_lab(ita_degrees: float) -> Lab:
 def face(
     ita_degrees: float, *, shine: float = 0.0, redness: float = 0.0, grain: float = 0.8, seed: int = 3
 ) -> tuple[pyvips.Image, npt.NDArray[np.bool_]]:
-    """A picture in sRGB of 900 by 1,200 pixels before a grey wall, and where in it the skin is.
+    """Return an sRGB picture of 900 by 1,200 pixels with a face before a grey wall, and a mask of the skin.
 
     Args:
         ita_degrees: of the skin where it is neither shiny nor red.
         shine: share of the skin under highlights.
-        redness: what is added to a* on the cheeks, two tenths of the skin.
+        redness: added to a* on the cheeks, two tenths of the skin.
         grain: standard deviation of L* from pixel to pixel, at 450 by 600 pixels.
         seed: for the grain.
     """
@@ -39,7 +39,7 @@ def face(
     lab[(u / 1.15) ** 2 + ((v + 0.2) / 1.1) ** 2 < 1] = (16, 1, 2)
     lab[is_face] = skin_lab(ita_degrees)
     lab[is_feature] = (28, 14, 8)
-    # Light from the left: a matt face falls off to the other side.
+    # Light from the left: a matt face is darker on the other side.
     lab[..., 0] -= np.where(is_face, 3 * u, 0)
     if redness:
         lab[..., 1] += np.where(((np.abs(u) - 0.48) / 0.32) ** 2 + ((v - 0.18) / 0.32) ** 2 < 1, redness, 0)

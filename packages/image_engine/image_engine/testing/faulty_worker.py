@@ -1,4 +1,4 @@
-"""A worker that does what the picture's bytes say: it stands for codecs that fail in every way."""
+"""A worker that behaves as the picture's bytes say, to simulate codecs that fail in every way."""
 
 import os
 import signal
@@ -74,7 +74,7 @@ def deep() -> None:
 
 
 def grow() -> None:
-    # Page by page, as a codec that follows a lying header does.
+    # Page by page, like a codec that trusts a false header.
     held = bytearray()
     while True:
         held += bytes(MIB)
@@ -112,7 +112,7 @@ def misbehave(descriptors: Sequence[int], request: Request, deadline_at: float) 
     (descriptor,) = descriptors
     order = os.pread(descriptor, 40, 0)
     if order.startswith(b"embed "):
-        # Only the model that makes vectors meets the fault.
+        # Only the embedding model meets the fault.
         order = order.removeprefix(b"embed ") if isinstance(request, ProcessingRequest) and request.embed else b""
     if order.startswith(b"analyzer "):
         # Only analyzers meet the fault.
@@ -141,9 +141,11 @@ def misbehave_together(descriptors: Sequence[int], batch: AnalysisBatch, deadlin
         misbehave([descriptor], request, deadline_at)
         for descriptor, request in zip(descriptors, batch.requests, strict=True)
     ]
-    kept = answers[1:] if any(os.pread(descriptor, 5, 0) == b"short" for descriptor in descriptors) else answers
+    remaining = answers[1:] if any(os.pread(descriptor, 5, 0) == b"short" for descriptor in descriptors) else answers
     analyzed = [
-        replace(each, step_seconds={"pictures": len(answers)}) for each in kept if isinstance(each, AnalyzedPicture)
+        replace(outcome, step_seconds={"pictures": len(answers)})
+        for outcome in remaining
+        if isinstance(outcome, AnalyzedPicture)
     ]
     return AnalyzedBatch(tuple(analyzed))
 

@@ -1,4 +1,4 @@
-"""Tiny ONNX models for tests, whose answers can be worked out by hand. They need the package `onnx`."""
+"""Tiny ONNX models for tests, whose outputs can be computed by hand. They need the package `onnx`."""
 
 import hashlib
 import json
@@ -22,9 +22,9 @@ def color_model(
     batch: int | str = "N",
     log_of: float | None = None,
 ) -> bytes:
-    """A model whose output is the mean of each channel of its input, times `weights` of shape (3, labels).
+    """Return a model whose output is the mean of each channel of its input, times `weights` of shape (3, labels).
 
-    With `log_of` it is the logarithm of the mean above that level, which is no number below it.
+    With `log_of` it is the logarithm of the mean above that level, which is NaN below it.
     """
     spatial, shape = (
         ([2, 3], [batch, 3, side_px, side_px]) if layout == "NCHW" else ([1, 2], [batch, side_px, side_px, 3])
@@ -51,7 +51,7 @@ def color_model(
 
 
 def identity_model(side_px: int, layout: str = "NCHW") -> bytes:
-    """A model that gives its input back, so that a test sees what became of a picture."""
+    """Return a model that outputs its input, so that a test sees what became of a picture."""
     shape = [1, 3, side_px, side_px] if layout == "NCHW" else [1, side_px, side_px, 3]
     nodes = [helper.make_node("Flatten", ["input"], ["values"], axis=1)]
     graph = helper.make_graph(
@@ -65,7 +65,7 @@ def identity_model(side_px: int, layout: str = "NCHW") -> bytes:
 
 
 def description_of(model: bytes, **changes: Any) -> dict[str, Any]:
-    """What lies beside `color_model`: scores are the means of red, green and blue, 0 to 1."""
+    """Return the description of `color_model`: scores are the means of red, green and blue, 0 to 1."""
     return {
         "name": "colors",
         "version": "1.0",
@@ -78,7 +78,7 @@ def description_of(model: bytes, **changes: Any) -> dict[str, Any]:
 
 
 def write_model(folder: Path, model: bytes | None = None, **changes: Any) -> Path:
-    """Lay a model and its description into a folder, and give the folder."""
+    """Write a model and its description into a folder, and return the folder."""
     model = color_model() if model is None else model
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "model.onnx").write_bytes(model)

@@ -1,4 +1,4 @@
-"""Pictures for tests, made on the spot: every format and every oddity that the service must cope with."""
+"""Generated pictures for tests: every format and every oddity that the service must handle."""
 
 import io
 import struct
@@ -20,7 +20,7 @@ ORIENTATIONS = range(1, 9)
 
 
 def scene(width_px: int = 320, height_px: int = 240) -> pyvips.Image:
-    """A picture in sRGB, shape (height, width, 3), that looks different in each of the eight orientations."""
+    """Return an sRGB picture, shape (height, width, 3), that looks different in each of the eight orientations."""
     x, y = np.meshgrid(np.linspace(0, 1, width_px), np.linspace(0, 1, height_px))
     pixels = np.stack([40 + 180 * x, 60 + 120 * y, 200 - 150 * x * y], axis=2)
     pixels += 12 * np.sin(40 * x + 23 * y)[..., np.newaxis]
@@ -31,7 +31,7 @@ def scene(width_px: int = 320, height_px: int = 240) -> pyvips.Image:
 
 
 def photograph(width_px: int = 4000, height_px: int = 3000, seed: int = 7) -> bytes:
-    """A JPEG with detail on every scale and some noise, about as hard to code as a photograph."""
+    """Return a JPEG with detail on every scale and some noise, about as hard to encode as a photograph."""
     random = np.random.default_rng(seed)
     image = scene(width_px, height_px).cast("float")
     for cells, strength in ((24, 60.0), (96, 40.0), (384, 26.0), (1200, 14.0)):
@@ -43,7 +43,7 @@ def photograph(width_px: int = 4000, height_px: int = 3000, seed: int = 7) -> by
 
 
 def animation(picture_format: str, frames: int = 5, *, loop: int = 3, delay_ms: int = 80, side_px: int = 120) -> bytes:
-    """A GIF or WebP in which a square wanders over a scene."""
+    """Return a GIF or WebP in which a square moves over a scene."""
     background = scene(side_px * 4 // 3, side_px).numpy()
     drawn = []
     for index in range(frames):
@@ -56,7 +56,7 @@ def animation(picture_format: str, frames: int = 5, *, loop: int = 3, delay_ms: 
 
 
 def heic(image: pyvips.Image, *, turned_by: bytes | None = None, **options: Any) -> bytes:
-    """A HEIC file of 8-bit RGB; with an EXIF block in `turned_by` it is also rotated as that says, as phones do."""
+    """Return a HEIC file of 8-bit RGB; with an EXIF block in `turned_by` it is also rotated, as by phones."""
     import pillow_heif
 
     container = pillow_heif.from_pillow(Image.fromarray(image.numpy()))
@@ -68,7 +68,7 @@ def heic(image: pyvips.Image, *, turned_by: bytes | None = None, **options: Any)
 
 
 def palette_png(image: pyvips.Image, transparent_part: float = 0.5) -> bytes:
-    """A PNG of 8-bit palette colours whose upper part is transparent."""
+    """Return a PNG of 8-bit palette colours whose upper part is transparent."""
     with_alpha = Image.fromarray(image.numpy()).convert("RGBA")
     alpha = np.full((image.height, image.width), 255, dtype=np.uint8)
     alpha[: int(image.height * transparent_part)] = 0
@@ -79,13 +79,13 @@ def palette_png(image: pyvips.Image, transparent_part: float = 0.5) -> bytes:
 
 
 def png_header(width_px: int, height_px: int) -> bytes:
-    """The first bytes of a grey PNG of any size, zero and absurd ones included."""
+    """Return the first bytes of a grey PNG of any size, including zero and absurd ones."""
     content = struct.pack(">IIBBBBB", width_px, height_px, 8, 0, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + _png_chunk(b"IHDR", content)
 
 
 def png_bomb(width_px: int, height_px: int) -> bytes:
-    """A valid grey PNG of about a thousandth of a byte a pixel."""
+    """Return a valid grey PNG of about a thousandth of a byte per pixel."""
     packer = zlib.compressobj(9)
     row = bytes(1 + width_px)
     rows = b"".join(packer.compress(row) for _ in range(height_px)) + packer.flush()
@@ -93,7 +93,7 @@ def png_bomb(width_px: int, height_px: int) -> bytes:
 
 
 def exif_block(orientation: int = 1, *, place: tuple[float, float] | None = None) -> bytes:
-    """An EXIF block as a camera writes it, with control characters where a careless one leaves them."""
+    """Return an EXIF block as a camera writes it, with control characters as left by a careless one."""
     exif = Image.Exif()
     exif[0x0112] = orientation
     exif[0x010F] = "Maker\x00junk"
@@ -119,7 +119,7 @@ def with_metadata(image: pyvips.Image, **blocks: bytes) -> pyvips.Image:
 
 
 def jpeg(image: pyvips.Image, *, exif: bytes | None = None, icc: bytes | None = None, **options: Any) -> bytes:
-    """A JPEG by way of Pillow, which writes EXIF blocks as they are given."""
+    """Return a JPEG written by Pillow, which writes EXIF blocks unchanged."""
     target = io.BytesIO()
     extra = {name: value for name, value in (("exif", exif), ("icc_profile", icc)) if value is not None}
     Image.fromarray(image.numpy()).save(target, "JPEG", quality=92, **extra, **options)
@@ -127,9 +127,9 @@ def jpeg(image: pyvips.Image, *, exif: bytes | None = None, icc: bytes | None = 
 
 
 def turned_for(image: pyvips.Image, orientation: int) -> pyvips.Image:
-    """What a camera stores so that a viewer who applies the orientation sees the image."""
+    """Return what a camera stores so that a viewer that applies the orientation sees the image."""
     pixels: npt.NDArray[np.uint8] = image.numpy()
-    # A viewer turns clockwise and then mirrors; the camera's file is the inverse. Source: Exif 2.32, tag 0x0112.
+    # A viewer rotates clockwise and then mirrors; the camera's file is the inverse. Source: Exif 2.32, tag 0x0112.
     stored = {
         1: pixels,
         2: pixels[:, ::-1],
@@ -144,7 +144,7 @@ def turned_for(image: pyvips.Image, orientation: int) -> pyvips.Image:
 
 
 def difference(first: pyvips.Image, second: pyvips.Image) -> float:
-    """How far two pictures look apart: mean difference of 8-bit samples at 64 by 64 pixels, on white."""
+    """Return how different two pictures look: mean difference of 8-bit samples at 64 by 64 pixels, on white."""
     small = []
     for image in (first, second):
         flat = image.flatten(background=[255, 255, 255]) if image.hasalpha() else image
@@ -154,14 +154,14 @@ def difference(first: pyvips.Image, second: pyvips.Image) -> float:
 
 
 def png(pixels: npt.NDArray[Any]) -> bytes:
-    """A PNG in sRGB of pixels of shape (height, width, bands), rounded and clipped to 8 bits."""
+    """Return a PNG in sRGB of pixels of shape (height, width, bands), rounded and clipped to 8 bits."""
     samples = np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
     image = pyvips.Image.new_from_array(samples).copy(interpretation="srgb" if samples.shape[2] > 2 else "b-w")
     return cast("bytes", image.pngsave_buffer(compression=1))
 
 
 def analyzed(content: bytes, analyzer: str, **parameters: Any) -> dict[str, Any]:
-    """The result of an analyzer on a picture, in this process."""
+    """Return the result of an analyzer on a picture, computed in this process."""
     with open_picture_file() as picture:
         picture.write(content)
         request = AnalysisRequest((AnalysisOrder(analyzer, parameters),))

@@ -18,7 +18,7 @@ FAULTY_COMMAND = (sys.executable, "-m", "image_engine.testing.faulty_worker")
 async def running_pool(
     *models: Model, size: int = 1, command: Sequence[str] = WORKER_COMMAND, **limits: Any
 ) -> AsyncIterator[WorkerPool]:
-    """Start a pool, and stop it at the end."""
+    """Start a pool, and stop it at the end of the block."""
     pool = WorkerPool(size, WorkerLimits(**limits), WorkerModels(*models), command)
     await pool.start()
     try:

@@ -1,4 +1,4 @@
-"""What a worker answers, for tests of what becomes of it."""
+"""Worker answers, for tests of their consumers."""
 
 from image_engine.contract.answers import Derivative, PictureFacts, ProcessedPicture
 

@@ -1,4 +1,4 @@
-"""One scene in every format and kind of samples, all of which have to come out looking like it."""
+"""One scene in every format and kind of samples, all of which must look the same."""
 
 import io
 from collections.abc import Callable
@@ -13,14 +13,14 @@ SCENE = scene()
 
 
 def pil(mode: str, picture_format: str, **options: object) -> bytes:
-    """The scene as Pillow writes it."""
+    """Return the scene as Pillow writes it."""
     target = io.BytesIO()
     Image.fromarray(SCENE.numpy()).convert(mode).save(target, picture_format, **options)
     return target.getvalue()
 
 
 def display_p3() -> pyvips.Image:
-    """The scene in Display P3, whose profile it carries."""
+    """Return the scene in Display P3, with the embedded profile."""
     return SCENE.icc_transform("p3")
 
 

@@ -15,7 +15,7 @@ from image_engine.contract.rejections import PictureRejected, place_of
 from image_engine.contract.requests import AnalysisBatch, AnalysisOrder, AnalysisRequest
 from image_engine.models.description import ModelUnavailable
 from image_engine.picture.analysis_picture import AnalysisPicture, prepare_picture
-from image_engine.picture.open_stored import rejecting_what_cannot_be_decoded
+from image_engine.picture.open_stored import decode_errors_as_rejections
 from image_engine.worker.step_clock import StepClock
 
 BUILT_IN: dict[str, Analyzer] = {analyzer.spec.name: analyzer for analyzer in (Quality(), Colors(), Skin(), Labels())}
@@ -26,10 +26,10 @@ def analyze_picture(
 ) -> AnalyzedPicture:
     """Run the analyzers of a request on the picture in an open file; the file's position changes.
 
-    `deadline_at` is a time of the monotonic clock. An analyzer that fails is an outcome of its own.
+    `deadline_at` is a time of the monotonic clock. An analyzer that fails yields an outcome of its own.
 
     Raises:
-        PictureRejected: it is not a picture, not an allowed one, broken, or over a limit.
+        PictureRejected: It is not a picture, not allowed, damaged, or over a limit.
     """
     clock = StepClock(deadline_at)
     outcomes = _run_all(descriptor, request.analyses, request.limits, clock, analyzers)
@@ -39,7 +39,7 @@ def analyze_picture(
 def analyze_batch(
     descriptors: Sequence[int], batch: AnalysisBatch, deadline_at: float, analyzers: Mapping[str, Analyzer]
 ) -> AnalyzedBatch:
-    """Run analyzers on several pictures, what is slow for all of them at once. A rejection is one picture's own."""
+    """Run analyzers on several pictures, with the slow part for all at once. Rejections are per picture."""
     prepared: list[tuple[AnalysisPicture, StepClock] | PictureRejected] = []
     for descriptor, request in zip(descriptors, batch.requests, strict=True):
         clock = StepClock(deadline_at)
@@ -47,17 +47,17 @@ def analyze_batch(
             prepared.append((_prepare(descriptor, request.analyses, request.limits, clock, analyzers), clock))
         except PictureRejected as rejection:
             prepared.append(rejection)
-    pictures = [each[0] for each in prepared if not isinstance(each, PictureRejected)]
+    pictures = [entry[0] for entry in prepared if not isinstance(entry, PictureRejected)]
     for name in {order.analyzer for request in batch.requests for order in request.analyses}:
         analyzer = analyzers[name]
         if isinstance(analyzer, RunsAhead):
             analyzer.run_ahead(pictures)
     answers: list[AnalyzedPicture | PictureRejected] = []
-    for each, request in zip(prepared, batch.requests, strict=True):
-        if isinstance(each, PictureRejected):
-            answers.append(each)
+    for entry, request in zip(prepared, batch.requests, strict=True):
+        if isinstance(entry, PictureRejected):
+            answers.append(entry)
             continue
-        picture, clock = each
+        picture, clock = entry
         outcomes = tuple(_run(order, picture, clock, analyzers) for order in request.analyses)
         answers.append(AnalyzedPicture(outcomes, clock.seconds))
     return AnalyzedBatch(tuple(answers))
@@ -70,7 +70,7 @@ def analyze_on_arrival(
     clock: StepClock,
     analyzers: Mapping[str, Analyzer],
 ) -> tuple[AnalysisOutcome, ...]:
-    """Run analyzers beside a picture's processing, which never fails because of them."""
+    """Run analyzers within a picture's processing, which never fails because of them."""
     try:
         return _run_all(descriptor, orders, limits, clock, analyzers) if orders else ()
     except PictureRejected as rejection:
@@ -96,7 +96,7 @@ def _prepare(
     analyzers: Mapping[str, Analyzer],
 ) -> AnalysisPicture:
     needs: set[Need] = {need for order in orders for need in analyzers[order.analyzer].needs}
-    with rejecting_what_cannot_be_decoded(), clock.step("analysis_decode"):
+    with decode_errors_as_rejections(), clock.step("analysis_decode"):
         return prepare_picture(descriptor, limits, detail="original-detail" in needs, camera="camera" in needs)
 
 

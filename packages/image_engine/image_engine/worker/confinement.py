@@ -1,4 +1,4 @@
-"""What a worker process takes away from itself before it meets a stranger's bytes."""
+"""Privileges that a worker process drops before it reads untrusted bytes."""
 
 import ctypes
 import logging
@@ -21,14 +21,14 @@ logger = logging.getLogger(__name__)
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
 _MAX_FILE_BYTES = 1024 * 1024
-# An idle worker holds 70 MiB of data that it never touches: buffers of OpenBLAS and stacks. The watch counts what is
-# touched; the system's own limit is for what allocates faster than the watch looks.
+# An idle worker maps 70 MiB that it never touches: buffers of OpenBLAS and stacks. The watch counts touched pages; the
+# system's own limit is for what allocates faster than the watch looks.
 _UNTOUCHED_BYTES = 64 * 1024 * 1024
 _STACK_BYTES, _THREAD_ATTRIBUTES_BYTES = 2 * 1024 * 1024, 256
 _WATCH_SECONDS = 0.05
 
 
-# What code loads late, beside its own folders: libraries, locales, time zones, the number of cores.
+# Paths that code reads late, besides its own folders: libraries, locales, time zones, the number of cores.
 _READABLE = (
     *("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache", "/etc/localtime"),
     *("/usr/share/zoneinfo", "/dev/null", "/dev/urandom", "/proc/cpuinfo", "/sys/devices/system/cpu"),
@@ -37,11 +37,11 @@ _READABLE = (
 
 @dataclass(frozen=True)
 class Confinement:
-    """What keeps code in a codec from everything else, as it was seen to work.
+    """The effective isolation of code in a codec, as verified at start.
 
     Attributes:
-        system_calls: a filter leaves no sockets, programs or other processes' memory.
-        landlock: version of the interface that keeps files away; 0 where the kernel has none.
+        system_calls: a filter denies sockets, programs and other processes' memory.
+        landlock: version of the interface that denies access to files; 0 if the kernel has none.
     """
 
     system_calls: bool = False
@@ -49,22 +49,22 @@ class Confinement:
 
 
 class ConfinementRefused(Exception):
-    """The system gives a worker less confinement than the service demands."""
+    """The system offers less confinement than the service requires."""
 
 
 def deny_inspection() -> None:
-    """Keep other processes of the same user from this one's memory, environment and descriptors."""
+    """Deny other processes of the same user access to this one's memory, environment and descriptors."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def confine_code(*, required: bool) -> Confinement:
-    """Give up files, sockets, programs and other processes for good, and see that they are gone.
+    """Give up access to files, sockets, programs and other processes permanently, and verify it.
 
-    Call it before anything starts a thread: Landlock binds the thread that asks for it, and its children.
+    Call it before any thread is started: Landlock restricts the calling thread and its children.
 
     Raises:
-        ConfinementRefused: `required`, and the system has no filter for system calls.
+        ConfinementRefused: `required` is set, and the system has no filter for system calls.
     """
     if sys.platform != "linux":
         return _enough(Confinement(), required=required)
@@ -112,11 +112,11 @@ def _can_open_root() -> bool:
 def confine(parent_process_id: int, memory_limit_bytes: int) -> None:
     """Give up core dumps, inspection, files, new privileges and memory beyond the limit; die with the parent.
 
-    On macOS the system enforces no limit on data, and the watch of `MemoryWatch` stands alone.
+    On macOS the system enforces no limit on data, so `MemoryWatch` is the only limit.
     """
     _lower(resource.RLIMIT_CORE, 0)
     deny_inspection()
-    # A file that grows further fails to be written: codecs have no business with temporary files.
+    # Files cannot grow: codecs have no business with temporary files.
     _lower(resource.RLIMIT_FSIZE, _MAX_FILE_BYTES)
     if sys.platform == "linux":
         _shorten_stacks()
@@ -132,7 +132,7 @@ def confine(parent_process_id: int, memory_limit_bytes: int) -> None:
 
 
 def resident_bytes() -> int:
-    """Return resident memory; on macOS the peak so far, which is all that the system gives without a library."""
+    """Return resident memory; on macOS the peak so far, which is all that is available without a library."""
     if sys.platform == "linux":
         return int(os.pread(_own_statm(), 128, 0).split()[1]) * resource.getpagesize()
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -144,9 +144,9 @@ def _own_statm() -> int:
 
 
 class MemoryWatch:
-    """End the process when its resident memory goes beyond the limit while a picture is in work.
+    """End the process if its resident memory exceeds the limit while a picture is in progress.
 
-    Where the system does not end it with its parent, the watch does; an idle one sees its channel closed.
+    On systems that do not end it with its parent, the watch does; an idle worker sees its channel closed.
     """
 
     def __init__(self, memory_limit_bytes: int) -> None:
@@ -175,19 +175,19 @@ class MemoryWatch:
                     os._exit(0)
                 pause.wait(_WATCH_SECONDS)
         finally:
-            # A worker that nothing watches any more may not go on.
+            # An unsupervised worker must not continue.
             os._exit(1)
 
 
 def return_free_memory() -> None:
-    """Give the allocator's free pages back, so that pictures leave nothing behind. Only glibc needs it."""
+    """Return the allocator's free pages to the system, so that pictures leave nothing behind. Only glibc needs it."""
     if sys.platform == "linux":
         with suppress(AttributeError):
             ctypes.CDLL(None).malloc_trim(0)
 
 
 def _shorten_stacks() -> None:
-    """Give the threads to come stacks of the size that libvips asks for; only glibc's default is larger."""
+    """Give future threads stacks of the size that libvips requests; only glibc's default is larger."""
     with suppress(AttributeError):
         threads, attributes = ctypes.CDLL(None), ctypes.create_string_buffer(_THREAD_ATTRIBUTES_BYTES)
         threads.pthread_attr_init(attributes)

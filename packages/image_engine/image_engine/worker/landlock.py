@@ -1,4 +1,4 @@
-"""Which files a worker may read, and that it reaches no network: Landlock, where the kernel has it.
+"""Restrict a worker's access to files and the network with Landlock, if the kernel has it.
 
 Source: landlock(7), https://docs.kernel.org/userspace-api/landlock.html.
 """
@@ -8,11 +8,11 @@ import os
 import stat
 from collections.abc import Iterable
 
-# The same numbers on every machine.
+# The same numbers on every architecture.
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _ASK_VERSION, _PATH_BENEATH = 1, 1
 _READ_FILE, _READ_DIR = 1 << 2, 1 << 3
-# What each version of the interface can forbid; all of it is forbidden, and reading allowed where a rule says so.
+# The rights that each version of the interface can deny; all are denied, except reading where a rule allows it.
 _FILE_RIGHTS = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 5: (1 << 16) - 1}
 _TCP_BIND_AND_CONNECT, _NETWORK_SINCE = 0b11, 4
 _ABSTRACT_SOCKETS_AND_SIGNALS, _SCOPES_SINCE = 0b11, 6
@@ -28,14 +28,14 @@ class _PathBeneath(ctypes.Structure):
 
 
 def restrict_files(readable: Iterable[str]) -> int:
-    """Let this thread, and those it starts, read what lies beneath these paths, and touch nothing else.
+    """Allow this thread, and those it starts, only to read files beneath these paths.
 
-    Return the version of the interface, which says what it forbids: files from 1 on, TCP from 4 on, signals to others
-    from 6 on. Files and sockets that are open stay so. It cannot be undone. Privileges must have been given up before
-    (`PR_SET_NO_NEW_PRIVS`).
+    Return the version of the interface, which determines what it denies: files from 1 on, TCP from 4 on, signals to
+    others from 6 on. Files and sockets that are open stay open. It cannot be undone. New privileges must have been
+    ruled out before (`PR_SET_NO_NEW_PRIVS`).
 
     Raises:
-        OSError: the kernel has no Landlock, or forbids it here.
+        OSError: The kernel has no Landlock, or denies it here.
     """
     version = _call(_CREATE_RULESET, None, 0, _ASK_VERSION)
     rules = _Ruleset(
@@ -43,7 +43,7 @@ def restrict_files(readable: Iterable[str]) -> int:
         _TCP_BIND_AND_CONNECT if version >= _NETWORK_SINCE else 0,
         _ABSTRACT_SOCKETS_AND_SIGNALS if version >= _SCOPES_SINCE else 0,
     )
-    # An older kernel takes the structure as long as it knows it.
+    # An older kernel takes as much of the structure as it knows.
     size_bytes = 8 if version < _NETWORK_SINCE else 16 if version < _SCOPES_SINCE else 24
     ruleset = _call(_CREATE_RULESET, ctypes.byref(rules), size_bytes, 0)
     try:
@@ -59,7 +59,7 @@ def _allow_reading(ruleset: int, path: str) -> None:
     try:
         opened = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError:
-        # What is not here need not be read.
+        # Absent paths need not be readable.
         return
     try:
         is_folder = stat.S_ISDIR(os.fstat(opened).st_mode)
@@ -70,8 +70,8 @@ def _allow_reading(ruleset: int, path: str) -> None:
 
 
 def _call(number: int, *arguments: object) -> int:
-    # As long as the kernel reads them: a plain int fills half a register only.
-    words = [ctypes.c_long(each) if isinstance(each, int) else each for each in arguments]
+    # As wide as the kernel reads them: a plain int fills only half a register.
+    words = [ctypes.c_long(argument) if isinstance(argument, int) else argument for argument in arguments]
     answer: int = ctypes.CDLL(None, use_errno=True).syscall(ctypes.c_long(number), *words)
     if answer < 0:
         code = ctypes.get_errno()

@@ -1,4 +1,4 @@
-"""What libvips may open, and what it keeps. Called once in each worker, before its first picture."""
+"""What libvips may open, and what it caches. Called once in each worker, before its first picture."""
 
 from collections.abc import Iterable
 
@@ -6,7 +6,7 @@ import pyvips
 
 from image_core.images.picture_header import PictureFormat
 
-# Source: the release notes; older versions let thumbnails of broken files pass and bundle a libheif with known holes.
+# Source: the release notes; older versions accept thumbnails of broken files and bundle a libheif with known holes.
 MINIMAL_VERSION = (8, 18, 7)
 
 _LOADERS: dict[PictureFormat, str] = {
@@ -20,10 +20,10 @@ _LOADERS: dict[PictureFormat, str] = {
 
 
 def restrict_libvips(formats: Iterable[PictureFormat]) -> None:
-    """Block every loader but those of the given formats, and keep nothing in caches.
+    """Block every loader except those of the given formats, and disable caches.
 
     Raises:
-        RuntimeError: this libvips is too old to be trusted with strangers' files.
+        RuntimeError: This libvips is too old for untrusted files.
     """
     version = tuple(pyvips.version(part) for part in range(3))
     if version < MINIMAL_VERSION:
@@ -32,7 +32,7 @@ def restrict_libvips(formats: Iterable[PictureFormat]) -> None:
     for picture_format in formats:
         if picture_format in _LOADERS:
             pyvips.operation_block_set(_LOADERS[picture_format], False)
-    # Last, because it would also be undone by the lines above for a loader that libvips itself calls untrusted.
+    # Last, because the lines above would also unblock a loader that libvips itself calls untrusted.
     pyvips.block_untrusted_set(True)
     pyvips.cache_set_max(0)
     pyvips.cache_set_max_mem(0)

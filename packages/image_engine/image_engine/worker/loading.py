@@ -1,6 +1,6 @@
-"""The models of a worker: their files are read before its code is confined, and loaded after that.
+"""The models of a worker: their files are read before its code is confined, and loaded afterwards.
 
-A model that cannot be used is written to standard error, a line for each, beginning with its role; the worker goes on.
+For each model that cannot be used, a line that begins with its role goes to standard error; the worker continues.
 """
 
 import sys
@@ -21,12 +21,12 @@ ReadModel = DescribedModel[Any] | ModelUnavailable
 
 @dataclass
 class LoadedModels:
-    """What a worker runs, with models in the place of what is built in.
+    """The analyzers and models that a worker runs.
 
     Attributes:
         analyzers: by name; one whose model cannot be used fails.
-        embedding: an `OnnxEmbedding`, or None without a model for vectors.
-        are_complete: False where one of the models that were read cannot be used.
+        embedding: an `OnnxEmbedding`, or None without an embedding model.
+        are_complete: False if one of the models that were read cannot be used.
     """
 
     analyzers: dict[str, Analyzer] = field(default_factory=lambda: dict(BUILT_IN))
@@ -47,7 +47,7 @@ def _read(role: str, path: str) -> ReadModel:
 
 
 def load_models(models: Mapping[str, ReadModel], failures: Mapping[str, str]) -> LoadedModels:
-    """Load what was read; `failures` has the codes of models that were configured and not given to the worker."""
+    """Load the models that were read; `failures` has the codes of configured models not given to the worker."""
     loaded = LoadedModels()
     for role, code in failures.items():
         _put(loaded, role, MODEL_FAILURES[code]("no model"))
@@ -79,7 +79,7 @@ def _load(role: str, model: ReadModel) -> Any:
         raise ModelBroken("onnxruntime is not installed: install the extra `analysis` of image-processor.") from error
 
 
-# onnxruntime is loaded only where there is a model.
+# onnxruntime is imported only if there is a model.
 
 
 def _load_labels(model: DescribedModel[Any]) -> Any:

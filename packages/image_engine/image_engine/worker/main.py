@@ -1,4 +1,4 @@
-"""A worker process: receives one picture after the other, and may die of any of them.
+"""A worker process: processes one picture after the other, any of which may crash it.
 
 `pool.fleet` starts it as `python -m image_engine.worker.main`.
 """
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parse_options(arguments)
     confine(options.parent, options.memory_limit_bytes)
 
-    # Imported while Python may still keep the bytecode of what a checkout has not compiled yet.
+    # Imported while Python may still write bytecode that a checkout has not compiled yet.
     from image_engine.worker.loader_policy import restrict_libvips
     from image_engine.worker.loading import load_models, read_models
 
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Read what the pool appends to a worker's command."""
+    """Parse the options that the pool appends to a worker's command."""
     parser = argparse.ArgumentParser(prog="image_engine.worker.main", description=__doc__)
     parser.add_argument("--channel", type=int, required=True, help="descriptor of the socket to the parent")
     parser.add_argument("--parent", type=int, required=True, help="process id of the parent")
@@ -75,7 +75,7 @@ def _load_codecs(loaded: "LoadedModels") -> Work:
 
 
 def _warm_up(work: Work) -> None:
-    """Run every step once, so that the first real picture does not pay for what is loaded late."""
+    """Run every step once, so that the first real picture does not pay for lazy loading."""
     import pyvips
 
     content = (pyvips.Image.black(96, 64, bands=3) + 128).cast("uchar").jpegsave_buffer()

@@ -1,8 +1,8 @@
 """From a picture's file to its derivatives and facts: the ordered steps, and their runner.
 
-A picture is decoded once, at a reduced size where its format allows that, and each derivative is made of the next
-larger one. What needs pixels but no detail is calculated from the smallest. (An animation is decoded twice: its
-first frame for what stands still, all of its frames for what moves.)
+A picture is decoded once, at a reduced size if its format allows that, and each derivative is made from the next larger
+one. Calculations that need no detail use the smallest one. (An animation is decoded twice: its first frame for stills,
+all of its frames for animated derivatives.)
 """
 
 import os
@@ -27,7 +27,7 @@ from image_engine.picture.dominant_colors import dominant_colors
 from image_engine.picture.encode import encode
 from image_engine.picture.exif import CameraData, camera_data_of
 from image_engine.picture.icc_profile import describe_profile
-from image_engine.picture.open_stored import open_stored, rejecting_what_cannot_be_decoded
+from image_engine.picture.open_stored import decode_errors_as_rejections, open_stored
 from image_engine.picture.orient import orient
 from image_engine.picture.perceptual_hash import perceptual_hash
 from image_engine.picture.pixels import Pixels, all_pixels, opaque_squares
@@ -38,7 +38,7 @@ from image_engine.worker.analysis import BUILT_IN, analyze_on_arrival
 from image_engine.worker.step_clock import StepClock
 
 if TYPE_CHECKING:
-    # onnxruntime is loaded only where there is a model.
+    # onnxruntime is imported only if there is a model.
     from image_engine.analyzers.onnx_embedding import OnnxEmbedding
 
 _FACTS = Preset("facts", 256, animated=False)
@@ -56,9 +56,9 @@ def process_picture(
     `deadline_at` is a time of the monotonic clock. Without `embedding` the built-in descriptor is the only vector.
 
     Raises:
-        PictureRejected: it is not a picture, not an allowed one, broken, or over a limit.
+        PictureRejected: It is not a picture, not allowed, damaged, or over a limit.
     """
-    with rejecting_what_cannot_be_decoded():
+    with decode_errors_as_rejections():
         return _run_steps(descriptor, request, StepClock(deadline_at), analyzers, embedding)
 
 
@@ -104,7 +104,7 @@ def _run_steps(
 def _embed(
     clock: StepClock, embedding: "OnnxEmbedding", image: pyvips.Image, vectors: dict[str, list[float]]
 ) -> str | None:
-    """Add the model's vector. A model never costs the image: what is wrong with it is returned for the log."""
+    """Add the model's vector. A model never fails the image: its error is returned for the log."""
     try:
         with clock.step("embed"):
             vectors[embedding.model] = embedding.embed(image)
@@ -117,7 +117,7 @@ def _embed(
 
 
 def _check_limits(stored: StoredPicture, request: ProcessingRequest) -> int:
-    """Check what the codec itself reads in the header, and count the frames that may be decoded."""
+    """Check the header as the codec reads it, and count the frames that may be decoded."""
     request.limits.check_size(stored.width_px, stored.height_px)
     return request.limits.frames_to_decode(stored.width_px, stored.height_px, stored.bytes_per_pixel, stored.frames)
 
@@ -136,7 +136,7 @@ def _still_presets(request: ProcessingRequest, frames: int) -> tuple[Preset, ...
 def _derive(
     clock: StepClock, image: pyvips.Image, stored: StoredPicture, presets: tuple[Preset, ...], frames: int
 ) -> tuple[dict[str, Derivative], pyvips.Image]:
-    """Make the derivatives from the largest to the smallest, each of the one before; also give the last pixels."""
+    """Make the derivatives from the largest to the smallest, each from the previous one; return the last pixels."""
     derivatives: dict[str, Derivative] = {}
     encoded: dict[tuple[int, int], Derivative] = {}
     for preset in sorted(presets, key=lambda preset: -preset.longest_side_px):

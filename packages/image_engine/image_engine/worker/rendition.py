@@ -28,7 +28,7 @@ def render_picture(descriptor: int, request: RenditionRequest, deadline_at: floa
     Raises:
         PictureRejected: it is not a picture, not an allowed one, broken, or over a limit.
     """
-    with rejecting_what_cannot_be_decoded():
+    with decode_errors_as_rejections():
         return _render(descriptor, request, StepClock(deadline_at))
 
 

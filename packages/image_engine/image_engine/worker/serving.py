@@ -1,4 +1,4 @@
-"""A worker's side of the channel: one request after the other comes down, and its answer goes up."""
+"""A worker's side of the channel: it receives one request after the other, and sends the answers."""
 
 import json
 import os

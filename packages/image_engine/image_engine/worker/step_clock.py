@@ -1,4 +1,4 @@
-"""The time that each step takes, and the deadline that all of them share."""
+"""The time of each step, and the deadline that all of them share."""
 
 import time
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from image_engine.contract.rejections import PictureRejected
 
 
 class StepClock:
-    """Time the steps, and let none begin after the deadline.
+    """Measures the steps, and starts none after the deadline.
 
     Attributes:
         seconds: wall time by step, in the order in which the steps first ran.
@@ -20,10 +20,10 @@ class StepClock:
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """Time what is done within.
+        """Measure the block.
 
         Raises:
-            PictureRejected: the deadline has passed (`processing-timeout`).
+            PictureRejected: The deadline has passed (`processing-timeout`).
         """
         started_at = time.monotonic()
         if started_at > self._deadline_at:

@@ -1,7 +1,7 @@
-"""The system calls that a worker may make: a seccomp filter, written as the kernel's own BPF.
+"""The system calls that a worker may make: a seccomp filter, written as the kernel's classic BPF.
 
-Everything that is not listed answers `ENOSYS`, for which C libraries have older ways. So there are no sockets, no
-programs, no other processes' memory, no io_uring, and no call that the kernel learns after this was written.
+Every call that is not listed fails with `ENOSYS`, for which C libraries have fallbacks. So there are no sockets, no
+programs, no access to other processes' memory, no io_uring, and no calls that later kernels add.
 
 Source: seccomp(2), https://docs.kernel.org/userspace-api/seccomp_filter.html; numbers: arch/x86/entry/syscalls and
 include/uapi/asm-generic/unistd.h of the kernel.
@@ -19,7 +19,7 @@ _ANY = 0xFFFFFFFF
 
 
 class _Condition(NamedTuple):
-    """An argument's lower 32 bits, masked, must be one of these values."""
+    """The lower 32 bits of an argument, masked, must be one of these values."""
 
     argument: int
     mask: int
@@ -30,7 +30,7 @@ class _Machine(NamedTuple):
     audit_arch: int
     seccomp_number: int
     column: int
-    # From here on numbers belong to another calling convention of the same machine.
+    # Higher numbers belong to another calling convention of the same machine.
     first_foreign_number: int | None
 
 
@@ -39,27 +39,27 @@ _MACHINES = {
     "aarch64": _Machine(0xC00000B7, 277, 1, None),
 }
 
-# Name: number on x86_64, on arm64. What is called most comes first.
+# Name: number on x86_64, on arm64. The most frequent calls come first.
 _ALLOWED: dict[str, tuple[int | None, int | None]] = {
     "futex": (202, 98), "lseek": (8, 62), "read": (0, 63), "madvise": (28, 233), "mmap": (9, 222),
     "munmap": (11, 215), "mprotect": (10, 226), "mremap": (25, 216), "brk": (12, 214), "write": (1, 64),
     "close": (3, 57), "pread64": (17, 67), "pwrite64": (18, 68), "readv": (19, 65), "writev": (20, 66),
-    # The channel to the parent, which was there before the filter.
+    # The channel to the parent, which existed before the filter.
     "recvfrom": (45, 207), "recvmsg": (47, 212), "sendto": (44, 206), "getsockopt": (55, 209),
     "getsockname": (51, 204), "poll": (7, None), "ppoll": (271, 73), "select": (23, None), "pselect6": (270, 72),
-    # Files: Landlock decides which, and `_conditions` that they are only read.
+    # Files: Landlock decides which ones, and `_conditions` that they are only read.
     "fstat": (5, 80), "stat": (4, None), "lstat": (6, None), "newfstatat": (262, 79), "statx": (332, 291),
     "access": (21, None), "faccessat": (269, 48), "faccessat2": (439, 439), "readlink": (89, None),
     "readlinkat": (267, 78), "getdents64": (217, 61), "getcwd": (79, 17), "fadvise64": (221, 223),
     "dup": (32, 23), "dup3": (292, 24), "memfd_create": (319, 279), "ftruncate": (77, 46),
-    # Threads, signals of one's own, time.
+    # Threads, signals to oneself, time.
     "rseq": (334, 293), "set_robust_list": (273, 99), "set_tid_address": (218, 96), "membarrier": (324, 283),
     "rt_sigaction": (13, 134), "rt_sigprocmask": (14, 135), "rt_sigreturn": (15, 139), "sigaltstack": (131, 132),
     "restart_syscall": (219, 128), "sched_yield": (24, 124), "sched_getaffinity": (204, 123), "getcpu": (309, 168),
     "nanosleep": (35, 101), "clock_nanosleep": (230, 115), "clock_gettime": (228, 113), "clock_getres": (229, 114),
     "gettimeofday": (96, 169), "time": (201, None), "times": (100, 153),
     "exit": (60, 93), "exit_group": (231, 94),
-    # What a process may know of itself.
+    # Information about the process itself.
     "getpid": (39, 172), "getppid": (110, 173), "gettid": (186, 178), "getuid": (102, 174), "geteuid": (107, 175),
     "getgid": (104, 176), "getegid": (108, 177), "getrusage": (98, 165), "getrlimit": (97, 163), "uname": (63, 160),
     "sysinfo": (99, 179), "getrandom": (318, 278),
@@ -70,7 +70,7 @@ _PR_SET_NAME, _PR_SET_VMA = 15, 0x53564D41
 _TCGETS, _FIONCLEX, _FIOCLEX, _FIONREAD = 0x5401, 0x5450, 0x5451, 0x541B
 _F_DUPFD, _F_GETFD, _F_SETFD, _F_GETFL, _F_SETFL, _F_DUPFD_CLOEXEC = 0, 1, 2, 3, 4, 1030
 
-# struct sock_filter, and the operations that are used here: load a word, compare, mask, return.
+# struct sock_filter, and the operations used here: load a word, compare, mask, return.
 _INSTRUCTION = struct.Struct("=HBBI")
 _LOAD, _EQUAL, _NOT_BELOW, _AND, _RETURN = 0x20, 0x15, 0x35, 0x54, 0x06
 _ALLOW, _ERRNO, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
@@ -83,20 +83,20 @@ class _Program(ctypes.Structure):
 
 
 def install_syscall_filter() -> None:
-    """Leave all threads of this process, and those to come, nothing but the listed calls. It cannot be undone.
+    """Restrict all current and future threads of this process to the listed calls. It cannot be undone.
 
-    Privileges must have been given up before (`PR_SET_NO_NEW_PRIVS`).
+    New privileges must have been ruled out before (`PR_SET_NO_NEW_PRIVS`).
 
     Raises:
-        OSError: the kernel has no such filters, or forbids them here.
+        OSError: The kernel has no such filters, or denies them here.
     """
     machine = _MACHINES.get(platform.machine())
     if machine is None or struct.calcsize("P") != 8:
         raise OSError(errno.ENOSYS, f"no system call numbers are known for {platform.machine()}")
     code = filter_program(machine, os.getpid())
     program = _Program(len(code) // _INSTRUCTION.size, code)
-    words = [ctypes.c_long(each) for each in (machine.seccomp_number, _SET_MODE_FILTER, _ALL_THREADS)]
-    # A number above zero is a thread that could not be brought along.
+    words = [ctypes.c_long(word) for word in (machine.seccomp_number, _SET_MODE_FILTER, _ALL_THREADS)]
+    # A positive number is a thread that could not be synchronized.
     if ctypes.CDLL(None, use_errno=True).syscall(*words, ctypes.byref(program)) != 0:
         raise OSError(ctypes.get_errno() or errno.EPERM, "the kernel refuses the system call filter")
 
@@ -125,21 +125,21 @@ def filter_program(machine: _Machine, process_id: int) -> bytes:
 
 
 def _conditions(process_id: int) -> Sequence[tuple[tuple[int, int], _Condition]]:
-    """List the calls that are allowed with some arguments only, by their numbers on x86_64 and arm64."""
+    """Return the calls that are allowed only with certain arguments, by their numbers on x86_64 and arm64."""
     return (
-        # openat reads: what is written or made goes to other processes or stays on a disk.
+        # openat reads only: written files would reach other processes or stay on a disk.
         ((257, 56), _Condition(2, os.O_ACCMODE | os.O_CREAT | os.O_TRUNC, (os.O_RDONLY,))),
-        # clone makes threads, no processes. clone3, whose arguments a filter cannot see, is not there.
+        # clone makes threads, not processes. clone3, whose arguments a filter cannot see, is denied.
         ((56, 220), _Condition(0, _CLONE_THREAD | _CLONE_NEW_NAMESPACES, (_CLONE_THREAD,))),
-        # kill and tgkill end nobody else: abort() uses the latter.
+        # kill and tgkill only to this process: abort() uses the latter.
         ((62, 129), _Condition(0, _ANY, (process_id,))),
         ((234, 131), _Condition(0, _ANY, (process_id,))),
-        # prctl names threads and mappings; it also makes a process dumpable.
+        # prctl names threads and mappings; it could also make a process dumpable.
         ((157, 167), _Condition(0, _ANY, (_PR_SET_NAME, _PR_SET_VMA))),
-        # ioctl and fcntl can have signals sent to somebody else.
+        # ioctl and fcntl could have signals sent to other processes.
         ((16, 29), _Condition(1, _ANY, (_TCGETS, _FIOCLEX, _FIONCLEX, _FIONREAD))),
         ((72, 25), _Condition(1, _ANY, (_F_GETFL, _F_SETFL, _F_GETFD, _F_SETFD, _F_DUPFD, _F_DUPFD_CLOEXEC))),
-        # prlimit64 of oneself.
+        # prlimit64 of this process only.
         ((302, 261), _Condition(0, _ANY, (0,))),
     )
 

@@ -15,7 +15,7 @@ from image_engine.contract.picture_file import open_picture_file
 from image_engine.contract.rejections import PictureRejected
 from image_engine.contract.requests import ProcessingRequest
 from image_engine.picture.analysis_picture import prepare_picture
-from image_engine.picture.open_stored import rejecting_what_cannot_be_decoded
+from image_engine.picture.open_stored import decode_errors_as_rejections
 from image_engine.testing.pictures import animation, difference, exif_block, heic, scene, with_metadata
 from image_engine.worker.pipeline import process_picture
 
@@ -25,7 +25,7 @@ SCENE = scene()
 def process(content: bytes) -> ProcessedPicture:
     with open_picture_file() as picture:
         picture.write(content)
-        with rejecting_what_cannot_be_decoded():
+        with decode_errors_as_rejections():
             prepare_picture(picture.fileno(), PictureLimits(), detail=True, camera=False)
         return process_picture(picture.fileno(), ProcessingRequest(), time.monotonic() + 60)
 
