@@ -20,7 +20,7 @@ from local_cloud.system.environment import DEFAULT_PORT, MASTER_FILE_NAME, Layou
 from local_cloud.system.supervisor import StopRequestedError, Supervisor, data_folder_lock, stopping_on_signals
 from local_cloud.system.system_file import FILE_NAME, read_system_file
 
-# Only what `up` makes: the folder may hold other things too.
+# Only files that `up` creates: the folder may hold others, too.
 OWN_PARTS = ("postgres", "emulators", "logs", "database-roles.json", MASTER_FILE_NAME, FILE_NAME)
 
 DataDir = Annotated[Path, typer.Option(help="Folder for all data that is kept between runs.")]
@@ -44,7 +44,7 @@ def up(
     try:
         with data_folder_lock(data_dir):
             if reset:
-                _reset(data_dir, asked_already=yes)
+                _reset(data_dir, confirmed=yes)
             _run(data_dir, port, demo=demo)
     except LocalCloudError as error:
         typer.secho(str(error), fg="red", err=True)
@@ -62,7 +62,7 @@ def doctor(data_dir: DataDir = Path(".local")) -> None:
 
 
 def _say(text: str) -> None:
-    # A terminal that was closed must not keep the system from being stopped in order.
+    # A closed terminal must not prevent an orderly shutdown.
     with contextlib.suppress(OSError):
         typer.echo(text)
 

@@ -1,4 +1,4 @@
-"""Finds out what is up, what is not, and why."""
+"""Finds out what is running, what is not, and why."""
 
 import contextlib
 import os
@@ -18,7 +18,7 @@ PROBE_SECONDS = 3.0
 
 @dataclass(frozen=True)
 class Finding:
-    """One part of the system; `detail` says where it is, or why it is not up and what to do."""
+    """The state of one part of the system; `detail` is its address, or why it is not running and what to do."""
 
     part: str
     is_up: bool
@@ -26,7 +26,7 @@ class Finding:
 
 
 def examine(data_dir: Path) -> list[Finding]:
-    """Look at every part that `system.json` names."""
+    """Examine every part that `system.json` names."""
     system = read_system_file(data_dir)
     if system is None:
         return [Finding("system", False, f"no system has been started from {data_dir}: run `image-manager up`")]

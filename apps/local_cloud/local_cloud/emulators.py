@@ -28,7 +28,7 @@ MAX_GRPC_MESSAGE_BYTES = 11 * 1024 * 1024  # a Publish request holds up to 10 MB
 
 
 class _Server(uvicorn.Server):
-    """Leaves signals to this process, which has more to stop than HTTP."""
+    """A server that leaves signals to this process, which has more to stop than HTTP."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -39,7 +39,7 @@ async def serve(settings: EmulatorSettings) -> None:
     """Run until SIGTERM or SIGINT.
 
     Raises:
-        OSError: a port is taken.
+        OSError: A port is taken.
     """
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     identity = Identity(settings.data_dir, settings.project_id)
@@ -144,7 +144,7 @@ def _publish_to(broker: Broker) -> Publish:
 
 @contextlib.asynccontextmanager
 async def _outside_publisher(settings: EmulatorSettings) -> AsyncIterator[Publish]:
-    """Publish notifications to a Pub/Sub that somebody else runs."""
+    """Return a publisher to an external Pub/Sub."""
     from google.pubsub_v1 import types
 
     host = settings.outside_pubsub_host or f"127.0.0.1:{settings.pubsub_port}"
@@ -176,7 +176,7 @@ async def _cancel(tasks: "list[asyncio.Task[None]]") -> None:
 
 
 def main() -> None:
-    """Run the emulators as the environment says."""
+    """Run the emulators as configured by the environment."""
     keep_local_traffic_direct(os.environ)
     settings = EmulatorSettings()
     configure_logging("emulators", "local", settings.project_id, "WARNING")

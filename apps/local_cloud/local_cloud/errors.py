@@ -1,25 +1,25 @@
-"""What can go wrong while the local cloud is started, each with a sentence that says what to do.
+"""Errors of starting the local cloud; each message says what to do.
 
 LocalCloudError
 ├── AlreadyRunning          another `up` holds this data folder
-├── PortInUse               somebody else listens on a wanted port
-├── NoFreePort              every port to choose from is taken
-├── DiskFull                no space left where the data is kept
+├── PortInUse               another process listens on a requested port
+├── NoFreePort              every candidate port is taken
+├── DiskFull                no space left on the data's device
 ├── ChildCrashed            a process ended before it was ready; carries the tail of its log
 ├── NotReadyInTime          a process runs but does not answer
 └── PostgresError
     ├── PostgresBinariesMissing
-    ├── PostgresAccountMissing   started as root on a system where no account could be made
+    ├── PostgresAccountMissing   started as root on a system where no account could be created
     ├── DataFolderBroken
     ├── DataFolderInUse
     └── DataFolderVersion        written by another major version
 """
 
-# Errors are named for what is the case, without a suffix, as the tree above shows.
+# Errors are named for the condition, without a suffix, as the tree above shows.
 
 
 class LocalCloudError(Exception):
-    """Something that a person can mend; the message is a whole sentence for them."""
+    """An error that a person can fix; the message is a complete sentence for them."""
 
 
 class AlreadyRunning(LocalCloudError):
@@ -27,11 +27,11 @@ class AlreadyRunning(LocalCloudError):
 
 
 class PortInUse(LocalCloudError):
-    """A port that was asked for by number is taken."""
+    """A port that was requested by number is taken."""
 
 
 class NoFreePort(LocalCloudError):
-    """Every port that could be chosen is taken."""
+    """Every candidate port is taken."""
 
 
 class DiskFull(LocalCloudError):
@@ -47,7 +47,7 @@ class NotReadyInTime(LocalCloudError):
 
 
 class PostgresError(LocalCloudError):
-    """The database server could not be started or asked."""
+    """The database server could not be started or queried."""
 
 
 class PostgresBinariesMissing(PostgresError):

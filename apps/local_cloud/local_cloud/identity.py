@@ -1,4 +1,4 @@
-"""The keys that stand in for Google's: one service account that signs URLs, one issuer of OIDC tokens."""
+"""Keys that replace Google's: a service account that signs URLs, and an issuer of OIDC tokens."""
 
 import json
 import os
@@ -17,12 +17,12 @@ from local_cloud.object_store.signing import Signer
 
 ISSUER = "https://accounts.google.com"
 TOKEN_LIFETIME_SECONDS = 3600
-# Tokens are used again for half their life, as Pub/Sub does, since a signature costs more than a delivery.
+# Tokens are reused for half their lifetime, as Pub/Sub does, because a signature costs more than a delivery.
 REUSE_SECONDS = TOKEN_LIFETIME_SECONDS / 2
 
 
 class Identity:
-    """Both keys, made on first use and kept in `<data_dir>` with mode 0600."""
+    """Both keys, generated at first use and stored in `<data_dir>` with mode 0600."""
 
     def __init__(self, data_dir: Path, project_id: str) -> None:
         self.key_file = data_dir / "service-account.json"
@@ -49,9 +49,9 @@ class Identity:
         Source: https://cloud.google.com/pubsub/docs/authenticate-push-subscriptions#jwt-format
         """
         now = time.time()
-        kept = self._tokens.get((audience, email))
-        if kept is not None and kept[0] > now:
-            return kept[1]
+        cached = self._tokens.get((audience, email))
+        if cached is not None and cached[0] > now:
+            return cached[1]
         claims = {
             "iss": ISSUER,
             "aud": audience,
@@ -68,14 +68,14 @@ class Identity:
         return token
 
     def jwks(self) -> dict[str, Any]:
-        """Return the public keys of the issuer, in the form that Google's `/oauth2/v3/certs` has."""
+        """Return the public keys of the issuer, in the format of Google's `/oauth2/v3/certs`."""
         public = self._token_key.as_dict(private=False)
         return {"keys": [{**public, "alg": "RS256", "use": "sig", "kid": self._token_key.kid}]}
 
     def _service_account(self) -> dict[str, str]:
         if self.key_file.exists():
-            kept: dict[str, str] = json.loads(self.key_file.read_text())
-            return kept
+            stored: dict[str, str] = json.loads(self.key_file.read_text())
+            return stored
         # Source: https://cloud.google.com/iam/docs/keys-create-delete, "service account key".
         account = {
             "type": "service_account",
@@ -100,7 +100,7 @@ class Identity:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, whole or not at all."""
+    """Write a file that only its owner can read, atomically."""
     staging = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(staging, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:

@@ -7,16 +7,16 @@ from local_cloud.errors import NoFreePort
 
 HOST = "127.0.0.1"
 CHOSEN_PORTS = range(20_000, 32_768)
-"""Below what Linux and macOS give to outgoing connections: none takes a port between its choice and its use."""
+"""Below the range that Linux and macOS use for outgoing connections, so that none takes a port before its use."""
 
 
 def free_port(host: str = HOST) -> int:
-    """Choose a port that nobody listens on, for a process that is to start soon.
+    """Choose a port on which nothing listens, for a process that is about to start.
 
     Raises:
-        NoFreePort: each port of `CHOSEN_PORTS` is in use.
+        NoFreePort: Every port of `CHOSEN_PORTS` is in use.
     """
-    # The system's randomness: two processes with one seed, as tests set it, would choose the same ports.
+    # The system's randomness: processes with the same seed, as in tests, would choose the same ports.
     for port in random.SystemRandom().sample(CHOSEN_PORTS, len(CHOSEN_PORTS)):
         if is_free(port, host):
             return port
@@ -28,7 +28,7 @@ def free_port(host: str = HOST) -> int:
 def is_free(port: int, host: str = HOST) -> bool:
     """Return whether a server could listen on a port now."""
     with socket.socket() as probe:
-        # As servers do: a connection of a former one that is still winding down is no hindrance.
+        # As servers do: a previous connection in TIME_WAIT does not block the port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))

@@ -1,4 +1,4 @@
-"""The local Cloud Scheduler: calls one URL again and again, with the token of its own account."""
+"""The local Cloud Scheduler: calls one URL periodically, with the token of its own account."""
 
 import asyncio
 from collections.abc import Callable
@@ -20,7 +20,7 @@ class Scheduler:
         self._client = httpx2.AsyncClient(trust_env=False, timeout=ATTEMPT_SECONDS)
 
     async def run_now(self) -> int | None:
-        """Call the URL once and return the status, or `None` if nobody answered."""
+        """Call the URL once and return the status, or `None` if there was no response."""
         headers = {
             "authorization": f"Bearer {self._token()}",
             "user-agent": "Google-Cloud-Scheduler",
@@ -35,7 +35,7 @@ class Scheduler:
         return response.status_code
 
     async def run(self) -> None:
-        """Call the URL every interval, for ever; a call that takes longer delays the next one."""
+        """Call the URL every interval, forever; a slow call delays the next one."""
         while True:
             await asyncio.sleep(self._interval_seconds)
             await self.run_now()

@@ -7,9 +7,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class EmulatorSettings(BaseSettings):
-    """What is emulated, where, and how impatient it is.
+    """Addresses, names and timeouts of the emulators.
 
-    Names that the services know too keep their own names; all others begin with `EMULATORS_`.
+    Names that the services also use keep their own names; all others begin with `EMULATORS_`.
     """
 
     model_config = SettingsConfigDict(env_prefix="EMULATORS_", frozen=True, populate_by_name=True, extra="ignore")
@@ -96,7 +96,7 @@ class EmulatorSettings(BaseSettings):
 
     @property
     def base_url(self) -> str:
-        """Where other processes reach the HTTP server."""
+        """The URL at which other processes reach the HTTP server."""
         return f"http://{self.advertised_host}:{self.http_port}"
 
     def topic(self, name: str) -> str:

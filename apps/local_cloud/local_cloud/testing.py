@@ -1,4 +1,4 @@
-"""Servers that tests start: none outlives the run, however that ends."""
+"""Servers that tests start; they end with the test run, however it ends."""
 
 import atexit
 import os
@@ -35,21 +35,21 @@ def _watchdog() -> Watchdog:
 
 
 class GuardedProcess(subprocess.Popen[bytes]):
-    """A process in a group of its own, which is ended with the process that started it."""
+    """A process in its own group, which is ended with the process that started it."""
 
     def __init__(self, command: Sequence[str], **options: Any) -> None:
         super().__init__(command, start_new_session=True, **options)
         _watchdog().watch(self.pid)
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait for its end, after which its number belongs to somebody else."""
+        """Wait for its end, after which its id may be reused."""
         status = super().wait(timeout)
         _watchdog().forget(self.pid)
         return status
 
 
 def end_with_run(process_id: int, number: signal.Signals = signal.SIGINT) -> None:
-    """Have a server that several processes of a test run share ended after the run, if it still lives then."""
+    """End a server shared by several processes of a test run after the run, if it is still alive."""
     run = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
     command = [sys.executable, "-I", "-S", "-c", _END_WITH_RUN, str(run), str(process_id), str(int(number))]
     subprocess.Popen(command, start_new_session=True)  # noqa: S603 (our own script; it ends by itself)

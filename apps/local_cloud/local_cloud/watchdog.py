@@ -1,7 +1,7 @@
-"""Ends the processes it was told about as soon as its parent is gone, however the parent ended.
+"""Ends the registered processes as soon as its parent is gone, however the parent ended.
 
-Run as a script by `Watchdog`: it reads lines from standard input and reaches the end of the file when
-the parent's end of the pipe closes, which the kernel sees to even after SIGKILL.
+Run as a script by `Watchdog`: it reads lines from standard input, which ends when the parent's end of the pipe closes;
+the kernel closes it even after SIGKILL.
 """
 
 import contextlib
@@ -17,30 +17,30 @@ GRACE_SECONDS = 5.0
 
 
 class Watchdog:
-    """Owns a small process that outlives this one just long enough to end the processes named to it."""
+    """Owns a small process that outlives this one just long enough to end the registered processes."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        # -I and -S keep site-packages out: the script needs the standard library only and starts in 20 ms.
+        # -I and -S skip site-packages: the script needs only the standard library and starts in 20 ms.
         command = [sys.executable, "-I", "-S", str(Path(__file__).resolve())]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)  # noqa: S603
 
     def watch(self, pid: int, stop_signal: signal.Signals = signal.SIGTERM) -> None:
-        """Have the process group led by `pid` ended, first with `stop_signal`, when this process is gone."""
-        self._tell(f"+ {pid} {int(stop_signal)}\n")
+        """Register the process group led by `pid`: it gets `stop_signal` first when this process is gone."""
+        self._send(f"+ {pid} {int(stop_signal)}\n")
 
     def forget(self, pid: int) -> None:
-        """Leave `pid` alone from now on, since it has ended and its number may be given away again."""
-        self._tell(f"- {pid}\n")
+        """Unregister `pid`, because it has ended and its id may be reused."""
+        self._send(f"- {pid}\n")
 
     def close(self) -> None:
-        """Let the watchdog go; what it still watches is ended."""
+        """Close the watchdog; what is still registered is ended."""
         if self._process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.close()
         self._process.wait()
 
-    def _tell(self, line: str) -> None:
+    def _send(self, line: str) -> None:
         with self._lock, contextlib.suppress(BrokenPipeError):
             if self._process.stdin is not None:
                 self._process.stdin.write(line.encode())
@@ -66,8 +66,8 @@ def _end(watched: dict[int, int]) -> None:
 
 
 def main() -> None:
-    """Keep the list of watched processes until the pipe closes, then end them."""
-    # A terminal's hang-up must not end the one process that cleans up after it.
+    """Track the registered processes until the pipe closes, then end them."""
+    # A terminal's hang-up must not end the process that cleans up after it.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     watched: dict[int, int] = {}
     for line in sys.stdin:

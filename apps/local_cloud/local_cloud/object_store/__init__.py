@@ -1,1 +1,1 @@
-"""An object store that speaks the parts of the Cloud Storage JSON and XML APIs which the services use."""
+"""An object store that implements the parts of the Cloud Storage JSON and XML APIs that the services use."""

@@ -16,7 +16,7 @@ _JSON_PREFIXES = ("/storage/v1/", "/upload/storage/v1/", "/download/storage/v1/"
 
 
 class ObjectStoreApp:
-    """Answers the JSON API without credentials, as emulators do, and the XML API with a valid signature only."""
+    """Serves the JSON API without credentials, like other emulators, and the XML API with a valid signature only."""
 
     def __init__(
         self, store: ObjectStore, signer: Signer | None = None, cross_origin: CrossOrigin | None = None
@@ -55,7 +55,7 @@ class ObjectStoreApp:
         except StoreError as error:
             return _refusal(error, speaks_json=speaks_json)
         except (OSError, sqlite3.Error) as error:
-            # A full disk above all: the client may try again, and nothing of this upload is left.
+            # A full disk, for example: the client may retry, and nothing of this upload is left.
             log_unexpected(error)
             message = f"The disk does not take it: {error}"
             return _refusal(StoreError(503, "backendError", "ServiceUnavailable", message), speaks_json=speaks_json)

@@ -1,4 +1,4 @@
-"""What the store knows about its files, in SQLite: a row that is committed is what makes an object visible."""
+"""The store's metadata in SQLite: an object becomes visible when its row is committed."""
 
 import json
 import sqlite3
@@ -44,7 +44,7 @@ _OBJECT_COLUMNS = (
     "bucket, name, generation, metageneration, file_name, size_bytes, md5, crc32c, "
     "attributes, created_at, updated_at, deleted_at"
 )
-# Sorts behind every name that begins with what stands before it.
+# Sorts after every name with the preceding prefix.
 AFTER_ALL = "\U0010ffff"
 # Source: https://cloud.google.com/storage/docs/resumable-uploads, "session URIs".
 SESSION_LIFETIME = timedelta(days=7)
@@ -52,7 +52,7 @@ SESSION_LIFETIME = timedelta(days=7)
 
 @dataclass(frozen=True)
 class Notification:
-    """A message for a topic that is owed until it has been published."""
+    """A message for a topic that is pending until it has been published."""
 
     id: int
     topic: str
@@ -62,7 +62,7 @@ class Notification:
 
 @dataclass(frozen=True)
 class ListPosition:
-    """Where a listing goes on: behind this name and generation."""
+    """Where a listing continues: after this name and generation."""
 
     name: str = ""
     generation: int = 0
@@ -70,7 +70,7 @@ class ListPosition:
 
 @dataclass(frozen=True)
 class Listing:
-    """Which objects a listing is about: names from `first` up to, but without, `beyond`."""
+    """The objects of a listing: names from `first` (inclusive) to `beyond` (exclusive)."""
 
     bucket: str
     prefix: str = ""
@@ -84,10 +84,10 @@ Describe = Callable[[StoredObject, int | None], tuple[bytes, dict[str, str]]]
 
 
 class Catalog:
-    """All state of the store but the bytes. Not for use by several threads; every method is short."""
+    """All state of the store except the bytes. Not thread-safe; every method is short."""
 
     def __init__(self, path: Path, describe: Describe) -> None:
-        """Open or make the database.
+        """Open or create the database.
 
         Args:
             path: of the SQLite file.
@@ -105,10 +105,10 @@ class Catalog:
         self.connection.close()
 
     def create_bucket(self, name: str, *, versioning: bool = False, topic: str | None = None) -> Bucket:
-        """Make a bucket.
+        """Create a bucket.
 
         Raises:
-            StoreError: 409, it is there already.
+            StoreError: 409, the bucket exists.
         """
         bucket = Bucket(name, versioning, topic, now())
         try:
@@ -121,7 +121,7 @@ class Catalog:
         return bucket
 
     def configure_bucket(self, name: str, *, versioning: bool, topic: str | None) -> Bucket:
-        """Make the bucket if it is absent, and set what it does with versions and notifications."""
+        """Create the bucket if it does not exist, and set its versioning and notifications."""
         self.connection.execute(
             "INSERT INTO bucket VALUES (?, ?, ?, ?) ON CONFLICT (name) DO UPDATE"
             " SET versioning = excluded.versioning, topic = excluded.topic",
@@ -155,7 +155,7 @@ class Catalog:
         self.connection.execute("DELETE FROM bucket WHERE name = ?", (name,))
 
     def find(self, bucket: str, name: str, generation: int | None = None) -> StoredObject | None:
-        """Return the live object, or any generation of it, or `None`."""
+        """Return the live object, or the given generation of it, or `None`."""
         condition = "deleted_at IS NULL" if generation is None else "generation = ?"
         arguments = (bucket, name) if generation is None else (bucket, name, generation)
         row = self.connection.execute(
@@ -167,10 +167,10 @@ class Catalog:
     def insert(
         self, target: UploadTarget, content: Content, session_id: str | None = None
     ) -> tuple[StoredObject, list[str]]:
-        """Make `content` the live generation, if the preconditions hold at this moment.
+        """Make `content` the live generation, if the preconditions hold now.
 
         Returns:
-            The new object, and the files that nothing names any longer.
+            The new object, and the files that nothing names any more.
 
         Raises:
             StoreError: 404 for the bucket, 412 for the preconditions.
@@ -205,10 +205,10 @@ class Catalog:
         return stored, unnamed
 
     def delete(self, bucket: str, name: str, generation: int | None, preconditions: Preconditions) -> list[str]:
-        """Remove one generation for good, or make the live one noncurrent where the bucket keeps versions.
+        """Remove one generation permanently, or make the live one noncurrent if the bucket keeps versions.
 
         Returns:
-            The files that nothing names any longer.
+            The files that nothing names any more.
         """
         with transaction(self.connection):
             kept_in = self.bucket(bucket)
@@ -221,7 +221,7 @@ class Catalog:
     def patch(
         self, found: StoredObject, changes: dict[str, Any], preconditions: Preconditions, *, replace_all: bool = False
     ) -> StoredObject:
-        """Change metadata and raise the metageneration; `None` removes a field or a metadata key."""
+        """Change metadata and increment the metageneration; `None` removes a field or a metadata key."""
         preconditions.check_write(found)
         attributes: dict[str, Any] = {} if replace_all else dict(found.attributes)
         for name, value in changes.items():
@@ -237,7 +237,7 @@ class Catalog:
         return changed
 
     def list_batch(self, listing: Listing, position: ListPosition, limit: int) -> list[StoredObject]:
-        """Return objects of a listing that come behind `position`."""
+        """Return objects of a listing after `position`."""
         condition = "" if listing.versions else "AND deleted_at IS NULL"
         rows = self.connection.execute(
             f"SELECT {_OBJECT_COLUMNS} FROM object WHERE bucket = ? AND name >= ? AND name < ? {condition}"  # noqa: S608
@@ -247,16 +247,16 @@ class Catalog:
         return [_stored_object(row) for row in rows]
 
     def owed_notifications(self) -> list[Notification]:
-        """Return the oldest notifications that are still to be published."""
+        """Return the oldest pending notifications."""
         rows = self.connection.execute("SELECT id, topic, data, attributes FROM notification ORDER BY id LIMIT 100")
         return [Notification(row[0], row[1], row[2], json.loads(row[3])) for row in rows]
 
     def notification_published(self, notification_id: int) -> None:
-        """Forget a notification that its topic has taken."""
+        """Remove a notification that was published."""
         self.connection.execute("DELETE FROM notification WHERE id = ?", (notification_id,))
 
     def forget_old_sessions(self) -> None:
-        """Forget upload sessions of more than a week ago, as the service does; their files are then unnamed."""
+        """Remove upload sessions older than a week, as the service does; their files are then unnamed."""
         oldest = (datetime.now(UTC) - SESSION_LIFETIME).isoformat(timespec="milliseconds")
         self.connection.execute("DELETE FROM session WHERE created_at < ?", (oldest,))
 
@@ -292,7 +292,7 @@ class Catalog:
         return [stored.content.file_name]
 
     def _next_generation(self) -> int:
-        # Microseconds as the service uses them, but never going back when the clock does.
+        # Microseconds like the service's, but never going back when the clock does.
         row = self.connection.execute(
             "INSERT INTO counter VALUES ('generation', ?) ON CONFLICT (name)"
             " DO UPDATE SET value = max(value + 1, excluded.value) RETURNING value",
@@ -302,7 +302,7 @@ class Catalog:
 
 
 def now() -> str:
-    """The time in the form the JSON API uses: RFC 3339, UTC, milliseconds."""
+    """Return the time in the JSON API's format: RFC 3339, UTC, milliseconds."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

@@ -1,4 +1,4 @@
-"""Bytes on their way to disk: buffered, hashed and written in threads, so that the event loop stays free."""
+"""Writing of bytes to disk: buffered, hashed and written in threads, so that the event loop stays free."""
 
 import asyncio
 import base64
@@ -18,9 +18,9 @@ from local_cloud.object_store.records import Content
 
 FLUSH_BYTES = 1 << 20
 READ_BYTES = 1 << 19
-# Handing this little to a thread costs more than hashing and writing it here.
+# Passing less than this to a thread costs more than hashing and writing it here.
 INLINE_BYTES = 1 << 16
-# The service keeps incomplete uploads in multiples of this size. Source: resumable uploads, "chunk size".
+# The service stores incomplete uploads in multiples of this size. Source: resumable uploads, "chunk size".
 QUANTUM_BYTES = 256 * 1024
 # The package has no annotations.
 _new_crc32c: Callable[[], Any] = google_crc32c.Checksum
@@ -44,14 +44,14 @@ class ContentWriter:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes taken so far, whether they have reached the disk or not."""
+        """Bytes received so far, whether or not they have reached the disk."""
         return self._stored_bytes + self._buffered_bytes
 
     async def write(self, data: bytes) -> None:
-        """Take the next bytes.
+        """Add bytes.
 
         Raises:
-            StoreError: the content grows beyond `max_bytes`.
+            StoreError: The content exceeds `max_bytes`.
         """
         self._chunks.append(data)
         self._buffered_bytes += len(data)
@@ -61,7 +61,7 @@ class ContentWriter:
             await self._flush(self._buffered_bytes - self._buffered_bytes % QUANTUM_BYTES)
 
     async def finish(self) -> Content:
-        """Write what is left and close the file."""
+        """Write the rest and close the file."""
         if not self._stored_bytes and self._buffered_bytes <= INLINE_BYTES:
             self._stored_bytes = self._buffered_bytes
             self._store(self._take_chunks(self._buffered_bytes))
@@ -73,22 +73,22 @@ class ContentWriter:
         return Content(self.file_name, self._stored_bytes, *digests)
 
     async def keep_quanta(self) -> int:
-        """Store whole multiples of 256 KiB, drop the rest, and return how many bytes are kept."""
+        """Store whole multiples of 256 KiB, drop the rest, and return how many bytes are stored."""
         await self._flush(self._buffered_bytes - self._buffered_bytes % QUANTUM_BYTES)
         await self._settle()
         self._take_chunks(self._buffered_bytes)
         return self._stored_bytes
 
     async def discard(self) -> None:
-        """Leave nothing behind."""
-        # What made an earlier write fail has been reported to whoever waited for it.
+        """Remove the file."""
+        # The cause of an earlier failed write has been reported to its caller.
         with contextlib.suppress(OSError):
             await self._settle()
         self._close()
         self.path.unlink(missing_ok=True)
 
     async def resume(self) -> None:
-        """Take up a file that an earlier process left, in whole multiples of 256 KiB."""
+        """Continue a file that an earlier process left, in whole multiples of 256 KiB."""
         await asyncio.get_running_loop().run_in_executor(self._executor, self._rehash)
 
     def _rehash(self) -> None:
@@ -109,7 +109,7 @@ class ContentWriter:
         self._pending = asyncio.get_running_loop().run_in_executor(self._executor, self._store, chunks)
 
     def _take_chunks(self, length: int) -> list[bytes]:
-        """Take the first `length` bytes out of the buffer, cutting a chunk in two where that is needed."""
+        """Take the first `length` bytes out of the buffer, splitting a chunk if needed."""
         taken, self._chunks = self._chunks, []
         excess = self._buffered_bytes - length
         self._buffered_bytes = excess
@@ -123,7 +123,7 @@ class ContentWriter:
         return taken
 
     async def _settle(self) -> None:
-        # Shielded, so that a cancelled request never leaves a write that nobody waits for.
+        # Shielded, so that a cancelled request never leaves a write that nobody awaits.
         if self._pending is not None:
             pending = self._pending
             try:
@@ -153,11 +153,11 @@ async def read_file(file: FileIO, start: int, length: int, executor: ThreadPoolE
     with file:
         file.seek(start)
         while length > 0:
-            wanted = min(length, READ_BYTES)
-            if wanted <= INLINE_BYTES:
-                chunk = file.read(wanted)
+            chunk_bytes = min(length, READ_BYTES)
+            if chunk_bytes <= INLINE_BYTES:
+                chunk = file.read(chunk_bytes)
             else:
-                chunk = await loop.run_in_executor(executor, file.read, wanted)
+                chunk = await loop.run_in_executor(executor, file.read, chunk_bytes)
             if not chunk:
                 return
             length -= len(chunk)

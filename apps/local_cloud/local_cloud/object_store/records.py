@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from local_cloud.object_store.errors import invalid, no_such_object, not_modified, precondition_failed
 
-# What a client may set on an object. Source: https://cloud.google.com/storage/docs/json_api/v1/objects#resource
+# Fields that a client may set. Source: https://cloud.google.com/storage/docs/json_api/v1/objects#resource
 WRITABLE = (
     "contentType",
     "cacheControl",
@@ -23,7 +23,7 @@ WRITABLE = (
 
 @dataclass(frozen=True)
 class Bucket:
-    """A bucket; `topic` is where its OBJECT_FINALIZE notifications go, if anywhere."""
+    """A bucket; `topic` is the destination of its OBJECT_FINALIZE notifications, if any."""
 
     name: str
     versioning: bool
@@ -51,7 +51,7 @@ class Bucket:
 
 @dataclass(frozen=True)
 class Content:
-    """Bytes that lie complete on disk in the file `file_name` of the blob folder."""
+    """Bytes stored completely in the file `file_name` of the blob folder."""
 
     file_name: str
     size_bytes: int
@@ -80,7 +80,7 @@ class StoredObject:
 
     @property
     def content_type(self) -> str:
-        """The content type, or the one that the service falls back to."""
+        """The content type, or the service's default."""
         return str(self.attributes.get("contentType") or "application/octet-stream")
 
     def resource(self, base_url: str) -> dict[str, Any]:
@@ -110,7 +110,7 @@ class StoredObject:
 
 @dataclass(frozen=True)
 class Preconditions:
-    """What must hold for a request to be done; zero as a generation means: there is no live object."""
+    """The preconditions of a request; a generation of zero means that there must be no live object."""
 
     generation_match: int | None = None
     generation_not_match: int | None = None
@@ -119,7 +119,7 @@ class Preconditions:
 
     @classmethod
     def from_query(cls, query: Mapping[str, str]) -> "Preconditions":
-        """Read the JSON API's parameters."""
+        """Parse the JSON API's parameters."""
         return cls(
             _number(query, "ifGenerationMatch"),
             _number(query, "ifGenerationNotMatch"),
@@ -129,19 +129,19 @@ class Preconditions:
 
     @classmethod
     def from_headers(cls, headers: Mapping[str, str]) -> "Preconditions":
-        """Read the XML API's headers."""
+        """Parse the XML API's headers."""
         return cls(
             generation_match=_number(headers, "x-goog-if-generation-match"),
             metageneration_match=_number(headers, "x-goog-if-metageneration-match"),
         )
 
     def check_write(self, live: StoredObject | None) -> None:
-        """Raise 412 if a write over `live` must not happen."""
+        """Raise 412 if `live` must not be overwritten."""
         if not (self._positive_hold(live) and self._negative_hold(live)):
             raise precondition_failed()
 
     def check_read(self, found: StoredObject) -> None:
-        """Raise 412 or 304 if `found` is not, or is, what was asked for."""
+        """Raise 412 or 304 if the preconditions do not hold for `found`."""
         if not self._positive_hold(found):
             raise precondition_failed()
         if not self._negative_hold(found):
@@ -164,7 +164,7 @@ class Preconditions:
 
 @dataclass(frozen=True)
 class UploadTarget:
-    """Where an upload goes and under which conditions, known before its bytes arrive."""
+    """The destination and the conditions of an upload, known before its bytes arrive."""
 
     bucket: str
     name: str
@@ -187,7 +187,7 @@ class UploadTarget:
 
 
 def found_or_404(found: StoredObject | None, bucket: str, name: str) -> StoredObject:
-    """Return the object, or refuse with 404."""
+    """Return the object, or raise 404."""
     if found is None:
         raise no_such_object(bucket, name)
     return found

@@ -1,4 +1,4 @@
-"""Resumable upload sessions: they outlive requests and restarts, and leave nothing when they are cancelled.
+"""Resumable upload sessions: they survive requests and restarts, and leave nothing when they are cancelled.
 
 Source: https://cloud.google.com/storage/docs/performing-resumable-uploads
 """
@@ -21,7 +21,7 @@ from local_cloud.object_store.store import ObjectStore
 
 @dataclass
 class _Progress:
-    """What this process knows of an open session beyond its row."""
+    """In-memory state of an open session, in addition to its row."""
 
     writer: ContentWriter
     resumed: bool = False
@@ -46,7 +46,7 @@ class ResumableUploads:
         self._open: dict[str, _Progress] = {}
 
     def start(self, target: UploadTarget) -> str:
-        """Open a session and return its id, which is all that a client needs to use it."""
+        """Open a session and return its id, which suffices to use it."""
         self._store.catalog.bucket(target.bucket)
         session_id = uuid.uuid4().hex + uuid.uuid4().hex
         writer = self._store.new_writer(target)
@@ -58,26 +58,26 @@ class ResumableUploads:
         return session_id
 
     def origin(self, session_id: str) -> str | None:
-        """Return the origin that a session was opened for; `None` for no page, or no such session."""
+        """Return the origin for which a session was opened; `None` if there is no origin or no such session."""
         try:
             return self._session(session_id).target.origin
         except StoreError:
             return None
 
     async def put(self, session_id: str, request: Request) -> int | StoredObject:
-        """Take bytes, or tell how far the session is.
+        """Receive bytes, or report the progress of the session.
 
         Returns:
-            The object once it is complete; before that the number of bytes that are kept.
+            The object once it is complete; before that the number of bytes stored.
 
         Raises:
-            StoreError: no such session, a chunk that does not fit, or a precondition that does not hold now.
+            StoreError: The session does not exist, a chunk does not fit, or a precondition does not hold.
         """
         session = self._session(session_id)
         if session.status == "done":
             return self._store.get(session.target.bucket, session.target.name, session.generation)
         progress = self._progress(session)
-        # A client that comes back has given up on its former request, which may hang on a dead connection.
+        # A client that returns has given up its previous request, which may hang on a dead connection.
         if progress.consumer is not None:
             progress.consumer.cancel()
         async with progress.lock:
@@ -96,7 +96,7 @@ class ResumableUploads:
                 progress.consumer = None
 
     async def cancel(self, session_id: str) -> None:
-        """Drop the session and its bytes; the object it was for is never made."""
+        """Remove the session and its bytes; its object is never created."""
         session = self._session(session_id)
         if session.status == "done":
             return
@@ -104,7 +104,7 @@ class ResumableUploads:
         if progress.consumer is not None:
             progress.consumer.cancel()
         async with progress.lock:
-            # The session may have been completed while this request waited for its turn.
+            # The session may have been completed while this request waited for the lock.
             if self._session(session_id).status == "open":
                 await self._forget(session, progress.writer, "cancelled")
 
@@ -138,7 +138,7 @@ class ResumableUploads:
         async for chunk in request.body():
             if sent is not None and sent.is_query:
                 raise invalid("A status query carries no bytes.")
-            # Bytes that are there already are sent again by clients that did not hear of it.
+            # Clients that did not receive the response send bytes again that are already stored.
             fresh = chunk[max(0, already - seen) :]
             seen += len(chunk)
             if expected is not None and seen > expected:

@@ -1,4 +1,4 @@
-"""Checks of V4 signed URLs: who signed, until when, and that every bound header is what was signed.
+"""Verification of V4 signed URLs: signer, expiry, and all signed headers.
 
 Source: https://cloud.google.com/storage/docs/authentication/signatures and
 https://cloud.google.com/storage/docs/authentication/canonical-requests
@@ -27,19 +27,19 @@ _SPACES = re.compile(r"\s+")
 
 @dataclass(frozen=True)
 class Signer:
-    """The one service account whose signatures are accepted."""
+    """The only service account whose signatures are accepted."""
 
     email: str
     public_key: RSAPublicKey
 
 
 def is_signed(request: Request) -> bool:
-    """Whether the URL carries, or pretends to carry, a V4 signature."""
+    """Return whether the URL carries, or pretends to carry, a V4 signature."""
     return any(name.lower() == "x-goog-signature" for name in request.query)
 
 
 def verify(request: Request, signer: Signer | None, at: datetime | None = None) -> None:
-    """Accept the request or refuse it.
+    """Verify the signature of a request.
 
     Raises:
         StoreError: 403 for a signature that does not match, 400 for one that has expired or is malformed.

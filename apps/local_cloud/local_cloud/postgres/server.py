@@ -45,27 +45,27 @@ _ALWAYS = {
 
 
 class PostgresServer:
-    """One server over one data folder, reachable by TCP on the loopback address with a password.
+    """A server with its own data folder, reachable by TCP on the loopback address with a password.
 
-    The password is random and lies in `<data_dir>/password` (mode 0600), the log in `<data_dir>/server.log`.
-    As root the server runs as an account of its own; where that account can't reach `data_dir`, the
-    cluster is kept under /var/lib/image-manager and `<data_dir>/location` says where.
+    The password is random and stored in `<data_dir>/password` (mode 0600), the log in `<data_dir>/server.log`. As root
+    the server runs under a separate account; if that account cannot access `data_dir`, the cluster is under
+    /var/lib/image-manager and `<data_dir>/location` contains its path.
     """
 
     def __init__(
         self, data_dir: Path, *, durable: bool = True, port: int = 0, watchdog: Watchdog | None = None
     ) -> None:
-        """Prepare a server; nothing happens before `start`.
+        """Configure a server; `start` starts it.
 
         Args:
-            data_dir: made if absent; kept between runs.
+            data_dir: created if absent; kept between runs.
             durable: False trades safety on power loss for speed, for tests.
             port: 0 takes the port of the last run, or any free one if that is taken now.
-            watchdog: ends the server when this process dies; one is made if none is given.
+            watchdog: ends the server when this process dies; one is created if none is given.
         """
         self.data_dir = Path(data_dir).absolute()
         self.port = port
-        self._wanted_port = port
+        self._requested_port = port
         self._durable = durable
         self._given_watchdog = watchdog
         self._watchdog: Watchdog | None = None
@@ -77,9 +77,9 @@ class PostgresServer:
         """Start the server and return when it accepts connections.
 
         Raises:
-            PostgresError: one of its leaves, whose sentence says what to do.
-            PortInUse: the port that was asked for is taken.
-            DiskFull: there is no space for the data.
+            PostgresError: One of its subclasses, whose message says what to do.
+            PortInUse: The requested port is taken.
+            DiskFull: There is no space for the data.
         """
         try:
             self._placement = account.place(self.data_dir)
@@ -97,7 +97,7 @@ class PostgresServer:
             raise
 
     def stop(self) -> None:
-        """End the server quickly but cleanly: connections are cut, nothing that was committed is lost."""
+        """Stop the server quickly but cleanly: connections are closed, committed data is safe."""
         self._stop(signal.SIGINT)
 
     def _stop(self, number: signal.Signals) -> None:
@@ -118,18 +118,18 @@ class PostgresServer:
             self._lock_fd = None
 
     def remove(self) -> None:
-        """Stop the server and remove its data for good."""
+        """Stop the server and remove its data permanently."""
         self._stop(signal.SIGQUIT)
         account.forget(self.data_dir)
         shutil.rmtree(self.data_dir, ignore_errors=True)
 
     def restart_if_dead(self) -> bool:
-        """Start the server again on the same port if it has ended; True if it had."""
+        """Restart the server on the same port if it has ended; return whether it had."""
         if self.running:
             return False
         self._forget_process()
         self.stop()
-        self._wanted_port = self.port
+        self._requested_port = self.port
         self.start()
         return True
 
@@ -145,7 +145,7 @@ class PostgresServer:
 
     @property
     def log_path(self) -> Path:
-        """Where the server writes its log."""
+        """The path of the server's log."""
         return self.data_dir / "server.log"
 
     @property
@@ -159,12 +159,12 @@ class PostgresServer:
         return f"postgresql://{quote(user)}:{quote(secret, safe='')}@{HOST}:{self.port}/{quote(database)}"
 
     def execute(self, sql: str, database: str = "postgres") -> str:
-        """Run SQL statements as the superuser and return what they print, unaligned and without headers.
+        """Run SQL statements as the superuser and return their output, unaligned and without headers.
 
         Raises:
-            PostgresError: a statement failed; those before it stay done unless `sql` opens a transaction.
+            PostgresError: A statement failed; earlier ones stay in effect unless `sql` opens a transaction.
         """
-        command = [str(self._placed.bin_dir / "psql"), "--no-psqlrc", "--quiet", "--tuples-only", "--no-align"]
+        command = [str(self._find_placement.bin_dir / "psql"), "--no-psqlrc", "--quiet", "--tuples-only", "--no-align"]
         command += ["--set", "ON_ERROR_STOP=1", "--host", HOST, "--port", str(self.port)]
         command += ["--username", SUPERUSER, "--dbname", database]
         environment = {"PGPASSWORD": self.password, "PATH": os.environ.get("PATH", ""), "LC_ALL": "C"}
@@ -183,7 +183,7 @@ class PostgresServer:
         self.stop()
 
     @property
-    def _placed(self) -> account.Placement:
+    def _find_placement(self) -> account.Placement:
         if self._placement is None:
             raise PostgresError("PostgreSQL has not been started.")
         return self._placement
@@ -198,7 +198,7 @@ class PostgresServer:
             ) from None
 
     def _ensure_cluster(self) -> None:
-        cluster = self._placed.cluster_dir
+        cluster = self._find_placement.cluster_dir
         version_file = cluster / "PG_VERSION"
         if not cluster.exists():
             self._initialize(cluster)
@@ -216,16 +216,16 @@ class PostgresServer:
         password = secrets.token_hex(24)
         password_file = self.data_dir / "password"
         _write_private(password_file, password)
-        # Made beside its final place and renamed, so that a broken-off run never leaves half a cluster.
+        # Created beside its final place and renamed, so that an interrupted run never leaves half a cluster.
         staging = cluster.with_name("cluster.new")
         shutil.rmtree(staging, ignore_errors=True)
         staging.mkdir(mode=0o700)
-        self._placed.give(staging)
+        self._find_placement.give(staging)
         with tempfile.NamedTemporaryFile("w", dir=staging.parent) as handed_over:
             handed_over.write(password)
             handed_over.flush()
-            self._placed.give(Path(handed_over.name))
-            command = [str(self._placed.bin_dir / "initdb"), "-D", str(staging), "--username", SUPERUSER]
+            self._find_placement.give(Path(handed_over.name))
+            command = [str(self._find_placement.bin_dir / "initdb"), "-D", str(staging), "--username", SUPERUSER]
             command += ["--pwfile", handed_over.name, "--auth", "scram-sha-256", "--encoding", "UTF8"]
             command += ["--locale-provider", "builtin", "--builtin-locale", "C.UTF-8", "--no-locale"]
             command += ["--no-sync", "--no-instructions"]
@@ -244,12 +244,12 @@ class PostgresServer:
             env=environment,
             cwd="/",
             check=False,
-            **self._placed.popen_identity(),
+            **self._find_placement.popen_identity(),
         )
 
     def _end_leftover(self) -> None:
-        """End a server that outlived its parent, or remove the lock file of one that did not end by itself."""
-        pid_file = self._placed.cluster_dir / "postmaster.pid"
+        """Stop a server that outlived its parent, or remove the lock file of one that did not stop cleanly."""
+        pid_file = self._find_placement.cluster_dir / "postmaster.pid"
         if not pid_file.exists():
             return
         pid = int(pid_file.read_text().split("\n", 1)[0].strip() or 0)
@@ -261,36 +261,36 @@ class PostgresServer:
                 while _is_postgres(pid) and time.monotonic() < deadline:
                     time.sleep(0.02)
                 deadline += STOP_SECONDS
-        # PostgreSQL takes any live process with this number for itself, whatever that process really is.
+        # PostgreSQL takes any live process with this id for a server, whatever it really is.
         pid_file.unlink(missing_ok=True)
 
     def _launch(self) -> None:
-        asked = bool(self._wanted_port)
+        is_requested = bool(self._requested_port)
         for attempt in range(5):
             self.port = self._choose_port(forget_last=attempt > 0)
             if self._try_launch():
                 _write_private(self.data_dir / "port", str(self.port))
                 return
-            if asked:
+            if is_requested:
                 break
         raise PortInUse(
             f"Port {self.port} on {HOST} is in use: stop what uses it, or choose another port for PostgreSQL."
         )
 
     def _choose_port(self, *, forget_last: bool) -> int:
-        if self._wanted_port:
-            return self._wanted_port
-        kept = self.data_dir / "port"
-        if not forget_last and kept.exists():
-            port = int(kept.read_text().strip() or 0)
+        if self._requested_port:
+            return self._requested_port
+        port_file = self.data_dir / "port"
+        if not forget_last and port_file.exists():
+            port = int(port_file.read_text().strip() or 0)
             if port and is_free(port):
                 return port
         return free_port()
 
     def _try_launch(self) -> bool:
-        """Start the server on `self.port`; False if somebody else has the port."""
+        """Start the server on `self.port`; return False if the port is taken."""
         options = {**_ALWAYS, **(_DURABLE if self._durable else _THROWAWAY), "port": str(self.port)}
-        command = [str(self._placed.bin_dir / "postgres"), "-D", str(self._placed.cluster_dir)]
+        command = [str(self._find_placement.bin_dir / "postgres"), "-D", str(self._find_placement.cluster_dir)]
         command += [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
         log_fd = os.open(self.log_path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
         offset = os.lseek(log_fd, 0, os.SEEK_END)
@@ -303,7 +303,7 @@ class PostgresServer:
                 env={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C"},
                 cwd="/",
                 start_new_session=True,
-                **self._placed.popen_identity(),
+                **self._find_placement.popen_identity(),
             )
         finally:
             os.close(log_fd)
@@ -320,7 +320,7 @@ class PostgresServer:
                 if "could not bind" in written or "could not create any TCP/IP sockets" in written:
                     return False
                 raise self._failure(written, "the server ended while starting")
-            if _status_is_ready(self._placed.cluster_dir / "postmaster.pid"):
+            if _status_is_ready(self._find_placement.cluster_dir / "postmaster.pid"):
                 return True
             time.sleep(0.01)
         raise self._failure(self._log_since(log_offset), f"the server was not ready within {START_SECONDS:.0f} s")
@@ -342,7 +342,7 @@ class PostgresServer:
 
     def _broken_sentence(self, reason: str) -> str:
         return (
-            f"PostgreSQL cannot start from {self._placed.cluster_dir} ({reason}): restore it from a copy, "
+            f"PostgreSQL cannot start from {self._find_placement.cluster_dir} ({reason}): restore it from a copy, "
             f"or start afresh with --reset, which deletes it; the log is {self.log_path}."
         )
 
@@ -355,7 +355,7 @@ class PostgresServer:
 
 @contextlib.contextmanager
 def throwaway_postgres() -> Iterator[PostgresServer]:
-    """A server whose data is gone afterwards, with fsync off: for one test run."""
+    """Start a server with fsync off whose data is removed at the end: for one test run."""
     server = PostgresServer(Path(tempfile.mkdtemp(prefix="image-manager-postgres-")), durable=False)
     try:
         server.start()
@@ -365,7 +365,7 @@ def throwaway_postgres() -> Iterator[PostgresServer]:
 
 
 def _status_is_ready(pid_file: Path) -> bool:
-    # The eighth line is what pg_ctl itself waits for. Source: PostgreSQL, src/include/utils/pidfile.h.
+    # pg_ctl waits for the eighth line, too. Source: PostgreSQL, src/include/utils/pidfile.h.
     with contextlib.suppress(OSError):
         lines = pid_file.read_text().splitlines()
         return len(lines) >= 8 and lines[7].strip() == "ready"

@@ -1,1 +1,1 @@
-"""Topics, subscriptions and push delivery as Pub/Sub does them, kept on disk until they are acknowledged."""
+"""Topics, subscriptions and push delivery as in Pub/Sub, stored on disk until acknowledged."""

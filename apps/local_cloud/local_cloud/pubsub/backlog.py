@@ -1,4 +1,4 @@
-"""What one subscription has still to deliver, and when each message is due."""
+"""The undelivered messages of one subscription, and when each is due."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ DeadLetter = Callable[[Subscription, Delivery], None]
 
 
 class Backlog:
-    """A queue with leases: what is taken comes back by itself unless it is acknowledged in time."""
+    """A queue with leases: a message becomes due again unless it is acknowledged in time."""
 
     def __init__(
         self, subscription: Subscription, switches: Switches, journal: Journal, dead_letter: DeadLetter
@@ -36,11 +36,11 @@ class Backlog:
 
     @property
     def oldest_published_at(self) -> float | None:
-        """When the oldest message that is not acknowledged was published, in seconds since the epoch."""
+        """The publish time of the oldest unacknowledged message, in seconds since the epoch."""
         return min((item.message.published_at for item in self._deliveries.values()), default=None)
 
     def add(self, message: Message, attempt: int = 0) -> None:
-        """Take a message in; it is due after the delay that the switches ask for."""
+        """Add a message; it is due after the delay set by the switches."""
         delivery = Delivery(message, attempt)
         self._deliveries[message.id] = delivery
         self._schedule(delivery, self.switches.delay_seconds)
@@ -51,7 +51,7 @@ class Backlog:
         self._changed.set()
 
     async def take(self) -> Delivery:
-        """Wait for a due message and lease it until the subscription's deadline for acknowledgements."""
+        """Wait for a due message and lease it until the subscription's acknowledgement deadline."""
         while True:
             delivery = self.take_now()
             if delivery is not None:
@@ -62,10 +62,10 @@ class Backlog:
                 await asyncio.wait_for(self._changed.wait(), wait)
 
     def take_now(self) -> Delivery | None:
-        """Lease a message that is due at this moment, if there is one.
+        """Lease a message that is due now, if there is one.
 
         Raises:
-            sqlite3.Error: the journal cannot be written; the message stays and is due again soon.
+            sqlite3.Error: The journal cannot be written; the message stays and is due again soon.
         """
         while not self.switches.paused and (delivery := self._pop_due()) is not None:
             try:
@@ -74,7 +74,7 @@ class Backlog:
                     continue
                 self._journal.attempted(delivery.message.id, self.subscription.name, delivery.attempt + 1)
             except sqlite3.Error:
-                # It has left the queue, but nobody has got it.
+                # It has left the queue, but was not delivered.
                 self._schedule(delivery, JOURNAL_RETRY_SECONDS)
                 raise
             delivery.attempt += 1
@@ -83,10 +83,10 @@ class Backlog:
         return None
 
     def ack(self, message_id: str) -> None:
-        """Forget a message for good; unknown ones are ignored, as in the service.
+        """Remove an acknowledged message; unknown ones are ignored, as in the service.
 
         Raises:
-            sqlite3.Error: the journal cannot be written; the message stays.
+            sqlite3.Error: The journal cannot be written; the message stays.
         """
         if message_id in self._deliveries:
             self._journal.acknowledged(message_id, self.subscription.name)
@@ -94,13 +94,17 @@ class Backlog:
 
     def forget(self, attribute: str, value: str) -> int:
         """Acknowledge the messages with this attribute, and return how many there were."""
-        found = [each for each, item in self._deliveries.items() if item.message.attributes.get(attribute) == value]
+        found = [
+            message_id
+            for message_id, item in self._deliveries.items()
+            if item.message.attributes.get(attribute) == value
+        ]
         for message_id in found:
             self.ack(message_id)
         return len(found)
 
     def nack(self, message_id: str) -> None:
-        """Deliver a message again after its backoff, or give it up after the last attempt."""
+        """Redeliver a message after its backoff, or give it up after the last attempt."""
         delivery = self._deliveries.get(message_id)
         if delivery is None:
             return
@@ -110,7 +114,7 @@ class Backlog:
             self._schedule(delivery, self.subscription.backoff_seconds(delivery.attempt))
 
     def extend(self, message_id: str, seconds: float) -> None:
-        """Move the deadline of a leased message; zero seconds mean that it is refused."""
+        """Change the deadline of a leased message; zero seconds reject it."""
         delivery = self._deliveries.get(message_id)
         if delivery is not None and seconds > 0:
             self._schedule(delivery, seconds)
@@ -121,7 +125,7 @@ class Backlog:
         deadline = self.subscription.ack_deadline_seconds
         if self.subscription.push_endpoint is None:
             return deadline
-        # A push ends itself at the deadline and says how it went; the lease only has to outlast that.
+        # A push ends at its deadline and reports the outcome; the lease only has to outlast it.
         return deadline * (1 if self.switches.simultaneous else self.switches.copies) + 1.0
 
     def _attempts_used_up(self, delivery: Delivery) -> bool:
@@ -129,7 +133,7 @@ class Backlog:
         return has_policy and delivery.attempt >= self.subscription.max_delivery_attempts
 
     def _give_up(self, delivery: Delivery) -> None:
-        # Published before it is forgotten: killed between the two, it arrives twice rather than never.
+        # Published before it is removed: if the process is killed in between, it arrives twice and is not lost.
         self._dead_letter(self.subscription, delivery)
         self.ack(delivery.message.id)
 
@@ -144,7 +148,7 @@ class Backlog:
         while self._heap and self._heap[0][0] <= now:
             due_at, _, message_id = heapq.heappop(self._heap)
             delivery = self._deliveries.get(message_id)
-            # A message that was acknowledged or rescheduled has left its earlier entry behind.
+            # An acknowledged or rescheduled message has left its earlier entry in the heap.
             if delivery is None or delivery.due_at != due_at:
                 continue
             if not self.switches.out_of_order:

@@ -1,4 +1,4 @@
-"""Topics and what hangs on them."""
+"""Topics and their subscriptions."""
 
 import time
 from collections.abc import Callable
@@ -10,15 +10,15 @@ from local_cloud.pubsub.records import Delivery, Message, Subscription, Switches
 
 
 class UnknownNameError(LookupError):
-    """There is no topic or subscription of this name."""
+    """The topic or subscription does not exist."""
 
 
 class NameTakenError(ValueError):
-    """There is a topic or subscription of this name already."""
+    """A topic or subscription of this name exists already."""
 
 
 class Broker:
-    """All topics and subscriptions, by their full names (`projects/…/topics/…`); lives in one event loop."""
+    """All topics and subscriptions by full name (`projects/…/topics/…`), in one event loop."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -27,7 +27,7 @@ class Broker:
         self._backlogs: dict[str, Backlog] = {}
         self._last_id = 0
         self.dead_lettered = 0
-        # Told of each subscription that appears or goes, so that push delivery can follow.
+        # Called when a subscription is added or removed, so that push delivery can follow.
         self.on_change: Callable[[], None] = lambda: None
         for subscription, switches in self._journal.subscriptions():
             self._backlogs[subscription.name] = self._new_backlog(subscription, switches)
@@ -50,27 +50,27 @@ class Broker:
         return self._backlogs
 
     def create_topic(self, name: str) -> None:
-        """Make a topic.
+        """Create a topic.
 
         Raises:
-            NameTakenError: it is there.
+            NameTakenError: It exists.
         """
         if name in self._topics:
             raise NameTakenError(name)
         self.ensure_topic(name)
 
     def ensure_topic(self, name: str) -> None:
-        """Make a topic unless it is there."""
+        """Create a topic unless it exists."""
         self._journal.add_topic(name)
         self._topics.add(name)
 
     def check_topic(self, name: str) -> None:
-        """Raise UnknownNameError if there is no such topic."""
+        """Raise UnknownNameError if the topic does not exist."""
         if name not in self._topics:
             raise UnknownNameError(name)
 
     def delete_topic(self, name: str) -> None:
-        """Remove a topic; its subscriptions stay with what they have."""
+        """Remove a topic; its subscriptions keep their messages."""
         self.check_topic(name)
         self._journal.remove_topic(name)
         self._topics.discard(name)
@@ -83,11 +83,11 @@ class Broker:
             raise UnknownNameError(subscription) from None
 
     def create_subscription(self, subscription: Subscription) -> None:
-        """Make a subscription.
+        """Create a subscription.
 
         Raises:
-            NameTakenError: it is there.
-            UnknownNameError: its topic is not.
+            NameTakenError: It exists.
+            UnknownNameError: Its topic does not exist.
         """
         if subscription.name in self._backlogs:
             raise NameTakenError(subscription.name)
@@ -95,12 +95,12 @@ class Broker:
         self.ensure_subscription(subscription)
 
     def ensure_subscription(self, subscription: Subscription) -> None:
-        """Make a subscription, or give the one that is there these settings; its messages stay."""
-        kept = self._backlogs.get(subscription.name)
-        if kept is None:
-            kept = self._backlogs[subscription.name] = self._new_backlog(subscription, Switches())
-        kept.subscription = subscription
-        self._journal.put_subscription(subscription, kept.switches)
+        """Create a subscription, or update the settings of an existing one, which keeps its messages."""
+        backlog = self._backlogs.get(subscription.name)
+        if backlog is None:
+            backlog = self._backlogs[subscription.name] = self._new_backlog(subscription, Switches())
+        backlog.subscription = subscription
+        self._journal.put_subscription(subscription, backlog.switches)
         self.on_change()
 
     def delete_subscription(self, name: str) -> None:
@@ -117,11 +117,11 @@ class Broker:
         self._journal.put_subscription(backlog.subscription, switches)
 
     def publish(self, topic: str, data: bytes, attributes: dict[str, str], ordering_key: str = "") -> str:
-        """Keep one message for every subscription of the topic, and return its id."""
+        """Store one message for every subscription of the topic, and return its id."""
         return self.publish_all(topic, [(data, attributes, ordering_key)])[0]
 
     def publish_all(self, topic: str, contents: list[tuple[bytes, dict[str, str], str]]) -> list[str]:
-        """Keep several messages, all or none, and return their ids."""
+        """Store several messages atomically, and return their ids."""
         self.check_topic(topic)
         messages = [Message(self._next_id(), *content, time.time()) for content in contents]
         backlogs = [backlog for backlog in self._backlogs.values() if backlog.subscription.topic == topic]
@@ -133,14 +133,14 @@ class Broker:
         return [message.id for message in messages]
 
     def forget(self, attribute: str, value: str) -> int:
-        """Forget the messages with this attribute that nobody has acknowledged, and return how many there were."""
+        """Acknowledge all messages with this attribute, and return how many there were."""
         return sum(backlog.forget(attribute, value) for backlog in self._backlogs.values())
 
     def _new_backlog(self, subscription: Subscription, switches: Switches) -> Backlog:
         return Backlog(subscription, switches, self._journal, self._publish_dead_letter)
 
     def _publish_dead_letter(self, subscription: Subscription, delivery: Delivery) -> None:
-        """Publish a message that is given up.
+        """Publish a message that was given up to the dead-letter topic.
 
         Source: https://cloud.google.com/pubsub/docs/handling-failures#track-delivery-attempts
         """

@@ -1,4 +1,4 @@
-"""Keeps what has been published and not yet acknowledged, in SQLite."""
+"""Storage of published and unacknowledged messages in SQLite."""
 
 import json
 import sqlite3
@@ -25,7 +25,7 @@ CREATE TABLE IF NOT EXISTS delivery (
 
 
 class Journal:
-    """The only part of the broker that touches the disk; each method is one transaction."""
+    """The only part of the broker that accesses the disk; each method is one transaction."""
 
     def __init__(self, path: Path) -> None:
         self._connection = sqlite3.connect(path, isolation_level=None)
@@ -42,11 +42,11 @@ class Journal:
         return [row[0] for row in self._connection.execute("SELECT name FROM topic ORDER BY name")]
 
     def add_topic(self, name: str) -> None:
-        """Remember a topic."""
+        """Store a topic."""
         self._connection.execute("INSERT OR IGNORE INTO topic VALUES (?)", (name,))
 
     def remove_topic(self, name: str) -> None:
-        """Forget a topic."""
+        """Remove a topic."""
         self._connection.execute("DELETE FROM topic WHERE name = ?", (name,))
 
     def subscriptions(self) -> list[tuple[Subscription, Switches]]:
@@ -55,19 +55,19 @@ class Journal:
         return [(Subscription(**json.loads(row[0])), Switches(**json.loads(row[1]))) for row in rows]
 
     def put_subscription(self, subscription: Subscription, switches: Switches) -> None:
-        """Remember a subscription, or its changed settings."""
+        """Store a subscription, or its changed settings."""
         values = (subscription.name, json.dumps(subscription.as_dict()), json.dumps(vars(switches)))
         self._connection.execute("INSERT OR REPLACE INTO subscription VALUES (?, ?, ?)", values)
 
     def remove_subscription(self, name: str) -> None:
-        """Forget a subscription and what it has not delivered."""
+        """Remove a subscription and its undelivered messages."""
         with transaction(self._connection):
             self._connection.execute("DELETE FROM subscription WHERE name = ?", (name,))
             self._connection.execute("DELETE FROM delivery WHERE subscription = ?", (name,))
             self._connection.execute("DELETE FROM message WHERE id NOT IN (SELECT message_id FROM delivery)")
 
     def deliveries(self) -> list[tuple[str, int, Message]]:
-        """Return subscription, attempts so far and message of everything that is not acknowledged."""
+        """Return subscription, number of attempts and message of everything unacknowledged."""
         rows = self._connection.execute(
             "SELECT subscription, attempt, id, data, attributes, ordering_key, published_at"
             " FROM delivery JOIN message ON id = message_id ORDER BY published_at, id"
@@ -75,7 +75,7 @@ class Journal:
         return [(row[0], row[1], Message(row[2], row[3], json.loads(row[4]), row[5], row[6])) for row in rows]
 
     def publish(self, messages: Iterable[Message], subscriptions: list[str]) -> None:
-        """Keep messages for each of the subscriptions."""
+        """Store messages for each of the subscriptions."""
         with transaction(self._connection):
             for message in messages:
                 attributes = json.dumps(message.attributes)
@@ -88,14 +88,14 @@ class Journal:
                 )
 
     def attempted(self, message_id: str, subscription: str, attempt: int) -> None:
-        """Remember how often a message has been delivered."""
+        """Store how often a message has been delivered."""
         self._connection.execute(
             "UPDATE delivery SET attempt = ? WHERE message_id = ? AND subscription = ?",
             (attempt, message_id, subscription),
         )
 
     def acknowledged(self, message_id: str, subscription: str) -> None:
-        """Forget a delivery, and the message with its last one."""
+        """Remove a delivery, and with its last one the message."""
         with transaction(self._connection):
             self._connection.execute(
                 "DELETE FROM delivery WHERE message_id = ? AND subscription = ?", (message_id, subscription)

@@ -20,12 +20,12 @@ from local_cloud.pubsub.records import Delivery, Subscription
 
 ACKNOWLEDGING = frozenset({102, 200, 201, 202, 204})
 FIRST_WINDOW = 3
-# Audience and e-mail of the account that the token is for.
+# Audience of the token, and e-mail of its account.
 Tokens = Callable[[str, str], str]
 
 
 class Window:
-    """How many deliveries may be under way: grows by one with each success, halves with each failure."""
+    """The number of concurrent deliveries: grows by one with each success, halves with each failure."""
 
     def __init__(self, cap: int) -> None:
         self.limit = float(min(FIRST_WINDOW, cap))
@@ -34,14 +34,14 @@ class Window:
         self._room = asyncio.Event()
 
     async def enter(self) -> None:
-        """Wait for room and take it."""
+        """Wait for a free slot and take it."""
         while self.under_way >= int(self.limit):
             self._room.clear()
             await self._room.wait()
         self.under_way += 1
 
     def leave(self) -> None:
-        """Give the room back without saying how it went."""
+        """Release the slot without reporting an outcome."""
         self.under_way -= 1
         self._room.set()
 
@@ -51,7 +51,7 @@ class Window:
 
 
 class PushDelivery:
-    """Delivers for every push subscription of a broker, each with a window of its own."""
+    """Delivers for every push subscription of a broker, each with its own window."""
 
     def __init__(self, broker: Broker, tokens: Tokens, *, max_outstanding: int = 8) -> None:
         self._broker = broker
@@ -65,18 +65,18 @@ class PushDelivery:
         self.follow()
 
     def follow(self) -> None:
-        """Start a loop for each push subscription that has none, and end those of the others."""
-        wanted = {
+        """Start a loop for each push subscription that has none, and end all others."""
+        push_backlogs = {
             name: backlog for name, backlog in self._broker.backlogs.items() if backlog.subscription.push_endpoint
         }
-        for name in self._loops.keys() - wanted.keys():
+        for name in self._loops.keys() - push_backlogs.keys():
             self._loops.pop(name).cancel()
-        for name in wanted.keys() - self._loops.keys():
-            run = partial(self._run, wanted[name], Window(self._max_outstanding))
+        for name in push_backlogs.keys() - self._loops.keys():
+            run = partial(self._run, push_backlogs[name], Window(self._max_outstanding))
             self._loops[name] = asyncio.create_task(supervise("push", run))
 
     async def close(self) -> None:
-        """End all deliveries; what is under way comes again after the next start."""
+        """Stop all deliveries; those in progress are repeated after the next start."""
         tasks = [*self._loops.values(), *self._deliveries]
         for task in tasks:
             task.cancel()
@@ -104,7 +104,7 @@ class PushDelivery:
             else:
                 backlog.nack(delivery.message.id)
         except sqlite3.Error as error:
-            # What could not be written down was not settled: the message comes again when its lease is over.
+            # If the journal cannot be written, the outcome is not recorded: the message is redelivered after its lease.
             log_unexpected(error, subscription=backlog.subscription.name)
         finally:
             window.leave()
@@ -138,7 +138,7 @@ class PushDelivery:
 
 
 def envelope(subscription: Subscription, delivery: Delivery) -> dict[str, Any]:
-    """Wrap a message as the service does, with both spellings of the names that it sends twice."""
+    """Wrap a message as the service does, including both spellings of the names that it sends twice."""
     message = delivery.message
     wrapped: dict[str, Any] = {
         "attributes": message.attributes,
@@ -152,7 +152,7 @@ def envelope(subscription: Subscription, delivery: Delivery) -> dict[str, Any]:
     if message.ordering_key:
         wrapped["orderingKey"] = message.ordering_key
     whole: dict[str, Any] = {"message": wrapped, "subscription": subscription.name}
-    # The service counts attempts only where a dead-letter policy asks for it.
+    # The service counts attempts only with a dead-letter policy.
     if subscription.dead_letter_topic is not None:
         whole["deliveryAttempt"] = delivery.attempt
     return whole

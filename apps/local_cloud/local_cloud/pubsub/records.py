@@ -1,4 +1,4 @@
-"""Messages, subscriptions and the switches that make delivery as bad as it may get."""
+"""Messages, subscriptions, and the switches that simulate unreliable delivery."""
 
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
@@ -17,14 +17,14 @@ class Message:
 
     @property
     def publish_time(self) -> str:
-        """The time of publishing as push envelopes show it."""
+        """The publish time in the format of push envelopes."""
         moment = datetime.fromtimestamp(self.published_at, UTC)
         return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @dataclass(frozen=True)
 class Subscription:
-    """A subscription's settings; with a `push_endpoint` it pushes, without one it waits to be pulled."""
+    """The settings of a subscription; with a `push_endpoint` it pushes, without one it is pulled."""
 
     name: str
     topic: str
@@ -38,21 +38,21 @@ class Subscription:
     max_delivery_attempts: int = 10
 
     def backoff_seconds(self, attempt: int) -> float:
-        """How long to wait after attempt number `attempt` (from 1) has failed."""
-        # The exponent is capped, since a float can't hold what a poison message would reach without a dead letter.
+        """Return how long to wait after attempt number `attempt` (from 1) has failed."""
+        # The exponent is capped, because without a dead-letter topic a poison message would overflow a float.
         return min(self.max_backoff_seconds, self.min_backoff_seconds * 2.0 ** min(attempt - 1, 30))
 
     def as_dict(self) -> dict[str, Any]:
-        """Turn it into what `Subscription(**values)` takes."""
+        """Return the arguments of `Subscription(**values)`."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class Switches:
-    """What a test can make one subscription do.
+    """Faults that a test can simulate in one subscription.
 
-    `copies` deliveries of each message, one after the other or all at once; due messages in random order;
-    each new message held back for `delay_seconds`; nothing delivered while `paused`.
+    `copies` deliveries of each message, sequentially or concurrently; due messages in random order; each new message
+    delayed by `delay_seconds`; no delivery while `paused`.
     """
 
     copies: int = 1
@@ -63,24 +63,24 @@ class Switches:
 
     @classmethod
     def from_document(cls, document: dict[str, Any]) -> "Switches":
-        """Build from JSON.
+        """Build switches from JSON.
 
         Raises:
-            ValueError: a name is unknown or a value is of the wrong kind.
+            ValueError: A name is unknown or a value has the wrong type.
         """
         known = {item.name: type(item.default) for item in fields(cls)}
         for name, value in document.items():
             if name not in known:
                 raise ValueError(f"unknown switch {name}: choose among {', '.join(known)}")
-            wanted = (int, float) if known[name] is float else known[name]
-            if not isinstance(value, wanted) or (known[name] is not bool and isinstance(value, bool)):
+            expected = (int, float) if known[name] is float else known[name]
+            if not isinstance(value, expected) or (known[name] is not bool and isinstance(value, bool)):
                 raise ValueError(f"{name} must be of type {known[name].__name__}")
         return cls(**document)
 
 
 @dataclass
 class Delivery:
-    """One message on its way to one subscription."""
+    """One message to be delivered to one subscription."""
 
     message: Message
     attempt: int = 0
@@ -88,5 +88,5 @@ class Delivery:
 
     @property
     def ack_id(self) -> str:
-        """Names this attempt; the acknowledgement of an earlier one still counts, as in the service."""
+        """The id of this attempt; an acknowledgement of an earlier one still counts, as in the service."""
         return f"{self.message.id}:{self.attempt}"

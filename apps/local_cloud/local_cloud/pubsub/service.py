@@ -1,4 +1,4 @@
-"""The gRPC services Publisher and Subscriber over the broker, with the client library's own message types."""
+"""The gRPC services Publisher and Subscriber on top of the broker, with the client library's own message types."""
 
 import asyncio
 import contextlib
@@ -16,7 +16,7 @@ from local_cloud.pubsub.backlog import Backlog
 from local_cloud.pubsub.broker import Broker, NameTakenError, UnknownNameError
 from local_cloud.pubsub.records import Delivery, Subscription
 
-# A pull without messages is answered after this long, so that a client's own deadline is not reached.
+# A pull without messages returns after this long, which is less than a client's own deadline.
 PULL_WAIT_SECONDS = 1.0
 DEFAULT_ACK_DEADLINE_SECONDS = 10
 DEFAULT_BACKOFF_SECONDS = (10.0, 600.0)
@@ -27,13 +27,13 @@ Handler = Callable[[Any, Context], Awaitable[Any]]
 
 
 class PubSubService:
-    """Answers the calls of the real publisher and subscriber clients."""
+    """Handles the calls of the real publisher and subscriber clients."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
 
     def handlers(self) -> list[Any]:
-        """Return what `grpc.aio.Server.add_generic_rpc_handlers` takes."""
+        """Return the argument for `grpc.aio.Server.add_generic_rpc_handlers`."""
         publisher = {
             "CreateTopic": _unary(types.Topic, self.create_topic),
             "GetTopic": _unary(types.GetTopicRequest, self.get_topic),
@@ -62,7 +62,7 @@ class PubSubService:
         ]
 
     async def create_topic(self, request: Any, _context: Context) -> Any:
-        """Make a topic."""
+        """Create a topic."""
         self._broker.create_topic(request.name)
         return request
 
@@ -89,12 +89,12 @@ class PubSubService:
         return Empty()
 
     async def publish(self, request: Any, _context: Context) -> Any:
-        """Keep messages; they are on disk when the answer leaves."""
+        """Store messages; they are on disk before the response is sent."""
         contents = [(item.data, dict(item.attributes), item.ordering_key) for item in request.messages]
         return types.PublishResponse.pb()(message_ids=self._broker.publish_all(request.topic, contents))
 
     async def create_subscription(self, request: Any, _context: Context) -> Any:
-        """Make a subscription."""
+        """Create a subscription."""
         self._broker.create_subscription(_from_proto(request))
         return request
 
@@ -117,7 +117,7 @@ class PubSubService:
         return Empty()
 
     async def pull(self, request: Any, _context: Context) -> Any:
-        """Lease messages; waits a moment for the first one."""
+        """Lease messages; wait briefly for the first one."""
         backlog = self._broker.backlog(request.subscription)
         taken = _take_due(backlog, request.max_messages)
         if not taken and not request.return_immediately:
@@ -128,7 +128,7 @@ class PubSubService:
         return types.PullResponse.pb()(received_messages=[_received(backlog, item) for item in taken])
 
     async def acknowledge(self, request: Any, _context: Context) -> Any:
-        """Forget messages for good."""
+        """Acknowledge messages."""
         backlog = self._broker.backlog(request.subscription)
         for ack_id in request.ack_ids:
             backlog.ack(_message_id(ack_id))
@@ -142,7 +142,7 @@ class PubSubService:
         return Empty()
 
     async def streaming_pull(self, requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
-        """Send messages as they become due and take acknowledgements, on one stream."""
+        """Send messages as they become due and receive acknowledgements, on one stream."""
         first = await anext(requests)
         try:
             backlog = self._broker.backlog(first.subscription)
@@ -161,7 +161,7 @@ class PubSubService:
 
 
 class _Stream:
-    """The state of one streaming pull: what was sent and not yet settled."""
+    """The state of one streaming pull: the messages sent and not yet settled."""
 
     def __init__(self, backlog: Backlog, max_outstanding: int) -> None:
         self._backlog = backlog
@@ -169,7 +169,7 @@ class _Stream:
         self._outstanding: set[str] = set()
 
     async def read(self, requests: AsyncIterator[Any]) -> None:
-        """Settle messages as the client says, until it closes its side."""
+        """Settle messages as the client requests, until it closes its side."""
         async for request in requests:
             for ack_id in request.ack_ids:
                 self._backlog.ack(_message_id(ack_id))
@@ -214,7 +214,7 @@ def _unary(request_type: Any, handler: Handler) -> Any:
         except NameTakenError as error:
             await context.abort(grpc.StatusCode.ALREADY_EXISTS, f"Resource already exists ({error})")
         except sqlite3.Error as error:
-            # A full disk above all: clients try again what was not kept.
+            # A full disk, for example: clients retry what was not stored.
             log_unexpected(error)
             await context.abort(grpc.StatusCode.UNAVAILABLE, "The disk does not take it.")
 
@@ -253,7 +253,7 @@ def _received(backlog: Backlog, delivery: Delivery) -> Any:
 
 def _from_proto(request: Any) -> Subscription:
     push, policy, retry = request.push_config, request.dead_letter_policy, request.retry_policy
-    least, most = DEFAULT_BACKOFF_SECONDS if request.HasField("retry_policy") else (0.0, 0.0)
+    default_minimum, default_maximum = DEFAULT_BACKOFF_SECONDS if request.HasField("retry_policy") else (0.0, 0.0)
     return Subscription(
         name=request.name,
         topic=request.topic,
@@ -261,8 +261,8 @@ def _from_proto(request: Any) -> Subscription:
         push_audience=push.oidc_token.audience,
         push_email=push.oidc_token.service_account_email,
         ack_deadline_seconds=request.ack_deadline_seconds or DEFAULT_ACK_DEADLINE_SECONDS,
-        min_backoff_seconds=retry.minimum_backoff.ToNanoseconds() / 1e9 or least,
-        max_backoff_seconds=retry.maximum_backoff.ToNanoseconds() / 1e9 or most,
+        min_backoff_seconds=retry.minimum_backoff.ToNanoseconds() / 1e9 or default_minimum,
+        max_backoff_seconds=retry.maximum_backoff.ToNanoseconds() / 1e9 or default_maximum,
         dead_letter_topic=policy.dead_letter_topic or None,
         max_delivery_attempts=policy.max_delivery_attempts or 5,
     )

@@ -1,4 +1,4 @@
-"""Finds or makes the admin's key: the first run rotates the default key, later runs keep what they have."""
+"""Finds or creates the admin's key: the first run rotates the default key, later runs reuse theirs."""
 
 import json
 import subprocess
@@ -18,7 +18,7 @@ BOOTSTRAP_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class AdminKey:
-    """The key, if it is known here, and whether this run made it."""
+    """The key, if it is known here, and whether this run created it."""
 
     api_key: str | None
     is_new: bool
@@ -28,17 +28,17 @@ def obtain(layout: Layout, urls: DatabaseUrls, former: SystemFile | None) -> Adm
     """Return the key of the last run while the API accepts it, else rotate the default key.
 
     Raises:
-        ChildCrashed: the rotation failed.
+        ChildCrashed: The rotation failed.
     """
-    kept = former.admin_api_key if former else None
-    if kept is not None and is_accepted(layout.url, kept):
-        return AdminKey(kept, is_new=False)
+    stored_key = former.admin_api_key if former else None
+    if stored_key is not None and is_accepted(layout.url, stored_key):
+        return AdminKey(stored_key, is_new=False)
     made = bootstrap(layout, urls)
     return AdminKey(made, is_new=made is not None)
 
 
 def is_accepted(url: str, api_key: str) -> bool:
-    """Ask the API whether a key is good."""
+    """Return whether the API accepts a key."""
     try:
         answer = httpx2.get(f"{url}/api/v1/whoami", headers={"X-API-KEY": api_key}, trust_env=False, timeout=5)
     except httpx2.HTTPError:
@@ -47,7 +47,7 @@ def is_accepted(url: str, api_key: str) -> bool:
 
 
 def bootstrap(layout: Layout, urls: DatabaseUrls) -> str | None:
-    """Rotate the default admin key; `None` if somebody has done so before."""
+    """Rotate the default admin key; return `None` if it was rotated before."""
     done = subprocess.run(
         [sys.executable, "-m", "image_core.admin", "bootstrap", "--print-json"],
         env=service_environment(layout, urls.owner),

@@ -1,4 +1,4 @@
-"""The processes that the supervisor starts: each described by data, each with a log file of its own."""
+"""The processes that the supervisor starts: each described by data, each with its own log file."""
 
 import contextlib
 import os
@@ -20,7 +20,7 @@ PROBE_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class ChildSpec:
-    """How to start a process and how to know that it is ready."""
+    """How to start a process and how to check that it is ready."""
 
     name: str
     command: list[str]
@@ -30,7 +30,7 @@ class ChildSpec:
 
 
 class Child:
-    """One process; it leads a process group, so that what it starts can be ended with it."""
+    """One process; it leads a process group, so that its own children can be ended with it."""
 
     def __init__(self, spec: ChildSpec, log_dir: Path, watchdog: Watchdog) -> None:
         self.spec = spec
@@ -49,7 +49,7 @@ class Child:
 
     @property
     def exit_status(self) -> int | None:
-        """The exit status; negative is the number of the signal that ended it; `None` while it runs."""
+        """The exit status; negative for the signal that ended it; `None` while it runs."""
         return None if self._process is None else self._process.poll()
 
     def start(self) -> None:
@@ -72,7 +72,7 @@ class Child:
         self.restart_at = None
 
     def stop(self) -> None:
-        """End the process and whatever it started, within `stop_seconds`."""
+        """End the process and its children within `stop_seconds`."""
         if self._process is None:
             return
         if self.exit_status is None:
@@ -84,14 +84,14 @@ class Child:
         self._process.wait()
 
     def clear_group(self) -> None:
-        """End what an ended process left behind."""
+        """End the children of an ended process."""
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._watchdog.forget(self._process.pid)
 
     def is_ready(self) -> bool:
-        """Ask the process itself; one without a URL is ready when it has ended well."""
+        """Query the process; one without a URL is ready when it has exited successfully."""
         if self.spec.ready_url is None:
             return self.exit_status == 0
         try:
@@ -100,7 +100,7 @@ class Child:
             return False
 
     def warnings(self) -> list[str]:
-        """Return what a process that is ready has to warn of."""
+        """Return the warnings of a ready process."""
         try:
             body = httpx2.get(str(self.spec.ready_url), trust_env=False, timeout=PROBE_SECONDS).json()
         except (httpx2.HTTPError, ValueError):
@@ -108,11 +108,11 @@ class Child:
         return [str(text) for text in body.get("warnings", [])] if isinstance(body, dict) else []
 
     def check_alive(self) -> None:
-        """Raise if the process has ended otherwise than well.
+        """Check that the process has not failed.
 
         Raises:
-            ChildCrashed: with the last lines of its log.
-            DiskFull: its log says that this was the reason.
+            ChildCrashed: It failed; the error has the last lines of its log.
+            DiskFull: Its log says that the disk is full.
         """
         status = self.exit_status
         if status is None or (status == 0 and self.spec.ready_url is None):
@@ -129,7 +129,7 @@ class Child:
         )
 
     def tail(self) -> str:
-        """Return the last lines of what the process has written since it was started."""
+        """Return the last lines of the process's output since it was started."""
         return tail_of(self.log_path, self._log_offset)
 
 
@@ -144,7 +144,7 @@ def tail_of(log_path: Path, offset: int = 0) -> str:
 
 
 def describe_status(status: int) -> str:
-    """Say in words how a process ended."""
+    """Describe in words how a process ended."""
     if status >= 0:
         return f"with status {status}"
     with contextlib.suppress(ValueError):

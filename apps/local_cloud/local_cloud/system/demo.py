@@ -1,4 +1,4 @@
-"""A demo team with a few pictures, made through the HTTP API like anybody's."""
+"""A demo team with a few pictures, created through the public HTTP API."""
 
 import math
 import struct
@@ -14,7 +14,7 @@ WIDTH_PX, HEIGHT_PX = 960, 640
 
 @dataclass(frozen=True)
 class Demo:
-    """What was made; the key is the demo user's."""
+    """The created objects; the key is the demo user's."""
 
     team_id: str
     api_key: str
@@ -22,10 +22,10 @@ class Demo:
 
 
 def make_demo(url: str, admin_api_key: str) -> Demo | None:
-    """Make team, user and pictures; `None` if the team is there already.
+    """Create team, user and pictures; return `None` if the team exists already.
 
     Raises:
-        httpx2.HTTPError: the API refused a step.
+        httpx2.HTTPError: The API refused a step.
     """
     with httpx2.Client(base_url=f"{url}/api/v1", trust_env=False, timeout=30) as client:
         admin = {"X-API-KEY": admin_api_key}

@@ -1,4 +1,4 @@
-"""Which parts are ours, on which ports they listen, and what each process is told of the others."""
+"""The parts that we run, their ports, and the environment of each process."""
 
 import os
 import sys
@@ -24,7 +24,7 @@ UPLOAD_DEADLINE_SECONDS = 40
 
 @dataclass(frozen=True)
 class Outside:
-    """Addresses that were given from outside and take the place of our own parts."""
+    """Addresses of external parts, which replace our own."""
 
     database_url: str | None = None
     storage_host: str | None = None
@@ -34,7 +34,7 @@ class Outside:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Outside":
-        """Read the variables that the services know too; an empty one counts as absent."""
+        """Read the variables that the services also use; an empty one counts as absent."""
         return cls(
             environment.get("DATABASE_URL") or None,
             environment.get("STORAGE_EMULATOR_HOST") or None,
@@ -46,7 +46,7 @@ class Outside:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where everything listens and lies."""
+    """The addresses and paths of all parts."""
 
     data_dir: Path
     outside: Outside
@@ -59,17 +59,17 @@ class Layout:
 
     @property
     def url(self) -> str:
-        """Where the API answers."""
+        """The URL of the API."""
         return f"http://{HOST}:{self.api_port}"
 
     @property
     def processor_url(self) -> str:
-        """Where the processor answers."""
+        """The URL of the processor."""
         return f"http://{HOST}:{self.processor_port}"
 
     @property
     def tasks_url(self) -> str:
-        """Where housekeeping answers."""
+        """The URL of housekeeping."""
         return f"http://{HOST}:{self.tasks_port}"
 
     @property
@@ -79,7 +79,7 @@ class Layout:
 
     @property
     def emulators_url(self) -> str:
-        """Where the emulator process answers."""
+        """The URL of the emulator process."""
         return f"http://{HOST}:{self.http_port}"
 
     @property
@@ -99,35 +99,35 @@ class Layout:
 
 
 def choose_layout(data_dir: Path, port: int, outside: Outside, former: SystemFile | None) -> Layout:
-    """Take the ports of the last run where they are free, else any free ones.
+    """Choose the ports of the last run if they are free, else any free ones.
 
     Raises:
-        PortInUse: the port that was asked for is taken.
+        PortInUse: The requested port is taken.
     """
     if port and not is_free(port):
         raise PortInUse(
             f"Port {port} is in use: stop what uses it, or choose another with --port (0 selects a free one)."
         )
-    kept_processor = _port_of(former.processor_url) if former else 0
-    kept_tasks = _port_of(former.tasks_url) if former else 0
-    kept_http = _port_of(former.emulators_url or "") if former else 0
-    kept_pubsub = _port_of(f"//{former.pubsub_emulator_host}") if former else 0
-    kept_api = _port_of(former.url) if former else 0
-    kept_delivery = _port_of(former.delivery_url) if former else 0
+    former_processor = _port_of(former.processor_url) if former else 0
+    former_tasks = _port_of(former.tasks_url) if former else 0
+    former_http = _port_of(former.emulators_url or "") if former else 0
+    former_pubsub = _port_of(f"//{former.pubsub_emulator_host}") if former else 0
+    former_api = _port_of(former.url) if former else 0
+    former_delivery = _port_of(former.delivery_url) if former else 0
     return Layout(
         data_dir,
         outside,
-        port or _kept_or_free(kept_api),
-        _kept_or_free(kept_processor),
-        _kept_or_free(kept_tasks),
-        _kept_or_free(kept_http),
-        _kept_or_free(kept_pubsub),
-        _kept_or_free(kept_delivery),
+        port or _former_or_free_port(former_api),
+        _former_or_free_port(former_processor),
+        _former_or_free_port(former_tasks),
+        _former_or_free_port(former_http),
+        _former_or_free_port(former_pubsub),
+        _former_or_free_port(former_delivery),
     )
 
 
 def service_environment(layout: Layout, database_url: str) -> dict[str, str]:
-    """Return what the services are told; only endpoints differ from the cloud."""
+    """Return the environment of the services; only endpoints differ from the cloud."""
     return {
         **os.environ,
         "GOOGLE_CLOUD_PROJECT": PROJECT_ID,
@@ -156,7 +156,7 @@ def service_environment(layout: Layout, database_url: str) -> dict[str, str]:
 
 
 def emulators_spec(layout: Layout) -> ChildSpec:
-    """Describe the emulator process."""
+    """Return the spec of the emulator process."""
     outside = layout.outside
     environment = {
         **service_environment(layout, ""),
@@ -171,20 +171,20 @@ def emulators_spec(layout: Layout) -> ChildSpec:
     if outside.pubsub_host is not None:
         environment["EMULATORS_OUTSIDE_PUBSUB_HOST"] = outside.pubsub_host
     if outside.jwks_url is not None:
-        # The services trust the other issuer's keys, so the other scheduler has to call them.
+        # The services trust the external issuer's keys, so the external scheduler must call them.
         environment["EMULATORS_SWEEP_SECONDS"] = "0"
     command = [sys.executable, "-m", "local_cloud.emulators"]
     return ChildSpec("emulators", command, environment, f"{layout.emulators_url}/health/ready", stop_seconds=4.0)
 
 
 def migration_spec(layout: Layout, urls: DatabaseUrls) -> ChildSpec:
-    """Describe the step that brings the schema up to date and then ends."""
+    """Return the spec of the migration, which brings the schema up to date and exits."""
     command = [sys.executable, "-m", "image_core.admin", "migrate"]
     return ChildSpec("migrations", command, service_environment(layout, urls.owner))
 
 
 def service_specs(layout: Layout, urls: DatabaseUrls) -> list[ChildSpec]:
-    """Describe the services, in the order in which they are started."""
+    """Return the specs of the services, in the order of their start."""
     parts = [
         ("image_processor", "image_processor", layout.processor_port, urls.processor),
         ("image_tasks", "image_api.tasks_app", layout.tasks_port, urls.tasks),
@@ -209,18 +209,20 @@ def delivery_environment(layout: Layout) -> dict[str, str]:
     """Return what the services that sign and verify delivery addresses are told; the environment comes first."""
     made = {"DELIVERY_URL": os.environ.get("DELIVERY_URL", layout.delivery_url)}
     if "DELIVERY_MASTER_SECRET" not in os.environ:
-        kept = layout.data_dir / MASTER_FILE_NAME
-        made["DELIVERY_MASTER"] = os.environ.get("DELIVERY_MASTER") or _kept(kept, master_secrets.generate)
+        secret_file = layout.data_dir / MASTER_FILE_NAME
+        made["DELIVERY_MASTER"] = os.environ.get("DELIVERY_MASTER") or _stored_secret(
+            secret_file, master_secrets.generate
+        )
     return made
 
 
 def _signing_keys(file: Path) -> str:
-    """Return the keys that sign access tokens, made at the first start."""
-    return _kept(file, lambda: signing_keys.to_text([signing_keys.generate()]))
+    """Return the keys that sign access tokens, generated at the first start."""
+    return _stored_secret(file, lambda: signing_keys.to_text([signing_keys.generate()]))
 
 
-def _kept(file: Path, make: Callable[[], str]) -> str:
-    """Return the secret in a file that only its owner can read; it is made at the first start."""
+def _stored_secret(file: Path, make: Callable[[], str]) -> str:
+    """Return the secret in a file that only its owner can read; generate it at the first start."""
     if not file.exists():
         made = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(made, "w") as opened:
@@ -235,5 +237,5 @@ def _port_of(url: str) -> int:
         return 0
 
 
-def _kept_or_free(port: int) -> int:
+def _former_or_free_port(port: int) -> int:
     return port if port and is_free(port) else free_port()

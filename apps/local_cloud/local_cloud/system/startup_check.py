@@ -1,9 +1,9 @@
-"""One upload of our own before "ready" is said: the bytes go in, and what becomes of them can be read.
+"""A test upload before the system is reported as ready: the picture is processed, and its results are readable.
 
-It takes the way of a direct upload: a row that waits for its bytes, the bytes to the object store, the notification,
-the push, a worker, and the API that reads them. It leaves nothing: its team, which has an id of its own, is removed
-with all that it has, and so is what a start that was killed left of it. It goes around the API's own upload because
-that writes to the audit log, from which nothing can be removed.
+It is a direct upload: a pending row, the bytes to the object store, the notification, the push, a worker, and the API
+that reads the result. It leaves nothing behind: its team, which has a fixed id, is removed with all its data, including
+that of an earlier start that was killed. It bypasses the API's own upload, because that writes to the audit log, from
+which nothing can be removed.
 """
 
 import secrets
@@ -43,13 +43,13 @@ COMMIT;
 _UNPUBLISHED = f"SELECT count(*) FROM event WHERE team_id = '{TEAM_ID}' AND published_at IS NULL;"  # noqa: S608
 
 
-def check_upload(layout: Layout, postgres: PostgresServer, go_on: Callable[[], bool]) -> str | None:
-    """Upload a picture, see that it becomes ready and can be read, and remove every trace of it.
+def check_upload(layout: Layout, postgres: PostgresServer, should_continue: Callable[[], bool]) -> str | None:
+    """Upload a picture, check that it becomes ready and can be read, and remove every trace of it.
 
-    Return why it was not tried, if it was not: what waits from before comes first, and may take long.
+    Return the reason if it was skipped: older messages are processed first, which may take long.
 
     Raises:
-        NotReadyInTime: it did not; the message says how far it came.
+        NotReadyInTime: It did not become ready; the message says how far it came.
     """
     with httpx2.Client(trust_env=False, timeout=10) as client:
         state = client.get(f"{layout.emulators_url}/_local/state").raise_for_status().json()
@@ -60,7 +60,7 @@ def check_upload(layout: Layout, postgres: PostgresServer, go_on: Callable[[], b
             return f"{pushes['backlog']} earlier uploads are still being processed"
         check = _Check(layout, postgres, client)
         try:
-            check.perform(go_on)
+            check.perform(should_continue)
         except httpx2.HTTPError as error:
             raise _failed(f"{error!r}") from None
         finally:
@@ -74,7 +74,7 @@ class _Check:
     postgres: PostgresServer
     client: httpx2.Client
 
-    def perform(self, go_on: Callable[[], bool]) -> None:
+    def perform(self, should_continue: Callable[[], bool]) -> None:
         key, image_id = api_keys.generate(), str(new_id())
         name = f"originals/{TEAM_ID}/{image_id}"
         picture = gradient_png(PICTURE_SIDE_PX, PICTURE_SIDE_PX, (120, 160, 100 + secrets.randbelow(100)))
@@ -85,17 +85,17 @@ class _Check:
             content=picture, headers={"content-type": "image/png"},
         )  # fmt: skip
         answer.raise_for_status()
-        self._wait_until_ready(image_id, key.api_key, go_on)
+        self._wait_until_ready(image_id, key.api_key, should_continue)
         for path, expected in (("content", picture), ("derivatives/thumb", None)):
             content = self._read(f"{image_id}/{path}", key.api_key).raise_for_status().content
             if not content or content != (expected or content):
                 raise _failed(f"its {path} cannot be read back")
 
-    def _wait_until_ready(self, image_id: str, api_key: str, go_on: Callable[[], bool]) -> None:
+    def _wait_until_ready(self, image_id: str, api_key: str, should_continue: Callable[[], bool]) -> None:
         deadline = time.monotonic() + DEADLINE_SECONDS
         while True:
             image = self._read(image_id, api_key).raise_for_status().json()
-            if image["status"] == "ready" or not go_on():
+            if image["status"] == "ready" or not should_continue():
                 return
             if image["status"] in {"failed", "expired"}:
                 raise _failed(f"it is {image['status']}: {image['failure']}")
@@ -107,7 +107,7 @@ class _Check:
         return self.client.get(f"{self.layout.url}/api/v1/images/{path}", headers={"X-API-KEY": api_key})
 
     def remove(self) -> None:
-        # The event of the picture is on its way as soon as the picture is ready.
+        # The picture's event is published as soon as the picture is ready.
         deadline = time.monotonic() + EVENT_SECONDS
         while self.postgres.execute(_UNPUBLISHED, DATABASE) != "0" and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)

@@ -31,11 +31,11 @@ Say = Callable[[str], None]
 
 
 class StopRequestedError(Exception):
-    """Somebody asked for the end while the system was still starting."""
+    """A stop was requested while the system was still starting."""
 
 
 class Supervisor:
-    """One system over one data folder."""
+    """One system with one data folder."""
 
     def __init__(self, layout: Layout, say: Say) -> None:
         self.layout = layout
@@ -54,8 +54,8 @@ class Supervisor:
         """Start everything and return when all services are ready.
 
         Raises:
-            LocalCloudError: a part did not start; nothing is left running after `stop`.
-            StopRequestedError: SIGTERM or SIGINT came meanwhile.
+            LocalCloudError: A part did not start; nothing is left running after `stop`.
+            StopRequestedError: SIGTERM or SIGINT arrived during the start.
         """
         self._began_at = time.monotonic()
         emulators = self._start_emulators()
@@ -66,7 +66,7 @@ class Supervisor:
         services = [self._add(spec) for spec in service_specs(self.layout, urls)]
         self._wait_for(migration)
         migration.clear_group()
-        # The services were started beside the migrations: they become ready once the schema is there.
+        # The services were started in parallel with the migrations: they become ready once the schema exists.
         for service in services:
             self._wait_for(service)
         self.admin = admin_key.obtain(self.layout, urls, read_system_file(self.layout.data_dir))
@@ -96,16 +96,16 @@ class Supervisor:
         if self._postgres is not None:
             self._postgres.stop()
         self._watchdog.close()
-        former = read_system_file(self.layout.data_dir)
-        if former is not None:
-            SystemFile(**{**vars(former), "pids": {}}).write(self.layout.data_dir)
+        previous = read_system_file(self.layout.data_dir)
+        if previous is not None:
+            SystemFile(**{**vars(previous), "pids": {}}).write(self.layout.data_dir)
 
     def request_stop(self) -> None:
-        """Have `start` or `watch` end soon; safe to call from a signal handler."""
+        """Make `start` or `watch` end soon; safe to call from a signal handler."""
         self._stop_requested = True
 
     def write_system_file(self) -> None:
-        """Write `system.json` as things are now."""
+        """Write `system.json` with the current state."""
         pids: dict[str, int | None] = {"supervisor": os.getpid()}
         if self._postgres is not None:
             pids["postgres"] = self._postgres.pid
@@ -125,14 +125,14 @@ class Supervisor:
         ).write(self.layout.data_dir)
 
     def _check_upload(self) -> None:
-        # What is not ours is nobody's to write into.
+        # We must not write into external parts.
         if self._postgres is None or self.layout.outside.storage_host or self.layout.outside.pubsub_host:
             return
         untried = check_upload(self.layout, self._postgres, lambda: not self._stop_requested)
         if self._stop_requested:
             raise StopRequestedError
         if untried is None:
-            self._tell_ready("an upload")
+            self._report_ready("an upload")
         else:
             self.say(f"  an upload        not tested: {untried}")
 
@@ -150,7 +150,7 @@ class Supervisor:
         self._postgres = PostgresServer(self.layout.data_dir / "postgres", watchdog=self._watchdog)
         self._postgres.start()
         urls = prepare_database(self._postgres, self.layout.data_dir)
-        self._tell_ready("postgres")
+        self._report_ready("postgres")
         return urls
 
     def _add(self, spec: ChildSpec, *, keep: bool = True) -> Child:
@@ -175,9 +175,9 @@ class Supervisor:
                     f"{child.tail()}\nComplete log: {child.log_path}"
                 )
             time.sleep(POLL_SECONDS)
-        self._tell_ready(child.spec.name)
+        self._report_ready(child.spec.name)
 
-    def _tell_ready(self, name: str) -> None:
+    def _report_ready(self, name: str) -> None:
         self.say(f"  {name:<16} ready after {time.monotonic() - self._began_at:.1f} s")
 
     def _check_postgres(self) -> None:
@@ -210,12 +210,12 @@ class Supervisor:
 
 @contextlib.contextmanager
 def data_folder_lock(data_dir: Path) -> Iterator[None]:
-    """Hold the data folder, so that no second system is started over it.
+    """Lock the data folder, so that no second system can use it.
 
     Raises:
-        AlreadyRunning: somebody else holds it.
+        AlreadyRunning: Another process holds the lock.
     """
-    # Closed to others but for passing through, since the database's own account has to reach its part.
+    # Others may only pass through, because the database's account must reach its own part.
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o711)
     descriptor = os.open(data_dir / "lock", os.O_CREAT | os.O_RDWR, 0o600)
     try:
@@ -235,15 +235,15 @@ def data_folder_lock(data_dir: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def stopping_on_signals(supervisor: Supervisor) -> Iterator[None]:
-    """Turn SIGINT, SIGTERM and SIGHUP into an orderly end."""
+    """Turn SIGINT, SIGTERM and SIGHUP into an orderly stop."""
 
     def handle(_number: int, _frame: FrameType | None) -> None:
         supervisor.request_stop()
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    former = {number: signal.signal(number, handle) for number in numbers}
+    previous = {number: signal.signal(number, handle) for number in numbers}
     try:
         yield
     finally:
-        for number, handler in former.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)

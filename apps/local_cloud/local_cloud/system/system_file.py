@@ -1,4 +1,4 @@
-"""`system.json`: what runs, where, and the key to it. It holds secrets and is readable by its owner only."""
+"""`system.json`: what runs, at which addresses, and the admin key. It holds secrets; only its owner can read it."""
 
 import json
 from dataclasses import asdict, dataclass, field, fields
@@ -26,12 +26,12 @@ class SystemFile:
     pids: dict[str, int | None] = field(default_factory=dict)
 
     def write(self, data_dir: Path) -> None:
-        """Write it whole, with mode 0600."""
+        """Write the file atomically, with mode 0600."""
         write_private(data_dir / FILE_NAME, json.dumps(asdict(self), indent=2))
 
 
 def read_system_file(data_dir: Path) -> SystemFile | None:
-    """Return what the last run wrote, or `None` if there is nothing that can be read."""
+    """Return what the last run wrote, or `None` if it cannot be read."""
     try:
         values = json.loads((data_dir / FILE_NAME).read_text())
         return SystemFile(**{item.name: values[item.name] for item in fields(SystemFile) if item.name in values})

@@ -1,4 +1,4 @@
-"""The HTTP front of the emulator process: health, the issuer's keys, what it is doing, and the store behind it."""
+"""The HTTP front of the emulator process: health, the issuer's keys, its state, and the store."""
 
 import time
 from typing import Any
@@ -17,7 +17,7 @@ from local_cloud.web.web_guard import WebGuard, is_own_path
 
 
 class EmulatorApp:
-    """Answers what concerns the process itself and hands everything else to the object store."""
+    """Handles requests about the process itself and passes everything else to the object store."""
 
     def __init__(
         self,

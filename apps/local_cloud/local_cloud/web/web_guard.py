@@ -1,7 +1,7 @@
-"""Keeps web pages away from the emulators, which answer whoever asks and hold everybody's pictures.
+"""Protects the emulators from web pages, because they serve every local client without credentials.
 
-A browser sends a page's requests to this machine too: with the name of the page's own site as the host, if that name
-was made to lead here (DNS rebinding), or across sites, for which it says so itself.
+A browser may send a page's requests to this machine: with the page's own site as the host, if that name resolves to
+this machine (DNS rebinding), or across sites, which the browser declares in a header.
 Source: https://www.w3.org/TR/fetch-metadata/#sec-fetch-site-header.
 """
 
@@ -17,21 +17,21 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def is_own_path(path: str) -> bool:
-    """Whether a path is the process's own, and no bucket's."""
+    """Return whether a path is the process's own, and not a bucket's."""
     return path == "/certs" or path.startswith(("/_local/", "/health/"))
 
 
 class WebGuard:
-    """Lets requests through that name this process and come from no page but its own."""
+    """Accepts requests that name this process and do not come from another site's page."""
 
     def __init__(self, hosts: Iterable[str]) -> None:
         self._hosts = {host.lower() for host in (*hosts, *LOOPBACK)}
 
     def check(self, request: Request) -> None:
-        """Refuse what a web page may have sent. Whoever has no browser sends nothing of what is looked at here.
+        """Check that no other site's web page has sent a request. Only browsers send the headers that are checked.
 
         Raises:
-            StoreError: the host is not this process, or the page is another site's.
+            StoreError: The host is not this process, or the page is another site's.
         """
         host = request.headers.get("host")
         if host is not None and _name_of(host) not in self._hosts:
@@ -45,10 +45,10 @@ class WebGuard:
 
 
 def _permits_itself(request: Request) -> bool:
-    """Whether the address carries a permission that no other page can know; the object store checks it."""
+    """Return whether the URL itself is a secret permission; the object store checks it."""
     if is_own_path(request.path):
         return False
-    # A server that starts a session for a page names the page's origin, and is no browser.
+    # A server that starts a session for a page names the page's origin, and is not a browser.
     return is_signed(request) or is_session(request) or starts_session(request)
 
 

@@ -1,4 +1,4 @@
-"""What a browser's page of another origin may do: upload to a session that was opened for it, as in Cloud Storage.
+"""CORS as in Cloud Storage: a page of another origin may upload to a session that was opened for it.
 
 Source: https://cloud.google.com/storage/docs/cross-origin and
 https://cloud.google.com/storage/docs/performing-resumable-uploads#initiate-session (the origin of a session).
@@ -10,7 +10,7 @@ from local_cloud.object_store.api.http import Request, Response
 from local_cloud.object_store.errors import forbidden
 
 SESSION_METHODS = "PUT, POST, DELETE, OPTIONS"
-# As the bucket's configuration in Terraform has them.
+# The same values as in the bucket's Terraform configuration.
 BUCKET_METHODS = "PUT, POST, OPTIONS"
 BUCKET_HEADERS = (
     "Content-Type, Content-Range, Location, X-Goog-Content-Length-Range, X-Goog-If-Generation-Match, X-Goog-Resumable"
@@ -22,7 +22,7 @@ _OTHER_API_PREFIXES = ("/storage/v1/", "/download/storage/v1/")
 
 
 def is_foreign_page(request: Request) -> bool:
-    """Whether a page of another origin has sent this."""
+    """Return whether a page of another origin has sent this request."""
     if request.headers.get("sec-fetch-site") in {"cross-site", "same-site"}:
         return True
     origin = request.headers.get("origin")
@@ -30,12 +30,12 @@ def is_foreign_page(request: Request) -> bool:
 
 
 def is_session(request: Request) -> bool:
-    """Whether the address is that of an upload session."""
+    """Return whether the path is that of an upload session."""
     return "upload_id" in request.query and not request.path.startswith(_OTHER_API_PREFIXES)
 
 
 def starts_session(request: Request) -> bool:
-    """Whether a server opens a session; a page's own request would say that it is one."""
+    """Return whether a server opens a session; a page's own request would declare itself."""
     return (
         request.method == "POST"
         and request.path.startswith(_UPLOAD_PREFIX)
@@ -45,30 +45,30 @@ def starts_session(request: Request) -> bool:
 
 
 class CrossOrigin:
-    """The rules for origins of one store."""
+    """The CORS rules of one store."""
 
     def __init__(self, bucket: str | None = None, origins: Collection[str] = ()) -> None:
-        """Name the bucket that takes uploads of pages directly, and the origins of these pages."""
+        """Set the bucket that accepts direct uploads by pages, and the origins of these pages."""
         self._bucket = bucket
         self._origins = frozenset(origins)
 
     def check_session(self, request: Request, origin: str | None) -> None:
-        """Refuse a page that the session was not opened for.
+        """Check that a page uses a session that was opened for it.
 
         Raises:
-            StoreError: the request is a page's, and the session's origin is another, or none.
+            StoreError: The request is a page's, and the session has another origin, or none.
         """
         if is_foreign_page(request) and (origin is None or request.headers.get("origin") != origin):
             raise forbidden("AccessDenied", "This upload session was opened for another origin.")
 
     def allow(self, request: Request, response: Response, session_origin: str | None) -> Response:
-        """Add what lets the page read the answer, if it may."""
+        """Add headers that let the page read the response, if it may."""
         origin = request.headers.get("origin")
         if origin is None:
             return response
         if origin == session_origin:
             shown = SESSION_HEADERS
-        elif self._takes(request, origin):
+        elif self._allows(request, origin):
             shown = BUCKET_HEADERS
         else:
             return response
@@ -80,7 +80,7 @@ class CrossOrigin:
         return response
 
     def preflight(self, request: Request, session_origin: str | None) -> Response:
-        """Answer what a browser asks before it sends a page's request."""
+        """Answer a browser's preflight request."""
         is_session_page = request.headers.get("origin") == session_origin is not None
         headers = {
             "access-control-allow-methods": SESSION_METHODS if is_session_page else BUCKET_METHODS,
@@ -96,5 +96,5 @@ class CrossOrigin:
             answer.headers |= headers
         return answer
 
-    def _takes(self, request: Request, origin: str) -> bool:
+    def _allows(self, request: Request, origin: str) -> bool:
         return self._bucket is not None and request.segments[0] == self._bucket and origin in self._origins

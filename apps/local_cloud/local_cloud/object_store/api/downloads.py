@@ -1,4 +1,4 @@
-"""Answers that carry an object's bytes, alike for both APIs."""
+"""Responses with an object's bytes, shared by both APIs."""
 
 import json
 from datetime import datetime
@@ -18,7 +18,7 @@ _PASSED_ON = {
 
 
 def object_headers(found: StoredObject) -> dict[str, str]:
-    """Return the headers that go with every answer about an object's bytes."""
+    """Return the headers of every response about an object's bytes."""
     headers = {
         "etag": f'"{found.etag}"',
         "last-modified": format_datetime(datetime.fromisoformat(found.updated_at), usegmt=True),
@@ -34,16 +34,16 @@ def object_headers(found: StoredObject) -> dict[str, str]:
         if found.attributes.get(attribute):
             headers[header] = str(found.attributes[attribute])
     for name, value in (found.attributes.get("metadata") or {}).items():
-        # Header values are Latin-1; what does not fit is escaped rather than refused.
+        # Header values are Latin-1; other characters are escaped.
         headers[f"x-goog-meta-{name}".lower()] = value if value.isascii() else json.dumps(value)
     return headers
 
 
 def media_response(store: ObjectStore, request: Request, found: StoredObject) -> Response:
-    """Answer with the bytes, or with the range of them that was asked for.
+    """Return a response with the bytes, or with the requested range of them.
 
     Raises:
-        StoreError: 416, the range lies outside; 404, the object was removed meanwhile.
+        StoreError: 416, the range is outside; 404, the object was removed in the meantime.
     """
     size = found.content.size_bytes
     span = requested_span(request.headers.get("range"), size)

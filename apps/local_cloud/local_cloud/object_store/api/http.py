@@ -1,4 +1,4 @@
-"""Requests and answers over plain ASGI: bodies are streamed in both directions, never collected."""
+"""Requests and responses over plain ASGI: bodies are streamed in both directions, never collected."""
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
@@ -17,7 +17,7 @@ MAX_DOCUMENT_BYTES = 1 << 20
 
 
 class Request:
-    """One HTTP request; the path stays percent-encoded, since object names may hold slashes."""
+    """One HTTP request; the path stays percent-encoded, because object names may contain slashes."""
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.method: str = scope["method"]
@@ -32,12 +32,12 @@ class Request:
 
     @property
     def segments(self) -> list[str]:
-        """The path's parts, decoded one by one."""
+        """The path's segments, decoded one by one."""
         return [unquote(part) for part in self.path.strip("/").split("/")]
 
     @property
     def base_url(self) -> str:
-        """Scheme and host as the client sees them, so that answers lead back through the same proxy."""
+        """Scheme and host as the client sees them, so that links lead back through the same proxy."""
         host = self.headers.get("host") or f"{self._server[0]}:{self._server[1]}"
         return f"{self._scheme}://{host}"
 
@@ -51,7 +51,7 @@ class Request:
         """Yield the body as it arrives.
 
         Raises:
-            ClientGoneError: the connection ended before the body did.
+            ClientGoneError: The connection ended before the body did.
         """
         more = True
         while more:
@@ -73,7 +73,7 @@ class Request:
 
 
 def parse_document(text: bytes) -> dict[str, Any]:
-    """Parse a JSON object, treating nothing at all as an empty one."""
+    """Parse a JSON object; an empty text is an empty object."""
     if not text.strip():
         return {}
     try:
@@ -87,7 +87,7 @@ def parse_document(text: bytes) -> dict[str, Any]:
 
 @dataclass
 class Response:
-    """An answer; `stream` takes the place of `body` where that would be large."""
+    """A response; `stream` replaces `body` if that would be large."""
 
     status: int = 200
     body: bytes = b""
@@ -97,7 +97,7 @@ class Response:
     length: int | None = None
 
     async def send(self, send: Send, *, head: bool = False) -> None:
-        """Write the answer; to HEAD only its headers."""
+        """Send the response; for HEAD only its headers."""
         length = len(self.body) if self.length is None else self.length
         headers = {"content-type": self.content_type, "content-length": str(length), **self.headers}
         if self.status in {204, 304}:
@@ -111,5 +111,5 @@ class Response:
 
 
 def json_response(value: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """Answer with a JSON object."""
+    """Return a response with a JSON object."""
     return Response(status, json.dumps(value, separators=(",", ":")).encode(), headers or {})

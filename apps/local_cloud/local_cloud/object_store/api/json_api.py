@@ -28,10 +28,10 @@ class JsonApi:
         self._uploads = uploads
 
     async def answer(self, request: Request) -> Response:
-        """Answer one request.
+        """Handle one request.
 
         Raises:
-            StoreError: it is refused, or there is nothing at this path.
+            StoreError: The request is refused, or the path does not exist.
         """
         match request.segments:
             case ["upload", "storage", "v1", "b", bucket, "o"]:
@@ -64,9 +64,9 @@ class JsonApi:
     async def _buckets(self, request: Request) -> Response:
         catalog = self._store.catalog
         if request.method == "POST":
-            wanted = await request.document()
-            versioning = bool((wanted.get("versioning") or {}).get("enabled"))
-            name = str(wanted.get("name") or "")
+            fields = await request.document()
+            versioning = bool((fields.get("versioning") or {}).get("enabled"))
+            name = str(fields.get("name") or "")
             if not name:
                 raise invalid("Required field: name")
             return json_response(catalog.create_bucket(name, versioning=versioning).resource(request.base_url))
@@ -107,9 +107,9 @@ class JsonApi:
             return Response(204)
         if request.method in {"PATCH", "PUT"}:
             changes = await request.document()
-            wanted = {key: changes[key] for key in WRITABLE if key in changes}
+            fields = {key: changes[key] for key in WRITABLE if key in changes}
             found = self._store.get(bucket, name, generation_of(request))
-            changed = self._store.catalog.patch(found, wanted, preconditions, replace_all=request.method == "PUT")
+            changed = self._store.catalog.patch(found, fields, preconditions, replace_all=request.method == "PUT")
             return json_response(changed.resource(request.base_url))
         raise StoreError(405, "methodNotAllowed", "MethodNotAllowed", "Not supported here.")
 
@@ -183,7 +183,7 @@ class JsonApi:
 
 
 async def continue_session(uploads: ResumableUploads, request: Request, session_id: str) -> Response:
-    """Take a chunk, a status query or a cancellation of an upload session."""
+    """Handle a chunk, a status query or a cancellation of an upload session."""
     if request.method == "DELETE":
         await uploads.cancel(session_id)
         return Response(499)
@@ -197,7 +197,7 @@ async def continue_session(uploads: ResumableUploads, request: Request, session_
 
 
 def generation_of(request: Request) -> int | None:
-    """The generation that a request names, if it names one."""
+    """Return the generation that a request names, if any."""
     text = request.query.get("generation")
     if text is not None and not text.isdigit():
         raise invalid(f"Invalid value for generation: {text}")

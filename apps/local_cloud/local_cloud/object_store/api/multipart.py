@@ -1,4 +1,4 @@
-"""The body of a `multipart/related` upload: a JSON document, then the bytes, which are streamed through.
+"""The body of a `multipart/related` upload: a JSON document, then the bytes, which are streamed.
 
 Source: RFC 2387 and https://cloud.google.com/storage/docs/uploading-objects#uploading-an-object
 """
@@ -15,7 +15,7 @@ _CONTENT_TYPE = re.compile(rb"^content-type:\s*(.+?)\s*$", re.IGNORECASE | re.MU
 
 
 class RelatedBody:
-    """Reads the document first; the media can then be iterated over once."""
+    """Reads the document first; the media can then be iterated once."""
 
     def __init__(self, content_type: str, body: AsyncIterator[bytes]) -> None:
         match = _BOUNDARY.search(content_type)
@@ -27,7 +27,7 @@ class RelatedBody:
         self.media_type: str | None = None
 
     async def read_document(self) -> dict[str, Any]:
-        """Return the JSON document of the first part and stop where the media begins."""
+        """Return the JSON document of the first part, and stop at the beginning of the media."""
         await self._until(self._delimiter)
         await self._until(b"\r\n\r\n")
         document = await self._until(b"\r\n" + self._delimiter)
@@ -40,7 +40,7 @@ class RelatedBody:
         """Yield the bytes of the second part.
 
         Raises:
-            StoreError: the body ends before the part does.
+            StoreError: The body ends before the part does.
         """
         end = b"\r\n" + self._delimiter
         keep = len(end) - 1
@@ -57,7 +57,7 @@ class RelatedBody:
             if chunk is None:
                 raise invalid("The multipart body has no closing boundary.")
             buffer += chunk
-        # The rest of the body is read, so that the connection can be used again.
+        # The rest of the body is read, so that the connection can be reused.
         async for _ in self._body:
             pass
 

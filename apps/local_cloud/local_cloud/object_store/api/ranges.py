@@ -12,10 +12,10 @@ _CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")
 def requested_span(header: str | None, size_bytes: int) -> tuple[int, int] | None:
     """Return first byte and length of a single range, or `None` to send everything.
 
-    A header that is no single byte range is ignored, as RFC 9110 wants.
+    A header that is not a single byte range is ignored, as RFC 9110 requires.
 
     Raises:
-        StoreError: 416, no byte of the object lies in the range.
+        StoreError: 416, no byte of the object is in the range.
     """
     match = _RANGE.fullmatch((header or "").strip())
     if match is None or match.groups() == ("", ""):
@@ -37,7 +37,7 @@ def requested_span(header: str | None, size_bytes: int) -> tuple[int, int] | Non
 
 @dataclass(frozen=True)
 class ContentRange:
-    """Which part of the whole a request carries; without `first` it carries nothing and asks how far the upload is."""
+    """The part of the whole that a request carries; without `first` it carries nothing and queries the progress."""
 
     first: int | None
     last: int | None

@@ -1,4 +1,4 @@
-"""The XML API as far as signed URLs use it: GET, HEAD, PUT, DELETE and the start of a resumable upload.
+"""The subset of the XML API that signed URLs use: GET, HEAD, PUT, DELETE and the start of a resumable upload.
 
 Source: https://cloud.google.com/storage/docs/xml-api/overview
 """
@@ -29,7 +29,7 @@ _META_PREFIX = "x-goog-meta-"
 
 
 class XmlApi:
-    """Routes requests for `/{bucket}/{object}`; but for upload sessions, each must be signed."""
+    """Routes requests for `/{bucket}/{object}`; except for upload sessions, each must be signed."""
 
     def __init__(self, store: ObjectStore, uploads: ResumableUploads, signer: Signer | None) -> None:
         self._store = store
@@ -37,15 +37,15 @@ class XmlApi:
         self._signer = signer
 
     async def answer(self, request: Request) -> Response:
-        """Answer one request.
+        """Handle one request.
 
         Raises:
-            StoreError: it is refused, by its signature or for what it asks.
+            StoreError: The request is refused, for its signature or its content.
         """
         bucket, _, name = "/".join(request.segments).partition("/")
         session_id = request.query.get("upload_id")
         if session_id is not None:
-            # The address of a session is itself the permission to use it, as in the service.
+            # The URL of a session is itself the permission to use it, as in the service.
             answer = await continue_session(self._uploads, request, session_id)
             return Response(answer.status, headers=answer.headers, content_type="text/html; charset=UTF-8")
         if not is_signed(request):
@@ -111,7 +111,7 @@ def _target(request: Request, bucket: str, name: str) -> UploadTarget:
 
 
 def _check_declared_length(request: Request, target: UploadTarget) -> None:
-    """Refuse before the body is read what its declared length already rules out."""
+    """Check the declared length of a body before it is read."""
     declared = request.content_length
     if declared is None:
         return
