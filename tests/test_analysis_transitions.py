@@ -68,7 +68,7 @@ MOVERS: dict[str, frozenset[Mover]] = {
 
 
 def test_every_transition_is_in_the_list() -> None:
-    assert CASES.keys() | {"forget_requester"} == MOVERS.keys()
+    assert CASES.keys() | {"clear_requester"} == MOVERS.keys()
 
 
 @pytest.fixture
@@ -204,6 +204,6 @@ async def test_a_user_is_taken_out_of_its_own_analyses_only(rows: Database, team
     for user_id in (going, going, staying):
         await add(rows, team_id, {"id": new_id(), "requested_by": user_id})
     async with tasks.transaction() as first, tasks.transaction() as second:
-        taken = [await runner.execute(transitions.forget_requester(going, 1)) for runner in (first, second, second)]
+        taken = [await runner.execute(transitions.clear_requester(going, 1)) for runner in (first, second, second)]
     assert taken == [1, 1, 0]
     assert [row["requested_by"] for row in await rows.fetch(select(analysis.c.requested_by))].count(staying) == 1

@@ -34,19 +34,19 @@ COLLECTIONS = {"picture", "analyzers", "errors", "pages", "versions"}
 COMMITTERS = {
     "image_core/events.py": {"committing"},
     "image_api/dependencies.py": {"open_transaction"},
-    "image_api/analyses/service.py": {"_request"},
+    "image_api/analyses/service.py": {"_add_request"},
     "image_api/people/accounts.py": {"register", "change_password", "reset_password"},
     "image_api/people/delays.py": {"count_attempt"},
     "image_api/people/service.py": {"sign_in"},
-    "image_api/uploads/service.py": {"_complete", "_existing", "_expire"},
+    "image_api/uploads/service.py": {"_complete", "_reuse_existing", "_expire"},
     "image_api/audit_events/tasks.py": {"seal_audit_log", "_settled_position"},
     "image_api/images/tasks.py": {"_take_discarded", "_take_marked"},
     "image_api/tasks/parts.py": {"committing"},
     "image_api/uploads/tasks.py": {"_take_overdue"},
     "image_delivery/derivatives/storing.py": {"store", "_add_row"},
-    "image_processor/analyses/job.py": {"_handle", "_give_back"},
+    "image_processor/analyses/job.py": {"_handle", "_release_claim"},
     "image_processor/parts.py": {"committing"},
-    "image_processor/images/job.py": {"_claim_and_work", "_row_of", "_not_claimed", "_give_back"},
+    "image_processor/images/job.py": {"_claim_and_work", "_find_row", "_not_claimed", "_release_claim"},
     "image_processor/images/pending.py": {"complete_pending", "_expire"},
 }  # fmt: skip
 

@@ -134,8 +134,8 @@ CASES: dict[str, Case] = {
         ({"purge_marked_at": None}, {"deadline_at": FUTURE}),
         moves=False,
     ),
-    "forget_uploader": Case(
-        lambda: transitions.forget_uploader(USER, 1), {"uploaded_by": USER}, ({"uploaded_by": OTHER_USER},),
+    "clear_uploader": Case(
+        lambda: transitions.clear_uploader(USER, 1), {"uploaded_by": USER}, ({"uploaded_by": OTHER_USER},),
         moves=False,
     ),
 }  # fmt: skip
@@ -245,7 +245,7 @@ async def test_it_changes_what_it_is_for(
         assert await run(databases[mover], CASES[name]) == 1
         changed = await found(rows, image_id)
         # An entity tag changes with whatever callers see.
-        is_seen = name not in ("defer_overdue", "defer_purge", "mark_for_purge", "forget_uploader")
+        is_seen = name not in ("defer_overdue", "defer_purge", "mark_for_purge", "clear_uploader")
         assert (changed["revision"], changed["updated_at"] > changed["created_at"]) == (1 + is_seen, is_seen)
         await rows.execute(image.delete())
         await rows.execute(discarded_object.delete())

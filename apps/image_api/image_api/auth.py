@@ -12,7 +12,7 @@ from image_api.actor import Actor, Scope
 from image_api.dependencies import services_of
 from image_api.observability import add_actor
 from image_api.proofs import session_cookies
-from image_api.proofs.key_cache import Origin, actor_of
+from image_api.proofs.key_cache import Origin, authenticate_key
 from image_api.proofs.session_cache import SessionCache, actor_of_session
 from image_api.services import Services
 from image_core import errors
@@ -26,10 +26,10 @@ _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 async def authenticate(request: Request) -> Actor:
     """Return the caller, and count the request against the caller's rate limit."""
-    return await _counted(request, uploads=False)
+    return await _authenticate_and_count(request, uploads=False)
 
 
-async def _counted(request: Request, *, uploads: bool) -> Actor:
+async def _authenticate_and_count(request: Request, *, uploads: bool) -> Actor:
     """Return the caller; count every request once, and an upload also as an upload.
 
     The headers are read here and described in `openapi`: separate dependencies for key, caller and scope would cost
@@ -41,7 +41,7 @@ async def _counted(request: Request, *, uploads: bool) -> Actor:
         return known
     services = await services_of(request)
     try:
-        actor = await _actor_of(request, services)
+        actor = await _authenticate(request, services)
     except errors.KeyMissing:
         raise
     except (errors.Unauthorized, errors.AddressNotAllowed):
@@ -56,7 +56,7 @@ async def _counted(request: Request, *, uploads: bool) -> Actor:
     return actor
 
 
-async def _actor_of(request: Request, services: Services) -> Actor:
+async def _authenticate(request: Request, services: Services) -> Actor:
     api_key = request.headers.get(API_KEY_HEADER)
     authorization = request.headers.get("Authorization")
     cookie = request.cookies.get(services.settings.session_cookie_name) if "cookie" in request.headers else None
@@ -66,16 +66,16 @@ async def _actor_of(request: Request, services: Services) -> Actor:
         )
     if api_key:
         origin = Origin(caller_address(), request.headers.get("user-agent"))
-        return await actor_of(request.app.state.key_cache, api_key, origin)
+        return await authenticate_key(request.app.state.key_cache, api_key, origin)
     if authorization:
-        return await _actor_of_token(services, authorization)
+        return await _authenticate_token(services, authorization)
     if cookie:
         check_same_origin(request, services)
-        return await _actor_of_cookie(request, services.session_cache, cookie)
+        return await _authenticate_cookie(request, services.session_cache, cookie)
     raise errors.KeyMissing("API key missing. Send it in the header X-API-KEY, or sign in.")
 
 
-async def _actor_of_token(services: Services, authorization: str) -> Actor:
+async def _authenticate_token(services: Services, authorization: str) -> Actor:
     scheme, _, token = authorization.partition(" ")
     if api_keys.PREFIX in authorization or token.strip() == api_keys.DEFAULT_KEY:
         raise errors.TokenInvalid(f"This is an API key, not an access token. Send it in the header {API_KEY_HEADER}.")
@@ -95,7 +95,7 @@ async def _actor_of_token(services: Services, authorization: str) -> Actor:
     return actor_of_session(row, now)
 
 
-async def _actor_of_cookie(request: Request, cache: SessionCache, cookie: str) -> Actor:
+async def _authenticate_cookie(request: Request, cache: SessionCache, cookie: str) -> Actor:
     session_id = session_cookies.session_id_of(cookie)
     found = await cache.get(session_id) if session_id else None
     if found is None:
@@ -160,7 +160,7 @@ class RequireScope:
         return (self.scopes,)
 
     async def __call__(self, request: Request) -> Actor:
-        actor = await _counted(request, uploads=self._uploads)
+        actor = await _authenticate_and_count(request, uploads=self._uploads)
         if actor.is_default_key:
             raise errors.DefaultKeyMustBeRotated(
                 "The default key can only rotate itself. Do so with POST /api/v1/user/{user_id}/credentials/rotate."
@@ -193,7 +193,7 @@ class RequireOwnOr(RequireScope):
             errors.Unauthorized: The caller is not known.
             errors.Forbidden: The caller is not allowed to do this.
         """
-        actor = await _counted(request, uploads=False)
+        actor = await _authenticate_and_count(request, uploads=False)
         is_owner = self._own in actor.scopes and not actor.is_default_key
         return actor if is_owner else await super().__call__(request)
 
@@ -210,7 +210,7 @@ class RequireSession(RequireScope):
         return actor
 
 
-class RequireKeeper(RequireScope):
+class RequireCredentialManager(RequireScope):
     """A dependency for operations on a user's credentials: that user with `keys:self`, or an admin with `admin`.
 
     It depends on the user that the request names, so the service decides. With `default_key`, the default key is

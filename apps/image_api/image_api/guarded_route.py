@@ -119,7 +119,7 @@ def guard_of(dependant: Dependant) -> Callable[[Request], Awaitable[Actor]] | No
     """Return the dependency that authenticates an operation; None if it needs no key."""
     if dependant.call is authenticate or isinstance(dependant.call, RequireScope):
         return dependant.call
-    return next((found for each in dependant.dependencies if (found := guard_of(each))), None)
+    return next((found for dependency in dependant.dependencies if (found := guard_of(dependency))), None)
 
 
 async def _pass(_: Request) -> None:

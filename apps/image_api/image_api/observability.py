@@ -87,7 +87,7 @@ class ObservabilityMiddleware:
         context = request_context(headers, client_address(scope, headers, self._trusted_proxies))
         token = current_request.set(context)
         scope["state"] = {**scope.get("state", {}), "rate_limit": None}
-        answer = _Answer(scope, send, context.request_id)
+        answer = _ResponseObserver(scope, send, context.request_id)
         _hide_path(scope)
         try:
             await self._app(scope, receive, answer.send)
@@ -97,7 +97,7 @@ class ObservabilityMiddleware:
             self._finish(scope, headers, answer.status, time.perf_counter() - started)
             current_request.reset(token)
 
-    async def _last_catch(self, error: Exception, scope: Scope, receive: Receive, answer: "_Answer") -> None:
+    async def _last_catch(self, error: Exception, scope: Scope, receive: Receive, answer: "_ResponseObserver") -> None:
         if answer.status and isinstance(error.__cause__, errors.AppError):
             # The failure happened in the middle of a body: the server closes the connection, so the caller sees it is
             # incomplete.
@@ -134,7 +134,7 @@ class ObservabilityMiddleware:
                 "protocol": f"HTTP/{scope['http_version']}",
             },
             route=route,
-            **_ids_in(scope),
+            **_path_ids(scope),
             **(scope["state"].get("actor_fields") or {}),
         )
 
@@ -149,7 +149,7 @@ def _template(scope: Scope) -> str:
     return paths.get((getattr(route, "endpoint", None), path), path)
 
 
-def _ids_in(scope: Scope) -> dict[str, Any]:
+def _path_ids(scope: Scope) -> dict[str, Any]:
     """Return the ids in the path of a request."""
     found = {name: value for name, value in scope.get("path_params", {}).items() if _UUID.fullmatch(str(value))}
     return {"target": found} if found else {}
@@ -164,7 +164,7 @@ def _hide_path(scope: Scope) -> None:
             span.set_attribute("url.query", "REDACTED")
 
 
-class _Answer:
+class _ResponseObserver:
     """Record the status of a response and add the headers common to all responses."""
 
     def __init__(self, scope: Scope, send: Send, request_id: str) -> None:

@@ -48,7 +48,7 @@ class Services:
     shutdown: Shutdown = field(default_factory=Shutdown)
     background: BackgroundWork = field(default_factory=BackgroundWork)
 
-    async def looks(self, seconds: float) -> AsyncIterator[None]:
+    async def polls(self, seconds: float) -> AsyncIterator[None]:
         """Yield before each poll of something that may end soon; stop after `seconds`, or at shutdown."""
         loop = asyncio.get_running_loop()
         ends_at, pause = loop.time() + seconds, _FIRST_PAUSE_SECONDS

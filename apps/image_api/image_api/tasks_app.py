@@ -37,9 +37,9 @@ from image_core.storage.gcs import GcsClient
 # Ordered: steps that others depend on come first, and slow ones last.
 STEPS: dict[str, Step] = {
     "events_published": outbox.publish_left_behind,
-    "asked_again": images.ask_again,
+    "asked_again": images.request_again,
     "exhausted": images.fail_exhausted,
-    "analyses_asked_again": analyses.ask_again,
+    "analyses_asked_again": analyses.request_again,
     "analyses_exhausted": analyses.fail_exhausted,
     "reservations_lapsed": credits.lapse_reservations,
     "accounts_refilled": credits.refill_accounts,

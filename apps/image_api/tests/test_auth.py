@@ -150,7 +150,7 @@ async def test_a_caller_that_goes_away_leaves_the_look_up_to_the_others(
 async def test_the_cache_forgets_the_oldest_rather_than_grow(
     api: Api, member: UserWithKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fresh_cache, "_MOST_CACHED", 3)
+    monkeypatch.setattr(fresh_cache, "_MAX_ENTRIES", 3)
     for _ in range(5):
         await ask(api, api_keys.generate().api_key)
     assert len(api.app.state.key_cache.rows) == 3

@@ -133,8 +133,8 @@ def _demo(url: str, admin: AdminKey) -> None:
     _say(f'  {_curl_command()} -H "X-API-KEY: {made.api_key}" {url}/api/v1/images')
 
 
-def _reset(data_dir: Path, *, asked_already: bool) -> None:
-    if not asked_already:
+def _reset(data_dir: Path, *, confirmed: bool) -> None:
+    if not confirmed:
         typer.confirm(f"Delete all images, teams and keys in {data_dir}?", abort=True)
     account.forget(data_dir / "postgres")
     for name in OWN_PARTS:

@@ -80,12 +80,16 @@ def list_keys(context: typer.Context) -> None:
             break
 
 
-def _line(each: dict[str, Any]) -> list[str]:
-    scopes = "all" if each["scopes"] is None else ",".join(each["scopes"])
-    ends = f"revoked {each['revoked_at']}" if each["revoked_at"] else each["expires_at"] or "never expires"
-    use = each["last_use"]
-    used = f"{use['used_at']} from {use['address']}" if use else "never used"
-    return [each["id"], each["key_prefix"], each["name"], scopes, ends, used]
+def _line(credential: dict[str, Any]) -> list[str]:
+    scopes = "all" if credential["scopes"] is None else ",".join(credential["scopes"])
+    expiry = (
+        f"revoked {credential['revoked_at']}"
+        if credential["revoked_at"]
+        else credential["expires_at"] or "never expires"
+    )
+    use = credential["last_use"]
+    last_use_text = f"{use['used_at']} from {use['address']}" if use else "never used"
+    return [credential["id"], credential["key_prefix"], credential["name"], scopes, expiry, last_use_text]
 
 
 @keys.command("create")

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from image_api.actor import Actor, Scope
 from image_api.analyses import schemas, service
 from image_api.analyses.classify import classify_file, classify_url
-from image_api.analyses.routes import LATER, MAX_WAIT_SECONDS, Wait, answer
+from image_api.analyses.routes import LATER, MAX_WAIT_SECONDS, Wait, analysis_response
 from image_api.auth import RequireScope
 from image_api.dependencies import ServicesDep, TeamQuery
 from image_api.guarded_route import GuardedRoute
@@ -80,33 +80,37 @@ async def classify(
         if analyzer is not None or parameters is not None:
             raise _invalid("analyzer" if parameters is None else "parameters", "Send this in the JSON body.")
         return await _classify_named(request, actor, services, seconds, team_id)
-    order = service.order_of(analyzer or "labels", _parsed(parameters))
+    order = service.build_order(analyzer or "labels", _parse_parameters(parameters))
     owner_id = await teams.receiving_team(services.database, actor, team_id)
     source = upload_source(request, field_names=())
-    return answer(await classify_file(services, actor, owner_id, source, order, seconds), None)
+    return analysis_response(await classify_file(services, actor, owner_id, source, order, seconds), None)
 
 
 async def _classify_named(
     request: Request, actor: Actor, services: Services, seconds: float, team_id: TeamQuery
 ) -> Response:
-    wish = _wish(await request.json())
-    if wish.image_id is not None:
-        asked = await service.analyze(services, actor, wish.image_id, wish.analyzer, wish.parameters, seconds)
-        return answer(asked, wish.image_id)
-    order = service.order_of(wish.analyzer, wish.parameters)
+    classification = _parse_body(await request.json())
+    if classification.image_id is not None:
+        outcome = await service.analyze(
+            services, actor, classification.image_id, classification.analyzer, classification.parameters, seconds
+        )
+        return analysis_response(outcome, classification.image_id)
+    order = service.build_order(classification.analyzer, classification.parameters)
     owner_id = await teams.receiving_team(services.database, actor, team_id)
-    return answer(await classify_url(services, actor, owner_id, wish.url or "", order, seconds), None)
+    return analysis_response(
+        await classify_url(services, actor, owner_id, classification.url or "", order, seconds), None
+    )
 
 
-def _wish(body: Any) -> schemas.NewClassification:
+def _parse_body(body: Any) -> schemas.NewClassification:
     try:
         return schemas.NewClassification.model_validate(body)
     except ValidationError as error:
-        named = [{**each, "loc": ("body", *each["loc"])} for each in error.errors()]
-        raise request_invalid(named, skip=1, model=schemas.NewClassification) from error
+        field_errors = [{**item, "loc": ("body", *item["loc"])} for item in error.errors()]
+        raise request_invalid(field_errors, skip=1, model=schemas.NewClassification) from error
 
 
-def _parsed(parameters: str | None) -> dict[str, Any]:
+def _parse_parameters(parameters: str | None) -> dict[str, Any]:
     values = json_bodies.parse(parameters or "{}", "parameters")
     if not isinstance(values, dict):
         raise _invalid("parameters", "Send a JSON object.")

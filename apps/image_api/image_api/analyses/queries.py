@@ -13,7 +13,7 @@ from image_core.models import HOLDS_BYTES_CLAUSE, analysis, credit_account, imag
 from image_core.states import AnalysisStatus
 
 
-class Bytes(NamedTuple):
+class ContentKey(NamedTuple):
     """The key of the analyzed content: the SHA-256 of its bytes, and the team that owns it."""
 
     team_id: UUID
@@ -54,7 +54,7 @@ _columns = (
         )
     ),
 )  # fmt: skip
-_of_bytes = Query(
+_by_content = Query(
     select(*_columns).where(
         analysis.c.team_id == bindparam("team_id"),
         analysis.c.sha256 == bindparam("sha256"),
@@ -91,10 +91,14 @@ async def find_image(runner: Runner, team_id: UUID | None, image_id: UUID) -> Re
     return await runner.fetch_one(_image, team_id=team_id, image_id=image_id)
 
 
-async def find_of_bytes(runner: Runner, of: Bytes, order: Order) -> Record | None:
+async def find_by_content(runner: Runner, content: ContentKey, order: Order) -> Record | None:
     """Return the analysis that is done or in progress."""
     return await runner.fetch_one(
-        _of_bytes, **of._asdict(), analyzer=order.analyzer, version=order.version, parameters_hash=order.parameters_hash
+        _by_content,
+        **content._asdict(),
+        analyzer=order.analyzer,
+        version=order.version,
+        parameters_hash=order.parameters_hash,
     )
 
 
@@ -103,11 +107,11 @@ async def find(runner: Runner, team_id: UUID | None, analysis_id: UUID) -> Recor
     return await runner.fetch_one(_by_id, team_id=team_id, analysis_id=analysis_id)
 
 
-async def page(runner: Runner, of: Bytes, cursor: Cursor | None, limit: int) -> list[Record]:
+async def page(runner: Runner, content: ContentKey, cursor: Cursor | None, limit: int) -> list[Record]:
     """Return the analyses of some content, newest first."""
     statement = (
         select(*_columns)
-        .where(analysis.c.team_id == of.team_id, analysis.c.sha256 == of.sha256)
+        .where(analysis.c.team_id == content.team_id, analysis.c.sha256 == content.sha256)
         .order_by(analysis.c.created_at.desc(), analysis.c.id.desc())
         .limit(limit)
     )
@@ -118,13 +122,13 @@ async def page(runner: Runner, of: Bytes, cursor: Cursor | None, limit: int) -> 
 
 
 async def add(
-    transaction: Transaction, of: Bytes, order: Order, reservation_id: UUID | None, **values: Any
+    transaction: Transaction, content: ContentKey, order: Order, reservation_id: UUID | None, **values: Any
 ) -> Record | None:
     """Insert a request; return None if the same analysis was requested concurrently."""
     statement = (
         insert(analysis)
         .values(
-            id=new_id(), **of._asdict(), **order._asdict(), reservation_id=reservation_id, queued_at=func.now(),
+            id=new_id(), **content._asdict(), **order._asdict(), reservation_id=reservation_id, queued_at=func.now(),
             **values,
         )
         .on_conflict_do_nothing()

@@ -41,19 +41,19 @@ async def analyze(
     body: schemas.NewAnalysis, actor: Runner, services: ServicesDep, _: ClaimDep, wait: Wait = 10
 ) -> Response:
     """Run an analyzer on an image, or return the stored result, which costs nothing."""
-    asked = await service.analyze(
+    outcome = await service.analyze(
         services, actor, body.image_id, body.analyzer, body.parameters, min(wait, MAX_WAIT_SECONDS)
     )
-    return answer(asked, body.image_id)
+    return analysis_response(outcome, body.image_id)
 
 
-def answer(asked: service.Asked, image_id: UUID | None) -> Response:
+def analysis_response(outcome: service.AnalysisOutcome, image_id: UUID | None) -> Response:
     """Return 200 with the result, or 202 with the location of the result."""
-    credits_told = {"spent": asked.spent, "left": asked.left}
-    told = {**analysis_body(asked.row, image_id), "cached": asked.cached, "credits": credits_told}
-    if asked.row["status"] == AnalysisStatus.DONE:
-        return _json(told)
-    return _json(told, 202, {"location": f"{API_PREFIX}/analyses/{asked.row['id']}", "retry-after": "1"})
+    credits_body = {"spent": outcome.spent, "left": outcome.left}
+    body = {**analysis_body(outcome.row, image_id), "cached": outcome.cached, "credits": credits_body}
+    if outcome.row["status"] == AnalysisStatus.DONE:
+        return _json(body)
+    return _json(body, 202, {"location": f"{API_PREFIX}/analyses/{outcome.row['id']}", "retry-after": "1"})
 
 
 @router.get("/analyses/{analysis_id}", response_model=schemas.StoredAnalysis)
@@ -76,7 +76,7 @@ async def list_analyses(
 @router.get("/analyzers", response_model=schemas.AnalyzerList)
 async def list_analyzers(actor: Annotated[Actor, Depends(RequireScope())], services: ServicesDep) -> Any:
     """List the analyzers with their parameters, results and prices, and the model that each uses for your team."""
-    models = {name: await service.answering(services, actor.team_id, name) for name in CATALOGUE}
+    models = {name: await service.current_model(services, actor.team_id, name) for name in CATALOGUE}
     return {
         "items": [
             {

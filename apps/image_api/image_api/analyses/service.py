@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from image_api.actor import Actor
 from image_api.analyses import queries
-from image_api.analyses.queries import Bytes, Order, Scratch
+from image_api.analyses.queries import ContentKey, Order, Scratch
 from image_api.http.pagination import Cursor
 from image_api.http.validation import request_invalid
 from image_api.lookups.analyzer_models import AnalyzerModel
@@ -29,13 +29,13 @@ from image_core.ids import new_id
 from image_core.states import HOLDS_BYTES, AnalysisStatus, ImageStatus, LabelSource
 from image_core.telemetry import current_request, log
 
-_OVER = (AnalysisStatus.DONE, AnalysisStatus.FAILED)
+_FINISHED = (AnalysisStatus.DONE, AnalysisStatus.FAILED)
 _SOURCE_FAILURES: dict[str, type[errors.Unavailable]] = {
     kind.code: kind for kind in (errors.ModelMissing, errors.ModelBroken, errors.VisionRefused)
 }
 
 
-class Asked(NamedTuple):
+class AnalysisOutcome(NamedTuple):
     """An analysis for the caller: the row, whether the result was stored before, its price, and the credits left."""
 
     row: Record
@@ -46,7 +46,7 @@ class Asked(NamedTuple):
 
 async def analyze(
     services: Services, actor: Actor, image_id: UUID, analyzer: str, parameters: Mapping[str, Any], wait_seconds: float
-) -> Asked:
+) -> AnalysisOutcome:
     """Return a stored result, or request the analysis and wait for up to `wait_seconds`.
 
     Raises:
@@ -62,10 +62,10 @@ async def analyze(
         errors.VisionRefused: Cloud Vision refused the request.
         errors.VisionNotEnabled: Cloud Vision is not enabled here.
     """
-    order = order_of(analyzer, parameters)
-    of = await find_bytes(services.database, actor, image_id)
-    order = await of_the_team(services, of.team_id, order)
-    return await ask(services, actor, of, order, wait_seconds)
+    order = build_order(analyzer, parameters)
+    content = await find_content_key(services.database, actor, image_id)
+    order = await with_team_version(services, content.team_id, order)
+    return await request_analysis(services, actor, content, order, wait_seconds)
 
 
 def find_analyzer(name: str) -> AnalyzerSpec:
@@ -81,7 +81,7 @@ def find_analyzer(name: str) -> AnalyzerSpec:
     return CATALOGUE[name]
 
 
-def order_of(analyzer: str, parameters: Mapping[str, Any]) -> Order:
+def build_order(analyzer: str, parameters: Mapping[str, Any]) -> Order:
     """Fill in all defaults; `with_team_version` adds the version.
 
     Raises:
@@ -96,7 +96,7 @@ def order_of(analyzer: str, parameters: Mapping[str, Any]) -> Order:
     return Order(spec.name, spec.version, to_json(values), digest)
 
 
-async def find_bytes(runner: Runner, actor: Actor, image_id: UUID) -> Bytes:
+async def find_content_key(runner: Runner, actor: Actor, image_id: UUID) -> ContentKey:
     """Return the content of an image.
 
     Raises:
@@ -115,12 +115,17 @@ async def find_bytes(runner: Runner, actor: Actor, image_id: UUID) -> Bytes:
         )
     if row["status"] == ImageStatus.FAILED:
         raise errors.ImageNotDecodable(row["failure_message"] or "", reason=row["failure_code"])
-    return Bytes(row["team_id"], row["sha256"])
+    return ContentKey(row["team_id"], row["sha256"])
 
 
-async def ask(
-    services: Services, actor: Actor, of: Bytes, order: Order, wait_seconds: float, scratch: Scratch | None = None
-) -> Asked:
+async def request_analysis(
+    services: Services,
+    actor: Actor,
+    content: ContentKey,
+    order: Order,
+    wait_seconds: float,
+    scratch: Scratch | None = None,
+) -> AnalysisOutcome:
     """Find or request the analysis of this content; wait until it ends or the time is over.
 
     A `scratch` object that is needed is left for the processor to remove; otherwise it is removed here.
@@ -134,19 +139,19 @@ async def ask(
         errors.ModelBroken: The model of this analyzer cannot be used.
         errors.VisionRefused: Cloud Vision refused the request.
     """
-    row, spent = await queries.find_of_bytes(services.database, of, order), 0
+    row, spent = await queries.find_by_content(services.database, content, order), 0
     cached = row is not None and row["status"] == AnalysisStatus.DONE
     if row is None:
-        row, spent = await _request(services, actor, of, order, scratch)
+        row, spent = await _add_request(services, actor, content, order, scratch)
     else:
         await _remove(services, scratch)
-    row = await _wait(services, of.team_id, row, wait_seconds)
+    row = await _wait(services, content.team_id, row, wait_seconds)
     if row["status"] == AnalysisStatus.FAILED:
-        raise failure_of(row)
-    return Asked(row, cached, spent, await queries.balance(services.database, of.team_id))
+        raise failure_error(row)
+    return AnalysisOutcome(row, cached, spent, await queries.balance(services.database, content.team_id))
 
 
-async def answering(services: Services, team_id: UUID | None, analyzer: str) -> AnalyzerModel:
+async def current_model(services: Services, team_id: UUID | None, analyzer: str) -> AnalyzerModel:
     """Return the version and model that currently answer an analyzer, for a team or for none in particular."""
     if (
         team_id is not None
@@ -154,16 +159,16 @@ async def answering(services: Services, team_id: UUID | None, analyzer: str) -> 
         and await queries.label_source(services.database, team_id) == LabelSource.VISION
     ):
         return AnalyzerModel(VISION_VERSION, VISION_MODEL)
-    return await services.analyzer_models.of(analyzer)
+    return await services.analyzer_models.find(analyzer)
 
 
-async def of_the_team(services: Services, team_id: UUID, order: Order) -> Order:
+async def with_team_version(services: Services, team_id: UUID, order: Order) -> Order:
     """Return the order with the version that is current for the team.
 
     Raises:
         errors.VisionNotEnabled: Cloud Vision is not enabled here.
     """
-    version = (await answering(services, team_id, order.analyzer)).version
+    version = (await current_model(services, team_id, order.analyzer)).version
     if version == VISION_VERSION and not services.settings.vision_enabled:
         raise errors.VisionNotEnabled(
             "The team's label source is Cloud Vision, which is disabled here. Choose another label source."
@@ -171,24 +176,24 @@ async def of_the_team(services: Services, team_id: UUID, order: Order) -> Order:
     return order._replace(version=version)
 
 
-class _AskedMeanwhile(Exception):
+class _RequestedConcurrently(Exception):
     """The same analysis was requested concurrently; that row is used, and the other request has paid for it."""
 
 
-async def _request(
-    services: Services, actor: Actor, of: Bytes, order: Order, scratch: Scratch | None
+async def _add_request(
+    services: Services, actor: Actor, content: ContentKey, order: Order, scratch: Scratch | None
 ) -> tuple[Record, int]:
     """Request an analysis unless it was requested concurrently; return the row and the price paid."""
     price = price_credits(order.analyzer, order.version)
     try:
         async with events.committing(services.database, services.publisher) as transaction:
-            return await _write_request(transaction, actor, of, order, price, scratch), price
-    except (_AskedMeanwhile, errors.CreditsExhausted) as error:
+            return await _write_request(transaction, actor, content, order, price, scratch), price
+    except (_RequestedConcurrently, errors.CreditsExhausted) as error:
         # After any other error it is unknown whether the row was written.
         await _remove(services, scratch)
         if isinstance(error, errors.CreditsExhausted):
             raise
-        row = await queries.find_of_bytes(services.database, of, order)
+        row = await queries.find_by_content(services.database, content, order)
     if row is None:
         raise errors.AnalyzerFailed("The analysis failed while it was being requested again. Try again.")
     return row, 0
@@ -205,7 +210,7 @@ async def _remove(services: Services, scratch: Scratch | None) -> None:
 
 
 async def _write_request(
-    transaction: Transaction, actor: Actor, of: Bytes, order: Order, price: int, scratch: Scratch | None
+    transaction: Transaction, actor: Actor, content: ContentKey, order: Order, price: int, scratch: Scratch | None
 ) -> Record:
     """Write the request with its message and reserve the price.
 
@@ -217,30 +222,30 @@ async def _write_request(
     trace_parent = context.trace_parent if context else None
     reservation_id = new_id()
     row = await queries.add(
-        transaction, of, order, reservation_id, requested_by=actor.user_id, trace_parent=trace_parent,
+        transaction, content, order, reservation_id, requested_by=actor.user_id, trace_parent=trace_parent,
         scratch_object=scratch.object_name if scratch else None,
         scratch_generation=scratch.generation if scratch else None,
     )  # fmt: skip
     if row is None:
-        raise _AskedMeanwhile
+        raise _RequestedConcurrently
     # Only now: ending an analysis locks its row first and the account second.
-    await credits.reserve(transaction, of.team_id, price, f"analyze:{order.analyzer}", reservation_id)
-    await events.record(transaction, events.analysis_request(row["id"], of.team_id, trace_parent))
+    await credits.reserve(transaction, content.team_id, price, f"analyze:{order.analyzer}", reservation_id)
+    await events.record(transaction, events.analysis_request(row["id"], content.team_id, trace_parent))
     return row
 
 
 async def _wait(services: Services, team_id: UUID, row: Record, seconds: float) -> Record:
     """Poll the row until the analysis ends or the time is over."""
-    if row["status"] in _OVER:
+    if row["status"] in _FINISHED:
         return row
-    async for _ in services.looks(seconds):
+    async for _ in services.polls(seconds):
         row = await queries.find(services.database, team_id, row["id"]) or row
-        if row["status"] in _OVER:
+        if row["status"] in _FINISHED:
             break
     return row
 
 
-def failure_of(row: Record) -> errors.AppError:
+def failure_error(row: Record) -> errors.AppError:
     """Return the error that a failed analysis raises for its caller."""
     code, message = row["failure_code"], row["failure_message"]
     if code == "image-gone":
@@ -276,5 +281,7 @@ async def list_analyses(
     if row is None:
         raise errors.ImageNotFound
     return (
-        [] if row["sha256"] is None else await queries.page(runner, Bytes(row["team_id"], row["sha256"]), cursor, limit)
+        []
+        if row["sha256"] is None
+        else await queries.page(runner, ContentKey(row["team_id"], row["sha256"]), cursor, limit)
     )

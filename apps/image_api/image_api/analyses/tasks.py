@@ -7,7 +7,7 @@ from image_core.analyses import failures, transitions
 from image_core.models import analysis
 
 
-async def ask_again(parts: TaskParts, budget: Budget) -> int:
+async def request_again(parts: TaskParts, budget: Budget) -> int:
     """Request analyses again that have not been claimed for longer than a lease, or whose lease has expired."""
     settings = parts.settings
     requeued = transitions.requeue(settings.lease, settings.max_attempts, BATCH).returning(

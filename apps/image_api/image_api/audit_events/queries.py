@@ -43,7 +43,7 @@ async def sealed_position(runner: Runner) -> int:
 
 
 async def after_position(
-    runner: Runner, conditions: dict[str, Any], position: int, last: int, most: int
+    runner: Runner, conditions: dict[str, Any], position: int, last: int, limit: int
 ) -> list[Record]:
     """Return audit events after a position and up to another, in the order of the log."""
     return await runner.fetch(
@@ -54,5 +54,5 @@ async def after_position(
             *(_condition(name, value) for name, value in conditions.items()),
         )
         .order_by(audit_event.c.position)
-        .limit(most)
+        .limit(limit)
     )

@@ -6,13 +6,13 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from image_api.http.field_types import LINE, QueryInteger, described
+from image_api.http.field_types import LINE, QueryInteger, describe_pattern
 from image_api.http.pagination import DEFAULT_LIMIT, MAX_LIMIT
 from image_api.http.timestamps import UtcTime, check_period
 
 MAX_POSITION = 2**63 - 1
 _Text = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=LINE)]
-_ACTION = described(r"^[a-z_.]+\*?$", "Send an action such as image.trashed, or a prefix such as image.*.")
+_ACTION = describe_pattern(r"^[a-z_.]+\*?$", "Send an action such as image.trashed, or a prefix such as image.*.")
 _Action = Annotated[str, StringConstraints(max_length=100, pattern=_ACTION)]
 
 

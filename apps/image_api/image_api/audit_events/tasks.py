@@ -19,9 +19,9 @@ from image_core.db import Database, Query, Transaction
 from image_core.models import audit_seal
 from image_core.telemetry import log
 
-_MOST_ROWS = 10_000
+_MAX_ROWS = 10_000
 _BATCH = 500
-_MOST_SEALS = 20
+_MAX_SEALS = 20
 _INTERVAL = timedelta(minutes=1)
 _PATIENCE_SECONDS = 5.0
 _LOCK = 0x7365616C  # "seal"
@@ -52,7 +52,7 @@ async def seal_audit_log(
     *,
     interval: timedelta = _INTERVAL,
     patience_seconds: float = _PATIENCE_SECONDS,
-    most_rows: int = _MOST_ROWS,
+    max_rows: int = _MAX_ROWS,
 ) -> int:
     """Seal the rows written since the last seal, at most once per `interval`; return the number of seals made.
 
@@ -63,9 +63,9 @@ async def seal_audit_log(
         log("audit_seal_put_off", severity="WARNING")
         return 0
     made = 0
-    while made < _MOST_SEALS:
+    while made < _MAX_SEALS:
         async with database.transaction() as transaction:
-            sealed = await _seal_next(transaction, through, interval, most_rows)
+            sealed = await _seal_next(transaction, through, interval, max_rows)
         if sealed is None:
             break
         # The log keeps the hash out of reach of anybody who could rewrite the whole chain.
@@ -90,24 +90,24 @@ async def _settled_position(database: Database, patience_seconds: float) -> int 
     return position
 
 
-async def _seal_next(transaction: Transaction, through: int, interval: timedelta, most_rows: int) -> Seal | None:
+async def _seal_next(transaction: Transaction, through: int, interval: timedelta, max_rows: int) -> Seal | None:
     """Add the next seal; return None if it is too early, nothing is new, or another sweep is sealing."""
     if not await transaction.fetch_value(_try_lock):
         return None
     newest = await transaction.fetch_one(_newest_seal)
     number, previous_hash, after = 1, FIRST_PREVIOUS_HASH, 0
     if newest is not None:
-        if newest["now"] - newest["created_at"] < interval and newest["row_count"] < most_rows:
+        if newest["now"] - newest["created_at"] < interval and newest["row_count"] < max_rows:
             return None
         number, previous_hash, after = newest["number"] + 1, newest["hash"], newest["last_position"]
     hashed = RowsHash()
-    while hashed.row_count < most_rows:
-        most = min(_BATCH, most_rows - hashed.row_count)
+    while hashed.row_count < max_rows:
+        limit = min(_BATCH, max_rows - hashed.row_count)
         rows = await transaction.fetch(
-            audit.after_position, after=hashed.last_position or after, through=through, most=most
+            audit.after_position, after=hashed.last_position or after, through=through, limit=limit
         )
         hashed.add(rows)
-        if len(rows) < most:
+        if len(rows) < limit:
             break
     if hashed.last_position is None:
         return None

@@ -51,7 +51,7 @@ def check_limits(limits: Limits, expires_at: datetime | None, address_ranges: li
     exceeded = []
     if limits.expires_at is not None and (expires_at is None or expires_at > limits.expires_at):
         exceeded.append(("expires_at", f"it ends at {limits.expires_at.isoformat()}"))
-    if limits.address_ranges is not None and not _lie_within(address_ranges, limits.address_ranges):
+    if limits.address_ranges is not None and not _are_within(address_ranges, limits.address_ranges):
         exceeded.append(("address_ranges", f"it may be used from {', '.join(limits.address_ranges)}"))
     if exceeded:
         reasons = " and ".join(reason for _, reason in exceeded)
@@ -63,19 +63,19 @@ def check_limits(limits: Limits, expires_at: datetime | None, address_ranges: li
         )
 
 
-def _lie_within(ranges: list[str] | None, limit: list[str]) -> bool:
+def _are_within(ranges: list[str] | None, limit: list[str]) -> bool:
     if ranges is None:
         return False
     allowed = _networks(limit)
-    return all(any(_is_within(each, network) for network in allowed) for each in _networks(ranges))
+    return all(any(_is_within(network, outer) for outer in allowed) for network in _networks(ranges))
 
 
 def _networks(ranges: list[str]) -> list[IPv4Network | IPv6Network]:
     """Return networks with adjacent ones merged."""
-    networks = [ip_network(each) for each in ranges]
-    narrow = [each for each in networks if isinstance(each, IPv4Network)]
-    wide = [each for each in networks if isinstance(each, IPv6Network)]
-    return [*collapse_addresses(narrow), *collapse_addresses(wide)]
+    networks = [ip_network(text) for text in ranges]
+    ipv4 = [network for network in networks if isinstance(network, IPv4Network)]
+    ipv6 = [network for network in networks if isinstance(network, IPv6Network)]
+    return [*collapse_addresses(ipv4), *collapse_addresses(ipv6)]
 
 
 def _is_within(network: IPv4Network | IPv6Network, other: IPv4Network | IPv6Network) -> bool:

@@ -32,7 +32,7 @@ class Rotated(NamedTuple):
     previous: dict[str, Any] | None
 
 
-async def rotate(transaction: Transaction, actor: Actor, user_id: UUID, wish: Rotation) -> Rotated:
+async def rotate(transaction: Transaction, actor: Actor, user_id: UUID, rotation: Rotation) -> Rotated:
     """Rotate a credential's key; `_next_keys` decides what happens to the old one.
 
     Raises:
@@ -45,14 +45,14 @@ async def rotate(transaction: Transaction, actor: Actor, user_id: UUID, wish: Ro
         errors.DefaultKeyMustBeRotated: The default key can only rotate itself.
         errors.LastAdminKey: The last admin key cannot be revoked or restricted.
     """
-    _check_may_rotate(actor, user_id, wish)
+    _check_may_rotate(actor, user_id, rotation)
     own = user_id == actor.user_id
-    wanted = wish.credential_id or (actor.credential_id if own else None)
-    if wish.expires_at is not None:
+    target_id = rotation.credential_id or (actor.credential_id if own else None)
+    if rotation.expires_at is not None:
         # The change may end the last admin key, so the admins are locked first.
         await users.lock_active_admins(transaction)
     try:
-        row = await queries.lock_live(transaction, user_id, wanted)
+        row = await queries.lock_live(transaction, user_id, target_id)
     except LockNotAvailable as error:
         raise errors.RotationInProgress(
             "Another request is rotating this credential. Wait for it to finish, then read the credential."
@@ -63,12 +63,16 @@ async def rotate(transaction: Transaction, actor: Actor, user_id: UUID, wish: Ro
     if row["id"] != actor.credential_id:
         check_within_own(actor, row)
     key = api_keys.generate()
-    values = _next_keys(row, key, wish)
+    values = _next_keys(row, key, rotation)
     check_within_limits(actor, row, values)
-    if wish.expires_at is not None:
+    if rotation.expires_at is not None:
         await check_admin_keeps_a_key(transaction, row, values)
     await queries.change(transaction, row["id"], values)
-    after = {"key_prefix": key.key_prefix, "grace_period_seconds": wish.grace_period_seconds, "reason": wish.reason}
+    after = {
+        "key_prefix": key.key_prefix,
+        "grace_period_seconds": rotation.grace_period_seconds,
+        "reason": rotation.reason,
+    }
     await audit.record(
         transaction, actor, "credential.rotated", ("credential", row["id"]), team_id=row["team_id"],
         before={"key_prefix": api_keys.PREFIX + row["public_id"]}, after=after,
@@ -76,22 +80,22 @@ async def rotate(transaction: Transaction, actor: Actor, user_id: UUID, wish: Ro
     return Rotated(row["id"], key, _previous_of(row, values))
 
 
-def _check_may_rotate(actor: Actor, user_id: UUID, wish: Rotation) -> None:
+def _check_may_rotate(actor: Actor, user_id: UUID, rotation: Rotation) -> None:
     if actor.is_default_key:
-        if user_id != actor.user_id or wish.credential_id not in (None, actor.credential_id):
+        if user_id != actor.user_id or rotation.credential_id not in (None, actor.credential_id):
             raise errors.DefaultKeyMustBeRotated("The default key can only rotate itself. Leave out `credential_id`.")
         return
     check_may_manage(actor, user_id)
 
 
-def _next_keys(row: Record, key: NewKey, wish: Rotation) -> dict[str, Any]:
+def _next_keys(row: Record, key: NewKey, rotation: Rotation) -> dict[str, Any]:
     """Return the columns after a rotation, given the row before it.
 
     Raises:
         errors.RotationInGrace: Both keys are in use and `force` is not set.
     """
     now: datetime = row["now"]
-    _check_lives_on(row, wish)
+    _check_not_expired(row, rotation)
     values: dict[str, Any] = {
         "public_id": key.public_id,
         "key_hash": key.key_hash,
@@ -101,19 +105,19 @@ def _next_keys(row: Record, key: NewKey, wish: Rotation) -> dict[str, Any]:
         "rotated_at": now,
         "is_default": False,
     }
-    if wish.expires_at is not None:
-        values |= expiry(wish.expires_at, now)
+    if rotation.expires_at is not None:
+        values |= expiry(rotation.expires_at, now)
     # An old key outlives neither its own expiry nor the new expiry of its credential.
-    ends_at = earliest(row["expires_at"], wish.expires_at)
-    grace_ends_at = now + timedelta(seconds=wish.grace_period_seconds)
+    ends_at = earliest(row["expires_at"], rotation.expires_at)
+    grace_ends_at = now + timedelta(seconds=rotation.grace_period_seconds)
     previous_ends_at = key_ends_at(row, previous=True) if row["previous_public_id"] is not None else None
-    previous_lives = previous_ends_at is not None and previous_ends_at > now
-    if wish.grace_period_seconds == 0 or row["is_default"]:
+    previous_is_live = previous_ends_at is not None and previous_ends_at > now
+    if rotation.grace_period_seconds == 0 or row["is_default"]:
         return values | _previous(None, None)
-    if previous_lives and row["last_used_at"] is None:
+    if previous_is_live and row["last_used_at"] is None:
         # The response with the current key was lost: replace that key, and keep the working one.
         return values | {"previous_expires_at": earliest(max(row["previous_expires_at"], grace_ends_at), ends_at)}
-    if previous_lives and not wish.force:
+    if previous_is_live and not rotation.force:
         raise errors.RotationInGrace(
             "The previous key is still valid. Wait until its grace period ends, or send `force: true` to end it now.",
             previous_expires_at=previous_ends_at,
@@ -121,13 +125,13 @@ def _next_keys(row: Record, key: NewKey, wish: Rotation) -> dict[str, Any]:
     return values | _previous(row, earliest(grace_ends_at, ends_at))
 
 
-def _check_lives_on(row: Record, wish: Rotation) -> None:
+def _check_not_expired(row: Record, rotation: Rotation) -> None:
     """Check that the new key would be valid.
 
     Raises:
         errors.RequestInvalid: The credential has expired.
     """
-    if wish.expires_at is None and row["expires_at"] is not None and row["expires_at"] <= row["now"]:
+    if rotation.expires_at is None and row["expires_at"] is not None and row["expires_at"] <= row["now"]:
         message = f"The credential expired at {row['expires_at'].isoformat()}. Send a later expiry for the new key."
         raise errors.invalid_fields([{"field": "expires_at", "code": "credential-expired", "message": message}])
 

@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Request, Response
 
 from image_api.actor import Actor
-from image_api.auth import RequireKeeper, caller_address
+from image_api.auth import RequireCredentialManager, caller_address
 from image_api.credentials import reports, rotation, schemas, service
 from image_api.dependencies import CursorQuery, IfMatch, LimitQuery, ServicesDep, TransactionDep
 from image_api.http.entity_tags import entity_tag
@@ -14,9 +14,9 @@ from image_api.http.pagination import DEFAULT_LIMIT, next_cursor
 from image_api.idempotency.route import CreationDep, IdempotentRoute
 
 router = APIRouter(tags=["credentials"], route_class=IdempotentRoute)
-Keeper = Annotated[Actor, Depends(RequireKeeper())]
+Keeper = Annotated[Actor, Depends(RequireCredentialManager())]
 # The default key may only rotate itself.
-Rotator = Annotated[Actor, Depends(RequireKeeper(default_key=True))]
+Rotator = Annotated[Actor, Depends(RequireCredentialManager(default_key=True))]
 
 _ROTATION_CONFLICT: dict[int | str, dict[str, Any]] = {
     409: {

@@ -26,8 +26,8 @@ def _network(text: str) -> str:
     try:
         return str(ip_network(text))
     except ValueError:
-        wanted = "send a network such as 192.0.2.0/24 or 2001:db8::/32, zeros behind its prefix, or a single address"
-        raise ValueError(wanted) from None
+        message = "send a network such as 192.0.2.0/24 or 2001:db8::/32, zeros behind its prefix, or a single address"
+        raise ValueError(message) from None
 
 
 AddressRanges = Annotated[

@@ -105,17 +105,17 @@ async def get_credential(runner: Runner, actor: Actor, user_id: UUID, credential
         errors.ScopeMissing: The key lacks a scope.
     """
     check_may_manage(actor, user_id)
-    return _present(await queries.find(runner, user_id, credential_id))
+    return _require_found(await queries.find(runner, user_id, credential_id))
 
 
-def _present(found: Record | None) -> Record:
+def _require_found(found: Record | None) -> Record:
     if found is None:
         raise errors.CredentialNotFound
     return found
 
 
 async def create_credential(
-    transaction: Transaction, actor: Actor, user_id: UUID, wish: dict[str, Any]
+    transaction: Transaction, actor: Actor, user_id: UUID, fields: dict[str, Any]
 ) -> CreatedCredential:
     """Add a credential. For the caller's own credentials, absent fields default to those of the calling key.
 
@@ -137,33 +137,33 @@ async def create_credential(
             f"Too many active credentials: the limit is {MAX_LIVE_CREDENTIALS} for each user. Revoke one first.",
             limit=MAX_LIVE_CREDENTIALS,
         )
-    wish = _with_defaults(actor, owner, wish)
-    _check_scopes(actor, user_id, wish["scopes"], owner["scopes"])
+    fields = _with_defaults(actor, owner, fields)
+    _check_scopes(actor, user_id, fields["scopes"], owner["scopes"])
     key, credential_id = api_keys.generate(), new_id()
-    values = wish | expiry(wish["expires_at"], await queries.now(transaction))
+    values = fields | expiry(fields["expires_at"], await queries.now(transaction))
     values |= {"public_id": key.public_id, "key_hash": key.key_hash}
     await queries.add(transaction, credential_id, user_id, values)
     await audit.record(
         transaction, actor, "credential.created", ("credential", credential_id), team_id=owner["team_id"],
-        after={"key_prefix": key.key_prefix, **wish},
+        after={"key_prefix": key.key_prefix, **fields},
     )  # fmt: skip
-    return CreatedCredential(_present(await queries.find(transaction, user_id, credential_id)), key)
+    return CreatedCredential(_require_found(await queries.find(transaction, user_id, credential_id)), key)
 
 
-def _with_defaults(actor: Actor, owner: Record, wish: dict[str, Any]) -> dict[str, Any]:
+def _with_defaults(actor: Actor, owner: Record, fields: dict[str, Any]) -> dict[str, Any]:
     """Fill in absent fields; for the caller's own credentials, check the limits of the calling key."""
     defaults: dict[str, Any] = {"scopes": None, "expires_at": None, "address_ranges": None}
     if owner["id"] != actor.user_id:
-        return defaults | wish
+        return defaults | fields
     limits = limits_of(actor)
-    wish = defaults | limits._asdict() | wish
-    check_limits(limits, wish["expires_at"], wish["address_ranges"])
-    if wish["scopes"] is None and actor.scopes != frozenset(owner["scopes"]):
-        wish["scopes"] = sorted(actor.scopes)
-    return wish
+    fields = defaults | limits._asdict() | fields
+    check_limits(limits, fields["expires_at"], fields["address_ranges"])
+    if fields["scopes"] is None and actor.scopes != frozenset(owner["scopes"]):
+        fields["scopes"] = sorted(actor.scopes)
+    return fields
 
 
-def _check_scopes(actor: Actor, user_id: UUID, wanted: list[str] | None, user_scopes: list[str]) -> None:
+def _check_scopes(actor: Actor, user_id: UUID, scopes: list[str] | None, user_scopes: list[str]) -> None:
     """Check that a key has no scope that its user lacks, nor, for the caller itself, one that the calling key lacks.
 
     Raises:
@@ -171,9 +171,9 @@ def _check_scopes(actor: Actor, user_id: UUID, wanted: list[str] | None, user_sc
         errors.RequestInvalid: The user lacks a scope.
     """
     if user_id == actor.user_id:
-        _require_all(actor, frozenset(user_scopes if wanted is None else wanted))
-    elif beyond := sorted(frozenset(wanted or ()) - frozenset(user_scopes)):
-        message = f"The user lacks these scopes: {', '.join(beyond)}."
+        _require_all(actor, frozenset(user_scopes if scopes is None else scopes))
+    elif missing := sorted(frozenset(scopes or ()) - frozenset(user_scopes)):
+        message = f"The user lacks these scopes: {', '.join(missing)}."
         raise errors.invalid_fields([{"field": "scopes", "code": "scope-not-of-user", "message": message}])
 
 
@@ -222,7 +222,7 @@ async def change_credential(
         transaction, actor, "credential.changed", ("credential", credential_id), team_id=row["team_id"],
         before={name: row[name] for name in patch}, after=patch,
     )  # fmt: skip
-    return _present(await queries.find(transaction, user_id, credential_id))
+    return _require_found(await queries.find(transaction, user_id, credential_id))
 
 
 async def revoke_credential(
@@ -263,10 +263,10 @@ async def _lock(transaction: Transaction, actor: Actor, user_id: UUID, credentia
         errors.KeyLimitExceeded: The key cannot give more than it has.
     """
     check_may_manage(actor, user_id)
-    found = _present(await queries.find(transaction, user_id, credential_id))
+    found = _require_found(await queries.find(transaction, user_id, credential_id))
     if found["role"] == Role.ADMIN:
         await users.lock_active_admins(transaction)
-    row = _present(await queries.lock(transaction, user_id, credential_id))
+    row = _require_found(await queries.lock(transaction, user_id, credential_id))
     actor = await check_still_valid(transaction, actor)
     check_within_own(actor, row)
     return row, actor
@@ -283,18 +283,18 @@ async def check_admin_keeps_a_key(transaction: Transaction, row: Record, values:
         errors.LastAdminKey: The last admin key cannot be revoked or restricted.
     """
     after = dict(row) | values
-    if row["disabled_at"] is not None or not _administrates(row) or _is_open(after, row["now"]):
+    if row["disabled_at"] is not None or not _is_admin_key(row) or _is_open(after, row["now"]):
         return
     others = await queries.other_admin_keys(transaction, row["id"])
     if _is_open(row, row["now"]):
-        others = [other for other in others if _lasts(other, row["now"])]
+        others = [other for other in others if _is_valid_for_a_week(other, row["now"])]
     if not others:
         raise errors.LastAdminKey(
             "This is the last admin key. First create another one without address ranges, valid for at least 7 days."
         )
 
 
-def _administrates(row: Record | dict[str, Any]) -> bool:
+def _is_admin_key(row: Record | dict[str, Any]) -> bool:
     return (
         row["role"] == Role.ADMIN
         and Scope.ADMIN in _scopes_of(row["scopes"], row["user_scopes"])
@@ -304,9 +304,9 @@ def _administrates(row: Record | dict[str, Any]) -> bool:
 
 
 def _is_open(row: Record | dict[str, Any], now: datetime) -> bool:
-    return _administrates(row) and _lasts(row, now)
+    return _is_admin_key(row) and _is_valid_for_a_week(row, now)
 
 
-def _lasts(row: Record | dict[str, Any], now: datetime) -> bool:
+def _is_valid_for_a_week(row: Record | dict[str, Any], now: datetime) -> bool:
     ends_late = row["expires_at"] is None or row["expires_at"] > now + FIRST_WARNING
     return ends_late and row["address_ranges"] is None

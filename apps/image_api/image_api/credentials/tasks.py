@@ -35,7 +35,7 @@ async def warn_of_expiry(parts: TaskParts, budget: Budget) -> int:
     return await in_batches(budget, batch)
 
 
-async def _take_due(transaction: Transaction, most: int) -> list[Record]:
+async def _take_due(transaction: Transaction, limit: int) -> list[Record]:
     """Return keys whose warning is due, and mark them as warned."""
     week, day = (credential.c.expires_at <= func.now() + timedelta(days=days) for days in (7, 1))
     due = (
@@ -48,7 +48,7 @@ async def _take_due(transaction: Transaction, most: int) -> list[Record]:
             or_(day, and_(week, credential.c.expiry_warnings == 0)),
             user.c.disabled_at.is_(None),
         )
-        .limit(most)
+        .limit(limit)
         .with_for_update(of=credential, skip_locked=True)
     )
     return await transaction.fetch(

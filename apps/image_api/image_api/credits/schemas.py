@@ -71,7 +71,7 @@ class Refill(BaseModel):
 
     @model_validator(mode="after")
     def _one_change(self) -> Self:
-        if sum(each is not None for each in (self.set, self.add, self.subtract)) != 1:
+        if sum(value is not None for value in (self.set, self.add, self.subtract)) != 1:
             raise ValueError("send exactly one of `set`, `add` and `subtract`")
         return self
 

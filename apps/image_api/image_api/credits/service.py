@@ -22,10 +22,10 @@ async def get_credits(runner: Runner, actor: Actor, named_id: UUID | None) -> di
         errors.TeamNotFound: The team does not exist.
         errors.TeamRequired: The team must be named.
     """
-    return await _shown(runner, await teams.owning_team(runner, actor, named_id))
+    return await _account_body(runner, await teams.owning_team(runner, actor, named_id))
 
 
-async def _shown(runner: Runner, team_id: UUID) -> dict[str, Any]:
+async def _account_body(runner: Runner, team_id: UUID) -> dict[str, Any]:
     found = await credits.find_account(runner, team_id)
     if found is None:
         raise errors.TeamNotFound
@@ -56,6 +56,7 @@ async def refill(
     """Change a balance and return the ledger entry.
 
     Raises:
+        errors.RoleMissing: The caller's role does not allow this.
         errors.TeamNotFound: The team does not exist.
         errors.BalanceTooLow: The balance cannot go below zero.
     """
@@ -75,19 +76,20 @@ async def change_credits(
     """Change schedule and threshold as given by `values`.
 
     Raises:
+        errors.RoleMissing: The caller's role does not allow this.
         errors.TeamNotFound: The team does not exist.
     """
     require_admin(actor)
     if await credits.lock_account(transaction, team_id) is None:
         raise errors.TeamNotFound
-    before = await _shown(transaction, team_id)
+    before = await _account_body(transaction, team_id)
     if values:
         await queries.change(transaction, team_id, _columns(values))
-        kept = {name: before[name] for name in values}
+        previous = {name: before[name] for name in values}
         await audit.record(
-            transaction, actor, "credits.changed", ("team", team_id), team_id=team_id, before=kept, after=values
+            transaction, actor, "credits.changed", ("team", team_id), team_id=team_id, before=previous, after=values
         )
-    return await _shown(transaction, team_id)
+    return await _account_body(transaction, team_id)
 
 
 def _columns(values: dict[str, Any]) -> dict[str, Any]:

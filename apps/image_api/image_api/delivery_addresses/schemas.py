@@ -6,12 +6,12 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from image_api.http.field_types import JsonInteger, described
+from image_api.http.field_types import JsonInteger, describe_pattern
 from image_api.images.delivery import DEFAULT_EXPIRES_IN_SECONDS
 
 MOST_ITEMS = 1000
 MOST_LINES = 10_000
-_SPEC = described(
+_SPEC = describe_pattern(
     r"^[A-Za-z0-9@_.-]{1,80}$", "Send a preset's name, transforms such as `t-w640`, `original` or `full`."
 )
 Spec = Annotated[str, Field(pattern=_SPEC)]

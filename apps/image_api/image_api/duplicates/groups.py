@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from uuid import UUID
 
 
-def connected(pairs: Iterable[tuple[UUID, UUID]]) -> list[set[UUID]]:
+def connected_components(pairs: Iterable[tuple[UUID, UUID]]) -> list[set[UUID]]:
     """Return the connected components of images linked by pairs, in no particular order."""
     group_of: dict[UUID, set[UUID]] = {}
     for pair in pairs:

@@ -62,7 +62,7 @@ _around = Query(
     .where(
         *_open_clauses,
         # Evaluated only as far as needed, so that a huge group is not walked to its end.
-        near_duplicate.c.image_id_a.in_(select(_reached.c.image_id).limit(bindparam("most"))),
+        near_duplicate.c.image_id_a.in_(select(_reached.c.image_id).limit(bindparam("limit"))),
     )
     .order_by(near_duplicate.c.distance, near_duplicate.c.image_id_a, near_duplicate.c.image_id_b)
 )
@@ -92,11 +92,11 @@ async def newest(runner: Runner, team_id: UUID, max_distance: int, before: UUID 
 
 
 async def pairs_around(
-    runner: Runner, team_id: UUID, max_distance: int, image_ids: Collection[UUID], most: int
+    runner: Runner, team_id: UUID, max_distance: int, image_ids: Collection[UUID], limit: int
 ) -> list[Record]:
     """Return the pairs of the groups of these images, nearest first, among the first `limit` images."""
     values = {"team_id": team_id, "max_distance": max_distance, "image_ids": list(image_ids)}
-    return await runner.fetch(_around, **values, most=most)
+    return await runner.fetch(_around, **values, limit=limit)
 
 
 async def summaries(runner: Runner, team_id: UUID, image_ids: Collection[UUID]) -> list[Record]:
@@ -104,7 +104,7 @@ async def summaries(runner: Runner, team_id: UUID, image_ids: Collection[UUID]) 
     return await runner.fetch(_summaries, team_id=team_id, image_ids=list(image_ids))
 
 
-async def hold_images(transaction: Transaction, team_id: UUID | None, image_ids: Collection[UUID]) -> list[Record]:
+async def lock_images(transaction: Transaction, team_id: UUID | None, image_ids: Collection[UUID]) -> list[Record]:
     """Return the images that the caller sees, locked against purging until the commit; null means all teams."""
     return await transaction.fetch(_held, team_id=team_id, image_ids=list(image_ids))
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from image_api import audit
 from image_api.actor import Actor
 from image_api.duplicates import queries
-from image_api.duplicates.groups import connected
+from image_api.duplicates.groups import connected_components
 from image_api.http.pagination import Cursor
 from image_api.teams import service as teams
 from image_core import errors
@@ -47,17 +47,17 @@ async def list_duplicates(
     """
     owner_id = await teams.owning_team(runner, actor, team_id)
     before = cursor.row_id if cursor else None
-    return await groups_of(runner, owner_id, max_distance, before, limit)
+    return await find_groups(runner, owner_id, max_distance, before, limit)
 
 
-async def groups_of(runner: Runner, team_id: UUID, max_distance: int, before: UUID | None, limit: int) -> Page:
+async def find_groups(runner: Runner, team_id: UUID, max_distance: int, before: UUID | None, limit: int) -> Page:
     """Return a team's groups whose newest image is older than `before`; null means all."""
     newest = await queries.newest(runner, team_id, max_distance, before, _LOOKED_AT + 1)
     seeds = newest[:_LOOKED_AT]
     pairs = await queries.pairs_around(runner, team_id, max_distance, seeds, _REACHED)
     # A group is listed at its newest image; if that is not among these, the group was on an earlier page.
     looked_at = set(seeds)
-    groups = [group for group in connected((row[0], row[1]) for row in pairs) if max(group) in looked_at]
+    groups = [group for group in connected_components((row[0], row[1]) for row in pairs) if max(group) in looked_at]
     groups.sort(key=max, reverse=True)
     shown = groups[:limit]
     ids = {image_id for group in shown for image_id in _first(group)}
@@ -95,7 +95,7 @@ async def decide(transaction: Transaction, actor: Actor, image_ids: Sequence[UUI
         errors.ImageNotFound: The image does not exist.
     """
     first, second = sorted(image_ids)
-    found = await queries.hold_images(transaction, actor.visible_team_id, (first, second))
+    found = await queries.lock_images(transaction, actor.visible_team_id, (first, second))
     owners = {row["team_id"] for row in found}
     if len(found) != 2 or len(owners) != 1:
         raise errors.ImageNotFound("Both images must exist and belong to the same team.")

@@ -16,7 +16,7 @@ from typing import TypeVar
 import anyio
 import httpcore2
 
-from image_api.fetching.public_addresses import Address, Network, is_among, is_public
+from image_api.fetching.public_addresses import Address, Network, is_allowed, is_public
 from image_api.fetching.source_url import PORTS, SourceUrl, parse
 from image_api.fetching.system_resolver import SystemResolver
 from image_core import errors
@@ -78,9 +78,9 @@ class GuardedFetcher:
             errors.SourceAnswerUnusable: The response of the source cannot be used.
             errors.SourceTooLarge: The source's file is larger than allowed.
         """
-        source, patience = parse(url), _Patience(seconds)
+        source, time_limit = parse(url), _TimeLimit(seconds)
         for _ in range(_MAX_REDIRECTS + 1):
-            async with self._asked(source, patience, caller) as response:
+            async with self._request(source, time_limit, caller) as response:
                 if response.status in _REDIRECTS:
                     source = source.redirected_to(_location(response))
                     continue
@@ -89,7 +89,7 @@ class GuardedFetcher:
                     on_disposition(_header(response, b"content-disposition", "latin-1"))
                 total = 0
                 async with aclosing(response.aiter_stream()) as body:
-                    while (chunk := await patience.wait(anext(body, None))) is not None:
+                    while (chunk := await time_limit.wait(anext(body, None))) is not None:
                         total += len(chunk)
                         _check_size(total, max_bytes)
                         yield chunk
@@ -99,13 +99,13 @@ class GuardedFetcher:
         )
 
     @asynccontextmanager
-    async def _asked(
-        self, source: SourceUrl, patience: "_Patience", caller: Hashable
+    async def _request(
+        self, source: SourceUrl, time_limit: "_TimeLimit", caller: Hashable
     ) -> AsyncIterator[httpcore2.Response]:
         """Yield the head of the response; the connection is closed at the end of the block."""
-        dialler = _Dialler(partial(self._addresses, source, caller))
+        backend = _PinnedBackend(partial(self._addresses, source, caller))
         url = httpcore2.URL(scheme=source.scheme, host=source.host, port=source.port, target=source.target)
-        connection = httpcore2.AsyncHTTPConnection(url.origin, self._ssl_context, network_backend=dialler)
+        connection = httpcore2.AsyncHTTPConnection(url.origin, self._ssl_context, network_backend=backend)
         host = f"[{source.host}]" if ":" in source.host else source.host
         if source.port != PORTS[source.scheme]:
             host += f":{source.port}"
@@ -113,10 +113,10 @@ class GuardedFetcher:
             "GET", url, headers=[(b"Host", host.encode()), *_HEADERS], extensions={"timeout": _TIMEOUTS}
         )
         try:
-            yield await patience.wait(connection.handle_async_request(request))
+            yield await time_limit.wait(connection.handle_async_request(request))
         finally:
             with anyio.CancelScope(shield=True), anyio.move_on_after(1):
-                await dialler.hang_up()
+                await backend.abort()
 
     async def _addresses(self, source: SourceUrl, caller: Hashable) -> list[Address]:
         """Return the addresses to connect to.
@@ -125,11 +125,11 @@ class GuardedFetcher:
             errors.SourceRefused: An address of the name is not public.
         """
         found = [source.address] if source.address else await self._look_up(source.host, caller)
-        vouched = all(is_among(address, self._allowed) for address in found)
+        trusted = all(is_allowed(address, self._allowed) for address in found)
         # The address is not named: that would reveal what our resolver knows.
-        if not vouched and not all(is_public(address) or is_among(address, self._allowed) for address in found):
+        if not trusted and not all(is_public(address) or is_allowed(address, self._allowed) for address in found):
             raise errors.SourceRefused("Address not allowed: the URL's host has an address that is not public.")
-        if not vouched and source.port not in PORTS.values():
+        if not trusted and source.port not in PORTS.values():
             raise errors.SourceRefused("Port not allowed: only 80 and 443 can be used.")
         return found[:_MAX_ADDRESSES]
 
@@ -146,7 +146,7 @@ class GuardedFetcher:
         return found
 
 
-class _Dialler(httpcore2.AsyncNetworkBackend):
+class _PinnedBackend(httpcore2.AsyncNetworkBackend):
     """A network backend that connects to the checked addresses of one source, whatever the name resolves to now."""
 
     def __init__(self, addresses: Callable[[], Awaitable[list[Address]]]) -> None:
@@ -175,13 +175,13 @@ class _Dialler(httpcore2.AsyncNetworkBackend):
                 return self._stream
         raise failed or httpcore2.ConnectError
 
-    async def hang_up(self) -> None:
+    async def abort(self) -> None:
         """Close the connection, if any, without a TLS shutdown that the other side could delay."""
         if self._stream is not None:
             await self._stream.aclose()
 
 
-class _Patience:
+class _TimeLimit:
     """The time that is left for the source, and the translation of its failures."""
 
     def __init__(self, seconds: float) -> None:

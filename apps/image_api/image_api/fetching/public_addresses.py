@@ -69,17 +69,17 @@ def is_public(address: Address) -> bool:
     return not any(address in network for network in _REFUSED_IPV6)
 
 
-def is_among(address: Address, allowed: Sequence[Network]) -> bool:
+def is_allowed(address: Address, allowed: Sequence[Network]) -> bool:
     """Return whether an operator has allowed this address; a metadata server never is, in any notation."""
     if isinstance(address, IPv6Address) and (address.scope_id is not None or address.ipv4_mapped is not None):
         return False
     if not any(address in network for network in allowed):
         return False
-    leads_to = [address, *_carried(address)] if isinstance(address, IPv6Address) else [address]
-    return not any(each in network for each in leads_to for network in _NEVER)
+    targets = [address, *_embedded_ipv4(address)] if isinstance(address, IPv6Address) else [address]
+    return not any(target in network for target in targets for network in _NEVER)
 
 
-def _carried(address: IPv6Address) -> list[IPv4Address]:
+def _embedded_ipv4(address: IPv6Address) -> list[IPv4Address]:
     """Return every IPv4 address that a gateway might extract from an IPv6 address."""
     number = int(address)
     # The last 32 bits: compatible and translated IPv4, NAT64 with any prefix of 96 bits, ISATAP.

@@ -12,8 +12,8 @@ from concurrent.futures import Future
 from contextlib import suppress
 from weakref import WeakValueDictionary
 
-LOOK_UPS_A_CALLER = 2
-_MOST_LOOK_UPS = 128
+LOOKUPS_PER_CALLER = 2
+_MAX_LOOKUPS = 128
 
 
 def _addresses_of(host: str) -> list[str]:
@@ -26,7 +26,7 @@ class SystemResolver:
 
     def __init__(self, look_up: Callable[[str], list[str]] = _addresses_of) -> None:
         self._look_up = look_up
-        self._all = asyncio.Semaphore(_MOST_LOOK_UPS)
+        self._all = asyncio.Semaphore(_MAX_LOOKUPS)
         self._of_callers: WeakValueDictionary[Hashable, asyncio.Semaphore] = WeakValueDictionary()
 
     async def __call__(self, host: str, caller: Hashable) -> list[str]:
@@ -37,7 +37,7 @@ class SystemResolver:
         """
         loop, own = asyncio.get_running_loop(), self._of_callers.get(caller)
         if own is None:
-            own = self._of_callers[caller] = asyncio.Semaphore(LOOK_UPS_A_CALLER)
+            own = self._of_callers[caller] = asyncio.Semaphore(LOOKUPS_PER_CALLER)
         await own.acquire()
         try:
             await self._all.acquire()

@@ -13,14 +13,14 @@ PATTERN_WORDS: dict[str, str] = {}
 """Descriptions of regular expressions: errors never show the expression itself."""
 
 
-def described(pattern: str, words: str) -> str:
+def describe_pattern(pattern: str, words: str) -> str:
     """Return the pattern, after registering its description for errors."""
     PATTERN_WORDS[pattern] = words
     return pattern
 
 
-LINE = described(r"^[^\x00-\x1f\x7f]*$", "Send text without line breaks and other control characters.")
-TEXT = described(r"^[^\x00]*$", "Send text without NUL characters.")
+LINE = describe_pattern(r"^[^\x00-\x1f\x7f]*$", "Send text without line breaks and other control characters.")
+TEXT = describe_pattern(r"^[^\x00]*$", "Send text without NUL characters.")
 
 
 def _digits(value: Any) -> Any:

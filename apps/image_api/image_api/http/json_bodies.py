@@ -34,8 +34,8 @@ def parse(text: bytes | str, field: str = "body", example: str = "") -> Any:
             parse_constant=_refuse_constant,
         )
         _check_nesting(value)
-    except _Refused as refused:
-        raise _invalid(field, refused.code, str(refused)) from None
+    except _JsonRejected as rejected:
+        raise _invalid(field, rejected.code, str(rejected)) from None
     except RecursionError:
         raise _invalid(field, "json-too-deep", _TOO_DEEP) from None
     except ValueError as error:
@@ -45,7 +45,7 @@ def parse(text: bytes | str, field: str = "body", example: str = "") -> Any:
     return value
 
 
-class _Refused(Exception):
+class _JsonRejected(Exception):
     """JSON whose shape is not accepted; the message is for the caller."""
 
     def __init__(self, code: str, message: str) -> None:
@@ -71,12 +71,16 @@ class _Reader:
         self._count_value()
         if len(members) > MAX_MEMBERS:
             counts = f"{MAX_MEMBERS} members, and one has {len(members)}"
-            raise _Refused("json-too-many-members", f"Object too large: the limit is {counts}.")
+            raise _JsonRejected("json-too-many-members", f"Object too large: the limit is {counts}.")
         found = dict(members)
         if len(found) < len(members):
-            raise _Refused("json-name-repeated", "An object has two members with the same name. Send each name once.")
+            raise _JsonRejected(
+                "json-name-repeated", "An object has two members with the same name. Send each name once."
+            )
         if any(len(name) > MAX_NAME_LENGTH for name in found):
-            raise _Refused("json-name-too-long", f"Member name too long: the limit is {MAX_NAME_LENGTH} characters.")
+            raise _JsonRejected(
+                "json-name-too-long", f"Member name too long: the limit is {MAX_NAME_LENGTH} characters."
+            )
         return found
 
     def integer(self, digits: str) -> int:
@@ -90,16 +94,18 @@ class _Reader:
     def _check_number(self, digits: str) -> None:
         self._count_value()
         if len(digits) > MAX_NUMBER_LENGTH:
-            raise _Refused("json-number-too-long", f"Number too long: the limit is {MAX_NUMBER_LENGTH} characters.")
+            raise _JsonRejected(
+                "json-number-too-long", f"Number too long: the limit is {MAX_NUMBER_LENGTH} characters."
+            )
 
     def _count_value(self) -> None:
         self._count += 1
         if self._count > MAX_VALUES:
-            raise _Refused("json-too-many-values", _TOO_MANY)
+            raise _JsonRejected("json-too-many-values", _TOO_MANY)
 
 
 def _refuse_constant(name: str) -> Any:
-    raise _Refused("json_invalid", f"Not valid JSON: {name} is not a JSON number.")
+    raise _JsonRejected("json_invalid", f"Not valid JSON: {name} is not a JSON number.")
 
 
 def _check_nesting(value: Any) -> None:
@@ -108,9 +114,11 @@ def _check_nesting(value: Any) -> None:
     for _ in range(MAX_DEPTH):
         count += len(level)
         if count > MAX_VALUES:
-            raise _Refused("json-too-many-values", _TOO_MANY)
-        inside = chain.from_iterable(each.values() if isinstance(each, dict) else each for each in level)
-        level = [each for each in inside if isinstance(each, dict | list)]
+            raise _JsonRejected("json-too-many-values", _TOO_MANY)
+        inside = chain.from_iterable(
+            container.values() if isinstance(container, dict) else container for container in level
+        )
+        level = [container for container in inside if isinstance(container, dict | list)]
         if not level:
             return
-    raise _Refused("json-too-deep", _TOO_DEEP)
+    raise _JsonRejected("json-too-deep", _TOO_DEEP)

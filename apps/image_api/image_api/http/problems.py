@@ -46,7 +46,7 @@ def methods_of(scope: Scope) -> list[str]:
 _HTTP_CODES = {404: "not-found", 405: "method-not-allowed"}
 
 
-def _of_the_framework(request: Request, error: HTTPException) -> Response:
+def _framework_problem(request: Request, error: HTTPException) -> Response:
     if isinstance(error.__cause__, errors.AppError):
         # The framework wraps every exception raised while reading a body.
         return app_problem(error.__cause__)
@@ -92,7 +92,7 @@ def install(app: FastAPI) -> None:
     async def on_http_exception(request: Request, error: Exception) -> Response:
         if not isinstance(error, HTTPException):
             raise error
-        return _of_the_framework(request, error)
+        return _framework_problem(request, error)
 
     app.add_exception_handler(errors.AppError, on_app_error)
     app.add_exception_handler(RequestValidationError, on_validation_error)

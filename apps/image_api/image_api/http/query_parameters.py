@@ -50,25 +50,25 @@ class QueryParameters:
             seen.add(name)
 
     def _unknown(self, name: str) -> errors.Invalid:
-        meant, shown = nearest(name, self.names) or self._completed(name), name[:_MAX_NAME_SHOWN]
+        suggestion, shown = nearest(name, self.names) or self._completed(name), name[:_MAX_NAME_SHOWN]
         taken = ", ".join([*self.names, *(f"{prefix}…" for prefix in self.prefixes)])
         hint = (
-            f"Did you mean {meant!r}?"
-            if meant
+            f"Did you mean {suggestion!r}?"
+            if suggestion
             else f"Send one of: {taken}."
             if taken
             else "This operation has no parameters."
         )
         if self.prefixes:
-            return errors.FilterUnknown(f"Unknown filter {shown!r}. {hint}", field=shown, nearest=meant)
-        return errors.ParameterUnknown(f"Unknown parameter {shown!r}. {hint}", field=shown, nearest=meant)
+            return errors.FilterUnknown(f"Unknown filter {shown!r}. {hint}", field=shown, nearest=suggestion)
+        return errors.ParameterUnknown(f"Unknown parameter {shown!r}. {hint}", field=shown, nearest=suggestion)
 
     def _completed(self, name: str) -> str | None:
         """Return `meta.country` for `metadata.country`."""
         stem, rest = re.fullmatch(r"([^.\[]*)(.*)", name[:_MAX_NAME_SHOWN], re.DOTALL).groups()  # type: ignore[union-attr]
         stems = {prefix[:-1] for prefix in self.prefixes}
-        meant = nearest(stem, stems) or next((each for each in stems if stem.startswith(each)), None)
-        return meant and meant + (rest or ".…")
+        suggestion = nearest(stem, stems) or next((known for known in stems if stem.startswith(known)), None)
+        return suggestion and suggestion + (rest or ".…")
 
 
 def query_parameters_of(route: APIRoute) -> QueryParameters:
@@ -97,7 +97,7 @@ def _declared(dependant: Dependant) -> Iterator[tuple[str, bool]]:
 
 
 def _is_list(info: FieldInfo) -> bool:
-    return any(typing.get_origin(each) is list for each in _alternatives(info.annotation))
+    return any(typing.get_origin(option) is list for option in _alternatives(info.annotation))
 
 
 def _alternatives(annotation: Any) -> tuple[Any, ...]:

@@ -54,25 +54,25 @@ _WORDS = {
 _NAME = "[key]"
 
 
-def request_invalid(found: Iterable[Any], skip: int = 0, model: Any = None, within: str = "") -> errors.RequestInvalid:
+def request_invalid(items: Iterable[Any], skip: int = 0, model: Any = None, within: str = "") -> errors.RequestInvalid:
     """Return the error for the items of a `ValidationError.errors()`.
 
     `skip` leaves out the first parts of each location, and `within` prefixes the fields. If the validated `model` is
     given, unknown names get a suggestion.
     """
     fields: list[dict[str, str]] = []
-    for each in found:
-        message = in_words(each)
+    for item in items:
+        message = describe_error(item)
         # Suggestions take longer than the rest, so they are computed only for errors that are shown.
-        if each["type"] == "extra_forbidden" and len(fields) < errors.MAX_NAMED_FIELDS:
-            *place, name = each["loc"][skip:]
+        if item["type"] == "extra_forbidden" and len(fields) < errors.MAX_NAMED_FIELDS:
+            *place, name = item["loc"][skip:]
             message += nearest_hint(str(name), _members(model, place))
-        name = ".".join(filter(None, (within, _field(each["loc"], skip))))
-        fields.append({"field": name, "code": each["type"], "message": message})
+        name = ".".join(filter(None, (within, _field(item["loc"], skip))))
+        fields.append({"field": name, "code": item["type"], "message": message})
     return errors.invalid_fields(fields)
 
 
-def in_words(error: Mapping[str, Any]) -> str:
+def describe_error(error: Mapping[str, Any]) -> str:
     """Return what is expected, without pydantic's terms; messages of our own validators stay as they are."""
     kind, context = error["type"], {name: _plain(value) for name, value in error.get("ctx", {}).items()}
     if kind == "value_error":
@@ -83,7 +83,7 @@ def in_words(error: Mapping[str, Any]) -> str:
         # A body without a JSON media type is not parsed as JSON.
         message = "Send JSON, with the header `Content-Type: application/json`."
     elif kind in ("too_long", "too_short"):
-        message = _WORDS[kind].format(**context).removesuffix(".") + f" {_counted(error)}."
+        message = _WORDS[kind].format(**context).removesuffix(".") + f" {_counted_unit(error)}."
     else:
         message = _WORDS.get(kind, "Not valid.").format(**context)
     message = re.sub(r"\b1 (character|item|member)s\b", r"1 \1", message)
@@ -117,9 +117,9 @@ def _members(annotation: Any, place: list[Any]) -> list[str]:
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
-    for each in typing.get_args(annotation):
-        yield from _models(each)
+    for argument in typing.get_args(annotation):
+        yield from _models(argument)
 
 
-def _counted(error: Mapping[str, Any]) -> str:
+def _counted_unit(error: Mapping[str, Any]) -> str:
     return {"Dictionary": "members", "List": "items"}.get(error.get("ctx", {}).get("field_type", ""), "characters")

@@ -11,7 +11,16 @@ from fastapi.params import Depends as DependsMarker
 from image_api.dependencies import ServicesDep, TransactionDep
 from image_api.guarded_route import GuardedRoute
 from image_api.http.shown_once import shown_once
-from image_api.idempotency.service import HEADER, MAX_ANSWER_BYTES, Answer, Asked, Attempt, Claim, Creation, Replayed
+from image_api.idempotency.service import (
+    HEADER,
+    MAX_ANSWER_BYTES,
+    Answer,
+    Attempt,
+    Creation,
+    KeyClaim,
+    Replayed,
+    RequestIdentity,
+)
 from image_core.db import Transaction
 from image_core.telemetry import log
 
@@ -19,15 +28,15 @@ REPLAYED_HEADER = "Idempotency-Replayed"
 _KEPT_HEADERS = ("content-type", "cache-control", "etag", "location", "retry-after")
 
 
-def _asked(request: Request) -> Asked:
+def _identify(request: Request) -> RequestIdentity:
     target = (request.method, request.url.path, request.url.query)
-    return Asked.of(request.state.actor, request.headers.getlist(HEADER), target)
+    return RequestIdentity.from_request(request.state.actor, request.headers.getlist(HEADER), target)
 
 
 async def open_creation(request: Request, transaction: TransactionDep) -> Transaction:
     """Return the request's transaction, or raise the stored response. Must come after authentication."""
     if HEADER in request.headers:
-        request.state.attempt = await Creation.take_key(transaction, _asked(request), await request.body())
+        request.state.attempt = await Creation.take_key(transaction, _identify(request), await request.body())
     return transaction
 
 
@@ -41,19 +50,19 @@ class OpenClaim:
     def __init__(self, *, streamed: bool) -> None:
         self._streamed = streamed
 
-    async def __call__(self, request: Request, services: ServicesDep) -> Claim | None:
+    async def __call__(self, request: Request, services: ServicesDep) -> KeyClaim | None:
         if HEADER not in request.headers:
             return None
-        asked = _asked(request)
+        identity = _identify(request)
         content = None if self._streamed else await request.body()
-        claim = await Claim.take_key(services.database, services.background, asked, content)
+        claim = await KeyClaim.take_key(services.database, services.background, identity, content)
         request.state.attempt = claim
         return claim
 
 
-ClaimDep = Annotated[Claim | None, Depends(OpenClaim(streamed=False))]
+ClaimDep = Annotated[KeyClaim | None, Depends(OpenClaim(streamed=False))]
 """For a POST that commits in steps and has a JSON body."""
-StreamClaimDep = Annotated[Claim | None, Depends(OpenClaim(streamed=True))]
+StreamClaimDep = Annotated[KeyClaim | None, Depends(OpenClaim(streamed=True))]
 """For a POST that reads its body itself; it calls `compare` with data that distinguishes one body from another."""
 
 
@@ -61,7 +70,7 @@ def takes_key(dependant: Dependant) -> bool:
     """Return whether an operation takes an `Idempotency-Key`."""
     if dependant.call is open_creation or isinstance(dependant.call, OpenClaim):
         return True
-    return any(takes_key(each) for each in dependant.dependencies)
+    return any(takes_key(dependency) for dependency in dependant.dependencies)
 
 
 class IdempotentRoute(GuardedRoute):
@@ -80,36 +89,36 @@ class IdempotentRoute(GuardedRoute):
             try:
                 response = await handler(request)
             except Replayed as replayed:
-                return _again(replayed.answer)
+                return _replay(replayed.answer)
             except BaseException:
-                await _let_go(request)
+                await _release(request)
                 raise
-            await _keep(request, response, secrets)
+            await _store(request, response, secrets)
             return response
 
         return handle
 
 
-def _again(answer: Answer) -> Response:
+def _replay(answer: Answer) -> Response:
     return Response(answer.body, answer.status, {**answer.headers, REPLAYED_HEADER: "true"})
 
 
-async def _let_go(request: Request) -> None:
+async def _release(request: Request) -> None:
     attempt: Attempt | None = getattr(request.state, "attempt", None)
     if attempt is not None:
-        await attempt.let_go()
+        await attempt.release()
 
 
-async def _keep(request: Request, response: Response, secrets: frozenset[str]) -> None:
+async def _store(request: Request, response: Response, secrets: frozenset[str]) -> None:
     attempt: Attempt = request.state.attempt
     body = bytes(response.body)
     if response.status_code >= 400:
-        await attempt.let_go()
+        await attempt.release()
     elif len(body) > MAX_ANSWER_BYTES:
         log("idempotent_answer_too_long", severity="WARNING", size_bytes=len(body))
-        await attempt.let_go()
+        await attempt.release()
     else:
         if secrets:
             body = orjson.dumps(orjson.loads(body) | dict.fromkeys(secrets))
         headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
-        await attempt.keep(Answer(response.status_code, headers, body))
+        await attempt.store(Answer(response.status_code, headers, body))

@@ -34,7 +34,7 @@ LEASE = timedelta(seconds=30)
 """How long a key stays in use after its process has died."""
 RENEWAL_SECONDS = 10.0
 RETRY_SECONDS = 0.5
-_PATIENCE_SECONDS = 1.0
+_WRITE_TIMEOUT_SECONDS = 1.0
 MAX_ANSWER_BYTES = 256 * 1024
 """Longer responses are not stored; responses of operations that create one thing are far shorter."""
 
@@ -58,7 +58,7 @@ class Replayed(Exception):
 
 
 @dataclass(frozen=True)
-class Asked:
+class RequestIdentity:
     """The identity of a request: caller, key, and a digest of everything but the content."""
 
     user_id: UUID
@@ -66,7 +66,7 @@ class Asked:
     digest: bytes
 
     @classmethod
-    def of(cls, actor: Actor, headers: Sequence[str], target: Iterable[str]) -> Self:
+    def from_request(cls, actor: Actor, headers: Sequence[str], target: Iterable[str]) -> Self:
         """Build the identity of a request; `target` names the operation: method, path, query.
 
         The caller's rights are included, so that a replay never reveals what the caller may no longer see.
@@ -74,8 +74,8 @@ class Asked:
         Raises:
             errors.RequestInvalid: The key is malformed.
         """
-        told = "\n".join([*target, actor.role, *sorted(actor.scopes)])
-        return cls(actor.user_id, parse_key(headers), hashlib.sha256(told.encode()).digest())
+        description = "\n".join([*target, actor.role, *sorted(actor.scopes)])
+        return cls(actor.user_id, parse_key(headers), hashlib.sha256(description.encode()).digest())
 
     def fingerprint(self, content: bytes) -> bytes:
         """Return the digest of the whole request."""
@@ -96,7 +96,7 @@ def parse_key(headers: Sequence[str]) -> str:
     return key
 
 
-def _answer_of(row: Record, fingerprint: bytes) -> Answer:
+def _stored_answer(row: Record, fingerprint: bytes) -> Answer:
     """Return the response in a row.
 
     Raises:
@@ -123,8 +123,8 @@ def _columns(fingerprint: bytes | None, answer: Answer) -> dict[str, Any]:
 class Attempt(Protocol):
     """A request with a key that has no response yet."""
 
-    async def keep(self, answer: Answer) -> None: ...
-    async def let_go(self) -> None: ...
+    async def store(self, answer: Answer) -> None: ...
+    async def release(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -132,11 +132,11 @@ class Creation:
     """Work within one transaction, which holds the key."""
 
     runner: Transaction
-    asked: Asked
+    identity: RequestIdentity
     fingerprint: bytes
 
     @classmethod
-    async def take_key(cls, transaction: Transaction, asked: Asked, content: bytes) -> Self:
+    async def take_key(cls, transaction: Transaction, identity: RequestIdentity, content: bytes) -> Self:
         """Lock the key.
 
         Raises:
@@ -144,17 +144,17 @@ class Creation:
             errors.IdempotencyKeyInUse: A request with this key is in progress.
             errors.IdempotencyKeyReused: The key was used for another request.
         """
-        fingerprint = asked.fingerprint(content)
+        fingerprint = identity.fingerprint(content)
         # Only a statement that starts after the lock was taken sees what the last holder has committed.
-        if not await queries.lock(transaction, asked.user_id, asked.key):
+        if not await queries.lock(transaction, identity.user_id, identity.key):
             raise errors.IdempotencyKeyInUse(
                 "The first request with this key is still in progress. Try again in a moment."
             )
-        if row := await queries.find(transaction, asked.user_id, asked.key):
-            raise Replayed(_answer_of(row, fingerprint))
-        return cls(transaction, asked, fingerprint)
+        if row := await queries.find(transaction, identity.user_id, identity.key):
+            raise Replayed(_stored_answer(row, fingerprint))
+        return cls(transaction, identity, fingerprint)
 
-    async def keep(self, answer: Answer) -> None:
+    async def store(self, answer: Answer) -> None:
         """Store the response, to be committed with the work.
 
         Raises:
@@ -163,34 +163,34 @@ class Creation:
         """
         columns = _columns(self.fingerprint, answer)
         try:
-            added = await queries.add_answer(self.runner, self.asked.user_id, self.asked.key, **columns)
+            added = await queries.add_answer(self.runner, self.identity.user_id, self.identity.key, **columns)
         except ForeignKeyViolation as error:
             raise errors.KeyInvalid("The user of this request has just been removed.") from error
         if not added:
             raise errors.IdempotencyKeyInUse("Another upload with this key has started. Try again in a moment.")
 
-    async def let_go(self) -> None:
+    async def release(self) -> None:
         """Do nothing: the transaction is rolled back."""
 
 
 @dataclass
-class Claim:
+class KeyClaim:
     """Work in steps that commit separately, under a lease that is renewed while the process works.
 
-    `first` is the stored response if the content, which is yet to arrive, decides whether it may be replayed.
+    `stored` is the response found under the key if only the content, which is yet to arrive, can confirm a replay.
     """
 
     database: Database
     background: BackgroundWork
-    asked: Asked
+    identity: RequestIdentity
     token: UUID
     fingerprint: bytes | None
-    first: Record | None = None
+    stored: Record | None = None
     _renewal: "asyncio.Task[None] | None" = None
 
     @classmethod
     async def take_key(
-        cls, database: Database, background: BackgroundWork, asked: Asked, content: bytes | None
+        cls, database: Database, background: BackgroundWork, identity: RequestIdentity, content: bytes | None
     ) -> Self:
         """Commit a claim. If the content has not arrived yet, pass None and call `compare` later.
 
@@ -201,27 +201,27 @@ class Claim:
             errors.KeyInvalid: The user was removed.
         """
         token = new_id()
-        claim = cls(database, background, asked, token, None if content is None else asked.fingerprint(content))
+        claim = cls(database, background, identity, token, None if content is None else identity.fingerprint(content))
         try:
             taken = await queries.claim(
-                database, asked.user_id, asked.key, token=token, lease=LEASE, retention=RETENTION
+                database, identity.user_id, identity.key, token=token, lease=LEASE, retention=RETENTION
             )
         except ForeignKeyViolation as error:
             raise errors.KeyInvalid("The user of this request has just been removed.") from error
         except errors.DatabaseUnavailable:
             # The claim may have been committed although the response was lost.
-            background.start(claim._repeat(claim._drop))
+            background.start(claim._retry(claim._drop))
             raise
         if taken:
             claim._renewal = background.start(claim._renew())
         else:
-            claim.first = await queries.find(database, asked.user_id, asked.key)
-            if claim.first is None or claim.first["status"] is None:
+            claim.stored = await queries.find(database, identity.user_id, identity.key)
+            if claim.stored is None or claim.stored["status"] is None:
                 raise errors.IdempotencyKeyInUse(
                     "The first request with this key is still in progress. Try again in a moment."
                 )
             if claim.fingerprint is not None:
-                raise Replayed(_answer_of(claim.first, claim.fingerprint))
+                raise Replayed(_stored_answer(claim.stored, claim.fingerprint))
         return claim
 
     def compare(self, content: bytes) -> None:
@@ -231,31 +231,35 @@ class Claim:
             Replayed: The request was answered before.
             errors.IdempotencyKeyReused: The key was used for another request.
         """
-        self.fingerprint = self.asked.fingerprint(content)
-        if self.first is not None:
-            raise Replayed(_answer_of(self.first, self.fingerprint))
+        self.fingerprint = self.identity.fingerprint(content)
+        if self.stored is not None:
+            raise Replayed(_stored_answer(self.stored, self.fingerprint))
 
-    async def keep(self, answer: Answer) -> None:
+    async def store(self, answer: Answer) -> None:
         """Commit the response; if the database is unavailable, as soon as it is back. The work is already done."""
 
         async def write() -> None:
             await queries.answer_claim(
-                self.database, self.asked.user_id, self.asked.key, self.token, **_columns(self.fingerprint, answer)
+                self.database,
+                self.identity.user_id,
+                self.identity.key,
+                self.token,
+                **_columns(self.fingerprint, answer),
             )
 
         self._stop_renewal()
-        await self._now_or_later(write)
+        await self._write_or_retry(write)
 
-    async def let_go(self) -> None:
+    async def release(self) -> None:
         """Remove the claim; if the database is unavailable, as soon as it is back."""
         self._stop_renewal()
-        await self._now_or_later(self._drop)
+        await self._write_or_retry(self._drop)
 
     async def _drop(self) -> None:
-        await queries.drop_claim(self.database, self.asked.user_id, self.asked.key, self.token)
+        await queries.drop_claim(self.database, self.identity.user_id, self.identity.key, self.token)
 
-    async def _now_or_later(self, write: Callable[[], Awaitable[None]]) -> None:
-        with anyio.CancelScope(shield=True), anyio.move_on_after(_PATIENCE_SECONDS):
+    async def _write_or_retry(self, write: Callable[[], Awaitable[None]]) -> None:
+        with anyio.CancelScope(shield=True), anyio.move_on_after(_WRITE_TIMEOUT_SECONDS):
             try:
                 await write()
             except errors.DatabaseUnavailable:
@@ -263,9 +267,9 @@ class Claim:
             else:
                 return
         log("idempotency_key_left_in_use", severity="WARNING")
-        self.background.start(self._repeat(write))
+        self.background.start(self._retry(write))
 
-    async def _repeat(self, write: Callable[[], Awaitable[None]]) -> None:
+    async def _retry(self, write: Callable[[], Awaitable[None]]) -> None:
         """Retry until it succeeds, or until the lease has expired anyway."""
         ends_at = time.monotonic() + LEASE.total_seconds()
         while time.monotonic() < ends_at:
@@ -280,7 +284,9 @@ class Claim:
         while renewed:
             await asyncio.sleep(pause)
             try:
-                renewed = await queries.renew(self.database, self.asked.user_id, self.asked.key, self.token, LEASE)
+                renewed = await queries.renew(
+                    self.database, self.identity.user_id, self.identity.key, self.token, LEASE
+                )
                 pause = RENEWAL_SECONDS
             except errors.DatabaseUnavailable:
                 pause = RETRY_SECONDS

@@ -48,8 +48,8 @@ async def serve(request: Request, storage: ObjectStorage, content: Content) -> R
     if_range = request.headers.get("if-range")
     # Ranges are defined for GET only. Source: RFC 9110, section 14.2.
     ranged = request.method == "GET" and if_range in (None, entity_tag)
-    asked = request.headers.get("range") if ranged else None
-    part = parse_range(asked, content.size_bytes)
+    range_header = request.headers.get("range") if ranged else None
+    part = parse_range(range_header, content.size_bytes)
     sent = part or ByteRange(0, content.size_bytes - 1)
     if sent.length <= MOST_COUNTED_BYTES or request.method == "HEAD":
         headers["content-length"] = str(sent.length)
@@ -63,7 +63,7 @@ async def serve(request: Request, storage: ObjectStorage, content: Content) -> R
     if len(first) == sent.length:
         # A streaming response makes a thumbnail a quarter slower.
         return Response(first, status, headers, content.content_type)
-    return StreamingResponse(_resumed(first, chunks), status, headers, content.content_type)
+    return StreamingResponse(_prepend(first, chunks), status, headers, content.content_type)
 
 
 async def _first(chunks: AsyncIterator[bytes]) -> bytes:
@@ -74,7 +74,7 @@ async def _first(chunks: AsyncIterator[bytes]) -> bytes:
         raise errors.StorageUnavailable("The file cannot be read at the moment. Try again.") from error
 
 
-async def _resumed(first: bytes, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def _prepend(first: bytes, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     yield first
     async for chunk in chunks:
         yield chunk

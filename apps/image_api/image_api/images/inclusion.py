@@ -21,8 +21,8 @@ def parse_include(query: QueryParams) -> tuple[str, ...]:
     Raises:
         errors.RequestInvalid: The value is not one of those allowed.
     """
-    asked = tuple(dict.fromkeys(name for value in query.getlist("include") for name in value.split(",")))
-    if unknown := [name for name in asked if name not in _INCLUDABLE]:
+    requested = tuple(dict.fromkeys(name for value in query.getlist("include") for name in value.split(",")))
+    if unknown := [name for name in requested if name not in _INCLUDABLE]:
         message = f"{unknown[0][:64]!r} cannot be included. Send one of: {', '.join(_INCLUDABLE)}."
         raise errors.invalid_fields([{"field": "include", "code": "enum", "message": message}])
-    return asked
+    return requested

@@ -9,7 +9,7 @@ from image_api.actor import Actor, Scope
 from image_api.auth import RequireOwnOr, RequireScope
 from image_api.dependencies import IfMatch, ServicesDep, TransactionDep, services_of
 from image_api.guarded_route import LARGE_BODY_BYTES, body_limit
-from image_api.http.field_types import described
+from image_api.http.field_types import describe_pattern
 from image_api.idempotency.route import IdempotentRoute
 from image_api.images import content, schemas, service
 from image_api.images.body import analysis_body, image_body, image_response, json_response
@@ -22,7 +22,7 @@ Reader = Annotated[Actor, Depends(RequireScope(Scope.IMAGES_READ))]
 Writer = Annotated[Actor, Depends(RequireScope(Scope.IMAGES_WRITE))]
 # A caller that may upload may remove its own uploads.
 Deleter = Annotated[Actor, Depends(RequireOwnOr(Scope.IMAGES_DELETE, own=Scope.IMAGES_WRITE))]
-_PRESET = described(r"^[a-z0-9-]{1,32}$", "Use lowercase letters, digits and hyphens, at most 32.")
+_PRESET = describe_pattern(r"^[a-z0-9-]{1,32}$", "Use lowercase letters, digits and hyphens, at most 32.")
 Preset = Annotated[str, Path(pattern=_PRESET)]
 
 BINARY = {"schema": {"type": "string", "format": "binary"}}
@@ -43,7 +43,7 @@ async def get_image(image_id: UUID, request: Request, actor: Reader) -> Response
     row = await service.get_image(services.database, actor, image_id)
     extra: dict[str, Any] = {}
     if "analyses" in included:
-        analyses = await service.results_of(services.database, row)
+        analyses = await service.find_results(services.database, row)
         extra["analyses"] = [analysis_body(analysis, image_id) for analysis in analyses]
     delivery, storable = await delivery_of(services, row, requested="delivery" in included)
     if delivery is not None or "delivery" in included:

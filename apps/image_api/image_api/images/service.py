@@ -10,7 +10,7 @@ from image_api.actor import Actor, Scope
 from image_api.http.entity_tags import check_if_match
 from image_api.images import queries
 from image_api.metadata_schemas import service as metadata_schemas
-from image_api.metadata_schemas.rules import checked_patch
+from image_api.metadata_schemas.rules import validate_patch
 from image_api.metadata_schemas.values import MAX_METADATA_KEYS
 from image_core import errors, events
 from image_core.db import Record, Runner, Transaction, UniqueViolation, to_json
@@ -25,15 +25,15 @@ async def get_image(runner: Runner, actor: Actor, image_id: UUID) -> Record:
     Raises:
         errors.ImageNotFound: The image does not exist.
     """
-    return present(await queries.find(runner, actor.visible_team_id, image_id))
+    return require_found(await queries.find(runner, actor.visible_team_id, image_id))
 
 
-async def results_of(runner: Runner, row: Record) -> list[Record]:
+async def find_results(runner: Runner, row: Record) -> list[Record]:
     """Return the stored results of an image's bytes, newest first."""
     return [] if row["sha256"] is None else await queries.results(runner, row["team_id"], row["sha256"])
 
 
-def present(found: Record | None) -> Record:
+def require_found(found: Record | None) -> Record:
     """Return the row, or raise the same error for an absent image and for another team's.
 
     Raises:
@@ -51,7 +51,7 @@ async def find_original(runner: Runner, actor: Actor, image_id: UUID) -> Record:
         errors.ImageNotFound: The image does not exist.
         errors.ImageNotStored: The bytes of this image have not arrived.
     """
-    row = present(await queries.find_content(runner, actor.visible_team_id, image_id))
+    row = require_found(await queries.find_content(runner, actor.visible_team_id, image_id))
     if row["deleted_at"] is not None:
         raise errors.ImageNotFound("The image is in the trash. Restore it first.")
     if row["status"] not in HOLDS_BYTES:
@@ -66,7 +66,7 @@ async def find_derivative(runner: Runner, actor: Actor, image_id: UUID, preset: 
         errors.ImageNotFound: The image does not exist.
         errors.DerivativeNotFound: The derivative does not exist.
     """
-    row = present(await queries.find_derivative(runner, actor.visible_team_id, image_id, preset))
+    row = require_found(await queries.find_derivative(runner, actor.visible_team_id, image_id, preset))
     if row["deleted_at"] is not None:
         raise errors.ImageNotFound("The image is in the trash. Restore it first.")
     if row["object_name"] is None:
@@ -89,16 +89,16 @@ async def change_image(
             "The caller lacks this scope: delivery:manage. Without it you cannot change the visibility.",
             missing_scopes=[Scope.DELIVERY_MANAGE],
         )
-    old = present(await queries.lock(transaction, actor.visible_team_id, image_id))
+    old = require_found(await queries.lock(transaction, actor.visible_team_id, image_id))
     check_if_match(if_match, old["revision"])
     values = dict(patch)
     if "tags" in values:
         values["tags"] = list(dict.fromkeys(values["tags"]))
     if "metadata" in values:
         declared = await metadata_schemas.declared_fields(transaction, old["team_id"])
-        wanted = checked_patch(declared, values["metadata"])
-        values["metadata"] = to_json(_merged(orjson.loads(old["metadata"]), wanted))
-    changed = present(await queries.change(transaction, transitions.edit(image_id, values)))
+        metadata = validate_patch(declared, values["metadata"])
+        values["metadata"] = to_json(_merge(orjson.loads(old["metadata"]), metadata))
+    changed = require_found(await queries.change(transaction, transitions.edit(image_id, values)))
     # Names only: a filename or a value may be personal, and audit events are retained.
     names: dict[str, Any] = {"fields": sorted(patch)}
     names |= {"metadata_keys": sorted(patch["metadata"])} if patch.get("metadata") else {}
@@ -116,13 +116,13 @@ async def revoke_addresses(transaction: Transaction, actor: Actor, image_id: UUI
     Raises:
         errors.ImageNotFound.
     """
-    old = present(await queries.lock(transaction, actor.visible_team_id, image_id))
-    changed = present(await queries.change(transaction, transitions.revoke_addresses(image_id)))
+    old = require_found(await queries.lock(transaction, actor.visible_team_id, image_id))
+    changed = require_found(await queries.change(transaction, transitions.revoke_addresses(image_id)))
     await audit.record(transaction, actor, "image.addresses_revoked", ("image", image_id), team_id=old["team_id"])
     return changed
 
 
-def _merged(old: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
+def _merge(old: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
     merged = {name: value for name, value in (old | patch).items() if value is not None}
     if len(merged) > MAX_METADATA_KEYS:
         message = f"Too many metadata keys: the limit is {MAX_METADATA_KEYS}."
@@ -151,7 +151,7 @@ async def trash_image(transaction: Transaction, actor: Actor, image_id: UUID, if
         errors.ScopeMissing: The key lacks a scope.
         errors.ETagMismatch: The resource has changed since it was read.
     """
-    old = present(await queries.lock(transaction, actor.visible_team_id, image_id))
+    old = require_found(await queries.lock(transaction, actor.visible_team_id, image_id))
     _check_may_trash(actor, old)
     check_if_match(if_match, old["revision"])
     if old["deleted_at"] is not None:
@@ -170,10 +170,10 @@ async def restore_image(transaction: Transaction, actor: Actor, image_id: UUID, 
         errors.ImagePurged: The image is being purged and cannot be restored.
         errors.DuplicateExists: The team already has an image with these bytes.
     """
-    old = present(await queries.lock(transaction, actor.visible_team_id, image_id))
+    old = require_found(await queries.lock(transaction, actor.visible_team_id, image_id))
     _check_may_trash(actor, old)
     if old["deleted_at"] is None:
-        return present(await queries.find(transaction, actor.visible_team_id, image_id))
+        return require_found(await queries.find(transaction, actor.visible_team_id, image_id))
     if old["purge_marked_at"] is not None:
         raise errors.ImagePurged("The image is being purged and cannot be restored. Upload it again.")
     return await restore(transaction, actor, old, bucket)
@@ -188,7 +188,7 @@ async def restore(transaction: Transaction, actor: Actor, old: Record, bucket: s
     image_id = old["id"]
     try:
         async with transaction.savepoint():
-            restored = present(await queries.change(transaction, transitions.restore(image_id)))
+            restored = require_found(await queries.change(transaction, transitions.restore(image_id)))
     except UniqueViolation as error:
         raise errors.DuplicateExists(
             "The team has uploaded the same file again since this image was trashed. Use the new image."
@@ -200,7 +200,7 @@ async def restore(transaction: Transaction, actor: Actor, old: Record, bucket: s
     return restored
 
 
-async def process_again(transaction: Transaction, old: Record, bucket: str) -> None:
+async def retry_processing(transaction: Transaction, old: Record, bucket: str) -> None:
     """Move a locked row that has failed back to `stored` and request its processing."""
     await transaction.execute(transitions.retry_failed(old["id"]))
     await events.record(transaction, events.process_request(old, bucket))

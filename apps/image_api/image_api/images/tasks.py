@@ -20,7 +20,7 @@ from image_core.storage.protocol import ObjectStorage
 # --- Processing that did not come through -----------------------------------------------------------------------------
 
 
-async def ask_again(parts: TaskParts, budget: Budget) -> int:
+async def request_again(parts: TaskParts, budget: Budget) -> int:
     """Request the processing of images that were not claimed for longer than a lease, or whose lease has expired."""
     requeued = transitions.requeue(parts.settings.lease, parts.settings.max_attempts, BATCH).returning(
         image.c.id, image.c.team_id, image.c.object_name, image.c.generation, image.c.trace_parent
@@ -64,11 +64,11 @@ async def purge(parts: TaskParts, budget: Budget) -> int:
     return await row_by_row(budget, take, partial(_purge_one, parts), at_once=GROUP)
 
 
-async def _take_marked(database: Database, most: int) -> list[Record]:
+async def _take_marked(database: Database, limit: int) -> list[Record]:
     """Return marked images, and schedule the next attempt for each in case this one does not complete."""
     async with database.transaction() as transaction:
         return await transaction.fetch(
-            transitions.defer_purge(most).returning(
+            transitions.defer_purge(limit).returning(
                 image.c.id, image.c.team_id, image.c.object_name, image.c.generation, image.c.sha256
             )
         )
@@ -124,7 +124,7 @@ async def _remove_folder(storage: ObjectStorage, folder: str) -> None:
         await storage.delete(found.name, found.generation)
 
 
-async def _take_discarded(database: Database, most: int) -> list[Record]:
+async def _take_discarded(database: Database, limit: int) -> list[Record]:
     """Return objects whose removal is due, and count an attempt: after that, no claim can keep them.
 
     An original that a live row names is never returned.
@@ -138,7 +138,7 @@ async def _take_discarded(database: Database, most: int) -> list[Record]:
         select(discarded_object.c.id)
         .where(discarded_object.c.remove_after < func.now(), ~named)
         .order_by(discarded_object.c.remove_after)
-        .limit(most)
+        .limit(limit)
         .with_for_update(skip_locked=True)
     )
     async with database.transaction() as transaction:

@@ -11,7 +11,7 @@ from image_api.settings import ApiSettings
 from image_core import errors
 
 _BURST_SECONDS = 2
-_MOST_EXHAUSTED = 10_000
+_MAX_EXHAUSTED = 10_000
 _REPORTS_PER_MINUTE = 10
 _FLOORS = {"requests": 20, "addresses": 20, "sign-ins": 10}
 
@@ -127,7 +127,7 @@ class RateLimits:
 
     def _remember(self, network: str, spare_us: int) -> None:
         now = time.monotonic()
-        if len(self._exhausted) >= _MOST_EXHAUSTED:
+        if len(self._exhausted) >= _MAX_EXHAUSTED:
             self._exhausted.clear()
         self._exhausted[network] = now - spare_us / 1_000_000
 

@@ -16,7 +16,7 @@ CONNECT_SECONDS = 1.0
 """Timeout of a new connection, in the background: TLS and login take longer than a request may wait."""
 RETRY_SECONDS = 1.0
 _LOG_SECONDS = 60.0
-_MOST_CONNECTIONS = 8
+_MAX_CONNECTIONS = 8
 
 # The same arithmetic as `MemoryBuckets.take`, in one round trip for all limits of a request. Keys of one caller share a
 # hash tag, so that a cluster keeps them together. It uses the server's clock, because instances' clocks differ.
@@ -57,7 +57,7 @@ class RedisBuckets:
         trust: dict[str, Any] = {"ssl_ca_data": ca_pem, "ssl_check_hostname": False} if ca_pem else {}
         self._redis = Redis(
             connection_pool=BlockingConnectionPool.from_url(
-                url, max_connections=_MOST_CONNECTIONS, timeout=None, retry=Retry(NoBackoff(), 0), **trust
+                url, max_connections=_MAX_CONNECTIONS, timeout=None, retry=Retry(NoBackoff(), 0), **trust
             )
         )
         self._clock = clock
@@ -87,20 +87,20 @@ class RedisBuckets:
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 spares = await self._redis.evalsha(_TAKE_SHA1, len(keys), *keys, now, *numbers)
-            if not _are_spares(spares, len(limits)):
+            if not _is_valid_reply(spares, len(limits)):
                 raise ValueError("not an answer to what was asked")  # noqa: TRY301 (told as every other failure is)
         except Exception as error:  # noqa: BLE001 (whatever a broken server makes the client raise, requests go on)
-            self._away(error)
+            self._mark_unavailable(error)
             return None
         return spares  # type: ignore[no-any-return]
 
-    def _away(self, error: Exception) -> None:
+    def _mark_unavailable(self, error: Exception) -> None:
         self._connected = False
-        self._tell(error)
+        self._log_failure(error)
         if self._connecting is None or self._connecting.done():
             self._connecting = asyncio.create_task(supervise("rate_limit_store", self._keep_connecting))
 
-    def _tell(self, error: Exception) -> None:
+    def _log_failure(self, error: Exception) -> None:
         now = time.monotonic()
         if now - self._logged_at >= _LOG_SECONDS:
             self._logged_at = now
@@ -120,11 +120,11 @@ class RedisBuckets:
             if loaded not in (_TAKE_SHA1, _TAKE_SHA1.encode()):
                 raise ValueError("not the script's name")  # noqa: TRY301 (told as every other failure is)
         except Exception as error:  # noqa: BLE001 (as in `take`)
-            self._tell(error)
+            self._log_failure(error)
             return False
         self._connected = True
         return True
 
 
-def _are_spares(answer: object, count: int) -> bool:
-    return isinstance(answer, list) and len(answer) == count and all(type(each) is int for each in answer)
+def _is_valid_reply(answer: object, count: int) -> bool:
+    return isinstance(answer, list) and len(answer) == count and all(type(spare) is int for spare in answer)

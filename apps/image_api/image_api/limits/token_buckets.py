@@ -9,7 +9,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
-_MOST_BUCKETS = 50_000
+_MAX_BUCKETS = 50_000
 _MICROSECONDS = 1_000_000
 
 
@@ -66,7 +66,7 @@ class MemoryBuckets:
             spares.append(spare)
             if spare < 0:
                 continue
-            if len(buckets) >= _MOST_BUCKETS and caller not in buckets:
+            if len(buckets) >= _MAX_BUCKETS and caller not in buckets:
                 # The oldest entry is evicted, whatever it holds: searching for a full bucket would cost each new caller
                 # more.
                 del buckets[next(iter(buckets))]

@@ -9,14 +9,14 @@ from pydantic import BaseModel, Field
 
 from image_api.actor import Actor
 from image_api.listing import queries, service
-from image_api.listing.metadata_filters import Kind, MetadataFilter, meaning_of
+from image_api.listing.metadata_filters import MetadataFilter, ValueKind, find_meaning
 from image_api.listing.result_filters import ResultCondition
 from image_api.listing.schemas import ImageFilters
 from image_core import errors
 from image_core.db import Runner
 from image_core.errors.nearest import nearest, nearest_hint
 
-MOST_IMAGES = 100_000
+MAX_IMAGES = 100_000
 """The maximum number of images counted: more would occupy the database for seconds."""
 
 
@@ -44,7 +44,7 @@ class Facet(BaseModel):
     images: int = Field(description="Number of images counted.")
     without_value: int = Field(description="Number of counted images without this field.")
     complete: bool = Field(
-        description=f"False if more images matched than the newest {MOST_IMAGES}, which were counted."
+        description=f"False if more images matched than the newest {MAX_IMAGES}, which were counted."
     )
 
 
@@ -79,14 +79,14 @@ async def count_values(
         errors.FilterInvalid: The filter is not valid.
     """
     names, values = await service.conditions(runner, actor, filters, on_metadata, on_results)
-    declared = await service.declared_for(runner, values.get("team_id"))
-    kind = meaning_of(name, declared).kind
+    declared = await service.find_schemas(runner, values.get("team_id"))
+    kind = find_meaning(name, declared).kind
     if not any(declared):
         await _check_known(runner, values.get("team_id"), name)
-    rows = await queries.facet(runner, frozenset(names), values, name, MOST_IMAGES, top)
+    rows = await queries.facet(runner, frozenset(names), values, name, MAX_IMAGES, top)
     totals = rows[0]
     numbers = None
-    if kind is Kind.NUMBER and totals["min"] is not None:
+    if kind is ValueKind.NUMBER and totals["min"] is not None:
         numbers = FacetNumbers(min=totals["min"], max=totals["max"], average=totals["average"])
     return Facet(
         field=name,
@@ -94,5 +94,5 @@ async def count_values(
         numbers=numbers,
         images=totals["images"],
         without_value=totals["images"] - totals["with_value"],
-        complete=totals["images"] < MOST_IMAGES,
+        complete=totals["images"] < MAX_IMAGES,
     )

@@ -24,5 +24,5 @@ def _dotted(name: str) -> str:
     outer, *inner = [found[1], *name[found.end() :].removesuffix("]").split("][")]
     # An analyzer and its field are two levels of a nested object, or one level with a dot.
     levels = 2 if outer == "analysis" and "." not in inner[0] else 1
-    operator = "".join(f"[{each}]" for each in inner[levels:])
+    operator = "".join(f"[{key}]" for key in inner[levels:])
     return ".".join([outer, *inner[:levels]]) + operator

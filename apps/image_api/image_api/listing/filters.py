@@ -53,10 +53,10 @@ _RESULT_PARAMETER = {
 }
 
 
-def parse_filters(query: QueryParams, beside: Sequence[str] = ()) -> ImageFilters:
+def parse_filters(query: QueryParams, other_parameters: Sequence[str] = ()) -> ImageFilters:
     """Parse the filters of a query string, except those on metadata and results.
 
-    `beside` are the operation's other parameters. The names have been checked.
+    `other_parameters` are the operation's other parameters. The names have been checked.
 
     Raises:
         errors.RequestInvalid: A field of the request is not valid.
@@ -65,13 +65,13 @@ def parse_filters(query: QueryParams, beside: Sequence[str] = ()) -> ImageFilter
         return _NO_FILTERS
     values: dict[str, Any] = {}
     for name in query:
-        if name.startswith(filter_names.PREFIXES) or name in beside:
+        if name.startswith(filter_names.PREFIXES) or name in other_parameters:
             continue
         values[name] = query.getlist(name) if name in _REPEATABLE else query[name]
     try:
         return ImageFilters.model_validate(values)
     except ValidationError as error:
-        raise request_invalid([{**each, "loc": ("query", *each["loc"])} for each in error.errors()], skip=1) from error
+        raise request_invalid([{**item, "loc": ("query", *item["loc"])} for item in error.errors()], skip=1) from error
 
 
 @cache

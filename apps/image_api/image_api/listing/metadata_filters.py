@@ -15,7 +15,7 @@ import orjson
 
 from image_api.http.validation import sentence
 from image_api.listing import metadata_terms
-from image_api.listing.possible import Possible
+from image_api.listing.possible import PossibleValues
 from image_api.metadata_schemas.rules import Declared
 from image_api.metadata_schemas.schemas import DeclaredField, FieldType, is_date
 from image_api.metadata_schemas.values import MAX_VALUE_LENGTH
@@ -32,7 +32,7 @@ _ORDERED = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 OPERATORS = ("eq", "ne", "in", *_ORDERED, "exists", "prefix")
 
 
-class Kind(StrEnum):
+class ValueKind(StrEnum):
     """The type as which values are compared: a filter only matches values of its type."""
 
     TEXT = "text"
@@ -43,22 +43,22 @@ class Kind(StrEnum):
 
 
 _KINDS = {
-    FieldType.STRING: Kind.TEXT, FieldType.ENUM: Kind.TEXT, FieldType.INTEGER: Kind.NUMBER,
-    FieldType.NUMBER: Kind.NUMBER, FieldType.BOOLEAN: Kind.BOOLEAN, FieldType.DATE: Kind.DATE,
+    FieldType.STRING: ValueKind.TEXT, FieldType.ENUM: ValueKind.TEXT, FieldType.INTEGER: ValueKind.NUMBER,
+    FieldType.NUMBER: ValueKind.NUMBER, FieldType.BOOLEAN: ValueKind.BOOLEAN, FieldType.DATE: ValueKind.DATE,
 }  # fmt: skip
 _ALLOWED = {
-    Kind.TEXT: {"eq", "ne", "in", "exists", "prefix"},
-    Kind.NUMBER: {"eq", "ne", "in", "exists", *_ORDERED},
-    Kind.BOOLEAN: {"eq", "ne", "in", "exists"},
-    Kind.DATE: {"eq", "ne", "in", "exists", *_ORDERED},
-    Kind.ANY: {"eq", "ne", "in", "exists", "prefix"},
+    ValueKind.TEXT: {"eq", "ne", "in", "exists", "prefix"},
+    ValueKind.NUMBER: {"eq", "ne", "in", "exists", *_ORDERED},
+    ValueKind.BOOLEAN: {"eq", "ne", "in", "exists"},
+    ValueKind.DATE: {"eq", "ne", "in", "exists", *_ORDERED},
+    ValueKind.ANY: {"eq", "ne", "in", "exists", "prefix"},
 }
 _IS_OF_KIND = {
-    Kind.TEXT: '{path}.type() == "string"',
-    Kind.NUMBER: '{path}.type() == "number"',
-    Kind.BOOLEAN: '{path}.type() == "boolean"',
-    Kind.DATE: '({path}.type() == "string" && {path} like_regex "^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}$")',
-    Kind.ANY: "exists({path})",
+    ValueKind.TEXT: '{path}.type() == "string"',
+    ValueKind.NUMBER: '{path}.type() == "number"',
+    ValueKind.BOOLEAN: '{path}.type() == "boolean"',
+    ValueKind.DATE: '({path}.type() == "string" && {path} like_regex "^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}$")',
+    ValueKind.ANY: "exists({path})",
 }
 
 
@@ -83,7 +83,7 @@ class MetadataCondition:
 class _Meaning:
     """The type and choices of a field name."""
 
-    kind: Kind
+    kind: ValueKind
     choices: frozenset[str] = frozenset()
 
 
@@ -130,14 +130,14 @@ def condition(filters: Sequence[MetadataFilter], schemas: Sequence[Declared]) ->
     terms: list[str] = []
     groups: list[list[str]] = []
     ranges: dict[str, _Range] = {}
-    possible: dict[str, Possible] = {}
-    for each in filters:
-        meaning = meaning_of(each.name, schemas)
-        part, found = _read(each, meaning)
-        _narrow(possible.setdefault(each.name, Possible()), each, meaning.kind)
+    possible: dict[str, PossibleValues] = {}
+    for item in filters:
+        meaning = find_meaning(item.name, schemas)
+        part, found = _read(item, meaning)
+        _narrow(possible.setdefault(item.name, PossibleValues()), item, meaning.kind)
         parts.append(part)
-        if each.operator in _ORDERED:
-            ranges.setdefault(each.name, _Range(meaning.kind)).narrow(each.operator, each.value)
+        if item.operator in _ORDERED:
+            ranges.setdefault(item.name, _Range(meaning.kind)).narrow(item.operator, item.value)
         elif len(found) == 1:
             terms += found
         elif found:
@@ -146,22 +146,24 @@ def condition(filters: Sequence[MetadataFilter], schemas: Sequence[Declared]) ->
     return MetadataCondition(" && ".join(f"({part})" for part in parts), terms, groups)
 
 
-def _narrow(possible: Possible, each: MetadataFilter, kind: Kind) -> None:
+def _narrow(possible: PossibleValues, item: MetadataFilter, kind: ValueKind) -> None:
     """Check that a filter and the previous ones can match together.
 
     Raises:
         errors.FilterInvalid: The filter is not valid.
     """
     # Every other filter only matches images that have the field.
-    possible.narrow("exists", [each.operator != "exists" or each.value == "true"])
-    if each.operator != "exists" and kind is not Kind.ANY and each.operator != "prefix":
-        values = _list(each) if each.operator == "in" else [each.value]
-        possible.narrow(each.operator, [Decimal(v) if kind is Kind.NUMBER else filenames.normalize(v) for v in values])
+    possible.narrow("exists", [item.operator != "exists" or item.value == "true"])
+    if item.operator != "exists" and kind is not ValueKind.ANY and item.operator != "prefix":
+        values = _list(item) if item.operator == "in" else [item.value]
+        possible.narrow(
+            item.operator, [Decimal(v) if kind is ValueKind.NUMBER else filenames.normalize(v) for v in values]
+        )
     if possible.is_empty():
-        raise _invalid(each.name, "no value can match all filters on this field")
+        raise _invalid(item.name, "no value can match all filters on this field")
 
 
-def meaning_of(name: str, schemas: Sequence[Declared]) -> _Meaning:
+def find_meaning(name: str, schemas: Sequence[Declared]) -> _Meaning:
     """Return the type and choices of a field.
 
     Raises:
@@ -172,85 +174,85 @@ def meaning_of(name: str, schemas: Sequence[Declared]) -> _Meaning:
     fields = [declared[name] for declared in schemas if name in declared]
     if not fields:
         if not schemas:
-            return _Meaning(Kind.ANY)
-        names = {each for declared in schemas for each in declared}
+            return _Meaning(ValueKind.ANY)
+        names = {item for declared in schemas for item in declared}
         raise errors.FilterUnknown(
             f"The metadata schema has no field {name!r}.{nearest_hint(name, names)}",
             field=f"{PREFIX}{name}",
             nearest=nearest(name, names),
         )
-    kinds = {_KINDS[each.type] for each in fields}
+    kinds = {_KINDS[item.type] for item in fields}
     if len(kinds) > 1:
         raise _invalid(name, "teams declare this field with different types; send team_id to choose a team")
-    enums = all(each.type is FieldType.ENUM for each in fields)
+    enums = all(item.type is FieldType.ENUM for item in fields)
     return _Meaning(kinds.pop(), _choices(fields) if enums else frozenset())
 
 
 def _choices(fields: Iterable[DeclaredField]) -> frozenset[str]:
-    return frozenset(choice for each in fields for choice in each.enum or ())
+    return frozenset(choice for item in fields for choice in item.enum or ())
 
 
-def _read(each: MetadataFilter, meaning: _Meaning) -> tuple[str, list[str]]:
+def _read(item: MetadataFilter, meaning: _Meaning) -> tuple[str, list[str]]:
     """Return the filter's part of the JSON path, and the terms of which a match has one; none if no term helps."""
-    name, kind = each.name, meaning.kind
-    if each.operator not in _ALLOWED[kind]:
-        hint = "; declare its type in the metadata schema" if kind is Kind.ANY else ""
-        raise _invalid(name, f"{each.operator!r} cannot be used with {_described(kind)}{hint}")
+    name, kind = item.name, meaning.kind
+    if item.operator not in _ALLOWED[kind]:
+        hint = "; declare its type in the metadata schema" if kind is ValueKind.ANY else ""
+        raise _invalid(name, f"{item.operator!r} cannot be used with {_kind_description(kind)}{hint}")
     path = f'$."{name}"'
     # A value that an older image has outside the choices of an enum does not count.
     choices = " || ".join(_equal(path, kind, choice) for choice in sorted(meaning.choices))
     of_kind = _IS_OF_KIND[kind].format(path=path) + (f" && ({choices})" if choices else "")
-    if each.operator == "exists":
-        if each.value not in ("true", "false"):
+    if item.operator == "exists":
+        if item.value not in ("true", "false"):
             raise _invalid(name, "`exists` takes true or false")
-        return (of_kind, [metadata_terms.present(name)]) if each.value == "true" else (f"!({of_kind})", [])
-    if each.operator == "prefix":
-        if not each.value:
+        return (of_kind, [metadata_terms.presence(name)]) if item.value == "true" else (f"!({of_kind})", [])
+    if item.operator == "prefix":
+        if not item.value:
             raise _invalid(name, "a prefix needs at least one character")
-        forms = filenames.normal_forms(each.value)
+        forms = filenames.normal_forms(item.value)
         begins = " || ".join(f"{path} starts with {_quoted(form)}" for form in forms)
         return f"{of_kind} && ({begins})", [metadata_terms.beginning(name, form) for form in forms]
-    values = _list(each) if each.operator == "in" else [each.value]
+    values = _list(item) if item.operator == "in" else [item.value]
     for value in values:
         _check(name, value, meaning)
-    if each.operator in _ORDERED:
-        return f"{of_kind} && {path} {_ORDERED[each.operator]} {_literal(kind, values[0])}", []
+    if item.operator in _ORDERED:
+        return f"{of_kind} && {path} {_ORDERED[item.operator]} {_literal(kind, values[0])}", []
     equal = " || ".join(_equal(path, kind, value) for value in values)
-    if each.operator != "ne":
+    if item.operator != "ne":
         return equal, [term for value in values for term in _equal_terms(name, kind, value)]
-    others = sorted(meaning.choices - set(filenames.normal_forms(each.value)))
+    others = sorted(meaning.choices - set(filenames.normal_forms(item.value)))
     # If the list of choices is short, the others are looked up; otherwise all images with the field are candidates.
-    found = [term for other in others for term in _equal_terms(name, kind, other)] or [metadata_terms.present(name)]
+    found = [term for other in others for term in _equal_terms(name, kind, other)] or [metadata_terms.presence(name)]
     return f"{of_kind} && !({equal})", found
 
 
-def _described(kind: Kind) -> str:
-    return "a field without a declared type" if kind is Kind.ANY else f"a {kind}"
+def _kind_description(kind: ValueKind) -> str:
+    return "a field without a declared type" if kind is ValueKind.ANY else f"a {kind}"
 
 
-def _list(each: MetadataFilter) -> list[str]:
-    if not each.value.startswith("["):
-        values = each.value.split(",")
+def _list(item: MetadataFilter) -> list[str]:
+    if not item.value.startswith("["):
+        values = item.value.split(",")
     else:
         try:
-            items = orjson.loads(each.value)
+            items = orjson.loads(item.value)
             # The parser tolerates deeper nesting than the generator writes.
             values = [item if isinstance(item, str) else orjson.dumps(item).decode() for item in items]
         except (orjson.JSONDecodeError, orjson.JSONEncodeError) as error:
-            raise _invalid(each.name, "`in` takes comma-separated values or a JSON array") from error
+            raise _invalid(item.name, "`in` takes comma-separated values or a JSON array") from error
     if not 1 <= len(values) <= _MAX_CHOICES:
-        raise _invalid(each.name, f"number of values not valid: `in` takes 1 to {_MAX_CHOICES}")
+        raise _invalid(item.name, f"number of values not valid: `in` takes 1 to {_MAX_CHOICES}")
     return values
 
 
 def _check(name: str, value: str, meaning: _Meaning) -> None:
     if len(value) > MAX_VALUE_LENGTH or "\0" in value:
         raise _invalid(name, f"value not valid: the limit is {MAX_VALUE_LENGTH} characters without NUL")
-    if meaning.kind is Kind.NUMBER and not _NUMBER.fullmatch(value):
+    if meaning.kind is ValueKind.NUMBER and not _NUMBER.fullmatch(value):
         raise _invalid(name, "send a number such as 18 or -0.5")
-    if meaning.kind is Kind.BOOLEAN and value not in ("true", "false"):
+    if meaning.kind is ValueKind.BOOLEAN and value not in ("true", "false"):
         raise _invalid(name, "send true or false")
-    if meaning.kind is Kind.DATE and not is_date(value):
+    if meaning.kind is ValueKind.DATE and not is_date(value):
         raise _invalid(name, "send a date such as 2026-03-01")
     if meaning.choices and filenames.normalize(value) not in map(filenames.normalize, meaning.choices):
         hint = nearest_hint(value, meaning.choices)
@@ -262,30 +264,32 @@ def _quoted(value: str) -> str:
     return orjson.dumps(value).decode()
 
 
-def _literal(kind: Kind, value: str) -> str:
-    if kind is Kind.NUMBER:
+def _literal(kind: ValueKind, value: str) -> str:
+    if kind is ValueKind.NUMBER:
         return f"{Decimal(value):f}"
-    return value if kind is Kind.BOOLEAN else _quoted(value)
+    return value if kind is ValueKind.BOOLEAN else _quoted(value)
 
 
-def _equal(path: str, kind: Kind, value: str) -> str:
-    if kind is Kind.TEXT:
+def _equal(path: str, kind: ValueKind, value: str) -> str:
+    if kind is ValueKind.TEXT:
         # Values are stored as they were sent, so equal text may have two normal forms.
         return " || ".join(f"{path} == {_quoted(form)}" for form in filenames.normal_forms(value))
-    if kind is not Kind.ANY:
+    if kind is not ValueKind.ANY:
         return f"{path} == {_literal(kind, value)}"
     # Without a schema, a value is compared by its text, whatever its type.
-    ways = [(Kind.TEXT, _quoted(form)) for form in filenames.normal_forms(value)]
+    ways = [(ValueKind.TEXT, _quoted(form)) for form in filenames.normal_forms(value)]
     if _NUMBER.fullmatch(value):
-        ways.append((Kind.NUMBER, _literal(Kind.NUMBER, value)))
+        ways.append((ValueKind.NUMBER, _literal(ValueKind.NUMBER, value)))
     if value in ("true", "false"):
-        ways.append((Kind.BOOLEAN, value))
+        ways.append((ValueKind.BOOLEAN, value))
     return " || ".join(f"({_IS_OF_KIND[way].format(path=path)} && {path} == {literal})" for way, literal in ways)
 
 
-def _equal_terms(name: str, kind: Kind, value: str) -> list[str]:
-    terms = [] if kind is Kind.NUMBER else [metadata_terms.text(name, form) for form in filenames.normal_forms(value)]
-    if kind is Kind.NUMBER or (kind is Kind.ANY and _NUMBER.fullmatch(value)):
+def _equal_terms(name: str, kind: ValueKind, value: str) -> list[str]:
+    terms = (
+        [] if kind is ValueKind.NUMBER else [metadata_terms.text(name, form) for form in filenames.normal_forms(value)]
+    )
+    if kind is ValueKind.NUMBER or (kind is ValueKind.ANY and _NUMBER.fullmatch(value)):
         terms += metadata_terms.numbers(name, Decimal(value), Decimal(value))
     return terms
 
@@ -293,13 +297,13 @@ def _equal_terms(name: str, kind: Kind, value: str) -> list[str]:
 class _Range:
     """The range of a field, from all filters on it."""
 
-    def __init__(self, kind: Kind) -> None:
+    def __init__(self, kind: ValueKind) -> None:
         self._kind = kind
         self._low: Any = None
         self._high: Any = None
 
     def narrow(self, operator: str, text: str) -> None:
-        value: Any = Decimal(text) if self._kind is Kind.NUMBER else text
+        value: Any = Decimal(text) if self._kind is ValueKind.NUMBER else text
         if operator in ("gt", "gte"):
             self._low = value if self._low is None else max(self._low, value)
         else:
@@ -307,5 +311,5 @@ class _Range:
 
     def terms(self, name: str) -> list[str]:
         """Return terms of which every match has one; an empty range has none and matches nothing."""
-        covering = metadata_terms.numbers if self._kind is Kind.NUMBER else metadata_terms.dates
+        covering = metadata_terms.numbers if self._kind is ValueKind.NUMBER else metadata_terms.dates
         return covering(name, self._low, self._high)

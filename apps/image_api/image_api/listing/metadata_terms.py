@@ -7,16 +7,16 @@ from collections.abc import Iterator
 from decimal import ROUND_FLOOR, Decimal
 from uuid import UUID
 
-_MOST_DIGITS = 16
+_MAX_DIGITS = 16
 _TEXT_LENGTH = 64
 
 
-def of_team(team_id: UUID) -> str:
+def team_term(team_id: UUID) -> str:
     """Return the term of every image of the team."""
     return f"@{team_id}"
 
 
-def present(name: str) -> str:
+def presence(name: str) -> str:
     """Return the term of every image that has the field."""
     return f"{name}?"
 
@@ -37,31 +37,31 @@ def dates(name: str, first: str | None, last: str | None) -> list[str]:
     return [f"{name}~8:{prefix}" for prefix in _covering("", 8, low, high)]
 
 
-def numbers(name: str, least: Decimal | None, greatest: Decimal | None) -> list[str]:
+def numbers(name: str, minimum: Decimal | None, maximum: Decimal | None) -> list[str]:
     """Return the terms that cover a range of numbers."""
     terms = []
-    if greatest is None or greatest >= 0:
-        low = max(least, Decimal(0)) if least is not None else Decimal(0)
-        terms += [f"{name}+{each}" for each in _sizes(low, greatest)]
-    if least is None or least < 0:
-        low = max(-greatest, Decimal(0)) if greatest is not None else Decimal(0)
-        terms += [f"{name}<{each}" for each in _sizes(low, None if least is None else -least)]
+    if maximum is None or maximum >= 0:
+        low = max(minimum, Decimal(0)) if minimum is not None else Decimal(0)
+        terms += [f"{name}+{prefix}" for prefix in _sizes(low, maximum)]
+    if minimum is None or minimum < 0:
+        low = max(-maximum, Decimal(0)) if maximum is not None else Decimal(0)
+        terms += [f"{name}<{prefix}" for prefix in _sizes(low, None if minimum is None else -minimum)]
     return terms
 
 
-def _sizes(least: Decimal, greatest: Decimal | None) -> Iterator[str]:
+def _sizes(minimum: Decimal, maximum: Decimal | None) -> Iterator[str]:
     """Return the prefixes of the whole parts between two non-negative numbers, each after its number of digits."""
-    low = int(least.to_integral_value(ROUND_FLOOR))
-    high = 10 ** (_MOST_DIGITS + 1) if greatest is None else int(greatest.to_integral_value(ROUND_FLOOR))
-    for width in range(1, _MOST_DIGITS + 1):
+    low = int(minimum.to_integral_value(ROUND_FLOOR))
+    high = 10 ** (_MAX_DIGITS + 1) if maximum is None else int(maximum.to_integral_value(ROUND_FLOOR))
+    for width in range(1, _MAX_DIGITS + 1):
         smallest, largest = (0 if width == 1 else 10 ** (width - 1)), 10**width - 1
         if low <= largest and high >= smallest:
             # No number of this width is below the smallest, so covering what is below is harmless.
             for prefix in _covering("", width, 0 if low <= smallest else low, high):
                 yield f"{width}:{prefix}"
-    if high >= 10**_MOST_DIGITS:
+    if high >= 10**_MAX_DIGITS:
         # Longer numbers have no prefixes.
-        yield f"{_MOST_DIGITS + 1}:"
+        yield f"{_MAX_DIGITS + 1}:"
 
 
 def _covering(prefix: str, width: int, low: int, high: int) -> Iterator[str]:

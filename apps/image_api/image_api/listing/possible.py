@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 
-class Possible:
+class PossibleValues:
     """The values that one field may have under all filters so far."""
 
     def __init__(self) -> None:

@@ -37,7 +37,7 @@ _newest_first = (image.c.created_at.desc(), image.c.id.desc())
 
 NEAR_IMAGES = 10_000
 """Number of newest images on which a metadata filter is tried before its terms are looked up."""
-_MOST_STATEMENTS = 512
+_MAX_STATEMENTS = 512
 
 
 def _result_holds(number: int) -> ColumnElement[bool]:
@@ -100,13 +100,13 @@ _CONDITIONS: dict[str, ColumnElement[bool]] = {
 }
 
 
-@lru_cache(_MOST_STATEMENTS)
+@lru_cache(_MAX_STATEMENTS)
 def _page_query(conditions: frozenset[str]) -> Query:
     """Return the compiled list for a combination of conditions; the cache is bounded, since callers choose them."""
     return Query(select(*BODY_COLUMNS).where(*_clauses(conditions)).order_by(*_newest_first).limit(bindparam("limit")))
 
 
-@lru_cache(_MOST_STATEMENTS)
+@lru_cache(_MAX_STATEMENTS)
 def _near_query(conditions: frozenset[str]) -> Query:
     """Return the list among the newest images only: its cost is bounded, and frequent values are found at once."""
     near = (
@@ -126,7 +126,7 @@ def _near_query(conditions: frozenset[str]) -> Query:
     return Query(select(*BODY_COLUMNS).where(image.c.id.in_(ids)).order_by(*_newest_first))
 
 
-@lru_cache(_MOST_STATEMENTS)
+@lru_cache(_MAX_STATEMENTS)
 def _terms_query(conditions: frozenset[str]) -> Query:
     """Return the list by the index of terms. Only that index helps, so the planner is kept from scanning the list."""
     found = select(image.c.id, image.c.created_at).where(*_clauses(conditions)).cte("found")

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from image_api.listing.metadata_filters import MAX_FILTERS
-from image_api.listing.possible import Possible
+from image_api.listing.possible import PossibleValues
 from image_core import errors
 from image_core.analyses.catalogue import CATALOGUE
 from image_core.errors.nearest import nearest, nearest_hint
@@ -27,7 +27,7 @@ OPERATORS = (*_COMPARED, "contains", "exists")
 _MAX_VALUE_LENGTH = 200
 
 
-class Kind(StrEnum):
+class FieldKind(StrEnum):
     """The type of a result field, named as in JSON paths."""
 
     TEXT = "string"
@@ -37,17 +37,17 @@ class Kind(StrEnum):
 
 
 _ALLOWED = {
-    Kind.TEXT: {"eq", "ne", "exists"},
-    Kind.NUMBER: {*_COMPARED, "exists"},
-    Kind.BOOLEAN: {"eq", "ne", "exists"},
-    Kind.LIST: {"contains", "exists"},
+    FieldKind.TEXT: {"eq", "ne", "exists"},
+    FieldKind.NUMBER: {*_COMPARED, "exists"},
+    FieldKind.BOOLEAN: {"eq", "ne", "exists"},
+    FieldKind.LIST: {"contains", "exists"},
 }
 
 
 class ResultField(NamedTuple):
     """A field on which images can be filtered; `choices` is empty if any text is allowed."""
 
-    kind: Kind
+    kind: FieldKind
     choices: tuple[str, ...]
 
 
@@ -64,26 +64,29 @@ def fields_of(analyzer: str) -> dict[str, ResultField]:
     fields = {}
     for name, schema in CATALOGUE[analyzer].result.model_json_schema()["properties"].items():
         # A nullable value is a union of two schemas.
-        held: dict[str, Any] = next((each for each in schema.get("anyOf", ()) if each.get("type") != "null"), schema)
-        kind, of = held.get("type"), held.get("items", held)
-        if kind in tuple(Kind) and (kind != Kind.LIST or of.get("type") == "string"):
-            fields[name] = ResultField(Kind(kind), tuple(of.get("enum", ())))
+        value_schema: dict[str, Any] = next(
+            (option for option in schema.get("anyOf", ()) if option.get("type") != "null"),
+            schema,
+        )
+        kind, value_schema = value_schema.get("type"), value_schema.get("items", value_schema)
+        if kind in tuple(FieldKind) and (kind != FieldKind.LIST or value_schema.get("type") == "string"):
+            fields[name] = ResultField(FieldKind(kind), tuple(value_schema.get("enum", ())))
     return fields
 
 
-def parse(items: Iterable[tuple[str, str]], beside: int = 0) -> list[ResultCondition]:
+def parse(items: Iterable[tuple[str, str]], other_filters: int = 0) -> list[ResultCondition]:
     """Parse the filters on results among the items of a query string, by analyzer.
 
-    `beside` are the names of other filters.
+    `other_filters` is the number of other filters in the query.
 
     Raises:
         errors.FilterUnknown: The filter does not exist.
         errors.FilterInvalid: The filter is not valid.
     """
     paths: dict[str, list[str]] = {}
-    possible: dict[tuple[str, str], Possible] = {}
+    possible: dict[tuple[str, str], PossibleValues] = {}
     filters = [(key, value) for key, value in items if key.startswith(PREFIX)]
-    if filters and len(filters) + beside > MAX_FILTERS:
+    if filters and len(filters) + other_filters > MAX_FILTERS:
         raise errors.FilterInvalid(f"Too many filters on metadata and results: the limit is {MAX_FILTERS}.")
     for key, value in filters:
         match = _NAME.fullmatch(key)
@@ -95,11 +98,20 @@ def parse(items: Iterable[tuple[str, str]], beside: int = 0) -> list[ResultCondi
             )
         analyzer, name, operator = match[1], match[2], match[3] or "eq"
         paths.setdefault(analyzer, []).append(_path(key[:100], analyzer, name, operator, value))
-        _narrow(possible.setdefault((analyzer, name), Possible()), key, fields_of(analyzer)[name].kind, operator, value)
-    return [ResultCondition(analyzer, " && ".join(f"({path})" for path in each)) for analyzer, each in paths.items()]
+        _narrow(
+            possible.setdefault((analyzer, name), PossibleValues()),
+            key,
+            fields_of(analyzer)[name].kind,
+            operator,
+            value,
+        )
+    return [
+        ResultCondition(analyzer, " && ".join(f"({path})" for path in analyzer_paths))
+        for analyzer, analyzer_paths in paths.items()
+    ]
 
 
-def _narrow(possible: Possible, key: str, kind: Kind, operator: str, value: str) -> None:
+def _narrow(possible: PossibleValues, key: str, kind: FieldKind, operator: str, value: str) -> None:
     """Check that a filter and the previous ones can match together.
 
     Raises:
@@ -108,7 +120,7 @@ def _narrow(possible: Possible, key: str, kind: Kind, operator: str, value: str)
     if operator == "exists":
         possible.narrow("exists", [value == "true"])
     elif operator != "contains":
-        possible.narrow(operator, [Decimal(value) if kind is Kind.NUMBER else value])
+        possible.narrow(operator, [Decimal(value) if kind is FieldKind.NUMBER else value])
     if possible.is_empty():
         raise errors.FilterInvalid(f"{key}: No value can match all filters on this field.", field=key)
 
@@ -116,7 +128,7 @@ def _narrow(possible: Possible, key: str, kind: Kind, operator: str, value: str)
 def _path(key: str, analyzer: str, name: str, operator: str, value: str) -> str:
     field = _field(key, analyzer, name)
     if operator not in _ALLOWED[field.kind]:
-        allowed = ", ".join(each for each in OPERATORS if each in _ALLOWED[field.kind])
+        allowed = ", ".join(name for name in OPERATORS if name in _ALLOWED[field.kind])
         raise errors.FilterInvalid(f"{key}: Operator not valid: {field.kind} takes {allowed}.", field=key)
     # Names come from the models; only values come from the caller.
     of_kind = f'$."{name}".type() == "{field.kind}"'
@@ -149,11 +161,11 @@ def _field(key: str, analyzer: str, name: str) -> ResultField:
 
 
 def _literal(key: str, field: ResultField, value: str) -> str:
-    if field.kind is Kind.NUMBER:
+    if field.kind is FieldKind.NUMBER:
         if not _NUMBER.fullmatch(value):
             raise errors.FilterInvalid(f"{key}: Send a number such as 0.5.", field=key)
         return f"{Decimal(value):f}"
-    if field.kind is Kind.BOOLEAN:
+    if field.kind is FieldKind.BOOLEAN:
         if value not in ("true", "false"):
             raise errors.FilterInvalid(f"{key}: Send true or false.", field=key)
         return value

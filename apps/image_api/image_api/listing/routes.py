@@ -64,7 +64,7 @@ async def count_values(
 
     At most the newest 100000 matching images are counted.
     """
-    filters = parse_filters(request.query_params, beside=("field", "top"))
+    filters = parse_filters(request.query_params, other_parameters=("field", "top"))
     named = dotted(request.query_params.multi_items())
     on_metadata = metadata_filters.parse(named)
     on_results = result_filters.parse(named, len(on_metadata))

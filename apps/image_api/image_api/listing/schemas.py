@@ -62,8 +62,8 @@ class ImageFilters(BaseModel):
     @model_validator(mode="after")
     def _can_match(self) -> Self:
         for name in ("size", "width", "height"):
-            least, most = getattr(self, f"min_{name}"), getattr(self, f"max_{name}")
-            if least is not None and most is not None and least > most:
+            minimum, maximum = getattr(self, f"min_{name}"), getattr(self, f"max_{name}")
+            if minimum is not None and maximum is not None and minimum > maximum:
                 raise ValueError(f"`min_{name}` is greater than `max_{name}`, so no image can match both")
         check_period(self.created_after, self.created_before)
         return self

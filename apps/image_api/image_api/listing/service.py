@@ -8,7 +8,7 @@ from image_api.actor import Actor
 from image_api.http.pagination import decode_cursor
 from image_api.listing import queries
 from image_api.listing.metadata_filters import MetadataFilter, condition
-from image_api.listing.metadata_terms import of_team
+from image_api.listing.metadata_terms import team_term
 from image_api.listing.result_filters import ResultCondition
 from image_api.listing.schemas import ImageFilters
 from image_api.metadata_schemas import service as metadata_schemas
@@ -43,13 +43,13 @@ def _conditions(actor: Actor, filters: ImageFilters) -> tuple[set[str], dict[str
     return names | for_status, values | statuses
 
 
-def _status_condition(wanted: set[str]) -> tuple[set[str], dict[str, Any]]:
-    if not wanted:
+def _status_condition(selected: set[str]) -> tuple[set[str], dict[str, Any]]:
+    if not selected:
         return {"not_trashed", "not_expired"}, {}
-    states = sorted(wanted - {"trashed"})
+    states = sorted(selected - {"trashed"})
     if not states:
         return {"trashed"}, {}
-    if "trashed" in wanted:
+    if "trashed" in selected:
         return {"status_or_trashed"}, {"statuses": states}
     # A single status has its own statement: an index returns its images in the order of the list.
     return (
@@ -61,9 +61,10 @@ def _status_condition(wanted: set[str]) -> tuple[set[str], dict[str, Any]]:
 
 def _tag_values(tags: Sequence[str]) -> dict[str, list[str]]:
     forms = [filenames.normal_forms(tag) for tag in tags]
-    plain = [tag for (tag, *others) in forms if not others]
-    several = {f"tag_{number}": each for number, each in enumerate(each for each in forms if len(each) > 1)}
-    return ({"tag": plain} if plain else {}) | several
+    unambiguous = [tag for (tag, *others) in forms if not others]
+    ambiguous = (tag_forms for tag_forms in forms if len(tag_forms) > 1)
+    groups = {f"tag_{number}": tag_forms for number, tag_forms in enumerate(ambiguous)}
+    return ({"tag": unambiguous} if unambiguous else {}) | groups
 
 
 async def list_images(
@@ -115,17 +116,19 @@ async def conditions(
         values |= {f"analyzer_{number}": on_result.analyzer, f"result_path_{number}": on_result.path}
     if on_metadata:
         team_id = values.get("team_id")
-        asked = condition(on_metadata, await declared_for(runner, team_id))
+        metadata_condition = condition(on_metadata, await find_schemas(runner, team_id))
         names.add("metadata")
-        values["metadata_path"] = asked.path
-        if asked.terms or asked.groups:
-            names |= {"terms", *(f"terms_{number}" for number in range(len(asked.groups)))}
-            values |= {f"terms_{number}": group for number, group in enumerate(asked.groups)}
-            values["terms"] = asked.terms if team_id is None else [of_team(team_id), *asked.terms]
+        values["metadata_path"] = metadata_condition.path
+        if metadata_condition.terms or metadata_condition.groups:
+            names |= {"terms", *(f"terms_{number}" for number in range(len(metadata_condition.groups)))}
+            values |= {f"terms_{number}": group for number, group in enumerate(metadata_condition.groups)}
+            values["terms"] = (
+                metadata_condition.terms if team_id is None else [team_term(team_id), *metadata_condition.terms]
+            )
     return names, values
 
 
-async def declared_for(runner: Runner, team_id: UUID | None) -> list[Declared]:
+async def find_schemas(runner: Runner, team_id: UUID | None) -> list[Declared]:
     """Return the schemas that apply to filters: the team's, or without a team those of all teams."""
     if team_id is None:
         return await metadata_schemas.fields_of_all_teams(runner)

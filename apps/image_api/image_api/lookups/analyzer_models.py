@@ -30,7 +30,7 @@ class AnalyzerModels:
         self._told: dict[str, AnalyzerModel] = {}
         self._asked_at = float("-inf")
 
-    async def of(self, analyzer: str) -> AnalyzerModel:
+    async def find(self, analyzer: str) -> AnalyzerModel:
         """Return an analyzer of the catalogue.
 
         Raises:

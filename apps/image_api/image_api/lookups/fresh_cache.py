@@ -10,7 +10,7 @@ Value = TypeVar("Value")
 
 CACHE_SECONDS = 5.0
 """How long entries are valid: a key or session that ends is rejected everywhere within that time."""
-_MOST_CACHED = 10_000
+_MAX_ENTRIES = 10_000
 
 
 class FreshCache(Generic[Key, Value]):
@@ -43,7 +43,7 @@ class FreshCache(Generic[Key, Value]):
         # An entry's age counts from the query, however long the response takes.
         asked_at = self.clock()
         value = await self._load(key)
-        if len(self._known) >= _MOST_CACHED:
+        if len(self._known) >= _MAX_ENTRIES:
             self._known.pop(next(iter(self._known)))
         self._known[key] = asked_at, value
         return value

@@ -14,7 +14,7 @@ Declared = Mapping[str, DeclaredField]
 _Problem = dict[str, str]
 
 
-def checked(declared: Declared, metadata: dict[str, Any], *, whole: bool = True) -> dict[str, Any]:
+def validate(declared: Declared, metadata: dict[str, Any], *, whole: bool = True) -> dict[str, Any]:
     """Validate the metadata of a new image and return them as stored; `whole` also requires the required fields.
 
     Raises:
@@ -22,13 +22,15 @@ def checked(declared: Declared, metadata: dict[str, Any], *, whole: bool = True)
     """
     if not declared:
         return metadata
-    values, problems = _each(declared, metadata)
+    values, problems = _validate_each(declared, metadata)
     if whole:
-        problems += [_missing(name) for name, field in declared.items() if field.required and name not in metadata]
-    return _unless(problems, values)
+        problems += [
+            _missing_field(name) for name, field in declared.items() if field.required and name not in metadata
+        ]
+    return _raise_or_return(problems, values)
 
 
-def checked_patch(declared: Declared, patch: dict[str, Any]) -> dict[str, Any]:
+def validate_patch(declared: Declared, patch: dict[str, Any]) -> dict[str, Any]:
     """Validate a merge patch of metadata. Values from before the schema may be removed, and may stay.
 
     Raises:
@@ -37,18 +39,18 @@ def checked_patch(declared: Declared, patch: dict[str, Any]) -> dict[str, Any]:
     if not declared:
         return patch
     removed: dict[str, Any] = {name: None for name, value in patch.items() if value is None}
-    values, problems = _each(declared, {name: value for name, value in patch.items() if name not in removed})
-    problems += [_missing(name) for name in removed if name in declared and declared[name].required]
-    return _unless(problems, values | removed)
+    values, problems = _validate_each(declared, {name: value for name, value in patch.items() if name not in removed})
+    problems += [_missing_field(name) for name in removed if name in declared and declared[name].required]
+    return _raise_or_return(problems, values | removed)
 
 
-def _unless(problems: list[_Problem], values: dict[str, Any]) -> dict[str, Any]:
+def _raise_or_return(problems: list[_Problem], values: dict[str, Any]) -> dict[str, Any]:
     if problems:
         raise errors.invalid_fields(problems)
     return values
 
 
-def _each(declared: Declared, metadata: dict[str, Any]) -> tuple[dict[str, Any], list[_Problem]]:
+def _validate_each(declared: Declared, metadata: dict[str, Any]) -> tuple[dict[str, Any], list[_Problem]]:
     values: dict[str, Any] = {}
     problems: list[_Problem] = []
     for name, value in metadata.items():
@@ -56,19 +58,19 @@ def _each(declared: Declared, metadata: dict[str, Any]) -> tuple[dict[str, Any],
         if field is None:
             message = f"The metadata schema has no such field.{nearest_hint(name, declared)}"
             problems.append({"field": f"metadata.{name}", "code": "undeclared", "message": message})
-        elif wrong := _wrong(field, value):
-            problems.append({"field": f"metadata.{name}", "code": "not_as_declared", "message": wrong})
+        elif problem := _find_problem(field, value):
+            problems.append({"field": f"metadata.{name}", "code": "not_as_declared", "message": problem})
         else:
             # 18.0 is a whole number, and is stored as one.
             values[name] = int(value) if field.type is FieldType.INTEGER else value
     return values, problems
 
 
-def _missing(name: str) -> _Problem:
+def _missing_field(name: str) -> _Problem:
     return {"field": f"metadata.{name}", "code": "required", "message": "The metadata schema requires this field."}
 
 
-def _wrong(field: DeclaredField, value: Any) -> str | None:
+def _find_problem(field: DeclaredField, value: Any) -> str | None:
     """Return what is wrong with a value, without the value: it may be personal."""
     if not _has_type(field, value):
         return _KINDS[field.type]

@@ -31,7 +31,7 @@ async def get_schema(runner: Runner, actor: Actor, team_id: UUID | None) -> tupl
 
 
 async def put_schema(
-    transaction: Transaction, actor: Actor, team_id: UUID | None, wanted: NewMetadataSchema, if_match: str | None
+    transaction: Transaction, actor: Actor, team_id: UUID | None, body: NewMetadataSchema, if_match: str | None
 ) -> tuple[UUID, Record]:
     """Declare the fields of a team; its images stay unchanged.
 
@@ -40,7 +40,7 @@ async def put_schema(
         errors.TeamRequired: The team must be named.
         errors.ETagMismatch: The resource has changed since it was read.
     """
-    fields = wanted.fields or TEMPLATES[str(wanted.template)]
+    fields = body.fields or TEMPLATES[str(body.template)]
     return await _replace(transaction, actor, team_id, [_stored(field) for field in fields], if_match)
 
 
@@ -60,9 +60,9 @@ async def _replace(
 ) -> tuple[UUID, Record]:
     require_admin(actor)
     owner_id = await teams.owning_team(transaction, actor, team_id)
-    old = _present(await queries.lock(transaction, owner_id))
+    old = _require_found(await queries.lock(transaction, owner_id))
     check_if_match(if_match, old["revision"])
-    new = _present(await queries.change(transaction, owner_id, to_json(fields)))
+    new = _require_found(await queries.change(transaction, owner_id, to_json(fields)))
     await audit.record(
         transaction, actor, "metadata_schema.changed", ("team", owner_id), team_id=owner_id,
         before={"fields": orjson.loads(old["fields"])}, after={"fields": fields},
@@ -74,7 +74,7 @@ def _stored(field: DeclaredField) -> dict[str, Any]:
     return field.model_dump(mode="json", exclude_defaults=True)
 
 
-def _present(found: Record | None) -> Record:
+def _require_found(found: Record | None) -> Record:
     if found is None:
         raise errors.TeamNotFound
     return found
@@ -93,4 +93,4 @@ async def fields_of_all_teams(runner: Runner) -> list[Declared]:
 
 def _by_name(fields: str) -> Declared:
     # They were checked when they were declared.
-    return {each["name"]: DeclaredField.model_validate(each) for each in orjson.loads(fields)}
+    return {field["name"]: DeclaredField.model_validate(field) for field in orjson.loads(fields)}

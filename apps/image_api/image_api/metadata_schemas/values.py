@@ -4,13 +4,13 @@ from typing import Annotated, Any
 
 from pydantic import Field, PlainValidator, StringConstraints, WithJsonSchema
 
-from image_api.http.field_types import described
+from image_api.http.field_types import describe_pattern
 
 MAX_METADATA_KEYS = 50
 MAX_VALUE_LENGTH = 512
 MAX_NUMBER = 2**53
 
-_KEY = described(r"^[A-Za-z0-9_.-]+$", "Use only letters, digits, `_`, `.` and `-`.")
+_KEY = describe_pattern(r"^[A-Za-z0-9_.-]+$", "Use only letters, digits, `_`, `.` and `-`.")
 MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=_KEY)]
 
 

@@ -48,5 +48,5 @@ class AddressLimitMiddleware:
 
 def _key_is_known(scope: Scope) -> bool:
     api_key = next((value for name, value in scope["headers"] if name == _KEY_NAME), b"")
-    known: bool = scope["app"].state.key_cache.knows(api_key.decode("latin-1"))
+    known: bool = scope["app"].state.key_cache.is_known_valid(api_key.decode("latin-1"))
     return known

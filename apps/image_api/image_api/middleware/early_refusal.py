@@ -25,7 +25,7 @@ class EarlyRefusalMiddleware:
         self._draining = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = _body_of(scope, receive) if scope["type"] == "http" else None
+        body = _find_body(scope, receive) if scope["type"] == "http" else None
         if body is None:
             await self._app(scope, receive, send)
             return
@@ -84,7 +84,7 @@ class _Body:
             drained += len((await self.receive()).get("body", b""))
 
 
-def _body_of(scope: Scope, receive: Receive) -> _Body | None:
+def _find_body(scope: Scope, receive: Receive) -> _Body | None:
     """Return the request's body; None if its headers announce none."""
     length = b"0"
     for name, value in scope["headers"]:

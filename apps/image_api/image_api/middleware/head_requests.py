@@ -7,7 +7,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from image_api.http.problems import methods_of
 
 
-class _Enough(Exception):
+class _BodyDiscarded(Exception):
     """Ends a streaming response whose body is not sent."""
 
 
@@ -31,9 +31,9 @@ class HeadMiddleware:
                 return
             await send({"type": "http.response.body", "body": b"", "more_body": False})
             if message.get("more_body"):
-                raise _Enough
+                raise _BodyDiscarded
 
-        with suppress(_Enough):
+        with suppress(_BodyDiscarded):
             await self._app(as_get, receive, send_head)
 
 

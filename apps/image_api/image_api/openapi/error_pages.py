@@ -11,11 +11,11 @@ from fastapi.responses import HTMLResponse
 from starlette.exceptions import HTTPException
 
 from image_api.guarded_route import GuardedRoute
-from image_api.http.field_types import described
+from image_api.http.field_types import describe_pattern
 
 router = APIRouter(tags=["service"], route_class=GuardedRoute)
 
-_CODE = described(r"^[a-z0-9-]{1,64}$", "Use lowercase letters, digits and hyphens, at most 64.")
+_CODE = describe_pattern(r"^[a-z0-9-]{1,64}$", "Use lowercase letters, digits and hyphens, at most 64.")
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{code}</title>
 <style>body{{font:1rem/1.5 system-ui;max-width:40rem;margin:3rem auto;padding:0 1rem}}code{{background:#eee}}</style>
 <h1><code>{code}</code></h1>{body}</html>"""

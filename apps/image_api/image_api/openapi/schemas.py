@@ -56,8 +56,8 @@ def complete_schemas(schemas: dict[str, Any]) -> None:
         # Analyses are a layer above images, so the model of an image cannot refer to theirs.
         schemas[name]["properties"]["analyses"]["anyOf"][0]["items"] = {"$ref": "#/components/schemas/StoredAnalysis"}
     for name, schema in schemas.items():
-        for field, described in schema.get("properties", {}).items():
-            described.setdefault("description", _describe_property(name, field, described))
+        for field, schema_of_field in schema.get("properties", {}).items():
+            schema_of_field.setdefault("description", _describe_property(name, field, schema_of_field))
 
 
 def _describe_property(model: str, name: str, schema: dict[str, Any]) -> str | None:

@@ -50,7 +50,7 @@ async def issue_reset(
     body: schemas.NewPasswordReset | None = None,
 ) -> Any:
     """Issue a password reset. The token is shown only in this response; no message is sent to the user."""
-    wanted = body or schemas.NewPasswordReset.model_validate({})
-    issued = await accounts.issue_reset(transaction, actor, user_id, wanted.expires_in_seconds)
+    options = body or schemas.NewPasswordReset.model_validate({})
+    issued = await accounts.issue_reset(transaction, actor, user_id, options.expires_in_seconds)
     response.headers["Cache-Control"] = "no-store"
     return {**dict(issued.row), "token": issued.token}

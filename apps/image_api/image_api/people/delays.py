@@ -25,7 +25,7 @@ _FORGIVEN_SECONDS = 1800
 
 class _Rule(NamedTuple):
     free: int
-    most_seconds: int
+    max_seconds: int
 
 
 _ACCOUNT_AND_ADDRESS = _Rule(5, 900)
@@ -39,9 +39,9 @@ async def count_attempt(database: Database, email: str, address: str) -> None:
     Raises:
         errors.TooManySignIns: Too many attempts to sign in.
     """
-    rules = {_both(email, address): _ACCOUNT_AND_ADDRESS, _of_address(address): _ADDRESS}
+    rules = {_account_and_address_subject(email, address): _ACCOUNT_AND_ADDRESS, _address_subject(address): _ADDRESS}
     if not await queries.has_signed_in_from(database, email, address):
-        rules[_of_account(email)] = _ACCOUNT
+        rules[_account_subject(email)] = _ACCOUNT
     async with database.transaction() as transaction:
         # In a fixed order, so that concurrent attempts do not deadlock.
         counted = [
@@ -57,13 +57,13 @@ async def count_attempt(database: Database, email: str, address: str) -> None:
 
 async def forgive(transaction: Transaction, email: str, address: str) -> None:
     """Reset the account's failures; take back only the last failure of the address."""
-    await begin_anew(transaction, email, address)
-    await queries.take_back_failure(transaction, _of_address(address))
+    await reset(transaction, email, address)
+    await queries.undo_failure(transaction, _address_subject(address))
 
 
-async def begin_anew(transaction: Transaction, email: str, address: str) -> None:
+async def reset(transaction: Transaction, email: str, address: str) -> None:
     """Reset the failures of the account, and those it had from this address."""
-    await queries.forget_failures(transaction, [_both(email, address), _of_account(email)])
+    await queries.forget_failures(transaction, [_account_and_address_subject(email, address), _account_subject(email)])
 
 
 def _lower(email: str) -> str:
@@ -71,15 +71,15 @@ def _lower(email: str) -> str:
     return "".join(letter.lower()[0] for letter in email)
 
 
-def _both(email: str, address: str) -> bytes:
+def _account_and_address_subject(email: str, address: str) -> bytes:
     return _subject("account and address", _lower(email), network_of(address))
 
 
-def _of_account(email: str) -> bytes:
+def _account_subject(email: str) -> bytes:
     return _subject("account", _lower(email))
 
 
-def _of_address(address: str) -> bytes:
+def _address_subject(address: str) -> bytes:
     return _subject("address", network_of(address))
 
 

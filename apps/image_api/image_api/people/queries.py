@@ -77,30 +77,30 @@ async def add_session(transaction: Transaction, lifetime: timedelta, values: dic
     )
 
 
-def _lives() -> ColumnElement[bool]:
+def _is_live() -> ColumnElement[bool]:
     return and_(session.c.ended_at.is_(None), session.c.expires_at > func.now())
 
 
-async def living_sessions(runner: Runner, user_id: UUID) -> list[Record]:
+async def live_sessions(runner: Runner, user_id: UUID) -> list[Record]:
     """Return a user's sessions, newest first."""
-    statement = select(session).where(session.c.user_id == user_id, _lives())
+    statement = select(session).where(session.c.user_id == user_id, _is_live())
     return await runner.fetch(statement.order_by(session.c.created_at.desc(), session.c.id.desc()).limit(200))
 
 
-async def living_session(runner: Runner, session_id: UUID) -> Record | None:
+async def live_session(runner: Runner, session_id: UUID) -> Record | None:
     """Return one session."""
-    return await runner.fetch_one(select(session, database_now).where(session.c.id == session_id, _lives()))
+    return await runner.fetch_one(select(session, database_now).where(session.c.id == session_id, _is_live()))
 
 
 async def end_sessions(
-    transaction: Transaction, user_id: UUID, *, only: UUID | None = None, but: UUID | None = None
+    transaction: Transaction, user_id: UUID, *, only_id: UUID | None = None, except_id: UUID | None = None
 ) -> int:
-    """End a user's sessions: all of them, `only` one, or all `but` one; return how many were live."""
-    statement = update(session).where(session.c.user_id == user_id, _lives()).values(ended_at=func.now())
-    if only is not None:
-        statement = statement.where(session.c.id == only)
-    if but is not None:
-        statement = statement.where(session.c.id != but)
+    """End a user's sessions: all of them, `only_id` one, or all `except_id` one; return how many were live."""
+    statement = update(session).where(session.c.user_id == user_id, _is_live()).values(ended_at=func.now())
+    if only_id is not None:
+        statement = statement.where(session.c.id == only_id)
+    if except_id is not None:
+        statement = statement.where(session.c.id != except_id)
     return await transaction.execute(statement)
 
 
@@ -213,11 +213,11 @@ async def use_reset(transaction: Transaction, token_hash: bytes) -> bool:
 
 
 async def count_failure(
-    transaction: Transaction, subject: bytes, free: int, most_seconds: int, forgiven_seconds: int
+    transaction: Transaction, subject: bytes, free: int, max_seconds: int, forgiven_seconds: int
 ) -> bool:
     """Count a failure unless the subject has to wait; return whether it was counted.
 
-    After `free` failures the wait doubles from one second up to `most_seconds`; one failure is forgiven for every
+    After `free` failures the wait doubles from one second up to `max_seconds`; one failure is forgiven for every
     `forgiven_seconds` that pass.
     """
     table = sign_in_delay
@@ -226,7 +226,7 @@ async def count_failure(
     now = func.clock_timestamp()
     passed = func.extract("epoch", now - table.c.last_failed_at)
     failures = func.least(func.greatest(table.c.failures - func.floor(passed / forgiven_seconds), 0) + 1, 40)
-    wait_seconds = func.least(func.power(2.0, failures - free), float(most_seconds))
+    wait_seconds = func.least(func.power(2.0, failures - free), float(max_seconds))
     blocked_until = case((failures < free, now), else_=now + wait_seconds * text("interval '1 second'"))
     statement = (
         upsert(table)
@@ -255,7 +255,7 @@ async def forget_failures(transaction: Transaction, subjects: list[bytes]) -> No
     await transaction.execute(delete(sign_in_delay).where(_one_of(subjects)))
 
 
-async def take_back_failure(transaction: Transaction, subject: bytes) -> None:
+async def undo_failure(transaction: Transaction, subject: bytes) -> None:
     """Take back the last failure of a subject."""
     await transaction.execute(
         update(sign_in_delay)

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, St
 from image_api.actor import Role, Scope
 from image_api.http.field_types import JsonInteger
 from image_api.http.shown_once import ShownOnce
-from image_api.proofs.passwords import MOST_LENGTH
+from image_api.proofs.passwords import MAX_LENGTH
 from image_api.teams.schemas import Name
 from image_api.users.schemas import Email
 
@@ -25,7 +25,7 @@ def _text(password: SecretStr) -> SecretStr:
 
 
 # Four times the maximum, because normalization may shorten a password; the rule checks the final length.
-Password = Annotated[SecretStr, Field(min_length=1, max_length=4 * MOST_LENGTH), AfterValidator(_text)]
+Password = Annotated[SecretStr, Field(min_length=1, max_length=4 * MAX_LENGTH), AfterValidator(_text)]
 OneTimeToken = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 _DAY_SECONDS = 86_400
 

@@ -51,7 +51,7 @@ async def sign_in(services: Services, login: Login, address: str, user_agent: st
     """
     if login.mode is Mode.TOKEN:
         await services.access_tokens.keys.signing_key()
-    person = await verified(services, login.email, login.password.get_secret_value(), address)
+    person = await verify_password(services, login.email, login.password.get_secret_value(), address)
     if person["disabled_at"] is not None:
         raise errors.UserDisabled("An admin has disabled this user. Ask an admin to enable it again.")
     new_hash = None
@@ -64,16 +64,16 @@ async def sign_in(services: Services, login: Login, address: str, user_agent: st
         "token_hash": session_cookies.hash_value(cookie) if cookie else None,
     }  # fmt: skip
     async with events.committing(services.database, services.publisher) as transaction:
-        await still_verified(transaction, person)
+        await lock_verified_user(transaction, person)
         if new_hash is not None:
             await queries.replace_hash(transaction, person["id"], new_hash)
         session = await queries.add_session(transaction, timedelta(hours=services.settings.session_hours), values)
         await delays.forgive(transaction, login.email, address)
         await _record(transaction, actor_of_user(person, session_id), "session.started", session_id, mode=login.mode)
-    return SignedIn(_present(session), cookie)
+    return SignedIn(_require_found(session), cookie)
 
 
-async def verified(services: Services, email: str, password: str, address: str) -> Record:
+async def verify_password(services: Services, email: str, password: str, address: str) -> Record:
     """Return the user with this address and password; the attempt counts as failed until it is forgiven.
 
     Raises:
@@ -90,7 +90,7 @@ async def verified(services: Services, email: str, password: str, address: str) 
     return person
 
 
-async def still_verified(transaction: Transaction, person: Record) -> None:
+async def lock_verified_user(transaction: Transaction, person: Record) -> None:
     """Lock a verified user, whose password may have been changed in the meantime.
 
     Raises:
@@ -133,7 +133,7 @@ async def current_session(services: Services, actor: Actor) -> Record:
     Raises:
         errors.SessionEnded: The session has ended.
     """
-    session = await queries.living_session(services.database, actor.session_id) if actor.session_id else None
+    session = await queries.live_session(services.database, actor.session_id) if actor.session_id else None
     if session is None:
         raise errors.SessionEnded("The session has ended. Sign in again.")
     return session
@@ -141,12 +141,12 @@ async def current_session(services: Services, actor: Actor) -> Record:
 
 async def sessions(runner: Runner, actor: Actor) -> list[Record]:
     """Return the caller's live sessions, newest first."""
-    return await queries.living_sessions(runner, actor.user_id)
+    return await queries.live_sessions(runner, actor.user_id)
 
 
 async def sign_out(transaction: Transaction, actor: Actor, *, everywhere: bool) -> None:
     """End the caller's session, or all of the user's sessions."""
-    ended = await queries.end_sessions(transaction, actor.user_id, only=None if everywhere else actor.session_id)
+    ended = await queries.end_sessions(transaction, actor.user_id, only_id=None if everywhere else actor.session_id)
     await _record(transaction, actor, "session.ended", actor.session_id, sessions=ended)
 
 
@@ -156,7 +156,7 @@ async def end_session(transaction: Transaction, actor: Actor, session_id: UUID) 
     Raises:
         errors.SessionNotFound: The session does not exist.
     """
-    if not await queries.end_sessions(transaction, actor.user_id, only=session_id):
+    if not await queries.end_sessions(transaction, actor.user_id, only_id=session_id):
         raise errors.SessionNotFound
     await _record(transaction, actor, "session.ended", session_id, sessions=1)
 
@@ -166,7 +166,7 @@ async def _record(transaction: Transaction, actor: Actor, action: str, session_i
     await audit.record(transaction, actor, action, target, team_id=actor.team_id, after=after)
 
 
-def _present(row: Record | None) -> Record:
+def _require_found(row: Record | None) -> Record:
     if row is None:
         raise errors.SessionEnded("The session has ended. Sign in again.")
     return row

@@ -5,14 +5,14 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from image_api.http.field_types import JsonBoolean, JsonInteger, described
+from image_api.http.field_types import JsonBoolean, JsonInteger, describe_pattern
 from image_core.delivery.spec import DEFAULT_QUALITY, FORMATS, MOST_SIDE_PX, Fit, Format
 
-_GRAVITY = described(
+_GRAVITY = describe_pattern(
     r"^(ce|at|fo|x(0|[1-9][0-9]{0,2}|1000)y(0|[1-9][0-9]{0,2}|1000))$",
     "Send `ce` (center), `at` (attention), `fo` (focal point) or a point such as `x300y500` in thousandths.",
 )
-_BACKGROUND = described(r"^[0-9a-f]{6}$", "Send six lowercase hexadecimal digits, for example `ffffff`.")
+_BACKGROUND = describe_pattern(r"^[0-9a-f]{6}$", "Send six lowercase hexadecimal digits, for example `ffffff`.")
 Side = Annotated[JsonInteger, Field(ge=1, le=MOST_SIDE_PX)]
 
 

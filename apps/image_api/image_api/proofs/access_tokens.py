@@ -21,7 +21,7 @@ _ALGORITHM, _TYPE, _AUDIENCE = "HS256", "at+jwt", "image-manager-api"
 _LEEWAY_SECONDS = 5
 
 
-class ReadToken(NamedTuple):
+class SignedToken(NamedTuple):
     """A token with a valid signature, whose claims are not checked yet."""
 
     session_id: UUID
@@ -57,7 +57,7 @@ class AccessTokens:
         }  # fmt: skip
         return jwt.encode(_header(key.kid), claims, _jose_key(key), [_ALGORITHM]), expires_at - issued_at
 
-    async def read(self, token: str) -> ReadToken:
+    async def read(self, token: str) -> SignedToken:
         """Return the session and the user that a token names; `check` verifies the other claims.
 
         Raises:
@@ -75,11 +75,11 @@ class AccessTokens:
             # Tokens issued here have no further header parameters, such as `crit` or `jwk`.
             if decoded.header != _header(key.kid):
                 raise errors.TokenInvalid("The header of the access token is not valid. Sign in again.")
-            return ReadToken(UUID(decoded.claims["sid"]), UUID(decoded.claims["sub"]), decoded.claims)
+            return SignedToken(UUID(decoded.claims["sid"]), UUID(decoded.claims["sub"]), decoded.claims)
         except (JoseError, ValueError, TypeError, AttributeError, KeyError) as error:
             raise errors.TokenInvalid("The access token is not valid. Sign in again.") from error
 
-    def check(self, token: ReadToken, now: datetime) -> None:
+    def check(self, token: SignedToken, now: datetime) -> None:
         """Check every claim of a token at `now`, a time of the database.
 
         Raises:

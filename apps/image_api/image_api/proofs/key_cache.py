@@ -27,7 +27,7 @@ from image_core.models import credential, user, user_disabled_at
 from image_core.telemetry import log
 
 LAST_USED_SECONDS = 60.0
-_MOST_ADDRESS, _MOST_AGENT = 64, 200
+_MAX_ADDRESS_LENGTH, _MAX_AGENT_LENGTH = 64, 200
 
 by_public_id = Query(
     select(
@@ -90,7 +90,7 @@ class _Use(NamedTuple):
 
 
 @dataclass
-class _Known:
+class _CachedKey:
     """The cached row of one public id, or None if no such key exists."""
 
     seen: Seen | None
@@ -119,17 +119,17 @@ class KeyCache:
 
     def __init__(self, database: Database, clock: Callable[[], float] = time.monotonic) -> None:
         self.database = database
-        self.rows: FreshCache[str, _Known] = FreshCache(self._load, clock)
+        self.rows: FreshCache[str, _CachedKey] = FreshCache(self._load, clock)
         self._used: dict[tuple[str, bool], _Use] = {}
 
-    async def _load(self, public_id: str) -> _Known:
+    async def _load(self, public_id: str) -> _CachedKey:
         asked_at = self.rows.clock()
         row = await self.database.fetch_one(by_public_id, public_id=public_id)
         if row is None:
-            return _Known(None)
-        return _Known(Seen(row, asked_at), tuple(ip_network(each) for each in row["address_ranges"] or ()))
+            return _CachedKey(None)
+        return _CachedKey(Seen(row, asked_at), tuple(ip_network(network) for network in row["address_ranges"] or ()))
 
-    def knows(self, api_key: str) -> bool:
+    def is_known_valid(self, api_key: str) -> bool:
         """Return whether a key was valid when it was last looked up, within five seconds; without a query."""
         public_id = api_keys.public_id_of(api_key)
         known = self.rows.peek(public_id) if public_id else None
@@ -157,7 +157,7 @@ class KeyCache:
     def _forget_where(self, column: str, value: UUID) -> None:
         self.rows.forget_where(lambda known: known.row is not None and known.row[column] == value)
 
-    async def note_use(self, known: _Known, public_id: str, origin: Origin, *, previous: bool) -> None:
+    async def note_use(self, known: _CachedKey, public_id: str, origin: Origin, *, previous: bool) -> None:
         """Write the first use before the response is sent; later ones wait for `flush`."""
         if known.seen is None:
             return
@@ -165,7 +165,7 @@ class KeyCache:
         now = known.seen.now(self.rows.clock())
         if last is not None and now - last < timedelta(seconds=LAST_USED_SECONDS):
             return
-        use = _Use(now, origin.address[:_MOST_ADDRESS], (origin.agent or "")[:_MOST_AGENT] or None)
+        use = _Use(now, origin.address[:_MAX_ADDRESS_LENGTH], (origin.agent or "")[:_MAX_AGENT_LENGTH] or None)
         if last is None:
             await self._write({(public_id, previous): use})
         else:
@@ -194,7 +194,7 @@ class KeyCache:
                 )
 
 
-async def actor_of(cache: KeyCache, api_key: str, origin: Origin) -> Actor:
+async def authenticate_key(cache: KeyCache, api_key: str, origin: Origin) -> Actor:
     """Return the owner of a key, and record its use.
 
     Raises:
@@ -221,7 +221,7 @@ async def actor_of(cache: KeyCache, api_key: str, origin: Origin) -> Actor:
 
 def earliest(*times: datetime | None) -> datetime | None:
     """Return the earliest of these times; null means never."""
-    return min((each for each in times if each is not None), default=None)
+    return min((time for time in times if time is not None), default=None)
 
 
 def key_ends_at(row: Record, *, previous: bool) -> datetime | None:

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-LEAST_LENGTH, MOST_LENGTH = 15, 128
+MIN_LENGTH, MAX_LENGTH = 15, 128
 _LANES = 4
 _THREADS = 2
-_MOST_WAITING = 32
+_MAX_WAITING = 32
 # Common passwords of at least fifteen characters: repeated words, numbers and keyboard rows from leaked lists.
 _COMMON = frozenset(
     {
@@ -41,16 +41,16 @@ _COMMON = frozenset(
 )  # fmt: skip
 
 
-def checked(password: str, email: str) -> str:
+def validate(password: str, email: str) -> str:
     """Return the normalized password.
 
     Raises:
         errors.RequestInvalid: The password is too short, too long or too common.
     """
     password = _normalised(password)
-    if not LEAST_LENGTH <= len(password) <= MOST_LENGTH:
+    if not MIN_LENGTH <= len(password) <= MAX_LENGTH:
         raise _refused(
-            "password-length", f"Password length not valid: the limits are {LEAST_LENGTH} and {MOST_LENGTH} characters."
+            "password-length", f"Password length not valid: the limits are {MIN_LENGTH} and {MAX_LENGTH} characters."
         )
     guessed = password.casefold()
     if guessed in _COMMON or len(set(guessed)) == 1:
@@ -84,11 +84,11 @@ class Passwords:
         return PasswordHasher(self.iterations, self.memory_kib, _LANES)
 
     @cached_property
-    def _nobodys_hash(self) -> str:
+    def _dummy_hash(self) -> str:
         return self._hasher.hash("the password of nobody")
 
     async def hash(self, password: str) -> str:
-        """Return the hash of a password returned by `checked`.
+        """Return the hash of a password returned by `validate`.
 
         Raises:
             errors.PasswordsBusy: Too many passwords are being checked at the moment.
@@ -107,9 +107,9 @@ class Passwords:
         from argon2.exceptions import InvalidHashError, VerificationError
 
         # Computed before the branches diverge, so that the first unknown account takes no longer.
-        nobodys = self._nobodys_hash
+        dummy_hash = self._dummy_hash
         try:
-            return self._hasher.verify(stored or nobodys, password) and stored is not None
+            return self._hasher.verify(stored or dummy_hash, password) and stored is not None
         except (VerificationError, InvalidHashError):
             return False
 
@@ -118,7 +118,7 @@ class Passwords:
         return self._hasher.check_needs_rehash(stored)
 
     async def _in_thread(self, work: "Callable[..., Result]", *arguments: str | None) -> Result:
-        if self._waiting >= _MOST_WAITING:
+        if self._waiting >= _MAX_WAITING:
             raise errors.PasswordsBusy("Too many passwords are being checked. Try again in a moment.")
         self._waiting += 1
         try:

@@ -12,7 +12,7 @@ from image_core.keys.signing_keys import SigningKey
 REFRESH_SECONDS = 300.0
 COOL_DOWN_SECONDS = 30.0
 """Pause after a failed read, and after a read that did not find a key."""
-_READ_SECONDS, _LOOK_SECONDS = 4.0, 5.0
+_READ_SECONDS, _TOTAL_SECONDS = 4.0, 5.0
 """Timeouts of the call itself, and of a read including everything before it."""
 
 
@@ -25,7 +25,7 @@ class SigningKeySource:
 
     read: Callable[[], str] | None
     _keys: list[SigningKey] = field(default_factory=list)
-    _looked_at: float = float("-inf")
+    _read_at: float = float("-inf")
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def signing_key(self) -> SigningKey:
@@ -37,7 +37,7 @@ class SigningKeySource:
         """
         if self.read is None:
             raise errors.TokensNotConfigured("Access tokens are not configured here. Sign in with `mode: cookie`.")
-        return (await self._fresh(REFRESH_SECONDS))[0]
+        return (await self._refresh(REFRESH_SECONDS))[0]
 
     async def find(self, kid: str) -> SigningKey | None:
         """Return the key with this id; read the keys again if it is unknown.
@@ -47,17 +47,17 @@ class SigningKeySource:
         """
         if self.read is None:
             return None
-        for most_seconds in (REFRESH_SECONDS, COOL_DOWN_SECONDS):
-            for key in await self._fresh(most_seconds):
+        for max_age_seconds in (REFRESH_SECONDS, COOL_DOWN_SECONDS):
+            for key in await self._refresh(max_age_seconds):
                 if key.kid == kid:
                     return key
         return None
 
-    async def _fresh(self, most_seconds: float) -> list[SigningKey]:
-        if self._age() >= (most_seconds if self._keys else COOL_DOWN_SECONDS):
+    async def _refresh(self, max_age_seconds: float) -> list[SigningKey]:
+        if self._age() >= (max_age_seconds if self._keys else COOL_DOWN_SECONDS):
             async with self._lock:
                 if self._age() >= COOL_DOWN_SECONDS:
-                    await self._look()
+                    await self._read_keys()
         if not self._keys:
             raise errors.SigningKeysUnavailable(
                 "The signing keys cannot be read at the moment. API keys and cookies still work.",
@@ -66,18 +66,18 @@ class SigningKeySource:
         return self._keys
 
     def _age(self) -> float:
-        return time.monotonic() - self._looked_at
+        return time.monotonic() - self._read_at
 
-    async def _look(self) -> None:
+    async def _read_keys(self) -> None:
         if self.read is None:
             return
         try:
-            async with asyncio.timeout(_LOOK_SECONDS):
+            async with asyncio.timeout(_TOTAL_SECONDS):
                 self._keys = signing_keys.from_text(await asyncio.to_thread(self.read))
         except (errors.SigningKeysUnavailable, ValueError, TimeoutError) as error:
             telemetry.log("signing_keys_not_read", severity="ERROR", reason=type(error.__cause__ or error).__qualname__)
         # A cancelled caller says nothing about the state of the source.
-        self._looked_at = time.monotonic()
+        self._read_at = time.monotonic()
 
 
 def from_secret(secret: str) -> SigningKeySource:

@@ -18,7 +18,7 @@ async def check_still_valid(runner: Runner, actor: Actor) -> Actor:
         errors.Unauthorized: Its key or session has ended.
         errors.ScopeMissing: It has lost scopes.
     """
-    now = await _of_session(runner, actor) if actor.credential_id is None else await _of_key(runner, actor)
+    now = await _recheck_session(runner, actor) if actor.credential_id is None else await _recheck_key(runner, actor)
     if lost := [scope for scope in Scope if scope in actor.scopes - now.scopes]:
         raise errors.ScopeMissing(
             f"The key no longer has these scopes: {', '.join(lost)}. Use another key, or ask an admin.",
@@ -27,7 +27,7 @@ async def check_still_valid(runner: Runner, actor: Actor) -> Actor:
     return now
 
 
-async def _of_key(runner: Runner, actor: Actor) -> Actor:
+async def _recheck_key(runner: Runner, actor: Actor) -> Actor:
     public_id = (actor.key_prefix or "").removeprefix(api_keys.PREFIX)
     row = await runner.fetch_one(key_cache.by_public_id, public_id=public_id)
     if row is None:
@@ -36,7 +36,7 @@ async def _of_key(runner: Runner, actor: Actor) -> Actor:
     return key_cache.actor_of_key(row, public_id)
 
 
-async def _of_session(runner: Runner, actor: Actor) -> Actor:
+async def _recheck_session(runner: Runner, actor: Actor) -> Actor:
     row = await runner.fetch_one(session_cache.by_id, session_id=actor.session_id)
     if row is None:
         raise errors.SessionEnded("The session has ended. Sign in again.")

@@ -73,7 +73,7 @@ def _by_distance(model: str, dimensions: int, *, exact: bool) -> Select[Any]:
     # The name is a literal in the SQL, so that the planner finds the model's own index.
     of_model = image_vector.c.model == literal_column(f"'{model}'")
     subject = image_vector.alias("subject")
-    wanted = (
+    target = (
         select(cast(subject.c.vector, kind))
         .where(
             subject.c.image_id == bindparam("image_id"),
@@ -82,7 +82,7 @@ def _by_distance(model: str, dimensions: int, *, exact: bool) -> Select[Any]:
         )
         .scalar_subquery()
     )
-    distance: ColumnElement[float] = cast(image_vector.c.vector, kind).op("<=>", return_type=Float())(wanted)
+    distance: ColumnElement[float] = cast(image_vector.c.vector, kind).op("<=>", return_type=Float())(target)
     others = image_vector.c.image_id != bindparam("image_id")
     columns = select(image_vector.c.image_id, distance.label("distance"))
     if exact:

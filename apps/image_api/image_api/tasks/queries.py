@@ -17,13 +17,13 @@ async def count_overdue_removals(database: Database) -> int:
 
 
 async def remove_oldest(
-    database: Database, moment: Column[Any], age: timedelta, conditions: Sequence[ColumnElement[bool]], most: int
+    database: Database, moment: Column[Any], age: timedelta, conditions: Sequence[ColumnElement[bool]], limit: int
 ) -> int:
-    """Delete about `most` of the oldest rows: a statement over all of them might never finish within its time limit.
+    """Delete about `limit` of the oldest rows: a statement over all of them might never finish within its time limit.
 
     For most of these tables, the role may read no other column.
     """
     old = and_(moment < func.now() - age, *conditions)
-    oldest = select(moment).where(old).order_by(moment).limit(most).subquery()
+    oldest = select(moment).where(old).order_by(moment).limit(limit).subquery()
     last = select(func.max(oldest.c[moment.name])).scalar_subquery()
     return await database.execute(delete(moment.table).where(old, moment <= last))

@@ -107,7 +107,7 @@ async def in_batches(budget: Budget, run: Callable[[], Awaitable[int]], size: in
 
 
 async def in_transactions(
-    parts: TaskParts, budget: Budget, batch: Callable[[Transaction], Awaitable[int]], most: int
+    parts: TaskParts, budget: Budget, batch: Callable[[Transaction], Awaitable[int]], limit: int
 ) -> tuple[int, bool]:
     """Repeat a batch, each in its own transaction; return how many rows it handled, and whether none are left."""
     total = 0
@@ -115,7 +115,7 @@ async def in_transactions(
         async with committing(parts) as transaction:
             done = await batch(transaction)
         total += done
-        if done < most:
+        if done < limit:
             return total, True
     return total, False
 
@@ -141,7 +141,7 @@ async def row_by_row(
         done = 0
         for first in range(0, len(rows), at_once):
             group = rows[first : first + at_once]
-            done += sum(await asyncio.gather(*(_goes_through(budget.step, row, handle) for row in group)))
+            done += sum(await asyncio.gather(*(_handle_row(budget.step, row, handle) for row in group)))
             if budget.is_spent:
                 return total + done
         total += done
@@ -151,7 +151,7 @@ async def row_by_row(
             return total
 
 
-async def _goes_through(step: str, row: Row, handle: Callable[[Row], Awaitable[None]]) -> bool:
+async def _handle_row(step: str, row: Row, handle: Callable[[Row], Awaitable[None]]) -> bool:
     try:
         await handle(row)
     except errors.AppError as error:

@@ -28,7 +28,7 @@ async def get_team(runner: Runner, actor: Actor, team_id: UUID) -> Record:
         errors.TeamNotFound: The team does not exist.
     """
     found = await queries.find(runner, team_id) if actor.visible_team_id in (None, team_id) else None
-    return _present(found)
+    return _require_found(found)
 
 
 async def owning_team(runner: Runner, actor: Actor, named_id: UUID | None) -> UUID:
@@ -59,11 +59,11 @@ async def receiving_team(runner: Runner, actor: Actor, named_id: UUID | None) ->
     owner_id = await owning_team(runner, actor, named_id)
     # Users of a team that is being removed are rejected earlier.
     if actor.is_admin:
-        await check_stays(runner, actor, owner_id)
+        await check_not_removing(runner, actor, owner_id)
     return owner_id
 
 
-async def check_stays(runner: Runner, actor: Actor, team_id: UUID) -> None:
+async def check_not_removing(runner: Runner, actor: Actor, team_id: UUID) -> None:
     """Check that a team exists and is not being removed.
 
     Raises:
@@ -80,10 +80,10 @@ async def lock(transaction: Transaction, team_id: UUID) -> Record:
     Raises:
         errors.TeamNotFound.
     """
-    return _present(await queries.lock(transaction, team_id))
+    return _require_found(await queries.lock(transaction, team_id))
 
 
-def _present(found: Record | None) -> Record:
+def _require_found(found: Record | None) -> Record:
     if found is None:
         raise errors.TeamNotFound
     return found
@@ -93,13 +93,14 @@ async def create_team(transaction: Transaction, actor: Actor, values: dict[str, 
     """Create a team with its credit account.
 
     Raises:
+        errors.RoleMissing: The caller's role does not allow this.
         errors.TeamNameTaken: Another team has this name.
         errors.VisionNotEnabled: Cloud Vision is not enabled here.
     """
     require_admin(actor)
     _check_label_source(values, settings)
     try:
-        created = _present(await queries.add(transaction, new_id(), values))
+        created = _require_found(await queries.add(transaction, new_id(), values))
     except UniqueViolation as error:
         raise errors.TeamNameTaken(f"A team named {values['name']!r} already exists. Choose another name.") from error
     await credits.open_account(transaction, created["id"], settings.starting_credits)
@@ -118,6 +119,7 @@ async def change_team(
     """Change a team as given by `values`.
 
     Raises:
+        errors.RoleMissing: The caller's role does not allow this.
         errors.TeamNotFound: The team does not exist.
         errors.TeamNameTaken: Another team has this name.
         errors.TeamBeingRemoved: The team is being removed.
@@ -126,14 +128,14 @@ async def change_team(
     """
     require_admin(actor)
     _check_label_source(values, settings)
-    old = _present(await queries.lock(transaction, team_id))
+    old = _require_found(await queries.lock(transaction, team_id))
     check_if_match(if_match, old["revision"])
     if old["deleting_at"] is not None:
         raise errors.TeamBeingRemoved("The team is being removed. It can no longer be changed.")
     if not values:
         return old
     try:
-        new = _present(await queries.change(transaction, team_id, values))
+        new = _require_found(await queries.change(transaction, team_id, values))
     except UniqueViolation as error:
         raise errors.TeamNameTaken(f"A team named {values['name']!r} already exists. Choose another name.") from error
     before = {name: old[name] for name in values}
@@ -157,12 +159,13 @@ async def remove_team(
     removes the team and its users.
 
     Raises:
+        errors.RoleMissing: The caller's role does not allow this.
         errors.TeamNotFound: The team does not exist.
         errors.TeamNotEmpty: The team still has images or users.
         errors.ETagMismatch: The resource has changed since it was read.
     """
     require_admin(actor)
-    old = _present(await queries.lock(transaction, team_id))
+    old = _require_found(await queries.lock(transaction, team_id))
     check_if_match(if_match, old["revision"])
     if not await queries.has_members_or_images(transaction, team_id):
         await queries.remove(transaction, team_id)
@@ -176,6 +179,6 @@ async def remove_team(
         return old
     if await queries.has_admins(transaction, team_id):
         raise errors.TeamNotEmpty("A platform admin belongs to this team. Demote or remove that user first.")
-    marked = _present(await queries.mark_for_removal(transaction, team_id))
+    marked = _require_found(await queries.mark_for_removal(transaction, team_id))
     await audit.record(transaction, actor, "team.removal_begun", ("team", team_id), team_id=team_id)
     return marked

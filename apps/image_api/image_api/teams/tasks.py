@@ -20,13 +20,13 @@ from image_core.models import analysis, event, image, team, user
 
 _BATCH = 100
 _LEDGER_BATCH = 1000
-_MOST_MARKED = 1000
+_MAX_MARKED = 1000
 
 
 async def remove_marked(parts: TaskParts, budget: Budget) -> int:
     """Continue to remove marked teams while the budget lasts; return how many rows changed."""
     marked = select(team.c.id).where(team.c.deleting_at.is_not(None)).order_by(team.c.deleting_at)
-    rows = await parts.database.fetch(marked.limit(_MOST_MARKED))
+    rows = await parts.database.fetch(marked.limit(_MAX_MARKED))
     return sum([await _remove(parts, row["id"], budget) for row in rows])
 
 
@@ -36,8 +36,8 @@ async def _remove(parts: TaskParts, team_id: UUID, budget: Budget) -> int:
     holds = exists().where(image.c.team_id == team_id)
     if not finished or await parts.database.fetch_value(select(holds)):
         return total
-    for batch, most in ((_forget_ledger, _LEDGER_BATCH), (_forget_analyses, _BATCH), (_remove_people, _BATCH)):
-        done, finished = await in_transactions(parts, budget, partial(batch, team_id=team_id), most)
+    for batch, batch_size in ((_remove_ledger, _LEDGER_BATCH), (_remove_analyses, _BATCH), (_remove_people, _BATCH)):
+        done, finished = await in_transactions(parts, budget, partial(batch, team_id=team_id), batch_size)
         total += done
         if not finished:
             return total
@@ -66,11 +66,11 @@ async def _trash(transaction: Transaction, team_id: UUID) -> int:
     return await transaction.execute(insert(event).from_select(list(columns), select(*columns.values())))
 
 
-async def _forget_ledger(transaction: Transaction, team_id: UUID) -> int:
+async def _remove_ledger(transaction: Transaction, team_id: UUID) -> int:
     return int(await transaction.fetch_value(select(func.forget_ledger(team_id, _LEDGER_BATCH))))
 
 
-async def _forget_analyses(transaction: Transaction, team_id: UUID) -> int:
+async def _remove_analyses(transaction: Transaction, team_id: UUID) -> int:
     picked = select(analysis.c.id).where(analysis.c.team_id == team_id).limit(_BATCH)
     return await transaction.execute(delete(analysis).where(analysis.c.id.in_(picked.scalar_subquery())))
 

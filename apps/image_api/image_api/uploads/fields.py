@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from image_api.http import json_bodies
 from image_api.http.validation import request_invalid
 from image_api.images.schemas import Filename, UploadTags
-from image_api.metadata_schemas.rules import Declared, checked
+from image_api.metadata_schemas.rules import Declared, validate
 from image_api.metadata_schemas.values import Metadata
 from image_core import errors
 from image_core.errors.nearest import nearest_hint
@@ -102,7 +102,7 @@ class UploadSource(Protocol):
     def chunks(self) -> AsyncIterator[bytes]: ...
 
 
-def checked_fields(source: UploadSource, declared: Declared, *, whole: bool = True) -> UploadFields:
+def validate_fields(source: UploadSource, declared: Declared, *, whole: bool = True) -> UploadFields:
     """Return the validated fields of an upload, with metadata checked against the team's schema.
 
     `whole` also requires the required fields.
@@ -114,4 +114,4 @@ def checked_fields(source: UploadSource, declared: Declared, *, whole: bool = Tr
         fields = UploadFields.model_validate(source.raw_fields)
     except ValidationError as error:
         raise request_invalid(error.errors()) from error
-    return fields.model_copy(update={"metadata": checked(declared, fields.metadata, whole=whole)})
+    return fields.model_copy(update={"metadata": validate(declared, fields.metadata, whole=whole)})

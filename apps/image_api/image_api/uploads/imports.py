@@ -31,7 +31,7 @@ class _FetchedSource:
         return self.body
 
 
-async def receive(services: Services, actor: Actor, team_id: UUID, wanted: ImageImport) -> uploads.Uploaded:
+async def receive(services: Services, actor: Actor, team_id: UUID, body: ImageImport) -> uploads.Uploaded:
     """Fetch an image and store it like an upload; its row exists before its object.
 
     It raises the errors of `GuardedFetcher.chunks` and of `uploads.receive` that do not blame a body, and:
@@ -39,12 +39,14 @@ async def receive(services: Services, actor: Actor, team_id: UUID, wanted: Image
     Raises:
         errors.SourceNotAnImage: The source's bytes are not an accepted image.
     """
-    async with fetched(services, team_id, wanted.url, wanted.model_dump(exclude={"url"})) as source:
+    async with fetch_source(services, team_id, body.url, body.model_dump(exclude={"url"})) as source:
         return await uploads.receive(services, actor, team_id, source)
 
 
 @asynccontextmanager
-async def fetched(services: Services, team_id: UUID, url: str, fields: dict[str, Any]) -> AsyncIterator[UploadSource]:
+async def fetch_source(
+    services: Services, team_id: UUID, url: str, fields: dict[str, Any]
+) -> AsyncIterator[UploadSource]:
     """Yield a file from a URL that a caller named.
 
     Errors that the block raises about the file are translated into errors of the source. If the fields name no file,
@@ -60,11 +62,11 @@ async def fetched(services: Services, team_id: UUID, url: str, fields: dict[str,
     if not named:
         fields["filename"] = source_url.parse(url).filename
 
-    def take_name(disposition: str) -> None:
+    def use_name(disposition: str) -> None:
         if not named and (name := filenames.from_disposition(disposition)):
             fields["filename"] = name
 
-    body = services.fetcher.chunks(url, settings.upload_max_bytes, seconds, take_name, caller=team_id)
+    body = services.fetcher.chunks(url, settings.upload_max_bytes, seconds, use_name, caller=team_id)
     try:
         async with aclosing(body):
             yield _FetchedSource(body, fields)

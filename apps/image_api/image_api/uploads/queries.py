@@ -36,7 +36,7 @@ _complete = Query(
         *IMAGE_COLUMNS, bindparam("derivatives", None, type_=Text).label("derivatives")
     )
 )
-_find_twin = Query(
+_find_existing = Query(
     select(image.c.id)
     .where(
         image.c.team_id == bindparam("team_id"),
@@ -71,9 +71,9 @@ async def complete(transaction: Transaction, image_id: UUID, **values: Any) -> R
     return await transaction.fetch_one(_complete, image_id=image_id, **values)
 
 
-async def find_twin(runner: Runner, team_id: UUID, sha256: bytes) -> UUID | None:
+async def find_existing(runner: Runner, team_id: UUID, sha256: bytes) -> UUID | None:
     """Return the team's image with these bytes, preferably one outside the trash."""
-    found: UUID | None = await runner.fetch_value(_find_twin, team_id=team_id, digest=sha256)
+    found: UUID | None = await runner.fetch_value(_find_existing, team_id=team_id, digest=sha256)
     return found
 
 

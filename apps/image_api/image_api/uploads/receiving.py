@@ -30,7 +30,7 @@ class Received:
 
 
 @asynccontextmanager
-async def in_time(services: Services) -> AsyncIterator[None]:
+async def receive_timeout(services: Services) -> AsyncIterator[None]:
     """Limit the time for receiving one body.
 
     Raises:
@@ -56,7 +56,7 @@ async def read(services: Services, chunks: AsyncIterator[bytes]) -> bytes:
         errors.ShuttingDown: This instance is shutting down.
     """
     digest, total = hashlib.sha256(), 0
-    async with in_time(services):
+    async with receive_timeout(services):
         async for chunk in chunks:
             total += len(chunk)
             check_size(total, services.settings.upload_max_bytes)

@@ -5,7 +5,7 @@ from uuid import UUID
 import orjson
 
 from image_api.actor import Actor
-from image_api.idempotency.service import Claim
+from image_api.idempotency.service import KeyClaim
 from image_api.services import Services
 from image_api.uploads import receiving
 from image_api.uploads import service as uploads
@@ -14,7 +14,7 @@ from image_core import errors
 
 
 async def receive(
-    services: Services, actor: Actor, team_id: UUID, source: UploadSource, claim: Claim | None
+    services: Services, actor: Actor, team_id: UUID, source: UploadSource, claim: KeyClaim | None
 ) -> uploads.Uploaded:
     """Store one file; if its key has a response already, only compare the bytes with the first ones.
 
@@ -27,7 +27,7 @@ async def receive(
     """
     if claim is None:
         return await uploads.receive(services, actor, team_id, source)
-    if claim.first is not None:
+    if claim.stored is not None:
         sha256 = await receiving.read(services, source.chunks())
         claim.compare(_content(sha256, source))
     uploaded = await uploads.receive(services, actor, team_id, source)

@@ -19,7 +19,7 @@ from image_api.services import Services
 from image_api.uploads import queries as upload_queries
 from image_api.uploads import receiving
 from image_api.uploads.body_buffer import BodyBuffer
-from image_api.uploads.fields import UploadFields, UploadSource, checked_fields
+from image_api.uploads.fields import UploadFields, UploadSource, validate_fields
 from image_api.uploads.receiving import Received
 from image_core import errors, events
 from image_core.billing import storage_quota
@@ -44,9 +44,9 @@ class Uploaded(NamedTuple):
 class _Duplicate(Exception):
     """The team has these bytes already, as the image `existing_id`."""
 
-    def __init__(self, twin_id: UUID) -> None:
+    def __init__(self, existing_id: UUID) -> None:
         super().__init__()
-        self.twin_id = twin_id
+        self.existing_id = existing_id
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class _Pending:
 async def receive(services: Services, actor: Actor, team_id: UUID, source: UploadSource) -> Uploaded:
     """Store one file and complete its row.
 
-    It also raises the errors of `receiving` and of `checked_fields` about the file.
+    It also raises the errors of `receiving` and of `validate_fields` about the file.
 
     Raises:
         errors.UploadTooSlow: The body took too long to arrive.
@@ -72,7 +72,7 @@ async def receive(services: Services, actor: Actor, team_id: UUID, source: Uploa
         errors.DatabaseUnavailable: The database does not respond.
         errors.ShuttingDown: This instance is shutting down.
     """
-    async with receiving.in_time(services):
+    async with receiving.receive_timeout(services):
         return await _receive(services, actor, team_id, source)
 
 
@@ -80,27 +80,27 @@ async def _receive(services: Services, actor: Actor, team_id: UUID, source: Uplo
     body = await receiving.open_body(source, services.settings.upload_max_bytes)
     declared = await metadata_schemas.declared_fields(services.database, team_id)
     # Errors that are already known cost no row; fields may also follow the file.
-    checked_fields(source, declared, whole=source.ended)
+    validate_fields(source, declared, whole=source.ended)
     header = receiving.check_header(body.held, services.settings)
     sha256 = await receiving.read_whole(body)
     if sha256 is not None:
-        checked_fields(source, declared)
+        validate_fields(source, declared)
         # A file that the team already has leaves no trace.
-        if twin_id := await upload_queries.find_twin(services.database, team_id, sha256):
-            return await _existing(services, actor, team_id, twin_id)
-    pending = await _add_row(services, actor, team_id, header, _expected_bytes(source, body))
+        if existing_id := await upload_queries.find_existing(services.database, team_id, sha256):
+            return await _reuse_existing(services, actor, team_id, existing_id)
+    pending = await _add_row(services, actor, team_id, header, _max_bytes(source, body))
     try:
         received = await receiving.store(services.originals, pending.object_name, pending.content_type, body, sha256)
-        return await _complete(services, actor, pending, received, checked_fields(source, declared))
+        return await _complete(services, actor, pending, received, validate_fields(source, declared))
     except _Duplicate as duplicate:
-        await _expire(services, pending, DUPLICATE, duplicate.twin_id)
-        return await _existing(services, actor, team_id, duplicate.twin_id)
+        await _expire(services, pending, DUPLICATE, duplicate.existing_id)
+        return await _reuse_existing(services, actor, team_id, duplicate.existing_id)
     except BaseException as error:
         await _give_up(services, pending, error)
         raise
 
 
-def _expected_bytes(source: UploadSource, body: BodyBuffer) -> int | None:
+def _max_bytes(source: UploadSource, body: BodyBuffer) -> int | None:
     return body.total_bytes if body.ended else source.declared_bytes
 
 
@@ -155,33 +155,33 @@ async def _complete(
                     transaction, actor, "image.uploaded", ("image", image_id), team_id=team_id, after=stored
                 )
     except UniqueViolation as error:
-        twin_id = await upload_queries.find_twin(services.database, pending.team_id, received.sha256)
-        if twin_id is None:
+        existing_id = await upload_queries.find_existing(services.database, pending.team_id, received.sha256)
+        if existing_id is None:
             raise errors.UploadExpired("The image with these bytes has just been removed. Try again.") from error
-        raise _Duplicate(twin_id) from error
+        raise _Duplicate(existing_id) from error
     if row is not None:
         if row["status"] == ImageStatus.READY:
             # The processor was faster: its results are in other rows.
             row = await queries.find(services.database, pending.team_id, pending.image_id) or row
         return Uploaded(row, duplicate=False)
-    twin_id = await upload_queries.duplicate_of(services.database, pending.image_id)
-    if twin_id is None:
+    existing_id = await upload_queries.duplicate_of(services.database, pending.image_id)
+    if existing_id is None:
         raise errors.UploadExpired("The upload took longer than its deadline. Send it again.")
-    return await _existing(services, actor, pending.team_id, twin_id)
+    return await _reuse_existing(services, actor, pending.team_id, existing_id)
 
 
-async def _existing(services: Services, actor: Actor, team_id: UUID, twin_id: UUID) -> Uploaded:
+async def _reuse_existing(services: Services, actor: Actor, team_id: UUID, existing_id: UUID) -> Uploaded:
     """Return the existing image: restored if it was in the trash, processed again if it had failed."""
     bucket = services.originals.bucket
     async with events.committing(services.database, services.publisher) as transaction:
-        old = await queries.lock(transaction, team_id, twin_id)
+        old = await queries.lock(transaction, team_id, existing_id)
         if old is None or old["purge_marked_at"] is not None:
             raise errors.UploadExpired("The image with these bytes has just been removed. Try again.")
         if old["deleted_at"] is not None:
             await service.restore(transaction, actor, old, bucket)
         if old["status"] == ImageStatus.FAILED:
-            await service.process_again(transaction, old, bucket)
-        shown = service.present(await queries.find(transaction, team_id, twin_id))
+            await service.retry_processing(transaction, old, bucket)
+        shown = service.require_found(await queries.find(transaction, team_id, existing_id))
     return Uploaded(shown, duplicate=True)
 
 
@@ -199,11 +199,11 @@ async def _give_up(services: Services, pending: _Pending, error: BaseException) 
             log("upload_row_left_pending", severity="WARNING", image_id=str(pending.image_id), code=failure.code)
 
 
-async def _expire(services: Services, pending: _Pending, failure: Failure, twin_id: UUID | None = None) -> None:
+async def _expire(services: Services, pending: _Pending, failure: Failure, existing_id: UUID | None = None) -> None:
     """Expire the row, and have the sweep remove any object once no more can arrive."""
     after = timedelta(seconds=services.settings.upload_deadline_seconds)
     async with services.database.transaction() as transaction:
-        if await transaction.execute(transitions.expire(pending.image_id, failure, twin_id)):
+        if await transaction.execute(transitions.expire(pending.image_id, failure, existing_id)):
             await schedule_removal(transaction, Bucket.ORIGINALS, pending.object_name, None, after)
 
 
@@ -212,7 +212,7 @@ async def wait_until_final(services: Services, team_id: UUID, uploaded: Uploaded
     image_id = uploaded.image["id"]
     if uploaded.image["status"] in FINAL:
         return uploaded
-    async for _ in services.looks(seconds):
+    async for _ in services.polls(seconds):
         status = await queries.find_status(services.database, team_id, image_id)
         if status is None or status in FINAL:
             break

@@ -32,11 +32,11 @@ async def end_overdue(parts: TaskParts, budget: Budget) -> int:
     return await row_by_row(budget, take, end, at_once=GROUP)
 
 
-async def _take_overdue(database: Database, lease: timedelta, max_attempts: int, most: int) -> list[Record]:
+async def _take_overdue(database: Database, lease: timedelta, max_attempts: int, limit: int) -> list[Record]:
     """Return pending rows past their deadline, each deferred by a lease while its object is looked up."""
     async with database.transaction() as transaction:
         return await transaction.fetch(
-            transitions.defer_overdue(lease, most).returning(
+            transitions.defer_overdue(lease, limit).returning(
                 image.c.id, image.c.team_id, image.c.object_name, image.c.trace_parent,
                 transitions.is_abandoned(max_attempts).label("given_up"),
             )

@@ -82,11 +82,11 @@ async def change(transaction: Transaction, user_id: UUID, values: dict[str, Any]
     )
 
 
-async def is_named_often(transaction: Transaction, user_id: UUID, most: int) -> bool:
+async def has_many_references(transaction: Transaction, user_id: UUID, limit: int) -> bool:
     """Return whether more rows refer to a user than one statement should touch."""
     for column in USER_REFERENCES:
         # Rows are read only until there is one too many.
-        one_too_many = select(column).where(column == user_id).offset(most).exists()
+        one_too_many = select(column).where(column == user_id).offset(limit).exists()
         if await transaction.fetch_value(select(one_too_many)):
             return True
     return False
@@ -103,7 +103,7 @@ async def mark_for_removal(transaction: Transaction, user_id: UUID) -> None:
         await transaction.execute(
             update(table).where(table.c.user_id == user_id, ended_at.is_(None)).values({ended_at: func.now()})
         )
-    nobody = {"name": "removed", "email": None, "password_hash": None}
+    erased = {"name": "removed", "email": None, "password_hash": None}
     await transaction.execute(
-        update(user).where(user.c.id == user_id).values(deleting_at=func.now(), disabled_at=func.now(), **nobody)
+        update(user).where(user.c.id == user_id).values(deleting_at=func.now(), disabled_at=func.now(), **erased)
     )

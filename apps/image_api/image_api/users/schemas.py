@@ -7,12 +7,12 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from image_api.actor import Role, Scope
-from image_api.http.field_types import JsonBoolean, KnownScopes, described
+from image_api.http.field_types import JsonBoolean, KnownScopes, describe_pattern
 from image_api.http.shown_once import ShownOnce
 from image_api.teams.schemas import Name
 
 # Enough to catch a typo; only a delivered message proves an address.
-_ADDRESS = described(r"^[^@\s\x00-\x1f]+@[^@\s\x00-\x1f]+$", "Send an address such as ada@example.org.")
+_ADDRESS = describe_pattern(r"^[^@\s\x00-\x1f]+@[^@\s\x00-\x1f]+$", "Send an address such as ada@example.org.")
 Email = Annotated[str, StringConstraints(strip_whitespace=True, max_length=254, pattern=_ADDRESS)]
 
 

@@ -16,7 +16,7 @@ from image_core.db import ForeignKeyViolation, Record, Runner, Transaction, Uniq
 from image_core.ids import new_id
 from image_core.keys import api_keys
 
-_MOST_NAMED = 200
+_MAX_REFERENCES = 200
 """How many references to a user of each kind are cleared at once; the sweep clears more in batches."""
 
 
@@ -28,7 +28,7 @@ class CreatedUser(NamedTuple):
     credential_id: UUID
 
 
-def _present(found: Record | None) -> Record:
+def _require_found(found: Record | None) -> Record:
     if found is None:
         raise errors.UserNotFound
     return found
@@ -54,28 +54,30 @@ async def get_user(runner: Runner, actor: Actor, user_id: UUID) -> Record:
     """Return any user, for an admin.
 
     Raises:
+        errors.RoleMissing: The caller's role does not allow this.
         errors.UserNotFound: The user does not exist.
     """
     require_admin(actor)
-    return _present(await queries.find(runner, user_id))
+    return _require_found(await queries.find(runner, user_id))
 
 
 async def create_user(transaction: Transaction, actor: Actor, team_id: UUID, values: dict[str, Any]) -> CreatedUser:
     """Create a user with a first key.
 
     Raises:
+        errors.RoleMissing: The caller's role does not allow this.
         errors.TeamNotFound: The team does not exist.
         errors.EmailTaken: Another user has this e-mail address.
     """
     require_admin(actor)
     await check_still_valid(transaction, actor)
-    await teams.check_stays(transaction, actor, team_id)
+    await teams.check_not_removing(transaction, actor, team_id)
     role = Role(values["role"])
     scopes = list(values["scopes"] if values["scopes"] is not None else DEFAULT_SCOPES[role])
     _check_scopes(role, scopes)
     key, credential_id = api_keys.generate(), new_id()
     try:
-        created = _present(await queries.add(transaction, new_id(), team_id, {**values, "scopes": scopes}))
+        created = _require_found(await queries.add(transaction, new_id(), team_id, {**values, "scopes": scopes}))
         await queries.add_credential(transaction, credential_id, created["id"], "first", key)
     except ForeignKeyViolation as error:
         raise errors.TeamNotFound from error
@@ -105,6 +107,7 @@ async def change_user(
     """Apply a patch.
 
     Raises:
+        errors.RoleMissing: The caller's role does not allow this.
         errors.UserNotFound: The user does not exist.
         errors.EmailTaken: Another user has this e-mail address.
         errors.LastAdmin: The last admin cannot be removed, disabled or demoted.
@@ -113,7 +116,7 @@ async def change_user(
     require_admin(actor)
     admins = await queries.lock_active_admins(transaction)
     await check_still_valid(transaction, actor)
-    old = _present(await queries.lock(transaction, user_id))
+    old = _require_found(await queries.lock(transaction, user_id))
     check_if_match(if_match, old["revision"])
     values = {name: value for name, value in patch.items() if name != "disabled"}
     if "disabled" in patch and patch["disabled"] != (old["disabled_at"] is not None):
@@ -129,7 +132,7 @@ async def change_user(
     if not values:
         return old
     try:
-        new = _present(await queries.change(transaction, user_id, values))
+        new = _require_found(await queries.change(transaction, user_id, values))
     except UniqueViolation as error:
         raise errors.EmailTaken("Another user has this e-mail address. Use another one.") from error
     shown = {name for name in values if name not in ("name", "email")}
@@ -150,17 +153,18 @@ async def remove_user(transaction: Transaction, actor: Actor, user_id: UUID, if_
     """Remove a user and its keys; if very many rows refer to it, the sweep clears the references.
 
     Raises:
+        errors.RoleMissing: The caller's role does not allow this.
         errors.UserNotFound: The user does not exist.
         errors.LastAdmin: The last admin cannot be removed, disabled or demoted.
         errors.ETagMismatch: The resource has changed since it was read.
     """
     require_admin(actor)
     admins = await queries.lock_active_admins(transaction)
-    old = _present(await queries.lock(transaction, user_id))
+    old = _require_found(await queries.lock(transaction, user_id))
     check_if_match(if_match, old["revision"])
     if admins == [user_id]:
         raise errors.LastAdmin("This is the last admin. Create another admin first.")
-    if await queries.is_named_often(transaction, user_id, _MOST_NAMED):
+    if await queries.has_many_references(transaction, user_id, _MAX_REFERENCES):
         await queries.mark_for_removal(transaction, user_id)
     else:
         await queries.remove(transaction, user_id)

@@ -15,43 +15,45 @@ from image_core.images import transitions as image_transitions
 from image_core.models import USER_REFERENCES, analysis, duplicate_decision, image, user
 
 _BATCH = 100
-_MOST_MARKED = 1000
+_MAX_MARKED = 1000
 
 
 async def remove_marked(parts: TaskParts, budget: Budget) -> int:
     """Continue to remove marked users while the budget lasts; return how many rows changed."""
     marked = select(user.c.id).where(user.c.deleting_at.is_not(None)).order_by(user.c.deleting_at)
-    rows = await parts.database.fetch(marked.limit(_MOST_MARKED))
+    rows = await parts.database.fetch(marked.limit(_MAX_MARKED))
     return sum([await _remove(parts, row["id"], budget) for row in rows])
 
 
 async def _remove(parts: TaskParts, user_id: UUID, budget: Budget) -> int:
     total = 0
     for column in USER_REFERENCES:
-        batch = partial(_forget, column=column, user_id=user_id)
+        batch = partial(_clear_reference, column=column, user_id=user_id)
         done, finished = await in_transactions(parts, budget, batch, _BATCH)
         total += done
         if not finished:
             return total
-    named = (select(column).where(column == user_id).exists() for column in USER_REFERENCES)
+    references = (select(column).where(column == user_id).exists() for column in USER_REFERENCES)
     # A row that was locked was skipped: the user stays until the next sweep.
-    gone = select(func.remove_marked_user(user.c.id)).where(user.c.id == user_id, *(~each for each in named))
-    return total + int(await parts.database.fetch_value(gone) or 0)
+    removal = select(func.remove_marked_user(user.c.id)).where(
+        user.c.id == user_id, *(~reference for reference in references)
+    )
+    return total + int(await parts.database.fetch_value(removal) or 0)
 
 
-def _forget_decider(user_id: UUID, most: int) -> Update:
+def _clear_decider(user_id: UUID, limit: int) -> Update:
     """Clear the user of decisions on duplicates who is being removed."""
     key, decided_by = duplicate_decision.c.id, duplicate_decision.c.decided_by
-    picked = select(key).where(decided_by == user_id).limit(most).with_for_update(skip_locked=True)
-    return update(duplicate_decision).where(key.in_(picked.scalar_subquery())).values(decided_by=None)
+    locked = select(key).where(decided_by == user_id).limit(limit).with_for_update(skip_locked=True)
+    return update(duplicate_decision).where(key.in_(locked.scalar_subquery())).values(decided_by=None)
 
 
 _FORGET: dict[Column[Any], Callable[[UUID, int], Update]] = {
-    image.c.uploaded_by: image_transitions.forget_uploader,
-    analysis.c.requested_by: analysis_transitions.forget_requester,
-    duplicate_decision.c.decided_by: _forget_decider,
+    image.c.uploaded_by: image_transitions.clear_uploader,
+    analysis.c.requested_by: analysis_transitions.clear_requester,
+    duplicate_decision.c.decided_by: _clear_decider,
 }
 
 
-async def _forget(transaction: Transaction, column: Column[Any], user_id: UUID) -> int:
+async def _clear_reference(transaction: Transaction, column: Column[Any], user_id: UUID) -> int:
     return await transaction.execute(_FORGET[column](user_id, _BATCH))

@@ -320,7 +320,7 @@ async def test_inserted_meanwhile_it_is_the_others(
     from image_api.analyses import queries
 
     image = await api.upload(member)
-    find = queries.find_of_bytes
+    find = queries.find_by_content
     looked = []
 
     async def find_late(*arguments: Any) -> Any:
@@ -330,7 +330,7 @@ async def test_inserted_meanwhile_it_is_the_others(
             await testing.add_analysis(api.rows, member.team_id, bytes.fromhex(image["sha256"]))
         return found
 
-    monkeypatch.setattr(queries, "find_of_bytes", find_late)
+    monkeypatch.setattr(queries, "find_by_content", find_late)
     answer = await analyze(api, member, image["id"])
     assert (answer.status_code, answer.json()["credits"]["spent"]) == (202, 0)
     assert await balance_of(api, member.team_id) == testing.STARTING_CREDITS

@@ -50,11 +50,11 @@ class TestModels:
 
     async def test_what_was_told_is_remembered_for_a_while(self, api: Api, member: UserWithKey) -> None:
         await self.tell(api, "1+aaaaaaaaaaaa")
-        assert (await api.services.analyzer_models.of("labels")).version == "1+aaaaaaaaaaaa"
+        assert (await api.services.analyzer_models.find("labels")).version == "1+aaaaaaaaaaaa"
         await api.rows.execute(update(analyzer_model).values(version="1+bbbbbbbbbbbb"))
-        assert (await api.services.analyzer_models.of("labels")).version == "1+aaaaaaaaaaaa"
+        assert (await api.services.analyzer_models.find("labels")).version == "1+aaaaaaaaaaaa"
         impatient = AnalyzerModels(api.services.database, fresh_seconds=-1)
-        assert (await impatient.of("labels")).version == "1+bbbbbbbbbbbb"
+        assert (await impatient.find("labels")).version == "1+bbbbbbbbbbbb"
 
     @pytest.mark.parametrize("code", ["model-missing", "model-broken"])
     async def test_model_that_cannot_be_used_is_told(self, api: Api, member: UserWithKey, code: str) -> None:

@@ -146,7 +146,7 @@ class TestSealing:
 
     async def test_a_seal_is_bounded_and_the_next_follows_at_once(self, log: Log) -> None:
         await log.write(*"abcdefg")
-        assert await seal_audit_log(log.database, most_rows=3) == 3
+        assert await seal_audit_log(log.database, max_rows=3) == 3
         assert await log.spans() == [(1, 3), (2, 3), (3, 1)]
         assert log.check().rows == 7
 
@@ -273,7 +273,7 @@ class TestVerifying:
     async def test_a_chain_written_anew_shows_by_a_seal_known_from_the_log(self, sealed: Log) -> None:
         known = await sealed.newest()
         await sealed.tamper("DELETE FROM audit_seal", "UPDATE audit_event SET action = 'z' WHERE action = 'a'")
-        await sealed.seal(most_rows=2)
+        await sealed.seal(max_rows=2)
         assert sealed.check().seals == 4
         with pytest.raises(ChainBroken, match="another hash"):
             sealed.check(known)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, func, select
 
 from image_api.duplicates import queries, service
-from image_api.duplicates.groups import connected
+from image_api.duplicates.groups import connected_components
 from image_core import testing
 from image_core.models import audit_event, image, user
 from image_core.testing import UserWithKey
@@ -293,4 +293,4 @@ def test_groups_are_what_can_be_reached_by_pairs(numbers: list[tuple[int, int]])
                 reached.add(image_id)
                 pending += neighbours[image_id]
         expected.add(frozenset(reached))
-    assert {frozenset(group) for group in connected(pairs)} == expected
+    assert {frozenset(group) for group in connected_components(pairs)} == expected

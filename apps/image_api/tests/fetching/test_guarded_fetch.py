@@ -13,7 +13,7 @@ import pytest
 
 from image_api.fetching import guarded_fetch
 from image_api.fetching.guarded_fetch import GuardedFetcher
-from image_api.fetching.system_resolver import LOOK_UPS_A_CALLER, SystemResolver
+from image_api.fetching.system_resolver import LOOKUPS_PER_CALLER, SystemResolver
 from image_core import errors
 
 from .hostile_source import BODY, HostileSource, certificate, hostile_source
@@ -346,13 +346,13 @@ class TestHostileSources:
 
     async def test_leaving_early_hangs_up(self, source: HostileSource, monkeypatch: pytest.MonkeyPatch) -> None:
         hung_up: list[Any] = []
-        really = guarded_fetch._Dialler.hang_up
+        really = guarded_fetch._PinnedBackend.abort
 
         async def hang_up(self: Any) -> None:
             await really(self)
             hung_up.append(self._stream.get_extra_info("socket").fileno())
 
-        monkeypatch.setattr(guarded_fetch._Dialler, "hang_up", hang_up)
+        monkeypatch.setattr(guarded_fetch._PinnedBackend, "abort", hang_up)
         chunks = guarded(allowed=LOCAL).chunks(f"http://pictures.test:{source.port}/endless-body", LIMIT_BYTES, 5)
         await anext(chunks)
         await chunks.aclose()
@@ -428,7 +428,7 @@ class TestNamesThatHang:
         outcomes = await asyncio.gather(*hanging, return_exceptions=True)
         assert {type(outcome) for outcome in outcomes} == {errors.SourceTimeout}
         # Given up by everybody, they hang on, and count.
-        assert names.under_way == names.most == 5 * LOOK_UPS_A_CALLER
+        assert names.under_way == names.most == 5 * LOOKUPS_PER_CALLER
         with pytest.raises(errors.SourceTimeout):
             await ask(picture, "slow", seconds=0.1)
         assert await ask(picture, "another") == BODY
@@ -444,7 +444,7 @@ class TestNamesThatHang:
         assert await waiting == ["127.0.0.1"]
         outcomes = await asyncio.gather(*hanging, return_exceptions=True)
         assert [type(each) for each in outcomes[1:3]] == [socket.gaierror] * 2
-        assert names.most <= LOOK_UPS_A_CALLER
+        assert names.most <= LOOKUPS_PER_CALLER
         del outcomes, hanging, waiting
         async with asyncio.timeout(10):
             while resolve._of_callers:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from image_api.app import ROUTERS
 from image_api.http.field_types import PATTERN_WORDS
-from image_api.http.validation import in_words, request_invalid
+from image_api.http.validation import describe_error, request_invalid
 from image_api.listing.schemas import ImageFilters
 from image_api.openapi.document import api_routes
 from image_core.testing import UserWithKey
@@ -198,8 +198,8 @@ async def test_an_unknown_member_within_another_is_told_the_nearest(
 
 def test_limits_are_written_as_people_write_them() -> None:
     error = {"type": "greater_than_equal", "ctx": {"ge": 0.0}, "loc": ("wait",)}
-    assert in_words(error) == "Must be at least 0."
-    assert in_words({**error, "ctx": {"ge": 0.5}}) == "Must be at least 0.5."
+    assert describe_error(error) == "Must be at least 0."
+    assert describe_error({**error, "ctx": {"ge": 0.5}}) == "Must be at least 0.5."
 
 
 async def test_a_method_that_a_path_does_not_take_is_told_those_that_it_takes(api: Api) -> None:

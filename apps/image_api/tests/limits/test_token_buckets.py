@@ -144,7 +144,7 @@ async def test_a_bucket_in_redis_is_gone_when_it_is_full(redis_server: RedisServ
 
 
 def test_memory_forgets_the_oldest_callers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(token_buckets, "_MOST_BUCKETS", 2)
+    monkeypatch.setattr(token_buckets, "_MAX_BUCKETS", 2)
     buckets, limit = MemoryBuckets(Clock()), Limit("requests", 1, 60)
     for caller in "abc":
         buckets.take(caller, [limit])

@@ -390,7 +390,7 @@ class TestFacets:
     async def test_more_images_than_are_counted_are_told_of(
         self, api: Api, member: UserWithKey, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("image_api.listing.facets.MOST_IMAGES", 2)
+        monkeypatch.setattr("image_api.listing.facets.MAX_IMAGES", 2)
         for value in "abc":
             await add(api, member, k=value)
         told = (await api.client.get(f"{IMAGES}/facets", headers=member.headers, params={"field": "k"})).json()

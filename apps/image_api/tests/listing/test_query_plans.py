@@ -14,7 +14,7 @@ from image_api.images import queries as image_queries
 from image_api.listing import queries
 from image_api.listing.metadata_filters import condition as condition_of
 from image_api.listing.metadata_filters import parse
-from image_api.listing.metadata_terms import of_team
+from image_api.listing.metadata_terms import team_term
 from image_api.metadata_schemas.schemas import DeclaredField, FieldType
 from image_api.uploads import queries as upload_queries
 from image_core.db import Query
@@ -153,7 +153,7 @@ async def test_one_image_and_its_twin_are_found_by_their_keys(many: Any) -> None
     used, looked_at = await explained(many, image_queries._get, image_id=image_id, team_id=TEAM)
     assert ("pk_image" in used, looked_at) == (True, 1)
     digest = await many.fetchval("SELECT sha256 FROM image WHERE id = $1", image_id)
-    used, looked_at = await explained(many, upload_queries._find_twin, team_id=TEAM, digest=digest)
+    used, looked_at = await explained(many, upload_queries._find_existing, team_id=TEAM, digest=digest)
     assert used & {"ix_image_team_id_sha256", "uq_image_team_id_sha256_live"}
     assert looked_at <= 2
 
@@ -167,7 +167,7 @@ async def test_metadata_are_found_by_their_terms(many: Any, team_id: UUID | None
     conditions |= {"team_id"} if team_id else set()
     values = {
         "team_id": team_id, "limit": 51, "metadata_path": asked.path, "terms_0": asked.groups[0],
-        "terms": [*([of_team(team_id)] if team_id else []), *asked.terms],
+        "terms": [*([team_term(team_id)] if team_id else []), *asked.terms],
     }  # fmt: skip
     used, looked_at = await explained(many, queries._terms_query(conditions), **values)
     assert "ix_image_terms" in used

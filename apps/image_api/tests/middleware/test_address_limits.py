@@ -78,7 +78,7 @@ class TestWithAKey:
             assert (await ask(api, "/api/v1/whoami", x_api_key=unknown.api_key)).status_code == 429
             same_id_other_secret = known.api_key[:-12] + unknown.api_key[-12:]
             assert (await ask(api, "/api/v1/whoami", x_api_key=same_id_other_secret)).status_code == 429
-            assert not api.app.state.key_cache.knows(unknown.api_key)
+            assert not api.app.state.key_cache.is_known_valid(unknown.api_key)
 
     async def test_a_bad_key_counts_for_both_limits_once(self, make_api: MakeApi) -> None:
         async with make_api(address_rate_limit_per_second=2, bad_key_limit_per_minute=2) as api:

@@ -277,7 +277,7 @@ async def test_an_operation_with_scopes_needs_a_key(api: Api, method: str, path:
 
 async def test_a_key_that_lacks_several_scopes_is_told_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     actor = Actor(new_id(), "Ada", None, Role.ADMIN, frozenset(), new_id(), "im_x", None, is_default_key=False)
-    monkeypatch.setattr(auth, "_counted", AsyncMock(return_value=actor))
+    monkeypatch.setattr(auth, "_authenticate_and_count", AsyncMock(return_value=actor))
     with pytest.raises(errors.ScopeMissing) as caught:
         await auth.RequireScope(Scope.IMAGES_READ, Scope.IMAGES_WRITE)(Request({"type": "http"}))
     assert caught.value.extra["missing_scopes"] == ["images:read", "images:write"]

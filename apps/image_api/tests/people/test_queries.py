@@ -52,11 +52,11 @@ async def test_only_sessions_that_live_are_found_and_ended(
     await add(rows, session, user_id=other)
     living = await add(rows, session, user_id=mine)
     over = [await add(rows, session, user_id=mine, **each) for each in ({"ended_at": PAST}, {"expires_at": PAST})]
-    assert [await queries.living_session(rows, session_id) for session_id in over] == [None, None]
-    found = await queries.living_session(rows, living)
+    assert [await queries.live_session(rows, session_id) for session_id in over] == [None, None]
+    found = await queries.live_session(rows, living)
     assert found is not None
     assert found["id"] == living
-    assert [row["id"] for row in await queries.living_sessions(rows, mine)] == [living]
+    assert [row["id"] for row in await queries.live_sessions(rows, mine)] == [living]
     async with rows.transaction() as transaction:
         assert await queries.end_sessions(transaction, mine) == 1
 
@@ -64,7 +64,7 @@ async def test_only_sessions_that_live_are_found_and_ended(
 async def test_no_more_than_200_sessions_are_listed(rows: Database, users: tuple[UserWithKey, UserWithKey]) -> None:
     sessions = [{"id": new_id(), "user_id": users[0].user_id, "expires_at": FUTURE} for _ in range(201)]
     await rows.execute(insert(session).values(sessions))
-    assert len(await queries.living_sessions(rows, users[0].user_id)) == 200
+    assert len(await queries.live_sessions(rows, users[0].user_id)) == 200
 
 
 async def test_an_address_is_known_to_the_account_that_signed_in_from_it(

@@ -90,7 +90,7 @@ class TestPasswords:
 
     async def test_the_hash_for_nobody_has_the_parameters_of_all_others(self, api: Api) -> None:
         passwords = api.services.passwords
-        assert not passwords.is_outdated(passwords._nobodys_hash)
+        assert not passwords.is_outdated(passwords._dummy_hash)
         assert not await passwords.verify("the password of nobody", None)
 
     async def test_parameters_that_rose_hash_the_password_anew_at_the_next_sign_in(
@@ -120,7 +120,7 @@ class TestPasswords:
         assert await code_of(await api.login(ada.email, "not the password")) == (401, "sign-in-failed")
 
     async def test_more_passwords_than_can_wait_are_put_off(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("image_api.proofs.passwords._MOST_WAITING", 0)
+        monkeypatch.setattr("image_api.proofs.passwords._MAX_WAITING", 0)
         assert await code_of(await api.login("ada@example.org")) == (503, "passwords-busy")
 
     async def test_a_password_changed_while_it_was_being_checked_begins_no_session(

@@ -69,7 +69,7 @@ async def test_the_right_password_begins_anew_for_the_account_but_not_for_the_ad
         await api.login(person.email, WRONG)
     assert (await api.login(person.email)).status_code == 200
     assert [(await api.login(person.email, WRONG)).status_code for _ in range(6)] == [401] * 5 + [429]
-    address = delays._of_address("127.0.0.1")
+    address = delays._address_subject("127.0.0.1")
     failures = await api.rows.fetch_value(select(sign_in_delay.c.failures).where(sign_in_delay.c.subject == address))
     assert failures == 9
 
@@ -91,7 +91,7 @@ async def test_attempts_at_once_get_no_further_than_one_after_the_other(api: Api
 
 async def test_an_attempt_does_not_wait_for_one_that_began_later(api: Api) -> None:
     person, database = await api.person(), api.services.database
-    subject = delays._of_address("127.0.0.1")
+    subject = delays._address_subject("127.0.0.1")
     async with database.transaction() as early:
         await early.fetch_value(select(func.now()))
         assert (await api.login(person.email, WRONG)).status_code == 401

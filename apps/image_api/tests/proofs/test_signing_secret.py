@@ -85,7 +85,7 @@ async def test_a_secret_manager_that_hangs_holds_up_nobody_with_a_key(cloud: Api
     assert await signing_in == UNAVAILABLE
 
 
-@pytest.mark.parametrize("limit", ["_READ_SECONDS", "_LOOK_SECONDS"])
+@pytest.mark.parametrize("limit", ["_READ_SECONDS", "_TOTAL_SECONDS"])
 async def test_a_look_that_hangs_is_given_up(
     cloud: Api, secret_manager: Any, monkeypatch: pytest.MonkeyPatch, limit: str
 ) -> None:

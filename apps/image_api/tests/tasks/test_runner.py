@@ -151,12 +151,12 @@ class TestRows:
     async def test_objects_are_removed_sixteen_at_once(
         self, tasks: Tasks, trashed: list[UUID], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        under_way, most, all_are = 0, 0, asyncio.Event()
+        under_way, peak, all_are = 0, 0, asyncio.Event()
 
         async def delete(*_: Any) -> None:
-            nonlocal under_way, most
+            nonlocal under_way, peak
             under_way += 1
-            most = max(most, under_way)
+            peak = max(peak, under_way)
             if under_way == runner.GROUP or len(trashed) - len(done) < runner.GROUP:
                 all_are.set()
             await asyncio.wait_for(all_are.wait(), 10)
@@ -166,7 +166,7 @@ class TestRows:
         done: list[None] = []
         monkeypatch.setattr(tasks.parts.originals, "delete", delete)
         assert (await tasks.sweep())["purged"] == len(trashed)
-        assert most == runner.GROUP == 16
+        assert peak == runner.GROUP == 16
 
     async def test_two_sweeps_share_what_is_to_be_purged(self, tasks: Tasks, trashed: list[UUID]) -> None:
         counts = await asyncio.gather(tasks.sweep(), tasks.sweep())

@@ -95,7 +95,7 @@ class TestTeam:
 class TestUserWithManyImages:
     @pytest.fixture
     async def removed(self, api: Api, person: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-        monkeypatch.setattr(users, "_MOST_NAMED", 0)
+        monkeypatch.setattr(users, "_MAX_REFERENCES", 0)
         bearer = await api.bearer(person)
         assert (await api.client.get("/api/v1/whoami", headers=person.headers)).status_code == 200
         answer = await api.client.delete(f"/api/v1/users/{person.user_id}", headers=api.admin.headers)
@@ -127,6 +127,6 @@ class TestUserWithManyImages:
         assert answer.status_code == 201
 
     async def test_the_last_admin_stays(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(users, "_MOST_NAMED", -1)
+        monkeypatch.setattr(users, "_MAX_REFERENCES", -1)
         await api.rows.execute(update(user).where(user.c.id != api.admin.user_id).values(disabled_at=func.now()))
         assert await code_of(api, "DELETE", f"/api/v1/users/{api.admin.user_id}") == "last-admin"

@@ -302,7 +302,7 @@ class TestFailure:
         self, api: Api, member: UserWithKey, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(service, "RETRY_SECONDS", 0.01)
-        monkeypatch.setattr(service, "_PATIENCE_SECONDS", 0.01)
+        monkeypatch.setattr(service, "_WRITE_TIMEOUT_SECONDS", 0.01)
         drop = service.queries.drop_claim
 
         async def hang(*_: Any, **__: Any) -> None:
@@ -331,7 +331,7 @@ async def _nothing(*_: Any, **__: Any) -> None: ...
 
 
 class TestKilled:
-    @pytest.mark.parametrize("moment", ["add_pending", "find_twin", "put", "complete", "answer_claim"])
+    @pytest.mark.parametrize("moment", ["add_pending", "find_existing", "put", "complete", "answer_claim"])
     async def test_at_any_step_the_retry_gives_one_image(
         self, api: Api, member: UserWithKey, monkeypatch: pytest.MonkeyPatch, moment: str
     ) -> None:
@@ -339,7 +339,7 @@ class TestKilled:
         with monkeypatch.context() as patch:
             patch.setattr(places.get(moment, uploads.upload_queries), moment, _kill)
             patch.setattr(uploads, "_give_up", _nothing)
-            patch.setattr(service.Claim, "let_go", _nothing)
+            patch.setattr(service.KeyClaim, "release", _nothing)
             with pytest.raises(_KilledError):
                 await asgi_post(api, member, [picture()], key="k")
         assert code(await send(api, member, picture())) == (409, "idempotency-key-in-use")

@@ -105,6 +105,6 @@ def give_up_waiting(lease: timedelta, max_attempts: int, limit: int) -> Update:
 
 
 @made_by(Mover.SWEEP)
-def forget_requester(user_id: UUID, limit: int) -> Update:
+def clear_requester(user_id: UUID, limit: int) -> Update:
     """Clear the requester of analyses whose requester is being removed."""
     return update(analysis).where(_unlocked(analysis.c.requested_by == user_id, limit)).values(requested_by=None)

@@ -10,11 +10,11 @@ _MIN_BEGINNING = 4
 
 def nearest(name: str, names: Iterable[str]) -> str | None:
     """Return the name that was probably meant: a misspelling or a prefix of it; None if none is close."""
-    known = {each.lower(): each for each in names}
-    written = name[:64].lower()
-    if close := difflib.get_close_matches(written, known, n=1, cutoff=_ALIKE):
+    known = {candidate.lower(): candidate for candidate in names}
+    lowered = name[:64].lower()
+    if close := difflib.get_close_matches(lowered, known, n=1, cutoff=_ALIKE):
         return known[close[0]]
-    longer = [each for each in known if len(written) >= _MIN_BEGINNING and each.startswith(written)]
+    longer = [candidate for candidate in known if len(lowered) >= _MIN_BEGINNING and candidate.startswith(lowered)]
     return known[longer[0]] if len(longer) == 1 else None
 
 

@@ -321,6 +321,6 @@ def defer_purge(limit: int) -> Update:
 
 
 @made_by(Mover.SWEEP)
-def forget_uploader(user_id: UUID, limit: int) -> Update:
+def clear_uploader(user_id: UUID, limit: int) -> Update:
     """Clear the uploader of images whose uploader is being removed."""
     return update(image).where(_unlocked(image.c.uploaded_by == user_id, limit)).values(uploaded_by=None)

@@ -32,7 +32,7 @@ HEAD_SECONDS = 10.0
 REST_SECONDS = 10.0
 """How long the rest of an answered request may take."""
 WRITE_SECONDS = 30.0
-LEAST_WRITTEN_BYTES = 16 * 1024
+MIN_WRITTEN_BYTES = 16 * 1024
 """How much of a response a peer must read within that time."""
 _LINGER_SECONDS = 2.0
 _HEAD_PIECE_BYTES = 16 * 1024
@@ -46,7 +46,7 @@ class _Refusal(NamedTuple):
     answer: bytes
 
     @classmethod
-    def of(cls, error: errors.Invalid) -> Self:
+    def from_error(cls, error: errors.Invalid) -> Self:
         status = HTTPStatus(status_of(error))
         body = document(status, error.code, error.title(), error.detail, **error.extra)
         lines = [
@@ -58,16 +58,16 @@ class _Refusal(NamedTuple):
         return cls(error.code, "\r\n".join([*lines, "", ""]).encode() + body)
 
 
-_TOO_LARGE = _Refusal.of(
+_TOO_LARGE = _Refusal.from_error(
     errors.HeaderTooLarge(
         f"Request header too large: the limits are {format_size(MAX_HEAD_BYTES)} and {MAX_HEADERS} fields.",
         limit_bytes=MAX_HEAD_BYTES,
     )
 )
-_TOO_SLOW = _Refusal.of(
+_TOO_SLOW = _Refusal.from_error(
     errors.RequestTooSlow(f"Request header too slow: the limit is {HEAD_SECONDS:g} s. Send the request again.")
 )
-_UNREADABLE = _Refusal.of(errors.RequestUnreadable("The request is not valid HTTP/1.1."))
+_UNREADABLE = _Refusal.from_error(errors.RequestUnreadable("The request is not valid HTTP/1.1."))
 
 
 class _HeadTooLarge(Exception):
@@ -234,7 +234,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if not self.transport.get_write_buffer_size():
             return
         unsent = self._unsent_bytes()
-        if unsent > unsent_before - LEAST_WRITTEN_BYTES:
+        if unsent > unsent_before - MIN_WRITTEN_BYTES:
             log("reader_stands_still", severity="WARNING", unsent_bytes=unsent)
             self.transport.abort()
         else:
@@ -247,9 +247,9 @@ class BoundedProtocol(HttpToolsProtocol):
             fcntl.ioctl(self.transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, queued)
         return self.transport.get_write_buffer_size() + queued[0]
 
-    def _start_timer(self, seconds: float, then: Callable[[], None]) -> None:
+    def _start_timer(self, seconds: float, callback: Callable[[], None]) -> None:
         self._stop_timer()
-        self._timer = self.loop.call_later(seconds, then)
+        self._timer = self.loop.call_later(seconds, callback)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

@@ -41,7 +41,7 @@ def check_complete(descriptor: int, picture_format: PictureFormat) -> bool:
             complete = has_pixels(content)
         except (struct.error, IndexError):
             complete = False
-    if not complete or (picture_format == "jpeg" and not jpeg_is_the_same_whatever_follows(descriptor)):
+    if not complete or (picture_format == "jpeg" and not jpeg_ignores_appended_bytes(descriptor)):
         raise PictureRejected("image-truncated")
     return True
 

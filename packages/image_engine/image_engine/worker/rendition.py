@@ -10,7 +10,7 @@ from image_engine.picture.credit import credit_of
 from image_engine.picture.decode import decode_moving, decode_still
 from image_engine.picture.encode import encode
 from image_engine.picture.exif import camera_data_of
-from image_engine.picture.open_stored import open_stored, rejecting_what_cannot_be_decoded, telling_lack_of_memory
+from image_engine.picture.open_stored import decode_errors_as_rejections, open_stored, reporting_lack_of_memory
 from image_engine.picture.orient import orient
 from image_engine.picture.stored_picture import StoredPicture
 from image_engine.worker.step_clock import StepClock
@@ -47,7 +47,7 @@ def _render(descriptor: int, request: RenditionRequest, clock: StepClock) -> Ren
     with clock.step("compose"):
         image = orient(image, stored.orientation, frames)
         image = compose(image, recipe, size, frames, keeps_alpha=request.format != "jpeg").copy_memory()
-    with clock.step("encode"), telling_lack_of_memory(stored):
+    with clock.step("encode"), reporting_lack_of_memory(stored):
         effort = DEFAULT_EFFORT[request.format] if request.effort is None else request.effort
         xmp = credit_of(camera_data_of(descriptor, stored).exif) if recipe.metadata == "copyright" else b""
         content = encode(image, request.format, recipe.quality, effort, xmp)
