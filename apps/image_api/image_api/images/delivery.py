@@ -46,10 +46,6 @@ class AddressSigner:
         """Return the part of the addresses of all open presets that precedes the file."""
         return self._signed(image_id, tag, None, expiry_minutes, ScopeKind.PRESETS)
 
-    def public(self, image_id: UUID, tag: str) -> str:
-        """Return the part of the addresses of a public image that precedes the file."""
-        return f"{self.base_url}{grant.PREFIX}{grant.PUBLIC}/{image_text(image_id)}.{tag}"
-
     def _signed(self, image_id: UUID, tag: str, file: str | None, expiry_minutes: int, scope: ScopeKind) -> str:
         signed = grant.sign(
             self.key_number, self.key, image_id, tag, file=file, expiry_minutes=expiry_minutes, scope=scope.value
@@ -82,7 +78,8 @@ async def delivery_of(
     Public images always have one, private ones if it was requested. It is None if the image cannot be delivered.
 
     Raises:
-        errors.MasterSecretUnavailable, errors.DatabaseUnavailable.
+        errors.MasterSecretUnavailable: The addresses need a signature, and the secret cannot be read.
+        errors.DatabaseUnavailable.
     """
     if services.settings.delivery_url is None or not (requested or row["visibility"] != Visibility.PRIVATE):
         return None, True
@@ -90,11 +87,15 @@ async def delivery_of(
     is_public = (row["visibility"] or team.default_visibility) == Visibility.PUBLIC
     if not (requested or is_public):
         return None, True
-    tag, signer = tag_of(row), await signer_of(services, team)
-    if tag is None or signer is None or not _is_deliverable(row):
+    tag = tag_of(row)
+    if tag is None or not _is_deliverable(row):
         return None, is_public
     if is_public:
-        return _body(signer.public(row["id"], tag), 0, row, team.presets.values()), True
+        prefix = f"{services.settings.delivery_base_url}{grant.PREFIX}{grant.PUBLIC}/{image_text(row['id'])}.{tag}"
+        return _body(prefix, 0, row, team.presets.values()), True
+    signer = await signer_of(services, team)
+    if signer is None:
+        return None, False
     expiry = grant.expiry_of(now(), DEFAULT_EXPIRES_IN_SECONDS)
     return _body(signer.presets(row["id"], tag, expiry), expiry, row, team.presets.values()), False
 

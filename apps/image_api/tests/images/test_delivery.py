@@ -202,6 +202,18 @@ class TestVisibility:
         assert (await api.row(image_id))["visibility"] is None
 
 
+async def test_public_images_do_not_depend_on_the_master_secret(make_api: MakeApi, secret_manager: Any) -> None:
+    secret = "projects/p/secrets/delivery-master"
+    secret_manager.versions[secret] = []
+    async with make_api(delivery_master=None, delivery_master_secret=secret) as api:
+        member = await api.user()
+        public, private = await add(api, member, visibility="public"), await add(api, member)
+        assert "/i/public/" in (await shown(api, member, public, include=None))["delivery"]["template"]
+        await shown(api, member, private, include=None)
+        answer = await api.client.get(f"/api/v1/images/{private}?include=delivery", headers=member.headers)
+        assert (answer.status_code, answer.json()["code"]) == (503, "master-secret-unavailable")
+
+
 class TestRevocation:
     async def test_revoking_changes_the_tag_and_the_entity_tag(self, api: Api, member: UserWithKey) -> None:
         image_id = await add(api, member)

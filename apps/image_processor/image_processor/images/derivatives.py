@@ -8,6 +8,7 @@ from typing import Any
 from image_core.db import Transaction
 from image_core.images.discards import schedule_removal
 from image_core.images.object_names import Bucket, derivative_name
+from image_core.images.presets import BUILT_IN
 from image_engine.contract.answers import Derivative
 from image_processor.images import queries
 from image_processor.images.queries import ImageClaim
@@ -32,6 +33,7 @@ async def _store(parts: Parts, claimed: ImageClaim, made: Derivative) -> dict[st
         "frames": made.frames,
         "size_bytes": len(made.content),
         "sha256": hashlib.sha256(made.content).digest(),
+        "spec_hash": BUILT_IN[made.preset].recipe.hash() if made.preset in BUILT_IN else None,
     }
 
 

@@ -9,7 +9,8 @@ from sqlalchemy import select, update
 
 from image_core import errors, testing
 from image_core.events import Message, Topic
-from image_core.models import event, image
+from image_core.images.presets import BUILT_IN
+from image_core.models import derivative, event, image
 from image_core.states import Failure
 from image_engine.contract.rejections import PictureRejected
 from image_engine.testing.results import PROCESSED
@@ -38,6 +39,10 @@ class TestTheWay:
             found = await processor.parts.derivatives.stat(name)
             assert found is not None
             assert found.size_bytes == len(f"{preset} bytes")
+        hashes = select(derivative.c.preset, derivative.c.spec_hash).where(derivative.c.image_id == row["id"])
+        assert {each["preset"]: each["spec_hash"] for each in await processor.rows.fetch(hashes)} == {
+            name: BUILT_IN[name].recipe.hash() for name in names
+        }
         assert await processor.events(row["id"]) == [("image.ready", True)]
         assert await processor.discarded() == []
 
