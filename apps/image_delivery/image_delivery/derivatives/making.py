@@ -58,6 +58,7 @@ class Makers:
         self._parts, self._images, self._memory, self._usage, self.clock = parts, images, memory, usage, clock
         # One more than there are workers, which fetches its source meanwhile.
         self.places = Places(parts.settings.worker_count + 1, parts.settings.delivery_queue_seconds)
+        parts.metrics.waiting.set_function(lambda: self.places.waiting)
         self._under_way: dict[Order, asyncio.Task[Made]] = {}
         self._failed: dict[Order, _Failure] = {}
 
@@ -101,8 +102,8 @@ class Makers:
     def _forget(self, order: Order, done: asyncio.Task[Made]) -> None:
         del self._under_way[order]
         # All who waited may have left: nobody has to see the error.
-        if done.cancelled() or (error := done.exception()) is None:
-            return
+        error = None if done.cancelled() else done.exception()
+        self._parts.metrics.made.labels(_outcome_of(error)).inc()
         if isinstance(error, PictureRejected):
             self._failed[order] = _Failure(self.clock(), error.code, error.message)
             if len(self._failed) > _MOST_FAILURES:
@@ -113,18 +114,33 @@ class Makers:
     ) -> Made:
         async with self.places.place(image.team_id, image.id):
             self._usage.count_make(image.team_id, is_exact=is_exact)
-            with open_picture_file() as file:
-                if recipe is None:
-                    made = await self._copy(image, order.format, file)
-                else:
-                    await self._fetch(image, _source_of(image), file)
-                    made = await self._render(recipe, order.format, file)
+            made = await self._make_now(order, image, recipe)
         picture = storing.describe(image, order, made)
         # What has a name is not evicted as transforms are.
         if await self._store(order, FULL if recipe is None else preset, picture, made):
             self._memory.put(name_of(self._parts.derivatives.bucket, picture.object_name), made.content)
             self._note(order, picture)
         return Made(picture, made.content)
+
+    async def _make_now(self, order: Order, image: DeliveredImage, recipe: Recipe | None) -> Rendition:
+        began_at = time.perf_counter()
+        with open_picture_file() as file:
+            if recipe is None:
+                made = await self._copy(image, order.format, file)
+            else:
+                await self._fetch(image, _source_of(image), file)
+                made = await self._render(recipe, order.format, file)
+        seconds = time.perf_counter() - began_at
+        self._parts.metrics.make_seconds.observe(seconds)
+        telemetry.log(
+            "rendition_made",
+            image_id=image.id,
+            team_id=image.team_id,
+            format=order.format,
+            size_bytes=len(made.content),
+            seconds=round(seconds, 3),
+        )
+        return made
 
     async def _copy(self, image: DeliveredImage, extension: Format, file: PictureFile) -> Rendition:
         """Return the whole picture without metadata: its compressed data where they can be copied."""
@@ -172,6 +188,13 @@ class Makers:
         if row is not None and row.generation == order.generation:
             pictures = {**row.pictures, (order.spec_hash, order.format): picture}
             self._images.rows.put(order.image_id, replace(row, pictures=pictures))
+
+
+def _outcome_of(error: BaseException | None) -> str:
+    """Return what became of a make: `made`, or the code of what prevented it."""
+    if error is None:
+        return "made"
+    return str(getattr(error, "code", "unexpected"))
 
 
 def _source_of(image: DeliveredImage) -> StoredPicture | None:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
-from sqlalchemy import ARRAY, ColumnElement, Uuid, bindparam, func, select
+from sqlalchemy import ARRAY, ColumnElement, Uuid, bindparam, func, or_, select
 
 from image_core.db import Database, Query, Record
 from image_core.delivery.spec import Format
@@ -111,7 +111,8 @@ _images = Query(
         image.c.content_type, image.c.object_name, image.c.generation, image.c.delivery_epoch, image.c.size_bytes,
         image.c.sha256, image.c.width, image.c.height,
         func.coalesce(image.c.visibility, team.c.default_visibility).label("visibility"),
-        image.c.deleted_at.is_not(None).label("is_gone"), image.c.ready_at.is_not(None).label("was_ready"),
+        or_(image.c.deleted_at.is_not(None), team.c.deleting_at.is_not(None)).label("is_gone"),
+        image.c.ready_at.is_not(None).label("was_ready"),
         image.c.frames, image.c.facts["has_alpha"].as_boolean().label("has_alpha"),
         _derivatives.label("derivatives"), _renditions.label("renditions"),
     )

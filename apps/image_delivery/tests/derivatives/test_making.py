@@ -3,10 +3,11 @@
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, func, text, update
+from sqlalchemy import delete, func, update
 
 from image_core import errors, models, testing
 from image_core.delivery.encoding import image_text
@@ -419,7 +420,7 @@ async def test_an_image_keeps_as_many_transforms_as_it_may_and_every_preset(make
         # The oldest was used today, and the second long ago.
         await delivery.rows.execute(
             update(models.rendition).where(models.rendition.c.spec_hash == spec_of(2)).values(
-                last_used_on=func.current_date() - text("interval '9 days'")
+                last_used_on=func.current_date() - timedelta(days=9)
             )
         )  # fmt: skip
         await delivery.get(team.address(row, "t-h4.webp"))
@@ -434,6 +435,20 @@ async def test_an_image_keeps_as_many_transforms_as_it_may_and_every_preset(make
 
 def spec_of(height_px: int) -> bytes:
     return Recipe(height_px=height_px).hash()
+
+
+async def test_makes_are_counted_by_what_became_of_them(make_delivery: MakeDelivery) -> None:
+    async with make_delivery(metrics_enabled=True) as delivery:
+        team = await delivery.team()
+        row = await delivery.uploaded(team)
+        delivery.pool.before = raising(PictureRejected("image-undecodable"), WorkerUnavailable("none"))
+        for number in (1, 2, 3, 3):
+            await delivery.get(team.address(row, f"t-h{number}.webp"))
+        text = (await delivery.client.get("/metrics")).text
+    for outcome in ("image-undecodable", "delivery-busy", "made"):
+        assert f'delivery_made_total{{outcome="{outcome}"}} 1.0' in text
+    assert "delivery_make_seconds_count 1.0" in text
+    assert "delivery_waiting 0.0" in text
 
 
 async def test_names_of_renditions_lie_in_the_folder_that_purge_removes() -> None:

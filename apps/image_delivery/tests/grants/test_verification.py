@@ -226,10 +226,13 @@ async def test_requests_that_do_not_fit_share_one_more_look(delivery: Delivery) 
     assert delivery.queries.count("image") == 1
 
 
-@pytest.mark.parametrize("column", ["deleted_at"])
-async def test_the_trash_shows_nothing(delivery: Delivery, column: str) -> None:
-    team = await delivery.team()
-    row = await delivery.shown(team, visibility="public", **{column: testing.datetime.now(testing.UTC)})
+@pytest.mark.parametrize("of_the_team", [False, True])
+async def test_neither_the_trash_nor_a_team_that_is_removed_shows_anything(
+    delivery: Delivery, of_the_team: bool
+) -> None:
+    now = testing.datetime.now(testing.UTC)
+    team = await delivery.team(deleting_at=now if of_the_team else None)
+    row = await delivery.shown(team, visibility="public", deleted_at=None if of_the_team else now)
     await refused(delivery, team.address(row), 404, "image-not-found")
     await is_unknown(delivery, f"/i/public/{image_text(row['id'])}/thumb.webp")
 
