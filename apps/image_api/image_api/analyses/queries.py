@@ -74,7 +74,6 @@ _by_id = Query(
             image.c.deleted_at.is_(None),
             HOLDS_BYTES_CLAUSE,
         )
-        .limit(1)
         .scalar_subquery()
         .label("image_id"),
     ).where(

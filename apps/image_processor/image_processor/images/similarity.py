@@ -93,6 +93,7 @@ _near = Query(
     .where(
         image_hash.c.team_id == bindparam("team_id"),
         image_hash.c.image_id != bindparam("image_id"),
+        # Implied by the distance, and there for the indexes alone: of seven bits, one of four bands has at most one.
         _shares_a_band(),
         _distance() <= MAX_HASH_DISTANCE,
     )
