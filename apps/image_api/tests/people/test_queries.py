@@ -182,7 +182,7 @@ async def test_a_delay_belongs_to_its_subject(rows: Database) -> None:
             < 0
             < await queries.wait_seconds(transaction, [OTHER_TOKEN])
         )
-        await queries.take_back_failure(transaction, TOKEN)
+        await queries.undo_failure(transaction, TOKEN)
         assert await failures_of(transaction) == {TOKEN: 2, OTHER_TOKEN: 3}
         await queries.forget_failures(transaction, [TOKEN])
         assert await failures_of(transaction) == {OTHER_TOKEN: 3}
@@ -192,5 +192,5 @@ async def test_a_delay_belongs_to_its_subject(rows: Database) -> None:
 async def test_a_failure_that_is_taken_back_leaves_none_at_least(rows: Database) -> None:
     await delay(rows, TOKEN, 0, PAST, PAST)
     async with rows.transaction() as transaction:
-        await queries.take_back_failure(transaction, TOKEN)
+        await queries.undo_failure(transaction, TOKEN)
     assert await failures_of(rows) == {TOKEN: 0}

@@ -112,7 +112,7 @@ class TestTeam:
             await testing.add_user(tasks.rows, team_id)
             await testing.add_analysis(tasks.rows, team_id, testing.a_sha256(number))
         await mark(tasks, team, going)
-        for batch in (room._forget_analyses, room._remove_people):
+        for batch in (room._remove_analyses, room._remove_people):
             async with tasks.parts.database.transaction() as transaction:
                 assert [await batch(transaction, going) for _ in range(3)] == [2, 1, 0]
         for table in (user, analysis):

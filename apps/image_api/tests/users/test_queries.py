@@ -83,7 +83,7 @@ async def test_a_user_is_referred_to_often_only_beyond_the_bound(rows: Database,
     for user_id in (mine, mine, other, other, other):
         await testing.add_image(rows, team_id, uploaded_by=user_id)
     async with rows.transaction() as transaction:
-        assert [await queries.is_named_often(transaction, mine, most) for most in (1, 2)] == [True, False]
+        assert [await queries.has_many_references(transaction, mine, most) for most in (1, 2)] == [True, False]
 
 
 async def test_what_is_over_already_keeps_its_time_when_a_user_is_marked(rows: Database, team_id: UUID) -> None:

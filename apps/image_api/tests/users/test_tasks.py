@@ -84,7 +84,7 @@ class TestUser:
             mine = duplicate_decision.c.id == decision_id
             await tasks.rows.execute(update(duplicate_decision).where(mine).values(decided_by=user_id))
         async with tasks.parts.database.transaction() as transaction:
-            assert [await transaction.execute(room._forget_decider(going, 1)) for _ in range(3)] == [1, 1, 0]
+            assert [await transaction.execute(room._clear_decider(going, 1)) for _ in range(3)] == [1, 1, 0]
         assert await tasks.count(duplicate_decision, duplicate_decision.c.decided_by == staying) == 1
 
     def test_every_column_that_names_a_user_in_many_rows_is_known(self) -> None:
