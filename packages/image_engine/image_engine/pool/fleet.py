@@ -26,6 +26,8 @@ _OWN_VARIABLES = {
     "OPENBLAS_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
     "MALLOC_ARENA_MAX": "2",
+    # Large blocks go back to the system: else what one picture took counts against the limit of all that follow.
+    "MALLOC_MMAP_THRESHOLD_": "1048576",
 }
 
 

@@ -1,6 +1,8 @@
 """Large flat pictures in a worker that has little memory: what it lacks is not to be called damage."""
 
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import pyvips
@@ -12,7 +14,7 @@ from image_engine.contract.renditions import RenditionRequest
 from image_engine.contract.requests import ProcessingRequest
 from image_engine.pool.pool import WorkerPool
 from image_engine.pool.worker_limits import MIB, WorkerLimits
-from image_engine.testing.pictures import heic
+from image_engine.testing.pictures import heic, photograph
 
 SIZE = (6000, 4000)
 
@@ -72,5 +74,28 @@ async def test_encoder_that_would_lack_memory_does_not_begin(image_format: Forma
                 assert raised.value.code == "picture-too-much-memory"
         # No worker has died of it.
         assert pool.process_ids == before
+    finally:
+        await pool.stop()
+
+
+def data_bytes(process_id: int) -> int:
+    """What counts against a worker's limit, whether it is touched or not."""
+    lines = Path(f"/proc/{process_id}/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmData"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc")
+async def test_large_picture_takes_no_memory_from_the_next() -> None:
+    pool = WorkerPool(1)
+    await pool.start()
+    try:
+        (process_id,) = pool.process_ids
+        before = data_bytes(process_id)
+        for image_format in ("avif", "webp"):
+            with open_picture_file() as picture:
+                picture.write(photograph(3000, 2400))
+                await pool.render(picture, RenditionRequest(Recipe(), image_format))
+        assert pool.process_ids == [process_id]
+        assert data_bytes(process_id) - before < 40 * MIB
     finally:
         await pool.stop()
