@@ -86,15 +86,13 @@ class Lookups(Generic[Key, Value]):
         Raises:
             errors.DatabaseUnavailable: it cannot be read.
         """
-        while True:
+        kept = self._kept(key)
+        if kept is not None and kept.read_at < moment:
+            await asyncio.sleep(max(0.0, kept.read_at + REREAD_SECONDS - self.clock()))
             kept = self._kept(key)
-            if kept is not None:
-                if kept.read_at >= moment:
-                    return kept.value
-                await asyncio.sleep(max(0.0, kept.read_at + REREAD_SECONDS - self.clock()))
-            found = await asyncio.shield(self._wait_for(key))
-            if found.read_at >= moment:
-                return found.value
+        if kept is not None and kept.read_at >= moment:
+            return kept.value
+        return (await asyncio.shield(self._wait_for(key))).value
 
     def peek(self, key: Key) -> Value | None:
         """Return what is kept of a key, however old it is."""
