@@ -38,6 +38,11 @@ WITHOUT_KEY = {
     "/api/v1/user/{user_id}/credentials/rotate": "a rotation whose answer was lost is repeated, and replaces the "
     "key that nobody has seen",
     "/api/v1/users/{user_id}/credentials/rotate": "as its twin",
+    "/api/v1/delivery/sign": "stores nothing",
+    "/api/v1/delivery/resign": "stores nothing",
+    "/api/v1/delivery/preview": "stores nothing",
+    "/api/v1/delivery-keys/{delivery_key_id}/retire": "creates nothing; a second one changes nothing",
+    "/api/v1/images/{image_id}/revoke-addresses": "creates nothing; a second one revokes what the first one revoked",
     "/api/v1/images/{image_id}/restore": "creates nothing; a second one changes nothing",
 }
 POSTS = {path: found for path, found in api_routes(ROUTERS) if "POST" in (found.methods or ())}
