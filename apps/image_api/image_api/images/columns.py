@@ -19,9 +19,10 @@ IMAGE_COLUMNS: tuple[ColumnElement[Any], ...] = tuple(image.c[name] for name in 
 
 def _derivatives() -> ColumnElement[Any]:
     """Return the image's derivatives as a JSON array, with the preset where `body.image_body` writes the URL."""
-    columns = {"preset": derivative.c.preset, "url": derivative.c.preset} | {
+    columns: dict[str, ColumnElement[Any]] = {"preset": derivative.c.preset, "url": derivative.c.preset} | {
         name: derivative.c[name] for name in ("width", "height", "size_bytes", "content_type")
     }
+    columns["spec_hash"] = func.encode(derivative.c.spec_hash, text("'hex'"))
     # The keys are literals in the SQL: as parameters they would be sent with every request.
     item = func.json_build_object(*(part for name, column in columns.items() for part in (text(f"'{name}'"), column)))
     listed = func.json_agg(aggregate_order_by(item, derivative.c.width, derivative.c.preset))

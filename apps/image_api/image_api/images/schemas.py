@@ -65,6 +65,10 @@ class Derivative(BaseModel):
     height: int
     size_bytes: int
     content_type: str
+    spec_hash: str | None = Field(
+        description="Hash of the preset as it was when the derivative was made, 32 hexadecimal digits; a preset's"
+        " `spec` has its first four. Null for derivatives of earlier releases."
+    )
 
 
 class PresetAddress(BaseModel):

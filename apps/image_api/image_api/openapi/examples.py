@@ -108,6 +108,7 @@ _derivative = {
     "width": 256,
     "height": 192,
     "size_bytes": 9120,
+    "spec_hash": "71b0e6dd59edbdbde5c855f41cae92a9",
     "content_type": "image/webp",
 }
 _image = {

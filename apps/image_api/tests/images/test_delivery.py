@@ -20,6 +20,7 @@ from image_core import testing
 from image_core.delivery import grant
 from image_core.delivery.grant import ScopeKind
 from image_core.delivery.tag import delivery_tag
+from image_core.images.presets import BUILT_IN
 from image_core.keys import master_secrets
 from image_core.models import audit_event, delivery_key, preset, team
 from image_core.testing import GENERATION, UserWithKey
@@ -212,6 +213,15 @@ async def test_public_images_do_not_depend_on_the_master_secret(make_api: MakeAp
         await shown(api, member, private, include=None)
         answer = await api.client.get(f"/api/v1/images/{private}?include=delivery", headers=member.headers)
         assert (answer.status_code, answer.json()["code"]) == (503, "master-secret-unavailable")
+
+
+async def test_derivatives_show_the_preset_that_they_were_made_by(api: Api, member: UserWithKey) -> None:
+    image_id, digest = await add(api, member), BUILT_IN["thumb"].recipe.hash()
+    await testing.add_derivative(api.rows, image_id, "new", "thumb", spec_hash=digest, width=1)
+    await testing.add_derivative(api.rows, image_id, "old", "large", width=2)
+    derivatives = (await shown(api, member, image_id, include=None))["derivatives"]
+    assert [each["spec_hash"] for each in derivatives] == [digest.hex(), None]
+    assert BUILT_IN["thumb"].spec == f"thumb@{derivatives[0]['spec_hash'][:4]}"
 
 
 class TestRevocation:
