@@ -367,3 +367,18 @@ async def test_a_key_whose_user_has_just_been_removed_elsewhere_cannot_upload(ap
         headers={**colleague.headers, "content-type": "image/png"},
     )
     assert (answer.status_code, answer.json()["code"]) == (401, "api-key-invalid")
+
+
+async def test_the_use_of_a_key_is_written_to_its_own_credential(api: Api, member: UserWithKey) -> None:
+    other = await api.user()
+    public_id = api_keys.public_id_of(member.api_key)
+    await api.rows.execute(
+        key_cache._current_used, public_ids=[public_id], times=[datetime.now(UTC)], addresses=["192.0.2.7"],
+        agents=[None],
+    )  # fmt: skip
+    used = await api.rows.fetch(
+        select(credential.c.id).where(credential.c.last_used_at.is_not(None), credential.c.id != other.credential_id)
+    )
+    assert [row["id"] for row in used] == [member.credential_id]
+    unused = select(credential.c.last_used_at).where(credential.c.id == other.credential_id)
+    assert await api.rows.fetch_value(unused) is None

@@ -2,7 +2,7 @@ from typing import Any
 
 import asyncpg
 import pytest
-from sqlalchemy import text, update
+from sqlalchemy import func, text, update
 
 from image_core.keys import api_keys
 from image_core.migrations import HEAD
@@ -77,6 +77,8 @@ async def test_a_living_default_key_is_warned_of(api: Api) -> None:
         update(credential).where(credential.c.public_id == api_keys.DEFAULT_PUBLIC_ID).values(is_default=True)
     )
     assert "default" in (await api.client.get(READY)).json()["warnings"][0]
+    await api.rows.execute(update(credential).where(credential.c.is_default).values(revoked_at=func.now()))
+    assert (await api.client.get(READY)).json()["warnings"] == []
 
 
 async def test_an_instance_that_is_stopping_is_not_ready(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

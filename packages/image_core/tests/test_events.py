@@ -227,3 +227,14 @@ class TestPubSub:
         with pytest.raises(errors.MessagingUnavailable):
             await lost.publish(Topic.EVENTS, [ready().message()], 5)
         await lost.close()
+
+
+async def test_the_age_of_the_outbox_is_that_of_what_is_not_published(rows: Database) -> None:
+    assert await events.outbox_age_seconds(rows) == 0
+    values = {"topic": "events", "type": "image.ready", "payload": "{}"}
+    for hours, published_at in ((2, None), (5, func.now())):
+        created_at = func.now() - timedelta(hours=hours)
+        await rows.execute(
+            event.insert().values(id=new_id(), created_at=created_at, published_at=published_at, **values)
+        )
+    assert 2 * 3600 <= await events.outbox_age_seconds(rows) < 5 * 3600

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from image_api.analyses import queries
-from image_api.analyses.queries import Bytes, Order
+from image_api.analyses.queries import ContentKey, Order
 from image_api.http.pagination import Cursor
 from image_core import testing
 from image_core.billing import credits
@@ -43,9 +43,9 @@ async def test_another_analysis_is_not_that_of_an_order(
 ) -> None:
     await add(rows, teams[0], **columns)
     await add(rows, teams[1])
-    assert await queries.find_of_bytes(rows, Bytes(teams[0], SHA256), ORDER) is None
+    assert await queries.find_by_content(rows, ContentKey(teams[0], SHA256), ORDER) is None
     mine = await add(rows, teams[0])
-    found = await queries.find_of_bytes(rows, Bytes(teams[0], SHA256), ORDER)
+    found = await queries.find_by_content(rows, ContentKey(teams[0], SHA256), ORDER)
     assert found is not None
     assert found["id"] == mine
 
@@ -82,7 +82,7 @@ async def test_a_page_holds_the_analyses_of_bytes_up_to_its_limit_and_after_the_
     ]
     await add(rows, teams[0], sha256=OTHER_SHA256)
     await add(rows, teams[1])
-    of = Bytes(teams[0], SHA256)
+    of = ContentKey(teams[0], SHA256)
     first = await queries.page(rows, of, None, 2)
     second = await queries.page(rows, of, Cursor(first[-1]["created_at"], first[-1]["id"]), 2)
     assert [[row["id"] for row in page] for page in (first, second)] == [[newest, middle], [oldest]]

@@ -13,6 +13,7 @@ import asyncpg
 import pytest
 from sqlalchemy import func, select, text
 
+from image_api.audit_events import tasks
 from image_api.audit_events.tasks import seal_audit_log
 from image_core import admin
 from image_core.admin import AdminSettings
@@ -80,6 +81,7 @@ class TestSealing:
         assert await log.seal() == 1
         await log.write("three")
         assert await log.seal() == 1
+        assert len(await log.rows.fetch(tasks._newest_seal)) == 1
         assert await log.spans() == [(1, 2), (2, 1)]
         assert log.check() == ChainReport(2, 3, 0, await log.newest())
 

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
+from image_api.credentials import tasks as room
+from image_api.tasks.runner import Budget
 from image_core import errors, testing
 from image_core.models import (
     credential,
@@ -60,6 +62,14 @@ class TestExpiryWarnings:
         mine = user.c.id == disabled.user_id
         await tasks.rows.execute(update(user).where(mine).values(disabled_at=PAST))
         assert (await tasks.sweep())["expiry_warnings"] == 0
+
+    async def test_a_batch_takes_no_more_keys_than_its_bound(
+        self, tasks: Tasks, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(room, "BATCH", 1)
+        for _ in range(2):
+            await self.key(tasks, timedelta(hours=2))
+        assert [await room.warn_of_expiry(tasks.parts, Budget("warned", 30)) for _ in range(3)] == [1, 1, 0]
 
     async def test_two_sweeps_at_once_tell_once(self, tasks: Tasks) -> None:
         for _ in range(5):

@@ -294,3 +294,17 @@ def test_groups_are_what_can_be_reached_by_pairs(numbers: list[tuple[int, int]])
                 pending += neighbours[image_id]
         expected.add(frozenset(reached))
     assert {frozenset(group) for group in connected_components(pairs)} == expected
+
+
+async def test_images_and_decisions_of_another_team_are_neither_held_nor_undone(
+    api: Api, member: UserWithKey, stranger: UserWithKey
+) -> None:
+    assert member.team_id is not None
+    assert stranger.team_id is not None
+    (mine,), (other,) = await images(api, member, 1), await images(api, stranger, 1)
+    decision_id = await testing.add_decision(api.rows, member.team_id, mine)
+    async with api.rows.transaction() as transaction:
+        held = await queries.lock_images(transaction, member.team_id, [mine, other])
+        assert [row["id"] for row in held] == [mine]
+        assert await queries.undo(transaction, stranger.team_id, decision_id) is None
+        assert await queries.undo(transaction, member.team_id, decision_id) is not None

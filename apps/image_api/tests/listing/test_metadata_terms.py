@@ -5,7 +5,9 @@ from decimal import Decimal
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from image_api.listing import metadata_terms
+from image_api.listing import metadata_terms, queries
+from image_core import testing
+from image_core.db import Database
 
 
 @given(
@@ -27,3 +29,11 @@ def test_a_number_in_a_range_has_one_of_its_terms(low: Decimal | None, high: Dec
 def test_a_range_is_a_few_terms() -> None:
     ages = metadata_terms.numbers("age", Decimal(18), Decimal(30))
     assert sorted(ages) == ["age+2:18", "age+2:19", "age+2:2", "age+2:30"]
+
+
+async def test_images_are_narrowed_to_those_with_a_term_of_each_group(rows: Database) -> None:
+    team_id = await testing.add_team(rows)
+    young, _ = [await testing.add_image(rows, team_id, metadata={"age": age}) for age in (5, 70)]
+    values = {"team_id": team_id, "terms_0": metadata_terms.numbers("age", Decimal(0), Decimal(9)), "limit": 10}
+    found = await queries.page(rows, frozenset({"team_id", "terms_0"}), values)
+    assert [row["id"] for row in found] == [young]

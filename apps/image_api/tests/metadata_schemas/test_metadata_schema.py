@@ -300,3 +300,12 @@ class TestPersonalValues:
         viewer = await api.user(member.team_id, Role.VIEWER)
         answer = await api.client.get(f"{IMAGES}/{told['id']}", headers=viewer.headers)
         assert answer.json()["metadata"] == {"age": 40}
+
+
+async def test_only_schemas_with_fields_are_read_and_each_team_locks_its_own(api: Api) -> None:
+    declared, emptied = await api.team(), await api.team()
+    await declare(api, declared, {"fields": FIELDS})
+    async with api.rows.transaction() as transaction:
+        found = [await queries.lock(transaction, each) for each in (emptied, declared)]
+    assert [row and row["team_id"] for row in found] == [emptied, declared]
+    assert [row["team_id"] for row in await api.rows.fetch(queries._all_fields)] == [declared]

@@ -8,7 +8,9 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import func, select, update
 
+from image_api.uploads import queries
 from image_core import testing
+from image_core.db import Database
 from image_core.models import audit_event, discarded_object, event, image, storage_usage
 from image_core.states import ImageStatus
 from image_core.storage.protocol import ONE_REQUEST_BYTES
@@ -183,3 +185,15 @@ class TestRaces:
         during_put(api, monkeypatch, processed)
         told = await post(api, member, picture(), 201, params={"filename": "named.png"})
         assert (told["status"], told["filename"]) == (status, "named.png")
+
+
+async def test_one_twin_is_read_and_rather_one_outside_the_trash(rows: Database) -> None:
+    team_id, sha256 = await testing.add_team(rows), testing.a_sha256("bytes")
+    trashed = [
+        await testing.add_image(rows, team_id, sha256=sha256, deleted_at=datetime(2020, 1, 1, tzinfo=UTC))
+        for _ in range(2)
+    ]
+    assert await queries.find_existing(rows, team_id, sha256) == min(trashed)
+    living = await testing.add_image(rows, team_id, sha256=sha256)
+    found = await rows.fetch(queries._find_existing, team_id=team_id, digest=sha256)
+    assert [row["id"] for row in found] == [living]

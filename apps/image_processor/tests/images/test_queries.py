@@ -13,7 +13,7 @@ from image_core.db import Database
 from image_core.ids import new_id
 from image_core.models import image_hash, near_duplicate
 from image_processor.images import on_arrival, queries, similarity
-from image_processor.images.queries import Claim
+from image_processor.images.queries import ImageClaim
 
 SHA256, OTHER_SHA256 = testing.a_sha256("bytes"), testing.a_sha256("other bytes")
 PAST = datetime(2020, 1, 1, tzinfo=UTC)
@@ -35,9 +35,9 @@ async def test_a_twin_is_a_living_image_of_the_team_that_holds_the_bytes(
         (teams[0], {"sha256": SHA256, "deleted_at": PAST}),
     ):
         await testing.add_image(rows, team_id, **columns)  # type: ignore[arg-type]
-    assert await queries.find_twin(rows, teams[0], SHA256) is None
+    assert await queries.find_existing(rows, teams[0], SHA256) is None
     twin = await testing.add_image(rows, teams[0], sha256=SHA256)
-    assert await queries.find_twin(rows, teams[0], SHA256) == twin
+    assert await queries.find_existing(rows, teams[0], SHA256) == twin
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ async def test_on_arrival_runs_what_the_team_has_no_result_of(
     _, digest = canonical_parameters(spec, {})
     stored = {"sha256": SHA256, "version": spec.version, "parameters_hash": digest} | columns
     await testing.add_analysis(rows, teams[0 if own_team else 1], **stored)
-    claimed = Claim(
+    claimed = ImageClaim(
         new_id(), teams[0], "x", 1, 1, SHA256, new_id(), new_id(), "x/", keep_location=False, trace_parent=None,
         analyze_on_arrival=["colors"],
     )  # fmt: skip

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 from sqlalchemy import insert, select
+from sqlalchemy.event import listens_for
 
+from image_core.audit import chain
 from image_core.audit import events as audit
 from image_core.audit.chain import ChainBroken, ChainReport, check_chain
 from image_core.audit.events import FIRST_PREVIOUS_HASH, LINE_COLUMNS, AuditEvent, RowsHash, Seal
@@ -66,3 +68,32 @@ async def test_a_seal_that_names_another_hash_before_it_breaks_the_chain(
     await seal(rows, 2, hashlib.sha256(b"another").digest(), first, third)
     with pytest.raises(ChainBroken, match="Seal 2: it does not continue"):
         check(urls.owner)
+
+
+async def test_rows_and_seals_are_read_in_batches(
+    rows: Database, urls: Any, positions: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chain, "_BATCH", 1)
+    first, _, third = positions
+    digest = await seal(rows, 1, FIRST_PREVIOUS_HASH, 0, first)
+    await seal(rows, 2, digest, first, third)
+    engine, counts = migration_engine(DatabaseConfig(url=urls.owner)), []
+
+    @listens_for(engine, "after_cursor_execute")
+    def count(_connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        if "LIMIT" in statement or "ORDER BY" in statement:
+            counts.append(cursor.rowcount)
+
+    with engine.connect() as connection:
+        assert check_chain(connection).rows == 3
+    assert max(counts) == 1
+
+
+async def test_a_batch_of_a_span_begins_and_ends_where_it_is_told(rows: Database, positions: list[int]) -> None:
+    first, second, third = positions
+    for after, through, most, expected in (
+        (0, third, 10, [first, second, third]), (first, third, 10, [second, third]), (0, second, 10, [first, second]),
+        (0, third, 1, [first]),
+    ):  # fmt: skip
+        found = await rows.fetch(audit.after_position, after=after, through=through, most=most)
+        assert [row["position"] for row in found] == expected
