@@ -108,13 +108,16 @@ async def test_options_names_the_methods_and_others_are_refused(delivery: Delive
         assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD")
 
 
-async def test_head_is_get_without_the_bytes(delivery: Delivery, small: str, large: str) -> None:
+async def test_head_is_get_without_the_bytes(delivery: Delivery, team: Team, small: str, large: str) -> None:
     for address in (small, large):
         full, head = await delivery.get(address), await delivery.get(address, "HEAD")
         assert (head.status_code, head.content) == (200, b"")
         assert {**head.headers, "server-timing": ""} == {**full.headers, "server-timing": ""}
-    refusal = await delivery.get("/i/x", "HEAD")
-    assert (refusal.status_code, refusal.content) == (404, b"")
+    expired = team.address(await delivery.shown(team), expiry=1)
+    for address, status in (("/i/x", 404), (expired, 410)):
+        full, head = await delivery.get(address), await delivery.get(address, "HEAD")
+        assert (head.status_code, head.content) == (status, b"")
+        assert head.headers == full.headers
 
 
 # --- How long caches may keep it -------------------------------------------------------------------------------------
