@@ -80,8 +80,7 @@ async def put_preset(
 ) -> Any:
     """Create a preset, or replace it. Addresses of the preset stay valid and show the new picture.
 
-    Pictures of an eager preset are made again in the background, newest images first. Until then they are made on the
-    first request.
+    The next request for one of its pictures makes it.
     """
     most = services.settings.presets_per_team
     changed = await service.put_preset(transaction, actor, team_id, name, body.model_dump(), most, if_match)

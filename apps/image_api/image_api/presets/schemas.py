@@ -41,7 +41,7 @@ class NewPreset(BaseModel):
     )
     formats: Annotated[list[Format], Field(min_length=1, max_length=len(FORMATS))] = Field(
         default_factory=lambda: list[Format](("webp",)),
-        description="Formats that addresses of the open preset can ask for. An eager preset is made in all of them.",
+        description="Formats that addresses of the open preset can ask for.",
     )
     background: Annotated[str, Field(pattern=_BACKGROUND)] | None = Field(
         None,
@@ -57,7 +57,8 @@ class NewPreset(BaseModel):
         description="Whether the addresses in an image's `delivery`, and those of public images, include the preset.",
     )
     eager: JsonBoolean = Field(
-        False, description="Whether the picture is made when an image is processed, not on the first request."
+        False,
+        description="Whether pictures are to be made before the first request. Processing makes only the built-in presets.",
     )
 
     @field_validator("formats")
@@ -98,7 +99,7 @@ class Preset(BaseModel):
     animated: bool = Field(description="Whether animations keep their frames.")
     metadata: Literal["none", "copyright"] = Field(description="What is kept of the file's metadata.")
     open: bool = Field(description="Whether addresses in `delivery` and of public images include the preset.")
-    eager: bool = Field(description="Whether the picture is made when an image is processed.")
+    eager: bool = Field(description="Whether pictures are to be made before the first request.")
     updated_at: datetime | None = Field(
         description="Time of the last change, in UTC. Null for a built-in preset that was never changed."
     )
