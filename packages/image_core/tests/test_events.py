@@ -238,3 +238,17 @@ async def test_the_age_of_the_outbox_is_that_of_what_is_not_published(rows: Data
             event.insert().values(id=new_id(), created_at=created_at, published_at=published_at, **values)
         )
     assert 2 * 3600 <= await events.outbox_age_seconds(rows) < 5 * 3600
+
+
+async def test_events_are_read_by_topic_up_to_a_limit_and_counted_one_by_one(rows: Database) -> None:
+    created_at = func.now() - timedelta(hours=1)
+    first, second, other = [new_id() for _ in range(3)]
+    for event_id, topic in ((first, "events"), (second, "events"), (other, "analyses")):
+        values = {"topic": topic, "type": "image.ready", "payload": "{}", "created_at": created_at}
+        await rows.execute(event.insert().values(id=event_id, **values))
+    for limit in (1, 10):
+        found = await rows.fetch(events._unpublished, role="events", age=timedelta(0), limit=limit)
+        assert [row["id"] for row in found] == [first, second][:limit]
+    await rows.execute(events._count_attempt, event_ids=[second])
+    attempts = await rows.fetch(select(event.c.id).where(event.c.attempts > 0))
+    assert [row["id"] for row in attempts] == [second]
