@@ -58,7 +58,8 @@ class NewPreset(BaseModel):
     )
     eager: JsonBoolean = Field(
         False,
-        description="Whether pictures are to be made before the first request. Processing makes only the built-in presets.",
+        description="Whether pictures are to be made before the first request. "
+        "Processing makes only the built-in presets.",
     )
 
     @field_validator("formats")
