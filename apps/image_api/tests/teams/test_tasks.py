@@ -99,7 +99,7 @@ class TestTeam:
     async def test_a_sweep_reads_no_more_teams_than_its_bound(
         self, tasks: Tasks, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(room, "_MOST_MARKED", 1)
+        monkeypatch.setattr(room, "_MAX_MARKED", 1)
         for _ in range(2):
             await mark(tasks, team, await testing.add_team(tasks.rows))
         for left in (1, 0):

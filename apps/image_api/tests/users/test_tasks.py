@@ -69,7 +69,7 @@ class TestUser:
     async def test_a_sweep_reads_no_more_users_than_its_bound(
         self, tasks: Tasks, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(room, "_MOST_MARKED", 1)
+        monkeypatch.setattr(room, "_MAX_MARKED", 1)
         team_id = await testing.add_team(tasks.rows)
         for _ in range(2):
             await mark(tasks, user, (await testing.add_user(tasks.rows, team_id)).user_id)
