@@ -4,6 +4,7 @@ import pytest
 from pydantic import ValidationError
 from sqlalchemy import text
 
+from image_core import errors
 from image_core.migrations import HEAD
 from image_delivery.settings import DeliverySettings
 from image_engine.worker.confinement import Confinement
@@ -101,3 +102,17 @@ def test_the_master_comes_from_one_place(emulators: Any, masters: dict[str, str]
     with pytest.raises(ValidationError, match="DELIVERY_MASTER") as refused:
         DeliverySettings(**emulators.settings, database_url=NOWHERE, **masters)
     assert MASTER not in str(refused.value)
+
+
+async def test_not_ready_before_the_delivery_keys_were_read(
+    make_delivery: MakeDelivery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail() -> None:
+        raise errors.DatabaseUnavailable
+
+    async with make_delivery() as delivery:
+        with monkeypatch.context() as away:
+            away.setattr(delivery.app.service.state.keys, "read", fail)
+            answer = await delivery.client.get(READY)
+        assert (answer.status_code, answer.json()["keys"]) == (503, "unavailable")
+        assert (await delivery.client.get(READY)).status_code == 200

@@ -156,3 +156,12 @@ async def test_whoever_leaves_as_a_place_is_given_loses_none() -> None:
         work.tasks["b"].cancel()
         await turn()
         assert work.begun[-1] == "c"
+
+
+async def test_all_teams_together_wait_in_bounded_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("image_delivery.derivatives.places._MOST_WAITING", 2)
+    async with working(1) as work:
+        for name in "abcd":
+            await work.add(name, new_id())
+        assert [name for name, task in work.tasks.items() if task.done()] == ["d"]
+        assert isinstance(work.tasks["d"].exception(), errors.DeliveryBusy)
