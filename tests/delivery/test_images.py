@@ -112,5 +112,5 @@ def test_a_failed_smoke_test_shows_the_logs(compose: Commands, api: FakeApi, tmp
 def test_every_password_of_the_example_is_filled_in() -> None:
     made = compose_smoke.settings((ROOT / ".env.example").read_text())
     passwords = [line.partition("=")[2] for line in made.splitlines() if line.partition("=")[0].endswith("_PASSWORD")]
-    assert len(set(passwords)) == len(passwords) == 5
+    assert len(set(passwords)) == len(passwords) == 6
     assert all(len(password) == 48 for password in passwords)

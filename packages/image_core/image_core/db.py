@@ -105,12 +105,18 @@ _dialect = PGDialect_asyncpg()  # type: ignore[no-untyped-call]
 
 def _compile(statement: Executable) -> tuple[str, tuple[str, ...], dict[str, Any]]:
     compiled = statement.compile(dialect=_dialect)  # type: ignore[attr-defined]
-    return str(compiled), tuple(compiled.positiontup or ()), dict(compiled.params)
+    required = {name for parameter, name in compiled.bind_names.items() if parameter.required}
+    known = {name: value for name, value in compiled.params.items() if name not in required}
+    return str(compiled), tuple(compiled.positiontup or ()), known
 
 
 def _prepare(statement: Query | Executable, values: dict[str, Any]) -> tuple[str, list[Any]]:
     sql, names, known = statement.compiled if isinstance(statement, Query) else _compile(statement)
-    return sql, [values[name] if name in values else known[name] for name in names]
+    try:
+        return sql, [values[name] if name in values else known[name] for name in names]
+    except KeyError as error:
+        # NULL in its place would be a limit that limits nothing, or a condition that is never true.
+        raise TypeError(f"the statement's parameter {error} has no value") from None
 
 
 class Runner(Protocol):

@@ -57,6 +57,10 @@ class TestVerbs:
         assert await database.fetch(select(team)) == []
         assert await database.fetch_one(select(team)) is None
 
+    async def test_a_parameter_without_a_value_is_an_error(self, database: Database) -> None:
+        with pytest.raises(TypeError, match="'limit' has no value"):
+            await database.fetch(Query(select(team).limit(bindparam("limit"))), most=1)
+
     async def test_execute_says_how_many_rows_it_touched(self, database: Database) -> None:
         assert await database.execute(a_team("a")) == 1
         assert await database.execute(team.update().values(keep_location=False)) == 1

@@ -208,7 +208,7 @@ _TAMPERING = {
     "row changed": (2, "a row was changed", "UPDATE audit_event SET target_id = NULL WHERE action = 'c'"),
     "json changed": (2, "a row was changed", "UPDATE audit_event SET after = '{}' WHERE action = 'd'"),
     "row removed": (2, "rows were removed", "DELETE FROM audit_event WHERE action = 'd'"),
-    "row added before all": (1, "before the beginning", "UPDATE audit_event SET position = 0 WHERE action = 'a'"),
+    "row added before all": (1, "before the start of", "UPDATE audit_event SET position = 0 WHERE action = 'a'"),
     "rows exchanged": (
         2,
         "a row was changed",
@@ -277,7 +277,7 @@ class TestVerifying:
         await sealed.tamper("DELETE FROM audit_seal", "UPDATE audit_event SET action = 'z' WHERE action = 'a'")
         await sealed.seal(max_rows=2)
         assert sealed.check().seals == 4
-        with pytest.raises(ChainBroken, match="another hash"):
+        with pytest.raises(ChainBroken, match="its hash differs from the expected one"):
             sealed.check(known)
 
     async def test_the_command_says_so_and_ends_with_1(self, sealed: Log, capsys: pytest.CaptureFixture[str]) -> None:
@@ -325,7 +325,7 @@ class TestPruning:
 
     async def test_again_there_is_nothing_to_remove(self, aged: Log, capsys: pytest.CaptureFixture[str]) -> None:
         self.prune(aged, capsys)
-        assert self.prune(aged, capsys) == "No sealed audit event is beyond its retention.\n"
+        assert self.prune(aged, capsys) == "No sealed audit event is past its retention.\n"
 
     async def test_the_chain_goes_on_after_it(self, aged: Log, capsys: pytest.CaptureFixture[str]) -> None:
         self.prune(aged, capsys)

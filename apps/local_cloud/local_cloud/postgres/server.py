@@ -164,7 +164,7 @@ class PostgresServer:
         Raises:
             PostgresError: A statement failed; earlier ones stay in effect unless `sql` opens a transaction.
         """
-        command = [str(self._find_placement.bin_dir / "psql"), "--no-psqlrc", "--quiet", "--tuples-only", "--no-align"]
+        command = [str(self._placed.bin_dir / "psql"), "--no-psqlrc", "--quiet", "--tuples-only", "--no-align"]
         command += ["--set", "ON_ERROR_STOP=1", "--host", HOST, "--port", str(self.port)]
         command += ["--username", SUPERUSER, "--dbname", database]
         environment = {"PGPASSWORD": self.password, "PATH": os.environ.get("PATH", ""), "LC_ALL": "C"}
@@ -183,7 +183,7 @@ class PostgresServer:
         self.stop()
 
     @property
-    def _find_placement(self) -> account.Placement:
+    def _placed(self) -> account.Placement:
         if self._placement is None:
             raise PostgresError("PostgreSQL has not been started.")
         return self._placement
@@ -198,7 +198,7 @@ class PostgresServer:
             ) from None
 
     def _ensure_cluster(self) -> None:
-        cluster = self._find_placement.cluster_dir
+        cluster = self._placed.cluster_dir
         version_file = cluster / "PG_VERSION"
         if not cluster.exists():
             self._initialize(cluster)
@@ -220,12 +220,12 @@ class PostgresServer:
         staging = cluster.with_name("cluster.new")
         shutil.rmtree(staging, ignore_errors=True)
         staging.mkdir(mode=0o700)
-        self._find_placement.give(staging)
+        self._placed.give(staging)
         with tempfile.NamedTemporaryFile("w", dir=staging.parent) as handed_over:
             handed_over.write(password)
             handed_over.flush()
-            self._find_placement.give(Path(handed_over.name))
-            command = [str(self._find_placement.bin_dir / "initdb"), "-D", str(staging), "--username", SUPERUSER]
+            self._placed.give(Path(handed_over.name))
+            command = [str(self._placed.bin_dir / "initdb"), "-D", str(staging), "--username", SUPERUSER]
             command += ["--pwfile", handed_over.name, "--auth", "scram-sha-256", "--encoding", "UTF8"]
             command += ["--locale-provider", "builtin", "--builtin-locale", "C.UTF-8", "--no-locale"]
             command += ["--no-sync", "--no-instructions"]
@@ -244,12 +244,12 @@ class PostgresServer:
             env=environment,
             cwd="/",
             check=False,
-            **self._find_placement.popen_identity(),
+            **self._placed.popen_identity(),
         )
 
     def _end_leftover(self) -> None:
         """Stop a server that outlived its parent, or remove the lock file of one that did not stop cleanly."""
-        pid_file = self._find_placement.cluster_dir / "postmaster.pid"
+        pid_file = self._placed.cluster_dir / "postmaster.pid"
         if not pid_file.exists():
             return
         pid = int(pid_file.read_text().split("\n", 1)[0].strip() or 0)
@@ -290,7 +290,7 @@ class PostgresServer:
     def _try_launch(self) -> bool:
         """Start the server on `self.port`; return False if the port is taken."""
         options = {**_ALWAYS, **(_DURABLE if self._durable else _THROWAWAY), "port": str(self.port)}
-        command = [str(self._find_placement.bin_dir / "postgres"), "-D", str(self._find_placement.cluster_dir)]
+        command = [str(self._placed.bin_dir / "postgres"), "-D", str(self._placed.cluster_dir)]
         command += [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
         log_fd = os.open(self.log_path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
         offset = os.lseek(log_fd, 0, os.SEEK_END)
@@ -303,7 +303,7 @@ class PostgresServer:
                 env={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C"},
                 cwd="/",
                 start_new_session=True,
-                **self._find_placement.popen_identity(),
+                **self._placed.popen_identity(),
             )
         finally:
             os.close(log_fd)
@@ -320,7 +320,7 @@ class PostgresServer:
                 if "could not bind" in written or "could not create any TCP/IP sockets" in written:
                     return False
                 raise self._failure(written, "the server ended while starting")
-            if _status_is_ready(self._find_placement.cluster_dir / "postmaster.pid"):
+            if _status_is_ready(self._placed.cluster_dir / "postmaster.pid"):
                 return True
             time.sleep(0.01)
         raise self._failure(self._log_since(log_offset), f"the server was not ready within {START_SECONDS:.0f} s")
@@ -342,7 +342,7 @@ class PostgresServer:
 
     def _broken_sentence(self, reason: str) -> str:
         return (
-            f"PostgreSQL cannot start from {self._find_placement.cluster_dir} ({reason}): restore it from a copy, "
+            f"PostgreSQL cannot start from {self._placed.cluster_dir} ({reason}): restore it from a copy, "
             f"or start afresh with --reset, which deletes it; the log is {self.log_path}."
         )
 

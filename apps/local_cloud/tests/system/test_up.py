@@ -211,7 +211,7 @@ def test_reset_asks_and_removes_only_what_is_ours(tmp_path: Path) -> None:
     refused = CliRunner().invoke(app(), ["up", "--data-dir", str(tmp_path), "--reset"], input="n\n")
     assert "Delete all images" in refused.output
     assert (tmp_path / "emulators").exists()
-    commands._reset(tmp_path, asked_already=True)
+    commands._reset(tmp_path, confirmed=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["lock", "venv"]
 
 

@@ -48,7 +48,7 @@ after_position = Query(
     select(*LINE_COLUMNS)
     .where(audit_event.c.position > bindparam("after"), audit_event.c.position <= bindparam("through"))
     .order_by(audit_event.c.position)
-    .limit(bindparam("most"))
+    .limit(bindparam("limit"))
 )
 """One batch of a span's rows, ordered by position."""
 

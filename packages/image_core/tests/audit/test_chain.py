@@ -95,5 +95,5 @@ async def test_a_batch_of_a_span_begins_and_ends_where_it_is_told(rows: Database
         (0, third, 10, [first, second, third]), (first, third, 10, [second, third]), (0, second, 10, [first, second]),
         (0, third, 1, [first]),
     ):  # fmt: skip
-        found = await rows.fetch(audit.after_position, after=after, through=through, most=most)
+        found = await rows.fetch(audit.after_position, after=after, through=through, limit=most)
         assert [row["position"] for row in found] == expected
