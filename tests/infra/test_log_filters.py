@@ -92,7 +92,7 @@ def a_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
         return 0
 
     monkeypatch.setattr(queries, "count_overdue_removals", none_of)
-    monkeypatch.setattr(queries, "outbox_age_seconds", none_of)
+    monkeypatch.setattr(events, "outbox_age_seconds", none_of)
     gauge = SimpleNamespace(set=lambda _value: None)
     metrics = SimpleNamespace(orphans=gauge, outbox_age=gauge)
     asyncio.run(runner.sweep(SimpleNamespace(database=None, metrics=metrics), {}))  # type: ignore[arg-type]
