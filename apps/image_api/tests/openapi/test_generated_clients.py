@@ -89,6 +89,10 @@ def test_redocly_finds_no_fault(workshop: Path) -> None:
     npx(workshop, "redocly", "lint", "--extends", "recommended", "openapi.json")
 
 
+def as_text(content: str | bytes | None) -> str | None:
+    return content.decode() if isinstance(content, bytes) else content
+
+
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
 async def test_a_generated_client_can_do_every_operation(
@@ -113,6 +117,7 @@ async def test_a_generated_client_can_do_every_operation(
                 "query": request.get("params", {}),
                 "headers": headers,
                 "json": None if sends_file else request.get("json"),
+                "text": None if sends_file else as_text(request.get("content")),
                 "file": base64.b64encode(picture(12)).decode() if sends_file else None,
             }
         )

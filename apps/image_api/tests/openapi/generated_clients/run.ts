@@ -16,6 +16,7 @@ interface Call {
   query: Record<string, unknown>;
   headers: Record<string, string>;
   json: unknown;
+  text?: string | null;
   file: string | null;
 }
 
@@ -29,7 +30,7 @@ heyApi.setConfig({ baseUrl });
 const openapiFetch = createClient<paths>({ baseUrl });
 
 function bodyOf(call: Call): unknown {
-  if (call.file === null) return call.json ?? undefined;
+  if (call.file === null) return call.json ?? call.text ?? undefined;
   return { file: new Blob([Buffer.from(call.file, "base64")], { type: "image/png" }) };
 }
 
@@ -43,14 +44,16 @@ function toForm(body: unknown): FormData {
 function send(call: Call): Promise<Answered> {
   const { path, query, headers } = call;
   const body = bodyOf(call);
+  // Lines of JSON are text already; the clients would encode it as one JSON string.
+  const asText = call.text ? { bodySerializer: String } : {};
   if (call.client === "hey-api") {
     const operations = sdk as unknown as Record<string, (options: unknown) => Promise<Answered>>;
-    return operations[call.operationId]!({ path, query, headers, body });
+    return operations[call.operationId]!({ path, query, headers, body, ...asText });
   }
   const client = openapiFetch as unknown as {
     request(method: string, template: string, options: unknown): Promise<Answered>;
   };
-  const serializer = call.file === null ? {} : { bodySerializer: toForm };
+  const serializer = call.file === null ? asText : { bodySerializer: toForm };
   const options = { params: { path, query }, headers, body, parseAs: "text", ...serializer };
   return client.request(call.method.toLowerCase(), call.template, options);
 }
