@@ -48,14 +48,18 @@ def open_picture(descriptor: int, picture_format: PictureFormat, *, may_need_men
     bits, sample_bytes = _BITS_AND_BYTES.get(image.format, (32, 4))
     profile = _metadata(image, "icc-profile-data", None)
 
+    sides = image.width, image.height
+    # An open WebP takes a decoder's memory, so it is opened again when that of the header is gone.
+    header = None if picture_format == "webp" else image
+
     def open_pixels(longest_side_px: int) -> pyvips.Image:
-        if picture_format == "png":
-            return with_coding(image, _png_coding(descriptor, image))
         if picture_format == "avif" and avif_planes.is_available:
-            return _decode_avif(descriptor, shrink_factor(image.width, image.height, longest_side_px), profile)
-        options = _shrink_options(image, picture_format, longest_side_px, frames)
+            return _decode_avif(descriptor, shrink_factor(*sides, longest_side_px), profile)
+        options = _shrink_options(sides, picture_format, longest_side_px, frames)
         # The header's image is read no further where a smaller one is: two readers would share one file position.
-        return _load(descriptor, picture_format, mended, **options) if options else image
+        is_read_again = header is None or options
+        pixels = _load(descriptor, picture_format, mended, **options) if is_read_again else header
+        return with_coding(pixels, _png_coding(descriptor, pixels)) if picture_format == "png" else pixels
 
     return StoredPicture(
         format=picture_format,
@@ -139,9 +143,8 @@ def _png_coding(descriptor: int, image: pyvips.Image) -> ColorCoding | None:
 
 
 def _shrink_options(
-    image: pyvips.Image, picture_format: PictureFormat, longest_side_px: int, frames: int
+    sides: tuple[int, int], picture_format: PictureFormat, longest_side_px: int, frames: int
 ) -> dict[str, Any]:
-    sides = image.width, image.height
     factor = max(sides) / longest_side_px
     if picture_format == "jpeg":
         # The decoder rounds down, so a thin picture's short side must not vanish.
