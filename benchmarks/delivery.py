@@ -21,7 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.processing import cpu_seconds, describe_machine, process_cpu_seconds
+from benchmarks.processing import cpu_seconds, describe_machine, make_photograph, process_cpu_seconds
 
 SIDE_PX, QUALITY, EFFORT = 640, 80, 2
 FORMATS = ("webp", "jpeg", "avif", "png")
@@ -152,13 +152,7 @@ def main() -> None:
         return
     describe_machine()
     with tempfile.TemporaryDirectory() as folder:
-        path = options.picture
-        if path is None:
-            from image_engine.testing.pictures import photograph
-
-            path = f"{folder}/photograph.jpg"
-            Path(path).write_bytes(photograph())
-            print("picture: made, 4000 x 3000")
+        path = options.picture or make_photograph(folder)
         compare(path, options.rounds)
 
 

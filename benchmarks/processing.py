@@ -332,6 +332,15 @@ def describe_machine() -> None:
     )
 
 
+def make_photograph(folder: str) -> str:
+    from image_engine.testing.pictures import photograph
+
+    path = f"{folder}/photograph.jpg"
+    Path(path).write_bytes(photograph())
+    print("picture: made, 4000 x 3000")
+    return path
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("picture", nargs="?", help="a photograph; one is made when none is given")
@@ -345,13 +354,7 @@ def main() -> None:
         return
     describe_machine()
     with tempfile.TemporaryDirectory() as folder:
-        path = options.picture
-        if path is None:
-            from image_engine.testing.pictures import photograph
-
-            path = f"{folder}/photograph.jpg"
-            Path(path).write_bytes(photograph())
-            print("picture: made, 4000 x 3000")
+        path = options.picture or make_photograph(folder)
         compare(path, options.rounds)
         compare_efforts(path)
         if options.memory:
