@@ -66,7 +66,9 @@ def test_every_setting_without_a_default_is_given(name: str) -> None:
 
 
 # Terraform does not create image-delivery: its addresses exist where `up` runs the system.
-OF_DELIVERY = {"DELIVERY_URL", "DELIVERY_MASTER", "DELIVERY_MASTER_SECRET", "DELIVERY_DATABASE_USER"}
+OF_DELIVERY = {
+    "DELIVERY_URL", "DELIVERY_MASTER", "DELIVERY_MASTER_SECRET", "DELIVERY_DATABASE_USER", "DELIVERY_BYTES_PER_MONTH",
+}  # fmt: skip
 NOT_IN_THE_CLOUD = OF_DELIVERY | {
     "DATABASE_URL", "GCLOUD_CREDS_PATH", "STORAGE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST", "OTEL_EXPORTER_OTLP_ENDPOINT",
     "VISION_EMULATOR_HOST",

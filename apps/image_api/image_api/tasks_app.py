@@ -13,6 +13,7 @@ from image_api.analyses import tasks as analyses
 from image_api.audit_events import tasks as audit_events
 from image_api.credentials import tasks as credentials
 from image_api.credits import tasks as credits
+from image_api.delivery_usage import tasks as delivery_usage
 from image_api.idempotency import tasks as idempotency
 from image_api.images import tasks as images
 from image_api.outbox import tasks as outbox
@@ -45,6 +46,7 @@ STEPS: dict[str, Step] = {
     "accounts_refilled": credits.refill_accounts,
     "expiry_warnings": credentials.warn_of_expiry,
     "storage_told": storage_usage.report_low_storage,
+    "delivery_told": delivery_usage.report_low_delivery,
     "audit_seals": audit_events.seal,
     "old_events": outbox.remove_old_events,
     "old_uploads": uploads.remove_expired,

@@ -31,6 +31,10 @@ class TasksSettings(ServiceSettings):
         30, ge=1, description="How long pictures that were made on demand are kept after their last use, in days."
     )
 
+    delivery_bytes_per_month: int | None = Field(
+        None, ge=1, description="Bytes delivered a month for a team, CDN hits not included; unlimited if unset."
+    )
+
     @property
     def lease(self) -> timedelta:
         """How long a claim is valid."""
