@@ -9,13 +9,14 @@ from typing import NamedTuple
 from starlette.types import Message, Receive, Scope, Send
 
 from image_core import errors
+from image_core.delivery.rendition_requests import FULL, FULL_HASH
 from image_core.delivery.spec import FOCAL_GRAVITY, Format, Recipe
 from image_core.errors.problem_documents import MEDIA_TYPE, document, status_of
 from image_core.storage.protocol import ObjectMissing
 from image_core.telemetry import current_request, log, log_unexpected, request_context, span
 from image_delivery.derivatives import finding, sending
 from image_delivery.derivatives.finding import Content
-from image_delivery.derivatives.full_size import FULL, FULL_HASH, full_size_format
+from image_delivery.derivatives.full_size import full_size_format
 from image_delivery.derivatives.making import Makers
 from image_delivery.derivatives.memory import PictureMemory
 from image_delivery.derivatives.sending import Headers, Prepared

@@ -113,9 +113,13 @@ async def _pubsub(settings: EmulatorSettings, identity: Identity) -> AsyncIterat
 
 def _create_topics(broker: Broker, settings: EmulatorSettings) -> None:
     dead_letters = settings.topic(settings.dead_letter_topic)
-    for name in (settings.uploads_topic, settings.events_topic, settings.analyses_topic, settings.dead_letter_topic):
+    pushed = {
+        settings.uploads_topic: "uploads",
+        settings.analyses_topic: "analyses",
+    }
+    for name in (*pushed, settings.events_topic, settings.renditions_topic, settings.dead_letter_topic):
         broker.ensure_topic(settings.topic(name))
-    for name, path in ((settings.uploads_topic, "uploads"), (settings.analyses_topic, "analyses")):
+    for name, path in pushed.items():
         broker.ensure_subscription(
             Subscription(
                 name=settings.subscription(f"{name}-push"),

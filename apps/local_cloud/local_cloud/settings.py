@@ -62,6 +62,11 @@ class EmulatorSettings(BaseSettings):
     analyses_topic: str = Field(
         "image-analyses", validation_alias="PUBSUB_ANALYSES_TOPIC", description="Topic that requests analyses."
     )
+    renditions_topic: str = Field(
+        "image-renditions",
+        validation_alias="PUBSUB_RENDITIONS_TOPIC",
+        description="Topic that requests renditions in the background.",
+    )
     dead_letter_topic: str = Field("image-dead-letters", description="Topic for undeliverable messages.")
 
     processor_url: str = Field("http://127.0.0.1:8081", description="Service that receives pushed messages.")

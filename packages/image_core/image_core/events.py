@@ -1,8 +1,9 @@
 """Domain events: written to the outbox in the transaction of the change, published after its commit.
 
-There are three topics. `uploads` requests the processing of an image, in the format of Cloud Storage's OBJECT_FINALIZE
-notification, so that the processor handles one kind of message. `analyses` requests an analysis. `events` announces
-what happened. Delivery is at least once; every message carries its event's id.
+There are four topics. `uploads` requests the processing of an image, in the format of Cloud Storage's OBJECT_FINALIZE
+notification, so that the processor handles one kind of message. `analyses` requests an analysis, `renditions` a picture
+that is made in the background. `events` announces what happened. Delivery is at least once; every message carries its
+event's id.
 """
 
 import asyncio
@@ -33,6 +34,7 @@ class Topic(StrEnum):
     UPLOADS = "uploads"
     EVENTS = "events"
     ANALYSES = "analyses"
+    RENDITIONS = "renditions"
 
 
 class EventType(StrEnum):
@@ -50,6 +52,7 @@ class EventType(StrEnum):
     ANALYZE = "analysis.requested"
     ANALYZED = "analysis.completed"
     ANALYSIS_FAILED = "analysis.failed"
+    RENDER = "rendition.requested"
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,9 @@ class ServiceSettings(BaseSettings):
     pubsub_uploads_topic: str = Field("image-uploads", description="Topic that requests processing.")
     pubsub_events_topic: str = Field("image-events", description="Topic for events.")
     pubsub_analyses_topic: str = Field("image-analyses", description="Topic that requests analyses.")
+    pubsub_renditions_topic: str = Field(
+        "image-renditions", description="Topic that requests renditions in the background."
+    )
     gcloud_creds_path: str | None = Field(
         None, description="Service account file; if unset, the platform's identity is used."
     )
@@ -74,6 +77,7 @@ class ServiceSettings(BaseSettings):
             Topic.UPLOADS: self.pubsub_uploads_topic,
             Topic.EVENTS: self.pubsub_events_topic,
             Topic.ANALYSES: self.pubsub_analyses_topic,
+            Topic.RENDITIONS: self.pubsub_renditions_topic,
         }
 
     @property

@@ -11,6 +11,7 @@ from sqlalchemy import func, select, update
 
 from image_core import errors, events
 from image_core.db import Database
+from image_core.delivery.rendition_requests import rendition_request
 from image_core.events import EventType, Message, OutboxEvent, PubSubPublisher, Topic, image_event, process_request
 from image_core.ids import new_id
 from image_core.models import event
@@ -97,7 +98,8 @@ class TestOutbox:
         self, rows: Database, publisher: ScriptedPublisher
     ) -> None:
         asked = events.analysis_request(new_id(), new_id(), None)
-        happened = [process_request(stored_row("n", 1), "b"), asked, ready()]
+        picture = rendition_request(new_id(), new_id(), 1, "card", "avif")
+        happened = [process_request(stored_row("n", 1), "b"), asked, picture, ready()]
         for broken in Topic:
             await recorded(rows, *happened)
             publisher.broken = {broken}

@@ -408,6 +408,7 @@ class TestRights:
             rendition,
             "UPDATE rendition SET last_used_on = current_date WHERE object_name = 'renditions/1'",
             "SELECT * FROM rendition",
+            "SELECT * FROM rendition_failure",
             "DELETE FROM rendition WHERE object_name = 'renditions/1'",
             "INSERT INTO discarded_object (id, bucket, object_name, remove_after)"
             f" VALUES ('{image_id}', 'derivatives', 'renditions/1', now())",
@@ -437,6 +438,8 @@ class TestRights:
             "SELECT name FROM delivery_key",
             "UPDATE rendition SET object_name = object_name",
             "UPDATE rendition SET eager = true",
+            "UPDATE rendition_failure SET code = 'x'",
+            "DELETE FROM rendition_failure",
             "UPDATE discarded_object SET remove_after = now()",
             "UPDATE delivery_usage SET warned_at = now()",
             "DELETE FROM delivery_usage",
@@ -474,7 +477,13 @@ class TestRights:
             "UPDATE delivery_usage SET bytes = 0",
         )
         await allowed(
-            urls.processor, "SELECT FROM preset", "UPDATE rendition SET eager = eager", "DELETE FROM rendition"
+            urls.processor,
+            "SELECT FROM preset",
+            "UPDATE rendition SET eager = eager",
+            "DELETE FROM rendition",
+            "SELECT * FROM rendition_failure",
+            "UPDATE rendition_failure SET code = code, message = message, failed_at = failed_at",
+            "DELETE FROM rendition_failure",
         )
         await refused(
             urls.processor,
@@ -490,6 +499,7 @@ class TestRights:
             "UPDATE preset SET remake_before = remake_before",
             "SELECT FROM derivative",
             "DELETE FROM rendition",
+            "DELETE FROM rendition_failure WHERE failed_at < now()",
             "UPDATE delivery_usage SET warned_at = warned_at",
             "DELETE FROM delivery_usage",
         )
@@ -498,6 +508,7 @@ class TestRights:
             "SELECT FROM delivery_key",
             "UPDATE preset SET open = true",
             "INSERT INTO rendition (id) VALUES (gen_random_uuid())",
+            "UPDATE rendition_failure SET code = code",
             "UPDATE delivery_usage SET bytes = 0",
             "UPDATE image SET delivery_epoch = 0",
         )
@@ -599,7 +610,7 @@ _PRIVILEGES = text(
 _OF_THE_PROCESSOR = {
     *("alembic_version", "analysis", "analyzer_model", "audit_event", "audit_event_position_seq", "credit_account"),
     *("credit_entry", "credit_reservation", "derivative", "discarded_object", "event", "image", "image_hash"),
-    *("image_vector", "near_duplicate", "preset", "rendition", "team"),
+    *("image_vector", "near_duplicate", "preset", "rendition", "rendition_failure", "team"),
 }
 
 

@@ -1,6 +1,5 @@
 """The whole picture without metadata: `full` in addresses."""
 
-import hashlib
 import mmap
 
 from image_core.delivery.spec import Format
@@ -10,9 +9,6 @@ from image_engine.contract.renditions import full_size_request
 from image_engine.stripping.pieces import CannotStrip
 from image_engine.stripping.strip import strip_metadata
 
-FULL = "full"
-FULL_HASH = hashlib.sha256(b"full/1").digest()[:16]
-"""In the place of a recipe's hash."""
 _COPIED: dict[str, Format] = {"image/jpeg": "jpeg", "image/png": "png", "image/webp": "webp"}
 
 

@@ -7,11 +7,12 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from image_core import errors, telemetry
+from image_core.delivery.rendition_requests import FULL, FULL_HASH
 from image_core.delivery.spec import Format, Recipe
 from image_core.storage.protocol import ObjectMissing, ObjectTooLarge
 from image_delivery.derivatives import storing
 from image_delivery.derivatives.finding import spec_hash_of
-from image_delivery.derivatives.full_size import FULL, FULL_HASH, copy_without_metadata
+from image_delivery.derivatives.full_size import copy_without_metadata
 from image_delivery.derivatives.memory import PictureMemory, name_of
 from image_delivery.derivatives.places import Places
 from image_delivery.derivatives.storing import Order

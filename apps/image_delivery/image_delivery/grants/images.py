@@ -9,6 +9,7 @@ import orjson
 from sqlalchemy import ARRAY, ColumnElement, Uuid, bindparam, func, or_, select
 
 from image_core.db import Database, Query, Record
+from image_core.delivery.rendition_requests import SOURCE
 from image_core.delivery.spec import Format
 from image_core.delivery.tag import delivery_tag
 from image_core.images.presets import BUILT_IN
@@ -16,8 +17,6 @@ from image_core.models import derivative, image, rendition, team
 from image_core.states import ImageStatus, Visibility
 from image_delivery.grants.lookups import Lookups
 
-SOURCE = "source"
-"""Name of the internal derivative that others are made of."""
 _MOST_KEPT = 50_000
 """Images and stored objects of theirs: about 20 MiB."""
 

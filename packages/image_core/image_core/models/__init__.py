@@ -5,7 +5,7 @@ Times are `timestamptz`, sizes are bytes, dimensions are pixels as shown (orient
 
 from image_core.models.analyses import analysis, analyzer_model
 from image_core.models.columns import metadata
-from image_core.models.delivery import delivery_key, delivery_usage, preset, rendition
+from image_core.models.delivery import delivery_key, delivery_usage, preset, rendition, rendition_failure
 from image_core.models.events import audit_checkpoint, audit_event, audit_seal, event
 from image_core.models.governance import (
     ENTRY_KINDS,
@@ -79,6 +79,7 @@ __all__ = [
     "password_reset",
     "preset",
     "rendition",
+    "rendition_failure",
     "session",
     "sign_in_delay",
     "storage_usage",

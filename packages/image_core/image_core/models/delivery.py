@@ -140,6 +140,23 @@ rendition = Table(
     Index("ix_rendition_last_used_on", "last_used_on", postgresql_where=text("NOT eager")),
 )
 
+# Only the latest failure: it is remembered for an hour, then the picture is tried again.
+rendition_failure = Table(
+    "rendition_failure",
+    metadata,
+    Column("image_id", Uuid, ForeignKey("image.id", ondelete="CASCADE"), nullable=False),
+    Column("generation", BigInteger, nullable=False),
+    Column("spec_hash", LargeBinary, nullable=False),
+    Column("format", Text, nullable=False),
+    Column("code", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    time_column("failed_at", nullable=False),
+    PrimaryKeyConstraint("image_id", "generation", "spec_hash", "format"),
+    CheckConstraint("octet_length(spec_hash) = 16", name="spec_hash_length"),
+    CheckConstraint(one_of("format", FORMATS), name="format"),
+    Index("ix_rendition_failure_failed_at", "failed_at"),
+)
+
 delivery_usage = Table(
     "delivery_usage",
     metadata,

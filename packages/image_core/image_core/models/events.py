@@ -32,7 +32,7 @@ event = Table(
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     time_column("published_at"),
     time_column("created_at", nullable=False),
-    CheckConstraint(one_of("topic", ("uploads", "events", "analyses")), name="topic"),
+    CheckConstraint(one_of("topic", ("uploads", "events", "analyses", "renditions")), name="topic"),
     Index("ix_event_unpublished", "created_at", "id", postgresql_where=text("published_at IS NULL")),
     Index("ix_event_published_at", "published_at", postgresql_where=text("published_at IS NOT NULL")),
     Index("ix_event_image_id", "image_id"),

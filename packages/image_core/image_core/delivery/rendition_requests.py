@@ -1,0 +1,56 @@
+"""Requests to make a picture in the background: messages on the topic `renditions` that hold ids and names only.
+
+The processor looks up everything else, so that a message that comes late or twice makes nothing outdated.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from uuid import UUID
+
+from image_core.delivery.spec import Format, Recipe
+from image_core.events import EventType, OutboxEvent, Topic
+from image_core.images.presets import Preset
+
+FULL = "full"
+"""Name of the whole picture without metadata."""
+FULL_HASH = hashlib.sha256(b"full/1").digest()[:16]
+"""In the place of a recipe's hash."""
+SOURCE = "source"
+"""Name of the internal derivative of which others are made where the original is too large for that."""
+SOURCE_RECIPE = Recipe(width_px=4096, height_px=4096, quality=90)
+PROCESSED_FORMAT: Format = "webp"
+"""The format in which processing makes eager presets, and the only one of `source`."""
+
+
+def rendition_request(
+    image_id: UUID, team_id: UUID, generation: int, spec: str, extension: Format, trace_parent: str | None = None
+) -> OutboxEvent:
+    """Build a request to make one picture of an image that is ready.
+
+    Args:
+        image_id: the image.
+        team_id: its team.
+        generation: of its original; a request for any other one is ignored.
+        spec: the name of a preset of the team, without hash: the recipe is the one that it has when it is made. Or
+            `full` or `source`.
+        extension: the format.
+        trace_parent: of the trace to continue.
+    """
+    payload = {"generation": str(generation), "spec": spec, "format": extension}
+    return OutboxEvent(Topic.RENDITIONS, EventType.RENDER, payload, team_id, image_id, trace_parent)
+
+
+def eager_requests(
+    image_id: UUID, team_id: UUID, generation: int, presets: Iterable[Preset], trace_parent: str | None = None
+) -> list[OutboxEvent]:
+    """Build the requests for what eager presets list beside WebP, which processing makes.
+
+    They are to be recorded in the transaction that makes the image ready, or that changes the presets.
+    """
+    return [
+        rendition_request(image_id, team_id, generation, preset.name, extension, trace_parent)
+        for preset in presets
+        if preset.is_eager
+        for extension in preset.formats
+        if extension != PROCESSED_FORMAT
+    ]
