@@ -9,10 +9,10 @@ from typing import Any
 
 from image_core.analyses.catalogue import VISION_MODEL
 from image_core.analyses.results import Label, LabelModel, LabelsParameters, LabelsResult, Landmark, SafeSearch
-from image_engine.contract.presets import Preset
+from image_engine.contract.presets import bounded
 
 # Large enough for text (at least 1024 by 768), far below 20 MB per picture. Source: Cloud Vision, "Supported images".
-VISION_PRESET = Preset("vision", 1600, animated=False, quality=90)
+VISION_PRESET = bounded("vision", 1600, animated=False, quality=90)
 NOTICE = "From Google Cloud Vision: the picture was sent there, reduced and without metadata."
 
 _MAX_TEXT_LENGTH = 20_000

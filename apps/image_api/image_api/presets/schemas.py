@@ -58,8 +58,7 @@ class NewPreset(BaseModel):
     )
     eager: JsonBoolean = Field(
         False,
-        description="Whether pictures are to be made before the first request. "
-        "Processing makes only the built-in presets.",
+        description="Whether processing makes the preset of every new image, as its derivative in WebP.",
     )
 
     @field_validator("formats")
@@ -100,7 +99,7 @@ class Preset(BaseModel):
     animated: bool = Field(description="Whether animations keep their frames.")
     metadata: Literal["none", "copyright"] = Field(description="What is kept of the file's metadata.")
     open: bool = Field(description="Whether addresses in `delivery` and of public images include the preset.")
-    eager: bool = Field(description="Whether pictures are to be made before the first request.")
+    eager: bool = Field(description="Whether processing makes the preset of every new image.")
     updated_at: datetime | None = Field(
         description="Time of the last change, in UTC. Null for a built-in preset that was never changed."
     )

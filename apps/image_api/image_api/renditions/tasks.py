@@ -1,18 +1,14 @@
 """Housekeeping of renditions: pictures that delivery made on demand and that nobody has asked for since."""
 
-from datetime import timedelta
-
 from sqlalchemy import Interval, bindparam, delete, func, select
 
 from image_api.tasks.parts import TaskParts
 from image_api.tasks.runner import BATCH, Budget, in_transactions
 from image_core.db import Query, Transaction
-from image_core.images.discards import schedule_removal
+from image_core.images.discards import REMEMBERED, schedule_removal
 from image_core.images.object_names import Bucket
 from image_core.models import rendition
 
-# image-delivery keeps rows in memory for as long as an outage of the database may last.
-_REMOVED_AFTER = timedelta(hours=1)
 _is_unused = rendition.c.last_used_on < func.current_date() - bindparam("retention", type_=Interval)
 _take_unused = Query(
     delete(rendition)
@@ -33,7 +29,7 @@ async def remove_unused(parts: TaskParts, budget: Budget) -> int:
     async def batch(transaction: Transaction) -> int:
         rows = await transaction.fetch(_take_unused, retention=parts.settings.rendition_retention)
         for row in rows:
-            await schedule_removal(transaction, Bucket.DERIVATIVES, row["object_name"], None, _REMOVED_AFTER)
+            await schedule_removal(transaction, Bucket.DERIVATIVES, row["object_name"], None, REMEMBERED)
         return len(rows)
 
     removed, _ = await in_transactions(parts, budget, batch, BATCH)

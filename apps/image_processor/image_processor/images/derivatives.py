@@ -2,17 +2,25 @@
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from image_core.db import Transaction
-from image_core.images.discards import schedule_removal
+from image_core.delivery.spec import Recipe
+from image_core.images.discards import REMEMBERED, schedule_removal
 from image_core.images.object_names import Bucket, derivative_name
-from image_core.images.presets import BUILT_IN
 from image_engine.contract.answers import Derivative
+from image_engine.contract.presets import DEFAULT_PRESETS, Preset
 from image_processor.images import queries
 from image_processor.images.queries import ImageClaim
 from image_processor.parts import Parts
+
+
+def presets_to_make(eager: Mapping[str, Recipe]) -> tuple[tuple[Preset, ...], tuple[Preset, ...]]:
+    """Return what a worker has to make, and what it may leave out, because a team chose sizes that may be too much."""
+    presets = [Preset(name, recipe) for name, recipe in eager.items()]
+    required = tuple(preset for preset in presets if preset in DEFAULT_PRESETS)
+    return required, tuple(preset for preset in presets if preset not in required)
 
 
 async def store_derivatives(parts: Parts, claimed: ImageClaim, made: Sequence[Derivative]) -> list[dict[str, Any]]:
@@ -33,13 +41,15 @@ async def _store(parts: Parts, claimed: ImageClaim, made: Derivative) -> dict[st
         "frames": made.frames,
         "size_bytes": len(made.content),
         "sha256": hashlib.sha256(made.content).digest(),
-        "spec_hash": BUILT_IN[made.preset].recipe.hash() if made.preset in BUILT_IN else None,
+        "spec_hash": claimed.eager[made.preset].hash(),
     }
 
 
 async def replace_rows(parts: Parts, transaction: Transaction, claimed: ImageClaim, rows: list[dict[str, Any]]) -> None:
-    """Replace an image's derivatives by this claim's; schedule the removal of the objects of earlier claims."""
+    """Replace an image's derivatives by this claim's; discard those of earlier claims, and every rendition."""
     if not claimed.is_first:
         for old_name in await queries.remove_derivatives(transaction, claimed.image_id):
             await schedule_removal(transaction, Bucket.DERIVATIVES, old_name, None, parts.lease)
+        for old_name in await queries.remove_renditions(transaction, claimed.image_id):
+            await schedule_removal(transaction, Bucket.DERIVATIVES, old_name, None, REMEMBERED)
     await queries.add_derivatives(transaction, claimed.image_id, rows)

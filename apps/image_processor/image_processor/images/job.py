@@ -4,6 +4,7 @@ A message delivered twice is processed once: the claim decides who works, its to
 """
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,7 +24,7 @@ from image_engine.contract.rejections import PictureRejected
 from image_engine.contract.requests import ProcessingRequest
 from image_processor.failures import TransientFailure, Verdict, judge
 from image_processor.images import on_arrival, queries, similarity
-from image_processor.images.derivatives import replace_rows, store_derivatives
+from image_processor.images.derivatives import presets_to_make, replace_rows, store_derivatives
 from image_processor.images.pending import complete_pending
 from image_processor.images.queries import ImageClaim
 from image_processor.messages import ObjectFinalized
@@ -145,11 +146,12 @@ async def _make_ready(parts: Parts, claimed: ImageClaim, picture: PictureFile, s
 
 async def _request(parts: Parts, claimed: ImageClaim) -> ProcessingRequest:
     """Choose what to make of the picture; the last of several attempts omits optional work, which may be at fault."""
-    limits, keep_location = parts.settings.limits, claimed.keep_location
+    required, optional = presets_to_make(claimed.eager)
+    request = ProcessingRequest(required, parts.settings.limits, claimed.keep_location)
     if 1 < claimed.attempts >= parts.settings.max_attempts:
-        return ProcessingRequest(limits=limits, keep_location=keep_location, embed=False)
+        return replace(request, embed=False)
     orders = await on_arrival.orders(parts.database, claimed, parts.pool.models.versions())
-    return ProcessingRequest(limits=limits, keep_location=keep_location, analyses=orders)
+    return replace(request, analyses=orders, optional_presets=optional)
 
 
 def _check_same(sha256: bytes, claimed: ImageClaim) -> None:

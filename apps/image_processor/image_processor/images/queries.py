@@ -1,19 +1,22 @@
 """The SQL of a job: claim, completion, release, end."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cache
+from types import MappingProxyType
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Column, ColumnElement, Uuid, bindparam, case, delete, insert, select
 
 from image_core.db import Query, Record, Runner, Transaction
+from image_core.delivery.spec import Recipe
 from image_core.ids import new_id
 from image_core.images import failures, transitions
 from image_core.images.discards import schedule_removal
 from image_core.images.object_names import Bucket, claim_folder
-from image_core.models import HOLDS_BYTES_CLAUSE, derivative, image, team
+from image_core.images.presets import eager_recipes, presets_of_team
+from image_core.models import HOLDS_BYTES_CLAUSE, derivative, image, rendition, team
 from image_core.states import Failure, ImageStatus, LabelSource
 
 
@@ -37,6 +40,8 @@ class ImageClaim(NamedTuple):
     """When an image that was never ready was stored; null for one that is processed again."""
     attempts: int = 1
     """How many attempts have counted so far, including this one."""
+    eager: Mapping[str, Recipe] = MappingProxyType({})
+    """What the team's eager presets are made of at the time of the claim, by name."""
 
     @property
     def is_first(self) -> bool:
@@ -64,6 +69,10 @@ _claim = Query(
         _of_team(team.c.label_source),
     )
 )  # fmt: skip
+
+_remove_renditions = Query(
+    delete(rendition).where(rendition.c.image_id == bindparam("image_id")).returning(rendition.c.object_name)
+)
 
 
 @cache
@@ -119,10 +128,11 @@ async def claim(
     folder = claim_folder(row["team_id"], image_id, generation, token)
     # Twice the lease: if a claim is held longer, its objects are removed and its work is discarded.
     await schedule_removal(transaction, Bucket.DERIVATIVES, folder, None, lease * 2, discard_id)
+    eager = eager_recipes(await presets_of_team(transaction, row["team_id"]))
     return ImageClaim(
         image_id, row["team_id"], row["object_name"], generation, row["size_bytes"], row["sha256"], token, discard_id,
         folder, row["keep_location"], row["trace_parent"], row["analyze_on_arrival"], row["label_source"],
-        row["first_stored_at"], row["attempts"],
+        row["first_stored_at"], row["attempts"], eager,
     )  # fmt: skip
 
 
@@ -168,6 +178,12 @@ async def remove_derivatives(transaction: Transaction, image_id: UUID) -> list[s
     removed = await transaction.fetch(
         delete(derivative).where(derivative.c.image_id == image_id).returning(derivative.c.object_name)
     )
+    return [row["object_name"] for row in removed]
+
+
+async def remove_renditions(transaction: Transaction, image_id: UUID) -> list[str]:
+    """Remove the rows of an image's renditions, of every generation, and return the names of their objects."""
+    removed = await transaction.fetch(_remove_renditions, image_id=image_id)
     return [row["object_name"] for row in removed]
 
 

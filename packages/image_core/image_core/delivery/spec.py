@@ -70,7 +70,11 @@ class Recipe:
 
     def with_focal_point(self, x_thousandths: int, y_thousandths: int) -> "Recipe":
         """Return the recipe for an image with a focal point: the point takes the place of `fo`."""
-        return replace(self, gravity=f"x{x_thousandths}y{y_thousandths}") if self.gravity == "fo" else self
+        return replace(self, gravity=f"x{x_thousandths}y{y_thousandths}") if self.gravity == FOCAL_GRAVITY else self
+
+    def centered(self) -> "Recipe":
+        """Return the recipe for an image without a focal point: the center takes the place of `fo`."""
+        return replace(self, gravity="ce") if self.gravity == FOCAL_GRAVITY else self
 
     def short_hash(self) -> str:
         """Return the four hex digits that follow a preset's name."""

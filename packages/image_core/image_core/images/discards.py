@@ -11,6 +11,8 @@ from image_core.ids import new_id
 from image_core.images.object_names import Bucket
 from image_core.models import discarded_object
 
+REMEMBERED = timedelta(hours=1)
+"""How long objects outlast their rows: image-delivery uses the rows in its memory as long as a database may be away."""
 _FIRST_RETRY, _LAST_RETRY = timedelta(minutes=5), timedelta(days=1)
 
 

@@ -1,6 +1,6 @@
 """Presets: the named recipes of a team. Three exist for every team; a team's own rows add to them or replace them."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from uuid import UUID
@@ -90,3 +90,8 @@ async def presets_of_teams(connection: Runner, team_ids: Collection[UUID]) -> di
 async def presets_of_team(connection: Runner, team_id: UUID) -> dict[str, Preset]:
     """Return the presets of one team by name, including the built-in ones."""
     return (await presets_of_teams(connection, [team_id]))[team_id]
+
+
+def eager_recipes(presets: Mapping[str, Preset]) -> dict[str, Recipe]:
+    """Return what is made of every image, by preset. Images have no focal point, so the center takes its place."""
+    return {preset.name: preset.recipe.centered() for preset in presets.values() if preset.is_eager}

@@ -134,7 +134,7 @@ class ProcessedPicture:
     """The complete output of a job.
 
     Attributes:
-        derivatives: in the order of the request's presets.
+        derivatives: in the order of the request's presets; without the optional ones if the first attempt failed.
         step_seconds: wall time by step, in the order in which the steps ran.
         vectors: for comparison with other pictures, each under the name of its model.
         analyses: in the order of the request; a failure of one does not fail the picture.

@@ -176,7 +176,7 @@ def decode_processed(request: ProcessingRequest, header: dict[str, Any], content
     for entry, content in zip(header["derivatives"], contents, strict=True):
         fields = {name: value for name, value in entry.items() if name != "size_bytes"}
         derivatives.append(_DERIVATIVE.validate_python(fields | {"content": content}))
-    if [each.preset for each in derivatives] != [preset.name for preset in request.presets]:
+    if [each.preset for each in derivatives] != [preset.name for preset in request.all_presets]:
         raise ValueError("a worker sent other derivatives than were asked for")
     return ProcessedPicture(
         facts=_FACTS.validate_python(header["facts"]),

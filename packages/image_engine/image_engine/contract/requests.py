@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from image_core.delivery.spec import Recipe
 from image_engine.contract.limits import PictureLimits
 from image_engine.contract.presets import DEFAULT_PRESETS, Preset
 
@@ -27,6 +28,7 @@ class ProcessingRequest:
 
     Attributes:
         presets: the derivatives to make, without duplicates.
+        optional_presets: more derivatives, which are left out if the worker fails; together the names are unique.
         limits: the limits of the picture.
         keep_location: if False, the facts omit the location that the camera recorded.
         analyses: the analyses to run once the derivatives are made.
@@ -38,6 +40,12 @@ class ProcessingRequest:
     keep_location: bool = True
     analyses: tuple[AnalysisOrder, ...] = ()
     embed: bool = True
+    optional_presets: tuple[Preset, ...] = ()
+
+    @property
+    def all_presets(self) -> tuple[Preset, ...]:
+        """Every derivative to make, in order."""
+        return (*self.presets, *self.optional_presets)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values to send to a worker."""
@@ -47,12 +55,17 @@ class ProcessingRequest:
     def from_json(cls, values: dict[str, Any]) -> "ProcessingRequest":
         """Rebuild a request from the output of `to_json`."""
         return cls(
-            presets=tuple(Preset(**preset) for preset in values["presets"]),
+            presets=tuple(_preset_from_json(preset) for preset in values["presets"]),
             limits=PictureLimits.from_json(values["limits"]),
             keep_location=values["keep_location"],
             analyses=orders_from_json(values["analyses"]),
             embed=values["embed"],
+            optional_presets=tuple(_preset_from_json(preset) for preset in values["optional_presets"]),
         )
+
+
+def _preset_from_json(values: dict[str, Any]) -> Preset:
+    return Preset(values["name"], Recipe(**values["recipe"]), values["effort"])
 
 
 @dataclass(frozen=True, slots=True)

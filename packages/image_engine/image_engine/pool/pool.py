@@ -92,11 +92,12 @@ class WorkerPool:
         try:
             return await self._work([picture], request, partial(decode_processed, request))
         except PictureRejected as rejection:
-            may_be_to_blame = request.analyses or (request.embed and self.models.are_usable([EMBEDDING.name]))
+            has_model = request.embed and self.models.are_usable([EMBEDDING.name])
+            may_be_to_blame = request.analyses or request.optional_presets or has_model
             if not may_be_to_blame or rejection.code not in _DEATHS:
                 raise
-            # An analyzer or a model may have crashed the worker, so the picture is retried without any.
-            plain = replace(request, analyses=(), embed=False)
+            # An analyzer, a model or a preset may have taken the worker down, so the picture is retried without.
+            plain = replace(request, analyses=(), embed=False, optional_presets=())
             processed = await self._work([picture], plain, partial(decode_processed, plain))
             return replace(processed, analyses=failed(request.analyses, rejection.code))
 

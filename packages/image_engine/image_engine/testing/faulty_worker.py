@@ -118,6 +118,10 @@ def misbehave(descriptors: Sequence[int], request: Request, deadline_at: float) 
         # Only analyzers meet the fault.
         has_analyzers = not isinstance(request, RenditionRequest) and request.analyses
         order = order.removeprefix(b"analyzer ") if has_analyzers else b"fine"
+    if order.startswith(b"preset "):
+        # Only presets that may be left out meet the fault.
+        has_optional = isinstance(request, ProcessingRequest) and request.optional_presets
+        order = order.removeprefix(b"preset ") if has_optional else b"fine"
     if order in FAULTS:
         FAULTS[order]()
     if isinstance(request, RenditionRequest):
@@ -173,7 +177,7 @@ RENDITION_LIES: dict[bytes, dict[str, Any]] = {
 
 def answer(request: ProcessingRequest, text: str, *more: str) -> ProcessedPicture:
     facts = replace(FACTS, icc_profile=text, exif={"more": " ".join(more)})
-    made = tuple(Derivative(preset.name, 1, 1, 1, b"content") for preset in request.presets)
+    made = tuple(Derivative(preset.name, 1, 1, 1, b"content") for preset in request.all_presets)
     analyses = tuple(AnalysisOutcome(order.analyzer, "1", order.parameters, COLORS) for order in request.analyses)
     return ProcessedPicture(facts, made, {"decode": 0.1}, analyses=analyses)
 

@@ -1,27 +1,30 @@
 """From a picture's file to its derivatives and facts: the ordered steps, and their runner.
 
-A picture is decoded once, at a reduced size if its format allows that, and each derivative is made from the next larger
-one. Calculations that need no detail use the smallest one. (An animation is decoded twice: its first frame for stills,
-all of its frames for animated derivatives.)
+A picture is decoded once, at a reduced size if its format allows that, and each derivative is made from a larger one.
+Calculations that need no detail use a small one. (An animation is decoded twice: its first frame for stills, all of its
+frames for animated derivatives.)
 """
 
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pyvips
 
-from image_core.delivery.spec import output_size
+from image_core.delivery.spec import output_size, scaled_size
 from image_core.images.picture_header import PREFIX_BYTES, PictureHeader
 from image_core.images.similarity import DESCRIPTOR_MODEL
 from image_engine.analyzers.analyzer import Analyzer
 from image_engine.contract.answers import Derivative, PictureFacts, ProcessedPicture
 from image_engine.contract.facts import fitting_facts
-from image_engine.contract.presets import Preset
+from image_engine.contract.presets import DEFAULT_PRESETS, Preset, bounded
 from image_engine.contract.requests import ProcessingRequest
 from image_engine.models.description import ModelBroken
 from image_engine.picture.blurhash import blurhash
+from image_engine.picture.compose import compose
+from image_engine.picture.credit import credit_of
 from image_engine.picture.decode import decode_moving, decode_still
 from image_engine.picture.dominant_colors import dominant_colors
 from image_engine.picture.encode import encode
@@ -41,7 +44,11 @@ if TYPE_CHECKING:
     # onnxruntime is imported only if there is a model.
     from image_engine.analyzers.onnx_embedding import OnnxEmbedding
 
-_FACTS = Preset("facts", 256, animated=False)
+_FACTS = bounded("facts", 256, animated=False)
+"""The picture that facts are taken of. Nothing is encoded of it, so presets of a team do not change facts."""
+# A smaller factor, time after time, would blur what is made last.
+_LEAST_FACTOR = 1.9
+_DEFAULT_NAMES = frozenset(preset.name for preset in DEFAULT_PRESETS)
 
 
 def process_picture(
@@ -77,24 +84,32 @@ def _run_steps(
     with clock.step("inspect"):
         camera = camera_data_of(descriptor, stored)
     with clock.step("decode"):
-        first = _largest(_still_presets(request, frames))
-        still = decode_still(stored, output_size(first.recipe, *stored.shown_size))
+        stills = (*_still_presets(request, frames), _FACTS)
+        still = decode_still(stored, _largest_size(stills, stored))
     with clock.step("orient"):
         still = orient(still, stored.orientation).copy_memory()
-    derivatives, smallest = _derive(clock, still, stored, _still_presets(request, frames), 1)
-    if frames > 1:
-        derivatives |= _derive_animations(descriptor, stored, request, frames, clock)
+    encoder, described = _Encoder(clock, stored, camera), still
+    derivatives: dict[str, Derivative] = {}
+    for preset, image in _scale(clock, still, stored, stills, 1):
+        if preset is _FACTS:
+            described = image
+        else:
+            derivatives[preset.name] = encoder.encode(preset, image, 1)
+    moving = [preset for preset in request.all_presets if preset.name not in derivatives]
+    if moving:
+        animation = _moving(descriptor, stored, moving, frames, clock)
+        for preset, image in _scale(clock, animation, stored, moving, frames):
+            derivatives[preset.name] = encoder.encode(preset, image, frames)
+        del animation
     with clock.step("describe"):
-        if max(smallest.width, smallest.height) > _FACTS.longest_side_px:
-            smallest = shrink(smallest, *output_size(_FACTS.recipe, *stored.shown_size))
-        square = opaque_squares(smallest)
-        facts = _describe(stored, header, camera, smallest, square, keep_location=request.keep_location)
+        square = opaque_squares(described)
+        facts = _describe(stored, header, camera, described, square, keep_location=request.keep_location)
         vectors = {DESCRIPTOR_MODEL: visual_descriptor(square)}
     trace = None
     if embedding is not None and request.embed:
         trace = _embed(clock, embedding, still, vectors)
-    ordered = tuple(derivatives[preset.name] for preset in request.presets)
-    del still, smallest
+    ordered = tuple(derivatives[preset.name] for preset in request.all_presets)
+    del still, described, image
     analyses = analyze_on_arrival(descriptor, request.analyses, request.limits, clock, analyzers)
     return ProcessedPicture(
         facts=facts, derivatives=ordered, step_seconds=clock.seconds, vectors=vectors, analyses=analyses, trace=trace
@@ -125,47 +140,64 @@ def _check_limits(stored: StoredPicture, request: ProcessingRequest) -> int:
 # --- Derive -------------------------------------------------------------------------------------------------------
 
 
-def _largest(presets: tuple[Preset, ...]) -> Preset:
-    return max(presets, key=lambda preset: preset.longest_side_px, default=_FACTS)
-
-
 def _still_presets(request: ProcessingRequest, frames: int) -> tuple[Preset, ...]:
-    return tuple(preset for preset in request.presets if frames == 1 or not preset.animated)
+    return tuple(preset for preset in request.all_presets if frames == 1 or not preset.recipe.animated)
 
 
-def _derive(
-    clock: StepClock, image: pyvips.Image, stored: StoredPicture, presets: tuple[Preset, ...], frames: int
-) -> tuple[dict[str, Derivative], pyvips.Image]:
-    """Make the derivatives from the largest to the smallest, each from the previous one; return the last pixels."""
-    derivatives: dict[str, Derivative] = {}
-    encoded: dict[tuple[int, int], Derivative] = {}
-    for preset in sorted(presets, key=lambda preset: -preset.longest_side_px):
-        width_px, height_px = output_size(preset.recipe, *stored.shown_size)
-        if (width_px, height_px) != (image.width, image.height // frames):
+def _largest_size(presets: Iterable[Preset], stored: StoredPicture) -> tuple[int, int]:
+    return max((scaled_size(preset.recipe, *stored.shown_size) for preset in presets), key=math.prod)
+
+
+def _scale(
+    clock: StepClock, image: pyvips.Image, stored: StoredPicture, presets: Iterable[Preset], frames: int
+) -> Iterator[tuple[Preset, pyvips.Image]]:
+    """Scale a picture for each preset, from the largest to the smallest, each from one that is large enough."""
+    source = image
+    sized = [(scaled_size(preset.recipe, *stored.shown_size), preset) for preset in presets]
+    for size, preset in sorted(sized, key=lambda each: -math.prod(each[0])):
+        if size != (image.width, image.height // frames):
+            if image.width >= size[0] * _LEAST_FACTOR:
+                source = image
             with clock.step("resize"):
-                image = shrink(image, width_px, height_px)
-            encoded = {}
+                image = shrink(source, *size)
+        yield preset, image
+
+
+class _Encoder:
+    """Makes the files of derivatives from pixels that were scaled for them."""
+
+    def __init__(self, clock: StepClock, stored: StoredPicture, camera: CameraData) -> None:
+        self._clock, self._stored = clock, stored
+        self._credit = credit_of(camera.exif)
+        self._made: dict[tuple[object, ...], Derivative] = {}
+
+    def encode(self, preset: Preset, image: pyvips.Image, frames: int) -> Derivative:
+        """Cut or pad the pixels as the preset says, and encode them."""
+        recipe = preset.recipe
+        size = output_size(recipe, *self._stored.shown_size)
         # A picture smaller than two presets gives the same bytes for both.
-        settings = (preset.quality, preset.effort)
-        if settings not in encoded:
-            with clock.step(f"encode_{preset.name}"):
-                content = encode(image, "webp", *settings)
-            encoded[settings] = Derivative(preset.name, width_px, height_px, frames, content)
-        derivatives[preset.name] = replace(encoded[settings], preset=preset.name)
-    return derivatives, image
+        alike = (size, frames, preset.effort, replace(recipe, width_px=None, height_px=None, animated=True))
+        if alike not in self._made:
+            with self._clock.step("compose"):
+                composed = compose(image, recipe, size, frames, keeps_alpha=True)
+                if composed is not image:
+                    composed = composed.copy_memory()
+            # Names of other presets are a team's, and not to be found in metrics.
+            with self._clock.step(f"encode_{preset.name if preset.name in _DEFAULT_NAMES else 'other'}"):
+                xmp = self._credit if recipe.metadata == "copyright" else b""
+                content = encode(composed, "webp", recipe.quality, preset.effort, xmp)
+            self._made[alike] = Derivative(preset.name, *size, frames, content)
+        return replace(self._made[alike], preset=preset.name)
 
 
-def _derive_animations(
-    descriptor: int, stored: StoredPicture, request: ProcessingRequest, frames: int, clock: StepClock
-) -> dict[str, Derivative]:
-    presets = tuple(preset for preset in request.presets if preset.animated)
-    if not presets:
-        return {}
+def _moving(
+    descriptor: int, stored: StoredPicture, presets: Sequence[Preset], frames: int, clock: StepClock
+) -> pyvips.Image:
+    """Decode the frames of an animation as large as its presets need them, one below the other."""
     with clock.step("decode_frames"):
-        moving = decode_moving(descriptor, stored, frames, output_size(_largest(presets).recipe, *stored.shown_size))
+        moving = decode_moving(descriptor, stored, frames, _largest_size(presets, stored))
     with clock.step("orient"):
-        moving = orient(moving, stored.orientation, frames).copy_memory()
-    return _derive(clock, moving, stored, presets, frames)[0]
+        return orient(moving, stored.orientation, frames).copy_memory()
 
 
 # --- Describe -----------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ import pytest
 from image_core.delivery.spec import FORMATS, Recipe
 from image_engine.contract.answers import AnalyzedPicture, ProcessedPicture
 from image_engine.contract.picture_file import open_picture_file
+from image_engine.contract.presets import DEFAULT_PRESETS, Preset
 from image_engine.contract.rejections import PictureRejected, WorkerInterrupted, WorkerUnavailable
 from image_engine.contract.renditions import Rendition, RenditionRequest
 from image_engine.contract.requests import AnalysisOrder, AnalysisRequest, ProcessingRequest
@@ -254,6 +255,19 @@ async def test_analyzer_that_takes_the_worker_down_costs_the_analyses_only(fault
         assert processed.derivatives[0].content == b"content"
         failures = [(outcome.analyzer, outcome.result, outcome.failure) for outcome in processed.analyses]
         assert failures == [("colors", None, code), ("quality", None, code)]
+
+
+@pytest.mark.usefixtures("any_cpu_is_enough")
+@pytest.mark.parametrize("fault", ["crash", "burn", "grow"])
+async def test_optional_preset_that_takes_the_worker_down_is_left_out(fault: str) -> None:
+    card = Preset("card", Recipe(width_px=4096))
+    async with started(deadline_seconds=1, memory_limit_bytes=160 * MIB) as pool:
+        for content, names in ((b"fine", ["thumb", "card"]), (b"preset " + fault.encode(), ["thumb"])):
+            with open_picture_file() as picture:
+                picture.write(content)
+                request = ProcessingRequest(DEFAULT_PRESETS[:1], optional_presets=(card,))
+                processed = await pool.process(picture, request)
+            assert [derivative.preset for derivative in processed.derivatives] == names
 
 
 async def test_worker_ends_at_its_memory_limit() -> None:

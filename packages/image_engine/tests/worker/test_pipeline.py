@@ -10,7 +10,7 @@ from PIL import Image
 from image_engine.contract.answers import ProcessedPicture
 from image_engine.contract.limits import PictureLimits
 from image_engine.contract.picture_file import open_picture_file
-from image_engine.contract.presets import Preset
+from image_engine.contract.presets import bounded
 from image_engine.contract.rejections import PictureRejected
 from image_engine.contract.requests import ProcessingRequest
 from image_engine.testing.pictures import (
@@ -129,7 +129,7 @@ def test_derivatives_have_their_sizes_and_are_never_enlarged() -> None:
 @pytest.mark.parametrize("factor", [2, 4, 8])
 def test_decoding_at_a_reduced_size_shows_the_same(factor: int) -> None:
     large = scene(256 * factor + 16, 192 * factor + 12)
-    request = ProcessingRequest(presets=(Preset("thumb", 256, animated=True),))
+    request = ProcessingRequest(presets=(bounded("thumb", 256, animated=True),))
     for content in (large.jpegsave_buffer(Q=90), large.webpsave_buffer(Q=90)):
         picture = process(content, request)
         assert picture.facts.width_px == 256 * factor + 16
