@@ -196,7 +196,7 @@ def _instance_name(environment: str) -> str:
 
 def _database_imports(project_id: str, name: str) -> dict[str, str]:
     """What `module.database` manages, by its address there, as `terraform import` names it."""
-    users = {"api": "image-api", "processor": "image-processor", "tasks": "image-tasks", "migrator": "image-migrate"}
+    users = {**IMAGES, "migrator": "image-migrate"}
     return {
         "google_sql_database_instance.this": f"projects/{project_id}/instances/{name}",
         "google_sql_database.this": f"projects/{project_id}/instances/{name}/databases/image_manager",

@@ -49,7 +49,7 @@ TARGETS = (
     *(Target(f"modules/{folder.name}") for folder in sorted((TERRAFORM / "modules").iterdir()) if folder.is_dir()),
     Target("bootstrap"),
     _stack("dev"),
-    _stack("small", ()),
+    _stack("small", ("upgrade",)),
     _stack("prod"),
 )
 

@@ -1,4 +1,4 @@
-# For production: a standby database, one warm instance of the API, and deletion protection.
+# For production: a standby database, one warm instance each of the API and image-delivery, and deletion protection.
 environment = "prod"
 
 database = {
@@ -6,8 +6,8 @@ database = {
   tier                 = "db-custom-2-7680"
   disk_size_gb         = 20
   disk_size_limit_gb   = 500
-  max_connections      = 200
-  reserved_connections = 20
+  max_connections      = 260
+  reserved_connections = 30
 }
 
 api = {
@@ -24,6 +24,12 @@ processor = {
 tasks = {
   max_instances      = 2
   database_pool_size = 5
+}
+
+delivery = {
+  min_instances      = 1
+  max_instances      = 16
+  database_pool_size = 3
 }
 
 storage = {

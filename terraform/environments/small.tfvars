@@ -23,3 +23,8 @@ tasks = {
   max_instances      = 2
   database_pool_size = 4
 }
+
+delivery = {
+  max_instances      = 3
+  database_pool_size = 3
+}

@@ -23,6 +23,10 @@ locals {
   # Likewise for image-tasks.
   tasks_audience = "https://image-tasks.${var.project_id}.internal"
 
+  # Where browsers load pictures; null as long as there is no image-delivery. Its service's own environment must not
+  # contain it.
+  delivery_url = var.images.delivery == null ? null : coalesce(var.delivery.public_base_url, module.image_delivery[0].uri)
+
   # Service that sweeps: the processor of the previous release until image-tasks exists.
   sweeper = var.images.tasks == null ? { uri = module.image_processor.uri, audience = local.processor_audience } : { uri = module.image_tasks[0].uri, audience = local.tasks_audience }
 
@@ -43,6 +47,7 @@ locals {
     image-api       = module.image_api
     image-processor = module.image_processor
     image-tasks     = one(module.image_tasks[*])
+    image-delivery  = one(module.image_delivery[*])
   } : name => service if service != null }
 
   # Separate from the services, because the database users come first. For a module with `count`, use
@@ -51,6 +56,7 @@ locals {
     image-api       = module.image_api.service_account_email
     image-processor = module.image_processor.service_account_email
     image-tasks     = var.images.tasks == null ? null : module.image_tasks[0].service_account_email
+    image-delivery  = var.images.delivery == null ? null : module.image_delivery[0].service_account_email
   }
 
   # Configuration of each service, whether it exists or not.
@@ -58,12 +64,13 @@ locals {
     image-api       = var.api
     image-processor = var.processor
     image-tasks     = var.tasks
+    image-delivery  = var.delivery
   }
 
   absent_services = toset([for name, email in local.service_accounts : name if email == null])
 
   # Time limit of one request. Other time limits derive from it.
-  request_seconds = { api = 300, processor = 300, tasks = 300 }
+  request_seconds = { api = 300, processor = 300, tasks = 300, delivery = 300 }
 
   # Deliveries after which a message becomes a dead letter; the processor logs the last one.
   max_delivery_attempts = 10

@@ -3,6 +3,11 @@ output "api_url" {
   value       = coalesce(var.api.public_base_url, module.image_api.uri)
 }
 
+output "delivery_url" {
+  description = "URL that delivery addresses start with. Null until there is an image-delivery."
+  value       = local.delivery_url
+}
+
 output "processor_url" {
   description = "URL of the processor, which only Pub/Sub can call."
   value       = module.image_processor.uri

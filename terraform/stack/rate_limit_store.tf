@@ -1,6 +1,6 @@
 locals {
   # Services that share the API's subnet and may not reach the store.
-  denied_tags = var.rate_limit_store.enabled ? { processor = ["image-processor"], tasks = ["image-tasks"], migrate = ["image-migrate"] } : { processor = [], tasks = [], migrate = [] }
+  denied_tags = { for name in ["processor", "tasks", "delivery", "migrate"] : name => var.rate_limit_store.enabled ? ["image-${name}"] : [] }
 }
 
 resource "google_project_service" "rate_limit_store" {

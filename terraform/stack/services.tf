@@ -32,9 +32,12 @@ locals {
       UPLOAD_DEADLINE_SECONDS = tostring(local.request_seconds.api)
       FETCH_ALLOW_ADDRESSES   = jsonencode(var.api.fetch_allow_addresses)
       SESSION_HOURS           = tostring(var.api.session_hours)
-      # Read when the first token is requested: the API starts before the migration job has written a version.
-      TOKEN_SIGNING_SECRET = module.secrets.secret_names["image-manager-token-signing-keys"]
+      # Both are read when the first token or address is signed: the API starts before the migration job has written
+      # a version.
+      TOKEN_SIGNING_SECRET   = module.secrets.secret_names["image-manager-token-signing-keys"]
+      DELIVERY_MASTER_SECRET = module.secrets.secret_names["image-manager-delivery-master"]
     },
+    local.delivery_url == null ? {} : { DELIVERY_URL = local.delivery_url },
     var.api.public_base_url == null ? {} : { PUBLIC_BASE_URL = var.api.public_base_url },
     var.api.open_registration_team_id == null ? {} : { OPEN_REGISTRATION_TEAM_ID = var.api.open_registration_team_id },
     !var.vision.enabled ? {} : { VISION_ENABLED = "true" },
@@ -79,6 +82,21 @@ locals {
       # The processor's value: image-tasks releases its expired claims.
       LEASE_SECONDS = tostring(local.request_seconds.processor)
     },
+    var.delivery.bytes_per_month == null ? {} : { DELIVERY_BYTES_PER_MONTH = tostring(var.delivery.bytes_per_month) },
+  )
+
+  delivery_environment = merge(
+    local.shared_environment,
+    {
+      DATABASE_USER             = lookup(module.database.user_names, "delivery", "")
+      DATABASE_POOL_SIZE        = tostring(var.delivery.database_pool_size)
+      LOG_LEVEL                 = var.delivery.log_level
+      DELIVERY_MASTER_SECRET    = module.secrets.secret_names["image-manager-delivery-master"]
+      WORKER_COUNT              = tostring(var.delivery.worker_count)
+      WORKER_MEMORY_LIMIT_BYTES = "536870912"
+    },
+    var.api.public_base_url == null ? {} : { PUBLIC_BASE_URL = var.api.public_base_url },
+    var.delivery.bytes_per_month == null ? {} : { DELIVERY_BYTES_PER_MONTH = tostring(var.delivery.bytes_per_month) },
   )
 }
 
@@ -196,6 +214,47 @@ module "image_tasks" {
     network_id = module.network.network_id
     subnet_id  = module.network.subnet_id
     tags       = local.denied_tags.tasks
+  }
+
+  depends_on = [google_project_service.this]
+}
+
+# Open to everybody: each address carries its own signature.
+module "image_delivery" {
+  source = "../modules/run_service"
+  count  = var.images.delivery == null ? 0 : 1
+
+  project_id          = var.project_id
+  region              = var.region
+  labels              = local.labels
+  name                = "image-delivery"
+  purpose             = "Answers delivery addresses with pictures."
+  deletion_protection = local.protected
+
+  container = {
+    image       = var.images.delivery
+    command     = ["python", "-m", "image_delivery"]
+    environment = local.delivery_environment
+    cpu         = var.delivery.cpu
+    memory      = "${var.delivery.memory_mib}Mi"
+  }
+
+  scaling = {
+    min_instances           = var.delivery.min_instances
+    max_instances           = var.delivery.max_instances
+    concurrency             = var.delivery.concurrency
+    request_timeout_seconds = local.request_seconds.delivery
+  }
+
+  access = {
+    ingress = "INGRESS_TRAFFIC_ALL"
+    public  = true
+  }
+
+  network = {
+    network_id = module.network.network_id
+    subnet_id  = module.network.subnet_id
+    tags       = local.denied_tags.delivery
   }
 
   depends_on = [google_project_service.this]

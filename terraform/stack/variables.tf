@@ -37,6 +37,7 @@ variable "images" {
     api       = string
     processor = string
     tasks     = optional(string)
+    delivery  = optional(string)
   })
   nullable = false
 
@@ -202,6 +203,56 @@ variable "tasks" {
   validation {
     condition     = contains(["DEBUG", "INFO", "WARNING", "ERROR"], var.tasks.log_level)
     error_message = "tasks.log_level must be DEBUG, INFO, WARNING or ERROR."
+  }
+}
+
+variable "delivery" {
+  description = "Delivery (image-delivery, which answers addresses in pages): number and size of its instances, requests that one instance accepts, pictures that it makes concurrently, database connections of one instance, public URL (default: its run.app URL), and bytes a month for each team (default: no limit). Stored addresses contain the public URL: set it before the first is stored."
+  type = object({
+    min_instances      = optional(number, 0)
+    max_instances      = optional(number, 4)
+    concurrency        = optional(number, 80)
+    worker_count       = optional(number, 1)
+    cpu                = optional(string, "1")
+    memory_mib         = optional(number, 1024)
+    database_pool_size = optional(number, 3)
+    public_base_url    = optional(string)
+    bytes_per_month    = optional(number)
+    log_level          = optional(string, "INFO")
+  })
+  nullable = false
+  default  = {}
+
+  validation {
+    # Each worker has an original of up to 64 MiB in memory and can use 512 MiB. The rest is for the service itself, the
+    # next original, and 64 MiB of pictures.
+    condition     = var.delivery.memory_mib >= 448 + var.delivery.worker_count * 576
+    error_message = "delivery.memory_mib must be at least 448 MiB plus 576 MiB for each worker: 1 GiB with one."
+  }
+
+  validation {
+    condition     = var.delivery.worker_count >= 1 && var.delivery.worker_count <= 32
+    error_message = "delivery.worker_count must be between 1 and 32."
+  }
+
+  validation {
+    condition     = var.delivery.database_pool_size >= 1 && var.delivery.database_pool_size <= 100
+    error_message = "delivery.database_pool_size must be between 1 and 100."
+  }
+
+  validation {
+    condition     = var.delivery.public_base_url == null || can(regex("^https://[a-z0-9.-]+$", var.delivery.public_base_url))
+    error_message = "delivery.public_base_url must be an https URL without a path."
+  }
+
+  validation {
+    condition     = var.delivery.bytes_per_month == null ? true : var.delivery.bytes_per_month >= 1 && floor(var.delivery.bytes_per_month) == var.delivery.bytes_per_month
+    error_message = "delivery.bytes_per_month must be a whole number of at least 1."
+  }
+
+  validation {
+    condition     = contains(["DEBUG", "INFO", "WARNING", "ERROR"], var.delivery.log_level)
+    error_message = "delivery.log_level must be DEBUG, INFO, WARNING or ERROR."
   }
 }
 

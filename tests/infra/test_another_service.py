@@ -48,7 +48,7 @@ def upgrade() -> str:
 
 @pytest.mark.infra
 @pytest.mark.parametrize(
-    "name", ["three_services_run", "the_fourth_comes_by_an_apply", "its_connections_were_counted_before_it_came"]
+    "name", ["four_services_run", "the_fifth_comes_by_an_apply", "its_connections_were_counted_before_it_came"]
 )
-def test_an_installation_of_three_services_becomes_one_of_four(name: str, upgrade: str) -> None:
+def test_an_installation_of_four_services_becomes_one_of_five(name: str, upgrade: str) -> None:
     assert f'run "{name}"... pass' in upgrade, upgrade

@@ -18,6 +18,7 @@ CORE = ROOT / "packages/image_core/image_core"
 SECRETS = {
     "admin.py": "secret:image-manager-admin-key",
     "keys/signing_key_versions.py": "secret:image-manager-token-signing-keys",
+    "keys/master_secret_versions.py": "secret:image-manager-delivery-master",
 }
 SECRET_VERBS = {"add_version": "add version", "latest_version": "access version"}
 
@@ -85,6 +86,7 @@ class Code:
 API = Code(ROOT / "apps/image_api/image_api", is_housekeeping=False)
 TASKS = Code(ROOT / "apps/image_api/image_api", is_housekeeping=True)
 PROCESSOR = Code(ROOT / "apps/image_processor/image_processor")
+DELIVERY = Code(ROOT / "apps/image_delivery/image_delivery")
 
 
 @cache
@@ -230,6 +232,12 @@ def _secret_calls(tree: ast.Module, secret: str) -> set[Call]:
     return {Call(secret, verb) for name, verb in SECRET_VERBS.items() if name in _calls_on("secrets", tree)}
 
 
+def _master_calls(tree: ast.Module) -> set[Call]:
+    """`master_secrets.from_secret` of the core reads the latest version; delivery's is the only master there is."""
+    reads = "from_secret" in _calls_on("master_secrets", tree)
+    return {Call(SECRETS["keys/master_secret_versions.py"], "access version")} if reads else set()
+
+
 def _vision_calls(code: Code) -> set[Call]:
     asks = any(
         isinstance(node, ast.Attribute) and node.attr == "batch_annotate_images"
@@ -244,7 +252,9 @@ def calls_of(code: Code) -> set[Call]:
     """Everything that a service asks of Google's APIs."""
     calls = _storage_calls(code) | _content_calls(code) | _message_calls(code) | _database_calls(code)
     calls |= _vision_calls(code)
-    return calls.union(*(_secret_calls(tree, SECRETS["keys/signing_key_versions.py"]) for tree in _trees(code)))
+    for tree in _trees(code):
+        calls |= _secret_calls(tree, SECRETS["keys/signing_key_versions.py"]) | _master_calls(tree)
+    return calls
 
 
 def calls_of_the_migration() -> set[Call]:
@@ -266,6 +276,7 @@ ACTORS = {
     "image-api": lambda: calls_of(API),
     "image-processor": lambda: calls_of(PROCESSOR),
     "image-tasks": lambda: calls_of(TASKS),
+    "image-delivery": lambda: calls_of(DELIVERY),
     "image-migrate": calls_of_the_migration,
 }
 
@@ -297,7 +308,7 @@ def test_no_row_does_more_than_its_role_allows(actor: str) -> None:
 
 def test_core_makes_no_client_that_the_table_does_not_know() -> None:
     imported: set[str] = set()
-    for code in (Code(CORE), API, TASKS, PROCESSOR):
+    for code in (Code(CORE), API, TASKS, PROCESSOR, DELIVERY):
         for tree in _trees(code):
             for node in ast.walk(tree):
                 if isinstance(node, ast.Import):

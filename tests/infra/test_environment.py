@@ -16,6 +16,8 @@ from image_api.tasks import health as tasks_health
 from image_api.tasks import intake
 from image_api.tasks.settings import TasksSettings
 from image_core.admin import AdminSettings
+from image_delivery.health import ROUTES as DELIVERY_ROUTES
+from image_delivery.settings import DeliverySettings
 from image_processor.app import create_app as create_processor
 from image_processor.settings import ProcessorSettings
 
@@ -24,6 +26,7 @@ SETTINGS: dict[str, type[BaseSettings]] = {
     "image-api": ApiSettings,
     "image-processor": ProcessorSettings,
     "image-tasks": TasksSettings,
+    "image-delivery": DeliverySettings,
     "image-migrate": AdminSettings,
 }
 _NAME = re.compile(r"\b([A-Z][A-Z0-9_]+) *=")
@@ -39,6 +42,7 @@ def names_in_the_code() -> dict[str, set[str]]:
         "image-api": named["shared_environment"] | named["api_environment"],
         "image-processor": named["shared_environment"] | named["processor_environment"],
         "image-tasks": named["shared_environment"] | named["tasks_environment"],
+        "image-delivery": named["shared_environment"] | named["delivery_environment"],
         "image-migrate": set(_NAME.findall(job.text)),
     }
 
@@ -65,14 +69,10 @@ def test_every_setting_without_a_default_is_given(name: str) -> None:
     assert needed <= names_in_the_code()[name]
 
 
-# Terraform does not create image-delivery: its addresses exist where `up` runs the system.
-OF_DELIVERY = {
-    "DELIVERY_URL", "DELIVERY_MASTER", "DELIVERY_MASTER_SECRET", "DELIVERY_DATABASE_USER", "DELIVERY_BYTES_PER_MONTH",
-}  # fmt: skip
-NOT_IN_THE_CLOUD = OF_DELIVERY | {
+NOT_IN_THE_CLOUD = {
     "DATABASE_URL", "GCLOUD_CREDS_PATH", "STORAGE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST", "OTEL_EXPORTER_OTLP_ENDPOINT",
     "VISION_EMULATOR_HOST",
-    "TOKEN_SIGNING_KEYS",  # would be in the state
+    "TOKEN_SIGNING_KEYS", "DELIVERY_MASTER",  # would be in the state
 }  # fmt: skip
 # Their defaults are for one instance on a laptop; only the configuration knows how many there are, and behind what.
 OF_THE_CONFIGURATION = {
@@ -86,6 +86,7 @@ OF_THE_CONFIGURATION = {
     },
     "image-processor": {"WORKER_COUNT", "WORKER_MEMORY_LIMIT_BYTES", "DATABASE_POOL_SIZE"},
     "image-tasks": {"DATABASE_POOL_SIZE", "TRASH_RETENTION_DAYS"},
+    "image-delivery": {"WORKER_COUNT", "WORKER_MEMORY_LIMIT_BYTES", "DATABASE_POOL_SIZE", "DELIVERY_MASTER_SECRET"},
 }
 
 
@@ -106,7 +107,7 @@ def test_what_only_the_configuration_knows_is_given(name: str) -> None:
 
 def test_admin_is_given_everything_that_its_commands_read() -> None:
     given = names_in_the_code()["image-migrate"]
-    assert given == {field.upper() for field in AdminSettings.model_fields} - {"DATABASE_URL"} - OF_DELIVERY
+    assert given == {field.upper() for field in AdminSettings.model_fields} - {"DATABASE_URL"}
 
 
 def text_of(folder: str, file: str) -> str:
@@ -115,7 +116,7 @@ def text_of(folder: str, file: str) -> str:
 
 @pytest.mark.parametrize("setting", ["pubsub_uploads_topic", "pubsub_events_topic", "pubsub_analyses_topic"])
 def test_topics_are_the_services_own_defaults(setting: str) -> None:
-    for settings in (ApiSettings, ProcessorSettings, TasksSettings):
+    for settings in (ApiSettings, ProcessorSettings, TasksSettings, DeliverySettings):
         assert f'"{settings.model_fields[setting].default}"' in text_of("modules/events", "topics.tf")
 
 
@@ -171,6 +172,13 @@ def test_keys_are_written_where_they_are_read(environments: dict[str, dict[str, 
 
 
 @pytest.mark.infra
+def test_master_of_delivery_is_written_where_it_is_read(environments: dict[str, dict[str, str]]) -> None:
+    names = ("image-api", "image-delivery", "image-migrate")
+    secrets = {environments[name]["DELIVERY_MASTER_SECRET"] for name in names}
+    assert secrets == {"projects/example-project/secrets/image-manager-delivery-master"}
+
+
+@pytest.mark.infra
 def test_routes_that_terraform_names_exist(environments: dict[str, dict[str, str]]) -> None:
     def settings(name: str) -> Any:
         values = {key.lower(): value for key, value in environments[name].items()}
@@ -189,6 +197,7 @@ def test_routes_that_terraform_names_exist(environments: dict[str, dict[str, str
     assert named | pushed <= of_processor | _included(processor)
     of_tasks = {_path_of(route) for part in (intake, tasks_health) for route in part.router.routes}
     assert named | {"/tasks/sweep"} <= of_tasks
+    assert named <= {route.path for route in DELIVERY_ROUTES}
 
 
 def _path_of(route: Any) -> str:

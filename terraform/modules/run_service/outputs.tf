@@ -40,3 +40,30 @@ output "request_timeout_seconds" {
   description = "Time limit of one request, in seconds."
   value       = tonumber(trimsuffix(google_cloud_run_v2_service.this.template[0].timeout, "s"))
 }
+
+output "image" {
+  description = "First image of the container."
+  value       = google_cloud_run_v2_service.this.template[0].containers[0].image
+}
+
+output "command" {
+  description = "Command of the container."
+  value       = google_cloud_run_v2_service.this.template[0].containers[0].command
+}
+
+output "execution_environment" {
+  description = "Generation of the sandbox that instances run in."
+  value       = google_cloud_run_v2_service.this.template[0].execution_environment
+}
+
+output "size" {
+  description = "Number and size of the instances."
+  value = {
+    min_instances = google_cloud_run_v2_service.this.scaling[0].min_instance_count
+    max_instances = google_cloud_run_v2_service.this.scaling[0].max_instance_count
+    concurrency   = google_cloud_run_v2_service.this.template[0].max_instance_request_concurrency
+    cpu           = google_cloud_run_v2_service.this.template[0].containers[0].resources[0].limits["cpu"]
+    memory        = google_cloud_run_v2_service.this.template[0].containers[0].resources[0].limits["memory"]
+    cpu_idle      = google_cloud_run_v2_service.this.template[0].containers[0].resources[0].cpu_idle
+  }
+}

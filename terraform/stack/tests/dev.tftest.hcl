@@ -26,6 +26,12 @@ override_resource {
   values          = { uri = "https://image-tasks-abc-ew.a.run.app" }
 }
 
+override_resource {
+  target          = module.image_delivery[0].google_cloud_run_v2_service.this
+  override_during = plan
+  values          = { uri = "https://image-delivery-abc-ew.a.run.app" }
+}
+
 variables {
   project_id = "example-project"
   region     = "europe-west1"
@@ -33,6 +39,7 @@ variables {
     api       = "europe-west1-docker.pkg.dev/example-project/images/image-api@sha256:0000000000000000000000000000000000000000000000000000000000000000"
     processor = "europe-west1-docker.pkg.dev/example-project/images/image-processor@sha256:0000000000000000000000000000000000000000000000000000000000000000"
     tasks     = "europe-west1-docker.pkg.dev/example-project/images/image-api@sha256:0000000000000000000000000000000000000000000000000000000000000000"
+    delivery  = "europe-west1-docker.pkg.dev/example-project/images/image-delivery@sha256:0000000000000000000000000000000000000000000000000000000000000000"
   }
   notification_emails = ["operations@example.com"]
 }
@@ -68,7 +75,7 @@ run "services_and_secrets_are_removable" {
   command = plan
 
   assert {
-    condition     = !anytrue([module.image_api.deletion_protection, module.image_processor.deletion_protection, module.image_migrate.deletion_protection, module.secrets.deletion_protection])
+    condition     = !anytrue([module.image_api.deletion_protection, module.image_processor.deletion_protection, module.image_tasks[0].deletion_protection, module.image_delivery[0].deletion_protection, module.image_migrate.deletion_protection, module.secrets.deletion_protection])
     error_message = "Something of dev is protected."
   }
 }
@@ -77,7 +84,7 @@ run "nothing_is_kept_warm" {
   command = plan
 
   assert {
-    condition     = var.api.min_instances == 0 && var.processor.min_instances == 0
+    condition     = var.api.min_instances == 0 && var.processor.min_instances == 0 && module.image_delivery[0].size.min_instances == 0
     error_message = "An idle instance is paid for."
   }
 }
@@ -86,7 +93,7 @@ run "connections_stay_within_the_budget" {
   command = plan
 
   assert {
-    condition     = output.connection_budget.needed <= output.connection_budget.available
+    condition     = output.connection_budget.needed == 24 && output.connection_budget.available == 30
     error_message = "The services may exhaust the database."
   }
 }

@@ -10,12 +10,14 @@ variables {
     api       = "europe-west1-docker.pkg.dev/example-project/images/image-api@sha256:0000000000000000000000000000000000000000000000000000000000000000"
     processor = "europe-west1-docker.pkg.dev/example-project/images/image-processor@sha256:0000000000000000000000000000000000000000000000000000000000000000"
     tasks     = "europe-west1-docker.pkg.dev/example-project/images/image-api@sha256:0000000000000000000000000000000000000000000000000000000000000000"
+    delivery  = "europe-west1-docker.pkg.dev/example-project/images/image-delivery@sha256:0000000000000000000000000000000000000000000000000000000000000000"
   }
   notification_emails = ["operations@example.com"]
   observability       = { budget = { billing_account = "012345-6789AB-CDEF01" } }
   edge                = { enabled = true, exclusive = true, domains = ["images.example.com"], cached_paths = ["/public/*"] }
   rate_limit_store    = { enabled = true }
   api                 = { max_instances = 2, public_base_url = "https://images.example.com" }
+  delivery            = { max_instances = 1, public_base_url = "https://pictures.example.com", bytes_per_month = 1000000000000 }
   vision              = { enabled = true }
   kms_key             = "projects/keys/locations/europe-west1/keyRings/ring/cryptoKeys/key"
   processor           = { max_instances = 1, model_path = "gs://models/labels" }
@@ -40,6 +42,12 @@ run "plans" {
     target          = module.image_tasks[0].google_cloud_run_v2_service.this
     override_during = plan
     values          = { uri = "https://image-tasks-abc-ew.a.run.app" }
+  }
+
+  override_resource {
+    target          = module.image_delivery[0].google_cloud_run_v2_service.this
+    override_during = plan
+    values          = { uri = "https://image-delivery-abc-ew.a.run.app" }
   }
 }
 

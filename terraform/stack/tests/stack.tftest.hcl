@@ -26,6 +26,12 @@ override_resource {
   values          = { uri = "https://image-tasks-abc-ew.a.run.app" }
 }
 
+override_resource {
+  target          = module.image_delivery[0].google_cloud_run_v2_service.this
+  override_during = plan
+  values          = { uri = "https://image-delivery-abc-ew.a.run.app" }
+}
+
 variables {
   project_id = "example-project"
   region     = "europe-west1"
@@ -33,6 +39,7 @@ variables {
     api       = "europe-west1-docker.pkg.dev/example-project/images/image-api@sha256:0000000000000000000000000000000000000000000000000000000000000000"
     processor = "europe-west1-docker.pkg.dev/example-project/images/image-processor@sha256:0000000000000000000000000000000000000000000000000000000000000000"
     tasks     = "europe-west1-docker.pkg.dev/example-project/images/image-api@sha256:0000000000000000000000000000000000000000000000000000000000000000"
+    delivery  = "europe-west1-docker.pkg.dev/example-project/images/image-delivery@sha256:0000000000000000000000000000000000000000000000000000000000000000"
   }
   notification_emails = ["operations@example.com"]
 }
@@ -47,6 +54,9 @@ run "grants_on_each_bucket_are_exact" {
       "serviceAccount:image-api@example-project.iam.gserviceaccount.com roles/storage.objectViewer example-project-derivatives",
       "serviceAccount:image-api@example-project.iam.gserviceaccount.com roles/storage.objectViewer example-project-originals",
       "serviceAccount:image-api@example-project.iam.gserviceaccount.com roles/storage.objectUser example-project-scratch",
+      "serviceAccount:image-delivery@example-project.iam.gserviceaccount.com roles/storage.objectCreator example-project-derivatives",
+      "serviceAccount:image-delivery@example-project.iam.gserviceaccount.com roles/storage.objectViewer example-project-derivatives",
+      "serviceAccount:image-delivery@example-project.iam.gserviceaccount.com roles/storage.objectViewer example-project-originals",
       "serviceAccount:image-processor@example-project.iam.gserviceaccount.com roles/storage.objectCreator example-project-derivatives",
       "serviceAccount:image-processor@example-project.iam.gserviceaccount.com roles/storage.objectViewer example-project-derivatives",
       "serviceAccount:image-processor@example-project.iam.gserviceaccount.com roles/storage.objectViewer example-project-originals",
@@ -96,7 +106,11 @@ run "grants_on_each_secret_are_exact" {
   assert {
     condition = toset([for grant in google_secret_manager_secret_iam_member.table : "${grant.member} ${grant.role} ${grant.secret_id}"]) == toset([
       "serviceAccount:image-api@example-project.iam.gserviceaccount.com roles/secretmanager.secretAccessor projects/example-project/secrets/image-manager-token-signing-keys",
+      "serviceAccount:image-api@example-project.iam.gserviceaccount.com roles/secretmanager.secretAccessor projects/example-project/secrets/image-manager-delivery-master",
+      "serviceAccount:image-delivery@example-project.iam.gserviceaccount.com roles/secretmanager.secretAccessor projects/example-project/secrets/image-manager-delivery-master",
       "serviceAccount:image-migrate@example-project.iam.gserviceaccount.com roles/secretmanager.secretAccessor projects/example-project/secrets/image-manager-token-signing-keys",
+      "serviceAccount:image-migrate@example-project.iam.gserviceaccount.com roles/secretmanager.secretAccessor projects/example-project/secrets/image-manager-delivery-master",
+      "serviceAccount:image-migrate@example-project.iam.gserviceaccount.com roles/secretmanager.secretVersionAdder projects/example-project/secrets/image-manager-delivery-master",
       "serviceAccount:image-migrate@example-project.iam.gserviceaccount.com roles/secretmanager.secretVersionAdder projects/example-project/secrets/image-manager-admin-key",
       "serviceAccount:image-migrate@example-project.iam.gserviceaccount.com roles/secretmanager.secretVersionAdder projects/example-project/secrets/image-manager-token-signing-keys",
     ])
@@ -110,12 +124,14 @@ run "grants_on_each_account_are_exact" {
   assert {
     condition = toset([for grant in google_service_account_iam_member.table : "${grant.member} ${grant.role} ${grant.service_account_id}"]) == toset([
       "serviceAccount:github-apply@example-project.iam.gserviceaccount.com roles/iam.serviceAccountUser projects/example-project/serviceAccounts/image-api@example-project.iam.gserviceaccount.com",
+      "serviceAccount:github-apply@example-project.iam.gserviceaccount.com roles/iam.serviceAccountUser projects/example-project/serviceAccounts/image-delivery@example-project.iam.gserviceaccount.com",
       "serviceAccount:github-apply@example-project.iam.gserviceaccount.com roles/iam.serviceAccountUser projects/example-project/serviceAccounts/image-migrate@example-project.iam.gserviceaccount.com",
       "serviceAccount:github-apply@example-project.iam.gserviceaccount.com roles/iam.serviceAccountUser projects/example-project/serviceAccounts/image-processor@example-project.iam.gserviceaccount.com",
       "serviceAccount:github-apply@example-project.iam.gserviceaccount.com roles/iam.serviceAccountUser projects/example-project/serviceAccounts/image-tasks@example-project.iam.gserviceaccount.com",
       "serviceAccount:github-apply@example-project.iam.gserviceaccount.com roles/iam.serviceAccountUser projects/example-project/serviceAccounts/image-push@example-project.iam.gserviceaccount.com",
       "serviceAccount:github-apply@example-project.iam.gserviceaccount.com roles/iam.serviceAccountUser projects/example-project/serviceAccounts/image-scheduler@example-project.iam.gserviceaccount.com",
       "serviceAccount:github-deploy@example-project.iam.gserviceaccount.com roles/iam.serviceAccountUser projects/example-project/serviceAccounts/image-api@example-project.iam.gserviceaccount.com",
+      "serviceAccount:github-deploy@example-project.iam.gserviceaccount.com roles/iam.serviceAccountUser projects/example-project/serviceAccounts/image-delivery@example-project.iam.gserviceaccount.com",
       "serviceAccount:github-deploy@example-project.iam.gserviceaccount.com roles/iam.serviceAccountUser projects/example-project/serviceAccounts/image-migrate@example-project.iam.gserviceaccount.com",
       "serviceAccount:github-deploy@example-project.iam.gserviceaccount.com roles/iam.serviceAccountUser projects/example-project/serviceAccounts/image-processor@example-project.iam.gserviceaccount.com",
       "serviceAccount:github-deploy@example-project.iam.gserviceaccount.com roles/iam.serviceAccountUser projects/example-project/serviceAccounts/image-tasks@example-project.iam.gserviceaccount.com",
@@ -131,6 +147,7 @@ run "grants_on_each_service_are_exact" {
   assert {
     condition = toset([for grant in google_cloud_run_v2_service_iam_member.table : "${grant.member} ${grant.role} ${grant.name}"]) == toset([
       "serviceAccount:github-deploy@example-project.iam.gserviceaccount.com roles/run.developer image-api",
+      "serviceAccount:github-deploy@example-project.iam.gserviceaccount.com roles/run.developer image-delivery",
       "serviceAccount:github-deploy@example-project.iam.gserviceaccount.com roles/run.developer image-processor",
       "serviceAccount:github-deploy@example-project.iam.gserviceaccount.com roles/run.developer image-tasks",
       "serviceAccount:image-push@example-project.iam.gserviceaccount.com roles/run.invoker image-processor",
@@ -159,6 +176,8 @@ run "grants_on_the_project_are_exact" {
     condition = toset([for grant in google_project_iam_member.table : "${grant.member} ${grant.role}"]) == toset([
       "serviceAccount:image-api@example-project.iam.gserviceaccount.com roles/cloudsql.client",
       "serviceAccount:image-api@example-project.iam.gserviceaccount.com roles/cloudsql.instanceUser",
+      "serviceAccount:image-delivery@example-project.iam.gserviceaccount.com roles/cloudsql.client",
+      "serviceAccount:image-delivery@example-project.iam.gserviceaccount.com roles/cloudsql.instanceUser",
       "serviceAccount:image-migrate@example-project.iam.gserviceaccount.com roles/cloudsql.client",
       "serviceAccount:image-migrate@example-project.iam.gserviceaccount.com roles/cloudsql.instanceUser",
       "serviceAccount:image-processor@example-project.iam.gserviceaccount.com roles/cloudsql.client",
@@ -372,7 +391,7 @@ run "no_environment_holds_a_url_of_the_database" {
   command = plan
 
   assert {
-    condition     = !contains(keys(merge(local.api_environment, local.processor_environment)), "DATABASE_URL")
+    condition     = !contains(keys(merge(local.api_environment, local.processor_environment, local.tasks_environment, local.delivery_environment)), "DATABASE_URL")
     error_message = "A URL may hold a password."
   }
 }
@@ -1003,7 +1022,7 @@ run "others_are_kept_from_the_rate_limit_store" {
   }
 
   assert {
-    condition     = flatten([local.denied_tags.processor, local.denied_tags.tasks, local.denied_tags.migrate]) == ["image-processor", "image-tasks", "image-migrate"]
+    condition     = local.denied_tags == { processor = ["image-processor"], tasks = ["image-tasks"], delivery = ["image-delivery"], migrate = ["image-migrate"] }
     error_message = "Others reach the store."
   }
 }
@@ -1188,7 +1207,7 @@ run "everything_that_waits_and_runs_is_watched" {
   assert {
     condition = jsonencode(module.observability.watched) == jsonencode({
       max_connections = module.database.max_connections
-      services        = { image-api = { max_instances = var.api.max_instances }, image-processor = { max_instances = var.processor.max_instances }, image-tasks = { max_instances = var.tasks.max_instances } }
+      services        = { image-api = { max_instances = var.api.max_instances }, image-delivery = { max_instances = var.delivery.max_instances }, image-processor = { max_instances = var.processor.max_instances }, image-tasks = { max_instances = var.tasks.max_instances } }
       subscriptions   = { work = ["image-analyses-push", "image-uploads-push"], dead_letters = "image-dead-letters-pull" }
       schedules       = ["image-sweep", "image-audit-retention"]
       job_name        = "image-migrate"
@@ -1201,7 +1220,7 @@ run "connections_of_every_service_are_counted" {
   command = plan
 
   assert {
-    condition     = output.connection_budget.needed == var.api.max_instances * tonumber(local.api_environment["DATABASE_POOL_SIZE"]) + var.processor.max_instances * tonumber(local.processor_environment["DATABASE_POOL_SIZE"]) + var.tasks.max_instances * tonumber(local.tasks_environment["DATABASE_POOL_SIZE"])
+    condition     = output.connection_budget.needed == var.api.max_instances * tonumber(local.api_environment["DATABASE_POOL_SIZE"]) + var.processor.max_instances * tonumber(local.processor_environment["DATABASE_POOL_SIZE"]) + var.tasks.max_instances * tonumber(local.tasks_environment["DATABASE_POOL_SIZE"]) + var.delivery.max_instances * tonumber(local.delivery_environment["DATABASE_POOL_SIZE"])
     error_message = "A service opens connections that nobody counted."
   }
 }
@@ -1212,5 +1231,222 @@ run "connections_are_watched_at_the_size_of_the_database" {
   assert {
     condition     = module.observability.watched.max_connections == module.database.max_connections
     error_message = "The alert is for a database of another size."
+  }
+}
+
+run "pictures_are_loaded_by_everybody" {
+  command = plan
+
+  assert {
+    condition     = module.image_delivery[0].access.ingress == "INGRESS_TRAFFIC_ALL" && module.image_delivery[0].access.public
+    error_message = "A page cannot load a picture."
+  }
+}
+
+run "pictures_are_loaded_by_everybody_beside_an_exclusive_load_balancer" {
+  command = plan
+
+  variables {
+    api  = { max_instances = 1, public_base_url = "https://images.example.com" }
+    edge = { enabled = true, exclusive = true, domains = ["images.example.com"] }
+  }
+
+  assert {
+    condition     = module.image_delivery[0].access.ingress == "INGRESS_TRAFFIC_ALL" && local.delivery_environment["PUBLIC_BASE_URL"] == "https://images.example.com"
+    error_message = "Addresses that pages contain stop working with the API's other way in."
+  }
+}
+
+run "delivery_is_its_own_program_with_its_own_login" {
+  command = plan
+
+  assert {
+    condition = alltrue([
+      module.image_delivery[0].command == tolist(["python", "-m", "image_delivery"]),
+      startswith(module.image_delivery[0].image, "europe-west1-docker.pkg.dev/example-project/images/image-delivery@"),
+      local.delivery_environment["DATABASE_USER"] == "image-delivery@example-project.iam",
+      local.migration_environment["DELIVERY_DATABASE_USER"] == "image-delivery@example-project.iam",
+    ])
+    error_message = "Another program, or another login."
+  }
+}
+
+run "workers_of_delivery_are_confined_by_the_second_generation" {
+  command = plan
+
+  assert {
+    condition     = module.image_delivery[0].execution_environment == "EXECUTION_ENVIRONMENT_GEN2"
+    error_message = "Workers stand beside a secret with less to keep them from it."
+  }
+}
+
+run "delivery_is_sized_for_one_worker" {
+  command = plan
+
+  assert {
+    condition = jsonencode(module.image_delivery[0].size) == jsonencode({
+      concurrency   = 80
+      cpu           = "1"
+      cpu_idle      = true
+      max_instances = var.delivery.max_instances
+      memory        = "1024Mi"
+      min_instances = var.delivery.min_instances
+    }) && local.delivery_environment["WORKER_COUNT"] == "1" && tonumber(local.delivery_environment["WORKER_MEMORY_LIMIT_BYTES"]) == 512 * 1024 * 1024
+    error_message = "Instances of delivery are of another size."
+  }
+}
+
+run "delivery_of_less_than_a_gibibyte_is_refused" {
+  command = plan
+
+  variables {
+    delivery = { memory_mib = 1023 }
+  }
+
+  expect_failures = [var.delivery]
+}
+
+run "too_little_memory_for_two_workers_of_delivery_is_refused" {
+  command = plan
+
+  variables {
+    delivery = { memory_mib = 1599, worker_count = 2 }
+  }
+
+  expect_failures = [var.delivery]
+}
+
+run "delivery_without_a_worker_is_refused" {
+  command = plan
+
+  variables {
+    delivery = { worker_count = 0 }
+  }
+
+  expect_failures = [var.delivery]
+}
+
+run "empty_pool_of_delivery_is_refused" {
+  command = plan
+
+  variables {
+    delivery = { database_pool_size = 0 }
+  }
+
+  expect_failures = [var.delivery]
+}
+
+run "path_in_delivery_addresses_is_refused" {
+  command = plan
+
+  variables {
+    delivery = { public_base_url = "https://pictures.example.com/i" }
+  }
+
+  expect_failures = [var.delivery]
+}
+
+run "half_a_byte_a_month_is_refused" {
+  command = plan
+
+  variables {
+    delivery = { bytes_per_month = 0.5 }
+  }
+
+  expect_failures = [var.delivery]
+}
+
+run "unknown_log_level_of_delivery_is_refused" {
+  command = plan
+
+  variables {
+    delivery = { log_level = "LOUD" }
+  }
+
+  expect_failures = [var.delivery]
+}
+
+run "addresses_name_the_service_itself_by_default" {
+  command = plan
+
+  assert {
+    condition     = local.api_environment["DELIVERY_URL"] == "https://image-delivery-abc-ew.a.run.app" && output.delivery_url == "https://image-delivery-abc-ew.a.run.app"
+    error_message = "Addresses lead elsewhere."
+  }
+}
+
+run "addresses_name_the_host_that_is_asked_for" {
+  command = plan
+
+  variables {
+    delivery = { max_instances = 1, public_base_url = "https://pictures.example.com" }
+  }
+
+  assert {
+    condition     = local.api_environment["DELIVERY_URL"] == "https://pictures.example.com" && output.delivery_url == "https://pictures.example.com"
+    error_message = "Addresses lead elsewhere."
+  }
+}
+
+run "api_signs_with_the_master_that_delivery_reads_and_the_job_writes" {
+  command = plan
+
+  assert {
+    condition     = toset([for environment in [local.api_environment, local.delivery_environment, local.migration_environment] : environment["DELIVERY_MASTER_SECRET"]]) == toset(["projects/example-project/secrets/image-manager-delivery-master"])
+    error_message = "Signatures are made and checked with different masters, or nobody writes the first."
+  }
+}
+
+run "no_service_is_told_the_master_itself" {
+  command = plan
+
+  assert {
+    condition     = !anytrue([for environment in [local.api_environment, local.delivery_environment, local.migration_environment] : contains(keys(environment), "DELIVERY_MASTER")])
+    error_message = "The master secret would be in the state."
+  }
+}
+
+run "delivery_has_no_monthly_limit_by_default" {
+  command = plan
+
+  assert {
+    condition     = !contains(keys(merge(local.delivery_environment, local.tasks_environment)), "DELIVERY_BYTES_PER_MONTH")
+    error_message = "Pictures stop at a limit that nobody chose."
+  }
+}
+
+run "delivery_keeps_to_the_monthly_limit" {
+  command = plan
+
+  variables {
+    delivery = { max_instances = 1, bytes_per_month = 1000000000000 }
+  }
+
+  assert {
+    condition     = local.delivery_environment["DELIVERY_BYTES_PER_MONTH"] == "1000000000000" && local.tasks_environment["DELIVERY_BYTES_PER_MONTH"] == "1000000000000"
+    error_message = "The limit is not kept, or nobody is warned of it."
+  }
+}
+
+run "until_image_delivery_is_there_no_address_is_issued" {
+  command = plan
+
+  variables {
+    images = {
+      api       = "europe-west1-docker.pkg.dev/example-project/images/image-api@sha256:0000000000000000000000000000000000000000000000000000000000000000"
+      processor = "europe-west1-docker.pkg.dev/example-project/images/image-processor@sha256:0000000000000000000000000000000000000000000000000000000000000000"
+      tasks     = "europe-west1-docker.pkg.dev/example-project/images/image-api@sha256:0000000000000000000000000000000000000000000000000000000000000000"
+    }
+  }
+
+  assert {
+    condition = alltrue([
+      !contains(keys(local.api_environment), "DELIVERY_URL"),
+      output.delivery_url == null,
+      length([for key in keys(local.grants) : key if strcontains(key, "image-delivery")]) == 0,
+      !contains(keys(local.migration_environment), "DELIVERY_DATABASE_USER"),
+      local.migration_environment["DELIVERY_MASTER_SECRET"] == local.api_environment["DELIVERY_MASTER_SECRET"],
+    ])
+    error_message = "Addresses are issued that nobody answers."
   }
 }

@@ -27,6 +27,12 @@ override_resource {
   values          = { uri = "https://image-tasks-abc-ew.a.run.app" }
 }
 
+override_resource {
+  target          = module.image_delivery[0].google_cloud_run_v2_service.this
+  override_during = plan
+  values          = { uri = "https://image-delivery-abc-ew.a.run.app" }
+}
+
 variables {
   project_id = "example-project"
   region     = "europe-west1"
@@ -34,6 +40,7 @@ variables {
     api       = "europe-west1-docker.pkg.dev/example-project/images/image-api@sha256:0000000000000000000000000000000000000000000000000000000000000000"
     processor = "europe-west1-docker.pkg.dev/example-project/images/image-processor@sha256:0000000000000000000000000000000000000000000000000000000000000000"
     tasks     = "europe-west1-docker.pkg.dev/example-project/images/image-api@sha256:0000000000000000000000000000000000000000000000000000000000000000"
+    delivery  = "europe-west1-docker.pkg.dev/example-project/images/image-delivery@sha256:0000000000000000000000000000000000000000000000000000000000000000"
   }
   notification_emails = ["operations@example.com"]
 }
