@@ -35,7 +35,7 @@ def running_system(**environment: str) -> Iterator[dict[str, Any]]:
 
 
 def _wait_for(path: Path, process: "subprocess.Popen[bytes]") -> dict[str, Any]:
-    for _ in range(600):
+    for _ in range(2400):
         if path.exists():
             content: dict[str, Any] = json.loads(path.read_text())
             return content

@@ -3,22 +3,25 @@
 import json
 import re
 import subprocess
+from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import httpx2
 import pytest
+from PIL import Image
 
 from .conftest import RunningSystem
 from .up_process import environment
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ("analyses", "metadata", "quotas", "retries", "sign-in")
+PAGES = ("analyses", "delivery-addresses", "metadata", "presets", "quotas", "retries", "sign-in")
 _BLOCK_ENDS = "@@ the next block @@"
 # A block of commands, without those under a comment that says what else they need, and the answer shown below it.
 _BLOCK = re.compile(
     r"(?P<comment><!--[^\n]*-->\n)?```sh\n(?P<script>.*?)```\n(?:\n```json\n(?P<answer>.*?)```)?", re.DOTALL
 )
-_VARIES = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|\d{4}-\d\d-\d\dT.*Z|im_\w+|#[0-9a-f]{6}|https?://.*")
+_VARIES = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|\d{4}-\d\d-\d\dT.*Z|im_\w+|#?[0-9a-f]{6}|https?://.*|data:image/.*")
 
 
 class Block(NamedTuple):
@@ -34,11 +37,20 @@ def _blocks(text: str) -> list[Block]:
 
 
 def _first_five_minutes() -> list[Block]:
-    text = (ROOT / "README.md").read_text()
-    tested = text[text.index("<!-- tested:") : text.index("<!-- end of the tested part -->")]
-    blocks = _blocks(tested)
+    blocks = _blocks(_between("<!-- tested:", "<!-- end of the tested part -->"))
     assert len(blocks) == 6
     return blocks
+
+
+def _picture_on_a_page() -> list[Block]:
+    blocks = _blocks(_between("<!-- tested like", "<!-- end of the tested page -->"))
+    assert len(blocks) == 2
+    return blocks
+
+
+def _between(begin: str, end: str) -> str:
+    text = (ROOT / "README.md").read_text()
+    return text[text.index(begin) : text.index(end)]
 
 
 def _page(name: str) -> list[Block]:
@@ -98,11 +110,24 @@ def _check_shown_answers(blocks: list[Block], answers: list[list[Any]]) -> None:
             assert _differences(json.loads(block.answer), printed[-1]) == [], block.script
 
 
+def _check_page(page: str) -> None:
+    """Every address that an HTML file names shows a picture as wide as the page says, to whoever has no key."""
+    (source, sources), (width,) = re.findall(r'src="(.*?)" srcset="(.*?)"', page)[0], re.findall(r'width="(\d+)"', page)
+    widths = {address: int(each[:-1]) for address, each in (pair.split() for pair in sources.split(", "))}
+    assert widths[source] == int(width)
+    assert len(widths) > 1
+    for address, width_px in widths.items():
+        answer = httpx2.get(address, headers={"accept": "image/webp"}, trust_env=False)
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "image/webp")
+        assert Image.open(BytesIO(answer.content)).width == width_px
+
+
 def test_the_first_five_minutes_work_as_printed(system: RunningSystem, tmp_path: Path) -> None:
-    blocks = _first_five_minutes()
+    blocks = [*_first_five_minutes(), *_picture_on_a_page()]
     answers = _run(blocks, system, tmp_path)
-    assert sum(block.answer is not None for block in blocks) == 5
+    assert sum(block.answer is not None for block in blocks) == 6
     _check_shown_answers(blocks, answers)
+    _check_page((tmp_path / "page.html").read_text())
     assert (tmp_path / "thumb.webp").read_bytes()[8:12] == b"WEBP"
     assert len((tmp_path / "first-kilobyte").read_bytes()) == 1024
 

@@ -239,6 +239,4 @@ class _Exchange:
         await self._wire(message)
 
     def _count(self, origin: str, size_bytes: int) -> None:
-        metrics = self._serving.parts.metrics
-        metrics.answers.labels(str(self._status), origin).inc()
-        metrics.bytes.inc(size_bytes)
+        self._serving.parts.metrics.count_answer(self._status, origin, size_bytes)

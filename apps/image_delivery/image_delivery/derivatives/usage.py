@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from uuid import UUID
 
 from image_core import errors, telemetry
@@ -22,6 +23,12 @@ FLUSH_SECONDS = 60.0
 _MOST_KEPT = 10_000
 # A request waits this long for the writing of what came before it: the instance may have no CPU after its answer.
 _FLUSH_PATIENCE_SECONDS = 0.25
+
+
+@lru_cache(maxsize=2)
+def _day(number: int) -> date:
+    """Return the day so many days after the first of 1970."""
+    return date(1970, 1, 1) + timedelta(days=number)
 
 
 @dataclass
@@ -49,7 +56,7 @@ class TeamUsage:
     @property
     def today(self) -> date:
         """The day in UTC."""
-        return datetime.fromtimestamp(self.now(), UTC).date()
+        return _day(int(self.now() // 86_400))
 
     def count_answer(self, team_id: UUID, size_bytes: int) -> None:
         """Count a request, and the bytes of its answer."""

@@ -19,6 +19,8 @@ AUTO, FILE = "auto", "file"
 _WHOLE_FILES = ("original", "full")
 READY_PATIENCE_SECONDS = 5.0
 """How long a signed request waits for an image that is not ready: browsers never repeat it."""
+_MOST_REMEMBERED = 20_000
+"""Addresses and stored objects of their images that are remembered as judged: about 16 MiB."""
 
 
 class Unknown(Exception):
@@ -59,6 +61,15 @@ class Permit(NamedTuple):
     is_signed: bool
 
 
+class _Judged(NamedTuple):
+    """What an address opens, by these rows."""
+
+    address: Address
+    key: DeliveryKey | None
+    presets: Mapping[str, Preset]
+    permit: Permit
+
+
 class Verification:
     """Decides what an address opens."""
 
@@ -67,6 +78,8 @@ class Verification:
     ) -> None:
         self.now = now
         self._keys, self._images, self._presets = keys, images, presets
+        self._judged: dict[str, _Judged] = {}
+        self._judged_weight = 0
 
     async def permit(self, path: str) -> Permit:
         """Return what the path of an address opens.
@@ -76,11 +89,39 @@ class Verification:
             ImageFailed: correctly signed, and the image has failed.
             errors.AppError: correctly signed, and refused for a reason; or a part is away.
         """
+        judged = self._judged.get(path)
+        if judged is None or not await self._still_holds(judged):
+            judged = await self._judge(path)
+            self._remember(path, judged)
+        return judged.permit
+
+    async def _still_holds(self, judged: _Judged) -> bool:
+        """Tell whether an address would be judged by the same rows as before, so that the answer is the same."""
+        grant, image = judged.address.grant, judged.permit.image
+        if grant is not None:
+            if grant.has_expired(self.now()):
+                return False
+            if await self._keys.find(grant.key_number) is not judged.key:
+                return False
+        if await self._images.rows.get(image.id) is not image:
+            return False
+        return await self._presets.of(image.team_id) is judged.presets
+
+    def _remember(self, path: str, judged: _Judged) -> None:
+        # Rows are read again every few seconds, and an address is judged again then: no order of use is worth keeping.
+        weight = judged.permit.image.weight
+        if self._judged_weight + weight > _MOST_REMEMBERED:
+            self._judged.clear()
+            self._judged_weight = 0
+        self._judged_weight += weight
+        self._judged[path] = judged
+
+    async def _judge(self, path: str) -> _Judged:
         address = parse(path)
         if address is None:
             raise Unknown
         if address.grant is None:
-            return await self._permit_public(address)
+            return await self._judge_public(address)
         if not is_signed_by(await self._keys.bytes_of(address.grant.key_number), address):
             raise Unknown
         if address.grant.kind is ScopeKind.LINK:
@@ -91,9 +132,9 @@ class Verification:
         key = await self._keys.find(address.grant.key_number)
         if key is None:
             raise Unknown
-        return await self._permit_signed(address, key)
+        return await self._judge_signed(address, key)
 
-    async def _permit_public(self, address: Address) -> Permit:
+    async def _judge_public(self, address: Address) -> _Judged:
         image = await self._images.rows.get(address.image_id)
         if image is None or not image.is_public or image.is_gone or not image.is_ready:
             raise Unknown
@@ -105,31 +146,32 @@ class Verification:
             raise Unknown from None
         if not isinstance(asked, PresetSpec):
             raise Unknown
-        preset = (await self._presets.of(image.team_id)).get(asked.name)
+        presets = await self._presets.of(image.team_id)
+        preset = presets.get(asked.name)
         if preset is None or not _opens(preset, address.extension):
             raise Unknown
-        return _preset_permit(address, image, asked, preset)
+        return _Judged(address, None, presets, _preset_permit(address, image, asked, preset))
 
-    async def _permit_signed(self, address: Address, key: DeliveryKey) -> Permit:
+    async def _judge_signed(self, address: Address, key: DeliveryKey) -> _Judged:
         began_at = self._images.rows.clock()
         image = await self._images.rows.get(address.image_id)
         try:
             presets = {} if image is None else await self._presets.of(image.team_id)
-            return _judge(address, key, image, presets)
+            return _Judged(address, key, presets, _open(address, key, image, presets))
         except (Unknown, ImageFailed, errors.Gone, errors.NotFound, errors.Conflict):
             # What was read may be older than the address.
             image = await self._images.rows.get_since(address.image_id, began_at)
         while True:
             presets = {} if image is None else await self._presets.since(image.team_id, began_at)
             try:
-                return _judge(address, key, image, presets)
+                return _Judged(address, key, presets, _open(address, key, image, presets))
             except errors.ImageNotReady:
                 if self._images.rows.clock() - began_at >= READY_PATIENCE_SECONDS:
                     raise
             image = await self._images.rows.get_since(address.image_id, self._images.rows.clock())
 
 
-def _judge(address: Address, key: DeliveryKey, image: DeliveredImage | None, presets: Mapping[str, Preset]) -> Permit:
+def _open(address: Address, key: DeliveryKey, image: DeliveredImage | None, presets: Mapping[str, Preset]) -> Permit:
     """Return what a correctly signed address opens, as rows stand.
 
     Raises:

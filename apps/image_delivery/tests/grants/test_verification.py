@@ -361,6 +361,54 @@ async def test_old_digits_of_a_preset_go_on_and_other_changes_do_not(delivery: D
         assert (await delivery.get(team.address(row, wrong, "p"))).status_code == 404
 
 
+# --- Addresses that were judged before -------------------------------------------------------------------------------
+
+
+async def test_an_address_that_was_judged_before_ends_with_each_row_that_it_was_judged_by(delivery: Delivery) -> None:
+    team = await delivery.team()
+    row = await delivery.shown(team)
+    await delivery.preset(team, "card", open=True)
+    await delivery.rendition(row, Recipe(width_px=64), b"made")
+    card, thumb = team.address(row, "card.webp", "p"), team.address(row, "thumb.webp", "p")
+    for address in (card, thumb, card, thumb):
+        assert (await delivery.get(address)).status_code == 200
+    assert len(delivery.serving.verification._judged) == 2
+
+    await delivery.rows.execute(update(models.preset).values(open=False))
+    delivery.let_pass(5.1)
+    await refused(delivery, card, 404, "preset-not-found")
+    assert (await delivery.get(thumb)).status_code == 200
+    await delivery.rows.execute(
+        update(models.delivery_key).values(state="retired", verifying_at=func.now(), retired_at=func.now())
+    )
+    delivery.let_pass(5.1)
+    await refused(delivery, thumb, 410, "delivery-revoked")
+
+
+async def test_an_address_is_judged_once_while_its_rows_stay(
+    delivery: Delivery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    team = await delivery.team()
+    address = team.address(await delivery.shown(team, b"a picture"))
+    assert (await delivery.get(address)).status_code == 200
+    with monkeypatch.context() as patched:
+        patched.setattr("image_delivery.grants.verification.parse", None)
+        assert (await delivery.get(address)).content == b"a picture"
+
+
+async def test_addresses_that_were_judged_take_bounded_memory(
+    delivery: Delivery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("image_delivery.grants.verification._MOST_REMEMBERED", 6)
+    team = await delivery.team()
+    row = await delivery.shown(team)
+    for expiry in range(NOW_MINUTES, NOW_MINUTES + 8):
+        at(delivery, NOW_MINUTES - 1)
+        assert (await delivery.get(team.address(row, expiry=expiry))).status_code == 200
+        # The image and its one picture count for each address.
+        assert 1 <= len(delivery.serving.verification._judged) <= 3
+
+
 # --- Public images ---------------------------------------------------------------------------------------------------
 
 

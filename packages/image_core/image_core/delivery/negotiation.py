@@ -1,6 +1,7 @@
 """Which format the extension `auto` stands for, by what a client names in its `Accept` header."""
 
 import re
+from functools import lru_cache
 
 from image_core.delivery.spec import FORMATS, Format
 
@@ -10,6 +11,8 @@ _NAMES: dict[str, Format] = {f"image/{name}": name for name in FORMATS}
 _WEIGHT = re.compile(r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?", re.ASCII)
 
 
+# Browsers send few different ones.
+@lru_cache(maxsize=256)
 def named_formats(accept: str | None) -> frozenset[Format]:
     """Return the formats that an `Accept` header names with a weight above zero. `*/*` and `image/*` name none.
 

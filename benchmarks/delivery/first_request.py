@@ -1,6 +1,6 @@
 """The first request of a rendition, 640 pixels in WebP of a 12-megapixel photograph, beside pyvips by hand.
 
-    uv run --frozen python -m benchmarks.delivery [PICTURE.jpg] [--rounds 15]
+    uv run --frozen python -m benchmarks.delivery.first_request [PICTURE.jpg] [--rounds 15]
 
 By hand is one call of `thumbnail` with shrink-on-load and one of the saver, at the same quality and effort. The
 engine's side goes from the bytes in the service to the bytes in the service, worker and transport included. Every side
@@ -133,7 +133,7 @@ def compare(path: str, rounds: int) -> None:
 
 
 def run_side(path: str, name: str, rounds: int) -> dict[str, Any]:
-    command = [sys.executable, "-m", "benchmarks.delivery", path, "--side", name, "--rounds", str(rounds)]
+    command = [sys.executable, "-m", "benchmarks.delivery.first_request", path, "--side", name, "--rounds", str(rounds)]
     # One thread for every side: it is what a worker has, and costs the others no more CPU, only time.
     environment = {**os.environ, "VIPS_CONCURRENCY": "1"}
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
