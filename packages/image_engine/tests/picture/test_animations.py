@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import pyvips
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from image_engine.contract.answers import ProcessedPicture
 from image_engine.contract.limits import PictureLimits
@@ -13,6 +13,7 @@ from image_engine.contract.picture_file import open_picture_file
 from image_engine.contract.rejections import PictureRejected
 from image_engine.contract.requests import ProcessingRequest
 from image_engine.picture.color_coding import ColorCoding
+from image_engine.testing.renditions import middles, rendered
 from image_engine.worker.pipeline import process_picture
 
 COLORS = [(200, 60, 50), (60, 170, 70), (50, 70, 190)]
@@ -46,6 +47,15 @@ def assert_moves(picture: ProcessedPicture, colors: list[tuple[int, ...]], toler
         assert np.abs(np.array(shown) - np.array(colors)).max() <= tolerance, shown
         assert moving.get("delay") == [80] * len(colors)
     assert frames_of(picture, "large").get_typeof("n-pages") == 0
+
+
+@pytest.mark.parametrize("picture_format", ["PNG", "AVIF"])
+def test_png_and_avif_move_in_what_delivery_makes_and_stand_still_in_jpeg(picture_format: str) -> None:
+    content = animation(picture_format)
+    moving = rendered(content, "webp")
+    shown = [frame.convert("RGB").getpixel((10, 10)) for frame in ImageSequence.Iterator(moving)]
+    assert np.abs(np.array(shown) - np.array(COLORS)).max() <= 6, shown
+    assert np.abs(np.array(middles(rendered(content, "jpeg")))[:, :3] - np.array(COLORS[0])).max() <= 6
 
 
 @pytest.mark.parametrize("picture_format", ["PNG", "AVIF"])

@@ -19,7 +19,9 @@ from image_engine.picture.analysis_picture import prepare_picture
 from image_engine.picture.yuv_planes import YuvPlanes, rgb_of_planes
 from image_engine.pool.pool import WorkerPool
 from image_engine.pool.worker_limits import WorkerLimits
+from image_engine.testing import renditions
 from image_engine.testing.pictures import ORIENTATIONS, difference, exif_block, heic, scene, turned_for
+from image_engine.testing.renditions import rendered
 from image_engine.worker.pipeline import process_picture
 
 SCENE = scene()
@@ -53,7 +55,9 @@ def middles(image: pyvips.Image) -> list[list[float]]:
 
 def assert_colors(content: bytes, colors: list[Any], tolerance: int = 4) -> None:
     shown = middles(large(process(content)))
-    assert np.abs(np.array(shown)[:, : len(colors[0])] - np.array(colors)).max() <= tolerance, shown
+    delivered = renditions.middles(rendered(content))
+    for found in (shown, delivered):
+        assert np.abs(np.array(found)[:, : len(colors[0])] - np.array(colors)).max() <= tolerance, found
 
 
 def test_the_bundled_libraries_are_found() -> None:

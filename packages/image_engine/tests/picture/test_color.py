@@ -19,6 +19,7 @@ from image_engine.contract.requests import ProcessingRequest
 from image_engine.picture.color_coding import ColorCoding
 from image_engine.picture.icc_profile import is_srgb
 from image_engine.testing.pictures import heic
+from image_engine.testing.renditions import middles, rendered
 from image_engine.worker.pipeline import process_picture
 
 COLORS = [(200, 60, 50), (60, 170, 70), (50, 70, 190), (128, 128, 128)]
@@ -72,6 +73,8 @@ def shown(content: bytes) -> Floats:
 def assert_shown(content: bytes, colors: Any, tolerance: float = 5) -> None:
     got = shown(content)
     assert np.abs(got - np.array(colors)).max() <= tolerance, got
+    delivered = np.array(middles(rendered(content)))[:, :3]
+    assert np.abs(delivered - np.array(colors)).max() <= tolerance, delivered
 
 
 # --- PNG ----------------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from image_engine.contract.requests import ProcessingRequest
 from image_engine.picture.analysis_picture import prepare_picture
 from image_engine.picture.open_stored import decode_errors_as_rejections
 from image_engine.testing.pictures import animation, difference, exif_block, heic, scene, with_metadata
+from image_engine.testing.renditions import rendered
 from image_engine.worker.pipeline import process_picture
 
 SCENE = scene()
@@ -36,6 +37,9 @@ def assert_whole(content: bytes, frames: int = 1) -> None:
     large = next(item.content for item in picture.derivatives if item.preset == "large")
     if frames == 1:
         assert difference(pyvips.Image.webpload_buffer(large), SCENE) < 6
+        assert difference(pyvips.Image.new_from_array(np.asarray(rendered(content).convert("RGB"))), SCENE) < 6
+    else:
+        assert getattr(rendered(content, "webp"), "n_frames", 1) == frames
 
 
 def assert_truncated(content: bytes) -> None:

@@ -16,6 +16,7 @@ from image_engine.contract.picture_file import open_picture_file
 from image_engine.contract.rejections import PictureRejected
 from image_engine.contract.requests import ProcessingRequest
 from image_engine.picture.analysis_picture import prepare_picture
+from image_engine.testing.renditions import middles, rendered
 from image_engine.worker.pipeline import process_picture
 
 from .tiff_writer import Tags, tiff, tiff_of_pages, tiff_of_strips
@@ -43,7 +44,7 @@ def process(content: bytes) -> ProcessedPicture:
 
 
 def shown(content: bytes) -> list[tuple[int, ...]]:
-    """The colour in the middle of each quarter of the preview, and what an analyzer sees of it."""
+    """The colour in the middle of each quarter of the preview; analyzers and delivery have to show the same."""
     preview = next(item for item in process(content).derivatives if item.preset == "preview")
     image = pyvips.Image.webpload_buffer(preview.content)
     with open_picture_file() as picture:
@@ -55,7 +56,11 @@ def shown(content: bytes) -> list[tuple[int, ...]]:
             np.abs(seen[[y for _, y in points], [x for x, _ in points]] - np.array([image(*p) for p in points])).max()
             < 5
         )
-    return [tuple(round(value) for value in image(*point)) for point in points]
+    found = [tuple(round(value) for value in image(*point)) for point in points]
+    delivered = np.array(middles(rendered(content)))
+    assert np.abs(delivered[:, : image.bands] - np.array(found)).max() < 5, delivered
+    assert image.hasalpha() or (delivered[:, 3] == 255).all()
+    return found
 
 
 def assert_shown(content: bytes, colors: list[Any], tolerance: int = 3) -> None:
