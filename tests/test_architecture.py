@@ -34,7 +34,9 @@ COLLECTIONS = {"picture", "analyzers", "errors", "pages", "versions"}
 COMMITTERS = {
     "image_core/events.py": {"committing"},
     "image_api/dependencies.py": {"open_transaction"},
+    "image_api/analyses/many.py": {"request_many"},
     "image_api/analyses/service.py": {"_add_request"},
+    "image_api/batches/service.py": {"_change_chunk"},
     "image_api/people/accounts.py": {"register", "change_password", "reset_password"},
     "image_api/people/delays.py": {"count_attempt"},
     "image_api/people/service.py": {"sign_in"},

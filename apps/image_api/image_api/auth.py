@@ -174,17 +174,17 @@ class RequireScope:
         return actor
 
 
-class RequireOwnOr(RequireScope):
-    """A dependency that returns the caller if it has `scope`, or `own` for its own things; the service decides."""
+class RequireAnyOf(RequireScope):
+    """A dependency that returns the caller if it has one of these scopes; the service decides which one is needed."""
 
-    def __init__(self, scope: Scope, own: Scope) -> None:
+    def __init__(self, scope: Scope, *others: Scope) -> None:
         super().__init__(scope)
-        self._own = own
+        self._others = others
 
     @property
     def alternatives(self) -> tuple[tuple[Scope, ...], ...]:
-        """Return both scopes: the service decides which one is needed."""
-        return (self.scopes, (self._own,))
+        """Return the scopes one by one."""
+        return (self.scopes, *((scope,) for scope in self._others))
 
     async def __call__(self, request: Request) -> Actor:
         """Return the caller.
@@ -194,8 +194,8 @@ class RequireOwnOr(RequireScope):
             errors.Forbidden: The caller is not allowed to do this.
         """
         actor = await _authenticate_and_count(request, uploads=False)
-        is_owner = self._own in actor.scopes and not actor.is_default_key
-        return actor if is_owner else await super().__call__(request)
+        has_another = not actor.is_default_key and not actor.scopes.isdisjoint(self._others)
+        return actor if has_another else await super().__call__(request)
 
 
 class RequireSession(RequireScope):

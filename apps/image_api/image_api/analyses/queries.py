@@ -1,10 +1,11 @@
 """The SQL of analyses. Every query is restricted to a team; null means all teams, for an admin."""
 
+from collections.abc import Collection
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import bindparam, func, or_, select, tuple_
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import LargeBinary, Uuid, bindparam, func, or_, select, tuple_
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from image_api.http.pagination import Cursor
 from image_core.db import Query, Record, Runner, Transaction
@@ -36,15 +37,14 @@ class Order(NamedTuple):
     parameters_hash: bytes
 
 
-_image = Query(
-    select(
-        image.c.team_id, image.c.status, image.c.sha256, image.c.deleted_at, image.c.failure_code,
-        image.c.failure_message,
-    ).where(
-        image.c.id == bindparam("image_id"),
-        or_(bindparam("team_id", type_=image.c.team_id.type).is_(None), image.c.team_id == bindparam("team_id")),
-    )
-)  # fmt: skip
+_content_columns = tuple(
+    image.c[name] for name in ("id", "team_id", "status", "sha256", "deleted_at", "failure_code", "failure_message")
+)
+_visible = or_(bindparam("team_id", type_=image.c.team_id.type).is_(None), image.c.team_id == bindparam("team_id"))
+_image = Query(select(*_content_columns).where(image.c.id == bindparam("image_id"), _visible))
+_images = Query(
+    select(*_content_columns).where(image.c.id == func.any(bindparam("image_ids", type_=ARRAY(Uuid))), _visible)
+)
 _columns = (
     *(
         analysis.c[name]
@@ -58,6 +58,16 @@ _by_content = Query(
     select(*_columns).where(
         analysis.c.team_id == bindparam("team_id"),
         analysis.c.sha256 == bindparam("sha256"),
+        analysis.c.analyzer == bindparam("analyzer"),
+        analysis.c.version == bindparam("version"),
+        analysis.c.parameters_hash == bindparam("parameters_hash"),
+        analysis.c.status != AnalysisStatus.FAILED,
+    )
+)
+_of_contents = Query(
+    select(analysis.c.id, analysis.c.sha256).where(
+        analysis.c.team_id == bindparam("team_id"),
+        analysis.c.sha256 == func.any(bindparam("digests", type_=ARRAY(LargeBinary))),
         analysis.c.analyzer == bindparam("analyzer"),
         analysis.c.version == bindparam("version"),
         analysis.c.parameters_hash == bindparam("parameters_hash"),
@@ -88,6 +98,21 @@ _balance = Query(select(credit_account.c.balance).where(credit_account.c.team_id
 async def find_image(runner: Runner, team_id: UUID | None, image_id: UUID) -> Record | None:
     """Return the columns that determine whether an image can be analyzed."""
     return await runner.fetch_one(_image, team_id=team_id, image_id=image_id)
+
+
+async def find_images(runner: Runner, team_id: UUID | None, image_ids: Collection[UUID]) -> dict[UUID, Record]:
+    """Return what determines whether each of these images can be analyzed; absent ones are left out."""
+    rows = await runner.fetch(_images, team_id=team_id, image_ids=list(image_ids))
+    return {row["id"]: row for row in rows}
+
+
+async def ids_by_content(runner: Runner, team_id: UUID, digests: Collection[bytes], order: Order) -> dict[bytes, UUID]:
+    """Return the analyses of these contents that are done or in progress, by SHA-256."""
+    rows = await runner.fetch(
+        _of_contents, team_id=team_id, digests=list(digests), analyzer=order.analyzer, version=order.version,
+        parameters_hash=order.parameters_hash,
+    )  # fmt: skip
+    return {row["sha256"]: row["id"] for row in rows}
 
 
 async def find_by_content(runner: Runner, content: ContentKey, order: Order) -> Record | None:

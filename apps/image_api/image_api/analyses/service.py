@@ -104,7 +104,17 @@ async def find_content_key(runner: Runner, actor: Actor, image_id: UUID) -> Cont
         errors.ImageNotReady: The image is not ready.
         errors.ImageNotDecodable: The image cannot be decoded.
     """
-    row = await queries.find_image(runner, actor.visible_team_id, image_id)
+    return content_key(await queries.find_image(runner, actor.visible_team_id, image_id))
+
+
+def content_key(row: Record | None) -> ContentKey:
+    """Return the content of an image that was found, or raise why it cannot be analyzed.
+
+    Raises:
+        errors.ImageNotFound: The image does not exist.
+        errors.ImageNotReady: The image is not ready.
+        errors.ImageNotDecodable: The image cannot be decoded.
+    """
     if row is None:
         raise errors.ImageNotFound
     if row["deleted_at"] is not None:

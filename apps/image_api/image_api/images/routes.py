@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Path, Request, Response
 
 from image_api.actor import Actor, Scope
-from image_api.auth import RequireOwnOr, RequireScope
+from image_api.auth import RequireAnyOf, RequireScope
 from image_api.dependencies import IfMatch, ServicesDep, TransactionDep, services_of
 from image_api.guarded_route import LARGE_BODY_BYTES, body_limit
 from image_api.http.field_types import describe_pattern
@@ -21,7 +21,7 @@ router = APIRouter(tags=["images"], route_class=IdempotentRoute)
 Reader = Annotated[Actor, Depends(RequireScope(Scope.IMAGES_READ))]
 Writer = Annotated[Actor, Depends(RequireScope(Scope.IMAGES_WRITE))]
 # A caller that may upload may remove its own uploads.
-Deleter = Annotated[Actor, Depends(RequireOwnOr(Scope.IMAGES_DELETE, own=Scope.IMAGES_WRITE))]
+Deleter = Annotated[Actor, Depends(RequireAnyOf(Scope.IMAGES_DELETE, Scope.IMAGES_WRITE))]
 _PRESET = describe_pattern(r"^[a-z0-9-]{1,32}$", "Use lowercase letters, digits and hyphens, at most 32.")
 Preset = Annotated[str, Path(pattern=_PRESET)]
 

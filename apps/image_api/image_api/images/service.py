@@ -10,7 +10,7 @@ from image_api.actor import Actor, Scope
 from image_api.http.entity_tags import check_if_match
 from image_api.images import queries
 from image_api.metadata_schemas import service as metadata_schemas
-from image_api.metadata_schemas.rules import validate_patch
+from image_api.metadata_schemas.rules import Declared, validate_patch
 from image_api.metadata_schemas.values import MAX_METADATA_KEYS
 from image_core import errors, events
 from image_core.db import Record, Runner, Transaction, UniqueViolation, to_json
@@ -91,21 +91,31 @@ async def change_image(
         )
     old = require_found(await queries.lock(transaction, actor.visible_team_id, image_id))
     check_if_match(if_match, old["revision"])
+    declared = await metadata_schemas.declared_fields(transaction, old["team_id"]) if "metadata" in patch else {}
+    return await change(transaction, actor, old, patch, declared)
+
+
+async def change(
+    transaction: Transaction, actor: Actor, old: Record, patch: dict[str, Any], declared: Declared
+) -> Record:
+    """Change filename, tags, metadata and visibility of a locked image; `declared` are its team's metadata fields.
+
+    Raises:
+        errors.RequestInvalid: The metadata do not fit the team's schema.
+    """
     values = dict(patch)
     if "tags" in values:
         values["tags"] = list(dict.fromkeys(values["tags"]))
     if "metadata" in values:
-        declared = await metadata_schemas.declared_fields(transaction, old["team_id"])
-        metadata = validate_patch(declared, values["metadata"])
-        values["metadata"] = to_json(_merge(orjson.loads(old["metadata"]), metadata))
-    changed = require_found(await queries.change(transaction, transitions.edit(image_id, values)))
+        values["metadata"] = to_json(merge_metadata(old, values["metadata"], declared))
+    changed = require_found(await queries.change(transaction, transitions.edit(old["id"], values)))
     # Names only: a filename or a value may be personal, and audit events are retained.
     names: dict[str, Any] = {"fields": sorted(patch)}
     names |= {"metadata_keys": sorted(patch["metadata"])} if patch.get("metadata") else {}
     before = {"visibility": old["visibility"]} if "visibility" in patch else None
     names |= {"visibility": patch["visibility"]} if "visibility" in patch else {}
     await audit.record(
-        transaction, actor, "image.changed", ("image", image_id), team_id=old["team_id"], before=before, after=names
+        transaction, actor, "image.changed", ("image", old["id"]), team_id=old["team_id"], before=before, after=names
     )
     return changed
 
@@ -122,8 +132,14 @@ async def revoke_addresses(transaction: Transaction, actor: Actor, image_id: UUI
     return changed
 
 
-def _merge(old: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
-    merged = {name: value for name, value in (old | patch).items() if value is not None}
+def merge_metadata(old: Record, patch: dict[str, Any], declared: Declared) -> dict[str, Any]:
+    """Return the metadata of an image after a merge patch.
+
+    Raises:
+        errors.RequestInvalid: The metadata do not fit the team's schema, or have too many keys.
+    """
+    changed = orjson.loads(old["metadata"]) | validate_patch(declared, patch)
+    merged = {name: value for name, value in changed.items() if value is not None}
     if len(merged) > MAX_METADATA_KEYS:
         message = f"Too many metadata keys: the limit is {MAX_METADATA_KEYS}."
         raise errors.invalid_fields([{"field": "metadata", "code": "too_long", "message": message}])
@@ -152,13 +168,24 @@ async def trash_image(transaction: Transaction, actor: Actor, image_id: UUID, if
         errors.ETagMismatch: The resource has changed since it was read.
     """
     old = require_found(await queries.lock(transaction, actor.visible_team_id, image_id))
-    _check_may_trash(actor, old)
     check_if_match(if_match, old["revision"])
+    await trash(transaction, actor, old)
+
+
+async def trash(transaction: Transaction, actor: Actor, old: Record) -> bool:
+    """Move a locked image to the trash; return False if it is there already.
+
+    Raises:
+        errors.ScopeMissing: The key lacks a scope.
+    """
+    _check_may_trash(actor, old)
     if old["deleted_at"] is not None:
-        return
+        return False
+    image_id, team_id = old["id"], old["team_id"]
     await transaction.execute(transitions.trash(image_id))
-    await events.record(transaction, events.image_event(EventType.TRASHED, image_id, old["team_id"]))
-    await audit.record(transaction, actor, "image.trashed", ("image", image_id), team_id=old["team_id"])
+    await events.record(transaction, events.image_event(EventType.TRASHED, image_id, team_id))
+    await audit.record(transaction, actor, "image.trashed", ("image", image_id), team_id=team_id)
+    return True
 
 
 async def restore_image(transaction: Transaction, actor: Actor, image_id: UUID, bucket: str) -> Record:
@@ -171,9 +198,21 @@ async def restore_image(transaction: Transaction, actor: Actor, image_id: UUID, 
         errors.DuplicateExists: The team already has an image with these bytes.
     """
     old = require_found(await queries.lock(transaction, actor.visible_team_id, image_id))
+    restored = await restore_trashed(transaction, actor, old, bucket)
+    return restored or require_found(await queries.find(transaction, actor.visible_team_id, image_id))
+
+
+async def restore_trashed(transaction: Transaction, actor: Actor, old: Record, bucket: str) -> Record | None:
+    """Restore a locked image as the caller asked; return None if it is not in the trash.
+
+    Raises:
+        errors.ScopeMissing: The key lacks a scope.
+        errors.ImagePurged: The image is being purged and cannot be restored.
+        errors.DuplicateExists: The team already has an image with these bytes.
+    """
     _check_may_trash(actor, old)
     if old["deleted_at"] is None:
-        return require_found(await queries.find(transaction, actor.visible_team_id, image_id))
+        return None
     if old["purge_marked_at"] is not None:
         raise errors.ImagePurged("The image is being purged and cannot be restored. Upload it again.")
     return await restore(transaction, actor, old, bucket)

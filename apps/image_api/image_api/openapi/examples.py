@@ -323,6 +323,23 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "Image": _image,
     "UploadedImage": {**_image, "duplicate": False, "notice": None},
     "ImagePage": {"items": [_image], "next_cursor": None},
+    "BatchResult": {
+        "action": "tag",
+        "validate_only": False,
+        "changed": 1,
+        "unchanged": 0,
+        "failed": 1,
+        "credits": None,
+        "items": [
+            {"id": _IMAGE_ID, "outcome": "changed", "error": None, "analysis_id": None},
+            {
+                "id": _OTHER_IMAGE_ID,
+                "outcome": "not-found",
+                "error": {"code": "image-not-found", "detail": "The image does not exist."},
+                "analysis_id": None,
+            },
+        ],
+    },
     "MetadataSchema": {
         "team_id": _TEAM_ID,
         "fields": [{"name": "age", "type": "integer", "min": 0, "max": 130, "pii": True}],

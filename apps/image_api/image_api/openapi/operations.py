@@ -39,6 +39,7 @@ SUMMARIES = {
     "changeCredential": "Change a credential",
     "changeCredits": "Change scheduled refills of a team",
     "changeImage": "Change an image",
+    "changeImages": "Do one thing with many images",
     "changePassword": "Change your password",
     "changeTeam": "Change a team",
     "changeUser": "Change a user",

@@ -41,6 +41,10 @@ TAKING_KEYS = sorted(
 )
 
 
+OF_MANY: dict[str, dict[str, Any]] = {"/api/v1/images/batch": {"action": "tag", "tags": ["fjord"]}}
+OF_A_TEAM = tuple(
+    f"/api/v1/{name}" for name in ("credits", "usage", "metadata-schema", "duplicates", "delivery-keys", "presets")
+)
 UPLOADS = {("POST", "/api/v1/images"), ("POST", "/api/v1/upload")}
 AUTH = "/api/v1/auth"
 OF_A_SESSION = {("POST", f"{AUTH}/{name}") for name in ("refresh", "logout", "password")} | {("GET", f"{AUTH}/session")}
@@ -150,21 +154,12 @@ async def prepare(
     elif (method, path) == ("POST", "/api/v1/duplicates/decisions"):
         other_id = await testing.add_image(api.rows, owner.team_id)
         request["json"] = {"image_ids": [str(image_id), str(other_id)], "decision": "not-duplicate"}
-    elif path.startswith("/api/v1/delivery/"):
-        request |= delivery_request(path, image_id)
+    elif path in OF_MANY or path.startswith("/api/v1/delivery/"):
+        request |= request_about(path, image_id)
     elif path in ("/api/v1/analyze", "/api/v1/classify"):
         request |= {"json": {"image_id": str(image_id)}, "params": {"wait": 0}}
     else:
-        if "_id}" not in path and path.startswith(
-            (
-                "/api/v1/credits",
-                "/api/v1/usage",
-                "/api/v1/metadata-schema",
-                "/api/v1/duplicates",
-                "/api/v1/delivery-keys",
-                "/api/v1/presets",
-            )
-        ):
+        if "_id}" not in path and path.startswith(OF_A_TEAM):
             request["params"] = {"team_id": str(team_id)}
         request.setdefault("json", body_of(method, path, owner))
     return url, request
@@ -177,8 +172,10 @@ async def own_preset(api: Api, team_id: UUID) -> str:
     return "card"
 
 
-def delivery_request(path: str, image_id: UUID) -> dict[str, Any]:
-    """The least that an operation on delivery addresses takes."""
+def request_about(path: str, image_id: UUID) -> dict[str, Any]:
+    """The least that an operation takes whose body names images or their addresses."""
+    if path in OF_MANY:
+        return {"json": {"ids": [str(image_id)], **OF_MANY[path]}}
     if path.endswith("/sign"):
         return {"json": {"items": [{"image_id": str(image_id), "spec": "thumb", "format": "auto"}]}}
     if path.endswith("/preview"):

@@ -22,7 +22,7 @@ from ..pictures import picture
 from .test_openapi import OPERATIONS, operation_of
 
 OPERATION_IDS = """
-analyzeImage changeCredential changeCredits changeImage changePassword changeTeam changeUser classifyImage
+analyzeImage changeCredential changeCredits changeImage changeImages changePassword changeTeam changeUser classifyImage
 countMetadataValues createCredential createDeliveryKey createInvitation createTeam createUser decideDuplicate
 endSession exportAuditEvents getAnalysis getCredential getCredits getCurrentSession getDeliveryKey getDerivative
 getErrorPage getImage getImageContent getLiveness getMetadataSchema getMetrics getPreset getReadiness getStorageUsage
@@ -42,6 +42,8 @@ ALTERNATIVES = {name: [("admin",)] for name in KEEPING_KEYS.split()} | {
     # One's own uploads.
     "trashImage": [("images:write",)],
     "restoreImage": [("images:write",)],
+    # The action decides.
+    "changeImages": [("images:delete",), ("analyses:run",), ("delivery:manage",)],
 }
 
 

@@ -1,0 +1,34 @@
+"""The SQL of batches."""
+
+from collections.abc import Collection
+from uuid import UUID
+
+from sqlalchemy import Uuid, bindparam, func, or_, select
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from image_core.db import Query, Record, Transaction
+from image_core.models import image
+
+_columns = tuple(
+    image.c[name]
+    for name in (
+        "id", "team_id", "uploaded_by", "status", "object_name", "generation", "trace_parent", "tags", "metadata",
+        "visibility", "deleted_at", "purge_marked_at",
+    )
+)  # fmt: skip
+_lock = Query(
+    select(*_columns)
+    .where(
+        image.c.id == func.any(bindparam("image_ids", type_=ARRAY(Uuid))),
+        or_(bindparam("team_id", type_=image.c.team_id.type).is_(None), image.c.team_id == bindparam("team_id")),
+    )
+    # Batches lock their rows in one order, so that they do not wait for each other in a circle.
+    .order_by(image.c.id)
+    .with_for_update()
+)
+
+
+async def lock(transaction: Transaction, team_id: UUID | None, image_ids: Collection[UUID]) -> dict[UUID, Record]:
+    """Return these images by id, locked for the rest of the transaction; absent ones are left out."""
+    rows = await transaction.fetch(_lock, team_id=team_id, image_ids=list(image_ids))
+    return {row["id"]: row for row in rows}

@@ -1,0 +1,53 @@
+"""HTTP of operations on many images."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Response
+
+from image_api.actor import Actor, Scope
+from image_api.auth import RequireAnyOf
+from image_api.batches import schemas, service
+from image_api.dependencies import ServicesDep
+from image_api.guarded_route import LARGE_BODY_BYTES, GuardedRoute, body_limit
+from image_api.images.body import json_response
+
+router = APIRouter(tags=["images"], route_class=GuardedRoute)
+Changer = Annotated[
+    Actor,
+    Depends(RequireAnyOf(Scope.IMAGES_WRITE, Scope.IMAGES_DELETE, Scope.ANALYSES_RUN, Scope.DELIVERY_MANAGE)),
+]
+
+
+@router.post("/images/batch", response_model=schemas.BatchResult, openapi_extra=body_limit(LARGE_BODY_BYTES))
+async def change_images(body: schemas.NewBatch, actor: Changer, services: ServicesDep) -> Response:
+    """Do one thing with up to 1,000 images: trash, restore, tag, untag, set metadata or visibility, or analyze.
+
+    The response has one outcome for each image. Images are changed in groups of 100, each completely or not at all;
+    after 503, send the request again, and what was done before is `unchanged`. `trash` and `restore` require
+    `images:delete`, or `images:write` for your own uploads; `set_visibility` requires `delivery:manage`, `analyze`
+    requires `analyses:run`, and everything else `images:write`.
+    """
+    result = await service.run(services, actor, body)
+    changed, unchanged, failed = result.count()
+    credits_body: dict[str, Any] | None = None
+    if body.action is schemas.BatchAction.ANALYZE:
+        credits_body = {"cost": result.cost, "left": await service.credits_left(services, result)}
+    return json_response(
+        {
+            "action": body.action,
+            "validate_only": body.validate_only,
+            "changed": changed,
+            "unchanged": unchanged,
+            "failed": failed,
+            "credits": credits_body,
+            "items": [_item(image_id, result.outcomes[image_id]) for image_id in dict.fromkeys(body.ids)],
+        }
+    )
+
+
+def _item(image_id: UUID, outcome: service.Outcome) -> dict[str, Any]:
+    error = outcome.error
+    shown = None if error is None else {"code": error.code, "detail": error.detail or f"{error.title()}."}
+    analysis_id = None if outcome.analysis_id is None else str(outcome.analysis_id)
+    return {"id": image_id, "outcome": outcome.kind, "error": shown, "analysis_id": analysis_id}
