@@ -17,7 +17,11 @@ from scripts.infra.commands import say
 from scripts.infra.project import project_id_argument
 
 SUBSCRIPTION = "image-dead-letters-pull"
-TOPICS = {"image-uploads-push": "image-uploads", "image-analyses-push": "image-analyses"}
+TOPICS = {
+    "image-uploads-push": "image-uploads",
+    "image-analyses-push": "image-analyses",
+    "image-renditions-push": "image-renditions",
+}
 """The topic of each subscription whose messages may become dead letters."""
 ADDED_BY_PUBSUB = "CloudPubSubDeadLetterSource"
 """How the attributes begin that say where a dead letter comes from."""

@@ -9,6 +9,7 @@ locals {
       PUBSUB_UPLOADS_TOPIC          = module.events.topic_names["uploads"]
       PUBSUB_EVENTS_TOPIC           = module.events.topic_names["events"]
       PUBSUB_ANALYSES_TOPIC         = module.events.topic_names["analyses"]
+      PUBSUB_RENDITIONS_TOPIC       = module.events.topic_names["renditions"]
       CLOUD_SQL_INSTANCE            = module.database.connection_name
       DATABASE_NAME                 = module.database.database_name
     },

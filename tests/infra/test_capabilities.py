@@ -205,8 +205,16 @@ def _message_calls(code: Code) -> set[Call]:
         for node in ast.walk(tree)
         if isinstance(node, ast.Call)
     }
-    topics = {"process_request": "topic:uploads", "image_event": "topic:events", "analysis_request": "topic:analyses"}
-    return {Call(topic, "publish") for function, topic in topics.items() if function in made}
+    topics = {
+        "process_request": "topic:uploads",
+        "image_event": "topic:events",
+        "analysis_request": "topic:analyses",
+        "rendition_request": "topic:renditions",
+        "eager_requests": "topic:renditions",
+    }
+    # The backlog holds the messages of every service, on every topic.
+    named = topics.keys() if "publish_backlog" in made else topics.keys() & made
+    return {Call(topics[name], "publish") for name in named}
 
 
 def _database_calls(code: Code) -> set[Call]:

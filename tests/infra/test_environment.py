@@ -114,7 +114,9 @@ def text_of(folder: str, file: str) -> str:
     return (STACK.parent / folder / file).read_text()
 
 
-@pytest.mark.parametrize("setting", ["pubsub_uploads_topic", "pubsub_events_topic", "pubsub_analyses_topic"])
+@pytest.mark.parametrize(
+    "setting", ["pubsub_uploads_topic", "pubsub_events_topic", "pubsub_analyses_topic", "pubsub_renditions_topic"]
+)
 def test_topics_are_the_services_own_defaults(setting: str) -> None:
     for settings in (ApiSettings, ProcessorSettings, TasksSettings, DeliverySettings):
         assert f'"{settings.model_fields[setting].default}"' in text_of("modules/events", "topics.tf")
@@ -193,7 +195,7 @@ def test_routes_that_terraform_names_exist(environments: dict[str, dict[str, str
     assert named == {"/health/live", "/health/ready"}
     assert named <= of_api
     pushed = set(re.findall(r'"(/push/\w+)"', text_of("modules/events", "subscriptions.tf")))
-    assert pushed == {"/push/uploads", "/push/analyses"}
+    assert pushed == {"/push/uploads", "/push/analyses", "/push/renditions"}
     assert named | pushed <= of_processor | _included(processor)
     of_tasks = {_path_of(route) for part in (intake, tasks_health) for route in part.router.routes}
     assert named | {"/tasks/sweep"} <= of_tasks

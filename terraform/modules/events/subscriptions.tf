@@ -1,8 +1,9 @@
 locals {
   # Topics whose messages trigger work, and the receiver's route for each.
   push_routes = {
-    uploads  = "/push/uploads"
-    analyses = "/push/analyses"
+    uploads    = "/push/uploads"
+    analyses   = "/push/analyses"
+    renditions = "/push/renditions"
   }
 }
 

@@ -2,6 +2,7 @@ locals {
   topics = {
     uploads      = "image-uploads"
     analyses     = "image-analyses"
+    renditions   = "image-renditions"
     events       = "image-events"
     dead_letters = "image-dead-letters"
   }

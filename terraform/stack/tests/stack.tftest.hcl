@@ -80,6 +80,7 @@ run "grants_on_each_topic_are_exact" {
       "serviceAccount:image-processor@example-project.iam.gserviceaccount.com roles/pubsub.publisher image-events",
       "serviceAccount:image-tasks@example-project.iam.gserviceaccount.com roles/pubsub.publisher image-analyses",
       "serviceAccount:image-tasks@example-project.iam.gserviceaccount.com roles/pubsub.publisher image-events",
+      "serviceAccount:image-tasks@example-project.iam.gserviceaccount.com roles/pubsub.publisher image-renditions",
       "serviceAccount:image-tasks@example-project.iam.gserviceaccount.com roles/pubsub.publisher image-uploads",
       "serviceAccount:service-123456789012@gcp-sa-pubsub.iam.gserviceaccount.com roles/pubsub.publisher image-dead-letters",
       "serviceAccount:service-123456789012@gs-project-accounts.iam.gserviceaccount.com roles/pubsub.publisher image-uploads",
@@ -94,6 +95,7 @@ run "grants_on_each_subscription_are_exact" {
   assert {
     condition = toset([for grant in google_pubsub_subscription_iam_member.table : "${grant.member} ${grant.role} ${grant.subscription}"]) == toset([
       "serviceAccount:service-123456789012@gcp-sa-pubsub.iam.gserviceaccount.com roles/pubsub.subscriber image-analyses-push",
+      "serviceAccount:service-123456789012@gcp-sa-pubsub.iam.gserviceaccount.com roles/pubsub.subscriber image-renditions-push",
       "serviceAccount:service-123456789012@gcp-sa-pubsub.iam.gserviceaccount.com roles/pubsub.subscriber image-uploads-push",
     ])
     error_message = "The grants on each subscription are others."
@@ -355,7 +357,7 @@ run "services_and_topics_agree" {
   command = plan
 
   assert {
-    condition     = local.api_environment["PUBSUB_UPLOADS_TOPIC"] == module.events.topic_names["uploads"] && local.processor_environment["PUBSUB_EVENTS_TOPIC"] == module.events.topic_names["events"] && local.api_environment["PUBSUB_ANALYSES_TOPIC"] == module.events.topic_names["analyses"]
+    condition     = local.api_environment["PUBSUB_UPLOADS_TOPIC"] == module.events.topic_names["uploads"] && local.processor_environment["PUBSUB_EVENTS_TOPIC"] == module.events.topic_names["events"] && local.api_environment["PUBSUB_ANALYSES_TOPIC"] == module.events.topic_names["analyses"] && alltrue([for told in [local.api_environment, local.processor_environment, local.tasks_environment, local.delivery_environment] : told["PUBSUB_RENDITIONS_TOPIC"] == module.events.topic_names["renditions"]])
     error_message = "The services publish elsewhere."
   }
 }
@@ -1022,7 +1024,7 @@ run "others_are_kept_from_the_rate_limit_store" {
   }
 
   assert {
-    condition     = local.denied_tags == { processor = ["image-processor"], tasks = ["image-tasks"], delivery = ["image-delivery"], migrate = ["image-migrate"] }
+    condition     = jsonencode(local.denied_tags) == jsonencode({ processor = ["image-processor"], tasks = ["image-tasks"], delivery = ["image-delivery"], migrate = ["image-migrate"] })
     error_message = "Others reach the store."
   }
 }
@@ -1208,7 +1210,7 @@ run "everything_that_waits_and_runs_is_watched" {
     condition = jsonencode(module.observability.watched) == jsonencode({
       max_connections = module.database.max_connections
       services        = { image-api = { max_instances = var.api.max_instances }, image-delivery = { max_instances = var.delivery.max_instances }, image-processor = { max_instances = var.processor.max_instances }, image-tasks = { max_instances = var.tasks.max_instances } }
-      subscriptions   = { work = ["image-analyses-push", "image-uploads-push"], dead_letters = "image-dead-letters-pull" }
+      subscriptions   = { work = ["image-analyses-push", "image-renditions-push", "image-uploads-push"], dead_letters = "image-dead-letters-pull" }
       schedules       = ["image-sweep", "image-audit-retention"]
       job_name        = "image-migrate"
     })

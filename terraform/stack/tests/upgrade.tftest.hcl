@@ -20,7 +20,7 @@ run "two_services_run" {
   }
 
   assert {
-    condition     = keys(module.observability.watched.services) == tolist(["image-api", "image-processor"]) && keys(module.database.user_names) == tolist(["api", "migrator", "processor"])
+    condition     = keys(module.observability.watched.services) == tolist(["image-api", "image-processor"]) && toset(keys(module.database.user_names)) == toset(["api", "migrator", "processor"])
     error_message = "A service that has no image is there."
   }
 }

@@ -23,7 +23,7 @@ run "topics_have_the_services_names" {
   command = plan
 
   assert {
-    condition     = { for key, topic in google_pubsub_topic.this : key => topic.name } == { uploads = "image-uploads", analyses = "image-analyses", events = "image-events", dead_letters = "image-dead-letters" }
+    condition     = { for key, topic in google_pubsub_topic.this : key => topic.name } == { uploads = "image-uploads", analyses = "image-analyses", renditions = "image-renditions", events = "image-events", dead_letters = "image-dead-letters" }
     error_message = "The services publish to other topics."
   }
 }
@@ -51,8 +51,9 @@ run "each_push_goes_to_its_route" {
 
   assert {
     condition = { for key, each in google_pubsub_subscription.push : each.name => each.push_config[0].push_endpoint } == {
-      image-uploads-push  = "https://image-processor-abc-ew.a.run.app/push/uploads"
-      image-analyses-push = "https://image-processor-abc-ew.a.run.app/push/analyses"
+      image-uploads-push    = "https://image-processor-abc-ew.a.run.app/push/uploads"
+      image-analyses-push   = "https://image-processor-abc-ew.a.run.app/push/analyses"
+      image-renditions-push = "https://image-processor-abc-ew.a.run.app/push/renditions"
     }
     error_message = "Messages are pushed elsewhere."
   }
@@ -116,7 +117,7 @@ run "subscriptions_are_on_their_topics" {
   command = plan
 
   assert {
-    condition     = { for key, each in google_pubsub_subscription.push : key => each.topic } == { uploads = "projects/example-project/topics/image-uploads", analyses = "projects/example-project/topics/image-analyses" } && google_pubsub_subscription.dead_letters.topic == "projects/example-project/topics/image-dead-letters"
+    condition     = { for key, each in google_pubsub_subscription.push : key => each.topic } == { uploads = "projects/example-project/topics/image-uploads", analyses = "projects/example-project/topics/image-analyses", renditions = "projects/example-project/topics/image-renditions" } && google_pubsub_subscription.dead_letters.topic == "projects/example-project/topics/image-dead-letters"
     error_message = "A subscription is on another topic."
   }
 }
