@@ -10,13 +10,13 @@ from starlette.types import Message, Receive, Scope, Send
 
 from image_core import errors
 from image_core.delivery.rendition_requests import FULL, FULL_HASH
-from image_core.delivery.spec import FOCAL_GRAVITY, Format, Recipe
+from image_core.delivery.spec import FOCAL_GRAVITY, Format, Recipe, made_recipe
 from image_core.errors.problem_documents import MEDIA_TYPE, document, status_of
 from image_core.storage.protocol import ObjectMissing
 from image_core.telemetry import current_request, log, log_unexpected, request_context, span
 from image_delivery.derivatives import finding, sending
 from image_delivery.derivatives.finding import Content
-from image_delivery.derivatives.full_size import full_size_format
+from image_delivery.derivatives.full_size import format_of_whole
 from image_delivery.derivatives.making import Makers
 from image_delivery.derivatives.memory import PictureMemory
 from image_delivery.derivatives.sending import Headers, Prepared
@@ -189,8 +189,8 @@ class _Exchange:
     def _wanted(self, permit: Permit) -> tuple[Recipe | None, bytes, Format]:
         """Return what to make, the hash by which it is stored, and its format."""
         if permit.recipe is None:
-            return None, FULL_HASH, full_size_format(permit.image)
-        recipe = finding.made_recipe(permit.recipe)
+            return None, FULL_HASH, format_of_whole(permit.image)
+        recipe = made_recipe(permit.recipe)
         accept = self._request_headers.get(b"accept", b"")
         return recipe, finding.spec_hash_of(recipe), finding.format_of(permit, recipe, accept)
 

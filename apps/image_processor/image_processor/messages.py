@@ -2,16 +2,21 @@
 
 import base64
 import binascii
+import re
 from typing import NamedTuple
 from uuid import UUID
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
+from image_core.delivery.rendition_requests import FULL, PROCESSED_FORMAT, SOURCE
+from image_core.delivery.spec import FORMATS, MOST_NAME_LENGTH, PRESET_NAME, RESERVED_NAMES, TRANSFORM_PREFIX, Format
 from image_core.events import TRACE_ATTRIBUTE
 from image_core.images.object_names import parse_original_name
 
 FINALIZE = "OBJECT_FINALIZE"
+_GENERATION = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
+_SPEC = re.compile(PRESET_NAME, re.ASCII)
 
 
 class PushMessage(BaseModel):
@@ -92,3 +97,43 @@ def analysis_requested(message: PushMessage) -> UUID:
         return UUID(orjson.loads(base64.b64decode(message.data, validate=True))["data"]["analysis_id"])
     except (binascii.Error, orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise MalformedMessage(type(error).__name__) from error
+
+
+class RenditionRequested(NamedTuple):
+    """A picture to make in the background; `spec` is the name of a preset, `full` or `source`."""
+
+    image_id: UUID
+    team_id: UUID
+    generation: int
+    spec: str
+    format: Format
+    trace_parent: str | None
+
+
+def rendition_requested(message: PushMessage) -> RenditionRequested:
+    """Parse the picture that a message asks for.
+
+    Raises:
+        MalformedMessage: None of our services sends such a message.
+    """
+    try:
+        body = orjson.loads(base64.b64decode(message.data, validate=True))
+        data = body["data"]
+        image_id, team_id = UUID(body["image_id"]), UUID(body["team_id"])
+        generation, spec, extension = data["generation"], data["spec"], data["format"]
+        if not _GENERATION.fullmatch(generation) or int(generation) >= 2**63:
+            raise MalformedMessage("generation")
+        if extension not in FORMATS or not _is_spec(spec, extension):
+            raise MalformedMessage("spec or format")
+    except (binascii.Error, orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise MalformedMessage(type(error).__name__) from error
+    trace_parent = message.attributes.get(TRACE_ATTRIBUTE)
+    return RenditionRequested(image_id, team_id, int(generation), spec, extension, trace_parent)
+
+
+def _is_spec(spec: str, extension: Format) -> bool:
+    """Return whether a name can be made in a format."""
+    if spec in RESERVED_NAMES:
+        return spec == FULL or (spec == SOURCE and extension == PROCESSED_FORMAT)
+    is_name = _SPEC.fullmatch(spec) is not None and len(spec) <= MOST_NAME_LENGTH
+    return is_name and not spec.startswith(TRANSFORM_PREFIX)

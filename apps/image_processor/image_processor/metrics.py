@@ -4,12 +4,19 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
 
 
 class Metrics:
-    """Jobs by outcome, duration by step, and dead-lettered messages."""
+    """Jobs and renditions by outcome, their duration, and dead-lettered messages."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.jobs = Counter("image_jobs", "Jobs by outcome", ["outcome"], registry=self.registry)
         self.analyses = Counter("analyses", "Analyses by outcome", ["analyzer", "outcome"], registry=self.registry)
+        self.renditions = Counter("renditions", "Renditions by outcome", ["outcome"], registry=self.registry)
+        self.rendition_seconds = Histogram(
+            "rendition_seconds",
+            "Time to make a rendition, without the wait for an idle worker",
+            buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+            registry=self.registry,
+        )
         self.step_seconds = Histogram(
             "image_step_seconds",
             "Wall time of a processing step",

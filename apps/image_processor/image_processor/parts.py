@@ -20,6 +20,7 @@ from image_engine.contract.picture_file import PictureFile
 from image_engine.contract.rejections import PictureRejected
 from image_engine.pool.pool import WorkerPool
 from image_processor.failures import TransientFailure
+from image_processor.idle_workers import IdleWorkers
 from image_processor.metrics import Metrics
 from image_processor.settings import ProcessorSettings
 from image_processor.vision import CloudVision
@@ -54,6 +55,11 @@ class Parts:
         """The number of concurrent jobs: one per worker, and one that fetches its bytes in the meantime."""
         return asyncio.Semaphore(self.settings.worker_count + 1)
 
+    @cached_property
+    def idle_workers(self) -> IdleWorkers:
+        """The workers that no job of the above needs at the moment."""
+        return IdleWorkers(self.settings.worker_count)
+
     @property
     def lease(self) -> timedelta:
         """How long a claim is valid."""
@@ -76,12 +82,29 @@ async def run_in_slot(parts: Parts, job: Callable[[], Awaitable[Outcome]]) -> Ou
         log("processor_busy", severity="WARNING")
         return Outcome.LATER
     try:
-        return await job()
+        with parts.idle_workers.without_one():
+            return await job()
     finally:
         parts.slots.release()
 
 
-async def fetch(parts: Parts, storage: ObjectStorage, name: str, generation: int, picture: PictureFile) -> bytes:
+async def run_on_idle_worker(parts: Parts, job: Callable[[], Awaitable[Outcome]]) -> Outcome:
+    """Run a job that nobody waits for once a worker is idle; if none is for a while, have the message redelivered."""
+    idle = parts.idle_workers
+    if not idle.is_awaited:
+        try:
+            async with asyncio.timeout(min(_SLOT_WAIT_SECONDS, parts.settings.lease_seconds / 2)):
+                await idle.acquire()
+        except TimeoutError:
+            return Outcome.LATER
+        try:
+            return await job()
+        finally:
+            idle.release()
+    return Outcome.LATER
+
+
+async def fetch(parts: Parts, storage: ObjectStorage, name: str, generation: int | None, picture: PictureFile) -> bytes:
     """Write the object into `picture` and return its SHA-256.
 
     Raises:

@@ -26,6 +26,7 @@ from image_core.models import derivative, discarded_object, event, image
 from image_core.states import ImageStatus
 from image_core.storage.protocol import StoredObject
 from image_engine.contract.answers import AnalysisOutcome, AnalyzedPicture, ProcessedPicture
+from image_engine.contract.renditions import Rendition, RenditionRequest
 from image_engine.contract.requests import AnalysisRequest, ProcessingRequest
 from image_engine.pool.worker_models import WorkerModels
 from image_engine.testing.results import PROCESSED
@@ -48,6 +49,8 @@ class ScriptedPool:
     processed: ProcessedPicture = PROCESSED
     outcome: AnalysisOutcome | None = None
     requests: list[ProcessingRequest] = field(default_factory=list)
+    rendered: list[RenditionRequest] = field(default_factory=list)
+    content: bytes = b"a rendition"
     seen: list[bytes] = field(default_factory=list)
     process_ids: list[int] = field(default_factory=lambda: [1])
     confinement: Confinement = field(default_factory=lambda: Confinement(system_calls=True, landlock=7))
@@ -67,6 +70,11 @@ class ScriptedPool:
         self.seen.append(os.pread(picture.fileno(), picture.size_bytes, 0))
         if self.before is not None:
             await self.before()
+
+    async def render(self, picture: Any, request: RenditionRequest) -> Rendition:
+        self.rendered.append(request)
+        await self._look_at(picture)
+        return Rendition(request.format, 40, 30, 1, self.content)
 
     async def start(self) -> None:
         """Nothing to start."""
@@ -168,11 +176,13 @@ class Processor:
         told = {name: value for name, value in (told | claims).items() if value is not None}
         return jwt.encode({"alg": "RS256", "kid": key.kid}, told, key)
 
-    async def push(self, message: dict[str, Any], token: str | None = None, **envelope: Any) -> int:
+    async def push(
+        self, message: dict[str, Any], token: str | None = None, path: str = "uploads", **envelope: Any
+    ) -> int:
         """Delivers a message and returns the status."""
         body = {"message": message, "subscription": "s", "deliveryAttempt": 1, **envelope}
         headers = {"authorization": f"Bearer {token or self.token()}"}
-        return (await self.client.post("/push/uploads", json=body, headers=headers)).status_code
+        return (await self.client.post(f"/push/{path}", json=body, headers=headers)).status_code
 
 
 @pytest.fixture(scope="session")
@@ -216,4 +226,6 @@ async def processor(rows: Database, running_processor: Processor) -> Processor:
     pool.before, pool.processed, pool.outcome, pool.models = None, PROCESSED, None, WorkerModels()
     pool.seen.clear()
     pool.requests.clear()
+    pool.rendered.clear()
+    pool.content = b"a rendition"
     return running_processor

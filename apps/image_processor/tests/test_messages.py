@@ -8,8 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from image_core.delivery.rendition_requests import rendition_request
 from image_core.events import process_request
-from image_processor.messages import MalformedMessage, PushEnvelope, PushMessage, object_finalized
+from image_processor.messages import (
+    MalformedMessage,
+    PushEnvelope,
+    PushMessage,
+    object_finalized,
+    rendition_requested,
+)
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -122,3 +129,48 @@ def test_what_we_publish_ourselves_is_understood() -> None:
     sent = event.message()
     found = object_finalized(PushMessage(data=base64.b64encode(sent.data).decode(), attributes=sent.attributes))
     assert found == ("b", name, 7, team_id, image_id, trace)
+
+
+def rendition_message(**changes: Any) -> PushMessage:
+    body: dict[str, Any] = {"image_id": str(uuid4()), "team_id": str(uuid4())}
+    data = {"generation": "7", "spec": "card", "format": "avif"}
+    return message(body | {"data": data | changes.pop("data", {})} | changes)
+
+
+def test_a_rendition_that_we_ask_for_is_understood() -> None:
+    image_id, team_id, trace = uuid4(), uuid4(), f"00-{'a' * 32}-{'b' * 16}-01"
+    sent = rendition_request(image_id, team_id, 2**62, "card", "avif", trace).message()
+    found = rendition_requested(PushMessage(data=base64.b64encode(sent.data).decode(), attributes=sent.attributes))
+    assert found == (image_id, team_id, 2**62, "card", "avif", trace)
+    assert rendition_requested(rendition_message(data={"spec": "full", "format": "png"})).spec == "full"
+    assert rendition_requested(rendition_message(data={"spec": "source", "format": "webp"})).spec == "source"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"image_id": "x"},
+        {"image_id": None},
+        {"team_id": 7},
+        {"data": {"generation": 7}},
+        {"data": {"generation": "0"}},
+        {"data": {"generation": " 7"}},
+        {"data": {"generation": str(2**63)}},
+        {"data": {"spec": "original"}},
+        {"data": {"spec": "public"}},
+        {"data": {"spec": "source", "format": "avif"}},
+        {"data": {"spec": "t-w64"}},
+        {"data": {"spec": "Card"}},
+        {"data": {"spec": "card@7d1e"}},
+        {"data": {"spec": "c" * 33}},
+        {"data": {"spec": None}},
+        {"data": {"format": "gif"}},
+        {"data": {"format": ["avif"]}},
+        {"data": None},
+    ],
+    ids=repr,
+)
+def test_a_rendition_that_none_of_us_asks_for_is_malformed(changes: dict[str, Any]) -> None:
+    broken = rendition_message(**changes) if changes.get("data", {}) is not None else message({"data": None})
+    with pytest.raises(MalformedMessage):
+        rendition_requested(broken)

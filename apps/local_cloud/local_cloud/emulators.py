@@ -116,8 +116,9 @@ def _create_topics(broker: Broker, settings: EmulatorSettings) -> None:
     pushed = {
         settings.uploads_topic: "uploads",
         settings.analyses_topic: "analyses",
+        settings.renditions_topic: "renditions",
     }
-    for name in (*pushed, settings.events_topic, settings.renditions_topic, settings.dead_letter_topic):
+    for name in (*pushed, settings.events_topic, settings.dead_letter_topic):
         broker.ensure_topic(settings.topic(name))
     for name, path in pushed.items():
         broker.ensure_subscription(

@@ -47,6 +47,8 @@ class Failure(NamedTuple):
     message: str
 
 
+FAILURE_REMEMBERED = timedelta(hours=1)
+"""How long a rendition that cannot be made is not tried again."""
 UNCOUNTED_RETRY_WINDOW = timedelta(days=1)
 """How long failures that are not caused by the picture use up no attempt."""
 

@@ -243,7 +243,7 @@ class FakeStorage:
         self.fails("read")
         return self._find(name, generation).body[start : end + 1]
 
-    async def download(self, name: str, generation: int, file: Sink, limit_bytes: int) -> None:
+    async def download(self, name: str, generation: int | None, file: Sink, limit_bytes: int) -> None:
         """See `ObjectStorage`."""
         self.fails("download")
         body = self._find(name, generation).body

@@ -1,10 +1,10 @@
 """Which object answers an address, and in which format."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 from image_core.delivery.negotiation import choose_format, named_formats
-from image_core.delivery.spec import FOCAL_GRAVITY, Format, Recipe
+from image_core.delivery.spec import Format, Recipe
 from image_core.images import filenames
 from image_core.storage.protocol import ObjectStorage
 from image_delivery.grants.images import DeliveredImage, StoredPicture
@@ -54,11 +54,6 @@ def picture(parts: Parts, permit: Permit, stored: StoredPicture, extension: Form
         parts.derivatives, stored.object_name, None, stored.size_bytes, stored.sha256, f"image/{extension}",
         f'{kind}; filename="{permit.image.id}-{permit.name}.{extension}"', body,
     )  # fmt: skip
-
-
-def made_recipe(recipe: Recipe) -> Recipe:
-    """Return what is made for a recipe: images have no focal point yet, so the centre takes its place."""
-    return replace(recipe, gravity="ce") if recipe.gravity == FOCAL_GRAVITY else recipe
 
 
 @lru_cache(maxsize=4096)

@@ -5,22 +5,20 @@ import mmap
 from image_core.delivery.spec import Format
 from image_delivery.grants.images import DeliveredImage
 from image_engine.contract.picture_file import PictureFile
-from image_engine.contract.renditions import full_size_request
+from image_engine.contract.renditions import full_size_format
 from image_engine.stripping.pieces import CannotStrip
 from image_engine.stripping.strip import strip_metadata
 
-_COPIED: dict[str, Format] = {"image/jpeg": "jpeg", "image/png": "png", "image/webp": "webp"}
 
-
-def full_size_format(image: DeliveredImage) -> Format:
+def format_of_whole(image: DeliveredImage) -> Format:
     """Return the original's format where its data can be copied; of the others, the one they are encoded in anew."""
-    copied = _COPIED.get(image.content_type)
-    if copied is not None:
-        return copied
-    request = full_size_request(
-        image.width_px or 1, image.height_px or 1, has_alpha=image.has_alpha, is_animated=image.frames > 1
+    return full_size_format(
+        image.content_type,
+        image.width_px or 1,
+        image.height_px or 1,
+        has_alpha=image.has_alpha,
+        is_animated=image.frames > 1,
     )
-    return request.format
 
 
 def copy_without_metadata(original: PictureFile) -> bytes | None:

@@ -2,35 +2,15 @@
 
 from collections.abc import Collection, Sequence
 from datetime import date
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import ARRAY, BigInteger, Date, Integer, Text, Uuid, and_, bindparam, cast, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from image_core.db import Query, Runner, Transaction
-from image_core.images.discards import cancel_removal
-from image_core.models import delivery_usage, image, rendition, team
+from image_core.models import delivery_usage, rendition, team
 
-_VALUES = (
-    "id", "spec_hash", "format", "preset", "object_name", "width", "height", "frames", "size_bytes", "sha256",
-)  # fmt: skip
-_add = Query(
-    insert(rendition)
-    .from_select(
-        ["team_id", "image_id", "generation", *_VALUES],
-        select(
-            image.c.team_id, image.c.id, image.c.generation,
-            *(bindparam(f"new_{name}", type_=rendition.c[name].type) for name in _VALUES),
-        ).where(
-            image.c.id == bindparam("of_image_id"), image.c.generation == bindparam("of_generation"),
-            image.c.deleted_at.is_(None), image.c.purge_marked_at.is_(None),
-        ),
-    )
-    .on_conflict_do_nothing()
-    .returning(rendition.c.id)
-)  # fmt: skip
-_cancel = Query(cancel_removal())
 _transforms = and_(rendition.c.image_id == bindparam("of_image_id"), rendition.c.preset.is_(None), ~rendition.c.eager)
 _evict = Query(
     delete(rendition)
@@ -113,18 +93,6 @@ async def usage_of(runner: Runner, team_ids: Collection[UUID], today: date) -> d
     """Return what teams have used; one that has used nothing is left out."""
     rows = await runner.fetch(_usage, team_ids=list(team_ids), today=today, month=today.replace(day=1))
     return {row[0]: Usage(row[1], row[2], row[3]) for row in rows}
-
-
-async def add_rendition(transaction: Transaction, image_id: UUID, generation: int, values: dict[str, Any]) -> bool:
-    """Insert a rendition of an image that is still there, and tell whether that is what happened."""
-    columns = {f"new_{name}": values[name] for name in _VALUES}
-    added = await transaction.fetch_value(_add, of_image_id=image_id, of_generation=generation, **columns)
-    return added is not None
-
-
-async def cancel(transaction: Transaction, discard_id: UUID) -> bool:
-    """Take back the promise to remove an object, and tell whether its removal has not begun."""
-    return await transaction.fetch_value(_cancel, discard_id=discard_id) is not None
 
 
 async def evict_transforms(transaction: Transaction, image_id: UUID, most: int) -> list[str]:

@@ -17,8 +17,10 @@ from image_processor.messages import (
     PushMessage,
     analysis_requested,
     object_finalized,
+    rendition_requested,
 )
 from image_processor.parts import Outcome, Parts
+from image_processor.renditions import job as rendition_job
 
 router = APIRouter()
 
@@ -56,6 +58,10 @@ async def _analysis(parts: Parts, message: PushMessage) -> Outcome:
     return await analysis_job.handle(parts, analysis_requested(message))
 
 
+async def _rendition(parts: Parts, message: PushMessage) -> Outcome:
+    return await rendition_job.handle(parts, rendition_requested(message))
+
+
 @router.post("/push/uploads")
 async def push_upload(request: Request, authorization: Annotated[str | None, Header()] = None) -> Response:
     """Handle one message of the topic that requests processing."""
@@ -66,6 +72,12 @@ async def push_upload(request: Request, authorization: Annotated[str | None, Hea
 async def push_analysis(request: Request, authorization: Annotated[str | None, Header()] = None) -> Response:
     """Handle one message of the topic that requests analyses."""
     return await _take(request, authorization, _analysis)
+
+
+@router.post("/push/renditions")
+async def push_rendition(request: Request, authorization: Annotated[str | None, Header()] = None) -> Response:
+    """Handle one message of the topic that requests renditions in the background."""
+    return await _take(request, authorization, _rendition)
 
 
 async def _take(request: Request, authorization: str | None, job: Job) -> Response:

@@ -17,6 +17,8 @@ FULL_HASH = hashlib.sha256(b"full/1").digest()[:16]
 """In the place of a recipe's hash."""
 SOURCE = "source"
 """Name of the internal derivative of which others are made where the original is too large for that."""
+SOURCE_HASH = hashlib.sha256(b"source/1").digest()[:16]
+"""Another one than its recipe's, so that no address with the same transforms shows it."""
 SOURCE_RECIPE = Recipe(width_px=4096, height_px=4096, quality=90)
 PROCESSED_FORMAT: Format = "webp"
 """The format in which processing makes eager presets, and the only one of `source`."""

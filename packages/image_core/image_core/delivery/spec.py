@@ -81,6 +81,11 @@ class Recipe:
         return self.hash().hex()[:4]
 
 
+def made_recipe(recipe: Recipe) -> Recipe:
+    """Return what is made for a recipe: images have no focal point yet, so the centre takes its place."""
+    return replace(recipe, gravity="ce") if recipe.gravity == FOCAL_GRAVITY else recipe
+
+
 class SpecInvalid(Exception):
     """A spec that cannot be made. `canonical` is its right spelling, where it has one."""
 

@@ -109,7 +109,7 @@ class GcsStorage:
 
         return await self._gcs.run(attempt)
 
-    async def download(self, name: str, generation: int, file: Sink, limit_bytes: int) -> None:
+    async def download(self, name: str, generation: int | None, file: Sink, limit_bytes: int) -> None:
         download = _Download(self._media(name, generation), file, limit_bytes)
         await self._gcs.run(lambda: download.resume(self._gcs))
 

@@ -78,8 +78,8 @@ class ObjectStorage(Protocol):
             ObjectMissing: The object or the generation does not exist.
         """
 
-    async def download(self, name: str, generation: int, file: Sink, limit_bytes: int) -> None:
-        """Write the whole object to `file` after verifying its checksum.
+    async def download(self, name: str, generation: int | None, file: Sink, limit_bytes: int) -> None:
+        """Write the whole object, of a generation or the live one, to `file` after verifying its checksum.
 
         Raises:
             ObjectMissing: The object or the generation does not exist.

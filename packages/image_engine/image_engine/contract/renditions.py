@@ -15,8 +15,12 @@ CONTENT_TYPES: dict[Format, str] = {
     "jpeg": "image/jpeg",
     "png": "image/png",
 }
+BACKGROUND_EFFORT = DEFAULT_EFFORT | {"avif": 2}
+"""For a picture that nobody waits for."""
 MOST_EFFORT = 9
 FULL_SIZE_QUALITY = 92
+COPIED_FORMATS: dict[str, Format] = {"image/jpeg": "jpeg", "image/png": "png", "image/webp": "webp"}
+"""Media types of which the compressed data can be copied without metadata."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,14 @@ def full_size_request(
     if is_animated and max(width_px, height_px) <= MOST_UNBOUNDED_SIDE_PX:
         image_format = "webp"
     return RenditionRequest(Recipe(quality=FULL_SIZE_QUALITY), image_format, limits=limits or PictureLimits())
+
+
+def full_size_format(content_type: str, width_px: int, height_px: int, *, has_alpha: bool, is_animated: bool) -> Format:
+    """Return the format of the whole picture: that of the file where its data can be copied, else of the request."""
+    copied = COPIED_FORMATS.get(content_type)
+    if copied is not None:
+        return copied
+    return full_size_request(width_px, height_px, has_alpha=has_alpha, is_animated=is_animated).format
 
 
 @dataclass(frozen=True, slots=True)

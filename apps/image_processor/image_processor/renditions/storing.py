@@ -1,0 +1,75 @@
+"""Storing a picture that was made in the background, as image-delivery stores what it makes."""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from image_core.db import Transaction
+from image_core.delivery.rendition_requests import SOURCE
+from image_core.delivery.rendition_store import add_rendition, keep_object
+from image_core.ids import new_id
+from image_core.images.object_names import claim_folder, rendition_name
+from image_core.storage.protocol import CHUNK_BYTES, ONE_REQUEST_BYTES, ObjectStorage
+from image_processor.parts import Parts
+from image_processor.renditions import queries
+from image_processor.renditions.making import Made
+from image_processor.renditions.targets import Target
+
+
+async def store(parts: Parts, target: Target, made: Made) -> bool:
+    """Keep a picture, and tell whether it is kept: it may have been made elsewhere meanwhile, or its image be gone.
+
+    Raises:
+        errors.DatabaseUnavailable: Nothing is kept.
+        errors.StorageUnavailable: Nothing is kept.
+    """
+    key = target.key
+    # A name of its own, so that whoever loses a race overwrites nothing.
+    folder = claim_folder(target.image["team_id"], key.image_id, key.generation, new_id())
+    name = rendition_name(folder, key.spec_hash, key.format)
+    values: dict[str, Any] = {
+        "object_name": name, "width": made.width_px, "height": made.height_px, "frames": made.frames,
+        "size_bytes": made.size_bytes, "spec_hash": key.spec_hash,
+    }  # fmt: skip
+    content_type = f"image/{key.format}"
+
+    async def put() -> None:
+        values["sha256"] = await _put(parts.derivatives, name, content_type, made)
+
+    async def add(transaction: Transaction) -> bool:
+        await queries.forget_failure(transaction, key)
+        if target.spec == SOURCE:
+            source = values | {"content_type": content_type}
+            return await queries.add_source(transaction, key.image_id, key.generation, source)
+        row = values | {"format": key.format, "preset": target.spec, "eager": target.is_eager}
+        return await add_rendition(transaction, key.image_id, key.generation, row)
+
+    return await keep_object(parts.database, name, put, add)
+
+
+async def _put(storage: ObjectStorage, name: str, content_type: str, made: Made) -> bytes:
+    """Store a file and return its SHA-256; a large one is never held as a whole."""
+    if made.size_bytes <= ONE_REQUEST_BYTES:
+        body = b"".join(made.parts)
+        await storage.put(name, body, content_type)
+        return hashlib.sha256(body).digest()
+    sha256 = hashlib.sha256()
+    async with storage.writer(name, content_type) as writer:
+        left = made.size_bytes
+        for chunk in _chunks(made.parts):
+            sha256.update(chunk)
+            left -= len(chunk)
+            await (writer.write(chunk) if left else writer.finish(chunk))
+    return sha256.digest()
+
+
+def _chunks(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """Join parts, or cut them, into chunks of `CHUNK_BYTES`; only the last one is smaller."""
+    buffer = bytearray()
+    for part in parts:
+        buffer += part
+        while len(buffer) >= CHUNK_BYTES:
+            yield bytes(buffer[:CHUNK_BYTES])
+            del buffer[:CHUNK_BYTES]
+    if buffer:
+        yield bytes(buffer)

@@ -1,0 +1,64 @@
+"""What a request asks for, as its image and the team's presets are now."""
+
+from typing import NamedTuple
+
+from image_core.db import Database, Record
+from image_core.delivery.rendition_requests import FULL, FULL_HASH, SOURCE, SOURCE_HASH, SOURCE_RECIPE
+from image_core.delivery.spec import Recipe, made_recipe
+from image_core.images.presets import presets_of_team
+from image_engine.contract.renditions import FULL_SIZE_QUALITY, full_size_format
+from image_processor.messages import RenditionRequested
+from image_processor.renditions import queries
+from image_processor.renditions.queries import RenditionKey
+
+
+class Target(NamedTuple):
+    """A picture to make.
+
+    Attributes:
+        image: its row.
+        key: by which it is found once it is stored.
+        spec: the preset's name, `full` or `source`.
+        recipe: what to make; for `full` what is encoded where the file cannot be copied.
+        is_eager: whether it is kept although nobody asks for it.
+    """
+
+    image: Record
+    key: RenditionKey
+    spec: str
+    recipe: Recipe
+    is_eager: bool = False
+
+
+async def find_target(database: Database, request: RenditionRequested) -> Target | None:
+    """Return what a request asks for; None if the image, the preset or its format is not there any more."""
+    image = await queries.find_image(database, request)
+    if image is None:
+        return None
+    if request.spec == FULL:
+        return _whole(image, request)
+    if request.spec == SOURCE:
+        return Target(image, _key(request, SOURCE_HASH), SOURCE, SOURCE_RECIPE)
+    preset = (await presets_of_team(database, request.team_id)).get(request.spec)
+    if preset is None or request.format not in preset.formats:
+        return None
+    recipe = made_recipe(preset.recipe)
+    return Target(image, _key(request, recipe.hash()), preset.name, recipe, preset.is_eager)
+
+
+def _whole(image: Record, request: RenditionRequested) -> Target | None:
+    extension = full_size_format(
+        image["content_type"],
+        image["width"],
+        image["height"],
+        # As delivery takes it, until it is known.
+        has_alpha=image["has_alpha"] is not False,
+        is_animated=image["frames"] > 1,
+    )
+    if extension != request.format:
+        return None
+    return Target(image, _key(request, FULL_HASH), FULL, Recipe(quality=FULL_SIZE_QUALITY))
+
+
+def _key(request: RenditionRequested, spec_hash: bytes) -> RenditionKey:
+    return RenditionKey(request.image_id, request.generation, spec_hash, request.format)
