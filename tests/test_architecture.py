@@ -32,6 +32,7 @@ COLLECTIONS = {"picture", "analyzers", "errors", "pages", "versions"}
 
 # Whoever commits is named here: a request's transaction, and the steps that must be seen before the rest is done.
 COMMITTERS = {
+    "image_core/delivery/rendition_store.py": {"keep_object"},
     "image_core/events.py": {"committing"},
     "image_api/dependencies.py": {"open_transaction"},
     "image_api/analyses/many.py": {"request_many"},
@@ -45,7 +46,6 @@ COMMITTERS = {
     "image_api/images/tasks.py": {"_take_discarded", "_take_marked"},
     "image_api/tasks/parts.py": {"committing"},
     "image_api/uploads/tasks.py": {"_take_overdue"},
-    "image_delivery/derivatives/storing.py": {"store", "_add_row"},
     "image_processor/analyses/job.py": {"_handle", "_release_claim"},
     "image_processor/parts.py": {"committing"},
     "image_processor/images/job.py": {"_claim_and_work", "_find_row", "_not_claimed", "_release_claim"},

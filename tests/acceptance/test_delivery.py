@@ -1,5 +1,6 @@
 """Delivery addresses as pages use them: in a real browser, from files and sites that are not ours."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from io import BytesIO
@@ -89,3 +90,47 @@ async def test_the_host_of_pictures_serves_nothing_else(system: RunningSystem) -
     for path in ("/", "/docs", "/openapi.json", "/api/v1/images", "/i/", "/i/public/x"):
         answer = httpx2.get(system.delivery_url + path, trust_env=False)
         assert (answer.status_code, "set-cookie" in answer.headers) == (404, False)
+
+
+async def test_avif_of_a_preset_comes_after_webp(system: RunningSystem, member: Client) -> None:
+    if not system.delivery_url:
+        pytest.skip("where a deployment delivers is not known here")
+    recipe = {"width": 96, "formats": ["webp", "avif"], "open": True}
+    await member.ask("PUT", "/presets/small-card", 201, json=recipe)
+    made = BytesIO()
+    Image.effect_noise((WIDTH_PX, HEIGHT_PX), 90).convert("RGB").save(made, "PNG")
+    image = await member.upload(made.getvalue())
+    image = await member.ask("GET", f"/images/{image['id']}", 200, params={"include": "delivery"})
+    address = image["delivery"]["presets"]["small-card"]["url"]
+
+    async def content_type(accept: str) -> str:
+        answer = await asyncio.to_thread(httpx2.get, address, headers={"accept": accept}, trust_env=False)
+        assert answer.status_code == 200
+        found: str = answer.headers["content-type"]
+        return found
+
+    assert await content_type("image/avif,image/webp") == "image/webp"
+    async with asyncio.timeout(60):
+        while await content_type("image/avif,image/webp") != "image/avif":
+            await asyncio.sleep(0.5)
+    assert [await content_type(accept) for accept in ("image/webp", "*/*")] == ["image/webp", "image/jpeg"]
+
+
+async def test_a_whole_picture_of_another_format_is_made_in_the_background(
+    system: RunningSystem, member: Client
+) -> None:
+    if not system.delivery_url:
+        pytest.skip("where a deployment delivers is not known here")
+    made = BytesIO()
+    Image.effect_noise((WIDTH_PX, HEIGHT_PX), 90).convert("RGB").save(made, "TIFF")
+    image = await member.upload(made.getvalue())
+    signed = {"items": [{"image_id": image["id"], "spec": "full", "format": "file"}]}
+    address = (await member.ask("POST", "/delivery/sign", 200, json=signed))["items"][0]["url"]
+    answer = await asyncio.to_thread(httpx2.get, address, trust_env=False)
+    assert (answer.status_code, answer.headers["cache-control"]) == (202, "no-store")
+    async with asyncio.timeout(60):
+        while answer.status_code == 202:
+            await asyncio.sleep(float(answer.headers["retry-after"]) / 10)
+            answer = await asyncio.to_thread(httpx2.get, address, trust_env=False)
+    with Image.open(BytesIO(answer.content)) as found:
+        assert (answer.status_code, found.format, found.size) == (200, "JPEG", (WIDTH_PX, HEIGHT_PX))

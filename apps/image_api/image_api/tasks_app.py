@@ -55,6 +55,7 @@ STEPS: dict[str, Step] = {
     "users_removed": users.remove_marked,
     "teams_removed": teams.remove_marked,
     "renditions_removed": renditions.remove_unused,
+    "rendition_failures_forgotten": renditions.forget_failures,
     "overdue_uploads": uploads.end_overdue,
     "purged": images.purge,
     "objects_removed": images.remove_discarded,

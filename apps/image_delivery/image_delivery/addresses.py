@@ -16,10 +16,12 @@ from image_core.storage.protocol import ObjectMissing
 from image_core.telemetry import current_request, log, log_unexpected, request_context, span
 from image_delivery.derivatives import finding, sending
 from image_delivery.derivatives.finding import Content
-from image_delivery.derivatives.full_size import format_of_whole
-from image_delivery.derivatives.making import Makers
+from image_delivery.derivatives.full_size import can_be_copied, format_of_whole
+from image_delivery.derivatives.making import LeftToProcessor, Makers
 from image_delivery.derivatives.memory import PictureMemory
+from image_delivery.derivatives.requesting import BackgroundRequests
 from image_delivery.derivatives.sending import Headers, Prepared
+from image_delivery.derivatives.storing import Order
 from image_delivery.derivatives.usage import TeamUsage
 from image_delivery.grants.images import DeliveredImages
 from image_delivery.grants.verification import AUTO, ImageFailed, Permit, Unknown, Verification
@@ -30,6 +32,7 @@ ROUTE = "/i/{grant}/{image}/{file}"
 UNKNOWN_SECONDS = 60
 """How long caches may keep that an address is unknown or has expired."""
 _NOT_READY_SECONDS = 5
+_PENDING_SECONDS = 5
 _METHODS = (b"GET, HEAD", frozenset({"GET", "HEAD"}))
 _NO_STORE = (b"cache-control", b"no-store")
 _ENDS = (b"cache-control", b"public, max-age=%d" % UNKNOWN_SECONDS)
@@ -54,6 +57,7 @@ class Serving:
     memory: PictureMemory
     makers: Makers
     usage: TeamUsage
+    requests: BackgroundRequests
 
 
 class Found(NamedTuple):
@@ -123,6 +127,8 @@ class _Exchange:
             await self._send_empty(404, [_ENDS])
         except ImageFailed as failed:
             await self._refuse(422, failed.code, "The image failed", failed.message, _NO_STORE)
+        except LeftToProcessor:
+            await self._send_empty(202, [(b"retry-after", b"%d" % _PENDING_SECONDS), _NO_STORE])
         except errors.AppError as error:
             await self._refuse_for(error)
         else:
@@ -171,20 +177,54 @@ class _Exchange:
         if permit.recipe is None and permit.name != FULL:
             return Found(finding.original(parts, image), "hit")
         recipe, spec_hash, extension = self._wanted(permit)
+        self._ask_for_avif(permit, recipe, spec_hash)
         stored = image.pictures.get((spec_hash, extension))
         if stored is not None:
             if stored.is_rendition:
                 self._serving.usage.note_use(stored.object_name)
             return Found(finding.picture(parts, permit, stored, extension, None), "hit")
         try:
+            if recipe is None:
+                await self._check_whole(permit, extension)
             made, is_first = await self._serving.makers.make(
                 image, recipe, extension, permit.preset, is_exact=permit.is_exact
             )
+        except LeftToProcessor:
+            order = Order(image.id, image.generation or 0, FULL_HASH, extension)
+            await self._serving.requests.ask(image, order, FULL, is_exact=permit.is_exact)
+            raise
         except PictureRejected as rejection:
             refusal = ImageFailed(rejection.code, rejection.message) if permit.is_signed else Unknown()
             raise refusal from rejection
         content = finding.picture(parts, permit, made.picture, extension, made.body)
         return Found(content, "made" if is_first else "waited")
+
+    async def _check_whole(self, permit: Permit, extension: Format) -> None:
+        """Let the whole picture be copied here, where that can be done.
+
+        Raises:
+            ImageFailed: it could not be made within the last hour.
+            LeftToProcessor: it cannot be copied, or is too large for it.
+        """
+        image = permit.image
+        failure = image.failures.get((FULL_HASH, extension))
+        if failure is not None:
+            raise ImageFailed(failure.code, failure.message)
+        order = Order(image.id, image.generation or 0, FULL_HASH, extension)
+        if not can_be_copied(image) or self._serving.requests.was_asked(order):
+            raise LeftToProcessor
+
+    def _ask_for_avif(self, permit: Permit, recipe: Recipe | None, spec_hash: bytes) -> None:
+        """Have AVIF made for whoever comes later, where the address leaves the format open and the preset lists it."""
+        image = permit.image
+        if recipe is None or not permit.lists_avif or permit.extension != AUTO:
+            return
+        is_known = (spec_hash, "avif") in image.pictures or (spec_hash, "avif") in image.failures
+        # Of what moves `auto` never becomes AVIF.
+        if is_known or (image.frames > 1 and recipe.animated):
+            return
+        order = Order(image.id, image.generation or 0, spec_hash, "avif")
+        self._serving.requests.ask_meanwhile(image, order, permit.name, is_exact=permit.is_exact)
 
     def _wanted(self, permit: Permit) -> tuple[Recipe | None, bytes, Format]:
         """Return what to make, the hash by which it is stored, and its format."""

@@ -16,6 +16,7 @@ from image_core import process_memory, telemetry
 from image_core.db import Database
 from image_core.delivery.grant import PREFIX
 from image_core.direct_traffic import keep_local_traffic_direct
+from image_core.events import PubSubPublisher
 from image_core.intake.request_log import RequestLog
 from image_core.keys import master_secrets
 from image_core.keys.master_secrets import MasterSecret
@@ -24,6 +25,7 @@ from image_delivery import health
 from image_delivery.addresses import Addresses, Serving
 from image_delivery.derivatives.making import Makers
 from image_delivery.derivatives.memory import PictureMemory
+from image_delivery.derivatives.requesting import BackgroundRequests
 from image_delivery.derivatives.usage import TeamUsage
 from image_delivery.grants.images import DeliveredImages
 from image_delivery.grants.keys import DeliveryKeys
@@ -65,12 +67,14 @@ def _lifespan(settings: DeliverySettings, provider: TracerProvider | None) -> An
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         gcs = GcsClient(settings.storage_emulator_host, settings.gcloud_creds_path)
+        publisher = PubSubPublisher(settings.google_cloud_project, settings.topics, settings.pubsub_emulator_host)
         parts = Parts(
             settings=settings,
             database=Database(settings.database),
             originals=gcs.bucket(settings.image_upload_bucket_name),
             derivatives=gcs.bucket(settings.image_derivatives_bucket_name),
             master=_master(settings),
+            publisher=publisher,
             pool=_pool(settings),
             metrics=Metrics(),
             tracer_provider=provider,
@@ -82,14 +86,16 @@ def _lifespan(settings: DeliverySettings, provider: TracerProvider | None) -> An
         await parts.database.open()
         # Workers and the storage client take longer to load than everything else: the port is open before them.
         workers = asyncio.create_task(_start(parts.pool, readiness))
-        warming = asyncio.create_task(asyncio.to_thread(_warm, gcs))
+        warming = asyncio.create_task(asyncio.to_thread(_warm, gcs, publisher))
         try:
             yield
         finally:
             workers.cancel()
             await asyncio.gather(workers, warming, return_exceptions=True)
             await parts.pool.stop()
+            await app.state.serving.requests.close()
             await app.state.serving.usage.flush()
+            await publisher.close()
             await gcs.close()
             await parts.database.close()
 
@@ -101,8 +107,9 @@ def _serving(parts: Parts, keys: DeliveryKeys) -> Serving:
     images, presets = DeliveredImages(parts.database, outage_seconds), TeamPresets(parts.database, outage_seconds)
     memory = PictureMemory(parts.settings.delivery_memory_bytes)
     usage = TeamUsage(parts.database, parts.settings)
-    makers = Makers(parts, images, memory, usage)
-    return Serving(parts, images, Verification(keys, images, presets), memory, makers, usage)
+    requests = BackgroundRequests(parts.publisher, usage, parts.metrics)
+    makers = Makers(parts, images, memory, usage, requests)
+    return Serving(parts, images, Verification(keys, images, presets), memory, makers, usage, requests)
 
 
 async def _start(pool: WorkerPool, readiness: health.Readiness) -> None:
@@ -115,8 +122,9 @@ async def _start(pool: WorkerPool, readiness: health.Readiness) -> None:
         signal.raise_signal(signal.SIGTERM)
 
 
-def _warm(gcs: GcsClient) -> None:
+def _warm(gcs: GcsClient, publisher: PubSubPublisher) -> None:
     gcs.warm()
+    publisher.warm()
     process_memory.freeze_long_lived_objects()
 
 

@@ -14,6 +14,7 @@ class Metrics:
         self._answers_by: dict[tuple[int, str], Counter] = {}
         self._bytes = Counter("delivery_bytes", "Bytes of pictures in those answers", registry=self.registry)
         self.made = Counter("delivery_made", "Pictures made, by outcome", ["outcome"], registry=self.registry)
+        self.asked = Counter("delivery_asked", "Pictures that the processor was asked for", registry=self.registry)
         self.make_seconds = Histogram(
             "delivery_make_seconds",
             "Time to make a picture, without the wait for a place",

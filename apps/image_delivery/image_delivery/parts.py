@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from opentelemetry.trace import TracerProvider
 
 from image_core.db import Database
+from image_core.events import Publisher
 from image_core.keys.master_secrets import MasterSecret
 from image_core.storage.protocol import ObjectStorage
 from image_delivery.metrics import Metrics
@@ -21,6 +22,7 @@ class Parts:
     originals: ObjectStorage
     derivatives: ObjectStorage
     master: MasterSecret
+    publisher: Publisher
     pool: WorkerPool
     metrics: Metrics
     tracer_provider: TracerProvider | None = None

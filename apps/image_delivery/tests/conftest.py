@@ -6,7 +6,7 @@ import json
 import os
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +23,7 @@ from image_core.db import Database, Record
 from image_core.delivery import grant, spec
 from image_core.delivery.spec import Format, Recipe
 from image_core.delivery.tag import delivery_tag
+from image_core.events import Message, Topic
 from image_core.ids import new_id
 from image_core.images.object_names import claim_folder, derivative_name
 from image_core.keys import master_secrets
@@ -65,6 +66,25 @@ class ScriptedPool:
 
     async def stop(self) -> None:
         """Nothing to stop."""
+
+
+@dataclass
+class ScriptedPublisher:
+    """Keeps what it is given; `before` runs first and may raise."""
+
+    before: Callable[[], Awaitable[None]] | None = None
+    asked: list[dict[str, Any]] = field(default_factory=list)
+
+    async def publish(self, topic: Topic, messages: Sequence[Message], timeout_seconds: float) -> None:
+        assert topic is Topic.RENDITIONS
+        if self.before is not None:
+            await self.before()
+        self.asked += [json.loads(message.data) for message in messages]
+
+    @property
+    def specs(self) -> list[tuple[str, str]]:
+        """Spec and format of each request."""
+        return [(each["data"]["spec"], each["data"]["format"]) for each in self.asked]
 
 
 @dataclass(frozen=True)
@@ -123,6 +143,7 @@ class Delivery:
     client: httpx2.AsyncClient
     rows: Database
     pool: ScriptedPool
+    publisher: ScriptedPublisher = field(default_factory=ScriptedPublisher)
     queries: list[str] = field(default_factory=list)
     """What the service has asked the database, and the objects that it has read, in order."""
     seconds_ahead: float = 0
@@ -270,7 +291,8 @@ def make_delivery(rows: Database, worker_urls: Any, emulators: Any, monkeypatch:
 def _watch(delivery: Delivery) -> None:
     """Notes each query and each read from storage, and gives the rows in memory a clock that tests move."""
     verification = delivery.serving.verification
-    delivery.serving.makers.clock = delivery.clock
+    delivery.serving.makers.clock = delivery.serving.requests.clock = delivery.clock
+    delivery.serving.requests._publisher = delivery.publisher
     for lookups in (verification._keys._rows, verification._images.rows, verification._presets.rows):
         lookups.clock = delivery.clock
     parts, fetch, read = delivery.parts, delivery.parts.database.fetch, delivery.parts.derivatives.read

@@ -6,6 +6,7 @@ from sqlalchemy import ColumnElement, exists, func, literal_column, select, text
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from image_core.db import Record
+from image_core.delivery.rendition_requests import SOURCE
 from image_core.delivery.tag import delivery_tag
 from image_core.models import derivative, image
 
@@ -28,7 +29,7 @@ def _derivatives() -> ColumnElement[Any]:
     listed = func.json_agg(aggregate_order_by(item, derivative.c.width, derivative.c.preset))
     return (
         select(listed)
-        .where(derivative.c.image_id == image.c.id)
+        .where(derivative.c.image_id == image.c.id, derivative.c.preset != literal_column(f"'{SOURCE}'"))
         .correlate(image)
         .scalar_subquery()
         .label("derivatives")

@@ -13,6 +13,7 @@ from sqlalchemy import (
 
 from image_api.images.columns import BODY_COLUMNS
 from image_core.db import Query, Record, Runner, Transaction
+from image_core.delivery.rendition_requests import SOURCE
 from image_core.models import analysis, derivative, image
 
 _visible = or_(bindparam("team_id", type_=image.c.team_id.type).is_(None), image.c.team_id == bindparam("team_id"))
@@ -37,7 +38,12 @@ _get_derivative = Query(
         derivative.c.content_type, derivative.c.preset, image.c.filename,
     )
     .select_from(image.outerjoin(
-        derivative, and_(derivative.c.image_id == image.c.id, derivative.c.preset == bindparam("preset"))
+        derivative,
+        and_(
+            derivative.c.image_id == image.c.id, derivative.c.preset == bindparam("preset"),
+            # What others are made of is nobody's to see.
+            derivative.c.preset != literal_column(f"'{SOURCE}'"),
+        ),
     ))
     .where(image.c.id == bindparam("image_id"), _visible)
 )  # fmt: skip

@@ -7,7 +7,8 @@ from image_api.tasks.runner import BATCH, Budget, in_transactions
 from image_core.db import Query, Transaction
 from image_core.images.discards import REMEMBERED, schedule_removal
 from image_core.images.object_names import Bucket
-from image_core.models import rendition
+from image_core.models import rendition, rendition_failure
+from image_core.states import FAILURE_REMEMBERED
 
 _is_unused = rendition.c.last_used_on < func.current_date() - bindparam("retention", type_=Interval)
 _take_unused = Query(
@@ -20,6 +21,9 @@ _take_unused = Query(
         _is_unused,
     )
     .returning(rendition.c.object_name)
+)
+_forget_failures = Query(
+    delete(rendition_failure).where(rendition_failure.c.failed_at < func.now() - FAILURE_REMEMBERED)
 )
 
 
@@ -34,3 +38,8 @@ async def remove_unused(parts: TaskParts, budget: Budget) -> int:
 
     removed, _ = await in_transactions(parts, budget, batch, BATCH)
     return removed
+
+
+async def forget_failures(parts: TaskParts, _budget: Budget) -> int:
+    """Forget what could not be made, so that it is tried again when somebody asks for it."""
+    return await parts.database.execute(_forget_failures)

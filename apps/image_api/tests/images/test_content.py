@@ -146,6 +146,18 @@ class TestDerivatives:
         answer = await api.client.get(f"/api/v1/images/{image_id}/derivatives/No%20Such", headers=member.headers)
         assert answer.status_code == 422
 
+    async def test_what_pictures_are_made_of_is_not_shown(self, api: Api, member: UserWithKey) -> None:
+        assert member.team_id is not None
+        image_id = await testing.add_image(api.rows, member.team_id)
+        for preset in ("source", "thumb"):
+            await testing.add_derivative(api.rows, image_id, f"derivatives/{preset}", preset)
+        path = f"/api/v1/images/{image_id}"
+        answer = await api.client.get(f"{path}/derivatives/source", headers=member.headers)
+        assert (answer.status_code, answer.json()["code"]) == (404, "derivative-not-found")
+        listed = (await api.client.get(f"{path}/derivatives", headers=member.headers)).json()["items"]
+        shown = (await api.client.get(path, headers=member.headers)).json()["derivatives"]
+        assert [[each["preset"] for each in found] for found in (listed, shown)] == [["thumb"], ["thumb"]]
+
     async def test_derivatives_of_an_image_in_the_trash_are_not_found(self, api: Api, member: UserWithKey) -> None:
         assert member.team_id is not None
         image_id = await testing.add_image(api.rows, member.team_id)

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import func, insert, select
 
 from image_core.ids import new_id
-from image_core.models import discarded_object, image, rendition
+from image_core.models import discarded_object, image, rendition, rendition_failure
 
 from ..housekeeping import Tasks
 
@@ -43,3 +43,14 @@ async def test_what_was_not_used_for_thirty_days_goes_with_its_object(tasks: Tas
     for name, is_there in ((old, False), (fresh, True), (eager, True)):
         assert (await tasks.parts.derivatives.stat(name) is not None) is is_there
     assert await tasks.count(image) == 3
+
+
+async def test_what_could_not_be_made_is_forgotten_after_an_hour(tasks: Tasks) -> None:
+    row, _ = await tasks.image("ready")
+    values = {"image_id": row["id"], "spec_hash": bytes(16), "format": "avif", "code": "x", "message": "It failed."}
+    for generation, minutes in ((1, 59), (2, 61)):
+        failed_at = datetime.now(UTC) - timedelta(minutes=minutes)
+        statement = insert(rendition_failure).values(**values, generation=generation, failed_at=failed_at)
+        await tasks.rows.execute(statement)
+    assert (await tasks.sweep())["rendition_failures_forgotten"] == 1
+    assert [row["generation"] for row in await tasks.rows.fetch(select(rendition_failure))] == [1]

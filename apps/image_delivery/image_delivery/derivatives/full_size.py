@@ -2,10 +2,11 @@
 
 import mmap
 
+from image_core.delivery.rendition_requests import MOST_SOURCE_BYTES
 from image_core.delivery.spec import Format
 from image_delivery.grants.images import DeliveredImage
 from image_engine.contract.picture_file import PictureFile
-from image_engine.contract.renditions import full_size_format
+from image_engine.contract.renditions import COPIED_FORMATS, full_size_format
 from image_engine.stripping.pieces import CannotStrip
 from image_engine.stripping.strip import strip_metadata
 
@@ -19,6 +20,11 @@ def format_of_whole(image: DeliveredImage) -> Format:
         has_alpha=image.has_alpha,
         is_animated=image.frames > 1,
     )
+
+
+def can_be_copied(image: DeliveredImage) -> bool:
+    """Tell whether the file is one whose data can be copied, and small enough to be read here."""
+    return image.content_type in COPIED_FORMATS and (image.size_bytes or 0) <= MOST_SOURCE_BYTES
 
 
 def copy_without_metadata(original: PictureFile) -> bytes | None:

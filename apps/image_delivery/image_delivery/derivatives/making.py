@@ -7,7 +7,15 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from image_core import errors, telemetry
-from image_core.delivery.rendition_requests import FULL, FULL_HASH
+from image_core.delivery.rendition_requests import (
+    FULL,
+    FULL_HASH,
+    MOST_SOURCE_BYTES,
+    PROCESSED_FORMAT,
+    SOURCE,
+    SOURCE_HASH,
+    needs_source,
+)
 from image_core.delivery.spec import Format, Recipe
 from image_core.storage.protocol import ObjectMissing, ObjectTooLarge
 from image_delivery.derivatives import storing
@@ -15,18 +23,25 @@ from image_delivery.derivatives.finding import spec_hash_of
 from image_delivery.derivatives.full_size import copy_without_metadata
 from image_delivery.derivatives.memory import PictureMemory, name_of
 from image_delivery.derivatives.places import Places
+from image_delivery.derivatives.requesting import BackgroundRequests
 from image_delivery.derivatives.storing import Order
 from image_delivery.derivatives.usage import TeamUsage
 from image_delivery.grants.images import DeliveredImage, DeliveredImages, StoredPicture
 from image_delivery.parts import Parts
 from image_engine.contract.picture_file import PictureFile, open_picture_file
-from image_engine.contract.rejections import PictureRejected, RejectionCode, WorkerInterrupted, WorkerUnavailable
-from image_engine.contract.renditions import FULL_SIZE_QUALITY, Rendition, RenditionRequest
+from image_engine.contract.rejections import (
+    PictureRejected,
+    RejectionCode,
+    WorkerInterrupted,
+    WorkerUnavailable,
+    parse_rejection_code,
+)
+from image_engine.contract.renditions import Rendition, RenditionRequest
 
+SOURCE_SECONDS = 5
+"""When to come again for a picture whose source is being made."""
 FAILURE_SECONDS = 3600.0
 """How long it is remembered that a picture cannot be made."""
-MOST_SOURCE_BYTES = 64 * 1024 * 1024
-"""Pictures are made from smaller originals only; of larger ones from what the processor made of them."""
 _MOST_FAILURES = 10_000
 _PATIENCE_SECONDS = 25.0
 """Longer than a place, a source and a worker may take; what hangs all the same holds nobody for longer."""
@@ -37,6 +52,12 @@ class Made(NamedTuple):
 
     picture: StoredPicture
     body: bytes
+
+
+class LeftToProcessor(Exception):
+    """The picture is made in the background."""
+
+    code = "left-to-processor"
 
 
 class _Failure(NamedTuple):
@@ -54,9 +75,11 @@ class Makers:
         images: DeliveredImages,
         memory: PictureMemory,
         usage: TeamUsage,
+        requests: BackgroundRequests,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._parts, self._images, self._memory, self._usage, self.clock = parts, images, memory, usage, clock
+        self._requests = requests
         # One more than there are workers, which fetches its source meanwhile.
         self.places = Places(parts.settings.worker_count + 1, parts.settings.delivery_queue_seconds)
         parts.metrics.waiting.set_function(lambda: self.places.waiting)
@@ -73,6 +96,7 @@ class Makers:
 
         Raises:
             PictureRejected: it cannot be made.
+            LeftToProcessor: it is the whole picture, and its data cannot be copied.
             errors.DeliveryQuotaExceeded: the team has had as many made today as it may.
             errors.Unavailable: too many others wait, or a part is away.
         """
@@ -115,7 +139,7 @@ class Makers:
     ) -> Made:
         async with self.places.place(image.team_id, image.id):
             self._usage.count_make(image.team_id, is_exact=is_exact)
-            made = await self._make_now(order, image, recipe)
+            made = await self._make_now(order, image, recipe, is_exact=is_exact)
         picture = storing.describe(image, order, made)
         # What has a name is not evicted as transforms are.
         if await self._store(order, FULL if recipe is None else preset, picture, made):
@@ -123,13 +147,15 @@ class Makers:
             self._note(order, picture)
         return Made(picture, made.content)
 
-    async def _make_now(self, order: Order, image: DeliveredImage, recipe: Recipe | None) -> Rendition:
+    async def _make_now(
+        self, order: Order, image: DeliveredImage, recipe: Recipe | None, *, is_exact: bool
+    ) -> Rendition:
         began_at = time.perf_counter()
         with open_picture_file() as file:
             if recipe is None:
                 made = await self._copy(image, order.format, file)
             else:
-                await self._fetch(image, _source_of(image), file)
+                await self._fetch(image, await self._source_of(image, is_exact=is_exact), file)
                 made = await self._render(recipe, order.format, file)
         seconds = time.perf_counter() - began_at
         self._parts.metrics.make_seconds.observe(seconds)
@@ -144,13 +170,11 @@ class Makers:
         return made
 
     async def _copy(self, image: DeliveredImage, extension: Format, file: PictureFile) -> Rendition:
-        """Return the whole picture without metadata: its compressed data where they can be copied."""
-        if (image.size_bytes or 0) > MOST_SOURCE_BYTES:
-            raise PictureRejected("picture-too-large")
+        """Return the whole picture without metadata, by copying its compressed data."""
         await self._fetch(image, None, file)
         content = await asyncio.to_thread(copy_without_metadata, file)
         if content is None:
-            return await self._render(Recipe(quality=FULL_SIZE_QUALITY), extension, file)
+            raise LeftToProcessor
         return Rendition(extension, image.width_px or 1, image.height_px or 1, image.frames, content)
 
     async def _render(self, recipe: Recipe, extension: Format, file: PictureFile) -> Rendition:
@@ -159,6 +183,30 @@ class Makers:
             return await self._parts.pool.render(file, request)
         except (WorkerUnavailable, WorkerInterrupted) as error:
             raise errors.DeliveryBusy("No worker could make the picture. Try again.") from error
+
+    async def _source_of(self, image: DeliveredImage, *, is_exact: bool) -> StoredPicture | None:
+        """Return the derivative that pictures are made of; None for the original.
+
+        Raises:
+            PictureRejected: there can be none, and the original is too large.
+            errors.DeliveryBusy: it is being made.
+        """
+        is_too_large = (image.size_bytes or 0) > MOST_SOURCE_BYTES
+        if image.source is not None or not (is_too_large or _has_many_pixels(image)):
+            return image.source
+        order = Order(image.id, image.generation or 0, SOURCE_HASH, PROCESSED_FORMAT)
+        failure = image.failures.get((SOURCE_HASH, PROCESSED_FORMAT))
+        if not is_too_large:
+            if failure is None:
+                self._requests.ask_meanwhile(image, order, SOURCE, is_exact=is_exact)
+            return None
+        if failure is not None:
+            raise PictureRejected(parse_rejection_code(failure.code), failure.message)
+        await self._requests.ask(image, order, SOURCE, is_exact=is_exact)
+        raise errors.DeliveryBusy(
+            "The original is large, and what its pictures are made of is not there yet. Try again.",
+            retry_after_seconds=SOURCE_SECONDS,
+        )
 
     async def _fetch(self, image: DeliveredImage, source: StoredPicture | None, file: PictureFile) -> None:
         """Write what the picture is made of to a file: a derivative, or the original.
@@ -198,9 +246,5 @@ def _outcome_of(error: BaseException | None) -> str:
     return str(getattr(error, "code", "unexpected"))
 
 
-def _source_of(image: DeliveredImage) -> StoredPicture | None:
-    """Return the derivative that pictures are made of; None for the original."""
-    if image.source is not None or (image.size_bytes or 0) <= MOST_SOURCE_BYTES:
-        return image.source
-    stored = [picture for (_, extension), picture in image.pictures.items() if extension == "webp"]
-    return max(stored, key=lambda picture: picture.size_bytes, default=None)
+def _has_many_pixels(image: DeliveredImage) -> bool:
+    return needs_source(image.content_type, image.size_bytes or 0, image.width_px or 1, image.height_px or 1)

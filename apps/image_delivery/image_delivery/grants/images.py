@@ -13,12 +13,19 @@ from image_core.delivery.rendition_requests import SOURCE
 from image_core.delivery.spec import Format
 from image_core.delivery.tag import delivery_tag
 from image_core.images.presets import BUILT_IN
-from image_core.models import derivative, image, rendition, team
-from image_core.states import ImageStatus, Visibility
+from image_core.models import derivative, image, rendition, rendition_failure, team
+from image_core.states import FAILURE_REMEMBERED, ImageStatus, Visibility
 from image_delivery.grants.lookups import Lookups
 
 _MOST_KEPT = 50_000
 """Images and stored objects of theirs: about 20 MiB."""
+
+
+class RenditionFailure(NamedTuple):
+    """Why a picture could not be made in the background: a code and a message for people."""
+
+    code: str
+    message: str
 
 
 class StoredPicture(NamedTuple):
@@ -38,6 +45,7 @@ class DeliveredImage:
     Attributes:
         source: a smaller picture that others are made of, where the original is too large for that.
         pictures: what is stored of this generation, by the recipe's hash and the format.
+        failures: what the processor could not make of it within the last hour.
     """
 
     id: UUID
@@ -61,6 +69,7 @@ class DeliveredImage:
     has_alpha: bool
     source: StoredPicture | None = None
     pictures: dict[tuple[bytes, Format], StoredPicture] = field(default_factory=dict)
+    failures: dict[tuple[bytes, Format], RenditionFailure] = field(default_factory=dict)
 
     @property
     def tag(self) -> str | None:
@@ -77,7 +86,7 @@ class DeliveredImage:
     @property
     def weight(self) -> int:
         """How much of the memory for rows it takes."""
-        return 1 + len(self.pictures)
+        return 1 + len(self.pictures) + len(self.failures)
 
 
 def _as_lists(*columns: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -104,6 +113,20 @@ _renditions = (
     .where(rendition.c.image_id == image.c.id, rendition.c.generation == image.c.generation)
     .scalar_subquery()
 )  # fmt: skip
+_failures = (
+    select(
+        _as_lists(
+            rendition_failure.c.spec_hash, rendition_failure.c.format, rendition_failure.c.code,
+            rendition_failure.c.message,
+        )
+    )
+    .where(
+        rendition_failure.c.image_id == image.c.id,
+        rendition_failure.c.generation == image.c.generation,
+        rendition_failure.c.failed_at > func.now() - FAILURE_REMEMBERED,
+    )
+    .scalar_subquery()
+)  # fmt: skip
 _images = Query(
     select(
         image.c.id, image.c.team_id, image.c.status, image.c.failure_code, image.c.failure_message, image.c.filename,
@@ -114,6 +137,7 @@ _images = Query(
         image.c.ready_at.is_not(None).label("was_ready"),
         image.c.frames, image.c.facts["has_alpha"].as_boolean().label("has_alpha"),
         _derivatives.label("derivatives"), _renditions.label("renditions"),
+        _failures.label("failures"),
     )
     .join(team, team.c.id == image.c.team_id)
     .where(image.c.id == func.any(bindparam("image_ids", type_=ARRAY(Uuid))))
@@ -159,6 +183,10 @@ def _image_of(row: Record) -> DeliveredImage:
         has_alpha=row["has_alpha"] is not False,
         source=derivatives[SOURCE][1] if SOURCE in derivatives else None,
         pictures=_pictures_of(row, derivatives),
+        failures={
+            (_bytes(spec_hash), extension): RenditionFailure(code, message)
+            for spec_hash, extension, code, message in orjson.loads(row["failures"] or "[]")
+        },
     )
 
 

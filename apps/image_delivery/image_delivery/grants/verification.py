@@ -48,6 +48,7 @@ class Permit(NamedTuple):
         is_lasting: whether the same address gives the same bytes for as long as it is good.
         is_exact: whether the signature covers the spec, so that whoever signed has asked for just this.
         is_signed: whether there is a signature, rather than a public image.
+        lists_avif: whether it is a preset that is to be made in AVIF too.
     """
 
     image: DeliveredImage
@@ -59,6 +60,7 @@ class Permit(NamedTuple):
     is_lasting: bool
     is_exact: bool
     is_signed: bool
+    lists_avif: bool = False
 
 
 class _Judged(NamedTuple):
@@ -235,7 +237,8 @@ def _original_permit(address: Address, image: DeliveredImage, asked: PresetSpec,
 def _preset_permit(address: Address, image: DeliveredImage, asked: PresetSpec, preset: Preset) -> Permit:
     # What a preset makes may change, so only an address that names its recipe gives the same bytes for long.
     is_lasting = asked.short_hash == preset.recipe.short_hash()
-    return _permit(address, image, asked.name, asked.name, preset.recipe, is_lasting=is_lasting)
+    permit = _permit(address, image, asked.name, asked.name, preset.recipe, is_lasting=is_lasting)
+    return permit._replace(lists_avif="avif" in preset.formats)
 
 
 def _permit(

@@ -6,9 +6,6 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from image_delivery.derivatives import making
-from image_engine.contract.renditions import FULL_SIZE_QUALITY
-
 from ..conftest import Delivery, Team
 
 
@@ -45,36 +42,6 @@ async def test_pixels_are_copied_and_metadata_are_not(delivery: Delivery, team: 
             assert found.getexif()[0x0112] == 6
     (rendition,) = await delivery.renditions(row["id"])
     assert (rendition["preset"], rendition["format"]) == ("full", picture_format.lower())
-
-
-async def test_other_formats_are_encoded_anew_at_full_size(delivery: Delivery, team: Team) -> None:
-    row = await delivery.uploaded(team, b"not copied", content_type="image/tiff", facts={"has_alpha": False})
-    await delivery.store(row, b"a smaller source", "source")
-    answer = await delivery.get(team.address(row, "full.file"))
-    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/jpeg")
-    (request,) = delivery.pool.requests
-    assert (request.recipe.width_px, request.recipe.height_px, request.recipe.quality) == (
-        None, None, FULL_SIZE_QUALITY
-    )  # fmt: skip
-    assert delivery.pool.seen == [b"not copied"]
-
-
-async def test_a_file_that_cannot_be_taken_apart_is_encoded_anew(delivery: Delivery, team: Team) -> None:
-    row = await delivery.uploaded(team, a_picture("JPEG")[:100], content_type="image/jpeg")
-    answer = await delivery.get(team.address(row, "full.file"))
-    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/jpeg")
-    assert [request.format for request in delivery.pool.requests] == ["jpeg"]
-
-
-async def test_it_is_never_made_of_a_smaller_picture(
-    delivery: Delivery, team: Team, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(making, "MOST_SOURCE_BYTES", 8)
-    row = await delivery.uploaded(team, a_picture("JPEG"), content_type="image/jpeg")
-    await delivery.store(row, b"a large derivative", "large")
-    answer = await delivery.get(team.address(row, "full.file"))
-    assert (answer.status_code, answer.json()["code"]) == (422, "picture-too-large")
-    assert delivery.pool.requests == []
 
 
 @pytest.mark.parametrize(("file", "scope", "status"), [("full.file", "p", 404), ("full.jpeg", "e", 400)])

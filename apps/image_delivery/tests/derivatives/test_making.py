@@ -163,17 +163,6 @@ async def test_an_image_with_a_source_is_made_of_that(delivery: Delivery, team: 
     assert (await delivery.get(team.address(row, "source.webp"))).status_code == 404
 
 
-async def test_an_original_that_is_too_large_is_made_of_the_largest_derivative(
-    delivery: Delivery, team: Team, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(making, "MOST_SOURCE_BYTES", 8)
-    row = await delivery.uploaded(team, b"longer than that")
-    await delivery.store(row, b"thumb", "thumb")
-    await delivery.store(row, b"a preview", "preview")
-    await delivery.get(team.address(row, FILE))
-    assert delivery.pool.seen == [b"a preview"]
-
-
 async def test_an_original_that_is_away_is_503_and_tried_again(delivery: Delivery, team: Team) -> None:
     row = await delivery.uploaded(team)
     await delivery.parts.originals.delete(row["object_name"])

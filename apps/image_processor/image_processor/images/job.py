@@ -12,7 +12,8 @@ import anyio
 
 from image_core import errors, events
 from image_core.db import Record, to_json
-from image_core.events import EventType
+from image_core.delivery.rendition_requests import PROCESSED_FORMAT, SOURCE, needs_source, rendition_request
+from image_core.events import EventType, OutboxEvent
 from image_core.images.discards import schedule_removal
 from image_core.images.failures import record_exhausted, record_failure
 from image_core.images.object_names import Bucket
@@ -185,6 +186,8 @@ async def _finish(
                 EventType.READY, claimed.image_id, claimed.team_id, payload, claimed.trace_parent
             )
             await events.record(transaction, event)
+            if needs_source(facts.content_type, claimed.size_bytes, facts.width_px, facts.height_px):
+                await events.record(transaction, _source_request(claimed))
             await on_arrival.store(transaction, claimed, processed.analyses)
             # Last, because it serializes the images of a team.
             await similarity.store(transaction, claimed, facts.perceptual_hash, processed.vectors)
@@ -203,6 +206,12 @@ async def _finish(
         seconds_since_stored=_seconds_since_stored(claimed),
     )
     return Outcome.DONE
+
+
+def _source_request(claimed: ImageClaim) -> OutboxEvent:
+    """Build the request for what pictures of a large original are made of."""
+    of_image = claimed.image_id, claimed.team_id, claimed.generation
+    return rendition_request(*of_image, SOURCE, PROCESSED_FORMAT, claimed.trace_parent)
 
 
 def _seconds_since_stored(claimed: ImageClaim) -> float | None:

@@ -4,11 +4,13 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import (
+    Boolean,
     ColumnElement,
     FromClause,
     Interval,
     LargeBinary,
     Text,
+    and_,
     bindparam,
     delete,
     exists,
@@ -84,16 +86,23 @@ _is_derivative = exists(
         ),
     )
 )
-_is_settled = Query(select(or_(_is_made, _is_derivative, _is_failed)))
+_is_settled = Query(select(or_(and_(_is_made, ~bindparam("as_derivative", type_=Boolean)), _is_derivative, _is_failed)))
 _keep_eager = Query(update(rendition).where(*_is_of(rendition), ~rendition.c.eager).values(eager=True))
-_SOURCE_VALUES = ("id", "object_name", "content_type", "width", "height", "frames", "size_bytes", "sha256", "spec_hash")
-_add_source = Query(
+_VALUES = (
+    "id", "preset", "object_name", "content_type", "width", "height", "frames", "size_bytes", "sha256", "spec_hash",
+)  # fmt: skip
+_remove_derivative = Query(
+    delete(derivative)
+    .where(derivative.c.image_id == bindparam("of_image_id"), derivative.c.preset == bindparam("of_preset"))
+    .returning(derivative.c.object_name)
+)
+_add_derivative = Query(
     insert(derivative)
     .from_select(
-        ["image_id", "generation", "preset", *_SOURCE_VALUES],
+        ["image_id", "generation", *_VALUES],
         select(
-            image.c.id, image.c.generation, bindparam("new_preset", type_=Text),
-            *(bindparam(f"new_{name}", type_=derivative.c[name].type) for name in _SOURCE_VALUES),
+            image.c.id, image.c.generation,
+            *(bindparam(f"new_{name}", type_=derivative.c[name].type) for name in _VALUES),
         ).where(*OF_LIVING_IMAGE),
     )
     .on_conflict_do_nothing()
@@ -127,10 +136,14 @@ async def find_source(runner: Runner, image_id: UUID, generation: int) -> Record
     return await runner.fetch_one(_find_source, of_image_id=image_id, of_generation=generation)
 
 
-async def is_settled(runner: Runner, key: RenditionKey) -> bool:
-    """Tell whether a picture is stored, or known to fail."""
+async def is_settled(runner: Runner, key: RenditionKey, *, as_derivative: bool) -> bool:
+    """Tell whether a picture is stored, where asked for as a derivative, or known to fail."""
     preset = next((each.name for each in BUILT_IN.values() if each.recipe.hash() == key.spec_hash), None)
-    return bool(await runner.fetch_value(_is_settled, **_values(key), of_preset=preset, remembered=FAILURE_REMEMBERED))
+    return bool(
+        await runner.fetch_value(
+            _is_settled, **_values(key), of_preset=preset, as_derivative=as_derivative, remembered=FAILURE_REMEMBERED
+        )
+    )
 
 
 async def keep_eager(database: Database, key: RenditionKey) -> None:
@@ -138,10 +151,16 @@ async def keep_eager(database: Database, key: RenditionKey) -> None:
     await database.execute(_keep_eager, **_values(key))
 
 
-async def add_source(transaction: Transaction, image_id: UUID, generation: int, values: dict[str, Any]) -> bool:
-    """Insert the internal derivative of an image that is still there, and tell whether that is what happened."""
-    columns = {f"new_{name}": value for name, value in (values | {"id": new_id(), "preset": SOURCE}).items()}
-    added = await transaction.fetch_value(_add_source, of_image_id=image_id, of_generation=generation, **columns)
+async def remove_derivative(transaction: Transaction, image_id: UUID, preset: str) -> list[str]:
+    """Remove the row of an image's derivative of a preset, if there is one, and return the name of its object."""
+    rows = await transaction.fetch(_remove_derivative, of_image_id=image_id, of_preset=preset)
+    return [row["object_name"] for row in rows]
+
+
+async def add_derivative(transaction: Transaction, image_id: UUID, generation: int, values: dict[str, Any]) -> bool:
+    """Insert a derivative of an image that is still there, and tell whether that is what happened."""
+    columns = {f"new_{name}": value for name, value in (values | {"id": new_id()}).items()}
+    added = await transaction.fetch_value(_add_derivative, of_image_id=image_id, of_generation=generation, **columns)
     return added is not None
 
 

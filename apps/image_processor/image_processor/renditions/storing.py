@@ -2,18 +2,22 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from datetime import timedelta
 from typing import Any
 
 from image_core.db import Transaction
-from image_core.delivery.rendition_requests import SOURCE
 from image_core.delivery.rendition_store import add_rendition, keep_object
 from image_core.ids import new_id
-from image_core.images.object_names import claim_folder, rendition_name
+from image_core.images.discards import schedule_removal
+from image_core.images.object_names import Bucket, claim_folder, rendition_name
 from image_core.storage.protocol import CHUNK_BYTES, ONE_REQUEST_BYTES, ObjectStorage
 from image_processor.parts import Parts
 from image_processor.renditions import queries
 from image_processor.renditions.making import Made
 from image_processor.renditions.targets import Target
+
+# image-delivery keeps rows in memory for as long as an outage of the database may last.
+_REMOVED_AFTER = timedelta(hours=1)
 
 
 async def store(parts: Parts, target: Target, made: Made) -> bool:
@@ -38,9 +42,11 @@ async def store(parts: Parts, target: Target, made: Made) -> bool:
 
     async def add(transaction: Transaction) -> bool:
         await queries.forget_failure(transaction, key)
-        if target.spec == SOURCE:
-            source = values | {"content_type": content_type}
-            return await queries.add_source(transaction, key.image_id, key.generation, source)
+        if target.is_derivative:
+            for old_name in await queries.remove_derivative(transaction, key.image_id, target.spec):
+                await schedule_removal(transaction, Bucket.DERIVATIVES, old_name, None, _REMOVED_AFTER)
+            row = values | {"content_type": content_type, "preset": target.spec}
+            return await queries.add_derivative(transaction, key.image_id, key.generation, row)
         row = values | {"format": key.format, "preset": target.spec, "eager": target.is_eager}
         return await add_rendition(transaction, key.image_id, key.generation, row)
 

@@ -3,7 +3,14 @@
 from typing import NamedTuple
 
 from image_core.db import Database, Record
-from image_core.delivery.rendition_requests import FULL, FULL_HASH, SOURCE, SOURCE_HASH, SOURCE_RECIPE
+from image_core.delivery.rendition_requests import (
+    FULL,
+    FULL_HASH,
+    PROCESSED_FORMAT,
+    SOURCE,
+    SOURCE_HASH,
+    SOURCE_RECIPE,
+)
 from image_core.delivery.spec import Recipe, made_recipe
 from image_core.images.presets import presets_of_team
 from image_engine.contract.renditions import FULL_SIZE_QUALITY, full_size_format
@@ -28,6 +35,11 @@ class Target(NamedTuple):
     spec: str
     recipe: Recipe
     is_eager: bool = False
+
+    @property
+    def is_derivative(self) -> bool:
+        """Tell whether it is kept where processing keeps what it makes, under the name of its preset."""
+        return self.spec == SOURCE or (self.is_eager and self.key.format == PROCESSED_FORMAT)
 
 
 async def find_target(database: Database, request: RenditionRequested) -> Target | None:

@@ -1,9 +1,11 @@
 import asyncio
 import hashlib
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
+import orjson
 import pytest
 from sqlalchemy import select, update
 
@@ -355,3 +357,28 @@ async def test_processing_may_not_touch_what_the_api_owns(processor: Processor) 
     for column, value in (("filename", "x"), ("tags", ["x"]), ("metadata", "{}"), ("created_at", PAST)):
         with pytest.raises(Exception, match="permission denied"):
             await processor.parts.database.execute(update(image).where(image.c.id == row["id"]).values({column: value}))
+
+
+@pytest.mark.parametrize(
+    ("facts", "size_bytes", "is_asked_for"),
+    [
+        ({"width_px": 6000, "height_px": 4000}, 1000, False),
+        ({"width_px": 6000, "height_px": 4001}, 1000, True),
+        ({"width_px": 6000, "height_px": 4001, "content_type": "image/jpeg"}, 1000, False),
+        ({}, 64 * 1024 * 1024 + 1, True),
+    ],
+    ids=["few-pixels", "many-pixels", "shrunk-on-load", "many-bytes"],
+)
+async def test_of_a_large_original_a_source_is_asked_for(
+    processor: Processor, facts: dict[str, Any], size_bytes: int, is_asked_for: bool
+) -> None:
+    row, stored = await processor.image()
+    # Of the row, because the bytes are none of the job's business but for their hash.
+    await processor.set_row(row["id"], size_bytes=size_bytes)
+    facts = {"content_type": "image/png"} | facts
+    processor.pool.processed = replace(PROCESSED, facts=replace(PROCESSED.facts, **facts))
+    assert await processor.push(processor.message(stored.name, stored.generation)) == 204
+    found = await processor.rows.fetch(select(event).where(event.c.topic == "renditions"))
+    asked = [orjson.loads(each["payload"]) for each in found if "source" in each["payload"]]
+    expected = {"generation": str(stored.generation), "spec": "source", "format": "webp"}
+    assert asked == ([expected] if is_asked_for else [])

@@ -143,6 +143,29 @@ async def test_what_is_eager_is_kept_although_nobody_asks_for_it(processor: Proc
     assert [request.effort for request in processor.pool.rendered] == [2, 0]
 
 
+async def test_webp_of_an_eager_preset_takes_the_place_of_its_derivative(processor: Processor) -> None:
+    row = await shown(processor)
+    await change_preset(processor, eager=True)
+    await testing.add_derivative(
+        processor.rows, row["id"], "derivatives/old", "card", spec_hash=bytes(16), generation=row["generation"]
+    )
+    await testing.add_derivative(processor.rows, row["id"], "derivatives/thumb", "thumb", generation=row["generation"])
+    assert [await push(processor, row, extension="webp") for _ in range(2)] == [204, 204]
+    (found,) = await processor.rows.fetch(select(derivative).where(derivative.c.preset == "card"))
+    assert (found["spec_hash"], found["object_name"] != "derivatives/old") == (W64.hash(), True)
+    assert set(await processor.derivatives_of(row["id"])) == {"card", "thumb"}
+    assert [name for name, _ in await processor.discarded()] == ["derivatives/old"]
+    assert (len(processor.pool.rendered), await made_of(processor, row["id"])) == (1, [])
+
+
+async def test_what_was_made_on_demand_is_no_derivative_yet(processor: Processor) -> None:
+    row = await shown(processor)
+    await push(processor, row, extension="webp")
+    await change_preset(processor, eager=True)
+    await push(processor, row, extension="webp")
+    assert set(await processor.derivatives_of(row["id"])) == {"card"}
+
+
 async def test_requests_of_eager_presets_are_answered_as_they_are_recorded(processor: Processor) -> None:
     row = await shown(processor)
     await change_preset(processor, eager=True)
@@ -358,7 +381,8 @@ async def test_a_failure_is_one_of_a_picture_and_not_of_the_image(processor: Pro
     processor.pool.before = None
     for spec, extension in (("card", "webp"), ("thumb", "webp")):
         await push(processor, row, spec, extension)
-    assert len(await made_of(processor, row["id"])) == 2
+    assert [each["preset"] for each in await made_of(processor, row["id"])] == ["card"]
+    assert set(await processor.derivatives_of(row["id"])) == {"thumb"}
     assert (await processor.row(row["id"]))["status"] == "ready"
 
 
@@ -420,7 +444,7 @@ async def test_one_worker_is_left_for_uploads(processor: Processor) -> None:
     assert running == 2
     held.set()
     await asyncio.gather(*tasks)
-    assert len(await made_of(processor, row["id"])) == 3
+    assert len(await made_of(processor, row["id"])) + len(await processor.derivatives_of(row["id"])) == 3
 
 
 async def test_nothing_is_begun_while_jobs_need_every_worker(processor: Processor) -> None:

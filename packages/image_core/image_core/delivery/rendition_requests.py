@@ -23,6 +23,18 @@ SOURCE_RECIPE = Recipe(width_px=4096, height_px=4096, quality=90)
 PROCESSED_FORMAT: Format = "webp"
 """The format in which processing makes eager presets, and the only one of `source`."""
 
+MOST_SOURCE_BYTES = 64 * 1024 * 1024
+"""image-delivery reads no larger original."""
+_MOST_SOURCE_PIXELS = 24_000_000
+# What can be decoded at a reduced size costs little however large it is.
+_SHRUNK_ON_LOAD = frozenset({"image/jpeg", "image/webp"})
+
+
+def needs_source(content_type: str, size_bytes: int, width_px: int, height_px: int) -> bool:
+    """Tell whether pictures of an original take so long to make that they are made of a smaller one."""
+    has_many_pixels = width_px * height_px > _MOST_SOURCE_PIXELS and content_type not in _SHRUNK_ON_LOAD
+    return has_many_pixels or size_bytes > MOST_SOURCE_BYTES
+
 
 def rendition_request(
     image_id: UUID, team_id: UUID, generation: int, spec: str, extension: Format, trace_parent: str | None = None
