@@ -98,6 +98,13 @@ CASES: dict[str, Case] = {
         {"status": S.READY, "filename": "cat"},
         (TRASHED, {"filename": "dog"}),
     ),
+    "replace_derivative": Case(
+        transitions.replace_derivative,
+        WAS_READY | {"status": S.READY},
+        (_other, {"ready_at": None, "status": S.STORED}, {"status": S.FAILED}, TRASHED, {"generation": 1}),
+        {"of_generation": testing.GENERATION},
+        moves=False,
+    ),
     "remake_derivatives": Case(
         lambda: transitions.remake_derivatives(IMAGE, 1),
         {"status": S.STORED, "attempts": 1},

@@ -18,6 +18,7 @@ from image_api.idempotency import tasks as idempotency
 from image_api.images import tasks as images
 from image_api.outbox import tasks as outbox
 from image_api.people import tasks as people
+from image_api.presets import tasks as presets
 from image_api.renditions import tasks as renditions
 from image_api.storage_usage import tasks as storage_usage
 from image_api.tasks import health, intake
@@ -54,6 +55,7 @@ STEPS: dict[str, Step] = {
     "old_answers": idempotency.remove_expired,
     "users_removed": users.remove_marked,
     "teams_removed": teams.remove_marked,
+    "remakes_requested": presets.request_remakes,
     "renditions_removed": renditions.remove_unused,
     "rendition_failures_forgotten": renditions.forget_failures,
     "overdue_uploads": uploads.end_overdue,

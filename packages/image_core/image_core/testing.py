@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
 
-from sqlalchemy import Table, Text, bindparam, cast, insert, literal, text
+from sqlalchemy import Table, Text, bindparam, cast, column, func, insert, literal, select, table, text
 
 from image_core import errors, models
 from image_core.analyses.catalogue import CATALOGUE, canonical_parameters
@@ -164,6 +164,17 @@ async def wait_for_lock_waiter(runner: Runner) -> None:
     )
     async with asyncio.timeout(10):
         while not await runner.fetch_value(waiting):  # noqa: ASYNC110 (the database tells nobody)
+            await asyncio.sleep(0.01)
+
+
+async def until_advisory_lock_is_awaited(runner: Runner) -> None:
+    """Wait until somebody waits for an advisory lock of this database."""
+    locks = table("pg_locks", column("locktype"), column("granted"), column("database"))
+    databases = table("pg_database", column("oid"), column("datname"))
+    here = select(databases.c.oid).where(databases.c.datname == func.current_database()).scalar_subquery()
+    waiting = select(func.count()).where(locks.c.locktype == "advisory", ~locks.c.granted, locks.c.database == here)
+    async with asyncio.timeout(10):
+        while not await runner.fetch_value(waiting):  # noqa: ASYNC110 (what is awaited happens in the database)
             await asyncio.sleep(0.01)
 
 

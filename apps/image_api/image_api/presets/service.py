@@ -13,7 +13,7 @@ from image_core import errors
 from image_core.db import Record, Runner, Transaction
 from image_core.delivery.spec import MOST_NAME_LENGTH, PRESET_NAME, RESERVED_NAMES, TRANSFORM_PREFIX
 from image_core.errors.nearest import nearest
-from image_core.images.presets import BUILT_IN, Preset, from_row
+from image_core.images.presets import BUILT_IN, Preset, from_row, lock_presets
 
 _NAME = re.compile(PRESET_NAME, re.ASCII)
 
@@ -95,6 +95,8 @@ async def put_preset(
     """
     _check_name(name)
     owner_id = await teams.receiving_team(transaction, actor, team_id)
+    # Before the team, which those who store pictures lock after the presets.
+    await lock_presets(transaction, owner_id)
     # Presets of a team are counted and changed one request at a time.
     await teams.lock(transaction, owner_id)
     row = await queries.find(transaction, owner_id, name)
@@ -158,6 +160,7 @@ async def remove_preset(
         errors.PresetBuiltIn: Every team has it.
     """
     owner_id = await teams.owning_team(transaction, actor, team_id)
+    await lock_presets(transaction, owner_id)
     await teams.lock(transaction, owner_id)
     old = await get_preset(transaction, actor, team_id, name)
     check_if_match(if_match, old.revision)

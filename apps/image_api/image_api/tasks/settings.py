@@ -35,6 +35,12 @@ class TasksSettings(ServiceSettings):
         None, ge=1, description="Bytes delivered a month for a team, CDN hits not included; unlimited if unset."
     )
 
+    remakes_per_sweep: int = Field(
+        60,
+        ge=1,
+        description="Images for which a sweep requests the pictures of changed eager presets.",
+    )
+
     @property
     def lease(self) -> timedelta:
         """How long a claim is valid."""

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from image_api.presets.queries import NEWEST_ID
 from image_api.settings import ApiSettings
 from image_core import testing
-from image_core.images.presets import BUILT_IN, presets_of_team
+from image_core.images.presets import BUILT_IN, presets_of_team, share_presets
 from image_core.models import audit_event, preset
 from image_core.testing import UserWithKey
 
@@ -82,6 +82,20 @@ class TestReading:
 
 
 class TestChanging:
+    @pytest.mark.parametrize("method", ["PUT", "DELETE"])
+    async def test_a_change_waits_for_pictures_that_are_being_stored(
+        self, api: Api, member: UserWithKey, method: str
+    ) -> None:
+        assert member.team_id is not None
+        await put(api, member, "card", **CARD)
+        async with api.rows.transaction() as transaction:
+            assert (await share_presets(transaction, member.team_id))["card"].recipe.width_px == 640
+            body = {"width": 320} if method == "PUT" else None
+            request = api.client.request(method, f"{PRESETS}/card", headers=member.headers, json=body)
+            changing = asyncio.create_task(request)
+            await testing.until_advisory_lock_is_awaited(api.rows)
+        assert (await changing).is_success
+
     async def test_a_preset_is_created_and_replaced_as_a_whole(self, api: Api, member: UserWithKey) -> None:
         assert member.team_id is not None
         made = await put(api, member, "card", **CARD, open=True, metadata="copyright", background="00ff00")

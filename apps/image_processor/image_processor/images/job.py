@@ -17,6 +17,7 @@ from image_core.events import EventType, OutboxEvent
 from image_core.images.discards import schedule_removal
 from image_core.images.failures import record_exhausted, record_failure
 from image_core.images.object_names import Bucket
+from image_core.images.presets import share_presets
 from image_core.states import Failure, ImageStatus
 from image_core.telemetry import log, log_unexpected, span
 from image_engine.contract.answers import ProcessedPicture
@@ -25,7 +26,7 @@ from image_engine.contract.rejections import PictureRejected
 from image_engine.contract.requests import ProcessingRequest
 from image_processor.failures import TransientFailure, Verdict, judge
 from image_processor.images import on_arrival, queries, similarity
-from image_processor.images.derivatives import presets_to_make, replace_rows, store_derivatives
+from image_processor.images.derivatives import presets_to_make, replace_rows, request_missing, store_derivatives
 from image_processor.images.pending import complete_pending
 from image_processor.images.queries import ImageClaim
 from image_processor.messages import ObjectFinalized
@@ -179,15 +180,18 @@ async def _finish(
     values |= {"facts": to_json(facts_json), "failure_code": None, "failure_message": None}
     try:
         async with committing(parts) as transaction:
+            # First, because whoever changes presets locks them before anything else.
+            presets = await share_presets(transaction, claimed.team_id)
             await queries.finish(transaction, claimed, values)
-            await replace_rows(parts, transaction, claimed, rows)
-            payload = {"width": facts.width_px, "height": facts.height_px, "presets": [row["preset"] for row in rows]}
+            made = await replace_rows(parts, transaction, claimed, rows, presets)
+            payload = {"width": facts.width_px, "height": facts.height_px, "presets": made}
             event = events.image_event(
                 EventType.READY, claimed.image_id, claimed.team_id, payload, claimed.trace_parent
             )
             await events.record(transaction, event)
             if needs_source(facts.content_type, claimed.size_bytes, facts.width_px, facts.height_px):
                 await events.record(transaction, _source_request(claimed))
+            await request_missing(transaction, claimed, made, presets)
             await on_arrival.store(transaction, claimed, processed.analyses)
             # Last, because it serializes the images of a team.
             await similarity.store(transaction, claimed, facts.perceptual_hash, processed.vectors)

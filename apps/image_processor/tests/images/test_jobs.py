@@ -36,7 +36,7 @@ class TestTheWay:
         assert "blurhash" in done["facts"]
         assert processor.pool.seen == [b"the bytes"]
         names = await processor.derivatives_of(row["id"])
-        assert set(names) == {"thumb", "large"}
+        assert set(names) == {"thumb", "preview", "large"}
         for preset, name in names.items():
             found = await processor.parts.derivatives.stat(name)
             assert found is not None
@@ -236,7 +236,7 @@ class TestDeliveredAgain:
         assert statuses.count(204) >= 1
         assert len(processor.pool.seen) == 1
         assert await processor.events(row["id"]) == [("image.ready", True)]
-        assert len(await processor.derivative_objects(row["team_id"])) == 2
+        assert len(await processor.derivative_objects(row["team_id"])) == 3
 
     async def test_an_event_a_day_late_finds_its_work_done(self, processor: Processor) -> None:
         _, stored = await processor.image("ready", created_at=PAST)

@@ -1,16 +1,19 @@
 """Processing makes the eager presets of the image's team, as they are at the claim."""
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert, select
+import orjson
+from sqlalchemy import delete, insert, select, update
 
 from image_core import testing
 from image_core.delivery.spec import Recipe
+from image_core.events import EventType
 from image_core.ids import new_id
-from image_core.images.presets import BUILT_IN
-from image_core.models import derivative, preset, rendition
+from image_core.images.presets import BUILT_IN, lock_presets
+from image_core.models import derivative, event, preset, rendition
 from image_engine.contract.answers import Derivative
 from image_engine.contract.presets import DEFAULT_PRESETS, Preset
 from image_engine.testing.results import PROCESSED
@@ -90,3 +93,79 @@ async def test_reprocessing_discards_the_renditions_of_the_image(processor: Proc
     await job.handle(processor.parts, processor.finalized(stored))
     assert [each["object_name"] for each in await processor.rows.fetch(select(rendition))] == [kept]
     assert {each for each, _ in await processor.discarded()} == {*first.values(), name}
+
+
+async def requested(processor: Processor, image_id: UUID) -> list[tuple[str, str]]:
+    statement = select(event).where(event.c.type == EventType.RENDER, event.c.image_id == image_id)
+    rows = await processor.rows.fetch(statement.order_by(event.c.id))
+    assert {row["topic"] for row in rows} <= {"renditions"}
+    payloads = [orjson.loads(row["payload"]) for row in rows]
+    return [(payload["spec"], payload["format"]) for payload in payloads]
+
+
+async def test_further_formats_of_eager_presets_are_requested_with_ready(processor: Processor) -> None:
+    team_id = await testing.add_team(processor.rows)
+    await put(processor, team_id, "card", **CARD, formats=["avif", "webp", "jpeg"])
+    await put(processor, team_id, "banner", width=800, formats=["avif"])
+    row, stored = await processor.image(team_id=team_id)
+    makes(processor, "thumb", "preview", "large", "card")
+    await job.handle(processor.parts, processor.finalized(stored))
+    assert await requested(processor, row["id"]) == [("card", "avif"), ("card", "jpeg")]
+    assert (await processor.events(row["id"]))[0] == ("image.ready", True)
+
+
+async def test_what_a_worker_left_out_is_requested(processor: Processor) -> None:
+    team_id = await testing.add_team(processor.rows)
+    await put(processor, team_id, "card", **CARD)
+    row, stored = await processor.image(team_id=team_id)
+    await job.handle(processor.parts, processor.finalized(stored))
+    assert set(await processor.derivatives_of(row["id"])) == {"thumb", "preview", "large"}
+    assert await requested(processor, row["id"]) == [("card", "webp")]
+
+
+async def test_a_preset_that_is_replaced_during_processing_is_made_again(processor: Processor) -> None:
+    team_id = await testing.add_team(processor.rows)
+    await put(processor, team_id, "card", **CARD)
+    row, stored = await processor.image(team_id=team_id)
+    makes(processor, "thumb", "preview", "large", "card")
+
+    async def replace_preset() -> None:
+        await processor.rows.execute(update(preset).values(width=320))
+        await put(processor, team_id, "late", width=100, eager=True)
+
+    processor.pool.before = replace_preset
+    await job.handle(processor.parts, processor.finalized(stored))
+    made = await processor.rows.fetch_value(select(derivative.c.spec_hash).where(derivative.c.preset == "card"))
+    assert made == CENTERED.hash()
+    assert await requested(processor, row["id"]) == [("card", "webp"), ("late", "webp")]
+
+
+async def test_a_change_that_is_under_way_when_an_image_becomes_ready_is_not_lost(processor: Processor) -> None:
+    team_id = await testing.add_team(processor.rows)
+    await put(processor, team_id, "card", **CARD)
+    row, stored = await processor.image(team_id=team_id)
+    makes(processor, "thumb", "preview", "large", "card")
+    async with processor.rows.transaction() as transaction:
+        await lock_presets(transaction, team_id)
+        finishing = asyncio.create_task(job.handle(processor.parts, processor.finalized(stored)))
+        await testing.until_advisory_lock_is_awaited(processor.rows)
+        await transaction.execute(update(preset).values(width=320))
+    await finishing
+    assert await requested(processor, row["id"]) == [("card", "webp")]
+
+
+async def test_what_was_made_of_a_removed_preset_is_discarded(processor: Processor) -> None:
+    team_id = await testing.add_team(processor.rows)
+    await put(processor, team_id, "card", **CARD)
+    row, stored = await processor.image(team_id=team_id)
+    makes(processor, "thumb", "preview", "large", "card")
+
+    async def remove_preset() -> None:
+        await processor.rows.execute(delete(preset))
+
+    processor.pool.before = remove_preset
+    await job.handle(processor.parts, processor.finalized(stored))
+    assert set(await processor.derivatives_of(row["id"])) == {"thumb", "preview", "large"}
+    ((discarded, _),) = await processor.discarded()
+    assert discarded.endswith("/card.webp")
+    assert await requested(processor, row["id"]) == []

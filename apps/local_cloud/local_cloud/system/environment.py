@@ -152,6 +152,8 @@ def service_environment(layout: Layout, database_url: str) -> dict[str, str]:
         "PUSH_JWKS_URL": layout.outside.jwks_url or f"{layout.emulators_url}/certs",
         "LEASE_SECONDS": str(LEASE_SECONDS),
         "JOB_DEADLINE_SECONDS": str(JOB_DEADLINE_SECONDS),
+        # The sweep runs every few seconds, for two workers.
+        "REMAKES_PER_SWEEP": "10",
         "PYTHONUNBUFFERED": "1",
     }
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Uuid, bindparam, func, select
+from sqlalchemy import ARRAY, Integer, Uuid, bindparam, func, literal_column, select
 
-from image_core.db import Query, Record, Runner
+from image_core.db import Query, Record, Runner, Transaction
 from image_core.delivery.spec import Format, Recipe
 from image_core.models import preset
 
@@ -62,6 +62,10 @@ COLUMNS = (
 _of_teams = Query(
     select(preset.c.team_id, *COLUMNS).where(preset.c.team_id == func.any(bindparam("team_ids", type_=ARRAY(Uuid))))
 )
+# Any number that no other lock begins with.
+_LOCK_SPACE = literal_column("1886544244", Integer)
+_lock = Query(select(func.pg_advisory_xact_lock(_LOCK_SPACE, bindparam("lock_key", type_=Integer))))
+_share = Query(select(func.pg_advisory_xact_lock_shared(_LOCK_SPACE, bindparam("lock_key", type_=Integer))))
 
 
 def from_row(row: Record) -> Preset:
@@ -95,3 +99,23 @@ async def presets_of_team(connection: Runner, team_id: UUID) -> dict[str, Preset
 def eager_recipes(presets: Mapping[str, Preset]) -> dict[str, Recipe]:
     """Return what is made of every image, by preset. Images have no focal point, so the center takes its place."""
     return {preset.name: preset.recipe.centered() for preset in presets.values() if preset.is_eager}
+
+
+async def lock_presets(transaction: Transaction, team_id: UUID) -> None:
+    """Keep what was made of a team's presets from being stored until the transaction, which changes them, ends."""
+    await transaction.execute(_lock, lock_key=_lock_key(team_id))
+
+
+async def share_presets(transaction: Transaction, team_id: UUID) -> dict[str, Preset]:
+    """Return the presets of a team, which nobody changes until the transaction ends.
+
+    Whoever stores a picture checks its recipe so. Otherwise a change could be committed after the check, find the image
+    as it was, and be lost.
+    """
+    await transaction.execute(_share, lock_key=_lock_key(team_id))
+    return await presets_of_team(transaction, team_id)
+
+
+def _lock_key(team_id: UUID) -> int:
+    """Return 31 bits of the random part of an id; teams that share them wait for each other."""
+    return team_id.int & 2**31 - 1

@@ -51,6 +51,14 @@ REPROCESSABLE = and_(
 )
 """The images that `reprocess` may move."""
 
+IS_SHOWN = and_(
+    image.c.ready_at.is_not(None),
+    HOLDS_BYTES_CLAUSE,
+    image.c.status != ImageStatus.FAILED,
+    image.c.deleted_at.is_(None),
+)
+"""The images that have derivatives and show them, also while they are processed again."""
+
 
 def _change(*conditions: ColumnElement[bool], **columns: Any) -> Update:
     """Change what callers see of an image, and with it the entity tag."""
@@ -248,6 +256,15 @@ def remake_derivatives(image_id: UUID, revision: int) -> Update:
     return _change(
         image.c.id == image_id, image.c.revision == revision, HOLDS_BYTES_CLAUSE, ~waits, **_REPROCESSED, **_UNCLAIMED
     )
+
+
+@made_by(Mover.PROCESSOR)
+def replace_derivative() -> Update:
+    """Show that a derivative of an image is being replaced: of a shown image that was ready, with the same original.
+
+    Parameters: image_id, of_generation.
+    """
+    return _change(_id, image.c.generation == bindparam("of_generation"), IS_SHOWN)
 
 
 # --- What callers write, and the trash --------------------------------------------------------------------------------

@@ -9,6 +9,6 @@ FACTS = PictureFacts(
 )  # fmt: skip
 PROCESSED = ProcessedPicture(
     FACTS,
-    (Derivative("thumb", 40, 30, 1, b"thumb bytes"), Derivative("large", 80, 60, 1, b"large bytes")),
+    tuple(Derivative(name, 40, 30, 1, b"%s bytes" % name.encode()) for name in ("thumb", "preview", "large")),
     {"decode": 0.01},
 )
