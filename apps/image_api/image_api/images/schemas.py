@@ -67,7 +67,8 @@ class Derivative(BaseModel):
     content_type: str
     spec_hash: str | None = Field(
         description="Hash of the preset as it was when the derivative was made, 32 hexadecimal digits; a preset's"
-        " `spec` has its first four. Null for derivatives of earlier releases."
+        " `spec` has its first four, unless it was changed and the derivative has yet to be made again. Null for"
+        " derivatives of earlier releases."
     )
 
 

@@ -80,7 +80,8 @@ async def put_preset(
 ) -> Any:
     """Create a preset, or replace it. Addresses of the preset stay valid and show the new picture.
 
-    The next request for one of its pictures makes it.
+    The next request for one of its pictures makes it. If the preset is eager, existing images get theirs in the
+    background, the newest first.
     """
     most = services.settings.presets_per_team
     changed = await service.put_preset(transaction, actor, team_id, name, body.model_dump(), most, if_match)

@@ -58,7 +58,8 @@ class NewPreset(BaseModel):
     )
     eager: JsonBoolean = Field(
         False,
-        description="Whether processing makes the preset of every new image, as its derivative in WebP.",
+        description="Whether the preset is made of every image before the first request: the derivative in WebP when the image"
+        " is processed, further formats in the background. After a change, existing images follow.",
     )
 
     @field_validator("formats")
@@ -99,7 +100,7 @@ class Preset(BaseModel):
     animated: bool = Field(description="Whether animations keep their frames.")
     metadata: Literal["none", "copyright"] = Field(description="What is kept of the file's metadata.")
     open: bool = Field(description="Whether addresses in `delivery` and of public images include the preset.")
-    eager: bool = Field(description="Whether processing makes the preset of every new image.")
+    eager: bool = Field(description="Whether the preset is made of every image before the first request.")
     updated_at: datetime | None = Field(
         description="Time of the last change, in UTC. Null for a built-in preset that was never changed."
     )

@@ -46,13 +46,19 @@ async def _find(parts: Parts, request: RenditionRequested) -> Target | None:
         parts.metrics.renditions.labels("outdated").inc()
         log("rendition_request_outdated", image_id=str(request.image_id), spec=request.spec, format=request.format)
         return None
-    if not await queries.is_settled(parts.database, target.key, as_derivative=target.is_derivative):
+    if not await _is_settled(parts, target):
         return target
     if target.is_eager:
         # It may have been made on demand.
         await queries.keep_eager(parts.database, target.key)
     parts.metrics.renditions.labels("settled").inc()
     return None
+
+
+async def _is_settled(parts: Parts, target: Target) -> bool:
+    if target.is_derivative:
+        return await queries.is_derived(parts.database, target.key, target.spec)
+    return await queries.is_settled(parts.database, target.key)
 
 
 async def _work(parts: Parts, target: Target) -> Outcome:

@@ -10,6 +10,7 @@ from sqlalchemy import (
     Interval,
     LargeBinary,
     Text,
+    Uuid,
     and_,
     bindparam,
     delete,
@@ -26,6 +27,7 @@ from image_core.delivery.rendition_requests import PROCESSED_FORMAT, SOURCE
 from image_core.delivery.rendition_store import OF_LIVING_IMAGE
 from image_core.delivery.spec import Format
 from image_core.ids import new_id
+from image_core.images import transitions
 from image_core.images.presets import BUILT_IN
 from image_core.models import derivative, image, rendition, rendition_failure, team
 from image_core.states import FAILURE_REMEMBERED, Failure, ImageStatus
@@ -86,7 +88,30 @@ _is_derivative = exists(
         ),
     )
 )
-_is_settled = Query(select(or_(and_(_is_made, ~bindparam("as_derivative", type_=Boolean)), _is_derivative, _is_failed)))
+_is_settled = Query(select(or_(_is_made, _is_derivative, _is_failed)))
+_is_own_derivative = exists(
+    select(derivative.c.id).where(
+        derivative.c.image_id == bindparam("of_image_id"),
+        derivative.c.generation == bindparam("of_generation"),
+        derivative.c.preset == bindparam("of_preset", type_=Text),
+        or_(
+            derivative.c.spec_hash == bindparam("of_spec_hash", type_=LargeBinary),
+            and_(derivative.c.spec_hash.is_(None), bindparam("is_original", type_=Boolean)),
+        ),
+    )
+)
+_is_derived = Query(select(or_(_is_own_derivative, _is_failed)))
+_touch = Query(transitions.replace_derivative())
+_release_outdated = Query(
+    update(rendition)
+    .where(
+        rendition.c.image_id == bindparam("of_image_id", type_=Uuid),
+        rendition.c.preset == bindparam("of_preset", type_=Text),
+        rendition.c.spec_hash != bindparam("of_spec_hash", type_=LargeBinary),
+        rendition.c.eager,
+    )
+    .values(eager=False)
+)
 _keep_eager = Query(update(rendition).where(*_is_of(rendition), ~rendition.c.eager).values(eager=True))
 _VALUES = (
     "id", "preset", "object_name", "content_type", "width", "height", "frames", "size_bytes", "sha256", "spec_hash",
@@ -136,12 +161,18 @@ async def find_source(runner: Runner, image_id: UUID, generation: int) -> Record
     return await runner.fetch_one(_find_source, of_image_id=image_id, of_generation=generation)
 
 
-async def is_settled(runner: Runner, key: RenditionKey, *, as_derivative: bool) -> bool:
-    """Tell whether a picture is stored, where asked for as a derivative, or known to fail."""
+async def is_settled(runner: Runner, key: RenditionKey) -> bool:
+    """Tell whether a picture is stored, or known to fail."""
     preset = next((each.name for each in BUILT_IN.values() if each.recipe.hash() == key.spec_hash), None)
+    return bool(await runner.fetch_value(_is_settled, **_values(key), of_preset=preset, remembered=FAILURE_REMEMBERED))
+
+
+async def is_derived(runner: Runner, key: RenditionKey, preset: str) -> bool:
+    """Tell whether the derivative of a preset is the picture, or the picture is known to fail."""
+    is_original = preset in BUILT_IN and BUILT_IN[preset].recipe.hash() == key.spec_hash
     return bool(
         await runner.fetch_value(
-            _is_settled, **_values(key), of_preset=preset, as_derivative=as_derivative, remembered=FAILURE_REMEMBERED
+            _is_derived, **_values(key), of_preset=preset, is_original=is_original, remembered=FAILURE_REMEMBERED
         )
     )
 
@@ -162,6 +193,16 @@ async def add_derivative(transaction: Transaction, image_id: UUID, generation: i
     columns = {f"new_{name}": value for name, value in (values | {"id": new_id()}).items()}
     added = await transaction.fetch_value(_add_derivative, of_image_id=image_id, of_generation=generation, **columns)
     return added is not None
+
+
+async def touch_image(transaction: Transaction, key: RenditionKey) -> bool:
+    """Change the entity tag of an image because a derivative is being replaced; return False if it has changed."""
+    return await transaction.execute(_touch, image_id=key.image_id, of_generation=key.generation) == 1
+
+
+async def release_outdated(transaction: Transaction, key: RenditionKey, preset: str) -> None:
+    """Let the sweep remove further formats of earlier versions of a preset once nobody asks for them any more."""
+    await transaction.execute(_release_outdated, of_image_id=key.image_id, of_preset=preset, of_spec_hash=key.spec_hash)
 
 
 async def remember_failure(database: Database, key: RenditionKey, failure: Failure) -> None:

@@ -2,22 +2,20 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from datetime import timedelta
 from typing import Any
 
 from image_core.db import Transaction
+from image_core.delivery.rendition_requests import SOURCE
 from image_core.delivery.rendition_store import add_rendition, keep_object
 from image_core.ids import new_id
-from image_core.images.discards import schedule_removal
+from image_core.images.discards import REMEMBERED, schedule_removal
 from image_core.images.object_names import Bucket, claim_folder, rendition_name
+from image_core.images.presets import eager_recipes, share_presets
 from image_core.storage.protocol import CHUNK_BYTES, ONE_REQUEST_BYTES, ObjectStorage
 from image_processor.parts import Parts
 from image_processor.renditions import queries
 from image_processor.renditions.making import Made
 from image_processor.renditions.targets import Target
-
-# image-delivery keeps rows in memory for as long as an outage of the database may last.
-_REMOVED_AFTER = timedelta(hours=1)
 
 
 async def store(parts: Parts, target: Target, made: Made) -> bool:
@@ -41,16 +39,33 @@ async def store(parts: Parts, target: Target, made: Made) -> bool:
         values["sha256"] = await _put(parts.derivatives, name, content_type, made)
 
     async def add(transaction: Transaction) -> bool:
-        await queries.forget_failure(transaction, key)
         if target.is_derivative:
-            for old_name in await queries.remove_derivative(transaction, key.image_id, target.spec):
-                await schedule_removal(transaction, Bucket.DERIVATIVES, old_name, None, _REMOVED_AFTER)
             row = values | {"content_type": content_type, "preset": target.spec}
-            return await queries.add_derivative(transaction, key.image_id, key.generation, row)
+            return await _replace_derivative(transaction, target, row)
+        await queries.forget_failure(transaction, key)
+        if target.is_eager:
+            await queries.release_outdated(transaction, key, target.spec)
         row = values | {"format": key.format, "preset": target.spec, "eager": target.is_eager}
         return await add_rendition(transaction, key.image_id, key.generation, row)
 
     return await keep_object(parts.database, name, put, add)
+
+
+async def _replace_derivative(transaction: Transaction, target: Target, row: dict[str, Any]) -> bool:
+    """Put a picture in the place of the derivative, if its preset still asks for it and the image is the same."""
+    key = target.key
+    if target.spec != SOURCE:
+        # First, because whoever changes presets locks them before anything else.
+        recipe = eager_recipes(await share_presets(transaction, target.image["team_id"])).get(target.spec)
+        if recipe is None or recipe.hash() != key.spec_hash:
+            return False
+    if not await queries.touch_image(transaction, key):
+        return False
+    for old_name in await queries.remove_derivative(transaction, key.image_id, target.spec):
+        await schedule_removal(transaction, Bucket.DERIVATIVES, old_name, None, REMEMBERED)
+    await queries.release_outdated(transaction, key, target.spec)
+    await queries.forget_failure(transaction, key)
+    return await queries.add_derivative(transaction, key.image_id, key.generation, row)
 
 
 async def _put(storage: ObjectStorage, name: str, content_type: str, made: Made) -> bytes:

@@ -52,7 +52,10 @@ async def find_target(database: Database, request: RenditionRequested) -> Target
     if request.spec == SOURCE:
         return Target(image, _key(request, SOURCE_HASH), SOURCE, SOURCE_RECIPE)
     preset = (await presets_of_team(database, request.team_id)).get(request.spec)
-    if preset is None or request.format not in preset.formats:
+    if preset is None:
+        return None
+    # Processing makes eager presets in its format, whatever formats their addresses offer.
+    if request.format not in preset.formats and not (preset.is_eager and request.format == PROCESSED_FORMAT):
         return None
     recipe = made_recipe(preset.recipe)
     return Target(image, _key(request, recipe.hash()), preset.name, recipe, preset.is_eager)
