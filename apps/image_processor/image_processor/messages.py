@@ -3,6 +3,7 @@
 import base64
 import binascii
 import re
+from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from image_core.delivery.rendition_requests import FULL, PROCESSED_FORMAT, SOURCE
 from image_core.delivery.spec import FORMATS, MOST_NAME_LENGTH, PRESET_NAME, RESERVED_NAMES, TRANSFORM_PREFIX, Format
-from image_core.events import TRACE_ATTRIBUTE
+from image_core.events import TRACE_ATTRIBUTE, EventType
 from image_core.images.object_names import parse_original_name
 
 FINALIZE = "OBJECT_FINALIZE"
@@ -129,6 +130,41 @@ def rendition_requested(message: PushMessage) -> RenditionRequested:
         raise MalformedMessage(type(error).__name__) from error
     trace_parent = message.attributes.get(TRACE_ATTRIBUTE)
     return RenditionRequested(image_id, team_id, int(generation), spec, extension, trace_parent)
+
+
+class PresetRemoved(NamedTuple):
+    """A preset that was removed, whose pictures are to be discarded.
+
+    Attributes:
+        team_id: its team.
+        preset: its name.
+        removed_at: what was made later belongs to another preset of this name.
+        before: images with smaller ids remain.
+    """
+
+    team_id: UUID
+    preset: str
+    removed_at: datetime
+    before: UUID
+
+
+def preset_removed(message: PushMessage) -> PresetRemoved | None:
+    """Parse the preset that was removed; return None for a message of another kind.
+
+    Raises:
+        MalformedMessage: None of our services sends such a message.
+    """
+    if message.attributes.get("event_type") != EventType.DISCARD_PRESET:
+        return None
+    try:
+        body = orjson.loads(base64.b64decode(message.data, validate=True))
+        data = body["data"]
+        removed_at = datetime.fromisoformat(data["removed_at"])
+        if removed_at.tzinfo is None or data["preset"] in RESERVED_NAMES or not _is_spec(data["preset"], "webp"):
+            raise MalformedMessage("time or preset")
+        return PresetRemoved(UUID(body["team_id"]), data["preset"], removed_at, UUID(data["before"]))
+    except (binascii.Error, orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise MalformedMessage(type(error).__name__) from error
 
 
 def _is_spec(spec: str, extension: Format) -> bool:

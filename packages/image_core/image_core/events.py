@@ -53,6 +53,7 @@ class EventType(StrEnum):
     ANALYZED = "analysis.completed"
     ANALYSIS_FAILED = "analysis.failed"
     RENDER = "rendition.requested"
+    DISCARD_PRESET = "preset.removed"
 
 
 @dataclass(frozen=True)

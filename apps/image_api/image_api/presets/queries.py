@@ -1,5 +1,6 @@
 """The SQL of presets. Everything is limited to a team."""
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -7,13 +8,11 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from image_core.db import Record, Runner, Transaction
-from image_core.images.presets import COLUMNS
+from image_core.images.presets import COLUMNS, NEWEST_ID
 from image_core.models import image, preset, team
 from image_core.states import Visibility
 
 _SHOWN = (*COLUMNS, preset.c.revision, preset.c.updated_at)
-NEWEST_ID = UUID(int=2**128 - 1)
-"""Larger than every id: all images have yet to be made again."""
 
 
 async def rows_of_team(runner: Runner, team_id: UUID) -> list[Record]:
@@ -40,9 +39,12 @@ async def put(
     return await transaction.fetch_one(statement.returning(*_SHOWN))
 
 
-async def remove(transaction: Transaction, team_id: UUID, name: str) -> None:
-    """Delete a preset."""
+async def remove(transaction: Transaction, team_id: UUID, name: str) -> datetime:
+    """Delete a preset, and return the time at which that was done."""
     await transaction.execute(delete(preset).where(preset.c.team_id == team_id, preset.c.name == name))
+    # That of the transaction is older than pictures for whose end it waited.
+    removed_at: datetime = await transaction.fetch_value(select(func.clock_timestamp()))
+    return removed_at
 
 
 async def count_public_images(runner: Runner, team_id: UUID) -> int:

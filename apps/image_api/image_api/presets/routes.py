@@ -99,6 +99,9 @@ async def remove_preset(
     team_id: TeamQuery = None,
     if_match: IfMatch = None,
 ) -> None:
-    """Remove a preset. Its addresses stop working within 5 seconds. Built-in presets cannot be removed."""
+    """Remove a preset. Its addresses stop working within 5 seconds; its pictures are removed in the background.
+
+    Built-in presets cannot be removed.
+    """
     owner_id = await service.remove_preset(transaction, actor, team_id, name, if_match)
     transaction.on_commit.append(lambda: services.team_delivery.forget(owner_id))

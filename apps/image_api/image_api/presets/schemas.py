@@ -58,8 +58,8 @@ class NewPreset(BaseModel):
     )
     eager: JsonBoolean = Field(
         False,
-        description="Whether the preset is made of every image before the first request: the derivative in WebP when the image"
-        " is processed, further formats in the background. After a change, existing images follow.",
+        description="Whether the preset is made of every image before the first request: the derivative in WebP by"
+        " processing, further formats in the background. After a change, existing images follow.",
     )
 
     @field_validator("formats")

@@ -9,8 +9,9 @@ from image_api.actor import Actor
 from image_api.http.entity_tags import check_if_match
 from image_api.presets import queries
 from image_api.teams import service as teams
-from image_core import errors
+from image_core import errors, events
 from image_core.db import Record, Runner, Transaction
+from image_core.delivery.rendition_requests import discard_request
 from image_core.delivery.spec import MOST_NAME_LENGTH, PRESET_NAME, RESERVED_NAMES, TRANSFORM_PREFIX
 from image_core.errors.nearest import nearest
 from image_core.images.presets import BUILT_IN, Preset, from_row, lock_presets
@@ -166,7 +167,8 @@ async def remove_preset(
     check_if_match(if_match, old.revision)
     if name in BUILT_IN:
         raise errors.PresetBuiltIn("Every team has this preset. Change it instead.")
-    await queries.remove(transaction, owner_id, name)
+    removed_at = await queries.remove(transaction, owner_id, name)
+    await events.record(transaction, discard_request(owner_id, name, removed_at))
     await audit.record(
         transaction, actor, "preset.removed", ("team", owner_id), team_id=owner_id, before=_audited(old.preset)
     )

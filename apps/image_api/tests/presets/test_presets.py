@@ -1,15 +1,16 @@
 import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
 import pytest
 from sqlalchemy import select
 
-from image_api.presets.queries import NEWEST_ID
 from image_api.settings import ApiSettings
 from image_core import testing
-from image_core.images.presets import BUILT_IN, presets_of_team, share_presets
-from image_core.models import audit_event, preset
+from image_core.events import EventType
+from image_core.images.presets import BUILT_IN, NEWEST_ID, presets_of_team, share_presets
+from image_core.models import audit_event, event, preset
 from image_core.testing import UserWithKey
 
 from ..conftest import Api, MakeApi
@@ -125,6 +126,11 @@ class TestChanging:
         await put(api, member, "card", **CARD)
         assert (await api.client.delete(f"{PRESETS}/card", headers=member.headers)).status_code == 204
         await get(api, member, "card", expected=404)
+        (asked,) = await api.rows.fetch(select(event).where(event.c.type == EventType.DISCARD_PRESET))
+        payload = orjson.loads(asked["payload"])
+        assert (asked["topic"], asked["team_id"]) == ("renditions", member.team_id)
+        assert (payload["preset"], payload["before"]) == ("card", str(NEWEST_ID))
+        assert datetime.fromisoformat(payload["removed_at"]) > datetime.now(UTC) - timedelta(minutes=1)
         assert (await api.client.delete(f"{PRESETS}/card", headers=member.headers)).status_code == 404
 
     @pytest.mark.parametrize(

@@ -10,14 +10,13 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from image_api.presets import tasks as presets
-from image_api.presets.queries import NEWEST_ID
 from image_api.tasks.runner import Budget
 from image_core import events, testing
 from image_core.db import Record
 from image_core.delivery.spec import Recipe
 from image_core.events import EventType
 from image_core.ids import new_id
-from image_core.images.presets import BUILT_IN
+from image_core.images.presets import BUILT_IN, NEWEST_ID
 from image_core.models import event, preset, rendition
 
 from ..housekeeping import PAST, Tasks

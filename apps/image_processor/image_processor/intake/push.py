@@ -17,9 +17,11 @@ from image_processor.messages import (
     PushMessage,
     analysis_requested,
     object_finalized,
+    preset_removed,
     rendition_requested,
 )
 from image_processor.parts import Outcome, Parts
+from image_processor.renditions import discarding
 from image_processor.renditions import job as rendition_job
 
 router = APIRouter()
@@ -59,6 +61,9 @@ async def _analysis(parts: Parts, message: PushMessage) -> Outcome:
 
 
 async def _rendition(parts: Parts, message: PushMessage) -> Outcome:
+    removed = preset_removed(message)
+    if removed is not None:
+        return await discarding.handle(parts, removed)
     return await rendition_job.handle(parts, rendition_requested(message))
 
 
@@ -76,7 +81,7 @@ async def push_analysis(request: Request, authorization: Annotated[str | None, H
 
 @router.post("/push/renditions")
 async def push_rendition(request: Request, authorization: Annotated[str | None, Header()] = None) -> Response:
-    """Handle one message of the topic that requests renditions in the background."""
+    """Handle one message of the topic that requests work on renditions in the background."""
     return await _take(request, authorization, _rendition)
 
 

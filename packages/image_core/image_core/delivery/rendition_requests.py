@@ -5,11 +5,12 @@ The processor looks up everything else, so that a message that comes late or twi
 
 import hashlib
 from collections.abc import Iterable
+from datetime import datetime
 from uuid import UUID
 
 from image_core.delivery.spec import Format, Recipe
 from image_core.events import EventType, OutboxEvent, Topic
-from image_core.images.presets import Preset
+from image_core.images.presets import NEWEST_ID, Preset
 
 FULL = "full"
 """Name of the whole picture without metadata."""
@@ -52,6 +53,19 @@ def rendition_request(
     """
     payload = {"generation": str(generation), "spec": spec, "format": extension}
     return OutboxEvent(Topic.RENDITIONS, EventType.RENDER, payload, team_id, image_id, trace_parent)
+
+
+def discard_request(team_id: UUID, preset: str, removed_at: datetime, before: UUID = NEWEST_ID) -> OutboxEvent:
+    """Build the request to discard what was made of a preset that was removed, beginning with the newest images.
+
+    Args:
+        team_id: the preset's team.
+        preset: its name.
+        removed_at: what was made later belongs to another preset of this name.
+        before: images with smaller ids remain.
+    """
+    payload = {"preset": preset, "removed_at": removed_at.isoformat(), "before": str(before)}
+    return OutboxEvent(Topic.RENDITIONS, EventType.DISCARD_PRESET, payload, team_id)
 
 
 def eager_requests(

@@ -53,6 +53,8 @@ BUILT_IN = MappingProxyType(
 )
 """The presets of every team, by name, until the team changes them."""
 
+NEWEST_ID = UUID(int=2**128 - 1)
+"""Larger than every id: where work on all images of a team begins."""
 COLUMNS = (
     preset.c.name, preset.c.width, preset.c.height, preset.c.fit, preset.c.gravity, preset.c.quality, preset.c.formats,
     preset.c.background, preset.c.animated, preset.c.metadata, preset.c.open, preset.c.eager,
