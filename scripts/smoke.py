@@ -3,6 +3,7 @@
     python scripts/smoke.py                        the system that .local/system.json names
     IMAGE_MANAGER_URL=… IMAGE_MANAGER_KEY=… python scripts/smoke.py
     python scripts/smoke.py --tag-url https://candidate---image-api-….run.app --expect-version 1.4.0
+    python scripts/smoke.py --url … --delivery-url https://candidate---image-delivery-….run.app
 
 It needs only Python, so it also runs without the project's environment. The key is never
 an argument, because arguments are visible to everybody on a machine.
@@ -64,14 +65,18 @@ class Client:
         self.url = url.rstrip("/")
         self._proof = {"X-API-KEY": key} if key else {"Authorization": f"Bearer {token}"} if token else {}
         # A proxy of the environment cannot reach this machine's own addresses.
-        direct = urllib.parse.urlsplit(self.url).hostname in _LOOPBACK
-        self._opener = urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if direct else []))
+        self.is_local = urllib.parse.urlsplit(self.url).hostname in _LOOPBACK
+        self._opener = urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if self.is_local else []))
 
-    def send(self, method: str, path: str, body: bytes | None = None, content_type: str = "application/json") -> Answer:
-        """Send a request and return the response, whatever its status. Raises `SmokeTestError` if there is none."""
-        headers = {"User-Agent": "image-manager-smoke-test", **self._proof}
+    def send(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
+        """Send a request and return the response, whatever its status. Raises `SmokeTestError` if there is none.
+
+        Names of `headers` are written with underscores. A body is JSON unless `content_type` says otherwise.
+        """
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
         if body is not None:
-            headers["Content-Type"] = content_type
+            given.setdefault("content-type", "application/json")
+        headers = {"User-Agent": "image-manager-smoke-test", **self._proof, **given}
         request = urllib.request.Request(self.url + path, body, headers, method=method)  # noqa: S310 (see target_url)
         try:
             with self._opener.open(request, timeout=REQUEST_SECONDS) as response:
@@ -82,12 +87,27 @@ class Client:
         except (OSError, http.client.HTTPException) as error:
             raise SmokeTestError(f"{method} {path}: no answer ({error})") from None
 
-    def expect(self, status: int, method: str, path: str, body: bytes | None = None, **kind: str) -> Answer:
+    def expect(self, status: int, method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
         """Send a request and check the status of the response. Raises `SmokeTestError`."""
-        answer = self.send(method, path, body, **kind)
+        answer = self.send(method, path, body, **headers)
         if answer.status != status:
             raise SmokeTestError(f"{method} {path}: {answer.status} instead of {status}: {answer.body[:300]!r}")
         return answer
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What is known of image-delivery before the API has issued an address.
+
+    Attributes:
+        url: what is called instead of the address's own host.
+        version: what has to answer there.
+        is_expected: whether the API has to issue addresses.
+    """
+
+    url: str | None = None
+    version: str | None = None
+    is_expected: bool = False
 
 
 @dataclass
@@ -101,9 +121,11 @@ class Run:
     picture: bytes
     processor: Client | None = None
     tasks: Client | None = None
+    delivery: Delivery = Delivery()
     team_query: str = ""
     image_id: str | None = None
     image: dict[str, Any] = field(default_factory=dict)
+    address: str | None = None
 
 
 def picture_png(side_px: int = SIDE_PX) -> bytes:
@@ -144,12 +166,7 @@ def check_processor(run: Run) -> str:
     """Check that workers are confined; only the local system's processor can be called."""
     if run.processor is None:
         return "not asked: its address is not known here"
-    seen = run.processor.expect(200, "GET", "/health/ready").json()["confinement"]
-    if not seen["system_calls"]:
-        if sys.platform == "linux":
-            raise SmokeTestError("workers are not confined: their system calls are not filtered")
-        return "workers are not confined: this system has no filter for system calls"
-    return f"workers are confined, Landlock {seen['landlock'] or 'missing'}"
+    return _confinement(run.processor)
 
 
 def check_tasks(run: Run) -> str:
@@ -232,6 +249,41 @@ def check_derivative(run: Run) -> str:
     return f"{entry['preset']}, {len(answer.body)} bytes"
 
 
+def check_address(run: Run) -> str:
+    """Check that the API issues a delivery address for the image."""
+    shown = run.client.expect(200, "GET", f"{API}/images/{run.image_id}?include=delivery").json().get("delivery")
+    if shown is None:
+        if run.delivery.is_expected:
+            raise SmokeTestError(f"image {run.image_id} has no delivery addresses: does the API have a DELIVERY_URL?")
+        return "none: this deployment issues no delivery addresses"
+    run.address = str(shown["presets"]["thumb"]["url"])
+    return f"at {urllib.parse.urlsplit(run.address).netloc}"
+
+
+def check_delivery(run: Run) -> str:
+    """Check that image-delivery is ready and confined, and makes the picture that the address names, without a key."""
+    if run.address is None:
+        return "not asked: there is no address"
+    own_url, mark, rest = run.address.partition("/i/")
+    delivery = Client(run.delivery.url or own_url, None)
+
+    def ask() -> str:
+        confinement = _confinement(delivery)
+        # The stored derivative is WebP, so that this one has to be made from the original.
+        picture = delivery.expect(200, "GET", mark + rest, accept="image/jpeg").body
+        if not picture.startswith(b"\xff\xd8\xff"):
+            raise SmokeTestError(f"the delivery address shows no JPEG: {picture[:20]!r}")
+        return f"JPEG, {len(picture)} bytes; {confinement}"
+
+    made = _until(run.start_seconds, ask)
+    seen = delivery.expect(200, "GET", "/version").json()
+    if seen["service"] != "image-delivery":
+        raise SmokeTestError(f"{delivery.url} is {seen['service']} instead of image-delivery")
+    if run.delivery.version not in (None, seen["version"]):
+        raise SmokeTestError(f"version {seen['version']} answers instead of {run.delivery.version}")
+    return made
+
+
 def check_original(run: Run) -> str:
     """Check that the original is returned byte by byte."""
     answer = run.client.expect(200, "GET", f"{API}/images/{run.image_id}/content")
@@ -261,6 +313,8 @@ STEPS: tuple[tuple[str, Callable[[Run], str]], ...] = (
     ("upload", check_upload),
     ("processing", check_processing),
     ("derivative", check_derivative),
+    ("address", check_address),
+    ("delivery", check_delivery),
     ("original", check_original),
     ("trash", check_trash),
 )
@@ -291,7 +345,7 @@ def target_url(arguments: argparse.Namespace, environment: Mapping[str, str], sy
     url = arguments.tag_url or arguments.url or environment.get("IMAGE_MANAGER_URL") or system.get("url")
     if not url:
         raise SmokeTestError("no address: give --url, set IMAGE_MANAGER_URL, or start the local cloud with `make up`")
-    if urllib.parse.urlsplit(url).scheme not in {"http", "https"}:
+    if not _is_web_address(url):
         raise SmokeTestError(f"{url} is not an http or https address")
     return str(url)
 
@@ -324,6 +378,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         url = target_url(arguments, os.environ, system)
         client = Client(url, api_key(url, os.environ, system))
         processor, tasks = (inner_client(name, url, system) for name in ("processor_url", "tasks_url"))
+        delivery = _delivery(arguments, is_expected=inner_client("delivery_url", url, system) is not None)
     except SmokeTestError as error:
         sys.stderr.write(f"Smoke test: {error}\n")
         return 2
@@ -331,7 +386,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _say(f"Smoke test of {url}")
     for _ in range(arguments.uploads):
         seconds = (arguments.start_seconds, arguments.ready_seconds)
-        run = Run(client, arguments.expect_version, *seconds, picture_png(), processor, tasks)
+        run = Run(client, arguments.expect_version, *seconds, picture_png(), processor, tasks, delivery)
         if not perform(run, _say):
             _say(f"Smoke test FAILED after {time.monotonic() - began_at:.1f} s")
             return 1
@@ -344,11 +399,25 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--url", help="address of the API (else IMAGE_MANAGER_URL, else the local system)")
     parser.add_argument("--tag-url", help="address of one revision's tag, tried instead of the service's own")
     parser.add_argument("--expect-version", help="version that has to answer")
+    parser.add_argument("--delivery-url", help="where delivery addresses are tried instead of at their own host")
+    parser.add_argument("--expect-delivery", action="store_true", help="fail if no delivery addresses are issued")
+    parser.add_argument("--expect-delivery-version", help="version of image-delivery that has to answer")
     parser.add_argument("--uploads", type=int, default=1, help="how many pictures, one after the other")
     parser.add_argument("--start-seconds", type=float, default=60, help="time for an instance to start")
     parser.add_argument("--ready-seconds", type=float, default=60, help="time for a picture to become ready")
     parser.add_argument("--data-dir", type=Path, default=Path(".local"), help="folder of the local system")
     return parser
+
+
+def _delivery(arguments: argparse.Namespace, *, is_expected: bool) -> Delivery:
+    url, version = arguments.delivery_url, arguments.expect_delivery_version
+    if url and not _is_web_address(url):
+        raise SmokeTestError(f"{url} is not an http or https address")
+    return Delivery(url, version, is_expected or arguments.expect_delivery or bool(url or version))
+
+
+def _is_web_address(url: str) -> bool:
+    return urllib.parse.urlsplit(url).scheme in {"http", "https"}
 
 
 def _local_system(data_dir: Path) -> dict[str, Any]:
@@ -371,6 +440,17 @@ def _own_team(client: Client) -> str:
             made = client.expect(201, "POST", f"{API}/teams", json.dumps({"name": TEAM_NAME}).encode())
             return str(made.json()["id"])
         cursor = f"&cursor={urllib.parse.quote(page['next_cursor'])}"
+
+
+def _confinement(service: Client) -> str:
+    """Return how workers are confined. Raises `SmokeTestError` if their system calls are not filtered on Linux."""
+    seen = service.expect(200, "GET", "/health/ready").json()["confinement"]
+    if seen["system_calls"]:
+        return f"workers are confined, Landlock {seen['landlock'] or 'missing'}"
+    # Elsewhere than on this machine it is always Linux.
+    if sys.platform == "linux" or not service.is_local:
+        raise SmokeTestError("workers are not confined: their system calls are not filtered")
+    return "workers are not confined: this system has no filter for system calls"
 
 
 def _until(seconds: float, ask: Callable[[], str]) -> str:

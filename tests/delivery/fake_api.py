@@ -13,6 +13,8 @@ from urllib.parse import parse_qs, urlsplit
 MEMBER_KEY, ADMIN_KEY, READER_KEY = "im_member", "im_admin", "im_reader"
 SCOPES = ["images:read", "images:write", "images:delete"]
 UNAVAILABLE = "signing-keys-unavailable"
+DELIVERY = "image-delivery"
+JPEG = b"\xff\xd8\xff made up"
 WEBP = b"RIFF\x10\0\0\0WEBPVP8 made up"
 Reply = tuple[int, Any]
 
@@ -23,12 +25,16 @@ def _no_fault(*_: Any) -> Reply | None:
 
 @dataclass
 class FakeApi:
-    """`fault` may answer in the API's place; it is given the method, the path and what stands before the path."""
+    """`fault` may answer in the API's place; it is given the method, the path and what stands before the path.
+
+    It is image-delivery as well, wherever that name stands before the path.
+    """
 
     version: str = "1.4.0"
     fault: Callable[[str, str, str], Reply | None] = _no_fault
     has_signing_keys: bool = True
-    confinement: dict[str, Any] = field(default_factory=dict)
+    issues_addresses: bool = True
+    confinement: dict[str, Any] = field(default_factory=lambda: {"system_calls": True, "landlock": 7})
     statuses: list[str] = field(default_factory=lambda: ["ready"])
     images: dict[str, dict[str, Any]] = field(default_factory=dict)
     teams: list[dict[str, Any]] = field(default_factory=list)
@@ -43,7 +49,7 @@ class FakeApi:
             def _answer(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 proof = self.headers.get("X-API-KEY") or self.headers.get("Authorization")
-                status, made = fake.answer(self.command, self.path, proof, body)
+                status, made = fake.answer(self.command, self.path, proof, body, self.headers.get("Accept"))
                 content = made if isinstance(made, bytes) else json.dumps(made).encode()
                 self.send_response(status)
                 self.send_header("Content-Length", str(0 if status == 204 else len(content)))
@@ -66,13 +72,15 @@ class FakeApi:
         self._thread.join()
         self._server.server_close()
 
-    def answer(self, method: str, target: str, key: str | None, body: bytes) -> Reply:
+    def answer(self, method: str, target: str, key: str | None, body: bytes, accept: str | None) -> Reply:
         parts = urlsplit(target)
-        prefix, path = re.fullmatch(r"(.*?)(/(?:api|health|version).*)", parts.path).groups()  # type: ignore[union-attr]
+        prefix, path = re.fullmatch(r"(.*?)(/(?:api/|health/|version|i/).*)", parts.path).groups()  # type: ignore[union-attr]
         self.calls.append(f"{method} {prefix}{path}")
         broken = self.fault(method, path, prefix)
         if broken is not None:
             return broken
+        if path.startswith("/i/"):
+            return (200, JPEG if accept == "image/jpeg" else WEBP) if DELIVERY in prefix and not key else (404, {})
         if not path.startswith("/api/v1"):
             return 200, {
                 "/health/live": {"status": "ok"},
@@ -82,7 +90,7 @@ class FakeApi:
                     "warnings": [],
                     "confinement": self.confinement,
                 },
-                "/version": {"service": "image-api", "version": self.version},
+                "/version": {"service": DELIVERY if DELIVERY in prefix else "image-api", "version": self.version},
             }[path]
         if key and key.startswith("Bearer "):
             return (401, {"code": "token-invalid"}) if self.has_signing_keys else (503, {"code": UNAVAILABLE})
@@ -107,7 +115,10 @@ class FakeApi:
             if key == ADMIN_KEY and "team_id" not in query:
                 return 422, {"code": "team-required"}
             return self._upload(body)
-        return self._image(method, *path.removeprefix("/images/").split("/"))
+        status, shown = self._image(method, *path.removeprefix("/images/").split("/"))
+        if query.get("include") == ["delivery"]:
+            shown["delivery"] = self._addresses() if self.issues_addresses else None
+        return status, shown
 
     def _upload(self, body: bytes) -> Reply:
         image_id = f"image-{len(self.images)}"
@@ -137,6 +148,9 @@ class FakeApi:
                 {"preset": "thumb", "size_bytes": len(WEBP), "url": "https://elsewhere.example/thumb"},
             ]
         return 200, self._shown(image_id)
+
+    def _addresses(self) -> dict[str, Any]:
+        return {"presets": {"thumb": {"url": f"{self.url}/{DELIVERY}/i/grant/image.tag/thumb@71b0.auto"}}}
 
     def _shown(self, image_id: str) -> dict[str, Any]:
         return {name: value for name, value in self.images[image_id].items() if name not in {"content", "looks"}}

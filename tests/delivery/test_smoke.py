@@ -17,7 +17,7 @@ from .fake_api import ADMIN_KEY, MEMBER_KEY, READER_KEY, FakeApi, Reply
 SCRIPT = ROOT / "scripts" / "smoke.py"
 STEPS = [
     *("live", "ready", "processor", "tasks", "version", "key", "tokens"),
-    *("upload", "processing", "derivative", "original", "trash"),
+    *("upload", "processing", "derivative", "address", "delivery", "original", "trash"),
 ]
 
 
@@ -91,6 +91,69 @@ def test_housekeeping_that_cannot_work_fails(api: FakeApi, tmp_path: Path) -> No
     assert "FAIL  tasks" in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        ([], 0),
+        (["--expect-delivery"], 1),
+        (["--expect-delivery-version", "1.4.0"], 1),
+        (["--delivery-url", "http://127.0.0.1:1"], 1),
+    ],
+)
+def test_a_deployment_may_do_without_addresses_unless_they_are_expected(
+    api: FakeApi, arguments: list[str], status: int
+) -> None:
+    api.issues_addresses = False
+    done = at(api, *arguments)
+    assert done.returncode == status, done.stdout
+    assert ("FAIL  address" in done.stdout) == bool(status)
+
+
+def test_the_local_system_issues_addresses(api: FakeApi, tmp_path: Path) -> None:
+    api.issues_addresses = False
+    system = {"url": api.url, "delivery_url": f"{api.url}/image-delivery", "admin_api_key": ADMIN_KEY}
+    (tmp_path / "system.json").write_text(json.dumps(system))
+    done = smoke("--data-dir", str(tmp_path))
+    assert done.returncode == 1
+    assert "FAIL  address" in done.stdout
+
+
+def test_an_address_is_tried_without_the_key_at_its_own_host(api: FakeApi) -> None:
+    assert at(api).returncode == 0
+    assert "GET /image-delivery/i/grant/image.tag/thumb@71b0.auto" in api.calls
+
+
+def test_a_tag_of_image_delivery_is_tried_instead_of_the_addresses_host(api: FakeApi) -> None:
+    tag = f"{api.url}/candidate-image-delivery"
+    done = at(api, "--delivery-url", tag, "--expect-delivery-version", "1.4.0")
+    assert done.returncode == 0, done.stdout
+    called = [call.split()[1] for call in api.calls if "image-delivery" in call]
+    assert [call.rpartition("-delivery")[0] for call in called] == ["/candidate-image"] * 3
+
+
+@pytest.mark.parametrize("url", ["ftp://127.0.0.1/", "file:///etc/passwd"])
+def test_image_delivery_is_called_at_a_web_address(api: FakeApi, url: str) -> None:
+    done = at(api, "--delivery-url", url)
+    assert done.returncode == 2
+    assert "address" in done.stderr
+
+
+def test_another_version_of_image_delivery_fails(api: FakeApi) -> None:
+    done = at(api, "--expect-delivery-version", "1.5.0")
+    assert done.returncode == 1
+    assert "FAIL  delivery" in done.stdout
+    assert "version 1.4.0 answers instead of 1.5.0" in done.stdout
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a local system has no filter for system calls")
+def test_workers_of_image_delivery_are_confined(api: FakeApi) -> None:
+    api.confinement = {"system_calls": False, "landlock": 0}
+    done = at(api)
+    assert done.returncode == 1
+    assert "FAIL  delivery" in done.stdout
+    assert "not confined" in done.stdout
+
+
 def test_the_local_key_is_never_sent_to_another_address(api: FakeApi, tmp_path: Path) -> None:
     (tmp_path / "system.json").write_text(json.dumps({"url": "http://127.0.0.1:1", "admin_api_key": ADMIN_KEY}))
     done = smoke("--data-dir", str(tmp_path), "--url", api.url)
@@ -116,7 +179,7 @@ def test_an_admin_uploads_for_a_team_of_the_test_which_the_next_run_finds(api: F
 def test_a_tag_is_tried_instead_of_the_service(api: FakeApi) -> None:
     done = at(api, "--tag-url", f"{api.url}/candidate")
     assert done.returncode == 0, done.stdout
-    assert {call.split()[1].split("/")[1] for call in api.calls} == {"candidate"}
+    assert {call.split()[1].split("/")[1] for call in api.calls} == {"candidate", "image-delivery"}
 
 
 def test_several_pictures_are_sent_one_after_the_other(api: FakeApi) -> None:
@@ -126,6 +189,10 @@ def test_several_pictures_are_sent_one_after_the_other(api: FakeApi) -> None:
 
 def answers(status: int, body: Any, *, method: str, ends: str) -> Callable[[str, str, str], Reply | None]:
     return lambda asked, path, _prefix: (status, body) if asked == method and path.endswith(ends) else None
+
+
+def at_delivery(begins: str, reply: Reply) -> Callable[[str, str, str], Reply | None]:
+    return lambda _method, path, prefix: reply if "delivery" in prefix and path.startswith(begins) else None
 
 
 BROKEN = {"sha256": "0" * 64, "id": "image-0"}
@@ -140,6 +207,10 @@ FAULTS: dict[str, tuple[str, Callable[[str, str, str], Reply | None]]] = {
     "images cannot be read": ("processing", answers(500, {}, method="GET", ends="/image-0")),
     "derivatives are missing": ("derivative", answers(404, {}, method="GET", ends="/thumb")),
     "derivatives are cut": ("derivative", answers(200, b"RIFF", method="GET", ends="/thumb")),
+    "image-delivery is not ready": ("delivery", at_delivery("/health/ready", (503, {}))),
+    "addresses are unknown to image-delivery": ("delivery", at_delivery("/i/", (404, {}))),
+    "addresses show something else": ("delivery", at_delivery("/i/", (200, b"RIFF"))),
+    "something else answers addresses": ("delivery", at_delivery("/version", (200, {"service": "image-api"}))),
     "originals are cut": ("original", answers(200, b"half", method="GET", ends="/content")),
     "nothing can be deleted": ("trash", answers(403, {}, method="DELETE", ends="/image-0")),
     "deleting does nothing": ("trash", answers(204, b"", method="DELETE", ends="/image-0")),
