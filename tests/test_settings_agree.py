@@ -28,6 +28,10 @@ SERVICES: dict[str, tuple[type[BaseSettings], set[str]]] = {
         ApiSettings,
         {*CLOUD_SQL, "HOST", "SERVICE_VERSION", "TOKEN_SIGNING_SECRET", "DELIVERY_MASTER_SECRET"},
     ),
+    "image-delivery": (
+        DeliverySettings,
+        {*CLOUD_SQL, "HOST", "SERVICE_VERSION", "GCLOUD_CREDS_PATH", "DELIVERY_MASTER_SECRET"},
+    ),
     "image-processor": (ProcessorSettings, {*CLOUD_SQL, "HOST", "SERVICE_VERSION", "GCLOUD_CREDS_PATH"}),
     "image-tasks": (TasksSettings, {*CLOUD_SQL, "HOST", "SERVICE_VERSION", "GCLOUD_CREDS_PATH"}),
     "migrate": (
@@ -56,8 +60,9 @@ SERVICES: dict[str, tuple[type[BaseSettings], set[str]]] = {
         },
     ),
 }
-# What compose does not start.
-OUTSIDE_COMPOSE: tuple[type[BaseSettings], ...] = (DeliverySettings,)
+
+NO_MASQUERADE = "com.docker.network.bridge.enable_ip_masquerade"
+SECRET = r"[A-Z0-9_]*(?:PASSWORD|MASTER)"
 
 
 @dataclass(frozen=True)
@@ -112,7 +117,7 @@ def interpolated() -> set[str]:
 def known_variables() -> dict[str, list[Any]]:
     """Every variable of every settings class, with what each class says of it."""
     known: dict[str, list[Any]] = {}
-    for settings_class in (*(each for each, _ in SERVICES.values()), *OUTSIDE_COMPOSE):
+    for settings_class, _ in SERVICES.values():
         for setting in settings_of(settings_class):
             known.setdefault(setting.name, []).append(setting)
     return known
@@ -144,13 +149,13 @@ def test_example_sets_what_compose_requires_and_nothing_that_is_secret() -> None
     required = set(re.findall(r"\$\{([A-Z0-9_]+):\?", (ROOT / "docker-compose.yml").read_text()))
     assert required == {name for name, example in examples().items() if example.is_set}
     empty = {name for name in required if not examples()[name].value}
-    assert empty == {name for name in required if name.endswith("PASSWORD")}
+    assert empty == {name for name in required if re.fullmatch(SECRET, name)}
 
 
 def test_no_secret_has_a_default() -> None:
     text = (ROOT / "docker-compose.yml").read_text()
-    uses = re.findall(r"\$\{([A-Z0-9_]*PASSWORD)([^}]*)\}", text)
-    assert uses
+    uses = re.findall(rf"\$\{{({SECRET})([^}}]*)\}}", text)
+    assert {name for name, _ in uses} >= {"IMAGE_API_PASSWORD", "DELIVERY_MASTER"}
     assert all(rest == ":?set it in .env" for _, rest in uses)
 
 
@@ -168,10 +173,34 @@ def test_each_login_goes_to_its_own_service() -> None:
         for service, parts in compose()["services"].items()
         if "DATABASE_URL" in (variables := parts.get("environment", {}))
     }
-    assert {"migrate", "image-api", "image-processor", "image-tasks"} <= urls.keys() <= logins.keys()
+    assert urls.keys() == logins.keys()
     for service, url in urls.items():
         login = logins[service]
         assert url == f"postgresql://{login}:${{{login.upper()}_PASSWORD:?set it in .env}}@postgres:5432/{DATABASE}"
+
+
+def test_services_that_decode_pictures_reach_nothing_outside() -> None:
+    networks = compose()["networks"]
+    for service in ("image-processor", "image-delivery"):
+        for name in compose()["services"][service]["networks"]:
+            options = networks[name].get("driver_opts", {})
+            assert networks[name].get("internal") or options == {NO_MASQUERADE: "false"}, name
+
+
+def test_services_that_share_the_master_secret_get_the_same() -> None:
+    given = {
+        service: variables["DELIVERY_MASTER"]
+        for service, described in compose()["services"].items()
+        if "DELIVERY_MASTER" in (variables := described.get("environment", {}))
+    }
+    assert given == dict.fromkeys(("image-api", "image-delivery"), "${DELIVERY_MASTER:?set it in .env}")
+
+
+def test_addresses_name_the_port_at_which_compose_publishes_image_delivery() -> None:
+    services = compose()["services"]
+    assert services["image-delivery"]["ports"] == ["127.0.0.1:${DELIVERY_PORT:-8083}:8080"]
+    address = services["image-api"]["environment"]["DELIVERY_URL"]
+    assert address == "${DELIVERY_URL:-http://127.0.0.1:${DELIVERY_PORT:-8083}}"
 
 
 def test_bootstrap_makes_the_roles_of_the_local_cloud() -> None:

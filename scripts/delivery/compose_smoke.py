@@ -15,7 +15,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PROJECT = "image-manager-smoke"
-_PASSWORD = re.compile(r"^(\w+_PASSWORD)=$", re.MULTILINE)
+SERVICES = ("image-api", "image-processor", "image-tasks", "image-delivery")
+_SECRET = re.compile(r"^(\w+_(?:PASSWORD|MASTER))=$", re.MULTILINE)
 
 
 class ComposeError(Exception):
@@ -23,25 +24,27 @@ class ComposeError(Exception):
 
 
 def settings(example: str) -> str:
-    """Return the example settings with generated passwords."""
-    return _PASSWORD.sub(lambda matched: f"{matched[1]}={secrets.token_hex(24)}", example)
+    """Return the example settings with generated secrets: 32 random bytes each, in base64url."""
+    return _SECRET.sub(lambda matched: f"{matched[1]}={secrets.token_urlsafe(32)}", example)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Build, start, test and remove the system; return 1 if anything failed."""
     parser = argparse.ArgumentParser(description="Try the images with compose.")
     parser.add_argument("--port", type=int, default=8080, help="port of the API on this machine")
+    parser.add_argument("--delivery-port", type=int, default=8083, help="port of image-delivery on this machine")
     parser.add_argument("--folder", type=Path, default=ROOT / ".local", help="where the settings are written")
     arguments = parser.parse_args(argv)
     arguments.folder.mkdir(parents=True, exist_ok=True)
     environment_file = arguments.folder / "compose-smoke.env"
     environment_file.touch(mode=0o600)
-    environment_file.write_text(settings((ROOT / ".env.example").read_text()) + f"\nAPI_PORT={arguments.port}\n")
+    ports = f"\nAPI_PORT={arguments.port}\nDELIVERY_PORT={arguments.delivery_port}\n"
+    environment_file.write_text(settings((ROOT / ".env.example").read_text()) + ports)
     compose = Compose(environment_file)
     try:
         compose.run("build")
         # By name, because the migration ends by itself, which counts as a failure to one that waits for everything.
-        compose.run("up", "--detach", "--wait", "--wait-timeout", "300", "image-api", "image-processor", "image-tasks")
+        compose.run("up", "--detach", "--wait", "--wait-timeout", "300", *SERVICES)
         key = compose.admin_key()
         return compose.smoke_test(f"http://127.0.0.1:{arguments.port}", key)
     except ComposeError as error:
@@ -79,7 +82,7 @@ class Compose:
         """Send one image through the system, and show the services' logs if that fails."""
         environment = {**os.environ, "IMAGE_MANAGER_URL": url, "IMAGE_MANAGER_KEY": key}
         done = subprocess.run(  # noqa: S603 (our own script)
-            [sys.executable, str(ROOT / "scripts" / "smoke.py")], env=environment, check=False
+            [sys.executable, str(ROOT / "scripts" / "smoke.py"), "--expect-delivery"], env=environment, check=False
         )
         if done.returncode != 0:
             subprocess.run([*self._command, "logs", "--no-color", "--tail", "200"], cwd=ROOT, check=False)  # noqa: S603

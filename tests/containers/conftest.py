@@ -1,4 +1,4 @@
-"""The three images, built once for each test process."""
+"""The images, built once for each test process."""
 
 import os
 import shutil

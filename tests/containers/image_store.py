@@ -22,6 +22,7 @@ CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 IMAGES = {
     "image-api": "apps/image_api/Dockerfile",
     "image-processor": "apps/image_processor/Dockerfile",
+    "image-delivery": "apps/image_delivery/Dockerfile",
     "emulators": "apps/local_cloud/Dockerfile",
 }
 # Layers of old runs are kept, because they make the next build a matter of seconds; beyond this all of them go.

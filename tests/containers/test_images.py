@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from image_core.keys import master_secrets
 from local_cloud.ports import free_port
 
 from .container import Container, folder_of_the_service, run_once, running
@@ -19,12 +20,14 @@ UID = 10001
 # What a module has to be compiled for; the standard library's own tests and tools stay as they are.
 NOT_COMPILED = re.compile(r"/(ensurepip|idlelib|lib2to3|dist-packages|test|tkinter|turtledemo)/|lib/python3/")
 BUILD_TOOLS = {"as", "c++", "cc", "clang", "g++", "gcc", "ld", "make", "uv", "cargo", "rustc"}
-CODECS = {"numpy", "pyvips", "pyvips_binary", "PIL", "pillow_heif", "onnxruntime"}
+CODECS = {"numpy", "pyvips", "pyvips_binary.libs", "PIL", "pillow_heif", "onnxruntime"}
+CODECS_OF = {"image-processor": CODECS, "image-delivery": CODECS - {"onnxruntime"}}
 # Our own source and bytecode.
 MOST_BYTES_MOVED_BY_A_CODE_CHANGE = 4 * 1024 * 1024
 CHANGED_FILES = {
     "image-api": "apps/image_api/image_api/health.py",
     "image-processor": "apps/image_processor/image_processor/health.py",
+    "image-delivery": "apps/image_delivery/image_delivery/health.py",
     "emulators": "apps/local_cloud/local_cloud/scheduler.py",
 }
 NOBODY_THERE = "127.0.0.1:1"
@@ -46,6 +49,8 @@ def environment(name: str, port: int, grpc_port: int) -> dict[str, str]:
         "PUSH_AUDIENCE": "http://127.0.0.1",
         "PUSH_SERVICE_ACCOUNT_EMAIL": "push@example.com",
         "SCHEDULER_SERVICE_ACCOUNT_EMAIL": "scheduler@example.com",
+        "DELIVERY_MASTER": master_secrets.generate(),
+        "WORKER_CONFINEMENT_REQUIRED": "true",
     }
 
 
@@ -156,14 +161,9 @@ def test_no_tests_travel_with_our_code(root: Path) -> None:
     assert [path for package in ours for path in package.rglob("tests")] == []
 
 
-@pytest.mark.parametrize("without", ["image-api", "emulators"])
-def test_only_the_processor_has_codecs(store: ImageStore, images: dict[str, Image], without: str) -> None:
-    def packages(image: Image) -> set[str]:
-        with store.mounted(image) as mounted:
-            return {path.name for path in (mounted / "opt/venv/lib/python3.13/site-packages").iterdir()}
-
-    assert packages(images[without]) & CODECS == set()
-    assert packages(images["image-processor"]) >= CODECS - {"onnxruntime", "pyvips_binary"}
+def test_each_image_has_the_codecs_that_it_needs_and_no_other(root: Path, name: str) -> None:
+    packages = {path.name for path in (root / "opt/venv/lib/python3.13/site-packages").iterdir()}
+    assert packages & CODECS == CODECS_OF.get(name, set())
 
 
 DECODE = """
@@ -189,15 +189,21 @@ asyncio.run(main())
 """
 
 
-def test_processor_decodes_jpeg_and_heic_with_no_more_rights(store: ImageStore, images: dict[str, Image]) -> None:
-    printed = run_once(store, images["image-processor"], ["python", "-c", DECODE])
+@pytest.mark.parametrize("with_codecs", CODECS_OF)
+def test_jpeg_and_heic_are_decoded_with_no_more_rights(
+    store: ImageStore, images: dict[str, Image], with_codecs: str
+) -> None:
+    printed = run_once(store, images[with_codecs], ["python", "-c", DECODE])
     assert '"jpeg": ["' in printed
     assert '"heic": ["' in printed
 
 
-def test_processor_has_its_own_recent_libvips(store: ImageStore, images: dict[str, Image]) -> None:
+@pytest.mark.parametrize("with_codecs", CODECS_OF)
+def test_libvips_is_recent_and_comes_with_the_image(
+    store: ImageStore, images: dict[str, Image], with_codecs: str
+) -> None:
     command = ["python", "-c", "import pyvips; print(*(pyvips.version(part) for part in range(3)))"]
-    version = run_once(store, images["image-processor"], command).split()
+    version = run_once(store, images[with_codecs], command).split()
     assert tuple(map(int, version)) >= (8, 18, 7)
 
 

@@ -1,20 +1,24 @@
 """The system from its images: emulators, migration, all services, with a PostgreSQL of this machine beside them."""
 
+import ctypes
 import json
 import os
+import random
 import secrets
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 
+from image_core.keys import master_secrets
 from image_engine.testing.pictures import heic, photograph, scene
-from local_cloud.ports import HOST, free_port
+from local_cloud.ports import free_port
 from local_cloud.postgres.account import installed_bin_dir
 from local_cloud.postgres.database import DATABASE, OWNER, SERVICE_ROLES
 from local_cloud.postgres.server import PostgresServer
@@ -27,20 +31,26 @@ pytestmark = [pytest.mark.containers, pytest.mark.timeout(900)]
 READY_SECONDS = 60.0
 BUCKETS = ("originals", "derivatives")
 ADMIN_COMMAND = "image-manager-admin"
+SERVICES = ("image-processor", "image-delivery", "image-tasks", "image-api")
+"""In the order of their start; each is ready before the next one begins."""
 SECOND_DOORS = {"image-tasks": ("image-api", ["python", "-m", "image_api.tasks_app"])}
 """Services that run from another one's image, by a command of their own."""
+BEGINNINGS = {"image/webp": b"RIFF", "image/jpeg": b"\xff\xd8\xff"}
+"""How a picture begins by its type: the processor has stored the first one, image-delivery makes the other."""
 LOGINS = {role.removeprefix("image_").upper(): role for role in (OWNER, *SERVICE_ROLES)}
 
 
 @dataclass(frozen=True)
 class System:
-    """Where the API, `image-tasks` and the object store answer, who may create teams, and what runs."""
+    """Where each part answers, who may create teams, and what runs."""
 
-    url: str
-    tasks_url: str
-    storage_url: str
+    urls: dict[str, str]
     admin_key: str
     containers: dict[str, Container]
+
+    @property
+    def url(self) -> str:
+        return self.urls["image-api"]
 
 
 @pytest.fixture(scope="module")
@@ -68,10 +78,17 @@ def bootstrap(server: PostgresServer, passwords: dict[str, str]) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def own_address() -> str:
+    """Choose a loopback address of this run's own: nobody else takes a port of it before the container that will."""
+    chosen = random.SystemRandom()
+    return f"127.{chosen.randrange(1, 255)}.{chosen.randrange(256)}.{chosen.randrange(1, 255)}"
+
+
 @pytest.fixture(scope="module")
 def system(store: ImageStore, images: dict[str, Image], database: dict[str, str]) -> Iterator[System]:
-    ports = {name: free_port() for name in ("emulators", "pubsub", "image-api", "image-processor", "image-tasks")}
-    urls = {name: f"http://{HOST}:{port}" for name, port in ports.items()}
+    host = own_address()
+    ports = {name: free_port(host) for name in ("emulators", "pubsub", *SERVICES)}
+    urls = {name: f"http://{host}:{port}" for name, port in ports.items()}
     cloud = {
         "GOOGLE_CLOUD_PROJECT": "image-manager-test",
         "IMAGE_UPLOAD_BUCKET_NAME": "originals",
@@ -82,36 +99,43 @@ def system(store: ImageStore, images: dict[str, Image], database: dict[str, str]
         "TASKS_AUDIENCE": urls["image-tasks"],
         "SCHEDULER_SERVICE_ACCOUNT_EMAIL": "scheduler@example.com",
         "STORAGE_EMULATOR_HOST": urls["emulators"],
-        "PUBSUB_EMULATOR_HOST": f"{HOST}:{ports['pubsub']}",
+        "PUBSUB_EMULATOR_HOST": f"{host}:{ports['pubsub']}",
         "PUSH_JWKS_URL": f"{urls['emulators']}/certs",
+        "HOST": host,
     }
     emulators = {
+        "EMULATORS_BIND_HOST": host,
+        "EMULATORS_ADVERTISED_HOST": host,
         "EMULATORS_HTTP_PORT": str(ports["emulators"]),
         "EMULATORS_PUBSUB_PORT": str(ports["pubsub"]),
         "EMULATORS_PROCESSOR_URL": urls["image-processor"],
         "EMULATORS_TASKS_URL": urls["image-tasks"],
         "EMULATORS_SWEEP_SECONDS": "1",
     }
+    master = {"DELIVERY_MASTER": master_secrets.generate()}
+    own = {
+        "image-processor": {"WORKER_CONFINEMENT_REQUIRED": "true"},
+        "image-delivery": {**master, "WORKER_CONFINEMENT_REQUIRED": "true"},
+        "image-tasks": {"TRASH_RETENTION_DAYS": "0"},
+        "image-api": {**master, "DELIVERY_URL": urls["image-delivery"]},
+    }
     owner = {"DATABASE_URL": database["MIGRATOR"]}
     with ExitStack() as stack:
         data = stack.enter_context(folder_of_the_service(images["emulators"]))
         run_once(store, images["image-api"], [ADMIN_COMMAND, "migrate"], owner)
         printed = run_once(store, images["image-api"], [ADMIN_COMMAND, "bootstrap", "--print-json"], owner)
-        containers = {}
-        for name, own in {
-            "emulators": emulators,
-            "image-processor": {"DATABASE_URL": database["PROCESSOR"]},
-            "image-tasks": {"DATABASE_URL": database["TASKS"], "TRASH_RETENTION_DAYS": "0"},
-            "image-api": {"DATABASE_URL": database["API"]},
-        }.items():
-            volumes = {data: "/var/lib/emulators"} if name == "emulators" else None
-            environment = {**cloud, **own, "PORT": str(ports[name])}
+        volumes = {data: "/var/lib/emulators"}
+        containers = {
+            "emulators": stack.enter_context(running(store, images["emulators"], {**cloud, **emulators}, volumes))
+        }
+        containers["emulators"].wait_for(f"{urls['emulators']}/health/ready")
+        for name in SERVICES:
+            login = {"DATABASE_URL": database[name.removeprefix("image-").upper()]}
+            environment = {**cloud, **login, **own[name], "PORT": str(ports[name])}
             built_as, command = SECOND_DOORS.get(name, (name, None))
-            container = stack.enter_context(running(store, images[built_as], environment, volumes, command=command))
-            container.wait_for(f"{urls[name]}/health/ready")
-            containers[name] = container
-        admin_key = json.loads(printed)["api_key"]
-        yield System(urls["image-api"], urls["image-tasks"], urls["emulators"], admin_key, containers)
+            containers[name] = stack.enter_context(running(store, images[built_as], environment, command=command))
+            containers[name].wait_for(f"{urls[name]}/health/ready")
+        yield System(urls, json.loads(printed)["api_key"], containers)
 
 
 @pytest.fixture(scope="module")
@@ -137,10 +161,28 @@ def test_upload_becomes_ready(user: httpx2.Client, kind: str) -> None:
         assert read.headers["content-type"] == "image/webp"
         assert len(read.content) == derivative["size_bytes"]
     assert user.get(f"/api/v1/images/{uploaded['id']}/content").content == content
+    shown = user.get(f"/api/v1/images/{uploaded['id']}", params={"include": "delivery"}).raise_for_status().json()
+    for accepted, beginning in BEGINNINGS.items():
+        address = shown["delivery"]["presets"]["preview"]["url"]
+        picture = httpx2.get(address, headers={"accept": accepted}, trust_env=False, timeout=30).raise_for_status()
+        assert picture.headers["content-type"] == accepted
+        assert picture.content.startswith(beginning)
+
+
+@pytest.mark.parametrize("service", ["image-processor", "image-delivery"])
+def test_workers_are_locked_in_as_far_as_the_kernel_can(system: System, service: str) -> None:
+    seen = httpx2.get(f"{system.urls[service]}/health/ready", trust_env=False).raise_for_status().json()
+    assert seen["confinement"] == {"system_calls": True, "landlock": landlock_version()}
+
+
+def test_memory_with_the_master_secret_is_closed_to_everybody_of_the_same_user(system: System) -> None:
+    # What may not be inspected belongs to root in /proc.
+    process = Path(f"/proc/{system.containers['image-delivery'].process_id}/environ")
+    assert process.stat().st_uid == 0
 
 
 def test_second_door_of_the_api_is_there(system: System) -> None:
-    with httpx2.Client(base_url=system.tasks_url, trust_env=False, timeout=30) as client:
+    with httpx2.Client(base_url=system.urls["image-tasks"], trust_env=False, timeout=30) as client:
         assert client.get("/version").json()["service"] == "image-tasks"
         assert client.get("/health/ready").json()["database"] == "ok"
         assert client.get("/api/v1/images", headers={"X-API-KEY": system.admin_key}).status_code == 404
@@ -148,7 +190,7 @@ def test_second_door_of_the_api_is_there(system: System) -> None:
 
 def test_ticks_of_anybody_else_are_refused(system: System) -> None:
     forged = {"Authorization": "Bearer e30.e30.e30"}
-    refused = httpx2.post(f"{system.tasks_url}/tasks/sweep", headers=forged, trust_env=False)
+    refused = httpx2.post(f"{system.urls['image-tasks']}/tasks/sweep", headers=forged, trust_env=False)
     assert refused.status_code == 401
 
 
@@ -174,8 +216,14 @@ def test_everything_stops_in_order(system: System) -> None:
 def object_names(system: System, bucket: str, team_id: str, image_id: str) -> list[str]:
     """Return the names of an image's live objects in a bucket."""
     query = {"prefix": f"{bucket}/{team_id}/{image_id}"}
-    listed = httpx2.get(f"{system.storage_url}/storage/v1/b/{bucket}/o", params=query, trust_env=False)
+    listed = httpx2.get(f"{system.urls['emulators']}/storage/v1/b/{bucket}/o", params=query, trust_env=False)
     return [each["name"] for each in listed.raise_for_status().json().get("items", [])]
+
+
+def landlock_version() -> int:
+    """Return the version of Landlock of this machine's kernel, 0 without one."""
+    create_ruleset, ask_version = 444, 1
+    return max(0, ctypes.CDLL(None).syscall(create_ruleset, None, 0, ask_version))
 
 
 def wait_until_final(user: httpx2.Client, image_id: str) -> dict[str, Any]:

@@ -1,10 +1,14 @@
 """Images: found by their commit, copied without a change, tried with compose."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
+import yaml
 from scripts.delivery import compose_smoke, promote_image
+
+from image_core.keys import master_secrets
 
 from .conftest import ROOT, Commands
 from .fake_api import ADMIN_KEY, FakeApi
@@ -109,8 +113,13 @@ def test_a_failed_smoke_test_shows_the_logs(compose: Commands, api: FakeApi, tmp
     assert [call[6] for call in compose.calls][-2:] == ["logs", "down"]
 
 
-def test_every_password_of_the_example_is_filled_in() -> None:
+def test_every_secret_of_the_example_is_filled_in() -> None:
     made = compose_smoke.settings((ROOT / ".env.example").read_text())
-    passwords = [line.partition("=")[2] for line in made.splitlines() if line.partition("=")[0].endswith("_PASSWORD")]
-    assert len(set(passwords)) == len(passwords) == 6
-    assert all(len(password) == 48 for password in passwords)
+    found = dict(re.findall(r"^(\w+_(?:PASSWORD|MASTER))=(.*)$", made, re.MULTILINE))
+    assert len(set(found.values())) == len(found) == 7
+    assert all(len(master_secrets.from_text(secret)) == 32 for secret in found.values())
+
+
+def test_every_service_of_compose_is_waited_for() -> None:
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    assert set(compose_smoke.SERVICES) == {name for name in services if name.startswith("image-")}
