@@ -1,15 +1,16 @@
 """Roll out new images step by step, and roll everything back as soon as a step fails.
 
     python -m scripts.delivery.rollout forward --project … --region … --version … --state rollout.json
-        --image image-api=…@sha256:… --image image-processor=…@sha256:… --image image-tasks=…@sha256:…
+        --image image-api=…@sha256:… --image image-processor=…@sha256:… --image image-delivery=…@sha256:…
+        --image image-tasks=…@sha256:…
     python -m scripts.delivery.rollout back --project … --region … --state rollout.json
 
 Forward: the migration job runs and is waited for; the API gets a revision without traffic, the smoke test goes
-through its tag, then 10, 50 and 100 percent of the traffic while its errors are watched; then the processor and every
-other service likewise. Those answer nobody from outside, so that a picture uploaded through the API tries them. A
-service that an apply has yet to make ends the rollout before it begins. Whatever fails, the services that were touched
-go back to the revisions that served before; the schema stays, because those accept a newer one. `back` does the same
-for a run that was ended from outside.
+through its tag, then 10, 50 and 100 percent of the traffic while its errors are watched; then every other service
+likewise. image-delivery is tried at its tag, too. The processor and image-tasks answer nobody from outside, so that a
+picture uploaded through the API tries them. A service that an apply has yet to make ends the rollout before it begins.
+Whatever fails, the services that were touched go back to the revisions that served before; the schema stays, because
+those accept a newer one. `back` does the same for a run that was ended from outside.
 """
 
 import argparse
@@ -29,8 +30,9 @@ from typing import NoReturn
 from scripts.delivery.cloud_run import Candidate, CloudRun, GcloudError
 from scripts.delivery.request_count import requests
 
-API, PROCESSOR, TASKS, MIGRATION = "image-api", "image-processor", "image-tasks", "image-migrate"
-SERVICES = (API, PROCESSOR, TASKS)
+API, PROCESSOR, DELIVERY, TASKS = "image-api", "image-processor", "image-delivery", "image-tasks"
+MIGRATION = "image-migrate"
+SERVICES = (API, PROCESSOR, DELIVERY, TASKS)
 """In the order in which they are rolled out; the API, through which the others are tried, is the first."""
 CALLED_BY_THE_CLOCK = {TASKS}
 """Called every minute, and by nothing that a smoke test does: at 100 % the new revision has to have served a call."""
@@ -93,9 +95,7 @@ class Rollout:
         api_url = self.cloud.url(API)
         for service in SERVICES:
             candidate = self._create(service)
-            if service == API:
-                called = ("--tag-url", candidate.url, "--expect-version", self.release.version)
-                self._smoke_test(f"{API} without traffic", *called)
+            self._try_at_its_tag(service, candidate, api_url)
             self._shift(service, candidate, api_url)
         for service in SERVICES:
             self._remove_tag(service)
@@ -110,6 +110,18 @@ class Rollout:
         self.say(f"{service}: {candidate.revision} is ready at {candidate.url}")
         return candidate
 
+    def _try_at_its_tag(self, service: str, candidate: Candidate, api_url: str) -> None:
+        called = {
+            API: ("--tag-url", candidate.url, "--expect-delivery"),
+            DELIVERY: ("--url", api_url, "--delivery-url", candidate.url),
+        }
+        if service in called:
+            self._smoke_test(f"{service} without traffic", *called[service], *self._expected_version(service))
+
+    def _expected_version(self, service: str) -> tuple[str, ...]:
+        options = {API: "--expect-version", DELIVERY: "--expect-delivery-version"}
+        return (options[service], self.release.version) if service in options else ()
+
     def _shift(self, service: str, candidate: Candidate, api_url: str) -> None:
         for percent in STAGES:
             shares = {candidate.revision: percent}
@@ -118,8 +130,10 @@ class Rollout:
             self.say(f"{service}: {percent} % to {candidate.revision}")
             since = datetime.now(UTC)
             self.cloud.set_traffic(service, shares)
-            version = ("--expect-version", self.release.version) if (service, percent) == (API, 100) else ()
-            self._smoke_test(f"{service} at {percent} %", "--url", api_url, *version)
+            version = self._expected_version(service) if percent == 100 else ()
+            # A revision of the API that was made before image-delivery issues no addresses.
+            delivery = () if service == API and percent < 100 else ("--expect-delivery",)
+            self._smoke_test(f"{service} at {percent} %", "--url", api_url, *delivery, *version)
             self._watch(service, candidate, percent, since)
 
     def _smoke_test(self, stage: str, *arguments: str) -> None:

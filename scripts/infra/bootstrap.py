@@ -171,7 +171,7 @@ def migrate(project: Project) -> None:
 
 
 def wait_until_ready(project: Project) -> None:
-    """Wait until both services are ready. Raises `CommandFailed` after five minutes."""
+    """Wait until every service is ready. Raises `CommandFailed` after five minutes."""
     deadline = time.monotonic() + READY_SECONDS
     for service in IMAGES.values():
         while not _is_ready(project, service):
@@ -196,7 +196,11 @@ def smoke_test(project: Project) -> None:
          f"--project={project.project_id}"]
     ).stdout.strip()  # fmt: skip
     # By the environment: arguments are visible to everybody on a machine.
-    run(["make", "smoke", f"URL={url}"], cwd=ROOT, env={**os.environ, "IMAGE_MANAGER_KEY": key})
+    run(
+        ["make", "smoke", f"URL={url}", "ARGS=--expect-delivery"],
+        cwd=ROOT,
+        env={**os.environ, "IMAGE_MANAGER_KEY": key},
+    )
 
 
 def plan_again(project: Project) -> None:

@@ -12,7 +12,12 @@ from scripts.infra.commands import CommandFailed, run
 ROOT = Path(__file__).resolve().parents[2]
 TERRAFORM = ROOT / "terraform"
 ENVIRONMENTS = ("dev", "small", "prod")
-IMAGES = {"api": "image-api", "processor": "image-processor", "tasks": "image-tasks"}
+IMAGES = {
+    "api": "image-api",
+    "processor": "image-processor",
+    "tasks": "image-tasks",
+    "delivery": "image-delivery",
+}
 """The services, by their names in `var.images`."""
 BUILT_AS = {"image-tasks": "image-api"}
 """Services that run from another one's image."""

@@ -19,7 +19,12 @@ from .fake_api import MEMBER_KEY, FakeApi, Reply
 from .fake_monitoring import FakeMonitoring
 
 DIGEST = "sha256:" + "a1" * 32
-BUILT = {"image-api": "image-api", "image-processor": "image-processor", "image-tasks": "image-api"}
+BUILT = {
+    "image-api": "image-api",
+    "image-processor": "image-processor",
+    "image-delivery": "image-delivery",
+    "image-tasks": "image-api",
+}
 IMAGES = {name: f"europe-west1-docker.pkg.dev/project/images/{image}@{DIGEST}" for name, image in BUILT.items()}
 OLD = {name: f"{name}-old" for name in IMAGES}
 NEW = {name: f"{name}-00002" for name in IMAGES}
@@ -124,7 +129,8 @@ def test_a_sound_release_goes_all_the_way_in_order(cloud: Cloud) -> None:
     order = [
         "run jobs update image-migrate", "run jobs execute image-migrate", "run services update image-api",
         "run services update-traffic image-api", "run services update image-processor",
-        "run services update-traffic image-processor", "run services update image-tasks",
+        "run services update-traffic image-processor", "run services update image-delivery",
+        "run services update-traffic image-delivery", "run services update image-tasks",
         "run services update-traffic image-tasks",
     ]  # fmt: skip
     first = [next(at for at, call in enumerate(calls) if call.startswith(f"{text} ")) for text in order]
@@ -132,11 +138,14 @@ def test_a_sound_release_goes_all_the_way_in_order(cloud: Cloud) -> None:
 
     # The smoke test goes through the tag before any traffic moves.
     assert {moves for prefix, moves in seen if prefix == "/candidate-image-api"} == {0}
-    assert {moves for prefix, moves in seen if prefix == "/image-api"} == {1, 2, 3, 4, 5, 6, 7, 8, 9}
+    assert {moves for prefix, moves in seen if prefix == "/candidate-image-delivery"} == {6}
+    # After each move it goes to the services' own addresses, image-delivery's once more while its tag is tried.
+    assert {moves for prefix, moves in seen if prefix == "/image-api"} == set(range(1, 13))
+    assert {moves for prefix, moves in seen if prefix == "/image-delivery"} == set(range(13))
 
     # Revisions get no traffic, and their names from Cloud Run: an apply would ask for the same name again.
     updates = [call for call in calls if call.startswith("run services update ")]
-    assert len(updates) == 3
+    assert len(updates) == 4
     for call, image in zip(updates, IMAGES.values(), strict=True):
         assert f"--image={image}" in call
         assert "--no-traffic" in call
@@ -144,13 +153,37 @@ def test_a_sound_release_goes_all_the_way_in_order(cloud: Cloud) -> None:
         assert "--tag" not in call
 
 
+def test_a_first_api_revision_with_addresses_comes_into_service_beside_one_without(cloud: Cloud) -> None:
+    def only_the_new_one(_method: str, path: str, prefix: str) -> Reply | None:
+        serving = cloud.traffic()["image-api"]
+        cloud.api.issues_addresses = prefix == "/candidate-image-api" or serving.get(NEW["image-api"]) == 100
+        return None
+
+    cloud.api.fault = only_the_new_one
+    done = run(cloud.forward())
+    assert done.returncode == 0, done.stdout
+
+
+def test_both_versions_that_callers_meet_are_those_of_the_release(cloud: Cloud) -> None:
+    def other(_method: str, path: str, prefix: str) -> Reply | None:
+        is_old = (prefix, path) == ("/candidate-image-delivery", "/version")
+        return (200, {"service": "image-delivery", "version": "1.3.0"}) if is_old else None
+
+    cloud.api.fault = other
+    done = run(cloud.forward())
+    assert done.returncode == 1
+    assert "version 1.3.0 answers instead of 1.4.0" in done.stdout
+    assert cloud.traffic() == ALL_OLD
+
+
 def smoke_fails(prefix: str, moves: int) -> Callable[[Cloud], None]:
-    """Uploads under this prefix fail once traffic has been moved so often."""
+    """Uploads, or image-delivery's version, under this prefix fail once traffic has been moved so often."""
 
     def arrange(cloud: Cloud) -> None:
-        def fault(method: str, _path: str, asked: str) -> Reply | None:
-            failing = method == "POST" and asked == prefix and len(cloud.seen["moves"]) >= moves
-            return (503, {}) if failing else None
+        def fault(method: str, path: str, asked: str) -> Reply | None:
+            # What image-delivery answers with a picture is tried again for a minute, its version is not.
+            is_asked = asked == prefix and (method == "POST" or ("delivery" in prefix and path == "/version"))
+            return (503, {}) if is_asked and len(cloud.seen["moves"]) >= moves else None
 
         cloud.api.fault = fault
 
@@ -163,8 +196,11 @@ def gcloud_faults(*faults: dict[str, Any]) -> Callable[[Cloud], None]:
 
 # What breaks, and the moves of traffic that happen before everything goes back.
 API_MOVES = ["image-api 10", "image-api 50", "image-api 100"]
-TASKS_MOVES = ["image-tasks 10", "image-tasks 50", "image-tasks 100"]
 PROCESSOR_MOVES = ["image-processor 10", "image-processor 50", "image-processor 100"]
+DELIVERY_MOVES = ["image-delivery 10", "image-delivery 50", "image-delivery 100"]
+TASKS_MOVES = ["image-tasks 10", "image-tasks 50", "image-tasks 100"]
+BEFORE_DELIVERY = API_MOVES + PROCESSOR_MOVES
+BEFORE_TASKS = BEFORE_DELIVERY + DELIVERY_MOVES
 STAGES: dict[str, tuple[Callable[[Cloud], None], list[str]]] = {
     "api cannot start": (gcloud_faults({"command": "services update image-api "}), []),
     "api cannot be tagged": (gcloud_faults({"command": "--update-tags"}), []),
@@ -186,14 +222,23 @@ STAGES: dict[str, tuple[Callable[[Cloud], None], list[str]]] = {
     "processor smoke test at 10": (smoke_fails("/image-api", 4), API_MOVES + PROCESSOR_MOVES[:1]),
     "processor smoke test at 50": (smoke_fails("/image-api", 5), API_MOVES + PROCESSOR_MOVES[:2]),
     "processor smoke test at 100": (smoke_fails("/image-api", 6), API_MOVES + PROCESSOR_MOVES),
-    "tasks cannot start": (
-        gcloud_faults({"command": "services update image-tasks "}), API_MOVES + PROCESSOR_MOVES
+    "api issues no addresses": (lambda cloud: setattr(cloud.api, "issues_addresses", False), []),
+    "delivery cannot start": (gcloud_faults({"command": "services update image-delivery "}), BEFORE_DELIVERY),
+    "delivery smoke test on its tag": (smoke_fails("/candidate-image-delivery", 0), BEFORE_DELIVERY),
+    "delivery errors at 10": (
+        gcloud_faults({"errors": "image-delivery", "from": 10}), BEFORE_DELIVERY + DELIVERY_MOVES[:1]
     ),
-    "tasks errors at 50": (
-        gcloud_faults({"errors": "image-tasks", "from": 50}), API_MOVES + PROCESSOR_MOVES + TASKS_MOVES[:2]
+    "delivery errors at 50": (
+        gcloud_faults({"errors": "image-delivery", "from": 50}), BEFORE_DELIVERY + DELIVERY_MOVES[:2]
     ),
+    "delivery errors at 100": (
+        gcloud_faults({"errors": "image-delivery", "from": 100}), BEFORE_DELIVERY + DELIVERY_MOVES
+    ),
+    "delivery smoke test at 50": (smoke_fails("/image-delivery", 8), BEFORE_DELIVERY + DELIVERY_MOVES[:2]),
+    "tasks cannot start": (gcloud_faults({"command": "services update image-tasks "}), BEFORE_TASKS),
+    "tasks errors at 50": (gcloud_faults({"errors": "image-tasks", "from": 50}), BEFORE_TASKS + TASKS_MOVES[:2]),
     "nothing calls tasks, or it does not know the call": (
-        gcloud_faults({"unserved": "image-tasks", "from": 100}), API_MOVES + PROCESSOR_MOVES + TASKS_MOVES
+        gcloud_faults({"unserved": "image-tasks", "from": 100}), BEFORE_TASKS + TASKS_MOVES
     ),
     "traffic cannot be moved": (gcloud_faults({"command": "image-api-00002=50"}), API_MOVES[:1]),
     "nobody is logged in": (gcloud_faults({"command": "auth print-access-token"}), API_MOVES[:1]),
@@ -216,13 +261,9 @@ def test_a_failure_at_each_stage_brings_everything_back(cloud: Cloud, stage: str
     # In the reverse order: the API last.
     back = moves[len(moved) :]
     assert set(back) <= {f"{name} 0" for name in NEW}
-    assert back == sorted(back, reverse=True)
-    if moved:
-        assert back[-1] == "image-api 0"
-    if "image-processor 10" in moved:
-        assert "image-processor 0" in back
-    if "image-tasks 10" in moved:
-        assert "image-tasks 0" in back
+    moved_back = [move.removesuffix(" 0") for move in back]
+    assert moved_back == [name for name in reversed(NEW) if name in moved_back]
+    assert set(moved_back) >= {move.split()[0] for move in moved}
 
 
 def test_a_failed_migration_touches_no_traffic(cloud: Cloud) -> None:
@@ -287,6 +328,10 @@ def test_a_signal_brings_everything_back(cloud: Cloud, number: signal.Signals) -
         "update-tags",
         "image-api-00002=10",
         "image-processor-00002=10",
+        "services update image-delivery",
+        "candidate=image-delivery-00002",
+        "image-delivery-00002=10",
+        "image-delivery-00002=100",
         "image-tasks-old=50",
     ],
 )
@@ -333,13 +378,14 @@ def test_the_requests_are_those_of_the_new_revision_by_class(cloud: Cloud) -> No
     )
 
 
-def test_a_service_that_is_not_there_asks_for_an_apply_first(cloud: Cloud) -> None:
+@pytest.mark.parametrize("service", ["image-processor", "image-delivery"])
+def test_a_service_that_is_not_there_asks_for_an_apply_first(cloud: Cloud, service: str) -> None:
     seen = cloud.seen
-    del seen["services"]["image-processor"]
+    del seen["services"][service]
     cloud.file.write_text(json.dumps(seen))
     done = run(cloud.forward())
     assert done.returncode == 1
-    assert "image-processor: not there" in done.stdout
+    assert f"{service}: not there" in done.stdout
     assert "Apply first" in done.stdout
     assert all("describe" in call for call in cloud.seen["calls"])
 

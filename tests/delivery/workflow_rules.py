@@ -51,7 +51,7 @@ MAX_LINES_OF_A_STEP = 6
 # What may fail and does not end its job: a drift that takes data away is reported like every other.
 PASSED_OVER = {("drift", "plan", "|| [ $? -eq 3 ]")}
 MINUTES_TO_START = 5
-MINUTES_OF_A_ROLLOUTS_STEPS = 20
+MINUTES_OF_A_ROLLOUTS_STEPS = 25
 """Copies of images, revisions that become ready, smoke tests, and the way back."""
 _ROLLOUT = ("--image=x", "--version=x", "--project=x", "--region=x")
 _USES = re.compile(r"^\s*(?:- )?uses: (?P<action>[^@\s]+)@(?P<ref>\S+)(?: # (?P<release>\S+))?$", re.MULTILINE)
@@ -233,10 +233,10 @@ STEPS: dict[tuple[str, str], tuple[str, ...]] = {
     ("build-image", "build"): (
         "login-action", "docker/build-push-action", "actions/attest-build-provenance", "sbom-action", "actions/attest@",
     ),
-    ("deploy", "gate"): ("wait_for_checks", "login-action", "image-api:", "image-processor:"),
+    ("deploy", "gate"): ("wait_for_checks", "login-action", "image-api:", "image-processor:", "image-delivery:"),
     ("deploy", "rollout"): (
         "gh attestation verify", "google-github-actions/auth", "docker.pkg.dev", "image-api:", "image-processor:",
-        "rollout forward", "rollout back",
+        "image-delivery:", "rollout forward", "rollout back",
     ),
     ("apply-environment", "apply"): ("google-github-actions/auth", "stack plan", "plan_summary", "stack apply"),
     ("infra-plan", "plan"): ("google-github-actions/auth", "stack plan", "plan_summary", "upload-artifact"),

@@ -212,7 +212,10 @@ class FakeCloud:
 
 
 def _name_of(line: str) -> str:
-    return next((name for name in ("image-processor", "image-tasks", "image-other") if name in line), "image-api")
+    return next(
+        (name for name in ("image-processor", "image-tasks", "image-delivery", "image-other") if name in line),
+        "image-api",
+    )
 
 
 def _says(answer: Any) -> Callable[[str], Output]:

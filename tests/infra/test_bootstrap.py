@@ -14,7 +14,7 @@ from scripts.infra.project import Project
 
 from .fake_cloud import ADMIN_KEY, DEFAULT_ACCOUNT, DIGEST, FakeCloud
 
-CALLS = 92
+CALLS = 101
 """How many programs a whole run starts; a test below says so."""
 
 
@@ -41,6 +41,7 @@ def test_empty_project_becomes_a_running_system(project: Project, monkeypatch: p
     cloud = FakeCloud()
     assert run_with(cloud, project, monkeypatch)
     assert {"bootstrap", "stack", "schema", "smoke test"} <= cloud.exists
+    assert "make smoke URL=https://image-api-abc-ew.a.run.app ARGS=--expect-delivery" in cloud.calls
     assert len(cloud.calls) == CALLS
 
 
@@ -153,7 +154,12 @@ def test_images_are_named_by_digest(project: Project, monkeypatch: pytest.Monkey
     images = json.loads(project.values_file.read_text())["images"]
     assert images == {
         key: f"europe-west1-docker.pkg.dev/example-project/images/{name}@{DIGEST}"
-        for key, name in {"api": "image-api", "processor": "image-processor", "tasks": "image-api"}.items()
+        for key, name in {
+            "api": "image-api",
+            "processor": "image-processor",
+            "tasks": "image-api",
+            "delivery": "image-delivery",
+        }.items()
     }
 
 

@@ -92,7 +92,7 @@ def test_a_new_service_gets_the_image_of_its_commit(cloud: FakeCloud) -> None:
     cloud.missing_services = {"image-other"}
     script.main(["plan", "dev"])
     images = planned_images(cloud)
-    assert set(images) == {"api", "processor", "tasks", "other"}
+    assert set(images) == {"api", "processor", "tasks", "delivery", "other"}
     assert any("images describe" in call and "image-other:0123456789abcdef" in call for call in cloud.calls)
 
 
@@ -100,7 +100,7 @@ def test_a_new_service_gets_the_image_of_its_commit(cloud: FakeCloud) -> None:
 def test_a_new_service_without_an_image_is_left_out(cloud: FakeCloud) -> None:
     cloud.missing_services = {"image-other"}
     script.main(["plan", "dev"])
-    assert set(planned_images(cloud)) == {"api", "processor", "tasks"}
+    assert set(planned_images(cloud)) == {"api", "processor", "tasks", "delivery"}
 
 
 def test_a_service_that_cannot_be_asked_for_is_not_planned_away(
@@ -209,6 +209,9 @@ DATABASE = {
     'module.database.google_sql_user.service_account["tasks"]': (
         "example-project/image-manager-p002/image-tasks@example-project.iam"
     ),
+    'module.database.google_sql_user.service_account["delivery"]': (
+        "example-project/image-manager-p002/image-delivery@example-project.iam"
+    ),
     'module.database.google_sql_user.service_account["migrator"]': (
         "example-project/image-manager-p002/image-migrate@example-project.iam"
     ),
@@ -224,7 +227,7 @@ def test_restored_database_is_managed_in_place_of_the_one_before(cloud: FakeClou
 
 
 @pytest.mark.parametrize("after_effect", [False, True], ids=["before_its_effect", "after_its_effect"])
-@pytest.mark.parametrize("call", range(1, 12))
+@pytest.mark.parametrize("call", range(1, 13))
 def test_adoption_that_stopped_is_run_again(call: int, after_effect: bool, cloud: FakeCloud) -> None:
     cloud.fails_at, cloud.after_effect = call, after_effect
     script.main(["adopt-database", "prod", "--yes"])
