@@ -1,6 +1,6 @@
 """Size of the images, what a change of our code moves, and the time to a container's first answer.
 
-    uv run --frozen python -m benchmarks.images [--rounds 5]
+    uv run --frozen python -m benchmarks.images [--rounds 5] [--image image-api …]
 
 Needs root, buildah, debootstrap and crun. The base is a stand-in made from Debian packages, so that its own size says
 nothing about the official one; everything above it is the same. Each service is started as built, without bytecode of
@@ -43,11 +43,12 @@ def main() -> None:
     """Print everything."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--image", nargs="+", choices=IMAGES, default=list(IMAGES), help="measure only these")
     options = parser.parse_args()
     store = ImageStore.in_cache()
     built = subprocess.run(["buildah", "--version"], capture_output=True, text=True, check=True).stdout.strip()
     print(f"{describe()}{built}\n")
-    images = {name: store.build(name) for name in IMAGES}
+    images = {name: store.build(name) for name in options.image}
     for name, image in images.items():
         print_sizes(store, name, image)
     for name, image in images.items():
