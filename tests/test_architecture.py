@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -66,8 +67,13 @@ def name_of(path: Path) -> str:
     return path.relative_to(next(package.parent for package in PACKAGES if path.is_relative_to(package))).as_posix()
 
 
+@cache
+def nodes_of(path: Path) -> list[ast.AST]:
+    return list(ast.walk(ast.parse(path.read_text())))
+
+
 def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes_of(path):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield node
 
@@ -169,11 +175,10 @@ def source_files() -> list[Path]:
 
 def updated_tables(path: Path) -> Iterator[str]:
     """Each table that a file updates by SQLAlchemy or by SQL; what is no plain name of a table as it is written."""
-    tree = ast.parse(path.read_text())
-    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    imports = [node for node in nodes_of(path) if isinstance(node, ast.ImportFrom)]
     names = {alias.asname or alias.name: alias.name for node in imports for alias in node.names}
     builds_sql = any(node.module and node.module.startswith("sqlalchemy") for node in imports)
-    for node in ast.walk(tree):
+    for node in nodes_of(path):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield from re.findall(r"(?is)\bUPDATE\s+(?:ONLY\s+)?(?:public\.)?\"?(\w+)\"?\s.*?\bSET\b", node.value)
         if not isinstance(node, ast.Call):
@@ -218,15 +223,14 @@ def test_transitions_are_made_by_whom_they_name(module: ModuleType) -> None:
     }
     made = set()
     for path in source_files():
-        tree = ast.parse(path.read_text())
         aliases = {
             alias.asname or alias.name
-            for node in ast.walk(tree)
+            for node in nodes_of(path)
             if isinstance(node, ast.ImportFrom)
             for alias in node.names
             if f"{node.module}.{alias.name}" == module.__name__
         }
-        for node in ast.walk(tree):
+        for node in nodes_of(path) if aliases else ():
             if isinstance(node, ast.Attribute) and ast.unparse(node.value) in aliases:
                 made.add((node.attr, mover_at(path)))
     functions_made = {(name, mover) for name, mover in made if hasattr(getattr(module, name), "movers")}
@@ -239,7 +243,7 @@ def test_states_are_compared_by_their_names() -> None:
         f"{name_of(path)}: {ast.unparse(node)}"
         for path in python_files(*SERVICES)
         if path.is_relative_to(ROOT / "apps") or "image_core" in path.parts
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in nodes_of(path)
         if isinstance(node, ast.Compare) and re.search("status|state", ast.unparse(node))
         for part in ast.walk(node)
         if isinstance(part, ast.Constant) and part.value in words
@@ -294,7 +298,7 @@ def test_work_in_the_background_is_supervised() -> None:
         f"{path.relative_to(ROOT)}: {ast.unparse(call.args[0])}"
         for package in PACKAGES
         for path in package.rglob("*.py")
-        for call in ast.walk(ast.parse(path.read_text()))
+        for call in nodes_of(path)
         if isinstance(call, ast.Call)
         and ast.unparse(call.func).endswith(("create_task", "ensure_future"))
         and not ast.unparse(call.args[0]).startswith("supervise(")
