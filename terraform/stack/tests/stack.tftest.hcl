@@ -78,6 +78,8 @@ run "grants_on_each_topic_are_exact" {
       "serviceAccount:image-api@example-project.iam.gserviceaccount.com roles/pubsub.publisher image-uploads",
       "serviceAccount:image-processor@example-project.iam.gserviceaccount.com roles/pubsub.publisher image-analyses",
       "serviceAccount:image-processor@example-project.iam.gserviceaccount.com roles/pubsub.publisher image-events",
+      "serviceAccount:image-processor@example-project.iam.gserviceaccount.com roles/pubsub.publisher image-renditions",
+      "serviceAccount:image-delivery@example-project.iam.gserviceaccount.com roles/pubsub.publisher image-renditions",
       "serviceAccount:image-tasks@example-project.iam.gserviceaccount.com roles/pubsub.publisher image-analyses",
       "serviceAccount:image-tasks@example-project.iam.gserviceaccount.com roles/pubsub.publisher image-events",
       "serviceAccount:image-tasks@example-project.iam.gserviceaccount.com roles/pubsub.publisher image-renditions",
