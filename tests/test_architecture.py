@@ -284,10 +284,10 @@ def test_everything_that_the_documents_point_to_is_there() -> None:
 # Work that ends by itself, and whose end somebody awaits.
 SHORT_TASKS = {
     "self._look_up(key)", "self.ask()", "_warm(services, gcs, publisher, when_warm)",
-    "asyncio.to_thread(_warm, gcs, publisher)", "asyncio.to_thread(_warm, gcs)",
+    "asyncio.to_thread(_warm, gcs, publisher)",
     "self._read_waiting()", "self._read(name, read)", "_left(receive)", "self.flush()",
     "self._make(order, image, recipe, preset, is_exact)",
-    "_start(parts.pool, readiness)",
+    "_start(parts.pool, readiness)", "self._try(image, order, spec, is_exact=is_exact)",
     "self._deliver(backlog, delivery, window)", "stream.read(requests)", "self._take()",
     "self._consume(session, progress.writer, request)", "work",
 }  # fmt: skip

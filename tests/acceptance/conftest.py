@@ -118,7 +118,7 @@ async def admin(system: RunningSystem) -> AsyncIterator[Client]:
 async def new_member(system: RunningSystem, admin: Client) -> Client:
     """A user of a new team."""
     team = await admin.ask("POST", "/teams", 201, json={"name": f"Acceptance {uuid4()}"})
-    scopes = ["images:read", "images:write", "images:delete", "keys:self"]
+    scopes = ["images:read", "images:write", "images:delete", "keys:self", "delivery:manage"]
     made = await admin.ask("POST", f"/teams/{team['id']}/users", 201, json={"name": "Member", "scopes": scopes})
     assert made["user"]["team_id"] == team["id"]
     assert made["api_key"].startswith(made["key_prefix"])
