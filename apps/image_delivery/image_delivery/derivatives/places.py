@@ -19,6 +19,7 @@ _WEIGHT_OF_LAST = 0.2
 
 class _Waiting(NamedTuple):
     image_id: UUID
+    entered_at: float
     admitted: "asyncio.Future[None]"
 
 
@@ -61,6 +62,7 @@ class Places:
             yield
             lasted = asyncio.get_running_loop().time() - began_at
             self._estimate_seconds += _WEIGHT_OF_LAST * (lasted - self._estimate_seconds)
+            self._send_away_the_late()
         finally:
             self._leave(team_id, image_id)
 
@@ -70,21 +72,35 @@ class Places:
         Raises:
             errors.DeliveryBusy: with the time after which there may be a place.
         """
-        teams = {*self._waiting, *+self._by_team, team_id}
-        at_once = min(self._most_per_team, self._count / len(teams))
-        seconds = len(self._waiting.get(team_id, ())) / at_once * self._estimate_seconds
+        seconds = self._expected_wait(team_id, len(self._waiting.get(team_id, ())))
         if seconds > self._deadline_seconds or self.waiting >= _MOST_WAITING:
             raise _busy(seconds)
 
+    def _expected_wait(self, team_id: UUID, waiting_before: int) -> float:
+        teams = {*self._waiting, *+self._by_team, team_id}
+        at_once = min(self._most_per_team, self._count / len(teams))
+        return waiting_before / at_once * self._estimate_seconds
+
+    def _send_away_the_late(self) -> None:
+        """Refuse whoever would wait beyond the deadline, now that pictures are known to take longer than estimated."""
+        now = asyncio.get_running_loop().time()
+        for team_id, queue in self._waiting.items():
+            still_waiting = [each for each in queue if not each.admitted.done()]
+            for waiting_before, each in enumerate(still_waiting):
+                seconds = self._expected_wait(team_id, waiting_before)
+                if now - each.entered_at + seconds > self._deadline_seconds:
+                    each.admitted.set_exception(_busy(seconds))
+
     async def _enter(self, team_id: UUID, image_id: UUID) -> None:
-        waiting = _Waiting(image_id, asyncio.get_running_loop().create_future())
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(image_id, loop.time(), loop.create_future())
         self._waiting.setdefault(team_id, deque()).append(waiting)
         self._admit()
         try:
             async with asyncio.timeout(self._deadline_seconds):
                 await waiting.admitted
         except BaseException as error:
-            if waiting.admitted.done() and not waiting.admitted.cancelled():
+            if _is_admitted(waiting):
                 self._leave(team_id, image_id)
             else:
                 self._forget(team_id, waiting)
@@ -127,6 +143,11 @@ class Places:
             if not counter[key]:
                 del counter[key]
         self._admit()
+
+
+def _is_admitted(waiting: _Waiting) -> bool:
+    admitted = waiting.admitted
+    return admitted.done() and not admitted.cancelled() and admitted.exception() is None
 
 
 def _busy(seconds: float) -> errors.DeliveryBusy:

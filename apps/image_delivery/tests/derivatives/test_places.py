@@ -136,6 +136,27 @@ async def test_whoever_waits_too_long_is_refused() -> None:
         assert work.places.waiting == 0
 
 
+async def test_those_who_would_be_late_are_refused_as_soon_as_pictures_turn_out_to_take_longer() -> None:
+    async with working(1, deadline_seconds=4) as work:
+        team_id = new_id()
+        for name in "abcdefgh":
+            await work.add(name, team_id)
+        assert not any(task.done() for task in work.tasks.values())
+        # As if the first had taken five seconds: three more fit into four seconds at 1.4 s each.
+        work.places._estimate_seconds = 1.75
+        await work.end("a")
+        assert [name for name, task in work.tasks.items() if task.done()] == ["a", "e", "f", "g", "h"]
+        for name in "efgh":
+            error = work.tasks[name].exception()
+            assert isinstance(error, errors.DeliveryBusy)
+            assert error.retry_after_seconds is not None
+            assert error.retry_after_seconds > 4
+        assert work.places.waiting == 2
+        for name in "bcd":
+            await work.end(name)
+        assert work.begun == ["a", "b", "c", "d"]
+
+
 async def test_whoever_leaves_gives_place_and_turn_to_others() -> None:
     async with working(1) as work:
         for name in "abc":

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import string
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from sqlalchemy import delete, func, update
 from image_core import models, testing
 from image_core.delivery.encoding import image_text
 from image_core.delivery.spec import Recipe
+from image_core.delivery.tag import delivery_tag
 from image_core.ids import new_id
 
 from ..conftest import Delivery, MakeDelivery, Team
@@ -53,29 +55,47 @@ async def test_a_signed_address_is_served(delivery: Delivery) -> None:
         assert (answer.status_code, answer.content) == (200, b"a thumbnail")
 
 
-@pytest.mark.parametrize("scope", ["e", "p"])
+def changes(address: str, places: Iterable[int]) -> list[str]:
+    """The address with the character at each of these places left out, spelled otherwise, replaced, or put before."""
+    found = set()
+    for place in places:
+        before, character, after = address[:place], address[place], address[place + 1 :]
+        found |= {before + after, before + character.swapcase() + after}
+        found |= {f"{before}%{code}{after}" for code in (f"{ord(character):02X}", f"{ord(character):02x}")}
+        found |= {before + other + after for other in ALPHABET[:: 1 + place % 7]}
+        found |= {before + other + character + after for other in "-%./0A="}
+    return sorted(found - {address})
+
+
+@pytest.mark.parametrize(
+    ("scope", "file"), [("e", "thumb@71b0.webp"), ("e", "original.file"), ("e", "t-w64.auto"), ("p", "thumb.webp")]
+)
 async def test_no_byte_of_an_address_can_be_changed_respelled_left_out_or_put_in(
-    delivery: Delivery, scope: str
+    delivery: Delivery, scope: str, file: str
 ) -> None:
     team = await delivery.team()
     row = await delivery.shown(team)
-    address = team.address(row, scope=scope, expiry=NOW_MINUTES)
+    await delivery.rendition(row, Recipe(width_px=64), b"made")
+    address = team.address(row, file, scope, expiry=NOW_MINUTES)
     at(delivery, NOW_MINUTES - 1)
-    assert (await delivery.get(address)).status_code == 200
+    assert (await delivery.get(address, "HEAD", accept="image/webp")).status_code == 200
     # In scope `p` the file is no right: which files are served is tested beside the presets.
-    signed = len(address) - (len("/thumb.webp") if scope == "p" else 0)
+    grant = len(address) - len(f"/{file}")
+    places = range(grant) if scope == "p" else [*range(0, grant, 3), *range(grant, len(address))]
     delivery.queries.clear()
-    for place in range(signed):
-        for changed in {
-            address[:place] + address[place + 1 :],
-            address[:place] + f"%{ord(address[place]):02X}" + address[place + 1 :],
-            address[:place] + f"%{ord(address[place]):02x}" + address[place + 1 :],
-            address[:place] + address[place].swapcase() + address[place + 1 :],
-            *(address[:place] + other + address[place + 1 :] for other in ALPHABET[:: 1 + place % 7]),
-            *(address[:place] + other + address[place:] for other in "-%./0A="),
-        } - {address}:
-            assert (await delivery.get(changed)).status_code == 404, changed
+    for changed in changes(address, places):
+        assert (await delivery.get(changed, "HEAD")).status_code == 404, changed
     assert delivery.queries == []
+
+
+async def test_no_byte_of_a_public_address_can_be_changed_before_its_preset(delivery: Delivery) -> None:
+    team = await delivery.team()
+    row = await delivery.shown(team, visibility="public")
+    image, tag = image_text(row["id"]), team.grant(row).rpartition(".")[2]
+    address = f"/i/public/{image}.{tag}/thumb.webp"
+    assert (await delivery.get(address)).status_code == 200
+    for changed in changes(address, range(0, len(address) - len("/thumb.webp"), 2)):
+        assert (await delivery.get(changed, "HEAD")).status_code == 404, changed
 
 
 async def test_an_address_is_served_whatever_query_follows_it(delivery: Delivery) -> None:
@@ -104,13 +124,20 @@ async def test_an_address_signed_by_the_published_rules_is_served(make_delivery:
         assert team
 
 
+PRESET_FILES = ("thumb.webp", "thumb.auto", "thumb@71b0.webp", "thumb@0000.auto")
+ASKED = [
+    *((scope, file) for scope in ("e", "p", "public", "public without a tag") for file in PRESET_FILES),
+    *(("e", file) for file in ("t-w64.webp", "t-w64.auto", "original.file")),
+]
+
+
 @in_one_loop
 @given(
     number=st.integers(1, 10**10 - 1), epoch=st.integers(0, 2**31 - 1), generation=st.integers(1, 2**62),
-    expiry=st.one_of(st.just(0), st.integers(NOW_MINUTES + 1, 36**7 - 1)), scope=st.sampled_from(["e", "p"]),
+    expiry=st.one_of(st.just(0), st.integers(NOW_MINUTES + 1, 36**7 - 1)), asked=st.sampled_from(ASKED),
 )  # fmt: skip
 async def test_any_address_built_by_the_rules_is_served(
-    delivery: Delivery, number: int, epoch: int, generation: int, expiry: int, scope: str
+    delivery: Delivery, number: int, epoch: int, generation: int, expiry: int, asked: tuple[str, str]
 ) -> None:
     at(delivery, NOW_MINUTES)
     team = await delivery.team()
@@ -118,10 +145,19 @@ async def test_any_address_built_by_the_rules_is_served(
     await delivery.rows.execute(
         update(models.delivery_key).where(models.delivery_key.c.team_id == team.id).values(number=number)
     )
-    row = await delivery.shown(team, generation=generation, delivery_epoch=epoch)
+    scope, file = asked
+    visibility = "public" if scope.startswith("public") else "private"
+    row = await delivery.shown(team, generation=generation, delivery_epoch=epoch, visibility=visibility)
+    await delivery.rendition(row, Recipe(width_px=64), b"made")
     delivery.let_pass(10)
-    address = Team(team.id, number).address(row, scope=scope, expiry=expiry)
-    assert (await delivery.get(address)).status_code == 200
+    if scope.startswith("public"):
+        tag = delivery_tag(generation, epoch) if scope == "public" else ""
+        address = f"/i/public/{image_text(row['id'])}{tag and f'.{tag}'}/{file}"
+    else:
+        address = Team(team.id, number).address(row, file, scope, expiry=expiry)
+    # The original's bytes are not stored here.
+    method = "HEAD" if file == "original.file" else "GET"
+    assert (await delivery.get(address, method, accept="image/webp")).status_code == 200
 
 
 async def test_a_wrong_grant_costs_no_query(delivery: Delivery) -> None:
