@@ -290,6 +290,7 @@ SHORT_TASKS = {
     "_start(parts.pool, readiness)", "self._try(image, order, spec, is_exact=is_exact)",
     "self._deliver(backlog, delivery, window)", "stream.read(requests)", "self._take()",
     "self._consume(session, progress.writer, request)", "work",
+    "self._attempt()",
 }  # fmt: skip
 
 

@@ -150,7 +150,7 @@ def iam_document() -> str:
 
 
 def runbooks_document() -> str:
-    """A heading for every alert, from the same text that its notification holds."""
+    """A heading for every alert, from the same text that its notification holds, and for what no alert notices."""
     template = (TERRAFORM / "modules" / "observability" / "alerts.yaml.tftpl").read_text()
     alerts: dict[str, dict[str, Any]] = yaml.safe_load(re.sub(r"\$\{(\w+)\}", r"<\1>", template))
     lines = [
@@ -159,7 +159,8 @@ def runbooks_document() -> str:
         GENERATED,
         "",
         "One section for each alert. The notification contains the same text and links here. `prod` has the full set;",
-        "`dev` and `small` have the essential set, which watches objectives over one hour only.",
+        "`dev` and `small` have the essential set, which watches objectives over one hour only. What no alert notices",
+        "comes at the end.",
     ]
     for name, alert in alerts.items():
         lines += [
@@ -172,7 +173,7 @@ def runbooks_document() -> str:
         ]
         for part in ("meaning", "first_look", "fix"):
             lines += ["", f"**{part.replace('_', ' ').capitalize()}.** {alert[part]}"]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n\n" + Path(__file__).with_name("incidents.md").read_text()
 
 
 def _only_in(alert: dict[str, Any]) -> str:

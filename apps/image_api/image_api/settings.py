@@ -56,7 +56,9 @@ class ApiSettings(ServiceSettings):
         None, description="URL of image-delivery as browsers reach it; if unset, no delivery addresses are issued."
     )
     delivery_master: SecretStr | None = Field(
-        None, description="Master secret from which delivery keys are derived: 32 bytes in base64url."
+        None,
+        description="Master secret from which delivery keys are derived: 32 bytes in base64url. The one before it may"
+        " follow on a second line; its addresses are only renewed.",
     )
     delivery_master_secret: str | None = Field(
         None,
@@ -94,7 +96,7 @@ class ApiSettings(ServiceSettings):
     @classmethod
     def _is_a_master_secret(cls, master: SecretStr | None) -> SecretStr | None:
         if master is not None:
-            master_secrets.from_text(master.get_secret_value())
+            master_secrets.masters_from_text(master.get_secret_value())
         return master
 
     @model_validator(mode="after")

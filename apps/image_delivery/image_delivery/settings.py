@@ -19,7 +19,9 @@ class DeliverySettings(ServiceSettings):
     public_base_url: HttpUrl | None = Field(None, description="URL of the API as callers reach it; used in links.")
 
     delivery_master: SecretStr | None = Field(
-        None, description="Master secret from which delivery keys are derived: 32 bytes in base64url."
+        None,
+        description="Master secret from which delivery keys are derived: 32 bytes in base64url. The one before it may"
+        " follow on a second line; its addresses are only renewed.",
     )
     delivery_master_secret: str | None = Field(
         None,

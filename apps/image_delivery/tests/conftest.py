@@ -98,7 +98,7 @@ class Team:
         """The part of an address before the file, signed by the team's key."""
         tag = changes.get("tag") or delivery_tag(row["generation"] or 0, row["delivery_epoch"])
         number = changes.get("key_number", self.key_number)
-        key = grant.key_bytes(master_secrets.from_text(MASTER), number)
+        key = grant.key_bytes(changes.get("master") or master_secrets.from_text(MASTER), number)
         return grant.sign(number, key, row["id"], tag, file=file, expiry_minutes=expiry, scope=scope)
 
     def address(self, row: Record, file: str = "thumb.webp", scope: str = "e", **options: Any) -> str:

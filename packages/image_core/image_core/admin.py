@@ -26,7 +26,7 @@ from image_core.direct_traffic import keep_local_traffic_direct
 from image_core.ids import new_id
 from image_core.images import transitions
 from image_core.images.similarity import DESCRIPTOR_MODEL
-from image_core.keys import api_keys
+from image_core.keys import api_keys, rotations
 from image_core.keys.api_keys import NewKey
 from image_core.migrations import HEAD
 from image_core.models import audit_event, credential, image, image_vector, user
@@ -176,23 +176,6 @@ def bootstrap(settings: AdminSettings, *, as_json: bool) -> None:
 
         with engine.begin() as connection:
             master_secret_versions.add_first(connection, settings.delivery_master_secret)
-
-
-def rotate_signing_key(settings: AdminSettings, *, force: bool) -> None:
-    """Add a new key for access tokens in front of the current one; `force` skips the minimum interval."""
-    from image_core.keys import signing_key_versions
-
-    secret = settings.token_signing_secret
-    if not secret:
-        raise SystemExit("Set TOKEN_SIGNING_SECRET.")
-    with settings.engine().begin() as connection:
-        added = signing_key_versions.rotate(connection, secret, force=force)
-    if added:
-        print(f"{secret} has a new key. Every instance signs with it within five minutes.")
-    else:
-        print(
-            "A key was added less than 20 minutes ago. Nothing was changed. --force ends tokens of the key before it."
-        )
 
 
 def _admin_key(connection: Connection, secret: str | None, *, force: bool) -> str | None:
@@ -350,6 +333,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser_recover.add_argument("--force", action="store_true", help="also if valid keys exist")
     parser_rotate = commands.add_parser("rotate-signing-key", help="add a new signing key for access tokens")
     parser_rotate.add_argument("--force", action="store_true", help="even if older tokens may still be valid")
+    parser_master = commands.add_parser("rotate-delivery-master", help="replace the master of delivery addresses")
+    parser_master.add_argument("--force", action="store_true", help="end all addresses that were signed so far")
     parser_autogenerate = commands.add_parser("autogenerate", help="generate the next migration from the models")
     parser_autogenerate.add_argument("message", help="what the migration does, in a few words")
     commands.add_parser("verify", help="check revision, default key, counters and ledgers; exit with 1 if any is wrong")
@@ -374,7 +359,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "migrate": lambda: migrate(settings),
         "bootstrap": lambda: bootstrap(settings, as_json=options.print_json),
         "recover": lambda: recover(settings, force=options.force),
-        "rotate-signing-key": lambda: rotate_signing_key(settings, force=options.force),
+        "rotate-signing-key": lambda: rotations.rotate_signing_key(
+            settings.engine(), settings.token_signing_secret, force=options.force
+        ),
+        "rotate-delivery-master": lambda: rotations.rotate_delivery_master(
+            settings.engine(), settings.delivery_master_secret, force=options.force
+        ),
         "autogenerate": lambda: autogenerate(settings, options.message),
         "verify": lambda: verify(settings),
         "reprocess": lambda: (

@@ -1,4 +1,4 @@
-"""Renewal of stored addresses: those that have expired or whose key was retired, but none that we did not sign."""
+"""Renewal of stored addresses: those that have expired or whose key or master was replaced, but no forged ones."""
 
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -16,6 +16,7 @@ from image_core.db import Record
 from image_core.delivery import grant
 from image_core.delivery.grant import Address, ScopeKind
 from image_core.delivery.spec import PresetSpec, SpecInvalid, parse
+from image_core.keys.master_secrets import Masters
 
 BATCH = 500
 """Addresses that share one query for images and one for keys."""
@@ -34,20 +35,20 @@ async def resign(
     """
     await teams_of(services, ())
     assert services.delivery_master is not None  # noqa: S101 (teams_of has checked it)
-    master = await services.delivery_master.get()
+    masters = await services.delivery_master.get_with_previous()
 
     async def items() -> AsyncIterator[dict[str, Any]]:
         for at in range(0, len(urls), BATCH):
-            for item in await _batch(services, actor, master, urls[at : at + BATCH], now()):
+            for item in await _batch(services, actor, masters, urls[at : at + BATCH], now()):
                 yield item
 
     return items()
 
 
 async def _batch(
-    services: Services, actor: Actor, master: bytes, urls: Sequence[str], now_seconds: float
+    services: Services, actor: Actor, masters: Masters, urls: Sequence[str], now_seconds: float
 ) -> list[dict[str, Any]]:
-    addresses = [_signed_address(url, master) for url in urls]
+    addresses = [_signed_address(url, masters) for url in urls]
     genuine = [address for address in addresses if address is not None]
     try:
         team_id = actor.visible_team_id
@@ -66,8 +67,11 @@ async def _batch(
     return found
 
 
-def _signed_address(url: str, master: bytes) -> Address | None:
-    """Return the parts of an address that one of our keys signed, in whatever state that key is; else None."""
+def _signed_address(url: str, masters: Masters) -> Address | None:
+    """Return the parts of an address that one of our keys signed, in whatever state that key is; else None.
+
+    What the previous master signed is shown no more but renewed, like what a retired key signed.
+    """
     try:
         path = urlsplit(url).path
     except ValueError:
@@ -75,8 +79,8 @@ def _signed_address(url: str, master: bytes) -> Address | None:
     address = grant.parse(path)
     if address is None or address.grant is None:
         return None
-    key = grant.key_bytes(master, address.grant.key_number)
-    return address if grant.is_signed_by(key, address) else None
+    keys = (grant.key_bytes(master, address.grant.key_number) for master in masters if master is not None)
+    return address if any(grant.is_signed_by(key, address) for key in keys) else None
 
 
 def _renewed(

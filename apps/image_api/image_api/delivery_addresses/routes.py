@@ -68,7 +68,8 @@ async def sign_addresses(body: schemas.AddressOrder, actor: Manager, services: S
 async def resign_addresses(request: Request, actor: Manager, services: ServicesDep) -> StreamingResponse:
     """Renew stored delivery addresses, as lines of JSON (NDJSON): `{url}` becomes `{url, new_url}` or `{url, error}`.
 
-    Expired addresses and those of retired keys are renewed. Revoked ones are not, and forged ones are refused.
+    Expired addresses, those of retired keys and those of the master secret before the current one are renewed. Revoked
+    ones are not, and forged ones are refused.
     """
     renewed = await resigning.resign(services, actor, urls_of(await request.body()))
     return StreamingResponse(_lines(renewed), media_type=NDJSON, headers={"cache-control": "no-store"})

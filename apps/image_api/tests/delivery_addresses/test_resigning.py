@@ -12,14 +12,15 @@ from sqlalchemy import insert, select, update
 from image_api.delivery_addresses import resigning
 from image_api.delivery_addresses.service import tag_of
 from image_core import errors, testing
+from image_core.admin import AdminSettings
 from image_core.delivery import grant
 from image_core.delivery.encoding import to_text
 from image_core.images.presets import BUILT_IN
-from image_core.keys import master_secrets
+from image_core.keys import master_secrets, rotations
 from image_core.models import delivery_key, preset
 from image_core.testing import UserWithKey
 
-from ..conftest import DELIVERY, Api
+from ..conftest import DELIVERY, Api, MakeApi
 
 RESIGN = "/api/v1/delivery/resign"
 BASE = DELIVERY["delivery_url"]
@@ -132,6 +133,30 @@ async def test_what_we_did_not_sign_is_never_renewed(api: Api, member: UserWithK
     for what, item in zip(forged, await resign(api, member, list(forged.values())), strict=True):
         assert item.get("error", {}).get("code") == "delivery-address-invalid", what
     assert "new_url" in (await resign(api, member, [genuine + "?utm=1"]))[0]
+
+
+async def test_addresses_of_the_master_before_the_last_rotation_are_renewed(
+    make_api: MakeApi, secret_manager: Any, urls: Any
+) -> None:
+    secret = "projects/p/secrets/delivery-master"
+    settings = AdminSettings(database_url=urls.owner, delivery_master_secret=secret)
+    secret_manager.versions[secret] = [DELIVERY["delivery_master"]]
+    async with make_api(delivery_master=None, delivery_master_secret=secret) as api:
+        member = await api.user()
+        image_id, number = await add(api, member), await number_of(api, member)
+        file = f"{THUMB}.webp"
+        oldest = old = await address(api, number, image_id, file)
+        for _ in range(2):
+            rotations.rotate_delivery_master(settings.engine(), settings.delivery_master_secret, force=True)
+            api.services.delivery_master.__dict__.update(_attempted_at=float("-inf"), _masters=None)
+            (item,) = await resign(api, member, [old])
+            found = grant.parse(urlsplit(item["new_url"]).path)
+            assert found is not None
+            current = master_secrets.masters_from_text(secret_manager.versions[secret][-1]).current
+            assert grant.is_signed_by(grant.key_bytes(current, number), found)
+            old = item["new_url"]
+        (item,) = await resign(api, member, [oldest])
+        assert item["error"]["code"] == "delivery-address-invalid"
 
 
 async def test_foreign_images_are_as_absent_ones_whoever_signed(

@@ -17,8 +17,10 @@ from image_core.delivery.encoding import image_text
 from image_core.delivery.spec import Recipe
 from image_core.delivery.tag import delivery_tag
 from image_core.ids import new_id
+from image_core.keys import master_secrets
+from image_core.keys.master_secrets import REFRESH_SECONDS
 
-from ..conftest import Delivery, MakeDelivery, Team
+from ..conftest import MASTER, Delivery, MakeDelivery, Team
 
 VECTORS = json.loads((Path(__file__).parents[4] / "docs" / "delivery-vectors.json").read_text())
 NOW_MINUTES = 29_000_000
@@ -500,3 +502,23 @@ async def test_without_its_master_secret_it_is_away_and_not_unknown(
     assert (answer.status_code, answer.json()["code"]) == (503, "master-secret-unavailable")
     assert int(answer.headers["retry-after"]) > 0
     assert answer.headers["cache-control"] == "no-store"
+
+
+async def test_a_rotation_of_the_master_ends_all_addresses_without_a_restart(
+    make_delivery: MakeDelivery, secret_manager: Any
+) -> None:
+    secret = "projects/p/secrets/delivery-master"
+    secret_manager.versions[secret] = [MASTER]
+    async with make_delivery(delivery_master=None, delivery_master_secret=secret) as delivery:
+        delivery.parts.master.clock = delivery.clock
+        team = await delivery.team()
+        row = await delivery.shown(team)
+        assert (await delivery.get(team.address(row))).status_code == 200
+        secret_manager.versions[secret].append(master_secrets.generate_in_place_of(MASTER))
+        new = master_secrets.masters_from_text(secret_manager.versions[secret][-1]).current
+        delivery.let_pass(REFRESH_SECONDS)
+        await delivery.parts.master.get()
+        assert delivery.parts.master._refreshing is not None
+        await delivery.parts.master._refreshing
+        assert (await delivery.get(team.address(row))).status_code == 404
+        assert (await delivery.get(team.address(row, master=new))).status_code == 200

@@ -1,4 +1,4 @@
-"""Creation of a master secret, as the first version of its secret in Secret Manager."""
+"""Creation and rotation of a master secret, as versions of its secret in Secret Manager."""
 
 from sqlalchemy import func, insert, select
 from sqlalchemy.engine import Connection
@@ -18,14 +18,34 @@ def add_first(connection: Connection, secret: str) -> bool:
     Raises:
         secrets.SecretNotRead: The secret cannot be read.
     """
-    connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
+    _wait_for_others(connection)
     if secrets.latest_version(secret, _TIMEOUT_SECONDS) is not None:
         return False
-    secrets.add_version(secret, master_secrets.generate())
+    _add(connection, secret, master_secrets.generate())
+    return True
+
+
+def rotate(connection: Connection, secret: str) -> None:
+    """Add a version with a new master in front of the current one, of which only `resign` makes use from then on.
+
+    Raises:
+        secrets.SecretNotRead: The secret cannot be read.
+        ValueError: The current version is not a master secret.
+    """
+    _wait_for_others(connection)
+    present = secrets.latest_version(secret, _TIMEOUT_SECONDS)
+    _add(connection, secret, master_secrets.generate_in_place_of(present) if present else master_secrets.generate())
+
+
+def _wait_for_others(connection: Connection) -> None:
+    connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
+
+
+def _add(connection: Connection, secret: str, text: str) -> None:
+    secrets.add_version(secret, text)
     connection.execute(
         insert(audit_event).values(
             id=new_id(), action="master_secret.added", target_type="master_secret",
             after={"secret": secret.rpartition("/")[2]},
         )
     )  # fmt: skip
-    return True

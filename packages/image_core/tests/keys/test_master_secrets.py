@@ -5,7 +5,7 @@ import pytest
 
 from image_core import errors
 from image_core.keys import master_secrets
-from image_core.keys.master_secrets import COOL_DOWN_SECONDS, MasterSecret
+from image_core.keys.master_secrets import COOL_DOWN_SECONDS, REFRESH_SECONDS, Masters, MasterSecret
 
 SECRET = "projects/p/secrets/master"
 
@@ -55,3 +55,54 @@ async def test_a_fault_of_secret_manager_is_said_to_pass(secret_manager: Any) ->
 async def test_text_that_is_no_master_secret_is_never_used() -> None:
     with pytest.raises(errors.MasterSecretUnavailable):
         await MasterSecret(lambda: "password").get()
+
+
+def test_a_replacement_keeps_the_one_before_it_and_none_older() -> None:
+    first = master_secrets.generate()
+    second = master_secrets.generate_in_place_of(first)
+    third = master_secrets.generate_in_place_of(f"{second}\n")
+    assert master_secrets.masters_from_text(first) == Masters(master_secrets.from_text(first))
+    assert master_secrets.masters_from_text(second).previous == master_secrets.from_text(first)
+    assert master_secrets.masters_from_text(third).previous == master_secrets.masters_from_text(second).current
+    assert len({master_secrets.masters_from_text(each).current for each in (first, second, third)}) == 3
+
+
+@pytest.mark.parametrize("lines", [("A" * 43, "short"), ("short", "A" * 43), ("A" * 43,) * 3])
+def test_other_lines_are_refused_and_no_message_repeats_them(lines: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match="master secret") as refused:
+        master_secrets.masters_from_text("\n".join(lines))
+    assert "short" not in str(refused.value)
+
+
+async def test_a_rotation_is_noticed_while_the_known_one_stays_in_use(secret_manager: Any) -> None:
+    first = master_secrets.generate()
+    second = master_secrets.generate_in_place_of(first)
+    secret_manager.versions[SECRET] = [first]
+    source, now = master_secrets.from_secret(SECRET), [100.0]
+    source.clock = lambda: now[0]
+    await source.get()
+
+    secret_manager.versions[SECRET].append(second)
+    now[0] += REFRESH_SECONDS - 1
+    assert await source.get_with_previous() == master_secrets.masters_from_text(first)
+    assert source._refreshing is None
+    now[0] += 1
+    answers = [await source.get_with_previous() for _ in range(2)]
+    assert answers == [master_secrets.masters_from_text(first)] * 2
+    assert source._refreshing is not None
+    await source._refreshing
+    assert await source.get_with_previous() == master_secrets.masters_from_text(second)
+    assert secret_manager.reads == 2
+
+
+async def test_one_that_cannot_be_read_again_stays_in_use(secret_manager: Any) -> None:
+    secret_manager.versions[SECRET] = [master_secrets.generate()]
+    source, now = master_secrets.from_secret(SECRET), [100.0]
+    source.clock = lambda: now[0]
+    known = await source.get()
+    secret_manager.refuses_with = "UNAVAILABLE"
+    now[0] += REFRESH_SECONDS
+    await source.get()
+    assert source._refreshing is not None
+    await source._refreshing
+    assert await source.get() == known

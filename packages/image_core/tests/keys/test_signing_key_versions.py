@@ -11,7 +11,7 @@ from sqlalchemy import select
 from image_core import admin, secrets
 from image_core.admin import AdminSettings
 from image_core.db import Database
-from image_core.keys import signing_keys
+from image_core.keys import rotations, signing_keys
 from image_core.keys.signing_keys import SigningKey
 from image_core.models import audit_event
 
@@ -58,7 +58,7 @@ async def test_a_rotation_puts_a_new_key_before_the_present_one(
 ) -> None:  # fmt: skip
     admin.bootstrap(settings, as_json=True)
     for _ in range(2):
-        admin.rotate_signing_key(settings, force=False)
+        rotations.rotate_signing_key(settings.engine(), settings.token_signing_secret, force=False)
     first, second, third = key_sets(secret_manager)
     assert second[1:] == first
     assert third[1:] == second[:1]
@@ -69,8 +69,15 @@ async def test_a_rotation_puts_a_new_key_before_the_present_one(
 async def test_of_rotations_at_once_and_again_one_is_done(
     rows: Database, settings: AdminSettings, secret_manager: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    await asyncio.gather(*(asyncio.to_thread(admin.rotate_signing_key, settings, force=False) for _ in range(3)))
-    admin.rotate_signing_key(settings, force=False)
+    await asyncio.gather(
+        *(
+            asyncio.to_thread(
+                rotations.rotate_signing_key, settings.engine(), settings.token_signing_secret, force=False
+            )
+            for _ in range(3)
+        )
+    )
+    rotations.rotate_signing_key(settings.engine(), settings.token_signing_secret, force=False)
     assert len(key_sets(secret_manager)) == 1
     assert capsys.readouterr().out.count("Nothing was changed") == 3
 
@@ -97,11 +104,11 @@ async def test_a_rotation_that_cannot_be_written_is_not_remembered(
     with monkeypatch.context() as patch:
         patch.setattr(secrets, "add_version", refuse)
         with pytest.raises(RuntimeError):
-            admin.rotate_signing_key(settings, force=False)
-    admin.rotate_signing_key(settings, force=False)
+            rotations.rotate_signing_key(settings.engine(), settings.token_signing_secret, force=False)
+    rotations.rotate_signing_key(settings.engine(), settings.token_signing_secret, force=False)
     assert len(key_sets(secret_manager)) == 1
 
 
 def test_without_a_secret_there_is_nothing_to_rotate(urls: Any) -> None:
     with pytest.raises(SystemExit, match="TOKEN_SIGNING_SECRET"):
-        admin.rotate_signing_key(AdminSettings(database_url=urls.owner), force=False)
+        rotations.rotate_signing_key(AdminSettings(database_url=urls.owner).engine(), None, force=False)
