@@ -111,7 +111,18 @@ def test(copy: Path, target: Target, variables: dict[str, str], *extra: str) -> 
 @cache
 def messages_of(environment_name: str, test_file: str) -> dict[str, Any]:
     """Return the plan (`test_plan`) and the state (`test_state`) of a test file of the stack, as far as it has them."""
-    target = Target("stack", (f"-var-file=../environments/{environment_name}.tfvars", f"-filter=tests/{test_file}"))
+    return _messages(
+        Target("stack", (f"-var-file=../environments/{environment_name}.tfvars", f"-filter=tests/{test_file}"))
+    )
+
+
+def planned_actions(folder: str, test_file: str) -> dict[str, list[str]]:
+    """What the last plan of a test file does to each resource, by address; earlier runs may have applied something."""
+    plan = _messages(Target(folder, (f"-filter=tests/{test_file}",)))["test_plan"]
+    return {change["address"]: change["change"]["actions"] for change in plan["resource_changes"]}
+
+
+def _messages(target: Target) -> dict[str, Any]:
     with copied_tree() as copy:
         lines = [json.loads(line) for line in test(copy, target, environment(), "-json", "-verbose").splitlines()]
     kinds = ("test_plan", "test_state")

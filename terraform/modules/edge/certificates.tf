@@ -2,7 +2,14 @@ locals {
   # Host name of the revision with the rollout's tag. Nobody could call that revision otherwise once the service is
   # reachable only through the load balancer.
   candidate_domain = "${var.candidate_tag}.${var.domains[0]}"
-  hosts            = concat(var.domains, [local.candidate_domain])
+
+  # Hosts of delivery and of its candidate, by the backend service that answers them.
+  delivery_hosts = var.delivery == null ? {} : {
+    delivery           = var.delivery.domain
+    delivery-candidate = "${var.candidate_tag}.${var.delivery.domain}"
+  }
+
+  hosts = concat(var.domains, [local.candidate_domain], values(local.delivery_hosts))
 
   # Resource names allow only letters, digits and hyphens.
   host_names = { for host in local.hosts : host => "${var.name}-${substr(sha256(host), 0, 8)}" }

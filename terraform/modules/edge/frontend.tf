@@ -17,7 +17,7 @@ resource "google_compute_ssl_policy" "this" {
 resource "google_compute_url_map" "https" {
   project         = var.project_id
   name            = "${var.name}-https"
-  description     = "Everything goes to the API."
+  description     = "Delivery's hosts go to delivery, everything else to the API."
   default_service = google_compute_backend_service.api.id
 
   dynamic "host_rule" {
@@ -37,6 +37,24 @@ resource "google_compute_url_map" "https" {
   path_matcher {
     name            = "candidate"
     default_service = google_compute_backend_service.candidate.id
+  }
+
+  dynamic "host_rule" {
+    for_each = local.delivery_hosts
+
+    content {
+      hosts        = [host_rule.value]
+      path_matcher = host_rule.key
+    }
+  }
+
+  dynamic "path_matcher" {
+    for_each = local.delivery_hosts
+
+    content {
+      name            = path_matcher.key
+      default_service = google_compute_backend_service.delivery[path_matcher.key].id
+    }
   }
 
   dynamic "path_matcher" {

@@ -3,9 +3,9 @@ output "address" {
   value       = google_compute_global_address.this.address
 }
 
-output "security_policy_name" {
-  description = "Name of the Cloud Armor policy."
-  value       = google_compute_security_policy.this.name
+output "security_policy_names" {
+  description = "Names of the Cloud Armor policies: the API's, and delivery's if it is behind the load balancer."
+  value       = concat([google_compute_security_policy.this.name], google_compute_security_policy.delivery[*].name)
 }
 
 output "dns_records" {

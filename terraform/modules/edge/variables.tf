@@ -86,3 +86,29 @@ variable "cached_paths" {
     error_message = "Each of cached_paths must be a path outside /api/, and not match all paths: responses of the API are private to the caller."
   }
 }
+
+variable "delivery" {
+  description = "Delivery of pictures behind the same load balancer: its Cloud Run service, its domain, whether Cloud CDN stores its responses, and requests that one address may send in a minute before it gets 429 (those that the CDN answers do not count). Null: none."
+  type = object({
+    service_name        = string
+    domain              = string
+    cdn                 = optional(bool, false)
+    requests_per_minute = optional(number, 6000)
+  })
+  default = null
+
+  validation {
+    condition     = var.delivery == null ? true : can(regex("^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\\.)+[a-z]{2,}$", var.delivery.domain))
+    error_message = "delivery.domain must be a domain such as pictures.example.com, without wildcards."
+  }
+
+  validation {
+    condition     = var.delivery == null ? true : length(setintersection([var.delivery.domain, "${var.candidate_tag}.${var.delivery.domain}"], concat(var.domains, ["${var.candidate_tag}.${var.domains[0]}"]))) == 0
+    error_message = "delivery.domain must not be a domain of the API: its host decides whether a request is logged, cached and scanned."
+  }
+
+  validation {
+    condition     = var.delivery == null ? true : var.delivery.requests_per_minute >= 60 && var.delivery.requests_per_minute <= 1000000
+    error_message = "delivery.requests_per_minute must be between 60 and 1000000."
+  }
+}
