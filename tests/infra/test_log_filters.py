@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +22,9 @@ from image_api.tasks import queries, runner
 from image_core import events, telemetry
 from image_core.audit import events as audit
 from image_core.images import failures
+from image_delivery.derivatives import making
+from image_delivery.derivatives import queries as delivery_queries
+from image_delivery.derivatives.usage import TeamUsage
 from image_processor.images import job
 
 from .log_filters import Entry, matches
@@ -106,16 +109,38 @@ def a_failed_image(monkeypatch: pytest.MonkeyPatch) -> None:
     asyncio.run(failures.record_failure(None, IMAGE, TEAM, "failed", "processing-crashed", None))  # type: ignore[arg-type]
 
 
-def a_ready_image(_monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make the very call that stands at the end of a job."""
-    tree = ast.parse(inspect.getsource(job))
+def call_that_logs(event: str, module: ModuleType, **values: Any) -> None:
+    """Make the very call in a module that logs an event."""
+    tree = ast.parse(inspect.getsource(module))
     (call,) = [
         node
         for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and node.args and getattr(node.args[0], "value", "") == "image_ready"
+        if isinstance(node, ast.Call) and node.args and getattr(node.args[0], "value", "") == event
     ]
+    eval(ast.unparse(call), vars(module), values)
+
+
+def a_ready_image(_monkeypatch: pytest.MonkeyPatch) -> None:
     claimed = SimpleNamespace(image_id=IMAGE, team_id=TEAM, first_stored_at=datetime.now(UTC))
-    eval(ast.unparse(call), vars(job), {"claimed": claimed})
+    call_that_logs("image_ready", job, claimed=claimed)
+
+
+def a_made_picture(_monkeypatch: pytest.MonkeyPatch) -> None:
+    image, order = SimpleNamespace(id=IMAGE, team_id=TEAM), SimpleNamespace(format="webp")
+    call_that_logs("rendition_made", making, image=image, order=order, made=SimpleNamespace(content=b""), seconds=0.1)
+
+
+def a_minute_of_delivery(count: Callable[[TeamUsage], None]) -> Callable[[pytest.MonkeyPatch], None]:
+    def make(monkeypatch: pytest.MonkeyPatch) -> None:
+        async def written(*_arguments: object) -> None:
+            return
+
+        monkeypatch.setattr(delivery_queries, "add_usage", written)
+        usage = TeamUsage(None, SimpleNamespace(delivery_outage_seconds=5))  # type: ignore[arg-type]
+        count(usage)
+        asyncio.run(usage.flush())
+
+    return make
 
 
 def an_audit_event(_monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,6 +151,9 @@ OURS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "sweeps_done": a_sweep,
     "images_failed": a_failed_image,
     "image_ready_seconds": a_ready_image,
+    "renditions_made": a_made_picture,
+    "delivered_bytes": a_minute_of_delivery(lambda usage: usage.count_answer(TEAM, 1000)),
+    "pictures_refused": a_minute_of_delivery(lambda usage: usage.count_refusal()),
 }
 OF_THE_PLATFORM = {
     "out_of_memory": OUT_OF_MEMORY,
@@ -166,6 +194,8 @@ def test_what_a_metric_reads_is_in_its_line(metrics: dict[str, dict[str, Any]], 
     assert {name: fields for name, fields in read.items() if fields} == {
         "image_ready_seconds": ["seconds_since_stored"],
         "images_failed": ["code"],
+        "delivered_bytes": ["size_bytes"],
+        "pictures_refused": ["requests"],
     }
     assert all(field in lines[name]["jsonPayload"] for name, fields in read.items() for field in fields)
 

@@ -130,6 +130,9 @@ class _Exchange:
         except LeftToProcessor:
             await self._send_empty(202, [(b"retry-after", b"%d" % _PENDING_SECONDS), _NO_STORE])
         except errors.AppError as error:
+            if isinstance(error, errors.DeliveryBusy):
+                self._serving.usage.count_refusal()
+                await self._serving.usage.flush_if_due()
             await self._refuse_for(error)
         else:
             await prepared.send(self._send, self._receive, headers)

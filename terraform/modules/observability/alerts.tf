@@ -7,6 +7,8 @@ locals {
     dead_letters   = var.watched.subscriptions.dead_letters
     connections    = floor(var.watched.database.max_connections * 0.8)
     most_instances = local.most_instances
+    delivery       = try(var.watched.delivery.service, "")
+    gigabytes      = var.delivered_gigabytes_per_hour
   }))
 
   # Each service has its own limit, so a common threshold is impossible. As a query, it is a single condition.
@@ -15,7 +17,10 @@ locals {
   ])
 
   is_full = var.alert_set == "full"
-  alerts  = { for name, alert in local.alert_template : name => alert if local.is_full || try(alert.alert_set, "essential") == "essential" }
+  alerts = {
+    for name, alert in local.alert_template : name => alert
+    if(local.is_full || try(alert.alert_set, "essential") == "essential") && (var.watched.delivery != null || !try(alert.only_delivery, false))
+  }
 
   # The long window shows that the problem matters, the short one that it continues. Source: The Site Reliability Workbook,
   # "Alerting on SLOs", multiwindow, multi-burn-rate alerts. The essential set omits the short window, a condition
@@ -104,7 +109,7 @@ resource "google_monitoring_alert_policy" "threshold" {
 
     condition_threshold {
       # Known only after the check exists. In the template, it would make the alerts' names unknown in plans.
-      filter             = each.key == "uptime" ? replace(each.value.condition.filter, "UPTIME_CHECK_ID", one(google_monitoring_uptime_check_config.api[*].uptime_check_id)) : each.value.condition.filter
+      filter             = each.key == "uptime" ? replace(each.value.condition.filter, "UPTIME_CHECK_IDS", join(", ", [for check in google_monitoring_uptime_check_config.ready : "\"${check.uptime_check_id}\""])) : each.value.condition.filter
       denominator_filter = try(each.value.condition.denominator, null)
       comparison         = "COMPARISON_GT"
       threshold_value    = each.value.condition.threshold
@@ -174,5 +179,5 @@ resource "google_monitoring_alert_policy" "query" {
     auto_close = "86400s"
   }
 
-  depends_on = [google_logging_metric.counted]
+  depends_on = [google_logging_metric.counted, google_logging_metric.measured]
 }

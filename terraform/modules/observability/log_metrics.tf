@@ -2,7 +2,7 @@ locals {
   processor_log = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=\"${var.watched.processor}\""
   services_log  = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=(${join(" OR ", [for name in keys(var.watched.services) : "\"${name}\""])})"
 
-  # Metrics and the log lines that they count. The first two are written by the services, the others by the platform.
+  # Metrics and the log lines that they count. The first three are written by the services, the others by the platform.
   counted = {
     images_failed = {
       description = "Images that failed permanently, by failure code."
@@ -12,6 +12,11 @@ locals {
     sweeps_done = {
       description = "Completed sweeps."
       filter      = "${local.services_log} AND jsonPayload.event=\"sweep_done\""
+      labels      = {}
+    }
+    renditions_made = {
+      description = "Pictures that image-delivery made on demand."
+      filter      = "${local.services_log} AND jsonPayload.event=\"rendition_made\""
       labels      = {}
     }
     out_of_memory = {
@@ -51,6 +56,37 @@ resource "google_logging_metric" "image_ready_seconds" {
       bounds = [0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600]
     }
   }
+}
+
+# Sums that image-delivery writes about once a minute for each instance.
+resource "google_logging_metric" "measured" {
+  for_each = {
+    delivered_bytes  = { description = "Bytes of pictures that image-delivery sent.", event = "delivery_traffic", field = "size_bytes", unit = "By" }
+    pictures_refused = { description = "Requests that image-delivery refused because too many wait.", event = "delivery_refusals", field = "requests", unit = "1" }
+  }
+
+  project         = var.project_id
+  name            = each.key
+  description     = each.value.description
+  filter          = "${local.services_log} AND jsonPayload.event=\"${each.value.event}\""
+  value_extractor = "EXTRACT(jsonPayload.${each.value.field})"
+
+  metric_descriptor {
+    metric_kind = "DELTA"
+    value_type  = "DISTRIBUTION"
+    unit        = each.value.unit
+  }
+}
+
+# Whoever reads an address can see the picture. By service, because a filter on paths would miss other spellings.
+resource "google_logging_project_exclusion" "delivery_requests" {
+  count = var.watched.delivery == null ? 0 : 1
+
+  project     = var.project_id
+  name        = "image-delivery-requests"
+  description = "Requests of image-delivery: their addresses are secrets."
+  filter      = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=\"${var.watched.delivery.service}\" AND logName=\"projects/${var.project_id}/logs/run.googleapis.com%2Frequests\""
+  disabled    = false
 }
 
 resource "google_logging_metric" "counted" {

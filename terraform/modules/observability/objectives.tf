@@ -7,11 +7,18 @@ resource "google_monitoring_custom_service" "this" {
 locals {
   api_requests = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=\"${var.watched.api}\""
 
-  objectives = {
+  # Requests whose 5xx count as bad, by objective.
+  ratios = merge({ availability = local.api_requests }, var.watched.delivery == null ? {} : {
+    delivery = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=\"${var.watched.delivery.service}\""
+  })
+
+  objectives = merge({
     availability = { goal = var.objectives.availability, display_name = "Requests that do not fail" }
     latency      = { goal = var.objectives.latency, display_name = "Requests answered within ${var.objectives.latency_threshold_ms} ms" }
     freshness    = { goal = var.objectives.freshness, display_name = "Images ready within ${var.objectives.freshness_threshold_seconds} s" }
-  }
+    }, var.watched.delivery == null ? {} : {
+    delivery = { goal = var.objectives.delivery, display_name = "Pictures that are delivered" }
+  })
 
   cuts = {
     latency = {
@@ -37,7 +44,7 @@ resource "google_monitoring_slo" "this" {
 
   request_based_sli {
     dynamic "good_total_ratio" {
-      for_each = each.key == "availability" ? [local.api_requests] : []
+      for_each = [for name, requests in local.ratios : requests if name == each.key]
 
       content {
         total_service_filter = "metric.type=\"run.googleapis.com/request_count\" AND ${good_total_ratio.value}"
@@ -46,7 +53,7 @@ resource "google_monitoring_slo" "this" {
     }
 
     dynamic "distribution_cut" {
-      for_each = each.key == "availability" ? [] : [local.cuts[each.key]]
+      for_each = [for name, cut in local.cuts : cut if name == each.key]
 
       content {
         distribution_filter = distribution_cut.value.filter

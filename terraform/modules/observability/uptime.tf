@@ -1,9 +1,13 @@
-resource "google_monitoring_uptime_check_config" "api" {
-  # It sends requests every minute from several regions, so nothing behind it ever scales to zero.
-  count = local.is_full ? 1 : 0
+locals {
+  # Hosts that are asked every minute from several regions, so nothing behind them ever scales to zero.
+  checked_hosts = !local.is_full ? {} : merge({ api = var.watched.api_host }, var.watched.delivery == null ? {} : { delivery = var.watched.delivery.host })
+}
+
+resource "google_monitoring_uptime_check_config" "ready" {
+  for_each = local.checked_hosts
 
   project            = var.project_id
-  display_name       = "image-manager API"
+  display_name       = each.key == "api" ? "image-manager API" : "image-manager ${each.key}"
   period             = "60s"
   timeout            = "10s"
   selected_regions   = ["EUROPE", "USA_OREGON", "ASIA_PACIFIC"]
@@ -13,7 +17,7 @@ resource "google_monitoring_uptime_check_config" "api" {
     type = "uptime_url"
     labels = {
       project_id = var.project_id
-      host       = var.watched.api_host
+      host       = each.value
     }
   }
 
@@ -28,4 +32,9 @@ resource "google_monitoring_uptime_check_config" "api" {
       status_class = "STATUS_CLASS_2XX"
     }
   }
+}
+
+moved {
+  from = google_monitoring_uptime_check_config.api[0]
+  to   = google_monitoring_uptime_check_config.ready["api"]
 }

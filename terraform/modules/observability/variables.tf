@@ -32,7 +32,7 @@ variable "region" {
 }
 
 variable "watched" {
-  description = "Monitored resources: the names of the API and the processor, every service with its maximum number of instances, the migration job, the scheduled calls, the database with its maximum number of connections, the subscriptions whose messages trigger work, the dead-letter subscription, and the host of the API."
+  description = "Monitored resources: the names of the API and the processor, every service with its maximum number of instances, the migration job, the scheduled calls, the database with its maximum number of connections, the subscriptions whose messages trigger work, the dead-letter subscription, the host of the API, the service that delivers pictures with its host (null: none), and the Cloud Armor policies."
   type = object({
     api           = string
     processor     = string
@@ -42,6 +42,9 @@ variable "watched" {
     database      = object({ instance_name = string, max_connections = number })
     subscriptions = object({ work = list(string), dead_letters = string })
     api_host      = string
+    delivery      = optional(object({ service = string, host = string }))
+
+    security_policies = optional(list(string), [])
   })
   nullable = false
 
@@ -54,29 +57,47 @@ variable "watched" {
     condition     = can(regex("^[a-z0-9.-]+$", var.watched.api_host))
     error_message = "watched.api_host must be a host name without scheme and path."
   }
+
+  validation {
+    condition     = var.watched.delivery == null ? true : contains(keys(var.watched.services), var.watched.delivery.service) && can(regex("^[a-z0-9.-]+$", var.watched.delivery.host))
+    error_message = "watched.delivery must be one of watched.services, with a host name without scheme and path."
+  }
 }
 
 variable "objectives" {
-  description = "Service level objectives over 28 days: the share of requests that do not fail, of requests answered within a time limit, and of images that are ready within a time limit after their upload."
+  description = "Service level objectives over 28 days: the share of requests that do not fail, of requests answered within a time limit, of images that are ready within a time limit after their upload, and of pictures whose delivery does not fail."
   type = object({
     availability                = optional(number, 0.995)
     latency                     = optional(number, 0.95)
     latency_threshold_ms        = optional(number, 1000)
     freshness                   = optional(number, 0.99)
     freshness_threshold_seconds = optional(number, 60)
+    delivery                    = optional(number, 0.995)
   })
   nullable = false
   default  = {}
 
   validation {
     # A burn rate of 14.4 must be possible: with a goal below 1 - 1/14.4, even a complete outage burns more slowly.
-    condition     = alltrue([for goal in [var.objectives.availability, var.objectives.latency, var.objectives.freshness] : goal > 0.9305 && goal < 1])
+    condition     = alltrue([for goal in [var.objectives.availability, var.objectives.latency, var.objectives.freshness, var.objectives.delivery] : goal > 0.9305 && goal < 1])
     error_message = "Each goal must be between 0.9306 and 1. With a lower goal, its fast alert could never fire."
   }
 
   validation {
     condition     = var.objectives.latency_threshold_ms > 0 && var.objectives.freshness_threshold_seconds > 0
     error_message = "Each threshold must be above 0."
+  }
+}
+
+variable "delivered_gigabytes_per_hour" {
+  description = "Gigabytes (10^9 bytes) of pictures within an hour above which image-delivery is unusually busy. Traffic is billed."
+  type        = number
+  nullable    = false
+  default     = 10
+
+  validation {
+    condition     = var.delivered_gigabytes_per_hour >= 1 && floor(var.delivered_gigabytes_per_hour) == var.delivered_gigabytes_per_hour
+    error_message = "delivered_gigabytes_per_hour must be a whole number of at least 1."
   }
 }
 

@@ -32,6 +32,15 @@ def _day(number: int) -> date:
 
 
 @dataclass
+class _Traffic:
+    """What this instance has answered since it was last logged."""
+
+    requests: int = 0
+    size_bytes: int = 0
+    refused: int = 0
+
+
+@dataclass
 class _Counts:
     requests: int = 0
     bytes: int = 0
@@ -45,6 +54,7 @@ class TeamUsage:
     def __init__(self, database: Database, settings: DeliverySettings, now: Callable[[], float] = time.time) -> None:
         self._database, self._settings, self.now = database, settings, now
         self._counts: defaultdict[tuple[UUID, date], _Counts] = defaultdict(_Counts)
+        self._traffic = _Traffic()
         self._used: set[str] = set()
         self._noted_on: dict[str, date] = {}
         self._flushed_at = now()
@@ -63,6 +73,12 @@ class TeamUsage:
         counts = self._counts[team_id, self.today]
         counts.requests += 1
         counts.bytes += size_bytes
+        self._traffic.requests += 1
+        self._traffic.size_bytes += size_bytes
+
+    def count_refusal(self) -> None:
+        """Count a request that was refused because too many wait for a worker."""
+        self._traffic.refused += 1
 
     def count_make(self, team_id: UUID, *, is_exact: bool) -> None:
         """Count a picture that is made."""
@@ -122,7 +138,8 @@ class TeamUsage:
             await asyncio.wait([self._flushing], timeout=_FLUSH_PATIENCE_SECONDS)
 
     async def flush(self) -> None:
-        """Write what was counted. What cannot be written is kept for the next time."""
+        """Log what was counted, and write it. What cannot be written is kept for the next time."""
+        self._log_traffic()
         counts, used = dict(self._counts), list(self._used)
         self._counts.clear()
         self._used.clear()
@@ -137,6 +154,14 @@ class TeamUsage:
             self._used.update(used)
             for key, each in counts.items():
                 self._restore(key, each)
+
+    def _log_traffic(self) -> None:
+        """Log the sums that alerts and the dashboard add up over all instances."""
+        traffic, self._traffic = self._traffic, _Traffic()
+        if traffic.requests:
+            telemetry.log("delivery_traffic", requests=traffic.requests, size_bytes=traffic.size_bytes)
+        if traffic.refused:
+            telemetry.log("delivery_refusals", requests=traffic.refused)
 
     def _restore(self, key: tuple[UUID, date], counted: _Counts) -> None:
         counts = self._counts[key]

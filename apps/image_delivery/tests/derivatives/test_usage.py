@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, func, insert, select
 
-from image_core import errors, models
+from image_core import errors, models, telemetry
 from image_core.delivery.encoding import image_text
 from image_core.delivery.spec import Recipe
 from image_delivery.derivatives.usage import FLUSH_SECONDS
@@ -52,6 +52,37 @@ async def test_answers_and_makes_are_counted_and_written_after_a_minute(delivery
     at(delivery, NOON + 2 * FLUSH_SECONDS)
     await delivery.get(exact)
     assert (await usage(delivery, team))[TODAY][0] == 7
+
+
+async def test_what_was_sent_and_refused_is_logged_once_a_minute(
+    delivery: Delivery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines: list[tuple[str, dict[str, Any]]] = []
+    monkeypatch.setattr(telemetry, "log", lambda event, **fields: lines.append((event, fields)))
+    at(delivery, NOON)
+    delivery.serving.usage._flushed_at = NOON
+    team = await delivery.team()
+    row = await delivery.shown(team, b"picture")
+    sent = [await delivery.get(team.address(row)) for _ in range(2)]
+    lines.clear()
+
+    async def refuse(_: str) -> Any:
+        raise errors.DeliveryBusy("Too many wait.", retry_after_seconds=1)
+
+    monkeypatch.setattr(delivery.serving.verification, "permit", refuse)
+    assert [(await delivery.get(team.address(row))).status_code for _ in range(3)] == [503] * 3
+    assert lines == []
+
+    at(delivery, NOON + FLUSH_SECONDS)
+    await delivery.get(team.address(row))
+    size_bytes = sum(len(each.content) for each in sent)
+    logged = [
+        ("delivery_traffic", {"requests": 2, "size_bytes": size_bytes}),
+        ("delivery_refusals", {"requests": 4}),
+    ]
+    assert lines == logged
+    await delivery.serving.usage.flush()
+    assert lines == logged
 
 
 async def test_the_rest_is_written_when_the_service_ends(make_delivery: MakeDelivery) -> None:

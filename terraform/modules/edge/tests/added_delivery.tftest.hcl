@@ -10,6 +10,11 @@ variables {
 
 run "api_alone" {
   command = apply
+
+  assert {
+    condition     = length(google_compute_backend_service.delivery) == 0
+    error_message = "Delivery is there already."
+  }
 }
 
 run "delivery_is_added" {
@@ -17,5 +22,10 @@ run "delivery_is_added" {
 
   variables {
     delivery = { service_name = "image-delivery", domain = "pictures.example.com", cdn = true }
+  }
+
+  assert {
+    condition     = output.address == run.api_alone.address && length(google_compute_backend_service.delivery) == 2
+    error_message = "The records of the domains would lead nowhere."
   }
 }

@@ -104,7 +104,7 @@ run "each_threshold_alert_watches_its_part_of_the_metric" {
       database-cpu         = ["resource.labels.database_id = \"example-project:image-manager-k3f9\"", "resource.type = \"cloudsql_database\""]
       database-disk        = ["resource.labels.database_id = \"example-project:image-manager-k3f9\"", "resource.type = \"cloudsql_database\""]
       database-connections = ["resource.labels.database_id = \"example-project:image-manager-k3f9\"", "resource.type = \"cloudsql_database\""]
-      uptime               = ["metric.labels.check_id = \"image-manager-api-1234567890\"", "resource.type = \"uptime_url\""]
+      uptime               = ["metric.labels.check_id = one_of(\"image-manager-api-1234567890\")", "resource.type = \"uptime_url\""]
     })
     error_message = "An alert watches another state, or something else."
   }
@@ -121,6 +121,7 @@ run "alerts_for_several_name_the_one_that_is_hit" {
       revision-failed = "resource.labels.service_name"
       out-of-memory   = "resource.labels.service_name"
       memory          = "resource.labels.service_name"
+      uptime          = "resource.labels.host"
     }
     error_message = "A sum over all services hides the one that fails."
   }
@@ -211,7 +212,7 @@ run "essential_alerts_keep_nothing_awake" {
   }
 
   assert {
-    condition     = length(google_monitoring_uptime_check_config.api) == 0
+    condition     = length(google_monitoring_uptime_check_config.ready) == 0
     error_message = "A check every minute keeps an instance running."
   }
 }
@@ -379,7 +380,7 @@ run "uptime_asks_whether_it_is_ready" {
   command = plan
 
   assert {
-    condition     = google_monitoring_uptime_check_config.api[0].http_check[0].path == "/health/ready" && google_monitoring_uptime_check_config.api[0].http_check[0].use_ssl && google_monitoring_uptime_check_config.api[0].http_check[0].validate_ssl
+    condition     = google_monitoring_uptime_check_config.ready["api"].http_check[0].path == "/health/ready" && google_monitoring_uptime_check_config.ready["api"].http_check[0].use_ssl && google_monitoring_uptime_check_config.ready["api"].http_check[0].validate_ssl
     error_message = "The check asks for something else."
   }
 }
