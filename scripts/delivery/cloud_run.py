@@ -37,7 +37,7 @@ class CloudRun:
     def url(self, service: str) -> str:
         """Return the URL of the service: its own, or that of the load balancer in front of it."""
         described = self._described(service)
-        host = _load_balanced_host(described)
+        host = self._load_balanced_host(service, described)
         return f"https://{host}" if host else str(described["status"]["url"])
 
     def is_there(self, service: str) -> bool:
@@ -69,7 +69,7 @@ class CloudRun:
             raise GcloudError(f"{service}: no new revision was made, {revision} is still the latest")
         self._gcloud(("run", "services", "update-traffic", service), (f"--update-tags={tag}={revision}",))
         described = self._described(service)
-        host = _load_balanced_host(described)
+        host = self._load_balanced_host(service, described)
         for target in described["status"].get("traffic", []):
             if target.get("tag") == tag and target["revisionName"] == revision:
                 # The load balancer has a host for the tag (terraform/modules/edge): the tag's own URL lets nobody in.
@@ -95,22 +95,28 @@ class CloudRun:
         described: dict[str, Any] = json.loads(output)
         return described
 
+    def _load_balanced_host(self, service: str, described: Mapping[str, Any]) -> str | None:
+        """Return the host of a service that is reachable only through a load balancer, from its environment.
+
+        image-delivery does not know its own host; the API does, because it signs addresses for it.
+        """
+        ingress = described.get("metadata", {}).get("annotations", {}).get(INGRESS_ANNOTATION)
+        if ingress != "internal-and-cloud-load-balancing":
+            return None
+        is_delivery = service == "image-delivery"
+        name = "DELIVERY_URL" if is_delivery else "PUBLIC_BASE_URL"
+        url = _environment(self._described("image-api") if is_delivery else described).get(name)
+        if not url:
+            raise GcloudError(f"{service} is called through a load balancer alone, and {name} does not say which")
+        return url.removeprefix("https://").rstrip("/")
+
     def _gcloud(self, what: tuple[str, ...], flags: tuple[str, ...], *, seconds: float = COMMAND_SECONDS) -> str:
         return run_gcloud(*what, *flags, *self._place, seconds=seconds)
 
 
-def _load_balanced_host(described: Mapping[str, Any]) -> str | None:
-    """Return the host of a service that is reachable only through a load balancer, from its environment."""
-    ingress = described.get("metadata", {}).get("annotations", {}).get(INGRESS_ANNOTATION)
-    if ingress != "internal-and-cloud-load-balancing":
-        return None
+def _environment(described: Mapping[str, Any]) -> dict[str, str]:
     containers = described.get("spec", {}).get("template", {}).get("spec", {}).get("containers", [])
-    told: dict[str, str] = {
-        each["name"]: each.get("value", "") for container in containers for each in container.get("env", [])
-    }
-    if not told.get("PUBLIC_BASE_URL"):
-        raise GcloudError("the service is called through a load balancer alone, and PUBLIC_BASE_URL does not say which")
-    return told["PUBLIC_BASE_URL"].removeprefix("https://").rstrip("/")
+    return {each["name"]: each.get("value", "") for container in containers for each in container.get("env", [])}
 
 
 def run_gcloud(*arguments: str, seconds: float = COMMAND_SECONDS) -> str:

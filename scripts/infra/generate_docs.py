@@ -140,6 +140,7 @@ def iam_document() -> str:
         "also create the extensions `vector` and, if the server has it, `pgaudit`; only members of",
         "`cloudsqlsuperuser` may do that.",
         "",
+        *Path(__file__).with_name("visible_addresses.md").read_text().splitlines(),
         "## Not granted",
         "",
         "Logs go to standard output, which the platform collects, and traces go to the collector in",

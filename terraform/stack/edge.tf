@@ -22,5 +22,12 @@ module "edge" {
     requests_per_minute = var.edge.requests_per_minute
   }
 
+  delivery = var.edge.delivery == null ? null : {
+    service_name        = module.image_delivery[0].name
+    domain              = var.edge.delivery.domain
+    cdn                 = var.edge.delivery.cdn
+    requests_per_minute = var.edge.delivery.requests_per_minute
+  }
+
   depends_on = [google_project_service.this, google_project_service.edge]
 }

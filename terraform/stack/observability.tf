@@ -7,9 +7,12 @@ module "observability" {
   notification_emails  = var.notification_emails
   runbook_url          = var.observability.runbook_url
   audit_retention_days = var.observability.audit_retention_days
-  objectives           = var.observability.objectives
-  budget               = var.observability.budget
-  alert_set            = coalesce(var.observability.alert_set, var.environment == "prod" ? "full" : "essential")
+
+  delivered_gigabytes_per_hour = var.observability.delivered_gigabytes_per_hour
+
+  objectives = var.observability.objectives
+  budget     = var.observability.budget
+  alert_set  = coalesce(var.observability.alert_set, var.environment == "prod" ? "full" : "essential")
 
   watched = {
     api       = module.image_api.name
@@ -25,6 +28,12 @@ module "observability" {
       work         = [for key, name in module.events.subscription_names : name if key != "dead_letters"]
       dead_letters = module.events.subscription_names["dead_letters"]
     }
+    delivery = var.images.delivery == null ? null : {
+      service = module.image_delivery[0].name
+      host    = try(var.edge.delivery.exclusive, false) ? var.edge.delivery.domain : trimprefix(module.image_delivery[0].uri, "https://")
+    }
+    security_policies = flatten(module.edge[*].security_policy_names)
+
     api_host = var.edge.exclusive ? var.edge.domains[0] : trimprefix(module.image_api.uri, "https://")
   }
 

@@ -220,7 +220,8 @@ module "image_tasks" {
   depends_on = [google_project_service.this]
 }
 
-# Open to everybody: each address carries its own signature.
+# Open to everybody: each address carries its own signature. With an exclusive load balancer of its own, only that
+# admits requests.
 module "image_delivery" {
   source = "../modules/run_service"
   count  = var.images.delivery == null ? 0 : 1
@@ -248,7 +249,7 @@ module "image_delivery" {
   }
 
   access = {
-    ingress = "INGRESS_TRAFFIC_ALL"
+    ingress = try(var.edge.delivery.exclusive, false) ? "INGRESS_TRAFFIC_INTERNAL_LOAD_BALANCER" : "INGRESS_TRAFFIC_ALL"
     public  = true
   }
 

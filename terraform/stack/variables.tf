@@ -297,17 +297,21 @@ variable "notification_emails" {
 }
 
 variable "observability" {
-  description = "Set of alerts (default: full in prod, essential in dev and small), service level objectives, retention of audit events, and monthly budget."
+  description = "Set of alerts (default: full in prod, essential in dev and small), service level objectives, retention of audit events, gigabytes of pictures an hour that are unusual (default: 10), and monthly budget."
   type = object({
     alert_set            = optional(string)
     runbook_url          = optional(string)
     audit_retention_days = optional(number, 400)
+
+    delivered_gigabytes_per_hour = optional(number)
+
     objectives = optional(object({
       availability                = optional(number)
       latency                     = optional(number)
       latency_threshold_ms        = optional(number)
       freshness                   = optional(number)
       freshness_threshold_seconds = optional(number)
+      delivery                    = optional(number)
     }), {})
     budget = optional(object({
       billing_account = optional(string)
@@ -321,13 +325,19 @@ variable "observability" {
 }
 
 variable "edge" {
-  description = "Load balancer with certificates, Cloud Armor and throttling in front of the API, and whether the API is reachable only through it. Off by default, because it costs more than the rest of an idle system. docs/delivery.md describes how to switch."
+  description = "Load balancer with certificates, Cloud Armor and throttling in front of the API, and whether the API is reachable only through it; likewise for delivery on a domain of its own, optionally with Cloud CDN. Off by default, because it costs more than the rest of an idle system. docs/delivery.md describes how to switch."
   type = object({
     enabled             = optional(bool, false)
     exclusive           = optional(bool, false)
     domains             = optional(list(string), [])
     requests_per_minute = optional(number, 1200)
     cached_paths        = optional(list(string), [])
+    delivery = optional(object({
+      domain              = string
+      exclusive           = optional(bool, false)
+      cdn                 = optional(bool, false)
+      requests_per_minute = optional(number, 6000)
+    }))
   })
   nullable = false
   default  = {}
@@ -345,6 +355,16 @@ variable "edge" {
   validation {
     condition     = !var.edge.exclusive || try(var.api.public_base_url == "https://${var.edge.domains[0]}", false)
     error_message = "edge.exclusive requires api.public_base_url to be https:// and the first of edge.domains: links to the old address would not work."
+  }
+
+  validation {
+    condition     = var.edge.delivery == null || (var.edge.enabled && var.images.delivery != null)
+    error_message = "edge.delivery requires edge.enabled, and images.delivery: without image-delivery there is nothing to put behind it."
+  }
+
+  validation {
+    condition     = !try(var.edge.delivery.exclusive, false) || try(var.delivery.public_base_url == "https://${var.edge.delivery.domain}", false)
+    error_message = "edge.delivery.exclusive requires delivery.public_base_url to be https:// and edge.delivery.domain: stored addresses on the old host would not work."
   }
 }
 

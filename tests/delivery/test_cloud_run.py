@@ -64,6 +64,21 @@ def test_a_load_balancer_that_nobody_names_ends_the_rollout(monkeypatch: pytest.
         cloud.url("image-api")
 
 
+def test_delivery_behind_an_exclusive_load_balancer_is_called_at_the_host_of_its_addresses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The URL of the API is in its environment too, and leads to the API."""
+    delivery = ("DELIVERY_URL", "https://pictures.example.com")
+    described = {
+        "image-delivery": service("internal-and-cloud-load-balancing", PUBLIC),
+        "image-api": service("internal-and-cloud-load-balancing", PUBLIC, delivery),
+    }
+    cloud = cloud_of(described["image-api"], monkeypatch)
+    monkeypatch.setattr(cloud, "_described", described.__getitem__)
+    assert cloud.url("image-delivery") == "https://pictures.example.com"
+    assert cloud.url("image-api") == "https://images.example.com"
+
+
 def test_the_load_balancer_has_a_host_for_the_tag_of_the_rollout() -> None:
     edge = (ROOT / "terraform" / "modules" / "edge" / "variables.tf").read_text()
     block = edge.partition('variable "candidate_tag"')[2].partition("\n}")[0]

@@ -85,7 +85,10 @@ APIS_FIRST = re.compile(r"google_project_service\.\w+")
 COMES_AFTER = {
     "stack/google_storage_notification.originals": ["google_pubsub_topic_iam_member.table"],
     "observability/google_monitoring_alert_policy.threshold": ["google_logging_metric.counted"],
-    "observability/google_monitoring_alert_policy.query": ["google_logging_metric.counted"],
+    "observability/google_monitoring_alert_policy.query": [
+        "google_logging_metric.counted",
+        "google_logging_metric.measured",
+    ],
     "network/private_services_network_id": ["google_service_networking_connection.services"],
     "rate_limit_store/google_memorystore_instance.this": ["google_network_connectivity_service_connection_policy.this"],
 }

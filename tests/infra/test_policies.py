@@ -182,7 +182,7 @@ def test_cost_is_that_of_the_environments() -> None:
         text = (TERRAFORM / "environments" / f"{setup.name}.tfvars").read_text()
         values = dict(re.findall(r'^ *(\w+) += "?([^"\n]*)"?$', text, re.MULTILINE))
         assert int(values.get("disk_size_gb", 10)) == setup.disk_gib
-        assert int(values.get("min_instances", 0)) == setup.warm_api_instances
+        assert sum(map(int, re.findall(r"min_instances += (\d+)", text))) == setup.warm_instances
         tiers = {"dev": "db-f1-micro", "small": "db-g1-small", "prod": "db-custom-2-7680"}
         assert values["tier"] == tiers[setup.name]
 

@@ -1215,6 +1215,9 @@ run "everything_that_waits_and_runs_is_watched" {
       subscriptions   = { work = ["image-analyses-push", "image-renditions-push", "image-uploads-push"], dead_letters = "image-dead-letters-pull" }
       schedules       = ["image-sweep", "image-audit-retention"]
       job_name        = "image-migrate"
+      delivery        = { service = "image-delivery", host = "image-delivery-abc-ew.a.run.app" }
+
+      security_policies = []
     })
     error_message = "Something is not watched."
   }
@@ -1453,4 +1456,78 @@ run "until_image_delivery_is_there_no_address_is_issued" {
     ])
     error_message = "Addresses are issued that nobody answers."
   }
+}
+
+run "both_ways_to_pictures_are_open_at_first" {
+  command = plan
+
+  variables {
+    edge = { enabled = true, domains = ["images.example.com"], delivery = { domain = "pictures.example.com" } }
+  }
+
+  assert {
+    condition     = module.image_delivery[0].access.ingress == "INGRESS_TRAFFIC_ALL" && module.observability.watched.delivery.host == "image-delivery-abc-ew.a.run.app" && local.api_environment["DELIVERY_URL"] == "https://image-delivery-abc-ew.a.run.app"
+    error_message = "Pages show no pictures until domain and certificate are ready."
+  }
+}
+
+run "load_balancer_is_the_only_way_to_pictures_when_asked" {
+  command = plan
+
+  variables {
+    delivery = { max_instances = 1, public_base_url = "https://pictures.example.com" }
+    edge     = { enabled = true, domains = ["images.example.com"], delivery = { domain = "pictures.example.com", exclusive = true } }
+  }
+
+  assert {
+    condition     = module.image_delivery[0].access.ingress == "INGRESS_TRAFFIC_INTERNAL_LOAD_BALANCER" && module.image_api.access.ingress == "INGRESS_TRAFFIC_ALL" && module.observability.watched.delivery.host == "pictures.example.com"
+    error_message = "Pictures are loaded round the load balancer, or the API is closed too."
+  }
+}
+
+run "policies_of_the_load_balancer_are_watched" {
+  command = plan
+
+  variables {
+    edge = { enabled = true, domains = ["images.example.com"], delivery = { domain = "pictures.example.com" } }
+  }
+
+  assert {
+    condition     = module.observability.watched.security_policies == tolist(["image-manager-edge", "image-manager-delivery"])
+    error_message = "Nobody sees whom they refuse."
+  }
+}
+
+run "exclusive_delivery_with_addresses_on_another_host_is_refused" {
+  command = plan
+
+  variables {
+    edge = { enabled = true, domains = ["images.example.com"], delivery = { domain = "pictures.example.com", exclusive = true } }
+  }
+
+  expect_failures = [var.edge]
+}
+
+run "host_for_a_delivery_that_is_not_there_is_refused" {
+  command = plan
+
+  variables {
+    images = {
+      api       = "europe-west1-docker.pkg.dev/example-project/images/image-api@sha256:0000000000000000000000000000000000000000000000000000000000000000"
+      processor = "europe-west1-docker.pkg.dev/example-project/images/image-processor@sha256:0000000000000000000000000000000000000000000000000000000000000000"
+    }
+    edge = { enabled = true, domains = ["images.example.com"], delivery = { domain = "pictures.example.com" } }
+  }
+
+  expect_failures = [var.edge]
+}
+
+run "host_of_delivery_without_a_load_balancer_is_refused" {
+  command = plan
+
+  variables {
+    edge = { delivery = { domain = "pictures.example.com" } }
+  }
+
+  expect_failures = [var.edge]
 }
