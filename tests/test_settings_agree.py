@@ -26,14 +26,24 @@ CLOUD_SQL = {"CLOUD_SQL_INSTANCE", "DATABASE_USER", "DATABASE_NAME"}
 SERVICES: dict[str, tuple[type[BaseSettings], set[str]]] = {
     "image-api": (
         ApiSettings,
-        {*CLOUD_SQL, "HOST", "SERVICE_VERSION", "TOKEN_SIGNING_SECRET", "DELIVERY_MASTER_SECRET"},
+        {
+            *CLOUD_SQL,
+            "HOST",
+            "SERVICE_VERSION",
+            "TOKEN_SIGNING_SECRET",
+            "DELIVERY_MASTER_SECRET",
+            "PURGED_HASH_MASTER_SECRET",
+        },
     ),
     "image-delivery": (
         DeliverySettings,
         {*CLOUD_SQL, "HOST", "SERVICE_VERSION", "GCLOUD_CREDS_PATH", "DELIVERY_MASTER_SECRET"},
     ),
     "image-processor": (ProcessorSettings, {*CLOUD_SQL, "HOST", "SERVICE_VERSION", "GCLOUD_CREDS_PATH"}),
-    "image-tasks": (TasksSettings, {*CLOUD_SQL, "HOST", "SERVICE_VERSION", "GCLOUD_CREDS_PATH"}),
+    "image-tasks": (
+        TasksSettings,
+        {*CLOUD_SQL, "HOST", "SERVICE_VERSION", "GCLOUD_CREDS_PATH", "PURGED_HASH_MASTER_SECRET"},
+    ),
     "migrate": (
         AdminSettings,
         {
@@ -41,6 +51,7 @@ SERVICES: dict[str, tuple[type[BaseSettings], set[str]]] = {
             "ADMIN_KEY_SECRET",
             "TOKEN_SIGNING_SECRET",
             "DELIVERY_MASTER_SECRET",
+            "PURGED_HASH_MASTER_SECRET",
             "API_DATABASE_USER",
             "PROCESSOR_DATABASE_USER",
             "TASKS_DATABASE_USER",

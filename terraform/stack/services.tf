@@ -33,10 +33,10 @@ locals {
       UPLOAD_DEADLINE_SECONDS = tostring(local.request_seconds.api)
       FETCH_ALLOW_ADDRESSES   = jsonencode(var.api.fetch_allow_addresses)
       SESSION_HOURS           = tostring(var.api.session_hours)
-      # Both are read when the first token or address is signed: the API starts before the migration job has written
-      # a version.
-      TOKEN_SIGNING_SECRET   = module.secrets.secret_names["image-manager-token-signing-keys"]
-      DELIVERY_MASTER_SECRET = module.secrets.secret_names["image-manager-delivery-master"]
+      # All are read at their first use: the API starts before the migration job has written a version.
+      TOKEN_SIGNING_SECRET      = module.secrets.secret_names["image-manager-token-signing-keys"]
+      DELIVERY_MASTER_SECRET    = module.secrets.secret_names["image-manager-delivery-master"]
+      PURGED_HASH_MASTER_SECRET = module.secrets.secret_names["image-manager-purged-hash-master"]
     },
     local.delivery_url == null ? {} : { DELIVERY_URL = local.delivery_url },
     var.api.public_base_url == null ? {} : { PUBLIC_BASE_URL = var.api.public_base_url },
@@ -80,6 +80,7 @@ locals {
       TASKS_AUDIENCE                  = local.tasks_audience
       SCHEDULER_SERVICE_ACCOUNT_EMAIL = local.caller_emails["image-scheduler"]
       TRASH_RETENTION_DAYS            = tostring(var.storage.trash_days)
+      PURGED_HASH_MASTER_SECRET       = module.secrets.secret_names["image-manager-purged-hash-master"]
       # The processor's value: image-tasks releases its expired claims.
       LEASE_SECONDS = tostring(local.request_seconds.processor)
     },

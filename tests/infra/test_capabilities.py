@@ -16,9 +16,12 @@ BOOTSTRAP = TERRAFORM / "bootstrap" / "capabilities.yaml"
 CORE = ROOT / "packages/image_core/image_core"
 # The commands that write to Secret Manager, and the secret of each.
 SECRETS = {
-    "admin.py": "secret:image-manager-admin-key",
-    "keys/signing_key_versions.py": "secret:image-manager-token-signing-keys",
-    "keys/master_secret_versions.py": "secret:image-manager-delivery-master",
+    "admin.py": ("secret:image-manager-admin-key",),
+    "keys/signing_key_versions.py": ("secret:image-manager-token-signing-keys",),
+    "keys/master_secret_versions.py": (
+        "secret:image-manager-delivery-master",
+        "secret:image-manager-purged-hash-master",
+    ),
 }
 SECRET_VERBS = {"add_version": "add version", "latest_version": "access version"}
 
@@ -241,9 +244,11 @@ def _secret_calls(tree: ast.Module, secret: str) -> set[Call]:
 
 
 def _master_calls(tree: ast.Module) -> set[Call]:
-    """`master_secrets.from_secret` of the core reads the latest version; delivery's is the only master there is."""
-    reads = "from_secret" in _calls_on("master_secrets", tree)
-    return {Call(SECRETS["keys/master_secret_versions.py"], "access version")} if reads else set()
+    """`from_secret` of the core reads the latest version; the settings open the master of purged files with it."""
+    of_delivery, of_hashes = SECRETS["keys/master_secret_versions.py"]
+    read = {of_delivery} if "from_secret" in _calls_on("master_secrets", tree) else set()
+    read |= {of_hashes} if "open_purged_hash_master" in _calls_on("settings", tree) else set()
+    return {Call(secret, "access version") for secret in read}
 
 
 def _vision_calls(code: Code) -> set[Call]:
@@ -261,14 +266,16 @@ def calls_of(code: Code) -> set[Call]:
     calls = _storage_calls(code) | _content_calls(code) | _message_calls(code) | _database_calls(code)
     calls |= _vision_calls(code)
     for tree in _trees(code):
-        calls |= _secret_calls(tree, SECRETS["keys/signing_key_versions.py"]) | _master_calls(tree)
+        (signing_keys,) = SECRETS["keys/signing_key_versions.py"]
+        calls |= _secret_calls(tree, signing_keys) | _master_calls(tree)
     return calls
 
 
 def calls_of_the_migration() -> set[Call]:
     calls: set[Call] = set()
-    for name, secret in SECRETS.items():
-        calls |= _secret_calls(ast.parse((CORE / name).read_text()), secret)
+    for name, secrets in SECRETS.items():
+        for secret in secrets:
+            calls |= _secret_calls(ast.parse((CORE / name).read_text()), secret)
     if "connect" in _calls_on("connector", ast.parse((CORE / "db.py").read_text())):
         calls |= {Call("project", "connect"), Call("project", "log in")}
     return calls

@@ -72,7 +72,7 @@ def test_every_setting_without_a_default_is_given(name: str) -> None:
 NOT_IN_THE_CLOUD = {
     "DATABASE_URL", "GCLOUD_CREDS_PATH", "STORAGE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST", "OTEL_EXPORTER_OTLP_ENDPOINT",
     "VISION_EMULATOR_HOST",
-    "TOKEN_SIGNING_KEYS", "DELIVERY_MASTER",  # would be in the state
+    "TOKEN_SIGNING_KEYS", "DELIVERY_MASTER", "PURGED_HASH_MASTER",  # would be in the state
 }  # fmt: skip
 # Their defaults are for one instance on a laptop; only the configuration knows how many there are, and behind what.
 OF_THE_CONFIGURATION = {
@@ -178,6 +178,13 @@ def test_master_of_delivery_is_written_where_it_is_read(environments: dict[str, 
     names = ("image-api", "image-delivery", "image-migrate")
     secrets = {environments[name]["DELIVERY_MASTER_SECRET"] for name in names}
     assert secrets == {"projects/example-project/secrets/image-manager-delivery-master"}
+
+
+@pytest.mark.infra
+def test_master_of_purged_files_is_written_where_it_is_read(environments: dict[str, dict[str, str]]) -> None:
+    names = ("image-api", "image-tasks", "image-migrate")
+    secrets = {environments[name]["PURGED_HASH_MASTER_SECRET"] for name in names}
+    assert secrets == {"projects/example-project/secrets/image-manager-purged-hash-master"}
 
 
 @pytest.mark.infra

@@ -23,6 +23,7 @@ from image_api.duplicates.routes import router as duplicates_router
 from image_api.http import problems
 from image_api.http.paths import API_PREFIX
 from image_api.images.routes import router as images_router
+from image_api.known_hashes.routes import router as known_hashes_router
 from image_api.limits.rate_limits import RateLimits
 from image_api.listing.routes import router as listing_router
 from image_api.lookups.analyzer_models import AnalyzerModels
@@ -67,6 +68,7 @@ ROUTERS = {
         listing_router,
         images_router,
         batches_router,
+        known_hashes_router,
         analyses_router,
         classify_router,
         similarity_router,
@@ -208,6 +210,7 @@ def _services(settings: ApiSettings, metrics: Metrics, gcs: GcsClient, publisher
         access_tokens=_access_tokens(settings),
         team_delivery=TeamDeliveries(database),
         delivery_master=_delivery_master(settings),
+        purged_hash_master=settings.open_purged_hash_master(),
     )
 
 

@@ -45,6 +45,7 @@ class Services:
     access_tokens: AccessTokens
     team_delivery: TeamDeliveries
     delivery_master: MasterSecret | None
+    purged_hash_master: MasterSecret | None
     shutdown: Shutdown = field(default_factory=Shutdown)
     background: BackgroundWork = field(default_factory=BackgroundWork)
 

@@ -7,10 +7,10 @@ from uuid import UUID
 from pydantic import Field, HttpUrl, IPvAnyAddress, SecretStr, field_validator, model_validator
 
 from image_core.keys import master_secrets
-from image_core.settings import MEBIBYTE, ServiceSettings
+from image_core.settings import MEBIBYTE, PurgedHashSettings
 
 
-class ApiSettings(ServiceSettings):
+class ApiSettings(PurgedHashSettings):
     """All settings that may differ between deployments of the API."""
 
     public_base_url: HttpUrl | None = Field(None, description="URL of the API as callers reach it; used in links.")

@@ -16,6 +16,7 @@ from image_api.credits import tasks as credits
 from image_api.delivery_usage import tasks as delivery_usage
 from image_api.idempotency import tasks as idempotency
 from image_api.images import tasks as images
+from image_api.known_hashes import tasks as known_hashes
 from image_api.outbox import tasks as outbox
 from image_api.people import tasks as people
 from image_api.presets import tasks as presets
@@ -53,6 +54,7 @@ STEPS: dict[str, Step] = {
     "old_uploads": uploads.remove_expired,
     "old_sign_ins": people.remove_old_sign_ins,
     "old_answers": idempotency.remove_expired,
+    "old_hashes": known_hashes.forget_old,
     "users_removed": users.remove_marked,
     "teams_removed": teams.remove_marked,
     "remakes_requested": presets.request_remakes,
@@ -91,6 +93,7 @@ async def _lifespan(app: FastAPI, *, settings: TasksSettings) -> AsyncIterator[N
         derivatives=gcs.bucket(settings.image_derivatives_bucket_name),
         publisher=publisher,
         issuer_keys=IssuerKeys(settings.push_jwks_url),
+        purged_hash_master=settings.open_purged_hash_master(),
     )
     await parts.database.open()
     # The Google clients take longer to load than everything else, so the port opens before them.

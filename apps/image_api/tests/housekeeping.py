@@ -23,12 +23,14 @@ from image_api.tasks_app import create_app
 from image_core import testing
 from image_core.db import Database, Record
 from image_core.ids import new_id
+from image_core.keys import master_secrets
 from image_core.models import discarded_object, event, image
 from image_core.states import ImageStatus
 from image_core.storage.protocol import StoredObject
 
 AUDIENCE, SCHEDULER_EMAIL = "https://tasks.test", "scheduler@test.iam.gserviceaccount.com"
 ISSUER = "https://accounts.google.com"
+PURGED_HASH_MASTER = master_secrets.generate()
 PAST = datetime(2020, 1, 1, tzinfo=UTC)
 
 
@@ -126,6 +128,7 @@ async def running_tasks(worker_urls: Any, superuser: Database, emulators: Any) -
         push_jwks_url=f"{emulators.storage_host}/certs",
         metrics_enabled=True,
         max_attempts=3,
+        purged_hash_master=PURGED_HASH_MASTER,
     )
     app = create_app(settings)
     key = RSAKey.import_key((emulators.data_dir / "oidc-key.pem").read_text())

@@ -16,12 +16,19 @@ from local_cloud.errors import LocalCloudError
 from local_cloud.postgres import account
 from local_cloud.system.admin_key import ADMIN_USER_ID, AdminKey
 from local_cloud.system.demo import make_demo
-from local_cloud.system.environment import DEFAULT_PORT, MASTER_FILE_NAME, Layout, Outside, choose_layout
+from local_cloud.system.environment import (
+    DEFAULT_PORT,
+    HASH_MASTER_FILE_NAME,
+    MASTER_FILE_NAME,
+    Layout,
+    Outside,
+    choose_layout,
+)
 from local_cloud.system.supervisor import StopRequestedError, Supervisor, data_folder_lock, stopping_on_signals
 from local_cloud.system.system_file import FILE_NAME, read_system_file
 
 # Only files that `up` creates: the folder may hold others, too.
-OWN_PARTS = ("postgres", "emulators", "logs", "database-roles.json", MASTER_FILE_NAME, FILE_NAME)
+OWN_PARTS = ("postgres", "emulators", "logs", "database-roles.json", MASTER_FILE_NAME, HASH_MASTER_FILE_NAME, FILE_NAME)
 
 DataDir = Annotated[Path, typer.Option(help="Folder for all data that is kept between runs.")]
 

@@ -56,6 +56,11 @@ class AdminSettings(BaseSettings):
         pattern=r"^projects/[^/]+/secrets/[^/]+$",
         description="Secret (projects/…/secrets/…) for the master secret of delivery addresses.",
     )
+    purged_hash_master_secret: str | None = Field(
+        None,
+        pattern=r"^projects/[^/]+/secrets/[^/]+$",
+        description="Secret (projects/…/secrets/…) for the master secret of purged files.",
+    )
     api_database_user: str | None = Field(None, description="Login that becomes a member of the role image_api.")
     processor_database_user: str | None = Field(
         None, description="Login that becomes a member of the role image_processor."
@@ -150,7 +155,7 @@ def _audit(connection: Connection, action: str, credential_id: UUID, key: NewKey
 
 
 def bootstrap(settings: AdminSettings, *, as_json: bool) -> None:
-    """Rotate the default admin key, and add the first key for access tokens if their secret has none.
+    """Rotate the default admin key, and add the first version of each secret that has none.
 
     Prints the new admin key only when no secret takes it.
     """
@@ -171,11 +176,12 @@ def bootstrap(settings: AdminSettings, *, as_json: bool) -> None:
 
         with engine.begin() as connection:
             signing_key_versions.add_first(connection, settings.token_signing_secret)
-    if settings.delivery_master_secret:
-        from image_core.keys import master_secret_versions
+    for secret in (settings.delivery_master_secret, settings.purged_hash_master_secret):
+        if secret:
+            from image_core.keys import master_secret_versions
 
-        with engine.begin() as connection:
-            master_secret_versions.add_first(connection, settings.delivery_master_secret)
+            with engine.begin() as connection:
+                master_secret_versions.add_first(connection, secret)
 
 
 def _admin_key(connection: Connection, secret: str | None, *, force: bool) -> str | None:

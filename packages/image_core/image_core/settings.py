@@ -2,12 +2,14 @@
 
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from image_core.billing.storage_quota import StorageQuota
 from image_core.db import DatabaseConfig
 from image_core.events import Topic
+from image_core.keys import master_secrets
+from image_core.keys.master_secrets import MasterSecret
 
 MEBIBYTE = 1024 * 1024
 
@@ -95,3 +97,37 @@ class ServiceSettings(BaseSettings):
             name=self.database_name,
             pool_size=self.database_pool_size,
         )
+
+
+class PurgedHashSettings(ServiceSettings):
+    """Settings of the services that remember purged files, or look them up."""
+
+    purged_hash_master: SecretStr | None = Field(
+        None,
+        description="Master secret under which purged files are remembered: 32 bytes in base64url. If neither this nor"
+        " its secret is set, they are not.",
+    )
+    purged_hash_master_secret: str | None = Field(
+        None,
+        pattern=r"^projects/[^/]+/secrets/[^/]+$",
+        description="Secret (projects/…/secrets/…) whose latest version contains the master secret of purged files.",
+    )
+
+    @field_validator("purged_hash_master")
+    @classmethod
+    def _is_master_of_hashes(cls, master: SecretStr | None) -> SecretStr | None:
+        if master is not None:
+            master_secrets.from_text(master.get_secret_value())
+        return master
+
+    @model_validator(mode="after")
+    def _one_master_of_hashes(self) -> Self:
+        if self.purged_hash_master and self.purged_hash_master_secret:
+            raise ValueError("set PURGED_HASH_MASTER or PURGED_HASH_MASTER_SECRET, not both")
+        return self
+
+    def open_purged_hash_master(self) -> MasterSecret | None:
+        """Return the master secret, to be read at its first use; None if there is none."""
+        if self.purged_hash_master_secret is not None:
+            return master_secrets.from_secret(self.purged_hash_master_secret)
+        return None if self.purged_hash_master is None else MasterSecret(self.purged_hash_master.get_secret_value)

@@ -117,6 +117,10 @@ run "grants_on_each_secret_are_exact" {
       "serviceAccount:image-migrate@example-project.iam.gserviceaccount.com roles/secretmanager.secretVersionAdder projects/example-project/secrets/image-manager-delivery-master",
       "serviceAccount:image-migrate@example-project.iam.gserviceaccount.com roles/secretmanager.secretVersionAdder projects/example-project/secrets/image-manager-admin-key",
       "serviceAccount:image-migrate@example-project.iam.gserviceaccount.com roles/secretmanager.secretVersionAdder projects/example-project/secrets/image-manager-token-signing-keys",
+      "serviceAccount:image-api@example-project.iam.gserviceaccount.com roles/secretmanager.secretAccessor projects/example-project/secrets/image-manager-purged-hash-master",
+      "serviceAccount:image-tasks@example-project.iam.gserviceaccount.com roles/secretmanager.secretAccessor projects/example-project/secrets/image-manager-purged-hash-master",
+      "serviceAccount:image-migrate@example-project.iam.gserviceaccount.com roles/secretmanager.secretAccessor projects/example-project/secrets/image-manager-purged-hash-master",
+      "serviceAccount:image-migrate@example-project.iam.gserviceaccount.com roles/secretmanager.secretVersionAdder projects/example-project/secrets/image-manager-purged-hash-master",
     ])
     error_message = "The grants on each secret are others."
   }
@@ -1401,6 +1405,20 @@ run "api_signs_with_the_master_that_delivery_reads_and_the_job_writes" {
   assert {
     condition     = toset([for environment in [local.api_environment, local.delivery_environment, local.migration_environment] : environment["DELIVERY_MASTER_SECRET"]]) == toset(["projects/example-project/secrets/image-manager-delivery-master"])
     error_message = "Signatures are made and checked with different masters, or nobody writes the first."
+  }
+}
+
+run "purged_files_are_remembered_and_found_under_the_master_that_the_job_writes" {
+  command = plan
+
+  assert {
+    condition     = toset([for environment in [local.api_environment, local.tasks_environment, local.migration_environment] : environment["PURGED_HASH_MASTER_SECRET"]]) == toset(["projects/example-project/secrets/image-manager-purged-hash-master"])
+    error_message = "Purged files are remembered and looked up with different masters, or nobody writes the first."
+  }
+
+  assert {
+    condition     = !contains(keys(merge(local.processor_environment, local.delivery_environment)), "PURGED_HASH_MASTER_SECRET")
+    error_message = "A service that decodes pictures is told where the master of purged files is."
   }
 }
 

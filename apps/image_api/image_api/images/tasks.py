@@ -14,6 +14,7 @@ from image_core.events import EventType
 from image_core.images import failures, transitions
 from image_core.images.discards import retry_at
 from image_core.images.object_names import Bucket, derivatives_folder
+from image_core.images.removal import purged_hashes
 from image_core.models import HOLDS_BYTES_CLAUSE, analysis, discarded_object, image
 from image_core.storage.protocol import ObjectStorage
 
@@ -75,12 +76,16 @@ async def _take_marked(database: Database, limit: int) -> list[Record]:
 
 
 async def _purge_one(parts: TaskParts, row: Record) -> None:
+    # Before anything is removed: nothing is purged that cannot be remembered.
+    master = None if parts.purged_hash_master is None else await parts.purged_hash_master.get()
     if row["generation"] is not None:
         await parts.originals.delete(row["object_name"])
     await _remove_folder(parts.derivatives, derivatives_folder(row["team_id"], row["id"]))
     async with committing(parts) as transaction:
         if await _remove_purged(transaction, row["id"]):
             await _remove_analyses(transaction, row["team_id"], row["sha256"])
+            if master is not None and row["sha256"] is not None:
+                await purged_hashes.remember(transaction, master, row["team_id"], row["sha256"])
             await events.record(transaction, events.image_event(EventType.PURGED, row["id"], row["team_id"]))
             await audit.write(transaction, audit.AuditEvent("image.purged", "image", row["id"], row["team_id"]))
 

@@ -340,6 +340,17 @@ EXAMPLES: dict[str, dict[str, Any]] = {
             },
         ],
     },
+    "CheckedHashes": {
+        "items": [
+            {
+                "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                "state": "present",
+                "image_id": _IMAGE_ID,
+                "status": "ready",
+                "purged_at": None,
+            }
+        ]
+    },
     "MetadataSchema": {
         "team_id": _TEAM_ID,
         "fields": [{"name": "age", "type": "integer", "min": 0, "max": 130, "pii": True}],

@@ -44,6 +44,7 @@ SUMMARIES = {
     "changeTeam": "Change a team",
     "changeUser": "Change a user",
     "classifyImage": "Classify a file, a URL or an image",
+    "checkHashes": "Check which files a team has",
     "countMetadataValues": "Count values of a metadata field",
     "createCredential": "Create a credential",
     "createDeliveryKey": "Create a delivery key",

@@ -10,6 +10,7 @@ from image_core import events
 from image_core.db import Database, Transaction
 from image_core.events import Publisher
 from image_core.intake.identity import IssuerKeys
+from image_core.keys.master_secrets import MasterSecret
 from image_core.storage.protocol import ObjectStorage
 
 
@@ -38,6 +39,7 @@ class TaskParts:
     derivatives: ObjectStorage
     publisher: Publisher
     issuer_keys: IssuerKeys
+    purged_hash_master: MasterSecret | None = None
     metrics: Metrics = field(default_factory=Metrics)
 
 

@@ -4,10 +4,10 @@ from datetime import timedelta
 
 from pydantic import Field
 
-from image_core.settings import ServiceSettings
+from image_core.settings import PurgedHashSettings
 
 
-class TasksSettings(ServiceSettings):
+class TasksSettings(PurgedHashSettings):
     """All settings that may differ between deployments of `image-tasks`."""
 
     database_pool_size: int = Field(

@@ -43,7 +43,8 @@ TAKING_KEYS = sorted(
 
 OF_MANY: dict[str, dict[str, Any]] = {"/api/v1/images/batch": {"action": "tag", "tags": ["fjord"]}}
 OF_A_TEAM = tuple(
-    f"/api/v1/{name}" for name in ("credits", "usage", "metadata-schema", "duplicates", "delivery-keys", "presets")
+    f"/api/v1/{name}"
+    for name in ("credits", "usage", "metadata-schema", "duplicates", "delivery-keys", "presets", "images/check")
 )
 UPLOADS = {("POST", "/api/v1/images"), ("POST", "/api/v1/upload")}
 AUTH = "/api/v1/auth"
@@ -192,6 +193,7 @@ def body_of(method: str, path: str, owner: UserWithKey) -> dict[str, Any] | None
     named = {"name": "Ada"}
     ends: dict[str, dict[str, Any]] = {"teams": named, "users": named, "credentials": named}
     ends |= {"delivery-keys": named}
+    ends |= {"check-hashes": {"sha256": [sha256(b"file").hexdigest()]}}
     ends |= {"refill": {"add": 5}, "report": {"key": owner.api_key}}
     return ends.get(path.rpartition("/")[2]) if method == "POST" else None
 

@@ -17,6 +17,7 @@ from local_cloud.system.system_file import SystemFile
 PROJECT_ID = "image-manager-local"
 DEFAULT_PORT = 8080
 MASTER_FILE_NAME = "delivery-master"
+HASH_MASTER_FILE_NAME = "purged-hash-master"
 JOB_DEADLINE_SECONDS = 10
 LEASE_SECONDS = 20
 UPLOAD_DEADLINE_SECONDS = 40
@@ -202,6 +203,8 @@ def service_specs(layout: Layout, urls: DatabaseUrls) -> list[ChildSpec]:
             environment.setdefault("TOKEN_SIGNING_KEYS", _signing_keys(layout.data_dir / "signing-keys.json"))
         if name in ("image_api", "image_delivery"):
             environment |= delivery_environment(layout)
+        if name in ("image_api", "image_tasks"):
+            environment |= purged_hash_environment(layout)
         if name == "image_delivery":
             environment["WORKER_COUNT"] = "1"
         specs.append(ChildSpec(name, command, environment, f"http://{HOST}:{port}/health/ready"))
@@ -217,6 +220,15 @@ def delivery_environment(layout: Layout) -> dict[str, str]:
             secret_file, master_secrets.generate
         )
     return made
+
+
+def purged_hash_environment(layout: Layout) -> dict[str, str]:
+    """Return the master secret of purged files for the services that use it; the environment comes first."""
+    if "PURGED_HASH_MASTER_SECRET" in os.environ:
+        return {}
+    secret_file = layout.data_dir / HASH_MASTER_FILE_NAME
+    given = os.environ.get("PURGED_HASH_MASTER")
+    return {"PURGED_HASH_MASTER": given or _stored_secret(secret_file, master_secrets.generate)}
 
 
 def _signing_keys(file: Path) -> str:

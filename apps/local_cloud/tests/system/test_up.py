@@ -262,6 +262,24 @@ def test_addresses_are_signed_and_verified_with_a_master_secret_of_this_machine(
     )
 
 
+def test_purged_files_are_remembered_under_a_master_secret_of_this_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("PURGED_HASH_MASTER", "PURGED_HASH_MASTER_SECRET"):
+        monkeypatch.delenv(name, raising=False)
+    layout, urls = Layout(tmp_path, Outside(), 1, 2, 3, 4, 5, 6), DatabaseUrls.all_the_same("postgresql://db")
+
+    def masters() -> dict[str, str | None]:
+        return {spec.name: spec.environment.get("PURGED_HASH_MASTER") for spec in service_specs(layout, urls)}
+
+    first = masters()
+    assert first["image_api"] == first["image_tasks"] == (tmp_path / "purged-hash-master").read_text()
+    assert (first["image_processor"], first["image_delivery"]) == (None, None)
+    assert masters() == first
+    monkeypatch.setenv("PURGED_HASH_MASTER_SECRET", "projects/p/secrets/s")
+    assert masters()["image_api"] is None
+
+
 def test_demo_pictures_are_pictures() -> None:
     from io import BytesIO
 

@@ -114,7 +114,7 @@ class MasterSecret:
             self._refreshing = asyncio.create_task(self._attempt())
         if self._masters is None:
             raise errors.MasterSecretUnavailable(
-                "The master secret of delivery addresses cannot be read at the moment. Try again.",
+                "A master secret cannot be read at the moment. Try again.",
                 retry_after_seconds=int(COOL_DOWN_SECONDS),
             )
         return self._masters

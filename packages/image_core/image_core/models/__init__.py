@@ -30,7 +30,7 @@ from image_core.models.identity import (
     user,
     user_disabled_at,
 )
-from image_core.models.images import HOLDS_BYTES_CLAUSE, derivative, discarded_object, image
+from image_core.models.images import HOLDS_BYTES_CLAUSE, derivative, discarded_object, image, purged_hash
 from image_core.models.similarity import (
     BANDS,
     HalfVector,
@@ -78,6 +78,7 @@ __all__ = [
     "near_duplicate",
     "password_reset",
     "preset",
+    "purged_hash",
     "rendition",
     "rendition_failure",
     "session",

@@ -9,6 +9,7 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
+    PrimaryKeyConstraint,
     Table,
     Text,
     Uuid,
@@ -166,6 +167,18 @@ derivative = Table(
     CheckConstraint("octet_length(sha256) = 32", name="sha256_length"),
     CheckConstraint("octet_length(spec_hash) = 16", name="spec_hash_length"),
     Index("uq_derivative_image_id_preset", "image_id", "preset", unique=True),
+)
+
+# Files that were removed from the trash, by an HMAC of their SHA-256 (`images/removal/purged_hashes.py`).
+purged_hash = Table(
+    "purged_hash",
+    metadata,
+    Column("team_id", Uuid, ForeignKey("team.id", ondelete="CASCADE"), nullable=False),
+    Column("keyed_hash", LargeBinary, nullable=False),
+    time_column("purged_at", nullable=False),
+    PrimaryKeyConstraint("team_id", "keyed_hash"),
+    CheckConstraint("octet_length(keyed_hash) = 32", name="keyed_hash_length"),
+    Index("ix_purged_hash_purged_at", "purged_at"),
 )
 
 discarded_object = Table(
