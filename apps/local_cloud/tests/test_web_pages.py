@@ -79,14 +79,14 @@ def open_session(client: httpx2.Client, **headers: str) -> str:
     return str(answer.headers["location"])
 
 
-def signed_url(emulators: Emulators, name: str, method: str) -> str:
+def signed_url(emulators: Emulators, name: str, method: str, headers: dict[str, str] | None = None) -> str:
     file = emulators.data_dir / "service-account.json"
     signer = service_account.Credentials.from_service_account_file(str(file))  # type: ignore[no-untyped-call]
     options = {"api_endpoint": emulators.url}
     client = storage.Client("p", AnonymousCredentials(), client_options=options)  # type: ignore[no-untyped-call]
     url: str = client.bucket(BUCKET).blob(name).generate_signed_url(
         version="v4", method=method, credentials=signer, api_access_endpoint=emulators.url,
-        expiration=timedelta(minutes=5),
+        expiration=timedelta(minutes=5), headers=headers,
     )  # fmt: skip
     return url
 
@@ -118,6 +118,24 @@ def test_session_that_was_opened_for_no_page_takes_none(client: httpx2.Client) -
     assert "access-control-allow-origin" not in client.options(session, headers=from_page()).headers
     assert client.put(session, content=b"picture", headers=from_page()).status_code == 403
     assert client.put(session, content=b"picture").status_code == 200
+
+
+def test_origins_of_the_bucket_get_no_session_of_another(emulators: Emulators, client: httpx2.Client) -> None:
+    # Signed URLs start sessions of the XML API, which lie below the bucket's own path.
+    started_by = {"X-Goog-Resumable": "start"}
+    url = signed_url(emulators, "of-another", "POST", started_by)
+    started = client.post(url, headers={**started_by, "Origin": "https://other.example"})
+    assert started.status_code == 201, started.text
+    asked = from_page(**{"Access-Control-Request-Method": "PUT"})
+    assert "access-control-allow-origin" not in client.options(started.headers["location"], headers=asked).headers
+
+
+def test_page_reads_how_much_has_arrived(client: httpx2.Client) -> None:
+    session = open_session(client, Origin=PAGE)
+    part = {**from_page(), "Content-Range": "bytes 0-262143/300000"}
+    answer = client.put(session, content=bytes(262_144), headers=part)
+    assert (answer.status_code, answer.headers["range"]) == (308, "bytes=0-262143")
+    assert "Range" in answer.headers["access-control-expose-headers"].split(", ")
 
 
 def test_page_cannot_open_a_session_by_itself(client: httpx2.Client) -> None:

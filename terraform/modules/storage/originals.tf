@@ -42,7 +42,7 @@ resource "google_storage_bucket" "originals" {
     content {
       origin          = cors.value
       method          = ["PUT", "POST", "OPTIONS"]
-      response_header = ["Content-Type", "Content-Range", "Location", "X-Goog-Content-Length-Range", "X-Goog-If-Generation-Match", "X-Goog-Resumable"]
+      response_header = ["Content-Type", "Content-Range", "Location", "Range", "X-Goog-Content-Length-Range", "X-Goog-If-Generation-Match", "X-Goog-Resumable"]
       max_age_seconds = 3600
     }
   }

@@ -273,6 +273,20 @@ run "named_pages_may_upload" {
   }
 }
 
+# A page that was interrupted reads there how much has arrived.
+run "pages_read_how_much_has_arrived" {
+  command = plan
+
+  variables {
+    direct_upload_origins = ["https://photos.example.com"]
+  }
+
+  assert {
+    condition     = contains(google_storage_bucket.originals.cors[0].response_header, "Range")
+    error_message = "A page cannot resume an upload: the header Range is not exposed."
+  }
+}
+
 run "pages_may_not_read" {
   command = plan
 

@@ -13,7 +13,8 @@ SESSION_METHODS = "PUT, POST, DELETE, OPTIONS"
 # The same values as in the bucket's Terraform configuration.
 BUCKET_METHODS = "PUT, POST, OPTIONS"
 BUCKET_HEADERS = (
-    "Content-Type, Content-Range, Location, X-Goog-Content-Length-Range, X-Goog-If-Generation-Match, X-Goog-Resumable"
+    "Content-Type, Content-Range, Location, Range, X-Goog-Content-Length-Range, X-Goog-If-Generation-Match,"
+    " X-Goog-Resumable"
 )
 SESSION_HEADERS = "Content-Length, Content-Type, Location, Range, X-Goog-Generation, X-Goog-Hash, X-GUploader-UploadID"
 MAX_AGE_SECONDS = 3600
@@ -97,4 +98,6 @@ class CrossOrigin:
         return answer
 
     def _allows(self, request: Request, origin: str) -> bool:
-        return self._bucket is not None and request.segments[0] == self._bucket and origin in self._origins
+        # The rules of the bucket do not apply to a session, which has an origin of its own.
+        in_bucket = self._bucket is not None and request.segments[0] == self._bucket and not is_session(request)
+        return in_bucket and origin in self._origins

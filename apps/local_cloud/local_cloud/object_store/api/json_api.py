@@ -174,7 +174,9 @@ class JsonApi:
     async def _start_session(self, request: Request, bucket: str) -> Response:
         document = await request.document()
         target = _target(request, bucket, document, request.headers.get("x-upload-content-type"))
-        session_id = self._uploads.start(replace(target, origin=request.headers.get("origin")))
+        announced = request.headers.get("x-upload-content-length", "")
+        max_bytes = int(announced) if announced.isdecimal() else None
+        session_id = self._uploads.start(replace(target, origin=request.headers.get("origin"), max_bytes=max_bytes))
         location = f"{request.base_url}/upload/storage/v1/b/{bucket}/o?uploadType=resumable&upload_id={session_id}"
         return Response(200, headers={"location": location, "x-guploader-uploadid": session_id})
 
