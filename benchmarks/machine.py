@@ -22,6 +22,19 @@ def cpu_seconds(process_id: int) -> float:
     return sum(int(field) for field in fields[11:15]) / _TICKS
 
 
+def child_cpu_seconds(process_id: int) -> float:
+    """User and system time of a process's children, living and ended: the sessions of a PostgreSQL server."""
+    of_living = 0.0
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except OSError:  # it has ended meanwhile
+            continue
+        if int(fields[1]) == process_id:
+            of_living += sum(int(field) for field in fields[11:15]) / _TICKS
+    return of_living + cpu_seconds(process_id)
+
+
 def resident_bytes(process_id: int) -> int:
     """Resident memory of a process."""
     return int(Path(f"/proc/{process_id}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -54,6 +54,12 @@ def call(url: str, key: str, body: dict[str, Any] | None = None) -> Any:
         return json.load(answer)
 
 
+def body_size(url: str, key: str) -> int:
+    """Bytes of an uncompressed answer, outside what is measured."""
+    with urllib.request.urlopen(urllib.request.Request(url, headers={"X-API-KEY": key}), timeout=30) as answer:
+        return len(answer.read())
+
+
 def upload(url: str, key: str, picture: bytes) -> Any:
     """Sends one picture, outside what is measured."""
     request = urllib.request.Request(url, picture, {"X-API-KEY": key, "Content-Type": "image/jpeg"})

@@ -3,7 +3,8 @@
     uv run --frozen python -m benchmarks.reads [--requests 4000] [--rounds 5]
 
 Both services read the same database. What counts is requests per second of the server's own CPU time; the rounds
-alternate between the two and the best of each counts.
+alternate between the two and the best of each counts. The list is also read with the details that `include` adds, and
+the CPU of PostgreSQL is measured beside that of the server.
 """
 
 import argparse
@@ -17,10 +18,11 @@ from uuid import UUID
 
 import asyncpg
 
-from benchmarks.machine import cpu_seconds, describe
-from benchmarks.parts import new_member, repeat, running_system, wait_for_port
+from benchmarks.machine import child_cpu_seconds, cpu_seconds, describe
+from benchmarks.parts import body_size, new_member, repeat, running_system, wait_for_port
 
 _ROWS = 20_000
+_DETAILS = "facts,metadata,derivatives"
 _FILL = """
 WITH made AS (
   INSERT INTO image (id, team_id, status, filename, content_type, format, object_name, generation, size_bytes,
@@ -46,7 +48,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI, Response
 from image_api.images import queries as image_queries
 from image_api.listing import queries
-from image_api.images.body import image_body
+from image_api.images.body import image_body, listed_body
 
 GET, get_names, get_known = image_queries._get.compiled
 LIST, list_names, list_known = queries.page_statement(frozenset({"team_id", "not_trashed", "not_expired"})).compiled
@@ -70,7 +72,7 @@ async def get(image_id: uuid.UUID):
 async def list_():
     values = {"team_id": TEAM, "limit": 51}
     rows = await app.state.pool.fetch(LIST, *[values.get(name, list_known.get(name)) for name in list_names])
-    body = {"items": [image_body(row, BASE) for row in rows[:50]], "next_cursor": None}
+    body = {"items": [listed_body(row) for row in rows[:50]], "next_cursor": None}
     return Response(orjson.dumps(body, option=orjson.OPT_UTC_Z), media_type="application/json")
 
 uvicorn.run(app, host="127.0.0.1", port=int(os.environ["PORT"]), access_log=False, log_level="error")
@@ -116,23 +118,29 @@ def _measure(
     system: dict[str, Any], bare_pid: int, bare_url: str, key: str, image_ids: list[UUID], options: argparse.Namespace
 ) -> None:
     ids = [image_ids[n % len(image_ids)] for n in range(options.requests)]
-    lists = options.requests // 4
+    lists, ours, of_api = options.requests // 4, system["url"], system["pids"]["image_api"]
+    whole = f"/api/v1/images?include={_DETAILS}"
     sides = {
-        "get, ours": (system["url"], system["pids"]["image_api"], [_request(f"/api/v1/images/{i}", key) for i in ids]),
+        "get, ours": (ours, of_api, [_request(f"/api/v1/images/{i}", key) for i in ids]),
         "get, bare": (bare_url, bare_pid, [_request(f"/images/{i}", key) for i in ids]),
-        "list of 50, ours": (system["url"], system["pids"]["image_api"], [_request("/api/v1/images", key)] * lists),
+        "list of 50, ours": (ours, of_api, [_request("/api/v1/images", key)] * lists),
         "list of 50, bare": (bare_url, bare_pid, [_request("/images", key)] * lists),
+        "list of 50, details": (ours, of_api, [_request(whole, key)] * lists),
     }
-    best = dict.fromkeys(sides, 0.0)
+    best, of_database = dict.fromkeys(sides, 0.0), dict.fromkeys(sides, 0.0)
     for _ in range(options.rounds + 1):  # the first round warms up; it is never the best
         for name, (url, process_id, requests) in sides.items():
-            before = cpu_seconds(process_id)
+            before = cpu_seconds(process_id), child_cpu_seconds(system["pids"]["postgres"])
             asyncio.run(repeat(url, requests, 16))
-            best[name] = max(best[name], len(requests) / (cpu_seconds(process_id) - before))
+            best[name] = max(best[name], len(requests) / (cpu_seconds(process_id) - before[0]))
+            database = child_cpu_seconds(system["pids"]["postgres"]) - before[1]
+            of_database[name] = max(of_database[name], len(requests) / database)
     for name, rate in best.items():
-        print(f"{name:20} {rate:8.0f} requests per second of server CPU")
+        print(f"{name:20} {rate:8.0f} requests per second of server CPU, {of_database[name]:8.0f} of PostgreSQL's")
     for what in ("get", "list of 50"):
         print(f"{what:20} {best[f'{what}, ours'] / best[f'{what}, bare']:8.2f} of the bare endpoint")
+    for path in ("/api/v1/images", whole):
+        print(f"{body_size(ours + path, key):8,} bytes {path}")
     print(f"database: {urlsplit(system['database_url']).hostname}, {_ROWS} rows")
 
 

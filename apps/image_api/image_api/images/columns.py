@@ -2,20 +2,42 @@
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, exists, func, literal_column, select, text
+from sqlalchemy import ColumnElement, case, exists, func, literal_column, select, text
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from image_core.db import Record
 from image_core.delivery.rendition_requests import SOURCE
 from image_core.delivery.tag import delivery_tag
-from image_core.models import derivative, image
+from image_core.models import analysis, derivative, image
 
-_shown = (
-    "id", "team_id", "uploaded_by", "status", "failure_code", "failure_message", "duplicate_of", "filename",
-    "content_type", "format", "size_bytes", "sha256", "width", "height", "frames", "facts", "tags", "metadata",
-    "created_at", "updated_at", "ready_at", "deleted_at", "revision", "visibility", "generation", "delivery_epoch",
+_listed = (
+    "id", "team_id", "uploaded_by", "status", "failure_code", "failure_message", "filename", "content_type",
+    "size_bytes", "width", "height", "frames", "tags", "visibility", "created_at", "updated_at", "deleted_at",
 )  # fmt: skip
-IMAGE_COLUMNS: tuple[ColumnElement[Any], ...] = tuple(image.c[name] for name in _shown)
+_of_the_file = ("format", "sha256", "duplicate_of", "ready_at", "facts")
+_addressed_by = ("generation", "delivery_epoch")
+
+
+def _fact(name: str) -> ColumnElement[Any]:
+    """Return a fact as text; its name is a literal in the SQL."""
+    return image.c.facts.op("->>")(literal_column(f"'{name}'"))
+
+
+# A placeholder would show through a picture with transparency.
+_placeholder = case((_fact("has_alpha").is_distinct_from(literal_column("'true'")), _fact("blurhash")))
+
+LISTED_COLUMNS: tuple[ColumnElement[Any], ...] = (
+    *(image.c[name] for name in _listed),
+    _placeholder.label("placeholder"),
+)
+"""The columns that `body.listed_body` reads."""
+
+INCLUDED_COLUMNS: dict[str, tuple[ColumnElement[Any], ...]] = {
+    "facts": tuple(image.c[name] for name in _of_the_file),
+    "metadata": (image.c.metadata,),
+    "delivery": tuple(image.c[name] for name in _addressed_by),
+}
+"""The columns of an image that a list reads only if they are to be included."""
 
 
 def _derivatives() -> ColumnElement[Any]:
@@ -36,8 +58,22 @@ def _derivatives() -> ColumnElement[Any]:
     )
 
 
+IMAGE_COLUMNS: tuple[ColumnElement[Any], ...] = (
+    *LISTED_COLUMNS,
+    *(column for columns in INCLUDED_COLUMNS.values() for column in columns),
+    image.c.revision,
+)
 BODY_COLUMNS: tuple[ColumnElement[Any], ...] = (*IMAGE_COLUMNS, _derivatives())
 """The columns that `body.image_body` reads."""
+
+RESULT_COLUMNS: tuple[ColumnElement[Any], ...] = tuple(
+    analysis.c[name]
+    for name in (
+        "id", "status", "analyzer", "version", "parameters", "sha256", "created_at", "analyzed_at", "failure_code",
+        "failure_message", "result",
+    )
+)  # fmt: skip
+"""The columns that `body.analysis_body` reads."""
 
 SUMMARY_COLUMNS: tuple[ColumnElement[Any], ...] = (
     *(image.c[name] for name in ("id", "filename", "content_type", "size_bytes", "width", "height", "created_at")),

@@ -7,8 +7,6 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-import orjson
-
 from image_api.images.columns import tag_of
 from image_api.images.placeholder import data_uri
 from image_api.lookups.team_delivery import TeamDelivery
@@ -142,8 +140,6 @@ def _shape(recipe: Recipe, row: Record) -> tuple[object, ...]:
 
 
 def _placeholder(row: Record) -> str | None:
-    facts = orjson.loads(row["facts"])
-    # It would show through a picture with transparency.
-    if row["width"] is None or facts.get("has_alpha") or not isinstance(facts.get("blurhash"), str):
+    if row["width"] is None or row["placeholder"] is None:
         return None
-    return data_uri(facts["blurhash"], row["width"], row["height"])
+    return data_uri(row["placeholder"], row["width"], row["height"])

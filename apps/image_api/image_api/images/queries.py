@@ -11,7 +11,7 @@ from sqlalchemy import (
     select,
 )
 
-from image_api.images.columns import BODY_COLUMNS
+from image_api.images.columns import BODY_COLUMNS, RESULT_COLUMNS
 from image_core.db import Query, Record, Runner, Transaction
 from image_core.delivery.rendition_requests import SOURCE
 from image_core.models import analysis, derivative, image
@@ -20,11 +20,7 @@ _visible = or_(bindparam("team_id", type_=image.c.team_id.type).is_(None), image
 _get = Query(select(*BODY_COLUMNS).where(image.c.id == bindparam("image_id"), _visible))
 _status = Query(select(image.c.status).where(image.c.id == bindparam("image_id"), _visible))
 _results = Query(
-    select(
-        analysis.c.id, analysis.c.status, analysis.c.analyzer, analysis.c.version, analysis.c.parameters,
-        analysis.c.sha256, analysis.c.created_at, analysis.c.analyzed_at, analysis.c.failure_code,
-        analysis.c.failure_message, analysis.c.result,
-    )
+    select(*RESULT_COLUMNS)
     .where(
         analysis.c.team_id == bindparam("team_id"), analysis.c.sha256 == bindparam("sha256"),
         analysis.c.status == literal_column("'done'"),

@@ -13,6 +13,10 @@ from image_core.images import filenames
 from image_core.states import ImageStatus, Visibility
 
 MAX_TAGS = 50
+_DELIVERY_TAG = (
+    "Tag in the image's delivery addresses. It changes with the file and when addresses are revoked. Null until the"
+    " file is stored."
+)
 
 
 def _clean(name: Any) -> Any:
@@ -101,40 +105,46 @@ class Delivery(BaseModel):
     )
 
 
-class Image(BaseModel):
-    """An image."""
+class ImageCore(BaseModel):
+    """What every body of an image has."""
 
     id: UUID
     team_id: UUID
     uploaded_by: UUID | None
-    status: ImageStatus
-    failure: Failure | None
-    duplicate_of: UUID | None
+    status: ImageStatus = Field(description="Status of the image. The trash is not a status; see `deleted_at`.")
+    failure: Failure | None = Field(description="Why the image failed or expired. Null if it did not.")
     filename: str | None
     content_type: str
-    format: str
     size_bytes: int | None
     size: str | None
-    sha256: str | None
     width: int | None
     height: int | None
     frames: int | None
-    facts: PictureFacts
     tags: list[str]
-    metadata: dict[str, str | int | float | bool]
-    derivatives: list[Derivative]
     visibility: Visibility | None = Field(
         description="Who can see the image by a delivery address: `private`, only holders of a signed one; `public`,"
         " everybody. Null for the default of the team."
     )
-    delivery_tag: str | None = Field(
-        description="Tag in the image's delivery addresses. It changes with the file and when addresses are revoked."
-        " Null until the file is stored."
+    placeholder: str | None = Field(
+        description="BlurHash of the picture (https://blurha.sh), to show while it loads. Null for pictures with"
+        " transparency and until the image has been processed."
     )
     created_at: datetime
     updated_at: datetime
-    ready_at: datetime | None
     deleted_at: datetime | None
+
+
+class Image(ImageCore):
+    """An image."""
+
+    format: str
+    sha256: str | None
+    duplicate_of: UUID | None
+    ready_at: datetime | None
+    facts: PictureFacts
+    metadata: dict[str, str | int | float | bool]
+    derivatives: list[Derivative]
+    delivery_tag: str | None = Field(description=_DELIVERY_TAG)
     analyses: list[dict[str, Any]] | None = Field(
         None, description="Stored results, with `include=analyses`. Null or absent otherwise."
     )
@@ -142,6 +152,48 @@ class Image(BaseModel):
         None,
         description="Delivery addresses, for public images and with `include=delivery`. Null or absent otherwise, and"
         " for an image that cannot be delivered.",
+    )
+
+
+class ListedImage(ImageCore):
+    """An image within a list. What `include` does not name is absent."""
+
+    format: str | None = Field(
+        None,
+        description="Image format detected from the file's content, with `include=facts`. Null or absent otherwise.",
+    )
+    sha256: str | None = Field(
+        None,
+        description="SHA-256 of the file in hexadecimal, with `include=facts`. Null or absent otherwise, and until the"
+        " file is stored.",
+    )
+    duplicate_of: UUID | None = Field(
+        None,
+        description="ID of the existing image with the same bytes, if this upload was discarded as a duplicate, with"
+        " `include=facts`. Null or absent otherwise.",
+    )
+    ready_at: datetime | None = Field(
+        None,
+        description="Time at which the image was processed, in UTC, with `include=facts`. Null or absent otherwise.",
+    )
+    facts: PictureFacts | None = Field(
+        None, description="Properties read from the file, with `include=facts`. Null or absent otherwise."
+    )
+    metadata: dict[str, str | int | float | bool] | None = Field(
+        None, description="Metadata, with `include=metadata`. Null or absent otherwise."
+    )
+    derivatives: list[Derivative] | None = Field(
+        None, description="Derivatives, with `include=derivatives`. Null or absent otherwise."
+    )
+    analyses: list[dict[str, Any]] | None = Field(
+        None,
+        description="The newest stored results, at most 20, with `include=analyses`. Null or absent otherwise.",
+    )
+    delivery_tag: str | None = Field(None, description=f"{_DELIVERY_TAG} With `include=delivery`; absent otherwise.")
+    delivery: Delivery | None = Field(
+        None,
+        description="Delivery addresses, with `include=delivery`. Null or absent otherwise, and for an image that"
+        " cannot be delivered.",
     )
 
 

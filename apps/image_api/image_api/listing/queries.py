@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONPATH
 
-from image_api.images.columns import BODY_COLUMNS
+from image_api.images.columns import INCLUDED_COLUMNS, LISTED_COLUMNS
 from image_api.listing.metadata_filters import MAX_FILTERS
 from image_api.listing.schemas import MAX_TAG_FILTERS
 from image_core.analyses.catalogue import CATALOGUE
@@ -100,14 +100,20 @@ _CONDITIONS: dict[str, ColumnElement[bool]] = {
 }
 
 
+def _columns(included: frozenset[str]) -> list[ColumnElement[Any]]:
+    return [*LISTED_COLUMNS, *(column for name in sorted(included) for column in INCLUDED_COLUMNS.get(name, ()))]
+
+
 @lru_cache(_MAX_STATEMENTS)
-def _page_query(conditions: frozenset[str]) -> Query:
+def _page_query(conditions: frozenset[str], included: frozenset[str] = frozenset()) -> Query:
     """Return the compiled list for a combination of conditions; the cache is bounded, since callers choose them."""
-    return Query(select(*BODY_COLUMNS).where(*_clauses(conditions)).order_by(*_newest_first).limit(bindparam("limit")))
+    return Query(
+        select(*_columns(included)).where(*_clauses(conditions)).order_by(*_newest_first).limit(bindparam("limit"))
+    )
 
 
 @lru_cache(_MAX_STATEMENTS)
-def _near_query(conditions: frozenset[str]) -> Query:
+def _near_query(conditions: frozenset[str], included: frozenset[str] = frozenset()) -> Query:
     """Return the list among the newest images only: its cost is bounded, and frequent values are found at once."""
     near = (
         select(image.c.id, image.c.created_at, image.c.metadata)
@@ -123,16 +129,16 @@ def _near_query(conditions: frozenset[str]) -> Query:
         .order_by(near.c.created_at.desc(), near.c.id.desc())
         .limit(bindparam("limit"))
     )
-    return Query(select(*BODY_COLUMNS).where(image.c.id.in_(ids)).order_by(*_newest_first))
+    return Query(select(*_columns(included)).where(image.c.id.in_(ids)).order_by(*_newest_first))
 
 
 @lru_cache(_MAX_STATEMENTS)
-def _terms_query(conditions: frozenset[str]) -> Query:
+def _terms_query(conditions: frozenset[str], included: frozenset[str] = frozenset()) -> Query:
     """Return the list by the index of terms. Only that index helps, so the planner is kept from scanning the list."""
     found = select(image.c.id, image.c.created_at).where(*_clauses(conditions)).cte("found")
     found = found.prefix_with("MATERIALIZED", dialect="postgresql")
     ids = select(found.c.id).order_by(found.c.created_at.desc(), found.c.id.desc()).limit(bindparam("limit"))
-    return Query(select(*BODY_COLUMNS).where(image.c.id.in_(ids)).order_by(*_newest_first))
+    return Query(select(*_columns(included)).where(image.c.id.in_(ids)).order_by(*_newest_first))
 
 
 def _clauses(conditions: frozenset[str]) -> list[ColumnElement[bool]]:
@@ -144,19 +150,25 @@ def page_statement(conditions: frozenset[str]) -> Query:
     return _page_query(conditions)
 
 
-async def page(runner: Runner, conditions: frozenset[str], values: dict[str, Any]) -> list[Record]:
+async def page(
+    runner: Runner, conditions: frozenset[str], values: dict[str, Any], included: frozenset[str] = frozenset()
+) -> list[Record]:
     """Return images under the conditions, newest first."""
-    return await runner.fetch(_page_query(conditions), **values)
+    return await runner.fetch(_page_query(conditions, included), **values)
 
 
-async def page_near(runner: Runner, conditions: frozenset[str], values: dict[str, Any]) -> list[Record]:
+async def page_near(
+    runner: Runner, conditions: frozenset[str], values: dict[str, Any], included: frozenset[str] = frozenset()
+) -> list[Record]:
     """Return the page among the newest images under the conditions other than `metadata`."""
-    return await runner.fetch(_near_query(conditions), **values)
+    return await runner.fetch(_near_query(conditions, included), **values)
 
 
-async def page_by_terms(runner: Runner, conditions: frozenset[str], values: dict[str, Any]) -> list[Record]:
+async def page_by_terms(
+    runner: Runner, conditions: frozenset[str], values: dict[str, Any], included: frozenset[str] = frozenset()
+) -> list[Record]:
     """Return the page by the terms of the metadata."""
-    return await runner.fetch(_terms_query(conditions), **values)
+    return await runner.fetch(_terms_query(conditions, included), **values)
 
 
 async def facet(

@@ -10,10 +10,12 @@ from image_api.dependencies import ServicesDep, services_of
 from image_api.http.field_types import QueryInteger
 from image_api.http.pagination import next_cursor
 from image_api.idempotency.route import IdempotentRoute
-from image_api.images.body import image_body, json_response
+from image_api.images.body import json_response
+from image_api.images.inclusion import INCLUDE_PARAMETER, parse_include
 from image_api.listing import facets, metadata_filters, result_filters, schemas, service
 from image_api.listing.filter_names import dotted
 from image_api.listing.filters import filter_parameters, parse_filters
+from image_api.listing.included import page_bodies
 from image_api.metadata_schemas.values import MetadataKey
 
 router = APIRouter(tags=["images"], route_class=IdempotentRoute)
@@ -23,26 +25,28 @@ Reader = Annotated[Actor, Depends(RequireScope(Scope.IMAGES_READ))]
 @router.get(
     "/images",
     response_model=schemas.ImagePage,
-    openapi_extra={"parameters": filter_parameters()},
+    openapi_extra={"parameters": [*filter_parameters(), INCLUDE_PARAMETER]},
     responses={400: {"description": "A filter is unknown or invalid."}},
 )
 async def list_images(request: Request, actor: Reader) -> Response:
     """List images of the team, newest first. Images in the trash are listed only with `status=trashed`.
 
+    An item has what a grid or a table shows; `include` adds the rest.
     An admin without `team_id` lists the images of all teams.
     """
     # Resolved by hand: another dependency would make this hot path about 5 % slower.
-    services, filters = await services_of(request), parse_filters(request.query_params)
-    named = dotted(request.query_params.multi_items())
+    services, query = await services_of(request), request.query_params
+    included = parse_include(query) if query else ()
+    filters = parse_filters(query, other_parameters=("include",))
+    named = dotted(query.multi_items())
     on_metadata = metadata_filters.parse(named)
     on_results = result_filters.parse(named, len(on_metadata))
-    rows, total = await service.list_images(services.database, actor, filters, on_metadata, on_results)
-    base_url = services.settings.base_url
-    body: dict[str, Any] = {
-        "items": [image_body(row, base_url) for row in rows[: filters.limit]],
-        "next_cursor": next_cursor(rows, filters.limit),
-    }
-    return json_response(body if total is None else {**body, "total": total})
+    rows, total = await service.list_images(services.database, actor, filters, on_metadata, on_results, included)
+    items, storable = await page_bodies(services, actor.visible_team_id, rows[: filters.limit], included)
+    body: dict[str, Any] = {"items": items, "next_cursor": next_cursor(rows, filters.limit)}
+    if total is not None:
+        body["total"] = total
+    return json_response(body, headers=None if storable else {"cache-control": "no-store"})
 
 
 @router.get(

@@ -7,7 +7,7 @@ from pydantic import BaseModel, BeforeValidator, Field, StringConstraints, model
 
 from image_api.http.field_types import LINE, QueryInteger
 from image_api.http.timestamps import UtcTime, check_period
-from image_api.images.schemas import Image, Tag, normal
+from image_api.images.schemas import ListedImage, Tag, normal
 
 MAX_TAG_FILTERS = 10
 
@@ -72,6 +72,6 @@ class ImageFilters(BaseModel):
 class ImagePage(BaseModel):
     """A page of images, newest first."""
 
-    items: list[Image]
+    items: list[ListedImage]
     next_cursor: str | None
     total: int | None = None

@@ -1,11 +1,12 @@
 """The rules of lists of images: the conditions of a caller's filters, and how a page is found."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
 from image_api.actor import Actor
 from image_api.http.pagination import decode_cursor
+from image_api.images.columns import INCLUDED_COLUMNS
 from image_api.listing import queries
 from image_api.listing.metadata_filters import MetadataFilter, condition
 from image_api.listing.metadata_terms import team_term
@@ -73,8 +74,11 @@ async def list_images(
     filters: ImageFilters,
     on_metadata: Sequence[MetadataFilter],
     on_results: Sequence[ResultCondition],
+    included: Collection[str] = (),
 ) -> tuple[list[Record], int | None]:
     """Return a page of images plus one extra row, if there are more, and the number of all matches if requested.
+
+    The rows have the columns of what is `included`.
 
     Raises:
         errors.FilterUnknown: The filter does not exist.
@@ -86,14 +90,14 @@ async def list_images(
         cursor = decode_cursor(filters.cursor)
         names.add("cursor")
         values |= {"cursor_at": cursor.created_at, "cursor_id": cursor.row_id}
-    values = {"limit": filters.limit + 1, **values}
+    values, columns = {"limit": filters.limit + 1, **values}, frozenset(INCLUDED_COLUMNS.keys() & set(included))
     if "terms" not in names:
-        return await queries.page(runner, frozenset(names), values), total
+        return await queries.page(runner, frozenset(names), values, columns), total
     without_terms = frozenset(name for name in names if not name.startswith("terms"))
-    rows = await queries.page_near(runner, without_terms, values)
+    rows = await queries.page_near(runner, without_terms, values, columns)
     if len(rows) <= filters.limit:
         # Older images may match as well; terms find them however rare they are.
-        rows = await queries.page_by_terms(runner, frozenset(names), values)
+        rows = await queries.page_by_terms(runner, frozenset(names), values, columns)
     return rows, total
 
 

@@ -111,22 +111,32 @@ _derivative = {
     "spec_hash": "71b0e6dd59edbdbde5c855f41cae92a9",
     "content_type": "image/webp",
 }
-_image = {
+_listed_image = {
     "id": _IMAGE_ID,
     "team_id": _TEAM_ID,
     "uploaded_by": _USER_ID,
     "status": "ready",
     "failure": None,
-    "duplicate_of": None,
     "filename": "fjord.jpg",
     "content_type": "image/jpeg",
-    "format": "jpeg",
     "size_bytes": 1520435,
     "size": "1.45 MiB",
-    "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
     "width": 4000,
     "height": 3000,
     "frames": 1,
+    "tags": ["fjord"],
+    "visibility": None,
+    "placeholder": "LEHV6nWB2yk8pyo0adR*.7kCMdnj",
+    "created_at": _TIME,
+    "updated_at": _TIME,
+    "deleted_at": None,
+}
+_image = {
+    **_listed_image,
+    "format": "jpeg",
+    "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    "duplicate_of": None,
+    "ready_at": _TIME,
     "facts": {
         "format": "jpeg",
         "frames": 1,
@@ -135,15 +145,9 @@ _image = {
         "colors": [{"hex": "#2f6f9f", "share": 0.61}],
         "blurhash": "LEHV6nWB2yk8pyo0adR*.7kCMdnj",
     },
-    "tags": ["fjord"],
     "metadata": {"country": "NO"},
     "derivatives": [_derivative],
-    "visibility": None,
     "delivery_tag": "9c41e2",
-    "created_at": _TIME,
-    "updated_at": _TIME,
-    "ready_at": _TIME,
-    "deleted_at": None,
 }
 
 _summary = {
@@ -322,7 +326,8 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     },
     "Image": _image,
     "UploadedImage": {**_image, "duplicate": False, "notice": None},
-    "ImagePage": {"items": [_image], "next_cursor": None},
+    "ListedImage": _listed_image,
+    "ImagePage": {"items": [_listed_image], "next_cursor": None},
     "BatchResult": {
         "action": "tag",
         "validate_only": False,

@@ -52,7 +52,7 @@ def complete_schemas(schemas: dict[str, Any]) -> None:
         schemas.pop(name, None)
     schemas["FieldError"], schemas["Problem"] = _FIELD_ERROR, _PROBLEM
     schemas["NewClassification"] = NewClassification.model_json_schema()
-    for name in ("Image", "UploadedImage"):
+    for name in ("Image", "ListedImage", "UploadedImage"):
         # Analyses are a layer above images, so the model of an image cannot refer to theirs.
         schemas[name]["properties"]["analyses"]["anyOf"][0]["items"] = {"$ref": "#/components/schemas/StoredAnalysis"}
     for name, schema in schemas.items():

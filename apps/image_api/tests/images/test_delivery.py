@@ -251,11 +251,24 @@ class TestRevocation:
         assert (await api.client.post(path, headers=stranger.headers)).status_code == 404
         assert (await api.row(image_id))["delivery_epoch"] == 0
 
-    async def test_lists_show_the_tag(self, api: Api, member: UserWithKey) -> None:
+    async def test_lists_show_tag_and_addresses_if_requested(self, api: Api, member: UserWithKey) -> None:
         ready, pending = await add(api, member), await add(api, member, "pending")
-        items = (await api.client.get("/api/v1/images", headers=member.headers)).json()["items"]
-        tags = {UUID(item["id"]): item["delivery_tag"] for item in items}
-        assert tags == {ready: delivery_tag(GENERATION, 0), pending: None}
+        path = "/api/v1/images?include=delivery"
+        items = {
+            UUID(item["id"]): item for item in (await api.client.get(path, headers=member.headers)).json()["items"]
+        }
+        assert {image_id: item["delivery_tag"] for image_id, item in items.items()} == {
+            ready: delivery_tag(GENERATION, 0), pending: None
+        }  # fmt: skip
+        assert items[ready]["delivery"] == (await shown(api, member, ready))["delivery"]
+        assert items[pending]["delivery"] is None
+
+    async def test_a_list_with_signed_addresses_is_not_stored_by_caches(self, api: Api, member: UserWithKey) -> None:
+        await add(api, member, visibility="public")
+        path = "/api/v1/images?include=delivery"
+        assert "cache-control" not in (await api.client.get(path, headers=member.headers)).headers
+        await add(api, member)
+        assert (await api.client.get(path, headers=member.headers)).headers["cache-control"] == "no-store"
 
 
 def pixels_of(uri: str) -> Image.Image:

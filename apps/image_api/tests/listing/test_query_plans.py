@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from image_api.images import queries as image_queries
-from image_api.listing import queries
+from image_api.listing import included, queries
 from image_api.listing.metadata_filters import condition as condition_of
 from image_api.listing.metadata_filters import parse
 from image_api.listing.metadata_terms import team_term
@@ -115,6 +115,19 @@ async def test_a_list_reads_hardly_more_rows_than_it_shows(
     used, looked_at = await explained(many, queries.page_statement(frozenset(conditions)), **values)
     assert used & indexes
     assert looked_at <= 100
+
+
+async def test_what_is_included_is_found_by_the_images_of_the_page(many: Any) -> None:
+    rows = await many.fetch("SELECT id FROM image WHERE team_id = $1 LIMIT 50", TEAM)
+    image_ids = [row["id"] for row in rows]
+    used, looked_at = await explained(many, included._results, team_id=TEAM, image_ids=image_ids)
+    assert "uq_analysis_of_bytes" in used
+    assert looked_at <= len(image_ids)
+    assert await many.fetchval("SELECT count(*) FROM derivative") == 0
+    await many.execute("SET enable_seqscan = off")
+    used, _ = await explained(many, included._derivatives, image_ids=image_ids)
+    await many.execute("RESET enable_seqscan")
+    assert "uq_derivative_image_id_preset" in used
 
 
 async def test_a_later_page_reads_no_more_than_the_first(many: Any) -> None:

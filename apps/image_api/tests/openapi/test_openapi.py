@@ -320,4 +320,4 @@ async def test_what_counts_values_shows_the_filters_of_a_list_without_its_pages(
     def shown(path: str) -> set[str]:
         return {parameter["name"] for parameter in operation_of(api, "get", path)["parameters"]}
 
-    assert shown("/api/v1/images") - shown("/api/v1/images/facets") == {"include_total", "limit", "cursor"}
+    assert shown("/api/v1/images") - shown("/api/v1/images/facets") == {"include", "include_total", "limit", "cursor"}
