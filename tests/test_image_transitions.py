@@ -62,7 +62,15 @@ _finish = {"new_token": TOKEN, "discard_id": IMAGE, "new_width": 1, "new_height"
 _other = {"image_id": new_id()}
 _other_claim = {"claim_token": new_id()}
 
+_capture = {
+    "image_ids": [IMAGE], "taken_at": [PAST], "taken_at_source": ["exif"], "taken_local": [PAST.replace(tzinfo=None)],
+    "location_cell": [1],
+}  # fmt: skip
+
 CASES: dict[str, Case] = {
+    "fill_capture": Case(
+        transitions.fill_capture, {}, ({"image_id": new_id()}, {"taken_at_source": "unknown"}), _capture, moves=False
+    ),
     "complete_upload": Case(transitions.complete_upload, {"status": S.PENDING}, (_other,), _completed),
     "store": Case(transitions.store, {"status": S.PENDING}, (_other,), _stored),
     "expire": Case(lambda: transitions.expire(IMAGE, NOT_AN_IMAGE), {"status": S.PENDING}, (_other,)),
@@ -158,7 +166,9 @@ FORBIDDEN: list[tuple[str, str, dict[str, Any]]] = [
 ]
 SPARED = [(name, spared) for name, case in CASES.items() for spared in case.spares]
 BOUNDED = [
-    name for name, case in CASES.items() if name not in ("edit", "revoke_addresses") and _other not in case.spares
+    name
+    for name, case in CASES.items()
+    if name not in ("edit", "fill_capture", "revoke_addresses") and _other not in case.spares
 ]
 
 
@@ -252,7 +262,7 @@ async def test_it_changes_what_it_is_for(
         assert await run(databases[mover], CASES[name]) == 1
         changed = await found(rows, image_id)
         # An entity tag changes with whatever callers see.
-        is_seen = name not in ("defer_overdue", "defer_purge", "mark_for_purge", "clear_uploader")
+        is_seen = name not in ("defer_overdue", "defer_purge", "mark_for_purge", "clear_uploader", "fill_capture")
         assert (changed["revision"], changed["updated_at"] > changed["created_at"]) == (1 + is_seen, is_seen)
         await rows.execute(image.delete())
         await rows.execute(discarded_object.delete())

@@ -62,6 +62,7 @@ STEPS: dict[str, Step] = {
     "rendition_failures_forgotten": renditions.forget_failures,
     "overdue_uploads": uploads.end_overdue,
     "purged": images.purge,
+    "capture_filled": images.fill_capture,
     "objects_removed": images.remove_discarded,
 }
 

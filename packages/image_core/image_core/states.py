@@ -53,6 +53,19 @@ UNCOUNTED_RETRY_WINDOW = timedelta(days=1)
 """How long failures that are not caused by the picture use up no attempt."""
 
 
+class TakenAtSource(StrEnum):
+    """Where the time of a photograph comes from."""
+
+    EXIF = "exif"
+    """The file has a time with its offset."""
+    GPS = "gps"
+    """The satellites' time gives the instant, or the offset of the camera's clock."""
+    CAMERA_CLOCK = "camera-clock"
+    """The offset of the camera's clock is unknown; its time is read as UTC."""
+    UNKNOWN = "unknown"
+    """The file has no time."""
+
+
 class LabelSource(StrEnum):
     """Source of labels: this deployment, or Cloud Vision."""
 

@@ -108,6 +108,53 @@ async def test_two_migrations_at_once_are_safe(empty: Any) -> None:
     assert tables_in(engine_of(empty.owner)) == TABLES
 
 
+def test_an_index_that_an_interruption_left_invalid_is_built_anew(engine: Engine, empty: Any) -> None:
+    runner.upgrade(engine, "0015")
+    with engine.begin() as connection:
+        connection.execute(text("CREATE INDEX ix_image_taken ON image (team_id)"))
+        connection.execute(text("CREATE INDEX ix_image_location ON image (team_id, location_cell)"))
+    with engine_of(empty.superuser).begin() as connection:
+        connection.execute(text("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'ix_image_taken'::regclass"))
+    runner.upgrade(engine)
+    with engine.connect() as connection:
+        found = dict(
+            connection.execute(
+                text(
+                    "SELECT relname, pg_get_indexdef(oid) FROM pg_class JOIN pg_index ON indexrelid = oid"
+                    " WHERE indisvalid AND relname IN ('ix_image_taken', 'ix_image_location')"
+                )
+            ).all()
+        )
+    assert "COALESCE(taken_at, created_at)" in found["ix_image_taken"]
+    # What was there and valid is kept.
+    assert "WHERE" not in found["ix_image_location"]
+
+
+async def test_an_index_is_built_while_rows_are_written(engine: Engine, empty: Any) -> None:
+    """A lock that a plain CREATE INDEX needs would wait for the open transaction, and fail."""
+    await asyncio.to_thread(runner.upgrade, engine, "0015")
+    writer = await asyncpg.connect(empty.owner)
+    waiting = None
+    try:
+        transaction = writer.transaction()
+        await transaction.start()
+        await writer.execute("INSERT INTO team (id, name) VALUES (gen_random_uuid(), 'a')")
+        await writer.execute("LOCK TABLE image IN ROW EXCLUSIVE MODE")
+        waiting = asyncio.create_task(asyncio.to_thread(runner.upgrade, engine))
+        other = await asyncpg.connect(empty.owner)
+        while not await other.fetchval("SELECT to_regclass('ix_image_taken') IS NOT NULL"):
+            await asyncio.sleep(0.05)
+        # Others write meanwhile.
+        await other.execute("SET lock_timeout = '3s'")
+        await other.execute("UPDATE image SET revision = revision")
+        await other.close()
+        await transaction.commit()
+        await waiting
+    finally:
+        await writer.close()
+    assert tables_in(engine) == TABLES
+
+
 def test_the_first_migration_makes_one_admin_with_the_default_key(engine: Engine) -> None:
     runner.upgrade(engine)
     with engine.connect() as connection:
@@ -322,8 +369,9 @@ class TestRights:
 
     async def test_the_api_does_not_touch_what_the_processor_owns(self, urls: Any) -> None:
         for column in (
-            "facts", "width", "height", "frames", "ready_at", "claim_token", "lease_expires_at", "purge_marked_at",
-            "deadline_at", "object_name", "team_id", "content_type", "format", "created_at", "first_claimed_at",
+            "facts", "taken_at", "location_cell", "width", "height", "frames", "ready_at", "claim_token",
+            "lease_expires_at", "purge_marked_at", "deadline_at", "object_name", "team_id", "content_type", "format",
+            "created_at", "first_claimed_at",
         ):  # fmt: skip
             await refused(urls.api, f"UPDATE image SET {column} = {column}")
         await refused(
@@ -359,7 +407,7 @@ class TestRights:
             "DELETE FROM credit_entry",
             "UPDATE derivative SET preset = preset",
         )
-        for column in ("status", "facts", "claim_token", "ready_at", "first_claimed_at"):
+        for column in ("status", "facts", "claim_token", "ready_at", "first_claimed_at", "taken_at", "location_cell"):
             await allowed(urls.processor, f"UPDATE image SET {column} = {column}")
 
     async def test_housekeeping_touches_only_what_its_statements_name(self, urls: Any) -> None:

@@ -13,6 +13,7 @@ from image_core.models import analysis, derivative, image
 _listed = (
     "id", "team_id", "uploaded_by", "status", "failure_code", "failure_message", "filename", "content_type",
     "size_bytes", "width", "height", "frames", "tags", "visibility", "created_at", "updated_at", "deleted_at",
+    "taken_at", "taken_at_source", "taken_local",
 )  # fmt: skip
 _of_the_file = ("format", "sha256", "duplicate_of", "ready_at", "facts")
 _addressed_by = ("generation", "delivery_epoch")

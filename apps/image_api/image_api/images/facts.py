@@ -17,6 +17,13 @@ class CameraFacts(TypedDict, total=False):
             examples=["2021-07-15T10:20:30.25+02:00", "2021-07-15T10:20:30", "2021-07-15"],
         ),
     ]
+    gps_time: Annotated[
+        str,
+        Field(
+            description="Time of the location, from satellites, in UTC. Absent if the team does not keep locations.",
+            examples=["2021-07-15T08:20:28+00:00"],
+        ),
+    ]
     camera_make: Annotated[str, Field(description="Manufacturer of the camera.")]
     camera_model: Annotated[str, Field(description="Model of the camera.")]
     lens_make: Annotated[str, Field(description="Manufacturer of the lens.")]

@@ -1,7 +1,7 @@
 """Bodies of the image operations, as the OpenAPI document shows them."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
@@ -128,6 +128,18 @@ class ImageCore(BaseModel):
     placeholder: str | None = Field(
         description="BlurHash of the picture (https://blurha.sh), to show while it loads. Null for pictures with"
         " transparency and until the image has been processed."
+    )
+    taken_at: datetime | None = Field(
+        description="Time at which the photograph was taken, in UTC. Null if the file has none."
+    )
+    taken_at_source: Literal["exif", "gps", "camera-clock"] | None = Field(
+        description="Where `taken_at` comes from: `exif`, a time with its offset; `gps`, the satellites' time;"
+        " `camera-clock`, the camera's clock read as UTC, because its offset is unknown. Null without `taken_at`."
+    )
+    taken_local: str | None = Field(
+        description="Time that the camera's clock showed, without an offset, otherwise `taken_at` in UTC. Null without"
+        " `taken_at`.",
+        examples=["2021-07-15T10:20:30.250000"],
     )
     created_at: datetime
     updated_at: datetime

@@ -3,13 +3,15 @@
 from functools import partial
 from uuid import UUID
 
-from sqlalchemy import delete, exists, func, or_, select, update
+import orjson
+from sqlalchemy import bindparam, delete, exists, func, literal_column, or_, select, update
 
 from image_api.tasks.parts import TaskParts, committing
-from image_api.tasks.runner import BATCH, GROUP, Budget, in_batches, row_by_row
+from image_api.tasks.runner import BATCH, GROUP, Budget, in_batches, in_transactions, row_by_row
 from image_core import events
 from image_core.audit import events as audit
-from image_core.db import Database, Record, Transaction
+from image_core.capture.taken import capture_of
+from image_core.db import Database, Query, Record, Transaction
 from image_core.events import EventType
 from image_core.images import failures, transitions
 from image_core.images.discards import retry_at
@@ -50,6 +52,41 @@ async def fail_exhausted(parts: TaskParts, budget: Budget) -> int:
         return len(rows)
 
     return await in_batches(budget, batch)
+
+
+# --- Columns of an earlier release ------------------------------------------------------------------------------------
+
+_undated = Query(
+    select(image.c.id, image.c.facts)
+    .where(
+        image.c.id > bindparam("after_id"), image.c.taken_at_source.is_(None),
+        # A literal, because a partial index has these rows in the order of their ids.
+        image.c.status == literal_column("'ready'"),
+    )
+    .order_by(image.c.id)
+    .limit(bindparam("limit"))
+    .with_for_update(skip_locked=True)
+)  # fmt: skip
+_fill_capture = Query(transitions.fill_capture())
+
+
+async def fill_capture(parts: TaskParts, budget: Budget) -> int:
+    """Fill in when and where photographs were taken, for images that an earlier release processed."""
+    after_id = UUID(int=0)
+
+    async def batch(transaction: Transaction) -> int:
+        # Within a run the rows that are done are not walked again.
+        nonlocal after_id
+        rows = await transaction.fetch(_undated, after_id=after_id, limit=BATCH)
+        if rows:
+            after_id = rows[-1]["id"]
+            captures = zip(*(capture_of(orjson.loads(row["facts"])) for row in rows), strict=True)
+            columns = {name: list(values) for name, values in zip(transitions.CAPTURE_COLUMNS, captures, strict=True)}
+            await transaction.execute(_fill_capture, image_ids=[row["id"] for row in rows], **columns)
+        return len(rows)
+
+    filled, _ = await in_transactions(parts, budget, batch, BATCH)
+    return filled
 
 
 # --- The trash --------------------------------------------------------------------------------------------------------

@@ -7,7 +7,10 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import select
 
+from image_api.images import tasks as images_tasks
 from image_core import errors, testing
+from image_core.capture.place_cells import cell_of
+from image_core.db import to_json
 from image_core.models import (
     audit_event,
     image,
@@ -191,3 +194,38 @@ class TestDiscardedObjects:
         assert (await tasks.sweep())["objects_removed"] == 0
         await tasks.let_time_pass()
         assert (await tasks.sweep())["objects_removed"] == 1
+
+
+class TestCapture:
+    async def test_rows_of_an_earlier_release_get_time_and_place_once(self, tasks: Tasks) -> None:
+        facts = to_json(
+            {
+                "exif": {"taken_at": "2021-07-15T10:20:30+02:00"},
+                "location": {"latitude": 59.9, "longitude": 10.7},
+            }
+        )
+        old, _ = await tasks.image("ready", facts=facts)
+        bare, _ = await tasks.image("ready")
+        unready, _ = await tasks.image("stored", facts=facts)
+        done, _ = await tasks.image("ready", facts=facts, taken_at_source="unknown")
+        assert (await tasks.sweep())["capture_filled"] == 2
+        assert (await tasks.sweep())["capture_filled"] == 0
+        filled = await tasks.row(old["id"])
+        assert filled["taken_at"] == datetime(2021, 7, 15, 8, 20, 30, tzinfo=UTC)
+        assert (filled["taken_at_source"], filled["location_cell"]) == ("exif", cell_of(59.9, 10.7))
+        assert filled["taken_local"].isoformat() == "2021-07-15T10:20:30"
+        assert (filled["revision"], filled["updated_at"]) == (old["revision"], old["updated_at"])
+        assert (await tasks.row(bare["id"]))["taken_at_source"] == "unknown"
+        for row in (unready, done):
+            assert (await tasks.row(row["id"]))["taken_at"] is None
+
+    async def test_all_rows_are_filled_in_batches_also_beside_locked_ones(
+        self, tasks: Tasks, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        team_id = await testing.add_team(tasks.rows)
+        ids = sorted([await testing.add_image(tasks.rows, team_id) for _ in range(5)])
+        monkeypatch.setattr(images_tasks, "BATCH", 2)
+        async with tasks.rows.transaction() as other:
+            await other.execute(select(image.c.id).where(image.c.id == ids[1]).with_for_update())
+            assert (await tasks.sweep())["capture_filled"] == 4
+        assert (await tasks.sweep())["capture_filled"] == 1

@@ -11,6 +11,7 @@ from typing import Any
 import anyio
 
 from image_core import errors, events
+from image_core.capture.taken import capture_of
 from image_core.db import Record, to_json
 from image_core.delivery.rendition_requests import PROCESSED_FORMAT, SOURCE, needs_source, rendition_request
 from image_core.events import EventType, OutboxEvent
@@ -177,6 +178,7 @@ async def _finish(
     facts_json = facts.to_json()
     # A fact with a column of its own is not stored twice.
     values = {column: facts_json.pop(fact) for column, fact in _COLUMNS_OF_FACTS.items()}
+    values |= capture_of(facts_json)._asdict()
     values |= {"facts": to_json(facts_json), "failure_code": None, "failure_message": None}
     try:
         async with committing(parts) as transaction:

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import select, update
 
 from image_core import errors, testing
+from image_core.capture.place_cells import cell_of
 from image_core.events import Message, Topic
 from image_core.images.presets import BUILT_IN
 from image_core.models import derivative, event, image
@@ -105,6 +106,26 @@ class TestTheWay:
             monkeypatch.setattr(processor.pool, "process", process)
             await job.handle(processor.parts, processor.finalized(stored))
         assert asked == [True, False]
+
+    async def test_time_and_place_of_the_photograph_have_columns(self, processor: Processor) -> None:
+        row, stored = await processor.image()
+        facts = replace(
+            PROCESSED.facts,
+            exif={"taken_at": "2021-07-15T10:20:30+02:00"},
+            location={"latitude": 59.9, "longitude": 10.7},
+        )
+        processor.pool.processed = replace(PROCESSED, facts=facts)
+        await job.handle(processor.parts, processor.finalized(stored))
+        done = await processor.row(row["id"])
+        assert done["taken_at"] == datetime(2021, 7, 15, 8, 20, 30, tzinfo=UTC)
+        assert (done["taken_at_source"], done["taken_local"].isoformat()) == ("exif", "2021-07-15T10:20:30")
+        assert done["location_cell"] == cell_of(59.9, 10.7)
+        # Processed again without them, it keeps neither.
+        processor.pool.processed = PROCESSED
+        await processor.set_row(row["id"], status="stored", attempts=0)
+        await job.handle(processor.parts, processor.finalized(stored))
+        done = await processor.row(row["id"])
+        assert (done["taken_at"], done["taken_at_source"], done["location_cell"]) == (None, "unknown", None)
 
     async def test_a_second_run_replaces_the_derivatives_of_the_first(self, processor: Processor) -> None:
         row, stored = await processor.image()

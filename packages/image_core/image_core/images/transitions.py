@@ -17,9 +17,11 @@ from sqlalchemy import (
     LargeBinary,
     Text,
     Update,
+    Uuid,
     and_,
     bindparam,
     case,
+    column,
     exists,
     func,
     or_,
@@ -37,6 +39,7 @@ UPLOAD_BROKEN_OFF = Failure("upload-broken-off", "The upload was interrupted.")
 UPLOAD_EXPIRED = Failure("upload-expired", "The upload took longer than its deadline.")
 EXHAUSTED = Failure("processing-attempts-exhausted", "Processing failed after several attempts.")
 
+CAPTURE_COLUMNS = ("taken_at", "taken_at_source", "taken_local", "location_cell")
 _UNCLAIMED: dict[str, Any] = {"claim_token": None, "lease_expires_at": None}
 _REPROCESSED: dict[str, Any] = {
     "status": ImageStatus.STORED, "failure_code": None, "failure_message": None, "attempts": 0, "queued_at": func.now(),
@@ -69,6 +72,23 @@ def _unlocked(condition: ColumnElement[bool], limit: int) -> ColumnElement[bool]
     """Restrict an UPDATE to a bounded number of rows that no other transaction has locked."""
     rows = select(image.c.id).where(condition).limit(limit).with_for_update(skip_locked=True)
     return image.c.id.in_(rows.scalar_subquery())
+
+
+@made_by(Mover.SWEEP)
+def fill_capture() -> Update:
+    """Fill in when and where photographs were taken, where the processor of an earlier release did not.
+
+    The revision stays: the facts said the same. Parameters: image_ids, taken_at, taken_at_source, taken_local,
+    location_cell; arrays of one length.
+    """
+    arrays = {name: bindparam(name, type_=ARRAY(image.c[name].type)) for name in CAPTURE_COLUMNS}
+    given = (
+        func.unnest(bindparam("image_ids", type_=ARRAY(Uuid)), *arrays.values())
+        .table_valued(column("id", Uuid), *(column(name, image.c[name].type) for name in CAPTURE_COLUMNS), name="given")
+        .render_derived()
+    )
+    values = {name: given.c[name] for name in CAPTURE_COLUMNS}
+    return update(image).where(image.c.id == given.c.id, image.c.taken_at_source.is_(None)).values(**values)
 
 
 # --- From pending -----------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Run Alembic under an advisory lock, with bounded waits for locks and statements."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.engine import Engine
 
 _LOCK = 0x696D_6167_65  # "image": concurrent migrations wait for each other here
+_POLL_SECONDS = 0.2
 
 
 @contextmanager
@@ -24,7 +26,10 @@ def _connected(engine: Engine) -> Iterator[Config]:
 
 
 def _wait_for_turn(connection: Connection) -> None:
-    connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": _LOCK})
+    # Waiting inside a statement would keep a snapshot open, for which an index built concurrently would wait in turn.
+    while not connection.execute(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": _LOCK}).scalar_one():
+        connection.rollback()
+        time.sleep(_POLL_SECONDS)
     # In Cloud SQL an IAM user is a member of this role, but the right to create roles is not inherited: the role has to
     # be set explicitly. Elsewhere the role does not exist.
     if connection.execute(

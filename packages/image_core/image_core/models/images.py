@@ -5,6 +5,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     ColumnElement,
+    DateTime,
     ForeignKey,
     Index,
     Integer,
@@ -22,7 +23,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from image_core.images.object_names import Bucket
 from image_core.models.columns import array_column, deadline_column, id_column, metadata, one_of, time_column
 from image_core.models.image_terms import create_image_terms
-from image_core.states import HOLDS_BYTES, ImageStatus, Visibility
+from image_core.states import HOLDS_BYTES, ImageStatus, TakenAtSource, Visibility
 
 image = Table(
     "image",
@@ -48,6 +49,11 @@ image = Table(
     Column("height", Integer),
     Column("frames", Integer),
     Column("facts", JSONB, nullable=False, server_default=text("'{}'")),
+    # When and where the photograph was taken, from the facts; the source is null until they have been read.
+    time_column("taken_at"),
+    Column("taken_at_source", Text),
+    Column("taken_local", DateTime),
+    Column("location_cell", BigInteger),
     array_column("tags"),
     Column("metadata", JSONB, nullable=False, server_default=text("'{}'")),
     Column("claim_token", Uuid),
@@ -88,6 +94,8 @@ image = Table(
     CheckConstraint("status <> 'pending' OR deadline_at IS NOT NULL", name="pending_has_deadline"),
     CheckConstraint("purge_marked_at IS NULL OR deleted_at IS NOT NULL", name="purge_from_trash"),
     CheckConstraint(one_of("visibility", tuple(Visibility)), name="visibility"),
+    CheckConstraint(one_of("taken_at_source", tuple(TakenAtSource)), name="taken_at_source"),
+    CheckConstraint("num_nulls(taken_at, taken_local) IN (0, 2)", name="taken_at_has_local"),
     # One image per team and content outside the trash: concurrent uploads of the same bytes conflict here.
     Index(
         "uq_image_team_id_sha256_live",
@@ -110,6 +118,14 @@ image = Table(
         text("id DESC"),
         postgresql_where=text("deleted_at IS NULL AND status <> 'expired'"),
     ),
+    Index(
+        "ix_image_taken",
+        "team_id",
+        text("coalesce(taken_at, created_at) DESC"),
+        text("id DESC"),
+        postgresql_where=text("deleted_at IS NULL AND status <> 'expired'"),
+    ),
+    Index("ix_image_location", "team_id", "location_cell", postgresql_where=text("location_cell IS NOT NULL")),
     Index("ix_image_status", "team_id", "status", text("created_at DESC"), text("id DESC")),
     Index("ix_image_content_type", "team_id", "content_type", text("created_at DESC"), text("id DESC")),
     Index("ix_image_uploaded_by", "uploaded_by", text("created_at DESC"), text("id DESC")),
@@ -132,6 +148,7 @@ image = Table(
     ),
     Index("ix_image_duplicate_of", "duplicate_of", postgresql_where=text("duplicate_of IS NOT NULL")),
     # Indexes for the sweep; each holds only the few rows in progress.
+    Index("ix_image_undated", "id", postgresql_where=text("taken_at_source IS NULL AND status = 'ready'")),
     Index("ix_image_deadline_at", "deadline_at", postgresql_where=text("status = 'pending'")),
     Index("ix_image_queued_at", "queued_at", postgresql_where=text("status = 'stored'")),
     Index("ix_image_lease_expires_at", "lease_expires_at", postgresql_where=text("status = 'processing'")),

@@ -17,13 +17,17 @@ from image_engine.picture.camera_fields import (
     facts_of,
     time_of,
 )
+from image_engine.picture.camera_values import Value, text_of
 from image_engine.picture.gif_blocks import read_gif_xmp
 from image_engine.picture.iptc import read_iptc
 from image_engine.picture.place import place_of_exif
 from image_engine.picture.png_blocks import read_png_blocks
 from image_engine.picture.stored_picture import StoredPicture
+from image_engine.picture.taken_time import read_gps_time
 from image_engine.picture.tiff_directories import IPTC_TAG, PHOTOSHOP_TAG, XMP_TAG, Directories, Tags
 from image_engine.picture.xmp import read_xmp
+
+_GPS_TIME, _GPS_DATE = 7, 29
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,11 @@ class CameraData:
 
     exif: dict[str, FactValue] = field(default_factory=dict)
     location: dict[str, float] | None = None
+
+    @property
+    def without_place(self) -> dict[str, FactValue]:
+        """The values that do not come from satellites; beside the camera's clock, their time tells the zone."""
+        return {name: value for name, value in self.exif.items() if name != "gps_time"}
 
 
 def camera_data_of(descriptor: int, stored: StoredPicture) -> CameraData:
@@ -68,7 +77,14 @@ def read_camera_data(block: bytes | mmap, xmp: bytes = b"", iptc: bytes = b"") -
     taken_at = _taken_at(sources)
     if taken_at is not None:
         facts["taken_at"] = taken_at
+    gps_time = read_gps_time(text_of(gps.get(_GPS_DATE)), _numbers(gps.get(_GPS_TIME)))
+    if gps_time is not None:
+        facts["gps_time"] = gps_time
     return CameraData(facts, place_of_exif(gps) or place_in_xmp)
+
+
+def _numbers(value: Value) -> tuple[float, ...] | None:
+    return value if isinstance(value, tuple) else None
 
 
 def _read_directories(block: bytes | mmap) -> tuple[Tags, Tags]:

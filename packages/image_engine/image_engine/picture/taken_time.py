@@ -1,5 +1,6 @@
 """Parse times as cameras and editors write them."""
 
+import math
 import re
 from datetime import datetime, timedelta
 
@@ -24,6 +25,7 @@ _OFFSET = re.compile(r"(?:UTC|GMT)?(?P<sign>[+-])(?P<hours>\d{1,2}):?(?P<minutes
 _MAX_TEXT_LENGTH = 64
 _MAX_FRACTION_DIGITS = 6
 _MAX_OFFSET_HOURS = 14
+_DAY_SECONDS = 86_400
 
 
 def read_time(text: str | None, fraction: str | None = None, zone: str | None = None) -> str | None:
@@ -39,6 +41,24 @@ def read_time(text: str | None, fraction: str | None = None, zone: str | None = 
     if found["hour"] is None:
         return moment.date().isoformat()
     return moment.isoformat() + _fraction(found["fraction"] or fraction) + (_offset(found["zone"]) or _offset(zone))
+
+
+def read_gps_time(date: str | None, time: tuple[float, ...] | None) -> str | None:
+    """Return the satellites' time as RFC 3339 in UTC, in whole seconds; None if date or time make no sense.
+
+    Source: Exif 2.32, 4.6.6 (GPSDateStamp, GPSTimeStamp).
+    """
+    if time is None or len(time) != 3 or not all(math.isfinite(part) and part >= 0 for part in time):
+        return None
+    day = read_time(date)
+    seconds = int(3600 * time[0] + 60 * time[1] + time[2])
+    if day is None or seconds > _DAY_SECONDS:
+        return None
+    try:
+        moment = datetime.fromisoformat(day[:10]) + timedelta(seconds=seconds)
+    except OverflowError:
+        return None
+    return moment.isoformat() + "+00:00"
 
 
 def _year_first(text: str) -> str:
@@ -58,7 +78,7 @@ def _moment(found: re.Match[str]) -> datetime | None:
             return None
         hour = hour % 12 + (12 if found["half"] in "Pp" else 0)
     # A day may end at 24:00:00, and a minute with a leap second.
-    if minute > 59 or second > 60 or 3600 * hour + 60 * minute + second > 86_400:
+    if minute > 59 or second > 60 or 3600 * hour + 60 * minute + second > _DAY_SECONDS:
         return None
     try:
         return datetime(year, month, day) + timedelta(hours=hour, minutes=minute, seconds=second)  # noqa: DTZ001

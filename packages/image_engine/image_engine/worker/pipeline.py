@@ -226,7 +226,7 @@ def _describe(
         color_space=stored.color_space,
         icc_profile=describe_profile(stored.icc_profile) if stored.icc_profile else None,
         orientation=stored.orientation,
-        exif=fitting_facts(camera.exif),
+        exif=fitting_facts(camera.exif if keep_location else camera.without_place),
         location=camera.location if keep_location else None,
         colors=dominant_colors(all_pixels(smallest)),
         blurhash=blurhash(square, width_px, height_px),

@@ -287,3 +287,34 @@ def test_big_tiff_is_read_too(order: str) -> None:
     entries += struct.pack(f"{order}HHQQ", 0x0110, 2, 12, 72)
     content = mark + struct.pack(f"{order}QQ", 16, 2) + entries + bytes(8) + b"Model twelve"
     assert read_camera_data(content).exif == {"camera_make": "Maker", "camera_model": "Model twelve"}
+
+
+def gps_time(date: bytes | None, *time: tuple[int, int]) -> object:
+    gps = {7: rational(*time)} | ({} if date is None else {29: ascii_text(date)})
+    return read_camera_data(block(gps=gps)).exif.get("gps_time")
+
+
+@pytest.mark.parametrize(
+    ("date", "time", "expected"),
+    [
+        (b"2021:07:15", ((8, 1), (20, 1), (3075, 100)), "2021-07-15T08:20:30+00:00"),
+        (b"2021:07:15", ((24, 1), (0, 1), (0, 1)), "2021-07-16T00:00:00+00:00"),
+        (b"2021:07:15", ((24, 1), (0, 1), (1, 1)), None),
+        (b"2021:07:15", ((8, 1), (20, 1), (0, 0)), None),
+        (b"2021:07:15", ((8, 1), (20, 1)), None),
+        (b"9999:12:31", ((24, 1), (0, 1), (0, 1)), None),
+        (b"0000:00:00", ((8, 1), (20, 1), (30, 1)), None),
+        (None, ((8, 1), (20, 1), (30, 1)), None),
+    ],
+)
+def test_the_time_of_satellites_is_read(
+    date: bytes | None, time: tuple[tuple[int, int], ...], expected: str | None
+) -> None:
+    assert gps_time(date, *time) == expected
+
+
+def test_without_its_place_a_picture_has_no_time_of_satellites() -> None:
+    gps = {7: rational((8, 1), (20, 1), (30, 1)), 29: ascii_text(b"2021:07:15")}
+    camera = read_camera_data(block(gps=gps))
+    assert "gps_time" in camera.exif
+    assert "gps_time" not in camera.without_place
