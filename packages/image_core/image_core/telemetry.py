@@ -6,6 +6,7 @@ handler; elsewhere `JsonFormatter` writes the same shape. Source of the shape: C
 "Structured logging"; of unexpected errors: Error Reporting documentation, "Format errors in a log entry".
 """
 
+import json
 import logging
 import os
 import random
@@ -128,6 +129,13 @@ def _trace_name(trace_id: str | None) -> str | None:
     return f"projects/{_project}/traces/{trace_id}" if _project else trace_id
 
 
+class _TextEncoder(json.JSONEncoder):
+    """Write what JSON does not know, such as a UUID, as text. A line that cannot be encoded would be lost."""
+
+    def default(self, o: object) -> str:
+        return str(o)
+
+
 class JsonFormatter(logging.Formatter):
     """A formatter that writes one JSON object per line, as Cloud Logging reads it from standard output."""
 
@@ -157,7 +165,7 @@ def configure_logging(service: str, version: str, project: str | None, level: st
     if os.environ.get("K_SERVICE"):
         from google.cloud.logging_v2.handlers import StructuredLogHandler
 
-        handler = StructuredLogHandler(project_id=project, stream=sys.stdout)  # type: ignore[no-untyped-call]
+        handler = StructuredLogHandler(project_id=project, stream=sys.stdout, json_encoder_cls=_TextEncoder)  # type: ignore[no-untyped-call]
     else:
         handler = logging.StreamHandler(sys.stdout)
         handler.setFormatter(JsonFormatter())

@@ -3,6 +3,7 @@ import logging
 import sys
 from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
 import orjson
 import pytest
@@ -106,6 +107,20 @@ class TestLines:
     def test_what_cannot_be_json_does_not_break_a_line(self, written: io.StringIO) -> None:
         log("odd", value=object(), text="\u2028\n")
         assert len(lines(written)) == 1
+
+    def test_what_cannot_be_json_does_not_break_a_line_on_cloud_run(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        root = logging.getLogger()
+        handlers, level = root.handlers[:], root.level
+        monkeypatch.setenv("K_SERVICE", "image-test")
+        try:
+            telemetry.configure_logging("image-test", "1.2.3", "project")
+            log("odd", image_id=UUID(int=1), value={1})
+        finally:
+            root.handlers, root.level = handlers, level
+        (line,) = map(orjson.loads, capsys.readouterr().out.splitlines())
+        assert (line["image_id"], line["value"]) == (str(UUID(int=1)), "{1}")
 
     def test_chatty_libraries_are_quiet(self, written: io.StringIO) -> None:
         logging.getLogger("urllib3").info("chatter")
