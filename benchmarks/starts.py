@@ -21,7 +21,8 @@ from local_cloud.ports import free_port
 
 _LIBRARIES = (
     "fastapi", "sqlalchemy", "asyncpg", "uvicorn", "pydantic_settings", "aiohttp", "google.pubsub_v1",
-    "google.cloud.sql.connector", "google.cloud.logging", "pyvips", "numpy", "image_api.app", "image_processor.app",
+    "google.cloud.sql.connector", "google.cloud.logging", "pyvips", "numpy", "image_api.app",
+    "image_delivery.app", "image_processor.app",
 )  # fmt: skip
 
 
@@ -61,7 +62,7 @@ def _import_seconds(library: str, environment: dict[str, str]) -> float:
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Measure and print."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
@@ -70,7 +71,7 @@ def main() -> None:
         compileall.compile_dir(folder, quiet=2, workers=2)
     with running_system() as system:
         environment: dict[str, str] = {}
-        for module in ("image_api", "image_processor"):
+        for module in ("image_api", "image_delivery", "image_processor"):
             variables = Path(f"/proc/{system['pids'][module]}/environ").read_bytes().split(b"\0")
             environment = dict(variable.decode().split("=", 1) for variable in variables if b"=" in variable)
             runs = [_ready_after(module, environment) for _ in range(options.rounds)]

@@ -76,7 +76,7 @@ _delivery_key = {
 }
 _preset = {
     "name": "card",
-    "spec": "card@7d1e",
+    "spec": "card@ea0a",
     "built_in": False,
     "width": 640,
     "height": 480,
