@@ -17,6 +17,8 @@ MAX_RADIUS_METRES = 20_100_000
 _LEVELS = 31
 _STEPS: int = 2**_LEVELS
 _MAX_RANGES = 32
+_MARGIN = 1e-9
+"""Degrees, a tenth of a millimetre: rounding must not leave out a place on the edge of an area."""
 
 Range = tuple[int, int]
 """The first and the last cell of a square."""
@@ -115,10 +117,9 @@ def boxes_around(latitude: float, longitude: float, radius_metres: float) -> lis
     if south <= -90 or north >= 90:
         # The circle holds a pole, and with it every meridian.
         return [Box(-180, max(south, -90), 180, min(north, 90))]
-    # Rounding must not leave out a place on the edge.
-    width = math.degrees(math.asin(min(1, math.sin(angle) / math.cos(math.radians(latitude))))) + 1e-9
+    width = math.degrees(math.asin(min(1, math.sin(angle) / math.cos(math.radians(latitude)))))
     west, east = longitude - width, longitude + width
-    return boxes_of(west + 360 if west < -180 else west, south - 1e-9, east - 360 if east > 180 else east, north + 1e-9)
+    return boxes_of(west + 360 if west < -180 else west, south, east - 360 if east > 180 else east, north)
 
 
 def ranges_of(boxes: list[Box]) -> list[Range]:
@@ -126,6 +127,9 @@ def ranges_of(boxes: list[Box]) -> list[Range]:
 
     The largest squares that lie only partly inside are divided first.
     """
+    boxes = [
+        Box(west - _MARGIN, south - _MARGIN, east + _MARGIN, north + _MARGIN) for west, south, east, north in boxes
+    ]
     order = count()
     whole: list[_Square] = []
     partial = [(_EARTH.level, next(order), _EARTH)]

@@ -62,6 +62,7 @@ def test_every_place_within_the_distance_is_covered(
 
 
 @given(LONGITUDES, LATITUDES, LONGITUDES, LATITUDES, st.floats(0, 1), st.floats(0, 1))
+@example(-1e-205, 0, -1e-205, 0, 0, 0)
 def test_every_place_of_a_box_is_covered(
     west: float, south: float, east: float, north: float, across: float, up: float
 ) -> None:
