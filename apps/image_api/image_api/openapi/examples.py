@@ -302,7 +302,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
             {
                 "error": {
                     "code": "delivery-spec-invalid",
-                    "detail": "Spelled differently from the one spelling of these transforms: t-w640-h480-cover.",
+                    "detail": "Not the canonical spelling of these transforms, which is t-w640-h480-cover.",
                     "canonical": "t-w640-h480-cover",
                     "nearest": None,
                 }

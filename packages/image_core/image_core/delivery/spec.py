@@ -32,8 +32,9 @@ ENCODER_VERSION = 1
 PRESET_NAME = r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*"
 MOST_NAME_LENGTH = 32
 _PRESET = re.compile(rf"(?P<name>{PRESET_NAME})(?:@(?P<short_hash>[0-9a-f]{{4}}))?", re.ASCII)
-_POINT = re.compile(r"x(0|[1-9][0-9]{0,3})y(0|[1-9][0-9]{0,3})", re.ASCII)
-_NUMBER = re.compile(r"(w|h|q|blur)(0|[1-9][0-9]{0,4})", re.ASCII)
+_POINT = re.compile(r"x([0-9]+)y([0-9]+)", re.ASCII)
+_NUMBER = re.compile(r"(w|h|q|blur)([0-9]+)", re.ASCII)
+_MOST_THOUSANDTHS = 1000
 _BACKGROUND = re.compile(r"bg([0-9a-f]{6})", re.ASCII)
 
 
@@ -136,7 +137,7 @@ def parse_transforms(spec: str) -> Recipe:
     recipe = _recipe_of(values)
     canonical = spell(recipe)
     if canonical != spec:
-        raise SpecInvalid(f"Spelled differently from the one spelling of these transforms: {canonical}.", canonical)
+        raise SpecInvalid(f"Not the canonical spelling of these transforms, which is {canonical}.", canonical)
     return recipe
 
 
@@ -145,12 +146,17 @@ def _read(part: str) -> tuple[str, int | str]:
         return "fit", part
     if part in GRAVITIES:
         return "gravity", part
-    if (match := _POINT.fullmatch(part)) and all(int(number) <= 1000 for number in match.groups()):
-        return "gravity", part
+    if match := _POINT.fullmatch(part):
+        x, y = int(match[1]), int(match[2])
+        if max(x, y) > _MOST_THOUSANDTHS:
+            raise SpecInvalid(f"Point `{part[:20]}` is out of range: 0 to {_MOST_THOUSANDTHS} thousandths.")
+        return "gravity", f"x{x}y{y}"
     if match := _BACKGROUND.fullmatch(part):
         return "background", match[1]
     if match := _NUMBER.fullmatch(part):
         return match[1], int(match[2])
+    if not part:
+        raise SpecInvalid("A transform is empty: write for example `t-w640-h480`, with single hyphens.")
     raise SpecInvalid(
         f"Unknown transform `{part[:20]}`: known are w, h, inside, cover, pad, ce, at, fo, x…y…, q, bg and blur."
     )

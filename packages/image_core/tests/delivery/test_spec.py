@@ -75,6 +75,8 @@ def test_whatever_is_read_is_spelled_as_it_was(text: str) -> None:
         ("t-w640-h480-cover-ce", "t-w640-h480-cover"),
         ("t-W640", "t-w640"),
         ("t-w640-bgFFFFFF", "t-w640-bgffffff"),
+        ("t-w0640", "t-w640"),
+        ("t-w640-h480-cover-x0300y05", "t-w640-h480-cover-x300y5"),
     ],
 )
 def test_a_second_spelling_names_the_first(spelling: str, canonical: str) -> None:
@@ -86,7 +88,7 @@ def test_a_second_spelling_names_the_first(spelling: str, canonical: str) -> Non
 @pytest.mark.parametrize(
     "spelling",
     [
-        "t-", "t-cover", "t-w640-cover", "t-h480-pad", "t-w641", "t-w0", "t-w640-h0", "t-w640-h4097", "t-w0640",
+        "t-", "t-cover", "t-w640-cover", "t-h480-pad", "t-w641", "t-w0", "t-w640-h0", "t-w640-h4097",
         "t-w640-w640", "t-w640-cover-pad-h2", "t-w640-q0", "t-w640-q101", "t-w640-blur0", "t-w640-blur101",
         "t-w640-bgfff", "t-w640-h480-cover-x1001y0", "t-w640--h480", "t-w640-rot90", "t-w99999999999999",
     ],
@@ -96,6 +98,22 @@ def test_what_cannot_be_made_has_no_canonical_spelling(spelling: str) -> None:
         parse(spelling)
     assert raised.value.canonical is None
     assert raised.value.detail
+
+
+@pytest.mark.parametrize(
+    ("spelling", "detail"),
+    [
+        ("t-w640-h480-cover-x1001y0", "Point `x1001y0` is out of range"),
+        ("t-w640-h480-cover-x0y1001", "Point `x0y1001` is out of range"),
+        ("t-", "A transform is empty"),
+        ("t-w640--h480", "A transform is empty"),
+        ("t-w640-zoom", "Unknown transform `zoom`"),
+    ],
+)
+def test_the_detail_names_what_is_wrong(spelling: str, detail: str) -> None:
+    with pytest.raises(SpecInvalid) as raised:
+        parse(spelling)
+    assert raised.value.detail.startswith(detail)
 
 
 @pytest.mark.parametrize(
