@@ -30,9 +30,17 @@ class Unknown(Exception):
 class ImageFailed(Exception):
     """The image of a correctly signed address failed for good, by the image's own code."""
 
+    title = "The image failed"
+
     def __init__(self, code: str, message: str) -> None:
         super().__init__(code)
         self.code, self.message = code, message
+
+
+class PictureNotMade(ImageFailed):
+    """The image is ready, but what a correctly signed address asks for cannot be made of it."""
+
+    title = "The picture cannot be made"
 
 
 class Permit(NamedTuple):
@@ -206,28 +214,35 @@ def _spec_permit(address: Address, image: DeliveredImage, presets: Mapping[str, 
     except SpecInvalid as invalid:
         if is_exact and address.spec.startswith(spec.TRANSFORM_PREFIX):
             raise _spec_invalid(invalid.detail, invalid.canonical) from None
-        raise errors.PresetNotFound(f"There is no preset {address.spec!r}.") from None
+        raise _no_preset(address.spec, presets, is_exact=is_exact) from None
+    if not is_exact and (isinstance(asked, Recipe) or asked.name in _WHOLE_FILES):
+        raise errors.PresetNotFound("The grant opens presets only: sign transforms, `original` and `full` one by one.")
     if isinstance(asked, Recipe):
-        if not is_exact:
-            raise errors.PresetNotFound("Transforms are signed by themselves: this grant opens presets only.")
         _check_format(address.extension)
         return _permit(address, image, address.spec, None, asked, is_lasting=True)
     if asked.is_reserved:
-        return _original_permit(address, image, asked, is_exact=is_exact)
-    named = presets if is_exact else {name: each for name, each in presets.items() if each.is_open}
-    preset = named.get(asked.name)
-    if preset is None or (not is_exact and not _opens(preset, address.extension)):
-        meant = nearest(asked.name, named)
-        raise errors.PresetNotFound(
-            f"The team has no {'' if is_exact else 'open '}preset {asked.name!r} in this format.",
-            **({} if meant is None or meant == asked.name else {"nearest": meant}),
-        )
+        return _original_permit(address, image, asked)
+    preset = presets.get(asked.name)
+    if preset is None or not (is_exact or preset.is_open):
+        raise _no_preset(asked.name, presets, is_exact=is_exact)
+    if not is_exact and not _opens(preset, address.extension):
+        formats = ", ".join(preset.formats)
+        raise errors.PresetNotFound(f"The preset {preset.name!r} does not list this format: use {formats} or {AUTO}.")
     _check_format(address.extension)
     return _preset_permit(address, image, asked, preset)
 
 
-def _original_permit(address: Address, image: DeliveredImage, asked: PresetSpec, *, is_exact: bool) -> Permit:
-    if not is_exact or asked.name not in _WHOLE_FILES or asked.short_hash is not None:
+def _no_preset(name: str, presets: Mapping[str, Preset], *, is_exact: bool) -> errors.PresetNotFound:
+    """Return the refusal of a name, with the nearest one among those that the grant could open."""
+    meant = nearest(name, [each.name for each in presets.values() if is_exact or each.is_open])
+    return errors.PresetNotFound(
+        f"The team has no {'' if is_exact else 'open '}preset {name!r}.",
+        **({} if meant is None else {"nearest": meant}),
+    )
+
+
+def _original_permit(address: Address, image: DeliveredImage, asked: PresetSpec) -> Permit:
+    if asked.name not in _WHOLE_FILES or asked.short_hash is not None:
         raise errors.PresetNotFound(f"There is no preset {address.spec!r}.")
     if address.extension != FILE:
         raise _spec_invalid("`original` and `full` have the extension `file`.", f"{asked.name}.{FILE}")

@@ -380,6 +380,24 @@ async def test_a_preset_that_is_not_there_is_told_with_the_nearest_to_a_signed_r
     await is_unknown(delivery, f"/i/public/{image_text(row['id'])}/thumbs.webp")
 
 
+async def test_a_signed_request_for_a_preset_is_told_what_is_wrong_with_it(delivery: Delivery) -> None:
+    team = await delivery.team()
+    row = await delivery.shown(team)
+    await delivery.preset(team, "card", open=True, formats=["webp", "jpeg"])
+    details = {
+        ("p", "card.png"): "The preset 'card' does not list this format: use webp, jpeg or auto.",
+        ("p", "secret.webp"): "The team has no open preset 'secret'.",
+        ("p", "full.file"): "The grant opens presets only: sign transforms, `original` and `full` one by one.",
+        ("p", "t-w64.webp"): "The grant opens presets only: sign transforms, `original` and `full` one by one.",
+        ("e", "secret.webp"): "The team has no preset 'secret'.",
+        ("e", "CARD.webp"): "The team has no preset 'CARD'.",
+    }
+    for (scope, file), detail in details.items():
+        body = await refused(delivery, team.address(row, file, scope=scope), 404, "preset-not-found")
+        assert body["detail"] == detail
+    assert body["nearest"] == "card"
+
+
 async def test_a_new_preset_is_found_at_once_by_a_signed_request(delivery: Delivery) -> None:
     team = await delivery.team()
     row = await delivery.shown(team)
