@@ -24,7 +24,7 @@ from image_delivery.derivatives.sending import Headers, Prepared
 from image_delivery.derivatives.storing import Order
 from image_delivery.derivatives.usage import TeamUsage
 from image_delivery.grants.images import DeliveredImages
-from image_delivery.grants.verification import AUTO, ImageFailed, Permit, Unknown, Verification
+from image_delivery.grants.verification import AUTO, ImageFailed, Permit, PictureNotMade, Unknown, Verification
 from image_delivery.parts import Parts
 from image_engine.contract.rejections import PictureRejected
 
@@ -34,6 +34,10 @@ UNKNOWN_SECONDS = 60
 _NOT_READY_SECONDS = 5
 _PENDING_SECONDS = 5
 _METHODS = (b"GET, HEAD", frozenset({"GET", "HEAD"}))
+_TOO_MUCH_MEMORY = (
+    "The picture needs more memory than one picture may use. Ask for a smaller one, for one without transparency or for"
+    " JPEG."
+)
 _NO_STORE = (b"cache-control", b"no-store")
 _ENDS = (b"cache-control", b"public, max-age=%d" % UNKNOWN_SECONDS)
 
@@ -88,6 +92,13 @@ class Addresses:
             current_request.reset(token)
 
 
+def _not_made(rejection: PictureRejected) -> PictureNotMade:
+    """Return the refusal of a picture that cannot be made of an image, though the image itself is ready."""
+    # To upload the image smaller, as its own failures advise, would not help: its border may be what is large.
+    message = _TOO_MUCH_MEMORY if rejection.code == "picture-too-much-memory" else rejection.message
+    return PictureNotMade(rejection.code, message)
+
+
 class _Exchange:
     """One request and its answer."""
 
@@ -126,7 +137,7 @@ class _Exchange:
         except Unknown:
             await self._send_empty(404, [_ENDS])
         except ImageFailed as failed:
-            await self._refuse(422, failed.code, "The image failed", failed.message, _NO_STORE)
+            await self._refuse(422, failed.code, failed.title, failed.message, _NO_STORE)
         except LeftToProcessor:
             await self._send_empty(202, [(b"retry-after", b"%d" % _PENDING_SECONDS), _NO_STORE])
         except errors.AppError as error:
@@ -197,8 +208,7 @@ class _Exchange:
             await self._serving.requests.ask(image, order, FULL, is_exact=permit.is_exact)
             raise
         except PictureRejected as rejection:
-            refusal = ImageFailed(rejection.code, rejection.message) if permit.is_signed else Unknown()
-            raise refusal from rejection
+            raise (_not_made(rejection) if permit.is_signed else Unknown()) from rejection
         content = finding.picture(parts, permit, made.picture, extension, made.body)
         return Found(content, "made" if is_first else "waited")
 
@@ -206,13 +216,13 @@ class _Exchange:
         """Let the whole picture be copied here, where that can be done.
 
         Raises:
-            ImageFailed: it could not be made within the last hour.
+            PictureNotMade: it could not be made within the last hour.
             LeftToProcessor: it cannot be copied, or is too large for it.
         """
         image = permit.image
         failure = image.failures.get((FULL_HASH, extension))
         if failure is not None:
-            raise ImageFailed(failure.code, failure.message)
+            raise PictureNotMade(failure.code, failure.message)
         order = Order(image.id, image.generation or 0, FULL_HASH, extension)
         if not can_be_copied(image) or self._serving.requests.was_asked(order):
             raise LeftToProcessor

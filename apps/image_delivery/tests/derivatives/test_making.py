@@ -263,6 +263,18 @@ async def test_a_picture_that_cannot_be_made_is_remembered_for_an_hour(delivery:
     assert (await delivery.get(address)).status_code == 200
 
 
+async def test_a_picture_that_needs_too_much_memory_is_told_to_whoever_asks_for_it(
+    delivery: Delivery, team: Team
+) -> None:
+    row = await delivery.uploaded(team)
+    delivery.pool.before = raising(PictureRejected("picture-too-much-memory"))
+    body = (await delivery.get(team.address(row, "t-w4096-h4096-pad.webp"))).json()
+    assert (body["code"], body["title"]) == ("picture-too-much-memory", "The picture cannot be made")
+    # The image is ready: uploading it again would not help.
+    assert "upload" not in body["detail"]
+    assert "Ask for a smaller one" in body["detail"]
+
+
 async def test_an_unsigned_request_is_not_told_why_a_picture_cannot_be_made(delivery: Delivery, team: Team) -> None:
     row = await delivery.uploaded(team, visibility="public")
     delivery.pool.before = raising(PictureRejected("image-undecodable"))
