@@ -6,17 +6,35 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Response
 
 from image_api.actor import Actor, Scope
-from image_api.auth import RequireAnyOf
-from image_api.batches import schemas, service
+from image_api.auth import RequireAnyOf, RequireScope
+from image_api.batches import queries, schemas, service
 from image_api.dependencies import ServicesDep
 from image_api.guarded_route import LARGE_BODY_BYTES, GuardedRoute, body_limit
 from image_api.images.body import json_response
+from image_api.listing.included import page_bodies
 
 router = APIRouter(tags=["images"], route_class=GuardedRoute)
+Reader = Annotated[Actor, Depends(RequireScope(Scope.IMAGES_READ))]
 Changer = Annotated[
     Actor,
     Depends(RequireAnyOf(Scope.IMAGES_WRITE, Scope.IMAGES_DELETE, Scope.ANALYSES_RUN, Scope.DELIVERY_MANAGE)),
 ]
+
+
+@router.post("/images/batch-get", response_model=schemas.FoundImages, openapi_extra=body_limit(LARGE_BODY_BYTES))
+async def get_images(body: schemas.ImageIds, actor: Reader, services: ServicesDep) -> Response:
+    """Get up to 1,000 images by their ids, in the trash or not.
+
+    An item has what a list shows; `include` adds the rest.
+    """
+    image_ids, team_id = list(dict.fromkeys(body.ids)), actor.visible_team_id
+    rows = await queries.find(services.database, team_id, image_ids, frozenset(body.include))
+    found = [rows[image_id] for image_id in image_ids if image_id in rows]
+    items, storable = await page_bodies(services, team_id, found, body.include)
+    return json_response(
+        {"items": items, "not_found": [image_id for image_id in image_ids if image_id not in rows]},
+        headers=None if storable else {"cache-control": "no-store"},
+    )
 
 
 @router.post("/images/batch", response_model=schemas.BatchResult, openapi_extra=body_limit(LARGE_BODY_BYTES))

@@ -1,18 +1,40 @@
 """Bodies of the operations on many images."""
 
 from enum import StrEnum
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from image_api.http.field_types import JsonBoolean
-from image_api.images.schemas import Tags
+from image_api.images.schemas import ListedImage, Tags
 from image_api.metadata_schemas.values import MAX_METADATA_KEYS, MetadataKey, MetadataValue
 from image_core.states import Visibility
 
 MOST_IDS = 1000
 _IMAGE_ID = "0199c0de-0000-7000-8000-000000000004"
+
+
+class ImageIds(BaseModel):
+    """Images to get."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"ids": [_IMAGE_ID]}]})
+
+    ids: Annotated[list[UUID], Field(min_length=1, max_length=MOST_IDS)] = Field(
+        description="IDs of the images, at most 1,000. An ID that is repeated counts once."
+    )
+    include: list[Literal["facts", "metadata", "derivatives", "analyses", "delivery"]] = Field(
+        default_factory=list, description="What to include with each image, as in a list."
+    )
+
+
+class FoundImages(BaseModel):
+    """Images that were found."""
+
+    items: list[ListedImage] = Field(description="The images, in the order of the request.")
+    not_found: list[UUID] = Field(
+        description="IDs of images that do not exist or belong to other teams, in the order of the request."
+    )
 
 
 class BatchAction(StrEnum):

@@ -41,6 +41,11 @@ INCLUDED_COLUMNS: dict[str, tuple[ColumnElement[Any], ...]] = {
 """The columns of an image that a list reads only if they are to be included."""
 
 
+def listed_columns(included: frozenset[str]) -> list[ColumnElement[Any]]:
+    """Return the columns of an image within a list, with those of what is included."""
+    return [*LISTED_COLUMNS, *(column for name in sorted(included) for column in INCLUDED_COLUMNS.get(name, ()))]
+
+
 def _derivatives() -> ColumnElement[Any]:
     """Return the image's derivatives as a JSON array, with the preset where `body.image_body` writes the URL."""
     columns: dict[str, ColumnElement[Any]] = {"preset": derivative.c.preset, "url": derivative.c.preset} | {

@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONPATH
 
-from image_api.images.columns import INCLUDED_COLUMNS, LISTED_COLUMNS
+from image_api.images.columns import listed_columns
 from image_api.listing.metadata_filters import MAX_FILTERS
 from image_api.listing.schemas import MAX_TAG_FILTERS
 from image_core.analyses.catalogue import CATALOGUE
@@ -100,15 +100,14 @@ _CONDITIONS: dict[str, ColumnElement[bool]] = {
 }
 
 
-def _columns(included: frozenset[str]) -> list[ColumnElement[Any]]:
-    return [*LISTED_COLUMNS, *(column for name in sorted(included) for column in INCLUDED_COLUMNS.get(name, ()))]
-
-
 @lru_cache(_MAX_STATEMENTS)
 def _page_query(conditions: frozenset[str], included: frozenset[str] = frozenset()) -> Query:
     """Return the compiled list for a combination of conditions; the cache is bounded, since callers choose them."""
     return Query(
-        select(*_columns(included)).where(*_clauses(conditions)).order_by(*_newest_first).limit(bindparam("limit"))
+        select(*listed_columns(included))
+        .where(*_clauses(conditions))
+        .order_by(*_newest_first)
+        .limit(bindparam("limit"))
     )
 
 
@@ -129,7 +128,7 @@ def _near_query(conditions: frozenset[str], included: frozenset[str] = frozenset
         .order_by(near.c.created_at.desc(), near.c.id.desc())
         .limit(bindparam("limit"))
     )
-    return Query(select(*_columns(included)).where(image.c.id.in_(ids)).order_by(*_newest_first))
+    return Query(select(*listed_columns(included)).where(image.c.id.in_(ids)).order_by(*_newest_first))
 
 
 @lru_cache(_MAX_STATEMENTS)
@@ -138,7 +137,7 @@ def _terms_query(conditions: frozenset[str], included: frozenset[str] = frozense
     found = select(image.c.id, image.c.created_at).where(*_clauses(conditions)).cte("found")
     found = found.prefix_with("MATERIALIZED", dialect="postgresql")
     ids = select(found.c.id).order_by(found.c.created_at.desc(), found.c.id.desc()).limit(bindparam("limit"))
-    return Query(select(*_columns(included)).where(image.c.id.in_(ids)).order_by(*_newest_first))
+    return Query(select(*listed_columns(included)).where(image.c.id.in_(ids)).order_by(*_newest_first))
 
 
 def _clauses(conditions: frozenset[str]) -> list[ColumnElement[bool]]:

@@ -348,15 +348,10 @@ EXAMPLES: dict[str, dict[str, Any]] = {
             },
         ],
     },
+    "FoundImages": {"items": [_listed_image], "not_found": [_OTHER_IMAGE_ID]},
     "CheckedHashes": {
         "items": [
-            {
-                "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
-                "state": "present",
-                "image_id": _IMAGE_ID,
-                "status": "ready",
-                "purged_at": None,
-            }
+            {"sha256": "9f86d081" * 8, "state": "present", "image_id": _IMAGE_ID, "status": "ready", "purged_at": None}
         ]
     },
     "MetadataSchema": {

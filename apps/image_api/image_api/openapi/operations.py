@@ -62,6 +62,7 @@ SUMMARIES = {
     "getDerivative": "Download a derivative",
     "getErrorPage": "Read about an error code",
     "getImage": "Get an image",
+    "getImages": "Get many images",
     "getImageContent": "Download an original",
     "getLiveness": "Check liveness",
     "getMetadataSchema": "Get a metadata schema",

@@ -41,7 +41,10 @@ TAKING_KEYS = sorted(
 )
 
 
-OF_MANY: dict[str, dict[str, Any]] = {"/api/v1/images/batch": {"action": "tag", "tags": ["fjord"]}}
+OF_MANY: dict[str, dict[str, Any]] = {
+    "/api/v1/images/batch": {"action": "tag", "tags": ["fjord"]},
+    "/api/v1/images/batch-get": {"include": ["analyses", "delivery"]},
+}
 OF_A_TEAM = tuple(
     f"/api/v1/{name}"
     for name in ("credits", "usage", "metadata-schema", "duplicates", "delivery-keys", "presets", "images/check")
