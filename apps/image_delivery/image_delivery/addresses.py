@@ -10,7 +10,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from image_core import errors
 from image_core.delivery.rendition_requests import FULL, FULL_HASH
-from image_core.delivery.spec import FOCAL_GRAVITY, Format, Recipe, made_recipe
+from image_core.delivery.spec import FOCAL_GRAVITY, Format, Recipe
 from image_core.errors.problem_documents import MEDIA_TYPE, document, status_of
 from image_core.storage.protocol import ObjectMissing
 from image_core.telemetry import current_request, log, log_unexpected, request_context, span
@@ -243,7 +243,7 @@ class _Exchange:
         """Return what to make, the hash by which it is stored, and its format."""
         if permit.recipe is None:
             return None, FULL_HASH, format_of_whole(permit.image)
-        recipe = made_recipe(permit.recipe)
+        recipe = permit.recipe.centered()
         accept = self._request_headers.get(b"accept", b"")
         return recipe, finding.spec_hash_of(recipe), finding.format_of(permit, recipe, accept)
 

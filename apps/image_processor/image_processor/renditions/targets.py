@@ -11,7 +11,7 @@ from image_core.delivery.rendition_requests import (
     SOURCE_HASH,
     SOURCE_RECIPE,
 )
-from image_core.delivery.spec import Recipe, made_recipe
+from image_core.delivery.spec import Recipe
 from image_core.images.presets import presets_of_team
 from image_engine.contract.renditions import FULL_SIZE_QUALITY, full_size_format
 from image_processor.messages import RenditionRequested
@@ -57,7 +57,7 @@ async def find_target(database: Database, request: RenditionRequested) -> Target
     # Processing makes eager presets in its format, whatever formats their addresses offer.
     if request.format not in preset.formats and not (preset.is_eager and request.format == PROCESSED_FORMAT):
         return None
-    recipe = made_recipe(preset.recipe)
+    recipe = preset.recipe.centered()
     return Target(image, _key(request, recipe.hash()), preset.name, recipe, preset.is_eager)
 
 

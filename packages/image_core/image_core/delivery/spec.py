@@ -74,17 +74,12 @@ class Recipe:
         return replace(self, gravity=f"x{x_thousandths}y{y_thousandths}") if self.gravity == FOCAL_GRAVITY else self
 
     def centered(self) -> "Recipe":
-        """Return the recipe for an image without a focal point: the center takes the place of `fo`."""
+        """Return the recipe for an image without a focal point, as all are yet: the center takes the place of `fo`."""
         return replace(self, gravity="ce") if self.gravity == FOCAL_GRAVITY else self
 
     def short_hash(self) -> str:
         """Return the four hex digits that follow a preset's name."""
         return self.hash().hex()[:4]
-
-
-def made_recipe(recipe: Recipe) -> Recipe:
-    """Return what is made for a recipe: images have no focal point yet, so the centre takes its place."""
-    return replace(recipe, gravity="ce") if recipe.gravity == FOCAL_GRAVITY else recipe
 
 
 class SpecInvalid(Exception):
