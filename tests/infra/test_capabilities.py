@@ -214,6 +214,7 @@ def _message_calls(code: Code) -> set[Call]:
         "analysis_request": "topic:analyses",
         "rendition_request": "topic:renditions",
         "eager_requests": "topic:renditions",
+        "discard_request": "topic:renditions",
     }
     # The backlog holds the messages of every service, on every topic.
     named = topics.keys() if "publish_backlog" in made else topics.keys() & made

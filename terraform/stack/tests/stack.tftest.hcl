@@ -75,6 +75,7 @@ run "grants_on_each_topic_are_exact" {
     condition = toset([for grant in google_pubsub_topic_iam_member.table : "${grant.member} ${grant.role} ${grant.topic}"]) == toset([
       "serviceAccount:image-api@example-project.iam.gserviceaccount.com roles/pubsub.publisher image-analyses",
       "serviceAccount:image-api@example-project.iam.gserviceaccount.com roles/pubsub.publisher image-events",
+      "serviceAccount:image-api@example-project.iam.gserviceaccount.com roles/pubsub.publisher image-renditions",
       "serviceAccount:image-api@example-project.iam.gserviceaccount.com roles/pubsub.publisher image-uploads",
       "serviceAccount:image-processor@example-project.iam.gserviceaccount.com roles/pubsub.publisher image-analyses",
       "serviceAccount:image-processor@example-project.iam.gserviceaccount.com roles/pubsub.publisher image-events",
