@@ -3,9 +3,10 @@
 Run it while no service writes to the restored database. It lists both buckets, then reads the rows, all in memory,
 and prints a JSON report; it ends with 0 when everything agrees and with 1 otherwise.
 
-`--repair` deletes nothing. It promises the removal of orphans in a week, which deleting those rows takes back, and
-sends images whose derivatives are gone, but whose original is there, to be processed again. An original that is
-missing is for a person to bring back: every generation that the bucket still has is counted as there, and what was
+`--repair` deletes no object. It promises the removal of orphans in a week, which deleting those rows takes back, sends
+images whose derivatives are gone, but whose original is there, to be processed again, and removes rows of renditions
+whose objects are gone, which are made again once they are asked for. An original that is missing is for a person to
+bring back: every generation that the bucket still has is counted as there, and what was
 deleted for good may be soft-deleted.
 """
 
@@ -19,14 +20,15 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from scripts.infra.commands import say
-from sqlalchemy import select
+from sqlalchemy import Uuid, bindparam, delete, func, select
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from image_core import errors
-from image_core.db import Database, DatabaseConfig, Record, Transaction
+from image_core.db import Database, DatabaseConfig, Query, Record, Transaction
 from image_core.images import transitions
 from image_core.images.discards import schedule_removal
 from image_core.images.object_names import Bucket
-from image_core.models import HOLDS_BYTES_CLAUSE, derivative, discarded_object, image
+from image_core.models import HOLDS_BYTES_CLAUSE, derivative, discarded_object, image, rendition
 from image_core.states import ImageStatus
 from image_core.storage.gcs import GcsClient
 from image_core.storage.protocol import ObjectMissing, ObjectStorage, StoredObject
@@ -35,6 +37,8 @@ MOST_EXAMPLES = 50
 REMOVE_AFTER = timedelta(days=7)
 """How long an orphan stays after `--repair`, for somebody to change their mind."""
 _STATEMENT_SECONDS = 600.0
+
+_forget = Query(delete(rendition).where(rendition.c.id == func.any(bindparam("lost", type_=ARRAY(Uuid)))))
 
 Example = dict[str, Any]
 
@@ -55,6 +59,7 @@ class Rows:
     pending: set[str]
     """Names under which an upload may still arrive, in any generation."""
     derivatives: list[Record]
+    renditions: list[Record]
     promises: set[tuple[str, str, int | None]]
     """What `discarded_object` removes; a name of a derivative that ends in a slash stands for all below it."""
 
@@ -65,6 +70,7 @@ class Differences:
 
     missing_originals: list[Example] = field(default_factory=list)
     missing_derivatives: list[Example] = field(default_factory=list)
+    missing_renditions: list[Record] = field(default_factory=list)
     orphans: list[Orphan] = field(default_factory=list)
     reprocessable: dict[UUID, int] = field(default_factory=dict)
     """Images with a missing derivative and a sound original, with their revision as it was read."""
@@ -83,6 +89,9 @@ class Differences:
         kinds = {
             "missing_originals": self.missing_originals,
             "missing_derivatives": self.missing_derivatives,
+            "missing_renditions": [
+                {"image_id": str(row["image_id"]), "object_name": row["object_name"]} for row in self.missing_renditions
+            ],
             "orphans": orphans,
         }
         told = {name: {"count": len(each), "examples": each[:MOST_EXAMPLES]} for name, each in kinds.items()}
@@ -90,7 +99,7 @@ class Differences:
 
 
 async def read_rows(database: Database) -> Rows:
-    """Promises first: a derivative loses its promise in the transaction that names it, so it is never in neither."""
+    """Promises first: what is made loses its promise in the transaction that names it, so it is never in neither."""
     promises = await database.fetch(
         select(discarded_object.c.bucket, discarded_object.c.object_name, discarded_object.c.generation)
     )
@@ -104,10 +113,14 @@ async def read_rows(database: Database) -> Rows:
     derivatives = await database.fetch(
         select(derivative.c.image_id, derivative.c.preset, derivative.c.object_name).order_by(derivative.c.object_name)
     )
+    renditions = await database.fetch(
+        select(rendition.c.id, rendition.c.image_id, rendition.c.object_name).order_by(rendition.c.object_name)
+    )
     return Rows(
         holding,
         {row["object_name"] for row in pending},
         derivatives,
+        renditions,
         {(row["bucket"], row["object_name"], row["generation"]) for row in promises},
     )
 
@@ -134,6 +147,7 @@ def compare(rows: Rows, originals: list[StoredObject], derivatives: list[StoredO
         )
         if image_id in sound:
             differences.reprocessable[image_id] = sound[image_id]
+    differences.missing_renditions = [row for row in rows.renditions if row["object_name"] not in present]
     differences.orphans = _orphans(rows, originals, derivatives)
     return differences
 
@@ -145,7 +159,7 @@ def _missing_original(row: Record, found_size_bytes: int | None) -> Example:
 
 def _orphans(rows: Rows, originals: list[StoredObject], derivatives: list[StoredObject]) -> list[Orphan]:
     held = {(row["object_name"], row["generation"]) for row in rows.holding}
-    named = {row["object_name"] for row in rows.derivatives}
+    named = {row["object_name"] for row in (*rows.derivatives, *rows.renditions)}
     found = [
         Orphan(Bucket.ORIGINALS, each)
         for each in originals
@@ -165,10 +179,15 @@ def _promised(orphan: Orphan, promises: set[tuple[str, str, int | None]]) -> boo
 
 
 async def repair(transaction: Transaction, differences: Differences, now: datetime) -> dict[str, Any]:
-    """Does what can be taken back, and says what. All promises bear the same time, by which they can be found."""
+    """Does what can be taken back or made again, and says what.
+
+    All promises bear the same time, by which they can be found.
+    """
     due = now + REMOVE_AFTER
     for each in differences.orphans:
         await schedule_removal(transaction, each.bucket, each.found.name, each.found.generation, due)
+    lost = [row["id"] for row in differences.missing_renditions]
+    await transaction.execute(_forget, lost=lost)
     sent = [
         str(image_id)
         for image_id, revision in differences.reprocessable.items()
@@ -177,6 +196,7 @@ async def repair(transaction: Transaction, differences: Differences, now: dateti
     return {
         "orphans_promised": {"count": len(differences.orphans), "remove_after": due.isoformat()},
         "images_sent_back": {"count": len(sent), "examples": sent[:MOST_EXAMPLES]},
+        "renditions_forgotten": {"count": len(lost)},
     }
 
 
@@ -192,6 +212,7 @@ async def check(
     report["compared"] = {
         "images": len(rows.holding),
         "derivatives": len(rows.derivatives),
+        "renditions": len(rows.renditions),
         "objects_in_originals": len(found_originals),
         "objects_in_derivatives": len(found_derivatives),
     }

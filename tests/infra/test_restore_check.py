@@ -16,10 +16,10 @@ from sqlalchemy import delete, insert, select, update
 
 from image_core.db import Database, DatabaseConfig
 from image_core.ids import new_id
-from image_core.models import derivative, discarded_object, image
+from image_core.models import derivative, discarded_object, image, rendition
 from image_core.states import ImageStatus
 from image_core.storage.gcs import GcsClient, GcsStorage
-from image_core.testing import add_derivative, add_image, add_team
+from image_core.testing import GENERATION, a_sha256, add_derivative, add_image, add_team
 
 
 @dataclass
@@ -50,6 +50,17 @@ class World:
         name = self.derivative_name(image_id, version)
         await self.derivatives.put(name, name.encode(), "image/webp")
         await add_derivative(self.database, image_id, name)
+
+    async def add_rendition(self, image_id: UUID, format_: str) -> str:
+        name = f"derivatives/{self.team_id}/{image_id}/made/card.{format_}"
+        stored = await self.derivatives.put(name, name.encode(), f"image/{format_}")
+        row = {
+            "id": new_id(), "team_id": self.team_id, "image_id": image_id, "generation": GENERATION, "preset": "card",
+            "format": format_, "spec_hash": bytes(16), "object_name": name, "width": 40, "height": 30, "frames": 1,
+            "size_bytes": stored.size_bytes, "sha256": a_sha256(name), "eager": False,
+        }  # fmt: skip
+        await self.database.execute(insert(rendition).values(row))
+        return name
 
     async def purge(self, image_id: UUID) -> None:
         await self.originals.delete(f"originals/{self.team_id}/{image_id}")
@@ -161,7 +172,7 @@ async def test_the_database_in_service_agrees(world: World, images: Images, run:
     assert (code, report["agrees"]) == (0, True)
     assert [report[kind]["count"] for kind in ("missing_originals", "missing_derivatives", "orphans")] == [0, 0, 0]
     assert report["compared"] == {
-        "images": 3, "derivatives": 3, "objects_in_originals": 5, "objects_in_derivatives": 4,
+        "images": 3, "derivatives": 3, "renditions": 0, "objects_in_originals": 5, "objects_in_derivatives": 4,
     }  # fmt: skip
 
 
@@ -220,6 +231,19 @@ async def test_repair_promises_and_asks_again_and_deletes_nothing(world: World, 
     assert report["missing_derivatives"]["count"] == 2
     assert report["repaired"]["orphans_promised"]["count"] == report["repaired"]["images_sent_back"]["count"] == 0
     await restored.close()
+
+
+async def test_a_rendition_is_no_orphan_and_is_forgotten_without_its_object(world: World, run: Any) -> None:
+    image_id = await world.image()
+    await world.add_derivative(image_id)
+    kept, lost = [await world.add_rendition(image_id, each) for each in ("avif", "jpeg")]
+    assert (await run(world.url))[0] == 0
+    await world.derivatives.delete(lost)
+    code, report = await run(world.url, "--repair")
+    assert (code, names(report, "missing_renditions"), report["orphans"]["count"]) == (1, [lost], 0)
+    assert report["repaired"]["renditions_forgotten"] == {"count": 1}
+    assert [row["object_name"] for row in await world.database.fetch(select(rendition))] == [kept]
+    assert (await run(world.url))[0] == 0
 
 
 async def test_an_original_of_another_size_is_not_the_one(world: World, run: Any) -> None:
