@@ -28,8 +28,9 @@ module "events" {
     audience              = local.processor_audience
     service_account_email = local.caller_emails["image-push"]
     # 30 seconds longer than the processor's time limit, so that its own response always arrives first.
-    ack_deadline_seconds  = local.request_seconds.processor + 30
-    max_delivery_attempts = local.max_delivery_attempts
+    ack_deadline_seconds             = local.request_seconds.processor + 30
+    max_delivery_attempts            = local.max_delivery_attempts
+    renditions_max_delivery_attempts = local.renditions_max_delivery_attempts
   }
 
   depends_on = [google_project_service.this]

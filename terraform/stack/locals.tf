@@ -74,4 +74,7 @@ locals {
 
   # Deliveries after which a message becomes a dead letter; the processor logs the last one.
   max_delivery_attempts = 10
+
+  # The most that Pub/Sub allows: renditions wait for idle workers, and each delivery that finds none counts.
+  renditions_max_delivery_attempts = 100
 }

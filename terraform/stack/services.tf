@@ -60,6 +60,8 @@ locals {
       WORKER_COUNT               = tostring(var.processor.worker_count)
       WORKER_MEMORY_LIMIT_BYTES  = "536870912"
       JOB_DEADLINE_SECONDS       = "60"
+      # Renditions are delivered again as long as no worker is idle, so they have more attempts.
+      PUSH_RENDITIONS_MAX_DELIVERY_ATTEMPTS = tostring(local.renditions_max_delivery_attempts)
       # A claim is released after nine tenths of its lease, within the time limit of the request.
       LEASE_SECONDS = tostring(local.request_seconds.processor)
       # Read only by the previous release, which an apply restarts and which sweeps until image-tasks exists.

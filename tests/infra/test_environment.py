@@ -122,9 +122,10 @@ def test_topics_are_the_services_own_defaults(setting: str) -> None:
         assert f'"{settings.model_fields[setting].default}"' in text_of("modules/events", "topics.tf")
 
 
-def test_delivery_attempts_are_the_settings_default() -> None:
-    attempts = ProcessorSettings.model_fields["push_max_delivery_attempts"].default
-    assert f"max_delivery_attempts = {attempts}\n" in text_of("stack", "locals.tf")
+@pytest.mark.parametrize("name", ["max_delivery_attempts", "renditions_max_delivery_attempts"])
+def test_delivery_attempts_are_the_settings_default(name: str) -> None:
+    attempts = ProcessorSettings.model_fields[f"push_{name}"].default
+    assert f"  {name} = {attempts}\n" in text_of("stack", "locals.tf")
 
 
 def test_database_is_the_settings_default() -> None:

@@ -23,6 +23,12 @@ class ProcessorSettings(ServiceSettings):
     push_max_delivery_attempts: int = Field(
         10, ge=1, description="Delivery attempts of the subscription before a message becomes a dead letter."
     )
+    push_renditions_max_delivery_attempts: int = Field(
+        100,
+        ge=1,
+        description="As `PUSH_MAX_DELIVERY_ATTEMPTS`, of the subscription for renditions, whose messages are delivered"
+        " again as long as uploads need all workers.",
+    )
 
     worker_count: int = Field(2, ge=1, le=32, description="Number of worker processes: pictures processed at once.")
     worker_memory_limit_bytes: int = Field(512 * MEBIBYTE, description="Maximum resident memory of a worker.")

@@ -114,13 +114,13 @@ async def _pubsub(settings: EmulatorSettings, identity: Identity) -> AsyncIterat
 def _create_topics(broker: Broker, settings: EmulatorSettings) -> None:
     dead_letters = settings.topic(settings.dead_letter_topic)
     pushed = {
-        settings.uploads_topic: "uploads",
-        settings.analyses_topic: "analyses",
-        settings.renditions_topic: "renditions",
+        settings.uploads_topic: ("uploads", settings.push_max_attempts),
+        settings.analyses_topic: ("analyses", settings.push_max_attempts),
+        settings.renditions_topic: ("renditions", settings.push_renditions_max_attempts),
     }
     for name in (*pushed, settings.events_topic, settings.dead_letter_topic):
         broker.ensure_topic(settings.topic(name))
-    for name, path in pushed.items():
+    for name, (path, max_attempts) in pushed.items():
         broker.ensure_subscription(
             Subscription(
                 name=settings.subscription(f"{name}-push"),
@@ -132,7 +132,7 @@ def _create_topics(broker: Broker, settings: EmulatorSettings) -> None:
                 min_backoff_seconds=settings.push_min_backoff_seconds,
                 max_backoff_seconds=settings.push_max_backoff_seconds,
                 dead_letter_topic=dead_letters,
-                max_delivery_attempts=settings.push_max_attempts,
+                max_delivery_attempts=max_attempts,
             )
         )
     broker.ensure_subscription(

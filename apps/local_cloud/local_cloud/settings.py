@@ -84,6 +84,11 @@ class EmulatorSettings(BaseSettings):
     push_min_backoff_seconds: float = Field(1.0, description="Shortest pause before a message is pushed again.")
     push_max_backoff_seconds: float = Field(10.0, description="Longest pause before a message is pushed again.")
     push_max_attempts: int = Field(10, description="Attempts before a message becomes a dead letter.")
+    push_renditions_max_attempts: int = Field(
+        100,
+        description="As `EMULATORS_PUSH_MAX_ATTEMPTS`, for renditions, which are pushed again as long as no worker is"
+        " idle.",
+    )
     push_max_outstanding: int = Field(8, description="Maximum number of pushes at once.")
 
     tasks_url: str = Field("http://127.0.0.1:8082", description="Service that the scheduler calls.")

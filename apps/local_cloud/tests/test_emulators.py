@@ -20,6 +20,7 @@ from .emulator_process import Emulators, Receiver, eventually, running_emulators
 
 PROJECT = "image-manager-local"
 TOPIC = f"projects/{PROJECT}/topics/image-uploads"
+RENDITIONS = f"projects/{PROJECT}/topics/image-renditions"
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +114,7 @@ def test_a_poison_message_becomes_a_dead_letter_and_harms_no_other(
     tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     receiver.status = lambda envelope: 500 if envelope["message"]["attributes"].get("poison") else 204
-    settings = {"EMULATORS_PUSH_MAX_ATTEMPTS": "5"}
+    settings = {"EMULATORS_PUSH_MAX_ATTEMPTS": "5", "EMULATORS_PUSH_RENDITIONS_MAX_ATTEMPTS": "7"}
     with running_emulators(tmp_path / "emulators", receiver.url, **settings) as emulators:
         monkeypatch.setenv("PUBSUB_EMULATOR_HOST", emulators.pubsub_host)
         publisher = pubsub_v1.PublisherClient()
@@ -122,9 +123,12 @@ def test_a_poison_message_becomes_a_dead_letter_and_harms_no_other(
             publisher.publish(TOPIC, str(number).encode()).result(5)
         eventually(lambda: emulators.backlog("image-dead-letters-pull") == 1)
         assert sorted(receiver.data()) == sorted(["bad"] * 5 + [str(number) for number in range(20)])
+        publisher.publish(RENDITIONS, b"patient", poison="yes").result(5)
+        eventually(lambda: emulators.backlog("image-dead-letters-pull") == 2)
+        assert [each["path"] for each in receiver.requests].count("/push/renditions") == 7
         with pubsub_v1.SubscriberClient() as subscriber:
             name = f"projects/{PROJECT}/subscriptions/image-dead-letters-pull"
-            (letter,) = subscriber.pull(subscription=name, max_messages=5).received_messages
+            letter, _ = subscriber.pull(subscription=name, max_messages=5).received_messages
         assert letter.message.data == b"bad"
         assert letter.message.attributes["poison"] == "yes"
         assert letter.message.attributes["CloudPubSubDeadLetterSourceSubscription"] == "image-uploads-push"

@@ -32,6 +32,6 @@ output "push" {
 }
 
 output "max_delivery_attempts" {
-  description = "Number of delivery attempts after which a message becomes a dead letter."
-  value       = var.push.max_delivery_attempts
+  description = "Number of delivery attempts after which a message of each topic becomes a dead letter."
+  value       = local.max_delivery_attempts
 }

@@ -5,6 +5,12 @@ locals {
     analyses   = "/push/analyses"
     renditions = "/push/renditions"
   }
+
+  max_delivery_attempts = {
+    uploads    = var.push.max_delivery_attempts
+    analyses   = var.push.max_delivery_attempts
+    renditions = var.push.renditions_max_delivery_attempts
+  }
 }
 
 resource "google_pubsub_subscription" "push" {
@@ -35,7 +41,7 @@ resource "google_pubsub_subscription" "push" {
 
   dead_letter_policy {
     dead_letter_topic     = local.topic_ids["dead_letters"]
-    max_delivery_attempts = var.push.max_delivery_attempts
+    max_delivery_attempts = local.max_delivery_attempts[each.key]
   }
 
   # A subscription must not expire after a month without messages.

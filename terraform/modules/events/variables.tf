@@ -28,13 +28,14 @@ variable "region" {
 }
 
 variable "push" {
-  description = "Push delivery: the receiver's URL without a path, the audience that it expects, the account that signs tokens, the time limit for one message, and the number of attempts after which a message becomes a dead letter."
+  description = "Push delivery: the receiver's URL without a path, the audience that it expects, the account that signs tokens, the time limit for one message, and the numbers of attempts after which a message becomes a dead letter. Renditions wait for idle workers, and a message that finds none has used an attempt."
   type = object({
-    service_url           = string
-    audience              = string
-    service_account_email = string
-    ack_deadline_seconds  = number
-    max_delivery_attempts = optional(number, 10)
+    service_url                      = string
+    audience                         = string
+    service_account_email            = string
+    ack_deadline_seconds             = number
+    max_delivery_attempts            = optional(number, 10)
+    renditions_max_delivery_attempts = optional(number, 100)
   })
   nullable = false
 
@@ -59,8 +60,8 @@ variable "push" {
   }
 
   validation {
-    condition     = var.push.max_delivery_attempts >= 5 && var.push.max_delivery_attempts <= 100
-    error_message = "push.max_delivery_attempts must be between 5 and 100, the limits of Pub/Sub."
+    condition     = alltrue([for each in [var.push.max_delivery_attempts, var.push.renditions_max_delivery_attempts] : each >= 5 && each <= 100])
+    error_message = "push.max_delivery_attempts and push.renditions_max_delivery_attempts must be between 5 and 100, the limits of Pub/Sub."
   }
 }
 

@@ -409,7 +409,7 @@ run "delivery_attempts_agree" {
   command = plan
 
   assert {
-    condition     = tonumber(local.processor_environment["PUSH_MAX_DELIVERY_ATTEMPTS"]) == module.events.max_delivery_attempts && module.events.max_delivery_attempts == 10
+    condition     = { for key, attempts in module.events.max_delivery_attempts : key => tostring(attempts) } == { uploads = local.processor_environment["PUSH_MAX_DELIVERY_ATTEMPTS"], analyses = local.processor_environment["PUSH_MAX_DELIVERY_ATTEMPTS"], renditions = local.processor_environment["PUSH_RENDITIONS_MAX_DELIVERY_ATTEMPTS"] }
     error_message = "The processor counts other attempts."
   }
 }

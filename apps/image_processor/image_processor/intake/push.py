@@ -1,6 +1,7 @@
 """Push endpoints: a message becomes a job, and its outcome a status: 2xx acknowledges, anything else redelivers."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Request, Response
@@ -82,11 +83,13 @@ async def push_analysis(request: Request, authorization: Annotated[str | None, H
 @router.post("/push/renditions")
 async def push_rendition(request: Request, authorization: Annotated[str | None, Header()] = None) -> Response:
     """Handle one message of the topic that requests work on renditions in the background."""
-    return await _take(request, authorization, _rendition)
-
-
-async def _take(request: Request, authorization: str | None, job: Job) -> Response:
     parts: Parts = request.app.state.parts
+    return await _take(request, authorization, _rendition, parts.settings.push_renditions_max_delivery_attempts)
+
+
+async def _take(request: Request, authorization: str | None, job: Job, max_attempts: int | None = None) -> Response:
+    parts: Parts = request.app.state.parts
+    redeliver = partial(_redeliver, parts, max_attempts or parts.settings.push_max_delivery_attempts)
     # The caller is authenticated before the body is read.
     if refused := await _refused(request, authorization):
         return refused
@@ -101,15 +104,15 @@ async def _take(request: Request, authorization: str | None, job: Job) -> Respon
         # Not acknowledged: after the maximum number of deliveries it becomes a dead letter, which an operator can
         # inspect.
         log("message_malformed", severity="ERROR", reason=str(error), message_id=envelope.message.message_id)
-        return _redeliver(parts, envelope, 400)
+        return redeliver(envelope, 400)
     except errors.Unavailable as error:
         log("part_unavailable", severity="WARNING", code=error.code, reason=type(error.__cause__).__qualname__)
-        return _redeliver(parts, envelope, 503)
-    return Response(status_code=204) if outcome is Outcome.DONE else _redeliver(parts, envelope, 503)
+        return redeliver(envelope, 503)
+    return Response(status_code=204) if outcome is Outcome.DONE else redeliver(envelope, 503)
 
 
-def _redeliver(parts: Parts, envelope: PushEnvelope, status: int) -> Response:
-    if (envelope.delivery_attempt or 0) >= parts.settings.push_max_delivery_attempts:
+def _redeliver(parts: Parts, max_attempts: int, envelope: PushEnvelope, status: int) -> Response:
+    if (envelope.delivery_attempt or 0) >= max_attempts:
         parts.metrics.dead_letters.inc()
         log("message_dead", severity="ERROR", message_id=envelope.message.message_id)
     return Response(status_code=status, headers=_LATER)

@@ -232,6 +232,15 @@ class TestEnvelopes:
         await processor.push({"data": "!", "attributes": {}}, deliveryAttempt=10)
         assert dead() == before + 1
 
+    async def test_a_rendition_outlasts_a_hundred_tries(self, processor: Processor) -> None:
+        dead = processor.parts.metrics.dead_letters._value.get
+        before = dead()
+        malformed: dict[str, Any] = {"data": "!", "attributes": {}}
+        assert await processor.push(malformed, path="renditions", deliveryAttempt=99) == 400
+        assert dead() == before
+        assert await processor.push(malformed, path="renditions", deliveryAttempt=100) == 400
+        assert dead() == before + 1
+
     async def test_an_envelope_without_a_count_of_its_tries_is_fine(self, processor: Processor) -> None:
         assert await processor.push(processor.message("x", 1, "other-bucket"), deliveryAttempt=None) == 204
 

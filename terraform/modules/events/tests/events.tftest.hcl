@@ -122,12 +122,12 @@ run "subscriptions_are_on_their_topics" {
   }
 }
 
-run "ten_deliveries_are_tried" {
+run "ten_deliveries_are_tried_and_renditions_outlast_a_backlog" {
   command = plan
 
   assert {
-    condition     = alltrue([for each in google_pubsub_subscription.push : each.dead_letter_policy[0].max_delivery_attempts == 10])
-    error_message = "Not ten attempts."
+    condition     = { for key, each in google_pubsub_subscription.push : key => each.dead_letter_policy[0].max_delivery_attempts } == { uploads = 10, analyses = 10, renditions = 100 }
+    error_message = "Other attempts than ten, and a hundred for renditions."
   }
 }
 
