@@ -134,3 +134,24 @@ async def test_a_whole_picture_of_another_format_is_made_in_the_background(
             answer = await asyncio.to_thread(httpx2.get, address, trust_env=False)
     with Image.open(BytesIO(answer.content)) as found:
         assert (answer.status_code, found.format, found.size) == (200, "JPEG", (WIDTH_PX, HEIGHT_PX))
+
+
+async def test_pictures_of_a_very_large_original_are_made_once_its_source_is_there(
+    system: RunningSystem, member: Client
+) -> None:
+    if not system.delivery_url:
+        pytest.skip("where a deployment delivers is not known here")
+    made = BytesIO()
+    # More than 24 million pixels, in a format that cannot be decoded at a reduced size.
+    Image.linear_gradient("L").resize((6000, 4010)).save(made, "PNG")
+    image = await member.upload(made.getvalue())
+    signed = {"items": [{"image_id": image["id"], "spec": "t-w96", "format": "png"}]}
+    address = (await member.ask("POST", "/delivery/sign", 200, json=signed))["items"][0]["url"]
+    async with asyncio.timeout(60):
+        while (answer := await asyncio.to_thread(httpx2.get, address, trust_env=False)).status_code == 503:
+            await asyncio.sleep(float(answer.headers["retry-after"]) / 10)
+    with Image.open(BytesIO(answer.content)) as found:
+        assert (answer.status_code, found.format, found.size) == (200, "PNG", (96, 64))
+        assert found.convert("L").getextrema()[1] > 200
+    shown = await member.ask("GET", f"/images/{image['id']}", 200)
+    assert "source" not in [each["preset"] for each in shown["derivatives"]]
