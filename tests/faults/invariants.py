@@ -22,7 +22,7 @@ from local_cloud.system.environment import PROJECT_ID
 
 from .inbox import Inbox
 from .journal import Answered, Caller, Journal, Tried
-from .system import PUSH_SUBSCRIPTION, FaultySystem
+from .system import PUSH_SUBSCRIPTION, RENDITIONS_SUBSCRIPTION, FaultySystem
 
 FINAL_SECONDS = 60
 QUIET_SECONDS = 60
@@ -95,7 +95,8 @@ class Checker:
 
     async def _still_to_do(self) -> dict[str, int]:
         state = await asyncio.to_thread(self.system.emulator_state)
-        pushes = state["subscriptions"][PUSH_SUBSCRIPTION]["backlog"]
+        waiting = (PUSH_SUBSCRIPTION, RENDITIONS_SUBSCRIPTION)
+        pushes = sum(state["subscriptions"][name]["backlog"] for name in waiting)
         if not pushes:
             # A job lives inside a push and an upload inside its request: nobody works on anything any more, so that
             # what was promised to the sweep for later may go now.

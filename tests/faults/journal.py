@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 import httpx2
 
+_SCOPES = ("images:read", "images:write", "images:delete", "keys:self", "delivery:manage")
 PATIENCE_SECONDS = 45.0
 """Longer than any answer may take, so that one that takes too long is seen as such."""
 
@@ -136,7 +137,7 @@ async def new_caller(url: str, admin_api_key: str, journal: Journal) -> Caller:
         team = (await client.post("/teams", json={"name": name}, headers=admin)).raise_for_status().json()
         made = await client.post(
             f"/teams/{team['id']}/users",
-            json={"name": name, "scopes": ["images:read", "images:write", "images:delete", "keys:self"]},
+            json={"name": name, "scopes": [*_SCOPES]},
             headers=admin,
         )
         return Caller(url, made.raise_for_status().json()["api_key"], team["id"], journal)

@@ -55,6 +55,7 @@ EMULATOR_SETTINGS = {
     "EMULATORS_SWEEP_SECONDS": "2",
 }
 PUSH_SUBSCRIPTION = "image-uploads-push"
+RENDITIONS_SUBSCRIPTION = "image-renditions-push"
 
 
 class Service:
