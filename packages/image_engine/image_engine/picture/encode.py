@@ -19,6 +19,8 @@ _NEEDED_BYTES_PER_PIXEL: dict[Format, tuple[int, int]] = {
 }  # fmt: skip
 # Tables of one's own make a file a few hundredths smaller, and take six bytes a pixel until they are known.
 _MOST_OPTIMIZED_PIXELS = 8_000_000
+# In the first byte of flags of WebP.
+_WEBP_ALPHA = 0x10
 # Signature and IHDR.
 _PNG_HEADER_BYTES = 33
 # AVIF's figures at which luma is as near to the original (SSIM within 0.01) as WebP's and JPEG's at theirs, measured on
@@ -62,7 +64,19 @@ def encode(image: pyvips.Image, image_format: Format, quality: int, effort: int,
 
 def _webp(image: pyvips.Image, quality: int, effort: int, keep: str) -> bytes:
     content: bytes = image.webpsave_buffer(Q=quality, effort=min(effort, 6), keep=keep)
-    return content
+    return _with_transparent_border(content) if image.hasalpha() else content
+
+
+def _with_transparent_border(content: bytes) -> bytes:
+    """Set the flag for alpha in an animation whose first frame leaves a border of the canvas out.
+
+    The encoder sets it for what is within frames only, and decoders that go by it show the border black. An animation
+    begins with VP8X and ANIM (32 bytes) and its first frame. Source: RFC 9649, sections 2.7 and 2.7.1.1.
+    """
+    is_animation = content[12:16] == b"VP8X" and content[44:48] == b"ANMF"
+    if not is_animation or content[24:30] == content[58:64]:
+        return content
+    return content[:20] + bytes([content[20] | _WEBP_ALPHA]) + content[21:]
 
 
 def _avif(image: pyvips.Image, quality: int, effort: int, keep: str) -> bytes:

@@ -265,6 +265,17 @@ def test_animation_stays_animated_in_webp(picture_format: str, spec: str, size: 
     assert np.abs(frames[4] - still[0]).max() > 100
 
 
+def test_border_of_an_animation_is_transparent_where_frames_are_not() -> None:
+    red, green = (Image.new("RGB", (64, 32), color) for color in ("red", "green"))
+    target = io.BytesIO()
+    red.save(target, "GIF", save_all=True, append_images=[green])
+    moving = opened(render(target.getvalue(), "t-w64-h64-pad", "webp"))
+    assert getattr(moving, "n_frames", 1) == 2
+    for frame in ImageSequence.Iterator(moving):
+        assert rgba(frame)[:16, :, 3].max() == 0
+        assert rgba(frame)[16:48, :, 3].min() == 255
+
+
 def content_of_frame(content: bytes, number: int) -> bytes:
     image = Image.open(io.BytesIO(content))
     image.seek(number)
