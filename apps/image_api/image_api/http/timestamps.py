@@ -40,11 +40,11 @@ UtcTime = Annotated[AwareDatetime, BeforeValidator(_read)]
 """A time with its offset, or a date; values within an offset of the calendar's ends are rejected."""
 
 
-def check_period(after: datetime | None, before: datetime | None) -> None:
-    """Check a period.
+def check_period(after: datetime | None, before: datetime | None, name: str = "created") -> None:
+    """Check a period; `name` is that of its two parameters without `_after` and `_before`.
 
     Raises:
         ValueError: `before` is not later than `after`.
     """
     if after is not None and before is not None and after >= before:
-        raise ValueError("`created_after` is not before `created_before`, so no image can match both")
+        raise ValueError(f"`{name}_after` is not before `{name}_before`, so no image can match both")

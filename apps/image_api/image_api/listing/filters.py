@@ -13,7 +13,7 @@ from image_api.listing.schemas import ImageFilters
 from image_api.metadata_schemas.values import MAX_VALUE_LENGTH
 
 _NO_FILTERS = ImageFilters.model_validate({})
-_REPEATABLE = frozenset({"tag", "status"})
+_REPEATABLE = frozenset({"has", "tag", "status"})
 _OF_A_PAGE = frozenset({"include_total", "limit", "cursor"})
 _METADATA_PARAMETER = {
     "name": "meta",

@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import (
     Boolean,
     ColumnElement,
+    Double,
     Numeric,
     Text,
     and_,
@@ -27,6 +28,7 @@ from image_api.images.columns import listed_columns
 from image_api.listing.metadata_filters import MAX_FILTERS
 from image_api.listing.schemas import MAX_TAG_FILTERS
 from image_core.analyses.catalogue import CATALOGUE
+from image_core.capture.place_cells import EARTH_RADIUS_METRES, MAX_RANGES
 from image_core.db import Query, Record, Runner
 from image_core.models import analysis, image
 from image_core.states import ImageStatus
@@ -62,6 +64,58 @@ def _result_holds(number: int) -> ColumnElement[bool]:
     return func.jsonb_path_match(known, path, literal_column("'{}'::jsonb"), true(), type_=Boolean)
 
 
+def _degrees(name: str) -> ColumnElement[float]:
+    return cast(image.c.facts.op("#>>")(literal_column(f"'{{location,{name}}}'")), Double)
+
+
+_latitude, _longitude = _degrees("latitude"), _degrees("longitude")
+
+
+def _number(name: str) -> ColumnElement[float]:
+    return bindparam(name, type_=Double)
+
+
+def _in_cells(area: str) -> ColumnElement[bool]:
+    """Return whether the place lies in one of the ranges of cells that cover an area, which an index finds."""
+    return or_(
+        *(
+            image.c.location_cell.between(bindparam(f"{area}_low_{n}"), bindparam(f"{area}_high_{n}"))
+            for n in range(MAX_RANGES)
+        )
+    )
+
+
+def _is_near() -> ColumnElement[bool]:
+    """Return whether the place lies within a distance, by the haversine formula on a sphere."""
+    up, other_up = func.radians(_latitude), func.radians(_number("near_latitude"))
+    half_up, half_across = (other_up - up) / 2, func.radians(_longitude - _number("near_longitude")) / 2
+    squared = func.power(func.sin(half_up), 2) + func.cos(up) * func.cos(other_up) * func.power(
+        func.sin(half_across), 2
+    )
+    metres = 2 * EARTH_RADIUS_METRES * func.asin(func.sqrt(func.least(squared, literal_column("1"))))
+    return metres <= _number("near_radius_metres")
+
+
+def _is_in_box() -> ColumnElement[bool]:
+    """Return whether the place lies in a box; the meridians 180 and -180 are the same."""
+    west, east = _number("bbox_west"), _number("bbox_east")
+
+    def between(longitude: ColumnElement[float]) -> ColumnElement[bool]:
+        crossing = or_(longitude >= west, longitude <= east)
+        return case((west <= east, longitude.between(west, east)), else_=crossing)
+
+    opposite = case((func.abs(_longitude) == literal_column("180"), -_longitude), else_=_longitude)
+    return and_(
+        _latitude.between(_number("bbox_south"), _number("bbox_north")), or_(between(_longitude), between(opposite))
+    )
+
+
+def _is_model(fact: str) -> ColumnElement[bool]:
+    model = image.c.facts.op("#>>")(literal_column(f"'{{exif,{fact}}}'"))
+    return func.lower(model) == func.lower(bindparam({"camera_model": "camera"}.get(fact, fact), type_=Text))
+
+
+_photographed_at = func.coalesce(image.c.taken_at, image.c.created_at)
 _among_statuses = image.c.status == func.any(bindparam("statuses", type_=_TEXTS))
 _CONDITIONS: dict[str, ColumnElement[bool]] = {
     "team_id": image.c.team_id == bindparam("team_id"),
@@ -79,6 +133,14 @@ _CONDITIONS: dict[str, ColumnElement[bool]] = {
     "uploaded_by": image.c.uploaded_by == bindparam("uploaded_by"),
     "created_after": image.c.created_at >= bindparam("created_after"),
     "created_before": image.c.created_at < bindparam("created_before"),
+    "taken_after": _photographed_at >= bindparam("taken_after", type_=image.c.created_at.type),
+    "taken_before": _photographed_at < bindparam("taken_before", type_=image.c.created_at.type),
+    "has_location": image.c.location_cell.is_not(None),
+    "has_taken_at": image.c.taken_at.is_not(None),
+    "near": and_(_in_cells("near"), _is_near()),
+    "bbox": and_(_in_cells("bbox"), _is_in_box()),
+    "camera": _is_model("camera_model"),
+    "lens": _is_model("lens"),
     "min_size": image.c.size_bytes >= bindparam("min_size"),
     "max_size": image.c.size_bytes <= bindparam("max_size"),
     "min_width": image.c.width >= bindparam("min_width"),

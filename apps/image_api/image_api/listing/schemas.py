@@ -3,11 +3,12 @@
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, Field, StringConstraints, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, StringConstraints, WithJsonSchema, model_validator
 
 from image_api.http.field_types import LINE, QueryInteger
 from image_api.http.timestamps import UtcTime, check_period
 from image_api.images.schemas import ListedImage, Tag, normal
+from image_core.capture.areas import Area, Circle, parse_area, parse_circle
 
 MAX_TAG_FILTERS = 10
 
@@ -17,6 +18,16 @@ def _lower(text: Any) -> Any:
 
 
 _Part = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=LINE), BeforeValidator(normal)]
+_Circle = Annotated[
+    Circle,
+    BeforeValidator(parse_circle),
+    WithJsonSchema({"type": "string", "maxLength": 100, "examples": ["59.91,10.75,1000"]}),
+]
+_Area = Annotated[
+    Area,
+    BeforeValidator(parse_area),
+    WithJsonSchema({"type": "string", "maxLength": 100, "examples": ["4.5,57.9,31.2,71.2"]}),
+]
 ListedStatus = Literal["pending", "stored", "processing", "ready", "failed", "expired", "trashed"]
 ListedType = Annotated[
     Literal["image/*", "image/jpeg", "image/png", "image/webp", "image/gif", "image/avif", "image/heic", "image/tiff"],
@@ -45,6 +56,30 @@ class ImageFilters(BaseModel):
     created_before: UtcTime | None = Field(
         None, description="Only images created before this time. A date alone means midnight in UTC."
     )
+    taken_after: UtcTime | None = Field(
+        None,
+        description="Only images photographed at this time or later; the time of upload counts if it is not known when."
+        " A date alone means midnight in UTC.",
+    )
+    taken_before: UtcTime | None = Field(
+        None,
+        description="Only images photographed before this time; the time of upload counts if it is not known when. A"
+        " date alone means midnight in UTC.",
+    )
+    has: list[Literal["location", "taken_at"]] = Field(
+        default_factory=list, max_length=2, description="Only images of which all of these are known."
+    )
+    near: _Circle | None = Field(
+        None,
+        description="Only images photographed within a distance: `latitude,longitude,metres`, at most 20100000 metres.",
+    )
+    bbox: _Area | None = Field(
+        None,
+        description="Only images photographed in an area: `west,south,east,north` in degrees (RFC 7946). It crosses the"
+        " date line if west is greater than east.",
+    )
+    camera: _Part | None = Field(None, description="Only images of this model of camera, its whole name in any case.")
+    lens: _Part | None = Field(None, description="Only images of this model of lens, its whole name in any case.")
     min_size: QueryInteger | None = Field(None, ge=0, le=2**53, description="Minimum file size in bytes.")
     max_size: QueryInteger | None = Field(None, ge=0, le=2**53, description="Maximum file size in bytes.")
     min_width: QueryInteger | None = Field(None, ge=0, le=2**31 - 1, description="Minimum width in pixels.")
@@ -66,6 +101,7 @@ class ImageFilters(BaseModel):
             if minimum is not None and maximum is not None and minimum > maximum:
                 raise ValueError(f"`min_{name}` is greater than `max_{name}`, so no image can match both")
         check_period(self.created_after, self.created_before)
+        check_period(self.taken_after, self.taken_before, "taken")
         return self
 
 

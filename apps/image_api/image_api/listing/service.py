@@ -14,10 +14,12 @@ from image_api.listing.result_filters import ResultCondition
 from image_api.listing.schemas import ImageFilters
 from image_api.metadata_schemas import service as metadata_schemas
 from image_api.metadata_schemas.rules import Declared
+from image_core.capture.areas import Area, Circle
+from image_core.capture.place_cells import MAX_RANGES
 from image_core.db import Record, Runner
 from image_core.images import filenames
 
-_NOT_CONDITIONS = ("limit", "cursor", "include_total", "status", "tag", "q", "content_type")
+_NOT_CONDITIONS = ("limit", "cursor", "include_total", "status", "tag", "q", "content_type", "has", "near", "bbox")
 
 
 def _conditions(actor: Actor, filters: ImageFilters) -> tuple[set[str], dict[str, Any]]:
@@ -40,6 +42,11 @@ def _conditions(actor: Actor, filters: ImageFilters) -> tuple[set[str], dict[str
     if filters.content_type not in (None, "image/*"):
         names.add("content_type")
         values["content_type"] = filters.content_type
+    names |= {f"has_{name}" for name in filters.has}
+    for name, area in (("near", filters.near), ("bbox", filters.bbox)):
+        if area is not None:
+            names.add(name)
+            values |= area_values(name, area)
     for_status, statuses = _status_condition(set(filters.status))
     return names | for_status, values | statuses
 
@@ -58,6 +65,14 @@ def _status_condition(selected: set[str]) -> tuple[set[str], dict[str, Any]]:
         if len(states) == 1
         else ({"not_trashed", "statuses"}, {"statuses": states})
     )
+
+
+def area_values(name: str, area: Circle | Area) -> dict[str, Any]:
+    """Return the values of an area's condition: its numbers, and always the same number of ranges of cells."""
+    ranges = area.ranges()
+    ranges += ranges[-1:] * (MAX_RANGES - len(ranges))
+    cells = {f"{name}_{side}_{n}": each[at] for n, each in enumerate(ranges) for at, side in enumerate(("low", "high"))}
+    return cells | {f"{name}_{part}": value for part, value in area._asdict().items()}
 
 
 def _tag_values(tags: Sequence[str]) -> dict[str, list[str]]:

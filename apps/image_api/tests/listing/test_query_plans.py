@@ -15,8 +15,11 @@ from image_api.listing import included, queries
 from image_api.listing.metadata_filters import condition as condition_of
 from image_api.listing.metadata_filters import parse
 from image_api.listing.metadata_terms import team_term
+from image_api.listing.service import area_values
 from image_api.metadata_schemas.schemas import DeclaredField, FieldType
 from image_api.uploads import queries as upload_queries
+from image_core.capture.areas import parse_area, parse_circle
+from image_core.capture.place_cells import cell_of
 from image_core.db import Query
 
 IMAGES = 200_000
@@ -115,6 +118,28 @@ async def test_a_list_reads_hardly_more_rows_than_it_shows(
     used, looked_at = await explained(many, queries.page_statement(frozenset(conditions)), **values)
     assert used & indexes
     assert looked_at <= 100
+
+
+async def test_places_are_found_without_reading_the_team(many: Any) -> None:
+    # Two of the team's two thousand images are near Oslo, the others are spread over the earth.
+    await many.execute("SET synchronous_commit = off")
+    await many.executemany(
+        "UPDATE image SET location_cell = $2, facts = jsonb_build_object('location', jsonb_build_object("
+        "'latitude', $3::float8, 'longitude', $4::float8)) WHERE id = $1",
+        [
+            (row["id"], cell_of(latitude, longitude), latitude, longitude)
+            for n, row in enumerate(await many.fetch("SELECT id FROM image WHERE team_id = $1 ORDER BY id", TEAM))
+            for latitude, longitude in [(59.91, 10.73 + n / 1e4) if n in (7, 1907) else (n % 89, n % 179 - 170)]
+        ],
+    )
+    await many.execute("ANALYZE image")
+    conditions = LIVING | {"not_expired"}
+    for text, name in (("59.91,10.73,60000", "near"), ("10.7,59.9,11,59.92", "bbox")):
+        area = parse_circle(text) if name == "near" else parse_area(text)
+        values = {"team_id": TEAM, "limit": 51, **area_values(name, area)}
+        used, looked_at = await explained(many, queries.page_statement(frozenset(conditions | {name})), **values)
+        assert "ix_image_location" in used
+        assert 1 <= looked_at <= 20
 
 
 async def test_what_is_included_is_found_by_the_images_of_the_page(many: Any) -> None:

@@ -16,7 +16,7 @@ MAX_RADIUS_METRES = 20_100_000
 """More than half of the circumference: a circle of this radius holds every place."""
 _LEVELS = 31
 _STEPS: int = 2**_LEVELS
-_MAX_RANGES = 32
+MAX_RANGES = 12
 _MARGIN = 1e-9
 """Degrees, a tenth of a millimetre: rounding must not leave out a place on the edge of an area."""
 
@@ -123,7 +123,7 @@ def boxes_around(latitude: float, longitude: float, radius_metres: float) -> lis
 
 
 def ranges_of(boxes: list[Box]) -> list[Range]:
-    """Return at most 32 ranges of cells that cover the boxes, in ascending order.
+    """Return at most 12 ranges of cells that cover the boxes, in ascending order.
 
     The largest squares that lie only partly inside are divided first.
     """
@@ -133,7 +133,7 @@ def ranges_of(boxes: list[Box]) -> list[Range]:
     order = count()
     whole: list[_Square] = []
     partial = [(_EARTH.level, next(order), _EARTH)]
-    while partial and len(whole) + len(partial) + 3 <= _MAX_RANGES:
+    while partial and len(whole) + len(partial) + 3 <= MAX_RANGES:
         _, _, square = heapq.heappop(partial)
         for quarter in square.quarters():
             if any(box.holds(quarter.box) for box in boxes) or quarter.level == _LEVELS:

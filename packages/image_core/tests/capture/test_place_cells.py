@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from image_core.capture.place_cells import (
     EARTH_RADIUS_METRES,
     MAX_RADIUS_METRES,
+    MAX_RANGES,
     boxes_around,
     boxes_of,
     cell_of,
@@ -81,7 +82,7 @@ def test_every_place_of_a_box_is_covered(
 @given(LATITUDES, LONGITUDES, RADII)
 def test_ranges_are_few_ordered_and_apart(latitude: float, longitude: float, radius: float) -> None:
     ranges = ranges_of(boxes_around(latitude, longitude, radius))
-    assert len(ranges) <= 32
+    assert len(ranges) <= MAX_RANGES
     assert all(first <= last for first, last in ranges)
     assert all(before[1] < after[0] - 1 for before, after in pairwise(ranges))
 
