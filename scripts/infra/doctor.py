@@ -5,12 +5,14 @@ import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from scripts.infra.commands import CommandFailed, first_on_path, run, say
 from scripts.infra.github_environments import admitted, call_json, environments
+from scripts.infra.hcl_blocks import blocks_in
 from scripts.infra.org_policies import CONSTRAINTS, effective_rules
-from scripts.infra.project import ENVIRONMENTS, ROOT, gcloud_json, project_id_argument
+from scripts.infra.project import ENVIRONMENTS, IMAGES, ROOT, TERRAFORM, gcloud_json, project_id_argument
 
 PROGRAMS = ("gcloud", "gh", "terraform", "docker")
 APIS = (
@@ -20,8 +22,6 @@ APIS = (
 )  # fmt: skip
 RUN_CPU_QUOTA = "CpuAllocPerProjectRegion"
 """Cloud Run's quota of CPU that instances hold at once, in thousandths."""
-NEEDED_CPUS = 24
-"""Most vCPUs of both services with the variables of prod, rounded up to what a new project is given."""
 
 CODE_OWNERS = ".github/CODEOWNERS"
 PLACEHOLDER = "@OWNER/"
@@ -79,7 +79,7 @@ def roles(subject: Subject) -> list[Finding]:
 
 
 def quotas(subject: Subject) -> list[Finding]:
-    """Cloud Run has room in the region for both services."""
+    """Cloud Run has room in the region for all instances of all services."""
     arguments = ("--service=run.googleapis.com", f"--project={subject.project_id}")
     described: dict[str, Any] = gcloud_json("beta", "quotas", "info", "describe", RUN_CPU_QUOTA, *arguments)
     limits = [
@@ -88,9 +88,26 @@ def quotas(subject: Subject) -> list[Finding]:
         if subject.region in each.get("applicableLocations", [])
     ]
     cpus = min(limits) / 1000 if limits and min(limits) >= 0 else float("inf")
+    needed = needed_cpus(subject.environment)
     quota_page = f"https://console.cloud.google.com/iam-admin/quotas?project={subject.project_id}"
     fix = f"ask for more Cloud Run CPU in {subject.region} at {quota_page}"
-    return [Finding(cpus >= NEEDED_CPUS, f"{cpus:g} CPUs of Cloud Run in {subject.region}, {NEEDED_CPUS} wanted", fix)]
+    return [Finding(cpus >= needed, f"{cpus:g} CPUs of Cloud Run in {subject.region}, {needed} wanted", fix)]
+
+
+def needed_cpus(environment: str, folder: Path = TERRAFORM) -> int:
+    """Return the vCPUs of an environment's services, each with as many instances as it may have."""
+    given = (folder / "environments" / f"{environment}.tfvars").read_text()
+    own = {block.labels[0]: block.text for block in blocks_in(folder / "stack", "variable")}
+    shared = {block.labels[0]: block.text for block in blocks_in(folder / "modules" / "run_service", "variable")}
+
+    def setting(service: str, name: str) -> int:
+        of_environment = re.search(rf"^{service} = {{\n(.*?)^}}", given, re.MULTILINE | re.DOTALL)
+        for text in (of_environment[1] if of_environment else "", own[service], shared["container"]):
+            if found := re.search(rf'^ +{name} += (?:optional\(\w+, )?"?(\d+)', text, re.MULTILINE):
+                return int(found[1])
+        raise CommandFailed(f"{environment}: {service} has no {name}")
+
+    return sum(setting(service, "max_instances") * setting(service, "cpu") for service in IMAGES)
 
 
 def policies(subject: Subject) -> list[Finding]:

@@ -94,13 +94,31 @@ def test_missing_role_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None
 def test_small_quota_of_cloud_run_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     info = {"dimensionsInfos": [{"applicableLocations": ["europe-west1"], "details": {"value": "8000"}}]}
     findings = examined(monkeypatch, gcloud_beta_quotas_info_describe=info)
-    assert not findings["8 CPUs of Cloud Run in europe-west1, 24 wanted"].well
+    assert not findings["8 CPUs of Cloud Run in europe-west1, 68 wanted"].well
 
 
 def test_quota_without_a_limit_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     info = {"dimensionsInfos": [{"applicableLocations": ["europe-west1"], "details": {"value": "-1"}}]}
     findings = examined(monkeypatch, gcloud_beta_quotas_info_describe=info)
-    assert findings["inf CPUs of Cloud Run in europe-west1, 24 wanted"].well
+    assert findings["inf CPUs of Cloud Run in europe-west1, 68 wanted"].well
+
+
+def test_needed_cpus_are_those_of_all_instances_of_all_services() -> None:
+    assert {name: doctor.needed_cpus(name) for name in project_script.ENVIRONMENTS} == {
+        "dev": 9,
+        "small": 13,
+        "prod": 68,
+    }
+
+
+def test_cpus_are_those_of_the_environment_then_of_the_stack_then_of_any_service(tmp_path: Path) -> None:
+    for kind in ("stack", "modules"):
+        (tmp_path / kind).symlink_to(project_script.TERRAFORM / kind)
+    (tmp_path / "environments").mkdir()
+    values = 'api = {\n  max_instances = 3\n  cpu           = "4"\n}\n\ndelivery = {\n  max_instances = 7\n}\n'
+    (tmp_path / "environments" / "other.tfvars").write_text(values)
+    # The stack's own numbers: ten processors of two vCPUs, and two of image-tasks, whose one vCPU is any service's.
+    assert doctor.needed_cpus("other", tmp_path) == 3 * 4 + 10 * 2 + 2 * 1 + 7 * 1
 
 
 POLICIES = [
