@@ -167,7 +167,8 @@ def restore_log_bucket(project_id: str, region: str) -> None:
 def adopt_database(environment: str, *, confirmed: bool) -> None:
     """Put the instance named by `database.name_suffix` into the state instead of the current one, which keeps running.
 
-    Nothing in the cloud changes. An interrupted run can be repeated.
+    Nothing in the cloud changes. A service that does not run yet has no user in the instance; an apply makes it. An
+    interrupted run can be repeated.
     """
     initialise(environment)
     project, name = _value(environment, "project_id"), _instance_name(environment)
@@ -176,12 +177,14 @@ def adopt_database(environment: str, *, confirmed: bool) -> None:
     ).stdout.strip()
     if state != "RUNNABLE":
         raise CommandFailed(f"{name} is {state or 'in no state'}: wait until it is RUNNABLE")
+    running = running_images(project, _value(environment, "region"))
+    users = {key: service for key, service in IMAGES.items() if key in running} | {"migrator": "image-migrate"}
     _ask(confirmed, f"Manage {name} in {environment} from now on? Type the environment's name: ", environment)
     known = run(["terraform", "state", "list", "module.database"], cwd=TERRAFORM / "stack", check=False).stdout.split()
     if known:
         _terraform("state", "rm", *known)
     variables = arguments_for(environment)
-    for address, imported in _database_imports(project, name).items():
+    for address, imported in _database_imports(project, name, users).items():
         _terraform("import", "-input=false", *variables, f"module.database.{address}", imported)
     say(f"{name} is in the state. `make plan ENV={environment}` shows what an apply would still change.")
 
@@ -194,9 +197,11 @@ def _instance_name(environment: str) -> str:
     return f"image-manager-{suffix[1]}"
 
 
-def _database_imports(project_id: str, name: str) -> dict[str, str]:
-    """What `module.database` manages, by its address there, as `terraform import` names it."""
-    users = {**IMAGES, "migrator": "image-migrate"}
+def _database_imports(project_id: str, name: str, users: dict[str, str]) -> dict[str, str]:
+    """Return what `module.database` manages, by its address there, as `terraform import` names it.
+
+    `users` has the service account of each user by its key.
+    """
     return {
         "google_sql_database_instance.this": f"projects/{project_id}/instances/{name}",
         "google_sql_database.this": f"projects/{project_id}/instances/{name}/databases/image_manager",

@@ -226,8 +226,21 @@ def test_restored_database_is_managed_in_place_of_the_one_before(cloud: FakeClou
     assert not [call for call in cloud.calls if "delete" in call or call.startswith("terraform apply")]
 
 
+@pytest.mark.parametrize("lacking", ["tasks", "delivery"])
+def test_service_that_does_not_run_yet_has_no_user_to_adopt(lacking: str, cloud: FakeCloud) -> None:
+    cloud.missing_services = {f"image-{lacking}"}
+    assert script.main(["adopt-database", "prod", "--yes"]) == 0
+    assert cloud.managed == [address for address in DATABASE if f'"{lacking}"' not in address]
+
+
+def test_adoption_that_cannot_tell_which_services_run_changes_nothing(cloud: FakeCloud) -> None:
+    cloud.unreachable_services = {"image-delivery"}
+    assert script.main(["adopt-database", "prod", "--yes"]) == 1
+    assert not any(call.startswith(("terraform state rm", "terraform import")) for call in cloud.calls)
+
+
 @pytest.mark.parametrize("after_effect", [False, True], ids=["before_its_effect", "after_its_effect"])
-@pytest.mark.parametrize("call", range(1, 13))
+@pytest.mark.parametrize("call", range(1, 20))
 def test_adoption_that_stopped_is_run_again(call: int, after_effect: bool, cloud: FakeCloud) -> None:
     cloud.fails_at, cloud.after_effect = call, after_effect
     script.main(["adopt-database", "prod", "--yes"])
