@@ -14,7 +14,7 @@ from .normalising import Placeholders
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = "image-manager-local"
-TOPICS = ("image-events", "image-analyses")
+TOPICS = ("image-events", "image-analyses", "image-renditions")
 _BUSY = """
 SELECT (SELECT count(*) FROM image WHERE status IN ('pending', 'stored', 'processing'))
      + (SELECT count(*) FROM analysis WHERE status IN ('requested', 'running'))
