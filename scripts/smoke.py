@@ -135,11 +135,12 @@ def picture_png(side_px: int = SIDE_PX) -> bytes:
     """
     red, green, blue = secrets.token_bytes(3)
     noise = secrets.token_bytes(side_px)
-    rows = [
-        b"\0"
-        + bytes(part for x in range(side_px) for part in ((red + x) % 256, (green + y) % 256, blue ^ noise[x] & 7))
-        for y in range(side_px)
-    ]
+    row, rows = bytearray(1 + 3 * side_px), []
+    row[1::3] = bytes((red + x) % 256 for x in range(side_px))
+    row[3::3] = bytes(blue ^ part & 7 for part in noise)
+    for y in range(side_px):
+        row[2::3] = bytes([(green + y) % 256]) * side_px
+        rows.append(bytes(row))
     header = struct.pack(">IIBBBBB", side_px, side_px, 8, 2, 0, 0, 0)
     chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(b"".join(rows))), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(

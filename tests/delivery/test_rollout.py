@@ -152,16 +152,36 @@ def test_a_sound_release_goes_all_the_way_in_order(cloud: Cloud) -> None:
         assert "--revision-suffix" not in call
         assert "--tag" not in call
 
+    # The requests that are counted are the new revision's, by class of status.
+    counted = set()
+    for query in cloud.monitoring.queries:
+        (service,) = re.findall(r'resource\.labels\.service_name = "([^"]+)"', query["filter"])
+        assert f'resource.labels.revision_name = "{NEW[service]}"' in query["filter"]
+        assert 'metric.type = "run.googleapis.com/request_count"' in query["filter"]
+        assert query["aggregation.groupByFields"] == "metric.labels.response_code_class"
+        counted.add(service)
+    assert counted == set(NEW)
 
-def test_a_first_api_revision_with_addresses_comes_into_service_beside_one_without(cloud: Cloud) -> None:
-    def only_the_new_one(_method: str, path: str, prefix: str) -> Reply | None:
+
+def test_what_may_happen_in_a_sound_release_does_not_end_it(cloud: Cloud) -> None:
+    def only_the_new_api_issues_addresses(_method: str, _path: str, prefix: str) -> Reply | None:
         serving = cloud.traffic()["image-api"]
         cloud.api.issues_addresses = prefix == "/candidate-image-api" or serving.get(NEW["image-api"]) == 100
         return None
 
-    cloud.api.fault = only_the_new_one
-    done = run(cloud.forward())
+    def clock_misses_a_part_of_the_traffic(query: dict[str, str]) -> dict[str, Any]:
+        traffic = cloud.traffic()["image-tasks"].get(NEW["image-tasks"], 0)
+        return count(query) if "image-tasks" not in query["filter"] or traffic == 100 else {"timeSeries": []}
+
+    cloud.api.fault = only_the_new_api_issues_addresses
+    count = cloud.monitoring.answer
+    cloud.monitoring.answer = clock_misses_a_part_of_the_traffic  # type: ignore[method-assign]
+    few_errors, tag_stays = {"errors": "image-api", "from": 10}, {"command": "--remove-tags"}
+    cloud.break_at(few_errors, tag_stays)
+    done = run(cloud.forward("--max-error-share", "0.5"))
     assert done.returncode == 0, done.stdout
+    assert cloud.traffic() == {name: {revision: 100} for name, revision in NEW.items()}
+    assert len(cloud.tags()) == len(NEW)
 
 
 def test_both_versions_that_callers_meet_are_those_of_the_release(cloud: Cloud) -> None:
@@ -194,7 +214,8 @@ def gcloud_faults(*faults: dict[str, Any]) -> Callable[[Cloud], None]:
     return lambda cloud: cloud.break_at(*faults)
 
 
-# What breaks, and the moves of traffic that happen before everything goes back.
+# What breaks, and the moves of traffic that happen before everything goes back. Every share of the traffic is tried
+# with the API; the other services, which come after it and take longer, are moved by the same steps.
 API_MOVES = ["image-api 10", "image-api 50", "image-api 100"]
 PROCESSOR_MOVES = ["image-processor 10", "image-processor 50", "image-processor 100"]
 DELIVERY_MOVES = ["image-delivery 10", "image-delivery 50", "image-delivery 100"]
@@ -212,27 +233,13 @@ STAGES: dict[str, tuple[Callable[[Cloud], None], list[str]]] = {
     "api smoke test at 50": (smoke_fails("/image-api", 2), API_MOVES[:2]),
     "api smoke test at 100": (smoke_fails("/image-api", 3), API_MOVES),
     "processor cannot start": (gcloud_faults({"command": "services update image-processor "}), API_MOVES),
-    "processor errors at 10": (
-        gcloud_faults({"errors": "image-processor", "from": 10}), API_MOVES + PROCESSOR_MOVES[:1]
-    ),
-    "processor errors at 50": (
-        gcloud_faults({"errors": "image-processor", "from": 50}), API_MOVES + PROCESSOR_MOVES[:2]
-    ),
     "processor errors at 100": (gcloud_faults({"errors": "image-processor", "from": 100}), API_MOVES + PROCESSOR_MOVES),
     "processor smoke test at 10": (smoke_fails("/image-api", 4), API_MOVES + PROCESSOR_MOVES[:1]),
-    "processor smoke test at 50": (smoke_fails("/image-api", 5), API_MOVES + PROCESSOR_MOVES[:2]),
-    "processor smoke test at 100": (smoke_fails("/image-api", 6), API_MOVES + PROCESSOR_MOVES),
     "api issues no addresses": (lambda cloud: setattr(cloud.api, "issues_addresses", False), []),
     "delivery cannot start": (gcloud_faults({"command": "services update image-delivery "}), BEFORE_DELIVERY),
     "delivery smoke test on its tag": (smoke_fails("/candidate-image-delivery", 0), BEFORE_DELIVERY),
     "delivery errors at 10": (
         gcloud_faults({"errors": "image-delivery", "from": 10}), BEFORE_DELIVERY + DELIVERY_MOVES[:1]
-    ),
-    "delivery errors at 50": (
-        gcloud_faults({"errors": "image-delivery", "from": 50}), BEFORE_DELIVERY + DELIVERY_MOVES[:2]
-    ),
-    "delivery errors at 100": (
-        gcloud_faults({"errors": "image-delivery", "from": 100}), BEFORE_DELIVERY + DELIVERY_MOVES
     ),
     "delivery smoke test at 50": (smoke_fails("/image-delivery", 8), BEFORE_DELIVERY + DELIVERY_MOVES[:2]),
     "tasks cannot start": (gcloud_faults({"command": "services update image-tasks "}), BEFORE_TASKS),
@@ -302,12 +309,6 @@ def test_a_way_back_that_fails_tells_the_command_and_keeps_the_state(cloud: Clou
     assert not cloud.rollout_state.exists()
 
 
-def test_a_tag_that_stays_does_not_undo_a_sound_release(cloud: Cloud) -> None:
-    cloud.break_at({"command": "--remove-tags"})
-    assert run(cloud.forward()).returncode == 0
-    assert cloud.traffic() == {name: {revision: 100} for name, revision in NEW.items()}
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_brings_everything_back(cloud: Cloud, number: signal.Signals) -> None:
     with subprocess.Popen(
@@ -329,8 +330,6 @@ def test_a_signal_brings_everything_back(cloud: Cloud, number: signal.Signals) -
         "image-api-00002=10",
         "image-processor-00002=10",
         "services update image-delivery",
-        "candidate=image-delivery-00002",
-        "image-delivery-00002=10",
         "image-delivery-00002=100",
         "image-tasks-old=50",
     ],
@@ -348,34 +347,6 @@ def test_back_without_a_rollout_does_nothing(cloud: Cloud) -> None:
     done = run(cloud.command("back"))
     assert done.returncode == 0
     assert cloud.seen["calls"] == []
-
-
-def test_few_errors_among_many_requests_do_not_end_it(cloud: Cloud) -> None:
-    cloud.break_at({"errors": "image-api", "from": 10})
-    assert run(cloud.forward("--max-error-share", "0.5")).returncode == 0
-
-
-def test_a_service_that_the_clock_calls_may_miss_a_call_while_it_has_a_part_of_the_traffic(cloud: Cloud) -> None:
-    def count(query: dict[str, str]) -> dict[str, Any]:
-        traffic = cloud.seen["services"]["image-tasks"]["traffic"].get(NEW["image-tasks"], 0)
-        return answer(query) if "image-tasks" not in query["filter"] or traffic == 100 else {"timeSeries": []}
-
-    answer = cloud.monitoring.answer
-    cloud.monitoring.answer = count  # type: ignore[method-assign]
-    done = run(cloud.forward())
-    assert done.returncode == 0, done.stdout
-
-
-def test_the_requests_are_those_of_the_new_revision_by_class(cloud: Cloud) -> None:
-    assert run(cloud.forward()).returncode == 0
-    for query in cloud.monitoring.queries:
-        (service,) = re.findall(r'resource\.labels\.service_name = "([^"]+)"', query["filter"])
-        assert f'resource.labels.revision_name = "{NEW[service]}"' in query["filter"]
-        assert 'metric.type = "run.googleapis.com/request_count"' in query["filter"]
-        assert query["aggregation.groupByFields"] == "metric.labels.response_code_class"
-    assert {re.findall(r'service_name = "([^"]+)"', query["filter"])[0] for query in cloud.monitoring.queries} == set(
-        NEW
-    )
 
 
 @pytest.mark.parametrize("service", ["image-processor", "image-delivery"])
