@@ -186,6 +186,21 @@ async def test_pictures_of_a_large_original_are_made_of_what_stands_in_for_it(pr
     assert processor.pool.seen == [b"smaller"]
 
 
+@pytest.mark.parametrize("wrong", ["another image's", "of a former original", "of another preset"])
+async def test_what_does_not_stand_in_for_the_original_is_no_source(processor: Processor, wrong: str) -> None:
+    row = await shown(processor, b"the original")
+    other, _ = await processor.image("ready")
+    await processor.parts.derivatives.put("derivatives/wrong", b"another", "image/webp")
+    await testing.add_derivative(
+        processor.rows, other["id"] if wrong == "another image's" else row["id"], "derivatives/wrong",
+        "thumb" if wrong == "of another preset" else SOURCE,
+        generation=row["generation"] - (wrong == "of a former original"),
+        sha256=hashlib.sha256(b"another").digest(), size_bytes=7,
+    )  # fmt: skip
+    await push(processor, row)
+    assert processor.pool.seen == [b"the original"]
+
+
 # --- Out of order -----------------------------------------------------------------------------------------------------
 
 
