@@ -60,9 +60,9 @@ STEPS: dict[str, Step] = {
     "remakes_requested": presets.request_remakes,
     "renditions_removed": renditions.remove_unused,
     "rendition_failures_forgotten": renditions.forget_failures,
+    "capture_filled": images.fill_capture,
     "overdue_uploads": uploads.end_overdue,
     "purged": images.purge,
-    "capture_filled": images.fill_capture,
     "objects_removed": images.remove_discarded,
 }
 
