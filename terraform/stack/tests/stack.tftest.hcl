@@ -1416,6 +1416,10 @@ run "purged_files_are_remembered_and_found_under_the_master_that_the_job_writes"
     condition     = toset([for environment in [local.api_environment, local.tasks_environment, local.migration_environment] : environment["PURGED_HASH_MASTER_SECRET"]]) == toset(["projects/example-project/secrets/image-manager-purged-hash-master"])
     error_message = "Purged files are remembered and looked up with different masters, or nobody writes the first."
   }
+}
+
+run "no_service_that_decodes_is_told_the_master_of_purged_files" {
+  command = plan
 
   assert {
     condition     = !contains(keys(merge(local.processor_environment, local.delivery_environment)), "PURGED_HASH_MASTER_SECRET")

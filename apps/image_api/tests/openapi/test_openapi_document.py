@@ -117,7 +117,7 @@ async def test_answers_carry_the_headers_that_are_declared(api: Api, member: Use
 def test_facts_are_the_ones_that_the_processor_finds(api: Api) -> None:
     schemas = api.truth.document["components"]["schemas"]
     assert schemas["PictureFacts"]["properties"].keys() == {field.name for field in fields(PictureFacts)}
-    assert schemas["CameraFacts"]["properties"].keys() == {*READERS, "taken_at"}
+    assert schemas["CameraFacts"]["properties"].keys() == {*READERS, "taken_at", "gps_time"}
 
 
 def test_results_are_the_ones_of_the_catalogue(api: Api) -> None:

@@ -456,6 +456,9 @@ async def test_one_worker_is_left_for_uploads(processor: Processor) -> None:
     done, _ = await asyncio.wait(tasks, timeout=10, return_when=asyncio.FIRST_COMPLETED)
     # Two are made, a third one waits, and the fourth one comes again.
     assert [each.result() for each in done] == [Outcome.LATER]
+    async with asyncio.timeout(10):
+        while running < 2:
+            await asyncio.sleep(0.01)
     assert running == 2
     held.set()
     await asyncio.gather(*tasks)
