@@ -11,12 +11,12 @@ const client = createClient<paths>({ baseUrl: "" });
 
 export async function readFacts(): Promise<string | undefined> {
   const { data, error } = await client.GET("/api/v1/images", {
-    params: { query: { status: ["ready"], meta: { country: "NO", "age[gte]": 18 } } },
+    params: { query: { include: ["facts"], status: ["ready"], meta: { country: "NO", "age[gte]": 18 } } },
   });
   if (error !== undefined) throw new Error(`${error.code}: ${error.detail}`);
   const [image] = data.items;
-  const latitude: number | undefined = image?.facts.location?.latitude;
-  return latitude === undefined ? undefined : image?.facts.exif?.taken_at;
+  const latitude: number | undefined = image?.facts?.location?.latitude;
+  return latitude === undefined ? undefined : image?.facts?.exif?.taken_at;
 }
 
 export async function readResults(analysis_id: string): Promise<number> {
