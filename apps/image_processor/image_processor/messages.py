@@ -3,8 +3,10 @@
 import base64
 import binascii
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
@@ -88,16 +90,27 @@ def _is_name(value: object) -> bool:
         return False
 
 
+@contextmanager
+def _reading(message: PushMessage) -> Iterator[Any]:
+    """Yield the body of a message of our own services; what is not found there as expected makes it malformed.
+
+    Raises:
+        MalformedMessage: The body is not JSON, or the block that reads it fails.
+    """
+    try:
+        yield orjson.loads(base64.b64decode(message.data, validate=True))
+    except (binascii.Error, orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise MalformedMessage(type(error).__name__) from error
+
+
 def analysis_requested(message: PushMessage) -> UUID:
     """Parse the id of the analysis that a message names.
 
     Raises:
         MalformedMessage: The message names no analysis.
     """
-    try:
-        return UUID(orjson.loads(base64.b64decode(message.data, validate=True))["data"]["analysis_id"])
-    except (binascii.Error, orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise MalformedMessage(type(error).__name__) from error
+    with _reading(message) as body:
+        return UUID(body["data"]["analysis_id"])
 
 
 class RenditionRequested(NamedTuple):
@@ -117,8 +130,7 @@ def rendition_requested(message: PushMessage) -> RenditionRequested:
     Raises:
         MalformedMessage: None of our services sends such a message.
     """
-    try:
-        body = orjson.loads(base64.b64decode(message.data, validate=True))
+    with _reading(message) as body:
         data = body["data"]
         image_id, team_id = UUID(body["image_id"]), UUID(body["team_id"])
         generation, spec, extension = data["generation"], data["spec"], data["format"]
@@ -126,8 +138,6 @@ def rendition_requested(message: PushMessage) -> RenditionRequested:
             raise MalformedMessage("generation")
         if extension not in FORMATS or not _is_spec(spec, extension):
             raise MalformedMessage("spec or format")
-    except (binascii.Error, orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise MalformedMessage(type(error).__name__) from error
     trace_parent = message.attributes.get(TRACE_ATTRIBUTE)
     return RenditionRequested(image_id, team_id, int(generation), spec, extension, trace_parent)
 
@@ -156,15 +166,12 @@ def preset_removed(message: PushMessage) -> PresetRemoved | None:
     """
     if message.attributes.get("event_type") != EventType.DISCARD_PRESET:
         return None
-    try:
-        body = orjson.loads(base64.b64decode(message.data, validate=True))
+    with _reading(message) as body:
         data = body["data"]
         removed_at = datetime.fromisoformat(data["removed_at"])
         if removed_at.tzinfo is None or data["preset"] in RESERVED_NAMES or not _is_spec(data["preset"], "webp"):
             raise MalformedMessage("time or preset")
         return PresetRemoved(UUID(body["team_id"]), data["preset"], removed_at, UUID(data["before"]))
-    except (binascii.Error, orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise MalformedMessage(type(error).__name__) from error
 
 
 def _is_spec(spec: str, extension: Format) -> bool:
