@@ -21,7 +21,7 @@ from image_delivery.derivatives.making import LeftToProcessor, Makers
 from image_delivery.derivatives.memory import PictureMemory
 from image_delivery.derivatives.requesting import BackgroundRequests
 from image_delivery.derivatives.sending import Headers, Prepared
-from image_delivery.derivatives.storing import Order
+from image_delivery.derivatives.storing import order_of
 from image_delivery.derivatives.usage import TeamUsage
 from image_delivery.grants.images import DeliveredImages
 from image_delivery.grants.verification import AUTO, ImageFailed, Permit, PictureNotMade, Unknown, Verification
@@ -204,7 +204,7 @@ class _Exchange:
                 image, recipe, extension, permit.preset, is_exact=permit.is_exact
             )
         except LeftToProcessor:
-            order = Order(image.id, image.generation or 0, FULL_HASH, extension)
+            order = order_of(image, FULL_HASH, extension)
             await self._serving.requests.ask(image, order, FULL, is_exact=permit.is_exact)
             raise
         except PictureRejected as rejection:
@@ -223,7 +223,7 @@ class _Exchange:
         failure = image.failures.get((FULL_HASH, extension))
         if failure is not None:
             raise PictureNotMade(failure.code, failure.message)
-        order = Order(image.id, image.generation or 0, FULL_HASH, extension)
+        order = order_of(image, FULL_HASH, extension)
         if not can_be_copied(image) or self._serving.requests.was_asked(order):
             raise LeftToProcessor
 
@@ -236,7 +236,7 @@ class _Exchange:
         # Of what moves `auto` never becomes AVIF.
         if is_known or (image.frames > 1 and recipe.animated):
             return
-        order = Order(image.id, image.generation or 0, spec_hash, "avif")
+        order = order_of(image, spec_hash, "avif")
         self._serving.requests.ask_meanwhile(image, order, permit.name, is_exact=permit.is_exact)
 
     def _wanted(self, permit: Permit) -> tuple[Recipe | None, bytes, Format]:

@@ -91,17 +91,17 @@ async def run_in_slot(parts: Parts, job: Callable[[], Awaitable[Outcome]]) -> Ou
 async def run_on_idle_worker(parts: Parts, job: Callable[[], Awaitable[Outcome]]) -> Outcome:
     """Run a job that nobody waits for once a worker is idle; if none is for a while, have the message redelivered."""
     idle = parts.idle_workers
-    if not idle.is_awaited:
-        try:
-            async with asyncio.timeout(min(_SLOT_WAIT_SECONDS, parts.settings.lease_seconds / 2)):
-                await idle.acquire()
-        except TimeoutError:
-            return Outcome.LATER
-        try:
-            return await job()
-        finally:
-            idle.release()
-    return Outcome.LATER
+    if idle.is_awaited:
+        return Outcome.LATER
+    try:
+        async with asyncio.timeout(min(_SLOT_WAIT_SECONDS, parts.settings.lease_seconds / 2)):
+            await idle.acquire()
+    except TimeoutError:
+        return Outcome.LATER
+    try:
+        return await job()
+    finally:
+        idle.release()
 
 
 async def fetch(parts: Parts, storage: ObjectStorage, name: str, generation: int | None, picture: PictureFile) -> bytes:

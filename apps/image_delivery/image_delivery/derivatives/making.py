@@ -24,7 +24,7 @@ from image_delivery.derivatives.full_size import copy_without_metadata
 from image_delivery.derivatives.memory import PictureMemory, name_of
 from image_delivery.derivatives.places import Places
 from image_delivery.derivatives.requesting import BackgroundRequests
-from image_delivery.derivatives.storing import Order
+from image_delivery.derivatives.storing import Order, order_of
 from image_delivery.derivatives.usage import TeamUsage
 from image_delivery.grants.images import DeliveredImage, DeliveredImages, StoredPicture
 from image_delivery.parts import Parts
@@ -101,7 +101,7 @@ class Makers:
             errors.Unavailable: too many others wait, or a part is away.
         """
         spec_hash = FULL_HASH if recipe is None else spec_hash_of(recipe)
-        order = Order(image.id, image.generation or 0, spec_hash, extension)
+        order = order_of(image, spec_hash, extension)
         self._check_failed(order)
         if order not in self._under_way:
             await self._usage.check_make(image.team_id, is_exact=is_exact)
@@ -194,7 +194,7 @@ class Makers:
         is_too_large = (image.size_bytes or 0) > MOST_SOURCE_BYTES
         if image.source is not None or not (is_too_large or _has_many_pixels(image)):
             return image.source
-        order = Order(image.id, image.generation or 0, SOURCE_HASH, PROCESSED_FORMAT)
+        order = order_of(image, SOURCE_HASH, PROCESSED_FORMAT)
         failure = image.failures.get((SOURCE_HASH, PROCESSED_FORMAT))
         if not is_too_large:
             if failure is None:

@@ -29,6 +29,11 @@ class Order(NamedTuple):
     format: Format
 
 
+def order_of(image: DeliveredImage, spec_hash: bytes, extension: Format) -> Order:
+    """Return what is to be made of an image as it is."""
+    return Order(image.id, image.generation or 0, spec_hash, extension)
+
+
 def describe(image: DeliveredImage, order: Order, made: Rendition) -> StoredPicture:
     """Return what is stored of a rendition, under a name that nothing else will have."""
     folder = claim_folder(image.team_id, order.image_id, order.generation, new_id())
