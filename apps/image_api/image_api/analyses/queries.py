@@ -54,24 +54,25 @@ _columns = (
         )
     ),
 )  # fmt: skip
+_of_order = (
+    analysis.c.analyzer == bindparam("analyzer"),
+    analysis.c.version == bindparam("version"),
+    analysis.c.parameters_hash == bindparam("parameters_hash"),
+    analysis.c.status != AnalysisStatus.FAILED,
+)
+"""Conditions of the analyses that an order asks for and that are done or in progress."""
 _by_content = Query(
     select(*_columns).where(
         analysis.c.team_id == bindparam("team_id"),
         analysis.c.sha256 == bindparam("sha256"),
-        analysis.c.analyzer == bindparam("analyzer"),
-        analysis.c.version == bindparam("version"),
-        analysis.c.parameters_hash == bindparam("parameters_hash"),
-        analysis.c.status != AnalysisStatus.FAILED,
+        *_of_order,
     )
 )
 _of_contents = Query(
     select(analysis.c.id, analysis.c.sha256).where(
         analysis.c.team_id == bindparam("team_id"),
         analysis.c.sha256 == func.any(bindparam("digests", type_=ARRAY(LargeBinary))),
-        analysis.c.analyzer == bindparam("analyzer"),
-        analysis.c.version == bindparam("version"),
-        analysis.c.parameters_hash == bindparam("parameters_hash"),
-        analysis.c.status != AnalysisStatus.FAILED,
+        *_of_order,
     )
 )
 _by_id = Query(
