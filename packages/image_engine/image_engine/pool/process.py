@@ -73,7 +73,7 @@ class WorkerProcess:
         self._process = process
         self._channel = channel
         self._last_words = last_words
-        # Held while the socket is read: a loop never wakes a reader whose socket was closed.
+        # Held while the socket or the last words are read: a loop never wakes a reader whose socket was closed.
         self._reading = asyncio.Lock()
         self._killed = False
         self.pictures = 0
@@ -173,7 +173,8 @@ class WorkerProcess:
             except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError):
                 # It is alive, but cannot be trusted any more.
                 self.kill()
-        raise await self._explain_death(accepted=accepted)
+            # While this is held, `end` leaves open what the explanation reads.
+            raise await self._explain_death(accepted=accepted)
 
     def _send_job(self, message: bytes, descriptors: list[int]) -> None:
         # The worker is idle and the message short, so the socket takes all of it at once.

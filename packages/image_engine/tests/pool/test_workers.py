@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 from image_core.delivery.spec import FORMATS, Recipe
 from image_engine.contract.answers import AnalyzedPicture, ProcessedPicture
+from image_engine.contract.framing import decode_processed
 from image_engine.contract.picture_file import open_picture_file
 from image_engine.contract.presets import DEFAULT_PRESETS, Preset
 from image_engine.contract.rejections import PictureRejected, WorkerInterrupted, WorkerUnavailable
@@ -22,6 +24,7 @@ from image_engine.models.model import LABELS, Model
 from image_engine.pool import pool
 from image_engine.pool.fleet import WORKER_COMMAND, worker_environment
 from image_engine.pool.pool import WorkerPool
+from image_engine.pool.process import WorkerDied, WorkerProcess
 from image_engine.pool.worker_limits import MIB
 from image_engine.testing.faulty_worker import RENDITION_LIES
 from image_engine.testing.pictures import heic, photograph, png_bomb, scene
@@ -359,6 +362,22 @@ async def test_stopping_fails_pictures_in_work_for_now_only() -> None:
         assert not any(is_running(process_id) for process_id in working)
 
 
+async def test_end_of_a_worker_waits_until_its_death_is_explained() -> None:
+    closes_the_socket = "import os, sys, time; os.close(int(sys.argv[2])); time.sleep(600)"
+    worker = WorkerProcess.spawn((sys.executable, "-c", closes_the_socket), worker_environment(os.environ))
+    while worker.is_alive():
+        await asyncio.sleep(0.005)
+    with open_picture_file() as picture:
+        decode = partial(decode_processed, ProcessingRequest())
+        job = asyncio.ensure_future(worker.work([picture], ProcessingRequest(), decode, 5))
+        await asyncio.sleep(0)
+        os.kill(worker.process_id, signal.SIGKILL)
+        os.waitid(os.P_PID, worker.process_id, os.WEXITED | os.WNOWAIT)
+        await worker.end()
+        with pytest.raises(WorkerDied):
+            await job
+
+
 def test_worker_is_told_no_secret() -> None:
     told = worker_environment(
         {"PATH": "/bin", "LANG": "C", "PYTHONPATH": "x", "DATABASE_URL": "postgresql://", "GOOGLE_CLOUD_PROJECT": "p"}
@@ -381,6 +400,7 @@ async def test_worker_dies_with_its_parent() -> None:
     code = f"""
 import asyncio, os
 from image_engine.pool.pool import WorkerPool
+from image_engine.pool.process import WorkerDied, WorkerProcess
 async def main():
     pool = WorkerPool(size=1, command={FAULTY_COMMAND!r})
     await pool.start()
