@@ -19,8 +19,8 @@ import asyncpg
 
 from benchmarks.machine import describe
 from image_api.listing import queries
-from image_api.listing.metadata_filters import condition, parse
-from image_api.listing.metadata_terms import of_team
+from image_api.listing.filters.metadata import condition, parse
+from image_api.listing.filters.metadata_terms import of_team
 from image_api.metadata_schemas.templates import TEMPLATES
 from image_core.db import DatabaseConfig, Query, migration_engine
 from image_core.migrations import runner

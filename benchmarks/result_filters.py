@@ -16,7 +16,7 @@ import asyncpg
 from benchmarks.machine import describe
 from benchmarks.metadata import BIG, explain
 from image_api.listing import queries
-from image_api.listing.result_filters import parse
+from image_api.listing.filters.results import parse
 from image_core.db import DatabaseConfig, migration_engine
 from image_core.migrations import runner
 from local_cloud.postgres.database import DATABASE, prepare_database

@@ -8,9 +8,10 @@ import orjson
 from pydantic import BaseModel, Field
 
 from image_api.actor import Actor
-from image_api.listing import queries, service
-from image_api.listing.metadata_filters import MetadataFilter, ValueKind, find_meaning
-from image_api.listing.result_filters import ResultCondition
+from image_api.listing import queries
+from image_api.listing.filters.conditions import conditions, find_schemas
+from image_api.listing.filters.metadata import MetadataFilter, ValueKind, find_meaning
+from image_api.listing.filters.results import ResultCondition
 from image_api.listing.schemas import ImageFilters
 from image_core import errors
 from image_core.db import Runner
@@ -78,8 +79,8 @@ async def count_values(
         errors.FilterUnknown: The filter does not exist.
         errors.FilterInvalid: The filter is not valid.
     """
-    names, values = await service.conditions(runner, actor, filters, on_metadata, on_results)
-    declared = await service.find_schemas(runner, values.get("team_id"))
+    names, values = await conditions(runner, actor, filters, on_metadata, on_results)
+    declared = await find_schemas(runner, values.get("team_id"))
     kind = find_meaning(name, declared).kind
     if not any(declared):
         await _check_known(runner, values.get("team_id"), name)

@@ -12,9 +12,11 @@ from image_api.http.pagination import next_cursor
 from image_api.idempotency.route import IdempotentRoute
 from image_api.images.body import json_response
 from image_api.images.inclusion import INCLUDE_PARAMETER, parse_include
-from image_api.listing import facets, metadata_filters, result_filters, schemas, service
-from image_api.listing.filter_names import dotted
-from image_api.listing.filters import filter_parameters, parse_filters
+from image_api.listing import facets, schemas, service
+from image_api.listing.filters import metadata as metadata_filters
+from image_api.listing.filters import results as result_filters
+from image_api.listing.filters.names import dotted
+from image_api.listing.filters.query_string import filter_parameters, parse_filters
 from image_api.listing.included import page_bodies
 from image_api.metadata_schemas.values import MetadataKey
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from image_api.listing.filter_names import dotted
+from image_api.listing.filters.names import dotted
 from image_core.testing import UserWithKey
 
 from ..conftest import Api

@@ -5,7 +5,8 @@ from decimal import Decimal
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from image_api.listing import metadata_terms, queries
+from image_api.listing import queries
+from image_api.listing.filters import metadata_terms
 from image_core import testing
 from image_core.db import Database
 

@@ -12,10 +12,10 @@ import pytest
 
 from image_api.images import queries as image_queries
 from image_api.listing import included, queries
-from image_api.listing.metadata_filters import condition as condition_of
-from image_api.listing.metadata_filters import parse
-from image_api.listing.metadata_terms import team_term
-from image_api.listing.service import area_values
+from image_api.listing.filters.conditions import area_values
+from image_api.listing.filters.metadata import condition as condition_of
+from image_api.listing.filters.metadata import parse
+from image_api.listing.filters.metadata_terms import team_term
 from image_api.metadata_schemas.schemas import DeclaredField, FieldType
 from image_api.uploads import queries as upload_queries
 from image_core.capture.areas import parse_area, parse_circle

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, insert
 
-from image_api.listing.result_filters import fields_of
+from image_api.listing.filters.results import fields_of
 from image_core.analyses.catalogue import CATALOGUE
 from image_core.db import to_json
 from image_core.ids import new_id

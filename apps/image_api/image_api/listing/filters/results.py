@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from image_api.listing.metadata_filters import MAX_FILTERS
-from image_api.listing.possible import PossibleValues
+from image_api.listing.filters.metadata import MAX_FILTERS
+from image_api.listing.filters.possible import PossibleValues
 from image_core import errors
 from image_core.analyses.catalogue import CATALOGUE
 from image_core.errors.nearest import nearest, nearest_hint

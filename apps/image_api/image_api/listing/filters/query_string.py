@@ -8,7 +8,9 @@ from pydantic import ValidationError
 from starlette.datastructures import QueryParams
 
 from image_api.http.validation import request_invalid
-from image_api.listing import filter_names, metadata_filters, result_filters
+from image_api.listing.filters import metadata as metadata_filters
+from image_api.listing.filters import names as filter_names
+from image_api.listing.filters import results as result_filters
 from image_api.listing.schemas import ImageFilters
 from image_api.metadata_schemas.values import MAX_VALUE_LENGTH
 

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import orjson
 
 from image_api.http.validation import sentence
-from image_api.listing import metadata_terms
-from image_api.listing.possible import PossibleValues
+from image_api.listing.filters import metadata_terms
+from image_api.listing.filters.possible import PossibleValues
 from image_api.metadata_schemas.rules import Declared
 from image_api.metadata_schemas.schemas import DeclaredField, FieldType, is_date
 from image_api.metadata_schemas.values import MAX_VALUE_LENGTH
