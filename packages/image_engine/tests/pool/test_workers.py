@@ -372,7 +372,7 @@ async def test_end_of_a_worker_waits_until_its_death_is_explained() -> None:
         job = asyncio.ensure_future(worker.work([picture], ProcessingRequest(), decode, 5))
         await asyncio.sleep(0)
         os.kill(worker.process_id, signal.SIGKILL)
-        os.waitid(os.P_PID, worker.process_id, os.WEXITED | os.WNOWAIT)
+        await asyncio.to_thread(os.waitid, os.P_PID, worker.process_id, os.WEXITED | os.WNOWAIT)
         await worker.end()
         with pytest.raises(WorkerDied):
             await job
