@@ -384,12 +384,18 @@ class TestRights:
             "UPDATE event SET payload = payload",
             "DELETE FROM credential",
         )
-        for column in ("filename", "tags", "metadata", "deleted_at", "status", "sha256", "generation", "revision"):
+        for column in (
+            "filename", "tags", "metadata", "deleted_at", "status", "sha256", "generation", "revision", "description",
+            "alt_text", "alt_text_language", "rating", "focal_x", "focal_y",
+        ):  # fmt: skip
             await allowed(urls.api, f"UPDATE image SET {column} = {column}")
 
     async def test_the_processor_does_not_touch_what_the_api_or_housekeeping_owns(self, urls: Any) -> None:
         """As from the next release on; see `contraction`."""
-        for column in ("filename", "tags", "metadata", "team_id", "object_name", "purge_marked_at", "deadline_at"):
+        for column in (
+            "filename", "tags", "description", "focal_x", "metadata", "team_id", "object_name", "purge_marked_at",
+            "deadline_at",
+        ):  # fmt: skip
             await refused(urls.processor, f"UPDATE image SET {column} = {column}")
         await refused(
             urls.processor,
@@ -448,7 +454,7 @@ class TestRights:
             "SELECT version_num FROM alembic_version",
             "SELECT id, team_id, status, failure_code, failure_message, filename, content_type, format, object_name,"
             " generation, size_bytes, sha256, width, height, frames, facts, visibility, delivery_epoch, deleted_at,"
-            " purge_marked_at FROM image",
+            " purge_marked_at, focal_x, focal_y FROM image",
             "SELECT * FROM derivative",
             "SELECT * FROM preset",
             "SELECT number, team_id, state, created_at FROM delivery_key",
@@ -474,6 +480,7 @@ class TestRights:
             "DELETE FROM image",
             "SELECT metadata FROM image",
             "SELECT tags FROM image",
+            "SELECT description FROM image",
             "SELECT uploaded_by FROM image",
             "INSERT INTO derivative (id) VALUES (gen_random_uuid())",
             "DELETE FROM derivative",
@@ -586,6 +593,12 @@ class TestConstraints:
             ("purge_marked_at = now()", "ck_image_purge_from_trash"),
             ("attempts = -1", "ck_image_attempts_not_negative"),
             ("visibility = 'secret'", "ck_image_visibility"),
+            ("description = repeat('x', 2001)", "ck_image_description_length"),
+            ("alt_text = '', alt_text_language = 'en'", "ck_image_alt_text_length"),
+            ("alt_text = 'x'", "ck_image_alt_text_has_language"),
+            ("rating = 6", "ck_image_rating"),
+            ("focal_x = 1001, focal_y = 0", "ck_image_focal_point"),
+            ("focal_x = 1", "ck_image_focal_point_is_whole"),
         ],
     )
     async def test_no_row_contradicts_itself(self, rows: Any, change: str, name: str) -> None:

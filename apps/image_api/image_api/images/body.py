@@ -10,6 +10,7 @@ from image_api.http.entity_tags import entity_tag
 from image_api.http.paths import API_PREFIX
 from image_api.images.columns import tag_of
 from image_core.db import Record
+from image_core.delivery.spec import THOUSANDTHS
 from image_core.storage.sizes import format_size
 
 _URL_KEY = '"url" : "'
@@ -33,6 +34,10 @@ def listed_body(row: Record) -> dict[str, Any]:
         "height": row["height"],
         "frames": row["frames"],
         "tags": row["tags"],
+        "description": row["description"],
+        "alt_text": _alt_text(row),
+        "rating": row["rating"],
+        "focal_point": _focal_point(row),
         "visibility": row["visibility"],
         "placeholder": row["placeholder"],
         "taken_at": row["taken_at"],
@@ -42,6 +47,16 @@ def listed_body(row: Record) -> dict[str, Any]:
         "updated_at": row["updated_at"],
         "deleted_at": row["deleted_at"],
     }
+
+
+def _alt_text(row: Record) -> dict[str, str] | None:
+    text = row["alt_text"]
+    return None if text is None else {"text": text, "language": row["alt_text_language"]}
+
+
+def _focal_point(row: Record) -> dict[str, float] | None:
+    x, y = row["focal_x"], row["focal_y"]
+    return None if x is None else {"x": x / THOUSANDTHS, "y": y / THOUSANDTHS}
 
 
 def file_body(row: Record) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from image_core.models import analysis, derivative, image
 _listed = (
     "id", "team_id", "uploaded_by", "status", "failure_code", "failure_message", "filename", "content_type",
     "size_bytes", "width", "height", "frames", "tags", "visibility", "created_at", "updated_at", "deleted_at",
-    "taken_at", "taken_at_source", "taken_local",
+    "taken_at", "taken_at_source", "taken_local", "description", "alt_text", "alt_text_language", "rating", "focal_x",
+    "focal_y",
 )  # fmt: skip
 _of_the_file = ("format", "sha256", "duplicate_of", "ready_at", "facts")
 _addressed_by = ("generation", "delivery_epoch")

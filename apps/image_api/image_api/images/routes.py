@@ -60,7 +60,7 @@ async def change_image(
     transaction: TransactionDep,
     if_match: IfMatch = None,
 ) -> Response:
-    """Change the filename, tags, metadata or visibility of an image (JSON merge patch, RFC 7396).
+    """Change what people say of an image, its metadata or its visibility (JSON merge patch, RFC 7396).
 
     A change of the visibility also requires the scope `delivery:manage`.
     """

@@ -4,12 +4,14 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, StringConstraints
 
-from image_api.http.field_types import LINE
+from image_api.http.field_types import LINE, TEXT, JsonInteger
+from image_api.http.language_tags import LanguageTag
 from image_api.images.facts import PictureFacts
 from image_api.metadata_schemas.values import MAX_METADATA_KEYS, MetadataKey, MetadataValue
 from image_core.images import filenames
+from image_core.models.images import MAX_DESCRIPTION_LENGTH, MAX_RATING
 from image_core.states import ImageStatus, Visibility
 
 MAX_TAGS = 50
@@ -51,6 +53,28 @@ Tag = Annotated[
 ]
 Tags = Annotated[list[Tag], Field(max_length=MAX_TAGS)]
 UploadTags = Annotated[Tags, BeforeValidator(_without_blanks)]
+
+
+Description = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_DESCRIPTION_LENGTH, pattern=TEXT),
+    BeforeValidator(normal),
+]
+Share = Annotated[float, Strict(), Field(ge=0, le=1)]
+
+
+class AltText(BaseModel):
+    """A text in place of the picture, for people who cannot see it."""
+
+    text: str = Field(description="The text.")
+    language: str = Field(description="Language of the text, as a BCP 47 tag.", examples=["en", "pt-BR"])
+
+
+class FocalPoint(BaseModel):
+    """The point of a picture that matters most, in the picture as it is shown."""
+
+    x: float = Field(description="Share of the width, from 0 at the left to 1 at the right, with three decimals.")
+    y: float = Field(description="Share of the height, from 0 at the top to 1 at the bottom, with three decimals.")
 
 
 class Failure(BaseModel):
@@ -121,6 +145,14 @@ class ImageCore(BaseModel):
     height: int | None
     frames: int | None
     tags: list[str]
+    description: str | None = Field(description="What the picture shows. Null for none.")
+    alt_text: AltText | None = Field(
+        description="Text in place of the picture, for people who cannot see it. Null for none."
+    )
+    rating: int | None = Field(description=f"Rating from 0 to {MAX_RATING}. Null for none.")
+    focal_point: FocalPoint | None = Field(
+        description="The point of the picture that matters most. Null for the center."
+    )
     visibility: Visibility | None = Field(
         description="Who can see the image by a delivery address: `private`, only holders of a signed one; `public`,"
         " everybody. Null for the default of the team."
@@ -228,6 +260,32 @@ class DerivativeList(BaseModel):
     items: list[Derivative]
 
 
+class AltTextPatch(BaseModel):
+    """Alternative text. A member that is absent stays as it is; both are needed in the end."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: Description = Field(
+        default_factory=str, description=f"The text, at most {MAX_DESCRIPTION_LENGTH} characters."
+    )
+    language: LanguageTag = Field(
+        default_factory=str, description="Language of the text, as a BCP 47 tag.", examples=["en", "pt-BR"]
+    )
+
+
+class FocalPointPatch(BaseModel):
+    """Focal point. A member that is absent stays as it is; both are needed in the end."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    x: Share = Field(
+        default_factory=float, description="Share of the width of the picture as shown, from 0 at the left to 1."
+    )
+    y: Share = Field(
+        default_factory=float, description="Share of the height of the picture as shown, from 0 at the top to 1."
+    )
+
+
 class ImagePatch(BaseModel):
     """JSON merge patch: absent fields stay as they are. A metadata key set to null is removed."""
 
@@ -237,6 +295,19 @@ class ImagePatch(BaseModel):
 
     filename: ChangedFilename = None
     tags: Tags = Field(default_factory=list)
+    description: Description | None = Field(
+        None, description=f"What the picture shows, at most {MAX_DESCRIPTION_LENGTH} characters. Null for none."
+    )
+    alt_text: AltTextPatch | None = Field(
+        None, description="Text in place of the picture, for people who cannot see it. Null for none."
+    )
+    rating: Annotated[JsonInteger, Field(ge=0, le=MAX_RATING)] | None = Field(
+        None, description=f"Rating from 0 to {MAX_RATING}. Null for none."
+    )
+    focal_point: FocalPointPatch | None = Field(
+        None,
+        description="The point of the picture that matters most, rounded to three decimals. Null for the center.",
+    )
     visibility: Visibility | None = Field(
         None, description="`private` or `public`. Null for the default of the team. Requires `delivery:manage`."
     )

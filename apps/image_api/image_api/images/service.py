@@ -14,9 +14,16 @@ from image_api.metadata_schemas.rules import Declared, validate_patch
 from image_api.metadata_schemas.values import MAX_METADATA_KEYS
 from image_core import errors, events
 from image_core.db import Record, Runner, Transaction, UniqueViolation, to_json
+from image_core.delivery.spec import THOUSANDTHS
 from image_core.events import EventType
 from image_core.images import transitions
 from image_core.states import HOLDS_BYTES, ImageStatus
+
+_PARTS = {
+    "alt_text": {"text": "alt_text", "language": "alt_text_language"},
+    "focal_point": {"x": "focal_x", "y": "focal_y"},
+}
+"""The columns of the members of what a merge patch changes in parts."""
 
 
 async def get_image(runner: Runner, actor: Actor, image_id: UUID) -> Record:
@@ -77,12 +84,13 @@ async def find_derivative(runner: Runner, actor: Actor, image_id: UUID, preset: 
 async def change_image(
     transaction: Transaction, actor: Actor, image_id: UUID, patch: dict[str, Any], if_match: str | None
 ) -> Record:
-    """Change filename, tags and metadata.
+    """Change what a merge patch names.
 
     Raises:
         errors.ImageNotFound: The image does not exist.
         errors.ETagMismatch: The resource has changed since it was read.
-        errors.RequestInvalid: The metadata do not fit the team's schema.
+        errors.ScopeMissing: The key lacks the scope for the visibility.
+        errors.RequestInvalid: The metadata do not fit the team's schema, or a part of the image would be incomplete.
     """
     if "visibility" in patch and Scope.DELIVERY_MANAGE not in actor.scopes:
         raise errors.ScopeMissing(
@@ -98,12 +106,14 @@ async def change_image(
 async def change(
     transaction: Transaction, actor: Actor, old: Record, patch: dict[str, Any], declared: Declared
 ) -> Record:
-    """Change filename, tags, metadata and visibility of a locked image; `declared` are its team's metadata fields.
+    """Change a locked image as a merge patch says; `declared` are its team's metadata fields.
 
     Raises:
-        errors.RequestInvalid: The metadata do not fit the team's schema.
+        errors.RequestInvalid: The metadata do not fit the team's schema, or a part of the image would be incomplete.
     """
     values = dict(patch)
+    for name in _PARTS.keys() & patch.keys():
+        values |= _merge_part(old, name, values.pop(name))
     if "tags" in values:
         values["tags"] = list(dict.fromkeys(values["tags"]))
     if "metadata" in values:
@@ -130,6 +140,25 @@ async def revoke_addresses(transaction: Transaction, actor: Actor, image_id: UUI
     changed = require_found(await queries.change(transaction, transitions.revoke_addresses(image_id)))
     await audit.record(transaction, actor, "image.addresses_revoked", ("image", image_id), team_id=old["team_id"])
     return changed
+
+
+def _merge_part(old: Record, name: str, patch: dict[str, Any] | None) -> dict[str, Any]:
+    """Return the columns of the alternative text or the focal point after a merge patch; null removes it.
+
+    Raises:
+        errors.RequestInvalid: A member is missing.
+    """
+    columns = _PARTS[name]
+    if patch is None:
+        return dict.fromkeys(columns.values())
+    given = {member: round(value * THOUSANDTHS) for member, value in patch.items() if isinstance(value, float)}
+    merged = {member: old[column] for member, column in columns.items()} | patch | given
+    if missing := [member for member, value in merged.items() if value is None]:
+        message = "This field is required."
+        raise errors.invalid_fields(
+            [{"field": f"{name}.{member}", "code": "missing", "message": message} for member in missing]
+        )
+    return {columns[member]: value for member, value in merged.items()}
 
 
 def merge_metadata(old: Record, patch: dict[str, Any], declared: Declared) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from image_api.http.field_types import LINE, QueryInteger
 from image_api.http.timestamps import UtcTime, check_period
 from image_api.images.schemas import ListedImage, Tag, normal
 from image_core.capture.areas import Area, Circle, parse_area, parse_circle
+from image_core.models.images import MAX_RATING
 
 MAX_TAG_FILTERS = 10
 
@@ -66,8 +67,8 @@ class ImageFilters(BaseModel):
         description="Only images photographed before this time; the time of upload counts if it is not known when. A"
         " date alone means midnight in UTC.",
     )
-    has: list[Literal["location", "taken_at"]] = Field(
-        default_factory=list, max_length=2, description="Only images of which all of these are known."
+    has: list[Literal["location", "taken_at", "description", "alt_text"]] = Field(
+        default_factory=list, max_length=4, description="Only images that have all of these."
     )
     near: _Circle | None = Field(
         None,
@@ -80,6 +81,8 @@ class ImageFilters(BaseModel):
     )
     camera: _Part | None = Field(None, description="Only images of this model of camera, its whole name in any case.")
     lens: _Part | None = Field(None, description="Only images of this model of lens, its whole name in any case.")
+    min_rating: QueryInteger | None = Field(None, ge=0, le=MAX_RATING, description="Only images rated at least this.")
+    max_rating: QueryInteger | None = Field(None, ge=0, le=MAX_RATING, description="Only images rated at most this.")
     min_size: QueryInteger | None = Field(None, ge=0, le=2**53, description="Minimum file size in bytes.")
     max_size: QueryInteger | None = Field(None, ge=0, le=2**53, description="Maximum file size in bytes.")
     min_width: QueryInteger | None = Field(None, ge=0, le=2**31 - 1, description="Minimum width in pixels.")
@@ -96,7 +99,7 @@ class ImageFilters(BaseModel):
 
     @model_validator(mode="after")
     def _can_match(self) -> Self:
-        for name in ("size", "width", "height"):
+        for name in ("size", "width", "height", "rating"):
             minimum, maximum = getattr(self, f"min_{name}"), getattr(self, f"max_{name}")
             if minimum is not None and maximum is not None and minimum > maximum:
                 raise ValueError(f"`min_{name}` is greater than `max_{name}`, so no image can match both")

@@ -86,6 +86,15 @@ class TestList:
             ({"width": 50, "height": 60}, {"max_width": 49}, False),
             ({"width": 50, "height": 60}, {"min_height": 61}, False),
             ({"width": 50, "height": 60}, {"max_height": 59}, False),
+            ({"rating": 3}, {"min_rating": 3, "max_rating": 3}, True),
+            ({"rating": 3}, {"min_rating": 4}, False),
+            ({"rating": 3}, {"max_rating": 2}, False),
+            ({}, {"max_rating": 5}, False),
+            ({"description": "x"}, {"has": "description"}, True),
+            ({}, {"has": "description"}, False),
+            ({"alt_text": "x", "alt_text_language": "en"}, {"has": ["alt_text", "taken_at"]}, False),
+            ({"alt_text": "x", "alt_text_language": "en"}, {"has": "alt_text"}, True),
+            ({"description": "x"}, {"has": "alt_text"}, False),
             ({"tags": ["a", "b"]}, {"tag": ["a", "b"]}, True),
             ({"tags": ["a"]}, {"tag": ["a", "b"]}, False),
             ({"filename": "Oslo 100%_a.jpg"}, {"q": "oslo"}, True),
@@ -230,6 +239,21 @@ class TestPatch:
             {"filename": ""},
             {"filename": "../"},
             {"filename": ["a.png"]},
+            {"description": " "},
+            {"description": "x" * 2001},
+            {"alt_text": "x"},
+            {"alt_text": {"text": "x"}},
+            {"alt_text": {"text": "x", "language": "en_GB"}},
+            {"alt_text": {"text": "x" * 2001, "language": "en"}},
+            {"alt_text": {"text": "x", "language": "en", "title": "x"}},
+            {"rating": 6},
+            {"rating": -1},
+            {"rating": 4.5},
+            {"focal_point": {"x": 0.5}},
+            {"focal_point": {"x": 0.5, "y": None}},
+            {"focal_point": {"x": 0.5, "y": 1.001}},
+            {"focal_point": {"x": -0.1, "y": 0}},
+            {"focal_point": {"x": "0.5", "y": 0}},
             {"status": "ready"},
         ],
     )
@@ -249,6 +273,31 @@ class TestPatch:
         headers = {**member.headers, "content-type": "application/json"}
         answer = await api.client.patch(f"{IMAGES}/{image_id}", headers=headers, content=text)
         assert answer.status_code == 422
+
+    async def test_descriptions_rating_and_focal_point_are_shown_alone_and_in_lists(
+        self, api: Api, member: UserWithKey
+    ) -> None:
+        image_id = await add(api, member)
+        said = {
+            "description": "A fjord,\nat dawn.", "alt_text": {"text": "A fjord", "language": "en-GB"}, "rating": 0,
+            "focal_point": {"x": 0.333, "y": 1},
+        }  # fmt: skip
+        patch = {
+            **said, "alt_text": {"text": " A fjord ", "language": "EN-gb"}, "focal_point": {"x": 0.33333, "y": 1},
+        }  # fmt: skip
+        body = await self.change(api, member, image_id, **patch)
+        assert body == body | said
+        answer = await api.client.get(IMAGES, headers=member.headers)
+        assert answer.json()["items"][0] == answer.json()["items"][0] | said
+
+    async def test_a_part_keeps_its_other_members_and_null_removes_it(self, api: Api, member: UserWithKey) -> None:
+        image_id = await add(api, member, alt_text="A fjord", alt_text_language="en", focal_x=100, focal_y=200)
+        body = await self.change(api, member, image_id, alt_text={"text": "Fjord"}, focal_point={"y": 0})
+        assert (body["alt_text"], body["focal_point"]) == (
+            {"text": "Fjord", "language": "en"}, {"x": 0.1, "y": 0},
+        )  # fmt: skip
+        body = await self.change(api, member, image_id, alt_text=None, focal_point=None, description=None, rating=None)
+        assert (body["alt_text"], body["focal_point"], body["description"], body["rating"]) == (None,) * 4
 
     async def test_metadata_has_its_limit_also_in_pieces(self, api: Api, member: UserWithKey) -> None:
         image_id = await add(api, member, metadata={f"k{n}": 1 for n in range(50)})

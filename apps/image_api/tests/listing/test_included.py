@@ -25,7 +25,7 @@ DONE: dict[str, Any] = {
 LEAN = {
     "id", "team_id", "uploaded_by", "status", "failure", "filename", "content_type", "size_bytes", "size", "width",
     "height", "frames", "tags", "visibility", "placeholder", "created_at", "updated_at", "deleted_at",
-    "taken_at", "taken_at_source", "taken_local",
+    "taken_at", "taken_at_source", "taken_local", "description", "alt_text", "rating", "focal_point",
 }  # fmt: skip
 
 

@@ -24,6 +24,8 @@ MOST_SIDE_PX = 4096
 MOST_UNBOUNDED_SIDE_PX = 16_383
 """What WebP can hold. It bounds the side that a spec leaves open."""
 DEFAULT_QUALITY = 80
+THOUSANDTHS = 1000
+"""The unit of points: they lie between 0 and this on both axes."""
 TRANSFORM_PREFIX = "t-"
 RESERVED_NAMES = frozenset({"original", "full", "source", "public"})
 ENCODER_VERSION = 1
@@ -34,7 +36,6 @@ MOST_NAME_LENGTH = 32
 _PRESET = re.compile(rf"(?P<name>{PRESET_NAME})(?:@(?P<short_hash>[0-9a-f]{{4}}))?", re.ASCII)
 _POINT = re.compile(r"x([0-9]+)y([0-9]+)", re.ASCII)
 _NUMBER = re.compile(r"(w|h|q|blur)([0-9]+)", re.ASCII)
-_MOST_THOUSANDTHS = 1000
 _BACKGROUND = re.compile(r"bg([0-9a-f]{6})", re.ASCII)
 
 
@@ -143,8 +144,8 @@ def _read(part: str) -> tuple[str, int | str]:
         return "gravity", part
     if match := _POINT.fullmatch(part):
         x, y = int(match[1]), int(match[2])
-        if max(x, y) > _MOST_THOUSANDTHS:
-            raise SpecInvalid(f"Point `{part[:20]}` is out of range: 0 to {_MOST_THOUSANDTHS} thousandths.")
+        if max(x, y) > THOUSANDTHS:
+            raise SpecInvalid(f"Point `{part[:20]}` is out of range: 0 to {THOUSANDTHS} thousandths.")
         return "gravity", f"x{x}y{y}"
     if match := _BACKGROUND.fullmatch(part):
         return "background", match[1]

@@ -292,7 +292,7 @@ def replace_derivative() -> Update:
 
 @made_by(Mover.API)
 def edit(image_id: UUID, values: dict[str, Any]) -> Update:
-    """Change filename, tags, metadata or visibility."""
+    """Change what callers may: filename, tags, metadata, descriptions, rating, focal point, visibility."""
     return _change(image.c.id == image_id, **values)
 
 

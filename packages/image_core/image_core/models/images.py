@@ -11,6 +11,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     PrimaryKeyConstraint,
+    SmallInteger,
     Table,
     Text,
     Uuid,
@@ -24,6 +25,10 @@ from image_core.images.object_names import Bucket
 from image_core.models.columns import array_column, deadline_column, id_column, metadata, one_of, time_column
 from image_core.models.image_terms import create_image_terms
 from image_core.states import HOLDS_BYTES, ImageStatus, TakenAtSource, Visibility
+
+MAX_DESCRIPTION_LENGTH = 2000
+"""Characters of a description and of an alternative text."""
+MAX_RATING = 5
 
 image = Table(
     "image",
@@ -55,6 +60,14 @@ image = Table(
     Column("taken_local", DateTime),
     Column("location_cell", BigInteger),
     array_column("tags"),
+    Column("description", Text),
+    # For people who cannot see the picture, with its language as a BCP 47 tag.
+    Column("alt_text", Text),
+    Column("alt_text_language", Text),
+    Column("rating", SmallInteger),
+    # What a cut has to keep, in thousandths of the width and height of the picture as shown.
+    Column("focal_x", SmallInteger),
+    Column("focal_y", SmallInteger),
     Column("metadata", JSONB, nullable=False, server_default=text("'{}'")),
     Column("claim_token", Uuid),
     time_column("lease_expires_at"),
@@ -83,6 +96,12 @@ image = Table(
     CheckConstraint("width > 0 AND height > 0 AND frames > 0", name="dimensions_positive"),
     CheckConstraint("char_length(filename) BETWEEN 1 AND 255", name="filename_length"),
     CheckConstraint("cardinality(tags) <= 50", name="tags_count"),
+    CheckConstraint(f"char_length(description) BETWEEN 1 AND {MAX_DESCRIPTION_LENGTH}", name="description_length"),
+    CheckConstraint(f"char_length(alt_text) BETWEEN 1 AND {MAX_DESCRIPTION_LENGTH}", name="alt_text_length"),
+    CheckConstraint("num_nulls(alt_text, alt_text_language) IN (0, 2)", name="alt_text_has_language"),
+    CheckConstraint(f"rating BETWEEN 0 AND {MAX_RATING}", name="rating"),
+    CheckConstraint("focal_x BETWEEN 0 AND 1000 AND focal_y BETWEEN 0 AND 1000", name="focal_point"),
+    CheckConstraint("num_nulls(focal_x, focal_y) IN (0, 2)", name="focal_point_is_whole"),
     CheckConstraint("attempts >= 0", name="attempts_not_negative"),
     CheckConstraint(
         "status IN ('pending', 'expired') OR num_nulls(size_bytes, sha256, generation) = 0", name="stored_is_whole"
