@@ -15,6 +15,7 @@ from image_api.analyses.classify_routes import router as classify_router
 from image_api.analyses.routes import router as analyses_router
 from image_api.audit_events.routes import router as audit_events_router
 from image_api.batches.routes import router as batches_router
+from image_api.collections.routes import router as collections_router
 from image_api.credentials.routes import router as credentials_router
 from image_api.credits.routes import router as credits_router
 from image_api.delivery_addresses.routes import router as delivery_addresses_router
@@ -67,6 +68,7 @@ ROUTERS = {
         uploads_router,
         listing_router,
         images_router,
+        collections_router,
         batches_router,
         known_hashes_router,
         analyses_router,

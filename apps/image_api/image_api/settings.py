@@ -68,6 +68,12 @@ class ApiSettings(PurgedHashSettings):
     presets_per_team: int | None = Field(
         32, ge=0, description="Maximum number of presets of a team besides the built-in ones; `null` for no limit."
     )
+    collections_per_team: int | None = Field(
+        1000, ge=0, description="Maximum number of collections of a team; `null` for no limit."
+    )
+    images_per_collection: int = Field(
+        10_000, ge=1, le=100_000, description="Maximum number of images in a collection."
+    )
     access_token_seconds: int = Field(900, ge=60, le=900, description="How long an access token is valid.")
     session_hours: int = Field(12, ge=1, le=720, description="Lifetime of a session, regardless of use.")
     password_hash_memory_kib: int = Field(65_536, ge=32, description="Memory for hashing a password.")

@@ -20,6 +20,7 @@ WITH_IDS = sorted(
     {(method, path) for path, route in api_routes(ROUTERS) for method in route.methods or () if "_id}" in path}
 )
 BODIES: dict[str, dict[str, Any]] = {"PATCH": {}, "POST": {}}
+NAMED = {"image_ids": [str(uuid4())]}
 BODIES_BY_END = {
     "users": {"name": "Ada"},
     "credentials": {"name": "second"},
@@ -62,6 +63,7 @@ async def test_another_teams_thing_answers_as_what_is_not_there(
         "credential_id": stranger.credential_id,
         "image_id": image_id,
         "decision_id": await testing.add_decision(api.rows, stranger.team_id, image_id),
+        "collection_id": await testing.add_collection(api.rows, stranger.team_id, [image_id]),
         "delivery_key_id": await testing.add_delivery_key(api.rows, stranger.team_id),
         "analysis_id": await testing.add_analysis(api.rows, stranger.team_id, testing.a_sha256("theirs")),
     }
@@ -70,6 +72,8 @@ async def test_another_teams_thing_answers_as_what_is_not_there(
     answers = []
     for ids in (foreign, absent):
         body = BODIES_BY_END.get(path.rpartition("/")[2], BODIES.get(method))
+        if path.startswith("/api/v1/collections/") and path.endswith(("/images", "/order")) and method != "GET":
+            body = NAMED
         url = path.format(**ids, preset="thumb")
         answers.append(await api.client.request(method, url, headers=deputy.headers, json=body))
     problems = [{**answer.json(), "request_id": None} if answer.content else None for answer in answers]

@@ -204,6 +204,16 @@ async def add_decision(runner: Runner, team_id: UUID, image_id: UUID) -> UUID:
     return decision_id
 
 
+async def add_collection(runner: Runner, team_id: UUID, image_ids: Sequence[UUID] = (), **columns: Any) -> UUID:
+    """Insert a collection of these images; return its id."""
+    collection_id = new_id()
+    await _add(runner, models.collection, {"id": collection_id, "team_id": team_id, "name": "Norway"} | columns)
+    for position, image_id in enumerate(image_ids):
+        row = {"collection_id": collection_id, "image_id": image_id, "team_id": team_id, "position": position}
+        await _add(runner, models.collection_member, row)
+    return collection_id
+
+
 @dataclass
 class FakeStorage:
     """A versioned in-memory bucket that behaves like the real one; `fails` may raise before any call."""

@@ -383,6 +383,8 @@ class TestRights:
             "DELETE FROM event",
             "UPDATE event SET payload = payload",
             "DELETE FROM credential",
+            "UPDATE collection SET team_id = team_id",
+            "UPDATE collection_member SET image_id = image_id",
         )
         for column in (
             "filename", "tags", "metadata", "deleted_at", "status", "sha256", "generation", "revision", "description",

@@ -16,6 +16,7 @@ MAX_LIMIT = 200
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FORMAT = struct.Struct(">q16s")
+_INVALID = "The cursor is not valid. Send `next_cursor` of the previous page unchanged."
 
 
 class Cursor(NamedTuple):
@@ -27,8 +28,7 @@ class Cursor(NamedTuple):
     def encode(self) -> str:
         """Return URL-safe text: microseconds since 1970 and the id, in base64."""
         microseconds = (self.created_at - _EPOCH) // timedelta(microseconds=1)
-        packed = _FORMAT.pack(microseconds, self.row_id.bytes)
-        return base64.urlsafe_b64encode(packed).rstrip(b"=").decode()
+        return pack(_FORMAT, microseconds, self.row_id.bytes)
 
 
 def decode_cursor(text: str) -> Cursor:
@@ -37,17 +37,31 @@ def decode_cursor(text: str) -> Cursor:
     Raises:
         errors.CursorInvalid: The text was not written by `encode`.
     """
+    microseconds, row_id = unpack(_FORMAT, text)
     try:
-        packed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-        microseconds, row_id = _FORMAT.unpack(packed)
-        cursor = Cursor(_EPOCH + timedelta(microseconds=microseconds), UUID(bytes=row_id))
-    except (binascii.Error, struct.error, ValueError, OverflowError) as error:
-        raise errors.CursorInvalid(
-            "The cursor is not valid. Send `next_cursor` of the previous page unchanged."
-        ) from error
-    if cursor.encode() != text:
-        raise errors.CursorInvalid("The cursor is not valid. Send `next_cursor` of the previous page unchanged.")
-    return cursor
+        return Cursor(_EPOCH + timedelta(microseconds=microseconds), UUID(bytes=row_id))
+    except OverflowError as error:
+        raise errors.CursorInvalid(_INVALID) from error
+
+
+def pack(layout: struct.Struct, *values: Any) -> str:
+    """Return values as URL-safe text."""
+    return base64.urlsafe_b64encode(layout.pack(*values)).rstrip(b"=").decode()
+
+
+def unpack(layout: struct.Struct, text: str) -> tuple[Any, ...]:
+    """Return the values in a text.
+
+    Raises:
+        errors.CursorInvalid: The text was not written by `pack`.
+    """
+    try:
+        values = layout.unpack(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
+    except (binascii.Error, struct.error, ValueError) as error:
+        raise errors.CursorInvalid(_INVALID) from error
+    if pack(layout, *values) != text:
+        raise errors.CursorInvalid(_INVALID)
+    return values
 
 
 def next_cursor(rows: Sequence[Record], limit: int) -> str | None:

@@ -105,6 +105,11 @@ def image_body(row: Record, base_url: str) -> dict[str, Any]:
     }
 
 
+def thumbnail_url(base_url: str, image_id: UUID) -> str:
+    """Return the URL of an image's smallest derivative."""
+    return f"{base_url}{API_PREFIX}/images/{image_id}/derivatives/thumb"
+
+
 def summary_body(row: Record, base_url: str) -> dict[str, Any]:
     """Build the short body of an image within a list."""
     return {
@@ -115,9 +120,7 @@ def summary_body(row: Record, base_url: str) -> dict[str, Any]:
         "width": row["width"],
         "height": row["height"],
         "created_at": row["created_at"],
-        "thumbnail_url": f"{base_url}{API_PREFIX}/images/{row['id']}/derivatives/thumb"
-        if row["has_thumbnail"]
-        else None,
+        "thumbnail_url": thumbnail_url(base_url, row["id"]) if row["has_thumbnail"] else None,
     }
 
 

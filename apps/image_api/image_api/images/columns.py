@@ -26,11 +26,11 @@ def _fact(name: str) -> ColumnElement[Any]:
 
 
 # A placeholder would show through a picture with transparency.
-_placeholder = case((_fact("has_alpha").is_distinct_from(literal_column("'true'")), _fact("blurhash")))
+PLACEHOLDER = case((_fact("has_alpha").is_distinct_from(literal_column("'true'")), _fact("blurhash")))
 
 LISTED_COLUMNS: tuple[ColumnElement[Any], ...] = (
     *(image.c[name] for name in _listed),
-    _placeholder.label("placeholder"),
+    PLACEHOLDER.label("placeholder"),
 )
 """The columns that `body.listed_body` reads."""
 
@@ -82,12 +82,12 @@ RESULT_COLUMNS: tuple[ColumnElement[Any], ...] = tuple(
 )  # fmt: skip
 """The columns that `body.analysis_body` reads."""
 
+_is_thumbnail = derivative.c.preset == literal_column("'thumb'")
+HAS_THUMBNAIL = exists().where(derivative.c.image_id == image.c.id, _is_thumbnail).correlate(image)
+
 SUMMARY_COLUMNS: tuple[ColumnElement[Any], ...] = (
     *(image.c[name] for name in ("id", "filename", "content_type", "size_bytes", "width", "height", "created_at")),
-    exists()
-    .where(derivative.c.image_id == image.c.id, derivative.c.preset == literal_column("'thumb'"))
-    .correlate(image)
-    .label("has_thumbnail"),
+    HAS_THUMBNAIL.label("has_thumbnail"),
 )
 """The columns that `body.summary_body` reads."""
 

@@ -264,6 +264,7 @@ SPECIAL = {
     "Version.version": "Version of the service.",
 }
 PARAMETERS = {
+    "collection_id": "ID of the collection.",
     "actor_user_id": "Only changes made by this user.",
     "address": "Only changes made from this IP address.",
     "analysis_id": "ID of the analysis.",

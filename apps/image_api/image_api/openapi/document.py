@@ -11,6 +11,7 @@ from starlette.routing import compile_path
 from image_api.auth import API_KEY_HEADER, CSRF_HEADER
 from image_api.idempotency.route import REPLAYED_HEADER, takes_key
 from image_api.idempotency.service import HEADER
+from image_api.openapi.catalogue_examples import CATALOGUE_EXAMPLES
 from image_api.openapi.examples import EXAMPLES
 from image_api.openapi.headers import HEADERS, declare_headers
 from image_api.openapi.operations import SUMMARIES, TAGS, api_routes, needs_session, operation_id, scope_alternatives
@@ -95,7 +96,7 @@ def install(
 def _complete_components(components: dict[str, Any], cookie_name: str) -> None:
     schemas = components.setdefault("schemas", {})
     complete_schemas(schemas)
-    for name, example in EXAMPLES.items():
+    for name, example in (EXAMPLES | CATALOGUE_EXAMPLES).items():
         schemas[name].setdefault("examples", [example])
     cookie = {"type": "apiKey", "in": "cookie", "name": cookie_name, "description": _COOKIE_DESCRIPTION}
     components["headers"] = HEADERS

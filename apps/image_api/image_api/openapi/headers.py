@@ -39,6 +39,8 @@ HEADERS: dict[str, dict[str, Any]] = {
     ),
 }
 _WITH_ETAG = {
+    "addCollectionImages", "changeCollection", "createCollection", "getCollection", "orderCollectionImages",
+    "removeCollectionImages",
     "changeCredential", "changeImage", "changeTeam", "changeUser", "createTeam", "getCredential", "getImage",
     "getMetadataSchema", "getPreset", "getTeam", "getUser", "importImage", "putMetadataSchema",
     "putPreset", "restoreImage",
@@ -53,6 +55,7 @@ _OF_BYTES = {
 }
 _OF_STATUS = {"401": ("WWW-Authenticate",), "429": ("Retry-After",), "503": ("Retry-After",)}
 _OTHERS = {
+    ("createCollection", "201"): ("Location",),
     ("importImage", "201"): ("Location",),
     ("uploadImage", "201"): ("Location",),
     ("uploadImageShort", "201"): ("Location",),

@@ -35,6 +35,15 @@ _NAMES = {
     "version": "getVersion",
 }
 SUMMARIES = {
+    "addCollectionImages": "Add images to a collection",
+    "changeCollection": "Change a collection",
+    "createCollection": "Create a collection",
+    "getCollection": "Get a collection",
+    "listCollectionImages": "List the images of a collection",
+    "listCollections": "List the collections of a team",
+    "orderCollectionImages": "Sort images of a collection",
+    "removeCollection": "Remove a collection",
+    "removeCollectionImages": "Remove images from a collection",
     "analyzeImage": "Analyze an image",
     "changeCredential": "Change a credential",
     "changeCredits": "Change scheduled refills of a team",
@@ -123,6 +132,7 @@ SUMMARIES = {
 }
 TAGS = {
     "images": "Upload, import, find, change, download and delete images.",
+    "collections": "Images that people put together, in an order of their own.",
     "analyses": "Results that analyzers compute from images.",
     "duplicates": "Near-duplicate images, and decisions about them.",
     "metadata": "Metadata fields that a team declares for its images.",

@@ -53,7 +53,7 @@ FROM generate_series(0, {IMAGES - 1}) n
 """
 INDEXES = """
 SELECT indexname, indexdef FROM pg_indexes
-WHERE tablename IN ('image', 'analysis') AND NOT EXISTS (SELECT FROM pg_constraint WHERE conname = indexname)
+WHERE tablename IN ('image', 'analysis') AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = indexname::regclass)
 """
 
 

@@ -47,7 +47,16 @@ OF_MANY: dict[str, dict[str, Any]] = {
 }
 OF_A_TEAM = tuple(
     f"/api/v1/{name}"
-    for name in ("credits", "usage", "metadata-schema", "duplicates", "delivery-keys", "presets", "images/check")
+    for name in (
+        "credits",
+        "usage",
+        "metadata-schema",
+        "duplicates",
+        "delivery-keys",
+        "presets",
+        "images/check",
+        "collections",
+    )
 )
 UPLOADS = {("POST", "/api/v1/images"), ("POST", "/api/v1/upload")}
 AUTH = "/api/v1/auth"
@@ -138,6 +147,7 @@ async def prepare(
         "invitation_id": invitation_id,
         "decision_id": await testing.add_decision(api.rows, owner.team_id, image_id),
         "analysis_id": await testing.add_analysis(api.rows, owner.team_id, (await api.row(image_id))["sha256"]),
+        "collection_id": await testing.add_collection(api.rows, owner.team_id, [image_id]),
         "delivery_key_id": await testing.add_delivery_key(
             api.rows, owner.team_id, "verifying" if path.endswith("/retire") else "active"
         ),
@@ -158,7 +168,7 @@ async def prepare(
     elif (method, path) == ("POST", "/api/v1/duplicates/decisions"):
         other_id = await testing.add_image(api.rows, owner.team_id)
         request["json"] = {"image_ids": [str(image_id), str(other_id)], "decision": "not-duplicate"}
-    elif path in OF_MANY or path.startswith("/api/v1/delivery/"):
+    elif names_images(method, path):
         request |= request_about(path, image_id)
     elif path in ("/api/v1/analyze", "/api/v1/classify"):
         request |= {"json": {"image_id": str(image_id)}, "params": {"wait": 0}}
@@ -176,10 +186,18 @@ async def own_preset(api: Api, team_id: UUID) -> str:
     return "card"
 
 
+def names_images(method: str, path: str) -> bool:
+    """Whether the body of an operation names images, or their addresses."""
+    is_of_members = path.startswith("/api/v1/collections/{") and path.endswith(("/images", "/order"))
+    return path in OF_MANY or path.startswith("/api/v1/delivery/") or (is_of_members and method != "GET")
+
+
 def request_about(path: str, image_id: UUID) -> dict[str, Any]:
     """The least that an operation takes whose body names images or their addresses."""
     if path in OF_MANY:
         return {"json": {"ids": [str(image_id)], **OF_MANY[path]}}
+    if path.startswith("/api/v1/collections/"):
+        return {"json": {"image_ids": [str(image_id)]}}
     if path.endswith("/sign"):
         return {"json": {"items": [{"image_id": str(image_id), "spec": "thumb", "format": "auto"}]}}
     if path.endswith("/preview"):
@@ -195,7 +213,7 @@ def body_of(method: str, path: str, owner: UserWithKey) -> dict[str, Any] | None
         return {}
     named = {"name": "Ada"}
     ends: dict[str, dict[str, Any]] = {"teams": named, "users": named, "credentials": named}
-    ends |= {"delivery-keys": named}
+    ends |= {"delivery-keys": named, "collections": named}
     ends |= {"check-hashes": {"sha256": [sha256(b"file").hexdigest()]}}
     ends |= {"refill": {"add": 5}, "report": {"key": owner.api_key}}
     return ends.get(path.rpartition("/")[2]) if method == "POST" else None

@@ -11,6 +11,7 @@ from image_core.errors.analyses import (
     VisionNotEnabled,
     VisionRefused,
 )
+from image_core.errors.collections import CollectionFull, CollectionNotFound, TooManyCollections
 from image_core.errors.delivery import (
     DeliveryAddressInvalid,
     DeliveryBusy,
@@ -155,6 +156,8 @@ __all__ = [
     "AppError",
     "BalanceTooLow",
     "BodyTooLarge",
+    "CollectionFull",
+    "CollectionNotFound",
     "Conflict",
     "CredentialNotFound",
     "CredentialsAmbiguous",
@@ -250,6 +253,7 @@ __all__ = [
     "TokenInvalid",
     "TokensNotConfigured",
     "TooManyBadKeys",
+    "TooManyCollections",
     "TooManyCredentials",
     "TooManyDeliveryKeys",
     "TooManyParameters",

@@ -6,7 +6,7 @@ from sqlalchemy import text
 _LOCK_TIMEOUT, _STATEMENT_TIMEOUT = "10min", "2h"
 
 
-def create_concurrently(indexes: dict[str, str]) -> None:
+def create_concurrently(indexes: dict[str, str], *, unique: bool = False) -> None:
     """Create indexes by name, each from the rest of its definition (`ON table …`), outside the transaction.
 
     A revision that uses this does nothing else: what it has done so far is committed, and it can be run again after
@@ -22,12 +22,12 @@ def create_concurrently(indexes: dict[str, str]) -> None:
         for name, value in with_timeouts.items():
             op.execute(f"SET {name} = '{value}'")
         for name, definition in indexes.items():
-            _create(name, definition)
+            _create(name, definition, "UNIQUE INDEX" if unique else "INDEX")
         for name, value in before.items():
             op.execute(f"SET {name} = '{value}'")
 
 
-def _create(name: str, definition: str) -> None:
+def _create(name: str, definition: str, kind: str) -> None:
     found = op.get_bind().execute(
         text("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:name)"), {"name": name}
     )
@@ -36,4 +36,4 @@ def _create(name: str, definition: str) -> None:
         return
     if is_valid is not None:
         op.execute(f"DROP INDEX CONCURRENTLY {name}")
-    op.execute(f"CREATE INDEX CONCURRENTLY {name} {definition}")
+    op.execute(f"CREATE {kind} CONCURRENTLY {name} {definition}")

@@ -4,6 +4,7 @@ Times are `timestamptz`, sizes are bytes, dimensions are pixels as shown (orient
 """
 
 from image_core.models.analyses import analysis, analyzer_model
+from image_core.models.collections import collection, collection_member
 from image_core.models.columns import metadata
 from image_core.models.delivery import delivery_key, delivery_usage, preset, rendition, rendition_failure
 from image_core.models.events import audit_checkpoint, audit_event, audit_seal, event
@@ -58,6 +59,8 @@ __all__ = [
     "audit_checkpoint",
     "audit_event",
     "audit_seal",
+    "collection",
+    "collection_member",
     "credential",
     "credit_account",
     "credit_entry",

@@ -123,6 +123,8 @@ image = Table(
         unique=True,
         postgresql_where=text(f"{one_of('status', HOLDS_BYTES)} AND deleted_at IS NULL"),
     ),
+    # What keys that name an image together with its team refer to.
+    Index("uq_image_id_team_id", "id", "team_id", unique=True),
     Index("ix_image_team_id_sha256", "team_id", "sha256"),
     Index(
         "ix_image_listed",

@@ -1,0 +1,28 @@
+"""Examples of bodies that arrange images, by the name of their schema."""
+
+from typing import Any
+
+from image_api.openapi.examples import EXAMPLES
+
+_listed_image = EXAMPLES["ListedImage"]
+_collection = {
+    "id": "0199c0de-0000-7000-8000-00000000000b",
+    "team_id": _listed_image["team_id"],
+    "name": "Norway 2026",
+    "cover_image_id": None,
+    "cover": {
+        "image_id": _listed_image["id"],
+        "thumbnail_url": EXAMPLES["DerivativeList"]["items"][0]["url"],
+        "placeholder": _listed_image["placeholder"],
+    },
+    "created_at": _listed_image["created_at"],
+    "updated_at": _listed_image["created_at"],
+}
+
+CATALOGUE_EXAMPLES: dict[str, dict[str, Any]] = {
+    "Collection": {**_collection, "image_count": 12},
+    "GrownCollection": {**_collection, "image_count": 12, "added": 1},
+    "ShrunkCollection": {**_collection, "image_count": 11, "removed": 1},
+    "CollectionPage": {"items": [_collection], "next_cursor": None},
+    "CollectionImages": {"items": [_listed_image], "next_cursor": None},
+}
