@@ -243,7 +243,7 @@ class _Exchange:
         """Return what to make, the hash by which it is stored, and its format."""
         if permit.recipe is None:
             return None, FULL_HASH, format_of_whole(permit.image)
-        recipe = permit.recipe.centered()
+        recipe = permit.recipe.focused(permit.image.focal_point)
         accept = self._request_headers.get(b"accept", b"")
         return recipe, finding.spec_hash_of(recipe), finding.format_of(permit, recipe, accept)
 

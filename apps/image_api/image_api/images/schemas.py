@@ -95,7 +95,8 @@ class Derivative(BaseModel):
     content_type: str
     spec_hash: str | None = Field(
         description="Hash of the preset as it was when the derivative was made, 32 hexadecimal digits; a preset's"
-        " `spec` has its first four, unless it was changed and the derivative has yet to be made again. Null for"
+        " `spec` has its first four, unless its gravity is `fo` and the image has a focal point, or it was changed and"
+        " the derivative has yet to be made again. Null for"
         " derivatives of earlier releases."
     )
 
@@ -151,7 +152,7 @@ class ImageCore(BaseModel):
     )
     rating: int | None = Field(description=f"Rating from 0 to {MAX_RATING}. Null for none.")
     focal_point: FocalPoint | None = Field(
-        description="The point of the picture that matters most. Null for the center."
+        description="What presets and transforms with the gravity `fo` keep. Null for the center."
     )
     visibility: Visibility | None = Field(
         description="Who can see the image by a delivery address: `private`, only holders of a signed one; `public`,"
@@ -306,7 +307,8 @@ class ImagePatch(BaseModel):
     )
     focal_point: FocalPointPatch | None = Field(
         None,
-        description="The point of the picture that matters most, rounded to three decimals. Null for the center.",
+        description="What presets and transforms with the gravity `fo` keep, rounded to three decimals. Null for the"
+        " center.",
     )
     visibility: Visibility | None = Field(
         None, description="`private` or `public`. Null for the default of the team. Requires `delivery:manage`."

@@ -14,9 +14,11 @@ from image_api.metadata_schemas.rules import Declared, validate_patch
 from image_api.metadata_schemas.values import MAX_METADATA_KEYS
 from image_core import errors, events
 from image_core.db import Record, Runner, Transaction, UniqueViolation, to_json
-from image_core.delivery.spec import THOUSANDTHS
+from image_core.delivery.rendition_requests import PROCESSED_FORMAT, rendition_request
+from image_core.delivery.spec import FOCAL_GRAVITY, THOUSANDTHS
 from image_core.events import EventType
 from image_core.images import transitions
+from image_core.images.presets import presets_of_team
 from image_core.states import HOLDS_BYTES, ImageStatus
 
 _PARTS = {
@@ -119,6 +121,7 @@ async def change(
     if "metadata" in values:
         values["metadata"] = to_json(merge_metadata(old, values["metadata"], declared))
     changed = require_found(await queries.change(transaction, transitions.edit(old["id"], values)))
+    await _remake_focused(transaction, old, values)
     # Names only: a filename or a value may be personal, and audit events are retained.
     names: dict[str, Any] = {"fields": sorted(patch)}
     names |= {"metadata_keys": sorted(patch["metadata"])} if patch.get("metadata") else {}
@@ -140,6 +143,22 @@ async def revoke_addresses(transaction: Transaction, actor: Actor, image_id: UUI
     changed = require_found(await queries.change(transaction, transitions.revoke_addresses(image_id)))
     await audit.record(transaction, actor, "image.addresses_revoked", ("image", image_id), team_id=old["team_id"])
     return changed
+
+
+async def _remake_focused(transaction: Transaction, old: Record, values: dict[str, Any]) -> None:
+    """Request the pictures that presets made of an image early, where its focal point was moved.
+
+    One that is not ready yet has them made with its other pictures.
+    """
+    moved = any(values.get(name, old[name]) != old[name] for name in _PARTS["focal_point"].values())
+    if not moved or old["ready_at"] is None or old["deleted_at"] is not None:
+        return
+    presets = await presets_of_team(transaction, old["team_id"])
+    for preset in presets.values():
+        if preset.is_eager and preset.recipe.gravity == FOCAL_GRAVITY and preset.recipe.fit == "cover":
+            formats = dict.fromkeys((PROCESSED_FORMAT, *preset.formats))
+            of_image = old["id"], old["team_id"], old["generation"], preset.name
+            await events.record(transaction, *(rendition_request(*of_image, each) for each in formats))
 
 
 def _merge_part(old: Record, name: str, patch: dict[str, Any] | None) -> dict[str, Any]:

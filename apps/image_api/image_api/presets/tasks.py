@@ -10,7 +10,7 @@ from image_core import events
 from image_core.db import Query, Record, Transaction
 from image_core.delivery.rendition_requests import PROCESSED_FORMAT, rendition_request
 from image_core.delivery.spec import Format
-from image_core.images.presets import BUILT_IN, COLUMNS, Preset, from_row
+from image_core.images.presets import BUILT_IN, COLUMNS, Preset, focal_point_of, from_row
 from image_core.images.transitions import IS_SHOWN
 from image_core.models import derivative, image, preset, rendition
 
@@ -23,21 +23,18 @@ _take = Query(
     # Another sweep continues with another preset; whoever replaces this one waits, and starts it anew.
     .with_for_update(skip_locked=True)
 )
-_stored_formats = func.array(
-    select(rendition.c.format)
-    .where(
-        rendition.c.image_id == image.c.id,
-        rendition.c.generation == image.c.generation,
-        rendition.c.spec_hash == bindparam("made_hash", type_=rendition.c.spec_hash.type),
-        rendition.c.eager,
-    )
+# As text, because what a preset makes of an image depends on its focal point.
+_stored = func.array(
+    select(rendition.c.format + literal_column("' '") + func.encode(rendition.c.spec_hash, literal_column("'hex'")))
+    .where(rendition.c.image_id == image.c.id, rendition.c.generation == image.c.generation, rendition.c.eager)
     .scalar_subquery()
 )
 # Images that wait or are processed again are among them: if that fails, they stay as they are. One that was never ready
 # is not, because whoever makes it ready looks at the presets.
 _images = Query(
     select(
-        image.c.id, image.c.generation, derivative.c.preset, derivative.c.spec_hash, _stored_formats.label("formats"),
+        image.c.id, image.c.generation, image.c.focal_x, image.c.focal_y, derivative.c.preset, derivative.c.spec_hash,
+        _stored.label("stored"),
     )
     .select_from(
         image.outerjoin(
@@ -81,14 +78,11 @@ async def request_remakes(parts: TaskParts, budget: Budget) -> int:
 
 async def _request_batch(transaction: Transaction, row: Record, most: int) -> int:
     changed = from_row(row)
-    made_hash = changed.recipe.centered().hash()
     of_preset = {"of_team_id": row["team_id"], "of_preset": changed.name}
     found: list[Record] = []
     if changed.is_eager:
-        found = await transaction.fetch(
-            _images, **of_preset, before=row["remake_before"], made_hash=made_hash, most=most
-        )
-    missing = {each["id"]: list(_missing_formats(changed, made_hash, each)) for each in found}
+        found = await transaction.fetch(_images, **of_preset, before=row["remake_before"], most=most)
+    missing = {each["id"]: list(_missing_formats(changed, each)) for each in found}
     requests = [
         rendition_request(each["id"], row["team_id"], each["generation"], changed.name, extension)
         for each in found
@@ -99,11 +93,13 @@ async def _request_batch(transaction: Transaction, row: Record, most: int) -> in
     return sum(map(bool, missing.values()))
 
 
-def _missing_formats(changed: Preset, made_hash: bytes, row: Record) -> Iterator[Format]:
-    spec_hash = row["spec_hash"]
+def _missing_formats(changed: Preset, row: Record) -> Iterator[Format]:
+    spec_hash, made_hash = row["spec_hash"], changed.recipe.focused(focal_point_of(row)).hash()
     if spec_hash is None and row["preset"] in BUILT_IN:
         # Made before recipes had hashes, of what every team had.
         spec_hash = BUILT_IN[row["preset"]].recipe.hash()
     if spec_hash != made_hash:
         yield PROCESSED_FORMAT
-    yield from (each for each in changed.formats if each not in {PROCESSED_FORMAT, *row["formats"]})
+    for each in changed.formats:
+        if each != PROCESSED_FORMAT and f"{each} {made_hash.hex()}" not in row["stored"]:
+            yield each

@@ -5,12 +5,12 @@ from uuid import UUID, uuid4
 
 import orjson
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, insert, select
 
 from image_api.actor import Role
 from image_api.listing import queries
 from image_core import testing
-from image_core.models import audit_event, event
+from image_core.models import audit_event, event, preset
 from image_core.states import ImageStatus
 from image_core.testing import UserWithKey
 
@@ -298,6 +298,38 @@ class TestPatch:
         )  # fmt: skip
         body = await self.change(api, member, image_id, alt_text=None, focal_point=None, description=None, rating=None)
         assert (body["alt_text"], body["focal_point"], body["description"], body["rating"]) == (None,) * 4
+
+    async def test_a_moved_focal_point_has_the_early_pictures_that_show_it_made_again(
+        self, api: Api, member: UserWithKey
+    ) -> None:
+        focal = {"width": 64, "height": 64, "fit": "cover", "gravity": "fo", "eager": True}
+        for name, columns in {
+            "card": focal | {"formats": ["avif", "webp"]},
+            "later": focal | {"eager": False},
+            "whole": focal | {"fit": "inside"},
+            "middle": focal | {"gravity": "ce"},
+        }.items():
+            values = {"team_id": member.team_id, "name": name} | columns
+            await api.rows.execute(insert(preset).values(**values))
+
+        async def requested() -> list[tuple[Any, ...]]:
+            rows = await api.rows.fetch(
+                select(event.c.image_id, event.c.payload).where(event.c.type == "rendition.requested")
+            )
+            payloads = [(row["image_id"], orjson.loads(row["payload"])) for row in rows]
+            return sorted((image_id, each["spec"], each["format"], each["generation"]) for image_id, each in payloads)
+
+        image_id = await add(api, member, focal_x=500, focal_y=500)
+        for untouched in (await add(api, member, "pending"), await add(api, member, deleted_at=LONG_AGO)):
+            await self.change(api, member, untouched, focal_point={"x": 0, "y": 0})
+        await self.change(api, member, image_id, focal_point={"x": 0.5}, rating=1)
+        assert await requested() == []
+        await self.change(api, member, image_id, focal_point={"y": 0.501})
+        generation = str(testing.GENERATION)
+        made = [(UUID(image_id), "card", each, generation) for each in ("avif", "webp")]
+        assert await requested() == made
+        await self.change(api, member, image_id, focal_point=None)
+        assert await requested() == sorted(2 * made)
 
     async def test_metadata_has_its_limit_also_in_pieces(self, api: Api, member: UserWithKey) -> None:
         image_id = await add(api, member, metadata={f"k{n}": 1 for n in range(50)})

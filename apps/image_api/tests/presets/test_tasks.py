@@ -110,6 +110,17 @@ async def test_only_what_is_missing_is_requested(tasks: Tasks) -> None:
     assert [extension for image_id, _, extension in found if image_id == of_other_bytes] == ["webp", "avif", "jpeg"]
 
 
+async def test_what_is_missing_depends_on_the_focal_point(tasks: Tasks) -> None:
+    team_id = await testing.add_team(tasks.rows)
+    (current,) = await ready(tasks, team_id, focal_x=100, focal_y=200)
+    (moved,) = await ready(tasks, team_id, focal_x=100, focal_y=201)
+    for image_id in (current, moved):
+        await derive(tasks, image_id, spec_hash=Recipe(640, 480, "cover", "x100y200").hash())
+    await put(tasks, team_id, height=480, fit="cover", gravity="fo")
+    assert await run(tasks) == 1
+    assert await requested(tasks) == [(moved, "card", "webp")]
+
+
 async def test_a_derivative_without_a_hash_is_the_original_built_in_one(tasks: Tasks) -> None:
     team_id = await testing.add_team(tasks.rows)
     (image_id,) = await ready(tasks, team_id)

@@ -10,9 +10,9 @@ from sqlalchemy import ARRAY, ColumnElement, Uuid, bindparam, func, or_, select
 
 from image_core.db import Database, Query, Record
 from image_core.delivery.rendition_requests import SOURCE
-from image_core.delivery.spec import Format
+from image_core.delivery.spec import FocalPoint, Format
 from image_core.delivery.tag import delivery_tag
-from image_core.images.presets import BUILT_IN
+from image_core.images.presets import BUILT_IN, focal_point_of
 from image_core.models import derivative, image, rendition, rendition_failure, team
 from image_core.states import FAILURE_REMEMBERED, ImageStatus, Visibility
 from image_delivery.grants.lookups import Lookups
@@ -67,6 +67,7 @@ class DeliveredImage:
     was_ready: bool
     frames: int
     has_alpha: bool
+    focal_point: FocalPoint | None = None
     source: StoredPicture | None = None
     pictures: dict[tuple[bytes, Format], StoredPicture] = field(default_factory=dict)
     failures: dict[tuple[bytes, Format], RenditionFailure] = field(default_factory=dict)
@@ -135,7 +136,7 @@ _images = Query(
         func.coalesce(image.c.visibility, team.c.default_visibility).label("visibility"),
         or_(image.c.deleted_at.is_not(None), team.c.deleting_at.is_not(None)).label("is_gone"),
         image.c.ready_at.is_not(None).label("was_ready"),
-        image.c.frames, image.c.facts["has_alpha"].as_boolean().label("has_alpha"),
+        image.c.frames, image.c.facts["has_alpha"].as_boolean().label("has_alpha"), image.c.focal_x, image.c.focal_y,
         _derivatives.label("derivatives"), _renditions.label("renditions"),
         _failures.label("failures"),
     )
@@ -181,6 +182,7 @@ def _image_of(row: Record) -> DeliveredImage:
         frames=row["frames"] or 1,
         # Until it is known, what was asked for in no format keeps its transparency.
         has_alpha=row["has_alpha"] is not False,
+        focal_point=focal_point_of(row),
         source=derivatives[SOURCE][1] if SOURCE in derivatives else None,
         pictures=_pictures_of(row, derivatives),
         failures={

@@ -126,13 +126,25 @@ async def test_auto_makes_jpeg_or_png_for_a_browser_that_names_no_format(deliver
     assert answer.headers["content-type"] == "image/webp"
 
 
-async def test_a_picture_for_the_focal_point_is_that_of_the_centre_until_there_is_one(
-    delivery: Delivery, team: Team
-) -> None:
+async def test_a_picture_for_the_focal_point_follows_it_under_the_same_address(delivery: Delivery, team: Team) -> None:
     row = await delivery.uploaded(team)
-    for gravity in ("-fo", ""):
-        await delivery.get(team.address(row, f"t-w64-h64-cover{gravity}.webp"))
-    assert [request.recipe.gravity for request in delivery.pool.requests] == ["ce"]
+    await delivery.preset(team, "card", height=64, fit="cover", gravity="fo")
+    addresses = [team.address(row, f"{spec}.webp") for spec in ("t-w64-h64-cover-fo", "card")]
+    for point, gravity in (((None, None), "ce"), ((900, 100), "x900y100"), ((0, 1000), "x0y1000")):
+        await delivery.change(row["id"], focal_x=point[0], focal_y=point[1])
+        delivery.let_pass(5.1)
+        answers = [await delivery.get(address) for address in addresses]
+        expected = Recipe(width_px=64, height_px=64, fit="cover", gravity=gravity)
+        assert {answer.content for answer in answers} == {delivery.pool.made(expected)}
+        assert {answer.headers["cache-control"] for answer in answers} == {"public, max-age=300, s-maxage=300"}
+    assert len(delivery.pool.requests) == 3
+    # What was stored for an earlier point is found again by it alone.
+    await delivery.change(row["id"], focal_x=900, focal_y=100)
+    delivery.let_pass(5.1)
+    answer = await delivery.get(addresses[1])
+    assert (answer.content, answer.headers["x-derivative"]) == (
+        delivery.pool.made(Recipe(64, 64, "cover", "x900y100")), "hit",
+    )  # fmt: skip
 
 
 async def test_head_and_conditions_make_what_get_would(delivery: Delivery, team: Team) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from image_core import events
 from image_core.db import Transaction
 from image_core.delivery.rendition_requests import PROCESSED_FORMAT, eager_requests, rendition_request
-from image_core.delivery.spec import Recipe
+from image_core.delivery.spec import FocalPoint, Recipe
 from image_core.images.discards import REMEMBERED, schedule_removal
 from image_core.images.object_names import Bucket, derivative_name
 from image_core.images.presets import Preset, eager_recipes
@@ -74,15 +74,20 @@ async def replace_rows(
 
 
 async def request_missing(
-    transaction: Transaction, claimed: ImageClaim, made: Collection[str], presets: Mapping[str, Preset]
+    transaction: Transaction,
+    claimed: ImageClaim,
+    made: Collection[str],
+    presets: Mapping[str, Preset],
+    focal_point: FocalPoint | None,
 ) -> None:
     """Request the pictures of eager presets that processing did not make.
 
-    These are further formats, what a worker left out, and what was changed after the claim.
+    These are further formats, what a worker left out, and what a preset or the focal point, as they are now, make
+    differently than at the claim.
     """
     outdated = [
         name
-        for name, recipe in eager_recipes(presets).items()
+        for name, recipe in eager_recipes(presets, focal_point).items()
         if name not in made or claimed.eager[name].hash() != recipe.hash()
     ]
     of_image = claimed.image_id, claimed.team_id, claimed.generation

@@ -184,7 +184,7 @@ async def _finish(
         async with committing(parts) as transaction:
             # First, because whoever changes presets locks them before anything else.
             presets = await share_presets(transaction, claimed.team_id)
-            await queries.finish(transaction, claimed, values)
+            focal_point = await queries.finish(transaction, claimed, values)
             made = await replace_rows(parts, transaction, claimed, rows, presets)
             payload = {"width": facts.width_px, "height": facts.height_px, "presets": made}
             event = events.image_event(
@@ -193,7 +193,7 @@ async def _finish(
             await events.record(transaction, event)
             if needs_source(facts.content_type, claimed.size_bytes, facts.width_px, facts.height_px):
                 await events.record(transaction, _source_request(claimed))
-            await request_missing(transaction, claimed, made, presets)
+            await request_missing(transaction, claimed, made, presets, focal_point)
             await on_arrival.store(transaction, claimed, processed.analyses)
             # Last, because it serializes the images of a team.
             await similarity.store(transaction, claimed, facts.perceptual_hash, processed.vectors)

@@ -10,12 +10,12 @@ from uuid import UUID
 from sqlalchemy import Column, ColumnElement, Uuid, bindparam, case, delete, insert, select
 
 from image_core.db import Query, Record, Runner, Transaction
-from image_core.delivery.spec import Recipe
+from image_core.delivery.spec import FocalPoint, Recipe
 from image_core.ids import new_id
 from image_core.images import failures, transitions
 from image_core.images.discards import schedule_removal
 from image_core.images.object_names import Bucket, claim_folder
-from image_core.images.presets import eager_recipes, presets_of_team
+from image_core.images.presets import eager_recipes, focal_point_of, presets_of_team
 from image_core.models import HOLDS_BYTES_CLAUSE, derivative, image, rendition, team
 from image_core.states import Failure, ImageStatus, LabelSource
 
@@ -63,7 +63,7 @@ _store = Query(transitions.store())
 _claim = Query(
     transitions.claim().returning(
         image.c.team_id, image.c.object_name, image.c.size_bytes, image.c.sha256, image.c.trace_parent,
-        image.c.lease_expires_at, image.c.attempts,
+        image.c.lease_expires_at, image.c.attempts, image.c.focal_x, image.c.focal_y,
         case((image.c.ready_at.is_(None), image.c.stored_at)).label("first_stored_at"),
         _of_team(team.c.keep_location), _of_team(team.c.analyze_on_arrival),
         _of_team(team.c.label_source),
@@ -77,7 +77,7 @@ _remove_renditions = Query(
 
 @cache
 def _finish(columns: frozenset[str]) -> Query:
-    return Query(transitions.finish(columns))
+    return Query(transitions.finish(columns).returning(image.c.focal_x, image.c.focal_y))
 
 
 async def find(runner: Runner, image_id: UUID) -> Record | None:
@@ -128,7 +128,7 @@ async def claim(
     folder = claim_folder(row["team_id"], image_id, generation, token)
     # Twice the lease: if a claim is held longer, its objects are removed and its work is discarded.
     await schedule_removal(transaction, Bucket.DERIVATIVES, folder, None, lease * 2, discard_id)
-    eager = eager_recipes(await presets_of_team(transaction, row["team_id"]))
+    eager = eager_recipes(await presets_of_team(transaction, row["team_id"]), focal_point_of(row))
     return ImageClaim(
         image_id, row["team_id"], row["object_name"], generation, row["size_bytes"], row["sha256"], token, discard_id,
         folder, row["keep_location"], row["trace_parent"], row["analyze_on_arrival"], row["label_source"],
@@ -140,18 +140,19 @@ class ClaimLost(Exception):
     """The claim expired and another job has the image, or the sweep has begun to remove what was written."""
 
 
-async def finish(transaction: Transaction, claimed: ImageClaim, values: dict[str, Any]) -> None:
-    """Move an image from processing to ready.
+async def finish(transaction: Transaction, claimed: ImageClaim, values: dict[str, Any]) -> FocalPoint | None:
+    """Move an image from processing to ready, and return its focal point, which nobody moves meanwhile.
 
     Raises:
         ClaimLost: Another job has the image; the transaction must be rolled back.
     """
-    moved = await transaction.execute(
+    row = await transaction.fetch_one(
         _finish(frozenset(values)), image_id=claimed.image_id, new_token=claimed.token, discard_id=claimed.discard_id,
         **{f"new_{name}": value for name, value in values.items()},
     )  # fmt: skip
-    if moved != 1:
+    if row is None:
         raise ClaimLost
+    return focal_point_of(row)
 
 
 async def fail(transaction: Transaction, claimed: ImageClaim, failure: Failure) -> ImageStatus | None:

@@ -46,7 +46,7 @@ class RenditionKey(NamedTuple):
 _find_image = Query(
     select(
         image.c.id, image.c.team_id, image.c.generation, image.c.object_name, image.c.content_type, image.c.sha256,
-        image.c.width, image.c.height, image.c.frames,
+        image.c.width, image.c.height, image.c.frames, image.c.focal_x, image.c.focal_y,
         image.c.facts["has_alpha"].as_boolean().label("has_alpha"),
     )
     .join(team, team.c.id == image.c.team_id)
@@ -101,7 +101,7 @@ _is_own_derivative = exists(
     )
 )
 _is_derived = Query(select(or_(_is_own_derivative, _is_failed)))
-_touch = Query(transitions.replace_derivative())
+_touch = Query(transitions.replace_derivative().returning(image.c.focal_x, image.c.focal_y))
 _release_outdated = Query(
     update(rendition)
     .where(
@@ -195,9 +195,12 @@ async def add_derivative(transaction: Transaction, image_id: UUID, generation: i
     return added is not None
 
 
-async def touch_image(transaction: Transaction, key: RenditionKey) -> bool:
-    """Change the entity tag of an image because a derivative is being replaced; return False if it has changed."""
-    return await transaction.execute(_touch, image_id=key.image_id, of_generation=key.generation) == 1
+async def touch_image(transaction: Transaction, key: RenditionKey) -> Record | None:
+    """Change the entity tag of an image because a derivative is being replaced, and return where its focal point is.
+
+    The point stays there until the transaction ends. None if the image is not shown any more, or has another original.
+    """
+    return await transaction.fetch_one(_touch, image_id=key.image_id, of_generation=key.generation)
 
 
 async def release_outdated(transaction: Transaction, key: RenditionKey, preset: str) -> None:

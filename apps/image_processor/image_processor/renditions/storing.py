@@ -10,7 +10,7 @@ from image_core.delivery.rendition_store import add_rendition, keep_object
 from image_core.ids import new_id
 from image_core.images.discards import REMEMBERED, schedule_removal
 from image_core.images.object_names import Bucket, claim_folder, rendition_name
-from image_core.images.presets import eager_recipes, share_presets
+from image_core.images.presets import eager_recipes, focal_point_of, share_presets
 from image_core.storage.protocol import CHUNK_BYTES, ONE_REQUEST_BYTES, ObjectStorage
 from image_processor.parts import Parts
 from image_processor.renditions import queries
@@ -52,15 +52,17 @@ async def store(parts: Parts, target: Target, made: Made) -> bool:
 
 
 async def _replace_derivative(transaction: Transaction, target: Target, row: dict[str, Any]) -> bool:
-    """Put a picture in the place of the derivative, if its preset still asks for it and the image is the same."""
+    """Put a picture in the place of the derivative, if preset and focal point still ask for it."""
     key = target.key
+    # First, because whoever changes presets locks them before anything else.
+    presets = {} if target.spec == SOURCE else await share_presets(transaction, target.image["team_id"])
+    image = await queries.touch_image(transaction, key)
+    if image is None:
+        return False
     if target.spec != SOURCE:
-        # First, because whoever changes presets locks them before anything else.
-        recipe = eager_recipes(await share_presets(transaction, target.image["team_id"])).get(target.spec)
+        recipe = eager_recipes(presets, focal_point_of(image)).get(target.spec)
         if recipe is None or recipe.hash() != key.spec_hash:
             return False
-    if not await queries.touch_image(transaction, key):
-        return False
     for old_name in await queries.remove_derivative(transaction, key.image_id, target.spec):
         await schedule_removal(transaction, Bucket.DERIVATIVES, old_name, None, REMEMBERED)
     await queries.release_outdated(transaction, key, target.spec)

@@ -12,7 +12,7 @@ from image_core.delivery.rendition_requests import (
     SOURCE_RECIPE,
 )
 from image_core.delivery.spec import Recipe
-from image_core.images.presets import presets_of_team
+from image_core.images.presets import focal_point_of, presets_of_team
 from image_engine.contract.renditions import FULL_SIZE_QUALITY, full_size_format
 from image_processor.messages import RenditionRequested
 from image_processor.renditions import queries
@@ -57,7 +57,7 @@ async def find_target(database: Database, request: RenditionRequested) -> Target
     # Processing makes eager presets in its format, whatever formats their addresses offer.
     if request.format not in preset.formats and not (preset.is_eager and request.format == PROCESSED_FORMAT):
         return None
-    recipe = preset.recipe.centered()
+    recipe = preset.recipe.focused(focal_point_of(image))
     return Target(image, _key(request, recipe.hash()), preset.name, recipe, preset.is_eager)
 
 

@@ -140,6 +140,25 @@ async def test_a_preset_that_is_replaced_during_processing_is_made_again(process
     assert await requested(processor, row["id"]) == [("card", "webp"), ("late", "webp")]
 
 
+async def test_a_focal_point_is_kept_and_one_that_is_moved_during_processing_is_noticed(processor: Processor) -> None:
+    team_id = await testing.add_team(processor.rows)
+    await put(processor, team_id, "card", **CARD)
+    row, stored = await processor.image(team_id=team_id, focal_x=250, focal_y=1000)
+    makes(processor, "thumb", "preview", "large", "card")
+
+    async def move() -> None:
+        await processor.set_row(row["id"], focal_x=0)
+
+    processor.pool.before = move
+    await job.handle(processor.parts, processor.finalized(stored))
+    (request,) = processor.pool.requests
+    focused = Recipe(640, 480, "cover", "x250y1000")
+    assert request.optional_presets == (Preset("card", focused),)
+    made = await processor.rows.fetch_value(select(derivative.c.spec_hash).where(derivative.c.preset == "card"))
+    assert made == focused.hash()
+    assert await requested(processor, row["id"]) == [("card", "webp")]
+
+
 async def test_a_change_that_is_under_way_when_an_image_becomes_ready_is_not_lost(processor: Processor) -> None:
     team_id = await testing.add_team(processor.rows)
     await put(processor, team_id, "card", **CARD)

@@ -70,6 +70,15 @@ async def test_the_new_derivative_takes_the_place_of_the_old_one(processor: Proc
     assert (await processor.row(row["id"]))["revision"] == row["revision"] + 1
 
 
+async def test_a_derivative_keeps_the_focal_point_as_it_is_now(processor: Processor) -> None:
+    row = await outdated(processor)
+    await change_preset(processor, height=64, fit="cover", gravity="fo")
+    await processor.set_row(row["id"], focal_x=1000, focal_y=0)
+    assert [await push(processor, row, extension="webp") for _ in range(2)] == [204, 204]
+    assert (await derived(processor, row))["spec_hash"] == Recipe(64, 64, "cover", "x1000y0").hash()
+    assert len(processor.pool.rendered) == 1
+
+
 async def test_an_eager_preset_without_webp_has_a_derivative_all_the_same(processor: Processor) -> None:
     row = await shown(processor)
     await change_preset(processor, formats=["avif"])
@@ -130,14 +139,28 @@ async def lose_original(processor: Processor, row: Record) -> None:
     await processor.set_row(row["id"], status="failed", failure_code="original-missing")
 
 
+async def move_focal_point(processor: Processor, row: Record) -> None:
+    await processor.set_row(row["id"], focal_x=0, focal_y=0)
+
+
 @pytest.mark.parametrize(
     "change",
-    [replace_preset, stop_being_eager, remove_preset, trash, mark_for_purge, upload_again, lose_original],
+    [
+        move_focal_point,
+        replace_preset,
+        stop_being_eager,
+        remove_preset,
+        trash,
+        mark_for_purge,
+        upload_again,
+        lose_original,
+    ],
 )
 async def test_what_changes_meanwhile_is_noticed(
     processor: Processor, change: Callable[[Processor, Record], Awaitable[None]]
 ) -> None:
     row = await outdated(processor)
+    await change_preset(processor, height=64, fit="cover", gravity="fo")
     processor.pool.before = lambda: change(processor, row)
     assert await push(processor, row, extension="webp") == 204
     assert len(processor.pool.rendered) == 1

@@ -8,7 +8,7 @@ import hashlib
 import json
 import re
 from dataclasses import asdict, dataclass, replace
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 Fit = Literal["inside", "cover", "pad"]
 Format = Literal["webp", "avif", "jpeg", "png"]
@@ -37,6 +37,13 @@ _PRESET = re.compile(rf"(?P<name>{PRESET_NAME})(?:@(?P<short_hash>[0-9a-f]{{4}})
 _POINT = re.compile(r"x([0-9]+)y([0-9]+)", re.ASCII)
 _NUMBER = re.compile(r"(w|h|q|blur)([0-9]+)", re.ASCII)
 _BACKGROUND = re.compile(r"bg([0-9a-f]{6})", re.ASCII)
+
+
+class FocalPoint(NamedTuple):
+    """The point that a cut keeps, in thousandths of the width and height of the picture as shown."""
+
+    x: int
+    y: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +77,14 @@ class Recipe:
         text = json.dumps([ENCODER_VERSION, asdict(self)], separators=(",", ":"), sort_keys=True)
         return hashlib.sha256(text.encode()).digest()[:16]
 
-    def with_focal_point(self, x_thousandths: int, y_thousandths: int) -> "Recipe":
-        """Return the recipe for an image with a focal point: the point takes the place of `fo`."""
-        return replace(self, gravity=f"x{x_thousandths}y{y_thousandths}") if self.gravity == FOCAL_GRAVITY else self
-
-    def centered(self) -> "Recipe":
-        """Return the recipe for an image without a focal point, as all are yet: the center takes the place of `fo`."""
-        return replace(self, gravity="ce") if self.gravity == FOCAL_GRAVITY else self
+    def focused(self, point: FocalPoint | None) -> "Recipe":
+        """Return the recipe for an image: its focal point takes the place of `fo`, or the center if it has none."""
+        if self.gravity != FOCAL_GRAVITY:
+            return self
+        # Otherwise nothing is cut off, and what has the same pixels has the same hash.
+        if point is None or self.fit != "cover":
+            return replace(self, gravity="ce")
+        return replace(self, gravity=f"x{point.x}y{point.y}")
 
     def short_hash(self) -> str:
         """Return the four hex digits that follow a preset's name."""

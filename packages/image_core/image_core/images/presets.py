@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import ARRAY, Integer, Uuid, bindparam, func, literal_column, select
 
 from image_core.db import Query, Record, Runner, Transaction
-from image_core.delivery.spec import Format, Recipe
+from image_core.delivery.spec import FocalPoint, Format, Recipe
 from image_core.models import preset
 
 
@@ -98,9 +98,14 @@ async def presets_of_team(connection: Runner, team_id: UUID) -> dict[str, Preset
     return (await presets_of_teams(connection, [team_id]))[team_id]
 
 
-def eager_recipes(presets: Mapping[str, Preset]) -> dict[str, Recipe]:
-    """Return what is made of every image, by preset. Images have no focal point, so the center takes its place."""
-    return {preset.name: preset.recipe.centered() for preset in presets.values() if preset.is_eager}
+def focal_point_of(row: Record) -> FocalPoint | None:
+    """Return the focal point of an image from its row, `focal_x` and `focal_y`; None if it has none."""
+    return None if row["focal_x"] is None else FocalPoint(row["focal_x"], row["focal_y"])
+
+
+def eager_recipes(presets: Mapping[str, Preset], focal_point: FocalPoint | None) -> dict[str, Recipe]:
+    """Return what is made early of an image with this focal point, by preset."""
+    return {preset.name: preset.recipe.focused(focal_point) for preset in presets.values() if preset.is_eager}
 
 
 async def lock_presets(transaction: Transaction, team_id: UUID) -> None:

@@ -12,7 +12,7 @@ class Preset:
     Attributes:
         name: part of the derivative's address.
         recipe: size, fit, gravity, quality, background, animation and metadata. A focal point must have been put in the
-            place of `fo` (`Recipe.centered`).
+            place of `fo` (`Recipe.focused`).
         effort: WebP's, 0 to 6; 2 needs little more than half of the time of 4 for 4 % more bytes.
 
     Raises:
@@ -26,7 +26,7 @@ class Preset:
     def __post_init__(self) -> None:
         """Refuse what no worker can make."""
         if self.recipe.gravity == FOCAL_GRAVITY:
-            raise ValueError("the focal point of the image is missing: use Recipe.centered")
+            raise ValueError("the focal point of the image is missing: use Recipe.focused")
 
 
 def bounded(name: str, longest_side_px: int, *, animated: bool, quality: int = DEFAULT_QUALITY) -> Preset:

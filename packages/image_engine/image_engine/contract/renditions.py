@@ -29,7 +29,7 @@ class RenditionRequest:
 
     Attributes:
         recipe: size, fit, gravity, quality, background, blur, animation and metadata. Without sides the picture keeps
-            its size. A focal point must have been put in the place of `fo` (`Recipe.with_focal_point`).
+            its size. A focal point must have been put in the place of `fo` (`Recipe.focused`).
         format: of the answer. Frames of an animation are kept in WebP only, other formats get the first one.
         effort: the encoder's; None for `DEFAULT_EFFORT`.
         limits: what the picture may be.
@@ -46,7 +46,7 @@ class RenditionRequest:
     def __post_init__(self) -> None:
         """Refuse what no worker can make."""
         if self.recipe.gravity == "fo":
-            raise ValueError("the focal point of the image is missing: use Recipe.with_focal_point")
+            raise ValueError("the focal point of the image is missing: use Recipe.focused")
         if self.effort is not None and not 0 <= self.effort <= MOST_EFFORT:
             raise ValueError(f"effort {self.effort} is out of range: 0 to {MOST_EFFORT}")
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter, ImageSequence
 
-from image_core.delivery.spec import FORMATS, WIDTHS_PX, Format, Recipe, output_size, parse_transforms
+from image_core.delivery.spec import FORMATS, WIDTHS_PX, FocalPoint, Format, Recipe, output_size, parse_transforms
 from image_engine.contract.limits import PictureLimits
 from image_engine.contract.picture_file import open_picture_file
 from image_engine.contract.rejections import PictureRejected
@@ -133,8 +133,12 @@ def test_point_of_the_image_takes_the_place_of_the_focal_point() -> None:
     recipe = Recipe(width_px=96, height_px=96, fit="cover", gravity="fo")
     with pytest.raises(ValueError, match="focal point"):
         RenditionRequest(recipe, "webp")
-    assert recipe.with_focal_point(1000, 0) == Recipe(width_px=96, height_px=96, fit="cover", gravity="x1000y0")
-    assert recipe.with_focal_point(1000, 0).hash() != recipe.hash()
+    corner = Recipe(width_px=96, height_px=96, fit="cover", gravity="x1000y0")
+    assert recipe.focused(FocalPoint(1000, 0)) == corner
+    assert recipe.focused(None) == Recipe(width_px=96, height_px=96, fit="cover")
+    assert corner.focused(FocalPoint(0, 0)) == corner
+    # Of what is not cut every point is the same picture.
+    assert Recipe(width_px=96, gravity="fo").focused(FocalPoint(1000, 0)) == Recipe(width_px=96)
 
 
 def test_cover_of_a_smaller_picture_keeps_the_ratio() -> None:
