@@ -20,18 +20,24 @@ State = dict[str, Any]
 
 
 def main() -> int:
-    """Carry out one command."""
+    """Carry out one command as a process."""
+    status, kills = carry_out(sys.argv[1:])
+    if kills:
+        os.kill(os.getppid(), signal.SIGKILL)
+    return status
+
+
+def carry_out(arguments: list[str]) -> tuple[int, bool]:
+    """Carry out one command; return its status, and whether whoever gave it is to be killed now."""
     with open(os.environ["FAKE_GCLOUD_STATE"], "r+", encoding="utf-8") as file:  # noqa: PTH123 (starts without pathlib)
         fcntl.flock(file, fcntl.LOCK_EX)
         state = json.load(file)
-        status = _carry_out(state, sys.argv[1:])
+        status = _carry_out(state, arguments)
         file.seek(0)
         file.truncate()
         json.dump(state, file)
-    line = " ".join(sys.argv[1:])
-    if any("kills" in fault and fault["kills"] in line for fault in state["faults"]):
-        os.kill(os.getppid(), signal.SIGKILL)
-    return status
+    line = " ".join(arguments)
+    return status, any("kills" in fault and fault["kills"] in line for fault in state["faults"])
 
 
 def _carry_out(state: State, arguments: list[str]) -> int:

@@ -17,6 +17,7 @@ import pytest
 from .conftest import ROOT
 from .fake_api import MEMBER_KEY, FakeApi, Reply
 from .fake_monitoring import FakeMonitoring
+from .in_process import roll_out
 
 DIGEST = "sha256:" + "a1" * 32
 BUILT = {
@@ -60,15 +61,7 @@ class Cloud:
         return [f"{name} {shares.get(NEW[name], 0)}" for name, shares in self.seen["moves"]]
 
     def command(self, *arguments: str) -> list[str]:
-        return [
-            sys.executable,
-            "-m",
-            "scripts.delivery.rollout",
-            *arguments,
-            *PLACE,
-            "--state",
-            str(self.rollout_state),
-        ]
+        return [*arguments, *PLACE, "--state", str(self.rollout_state)]
 
     def forward(self, *more: str) -> list[str]:
         images = [argument for name, image in IMAGES.items() for argument in ("--image", f"{name}={image}")]
@@ -103,8 +96,12 @@ def cloud(
     monitoring.stop()
 
 
-def run(command: list[str]) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+PROCESS = [sys.executable, "-m", "scripts.delivery.rollout"]
+
+
+def run_as_process(command: list[str]) -> "subprocess.CompletedProcess[str]":
+    """With gcloud and the smoke test as processes, too."""
+    return subprocess.run([*PROCESS, *command], cwd=ROOT, capture_output=True, text=True, check=False)
 
 
 def test_a_sound_release_goes_all_the_way_in_order(cloud: Cloud) -> None:
@@ -115,7 +112,7 @@ def test_a_sound_release_goes_all_the_way_in_order(cloud: Cloud) -> None:
         return None
 
     cloud.api.fault = look
-    done = run(cloud.forward())
+    done = roll_out(cloud.forward())
     assert done.returncode == 0, done.stdout + done.stderr
     assert cloud.traffic() == {name: {revision: 100} for name, revision in NEW.items()}
     stages = [10, 50, 100]
@@ -178,7 +175,7 @@ def test_what_may_happen_in_a_sound_release_does_not_end_it(cloud: Cloud) -> Non
     cloud.monitoring.answer = clock_misses_a_part_of_the_traffic  # type: ignore[method-assign]
     few_errors, tag_stays = {"errors": "image-api", "from": 10}, {"command": "--remove-tags"}
     cloud.break_at(few_errors, tag_stays)
-    done = run(cloud.forward("--max-error-share", "0.5"))
+    done = roll_out(cloud.forward("--max-error-share", "0.5"))
     assert done.returncode == 0, done.stdout
     assert cloud.traffic() == {name: {revision: 100} for name, revision in NEW.items()}
     assert len(cloud.tags()) == len(NEW)
@@ -190,7 +187,7 @@ def test_both_versions_that_callers_meet_are_those_of_the_release(cloud: Cloud) 
         return (200, {"service": "image-delivery", "version": "1.3.0"}) if is_old else None
 
     cloud.api.fault = other
-    done = run(cloud.forward())
+    done = roll_out(cloud.forward())
     assert done.returncode == 1
     assert "version 1.3.0 answers instead of 1.4.0" in done.stdout
     assert cloud.traffic() == ALL_OLD
@@ -257,7 +254,7 @@ STAGES: dict[str, tuple[Callable[[Cloud], None], list[str]]] = {
 def test_a_failure_at_each_stage_brings_everything_back(cloud: Cloud, stage: str) -> None:
     arrange, moved = STAGES[stage]
     arrange(cloud)
-    done = run(cloud.forward())
+    done = roll_out(cloud.forward())
     assert done.returncode == 1, done.stdout + done.stderr
     assert "FAILED" in done.stdout
     assert cloud.traffic() == ALL_OLD
@@ -275,7 +272,7 @@ def test_a_failure_at_each_stage_brings_everything_back(cloud: Cloud, stage: str
 
 def test_a_failed_migration_touches_no_traffic(cloud: Cloud) -> None:
     cloud.break_at({"command": "jobs execute"})
-    done = run(cloud.forward())
+    done = roll_out(cloud.forward())
     assert done.returncode == 1
     calls = cloud.seen["calls"]
     assert not any("services update" in call for call in calls)
@@ -286,34 +283,33 @@ def test_without_a_way_back_nothing_begins(cloud: Cloud) -> None:
     seen = cloud.seen
     seen["services"]["image-processor"]["traffic"] = {}
     cloud.file.write_text(json.dumps(seen))
-    done = run(cloud.forward())
+    done = roll_out(cloud.forward())
     assert done.returncode == 1
     assert all("describe" in call for call in cloud.seen["calls"])
 
 
 def test_the_way_back_is_tried_again(cloud: Cloud) -> None:
     cloud.break_at({"errors": "image-api", "from": 50}, {"command": "image-api-old=100", "times": 2})
-    done = run(cloud.forward())
+    done = roll_out(cloud.forward())
     assert done.returncode == 1, done.stdout
     assert cloud.traffic() == ALL_OLD
 
 
 def test_a_way_back_that_fails_tells_the_command_and_keeps_the_state(cloud: Cloud) -> None:
     cloud.break_at({"errors": "image-api", "from": 50}, {"command": "image-api-old=100"})
-    done = run(cloud.forward())
+    done = roll_out(cloud.forward())
     assert done.returncode == 2
     assert "gcloud run services update-traffic image-api --to-revisions=image-api-old=100" in done.stdout
     cloud.break_at()
-    assert run(cloud.command("back")).returncode == 0
+    assert roll_out(cloud.command("back")).returncode == 0
     assert cloud.traffic() == ALL_OLD
     assert not cloud.rollout_state.exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_brings_everything_back(cloud: Cloud, number: signal.Signals) -> None:
-    with subprocess.Popen(
-        cloud.forward("--watch-seconds", "60"), cwd=ROOT, stdout=subprocess.PIPE, text=True, env=os.environ
-    ) as rollout:
+    command = [*PROCESS, *cloud.forward("--watch-seconds", "60")]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, env=os.environ) as rollout:
         wait_for_moves(cloud, 1)
         rollout.send_signal(number)
         output, _ = rollout.communicate(timeout=30)
@@ -327,7 +323,6 @@ def test_a_signal_brings_everything_back(cloud: Cloud, number: signal.Signals) -
     [
         "services update image-api",
         "update-tags",
-        "image-api-00002=10",
         "image-processor-00002=10",
         "services update image-delivery",
         "image-delivery-00002=100",
@@ -336,15 +331,23 @@ def test_a_signal_brings_everything_back(cloud: Cloud, number: signal.Signals) -
 )
 def test_a_rollout_that_is_killed_anywhere_is_undone_by_back(cloud: Cloud, command: str) -> None:
     cloud.break_at({"kills": command})
-    assert run(cloud.forward()).returncode == -signal.SIGKILL
-    assert run(cloud.command("back")).returncode == 0
+    assert roll_out(cloud.forward()).returncode == -signal.SIGKILL
+    assert roll_out(cloud.command("back")).returncode == 0
     assert cloud.traffic() == ALL_OLD
     assert cloud.tags() == []
     assert not cloud.rollout_state.exists()
 
 
+def test_a_rollout_whose_process_is_killed_is_undone_by_back(cloud: Cloud) -> None:
+    cloud.break_at({"kills": "image-api-00002=10"})
+    assert run_as_process(cloud.forward()).returncode == -signal.SIGKILL
+    assert roll_out(cloud.command("back")).returncode == 0
+    assert cloud.traffic() == ALL_OLD
+    assert not cloud.rollout_state.exists()
+
+
 def test_back_without_a_rollout_does_nothing(cloud: Cloud) -> None:
-    done = run(cloud.command("back"))
+    done = roll_out(cloud.command("back"))
     assert done.returncode == 0
     assert cloud.seen["calls"] == []
 
@@ -354,7 +357,7 @@ def test_a_service_that_is_not_there_asks_for_an_apply_first(cloud: Cloud, servi
     seen = cloud.seen
     del seen["services"][service]
     cloud.file.write_text(json.dumps(seen))
-    done = run(cloud.forward())
+    done = roll_out(cloud.forward())
     assert done.returncode == 1
     assert f"{service}: not there" in done.stdout
     assert "Apply first" in done.stdout
@@ -363,7 +366,7 @@ def test_a_service_that_is_not_there_asks_for_an_apply_first(cloud: Cloud, servi
 
 def test_a_service_that_cannot_be_asked_for_is_not_taken_for_missing(cloud: Cloud) -> None:
     cloud.break_at({"command": "describe image-processor"})
-    done = run(cloud.forward())
+    done = roll_out(cloud.forward())
     assert done.returncode == 1
     assert "Apply first" not in done.stdout
 
@@ -371,7 +374,7 @@ def test_a_service_that_cannot_be_asked_for_is_not_taken_for_missing(cloud: Clou
 @pytest.mark.parametrize("missing", IMAGES)
 def test_every_service_needs_its_image(cloud: Cloud, missing: str) -> None:
     named = [f"--image={name}={image}" for name, image in IMAGES.items() if name != missing]
-    done = run(cloud.command("forward", "--version", "1.4.0", *named))
+    done = roll_out(cloud.command("forward", "--version", "1.4.0", *named))
     assert done.returncode != 0
     assert "Name an image for each" in done.stderr
     assert cloud.seen["calls"] == []
@@ -379,7 +382,7 @@ def test_every_service_needs_its_image(cloud: Cloud, missing: str) -> None:
 
 @pytest.mark.parametrize("image", ["europe-west1-docker.pkg.dev/p/images/image-api:1.4.0", "image-api"])
 def test_an_image_that_is_not_named_by_its_digest_is_refused(cloud: Cloud, image: str) -> None:
-    done = run(cloud.forward("--image", f"image-api={image}"))
+    done = roll_out(cloud.forward("--image", f"image-api={image}"))
     assert done.returncode != 0
     assert "digest" in done.stderr
     assert cloud.seen["calls"] == []

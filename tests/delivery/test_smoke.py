@@ -1,7 +1,6 @@
 """The smoke test against a server that answers as it should, and against one that fails at each step in turn."""
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -10,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scripts.smoke import main
 
 from .conftest import ROOT
 from .fake_api import ADMIN_KEY, MEMBER_KEY, READER_KEY, FakeApi, Reply
+from .in_process import call, surroundings
 
 SCRIPT = ROOT / "scripts" / "smoke.py"
 STEPS = [
@@ -22,11 +23,8 @@ STEPS = [
 
 
 def smoke(*arguments: str, folder: Path | None = None, **environment: str) -> "subprocess.CompletedProcess[str]":
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("IMAGE_MANAGER_")}
-    return subprocess.run(
-        [sys.executable, "-I", "-S", str(SCRIPT), "--start-seconds", "0", "--ready-seconds", "1", *arguments],
-        env={**kept, **environment}, cwd=folder, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    with surroundings(folder, **environment):
+        return call(main, ["--start-seconds", "0", "--ready-seconds", "1", *arguments])
 
 
 def at(api: FakeApi, *arguments: str, key: str = MEMBER_KEY) -> "subprocess.CompletedProcess[str]":
@@ -42,8 +40,10 @@ def test_all_steps_pass_in_order_and_the_picture_ends_in_the_trash(api: FakeApi)
     assert MEMBER_KEY not in " ".join(api.calls)
 
 
-def test_address_and_key_come_from_the_environment(api: FakeApi) -> None:
-    done = smoke(IMAGE_MANAGER_URL=api.url, IMAGE_MANAGER_KEY=MEMBER_KEY)
+def test_it_needs_only_python_and_takes_address_and_key_from_the_environment(api: FakeApi) -> None:
+    command = [sys.executable, "-I", "-S", str(SCRIPT)]
+    with surroundings(IMAGE_MANAGER_URL=api.url, IMAGE_MANAGER_KEY=MEMBER_KEY):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
 
