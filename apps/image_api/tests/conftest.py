@@ -142,6 +142,15 @@ class Api:
 
 
 MakeApi = Callable[..., AbstractAsyncContextManager[Api]]
+_TRUTHS: dict[tuple[object, ...], OpenApiTruth] = {}
+
+
+def _truth_of(app: FastAPI, settings: ApiSettings) -> OpenApiTruth:
+    """The document is the same for all applications with these settings, and takes longer to make than the rest."""
+    shown = (settings.session_cookie_name, settings.public_base_url)
+    if shown not in _TRUTHS:
+        _TRUTHS[shown] = OpenApiTruth(app.openapi())
+    return _TRUTHS[shown]
 
 
 @asynccontextmanager
@@ -149,7 +158,7 @@ async def running(
     settings: ApiSettings, rows: Database, tracer_provider: TracerProvider | None = None
 ) -> AsyncIterator[Api]:
     app = create_app(settings, tracer_provider)
-    truth = OpenApiTruth(app.openapi())
+    truth = _truth_of(app, settings)
     transport = httpx2.ASGITransport(app)
     async with (
         LifespanManager(app, startup_timeout=20, shutdown_timeout=20),
