@@ -80,11 +80,13 @@ async def people_of(api: Api, owner: UserWithKey, by: UserWithKey | None) -> tup
     session_id, invitation_id, soon = new_id(), new_id(), datetime.now(UTC) + timedelta(hours=1)
     holder = by or person
     await api.rows.execute(insert(session).values(id=session_id, user_id=holder.user_id, expires_at=soon))
+    tokens = {"invitation_token": new_id().hex, "token": new_id().hex}
+    of_invitation, of_reset = (sha256(token.encode()).digest() for token in tokens.values())
     invited = {"id": invitation_id, "team_id": owner.team_id, "email": person.email, "role": "member"}
-    await api.rows.execute(insert(invitation).values(**invited, token_hash=sha256(b"i").digest(), expires_at=soon))
-    reset = {"id": new_id(), "user_id": person.user_id, "token_hash": sha256(b"r").digest(), "expires_at": soon}
+    await api.rows.execute(insert(invitation).values(**invited, token_hash=of_invitation, expires_at=soon))
+    reset = {"id": new_id(), "user_id": person.user_id, "token_hash": of_reset, "expires_at": soon}
     await api.rows.execute(insert(password_reset).values(**reset))
-    return person, session_id, invitation_id, {"invitation_token": "i", "token": "r"}
+    return person, session_id, invitation_id, tokens
 
 
 async def request_of_people(
@@ -241,14 +243,6 @@ def test_the_document_knows_every_route() -> None:
     assert {path for _, path in OPERATIONS} >= {"/api/v1/images", "/api/v1/whoami", "/health/ready", "/metrics"}
 
 
-@pytest.mark.parametrize(("method", "path"), OPERATIONS)
-async def test_every_operation_answers_as_the_document_says(api: Api, method: str, path: str) -> None:
-    # The client compares the answer; here it has to be a success.
-    answer = await call(api, method, path, api.admin)
-    assert answer.status_code < 300, answer.text
-    assert (method.lower(), path) in api.truth.seen
-
-
 @pytest.mark.parametrize("path", TAKING_KEYS)
 async def test_what_is_sent_again_under_its_key_is_answered_again_without_secrets(
     api: Api, path: str, monkeypatch: pytest.MonkeyPatch
@@ -287,12 +281,14 @@ async def test_a_key_that_lacks_a_scope_is_told_which(api: Api, method: str, pat
         assert answer.status_code < 300, answer.text
 
 
-@pytest.mark.parametrize(("method", "path"), OPERATIONS)
-async def test_an_operation_with_scopes_needs_a_key(api: Api, method: str, path: str) -> None:
-    operation = operation_of(api, method, path)
-    if "x-required-scopes" in operation:
-        assert (await call(api, method, path, None)).status_code == 401
-        assert {"401", "403", "429"} <= operation["responses"].keys()
+async def test_operations_with_scopes_declare_that_they_need_a_key(api: Api) -> None:
+    undeclared = [
+        (method, path)
+        for method, path in OPERATIONS
+        if "x-required-scopes" in (operation := operation_of(api, method, path))
+        and not {"401", "403", "429"} <= operation["responses"].keys()
+    ]
+    assert undeclared == []
 
 
 async def test_a_key_that_lacks_several_scopes_is_told_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -303,25 +299,27 @@ async def test_a_key_that_lacks_several_scopes_is_told_all_of_them(monkeypatch: 
     assert caught.value.extra["missing_scopes"] == ["images:read", "images:write"]
 
 
-@pytest.mark.parametrize(("method", "path"), OPERATIONS)
-async def test_every_operation_says_what_it_does_and_shows_an_example(api: Api, method: str, path: str) -> None:
-    operation = operation_of(api, method, path)
-    assert operation["summary"]
-    assert operation["description"]
+async def test_every_operation_says_what_it_does_and_shows_an_example(api: Api) -> None:
     components = api.truth.document["components"]["schemas"]
-    bodies = [operation.get("requestBody", {}), *operation["responses"].values()]
-    schemas = [
-        content["schema"]
-        for body in bodies
-        for media_type, content in body.get("content", {}).items()
-        if media_type == "application/json"
-    ]
-    for schema in schemas:
-        if "examples" in schema:
-            # A body that is one of several kinds is described where it stands.
-            continue
-        name = (schema.get("$ref") or schema["anyOf"][0]["$ref"]).rpartition("/")[2]
-        assert components[name].get("examples"), f"{name} has no example"
+    lacking = []
+    for method, path in OPERATIONS:
+        operation = operation_of(api, method, path)
+        lacking += [f"{method} {path}: {name}" for name in ("summary", "description") if not operation[name]]
+        bodies = [operation.get("requestBody", {}), *operation["responses"].values()]
+        schemas = [each["content"]["application/json"]["schema"] for each in bodies if is_json(each)]
+        # A body that is one of several kinds is described where it stands.
+        names = [name_of(schema) for schema in schemas if "examples" not in schema]
+        lacking += [f"{method} {path}: example of {name}" for name in names if not components[name].get("examples")]
+    assert lacking == []
+
+
+def is_json(body: dict[str, Any]) -> bool:
+    return "application/json" in body.get("content", {})
+
+
+def name_of(schema: dict[str, Any]) -> str:
+    reference: str = schema.get("$ref") or schema["anyOf"][0]["$ref"]
+    return reference.rpartition("/")[2]
 
 
 async def test_every_example_is_valid(api: Api) -> None:
