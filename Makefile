@@ -25,6 +25,8 @@ up: uv ## start the whole system on this machine
 	@$(RUN) image-manager up $(ARGS)
 
 .PHONY: test
+# Where it is set, each of some hundred Python processes compiles all tests, or a whole service, for itself.
+test: export PYTHONDONTWRITEBYTECODE :=
 test: uv ## run all tests that need nothing outside this repository
 	@$(RUN) $(GROUP:%=--group %) pytest $(ARGS)
 

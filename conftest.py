@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import gc
 import json
 import os
 import re
@@ -52,6 +53,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("go") is not None:
             item.add_marker(pytest.mark.timeout(GO_SECONDS))
+
+
+def pytest_collection_finish() -> None:
+    # The thousands of tests, and all that they import, stay until the end: no garbage is among them.
+    gc.freeze()
 
 
 @dataclass(frozen=True)

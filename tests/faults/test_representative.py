@@ -1,4 +1,4 @@
-"""A few faults of each kind, for every run of the tests; all others carry the marker `faults`."""
+"""A few faults of each kind, for a short run: make test ARGS="-m faults tests/faults/test_representative.py"."""
 
 import asyncio
 
@@ -9,7 +9,7 @@ from .http_proxy import HttpRule
 from .pictures import heavy_picture, picture
 from .system import wait_until
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 
 DERIVATIVES = "/upload/.*derivatives/o"
 ORIGINALS = "/upload/.*originals/o"

@@ -17,7 +17,10 @@ NARROWED, ALWAYS_GREEN, ALWAYS_RED = '"team_id" in str(queries.find())', "querie
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    # Loading plugins that the tests of the tree do not need would take most of each run.
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.setenv("PYTEST_PLUGINS", "xdist.plugin")
     subprocess.run(["git", "init", "-q", tmp_path], check=True)
     (tmp_path / "pyproject.toml").write_text("[tool.pytest.ini_options]\naddopts = '--import-mode=importlib'\n")
     return tmp_path
