@@ -73,6 +73,12 @@ CASES: dict[str, Case] = {
     ),
     "complete_upload": Case(transitions.complete_upload, {"status": S.PENDING}, (_other,), _completed),
     "store": Case(transitions.store, {"status": S.PENDING}, (_other,), _stored),
+    "await_direct_upload": Case(
+        lambda: transitions.await_direct_upload(IMAGE, LEASE),
+        {"status": S.PENDING},
+        (_other, {"status": S.EXPIRED}),
+        moves=False,
+    ),
     "expire": Case(lambda: transitions.expire(IMAGE, NOT_AN_IMAGE), {"status": S.PENDING}, (_other,)),
     "claim": Case(
         transitions.claim,
@@ -377,6 +383,15 @@ async def test_an_upload_is_given_up_after_many_attempts_and_a_day(
 ) -> None:
     await add(rows, CASES["expire"], {"attempts": attempts, "created_at": created_at})
     assert await rows.fetch_value(select(transitions.is_abandoned(MOST_ATTEMPTS)).select_from(image)) is given_up
+
+
+async def test_a_direct_upload_has_a_day_from_whenever_it_may_have_arrived(rows: Database, two_teams: None) -> None:
+    now = datetime.now(UTC)
+    abandoned = select(transitions.is_abandoned(MOST_ATTEMPTS)).select_from(image)
+    image_id = await testing.add_upload(rows, TEAM, attempts=MOST_ATTEMPTS + 1, created_at=now - timedelta(hours=36))
+    assert await rows.fetch_value(abandoned) is False
+    await rows.execute(image.update().where(image.c.id == image_id).values(created_at=now - timedelta(hours=49)))
+    assert await rows.fetch_value(abandoned) is True
 
 
 def test_every_state_but_the_final_ones_can_be_left() -> None:

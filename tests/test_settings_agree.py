@@ -33,6 +33,7 @@ SERVICES: dict[str, tuple[type[BaseSettings], set[str]]] = {
             "TOKEN_SIGNING_SECRET",
             "DELIVERY_MASTER_SECRET",
             "PURGED_HASH_MASTER_SECRET",
+            "UPLOAD_SESSION_MASTER_SECRET",
         },
     ),
     "image-delivery": (
@@ -52,6 +53,7 @@ SERVICES: dict[str, tuple[type[BaseSettings], set[str]]] = {
             "TOKEN_SIGNING_SECRET",
             "DELIVERY_MASTER_SECRET",
             "PURGED_HASH_MASTER_SECRET",
+            "UPLOAD_SESSION_MASTER_SECRET",
             "API_DATABASE_USER",
             "PROCESSOR_DATABASE_USER",
             "TASKS_DATABASE_USER",

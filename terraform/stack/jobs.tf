@@ -1,16 +1,17 @@
 locals {
   migration_environment = merge(
     {
-      CLOUD_SQL_INSTANCE        = module.database.connection_name
-      DATABASE_USER             = module.database.user_names["migrator"]
-      DATABASE_NAME             = module.database.database_name
-      API_DATABASE_USER         = module.database.user_names["api"]
-      PROCESSOR_DATABASE_USER   = module.database.user_names["processor"]
-      ADMIN_KEY_SECRET          = module.secrets.secret_names["image-manager-admin-key"]
-      TOKEN_SIGNING_SECRET      = module.secrets.secret_names["image-manager-token-signing-keys"]
-      DELIVERY_MASTER_SECRET    = module.secrets.secret_names["image-manager-delivery-master"]
-      PURGED_HASH_MASTER_SECRET = module.secrets.secret_names["image-manager-purged-hash-master"]
-      AUDIT_RETENTION_DAYS      = tostring(var.observability.audit_retention_days)
+      CLOUD_SQL_INSTANCE           = module.database.connection_name
+      DATABASE_USER                = module.database.user_names["migrator"]
+      DATABASE_NAME                = module.database.database_name
+      API_DATABASE_USER            = module.database.user_names["api"]
+      PROCESSOR_DATABASE_USER      = module.database.user_names["processor"]
+      ADMIN_KEY_SECRET             = module.secrets.secret_names["image-manager-admin-key"]
+      TOKEN_SIGNING_SECRET         = module.secrets.secret_names["image-manager-token-signing-keys"]
+      DELIVERY_MASTER_SECRET       = module.secrets.secret_names["image-manager-delivery-master"]
+      PURGED_HASH_MASTER_SECRET    = module.secrets.secret_names["image-manager-purged-hash-master"]
+      UPLOAD_SESSION_MASTER_SECRET = module.secrets.secret_names["image-manager-upload-session-master"]
+      AUDIT_RETENTION_DAYS         = tostring(var.observability.audit_retention_days)
     },
     var.images.tasks == null ? {} : { TASKS_DATABASE_USER = module.database.user_names["tasks"] },
     var.images.delivery == null ? {} : { DELIVERY_DATABASE_USER = module.database.user_names["delivery"] },

@@ -34,9 +34,10 @@ locals {
       FETCH_ALLOW_ADDRESSES   = jsonencode(var.api.fetch_allow_addresses)
       SESSION_HOURS           = tostring(var.api.session_hours)
       # All are read at their first use: the API starts before the migration job has written a version.
-      TOKEN_SIGNING_SECRET      = module.secrets.secret_names["image-manager-token-signing-keys"]
-      DELIVERY_MASTER_SECRET    = module.secrets.secret_names["image-manager-delivery-master"]
-      PURGED_HASH_MASTER_SECRET = module.secrets.secret_names["image-manager-purged-hash-master"]
+      TOKEN_SIGNING_SECRET         = module.secrets.secret_names["image-manager-token-signing-keys"]
+      DELIVERY_MASTER_SECRET       = module.secrets.secret_names["image-manager-delivery-master"]
+      PURGED_HASH_MASTER_SECRET    = module.secrets.secret_names["image-manager-purged-hash-master"]
+      UPLOAD_SESSION_MASTER_SECRET = module.secrets.secret_names["image-manager-upload-session-master"]
     },
     local.delivery_url == null ? {} : { DELIVERY_URL = local.delivery_url },
     var.api.public_base_url == null ? {} : { PUBLIC_BASE_URL = var.api.public_base_url },

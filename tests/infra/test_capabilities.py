@@ -21,6 +21,7 @@ SECRETS = {
     "keys/master_secret_versions.py": (
         "secret:image-manager-delivery-master",
         "secret:image-manager-purged-hash-master",
+        "secret:image-manager-upload-session-master",
     ),
 }
 SECRET_VERBS = {"add_version": "add version", "latest_version": "access version"}
@@ -245,10 +246,11 @@ def _secret_calls(tree: ast.Module, secret: str) -> set[Call]:
 
 
 def _master_calls(tree: ast.Module) -> set[Call]:
-    """`from_secret` of the core reads the latest version; the settings open the master of purged files with it."""
-    of_delivery, of_hashes = SECRETS["keys/master_secret_versions.py"]
+    """`from_secret` of the core reads the latest version; settings open the masters of hashes and sessions with it."""
+    of_delivery, of_hashes, of_sessions = SECRETS["keys/master_secret_versions.py"]
     read = {of_delivery} if "from_secret" in _calls_on("master_secrets", tree) else set()
     read |= {of_hashes} if "open_purged_hash_master" in _calls_on("settings", tree) else set()
+    read |= {of_sessions} if "open_upload_session_master" in _calls_on("settings", tree) else set()
     return {Call(secret, "access version") for secret in read}
 
 

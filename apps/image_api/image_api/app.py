@@ -20,6 +20,7 @@ from image_api.credentials.routes import router as credentials_router
 from image_api.credits.routes import router as credits_router
 from image_api.delivery_addresses.routes import router as delivery_addresses_router
 from image_api.delivery_keys.routes import router as delivery_keys_router
+from image_api.direct_uploads.routes import router as direct_uploads_router
 from image_api.duplicates.routes import router as duplicates_router
 from image_api.http import problems
 from image_api.http.paths import API_PREFIX
@@ -66,6 +67,7 @@ from image_core.storage.gcs import GcsClient
 ROUTERS = {
     API_PREFIX: (
         uploads_router,
+        direct_uploads_router,
         listing_router,
         images_router,
         collections_router,
@@ -213,6 +215,7 @@ def _services(settings: ApiSettings, metrics: Metrics, gcs: GcsClient, publisher
         team_delivery=TeamDeliveries(database),
         delivery_master=_delivery_master(settings),
         purged_hash_master=settings.open_purged_hash_master(),
+        upload_session_master=settings.open_upload_session_master(),
     )
 
 

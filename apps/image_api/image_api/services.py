@@ -46,6 +46,7 @@ class Services:
     team_delivery: TeamDeliveries
     delivery_master: MasterSecret | None
     purged_hash_master: MasterSecret | None
+    upload_session_master: MasterSecret | None
     shutdown: Shutdown = field(default_factory=Shutdown)
     background: BackgroundWork = field(default_factory=BackgroundWork)
 

@@ -7,7 +7,8 @@ from uuid import UUID
 from pydantic import Field, HttpUrl, IPvAnyAddress, SecretStr, field_validator, model_validator
 
 from image_core.keys import master_secrets
-from image_core.settings import MEBIBYTE, PurgedHashSettings
+from image_core.keys.master_secrets import MasterSecret
+from image_core.settings import MEBIBYTE, PurgedHashSettings, open_master
 
 
 class ApiSettings(PurgedHashSettings):
@@ -85,6 +86,28 @@ class ApiSettings(PurgedHashSettings):
     upload_max_bytes: int = Field(20 * MEBIBYTE, ge=1, description="Maximum size of a file uploaded through the API.")
     upload_deadline_seconds: int = Field(300, ge=15, description="Time after which a pending upload expires.")
 
+    direct_upload_max_bytes: int = Field(
+        200 * MEBIBYTE,
+        ge=1,
+        description="Maximum size of a file sent directly to storage; the processor's ORIGINAL_MAX_BYTES applies too.",
+    )
+    direct_upload_deadline_seconds: int = Field(
+        43_200, ge=60, le=518_400, description="Time after which a direct upload expires; its session lasts a week."
+    )
+    direct_uploads_per_team: int = Field(
+        200, ge=0, description="Maximum number of direct uploads of a team that wait for their bytes."
+    )
+    upload_session_master: SecretStr | None = Field(
+        None,
+        description="Master secret under which the addresses of direct uploads are encrypted: 32 bytes in base64url."
+        " The one before it may follow on a second line. Without it and its secret, direct uploads are off.",
+    )
+    upload_session_master_secret: str | None = Field(
+        None,
+        pattern=r"^projects/[^/]+/secrets/[^/]+$",
+        description="Secret (projects/…/secrets/…) whose latest version contains that master secret, instead.",
+    )
+
     fetch_deadline_seconds: int = Field(25, ge=1, description="Maximum time that an import waits for its source.")
     fetch_allow_addresses: list[IPv4Network | IPv6Network] = Field(
         default_factory=list,
@@ -98,7 +121,7 @@ class ApiSettings(PurgedHashSettings):
             raise ValueError("RATE_LIMIT_URL starts with redis:// or rediss://")
         return url
 
-    @field_validator("delivery_master")
+    @field_validator("delivery_master", "upload_session_master")
     @classmethod
     def _is_a_master_secret(cls, master: SecretStr | None) -> SecretStr | None:
         if master is not None:
@@ -111,9 +134,15 @@ class ApiSettings(PurgedHashSettings):
             raise ValueError("set TOKEN_SIGNING_KEYS or TOKEN_SIGNING_SECRET, not both")
         if self.delivery_master and self.delivery_master_secret:
             raise ValueError("set DELIVERY_MASTER or DELIVERY_MASTER_SECRET, not both")
+        if self.upload_session_master and self.upload_session_master_secret:
+            raise ValueError("set UPLOAD_SESSION_MASTER or UPLOAD_SESSION_MASTER_SECRET, not both")
         if self.delivery_url and not (self.delivery_master or self.delivery_master_secret):
             raise ValueError("DELIVERY_URL needs DELIVERY_MASTER or DELIVERY_MASTER_SECRET")
         return self
+
+    def open_upload_session_master(self) -> MasterSecret | None:
+        """Return the master secret of direct uploads, to be read at its first use; None if there is none."""
+        return open_master(self.upload_session_master, self.upload_session_master_secret)
 
     @cached_property
     def base_url(self) -> str:

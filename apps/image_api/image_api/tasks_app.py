@@ -14,6 +14,7 @@ from image_api.audit_events import tasks as audit_events
 from image_api.credentials import tasks as credentials
 from image_api.credits import tasks as credits
 from image_api.delivery_usage import tasks as delivery_usage
+from image_api.direct_uploads import tasks as direct_uploads
 from image_api.idempotency import tasks as idempotency
 from image_api.images import tasks as images
 from image_api.known_hashes import tasks as known_hashes
@@ -62,6 +63,7 @@ STEPS: dict[str, Step] = {
     "rendition_failures_forgotten": renditions.forget_failures,
     "capture_filled": images.fill_capture,
     "overdue_uploads": uploads.end_overdue,
+    "sessions_forgotten": direct_uploads.forget_ended,
     "purged": images.purge,
     "objects_removed": images.remove_discarded,
 }

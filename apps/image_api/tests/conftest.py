@@ -44,6 +44,7 @@ PLENTY = {
     "sign_in_limit_per_minute": 100_000,
 }
 SIGNING_KEY = signing_keys.generate()
+UPLOAD_SESSION_MASTER = master_secrets.generate()
 DELIVERY = {"delivery_url": "https://pictures.test", "delivery_master": master_secrets.generate()}
 # Weak, so that no test waits for a hash.
 SIGN_IN = {
@@ -225,6 +226,7 @@ def base_settings(worker_urls: Any, emulators: Any) -> dict[str, Any]:
         **SIGN_IN,
         **DELIVERY,
         "purged_hash_master": PURGED_HASH_MASTER,
+        "upload_session_master": UPLOAD_SESSION_MASTER,
         "database_url": worker_urls.api,
         "metrics_enabled": True,
     }

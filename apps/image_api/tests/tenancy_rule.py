@@ -39,6 +39,8 @@ ANY_TEAM = {
     "image_api.credentials.queries:lock_live": _OWN_USER,
     "image_api.credentials.queries:page": _OWN_USER,
     "image_api.credentials.queries:lock_by_public_id": _PROVEN,
+    "image_api.direct_uploads.service:_expire": _LOCKED,
+    "image_api.direct_uploads.service:_wait_for_bytes": _OWN_ROW,
     "image_api.images.queries:change": _LOCKED,
     "image_api.images.service:retry_processing": _LOCKED,
     "image_api.images.service:trash": _LOCKED,

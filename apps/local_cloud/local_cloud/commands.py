@@ -20,6 +20,7 @@ from local_cloud.system.environment import (
     DEFAULT_PORT,
     HASH_MASTER_FILE_NAME,
     MASTER_FILE_NAME,
+    SESSION_MASTER_FILE_NAME,
     Layout,
     Outside,
     choose_layout,
@@ -28,7 +29,8 @@ from local_cloud.system.supervisor import StopRequestedError, Supervisor, data_f
 from local_cloud.system.system_file import FILE_NAME, read_system_file
 
 # Only files that `up` creates: the folder may hold others, too.
-OWN_PARTS = ("postgres", "emulators", "logs", "database-roles.json", MASTER_FILE_NAME, HASH_MASTER_FILE_NAME, FILE_NAME)
+MASTER_FILES = (MASTER_FILE_NAME, HASH_MASTER_FILE_NAME, SESSION_MASTER_FILE_NAME)
+OWN_PARTS = ("postgres", "emulators", "logs", "database-roles.json", *MASTER_FILES, FILE_NAME)
 
 DataDir = Annotated[Path, typer.Option(help="Folder for all data that is kept between runs.")]
 

@@ -61,6 +61,11 @@ class AdminSettings(BaseSettings):
         pattern=r"^projects/[^/]+/secrets/[^/]+$",
         description="Secret (projects/…/secrets/…) for the master secret of purged files.",
     )
+    upload_session_master_secret: str | None = Field(
+        None,
+        pattern=r"^projects/[^/]+/secrets/[^/]+$",
+        description="Secret (projects/…/secrets/…) for the master secret of direct uploads.",
+    )
     api_database_user: str | None = Field(None, description="Login that becomes a member of the role image_api.")
     processor_database_user: str | None = Field(
         None, description="Login that becomes a member of the role image_processor."
@@ -72,6 +77,11 @@ class AdminSettings(BaseSettings):
     audit_retention_days: int = Field(
         400, ge=1, description="Days for which audit events are kept after they are sealed."
     )
+
+    @property
+    def master_secrets(self) -> tuple[str | None, ...]:
+        """The secrets that receive a master secret each."""
+        return self.delivery_master_secret, self.purged_hash_master_secret, self.upload_session_master_secret
 
     def engine(self) -> Engine:
         """Return an engine on the configured database.
@@ -176,7 +186,7 @@ def bootstrap(settings: AdminSettings, *, as_json: bool) -> None:
 
         with engine.begin() as connection:
             signing_key_versions.add_first(connection, settings.token_signing_secret)
-    for secret in (settings.delivery_master_secret, settings.purged_hash_master_secret):
+    for secret in settings.master_secrets:
         if secret:
             from image_core.keys import master_secret_versions
 

@@ -99,6 +99,13 @@ class ServiceSettings(BaseSettings):
         )
 
 
+def open_master(master: SecretStr | None, secret: str | None) -> MasterSecret | None:
+    """Return a master secret of either setting, to be read at its first use; None if there is none."""
+    if secret is not None:
+        return master_secrets.from_secret(secret)
+    return None if master is None else MasterSecret(master.get_secret_value)
+
+
 class PurgedHashSettings(ServiceSettings):
     """Settings of the services that remember purged files, or look them up."""
 
@@ -128,6 +135,4 @@ class PurgedHashSettings(ServiceSettings):
 
     def open_purged_hash_master(self) -> MasterSecret | None:
         """Return the master secret, to be read at its first use; None if there is none."""
-        if self.purged_hash_master_secret is not None:
-            return master_secrets.from_secret(self.purged_hash_master_secret)
-        return None if self.purged_hash_master is None else MasterSecret(self.purged_hash_master.get_secret_value)
+        return open_master(self.purged_hash_master, self.purged_hash_master_secret)

@@ -132,6 +132,15 @@ async def add_derivative(
     await _add(runner, models.derivative, row | columns)
 
 
+async def add_upload(
+    runner: Runner, team_id: UUID, size_bytes: int = 1000, sha256: bytes | None = None, **columns: Any
+) -> UUID:
+    """Insert the rows of a direct upload that waits for its bytes."""
+    image_id = await add_image(runner, team_id, "pending", expected_bytes=size_bytes, **columns)
+    await _add(runner, models.upload_session, {"image_id": image_id, "size_bytes": size_bytes, "sha256": sha256})
+    return image_id
+
+
 @dataclass
 class _Generation:
     stored: StoredObject
@@ -222,6 +231,7 @@ class FakeStorage:
     fails: Callable[[str], None] = lambda _method: None
     _objects: dict[str, list[_Generation]] = field(default_factory=dict)
     _last_generation: int = GENERATION
+    _sessions: dict[str, tuple[str, str, int, str | None]] = field(default_factory=dict)
 
     def _live(self, name: str) -> _Generation | None:
         return self._objects[name][-1] if self._objects.get(name) else None
@@ -246,6 +256,26 @@ class FakeStorage:
     def writer(self, name: str, content_type: str) -> "FakeWriter":
         """See `ObjectStorage`."""
         return FakeWriter(self, name, content_type)
+
+    async def open_session(self, name: str, content_type: str, size_bytes: int, origin: str | None) -> str:
+        """See `ObjectStorage`. Nothing can be sent to this session."""
+        self.fails("open_session")
+        address = f"fake://{name}?{len(self._sessions)}"
+        self._sessions[address] = (name, content_type, size_bytes, origin)
+        return address
+
+    async def received_bytes(self, address: str, size_bytes: int) -> int | None:
+        """See `ObjectStorage`."""
+        self.fails("received_bytes")
+        session = self._sessions.get(address)
+        if session is not None and session[2] != size_bytes:
+            raise errors.StorageUnavailable("The session was opened for another size.")
+        return None if session is None else 0
+
+    async def cancel_session(self, address: str) -> None:
+        """See `ObjectStorage`."""
+        self.fails("cancel_session")
+        self._sessions.pop(address, None)
 
     async def stat(self, name: str) -> StoredObject | None:
         """See `ObjectStorage`."""

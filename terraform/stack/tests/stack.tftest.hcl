@@ -122,6 +122,9 @@ run "grants_on_each_secret_are_exact" {
       "serviceAccount:image-tasks@example-project.iam.gserviceaccount.com roles/secretmanager.secretAccessor projects/example-project/secrets/image-manager-purged-hash-master",
       "serviceAccount:image-migrate@example-project.iam.gserviceaccount.com roles/secretmanager.secretAccessor projects/example-project/secrets/image-manager-purged-hash-master",
       "serviceAccount:image-migrate@example-project.iam.gserviceaccount.com roles/secretmanager.secretVersionAdder projects/example-project/secrets/image-manager-purged-hash-master",
+      "serviceAccount:image-api@example-project.iam.gserviceaccount.com roles/secretmanager.secretAccessor projects/example-project/secrets/image-manager-upload-session-master",
+      "serviceAccount:image-migrate@example-project.iam.gserviceaccount.com roles/secretmanager.secretAccessor projects/example-project/secrets/image-manager-upload-session-master",
+      "serviceAccount:image-migrate@example-project.iam.gserviceaccount.com roles/secretmanager.secretVersionAdder projects/example-project/secrets/image-manager-upload-session-master",
     ])
     error_message = "The grants on each secret are others."
   }
@@ -1424,6 +1427,20 @@ run "no_service_that_decodes_is_told_the_master_of_purged_files" {
   assert {
     condition     = !contains(keys(merge(local.processor_environment, local.delivery_environment)), "PURGED_HASH_MASTER_SECRET")
     error_message = "A service that decodes pictures is told where the master of purged files is."
+  }
+}
+
+run "addresses_of_uploads_are_encrypted_under_the_master_that_the_job_writes" {
+  command = plan
+
+  assert {
+    condition     = toset([for environment in [local.api_environment, local.migration_environment] : environment["UPLOAD_SESSION_MASTER_SECRET"]]) == toset(["projects/example-project/secrets/image-manager-upload-session-master"])
+    error_message = "The API encrypts addresses with another master than the job writes, or nobody writes the first."
+  }
+
+  assert {
+    condition     = !contains(keys(merge(local.processor_environment, local.delivery_environment, local.tasks_environment)), "UPLOAD_SESSION_MASTER_SECRET")
+    error_message = "A service that opens no uploads is told where the master of their addresses is."
   }
 }
 

@@ -119,6 +119,7 @@ async def _store(request: Request, response: Response, secrets: frozenset[str]) 
         await attempt.release()
     else:
         if secrets:
-            body = orjson.dumps(orjson.loads(body) | dict.fromkeys(secrets))
+            stored = orjson.loads(body)
+            body = orjson.dumps(stored | dict.fromkeys(secrets & stored.keys()))
         headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
         await attempt.store(Answer(response.status_code, headers, body))

@@ -128,6 +128,7 @@ PROPERTIES = {
     "total": "Number of all images that match the filters, with `include_total=true`.",
     "type": "Type of the values. Values are checked, not converted.",
     "updated_at": "Time of the last change, in UTC.",
+    "upload_id": "ID of the upload.",
     "uploaded_by": "ID of the user who uploaded the image.",
     "used": "Storage used, in human-readable form, for example `1.45 MiB`.",
     "used_at": "Time of the use, in UTC.",
@@ -280,5 +281,6 @@ PARAMETERS = {
     "target_id": "Only changes of the object with this ID.",
     "target_type": "Only changes of objects of this type, for example `team`.",
     "team_id": "ID of the team.",
+    "upload_id": "ID of the upload.",
     "user_id": "ID of the user.",
 }

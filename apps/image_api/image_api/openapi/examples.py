@@ -3,6 +3,7 @@
 from typing import Any
 
 from image_api.http.paths import API_PREFIX
+from image_api.openapi.examples_of_uploads import UPLOADS
 
 _TEAM_ID = "0199c0de-0000-7000-8000-000000000001"
 _USER_ID = "0199c0de-0000-7000-8000-000000000002"
@@ -241,6 +242,7 @@ _audit_event = {
 }
 
 EXAMPLES: dict[str, dict[str, Any]] = {
+    **UPLOADS,
     "Team": _team,
     "TeamPage": {"items": [_team], "next_cursor": None},
     "User": _user,
@@ -353,11 +355,6 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         ],
     },
     "FoundImages": {"items": [_listed_image], "not_found": [_OTHER_IMAGE_ID]},
-    "CheckedHashes": {
-        "items": [
-            {"sha256": "9f86d081" * 8, "state": "present", "image_id": _IMAGE_ID, "status": "ready", "purged_at": None}
-        ]
-    },
     "MetadataSchema": {
         "team_id": _TEAM_ID,
         "fields": [{"name": "age", "type": "integer", "min": 0, "max": 130, "pii": True}],

@@ -61,6 +61,8 @@ _OTHERS = {
     ("uploadImageShort", "201"): ("Location",),
     ("analyzeImage", "202"): ("Location", "Retry-After"),
     ("classifyImage", "202"): ("Location", "Retry-After"),
+    ("openUpload", "200"): ("ETag",),
+    ("openUpload", "201"): ("Location",),
     ("signIn", "200"): ("Set-Cookie",),
     ("signOut", "204"): ("Set-Cookie",),
 }

@@ -53,6 +53,7 @@ SUMMARIES = {
     "changeTeam": "Change a team",
     "changeUser": "Change a user",
     "classifyImage": "Classify a file, a URL or an image",
+    "cancelUpload": "Cancel a direct upload",
     "checkHashes": "Check which files a team has",
     "countMetadataValues": "Count values of a metadata field",
     "createCredential": "Create a credential",
@@ -80,6 +81,7 @@ SUMMARIES = {
     "getPreset": "Get a preset",
     "getStorageUsage": "Get storage usage",
     "getTeam": "Get a team",
+    "getUpload": "Get a direct upload",
     "getUser": "Get a user",
     "getVersion": "Get the version",
     "importImage": "Import an image from a URL",
@@ -112,6 +114,7 @@ SUMMARIES = {
     "reportKey": "Report a leaked API key",
     "resetPassword": "Reset a password",
     "restoreImage": "Restore an image from the trash",
+    "openUpload": "Open a direct upload",
     "previewTransforms": "Preview transforms of an image",
     "resignAddresses": "Renew delivery addresses",
     "retireDeliveryKey": "Retire a delivery key",
@@ -131,6 +134,7 @@ SUMMARIES = {
     "whoAmI": "Get the caller",
 }
 TAGS = {
+    "uploads": "Upload files directly to storage, whole or in pieces.",
     "images": "Upload, import, find, change, download and delete images.",
     "collections": "Images that people put together, in an order of their own.",
     "analyses": "Results that analyzers compute from images.",

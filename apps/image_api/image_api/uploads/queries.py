@@ -5,10 +5,12 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import BigInteger, Interval, LargeBinary, Text, Uuid, bindparam, func, insert, select
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from image_api.images.columns import IMAGE_COLUMNS
+from image_api.uploads.fields import UploadFields
 from image_core.billing.storage_quota import StorageQuota
-from image_core.db import Database, Query, Record, Runner, Transaction
+from image_core.db import Query, Record, Runner, Transaction, to_json
 from image_core.images import transitions
 from image_core.models import HOLDS_BYTES_CLAUSE, image
 
@@ -17,12 +19,14 @@ _add_pending = Query(
     insert(image).from_select(
         [
             "id", "team_id", "uploaded_by", "content_type", "format", "object_name", "trace_parent", "deadline_at",
-            "expected_bytes",
+            "expected_bytes", "filename", "tags", "metadata",
         ],
         select(
             bindparam("image_id", type_=Uuid), _owner, bindparam("user_id", type_=Uuid),
             bindparam("media_type", type_=Text), bindparam("kind", type_=Text), bindparam("object", type_=Text),
             bindparam("trace", type_=Text), func.now() + bindparam("deadline", type_=Interval), _expected,
+            bindparam("new_filename", type_=Text), bindparam("new_tags", type_=ARRAY(Text)),
+            bindparam("new_metadata", type_=JSONB),
         ).where(
             func.storage_fits(
                 _owner, _expected, bindparam("default_bytes", type_=BigInteger),
@@ -50,14 +54,20 @@ _find_existing = Query(
 
 
 async def add_pending(
-    database: Database, image_id: UUID, team_id: UUID, user_id: UUID, object_name: str, content_type: str, kind: str,
+    runner: Runner, image_id: UUID, team_id: UUID, user_id: UUID, object_name: str, content_type: str, kind: str | None,
     trace_parent: str | None, deadline: timedelta, expected_bytes: int, quota: StorageQuota,
+    fields: UploadFields | None = None,
 ) -> bool:  # fmt: skip
-    """Commit the row of an upload before its body is received; return False, without a row, if the quota is full."""
-    added = await database.execute(
+    """Add the row of an upload before its body is received; return False, without a row, if the quota is full.
+
+    `fields` are given for an upload whose completion will not pass the API.
+    """
+    fields = fields or UploadFields()
+    added = await runner.execute(
         _add_pending, image_id=image_id, owner_id=team_id, user_id=user_id, object=object_name,
         media_type=content_type, kind=kind, trace=trace_parent, deadline=deadline, expected=expected_bytes,
         default_bytes=quota.bytes, default_images=quota.images,
+        new_filename=fields.filename, new_tags=list(dict.fromkeys(fields.tags)), new_metadata=to_json(fields.metadata),
     )  # fmt: skip
     return added == 1
 

@@ -21,7 +21,7 @@ from image_api.uploads.source import upload_source
 from image_core import errors
 
 MAX_WAIT_SECONDS = 25.0
-_NOTICE = "The team already had this image. The filename, tags and metadata of this upload were ignored."
+DUPLICATE_NOTICE = "The team already had this image. The filename, tags and metadata of this upload were ignored."
 
 router = APIRouter(tags=["images"], route_class=IdempotentRoute)
 Uploader = Annotated[Actor, Depends(RequireScope(Scope.IMAGES_WRITE, uploads=True))]
@@ -141,6 +141,6 @@ async def _uploaded_response(
     metrics.upload_bytes.inc(0 if uploaded.duplicate else uploaded.image["size_bytes"])
     if wait:
         uploaded = await uploads.wait_until_final(services, owner_id, uploaded, min(wait, MAX_WAIT_SECONDS))
-    status, notice = (200, _NOTICE) if uploaded.duplicate else (201, None)
+    status, notice = (200, DUPLICATE_NOTICE) if uploaded.duplicate else (201, None)
     base_url = services.settings.base_url
     return image_response(uploaded.image, base_url, status, duplicate=uploaded.duplicate, notice=notice)

@@ -87,14 +87,14 @@ async def _receive(services: Services, actor: Actor, team_id: UUID, source: Uplo
         validate_fields(source, declared)
         # A file that the team already has leaves no trace.
         if existing_id := await upload_queries.find_existing(services.database, team_id, sha256):
-            return await _reuse_existing(services, actor, team_id, existing_id)
+            return await reuse_existing(services, actor, team_id, existing_id)
     pending = await _add_row(services, actor, team_id, header, _max_bytes(source, body))
     try:
         received = await receiving.store(services.originals, pending.object_name, pending.content_type, body, sha256)
         return await _complete(services, actor, pending, received, validate_fields(source, declared))
     except _Duplicate as duplicate:
         await _expire(services, pending, DUPLICATE, duplicate.existing_id)
-        return await _reuse_existing(services, actor, team_id, duplicate.existing_id)
+        return await reuse_existing(services, actor, team_id, duplicate.existing_id)
     except BaseException as error:
         await _give_up(services, pending, error)
         raise
@@ -167,10 +167,10 @@ async def _complete(
     existing_id = await upload_queries.duplicate_of(services.database, pending.image_id)
     if existing_id is None:
         raise errors.UploadExpired("The upload took longer than its deadline. Send it again.")
-    return await _reuse_existing(services, actor, pending.team_id, existing_id)
+    return await reuse_existing(services, actor, pending.team_id, existing_id)
 
 
-async def _reuse_existing(services: Services, actor: Actor, team_id: UUID, existing_id: UUID) -> Uploaded:
+async def reuse_existing(services: Services, actor: Actor, team_id: UUID, existing_id: UUID) -> Uploaded:
     """Return the existing image: restored if it was in the trash, processed again if it had failed."""
     bucket = services.originals.bucket
     async with events.committing(services.database, services.publisher) as transaction:

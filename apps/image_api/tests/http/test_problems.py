@@ -21,6 +21,10 @@ CODES_WITHOUT_A_CLASS = {
     "internal-error",
     "duplicate",
     "upload-broken-off",
+    "upload-cancelled",
+    "upload-size-mismatch",
+    "upload-hash-mismatch",
+    "upload-type-mismatch",
     "processing-attempts-exhausted",
 }
 

@@ -56,6 +56,7 @@ OF_A_TEAM = tuple(
         "presets",
         "images/check",
         "collections",
+        "uploads",
     )
 )
 UPLOADS = {("POST", "/api/v1/images"), ("POST", "/api/v1/upload")}
@@ -150,6 +151,7 @@ async def prepare(
         "decision_id": await testing.add_decision(api.rows, owner.team_id, image_id),
         "analysis_id": await testing.add_analysis(api.rows, owner.team_id, (await api.row(image_id))["sha256"]),
         "collection_id": await testing.add_collection(api.rows, owner.team_id, [image_id]),
+        "upload_id": await testing.add_upload(api.rows, owner.team_id),
         "delivery_key_id": await testing.add_delivery_key(
             api.rows, owner.team_id, "verifying" if path.endswith("/retire") else "active"
         ),
@@ -216,6 +218,7 @@ def body_of(method: str, path: str, owner: UserWithKey) -> dict[str, Any] | None
     named = {"name": "Ada"}
     ends: dict[str, dict[str, Any]] = {"teams": named, "users": named, "credentials": named}
     ends |= {"delivery-keys": named, "collections": named}
+    ends |= {"uploads": {"content_type": "image/png", "size_bytes": 100}}
     ends |= {"check-hashes": {"sha256": [sha256(b"file").hexdigest()]}}
     ends |= {"refill": {"add": 5}, "report": {"key": owner.api_key}}
     return ends.get(path.rpartition("/")[2]) if method == "POST" else None

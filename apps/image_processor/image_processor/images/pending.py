@@ -1,11 +1,17 @@
-"""Completion of an image whose row is still pending: size and hash are taken from the stored bytes."""
+"""Completion of an image whose row is still pending: size and hash are taken from the stored bytes.
 
+The bytes of a direct upload never passed the API, so that here is the first look at them. What was declared is checked
+whatever storage promises to enforce.
+"""
+
+import os
 from uuid import UUID
 
 from image_core.db import Record, UniqueViolation
-from image_core.images import transitions
+from image_core.images import picture_header, transitions
 from image_core.images.discards import schedule_removal
 from image_core.images.object_names import Bucket
+from image_core.images.picture_header import PREFIX_BYTES
 from image_core.images.transitions import DUPLICATE
 from image_core.states import Failure
 from image_engine.contract.picture_file import PictureFile
@@ -21,9 +27,9 @@ async def complete_pending(parts: Parts, row: Record, generation: int, picture: 
         TransientFailure: Storage is unavailable, or the object is gone.
     """
     try:
-        sha256 = await fetch(parts, parts.originals, row["object_name"], generation, picture)
-    except PictureRejected as rejection:
-        await _expire(parts, row, Failure(rejection.code, rejection.message), None)
+        sha256 = await _fetch_as_declared(parts, row, generation, picture)
+    except _Refused as refused:
+        await _expire(parts, row, refused.failure, None)
         return None
     try:
         async with parts.database.transaction() as transaction:
@@ -33,6 +39,42 @@ async def complete_pending(parts: Parts, row: Record, generation: int, picture: 
         await _expire(parts, row, DUPLICATE, existing_id)
         return None
     return sha256
+
+
+class _Refused(Exception):
+    """The bytes may not become an image."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.code)
+        self.failure = failure
+
+
+async def _fetch_as_declared(parts: Parts, row: Record, generation: int, picture: PictureFile) -> bytes:
+    """Write the object into `picture` and return its SHA-256.
+
+    Raises:
+        _Refused: The object is larger than allowed, or is not what was declared.
+        TransientFailure: Storage is unavailable, or the object is gone.
+    """
+    try:
+        sha256 = await fetch(parts, parts.originals, row["object_name"], generation, picture)
+    except PictureRejected as rejection:
+        raise _Refused(Failure(rejection.code, rejection.message)) from rejection
+    if row["declared_bytes"] is not None and (failure := _difference(row, picture, sha256)):
+        raise _Refused(failure)
+    return sha256
+
+
+def _difference(row: Record, picture: PictureFile, sha256: bytes) -> Failure | None:
+    """Return how the bytes of a direct upload differ from what was declared; None if they do not."""
+    if picture.size_bytes != row["declared_bytes"]:
+        return transitions.UPLOAD_SIZE_MISMATCH
+    if row["declared_sha256"] not in (None, sha256):
+        return transitions.UPLOAD_HASH_MISMATCH
+    header = picture_header.detect(os.pread(picture.fileno(), PREFIX_BYTES, 0))
+    if header is None:
+        return transitions.NOT_AN_IMAGE
+    return None if header.content_type == row["content_type"] else transitions.UPLOAD_TYPE_MISMATCH
 
 
 async def _expire(parts: Parts, row: Record, failure: Failure, existing_id: UUID | None) -> None:

@@ -16,7 +16,7 @@ from image_core.images import failures, transitions
 from image_core.images.discards import schedule_removal
 from image_core.images.object_names import Bucket, claim_folder
 from image_core.images.presets import eager_recipes, focal_point_of, presets_of_team
-from image_core.models import HOLDS_BYTES_CLAUSE, derivative, image, rendition, team
+from image_core.models import HOLDS_BYTES_CLAUSE, derivative, image, rendition, team, upload_session
 from image_core.states import Failure, ImageStatus, LabelSource
 
 
@@ -56,8 +56,11 @@ def _of_team(column: Column[Any]) -> ColumnElement[Any]:
 _find = Query(
     select(
         image.c.id, image.c.team_id, image.c.status, image.c.generation, image.c.object_name, image.c.deleted_at,
-        image.c.purge_marked_at, image.c.attempts, image.c.trace_parent,
-    ).where(image.c.id == bindparam("image_id"))
+        image.c.purge_marked_at, image.c.attempts, image.c.trace_parent, image.c.content_type,
+        upload_session.c.size_bytes.label("declared_bytes"), upload_session.c.sha256.label("declared_sha256"),
+    )
+    .outerjoin_from(image, upload_session)
+    .where(image.c.id == bindparam("image_id"))
 )  # fmt: skip
 _store = Query(transitions.store())
 _claim = Query(
@@ -81,7 +84,7 @@ def _finish(columns: frozenset[str]) -> Query:
 
 
 async def find(runner: Runner, image_id: UUID) -> Record | None:
-    """Return the columns that determine how a message is handled."""
+    """Return the columns that determine how a message is handled; those declared belong to direct uploads only."""
     return await runner.fetch_one(_find, image_id=image_id)
 
 

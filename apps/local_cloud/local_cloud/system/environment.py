@@ -18,6 +18,7 @@ PROJECT_ID = "image-manager-local"
 DEFAULT_PORT = 8080
 MASTER_FILE_NAME = "delivery-master"
 HASH_MASTER_FILE_NAME = "purged-hash-master"
+SESSION_MASTER_FILE_NAME = "upload-session-master"
 JOB_DEADLINE_SECONDS = 10
 LEASE_SECONDS = 20
 UPLOAD_DEADLINE_SECONDS = 40
@@ -204,7 +205,9 @@ def service_specs(layout: Layout, urls: DatabaseUrls) -> list[ChildSpec]:
         if name in ("image_api", "image_delivery"):
             environment |= delivery_environment(layout)
         if name in ("image_api", "image_tasks"):
-            environment |= purged_hash_environment(layout)
+            environment |= master_environment("PURGED_HASH_MASTER", layout.data_dir / HASH_MASTER_FILE_NAME)
+        if name == "image_api":
+            environment |= master_environment("UPLOAD_SESSION_MASTER", layout.data_dir / SESSION_MASTER_FILE_NAME)
         if name == "image_delivery":
             environment["WORKER_COUNT"] = "1"
         specs.append(ChildSpec(name, command, environment, f"http://{HOST}:{port}/health/ready"))
@@ -214,21 +217,14 @@ def service_specs(layout: Layout, urls: DatabaseUrls) -> list[ChildSpec]:
 def delivery_environment(layout: Layout) -> dict[str, str]:
     """Return what the services that sign and verify delivery addresses are told; the environment comes first."""
     made = {"DELIVERY_URL": os.environ.get("DELIVERY_URL", layout.delivery_url)}
-    if "DELIVERY_MASTER_SECRET" not in os.environ:
-        secret_file = layout.data_dir / MASTER_FILE_NAME
-        made["DELIVERY_MASTER"] = os.environ.get("DELIVERY_MASTER") or _stored_secret(
-            secret_file, master_secrets.generate
-        )
-    return made
+    return made | master_environment("DELIVERY_MASTER", layout.data_dir / MASTER_FILE_NAME)
 
 
-def purged_hash_environment(layout: Layout) -> dict[str, str]:
-    """Return the master secret of purged files for the services that use it; the environment comes first."""
-    if "PURGED_HASH_MASTER_SECRET" in os.environ:
+def master_environment(name: str, file: Path) -> dict[str, str]:
+    """Return a master secret of this machine for the services that use it; the environment comes first."""
+    if f"{name}_SECRET" in os.environ:
         return {}
-    secret_file = layout.data_dir / HASH_MASTER_FILE_NAME
-    given = os.environ.get("PURGED_HASH_MASTER")
-    return {"PURGED_HASH_MASTER": given or _stored_secret(secret_file, master_secrets.generate)}
+    return {name: os.environ.get(name) or _stored_secret(file, master_secrets.generate)}
 
 
 def _signing_keys(file: Path) -> str:

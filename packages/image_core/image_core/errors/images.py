@@ -1,6 +1,6 @@
 """Images, their bytes, and the sources that they are fetched from."""
 
-from image_core.errors.kinds import Conflict, Invalid, NotFound, Unavailable
+from image_core.errors.kinds import Conflict, Invalid, LimitExceeded, NotFound, Unavailable
 
 
 class ImageNotFound(NotFound):
@@ -110,6 +110,30 @@ class UploadExpired(Unavailable):
     """The upload took longer than its deadline."""
 
     code = "upload-expired"
+
+
+class UploadNotFound(NotFound):
+    """The upload does not exist."""
+
+    code = "upload-not-found"
+
+
+class UploadComplete(Conflict):
+    """The upload is complete."""
+
+    code = "upload-complete"
+
+
+class TooManyOpenUploads(LimitExceeded):
+    """Too many uploads of the team are open."""
+
+    code = "too-many-open-uploads"
+
+
+class DirectUploadsNotConfigured(NotFound):
+    """This deployment accepts no direct uploads."""
+
+    code = "direct-uploads-not-configured"
 
 
 class SourceRefused(Invalid):

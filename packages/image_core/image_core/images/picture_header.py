@@ -30,6 +30,7 @@ _CONTENT_TYPES: dict[PictureFormat, str] = {
     "heic": "image/heic",
     "tiff": "image/tiff",
 }
+_FORMATS = {content_type: name for name, content_type in _CONTENT_TYPES.items()}
 _EXTENSIONS: dict[PictureFormat, str] = {"jpeg": "jpg", "tiff": "tif"}
 
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
@@ -74,6 +75,11 @@ class PictureHeader:
     def extension(self) -> str:
         """The customary filename extension, without a dot."""
         return _EXTENSIONS.get(self.format, self.format)
+
+
+def format_of(content_type: str) -> PictureFormat | None:
+    """Return the format with this media type; None if there is none."""
+    return _FORMATS.get(content_type)
 
 
 def detect(prefix: bytes) -> PictureHeader | None:

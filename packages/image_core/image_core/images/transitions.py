@@ -31,12 +31,17 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from image_core.images import discards
-from image_core.models import HOLDS_BYTES_CLAUSE, image
+from image_core.models import HOLDS_BYTES_CLAUSE, image, upload_session
 from image_core.states import UNCOUNTED_RETRY_WINDOW, Failure, ImageStatus, Mover, made_by
 
 DUPLICATE = Failure("duplicate", "The team already has this image.")
 UPLOAD_BROKEN_OFF = Failure("upload-broken-off", "The upload was interrupted.")
 UPLOAD_EXPIRED = Failure("upload-expired", "The upload took longer than its deadline.")
+UPLOAD_CANCELLED = Failure("upload-cancelled", "The upload was cancelled.")
+UPLOAD_SIZE_MISMATCH = Failure("upload-size-mismatch", "The file has another size than was declared.")
+UPLOAD_HASH_MISMATCH = Failure("upload-hash-mismatch", "The file has another SHA-256 than was declared.")
+UPLOAD_TYPE_MISMATCH = Failure("upload-type-mismatch", "The file is an image of another type than was declared.")
+NOT_AN_IMAGE = Failure("not-an-image", "The file has no known image format.")
 EXHAUSTED = Failure("processing-attempts-exhausted", "Processing failed after several attempts.")
 
 CAPTURE_COLUMNS = ("taken_at", "taken_at_source", "taken_local", "location_cell")
@@ -129,6 +134,12 @@ def store() -> Update:
     )  # fmt: skip
 
 
+@made_by(Mover.API)
+def await_direct_upload(image_id: UUID, deadline: timedelta) -> Update:
+    """Wait for the bytes of a pending image for as long as its upload session may be used."""
+    return update(image).where(image.c.id == image_id, _pending).values(deadline_at=func.now() + deadline)
+
+
 @made_by(Mover.API, Mover.PROCESSOR, Mover.SWEEP)
 def expire(image_id: UUID, failure: Failure, duplicate_of: UUID | None = None) -> Update:
     """Expire an upload: pending → expired."""
@@ -150,8 +161,13 @@ def defer_overdue(lease: timedelta, limit: int) -> Update:
 
 
 def is_abandoned(max_attempts: int) -> ColumnElement[bool]:
-    """Return the condition for uploads whose object was looked up too often, for longer than an outage should last."""
-    return and_(image.c.attempts > max_attempts, image.c.created_at < func.now() - UNCOUNTED_RETRY_WINDOW)
+    """Return the condition for uploads whose object was looked up too often, for longer than an outage should last.
+
+    The object of a direct upload may be younger than its row by as much as half a day.
+    """
+    is_direct = exists(select(upload_session.c.image_id).where(upload_session.c.image_id == image.c.id))
+    window = case((is_direct, 2 * UNCOUNTED_RETRY_WINDOW), else_=UNCOUNTED_RETRY_WINDOW)
+    return and_(image.c.attempts > max_attempts, image.c.created_at < func.now() - window)
 
 
 # --- Processing -------------------------------------------------------------------------------------------------------

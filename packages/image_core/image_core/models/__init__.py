@@ -31,7 +31,14 @@ from image_core.models.identity import (
     user,
     user_disabled_at,
 )
-from image_core.models.images import HOLDS_BYTES_CLAUSE, derivative, discarded_object, image, purged_hash
+from image_core.models.images import (
+    HOLDS_BYTES_CLAUSE,
+    derivative,
+    discarded_object,
+    image,
+    purged_hash,
+    upload_session,
+)
 from image_core.models.similarity import (
     BANDS,
     HalfVector,
@@ -88,6 +95,7 @@ __all__ = [
     "sign_in_delay",
     "storage_usage",
     "team",
+    "upload_session",
     "user",
     "user_disabled_at",
 ]

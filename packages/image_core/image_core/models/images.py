@@ -219,6 +219,19 @@ purged_hash = Table(
     Index("ix_purged_hash_purged_at", "purged_at"),
 )
 
+# Direct uploads that are open and, until the next sweep, those that have ended. `sha256` is what the client declared.
+upload_session = Table(
+    "upload_session",
+    metadata,
+    Column("image_id", Uuid, ForeignKey("image.id", ondelete="CASCADE"), primary_key=True),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("sha256", LargeBinary),
+    # Encrypted; null until storage has opened the session.
+    Column("address", LargeBinary),
+    CheckConstraint("size_bytes > 0", name="size_bytes_positive"),
+    CheckConstraint("octet_length(sha256) = 32", name="sha256_length"),
+)
+
 discarded_object = Table(
     "discarded_object",
     metadata,

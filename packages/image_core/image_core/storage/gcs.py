@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import orjson
 
+from image_core.storage import sessions
 from image_core.storage.connection import (
     FIELDS,
     GcsConnection,
@@ -28,6 +29,7 @@ from image_core.storage.writer import GcsWriter
 
 _PAGE_FIELDS = f"items({FIELDS}),nextPageToken"
 _CHECK_SECONDS = 2.0
+_CANCEL_SECONDS = 3.0
 
 
 class GcsClient(GcsConnection):
@@ -79,8 +81,21 @@ class GcsStorage:
         return await self._gcs.store(attempt)
 
     def writer(self, name: str, content_type: str) -> GcsWriter:
-        start_url = f"{self._upload_url}?{query(uploadType='resumable', name=name, ifGenerationMatch=0, fields=FIELDS)}"
-        return GcsWriter(self._gcs, start_url, content_type, lambda: self._stat(name))
+        return GcsWriter(self._gcs, self._session_url(name), content_type, lambda: self._stat(name))
+
+    def _session_url(self, name: str) -> str:
+        return f"{self._upload_url}?{query(uploadType='resumable', name=name, ifGenerationMatch=0, fields=FIELDS)}"
+
+    async def open_session(self, name: str, content_type: str, size_bytes: int, origin: str | None) -> str:
+        headers = {"x-upload-content-type": content_type, "x-upload-content-length": str(size_bytes)}
+        headers |= {"origin": origin} if origin else {}
+        return await self._gcs.store(lambda: sessions.open_session(self._gcs, self._session_url(name), headers))
+
+    async def received_bytes(self, address: str, size_bytes: int) -> int | None:
+        return await self._gcs.run(lambda: sessions.received_bytes(self._gcs, address, size_bytes))
+
+    async def cancel_session(self, address: str) -> None:
+        await self._gcs.run_once(lambda: sessions.cancel(self._gcs, address), _CANCEL_SECONDS)
 
     async def _stat(self, name: str) -> StoredObject:
         _, _, answer = await self._gcs.read_whole("GET", f"{self._url(name)}?{query(fields=FIELDS)}")

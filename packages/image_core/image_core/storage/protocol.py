@@ -9,6 +9,8 @@ ONE_REQUEST_BYTES = 8 * 1024 * 1024
 """Bodies up to this size are sent in one request, larger ones in chunks."""
 CHUNK_BYTES = 4 * 1024 * 1024
 """The chunk size of larger bodies, which is the memory held by one such upload."""
+SESSION_UNIT_BYTES = 256 * 1024
+"""The size of every piece that is sent to a session is a multiple of this, except for the last."""
 READ_CHUNK_BYTES = 1024 * 1024
 """The size of the pieces in which content is read, which is the memory held by one slow reader."""
 
@@ -67,6 +69,18 @@ class ObjectStorage(Protocol):
 
     def writer(self, name: str, content_type: str) -> ObjectWriter:
         """Start an upload in pieces."""
+
+    async def open_session(self, name: str, content_type: str, size_bytes: int, origin: str | None) -> str:
+        """Open a session for somebody else's upload of `size_bytes`, and return its address, which is a secret.
+
+        Whoever knows the address may send the bytes: a page only if it is of this origin.
+        """
+
+    async def received_bytes(self, address: str, size_bytes: int) -> int | None:
+        """Return how many bytes a session has received; None if it was cancelled or is too old."""
+
+    async def cancel_session(self, address: str) -> None:
+        """End a session, so that it takes no more bytes. One that has ended is ignored."""
 
     async def stat(self, name: str) -> StoredObject | None:
         """Return the live generation, or None."""

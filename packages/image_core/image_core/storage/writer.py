@@ -10,6 +10,7 @@ from typing import Self
 import anyio
 
 from image_core import errors
+from image_core.storage import sessions
 from image_core.storage.connection import (
     GcsConnection,
     MalformedResponse,
@@ -61,11 +62,7 @@ class GcsWriter:
         return answer
 
     async def _start(self) -> str:
-        headers = {"x-upload-content-type": self._content_type, "content-length": "0"}
-        _, answered, _ = await self._gcs.read_whole("POST", self._start_url, headers=headers)
-        if "location" not in answered:
-            raise MalformedResponse("no session is named")
-        return answered["location"]
+        return await sessions.open_session(self._gcs, self._start_url, {"x-upload-content-type": self._content_type})
 
     async def __aenter__(self) -> Self:
         return self
@@ -79,7 +76,7 @@ class GcsWriter:
         # The session would expire within a week; cancelling it is optional and may fail.
         with anyio.move_on_after(3, shield=True):
             try:
-                await self._gcs.run_once(lambda: self._gcs.read_whole("DELETE", url, expected=(204, 499)), 3.0)
+                await self._gcs.run_once(lambda: sessions.cancel(self._gcs, url), 3.0)
             except (errors.StorageUnavailable, ObjectMissing):
                 return
 
@@ -105,7 +102,7 @@ class _Transfer:
             raise
         if status != 308:
             return answer
-        if self._total is not None or _received_bytes(headers) < self._end:
+        if self._total is not None or sessions.parse_received(headers) < self._end:
             raise ConnectionError("the chunk was not taken whole")
         return None
 
@@ -124,7 +121,7 @@ class _Transfer:
         """Query how many bytes of the object storage has; all of them when the object is complete."""
         headers = {"content-range": f"bytes */{'*' if self._total is None else self._total}", "content-length": "0"}
         status, answered, _ = await self._gcs.read_whole("PUT", self._url, headers=headers, expected=(200, 201, 308))
-        return _received_bytes(answered) if status == 308 else self._end
+        return sessions.parse_received(answered) if status == 308 else self._end
 
 
 def _confirmed(answer: bytes) -> StoredObject:
@@ -132,9 +129,3 @@ def _confirmed(answer: bytes) -> StoredObject:
         return parse_stored_object(parse_json_object(answer))
     except MalformedResponse as error:
         raise errors.StorageUnavailable("Object storage did not confirm the object. Try again.") from error
-
-
-def _received_bytes(headers: Mapping[str, str]) -> int:
-    """Return the number of bytes in a 308's `Range: bytes=0-n` header, 0 without one."""
-    header = headers.get("Range")
-    return int(header.rpartition("-")[2]) + 1 if header else 0

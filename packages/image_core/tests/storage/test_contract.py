@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 from uuid import uuid4
 
+import httpx2
 import pytest
 from aiohttp import web
 
@@ -17,6 +18,7 @@ from image_core.storage.gcs import GcsClient, GcsStorage
 from image_core.storage.protocol import (
     ONE_REQUEST_BYTES,
     READ_CHUNK_BYTES,
+    SESSION_UNIT_BYTES,
     ObjectMissing,
     ObjectStorage,
     ObjectTooLarge,
@@ -60,6 +62,35 @@ async def whole(storage: ObjectStorage, name: str, generation: int) -> bytes:
     file = io.BytesIO()
     await storage.download(name, generation, file, 2**40)
     return file.getvalue()
+
+
+class TestSessions:
+    async def test_a_session_that_is_open_has_received_nothing(self, storage: ObjectStorage, name: str) -> None:
+        address = await storage.open_session(name, "image/png", 300_000, None)
+        assert await storage.received_bytes(address, 300_000) == 0
+        assert await storage.stat(name) is None
+
+    async def test_a_session_that_was_cancelled_is_gone(self, storage: ObjectStorage, name: str) -> None:
+        address = await storage.open_session(name, "image/png", 300_000, None)
+        for _ in range(2):
+            await storage.cancel_session(address)
+        assert await storage.received_bytes(address, 300_000) is None
+
+    @pytest.mark.parametrize("storage", KINDS[1:], indirect=True)
+    async def test_whoever_knows_the_address_sends_the_file(self, storage: ObjectStorage, name: str) -> None:
+        address = await storage.open_session(name, "image/png", 300_000, None)
+        async with httpx2.AsyncClient(trust_env=False) as client:
+            part = {"content-range": f"bytes 0-{SESSION_UNIT_BYTES - 1}/300000"}
+            assert (await client.put(address, content=CHUNK[:SESSION_UNIT_BYTES], headers=part)).status_code == 308
+            assert await storage.received_bytes(address, 300_000) == SESSION_UNIT_BYTES
+            rest = {"content-range": f"bytes {SESSION_UNIT_BYTES}-299999/300000"}
+            sent = await client.put(address, content=CHUNK[SESSION_UNIT_BYTES:300_000], headers=rest)
+        assert sent.status_code == 200
+        assert await storage.received_bytes(address, 300_000) == 300_000
+        await storage.cancel_session(address)
+        stored = await storage.stat(name)
+        assert stored is not None
+        assert (stored.size_bytes, stored.content_type) == (300_000, "image/png")
 
 
 class TestPut:
