@@ -28,6 +28,7 @@ from image_api.images.routes import router as images_router
 from image_api.known_hashes.routes import router as known_hashes_router
 from image_api.limits.rate_limits import RateLimits
 from image_api.listing.routes import router as listing_router
+from image_api.listing.timeline.routes import router as timeline_router
 from image_api.lookups.analyzer_models import AnalyzerModels
 from image_api.lookups.storage_probe import StorageProbe
 from image_api.lookups.team_delivery import TeamDeliveries
@@ -69,6 +70,7 @@ ROUTERS = {
         uploads_router,
         direct_uploads_router,
         listing_router,
+        timeline_router,
         images_router,
         collections_router,
         batches_router,

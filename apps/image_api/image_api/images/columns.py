@@ -1,5 +1,6 @@
 """The columns that callers see of an image."""
 
+from functools import cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, case, exists, func, literal_column, select, text
@@ -25,8 +26,8 @@ def _fact(name: str) -> ColumnElement[Any]:
     return image.c.facts.op("->>")(literal_column(f"'{name}'"))
 
 
-# A placeholder would show through a picture with transparency.
 PLACEHOLDER = case((_fact("has_alpha").is_distinct_from(literal_column("'true'")), _fact("blurhash")))
+"""The BlurHash, and null for a picture with transparency, through which it would show."""
 
 LISTED_COLUMNS: tuple[ColumnElement[Any], ...] = (
     *(image.c[name] for name in _listed),
@@ -42,9 +43,10 @@ INCLUDED_COLUMNS: dict[str, tuple[ColumnElement[Any], ...]] = {
 """The columns of an image that a list reads only if they are to be included."""
 
 
-def listed_columns(included: frozenset[str]) -> list[ColumnElement[Any]]:
+@cache
+def listed_columns(included: frozenset[str]) -> tuple[ColumnElement[Any], ...]:
     """Return the columns of an image within a list, with those of what is included."""
-    return [*LISTED_COLUMNS, *(column for name in sorted(included) for column in INCLUDED_COLUMNS.get(name, ()))]
+    return (*LISTED_COLUMNS, *(column for name in sorted(included) for column in INCLUDED_COLUMNS.get(name, ())))
 
 
 def _derivatives() -> ColumnElement[Any]:

@@ -58,7 +58,7 @@ async def _check_known(runner: Runner, team_id: UUID | None, name: str) -> None:
     known = await queries.metadata_names(runner, team_id)
     if name not in known:
         raise errors.FilterUnknown(
-            f"None of the newest {queries.NEAR_IMAGES} images has metadata {name!r}.{nearest_hint(name, known)}",
+            f"None of the newest {queries.WALKED_IMAGES} images has metadata {name!r}.{nearest_hint(name, known)}",
             field="field",
             nearest=nearest(name, known),
         )

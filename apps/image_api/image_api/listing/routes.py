@@ -8,15 +8,11 @@ from image_api.actor import Actor, Scope
 from image_api.auth import RequireScope
 from image_api.dependencies import ServicesDep, services_of
 from image_api.http.field_types import QueryInteger
-from image_api.http.pagination import next_cursor
 from image_api.idempotency.route import IdempotentRoute
 from image_api.images.body import json_response
 from image_api.images.inclusion import INCLUDE_PARAMETER, parse_include
 from image_api.listing import facets, schemas, service
-from image_api.listing.filters import metadata as metadata_filters
-from image_api.listing.filters import results as result_filters
-from image_api.listing.filters.names import dotted
-from image_api.listing.filters.query_string import filter_parameters, parse_filters
+from image_api.listing.filters.query_string import filter_parameters, parse_all
 from image_api.listing.included import page_bodies
 from image_api.metadata_schemas.values import MetadataKey
 
@@ -28,10 +24,10 @@ Reader = Annotated[Actor, Depends(RequireScope(Scope.IMAGES_READ))]
     "/images",
     response_model=schemas.ImagePage,
     openapi_extra={"parameters": [*filter_parameters(), INCLUDE_PARAMETER]},
-    responses={400: {"description": "A filter is unknown or invalid."}},
+    responses={400: {"description": "A filter or the order is unknown or invalid, or the cursor is of another order."}},
 )
 async def list_images(request: Request, actor: Reader) -> Response:
-    """List images of the team, newest first. Images in the trash are listed only with `status=trashed`.
+    """List images of the team, newest first unless `order_by` is sent. The trash is listed with `status=trashed` only.
 
     An item has what a grid or a table shows; `include` adds the rest.
     An admin without `team_id` lists the images of all teams.
@@ -39,15 +35,14 @@ async def list_images(request: Request, actor: Reader) -> Response:
     # Resolved by hand: another dependency would make this hot path about 5 % slower.
     services, query = await services_of(request), request.query_params
     included = parse_include(query) if query else ()
-    filters = parse_filters(query, other_parameters=("include",))
-    named = dotted(query.multi_items())
-    on_metadata = metadata_filters.parse(named)
-    on_results = result_filters.parse(named, len(on_metadata))
-    rows, total = await service.list_images(services.database, actor, filters, on_metadata, on_results, included)
-    items, storable = await page_bodies(services, actor.visible_team_id, rows[: filters.limit], included)
-    body: dict[str, Any] = {"items": items, "next_cursor": next_cursor(rows, filters.limit)}
+    asked = parse_all(query, other_parameters=("include",))
+    page, total = await service.list_images(services.database, actor, *asked, included)
+    items, storable = await page_bodies(services, actor.visible_team_id, page.rows, included)
+    body: dict[str, Any] = {"items": items, "next_cursor": page.next_cursor}
+    if page.partial:
+        body["partial"] = True
     if total is not None:
-        body["total"] = total
+        body |= {"total": total.number} | ({"at_least": True} if total.at_least else {})
     return json_response(body, headers=None if storable else {"cache-control": "no-store"})
 
 
@@ -70,8 +65,5 @@ async def count_values(
 
     At most the newest 100000 matching images are counted.
     """
-    filters = parse_filters(request.query_params, other_parameters=("field", "top"))
-    named = dotted(request.query_params.multi_items())
-    on_metadata = metadata_filters.parse(named)
-    on_results = result_filters.parse(named, len(on_metadata))
-    return await facets.count_values(services.database, actor, field, top, filters, on_metadata, on_results)
+    asked = parse_all(request.query_params, other_parameters=("field", "top"))
+    return await facets.count_values(services.database, actor, field, top, *asked)

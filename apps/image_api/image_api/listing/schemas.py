@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, Field, StringConstraints, WithJ
 from image_api.http.field_types import LINE, QueryInteger
 from image_api.http.timestamps import UtcTime, check_period
 from image_api.images.schemas import ListedImage, Tag, normal
+from image_api.listing.orders import MAX_CURSOR_LENGTH, ORDERS
 from image_core.capture.areas import Area, Circle, parse_area, parse_circle
 from image_core.models.images import MAX_RATING
 
@@ -91,11 +92,19 @@ class ImageFilters(BaseModel):
     max_height: QueryInteger | None = Field(None, ge=0, le=2**31 - 1, description="Maximum height in pixels.")
     q: _Part | None = Field(None, description="Only images whose filename contains this text, ignoring case.")
     team_id: UUID | None = Field(None, description="Only images of this team. For platform admins.")
+    order_by: Annotated[str, WithJsonSchema({"type": "string", "enum": list(ORDERS)})] | None = Field(
+        None,
+        description="The order of the list; without it `created_at desc`, newest uploads first. `taken_at` is the time"
+        " of the photograph, and that of the upload if it is not known. Filenames are compared by their characters'"
+        " code points; images without one come last in both directions. Orders other than by `created_at` need a team.",
+    )
     include_total: bool = Field(
-        False, description="Also return `total`, the number of all matching images. This is slower."
+        False,
+        description="Also return `total`, the number of all matching images. It is exact to 10000; if more may match,"
+        " `at_least` is true. This is slower.",
     )
     limit: QueryInteger = Field(50, ge=1, le=200, description="Maximum number of items on the page.")
-    cursor: str | None = Field(None, max_length=100, description="`next_cursor` of the previous page.")
+    cursor: str | None = Field(None, max_length=MAX_CURSOR_LENGTH, description="`next_cursor` of the previous page.")
 
     @model_validator(mode="after")
     def _can_match(self) -> Self:
@@ -109,8 +118,10 @@ class ImageFilters(BaseModel):
 
 
 class ImagePage(BaseModel):
-    """A page of images, newest first."""
+    """A page of images in the order of the list."""
 
     items: list[ListedImage]
     next_cursor: str | None
+    partial: bool = False
     total: int | None = None
+    at_least: bool = False

@@ -25,4 +25,15 @@ CATALOGUE_EXAMPLES: dict[str, dict[str, Any]] = {
     "ShrunkCollection": {**_collection, "image_count": 11, "removed": 1},
     "CollectionPage": {"items": [_collection], "next_cursor": None},
     "CollectionImages": {"items": [_listed_image], "next_cursor": None},
+    "Timeline": {
+        "months": [{"month": "2026-03", "count": 412}, {"month": "2026-02", "count": 96}],
+        "next_before": None,
+    },
+    "MonthOfImages": {
+        "id": [_listed_image["id"]],
+        "ratio": [1.5],
+        "placeholder": [_listed_image["placeholder"]],
+        "status": ["ready"],
+        "next_after": None,
+    },
 }

@@ -83,6 +83,8 @@ SUMMARIES = {
     "getTeam": "Get a team",
     "getUpload": "Get a direct upload",
     "getUser": "Get a user",
+    "getTimeline": "Count images by month",
+    "getTimelineMonth": "List images of a month",
     "getVersion": "Get the version",
     "importImage": "Import an image from a URL",
     "issuePasswordReset": "Issue a password reset",

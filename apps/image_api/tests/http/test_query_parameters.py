@@ -33,7 +33,8 @@ ROUTES = [
 async def send(api: Api, path: str, route: APIRoute, query: list[tuple[str, str]]) -> httpx2.Response:
     """Send a request that is refused for its query, if for anything: no body, and ids that do not exist."""
     (method, *_) = sorted(route.methods or ())
-    url = re.sub(r"\{[a-z_]+_id\}", str(uuid4()), path).format(preset="thumb", code="not-found", name="x")
+    others = {"preset": "thumb", "code": "not-found", "name": "x", "month": "2026-03"}
+    url = re.sub(r"\{[a-z_]+_id\}", str(uuid4()), path).format(**others)
     headers = await api.bearer(api.admin) if (method, path) in OF_A_SESSION else api.admin.headers
     return await api.client.request(method, url, params=query, headers=headers)
 

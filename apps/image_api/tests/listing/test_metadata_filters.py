@@ -35,11 +35,7 @@ TYPES = {each["name"]: each["type"] for each in FIELDS}
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Each answer is found among the newest images, and by terms alone."""
     if request.param == "terms":
-
-        async def nothing(*_: Any) -> list[Any]:
-            return []
-
-        monkeypatch.setattr(queries, "page_near", nothing)
+        monkeypatch.setattr(queries, "FIRST_WALKED_IMAGES", 1)
     return request.param
 
 
@@ -124,11 +120,9 @@ class TestMeaning:
     async def test_older_matches_are_found_beyond_the_newest_images(
         self, api: Api, member: UserWithKey, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(queries, "NEAR_IMAGES", 2)
-        queries._near_query.cache_clear()
+        monkeypatch.setattr(queries, "FIRST_WALKED_IMAGES", 2)
         old, _, _, new = [await add(api, member, k=value) for value in "abba"]
         assert await found(api, member, **{"meta.k": "a"}) == {old, new}
-        queries._near_query.cache_clear()
 
 
 class TestTeams:
@@ -354,7 +348,7 @@ class TestFacets:
     async def test_a_field_that_only_old_images_have_is_not_known(
         self, api: Api, member: UserWithKey, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(queries, "NEAR_IMAGES", 1)
+        monkeypatch.setattr(queries, "WALKED_IMAGES", 1)
         await add(api, member, old=1)
         await add(api, member, new=1)
         assert await queries.metadata_names(api.rows, member.team_id) == ["new"]

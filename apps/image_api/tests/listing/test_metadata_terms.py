@@ -7,8 +7,10 @@ from hypothesis import strategies as st
 
 from image_api.listing import queries
 from image_api.listing.filters import metadata_terms
+from image_api.listing.orders import NEWEST_FIRST
 from image_core import testing
 from image_core.db import Database
+from image_core.models import image
 
 
 @given(
@@ -36,5 +38,5 @@ async def test_images_are_narrowed_to_those_with_a_term_of_each_group(rows: Data
     team_id = await testing.add_team(rows)
     young, _ = [await testing.add_image(rows, team_id, metadata={"age": age}) for age in (5, 70)]
     values = {"team_id": team_id, "terms_0": metadata_terms.numbers("age", Decimal(0), Decimal(9)), "limit": 10}
-    found = await queries.page(rows, frozenset({"team_id", "terms_0"}), values)
+    found = await queries.page(rows, frozenset({"team_id", "terms_0"}), values, NEWEST_FIRST, (image.c.id,))
     assert [row["id"] for row in found] == [young]

@@ -1,7 +1,7 @@
 """On 200,000 images, each query that the API runs finds its rows by an index."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -11,11 +11,15 @@ import orjson
 import pytest
 
 from image_api.images import queries as image_queries
+from image_api.images.columns import listed_columns
 from image_api.listing import included, queries
 from image_api.listing.filters.conditions import area_values
 from image_api.listing.filters.metadata import condition as condition_of
 from image_api.listing.filters.metadata import parse
 from image_api.listing.filters.metadata_terms import team_term
+from image_api.listing.orders import LATEST_OF_MONTH, NEWEST_FIRST, ORDERS, Order
+from image_api.listing.timeline import queries as timeline_queries
+from image_api.listing.walks import Walk, plan_walk
 from image_api.metadata_schemas.schemas import DeclaredField, FieldType
 from image_api.uploads import queries as upload_queries
 from image_core.capture.areas import parse_area, parse_circle
@@ -72,6 +76,12 @@ async def many(clone_template: Callable[[str], Any], worker_name: str) -> AsyncI
     await connection.close()
 
 
+def walk_of(conditions: Collection[str], order: Order = NEWEST_FIRST) -> Walk:
+    walk = plan_walk(conditions, order)
+    assert walk is not None
+    return walk
+
+
 def walk(plan: dict[str, Any]) -> list[dict[str, Any]]:
     return [plan, *(each for child in plan.get("Plans", []) for each in walk(child))]
 
@@ -93,6 +103,7 @@ async def explained(connection: Any, query: Query, **values: Any) -> tuple[set[s
 
 
 LIVING = {"team_id", "not_trashed"}
+COLUMNS = listed_columns(frozenset())
 LATELY = datetime.now(UTC) - timedelta(hours=5)
 
 
@@ -160,7 +171,7 @@ async def test_a_later_page_reads_no_more_than_the_first(many: Any) -> None:
         "SELECT created_at, id FROM image WHERE team_id = $1 ORDER BY created_at OFFSET 100 LIMIT 1", TEAM
     )
     conditions = frozenset(LIVING | {"not_expired", "cursor"})
-    values = {"team_id": TEAM, "limit": 51, "cursor_at": row["created_at"], "cursor_id": row["id"]}
+    values = {"team_id": TEAM, "limit": 51, "cursor_value": row["created_at"], "cursor_id": row["id"]}
     used, looked_at = await explained(many, queries.page_statement(conditions), **values)
     assert "ix_image_listed" in used
     assert looked_at <= 100
@@ -207,16 +218,89 @@ async def test_metadata_are_found_by_their_terms(many: Any, team_id: UUID | None
         "team_id": team_id, "limit": 51, "metadata_path": asked.path, "terms_0": asked.groups[0],
         "terms": [*([team_term(team_id)] if team_id else []), *asked.terms],
     }  # fmt: skip
-    used, looked_at = await explained(many, queries._terms_query(conditions), **values)
+    used, looked_at = await explained(many, queries._found_query(conditions, NEWEST_FIRST, COLUMNS), **values)
+    assert "ix_image_terms" in used
+    assert 1 <= looked_at <= 4
+    candidates = walk_of(conditions).finding
+    used, looked_at = await explained(many, queries._count_query(candidates), most=10_001, **values)
     assert "ix_image_terms" in used
     assert 1 <= looked_at <= 4
 
 
 async def test_frequent_metadata_are_found_among_the_newest_images(many: Any) -> None:
     asked = condition_of(parse([("meta.age[gte]", "120")]), [AGED])
-    values = {"limit": 51, "metadata_path": asked.path}
-    used, looked_at = await explained(
-        many, queries._near_query(frozenset({"not_trashed", "not_expired", "metadata"})), **values
-    )
+    walk = walk_of({"not_trashed", "not_expired", "metadata"})
+    values = {"limit": 51, "walked": 10_000, "metadata_path": asked.path}
+    used, looked_at = await explained(many, queries._walk_query(walk, NEWEST_FIRST, COLUMNS), **values)
     assert "ix_image_listed_all_teams" in used
-    assert looked_at <= queries.NEAR_IMAGES
+    # Those on which the filter is tried, and the entries of the index up to the last of them.
+    assert looked_at <= 20_000
+
+
+@pytest.mark.parametrize(
+    ("text", "more", "index"),
+    [
+        ("created_at", set[str](), "ix_image_listed"),
+        ("created_at desc", {"camera"}, "ix_image_listed"),
+        ("taken_at", set[str](), "ix_image_taken"),
+        ("taken_at desc", {"camera"}, "ix_image_taken"),
+        ("filename", {"named"}, "ix_image_filename"),
+        ("filename", {"unnamed"}, "ix_image_filename"),
+        ("filename desc", {"named", "camera"}, "ix_image_filename"),
+        ("filename desc", {"unnamed", "camera"}, "ix_image_filename"),
+    ],
+)
+@pytest.mark.parametrize("cursor", [set[str](), {"cursor"}], ids=["first", "later"])
+async def test_a_list_is_walked_along_the_index_of_its_order(
+    many: Any, text: str, more: set[str], index: str, cursor: set[str]
+) -> None:
+    order, conditions = ORDERS[text], frozenset(LIVING | {"not_expired"} | more | cursor)
+    row = await many.fetchrow("SELECT * FROM image WHERE team_id = $1 ORDER BY id OFFSET 900 LIMIT 1", TEAM)
+    position = row["filename"] if order.field == "filename" else row["created_at"]
+    values = {
+        "team_id": TEAM, "limit": 51, "walked": 200, "camera": "None", "cursor_value": position, "cursor_id": row["id"]
+    }  # fmt: skip
+    query = (
+        queries._walk_query(walk_of(conditions, order), order, COLUMNS)
+        if "camera" in conditions
+        else queries.page_statement(conditions, order)
+    )
+    used, looked_at = await explained(many, query, **values)
+    assert used == {index}
+    assert looked_at <= 400
+
+
+async def test_a_period_of_photographs_is_found_by_its_index(many: Any) -> None:
+    conditions = frozenset(LIVING | {"not_expired", "taken_after", "taken_before"})
+    values = {"taken_after": LATELY - timedelta(hours=1), "taken_before": LATELY, "team_id": TEAM, "limit": 51}
+    for order in ("created_at desc", "taken_at desc"):
+        used, looked_at = await explained(many, queries.page_statement(conditions, ORDERS[order]), **values)
+        assert used == {"ix_image_taken"}
+        assert looked_at <= 51
+
+
+async def test_filters_with_an_index_find_candidates_by_it(many: Any) -> None:
+    for name, value, index in (
+        ("status", "failed", "ix_image_status"),
+        ("tag", ["rare"], "ix_image_tags"),
+        ("min_size", IMAGES - 500, "ix_image_size_bytes"),
+    ):
+        walk = walk_of(LIVING | {"not_expired", name, "named"}, ORDERS["filename"])
+        used, looked_at = await explained(
+            many, queries._count_query(walk.finding), most=10_001, team_id=TEAM, **{name: value}
+        )
+        assert index in used
+        assert looked_at <= 100
+
+
+async def test_months_are_counted_without_reading_images(many: Any) -> None:
+    await many.execute("VACUUM image")
+    walk = walk_of(LIVING | {"not_expired"}, LATEST_OF_MONTH)
+    used, _ = await explained(many, timeline_queries._next_months_query(walk), team_id=TEAM, most=50_000)
+    assert used == {"ix_image_local_time"}
+    conditions = frozenset(LIVING | {"not_expired", "month_start", "month_end"})
+    query = queries._page_query(conditions, LATEST_OF_MONTH, timeline_queries.TILE_COLUMNS)
+    start = datetime(2020, 1, 1, tzinfo=UTC).replace(tzinfo=None)
+    values = {"month_start": start, "month_end": start + timedelta(31), "team_id": TEAM, "limit": 2_001}
+    used, looked_at = await explained(many, query, **values)
+    assert (used, looked_at) == ({"ix_image_local_time"}, 0)

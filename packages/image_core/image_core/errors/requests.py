@@ -87,6 +87,20 @@ class CursorInvalid(Invalid):
     code = "cursor-invalid"
 
 
+class CursorOfAnotherOrder(Invalid):
+    """The cursor continues a list in another order."""
+
+    code = "cursor-of-another-order"
+    status = 400
+
+
+class OrderUnknown(Invalid):
+    """The order does not exist."""
+
+    code = "order-unknown"
+    status = 400
+
+
 class FilterUnknown(Invalid):
     """The filter does not exist."""
 

@@ -146,6 +146,23 @@ image = Table(
         text("id DESC"),
         postgresql_where=text("deleted_at IS NULL AND status <> 'expired'"),
     ),
+    Index(
+        "ix_image_filename",
+        "team_id",
+        "filename",
+        "id",
+        postgresql_ops={"filename": 'COLLATE "C"'},
+        postgresql_where=text("deleted_at IS NULL AND status <> 'expired'"),
+    ),
+    # The columns of its expression too, so that months are counted by the index alone.
+    Index(
+        "ix_image_local_time",
+        "team_id",
+        text("coalesce(taken_local, timezone('UTC', created_at)) DESC"),
+        text("id DESC"),
+        postgresql_include=["taken_local", "created_at"],
+        postgresql_where=text("deleted_at IS NULL AND status <> 'expired'"),
+    ),
     Index("ix_image_location", "team_id", "location_cell", postgresql_where=text("location_cell IS NOT NULL")),
     Index("ix_image_status", "team_id", "status", text("created_at DESC"), text("id DESC")),
     Index("ix_image_content_type", "team_id", "content_type", text("created_at DESC"), text("id DESC")),

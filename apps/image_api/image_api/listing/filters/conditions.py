@@ -15,8 +15,11 @@ from image_core.capture.areas import Area, Circle
 from image_core.capture.place_cells import MAX_RANGES
 from image_core.db import Runner
 from image_core.images import filenames
+from image_core.states import ImageStatus
 
-_NOT_CONDITIONS = ("limit", "cursor", "include_total", "status", "tag", "q", "content_type", "has", "near", "bbox")
+_NOT_CONDITIONS = (
+    "limit", "cursor", "order_by", "include_total", "status", "tag", "q", "content_type", "has", "near", "bbox",
+)  # fmt: skip
 
 
 def _of_columns(actor: Actor, filters: ImageFilters) -> tuple[set[str], dict[str, Any]]:
@@ -56,11 +59,13 @@ def _status_condition(selected: set[str]) -> tuple[set[str], dict[str, Any]]:
         return {"trashed"}, {}
     if "trashed" in selected:
         return {"status_or_trashed"}, {"statuses": states}
+    # Said even where it follows, since the indexes of a list's orders have no expired uploads.
+    names = {"not_trashed"} if ImageStatus.EXPIRED in states else {"not_trashed", "not_expired"}
     # A single status has its own statement: an index returns its images in the order of the list.
     return (
-        ({"not_trashed", "status"}, {"status": states[0]})
+        (names | {"status"}, {"status": states[0]})
         if len(states) == 1
-        else ({"not_trashed", "statuses"}, {"statuses": states})
+        else (names | {"statuses"}, {"statuses": states})
     )
 
 

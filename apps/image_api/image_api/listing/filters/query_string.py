@@ -11,12 +11,14 @@ from image_api.http.validation import request_invalid
 from image_api.listing.filters import metadata as metadata_filters
 from image_api.listing.filters import names as filter_names
 from image_api.listing.filters import results as result_filters
+from image_api.listing.filters.metadata import MetadataFilter
+from image_api.listing.filters.results import ResultCondition
 from image_api.listing.schemas import ImageFilters
 from image_api.metadata_schemas.values import MAX_VALUE_LENGTH
 
 _NO_FILTERS = ImageFilters.model_validate({})
 _REPEATABLE = frozenset({"has", "tag", "status"})
-_OF_A_PAGE = frozenset({"include_total", "limit", "cursor"})
+_OF_A_PAGE = frozenset({"order_by", "include_total", "limit", "cursor"})
 _METADATA_PARAMETER = {
     "name": "meta",
     "in": "query",
@@ -74,6 +76,22 @@ def parse_filters(query: QueryParams, other_parameters: Sequence[str] = ()) -> I
         return ImageFilters.model_validate(values)
     except ValidationError as error:
         raise request_invalid([{**item, "loc": ("query", *item["loc"])} for item in error.errors()], skip=1) from error
+
+
+def parse_all(
+    query: QueryParams, other_parameters: Sequence[str] = ()
+) -> tuple[ImageFilters, list[MetadataFilter], list[ResultCondition]]:
+    """Parse all filters of a query string: those on columns, on metadata and on results.
+
+    Raises:
+        errors.FilterUnknown: The filter does not exist.
+        errors.FilterInvalid: The filter is not valid.
+        errors.RequestInvalid: A field of the request is not valid.
+    """
+    filters = parse_filters(query, other_parameters)
+    named = filter_names.dotted(query.multi_items())
+    on_metadata = metadata_filters.parse(named)
+    return filters, on_metadata, result_filters.parse(named, len(on_metadata))
 
 
 @cache

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from sqlalchemy import (
     Boolean,
     ColumnElement,
+    DateTime,
     Double,
     Text,
     and_,
@@ -17,7 +18,6 @@ from sqlalchemy import (
     or_,
     select,
     true,
-    tuple_,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONPATH
 
@@ -105,7 +105,13 @@ def _is_model(fact: str) -> ColumnElement[bool]:
     return func.lower(model) == func.lower(bindparam({"camera_model": "camera"}.get(fact, fact), type_=Text))
 
 
-_photographed_at = func.coalesce(image.c.taken_at, image.c.created_at)
+PHOTOGRAPHED_AT = func.coalesce(image.c.taken_at, image.c.created_at)
+"""When the photograph was taken, and the time of upload where that is not known."""
+# The zone is a literal, as in the index.
+LOCAL_TIME = func.coalesce(
+    image.c.taken_local, func.timezone(literal_column("'UTC'"), image.c.created_at, type_=DateTime)
+)
+"""The camera's clock when the photograph was taken, and else the time of upload in UTC, without a zone."""
 _among_statuses = image.c.status == func.any(bindparam("statuses", type_=_TEXTS))
 _CONDITIONS: dict[str, ColumnElement[bool]] = {
     "team_id": image.c.team_id == bindparam("team_id"),
@@ -123,8 +129,8 @@ _CONDITIONS: dict[str, ColumnElement[bool]] = {
     "uploaded_by": image.c.uploaded_by == bindparam("uploaded_by"),
     "created_after": image.c.created_at >= bindparam("created_after"),
     "created_before": image.c.created_at < bindparam("created_before"),
-    "taken_after": _photographed_at >= bindparam("taken_after", type_=image.c.created_at.type),
-    "taken_before": _photographed_at < bindparam("taken_before", type_=image.c.created_at.type),
+    "taken_after": bindparam("taken_after", type_=image.c.created_at.type) <= PHOTOGRAPHED_AT,
+    "taken_before": bindparam("taken_before", type_=image.c.created_at.type) > PHOTOGRAPHED_AT,
     "has_location": image.c.location_cell.is_not(None),
     "has_taken_at": image.c.taken_at.is_not(None),
     "has_description": image.c.description.is_not(None),
@@ -151,8 +157,10 @@ _CONDITIONS: dict[str, ColumnElement[bool]] = {
     "terms": and_(image.c.metadata != literal_column("'{}'::jsonb"), _terms.contains(bindparam("terms", type_=_TEXTS))),
     **{f"terms_{number}": _terms.overlap(bindparam(f"terms_{number}", type_=_TEXTS)) for number in range(MAX_FILTERS)},
     **{f"result_{number}": _result_holds(number) for number in range(len(CATALOGUE))},
-    "cursor": tuple_(image.c.created_at, image.c.id)
-    < tuple_(bindparam("cursor_at", type_=image.c.created_at.type), bindparam("cursor_id", type_=image.c.id.type)),
+    "named": image.c.filename.is_not(None),
+    "unnamed": image.c.filename.is_(None),
+    "month_start": bindparam("month_start", type_=DateTime) <= LOCAL_TIME,
+    "month_end": bindparam("month_end", type_=DateTime) > LOCAL_TIME,
 }
 
 
