@@ -15,8 +15,11 @@ import asyncpg
 
 from benchmarks.machine import describe
 from benchmarks.metadata import BIG, explain
+from image_api.images.columns import listed_columns
 from image_api.listing import queries
 from image_api.listing.filters.results import parse
+from image_api.listing.orders import NEWEST_FIRST
+from image_api.listing.walks import plan_walk
 from image_core.db import DatabaseConfig, migration_engine
 from image_core.migrations import runner
 from local_cloud.postgres.database import DATABASE, prepare_database
@@ -54,9 +57,14 @@ async def measure(url: str, rows: int) -> None:
     await connection.execute("VACUUM ANALYZE image, analysis")
     for name, asked in CASES.items():
         (wanted,) = parse(asked.items())
-        query = queries.page_statement(frozenset({"team_id", "not_trashed", "not_expired", "result_0"}))
-        values = {"analyzer_0": wanted.analyzer, "result_path_0": wanted.path}
-        done = await explain(connection, query, {"team_id": BIG, "limit": 51, **values})
+        walk = plan_walk(frozenset({"team_id", "not_trashed", "not_expired", "result_0"}), NEWEST_FIRST)
+        assert walk is not None
+        query = queries._walk_query(walk, NEWEST_FIRST, listed_columns(frozenset()))
+        values: dict[str, Any] = {
+            "team_id": BIG, "limit": 51, "walked": queries.WALKED_IMAGES, "analyzer_0": wanted.analyzer,
+            "result_path_0": wanted.path,
+        }  # fmt: skip
+        done = await explain(connection, query, values)
         print(f"{name:20} {done.milliseconds:8.1f} ms, {done.rows} rows", flush=True)
     await connection.close()
 

@@ -4,7 +4,7 @@ A list is walked along the index of its order. The conditions that this index fu
 tried on every image that is walked, so that the number of images examined for a page has to be bounded.
 """
 
-from collections.abc import Collection
+from functools import lru_cache
 from typing import NamedTuple
 
 from image_api.listing.orders import Order
@@ -36,19 +36,20 @@ class Walk(NamedTuple):
     finding: frozenset[str]
 
 
-def plan_walk(names: Collection[str], order: Order) -> Walk | None:
+@lru_cache(512)
+def plan_walk(names: frozenset[str], order: Order) -> Walk | None:
     """Return how a list with these conditions is walked; None if no index has its images in this order.
 
     The trash and expired uploads are few, since they are removed in time, and are sorted for each page.
     """
     by_creation = order.field == "created_at"
-    listed = {"not_trashed", "not_expired"} <= set(names)
-    if not listed and not (by_creation and ("trashed" in names or {"status", "team_id"} <= set(names))):
+    listed = {"not_trashed", "not_expired"} <= names
+    if not listed and not (by_creation and ("trashed" in names or {"status", "team_id"} <= names)):
         return None
-    along = set(names) & (_ALWAYS | _RANGES[order.field])
+    along = set(names & (_ALWAYS | _RANGES[order.field]))
     if by_creation and (first := _leading(names)):
         along.add(first)
-    others = frozenset(names) - along
+    others = names - along
     finding = frozenset(name for name in others if name in _FIND or name.startswith(("tag", "terms")))
     return Walk(
         frozenset(along),
@@ -57,7 +58,7 @@ def plan_walk(names: Collection[str], order: Order) -> Walk | None:
     )
 
 
-def _leading(names: Collection[str]) -> str | None:
+def _leading(names: frozenset[str]) -> str | None:
     """Return the condition on the first column of an index that continues with the time of upload."""
     of_one_team = "team_id" in names
     return next((name for name in _BEFORE_CREATION if name in names and (of_one_team or name == "uploaded_by")), None)

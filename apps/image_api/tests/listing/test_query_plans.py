@@ -77,7 +77,7 @@ async def many(clone_template: Callable[[str], Any], worker_name: str) -> AsyncI
 
 
 def walk_of(conditions: Collection[str], order: Order = NEWEST_FIRST) -> Walk:
-    walk = plan_walk(conditions, order)
+    walk = plan_walk(frozenset(conditions), order)
     assert walk is not None
     return walk
 

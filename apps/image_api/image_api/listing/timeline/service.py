@@ -40,7 +40,7 @@ async def count_months(
     if before is not None:
         names.add("month_end")
         values["month_end"] = before
-    walk = plan_walk(names, LATEST_OF_MONTH)
+    walk = plan_walk(frozenset(names), LATEST_OF_MONTH)
     if walk is None or (walk.tried and await service.finds_few(runner, walk, values)):
         rows = await queries.months(runner, frozenset(names), values)
         return Timeline(months=[_counted(row) for row in rows], next_before=None)
