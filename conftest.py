@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -55,9 +55,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(GO_SECONDS))
 
 
-def pytest_collection_finish() -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
     # The thousands of tests, and all that they import, stay until the end: no garbage is among them.
-    gc.freeze()
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @dataclass(frozen=True)
@@ -166,28 +172,36 @@ def worker_urls(template_urls: Urls, worker_name: str) -> Urls:
 @dataclass
 class _Cleaner:
     connection: Any
-    first_rows: dict[str, str]
+
+    async def prepare(self) -> None:
+        """Make a function of this session, so that the server plans the statements once and not for each test."""
+        statements = [f'DELETE FROM "{table}"' for table in models.metadata.tables]
+        for table in ('"user"', "credential"):
+            rows = await self.connection.fetchval(f"SELECT json_agg(t) FROM {table} t")
+            values = f"json_populate_recordset(NULL::{table}, {await self._quoted(rows)})"
+            statements.append(f"INSERT INTO {table} SELECT * FROM {values}")
+        body = f"BEGIN {'; '.join(statements)}; END"
+        # Nothing refers to anything that stays, so the foreign keys need no look.
+        await self.connection.execute(
+            "CREATE FUNCTION pg_temp.clean() RETURNS void LANGUAGE plpgsql SET session_replication_role = replica"
+            f" AS {await self._quoted(body)}"
+        )
+
+    async def _quoted(self, value: str) -> str:
+        quoted: str = await self.connection.fetchval("SELECT quote_literal($1)", value)
+        return quoted
 
     async def clean(self) -> None:
         """As after the migration: nobody there but the first admin with the default key."""
-        async with self.connection.transaction():
-            # Nothing refers to anything that stays, so the foreign keys need no look.
-            await self.connection.execute("SET LOCAL session_replication_role = replica")
-            await self.connection.execute("".join(f'DELETE FROM "{table}";' for table in models.metadata.tables))
-            for table, rows in self.first_rows.items():
-                await self.connection.execute(
-                    f"INSERT INTO {table} SELECT * FROM json_populate_recordset(NULL::{table}, $1)", rows
-                )
+        await self.connection.execute("SELECT pg_temp.clean()")
 
 
 @pytest.fixture(scope="session")
 async def cleaner(worker_urls: Urls) -> AsyncIterator[_Cleaner]:
-    connection = await asyncpg.connect(worker_urls.superuser)
-    rows = {
-        table: await connection.fetchval(f"SELECT json_agg(t) FROM {table} t") for table in ('"user"', "credential")
-    }
-    yield _Cleaner(connection, rows)
-    await connection.close()
+    cleaner = _Cleaner(await asyncpg.connect(worker_urls.superuser))
+    await cleaner.prepare()
+    yield cleaner
+    await cleaner.connection.close()
 
 
 @pytest.fixture

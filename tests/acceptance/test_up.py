@@ -125,16 +125,9 @@ def test_a_port_in_use_is_refused_before_anything_is_started(running: UpProcess,
     assert processes_of(tmp_path / "other", {}) == []
 
 
-@pytest.mark.parametrize(
-    "child",
-    [
-        "image_api",
-        *(
-            pytest.param(name, marks=pytest.mark.faults)
-            for name in ("image_processor", "image_tasks", "image_delivery", "emulators")
-        ),
-    ],
-)
+# That a child which ends is started again is tested with stand-ins, too (apps/local_cloud/tests/system).
+@pytest.mark.faults
+@pytest.mark.parametrize("child", ["image_api", "image_processor", "image_tasks", "image_delivery", "emulators"])
 def test_a_killed_child_is_restarted_and_said_so(running: UpProcess, child: str) -> None:
     former = running.system["pids"]
     os.kill(former[child], signal.SIGKILL)

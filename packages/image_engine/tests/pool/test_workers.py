@@ -4,7 +4,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -68,6 +68,14 @@ async def rejection(pool: WorkerPool, content: bytes) -> str:
     return raised.value.code
 
 
+async def outcome_of(job: Awaitable[object]) -> str:
+    """The code of a job's rejection, or else what the job gave."""
+    try:
+        return repr(await job)
+    except PictureRejected as rejected:
+        return rejected.code
+
+
 def is_running(process_id: int) -> bool:
     try:
         os.kill(process_id, 0)
@@ -99,32 +107,26 @@ async def test_bomb_costs_neither_memory_nor_the_worker() -> None:
         assert pool.process_ids == before
 
 
-@pytest.mark.parametrize(
-    ("order", "code"),
-    [
-        (b"crash", "processing-crashed"),
-        (b"exit", "processing-crashed"),
-        (b"lie", "processing-crashed"),
-        (b"error", "processing-crashed"),
-        (b"write", "processing-crashed"),
-        (b"reject", "image-undecodable"),
-    ],
-)
-async def test_failure_costs_one_picture_and_nothing_else(order: bytes, code: str) -> None:
+async def test_failure_costs_one_picture_and_nothing_else() -> None:
+    codes = dict.fromkeys((b"crash", b"exit", b"lie", b"error", b"write"), "processing-crashed")
     async with started(size=2) as pool:
-        outcomes = await asyncio.gather(
-            *(process(pool, content) for content in (b"fine", order, b"fine", b"fine")), return_exceptions=True
-        )
-        assert [isinstance(outcome, PictureRejected) for outcome in outcomes] == [False, True, False, False]
-        assert getattr(outcomes[1], "code", None) == code
-        assert (await process(pool, b"fine")).derivatives[0].content == b"content"
+        for order, code in {**codes, b"reject": "image-undecodable"}.items():
+            outcomes = await asyncio.gather(
+                *(process(pool, content) for content in (b"fine", order, b"fine", b"fine")), return_exceptions=True
+            )
+            is_rejected = [isinstance(outcome, PictureRejected) for outcome in outcomes]
+            assert (order, is_rejected) == (order, [False, True, False, False])
+            assert (order, getattr(outcomes[1], "code", None)) == (order, code)
+            assert (await process(pool, b"fine")).derivatives[0].content == b"content"
 
 
-@pytest.mark.parametrize("lie", [*LIES, b"deep"])
-async def test_answer_that_no_worker_gives_is_not_believed(lie: bytes) -> None:
+async def test_answer_that_no_worker_gives_is_not_believed() -> None:
+    lies, codes = [*LIES, b"deep"], {}
     async with started() as pool:
-        assert await rejection(pool, lie) == "processing-crashed"
-        assert (await process(pool, b"fine")).derivatives[0].content == b"content"
+        for lie in lies:
+            codes[lie] = await outcome_of(process(pool, lie))
+            assert (await process(pool, b"fine")).derivatives[0].content == b"content"
+    assert codes == dict.fromkeys(lies, "processing-crashed")
 
 
 @linux_only
@@ -202,25 +204,23 @@ async def test_rendition_comes_back_from_a_confined_worker_in_every_format() -> 
         assert pool.process_ids == before
 
 
-@pytest.mark.parametrize("lie", RENDITION_LIES)
-async def test_rendition_that_no_worker_makes_is_not_believed(lie: bytes) -> None:
+async def test_rendition_that_no_worker_makes_is_not_believed() -> None:
+    codes = {}
     async with started() as pool:
-        with pytest.raises(PictureRejected) as raised:
-            await render(pool, lie)
-        assert raised.value.code == "processing-crashed"
-        assert (await render(pool, b"fine")).content == b"content"
+        for lie in RENDITION_LIES:
+            codes[lie] = await outcome_of(render(pool, lie))
+            assert (await render(pool, b"fine")).content == b"content"
+    assert codes == dict.fromkeys(RENDITION_LIES, "processing-crashed")
 
 
-@pytest.mark.parametrize(
-    ("order", "code"),
-    [(b"crash", "processing-crashed"), (b"error", "processing-crashed"), (b"reject", "image-undecodable")],
-)
-async def test_rendition_that_fails_costs_nothing_else(order: bytes, code: str) -> None:
+async def test_rendition_that_fails_costs_nothing_else() -> None:
+    codes = {b"crash": "processing-crashed", b"error": "processing-crashed", b"reject": "image-undecodable"}
     async with started(size=2) as pool:
-        outcomes = await asyncio.gather(render(pool, b"fine"), render(pool, order), return_exceptions=True)
-        assert isinstance(outcomes[0], Rendition)
-        assert getattr(outcomes[1], "code", None) == code
-        assert (await render(pool, b"fine")).content == b"content"
+        for order, code in codes.items():
+            outcomes = await asyncio.gather(render(pool, b"fine"), render(pool, order), return_exceptions=True)
+            assert isinstance(outcomes[0], Rendition)
+            assert (order, getattr(outcomes[1], "code", None)) == (order, code)
+            assert (await render(pool, b"fine")).content == b"content"
 
 
 @linux_only
@@ -238,13 +238,13 @@ async def test_rendition_ends_at_the_deadline_and_when_it_is_cancelled() -> None
         assert not {process_id for process_id in busy if is_running(process_id)} & set(pool.process_ids)
 
 
-@pytest.mark.parametrize("order", [b"no result", b"foreign", b"long", b"crash", b"error"])
-async def test_result_that_no_analyzer_gives_is_not_believed(order: bytes) -> None:
+async def test_result_that_no_analyzer_gives_is_not_believed() -> None:
+    orders, codes = (b"no result", b"foreign", b"long", b"crash", b"error"), {}
     async with started() as pool:
-        with pytest.raises(PictureRejected) as raised:
-            await analyze(pool, order)
-        assert raised.value.code == "processing-crashed"
-        assert len((await analyze(pool, b"fine")).outcomes) == 1
+        for order in orders:
+            codes[order] = await outcome_of(analyze(pool, order))
+            assert len((await analyze(pool, b"fine")).outcomes) == 1
+    assert codes == dict.fromkeys(orders, "processing-crashed")
 
 
 @pytest.mark.usefixtures("any_cpu_is_enough")
@@ -454,6 +454,6 @@ def test_service_loads_no_codec() -> None:
 
 async def test_memory_does_not_creep() -> None:
     async with started(command=WORKER_COMMAND) as pool:
-        content = photograph(1000, 750)
+        content = photograph(480, 360)
         measured = [(await process(pool, content)).worker_rss_bytes for _ in range(60)]
         assert measured[-1] < 1.05 * max(measured[5:20]) + 2 * MIB
