@@ -49,10 +49,15 @@ GO_SECONDS = 900
 ORIGINALS, DERIVATIVES, SCRATCH = "test-originals", "test-derivatives", "test-scratch"
 
 
+LONG = ("tests/wire/", "tests/mutations/", "tests/acceptance/test_up.py", "apps/local_cloud/tests/system/")
+"""Each is one piece of work of half a minute; begun first, none is what the run waits for at its end."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("go") is not None:
             item.add_marker(pytest.mark.timeout(GO_SECONDS))
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
 
 
 @pytest.hookimpl(wrapper=True)
