@@ -46,7 +46,14 @@ class BatchAction(StrEnum):
     UNTAG = "untag"
     SET_METADATA = "set_metadata"
     SET_VISIBILITY = "set_visibility"
+    ADD_TO_COLLECTION = "add_to_collection"
+    REMOVE_FROM_COLLECTION = "remove_from_collection"
     ANALYZE = "analyze"
+
+    @property
+    def is_of_collection(self) -> bool:
+        """Whether the action changes a collection instead of images."""
+        return self in (BatchAction.ADD_TO_COLLECTION, BatchAction.REMOVE_FROM_COLLECTION)
 
 
 _FIELD_OF = {
@@ -54,11 +61,14 @@ _FIELD_OF = {
     BatchAction.UNTAG: "tags",
     BatchAction.SET_METADATA: "metadata",
     BatchAction.SET_VISIBILITY: "visibility",
+    BatchAction.ADD_TO_COLLECTION: "collection_id",
+    BatchAction.REMOVE_FROM_COLLECTION: "collection_id",
 }
 _ONLY_FOR = {
     "tags": (BatchAction.TAG, BatchAction.UNTAG),
     "metadata": (BatchAction.SET_METADATA,),
     "visibility": (BatchAction.SET_VISIBILITY,),
+    "collection_id": (BatchAction.ADD_TO_COLLECTION, BatchAction.REMOVE_FROM_COLLECTION),
     "analyzer": (BatchAction.ANALYZE,),
     "parameters": (BatchAction.ANALYZE,),
 }
@@ -84,6 +94,11 @@ class NewBatch(BaseModel):
         None,
         description="New visibility for `set_visibility`, which requires this field. Null for the default of the team.",
     )
+    collection_id: UUID | None = Field(
+        None,
+        description="Collection for `add_to_collection`, which puts images last in the order of `ids`, and for"
+        " `remove_from_collection`. Both require this field.",
+    )
     analyzer: str = Field("skin", max_length=64, description="Analyzer for `analyze`, of `GET /api/v1/analyzers`.")
     parameters: dict[str, Any] = Field(
         default_factory=dict,
@@ -97,7 +112,9 @@ class NewBatch(BaseModel):
     @model_validator(mode="after")
     def _fields_of_the_action(self) -> Self:
         required = _FIELD_OF.get(self.action)
-        if required is not None and (required not in self.model_fields_set or getattr(self, required) in ([], {})):
+        # A visibility may be null.
+        absent = ([], {}) if required == "visibility" else ([], {}, None)
+        if required is not None and (required not in self.model_fields_set or getattr(self, required) in absent):
             raise ValueError(f"the action `{self.action}` needs `{required}`")
         for name, actions in _ONLY_FOR.items():
             if name in self.model_fields_set and self.action not in actions:

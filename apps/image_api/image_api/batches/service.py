@@ -1,7 +1,7 @@
 """The rules of batches: chunks of images, each in its own transaction, and one outcome for each image."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -14,6 +14,7 @@ from image_api.analyses.many import ManyAnalyses, request_many
 from image_api.analyses.queries import Order
 from image_api.batches import queries
 from image_api.batches.actions import apply
+from image_api.batches.collecting import collect
 from image_api.batches.schemas import BatchAction, NewBatch, OutcomeKind
 from image_api.metadata_schemas import service as metadata_schemas
 from image_api.metadata_schemas.rules import Declared
@@ -61,17 +62,19 @@ class _Validated(Exception):
 
 
 async def run(services: Services, actor: Actor, batch: NewBatch) -> Result:
-    """Do the batch in chunks, in the order of the ids. If it is interrupted, repeating it does the rest.
+    """Do the batch in chunks. If it is interrupted, repeating it does the rest.
 
     Raises:
         errors.ScopeMissing: The caller lacks the scope of the action.
         errors.AnalyzerUnknown: The analyzer does not exist.
         errors.RequestInvalid: A parameter of the analyzer is not valid.
         errors.VisionNotEnabled: Cloud Vision is not enabled here.
+        errors.CollectionNotFound: The collection does not exist.
         errors.DatabaseUnavailable: Chunks before this one are done.
     """
     _check_scope(actor, batch.action)
-    image_ids = sorted(set(batch.ids))
+    # A collection gets its images in the order given.
+    image_ids = list(dict.fromkeys(batch.ids)) if batch.action.is_of_collection else sorted(set(batch.ids))
     order = analyses.build_order(batch.analyzer, batch.parameters) if batch.action is BatchAction.ANALYZE else None
     result = Result()
     for at in range(0, len(image_ids), CHUNK):
@@ -106,13 +109,37 @@ async def _change_chunk(
     with suppress(_Validated):
         async with events.committing(services.database, services.publisher) as transaction:
             rows = await queries.lock(transaction, actor.visible_team_id, image_ids)
-            declared = await _declared_fields(transaction, rows.values(), batch)
-            for image_id in image_ids:
-                result.outcomes[image_id] = await _change(
-                    transaction, actor, rows.get(image_id), batch, declared, services.originals.bucket
-                )
+            if batch.action.is_of_collection:
+                await _collect(services, transaction, actor, image_ids, rows, batch, result)
+            else:
+                declared = await _declared_fields(transaction, rows.values(), batch)
+                for image_id in image_ids:
+                    result.outcomes[image_id] = await _change(
+                        transaction, actor, rows.get(image_id), batch, declared, services.originals.bucket
+                    )
             if batch.validate_only:
                 raise _Validated
+
+
+async def _collect(
+    services: Services,
+    transaction: Transaction,
+    actor: Actor,
+    image_ids: Sequence[UUID],
+    rows: Mapping[UUID, Record],
+    batch: NewBatch,
+    result: Result,
+) -> None:
+    """Add locked images to the collection of the batch, or remove them from it."""
+    found = [rows[image_id] for image_id in image_ids if image_id in rows]
+    # Images that earlier chunks only tried to add would have taken their places.
+    tried = result.count()[0] if batch.validate_only else 0
+    most = services.settings.images_per_collection
+    changed, refused = await collect(transaction, actor, batch, found, most, tried)
+    for image_id in image_ids:
+        error = refused.get(image_id) if image_id in rows else errors.ImageNotFound()
+        kind = OutcomeKind.CHANGED if image_id in changed else OutcomeKind.UNCHANGED
+        result.outcomes[image_id] = Outcome(kind) if error is None else _failed(error)
 
 
 async def _change(

@@ -186,6 +186,15 @@ async def add_to_locked(
     return set(new)
 
 
+async def find_new(
+    transaction: Transaction, old: Record, image_ids: Sequence[UUID], most: int
+) -> tuple[list[UUID], int]:
+    """Return which images are not in a locked collection yet, and for how many more it has room."""
+    present = await queries.positions(transaction, old["team_id"], old["id"], image_ids)
+    count = await queries.count_members(transaction, old["team_id"], old["id"])
+    return [image_id for image_id in image_ids if image_id not in present], max(0, most - count)
+
+
 async def _neighbours(
     transaction: Transaction, old: Record, placed: Collection[UUID], place: Place | None
 ) -> tuple[int | None, int | None]:
@@ -240,7 +249,7 @@ async def remove_from_locked(
     return removed
 
 
-async def lock(transaction: Transaction, actor: Actor, collection_id: UUID) -> Record:
+async def lock(transaction: Transaction, actor: Actor, collection_id: UUID | None) -> Record:
     """Lock a collection for the rest of the transaction. Images that are to be added must be locked before.
 
     Raises:

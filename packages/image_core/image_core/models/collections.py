@@ -57,3 +57,21 @@ collection_member = Table(
     ),
     Index("ix_collection_member_image_id", "image_id"),
 )
+
+
+# Filters of a list under a name, for everybody in the team.
+saved_search = Table(
+    "saved_search",
+    metadata,
+    id_column(),
+    Column("team_id", Uuid, ForeignKey("team.id", ondelete="CASCADE"), nullable=False),
+    Column("name", Text, nullable=False),
+    # As in the address of a list: `tag=fjord&has=location`.
+    Column("query", Text, nullable=False),
+    Column("revision", Integer, nullable=False, server_default=text("1")),
+    time_column("created_at", nullable=False),
+    time_column("updated_at", nullable=False),
+    CheckConstraint("char_length(name) BETWEEN 1 AND 120", name="name_length"),
+    CheckConstraint("char_length(query) BETWEEN 1 AND 2000", name="query_length"),
+    Index("ix_saved_search_team_id", "team_id", text("created_at DESC"), text("id DESC")),
+)
