@@ -48,6 +48,7 @@ from image_api.proofs.key_cache import LAST_USED_SECONDS, KeyCache
 from image_api.proofs.passwords import Passwords
 from image_api.proofs.session_cache import SessionCache
 from image_api.proofs.signing_key_source import SigningKeySource, from_secret
+from image_api.saved_searches.routes import router as saved_searches_router
 from image_api.services import Services
 from image_api.settings import ApiSettings
 from image_api.similarity.routes import router as similarity_router
@@ -73,6 +74,7 @@ ROUTERS = {
         timeline_router,
         images_router,
         collections_router,
+        saved_searches_router,
         batches_router,
         known_hashes_router,
         analyses_router,

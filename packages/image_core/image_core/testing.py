@@ -223,6 +223,13 @@ async def add_collection(runner: Runner, team_id: UUID, image_ids: Sequence[UUID
     return collection_id
 
 
+async def add_saved_search(runner: Runner, team_id: UUID, query: str = "tag=fjord") -> UUID:
+    """Insert a saved search; return its id."""
+    search_id = new_id()
+    await _add(runner, models.saved_search, {"id": search_id, "team_id": team_id, "name": "Fjords", "query": query})
+    return search_id
+
+
 @dataclass
 class FakeStorage:
     """A versioned in-memory bucket that behaves like the real one; `fails` may raise before any call."""

@@ -4,14 +4,20 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from image_api.actor import Actor
-from image_api.batches.schemas import BatchAction, NewBatch
+from image_api.batches.schemas import BatchAction
 from image_api.collections import service as collections
 from image_core import errors
 from image_core.db import Record, Transaction
 
 
 async def collect(
-    transaction: Transaction, actor: Actor, batch: NewBatch, found: Sequence[Record], most: int, tried: int
+    transaction: Transaction,
+    actor: Actor,
+    collection_id: UUID,
+    action: BatchAction,
+    found: Sequence[Record],
+    most: int,
+    tried: int,
 ) -> tuple[set[UUID], dict[UUID, errors.AppError]]:
     """Add locked images to a collection that takes `most`, or remove them from it.
 
@@ -21,12 +27,12 @@ async def collect(
     Raises:
         errors.CollectionNotFound: The collection does not exist, or belongs to another team.
     """
-    collection = await collections.lock(transaction, actor, batch.collection_id)
+    collection = await collections.lock(transaction, actor, collection_id)
     refused: dict[UUID, errors.AppError] = {
         row["id"]: errors.ImageNotFound() for row in found if row["team_id"] != collection["team_id"]
     }
     own = [row["id"] for row in found if row["id"] not in refused]
-    if batch.action is BatchAction.REMOVE_FROM_COLLECTION:
+    if action is BatchAction.REMOVE_FROM_COLLECTION:
         return await collections.remove_from_locked(transaction, actor, collection, own), refused
     new, room = await collections.find_new(transaction, collection, own, most - tried)
     full = errors.CollectionFull(f"The collection has the maximum of {most} images.", limit=most)

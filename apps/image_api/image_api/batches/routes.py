@@ -37,10 +37,14 @@ async def get_images(body: schemas.ImageIds, actor: Reader, services: ServicesDe
     )
 
 
-@router.post("/images/batch", response_model=schemas.BatchResult, openapi_extra=body_limit(LARGE_BODY_BYTES))
+@router.post(
+    "/images/batch",
+    response_model=schemas.BatchResult,
+    responses={404: {"description": "The collection does not exist."}},
+    openapi_extra=body_limit(LARGE_BODY_BYTES),
+)
 async def change_images(body: schemas.NewBatch, actor: Changer, services: ServicesDep) -> Response:
-    """Do one thing with up to 1,000 images: trash, restore, tag, untag, set metadata or visibility,
-    add to a collection or remove from one, or analyze.
+    """Do one thing with up to 1,000 images: trash, restore, tag, set metadata or visibility, collect, or analyze.
 
     The response has one outcome for each image. Images are changed in groups of 100, each completely or not at all;
     after 503, send the request again, and what was done before is `unchanged`. `trash` and `restore` require

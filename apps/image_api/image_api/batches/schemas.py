@@ -50,11 +50,6 @@ class BatchAction(StrEnum):
     REMOVE_FROM_COLLECTION = "remove_from_collection"
     ANALYZE = "analyze"
 
-    @property
-    def is_of_collection(self) -> bool:
-        """Whether the action changes a collection instead of images."""
-        return self in (BatchAction.ADD_TO_COLLECTION, BatchAction.REMOVE_FROM_COLLECTION)
-
 
 _FIELD_OF = {
     BatchAction.TAG: "tags",
@@ -113,7 +108,7 @@ class NewBatch(BaseModel):
     def _fields_of_the_action(self) -> Self:
         required = _FIELD_OF.get(self.action)
         # A visibility may be null.
-        absent = ([], {}) if required == "visibility" else ([], {}, None)
+        absent: tuple[Any, ...] = ([], {}) if required == "visibility" else ([], {}, None)
         if required is not None and (required not in self.model_fields_set or getattr(self, required) in absent):
             raise ValueError(f"the action `{self.action}` needs `{required}`")
         for name, actions in _ONLY_FOR.items():

@@ -74,7 +74,7 @@ async def run(services: Services, actor: Actor, batch: NewBatch) -> Result:
     """
     _check_scope(actor, batch.action)
     # A collection gets its images in the order given.
-    image_ids = list(dict.fromkeys(batch.ids)) if batch.action.is_of_collection else sorted(set(batch.ids))
+    image_ids = list(dict.fromkeys(batch.ids)) if batch.collection_id else sorted(set(batch.ids))
     order = analyses.build_order(batch.analyzer, batch.parameters) if batch.action is BatchAction.ANALYZE else None
     result = Result()
     for at in range(0, len(image_ids), CHUNK):
@@ -109,8 +109,8 @@ async def _change_chunk(
     with suppress(_Validated):
         async with events.committing(services.database, services.publisher) as transaction:
             rows = await queries.lock(transaction, actor.visible_team_id, image_ids)
-            if batch.action.is_of_collection:
-                await _collect(services, transaction, actor, image_ids, rows, batch, result)
+            if batch.collection_id is not None:
+                await _collect(services, transaction, actor, batch.collection_id, image_ids, rows, batch, result)
             else:
                 declared = await _declared_fields(transaction, rows.values(), batch)
                 for image_id in image_ids:
@@ -125,6 +125,7 @@ async def _collect(
     services: Services,
     transaction: Transaction,
     actor: Actor,
+    collection_id: UUID,
     image_ids: Sequence[UUID],
     rows: Mapping[UUID, Record],
     batch: NewBatch,
@@ -135,7 +136,7 @@ async def _collect(
     # Images that earlier chunks only tried to add would have taken their places.
     tried = result.count()[0] if batch.validate_only else 0
     most = services.settings.images_per_collection
-    changed, refused = await collect(transaction, actor, batch, found, most, tried)
+    changed, refused = await collect(transaction, actor, collection_id, batch.action, found, most, tried)
     for image_id in image_ids:
         error = refused.get(image_id) if image_id in rows else errors.ImageNotFound()
         kind = OutcomeKind.CHANGED if image_id in changed else OutcomeKind.UNCHANGED

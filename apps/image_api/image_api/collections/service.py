@@ -249,7 +249,7 @@ async def remove_from_locked(
     return removed
 
 
-async def lock(transaction: Transaction, actor: Actor, collection_id: UUID | None) -> Record:
+async def lock(transaction: Transaction, actor: Actor, collection_id: UUID) -> Record:
     """Lock a collection for the rest of the transaction. Images that are to be added must be locked before.
 
     Raises:

@@ -3,7 +3,7 @@
 import re
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,9 +73,14 @@ class QueryParameters:
 
 def query_parameters_of(route: APIRoute) -> QueryParameters:
     """Return the parameters that a route declares or documents in `openapi_extra`."""
-    names = dict(_declared(route.dependant))
-    prefixes = []
-    for parameter in (route.openapi_extra or {}).get("parameters", ()):
+    found = documented((route.openapi_extra or {}).get("parameters", ()))
+    return QueryParameters(dict(_declared(route.dependant)) | found.names, found.prefixes)
+
+
+def documented(parameters: Iterable[dict[str, Any]]) -> QueryParameters:
+    """Return the query parameters among OpenAPI parameters."""
+    names, prefixes = {}, []
+    for parameter in parameters:
         name = parameter["name"]
         if parameter.get("style") == "deepObject":
             prefixes += [f"{name}.", f"{name}["]

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from image_api.http.paths import API_PREFIX
 from image_api.openapi.examples import EXAMPLES
 
 _listed_image = EXAMPLES["ListedImage"]
@@ -19,11 +20,23 @@ _collection = {
     "updated_at": _listed_image["created_at"],
 }
 
+_saved_search = {
+    "id": "0199c0de-0000-7000-8000-00000000000c",
+    "team_id": _listed_image["team_id"],
+    "name": "Fjords with a place",
+    "query": "tag=fjord&has=location",
+    "images_url": f"{API_PREFIX}/images?tag=fjord&has=location",
+    "created_at": _listed_image["created_at"],
+    "updated_at": _listed_image["created_at"],
+}
+
 CATALOGUE_EXAMPLES: dict[str, dict[str, Any]] = {
     "Collection": {**_collection, "image_count": 12},
     "GrownCollection": {**_collection, "image_count": 12, "added": 1},
     "ShrunkCollection": {**_collection, "image_count": 11, "removed": 1},
     "CollectionPage": {"items": [_collection], "next_cursor": None},
+    "SavedSearch": _saved_search,
+    "SavedSearchPage": {"items": [_saved_search], "next_cursor": None},
     "CollectionImages": {"items": [_listed_image], "next_cursor": None},
     "Timeline": {
         "months": [{"month": "2026-03", "count": 412}, {"month": "2026-02", "count": 96}],

@@ -273,6 +273,7 @@ SPECIAL = {
     "Version.version": "Version of the service.",
 }
 PARAMETERS = {
+    "saved_search_id": "ID of the saved search.",
     "collection_id": "ID of the collection.",
     "actor_user_id": "Only changes made by this user.",
     "address": "Only changes made from this IP address.",

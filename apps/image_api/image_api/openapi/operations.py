@@ -35,6 +35,11 @@ _NAMES = {
     "version": "getVersion",
 }
 SUMMARIES = {
+    "changeSavedSearch": "Change a saved search",
+    "getSavedSearch": "Get a saved search",
+    "listSavedSearches": "List the saved searches of a team",
+    "removeSavedSearch": "Remove a saved search",
+    "saveSearch": "Save a search",
     "addCollectionImages": "Add images to a collection",
     "changeCollection": "Change a collection",
     "createCollection": "Create a collection",

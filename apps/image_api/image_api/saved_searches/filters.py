@@ -1,27 +1,16 @@
 """The filters of a saved search, checked like those of a list."""
 
 from functools import cache
-from typing import NamedTuple
 
 from starlette.datastructures import QueryParams
 
 from image_api.http.query_parameters import QueryParameters, documented
 from image_api.listing.filters import metadata, results
-from image_api.listing.filters.metadata import MetadataFilter
 from image_api.listing.filters.names import dotted
 from image_api.listing.filters.query_string import filter_parameters, parse_filters
-from image_api.listing.filters.results import ResultCondition
-from image_api.listing.schemas import ImageFilters
+from image_api.saved_searches.service import Filters
 
 _NOT_SAVED = frozenset({"cursor", "include_total", "limit", "team_id"})
-
-
-class Filters(NamedTuple):
-    """The filters of a query string."""
-
-    of_columns: ImageFilters
-    on_metadata: list[MetadataFilter]
-    on_results: list[ResultCondition]
 
 
 @cache

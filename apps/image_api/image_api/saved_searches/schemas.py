@@ -4,14 +4,20 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, field_validator
 
 from image_api.http.field_types import LINE
 
-_QUERY = "Filters of `GET /api/v1/images` as they stand in its address after the question mark, at most 2,000 characters."
+_QUERY = (
+    "Filters of `GET /api/v1/images` as they stand in its address after the question mark, at most 2,000 characters."
+)
 _EXAMPLE = "tag=fjord&has=location"
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=120, pattern=LINE)]
-QueryText = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000, pattern=LINE)]
+QueryText = Annotated[
+    str,
+    BeforeValidator(lambda query: query.strip().removeprefix("?") if isinstance(query, str) else query),
+    StringConstraints(min_length=1, max_length=2000, pattern=LINE),
+]
 
 
 class NewSavedSearch(BaseModel):

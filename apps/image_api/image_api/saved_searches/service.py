@@ -1,6 +1,6 @@
 """The rules of saved searches."""
 
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from image_api import audit
@@ -8,12 +8,22 @@ from image_api.actor import Actor
 from image_api.http.entity_tags import check_if_match
 from image_api.http.pagination import Cursor
 from image_api.listing.filters.conditions import conditions
+from image_api.listing.filters.metadata import MetadataFilter
+from image_api.listing.filters.results import ResultCondition
+from image_api.listing.schemas import ImageFilters
 from image_api.saved_searches import queries
-from image_api.saved_searches.filters import Filters
 from image_api.teams import service as teams
 from image_core import errors
 from image_core.db import Record, Runner, Transaction
 from image_core.ids import new_id
+
+
+class Filters(NamedTuple):
+    """The filters of a query string."""
+
+    of_columns: ImageFilters
+    on_metadata: list[MetadataFilter]
+    on_results: list[ResultCondition]
 
 
 async def list_searches(
@@ -62,7 +72,8 @@ async def save_search(
     # Searches of a team are counted and added one request at a time.
     await teams.lock(transaction, owner_id)
     if most is not None and await queries.count(transaction, owner_id) >= most:
-        raise errors.TooManySavedSearches(f"Too many saved searches: the limit is {most}. Remove one first.", limit=most)
+        detail = f"Too many saved searches: the limit is {most}. Remove one first."
+        raise errors.TooManySavedSearches(detail, limit=most)
     saved = _require_found(await queries.add(transaction, owner_id, new_id(), values))
     await _record(transaction, actor, "saved_search.created", saved)
     return saved
@@ -123,6 +134,4 @@ async def _check(runner: Runner, actor: Actor, team_id: UUID, filters: Filters) 
 async def _record(
     transaction: Transaction, actor: Actor, action: str, row: Record, after: dict[str, Any] | None = None
 ) -> None:
-    await audit.record(
-        transaction, actor, action, ("saved_search", row["id"]), team_id=row["team_id"], after=after
-    )
+    await audit.record(transaction, actor, action, ("saved_search", row["id"]), team_id=row["team_id"], after=after)

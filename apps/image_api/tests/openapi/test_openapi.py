@@ -57,6 +57,7 @@ OF_A_TEAM = tuple(
         "images/check",
         "collections",
         "uploads",
+        "saved-searches",
     )
 )
 UPLOADS = {("POST", "/api/v1/images"), ("POST", "/api/v1/upload")}
@@ -150,6 +151,7 @@ async def prepare(
         "invitation_id": invitation_id,
         "decision_id": await testing.add_decision(api.rows, owner.team_id, image_id),
         "analysis_id": await testing.add_analysis(api.rows, owner.team_id, (await api.row(image_id))["sha256"]),
+        "saved_search_id": await testing.add_saved_search(api.rows, owner.team_id),
         "collection_id": await testing.add_collection(api.rows, owner.team_id, [image_id]),
         "upload_id": await testing.add_upload(api.rows, owner.team_id),
         "delivery_key_id": await testing.add_delivery_key(
@@ -225,6 +227,7 @@ def body_of(method: str, path: str, owner: UserWithKey) -> dict[str, Any] | None
     ends: dict[str, dict[str, Any]] = {"teams": named, "users": named, "credentials": named}
     ends |= {"delivery-keys": named, "collections": named}
     ends |= {"uploads": {"content_type": "image/png", "size_bytes": 100}}
+    ends |= {"saved-searches": named | {"query": "tag=fjord"}}
     ends |= {"check-hashes": {"sha256": [sha256(b"file").hexdigest()]}}
     ends |= {"refill": {"add": 5}, "report": {"key": owner.api_key}}
     return ends.get(path.rpartition("/")[2]) if method == "POST" else None

@@ -11,7 +11,13 @@ from image_core.errors.analyses import (
     VisionNotEnabled,
     VisionRefused,
 )
-from image_core.errors.collections import CollectionFull, CollectionNotFound, TooManyCollections
+from image_core.errors.collections import (
+    CollectionFull,
+    CollectionNotFound,
+    SavedSearchNotFound,
+    TooManyCollections,
+    TooManySavedSearches,
+)
 from image_core.errors.delivery import (
     DeliveryAddressInvalid,
     DeliveryBusy,
@@ -238,6 +244,7 @@ __all__ = [
     "RoleMissing",
     "RotationInGrace",
     "RotationInProgress",
+    "SavedSearchNotFound",
     "ScopeMissing",
     "SessionEnded",
     "SessionNotFound",
@@ -270,6 +277,7 @@ __all__ = [
     "TooManyPixels",
     "TooManyPresets",
     "TooManyRequests",
+    "TooManySavedSearches",
     "TooManySignIns",
     "Unauthorized",
     "Unavailable",

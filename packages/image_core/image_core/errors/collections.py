@@ -1,4 +1,4 @@
-"""Collections of images."""
+"""Collections and saved searches."""
 
 from image_core.errors.kinds import Conflict, NotFound
 
@@ -19,3 +19,15 @@ class TooManyCollections(Conflict):
     """The team has too many collections."""
 
     code = "too-many-collections"
+
+
+class SavedSearchNotFound(NotFound):
+    """The saved search does not exist."""
+
+    code = "saved-search-not-found"
+
+
+class TooManySavedSearches(Conflict):
+    """The team has too many saved searches."""
+
+    code = "too-many-saved-searches"

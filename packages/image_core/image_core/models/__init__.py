@@ -4,7 +4,7 @@ Times are `timestamptz`, sizes are bytes, dimensions are pixels as shown (orient
 """
 
 from image_core.models.analyses import analysis, analyzer_model
-from image_core.models.collections import collection, collection_member
+from image_core.models.collections import collection, collection_member, saved_search
 from image_core.models.columns import metadata
 from image_core.models.delivery import delivery_key, delivery_usage, preset, rendition, rendition_failure
 from image_core.models.events import audit_checkpoint, audit_event, audit_seal, event
@@ -91,6 +91,7 @@ __all__ = [
     "purged_hash",
     "rendition",
     "rendition_failure",
+    "saved_search",
     "session",
     "sign_in_delay",
     "storage_usage",

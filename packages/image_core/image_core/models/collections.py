@@ -1,4 +1,4 @@
-"""Collections: images that people put together in an order of their own. An image may be in any number of them."""
+"""How people arrange images: collections, in an order of their own, and saved searches."""
 
 from sqlalchemy import (
     BigInteger,

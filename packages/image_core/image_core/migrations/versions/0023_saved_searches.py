@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0021"
-down_revision = "0020"
+revision = "0023"
+down_revision = "0022"
 branch_labels = None
 depends_on = None
 
@@ -26,9 +26,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["team_id"], ["team.id"], name=op.f("fk_saved_search_team_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_saved_search")),
     )
-    op.create_index(
-        "ix_saved_search_team_id", TABLE, ["team_id", sa.text("created_at DESC"), sa.text("id DESC")]
-    )
+    op.create_index("ix_saved_search_team_id", TABLE, ["team_id", sa.text("created_at DESC"), sa.text("id DESC")])
     op.execute(f"ALTER TABLE {TABLE} OWNER TO image_migrator")
     op.execute(
         "GRANT SELECT, INSERT (id, team_id, name, query), UPDATE (name, query, revision, updated_at), DELETE"
