@@ -53,6 +53,15 @@ LONG = ("tests/wire/", "tests/mutations/", "tests/acceptance/test_up.py", "apps/
 """Each is one piece of work of half a minute; begun first, none is what the run waits for at its end."""
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out test files without the marker that `-m` asks for alone: to import them all takes a minute."""
+    marker = str(config.option.markexpr)
+    is_test_file = collection_path.name.startswith("test_") and collection_path.suffix == ".py"
+    if marker.isidentifier() and is_test_file and f"mark.{marker}" not in collection_path.read_text():
+        return True
+    return None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("go") is not None:
