@@ -1,4 +1,4 @@
-"""Reads the blocks of a formatted Terraform file: enough of the language for documents and policies.
+"""Reads the blocks of a formatted Terraform file: enough of the language for documents, policies and tests.
 
 `terraform fmt` is what makes it simple: a block begins at the first column and ends with a brace there, and its own
 arguments stand two columns further in.
@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _OPENING = re.compile(r'^(?P<kind>[a-z_]+)(?P<labels>(?: "[^"]+")*) \{(?P<empty>\})?$')
+_RUN = re.compile(r'^run "(?P<name>\w+)" \{\n(?P<body>.*?)^\}\n', re.MULTILINE | re.DOTALL)
+_ASSERTION = re.compile(r"^  assert \{\n.*?^  \}\n", re.MULTILINE | re.DOTALL)
 _ARGUMENT = re.compile(r"^  (?P<name>[a-z_]+) += (?P<value>.*)$")
 
 
@@ -73,3 +75,34 @@ def text_of(expression: str | None) -> str:
     expression = expression or ""
     quoted = re.fullmatch(r'"((?:[^"\\]|\\.)*)"', expression)
     return quoted[1].replace('\\"', '"') if quoted else expression
+
+
+def joined_runs(text: str) -> str:
+    """Return a file of tests in which runs that make the same plan are one, with the assertions of all of them.
+
+    Terraform plans anew for every run, which takes seconds for a stack; an assertion takes next to nothing. The message
+    of an assertion then begins with the name of the run that it comes from. A file in which a run applies something
+    stays as it is: what is planned there depends on what came before.
+    """
+    if "command = apply" in text:
+        return text
+    groups: dict[str, list[re.Match[str]]] = {}
+    for run in _RUN.finditer(text):
+        groups.setdefault(_setup(run), []).append(run)
+
+    def written(run: re.Match[str]) -> str:
+        group = groups[_setup(run)]
+        if run.start() != group[0].start():
+            return ""
+        assertions = "".join(_named_assertions(each) for each in group)
+        return f'run "{run["name"]}" {{\n{_setup(run)}\n{assertions}}}\n'
+
+    return _RUN.sub(written, text)
+
+
+def _setup(run: re.Match[str]) -> str:
+    return "\n".join(line for line in _ASSERTION.sub("", run["body"]).splitlines() if line.strip())
+
+
+def _named_assertions(run: re.Match[str]) -> str:
+    return "".join(_ASSERTION.findall(run["body"])).replace('error_message = "', f'error_message = "{run["name"]}: ')

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.infra.commands import CommandFailed, first_on_path, run, say
+from scripts.infra.hcl_blocks import joined_runs
 
 ROOT = Path(__file__).resolve().parents[2]
 TERRAFORM = ROOT / "terraform"
@@ -48,7 +49,8 @@ def _stack(environment: str, tests: tuple[str, ...] = ("stack", "state", "everyt
 TARGETS = (
     *(Target(f"modules/{folder.name}") for folder in sorted((TERRAFORM / "modules").iterdir()) if folder.is_dir()),
     Target("bootstrap"),
-    _stack("dev"),
+    # What is refused is refused in every environment alike.
+    _stack("dev", ("stack", "state", "everything", "refusals")),
     _stack("small", ("upgrade",)),
     _stack("prod"),
 )
@@ -179,6 +181,8 @@ def check_test() -> bool:
     """The tests of every module, of bootstrap, and of the stack with both environments' variables."""
     variables = environment()
     with copied_tree() as copy:
+        for tests in copy.rglob("*.tftest.hcl"):
+            tests.write_text(joined_runs(tests.read_text()))
         return _every(_timed(f"test {each.name}", partial(test, copy, each, variables)) for each in TARGETS)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 from scripts.infra import cost, generate_docs
-from scripts.infra.hcl_blocks import Block, blocks_in
+from scripts.infra.hcl_blocks import Block, blocks_in, joined_runs
 from scripts.infra.terraform_checks import TERRAFORM, applied_state, planned
 
 FOLDERS = sorted({path.parent for path in TERRAFORM.rglob("*.tf") if ".terraform" not in path.parts})
@@ -118,6 +118,27 @@ def test_every_run_has_one_assertion_or_one_expected_failure() -> None:
             if checks != 1 and name not in {"example_plans", "plans"}:
                 wrong.append(f"{path.name}: {name}")
     assert not wrong
+
+
+def run_of_a_test(name: str, check: str, variables: str = "") -> str:
+    return f'run "{name}" {{\n  command = plan\n{variables}\n{check}\n}}\n\n'
+
+
+def test_runs_that_make_the_same_plan_are_joined_for_a_check_and_no_assertion_is_lost() -> None:
+    assertion = '  assert {\n    condition     = length("}") == 1\n    error_message = "Wrong."\n  }'
+    variables = '  variables {\n    region = "elsewhere"\n  }\n'
+    runs = (
+        run_of_a_test("first", assertion),
+        run_of_a_test("elsewhere", assertion, variables),
+        run_of_a_test("refused", "  expect_failures = [var.region]", variables),
+        run_of_a_test("second", assertion),
+    )
+    joined = joined_runs("".join(runs))
+    assert re.findall(r'^run "(\w+)"', joined, re.MULTILINE) == ["first", "elsewhere", "refused"]
+    assert re.findall(r'error_message = "(.*)"', joined) == ["first: Wrong.", "second: Wrong.", "elsewhere: Wrong."]
+    assert joined.count("expect_failures") == 1
+    applied = "".join(runs).replace("command = plan", "command = apply")
+    assert joined_runs(applied) == applied
 
 
 def planted_faults() -> list[dict[str, str]]:

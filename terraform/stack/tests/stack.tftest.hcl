@@ -643,27 +643,6 @@ run "api_of_the_certificates_is_on" {
   }
 }
 
-run "exclusive_without_a_load_balancer_is_refused" {
-  command = plan
-
-  variables {
-    edge = { exclusive = true, domains = ["images.example.com"] }
-    api  = { max_instances = 1, public_base_url = "https://images.example.com" }
-  }
-
-  expect_failures = [var.edge]
-}
-
-run "exclusive_with_links_to_the_old_address_is_refused" {
-  command = plan
-
-  variables {
-    edge = { enabled = true, exclusive = true, domains = ["images.example.com"] }
-  }
-
-  expect_failures = [var.edge]
-}
-
 run "load_balancer_stands_before_the_api" {
   command = plan
 
@@ -748,26 +727,6 @@ run "quota_holds_for_both_services" {
   }
 }
 
-run "negative_quota_is_refused" {
-  command = plan
-
-  variables {
-    storage = { default_quota_images = -1 }
-  }
-
-  expect_failures = [var.storage]
-}
-
-run "team_without_an_id_is_refused" {
-  command = plan
-
-  variables {
-    api = { max_instances = 2, open_registration_team_id = "photographers" }
-  }
-
-  expect_failures = [var.api]
-}
-
 run "imports_reach_no_inner_network" {
   command = plan
 
@@ -788,207 +747,6 @@ run "imports_reach_the_networks_that_are_named" {
     condition     = local.api_environment["FETCH_ALLOW_ADDRESSES"] == "[\"10.1.2.0/24\"]"
     error_message = "Imports cannot reach the picture server inside."
   }
-}
-
-run "host_name_in_place_of_a_network_is_refused" {
-  command = plan
-
-  variables {
-    api = { max_instances = 2, fetch_allow_addresses = ["pictures.example.com"] }
-  }
-
-  expect_failures = [var.api]
-}
-
-run "address_with_the_size_of_its_network_is_refused" {
-  command = plan
-
-  variables {
-    api = { max_instances = 2, fetch_allow_addresses = ["10.1.2.3/24"] }
-  }
-
-  expect_failures = [var.api]
-}
-
-run "session_without_an_end_is_refused" {
-  command = plan
-
-  variables {
-    api = { max_instances = 2, session_hours = 0 }
-  }
-
-  expect_failures = [var.api]
-}
-
-run "connections_over_the_budget_are_refused" {
-  command = plan
-
-  variables {
-    database = { name_suffix = "t001", max_connections = 40 }
-    api      = { max_instances = 10 }
-  }
-
-  expect_failures = [terraform_data.connection_budget]
-}
-
-run "tag_as_image_is_refused" {
-  command = plan
-
-  variables {
-    images = { api = "image-api:latest", processor = "image-processor:latest" }
-  }
-
-  expect_failures = [var.images]
-}
-
-run "unknown_environment_is_refused" {
-  command = plan
-
-  variables {
-    environment = "staging"
-  }
-
-  expect_failures = [var.environment]
-}
-
-run "suffix_without_a_digit_is_refused" {
-  command = plan
-
-  variables {
-    database = { name_suffix = "prod" }
-  }
-
-  expect_failures = [var.database]
-}
-
-run "no_reserved_connections_are_refused" {
-  command = plan
-
-  variables {
-    database = { name_suffix = "t001", reserved_connections = 0 }
-  }
-
-  expect_failures = [var.database]
-}
-
-run "every_origin_is_refused" {
-  command = plan
-
-  variables {
-    api = { cors_allow_origins = ["*"] }
-  }
-
-  expect_failures = [var.api]
-}
-
-run "plain_http_base_url_is_refused" {
-  command = plan
-
-  variables {
-    api = { public_base_url = "http://images.example.com" }
-  }
-
-  expect_failures = [var.api]
-}
-
-run "unknown_log_level_is_refused" {
-  command = plan
-
-  variables {
-    api = { log_level = "LOUD" }
-  }
-
-  expect_failures = [var.api]
-}
-
-run "empty_pool_is_refused" {
-  command = plan
-
-  variables {
-    api = { database_pool_size = 0 }
-  }
-
-  expect_failures = [var.api]
-}
-
-run "high_concurrency_of_the_processor_is_refused" {
-  command = plan
-
-  variables {
-    processor = { concurrency = 40 }
-  }
-
-  expect_failures = [var.processor]
-}
-
-run "more_workers_than_requests_are_refused" {
-  command = plan
-
-  variables {
-    processor = { worker_count = 3 }
-  }
-
-  expect_failures = [var.processor]
-}
-
-run "too_little_memory_for_the_workers_is_refused" {
-  command = plan
-
-  variables {
-    processor = { memory_mib = 1024 }
-  }
-
-  expect_failures = [var.processor]
-}
-
-run "edge_without_a_domain_is_refused" {
-  command = plan
-
-  variables {
-    edge = { enabled = true }
-  }
-
-  expect_failures = [var.edge]
-}
-
-run "malformed_key_is_refused" {
-  command = plan
-
-  variables {
-    kms_key = "my-key"
-  }
-
-  expect_failures = [var.kms_key]
-}
-
-run "half_a_day_in_the_trash_is_refused" {
-  command = plan
-
-  variables {
-    storage = { trash_days = 0.5 }
-  }
-
-  expect_failures = [var.storage]
-}
-
-run "zone_is_refused" {
-  command = plan
-
-  variables {
-    region = "europe-west1-b"
-  }
-
-  expect_failures = [var.region]
-}
-
-run "malformed_project_is_refused" {
-  command = plan
-
-  variables {
-    project_id = "Example"
-  }
-
-  expect_failures = [var.project_id]
 }
 
 run "no_rate_limit_store_by_default" {
@@ -1074,16 +832,6 @@ run "no_model_is_named_unless_asked_for" {
   }
 }
 
-run "model_path_is_a_bucket" {
-  command = plan
-
-  variables {
-    processor = { model_path = "/models/labels" }
-  }
-
-  expect_failures = [var.processor]
-}
-
 run "no_vision_by_default" {
   command = plan
 
@@ -1119,16 +867,6 @@ run "services_are_told_of_vision" {
   }
 }
 
-run "other_endpoint_of_vision_is_refused" {
-  command = plan
-
-  variables {
-    vision = { enabled = true, endpoint = "vision.example.com" }
-  }
-
-  expect_failures = [var.vision]
-}
-
 run "embedding_model_is_read_where_one_is_named" {
   command = plan
 
@@ -1140,26 +878,6 @@ run "embedding_model_is_read_where_one_is_named" {
     condition     = local.processor_environment["EMBEDDING_MODEL_PATH"] == "gs://example-models/embedding/v1" && contains([for grant in google_storage_bucket_iam_member.table : "${grant.member} ${grant.role} ${grant.bucket}"], "serviceAccount:image-processor@example-project.iam.gserviceaccount.com roles/storage.objectViewer example-models")
     error_message = "The processor does not get the model that makes vectors."
   }
-}
-
-run "embedding_model_path_is_a_bucket" {
-  command = plan
-
-  variables {
-    processor = { max_instances = 2, embedding_model_path = "/models/embedding" }
-  }
-
-  expect_failures = [var.processor]
-}
-
-run "models_in_two_buckets_are_refused" {
-  command = plan
-
-  variables {
-    processor = { max_instances = 2, model_path = "gs://example-models/labels", embedding_model_path = "gs://other-models/embedding" }
-  }
-
-  expect_failures = [var.processor]
 }
 
 run "housekeeping_is_reached_from_inside_only" {
@@ -1309,76 +1027,6 @@ run "delivery_is_sized_for_one_worker" {
     }) && local.delivery_environment["WORKER_COUNT"] == "1" && tonumber(local.delivery_environment["WORKER_MEMORY_LIMIT_BYTES"]) == 512 * 1024 * 1024
     error_message = "Instances of delivery are of another size."
   }
-}
-
-run "delivery_of_less_than_a_gibibyte_is_refused" {
-  command = plan
-
-  variables {
-    delivery = { memory_mib = 1023 }
-  }
-
-  expect_failures = [var.delivery]
-}
-
-run "too_little_memory_for_two_workers_of_delivery_is_refused" {
-  command = plan
-
-  variables {
-    delivery = { memory_mib = 1599, worker_count = 2 }
-  }
-
-  expect_failures = [var.delivery]
-}
-
-run "delivery_without_a_worker_is_refused" {
-  command = plan
-
-  variables {
-    delivery = { worker_count = 0 }
-  }
-
-  expect_failures = [var.delivery]
-}
-
-run "empty_pool_of_delivery_is_refused" {
-  command = plan
-
-  variables {
-    delivery = { database_pool_size = 0 }
-  }
-
-  expect_failures = [var.delivery]
-}
-
-run "path_in_delivery_addresses_is_refused" {
-  command = plan
-
-  variables {
-    delivery = { public_base_url = "https://pictures.example.com/i" }
-  }
-
-  expect_failures = [var.delivery]
-}
-
-run "half_a_byte_a_month_is_refused" {
-  command = plan
-
-  variables {
-    delivery = { bytes_per_month = 0.5 }
-  }
-
-  expect_failures = [var.delivery]
-}
-
-run "unknown_log_level_of_delivery_is_refused" {
-  command = plan
-
-  variables {
-    delivery = { log_level = "LOUD" }
-  }
-
-  expect_failures = [var.delivery]
 }
 
 run "addresses_name_the_service_itself_by_default" {
@@ -1536,38 +1184,4 @@ run "policies_of_the_load_balancer_are_watched" {
     condition     = module.observability.watched.security_policies == tolist(["image-manager-edge", "image-manager-delivery"])
     error_message = "Nobody sees whom they refuse."
   }
-}
-
-run "exclusive_delivery_with_addresses_on_another_host_is_refused" {
-  command = plan
-
-  variables {
-    edge = { enabled = true, domains = ["images.example.com"], delivery = { domain = "pictures.example.com", exclusive = true } }
-  }
-
-  expect_failures = [var.edge]
-}
-
-run "host_for_a_delivery_that_is_not_there_is_refused" {
-  command = plan
-
-  variables {
-    images = {
-      api       = "europe-west1-docker.pkg.dev/example-project/images/image-api@sha256:0000000000000000000000000000000000000000000000000000000000000000"
-      processor = "europe-west1-docker.pkg.dev/example-project/images/image-processor@sha256:0000000000000000000000000000000000000000000000000000000000000000"
-    }
-    edge = { enabled = true, domains = ["images.example.com"], delivery = { domain = "pictures.example.com" } }
-  }
-
-  expect_failures = [var.edge]
-}
-
-run "host_of_delivery_without_a_load_balancer_is_refused" {
-  command = plan
-
-  variables {
-    edge = { delivery = { domain = "pictures.example.com" } }
-  }
-
-  expect_failures = [var.edge]
 }
