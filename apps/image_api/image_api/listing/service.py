@@ -118,13 +118,18 @@ async def _find(
     walk = plan_walk(names, order)
     if walk is None or not walk.tried:
         return await queries.page(runner, names, values, order, columns), None
-    if walk.finding:
-        found, edge = await queries.page_among_next(runner, walk, values, order, columns, queries.FIRST_WALKED_IMAGES)
-        if edge is None:
-            return found, None
-        if await finds_few(runner, walk, values):
-            return await queries.page_found(runner, names, values, order, columns), None
-    return await queries.page_among_next(runner, walk, values, order, columns, queries.WALKED_IMAGES)
+    if not walk.finding:
+        return await queries.page_among_next(runner, walk, values, order, columns, queries.WALKED_IMAGES)
+    first, edge = await queries.page_among_next(runner, walk, values, order, columns, queries.FIRST_WALKED_IMAGES)
+    if edge is None:
+        return first, None
+    # An index may be slow to count what is frequent, and what occurs here will probably fill the page without it.
+    if not first and await finds_few(runner, walk, values):
+        return await queries.page_found(runner, names, values, order, columns), None
+    found, edge = await queries.page_among_next(runner, walk, values, order, columns, queries.WALKED_IMAGES)
+    if edge is not None and first and await finds_few(runner, walk, values):
+        return await queries.page_found(runner, names, values, order, columns), None
+    return found, edge
 
 
 async def finds_few(runner: Runner, walk: Walk, values: dict[str, Any]) -> bool:

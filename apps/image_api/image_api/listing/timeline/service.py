@@ -18,7 +18,7 @@ from image_api.listing.timeline.schemas import CountedMonth, Timeline
 from image_api.listing.walks import Walk, plan_walk
 from image_core.db import Record, Runner
 
-COUNTED_IMAGES = 50_000
+COUNTED_IMAGES = 30_000
 """Maximum number of images that one answer counts by the index alone."""
 
 
