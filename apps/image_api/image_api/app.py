@@ -54,6 +54,7 @@ from image_api.settings import ApiSettings
 from image_api.similarity.routes import router as similarity_router
 from image_api.storage_usage.routes import router as storage_usage_router
 from image_api.teams.routes import router as teams_router
+from image_api.upload_tokens.routes import router as upload_tokens_router
 from image_api.uploads.routes import router as uploads_router
 from image_api.users.routes import router as users_router
 from image_core import errors, process_memory, telemetry
@@ -70,6 +71,7 @@ ROUTERS = {
     API_PREFIX: (
         uploads_router,
         direct_uploads_router,
+        upload_tokens_router,
         listing_router,
         timeline_router,
         images_router,

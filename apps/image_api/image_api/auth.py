@@ -14,12 +14,14 @@ from image_api.observability import add_actor
 from image_api.proofs import session_cookies
 from image_api.proofs.key_cache import Origin, authenticate_key
 from image_api.proofs.session_cache import SessionCache, actor_of_session
+from image_api.proofs.upload_tokens import authenticate_upload_token
 from image_api.services import Services
 from image_core import errors
 from image_core.keys import api_keys
 from image_core.telemetry import current_request
 
 API_KEY_HEADER = "X-API-KEY"
+UPLOAD_TOKEN_HEADER = "X-Upload-Token"  # noqa: S105 (the name of a header)
 CSRF_HEADER = "X-CSRF-Token"
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -61,9 +63,7 @@ async def _authenticate(request: Request, services: Services) -> Actor:
     authorization = request.headers.get("Authorization")
     cookie = request.cookies.get(services.settings.session_cookie_name) if "cookie" in request.headers else None
     if (api_key is not None) + (authorization is not None) + (cookie is not None) > 1:
-        raise errors.CredentialsAmbiguous(
-            "More than one kind of credentials. Send an API key, an access token or a session cookie, but only one."
-        )
+        raise _ambiguous()
     if api_key:
         origin = Origin(caller_address(), request.headers.get("user-agent"))
         return await authenticate_key(request.app.state.key_cache, api_key, origin)
@@ -172,6 +172,47 @@ class RequireScope:
                 missing_scopes=missing,
             )
         return actor
+
+
+def _ambiguous() -> errors.CredentialsAmbiguous:
+    return errors.CredentialsAmbiguous(
+        "More than one kind of credentials. Send an API key, an access token or a session cookie, but only one."
+    )
+
+
+class RequireUploader(RequireScope):
+    """A dependency for direct uploads: a caller with these scopes, or who holds an upload token of such a caller."""
+
+    async def __call__(self, request: Request) -> Actor:
+        """Return the caller, or the one who created the token that the request has instead.
+
+        Raises:
+            errors.Unauthorized: The caller is not known.
+            errors.Forbidden: The caller is not allowed to do this.
+        """
+        if UPLOAD_TOKEN_HEADER in request.headers and getattr(request.state, "actor", None) is None:
+            await _authenticate_upload_token(request, uploads=self._uploads)
+        return await super().__call__(request)
+
+
+async def _authenticate_upload_token(request: Request, *, uploads: bool) -> None:
+    """Find the caller who created the request's upload token, and count the request against its rate limit."""
+    services = await services_of(request)
+    if API_KEY_HEADER in request.headers or "Authorization" in request.headers:
+        raise _ambiguous()
+    keys, sessions = request.app.state.key_cache, services.session_cache
+    try:
+        actor, token = await authenticate_upload_token(keys, sessions, request.headers[UPLOAD_TOKEN_HEADER])
+    except errors.Unauthorized:
+        request.state.attempt_counted = True
+        await services.rate_limits.count_bad_key(caller_address())
+        raise
+    add_actor(
+        request.scope, user_id=str(actor.user_id), team_id=str(token["team_id"]), upload_token_id=str(token["id"])
+    )
+    count = services.rate_limits.count_upload if uploads else services.rate_limits.count_request
+    request.state.rate_limit = await count(actor.caller_name)
+    request.state.actor, request.state.upload_token = actor, token
 
 
 class RequireAnyOf(RequireScope):

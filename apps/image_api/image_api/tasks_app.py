@@ -28,6 +28,7 @@ from image_api.tasks.parts import TaskParts
 from image_api.tasks.runner import Step
 from image_api.tasks.settings import TasksSettings
 from image_api.teams import tasks as teams
+from image_api.upload_tokens import tasks as upload_tokens
 from image_api.uploads import tasks as uploads
 from image_api.users import tasks as users
 from image_core import process_memory, telemetry
@@ -55,6 +56,7 @@ STEPS: dict[str, Step] = {
     "old_uploads": uploads.remove_expired,
     "old_sign_ins": people.remove_old_sign_ins,
     "old_answers": idempotency.remove_expired,
+    "old_upload_tokens": upload_tokens.remove_expired,
     "old_hashes": known_hashes.forget_old,
     "users_removed": users.remove_marked,
     "teams_removed": teams.remove_marked,

@@ -55,6 +55,7 @@ ANY_TEAM = {
     "image_api.people.queries:user_of_reset": _PROVEN,
     "image_api.proofs.key_cache:KeyCache._load": _PROVEN,
     "image_api.proofs.session_cache:SessionCache._load": _PROVEN,
+    "image_api.proofs.upload_tokens:authenticate_upload_token": _PROVEN,
     "image_api.proofs.still_valid:_recheck_key": _PROVEN,
     "image_api.proofs.still_valid:_recheck_session": _PROVEN,
     "image_api.tasks.queries:remove_oldest": "the rows are kept no longer, whatever their team",

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import BigInteger, Boolean, LargeBinary, Uuid, bindparam, delete, func, insert, or_, select, update
 
 from image_core.db import Query, Record, Runner, Transaction
-from image_core.models import HOLDS_BYTES_CLAUSE, image, upload_session
+from image_core.models import HOLDS_BYTES_CLAUSE, image, upload_by_token, upload_session
 from image_core.states import ImageStatus
 
 _add = Query(
@@ -68,11 +68,19 @@ async def find_twin(runner: Runner, team_id: UUID, sha256: bytes, *, in_trash: b
     return await runner.fetch_one(_find_twin, team_id=team_id, digest=sha256, in_trash=in_trash)
 
 
-async def find(runner: Runner, team_id: UUID | None, image_id: UUID) -> Record | None:
-    """Return an image and its session; an image that waits for bytes without a session is none of these uploads."""
+async def find(runner: Runner, team_id: UUID | None, image_id: UUID, token_id: UUID | None) -> Record | None:
+    """Return an image and its session; an image that waits for bytes without a session is none of these uploads.
+
+    The holder of a token finds only uploads that the token has opened.
+    """
     conditions: list[Any] = [image.c.id == image_id]
     if team_id is not None:
         conditions.append(image.c.team_id == team_id)
+    if token_id is not None:
+        own = select(upload_by_token.c.image_id).where(
+            upload_by_token.c.image_id == image.c.id, upload_by_token.c.token_id == token_id
+        )
+        conditions.append(own.exists())
     return await runner.fetch_one(
         select(
             image.c.id, image.c.team_id, image.c.status, image.c.failure_code, image.c.failure_message,

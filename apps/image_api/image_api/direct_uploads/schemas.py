@@ -64,7 +64,9 @@ class OpenedUpload(BaseModel):
     """Upload that waits for its bytes."""
 
     upload_id: UUID
-    image_id: UUID = Field(description="ID of the image, once the file has arrived.")
+    image_id: UUID | None = Field(
+        description="ID of the image, once the file has arrived. Null for the holder of an upload token."
+    )
     state: UploadState = Field(description="`open`: the upload waits for bytes.")
     expires_at: datetime = Field(description="Time until which the file must have arrived, in UTC.")
     url: ShownOnce
@@ -80,18 +82,24 @@ class Upload(BaseModel):
     """A direct upload."""
 
     upload_id: UUID
-    image_id: UUID = Field(
-        description="ID of the image. If the team already had the file, the ID of the existing image."
+    image_id: UUID | None = Field(
+        description="ID of the image. If the team already had the file, the ID of the existing image. Null for the"
+        " holder of an upload token."
     )
     state: UploadState = Field(
         description="`open`: waits for bytes. `received`: the file has arrived; `status` tells whether it was checked."
         " `refused`: the file was not what had been declared, see `failure`. `expired`: it did not arrive in time, or"
         " the upload was cancelled."
     )
-    status: ImageStatus = Field(description="Status of the image. It is `pending` until the file was checked.")
+    status: ImageStatus | None = Field(
+        description="Status of the image. It is `pending` until the file was checked. Null for the holder of an upload"
+        " token."
+    )
     size_bytes: int
     received_bytes: int | None = Field(description="How many bytes have arrived. Null if storage does not know.")
     expires_at: datetime | None = Field(
         description="Time until which the file must have arrived, in UTC. Null if the upload has ended."
     )
-    failure: Failure | None = Field(description="Why the upload or its image failed. Null if it did not.")
+    failure: Failure | None = Field(
+        description="Why the upload or its image failed. Null if it did not, and for the holder of an upload token."
+    )

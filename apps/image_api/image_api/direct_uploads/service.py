@@ -6,7 +6,7 @@ through the API, so that a crash in between holds the team's quota only for minu
 """
 
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import anyio
@@ -18,6 +18,7 @@ from image_api.direct_uploads.schemas import NewUpload, UploadState
 from image_api.metadata_schemas import service as metadata_schemas
 from image_api.metadata_schemas.rules import validate
 from image_api.services import Services
+from image_api.upload_tokens import queries as token_queries
 from image_api.uploads import queries as upload_queries
 from image_api.uploads import service as uploads
 from image_api.uploads.body_buffer import check_size
@@ -57,6 +58,38 @@ class Progress(NamedTuple):
     received_bytes: int | None
 
 
+class Token(NamedTuple):
+    """What the holder of an upload token may do; the caller is then the one who created the token."""
+
+    token_id: UUID
+    team_id: UUID
+    max_bytes: int
+    tags: list[str]
+    metadata: dict[str, Any]
+
+
+async def open_upload_by_token(services: Services, actor: Actor, token: Token, new: NewUpload) -> Opened:
+    """Open an upload for the holder of a token, who learns nothing about what the team has.
+
+    It raises the errors of `open_upload`, but for the following.
+
+    Raises:
+        errors.UploadTokenUsedUp: The token may open no more uploads.
+        errors.UploadQuotaFull: A quota of the team is full.
+    """
+    if new.tags or new.metadata:
+        message = "An upload token decides on tags and metadata. Send none."
+        raise errors.invalid_fields([{"field": "tags, metadata", "code": "upload-token-decides", "message": message}])
+    check_size(new.size_bytes, token.max_bytes)
+    new = new.model_copy(update={"tags": token.tags, "metadata": token.metadata})
+    masters, new = await _prepare(services, token.team_id, new)
+    try:
+        image_id = await _add_row(services, actor, token.team_id, new, token)
+    except (errors.StorageQuotaExceeded, errors.TooManyOpenUploads) as error:
+        raise errors.UploadQuotaFull("There is no room for the upload. Try again later.") from error
+    return await _open_session(services, masters, token.team_id, image_id, new)
+
+
 async def open_upload(services: Services, actor: Actor, team_id: UUID, new: NewUpload) -> Opened | uploads.Uploaded:
     """Open an upload; if the team is known to have the file, return its image instead.
 
@@ -70,10 +103,7 @@ async def open_upload(services: Services, actor: Actor, team_id: UUID, new: NewU
         errors.StorageUnavailable: Object storage does not respond.
         errors.MasterSecretUnavailable: The master secret cannot be read.
     """
-    masters = await _masters(services)
-    _check_declaration(services, new)
-    declared = await metadata_schemas.declared_fields(services.database, team_id)
-    new = new.model_copy(update={"metadata": validate(declared, new.metadata, whole=True)})
+    masters, new = await _prepare(services, team_id, new)
     if new.sha256 is not None:
         twin = await queries.find_twin(
             services.database, team_id, bytes.fromhex(new.sha256), in_trash=new.restore_trashed
@@ -83,6 +113,14 @@ async def open_upload(services: Services, actor: Actor, team_id: UUID, new: NewU
             return await uploads.reuse_existing(services, actor, team_id, twin["id"])
     image_id = await _add_row(services, actor, team_id, new)
     return await _open_session(services, masters, team_id, image_id, new)
+
+
+async def _prepare(services: Services, team_id: UUID, new: NewUpload) -> tuple[Masters, NewUpload]:
+    """Check what is declared before anything is written; return it with the metadata as they are stored."""
+    masters = await _masters(services)
+    _check_declaration(services, new)
+    declared = await metadata_schemas.declared_fields(services.database, team_id)
+    return masters, new.model_copy(update={"metadata": validate(declared, new.metadata, whole=True)})
 
 
 async def _masters(services: Services) -> Masters:
@@ -107,7 +145,7 @@ def _check_twin(twin: Record, new: NewUpload) -> None:
         raise errors.invalid_fields([{"field": "size_bytes", "code": "upload-size-mismatch", "message": message}])
 
 
-async def _add_row(services: Services, actor: Actor, team_id: UUID, new: NewUpload) -> UUID:
+async def _add_row(services: Services, actor: Actor, team_id: UUID, new: NewUpload, token: Token | None = None) -> UUID:
     """Add and commit the row with its session. The row counts against the quota, which serializes uploads of a team."""
     settings, image_id, context = services.settings, new_id(), current_request.get()
     try:
@@ -128,6 +166,8 @@ async def _add_row(services: Services, actor: Actor, team_id: UUID, new: NewUplo
                     " or cancel them with DELETE.",
                     limit=settings.direct_uploads_per_team,
                 )
+            if token is not None and not await token_queries.use(transaction, team_id, token.token_id, image_id):
+                raise errors.UploadTokenUsedUp("The upload token has opened as many uploads as it may.")
             after = {"size_bytes": new.size_bytes, "sha256": new.sha256, "origin": new.origin}
             await audit.record(transaction, actor, "upload.opened", ("image", image_id), team_id=team_id, after=after)
     except ForeignKeyViolation as error:
@@ -199,7 +239,7 @@ async def _cancel_session(services: Services, image_id: UUID, address: str) -> N
         log("upload_session_not_cancelled", severity="WARNING", image_id=str(image_id))
 
 
-async def find_upload(services: Services, actor: Actor, upload_id: UUID) -> Progress:
+async def find_upload(services: Services, actor: Actor, upload_id: UUID, token_id: UUID | None = None) -> Progress:
     """Return how far an upload has come; storage is asked while it waits for bytes.
 
     Raises:
@@ -207,7 +247,7 @@ async def find_upload(services: Services, actor: Actor, upload_id: UUID) -> Prog
         errors.StorageUnavailable: Object storage does not respond.
         errors.MasterSecretUnavailable: The master secret cannot be read.
     """
-    row = await _find(services, actor, upload_id)
+    row = await _find(services, actor, upload_id, token_id)
     if row["status"] == ImageStatus.PENDING:
         address = await _address(services, row)
         received = None if address is None else await services.originals.received_bytes(address, row["size_bytes"])
@@ -219,7 +259,7 @@ async def find_upload(services: Services, actor: Actor, upload_id: UUID) -> Prog
     return Progress(row, UploadState.RECEIVED, row["size_bytes"])
 
 
-async def cancel_upload(services: Services, actor: Actor, upload_id: UUID) -> None:
+async def cancel_upload(services: Services, actor: Actor, upload_id: UUID, token_id: UUID | None = None) -> None:
     """Cancel an upload that waits for its bytes: its row first, so that whatever still arrives is unexpected.
 
     Raises:
@@ -227,7 +267,7 @@ async def cancel_upload(services: Services, actor: Actor, upload_id: UUID) -> No
         errors.UploadComplete: The file has arrived.
         errors.MasterSecretUnavailable: The master secret cannot be read.
     """
-    row = await _find(services, actor, upload_id)
+    row = await _find(services, actor, upload_id, token_id)
     address = await _address(services, row)
     async with services.database.transaction() as transaction:
         expired = await _expire(services, transaction, upload_id, row["object_name"], transitions.UPLOAD_CANCELLED)
@@ -235,12 +275,12 @@ async def cancel_upload(services: Services, actor: Actor, upload_id: UUID) -> No
             await audit.record(transaction, actor, "upload.cancelled", ("image", upload_id), team_id=row["team_id"])
     if expired and address is not None:
         await _cancel_session(services, upload_id, address)
-    elif not expired and (await _find(services, actor, upload_id))["status"] != ImageStatus.EXPIRED:
+    elif not expired and (await _find(services, actor, upload_id, token_id))["status"] != ImageStatus.EXPIRED:
         raise errors.UploadComplete("The file has arrived. Delete the image instead.")
 
 
-async def _find(services: Services, actor: Actor, upload_id: UUID) -> Record:
-    row = await queries.find(services.database, actor.visible_team_id, upload_id)
+async def _find(services: Services, actor: Actor, upload_id: UUID, token_id: UUID | None) -> Record:
+    row = await queries.find(services.database, actor.visible_team_id, upload_id, token_id)
     if row is None:
         raise errors.UploadNotFound
     return row

@@ -29,7 +29,9 @@ _KEPT_HEADERS = ("content-type", "cache-control", "etag", "location", "retry-aft
 
 
 def _identify(request: Request) -> RequestIdentity:
-    target = (request.method, request.url.path, request.url.query)
+    token = getattr(request.state, "upload_token", None)
+    # Holders of different tokens have the same caller, but not the same keys.
+    target = (request.method, request.url.path, request.url.query, *(() if token is None else (str(token["id"]),)))
     return RequestIdentity.from_request(request.state.actor, request.headers.getlist(HEADER), target)
 
 

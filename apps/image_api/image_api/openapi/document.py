@@ -8,13 +8,21 @@ from fastapi.routing import APIRoute
 from pydantic import HttpUrl
 from starlette.routing import compile_path
 
-from image_api.auth import API_KEY_HEADER, CSRF_HEADER
+from image_api.auth import API_KEY_HEADER, CSRF_HEADER, UPLOAD_TOKEN_HEADER
 from image_api.idempotency.route import REPLAYED_HEADER, takes_key
 from image_api.idempotency.service import HEADER
 from image_api.openapi.catalogue_examples import CATALOGUE_EXAMPLES
 from image_api.openapi.examples import EXAMPLES
 from image_api.openapi.headers import HEADERS, declare_headers
-from image_api.openapi.operations import SUMMARIES, TAGS, api_routes, needs_session, operation_id, scope_alternatives
+from image_api.openapi.operations import (
+    SUMMARIES,
+    TAGS,
+    api_routes,
+    needs_session,
+    operation_id,
+    scope_alternatives,
+    takes_upload_token,
+)
 from image_api.openapi.schemas import complete_schemas, describe_parameters
 from image_core.errors.problem_documents import MEDIA_TYPE
 
@@ -29,6 +37,12 @@ _BEARER = {
     "scheme": "bearer",
     "bearerFormat": "JWT",
     "description": "Access token from `POST /api/v1/auth/login`.",
+}
+_UPLOAD_TOKEN = {
+    "type": "apiKey",
+    "in": "header",
+    "name": UPLOAD_TOKEN_HEADER,
+    "description": "Upload token from `POST /api/v1/upload-tokens`, which a page may hold.",
 }
 _COOKIE_DESCRIPTION = (
     "Session cookie from `POST /api/v1/auth/login` with `mode: cookie`. Requests other than GET, HEAD and OPTIONS also "
@@ -100,7 +114,9 @@ def _complete_components(components: dict[str, Any], cookie_name: str) -> None:
         schemas[name].setdefault("examples", [example])
     cookie = {"type": "apiKey", "in": "cookie", "name": cookie_name, "description": _COOKIE_DESCRIPTION}
     components["headers"] = HEADERS
-    components["securitySchemes"] = {"ApiKey": _API_KEY, "Bearer": _BEARER, "SessionCookie": cookie}
+    components["securitySchemes"] = {
+        "ApiKey": _API_KEY, "Bearer": _BEARER, "SessionCookie": cookie, "UploadToken": _UPLOAD_TOKEN
+    }  # fmt: skip
 
 
 def _complete(schema: dict[str, Any], path: str, route: APIRoute) -> None:
@@ -139,7 +155,11 @@ def _describe_access(operation: dict[str, Any], route: APIRoute) -> dict[str, st
     if alternatives is None:
         operation["security"] = []
         return {}
-    schemes = ("Bearer", "SessionCookie") if needs_session(route) else ("ApiKey", "Bearer", "SessionCookie")
+    schemes: tuple[str, ...] = ("Bearer", "SessionCookie")
+    if not needs_session(route):
+        schemes = ("ApiKey", *schemes)
+    if takes_upload_token(route):
+        schemes = (*schemes, "UploadToken")
     operation["security"] = [{scheme: scopes} for scopes in alternatives for scheme in schemes]
     operation["x-required-scopes"] = alternatives[0]
     return _WITH_KEY

@@ -27,6 +27,13 @@ UPLOADS: dict[str, dict[str, Any]] = {
         "expires_at": _TIME,
         "failure": None,
     },
+    "CreatedUploadToken": {
+        "upload_token_id": _IMAGE_ID,
+        "token": "<the token, shown this once>",
+        "expires_at": _TIME,
+        "max_uploads": 10,
+        "max_bytes": 209715200,
+    },
     "CheckedHashes": {
         "items": [
             {"sha256": "9f86d081" * 8, "state": "present", "image_id": _IMAGE_ID, "status": "ready", "purged_at": None}

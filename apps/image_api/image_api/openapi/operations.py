@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
-from image_api.auth import RequireScope, RequireSession, authenticate
+from image_api.auth import RequireScope, RequireSession, RequireUploader, authenticate
 
 # Function names are unique within their module, operation ids across all of them.
 _NAMES = {
@@ -65,6 +65,7 @@ SUMMARIES = {
     "createDeliveryKey": "Create a delivery key",
     "createInvitation": "Invite a person into a team",
     "createTeam": "Create a team",
+    "createUploadToken": "Create an upload token",
     "createUser": "Create a user",
     "decideDuplicate": "Mark two images as not duplicates",
     "endSession": "End a session",
@@ -192,6 +193,11 @@ def scopes_of(route: APIRoute) -> list[str] | None:
     """Return the scopes that a route generally requires; None for a route that needs no key."""
     alternatives = scope_alternatives(route)
     return None if alternatives is None else alternatives[0]
+
+
+def takes_upload_token(route: APIRoute) -> bool:
+    """Return whether a route takes an upload token instead of other credentials."""
+    return any(isinstance(dependant.call, RequireUploader) for dependant in route.dependant.dependencies)
 
 
 def needs_session(route: APIRoute) -> bool:

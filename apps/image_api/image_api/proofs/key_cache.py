@@ -219,6 +219,22 @@ async def authenticate_key(cache: KeyCache, api_key: str, origin: Origin) -> Act
     return actor_of_key(row, public_id)
 
 
+async def owner_of_key(cache: KeyCache, public_id: str) -> Actor:
+    """Return the owner of a key that was authenticated before, if it is still valid.
+
+    Raises:
+        errors.KeyInvalid: The key was revoked or rotated.
+        errors.KeyExpired: The key has expired.
+        errors.UserDisabled: The user is disabled.
+    """
+    known = await cache.rows.get(public_id)
+    if known.seen is None:
+        raise errors.KeyInvalid("The API key has been rotated. Use the new one.")
+    row = known.seen.row
+    check_alive(row, known.seen.now(cache.rows.clock()), previous=row["previous_public_id"] == public_id)
+    return actor_of_key(row, public_id)
+
+
 def earliest(*times: datetime | None) -> datetime | None:
     """Return the earliest of these times; null means never."""
     return min((time for time in times if time is not None), default=None)

@@ -56,8 +56,8 @@ OF_A_TEAM = tuple(
         "presets",
         "images/check",
         "collections",
-        "uploads",
         "saved-searches",
+        "upload",
     )
 )
 UPLOADS = {("POST", "/api/v1/images"), ("POST", "/api/v1/upload")}
@@ -226,8 +226,8 @@ def body_of(method: str, path: str, owner: UserWithKey) -> dict[str, Any] | None
     named = {"name": "Ada"}
     ends: dict[str, dict[str, Any]] = {"teams": named, "users": named, "credentials": named}
     ends |= {"delivery-keys": named, "collections": named}
-    ends |= {"uploads": {"content_type": "image/png", "size_bytes": 100}}
     ends |= {"saved-searches": named | {"query": "tag=fjord"}}
+    ends |= {"upload-tokens": {}, "uploads": {"content_type": "image/png", "size_bytes": 100}}
     ends |= {"check-hashes": {"sha256": [sha256(b"file").hexdigest()]}}
     ends |= {"refill": {"add": 5}, "report": {"key": owner.api_key}}
     return ends.get(path.rpartition("/")[2]) if method == "POST" else None

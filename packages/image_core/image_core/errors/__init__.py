@@ -130,6 +130,9 @@ from image_core.errors.people import (
     TokenInvalid,
     TokensNotConfigured,
     TooManySignIns,
+    UploadQuotaFull,
+    UploadTokenInvalid,
+    UploadTokenUsedUp,
 )
 from image_core.errors.quotas import (
     BalanceTooLow,
@@ -287,6 +290,9 @@ __all__ = [
     "UploadExpired",
     "UploadIncomplete",
     "UploadNotFound",
+    "UploadQuotaFull",
+    "UploadTokenInvalid",
+    "UploadTokenUsedUp",
     "UploadTooLarge",
     "UploadTooSlow",
     "UserDisabled",

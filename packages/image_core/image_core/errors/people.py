@@ -21,6 +21,24 @@ class SessionEnded(Unauthorized):
     code = "session-ended"
 
 
+class UploadTokenInvalid(Unauthorized):
+    """The upload token is not valid."""
+
+    code = "upload-token-invalid"
+
+
+class UploadTokenUsedUp(LimitExceeded):
+    """The upload token is used up."""
+
+    code = "upload-token-used-up"
+
+
+class UploadQuotaFull(LimitExceeded):
+    """There is no room for the upload."""
+
+    code = "upload-quota-full"
+
+
 class SignInFailed(Unauthorized):
     """The e-mail address and the password do not match."""
 

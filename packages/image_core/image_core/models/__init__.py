@@ -28,6 +28,7 @@ from image_core.models.identity import (
     session,
     sign_in_delay,
     team,
+    upload_token,
     user,
     user_disabled_at,
 )
@@ -37,6 +38,7 @@ from image_core.models.images import (
     discarded_object,
     image,
     purged_hash,
+    upload_by_token,
     upload_session,
 )
 from image_core.models.similarity import (
@@ -96,7 +98,9 @@ __all__ = [
     "sign_in_delay",
     "storage_usage",
     "team",
+    "upload_by_token",
     "upload_session",
+    "upload_token",
     "user",
     "user_disabled_at",
 ]

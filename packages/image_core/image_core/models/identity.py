@@ -20,7 +20,7 @@ from sqlalchemy import (
     select,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from image_core.models.columns import array_column, deadline_column, id_column, metadata, one_of, time_column
 from image_core.states import LabelSource, Visibility
@@ -178,6 +178,34 @@ session = Table(
     CheckConstraint("octet_length(token_hash) = 32", name="token_hash_length"),
     Index("ix_session_user_id", "user_id", text("created_at DESC"), text("id DESC")),
     Index("ix_session_expires_at", "expires_at"),
+)
+
+# What a page may hold instead of a key, to open a limited number of direct uploads.
+upload_token = Table(
+    "upload_token",
+    metadata,
+    id_column(),
+    Column("team_id", Uuid, ForeignKey("team.id", ondelete="CASCADE"), nullable=False),
+    Column("user_id", Uuid, ForeignKey("user.id", ondelete="CASCADE"), nullable=False),
+    # The key or session that created the token, which ends with it.
+    Column("key_public_id", Text),
+    Column("session_id", Uuid),
+    Column("token_hash", LargeBinary, nullable=False, unique=True),
+    Column("max_uploads", Integer, nullable=False),
+    Column("uploads", Integer, nullable=False, server_default=text("0")),
+    # Maximum size of one file.
+    Column("max_bytes", BigInteger, nullable=False),
+    array_column("tags"),
+    Column("metadata", JSONB, nullable=False, server_default=text("'{}'")),
+    deadline_column("expires_at"),
+    time_column("created_at", nullable=False),
+    CheckConstraint("num_nonnulls(key_public_id, session_id) = 1", name="one_creator"),
+    CheckConstraint("uploads BETWEEN 0 AND max_uploads", name="uploads_within_limit"),
+    CheckConstraint("max_bytes > 0", name="max_bytes_positive"),
+    CheckConstraint("octet_length(token_hash) = 32", name="token_hash_length"),
+    Index("ix_upload_token_expires_at", "expires_at"),
+    Index("ix_upload_token_team_id", "team_id"),
+    Index("ix_upload_token_user_id", "user_id"),
 )
 
 sign_in_delay = Table(

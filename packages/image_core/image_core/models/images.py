@@ -249,6 +249,15 @@ upload_session = Table(
     CheckConstraint("octet_length(sha256) = 32", name="sha256_length"),
 )
 
+# Direct uploads that were opened with a token, whose holder sees them alone.
+upload_by_token = Table(
+    "upload_by_token",
+    metadata,
+    Column("image_id", Uuid, ForeignKey("image.id", ondelete="CASCADE"), primary_key=True),
+    Column("token_id", Uuid, ForeignKey("upload_token.id", ondelete="CASCADE"), nullable=False),
+    Index("ix_upload_by_token_token_id", "token_id"),
+)
+
 discarded_object = Table(
     "discarded_object",
     metadata,
