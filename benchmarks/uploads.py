@@ -55,7 +55,8 @@ uvicorn.run(app, host="127.0.0.1", port=int(os.environ["PORT"]), access_log=Fals
 """
 
 
-def _uploads(path: str, key: str, size_mb: int, count: int) -> list[list[bytes]]:
+def upload_requests(path: str, key: str, size_mb: int, count: int) -> list[list[bytes]]:
+    """Return requests that upload files of random bytes behind the header of a JPEG."""
     head = f"POST {path} HTTP/1.1\r\nHost: x\r\nX-API-KEY: {key}\r\nContent-Type: image/jpeg\r\nContent-Length: "
     bodies = [_JPEG + os.urandom(size_mb * 1_000_000 - len(_JPEG)) for _ in range(count)]
     return [[f"{head}{len(body)}\r\n\r\n".encode(), body] for body in bodies]
@@ -93,7 +94,7 @@ def _compare(sides: dict[str, tuple[str, int, str]], key: str, size_mb: int, cou
     best = dict.fromkeys(sides, float("inf"))
     for _ in range(rounds + 1):  # the first round warms up
         for name, (url, process_id, path) in sides.items():
-            requests = _uploads(path, key, size_mb, count)
+            requests = upload_requests(path, key, size_mb, count)
             before = cpu_seconds(process_id)
             asyncio.run(repeat(url, requests, 1))
             best[name] = min(best[name], (cpu_seconds(process_id) - before) / count * 1000)
@@ -103,7 +104,7 @@ def _compare(sides: dict[str, tuple[str, int, str]], key: str, size_mb: int, cou
 
 def _together(side: tuple[str, int, str], key: str, count: int) -> None:
     url, process_id, path = side
-    requests = _uploads(path, key, 20, count)
+    requests = upload_requests(path, key, 20, count)
     started = time.perf_counter()
     asyncio.run(repeat(url, requests, count))
     took = time.perf_counter() - started

@@ -74,9 +74,10 @@ CASES: dict[str, Case] = {
     "complete_upload": Case(transitions.complete_upload, {"status": S.PENDING}, (_other,), _completed),
     "store": Case(transitions.store, {"status": S.PENDING}, (_other,), _stored),
     "await_direct_upload": Case(
-        lambda: transitions.await_direct_upload(IMAGE, LEASE),
+        transitions.await_direct_upload,
         {"status": S.PENDING},
         (_other, {"status": S.EXPIRED}),
+        {"deadline": LEASE},
         moves=False,
     ),
     "expire": Case(lambda: transitions.expire(IMAGE, NOT_AN_IMAGE), {"status": S.PENDING}, (_other,)),

@@ -1,11 +1,13 @@
 """The SQL of direct uploads: sessions beside the rows of their images."""
 
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import BigInteger, Boolean, LargeBinary, Uuid, bindparam, delete, func, insert, or_, select, update
 
 from image_core.db import Query, Record, Runner, Transaction
+from image_core.images import transitions
 from image_core.models import HOLDS_BYTES_CLAUSE, image, upload_by_token, upload_session
 from image_core.states import ImageStatus
 
@@ -22,6 +24,7 @@ _count_open = Query(
     .join(upload_session)
     .where(image.c.team_id == bindparam("team_id"), image.c.status == ImageStatus.PENDING)
 )
+_await_bytes = Query(transitions.await_direct_upload().returning(image.c.deadline_at))
 _keep_address = Query(
     update(upload_session)
     .where(upload_session.c.image_id == bindparam("of_image_id"))
@@ -51,6 +54,12 @@ async def count_open(transaction: Transaction, team_id: UUID) -> int:
     """Return how many direct uploads of a team wait for their bytes."""
     count: int = await transaction.fetch_value(_count_open, team_id=team_id)
     return count
+
+
+async def await_bytes(transaction: Transaction, image_id: UUID, deadline: timedelta) -> datetime | None:
+    """Give an upload its deadline, now that its session is open; return None if its row has expired."""
+    expires_at: datetime | None = await transaction.fetch_value(_await_bytes, image_id=image_id, deadline=deadline)
+    return expires_at
 
 
 async def keep_address(transaction: Transaction, image_id: UUID, address: bytes) -> None:

@@ -30,7 +30,6 @@ from image_core.images import picture_header, transitions
 from image_core.images.discards import schedule_removal
 from image_core.images.object_names import Bucket, original_name
 from image_core.keys.master_secrets import Masters
-from image_core.models import image
 from image_core.states import Failure, ImageStatus
 from image_core.telemetry import current_request, log
 
@@ -182,10 +181,8 @@ async def _open_session(services: Services, masters: Masters, team_id: UUID, ima
     try:
         address = await services.originals.open_session(name, new.content_type, new.size_bytes, new.origin)
         encrypted = session_addresses.encrypt(masters, image_id, address)
-        deadline = timedelta(seconds=services.settings.direct_upload_deadline_seconds)
         async with services.database.transaction() as transaction:
-            expires_at = await _wait_for_bytes(transaction, image_id, deadline)
-            await queries.keep_address(transaction, image_id, encrypted)
+            expires_at = await _keep_address(services, transaction, image_id, encrypted)
     except BaseException as error:
         with anyio.CancelScope(shield=True), anyio.move_on_after(5):
             await _give_up(services, image_id, name, error, address)
@@ -193,12 +190,19 @@ async def _open_session(services: Services, masters: Masters, team_id: UUID, ima
     return Opened(image_id, expires_at, address)
 
 
-async def _wait_for_bytes(transaction: Transaction, image_id: UUID, deadline: timedelta) -> datetime:
-    expires_at: datetime | None = await transaction.fetch_value(
-        transitions.await_direct_upload(image_id, deadline).returning(image.c.deadline_at)
-    )
+async def _keep_address(
+    services: Services, transaction: Transaction, image_id: UUID, encrypted_address: bytes
+) -> datetime:
+    """Keep the address of an open session; return until when it takes bytes.
+
+    Raises:
+        errors.UploadExpired: Opening it took longer than the row's deadline.
+    """
+    deadline = timedelta(seconds=services.settings.direct_upload_deadline_seconds)
+    expires_at = await queries.await_bytes(transaction, image_id, deadline)
     if expires_at is None:
         raise errors.UploadExpired("Opening the upload took too long. Try again.")
+    await queries.keep_address(transaction, image_id, encrypted_address)
     return expires_at
 
 

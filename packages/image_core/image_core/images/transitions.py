@@ -135,9 +135,12 @@ def store() -> Update:
 
 
 @made_by(Mover.API)
-def await_direct_upload(image_id: UUID, deadline: timedelta) -> Update:
-    """Wait for the bytes of a pending image for as long as its upload session may be used."""
-    return update(image).where(image.c.id == image_id, _pending).values(deadline_at=func.now() + deadline)
+def await_direct_upload() -> Update:
+    """Wait for the bytes of a pending image for as long as its upload session may be used.
+
+    Parameters: image_id, deadline.
+    """
+    return update(image).where(_id, _pending).values(deadline_at=func.now() + bindparam("deadline", type_=Interval))
 
 
 @made_by(Mover.API, Mover.PROCESSOR, Mover.SWEEP)
