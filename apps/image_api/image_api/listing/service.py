@@ -124,10 +124,11 @@ async def _find(
     if edge is None:
         return first, None
     # An index may be slow to count what is frequent, and what occurs here will probably fill the page without it.
-    if not first and await finds_few(runner, walk, values):
+    early = walk.finds_at_once or not first
+    if early and await finds_few(runner, walk, values):
         return await queries.page_found(runner, names, values, order, columns), None
     found, edge = await queries.page_among_next(runner, walk, values, order, columns, queries.WALKED_IMAGES)
-    if edge is not None and first and await finds_few(runner, walk, values):
+    if edge is not None and not early and await finds_few(runner, walk, values):
         return await queries.page_found(runner, names, values, order, columns), None
     return found, edge
 

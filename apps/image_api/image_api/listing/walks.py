@@ -20,6 +20,8 @@ _BEFORE_CREATION = ("status", "uploaded_by", "content_type")
 """Columns of which each has an index that continues with the time of upload."""
 _FIND = ("status", "statuses", "content_type", "uploaded_by", "min_size", "max_size", "near", "bbox", "has_location",
          "created_after", "created_before", "taken_after", "taken_before", "month_start", "month_end")  # fmt: skip
+_OF_LISTS = ("tag", "terms")
+"""Beginnings of names of conditions on lists of values, whose indexes look for all candidates before the first."""
 
 
 class Walk(NamedTuple):
@@ -34,6 +36,11 @@ class Walk(NamedTuple):
     along: frozenset[str]
     tried: frozenset[str]
     finding: frozenset[str]
+
+    @property
+    def finds_at_once(self) -> bool:
+        """Return whether an index returns the first candidates before it has looked for all of them."""
+        return not any(name.startswith(_OF_LISTS) for name in self.finding)
 
 
 @lru_cache(512)
@@ -50,7 +57,7 @@ def plan_walk(names: frozenset[str], order: Order) -> Walk | None:
     if by_creation and (first := _leading(names)):
         along.add(first)
     others = names - along
-    finding = frozenset(name for name in others if name in _FIND or name.startswith(("tag", "terms")))
+    finding = frozenset(name for name in others if name in _FIND or name.startswith(_OF_LISTS))
     return Walk(
         frozenset(along),
         frozenset(name for name in others if not name.startswith("terms")),
