@@ -71,6 +71,14 @@ CASES: dict[str, Case] = {
     "fill_capture": Case(
         transitions.fill_capture, {}, ({"image_id": new_id()}, {"taken_at_source": "unknown"}), _capture, moves=False
     ),
+    "fill_search_terms": Case(
+        transitions.fill_search_terms,
+        # A ready one has them already.
+        {"status": S.STORED},
+        ({"image_id": new_id()}, {"status": S.READY}),
+        {"image_ids": [IMAGE]},
+        moves=False,
+    ),
     "complete_upload": Case(transitions.complete_upload, {"status": S.PENDING}, (_other,), _completed),
     "store": Case(transitions.store, {"status": S.PENDING}, (_other,), _stored),
     "await_direct_upload": Case(
@@ -175,7 +183,7 @@ SPARED = [(name, spared) for name, case in CASES.items() for spared in case.spar
 BOUNDED = [
     name
     for name, case in CASES.items()
-    if name not in ("edit", "fill_capture", "revoke_addresses") and _other not in case.spares
+    if name not in ("edit", "fill_capture", "fill_search_terms", "revoke_addresses") and _other not in case.spares
 ]
 
 
@@ -269,7 +277,14 @@ async def test_it_changes_what_it_is_for(
         assert await run(databases[mover], CASES[name]) == 1
         changed = await found(rows, image_id)
         # An entity tag changes with whatever callers see.
-        is_seen = name not in ("defer_overdue", "defer_purge", "mark_for_purge", "clear_uploader", "fill_capture")
+        is_seen = name not in (
+            "defer_overdue",
+            "defer_purge",
+            "mark_for_purge",
+            "clear_uploader",
+            "fill_capture",
+            "fill_search_terms",
+        )
         assert (changed["revision"], changed["updated_at"] > changed["created_at"]) == (1 + is_seen, is_seen)
         await rows.execute(image.delete())
         await rows.execute(discarded_object.delete())

@@ -64,6 +64,7 @@ STEPS: dict[str, Step] = {
     "renditions_removed": renditions.remove_unused,
     "rendition_failures_forgotten": renditions.forget_failures,
     "capture_filled": images.fill_capture,
+    "search_terms_filled": images.fill_search_terms,
     "overdue_uploads": uploads.end_overdue,
     "sessions_forgotten": direct_uploads.forget_ended,
     "purged": images.purge,

@@ -4,7 +4,7 @@ from functools import partial
 from uuid import UUID
 
 import orjson
-from sqlalchemy import bindparam, delete, exists, func, literal_column, or_, select, update
+from sqlalchemy import bindparam, delete, exists, func, literal_column, or_, select, tuple_, update
 
 from image_api.tasks.parts import TaskParts, committing
 from image_api.tasks.runner import BATCH, GROUP, Budget, in_batches, in_transactions, row_by_row
@@ -83,6 +83,38 @@ async def fill_capture(parts: TaskParts, budget: Budget) -> int:
             captures = zip(*(capture_of(orjson.loads(row["facts"])) for row in rows), strict=True)
             columns = {name: list(values) for name, values in zip(transitions.CAPTURE_COLUMNS, captures, strict=True)}
             await transaction.execute(_fill_capture, image_ids=[row["id"] for row in rows], **columns)
+        return len(rows)
+
+    filled, _ = await in_transactions(parts, budget, batch, BATCH)
+    return filled
+
+
+_without_terms = Query(
+    select(image.c.team_id, image.c.id)
+    .where(
+        image.c.search_terms.is_(None),
+        # Others get theirs when their processing ends.
+        image.c.status.in_([literal_column("'ready'"), literal_column("'failed'")]),
+        tuple_(image.c.team_id, image.c.id) > tuple_(bindparam("after_team_id"), bindparam("after_id")),
+    )
+    .order_by(image.c.team_id, image.c.id)
+    .limit(bindparam("limit"))
+    .with_for_update(skip_locked=True)
+)  # fmt: skip
+_fill_search_terms = Query(transitions.fill_search_terms())
+
+
+async def fill_search_terms(parts: TaskParts, budget: Budget) -> int:
+    """Fill in the search terms of images that an earlier release processed."""
+    after = {"after_team_id": UUID(int=0), "after_id": UUID(int=0)}
+
+    async def batch(transaction: Transaction) -> int:
+        # Within a run the rows that are done are not walked again.
+        nonlocal after
+        rows = await transaction.fetch(_without_terms, **after, limit=BATCH)
+        if rows:
+            after = {"after_team_id": rows[-1]["team_id"], "after_id": rows[-1]["id"]}
+            await transaction.execute(_fill_search_terms, image_ids=[row["id"] for row in rows])
         return len(rows)
 
     filled, _ = await in_transactions(parts, budget, batch, BATCH)

@@ -90,7 +90,11 @@ class ImageFilters(BaseModel):
     max_width: QueryInteger | None = Field(None, ge=0, le=2**31 - 1, description="Maximum width in pixels.")
     min_height: QueryInteger | None = Field(None, ge=0, le=2**31 - 1, description="Minimum height in pixels.")
     max_height: QueryInteger | None = Field(None, ge=0, le=2**31 - 1, description="Maximum height in pixels.")
-    q: _Part | None = Field(None, description="Only images whose filename contains this text, ignoring case.")
+    q: _Part | None = Field(
+        None,
+        description="Only images with all of these words in filename, description and tags, in any case and with or"
+        " without accents. Parts of words are found too; a word of one or two letters has to begin one.",
+    )
     team_id: UUID | None = Field(None, description="Only images of this team. For platform admins.")
     order_by: Annotated[str, WithJsonSchema({"type": "string", "enum": list(ORDERS)})] | None = Field(
         None,

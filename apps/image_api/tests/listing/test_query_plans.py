@@ -40,7 +40,7 @@ ROWS = f"""
 INSERT INTO team (id, name) SELECT lpad(to_hex(n), 32, '0')::uuid, 'team ' || n FROM generate_series(0, 99) n;
 INSERT INTO image (id, team_id, uploaded_by, status, content_type, format, object_name, generation, size_bytes, sha256,
     width, height, frames, ready_at, deadline_at, failure_code, deleted_at, tags, filename, created_at,
-    metadata)
+    metadata, search_terms)
 SELECT ('0199' || lpad(to_hex(n), 28, '0'))::uuid, lpad(to_hex(n % 100), 32, '0')::uuid,
     CASE WHEN n % 100 = 7 THEN '{USER}'::uuid END,
     CASE n / 100 % 50 WHEN 1 THEN 'failed' WHEN 2 THEN 'stored' WHEN 3 THEN 'expired' ELSE 'ready' END,
@@ -48,7 +48,9 @@ SELECT ('0199' || lpad(to_hex(n), 28, '0'))::uuid, lpad(to_hex(n % 100), 32, '0'
     sha256(n::text::bytea), 10, 10, 1, now(), now(), CASE n / 100 % 50 WHEN 1 THEN 'x' END,
     CASE n / 100 % 50 WHEN 4 THEN now() END, CASE n / 100 % 100 WHEN 0 THEN ARRAY['rare'] ELSE '{{}}'::text[] END,
     'file ' || n, now() - n * interval '1 second',
-    CASE n / 100 % 10 WHEN 0 THEN jsonb_build_object('age', n / 1000 % 90, 'place', 'Place ' || n) ELSE '{{}}' END
+    CASE n / 100 % 10 WHEN 0 THEN jsonb_build_object('age', n / 1000 % 90, 'place', 'Place ' || n) ELSE '{{}}' END,
+    ARRAY['@' || lpad(to_hex(n % 100), 32, '0')::uuid, 'fil', 'ile', '^f', '^fi']
+    || ARRAY(SELECT substr(n::text, at, 3) FROM generate_series(1, length(n::text) - 2) AS at)
 FROM generate_series(0, {IMAGES - 1}) n;
 INSERT INTO analysis (id, team_id, sha256, analyzer, version, parameters, parameters_hash, status, result, analyzed_at)
 SELECT gen_random_uuid(), lpad(to_hex(n % 100), 32, '0')::uuid, sha256(n::text::bytea), 'quality', '1', '{{}}',
@@ -200,7 +202,7 @@ async def test_rare_tags_and_large_files_are_found_without_reading_the_team(many
 async def test_one_image_and_its_twin_are_found_by_their_keys(many: Any) -> None:
     image_id = UUID("0199" + f"{7:028x}")
     used, looked_at = await explained(many, image_queries._get, image_id=image_id, team_id=TEAM)
-    assert ("pk_image" in used, looked_at) == (True, 1)
+    assert (bool(used & {"pk_image", "uq_image_id_team_id"}), looked_at) == (True, 1)
     digest = await many.fetchval("SELECT sha256 FROM image WHERE id = $1", image_id)
     used, looked_at = await explained(many, upload_queries._find_existing, team_id=TEAM, digest=digest)
     assert used & {"ix_image_team_id_sha256", "uq_image_team_id_sha256_live"}
@@ -225,6 +227,18 @@ async def test_metadata_are_found_by_their_terms(many: Any, team_id: UUID | None
     used, looked_at = await explained(many, queries._count_query(candidates), most=10_001, **values)
     assert "ix_image_terms" in used
     assert 1 <= looked_at <= 4
+
+
+@pytest.mark.parametrize("team_id", [TEAM, None], ids=["team", "every-team"])
+async def test_words_are_found_by_their_terms(many: Any, team_id: UUID | None) -> None:
+    conditions = frozenset({"not_trashed", "not_expired", "q_patterns", "terms_q", *(["team_id"] if team_id else [])})
+    terms = [*([team_term(team_id)] if team_id else []), "fil", "ile", "180", "800", "000", "007"]
+    values = {"team_id": team_id, "limit": 51, "q_patterns": ["%file%", "%180007%"], "terms_q": terms}
+    counting = queries._count_query(walk_of(conditions).finding)
+    for query in (queries._found_query(conditions, NEWEST_FIRST, COLUMNS), counting):
+        used, looked_at = await explained(many, query, most=10_001, **values)
+        assert "ix_image_search_terms" in used
+        assert 1 <= looked_at <= 4
 
 
 async def test_frequent_metadata_are_found_among_the_newest_images(many: Any) -> None:

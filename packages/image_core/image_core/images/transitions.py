@@ -96,6 +96,17 @@ def fill_capture() -> Update:
     return update(image).where(image.c.id == given.c.id, image.c.taken_at_source.is_(None)).values(**values)
 
 
+@made_by(Mover.SWEEP)
+def fill_search_terms() -> Update:
+    """Fill in the search terms of images that an earlier release processed. Parameter: image_ids."""
+    terms = func.search_terms(image.c.team_id, image.c.filename, image.c.description, image.c.tags)
+    return (
+        update(image)
+        .where(image.c.id == func.any(bindparam("image_ids", type_=ARRAY(Uuid))), image.c.search_terms.is_(None))
+        .values(search_terms=terms)
+    )
+
+
 # --- From pending -----------------------------------------------------------------------------------------------------
 
 

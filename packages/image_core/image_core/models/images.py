@@ -19,7 +19,7 @@ from sqlalchemy import (
     literal_column,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from image_core.images.object_names import Bucket
 from image_core.models.columns import array_column, deadline_column, id_column, metadata, one_of, time_column
@@ -68,6 +68,8 @@ image = Table(
     # What a cut has to keep, in thousandths of the width and height of the picture as shown.
     Column("focal_x", SmallInteger),
     Column("focal_y", SmallInteger),
+    # What `q` of lists finds it by, written by a trigger; null until its processing has ended.
+    Column("search_terms", ARRAY(Text)),
     Column("metadata", JSONB, nullable=False, server_default=text("'{}'")),
     Column("claim_token", Uuid),
     time_column("lease_expires_at"),
@@ -177,6 +179,8 @@ image = Table(
         postgresql_with={"fastupdate": "off"},
         postgresql_where=text("metadata <> '{}'::jsonb"),
     ),
+    Index("ix_image_search_terms", "search_terms", postgresql_using="gin", postgresql_with={"fastupdate": "off"}),
+    Index("ix_image_without_terms", "team_id", "id", postgresql_where=text("search_terms IS NULL")),
     Index(
         "ix_image_trashed",
         "team_id",

@@ -8,6 +8,7 @@ from image_api.actor import Actor
 from image_api.listing.filters.metadata import MetadataFilter, condition
 from image_api.listing.filters.metadata_terms import team_term
 from image_api.listing.filters.results import ResultCondition
+from image_api.listing.filters.search import search_conditions
 from image_api.listing.schemas import ImageFilters
 from image_api.metadata_schemas import service as metadata_schemas
 from image_api.metadata_schemas.rules import Declared
@@ -36,9 +37,6 @@ def _of_columns(actor: Actor, filters: ImageFilters) -> tuple[set[str], dict[str
     if filters.tag:
         values |= _tag_values(filters.tag)
         names |= {name for name in values if name.startswith("tag")}
-    if filters.q:
-        names.add("q")
-        values["q"] = f"%{filters.q.translate({ord(c): chr(92) + c for c in chr(92) + '%_'})}%"
     if filters.content_type not in (None, "image/*"):
         names.add("content_type")
         values["content_type"] = filters.content_type
@@ -99,6 +97,10 @@ async def conditions(
         errors.FilterInvalid: The filter is not valid.
     """
     names, values = _of_columns(actor, filters)
+    if filters.q:
+        searched = await search_conditions(runner, values.get("team_id"), filters.q)
+        names |= searched.keys()
+        values |= searched
     for number, on_result in enumerate(on_results):
         names.add(f"result_{number}")
         values |= {f"analyzer_{number}": on_result.analyzer, f"result_path_{number}": on_result.path}

@@ -112,6 +112,11 @@ LOCAL_TIME = func.coalesce(
     image.c.taken_local, func.timezone(literal_column("'UTC'"), image.c.created_at, type_=DateTime)
 )
 """The camera's clock when the photograph was taken, and else the time of upload in UTC, without a zone."""
+_line: ColumnElement[str] = literal_column("E'\\n'")
+# As `search_terms` reads them.
+_searched = func.fold_search(
+    func.concat_ws(_line, image.c.filename, image.c.description, func.array_to_string(image.c.tags, _line))
+)
 _among_statuses = image.c.status == func.any(bindparam("statuses", type_=_TEXTS))
 _CONDITIONS: dict[str, ColumnElement[bool]] = {
     "team_id": image.c.team_id == bindparam("team_id"),
@@ -147,8 +152,10 @@ _CONDITIONS: dict[str, ColumnElement[bool]] = {
     "max_width": image.c.width <= bindparam("max_width"),
     "min_height": image.c.height >= bindparam("min_height"),
     "max_height": image.c.height <= bindparam("max_height"),
-    # Names are stored as they were sent, and some systems decompose letters: é as e with a combining accent.
-    "q": func.normalize(image.c.filename).ilike(bindparam("q"), escape="\\"),
+    "q_patterns": _searched.bool_op("LIKE")(func.all(bindparam("q_patterns", type_=_TEXTS))),
+    "q_beginnings": _searched.bool_op("~")(func.all(bindparam("q_beginnings", type_=_TEXTS))),
+    # Images that wait for their terms are few, and candidates all the same.
+    "terms_q": or_(image.c.search_terms.contains(bindparam("terms_q", type_=_TEXTS)), image.c.search_terms.is_(None)),
     "trashed": image.c.deleted_at.is_not(None),
     "not_trashed": image.c.deleted_at.is_(None),
     "not_expired": image.c.status != ImageStatus.EXPIRED,
