@@ -48,6 +48,7 @@ from image_api.proofs.key_cache import LAST_USED_SECONDS, KeyCache
 from image_api.proofs.passwords import Passwords
 from image_api.proofs.session_cache import SessionCache
 from image_api.proofs.signing_key_source import SigningKeySource, from_secret
+from image_api.request_counts import FLUSH_SECONDS, RequestCounts
 from image_api.saved_searches.routes import router as saved_searches_router
 from image_api.services import Services
 from image_api.settings import ApiSettings
@@ -56,6 +57,7 @@ from image_api.storage_usage.routes import router as storage_usage_router
 from image_api.teams.routes import router as teams_router
 from image_api.upload_tokens.routes import router as upload_tokens_router
 from image_api.uploads.routes import router as uploads_router
+from image_api.usage.routes import router as usage_router
 from image_api.users.routes import router as users_router
 from image_core import errors, process_memory, telemetry
 from image_core.background import supervise
@@ -92,6 +94,7 @@ ROUTERS = {
         presets_router,
         audit_events_router,
         storage_usage_router,
+        usage_router,
         metadata_schemas_router,
         people_router,
         people_admin_router,
@@ -138,7 +141,7 @@ def create_app(
         telemetry={"tracing": provider is not None, "metrics": False, "logs": False, "operation_spans": False}
         | ({"tracer_provider": provider} if provider else {}),  # type: ignore[arg-type]
     )
-    app.state.metrics = Metrics()
+    app.state.metrics, app.state.request_counts = Metrics(), RequestCounts()
     problems.install(app)
     document.install(app, ROUTERS, settings.session_cookie_name, settings.public_base_url)
     app.add_middleware(AddressLimitMiddleware)
@@ -165,6 +168,7 @@ def create_app(
     app.add_middleware(
         ObservabilityMiddleware,
         metrics=app.state.metrics,
+        request_counts=app.state.request_counts,
         trusted_proxies=TrustedProxies(settings.trusted_proxy_depth, addresses),
     )
     app.add_middleware(EarlyRefusalMiddleware)
@@ -186,6 +190,7 @@ async def _lifespan(app: FastAPI, *, settings: ApiSettings, when_warm: Callable[
     tasks = [
         asyncio.create_task(_warm(services, gcs, publisher, when_warm)),
         asyncio.create_task(supervise("key_uses", partial(_flush_uses, cache))),
+        asyncio.create_task(supervise("request_counts", partial(_flush_counts, app.state.request_counts, services))),
     ]
     try:
         yield
@@ -194,6 +199,7 @@ async def _lifespan(app: FastAPI, *, settings: ApiSettings, when_warm: Callable[
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await _try_to_flush(cache)
+        await app.state.request_counts.flush(services.database)
         services.shutdown.release()
         await services.background.close()
         services.passwords.close()
@@ -248,6 +254,12 @@ async def _flush_uses(cache: KeyCache) -> None:
     while True:
         await asyncio.sleep(LAST_USED_SECONDS)
         await _try_to_flush(cache)
+
+
+async def _flush_counts(counts: RequestCounts, services: Services) -> None:
+    while True:
+        await asyncio.sleep(FLUSH_SECONDS)
+        await counts.flush(services.database)
 
 
 async def _try_to_flush(cache: KeyCache) -> None:

@@ -13,6 +13,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histo
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from image_api.http import problems
+from image_api.request_counts import RequestCounts
 from image_core import errors
 from image_core.telemetry import current_request, log, log_unexpected, request_context
 
@@ -75,8 +76,11 @@ class TrustedProxies:
 class ObservabilityMiddleware:
     """Add an id, a log line, metrics and headers to every request. Pure ASGI, outermost."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, trusted_proxies: TrustedProxies) -> None:
+    def __init__(
+        self, app: ASGIApp, metrics: Metrics, request_counts: RequestCounts, trusted_proxies: TrustedProxies
+    ) -> None:
         self._app, self._metrics, self._trusted_proxies = app, metrics, trusted_proxies
+        self._request_counts = request_counts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -120,6 +124,8 @@ class ObservabilityMiddleware:
         route = getattr(scope.get("route"), "path", _UNMATCHED)
         method = scope["method"] if scope["method"] in _METHODS else "other"
         self._metrics.observe(method, route, status, seconds)
+        if (actor := scope["state"].get("actor")) is not None:
+            self._request_counts.count(actor, f"{method} {_template(scope)}", failed=status >= 400)
         if scope["path"] in _QUIET_PATHS and status < 500:
             return
         log(

@@ -30,6 +30,7 @@ from image_api.tasks.settings import TasksSettings
 from image_api.teams import tasks as teams
 from image_api.upload_tokens import tasks as upload_tokens
 from image_api.uploads import tasks as uploads
+from image_api.usage import tasks as usage
 from image_api.users import tasks as users
 from image_core import process_memory, telemetry
 from image_core.db import Database
@@ -58,6 +59,7 @@ STEPS: dict[str, Step] = {
     "old_answers": idempotency.remove_expired,
     "old_upload_tokens": upload_tokens.remove_expired,
     "old_hashes": known_hashes.forget_old,
+    "old_request_counts": usage.remove_old_counts,
     "users_removed": users.remove_marked,
     "teams_removed": teams.remove_marked,
     "remakes_requested": presets.request_remakes,

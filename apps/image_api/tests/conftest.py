@@ -243,6 +243,7 @@ async def api(rows: Database, running_api: Api) -> Api:
     """The worker's one application, as if it had just been started on a clean database."""
     running_api.forget_keys()
     running_api.app.state.key_cache._used.clear()
+    running_api.app.state.request_counts._requests.clear()
     object.__setattr__(running_api.services, "rate_limits", RateLimits(running_api.services.settings))
     object.__setattr__(running_api.services, "analyzer_models", AnalyzerModels(running_api.services.database))
     running_api.client.cookies.clear()

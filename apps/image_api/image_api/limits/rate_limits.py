@@ -40,6 +40,11 @@ class RateLimits:
         limits = (self._requests, self._uploads, *by_address)
         self._shares = {limit: limit.share(settings.max_instances, _FLOORS.get(limit.name, 1)) for limit in limits}
 
+    @property
+    def of_callers(self) -> tuple[Limit, ...]:
+        """The limits of each caller, as configured."""
+        return self._requests, self._uploads
+
     async def open(self) -> None:
         """Connect to Redis, if configured; wait no longer than a second."""
         if self._shared is not None:

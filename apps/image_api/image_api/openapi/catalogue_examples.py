@@ -1,4 +1,4 @@
-"""Examples of bodies that arrange images, by the name of their schema."""
+"""Examples of bodies about collections, saved searches and usage, by the name of their schema."""
 
 from typing import Any
 
@@ -35,6 +35,36 @@ CATALOGUE_EXAMPLES: dict[str, dict[str, Any]] = {
     "GrownCollection": {**_collection, "image_count": 12, "added": 1},
     "ShrunkCollection": {**_collection, "image_count": 11, "removed": 1},
     "CollectionPage": {"items": [_collection], "next_cursor": None},
+    "Usage": {
+        "team_id": _listed_image["team_id"],
+        "first_day": "2026-03-01",
+        "last_day": "2026-03-30",
+        "requests": [
+            {
+                "day": "2026-03-01",
+                "operation": "GET /api/v1/images",
+                "credential_id": None,
+                "requests": 412,
+                "failed": 3,
+            }
+        ],
+        "credits": [{"day": "2026-03-01", "operation": "analyze:quality", "credits": 12}],
+        "delivery": [{"day": "2026-03-01", "requests": 1830, "bytes": 96170000, "pictures_made": 12}],
+    },
+    "Limits": {
+        "team_id": _listed_image["team_id"],
+        "rate_limits": [{"policy": "requests", "requests": 100, "window_seconds": 2}],
+        "upload": {"max_bytes": 20971520, "deadline_seconds": 300},
+        "images_per_request": 1000,
+        "images_per_collection": 10000,
+        "quotas": {
+            "storage_bytes": {"used": 1520435, "limit": 10737418240},
+            "images": {"used": 1, "limit": None},
+            "presets": {"used": 1, "limit": 32},
+            "collections": {"used": 2, "limit": 1000},
+            "saved_searches": {"used": 1, "limit": 200},
+        },
+    },
     "SavedSearch": _saved_search,
     "SavedSearchPage": {"items": [_saved_search], "next_cursor": None},
     "CollectionImages": {"items": [_listed_image], "next_cursor": None},

@@ -35,6 +35,8 @@ _NAMES = {
     "version": "getVersion",
 }
 SUMMARIES = {
+    "getLimits": "Get limits and quotas",
+    "getUsage": "Get usage by day",
     "changeSavedSearch": "Change a saved search",
     "getSavedSearch": "Get a saved search",
     "listSavedSearches": "List the saved searches of a team",
@@ -154,7 +156,7 @@ TAGS = {
     "credentials": "API keys: create, change, rotate and revoke them.",
     "delivery": "Delivery addresses for pages: signing, the keys that sign, and presets.",
     "credits": "Credits of a team: balance, ledger and refills.",
-    "usage": "Storage used by a team.",
+    "usage": "What a team uses, and how much it may.",
     "audit": "Audit log of all changes.",
     "service": "State of the service. These operations need no authentication.",
 }

@@ -18,6 +18,7 @@ from image_core.models.governance import (
     credit_reservation,
     idempotency_key,
     metadata_schema,
+    request_usage,
     storage_usage,
 )
 from image_core.models.identity import (
@@ -93,6 +94,7 @@ __all__ = [
     "purged_hash",
     "rendition",
     "rendition_failure",
+    "request_usage",
     "saved_search",
     "session",
     "sign_in_delay",

@@ -4,6 +4,7 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
+    Date,
     ForeignKey,
     Index,
     Integer,
@@ -137,4 +138,30 @@ metadata_schema = Table(
     Column("revision", Integer, nullable=False, server_default=text("1")),
     time_column("created_at", nullable=False),
     time_column("updated_at", nullable=False),
+)
+
+# Requests to the API by key, or by sessions where that is null.
+request_usage = Table(
+    "request_usage",
+    metadata,
+    _team(),
+    # In UTC.
+    Column("day", Date, nullable=False),
+    Column("credential_id", Uuid),
+    # Method and path as in docs/access.md.
+    Column("operation", Text, nullable=False),
+    Column("requests", BigInteger, nullable=False, server_default=text("0")),
+    # Those of them that were refused or failed.
+    Column("failed", BigInteger, nullable=False, server_default=text("0")),
+    CheckConstraint("requests >= failed AND failed >= 0", name="counts"),
+    Index(
+        "uq_request_usage_counted",
+        "team_id",
+        "day",
+        "credential_id",
+        "operation",
+        unique=True,
+        postgresql_nulls_not_distinct=True,
+    ),
+    Index("ix_request_usage_day", "day"),
 )
