@@ -43,7 +43,10 @@ def provider(exporter: InMemorySpanExporter) -> TracerProvider:
 @pytest.fixture
 async def api(urls: Any, emulators: Any, provider: TracerProvider) -> AsyncIterator[httpx2.AsyncClient]:
     app = create_api(ApiSettings(**emulators.settings, database_url=urls.api), provider)
-    async with LifespanManager(app), httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://a") as it:
+    async with (
+        LifespanManager(app, startup_timeout=60, shutdown_timeout=60),
+        httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://a") as it,
+    ):
         yield it
 
 
@@ -55,7 +58,7 @@ async def processor(urls: Any, emulators: Any, provider: TracerProvider) -> Asyn
     )  # fmt: skip
     app = create_processor(settings, provider)
     async with (
-        LifespanManager(app, startup_timeout=20, shutdown_timeout=20),
+        LifespanManager(app, startup_timeout=60, shutdown_timeout=60),
         httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://p", timeout=30) as it,
     ):
         yield it

@@ -162,7 +162,7 @@ async def running(
     truth = _truth_of(app, settings)
     transport = httpx2.ASGITransport(app)
     async with (
-        LifespanManager(app, startup_timeout=20, shutdown_timeout=20),
+        LifespanManager(app, startup_timeout=60, shutdown_timeout=60),
         httpx2.AsyncClient(
             transport=transport, base_url="http://api", event_hooks={"response": [truth.check]}, timeout=30
         ) as client,

@@ -134,7 +134,7 @@ async def running_tasks(worker_urls: Any, superuser: Database, emulators: Any) -
     key = RSAKey.import_key((emulators.data_dir / "oidc-key.pem").read_text())
     key.ensure_kid()
     async with (
-        LifespanManager(app, startup_timeout=20, shutdown_timeout=20),
+        LifespanManager(app, startup_timeout=60, shutdown_timeout=60),
         httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://tasks", timeout=30) as client,
     ):
         yield Tasks(app, client, superuser, key)

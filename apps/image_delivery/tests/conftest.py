@@ -278,7 +278,7 @@ def make_delivery(rows: Database, worker_urls: Any, emulators: Any, monkeypatch:
         pool = ScriptedPool()
         monkeypatch.setattr(delivery_app, "_pool", lambda *_: pool)
         app = delivery_app.create_app(DeliverySettings(**values))
-        async with LifespanManager(app, startup_timeout=20, shutdown_timeout=20):
+        async with LifespanManager(app, startup_timeout=60, shutdown_timeout=60):
             transport = httpx2.ASGITransport(app)
             async with httpx2.AsyncClient(transport=transport, base_url="http://delivery", timeout=30) as client:
                 delivery = Delivery(app, client, rows, pool)

@@ -207,7 +207,7 @@ async def running_processor(
     app = processor_app.create_app(processor_settings)
     key = RSAKey.import_key((emulators.data_dir / "oidc-key.pem").read_text())
     key.ensure_kid()
-    running = LifespanManager(app, startup_timeout=20, shutdown_timeout=20)
+    running = LifespanManager(app, startup_timeout=60, shutdown_timeout=60)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(processor_app, "_pool", lambda *_: pool)
         # Tests announce models themselves, and only when they look at them.

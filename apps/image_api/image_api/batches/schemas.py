@@ -92,7 +92,7 @@ class NewBatch(BaseModel):
     collection_id: UUID | None = Field(
         None,
         description="Collection for `add_to_collection`, which puts images last in the order of `ids`, and for"
-        " `remove_from_collection`. Both require this field.",
+        " `remove_from_collection`. Both require this field; null stands for none.",
     )
     analyzer: str = Field("skin", max_length=64, description="Analyzer for `analyze`, of `GET /api/v1/analyzers`.")
     parameters: dict[str, Any] = Field(

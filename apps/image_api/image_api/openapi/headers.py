@@ -39,7 +39,7 @@ HEADERS: dict[str, dict[str, Any]] = {
     ),
 }
 _WITH_ETAG = {
-    "changeSavedSearch", "getSavedSearch", "saveSearch",
+    "changeSavedSearch", "getSavedSearch", "createSavedSearch",
     "addCollectionImages", "changeCollection", "createCollection", "getCollection", "orderCollectionImages",
     "removeCollectionImages",
     "changeCredential", "changeImage", "changeTeam", "changeUser", "createTeam", "getCredential", "getImage",
@@ -56,7 +56,7 @@ _OF_BYTES = {
 }
 _OF_STATUS = {"401": ("WWW-Authenticate",), "429": ("Retry-After",), "503": ("Retry-After",)}
 _OTHERS = {
-    ("saveSearch", "201"): ("Location",),
+    ("createSavedSearch", "201"): ("Location",),
     ("createCollection", "201"): ("Location",),
     ("importImage", "201"): ("Location",),
     ("uploadImage", "201"): ("Location",),

@@ -41,7 +41,7 @@ SUMMARIES = {
     "getSavedSearch": "Get a saved search",
     "listSavedSearches": "List the saved searches of a team",
     "removeSavedSearch": "Remove a saved search",
-    "saveSearch": "Save a search",
+    "createSavedSearch": "Save a search",
     "addCollectionImages": "Add images to a collection",
     "changeCollection": "Change a collection",
     "createCollection": "Create a collection",

@@ -43,7 +43,7 @@ def _whole(services: Services, row: Record, response: Response) -> dict[str, Any
         409: {"description": "The team has the maximum number of saved searches, or it is being removed."},
     },
 )
-async def save_search(
+async def create_saved_search(
     body: schemas.NewSavedSearch,
     actor: Writer,
     services: ServicesDep,
@@ -54,7 +54,7 @@ async def save_search(
     """Save filters of a list under a name, for everybody in the team. They are checked as the list checks them."""
     most = services.settings.saved_searches_per_team
     filters = parse(body.query)
-    saved = await service.save_search(transaction, actor, team_id, body.model_dump(), filters, most)
+    saved = await service.create_saved_search(transaction, actor, team_id, body.model_dump(), filters, most)
     response.headers["Location"] = f"{API_PREFIX}/saved-searches/{saved['id']}"
     return _whole(services, saved, response)
 

@@ -52,7 +52,7 @@ def _require_found(found: Record | None) -> Record:
     return found
 
 
-async def save_search(
+async def create_saved_search(
     transaction: Transaction,
     actor: Actor,
     team_id: UUID | None,

@@ -64,33 +64,49 @@ async def whole(storage: ObjectStorage, name: str, generation: int) -> bytes:
     return file.getvalue()
 
 
+async def send(address: str, first: int, last: int) -> int:
+    part = {"content-range": f"bytes {first}-{last}/300000", "content-type": "image/png"}
+    async with httpx2.AsyncClient(trust_env=False) as client:
+        return (await client.put(address, content=CHUNK[first : last + 1], headers=part)).status_code
+
+
 class TestSessions:
+    @pytest.mark.parametrize("storage", KINDS[1:], indirect=True)
+    async def test_whoever_knows_the_address_sends_the_file(self, storage: ObjectStorage, name: str) -> None:
+        address = await storage.open_session(name, "image/png", 300_000, None)
+        assert await send(address, 0, SESSION_UNIT_BYTES - 1) == 308
+        assert await storage.stat(name) is None
+        assert await send(address, SESSION_UNIT_BYTES, 299_999) == 200
+        stored = await storage.stat(name)
+        assert stored is not None
+        assert (stored.size_bytes, stored.content_type) == (300_000, "image/png")
+
+
+class TestAskedSessions:
+    """Not of fake-gcs-server 1.56.1, which takes the question of what has arrived for the end of the upload."""
+
+    @pytest.mark.parametrize("storage", KINDS[:2], indirect=True)
     async def test_a_session_that_is_open_has_received_nothing(self, storage: ObjectStorage, name: str) -> None:
         address = await storage.open_session(name, "image/png", 300_000, None)
         assert await storage.received_bytes(address, 300_000) == 0
         assert await storage.stat(name) is None
 
+    @pytest.mark.parametrize("storage", KINDS[:2], indirect=True)
     async def test_a_session_that_was_cancelled_is_gone(self, storage: ObjectStorage, name: str) -> None:
         address = await storage.open_session(name, "image/png", 300_000, None)
         for _ in range(2):
             await storage.cancel_session(address)
         assert await storage.received_bytes(address, 300_000) is None
 
-    @pytest.mark.parametrize("storage", KINDS[1:], indirect=True)
-    async def test_whoever_knows_the_address_sends_the_file(self, storage: ObjectStorage, name: str) -> None:
+    @pytest.mark.parametrize("storage", ["local"], indirect=True)
+    async def test_what_has_arrived_is_told_until_all_has(self, storage: ObjectStorage, name: str) -> None:
         address = await storage.open_session(name, "image/png", 300_000, None)
-        async with httpx2.AsyncClient(trust_env=False) as client:
-            part = {"content-range": f"bytes 0-{SESSION_UNIT_BYTES - 1}/300000"}
-            assert (await client.put(address, content=CHUNK[:SESSION_UNIT_BYTES], headers=part)).status_code == 308
-            assert await storage.received_bytes(address, 300_000) == SESSION_UNIT_BYTES
-            rest = {"content-range": f"bytes {SESSION_UNIT_BYTES}-299999/300000"}
-            sent = await client.put(address, content=CHUNK[SESSION_UNIT_BYTES:300_000], headers=rest)
-        assert sent.status_code == 200
+        await send(address, 0, SESSION_UNIT_BYTES - 1)
+        assert await storage.received_bytes(address, 300_000) == SESSION_UNIT_BYTES
+        await send(address, SESSION_UNIT_BYTES, 299_999)
         assert await storage.received_bytes(address, 300_000) == 300_000
         await storage.cancel_session(address)
-        stored = await storage.stat(name)
-        assert stored is not None
-        assert (stored.size_bytes, stored.content_type) == (300_000, "image/png")
+        assert await storage.stat(name) is not None
 
 
 class TestPut:
