@@ -370,7 +370,7 @@ class TestRights:
     async def test_the_api_does_not_touch_what_the_processor_owns(self, urls: Any) -> None:
         for column in (
             "facts", "taken_at", "location_cell", "width", "height", "frames", "ready_at", "claim_token",
-            "lease_expires_at", "purge_marked_at", "deadline_at", "object_name", "team_id", "content_type", "format",
+            "lease_expires_at", "purge_marked_at", "object_name", "team_id", "content_type", "format",
             "created_at", "first_claimed_at",
         ):  # fmt: skip
             await refused(urls.api, f"UPDATE image SET {column} = {column}")
@@ -673,7 +673,7 @@ _PRIVILEGES = text(
 _OF_THE_PROCESSOR = {
     *("alembic_version", "analysis", "analyzer_model", "audit_event", "audit_event_position_seq", "credit_account"),
     *("credit_entry", "credit_reservation", "derivative", "discarded_object", "event", "image", "image_hash"),
-    *("image_vector", "near_duplicate", "preset", "rendition", "rendition_failure", "team"),
+    *("image_vector", "near_duplicate", "preset", "rendition", "rendition_failure", "team", "upload_session"),
 }
 
 

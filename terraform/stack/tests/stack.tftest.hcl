@@ -1085,6 +1085,10 @@ run "addresses_of_uploads_are_encrypted_under_the_master_that_the_job_writes" {
     condition     = toset([for environment in [local.api_environment, local.migration_environment] : environment["UPLOAD_SESSION_MASTER_SECRET"]]) == toset(["projects/example-project/secrets/image-manager-upload-session-master"])
     error_message = "The API encrypts addresses with another master than the job writes, or nobody writes the first."
   }
+}
+
+run "no_other_service_is_told_the_master_of_uploads" {
+  command = plan
 
   assert {
     condition     = !contains(keys(merge(local.processor_environment, local.delivery_environment, local.tasks_environment)), "UPLOAD_SESSION_MASTER_SECRET")

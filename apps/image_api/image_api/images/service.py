@@ -150,7 +150,7 @@ async def _remake_focused(transaction: Transaction, old: Record, values: dict[st
 
     One that is not ready yet has them made with its other pictures.
     """
-    moved = any(values.get(name, old[name]) != old[name] for name in _PARTS["focal_point"].values())
+    moved = any(name in values and values[name] != old[name] for name in _PARTS["focal_point"].values())
     if not moved or old["ready_at"] is None or old["deleted_at"] is not None:
         return
     presets = await presets_of_team(transaction, old["team_id"])

@@ -40,6 +40,7 @@ WITHOUT_KEY = {
     "/api/v1/users/{user_id}/credentials/rotate": "as its twin",
     "/api/v1/images/check-hashes": "stores nothing",
     "/api/v1/images/batch-get": "stores nothing",
+    "/api/v1/collections/{collection_id}/images": "a second one changes nothing more",
     "/api/v1/images/batch": "a second one changes nothing more; analyses that are there are not asked for again",
     "/api/v1/delivery/sign": "stores nothing",
     "/api/v1/delivery/resign": "stores nothing",

@@ -145,7 +145,7 @@ class TestList:
             ("q", ""),
             ("q", "\x00"),
             ("tag", ""),
-            ("cursor", "x" * 101),
+            ("cursor", "x" * 1501),
             ("include_total", "perhaps"),
         ],
     )
@@ -452,7 +452,7 @@ class TestTrash:
 
 def test_no_more_statements_are_kept_than_a_bound() -> None:
     """Whoever lists chooses the conditions, of which there are millions of combinations."""
-    names = ("tag", "content_type", "uploaded_by", "created_after", "created_before", "q", "min_size", "max_size",
+    names = ("tag", "content_type", "uploaded_by", "created_after", "created_before", "terms_q", "min_size", "max_size",
              "min_width", "max_width")  # fmt: skip
     for number in range(2 ** len(names)):
         queries.page_statement(frozenset(name for bit, name in enumerate(names) if number >> bit & 1))
