@@ -4,6 +4,7 @@ import asyncio
 import re
 import signal
 import subprocess
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -63,20 +64,15 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redis_buckets, "RETRY_SECONDS", 0.05)
 
 
-@pytest.fixture(autouse=True)
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A busy machine is not to look like a Redis that is away; those about waiting set their own."""
-    monkeypatch.setattr(redis_buckets, "ANSWER_SECONDS", 5.0)
-
-
 async def test_instances_share_one_limit_undivided(make_api: MakeApi, redis_server: RedisServer) -> None:
     settings = {"rate_limit_url": redis_server.url, "rate_limit_per_second": 5, "max_instances": 10}
     async with make_api(**settings) as one, make_api(**settings) as other:
         member = await one.user()
+        began = time.monotonic()
         answers = await asyncio.gather(*(ask((one, other)[n % 2], member) for n in range(50)))
         refused = [answer for answer in answers if answer.status_code == 429]
-        # The server's own clock goes on: within a second five more come.
-        assert 10 <= len(answers) - len(refused) <= 20
+        # The server's own clock goes on: each second five more come. Two limits would let twice as many through.
+        assert 10 <= len(answers) - len(refused) <= 11 + 5 * (time.monotonic() - began)
         assert refused[0].headers["ratelimit-policy"] == '"requests";q=10;w=2'
         assert (await fallbacks(one), await fallbacks(other)) == (0, 0)
 
