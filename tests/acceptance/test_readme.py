@@ -15,7 +15,10 @@ from .conftest import RunningSystem
 from .up_process import environment
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ("analyses", "delivery-addresses", "metadata", "presets", "quotas", "direct-uploads", "retries", "sign-in")
+PAGES = (
+    "analyses", "delivery-addresses", "metadata", "presets", "quotas", "collections", "descriptions", "many-images",
+    "direct-uploads", "retries", "sign-in",
+)  # fmt: skip
 _BLOCK_ENDS = "@@ the next block @@"
 # A block of commands, without those under a comment that says what else they need, and the answer shown below it.
 _BLOCK = re.compile(
