@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+RUN = re.compile(r'^run "(?P<name>\w+)" \{\n(?P<body>.*?)^\}\n', re.MULTILINE | re.DOTALL)
+"""A run in a file of tests."""
+
 _OPENING = re.compile(r'^(?P<kind>[a-z_]+)(?P<labels>(?: "[^"]+")*) \{(?P<empty>\})?$')
-_RUN = re.compile(r'^run "(?P<name>\w+)" \{\n(?P<body>.*?)^\}\n', re.MULTILINE | re.DOTALL)
 _ASSERTION = re.compile(r"^  assert \{\n.*?^  \}\n", re.MULTILINE | re.DOTALL)
 _ARGUMENT = re.compile(r"^  (?P<name>[a-z_]+) += (?P<value>.*)$")
 
@@ -87,7 +89,7 @@ def joined_runs(text: str) -> str:
     if "command = apply" in text:
         return text
     groups: dict[str, list[re.Match[str]]] = {}
-    for run in _RUN.finditer(text):
+    for run in RUN.finditer(text):
         groups.setdefault(_setup(run), []).append(run)
 
     def written(run: re.Match[str]) -> str:
@@ -97,7 +99,7 @@ def joined_runs(text: str) -> str:
         assertions = "".join(_named_assertions(each) for each in group)
         return f'run "{run["name"]}" {{\n{_setup(run)}\n{assertions}}}\n'
 
-    return _RUN.sub(written, text)
+    return RUN.sub(written, text)
 
 
 def _setup(run: re.Match[str]) -> str:

@@ -19,11 +19,11 @@ from pathlib import Path
 
 import yaml
 from scripts.infra.commands import CommandFailed, run, say
+from scripts.infra.hcl_blocks import RUN
 from scripts.infra.terraform_checks import ROOT, TARGETS, TERRAFORM, Target, environment, initialise, mirrored_files
 
 TEST_SECONDS = 1800
 _FAILED = re.compile(r"\b[1-9]\d* failed\b")
-_RUN = re.compile(r'^run "(?P<name>\w+)" \{\n.*?^\}\n', re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def _only_run(folder: Path, name: str) -> Path:
     for path in sorted((folder / "tests").glob("*.tftest.hcl")):
         text = path.read_text()
         if f'run "{name}" {{' in text:
-            path.write_text(_RUN.sub(lambda found: found[0] if found["name"] == name else "", text))
+            path.write_text(RUN.sub(lambda found: found[0] if found["name"] == name else "", text))
             return path
     raise CommandFailed(f"no test has a run {name}")
 
