@@ -103,7 +103,7 @@ def _announce(layout: Layout, data_dir: Path, admin: AdminKey) -> None:
     if admin.is_new:
         _say(f"Admin key:      {admin.api_key}  (shown only once; to replace it: {rotation})")
     elif admin.api_key is not None:
-        _say(f"Admin key:      shown on the first run and stored in {data_dir / FILE_NAME}. To replace it:")
+        _say(f"Admin key:      created by an earlier run and stored in {data_dir / FILE_NAME}. To replace it:")
         _say(f"                {rotation}")
     else:
         _say(f"Admin key:      replaced elsewhere. Its holder can rotate it with {rotation}. See docs/operations.md.")

@@ -23,7 +23,7 @@ from local_cloud.errors import (
     PortInUse,
     PostgresError,
 )
-from local_cloud.ports import HOST, free_port, is_free
+from local_cloud.ports import HOST, free_port, take_port
 from local_cloud.postgres import account
 from local_cloud.watchdog import Watchdog
 
@@ -283,7 +283,7 @@ class PostgresServer:
         port_file = self.data_dir / "port"
         if not forget_last and port_file.exists():
             port = int(port_file.read_text().strip() or 0)
-            if port and is_free(port):
+            if port and take_port(port):
                 return port
         return free_port()
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from image_core.keys import master_secrets, signing_keys
 from local_cloud.errors import PortInUse
-from local_cloud.ports import HOST, free_port, is_free
+from local_cloud.ports import HOST, free_port, is_free, take_port
 from local_cloud.postgres.database import DatabaseUrls
 from local_cloud.system.children import ChildSpec
 from local_cloud.system.system_file import SystemFile
@@ -106,7 +106,7 @@ def choose_layout(data_dir: Path, port: int, outside: Outside, former: SystemFil
     Raises:
         PortInUse: The requested port is taken.
     """
-    if port and not is_free(port):
+    if port and not (take_port(port) or is_free(port)):
         raise PortInUse(
             f"Port {port} is in use: stop what uses it, or choose another with --port (0 selects a free one)."
         )
@@ -249,4 +249,4 @@ def _port_of(url: str) -> int:
 
 
 def _former_or_free_port(port: int) -> int:
-    return port if port and is_free(port) else free_port()
+    return port if port and take_port(port) else free_port()

@@ -70,11 +70,12 @@ class Supervisor:
         for service in services:
             self._wait_for(service)
         self.admin = admin_key.obtain(self.layout, urls, read_system_file(self.layout.data_dir))
+        # A new key exists nowhere else: the next start needs it even if this one fails now.
+        self.write_system_file()
         self._check_upload()
         for service in services:
             for warning in service.warnings():
                 self.say(f"  {service.spec.name:<16} {warning}")
-        self.write_system_file()
 
     def watch(self) -> None:
         """Keep the system running until `request_stop`."""
@@ -175,6 +176,8 @@ class Supervisor:
                     f"{child.tail()}\nComplete log: {child.log_path}"
                 )
             time.sleep(POLL_SECONDS)
+        # Another program may have answered on the child's port.
+        child.check_alive()
         self._report_ready(child.spec.name)
 
     def _report_ready(self, name: str) -> None:

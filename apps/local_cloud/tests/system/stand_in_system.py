@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from local_cloud import commands
+from local_cloud.errors import NotReadyInTime
 from local_cloud.postgres.database import DatabaseUrls
 from local_cloud.system import admin_key, supervisor
 from local_cloud.system.children import ChildSpec
@@ -37,12 +38,17 @@ def service_specs(layout: Layout, urls: DatabaseUrls) -> list[ChildSpec]:
     ]
 
 
+def check_upload(*_: object) -> None:
+    if "UPLOAD_FAILS" in os.environ:
+        raise NotReadyInTime("An upload did not go through.")
+
+
 if __name__ == "__main__":
     replacements = {"migration_spec": migration_spec, "service_specs": service_specs}
     for name, replacement in replacements.items():
         setattr(supervisor, name, replacement)
     # Nothing here could process an upload.
-    vars(supervisor)["check_upload"] = lambda *_: None
+    vars(supervisor)["check_upload"] = check_upload
     vars(admin_key)["bootstrap"] = lambda _layout, _urls: "im_stand-in"
     commands.up(
         port=int(os.environ.get("UP_PORT", "0")), data_dir=Path(sys.argv[1]), reset=False, yes=False, demo=False

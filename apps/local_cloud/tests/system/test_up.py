@@ -9,7 +9,9 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import asyncpg
@@ -20,12 +22,17 @@ from typer.testing import CliRunner
 
 from image_core.keys import master_secrets
 from local_cloud import commands
+from local_cloud.errors import ChildCrashed
 from local_cloud.postgres.database import DatabaseUrls
 from local_cloud.postgres.server import PostgresServer
+from local_cloud.system.children import ChildSpec
 from local_cloud.system.demo import gradient_png
 from local_cloud.system.environment import Layout, Outside, emulators_spec, service_environment, service_specs
+from local_cloud.system.supervisor import Supervisor
 from local_cloud.system.system_file import SystemFile, read_system_file
 from local_cloud.testing import GuardedProcess
+
+from .stand_in_service import Handler
 
 SCRIPT = Path(__file__).with_name("stand_in_system.py")
 
@@ -184,6 +191,29 @@ def test_a_crashed_child_is_quoted(data_dir: Path) -> None:
     assert "the disk is made of cheese" in text
     found = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
     assert str(data_dir) not in found.stdout
+
+
+def test_the_admin_key_survives_a_first_start_that_fails(data_dir: Path) -> None:
+    with running_up(data_dir, UPLOAD_FAILS="1") as running:
+        assert running.process.wait(30) == 1
+        assert "An upload did not go through." in running.output.read_text()
+    with running_up(data_dir) as running:
+        assert running.wait_ready().admin_api_key == "im_stand-in"
+        assert "created by an earlier run and stored in" in running.output.read_text()
+
+
+def test_a_child_that_another_program_answers_for_has_crashed(data_dir: Path) -> None:
+    answering = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    Thread(target=answering.serve_forever, daemon=True).start()
+    ready_url = f"http://127.0.0.1:{answering.server_port}/health/ready"
+    supervisor = Supervisor(Layout(data_dir, Outside(), 1, 2, 3, 4, 5, 6), print)
+    child = supervisor._add(ChildSpec("image_api", [sys.executable, "-c", "raise SystemExit(1)"], {}, ready_url))
+    while child.exit_status is None:
+        time.sleep(0.01)
+    with pytest.raises(ChildCrashed, match="image_api exited with status 1"):
+        supervisor._wait_for(child)
+    supervisor.stop()
+    answering.shutdown()
 
 
 def test_a_port_in_use_is_a_sentence(data_dir: Path) -> None:
