@@ -133,6 +133,14 @@ ANALYSIS_TRANSITIONS: dict[tuple[AnalysisStatus | None, AnalysisStatus], frozens
 }
 
 
+class LinkDownload(StrEnum):
+    """What visitors of a share link may download, from nothing to the most."""
+
+    NONE = "none"
+    STRIPPED = "stripped"
+    ORIGINAL = "original"
+
+
 class DeliveryKeyState(StrEnum):
     """The state of a delivery key: it signs and verifies, only verifies, or does neither."""
 

@@ -230,6 +230,17 @@ async def add_saved_search(runner: Runner, team_id: UUID, query: str = "tag=fjor
     return search_id
 
 
+async def add_share_link(runner: Runner, team_id: UUID, image_ids: Sequence[UUID] = (), **columns: Any) -> UUID:
+    """Insert a share link of these images, or of the collection that the columns name; return its id."""
+    link_id = new_id()
+    row = {"id": link_id, "team_id": team_id, "token_hash": link_id.bytes * 2, "presets": ["thumb", "large"]} | columns
+    await _add(runner, models.share_link, row)
+    for position, image_id in enumerate(image_ids):
+        shown = {"link_id": link_id, "image_id": image_id, "team_id": team_id, "position": position}
+        await _add(runner, models.share_link_image, shown)
+    return link_id
+
+
 @dataclass
 class FakeStorage:
     """A versioned in-memory bucket that behaves like the real one; `fails` may raise before any call."""

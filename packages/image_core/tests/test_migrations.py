@@ -385,6 +385,10 @@ class TestRights:
             "DELETE FROM credential",
             "UPDATE collection SET team_id = team_id",
             "UPDATE collection_member SET image_id = image_id",
+            "UPDATE share_link SET collection_id = collection_id",
+            "UPDATE share_link SET ended_at = now()",
+            "UPDATE share_link_image SET image_id = image_id",
+            "DELETE FROM share_link_visit",
         )
         for column in (
             "filename", "tags", "metadata", "deleted_at", "status", "sha256", "generation", "revision", "description",
@@ -436,6 +440,15 @@ class TestRights:
             "DELETE FROM credit_entry",
             "DELETE FROM derivative",
             "UPDATE event SET payload = payload",
+            "SELECT token_hash FROM share_link",
+            "DELETE FROM share_link",
+            "SELECT visitor FROM share_link_visit",
+        )
+        await allowed(
+            urls.tasks,
+            "UPDATE share_link SET ended_at = expires_at WHERE expires_at < now() AND ended_at IS NULL"
+            " RETURNING id, team_id",
+            "DELETE FROM share_link_visit WHERE hour < now()",
         )
         for column in ("status", "claim_token", "deadline_at", "queued_at", "purge_marked_at", "deleted_at"):
             await allowed(urls.tasks, f"UPDATE image SET {column} = {column}")
@@ -461,6 +474,9 @@ class TestRights:
             "SELECT * FROM preset",
             "SELECT number, team_id, state, created_at FROM delivery_key",
             "SELECT id, default_visibility, deleting_at FROM team",
+            "SELECT id, team_id, title, collection_id, presets, download, epoch, expires_at, ended_at FROM share_link",
+            "SELECT * FROM share_link_image",
+            "SELECT * FROM collection_member",
             rendition,
             "UPDATE rendition SET last_used_on = current_date WHERE object_name = 'renditions/1'",
             "SELECT * FROM rendition",
@@ -500,6 +516,13 @@ class TestRights:
             "UPDATE discarded_object SET remove_after = now()",
             "UPDATE delivery_usage SET warned_at = now()",
             "DELETE FROM delivery_usage",
+            "SELECT token_hash FROM share_link",
+            "SELECT password_hash FROM share_link",
+            "UPDATE share_link SET epoch = 0",
+            "DELETE FROM share_link_image",
+            "SELECT FROM share_link_visit",
+            "SELECT FROM collection",
+            "DELETE FROM collection_member",
             "SELECT name FROM team",
             "UPDATE team SET default_visibility = 'public'",
             'SELECT FROM "user"',
@@ -659,6 +682,35 @@ class TestConstraints:
         with pytest.raises(asyncpg.CheckViolationError) as caught:
             await rows.execute(text(f"UPDATE delivery_key SET {change}"))
         assert caught.value.constraint_name == f"ck_delivery_key_{name}"
+
+    @pytest.mark.parametrize(
+        ("change", "name"),
+        [
+            ("token_hash = 'x'", "token_hash_length"),
+            ("title = ''", "title_length"),
+            ("presets = '{}'", "presets_not_empty"),
+            ("download = 'all'", "download"),
+            ("epoch = -1", "not_negative"),
+        ],
+    )
+    async def test_no_share_link_contradicts_itself(self, rows: Any, change: str, name: str) -> None:
+        from image_core import testing
+
+        await testing.add_share_link(rows, await testing.add_team(rows))
+        with pytest.raises(asyncpg.CheckViolationError) as caught:
+            await rows.execute(text(f"UPDATE share_link SET {change}"))
+        assert caught.value.constraint_name == f"ck_share_link_{name}"
+
+    async def test_a_share_link_shows_nothing_of_another_team(self, rows: Any) -> None:
+        from image_core import testing
+
+        team_id, other_id = [await testing.add_team(rows) for _ in range(2)]
+        foreign_image_id = await testing.add_image(rows, other_id)
+        with pytest.raises(asyncpg.ForeignKeyViolationError):
+            await testing.add_share_link(rows, team_id, [foreign_image_id])
+        foreign_id = await testing.add_collection(rows, other_id)
+        with pytest.raises(asyncpg.ForeignKeyViolationError):
+            await testing.add_share_link(rows, team_id, collection_id=foreign_id)
 
 
 _PRIVILEGES = text(

@@ -42,6 +42,7 @@ from image_core.models.images import (
     upload_by_token,
     upload_session,
 )
+from image_core.models.share_links import share_link, share_link_image, share_link_visit
 from image_core.models.similarity import (
     BANDS,
     HalfVector,
@@ -97,6 +98,9 @@ __all__ = [
     "request_usage",
     "saved_search",
     "session",
+    "share_link",
+    "share_link_image",
+    "share_link_visit",
     "sign_in_delay",
     "storage_usage",
     "team",
