@@ -182,7 +182,7 @@ class _ResponseObserver:
             self.status = message["status"]
             # The span ends with the response.
             _hide_path(self._scope)
-            headers = [*message["headers"], *_SECURITY_HEADERS, (b"x-request-id", self._request_id)]
+            headers = [*_with_security_headers(message["headers"]), (b"x-request-id", self._request_id)]
             if limits := self._scope["state"]["rate_limit"]:
                 headers += [(name.encode(), value.encode()) for name, value in limits.items()]
             message["headers"] = headers
@@ -199,6 +199,13 @@ class _ResponseObserver:
             await self._send({"type": "http.response.body", "body": piece, "more_body": True})
             await asyncio.sleep(0)
         return {**message, "body": body[last:]}
+
+
+def _with_security_headers(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Add the security headers; a page's own `Referrer-Policy` is kept, as of two the last one counts."""
+    if any(name == b"referrer-policy" for name, _ in headers):
+        return [*headers, *(header for header in _SECURITY_HEADERS if header[0] != b"referrer-policy")]
+    return [*headers, *_SECURITY_HEADERS]
 
 
 def client_address(scope: Scope, headers: dict[bytes, bytes], proxies: TrustedProxies) -> str:

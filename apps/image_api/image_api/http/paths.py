@@ -1,3 +1,5 @@
-"""The prefix of the API's paths."""
+"""Prefixes of paths."""
 
 API_PREFIX = "/api/v1"
+STATIC_PREFIX = "/static"
+"""Of the style sheets and scripts of pages."""

@@ -6,6 +6,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from image_api.auth import API_KEY_HEADER, caller_address
 from image_api.http import problems
+from image_api.http.paths import STATIC_PREFIX
 from image_api.openapi import page
 from image_core import errors
 
@@ -26,7 +27,7 @@ class AddressLimitMiddleware:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in _UNLIMITED_PATHS:
+        if scope["type"] != "http" or _is_unlimited(scope["path"]):
             await self._app(scope, receive, send)
             return
         rate_limits, state = scope["app"].state.services.rate_limits, scope["state"]
@@ -44,6 +45,10 @@ class AddressLimitMiddleware:
         if shows_proof and not state.get("actor_fields") and not state.get("attempt_counted"):
             with suppress(errors.TooManyRequests):
                 await rate_limits.count_address(address)
+
+
+def _is_unlimited(path: str) -> bool:
+    return path in _UNLIMITED_PATHS or path.startswith(f"{STATIC_PREFIX}/")
 
 
 def _key_is_known(scope: Scope) -> bool:

@@ -7,6 +7,7 @@ from functools import lru_cache
 import anyio.to_thread
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from image_api.http.paths import STATIC_PREFIX
 from image_api.openapi import page
 
 MIN_BYTES = 1024
@@ -75,8 +76,8 @@ def _accepts_gzip(header: bytes) -> bool:
 
 
 async def _compressed(path: str, body: bytes) -> bytes:
-    if path in page.PATHS:
-        # Public, large and always the same.
+    if path in page.PATHS or path.startswith(f"{STATIC_PREFIX}/"):
+        # Public and always the same.
         return await anyio.to_thread.run_sync(_compress_once, body)
     if len(body) >= _IN_THREAD_BYTES:
         return await anyio.to_thread.run_sync(_compress, body)
@@ -87,4 +88,4 @@ def _compress(body: bytes) -> bytes:
     return gzip.compress(body, _LEVEL, mtime=0)
 
 
-_compress_once = lru_cache(maxsize=16)(_compress)
+_compress_once = lru_cache(maxsize=64)(_compress)
