@@ -12,6 +12,7 @@ import pytest
 
 from image_api.images import queries as image_queries
 from image_api.images.columns import listed_columns
+from image_api.links import viewing
 from image_api.listing import included, queries
 from image_api.listing.filters.conditions import area_values
 from image_api.listing.filters.metadata import condition as condition_of
@@ -318,3 +319,28 @@ async def test_months_are_counted_without_reading_images(many: Any) -> None:
     values = {"month_start": start, "month_end": start + timedelta(31), "team_id": TEAM, "limit": 2_001}
     used, looked_at = await explained(many, query, **values)
     assert (used, looked_at) == ({"ix_image_local_time"}, 0)
+
+
+@pytest.mark.parametrize(
+    ("is_collection", "index"),
+    [(False, "uq_share_link_image_position"), (True, "uq_collection_member_position")],
+    ids=["own", "collection"],
+)
+async def test_a_page_of_a_share_link_reads_hardly_more_images_than_it_shows(
+    many: Any, is_collection: bool, index: str
+) -> None:
+    table, source = ("collection_member", "collection_id") if is_collection else ("share_link_image", "link_id")
+    # A hundred links, or collections, each to all two thousand images of a team.
+    await many.execute(
+        f"INSERT INTO {table} ({source}, image_id, team_id, position)"
+        " SELECT team_id, id, team_id, row_number() OVER (PARTITION BY team_id ORDER BY sha256) FROM image"
+    )
+    await many.execute(f"ANALYZE {table}")
+    values = {"source_id": TEAM, "team_id": TEAM, "limit": 60, "edge": 1000}
+    for backwards in (False, True):
+        used, looked_at = await explained(many, viewing._page(is_collection, backwards), **values)
+        assert index in used
+        assert 50 <= looked_at <= 80
+    image_id = UUID("0199" + f"{7:028x}")
+    _, looked_at = await explained(many, viewing._one(is_collection), image_id=image_id, **values)
+    assert looked_at == 1
