@@ -41,6 +41,7 @@ COMMITTERS = {
     "image_api/batches/service.py": {"_change_chunk"},
     "image_api/people/accounts.py": {"register", "change_password", "reset_password"},
     "image_api/people/delays.py": {"count_attempt"},
+    "image_api/people/key_sessions.py": {"sign_in_by_key"},
     "image_api/people/service.py": {"sign_in"},
     "image_api/direct_uploads/service.py": {"_add_row", "_open_session", "_give_up", "cancel_upload"},
     "image_api/uploads/service.py": {"_complete", "reuse_existing", "_expire"},

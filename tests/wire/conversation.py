@@ -17,7 +17,7 @@ import httpx2
 
 from . import requests_of_access as access
 from . import requests_of_images as images
-from .normalising import Placeholders
+from .normalising import Placeholders, without_port
 from .outside import is_busy, rows
 from .request import FETCHED, TEXT, Request
 
@@ -106,7 +106,7 @@ class Conversation:
         await self._wait_until_quiet()
         self._keep(request, answer)
         if request.path == "/openapi.json":
-            self.openapi = answer.json()
+            self.openapi = json.loads(without_port(answer.text))
         times: dict[str, str] = {}
         return {
             "request": f"{request.method} {request.path[:200]}" + (f" by {request.by}" if request.by else ""),
@@ -136,7 +136,7 @@ class Conversation:
                 self._kept[name] = found
                 if path != "access_token":
                     self.placeholders.name(found, name.replace("_", "-"))
-        if cookie := re.search(r"im_session=([\w.-]{20,})", answer.headers.get("set-cookie", "")):
+        if cookie := re.search(r"im_session_\d+=([\w.-]{20,})", answer.headers.get("set-cookie", "")):
             self.placeholders.name(cookie[1], "session-cookie")
 
     async def _wait_until_quiet(self) -> None:

@@ -13,6 +13,7 @@ _NUMBERED = {"key": _KEY, "id": _ID, "request": _REQUEST, "generation": _GENERAT
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{1,6}?)0*(?:Z|\+00:00)")
 _HTTP_DATE = re.compile(r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT")
 _LOCAL = re.compile(r"127\.0\.0\.1:\d+")
+_COOKIE = re.compile(r"\bim_session_\d+")
 _PASSWORD_HASH = re.compile(r"(\$argon2id\$[^$]+\$[^$]+)\$[^$]+\$[^$\"]+")
 _RATE = re.compile(r"\b([rt])=\d+")
 _WORDS = {"detail", "message", "failure_message"}
@@ -37,6 +38,11 @@ def shape(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: shape(each) for name, each in value.items()}
     return f"<{type(value).__name__}>"
+
+
+def without_port(text: str) -> str:
+    """Return a text in which the name of the session cookie does not contain the port of this run."""
+    return _COOKIE.sub("im_session_<port>", text)
 
 
 class Placeholders:
@@ -74,6 +80,7 @@ class Placeholders:
         for kind, pattern in _NUMBERED.items():
             text = re.sub(pattern, partial(self._replaced, kind, masked), text)
         text = _TIME.sub(lambda m: "<time>" if masked else times.setdefault(m[1], f"<time-{len(times) + 1}>"), text)
+        text = without_port(text)
         text = _PASSWORD_HASH.sub(r"\1$<salt>$<hash>", text)
         return _RATE.sub(r"\1=<n>", _LOCAL.sub("<host>", _HTTP_DATE.sub("<http-date>", text)))
 

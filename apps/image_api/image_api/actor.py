@@ -61,12 +61,17 @@ class Actor:
     address_ranges: list[str] | None = None
     """The networks from which the key may be used; null if it is not restricted."""
     session_id: UUID | None = None
-    """A caller has either a key or a session."""
+    """A caller has a key or a session; a session that began with a key has both."""
 
     @property
     def caller_name(self) -> str:
         """The name under which rate limits count this caller."""
         return self.key_prefix or f"session {self.session_id}"
+
+    @property
+    def began_with_key(self) -> bool:
+        """Whether the caller's session began with a key, to which it is bound."""
+        return self.session_id is not None and self.credential_id is not None
 
     @property
     def is_admin(self) -> bool:

@@ -12,8 +12,9 @@ from image_api.actor import Actor, Scope
 from image_api.dependencies import services_of
 from image_api.observability import add_actor
 from image_api.proofs import session_cookies
+from image_api.proofs.cookie_sessions import authenticate_session
 from image_api.proofs.key_cache import Origin, authenticate_key
-from image_api.proofs.session_cache import SessionCache, actor_of_session
+from image_api.proofs.session_cache import actor_of_session
 from image_api.proofs.upload_tokens import authenticate_upload_token
 from image_api.services import Services
 from image_core import errors
@@ -50,7 +51,8 @@ async def _authenticate_and_count(request: Request, *, uploads: bool) -> Actor:
         request.state.attempt_counted = True
         await services.rate_limits.count_bad_key(caller_address())
         raise
-    proof = {"session_id": str(actor.session_id)} if actor.session_id else {"credential_id": str(actor.credential_id)}
+    proofs = {"session_id": actor.session_id, "credential_id": actor.credential_id}
+    proof = {name: str(proof) for name, proof in proofs.items() if proof is not None}
     add_actor(request.scope, user_id=str(actor.user_id), team_id=str(actor.team_id), **proof)
     count = services.rate_limits.count_upload if uploads else services.rate_limits.count_request
     request.state.rate_limit = await count(actor.caller_name)
@@ -65,13 +67,16 @@ async def _authenticate(request: Request, services: Services) -> Actor:
     if (api_key is not None) + (authorization is not None) + (cookie is not None) > 1:
         raise _ambiguous()
     if api_key:
-        origin = Origin(caller_address(), request.headers.get("user-agent"))
-        return await authenticate_key(request.app.state.key_cache, api_key, origin)
+        return await authenticate_key(request.app.state.key_cache, api_key, caller_origin(request))
     if authorization:
         return await _authenticate_token(services, authorization)
     if cookie:
         check_same_origin(request, services)
-        return await _authenticate_cookie(request, services.session_cache, cookie)
+        keys, origin = request.app.state.key_cache, caller_origin(request)
+        actor = await authenticate_session(services.session_cache, keys, cookie, origin)
+        if request.method not in _SAFE_METHODS and not getattr(request.state, "csrf_in_form", False):
+            check_csrf(cookie, request.headers.get(CSRF_HEADER, ""))
+        return actor
     raise errors.KeyMissing("API key missing. Send it in the header X-API-KEY, or sign in.")
 
 
@@ -95,23 +100,16 @@ async def _authenticate_token(services: Services, authorization: str) -> Actor:
     return actor_of_session(row, now)
 
 
-async def _authenticate_cookie(request: Request, cache: SessionCache, cookie: str) -> Actor:
-    session_id = session_cookies.session_id_of(cookie)
-    found = await cache.get(session_id) if session_id else None
-    if found is None:
-        raise errors.SessionEnded("The session has ended. Sign in again.")
-    row, now = found
-    known = row["token_hash"]
-    if known is None or not hmac.compare_digest(known, session_cookies.hash_value(cookie)):
-        raise errors.SessionEnded("The session has ended. Sign in again.")
-    actor = actor_of_session(row, now)
-    if request.method not in _SAFE_METHODS:
-        token = request.headers.get(CSRF_HEADER, "").encode()
-        if not hmac.compare_digest(token, session_cookies.csrf_token(cookie).encode()):
-            raise errors.CsrfTokenInvalid(
-                "CSRF token missing or wrong. Get the session's token from GET /api/v1/auth/session."
-            )
-    return actor
+def check_csrf(cookie: str, token: str) -> None:
+    """Compare a CSRF token with that of a cookie.
+
+    Raises:
+        errors.CsrfTokenInvalid: The token is missing or belongs to another session.
+    """
+    if not hmac.compare_digest(token.encode(), session_cookies.csrf_token(cookie).encode()):
+        raise errors.CsrfTokenInvalid(
+            "CSRF token missing or wrong. Get the session's token from GET /api/v1/auth/session."
+        )
 
 
 def check_same_origin(request: Request, services: Services) -> None:
@@ -145,14 +143,20 @@ def caller_address() -> str:
     return context.address if context and context.address else "unknown"
 
 
+def caller_origin(request: Request) -> Origin:
+    """Return where a request comes from, as recorded with the use of a key."""
+    return Origin(caller_address(), request.headers.get("user-agent"))
+
+
 class RequireScope:
     """A dependency that returns the caller if it has all of these scopes; the default key has none.
 
-    With `uploads` the request is counted as an upload.
+    With `uploads` the request is counted as an upload. Without `key_sessions`, sessions that began with an API key are
+    refused.
     """
 
-    def __init__(self, *scopes: Scope, uploads: bool = False) -> None:
-        self.scopes, self._uploads = scopes, uploads
+    def __init__(self, *scopes: Scope, uploads: bool = False, key_sessions: bool = True) -> None:
+        self.scopes, self._uploads, self._key_sessions = scopes, uploads, key_sessions
 
     @property
     def alternatives(self) -> tuple[tuple[Scope, ...], ...]:
@@ -164,6 +168,10 @@ class RequireScope:
         if actor.is_default_key:
             raise errors.DefaultKeyMustBeRotated(
                 "The default key can only rotate itself. Do so with POST /api/v1/user/{user_id}/credentials/rotate."
+            )
+        if actor.began_with_key and not self._key_sessions:
+            raise errors.SessionRequired(
+                "This session began with an API key, so it cannot do this. Sign in with e-mail address and password."
             )
         missing = [scope for scope in self.scopes if scope not in actor.scopes]
         if missing:
@@ -240,7 +248,10 @@ class RequireAnyOf(RequireScope):
 
 
 class RequireSession(RequireScope):
-    """A dependency that returns the caller if it has signed in."""
+    """A dependency that returns the caller if it has signed in; with a key only if `key_sessions` is set."""
+
+    def __init__(self, *scopes: Scope, key_sessions: bool = False) -> None:
+        super().__init__(*scopes, key_sessions=key_sessions)
 
     async def __call__(self, request: Request) -> Actor:
         actor = await super().__call__(request)

@@ -2,6 +2,7 @@
 
 from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from pydantic import Field, HttpUrl, IPvAnyAddress, SecretStr, field_validator, model_validator
@@ -161,9 +162,10 @@ class ApiSettings(PurgedHashSettings):
     def session_cookie_name(self) -> str:
         """With the prefix `__Host-` a browser accepts the cookie only from this exact host, and only over HTTPS.
 
-        Source: RFC 6265bis, section 4.1.3.2. A laptop without HTTPS uses a plain name.
+        Source: RFC 6265bis, section 4.1.3.2. A laptop without HTTPS uses a plain name with the port: cookies go to all
+        ports of a host, so two systems would sign each other out.
         """
-        return "__Host-im_session" if self.cookies_are_secure else "im_session"
+        return "__Host-im_session" if self.cookies_are_secure else f"im_session_{urlsplit(self.base_url).port or 80}"
 
     @property
     def cookies_are_secure(self) -> bool:

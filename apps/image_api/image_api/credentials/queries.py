@@ -8,7 +8,7 @@ from sqlalchemy import Select, func, insert, or_, select, tuple_, update
 
 from image_api.http.pagination import Cursor
 from image_core.db import Record, Runner, Transaction
-from image_core.models import credential, user, user_disabled_at
+from image_core.models import credential, session, user, user_disabled_at
 
 
 def _with_user(user_id: UUID) -> Select[Any]:
@@ -117,6 +117,11 @@ async def other_admin_keys(transaction: Transaction, credential_id: UUID) -> lis
 async def add(transaction: Transaction, credential_id: UUID, user_id: UUID, values: dict[str, Any]) -> None:
     """Insert a credential; only the public id and the hash of its key are stored."""
     await transaction.execute(insert(credential).values(id=credential_id, user_id=user_id, **values))
+
+
+async def rebind_session(transaction: Transaction, session_id: UUID, public_id: str) -> None:
+    """Let a session that began with a key continue under another key."""
+    await transaction.execute(update(session).where(session.c.id == session_id).values(key_public_id=public_id))
 
 
 async def change(transaction: Transaction, credential_id: UUID, values: dict[str, Any]) -> None:

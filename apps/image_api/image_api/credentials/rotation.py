@@ -68,6 +68,8 @@ async def rotate(transaction: Transaction, actor: Actor, user_id: UUID, rotation
     if rotation.expires_at is not None:
         await check_admin_keeps_a_key(transaction, row, values)
     await queries.change(transaction, row["id"], values)
+    if actor.session_id is not None and row["id"] == actor.credential_id:
+        await queries.rebind_session(transaction, actor.session_id, key.public_id)
     after = {
         "key_prefix": key.key_prefix,
         "grace_period_seconds": rotation.grace_period_seconds,

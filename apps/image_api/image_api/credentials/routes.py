@@ -145,6 +145,7 @@ async def rotate(
     user_id: UUID,
     actor: Rotator,
     transaction: TransactionDep,
+    services: ServicesDep,
     request: Request,
     response: Response,
     body: schemas.Rotation | None = None,
@@ -155,6 +156,7 @@ async def rotate(
     """
     rotated = await rotation.rotate(transaction, actor, user_id, body or schemas.Rotation.model_validate({}))
     transaction.on_commit.append(lambda: request.app.state.key_cache.forget(rotated.credential_id))
+    transaction.on_commit.append(lambda: services.session_cache.forget_user(user_id))
     response.headers["Cache-Control"] = "no-store"
     return {
         "credential_id": rotated.credential_id,

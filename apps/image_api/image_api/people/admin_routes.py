@@ -13,7 +13,7 @@ from image_api.idempotency.route import CreationDep, IdempotentRoute
 from image_api.people import accounts, schemas
 
 router = APIRouter(tags=["people"], route_class=IdempotentRoute)
-Admin = Annotated[Actor, Depends(RequireScope(Scope.ADMIN))]
+Admin = Annotated[Actor, Depends(RequireScope(Scope.ADMIN, key_sessions=False))]
 
 
 @router.post("/teams/{team_id}/invitations", status_code=201, response_model=schemas.CreatedInvitation)

@@ -110,7 +110,12 @@ async def has_signed_in_from(runner: Runner, email: str, address: str) -> bool:
         select(func.count())
         .select_from(session)
         .join(user, user.c.id == session.c.user_id)
-        .where(func.lower(user.c.email) == func.lower(email), session.c.address == address)
+        .where(
+            func.lower(user.c.email) == func.lower(email),
+            session.c.address == address,
+            # An API key does not prove the person.
+            session.c.key_public_id.is_(None),
+        )
     )
     return bool(await runner.fetch_value(statement))
 

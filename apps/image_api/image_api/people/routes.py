@@ -10,13 +10,14 @@ from image_api.auth import RequireScope, RequireSession, caller_address, check_s
 from image_api.dependencies import ServicesDep, TransactionDep
 from image_api.guarded_route import GuardedRoute
 from image_api.people import accounts, schemas, service
-from image_api.people.service import IssuedToken, SignedIn
+from image_api.people.service import IssuedToken, NewSession
 from image_api.proofs import session_cookies
 from image_api.services import Services
 
 router = APIRouter(prefix="/auth", tags=["people"], route_class=GuardedRoute)
 Person = Annotated[Actor, Depends(RequireSession())]
-Holder = Annotated[Actor, Depends(RequireScope(Scope.KEYS_SELF))]
+SignedIn = Annotated[Actor, Depends(RequireSession(key_sessions=True))]
+Holder = Annotated[Actor, Depends(RequireScope(Scope.KEYS_SELF, key_sessions=False))]
 
 _ATTEMPT: dict[int | str, dict[str, Any]] = {429: {"description": "Too many attempts. Wait for `Retry-After`."}}
 _REFUSED: dict[int | str, dict[str, Any]] = {
@@ -67,7 +68,7 @@ def _token_body(issued: IssuedToken) -> schemas.AccessToken:
     )
 
 
-def _cookie_body(signed_in: SignedIn) -> schemas.CookieSession:
+def _cookie_body(signed_in: NewSession) -> schemas.CookieSession:
     return schemas.CookieSession(
         csrf_token=session_cookies.csrf_token(signed_in.cookie or ""),
         session_id=signed_in.session["id"],
@@ -102,7 +103,7 @@ async def refresh(actor: Person, services: ServicesDep, response: Response) -> A
 
 @router.post("/logout", status_code=204)
 async def logout(
-    actor: Person,
+    actor: SignedIn,
     transaction: TransactionDep,
     services: ServicesDep,
     response: Response,
@@ -115,7 +116,7 @@ async def logout(
 
 
 @router.get("/session", response_model=schemas.CurrentSession)
-async def show_session(actor: Person, services: ServicesDep, request: Request, response: Response) -> Any:
+async def show_session(actor: SignedIn, services: ServicesDep, request: Request, response: Response) -> Any:
     """Get the session of this request. For a cookie session, the response includes its CSRF token."""
     session = await service.current_session(services, actor)
     cookie = request.cookies.get(services.settings.session_cookie_name)

@@ -23,7 +23,7 @@ from image_core.telemetry import log
 _AGENT_LENGTH = 200
 
 
-class SignedIn(NamedTuple):
+class NewSession(NamedTuple):
     """A new session; `cookie` is its cookie's value, which is known only at this moment."""
 
     session: Record
@@ -38,7 +38,7 @@ class IssuedToken(NamedTuple):
     session: Record
 
 
-async def sign_in(services: Services, login: Login, address: str, user_agent: str) -> SignedIn:
+async def sign_in(services: Services, login: Login, address: str, user_agent: str) -> NewSession:
     """Start a session.
 
     Raises:
@@ -70,7 +70,7 @@ async def sign_in(services: Services, login: Login, address: str, user_agent: st
         session = await queries.add_session(transaction, timedelta(hours=services.settings.session_hours), values)
         await delays.forgive(transaction, login.email, address)
         await _record(transaction, actor_of_user(person, session_id), "session.started", session_id, mode=login.mode)
-    return SignedIn(_require_found(session), cookie)
+    return NewSession(_require_found(session), cookie)
 
 
 async def verify_password(services: Services, email: str, password: str, address: str) -> Record:
@@ -145,7 +145,13 @@ async def sessions(runner: Runner, actor: Actor) -> list[Record]:
 
 
 async def sign_out(transaction: Transaction, actor: Actor, *, everywhere: bool) -> None:
-    """End the caller's session, or all of the user's sessions."""
+    """End the caller's session, or all of the user's sessions.
+
+    Raises:
+        errors.SessionRequired: The session began with a key, so it ends no other one.
+    """
+    if everywhere and actor.began_with_key:
+        raise errors.SessionRequired("This session began with an API key, so it cannot end others.")
     ended = await queries.end_sessions(transaction, actor.user_id, only_id=None if everywhere else actor.session_id)
     await _record(transaction, actor, "session.ended", actor.session_id, sessions=ended)
 

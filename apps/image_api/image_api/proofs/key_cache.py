@@ -211,7 +211,27 @@ async def authenticate_key(cache: KeyCache, api_key: str, origin: Origin) -> Act
     previous = row["previous_public_id"] == public_id
     if not hmac.compare_digest(row["previous_key_hash" if previous else "key_hash"], api_keys.hash_key(api_key)):
         raise errors.KeyInvalid("The API key is unknown. Check that it belongs to this service and is complete.")
-    check_alive(row, known.seen.now(cache.rows.clock()), previous=previous)
+    return await _admit(cache, known, known.seen, public_id, origin)
+
+
+async def authenticate_session_of_key(cache: KeyCache, public_id: str, origin: Origin) -> Actor:
+    """Return the owner of a key with which a session began, under all limits of the key, and record its use.
+
+    Raises:
+        errors.KeyInvalid: The key was revoked or rotated.
+        errors.KeyExpired: The key has expired.
+        errors.UserDisabled: The user is disabled.
+        errors.AddressNotAllowed: The key may not be used from this address.
+    """
+    known = await cache.rows.get(public_id)
+    if known.seen is None:
+        raise errors.KeyInvalid("The API key has been rotated. Use the new one.")
+    return await _admit(cache, known, known.seen, public_id, origin)
+
+
+async def _admit(cache: KeyCache, known: _CachedKey, seen: Seen, public_id: str, origin: Origin) -> Actor:
+    row, previous = seen.row, seen.row["previous_public_id"] == public_id
+    check_alive(row, seen.now(cache.rows.clock()), previous=previous)
     if not known.allows(origin.address):
         log("key_refused_by_address", severity="WARNING", credential_id=str(row["credential_id"]))
         raise errors.AddressNotAllowed("Address not allowed: the key is limited to other networks.")

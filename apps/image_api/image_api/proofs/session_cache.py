@@ -20,8 +20,9 @@ from image_core.models import session, user, user_disabled_at
 
 by_id = Query(
     select(
-        session.c.id.label("session_id"), session.c.token_hash, session.c.expires_at, session.c.ended_at, user.c.id,
-        user.c.name, user.c.team_id, user.c.role, user.c.scopes, user_disabled_at.label("disabled_at"), database_now,
+        session.c.id.label("session_id"), session.c.token_hash, session.c.expires_at, session.c.ended_at,
+        session.c.key_public_id, user.c.id, user.c.name, user.c.team_id, user.c.role, user.c.scopes,
+        user_disabled_at.label("disabled_at"), database_now,
     )
     .join(user, user.c.id == session.c.user_id)
     .where(session.c.id == bindparam("session_id"))
@@ -54,14 +55,25 @@ class SessionCache:
         self.rows.forget_where(lambda seen: seen is not None and seen.row["team_id"] == team_id)
 
 
+def check_not_over(row: Record, now: datetime) -> None:
+    """Check that a session lasts at `now`, a time of the database.
+
+    Raises:
+        errors.SessionEnded: The session has ended.
+    """
+    if row["ended_at"] is not None or row["expires_at"] <= now:
+        raise errors.SessionEnded("The session has ended. Sign in again.")
+
+
 def actor_of_session(row: Record, now: datetime) -> Actor:
-    """Return the user of a session at `now`, a time of the database.
+    """Return the person of a session at `now`, a time of the database; a session that began with a key is refused.
 
     Raises:
         errors.SessionEnded: The session has ended.
         errors.UserDisabled: The user is disabled.
     """
-    if row["ended_at"] is not None or row["expires_at"] <= now:
+    check_not_over(row, now)
+    if row["key_public_id"] is not None:
         raise errors.SessionEnded("The session has ended. Sign in again.")
     if row["disabled_at"] is not None:
         raise errors.UserDisabled("An admin has disabled this user. Ask an admin to enable it again.")

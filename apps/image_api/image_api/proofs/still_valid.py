@@ -4,6 +4,8 @@ Otherwise a key that was revoked elsewhere could, within the cache's five second
 invitation.
 """
 
+from dataclasses import replace
+
 from image_api.actor import Actor, Scope
 from image_api.proofs import key_cache, session_cache
 from image_core import errors
@@ -18,7 +20,7 @@ async def check_still_valid(runner: Runner, actor: Actor) -> Actor:
         errors.Unauthorized: Its key or session has ended.
         errors.ScopeMissing: It has lost scopes.
     """
-    now = await _recheck_session(runner, actor) if actor.credential_id is None else await _recheck_key(runner, actor)
+    now = await (_recheck_key if actor.session_id is None else _recheck_session)(runner, actor)
     if lost := [scope for scope in Scope if scope in actor.scopes - now.scopes]:
         raise errors.ScopeMissing(
             f"The key no longer has these scopes: {', '.join(lost)}. Use another key, or ask an admin.",
@@ -40,4 +42,7 @@ async def _recheck_session(runner: Runner, actor: Actor) -> Actor:
     row = await runner.fetch_one(session_cache.by_id, session_id=actor.session_id)
     if row is None:
         raise errors.SessionEnded("The session has ended. Sign in again.")
-    return session_cache.actor_of_session(row, row["now"])
+    if row["key_public_id"] is None:
+        return session_cache.actor_of_session(row, row["now"])
+    session_cache.check_not_over(row, row["now"])
+    return replace(await _recheck_key(runner, actor), session_id=actor.session_id)

@@ -46,8 +46,9 @@ async def create_token(
     expires_at = await queries.add(
         transaction, timedelta(seconds=new.expires_in), id=token_id, team_id=team_id, user_id=actor.user_id,
         key_public_id=None if actor.key_prefix is None else actor.key_prefix.removeprefix(api_keys.PREFIX),
-        session_id=actor.session_id, token_hash=token.token_hash, max_uploads=new.max_uploads, max_bytes=max_bytes,
-        tags=list(dict.fromkeys(new.tags)), metadata=to_json(metadata),
+        session_id=None if actor.began_with_key else actor.session_id, token_hash=token.token_hash,
+        max_uploads=new.max_uploads, max_bytes=max_bytes, tags=list(dict.fromkeys(new.tags)),
+        metadata=to_json(metadata),
     )  # fmt: skip
     after = {"max_uploads": new.max_uploads, "max_bytes": max_bytes, "expires_at": expires_at.isoformat()}
     await audit.record(

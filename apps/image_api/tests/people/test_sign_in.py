@@ -255,7 +255,7 @@ class TestCookies:
         async with make_api(public_base_url="http://api") as api:
             person = await api.person()
             answer = await api.login(person.email, mode="cookie")
-            assert answer.headers["set-cookie"].startswith("im_session=")
+            assert answer.headers["set-cookie"].startswith("im_session_80=")
             assert "secure" not in answer.headers["set-cookie"].lower()
             # The client sends by itself what it was given.
             assert (await api.client.get(WHO)).status_code == 200

@@ -170,6 +170,8 @@ session = Table(
     Column("user_id", Uuid, ForeignKey("user.id", ondelete="CASCADE"), nullable=False),
     # Hash of the cookie's value; null for a session that only uses tokens.
     Column("token_hash", LargeBinary, unique=True),
+    # The key that the session began with, whose limits and end are its own; null for a person's session.
+    Column("key_public_id", Text),
     Column("address", Text),
     Column("user_agent", Text),
     deadline_column("expires_at"),
