@@ -52,6 +52,9 @@ from image_api.request_counts import FLUSH_SECONDS, RequestCounts
 from image_api.saved_searches.routes import router as saved_searches_router
 from image_api.services import Services
 from image_api.settings import ApiSettings
+from image_api.share_pages import views
+from image_api.share_pages.routes import router as share_pages_router
+from image_api.share_pages.views import ViewCounts
 from image_api.similarity.routes import router as similarity_router
 from image_api.storage_usage.routes import router as storage_usage_router
 from image_api.teams.routes import router as teams_router
@@ -99,7 +102,7 @@ ROUTERS = {
         people_router,
         people_admin_router,
     ),
-    "": (health.router, error_pages.router, page.router, index_page.router),
+    "": (health.router, share_pages_router, error_pages.router, page.router, index_page.router),
 }
 
 
@@ -141,7 +144,7 @@ def create_app(
         telemetry={"tracing": provider is not None, "metrics": False, "logs": False, "operation_spans": False}
         | ({"tracer_provider": provider} if provider else {}),  # type: ignore[arg-type]
     )
-    app.state.metrics, app.state.request_counts = Metrics(), RequestCounts()
+    app.state.metrics, app.state.request_counts, app.state.view_counts = Metrics(), RequestCounts(), ViewCounts()
     problems.install(app)
     document.install(app, ROUTERS, settings.session_cookie_name, settings.public_base_url)
     app.add_middleware(AddressLimitMiddleware)
@@ -191,6 +194,7 @@ async def _lifespan(app: FastAPI, *, settings: ApiSettings, when_warm: Callable[
         asyncio.create_task(_warm(services, gcs, publisher, when_warm)),
         asyncio.create_task(supervise("key_uses", partial(_flush_uses, cache))),
         asyncio.create_task(supervise("request_counts", partial(_flush_counts, app.state.request_counts, services))),
+        asyncio.create_task(supervise("view_counts", partial(_flush_views, app.state.view_counts, services))),
     ]
     try:
         yield
@@ -200,6 +204,7 @@ async def _lifespan(app: FastAPI, *, settings: ApiSettings, when_warm: Callable[
         await asyncio.gather(*tasks, return_exceptions=True)
         await _try_to_flush(cache)
         await app.state.request_counts.flush(services.database)
+        await app.state.view_counts.flush(services.database)
         services.shutdown.release()
         await services.background.close()
         services.passwords.close()
@@ -259,6 +264,12 @@ async def _flush_uses(cache: KeyCache) -> None:
 async def _flush_counts(counts: RequestCounts, services: Services) -> None:
     while True:
         await asyncio.sleep(FLUSH_SECONDS)
+        await counts.flush(services.database)
+
+
+async def _flush_views(counts: ViewCounts, services: Services) -> None:
+    while True:
+        await asyncio.sleep(views.FLUSH_SECONDS)
         await counts.flush(services.database)
 
 

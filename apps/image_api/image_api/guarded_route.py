@@ -96,6 +96,9 @@ class GuardedRoute(APIRoute):
     Requests to operations that need no key count against the limit of their address, whatever credentials they carry.
     """
 
+    checks_query = True
+    """Whether unknown query parameters are rejected."""
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return the framework's handler behind the guard. Requests with neither body nor query need no guard."""
         handler = super().get_route_handler()
@@ -108,7 +111,7 @@ class GuardedRoute(APIRoute):
             has_query = bool(request.scope["query_string"])
             if has_query or not is_safe:
                 await guard(request)
-            if has_query:
+            if has_query and self.checks_query:
                 parameters.check(request.query_params)
             return await handler(request if is_safe else BoundedRequest(request, limit_bytes))
 

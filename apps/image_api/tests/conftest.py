@@ -244,6 +244,7 @@ async def api(rows: Database, running_api: Api) -> Api:
     running_api.forget_keys()
     running_api.app.state.key_cache._used.clear()
     running_api.app.state.request_counts._requests.clear()
+    running_api.app.state.view_counts._seen.clear()
     object.__setattr__(running_api.services, "rate_limits", RateLimits(running_api.services.settings))
     object.__setattr__(running_api.services, "analyzer_models", AnalyzerModels(running_api.services.database))
     running_api.client.cookies.clear()

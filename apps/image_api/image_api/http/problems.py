@@ -37,6 +37,14 @@ def app_problem(error: errors.AppError) -> Response:
     return problem(status_of(error), error.code, error.title(), error.detail, headers, **error.extra)
 
 
+def log_unavailable(error: errors.AppError) -> None:
+    """Log that a part of the service is away, and why."""
+    if isinstance(error, errors.Unavailable) and error.__cause__ is not None:
+        telemetry.log(
+            "part_unavailable", severity="WARNING", code=error.code, reason=type(error.__cause__).__qualname__
+        )
+
+
 def methods_of(scope: Scope) -> list[str]:
     """Return every method of a path; the framework only names those of the first matching route."""
     known: list[tuple[re.Pattern[str], set[str]]] = scope["app"].state.methods_by_path
@@ -78,10 +86,7 @@ def install(app: FastAPI) -> None:
     async def on_app_error(_: Request, error: Exception) -> Response:
         if not isinstance(error, errors.AppError):
             raise error
-        if isinstance(error, errors.Unavailable) and error.__cause__ is not None:
-            telemetry.log(
-                "part_unavailable", severity="WARNING", code=error.code, reason=type(error.__cause__).__qualname__
-            )
+        log_unavailable(error)
         return app_problem(error)
 
     async def on_validation_error(request: Request, error: Exception) -> Response:

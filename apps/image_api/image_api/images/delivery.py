@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from image_api.images.columns import tag_of
@@ -12,9 +12,10 @@ from image_api.images.placeholder import data_uri
 from image_api.lookups.team_delivery import TeamDelivery
 from image_api.services import Services
 from image_core.db import Record
-from image_core.delivery import grant
+from image_core.delivery import grant, link_grant
 from image_core.delivery.encoding import image_text
 from image_core.delivery.grant import ScopeKind
+from image_core.delivery.link_grant import LinkScope
 from image_core.delivery.spec import Recipe, output_size
 from image_core.images.presets import Preset
 from image_core.states import HOLDS_BYTES, ImageStatus, Visibility
@@ -43,6 +44,11 @@ class AddressSigner:
     def presets(self, image_id: UUID, tag: str, expiry_minutes: int) -> str:
         """Return the part of the addresses of all open presets that precedes the file."""
         return self._signed(image_id, tag, None, expiry_minutes, ScopeKind.PRESETS)
+
+    def shared(self, link: LinkScope, image_id: UUID, tag: str, expiry_minutes: int) -> str:
+        """Return the part of the addresses of an image in a share link that precedes the file."""
+        signed = link_grant.sign(self.key_number, self.key, link, image_id, tag, expiry_minutes)
+        return f"{self.base_url}{grant.PREFIX}{signed}"
 
     def _signed(self, image_id: UUID, tag: str, file: str | None, expiry_minutes: int, scope: ScopeKind) -> str:
         signed = grant.sign(
@@ -102,8 +108,26 @@ def _is_deliverable(row: Record) -> bool:
     return row["deleted_at"] is None and row["status"] in HOLDS_BYTES and row["status"] != ImageStatus.FAILED
 
 
-def _body(prefix: str, expiry_minutes: int, row: Record, presets: Iterable[Preset]) -> dict[str, Any]:
-    shown = [preset for preset in presets if preset.is_open]
+class PresetAddress(NamedTuple):
+    """The address of an image in a preset.
+
+    Attributes:
+        url: of the picture, in the format that the browser prefers.
+        srcset: every preset that shows the same picture, by width; None if the image's size is not known.
+        size: width and height in pixels; None if the image's size is not known.
+    """
+
+    url: str
+    srcset: str | None
+    size: tuple[int, int] | None
+
+
+def preset_addresses(prefix: str, row: Record, presets: Iterable[Preset]) -> dict[str, PresetAddress]:
+    """Return the addresses of an image in these presets, by name.
+
+    `prefix` precedes the file; of the row, `width`, `height` and `frames` are read.
+    """
+    shown = list(presets)
     shapes = {preset.name: _shape(preset.recipe, row) for preset in shown}
     sizes = {preset.name: _size(preset.recipe, row) for preset in shown}
 
@@ -115,14 +139,19 @@ def _body(prefix: str, expiry_minutes: int, row: Record, presets: Iterable[Prese
         by_width = {size[0]: each for each in alike if (size := sizes[each.name]) is not None}
         return ", ".join(f"{url(by_width[width])} {width}w" for width in sorted(by_width)) or None
 
-    def entry(preset: Preset) -> dict[str, Any]:
-        width, height = sizes[preset.name] or (None, None)
-        return {"url": url(preset), "srcset": srcset(preset), "width": width, "height": height}
+    return {preset.name: PresetAddress(url(preset), srcset(preset), sizes[preset.name]) for preset in shown}
 
+
+def _body(prefix: str, expiry_minutes: int, row: Record, presets: Iterable[Preset]) -> dict[str, Any]:
+    def entry(address: PresetAddress) -> dict[str, Any]:
+        width, height = address.size or (None, None)
+        return {"url": address.url, "srcset": address.srcset, "width": width, "height": height}
+
+    addresses = preset_addresses(prefix, row, (preset for preset in presets if preset.is_open))
     return {
         "template": f"{prefix}/{{spec}}.{{ext}}",
-        "presets": {preset.name: entry(preset) for preset in shown},
-        "placeholder": _placeholder(row),
+        "presets": {name: entry(address) for name, address in addresses.items()},
+        "placeholder": placeholder_of(row),
         "expires_at": expires_at(expiry_minutes),
     }
 
@@ -139,7 +168,8 @@ def _shape(recipe: Recipe, row: Record) -> tuple[object, ...]:
     return recipe.fit, recipe.gravity, recipe.background, recipe.width_px / recipe.height_px, moves
 
 
-def _placeholder(row: Record) -> str | None:
+def placeholder_of(row: Record) -> str | None:
+    """Return a few pixels of an image as a `data:` URI; None if there are none, or the image has transparency."""
     if row["width"] is None or row["placeholder"] is None:
         return None
     return data_uri(row["placeholder"], row["width"], row["height"])

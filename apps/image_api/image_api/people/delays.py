@@ -2,9 +2,9 @@
 
 Each attempt counts for three subjects:
 
-- the account together with the caller's address: delayed after five failures, from one second up to 15 minutes; - the
-address: the same after twenty failures, so that one address cannot try many accounts; - the account from everywhere:
-after twenty failures, up to one minute only. A longer delay would let a stranger who
+- the account together with the caller's address: delayed after five failures, from one second up to 15 minutes;
+- the address: the same after twenty failures, so that one address cannot try many accounts;
+- the account from everywhere: after twenty failures, up to one minute only. A longer delay would let a stranger who
   uses many addresses lock the owner out. It does not apply to addresses from which the account has signed in before.
 
 It makes no difference whether the account exists. A failure is counted before the password is verified and taken back
@@ -13,6 +13,7 @@ if it was right, so that concurrent attempts achieve no more than sequential one
 
 import hashlib
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from image_api.limits.rate_limits import network_of
@@ -23,14 +24,19 @@ from image_core.db import Database, Transaction
 _FORGIVEN_SECONDS = 1800
 
 
-class _Rule(NamedTuple):
+class Rule(NamedTuple):
+    """How many failures are free of a delay, and the longest delay after further ones."""
+
     free: int
     max_seconds: int
 
 
-_ACCOUNT_AND_ADDRESS = _Rule(5, 900)
-_ADDRESS = _Rule(20, 900)
-_ACCOUNT = _Rule(20, 60)
+WITH_ADDRESS = Rule(5, 900)
+"""For a secret together with an address."""
+ADDRESS = Rule(20, 900)
+"""For an address, whatever secrets it tries."""
+EVERYWHERE = Rule(20, 60)
+"""For a secret, from whatever addresses it is tried."""
 
 
 async def count_attempt(database: Database, email: str, address: str) -> None:
@@ -39,9 +45,18 @@ async def count_attempt(database: Database, email: str, address: str) -> None:
     Raises:
         errors.TooManySignIns: Too many attempts to sign in.
     """
-    rules = {_account_and_address_subject(email, address): _ACCOUNT_AND_ADDRESS, _address_subject(address): _ADDRESS}
+    rules = {_account_and_address_subject(email, address): WITH_ADDRESS, _address_subject(address): ADDRESS}
     if not await queries.has_signed_in_from(database, email, address):
-        rules[_account_subject(email)] = _ACCOUNT
+        rules[_account_subject(email)] = EVERYWHERE
+    await count_failures(database, rules)
+
+
+async def count_failures(database: Database, rules: Mapping[bytes, Rule]) -> None:
+    """Count a failure for each subject, and commit. While one of them has to wait, nothing is counted.
+
+    Raises:
+        errors.TooManySignIns: A subject has to wait.
+    """
     async with database.transaction() as transaction:
         # In a fixed order, so that concurrent attempts do not deadlock.
         counted = [
@@ -72,16 +87,17 @@ def _lower(email: str) -> str:
 
 
 def _account_and_address_subject(email: str, address: str) -> bytes:
-    return _subject("account and address", _lower(email), network_of(address))
+    return subject_of("account and address", _lower(email), network_of(address))
 
 
 def _account_subject(email: str) -> bytes:
-    return _subject("account", _lower(email))
+    return subject_of("account", _lower(email))
 
 
 def _address_subject(address: str) -> bytes:
-    return _subject("address", network_of(address))
+    return subject_of("address", network_of(address))
 
 
-def _subject(*parts: str) -> bytes:
+def subject_of(*parts: str) -> bytes:
+    """Return the subject for which failures are counted; the first part is its kind."""
     return hashlib.sha256("\0".join(parts).encode()).digest()

@@ -7,7 +7,9 @@ section 4, the second recommended option.
 
 import asyncio
 import unicodedata
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
@@ -76,6 +78,7 @@ class Passwords:
     iterations: int
     _threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(_THREADS, "passwords"))
     _waiting: int = 0
+    _visitors: int = 0
 
     @cached_property
     def _hasher(self) -> "PasswordHasher":
@@ -112,6 +115,21 @@ class Passwords:
             return self._hasher.verify(stored or dummy_hash, password) and stored is not None
         except (VerificationError, InvalidHashError):
             return False
+
+    @contextmanager
+    def place_of_visitor(self) -> Iterator[None]:
+        """Take one of the places, one a thread, of visitors whose passwords are verified: they do not queue.
+
+        Raises:
+            errors.PasswordsBusy: All places are taken.
+        """
+        if self._visitors >= _THREADS:
+            raise errors.PasswordsBusy("Too many passwords are being checked. Try again in a moment.")
+        self._visitors += 1
+        try:
+            yield
+        finally:
+            self._visitors -= 1
 
     def is_outdated(self, stored: str) -> bool:
         """Return whether a hash was computed with outdated parameters."""

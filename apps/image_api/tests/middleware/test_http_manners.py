@@ -23,7 +23,8 @@ CHANGING = {"/metrics", "/health/ready", "/api/v1/auth/session"}
 class TestHead:
     @pytest.mark.parametrize("path", GETS)
     async def test_every_get_has_its_head(self, api: Api, path: str) -> None:
-        path = path.replace("/docs/{name}", "/docs/swagger-ui.css")
+        path = path.replace("/docs/{name}", "/docs/swagger-ui.css").replace("{token}", "0" * 32)
+        path = path.replace("{picture}", "A" * 22)
         url, request = await prepare(api, "GET", path, api.admin, await api.user())
         request.pop("json", None)
         got = await api.client.get(url, **request)
