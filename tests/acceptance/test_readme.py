@@ -16,8 +16,8 @@ from .up_process import environment
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = (
-    "analyses", "delivery-addresses", "metadata", "presets", "quotas", "collections", "descriptions", "many-images",
-    "direct-uploads", "retries", "sign-in",
+    "analyses", "delivery-addresses", "metadata", "presets", "quotas", "collections", "share-links", "descriptions",
+    "many-images", "direct-uploads", "retries", "sign-in",
 )  # fmt: skip
 _BLOCK_ENDS = "@@ the next block @@"
 # A block of commands, without those under a comment that says what else they need, and the answer shown below it.

@@ -27,6 +27,7 @@ from image_api.http.paths import API_PREFIX
 from image_api.images.routes import router as images_router
 from image_api.known_hashes.routes import router as known_hashes_router
 from image_api.limits.rate_limits import RateLimits
+from image_api.links.routes import router as links_router
 from image_api.listing.routes import router as listing_router
 from image_api.listing.timeline.routes import router as timeline_router
 from image_api.lookups.analyzer_models import AnalyzerModels
@@ -81,6 +82,7 @@ ROUTERS = {
         timeline_router,
         images_router,
         collections_router,
+        links_router,
         saved_searches_router,
         batches_router,
         known_hashes_router,

@@ -42,9 +42,7 @@ async def _delivery_master(services: ServicesDep) -> bytes:
         errors.MasterSecretUnavailable: It cannot be read.
     """
     if services.delivery_master is None:
-        raise errors.DeliveryNotConfigured(
-            "This deployment issues no delivery addresses. The operator can enable them."
-        )
+        raise errors.DeliveryNotConfigured
     return await services.delivery_master.get()
 
 

@@ -76,6 +76,9 @@ class ApiSettings(PurgedHashSettings):
     saved_searches_per_team: int | None = Field(
         200, ge=0, description="Maximum number of saved searches of a team; `null` for no limit."
     )
+    share_links_per_team: int | None = Field(
+        1000, ge=0, description="Maximum number of share links of a team, expired ones too; `null` for no limit."
+    )
     images_per_collection: int = Field(
         10_000, ge=1, le=100_000, description="Maximum number of images in a collection."
     )

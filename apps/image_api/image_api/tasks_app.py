@@ -18,6 +18,7 @@ from image_api.direct_uploads import tasks as direct_uploads
 from image_api.idempotency import tasks as idempotency
 from image_api.images import tasks as images
 from image_api.known_hashes import tasks as known_hashes
+from image_api.links import tasks as links
 from image_api.outbox import tasks as outbox
 from image_api.people import tasks as people
 from image_api.presets import tasks as presets
@@ -52,12 +53,14 @@ STEPS: dict[str, Step] = {
     "expiry_warnings": credentials.warn_of_expiry,
     "storage_told": storage_usage.report_low_storage,
     "delivery_told": delivery_usage.report_low_delivery,
+    "links_ended": links.end_expired,
     "audit_seals": audit_events.seal,
     "old_events": outbox.remove_old_events,
     "old_uploads": uploads.remove_expired,
     "old_sign_ins": people.remove_old_sign_ins,
     "old_answers": idempotency.remove_expired,
     "old_upload_tokens": upload_tokens.remove_expired,
+    "old_link_visits": links.forget_visits,
     "old_hashes": known_hashes.forget_old,
     "old_request_counts": usage.remove_old_counts,
     "users_removed": users.remove_marked,

@@ -54,6 +54,8 @@ class EventType(StrEnum):
     ANALYSIS_FAILED = "analysis.failed"
     RENDER = "rendition.requested"
     DISCARD_PRESET = "preset.removed"
+    LINK_CREATED = "link.created"
+    LINK_ENDED = "link.ended"
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,11 @@ def image_event(
 def credential_event(kind: EventType, team_id: UUID | None, payload: dict[str, Any]) -> OutboxEvent:
     """Build an event about a credential; without a team, the credential is an admin's."""
     return OutboxEvent(Topic.EVENTS, kind, payload, team_id)
+
+
+def link_event(kind: EventType, team_id: UUID, link_id: UUID, payload: dict[str, Any]) -> OutboxEvent:
+    """Build an event about a share link; its token is in none."""
+    return OutboxEvent(Topic.EVENTS, kind, {"link_id": str(link_id), **payload}, team_id)
 
 
 def analysis_request(analysis_id: UUID, team_id: UUID, trace_parent: str | None) -> OutboxEvent:

@@ -141,6 +141,14 @@ class LinkDownload(StrEnum):
     ORIGINAL = "original"
 
 
+class LinkEnd(StrEnum):
+    """Why a share link has ended."""
+
+    DELETED = "deleted"
+    EXPIRED = "expired"
+    COLLECTION_DELETED = "collection-deleted"
+
+
 class DeliveryKeyState(StrEnum):
     """The state of a delivery key: it signs and verifies, only verifies, or does neither."""
 

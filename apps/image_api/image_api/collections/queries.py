@@ -101,13 +101,6 @@ _team = Query(select(collection.c.team_id).where(collection.c.id == bindparam("c
 _lock = Query(
     select(collection).where(collection.c.id == bindparam("collection_id"), _visible).with_for_update(of=collection)
 )
-# A purge locks the image before the collections that hold it, and so does whoever adds it.
-_keep_images = Query(
-    select(image.c.id)
-    .where(image.c.id == func.any(bindparam("image_ids", type_=ARRAY(Uuid))), image.c.team_id == bindparam("team_id"))
-    .order_by(image.c.id)
-    .with_for_update(read=True, key_share=True)
-)
 _positions = Query(select(_member.image_id, _member.position).where(_of_collection, _named))
 _placed = (
     func.unnest(bindparam("image_ids", type_=ARRAY(Uuid)), bindparam("positions", type_=ARRAY(BigInteger)))
@@ -205,12 +198,6 @@ async def remove(transaction: Transaction, team_id: UUID, collection_id: UUID) -
     await transaction.execute(
         delete(collection).where(collection.c.id == collection_id, collection.c.team_id == team_id)
     )
-
-
-async def keep_images(transaction: Transaction, team_id: UUID, image_ids: Collection[UUID]) -> set[UUID]:
-    """Return which of these images the team has, and keep them from being purged until the transaction ends."""
-    rows = await transaction.fetch(_keep_images, team_id=team_id, image_ids=list(image_ids))
-    return {row["id"] for row in rows}
 
 
 async def positions(

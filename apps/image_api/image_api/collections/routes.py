@@ -17,6 +17,7 @@ from image_api.http.paths import API_PREFIX
 from image_api.idempotency.route import CreationDep, IdempotentRoute
 from image_api.images.body import json_response, thumbnail_url
 from image_api.images.inclusion import INCLUDE_PARAMETER, parse_include
+from image_api.links import queries as links
 from image_api.listing.included import page_bodies
 from image_api.services import Services
 from image_core.db import Record, Transaction
@@ -128,7 +129,7 @@ async def change_collection(
 async def remove_collection(
     collection_id: UUID, actor: Writer, transaction: TransactionDep, if_match: IfMatch = None
 ) -> None:
-    """Remove a collection. Its images stay."""
+    """Remove a collection. Its images stay; share links that show it are deleted."""
     await service.remove_collection(transaction, actor, collection_id, if_match)
 
 
@@ -175,11 +176,14 @@ async def add_collection_images(
     """Add up to 1,000 images to a collection, last or after one of its images, or move them there.
 
     If one of the images does not exist or belongs to another team, nothing is added. A repetition changes nothing.
+    Share links to the collection show what it holds: `open_links` counts them.
     """
     place = service.Place(body.after) if "after" in body.model_fields_set else None
     most = services.settings.images_per_collection
     added = await service.add_images(transaction, actor, collection_id, body.image_ids, place, most, if_match)
-    return {**await _shown(services, transaction, actor, collection_id, response), "added": added}
+    shown = await _shown(services, transaction, actor, collection_id, response)
+    open_links = await links.count_open_of_collection(transaction, shown["team_id"], collection_id)
+    return {**shown, "added": added, "open_links": open_links}
 
 
 @router.delete(

@@ -123,6 +123,7 @@ class GrownCollection(Collection):
     """A collection to which images were added."""
 
     added: int = Field(description="Number of images that were not in the collection before.")
+    open_links: int = Field(description="Number of open share links that show the collection, and so these images.")
 
 
 class ShrunkCollection(Collection):

@@ -11,7 +11,9 @@ from image_api.collections.cursor import PlaceCursor
 from image_api.collections.positions import between
 from image_api.http.entity_tags import check_if_match
 from image_api.http.pagination import Cursor
+from image_api.images import service as images
 from image_api.images.columns import INCLUDED_COLUMNS
+from image_api.links import service as links
 from image_api.teams import service as teams
 from image_core import errors
 from image_core.db import Record, Runner, Transaction
@@ -95,12 +97,13 @@ async def change_collection(
 
 
 async def remove_collection(transaction: Transaction, actor: Actor, collection_id: UUID, if_match: str | None) -> None:
-    """Remove a collection, but not its images.
+    """Remove a collection, but not its images, and end the share links that show it.
 
     Raises:
         errors.CollectionNotFound, errors.ETagMismatch.
     """
     old = await _lock(transaction, actor, collection_id, if_match)
+    await links.end_links_of_collection(transaction, actor, old["team_id"], collection_id)
     await queries.remove(transaction, old["team_id"], collection_id)
     await _record(transaction, actor, "collection.removed", collection_id, old["team_id"])
 
@@ -273,8 +276,7 @@ async def _lock(
     """
     if image_ids:
         team_id = await team_of(transaction, actor, collection_id)
-        kept = await queries.keep_images(transaction, team_id, image_ids)
-        _require_all(image_ids, kept, "The team does not have all of these images.")
+        await images.keep_images(transaction, team_id, image_ids)
     old = await lock(transaction, actor, collection_id)
     check_if_match(if_match, old["revision"])
     return old
@@ -282,13 +284,8 @@ async def _lock(
 
 async def _require_members(transaction: Transaction, old: Record, image_ids: Sequence[UUID]) -> dict[UUID, int]:
     found = await queries.positions(transaction, old["team_id"], old["id"], image_ids)
-    _require_all(image_ids, found, "Not all of these images are in the collection.")
+    images.require_all(image_ids, found, "Not all of these images are in the collection.")
     return found
-
-
-def _require_all(image_ids: Sequence[UUID], found: Collection[UUID], detail: str) -> None:
-    if missing := [str(image_id) for image_id in image_ids if image_id not in found]:
-        raise errors.ImageNotFound(detail, image_ids=missing)
 
 
 async def _record_images(

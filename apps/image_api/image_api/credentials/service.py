@@ -10,6 +10,7 @@ from image_api.credentials import queries
 from image_api.credentials.limits import check_limits, check_within_limits, limits_of
 from image_api.http.entity_tags import check_if_match
 from image_api.http.pagination import Cursor
+from image_api.http.timestamps import check_in_future
 from image_api.proofs.key_cache import earliest
 from image_api.proofs.still_valid import check_still_valid
 from image_api.users import queries as users
@@ -179,10 +180,7 @@ def _check_scopes(actor: Actor, user_id: UUID, scopes: list[str] | None, user_sc
 
 def expiry(expires_at: datetime | None, now: datetime) -> dict[str, Any]:
     """Return the columns of an expiry; a key that expires within a week gets only the warning one day before."""
-    if expires_at is not None and expires_at <= now:
-        raise errors.invalid_fields(
-            [{"field": "expires_at", "code": "in-the-past", "message": "The time is in the past. Send a later time."}]
-        )
+    check_in_future("expires_at", expires_at, now)
     late = expires_at is not None and expires_at <= now + FIRST_WARNING
     return {"expires_at": expires_at, "expiry_warnings": int(late)}
 

@@ -83,9 +83,7 @@ async def teams_of(services: Services, team_ids: Collection[UUID]) -> dict[UUID,
         errors.MasterSecretUnavailable, errors.DatabaseUnavailable.
     """
     if services.settings.delivery_url is None or services.delivery_master is None:
-        raise errors.DeliveryNotConfigured(
-            "This deployment issues no delivery addresses. The operator can enable them."
-        )
+        raise errors.DeliveryNotConfigured
     found: dict[UUID, Team] = {}
     for team_id in team_ids:
         delivery: TeamDelivery = await services.team_delivery.get(team_id)

@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import AwareDatetime, BeforeValidator
 
+from image_core import errors
+
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 # An unescaped plus sign in a query string arrives as a space.
 _TIME = re.compile(
@@ -48,3 +50,14 @@ def check_period(after: datetime | None, before: datetime | None, name: str = "c
     """
     if after is not None and before is not None and after >= before:
         raise ValueError(f"`{name}_after` is not before `{name}_before`, so no image can match both")
+
+
+def check_in_future(field: str, time: datetime | None, now: datetime) -> None:
+    """Check the time in a field of a request.
+
+    Raises:
+        errors.RequestInvalid: It is in the past.
+    """
+    if time is not None and time <= now:
+        message = "The time is in the past. Send a later time."
+        raise errors.invalid_fields([{"field": field, "code": "in-the-past", "message": message}])

@@ -1,15 +1,19 @@
 """The SQL of images. Every query is restricted to a team; null means all teams, for an admin."""
 
+from collections.abc import Collection
 from uuid import UUID
 
 from sqlalchemy import (
     Update,
+    Uuid,
     and_,
     bindparam,
+    func,
     literal_column,
     or_,
     select,
 )
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from image_api.images.columns import BODY_COLUMNS, RESULT_COLUMNS
 from image_core.db import Query, Record, Runner, Transaction
@@ -50,6 +54,14 @@ _get_content = Query(
     ).where(image.c.id == bindparam("image_id"), _visible)
 )  # fmt: skip
 
+# A purge locks the image before the collections and links that show it, and so does whoever adds it.
+_keep_images = Query(
+    select(image.c.id)
+    .where(image.c.id == func.any(bindparam("image_ids", type_=ARRAY(Uuid))), image.c.team_id == bindparam("team_id"))
+    .order_by(image.c.id)
+    .with_for_update(read=True, key_share=True)
+)
+
 
 async def find(runner: Runner, team_id: UUID | None, image_id: UUID) -> Record | None:
     """Return one image with its derivatives."""
@@ -88,3 +100,9 @@ async def lock(transaction: Transaction, team_id: UUID | None, image_id: UUID) -
 async def change(transaction: Transaction, transition: Update) -> Record | None:
     """Apply a transition to an image found or locked within the caller's team; return the changed row."""
     return await transaction.fetch_one(transition.returning(*BODY_COLUMNS))
+
+
+async def keep_images(transaction: Transaction, team_id: UUID, image_ids: Collection[UUID]) -> set[UUID]:
+    """Return which of these images the team has, and keep them from being purged until the transaction ends."""
+    rows = await transaction.fetch(_keep_images, team_id=team_id, image_ids=list(image_ids))
+    return {row["id"] for row in rows}

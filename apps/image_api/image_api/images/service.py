@@ -1,5 +1,6 @@
 """The rules of existing images: reading, changing, trash."""
 
+from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
@@ -51,6 +52,26 @@ def require_found(found: Record | None) -> Record:
     if found is None:
         raise errors.ImageNotFound
     return found
+
+
+async def keep_images(transaction: Transaction, team_id: UUID, image_ids: Collection[UUID]) -> None:
+    """Keep images of a team, in the trash or not, from being purged until the transaction ends.
+
+    Raises:
+        errors.ImageNotFound: The team does not have one of them.
+    """
+    kept = await queries.keep_images(transaction, team_id, image_ids)
+    require_all(image_ids, kept, "The team does not have all of these images.")
+
+
+def require_all(image_ids: Collection[UUID], found: Collection[UUID], detail: str) -> None:
+    """Check that all of these images were found.
+
+    Raises:
+        errors.ImageNotFound: One was not.
+    """
+    if missing := [str(image_id) for image_id in image_ids if image_id not in found]:
+        raise errors.ImageNotFound(detail, image_ids=missing)
 
 
 async def find_original(runner: Runner, actor: Actor, image_id: UUID) -> Record:

@@ -1,4 +1,4 @@
-"""Examples of bodies about collections, saved searches and usage, by the name of their schema."""
+"""Examples of bodies about collections, share links, saved searches and usage, by the name of their schema."""
 
 from typing import Any
 
@@ -30,11 +30,37 @@ _saved_search = {
     "updated_at": _listed_image["created_at"],
 }
 
+_share_link = {
+    "id": "0199c0de-0000-7000-8000-00000000000d",
+    "team_id": _listed_image["team_id"],
+    "title": "Norway 2026",
+    "collection_id": None,
+    "presets": ["thumb", "large"],
+    "download": "none",
+    "notice": None,
+    "has_password": False,
+    "expires_at": "2030-01-01T00:00:00Z",
+    "state": "open",
+    "views": 12,
+    "last_viewed_at": _listed_image["created_at"],
+    "created_at": _listed_image["created_at"],
+    "updated_at": _listed_image["created_at"],
+}
+_token = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"  # noqa: S105 (an example)
+
 CATALOGUE_EXAMPLES: dict[str, dict[str, Any]] = {
     "Collection": {**_collection, "image_count": 12},
-    "GrownCollection": {**_collection, "image_count": 12, "added": 1},
+    "GrownCollection": {**_collection, "image_count": 12, "added": 1, "open_links": 0},
     "ShrunkCollection": {**_collection, "image_count": 11, "removed": 1},
     "CollectionPage": {"items": [_collection], "next_cursor": None},
+    "ShareLink": {**_share_link, "image_count": 3},
+    "AddressedShareLink": {
+        **_share_link,
+        "image_count": 3,
+        "token": _token,
+        "url": f"https://images.example.org/s/{_token}",
+    },
+    "ShareLinkPage": {"items": [_share_link], "next_cursor": None},
     "Usage": {
         "team_id": _listed_image["team_id"],
         "first_day": "2026-03-01",
@@ -63,6 +89,7 @@ CATALOGUE_EXAMPLES: dict[str, dict[str, Any]] = {
             "presets": {"used": 1, "limit": 32},
             "collections": {"used": 2, "limit": 1000},
             "saved_searches": {"used": 1, "limit": 200},
+            "share_links": {"used": 3, "limit": 1000},
         },
     },
     "SavedSearch": _saved_search,

@@ -284,6 +284,7 @@ PARAMETERS = {
     "delivery_key_id": "ID of the delivery key.",
     "image_id": "ID of the image.",
     "invitation_id": "ID of the invitation.",
+    "link_id": "ID of the share link.",
     "month": "Month, for example `2026-03`.",
     "preset": "Name of the derivative: `thumb`, `preview` or `large`.",
     "request_id": "Only changes made by the request with this ID.",

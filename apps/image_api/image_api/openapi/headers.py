@@ -40,6 +40,7 @@ HEADERS: dict[str, dict[str, Any]] = {
 }
 _WITH_ETAG = {
     "changeSavedSearch", "getSavedSearch", "createSavedSearch",
+    "changeShareLink", "createShareLink", "getShareLink", "rotateShareLink",
     "addCollectionImages", "changeCollection", "createCollection", "getCollection", "orderCollectionImages",
     "removeCollectionImages",
     "changeCredential", "changeImage", "changeTeam", "changeUser", "createTeam", "getCredential", "getImage",
@@ -57,6 +58,7 @@ _OF_BYTES = {
 _OF_STATUS = {"401": ("WWW-Authenticate",), "429": ("Retry-After",), "503": ("Retry-After",)}
 _OTHERS = {
     ("createSavedSearch", "201"): ("Location",),
+    ("createShareLink", "201"): ("Location",),
     ("createCollection", "201"): ("Location",),
     ("importImage", "201"): ("Location",),
     ("uploadImage", "201"): ("Location",),

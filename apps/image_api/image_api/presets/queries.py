@@ -4,12 +4,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import and_, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from image_core.db import Record, Runner, Transaction
 from image_core.images.presets import COLUMNS, NEWEST_ID
-from image_core.models import image, preset, team
+from image_core.models import image, preset, share_link, team
 from image_core.states import Visibility
 
 _SHOWN = (*COLUMNS, preset.c.revision, preset.c.updated_at)
@@ -45,6 +45,14 @@ async def remove(transaction: Transaction, team_id: UUID, name: str) -> datetime
     # That of the transaction is older than pictures for whose end it waited.
     removed_at: datetime = await transaction.fetch_value(select(func.clock_timestamp()))
     return removed_at
+
+
+async def count_links(transaction: Transaction, team_id: UUID, name: str) -> int:
+    """Return how many open share links of a team show a preset."""
+    link = share_link.c
+    is_open = and_(link.ended_at.is_(None), func.coalesce(link.expires_at > func.now(), True))
+    statement = select(func.count()).where(link.team_id == team_id, link.presets.contains([name]), is_open)
+    return int(await transaction.fetch_value(statement))
 
 
 async def count_public_images(runner: Runner, team_id: UUID) -> int:

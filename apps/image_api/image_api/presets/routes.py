@@ -24,7 +24,7 @@ _CHANGED: dict[int | str, dict[str, Any]] = {
     412: {"description": "The ETag in `If-Match` is not the current one."},
 }
 _REMOVED = _NO_PRESET | {
-    409: {"description": "The preset is built in."},
+    409: {"description": "The preset is built in, or open share links show it."},
     412: {"description": "The ETag in `If-Match` is not the current one."},
 }
 
@@ -101,7 +101,7 @@ async def remove_preset(
 ) -> None:
     """Remove a preset. Its addresses stop working within 5 seconds; its pictures are removed in the background.
 
-    Built-in presets cannot be removed.
+    Built-in presets cannot be removed, nor those that open share links show.
     """
     owner_id = await service.remove_preset(transaction, actor, team_id, name, if_match)
     transaction.on_commit.append(lambda: services.team_delivery.forget(owner_id))

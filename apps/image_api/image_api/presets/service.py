@@ -159,6 +159,7 @@ async def remove_preset(
     Raises:
         errors.TeamNotFound, errors.TeamRequired, errors.PresetNotFound, errors.ETagMismatch.
         errors.PresetBuiltIn: Every team has it.
+        errors.PresetInUse: Share links show it.
     """
     owner_id = await teams.owning_team(transaction, actor, team_id)
     await lock_presets(transaction, owner_id)
@@ -167,6 +168,11 @@ async def remove_preset(
     check_if_match(if_match, old.revision)
     if name in BUILT_IN:
         raise errors.PresetBuiltIn("Every team has this preset. Change it instead.")
+    # Whoever adds a link shares the lock of the presets.
+    if count := await queries.count_links(transaction, owner_id, name):
+        raise errors.PresetInUse(
+            f"Open share links show this preset: {count}. Change or delete them first.", links=count
+        )
     removed_at = await queries.remove(transaction, owner_id, name)
     await events.record(transaction, discard_request(owner_id, name, removed_at))
     await audit.record(

@@ -24,12 +24,19 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 MIN_LENGTH, MAX_LENGTH = 15, 128
+MIN_SHARED_LENGTH = 8
+"""Of a password that people tell each other: it opens a share link, not an account."""
 _LANES = 4
 _THREADS = 2
 _MAX_WAITING = 32
-# Common passwords of at least fifteen characters: repeated words, numbers and keyboard rows from leaked lists.
+# Common passwords of at least eight characters: repeated words, numbers and keyboard rows from leaked lists.
 _COMMON = frozenset(
     {
+        "12341234", "12345678", "123456789", "1234567890", "123123123", "1q2w3e4r", "1q2w3e4r5t", "1qaz2wsx",
+        "87654321", "987654321", "abc12345", "abcd1234", "administrator", "asdfghjk", "asdfghjkl", "baseball",
+        "changeme", "computer", "football", "iloveyou", "letmein1", "password", "password1", "password12",
+        "password123", "password1234", "passw0rd", "princess", "qwerty12", "qwerty123", "qwertyui", "qwertyuiop",
+        "starwars", "sunshine", "superman", "trustno1", "welcome1", "welcome123", "whatever", "zxcvbnm1",
         "012345678901234", "0123456789012345", "0123456789abcdef", "111222333444555", "112233445566778",
         "121212121212121", "123123123123123", "123451234512345", "123456123456123456", "123456789012345",
         "1234567890123456", "12345678901234567890", "1234567890qwerty", "1234567890qwertyuiop", "123456789123456",
@@ -49,16 +56,31 @@ def validate(password: str, email: str) -> str:
     Raises:
         errors.RequestInvalid: The password is too short, too long or too common.
     """
+    password = _accepted(password, MIN_LENGTH)
+    guessed = password.casefold()
+    if guessed in (email.casefold(), email.casefold().partition("@")[0]):
+        raise _refused("password-is-email", "The e-mail address cannot be the password.")
+    return password
+
+
+def validate_shared(password: str) -> str:
+    """Return the normalized password of something that is shared.
+
+    Raises:
+        errors.RequestInvalid: The password is too short, too long or too common.
+    """
+    return _accepted(password, MIN_SHARED_LENGTH)
+
+
+def _accepted(password: str, least: int) -> str:
     password = _normalised(password)
-    if not MIN_LENGTH <= len(password) <= MAX_LENGTH:
+    if not least <= len(password) <= MAX_LENGTH:
         raise _refused(
-            "password-length", f"Password length not valid: the limits are {MIN_LENGTH} and {MAX_LENGTH} characters."
+            "password-length", f"Password length not valid: the limits are {least} and {MAX_LENGTH} characters."
         )
     guessed = password.casefold()
     if guessed in _COMMON or len(set(guessed)) == 1:
         raise _refused("password-common", "Password too common. Choose one that is harder to guess.")
-    if guessed in (email.casefold(), email.casefold().partition("@")[0]):
-        raise _refused("password-is-email", "The e-mail address cannot be the password.")
     return password
 
 

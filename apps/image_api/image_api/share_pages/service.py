@@ -94,7 +94,7 @@ async def master_of(services: Services) -> bytes:
         errors.MasterSecretUnavailable: The master secret cannot be read.
     """
     if services.delivery_master is None:
-        raise errors.DeliveryNotConfigured("This deployment issues no delivery addresses.")
+        raise errors.DeliveryNotConfigured
     return await services.delivery_master.get()
 
 
@@ -139,7 +139,7 @@ async def signing_of(services: Services, link: Record, now: Callable[[], float] 
     team = await services.team_delivery.get(link["team_id"])
     signer = await signer_of(services, team)
     if signer is None:
-        raise errors.DeliveryNotConfigured("This deployment issues no delivery addresses.")
+        raise errors.DeliveryNotConfigured
     now_seconds = now()
     expiry = link_grant.expiry_of(now_seconds)
     presets = [team.presets[name] for name in link["presets"] if name in team.presets]

@@ -35,6 +35,12 @@ async def lock(transaction: Transaction, team_id: UUID) -> Record | None:
     return await transaction.fetch_one(select(team).where(team.c.id == team_id).with_for_update())
 
 
+async def lock_for_counting(transaction: Transaction, team_id: UUID) -> bool:
+    """Lock one team against others that count its rows, but not against rows that refer to it; return if it exists."""
+    statement = select(team.c.id).where(team.c.id == team_id).with_for_update(key_share=True)
+    return await transaction.fetch_one(statement) is not None
+
+
 async def change(transaction: Transaction, team_id: UUID, values: dict[str, Any]) -> Record | None:
     """Update a team and return it."""
     return await transaction.fetch_one(

@@ -83,6 +83,18 @@ async def lock(transaction: Transaction, team_id: UUID) -> Record:
     return _require_found(await queries.lock(transaction, team_id))
 
 
+async def lock_for_counting(transaction: Transaction, team_id: UUID) -> None:
+    """Let one request at a time count a team's rows and add to them, where it also locks the team's images.
+
+    With `lock`, another request that has added a row of the team and waits for one of the images would never end.
+
+    Raises:
+        errors.TeamNotFound.
+    """
+    if not await queries.lock_for_counting(transaction, team_id):
+        raise errors.TeamNotFound
+
+
 def _require_found(found: Record | None) -> Record:
     if found is None:
         raise errors.TeamNotFound

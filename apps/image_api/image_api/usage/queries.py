@@ -7,7 +7,7 @@ from sqlalchemy import BigInteger, ColumnElement, Date, Uuid, cast, func, litera
 
 from image_core.db import Record, Runner
 from image_core.images.presets import BUILT_IN
-from image_core.models import collection, credit_entry, delivery_usage, preset, request_usage, saved_search
+from image_core.models import collection, credit_entry, delivery_usage, preset, request_usage, saved_search, share_link
 
 
 def _sum(column: ColumnElement[int]) -> ColumnElement[int]:
@@ -73,6 +73,7 @@ async def counts(runner: Runner, team_id: UUID) -> Record | None:
                 .scalar_subquery().label(name)
                 for name, table, conditions in (
                     ("presets", preset, (own,)), ("collections", collection, ()), ("saved_searches", saved_search, ()),
+                    ("share_links", share_link, ()),
                 )
             )
         )

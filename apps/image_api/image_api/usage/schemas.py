@@ -85,6 +85,7 @@ class TeamQuotas(BaseModel):
     presets: Quota = Field(description="Presets besides the built-in ones.")
     collections: Quota = Field(description="Collections.")
     saved_searches: Quota = Field(description="Saved searches.")
+    share_links: Quota = Field(description="Share links, including expired ones.")
 
 
 class Limits(BaseModel):

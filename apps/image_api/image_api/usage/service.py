@@ -70,4 +70,5 @@ async def find_quotas(
         "presets": {"used": counts["presets"], "limit": settings.presets_per_team},
         "collections": {"used": counts["collections"], "limit": settings.collections_per_team},
         "saved_searches": {"used": counts["saved_searches"], "limit": settings.saved_searches_per_team},
+        "share_links": {"used": counts["share_links"], "limit": settings.share_links_per_team},
     }

@@ -57,6 +57,7 @@ OF_A_TEAM = tuple(
         "images/check",
         "collections",
         "saved-searches",
+        "links",
         "upload",
         "limits",
     )
@@ -154,6 +155,7 @@ async def prepare(
         "analysis_id": await testing.add_analysis(api.rows, owner.team_id, (await api.row(image_id))["sha256"]),
         "saved_search_id": await testing.add_saved_search(api.rows, owner.team_id),
         "collection_id": await testing.add_collection(api.rows, owner.team_id, [image_id]),
+        "link_id": await testing.add_share_link(api.rows, owner.team_id, [image_id]),
         "upload_id": await testing.add_upload(api.rows, owner.team_id),
         "delivery_key_id": await testing.add_delivery_key(
             api.rows, owner.team_id, "verifying" if path.endswith("/retire") else "active"
@@ -182,7 +184,7 @@ async def prepare(
     else:
         if "_id}" not in path and path.startswith(OF_A_TEAM):
             request["params"] = {"team_id": str(team_id)}
-        request.setdefault("json", body_of(method, path, owner))
+        request.setdefault("json", body_of(method, path, owner, ids["collection_id"]))
     return url, request
 
 
@@ -218,7 +220,7 @@ def request_about(path: str, image_id: UUID) -> dict[str, Any]:
     return {"content": b'{"url": "https://pictures.test/i/public/x"}'}
 
 
-def body_of(method: str, path: str, owner: UserWithKey) -> dict[str, Any] | None:
+def body_of(method: str, path: str, owner: UserWithKey, collection_id: UUID) -> dict[str, Any] | None:
     """The least that an operation takes as its body."""
     if method == "PUT":
         return {"width": 640} if "/presets/" in path else {"template": "photo-submission"}
@@ -226,7 +228,7 @@ def body_of(method: str, path: str, owner: UserWithKey) -> dict[str, Any] | None
         return {}
     named = {"name": "Ada"}
     ends: dict[str, dict[str, Any]] = {"teams": named, "users": named, "credentials": named}
-    ends |= {"delivery-keys": named, "collections": named}
+    ends |= {"delivery-keys": named, "collections": named, "links": {"collection_id": str(collection_id)}}
     ends |= {"saved-searches": named | {"query": "tag=fjord"}}
     ends |= {"upload-tokens": {}, "uploads": {"content_type": "image/png", "size_bytes": 100}}
     ends |= {"check-hashes": {"sha256": [sha256(b"file").hexdigest()]}}

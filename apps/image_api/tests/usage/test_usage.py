@@ -138,6 +138,7 @@ async def test_limits_are_those_of_the_settings_and_of_the_team(make_api: MakeAp
         for team_id in (member.team_id, stranger.team_id, stranger.team_id):
             await testing.add_collection(api.rows, team_id)
             await testing.add_saved_search(api.rows, team_id)
+            await testing.add_share_link(api.rows, team_id)
         for name, width in (("card", 640), ("thumb", 200)):
             await api.client.put(f"/api/v1/presets/{name}", headers=member.headers, json={"width": width})
         found = (await api.client.get("/api/v1/limits", headers=member.headers)).json()
@@ -149,4 +150,5 @@ async def test_limits_are_those_of_the_settings_and_of_the_team(make_api: MakeAp
             "presets": {"used": 1, "limit": 32},
             "collections": {"used": 1, "limit": 4},
             "saved_searches": {"used": 1, "limit": 200},
+            "share_links": {"used": 1, "limit": 1000},
         }

@@ -1,4 +1,4 @@
-"""Delivery: addresses, the keys that sign them, and presets."""
+"""Delivery: addresses, the keys that sign them, presets, and share links."""
 
 from image_core.errors.kinds import Conflict, Gone, Invalid, LimitExceeded, NotFound, Unavailable
 
@@ -25,6 +25,9 @@ class DeliveryNotConfigured(NotFound):
     """This deployment issues no delivery addresses."""
 
     code = "delivery-not-configured"
+
+    def __init__(self) -> None:
+        super().__init__("This deployment issues no delivery addresses. The operator can enable them.")
 
 
 class DeliveryKeyNotFound(NotFound):
@@ -74,6 +77,30 @@ class PresetNotFound(NotFound):
     """The preset does not exist."""
 
     code = "preset-not-found"
+
+
+class PresetInUse(Conflict):
+    """Share links show the preset."""
+
+    code = "preset-in-use"
+
+
+class ShareLinkNotFound(NotFound):
+    """The share link does not exist."""
+
+    code = "share-link-not-found"
+
+
+class ShareLinkEnded(Conflict):
+    """The share link has ended."""
+
+    code = "share-link-ended"
+
+
+class TooManyShareLinks(Conflict):
+    """The team has too many share links."""
+
+    code = "too-many-share-links"
 
 
 class DeliveryQuotaExceeded(LimitExceeded):
