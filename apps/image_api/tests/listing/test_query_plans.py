@@ -10,6 +10,7 @@ import asyncpg
 import orjson
 import pytest
 
+from image_api.collections import queries as collection_queries
 from image_api.images import queries as image_queries
 from image_api.images.columns import listed_columns
 from image_api.links import viewing
@@ -321,26 +322,41 @@ async def test_months_are_counted_without_reading_images(many: Any) -> None:
     assert (used, looked_at) == ({"ix_image_local_time"}, 0)
 
 
+@pytest.fixture(scope="module")
+async def grouped(many: Any) -> Any:
+    # A hundred collections and a hundred links, each of all two thousand images of a team, under the team's id.
+    for table, group in (("collection_member", "collection_id"), ("share_link_image", "link_id")):
+        await many.execute(
+            f"INSERT INTO {table} ({group}, image_id, team_id, position)"
+            " SELECT team_id, id, team_id, row_number() OVER (PARTITION BY team_id ORDER BY sha256) FROM image"
+        )
+        await many.execute(f"ANALYZE {table}")
+    return many
+
+
+async def test_pages_of_a_collection_read_hardly_more_images_than_they_show(grouped: Any) -> None:
+    last_shown = UUID("0199" + f"{7:028x}")
+    for values in ({"cursor_id": None, "cursor_position": 1000}, {"cursor_id": last_shown, "cursor_position": 0}):
+        used, looked_at = await explained(
+            grouped, collection_queries._images(frozenset()), collection_id=TEAM, team_id=TEAM, limit=51, **values
+        )
+        assert "uq_collection_member_position" in used
+        assert looked_at <= 70
+
+
 @pytest.mark.parametrize(
     ("is_collection", "index"),
     [(False, "uq_share_link_image_position"), (True, "uq_collection_member_position")],
     ids=["own", "collection"],
 )
 async def test_a_page_of_a_share_link_reads_hardly_more_images_than_it_shows(
-    many: Any, is_collection: bool, index: str
+    grouped: Any, is_collection: bool, index: str
 ) -> None:
-    table, source = ("collection_member", "collection_id") if is_collection else ("share_link_image", "link_id")
-    # A hundred links, or collections, each to all two thousand images of a team.
-    await many.execute(
-        f"INSERT INTO {table} ({source}, image_id, team_id, position)"
-        " SELECT team_id, id, team_id, row_number() OVER (PARTITION BY team_id ORDER BY sha256) FROM image"
-    )
-    await many.execute(f"ANALYZE {table}")
     values = {"source_id": TEAM, "team_id": TEAM, "limit": 60, "edge": 1000}
     for backwards in (False, True):
-        used, looked_at = await explained(many, viewing._page(is_collection, backwards), **values)
+        used, looked_at = await explained(grouped, viewing._page(is_collection, backwards), **values)
         assert index in used
         assert 50 <= looked_at <= 80
     image_id = UUID("0199" + f"{7:028x}")
-    _, looked_at = await explained(many, viewing._one(is_collection), image_id=image_id, **values)
+    _, looked_at = await explained(grouped, viewing._one(is_collection), image_id=image_id, **values)
     assert looked_at == 1
