@@ -24,7 +24,8 @@ from image_delivery.derivatives.sending import Headers, Prepared
 from image_delivery.derivatives.storing import order_of
 from image_delivery.derivatives.usage import TeamUsage
 from image_delivery.grants.images import DeliveredImages
-from image_delivery.grants.verification import AUTO, ImageFailed, Permit, PictureNotMade, Unknown, Verification
+from image_delivery.grants.permits import AUTO, ImageFailed, LinkExpired, Permit, PictureNotMade, Unknown
+from image_delivery.grants.verification import Verification
 from image_delivery.parts import Parts
 from image_engine.contract.rejections import PictureRejected
 
@@ -189,7 +190,7 @@ class _Exchange:
     async def _find(self, permit: Permit) -> Found:
         parts, image = self._serving.parts, permit.image
         if permit.recipe is None and permit.name != FULL:
-            return Found(finding.original(parts, image), "hit")
+            return Found(finding.original(parts, permit), "hit")
         recipe, spec_hash, extension = self._wanted(permit)
         self._ask_for_avif(permit, recipe, spec_hash)
         stored = image.pictures.get((spec_hash, extension))
@@ -255,7 +256,8 @@ class _Exchange:
         )  # fmt: skip
 
     async def _refuse_for(self, error: errors.AppError) -> None:
-        headers = [_ENDS if isinstance(error, errors.DeliveryExpired) else _NO_STORE]
+        is_final = isinstance(error, errors.DeliveryExpired) and not isinstance(error, LinkExpired)
+        headers = [_ENDS if is_final else _NO_STORE]
         seconds = getattr(error, "retry_after_seconds", None)
         if isinstance(error, errors.ImageNotReady):
             seconds = _NOT_READY_SECONDS

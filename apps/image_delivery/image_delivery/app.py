@@ -29,6 +29,7 @@ from image_delivery.derivatives.requesting import BackgroundRequests
 from image_delivery.derivatives.usage import TeamUsage
 from image_delivery.grants.images import DeliveredImages
 from image_delivery.grants.keys import DeliveryKeys
+from image_delivery.grants.links import SharedImages
 from image_delivery.grants.presets import TeamPresets
 from image_delivery.grants.verification import Verification
 from image_delivery.metrics import Metrics
@@ -105,11 +106,12 @@ def _lifespan(settings: DeliverySettings, provider: TracerProvider | None) -> An
 def _serving(parts: Parts, keys: DeliveryKeys) -> Serving:
     outage_seconds = parts.settings.delivery_outage_seconds
     images, presets = DeliveredImages(parts.database, outage_seconds), TeamPresets(parts.database, outage_seconds)
+    shared = SharedImages(parts.database, outage_seconds)
     memory = PictureMemory(parts.settings.delivery_memory_bytes)
     usage = TeamUsage(parts.database, parts.settings)
     requests = BackgroundRequests(parts.publisher, usage, parts.metrics)
     makers = Makers(parts, images, memory, usage, requests)
-    return Serving(parts, images, Verification(keys, images, presets), memory, makers, usage, requests)
+    return Serving(parts, images, Verification(keys, images, presets, shared), memory, makers, usage, requests)
 
 
 async def _start(pool: WorkerPool, readiness: health.Readiness) -> None:

@@ -293,7 +293,10 @@ def _watch(delivery: Delivery) -> None:
     verification = delivery.serving.verification
     delivery.serving.makers.clock = delivery.serving.requests.clock = delivery.clock
     delivery.serving.requests._publisher = delivery.publisher
-    for lookups in (verification._keys._rows, verification._images.rows, verification._presets.rows):
+    shared = verification._shared
+    for lookups in (
+        verification._keys._rows, verification._images.rows, verification._presets.rows, shared.rows, shared.names,
+    ):  # fmt: skip
         lookups.clock = delivery.clock
     parts, fetch, read = delivery.parts, delivery.parts.database.fetch, delivery.parts.derivatives.read
 

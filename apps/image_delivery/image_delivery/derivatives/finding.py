@@ -7,8 +7,8 @@ from image_core.delivery.negotiation import choose_format, named_formats
 from image_core.delivery.spec import Format, Recipe
 from image_core.images import filenames
 from image_core.storage.protocol import ObjectStorage
-from image_delivery.grants.images import DeliveredImage, StoredPicture
-from image_delivery.grants.verification import AUTO, Permit
+from image_delivery.grants.images import StoredPicture
+from image_delivery.grants.permits import AUTO, Permit
 from image_delivery.parts import Parts
 
 
@@ -37,23 +37,41 @@ class Content:
     body: bytes | None = None
 
 
-def original(parts: Parts, image: DeliveredImage) -> Content:
-    """Return the original's bytes, to be saved under the name that it was uploaded with."""
+def original(parts: Parts, permit: Permit) -> Content:
+    """Return the original's bytes, to be saved.
+
+    Whoever signed just this may know the name that it was uploaded with; visitors of a share link may not.
+    """
+    image = permit.image
     if image.size_bytes is None or image.sha256 is None:
         raise ValueError("the image has no bytes yet")
+    if permit.is_exact:
+        disposition = filenames.to_disposition(image.filename or str(image.id), attachment=True)
+    else:
+        disposition = _disposition(permit, image.content_type.partition("/")[2])
     return Content(
         parts.originals, image.object_name, image.generation, image.size_bytes, image.sha256, image.content_type,
-        filenames.to_disposition(image.filename or str(image.id), attachment=True),
+        disposition,
     )  # fmt: skip
 
 
 def picture(parts: Parts, permit: Permit, stored: StoredPicture, extension: Format, body: bytes | None) -> Content:
     """Return a picture that was made, to be shown, or as a whole file saved, under a name of ours."""
-    kind = "inline" if permit.recipe is not None else "attachment"
     return Content(
         parts.derivatives, stored.object_name, None, stored.size_bytes, stored.sha256, f"image/{extension}",
-        f'{kind}; filename="{permit.image.id}-{permit.name}.{extension}"', body,
+        _disposition(permit, extension), body,
     )  # fmt: skip
+
+
+def _disposition(permit: Permit, extension: str) -> str:
+    """Return the header under which a picture is shown, or a whole file saved: a link's by its title and a number."""
+    named = permit.download_name
+    if named is None:
+        kind = "inline" if permit.recipe is not None else "attachment"
+        return f'{kind}; filename="{permit.image.id}-{permit.name}.{extension}"'
+    # What precedes a slash would be taken for a folder.
+    title = (named.title or "image").replace("/", "-").replace("\\", "-")
+    return filenames.to_disposition(f"{title}-{named.number}.{extension}", attachment=True)
 
 
 @lru_cache(maxsize=4096)
