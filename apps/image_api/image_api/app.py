@@ -16,6 +16,8 @@ from image_api.analyses.routes import router as analyses_router
 from image_api.audit_events.routes import router as audit_events_router
 from image_api.batches.routes import router as batches_router
 from image_api.collections.routes import router as collections_router
+from image_api.console import router as console
+from image_api.console.middleware import ConsoleMiddleware
 from image_api.credentials.routes import router as credentials_router
 from image_api.credits.routes import router as credits_router
 from image_api.delivery_addresses.routes import router as delivery_addresses_router
@@ -104,7 +106,7 @@ ROUTERS = {
         people_router,
         people_admin_router,
     ),
-    "": (health.router, share_pages_router, error_pages.router, page.router, index_page.router),
+    "": (health.router, share_pages_router, error_pages.router, page.router, index_page.router, *console.ROUTERS),
 }
 
 
@@ -176,6 +178,7 @@ def create_app(
         request_counts=app.state.request_counts,
         trusted_proxies=TrustedProxies(settings.trusted_proxy_depth, addresses),
     )
+    app.add_middleware(ConsoleMiddleware, settings=settings)
     app.add_middleware(EarlyRefusalMiddleware)
     return app
 

@@ -112,18 +112,22 @@ def check_csrf(cookie: str, token: str) -> None:
         )
 
 
-def check_same_origin(request: Request, services: Services) -> None:
+def check_same_origin(request: Request, services: Services, *, declared: bool = False) -> None:
     """Require that the request comes from our own origin, or from no page at all.
 
     Browsers declare the origin of a request, and pages cannot change it: `Sec-Fetch-Site` with every request, and
-    `Origin` from older browsers with requests that change something. Clients that send neither are not browsers.
+    `Origin` from older browsers with requests that change something. Clients that send neither are not browsers: with
+    `declared` they are refused as well.
 
     Raises:
         errors.CrossSiteRequest: A session cookie is not accepted from another site.
     """
     site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
     own_hosts = {urlsplit(services.settings.base_url).netloc, request.headers.get("Host")} - {""}
-    allowed = site in ("same-origin", "none") if site else origin is None or _host_of(origin) in own_hosts
+    if site:
+        allowed = site == "same-origin" or (site == "none" and not declared)
+    else:
+        allowed = not declared if origin is None else _host_of(origin) in own_hosts
     if not allowed:
         raise errors.CrossSiteRequest(
             "A page of another site cannot use this session. Use a page of this service, an API key or an access token."
@@ -146,6 +150,17 @@ def caller_address() -> str:
 def caller_origin(request: Request) -> Origin:
     """Return where a request comes from, as recorded with the use of a key."""
     return Origin(caller_address(), request.headers.get("user-agent"))
+
+
+async def count_sign_in_attempt(services: Services) -> str:
+    """Count an attempt to sign in against the limit of the caller's address, and return that address.
+
+    Raises:
+        errors.TooManyRequests: There were too many.
+    """
+    address = caller_address()
+    await services.rate_limits.count_sign_in(address)
+    return address
 
 
 class RequireScope:

@@ -171,6 +171,11 @@ class ApiSettings(PurgedHashSettings):
         return "__Host-im_session" if self.cookies_are_secure else f"im_session_{urlsplit(self.base_url).port or 80}"
 
     @property
+    def is_local(self) -> bool:
+        """Whether this is the local cloud: storage is emulated, and callers use plain HTTP."""
+        return self.storage_emulator_host is not None and self.base_url.startswith("http:")
+
+    @property
     def cookies_are_secure(self) -> bool:
         """Whether cookies are sent over HTTPS only: always, unless the base URL is plain HTTP."""
         return not self.base_url.startswith("http:")

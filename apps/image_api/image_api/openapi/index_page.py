@@ -15,11 +15,11 @@ router = APIRouter(include_in_schema=False, route_class=GuardedRoute)
 @router.get(API_PREFIX)
 @router.get(f"{API_PREFIX}/")
 def index(request: Request, accept: Annotated[str, Header()] = "") -> Response:
-    """Send a browser to the documentation, and tell everybody else where things are."""
+    """Send a browser to the console or the documentation, and tell everybody else where things are."""
     headers = {"vary": "Accept"}
     # Only browsers ask for HTML; other clients accept anything.
     if "text/html" in accept.lower():
-        return RedirectResponse("/docs", headers=headers)
+        return RedirectResponse("/console" if request.url.path == "/" else "/docs", headers=headers)
     return JSONResponse(
         {
             "service": "image-manager",

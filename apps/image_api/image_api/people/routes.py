@@ -6,13 +6,13 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from image_api.actor import Actor, Scope
-from image_api.auth import RequireScope, RequireSession, caller_address, check_same_origin
+from image_api.auth import RequireScope, RequireSession, check_same_origin, count_sign_in_attempt
 from image_api.dependencies import ServicesDep, TransactionDep
 from image_api.guarded_route import GuardedRoute
 from image_api.people import accounts, schemas, service
+from image_api.people.cookies import set_session_cookie
 from image_api.people.service import IssuedToken, NewSession
 from image_api.proofs import session_cookies
-from image_api.services import Services
 
 router = APIRouter(prefix="/auth", tags=["people"], route_class=GuardedRoute)
 Person = Annotated[Actor, Depends(RequireSession())]
@@ -27,12 +27,6 @@ _REFUSED: dict[int | str, dict[str, Any]] = {
 }
 
 
-async def _count_attempt(services: Services) -> str:
-    address = caller_address()
-    await services.rate_limits.count_sign_in(address)
-    return address
-
-
 @router.post("/register", status_code=202, response_model=schemas.Registered, responses={
     **_ATTEMPT,
     403: {"description": "Registration needs an invitation."},
@@ -41,7 +35,7 @@ async def _count_attempt(services: Services) -> str:
 })  # fmt: skip
 async def register(body: schemas.Registration, services: ServicesDep) -> Any:
     """Create an account, with an invitation or where registration is open. Sign in afterwards."""
-    await _count_attempt(services)
+    await count_sign_in_attempt(services)
     await accounts.register(services, body)
     return schemas.Registered()
 
@@ -49,13 +43,13 @@ async def register(body: schemas.Registration, services: ServicesDep) -> Any:
 @router.post("/login", response_model=schemas.AccessToken | schemas.CookieSession, responses=_ATTEMPT | _REFUSED)
 async def login(body: schemas.Login, services: ServicesDep, request: Request, response: Response) -> Any:
     """Sign in with an e-mail address and a password, and get an access token or a session cookie."""
-    address = await _count_attempt(services)
+    address = await count_sign_in_attempt(services)
     check_same_origin(request, services)
     signed_in = await service.sign_in(services, body, address, request.headers.get("user-agent", ""))
     response.headers["Cache-Control"] = "no-store"
     if signed_in.cookie is None:
         return _token_body(await service.access_token(services, signed_in.session))
-    _set_cookie(response, services, signed_in.cookie)
+    set_session_cookie(response, services.settings, signed_in.cookie)
     return _cookie_body(signed_in)
 
 
@@ -73,19 +67,6 @@ def _cookie_body(signed_in: NewSession) -> schemas.CookieSession:
         csrf_token=session_cookies.csrf_token(signed_in.cookie or ""),
         session_id=signed_in.session["id"],
         session_expires_at=signed_in.session["expires_at"],
-    )
-
-
-def _set_cookie(response: Response, services: Services, value: str) -> None:
-    """Set the session's cookie; an empty value removes it."""
-    settings = services.settings
-    response.set_cookie(
-        settings.session_cookie_name,
-        value,
-        max_age=settings.session_hours * 3600 if value else 0,
-        secure=settings.cookies_are_secure,
-        httponly=True,
-        samesite="strict",
     )
 
 
@@ -112,7 +93,7 @@ async def logout(
     """End this session, or all of your sessions."""
     await service.sign_out(transaction, actor, everywhere=everywhere)
     transaction.on_commit.append(lambda: services.session_cache.forget_user(actor.user_id))
-    _set_cookie(response, services, "")
+    set_session_cookie(response, services.settings, "")
 
 
 @router.get("/session", response_model=schemas.CurrentSession)
@@ -145,7 +126,7 @@ async def end_session(session_id: UUID, actor: Holder, transaction: TransactionD
 @router.post("/password", status_code=204)
 async def change_password(body: schemas.PasswordChange, actor: Person, services: ServicesDep) -> None:
     """Change your password. Your other sessions end; API keys keep working."""
-    await accounts.change_password(services, actor, body, await _count_attempt(services))
+    await accounts.change_password(services, actor, body, await count_sign_in_attempt(services))
 
 
 @router.post("/password-reset", status_code=204, responses={
@@ -154,4 +135,4 @@ async def change_password(body: schemas.PasswordChange, actor: Person, services:
 })  # fmt: skip
 async def reset_password(body: schemas.PasswordReset, services: ServicesDep) -> None:
     """Set a new password with a token from an admin. All sessions of the user end."""
-    await accounts.reset_password(services, body, await _count_attempt(services))
+    await accounts.reset_password(services, body, await count_sign_in_attempt(services))

@@ -6,11 +6,12 @@ from ..conftest import Api
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 
 
-@pytest.mark.parametrize("path", ["/", "/api/v1", "/api/v1/"])
-async def test_browser_is_sent_to_the_documentation(api: Api, path: str) -> None:
+@pytest.mark.parametrize(("path", "place"), [("/", "/console"), ("/api/v1", "/docs"), ("/api/v1/", "/docs")])
+async def test_a_browser_is_sent_to_pages(api: Api, path: str, place: str) -> None:
     answer = await api.client.get(path, headers={"accept": BROWSER})
-    assert (answer.status_code, answer.headers["location"], answer.headers["vary"]) == (307, "/docs", "Accept")
-    assert (await api.client.get(answer.headers["location"])).status_code == 200
+    assert (answer.status_code, answer.headers["location"], answer.headers["vary"]) == (307, place, "Accept")
+    headers = api.admin.headers if place == "/console" else {}
+    assert (await api.client.get(answer.headers["location"], headers=headers)).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/", "/api/v1", "/api/v1/"])

@@ -1,0 +1,112 @@
+"""Rendering of pages within the frame that all of them share."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
+from uuid import UUID
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse, RedirectResponse
+
+from image_api.actor import Actor
+from image_api.console.policy import HOME, console_policy
+from image_api.http.paths import STATIC_PREFIX
+from image_api.proofs import session_cookies
+from image_api.services import Services
+from image_api.web_pages.static_files import StaticFiles
+from image_api.web_pages.templates import Templates
+from image_core import errors
+from image_core.errors.problem_documents import status_of
+
+static_files = StaticFiles("image_api.console", f"{STATIC_PREFIX}/console")
+
+
+class NavItem(NamedTuple):
+    """A link of the navigation; some pages are only for people who signed in with a password."""
+
+    path: str
+    name: str
+    for_people: bool = False
+
+
+_NAVIGATION = (NavItem(HOME, "Home"),)
+
+
+@cache
+def _templates() -> Templates:
+    templates = Templates("image_api.console", static_files)
+    templates.environment.filters["moment"] = moment
+    templates.environment.filters["machine_time"] = machine_time
+    return templates
+
+
+def moment(time: datetime) -> str:
+    """Return a time for people, in UTC: `30 Nov 2026, 01:46 UTC`."""
+    at = time.astimezone(UTC)
+    return f"{at.day} {at:%b %Y, %H:%M} UTC"
+
+
+def machine_time(time: datetime) -> str:
+    """Return a time for `<time datetime>`: `2026-11-30T01:46:44Z`."""
+    return f"{time.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def render(
+    request: Request,
+    template: str,
+    values: Mapping[str, Any] | None = None,
+    *,
+    team_id: UUID | None = None,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+) -> HTMLResponse:
+    """Return a page in the frame, for the caller of the request if there is one.
+
+    `team_id` is the team that an admin has chosen; it stays in the addresses of all links.
+    """
+    services: Services = request.app.state.services
+    actor: Actor | None = getattr(request.state, "actor", None)
+    cookie = request.cookies.get(services.settings.session_cookie_name)
+    frame = {
+        "actor": actor,
+        "csrf_token": session_cookies.csrf_token(cookie) if cookie and actor else "",
+        "navigation": [item for item in _NAVIGATION if actor and not (item.for_people and actor.credential_id)],
+        "path": request.url.path,
+        "link": lambda path, **query: _link(path, team_id, query),
+        "is_local": services.settings.is_local,
+        "base_url": services.settings.base_url,
+    }
+    policy = console_policy(services.settings)
+    return _templates().page(template, {**frame, **(values or {})}, policy=policy, status=status, headers=headers)
+
+
+def _link(path: str, team_id: UUID | None, query: dict[str, Any]) -> str:
+    named = {"team_id": team_id, **query}
+    encoded = urlencode({name: value for name, value in named.items() if value is not None})
+    return f"{path}?{encoded}" if encoded else path
+
+
+class Refusal(NamedTuple):
+    """Why a form was refused, in the words of the API's error."""
+
+    status: int
+    code: str
+    title: str
+    detail: str
+    by_field: dict[str, str]
+    headers: dict[str, str]
+
+
+def refusal_of(error: errors.AppError) -> Refusal:
+    """Return what a page shows of an error, next to the fields that it concerns."""
+    by_field = {str(each["field"]): str(each["message"]) for each in error.extra.get("errors", ())}
+    seconds = getattr(error, "retry_after_seconds", None)
+    headers = {} if seconds is None else {"retry-after": str(seconds)}
+    return Refusal(status_of(error), error.code, error.title(), error.detail, by_field, headers)
+
+
+def go_to(path: str) -> RedirectResponse:
+    """Return the redirect after a form that has succeeded."""
+    return RedirectResponse(path, 303)

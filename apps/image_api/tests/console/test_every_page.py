@@ -1,0 +1,215 @@
+"""What holds for every page and form of the console: the tests walk all routes, so a new one is tested too."""
+
+import re
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from fastapi.routing import APIRoute
+from sqlalchemy import func, select
+
+from image_api.actor import Role
+from image_api.app import ROUTERS
+from image_api.console.page_route import PageRoute, operations_of
+from image_api.console.policy import is_console
+from image_api.guarded_route import guard_of
+from image_api.http.paths import API_PREFIX
+from image_api.idempotency.route import takes_key
+from image_api.openapi.operations import api_routes, needs_session, scope_alternatives
+from image_core.models import audit_event
+
+from ..conftest import Api, MakeApi
+from .browser import SAME_ORIGIN, Browser, tags_of
+
+ROUTES = [(path, route) for path, route in api_routes(ROUTERS) if is_console(path)]
+PAGES = [(path, route) for path, route in ROUTES if "GET" in (route.methods or ())]
+FORMS = [(path, route) for path, route in ROUTES if "POST" in (route.methods or ())]
+# They show and change nothing of anybody; the forms count attempts by address, and need our own origin.
+OPEN = {"/admin", "/console/_components", "/console/sign-in", "/console/sign-in/key"}
+HOSTILE = "\"'><img src=x onerror=alert(1)><script>alert(1)</script>{{ 7 * 7 }}"
+POLICY = (
+    "default-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; script-src 'self';"
+    " style-src 'self'; img-src 'self' https://pictures.test/ data: blob:;"
+    " connect-src 'self' https://pictures.test/ {uploads}; require-trusted-types-for 'script';"
+    " trusted-types console-worker"
+)
+
+
+def name_of(found: Any) -> str:
+    return str(found[0]) if isinstance(found, tuple) else ""
+
+
+def url_of(path: str) -> str:
+    return re.sub(r"\{[^}]+\}", str(uuid4()), path)
+
+
+def operation(named: str) -> APIRoute:
+    method, _, path = named.partition(" ")
+    assert path.startswith(API_PREFIX)
+    return next(route for each, route in api_routes(ROUTERS) if each == path and method in (route.methods or ()))
+
+
+def scopes_of(route: APIRoute) -> set[str]:
+    return set((scope_alternatives(route) or [[]])[0])
+
+
+@pytest.mark.parametrize(("path", "route"), ROUTES, ids=name_of)
+def test_a_page_has_the_rights_and_limits_of_the_operations_it_stands_for(path: str, route: APIRoute) -> None:
+    assert isinstance(route, PageRoute)
+    assert not route.include_in_schema
+    # With a guard, it is authenticated and counted before a body is read.
+    assert (guard_of(route.dependant) is None) == (path in OPEN)
+    if path not in OPEN:
+        same = [operation(named) for named in operations_of(route)]
+        assert same
+        assert scopes_of(route) == set().union(*map(scopes_of, same))
+        assert needs_session(route) == any(map(needs_session, same))
+        assert takes_key(route.dependant) == any(takes_key(each.dependant) for each in same)
+
+
+def assert_headers(headers: Any, settings: Any) -> None:
+    uploads = f"{settings.storage_emulator_host}/upload/storage/v1/b/{settings.image_upload_bucket_name}/o"
+    assert {name: headers.get_list(name) for name in EXPECTED} == EXPECTED | {
+        "content-security-policy": [POLICY.format(uploads=uploads)]
+    }
+
+
+EXPECTED = {
+    "cache-control": ["no-store"],
+    "content-security-policy": [],
+    "cross-origin-opener-policy": ["same-origin"],
+    "referrer-policy": ["same-origin"],
+    "x-frame-options": ["DENY"],
+    "x-content-type-options": ["nosniff"],
+}
+
+
+@pytest.mark.parametrize("signed_in", [False, True], ids=["stranger", "admin"])
+async def test_every_answer_has_the_headers_of_a_page_and_is_kept_nowhere(api: Api, signed_in: bool) -> None:
+    browser = Browser(api)
+    if signed_in:
+        await browser.sign_in_by_key(api.admin.api_key)
+    for path, _ in PAGES:
+        answer = await browser.get(url_of(path))
+        assert answer.status_code in (200, 303, 404), path
+        assert_headers(answer.headers, api.services.settings)
+    for path, _ in FORMS:
+        assert_headers((await browser.post(url_of(path), {"a": "b"})).headers, api.services.settings)
+    for method, path in (
+        ("GET", "/console?unknown=1"),
+        ("GET", "/console/a/b"),
+        ("PUT", "/console"),
+        ("HEAD", "/console"),
+    ):
+        answer = await browser._ask(method, path, None, {})
+        assert_headers(answer.headers, api.services.settings)
+
+
+async def test_errors_from_outside_of_the_routes_are_pages_too(make_api: MakeApi) -> None:
+    async with make_api(address_rate_limit_per_second=1) as api:
+        browser = Browser(api)
+        answers = [await browser.get("/console/sign-in") for _ in range(50)]
+        last = answers[-1]
+        assert last.status_code == 429
+        assert last.headers["content-type"] == "text/html; charset=utf-8"
+        assert last.headers["retry-after"]
+        assert last.headers["x-request-id"] in last.text
+        assert_headers(last.headers, api.services.settings)
+        # A program gets the problem document.
+        assert (await browser.get("/console/sign-in", Accept="*/*")).json()["code"] == "rate-limited"
+
+
+@pytest.mark.parametrize(("path", "route"), [each for each in FORMS if each[0] not in OPEN], ids=name_of)
+async def test_a_form_without_the_sessions_own_token_changes_nothing_and_is_shown_again(
+    api: Api, path: str, route: APIRoute
+) -> None:
+    browser, other = Browser(api), Browser(api)
+    person = await api.person(role=Role.ADMIN)
+    for each in (browser, other):
+        await each.sign_in(person)
+        await each.get("/console")
+    token, url = browser.form("/console/sign-out")["csrf_token"], url_of(path)
+    events = select(func.count()).select_from(audit_event)
+    before = await api.rows.fetch_value(events)
+    stale = other.form("/console/sign-out")["csrf_token"]
+    for fields in (
+        {"csrf_token": stale, "name": HOSTILE, "new_password": "kept nowhere"},
+        {"name": HOSTILE},
+        {"name": HOSTILE, "csrf_token": token},
+        {"csrf_token": "", "name": HOSTILE},
+    ):
+        answer = await browser.post(url, fields)
+        assert answer.status_code == 403, fields
+        assert "kept nowhere" not in answer.text
+        again = browser.form(url)
+        assert again["name"] == HOSTILE
+        assert again["csrf_token"] == token
+    for headers in ({"Sec_Fetch_Site": "cross-site"}, {"Sec_Fetch_Site": "", "Origin": "https://evil.example"}):
+        answer = await browser.post(url, {"csrf_token": token}, **headers)
+        assert answer.status_code == 403
+    assert await api.rows.fetch_value(events) == before
+    assert (await browser.get("/console")).status_code == 200
+
+
+@pytest.mark.parametrize(("path", "route"), FORMS, ids=name_of)
+async def test_only_readable_forms_of_pages_are_read(api: Api, path: str, route: APIRoute) -> None:
+    browser = Browser(api)
+    await browser.sign_in_by_key(api.admin.api_key)
+    headers = {"Cookie": browser.cookie, **SAME_ORIGIN}
+    for body, content_type, status in (
+        (b"{}", "application/json", 415),
+        (b"a=%ff", "application/x-www-form-urlencoded", 422),
+        (b"a\xff=b", "application/x-www-form-urlencoded", 422),
+        (b"&".join([b"a=b"] * 101), "application/x-www-form-urlencoded", 422),
+        (b"a=" + b"b" * 65_536, "application/x-www-form-urlencoded", 413),
+    ):
+        sent = {**headers, "Content-Type": content_type}
+        answer = await api.client.post(url_of(path), content=body, headers=sent)
+        assert answer.status_code == status, (body[:20], answer.text)
+
+
+def assert_harmless(page: str) -> None:
+    """Nothing but our own modules is a script, and what was escaped is not escaped twice."""
+    for tag, attributes in tags_of(page):
+        assert not [name for name in attributes if name.startswith("on") or name == "style"], (tag, attributes)
+        assert attributes.get("src", "/static/console/").startswith("/static/console/"), (tag, attributes)
+        assert tag != "script" or attributes["type"] == "module"
+    assert "&amp;lt;" not in page
+
+
+async def test_hostile_text_is_text_on_every_page(api: Api) -> None:
+    team_id = await api.team(HOSTILE)
+    for role in (Role.ADMIN, Role.MEMBER):
+        browser = Browser(api, headers={"User-Agent": HOSTILE})
+        person = await api.person(name=HOSTILE, role=role, team_id=team_id if role is Role.MEMBER else None)
+        await browser.sign_in(person)
+        seen = 0
+        for path, _ in PAGES:
+            answer = await browser.get(url_of(path))
+            if answer.status_code == 200:
+                assert_harmless(answer.text)
+                seen += answer.text.count("&lt;img src=x onerror=alert(1)&gt;")
+        assert seen > 2
+
+
+async def test_what_is_sent_back_to_the_sign_in_page_is_text(api: Api) -> None:
+    browser = Browser(api)
+    await browser.get(f"/console/sign-in?next=/console/{HOSTILE.replace('#', '')}")
+    assert_harmless(browser.page)
+    await browser.submit("/console/sign-in", email=HOSTILE, password="x")
+    assert_harmless(browser.page)
+    assert browser.form("/console/sign-in")["email"] == HOSTILE
+
+
+async def test_the_page_of_components_exists_on_the_local_cloud_only(api: Api, make_api: MakeApi) -> None:
+    assert (await Browser(api).get("/console/_components")).status_code == 404
+    async with make_api(public_base_url="http://api") as local:
+        assert "Buttons" in (await Browser(local).get("/console/_components")).text
+
+
+def test_a_form_that_nobody_reads_is_no_route() -> None:
+    async def change() -> None:
+        """Would never compare the CSRF token."""
+
+    with pytest.raises(TypeError, match="FormDep"):
+        PageRoute("/console/change", change, methods=["POST"])

@@ -1,0 +1,110 @@
+"""The console in a real browser: with and without script, by keyboard alone, on a phone and a desk, light and dark."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from .conftest import PASSWORD, Client, RunningSystem
+
+pytestmark = pytest.mark.chromium
+
+
+class Visitor:
+    """A page with cookies of its own, and whatever went wrong on it."""
+
+    def __init__(self, page: Any, url: str) -> None:
+        self.page, self.url = page, url
+        self.complaints: list[str] = []
+        page.on("console", self._hear)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+
+    def _hear(self, line: Any) -> None:
+        if line.type in ("error", "warning"):
+            self.complaints.append(line.text)
+
+    async def type_into(self, name: str, text: str) -> None:
+        """Go to a field by the Tab key, and type."""
+        for _ in range(20):
+            if await self.page.evaluate("document.activeElement?.name") == name:
+                await self.page.keyboard.type(text)
+                return
+            await self.page.keyboard.press("Tab")
+        raise AssertionError(f"the Tab key does not reach {name}")
+
+    async def press_button(self, text: str) -> None:
+        for _ in range(20):
+            await self.page.keyboard.press("Tab")
+            if await self.page.evaluate("document.activeElement?.textContent?.trim()") == text:
+                async with self.page.expect_navigation():
+                    await self.page.keyboard.press("Enter")
+                return
+        raise AssertionError(f"the Tab key does not reach {text}")
+
+
+@pytest.fixture(params=[True, False], ids=["with script", "without script"])
+async def visitor(request: Any, chromium: Any, system: RunningSystem) -> AsyncIterator[Visitor]:
+    # A transition that the next page interrupts would be a complaint.
+    context = await chromium.new_context(java_script_enabled=request.param, reduced_motion="reduce")
+    yield Visitor(await context.new_page(), system.url)
+    await context.close()
+
+
+async def test_by_keyboard_alone_somebody_signs_in_sees_home_and_signs_out(visitor: Visitor, email: str) -> None:
+    page = visitor.page
+    await page.goto(f"{visitor.url}/")
+    assert page.url == f"{visitor.url}/console/sign-in"
+    await visitor.type_into("email", email)
+    await visitor.type_into("password", PASSWORD)
+    async with page.expect_navigation():
+        await page.keyboard.press("Enter")
+    assert page.url == f"{visitor.url}/console"
+    assert await page.get_by_role("heading", name="Who am I").is_visible()
+    assert await page.locator(".account .name").text_content() == "Ada"
+    await visitor.press_button("Sign out")
+    assert page.url == f"{visitor.url}/console/sign-in"
+    await page.goto(f"{visitor.url}/console")
+    assert page.url == f"{visitor.url}/console/sign-in"
+    assert visitor.complaints == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1440])
+async def test_pages_fit_the_screen_and_break_no_policy(
+    chromium: Any, system: RunningSystem, member: Client, scheme: str, width: int
+) -> None:
+    context = await chromium.new_context(
+        color_scheme=scheme, viewport={"width": width, "height": 844}, reduced_motion="reduce"
+    )
+    visitor = Visitor(await context.new_page(), system.url)
+    page = visitor.page
+    await page.goto(f"{system.url}/console/sign-in")
+    await page.get_by_label("API key", exact=True).fill(member.api_key)
+    await page.get_by_role("button", name="Sign in with the key").click()
+    await page.wait_for_url(f"{system.url}/console")
+    for path in ("/console", "/console/sign-in", "/console/_components"):
+        await page.goto(f"{system.url}{path}")
+        wide = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+        assert not await page.evaluate(wide), path
+    assert visitor.complaints == []
+    await context.close()
+
+
+async def test_a_link_on_another_site_leads_to_the_page_and_not_to_signing_in(
+    chromium: Any, system: RunningSystem, member: Client
+) -> None:
+    context = await chromium.new_context()
+    page = await context.new_page()
+    await page.goto(f"{system.url}/console/sign-in")
+    await page.get_by_label("API key", exact=True).fill(member.api_key)
+    await page.keyboard.press("Enter")
+    await page.wait_for_url(f"{system.url}/console")
+    # A page of another site: the browser sends no cookie of ours with its links.
+    await page.route(
+        "http://elsewhere.example/",
+        lambda route: route.fulfill(content_type="text/html", body=f'<a href="{system.url}/console">there</a>'),
+    )
+    await page.goto("http://elsewhere.example/")
+    await page.get_by_text("there").click()
+    await page.get_by_role("heading", name="Who am I").wait_for()
+    await context.close()
