@@ -134,6 +134,8 @@ DELIVERED_KB = 40.0
 """A delivered picture: about what a WebP of 640 pixels takes."""
 HIT_MS, MAKE_MS = 1.0, 70.0
 """CPU of image-delivery for a stored picture (assumed) and for one that is made (benchmarks/README.md)."""
+LINK_PAGE_MS = 10.0
+"""CPU of the API for a page of a share link, with up to 60 addresses (assumed)."""
 TASKS_CPU, TASKS_MEMORY_GIB = 1.0, 0.5
 SWEEPS, SWEEP_SECONDS = HOURS * 60, 0.2
 SERIES_PER_CONDITION, POINTS_PER_SERIES = 2, MONTH_SECONDS / 30
@@ -197,13 +199,19 @@ def lines(setup: Setup, images: int) -> dict[str, float]:
 
 
 def edge_dollars() -> float:
-    """What the load balancer adds before its first request: forwarding rules, a policy, its rules."""
-    return _dollars("balancer", HOURS) + _dollars("armor_policy", 1) + _dollars("armor_rule", 11)
+    """What the load balancer adds before its first request: forwarding rules, two policies (one for share links)."""
+    return _dollars("balancer", HOURS) + _dollars("armor_policy", 2) + _dollars("armor_rule", 11 + 2)
 
 
 def delivery_edge_dollars() -> float:
     """What delivery behind the load balancer adds before its first request: a policy of two rules."""
     return _dollars("armor_policy", 1) + _dollars("armor_rule", 2)
+
+
+def link_views_dollars() -> float:
+    """What 1 M pages of share links cost the API, without free amounts and without their pictures."""
+    run = PRICES["run_cpu"].dollars * API_CPU + PRICES["run_memory"].dollars * API_MEMORY_GIB
+    return 1e6 * LINK_PAGE_MS / 1000 / API_LOAD * run + PRICES["run_requests"].dollars
 
 
 def delivery_lines(*, made: bool = False, balanced: bool = False, cdn_hits: float = 0.0) -> dict[str, float]:
@@ -377,6 +385,9 @@ and pictures that an instance has in memory cost no read of storage. Almost all 
 {PRICES["egress"].dollars:.2f} for each GB. With a CDN that answers nine of ten, it and the load balancer pay for
 themselves from about {cdn_pays_from_gigabytes():,.0f} GB a month. Budgets of teams and the alert on bytes do not see
 what a CDN answers; only the budget of the billing account does.
+
+A page of a share link is one request to the API: {link_views_dollars():.2f} for 1 M pages, at an assumed
+{LINK_PAGE_MS:g} ms of CPU each. Its pictures are delivered like any others.
 
 ## Assumptions about an image
 

@@ -83,20 +83,24 @@ def joined_runs(text: str) -> str:
     """Return a file of tests in which runs that make the same plan are one, with the assertions of all of them.
 
     Terraform plans anew for every run, which takes seconds for a stack; an assertion takes next to nothing. The message
-    of an assertion then begins with the name of the run that it comes from. A file in which a run applies something
-    stays as it is: what is planned there depends on what came before.
+    of an assertion then begins with the name of the run that it comes from. In a file in which a run applies something,
+    what is planned depends on what came before, so only runs that follow one another are joined there.
     """
-    if "command = apply" in text:
-        return text
-    groups: dict[str, list[re.Match[str]]] = {}
+    in_order = "command = apply" in text
+    groups: list[list[re.Match[str]]] = []
     for run in RUN.finditer(text):
-        groups.setdefault(_setup(run), []).append(run)
+        candidates = groups[-1:] if in_order else groups
+        group = next((each for each in candidates if _setup(each[0]) == _setup(run)), None)
+        if group is None:
+            groups.append([run])
+        else:
+            group.append(run)
+    joined = {group[0].start(): group for group in groups}
 
     def written(run: re.Match[str]) -> str:
-        group = groups[_setup(run)]
-        if run.start() != group[0].start():
+        if run.start() not in joined:
             return ""
-        assertions = "".join(_named_assertions(each) for each in group)
+        assertions = "".join(_named_assertions(each) for each in joined[run.start()])
         return f'run "{run["name"]}" {{\n{_setup(run)}\n{assertions}}}\n'
 
     return RUN.sub(written, text)

@@ -69,6 +69,10 @@ ALLOWED_FINDINGS = {
         "google_compute_security_policy.delivery[0]",
     ): "Signatures guard pictures, and a rule that scans addresses would refuse some of them; nothing behind is Java.",
     (
+        "CKV_GCP_73",
+        "google_compute_security_policy.links",
+    ): "Passwords can look like attacks, and alerts would quote tokens; nothing behind is Java.",
+    (
         "CKV_GCP_62",
         "google_storage_bucket.state",
     ): "The state is made before any bucket that could take its access log.",

@@ -33,6 +33,7 @@ module "observability" {
       host    = try(var.edge.delivery.exclusive, false) ? var.edge.delivery.domain : trimprefix(module.image_delivery[0].uri, "https://")
     }
     security_policies = flatten(module.edge[*].security_policy_names)
+    url_maps          = flatten(module.edge[*].url_map_names)
 
     api_host = var.edge.exclusive ? var.edge.domains[0] : trimprefix(module.image_api.uri, "https://")
   }

@@ -1,7 +1,7 @@
 """Filters of Cloud Logging, as far as the configuration uses them, evaluated on one line of a log.
 
-Source: Google Cloud documentation, "Logging query language": AND binds closer than OR, `:` looks for a part of a
-text, and a field that a line does not have matches nothing.
+Source: Google Cloud documentation, "Logging query language": OR binds closer than AND, `:` looks for a part of a
+text, `=~` for a regular expression of RE2 anywhere in it, and a field that a line does not have matches nothing.
 """
 
 import operator
@@ -11,7 +11,7 @@ from typing import Any
 
 Entry = dict[str, Any]
 Matches = Callable[[Entry], bool]
-_TOKEN = re.compile(r'\s*(?:(?P<string>"(?:[^"\\]|\\.)*")|(?P<sign>>=|<=|!=|[()=:<>])|(?P<word>[^\s()=:<>!"]+))')
+_TOKEN = re.compile(r'\s*(?:(?P<string>"(?:[^"\\]|\\.)*")|(?P<sign>=~|>=|<=|!=|[()=:<>])|(?P<word>[^\s()=:<>!"]+))')
 _SEVERITIES = ("DEFAULT", "DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL", "ALERT", "EMERGENCY")
 _ORDERS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
 
@@ -19,7 +19,7 @@ _ORDERS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator
 def matches(text: str, entry: Entry) -> bool:
     """Whether a filter takes a line. Raises `ValueError` for what is no filter."""
     parser = _Parser(text)
-    found = parser.either()
+    found = parser.both()
     if parser.left:
         raise ValueError(f"left over: {parser.left}")
     return found(entry)
@@ -43,25 +43,25 @@ class _Parser:
             if self.left[index - 1].endswith(".") and self.left[index].startswith('"'):
                 self.left[index - 1] += self.left.pop(index)
 
-    def either(self) -> Matches:
-        parts = [self.both()]
-        while self._take("OR"):
-            parts.append(self.both())
-        return lambda entry: any(part(entry) for part in parts)
-
     def both(self) -> Matches:
-        parts = [self.term()]
-        while self.left and self.left[0] not in ("OR", ")"):
+        parts = [self.either()]
+        while self.left and self.left[0] != ")":
             self._take("AND")
-            parts.append(self.term())
+            parts.append(self.either())
         return lambda entry: all(part(entry) for part in parts)
+
+    def either(self) -> Matches:
+        parts = [self.term()]
+        while self._take("OR"):
+            parts.append(self.term())
+        return lambda entry: any(part(entry) for part in parts)
 
     def term(self) -> Matches:
         if self._take("NOT"):
             denied = self.term()
             return lambda entry: not denied(entry)
         if self._take("("):
-            inner = self.either()
+            inner = self.both()
             self._expect(")")
             return inner
         path, sign = _path(self.left.pop(0)), self.left.pop(0)
@@ -104,6 +104,8 @@ def _compares(found: Any, sign: str, expected: str) -> bool:
         return False
     if sign == "=":
         return str(found) == expected
+    if sign == "=~":
+        return re.search(expected, str(found)) is not None
     if sign == ":":
         return expected.lower() in str(found).lower()
     if sign not in _ORDERS:

@@ -189,7 +189,10 @@ ON = {"enabled", "enable", "log_check_failures", "validate_ssl", "use_ssl", "que
 MEANT = {
     ("google_storage_bucket", "versioning.enabled"): {"derivatives", "scratch"},
     # Addresses are secrets: they stay out of the logs.
-    ("google_compute_backend_service", "log_config.enable"): {"google_compute_backend_service.delivery"},
+    ("google_compute_backend_service", "log_config.enable"): {
+        "google_compute_backend_service.delivery",
+        "google_compute_backend_service.links",
+    },
 }
 
 

@@ -221,6 +221,81 @@ def test_the_sink_keeps_audit_events_and_nothing_else_of_ours(
     assert {name for name, line in lines.items() if matches(kept, line)} == {"revisions_failed"}
 
 
+def request_of_the_api(**values: str) -> Entry:
+    """A line of Cloud Run's own log of requests."""
+    name = "projects/example-project/logs/run.googleapis.com%2Frequests"
+    labels = {"service_name": "image-api", "revision_name": "image-api-00012-abc"}
+    return {"resource": {"type": "cloud_run_revision", "labels": labels}, "logName": name, "httpRequest": values}
+
+
+TOKEN = "0123456789abcdef0123456789abcdef"
+IMAGE_URL = f"https://images.example.com/api/v1/images/{IMAGE}"
+
+
+@pytest.fixture(scope="module")
+def link_exclusion() -> str:
+    (found,) = [
+        change["change"]["after"]
+        for change in planned("prod").values()
+        if change["address"].endswith("google_logging_project_exclusion.link_requests")
+    ]
+    assert found["disabled"] is False
+    return str(found["filter"])
+
+
+@pytest.mark.infra
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"/s/{TOKEN}",
+        f"/s/{TOKEN}?page=2",
+        f"/s/{TOKEN}/pictures/3",
+        f"//s/{TOKEN}",
+        f"/S/{TOKEN.upper()}",
+        f"/%73/{TOKEN}",
+        f"/s%2F{TOKEN}",
+        f"/%2e/s/{TOKEN}",
+        "/s/%30123456789abcdef0123456789abcdef",
+        "//%53%2F%30123456789abcdef0123456789abcdef",
+        f"/mail/https://images.example.com/s/{TOKEN}",
+        f"/api/v1/../../s/{TOKEN}",
+        f"/sign-in?next=%2Fs%2F{TOKEN}.",
+    ],
+)
+def test_no_spelling_of_a_share_link_is_logged(link_exclusion: str, path: str) -> None:
+    link = f"https://images.example.com{path}"
+    assert matches(link_exclusion, request_of_the_api(requestUrl=link))
+    assert matches(link_exclusion, request_of_the_api(requestUrl="https://images.example.com/a.css", referer=link))
+
+
+@pytest.mark.infra
+@pytest.mark.parametrize(
+    "url",
+    [
+        IMAGE_URL,
+        f"{IMAGE_URL}/content?sha256={TOKEN}{TOKEN}",
+        "https://images.example.com/api/v1/links?limit=20",
+        "https://images.example.com/sign-in",
+        "https://images.example.com/api/v1/s/",
+        "https://s/health/live",
+        "https://images.example.com/s",
+    ],
+)
+def test_other_requests_of_the_api_are_logged(link_exclusion: str, url: str) -> None:
+    assert not matches(link_exclusion, request_of_the_api(requestUrl=url))
+    assert not matches(link_exclusion, request_of_the_api(requestUrl=IMAGE_URL, referer=url))
+
+
+@pytest.mark.infra
+def test_the_sink_keeps_no_request_for_a_share_link() -> None:
+    (kept,) = [
+        change["change"]["after"]["filter"]
+        for change in planned("prod").values()
+        if change["type"] == "google_logging_project_sink"
+    ]
+    assert not matches(kept, request_of_the_api(requestUrl=f"https://images.example.com/s/{TOKEN}"))
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -234,8 +309,11 @@ def test_the_sink_keeps_audit_events_and_nothing_else_of_ours(
         ("missing>=0", False),
         ('severity>=ERROR AND a."@t"="x"', True),
         ("severity>=CRITICAL", False),
-        ('a.b="d" AND n=3 OR n=3', True),
-        ('a.b="d" AND (n=3 OR n=3)', False),
+        ('a.b="d" AND n=3 OR n=3', False),
+        ('(a.b="d" AND n=3) OR n=3', True),
+        ('NOT a.b="c" OR n=3', True),
+        ('a.b=~"^[a-c]$"', True),
+        ('a.b=~"C"', False),
     ],
 )
 def test_filters_are_read_as_cloud_logging_reads_them(text: str, expected: bool) -> None:

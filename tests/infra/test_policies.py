@@ -137,8 +137,9 @@ def test_runs_that_make_the_same_plan_are_joined_for_a_check_and_no_assertion_is
     assert re.findall(r'^run "(\w+)"', joined, re.MULTILINE) == ["first", "elsewhere", "refused"]
     assert re.findall(r'error_message = "(.*)"', joined) == ["first: Wrong.", "second: Wrong.", "elsewhere: Wrong."]
     assert joined.count("expect_failures") == 1
-    applied = "".join(runs).replace("command = plan", "command = apply")
-    assert joined_runs(applied) == applied
+    applied = joined_runs("".join((*runs, runs[3])).replace("command = plan", "command = apply"))
+    assert re.findall(r'^run "(\w+)"', applied, re.MULTILINE) == ["first", "elsewhere", "refused", "second"]
+    assert applied.count("second: Wrong.") == 2
 
 
 def planted_faults() -> list[dict[str, str]]:

@@ -20,12 +20,28 @@ resource "google_compute_url_map" "https" {
   description     = "Delivery's hosts go to delivery, everything else to the API."
   default_service = google_compute_backend_service.api.id
 
-  dynamic "host_rule" {
-    for_each = length(var.cached_paths) > 0 ? [var.domains] : []
+  # Every host without a rule of its own: an address that is respelled by its host is not logged either.
+  host_rule {
+    hosts        = ["*"]
+    path_matcher = "api"
+  }
 
-    content {
-      hosts        = host_rule.value
-      path_matcher = "cached"
+  path_matcher {
+    name            = "api"
+    default_service = google_compute_backend_service.api.id
+
+    path_rule {
+      paths   = local.link_paths
+      service = google_compute_backend_service.links["links"].id
+    }
+
+    dynamic "path_rule" {
+      for_each = length(var.cached_paths) > 0 ? [var.cached_paths] : []
+
+      content {
+        paths   = path_rule.value
+        service = google_compute_backend_service.cached[0].id
+      }
     }
   }
 
@@ -37,6 +53,11 @@ resource "google_compute_url_map" "https" {
   path_matcher {
     name            = "candidate"
     default_service = google_compute_backend_service.candidate.id
+
+    path_rule {
+      paths   = local.link_paths
+      service = google_compute_backend_service.links["links-candidate"].id
+    }
   }
 
   dynamic "host_rule" {
@@ -54,20 +75,6 @@ resource "google_compute_url_map" "https" {
     content {
       name            = path_matcher.key
       default_service = google_compute_backend_service.delivery[path_matcher.key].id
-    }
-  }
-
-  dynamic "path_matcher" {
-    for_each = length(var.cached_paths) > 0 ? [var.cached_paths] : []
-
-    content {
-      name            = "cached"
-      default_service = google_compute_backend_service.api.id
-
-      path_rule {
-        paths   = path_matcher.value
-        service = google_compute_backend_service.cached[0].id
-      }
     }
   }
 }

@@ -4,8 +4,13 @@ output "address" {
 }
 
 output "security_policy_names" {
-  description = "Names of the Cloud Armor policies: the API's, and delivery's if it is behind the load balancer."
-  value       = concat([google_compute_security_policy.this.name], google_compute_security_policy.delivery[*].name)
+  description = "Names of the Cloud Armor policies: the API's, that of share links, and delivery's if it is behind the load balancer."
+  value       = concat([google_compute_security_policy.this.name, google_compute_security_policy.links.name], google_compute_security_policy.delivery[*].name)
+}
+
+output "url_map_names" {
+  description = "Names of the URL maps, which the log names at each request: for https, and for http."
+  value       = [google_compute_url_map.https.name, google_compute_url_map.redirect.name]
 }
 
 output "dns_records" {

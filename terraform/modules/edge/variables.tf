@@ -62,7 +62,7 @@ variable "candidate_tag" {
 }
 
 variable "throttle" {
-  description = "Requests that one address may send in a minute before it gets 429."
+  description = "Requests that one address may send in a minute before it gets 429; those for share links are counted separately, with the same limit."
   type = object({
     requests_per_minute = optional(number, 1200)
   })
@@ -82,8 +82,8 @@ variable "cached_paths" {
   default     = []
 
   validation {
-    condition     = alltrue([for path in var.cached_paths : startswith(path, "/") && path != "/*" && !startswith(path, "/api/")])
-    error_message = "Each of cached_paths must be a path outside /api/, and not match all paths: responses of the API are private to the caller."
+    condition     = alltrue([for path in var.cached_paths : startswith(path, "/") && path != "/*" && !startswith(path, "/api/") && !startswith(path, "/s/")])
+    error_message = "Each of cached_paths must be a path outside /api/ and /s/, and not match all paths: responses of the API are private to the caller, and pages of share links to whoever has the link."
   }
 }
 

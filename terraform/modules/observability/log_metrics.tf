@@ -78,17 +78,6 @@ resource "google_logging_metric" "measured" {
   }
 }
 
-# Whoever reads an address can see the picture. By service, because a filter on paths would miss other spellings.
-resource "google_logging_project_exclusion" "delivery_requests" {
-  count = var.watched.delivery == null ? 0 : 1
-
-  project     = var.project_id
-  name        = "image-delivery-requests"
-  description = "Requests of image-delivery: their addresses are secrets."
-  filter      = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=\"${var.watched.delivery.service}\" AND logName=\"projects/${var.project_id}/logs/run.googleapis.com%2Frequests\""
-  disabled    = false
-}
-
 resource "google_logging_metric" "counted" {
   for_each = local.counted
 

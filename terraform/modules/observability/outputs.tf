@@ -14,9 +14,9 @@ output "audit_bucket_id" {
 }
 
 output "watched" {
-  description = "Services, delivery, subscriptions, scheduled calls, job and Cloud Armor policies that the alerts and the dashboard refer to, and the maximum number of database connections."
+  description = "Services, delivery, subscriptions, scheduled calls, job, Cloud Armor policies and URL maps that the alerts, the dashboard and the exclusions refer to, and the maximum number of database connections."
   value = merge({ max_connections = var.watched.database.max_connections }, {
-    for key, value in var.watched : key => value if contains(["services", "subscriptions", "schedules", "job_name", "delivery", "security_policies"], key)
+    for key, value in var.watched : key => value if contains(["services", "subscriptions", "schedules", "job_name", "delivery", "security_policies", "url_maps"], key)
   })
 }
 

@@ -32,7 +32,7 @@ variable "region" {
 }
 
 variable "watched" {
-  description = "Monitored resources: the names of the API and the processor, every service with its maximum number of instances, the migration job, the scheduled calls, the database with its maximum number of connections, the subscriptions whose messages trigger work, the dead-letter subscription, the host of the API, the service that delivers pictures with its host (null: none), and the Cloud Armor policies."
+  description = "Monitored resources: the names of the API and the processor, every service with its maximum number of instances, the migration job, the scheduled calls, the database with its maximum number of connections, the subscriptions whose messages trigger work, the dead-letter subscription, the host of the API, the service that delivers pictures with its host (null: none), and the Cloud Armor policies and URL maps of the load balancer."
   type = object({
     api           = string
     processor     = string
@@ -45,6 +45,7 @@ variable "watched" {
     delivery      = optional(object({ service = string, host = string }))
 
     security_policies = optional(list(string), [])
+    url_maps          = optional(list(string), [])
   })
   nullable = false
 

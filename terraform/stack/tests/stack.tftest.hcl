@@ -944,6 +944,7 @@ run "everything_that_waits_and_runs_is_watched" {
       delivery        = { service = "image-delivery", host = "image-delivery-abc-ew.a.run.app" }
 
       security_policies = []
+      url_maps          = []
     })
     error_message = "Something is not watched."
   }
@@ -1177,7 +1178,7 @@ run "load_balancer_is_the_only_way_to_pictures_when_asked" {
   }
 }
 
-run "policies_of_the_load_balancer_are_watched" {
+run "policies_and_url_maps_of_the_load_balancer_are_watched" {
   command = plan
 
   variables {
@@ -1185,7 +1186,7 @@ run "policies_of_the_load_balancer_are_watched" {
   }
 
   assert {
-    condition     = module.observability.watched.security_policies == tolist(["image-manager-edge", "image-manager-delivery"])
-    error_message = "Nobody sees whom they refuse."
+    condition     = module.observability.watched.security_policies == tolist(["image-manager-edge", "image-manager-links", "image-manager-delivery"]) && module.observability.watched.url_maps == tolist(["image-manager-https", "image-manager-redirect"])
+    error_message = "Nobody sees whom they refuse, or their log keeps the addresses of share links."
   }
 }

@@ -37,7 +37,7 @@ run "nothing_is_cached_by_default" {
   command = plan
 
   assert {
-    condition     = length(google_compute_backend_service.cached) == 0 && [for matcher in google_compute_url_map.https.path_matcher : matcher.name] == ["candidate"]
+    condition     = length(google_compute_backend_service.cached) == 0 && flatten([for matcher in google_compute_url_map.https.path_matcher : [for rule in matcher.path_rule : "${matcher.name} ${join(",", rule.paths)}"]]) == ["api /s/*", "candidate /s/*"]
     error_message = "Something is cached."
   }
 }
@@ -50,7 +50,7 @@ run "named_paths_are_cached" {
   }
 
   assert {
-    condition     = tolist(one(one([for matcher in google_compute_url_map.https.path_matcher : matcher if matcher.name == "cached"]).path_rule).paths) == tolist(["/public/*"])
+    condition     = toset(flatten([for matcher in google_compute_url_map.https.path_matcher : [for rule in matcher.path_rule : rule.paths] if matcher.name == "api"])) == toset(["/s/*", "/public/*"])
     error_message = "Other paths are cached."
   }
 }
@@ -252,6 +252,16 @@ run "caching_the_api_is_refused" {
 
   variables {
     cached_paths = ["/api/v1/images/*"]
+  }
+
+  expect_failures = [var.cached_paths]
+}
+
+run "caching_share_links_is_refused" {
+  command = plan
+
+  variables {
+    cached_paths = ["/s/*"]
   }
 
   expect_failures = [var.cached_paths]

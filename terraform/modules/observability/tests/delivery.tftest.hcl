@@ -38,7 +38,8 @@ variables {
     api_host      = "images.example.com"
     delivery      = { service = "image-delivery", host = "pictures.example.com" }
 
-    security_policies = ["image-manager-edge", "image-manager-delivery"]
+    security_policies = ["image-manager-edge", "image-manager-links", "image-manager-delivery"]
+    url_maps          = ["image-manager-https", "image-manager-redirect"]
   }
 }
 
@@ -50,6 +51,15 @@ run "requests_of_delivery_are_not_stored" {
       "false resource.type=\"cloud_run_revision\" AND resource.labels.service_name=\"image-delivery\" AND logName=\"projects/example-project/logs/run.googleapis.com%2Frequests\"",
     ]
     error_message = "Whoever reads the log can see the pictures."
+  }
+}
+
+run "requests_for_share_links_are_not_stored_by_service_or_load_balancer" {
+  command = plan
+
+  assert {
+    condition     = google_logging_project_exclusion.link_requests.disabled == false && startswith(google_logging_project_exclusion.link_requests.filter, "((resource.type=\"cloud_run_revision\" AND resource.labels.service_name=\"image-api\" AND logName=\"projects/example-project/logs/run.googleapis.com%2Frequests\") OR (resource.type=\"http_load_balancer\" AND resource.labels.url_map_name=(\"image-manager-https\" OR \"image-manager-redirect\"))) AND (httpRequest.requestUrl=~\"")
+    error_message = "Whoever reads the log can open the links."
   }
 }
 
