@@ -21,7 +21,7 @@ class CompressionMiddleware:
     """Compress responses that arrive in one piece and may be stored. Pure ASGI.
 
     A response that must not be stored holds a secret, whose length compression could leak next to the caller's own
-    text.
+    text. A route that repeats no such text says so with `request.state.may_compress`.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -35,7 +35,7 @@ class CompressionMiddleware:
 
         async def send_compressed(message: Message) -> None:
             nonlocal start
-            if message["type"] == "http.response.start" and _is_text(message):
+            if message["type"] == "http.response.start" and _is_compressible(scope, message):
                 start = message
                 return
             if start is not None:
@@ -48,12 +48,12 @@ class CompressionMiddleware:
         await self._app(scope, receive, send_compressed)
 
 
-def _is_text(start: Message) -> bool:
+def _is_compressible(scope: Scope, start: Message) -> bool:
     headers = dict(start["headers"])
     return (
         headers.get(b"content-type", b"").startswith(_TYPES)
         and b"content-encoding" not in headers
-        and b"no-store" not in headers.get(b"cache-control", b"")
+        and (b"no-store" not in headers.get(b"cache-control", b"") or scope["state"].get("may_compress", False))
     )
 
 

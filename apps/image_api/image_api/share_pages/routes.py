@@ -57,6 +57,8 @@ async def show_gallery(token: str, request: Request, services: ServicesDep) -> R
     signing = await service.signing_of(services, link)
     shown = await service.gallery(services, link, _page_number(request))
     await _count_view(request, services, link)
+    # Of the request, the page repeats nothing but a number.
+    request.state.may_compress = True
     return pages.gallery(token, link, shown, signing)
 
 

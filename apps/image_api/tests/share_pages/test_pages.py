@@ -63,6 +63,10 @@ class TestGallery:
         assert page.tags & {"script", "style", "iframe"} == set()
         assert page.all("meta", name="robots") == [{"name": "robots", "content": "noindex"}]
 
+    async def test_a_page_is_compressed_for_phones_on_the_way(self, link: Link) -> None:
+        answer = await link.get(accept_encoding="gzip")
+        assert (answer.headers["content-encoding"], len(Page(answer).pictures)) == ("gzip", 3)
+
     async def test_sixty_pictures_a_page_with_the_pages_before_and_after(self, api: Api, member: UserWithKey) -> None:
         shared = await add_link(api, member, await add_images(api, member, 121))
         numbers = {1: (1, 60), 2: (61, 120), 3: (121, 121)}

@@ -8,6 +8,7 @@ import hashlib
 import json
 import re
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from typing import Literal, NamedTuple, get_args
 
 Fit = Literal["inside", "cover", "pad"]
@@ -74,8 +75,7 @@ class Recipe:
 
     def hash(self) -> bytes:
         """Return the 16 bytes by which what was made of this recipe is found again."""
-        text = json.dumps([ENCODER_VERSION, asdict(self)], separators=(",", ":"), sort_keys=True)
-        return hashlib.sha256(text.encode()).digest()[:16]
+        return _hash_of(self)
 
     def focused(self, point: FocalPoint | None) -> "Recipe":
         """Return the recipe for an image: its focal point takes the place of `fo`, or the center if it has none."""
@@ -89,6 +89,13 @@ class Recipe:
     def short_hash(self) -> str:
         """Return the four hex digits that follow a preset's name."""
         return self.hash().hex()[:4]
+
+
+@lru_cache(maxsize=4096)
+def _hash_of(recipe: Recipe) -> bytes:
+    # A page of addresses asks for the same few hashes hundreds of times.
+    text = json.dumps([ENCODER_VERSION, asdict(recipe)], separators=(",", ":"), sort_keys=True)
+    return hashlib.sha256(text.encode()).digest()[:16]
 
 
 class SpecInvalid(Exception):
