@@ -59,7 +59,6 @@ ANY_TEAM = {
     "image_api.proofs.upload_tokens:authenticate_upload_token": _PROVEN,
     "image_api.proofs.still_valid:_recheck_key": _PROVEN,
     "image_api.proofs.still_valid:_recheck_session": _PROVEN,
-    "image_api.share_pages.queries:find_link": _PROVEN,
     "image_api.share_pages.views:ViewCounts.flush": "the links were found by their tokens",
     "image_api.tasks.queries:remove_oldest": "the rows are kept no longer, whatever their team",
     "image_api.uploads.queries:complete": _OWN_ROW,

@@ -58,7 +58,7 @@ def _whole(link: ShownLink, response: Response) -> dict[str, Any]:
 
 def _addressed(services: Services, new: NewAddress, response: Response) -> dict[str, Any]:
     response.headers["Cache-Control"] = "no-store"
-    url = tokens.address(services.settings.base_url, new.token)
+    url = services.settings.base_url + tokens.path_of(new.token)
     return {**_whole(new.link, response), "token": new.token, "url": url}
 
 

@@ -7,8 +7,6 @@ from typing import NamedTuple
 
 _RANDOM_BYTES = 16
 _TOKEN = re.compile(r"[0-9a-f]{32}", re.ASCII)
-SHARE_PREFIX = "/s/"
-"""Precedes the token in the path of a link's pages."""
 
 
 class NewToken(NamedTuple):
@@ -29,9 +27,9 @@ def hash_of(text: str) -> bytes | None:
     return _hash(text) if _TOKEN.fullmatch(text) else None
 
 
-def address(base_url: str, token: str) -> str:
-    """Return the address of a link's first page."""
-    return f"{base_url}{SHARE_PREFIX}{token}"
+def path_of(token: str) -> str:
+    """Return the path of a link's first page."""
+    return f"/s/{token}"
 
 
 def _hash(text: str) -> bytes:

@@ -1,41 +1,23 @@
-"""The SQL of the pages of share links. A link is found by its token, and its images under its team."""
+"""The SQL of the pages of share links. Images are found under the team of the link."""
 
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
     Column,
-    ColumnElement,
-    LargeBinary,
     Select,
     Table,
     Uuid,
     and_,
     bindparam,
     func,
-    literal_column,
-    or_,
     select,
 )
 
 from image_api.images.columns import PLACEHOLDER
+from image_api.links.viewing import IS_SHOWN
 from image_core.db import Query, Record, Runner
-from image_core.models import collection_member, image, share_link, share_link_image, team
-from image_core.states import ImageStatus
-
-_link = Query(
-    select(
-        share_link.c.id, share_link.c.team_id, share_link.c.title, share_link.c.collection_id, share_link.c.presets,
-        share_link.c.download, share_link.c.password_hash, share_link.c.epoch, share_link.c.expires_at,
-    )
-    .join(team, team.c.id == share_link.c.team_id)
-    .where(
-        share_link.c.token_hash == bindparam("digest", type_=LargeBinary),
-        share_link.c.ended_at.is_(None),
-        or_(share_link.c.expires_at.is_(None), share_link.c.expires_at > func.now()),
-        team.c.deleting_at.is_(None),
-    )
-)  # fmt: skip
+from image_core.models import collection_member, image, share_link_image
 
 _COLUMNS = (
     image.c.id, image.c.generation, image.c.delivery_epoch, image.c.width, image.c.height, image.c.frames,
@@ -44,29 +26,12 @@ _COLUMNS = (
 _team_id = bindparam("team_id", type_=Uuid)
 
 
-def _has_status(status: ImageStatus) -> ColumnElement[bool]:
-    return image.c.status == literal_column(f"'{status}'")
-
-
-# As image-delivery judges: an image that is processed again still has its pictures.
-_is_shown = and_(
-    image.c.deleted_at.is_(None),
-    or_(
-        _has_status(ImageStatus.READY),
-        and_(
-            image.c.ready_at.is_not(None),
-            or_(_has_status(ImageStatus.STORED), _has_status(ImageStatus.PROCESSING)),
-        ),
-    ),
-)
-
-
 def _shown(members: Table, owner: Column[UUID], *columns: Any) -> Select[Any]:
     """Return the statement for the images that a link shows, in its order, with columns about their order."""
     return (
         select(image.c.id, members.c.position, *columns)
         .select_from(members.join(image, and_(image.c.id == members.c.image_id, image.c.team_id == members.c.team_id)))
-        .where(owner == bindparam("owner_id", type_=Uuid), members.c.team_id == _team_id, _is_shown)
+        .where(owner == bindparam("owner_id", type_=Uuid), members.c.team_id == _team_id, IS_SHOWN)
         .order_by(members.c.position)
     )
 
@@ -104,11 +69,6 @@ _of_list = share_link_image, share_link_image.c.link_id
 _of_collection = collection_member, collection_member.c.collection_id
 _page_of_list, _page_of_collection = _page(*_of_list), _page(*_of_collection)
 _one_of_list, _one_of_collection = _one(*_of_list), _one(*_of_collection)
-
-
-async def find_link(runner: Runner, token_hash: bytes) -> Record | None:
-    """Return the link of a token; None if there is none, or it has ended, or its team is being removed."""
-    return await runner.fetch_one(_link, digest=token_hash)
 
 
 async def page_images(runner: Runner, link: Record, skipped: int, limit: int) -> list[Record]:

@@ -1,6 +1,5 @@
 """The rules of the pages of share links: who may see what of a link."""
 
-import hashlib
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -8,6 +7,8 @@ from typing import NamedTuple
 from uuid import UUID
 
 from image_api.images.delivery import AddressSigner, signer_of
+from image_api.links import tokens
+from image_api.links.viewing import find_open_link
 from image_api.services import Services
 from image_api.share_pages import cookies, queries
 from image_core import errors
@@ -58,12 +59,12 @@ class Signing(NamedTuple):
 
 
 async def find_link(services: Services, token: str) -> Record | None:
-    """Return the link of a token; None, after the same work, for every token that opens nothing.
+    """Return the link of a token; None for every token that opens nothing.
 
     Raises:
         errors.DatabaseUnavailable.
     """
-    return await queries.find_link(services.database, hashlib.sha256(token.encode()).digest())
+    return await find_open_link(services.database, token)
 
 
 async def may_see(services: Services, link: Record, cookie: str | None, now: Callable[[], float] = time.time) -> bool:
@@ -124,7 +125,8 @@ async def find_image(services: Services, link: Record, text: str) -> Record | No
 
 def path_of(token: str, image_id: UUID | None = None) -> str:
     """Return the path of a link's gallery, or of the page of one of its images."""
-    return f"/s/{token}" if image_id is None else f"/s/{token}/{image_text(image_id)}"
+    gallery_path = tokens.path_of(token)
+    return gallery_path if image_id is None else f"{gallery_path}/{image_text(image_id)}"
 
 
 async def signing_of(services: Services, link: Record, now: Callable[[], float] = time.time) -> Signing:

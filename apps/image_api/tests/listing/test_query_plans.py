@@ -23,6 +23,7 @@ from image_api.listing.orders import LATEST_OF_MONTH, NEWEST_FIRST, ORDERS, Orde
 from image_api.listing.timeline import queries as timeline_queries
 from image_api.listing.walks import Walk, plan_walk
 from image_api.metadata_schemas.schemas import DeclaredField, FieldType
+from image_api.share_pages import queries as page_queries
 from image_api.uploads import queries as upload_queries
 from image_core.capture.areas import parse_area, parse_circle
 from image_core.capture.place_cells import cell_of
@@ -344,19 +345,13 @@ async def test_pages_of_a_collection_read_hardly_more_images_than_they_show(grou
         assert looked_at <= 70
 
 
-@pytest.mark.parametrize(
-    ("is_collection", "index"),
-    [(False, "uq_share_link_image_position"), (True, "uq_collection_member_position")],
-    ids=["own", "collection"],
-)
-async def test_a_page_of_a_share_link_reads_hardly_more_images_than_it_shows(
-    grouped: Any, is_collection: bool, index: str
-) -> None:
-    values = {"source_id": TEAM, "team_id": TEAM, "limit": 60, "edge": 1000}
-    for backwards in (False, True):
-        used, looked_at = await explained(grouped, viewing._page(is_collection, backwards), **values)
-        assert index in used
-        assert 50 <= looked_at <= 80
-    image_id = UUID("0199" + f"{7:028x}")
-    _, looked_at = await explained(grouped, viewing._one(is_collection), image_id=image_id, **values)
-    assert looked_at == 1
+@pytest.mark.parametrize("kind", ["list", "collection"])
+async def test_pages_of_a_share_link_read_its_images_and_no_others(grouped: Any, kind: str) -> None:
+    values = {"owner_id": TEAM, "team_id": TEAM, "limit": 60, "skipped": 120, "image_id": UUID("0199" + f"{7:028x}")}
+    for name in (f"_page_of_{kind}", f"_one_of_{kind}"):
+        used, looked_at = await explained(grouped, getattr(page_queries, name), **values)
+        assert used & {"uq_share_link_image_position", "pk_share_link_image", "uq_collection_member_position"}
+        # Each to be counted, and those of the page.
+        assert looked_at <= 2_100
+    counted, _ = await explained(grouped, getattr(viewing, f"_count_of_{kind}"), **values)
+    assert counted & {"uq_share_link_image_position", "pk_share_link_image", "pk_collection_member"}

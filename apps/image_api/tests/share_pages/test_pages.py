@@ -210,13 +210,13 @@ class TestEnds:
     async def test_an_outage_is_a_page_that_says_when_to_come_back(
         self, api: Api, link: Link, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from image_api.share_pages import queries
+        from image_api.share_pages import service
         from image_core import errors
 
         async def unavailable(*_: object) -> None:
             raise errors.DatabaseUnavailable("Away.") from OSError()
 
-        monkeypatch.setattr(queries, "find_link", unavailable)
+        monkeypatch.setattr(service, "find_open_link", unavailable)
         answer = await link.get()
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
         assert "Please wait a moment" in Page(answer).text
