@@ -1,11 +1,15 @@
 """The console in a real browser: with and without script, by keyboard alone, on a phone and a desk, light and dark."""
 
+import os
+import subprocess
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from .conftest import PASSWORD, Client, RunningSystem
+from .up_process import COMMAND
 
 pytestmark = pytest.mark.chromium
 
@@ -107,4 +111,36 @@ async def test_a_link_on_another_site_leads_to_the_page_and_not_to_signing_in(
     await page.goto("http://elsewhere.example/")
     await page.get_by_text("there").click()
     await page.get_by_role("heading", name="Who am I").wait_for()
+    await context.close()
+
+
+def printed_link(data_dir: Path) -> str:
+    """What the command prints last. The browser that it opens does nothing."""
+    done = subprocess.run(
+        [COMMAND, "open", "--data-dir", str(data_dir)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "BROWSER": "true"},
+    )
+    return done.stdout.split()[-1]
+
+
+async def test_the_command_open_prints_a_link_that_signs_in_once(chromium: Any, system: RunningSystem) -> None:
+    if system.data_dir is None:
+        pytest.skip("a deployment has no such links")
+    link = printed_link(system.data_dir)
+    assert link.startswith(f"{system.url}/console/sign-in/link#")
+    context = await chromium.new_context(reduced_motion="reduce")
+    page = await context.new_page()
+    await page.goto(link)
+    await page.wait_for_url(f"{system.url}/console")
+    assert await page.get_by_role("heading", name="All teams").is_visible()
+    second = await (await chromium.new_context(reduced_motion="reduce")).new_page()
+    await second.goto(link)
+    await second.get_by_role("alert").wait_for()
+    assert "image-manager open" in await second.get_by_role("alert").text_content()
+    # The token is not in the address, where a photograph of the screen would show it.
+    assert "#" not in second.url
+    await second.context.close()
     await context.close()

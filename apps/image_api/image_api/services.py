@@ -13,6 +13,7 @@ from image_api.lookups.team_delivery import TeamDeliveries
 from image_api.proofs.access_tokens import AccessTokens
 from image_api.proofs.passwords import Passwords
 from image_api.proofs.session_cache import SessionCache
+from image_api.proofs.sign_in_links import SignInLinks
 from image_api.server.background_work import BackgroundWork
 from image_api.server.shutdown import Shutdown
 from image_api.settings import ApiSettings
@@ -47,6 +48,7 @@ class Services:
     delivery_master: MasterSecret | None
     purged_hash_master: MasterSecret | None
     upload_session_master: MasterSecret | None
+    sign_in_links: SignInLinks = field(default_factory=SignInLinks)
     shutdown: Shutdown = field(default_factory=Shutdown)
     background: BackgroundWork = field(default_factory=BackgroundWork)
 

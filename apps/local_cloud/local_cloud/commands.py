@@ -1,9 +1,10 @@
-"""The commands `up` and `doctor` of the image-manager command line."""
+"""The commands `up`, `open` and `doctor` of the image-manager command line."""
 
 import contextlib
 import os
 import shlex
 import shutil
+import webbrowser
 from pathlib import Path
 from typing import Annotated
 from urllib.request import getproxies, proxy_bypass
@@ -25,6 +26,7 @@ from local_cloud.system.environment import (
     Outside,
     choose_layout,
 )
+from local_cloud.system.sign_in_link import sign_in_link
 from local_cloud.system.supervisor import StopRequestedError, Supervisor, data_folder_lock, stopping_on_signals
 from local_cloud.system.system_file import FILE_NAME, read_system_file
 
@@ -38,6 +40,7 @@ DataDir = Annotated[Path, typer.Option(help="Folder for all data that is kept be
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(up)
+    app.command("open")(open_console)
     app.command()(doctor)
 
 
@@ -58,6 +61,24 @@ def up(
     except LocalCloudError as error:
         typer.secho(str(error), fg="red", err=True)
         raise typer.Exit(1) from None
+
+
+def open_console(data_dir: DataDir = Path(".local")) -> None:
+    """Print a link that signs in to the console once, and open it in the browser."""
+    system = read_system_file(data_dir.absolute())
+    link = None if system is None else sign_in_link(system.url, system.admin_api_key)
+    if link is None:
+        typer.secho(
+            f"No system runs from {data_dir.absolute()} whose admin key is known here: start it with "
+            "`image-manager up`, or sign in with a key at its address.",
+            fg="red",
+            err=True,
+        )
+        raise typer.Exit(1)
+    _say(f"This link signs in once, within 5 minutes:\n{link}")
+    # Without a desktop there is no browser to open.
+    with contextlib.suppress(webbrowser.Error):
+        webbrowser.open(link)
 
 
 def doctor(data_dir: DataDir = Path(".local")) -> None:
@@ -98,7 +119,10 @@ def _run(data_dir: Path, port: int, *, demo: bool) -> None:
 
 def _announce(layout: Layout, data_dir: Path, admin: AdminKey) -> None:
     url = layout.url
-    _say(f"\nAPI:            {url}\nDocumentation:  {url}/docs\nDelivery:       {layout.delivery_url}/i/…")
+    link = sign_in_link(url, admin.api_key)
+    note = "  (signs in once, within 5 minutes; another: image-manager open)" if link else ""
+    _say(f"\nConsole:        {link or url + '/console'}{note}")
+    _say(f"API:            {url}\nDocumentation:  {url}/docs\nDelivery:       {layout.delivery_url}/i/…")
     rotation = f"POST {url}/api/v1/user/{ADMIN_USER_ID}/credentials/rotate"
     if admin.is_new:
         _say(f"Admin key:      {admin.api_key}  (shown only once; to replace it: {rotation})")

@@ -13,6 +13,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from image_api.actor import Actor
 from image_api.console.policy import HOME, console_policy
 from image_api.http.paths import STATIC_PREFIX
+from image_api.people.cookies import set_session_cookie
 from image_api.proofs import session_cookies
 from image_api.services import Services
 from image_api.web_pages.static_files import StaticFiles
@@ -105,6 +106,13 @@ def refusal_of(error: errors.AppError) -> Refusal:
     seconds = getattr(error, "retry_after_seconds", None)
     headers = {} if seconds is None else {"retry-after": str(seconds)}
     return Refusal(status_of(error), error.code, error.title(), error.detail, by_field, headers)
+
+
+def enter(services: Services, cookie: str, path: str) -> RedirectResponse:
+    """Return the redirect after signing in, with the new session's cookie."""
+    response = go_to(path)
+    set_session_cookie(response, services.settings, cookie)
+    return response
 
 
 def go_to(path: str) -> RedirectResponse:

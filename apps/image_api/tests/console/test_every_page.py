@@ -1,6 +1,7 @@
 """What holds for every page and form of the console: the tests walk all routes, so a new one is tested too."""
 
 import re
+from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
 
@@ -23,9 +24,11 @@ from .browser import SAME_ORIGIN, Browser, tags_of
 
 ROUTES = [(path, route) for path, route in api_routes(ROUTERS) if is_console(path)]
 PAGES = [(path, route) for path, route in ROUTES if "GET" in (route.methods or ())]
-FORMS = [(path, route) for path, route in ROUTES if "POST" in (route.methods or ())]
+# It is for programs, which hold a key.
+ISSUE = "/console/sign-in/links"
+FORMS = [(path, route) for path, route in ROUTES if "POST" in (route.methods or ()) and path != ISSUE]
 # They show and change nothing of anybody; the forms count attempts by address, and need our own origin.
-OPEN = {"/admin", "/console/_components", "/console/sign-in", "/console/sign-in/key"}
+OPEN = {"/admin", "/console/_components", "/console/sign-in", "/console/sign-in/key", "/console/sign-in/link"}
 HOSTILE = "\"'><img src=x onerror=alert(1)><script>alert(1)</script>{{ 7 * 7 }}"
 POLICY = (
     "default-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; script-src 'self';"
@@ -53,7 +56,14 @@ def scopes_of(route: APIRoute) -> set[str]:
     return set((scope_alternatives(route) or [[]])[0])
 
 
-@pytest.mark.parametrize(("path", "route"), ROUTES, ids=name_of)
+@pytest.fixture
+async def api(make_api: MakeApi) -> AsyncIterator[Api]:
+    """An application of the local cloud, which has all pages."""
+    async with make_api(public_base_url="http://api") as made:
+        yield made
+
+
+@pytest.mark.parametrize(("path", "route"), PAGES + FORMS, ids=name_of)
 def test_a_page_has_the_rights_and_limits_of_the_operations_it_stands_for(path: str, route: APIRoute) -> None:
     assert isinstance(route, PageRoute)
     assert not route.include_in_schema
@@ -201,10 +211,15 @@ async def test_what_is_sent_back_to_the_sign_in_page_is_text(api: Api) -> None:
     assert browser.form("/console/sign-in")["email"] == HOSTILE
 
 
-async def test_the_page_of_components_exists_on_the_local_cloud_only(api: Api, make_api: MakeApi) -> None:
-    assert (await Browser(api).get("/console/_components")).status_code == 404
-    async with make_api(public_base_url="http://api") as local:
-        assert "Buttons" in (await Browser(local).get("/console/_components")).text
+async def test_some_pages_exist_on_the_local_cloud_only(api: Api, make_api: MakeApi) -> None:
+    assert "Buttons" in (await Browser(api).get("/console/_components")).text
+    async with make_api() as in_the_cloud:
+        browser = Browser(in_the_cloud)
+        for path in ("/console/_components", "/console/sign-in/link"):
+            assert (await browser.get(path)).status_code == 404
+        assert (await browser.post("/console/sign-in/link", {"token": "x"})).status_code == 404
+        issued = await in_the_cloud.client.post(ISSUE, headers=in_the_cloud.admin.headers)
+        assert issued.status_code == 404
 
 
 def test_a_form_that_nobody_reads_is_no_route() -> None:

@@ -45,6 +45,12 @@ class SignInFailed(Unauthorized):
     code = "sign-in-failed"
 
 
+class SignInLinkSpent(Unauthorized):
+    """The link has been used or has expired."""
+
+    code = "sign-in-link-spent"
+
+
 class CredentialsAmbiguous(Invalid):
     """The request contains more than one kind of credentials."""
 

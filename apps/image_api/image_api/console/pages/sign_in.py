@@ -7,13 +7,12 @@ from fastapi import APIRouter, Query, Request, Response
 
 from image_api.auth import caller_address, caller_origin, count_sign_in_attempt
 from image_api.console.forms import Form, FormDep
-from image_api.console.frame import go_to, refusal_of, render
+from image_api.console.frame import enter, refusal_of, render
 from image_api.console.page_route import PageRoute
 from image_api.console.places import SIGN_IN, local_path
 from image_api.dependencies import ServicesDep
 from image_api.people import key_sessions, schemas
 from image_api.people import service as people
-from image_api.people.cookies import set_session_cookie
 from image_api.people.service import NewSession
 from image_api.proofs.key_cache import authenticate_key
 from image_api.services import Services
@@ -69,9 +68,7 @@ async def _enter(
         refusal = refusal_of(error)
         values = _values(back, way, email=form.get("email")) | {"refusal": refusal}
         return render(request, "sign_in.html", values, status=refusal.status, headers=refusal.headers)
-    response = go_to(back)
-    set_session_cookie(response, services.settings, signed_in.cookie or "")
-    return response
+    return enter(services, signed_in.cookie or "", back)
 
 
 def _values(back: str, way: str = "", email: str = "") -> dict[str, object]:
