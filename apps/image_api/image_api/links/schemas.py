@@ -15,7 +15,7 @@ from image_core.delivery.spec import MOST_NAME_LENGTH
 from image_core.states import LinkDownload
 
 MOST_IMAGES, MOST_PRESETS = 1000, 64
-DEFAULT_PRESETS = ("thumb", "large")
+DEFAULT_PRESETS = ("thumb", "preview", "large")
 _IMAGE_ID = "0199c0de-0000-7000-8000-000000000004"
 
 Title = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=LINE)]

@@ -35,7 +35,7 @@ _share_link = {
     "team_id": _listed_image["team_id"],
     "title": "Norway 2026",
     "collection_id": None,
-    "presets": ["thumb", "large"],
+    "presets": ["thumb", "preview", "large"],
     "download": "none",
     "notice": None,
     "has_password": False,

@@ -94,7 +94,7 @@ class TestLink:
         assert again == made | {"token": None, "url": None}
         assert made["url"] == f"{api.services.settings.base_url}/s/{made['token']}"
         assert len(made["token"]) == 32
-        assert (made["title"], made["presets"], made["download"]) == ("Norway", ["thumb", "large"], "none")
+        assert (made["title"], made["presets"], made["download"]) == ("Norway", ["thumb", "preview", "large"], "none")
         assert (made["state"], made["image_count"], made["views"], made["has_password"]) == ("open", 2, 0, False)
         shown = await api.rows.fetch(select(share_link_image.c.image_id).order_by(share_link_image.c.position))
         assert [row["image_id"] for row in shown] == [three[2], three[0]]
