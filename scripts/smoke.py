@@ -11,9 +11,11 @@ an argument, because arguments are visible to everybody on a machine.
 
 import argparse
 import hashlib
+import html
 import http.client
 import json
 import os
+import re
 import secrets
 import struct
 import sys
@@ -24,12 +26,16 @@ import urllib.request
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 API = "/api/v1"
 TEAM_NAME = "Smoke test"
 NEEDED_SCOPES = {"images:read", "images:write", "images:delete"}
+LINK_SCOPE = "delivery:manage"
+LINK_LIFE = timedelta(hours=1)
+"""After which the test's link ends if nothing else has ended it."""
 SIDE_PX = 320
 REQUEST_SECONDS = 60.0
 POLL_SECONDS = 0.5
@@ -103,11 +109,13 @@ class Delivery:
         url: what is called instead of the address's own host.
         version: what has to answer there.
         is_expected: whether the API has to issue addresses.
+        shows_links: whether all of the API that may answer has share links.
     """
 
     url: str | None = None
     version: str | None = None
     is_expected: bool = False
+    shows_links: bool = False
 
 
 @dataclass
@@ -123,7 +131,9 @@ class Run:
     tasks: Client | None = None
     delivery: Delivery = Delivery()
     team_query: str = ""
+    scopes: Sequence[str] = ()
     image_id: str | None = None
+    link_id: str | None = None
     image: dict[str, Any] = field(default_factory=dict)
     address: str | None = None
 
@@ -199,7 +209,8 @@ def check_key(run: Run) -> str:
     if refused.status != 401:
         raise SmokeTestError(f"GET {API}/whoami without a key: {refused.status} instead of 401")
     caller = run.client.expect(200, "GET", f"{API}/whoami").json()
-    missing = NEEDED_SCOPES - set(caller["scopes"])
+    run.scopes = caller["scopes"]
+    missing = NEEDED_SCOPES - set(run.scopes)
     if missing:
         raise SmokeTestError(f"key {caller['key_prefix']} lacks {', '.join(sorted(missing))}")
     if caller["team_id"] is None:
@@ -265,16 +276,11 @@ def check_delivery(run: Run) -> str:
     """Check that image-delivery is ready and confined, and makes the picture that the address names, without a key."""
     if run.address is None:
         return "not asked: there is no address"
-    own_url, mark, rest = run.address.partition("/i/")
-    delivery = Client(run.delivery.url or own_url, None)
+    address, delivery = run.address, _delivery_of(run, run.address)
 
     def ask() -> str:
         confinement = _confinement(delivery)
-        # The stored derivative is WebP, so that this one has to be made from the original.
-        picture = delivery.expect(200, "GET", mark + rest, accept="image/jpeg").body
-        if not picture.startswith(b"\xff\xd8\xff"):
-            raise SmokeTestError(f"the delivery address shows no JPEG: {picture[:20]!r}")
-        return f"JPEG, {len(picture)} bytes; {confinement}"
+        return f"{_load_jpeg(delivery, address)}; {confinement}"
 
     made = _until(run.start_seconds, ask)
     seen = delivery.expect(200, "GET", "/version").json()
@@ -283,6 +289,36 @@ def check_delivery(run: Run) -> str:
     if run.delivery.version not in (None, seen["version"]):
         raise SmokeTestError(f"version {seen['version']} answers instead of {run.delivery.version}")
     return made
+
+
+def check_link(run: Run) -> str:
+    """Check that a share link shows the image to whoever has it, and nobody once it is deleted."""
+    if run.address is None or not run.delivery.shows_links:
+        return "not asked: there are no addresses, or a revision without share links may answer"
+    if LINK_SCOPE not in run.scopes:
+        return f"not asked: the key lacks {LINK_SCOPE}"
+    expires_at = (datetime.now(UTC) + LINK_LIFE).isoformat(timespec="seconds")
+    wanted = {"image_ids": [run.image_id], "presets": ["thumb"], "expires_at": expires_at}
+    made = run.client.expect(201, "POST", f"{API}/links{run.team_query}", json.dumps(wanted).encode()).json()
+    run.link_id = made["id"]
+    path, visitor = f"/s/{made['token']}", Client(run.client.url, None)
+    shown = _look_at_link(run, visitor.expect(200, "GET", path))
+    run.client.expect(204, "DELETE", f"{API}/links/{run.link_id}")
+    run.link_id = None
+    visitor.expect(404, "GET", path)
+    return f"{shown}; deleted, its page is 404"
+
+
+def _look_at_link(run: Run, page: Answer) -> str:
+    found = re.search(r'"([^"\s]+/i/[^"\s]+)"', html.unescape(page.body.decode()))
+    if found is None:
+        raise SmokeTestError("the page of the share link shows no picture")
+    delivery = _delivery_of(run, found[1])
+    ours, theirs = (client.expect(200, "GET", "/version").json()["version"] for client in (run.client, delivery))
+    if ours != theirs:
+        # A rollout brings the API first, and the release before may not know the addresses that links issue.
+        return f"its picture was not loaded, because image-delivery is still {theirs}"
+    return _load_jpeg(delivery, found[1])
 
 
 def check_original(run: Run) -> str:
@@ -316,13 +352,14 @@ STEPS: tuple[tuple[str, Callable[[Run], str]], ...] = (
     ("derivative", check_derivative),
     ("address", check_address),
     ("delivery", check_delivery),
+    ("link", check_link),
     ("original", check_original),
     ("trash", check_trash),
 )
 
 
 def perform(run: Run, say: Callable[[str], None]) -> bool:
-    """Run all steps up to the first that fails, report each, and leave no image behind."""
+    """Run all steps up to the first that fails, report each, and leave neither image nor link behind."""
     for name, check in STEPS:
         began_at = time.monotonic()
         try:
@@ -379,7 +416,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         url = target_url(arguments, os.environ, system)
         client = Client(url, api_key(url, os.environ, system))
         processor, tasks = (inner_client(name, url, system) for name in ("processor_url", "tasks_url"))
-        delivery = _delivery(arguments, is_expected=inner_client("delivery_url", url, system) is not None)
+        delivery = _delivery(arguments, is_local=inner_client("delivery_url", url, system) is not None)
     except SmokeTestError as error:
         sys.stderr.write(f"Smoke test: {error}\n")
         return 2
@@ -402,6 +439,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--expect-version", help="version that has to answer")
     parser.add_argument("--delivery-url", help="where delivery addresses are tried instead of at their own host")
     parser.add_argument("--expect-delivery", action="store_true", help="fail if no delivery addresses are issued")
+    parser.add_argument("--expect-links", action="store_true", help="try a share link as well")
     parser.add_argument("--expect-delivery-version", help="version of image-delivery that has to answer")
     parser.add_argument("--uploads", type=int, default=1, help="how many pictures, one after the other")
     parser.add_argument("--start-seconds", type=float, default=60, help="time for an instance to start")
@@ -410,11 +448,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _delivery(arguments: argparse.Namespace, *, is_expected: bool) -> Delivery:
+def _delivery(arguments: argparse.Namespace, *, is_local: bool) -> Delivery:
     url, version = arguments.delivery_url, arguments.expect_delivery_version
     if url and not _is_web_address(url):
         raise SmokeTestError(f"{url} is not an http or https address")
-    return Delivery(url, version, is_expected or arguments.expect_delivery or bool(url or version))
+    is_expected = is_local or arguments.expect_delivery or bool(url or version)
+    return Delivery(url, version, is_expected, is_local or arguments.expect_links)
 
 
 def _is_web_address(url: str) -> bool:
@@ -454,6 +493,19 @@ def _confinement(service: Client) -> str:
     return "workers are not confined: this system has no filter for system calls"
 
 
+def _delivery_of(run: Run, address: str) -> Client:
+    return Client(run.delivery.url or address.partition("/i/")[0], None)
+
+
+def _load_jpeg(delivery: Client, address: str) -> str:
+    """Load the picture that an address names. The stored one is WebP, so a JPEG has to be made from the original."""
+    _, mark, rest = address.partition("/i/")
+    picture = delivery.expect(200, "GET", mark + rest, accept="image/jpeg").body
+    if not picture.startswith(b"\xff\xd8\xff"):
+        raise SmokeTestError(f"the delivery address shows no JPEG: {picture[:20]!r}")
+    return f"JPEG, {len(picture)} bytes"
+
+
 def _until(seconds: float, ask: Callable[[], str]) -> str:
     deadline = time.monotonic() + seconds
     while True:
@@ -466,12 +518,13 @@ def _until(seconds: float, ask: Callable[[], str]) -> str:
 
 
 def _clean_up(run: Run) -> None:
-    if run.image_id is None:
-        return
-    try:
-        run.client.send("DELETE", f"{API}/images/{run.image_id}")
-    except SmokeTestError as error:
-        _say(f"        image {run.image_id} could not be put into the trash: {error}")
+    for kind, made_id in (("link", run.link_id), ("image", run.image_id)):
+        if made_id is None:
+            continue
+        try:
+            run.client.send("DELETE", f"{API}/{kind}s/{made_id}")
+        except SmokeTestError as error:
+            _say(f"        {kind} {made_id} could not be deleted: {error}")
 
 
 def _say(text: str) -> None:

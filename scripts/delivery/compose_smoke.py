@@ -82,7 +82,9 @@ class Compose:
         """Send one image through the system, and show the services' logs if that fails."""
         environment = {**os.environ, "IMAGE_MANAGER_URL": url, "IMAGE_MANAGER_KEY": key}
         done = subprocess.run(  # noqa: S603 (our own script)
-            [sys.executable, str(ROOT / "scripts" / "smoke.py"), "--expect-delivery"], env=environment, check=False
+            [sys.executable, str(ROOT / "scripts" / "smoke.py"), "--expect-delivery", "--expect-links"],
+            env=environment,
+            check=False,
         )
         if done.returncode != 0:
             subprocess.run([*self._command, "logs", "--no-color", "--tail", "200"], cwd=ROOT, check=False)  # noqa: S603

@@ -120,7 +120,7 @@ class Rollout:
 
     def _expected_version(self, service: str) -> tuple[str, ...]:
         options = {API: "--expect-version", DELIVERY: "--expect-delivery-version"}
-        return (options[service], self.release.version) if service in options else ()
+        return (options[service], self.release.version, "--expect-links") if service in options else ()
 
     def _shift(self, service: str, candidate: Candidate, api_url: str) -> None:
         for percent in STAGES:

@@ -197,7 +197,7 @@ def smoke_test(project: Project) -> None:
     ).stdout.strip()  # fmt: skip
     # By the environment: arguments are visible to everybody on a machine.
     run(
-        ["make", "smoke", f"URL={url}", "ARGS=--expect-delivery"],
+        ["make", "smoke", f"URL={url}", "ARGS=--expect-delivery --expect-links"],
         cwd=ROOT,
         env={**os.environ, "IMAGE_MANAGER_KEY": key},
     )

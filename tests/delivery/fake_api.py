@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 MEMBER_KEY, ADMIN_KEY, READER_KEY = "im_member", "im_admin", "im_reader"
-SCOPES = ["images:read", "images:write", "images:delete"]
+SCOPES = ["images:read", "images:write", "images:delete", "delivery:manage"]
 UNAVAILABLE = "signing-keys-unavailable"
 DELIVERY = "image-delivery"
 JPEG = b"\xff\xd8\xff made up"
@@ -38,6 +38,9 @@ class FakeApi:
     statuses: list[str] = field(default_factory=lambda: ["ready"])
     images: dict[str, dict[str, Any]] = field(default_factory=dict)
     teams: list[dict[str, Any]] = field(default_factory=list)
+    links: dict[str, dict[str, Any]] = field(default_factory=dict)
+    scopes: list[str] = field(default_factory=lambda: SCOPES)
+    delivery_version: str | None = None
     calls: list[str] = field(default_factory=list)
 
     def start(self) -> None:
@@ -74,13 +77,15 @@ class FakeApi:
 
     def answer(self, method: str, target: str, key: str | None, body: bytes, accept: str | None) -> Reply:
         parts = urlsplit(target)
-        prefix, path = re.fullmatch(r"(.*?)(/(?:api/|health/|version|i/).*)", parts.path).groups()  # type: ignore[union-attr]
+        prefix, path = re.fullmatch(r"(.*?)(/(?:api/|health/|version|i/|s/).*)", parts.path).groups()  # type: ignore[union-attr]
         self.calls.append(f"{method} {prefix}{path}")
         broken = self.fault(method, path, prefix)
         if broken is not None:
             return broken
         if path.startswith("/i/"):
             return (200, JPEG if accept == "image/jpeg" else WEBP) if DELIVERY in prefix and not key else (404, {})
+        if path.startswith("/s/"):
+            return (200, self._page()) if path.removeprefix("/s/") in self.links and not key else (404, b"no link")
         if not path.startswith("/api/v1"):
             return 200, {
                 "/health/live": {"status": "ok"},
@@ -90,7 +95,7 @@ class FakeApi:
                     "warnings": [],
                     "confinement": self.confinement,
                 },
-                "/version": {"service": DELIVERY if DELIVERY in prefix else "image-api", "version": self.version},
+                "/version": self._version(is_delivery=DELIVERY in prefix),
             }[path]
         if key and key.startswith("Bearer "):
             return (401, {"code": "token-invalid"}) if self.has_signing_keys else (503, {"code": UNAVAILABLE})
@@ -100,7 +105,7 @@ class FakeApi:
 
     def _with_key(self, method: str, path: str, key: str, query: dict[str, list[str]], body: bytes) -> Reply:
         if path == "/whoami":
-            admin, scopes = key == ADMIN_KEY, SCOPES[:1] if key == READER_KEY else SCOPES
+            admin, scopes = key == ADMIN_KEY, SCOPES[:1] if key == READER_KEY else self.scopes
             team_id, role = (None, "admin") if admin else ("team-1", "member")
             return 200, {"team_id": team_id, "role": role, "key_prefix": key, "scopes": scopes}
         if path == "/teams" and method == "GET":
@@ -115,10 +120,30 @@ class FakeApi:
             if key == ADMIN_KEY and "team_id" not in query:
                 return 422, {"code": "team-required"}
             return self._upload(body)
+        if path.startswith("/links"):
+            return self._link(method, path, query, key, body)
         status, shown = self._image(method, *path.removeprefix("/images/").split("/"))
         if query.get("include") == ["delivery"]:
             shown["delivery"] = self._addresses() if self.issues_addresses else None
         return status, shown
+
+    def _link(self, method: str, path: str, query: dict[str, list[str]], key: str, body: bytes) -> Reply:
+        if method == "DELETE":
+            self.links.pop(path.removeprefix("/links/"))
+            return 204, b""
+        if set(json.loads(body)["image_ids"]) - self.images.keys() or (key == ADMIN_KEY and "team_id" not in query):
+            return 422, {}
+        # In the fake, its id is its token.
+        token = f"{len(self.calls):032x}"
+        self.links[token] = json.loads(body)
+        return 201, {"id": token, "token": token, "url": f"https://elsewhere.example/s/{token}"}
+
+    def _page(self) -> bytes:
+        return f'<img src="{self.url}/{DELIVERY}/i/of-a-link/image.tag/thumb@71b0.auto" alt="">'.encode()
+
+    def _version(self, *, is_delivery: bool) -> dict[str, str]:
+        version = (self.delivery_version if is_delivery else None) or self.version
+        return {"service": DELIVERY if is_delivery else "image-api", "version": version}
 
     def _upload(self, body: bytes) -> Reply:
         image_id = f"image-{len(self.images)}"

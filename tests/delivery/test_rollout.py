@@ -161,16 +161,24 @@ def test_a_sound_release_goes_all_the_way_in_order(cloud: Cloud) -> None:
 
 
 def test_what_may_happen_in_a_sound_release_does_not_end_it(cloud: Cloud) -> None:
-    def only_the_new_api_issues_addresses(_method: str, _path: str, prefix: str) -> Reply | None:
-        serving = cloud.traffic()["image-api"]
-        cloud.api.issues_addresses = prefix == "/candidate-image-api" or serving.get(NEW["image-api"]) == 100
-        return None
+    def is_new(service: str, prefix: str) -> bool:
+        return prefix == f"/candidate-{service}" or cloud.traffic()[service].get(NEW[service]) == 100
+
+    def only_the_new_ones_know_addresses_and_links(_method: str, path: str, prefix: str) -> Reply | None:
+        if "delivery" in prefix:
+            cloud.api.delivery_version = None if is_new("image-delivery", prefix) else "1.3.0"
+            return (404, {}) if cloud.api.delivery_version and "of-a-link" in path else None
+        # At 10 % it is a revision without image-delivery that answers, at 50 % one without share links.
+        cloud.api.issues_addresses = (
+            is_new("image-api", prefix) or cloud.traffic()["image-api"].get(NEW["image-api"]) == 50
+        )
+        return (404, {}) if path.endswith("/links") and not is_new("image-api", prefix) else None
 
     def clock_misses_a_part_of_the_traffic(query: dict[str, str]) -> dict[str, Any]:
         traffic = cloud.traffic()["image-tasks"].get(NEW["image-tasks"], 0)
         return count(query) if "image-tasks" not in query["filter"] or traffic == 100 else {"timeSeries": []}
 
-    cloud.api.fault = only_the_new_api_issues_addresses
+    cloud.api.fault = only_the_new_ones_know_addresses_and_links
     count = cloud.monitoring.answer
     cloud.monitoring.answer = clock_misses_a_part_of_the_traffic  # type: ignore[method-assign]
     few_errors, tag_stays = {"errors": "image-api", "from": 10}, {"command": "--remove-tags"}
@@ -207,6 +215,20 @@ def smoke_fails(prefix: str, moves: int) -> Callable[[Cloud], None]:
     return arrange
 
 
+def link_faults(service: str, part: str) -> Callable[[Cloud], None]:
+    """A revision answers 404 at its tag to requests whose path has this part."""
+
+    def arrange(cloud: Cloud) -> None:
+        def fault(_method: str, path: str, prefix: str) -> Reply | None:
+            if prefix == "/image-delivery" and path == "/version":
+                return 200, {"service": "image-delivery", "version": "1.3.0"}
+            return (404, {}) if prefix == f"/candidate-{service}" and part in path else None
+
+        cloud.api.fault = fault
+
+    return arrange
+
+
 def gcloud_faults(*faults: dict[str, Any]) -> Callable[[Cloud], None]:
     return lambda cloud: cloud.break_at(*faults)
 
@@ -233,6 +255,8 @@ STAGES: dict[str, tuple[Callable[[Cloud], None], list[str]]] = {
     "processor errors at 100": (gcloud_faults({"errors": "image-processor", "from": 100}), API_MOVES + PROCESSOR_MOVES),
     "processor smoke test at 10": (smoke_fails("/image-api", 4), API_MOVES + PROCESSOR_MOVES[:1]),
     "api issues no addresses": (lambda cloud: setattr(cloud.api, "issues_addresses", False), []),
+    "api makes no share links": (link_faults("image-api", "/links"), []),
+    "delivery does not show share links": (link_faults("image-delivery", "/i/of-a-link/"), BEFORE_DELIVERY),
     "delivery cannot start": (gcloud_faults({"command": "services update image-delivery "}), BEFORE_DELIVERY),
     "delivery smoke test on its tag": (smoke_fails("/candidate-image-delivery", 0), BEFORE_DELIVERY),
     "delivery errors at 10": (

@@ -18,7 +18,7 @@ from .in_process import call, surroundings
 SCRIPT = ROOT / "scripts" / "smoke.py"
 STEPS = [
     *("live", "ready", "processor", "tasks", "version", "key", "tokens"),
-    *("upload", "processing", "derivative", "address", "delivery", "original", "trash"),
+    *("upload", "processing", "derivative", "address", "delivery", "link", "original", "trash"),
 ]
 
 
@@ -131,6 +131,42 @@ def test_a_tag_of_image_delivery_is_tried_instead_of_the_addresses_host(api: Fak
     assert [call.rpartition("-delivery")[0] for call in called] == ["/candidate-image"] * 3
 
 
+OF_A_LINK = "/image-delivery/i/of-a-link/image.tag/thumb@71b0.auto"
+
+
+@pytest.mark.parametrize("key", [MEMBER_KEY, ADMIN_KEY])
+def test_a_share_link_is_opened_without_a_key_and_deleted(api: FakeApi, key: str) -> None:
+    done = at(api, "--expect-links", key=key)
+    assert done.returncode == 0, done.stdout
+    assert [call for call in api.calls if "/s/" in call or "of-a-link" in call or "/links/" in call] == [
+        f"GET /s/{(token := next(call for call in api.calls if '/s/' in call).rpartition('/')[2])}",
+        f"GET {OF_A_LINK}",
+        f"DELETE /api/v1/links/{token}",
+        f"GET /s/{token}",
+    ]
+    assert token not in done.stdout
+
+
+def test_no_share_link_is_made_while_a_revision_without_them_may_answer(api: FakeApi) -> None:
+    assert at(api).returncode == 0
+    assert not [call for call in api.calls if "/links" in call]
+
+
+def test_a_key_without_the_scope_makes_no_share_link(api: FakeApi) -> None:
+    api.scopes = ["images:read", "images:write", "images:delete"]
+    done = at(api, "--expect-links")
+    assert done.returncode == 0, done.stdout
+    assert "the key lacks delivery:manage" in done.stdout
+
+
+def test_an_image_delivery_of_the_release_before_need_not_know_share_links(api: FakeApi) -> None:
+    api.delivery_version = "1.3.0"
+    done = at(api, "--expect-links")
+    assert done.returncode == 0, done.stdout
+    assert f"GET {OF_A_LINK}" not in api.calls
+    assert not api.links
+
+
 @pytest.mark.parametrize("url", ["ftp://127.0.0.1/", "file:///etc/passwd"])
 def test_image_delivery_is_called_at_a_web_address(api: FakeApi, url: str) -> None:
     done = at(api, "--delivery-url", url)
@@ -211,6 +247,10 @@ FAULTS: dict[str, tuple[str, Callable[[str, str, str], Reply | None]]] = {
     "addresses are unknown to image-delivery": ("delivery", at_delivery("/i/", (404, {}))),
     "addresses show something else": ("delivery", at_delivery("/i/", (200, b"RIFF"))),
     "something else answers addresses": ("delivery", at_delivery("/version", (200, {"service": "image-api"}))),
+    "share links cannot be made": ("link", answers(503, {}, method="POST", ends="/links")),
+    "a share link shows no picture": ("link", lambda _m, path, _p: (200, b"<html>") if "/s/" in path else None),
+    "the picture of a share link is missing": ("link", at_delivery("/i/of-a-link/", (404, {}))),
+    "a share link outlives its end": ("link", lambda method, path, _p: (204, b"") if "/links/" in path else None),
     "originals are cut": ("original", answers(200, b"half", method="GET", ends="/content")),
     "nothing can be deleted": ("trash", answers(403, {}, method="DELETE", ends="/image-0")),
     "deleting does nothing": ("trash", answers(204, b"", method="DELETE", ends="/image-0")),
@@ -220,7 +260,7 @@ FAULTS: dict[str, tuple[str, Callable[[str, str, str], Reply | None]]] = {
 @pytest.mark.parametrize("name", FAULTS)
 def test_each_failure_is_told_at_its_step(api: FakeApi, name: str) -> None:
     step, api.fault = FAULTS[name]
-    done = at(api)
+    done = at(api, *(["--expect-links"] if step == "link" else []))
     assert done.returncode == 1, done.stdout
     lines = done.stdout.splitlines()
     assert lines[-2].split()[:2] == ["FAIL", step]
@@ -237,11 +277,12 @@ def test_signing_keys_that_cannot_be_read_are_told_before_anything_is_uploaded(a
     assert not api.images
 
 
-@pytest.mark.parametrize("name", ["derivatives are missing", "originals are cut"])
-def test_a_failure_leaves_no_picture_behind(api: FakeApi, name: str) -> None:
+@pytest.mark.parametrize("name", ["derivatives are missing", "a share link shows no picture", "originals are cut"])
+def test_a_failure_leaves_neither_picture_nor_link_behind(api: FakeApi, name: str) -> None:
     _, api.fault = FAULTS[name]
-    at(api)
+    at(api, "--expect-links")
     assert api.images["image-0"]["deleted_at"] is not None
+    assert not api.links
 
 
 @pytest.mark.parametrize(

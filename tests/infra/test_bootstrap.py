@@ -41,7 +41,7 @@ def test_empty_project_becomes_a_running_system(project: Project, monkeypatch: p
     cloud = FakeCloud()
     assert run_with(cloud, project, monkeypatch)
     assert {"bootstrap", "stack", "schema", "smoke test"} <= cloud.exists
-    assert "make smoke URL=https://image-api-abc-ew.a.run.app ARGS=--expect-delivery" in cloud.calls
+    assert "make smoke URL=https://image-api-abc-ew.a.run.app ARGS=--expect-delivery --expect-links" in cloud.calls
     assert len(cloud.calls) == CALLS
 
 
