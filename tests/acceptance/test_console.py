@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -72,10 +73,13 @@ async def test_by_keyboard_alone_somebody_signs_in_sees_home_and_signs_out(visit
     assert visitor.complaints == []
 
 
+PAGES = ("", "/sessions", "/password", "/join", "/reset", "/sign-in", "/sign-in/link", "/_components", "/nowhere")
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1440])
 async def test_pages_fit_the_screen_and_break_no_policy(
-    chromium: Any, system: RunningSystem, member: Client, scheme: str, width: int
+    chromium: Any, system: RunningSystem, email: str, scheme: str, width: int
 ) -> None:
     context = await chromium.new_context(
         color_scheme=scheme, viewport={"width": width, "height": 844}, reduced_motion="reduce"
@@ -83,14 +87,33 @@ async def test_pages_fit_the_screen_and_break_no_policy(
     visitor = Visitor(await context.new_page(), system.url)
     page = visitor.page
     await page.goto(f"{system.url}/console/sign-in")
-    await page.get_by_label("API key", exact=True).fill(member.api_key)
-    await page.get_by_role("button", name="Sign in with the key").click()
+    await page.get_by_role("textbox", name="E-mail address").fill(email)
+    await page.get_by_role("textbox", name="Password").fill(PASSWORD)
+    await page.keyboard.press("Enter")
     await page.wait_for_url(f"{system.url}/console")
-    for path in ("/console", "/console/sign-in", "/console/_components"):
-        await page.goto(f"{system.url}{path}")
+    for path in PAGES:
+        await page.goto(f"{system.url}/console{path}")
         wide = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
         assert not await page.evaluate(wide), path
-    assert visitor.complaints == []
+    assert [line for line in visitor.complaints if "404 (Not Found)" not in line] == []
+    await context.close()
+
+
+async def test_an_invitation_is_read_from_the_fragment_of_its_address(
+    chromium: Any, system: RunningSystem, admin: Client, member: Client
+) -> None:
+    email = f"bea-{uuid4()}@example.org"
+    invitation = await admin.ask("POST", f"/teams/{member.team_id}/invitations", 201, json={"email": email})
+    context = await chromium.new_context(reduced_motion="reduce")
+    page = await context.new_page()
+    await page.goto(f"{system.url}/console/join#{invitation['token']}")
+    await page.get_by_label("E-mail address").fill(email)
+    assert page.url == f"{system.url}/console/join"
+    await page.get_by_label("Your name").fill("Bea")
+    await page.get_by_label("Password").fill(PASSWORD)
+    await page.keyboard.press("Enter")
+    await page.wait_for_url(f"{system.url}/console")
+    assert await page.locator(".account .name").text_content() == "Bea"
     await context.close()
 
 

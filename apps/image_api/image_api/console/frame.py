@@ -1,9 +1,10 @@
 """Rendering of pages within the frame that all of them share."""
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from image_api.actor import Actor
+from image_api.console.places import SIGN_IN
 from image_api.console.policy import HOME, console_policy
 from image_api.http.paths import STATIC_PREFIX
 from image_api.people.cookies import set_session_cookie
@@ -21,7 +23,15 @@ from image_api.web_pages.templates import Templates
 from image_core import errors
 from image_core.errors.problem_documents import status_of
 
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
 static_files = StaticFiles("image_api.console", f"{STATIC_PREFIX}/console")
+
+
+_CODE = re.compile(r"`([^`]+)`")
+# Nothing of a session stays in the browser, not even pages that it fetched in advance.
+_CLEAR = '"cache", "storage", "prefetchCache", "prerenderCache"'
 
 
 class NavItem(NamedTuple):
@@ -32,15 +42,27 @@ class NavItem(NamedTuple):
     for_people: bool = False
 
 
-_NAVIGATION = (NavItem(HOME, "Home"),)
+_NAVIGATION = (
+    NavItem(HOME, "Home"),
+    NavItem(f"{HOME}/sessions", "Sessions", for_people=True),
+    NavItem(f"{HOME}/password", "Password", for_people=True),
+)
 
 
 @cache
 def _templates() -> Templates:
     templates = Templates("image_api.console", static_files)
+    templates.environment.filters["marked"] = marked
     templates.environment.filters["moment"] = moment
     templates.environment.filters["machine_time"] = machine_time
     return templates
+
+
+def marked(text: str) -> "Markup":
+    """Return the text of an error as HTML, with what stands in backticks as code."""
+    from markupsafe import Markup, escape
+
+    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 (it has been escaped)
 
 
 def moment(time: datetime) -> str:
@@ -112,6 +134,14 @@ def enter(services: Services, cookie: str, path: str) -> RedirectResponse:
     """Return the redirect after signing in, with the new session's cookie."""
     response = go_to(path)
     set_session_cookie(response, services.settings, cookie)
+    return response
+
+
+def signed_out(services: Services) -> RedirectResponse:
+    """Return the redirect after the caller's session has ended."""
+    response = go_to(SIGN_IN)
+    set_session_cookie(response, services.settings, "")
+    response.headers["clear-site-data"] = _CLEAR
     return response
 
 

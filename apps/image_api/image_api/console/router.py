@@ -1,14 +1,29 @@
 """The routes of the console, and the files that its pages load."""
 
 from image_api.console.frame import static_files
-from image_api.console.pages import components, home, nowhere, sign_in, sign_in_link, sign_out
+from image_api.console.pages import (
+    components,
+    home,
+    join,
+    nowhere,
+    password,
+    reset,
+    sessions,
+    sign_in,
+    sign_in_link,
+    sign_out,
+)
 
 ROUTERS = (
     home.router,
     sign_in.router,
     sign_in_link.router,
     sign_in_link.programs_router,
+    join.router,
+    reset.router,
     sign_out.router,
+    sessions.router,
+    password.router,
     components.router,
     static_files.router(),
     # It takes every other path.

@@ -1,7 +1,7 @@
 """`/console/sign-in`: by e-mail address and password, or by API key."""
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 
@@ -23,9 +23,11 @@ NextQuery = Annotated[str, Query(alias="next", max_length=2000)]
 
 
 @router.get("")
-async def show(request: Request, next_address: NextQuery = "") -> Response:
-    """Show both forms."""
-    return render(request, "sign_in.html", _values(local_path(next_address)))
+async def show(
+    request: Request, next_address: NextQuery = "", password: Annotated[Literal["set"] | None, Query()] = None
+) -> Response:
+    """Show both forms; `password` says that a new one has just been set."""
+    return render(request, "sign_in.html", _values(local_path(next_address)) | {"is_password_set": bool(password)})
 
 
 @router.post("")
@@ -72,4 +74,4 @@ async def _enter(
 
 
 def _values(back: str, way: str = "", email: str = "") -> dict[str, object]:
-    return {"back": back, "way": way, "email": email, "refusal": None}
+    return {"back": back, "way": way, "email": email, "is_password_set": False, "refusal": None}

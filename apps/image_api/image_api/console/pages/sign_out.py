@@ -7,18 +7,14 @@ from fastapi import APIRouter, Depends, Response
 from image_api.actor import Actor
 from image_api.auth import RequireSession
 from image_api.console.forms import read_form
-from image_api.console.frame import go_to
+from image_api.console.frame import signed_out
 from image_api.console.page_route import PageRoute, same_as
-from image_api.console.places import SIGN_IN
 from image_api.console.policy import HOME
 from image_api.dependencies import ServicesDep, TransactionDep
 from image_api.people import service as people
-from image_api.people.cookies import set_session_cookie
 
 router = APIRouter(prefix=HOME, include_in_schema=False, route_class=PageRoute)
 SignedIn = Annotated[Actor, Depends(RequireSession(key_sessions=True))]
-# Nothing of this session stays in the browser, not even pages that it fetched in advance.
-_CLEAR = '"cache", "storage", "prefetchCache", "prerenderCache"'
 
 
 @router.post("/sign-out", dependencies=[Depends(read_form)], openapi_extra=same_as("POST /api/v1/auth/logout"))
@@ -26,7 +22,4 @@ async def sign_out(actor: SignedIn, transaction: TransactionDep, services: Servi
     """End this session."""
     await people.sign_out(transaction, actor, everywhere=False)
     transaction.on_commit.append(lambda: services.session_cache.forget_user(actor.user_id))
-    response = go_to(SIGN_IN)
-    set_session_cookie(response, services.settings, "")
-    response.headers["clear-site-data"] = _CLEAR
-    return response
+    return signed_out(services)
