@@ -1,9 +1,10 @@
 """HTTP of share links."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Response
+from pydantic import SecretStr
 
 from image_api.actor import Actor, Scope
 from image_api.auth import RequireScope
@@ -32,19 +33,30 @@ _CHANGED: dict[int | str, dict[str, Any]] = {
 }
 
 
-async def _hash(services: ServicesDep, body: schemas.NewShareLink | schemas.ShareLinkPatch) -> str | None:
-    if body.password is None:
+class _New(NamedTuple):
+    """A body whose password is hashed before the transaction begins, as that takes a tenth of a second."""
+
+    body: schemas.NewShareLink
+    password_hash: str | None
+
+
+class _Patch(NamedTuple):
+    body: schemas.ShareLinkPatch
+    password_hash: str | None
+
+
+async def _new(services: ServicesDep, body: schemas.NewShareLink) -> _New:
+    return _New(body, await _hash(services, body.password))
+
+
+async def _patch(services: ServicesDep, body: schemas.ShareLinkPatch) -> _Patch:
+    return _Patch(body, await _hash(services, body.password))
+
+
+async def _hash(services: Services, password: SecretStr | None) -> str | None:
+    if password is None:
         return None
-    return await services.passwords.hash(passwords.validate_shared(body.password.get_secret_value()))
-
-
-async def _hash_of_new(services: ServicesDep, body: schemas.NewShareLink) -> str | None:
-    """Hash the password before the transaction begins."""
-    return await _hash(services, body)
-
-
-async def _hash_of_patch(services: ServicesDep, body: schemas.ShareLinkPatch) -> str | None:
-    return await _hash(services, body)
+    return await services.passwords.hash(passwords.validate_shared(password.get_secret_value()))
 
 
 def _body(row: Record) -> dict[str, Any]:
@@ -75,10 +87,9 @@ def _addressed(services: Services, new: NewAddress, response: Response) -> dict[
     openapi_extra=body_limit(LARGE_BODY_BYTES),
 )  # fmt: skip
 async def create_share_link(
-    body: schemas.NewShareLink,
     actor: Manager,
     services: ServicesDep,
-    password_hash: Annotated[str | None, Depends(_hash_of_new)],
+    new: Annotated[_New, Depends(_new)],
     transaction: CreationDep,
     response: Response,
     team_id: TeamQuery = None,
@@ -90,10 +101,10 @@ async def create_share_link(
     """
     if services.settings.delivery_url is None:
         raise errors.DeliveryNotConfigured
-    values = body.model_dump(exclude={"image_ids", "password"})
-    values |= {"presets": list(dict.fromkeys(body.presets)), "password_hash": password_hash}
+    values = new.body.model_dump(exclude={"image_ids", "password"})
+    values |= {"presets": list(dict.fromkeys(new.body.presets)), "password_hash": new.password_hash}
     most = services.settings.share_links_per_team
-    created = await service.create_link(transaction, actor, team_id, values, body.image_ids or (), most)
+    created = await service.create_link(transaction, actor, team_id, values, new.body.image_ids or (), most)
     response.headers["Location"] = f"{API_PREFIX}/links/{created.link.row['id']}"
     return _addressed(services, created, response)
 
@@ -124,9 +135,8 @@ async def get_share_link(link_id: UUID, actor: Manager, services: ServicesDep, r
 @router.patch("/{link_id}", response_model=schemas.ShareLink, responses=_CHANGED)
 async def change_share_link(
     link_id: UUID,
-    body: schemas.ShareLinkPatch,
     actor: Manager,
-    password_hash: Annotated[str | None, Depends(_hash_of_patch)],
+    asked: Annotated[_Patch, Depends(_patch)],
     transaction: TransactionDep,
     response: Response,
     if_match: IfMatch = None,
@@ -136,11 +146,11 @@ async def change_share_link(
     A new password, fewer presets or a smaller `download` also end the addresses of pictures that visitors already have,
     within 5 seconds.
     """
-    patch = body.model_dump(exclude_unset=True, exclude={"password"})
+    patch = asked.body.model_dump(exclude_unset=True, exclude={"password"})
     if "presets" in patch:
         patch["presets"] = list(dict.fromkeys(patch["presets"]))
-    if "password" in body.model_fields_set:
-        patch["password_hash"] = password_hash
+    if "password" in asked.body.model_fields_set:
+        patch["password_hash"] = asked.password_hash
     return _whole(await service.change_link(transaction, actor, link_id, patch, if_match), response)
 
 

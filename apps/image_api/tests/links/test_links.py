@@ -149,6 +149,7 @@ class TestLink:
         refused = await ask(api, member, "POST", status=status, json=body)
         if "presets" in fields and status == 404:
             assert (refused["code"], refused["nearest"]) == ("preset-not-found", "large")
+        assert len(refused.get("errors", [1])) == 1
         assert await api.rows.fetch(select(share_link)) == []
 
     async def test_what_another_team_has_is_not_found(
