@@ -363,6 +363,24 @@ class TestAtTheSameTime:
             await removing.execute(delete(collection).where(collection.c.id == album))
         assert (await making)["code"] == "collection-not-found"
 
+    async def test_a_removal_and_whoever_counts_views_wait_for_each_other_and_in_no_circle(
+        self, api: Api, member: UserWithKey, album: UUID
+    ) -> None:
+        assert member.team_id is not None
+        link_ids = sorted(uuid4() for _ in range(2))
+        # Rows are found in the order in which they were added.
+        for link_id in link_ids[::-1]:
+            digest = sha256(link_id.bytes).digest()
+            await testing.add_share_link(api.rows, member.team_id, id=link_id, collection_id=album, token_hash=digest)
+        async with api.rows.transaction() as counting:
+            for link_id in link_ids:
+                await counting.execute(update(share_link).where(share_link.c.id == link_id).values(views=1))
+                if link_id == link_ids[0]:
+                    removing = asyncio.create_task(ask(api, member, "DELETE", f"/api/v1/collections/{album}", 204))
+                    await testing.wait_for_lock_waiter(api.rows)
+        await removing
+        assert await api.rows.fetch(select(share_link)) == []
+
     async def test_a_link_is_made_after_one_of_its_images_was_purged(
         self, api: Api, member: UserWithKey, three: list[UUID]
     ) -> None:
