@@ -3,11 +3,13 @@
 import os
 import subprocess
 from collections.abc import AsyncIterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from PIL import Image
 
 from .conftest import PASSWORD, Client, RunningSystem
 from .up_process import COMMAND
@@ -73,7 +75,18 @@ async def test_by_keyboard_alone_somebody_signs_in_sees_home_and_signs_out(visit
     assert visitor.complaints == []
 
 
-PAGES = ("", "/sessions", "/password", "/join", "/reset", "/sign-in", "/sign-in/link", "/_components", "/nowhere")
+PAGES = (
+    "",
+    "/images",
+    "/sessions",
+    "/password",
+    "/join",
+    "/reset",
+    "/sign-in",
+    "/sign-in/link",
+    "/_components",
+    "/nowhere",
+)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -96,6 +109,32 @@ async def test_pages_fit_the_screen_and_break_no_policy(
         wide = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
         assert not await page.evaluate(wide), path
     assert [line for line in visitor.complaints if "404 (Not Found)" not in line] == []
+    await context.close()
+
+
+async def test_a_picture_is_found_and_opened(chromium: Any, system: RunningSystem, member: Client) -> None:
+    content = BytesIO()
+    Image.effect_noise((640, 480), 50).save(content, "JPEG")
+    name = f"fjord {uuid4()}.jpg"
+    await member.upload(content.getvalue(), name)
+    context = await chromium.new_context(reduced_motion="reduce")
+    visitor = Visitor(await context.new_page(), system.url)
+    page = visitor.page
+    await page.goto(f"{system.url}/console/sign-in?next=/console/images")
+    await page.get_by_label("API key", exact=True).fill(member.api_key)
+    await page.keyboard.press("Enter")
+    await page.wait_for_url(f"{system.url}/console/images")
+    await page.get_by_role("searchbox").fill("fjord")
+    await page.keyboard.press("Enter")
+    await page.wait_for_url(f"{system.url}/console/images?q=fjord")
+    is_shown = (
+        "(name) => { const found = document.querySelector(`img[alt='${name}']`); return found?.naturalWidth > 0 }"
+    )
+    await page.wait_for_function(is_shown, arg=name)
+    await page.get_by_role("link", name=name).click()
+    await page.get_by_role("heading", name=name).wait_for()
+    await page.wait_for_function(is_shown, arg=name)
+    assert visitor.complaints == []
     await context.close()
 
 

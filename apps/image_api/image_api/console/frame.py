@@ -11,7 +11,7 @@ from uuid import UUID
 from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from image_api.actor import Actor
+from image_api.actor import Actor, Scope
 from image_api.console.places import SIGN_IN
 from image_api.console.policy import HOME, console_policy
 from image_api.http.paths import STATIC_PREFIX
@@ -40,10 +40,16 @@ class NavItem(NamedTuple):
     path: str
     name: str
     for_people: bool = False
+    scope: Scope | None = None
+
+    def is_for(self, actor: Actor) -> bool:
+        """Return whether the caller can open the page."""
+        return (self.scope is None or self.scope in actor.scopes) and not (self.for_people and actor.credential_id)
 
 
 _NAVIGATION = (
     NavItem(HOME, "Home"),
+    NavItem(f"{HOME}/images", "Images", scope=Scope.IMAGES_READ),
     NavItem(f"{HOME}/sessions", "Sessions", for_people=True),
     NavItem(f"{HOME}/password", "Password", for_people=True),
 )
@@ -95,7 +101,7 @@ def render(
     frame = {
         "actor": actor,
         "csrf_token": session_cookies.csrf_token(cookie) if cookie and actor else "",
-        "navigation": [item for item in _NAVIGATION if actor and not (item.for_people and actor.credential_id)],
+        "navigation": [item for item in _NAVIGATION if actor and item.is_for(actor)],
         "path": request.url.path,
         "link": lambda path, **query: _link(path, team_id, query),
         "is_local": services.settings.is_local,

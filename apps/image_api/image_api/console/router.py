@@ -4,6 +4,8 @@ from image_api.console.frame import static_files
 from image_api.console.pages import (
     components,
     home,
+    image,
+    images,
     join,
     nowhere,
     password,
@@ -16,6 +18,8 @@ from image_api.console.pages import (
 
 ROUTERS = (
     home.router,
+    images.router,
+    image.router,
     sign_in.router,
     sign_in_link.router,
     sign_in_link.programs_router,

@@ -75,11 +75,17 @@ async def signer_of(services: Services, team: TeamDelivery) -> AddressSigner | N
 
 
 async def delivery_of(
-    services: Services, row: Record, *, requested: bool, now: Callable[[], float] = time.time
+    services: Services,
+    row: Record,
+    *,
+    requested: bool,
+    expiry_minutes: int | None = None,
+    now: Callable[[], float] = time.time,
 ) -> tuple[dict[str, Any] | None, bool]:
     """Return the `delivery` member of an image, and whether it may be stored by caches.
 
-    Public images always have one, private ones if it was requested. It is None if the image cannot be delivered.
+    Public images always have one, private ones if it was requested. It is None if the image cannot be delivered. Signed
+    addresses last for about a week, or until `expiry_minutes` after 1970.
 
     Raises:
         errors.MasterSecretUnavailable: The addresses need a signature, and the secret cannot be read.
@@ -100,7 +106,7 @@ async def delivery_of(
     signer = await signer_of(services, team)
     if signer is None:
         return None, False
-    expiry = grant.expiry_of(now(), DEFAULT_EXPIRES_IN_SECONDS)
+    expiry = expiry_minutes or grant.expiry_of(now(), DEFAULT_EXPIRES_IN_SECONDS)
     return _body(signer.presets(row["id"], tag, expiry), expiry, row, team.presets.values()), False
 
 

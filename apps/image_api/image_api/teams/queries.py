@@ -1,18 +1,27 @@
 """The SQL of teams."""
 
+from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, exists, func, insert, select, tuple_, update
+from sqlalchemy import ARRAY, Uuid, bindparam, delete, exists, func, insert, select, tuple_, update
 
 from image_api.http.pagination import Cursor
-from image_core.db import Record, Runner, Transaction
+from image_core.db import Query, Record, Runner, Transaction
 from image_core.models import image, invitation, team, user
+
+_names = Query(select(team.c.id, team.c.name).where(team.c.id == func.any(bindparam("team_ids", type_=ARRAY(Uuid)))))
 
 
 async def find(runner: Runner, team_id: UUID) -> Record | None:
     """Return one team."""
     return await runner.fetch_one(select(team).where(team.c.id == team_id))
+
+
+async def names(runner: Runner, team_ids: Collection[UUID]) -> dict[UUID, str]:
+    """Return the names of teams by id."""
+    rows = await runner.fetch(_names, team_ids=list(team_ids))
+    return {row["id"]: row["name"] for row in rows}
 
 
 async def page(runner: Runner, only_id: UUID | None, cursor: Cursor | None, limit: int) -> list[Record]:

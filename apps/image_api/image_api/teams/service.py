@@ -1,5 +1,6 @@
 """The rules of teams."""
 
+from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +20,12 @@ from image_core.states import LabelSource
 async def list_teams(runner: Runner, actor: Actor, cursor: Cursor | None, limit: int) -> list[Record]:
     """Return all teams for an admin, and for everybody else their own."""
     return await queries.page(runner, actor.visible_team_id, cursor, limit)
+
+
+async def team_names(runner: Runner, actor: Actor, team_ids: Collection[UUID]) -> dict[UUID, str]:
+    """Return the names of those of these teams that the caller may see, by id."""
+    visible = [team_id for team_id in team_ids if actor.visible_team_id in (None, team_id)]
+    return await queries.names(runner, visible) if visible else {}
 
 
 async def get_team(runner: Runner, actor: Actor, team_id: UUID) -> Record:

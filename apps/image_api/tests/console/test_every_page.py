@@ -3,8 +3,9 @@
 import re
 from collections.abc import AsyncIterator
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
+import orjson
 import pytest
 from fastapi.routing import APIRoute
 from sqlalchemy import func, select
@@ -18,6 +19,7 @@ from image_api.http.paths import API_PREFIX
 from image_api.idempotency.route import takes_key
 from image_api.openapi.operations import api_routes, needs_session, scope_alternatives
 from image_core.models import audit_event
+from image_core.testing import UserWithKey
 
 from ..conftest import Api, MakeApi
 from .browser import SAME_ORIGIN, Browser, tags_of
@@ -185,24 +187,38 @@ def assert_harmless(page: str) -> None:
     """Nothing but our own modules is a script, and what was escaped is not escaped twice."""
     for tag, attributes in tags_of(page):
         assert not [name for name in attributes if name.startswith("on") or name == "style"], (tag, attributes)
-        assert attributes.get("src", "/static/console/").startswith("/static/console/"), (tag, attributes)
+        source = attributes.get("src", "/static/console/")
+        assert source.startswith(("/static/console/", "https://pictures.test/i/")), (tag, attributes)
         assert tag != "script" or attributes["type"] == "module"
     assert "&amp;lt;" not in page
 
 
+async def hostile_image(api: Api, by: UserWithKey) -> str:
+    """The id of an image with hostile text in all of its fields."""
+    image_id = str((await api.upload(by))["id"])
+    await api.set_row(
+        UUID(image_id), filename=HOSTILE, description=HOSTILE, alt_text=HOSTILE, alt_text_language="en", tags=[HOSTILE],
+        metadata=orjson.dumps({HOSTILE: HOSTILE}).decode(), failure_message=HOSTILE, failure_code="image-truncated",
+        facts=orjson.dumps({"exif": {HOSTILE: HOSTILE}, "colors": [{"hex": HOSTILE, "share": 1}]}).decode(),
+    )  # fmt: skip
+    return image_id
+
+
 async def test_hostile_text_is_text_on_every_page(api: Api) -> None:
     team_id = await api.team(HOSTILE)
+    image_id = await hostile_image(api, await api.user(team_id))
     for role in (Role.ADMIN, Role.MEMBER):
         browser = Browser(api, headers={"User-Agent": HOSTILE})
         person = await api.person(name=HOSTILE, role=role, team_id=team_id if role is Role.MEMBER else None)
         await browser.sign_in(person)
-        seen = 0
+        seen = {}
         for path, _ in PAGES:
-            answer = await browser.get(url_of(path))
+            answer = await browser.get(path.replace("{image_id}", image_id))
             if answer.status_code == 200:
                 assert_harmless(answer.text)
-                seen += answer.text.count("&lt;img src=x onerror=alert(1)&gt;")
-        assert seen > 2
+                seen[path] = answer.text.count("&lt;img src=x onerror=alert(1)&gt;")
+        assert min(seen["/console/images"], seen["/console/sessions"], seen["/console"]) > 2
+        assert seen["/console/images/{image_id}"] > 10
 
 
 async def test_what_is_sent_back_to_the_sign_in_page_is_text(api: Api) -> None:

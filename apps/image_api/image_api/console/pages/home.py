@@ -9,6 +9,7 @@ from image_api.actor import Actor, Scope
 from image_api.auth import RequireScope
 from image_api.console.frame import go_to, render
 from image_api.console.page_route import PageRoute, same_as
+from image_api.console.pages.images import IMAGES
 from image_api.console.policy import HOME
 from image_api.dependencies import CursorQuery, ServicesDep, TeamQuery
 from image_api.http.pagination import DEFAULT_LIMIT, next_cursor
@@ -50,5 +51,5 @@ async def _team(services: Services, actor: Actor, team_id: UUID | None) -> Recor
 
 @router.get("/admin")
 async def admin() -> Response:
-    """Lead from the address that people try first to the console."""
-    return go_to(HOME)
+    """Lead to the images of all teams, or of the caller's."""
+    return go_to(IMAGES)

@@ -1,0 +1,55 @@
+"""`/console/images/{image_id}`: one image with its facts."""
+
+from typing import Any
+from uuid import UUID
+
+import orjson
+from fastapi import APIRouter, Request, Response
+
+from image_api.console.frame import render
+from image_api.console.page_route import PageRoute, same_as
+from image_api.console.pages.images import IMAGES, Reader
+from image_api.console.pictures import name_of, picture_of
+from image_api.dependencies import ServicesDep, TeamQuery
+from image_api.images import service as images
+from image_api.teams import service as teams
+from image_core.storage.sizes import format_size
+
+# Colors are shown by themselves; the others are for programs.
+_NOT_FOR_PEOPLE = ("colors", "blurhash", "perceptual_hash", "perceptual_hash_algorithm")
+router = APIRouter(prefix=IMAGES, include_in_schema=False, route_class=PageRoute)
+
+
+@router.get("/{image_id}", openapi_extra=same_as("GET /api/v1/images/{image_id}"))
+async def show(
+    image_id: UUID, request: Request, actor: Reader, services: ServicesDep, team_id: TeamQuery = None
+) -> Response:
+    """Show the picture, what is known of it, and why it failed."""
+    row = await images.get_image(services.database, actor, image_id)
+    facts = orjson.loads(row["facts"] or b"{}")
+    names = await teams.team_names(services.database, actor, [row["team_id"]])
+    values = {
+        "image": row,
+        "name": name_of(row),
+        "status": "trashed" if row["deleted_at"] else row["status"],
+        "size": None if row["size_bytes"] is None else format_size(row["size_bytes"]),
+        "sha256": None if row["sha256"] is None else row["sha256"].hex(),
+        "team_name": names.get(row["team_id"]),
+        "metadata": orjson.loads(row["metadata"]),
+        "colors": facts.get("colors", []),
+        "facts": _flat({name: facts[name] for name in facts if name not in _NOT_FOR_PEOPLE}),
+        "picture": await picture_of(services, row, "large"),
+    }
+    return render(request, "image.html", values, team_id=team_id)
+
+
+def _flat(facts: dict[str, Any], within: str = "") -> list[tuple[str, str]]:
+    """Return facts as names and texts; `exif.model` for the model within EXIF."""
+    found: list[tuple[str, str]] = []
+    for name, value in facts.items():
+        if isinstance(value, dict):
+            found += _flat(value, f"{within}{name}.")
+        elif value is not None and value != []:
+            text = value if isinstance(value, str) else orjson.dumps(value).decode()
+            found.append((f"{within}{name}", text))
+    return found
