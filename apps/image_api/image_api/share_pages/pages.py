@@ -19,6 +19,7 @@ from image_core import errors
 from image_core.db import Record
 from image_core.delivery import grant
 from image_core.errors.problem_documents import status_of
+from image_core.images.presets import Preset
 from image_core.states import LinkDownload
 
 _PACKAGE = "image_api.share_pages"
@@ -157,17 +158,20 @@ def _picture(token: str, row: Record, number: int, signing: Signing, least_width
 
 
 def _address(row: Record, signing: Signing, least_width: int | None) -> PresetAddress | None:
-    """Return the smallest picture of this width, or the largest one there is.
-
-    Presets that cut or add to a picture are used only where there are no others.
-    """
-    uncut = [preset for preset in signing.presets if preset.recipe.fit == "inside"]
-    addresses = preset_addresses(_prefix(row, signing), row, uncut or signing.presets).values()
+    """Return the smallest picture of this width, or the largest one there is."""
+    presets = _suitable(signing.presets, moves=(row["frames"] or 1) > 1)
+    addresses = preset_addresses(_prefix(row, signing), row, presets).values()
     by_width: Sequence[PresetAddress] = sorted(addresses, key=lambda address: (address.size or (0, 0))[0])
     if not by_width:
         return None
     wide = [address for address in by_width if least_width is not None and (address.size or (0, 0))[0] >= least_width]
     return wide[0] if wide else by_width[-1]
+
+
+def _suitable(presets: Sequence[Preset], *, moves: bool) -> Sequence[Preset]:
+    """Return the presets that show all of a picture: uncut and, of an animation, every frame; else the others."""
+    uncut = [preset for preset in presets if preset.recipe.fit == "inside"] or presets
+    return [preset for preset in uncut if preset.recipe.animated or not moves] or uncut
 
 
 def _prefix(row: Record, signing: Signing) -> str:

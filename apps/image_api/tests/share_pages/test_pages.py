@@ -10,7 +10,7 @@ from sqlalchemy import delete, insert, update
 from image_core.delivery import grant, link_grant
 from image_core.delivery.encoding import image_text
 from image_core.keys import master_secrets
-from image_core.models import collection, collection_member, team
+from image_core.models import collection, collection_member, preset, team
 from image_core.testing import UserWithKey
 
 from ..conftest import DELIVERY, Api, MakeApi
@@ -86,8 +86,8 @@ class TestGallery:
     async def test_only_pictures_of_the_link_that_can_be_shown(
         self, api: Api, member: UserWithKey, stranger: UserWithKey, link: Link
     ) -> None:
-        await add_images(api, member, 1)
-        await add_images(api, stranger, 1)
+        for owner in (member, stranger):
+            await add_link(api, owner, await add_images(api, owner, 1))
         gone, failed, kept = link.image_ids
         await api.set_row(gone, deleted_at=datetime.now(UTC))
         await api.set_row(failed, status="failed", failure_code="not-an-image", failure_message="No image.")
@@ -152,6 +152,27 @@ class TestGallery:
         await link.change(presets=["gone"])
         assert (await link.get()).status_code == 200
 
+    @pytest.mark.parametrize(
+        ("presets", "frames", "widths"),
+        [
+            (["square", "preview"], 1, {1024}),
+            (["square"], 1, {400}),
+            (["thumb", "preview", "large"], 1, {256, 1024, 2048}),
+            # `large` is a single frame of them.
+            (["thumb", "preview", "large"], 20, {256, 1024}),
+            (["large"], 20, {2048}),
+        ],
+    )
+    async def test_pictures_are_shown_whole_and_moving_where_a_preset_does_so(
+        self, api: Api, member: UserWithKey, presets: list[str], frames: int, widths: set[int]
+    ) -> None:
+        square = {"name": "square", "width": 400, "height": 400, "fit": "cover", "formats": ["webp"]}
+        await api.rows.execute(insert(preset).values(team_id=member.team_id, **square))
+        shared = await add_link(api, member, await add_images(api, member, 1, frames=frames), presets=presets)
+        for path in ("", f"/{image_text(shared.image_ids[0])}"):
+            (shown,) = Page(await shared.get(path)).pictures
+            assert {int(part.split()[1][:-1]) for part in (shown["srcset"] or "").split(",")} == widths
+
 
 class TestPicture:
     async def test_a_picture_leads_to_its_neighbors_and_back(self, link: Link) -> None:
@@ -180,6 +201,7 @@ class TestPicture:
         self, api: Api, member: UserWithKey, stranger: UserWithKey, link: Link
     ) -> None:
         others = [*await add_images(api, member, 1), *await add_images(api, stranger, 1)]
+        await add_link(api, member, others[:1])
         for text in (*map(image_text, others), str(link.image_ids[0]), "x", "%00"):
             assert (await link.get(f"/{text}")).status_code == 404
 
@@ -220,6 +242,17 @@ class TestEnds:
         answer = await link.get()
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
         assert "Please wait a moment" in Page(answer).text
+
+
+@pytest.mark.parametrize("headers", [{}, {"cookie": "__Secure-im_link=1.x"}])
+async def test_visitors_are_limited_by_address_and_style_sheets_are_not(
+    make_api: MakeApi, api: Api, headers: dict[str, str]
+) -> None:
+    async with make_api(address_rate_limit_per_second=1) as made:
+        link = await add_link(made, await made.user(), [])
+        assert {(await link.get(**headers)).status_code for _ in range(10)} == {200, 429}
+        assert 429 in {(await link.enter("x", **headers)).status_code for _ in range(10)}
+        assert (await made.client.get("/static/share/style.css")).status_code == 200
 
 
 async def test_the_style_sheet_is_kept_for_a_year(api: Api, link: Link) -> None:
