@@ -327,6 +327,11 @@ def prune_audit(settings: AdminSettings) -> None:
         print(chain.as_json(pruned, event=audit.PRUNED_LOG_EVENT))
 
 
+def _rotate(settings: AdminSettings, options: argparse.Namespace) -> None:
+    rotation = rotations.COMMANDS[options.command]
+    rotation.rotate(settings.engine(), getattr(settings, rotation.setting), force=options.force)
+
+
 def _add_reprocess(commands: Any) -> None:
     parser = commands.add_parser("reprocess", help="process images again that have no vector or that failed")
     parser.add_argument("--most", type=int, default=1000, help="maximum number of images (default: 1000)")
@@ -347,10 +352,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser_bootstrap.add_argument("--print-json", action="store_true", help="print the result as JSON")
     parser_recover = commands.add_parser("recover", help="issue a new admin key if no valid one exists")
     parser_recover.add_argument("--force", action="store_true", help="also if valid keys exist")
-    parser_rotate = commands.add_parser("rotate-signing-key", help="add a new signing key for access tokens")
-    parser_rotate.add_argument("--force", action="store_true", help="even if older tokens may still be valid")
-    parser_master = commands.add_parser("rotate-delivery-master", help="replace the master of delivery addresses")
-    parser_master.add_argument("--force", action="store_true", help="end all addresses that were signed so far")
+    for name, rotation in rotations.COMMANDS.items():
+        parser_rotate = commands.add_parser(name, help=rotation.purpose)
+        parser_rotate.add_argument("--force", action="store_true", help=rotation.purpose_of_force)
     parser_autogenerate = commands.add_parser("autogenerate", help="generate the next migration from the models")
     parser_autogenerate.add_argument("message", help="what the migration does, in a few words")
     commands.add_parser("verify", help="check revision, default key, counters and ledgers; exit with 1 if any is wrong")
@@ -375,12 +379,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "migrate": lambda: migrate(settings),
         "bootstrap": lambda: bootstrap(settings, as_json=options.print_json),
         "recover": lambda: recover(settings, force=options.force),
-        "rotate-signing-key": lambda: rotations.rotate_signing_key(
-            settings.engine(), settings.token_signing_secret, force=options.force
-        ),
-        "rotate-delivery-master": lambda: rotations.rotate_delivery_master(
-            settings.engine(), settings.delivery_master_secret, force=options.force
-        ),
+        **{name: lambda: _rotate(settings, options) for name in rotations.COMMANDS},
         "autogenerate": lambda: autogenerate(settings, options.message),
         "verify": lambda: verify(settings),
         "reprocess": lambda: (

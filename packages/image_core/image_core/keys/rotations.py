@@ -1,6 +1,16 @@
 """The commands that replace secrets from which everything else is signed."""
 
-from sqlalchemy.engine import Engine
+from datetime import timedelta
+from typing import NamedTuple, Protocol
+
+from sqlalchemy import func, select
+from sqlalchemy.engine import Connection, Engine
+
+from image_core.models import image, upload_session
+from image_core.states import ImageStatus
+
+# Until then, instances encrypt with the master before.
+_UNTIL_EVERYWHERE = timedelta(minutes=5)
 
 
 def rotate_signing_key(engine: Engine, secret: str | None, *, force: bool) -> None:
@@ -33,3 +43,70 @@ def rotate_delivery_master(engine: Engine, secret: str | None, *, force: bool) -
     with engine.begin() as connection:
         master_secret_versions.rotate(connection, secret)
     print(f"{secret} has a new master. Every instance uses it within five minutes.")
+
+
+def rotate_upload_session_master(engine: Engine, secret: str | None, *, force: bool) -> None:
+    """Replace the master secret of direct uploads; `force` also while addresses of the one before are in use."""
+    from image_core.keys import master_secret_versions
+
+    if not secret:
+        raise SystemExit("Set UPLOAD_SESSION_MASTER_SECRET.")
+    with engine.begin() as connection:
+        master_secret_versions.wait_for_others(connection)
+        forgotten = _uploads_of_the_master_before(connection, secret)
+        if forgotten and not force:
+            raise SystemExit(
+                f"{forgotten} open uploads were opened with the master secret before the current one. After a rotation,"
+                " nobody could see their progress or cancel them in storage. Nothing was changed. Rotate when they have"
+                " ended, or use --force."
+            )
+        master_secret_versions.rotate(connection, secret)
+    print(f"{secret} has a new master. Every instance uses it within five minutes. Open uploads go on.")
+
+
+def _uploads_of_the_master_before(connection: Connection, secret: str) -> int:
+    """Return how many uploads wait for bytes whose addresses were encrypted before the last rotation."""
+    from image_core.keys import master_secret_versions
+
+    rotated_at = master_secret_versions.last_added_at(connection, secret)
+    if rotated_at is None:
+        return 0
+    waiting = (
+        select(func.count())
+        .select_from(upload_session)
+        .join(image)
+        .where(
+            upload_session.c.address.is_not(None), image.c.status == ImageStatus.PENDING,
+            image.c.created_at < rotated_at + _UNTIL_EVERYWHERE,
+        )
+    )  # fmt: skip
+    return int(connection.execute(waiting).scalar_one())
+
+
+class _Rotate(Protocol):
+    def __call__(self, engine: Engine, secret: str | None, *, force: bool) -> None: ...
+
+
+class Rotation(NamedTuple):
+    """A command: the setting that names its secret, what it does, and what it does with `--force`."""
+
+    rotate: _Rotate
+    setting: str
+    purpose: str
+    purpose_of_force: str
+
+
+COMMANDS = {
+    "rotate-signing-key": Rotation(
+        rotate_signing_key, "token_signing_secret", "add a new signing key for access tokens",
+        "even if older tokens may still be valid",
+    ),
+    "rotate-delivery-master": Rotation(
+        rotate_delivery_master, "delivery_master_secret", "replace the master of delivery addresses",
+        "end all addresses that were signed so far",
+    ),
+    "rotate-upload-session-master": Rotation(
+        rotate_upload_session_master, "upload_session_master_secret", "replace the master of direct uploads",
+        "even if older uploads are still open",
+    ),
+}  # fmt: skip
