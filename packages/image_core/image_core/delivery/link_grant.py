@@ -4,6 +4,7 @@ The API signs them for each view of a link's page, and image-delivery compares t
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from uuid import UUID
 
 from image_core.delivery import grant
@@ -59,7 +60,13 @@ def sign(key_number: int, key: bytes, link: LinkScope, image_id: UUID, tag: str,
 
 def link_of(signed: Grant) -> LinkScope:
     """Return the link that a grant of scope `c` names."""
-    link_id, _, epoch = signed.scope.removeprefix(ScopeKind.LINK.value).partition(".")
+    return _link_of(signed.scope)
+
+
+# All pictures of a page have the same scope.
+@lru_cache(maxsize=1024)
+def _link_of(scope: str) -> LinkScope:
+    link_id, _, epoch = scope.removeprefix(ScopeKind.LINK.value).partition(".")
     return LinkScope(image_id_of(link_id), int(epoch, 36))
 
 
