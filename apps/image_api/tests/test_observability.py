@@ -120,11 +120,17 @@ class TestLogs:
         exporter, provider = InMemorySpanExporter(), TracerProvider()
         provider.add_span_processor(SimpleSpanProcessor(exporter))
         async with make_api(tracer_provider=provider) as api:
-            for path in ("/api/v1/images/im_secret?im_secret=im_secret", "/im_secret"):
-                await api.client.get(path, headers=api.admin.headers)
+            headers = {**api.admin.headers, "referer": "https://images.example.com/s/im_secret"}
+            for path in (
+                "/api/v1/images/im_secret?im_secret=im_secret",
+                "/im_secret",
+                "/s/im_secret",
+                "/s/im_secret/1",
+            ):
+                await api.client.get(path, headers=headers)
         spans = exporter.get_finished_spans()
         assert {span.attributes["url.path"] for span in spans if span.attributes and "url.path" in span.attributes} == {
-            "/api/v1/images/{image_id}", "unmatched",
+            "/api/v1/images/{image_id}", "unmatched", "/s/{token}", "/s/{token}/{picture}",
         }  # fmt: skip
         assert not [span for span in spans if "im_secret" in f"{span.name}{dict(span.attributes or {})}"]
 
