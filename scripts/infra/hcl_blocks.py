@@ -13,7 +13,6 @@ RUN = re.compile(r'^run "(?P<name>\w+)" \{\n(?P<body>.*?)^\}\n', re.MULTILINE | 
 """A run in a file of tests."""
 
 _OPENING = re.compile(r'^(?P<kind>[a-z_]+)(?P<labels>(?: "[^"]+")*) \{(?P<empty>\})?$')
-_ASSERTION = re.compile(r"^  assert \{\n.*?^  \}\n", re.MULTILINE | re.DOTALL)
 _ARGUMENT = re.compile(r"^  (?P<name>[a-z_]+) += (?P<value>.*)$")
 
 
@@ -77,38 +76,3 @@ def text_of(expression: str | None) -> str:
     expression = expression or ""
     quoted = re.fullmatch(r'"((?:[^"\\]|\\.)*)"', expression)
     return quoted[1].replace('\\"', '"') if quoted else expression
-
-
-def joined_runs(text: str) -> str:
-    """Return a file of tests in which runs that make the same plan are one, with the assertions of all of them.
-
-    Terraform plans anew for every run, which takes seconds for a stack; an assertion takes next to nothing. The message
-    of an assertion then begins with the name of the run that it comes from. In a file in which a run applies something,
-    what is planned depends on what came before, so only runs that follow one another are joined there.
-    """
-    in_order = "command = apply" in text
-    groups: list[list[re.Match[str]]] = []
-    for run in RUN.finditer(text):
-        candidates = groups[-1:] if in_order else groups
-        group = next((each for each in candidates if _setup(each[0]) == _setup(run)), None)
-        if group is None:
-            groups.append([run])
-        else:
-            group.append(run)
-    joined = {group[0].start(): group for group in groups}
-
-    def written(run: re.Match[str]) -> str:
-        if run.start() not in joined:
-            return ""
-        assertions = "".join(_named_assertions(each) for each in joined[run.start()])
-        return f'run "{run["name"]}" {{\n{_setup(run)}\n{assertions}}}\n'
-
-    return RUN.sub(written, text)
-
-
-def _setup(run: re.Match[str]) -> str:
-    return "\n".join(line for line in _ASSERTION.sub("", run["body"]).splitlines() if line.strip())
-
-
-def _named_assertions(run: re.Match[str]) -> str:
-    return "".join(_ASSERTION.findall(run["body"])).replace('error_message = "', f'error_message = "{run["name"]}: ')

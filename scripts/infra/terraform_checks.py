@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.infra.commands import CommandFailed, first_on_path, run, say
-from scripts.infra.hcl_blocks import joined_runs
+from scripts.infra.joined_tests import joined_refusals, joined_runs, references
 
 ROOT = Path(__file__).resolve().parents[2]
 TERRAFORM = ROOT / "terraform"
@@ -190,7 +190,7 @@ def check_test() -> bool:
     variables = environment()
     with copied_tree() as copy:
         for tests in copy.rglob("*.tftest.hcl"):
-            tests.write_text(joined_runs(tests.read_text()))
+            tests.write_text(joined_refusals(joined_runs(tests.read_text()), references(tests.parent.parent)))
         return _every(_timed(f"test {each.name}", partial(test, copy, each, variables)) for each in TARGETS)
 
 

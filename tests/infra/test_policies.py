@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import yaml
 from scripts.infra import cost, generate_docs
-from scripts.infra.hcl_blocks import Block, blocks_in, joined_runs
+from scripts.infra.hcl_blocks import Block, blocks_in
+from scripts.infra.joined_tests import joined_refusals, joined_runs, references
 from scripts.infra.terraform_checks import TERRAFORM, applied_state, planned
 
 FOLDERS = sorted({path.parent for path in TERRAFORM.rglob("*.tf") if ".terraform" not in path.parts})
@@ -140,6 +141,40 @@ def test_runs_that_make_the_same_plan_are_joined_for_a_check_and_no_assertion_is
     applied = joined_runs("".join((*runs, runs[3])).replace("command = plan", "command = apply"))
     assert re.findall(r'^run "(\w+)"', applied, re.MULTILINE) == ["first", "elsewhere", "refused", "second"]
     assert applied.count("second: Wrong.") == 2
+
+
+def refusal(run: str, variable: str, **values: str) -> str:
+    lines = "".join(f"    {each} = {value}\n" for each, value in values.items())
+    return run_of_a_test(run, f"  expect_failures = [var.{variable}]", f"  variables {{\n{lines}  }}\n")
+
+
+def test_refusals_of_variables_that_do_not_meet_are_joined_for_a_check() -> None:
+    runs = (
+        refusal("first", "region", region='"a"'),
+        refusal("another", "name", name='"b"'),
+        refusal("again", "region", region='"c"'),
+        # What the validation of edge says may depend on api.
+        refusal("related", "edge", edge="{}"),
+        refusal("api", "api", api="{}"),
+        refusal("with_another", "size", size="0", name='"d"'),
+        run_of_a_test("no_variable", "  expect_failures = [terraform_data.budget]"),
+    )
+    joined = joined_refusals("".join(runs), {"edge": {"api"}})
+    found = dict(re.findall(r'^run "(\w+)" \{\n(.*?)^\}', joined, re.MULTILINE | re.DOTALL))
+    assert {name: re.findall(r"expect_failures = \[(.*)\]", body)[0] for name, body in found.items()} == {
+        "first": "var.region, var.name, var.edge",
+        "again": "var.region, var.api, var.size",
+        "no_variable": "terraform_data.budget",
+    }
+    assert '    region = "a"\n    name = "b"\n    edge = {}\n' in found["first"]
+    applied = "".join(runs).replace("command = plan", "command = apply", 1)
+    assert joined_refusals(applied, {}) == applied
+
+
+def test_validations_of_the_stack_that_mention_other_variables_are_known() -> None:
+    found = references(TERRAFORM / "stack")
+    assert found["edge"] == {"api", "delivery", "images"}
+    assert found["project_id"] == set()
 
 
 def planted_faults() -> list[dict[str, str]]:
