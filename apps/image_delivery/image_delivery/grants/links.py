@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Uuid, and_, bindparam, func, or_, select
+from sqlalchemy import ARRAY, ColumnElement, FromClause, Uuid, and_, bindparam, func, or_, select
 
 from image_core import errors
 from image_core.db import Database, Query
-from image_core.models import collection_member, share_link, share_link_image
+from image_core.images.transitions import IS_SHOWN
+from image_core.models import collection_member, image, share_link, share_link_image
 from image_core.states import LinkDownload
 from image_delivery.grants.lookups import Lookups
 
@@ -51,7 +52,7 @@ class SharedImage:
 
 
 class DownloadName(NamedTuple):
-    """How a download from a link is named: by the link's title, if it has one, and the image's number in it, from 1."""
+    """How a download from a link is named: by the link's title, if it has one, and the image's number on its pages."""
 
     title: str | None
     number: int
@@ -83,17 +84,21 @@ _shared = Query(
 )  # fmt: skip
 
 _listed, _collected = share_link_image.alias("listed"), collection_member.alias("collected")
-_number_in_list = (
-    select(func.count())
-    .where(_listed.c.link_id == share_link.c.id, _listed.c.position <= share_link_image.c.position)
-    .scalar_subquery()
+
+
+def _number(members: FromClause, *conditions: ColumnElement[bool]) -> ColumnElement[int]:
+    """Return how many images the link's pages show up to this one."""
+    shown = members.join(image, and_(image.c.id == members.c.image_id, image.c.team_id == members.c.team_id))
+    return select(func.count()).select_from(shown).where(*conditions, IS_SHOWN).scalar_subquery()
+
+
+_number_in_list = _number(
+    _listed, _listed.c.link_id == share_link.c.id, _listed.c.position <= share_link_image.c.position
 )
-_number_in_collection = (
-    select(func.count())
-    .where(
-        _collected.c.collection_id == share_link.c.collection_id, _collected.c.position <= collection_member.c.position
-    )
-    .scalar_subquery()
+_number_in_collection = _number(
+    _collected,
+    _collected.c.collection_id == share_link.c.collection_id,
+    _collected.c.position <= collection_member.c.position,
 )
 _names = Query(
     select(*_asked.c, share_link.c.title, func.greatest(_number_in_list, _number_in_collection).label("number"))

@@ -315,8 +315,13 @@ async def test_a_download_is_named_by_the_links_title_and_the_images_number(
     at(delivery, NOW_MINUTES)
     team = await delivery.team()
     rows = [await delivery.uploaded(team, b"%d" % each, filename="holiday.png") for each in range(3)]
+    # Not on the link's pages, so that it has no number.
+    trashed = await delivery.image(team, deleted_at=datetime.now(UTC))
     # The collection's first image is its last one now, behind a gap.
-    ids, columns = [row["id"] for row in rows], {"download": "original", "title": "Été 2025/26"}
+    ids, columns = (
+        [row["id"] for row in [rows[0], trashed, *rows[1:]]],
+        {"download": "original", "title": "Été 2025/26"},
+    )
     if of_collection:
         columns["collection_id"] = await testing.add_collection(delivery.rows, team.id, ids)
         moved = (models.collection_member.c.image_id == ids[0], models.collection_member.c.team_id == team.id)
