@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import httpx2
 import pytest
 from PIL import Image
 
@@ -75,9 +76,36 @@ async def test_by_keyboard_alone_somebody_signs_in_sees_home_and_signs_out(visit
     assert visitor.complaints == []
 
 
+async def test_a_key_is_created_shown_once_and_revoked(visitor: Visitor, email: str) -> None:
+    page = visitor.page
+    await page.goto(f"{visitor.url}/console/sign-in?next=/console/keys")
+    await visitor.type_into("email", email)
+    await visitor.type_into("password", PASSWORD)
+    async with page.expect_navigation():
+        await page.keyboard.press("Enter")
+    assert await page.get_by_text("There is no active key").is_visible()
+    await page.get_by_role("link", name="New key").click()
+    await page.get_by_label("Name").fill("import")
+    await page.get_by_label("images:read").check()
+    await page.get_by_role("button", name="Create the key").click()
+    secret = str(await page.get_by_role("group", name="API key").text_content())
+    async with httpx2.AsyncClient(base_url=visitor.url, headers={"X-API-KEY": secret}) as program:
+        assert (await program.get("/api/v1/whoami")).json()["scopes"] == ["images:read"]
+    await page.reload()
+    assert await page.get_by_role("heading", name="shown before").is_visible()
+    assert secret not in await page.content()
+    await page.get_by_role("link", name="Back to the list").click()
+    assert await page.get_by_role("link", name="Revoke import").count() == 1
+    await page.get_by_role("link", name="Revoke import").click()
+    await page.get_by_role("button", name="Revoke the key").click()
+    assert await page.get_by_text("There is no active key").is_visible()
+    assert visitor.complaints == []
+
+
 PAGES = (
     "",
     "/images",
+    "/keys",
     "/sessions",
     "/password",
     "/join",

@@ -37,6 +37,7 @@ ANY_TEAM = {
     "image_api.credentials.queries:find": _OWN_USER,
     "image_api.credentials.queries:lock": _OWN_USER,
     "image_api.credentials.queries:lock_live": _OWN_USER,
+    "image_api.credentials.queries:live": _OWN_USER,
     "image_api.credentials.queries:page": _OWN_USER,
     "image_api.credentials.queries:lock_by_public_id": _PROVEN,
     "image_api.direct_uploads.queries:await_bytes": _OWN_ROW,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from typing import Annotated, TypeVar
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 from fastapi import Depends, Request
 from pydantic import BaseModel, ValidationError
@@ -10,9 +10,12 @@ from pydantic import BaseModel, ValidationError
 from image_api.auth import check_csrf, check_same_origin
 from image_api.dependencies import ServicesDep
 from image_api.http.validation import request_invalid
+from image_api.idempotency.route import FormKey
 from image_core import errors
 
 CSRF_FIELD = "csrf_token"
+KEY_FIELD = "idempotency_key"
+"""Made with the page, so that a form that is sent twice has one effect."""
 _MEDIA_TYPE = "application/x-www-form-urlencoded"
 _MAX_FIELDS = 100
 Model = TypeVar("Model", bound=BaseModel)
@@ -27,6 +30,10 @@ class Form:
     def get(self, name: str) -> str:
         """Return the first value of a field; empty if it is absent."""
         return next((value for field, value in self.fields if field == name), "")
+
+    def all(self, name: str) -> list[str]:
+        """Return all values of a field, such as those of checkboxes."""
+        return [value for field, value in self.fields if field == name]
 
     def parse(self, model: type[Model], *names: str, **others: object) -> Model:
         """Return these fields as a body of an operation; `others` are added to them.
@@ -66,6 +73,10 @@ async def read_form(request: Request, services: ServicesDep) -> Form:
             # The error's page shows the same form again.
             request.state.stale_form = form
             raise
+    if key := form.get(KEY_FIELD):
+        # Without the token: it differs once the person has signed in again.
+        content = urlencode([pair for pair in form.fields if pair[0] != CSRF_FIELD]).encode()
+        request.state.form_key = FormKey(key, content)
     return form
 
 

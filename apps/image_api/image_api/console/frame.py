@@ -1,14 +1,14 @@
 """Rendering of pages within the frame that all of them share."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode
 from uuid import UUID
 
-from fastapi import Request
+from fastapi import Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from image_api.actor import Actor, Scope
@@ -22,6 +22,7 @@ from image_api.web_pages.static_files import StaticFiles
 from image_api.web_pages.templates import Templates
 from image_core import errors
 from image_core.errors.problem_documents import status_of
+from image_core.ids import new_id
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -50,6 +51,7 @@ class NavItem(NamedTuple):
 _NAVIGATION = (
     NavItem(HOME, "Home"),
     NavItem(f"{HOME}/images", "Images", scope=Scope.IMAGES_READ),
+    NavItem(f"{HOME}/keys", "Keys"),
     NavItem(f"{HOME}/sessions", "Sessions", for_people=True),
     NavItem(f"{HOME}/password", "Password", for_people=True),
 )
@@ -104,6 +106,7 @@ def render(
         "navigation": [item for item in _NAVIGATION if actor and item.is_for(actor)],
         "path": request.url.path,
         "link": lambda path, **query: _link(path, team_id, query),
+        "new_key": new_id,
         "is_local": services.settings.is_local,
         "base_url": services.settings.base_url,
     }
@@ -136,6 +139,28 @@ def refusal_of(error: errors.AppError) -> Refusal:
     return Refusal(status_of(error), error.code, error.title(), error.detail, by_field, headers)
 
 
+def show_again_if_refused(request: Request, page: Callable[[Refusal], Response]) -> None:
+    """Show this page in place of an error that this request will raise, after its transaction was rolled back."""
+    request.state.form_page = page
+
+
+class SecretPage(HTMLResponse):
+    """A page with a secret, which is not stored; sent again, its form says so and links to `back`."""
+
+    def __init__(self, page: HTMLResponse, back: str) -> None:
+        super().__init__(bytes(page.body), page.status_code, dict(page.headers))
+        self.back = back
+
+
+def show_secret(
+    request: Request, title: str, secret: str, *, back: str, team_id: UUID | None = None, **values: Any
+) -> SecretPage:
+    """Return the page that shows a new secret once. `back` is the path of the page from which it was made."""
+    link_back = _link(back, team_id, {})
+    shown = {"title": title, "secret": secret, "back": link_back, **values}
+    return SecretPage(render(request, "secret.html", shown, team_id=team_id), link_back)
+
+
 def enter(services: Services, cookie: str, path: str) -> RedirectResponse:
     """Return the redirect after signing in, with the new session's cookie."""
     response = go_to(path)
@@ -151,6 +176,6 @@ def signed_out(services: Services) -> RedirectResponse:
     return response
 
 
-def go_to(path: str) -> RedirectResponse:
-    """Return the redirect after a form that has succeeded."""
-    return RedirectResponse(path, 303)
+def go_to(path: str, team_id: UUID | None = None, **query: str) -> RedirectResponse:
+    """Return the redirect after a form that has succeeded, with the team that an admin has chosen."""
+    return RedirectResponse(_link(path, team_id, query), 303)

@@ -1,5 +1,6 @@
 """What every response below `/console` has in common: its headers, errors as pages, and the way to the sign-in page."""
 
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -9,8 +10,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from image_api.console.forms import CSRF_FIELD, Form
-from image_api.console.frame import render
+from image_api.console.forms import CSRF_FIELD, KEY_FIELD, Form
+from image_api.console.frame import Refusal, render
 from image_api.console.places import named_host, sign_in_path
 from image_api.console.policy import is_console, page_headers
 from image_api.settings import ApiSettings
@@ -76,6 +77,10 @@ def _carry_headers(start: Message, response: Response) -> None:
     response.raw_headers += [(name, value) for name, value in start["headers"] if name not in own]
 
 
+def _type_of(field: str) -> str:
+    return "hidden" if field == KEY_FIELD else "password" if "password" in field else "text"
+
+
 class _Visit:
     """One request of a browser. The marker of a second try is taken out of its query."""
 
@@ -109,6 +114,10 @@ class _Visit:
         form: Form | None = getattr(self._request.state, "stale_form", None)
         if problem["code"] == "csrf-token-invalid" and form is not None:
             return self._form_again(form)
+        form_page: Callable[[Refusal], Response] | None = getattr(self._request.state, "form_page", None)
+        if form_page is not None:
+            by_field = {each["field"]: each["message"] for each in problem.get("errors", ())}
+            return form_page(Refusal(status, problem["code"], problem["title"], problem["detail"], by_field, {}))
         return render(self._request, "error.html", {"problem": problem}, status=status)
 
     @property
@@ -125,9 +134,7 @@ class _Visit:
 
     def _form_again(self, form: Form) -> Response:
         fields: list[dict[str, Any]] = [
-            {"name": name, "value": value, "is_password": "password" in name}
-            for name, value in form.fields
-            if name != CSRF_FIELD
+            {"name": name, "value": value, "type": _type_of(name)} for name, value in form.fields if name != CSRF_FIELD
         ]
         values = {"fields": fields, "address": self.address}
         return render(self._request, "form_again.html", values, status=403)

@@ -7,7 +7,9 @@ from fastapi import Request, Response
 from fastapi.dependencies.models import Dependant
 
 from image_api.console.forms import read_form
+from image_api.console.frame import SecretPage, render
 from image_api.idempotency.route import IdempotentRoute
+from image_api.idempotency.service import Answer
 
 _SAME_AS = "x-same-as"
 _SAFE_METHODS = frozenset({"GET", "HEAD"})
@@ -43,6 +45,18 @@ class PageRoute(IdempotentRoute):
             return await handler(request)
 
         return handle
+
+    def stored_answer(self, response: Response) -> Answer:
+        """Return a redirect as it is, and of a page with a secret only where it leads back to."""
+        if isinstance(response, SecretPage):
+            return Answer(response.status_code, {}, response.back.encode())
+        return super().stored_answer(response)
+
+    def replay(self, request: Request, answer: Answer) -> Response:
+        """Repeat a redirect; in place of a secret, say that it has been shown."""
+        if answer.status == 200:
+            return render(request, "shown_before.html", {"back": answer.body.decode()})
+        return super().replay(request, answer)
 
 
 def _reads_form(dependant: Dependant) -> bool:

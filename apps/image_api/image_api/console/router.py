@@ -15,6 +15,7 @@ from image_api.console.pages import (
     sign_in_link,
     sign_out,
 )
+from image_api.console.pages.team import keys
 
 ROUTERS = (
     home.router,
@@ -26,6 +27,7 @@ ROUTERS = (
     join.router,
     reset.router,
     sign_out.router,
+    keys.router,
     sessions.router,
     password.router,
     components.router,

@@ -36,6 +36,20 @@ async def page(runner: Runner, user_id: UUID, cursor: Cursor | None, limit: int)
     return await runner.fetch(statement)
 
 
+async def live(runner: Runner, user_id: UUID, limit: int) -> list[Record]:
+    """Return a user's credentials that are neither revoked nor expired, those that expire first at the top."""
+    statement = (
+        _with_user(user_id)
+        .where(
+            credential.c.revoked_at.is_(None),
+            or_(credential.c.expires_at.is_(None), credential.c.expires_at > func.now()),
+        )
+        .order_by(credential.c.expires_at.asc().nulls_last(), credential.c.created_at.desc(), credential.c.id.desc())
+        .limit(limit)
+    )
+    return await runner.fetch(statement)
+
+
 async def find(runner: Runner, user_id: UUID, credential_id: UUID) -> Record | None:
     """Return a credential of a user."""
     return await runner.fetch_one(_with_user(user_id).where(credential.c.id == credential_id))

@@ -97,6 +97,17 @@ async def list_credentials(
     return await queries.page(runner, user_id, cursor, limit)
 
 
+async def live_credentials(runner: Runner, actor: Actor, user_id: UUID) -> list[Record]:
+    """Return all of a user's credentials that are neither revoked nor expired, those that expire first at the top.
+
+    Raises:
+        errors.UserNotFound: The caller may not see them.
+        errors.ScopeMissing: The key lacks a scope.
+    """
+    check_may_manage(actor, user_id)
+    return await queries.live(runner, user_id, MAX_LIVE_CREDENTIALS)
+
+
 async def get_credential(runner: Runner, actor: Actor, user_id: UUID, credential_id: UUID) -> Record:
     """Return one credential.
 

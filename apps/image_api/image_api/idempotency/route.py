@@ -1,7 +1,7 @@
 """HTTP of idempotent requests: which operations take a key, and how their responses are stored."""
 
 from collections.abc import Callable, Coroutine
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import orjson
 from fastapi import Depends, Request, Response
@@ -28,17 +28,32 @@ REPLAYED_HEADER = "Idempotency-Replayed"
 _KEPT_HEADERS = ("content-type", "cache-control", "etag", "location", "retry-after")
 
 
+class FormKey(NamedTuple):
+    """The key of a form, which has no header for it: a field holds it, and `content` is the rest of the form."""
+
+    key: str
+    content: bytes
+
+
+def _form_key(request: Request) -> FormKey | None:
+    return getattr(request.state, "form_key", None)
+
+
 def _identify(request: Request) -> RequestIdentity:
+    form_key = _form_key(request)
+    keys = request.headers.getlist(HEADER) if form_key is None else [form_key.key]
     token = getattr(request.state, "upload_token", None)
     # Holders of different tokens have the same caller, but not the same keys.
     target = (request.method, request.url.path, request.url.query, *(() if token is None else (str(token["id"]),)))
-    return RequestIdentity.from_request(request.state.actor, request.headers.getlist(HEADER), target)
+    return RequestIdentity.from_request(request.state.actor, keys, target)
 
 
 async def open_creation(request: Request, transaction: TransactionDep) -> Transaction:
     """Return the request's transaction, or raise the stored response. Must come after authentication."""
-    if HEADER in request.headers:
-        request.state.attempt = await Creation.take_key(transaction, _identify(request), await request.body())
+    form_key = _form_key(request)
+    if form_key is not None or HEADER in request.headers:
+        content = await request.body() if form_key is None else form_key.content
+        request.state.attempt = await Creation.take_key(transaction, _identify(request), content)
     return transaction
 
 
@@ -83,45 +98,46 @@ class IdempotentRoute(GuardedRoute):
         handler = super().get_route_handler()
         if not takes_key(self.dependant):
             return handler
-        secrets = shown_once(self.response_model)
 
         async def handle(request: Request) -> Response:
-            if HEADER not in request.headers:
-                return await handler(request)
             try:
                 response = await handler(request)
             except Replayed as replayed:
-                return _replay(replayed.answer)
+                return self.replay(request, replayed.answer)
             except BaseException:
-                await _release(request)
+                if (attempt := _attempt(request)) is not None:
+                    await attempt.release()
                 raise
-            await _store(request, response, secrets)
+            if (attempt := _attempt(request)) is not None:
+                await self._store(attempt, response)
             return response
 
         return handle
 
+    async def _store(self, attempt: Attempt, response: Response) -> None:
+        if response.status_code >= 400:
+            await attempt.release()
+            return
+        answer = self.stored_answer(response)
+        if len(answer.body) > MAX_ANSWER_BYTES:
+            log("idempotent_answer_too_long", severity="WARNING", size_bytes=len(answer.body))
+            await attempt.release()
+        else:
+            await attempt.store(answer)
 
-def _replay(answer: Answer) -> Response:
-    return Response(answer.body, answer.status, {**answer.headers, REPLAYED_HEADER: "true"})
-
-
-async def _release(request: Request) -> None:
-    attempt: Attempt | None = getattr(request.state, "attempt", None)
-    if attempt is not None:
-        await attempt.release()
-
-
-async def _store(request: Request, response: Response, secrets: frozenset[str]) -> None:
-    attempt: Attempt = request.state.attempt
-    body = bytes(response.body)
-    if response.status_code >= 400:
-        await attempt.release()
-    elif len(body) > MAX_ANSWER_BYTES:
-        log("idempotent_answer_too_long", severity="WARNING", size_bytes=len(body))
-        await attempt.release()
-    else:
+    def stored_answer(self, response: Response) -> Answer:
+        """Return what is stored of a response: no secret."""
+        body, secrets = bytes(response.body), shown_once(self.response_model)
         if secrets:
             stored = orjson.loads(body)
             body = orjson.dumps(stored | dict.fromkeys(secrets & stored.keys()))
         headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
-        await attempt.store(Answer(response.status_code, headers, body))
+        return Answer(response.status_code, headers, body)
+
+    def replay(self, request: Request, answer: Answer) -> Response:  # noqa: ARG002 (pages need the request)
+        """Return the response to a repeated request."""
+        return Response(answer.body, answer.status, {**answer.headers, REPLAYED_HEADER: "true"})
+
+
+def _attempt(request: Request) -> Attempt | None:
+    return getattr(request.state, "attempt", None)

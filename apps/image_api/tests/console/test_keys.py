@@ -1,0 +1,149 @@
+"""Keys on the console's pages, without script: made and rotated once, shown once, and only one's own."""
+
+import re
+
+import pytest
+from sqlalchemy import select, update
+
+from image_api.actor import Role
+from image_core.models import credential
+from image_core.testing import UserWithKey
+
+from ..conftest import Api, Person
+from .browser import Browser
+
+KEYS = "/console/keys"
+
+
+def path(of: UserWithKey, *more: str) -> str:
+    return "/".join((f"/console/users/{of.user_id}/keys", *more))
+
+
+@pytest.fixture
+async def ada(api: Api) -> Person:
+    return await api.person(name="Ada")
+
+
+@pytest.fixture
+async def browser(api: Api, ada: Person) -> Browser:
+    browser = Browser(api)
+    await browser.sign_in(ada)
+    return browser
+
+
+async def names(api: Api, of: UserWithKey) -> list[str]:
+    """The names of the keys that are not revoked."""
+    live = (credential.c.user_id == of.user_id) & credential.c.revoked_at.is_(None)
+    rows = await api.rows.fetch(select(credential.c.name).where(live).order_by(credential.c.created_at))
+    return [row["name"] for row in rows]
+
+
+async def works(api: Api, key: str) -> bool:
+    api.forget_keys()
+    return (await api.client.get("/api/v1/whoami", headers={"X-API-KEY": key})).status_code == 200
+
+
+def secret_on(browser: Browser) -> str:
+    found = re.search(r'<pre[^>]* id="secret"[^>]*>([^<]*)</pre>', browser.page)
+    assert found
+    return found[1]
+
+
+async def test_a_new_key_is_shown_once_and_made_once(api: Api, ada: Person, browser: Browser) -> None:
+    await browser.get(path(ada, "new"))
+    form = browser.form(path(ada)) | {"name": "import", "scopes": "images:read"}
+    answer = await browser.post(path(ada), form)
+    assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")
+    secret = secret_on(browser)
+    assert await works(api, secret)
+    again = await browser.post(path(ada), form)
+    assert again.status_code == 200
+    assert "shown before" in again.text
+    assert secret not in again.text
+    assert (await names(api, ada)).count("import") == 1
+    assert secret not in (await browser.get(KEYS)).text
+    # The form of a page that was opened anew makes another one.
+    await browser.get(path(ada, "new"))
+    await browser.submit(path(ada), name="import", scopes="images:read")
+    assert (await names(api, ada)).count("import") == 2
+
+
+async def test_a_rotation_that_is_sent_twice_rotates_once(api: Api, ada: Person, browser: Browser) -> None:
+    action = path(ada, str(ada.credential_id), "rotate")
+    await browser.get(action)
+    form = browser.form(action) | {"grace_period_seconds": "3600"}
+    await browser.post(action, form)
+    secret = secret_on(browser)
+    assert secret not in (await browser.post(action, form)).text
+    assert await works(api, secret)
+    assert await works(api, ada.api_key)
+
+
+async def test_what_is_refused_changes_nothing_and_keeps_what_was_typed(
+    api: Api, ada: Person, browser: Browser
+) -> None:
+    before = await names(api, ada)
+    await browser.get(path(ada, "new"))
+    answer = await browser.submit(path(ada), name="import", expires_at="2020-01-01", scopes="images:read")
+    assert answer.status_code == 422
+    assert 'aria-invalid="true"' in answer.text
+    form = browser.form(path(ada))
+    assert (form["name"], form["expires_at"]) == ("import", "2020-01-01")
+    assert await names(api, ada) == before
+    # What was refused has not used up its key.
+    await browser.submit(path(ada), expires_at="", scopes="images:read")
+    assert await works(api, secret_on(browser))
+
+
+async def test_the_key_that_a_session_began_with_is_revoked_with_the_session(api: Api, ada: Person) -> None:
+    browser = Browser(api)
+    await browser.sign_in_by_key(ada.api_key)
+    action = path(ada, str(ada.credential_id), "revoke")
+    assert "you will be signed out" in (await browser.get(action)).text
+    assert await works(api, ada.api_key)
+    await browser.submit(action)
+    assert not await works(api, ada.api_key)
+    assert (await browser.get(KEYS)).headers["location"].startswith("/console/sign-in")
+
+
+async def test_the_key_that_expires_first_comes_first(api: Api, ada: Person, browser: Browser) -> None:
+    for name, day in (("later", "2099-01-01"), ("sooner", "2098-01-01")):
+        body = {"name": name, "expires_at": day}
+        made = await api.client.post(f"/api/v1/users/{ada.user_id}/credentials", headers=api.admin.headers, json=body)
+        assert made.status_code == 201
+    page = (await browser.get(KEYS)).text
+    assert page.index("sooner") < page.index("later")
+
+
+async def test_nobody_sees_or_changes_keys_of_somebody_else(
+    api: Api, ada: Person, browser: Browser, stranger: UserWithKey
+) -> None:
+    colleague = await api.user(ada.team_id)
+    await browser.get(KEYS)
+    token = browser.form("/console/sign-out")["csrf_token"]
+    for other in (colleague, stranger):
+        for more in ((), ("new",), (str(other.credential_id), "rotate"), (str(other.credential_id), "revoke")):
+            assert (await browser.get(path(other, *more))).status_code == 404
+        for more in ((), (str(other.credential_id), "rotate"), (str(other.credential_id), "revoke")):
+            fields = {"csrf_token": token, "name": "x", "scopes": "images:read"}
+            assert (await browser.post(path(other, *more), fields)).status_code == 404
+            # A credential of another user below one's own address.
+            if more:
+                assert (await browser.post(path(ada, *more), fields)).status_code == 404
+        assert await works(api, other.api_key)
+        assert len(await names(api, other)) == 1
+
+
+async def test_an_admin_finds_the_keys_of_a_teams_users(api: Api, ada: Person) -> None:
+    await api.rows.execute(update(credential).where(credential.c.user_id == ada.user_id).values(name="adas key"))
+    browser = Browser(api)
+    await browser.sign_in(await api.person(role=Role.ADMIN))
+    assert path(ada) not in (await browser.get(KEYS)).text
+    assert f"{path(ada)}?team_id={ada.team_id}" in (await browser.get(f"{KEYS}?team_id={ada.team_id}")).text
+    assert "adas key" in (await browser.get(f"{path(ada)}?team_id={ada.team_id}")).text
+    action = path(ada, str(ada.credential_id), "revoke")
+    address = f"{action}?team_id={ada.team_id}"
+    await browser.get(address)
+    answer = await browser.submit(address)
+    assert answer.headers["location"] == f"{path(ada)}?team_id={ada.team_id}&done=revoked"
+    assert not await works(api, ada.api_key)
