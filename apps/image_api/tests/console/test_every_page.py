@@ -155,6 +155,7 @@ async def test_a_form_without_the_sessions_own_token_changes_nothing_and_is_show
         {"name": HOSTILE},
         {"name": HOSTILE, "csrf_token": token},
         {"csrf_token": "", "name": HOSTILE},
+        {"token": token, "name": HOSTILE},
     ):
         answer = await browser.post(url, fields)
         assert answer.status_code == 403, fields

@@ -152,6 +152,15 @@ async def test_it_signs_out_itself(api: Api, member: UserWithKey) -> None:
     assert [(await who(api, each))[0] for each in (headers, other)] == [401, 200]
 
 
+async def test_one_that_was_ended_elsewhere_makes_nothing_more(api: Api, member: UserWithKey) -> None:
+    headers = await session_of(api, member)
+    assert (await who(api, headers))[0] == 200
+    # This instance has not seen it yet.
+    await api.rows.execute(update(session).values(ended_at=session.c.created_at))
+    answer = await api.client.post(credentials_of(member), headers=headers, json={"name": "another"})
+    assert (answer.status_code, answer.json()["code"]) == (401, "session-ended")
+
+
 async def test_code_that_knows_only_peoples_sessions_does_not_find_it(api: Api, member: UserWithKey) -> None:
     headers = await session_of(api, member)
     stored = await api.rows.fetch_value(select(session.c.token_hash))
