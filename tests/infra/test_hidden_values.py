@@ -237,6 +237,17 @@ def test_a_sweep_ends_before_its_request() -> None:
 
 
 @pytest.mark.infra
+def test_pages_of_the_named_origins_may_call_the_api_and_upload() -> None:
+    """The stack passes both lists on, each to its place."""
+    plan = planned("prod", EVERYTHING)
+    (bucket,) = [each["change"]["after"] for address, each in plan.items() if address.endswith("bucket.originals")]
+    api = plan["module.image_api.google_cloud_run_v2_service.this"]["change"]["after"]
+    environment = {each["name"]: each.get("value") for each in api["template"][0]["containers"][0]["env"]}
+    assert [each["origin"] for each in bucket["cors"]] == [["https://photos.example.com"]]
+    assert environment["CORS_ALLOW_ORIGINS"] == '["https://pages.example.com"]'
+
+
+@pytest.mark.infra
 def test_a_key_reaches_everything_that_takes_one() -> None:
     """What takes a key and gets none is named in docs/operations.md."""
     taking = {

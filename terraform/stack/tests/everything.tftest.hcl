@@ -16,7 +16,8 @@ variables {
   observability       = { budget = { billing_account = "012345-6789AB-CDEF01" } }
   edge                = { enabled = true, exclusive = true, domains = ["images.example.com"], cached_paths = ["/public/*"], delivery = { domain = "pictures.example.com", exclusive = true, cdn = true } }
   rate_limit_store    = { enabled = true }
-  api                 = { max_instances = 2, public_base_url = "https://images.example.com" }
+  api                 = { max_instances = 2, public_base_url = "https://images.example.com", cors_allow_origins = ["https://pages.example.com"] }
+  storage             = { direct_upload_origins = ["https://photos.example.com"] }
   delivery            = { max_instances = 1, public_base_url = "https://pictures.example.com", bytes_per_month = 1000000000000 }
   vision              = { enabled = true }
   kms_key             = "projects/keys/locations/europe-west1/keyRings/ring/cryptoKeys/key"
