@@ -106,6 +106,7 @@ PAGES = (
     "",
     "/images",
     "/keys",
+    "/usage",
     "/sessions",
     "/password",
     "/join",

@@ -52,6 +52,8 @@ _NAVIGATION = (
     NavItem(HOME, "Home"),
     NavItem(f"{HOME}/images", "Images", scope=Scope.IMAGES_READ),
     NavItem(f"{HOME}/keys", "Keys"),
+    NavItem(f"{HOME}/delivery-keys", "Delivery keys", scope=Scope.DELIVERY_KEYS),
+    NavItem(f"{HOME}/usage", "Usage", scope=Scope.USAGE_READ),
     NavItem(f"{HOME}/sessions", "Sessions", for_people=True),
     NavItem(f"{HOME}/password", "Password", for_people=True),
 )

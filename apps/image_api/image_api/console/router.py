@@ -15,7 +15,7 @@ from image_api.console.pages import (
     sign_in_link,
     sign_out,
 )
-from image_api.console.pages.team import keys
+from image_api.console.pages.team import delivery_keys, keys, usage
 
 ROUTERS = (
     home.router,
@@ -28,6 +28,8 @@ ROUTERS = (
     reset.router,
     sign_out.router,
     keys.router,
+    delivery_keys.router,
+    usage.router,
     sessions.router,
     password.router,
     components.router,

@@ -20,8 +20,6 @@ from image_api.http.pagination import DEFAULT_LIMIT, page_of
 from image_api.idempotency.route import CreationDep, IdempotentRoute
 from image_api.services import Services
 from image_core.db import Record, Transaction
-from image_core.delivery.encoding import to_text
-from image_core.delivery.grant import key_bytes
 
 router = APIRouter(prefix="/delivery-keys", tags=["delivery"], route_class=IdempotentRoute)
 Keeper = Annotated[Actor, Depends(RequireScope(Scope.DELIVERY_KEYS))]
@@ -38,7 +36,7 @@ def _shown(
 ) -> dict[str, Any]:
     response.headers["Cache-Control"] = "no-store"
     transaction.on_commit.append(lambda: services.team_delivery.forget(created["team_id"]))
-    return {**dict(created), "key": to_text(key_bytes(master, created["number"]))}
+    return {**dict(created), "key": service.show_bytes(master, created)}
 
 
 @router.post("", status_code=201, response_model=schemas.CreatedDeliveryKey, responses=_TOO_MANY)

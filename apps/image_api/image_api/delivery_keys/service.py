@@ -10,11 +10,18 @@ from image_api.teams import service as teams
 from image_core import errors
 from image_core.db import Record, Runner, Transaction
 from image_core.delivery import key_transitions
+from image_core.delivery.encoding import to_text
+from image_core.delivery.grant import key_bytes
 from image_core.ids import new_id
 from image_core.states import DeliveryKeyState
 
 MAX_LIVE_KEYS = 20
 """Maximum number of keys of a team that are not retired."""
+
+
+def show_bytes(master: bytes, key: Record) -> str:
+    """Return the 32 bytes of a key in base64url, to be shown once; `master` is the deployment's secret."""
+    return to_text(key_bytes(master, key["number"]))
 
 
 async def list_keys(

@@ -18,7 +18,7 @@ from image_api.guarded_route import guard_of
 from image_api.http.paths import API_PREFIX
 from image_api.idempotency.route import takes_key
 from image_api.openapi.operations import api_routes, needs_session, scope_alternatives
-from image_core.models import audit_event, credential
+from image_core.models import audit_event, credential, delivery_key
 from image_core.testing import UserWithKey
 
 from ..conftest import Api, MakeApi
@@ -215,23 +215,36 @@ async def hostile_key(api: Api, by: UserWithKey) -> dict[str, str]:
     return {"user_id": str(by.user_id), "credential_id": str(by.credential_id)}
 
 
-async def test_hostile_text_is_text_on_every_page(api: Api) -> None:
+async def hostile_team(api: Api) -> tuple[UUID, dict[str, str]]:
+    """A team, and where the pages of its things are, which have hostile names."""
     team_id = await api.team(HOSTILE)
+    body = {"add": 1, "reason": HOSTILE}
+    refill = f"/api/v1/teams/{team_id}/credits/refill"
+    assert (await api.client.post(refill, headers=api.admin.headers, json=body)).status_code == 200
+    named = update(delivery_key).where(delivery_key.c.team_id == team_id).values(name=HOSTILE)
+    key_id = await api.rows.fetch_value(named.returning(delivery_key.c.id))
     image_id = await hostile_image(api, await api.user(team_id))
+    return team_id, {"image_id": image_id, "delivery_key_id": str(key_id)}
+
+
+async def test_hostile_text_is_text_on_every_page(api: Api) -> None:
+    team_id, of_team = await hostile_team(api)
     for role in (Role.ADMIN, Role.MEMBER):
         browser = Browser(api, headers={"User-Agent": HOSTILE})
         person = await api.person(name=HOSTILE, role=role, team_id=team_id if role is Role.MEMBER else None)
         await browser.sign_in(person)
-        ids = await hostile_key(api, person) | {"image_id": image_id}
+        ids = await hostile_key(api, person) | of_team
         seen = {}
         for path, _ in PAGES:
             answer = await browser.get(url_of(path, ids))
             if answer.status_code == 200:
                 assert_harmless(answer.text)
                 seen[path] = answer.text.count("&lt;img src=x onerror=alert(1)&gt;")
-        assert min(seen[f"/console{name}"] for name in ("", "/images", "/keys", "/sessions")) > 2
+        assert min(seen[f"/console{name}"] for name in ("", "/images", "/keys", "/sessions", "/usage")) > 2
         assert seen["/console/images/{image_id}"] > 10
         assert seen["/console/users/{user_id}/keys/{credential_id}/rotate"] > 1
+        # Members have no delivery keys by default.
+        assert role is Role.MEMBER or seen["/console/delivery-keys/{delivery_key_id}/retire"] > 2
 
 
 async def test_what_is_sent_back_to_the_sign_in_page_is_text(api: Api) -> None:
