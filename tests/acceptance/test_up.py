@@ -55,6 +55,15 @@ def test_system_json_says_where_everything_is_to_its_owner_only(running: UpProce
         os.kill(pid, 0)
 
 
+def test_it_prints_a_link_that_signs_in_to_the_console_once(running: UpProcess) -> None:
+    found = re.search(r"^Console: +(\S+)#(\S+) ", running.output, re.MULTILINE)
+    assert found is not None
+    assert found[1] == f"{running.system['url']}/console/sign-in/link"
+    headers = {"Sec-Fetch-Site": "same-origin"}
+    answers = [httpx2.post(found[1], data={"token": found[2]}, headers=headers, trust_env=False) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [303, 401]
+
+
 async def test_upload_of_the_start_went_through_and_left_nothing(running: UpProcess) -> None:
     assert re.search(r"^  an upload +ready after", running.output, re.MULTILINE)
     connection = await asyncpg.connect(running.system["database_url"])
