@@ -3,3 +3,5 @@
 API_PREFIX = "/api/v1"
 STATIC_PREFIX = "/static"
 """Of the style sheets and scripts of pages."""
+SHARE_PREFIX = "/s"
+"""Of the pages of share links."""

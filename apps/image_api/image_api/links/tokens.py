@@ -5,6 +5,8 @@ import re
 import secrets
 from typing import NamedTuple
 
+from image_api.http.paths import SHARE_PREFIX
+
 _RANDOM_BYTES = 16
 _TOKEN = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
@@ -29,7 +31,7 @@ def hash_of(text: str) -> bytes | None:
 
 def path_of(token: str) -> str:
     """Return the path of a link's first page."""
-    return f"/s/{token}"
+    return f"{SHARE_PREFIX}/{token}"
 
 
 def _hash(text: str) -> bytes:

@@ -6,8 +6,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from image_api.auth import API_KEY_HEADER, caller_address
 from image_api.http import problems
-from image_api.http.paths import STATIC_PREFIX
+from image_api.http.paths import SHARE_PREFIX, STATIC_PREFIX
 from image_api.openapi import page
+from image_api.share_pages import pages as share_pages
 from image_core import errors
 
 _KEY_NAME = API_KEY_HEADER.lower().encode()
@@ -39,7 +40,10 @@ class AddressLimitMiddleware:
             elif (refusal := rate_limits.refusal(address)) and not _key_is_known(scope):
                 raise refusal
         except errors.TooManyRequests as error:
-            await problems.app_problem(error)(scope, receive, send)
+            # Visitors of share links are people.
+            is_visitor = scope["path"].startswith(f"{SHARE_PREFIX}/")
+            answer = share_pages.failed(error) if is_visitor else problems.app_problem(error)
+            await answer(scope, receive, send)
             return
         await self._app(scope, receive, send)
         if shows_proof and not state.get("actor_fields") and not state.get("attempt_counted"):

@@ -12,12 +12,14 @@ from image_api.auth import caller_address
 from image_api.dependencies import ServicesDep
 from image_api.guarded_route import GuardedRoute, body_limit
 from image_api.http import problems
+from image_api.http.paths import SHARE_PREFIX
 from image_api.services import Services
 from image_api.share_pages import cookies, guesses, pages, service
 from image_core import errors
 from image_core.db import Record
 
-_PATH, _PICTURE_PATH = "/s/{token}", "/s/{token}/{picture}"
+_PATH = f"{SHARE_PREFIX}/{{token}}"
+_PICTURE_PATH = f"{_PATH}/{{picture}}"
 _MOST_FORM_BYTES = 4096
 _FORM = "application/x-www-form-urlencoded"
 _NUMBER = re.compile(r"[1-9][0-9]{0,5}", re.ASCII)
