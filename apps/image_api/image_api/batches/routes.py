@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Response
 
 from image_api.actor import Actor, Scope
 from image_api.auth import RequireAnyOf, RequireScope
-from image_api.batches import queries, schemas, service
+from image_api.batches import schemas, service
 from image_api.dependencies import ServicesDep
 from image_api.guarded_route import LARGE_BODY_BYTES, GuardedRoute, body_limit
 from image_api.images.body import json_response
@@ -27,10 +27,10 @@ async def get_images(body: schemas.ImageIds, actor: Reader, services: ServicesDe
 
     An item has what a list shows; `include` adds the rest.
     """
-    image_ids, team_id = list(dict.fromkeys(body.ids)), actor.visible_team_id
-    rows = await queries.find(services.database, team_id, image_ids, frozenset(body.include))
+    image_ids = list(dict.fromkeys(body.ids))
+    rows = await service.find_images(services.database, actor, image_ids, body.include)
     found = [rows[image_id] for image_id in image_ids if image_id in rows]
-    items, storable = await page_bodies(services, team_id, found, body.include)
+    items, storable = await page_bodies(services, actor.visible_team_id, found, body.include)
     return json_response(
         {"items": items, "not_found": [image_id for image_id in image_ids if image_id not in rows]},
         headers=None if storable else {"cache-control": "no-store"},

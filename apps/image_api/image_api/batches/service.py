@@ -1,7 +1,7 @@
 """The rules of batches: chunks of images, each in its own transaction, and one outcome for each image."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -21,7 +21,7 @@ from image_api.metadata_schemas.rules import Declared
 from image_api.services import Services
 from image_core import errors, events
 from image_core.analyses.catalogue import price_credits
-from image_core.db import Record, Transaction
+from image_core.db import Record, Runner, Transaction
 
 CHUNK = 100
 """How many images one transaction changes."""
@@ -59,6 +59,13 @@ class Result:
 
 class _Validated(Exception):
     """Rolls back what was only to be tried."""
+
+
+async def find_images(
+    runner: Runner, actor: Actor, image_ids: Collection[UUID], included: Collection[str]
+) -> dict[UUID, Record]:
+    """Return those of these images that the caller may see, by id, with the columns of what is included."""
+    return await queries.find(runner, actor.visible_team_id, image_ids, frozenset(included))
 
 
 async def run(services: Services, actor: Actor, batch: NewBatch) -> Result:

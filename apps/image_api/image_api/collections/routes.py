@@ -17,7 +17,7 @@ from image_api.http.paths import API_PREFIX
 from image_api.idempotency.route import CreationDep, IdempotentRoute
 from image_api.images.body import json_response, thumbnail_url
 from image_api.images.inclusion import INCLUDE_PARAMETER, parse_include
-from image_api.links import queries as links
+from image_api.links import service as links
 from image_api.listing.included import page_bodies
 from image_api.services import Services
 from image_core.db import Record, Transaction

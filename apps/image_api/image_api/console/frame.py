@@ -51,6 +51,7 @@ class NavItem(NamedTuple):
 _NAVIGATION = (
     NavItem(HOME, "Home"),
     NavItem(f"{HOME}/images", "Images", scope=Scope.IMAGES_READ),
+    NavItem(f"{HOME}/collections", "Collections", scope=Scope.IMAGES_READ),
     NavItem(f"{HOME}/keys", "Keys"),
     NavItem(f"{HOME}/delivery-keys", "Delivery keys", scope=Scope.DELIVERY_KEYS),
     NavItem(f"{HOME}/usage", "Usage", scope=Scope.USAGE_READ),

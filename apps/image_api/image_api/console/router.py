@@ -15,12 +15,15 @@ from image_api.console.pages import (
     sign_in_link,
     sign_out,
 )
+from image_api.console.pages.catalogue import collection, collections
 from image_api.console.pages.team import delivery_keys, keys, usage
 
 ROUTERS = (
     home.router,
     images.router,
     image.router,
+    collections.router,
+    collection.router,
     sign_in.router,
     sign_in_link.router,
     sign_in_link.programs_router,

@@ -200,6 +200,11 @@ async def remove_link(transaction: Transaction, actor: Actor, link_id: UUID, if_
     await _end(transaction, actor, old["team_id"], removed, LinkEnd.DELETED)
 
 
+async def count_open_of_collection(runner: Runner, team_id: UUID, collection_id: UUID) -> int:
+    """Return how many open links show a collection that was found under the caller's team."""
+    return await queries.count_open_of_collection(runner, team_id, collection_id)
+
+
 async def end_links_of_collection(transaction: Transaction, actor: Actor, team_id: UUID, collection_id: UUID) -> None:
     """Delete the links of a locked collection, which is about to be removed."""
     for removed in await queries.remove_of_collection(transaction, team_id, collection_id):

@@ -23,6 +23,7 @@ from image_core.testing import UserWithKey
 
 from ..conftest import Api, MakeApi
 from .browser import SAME_ORIGIN, Browser, tags_of
+from .catalogue import add_catalogue
 
 ROUTES = [(path, route) for path, route in api_routes(ROUTERS) if is_console(path)]
 PAGES = [(path, route) for path, route in ROUTES if "GET" in (route.methods or ())]
@@ -223,8 +224,10 @@ async def hostile_team(api: Api) -> tuple[UUID, dict[str, str]]:
     assert (await api.client.post(refill, headers=api.admin.headers, json=body)).status_code == 200
     named = update(delivery_key).where(delivery_key.c.team_id == team_id).values(name=HOSTILE)
     key_id = await api.rows.fetch_value(named.returning(delivery_key.c.id))
-    image_id = await hostile_image(api, await api.user(team_id))
-    return team_id, {"image_id": image_id, "delivery_key_id": str(key_id)}
+    owner = await api.user(team_id)
+    image_id = await hostile_image(api, owner)
+    catalogue = await add_catalogue(api, owner, image_id, HOSTILE)
+    return team_id, {"image_id": image_id, "delivery_key_id": str(key_id), **catalogue}
 
 
 async def test_hostile_text_is_text_on_every_page(api: Api) -> None:
@@ -242,6 +245,7 @@ async def test_hostile_text_is_text_on_every_page(api: Api) -> None:
                 seen[path] = answer.text.count("&lt;img src=x onerror=alert(1)&gt;")
         assert min(seen[f"/console{name}"] for name in ("", "/images", "/keys", "/sessions", "/usage")) > 2
         assert seen["/console/images/{image_id}"] > 10
+        assert seen["/console/collections/{collection_id}"] > 2
         assert seen["/console/users/{user_id}/keys/{credential_id}/rotate"] > 1
         # Members have no delivery keys by default.
         assert role is Role.MEMBER or seen["/console/delivery-keys/{delivery_key_id}/retire"] > 2

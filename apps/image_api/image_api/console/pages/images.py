@@ -63,7 +63,7 @@ async def show(request: Request, actor: Reader, services: ServicesDep) -> Respon
     if sheet is None:
         return go_to(_address(kept))
     values = {
-        "tiles": [await _tile(services, row) for row in sheet.rows],
+        "tiles": [await tile_of(services, row) for row in sheet.rows],
         "partial": sheet.partial,
         "first": _address(kept) if len(kept) < len(given) else None,
         "before": sheet.before and _address([*kept, (_BEFORE, sheet.before)]),
@@ -102,7 +102,8 @@ def _place(order: Order, row: Record) -> str:
     return encode_position(order, Position(row["sort_key"], row["id"]))
 
 
-async def _tile(services: Services, row: Record) -> dict[str, Any]:
+async def tile_of(services: Services, row: Record) -> dict[str, Any]:
+    """Return what a grid shows of an image that was read with `delivery`."""
     return {
         "id": row["id"],
         "team_id": row["team_id"],
