@@ -107,6 +107,7 @@ PAGES = (
     "/images",
     "/collections",
     "/keys",
+    "/people",
     "/usage",
     "/sessions",
     "/password",

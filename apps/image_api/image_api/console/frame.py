@@ -52,6 +52,7 @@ _NAVIGATION = (
     NavItem(HOME, "Home"),
     NavItem(f"{HOME}/images", "Images", scope=Scope.IMAGES_READ),
     NavItem(f"{HOME}/collections", "Collections", scope=Scope.IMAGES_READ),
+    NavItem(f"{HOME}/people", "People"),
     NavItem(f"{HOME}/keys", "Keys"),
     NavItem(f"{HOME}/delivery-keys", "Delivery keys", scope=Scope.DELIVERY_KEYS),
     NavItem(f"{HOME}/usage", "Usage", scope=Scope.USAGE_READ),
@@ -111,10 +112,16 @@ def render(
         "link": lambda path, **query: _link(path, team_id, query),
         "new_key": new_id,
         "is_local": services.settings.is_local,
-        "base_url": services.settings.base_url,
+        "base_url": public_url(request),
     }
     policy = console_policy(services.settings)
     return _templates().page(template, {**frame, **(values or {})}, policy=policy, status=status, headers=headers)
+
+
+def public_url(request: Request) -> str:
+    """Return the URL of this service without a trailing slash: the configured one, else the one that was asked."""
+    services: Services = request.app.state.services
+    return services.settings.base_url or str(request.base_url).rstrip("/")
 
 
 def _link(path: str, team_id: UUID | None, query: dict[str, Any]) -> str:

@@ -16,7 +16,7 @@ from image_api.console.pages import (
     sign_out,
 )
 from image_api.console.pages.catalogue import collection, collections
-from image_api.console.pages.team import delivery_keys, keys, usage
+from image_api.console.pages.team import delivery_keys, invitations, keys, people, usage
 
 ROUTERS = (
     home.router,
@@ -33,6 +33,8 @@ ROUTERS = (
     keys.router,
     delivery_keys.router,
     usage.router,
+    people.router,
+    invitations.router,
     sessions.router,
     password.router,
     components.router,

@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import AsyncIterator, Mapping
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import orjson
 import pytest
 from fastapi.routing import APIRoute
-from sqlalchemy import func, select, update
+from sqlalchemy import func, insert, select, update
 
 from image_api.actor import Role
 from image_api.app import ROUTERS
@@ -18,7 +19,7 @@ from image_api.guarded_route import guard_of
 from image_api.http.paths import API_PREFIX
 from image_api.idempotency.route import takes_key
 from image_api.openapi.operations import api_routes, needs_session, scope_alternatives
-from image_core.models import audit_event, credential, delivery_key
+from image_core.models import audit_event, credential, delivery_key, invitation
 from image_core.testing import UserWithKey
 
 from ..conftest import Api, MakeApi
@@ -224,6 +225,9 @@ async def hostile_team(api: Api) -> tuple[UUID, dict[str, str]]:
     assert (await api.client.post(refill, headers=api.admin.headers, json=body)).status_code == 200
     named = update(delivery_key).where(delivery_key.c.team_id == team_id).values(name=HOSTILE)
     key_id = await api.rows.fetch_value(named.returning(delivery_key.c.id))
+    values = {"id": uuid4(), "team_id": team_id, "email": HOSTILE, "role": "member", "token_hash": b"0" * 32}
+    values |= {"expires_at": func.now() + timedelta(days=1), "invited_by": api.admin.user_id}
+    await api.rows.execute(insert(invitation).values(values))
     owner = await api.user(team_id)
     image_id = await hostile_image(api, owner)
     catalogue = await add_catalogue(api, owner, image_id, HOSTILE)
@@ -247,6 +251,11 @@ async def test_hostile_text_is_text_on_every_page(api: Api) -> None:
         assert seen["/console/images/{image_id}"] > 10
         assert seen["/console/collections/{collection_id}"] > 2
         assert seen["/console/users/{user_id}/keys/{credential_id}/rotate"] > 1
+        if role is Role.ADMIN:
+            of_the_team = await browser.get(f"/console/invitations?team_id={team_id}")
+            assert_harmless(of_the_team.text)
+            assert of_the_team.text.count("&lt;img src=x onerror=alert(1)&gt;") > 4
+            assert seen["/console/people/{user_id}/remove"] > 2
         # Members have no delivery keys by default.
         assert role is Role.MEMBER or seen["/console/delivery-keys/{delivery_key_id}/retire"] > 2
 
