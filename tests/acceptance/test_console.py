@@ -106,6 +106,7 @@ PAGES = (
     "",
     "/images",
     "/collections",
+    "/links",
     "/keys",
     "/people",
     "/usage",

@@ -52,6 +52,7 @@ _NAVIGATION = (
     NavItem(HOME, "Home"),
     NavItem(f"{HOME}/images", "Images", scope=Scope.IMAGES_READ),
     NavItem(f"{HOME}/collections", "Collections", scope=Scope.IMAGES_READ),
+    NavItem(f"{HOME}/links", "Share links", scope=Scope.DELIVERY_MANAGE),
     NavItem(f"{HOME}/people", "People"),
     NavItem(f"{HOME}/keys", "Keys"),
     NavItem(f"{HOME}/delivery-keys", "Delivery keys", scope=Scope.DELIVERY_KEYS),

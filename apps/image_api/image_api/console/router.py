@@ -15,15 +15,14 @@ from image_api.console.pages import (
     sign_in_link,
     sign_out,
 )
-from image_api.console.pages.catalogue import collection, collections
+from image_api.console.pages.catalogue.routers import CATALOGUE_ROUTERS
 from image_api.console.pages.team import delivery_keys, invitations, keys, people, usage
 
 ROUTERS = (
     home.router,
     images.router,
     image.router,
-    collections.router,
-    collection.router,
+    *CATALOGUE_ROUTERS,
     sign_in.router,
     sign_in_link.router,
     sign_in_link.programs_router,

@@ -4,7 +4,6 @@ from typing import Annotated, Any, NamedTuple
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Response
-from pydantic import SecretStr
 
 from image_api.actor import Actor, Scope
 from image_api.auth import RequireScope
@@ -15,10 +14,9 @@ from image_api.http.pagination import DEFAULT_LIMIT, next_cursor
 from image_api.http.paths import API_PREFIX
 from image_api.idempotency.route import CreationDep, IdempotentRoute
 from image_api.links import schemas, service, tokens
+from image_api.links.columns import columns_of_new, columns_of_patch
 from image_api.links.service import NewAddress, ShownLink
-from image_api.proofs import passwords
 from image_api.services import Services
-from image_core import errors
 from image_core.db import Record
 from image_core.states import LinkDownload
 
@@ -34,29 +32,18 @@ _CHANGED: dict[int | str, dict[str, Any]] = {
 
 
 class _New(NamedTuple):
-    """A body whose password is hashed before the transaction begins, as that takes a tenth of a second."""
+    """A body, and the columns of the link; its password is hashed before the transaction begins."""
 
     body: schemas.NewShareLink
-    password_hash: str | None
-
-
-class _Patch(NamedTuple):
-    body: schemas.ShareLinkPatch
-    password_hash: str | None
+    columns: dict[str, Any]
 
 
 async def _new(services: ServicesDep, body: schemas.NewShareLink) -> _New:
-    return _New(body, await _hash(services, body.password))
+    return _New(body, await columns_of_new(services, body))
 
 
-async def _patch(services: ServicesDep, body: schemas.ShareLinkPatch) -> _Patch:
-    return _Patch(body, await _hash(services, body.password))
-
-
-async def _hash(services: Services, password: SecretStr | None) -> str | None:
-    if password is None:
-        return None
-    return await services.passwords.hash(passwords.validate_shared(password.get_secret_value()))
+async def _patch(services: ServicesDep, body: schemas.ShareLinkPatch) -> dict[str, Any]:
+    return await columns_of_patch(services, body)
 
 
 def _body(row: Record) -> dict[str, Any]:
@@ -99,12 +86,8 @@ async def create_share_link(
     The address is shown only in this response. If one of the images does not exist or belongs to another team, no link
     is created. Images in the trash are not shown until they are restored.
     """
-    if services.settings.delivery_url is None:
-        raise errors.DeliveryNotConfigured
-    values = new.body.model_dump(exclude={"image_ids", "password"})
-    values |= {"presets": list(dict.fromkeys(new.body.presets)), "password_hash": new.password_hash}
     most = services.settings.share_links_per_team
-    created = await service.create_link(transaction, actor, team_id, values, new.body.image_ids or (), most)
+    created = await service.create_link(transaction, actor, team_id, new.columns, new.body.image_ids or (), most)
     response.headers["Location"] = f"{API_PREFIX}/links/{created.link.row['id']}"
     return _addressed(services, created, response)
 
@@ -136,7 +119,7 @@ async def get_share_link(link_id: UUID, actor: Manager, services: ServicesDep, r
 async def change_share_link(
     link_id: UUID,
     actor: Manager,
-    asked: Annotated[_Patch, Depends(_patch)],
+    patch: Annotated[dict[str, Any], Depends(_patch)],
     transaction: TransactionDep,
     response: Response,
     if_match: IfMatch = None,
@@ -146,11 +129,6 @@ async def change_share_link(
     A new password, fewer presets or a smaller `download` also end the addresses of pictures that visitors already have,
     within 5 seconds.
     """
-    patch = asked.body.model_dump(exclude_unset=True, exclude={"password"})
-    if "presets" in patch:
-        patch["presets"] = list(dict.fromkeys(patch["presets"]))
-    if "password" in asked.body.model_fields_set:
-        patch["password_hash"] = asked.password_hash
     return _whole(await service.change_link(transaction, actor, link_id, patch, if_match), response)
 
 

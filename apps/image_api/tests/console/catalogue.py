@@ -1,14 +1,22 @@
 """Things of a team that have pages of their own."""
 
+from typing import Any
+
 from image_core.testing import UserWithKey
 
 from ..conftest import Api
 
 
+async def call(api: Api, by: UserWithKey, method: str, path: str, **body: Any) -> Any:
+    """Return the body of the answer to a successful request."""
+    answer = await api.client.request(method, f"/api/v1{path}", json=body or None, headers=by.headers)
+    assert answer.is_success, answer.text
+    return answer.json() if answer.content else None
+
+
 async def add_catalogue(api: Api, by: UserWithKey, image_id: str, text: str) -> dict[str, str]:
-    """Where the pages of a collection with this name and this image are."""
-    made = await api.client.post("/api/v1/collections", json={"name": text[:120]}, headers=by.headers)
-    collection_id = made.json()["id"]
-    path, images = f"/api/v1/collections/{collection_id}/images", {"image_ids": [image_id]}
-    assert (await api.client.post(path, json=images, headers=by.headers)).status_code == 200
-    return {"collection_id": collection_id}
+    """Where the pages of a collection with this name and this image are, and of a link to it with this title."""
+    collection_id = (await call(api, by, "POST", "/collections", name=text[:120]))["id"]
+    await call(api, by, "POST", f"/collections/{collection_id}/images", image_ids=[image_id])
+    link = await call(api, by, "POST", "/links", collection_id=collection_id, title=text)
+    return {"collection_id": collection_id, "link_id": link["id"]}

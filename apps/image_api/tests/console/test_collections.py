@@ -1,7 +1,6 @@
 """Collections on the console's pages, without script."""
 
 import re
-from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -10,6 +9,7 @@ from image_core.testing import UserWithKey
 
 from ..conftest import Api
 from .browser import Browser
+from .catalogue import call
 from .test_images import shown, signed_in, upload_some
 
 COLLECTIONS = "/console/collections"
@@ -26,12 +26,6 @@ async def create(browser: Browser, name: str) -> str:
     answer = await browser.submit(COLLECTIONS, name=name)
     assert answer.status_code == 303, answer.text
     return str(answer.headers["location"]).partition("?")[0]
-
-
-async def call(api: Api, by: UserWithKey, method: str, path: str, **body: Any) -> Any:
-    answer = await api.client.request(method, f"/api/v1{path}", json=body or None, headers=by.headers)
-    assert answer.is_success, answer.text
-    return answer.json() if answer.content else None
 
 
 async def test_a_collection_is_made_once_filled_and_emptied(api: Api, member: UserWithKey, browser: Browser) -> None:

@@ -12,9 +12,9 @@ from image_api.console.forms import Form, FormDep
 from image_api.console.frame import Refusal, go_to, render, show_again_if_refused
 from image_api.console.page_route import PageRoute, same_as
 from image_api.console.pages.catalogue.collections import COLLECTIONS, Writer, collection_path
+from image_api.console.pages.catalogue.versions import version_seen
 from image_api.console.pages.images import IMAGES_A_PAGE, Reader, tile_of
 from image_api.dependencies import ServicesDep, TeamQuery, TransactionDep
-from image_api.http.entity_tags import entity_tag
 from image_api.links import service as links
 from image_api.services import Services
 from image_core.db import Record
@@ -103,14 +103,8 @@ async def rename(
     """Rename a collection, unless somebody has changed it since the form was shown."""
     show_again_if_refused(request, lambda refusal: step.page("collection_rename.html", form, refusal))
     patch = form.parse(schemas.CollectionPatch, "name").model_dump(exclude_unset=True)
-    await service.change_collection(transaction, actor, collection_id, patch, _seen(form))
+    await service.change_collection(transaction, actor, collection_id, patch, version_seen(form))
     return go_to(step.path, step.team_id, done="changed")
-
-
-def _seen(form: Form) -> str:
-    """Return the ETag of the version that the form began from."""
-    text = form.get("revision")
-    return entity_tag(int(text)) if text.isascii() and text.isdecimal() and len(text) < 10 else "none"
 
 
 @router.get("/{collection_id}/remove", openapi_extra=_REMOVE)
@@ -125,7 +119,7 @@ async def remove(
 ) -> Response:
     """Remove a collection, and end its share links."""
     show_again_if_refused(request, lambda refusal: step.page("collection_remove.html", form, refusal))
-    await service.remove_collection(transaction, actor, collection_id, _seen(form))
+    await service.remove_collection(transaction, actor, collection_id, version_seen(form))
     return go_to(COLLECTIONS, step.team_id, done="removed")
 
 

@@ -1,0 +1,10 @@
+"""The routes of what a team makes of its images."""
+
+from image_api.console.pages.catalogue import collection, collections, link, links
+
+CATALOGUE_ROUTERS = (
+    collections.router,
+    collection.router,
+    links.router,
+    link.router,
+)

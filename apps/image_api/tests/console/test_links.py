@@ -1,0 +1,129 @@
+"""Share links on the console's pages, without script: an address is shown once, and edits do not overwrite others'."""
+
+import re
+from typing import Any
+
+import pytest
+
+from image_core.testing import UserWithKey
+
+from ..conftest import Api
+from .browser import Browser
+from .catalogue import add_catalogue, call
+from .test_images import signed_in, upload_some
+
+LINKS = "/console/links"
+
+
+@pytest.fixture
+async def browser(api: Api, member: UserWithKey) -> Browser:
+    return await signed_in(api, member)
+
+
+@pytest.fixture
+async def ids(api: Api, member: UserWithKey) -> dict[str, str]:
+    """A collection of one image, and an open link to it."""
+    (image_id,) = await upload_some(api, member, 1)
+    return await add_catalogue(api, member, image_id, "Norway") | {"image_id": image_id}
+
+
+def secret_on(browser: Browser) -> str:
+    found = re.search(r'<pre[^>]* id="secret"[^>]*>([^<]*)</pre>', browser.page)
+    assert found
+    return found[1]
+
+
+async def is_answered(api: Api, address: str) -> int:
+    return (await api.client.get(address.removeprefix(api.services.settings.base_url))).status_code
+
+
+async def links(api: Api, member: UserWithKey) -> list[dict[str, Any]]:
+    return list((await call(api, member, "GET", "/links"))["items"])
+
+
+@pytest.mark.parametrize("shown", ["collection_id", "image_id"])
+async def test_an_address_is_shown_once_and_a_link_made_once(
+    api: Api, member: UserWithKey, browser: Browser, ids: dict[str, str], shown: str
+) -> None:
+    await browser.get(f"{LINKS}/new?{shown}={ids[shown]}")
+    form = browser.form(LINKS) | {"title": "Fjords", "expires_at": "2100-01-01", "download": "stripped"}
+    refused = await browser.post(LINKS, form | {"password": "short"})
+    assert refused.status_code == 422
+    assert "At least 8 characters" in refused.text
+    assert browser.form(LINKS)["title"] == "Fjords"
+    form |= {"idempotency_key": browser.form(LINKS)["idempotency_key"]}
+    answer = await browser.post(LINKS, form)
+    assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")
+    address = secret_on(browser)
+    assert await is_answered(api, address) == 200
+    again = await browser.post(LINKS, form)
+    assert "shown before" in again.text
+    assert address not in again.text
+    made = [each for each in await links(api, member) if each["title"] == "Fjords"]
+    assert [(each["expires_at"][:10], each["download"], each["has_password"]) for each in made] == [
+        ("2100-01-01", "stripped", False)
+    ]
+    page = await browser.get(LINKS)
+    assert "Fjords" in page.text
+    assert address not in page.text + (await browser.get(f"{LINKS}/{made[0]['id']}")).text
+
+
+async def test_a_link_gets_another_address_and_ends(
+    api: Api, member: UserWithKey, browser: Browser, ids: dict[str, str]
+) -> None:
+    page = f"{LINKS}/{ids['link_id']}"
+    await browser.get(f"{page}/rotate")
+    form = browser.form(f"{page}/rotate")
+    await browser.post(f"{page}/rotate", form)
+    address = secret_on(browser)
+    assert await is_answered(api, address) == 200
+    assert "shown before" in (await browser.post(f"{page}/rotate", form)).text
+    assert await is_answered(api, address) == 200
+    assert "Its address ends for everybody" in (await browser.get(f"{page}/end")).text
+    assert (await browser.submit(f"{page}/end")).status_code == 303
+    assert (await browser.get(page)).status_code == 404
+    assert await links(api, member) == []
+
+
+async def test_a_change_keeps_what_the_form_leaves_and_meets_no_other(
+    api: Api, member: UserWithKey, browser: Browser, ids: dict[str, str]
+) -> None:
+    page, path = f"{LINKS}/{ids['link_id']}", f"/links/{ids['link_id']}"
+    await call(api, member, "PATCH", path, expires_at="2100-01-01T15:30:00Z", title="Old", download="stripped")
+    await browser.get(f"{page}/change")
+    form = browser.form(f"{page}/change") | {"download": "stripped", "title": "Mine"}
+    await call(api, member, "PATCH", path, title="Theirs")
+    refused = await browser.post(f"{page}/change", form)
+    assert refused.status_code == 412
+    assert "Theirs" in refused.text
+    form |= {"revision": browser.form(f"{page}/change")["revision"], "password": "fjord fjord"}
+    assert browser.form(f"{page}/change")["title"] == "Mine"
+    assert (await browser.post(f"{page}/change", form)).status_code == 303
+    changed = (await links(api, member))[0]
+    assert (changed["title"], changed["has_password"], changed["download"]) == ("Mine", True, "stripped")
+    assert changed["expires_at"] == "2100-01-01T15:30:00Z"
+    await browser.get(f"{page}/change")
+    fields = browser.form(f"{page}/change") | {"download": "none", "unprotected": "true", "expires_at": "", "title": ""}
+    assert (await browser.post(f"{page}/change", fields)).status_code == 303
+    changed = (await links(api, member))[0]
+    assert [changed[name] for name in ("title", "has_password", "download", "expires_at")] == [
+        None,
+        False,
+        "none",
+        None,
+    ]
+
+
+async def test_a_team_reaches_its_own_links_only(
+    api: Api, stranger: UserWithKey, browser: Browser, ids: dict[str, str]
+) -> None:
+    other, page = await signed_in(api, stranger), f"{LINKS}/{ids['link_id']}"
+    assert "Norway" not in (await other.get(LINKS)).text
+    token = {"csrf_token": other.form("/console/sign-out")["csrf_token"]}
+    assert (await other.get(page)).status_code == 404
+    for name in ("change", "rotate", "end"):
+        assert (await other.get(f"{page}/{name}")).status_code == 404
+        assert (await other.post(f"{page}/{name}", token | {"download": "none"})).status_code == 404
+    for name in ("collection_id", "image_id"):
+        assert (await other.post(LINKS, token | {name: ids[name], "download": "none"})).status_code == 404
+    assert (await other.get(f"{LINKS}/new?collection_id={ids['collection_id']}")).status_code == 404
