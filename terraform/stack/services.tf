@@ -33,6 +33,7 @@ locals {
       UPLOAD_DEADLINE_SECONDS = tostring(local.request_seconds.api)
       FETCH_ALLOW_ADDRESSES   = jsonencode(var.api.fetch_allow_addresses)
       SESSION_HOURS           = tostring(var.api.session_hours)
+      TRASH_RETENTION_DAYS    = tostring(var.storage.trash_days)
       # All are read at their first use: the API starts before the migration job has written a version.
       TOKEN_SIGNING_SECRET         = module.secrets.secret_names["image-manager-token-signing-keys"]
       DELIVERY_MASTER_SECRET       = module.secrets.secret_names["image-manager-delivery-master"]

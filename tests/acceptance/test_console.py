@@ -107,6 +107,7 @@ PAGES = (
     "/images",
     "/collections",
     "/links",
+    "/trash",
     "/keys",
     "/people",
     "/usage",

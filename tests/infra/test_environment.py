@@ -79,6 +79,7 @@ OF_THE_CONFIGURATION = {
     "image-api": {
         "MAX_INSTANCES",
         "DATABASE_POOL_SIZE",
+        "TRASH_RETENTION_DAYS",
         "TRUSTED_PROXY_DEPTH",
         "TRUSTED_PROXY_ADDRESSES",
         "CORS_ALLOW_ORIGINS",

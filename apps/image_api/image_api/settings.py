@@ -82,6 +82,9 @@ class ApiSettings(PurgedHashSettings):
     images_per_collection: int = Field(
         10_000, ge=1, le=100_000, description="Maximum number of images in a collection."
     )
+    trash_retention_days: int = Field(
+        7, ge=0, description="How long a deleted image can be restored, as pages say it: the value of image-tasks."
+    )
     access_token_seconds: int = Field(900, ge=60, le=900, description="How long an access token is valid.")
     session_hours: int = Field(12, ge=1, le=720, description="Lifetime of a session, regardless of use.")
     password_hash_memory_kib: int = Field(65_536, ge=32, description="Memory for hashing a password.")

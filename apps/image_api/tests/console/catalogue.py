@@ -1,10 +1,12 @@
 """Things of a team that have pages of their own."""
 
 from typing import Any
+from uuid import UUID
 
 from image_core.testing import UserWithKey
 
 from ..conftest import Api
+from ..pictures import picture
 
 
 async def call(api: Api, by: UserWithKey, method: str, path: str, **body: Any) -> Any:
@@ -15,8 +17,14 @@ async def call(api: Api, by: UserWithKey, method: str, path: str, **body: Any) -
 
 
 async def add_catalogue(api: Api, by: UserWithKey, image_id: str, text: str) -> dict[str, str]:
-    """Where the pages of a collection with this name and this image are, and of a link to it with this title."""
+    """Where the pages of a collection with this name and this image are, and of a link to it with this title.
+
+    Another image of this name is in the trash.
+    """
     collection_id = (await call(api, by, "POST", "/collections", name=text[:120]))["id"]
     await call(api, by, "POST", f"/collections/{collection_id}/images", image_ids=[image_id])
     link = await call(api, by, "POST", "/links", collection_id=collection_id, title=text)
+    trashed_id = str((await api.upload(by, picture(99), filename="trashed.png"))["id"])
+    await call(api, by, "DELETE", f"/images/{trashed_id}")
+    await api.set_row(UUID(trashed_id), filename=text)
     return {"collection_id": collection_id, "link_id": link["id"]}

@@ -1,10 +1,11 @@
 """The routes of what a team makes of its images."""
 
-from image_api.console.pages.catalogue import collection, collections, link, links
+from image_api.console.pages.catalogue import collection, collections, link, links, trash
 
 CATALOGUE_ROUTERS = (
     collections.router,
     collection.router,
     links.router,
     link.router,
+    trash.router,
 )
