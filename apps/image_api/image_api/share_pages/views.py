@@ -1,15 +1,17 @@
 """Views of share links, one a visitor and hour: counted in memory, and written once a minute.
 
 A visitor is a keyed hash of link, network and browser, with a key that changes daily; neither address nor browser is
-stored. Counts are approximate: those of a minute go with an instance that is killed.
+stored. Counts are approximate: an instance that is killed loses those of up to a minute.
 """
 
+import asyncio
 import hmac
 import re
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from ipaddress import IPv6Address, ip_address, ip_network
+from itertools import islice
 from typing import NamedTuple
 from uuid import UUID
 
@@ -110,9 +112,16 @@ class ViewCounts:
         values = {"link_ids": link_ids, "hours": hours, "visitors": visitors, "times": list(seen.values())}
         try:
             await database.execute(_write, **values)
+        except asyncio.CancelledError:
+            # The service stops, and writes once more. What was written already does not count twice.
+            self._keep(seen)
+            raise
         except errors.DatabaseUnavailable:
             telemetry.log("views_not_written", severity="WARNING", views=len(seen))
-            self._seen = seen | self._seen
+            self._keep(seen)
+
+    def _keep(self, seen: Mapping[_Visit, datetime]) -> None:
+        self._seen = dict(islice({**seen, **self._seen}.items(), _MOST_KEPT))
 
 
 def _network_of(address: str) -> str:

@@ -1,5 +1,6 @@
 """Views of share links: what counts, how often, and what is kept of a visitor."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 
@@ -113,6 +114,37 @@ async def test_an_outage_costs_no_answer_and_no_view(link: Link, monkeypatch: py
         patched.setattr(database, "execute", unavailable)
         await link.api.app.state.view_counts.flush(database)
     assert (await link.row())["views"] == 0
+    assert await counted(link) == 1
+
+
+async def test_a_long_outage_fills_no_more_memory_than_a_short_one(link: Link, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(views, "_MOST_KEPT", 3)
+    counts, database = link.api.app.state.view_counts, link.api.services.database
+
+    async def unavailable(*_: object, **__: object) -> int:
+        for number in range(3):
+            await link.get(user_agent=f"{BROWSER} while it waits {number}")
+        raise errors.DatabaseUnavailable
+
+    with monkeypatch.context() as patched:
+        patched.setattr(database, "execute", unavailable)
+        for _ in range(3):
+            await link.get()
+            await counts.flush(database)
+    assert await counted(link) == 3
+
+
+async def test_a_stop_while_views_are_written_loses_none(link: Link, monkeypatch: pytest.MonkeyPatch) -> None:
+    database = link.api.services.database
+
+    async def cancelled(*_: object, **__: object) -> int:
+        raise asyncio.CancelledError
+
+    await link.get()
+    with monkeypatch.context() as patched:
+        patched.setattr(database, "execute", cancelled)
+        with pytest.raises(asyncio.CancelledError):
+            await link.api.app.state.view_counts.flush(database)
     assert await counted(link) == 1
 
 
