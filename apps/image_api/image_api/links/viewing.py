@@ -7,39 +7,21 @@ from uuid import UUID
 
 from sqlalchemy import (
     Column,
-    ColumnElement,
     LargeBinary,
     Table,
     Uuid,
     and_,
     bindparam,
     func,
-    literal_column,
     or_,
     select,
 )
 
 from image_api.links import tokens
 from image_core.db import Query, Record, Runner
+from image_core.images.transitions import IS_SHOWN
 from image_core.models import collection_member, image, share_link, share_link_image, team
-from image_core.states import ImageStatus
 
-
-def _has_status(status: ImageStatus) -> ColumnElement[bool]:
-    return image.c.status == literal_column(f"'{status}'")
-
-
-IS_SHOWN = and_(
-    image.c.deleted_at.is_(None),
-    or_(
-        _has_status(ImageStatus.READY),
-        and_(
-            image.c.ready_at.is_not(None),
-            or_(_has_status(ImageStatus.STORED), _has_status(ImageStatus.PROCESSING)),
-        ),
-    ),
-)
-"""Whether a link shows an image, as image-delivery judges: one that is processed again still has its pictures."""
 HAS_ENDED = or_(share_link.c.ended_at.is_not(None), func.coalesce(share_link.c.expires_at <= func.now(), False))
 """Whether a link's time is over; it is never opened again."""
 _find_open = Query(

@@ -15,8 +15,8 @@ from sqlalchemy import (
 )
 
 from image_api.images.columns import PLACEHOLDER
-from image_api.links.viewing import IS_SHOWN
 from image_core.db import Query, Record, Runner
+from image_core.images.transitions import IS_SHOWN
 from image_core.models import collection_member, image, share_link_image
 
 _COLUMNS = (
