@@ -10,7 +10,7 @@ from fastapi.params import Depends as DependsMarker
 from image_api.http.field_types import QueryInteger
 from image_api.http.pagination import MAX_LIMIT, Cursor, decode_cursor
 from image_api.services import Services
-from image_core import errors, events
+from image_core import events
 from image_core.db import Transaction
 
 
@@ -35,15 +35,8 @@ TransactionDep = Annotated[Transaction, DependsMarker(open_transaction, scope="f
 
 
 async def _delivery_master(services: ServicesDep) -> bytes:
-    """Return the master secret, before a transaction is opened.
-
-    Raises:
-        errors.DeliveryNotConfigured: There is none.
-        errors.MasterSecretUnavailable: It cannot be read.
-    """
-    if services.delivery_master is None:
-        raise errors.DeliveryNotConfigured
-    return await services.delivery_master.get()
+    """Return the master secret, before a transaction is opened."""
+    return await services.require_delivery_master()
 
 
 DeliveryMasterDep = Annotated[bytes, Depends(_delivery_master)]

@@ -17,6 +17,7 @@ from image_api.proofs.sign_in_links import SignInLinks
 from image_api.server.background_work import BackgroundWork
 from image_api.server.shutdown import Shutdown
 from image_api.settings import ApiSettings
+from image_core import errors
 from image_core.db import Database
 from image_core.events import Publisher
 from image_core.keys.master_secrets import MasterSecret
@@ -51,6 +52,17 @@ class Services:
     sign_in_links: SignInLinks = field(default_factory=SignInLinks)
     shutdown: Shutdown = field(default_factory=Shutdown)
     background: BackgroundWork = field(default_factory=BackgroundWork)
+
+    async def require_delivery_master(self) -> bytes:
+        """Return the master secret of delivery. No transaction may be open.
+
+        Raises:
+            errors.DeliveryNotConfigured: There is none.
+            errors.MasterSecretUnavailable: It cannot be read.
+        """
+        if self.delivery_master is None:
+            raise errors.DeliveryNotConfigured
+        return await self.delivery_master.get()
 
     async def polls(self, seconds: float) -> AsyncIterator[None]:
         """Yield before each poll of something that may end soon; stop after `seconds`, or at shutdown."""

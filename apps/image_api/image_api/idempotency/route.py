@@ -1,5 +1,6 @@
 """HTTP of idempotent requests: which operations take a key, and how their responses are stored."""
 
+import hmac
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, NamedTuple
 
@@ -48,11 +49,25 @@ def _identify(request: Request) -> RequestIdentity:
     return RequestIdentity.from_request(request.state.actor, keys, target)
 
 
+def compare_by_keyed_hash(request: Request, key: bytes) -> None:
+    """Have only a keyed hash of the content stored, because it contains a secret that people choose.
+
+    Must come before the transaction of `CreationDep`.
+    """
+    request.state.comparison_key = key
+
+
+async def _content(request: Request, form_key: FormKey | None) -> bytes:
+    content = await request.body() if form_key is None else form_key.content
+    key: bytes | None = getattr(request.state, "comparison_key", None)
+    return content if key is None else hmac.digest(key, content, "sha256")
+
+
 async def open_creation(request: Request, transaction: TransactionDep) -> Transaction:
     """Return the request's transaction, or raise the stored response. Must come after authentication."""
     form_key = _form_key(request)
     if form_key is not None or HEADER in request.headers:
-        content = await request.body() if form_key is None else form_key.content
+        content = await _content(request, form_key)
         request.state.attempt = await Creation.take_key(transaction, _identify(request), content)
     return transaction
 

@@ -8,6 +8,19 @@ from image_api.links import schemas
 from image_api.proofs import passwords
 from image_api.services import Services
 from image_core import errors
+from image_core.keys.derived_secrets import derive
+
+
+async def comparison_key(services: Services) -> bytes:
+    """Return the key of the hash by which repeated requests for a link are compared.
+
+    A plain hash of a body is fast to compute, so the password in it would be fast to guess.
+
+    Raises:
+        errors.DeliveryNotConfigured: Nothing would show its pictures.
+        errors.MasterSecretUnavailable: The master secret cannot be read.
+    """
+    return derive(await services.require_delivery_master(), "share-links/idempotency/1")
 
 
 async def columns_of_new(services: Services, body: schemas.NewShareLink) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from typing import Annotated, Any, NamedTuple
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Request, Response
 
 from image_api.actor import Actor, Scope
 from image_api.auth import RequireScope
@@ -12,9 +12,9 @@ from image_api.guarded_route import LARGE_BODY_BYTES, body_limit
 from image_api.http.entity_tags import entity_tag
 from image_api.http.pagination import DEFAULT_LIMIT, next_cursor
 from image_api.http.paths import API_PREFIX
-from image_api.idempotency.route import CreationDep, IdempotentRoute
+from image_api.idempotency.route import CreationDep, IdempotentRoute, compare_by_keyed_hash
 from image_api.links import schemas, service, tokens
-from image_api.links.columns import columns_of_new, columns_of_patch
+from image_api.links.columns import columns_of_new, columns_of_patch, comparison_key
 from image_api.links.service import NewAddress, ShownLink
 from image_api.services import Services
 from image_core.db import Record
@@ -38,7 +38,8 @@ class _New(NamedTuple):
     columns: dict[str, Any]
 
 
-async def _new(services: ServicesDep, body: schemas.NewShareLink) -> _New:
+async def _new(request: Request, services: ServicesDep, body: schemas.NewShareLink) -> _New:
+    compare_by_keyed_hash(request, await comparison_key(services))
     return _New(body, await columns_of_new(services, body))
 
 

@@ -114,7 +114,7 @@ def _page_number(request: Request) -> int:
 
 async def _count_view(request: Request, services: Services, link: Record) -> None:
     if request.method == "GET":
-        master = await service.master_of(services)
+        master = await services.require_delivery_master()
         request.app.state.view_counts.count(master, link["id"], caller_address(), request.headers)
 
 

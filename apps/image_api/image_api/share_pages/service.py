@@ -75,7 +75,7 @@ async def may_see(services: Services, link: Record, cookie: str | None, now: Cal
     """
     if link["password_hash"] is None:
         return True
-    return cookie is not None and cookies.is_valid(await master_of(services), link, cookie, now())
+    return cookie is not None and cookies.is_valid(await services.require_delivery_master(), link, cookie, now())
 
 
 async def issue_cookie(services: Services, link: Record, now: Callable[[], float] = time.time) -> str:
@@ -84,19 +84,7 @@ async def issue_cookie(services: Services, link: Record, now: Callable[[], float
     Raises:
         errors.MasterSecretUnavailable: The master secret cannot be read.
     """
-    return cookies.issue(await master_of(services), link, now())
-
-
-async def master_of(services: Services) -> bytes:
-    """Return the master secret of delivery, from which the keys of cookies and visitors are derived, too.
-
-    Raises:
-        errors.DeliveryNotConfigured: This deployment has none.
-        errors.MasterSecretUnavailable: The master secret cannot be read.
-    """
-    if services.delivery_master is None:
-        raise errors.DeliveryNotConfigured
-    return await services.delivery_master.get()
+    return cookies.issue(await services.require_delivery_master(), link, now())
 
 
 async def gallery(services: Services, link: Record, page: int) -> Gallery:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from image_api.idempotency.service import RequestIdentity
 from image_core.testing import UserWithKey
 
 from ..conftest import Api
@@ -66,6 +67,22 @@ async def test_an_address_is_shown_once_and_a_link_made_once(
     page = await browser.get(LINKS)
     assert "Fjords" in page.text
     assert address not in page.text + (await browser.get(f"{LINKS}/{made[0]['id']}")).text
+
+
+async def test_what_repeated_forms_are_compared_with_does_not_give_a_password_away(
+    browser: Browser, ids: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed: list[bytes] = []
+
+    def fingerprint(_: RequestIdentity, content: bytes) -> bytes:
+        hashed.append(content)
+        return content
+
+    monkeypatch.setattr(RequestIdentity, "fingerprint", fingerprint)
+    await browser.get(f"{LINKS}/new?image_id={ids['image_id']}")
+    answer = await browser.post(LINKS, browser.form(LINKS) | {"password": "trolls and fjords"})
+    assert answer.status_code == 200
+    assert [(len(content), b"trolls" in content) for content in hashed] == [(32, False)]
 
 
 async def test_a_link_gets_another_address_and_ends(

@@ -16,6 +16,7 @@ from image_api.teams import queries as teams
 from image_core import testing
 from image_core.db import Record
 from image_core.images.presets import lock_presets, share_presets
+from image_core.keys import master_secrets
 from image_core.models import (
     audit_event,
     collection,
@@ -103,6 +104,21 @@ class TestLink:
             assert not any(made["token"] in str(row) for row in await api.rows.fetch(select(table)))
         got = await ask(api, member, "GET", f"/{made['id']}")
         assert got == {name: made[name] for name in made if name not in ("token", "url")}
+
+    async def test_what_repeated_requests_are_compared_with_does_not_give_its_password_away(
+        self, make_api: MakeApi, api: Api, member: UserWithKey, three: list[UUID]
+    ) -> None:
+        headers = {**member.headers, "Idempotency-Key": "share-2"}
+        body = {"image_ids": [str(three[0])], "password": PASSWORD}
+
+        async def status(served: Api, **fields: Any) -> int:
+            return (await served.client.post(LINKS, headers=headers, json=body | fields)).status_code
+
+        assert [await status(api), await status(api)] == [201, 201]
+        assert await status(api, password="another password") == 422
+        # Without the master secret, nobody can compute the stored hash of a guess.
+        async with make_api(delivery_master=master_secrets.generate()) as other:
+            assert await status(other) == 422
 
     async def test_links_are_listed_newest_first(self, api: Api, member: UserWithKey, three: list[UUID]) -> None:
         made = [(await share(api, member, three))["id"] for _ in range(3)]

@@ -16,9 +16,9 @@ from image_api.console.pages.images import IMAGES_A_PAGE
 from image_api.console.policy import HOME
 from image_api.dependencies import CursorQuery, ServicesDep, TeamQuery
 from image_api.http.pagination import DEFAULT_LIMIT, next_cursor
-from image_api.idempotency.route import CreationDep
+from image_api.idempotency.route import CreationDep, compare_by_keyed_hash
 from image_api.links import schemas, service, tokens
-from image_api.links.columns import columns_of_new
+from image_api.links.columns import columns_of_new, comparison_key
 from image_api.services import Services
 
 LINKS = f"{HOME}/links"
@@ -111,6 +111,7 @@ async def _new(
     """Return the link to create; its password is hashed before the transaction begins."""
     source = _Source(form.all("image_id"), form.get("collection_id"), None, team_id)
     show_again_if_refused(request, lambda refusal: source.page(request, form, refusal))
+    compare_by_keyed_hash(request, await comparison_key(services))
     sent = {name: form.get(name) or None for name in ("title", "expires_at", "password", "collection_id")}
     body = form.parse(schemas.NewShareLink, "download", image_ids=source.image_ids or None, **sent)
     return _New(await columns_of_new(services, body), body)
