@@ -54,6 +54,7 @@ _NAVIGATION = (
     NavItem(f"{HOME}/collections", "Collections", scope=Scope.IMAGES_READ),
     NavItem(f"{HOME}/links", "Share links", scope=Scope.DELIVERY_MANAGE),
     NavItem(f"{HOME}/trash", "Trash", scope=Scope.IMAGES_READ),
+    NavItem(f"{HOME}/teams", "Teams", scope=Scope.ADMIN),
     NavItem(f"{HOME}/people", "People"),
     NavItem(f"{HOME}/keys", "Keys"),
     NavItem(f"{HOME}/delivery-keys", "Delivery keys", scope=Scope.DELIVERY_KEYS),

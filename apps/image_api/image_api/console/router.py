@@ -16,7 +16,7 @@ from image_api.console.pages import (
     sign_out,
 )
 from image_api.console.pages.catalogue.routers import CATALOGUE_ROUTERS
-from image_api.console.pages.team import delivery_keys, invitations, keys, people, usage
+from image_api.console.pages.team import delivery_keys, invitations, keys, new_user, people, teams, usage
 
 ROUTERS = (
     home.router,
@@ -32,7 +32,10 @@ ROUTERS = (
     keys.router,
     delivery_keys.router,
     usage.router,
+    # Before the address of one person.
+    new_user.router,
     people.router,
+    teams.router,
     invitations.router,
     sessions.router,
     password.router,

@@ -256,7 +256,7 @@ async def test_hostile_text_is_text_on_every_page(api: Api) -> None:
             of_the_team = await browser.get(f"/console/invitations?team_id={team_id}")
             assert_harmless(of_the_team.text)
             assert of_the_team.text.count("&lt;img src=x onerror=alert(1)&gt;") > 4
-            assert seen["/console/people/{user_id}/remove"] > 2
+            assert min(seen["/console/people/{user_id}/remove"], seen["/console/teams"]) > 2
         # Members have no delivery keys by default.
         assert role is Role.MEMBER or seen["/console/delivery-keys/{delivery_key_id}/retire"] > 2
 
