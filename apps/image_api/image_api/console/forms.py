@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from image_api.auth import check_csrf, check_same_origin
 from image_api.dependencies import ServicesDep
+from image_api.http.entity_tags import entity_tag
 from image_api.http.validation import request_invalid
 from image_api.idempotency.route import FormKey
 from image_core import errors
@@ -34,6 +35,11 @@ class Form:
     def all(self, name: str) -> list[str]:
         """Return all values of a field, such as those of checkboxes."""
         return [value for field, value in self.fields if field == name]
+
+    def seen_version(self) -> str:
+        """Return the ETag of the version that the form began from; one that matches nothing if it is unreadable."""
+        text = self.get("revision")
+        return entity_tag(int(text)) if text.isascii() and text.isdecimal() and len(text) < 10 else "none"
 
     def parse(self, model: type[Model], *names: str, **others: object) -> Model:
         """Return these fields as a body of an operation; `others` are added to them.

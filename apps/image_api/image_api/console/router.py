@@ -4,7 +4,6 @@ from image_api.console.frame import static_files
 from image_api.console.pages import (
     components,
     home,
-    image,
     images,
     join,
     nowhere,
@@ -16,12 +15,13 @@ from image_api.console.pages import (
     sign_out,
 )
 from image_api.console.pages.catalogue.routers import CATALOGUE_ROUTERS
+from image_api.console.pages.image.routers import IMAGE_ROUTERS
 from image_api.console.pages.team import delivery_keys, invitations, keys, new_user, people, teams, usage
 
 ROUTERS = (
     home.router,
     images.router,
-    image.router,
+    *IMAGE_ROUTERS,
     *CATALOGUE_ROUTERS,
     sign_in.router,
     sign_in_link.router,

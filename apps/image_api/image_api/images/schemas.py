@@ -15,6 +15,7 @@ from image_core.models.images import MAX_DESCRIPTION_LENGTH, MAX_RATING
 from image_core.states import ImageStatus, Visibility
 
 MAX_TAGS = 50
+RATINGS = range(MAX_RATING + 1)
 _DELIVERY_TAG = (
     "Tag in the image's delivery addresses. It changes with the file and when addresses are revoked. Null until the"
     " file is stored."

@@ -12,7 +12,7 @@ from ..conftest import Api, Person
 HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin", "Origin": "http://api"}
 _FORM = re.compile(r"<form\b([^>]*)>(.*?)</form>", re.DOTALL)
-_FIELD = re.compile(r"<(?:input|button|textarea)\b([^>]*)>", re.DOTALL)
+_FIELD = re.compile(r"<(?:input|button)\b([^>]*)>|<textarea\b([^>]*)>(.*?)</textarea>", re.DOTALL)
 _ATTRIBUTE = re.compile(r'([a-z_-]+)="([^"]*)"')
 
 
@@ -70,7 +70,10 @@ class Browser:
         """The fields of the last form on the page that posts to this path, as they are filled in."""
         for attributes_of_form, content in reversed(_FORM.findall(self.page)):
             if attributes(attributes_of_form).get("action") == action:
-                fields = [attributes(tag) for tag in _FIELD.findall(content)]
+                fields = [
+                    attributes(tag) if tag else attributes(area) | {"value": html.unescape(text)}
+                    for tag, area, text in _FIELD.findall(content)
+                ]
                 return {each["name"]: each.get("value", "") for each in fields if "name" in each}
         raise AssertionError(f"the page has no form for {action}")
 

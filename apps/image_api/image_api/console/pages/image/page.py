@@ -1,13 +1,14 @@
 """`/console/images/{image_id}`: one image with its facts."""
 
-from typing import Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import orjson
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from image_api.console.frame import render
 from image_api.console.page_route import PageRoute, same_as
+from image_api.console.pages.image.step import actions_of
 from image_api.console.pages.images import IMAGES, Reader
 from image_api.console.pictures import name_of, picture_of
 from image_api.dependencies import ServicesDep, TeamQuery
@@ -22,8 +23,9 @@ router = APIRouter(prefix=IMAGES, include_in_schema=False, route_class=PageRoute
 
 @router.get("/{image_id}", openapi_extra=same_as("GET /api/v1/images/{image_id}"))
 async def show(
-    image_id: UUID, request: Request, actor: Reader, services: ServicesDep, team_id: TeamQuery = None
-) -> Response:
+    image_id: UUID, request: Request, actor: Reader, services: ServicesDep, team_id: TeamQuery = None,
+    done: Annotated[Literal["saved", "restored"] | None, Query()] = None,
+) -> Response:  # fmt: skip
     """Show the picture, what is known of it, and why it failed."""
     row = await images.get_image(services.database, actor, image_id)
     facts = orjson.loads(row["facts"] or b"{}")
@@ -38,6 +40,9 @@ async def show(
         "metadata": orjson.loads(row["metadata"]),
         "colors": facts.get("colors", []),
         "facts": _flat({name: facts[name] for name in facts if name not in _NOT_FOR_PEOPLE}),
+        "done": done,
+        "path_of": f"{IMAGES}/{image_id}",
+        **actions_of(actor, row),
         "picture": await picture_of(services, row, "large"),
     }
     return render(request, "image.html", values, team_id=team_id)

@@ -1,0 +1,5 @@
+"""The routes of the pages about one image."""
+
+from image_api.console.pages.image import edit, page, trash
+
+IMAGE_ROUTERS = (page.router, edit.router, trash.router)

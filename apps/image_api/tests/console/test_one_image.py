@@ -1,0 +1,130 @@
+"""What people do with one image on its pages, without script."""
+
+from typing import Any
+
+import pytest
+
+from image_api.actor import Role
+from image_core import testing
+from image_core.testing import UserWithKey
+
+from ..conftest import Api
+from .browser import Browser
+from .test_images import IMAGES, signed_in, upload_some
+
+
+@pytest.fixture
+async def image_id(api: Api, member: UserWithKey) -> str:
+    return (await upload_some(api, member, 1))[0]
+
+
+@pytest.fixture
+async def browser(api: Api, member: UserWithKey) -> Browser:
+    return await signed_in(api, member)
+
+
+async def patch(api: Api, by: UserWithKey, image_id: str, **body: Any) -> dict[str, Any]:
+    answer = await api.client.patch(f"/api/v1/images/{image_id}", json=body, headers=by.headers)
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+async def test_what_people_say_of_an_image_is_edited(
+    api: Api, member: UserWithKey, image_id: str, browser: Browser
+) -> None:
+    await patch(api, member, image_id, metadata={"place": "Oslo"}, focal_point={"x": 0.2, "y": 0.3})
+    edit = f"{IMAGES}/{image_id}/edit"
+    assert f'href="{edit}"' in (await browser.get(f"{IMAGES}/{image_id}")).text
+    await browser.get(edit)
+    sent = {"tags": "sea\r\n\r\n winter ", "description": "One\r\ntwo", "alt_text": "A fjord", "rating": "4"}
+    refused = await browser.submit(edit, **sent)
+    assert refused.status_code == 422
+    assert "language tag" in refused.text
+    # Nothing that was typed is lost.
+    assert browser.form(edit)["description"] == "One\ntwo"
+    answer = await browser.submit(edit, alt_text_language="en-gb", rating="4")
+    assert (answer.status_code, answer.headers["location"]) == (303, f"{IMAGES}/{image_id}?done=saved")
+    assert "The image is saved" in (await browser.get(answer.headers["location"])).text
+    body = (await api.client.get(f"/api/v1/images/{image_id}", headers=member.headers)).json()
+    expected = {
+        "filename": "000.png", "tags": ["sea", "winter"], "description": "One\ntwo", "rating": 4,
+        "alt_text": {"text": "A fjord", "language": "en-GB"}, "metadata": {"place": "Oslo"},
+        "focal_point": {"x": 0.2, "y": 0.3},
+    }  # fmt: skip
+    assert {name: body[name] for name in expected} == expected
+    await browser.get(edit)
+    assert '<option value="4" selected>' in browser.page
+    await browser.submit(edit, filename="", tags="", description="", alt_text="", rating="")
+    row = await api.row(image_id)
+    assert (row["filename"], row["tags"], row["description"], row["alt_text"], row["rating"]) == (
+        None, [], None, None, None,
+    )  # fmt: skip
+
+
+async def test_a_change_in_between_shows_both_values(
+    api: Api, member: UserWithKey, image_id: str, browser: Browser
+) -> None:
+    edit = f"{IMAGES}/{image_id}/edit"
+    await browser.get(edit)
+    await patch(api, member, image_id, description="A lake", tags=["lake"])
+    refused = await browser.submit(edit, description="A fjord", tags="fjord", rating="")
+    assert refused.status_code == 412
+    assert '<span class="lines">A lake</span>' in refused.text
+    assert refused.text.count("Stored now:") == 2
+    again = browser.form(edit)
+    assert (again["description"], again["tags"]) == ("A fjord", "fjord")
+    assert (await api.row(image_id))["description"] == "A lake"
+    assert (await browser.submit(edit, rating="")).status_code == 303
+    assert (await api.row(image_id))["description"] == "A fjord"
+    # Without the version, nothing is overwritten.
+    without = {name: value for name, value in again.items() if name != "revision"}
+    assert (await browser.post(edit, without | {"description": "None", "rating": ""})).status_code == 412
+
+
+async def test_an_image_goes_to_the_trash_and_back(api: Api, image_id: str, browser: Browser) -> None:
+    page = f"{IMAGES}/{image_id}"
+    assert "restored until it is purged" in (await browser.get(f"{page}/trash")).text
+    assert (await browser.submit(f"{page}/trash")).headers["location"] == page
+    assert (await api.row(image_id))["deleted_at"] is not None
+    assert f'href="{page}/trash"' not in (await browser.get(page)).text
+    assert f'href="{page}/restore"' in browser.page
+    await browser.get(f"{page}/restore")
+    assert (await browser.submit(f"{page}/restore")).status_code == 303
+    assert (await api.row(image_id))["deleted_at"] is None
+
+
+FORMS = ("edit", "trash", "restore")
+
+
+async def test_who_may_only_read_sees_no_forms(api: Api, member: UserWithKey, image_id: str) -> None:
+    viewer = await signed_in(api, await api.user(member.team_id, Role.VIEWER))
+    page = f"{IMAGES}/{image_id}"
+    assert f"{page}/" not in (await viewer.get(page)).text
+    await viewer.get("/console")
+    token = viewer.form("/console/sign-out")["csrf_token"]
+    before = await api.row(image_id)
+    for name in FORMS:
+        assert (await viewer.get(f"{page}/{name}")).status_code == 403
+        sent = {"csrf_token": token, "revision": str(before["revision"]), "description": "Mine"}
+        assert (await viewer.post(f"{page}/{name}", sent)).status_code == 403
+    assert await api.row(image_id) == before
+
+
+async def test_another_teams_image_is_not_found(api: Api, image_id: str, stranger: UserWithKey) -> None:
+    other = await signed_in(api, stranger)
+    for name in FORMS:
+        assert (await other.get(f"{IMAGES}/{image_id}/{name}")).status_code == 404
+
+
+async def test_a_writer_may_trash_its_own_uploads_only(
+    api: Api, member: UserWithKey, colleague: UserWithKey, image_id: str
+) -> None:
+    scopes = ["images:read", "images:write"]
+    page = f"{IMAGES}/{image_id}"
+    for by, status in ((colleague, 403), (member, 303)):
+        key = await testing.add_key(api.rows, by.user_id, by.team_id, scopes=scopes)
+        browser = await signed_in(api, key)
+        assert (f"{page}/trash" in (await browser.get(page)).text) == (status == 303)
+        await browser.get(f"{page}/trash")
+        assert (await browser.submit(f"{page}/trash")).status_code == status
