@@ -24,7 +24,7 @@ from image_delivery.derivatives.sending import Headers, Prepared
 from image_delivery.derivatives.storing import order_of
 from image_delivery.derivatives.usage import TeamUsage
 from image_delivery.grants.images import DeliveredImages
-from image_delivery.grants.permits import AUTO, ImageFailed, LinkExpired, Permit, PictureNotMade, Unknown
+from image_delivery.grants.permits import AUTO, ImageFailed, Permit, PictureNotMade, Unknown
 from image_delivery.grants.verification import Verification
 from image_delivery.parts import Parts
 from image_engine.contract.rejections import PictureRejected
@@ -256,8 +256,7 @@ class _Exchange:
         )  # fmt: skip
 
     async def _refuse_for(self, error: errors.AppError) -> None:
-        is_final = isinstance(error, errors.DeliveryExpired) and not isinstance(error, LinkExpired)
-        headers = [_ENDS if is_final else _NO_STORE]
+        headers = [_ENDS if isinstance(error, errors.DeliveryExpired) else _NO_STORE]
         seconds = getattr(error, "retry_after_seconds", None)
         if isinstance(error, errors.ImageNotReady):
             seconds = _NOT_READY_SECONDS

@@ -43,10 +43,6 @@ class PictureNotMade(ImageFailed):
     title = "The picture cannot be made"
 
 
-class LinkExpired(errors.DeliveryExpired):
-    """The share link has expired. It may be extended, and then the same address shows the picture."""
-
-
 class Rows(NamedTuple):
     """The rows that decide about an address: each None, or empty, where there is none."""
 
@@ -177,14 +173,14 @@ def _check_link(address: Address, key: DeliveryKey, shared: SharedImage | None, 
 
     Raises:
         errors.DeliveryRevoked: the link is gone, another team's, changed, or does not show the image.
-        LinkExpired: the link is over.
+        errors.DeliveryExpired: the link is over.
     """
     if address.grant is None or shared is None or shared.team_id != key.team_id:
         raise errors.DeliveryRevoked("The share link is gone, or it does not show this image any more.")
     if shared.epoch != link_of(address.grant).epoch:
         raise errors.DeliveryRevoked("The share link has been changed. Load its page again.")
     if shared.is_over(now_seconds):
-        raise LinkExpired("The share link has expired.")
+        raise errors.DeliveryExpired("The share link has expired.")
 
 
 def _ending_with_link(permit: Permit, linked: LinkedImage, shared: SharedImage | None) -> Permit:

@@ -166,14 +166,19 @@ async def test_a_change_of_the_link_ends_its_addresses_in_five_seconds(
     await refused(delivery, link.address(), status, code)
 
 
-async def test_an_expired_link_may_be_extended_so_no_cache_keeps_its_refusals(delivery: Delivery) -> None:
+async def test_a_link_that_is_extended_in_time_goes_on(delivery: Delivery) -> None:
+    link = await make_link(delivery, expires_at=moment(10))
+    assert await link.is_served()
+    await link.change(expires_at=moment(20))
+    at(delivery, NOW_MINUTES + 10)
+    assert await link.is_served()
+
+
+async def test_caches_keep_the_end_of_a_link_like_that_of_a_grant(delivery: Delivery) -> None:
     link = await make_link(delivery, expires_at=moment(10))
     assert await link.is_served()
     at(delivery, NOW_MINUTES + 10)
-    assert (await delivery.get(link.address())).headers["cache-control"] == "no-store"
-    await refused(delivery, link.address(), 410, "delivery-expired")
-    await link.change(expires_at=moment(20))
-    assert await link.is_served()
+    assert (await delivery.get(link.address())).headers["cache-control"] == "public, max-age=60"
 
 
 async def test_another_teams_link_is_as_unknown_as_none(delivery: Delivery) -> None:
