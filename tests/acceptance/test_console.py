@@ -106,6 +106,7 @@ PAGES = (
     "",
     "/images",
     "/collections",
+    "/searches",
     "/links",
     "/trash",
     "/keys",

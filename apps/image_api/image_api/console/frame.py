@@ -51,6 +51,7 @@ class NavItem(NamedTuple):
 _NAVIGATION = (
     NavItem(HOME, "Home"),
     NavItem(f"{HOME}/images", "Images", scope=Scope.IMAGES_READ),
+    NavItem(f"{HOME}/searches", "Searches", scope=Scope.IMAGES_READ),
     NavItem(f"{HOME}/collections", "Collections", scope=Scope.IMAGES_READ),
     NavItem(f"{HOME}/links", "Share links", scope=Scope.DELIVERY_MANAGE),
     NavItem(f"{HOME}/trash", "Trash", scope=Scope.IMAGES_READ),

@@ -1,6 +1,7 @@
 """Things of a team that have pages of their own."""
 
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 from image_core.testing import UserWithKey
@@ -19,7 +20,7 @@ async def call(api: Api, by: UserWithKey, method: str, path: str, **body: Any) -
 async def add_catalogue(api: Api, by: UserWithKey, image_id: str, text: str) -> dict[str, str]:
     """Where the pages of a collection with this name and this image are, and of a link to it with this title.
 
-    Another image of this name is in the trash.
+    A saved search has the name, too, and looks for it. Another image of this name is in the trash.
     """
     collection_id = (await call(api, by, "POST", "/collections", name=text[:120]))["id"]
     await call(api, by, "POST", f"/collections/{collection_id}/images", image_ids=[image_id])
@@ -27,4 +28,6 @@ async def add_catalogue(api: Api, by: UserWithKey, image_id: str, text: str) -> 
     trashed_id = str((await api.upload(by, picture(99), filename="trashed.png"))["id"])
     await call(api, by, "DELETE", f"/images/{trashed_id}")
     await api.set_row(UUID(trashed_id), filename=text)
-    return {"collection_id": collection_id, "link_id": link["id"]}
+    query = urlencode({"q": text, "tag": text[:64]})
+    search = await call(api, by, "POST", "/saved-searches", name=text[:120], query=query)
+    return {"collection_id": collection_id, "link_id": link["id"], "saved_search_id": search["id"]}

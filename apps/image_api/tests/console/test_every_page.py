@@ -250,7 +250,15 @@ async def test_hostile_text_is_text_on_every_page(api: Api) -> None:
         assert min(seen[f"/console{name}"] for name in ("", "/images", "/keys", "/sessions", "/usage")) > 2
         assert seen["/console/images/{image_id}"] > 10
         assert seen["/console/collections/{collection_id}"] > 2
-        assert min(seen["/console/links"], seen["/console/links/{link_id}/change"], seen["/console/trash"]) > 0
+        assert (
+            min(
+                seen["/console/links"],
+                seen["/console/links/{link_id}/change"],
+                seen["/console/trash"],
+                seen["/console/searches"],
+            )
+            > 0
+        )
         assert seen["/console/users/{user_id}/keys/{credential_id}/rotate"] > 1
         if role is Role.ADMIN:
             of_the_team = await browser.get(f"/console/invitations?team_id={team_id}")

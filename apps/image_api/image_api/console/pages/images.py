@@ -73,6 +73,7 @@ async def show(request: Request, actor: Reader, services: ServicesDep) -> Respon
         "statuses": _STATUSES,
         "others": [(name, value) for name, value in kept if name not in ("q", "status")],
         "is_filtered": any(name not in ("team_id", "order_by", "limit") for name, _ in kept),
+        "filters": urlencode([(name, value) for name, value in kept if name not in ("team_id", "limit")]),
         "has_delivery": services.settings.delivery_url is not None,
         **await _names(services, actor, filters, sheet.rows),
     }

@@ -1,11 +1,12 @@
 """The routes of what a team makes of its images."""
 
-from image_api.console.pages.catalogue import collection, collections, link, links, trash
+from image_api.console.pages.catalogue import collection, collections, link, links, searches, trash
 
 CATALOGUE_ROUTERS = (
     collections.router,
     collection.router,
     links.router,
     link.router,
+    searches.router,
     trash.router,
 )
