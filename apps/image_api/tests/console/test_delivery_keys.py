@@ -2,11 +2,13 @@
 
 import html
 import re
+from uuid import uuid4
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import func, insert, select, update
 
 from image_api.actor import DEFAULT_SCOPES, Role, Scope
+from image_api.delivery_keys.service import MAX_LIVE_KEYS
 from image_core.models import delivery_key
 from image_core.testing import UserWithKey
 
@@ -67,6 +69,19 @@ async def test_a_key_is_made_replaced_and_retired(api: Api, ada: Person, browser
     answer = await browser.submit(retire)
     assert answer.headers["location"] == f"{KEYS}?done=retired"
     assert await states(api, ada) == ["retired", "active"]
+
+
+async def test_what_is_refused_half_way_is_undone(api: Api, ada: Person, browser: Browser) -> None:
+    # The old key is changed before the keys are counted.
+    more = [{"id": uuid4(), "team_id": ada.team_id} for _ in range(MAX_LIVE_KEYS - 1)]
+    await api.rows.execute(insert(delivery_key).values(more))
+    (rotate, *_) = re.findall(rf'href="({KEYS}/[^"]+/rotate)"', (await browser.get(KEYS)).text)
+    await browser.get(rotate)
+    answer = await browser.submit(rotate)
+    assert answer.status_code == 409
+    assert "too-many-delivery-keys" in answer.text
+    assert browser.form(rotate)["idempotency_key"]
+    assert await states(api, ada) == ["active"] * MAX_LIVE_KEYS
 
 
 async def test_no_team_sees_or_ends_keys_of_another(api: Api, ada: Person, browser: Browser) -> None:

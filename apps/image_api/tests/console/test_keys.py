@@ -5,7 +5,9 @@ import re
 import pytest
 from sqlalchemy import select, update
 
-from image_api.actor import Role
+from image_api.actor import Actor, Role, Scope
+from image_api.credentials import service
+from image_core import errors
 from image_core.models import credential
 from image_core.testing import UserWithKey
 
@@ -79,6 +81,17 @@ async def test_a_rotation_that_is_sent_twice_rotates_once(api: Api, ada: Person,
     assert await works(api, ada.api_key)
 
 
+async def test_a_session_goes_on_when_it_rotates_its_own_key_away(api: Api, ada: Person) -> None:
+    browser = Browser(api)
+    await browser.sign_in_by_key(ada.api_key)
+    action = path(ada, str(ada.credential_id), "rotate")
+    await browser.get(action)
+    await browser.submit(action, grace_period_seconds="0", force="")
+    assert await works(api, secret_on(browser))
+    assert not await works(api, ada.api_key)
+    assert (await browser.get(KEYS)).status_code == 200
+
+
 async def test_what_is_refused_changes_nothing_and_keeps_what_was_typed(
     api: Api, ada: Person, browser: Browser
 ) -> None:
@@ -107,12 +120,12 @@ async def test_the_key_that_a_session_began_with_is_revoked_with_the_session(api
 
 
 async def test_the_key_that_expires_first_comes_first(api: Api, ada: Person, browser: Browser) -> None:
-    for name, day in (("later", "2099-01-01"), ("sooner", "2098-01-01")):
+    for name, day in (("sooner", "2098-01-01"), ("later", "2099-01-01"), ("endless", None)):
         body = {"name": name, "expires_at": day}
         made = await api.client.post(f"/api/v1/users/{ada.user_id}/credentials", headers=api.admin.headers, json=body)
         assert made.status_code == 201
     page = (await browser.get(KEYS)).text
-    assert page.index("sooner") < page.index("later")
+    assert page.index("sooner") < page.index("later") < page.index("endless")
 
 
 async def test_nobody_sees_or_changes_keys_of_somebody_else(
@@ -132,6 +145,12 @@ async def test_nobody_sees_or_changes_keys_of_somebody_else(
                 assert (await browser.post(path(ada, *more), fields)).status_code == 404
         assert await works(api, other.api_key)
         assert len(await names(api, other)) == 1
+
+
+async def test_the_service_lists_nobody_elses_keys(api: Api, ada: Person) -> None:
+    actor = Actor(ada.user_id, "Ada", ada.team_id, Role.MEMBER, frozenset(Scope), None, None, None, False)
+    with pytest.raises(errors.UserNotFound):
+        await service.live_credentials(api.services.database, actor, (await api.user(ada.team_id)).user_id)
 
 
 async def test_an_admin_finds_the_keys_of_a_teams_users(api: Api, ada: Person) -> None:
