@@ -143,9 +143,9 @@ class Passwords:
         """Take one of the places, one a thread, of visitors whose passwords are verified: they do not queue.
 
         Raises:
-            errors.PasswordsBusy: All places are taken.
+            errors.PasswordsBusy: All places are taken, or too many passwords are waiting already.
         """
-        if self._visitors >= _THREADS:
+        if self._visitors >= _THREADS or self._waiting >= _MAX_WAITING:
             raise errors.PasswordsBusy("Too many passwords are being checked. Try again in a moment.")
         self._visitors += 1
         try:

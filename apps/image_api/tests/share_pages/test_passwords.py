@@ -183,6 +183,13 @@ class TestGuesses:
         assert await locked.api.rows.fetch(select(sign_in_delay)) == []
         assert (await locked.enter(PASSWORD)).status_code == 303
 
+    async def test_while_too_many_sign_in_visitors_are_sent_away_uncounted(
+        self, locked: Link, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(locked.api.services.passwords, "_waiting", 32)
+        assert (await locked.enter(PASSWORD)).status_code == 503
+        assert await locked.api.rows.fetch(select(sign_in_delay)) == []
+
     async def test_a_visitor_does_not_delay_somebody_who_signs_in(self, locked: Link) -> None:
         person = await locked.api.person()
         for _ in range(6):
