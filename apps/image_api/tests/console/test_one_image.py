@@ -94,7 +94,47 @@ async def test_an_image_goes_to_the_trash_and_back(api: Api, image_id: str, brow
     assert (await api.row(image_id))["deleted_at"] is None
 
 
-FORMS = ("edit", "trash", "restore")
+async def test_the_visibility_is_changed_and_addresses_are_revoked(
+    api: Api, member: UserWithKey, image_id: str, browser: Browser
+) -> None:
+    page = f"{IMAGES}/{image_id}"
+    for name in ("visibility", "revoke-addresses"):
+        assert f'href="{page}/{name}"' in (await browser.get(page)).text
+    form = await opened(browser, f"{page}/visibility")
+    assert 'name="visibility" value="" checked' in browser.page
+    await patch(api, member, image_id, rating=3)
+    refused = await browser.post(f"{page}/visibility", form | {"visibility": "public"})
+    assert refused.status_code == 412
+    assert 'value="public" checked' in refused.text
+    assert (await api.row(image_id))["visibility"] is None
+    form = browser.form(f"{page}/visibility")
+    for chosen, stored in (("public", "public"), ("", None)):
+        answer = await browser.post(f"{page}/visibility", form | {"visibility": chosen})
+        assert answer.headers["location"] == f"{page}?done=visibility"
+        assert (await api.row(image_id))["visibility"] == stored
+        form = await opened(browser, f"{page}/visibility")
+    before = (await api.row(image_id))["delivery_epoch"]
+    await browser.get(f"{page}/revoke-addresses")
+    assert (await browser.submit(f"{page}/revoke-addresses")).headers["location"] == f"{page}?done=revoked"
+    assert (await api.row(image_id))["delivery_epoch"] != before
+
+
+async def opened(browser: Browser, path: str) -> dict[str, str]:
+    """The fields of the form at an address, without its choices."""
+    await browser.get(path)
+    return {name: value for name, value in browser.form(path).items() if name != "visibility"}
+
+
+async def test_a_writer_without_delivery_changes_no_visibility(api: Api, member: UserWithKey, image_id: str) -> None:
+    key = await testing.add_key(api.rows, member.user_id, member.team_id, scopes=["images:read", "images:write"])
+    browser, page = await signed_in(api, key), f"{IMAGES}/{image_id}"
+    assert f"{page}/visibility" not in (await browser.get(page)).text
+    form = await opened(browser, f"{page}/visibility")
+    assert (await browser.post(f"{page}/visibility", form | {"visibility": "public"})).status_code == 403
+    assert (await api.row(image_id))["visibility"] is None
+
+
+FORMS = ("edit", "trash", "restore", "visibility", "revoke-addresses")
 
 
 async def test_who_may_only_read_sees_no_forms(api: Api, member: UserWithKey, image_id: str) -> None:

@@ -14,6 +14,7 @@ from image_api.console.pictures import name_of, picture_of
 from image_api.dependencies import ServicesDep, TeamQuery
 from image_api.images import service as images
 from image_api.teams import service as teams
+from image_core.states import HOLDS_BYTES
 from image_core.storage.sizes import format_size
 
 # Colors are shown by themselves; the others are for programs.
@@ -24,7 +25,7 @@ router = APIRouter(prefix=IMAGES, include_in_schema=False, route_class=PageRoute
 @router.get("/{image_id}", openapi_extra=same_as("GET /api/v1/images/{image_id}"))
 async def show(
     image_id: UUID, request: Request, actor: Reader, services: ServicesDep, team_id: TeamQuery = None,
-    done: Annotated[Literal["saved", "restored"] | None, Query()] = None,
+    done: Annotated[Literal["saved", "restored", "visibility", "revoked"] | None, Query()] = None,
 ) -> Response:  # fmt: skip
     """Show the picture, what is known of it, and why it failed."""
     row = await images.get_image(services.database, actor, image_id)
@@ -41,6 +42,7 @@ async def show(
         "colors": facts.get("colors", []),
         "facts": _flat({name: facts[name] for name in facts if name not in _NOT_FOR_PEOPLE}),
         "done": done,
+        "has_original": row["status"] in HOLDS_BYTES and row["deleted_at"] is None,
         "path_of": f"{IMAGES}/{image_id}",
         **actions_of(actor, row),
         "picture": await picture_of(services, row, "large"),

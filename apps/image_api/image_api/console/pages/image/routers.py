@@ -1,5 +1,5 @@
 """The routes of the pages about one image."""
 
-from image_api.console.pages.image import edit, page, trash
+from image_api.console.pages.image import addresses, edit, page, trash
 
-IMAGE_ROUTERS = (page.router, edit.router, trash.router)
+IMAGE_ROUTERS = (page.router, edit.router, trash.router, addresses.router)

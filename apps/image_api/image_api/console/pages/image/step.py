@@ -47,5 +47,6 @@ def actions_of(actor: Actor, row: Record) -> dict[str, bool]:
     return {
         "may_edit": writes,
         "may_trash": Scope.IMAGES_DELETE in actor.scopes or (writes and row["uploaded_by"] == actor.user_id),
-        "may_revoke": Scope.DELIVERY_MANAGE in actor.scopes,
+        "may_change_visibility": writes and Scope.DELIVERY_MANAGE in actor.scopes,
+        "may_revoke": Scope.DELIVERY_MANAGE in actor.scopes and row["generation"] is not None,
     }

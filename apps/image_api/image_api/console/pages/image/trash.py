@@ -28,16 +28,19 @@ async def show(
     image_id: UUID, request: Request, actor: Deleter, services: ServicesDep, team_id: TeamQuery = None
 ) -> Response:
     """Say what it does to move the image to the trash."""
-    return (await find_step(services.database, actor, request, image_id, team_id)).page("image_trash.html")
+    step = await find_step(services.database, actor, request, image_id, team_id)
+    return step.page("image_trash.html", retention_days=services.settings.trash_retention_days)
 
 
 @router.post("/{image_id}/trash", dependencies=_FORM, openapi_extra=_TRASH)
 async def trash(
-    image_id: UUID, request: Request, actor: Deleter, transaction: TransactionDep, team_id: TeamQuery = None
-) -> Response:
+    image_id: UUID, request: Request, actor: Deleter, services: ServicesDep, transaction: TransactionDep,
+    team_id: TeamQuery = None,
+) -> Response:  # fmt: skip
     """Move the image to the trash; the page that follows offers to restore it."""
     step = await find_step(transaction, actor, request, image_id, team_id)
-    show_again_if_refused(request, lambda refusal: step.page("image_trash.html", refusal))
+    days = services.settings.trash_retention_days
+    show_again_if_refused(request, lambda refusal: step.page("image_trash.html", refusal, retention_days=days))
     await images.trash_image(transaction, actor, image_id, None)
     return go_to(step.path, team_id)
 
