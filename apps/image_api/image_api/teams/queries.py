@@ -10,12 +10,13 @@ from image_api.http.pagination import Cursor
 from image_core.db import Query, Record, Runner, Transaction
 from image_core.models import image, invitation, team, user
 
+_by_id = Query(select(team).where(team.c.id == bindparam("team_id")))
 _names = Query(select(team.c.id, team.c.name).where(team.c.id == func.any(bindparam("team_ids", type_=ARRAY(Uuid)))))
 
 
 async def find(runner: Runner, team_id: UUID) -> Record | None:
     """Return one team."""
-    return await runner.fetch_one(select(team).where(team.c.id == team_id))
+    return await runner.fetch_one(_by_id, team_id=team_id)
 
 
 async def names(runner: Runner, team_ids: Collection[UUID]) -> dict[UUID, str]:
