@@ -14,7 +14,8 @@ from image_core.keys.derived_secrets import derive
 async def comparison_key(services: Services) -> bytes:
     """Return the key of the hash by which repeated requests for a link are compared.
 
-    A plain hash of a body is fast to compute, so the password in it would be fast to guess.
+    A plain hash of a body is fast to compute, so the password in it would be fast to guess. After a rotation of the
+    master secret, a repeated request does not match its first one any more (422).
 
     Raises:
         errors.DeliveryNotConfigured: Nothing would show its pictures.
