@@ -109,6 +109,8 @@ PAGES = (
     "/searches",
     "/links",
     "/trash",
+    "/presets",
+    "/new-preset",
     "/keys",
     "/people",
     "/usage",

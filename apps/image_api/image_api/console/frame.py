@@ -54,6 +54,7 @@ _NAVIGATION = (
     NavItem(f"{HOME}/searches", "Searches", scope=Scope.IMAGES_READ),
     NavItem(f"{HOME}/collections", "Collections", scope=Scope.IMAGES_READ),
     NavItem(f"{HOME}/links", "Share links", scope=Scope.DELIVERY_MANAGE),
+    NavItem(f"{HOME}/presets", "Presets", scope=Scope.IMAGES_READ),
     NavItem(f"{HOME}/trash", "Trash", scope=Scope.IMAGES_READ),
     NavItem(f"{HOME}/teams", "Teams", scope=Scope.ADMIN),
     NavItem(f"{HOME}/people", "People"),

@@ -1,12 +1,13 @@
 """The routes of what a team makes of its images."""
 
-from image_api.console.pages.catalogue import collection, collections, link, links, searches, trash
+from image_api.console.pages.catalogue import collection, collections, link, links, presets, searches, trash
 
 CATALOGUE_ROUTERS = (
     collections.router,
     collection.router,
     links.router,
     link.router,
+    presets.router,
     searches.router,
     trash.router,
 )
