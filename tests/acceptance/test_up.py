@@ -27,7 +27,7 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UpProcess]:
     data_dir = tmp_path_factory.mktemp("first") / "data"
-    with up(data_dir, "--port", "0", "--demo") as started:
+    with up(data_dir, "--port", "0", "--demo-images", "4") as started:
         started.wait_for("Demo team with 4 images created")
         yield started
     PostgresServer(data_dir / "postgres").remove()
@@ -100,7 +100,7 @@ def ready_pictures(running: UpProcess) -> list[str]:
 
 def test_the_demo_team_has_pictures_that_become_ready(running: UpProcess) -> None:
     assert len(ready_pictures(running)) == 4
-    assert "harbour.png" in pasted_curl(running, 1)
+    assert "Dawn over Lofoten.jpg" in pasted_curl(running, 1)
 
 
 def test_doctor_finds_everything_up(running: UpProcess) -> None:

@@ -12,11 +12,11 @@ from urllib.request import getproxies, proxy_bypass
 import httpx2
 import typer
 
+from local_cloud.demo.team import Demo, make_demo
 from local_cloud.doctor import examine
 from local_cloud.errors import LocalCloudError
 from local_cloud.postgres import account
 from local_cloud.system.admin_key import ADMIN_USER_ID, AdminKey
-from local_cloud.system.demo import make_demo
 from local_cloud.system.environment import (
     DEFAULT_PORT,
     HASH_MASTER_FILE_NAME,
@@ -33,6 +33,7 @@ from local_cloud.system.system_file import FILE_NAME, read_system_file
 # Only files that `up` creates: the folder may hold others, too.
 MASTER_FILES = (MASTER_FILE_NAME, HASH_MASTER_FILE_NAME, SESSION_MASTER_FILE_NAME)
 OWN_PARTS = ("postgres", "emulators", "logs", "database-roles.json", *MASTER_FILES, FILE_NAME)
+MOST_NAMED = 5
 
 DataDir = Annotated[Path, typer.Option(help="Folder for all data that is kept between runs.")]
 
@@ -49,7 +50,10 @@ def up(
     data_dir: DataDir = Path(".local"),
     reset: Annotated[bool, typer.Option("--reset", help="Delete all data before starting.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation before deleting.")] = False,
-    demo: Annotated[bool, typer.Option("--demo", help="Create a demo team with images.")] = False,
+    demo: Annotated[bool, typer.Option("--demo", help="Create a demo team with about 60 images.")] = False,
+    demo_images: Annotated[
+        int | None, typer.Option(min=1, help="Create the demo team with at most so many images.", show_default=False)
+    ] = None,
 ) -> None:
     """Start the whole system on this machine and keep it running until Ctrl-C."""
     data_dir = data_dir.absolute()
@@ -57,7 +61,7 @@ def up(
         with data_folder_lock(data_dir):
             if reset:
                 _reset(data_dir, confirmed=yes)
-            _run(data_dir, port, demo=demo)
+            _run(data_dir, port, demo=demo or demo_images is not None, most_images=demo_images)
     except LocalCloudError as error:
         typer.secho(str(error), fg="red", err=True)
         raise typer.Exit(1) from None
@@ -97,7 +101,7 @@ def _say(text: str) -> None:
         typer.echo(text)
 
 
-def _run(data_dir: Path, port: int, *, demo: bool) -> None:
+def _run(data_dir: Path, port: int, *, demo: bool, most_images: int | None) -> None:
     outside = Outside.from_environment(os.environ)
     layout = choose_layout(data_dir, port, outside, read_system_file(data_dir))
     supervisor = Supervisor(layout, _say)
@@ -107,7 +111,7 @@ def _run(data_dir: Path, port: int, *, demo: bool) -> None:
             supervisor.start()
             _announce(layout, data_dir, supervisor.admin)
             if demo:
-                _demo(layout.url, supervisor.admin)
+                _demo(layout.url, supervisor, most_images)
             supervisor.watch()
         except StopRequestedError:
             pass
@@ -150,18 +154,36 @@ def _curl_command() -> str:
     return "curl --noproxy 127.0.0.1" if uses_proxy else "curl"
 
 
-def _demo(url: str, admin: AdminKey) -> None:
-    if admin.api_key is None:
+def _demo(url: str, supervisor: Supervisor, most_images: int | None) -> None:
+    api_key = supervisor.admin.api_key
+    if api_key is None:
         _say("No demo team was created because the admin key is not known here.")
         return
     try:
-        made = make_demo(url, admin.api_key)
+        made = make_demo(url, api_key, most=most_images, say=_say, should_continue=supervisor.check_parts)
     except httpx2.HTTPError as error:
         typer.secho(f"The demo team could not be created: {error}", fg="red", err=True)
+        return
+    except ModuleNotFoundError as error:
+        message = f"No demo team was created: {error.name} is not installed. Install local-cloud[demo]."
+        typer.secho(message, fg="red", err=True)
         return
     if made is None:
         _say("The demo team already exists.")
         return
+    _report_demo(url, made)
+
+
+def _report_demo(url: str, made: Demo) -> None:
+    if made.missing:
+        rest = f" and {len(made.missing) - MOST_NAMED} more" if len(made.missing) > MOST_NAMED else ""
+        missing = ", ".join(made.missing[:MOST_NAMED])
+        typer.secho(
+            f"The demo team is incomplete. Missing: {missing}{rest}. To create it anew: --reset --demo, which deletes "
+            "all data.",
+            fg="red",
+            err=True,
+        )
     _say(f"Demo team with {len(made.image_ids)} images created. Key of its user: {made.api_key}")
     _say(f'  {_curl_command()} -H "X-API-KEY: {made.api_key}" {url}/api/v1/images')
 

@@ -20,7 +20,7 @@ from image_core.keys import api_keys
 from local_cloud.errors import NotReadyInTime
 from local_cloud.postgres.database import DATABASE
 from local_cloud.postgres.server import PostgresServer
-from local_cloud.system.demo import gradient_png
+from local_cloud.system.check_picture import gradient_png
 from local_cloud.system.environment import PROJECT_ID, Layout
 
 TEAM_ID = "5ca1ab1e-0000-7000-8000-000000000001"

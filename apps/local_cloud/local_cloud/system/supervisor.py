@@ -79,16 +79,22 @@ class Supervisor:
 
     def watch(self) -> None:
         """Keep the system running until `request_stop`."""
-        while not self._stop_requested:
+        while self.check_parts():
             time.sleep(WATCH_SECONDS)
-            self._check_postgres()
-            for child in self._children:
-                try:
-                    self._check_child(child)
-                except OSError as error:
-                    # A full disk takes no log: the child is started once there is room.
-                    self.say(f"{child.spec.name} could not be started: {error.strerror}. Next attempt in 5 s.")
-                    child.restart_at = time.monotonic() + START_RETRY_SECONDS
+
+    def check_parts(self) -> bool:
+        """Restart what has ended; return whether to go on, which is false after `request_stop`."""
+        if self._stop_requested:
+            return False
+        self._check_postgres()
+        for child in self._children:
+            try:
+                self._check_child(child)
+            except OSError as error:
+                # A full disk takes no log: the child is started once there is room.
+                self.say(f"{child.spec.name} could not be started: {error.strerror}. Next attempt in 5 s.")
+                child.restart_at = time.monotonic() + START_RETRY_SECONDS
+        return not self._stop_requested
 
     def stop(self) -> None:
         """Stop everything in the reverse order of its start."""

@@ -51,5 +51,10 @@ if __name__ == "__main__":
     vars(supervisor)["check_upload"] = check_upload
     vars(admin_key)["bootstrap"] = lambda _layout, _urls: "im_stand-in"
     commands.up(
-        port=int(os.environ.get("UP_PORT", "0")), data_dir=Path(sys.argv[1]), reset=False, yes=False, demo=False
+        port=int(os.environ.get("UP_PORT", "0")),
+        data_dir=Path(sys.argv[1]),
+        reset=False,
+        yes=False,
+        demo=False,
+        demo_images=None,
     )

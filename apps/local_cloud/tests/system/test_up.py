@@ -25,8 +25,8 @@ from local_cloud import commands
 from local_cloud.errors import ChildCrashed
 from local_cloud.postgres.database import DatabaseUrls
 from local_cloud.postgres.server import PostgresServer
+from local_cloud.system.check_picture import gradient_png
 from local_cloud.system.children import ChildSpec
-from local_cloud.system.demo import gradient_png
 from local_cloud.system.environment import Layout, Outside, emulators_spec, service_environment, service_specs
 from local_cloud.system.supervisor import Supervisor
 from local_cloud.system.system_file import SystemFile, read_system_file
@@ -310,7 +310,7 @@ def test_purged_files_are_remembered_under_a_master_secret_of_this_machine(
     assert masters()["image_api"] is None
 
 
-def test_demo_pictures_are_pictures() -> None:
+def test_picture_of_the_check_is_a_picture() -> None:
     from io import BytesIO
 
     from PIL import Image
