@@ -30,4 +30,4 @@ async def add_catalogue(api: Api, by: UserWithKey, image_id: str, text: str) -> 
     await api.set_row(UUID(trashed_id), filename=text)
     query = urlencode({"q": text, "tag": text[:64]})
     search = await call(api, by, "POST", "/saved-searches", name=text[:120], query=query)
-    return {"collection_id": collection_id, "link_id": link["id"], "saved_search_id": search["id"]}
+    return {"collection_id": collection_id, "link_id": link["id"], "saved_search_id": search["id"], "name": "thumb"}

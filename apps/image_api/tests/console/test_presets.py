@@ -1,15 +1,16 @@
 """Presets on the console's pages: created, changed with their version, and removed."""
 
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from image_core.testing import UserWithKey
 
 from ..conftest import Api
-from .browser import Browser
+from .browser import Browser, tags_of
 from .catalogue import call
-from .test_images import signed_in
+from .test_images import signed_in, upload_some
 
 PRESETS = "/console/presets"
 
@@ -96,3 +97,19 @@ async def test_a_team_changes_its_own_presets_only(api: Api, stranger: UserWithK
     for name in ("change", "remove"):
         assert (await other.get(f"{PRESETS}/card/{name}")).status_code == 404
         assert (await other.post(f"{PRESETS}/card/{name}", token | {"width": "1", "revision": "1"})).status_code == 404
+
+
+async def test_a_preset_is_tried_on_an_image_in_its_formats(
+    api: Api, member: UserWithKey, stranger: UserWithKey, browser: Browser
+) -> None:
+    (image_id,) = await upload_some(api, member, 1)
+    await call(api, member, "PUT", "/presets/card", width=640, formats=["webp", "png"])
+    page = f"{PRESETS}/card/try"
+    assert "t-w640" in (await browser.get(page)).text
+    await browser.get(f"{page}?image_id={image_id}")
+    pictures = [each["src"] for tag, each in tags_of(browser.page) if tag == "img" and each["alt"]]
+    assert [urlsplit(each).path.rpartition("/")[2] for each in pictures] == ["t-w640.webp", "t-w640.png"]
+    (other_id,) = await upload_some(api, stranger, 1)
+    refused = await browser.get(f"{page}?image_id={other_id}")
+    assert refused.status_code == 404
+    assert "/i/" not in refused.text

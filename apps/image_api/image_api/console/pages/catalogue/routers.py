@@ -1,6 +1,6 @@
 """The routes of what a team makes of its images."""
 
-from image_api.console.pages.catalogue import collection, collections, link, links, presets, searches, trash
+from image_api.console.pages.catalogue import collection, collections, link, links, preset_try, presets, searches, trash
 
 CATALOGUE_ROUTERS = (
     collections.router,
@@ -8,6 +8,7 @@ CATALOGUE_ROUTERS = (
     links.router,
     link.router,
     presets.router,
+    preset_try.router,
     searches.router,
     trash.router,
 )
