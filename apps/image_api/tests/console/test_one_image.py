@@ -1,6 +1,7 @@
 """What people do with one image on its pages, without script."""
 
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -9,8 +10,8 @@ from image_core import testing
 from image_core.testing import UserWithKey
 
 from ..conftest import Api
-from .browser import Browser
-from .test_images import IMAGES, signed_in, upload_some
+from .browser import Browser, tags_of
+from .test_images import IMAGES, link, shown, signed_in, upload_some
 
 
 @pytest.fixture
@@ -132,6 +133,34 @@ async def test_a_writer_without_delivery_changes_no_visibility(api: Api, member:
     form = await opened(browser, f"{page}/visibility")
     assert (await browser.post(f"{page}/visibility", form | {"visibility": "public"})).status_code == 403
     assert (await api.row(image_id))["visibility"] is None
+
+
+@pytest.mark.parametrize("order", ["", "&order_by=created_at", "&order_by=filename", "&order_by=filename%20desc"])
+async def test_previous_and_next_follow_the_list_from_which_it_was_opened(
+    api: Api, member: UserWithKey, browser: Browser, order: str
+) -> None:
+    ids = await upload_some(api, member, 6)
+    for image_id in (ids[0], ids[1], ids[3], ids[5]):
+        await patch(api, member, image_id, tags=["sea"])
+    for image_id in (ids[1], ids[3]):
+        await patch(api, member, image_id, filename=None)
+    await browser.get(f"{IMAGES}?tag=sea{order}")
+    listed, way = shown(browser.page), []
+    address = next(each["href"] for tag, each in tags_of(browser.page) if tag == "a" and listed[0] in each["href"])
+    while True:
+        page = (await browser.get(address)).text
+        way.append(urlsplit(address).path.rpartition("/")[2])
+        if 'rel="next"' not in page:
+            break
+        address = link(page, "next")
+    assert way == listed
+    assert sorted(listed) == sorted([ids[0], ids[1], ids[3], ids[5]])
+    while 'rel="prev"' in browser.page:
+        await browser.get(link(browser.page, "prev"))
+        way.pop()
+        assert f"<code>{way[-1]}</code>" in browser.page
+    assert way == listed[:1]
+    assert shown((await browser.get(f"{IMAGES}?tag=sea{order}")).text) == listed
 
 
 FORMS = ("edit", "trash", "restore", "visibility", "revoke-addresses")

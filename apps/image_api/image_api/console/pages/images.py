@@ -24,6 +24,8 @@ IMAGES = f"{HOME}/images"
 IMAGES_A_PAGE = 60
 _BEFORE = "before"
 _PAGED = frozenset({"cursor", _BEFORE})
+OF_A_PAGE = frozenset({"cursor", "limit", "include_total"})
+"""What says how much of a list to show, not what is in it."""
 _STATUSES = {
     "ready": "Ready",
     "processing": "In processing",
@@ -55,19 +57,20 @@ async def show(request: Request, actor: Reader, services: ServicesDep) -> Respon
     query = request.query_params.multi_items()
     if len(given := [(name, value) for name, value in query if value.strip()]) < len(query):
         # A form sends its empty fields, too.
-        return go_to(_address(given))
+        return go_to(list_address(given))
     asked = parse_all(request.query_params, other_parameters=(_BEFORE,))
     filters = asked[0].model_copy(update={} if "limit" in request.query_params else {"limit": IMAGES_A_PAGE})
     sheet = await _find(services, actor, filters, asked[1:], request.query_params.get(_BEFORE))
     kept = [(name, value) for name, value in given if name not in _PAGED]
     if sheet is None:
-        return go_to(_address(kept))
+        return go_to(list_address(kept))
     values = {
         "tiles": [await tile_of(services, row) for row in sheet.rows],
+        "image_query": urlencode([(name, value) for name, value in kept if name not in OF_A_PAGE]),
         "partial": sheet.partial,
-        "first": _address(kept) if len(kept) < len(given) else None,
-        "before": sheet.before and _address([*kept, (_BEFORE, sheet.before)]),
-        "after": sheet.after and _address([*kept, ("cursor", sheet.after)]),
+        "first": list_address(kept) if len(kept) < len(given) else None,
+        "before": sheet.before and list_address([*kept, (_BEFORE, sheet.before)]),
+        "after": sheet.after and list_address([*kept, ("cursor", sheet.after)]),
         "q": filters.q or "",
         "status": filters.status[0] if len(filters.status) == 1 else "",
         "statuses": _STATUSES,
@@ -124,5 +127,6 @@ async def _names(services: Services, actor: Actor, filters: ImageFilters, rows: 
     return {"team": None, "team_names": await teams.team_names(services.database, actor, team_ids)}
 
 
-def _address(query: list[tuple[str, str]]) -> str:
-    return f"{IMAGES}?{urlencode(query)}" if query else IMAGES
+def list_address(query: list[tuple[str, str]], path: str = IMAGES) -> str:
+    """Return the address of the list with these filters, or of an image within it."""
+    return f"{path}?{urlencode(query)}" if query else path

@@ -8,27 +8,36 @@ from fastapi import APIRouter, Query, Request, Response
 
 from image_api.console.frame import render
 from image_api.console.page_route import PageRoute, same_as
+from image_api.console.pages.image.neighbors import find_neighbors
 from image_api.console.pages.image.step import actions_of
-from image_api.console.pages.images import IMAGES, Reader
+from image_api.console.pages.images import IMAGES, OF_A_PAGE, Reader, list_address
 from image_api.console.pictures import name_of, picture_of
-from image_api.dependencies import ServicesDep, TeamQuery
+from image_api.dependencies import ServicesDep
 from image_api.images import service as images
+from image_api.listing.filters.query_string import filter_parameters, parse_all
 from image_api.teams import service as teams
 from image_core.states import HOLDS_BYTES
 from image_core.storage.sizes import format_size
 
 # Colors are shown by themselves; the others are for programs.
 _NOT_FOR_PEOPLE = ("colors", "blurhash", "perceptual_hash", "perceptual_hash_algorithm")
+_PARAMETERS = [each for each in filter_parameters() if each["name"] not in OF_A_PAGE]
 router = APIRouter(prefix=IMAGES, include_in_schema=False, route_class=PageRoute)
 
 
-@router.get("/{image_id}", openapi_extra=same_as("GET /api/v1/images/{image_id}"))
+@router.get(
+    "/{image_id}",
+    openapi_extra=same_as("GET /api/v1/images/{image_id}", "GET /api/v1/images") | {"parameters": _PARAMETERS},
+)
 async def show(
-    image_id: UUID, request: Request, actor: Reader, services: ServicesDep, team_id: TeamQuery = None,
+    image_id: UUID, request: Request, actor: Reader, services: ServicesDep,
     done: Annotated[Literal["saved", "restored", "visibility", "revoked"] | None, Query()] = None,
 ) -> Response:  # fmt: skip
-    """Show the picture, what is known of it, and why it failed."""
+    """Show the picture, what is known of it, and why it failed, and lead on in the list that the address names."""
+    query = [(name, value) for name, value in request.query_params.multi_items() if name != "done"]
+    filters, *others = parse_all(request.query_params, other_parameters=("done",))
     row = await images.get_image(services.database, actor, image_id)
+    found = await find_neighbors(services.database, actor, filters, (others[0], others[1]), row)
     facts = orjson.loads(row["facts"] or b"{}")
     names = await teams.team_names(services.database, actor, [row["team_id"]])
     values = {
@@ -42,12 +51,15 @@ async def show(
         "colors": facts.get("colors", []),
         "facts": _flat({name: facts[name] for name in facts if name not in _NOT_FOR_PEOPLE}),
         "done": done,
+        "list": list_address(query),
+        "before": found.before and list_address(query, f"{IMAGES}/{found.before}"),
+        "after": found.after and list_address(query, f"{IMAGES}/{found.after}"),
         "has_original": row["status"] in HOLDS_BYTES and row["deleted_at"] is None,
         "path_of": f"{IMAGES}/{image_id}",
         **actions_of(actor, row),
         "picture": await picture_of(services, row, "large"),
     }
-    return render(request, "image.html", values, team_id=team_id)
+    return render(request, "image.html", values, team_id=filters.team_id)
 
 
 def _flat(facts: dict[str, Any], within: str = "") -> list[tuple[str, str]]:
