@@ -118,6 +118,9 @@ async def test_the_visibility_is_changed_and_addresses_are_revoked(
     await browser.get(f"{page}/revoke-addresses")
     assert (await browser.submit(f"{page}/revoke-addresses")).headers["location"] == f"{page}?done=revoked"
     assert (await api.row(image_id))["delivery_epoch"] != before
+    # image-delivery does not know the new addresses at once.
+    assert "reload the page" in (await browser.get(f"{page}?done=revoked")).text
+    assert "reload the page" not in (await browser.get(page)).text
 
 
 async def opened(browser: Browser, path: str) -> dict[str, str]:
