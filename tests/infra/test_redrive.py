@@ -18,8 +18,9 @@ def letters(emulators: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[redrive
     monkeypatch.setenv("PUBSUB_EMULATOR_HOST", emulators.pubsub_host)
     opened = redrive.open_letters(PROJECT)
     # Whatever other tests of this worker left there.
-    for each in opened.take(1000):
-        opened.subscriber.acknowledge(request={"subscription": opened.subscription, "ack_ids": [each.ack_id]})
+    while left := opened.take(1000):
+        ack_ids = [each.ack_id for each in left]
+        opened.subscriber.acknowledge(request={"subscription": opened.subscription, "ack_ids": ack_ids})
     yield opened
     opened.publisher.transport.close()
     opened.subscriber.transport.close()

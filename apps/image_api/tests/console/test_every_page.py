@@ -11,7 +11,7 @@ import pytest
 from fastapi.routing import APIRoute
 from sqlalchemy import func, insert, select, update
 
-from image_api.actor import Role
+from image_api.actor import Role, Scope
 from image_api.app import ROUTERS
 from image_api.console.page_route import PageRoute, operations_of
 from image_api.console.policy import is_console
@@ -19,7 +19,7 @@ from image_api.guarded_route import guard_of
 from image_api.http.paths import API_PREFIX
 from image_api.idempotency.route import takes_key
 from image_api.openapi.operations import api_routes, needs_session, scope_alternatives
-from image_core.models import audit_event, credential, delivery_key, invitation
+from image_core.models import audit_event, credential, delivery_key, invitation, user
 from image_core.testing import UserWithKey
 
 from ..conftest import Api, MakeApi
@@ -267,6 +267,36 @@ async def test_hostile_text_is_text_on_every_page(api: Api) -> None:
             assert min(seen["/console/people/{user_id}/remove"], seen["/console/teams"]) > 2
         # Members have no delivery keys by default.
         assert role is Role.MEMBER or seen["/console/delivery-keys/{delivery_key_id}/retire"] > 2
+
+
+WITH_IDS = [each for each in PAGES + FORMS if "_id}" in each[0]]
+# Valid for every form, so that none is refused before its thing is looked for.
+FILLED_IN = {
+    "name": "x", "title": "x", "version": "1", "filename": "x.png", "role": "viewer", "download": "none",
+    "scopes": "images:read",
+}  # fmt: skip
+
+
+async def test_another_teams_thing_is_answered_like_what_is_not_there(api: Api) -> None:
+    team_id, of_team = await hostile_team(api)
+    owner = await api.person(team_id=team_id)
+    theirs = {**of_team, "user_id": str(owner.user_id), "credential_id": str((await api.user(team_id)).credential_id)}
+    person = await api.person(role=Role.MEMBER)
+    await api.rows.execute(update(user).where(user.c.id == person.user_id).values(scopes=list(Scope)))
+    browser = Browser(api)
+    await browser.sign_in(person)
+    await browser.get("/console")
+    fields = {"csrf_token": browser.form("/console/sign-out")["csrf_token"], **FILLED_IN}
+    for path, route in WITH_IDS:
+        shown = []
+        for ids in (theirs, {}):
+            url = url_of(path, ids)
+            answer = await (browser.get(url) if "GET" in (route.methods or ()) else browser.post(url, fields))
+            kept = answer.text.replace(answer.headers["x-request-id"], "")
+            shown.append((answer.status_code, re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "", kept)))
+        assert shown[0] == shown[1], path
+        needs_the_role = path.startswith(("/console/people/", "/console/invitations/"))
+        assert shown[0][0] == (403 if needs_the_role else 404), path
 
 
 async def test_what_is_sent_back_to_the_sign_in_page_is_text(api: Api) -> None:

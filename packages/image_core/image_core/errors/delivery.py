@@ -26,8 +26,10 @@ class DeliveryNotConfigured(NotFound):
 
     code = "delivery-not-configured"
 
-    def __init__(self) -> None:
-        super().__init__("This deployment issues no delivery addresses. The operator can enable them.")
+    def __init__(
+        self, detail: str = "This deployment issues no delivery addresses. The operator can enable them."
+    ) -> None:
+        super().__init__(detail)
 
 
 class DeliveryKeyNotFound(NotFound):
