@@ -12,6 +12,7 @@ import pytest
 from PIL import ExifTags, Image
 
 from local_cloud.demo import team
+from local_cloud.demo.animations import FRAMES
 from local_cloud.demo.catalogue import FIELDS, Picture, pictures
 
 
@@ -52,7 +53,7 @@ def test_a_photograph_has_time_place_and_camera_and_is_the_same_each_time() -> N
 
 def test_animations_move() -> None:
     with Image.open(io.BytesIO(named("Bouncing balls.gif").make())) as opened:
-        assert opened.n_frames == 16  # type: ignore[attr-defined]
+        assert opened.n_frames == FRAMES  # type: ignore[attr-defined]
 
 
 def test_up_loads_no_drawing_library_without_a_demo() -> None:

@@ -8,21 +8,25 @@ from PIL import Image
 
 from local_cloud.demo.canvas import Canvas, mix, ramp
 
-FRAMES = 16
+FRAMES = 12
 
 
 def orbit(canvas: Canvas, palette: Sequence[str]) -> list[Image.Image]:
     """Move planets around a sun. Palette: space, sun, then the planets."""
     frames = []
     middle, unit = (canvas.width / 2, canvas.height / 2), canvas.unit
+    canvas.sky([palette[0], mix(palette[0], "#000000", 0.35)])
+    canvas.glow(middle, unit * 0.22, palette[1], 0.7)
+    canvas.ellipse(middle, (unit * 0.085, unit * 0.085), palette[1])
+    distance = np.hypot(canvas.x - middle[0], canvas.y - middle[1])
+    for planet in range(len(palette) - 2):
+        track = np.abs(distance - unit * (0.17 + 0.09 * planet))
+        canvas.blend("#ffffff", (np.clip(1.2 - track, 0, 1) * 0.15).astype(np.float32))
+    still = canvas.pixels
     for number in range(FRAMES):
-        canvas.sky([palette[0], mix(palette[0], "#000000", 0.35)])
-        canvas.glow(middle, unit * 0.22, palette[1], 0.7)
-        canvas.ellipse(middle, (unit * 0.085, unit * 0.085), palette[1])
+        canvas.pixels = still.copy()
         for planet, color in enumerate(palette[2:]):
             radius = unit * (0.17 + 0.09 * planet)
-            distance = np.hypot(canvas.x - middle[0], canvas.y - middle[1])
-            canvas.blend("#ffffff", (np.clip(1.2 - np.abs(distance - radius), 0, 1) * 0.15).astype(np.float32))
             angle = math.tau * (number / FRAMES * (3 - planet if planet < 2 else 1) + planet * 0.37)
             place = (middle[0] + math.cos(angle) * radius, middle[1] + math.sin(angle) * radius)
             size = unit * (0.022 + 0.008 * planet)

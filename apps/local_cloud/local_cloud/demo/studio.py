@@ -65,7 +65,7 @@ def _gradient(title: str, draw: Callable[..., Image.Image], palette: tuple[str, 
 def _animation(title: str, draw: Callable[..., list[Image.Image]], palette: tuple[str, ...],
                size_px: tuple[int, int], made_at: str, alt_text: str, extension: str) -> Piece:  # fmt: skip
     return Piece(title, "animation", partial(draw, palette=palette), size_px, made_at, ("loop",),
-                 f"{title}: an animation of 16 frames.", alt_text, 4, extension)  # fmt: skip
+                 f"{title}: an animation in a loop.", alt_text, 4, extension)  # fmt: skip
 
 
 PORTRAITS = [
@@ -134,10 +134,10 @@ GRADIENTS = [
 ]  # fmt: skip
 
 ANIMATIONS = [
-    _animation("Small orbits", orbit, ("#101533", "#ffd166", "#ef6f6c", "#6fc3df", "#a0e8af"), (720, 720),
+    _animation("Small orbits", orbit, ("#101533", "#ffd166", "#ef6f6c", "#6fc3df", "#a0e8af"), (640, 640),
                "2024-06-20T17:00", "Three planets move around a yellow sun.", "webp"),
     _animation("Bouncing balls", bouncing, ("#fbe9d0", "#e0b084", "#d1495b", "#2f6f8f", "#f2a541", "#66a182"),
-               (800, 640), "2022-11-11T11:11", "Four balls bounce one after the other.", "gif"),
+               (720, 640), "2022-11-11T11:11", "Four balls bounce one after the other.", "gif"),
     _animation("Two drops", ripples, ("#0b2545", "#13507a", "#3fa7c9", "#d7f3f5"), (720, 640), "2021-02-14T20:00",
                "Rings of two drops cross on water.", "webp"),
 ]  # fmt: skip
