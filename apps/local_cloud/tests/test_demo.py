@@ -91,6 +91,7 @@ def test_what_fails_is_named_and_the_rest_is_there(monkeypatch: pytest.MonkeyPat
     assert made is not None
     assert made.missing == ["'Portrait of Ingrid.jpg'", "the saved search"]
     assert len(made.image_ids) == 3
+    assert list(made.image_ids)[-1] == pictures()[0].filename
 
 
 def test_an_api_that_is_away_is_not_asked_for_every_picture(monkeypatch: pytest.MonkeyPatch) -> None:

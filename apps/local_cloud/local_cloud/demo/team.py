@@ -77,7 +77,8 @@ def make_demo(
         _attempt(demo, "the metadata schema", declare)
         client.headers["X-API-KEY"] = demo.api_key
         planned = pictures(most)
-        _upload_all(client, demo, planned, say, should_continue)
+        # The first picture is uploaded last, because lists show the newest first.
+        _upload_all(client, demo, planned[::-1], say, should_continue)
         _arrange(client, demo, planned)
     return demo
 
