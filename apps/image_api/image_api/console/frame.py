@@ -36,10 +36,14 @@ _CLEAR = '"cache", "storage", "prefetchCache", "prerenderCache"'
 
 
 class NavItem(NamedTuple):
-    """A link of the navigation; some pages are only for people who signed in with a password."""
+    """A link of the navigation; some pages are only for people who signed in with a password.
+
+    Links with a `menu` stand in that menu, all others in a row.
+    """
 
     path: str
     name: str
+    menu: str | None = None
     for_people: bool = False
     scope: Scope | None = None
 
@@ -49,20 +53,20 @@ class NavItem(NamedTuple):
 
 
 _NAVIGATION = (
-    NavItem(HOME, "Home"),
     NavItem(f"{HOME}/images", "Images", scope=Scope.IMAGES_READ),
-    NavItem(f"{HOME}/searches", "Searches", scope=Scope.IMAGES_READ),
     NavItem(f"{HOME}/collections", "Collections", scope=Scope.IMAGES_READ),
     NavItem(f"{HOME}/links", "Share links", scope=Scope.DELIVERY_MANAGE),
-    NavItem(f"{HOME}/presets", "Presets", scope=Scope.IMAGES_READ),
+    NavItem(f"{HOME}/searches", "Searches", scope=Scope.IMAGES_READ),
     NavItem(f"{HOME}/trash", "Trash", scope=Scope.IMAGES_READ),
-    NavItem(f"{HOME}/teams", "Teams", scope=Scope.ADMIN),
-    NavItem(f"{HOME}/people", "People"),
-    NavItem(f"{HOME}/keys", "Keys"),
-    NavItem(f"{HOME}/delivery-keys", "Delivery keys", scope=Scope.DELIVERY_KEYS),
-    NavItem(f"{HOME}/usage", "Usage", scope=Scope.USAGE_READ),
-    NavItem(f"{HOME}/sessions", "Sessions", for_people=True),
-    NavItem(f"{HOME}/password", "Password", for_people=True),
+    NavItem(f"{HOME}/teams", "Teams", "Team", scope=Scope.ADMIN),
+    NavItem(f"{HOME}/people", "People", "Team"),
+    NavItem(f"{HOME}/keys", "Keys", "Team"),
+    NavItem(f"{HOME}/delivery-keys", "Delivery keys", "Team", scope=Scope.DELIVERY_KEYS),
+    NavItem(f"{HOME}/presets", "Presets", "Team", scope=Scope.IMAGES_READ),
+    NavItem(f"{HOME}/usage", "Usage", "Team", scope=Scope.USAGE_READ),
+    NavItem(HOME, "Who am I", "Account"),
+    NavItem(f"{HOME}/sessions", "Sessions", "Account", for_people=True),
+    NavItem(f"{HOME}/password", "Password", "Account", for_people=True),
 )
 
 
