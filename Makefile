@@ -64,6 +64,10 @@ fmt: uv ## format the code
 migration: uv ## generate the next migration from the models: make migration NAME="what it does" (needs DATABASE_URL)
 	@$(RUN) image-manager-admin autogenerate "$(NAME)"
 
+.PHONY: screenshots
+screenshots: uv ## take the screenshots of the console for the README and the docs (needs Chromium)
+	@$(RUN) --group browser python scripts/screenshots.py
+
 .PHONY: bench
 bench: uv ## run the quick benchmarks; benchmarks/README.md lists the others
 	@$(RUN) python -m benchmarks
