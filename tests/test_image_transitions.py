@@ -115,7 +115,7 @@ CASES: dict[str, Case] = {
         WORN_OUT,
         (TRASHED, LIVE, {"queued_at": FUTURE}, {"attempts": MOST_ATTEMPTS - 1}),
     ),
-    "retry_failed": Case(lambda: transitions.retry_failed(IMAGE), {"status": S.FAILED}, (_other,)),
+    "process_again": Case(lambda: transitions.process_again(IMAGE), {"status": S.FAILED}, (_other, TRASHED)),
     "reprocess": Case(
         lambda: transitions.reprocess(image.c.filename == "cat", 1),
         {"status": S.READY, "filename": "cat"},

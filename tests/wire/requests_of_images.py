@@ -127,8 +127,13 @@ SINGLE = [
     Request("DELETE", "/api/v1/images/{tall}"),
     Request("GET", "/api/v1/images/{tall}/content"),
     Request("GET", "/api/v1/images?status=trashed"),
+    Request("POST", "/api/v1/images/{tall}/reprocess"),
     Request("POST", "/api/v1/images/{tall}/restore"),
     Request("POST", "/api/v1/images/{foreign}/restore"),
+    Request("POST", "/api/v1/images/{tall}/reprocess"),
+    # The answer comes when it has been processed.
+    Request("POST", "/api/v1/images?wait=25", content=TALL, headers={"Content-Type": "image/png"}),
+    Request("POST", "/api/v1/images/{foreign}/reprocess"),
     Request("DELETE", "/api/v1/images/{wide}", headers={"If-Match": '"99"'}),
     Request("DELETE", "/api/v1/images/{wide}"),
 ]  # fmt: skip

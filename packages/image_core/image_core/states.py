@@ -97,8 +97,9 @@ TRANSITIONS: dict[tuple[ImageStatus | None, ImageStatus], frozenset[Mover]] = {
     (ImageStatus.STORED, ImageStatus.STORED): frozenset({Mover.SWEEP, Mover.OPERATOR}),
     (ImageStatus.STORED, ImageStatus.FAILED): frozenset({Mover.PROCESSOR, Mover.SWEEP}),
     (ImageStatus.STORED, ImageStatus.READY): frozenset({Mover.PROCESSOR, Mover.SWEEP}),
-    (ImageStatus.READY, ImageStatus.STORED): frozenset({Mover.OPERATOR}),
-    # By the API when the same bytes are uploaded again.
+    # By the API on request.
+    (ImageStatus.READY, ImageStatus.STORED): frozenset({Mover.API, Mover.OPERATOR}),
+    # By the API on request, or when the same bytes are uploaded again.
     (ImageStatus.FAILED, ImageStatus.STORED): frozenset({Mover.API, Mover.OPERATOR}),
 }
 

@@ -20,6 +20,8 @@ from image_core.images.object_names import DERIVATIVE_SUFFIX
 router = APIRouter(tags=["images"], route_class=IdempotentRoute)
 Reader = Annotated[Actor, Depends(RequireScope(Scope.IMAGES_READ))]
 Writer = Annotated[Actor, Depends(RequireScope(Scope.IMAGES_WRITE))]
+# Processing again costs what an upload costs, and is counted as one.
+Reprocessor = Annotated[Actor, Depends(RequireScope(Scope.IMAGES_WRITE, uploads=True))]
 # A caller that may upload may remove its own uploads.
 Deleter = Annotated[Actor, Depends(RequireAnyOf(Scope.IMAGES_DELETE, Scope.IMAGES_WRITE))]
 _PRESET = describe_pattern(r"^[a-z0-9-]{1,32}$", "Use lowercase letters, digits and hyphens, at most 32.")
@@ -86,6 +88,22 @@ async def trash_image(image_id: UUID, actor: Deleter, transaction: TransactionDe
 async def restore_image(image_id: UUID, actor: Deleter, services: ServicesDep, transaction: TransactionDep) -> Response:
     """Restore an image from the trash."""
     row = await service.restore_image(transaction, actor, image_id, services.originals.bucket)
+    return image_response(row, services.settings.base_url)
+
+
+@router.post(
+    "/images/{image_id}/reprocess",
+    response_model=schemas.Image,
+    responses={409: {"description": "The image is in the trash, is not processed yet, or has lost its original."}},
+)
+async def reprocess_image(
+    image_id: UUID, actor: Reprocessor, services: ServicesDep, transaction: TransactionDep
+) -> Response:
+    """Process an image again that is ready or has failed. Its status becomes `stored`, then as after an upload.
+
+    An image that was ready keeps its derivatives until they are replaced, and stays ready if processing fails.
+    """
+    row = await service.reprocess_image(transaction, actor, image_id, services.originals.bucket)
     return image_response(row, services.settings.base_url)
 
 

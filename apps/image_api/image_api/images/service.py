@@ -27,6 +27,8 @@ _PARTS = {
     "focal_point": {"x": "focal_x", "y": "focal_y"},
 }
 """The columns of the members of what a merge patch changes in parts."""
+_ORIGINAL_LOST = ("original-missing", "original-changed")
+"""The codes of failures after which only a new upload helps."""
 
 
 async def get_image(runner: Runner, actor: Actor, image_id: UUID) -> Record:
@@ -310,5 +312,36 @@ async def restore(transaction: Transaction, actor: Actor, old: Record, bucket: s
 
 async def retry_processing(transaction: Transaction, old: Record, bucket: str) -> None:
     """Move a locked row that has failed back to `stored` and request its processing."""
-    await transaction.execute(transitions.retry_failed(old["id"]))
+    await transaction.execute(transitions.process_again(old["id"]))
     await events.record(transaction, events.process_request(old, bucket))
+
+
+async def reprocess_image(transaction: Transaction, actor: Actor, image_id: UUID, bucket: str) -> Record:
+    """Process an image that is ready or has failed again; its derivatives stay until they are replaced.
+
+    Raises:
+        errors.ImageNotFound: The image does not exist.
+        errors.ImageNotReprocessable: It is in the trash, is not processed yet, or has lost its original.
+    """
+    old = require_found(await queries.lock(transaction, actor.visible_team_id, image_id))
+    _check_may_reprocess(old)
+    changed = require_found(await queries.change(transaction, transitions.process_again(image_id)))
+    await events.record(transaction, events.process_request(old, bucket))
+    await audit.record(transaction, actor, "image.reprocessed", ("image", image_id), team_id=old["team_id"])
+    return changed
+
+
+def _check_may_reprocess(row: Record) -> None:
+    """Check that a locked image can be processed again.
+
+    Raises:
+        errors.ImageNotReprocessable: It cannot.
+    """
+    if row["deleted_at"] is not None:
+        raise errors.ImageNotReprocessable("The image is in the trash. Restore it first.")
+    if row["status"] not in (ImageStatus.READY, ImageStatus.FAILED):
+        raise errors.ImageNotReprocessable(
+            f"Only images that are ready or have failed can be processed again: the status is {row['status']}."
+        )
+    if row["failure_code"] in _ORIGINAL_LOST:
+        raise errors.ImageNotReprocessable("The original is lost or changed. Upload the file again.")

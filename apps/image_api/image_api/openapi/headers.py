@@ -45,7 +45,7 @@ _WITH_ETAG = {
     "removeCollectionImages",
     "changeCredential", "changeImage", "changeTeam", "changeUser", "createTeam", "getCredential", "getImage",
     "getMetadataSchema", "getPreset", "getTeam", "getUser", "importImage", "putMetadataSchema",
-    "putPreset", "restoreImage",
+    "putPreset", "reprocessImage", "restoreImage",
     "revokeAddresses", "uploadImage", "uploadImageShort",
 }  # fmt: skip
 _BYTES = {"getImageContent", "getDerivative"}

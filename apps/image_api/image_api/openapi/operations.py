@@ -128,6 +128,7 @@ SUMMARIES = {
     "removeTeam": "Remove a team",
     "removeUser": "Remove a user",
     "reportKey": "Report a leaked API key",
+    "reprocessImage": "Process an image again",
     "resetPassword": "Reset a password",
     "restoreImage": "Restore an image from the trash",
     "openUpload": "Open a direct upload",

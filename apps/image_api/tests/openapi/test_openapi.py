@@ -125,6 +125,13 @@ async def call(
         return await api.client.request(method, url, **request, json={"url": source})
 
 
+BEFORE = {
+    "reprocess": {"status": "failed", "failure_code": "image-truncated"},
+    "restore": {"deleted_at": datetime(2026, 1, 1, tzinfo=UTC)},
+}
+"""What an image must be like for an operation, by the end of its path."""
+
+
 async def prepare(
     api: Api, method: str, path: str, by: UserWithKey | None, owner: UserWithKey, holder: UserWithKey | None = None
 ) -> tuple[str, dict[str, Any]]:
@@ -136,8 +143,8 @@ async def prepare(
     name = f"derivatives/{owner.team_id}/{image_id}/thumb.webp"
     await api.services.derivatives.put(name, b"x", "image/webp")
     await testing.add_derivative(api.rows, image_id, name, size_bytes=1)
-    if path.endswith("/restore"):
-        await api.set_row(image_id, deleted_at=(await api.row(image_id))["created_at"])
+    if columns := BEFORE.get(path.rpartition("/")[2]):
+        await api.set_row(image_id, **columns)
     empties = (method, path) == ("DELETE", "/api/v1/teams/{team_id}")
     team_id: UUID | None = await api.team() if empties else owner.team_id
     person, session_id, invitation_id, tokens = await people_of(api, owner, by)

@@ -27,6 +27,12 @@ class ImagePurged(Conflict):
     code = "image-purged"
 
 
+class ImageNotReprocessable(Conflict):
+    """The image cannot be processed again now."""
+
+    code = "image-not-reprocessable"
+
+
 class ImageNotComparable(Conflict):
     """The image cannot be compared with others yet."""
 

@@ -57,7 +57,7 @@ _claimable = or_(image.c.status == ImageStatus.STORED, _lapsed)
 REPROCESSABLE = and_(
     or_(image.c.status == ImageStatus.READY, image.c.status == ImageStatus.FAILED), image.c.deleted_at.is_(None)
 )
-"""The images that `reprocess` may move."""
+"""The images that may be processed again."""
 
 IS_SHOWN = and_(
     image.c.ready_at.is_not(None),
@@ -284,9 +284,9 @@ def give_up_waiting(lease: timedelta, max_attempts: int, limit: int) -> Update:
 
 
 @made_by(Mover.API)
-def retry_failed(image_id: UUID) -> Update:
-    """Retry a failed image: failed → stored, because the same bytes were uploaded again."""
-    return _change(image.c.id == image_id, image.c.status == ImageStatus.FAILED, **_REPROCESSED)
+def process_again(image_id: UUID) -> Update:
+    """Process an image that is not in the trash again: ready, failed → stored."""
+    return _change(image.c.id == image_id, REPROCESSABLE, **_REPROCESSED)
 
 
 @made_by(Mover.OPERATOR)
