@@ -105,6 +105,7 @@ async def test_a_key_is_created_shown_once_and_revoked(visitor: Visitor, email: 
 PAGES = (
     "",
     "/images",
+    "/images/upload",
     "/collections",
     "/searches",
     "/links",

@@ -55,6 +55,11 @@ class Metrics:
         for collector in list(REGISTRY._collector_to_names):  # noqa: SLF001 (the default registry has no public list)
             self.registry.register(collector)
 
+    def count_upload(self, size_bytes: int, *, duplicate: bool) -> None:
+        """Count an upload that was accepted."""
+        self.uploads.labels("duplicate" if duplicate else "stored").inc()
+        self.upload_bytes.inc(0 if duplicate else size_bytes)
+
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one request; label lookups are cached because they cost more than counting."""
         series = self._series.get((method, route, status))

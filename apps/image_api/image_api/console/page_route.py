@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.dependencies.models import Dependant
 
+from image_api.console.file_forms import read_file_form
 from image_api.console.forms import read_form
 from image_api.console.frame import SecretPage, render
 from image_api.idempotency.route import IdempotentRoute
@@ -30,7 +31,7 @@ def operations_of(route: "PageRoute") -> tuple[str, ...]:
 
 
 class PageRoute(IdempotentRoute):
-    """A route of a page. Every form is read by `read_form`, which checks where it comes from."""
+    """A route of a page. Every form is read by `read_form` or `read_file_form`, which check where it comes from."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return the framework's handler; the CSRF token of a form is in the form, not in a header."""
@@ -60,4 +61,6 @@ class PageRoute(IdempotentRoute):
 
 
 def _reads_form(dependant: Dependant) -> bool:
-    return dependant.call is read_form or any(_reads_form(dependency) for dependency in dependant.dependencies)
+    return dependant.call in (read_form, read_file_form) or any(
+        _reads_form(dependency) for dependency in dependant.dependencies
+    )

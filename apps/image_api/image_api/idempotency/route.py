@@ -83,10 +83,11 @@ class OpenClaim:
         self._streamed = streamed
 
     async def __call__(self, request: Request, services: ServicesDep) -> KeyClaim | None:
-        if HEADER not in request.headers:
+        form_key = _form_key(request)
+        if form_key is None and HEADER not in request.headers:
             return None
         identity = _identify(request)
-        content = None if self._streamed else await request.body()
+        content = None if self._streamed else await _content(request, form_key)
         claim = await KeyClaim.take_key(services.database, services.background, identity, content)
         request.state.attempt = claim
         return claim

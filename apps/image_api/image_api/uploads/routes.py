@@ -136,9 +136,7 @@ async def import_image(
 async def _uploaded_response(
     request: Request, services: Services, owner_id: UUID, uploaded: uploads.Uploaded, wait: float
 ) -> Response:
-    metrics = request.app.state.metrics
-    metrics.uploads.labels("duplicate" if uploaded.duplicate else "stored").inc()
-    metrics.upload_bytes.inc(0 if uploaded.duplicate else uploaded.image["size_bytes"])
+    request.app.state.metrics.count_upload(uploaded.image["size_bytes"], duplicate=uploaded.duplicate)
     if wait:
         uploaded = await uploads.wait_until_final(services, owner_id, uploaded, min(wait, MAX_WAIT_SECONDS))
     status, notice = (200, DUPLICATE_NOTICE) if uploaded.duplicate else (201, None)

@@ -35,10 +35,11 @@ from image_core.telemetry import current_request, log
 
 
 class Uploaded(NamedTuple):
-    """The result of an upload: the image, and whether the team had it already."""
+    """The result of an upload: the image, whether the team had it already, and whether it was in the trash."""
 
     image: Record
     duplicate: bool
+    restored: bool = False
 
 
 class _Duplicate(Exception):
@@ -182,7 +183,7 @@ async def reuse_existing(services: Services, actor: Actor, team_id: UUID, existi
         if old["status"] == ImageStatus.FAILED:
             await service.retry_processing(transaction, old, bucket)
         shown = service.require_found(await queries.find(transaction, team_id, existing_id))
-    return Uploaded(shown, duplicate=True)
+    return Uploaded(shown, duplicate=True, restored=old["deleted_at"] is not None)
 
 
 async def _give_up(services: Services, pending: _Pending, error: BaseException) -> None:

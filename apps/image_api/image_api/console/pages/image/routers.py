@@ -1,5 +1,6 @@
 """The routes of the pages about one image."""
 
-from image_api.console.pages.image import addresses, edit, page, trash
+from image_api.console.pages.image import addresses, edit, page, trash, upload
 
-IMAGE_ROUTERS = (page.router, edit.router, trash.router, addresses.router)
+# The form comes before the address of one image.
+IMAGE_ROUTERS = (upload.router, page.router, edit.router, trash.router, addresses.router)
