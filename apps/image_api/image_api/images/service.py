@@ -324,24 +324,20 @@ async def reprocess_image(transaction: Transaction, actor: Actor, image_id: UUID
         errors.ImageNotReprocessable: It is in the trash, is not processed yet, or has lost its original.
     """
     old = require_found(await queries.lock(transaction, actor.visible_team_id, image_id))
-    _check_may_reprocess(old)
+    if (reason := why_not_reprocessable(old)) is not None:
+        raise errors.ImageNotReprocessable(reason)
     changed = require_found(await queries.change(transaction, transitions.process_again(image_id)))
     await events.record(transaction, events.process_request(old, bucket))
     await audit.record(transaction, actor, "image.reprocessed", ("image", image_id), team_id=old["team_id"])
     return changed
 
 
-def _check_may_reprocess(row: Record) -> None:
-    """Check that a locked image can be processed again.
-
-    Raises:
-        errors.ImageNotReprocessable: It cannot.
-    """
+def why_not_reprocessable(row: Record) -> str | None:
+    """Return why an image cannot be processed again; None if it can."""
     if row["deleted_at"] is not None:
-        raise errors.ImageNotReprocessable("The image is in the trash. Restore it first.")
+        return "The image is in the trash. Restore it first."
     if row["status"] not in (ImageStatus.READY, ImageStatus.FAILED):
-        raise errors.ImageNotReprocessable(
-            f"Only images that are ready or have failed can be processed again: the status is {row['status']}."
-        )
+        return f"Only images that are ready or have failed can be processed again: the status is {row['status']}."
     if row["failure_code"] in _ORIGINAL_LOST:
-        raise errors.ImageNotReprocessable("The original is lost or changed. Upload the file again.")
+        return "The original is lost or changed. Upload the file again."
+    return None

@@ -1,5 +1,6 @@
 """What people do with one image on its pages, without script."""
 
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,6 +13,8 @@ from image_core.testing import UserWithKey
 from ..conftest import Api
 from .browser import Browser, tags_of
 from .test_images import IMAGES, link, shown, signed_in, upload_some
+
+READY = {"status": "ready", "width": 40, "height": 30, "frames": 1, "ready_at": datetime(2026, 1, 1, tzinfo=UTC)}
 
 
 @pytest.fixture
@@ -123,6 +126,30 @@ async def test_the_visibility_is_changed_and_addresses_are_revoked(
     assert "reload the page" not in (await browser.get(page)).text
 
 
+async def test_an_image_that_failed_is_tried_again(api: Api, image_id: str, browser: Browser) -> None:
+    page = f"{IMAGES}/{image_id}"
+    await api.set_row(image_id, status="failed", failure_code="image-truncated", failure_message="Cut off.")
+    assert "Cut off." in (await browser.get(page)).text
+    form = browser.form(f"{page}/reprocess")
+    answer = await browser.post(f"{page}/reprocess", form)
+    assert (answer.status_code, answer.headers["location"]) == (303, f"{page}?done=queued")
+    assert (await api.row(image_id))["status"] == "stored"
+    assert "The image is processed again" in (await browser.get(answer.headers["location"])).text
+    # It waits already.
+    assert f"{page}/reprocess" not in browser.page
+    refused = await browser.post(f"{page}/reprocess", form)
+    assert refused.status_code == 409
+    assert "image-not-reprocessable" in refused.text
+
+
+@pytest.mark.parametrize(("columns", "offered"), [({}, True), ({"deleted_at": READY["ready_at"]}, False)])
+async def test_what_is_ready_can_be_processed_again_unless_it_is_in_the_trash(
+    api: Api, image_id: str, browser: Browser, columns: dict[str, Any], offered: bool
+) -> None:
+    await api.set_row(image_id, **READY, **columns)
+    assert ("Process the image again" in (await browser.get(f"{IMAGES}/{image_id}")).text) == offered
+
+
 async def opened(browser: Browser, path: str) -> dict[str, str]:
     """The fields of the form at an address, without its choices."""
     await browser.get(path)
@@ -180,6 +207,7 @@ async def test_who_may_only_read_sees_no_forms(api: Api, member: UserWithKey, im
         assert (await viewer.get(f"{page}/{name}")).status_code == 403
         sent = {"csrf_token": token, "revision": str(before["revision"]), "description": "Mine"}
         assert (await viewer.post(f"{page}/{name}", sent)).status_code == 403
+    assert (await viewer.post(f"{page}/reprocess", sent)).status_code == 403
     assert await api.row(image_id) == before
 
 

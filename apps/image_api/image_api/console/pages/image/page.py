@@ -31,7 +31,7 @@ router = APIRouter(prefix=IMAGES, include_in_schema=False, route_class=PageRoute
 )
 async def show(
     image_id: UUID, request: Request, actor: Reader, services: ServicesDep,
-    done: Annotated[Literal["saved", "restored", "visibility", "revoked"] | None, Query()] = None,
+    done: Annotated[Literal["saved", "restored", "visibility", "revoked", "queued"] | None, Query()] = None,
 ) -> Response:  # fmt: skip
     """Show the picture, what is known of it, and why it failed, and lead on in the list that the address names."""
     query = [(name, value) for name, value in request.query_params.multi_items() if name != "done"]

@@ -46,6 +46,7 @@ def actions_of(actor: Actor, row: Record) -> dict[str, bool]:
     writes = Scope.IMAGES_WRITE in actor.scopes
     return {
         "may_edit": writes,
+        "may_reprocess": writes and images.why_not_reprocessable(row) is None,
         "may_trash": Scope.IMAGES_DELETE in actor.scopes or (writes and row["uploaded_by"] == actor.user_id),
         "may_change_visibility": writes and Scope.DELIVERY_MANAGE in actor.scopes,
         "may_revoke": Scope.DELIVERY_MANAGE in actor.scopes and row["generation"] is not None,
