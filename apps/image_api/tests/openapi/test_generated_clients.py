@@ -4,8 +4,6 @@ import asyncio
 import base64
 import json
 import re
-import shutil
-import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -19,6 +17,7 @@ from image_api.actor import Role
 from image_core.server.protocol import BoundedProtocol
 
 from ..conftest import Api
+from ..npm_tools import install, npx
 from ..picture_server import serving, whole
 from ..pictures import picture
 from .test_openapi import OPERATIONS, UPLOADS, operation_of, prepare
@@ -29,20 +28,12 @@ CLIENTS = ("hey-api", "openapi-fetch")
 Send = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
 
-def npx(folder: Path, *command: str) -> None:
-    """Run a tool of the folder's own, and show what it said where it failed."""
-    done = subprocess.run(["npx", "--no-install", *command], cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{command[0]}: {done.stdout[-4000:]}{done.stderr[-4000:]}"
-
-
 @pytest.fixture(scope="module")
 def workshop(running_api: Api, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the document and the tools, in the versions of the lock file."""
     folder = tmp_path_factory.mktemp("clients")
-    for source in SOURCES.iterdir():
-        shutil.copy(source, folder)
+    install(SOURCES, folder)
     (folder / "openapi.json").write_text(json.dumps(running_api.truth.document))
-    subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--silent"], cwd=folder, check=True, timeout=300)
     return folder
 
 

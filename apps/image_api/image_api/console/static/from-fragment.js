@@ -3,8 +3,10 @@
 const token = decodeURIComponent(location.hash.slice(1));
 if (token) {
   history.replaceState(null, "", location.pathname + location.search);
-  for (const field of document.querySelectorAll("input[data-from-fragment]")) {
+  /** @type {NodeListOf<HTMLInputElement>} */
+  const fields = document.querySelectorAll("input[data-from-fragment]");
+  for (const field of fields) {
     field.value = token;
-    if (field.dataset.fromFragment === "submit") field.form.requestSubmit();
+    if (field.dataset.fromFragment === "submit") field.form?.requestSubmit();
   }
 }

@@ -3,6 +3,7 @@
 for (const form of document.querySelectorAll("form[data-once]")) {
   form.addEventListener("submit", (event) => {
     const button = form.querySelector("button");
+    if (!button) return;
     if (button.ariaBusy === "true") event.preventDefault();
     button.ariaBusy = "true";
   });
