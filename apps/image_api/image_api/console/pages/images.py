@@ -17,8 +17,10 @@ from image_api.listing.filters.query_string import filter_parameters, parse_all
 from image_api.listing.orders import Order, Position, encode_position, parse_order
 from image_api.listing.schemas import ImageFilters
 from image_api.services import Services
+from image_api.settings import ApiSettings
 from image_api.teams import service as teams
 from image_core.db import Record
+from image_core.storage.sizes import format_size
 
 IMAGES = f"{HOME}/images"
 IMAGES_A_PAGE = 60
@@ -77,6 +79,7 @@ async def show(request: Request, actor: Reader, services: ServicesDep) -> Respon
         "others": [(name, value) for name, value in kept if name not in ("q", "status")],
         "is_filtered": any(name not in ("team_id", "order_by", "limit") for name, _ in kept),
         "filters": urlencode([(name, value) for name, value in kept if name not in ("team_id", "limit")]),
+        "limits": upload_limits(services.settings),
         "has_delivery": services.settings.delivery_url is not None,
         **await _names(services, actor, filters, sheet.rows),
     }
@@ -125,6 +128,11 @@ async def _names(services: Services, actor: Actor, filters: ImageFilters, rows: 
         return {"team": await teams.get_team(services.database, actor, team_id), "team_names": None}
     team_ids = {row["team_id"] for row in rows}
     return {"team": None, "team_names": await teams.team_names(services.database, actor, team_ids)}
+
+
+def upload_limits(settings: ApiSettings) -> dict[str, Any]:
+    """Return how large an uploaded file may be."""
+    return {"size_bytes": settings.upload_max_bytes, "text": format_size(settings.upload_max_bytes)}
 
 
 def list_address(query: list[tuple[str, str]], path: str = IMAGES) -> str:

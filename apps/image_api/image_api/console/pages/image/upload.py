@@ -13,14 +13,13 @@ from image_api.console.file_forms import FileFormDep
 from image_api.console.frame import go_to, render, show_again_if_refused
 from image_api.console.page_route import PageRoute, same_as
 from image_api.console.pages.catalogue.team_first import ask_for_team, lacks_team
-from image_api.console.pages.images import IMAGES
+from image_api.console.pages.images import IMAGES, upload_limits
 from image_api.dependencies import ServicesDep, TeamQuery
 from image_api.idempotency.route import StreamClaimDep
 from image_api.services import Services
 from image_api.teams import service as teams
 from image_api.uploads import repeated
 from image_core import errors
-from image_core.storage.sizes import format_size
 
 UPLOAD = f"{IMAGES}/upload"
 router = APIRouter(prefix=UPLOAD, include_in_schema=False, route_class=PageRoute)
@@ -45,9 +44,9 @@ async def show(
 
 def _page(request: Request, services: Services, team_id: UUID | None, values: dict[str, Any]) -> Response:
     settings, refusal = services.settings, values["refusal"]
-    limits = {"formats": settings.image_formats, "limit": format_size(settings.upload_max_bytes)}
+    shown = {"formats": settings.image_formats, "limits": upload_limits(settings), "team_id": team_id}
     status = refusal.status if refusal else 200
-    return render(request, "upload.html", values | limits, team_id=team_id, status=status)
+    return render(request, "upload.html", values | shown, team_id=team_id, status=status)
 
 
 def _show_form_again(request: Request, services: Services, team_id: UUID | None, sent: Mapping[str, Any]) -> None:
