@@ -117,3 +117,17 @@ async def test_an_admin_chooses_a_team_first(api: Api, member: UserWithKey) -> N
     answer = await send(browser, picture(2))
     assert "Choose a team" in answer.text
     assert await api.rows.fetch_value(COUNT) == 1
+
+
+async def test_the_form_begins_with_the_fields_that_the_team_requires(api: Api, member: UserWithKey) -> None:
+    schema = {"fields": [{"name": "licence", "type": "enum", "enum": ["CC0", "none"], "required": True}]}
+    path = f"/api/v1/metadata-schema?team_id={member.team_id}"
+    answer = await api.client.put(path, headers=api.admin.headers, json=schema)
+    assert answer.status_code == 200, answer.text
+    browser = await opened(api, member)
+    assert '"licence": ""' in browser.form(UPLOAD)["metadata"]
+    assert "(CC0, none)" in browser.page
+    answer = await send(browser, picture(1))
+    assert answer.status_code == 422
+    assert "metadata.licence" in answer.text
+    assert (await send(browser, picture(1), metadata='{"licence": "CC0"}')).status_code == 303

@@ -1,9 +1,6 @@
 // Uploads files that are chosen, dropped anywhere on the page, or pasted: several at once, each with its progress.
 
-const HASHED_BYTES = 32 * 1024 * 1024;
-const AT_ONCE = 3;
-const CHECKED_AT_ONCE = 20;
-const MOST_WAITS = 30;
+const [HASHED_BYTES, AT_ONCE, CHECKED_AT_ONCE, MOST_WAITS] = [32 * 1024 * 1024, 3, 20, 30];
 const API = "/api/v1";
 
 const section = document.querySelector("[data-uploader]");
@@ -19,12 +16,9 @@ const counts = { total: 0, stored: 0, known: 0, restored: 0, failed: 0 };
 let sending = 0;
 let checking = Promise.resolve();
 
-/** Return an error that people see, with the code of the API's problem if it has one. */
 const refusal = (message, code = "") => Object.assign(new Error(message), { code });
 const pause = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
-// `randomUUID` and `subtle` are missing on pages over plain HTTP from another machine.
-const newKey = () => crypto.getRandomValues(new Uint32Array(4)).join("-");
-function make(name, properties = {}, ...children) {
+function make(name, properties, ...children) {
   const element = Object.assign(document.createElement(name), properties);
   element.append(...children);
   return element;
@@ -34,14 +28,19 @@ function make(name, properties = {}, ...children) {
 class Item {
   constructor(file) {
     this.file = file;
-    this.body = new FormData();
-    for (const name of form ? ["tags", "metadata"] : []) this.body.append(name, form.elements[name].value);
-    this.body.append("file", file);
-    this.key = newKey();
+    this.renew();
     this.progress = make("progress", { max: 1, value: 0, ariaLabel: file.name });
     this.state = make("p", { className: "small" }, "Waiting");
-    const name = make("span", { className: "clipped", title: file.name }, file.name);
-    list.append(make("li", {}, name, this.progress, this.state));
+    list.append(make("li", {}, make("span", { title: file.name }, file.name), this.progress, this.state));
+  }
+
+  /** Make a new request of the file, with the fields as they are now. */
+  renew() {
+    // `randomUUID` and `subtle` are missing on pages over plain HTTP from another machine.
+    this.key = crypto.getRandomValues(new Uint32Array(4)).join("-");
+    this.body = new FormData();
+    for (const name of form ? ["tags", "metadata"] : []) this.body.append(name, form.elements[name].value);
+    this.body.append("file", this.file);
   }
 
   say = (...parts) => this.state.replaceChildren(...parts);
@@ -66,13 +65,15 @@ class Item {
     const code = error.code ? [make("a", { href: `/errors/${error.code}` }, make("code", {}, error.code))] : [];
     const again = this.button("Try again", () => {
       counts.failed -= 1;
-      this.key = newKey();
+      this.renew();
       this.progress.value = 0;
       this.state.before(this.progress);
       this.say("Waiting");
       enqueue(this);
     });
-    this.finish("failed", "danger", "Failed", error.message, ...code, again);
+    const fill = make("a", { href: `/console/images/upload${teamQuery}` }, "Fill in the fields");
+    const isFilledIn = form || error.code !== "request-invalid";
+    this.finish("failed", "danger", "Failed", error.message, ...code, isFilledIn ? again : fill);
   }
 
   /** Offer what is in the trash for restoring. */
@@ -104,7 +105,7 @@ function summarize() {
 function problemOf(status, text) {
   try {
     const { detail, code, errors = [] } = JSON.parse(text);
-    return refusal([detail, ...errors.map((each) => `${each.field}: ${each.message}`)].join(" "), code);
+    return refusal(errors.map((each) => `${each.field}: ${each.message}`).join(" ") || detail, code);
   } catch {
     return refusal(`The server answered ${status}.`);
   }
@@ -118,7 +119,7 @@ async function ask(path, body) {
   return JSON.parse(text);
 }
 
-/** Return what the team knows of each file by its hash; of some, nothing: their upload tells. */
+/** Return what the team knows of each file by its hash; nothing of files that cannot be hashed. */
 async function findKnown(items) {
   const known = new Map();
   if (!crypto.subtle) return known;
@@ -135,7 +136,7 @@ async function findKnown(items) {
     const { items: found } = await ask("/images/check-hashes", { sha256: [...hashes.values()] });
     const states = new Map(found.map((each) => [each.sha256, each]));
     for (const [item, hash] of hashes) known.set(item, states.get(hash));
-  } catch {} // It only saves sending.
+  } catch {} // The check only saves sending.
   return known;
 }
 

@@ -16,6 +16,7 @@ from image_api.console.pages.catalogue.team_first import ask_for_team, lacks_tea
 from image_api.console.pages.images import IMAGES, upload_limits
 from image_api.dependencies import ServicesDep, TeamQuery
 from image_api.idempotency.route import StreamClaimDep
+from image_api.metadata_schemas import service as metadata_schemas
 from image_api.services import Services
 from image_api.teams import service as teams
 from image_api.uploads import repeated
@@ -38,15 +39,21 @@ async def show(
     """Show the form, after an upload with what became of the file."""
     if lacks_team(actor, team_id):
         return ask_for_team(request, "Upload", _PURPOSE)
-    values = {"done": done, "image_id": image_id, "refusal": None, "tags": "", "metadata": ""}
+    owner_id = await teams.receiving_team(services.database, actor, team_id)
+    declared = await metadata_schemas.declared_fields(services.database, owner_id)
+    required = {name: field.enum for name, field in declared.items() if field.required}
+    metadata = orjson.dumps(dict.fromkeys(required, ""), option=orjson.OPT_INDENT_2).decode() if required else ""
+    values = {
+        "done": done, "image_id": image_id, "refusal": None, "tags": "", "metadata": metadata, "required": required,
+    }  # fmt: skip
     return _page(request, services, team_id, values)
 
 
 def _page(request: Request, services: Services, team_id: UUID | None, values: dict[str, Any]) -> Response:
     settings, refusal = services.settings, values["refusal"]
-    shown = {"formats": settings.image_formats, "limits": upload_limits(settings), "team_id": team_id}
+    shown = {"required": {}, "formats": settings.image_formats, "limits": upload_limits(settings), "team_id": team_id}
     status = refusal.status if refusal else 200
-    return render(request, "upload.html", values | shown, team_id=team_id, status=status)
+    return render(request, "upload.html", shown | values, team_id=team_id, status=status)
 
 
 def _show_form_again(request: Request, services: Services, team_id: UUID | None, sent: Mapping[str, Any]) -> None:
