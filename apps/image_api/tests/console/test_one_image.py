@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import UUID
 
 import pytest
 
@@ -32,6 +33,14 @@ async def patch(api: Api, by: UserWithKey, image_id: str, **body: Any) -> dict[s
     assert answer.status_code == 200, answer.text
     found: dict[str, Any] = answer.json()
     return found
+
+
+async def test_the_time_of_a_photograph_is_what_the_camera_showed(api: Api, image_id: str, browser: Browser) -> None:
+    times = {"taken_at": datetime(2026, 1, 1, 8, 30, tzinfo=UTC), "taken_local": datetime(2026, 1, 1, 9, 30)}  # noqa: DTZ001
+    await api.set_row(UUID(image_id), taken_at_source="exif", **times)
+    page = (await browser.get(f"{IMAGES}/{image_id}")).text
+    assert '<time datetime="2026-01-01T09:30:00">1 Jan 2026, 09:30</time>' in page
+    assert "08:30" not in page
 
 
 async def test_what_people_say_of_an_image_is_edited(

@@ -1,0 +1,69 @@
+"""What scripts add to the pages of the console: times as the viewer reads them, and the focus after going back."""
+
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+from io import BytesIO
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from PIL import Image
+
+from .conftest import Client, RunningSystem
+
+pytestmark = pytest.mark.chromium
+
+ZONE = "Asia/Tokyo"
+
+
+@pytest.fixture
+async def image(member: Client) -> dict[str, Any]:
+    content = BytesIO()
+    Image.new("RGB", (40, 30), "teal").save(content, "PNG")
+    return await member.upload(content.getvalue(), "quay.png")
+
+
+@pytest.fixture
+async def page(chromium: Any, system: RunningSystem, member: Client) -> AsyncIterator[Any]:
+    """The list of images, of somebody in Tokyo."""
+    context = await chromium.new_context(timezone_id=ZONE, reduced_motion="reduce")
+    page = await context.new_page()
+    await page.goto(f"{system.url}/console/sign-in?next=/console/images")
+    await page.get_by_label("API key", exact=True).fill(member.api_key)
+    await page.keyboard.press("Enter")
+    await page.wait_for_url(f"{system.url}/console/images")
+    yield page
+    await context.close()
+
+
+async def test_a_time_is_shown_in_the_zone_of_the_viewer_before_the_first_paint(
+    page: Any, system: RunningSystem, image: dict[str, Any]
+) -> None:
+    # Asked first, as the clock that stands still replaces this part of the page, too.
+    blocking = "performance.getEntriesByType('resource').find(each => /times/.test(each.name)).renderBlockingStatus"
+    assert await page.evaluate(blocking) == "blocking"
+    created_at = datetime.fromisoformat(image["created_at"])
+    there = created_at.astimezone(ZoneInfo(ZONE))
+    time = page.locator(f"time[datetime='{image['created_at'][:19]}Z']").first
+    for later, text in (
+        (timedelta(hours=3, minutes=1), "3 hours ago"),
+        (timedelta(days=6, hours=1), "6 days ago"),
+        (timedelta(days=7, hours=1), f"{there.day} {there:%b %Y, %H:%M}"),
+    ):
+        await page.clock.set_fixed_time(created_at + later)
+        await page.goto(f"{system.url}/console/images/{image['id']}")
+        assert await time.text_content() == text
+        assert f"{there:%H:%M:%S}" in await time.get_attribute("title")
+
+
+async def test_going_back_puts_the_focus_on_the_link_that_was_followed(
+    page: Any, system: RunningSystem, image: dict[str, Any]
+) -> None:
+    await page.reload()
+    link = page.get_by_role("link", name="quay.png").first
+    await link.press("Enter")
+    await page.get_by_role("heading", name="quay.png").wait_for()
+    await page.go_back()
+    await page.wait_for_url(f"{system.url}/console/images")
+    focused = await page.evaluate("document.activeElement.getAttribute('href')")
+    assert focused == await link.get_attribute("href")
