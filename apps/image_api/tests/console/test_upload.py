@@ -79,6 +79,9 @@ async def test_without_the_token_before_it_no_file_is_read(
     answer = await send(browser, picture(1), **wrong)
     assert answer.status_code == 403
     assert "Choose the file once more" in answer.text
+    files = {"file": ("fjord.png", picture(1), "image/png")}
+    headers = {**HTML, **SAME_ORIGIN, "Cookie": browser.cookie}
+    assert (await api.client.post(UPLOAD, files=files, headers=headers)).status_code == 403
     assert await api.rows.fetch_value(COUNT) == 0
     assert (await send(browser, picture(1))).status_code == 303
 
