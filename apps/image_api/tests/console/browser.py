@@ -4,6 +4,7 @@ import html
 import re
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
+from typing import Any
 
 import httpx2
 
@@ -46,11 +47,11 @@ class Browser:
     async def get(self, path: str, **headers: str) -> httpx2.Response:
         return await self._ask("GET", path, None, headers)
 
-    async def post(self, path: str, fields: dict[str, str], **headers: str) -> httpx2.Response:
+    async def post(self, path: str, fields: dict[str, Any], **headers: str) -> httpx2.Response:
         return await self._ask("POST", path, fields, SAME_ORIGIN | headers)
 
     async def _ask(
-        self, method: str, path: str, fields: dict[str, str] | None, headers: dict[str, str]
+        self, method: str, path: str, fields: dict[str, Any] | None, headers: dict[str, str]
     ) -> httpx2.Response:
         self.api.client.cookies.clear()
         named = {name.replace("_", "-"): value for name, value in headers.items()}

@@ -19,6 +19,7 @@ from image_api.guarded_route import guard_of
 from image_api.http.paths import API_PREFIX
 from image_api.idempotency.route import takes_key
 from image_api.openapi.operations import api_routes, needs_session, scope_alternatives
+from image_core import testing
 from image_core.models import audit_event, credential, delivery_key, invitation, user
 from image_core.testing import UserWithKey
 
@@ -231,6 +232,8 @@ async def hostile_team(api: Api) -> tuple[UUID, dict[str, str]]:
     owner = await api.user(team_id)
     image_id = await hostile_image(api, owner)
     catalogue = await add_catalogue(api, owner, image_id, HOSTILE)
+    first, second = [await testing.add_image(api.rows, team_id, filename=HOSTILE) for _ in range(2)]
+    await testing.add_near_duplicate(api.rows, team_id, (first, second))
     return team_id, {"image_id": image_id, "delivery_key_id": str(key_id), **catalogue}
 
 
@@ -255,6 +258,7 @@ async def test_hostile_text_is_text_on_every_page(api: Api) -> None:
                 seen["/console/links"],
                 seen["/console/links/{link_id}/change"],
                 seen["/console/trash"],
+                seen["/console/duplicates"] if role is Role.MEMBER else 1,
                 seen["/console/searches"],
             )
             > 0

@@ -1,6 +1,6 @@
 """The routes of the pages about one image."""
 
-from image_api.console.pages.image import addresses, edit, page, reprocess, trash, upload
+from image_api.console.pages.image import addresses, duplicates, edit, page, reprocess, trash, upload
 
 # The form comes before the address of one image.
 IMAGE_ROUTERS = (
@@ -10,4 +10,5 @@ IMAGE_ROUTERS = (
     trash.router,
     addresses.router,
     reprocess.router,
+    duplicates.router,
 )

@@ -47,7 +47,13 @@ def actions_of(actor: Actor, row: Record) -> dict[str, bool]:
     return {
         "may_edit": writes,
         "may_reprocess": writes and images.why_not_reprocessable(row) is None,
-        "may_trash": Scope.IMAGES_DELETE in actor.scopes or (writes and row["uploaded_by"] == actor.user_id),
+        "may_trash": may_trash(actor, row),
         "may_change_visibility": writes and Scope.DELIVERY_MANAGE in actor.scopes,
         "may_revoke": Scope.DELIVERY_MANAGE in actor.scopes and row["generation"] is not None,
     }
+
+
+def may_trash(actor: Actor, row: Record) -> bool:
+    """Return whether the caller may move an image to the trash: any with the scope, else its own uploads."""
+    is_own = Scope.IMAGES_WRITE in actor.scopes and row["uploaded_by"] == actor.user_id
+    return Scope.IMAGES_DELETE in actor.scopes or is_own
