@@ -1,3 +1,4 @@
+// @ts-nocheck -- not typed yet; the compiler reads all other scripts.
 // Uploads files that are chosen, dropped anywhere on the page, or pasted: several at once, each with its progress.
 
 const [HASHED_BYTES, AT_ONCE, CHECKED_AT_ONCE, MOST_WAITS] = [32 * 1024 * 1024, 3, 20, 30];
