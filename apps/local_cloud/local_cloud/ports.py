@@ -1,5 +1,6 @@
 """TCP ports of the loopback address."""
 
+import atexit
 import random
 import socket
 
@@ -11,6 +12,12 @@ CHOSEN_PORTS = range(20_000, 32_768)
 
 
 _taken: dict[int, socket.socket] = {}
+
+
+@atexit.register
+def _release_ports() -> None:
+    for holder in _taken.values():
+        holder.close()
 
 
 def free_port(host: str = HOST) -> int:
