@@ -126,11 +126,20 @@ async def test_one_image_shows_what_is_known_and_why_it_failed(api: Api, member:
     facts = {"exif": {"model": "Pixel 9"}, "colors": [{"hex": "#0f6b5c", "share": 0.5}], "blurhash": "LaRB"}
     await api.set_row(
         UUID(image_id), status="failed", failure_code="image-truncated", failure_message="Upload `all` of it.",
-        tags=["sea"], facts=orjson.dumps(facts).decode(), metadata='{"place": "Oslo"}', alt_text="A fjord",
-        alt_text_language="en",
+        tags=["sea"], facts=orjson.dumps(facts).decode(), metadata='{"place": "Oslo", "sold": false}',
+        alt_text="A fjord", alt_text_language="en",
     )  # fmt: skip
     page = (await browser.get(f"{IMAGES}/{image_id}")).text
-    for part in ("<h1>A fjord</h1>", "exif.model", "Pixel 9", "Oslo", "sea", "#0f6b5c, 50 %", "000.png"):
+    for part in (
+        "<h1>A fjord</h1>",
+        "exif.model",
+        "Pixel 9",
+        "Oslo",
+        "<dd>false</dd>",
+        "sea",
+        "#0f6b5c, 50 %",
+        "000.png",
+    ):
         assert part in page
     assert "Upload <code>all</code> of it." in page
     assert "/errors/image-truncated" in page

@@ -47,7 +47,7 @@ async def show(
         "size": None if row["size_bytes"] is None else format_size(row["size_bytes"]),
         "sha256": None if row["sha256"] is None else row["sha256"].hex(),
         "team_name": names.get(row["team_id"]),
-        "metadata": orjson.loads(row["metadata"]),
+        "metadata": _flat(orjson.loads(row["metadata"])),
         "colors": facts.get("colors", []),
         "facts": _flat({name: facts[name] for name in facts if name not in _NOT_FOR_PEOPLE}),
         "done": done,
@@ -63,7 +63,7 @@ async def show(
 
 
 def _flat(facts: dict[str, Any], within: str = "") -> list[tuple[str, str]]:
-    """Return facts as names and texts; `exif.model` for the model within EXIF."""
+    """Return facts, or metadata, as names and texts; `exif.model` for the model within EXIF."""
     found: list[tuple[str, str]] = []
     for name, value in facts.items():
         if isinstance(value, dict):
