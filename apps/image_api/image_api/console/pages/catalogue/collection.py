@@ -12,7 +12,6 @@ from image_api.console.forms import Form, FormDep
 from image_api.console.frame import Refusal, go_to, render, show_again_if_refused
 from image_api.console.page_route import PageRoute, same_as
 from image_api.console.pages.catalogue.collections import COLLECTIONS, Writer, collection_path
-from image_api.console.pages.catalogue.versions import version_seen
 from image_api.console.pages.images import IMAGES_A_PAGE, Reader, tile_of
 from image_api.dependencies import ServicesDep, TeamQuery, TransactionDep
 from image_api.links import service as links
@@ -103,7 +102,7 @@ async def rename(
     """Rename a collection, unless somebody has changed it since the form was shown."""
     show_again_if_refused(request, lambda refusal: step.page("collection_rename.html", form, refusal))
     patch = form.parse(schemas.CollectionPatch, "name").model_dump(exclude_unset=True)
-    await service.change_collection(transaction, actor, collection_id, patch, version_seen(form))
+    await service.change_collection(transaction, actor, collection_id, patch, form.seen_version())
     return go_to(step.path, step.team_id, done="changed")
 
 
@@ -119,7 +118,7 @@ async def remove(
 ) -> Response:
     """Remove a collection, and end its share links."""
     show_again_if_refused(request, lambda refusal: step.page("collection_remove.html", form, refusal))
-    await service.remove_collection(transaction, actor, collection_id, version_seen(form))
+    await service.remove_collection(transaction, actor, collection_id, form.seen_version())
     return go_to(COLLECTIONS, step.team_id, done="removed")
 
 

@@ -9,7 +9,6 @@ from image_api.console.forms import Form, FormDep
 from image_api.console.frame import Refusal, go_to, render, show_again_if_refused, show_secret
 from image_api.console.page_route import PageRoute, same_as
 from image_api.console.pages.catalogue.links import LINKS, Manager, address_of, collection_name, link_path
-from image_api.console.pages.catalogue.versions import version_seen
 from image_api.dependencies import ServicesDep, TeamQuery, TransactionDep
 from image_api.idempotency.route import CreationDep
 from image_api.links import schemas, service
@@ -105,7 +104,7 @@ async def change(
     transaction: TransactionDep,
 ) -> Response:  # fmt: skip
     """Change an open link, unless somebody has changed it since the form was shown."""
-    await service.change_link(transaction, actor, link_id, patch, version_seen(form))
+    await service.change_link(transaction, actor, link_id, patch, form.seen_version())
     return go_to(step.path, step.team_id, done="changed")
 
 
@@ -141,5 +140,5 @@ async def end(
 ) -> Response:
     """Delete a share link, open or not."""
     show_again_if_refused(request, lambda refusal: step.page("link_end.html", form, refusal))
-    await service.remove_link(transaction, actor, link_id, version_seen(form))
+    await service.remove_link(transaction, actor, link_id, form.seen_version())
     return go_to(LINKS, step.team_id, done="ended")

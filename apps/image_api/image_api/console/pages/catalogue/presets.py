@@ -10,7 +10,6 @@ from image_api.console.frame import Refusal, go_to, render, show_again_if_refuse
 from image_api.console.page_route import PageRoute, same_as
 from image_api.console.pages.catalogue.links import Manager
 from image_api.console.pages.catalogue.team_first import ask_for_team, lacks_team
-from image_api.console.pages.catalogue.versions import version_seen
 from image_api.console.pages.images import Reader
 from image_api.console.policy import HOME
 from image_api.dependencies import ServicesDep, TeamQuery, TransactionDep
@@ -170,7 +169,7 @@ async def change(
     """Replace a preset, unless somebody has changed it since the form was shown."""
     show_again_if_refused(request, lambda refusal: step.change(form, refusal))
     values, most = _read(form), services.settings.presets_per_team
-    changed = await service.put_preset(transaction, actor, team_id, name, values, most, version_seen(form))
+    changed = await service.put_preset(transaction, actor, team_id, name, values, most, form.seen_version())
     transaction.on_commit.append(lambda: services.team_delivery.forget(changed.team_id))
     return _done(changed, team_id)
 
@@ -188,6 +187,6 @@ async def remove(
 ) -> Response:  # fmt: skip
     """Remove a preset of the team."""
     show_again_if_refused(request, step.removal)
-    owner_id = await service.remove_preset(transaction, actor, team_id, name, version_seen(form))
+    owner_id = await service.remove_preset(transaction, actor, team_id, name, form.seen_version())
     transaction.on_commit.append(lambda: services.team_delivery.forget(owner_id))
     return go_to(PRESETS, team_id, done="removed")

@@ -11,7 +11,6 @@ from image_api.console.frame import Refusal, go_to, render, show_again_if_refuse
 from image_api.console.page_route import PageRoute, same_as
 from image_api.console.pages.catalogue.collections import Writer
 from image_api.console.pages.catalogue.team_first import ask_for_team, lacks_team
-from image_api.console.pages.catalogue.versions import version_seen
 from image_api.console.pages.images import IMAGES, Reader
 from image_api.console.policy import HOME
 from image_api.dependencies import CursorQuery, ServicesDep, TeamQuery, TransactionDep
@@ -120,5 +119,5 @@ async def remove(
 ) -> Response:  # fmt: skip
     """Remove a saved search; the images stay."""
     show_again_if_refused(request, lambda refusal: _removal(request, found, team_id, refusal))
-    await service.remove_search(transaction, actor, saved_search_id, version_seen(form))
+    await service.remove_search(transaction, actor, saved_search_id, form.seen_version())
     return go_to(SEARCHES, team_id, done="removed")

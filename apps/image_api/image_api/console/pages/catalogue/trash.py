@@ -11,6 +11,7 @@ from image_api.auth import RequireAnyOf
 from image_api.console.forms import read_form
 from image_api.console.frame import go_to, render
 from image_api.console.page_route import PageRoute, same_as
+from image_api.console.pages.image.step import may_trash
 from image_api.console.pages.images import IMAGES_A_PAGE, Reader
 from image_api.console.pictures import name_of
 from image_api.console.policy import HOME
@@ -47,11 +48,8 @@ async def show(
 
 
 def _shown(actor: Actor, row: Record, retention: timedelta) -> dict[str, Any]:
-    may_restore = Scope.IMAGES_DELETE in actor.scopes or (
-        Scope.IMAGES_WRITE in actor.scopes and row["uploaded_by"] == actor.user_id
-    )
     purged_at = row["deleted_at"] + retention
-    return {**dict(row), "name": name_of(row), "may_restore": may_restore, "purged_at": purged_at}
+    return {**dict(row), "name": name_of(row), "may_restore": may_trash(actor, row), "purged_at": purged_at}
 
 
 @router.post(

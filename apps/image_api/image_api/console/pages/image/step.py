@@ -54,6 +54,6 @@ def actions_of(actor: Actor, row: Record) -> dict[str, bool]:
 
 
 def may_trash(actor: Actor, row: Record) -> bool:
-    """Return whether the caller may move an image to the trash: any with the scope, else its own uploads."""
+    """Return whether the caller may move an image to the trash and back: any with the scope, else its own uploads."""
     is_own = Scope.IMAGES_WRITE in actor.scopes and row["uploaded_by"] == actor.user_id
     return Scope.IMAGES_DELETE in actor.scopes or is_own

@@ -16,7 +16,6 @@ from image_api.console.pages.team.keys import keys_path
 from image_api.console.policy import HOME
 from image_api.credentials.service import is_admin
 from image_api.dependencies import CursorQuery, ServicesDep, TeamQuery, TransactionDep
-from image_api.http.entity_tags import entity_tag
 from image_api.http.pagination import DEFAULT_LIMIT, next_cursor
 from image_api.idempotency.route import CreationDep
 from image_api.people import accounts
@@ -109,19 +108,13 @@ async def change(
     sent = patch.model_dump()
     # Scopes that stay as they are follow the role.
     values = {name: sent[name] for name in sent if _differs(name, sent[name], before[name])}
-    await users.change_user(transaction, actor, user_id, values, entity_tag(_revision(form)))
+    await users.change_user(transaction, actor, user_id, values, form.seen_version())
     transaction.on_commit.append(_forgetting(request, user_id))
     return go_to(PEOPLE, step.team_id or step.user["team_id"], done="changed")
 
 
 def _differs(name: str, sent: Any, before: Any) -> bool:
     return set(sent) != set(before) if name == "scopes" else bool(sent != before)
-
-
-def _revision(form: Form) -> int:
-    """Return the version that the form began from; an unreadable one is none."""
-    text = form.get("revision")
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else -1
 
 
 def _forgetting(request: Request, user_id: UUID) -> Callable[[], None]:
