@@ -182,5 +182,9 @@ def expiry_of(now_seconds: float, expires_in_seconds: int | None) -> int:
     if expires_in_seconds is None:
         return 0
     window = min(LONGEST_WINDOW_MINUTES, max(1, expires_in_seconds // _SECONDS_A_WINDOW_MINUTE))
-    least_seconds = now_seconds + expires_in_seconds
-    return int(-(-least_seconds // (window * 60))) * window
+    return end_of_window(now_seconds + expires_in_seconds, window)
+
+
+def end_of_window(least_seconds: float, window_minutes: int) -> int:
+    """Return the first multiple of a window at or after a Unix time, in minutes since 1970."""
+    return int(-(-least_seconds // (window_minutes * 60))) * window_minutes

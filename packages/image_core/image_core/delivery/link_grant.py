@@ -41,7 +41,7 @@ def expiry_of(now_seconds: float) -> int:
 
     `now_seconds` is Unix time. Pages that show such addresses have to be loaded again before.
     """
-    return int(-(-(now_seconds + LEAST_LIFE_SECONDS) // WINDOW_SECONDS)) * (WINDOW_SECONDS // 60)
+    return grant.end_of_window(now_seconds + LEAST_LIFE_SECONDS, WINDOW_SECONDS // 60)
 
 
 def sign(key_number: int, key: bytes, link: LinkScope, image_id: UUID, tag: str, expiry_minutes: int) -> str:
