@@ -10,7 +10,7 @@ from image_api.actor import Actor, Scope
 from image_api.analyses import schemas, service
 from image_api.auth import RequireScope
 from image_api.dependencies import CursorQuery, LimitQuery, ServicesDep
-from image_api.http.pagination import DEFAULT_LIMIT, next_cursor
+from image_api.http.pagination import DEFAULT_LIMIT, page_of
 from image_api.http.paths import API_PREFIX
 from image_api.idempotency.route import ClaimDep, IdempotentRoute
 from image_api.images.body import analysis_body
@@ -69,8 +69,7 @@ async def list_analyses(
 ) -> Response:
     """List the analyses of an image, newest first."""
     rows = await service.list_analyses(services.database, actor, image_id, cursor, limit + 1)
-    items = [analysis_body(row, image_id) for row in rows[:limit]]
-    return _json({"items": items, "next_cursor": next_cursor(rows, limit)})
+    return _json(page_of(rows, limit, lambda row: analysis_body(row, image_id)))
 
 
 @router.get("/analyzers", response_model=schemas.AnalyzerList)

@@ -12,7 +12,7 @@ from image_api.collections import schemas, service
 from image_api.dependencies import CursorQuery, IfMatch, LimitQuery, ServicesDep, TeamQuery, TransactionDep
 from image_api.guarded_route import LARGE_BODY_BYTES, body_limit
 from image_api.http.entity_tags import entity_tag
-from image_api.http.pagination import DEFAULT_LIMIT, next_cursor
+from image_api.http.pagination import DEFAULT_LIMIT, page_of
 from image_api.http.paths import API_PREFIX
 from image_api.idempotency.route import CreationDep, IdempotentRoute
 from image_api.images.body import json_response, thumbnail_url
@@ -99,8 +99,7 @@ async def list_collections(
 ) -> Any:
     """List the collections of a team, newest first, with their covers."""
     rows = await service.list_collections(services.database, actor, team_id, cursor, limit + 1)
-    items = [_body(row, services.settings.base_url) for row in rows[:limit]]
-    return {"items": items, "next_cursor": next_cursor(rows, limit)}
+    return page_of(rows, limit, lambda row: _body(row, services.settings.base_url))
 
 
 @router.get("/{collection_id}", response_model=schemas.Collection)

@@ -10,7 +10,7 @@ from image_api.auth import RequireCredentialManager, caller_address
 from image_api.credentials import reports, rotation, schemas, service
 from image_api.dependencies import CursorQuery, IfMatch, LimitQuery, ServicesDep, TransactionDep
 from image_api.http.entity_tags import entity_tag
-from image_api.http.pagination import DEFAULT_LIMIT, next_cursor
+from image_api.http.pagination import DEFAULT_LIMIT, page_of
 from image_api.idempotency.route import CreationDep, IdempotentRoute
 
 router = APIRouter(tags=["credentials"], route_class=IdempotentRoute)
@@ -57,7 +57,7 @@ async def list_credentials(
 ) -> Any:
     """List the credentials of a user, newest first. Secrets are never included."""
     rows = await service.list_credentials(services.database, actor, user_id, cursor, limit + 1)
-    return {"items": [schemas.shown(row) for row in rows[:limit]], "next_cursor": next_cursor(rows, limit)}
+    return page_of(rows, limit, schemas.shown)
 
 
 @router.post(

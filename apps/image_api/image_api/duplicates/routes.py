@@ -10,7 +10,7 @@ from image_api.auth import RequireScope
 from image_api.dependencies import CursorQuery, LimitQuery, ServicesDep, TeamQuery, TransactionDep
 from image_api.duplicates import schemas, service
 from image_api.http.field_types import QueryInteger
-from image_api.http.pagination import DEFAULT_LIMIT, next_cursor
+from image_api.http.pagination import DEFAULT_LIMIT, page_of
 from image_api.idempotency.route import CreationDep, IdempotentRoute
 from image_api.images.body import summary_body
 from image_core.db import Record
@@ -73,7 +73,7 @@ async def list_decisions(
 ) -> Any:
     """List the recorded decisions, newest first."""
     rows = await service.list_decisions(services.database, actor, team_id, cursor, limit + 1)
-    return {"items": [_body(row) for row in rows[:limit]], "next_cursor": next_cursor(rows, limit)}
+    return page_of(rows, limit, _body)
 
 
 @router.delete("/decisions/{decision_id}", status_code=204)

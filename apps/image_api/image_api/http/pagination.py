@@ -3,7 +3,7 @@
 import base64
 import binascii
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -69,6 +69,6 @@ def next_cursor(rows: Sequence[Record], limit: int) -> str | None:
     return Cursor(rows[limit - 1]["created_at"], rows[limit - 1]["id"]).encode() if len(rows) > limit else None
 
 
-def page_of(rows: Sequence[Record], limit: int) -> dict[str, Any]:
-    """Return the body of a page."""
-    return {"items": [dict(row) for row in rows[:limit]], "next_cursor": next_cursor(rows, limit)}
+def page_of(rows: Sequence[Record], limit: int, shown: Callable[[Record], Mapping[str, Any]] = dict) -> dict[str, Any]:
+    """Return the body of a page; `shown` returns an item's."""
+    return {"items": [shown(row) for row in rows[:limit]], "next_cursor": next_cursor(rows, limit)}

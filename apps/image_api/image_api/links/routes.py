@@ -10,7 +10,7 @@ from image_api.auth import RequireScope
 from image_api.dependencies import CursorQuery, IfMatch, LimitQuery, ServicesDep, TeamQuery, TransactionDep
 from image_api.guarded_route import LARGE_BODY_BYTES, body_limit
 from image_api.http.entity_tags import entity_tag
-from image_api.http.pagination import DEFAULT_LIMIT, next_cursor
+from image_api.http.pagination import DEFAULT_LIMIT, page_of
 from image_api.http.paths import API_PREFIX
 from image_api.idempotency.route import CreationDep, IdempotentRoute, compare_by_keyed_hash
 from image_api.links import schemas, service, tokens
@@ -107,7 +107,7 @@ async def list_share_links(
 ) -> Any:
     """List the share links of a team, open or expired, newest first. Their addresses are never included."""
     rows = await service.list_links(services.database, actor, team_id, cursor, limit + 1)
-    return {"items": [_body(row) for row in rows[:limit]], "next_cursor": next_cursor(rows, limit)}
+    return page_of(rows, limit, _body)
 
 
 @router.get("/{link_id}", response_model=schemas.ShareLink)

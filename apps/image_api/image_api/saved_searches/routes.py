@@ -9,7 +9,7 @@ from image_api.actor import Actor, Scope
 from image_api.auth import RequireScope
 from image_api.dependencies import CursorQuery, IfMatch, LimitQuery, ServicesDep, TeamQuery, TransactionDep
 from image_api.http.entity_tags import entity_tag
-from image_api.http.pagination import DEFAULT_LIMIT, next_cursor
+from image_api.http.pagination import DEFAULT_LIMIT, page_of
 from image_api.http.paths import API_PREFIX
 from image_api.idempotency.route import CreationDep, IdempotentRoute
 from image_api.saved_searches import schemas, service
@@ -73,7 +73,7 @@ async def list_saved_searches(
 ) -> Any:
     """List the saved searches of a team, newest first."""
     rows = await service.list_searches(services.database, actor, team_id, cursor, limit + 1)
-    return {"items": [_body(services, row) for row in rows[:limit]], "next_cursor": next_cursor(rows, limit)}
+    return page_of(rows, limit, lambda row: _body(services, row))
 
 
 @router.get("/{saved_search_id}", response_model=schemas.SavedSearch)
