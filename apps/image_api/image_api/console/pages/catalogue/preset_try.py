@@ -10,7 +10,7 @@ from image_api.auth import RequireScope
 from image_api.console.frame import Refusal, render, show_again_if_refused
 from image_api.console.page_route import PageRoute, same_as
 from image_api.console.pages.catalogue.presets import PRESETS, Name
-from image_api.console.pages.catalogue.team_first import ask_for_team, lacks_team
+from image_api.console.team_first import ask_for_team, lacks_team
 from image_api.delivery_addresses import service as addresses
 from image_api.dependencies import ServicesDep, TeamQuery
 from image_api.presets import service as presets

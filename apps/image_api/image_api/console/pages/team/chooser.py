@@ -11,11 +11,6 @@ from image_api.services import Services
 from image_api.teams import service as teams
 
 
-def must_choose(actor: Actor, team_id: UUID | None) -> bool:
-    """Return whether a page cannot know whose things to show."""
-    return actor.is_admin and team_id is None
-
-
 async def choose_team(request: Request, actor: Actor, title: str) -> Response:
     """Return the page that leads to the same address with a team."""
     services: Services = request.app.state.services

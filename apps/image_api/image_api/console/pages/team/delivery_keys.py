@@ -10,8 +10,9 @@ from image_api.auth import RequireScope
 from image_api.console.forms import Form, FormDep, read_form
 from image_api.console.frame import Refusal, SecretPage, go_to, render, show_again_if_refused, show_secret
 from image_api.console.page_route import PageRoute, same_as
-from image_api.console.pages.team.chooser import choose_team, must_choose, name_of_team
+from image_api.console.pages.team.chooser import choose_team, name_of_team
 from image_api.console.policy import HOME
+from image_api.console.team_first import lacks_team
 from image_api.delivery_keys import schemas, service
 from image_api.dependencies import CursorQuery, DeliveryMasterDep, ServicesDep, TeamQuery, TransactionDep
 from image_api.http.pagination import DEFAULT_LIMIT, next_cursor
@@ -33,7 +34,7 @@ async def show(
     done: Annotated[Literal["retired"] | None, Query()] = None,
 ) -> Response:  # fmt: skip
     """List the keys of a team, newest first."""
-    if must_choose(actor, team_id):
+    if lacks_team(actor, team_id):
         return await choose_team(request, actor, "Delivery keys")
     rows = await service.list_keys(services.database, actor, team_id, cursor, DEFAULT_LIMIT + 1)
     values = {
@@ -46,7 +47,7 @@ async def show(
 @router.get("/new", openapi_extra=_CREATE)
 async def show_new(request: Request, actor: Keeper, team_id: TeamQuery = None) -> Response:
     """Show the form for a new key."""
-    if must_choose(actor, team_id):
+    if lacks_team(actor, team_id):
         return await choose_team(request, actor, "New delivery key")
     return _new_page(request, team_id, Form(()), None)
 

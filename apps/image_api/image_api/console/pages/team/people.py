@@ -11,9 +11,10 @@ from image_api.auth import RequireScope
 from image_api.console.forms import Form, FormDep, read_form
 from image_api.console.frame import Refusal, go_to, public_url, render, show_again_if_refused, show_secret
 from image_api.console.page_route import PageRoute, same_as
-from image_api.console.pages.team.chooser import choose_team, must_choose, name_of_team
+from image_api.console.pages.team.chooser import choose_team, name_of_team
 from image_api.console.pages.team.keys import keys_path
 from image_api.console.policy import HOME
+from image_api.console.team_first import lacks_team
 from image_api.credentials.service import is_admin
 from image_api.dependencies import CursorQuery, ServicesDep, TeamQuery, TransactionDep
 from image_api.http.pagination import DEFAULT_LIMIT, next_cursor
@@ -42,7 +43,7 @@ async def show(
 ) -> Response:  # fmt: skip
     """List the users of a team, newest first."""
     listed_id = team_id or (None if actor.is_admin else actor.team_id)
-    if must_choose(actor, team_id) or listed_id is None:
+    if lacks_team(actor, team_id) or listed_id is None:
         return await choose_team(request, actor, "People")
     rows = await users.list_users(services.database, actor, listed_id, cursor, DEFAULT_LIMIT + 1)
     values = {

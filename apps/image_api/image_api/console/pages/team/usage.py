@@ -13,8 +13,9 @@ from image_api.auth import RequireScope
 from image_api.console.frame import render
 from image_api.console.page_route import PageRoute, same_as
 from image_api.console.pages.team.charts import chart_of
-from image_api.console.pages.team.chooser import choose_team, must_choose, name_of_team
+from image_api.console.pages.team.chooser import choose_team, name_of_team
 from image_api.console.policy import HOME
+from image_api.console.team_first import lacks_team
 from image_api.credits import service as credits
 from image_api.dependencies import CursorQuery, ServicesDep, TeamQuery
 from image_api.http.pagination import next_cursor
@@ -37,7 +38,7 @@ async def show(
     last_day: Day = None, cursor: CursorQuery = None,
 ) -> Response:  # fmt: skip
     """Show a period, by default the last 30 days; `cursor` is a place in the list of credit entries."""
-    if must_choose(actor, team_id):
+    if lacks_team(actor, team_id):
         return await choose_team(request, actor, "Usage")
     period = first_day, last_day
     used = await service.find_usage(services.database, actor, team_id, period, None, by_key=False)
