@@ -9,7 +9,7 @@ from image_api.actor import Actor, Scope
 from image_api.auth import RequireScope
 from image_api.console.frame import go_to, render
 from image_api.console.page_route import PageRoute, same_as
-from image_api.console.pages.images import IMAGES
+from image_api.console.pages.images.page import IMAGES
 from image_api.console.policy import HOME
 from image_api.dependencies import CursorQuery, ServicesDep, TeamQuery
 from image_api.http.pagination import DEFAULT_LIMIT, next_cursor

@@ -12,7 +12,7 @@ from image_api.collections import schemas, service
 from image_api.console.forms import Form, FormDep
 from image_api.console.frame import Refusal, go_to, render, show_again_if_refused
 from image_api.console.page_route import PageRoute, same_as
-from image_api.console.pages.images import Reader
+from image_api.console.pages.images.page import Reader
 from image_api.console.pictures import picture_of
 from image_api.console.policy import HOME
 from image_api.console.team_first import ask_for_team, lacks_team

@@ -10,7 +10,7 @@ from image_api.console.frame import render
 from image_api.console.page_route import PageRoute, same_as
 from image_api.console.pages.image.neighbors import find_neighbors
 from image_api.console.pages.image.step import actions_of
-from image_api.console.pages.images import IMAGES, OF_A_PAGE, Reader, list_address
+from image_api.console.pages.images.page import IMAGES, OF_A_PAGE, Reader, list_address
 from image_api.console.pictures import name_of, picture_of
 from image_api.dependencies import ServicesDep
 from image_api.images import service as images

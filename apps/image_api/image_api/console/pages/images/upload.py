@@ -12,7 +12,7 @@ from image_api.auth import RequireScope
 from image_api.console.file_forms import FileFormDep
 from image_api.console.frame import go_to, render, show_again_if_refused
 from image_api.console.page_route import PageRoute, same_as
-from image_api.console.pages.images import IMAGES, upload_limits
+from image_api.console.pages.images.page import IMAGES, upload_limits
 from image_api.console.team_first import ask_for_team, lacks_team
 from image_api.dependencies import ServicesDep, TeamQuery
 from image_api.idempotency.route import StreamClaimDep

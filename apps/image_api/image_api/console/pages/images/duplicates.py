@@ -13,7 +13,7 @@ from image_api.console.forms import FormDep, read_form
 from image_api.console.frame import go_to, render
 from image_api.console.page_route import PageRoute, same_as
 from image_api.console.pages.image.step import may_trash
-from image_api.console.pages.images import Reader
+from image_api.console.pages.images.page import Reader
 from image_api.console.pictures import name_of, picture_of
 from image_api.console.policy import HOME
 from image_api.console.team_first import ask_for_team, lacks_team
