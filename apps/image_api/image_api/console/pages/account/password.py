@@ -10,7 +10,7 @@ from image_api.console.forms import FormDep
 from image_api.console.frame import go_to, refusal_of, render
 from image_api.console.page_route import PageRoute, same_as
 from image_api.console.policy import HOME
-from image_api.dependencies import ServicesDep
+from image_api.dependencies import ServicesDep, TeamQuery
 from image_api.people import accounts, schemas
 from image_core import errors
 
@@ -21,13 +21,20 @@ _SAME = same_as("POST /api/v1/auth/password")
 
 
 @router.get("", openapi_extra=_SAME)
-async def show(request: Request, _actor: Person, changed: Annotated[Literal["1"] | None, Query()] = None) -> Response:
+async def show(
+    request: Request,
+    _actor: Person,
+    team_id: TeamQuery = None,
+    changed: Annotated[Literal["1"] | None, Query()] = None,
+) -> Response:
     """Show the form."""
-    return render(request, "password.html", {"changed": changed is not None, "refusal": None})
+    return render(request, "password.html", {"changed": changed is not None, "refusal": None}, team_id=team_id)
 
 
 @router.post("", openapi_extra=_SAME)
-async def change(request: Request, actor: Person, form: FormDep, services: ServicesDep) -> Response:
+async def change(
+    request: Request, actor: Person, form: FormDep, services: ServicesDep, team_id: TeamQuery = None
+) -> Response:
     """Change the password; other sessions end."""
     try:
         address = await count_sign_in_attempt(services)
@@ -36,5 +43,5 @@ async def change(request: Request, actor: Person, form: FormDep, services: Servi
     except errors.AppError as error:
         refusal = refusal_of(error)
         values = {"changed": False, "refusal": refusal}
-        return render(request, "password.html", values, status=refusal.status, headers=refusal.headers)
-    return go_to(f"{PASSWORD}?changed=1")
+        return render(request, "password.html", values, team_id=team_id, status=refusal.status, headers=refusal.headers)
+    return go_to(PASSWORD, team_id, changed="1")

@@ -11,7 +11,7 @@ from image_api.console.forms import read_form
 from image_api.console.frame import go_to, render, signed_out
 from image_api.console.page_route import PageRoute, same_as
 from image_api.console.policy import HOME
-from image_api.dependencies import ServicesDep, TransactionDep
+from image_api.dependencies import ServicesDep, TeamQuery, TransactionDep
 from image_api.people import service as people
 
 SESSIONS = f"{HOME}/sessions"
@@ -22,9 +22,10 @@ _FORM = [Depends(read_form)]
 
 
 @router.get("", openapi_extra=same_as("GET /api/v1/auth/sessions"))
-async def show(request: Request, actor: Holder, services: ServicesDep) -> Response:
+async def show(request: Request, actor: Holder, services: ServicesDep, team_id: TeamQuery = None) -> Response:
     """List the active sessions, newest first."""
-    return render(request, "sessions.html", {"sessions": await people.sessions(services.database, actor)})
+    sessions = await people.sessions(services.database, actor)
+    return render(request, "sessions.html", {"sessions": sessions}, team_id=team_id)
 
 
 @router.post(
@@ -32,11 +33,13 @@ async def show(request: Request, actor: Holder, services: ServicesDep) -> Respon
     dependencies=_FORM,
     openapi_extra=same_as("DELETE /api/v1/auth/sessions/{session_id}"),
 )
-async def end(session_id: UUID, actor: Holder, transaction: TransactionDep, services: ServicesDep) -> Response:
+async def end(
+    session_id: UUID, actor: Holder, transaction: TransactionDep, services: ServicesDep, team_id: TeamQuery = None
+) -> Response:
     """End one session."""
     await people.end_session(transaction, actor, session_id)
     transaction.on_commit.append(lambda: services.session_cache.forget_user(actor.user_id))
-    return go_to(SESSIONS)
+    return go_to(SESSIONS, team_id)
 
 
 @router.post("/end-all", dependencies=_FORM, openapi_extra=same_as("POST /api/v1/auth/logout"))
