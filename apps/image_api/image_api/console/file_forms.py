@@ -1,14 +1,14 @@
 """Forms with a file: the fields before it are read and checked, and the file passes on to an upload as it arrives."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from multipart import parse_options_header
 
 from image_api.auth import check_csrf
-from image_api.console.forms import CSRF_FIELD, KEY_FIELD, read_form
+from image_api.console.forms import CSRF_FIELD, KEY_FIELD, METADATA_PREFIX, read_form
 from image_api.dependencies import ServicesDep
 from image_api.idempotency.route import FormKey
 from image_api.uploads import receiving
@@ -22,11 +22,13 @@ class _PageFields(FieldTexts):
 
     Attributes:
         key: the form's `Idempotency-Key`; empty if it has none so far.
+        metadata_texts: what stands in the fields of the team's schema.
     """
 
     def __init__(self, cookie: str) -> None:
         super().__init__()
         self.key = ""
+        self.metadata_texts: dict[str, str] = {}
         self._cookie, self._is_checked = cookie, False
 
     def check_name(self, name: str) -> None:
@@ -38,7 +40,7 @@ class _PageFields(FieldTexts):
         """
         if not self._is_checked and name != CSRF_FIELD:
             self._check_token("")
-        if name not in (CSRF_FIELD, KEY_FIELD):
+        if name not in (CSRF_FIELD, KEY_FIELD) and not name.startswith(METADATA_PREFIX):
             super().check_name(name)
 
     def add(self, name: str, text: str) -> None:
@@ -53,6 +55,8 @@ class _PageFields(FieldTexts):
             self._check_token(text)
         elif name == KEY_FIELD:
             self.key = text
+        elif name.startswith(METADATA_PREFIX):
+            self.metadata_texts[name] = text.strip()
         else:
             super().add(name, text)
 
@@ -73,10 +77,21 @@ class _PageFields(FieldTexts):
 
 @dataclass
 class FileForm(MultipartSource):
-    """The form of a page with one part named `file`, after the CSRF token."""
+    """The form of a page with one part named `file`, after the CSRF token.
 
+    Attributes:
+        read_metadata: makes values of the texts of metadata fields.
+    """
+
+    fields: _PageFields
+    read_metadata: Callable[[Mapping[str, str]], dict[str, Any]] = dict
     _pieces: AsyncIterator[bytes] | None = None
     _first: bytes = b""
+
+    @property
+    def raw_fields(self) -> dict[str, Any]:
+        texts = self.fields.metadata_texts
+        return self.fields.values | ({"metadata": self.read_metadata(texts)} if texts else {})
 
     async def read_head(self) -> None:
         """Read up to the first bytes of the file; also raises the errors of `chunks`.

@@ -17,6 +17,8 @@ from image_core import errors
 CSRF_FIELD = "csrf_token"
 KEY_FIELD = "idempotency_key"
 """Made with the page, so that a form that is sent twice has one effect."""
+METADATA_PREFIX = "metadata."
+"""Before the name of a field that the team's schema declares."""
 _MEDIA_TYPE = "application/x-www-form-urlencoded"
 _MAX_FIELDS = 100
 Model = TypeVar("Model", bound=BaseModel)

@@ -3,6 +3,7 @@
 from typing import Any
 
 import httpx2
+import orjson
 import pytest
 from sqlalchemy import func, select
 
@@ -14,6 +15,7 @@ from ..conftest import Api
 from ..pictures import picture
 from .browser import HTML, SAME_ORIGIN, Browser
 from .test_images import signed_in
+from .test_metadata_form import declare
 
 UPLOAD = "/console/images/upload"
 COUNT = select(func.count()).select_from(image)
@@ -122,15 +124,30 @@ async def test_an_admin_chooses_a_team_first(api: Api, member: UserWithKey) -> N
     assert await api.rows.fetch_value(COUNT) == 1
 
 
-async def test_the_form_begins_with_the_fields_that_the_team_requires(api: Api, member: UserWithKey) -> None:
-    schema = {"fields": [{"name": "licence", "type": "enum", "enum": ["CC0", "none"], "required": True}]}
-    path = f"/api/v1/metadata-schema?team_id={member.team_id}"
-    answer = await api.client.put(path, headers=api.admin.headers, json=schema)
-    assert answer.status_code == 200, answer.text
+async def test_the_form_has_the_fields_of_the_teams_schema(api: Api, member: UserWithKey) -> None:
+    await declare(api, member)
     browser = await opened(api, member)
-    assert '"licence": ""' in browser.form(UPLOAD)["metadata"]
-    assert "(CC0, none)" in browser.page
-    answer = await send(browser, picture(1))
+    values = {"metadata.age": "30", "metadata.member": "false", "metadata.sea": "Baltic", "metadata.note": " 42 "}
+    # Empty fields are no metadata.
+    values |= {"metadata.weight": "", "metadata.day": ""}
+    refused = await send(browser, picture(1), **values | {"metadata.age": "17", "metadata.note": ""})
+    assert refused.status_code == 422
+    assert refused.text.count('class="mistake"') == 2
+    assert browser.form(UPLOAD)["metadata.age"] == "17"
+    assert (await send(browser, picture(1), **values)).status_code == 303
+    stored = orjson.loads((await api.only_row())["metadata"])
+    assert stored == {"age": 30, "member": False, "sea": "Baltic", "note": "42"}
+
+
+async def test_a_field_that_the_schema_lost_meanwhile_is_refused_and_fields_may_follow_the_file(
+    api: Api, member: UserWithKey
+) -> None:
+    await declare(api, member)
+    browser = await opened(api, member)
+    answer = await send(browser, picture(1), **{"metadata.note": "x", "metadata.gone": "y"})
     assert answer.status_code == 422
-    assert "metadata.licence" in answer.text
-    assert (await send(browser, picture(1), metadata='{"licence": "CC0"}')).status_code == 303
+    assert "metadata.gone" in answer.text
+    await browser.get(UPLOAD)
+    late = await send(browser, picture(1), late="metadata.note", **{"metadata.note": "x", "metadata.sea": ""})
+    assert late.status_code == 303
+    assert orjson.loads((await api.only_row())["metadata"]) == {"note": "x"}

@@ -1,10 +1,12 @@
 """The fields of an image's metadata in its form: those of the team's schema, or one of JSON without a schema."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import orjson
 
+from image_api.console.forms import METADATA_PREFIX
 from image_api.metadata_schemas import service as metadata_schemas
 from image_api.metadata_schemas.rules import Declared
 from image_api.metadata_schemas.schemas import NUMBERS, DeclaredField, FieldType, is_date
@@ -12,8 +14,8 @@ from image_core import errors
 from image_core.db import Record, Runner
 
 _JSON = "metadata"
-_PREFIX = "metadata."
 _LONG = 80
+_JSON_TYPES = (*NUMBERS, FieldType.BOOLEAN)
 
 
 class Input(NamedTuple):
@@ -24,6 +26,7 @@ class Input(NamedTuple):
     type: str
     hint: str
     options: list[tuple[str, str]]
+    required: bool
 
 
 @dataclass(frozen=True)
@@ -36,12 +39,12 @@ class MetadataForm:
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the form's fields."""
-        return tuple(f"{_PREFIX}{name}" for name in self.declared) or (_JSON,)
+        return tuple(f"{METADATA_PREFIX}{name}" for name in self.declared) or (_JSON,)
 
     def texts(self) -> dict[str, str]:
         """Return what the fields show of the stored metadata."""
         if self.declared:
-            return {f"{_PREFIX}{name}": _text_of(self.stored.get(name)) for name in self.declared}
+            return {f"{METADATA_PREFIX}{name}": _text_of(self.stored.get(name)) for name in self.declared}
         return {_JSON: orjson.dumps(self.stored, option=orjson.OPT_INDENT_2).decode() if self.stored else ""}
 
     def inputs(self) -> list[Input]:
@@ -62,8 +65,20 @@ class MetadataForm:
         changed = [name for name in self.names if sent[name] != shown[name].strip()]
         if not self.declared:
             return self._patch_to(_read_object(sent[_JSON])) if changed else {}
-        fields = {name: self.declared[name.removeprefix(_PREFIX)] for name in changed}
+        fields = {name: self.declared[name.removeprefix(METADATA_PREFIX)] for name in changed}
         return {field.name: _value_of(field, sent[name]) for name, field in fields.items()}
+
+    def read(self, sent: Mapping[str, str]) -> dict[str, Any]:
+        """Return the metadata of a new image; fields that the schema no longer has are left for it to refuse."""
+        texts = {name.removeprefix(METADATA_PREFIX): text for name, text in sent.items() if text}
+        return {
+            name: _value_of(self.declared[name], text) if name in self.declared else text
+            for name, text in texts.items()
+        }
+
+    def json_names(self) -> list[str]:
+        """Return the names of the fields whose texts are JSON: numbers, true and false."""
+        return [f"{METADATA_PREFIX}{name}" for name, field in self.declared.items() if field.type in _JSON_TYPES]
 
     def _patch_to(self, wanted: dict[str, Any]) -> dict[str, Any]:
         removed = dict.fromkeys(name for name in self.stored if name not in wanted)
@@ -124,8 +139,8 @@ def _input(field: DeclaredField, stored: Any) -> Input:
     options = list(dict.fromkeys(["", *choices, shown])) if choices else []
     texts = {"": "None"} | ({"true": "Yes", "false": "No"} if field.type is FieldType.BOOLEAN else {})
     return Input(
-        f"{_PREFIX}{field.name}", field.name, _type_of(field, shown), _hint_of(field),
-        [(option, texts.get(option, option)) for option in options],
+        f"{METADATA_PREFIX}{field.name}", field.name, _type_of(field, shown), _hint_of(field),
+        [(option, texts.get(option, option)) for option in options], field.required,
     )  # fmt: skip
 
 

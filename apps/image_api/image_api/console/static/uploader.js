@@ -25,6 +25,17 @@ function make(name, properties, ...children) {
   return element;
 }
 
+/** The metadata as JSON: what stands in their one field, or in those of the team's schema. */
+function metadataOf(form) {
+  if (form.elements.metadata) return form.elements.metadata.value;
+  const json = form.dataset.upload.split(" ");
+  const filled = [...form.elements].filter(({ name, value }) => name.startsWith("metadata.") && value.trim());
+  const pairs = filled.map(({ name, value }) => {
+    return [name.slice("metadata.".length), json.includes(name) ? JSON.parse(value) : value.trim()];
+  });
+  return JSON.stringify(Object.fromEntries(pairs));
+}
+
 /** One file, and the line of the list that shows it. */
 class Item {
   constructor(file) {
@@ -40,7 +51,10 @@ class Item {
     // `randomUUID` and `subtle` are missing on pages over plain HTTP from another machine.
     this.key = crypto.getRandomValues(new Uint32Array(4)).join("-");
     this.body = new FormData();
-    for (const name of form ? ["tags", "metadata"] : []) this.body.append(name, form.elements[name].value);
+    if (form) {
+      this.body.append("tags", form.elements.tags.value);
+      this.body.append("metadata", metadataOf(form));
+    }
     this.body.append("file", this.file);
   }
 

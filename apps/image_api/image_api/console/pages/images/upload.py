@@ -1,7 +1,6 @@
 """`/console/images/upload`: the form that uploads a file, and what became of it."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 from uuid import UUID
 
 import orjson
@@ -9,10 +8,11 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from image_api.actor import Actor, Scope
 from image_api.auth import RequireScope
-from image_api.console.file_forms import FileFormDep
-from image_api.console.frame import go_to, render, show_again_if_refused
+from image_api.console.file_forms import FileForm, FileFormDep
+from image_api.console.frame import Refusal, go_to, render, show_again_if_refused
 from image_api.console.page_route import PageRoute, same_as
 from image_api.console.pages.images.page import IMAGES, upload_limits
+from image_api.console.pages.metadata_form import MetadataForm
 from image_api.console.team_first import ask_for_team, lacks_team
 from image_api.dependencies import ServicesDep, TeamQuery
 from image_api.idempotency.route import StreamClaimDep
@@ -30,6 +30,44 @@ _UPLOAD = same_as("POST /api/v1/images")
 _PURPOSE = "that the images will belong to"
 
 
+class _UploadPage(NamedTuple):
+    """The form for files of one team; `named_id` is the team that an admin has chosen."""
+
+    request: Request
+    services: Services
+    named_id: UUID | None
+    team_id: UUID
+    metadata: MetadataForm
+
+    def show(
+        self, tags: str = "", texts: dict[str, str] | None = None, refusal: Refusal | None = None, **done: Any
+    ) -> Response:
+        """Return the page with these texts in its fields."""
+        settings = self.services.settings
+        values = {
+            "done": None, "image_id": None, "tags": tags, "texts": self.metadata.texts() | (texts or {}),
+            "refusal": refusal, "metadata": self.metadata, "formats": settings.image_formats,
+            "limits": upload_limits(settings), "team_id": self.named_id,
+        }  # fmt: skip
+        status = refusal.status if refusal else 200
+        return render(self.request, "upload.html", values | done, team_id=self.named_id, status=status)
+
+    def show_again(self, form: FileForm) -> None:
+        """Show what has arrived of a form if it is refused; no page can fill in a file."""
+        sent = form.fields.values
+        tags = ", ".join(map(str, sent.get("tags", ())))
+        texts = dict(form.fields.metadata_texts)
+        if sent.get("metadata"):
+            texts["metadata"] = orjson.dumps(sent["metadata"]).decode()
+        show_again_if_refused(self.request, lambda refusal: self.show(tags, texts, refusal))
+
+
+async def _find_page(request: Request, services: Services, actor: Actor, team_id: UUID | None) -> _UploadPage:
+    owner_id = await teams.receiving_team(services.database, actor, team_id)
+    declared = await metadata_schemas.declared_fields(services.database, owner_id)
+    return _UploadPage(request, services, team_id, owner_id, MetadataForm(declared, {}))
+
+
 @router.get("", openapi_extra=_UPLOAD)
 async def show(
     request: Request, actor: Writer, services: ServicesDep, team_id: TeamQuery = None,
@@ -39,52 +77,37 @@ async def show(
     """Show the form, after an upload with what became of the file."""
     if lacks_team(actor, team_id):
         return ask_for_team(request, "Upload", _PURPOSE)
-    owner_id = await teams.receiving_team(services.database, actor, team_id)
-    declared = await metadata_schemas.declared_fields(services.database, owner_id)
-    required = {name: field.enum for name, field in declared.items() if field.required}
-    metadata = orjson.dumps(dict.fromkeys(required, ""), option=orjson.OPT_INDENT_2).decode() if required else ""
-    values = {
-        "done": done, "image_id": image_id, "refusal": None, "tags": "", "metadata": metadata, "required": required,
-    }  # fmt: skip
-    return _page(request, services, team_id, values)
+    page = await _find_page(request, services, actor, team_id)
+    return page.show(done=done, image_id=image_id)
 
 
-def _page(request: Request, services: Services, team_id: UUID | None, values: dict[str, Any]) -> Response:
-    settings, refusal = services.settings, values["refusal"]
-    shown = {"required": {}, "formats": settings.image_formats, "limits": upload_limits(settings), "team_id": team_id}
-    status = refusal.status if refusal else 200
-    return render(request, "upload.html", shown | values, team_id=team_id, status=status)
-
-
-def _show_form_again(request: Request, services: Services, team_id: UUID | None, sent: Mapping[str, Any]) -> None:
-    """Show the form again if it is refused, with the fields that had arrived; no page can fill in a file."""
-    values = {
-        "done": None, "image_id": None, "tags": ", ".join(map(str, sent.get("tags", ()))),
-        "metadata": orjson.dumps(sent["metadata"]).decode() if sent.get("metadata") else "",
-    }  # fmt: skip
-    show_again_if_refused(request, lambda refusal: _page(request, services, team_id, {**values, "refusal": refusal}))
-
-
-def _show_empty_form_again(request: Request, actor: Uploader, services: ServicesDep, team_id: TeamQuery = None) -> None:
+async def _show_empty_form_again(
+    request: Request, actor: Uploader, services: ServicesDep, team_id: TeamQuery = None
+) -> _UploadPage:
+    """Return the page to show if the form is refused, even before a field of it is read."""
     if lacks_team(actor, team_id):
         show_again_if_refused(request, lambda _refusal: ask_for_team(request, "Upload", _PURPOSE))
-    else:
-        _show_form_again(request, services, team_id, {})
+    page = await _find_page(request, services, actor, team_id)
+    show_again_if_refused(request, lambda refusal: page.show(refusal=refusal))
+    return page
 
 
-@router.post("", dependencies=[Depends(_show_empty_form_again)], openapi_extra=_UPLOAD)
+PageDep = Annotated[_UploadPage, Depends(_show_empty_form_again)]
+"""Declared before the form."""
+
+
+@router.post("", openapi_extra=_UPLOAD)
 async def upload(
-    request: Request, actor: Uploader, services: ServicesDep, form: FileFormDep, claim: StreamClaimDep,
+    request: Request, actor: Uploader, services: ServicesDep, page: PageDep, form: FileFormDep, claim: StreamClaimDep,
     team_id: TeamQuery = None,
 ) -> Response:  # fmt: skip
     """Store the file like the operation, and lead back to the form."""
     metrics = request.app.state.metrics
+    form.read_metadata = page.metadata.read
     try:
-        owner_id = await teams.receiving_team(services.database, actor, team_id)
-        uploaded = await repeated.receive(services, actor, owner_id, form, claim)
+        uploaded = await repeated.receive(services, actor, page.team_id, form, claim)
     except errors.AppError as error:
-        if not lacks_team(actor, team_id):
-            _show_form_again(request, services, team_id, form.raw_fields)
+        page.show_again(form)
         metrics.uploads.labels(error.code).inc()
         raise
     metrics.count_upload(uploaded.image["size_bytes"], duplicate=uploaded.duplicate)
