@@ -70,6 +70,11 @@ _NAVIGATION = (
 )
 
 
+def pages_for(actor: Actor) -> list[NavItem]:
+    """Return the pages of the navigation that the caller can open."""
+    return [item for item in _NAVIGATION if item.is_for(actor)]
+
+
 @cache
 def _templates() -> Templates:
     templates = Templates("image_api.console", static_files)
@@ -116,8 +121,9 @@ def render(
     frame = {
         "actor": actor,
         "csrf_token": session_cookies.csrf_token(cookie) if cookie and actor else "",
-        "navigation": [item for item in _NAVIGATION if actor and item.is_for(actor)],
+        "navigation": pages_for(actor) if actor else [],
         "path": request.url.path,
+        "chosen_team_id": team_id,
         "link": lambda path, **query: _link(path, team_id, query),
         "new_key": new_id,
         "is_local": services.settings.is_local,

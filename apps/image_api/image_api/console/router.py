@@ -1,7 +1,7 @@
 """The routes of the console, and the files that its pages load."""
 
 from image_api.console.frame import static_files
-from image_api.console.pages import components, home, nowhere
+from image_api.console.pages import components, find, home, keyboard, nowhere
 from image_api.console.pages.account.routers import ACCOUNT_ROUTERS
 from image_api.console.pages.catalogue.routers import CATALOGUE_ROUTERS
 from image_api.console.pages.image.routers import IMAGE_ROUTERS
@@ -10,6 +10,8 @@ from image_api.console.pages.team.routers import TEAM_ROUTERS
 
 ROUTERS = (
     home.router,
+    find.router,
+    keyboard.router,
     *IMAGES_ROUTERS,
     *IMAGE_ROUTERS,
     *CATALOGUE_ROUTERS,

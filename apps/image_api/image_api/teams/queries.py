@@ -4,7 +4,7 @@ from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Uuid, bindparam, delete, exists, func, insert, select, tuple_, update
+from sqlalchemy import ARRAY, Text, Uuid, bindparam, cast, delete, exists, func, insert, select, tuple_, update
 
 from image_api.http.pagination import Cursor
 from image_core.db import Query, Record, Runner, Transaction
@@ -33,6 +33,12 @@ async def page(runner: Runner, only_id: UUID | None, cursor: Cursor | None, limi
     if cursor is not None:
         statement = statement.where(tuple_(team.c.created_at, team.c.id) < tuple_(cursor.created_at, cursor.row_id))
     return await runner.fetch(statement)
+
+
+async def matching(runner: Runner, text: str, limit: int) -> list[Record]:
+    """Return id and name of the teams whose name contains a text, or whose id it is."""
+    is_named = team.c.name.icontains(text, autoescape=True) | (cast(team.c.id, Text) == text.lower())
+    return await runner.fetch(select(team.c.id, team.c.name).where(is_named).order_by(team.c.name).limit(limit))
 
 
 async def add(transaction: Transaction, team_id: UUID, values: dict[str, Any]) -> Record | None:

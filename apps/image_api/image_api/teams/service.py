@@ -22,6 +22,16 @@ async def list_teams(runner: Runner, actor: Actor, cursor: Cursor | None, limit:
     return await queries.page(runner, actor.visible_team_id, cursor, limit)
 
 
+async def find_teams(runner: Runner, actor: Actor, text: str, limit: int) -> list[Record]:
+    """Return the teams whose name contains a text in any case, or whose id it is, by name; for an admin.
+
+    Raises:
+        errors.RoleMissing: The caller is no admin.
+    """
+    require_admin(actor)
+    return await queries.matching(runner, text, limit)
+
+
 async def team_names(runner: Runner, actor: Actor, team_ids: Collection[UUID]) -> dict[UUID, str]:
     """Return the names of those of these teams that the caller may see, by id."""
     visible = [team_id for team_id in team_ids if actor.visible_team_id in (None, team_id)]
