@@ -83,16 +83,17 @@ async def show(
 
 async def _show_empty_form_again(
     request: Request, actor: Uploader, services: ServicesDep, team_id: TeamQuery = None
-) -> _UploadPage:
-    """Return the page to show if the form is refused, even before a field of it is read."""
+) -> _UploadPage | None:
+    """Return the page to show if the form is refused, even before a field of it is read; None without a team."""
     if lacks_team(actor, team_id):
         show_again_if_refused(request, lambda _refusal: ask_for_team(request, "Upload", _PURPOSE))
+        return None
     page = await _find_page(request, services, actor, team_id)
     show_again_if_refused(request, lambda refusal: page.show(refusal=refusal))
     return page
 
 
-PageDep = Annotated[_UploadPage, Depends(_show_empty_form_again)]
+PageDep = Annotated[_UploadPage | None, Depends(_show_empty_form_again)]
 """Declared before the form."""
 
 
@@ -103,6 +104,8 @@ async def upload(
 ) -> Response:  # fmt: skip
     """Store the file like the operation, and lead back to the form."""
     metrics = request.app.state.metrics
+    # Without a team, this refuses the form.
+    page = page or await _find_page(request, services, actor, team_id)
     form.read_metadata = page.metadata.read
     try:
         uploaded = await repeated.receive(services, actor, page.team_id, form, claim)
