@@ -123,7 +123,11 @@ async def test_a_scope_is_needed_and_the_navigation_knows(api: Api, member: User
 
 async def test_one_image_shows_what_is_known_and_why_it_failed(api: Api, member: UserWithKey) -> None:
     (image_id,), browser = await upload_some(api, member, 1), await signed_in(api, member)
-    facts = {"exif": {"model": "Pixel 9"}, "colors": [{"hex": "#0f6b5c", "share": 0.5}], "blurhash": "LaRB"}
+    facts = {
+        "exif": {"camera_model": "Pixel 9", "shutter": {"kind": "global"}},
+        "colors": [{"hex": "#0f6b5c", "share": 0.5}],
+        "blurhash": "LaRB",
+    }
     await api.set_row(
         UUID(image_id), status="failed", failure_code="image-truncated", failure_message="Upload `all` of it.",
         tags=["sea"], facts=orjson.dumps(facts).decode(), metadata='{"place": "Oslo", "sold": false}',
@@ -132,8 +136,9 @@ async def test_one_image_shows_what_is_known_and_why_it_failed(api: Api, member:
     page = (await browser.get(f"{IMAGES}/{image_id}")).text
     for part in (
         "<h1>A fjord</h1>",
-        "exif.model",
-        "Pixel 9",
+        "<dt>Camera</dt><dd>Pixel 9</dd>",
+        # One that has no words yet.
+        "<dt>shutter.kind</dt><dd>global</dd>",
         "Oslo",
         "<dd>false</dd>",
         "sea",

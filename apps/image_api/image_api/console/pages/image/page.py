@@ -1,14 +1,18 @@
 """`/console/images/{image_id}`: one image with its facts."""
 
+import time
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import orjson
 from fastapi import APIRouter, Query, Request, Response
 
-from image_api.console.frame import render
+from image_api.console.frame import public_url, render
 from image_api.console.page_route import PageRoute, same_as
+from image_api.console.pages.image.facts import facts_of, flat, zone_of
+from image_api.console.pages.image.files import browsers_show, files_of, original_path
 from image_api.console.pages.image.neighbors import find_neighbors
+from image_api.console.pages.image.snippets import snippets_of
 from image_api.console.pages.image.step import actions_of
 from image_api.console.pages.images.page import IMAGES, OF_A_PAGE, Reader, list_address
 from image_api.console.pictures import name_of, picture_of
@@ -16,11 +20,9 @@ from image_api.dependencies import ServicesDep
 from image_api.images import service as images
 from image_api.listing.filters.query_string import filter_parameters, parse_all
 from image_api.teams import service as teams
-from image_core.states import HOLDS_BYTES
+from image_core.db import Record
 from image_core.storage.sizes import format_size
 
-# Colors are shown by themselves; the others are for programs.
-_NOT_FOR_PEOPLE = ("colors", "blurhash", "perceptual_hash", "perceptual_hash_algorithm")
 _PARAMETERS = [each for each in filter_parameters() if each["name"] not in OF_A_PAGE]
 router = APIRouter(prefix=IMAGES, include_in_schema=False, route_class=PageRoute)
 
@@ -38,37 +40,32 @@ async def show(
     filters, *others = parse_all(request.query_params, other_parameters=("done",))
     row = await images.get_image(services.database, actor, image_id)
     found = await find_neighbors(services.database, actor, filters, (others[0], others[1]), row)
-    facts = orjson.loads(row["facts"] or b"{}")
     names = await teams.team_names(services.database, actor, [row["team_id"]])
     values = {
+        **_described(row),
+        **actions_of(actor, row),
+        "team_name": names.get(row["team_id"]),
+        "done": done,
+        "list": list_address(query),
+        "before": found.before and list_address(query, f"{IMAGES}/{found.before}"),
+        "after": found.after and list_address(query, f"{IMAGES}/{found.after}"),
+        "path_of": f"{IMAGES}/{image_id}",
+        "picture": await picture_of(services, row, "large"),
+        "files": await files_of(services, actor, row, time.time()),
+        "snippets": await snippets_of(services, row, public_url(request), name_of(row)),
+    }
+    return render(request, "image.html", values, team_id=filters.team_id)
+
+
+def _described(row: Record) -> dict[str, Any]:
+    return {
         "image": row,
         "name": name_of(row),
         "status": "trashed" if row["deleted_at"] else row["status"],
         "size": None if row["size_bytes"] is None else format_size(row["size_bytes"]),
         "sha256": None if row["sha256"] is None else row["sha256"].hex(),
-        "team_name": names.get(row["team_id"]),
-        "metadata": _flat(orjson.loads(row["metadata"])),
-        "colors": facts.get("colors", []),
-        "facts": _flat({name: facts[name] for name in facts if name not in _NOT_FOR_PEOPLE}),
-        "done": done,
-        "list": list_address(query),
-        "before": found.before and list_address(query, f"{IMAGES}/{found.before}"),
-        "after": found.after and list_address(query, f"{IMAGES}/{found.after}"),
-        "has_original": row["status"] in HOLDS_BYTES and row["deleted_at"] is None,
-        "path_of": f"{IMAGES}/{image_id}",
-        **actions_of(actor, row),
-        "picture": await picture_of(services, row, "large"),
+        "metadata": flat(orjson.loads(row["metadata"])),
+        "facts": facts_of(row),
+        "zone": zone_of(row) if row["taken_local"] else None,
+        "original": original_path(row) if browsers_show(row) else None,
     }
-    return render(request, "image.html", values, team_id=filters.team_id)
-
-
-def _flat(facts: dict[str, Any], within: str = "") -> list[tuple[str, str]]:
-    """Return facts, or metadata, as names and texts; `exif.model` for the model within EXIF."""
-    found: list[tuple[str, str]] = []
-    for name, value in facts.items():
-        if isinstance(value, dict):
-            found += _flat(value, f"{within}{name}.")
-        elif value is not None and value != []:
-            text = value if isinstance(value, str) else orjson.dumps(value).decode()
-            found.append((f"{within}{name}", text))
-    return found
