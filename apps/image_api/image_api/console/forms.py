@@ -38,6 +38,12 @@ class Form:
         """Return all values of a field, such as those of checkboxes."""
         return [value for field, value in self.fields if field == name]
 
+    def whole_number(self, name: str) -> int | str | None:
+        """Return the number in a field, None if the field is empty; the model refuses any other text."""
+        text = self.get(name).strip()
+        digits = text.replace(",", "")
+        return int(digits) if digits.isascii() and digits.isdecimal() and len(digits) < 20 else text or None
+
     def seen_version(self) -> str:
         """Return the ETag of the version that the form began from; one that matches nothing if it is unreadable."""
         text = self.get("revision")

@@ -64,6 +64,7 @@ _NAVIGATION = (
     NavItem(f"{HOME}/delivery-keys", "Delivery keys", "Team", scope=Scope.DELIVERY_KEYS),
     NavItem(f"{HOME}/presets", "Presets", "Team", scope=Scope.IMAGES_READ),
     NavItem(f"{HOME}/usage", "Usage", "Team", scope=Scope.USAGE_READ),
+    NavItem(f"{HOME}/settings", "Settings", "Team"),
     NavItem(HOME, "Who am I", "Account"),
     NavItem(f"{HOME}/sessions", "Sessions", "Account", for_people=True),
     NavItem(f"{HOME}/password", "Password", "Account", for_people=True),

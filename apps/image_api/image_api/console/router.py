@@ -6,6 +6,7 @@ from image_api.console.pages.account.routers import ACCOUNT_ROUTERS
 from image_api.console.pages.catalogue.routers import CATALOGUE_ROUTERS
 from image_api.console.pages.image.routers import IMAGE_ROUTERS
 from image_api.console.pages.images.routers import IMAGES_ROUTERS
+from image_api.console.pages.settings.routers import SETTINGS_ROUTERS
 from image_api.console.pages.team.routers import TEAM_ROUTERS
 
 ROUTERS = (
@@ -17,6 +18,7 @@ ROUTERS = (
     *CATALOGUE_ROUTERS,
     *ACCOUNT_ROUTERS,
     *TEAM_ROUTERS,
+    *SETTINGS_ROUTERS,
     components.router,
     static_files.router(),
     # It takes every other path.

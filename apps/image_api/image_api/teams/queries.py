@@ -4,14 +4,34 @@ from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Text, Uuid, bindparam, cast, delete, exists, func, insert, select, tuple_, update
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    FromClause,
+    ScalarSelect,
+    Text,
+    Uuid,
+    bindparam,
+    cast,
+    delete,
+    exists,
+    func,
+    insert,
+    select,
+    tuple_,
+    update,
+)
 
 from image_api.http.pagination import Cursor
 from image_core.db import Query, Record, Runner, Transaction
-from image_core.models import image, invitation, team, user
+from image_core.models import credential, image, invitation, share_link, team, user
 
 _by_id = Query(select(team).where(team.c.id == bindparam("team_id")))
 _names = Query(select(team.c.id, team.c.name).where(team.c.id == func.any(bindparam("team_ids", type_=ARRAY(Uuid)))))
+
+
+def _count(of: FromClause, *clauses: ColumnElement[bool]) -> ScalarSelect[int]:
+    return select(func.count()).select_from(of).where(*clauses).scalar_subquery()
 
 
 async def find(runner: Runner, team_id: UUID) -> Record | None:
@@ -72,6 +92,31 @@ async def has_members_or_images(transaction: Transaction, team_id: UUID) -> bool
     people = exists().where(user.c.team_id == team_id)
     images = exists().where(image.c.team_id == team_id)
     return bool(await transaction.fetch_value(select(people | images)))
+
+
+_id = bindparam("team_id", type_=Uuid)
+_by_default = image.c.visibility.is_(None) & image.c.deleted_at.is_(None)
+_contents = Query(
+    select(
+        _count(image, image.c.team_id == _id).label("images"),
+        _count(image, image.c.team_id == _id, _by_default).label("images_by_default"),
+        _count(user, user.c.team_id == _id).label("users"),
+        _count(
+            credential.join(user), user.c.team_id == _id, credential.c.revoked_at.is_(None),
+            func.coalesce(credential.c.expires_at > func.now(), True),
+        ).label("api_keys"),
+        _count(
+            share_link, share_link.c.team_id == _id, share_link.c.ended_at.is_(None),
+            func.coalesce(share_link.c.expires_at > func.now(), True),
+        ).label("links"),
+    )
+)  # fmt: skip
+
+
+async def count_contents(runner: Runner, team_id: UUID) -> dict[str, int]:
+    """Return the numbers of a team's images, images without a visibility of their own, users, keys and open links."""
+    rows = await runner.fetch(_contents, team_id=team_id)
+    return dict(rows[0])
 
 
 async def has_admins(transaction: Transaction, team_id: UUID) -> bool:

@@ -48,6 +48,18 @@ async def get_team(runner: Runner, actor: Actor, team_id: UUID) -> Record:
     return _require_found(found)
 
 
+async def count_contents(runner: Runner, actor: Actor, team_id: UUID) -> dict[str, int]:
+    """Return how many images, users, usable keys and open share links a team has.
+
+    `images` includes the trash; `images_by_default` are those outside of it that have no visibility of their own.
+
+    Raises:
+        errors.TeamNotFound: The team does not exist.
+    """
+    await get_team(runner, actor, team_id)
+    return await queries.count_contents(runner, team_id)
+
+
 async def owning_team(runner: Runner, actor: Actor, named_id: UUID | None) -> UUID:
     """Return the team that a caller means: its own, or for an admin the one named.
 

@@ -85,17 +85,13 @@ def _read(form: Form) -> dict[str, Any]:
     Raises:
         errors.RequestInvalid: A field is wrong.
     """
-    numbers = {name: _number(form.get(name)) for name in ("width", "height", "quality") if form.get(name)}
+    numbers = {name: form.whole_number(name) for name in ("width", "height", "quality") if form.get(name)}
     texts = {name: form.get(name) for name in ("gravity", "background") if form.get(name)}
     return form.parse(
         schemas.NewPreset, "fit", formats=form.all("formats"), animated=form.get("animated") == "true",
         metadata="copyright" if form.get("copyright") == "true" else "none", open=form.get("open") == "true",
         eager=form.get("eager") == "true", **numbers, **texts,
     ).model_dump()  # fmt: skip
-
-
-def _number(text: str) -> int | str:
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else text
 
 
 @router.post("/presets", openapi_extra=_PUT)

@@ -202,7 +202,7 @@ async def rotate(
     """Rotate a key and show the new one once. Sent twice, the form rotates once, unlike the operation."""
     show_again_if_refused(request, lambda refusal: step.page("key_rotate.html", form, refusal))
     body = form.parse(
-        schemas.Rotation, credential_id=credential_id, grace_period_seconds=_seconds(form.get("grace_period_seconds")),
+        schemas.Rotation, credential_id=credential_id, grace_period_seconds=form.whole_number("grace_period_seconds"),
         force=form.get("force") == "true", reason=form.get("reason") or None,
         expires_at=form.get("expires_at") or None,
     )  # fmt: skip
@@ -214,10 +214,6 @@ async def rotate(
         lead=f"For {step.row['name']}. It works at once.", is_api_key=True, previous=rotated.previous,
         former_prefix=schemas.shown(step.row)["key_prefix"],
     )  # fmt: skip
-
-
-def _seconds(text: str) -> int | str:
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else text
 
 
 @router.get("/users/{user_id}/keys/{credential_id}/revoke", openapi_extra=_REVOKE)

@@ -1,8 +1,8 @@
 """`/console/teams`: all teams, and new ones, for admins."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from image_api.actor import Actor, Scope
 from image_api.auth import RequireScope
@@ -24,13 +24,14 @@ _CREATE = same_as("POST /api/v1/teams")
 
 @router.get("", openapi_extra=same_as("GET /api/v1/teams", "POST /api/v1/teams"))
 async def show(
-    request: Request, actor: Admin, services: ServicesDep, team_id: TeamQuery = None, cursor: CursorQuery = None
-) -> Response:
+    request: Request, actor: Admin, services: ServicesDep, team_id: TeamQuery = None, cursor: CursorQuery = None,
+    done: Annotated[Literal["removed", "removing"] | None, Query()] = None,
+) -> Response:  # fmt: skip
     """List the teams, newest first, with the pages of each."""
     found = await service.list_teams(services.database, actor, cursor, DEFAULT_LIMIT + 1)
     values = {
         "teams": found[:DEFAULT_LIMIT], "next_cursor": next_cursor(found, DEFAULT_LIMIT), "is_first": cursor is None,
-        "chosen_id": team_id,
+        "chosen_id": team_id, "done": done,
     }  # fmt: skip
     return render(request, "teams.html", values, team_id=team_id)
 

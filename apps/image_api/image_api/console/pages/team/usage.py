@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import date
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -16,6 +16,7 @@ from image_api.console.pages.team.charts import chart_of
 from image_api.console.pages.team.chooser import choose_team, name_of_team
 from image_api.console.policy import HOME
 from image_api.console.team_first import lacks_team
+from image_api.credentials.service import is_admin
 from image_api.credits import service as credits
 from image_api.dependencies import CursorQuery, ServicesDep, TeamQuery
 from image_api.http.pagination import next_cursor
@@ -36,6 +37,7 @@ _SAME = same_as(
 async def show(
     request: Request, actor: Reader, services: ServicesDep, team_id: TeamQuery = None, first_day: Day = None,
     last_day: Day = None, cursor: CursorQuery = None,
+    done: Annotated[Literal["refilled", "scheduled"] | None, Query()] = None,
 ) -> Response:  # fmt: skip
     """Show a period, by default the last 30 days; `cursor` is a place in the list of credit entries."""
     if lacks_team(actor, team_id):
@@ -50,6 +52,8 @@ async def show(
         "next_cursor": next_cursor(entries, _ENTRIES),
         "is_first": cursor is None,
         "team_id": team_id,
+        "done": done,
+        "may_refill": is_admin(actor),
         "team_name": await name_of_team(services, actor, team_id),
         **await _limits(services, actor, team_id),
     }

@@ -1,0 +1,5 @@
+"""The routes of the pages that say how a team works."""
+
+from image_api.console.pages.settings import credits, removal, team
+
+SETTINGS_ROUTERS = (team.router, removal.router, credits.router)
