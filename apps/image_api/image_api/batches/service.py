@@ -32,6 +32,7 @@ _SCOPES: dict[BatchAction, tuple[Scope, ...]] = {
     BatchAction.SET_VISIBILITY: (Scope.DELIVERY_MANAGE,),
     BatchAction.ANALYZE: (Scope.ANALYSES_RUN,),
 }
+_OTHERS = (Scope.IMAGES_WRITE,)
 
 
 class Outcome(NamedTuple):
@@ -59,6 +60,11 @@ class Result:
 
 class _Validated(Exception):
     """Rolls back what was only to be tried."""
+
+
+def may_run(actor: Actor, action: BatchAction) -> bool:
+    """Return whether the caller has a scope of the action; some images may still be refused."""
+    return bool(actor.scopes.intersection(_SCOPES.get(action, _OTHERS)))
 
 
 async def find_images(
@@ -102,8 +108,8 @@ async def credits_left(services: Services, result: Result) -> int | None:
 
 
 def _check_scope(actor: Actor, action: BatchAction) -> None:
-    accepted = _SCOPES.get(action, (Scope.IMAGES_WRITE,))
-    if not actor.scopes.intersection(accepted):
+    if not may_run(actor, action):
+        accepted = _SCOPES.get(action, _OTHERS)
         raise errors.ScopeMissing(
             f"The caller lacks this scope: {accepted[0]}. The action {action} needs it.", missing_scopes=[accepted[0]]
         )

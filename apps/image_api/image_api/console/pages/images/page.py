@@ -9,6 +9,7 @@ from image_api.actor import Actor, Scope
 from image_api.auth import RequireScope
 from image_api.console.frame import go_to, render
 from image_api.console.page_route import PageRoute, same_as
+from image_api.console.pages.images.batch_forms import actions_for
 from image_api.console.pictures import name_of, picture_of
 from image_api.console.policy import HOME
 from image_api.dependencies import ServicesDep
@@ -80,6 +81,7 @@ async def show(request: Request, actor: Reader, services: ServicesDep) -> Respon
         "is_filtered": any(name not in ("team_id", "order_by", "limit") for name, _ in kept),
         "filters": urlencode([(name, value) for name, value in kept if name not in ("team_id", "limit")]),
         "limits": upload_limits(services.settings),
+        "actions": actions_for(actor, filters.status),
         "has_delivery": services.settings.delivery_url is not None,
         **await _names(services, actor, filters, sheet.rows),
     }
