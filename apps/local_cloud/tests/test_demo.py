@@ -33,6 +33,11 @@ def test_pictures_differ_in_kind_format_and_shape() -> None:
     assert all(each.alt_text and each.description and each.tags for each in planned)
 
 
+def test_every_picture_is_a_submission_with_age_gender_place_and_country() -> None:
+    assert {"age", "gender", "place", "country"} <= {field["name"] for field in FIELDS}
+    assert all({"age", "gender", "place", "country"} <= each.metadata.keys() for each in pictures())
+
+
 def test_few_pictures_are_a_mixture() -> None:
     assert len({each.metadata["kind"] for each in pictures(4)}) >= 3
 
@@ -71,7 +76,7 @@ class StandIn:
 
     def __call__(self, request: httpx2.Request) -> httpx2.Response:
         request.read()
-        sent = f"{request.method} {request.url.path} {request.content[:400].decode(errors='replace')}"
+        sent = f"{request.method} {request.url.path} {request.content[:800].decode(errors='replace')}"
         self.requests.append(sent)
         if any(part in sent for part in self.failing):
             return httpx2.Response(503)

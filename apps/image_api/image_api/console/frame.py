@@ -59,6 +59,7 @@ _NAVIGATION = (
     NavItem(f"{HOME}/searches", "Searches", scope=Scope.IMAGES_READ),
     NavItem(f"{HOME}/trash", "Trash", scope=Scope.IMAGES_READ),
     NavItem(f"{HOME}/teams", "Teams", "Team", scope=Scope.ADMIN),
+    NavItem(f"{HOME}/submissions", "Submissions", "Team", scope=Scope.IMAGES_READ),
     NavItem(f"{HOME}/people", "People", "Team"),
     NavItem(f"{HOME}/keys", "Keys", "Team"),
     NavItem(f"{HOME}/delivery-keys", "Delivery keys", "Team", scope=Scope.DELIVERY_KEYS),

@@ -3,6 +3,7 @@
 from image_api.console.frame import static_files
 from image_api.console.pages import components, find, home, keyboard, nowhere
 from image_api.console.pages.account.routers import ACCOUNT_ROUTERS
+from image_api.console.pages.admin.routers import ADMIN_ROUTERS
 from image_api.console.pages.catalogue.routers import CATALOGUE_ROUTERS
 from image_api.console.pages.image.routers import IMAGE_ROUTERS
 from image_api.console.pages.images.routers import IMAGES_ROUTERS
@@ -19,6 +20,7 @@ ROUTERS = (
     *ACCOUNT_ROUTERS,
     *TEAM_ROUTERS,
     *SETTINGS_ROUTERS,
+    *ADMIN_ROUTERS,
     components.router,
     static_files.router(),
     # It takes every other path.

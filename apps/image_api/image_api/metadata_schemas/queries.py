@@ -1,18 +1,28 @@
 """The SQL of metadata schemas."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from sqlalchemy import bindparam, func, literal_column, select, update
 from sqlalchemy.dialects.postgresql import JSONB, insert
 
 from image_core.db import Query, Record, Runner, Transaction
-from image_core.models import metadata_schema
+from image_core.models import metadata_schema, team
 
 _find = Query(select(metadata_schema).where(metadata_schema.c.team_id == bindparam("team_id")))
 _all_fields = Query(
     select(metadata_schema.c.team_id, metadata_schema.c.fields).where(
         metadata_schema.c.fields != literal_column("'[]'::jsonb")
     )
+)
+
+
+_ordered_teams = (
+    select(metadata_schema.c.team_id)
+    .join(team, team.c.id == metadata_schema.c.team_id)
+    .where(team.c.deleting_at.is_(None))
+    .order_by(team.c.created_at, team.c.id)
+    .limit(1)
 )
 
 
@@ -24,6 +34,15 @@ async def find(runner: Runner, team_id: UUID) -> Record | None:
 async def all_fields(runner: Runner) -> list[Record]:
     """Return the fields that teams declare, for an admin; one row per team with a schema."""
     return await runner.fetch(_all_fields)
+
+
+async def first_team_with(runner: Runner, patterns: Sequence[str]) -> UUID | None:
+    """Return the oldest team that declares a field for each regular expression, for an admin; None without one."""
+    names = func.jsonb_array_elements(metadata_schema.c.fields).table_valued("value")
+    name = names.c.value.op("->>")("name")
+    declared = [select(names).where(name.op("~*")(pattern)).exists() for pattern in patterns]
+    found: UUID | None = await runner.fetch_value(_ordered_teams.where(*declared))
+    return found
 
 
 async def lock(transaction: Transaction, team_id: UUID) -> Record | None:

@@ -8,7 +8,7 @@ import orjson
 from image_api import audit
 from image_api.actor import Actor, require_admin
 from image_api.http.entity_tags import check_if_match
-from image_api.metadata_schemas import queries
+from image_api.metadata_schemas import queries, submissions
 from image_api.metadata_schemas.rules import Declared
 from image_api.metadata_schemas.schemas import DeclaredField, NewMetadataSchema
 from image_api.metadata_schemas.templates import TEMPLATES
@@ -94,3 +94,8 @@ async def fields_of_all_teams(runner: Runner) -> list[Declared]:
 def _by_name(fields: str) -> Declared:
     # They were checked when they were declared.
     return {field["name"]: DeclaredField.model_validate(field) for field in orjson.loads(fields)}
+
+
+async def first_team_of_submissions(runner: Runner) -> UUID | None:
+    """Return the oldest team with a schema of submissions, for a caller who sees all teams; None if there is none."""
+    return await queries.first_team_with(runner, [submissions.pattern_of(word) for word in submissions.WORDS])

@@ -1,15 +1,24 @@
 """The SQL of users."""
 
+from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, exists, func, insert, or_, select, tuple_, update
+from sqlalchemy import ARRAY, Uuid, bindparam, delete, exists, func, insert, or_, select, tuple_, update
 
 from image_api.http.pagination import Cursor
 from image_api.lookups.database_time import database_now
-from image_core.db import Record, Runner, Transaction
+from image_core.db import Query, Record, Runner, Transaction
 from image_core.keys.api_keys import NewKey
 from image_core.models import USER_REFERENCES, credential, session, user, user_disabled_at
+
+_team_id = bindparam("team_id", type_=Uuid)
+_names = Query(
+    select(user.c.id, user.c.name).where(
+        user.c.id == func.any(bindparam("user_ids", type_=ARRAY(Uuid))), user.c.deleting_at.is_(None),
+        or_(_team_id.is_(None), user.c.team_id == _team_id),
+    )
+)  # fmt: skip
 
 
 async def find(runner: Runner, user_id: UUID) -> Record | None:
@@ -28,6 +37,12 @@ async def page(runner: Runner, team_id: UUID, cursor: Cursor | None, limit: int)
     if cursor is not None:
         statement = statement.where(tuple_(user.c.created_at, user.c.id) < tuple_(cursor.created_at, cursor.row_id))
     return await runner.fetch(statement)
+
+
+async def names(runner: Runner, team_id: UUID | None, user_ids: Collection[UUID]) -> dict[UUID, str]:
+    """Return the names of users by id; only those of a team if it is given."""
+    rows = await runner.fetch(_names, user_ids=list(user_ids), team_id=team_id)
+    return {row["id"]: row["name"] for row in rows}
 
 
 async def add(transaction: Transaction, user_id: UUID, team_id: UUID, values: dict[str, Any]) -> Record | None:

@@ -1,5 +1,6 @@
 """The rules of users."""
 
+from collections.abc import Collection
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -48,6 +49,11 @@ async def list_users(runner: Runner, actor: Actor, team_id: UUID, cursor: Cursor
     """
     await teams.get_team(runner, actor, team_id)
     return await queries.page(runner, team_id, cursor, limit)
+
+
+async def user_names(runner: Runner, actor: Actor, user_ids: Collection[UUID]) -> dict[UUID, str]:
+    """Return the names of those of these users that the caller may see, by id."""
+    return await queries.names(runner, actor.visible_team_id, user_ids) if user_ids else {}
 
 
 async def get_user(runner: Runner, actor: Actor, user_id: UUID) -> Record:

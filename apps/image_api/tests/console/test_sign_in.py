@@ -180,7 +180,7 @@ class TestWayBack:
             assert answer.headers["location"] == "http://127.0.0.1:8080/console/sign-in?next=/console"
 
     async def test_browsers_come_from_the_root_and_from_admin(self, browser: Browser) -> None:
-        for path, place in (("/", "/console"), ("/admin", "/console/images")):
+        for path, place in (("/", "/console"), ("/admin", "/console/submissions")):
             answer = await browser.get(path)
             assert answer.headers["location"] == place
         assert (await browser.get("/", Accept="application/json")).json()["service"] == "image-manager"

@@ -10,15 +10,25 @@ from PIL import Image
 
 from local_cloud.demo.canvas import Canvas
 from local_cloud.demo.files import CONTENT_TYPES, Shot, encode
-from local_cloud.demo.outdoors import OUTDOORS, PLACES
+from local_cloud.demo.outdoors import OUTDOORS, PLACES, Place
 from local_cloud.demo.studio import STUDIO
 
 CAMERAS = (("Lumeno", "Lumeno Field 6"), ("Okular", "Okular R2"), ("Halvard", "Halvard 45 Wide"))
 AUTHORS = ("Ada Lindqvist", "Noor Haddad", "Tomasz Wilk", "Mei Tanaka")
 LICENCES = ("cc0", "cc-by", "internal")
+# Whoever is said to have sent a picture in: age and gender, of nobody real.
+SENDERS = (
+    (34, "female"), (27, "male"), (61, "female"), (45, "non-binary"), (19, "female"), (52, "male"), (38, "undisclosed"),
+    (70, "male"), (23, "female"), (41, "other"), (30, "male"),
+)  # fmt: skip
 SEASONS = ("winter", "spring", "summer", "autumn")
 FIELDS: list[dict[str, object]] = [
     {"name": "kind", "type": "enum", "enum": ["landscape", "texture", "chart", "gradient", "portrait", "animation"]},
+    {"name": "age", "type": "integer", "min": 0, "max": 130, "pii": True,
+     "description": "Of the sender, in years: nobody real."},
+    {"name": "gender", "type": "enum", "enum": ["female", "male", "non-binary", "other", "undisclosed"], "pii": True,
+     "description": "Of the sender."},
+    {"name": "place", "type": "string", "description": "Where it was made."},
     {"name": "country", "type": "enum", "enum": sorted({place.country for place in PLACES.values()}),
      "description": "ISO 3166-1 code of the country."},
     {"name": "season", "type": "enum", "enum": list(SEASONS)},
@@ -82,7 +92,7 @@ def _outdoors() -> Iterator[Picture]:
             rating=scene.rating,
             metadata={
                 "kind": "landscape",
-                "country": place.country,
+                **_sent_from(place, number),
                 "season": SEASONS[(taken_at.month % 12 // 3 + 2 * south) % 4],
                 "author": AUTHORS[number % 4],
                 "licence": LICENCES[number % 3],
@@ -97,7 +107,12 @@ def _studio() -> Iterator[Picture]:
         made_at = datetime.fromisoformat(piece.made_at).replace(second=number * 11 % 60, tzinfo=UTC)
         # Files from a drawing program tell neither time nor camera; portraits come from a studio's camera.
         shot = Shot(made_at, None, CAMERAS[number % 3]) if piece.kind == "portrait" else None
-        metadata: dict[str, object] = {"kind": piece.kind, "licence": LICENCES[(number + 1) % 3], "series": number + 1}
+        metadata: dict[str, object] = {
+            "kind": piece.kind,
+            **_sent_from(list(PLACES.values())[number % len(PLACES)], number + 5),
+            "licence": LICENCES[(number + 1) % 3],
+            "series": number + 1,
+        }
         if number % 2:
             metadata["reviewed_on"] = f"{made_at + timedelta(days=9):%Y-%m-%d}"
         if piece.kind == "portrait":
@@ -113,3 +128,8 @@ def _studio() -> Iterator[Picture]:
             rating=piece.rating,
             metadata=metadata,
         )
+
+
+def _sent_from(place: Place, number: int) -> dict[str, object]:
+    age, gender = SENDERS[number % len(SENDERS)]
+    return {"age": age, "gender": gender, "place": place.name.partition(",")[0], "country": place.country}

@@ -11,7 +11,7 @@ from image_api.auth import RequireScope
 from image_api.batches import service as batches
 from image_api.console.frame import pages_for, render
 from image_api.console.page_route import PageRoute, same_as
-from image_api.console.pages.images.page import IMAGES
+from image_api.console.pages.images.sheets import IMAGES
 from image_api.console.pictures import name_of
 from image_api.console.policy import HOME
 from image_api.dependencies import ServicesDep, TeamQuery

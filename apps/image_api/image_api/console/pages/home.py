@@ -7,9 +7,8 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from image_api.actor import Actor, Scope
 from image_api.auth import RequireScope
-from image_api.console.frame import go_to, render
+from image_api.console.frame import render
 from image_api.console.page_route import PageRoute, same_as
-from image_api.console.pages.images.page import IMAGES
 from image_api.console.policy import HOME
 from image_api.dependencies import CursorQuery, ServicesDep, TeamQuery
 from image_api.http.pagination import DEFAULT_LIMIT, next_cursor
@@ -47,9 +46,3 @@ async def home(
 
 async def _team(services: Services, actor: Actor, team_id: UUID | None) -> Record | None:
     return None if team_id is None else await teams.get_team(services.database, actor, team_id)
-
-
-@router.get("/admin")
-async def admin() -> Response:
-    """Lead to the images of all teams, or of the caller's."""
-    return go_to(IMAGES)

@@ -12,7 +12,8 @@ from image_api.console.forms import Form, FormDep
 from image_api.console.frame import Refusal, go_to, render, show_again_if_refused
 from image_api.console.page_route import PageRoute, same_as
 from image_api.console.pages.catalogue.collections import COLLECTIONS, Writer, collection_path
-from image_api.console.pages.images.page import IMAGES_A_PAGE, Reader, tile_of
+from image_api.console.pages.images.page import Reader, tile_of
+from image_api.console.pages.images.sheets import IMAGES_A_PAGE
 from image_api.dependencies import ServicesDep, TeamQuery, TransactionDep
 from image_api.links import service as links
 from image_api.services import Services

@@ -11,7 +11,7 @@ from image_api.collections import service as collections
 from image_api.console.forms import Form, FormDep
 from image_api.console.frame import Refusal, go_to, render, show_again_if_refused, show_secret
 from image_api.console.page_route import PageRoute, same_as
-from image_api.console.pages.images.page import IMAGES_A_PAGE
+from image_api.console.pages.images.sheets import IMAGES_A_PAGE
 from image_api.console.policy import HOME
 from image_api.console.team_first import ask_for_team, lacks_team
 from image_api.dependencies import CursorQuery, ServicesDep, TeamQuery

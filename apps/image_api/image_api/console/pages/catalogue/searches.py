@@ -10,7 +10,8 @@ from image_api.console.forms import Form, FormDep
 from image_api.console.frame import Refusal, go_to, render, show_again_if_refused
 from image_api.console.page_route import PageRoute, same_as
 from image_api.console.pages.catalogue.collections import Writer
-from image_api.console.pages.images.page import IMAGES, Reader
+from image_api.console.pages.images.page import Reader
+from image_api.console.pages.images.sheets import IMAGES
 from image_api.console.policy import HOME
 from image_api.console.team_first import ask_for_team, lacks_team
 from image_api.dependencies import CursorQuery, ServicesDep, TeamQuery, TransactionDep

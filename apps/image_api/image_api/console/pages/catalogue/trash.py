@@ -12,7 +12,8 @@ from image_api.console.forms import read_form
 from image_api.console.frame import go_to, render
 from image_api.console.page_route import PageRoute, same_as
 from image_api.console.pages.image.step import may_trash
-from image_api.console.pages.images.page import IMAGES_A_PAGE, Reader
+from image_api.console.pages.images.page import Reader
+from image_api.console.pages.images.sheets import IMAGES_A_PAGE
 from image_api.console.pictures import name_of
 from image_api.console.policy import HOME
 from image_api.dependencies import ServicesDep, TeamQuery, TransactionDep

@@ -11,7 +11,7 @@ from image_api.console.forms import Form, FormDep
 from image_api.console.frame import Refusal, go_to, show_again_if_refused
 from image_api.console.page_route import PageRoute, same_as
 from image_api.console.pages.image.step import Step, find_step
-from image_api.console.pages.images.page import IMAGES
+from image_api.console.pages.images.sheets import IMAGES
 from image_api.console.pages.metadata_form import MetadataForm, find_metadata_form, read_number
 from image_api.dependencies import ServicesDep, TeamQuery, TransactionDep
 from image_api.images import schemas

@@ -14,7 +14,8 @@ from image_api.console.pages.image.files import browsers_show, files_of, origina
 from image_api.console.pages.image.neighbors import find_neighbors
 from image_api.console.pages.image.snippets import snippets_of
 from image_api.console.pages.image.step import actions_of
-from image_api.console.pages.images.page import IMAGES, OF_A_PAGE, Reader, list_address
+from image_api.console.pages.images.page import Reader
+from image_api.console.pages.images.sheets import IMAGES, OF_A_PAGE, list_address
 from image_api.console.pictures import name_of, picture_of
 from image_api.dependencies import ServicesDep
 from image_api.images import service as images

@@ -11,7 +11,7 @@ from image_api.console.forms import read_form
 from image_api.console.frame import go_to, show_again_if_refused
 from image_api.console.page_route import PageRoute, same_as
 from image_api.console.pages.image.step import find_step
-from image_api.console.pages.images.page import IMAGES
+from image_api.console.pages.images.sheets import IMAGES
 from image_api.dependencies import ServicesDep, TeamQuery, TransactionDep
 from image_api.images import service as images
 

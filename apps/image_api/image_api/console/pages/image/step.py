@@ -7,7 +7,7 @@ from fastapi import Request, Response
 
 from image_api.actor import Actor, Scope
 from image_api.console.frame import Refusal, render
-from image_api.console.pages.images.page import IMAGES
+from image_api.console.pages.images.sheets import IMAGES
 from image_api.console.pictures import name_of
 from image_api.images import service as images
 from image_core.db import Record, Runner

@@ -13,7 +13,7 @@ from image_api.console.forms import Form, FormDep
 from image_api.console.frame import Refusal, go_to, render, show_again_if_refused
 from image_api.console.page_route import PageRoute, same_as
 from image_api.console.pages.images import batch_forms
-from image_api.console.pages.images.page import IMAGES, list_address
+from image_api.console.pages.images.sheets import IMAGES, list_address
 from image_api.dependencies import ServicesDep, TeamQuery
 from image_api.services import Services
 

@@ -11,7 +11,8 @@ from image_api.auth import RequireScope
 from image_api.console.file_forms import FileForm, FileFormDep
 from image_api.console.frame import Refusal, go_to, render, show_again_if_refused
 from image_api.console.page_route import PageRoute, same_as
-from image_api.console.pages.images.page import IMAGES, upload_limits
+from image_api.console.pages.images.page import upload_limits
+from image_api.console.pages.images.sheets import IMAGES
 from image_api.console.pages.metadata_form import MetadataForm
 from image_api.console.team_first import ask_for_team, lacks_team
 from image_api.dependencies import ServicesDep, TeamQuery

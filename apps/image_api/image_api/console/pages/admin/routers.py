@@ -1,0 +1,5 @@
+"""The routes of the pages for those who run the system, and of the table of submissions, where `/admin` leads."""
+
+from image_api.console.pages.admin import submissions
+
+ADMIN_ROUTERS = (submissions.router,)
