@@ -13,6 +13,7 @@ from image_api.console.page_route import PageRoute, same_as
 from image_api.console.pages.image.step import Step, find_step
 from image_api.console.pages.images.sheets import IMAGES
 from image_api.console.pages.metadata_form import MetadataForm, find_metadata_form, read_number
+from image_api.console.pictures import Picture, picture_of
 from image_api.dependencies import ServicesDep, TeamQuery, TransactionDep
 from image_api.images import schemas
 from image_api.images import service as images
@@ -36,27 +37,31 @@ async def show(
     """Show the form with the image's values."""
     step = await find_step(services.database, actor, request, image_id, team_id)
     metadata = await find_metadata_form(services.database, step.row)
-    return _page(step, metadata, _texts_of(step.row, metadata))
+    picture = await picture_of(services, step.row, "preview")
+    return _page(step, metadata, picture, _texts_of(step.row, metadata))
 
 
 @router.post("/{image_id}/edit", openapi_extra=_EDIT)
 async def edit(
-    image_id: UUID, request: Request, actor: Writer, form: FormDep, transaction: TransactionDep,
-    team_id: TeamQuery = None,
+    image_id: UUID, request: Request, actor: Writer, services: ServicesDep, form: FormDep,
+    transaction: TransactionDep, team_id: TeamQuery = None,
 ) -> Response:  # fmt: skip
     """Change an image, unless somebody has changed it since the form was shown."""
     step = await find_step(transaction, actor, request, image_id, team_id)
     metadata = await find_metadata_form(transaction, step.row)
+    picture = await picture_of(services, step.row, "preview")
     # Browsers send line breaks as two characters.
     names = (*_COLUMNS, *_FOCAL, *metadata.names)
     sent = {name: form.get(name).replace("\r\n", "\n").strip() for name in names}
-    show_again_if_refused(request, lambda refusal: _page(step, metadata, sent, refusal))
+    show_again_if_refused(request, lambda refusal: _page(step, metadata, picture, sent, refusal))
     if patch := _changes(step.row, form, sent, metadata):
         await images.change_image(transaction, actor, image_id, patch, form.seen_version())
     return go_to(step.path, team_id, done="saved")
 
 
-def _page(step: Step, metadata: MetadataForm, values: dict[str, str], refusal: Refusal | None = None) -> Response:
+def _page(
+    step: Step, metadata: MetadataForm, picture: Picture | None, values: dict[str, str], refusal: Refusal | None = None
+) -> Response:
     """Return the form. After a conflicting change it shows the stored value beside each that differs from it."""
     is_conflict = refusal is not None and refusal.code == "etag-mismatch"
     stored = _texts_of(step.row, metadata)
@@ -64,7 +69,8 @@ def _page(step: Step, metadata: MetadataForm, values: dict[str, str], refusal: R
     mistakes = refusal.by_field if refusal else {}
     return step.page(
         "image_edit.html", refusal, values=values, now=now, is_conflict=is_conflict, ratings=_RATINGS,
-        metadata=metadata, tags_mistake=_joined(mistakes, "tags"), metadata_mistake=_joined(mistakes, "metadata"),
+        metadata=metadata, picture=picture, tags_mistake=_joined(mistakes, "tags"),
+        metadata_mistake=_joined(mistakes, "metadata"),
     )  # fmt: skip
 
 
