@@ -64,6 +64,7 @@ _NAVIGATION = (
     NavItem(f"{HOME}/keys", "Keys", "Team"),
     NavItem(f"{HOME}/delivery-keys", "Delivery keys", "Team", scope=Scope.DELIVERY_KEYS),
     NavItem(f"{HOME}/presets", "Presets", "Team", scope=Scope.IMAGES_READ),
+    NavItem(f"{HOME}/metadata-schema", "Metadata schema", "Team", scope=Scope.IMAGES_READ),
     NavItem(f"{HOME}/usage", "Usage", "Team", scope=Scope.USAGE_READ),
     NavItem(f"{HOME}/settings", "Settings", "Team"),
     NavItem(HOME, "Who am I", "Account"),
