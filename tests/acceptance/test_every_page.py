@@ -110,6 +110,7 @@ async def things(admin: Client, member: Client) -> Things:
         "/_components",
         f"/users/{user_id}/keys",
         f"/images/{deleted}/restore",
+        f"/images/batch?action=trash&image_id={shown}&image_id={deleted}&image_id={uuid4()}",
         f"/collections/{collection['id']}/take-out?image_id={shown}",
         f"/presets/{PRESET}/remove",
     ]

@@ -1,0 +1,121 @@
+"""Many images on the console's list, in a browser with script and in one without it."""
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from io import BytesIO
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from .conftest import Client, RunningSystem
+
+pytestmark = pytest.mark.chromium
+
+ABSENT = "0199c0de-0000-7000-8000-000000000004"
+TELL = """([name, detail]) => document.querySelector("[data-image-grid]")
+  .dispatchEvent(new CustomEvent(name, {bubbles: true, detail}))"""
+REPLACE = "id => { document.querySelectorAll('[name=image_id]')[1].value = id }"
+COLORS = ("teal", "maroon", "navy", "olive")
+
+
+@pytest.fixture
+async def ids(member: Client) -> list[str]:
+    """Of four images, the newest first."""
+    uploaded = []
+    for color in COLORS:
+        content = BytesIO()
+        Image.new("RGB", (40, 30), color).save(content, "PNG")
+        uploaded.append((await member.upload(content.getvalue(), f"{color}.png"))["id"])
+    return uploaded[::-1]
+
+
+@asynccontextmanager
+async def opened(chromium: Any, system: RunningSystem, member: Client, **options: Any) -> AsyncIterator[Any]:
+    """The list of images."""
+    context = await chromium.new_context(reduced_motion="reduce", **options)
+    page = await context.new_page()
+    await page.goto(f"{system.url}/console/sign-in?next=/console/images")
+    await page.get_by_label("API key", exact=True).fill(member.api_key)
+    await page.keyboard.press("Enter")
+    await page.wait_for_url(f"{system.url}/console/images")
+    yield page
+    await context.close()
+
+
+async def status_of(member: Client, ids: list[str]) -> list[bool]:
+    """Whether each image is in the trash."""
+    found = await member.ask("POST", "/images/batch-get", 200, json={"ids": ids})
+    return [each["deleted_at"] is not None for each in found["items"]]
+
+
+async def test_a_range_is_moved_to_the_trash_and_back(
+    chromium: Any, system: RunningSystem, member: Client, ids: list[str]
+) -> None:
+    async with opened(chromium, system, member) as page:
+        boxes, tiles, trash = (
+            page.get_by_role("checkbox"),
+            page.locator(".tile:visible"),
+            page.get_by_role("button", name="Move to the trash"),
+        )
+        assert not await trash.is_visible()
+        await boxes.nth(0).check()
+        await boxes.nth(2).click(modifiers=["Shift"])
+        await page.get_by_text("3 images chosen").wait_for()
+        # As if the second one had been purged meanwhile.
+        await page.evaluate(REPLACE, ABSENT)
+        await boxes.nth(0).uncheck()
+        await boxes.nth(0).check()
+        await trash.focus()
+        await page.keyboard.press("Enter")
+        await page.get_by_text("2 images are in the trash").wait_for()
+        await page.get_by_text("1 image could not be changed").wait_for()
+        assert await page.locator(f"a[href$='{ABSENT}']").is_visible()
+        assert await page.get_by_role("link", name="image-not-found").is_visible()
+        assert (await status_of(member, ids), await tiles.count()) == ([True, False, True, False], 2)
+        assert await page.evaluate("document.activeElement.textContent") == "Undo"
+        await page.keyboard.press("Enter")
+        await page.get_by_text("2 images are restored").wait_for()
+        assert (await status_of(member, ids), await tiles.count()) == ([False] * 4, 4)
+
+
+async def test_a_busy_server_is_asked_again_and_the_grid_is_obeyed(
+    chromium: Any, system: RunningSystem, member: Client, ids: list[str]
+) -> None:
+    answers = [{"status": 503, "headers": {"Retry-After": "1"}, "json": {"code": "database-unavailable", "detail": ""}}]
+
+    async def answer(route: Any) -> None:
+        await (route.fulfill(**answers.pop()) if answers else route.continue_())
+
+    async with opened(chromium, system, member) as page:
+        await page.route("**/images/batch", answer)
+        chosen = {"ids": ids[:1] * 1000, "total": 4321}
+        await page.evaluate(TELL, ["selection-change", chosen])
+        await page.get_by_text("The first 1,000 images of 4,321 chosen").wait_for()
+        await page.evaluate("addEventListener('images-removed', event => { window.removed = event.detail.ids })")
+        await page.evaluate(TELL, ["selection-action", {"action": "trash", "ids": ids[:1]}])
+        await page.get_by_text("Trying again in 1 s").wait_for()
+        await page.get_by_text("1 image is in the trash").wait_for()
+        assert await page.evaluate("window.removed") == ids[:1]
+        assert answers == []
+
+
+@pytest.mark.parametrize("script", [True, False], ids=["script", "without"])
+async def test_tags_are_added_on_a_page_that_says_what_it_does(
+    chromium: Any, system: RunningSystem, member: Client, ids: list[str], script: bool
+) -> None:
+    async with opened(chromium, system, member, java_script_enabled=script) as page:
+        for at in (0, 1):
+            await page.get_by_role("checkbox").nth(at).check()
+        await page.get_by_role("button", name="Add tags").click()
+        await page.get_by_role("heading", name="Add tags to 2 images").wait_for()
+        await page.get_by_label("Tags").fill("sea")
+        await page.get_by_role("button", name="Show what this does").click()
+        await page.get_by_text("2 images will be tagged").wait_for()
+        await page.get_by_role("button", name=re.compile("Add tags to")).click()
+        await page.get_by_text("2 images are tagged").wait_for()
+        assert (await member.ask("GET", "/images?tag=sea", 200))["items"][0]["id"] == ids[0]
+        await page.get_by_role("button", name="Undo").click()
+        await page.get_by_text("2 images are untagged").wait_for()
+        assert (await member.ask("GET", "/images?tag=sea", 200))["items"] == []
