@@ -7,3 +7,12 @@ addEventListener("pageshow", async (event) => {
   document.body.replaceChildren();
   location.reload();
 });
+
+// Signing out forgets unfinished uploads: their addresses take files. Over plain HTTP, browsers ignore Clear-Site-Data.
+/** @type {HTMLFormElement | null} */
+const signOut = document.querySelector("form[action='/console/sign-out']");
+signOut?.addEventListener("submit", (event) => {
+  const deletion = indexedDB.deleteDatabase("console-uploads");
+  deletion.onsuccess = deletion.onerror = deletion.onblocked = () => signOut.submit();
+  event.preventDefault();
+});

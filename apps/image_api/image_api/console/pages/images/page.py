@@ -15,7 +15,6 @@ from image_api.console.pictures import name_of, picture_of
 from image_api.dependencies import ServicesDep
 from image_api.listing.schemas import ImageFilters
 from image_api.services import Services
-from image_api.settings import ApiSettings
 from image_api.teams import service as teams
 from image_core.db import Record
 from image_core.storage.sizes import format_size
@@ -49,7 +48,7 @@ async def show(request: Request, actor: Reader, services: ServicesDep) -> Respon
         "others": [(name, value) for name, value in kept if name not in ("q", "status")],
         "is_filtered": any(name not in ("team_id", "order_by", "limit") for name, _ in kept),
         "filters": urlencode([(name, value) for name, value in kept if name not in ("team_id", "limit")]),
-        "limits": upload_limits(services.settings),
+        "limits": upload_limits(services),
         "actions": actions_for(actor, filters.status),
         "has_delivery": services.settings.delivery_url is not None,
         **await _names(services, actor, filters, sheet.rows),
@@ -78,6 +77,12 @@ async def _names(services: Services, actor: Actor, filters: ImageFilters, rows: 
     return {"team": None, "team_names": await teams.team_names(services.database, actor, team_ids)}
 
 
-def upload_limits(settings: ApiSettings) -> dict[str, Any]:
-    """Return how large an uploaded file may be."""
-    return {"size_bytes": settings.upload_max_bytes, "text": format_size(settings.upload_max_bytes)}
+def upload_limits(services: Services) -> dict[str, Any]:
+    """Return how large an uploaded file may be, sent to the API and straight to storage, and of which types."""
+    settings = services.settings
+    direct_bytes = settings.direct_upload_max_bytes if services.upload_session_master else 0
+    return {
+        "size_bytes": settings.upload_max_bytes, "text": format_size(settings.upload_max_bytes),
+        "direct_bytes": direct_bytes, "direct_text": format_size(direct_bytes),
+        "media_types": [f"image/{name}" for name in settings.image_formats],
+    }  # fmt: skip

@@ -48,7 +48,7 @@ class _UploadPage(NamedTuple):
         values = {
             "done": None, "image_id": None, "tags": tags, "texts": self.metadata.texts() | (texts or {}),
             "refusal": refusal, "metadata": self.metadata, "formats": settings.image_formats,
-            "limits": upload_limits(settings), "team_id": self.named_id,
+            "limits": upload_limits(self.services), "team_id": self.named_id,
         }  # fmt: skip
         status = refusal.status if refusal else 200
         return render(self.request, "upload.html", values | done, team_id=self.named_id, status=status)
