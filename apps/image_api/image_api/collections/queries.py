@@ -11,6 +11,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     delete,
+    exists,
     func,
     insert,
     literal_column,
@@ -143,8 +144,10 @@ _next_position = Query(
 _count_members = Query(select(func.count()).select_from(collection_member).where(_of_collection))
 
 
-async def page(runner: Runner, team_id: UUID, cursor: Cursor | None, limit: int) -> list[Record]:
-    """Return a team's collections with their covers, newest first."""
+async def page(
+    runner: Runner, team_id: UUID, cursor: Cursor | None, limit: int, image_id: UUID | None = None
+) -> list[Record]:
+    """Return a team's collections with their covers, newest first; only those with an image, if one is named."""
     order = collection.c.created_at, collection.c.id
     statement = (
         select(collection, _cover_id)
@@ -154,6 +157,12 @@ async def page(runner: Runner, team_id: UUID, cursor: Cursor | None, limit: int)
     )
     if cursor is not None:
         statement = statement.where(tuple_(*order) < tuple_(cursor.created_at, cursor.row_id))
+    if image_id is not None:
+        has_it = exists().where(
+            _member.collection_id == collection.c.id, _member.team_id == collection.c.team_id,
+            _member.image_id == image_id,
+        )  # fmt: skip
+        statement = statement.where(has_it)
     return await runner.fetch(_with_covers(statement))
 
 

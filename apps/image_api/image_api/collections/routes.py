@@ -25,6 +25,7 @@ from image_core.db import Record, Transaction
 router = APIRouter(prefix="/collections", tags=["collections"], route_class=IdempotentRoute)
 Reader = Annotated[Actor, Depends(RequireScope(Scope.IMAGES_READ))]
 Writer = Annotated[Actor, Depends(RequireScope(Scope.IMAGES_WRITE))]
+ImageQuery = Annotated[UUID | None, Query(description="Only collections that contain this image.")]
 _CHANGED: dict[int | str, dict[str, Any]] = {
     404: {"description": "The collection does not exist, or one of the images does not, or belongs to another team."},
     412: {"description": "The ETag in `If-Match` is not the current one."},
@@ -96,9 +97,10 @@ async def list_collections(
     team_id: TeamQuery = None,
     limit: LimitQuery = DEFAULT_LIMIT,
     cursor: CursorQuery = None,
+    image_id: ImageQuery = None,
 ) -> Any:
     """List the collections of a team, newest first, with their covers."""
-    rows = await service.list_collections(services.database, actor, team_id, cursor, limit + 1)
+    rows = await service.list_collections(services.database, actor, team_id, cursor, limit + 1, image_id)
     return page_of(rows, limit, lambda row: _body(row, services.settings.base_url))
 
 

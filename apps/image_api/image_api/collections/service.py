@@ -29,14 +29,14 @@ class Place(NamedTuple):
 
 
 async def list_collections(
-    runner: Runner, actor: Actor, team_id: UUID | None, cursor: Cursor | None, limit: int
+    runner: Runner, actor: Actor, team_id: UUID | None, cursor: Cursor | None, limit: int, image_id: UUID | None = None
 ) -> list[Record]:
-    """Return the collections of the caller's team, or of the team that an admin names.
+    """Return the collections of the caller's team, or of the team that an admin names; only those with `image_id`.
 
     Raises:
         errors.TeamNotFound, errors.TeamRequired.
     """
-    return await queries.page(runner, await teams.owning_team(runner, actor, team_id), cursor, limit)
+    return await queries.page(runner, await teams.owning_team(runner, actor, team_id), cursor, limit, image_id)
 
 
 async def get_collection(runner: Runner, actor: Actor, collection_id: UUID) -> Record:

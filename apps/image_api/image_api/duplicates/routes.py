@@ -25,6 +25,7 @@ MaxDistance = Annotated[
         ge=0, le=MAX_HASH_DISTANCE, description="Maximum distance of a pair, in bits of the perceptual hash: 0 to 7."
     ),
 ]
+ImageQuery = Annotated[UUID | None, Query(description="Only the group of this image.")]
 _NO_TEAM: dict[int | str, dict[str, Any]] = {404: {"description": "The team does not exist, or you may not see it."}}
 
 
@@ -40,10 +41,11 @@ async def list_duplicates(
     team_id: TeamQuery = None,
     limit: LimitQuery = DEFAULT_LIMIT,
     cursor: CursorQuery = None,
+    image_id: ImageQuery = None,
 ) -> Any:
     """List groups of near-duplicate images. The group with the newest image comes first."""
     groups, following = await service.list_duplicates(
-        services.database, actor, team_id, max_distance=max_distance, cursor=cursor, limit=limit,
+        services.database, actor, team_id, max_distance=max_distance, cursor=cursor, limit=limit, image_id=image_id,
     )  # fmt: skip
     base_url = services.settings.base_url
     items = [{**group, "images": [summary_body(row, base_url) for row in group["images"]]} for group in groups]

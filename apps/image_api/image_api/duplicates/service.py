@@ -38,14 +38,17 @@ async def list_duplicates(
     max_distance: int,
     cursor: Cursor | None,
     limit: int,
+    image_id: UUID | None = None,
 ) -> Page:
-    """Return a page of groups: images of one team that are linked by undecided pairs.
+    """Return a page of groups: images of one team that are linked by undecided pairs; only the one with `image_id`.
 
     Raises:
         errors.TeamRequired: The team must be named.
         errors.TeamNotFound: The team does not exist.
     """
     owner_id = await teams.owning_team(runner, actor, team_id)
+    if image_id is not None:
+        return Page(await _group_of(runner, owner_id, max_distance, image_id), None)
     before = cursor.row_id if cursor else None
     return await find_groups(runner, owner_id, max_distance, before, limit)
 
@@ -60,12 +63,25 @@ async def find_groups(runner: Runner, team_id: UUID, max_distance: int, before: 
     groups = [group for group in connected_components((row[0], row[1]) for row in pairs) if max(group) in looked_at]
     groups.sort(key=max, reverse=True)
     shown = groups[:limit]
-    ids = {image_id for group in shown for image_id in _first(group)}
-    images = {row["id"]: row for row in await queries.summaries(runner, team_id, ids)}
-    bodies = [_group(group, pairs, images) for group in shown]
+    bodies = await _bodies(runner, team_id, shown, pairs)
     last = max(shown[-1]) if len(groups) > limit else seeds[-1] if len(newest) > _LOOKED_AT else None
-    # An image that was purged in the meantime is omitted.
-    return Page([body for body in bodies if body["images"]], Cursor(_NEVER, last).encode() if last else None)
+    return Page(bodies, Cursor(_NEVER, last).encode() if last else None)
+
+
+async def _group_of(runner: Runner, team_id: UUID, max_distance: int, image_id: UUID) -> list[dict[str, Any]]:
+    """Return the group of an image, or nothing."""
+    pairs = await queries.pairs_around(runner, team_id, max_distance, [image_id], _REACHED)
+    groups = connected_components((row[0], row[1]) for row in pairs)
+    return await _bodies(runner, team_id, [group for group in groups if image_id in group], pairs)
+
+
+async def _bodies(
+    runner: Runner, team_id: UUID, groups: Sequence[set[UUID]], pairs: Sequence[Record]
+) -> list[dict[str, Any]]:
+    """Return groups with what is shown of their images. An image that was purged in the meantime is omitted."""
+    ids = {image_id for group in groups for image_id in _first(group)}
+    images = {row["id"]: row for row in await queries.summaries(runner, team_id, ids)}
+    return [body for group in groups if (body := _group(group, pairs, images))["images"]]
 
 
 def _first(group: set[UUID]) -> list[UUID]:

@@ -5,13 +5,28 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Integer, Uuid, bindparam, case, delete, func, insert, literal_column, or_, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Uuid,
+    bindparam,
+    case,
+    delete,
+    exists,
+    func,
+    insert,
+    literal_column,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from image_api.http.pagination import Cursor
 from image_api.links.viewing import HAS_ENDED
 from image_core.db import Query, Record, Runner, Transaction
-from image_core.models import collection, share_link, share_link_image
+from image_core.models import collection, collection_member, share_link, share_link_image
 
 _link = share_link.c
 _COLUMNS = (
@@ -68,15 +83,30 @@ async def now(transaction: Transaction) -> datetime:
     return began_at
 
 
-async def page(runner: Runner, team_id: UUID, cursor: Cursor | None, limit: int) -> list[Record]:
-    """Return a team's links, newest first."""
+async def page(
+    runner: Runner, team_id: UUID, cursor: Cursor | None, limit: int, image_id: UUID | None = None
+) -> list[Record]:
+    """Return a team's links, newest first; only those with an image, if one is named."""
     order = _link.created_at, _link.id
     statement = (
         select(*_COLUMNS).where(_link.team_id == team_id).order_by(*(each.desc() for each in order)).limit(limit)
     )
     if cursor is not None:
         statement = statement.where(tuple_(*order) < tuple_(cursor.created_at, cursor.row_id))
+    if image_id is not None:
+        statement = statement.where(_has(image_id))
     return await runner.fetch(statement)
+
+
+def _has(image_id: UUID) -> ColumnElement[bool]:
+    """Return the condition that a link names an image, or shows a collection that contains it."""
+    chosen, member = share_link_image.c, collection_member.c
+    return or_(
+        exists().where(chosen.link_id == _link.id, chosen.team_id == _link.team_id, chosen.image_id == image_id),
+        exists().where(
+            member.collection_id == _link.collection_id, member.team_id == _link.team_id, member.image_id == image_id
+        ),
+    )
 
 
 async def find(runner: Runner, visible_team_id: UUID | None, link_id: UUID) -> Record | None:

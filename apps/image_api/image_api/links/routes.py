@@ -3,7 +3,7 @@
 from typing import Annotated, Any, NamedTuple
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from image_api.actor import Actor, Scope
 from image_api.auth import RequireScope
@@ -22,6 +22,7 @@ from image_core.states import LinkDownload
 
 router = APIRouter(prefix="/links", tags=["delivery"], route_class=IdempotentRoute)
 Manager = Annotated[Actor, Depends(RequireScope(Scope.DELIVERY_MANAGE))]
+ImageQuery = Annotated[UUID | None, Query(description="Only links to this image, or to a collection that contains it.")]
 _ORIGINALS = "Visitors may download the files as they were uploaded: their metadata may tell where a picture was taken."
 _CHANGED: dict[int | str, dict[str, Any]] = {
     404: {"description": "The link or one of the presets does not exist, or belongs to another team."},
@@ -104,9 +105,10 @@ async def list_share_links(
     team_id: TeamQuery = None,
     limit: LimitQuery = DEFAULT_LIMIT,
     cursor: CursorQuery = None,
+    image_id: ImageQuery = None,
 ) -> Any:
     """List the share links of a team, open or expired, newest first. Their addresses are never included."""
-    rows = await service.list_links(services.database, actor, team_id, cursor, limit + 1)
+    rows = await service.list_links(services.database, actor, team_id, cursor, limit + 1, image_id)
     return page_of(rows, limit, _body)
 
 

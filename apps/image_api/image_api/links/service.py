@@ -39,14 +39,14 @@ class NewAddress(NamedTuple):
 
 
 async def list_links(
-    runner: Runner, actor: Actor, team_id: UUID | None, cursor: Cursor | None, limit: int
+    runner: Runner, actor: Actor, team_id: UUID | None, cursor: Cursor | None, limit: int, image_id: UUID | None = None
 ) -> list[Record]:
-    """Return the links of the caller's team, or of the team that an admin names.
+    """Return the links of the caller's team, or of the team that an admin names; only those with `image_id`.
 
     Raises:
         errors.TeamNotFound, errors.TeamRequired.
     """
-    return await queries.page(runner, await teams.owning_team(runner, actor, team_id), cursor, limit)
+    return await queries.page(runner, await teams.owning_team(runner, actor, team_id), cursor, limit, image_id)
 
 
 async def get_link(runner: Runner, actor: Actor, link_id: UUID) -> ShownLink:

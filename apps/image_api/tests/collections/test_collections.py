@@ -240,6 +240,20 @@ class TestImages:
         assert await shown(api, member, album) == six[:4]
         assert await shown(api, member, other) == [six[3], six[0]]
 
+    async def test_those_of_an_image_are_listed(
+        self, api: Api, member: UserWithKey, stranger: UserWithKey, six: list[UUID], album: UUID
+    ) -> None:
+        assert member.team_id is not None
+        other = await testing.add_collection(api.rows, member.team_id, [six[3], six[5]])
+        for by, image_id, expected in (
+            (member, six[3], [other, album]),
+            (member, six[0], [album]),
+            (member, six[4], []),
+            (stranger, six[3], []),
+        ):
+            page = await ask(api, by, "GET", params={"image_id": str(image_id)})
+            assert [UUID(item["id"]) for item in page["items"]] == expected
+
     async def test_the_trash_hides_them_and_they_come_back_in_their_place(
         self, api: Api, member: UserWithKey, six: list[UUID], album: UUID
     ) -> None:

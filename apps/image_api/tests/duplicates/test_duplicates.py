@@ -67,6 +67,16 @@ async def test_images_that_hang_together_are_a_group(api: Api, member: UserWithK
     assert await groups(api, member, max_distance=3) == [{b, c}]
 
 
+async def test_the_group_of_an_image_is_found(api: Api, member: UserWithKey, stranger: UserWithKey) -> None:
+    a, b, c, d, e, other = await images(api, member, 6)
+    for first, second in ((a, b), (b, c), (d, e)):
+        await pair(api, member, first, second, 4)
+    assert await groups(api, member, image_id=str(a)) == [{a, b, c}]
+    assert await groups(api, member, image_id=str(a), max_distance=3) == []
+    assert await groups(api, member, image_id=str(other)) == []
+    assert await groups(api, stranger, image_id=str(a)) == []
+
+
 async def test_the_largest_is_worth_keeping_and_the_oldest_of_several(api: Api, member: UserWithKey) -> None:
     (small,) = await images(api, member, 1, created_at=datetime(2025, 1, 1, tzinfo=UTC))
     newer, older = [

@@ -128,6 +128,22 @@ class TestLink:
         assert rest["next_cursor"] is None
         assert "token" not in first["items"][0]
 
+    async def test_those_of_an_image_show_it_themselves_or_in_a_collection(
+        self, api: Api, member: UserWithKey, stranger: UserWithKey, three: list[UUID]
+    ) -> None:
+        assert member.team_id is not None
+        album = await testing.add_collection(api.rows, member.team_id, three[:1])
+        of_album = (await share(api, member, collection_id=str(album)))["id"]
+        chosen = (await share(api, member, three[:2]))["id"]
+        for by, image_id, expected in (
+            (member, three[0], [chosen, of_album]),
+            (member, three[1], [chosen]),
+            (member, three[2], []),
+            (stranger, three[0], []),
+        ):
+            page = await ask(api, by, "GET", params={"image_id": str(image_id)})
+            assert [item["id"] for item in page["items"]] == expected
+
     async def test_it_is_announced_with_its_end(self, api: Api, member: UserWithKey, three: list[UUID]) -> None:
         made = await share(api, member, three, expires_at=SOON)
         await ask(api, member, "DELETE", f"/{made['id']}", 204)
