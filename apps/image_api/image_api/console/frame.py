@@ -133,7 +133,10 @@ def render(
         "base_url": public_url(request),
     }
     policy = console_policy(services.settings)
-    return _templates().page(template, {**frame, **(values or {})}, policy=policy, status=status, headers=headers)
+    # Browsers fetch the list, or an image, when somebody is about to follow a link to it.
+    ahead = {"speculation-rules": f'"{static_files.url("next-page.speculationrules")}"'} if actor else {}
+    all_headers = {**ahead, **(headers or {})}
+    return _templates().page(template, {**frame, **(values or {})}, policy=policy, status=status, headers=all_headers)
 
 
 def public_url(request: Request) -> str:

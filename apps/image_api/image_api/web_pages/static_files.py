@@ -23,6 +23,7 @@ _TYPES = {
     ".ico": "image/x-icon",
     ".js": "text/javascript; charset=utf-8",
     ".png": "image/png",
+    ".speculationrules": "application/speculationrules+json",
     ".svg": "image/svg+xml",
     ".webp": "image/webp",
     ".woff2": "font/woff2",
