@@ -174,6 +174,21 @@ class Preview(NamedTuple):
     expires_at: datetime | None
 
 
+def recipe_of(spec: str) -> Recipe:
+    """Return what transforms make of a picture.
+
+    Raises:
+        errors.DeliverySpecInvalid: The text is no transforms, or not in canonical form.
+    """
+    try:
+        recipe = parse_transforms(spec) if spec.startswith("t-") else None
+    except SpecInvalid as invalid:
+        raise errors.DeliverySpecInvalid(invalid.detail, canonical=invalid.canonical) from None
+    if recipe is None:
+        raise errors.DeliverySpecInvalid("Send transforms, which begin with `t-`, for example `t-w640-h480-cover`.")
+    return recipe
+
+
 async def preview(
     services: Services, actor: Actor, image_id: UUID, spec: str, now: Callable[[], float] = time.time
 ) -> Preview:
@@ -183,19 +198,39 @@ async def preview(
         errors.ImageNotFound, errors.ImageNotStored, errors.DeliverySpecInvalid, errors.DeliveryNotConfigured,
         errors.MasterSecretUnavailable, errors.DatabaseUnavailable.
     """
-    try:
-        recipe = parse_transforms(spec) if spec.startswith("t-") else None
-    except SpecInvalid as invalid:
-        raise errors.DeliverySpecInvalid(invalid.detail, canonical=invalid.canonical) from None
-    if recipe is None:
-        raise errors.DeliverySpecInvalid("Send transforms, which begin with `t-`, for example `t-w640-h480-cover`.")
+    return await _preview(services, actor, image_id, spec, recipe_of(spec), FORMATS, now)
+
+
+async def preview_preset(
+    services: Services, actor: Actor, image_id: UUID, preset: Preset, now: Callable[[], float] = time.time
+) -> Preview:
+    """Sign an address for an hour in each format of a preset, whose box may be one that transforms do not offer.
+
+    Raises:
+        errors.PresetNotFound, errors.DeliverySpecInvalid: The image's team has no such preset, or another one.
+        errors.ImageNotFound, errors.ImageNotStored, errors.DeliveryNotConfigured, errors.MasterSecretUnavailable,
+        errors.DatabaseUnavailable.
+    """
+    return await _preview(services, actor, image_id, preset.spec, preset.recipe, preset.formats, now)
+
+
+async def _preview(
+    services: Services,
+    actor: Actor,
+    image_id: UUID,
+    spec: str,
+    recipe: Recipe,
+    formats: Sequence[str],
+    now: Callable[[], float],
+) -> Preview:
     rows = await queries.find_images(services.database, actor.visible_team_id, [image_id])
     try:
         row, tag = deliverable(rows.get(image_id))
+        team = (await teams_of(services, [row["team_id"]]))[row["team_id"]]
+        files = {name: file_of(team.presets, spec, name) for name in formats}
     except Refused as refused:
         raise refused.error from None
-    team = (await teams_of(services, [row["team_id"]]))[row["team_id"]]
     expiry = grant.expiry_of(now(), PREVIEW_SECONDS)
-    urls: dict[str, str] = {name: team.signer.exact(image_id, tag, f"{spec}.{name}", expiry) for name in FORMATS}
+    urls = {name: team.signer.exact(image_id, tag, file, expiry) for name, file in files.items()}
     size = None if row["width"] is None else output_size(recipe, row["width"], row["height"])
     return Preview(spec, size, urls, expires_at(expiry))

@@ -103,13 +103,37 @@ async def test_a_preset_is_tried_on_an_image_in_its_formats(
     api: Api, member: UserWithKey, stranger: UserWithKey, browser: Browser
 ) -> None:
     (image_id,) = await upload_some(api, member, 1)
-    await call(api, member, "PUT", "/presets/card", width=640, formats=["webp", "png"])
+    # Of a width that transforms do not offer.
+    made = await call(api, member, "PUT", "/presets/card", width=20, formats=["webp", "png"])
     page = f"{PRESETS}/card/try"
-    assert "t-w640" in (await browser.get(page)).text
+    assert "t-w20" in (await browser.get(page)).text
     await browser.get(f"{page}?image_id={image_id}")
     pictures = [each["src"] for tag, each in tags_of(browser.page) if tag == "img" and each["alt"]]
-    assert [urlsplit(each).path.rpartition("/")[2] for each in pictures] == ["t-w640.webp", "t-w640.png"]
+    assert [urlsplit(each).path.rpartition("/")[2] for each in pictures] == [
+        f"{made['spec']}.{name}" for name in ("webp", "png")
+    ]
     (other_id,) = await upload_some(api, stranger, 1)
     refused = await browser.get(f"{page}?image_id={other_id}")
     assert refused.status_code == 404
     assert "/i/" not in refused.text
+
+
+async def test_other_transforms_are_tried_before_they_are_saved(
+    api: Api, member: UserWithKey, browser: Browser
+) -> None:
+    (image_id,) = await upload_some(api, member, 1)
+    await call(api, member, "PUT", "/presets/card", width=640, formats=["webp"])
+    page = f"{PRESETS}/card/try?image_id={image_id}"
+    assert "Not the preset" not in (await browser.get(f"{page}&spec=t-w640")).text
+    await browser.get(f"{page}&spec=t-w320-h200-cover-q60")
+    pictures = [each["src"] for tag, each in tags_of(browser.page) if tag == "img" and each["alt"]]
+    assert [urlsplit(each).path.rpartition("/")[2] for each in pictures] == ["t-w320-h200-cover-q60.webp"]
+    assert (await preset(api, member))["width"] == 640
+    (change,) = [each["href"] for tag, each in tags_of(browser.page) if tag == "a" and "spec=" in each["href"]]
+    await browser.get(change)
+    form = browser.form(f"{PRESETS}/card/change")
+    assert [form[name] for name in ("width", "height", "quality")] == ["320", "200", "60"]
+    for path in (f"{page}&spec=t-q0", f"{PRESETS}/card/change?spec=card"):
+        refused = await browser.get(path)
+        assert refused.status_code == 400
+        assert "delivery-spec-invalid" in refused.text

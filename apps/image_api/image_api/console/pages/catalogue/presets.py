@@ -12,13 +12,14 @@ from image_api.console.pages.catalogue.links import Manager
 from image_api.console.pages.images.page import Reader
 from image_api.console.policy import HOME
 from image_api.console.team_first import ask_for_team, lacks_team
+from image_api.delivery_addresses.service import recipe_of
 from image_api.dependencies import ServicesDep, TeamQuery, TransactionDep
 from image_api.http.entity_tags import entity_tag
 from image_api.presets import schemas, service
 from image_api.presets.service import Shown
 from image_core import errors
-from image_core.delivery.spec import FITS, FORMATS
-from image_core.images.presets import BUILT_IN
+from image_core.delivery.spec import FITS, FORMATS, Recipe
+from image_core.images.presets import BUILT_IN, Preset
 
 PRESETS = f"{HOME}/presets"
 router = APIRouter(prefix=HOME, include_in_schema=False, route_class=PageRoute)
@@ -63,9 +64,8 @@ def _form_page(
     return render(request, "preset_form.html", values, team_id=team_id, status=status)
 
 
-def _form_of(shown: Shown) -> Form:
-    """Return the form that describes a preset as it is."""
-    preset, recipe = shown.preset, shown.preset.recipe
+def _form_of(preset: Preset, recipe: Recipe) -> Form:
+    """Return the form that describes a preset with this recipe."""
     values: dict[str, Any] = {
         "name": preset.name, "width": recipe.width_px, "height": recipe.height_px, "fit": recipe.fit,
         "gravity": recipe.gravity, "quality": recipe.quality, "background": recipe.background,
@@ -152,9 +152,10 @@ StepDep = Annotated[Step, Depends(_step)]
 
 
 @router.get("/presets/{name}/change", openapi_extra=_PUT)
-async def show_change(step: StepDep) -> Response:
-    """Show the form that changes a preset."""
-    return step.change(_form_of(step.shown), None)
+async def show_change(step: StepDep, spec: Annotated[str | None, Query(max_length=255)] = None) -> Response:
+    """Show the form that changes a preset, filled in with the preset as it is or with transforms that were tried."""
+    preset = step.shown.preset
+    return step.change(_form_of(preset, preset.recipe if spec is None else recipe_of(spec)), None)
 
 
 @router.post("/presets/{name}/change", openapi_extra=_PUT)
