@@ -1,5 +1,6 @@
 """What the frame of the console adds by script: the palette, the keys, and what becomes of pages that wait."""
 
+import re
 from collections.abc import AsyncIterator
 from io import BytesIO
 from typing import Any
@@ -112,3 +113,88 @@ async def test_single_keys_act_in_the_grid_only_and_can_be_switched_off(page: An
     # The browser remembers it, and the page of keys shows it.
     await page.goto(page.url.replace("/images", "/keyboard"))
     assert not await page.get_by_label("Single keys act").is_checked()
+
+
+async def test_the_page_of_an_image_is_fetched_when_somebody_points_at_it(page: Any, image: dict[str, Any]) -> None:
+    complaints: list[str] = []
+    page.on("console", lambda line: complaints.append(line.text) if line.type in ("error", "warning") else None)
+    await page.reload()
+    await page.wait_for_load_state("networkidle")
+    async with page.context.expect_event("request", lambda request: request.url.endswith(image["id"])) as asked:
+        await page.get_by_role("link", name="quay.png").hover()
+    assert (await (await asked.value).all_headers())["sec-purpose"] == "prefetch"
+    await page.get_by_role("link", name="quay.png").click()
+    await page.get_by_role("heading", name="quay.png").wait_for()
+    used = "performance.getEntriesByType('navigation')[0].deliveryType"
+    assert await page.evaluate(used) == "navigational-prefetch"
+    assert complaints == []
+
+
+@pytest.mark.parametrize("view", ["list", "image"])
+async def test_what_is_pending_becomes_final_in_place(
+    page: Any, system: RunningSystem, member: Client, view: str
+) -> None:
+    content = picture("maroon")
+    wish = {"content_type": "image/png", "size_bytes": len(content), "filename": "wharf.png"}
+    opened = await member.ask("POST", "/uploads", 201, json=wish)
+    upload_id = opened["upload_id"]
+    await page.add_init_script("addEventListener('image-final', event => { final = event.detail.status })")
+    await page.goto(f"{system.url}/console/images{f'/{upload_id}' if view == 'image' else ''}?")
+    watched = page.locator(f"[data-live-image='{upload_id}']")
+    assert await watched.locator(".badge").text_content() == "pending"
+    assert await watched.locator("img").count() == 0
+    await member.http.put(opened["url"], content=content, headers={"X-API-KEY": ""})
+    shown = page.locator("main img[alt='wharf.png']")
+    await shown.wait_for(timeout=60_000)
+    assert await page.evaluate("final") == "ready"
+    assert await page.get_by_role("status").filter(has_text="wharf.png is ready.").count() == 1
+    assert await page.locator("main .badge[data-status]").first.text_content() == "ready"
+    assert await watched.count() == 0
+    await page.wait_for_function("document.querySelector('main img').naturalWidth > 0")
+    assert await page.get_by_role("link", name="Show all of the image").is_visible() == (view == "image")
+
+
+async def test_one_notice_names_the_delivery_service_that_cannot_be_reached(
+    page: Any, system: RunningSystem, member: Client, image: dict[str, Any]
+) -> None:
+    await member.upload(picture("navy"), "pier.png")
+    await page.route(
+        f"{system.delivery_url}/**",
+        lambda route: route.fulfill(status=404, headers={"Access-Control-Allow-Origin": "*"}),
+    )
+    async with page.expect_response(lambda answer: answer.request.method == "HEAD"):
+        await page.reload()
+    notice = page.get_by_role("alert")
+    assert await notice.count() == 0
+    await page.unroute_all()
+    await page.route(f"{system.delivery_url}/**", lambda route: route.abort())
+    await page.reload()
+    await notice.wait_for()
+    assert await notice.count() == 1
+    assert system.delivery_url in await notice.text_content()
+    assert await page.locator("ul.grid img").count() == 2
+
+
+@pytest.mark.parametrize("has_ended", [False, True])
+async def test_a_page_that_the_browser_kept_is_emptied_once_its_session_has_ended(page: Any, has_ended: bool) -> None:
+    if has_ended:
+        await page.context.clear_cookies()
+    async with page.expect_response("**/api/v1/auth/session"):
+        await page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', {persisted: true}))")
+    if has_ended:
+        await page.wait_for_url("**/console/sign-in?next=*")
+    else:
+        assert await page.get_by_role("heading", name="Images").is_visible()
+
+
+async def test_the_playground_of_a_preset_says_size_and_time(
+    page: Any, system: RunningSystem, member: Client, image: dict[str, Any]
+) -> None:
+    await member.ask("PUT", "/presets/card", 200, json={"width": 20, "formats": ["webp", "png"]})
+    await page.goto(f"{system.url}/console/presets/card/try?image_id={image['id']}")
+    for name in ("webp", "png"):
+        card = page.get_by_role("region", name=name)
+        delivered = await member.http.get(await card.locator("img").get_attribute("src"), headers={"X-API-KEY": ""})
+        await card.get_by_text(f"({len(delivered.content)} bytes)").wait_for()
+        assert re.search(r"\d ms, (made for this page|it was there)", await card.inner_text())
+    assert await faults(page) == []

@@ -67,3 +67,42 @@ async def test_going_back_puts_the_focus_on_the_link_that_was_followed(
     await page.wait_for_url(f"{system.url}/console/images")
     focused = await page.evaluate("document.activeElement.getAttribute('href')")
     assert focused == await link.get_attribute("href")
+
+
+async def test_the_exact_time_is_shown_on_focus_and_tap(
+    page: Any, system: RunningSystem, image: dict[str, Any]
+) -> None:
+    await page.goto(f"{system.url}/console/images/{image['id']}")
+    time, tip = page.locator("main time[title]").first, page.locator(".tip")
+    exact = await time.get_attribute("title")
+    assert await tip.is_hidden()
+    # By keyboard: after a click, the browser shows no focus.
+    await page.keyboard.press("Tab")
+    assert await time.get_attribute("tabindex") == "0"
+    await time.focus()
+    assert await tip.is_visible()
+    assert await tip.text_content() == exact
+    await page.keyboard.press("Escape")
+    assert await tip.is_hidden()
+    await page.keyboard.press("Tab")
+    await time.evaluate("each => each.dispatchEvent(new PointerEvent('click', {bubbles: true, pointerType: 'touch'}))")
+    assert await tip.is_visible()
+
+
+async def test_the_tab_key_stops_at_one_time_of_a_table_and_arrows_lead_on(
+    page: Any, system: RunningSystem, member: Client
+) -> None:
+    for color in ("navy", "maroon"):
+        content = BytesIO()
+        Image.new("RGB", (40, 30), color).save(content, "PNG")
+        image = await member.upload(content.getvalue(), f"{color}.png")
+        await member.ask("DELETE", f"/images/{image['id']}", 204)
+    await page.goto(f"{system.url}/console/trash")
+    times = page.locator("main table time")
+    assert await times.count() > 1
+    assert await page.locator("main table time[tabindex='0']").count() == 1
+    await times.first.focus()
+    await page.keyboard.press("ArrowDown")
+    assert await page.evaluate("document.activeElement === document.querySelectorAll('main table time')[1]")
+    assert await page.locator(".tip").text_content() == await times.nth(1).get_attribute("title")
+    assert await page.locator("main table time[tabindex='0']").count() == 1
