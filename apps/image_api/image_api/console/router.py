@@ -7,6 +7,7 @@ from image_api.console.pages.admin.routers import ADMIN_ROUTERS
 from image_api.console.pages.catalogue.routers import CATALOGUE_ROUTERS
 from image_api.console.pages.image.routers import IMAGE_ROUTERS
 from image_api.console.pages.images.routers import IMAGES_ROUTERS
+from image_api.console.pages.keys.routers import KEY_ROUTERS
 from image_api.console.pages.settings.routers import SETTINGS_ROUTERS
 from image_api.console.pages.team.routers import TEAM_ROUTERS
 
@@ -18,6 +19,7 @@ ROUTERS = (
     *IMAGE_ROUTERS,
     *CATALOGUE_ROUTERS,
     *ACCOUNT_ROUTERS,
+    *KEY_ROUTERS,
     *TEAM_ROUTERS,
     *SETTINGS_ROUTERS,
     *ADMIN_ROUTERS,

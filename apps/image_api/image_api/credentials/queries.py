@@ -1,14 +1,16 @@
 """The SQL of credentials."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, func, insert, or_, select, tuple_, update
+from sqlalchemy import Select, and_, func, insert, or_, select, tuple_, update
 
 from image_api.http.pagination import Cursor
 from image_core.db import Record, Runner, Transaction
 from image_core.models import credential, session, user, user_disabled_at
+
+REPORTS_SHOWN_FOR = timedelta(days=30)
 
 
 def _with_user(user_id: UUID) -> Select[Any]:
@@ -37,14 +39,26 @@ async def page(runner: Runner, user_id: UUID, cursor: Cursor | None, limit: int)
 
 
 async def live(runner: Runner, user_id: UUID, limit: int) -> list[Record]:
-    """Return a user's credentials that are neither revoked nor expired, those that expire first at the top."""
+    """Return a user's credentials that are neither revoked nor expired, those that expire first at the top.
+
+    Those that were revoked in the last 30 days because somebody reported their key are among them.
+    """
+    is_live = and_(
+        credential.c.revoked_at.is_(None),
+        or_(credential.c.expires_at.is_(None), credential.c.expires_at > func.now()),
+    )
+    is_reported = and_(
+        credential.c.revoked_reason == "reported", credential.c.revoked_at > func.now() - REPORTS_SHOWN_FOR
+    )
     statement = (
         _with_user(user_id)
-        .where(
-            credential.c.revoked_at.is_(None),
-            or_(credential.c.expires_at.is_(None), credential.c.expires_at > func.now()),
+        .where(or_(is_live, is_reported))
+        .order_by(
+            credential.c.revoked_at.asc().nulls_first(),
+            credential.c.expires_at.asc().nulls_last(),
+            credential.c.created_at.desc(),
+            credential.c.id.desc(),
         )
-        .order_by(credential.c.expires_at.asc().nulls_last(), credential.c.created_at.desc(), credential.c.id.desc())
         .limit(limit)
     )
     return await runner.fetch(statement)

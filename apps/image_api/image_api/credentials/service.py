@@ -21,6 +21,7 @@ from image_core.keys import api_keys
 from image_core.keys.api_keys import NewKey
 
 MAX_LIVE_CREDENTIALS = 50
+REPORTS_SHOWN = 10
 FIRST_WARNING = timedelta(days=7)
 """How long before a key's expiry the first of two warnings is sent; the second follows one day before."""
 
@@ -100,12 +101,14 @@ async def list_credentials(
 async def live_credentials(runner: Runner, actor: Actor, user_id: UUID) -> list[Record]:
     """Return all of a user's credentials that are neither revoked nor expired, those that expire first at the top.
 
+    Those that were revoked in the last 30 days because somebody reported their key are among them.
+
     Raises:
         errors.UserNotFound: The caller may not see them.
         errors.ScopeMissing: The key lacks a scope.
     """
     check_may_manage(actor, user_id)
-    return await queries.live(runner, user_id, MAX_LIVE_CREDENTIALS)
+    return await queries.live(runner, user_id, MAX_LIVE_CREDENTIALS + REPORTS_SHOWN)
 
 
 async def get_credential(runner: Runner, actor: Actor, user_id: UUID, credential_id: UUID) -> Record:

@@ -1,6 +1,7 @@
 """Keys on the console's pages, without script: made and rotated once, shown once, and only one's own."""
 
 import re
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import select, update
@@ -166,3 +167,85 @@ async def test_an_admin_finds_the_keys_of_a_teams_users(api: Api, ada: Person) -
     answer = await browser.submit(address)
     assert answer.headers["location"] == f"{path(ada)}?team_id={ada.team_id}&done=revoked"
     assert not await works(api, ada.api_key)
+
+
+async def columns(api: Api, of: UserWithKey) -> dict[str, object]:
+    found = await api.rows.fetch_one(select(credential).where(credential.c.id == of.credential_id))
+    assert found is not None
+    return dict(found)
+
+
+async def test_a_key_is_changed_and_a_conflict_shows_both(api: Api, ada: Person, browser: Browser) -> None:
+    page = path(ada, str(ada.credential_id), "change")
+    ends_at = datetime.now(UTC).replace(microsecond=0) + timedelta(days=90, minutes=5)
+    await api.rows.execute(
+        update(credential).where(credential.c.id == ada.credential_id).values(expires_at=ends_at, scopes=None)
+    )
+    await browser.get(page)
+    token = {name: value for name, value in browser.form(page).items() if name in ("csrf_token", "revision")}
+    day = browser.form(page)["expires_at"]
+    sent = {"name": "import", "scopes": ["images:read", "usage:read"], "address_ranges": "192.0.2.0/24 2001:db8::/32"}
+    assert (await browser.post(page, token | sent | {"expires_at": day})).headers["location"] == f"{KEYS}?done=changed"
+    row = await columns(api, ada)
+    assert (row["name"], row["scopes"]) == ("import", ["images:read", "usage:read"])
+    # The day was left as it was, and so was the time of the day.
+    assert (row["expires_at"], row["address_ranges"]) == (ends_at, ["192.0.2.0/24", "2001:db8::/32"])
+    every = {"name": "all", "all_scopes": "true", "expires_at": "", "address_ranges": ""}
+    refused = await browser.post(page, token | every)
+    assert refused.status_code == 412
+    assert "192.0.2.0/24" in refused.text
+    assert (await columns(api, ada))["name"] == "import"
+    assert (await browser.post(page, token | every | {"revision": browser.form(page)["revision"]})).status_code == 303
+    row = await columns(api, ada)
+    assert [row[name] for name in ("name", "scopes", "expires_at", "address_ranges")] == ["all", None, None, None]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"scopes": []}, "scopes"),
+        ({"scopes": "admin"}, None),
+        ({"expires_at": "2020-01-01"}, "expires_at"),
+        ({"address_ranges": "here"}, "address_ranges"),
+        ({"name": ""}, "name"),
+    ],
+)
+async def test_a_key_gets_nothing_that_it_may_not_have(
+    api: Api, ada: Person, browser: Browser, wrong: dict[str, object], field: str | None
+) -> None:
+    page, before = path(ada, str(ada.credential_id), "change"), await columns(api, ada)
+    await browser.get(page)
+    form = browser.form(page) | {"scopes": "images:read"}
+    form.pop("all_scopes", None)
+    refused = await browser.post(page, form | wrong)
+    assert refused.status_code == (422 if field else 403)
+    assert f'id="{field}-mistake"' in refused.text or field is None
+    assert await columns(api, ada) == before
+
+
+async def test_a_session_by_key_widens_no_other_key(api: Api, ada: Person) -> None:
+    browser, page = Browser(api), path(ada, str(ada.credential_id), "change")
+    body = {"name": "narrow", "scopes": ["keys:self", "images:read"]}
+    made = await api.client.post(f"/api/v1/users/{ada.user_id}/credentials", headers=ada.headers, json=body)
+    await browser.sign_in_by_key(made.json()["api_key"])
+    for each in (page, path(ada, made.json()["id"], "change")):
+        await browser.get(each)
+        answer = await browser.submit(each, all_scopes="true")
+        assert answer.status_code == 403
+        assert "scope-missing" in answer.text
+
+
+async def test_a_reported_key_is_shown_as_leaked(api: Api, ada: Person, browser: Browser) -> None:
+    other = await api.user(ada.team_id)
+    for each in (ada, other):
+        await api.client.post("/api/v1/credentials/report", json={"key": each.api_key})
+    (row,) = [await columns(api, ada)]
+    page = (await browser.get(KEYS)).text
+    assert page.count("was reported as leaked") == 1
+    assert f"im_{row['public_id']}" in page
+    assert "reported as leaked" in (await browser.get(path(ada, "all"))).text
+    assert (await browser.get(path(ada, str(ada.credential_id), "change"))).status_code == 404
+    month = update(credential).where(credential.c.id == ada.credential_id)
+    await api.rows.execute(month.values(revoked_at=datetime.now(UTC) - timedelta(days=31)))
+    assert "reported" not in (await browser.get(KEYS)).text
+    assert (await browser.get(path(other, "all"))).status_code == 404

@@ -11,8 +11,8 @@ from image_api.auth import RequireScope
 from image_api.console.forms import Form, FormDep, read_form
 from image_api.console.frame import Refusal, go_to, public_url, render, show_again_if_refused, show_secret
 from image_api.console.page_route import PageRoute, same_as
+from image_api.console.pages.keys.keys import keys_path
 from image_api.console.pages.team.chooser import choose_team, name_of_team
-from image_api.console.pages.team.keys import keys_path
 from image_api.console.policy import HOME
 from image_api.console.team_first import lacks_team
 from image_api.credentials.service import is_admin

@@ -1,10 +1,8 @@
 """The routes of the pages about teams and who belongs to them."""
 
-from image_api.console.pages.team import delivery_keys, invitations, keys, new_user, people, teams, usage
+from image_api.console.pages.team import invitations, new_user, people, teams, usage
 
 TEAM_ROUTERS = (
-    keys.router,
-    delivery_keys.router,
     usage.router,
     # Before the address of one person.
     new_user.router,
