@@ -114,6 +114,31 @@ async def test_images_of_a_month_are_columns_from_latest_to_earliest(
     assert (await get(api, member, "/9999-12"))["id"] == []
 
 
+async def test_months_of_the_upload_are_in_utc(api: Api, member: UserWithKey, monkeypatch: pytest.MonkeyPatch) -> None:
+    uploads = ("2024-02-29T23:59:59", "2024-02-01T00:00", "2024-01-31T23:59:59", "2023-12-31T23:59:59")
+    ids = [await add(api, member, "1999-05-05T05:05", uploaded) for uploaded in uploads]
+    trashed = await add(api, member, None, "2024-02-10T00:00", deleted_at=datetime(2024, 3, 2, tzinfo=UTC))
+    by_upload = {"order_by": "created_at desc"}
+    expected = [("2024-02", 2), ("2024-01", 1), ("2023-12", 1)]
+    assert await months(api, member, **by_upload) == expected
+    assert await months(api, member, before="2024-02", **by_upload) == expected[1:]
+    assert await months(api, member, created_before="2024-02-29T00:00:00Z", **by_upload) == [
+        ("2024-02", 1),
+        *expected[1:],
+    ]
+    assert await months(api, member, status="trashed", **by_upload) == [("2024-02", 1)]
+    assert (await get(api, member, "/2024-02", status="trashed", **by_upload))["id"] == [trashed]
+    first = await get(api, member, "/2024-02", limit=1, **by_upload)
+    rest = await get(api, member, "/2024-02", after=first["next_after"], **by_upload)
+    assert [first["id"], rest["id"], rest["next_after"]] == [ids[:1], ids[1:2], None]
+    # A filter narrows a month, it does not move it.
+    for bounds, found in (({"created_after": "2024-02-29"}, ids[:1]), ({"created_after": "2020-01-01"}, ids[:2])):
+        assert (await get(api, member, "/2024-02", **bounds, **by_upload))["id"] == found
+    assert (await get(api, member, "/9999-12", **by_upload))["id"] == []
+    monkeypatch.setattr(service, "COUNTED_IMAGES", 1)
+    assert [each[0] for each in await months(api, member, **by_upload)] == [each[0] for each in expected]
+
+
 async def test_what_makes_no_sense_is_refused(api: Api, member: UserWithKey) -> None:
     for path, params in (("/2023-13", {}), ("/0000-01", {}), ("/2023-1", {}), ("", {"before": "May"})):
         assert (await get(api, member, path, 422, **params))["code"] == "request-invalid"
@@ -121,4 +146,4 @@ async def test_what_makes_no_sense_is_refused(api: Api, member: UserWithKey) -> 
     assert (await get(api, member, "/2023-12", 400, after="AAAA"))["code"] == "cursor-of-another-order"
     for path in ("", "/2023-12"):
         assert (await get(api, api.admin, path, 400))["field"] == "team_id"
-        assert (await get(api, member, path, 400, order_by="filename"))["code"] == "filter-unknown"
+        assert (await get(api, member, path, 422, order_by="filename"))["code"] == "request-invalid"

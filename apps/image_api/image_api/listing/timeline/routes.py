@@ -1,6 +1,6 @@
 """HTTP of the timeline."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
@@ -18,6 +18,10 @@ from image_api.listing.timeline.schemas import AskedMonth, MonthOfImages, Timeli
 router = APIRouter(tags=["images"], route_class=IdempotentRoute)
 Reader = Annotated[Actor, Depends(RequireScope(Scope.IMAGES_READ))]
 _MAX_IMAGES = 2000
+_OrderQuery = Annotated[
+    Literal["taken_at desc", "created_at desc"],
+    Query(description="Whether images belong to the month of the photograph, or to that of the upload, in UTC."),
+]
 
 
 @router.get(
@@ -32,13 +36,14 @@ async def get_timeline(
     actor: Reader,
     services: ServicesDep,
     before: Annotated[AskedMonth | None, Query(description="Only months before this one.")] = None,
+    order_by: _OrderQuery = "taken_at desc",
 ) -> Timeline:
-    """Count images that match the filters by the month in which they were photographed, latest first.
+    """Count images that match the filters by the month in which they were photographed or uploaded, latest first.
 
-    The camera's clock counts, and the time of upload in UTC where that is not known.
+    For photographs the camera's clock counts, and the time of upload in UTC where that is not known.
     """
-    asked = parse_all(request.query_params, other_parameters=("before",))
-    return await service.count_months(services.database, actor, before, *asked)
+    asked = parse_all(request.query_params, other_parameters=("before", "order_by"))
+    return await service.count_months(services.database, actor, before, service.ORDERS[order_by], *asked)
 
 
 @router.get(
@@ -56,10 +61,11 @@ async def get_timeline_month(
         str | None, Query(max_length=MAX_CURSOR_LENGTH, description="`next_after` of the previous answer.")
     ] = None,
     limit: Annotated[QueryInteger, Query(ge=1, le=_MAX_IMAGES, description="Maximum number of images.")] = _MAX_IMAGES,
+    order_by: _OrderQuery = "taken_at desc",
 ) -> Response:
     """List what a grid needs of the images of a month, latest first, in columns."""
-    asked = parse_all(request.query_params, other_parameters=("after", "limit"))
-    page = await service.list_month(services.database, actor, month, limit, after, *asked)
+    asked = parse_all(request.query_params, other_parameters=("after", "limit", "order_by"))
+    page = await service.list_month(services.database, actor, month, service.ORDERS[order_by], limit, after, *asked)
     body: dict[str, Any] = {
         "id": [str(row["id"]) for row in page.rows],
         "ratio": [row["ratio"] and round(row["ratio"], 4) for row in page.rows],

@@ -31,7 +31,7 @@ class CountedMonth(BaseModel):
 
 
 class Timeline(BaseModel):
-    """The months in which images were photographed, latest first."""
+    """The months in which images were photographed or uploaded, latest first."""
 
     months: list[CountedMonth]
     next_before: Month | None = Field(

@@ -1,7 +1,10 @@
-"""The rules of the timeline: images by the month in which they were photographed, by the camera's clock."""
+"""The rules of the timeline: images by the month in which they were photographed, or uploaded.
+
+The camera's clock counts for the former, UTC for the latter.
+"""
 
 from collections.abc import Sequence
-from datetime import MAXYEAR, datetime
+from datetime import MAXYEAR, UTC, datetime
 from typing import Any
 
 from image_api.actor import Actor
@@ -9,7 +12,7 @@ from image_api.listing import service
 from image_api.listing.filters.conditions import conditions
 from image_api.listing.filters.metadata import MetadataFilter
 from image_api.listing.filters.results import ResultCondition
-from image_api.listing.orders import LATEST_OF_MONTH
+from image_api.listing.orders import LATEST_OF_MONTH, NEWEST_FIRST, Order
 from image_api.listing.queries import WALKED_IMAGES
 from image_api.listing.schemas import ImageFilters
 from image_api.listing.service import Page
@@ -18,6 +21,8 @@ from image_api.listing.timeline.schemas import CountedMonth, Timeline
 from image_api.listing.walks import Walk, plan_walk
 from image_core.db import Record, Runner
 
+ORDERS = {"taken_at desc": LATEST_OF_MONTH, str(NEWEST_FIRST): NEWEST_FIRST}
+"""The orders of a timeline as `order_by` names them."""
 COUNTED_IMAGES = 30_000
 """Maximum number of images that one answer counts by the index alone."""
 
@@ -26,6 +31,7 @@ async def count_months(
     runner: Runner,
     actor: Actor,
     before: datetime | None,
+    order: Order,
     filters: ImageFilters,
     on_metadata: Sequence[MetadataFilter],
     on_results: Sequence[ResultCondition],
@@ -37,19 +43,17 @@ async def count_months(
         errors.FilterInvalid: The filter is not valid, or the team is missing.
     """
     names, values = await _conditions(runner, actor, filters, on_metadata, on_results)
-    if before is not None:
-        names.add("month_end")
-        values["month_end"] = before
-    walk = plan_walk(frozenset(names), LATEST_OF_MONTH)
+    _bound(names, values, order, end=before)
+    walk = plan_walk(frozenset(names), order)
     if walk is None or (walk.tried and await service.finds_few(runner, walk, values)):
-        rows = await queries.months(runner, frozenset(names), values)
+        rows = await queries.months(runner, frozenset(names), values, order)
         return Timeline(months=[_counted(row) for row in rows], next_before=None)
-    return await _count_next(runner, walk, values)
+    return await _count_next(runner, walk, values, order)
 
 
-async def _count_next(runner: Runner, walk: Walk, values: dict[str, Any]) -> Timeline:
+async def _count_next(runner: Runner, walk: Walk, values: dict[str, Any], order: Order) -> Timeline:
     most = WALKED_IMAGES if walk.tried else COUNTED_IMAGES
-    rows = await queries.next_months(runner, walk, values, most)
+    rows = await queries.next_months(runner, walk, values, order, most)
     cut = [row["examined"] >= most for row in rows]
     months = [
         _counted(row, at_least=at_least) for row, at_least in zip(rows, cut, strict=True) if row["matching"] or at_least
@@ -62,6 +66,7 @@ async def list_month(
     runner: Runner,
     actor: Actor,
     month: datetime,
+    order: Order,
     limit: int,
     after: str | None,
     filters: ImageFilters,
@@ -77,9 +82,8 @@ async def list_month(
         errors.FilterInvalid: The filter is not valid, or the team is missing.
     """
     names, values = await _conditions(runner, actor, filters, on_metadata, on_results)
-    values |= {"month_start": month, "month_end": _following(month)}
-    names |= {"month_start", "month_end"}
-    return await service.find_page(runner, names, values, LATEST_OF_MONTH, limit, queries.TILE_COLUMNS, after)
+    _bound(names, values, order, month, _following(month))
+    return await service.find_page(runner, names, values, order, limit, queries.TILE_COLUMNS, after)
 
 
 async def _conditions(
@@ -92,6 +96,23 @@ async def _conditions(
     names, values = await conditions(runner, actor, filters, on_metadata, on_results)
     service.require_team(names, "A timeline needs a team")
     return names, values
+
+
+def _bound(
+    names: set[str], values: dict[str, Any], order: Order, start: datetime | None = None, end: datetime | None = None
+) -> None:
+    """Add the conditions on the time of the order: from `start`, and before `end`."""
+    if order != NEWEST_FIRST:
+        bounds = {"month_start": start, "month_end": end}
+    else:
+        after, before = values.get("created_after"), values.get("created_before")
+        bounds = {
+            "created_after": max(filter(None, (after, start and start.replace(tzinfo=UTC))), default=None),
+            "created_before": min(filter(None, (before, end and end.replace(tzinfo=UTC))), default=None),
+        }
+    given = {name: value for name, value in bounds.items() if value is not None}
+    names.update(given)
+    values.update(given)
 
 
 def _following(month: datetime) -> datetime:
