@@ -72,7 +72,7 @@ def take(browser: Any, url: str, key: str, shot: Shot) -> None:
     if shot.path:
         page.goto(url + shot.path)
     else:
-        page.click("main li a >> nth=6")
+        page.click(".cell a >> nth=6")
     page.wait_for_load_state("networkidle")
     page.wait_for_timeout(SETTLED_MS)
     picture = Image.open(BytesIO(page.screenshot()))

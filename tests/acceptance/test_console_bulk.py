@@ -54,6 +54,9 @@ async def test_a_range_is_moved_to_the_trash_and_back(
     chromium: Any, system: RunningSystem, member: Client, ids: list[str]
 ) -> None:
     async with opened(chromium, system, member) as page:
+        # In an order without a grid, oldest first.
+        await page.goto(f"{system.url}/console/images?order_by=created_at")
+        ids.reverse()
         boxes, tiles, trash = (
             page.get_by_role("checkbox"),
             page.locator(".tile:visible"),

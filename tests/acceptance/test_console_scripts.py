@@ -64,7 +64,8 @@ async def test_going_back_puts_the_focus_on_the_link_that_was_followed(
     await link.press("Enter")
     await page.get_by_role("heading", name="quay.png").wait_for()
     await page.go_back()
-    await page.wait_for_url(f"{system.url}/console/images")
+    await page.wait_for_url(f"{system.url}/console/images?at={image['id']}")
+    await page.locator(":focus").and_(page.locator("main a")).wait_for()
     focused = await page.evaluate("document.activeElement.getAttribute('href')")
     assert focused == await link.get_attribute("href")
 

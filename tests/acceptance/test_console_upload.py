@@ -98,7 +98,7 @@ async def test_dropped_files_are_uploaded_skipped_offered_and_refused(
     await wait_for_status(page, "1 restored")
     assert (await member.ask("GET", f"/images/{trashed_id}", 200))["deleted_at"] is None
     await page.get_by_role("link", name="Show the images").click()
-    await page.locator(".tile").nth(3).wait_for()
+    await page.locator(".cell").nth(3).wait_for()
     assert complaints == []
     await page.context.close()
 

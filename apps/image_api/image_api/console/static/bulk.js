@@ -11,7 +11,7 @@ const [MOST, MOST_NAMED, MOST_WAITS] = [1000, 10, 20];
 const bar = find("[data-bulk]");
 const token = find("meta[name=csrf-token]").getAttribute("content") ?? "";
 const boxes = /** @type {HTMLInputElement[]} */ ([...document.querySelectorAll("input[name=image_id]")]);
-const shown = () => boxes.filter((box) => !box.closest("[hidden]"));
+const shown = () => boxes.filter((box) => box.isConnected && !box.closest("[hidden]"));
 /** @type {string[]} */
 let chosen = [];
 /** @type {HTMLInputElement | undefined} */

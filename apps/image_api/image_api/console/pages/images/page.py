@@ -13,7 +13,9 @@ from image_api.console.pages.images.batch_forms import actions_for
 from image_api.console.pages.images.sheets import IMAGES, OF_A_PAGE, PARAMETERS, find_sheet
 from image_api.console.pictures import name_of, picture_of
 from image_api.dependencies import ServicesDep
+from image_api.listing.orders import parse_order
 from image_api.listing.schemas import ImageFilters
+from image_api.listing.timeline.service import ORDERS as TIMELINE_ORDERS
 from image_api.services import Services
 from image_api.teams import service as teams
 from image_core.db import Record
@@ -42,6 +44,7 @@ async def show(request: Request, actor: Reader, services: ServicesDep) -> Respon
         "tiles": [await tile_of(services, row) for row in sheet.rows],
         "image_query": urlencode([(name, value) for name, value in kept if name not in OF_A_PAGE]),
         "sheet": sheet,
+        "timeline": None if sheet.first or sheet.partial else _timeline(actor, filters, kept),
         "q": filters.q or "",
         "status": filters.status[0] if len(filters.status) == 1 else "",
         "statuses": STATUSES,
@@ -54,6 +57,15 @@ async def show(request: Request, actor: Reader, services: ServicesDep) -> Respon
         **await _names(services, actor, filters, sheet.rows),
     }
     return render(request, "images.html", values, team_id=filters.team_id)
+
+
+def _timeline(actor: Actor, filters: ImageFilters, kept: list[tuple[str, str]]) -> str | None:
+    """Return the query of the timeline of a list; None if no timeline has its images in its order."""
+    order = str(parse_order(filters.order_by))
+    if order not in TIMELINE_ORDERS or (filters.team_id or actor.visible_team_id) is None:
+        return None
+    query = [(name, value) for name, value in kept if name not in OF_A_PAGE and name != "order_by"]
+    return urlencode([*query, ("order_by", order)])
 
 
 async def tile_of(services: Services, row: Record) -> dict[str, Any]:

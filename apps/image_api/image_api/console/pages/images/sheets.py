@@ -19,12 +19,15 @@ from image_core.db import Record
 IMAGES = f"{HOME}/images"
 IMAGES_A_PAGE = 60
 _BEFORE = "before"
+_AT = "at"
 _PAGED = frozenset({"cursor", _BEFORE})
 OF_A_PAGE = frozenset({"cursor", "limit", "include_total"})
 """What says how much of a list to show, not what is in it."""
 PARAMETERS = [
     *filter_parameters(),
     {"name": _BEFORE, "in": "query", "schema": {"type": "string"}},
+    # The image that was opened; scripts show it again.
+    {"name": _AT, "in": "query", "schema": {"type": "string"}},
 ]
 """The parameters of the page of a list, for `openapi_extra`."""
 
@@ -75,16 +78,17 @@ async def find_sheet(
     if len(given := [(name, value) for name, value in query if value.strip()]) < len(query):
         # A form sends its empty fields, too.
         return go_to(list_address(given, path))
-    filters, *others = parse_all(request.query_params, other_parameters=(_BEFORE,))
+    filters, *others = parse_all(request.query_params, other_parameters=(_BEFORE, _AT))
     if "limit" not in request.query_params:
         filters = filters.model_copy(update={"limit": IMAGES_A_PAGE})
     part = await _find(services, actor, filters, (*others, included), request.query_params.get(_BEFORE))
-    kept = [(name, value) for name, value in given if name not in _PAGED]
+    kept = [(name, value) for name, value in given if name not in _PAGED and name != _AT]
+    is_first = not any(name in _PAGED for name, _ in given)
     if part is None:
         return go_to(list_address(kept, path))
     return Sheet(
         part.rows, part.partial, filters, kept,
-        list_address(kept, path) if len(kept) < len(given) else None,
+        None if is_first else list_address(kept, path),
         part.before and list_address([*kept, (_BEFORE, part.before)], path),
         part.after and list_address([*kept, ("cursor", part.after)], path),
     )  # fmt: skip
