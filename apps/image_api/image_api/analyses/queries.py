@@ -8,9 +8,10 @@ from sqlalchemy import LargeBinary, Uuid, bindparam, func, or_, select, tuple_
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from image_api.http.pagination import Cursor
+from image_core.billing.credits import ReservationStatus
 from image_core.db import Query, Record, Runner, Transaction
 from image_core.ids import new_id
-from image_core.models import HOLDS_BYTES_CLAUSE, analysis, credit_account, image, team
+from image_core.models import HOLDS_BYTES_CLAUSE, analysis, credit_account, credit_reservation, image, team
 from image_core.states import AnalysisStatus
 
 
@@ -54,6 +55,20 @@ _columns = (
         )
     ),
 )  # fmt: skip
+_spent = (
+    select(credit_reservation.c.amount)
+    .where(
+        credit_reservation.c.id == analysis.c.reservation_id,
+        credit_reservation.c.team_id == analysis.c.team_id,
+        or_(
+            credit_reservation.c.status == ReservationStatus.RESERVED,
+            credit_reservation.c.status == ReservationStatus.COMMITTED,
+        ),
+    )
+    .scalar_subquery()
+    .label("credits_spent")
+)
+"""What an analysis costs; null if nothing was paid, or if it was returned."""
 _of_order = (
     analysis.c.analyzer == bindparam("analyzer"),
     analysis.c.version == bindparam("version"),
@@ -133,9 +148,9 @@ async def find(runner: Runner, team_id: UUID | None, analysis_id: UUID) -> Recor
 
 
 async def page(runner: Runner, content: ContentKey, cursor: Cursor | None, limit: int) -> list[Record]:
-    """Return the analyses of some content, newest first."""
+    """Return the analyses of some content, newest first, with the credits that each has cost."""
     statement = (
-        select(*_columns)
+        select(*_columns, _spent)
         .where(analysis.c.team_id == content.team_id, analysis.c.sha256 == content.sha256)
         .order_by(analysis.c.created_at.desc(), analysis.c.id.desc())
         .limit(limit)

@@ -1,5 +1,6 @@
 """The routes of the pages about one image."""
 
 from image_api.console.pages.image import addresses, edit, page, reprocess, trash
+from image_api.console.pages.image.related.routers import RELATED_ROUTERS
 
-IMAGE_ROUTERS = (page.router, edit.router, trash.router, addresses.router, reprocess.router)
+IMAGE_ROUTERS = (page.router, edit.router, trash.router, addresses.router, reprocess.router, *RELATED_ROUTERS)

@@ -46,6 +46,7 @@ def actions_of(actor: Actor, row: Record) -> dict[str, bool]:
     writes = Scope.IMAGES_WRITE in actor.scopes
     return {
         "may_edit": writes,
+        "may_see_history": Scope.ADMIN in actor.scopes,
         "may_reprocess": writes and images.why_not_reprocessable(row) is None,
         "may_trash": may_trash(actor, row),
         "may_change_visibility": writes and Scope.DELIVERY_MANAGE in actor.scopes,
