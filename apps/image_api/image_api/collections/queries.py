@@ -136,6 +136,9 @@ _renumber = Query(
     .values(position=_numbered.c.position)
 )
 _last_position = Query(select(func.max(_member.position)).where(_of_collection))
+_last = Query(
+    select(_member.image_id).where(_of_collection, ~_named).order_by(_member.position.desc(), _member.image_id.desc())
+)
 _next_position = Query(
     select(func.min(_member.position)).where(
         _of_collection, _member.position > bindparam("position", type_=BigInteger), ~_named
@@ -220,6 +223,15 @@ async def positions(
 async def last_position(transaction: Transaction, team_id: UUID, collection_id: UUID) -> int | None:
     """Return the greatest position; None if the collection is empty."""
     found: int | None = await transaction.fetch_value(_last_position, team_id=team_id, collection_id=collection_id)
+    return found
+
+
+async def last_image(
+    transaction: Transaction, team_id: UUID, collection_id: UUID, others: Collection[UUID]
+) -> UUID | None:
+    """Return the image with the greatest position, but for the others; None if there is none."""
+    values = {"collection_id": collection_id, "image_ids": list(others)}
+    found: UUID | None = await transaction.fetch_value(_last, team_id=team_id, **values)
     return found
 
 

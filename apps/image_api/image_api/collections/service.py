@@ -212,6 +212,18 @@ async def _neighbours(
     return low, await queries.next_position(transaction, team_id, collection_id, begin, placed)
 
 
+async def find_last(
+    transaction: Transaction, actor: Actor, collection_id: UUID, others: Collection[UUID]
+) -> UUID | None:
+    """Return the last image of a collection that is none of the others; None if there is none.
+
+    Raises:
+        errors.CollectionNotFound.
+    """
+    team_id = await team_of(transaction, actor, collection_id)
+    return await queries.last_image(transaction, team_id, collection_id, others)
+
+
 async def order_images(
     transaction: Transaction, actor: Actor, collection_id: UUID, image_ids: Sequence[UUID], if_match: str | None
 ) -> None:

@@ -1,14 +1,17 @@
 """Collections on the console's pages, without script."""
 
 import re
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
+from image_api.actor import Role
+from image_api.console.pages.catalogue import arrange
 from image_core.testing import UserWithKey
 
 from ..conftest import Api
-from .browser import Browser
+from .browser import Browser, tags_of
 from .catalogue import call
 from .test_images import shown, signed_in, upload_some
 
@@ -101,3 +104,81 @@ async def test_a_team_reaches_its_own_collections_only(api: Api, stranger: UserW
     admin = await signed_in(api, api.admin)
     assert "Choose a team" in (await admin.get(COLLECTIONS)).text
     assert (await admin.get(page)).status_code == 200
+
+
+async def arranged(api: Api, by: UserWithKey, browser: Browser, number: int) -> tuple[str, list[str]]:
+    """The path of a new collection, and its images in their order."""
+    ids, page = (await upload_some(api, by, number))[::-1], await create(browser, "Norway")
+    await call(api, by, "POST", f"{page.removeprefix('/console')}/images", image_ids=ids)
+    return page, ids
+
+
+async def press(browser: Browser, path: str, action: str, **fields: Any) -> Any:
+    """Press a button of the page that arranges; no box is ticked but those that are named."""
+    await browser.get(path)
+    kept = {name: value for name, value in browser.form(path).items() if name in ("csrf_token", "revision", "order")}
+    return await browser.post(path, kept | {"action": action, **fields})
+
+
+async def test_images_are_moved_by_one_and_to_the_ends(
+    api: Api, member: UserWithKey, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page, (a, b, c, d, e) = await arranged(api, member, browser, 5)
+    path = f"{page}/arrange"
+    for action, chosen, order in (
+        (f"later:{a}", [], [b, a, c, d, e]),
+        (f"earlier:{e}", [], [b, a, c, e, d]),
+        (f"earlier:{b}", [], [b, a, c, e, d]),
+        ("first", [e, c], [e, c, b, a, d]),
+        ("last", [d, e], [c, b, a, d, e]),
+    ):
+        assert (await press(browser, path, action, image_id=chosen)).status_code == 303, action
+        assert shown((await browser.get(page)).text) == order, action
+    nothing = await press(browser, path, "last")
+    assert "No image is chosen" in (await browser.get(nothing.headers["location"])).text
+    # Across the border of two pages, too.
+    monkeypatch.setattr(arrange, "IMAGES_A_PAGE", 2)
+    await browser.get(path)
+    second = next(each["href"] for tag, each in tags_of(browser.page) if tag == "a" and each.get("rel") == "next")
+    back = await press(browser, second, f"earlier:{a}")
+    assert back.headers["location"].endswith(f"#image-{a}")
+    assert "cursor=" in back.headers["location"]
+    assert shown((await browser.get(page)).text) == [c, a, b, d, e]
+
+
+async def test_a_cover_is_chosen_and_given_up(api: Api, member: UserWithKey, browser: Browser) -> None:
+    page, (first, second) = await arranged(api, member, browser, 2)
+    path = f"{page}/arrange"
+    for named, cover in ((second, second), ("", None), (str(uuid4()), None)):
+        answer = await press(browser, path, f"cover:{named}")
+        assert answer.status_code == (404 if named not in ("", first, second) else 303)
+        assert (await call(api, member, "GET", page.removeprefix("/console")))["cover_image_id"] == cover
+
+
+async def test_nothing_is_moved_after_a_change_in_between(api: Api, member: UserWithKey, browser: Browser) -> None:
+    page, (a, b, c) = await arranged(api, member, browser, 3)
+    path = f"{page}/arrange"
+    await browser.get(path)
+    old = {name: browser.form(path)[name] for name in ("csrf_token", "revision", "order")}
+    await press(browser, path, f"later:{a}")
+    for fields in ({"action": f"later:{a}"}, {"action": "last", "image_id": b}, {"action": f"cover:{c}"}):
+        refused = await browser.post(path, old | fields)
+        assert refused.status_code == 412
+        assert "Nothing was moved" in refused.text
+    assert shown((await browser.get(page)).text) == [b, a, c]
+
+
+async def test_a_reader_and_another_team_arrange_nothing(
+    api: Api, member: UserWithKey, stranger: UserWithKey, browser: Browser
+) -> None:
+    page, (a, b) = await arranged(api, member, browser, 2)
+    reader = await api.user(member.team_id, role=Role.VIEWER)
+    for by, status in ((reader, 403), (stranger, 404)):
+        other = await signed_in(api, by)
+        await other.get("/console")
+        token = other.form("/console/sign-out")["csrf_token"]
+        assert (await other.get(f"{page}/arrange")).status_code == status
+        for action in (f"later:{a}", "last", f"cover:{b}"):
+            sent = {"csrf_token": token, "revision": "2", "order": f"{a} {b}", "action": action, "image_id": a}
+            assert (await other.post(f"{page}/arrange", sent)).status_code == status
+    assert shown((await browser.get(page)).text) == [a, b]
