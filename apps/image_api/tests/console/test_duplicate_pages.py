@@ -9,6 +9,7 @@ from image_core.models import duplicate_decision
 from image_core.testing import UserWithKey
 
 from ..conftest import Api
+from .catalogue import call
 from .test_images import shown, signed_in
 
 DUPLICATES = "/console/duplicates"
@@ -53,7 +54,24 @@ async def test_who_may_only_read_sees_pairs_and_no_forms(api: Api, member: UserW
     await viewer.get(DUPLICATES)
     assert set(shown(viewer.page)) == ids
     assert "/trash" not in viewer.page.replace("/console/trash", "")
-    assert f"{DUPLICATES}/decisions" not in viewer.page
+    assert 'method="post" action="/console/duplicates' not in viewer.page
     token = viewer.form("/console/sign-out")["csrf_token"]
     assert (await viewer.post(f"{DUPLICATES}/decisions", {"csrf_token": token})).status_code == 403
     assert await api.rows.fetch_value(select(func.count()).select_from(duplicate_decision)) == 0
+
+
+async def test_decisions_are_listed_and_taken_back(api: Api, member: UserWithKey, stranger: UserWithKey) -> None:
+    browser, page = await signed_in(api, member), f"{DUPLICATES}/decisions"
+    assert "Nobody has decided anything yet" in (await browser.get(page)).text
+    ids = sorted(await a_pair(api, member))
+    decision_id = (await call(api, member, "POST", "/duplicates/decisions", image_ids=ids, decision="not-duplicate"))[
+        "id"
+    ]
+    assert shown((await browser.get(page)).text) == ids
+    viewer = await signed_in(api, await api.user(member.team_id, "viewer"))
+    assert shown((await viewer.get(page)).text) == ids
+    assert "/undo" not in viewer.page
+    assert shown((await (await signed_in(api, stranger)).get(page)).text) == []
+    assert (await browser.submit(f"{page}/{decision_id}/undo")).headers["location"] == f"{page}?done=undone"
+    assert shown((await browser.get(page)).text) == []
+    assert set(shown((await browser.get(DUPLICATES)).text)) == set(ids)

@@ -9,7 +9,7 @@ from image_api.idempotency.service import RequestIdentity
 from image_core.testing import UserWithKey
 
 from ..conftest import Api
-from .browser import Browser
+from .browser import Browser, tags_of
 from .catalogue import add_catalogue, call
 from .test_images import signed_in, upload_some
 
@@ -142,5 +142,33 @@ async def test_a_team_reaches_its_own_links_only(
         assert (await other.get(f"{page}/{name}")).status_code == 404
         assert (await other.post(f"{page}/{name}", token | {"download": "none"})).status_code == 404
     for name in ("collection_id", "image_id"):
-        assert (await other.post(LINKS, token | {name: ids[name], "download": "none"})).status_code == 404
+        assert (
+            await other.post(LINKS, token | {name: ids[name], "download": "none", "presets": "thumb"})
+        ).status_code == 404
     assert (await other.get(f"{LINKS}/new?collection_id={ids['collection_id']}")).status_code == 404
+
+
+async def test_a_link_shows_the_presets_that_are_ticked(
+    api: Api, member: UserWithKey, browser: Browser, ids: dict[str, str]
+) -> None:
+    await call(api, member, "PUT", "/presets/card", width=640)
+    await browser.get(f"{LINKS}/new?image_id={ids['image_id']}")
+    ticked = {
+        each["value"] for tag, each in tags_of(browser.page) if each.get("name") == "presets" and "checked" in each
+    }
+    assert ticked == {"thumb", "preview", "large"}
+    form = browser.form(LINKS) | {"title": "Cards"}
+    for chosen, status in (([], 422), (["nothing"], 409), (["card", "thumb"], 200)):
+        assert (await browser.post(LINKS, form | {"presets": chosen})).status_code == status, chosen
+        form |= {"idempotency_key": browser.form(LINKS)["idempotency_key"]} if status != 200 else {}
+    (made,) = [each for each in await links(api, member) if each["title"] == "Cards"]
+    assert made["presets"] == ["card", "thumb"]
+    page = f"{LINKS}/{made['id']}/change"
+    await browser.get(page)
+    form = browser.form(page)
+    for chosen in (["thumb", "card"], ["thumb"]):
+        assert (await browser.post(page, form | {"presets": chosen})).status_code == 303
+        (row,) = [each for each in await links(api, member) if each["title"] == "Cards"]
+        await browser.get(page)
+        form = browser.form(page)
+    assert row["presets"] == ["thumb"]

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from image_api.actor import Role
 from image_core.testing import UserWithKey
 
 from ..conftest import Api
@@ -51,3 +52,30 @@ async def test_a_search_is_saved_from_an_address_opened_and_removed(
     assert "q=002" in refused.text
     assert (await browser.submit(page)).status_code == 303
     assert await searches(api, member) == []
+
+
+async def test_a_search_is_changed_and_a_conflict_shows_both(
+    api: Api, member: UserWithKey, stranger: UserWithKey
+) -> None:
+    browser, other = await signed_in(api, member), await signed_in(api, stranger)
+    reader = await signed_in(api, await api.user(member.team_id, role=Role.VIEWER))
+    saved = await call(api, member, "POST", "/saved-searches", name="First", query="q=001")
+    page = f"{SEARCHES}/{saved['id']}/change"
+    assert page in (await browser.get(SEARCHES)).text
+    await browser.get(page)
+    assert (await browser.submit(page, name="Second", query=f"{IMAGES}?q=002&limit=7")).status_code == 303
+    assert [(each["name"], each["query"]) for each in await searches(api, member)] == [("Second", "q=002")]
+    await browser.get(page)
+    assert (await browser.submit(page, query="colour=red")).status_code == 400
+    assert browser.form(page)["query"] == "colour=red"
+    await call(api, member, "PATCH", f"/saved-searches/{saved['id']}", query="q=003")
+    refused = await browser.submit(page, query="q=004")
+    assert refused.status_code == 412
+    assert "q=003" in refused.text
+    for each, status in ((other, 404), (reader, 403)):
+        await each.get("/console")
+        fields = {"csrf_token": each.form("/console/sign-out")["csrf_token"], "name": "Mine", "query": "q=1"}
+        assert (await each.get(page)).status_code == (await each.post(page, fields)).status_code == status
+    assert [each["query"] for each in await searches(api, member)] == ["q=003"]
+    assert (await browser.submit(page)).status_code == 303
+    assert [each["query"] for each in await searches(api, member)] == ["q=004"]

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from image_api.console.forms import Form, FormDep
 from image_api.console.frame import Refusal, go_to, render, show_again_if_refused, show_secret
 from image_api.console.page_route import PageRoute, same_as
-from image_api.console.pages.catalogue.links import LINKS, Manager, address_of, collection_name, link_path
+from image_api.console.pages.catalogue.links import LINKS, Manager, address_of, collection_name, link_path, preset_names
 from image_api.dependencies import ServicesDep, TeamQuery, TransactionDep
 from image_api.idempotency.route import CreationDep
 from image_api.links import schemas, service
@@ -29,6 +29,7 @@ class Step(NamedTuple):
     request: Request
     link: ShownLink
     collection_name: str | None
+    presets: list[str]
     team_id: UUID | None
 
     @property
@@ -43,6 +44,8 @@ class Step(NamedTuple):
         values = {
             "share": row, "count": self.link.image_count, "collection_name": self.collection_name,
             "path_of": self.path, "refusal": refusal, "now": now,
+            "presets": list(dict.fromkeys([*self.presets, *row["presets"]])),
+            "chosen": form.all("presets") if form.fields else row["presets"],
             "sent": {name: form.get(name) for name in now} if form.fields else now,
             "unprotected": form.get("unprotected") == "true", "sends_password": form.get("password") != "", **more,
         }  # fmt: skip
@@ -65,7 +68,7 @@ async def _step(
     """
     link = await service.get_link(services.database, actor, link_id)
     name = await collection_name(services, actor, link.row["collection_id"])
-    return Step(request, link, name, team_id)
+    return Step(request, link, name, await preset_names(services, actor, link.row["team_id"]), team_id)
 
 
 StepDep = Annotated[Step, Depends(_step)]
@@ -95,6 +98,8 @@ async def _patch(request: Request, form: FormDep, step: StepDep, services: Servi
         asked["password"] = None
     elif form.get("password"):
         asked["password"] = form.get("password")
+    if set(form.all("presets")) != set(step.link.row["presets"]):
+        asked["presets"] = form.all("presets")
     return await columns_of_patch(services, form.parse(schemas.ShareLinkPatch, "download", **asked))
 
 

@@ -19,6 +19,7 @@ from image_api.http.pagination import DEFAULT_LIMIT, next_cursor
 from image_api.idempotency.route import CreationDep, compare_by_keyed_hash
 from image_api.links import schemas, service, tokens
 from image_api.links.columns import columns_of_new, comparison_key
+from image_api.presets import service as presets
 from image_api.services import Services
 
 LINKS = f"{HOME}/links"
@@ -49,6 +50,17 @@ async def collection_name(services: Services, actor: Actor, collection_id: UUID 
     return str((await collections.get_collection(services.database, actor, collection_id))["name"])
 
 
+async def preset_names(services: Services, actor: Actor, team_id: UUID | None) -> list[str]:
+    """Return the names of a team's presets; those of a new link if the caller may not read them.
+
+    Raises:
+        errors.TeamNotFound, errors.TeamRequired.
+    """
+    if Scope.IMAGES_READ not in actor.scopes:
+        return list(schemas.DEFAULT_PRESETS)
+    return [each.preset.name for each in await presets.list_presets(services.database, actor, team_id)]
+
+
 @router.get("", openapi_extra=same_as("GET /api/v1/links"))
 async def show(
     request: Request, actor: Manager, services: ServicesDep, team_id: TeamQuery = None, cursor: CursorQuery = None,
@@ -72,11 +84,13 @@ class _Source(NamedTuple):
     collection_id: str
     name: str | None
     team_id: UUID | None
+    presets: list[str]
 
     def page(self, request: Request, form: Form, refusal: Refusal | None) -> Response:
         """Return the form, with what was sent and refused."""
         values = {
             "source": self, "refusal": refusal, "sent": {name: form.get(name) for name in _FIELDS},
+            "presets": self.presets, "chosen": form.all("presets") if form.fields else schemas.DEFAULT_PRESETS,
             "back": LINKS if not self.collection_id else f"{HOME}/collections/{self.collection_id}",
         }  # fmt: skip
         status = refusal.status if refusal else 200
@@ -96,7 +110,8 @@ async def show_new(
         return go_to(f"{HOME}/collections", team_id)
     shown_id = None if image_id else collection_id
     name = await collection_name(services, actor, shown_id)
-    source = _Source([str(each) for each in image_id], str(shown_id or ""), name, team_id)
+    known = await preset_names(services, actor, team_id)
+    source = _Source([str(each) for each in image_id], str(shown_id or ""), name, team_id, known)
     return source.page(request, Form(()), None)
 
 
@@ -106,14 +121,17 @@ class _New(NamedTuple):
 
 
 async def _new(
-    request: Request, _actor: Manager, form: FormDep, services: ServicesDep, team_id: TeamQuery = None
+    request: Request, actor: Manager, form: FormDep, services: ServicesDep, team_id: TeamQuery = None
 ) -> _New:
     """Return the link to create; its password is hashed before the transaction begins."""
-    source = _Source(form.all("image_id"), form.get("collection_id"), None, team_id)
+    known = await preset_names(services, actor, team_id)
+    source = _Source(form.all("image_id"), form.get("collection_id"), None, team_id, known)
     show_again_if_refused(request, lambda refusal: source.page(request, form, refusal))
     compare_by_keyed_hash(request, await comparison_key(services))
     sent = {name: form.get(name) or None for name in ("title", "expires_at", "password", "collection_id")}
-    body = form.parse(schemas.NewShareLink, "download", image_ids=source.image_ids or None, **sent)
+    body = form.parse(
+        schemas.NewShareLink, "download", image_ids=source.image_ids or None, presets=form.all("presets"), **sent
+    )
     return _New(await columns_of_new(services, body), body)
 
 

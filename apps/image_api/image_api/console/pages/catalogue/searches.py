@@ -26,13 +26,14 @@ SEARCHES = f"{HOME}/searches"
 _NOT_SAVED = frozenset({"before", "cursor", "include_total", "limit", "team_id"})
 router = APIRouter(prefix=SEARCHES, include_in_schema=False, route_class=PageRoute)
 _CREATE = same_as("POST /api/v1/saved-searches")
+_CHANGE = same_as("PATCH /api/v1/saved-searches/{saved_search_id}")
 _REMOVE = same_as("DELETE /api/v1/saved-searches/{saved_search_id}")
 
 
 @router.get("", openapi_extra=same_as("GET /api/v1/saved-searches"))
 async def show(
     request: Request, actor: Reader, services: ServicesDep, team_id: TeamQuery = None, cursor: CursorQuery = None,
-    done: Annotated[Literal["saved", "removed"] | None, Query()] = None,
+    done: Annotated[Literal["saved", "changed", "removed"] | None, Query()] = None,
 ) -> Response:  # fmt: skip
     """List the saved searches, newest first."""
     if lacks_team(actor, team_id):
@@ -90,7 +91,7 @@ def _filters_of(address: str) -> str:
 
 
 async def _found(saved_search_id: UUID, actor: Writer, services: ServicesDep) -> Record:
-    """Return the search that is to be removed.
+    """Return the search that is to be changed or removed.
 
     Raises:
         errors.SavedSearchNotFound: There is none, or it is another team's.
@@ -100,6 +101,32 @@ async def _found(saved_search_id: UUID, actor: Writer, services: ServicesDep) ->
 
 Found = Annotated[Record, Depends(_found)]
 """Declared after the form, which is compared with the session first."""
+
+
+def _change_page(request: Request, row: Record, team_id: UUID | None, form: Form, refusal: Refusal | None) -> Response:
+    sent = {name: form.get(name) if form.fields else row[name] for name in ("name", "query")}
+    values: dict[str, Any] = {"search": row, "sent": sent, "refusal": refusal}
+    return render(request, "search_change.html", values, team_id=team_id, status=refusal.status if refusal else 200)
+
+
+@router.get("/{saved_search_id}/change", openapi_extra=_CHANGE)
+async def show_change(request: Request, found: Found, team_id: TeamQuery = None) -> Response:
+    """Show the form that changes a saved search."""
+    return _change_page(request, found, team_id, Form(()), None)
+
+
+@router.post("/{saved_search_id}/change", openapi_extra=_CHANGE)
+async def change(
+    saved_search_id: UUID, request: Request, actor: Writer, form: FormDep, found: Found, transaction: TransactionDep,
+    team_id: TeamQuery = None,
+) -> Response:  # fmt: skip
+    """Change the name or the filters, unless somebody has changed them since the form was shown."""
+    show_again_if_refused(request, lambda refusal: _change_page(request, found, team_id, form, refusal))
+    body = form.parse(schemas.SavedSearchPatch, "name", query=_filters_of(form.get("query")))
+    patch = {name: value for name, value in body.model_dump().items() if value != found[name]}
+    filters = parse(body.query) if "query" in patch else None
+    await service.change_search(transaction, actor, saved_search_id, patch, filters, form.seen_version())
+    return go_to(SEARCHES, team_id, done="changed")
 
 
 def _removal(request: Request, row: Record, team_id: UUID | None, refusal: Refusal | None) -> Response:

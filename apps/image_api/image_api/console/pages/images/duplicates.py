@@ -1,7 +1,7 @@
 """`/console/duplicates`: near-duplicates side by side, and the decisions that two images are none."""
 
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from image_api.actor import Actor, Scope
 from image_api.auth import RequireScope
 from image_api.batches import service as batches
-from image_api.console.forms import FormDep, read_form
+from image_api.console.forms import FormDep
 from image_api.console.frame import go_to, render
 from image_api.console.page_route import PageRoute, same_as
 from image_api.console.pages.image.step import may_trash
@@ -19,15 +19,18 @@ from image_api.console.policy import HOME
 from image_api.console.team_first import ask_for_team, lacks_team
 from image_api.dependencies import CursorQuery, ServicesDep, TeamQuery, TransactionDep
 from image_api.duplicates import schemas, service
+from image_api.http.pagination import next_cursor
 from image_api.idempotency.route import CreationDep
 from image_api.services import Services
 from image_core.images.similarity import MAX_HASH_DISTANCE
 from image_core.storage.sizes import format_size
 
 DUPLICATES = f"{HOME}/duplicates"
+DECISIONS = f"{DUPLICATES}/decisions"
 GROUPS_A_PAGE = 10
 PAIRS_OF_A_GROUP = 10
 """The closest pairs are shown; the others follow once these are decided."""
+_PAIR = ("image_id_a", "image_id_b")
 router = APIRouter(prefix=DUPLICATES, include_in_schema=False, route_class=PageRoute)
 Writer = Annotated[Actor, Depends(RequireScope(Scope.IMAGES_WRITE))]
 
@@ -73,6 +76,29 @@ def _closest(group: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield from sorted(group["distances"], key=lambda each: each["distance"])[:PAIRS_OF_A_GROUP]
 
 
+@router.get("/decisions", openapi_extra=same_as("GET /api/v1/duplicates/decisions", "POST /api/v1/images/batch-get"))
+async def show_decisions(
+    request: Request, actor: Reader, services: ServicesDep, team_id: TeamQuery = None, cursor: CursorQuery = None,
+    done: Annotated[Literal["undone"] | None, Query()] = None,
+) -> Response:  # fmt: skip
+    """List the pairs that somebody decided to be no duplicates, newest decision first."""
+    if lacks_team(actor, team_id):
+        return ask_for_team(request, "Decisions")
+    rows = await service.list_decisions(services.database, actor, team_id, cursor, GROUPS_A_PAGE + 1)
+    decided = rows[:GROUPS_A_PAGE]
+    image_ids = {row[name] for row in decided for name in _PAIR}
+    images = await batches.find_images(services.database, actor, image_ids, ("delivery",)) if image_ids else {}
+    shown = {
+        image_id: {"id": image_id, "name": name_of(row), "picture": await picture_of(services, row, "thumb")}
+        for image_id, row in images.items()
+    }  # fmt: skip
+    values = {
+        "decisions": [{**dict(row), "images": [shown.get(row[name]) for name in _PAIR]} for row in decided],
+        "next_cursor": next_cursor(rows, GROUPS_A_PAGE), "is_first": cursor is None, "done": done,
+    }  # fmt: skip
+    return render(request, "decisions.html", values, team_id=team_id)
+
+
 @router.post("/decisions", openapi_extra=same_as("POST /api/v1/duplicates/decisions"))
 async def decide(actor: Writer, form: FormDep, transaction: CreationDep, team_id: TeamQuery = None) -> Response:
     """Record that two images are not duplicates, so that the pair is shown no more."""
@@ -83,10 +109,11 @@ async def decide(actor: Writer, form: FormDep, transaction: CreationDep, team_id
 
 @router.post(
     "/decisions/{decision_id}/undo",
-    dependencies=[Depends(read_form)],
     openapi_extra=same_as("DELETE /api/v1/duplicates/decisions/{decision_id}"),
 )
-async def undo(decision_id: UUID, actor: Writer, transaction: TransactionDep, team_id: TeamQuery = None) -> Response:
+async def undo(
+    decision_id: UUID, actor: Writer, form: FormDep, transaction: TransactionDep, team_id: TeamQuery = None
+) -> Response:
     """Delete a decision, so that the pair is shown again."""
     await service.undo(transaction, actor, decision_id)
-    return go_to(DUPLICATES, team_id)
+    return go_to(DECISIONS, team_id, done="undone") if form.get("from") == "decisions" else go_to(DUPLICATES, team_id)
