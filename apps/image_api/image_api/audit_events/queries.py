@@ -1,12 +1,13 @@
 """The SQL of the audit log. Only admins of the platform read it, so the team is a filter like any other."""
 
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select, tuple_
+from sqlalchemy import BigInteger, ColumnElement, Text, bindparam, cast, func, select, tuple_
 
 from image_api.http.pagination import Cursor
-from image_core.audit.events import LINE_COLUMNS
-from image_core.db import Record, Runner
+from image_core.audit.events import LINE_COLUMNS, VERIFICATION_ID
+from image_core.db import Query, Record, Runner
 from image_core.models import audit_event, audit_seal
 
 
@@ -35,6 +36,43 @@ async def page(runner: Runner, conditions: dict[str, Any], cursor: Cursor | None
         after = tuple_(cursor.created_at, cursor.row_id)
         statement = statement.where(tuple_(audit_event.c.created_at, audit_event.c.id) < after)
     return await runner.fetch(statement)
+
+
+_newest_seal = Query(
+    select(audit_seal.c.number, audit_seal.c.last_position, audit_seal.c.created_at)
+    .order_by(audit_seal.c.number.desc())
+    .limit(1)
+)
+_unsealed = (
+    select(audit_event.c.created_at)
+    .where(audit_event.c.position > bindparam("position", type_=BigInteger))
+    .order_by(audit_event.c.position)
+    .limit(bindparam("most"))
+    .subquery()
+)
+_count_unsealed = Query(select(func.count(), func.min(_unsealed.c.created_at)).select_from(_unsealed))
+_newest_verification = Query(
+    select(audit_event.c.action, cast(audit_event.c.after, Text).label("after"), audit_event.c.created_at)
+    .where(audit_event.c.target_id == VERIFICATION_ID)
+    .order_by(audit_event.c.created_at.desc(), audit_event.c.id.desc())
+    .limit(1)
+)
+
+
+async def newest_seal(runner: Runner) -> Record | None:
+    """Return the newest seal; None if nothing is sealed."""
+    return await runner.fetch_one(_newest_seal)
+
+
+async def count_unsealed(runner: Runner, position: int, most: int) -> tuple[int, datetime | None]:
+    """Return how many events follow a position, at most `most`, and the time of the oldest."""
+    row = await runner.fetch_one(_count_unsealed, position=position, most=most)
+    return (0, None) if row is None else (row[0], row[1])
+
+
+async def newest_verification(runner: Runner) -> Record | None:
+    """Return the event of the newest verification of the chain; None if none is recorded."""
+    return await runner.fetch_one(_newest_verification)
 
 
 async def sealed_position(runner: Runner) -> int:

@@ -40,3 +40,9 @@ async def export_audit_events(
     """
     lines = await service.export_audit_events(services.database, actor, filters)
     return StreamingResponse(lines, media_type=_MEDIA_TYPE)
+
+
+@router.get("/audit-events/chain", response_model=schemas.AuditChain)
+async def get_audit_chain(actor: Admin, services: ServicesDep) -> Any:
+    """Get the newest seal of the audit log, the number of unsealed events, and the result of the last verification."""
+    return await service.get_chain(services.database, actor)

@@ -11,6 +11,7 @@ from image_api.http.pagination import DEFAULT_LIMIT, MAX_LIMIT
 from image_api.http.timestamps import UtcTime, check_period
 
 MAX_POSITION = 2**63 - 1
+MAX_UNSEALED = 10_000
 _Text = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=LINE)]
 _ACTION = describe_pattern(r"^[a-z_.]+\*?$", "Send an action such as image.trashed, or a prefix such as image.*.")
 _Action = Annotated[str, StringConstraints(max_length=100, pattern=_ACTION)]
@@ -92,3 +93,34 @@ class AuditEventPage(BaseModel):
 
     items: list[AuditEvent]
     next_cursor: str | None
+
+
+class AuditSeal(BaseModel):
+    """The newest seal."""
+
+    number: int = Field(description="Number of the seal; the first one is 1.")
+    last_position: int = Field(description="Position of the last event that the seal covers.")
+    sealed_at: datetime = Field(description="Time of the seal, in UTC.")
+
+
+class AuditVerification(BaseModel):
+    """The newest verification of the whole chain, which `image-manager-admin audit verify` recorded."""
+
+    intact: bool = Field(description="Whether all seals matched.")
+    seal: int = Field(description="Number of the newest verified seal, 0 for none; of a broken chain, the first wrong.")
+    reason: str | None = Field(description="What is wrong with that seal. Null if the chain is intact.")
+    verified_at: datetime = Field(description="Time of the verification, in UTC.")
+
+
+class AuditChain(BaseModel):
+    """The state of the chain of seals."""
+
+    newest_seal: AuditSeal | None = Field(description="The newest seal. Null if nothing is sealed yet.")
+    unsealed_events: int = Field(description="Number of events after the newest seal, counted up to 10000.")
+    at_least: bool = Field(description="Whether there are more unsealed events.")
+    oldest_unsealed_at: datetime | None = Field(
+        description="Time of the oldest unsealed event, in UTC. Null if all are sealed."
+    )
+    verification: AuditVerification | None = Field(
+        description="Result of the newest verification. Null if none is recorded."
+    )

@@ -8,9 +8,9 @@ import orjson
 
 from image_api.actor import Actor, require_admin
 from image_api.audit_events import queries
-from image_api.audit_events.schemas import MAX_POSITION, AuditExportFilters, AuditPageFilters
+from image_api.audit_events.schemas import MAX_POSITION, MAX_UNSEALED, AuditExportFilters, AuditPageFilters
 from image_api.http.pagination import decode_cursor, page_of
-from image_core.audit.events import line
+from image_core.audit.events import VERIFIED, line
 from image_core.db import Record, Runner
 
 _BATCH = 500
@@ -29,6 +29,35 @@ async def list_audit_events(runner: Runner, actor: Actor, filters: AuditPageFilt
     for item in page["items"]:
         item |= {name: item[name] and orjson.loads(item[name]) for name in ("before", "after")}
     return page
+
+
+async def get_chain(runner: Runner, actor: Actor) -> dict[str, Any]:
+    """Return the newest seal, what follows it, and the newest verification; nothing is recomputed.
+
+    Raises:
+        errors.RoleMissing: The caller's role does not allow this.
+    """
+    require_admin(actor)
+    seal = await queries.newest_seal(runner)
+    count, oldest_at = await queries.count_unsealed(runner, seal["last_position"] if seal else 0, MAX_UNSEALED + 1)
+    found = await queries.newest_verification(runner)
+    return {
+        "newest_seal": seal and {
+            "number": seal["number"], "last_position": seal["last_position"],
+            "sealed_at": seal["created_at"],
+        },
+        "unsealed_events": min(count, MAX_UNSEALED), "at_least": count > MAX_UNSEALED, "oldest_unsealed_at": oldest_at,
+        "verification": found and _verification(found),
+    }  # fmt: skip
+
+
+def _verification(event: Record) -> dict[str, Any]:
+    after, is_intact = orjson.loads(event["after"]), event["action"] == VERIFIED
+    # Of an intact chain `number:hash`, null if nothing was sealed.
+    seal = (after["newest_seal"] or "0").partition(":")[0] if is_intact else after["seal"]
+    return {
+        "intact": is_intact, "seal": int(seal), "reason": after.get("reason"), "verified_at": event["created_at"],
+    }  # fmt: skip
 
 
 async def export_audit_events(runner: Runner, actor: Actor, filters: AuditExportFilters) -> AsyncIterator[bytes]:

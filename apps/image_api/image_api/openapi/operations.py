@@ -78,6 +78,7 @@ SUMMARIES = {
     "decideDuplicate": "Mark two images as not duplicates",
     "endSession": "End a session",
     "exportAuditEvents": "Export audit events",
+    "getAuditChain": "Get the state of the audit log",
     "getAnalysis": "Get an analysis",
     "getCredential": "Get a credential",
     "getCredits": "Get a team's credits",

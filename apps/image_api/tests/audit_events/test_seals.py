@@ -289,6 +289,9 @@ class TestVerifying:
             admin.verify_audit(settings, None)
         assert ended.value.code == 1
         assert json.loads(capsys.readouterr().out)["seal"] == 2
+        recorded = select(audit_event.c.action).where(audit_event.c.target_id == audit.VERIFICATION_ID)
+        rows = await sealed.rows.fetch(recorded.order_by(audit_event.c.position))
+        assert [row["action"] for row in rows] == [audit.VERIFIED, audit.VERIFICATION_FAILED]
 
     @pytest.mark.parametrize("shown", ["", "1", "1:xy", "0:" + "00" * 32, "1:00"])
     def test_a_malformed_expectation_is_refused(self, shown: str) -> None:

@@ -9,7 +9,15 @@ from datetime import timedelta
 from sqlalchemy import Row, delete, exists, func, insert, select, text
 from sqlalchemy.engine import Connection
 
-from image_core.audit.events import FIRST_PREVIOUS_HASH, LINE_COLUMNS, RowsHash, Seal
+from image_core.audit.events import (
+    FIRST_PREVIOUS_HASH,
+    LINE_COLUMNS,
+    VERIFICATION_FAILED,
+    VERIFICATION_ID,
+    VERIFIED,
+    RowsHash,
+    Seal,
+)
 from image_core.ids import new_id
 from image_core.models import audit_checkpoint, audit_event, audit_seal
 
@@ -89,6 +97,19 @@ def check_chain(connection: Connection, expected: ExpectedSeal | None = None) ->
         select(func.count()).select_from(audit_event).where(audit_event.c.position > link.last_position)
     ).scalar_one()
     return ChainReport(seals, rows, unsealed, f"{link.number}:{link.hash.hex()}" if link.number else None)
+
+
+def record_verification(connection: Connection, result: ChainReport | ChainBroken) -> None:
+    """Add the result of `check_chain` to the log, for those who read it without a right to recompute the chain."""
+    if isinstance(result, ChainBroken):
+        action, after = VERIFICATION_FAILED, {"seal": result.number, "reason": result.reason}
+    else:
+        action, after = VERIFIED, vars(result)
+    connection.execute(
+        insert(audit_event).values(
+            id=new_id(), action=action, target_type="audit_log", target_id=VERIFICATION_ID, after=after
+        )
+    )
 
 
 def _chain_start(connection: Connection) -> Link:

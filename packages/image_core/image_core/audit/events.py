@@ -20,6 +20,9 @@ from image_core.ids import new_id
 from image_core.models import audit_event
 
 FIRST_PREVIOUS_HASH = bytes(32)
+VERIFICATION_ID = UUID("00000000-0000-7000-8000-000000000003")
+"""The target of the events that record a verification of the whole chain, by which the newest one is found."""
+VERIFIED, VERIFICATION_FAILED = "audit.verified", "audit.verification_failed"
 LOG_EVENT, SEALED_LOG_EVENT, PRUNED_LOG_EVENT = "audit", "audit_sealed", "audit_pruned"
 
 _insert = Query(

@@ -1,5 +1,5 @@
 """The routes of the pages for those who run the system, and of the table of submissions, where `/admin` leads."""
 
-from image_api.console.pages.admin import submissions
+from image_api.console.pages.admin import audit, submissions
 
-ADMIN_ROUTERS = (submissions.router,)
+ADMIN_ROUTERS = (submissions.router, audit.router)
