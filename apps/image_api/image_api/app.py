@@ -60,6 +60,7 @@ from image_api.share_pages.routes import router as share_pages_router
 from image_api.share_pages.views import ViewCounts
 from image_api.similarity.routes import router as similarity_router
 from image_api.storage_usage.routes import router as storage_usage_router
+from image_api.system_health.routes import router as system_health_router
 from image_api.teams.routes import router as teams_router
 from image_api.upload_tokens.routes import router as upload_tokens_router
 from image_api.uploads.routes import router as uploads_router
@@ -101,6 +102,7 @@ ROUTERS = {
         presets_router,
         audit_events_router,
         storage_usage_router,
+        system_health_router,
         usage_router,
         metadata_schemas_router,
         people_router,

@@ -33,6 +33,7 @@ _LOCKED = "the row was found, or locked, under the caller's team"
 _OWN_ROW = "the row is the request's own"
 _PROVEN = "whoever asks has a secret that this row, or a row of this user, holds"
 _OWN_USER = "the user is the caller, or was found under the caller's team"
+_COUNTS = "an admin sees the number"
 ANY_TEAM = {
     "image_api.credentials.queries:find": _OWN_USER,
     "image_api.credentials.queries:lock": _OWN_USER,
@@ -61,6 +62,8 @@ ANY_TEAM = {
     "image_api.proofs.still_valid:_recheck_key": _PROVEN,
     "image_api.proofs.still_valid:_recheck_session": _PROVEN,
     "image_api.share_pages.views:ViewCounts.flush": "the links were found by their tokens",
+    "image_api.system_health.queries:count_exhausted": _COUNTS,
+    "image_api.system_health.queries:count_stuck": _COUNTS,
     "image_api.tasks.queries:remove_oldest": "the rows are kept no longer, whatever their team",
     "image_api.uploads.queries:complete": _OWN_ROW,
     "image_api.uploads.queries:duplicate_of": _OWN_ROW,

@@ -68,6 +68,7 @@ _NAVIGATION = (
     NavItem(f"{HOME}/usage", "Usage", "Team", scope=Scope.USAGE_READ),
     NavItem(f"{HOME}/settings", "Settings", "Team"),
     NavItem(f"{HOME}/audit", "Audit log", "Team", scope=Scope.ADMIN),
+    NavItem(f"{HOME}/health", "System health", "Team", scope=Scope.ADMIN),
     NavItem(HOME, "Who am I", "Account"),
     NavItem(f"{HOME}/sessions", "Sessions", "Account", for_people=True),
     NavItem(f"{HOME}/password", "Password", "Account", for_people=True),

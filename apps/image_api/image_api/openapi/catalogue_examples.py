@@ -1,4 +1,4 @@
-"""Examples of bodies about collections, share links, saved searches and usage, by the name of their schema."""
+"""Examples of bodies of collections, share links, saved searches, usage and the system, by the name of their schema."""
 
 from typing import Any
 
@@ -105,5 +105,24 @@ CATALOGUE_EXAMPLES: dict[str, dict[str, Any]] = {
         "placeholder": [_listed_image["placeholder"]],
         "status": ["ready"],
         "next_after": None,
+    },
+    "AuditChain": {
+        "newest_seal": {"number": 4, "last_position": 812, "sealed_at": "2026-03-01T09:31:00Z"},
+        "unsealed_events": 2,
+        "at_least": False,
+        "oldest_unsealed_at": "2026-03-01T09:31:40Z",
+        "verification": {"intact": True, "seal": 4, "reason": None, "verified_at": "2026-03-01T09:31:20Z"},
+    },
+    "SystemHealth": {
+        "state": "warning",
+        "checks": [
+            {"name": "storage", "state": "ok", "explanation": "All three buckets answer.", "next_step": None},
+            {
+                "name": "delivery",
+                "state": "warning",
+                "explanation": "There is no delivery service, so pages show no pictures.",
+                "next_step": "Set DELIVERY_URL.",
+            },
+        ],
     },
 }

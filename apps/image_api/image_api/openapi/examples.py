@@ -382,13 +382,6 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "AnalyzerList": {"items": [_analyzer]},
     "AuditEvent": _audit_event,
     "AuditEventPage": {"items": [_audit_event], "next_cursor": None},
-    "AuditChain": {
-        "newest_seal": {"number": 4, "last_position": 812, "sealed_at": "2026-03-01T09:31:00Z"},
-        "unsealed_events": 2,
-        "at_least": False,
-        "oldest_unsealed_at": "2026-03-01T09:31:40Z",
-        "verification": {"intact": True, "seal": 4, "reason": None, "verified_at": "2026-03-01T09:31:20Z"},
-    },
     "Live": {"status": "ok"},
     "Ready": {"ready": True, "database": "ok", "schema_revision": "0004", "storage": "ok", "warnings": []},
     "Version": {"service": "image-api", "version": "1.0.0", "schema_revision": "0004"},

@@ -95,6 +95,7 @@ SUMMARIES = {
     "getReadiness": "Check readiness",
     "getPreset": "Get a preset",
     "getStorageUsage": "Get storage usage",
+    "getSystemHealth": "Check the parts of the system",
     "getTeam": "Get a team",
     "getUpload": "Get a direct upload",
     "getUser": "Get a user",
