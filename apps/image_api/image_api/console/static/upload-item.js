@@ -1,6 +1,6 @@
 // One file on its way, and the line that shows it.
 
-import { Line, sizeText } from "./upload-list.js";
+import { button, Line, make, sizeText } from "./upload-list.js";
 import { newKey } from "./upload-requests.js";
 
 /** @import { Part } from "./upload-list.js" */
@@ -9,6 +9,9 @@ import { newKey } from "./upload-requests.js";
 /** @import { Session } from "./upload-store.js" */
 
 /** @typedef {"waiting" | "arrived" | "stored" | "known" | "restored" | "trashed" | "failed"} State */
+const ENDS = /** @type {const} */ ({
+  stored: ["good", "Uploaded"], known: ["info", "Already there"], restored: ["good", "Restored"],
+});
 
 export class Upload {
   /** @type {State} */ state = "waiting";
@@ -51,10 +54,20 @@ export class Upload {
     this.line.advance(share, share < 1 ? `${Math.floor(share * 100)} % of ${sizeText(this.size)}` : "Being stored");
   }
 
-  /** End well; the line stays for a while. @param {string} kind @param {string} title @param {...Part} parts */
-  end(kind, title, ...parts) {
-    this.line.end(kind, title, ...parts);
+  /** End well; the line stays for a while. @param {keyof typeof ENDS} state @param {string} href of the image */
+  end(state, href) {
+    const [kind, title] = ENDS[state];
+    this.line.end(kind, title, make("a", { href, ariaLabel: `Open ${this.name}` }, "Open"));
     this.line.settle();
     this.#line = null;
+  }
+
+  /** @param {Refusal} refusal @param {() => void} tryAgain */
+  fail({ message, code }, tryAgain) {
+    /** @type {Part[]} */
+    const parts = [message];
+    if (code) parts.push(make("a", { href: `/errors/${code}` }, make("code", {}, code)));
+    if (this.file) parts.push(button("Try again", this.name, tryAgain));
+    this.line.end("danger", "Failed", ...parts);
   }
 }

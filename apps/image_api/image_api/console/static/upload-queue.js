@@ -4,21 +4,17 @@ import { Checks } from "./upload-checks.js";
 import { Ended, openUpload, sendPieces, untilChecked } from "./upload-direct.js";
 import { pieceOf } from "./upload-files.js";
 import { Upload } from "./upload-item.js";
-import { button, make } from "./upload-list.js";
+import { button } from "./upload-list.js";
 import { newKey, problemOf, Refusal, send, untilAnswered } from "./upload-requests.js";
 import { working } from "./upload-store.js";
 
 /** @import { Limits } from "./upload-checks.js" */
 /** @import { Fields } from "./upload-form.js" */
-/** @import { Part } from "./upload-list.js" */
 /** @import { State } from "./upload-item.js" */
 /** @import { Api } from "./upload-requests.js" */
 /** @import { Session, Stored, UploadStore } from "./upload-store.js" */
 
 const [AT_ONCE, CHECKED_AT_ONCE] = [3, 50];
-const ENDS = /** @type {const} */ ({
-  stored: ["good", "Uploaded"], known: ["info", "Already there"], restored: ["good", "Restored"],
-});
 
 /**
  * @typedef {object} Options
@@ -44,15 +40,14 @@ export class Queue {
     this.checks = new Checks(options.api, options.limits);
   }
 
-  /** How many bytes of all files were sent, or need not be. */
-  get doneBytes() {
-    let bytes = 0;
-    for (const { state, size, sentBytes } of this.uploads) bytes += state === "waiting" ? sentBytes : size;
-    return bytes;
-  }
-
-  get allBytes() {
-    return [...this.uploads].reduce((sum, { size }) => sum + size, 0);
+  /** How many bytes were sent, or need not be, and how many there are in all files. */
+  get bytes() {
+    const sum = { done: 0, all: 0 };
+    for (const { state, size, sentBytes } of this.uploads) {
+      sum.done += state === "waiting" ? sentBytes : size;
+      sum.all += size;
+    }
+    return sum;
   }
 
   /** @param {File[]} files @param {(file: File) => Stored | null} unfinished */
@@ -60,10 +55,7 @@ export class Queue {
     const fields = this.#readFields();
     const added = files.map((file) => new Upload(this.options.list, file, file, unfinished(file)));
     for (const upload of added) this.#enter(Object.assign(upload, { fields }));
-    for (let at = 0; at < added.length; at += CHECKED_AT_ONCE) {
-      const batch = added.slice(at, at + CHECKED_AT_ONCE);
-      this.#checking = this.#checking.then(() => this.#check(batch));
-    }
+    this.#checkInBatches(added);
     this.options.onChange();
   }
 
@@ -76,7 +68,15 @@ export class Queue {
 
   /** Try everything again that failed, with the fields as they are now. */
   tryFailedAgain() {
-    for (const upload of this.uploads) if (upload.state === "failed" && upload.file) this.#tryAgain(upload);
+    this.#tryAgain([...this.uploads].filter(({ state, file }) => state === "failed" && file));
+  }
+
+  /** @param {Upload[]} uploads */
+  #checkInBatches(uploads) {
+    for (let at = 0; at < uploads.length; at += CHECKED_AT_ONCE) {
+      const batch = uploads.slice(at, at + CHECKED_AT_ONCE);
+      this.#checking = this.#checking.then(() => this.#check(batch));
+    }
   }
 
   #readFields() {
@@ -109,14 +109,16 @@ export class Queue {
 
   /** @param {Upload[]} uploads */
   async #check(uploads) {
+    /** @type {Upload[]} */
+    const accepted = [];
     for (const upload of uploads) {
       try {
         if (upload.file) await this.checks.inspect(upload, upload.file);
+        accepted.push(upload);
       } catch (error) {
         this.#fail(upload, error);
       }
     }
-    const accepted = uploads.filter(({ state }) => state === "waiting");
     const known = await this.checks.findKnown(accepted);
     for (const upload of accepted) {
       const found = known.get(upload.sha256);
@@ -205,9 +207,7 @@ export class Queue {
 
   /** @param {Upload} upload @param {"stored" | "known" | "restored"} state @param {string} imageId */
   #end(upload, state, imageId) {
-    const [kind, title] = ENDS[state];
-    const href = `/console/images/${imageId}${this.options.api.teamQuery}`;
-    upload.end(kind, title, make("a", { href, ariaLabel: `Open ${upload.name}` }, "Open"));
+    upload.end(state, `/console/images/${imageId}${this.options.api.teamQuery}`);
     this.#move(upload, state);
   }
 
@@ -232,22 +232,18 @@ export class Queue {
       void this.options.store.remove(upload.record.upload_id);
       upload.record = null;
     }
-    const { message, code } = error instanceof Refusal ? error : new Refusal(String(error));
-    /** @type {Part[]} */
-    const parts = [message];
-    if (code) parts.push(make("a", { href: `/errors/${code}` }, make("code", {}, code)));
-    if (upload.file) parts.push(button("Try again", upload.name, () => this.#tryAgain(upload)));
-    upload.line.end("danger", "Failed", ...parts);
+    upload.fail(error instanceof Refusal ? error : new Refusal(String(error)), () => this.#tryAgain([upload]));
     this.#move(upload, "failed");
   }
 
-  /** @param {Upload} upload */
-  #tryAgain(upload) {
-    upload.key = newKey();
-    upload.isNew = false;
-    upload.fields = this.#readFields();
-    upload.line.advance(0, "Waiting");
-    this.#move(upload, "waiting");
-    this.#checking = this.#checking.then(() => this.#check([upload]));
+  /** @param {Upload[]} uploads */
+  #tryAgain(uploads) {
+    const fields = this.#readFields();
+    for (const upload of uploads) {
+      Object.assign(upload, { fields, key: newKey(), isNew: false, sentBytes: 0 });
+      upload.line.advance(0, "Waiting");
+      this.#move(upload, "waiting");
+    }
+    this.#checkInBatches(uploads);
   }
 }

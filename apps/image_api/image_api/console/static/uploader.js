@@ -47,10 +47,10 @@ function show() {
   const [all, open] = [queue.uploads.size, waiting + arrived];
   section.hidden = !all && !hidden && unfinished.isEmpty;
   totals.hidden = all < 2 || open === 0;
-  const [doneBytes, allBytes] = [queue.doneBytes, queue.allBytes];
-  find(totals, "progress", HTMLProgressElement).value = doneBytes / allBytes || 0;
+  const { bytes } = queue;
+  find(totals, "progress", HTMLProgressElement).value = bytes.done / bytes.all || 0;
   find(totals, "span", HTMLElement).textContent =
-    `${all - open} of ${all} files, ${sizeText(doneBytes)} of ${sizeText(allBytes)}`;
+    `${all - open} of ${all} files, ${sizeText(bytes.done)} of ${sizeText(bytes.all)}`;
   again.hidden = failed < 2 || open > 0;
   const done = find(section, "[data-done]", HTMLElement);
   done.hidden = open > 0 || stored + restored === 0;
