@@ -95,6 +95,23 @@ async def test_a_change_in_between_shows_both_values(
     assert (await browser.post(edit, without | {"description": "None", "rating": ""})).status_code == 412
 
 
+async def test_an_image_is_rated_on_its_page(api: Api, member: UserWithKey, image_id: str, browser: Browser) -> None:
+    page, rating = f"{IMAGES}/{image_id}", f"{IMAGES}/{image_id}/rating"
+    await browser.get(page)
+    form = browser.form(rating)
+    answer = await browser.post(rating, form | {"rating": "4"})
+    assert (answer.status_code, answer.headers["location"]) == (303, f"{page}?done=saved")
+    assert '<option value="4" selected>' in (await browser.get(page)).text
+    # Rated by somebody else since the page was shown: both values are, and nothing is overwritten.
+    refused = await browser.post(rating, form | {"rating": "1"})
+    assert refused.status_code == 412
+    assert "now “4”; you sent “1”" in refused.text
+    assert (await api.row(image_id))["rating"] == 4
+    assert (await browser.post(rating, browser.form(rating) | {"rating": "9"})).status_code == 422
+    assert (await browser.post(rating, browser.form(rating) | {"rating": ""})).status_code == 303
+    assert (await api.row(image_id))["rating"] is None
+
+
 async def test_an_image_goes_to_the_trash_and_back(api: Api, image_id: str, browser: Browser) -> None:
     page = f"{IMAGES}/{image_id}"
     assert "restored until it is purged" in (await browser.get(f"{page}/trash")).text
@@ -208,7 +225,8 @@ FORMS = ("edit", "trash", "restore", "visibility", "revoke-addresses")
 async def test_who_may_only_read_sees_no_forms(api: Api, member: UserWithKey, image_id: str) -> None:
     viewer = await signed_in(api, await api.user(member.team_id, Role.VIEWER))
     page = f"{IMAGES}/{image_id}"
-    assert f"{page}/" not in (await viewer.get(page)).text
+    shown = (await viewer.get(page)).text
+    assert not [name for name in (*FORMS, "reprocess", "rating") if f"{page}/{name}" in shown]
     await viewer.get("/console")
     token = viewer.form("/console/sign-out")["csrf_token"]
     before = await api.row(image_id)
@@ -216,7 +234,8 @@ async def test_who_may_only_read_sees_no_forms(api: Api, member: UserWithKey, im
         assert (await viewer.get(f"{page}/{name}")).status_code == 403
         sent = {"csrf_token": token, "revision": str(before["revision"]), "description": "Mine"}
         assert (await viewer.post(f"{page}/{name}", sent)).status_code == 403
-    assert (await viewer.post(f"{page}/reprocess", sent)).status_code == 403
+    for name in ("reprocess", "rating", "collections", "analyses"):
+        assert (await viewer.post(f"{page}/{name}", sent)).status_code == 403
     assert await api.row(image_id) == before
 
 

@@ -24,7 +24,7 @@ from image_core.delivery.spec import THOUSANDTHS
 router = APIRouter(prefix=IMAGES, include_in_schema=False, route_class=PageRoute)
 Writer = Annotated[Actor, Depends(RequireScope(Scope.IMAGES_WRITE))]
 _EDIT = same_as("PATCH /api/v1/images/{image_id}")
-_RATINGS = [("", "None"), *((str(rating), f"{rating} of {schemas.RATINGS[-1]}") for rating in schemas.RATINGS)]
+RATINGS = [("", "None"), *((str(rating), f"{rating} of {schemas.RATINGS[-1]}") for rating in schemas.RATINGS)]
 _COLUMNS = ("filename", "tags", "description", "alt_text", "alt_text_language", "rating")
 _FOCAL = ("focal_x", "focal_y")
 _PER_CENT = THOUSANDTHS // 100
@@ -68,7 +68,7 @@ def _page(
     now = {name: text for name, text in stored.items() if is_conflict and text.strip() != values[name]}
     mistakes = refusal.by_field if refusal else {}
     return step.page(
-        "image_edit.html", refusal, values=values, now=now, is_conflict=is_conflict, ratings=_RATINGS,
+        "image_edit.html", refusal, values=values, now=now, is_conflict=is_conflict, ratings=RATINGS,
         metadata=metadata, picture=picture, tags_mistake=_joined(mistakes, "tags"),
         metadata_mistake=_joined(mistakes, "metadata"),
     )  # fmt: skip
@@ -92,7 +92,7 @@ def _changes(row: Record, form: Form, sent: dict[str, str], metadata: MetadataFo
         errors.RequestInvalid: A value is wrong.
     """
     alt_text = {"text": sent["alt_text"], "language": sent["alt_text_language"]} if sent["alt_text"] else None
-    rating, shown = sent["rating"], _texts_of(row, metadata)
+    shown = _texts_of(row, metadata)
     changed = metadata.patch(sent)
     others: dict[str, Any] = {"metadata": changed} if changed else {}
     if any(sent[name] != shown[name] for name in _FOCAL):
@@ -100,11 +100,16 @@ def _changes(row: Record, form: Form, sent: dict[str, str], metadata: MetadataFo
     patch = form.parse(
         schemas.ImagePatch, filename=sent["filename"] or None, description=sent["description"] or None,
         tags=[tag for tag in sent["tags"].split("\n") if tag.strip()], alt_text=alt_text,
-        rating=int(rating) if len(rating) == 1 and "0" <= rating <= "9" else rating or None, **others,
+        rating=read_rating(sent["rating"]), **others,
     ).model_dump(exclude_unset=True)  # fmt: skip
     stored = {name: row[name] for name in ("filename", "description", "tags", "rating")}
     stored["alt_text"] = row["alt_text"] and {"text": row["alt_text"], "language": row["alt_text_language"]}
     return {name: value for name, value in patch.items() if name in others or value != stored[name]}
+
+
+def read_rating(text: str) -> int | str | None:
+    """Return a rating as a body has it; what is no digit is left for the model to refuse."""
+    return int(text) if len(text) == 1 and "0" <= text <= "9" else text or None
 
 
 def _focal_point(sent: dict[str, str]) -> dict[str, float] | None:

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from image_api.console.frame import public_url, render
 from image_api.console.page_route import PageRoute, same_as
+from image_api.console.pages.image.edit import RATINGS
 from image_api.console.pages.image.facts import facts_of, flat, zone_of
 from image_api.console.pages.image.files import browsers_show, files_of, original_path
 from image_api.console.pages.image.neighbors import find_neighbors
@@ -51,6 +52,7 @@ async def show(
         "before": found.before and list_address(query, f"{IMAGES}/{found.before}"),
         "after": found.after and list_address(query, f"{IMAGES}/{found.after}"),
         "path_of": f"{IMAGES}/{image_id}",
+        "ratings": RATINGS,
         "picture": await picture_of(services, row, "large"),
         "files": await files_of(services, actor, row, time.time()),
         "snippets": await snippets_of(services, row, public_url(request), name_of(row)),

@@ -63,7 +63,8 @@ async def show(
 
 async def _shown(services: Services, actor: Actor, step: Step, cursor: Cursor | None) -> dict[str, Any]:
     rows = await service.list_analyses(services.database, actor, step.row["id"], cursor, _RESULTS_A_PAGE + 1)
-    may_run = Scope.ANALYSES_RUN in actor.scopes and step.row["status"] == ImageStatus.READY and not step.row["deleted_at"]
+    is_ready = step.row["status"] == ImageStatus.READY and step.row["deleted_at"] is None
+    may_run = is_ready and Scope.ANALYSES_RUN in actor.scopes
     offers = [await _offer(services, step.row["team_id"], name) for name in CATALOGUE] if may_run else []
     waits = any(row["status"] in (AnalysisStatus.REQUESTED, AnalysisStatus.RUNNING) for row in rows)
     return {
