@@ -58,7 +58,7 @@ async def test_a_range_is_moved_to_the_trash_and_back(
         await page.goto(f"{system.url}/console/images?order_by=created_at")
         ids.reverse()
         boxes, tiles, trash = (
-            page.get_by_role("checkbox"),
+            page.locator("[name=image_id]"),
             page.locator(".tile:visible"),
             page.get_by_role("button", name="Move to the trash"),
         )
@@ -110,7 +110,7 @@ async def test_tags_are_added_on_a_page_that_says_what_it_does(
 ) -> None:
     async with opened(chromium, system, member, java_script_enabled=script) as page:
         for at in (0, 1):
-            await page.get_by_role("checkbox").nth(at).check()
+            await page.locator("[data-image-grid]").get_by_role("checkbox").nth(at).check()
         await page.get_by_role("button", name="Add tags").click()
         await page.get_by_role("heading", name="Add tags to 2 images").wait_for()
         await page.get_by_label("Tags").fill("sea")
@@ -122,3 +122,25 @@ async def test_tags_are_added_on_a_page_that_says_what_it_does(
         await page.get_by_role("button", name="Undo").click()
         await page.get_by_text("2 images are untagged").wait_for()
         assert (await member.ask("GET", "/images?tag=sea", 200))["items"] == []
+
+
+async def test_values_are_counted_when_their_part_is_opened_and_a_choice_sends_the_form(
+    chromium: Any, system: RunningSystem, admin: Client, member: Client, ids: list[str]
+) -> None:
+    fields = [{"name": "country", "type": "string"}]
+    await admin.ask("PUT", f"/metadata-schema?team_id={member.team_id}", 200, json={"fields": fields})
+    for image_id, country in zip(ids, ("Norge", "Norge", "Sverige"), strict=False):
+        await member.ask("PATCH", f"/images/{image_id}", 200, json={"metadata": {"country": country}})
+    async with opened(chromium, system, member) as page:
+        await page.goto(f"{system.url}/console/images?view=table")
+        await page.get_by_text("Country", exact=True).click()
+        await page.get_by_role("link", name="Norge 2").click()
+        await page.wait_for_url("**/images?view=table&meta.country=Norge")
+        assert await page.locator("tr[data-image]").count() == 2
+        await page.get_by_text("Country", exact=True).click()
+        await page.get_by_role("link", name="Sverige 1").wait_for()
+        await page.get_by_role("link", name="Norge 2").click()
+        await page.wait_for_url("**/images?view=table")
+        await page.get_by_label("Status").select_option("trashed")
+        await page.wait_for_url("**/images?view=table&status=trashed")
+        await page.get_by_text("No image matches").wait_for()

@@ -9,13 +9,14 @@ from fastapi import APIRouter, Request, Response
 from image_api.actor import Actor
 from image_api.console.frame import go_to, render
 from image_api.console.page_route import PageRoute, same_as
-from image_api.console.pages.admin.field_filters import filter_of
-from image_api.console.pages.images.page import STATUSES, Reader, tile_of
+from image_api.console.pages.images.field_filters import filter_of
+from image_api.console.pages.images.page import Reader, tile_of
 from image_api.console.pages.images.sheets import IMAGES, OF_A_PAGE, PARAMETERS, Sheet, find_sheet, list_address
+from image_api.console.pages.images.sidebar import STATUSES
+from image_api.console.pages.images.table import sorts
 from image_api.console.policy import HOME
 from image_api.console.team_first import lacks_team
 from image_api.dependencies import ServicesDep, TeamQuery
-from image_api.listing.orders import parse_order
 from image_api.metadata_schemas import service as metadata_schemas
 from image_api.metadata_schemas.schemas import DeclaredField
 from image_api.metadata_schemas.submissions import WORDS, ordered_fields
@@ -66,7 +67,7 @@ async def _values(services: Services, actor: Actor, team_id: UUID, sheet: Sheet)
         "is_filtered": any(name not in ("team_id", "order_by", "limit") for name, _ in sheet.kept),
         "query": list_address([(name, value) for name, value in sheet.kept if name not in OF_A_PAGE], ""),
         "opens": any(value for name, value in sheet.kept if name in ("q", "status") or name in more_names),
-        "sorts": {field: _sort(sheet, field) for field in ("filename", "created_at")},
+        "sorts": sorts(sheet, SUBMISSIONS, "filename", "created_at"),
     }  # fmt: skip
 
 
@@ -83,15 +84,3 @@ def _text(value: Any) -> str | None:
     if isinstance(value, bool):
         return "Yes" if value else "No"
     return value if value is None or isinstance(value, str) else orjson.dumps(value).decode()
-
-
-def _sort(sheet: Sheet, field: str) -> dict[str, str | None]:
-    """Return how the list is sorted by a field, and the address that sorts it so, or the other way round."""
-    order = parse_order(sheet.filters.order_by)
-    is_sorted = order.field == field
-    descending = not order.descending if is_sorted else field == "created_at"
-    kept = [(name, value) for name, value in sheet.kept if name != "order_by"]
-    return {
-        "direction": ("descending" if order.descending else "ascending") if is_sorted else None,
-        "address": list_address([*kept, ("order_by", f"{field} desc" if descending else field)], SUBMISSIONS),
-    }

@@ -23,7 +23,7 @@ from image_core.db import Record
 
 SEARCHES = f"{HOME}/searches"
 # They say where in the list of images somebody was, and of which team.
-_NOT_SAVED = frozenset({"before", "cursor", "include_total", "limit", "team_id"})
+_NOT_SAVED = frozenset({"at", "before", "cursor", "facet", "include_total", "limit", "team_id", "view"})
 router = APIRouter(prefix=SEARCHES, include_in_schema=False, route_class=PageRoute)
 _CREATE = same_as("POST /api/v1/saved-searches")
 _CHANGE = same_as("PATCH /api/v1/saved-searches/{saved_search_id}")

@@ -16,7 +16,7 @@ from image_api.console.pages.image.neighbors import find_neighbors
 from image_api.console.pages.image.snippets import snippets_of
 from image_api.console.pages.image.step import actions_of
 from image_api.console.pages.images.page import Reader
-from image_api.console.pages.images.sheets import IMAGES, OF_A_PAGE, list_address
+from image_api.console.pages.images.sheets import IMAGES, OF_A_PAGE, VIEW, VIEW_PARAMETER, list_address
 from image_api.console.pictures import name_of, picture_of
 from image_api.dependencies import ServicesDep
 from image_api.images import service as images
@@ -25,7 +25,7 @@ from image_api.teams import service as teams
 from image_core.db import Record
 from image_core.storage.sizes import format_size
 
-_PARAMETERS = [each for each in filter_parameters() if each["name"] not in OF_A_PAGE]
+_PARAMETERS = [*(each for each in filter_parameters() if each["name"] not in OF_A_PAGE), VIEW_PARAMETER]
 router = APIRouter(prefix=IMAGES, include_in_schema=False, route_class=PageRoute)
 
 
@@ -39,7 +39,7 @@ async def show(
 ) -> Response:  # fmt: skip
     """Show the picture, what is known of it, and why it failed, and lead on in the list that the address names."""
     query = [(name, value) for name, value in request.query_params.multi_items() if name != "done"]
-    filters, *others = parse_all(request.query_params, other_parameters=("done",))
+    filters, *others = parse_all(request.query_params, other_parameters=("done", VIEW))
     row = await images.get_image(services.database, actor, image_id)
     found = await find_neighbors(services.database, actor, filters, (others[0], others[1]), row)
     names = await teams.team_names(services.database, actor, [row["team_id"]])

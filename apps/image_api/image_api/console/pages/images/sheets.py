@@ -20,14 +20,23 @@ IMAGES = f"{HOME}/images"
 IMAGES_A_PAGE = 60
 _BEFORE = "before"
 _AT = "at"
+VIEW = "view"
+FACET = "facet"
+OTHERS = (_BEFORE, _AT, VIEW, FACET)
+"""What the address of a page of a list has besides filters."""
 _PAGED = frozenset({"cursor", _BEFORE})
 OF_A_PAGE = frozenset({"cursor", "limit", "include_total"})
 """What says how much of a list to show, not what is in it."""
+VIEW_PARAMETER = {"name": VIEW, "in": "query", "schema": {"type": "string"}}
+"""How the list is shown; the page of an image leads back to it."""
 PARAMETERS = [
     *filter_parameters(),
     {"name": _BEFORE, "in": "query", "schema": {"type": "string"}},
     # The image that was opened; scripts show it again.
     {"name": _AT, "in": "query", "schema": {"type": "string"}},
+    VIEW_PARAMETER,
+    # The metadata field whose values are counted.
+    {"name": FACET, "in": "query", "schema": {"type": "string"}},
 ]
 """The parameters of the page of a list, for `openapi_extra`."""
 
@@ -39,7 +48,7 @@ class Sheet(NamedTuple):
         rows: the images.
         partial: whether the search for more images on this page was given up.
         filters: what selects the images.
-        kept: the filters and the order as they stand in the address.
+        kept: the filters, the order and the view as they stand in the address.
         first: address of the first page; None on the first page. Likewise `before` and `after` at the list's ends.
     """
 
@@ -78,12 +87,12 @@ async def find_sheet(
     if len(given := [(name, value) for name, value in query if value.strip()]) < len(query):
         # A form sends its empty fields, too.
         return go_to(list_address(given, path))
-    filters, *others = parse_all(request.query_params, other_parameters=(_BEFORE, _AT))
+    filters, *others = parse_all(request.query_params, other_parameters=OTHERS)
     if "limit" not in request.query_params:
         filters = filters.model_copy(update={"limit": IMAGES_A_PAGE})
     part = await _find(services, actor, filters, (*others, included), request.query_params.get(_BEFORE))
-    kept = [(name, value) for name, value in given if name not in _PAGED and name != _AT]
-    is_first = not any(name in _PAGED for name, _ in given)
+    kept = [(name, value) for name, value in given if name not in _PAGED and name not in (_AT, FACET)]
+    is_first = _PAGED.isdisjoint(name for name, _ in given)
     if part is None:
         return go_to(list_address(kept, path))
     return Sheet(
