@@ -67,6 +67,7 @@ _NAVIGATION = (
     NavItem(f"{HOME}/metadata-schema", "Metadata schema", "Team", scope=Scope.IMAGES_READ),
     NavItem(f"{HOME}/usage", "Usage", "Team", scope=Scope.USAGE_READ),
     NavItem(f"{HOME}/settings", "Settings", "Team"),
+    NavItem(f"{HOME}/users", "Users", "Team", scope=Scope.ADMIN),
     NavItem(f"{HOME}/audit", "Audit log", "Team", scope=Scope.ADMIN),
     NavItem(f"{HOME}/health", "System health", "Team", scope=Scope.ADMIN),
     NavItem(HOME, "Who am I", "Account"),

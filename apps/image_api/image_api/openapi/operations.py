@@ -79,6 +79,7 @@ SUMMARIES = {
     "endSession": "End a session",
     "exportAuditEvents": "Export audit events",
     "getAuditChain": "Get the state of the audit log",
+    "findUsers": "Find users of all teams",
     "getAnalysis": "Get an analysis",
     "getCredential": "Get a credential",
     "getCredits": "Get a team's credits",

@@ -32,6 +32,16 @@ async def find_teams(runner: Runner, actor: Actor, text: str, limit: int) -> lis
     return await queries.matching(runner, text, limit)
 
 
+async def team_totals(runner: Runner, actor: Actor, team_ids: Collection[UUID]) -> dict[UUID, Record]:
+    """Return by team what it stores (`images`, `bytes`), its `balance` of credits, and its number of `users`.
+
+    Raises:
+        errors.RoleMissing: The caller is no admin.
+    """
+    require_admin(actor)
+    return {row["id"]: row for row in await queries.totals(runner, team_ids)}
+
+
 async def team_names(runner: Runner, actor: Actor, team_ids: Collection[UUID]) -> dict[UUID, str]:
     """Return the names of those of these teams that the caller may see, by id."""
     visible = [team_id for team_id in team_ids if actor.visible_team_id in (None, team_id)]

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Uuid, bindparam, delete, exists, func, insert, or_, select, tuple_, update
+from sqlalchemy import ARRAY, Text, Uuid, bindparam, cast, delete, exists, func, insert, or_, select, tuple_, update
 
 from image_api.http.pagination import Cursor
 from image_api.lookups.database_time import database_now
@@ -37,6 +37,17 @@ async def page(runner: Runner, team_id: UUID, cursor: Cursor | None, limit: int)
     if cursor is not None:
         statement = statement.where(tuple_(user.c.created_at, user.c.id) < tuple_(cursor.created_at, cursor.row_id))
     return await runner.fetch(statement)
+
+
+async def matching(runner: Runner, text: str | None, cursor: Cursor | None, limit: int) -> list[Record]:
+    """Return users of all teams, newest first; with a text those with it in name or e-mail, or with this id."""
+    statement = select(user).where(user.c.deleting_at.is_(None)).order_by(user.c.created_at.desc(), user.c.id.desc())
+    if text is not None:
+        names_it = (each.icontains(text, autoescape=True) for each in (user.c.name, user.c.email))
+        statement = statement.where(or_(*names_it, cast(user.c.id, Text) == text.lower()))
+    if cursor is not None:
+        statement = statement.where(tuple_(user.c.created_at, user.c.id) < tuple_(cursor.created_at, cursor.row_id))
+    return await runner.fetch(statement.limit(limit))
 
 
 async def names(runner: Runner, team_id: UUID | None, user_ids: Collection[UUID]) -> dict[UUID, str]:

@@ -4,12 +4,13 @@ from dataclasses import asdict
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from image_api.actor import Actor, Scope
 from image_api.auth import RequireScope, authenticate
 from image_api.dependencies import CursorQuery, IfMatch, LimitQuery, ServicesDep, TransactionDep
 from image_api.http.entity_tags import entity_tag
+from image_api.http.field_types import LINE
 from image_api.http.pagination import DEFAULT_LIMIT, page_of
 from image_api.idempotency.route import CreationDep, IdempotentRoute
 from image_api.users import schemas, service
@@ -58,6 +59,26 @@ async def list_users(
     """List the users of a team, newest first."""
     rows = await service.list_users(services.database, actor, team_id, cursor, limit + 1)
     return page_of(rows, limit)
+
+
+SearchText = Annotated[
+    str | None,
+    Query(
+        min_length=1,
+        max_length=255,
+        pattern=LINE,
+        description="Only users whose name or e-mail address contains this text in any case, or whose ID it is.",
+    ),
+]
+
+
+@router.get("/users", response_model=schemas.UserPage)
+async def find_users(
+    actor: Admin, services: ServicesDep, q: SearchText = None, limit: LimitQuery = DEFAULT_LIMIT,
+    cursor: CursorQuery = None,
+) -> Any:  # fmt: skip
+    """List the users of all teams, newest first."""
+    return page_of(await service.find_users(services.database, actor, q, cursor, limit + 1), limit)
 
 
 @router.get("/users/{user_id}", response_model=schemas.User)

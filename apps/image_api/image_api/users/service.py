@@ -51,6 +51,16 @@ async def list_users(runner: Runner, actor: Actor, team_id: UUID, cursor: Cursor
     return await queries.page(runner, team_id, cursor, limit)
 
 
+async def find_users(runner: Runner, actor: Actor, text: str | None, cursor: Cursor | None, limit: int) -> list[Record]:
+    """Return the users of all teams whose name or e-mail address contains a text, for an admin.
+
+    Raises:
+        errors.RoleMissing: The caller is no admin.
+    """
+    require_admin(actor)
+    return await queries.matching(runner, text, cursor, limit)
+
+
 async def user_names(runner: Runner, actor: Actor, user_ids: Collection[UUID]) -> dict[UUID, str]:
     """Return the names of those of these users that the caller may see, by id."""
     return await queries.names(runner, actor.visible_team_id, user_ids) if user_ids else {}

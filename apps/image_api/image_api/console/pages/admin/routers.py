@@ -1,5 +1,5 @@
 """The routes of the pages for those who run the system, and of the table of submissions, where `/admin` leads."""
 
-from image_api.console.pages.admin import audit, health, submissions
+from image_api.console.pages.admin import audit, health, submissions, users
 
-ADMIN_ROUTERS = (submissions.router, audit.router, health.router)
+ADMIN_ROUTERS = (submissions.router, audit.router, health.router, users.router)

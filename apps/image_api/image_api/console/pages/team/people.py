@@ -44,7 +44,7 @@ async def show(
     """List the users of a team, newest first."""
     listed_id = team_id or (None if actor.is_admin else actor.team_id)
     if lacks_team(actor, team_id) or listed_id is None:
-        return await choose_team(request, actor, "People")
+        return go_to(f"{HOME}/users") if is_admin(actor) else await choose_team(request, actor, "People")
     rows = await users.list_users(services.database, actor, listed_id, cursor, DEFAULT_LIMIT + 1)
     values = {
         "users": rows[:DEFAULT_LIMIT], "next_cursor": next_cursor(rows, DEFAULT_LIMIT), "is_first": cursor is None,

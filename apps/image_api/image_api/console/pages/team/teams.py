@@ -15,6 +15,7 @@ from image_api.dependencies import CursorQuery, ServicesDep, TeamQuery
 from image_api.http.pagination import DEFAULT_LIMIT, next_cursor
 from image_api.idempotency.route import CreationDep
 from image_api.teams import schemas, service
+from image_core.storage.sizes import format_size
 
 TEAMS = f"{HOME}/teams"
 router = APIRouter(prefix=TEAMS, include_in_schema=False, route_class=PageRoute)
@@ -29,8 +30,10 @@ async def show(
 ) -> Response:  # fmt: skip
     """List the teams, newest first, with the pages of each."""
     found = await service.list_teams(services.database, actor, cursor, DEFAULT_LIMIT + 1)
+    totals = await service.team_totals(services.database, actor, [row["id"] for row in found[:DEFAULT_LIMIT]])
     values = {
-        "teams": found[:DEFAULT_LIMIT], "next_cursor": next_cursor(found, DEFAULT_LIMIT), "is_first": cursor is None,
+        "teams": found[:DEFAULT_LIMIT], "totals": totals, "default_quota": services.settings.default_quota,
+        "format_size": format_size, "next_cursor": next_cursor(found, DEFAULT_LIMIT), "is_first": cursor is None,
         "chosen_id": team_id, "done": done,
     }  # fmt: skip
     return render(request, "teams.html", values, team_id=team_id)
