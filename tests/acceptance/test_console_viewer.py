@@ -1,5 +1,6 @@
 """The picture of an image's page in a real browser: full view, keys, and the focal point by a click."""
 
+import re
 from collections.abc import AsyncIterator
 from io import BytesIO
 from typing import Any
@@ -53,7 +54,9 @@ async def at(page: Any, name: str) -> None:
     await page.get_by_role("heading", name=name, exact=True).wait_for()
 
 
-async def test_by_keyboard_alone_a_picture_is_enlarged_and_the_list_is_walked(page: Any, system: RunningSystem) -> None:
+async def test_by_keyboard_alone_a_picture_is_enlarged_and_the_list_is_walked(
+    page: Any, system: RunningSystem, images: dict[str, str]
+) -> None:
     press, url = page.keyboard.press, f"{system.url}/console/images"
     await page.get_by_role("link", name="fjord.png").first.press("Enter")
     await at(page, "fjord.png")
@@ -88,9 +91,18 @@ async def test_by_keyboard_alone_a_picture_is_enlarged_and_the_list_is_walked(pa
     await press("j")
     await page.locator("figure[data-viewer] a").focus()
     await press("Escape")
-    await page.wait_for_url(url)
-    assert await page.evaluate("document.activeElement.textContent !== '' || document.activeElement.matches('a')")
-    # All of them took the place of the first: back leads to where the list was opened from.
+    # The list shows and focuses the picture that was seen last, and those between are not in the history.
+    await page.wait_for_url(f"{url}?at={images['ridge.png']}")
+    focused = "(id) => document.activeElement.closest(`a[href*='${id}'], :has(> a[href*='${id}'])`)"
+    await page.wait_for_function(focused, arg=images["ridge.png"])
+    assert await page.evaluate("navigation.entries().length") == 3
+
+
+async def test_escape_goes_back_to_the_entry_of_the_list(page: Any, system: RunningSystem) -> None:
+    await page.get_by_role("link", name="fjord.png").first.press("Enter")
+    await page.wait_for_function("() => document.activeElement.closest('figure[data-viewer]')")
+    await page.keyboard.press("Escape")
+    await page.wait_for_url(re.compile("/console/images([?]at=[^&]+)?$"))
     assert await page.evaluate("navigation.currentEntry.index") == 1
 
 

@@ -214,7 +214,7 @@ async def test_previous_and_next_follow_the_list_from_which_it_was_opened(
     while 'rel="prev"' in browser.page:
         await browser.get(link(browser.page, "prev"))
         way.pop()
-        assert f"<code>{way[-1]}</code>" in browser.page
+        assert f">{way[-1]}</code>" in browser.page
     assert way == listed[:1]
     assert shown((await browser.get(f"{IMAGES}?tag=sea{order}")).text) == listed
 

@@ -1,8 +1,7 @@
 // Shows the picture of a page in full view, where it can be enlarged and moved, and leads to its neighbors by keys.
 
 const [STEP, CLICK, MOST] = [1.5, 2.5, 8];
-const PAN_PX = 80;
-const SLIP_PX = 4;
+const [PAN_PX, SLIP_PX] = [80, 4];
 /** @type {Record<string, [number, number]>} */
 const PANS = { ArrowLeft: [1, 0], ArrowRight: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
 /** @type {Record<string, string>} */ const STEPS = { ArrowLeft: "prev", k: "prev", ArrowRight: "next", j: "next" };
@@ -77,8 +76,9 @@ const isList = (url) => Boolean(url) && new URL(url ?? "").pathname === list.pat
 
 function leave() {
   const { navigation } = /** @type {any} */ (window);
-  if (isList(navigation?.entries()[navigation.currentEntry.index - 1]?.url)) history.back();
-  else location.assign(list.href);
+  const hasStepped = location.hash === FULL || location.hash === FOCUSED;
+  if (!hasStepped && isList(navigation?.entries()[navigation.currentEntry.index - 1]?.url)) history.back();
+  else location[hasStepped ? "replace" : "assign"](list.href);
 }
 
 /** @param {KeyboardEvent} event */

@@ -16,7 +16,7 @@ from image_api.console.pages.image.neighbors import find_neighbors
 from image_api.console.pages.image.snippets import snippets_of
 from image_api.console.pages.image.step import actions_of
 from image_api.console.pages.images.page import Reader
-from image_api.console.pages.images.sheets import IMAGES, OF_A_PAGE, VIEW, VIEW_PARAMETER, list_address
+from image_api.console.pages.images.sheets import AT, IMAGES, OF_A_PAGE, VIEW, VIEW_PARAMETER, list_address
 from image_api.console.pictures import name_of, picture_of
 from image_api.dependencies import ServicesDep
 from image_api.images import service as images
@@ -48,7 +48,7 @@ async def show(
         **actions_of(actor, row),
         "team_name": names.get(row["team_id"]),
         "done": done,
-        "list": list_address(query),
+        "list": list_address([*query, (AT, str(image_id))]),
         "before": found.before and list_address(query, f"{IMAGES}/{found.before}"),
         "after": found.after and list_address(query, f"{IMAGES}/{found.after}"),
         "path_of": f"{IMAGES}/{image_id}",

@@ -19,10 +19,11 @@ from image_core.db import Record
 IMAGES = f"{HOME}/images"
 IMAGES_A_PAGE = 60
 _BEFORE = "before"
-_AT = "at"
+AT = "at"
+"""Names the image that a list shows and focuses."""
 VIEW = "view"
 FACET = "facet"
-OTHERS = (_BEFORE, _AT, VIEW, FACET)
+OTHERS = (_BEFORE, AT, VIEW, FACET)
 """What the address of a page of a list has besides filters."""
 _PAGED = frozenset({"cursor", _BEFORE})
 OF_A_PAGE = frozenset({"cursor", "limit", "include_total"})
@@ -33,7 +34,7 @@ PARAMETERS = [
     *filter_parameters(),
     {"name": _BEFORE, "in": "query", "schema": {"type": "string"}},
     # The image that was opened; scripts show it again.
-    {"name": _AT, "in": "query", "schema": {"type": "string"}},
+    {"name": AT, "in": "query", "schema": {"type": "string"}},
     VIEW_PARAMETER,
     # The metadata field whose values are counted.
     {"name": FACET, "in": "query", "schema": {"type": "string"}},
@@ -91,7 +92,7 @@ async def find_sheet(
     if "limit" not in request.query_params:
         filters = filters.model_copy(update={"limit": IMAGES_A_PAGE})
     part = await _find(services, actor, filters, (*others, included), request.query_params.get(_BEFORE))
-    kept = [(name, value) for name, value in given if name not in _PAGED and name not in (_AT, FACET)]
+    kept = [(name, value) for name, value in given if name not in _PAGED and name not in (AT, FACET)]
     is_first = _PAGED.isdisjoint(name for name, _ in given)
     if part is None:
         return go_to(list_address(kept, path))
