@@ -13,7 +13,7 @@ from image_api.console.pages.images.field_filters import filter_of
 from image_api.console.pages.images.page import Reader, tile_of
 from image_api.console.pages.images.sheets import IMAGES, OF_A_PAGE, PARAMETERS, Sheet, find_sheet, list_address
 from image_api.console.pages.images.sidebar import STATUSES
-from image_api.console.pages.images.table import sorts
+from image_api.console.pages.images.table import TABLE, sorts
 from image_api.console.policy import HOME
 from image_api.console.team_first import lacks_team
 from image_api.dependencies import ServicesDep, TeamQuery
@@ -42,7 +42,7 @@ async def show(request: Request, actor: Reader, services: ServicesDep, team_id: 
     """Show the images of a team that match; an admin who names none comes to the first team with submissions."""
     if lacks_team(actor, team_id):
         first_id = await metadata_schemas.first_team_of_submissions(services.database)
-        return go_to(SUBMISSIONS if first_id else IMAGES, first_id)
+        return go_to(SUBMISSIONS, first_id) if first_id else go_to(IMAGES, view=TABLE)
     sheet = await find_sheet(request, services, actor, SUBMISSIONS, ("delivery", "metadata"))
     if isinstance(sheet, Response):
         return sheet
