@@ -44,6 +44,11 @@ class Form:
         digits = text.replace(",", "")
         return int(digits) if digits.isascii() and digits.isdecimal() and len(digits) < 20 else text or None
 
+    def lifetime(self) -> dict[str, object]:
+        """Return how long something is to live as the field of a body; empty if the form does not say it."""
+        seconds = self.whole_number("expires_in_seconds")
+        return {} if seconds is None else {"expires_in_seconds": seconds}
+
     def seen_version(self) -> str:
         """Return the ETag of the version that the form began from; one that matches nothing if it is unreadable."""
         text = self.get("revision")

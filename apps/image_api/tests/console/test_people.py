@@ -1,6 +1,7 @@
 """People and invitations on the console's pages, without script."""
 
 import re
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
@@ -44,7 +45,7 @@ async def test_an_invitation_is_made_and_shown_once_and_leads_to_an_account(
 ) -> None:
     address = f"{INVITATIONS}?team_id={ada.team_id}"
     await admin.get(f"{INVITATIONS}/new?team_id={ada.team_id}")
-    form = admin.form(address) | {"email": "bea@example.org", "role": "member"}
+    form = admin.form(address) | {"email": "bea@example.org", "role": "member", "expires_in_seconds": "86400"}
     answer = await admin.post(address, form)
     assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")
     path, _, token = address_on(admin).partition("#")
@@ -52,6 +53,8 @@ async def test_an_invitation_is_made_and_shown_once_and_leads_to_an_account(
     assert "shown before" in again.text
     assert token not in again.text
     assert await api.rows.fetch_value(select(func.count()).select_from(invitation)) == 1
+    lives = await api.rows.fetch_value(select(invitation.c.expires_at - invitation.c.created_at))
+    assert abs(lives - timedelta(days=1)) < timedelta(minutes=1)
     joining = Browser(api)
     await joining.get(path)
     fields = {"token": token, "email": "bea@example.org", "name": "Bea", "password": PASSWORD}
@@ -106,8 +109,10 @@ async def test_a_conflicting_change_shows_both_values_and_saves_nothing(api: Api
 async def test_a_reset_is_made_once_and_sets_the_password(api: Api, ada: Person, admin: Browser) -> None:
     path = f"{PEOPLE}/{ada.user_id}/reset"
     await admin.get(path)
-    form = admin.form(path)
+    form = admin.form(path) | {"expires_in_seconds": "3600"}
     await admin.post(path, form)
+    lives = await api.rows.fetch_value(select(password_reset.c.expires_at - password_reset.c.created_at))
+    assert abs(lives - timedelta(hours=1)) < timedelta(minutes=1)
     page, _, token = address_on(admin).partition("#")
     assert token not in (await admin.post(path, form)).text
     assert await api.rows.fetch_value(select(func.count()).select_from(password_reset)) == 1

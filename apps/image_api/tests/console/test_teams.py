@@ -44,11 +44,13 @@ async def test_a_user_for_a_program_gets_a_key_that_is_shown_once(api: Api, admi
     team_id = await api.team("North")
     address = f"{PEOPLE}?team_id={team_id}"
     await admin.get(f"{PEOPLE}/new?team_id={team_id}")
-    form = admin.form(address) | {"name": "website", "role": "viewer"}
+    form = admin.form(address) | {"name": "website", "role": "viewer", "email": "web@example.org"}
+    form |= {"scopes": ["images:read", "usage:read"]}
     answer = await admin.post(address, form)
     (secret,) = re.findall(r'id="secret"[^>]*>(im_[^<]+)<', answer.text)
     who = (await api.client.get("/api/v1/whoami", headers={"X-API-KEY": secret})).json()
     assert (who["user_name"], who["role"], who["team_id"]) == ("website", "viewer", str(team_id))
+    assert who["scopes"] == ["images:read", "usage:read"]
     assert secret not in (await admin.post(address, form)).text
     assert len(await api.rows.fetch(select(user.c.id).where(user.c.team_id == team_id))) == 1
 

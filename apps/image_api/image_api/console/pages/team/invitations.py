@@ -63,7 +63,8 @@ async def _named_team(services: Services, actor: Actor, team_id: UUID | None) ->
 
 def _new_page(request: Request, team_id: UUID | None, team_name: str, form: Form, refusal: Refusal | None) -> Response:
     values = {
-        "email": form.get("email"), "role": form.get("role") or "member", "team_name": team_name, "refusal": refusal,
+        "email": form.get("email"), "role": form.get("role") or "member",
+        "lives": form.get("expires_in_seconds") or "604800", "team_name": team_name, "refusal": refusal,
         "roles": [(role.value, role.value) for role in Role],
     }  # fmt: skip
     status = refusal.status if refusal else 200
@@ -78,7 +79,7 @@ async def invite(
     """Invite somebody and show the address once."""
     team = await _named_team(services, actor, team_id)
     show_again_if_refused(request, lambda refusal: _new_page(request, team_id, team["name"], form, refusal))
-    body = form.parse(schemas.NewInvitation, "email", "role")
+    body = form.parse(schemas.NewInvitation, "email", "role", **form.lifetime())
     issued = await accounts.invite(transaction, actor, team["id"], body)
     return show_secret(
         request, "Invitation", f"{public_url(request)}{HOME}/join#{issued.token}", back=INVITATIONS,

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 
-from image_api.actor import Role
+from image_api.actor import Role, Scope
 from image_api.console.forms import Form, FormDep
 from image_api.console.frame import Refusal, render, show_again_if_refused, show_secret
 from image_api.console.page_route import PageRoute, same_as
@@ -31,6 +31,7 @@ async def show_new(request: Request, actor: Admin, services: ServicesDep, team_i
 def _page(request: Request, team_id: UUID | None, team_name: str, form: Form, refusal: Refusal | None) -> Response:
     values = {
         "name": form.get("name"), "role": form.get("role") or "member", "team_name": team_name, "refusal": refusal,
+        "email": form.get("email"), "scopes": form.all("scopes"), "all_scopes": [scope.value for scope in Scope],
         "roles": [(role.value, role.value) for role in Role],
     }  # fmt: skip
     return render(request, "user_new.html", values, team_id=team_id, status=refusal.status if refusal else 200)
@@ -45,7 +46,9 @@ async def create(
     owner_id = await teams.owning_team(services.database, actor, team_id)
     team = await teams.get_team(services.database, actor, owner_id)
     show_again_if_refused(request, lambda refusal: _page(request, team_id, team["name"], form, refusal))
-    body = form.parse(schemas.NewUser, "name", "role")
+    body = form.parse(
+        schemas.NewUser, "name", "role", email=form.get("email").strip() or None, scopes=form.all("scopes") or None
+    )
     created = await service.create_user(transaction, actor, owner_id, body.model_dump())
     return show_secret(
         request, "The first key", created.key.api_key, back=PEOPLE, team_id=team_id, label="API key",

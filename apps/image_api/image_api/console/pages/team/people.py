@@ -147,13 +147,13 @@ async def show_reset(_actor: AdminPerson, step: StepDep) -> Response:
     return step.page("person_reset.html", None)
 
 
-@router.post("/{user_id}/reset", dependencies=_FORM, openapi_extra=_RESET)
+@router.post("/{user_id}/reset", openapi_extra=_RESET)
 async def reset(
-    user_id: UUID, request: Request, actor: AdminPerson, transaction: CreationDep, step: StepDep
+    user_id: UUID, request: Request, actor: AdminPerson, form: FormDep, transaction: CreationDep, step: StepDep
 ) -> Response:
     """Issue a password reset and show its address once."""
     show_again_if_refused(request, lambda refusal: step.page("person_reset.html", refusal))
-    options = NewPasswordReset.model_validate({})
+    options = form.parse(NewPasswordReset, **form.lifetime())
     issued = await accounts.issue_reset(transaction, actor, user_id, options.expires_in_seconds)
     return show_secret(
         request, "Password reset", f"{public_url(request)}{HOME}/reset#{issued.token}", back=PEOPLE,
