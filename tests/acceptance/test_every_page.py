@@ -106,6 +106,10 @@ async def things(admin: Client, member: Client) -> Things:
     link = await member.ask("POST", "/links", 201, json={"collection_id": collection["id"], "title": WORD[:200]})
     team = f"team_id={member.team_id}"
     await admin.ask("PUT", f"/presets/{PRESET}?{team}", 200, json={"width": 300})
+    declared = {"name": WORD[:64], "type": "enum", "enum": [WORD[:64]], "description": WORD, "pii": True}
+    await admin.ask("PUT", f"/metadata-schema?{team}", 200, json={"fields": [declared]})
+    decision = {"image_ids": [shown, deleted], "decision": "not-duplicate"}
+    await member.ask("POST", "/duplicates/decisions", 201, json=decision)
     user_id = (await member.ask("GET", "/whoami", 200))["user_id"]
     addresses = [
         "",
