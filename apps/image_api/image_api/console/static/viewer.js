@@ -17,8 +17,7 @@ const status = /** @type {HTMLElement} */ (dialog.querySelector("output"));
 const list = /** @type {HTMLAnchorElement} */ (document.querySelector("a[data-list]"));
 /** @type {HTMLElement | null} */ const trash = document.querySelector("a[data-trash]");
 const picture = /** @type {HTMLImageElement} */ (opener.querySelector("img")?.cloneNode());
-picture.sizes = "100vw";
-picture.draggable = false;
+Object.assign(picture, { sizes: "100vw", draggable: false, loading: "lazy" }); // It is loaded once it is shown.
 stage.append(picture);
 
 let [scale, x, y] = [1, 0, 0];
