@@ -67,6 +67,10 @@ async def test_one_tag_is_added_after_a_preview_and_taken_back_where_it_was_new(
     assert "1 image will be tagged" in page
     assert "1 image needs no change" in page
     assert await api.rows.fetch_value(EVENTS) == events
+    # With the name of the button that leads back to the form.
+    await browser.post(BATCH, browser.form(RUN))
+    assert browser.form(BATCH)["tags"].strip() == "sea"
+    await browser.submit(BATCH)
     await browser.submit(RUN)
     assert [row["tags"] for row in await rows(api, ids)] == [["sea"], ["sea"]]
     assert "1 image is untagged" in (await browser.submit(RUN)).text
