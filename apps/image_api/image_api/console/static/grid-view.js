@@ -1,34 +1,17 @@
 // The part of a timeline that is in the page: the rows about the window, and the pictures next to its middle.
 
 import { MOST_PX, lastAtMost, proportion } from "./justified-layout.js";
-import { colourOf } from "./grid-pictures.js";
-import { inWords } from "./scrubber.js";
+import { HEADING_ROW, make, makeRow } from "./grid-rows.js";
 import { HEADING } from "./timeline.js";
 
-const [GAP, MOST_IMAGES, AHEAD, FILL_MS, HEADING_ROW] = [6, 180, 1, 100, -1];
-const PENDING = new Set(["pending", "stored", "processing"]);
+const [GAP, MOST_IMAGES, AHEAD, FILL_MS] = [6, 180, 1, 100];
 const [LOW_ROW, HIGH_ROW, NARROW] = [120, 190, 600];
 
 /** @typedef {import("./timeline.js").Month} Month */
 /** @typedef {import("./timeline.js").Place} Place */
 /** @typedef {import("./grid-pictures.js").Picture} Picture */
-/**
- * @typedef {{id: string, item: number, width: number, element: HTMLElement, link: HTMLAnchorElement,
- *   box: HTMLInputElement, shown: Picture | null | undefined, image: HTMLElement | null}} Cell
- * @typedef {{element: HTMLElement, month: number, row: number, top: number, cells: Cell[]}} Row
- */
-
-/**
- * @template {keyof HTMLElementTagNameMap} Name
- * @param {Name} name
- * @param {object} properties
- * @param {(Node | string)[]} children
- */
-export function make(name, properties, ...children) {
-  const element = Object.assign(document.createElement(name), properties);
-  element.append(...children);
-  return element;
-}
+/** @typedef {import("./grid-rows.js").Cell} Cell */
+/** @typedef {import("./grid-rows.js").Row} Row */
 
 export class GridView {
   /** The picture that the Tab key reaches. @type {Place} */
@@ -120,11 +103,12 @@ export class GridView {
   render() {
     const [scrolled, top] = [this.#scrolled, this.top];
     const focused = this.root.contains(document.activeElement) ? document.activeElement : null;
+    const query = this.root.dataset.images ? `?${this.root.dataset.images}` : "";
     /** @type {Map<string, Row>} */
     const kept = new Map();
     for (const { at, month, row, top: rowTop } of this.#rowsInSight()) {
       const key = `${at}.${month.version}.${row}`;
-      const shown = this.#rows.get(key) ?? this.#makeRow(at, month, row);
+      const shown = this.#rows.get(key) ?? makeRow(at, month, row, this.timeline.boxes(month, row), query);
       shown.top = rowTop;
       kept.set(key, shown);
     }
@@ -135,6 +119,7 @@ export class GridView {
         row.top = month.top + HEADING + (month.rows.tops[row.row] ?? 0);
         kept.set(key, row);
       } else {
+        for (const cell of row.cells) this.#show(cell, undefined);
         row.element.remove();
       }
     }
@@ -194,6 +179,8 @@ export class GridView {
 
   /** @param {Cell} cell @param {Picture | undefined} picture */
   #show(cell, picture) {
+    // Without an address, it neither loads on nor stays decoded.
+    for (const name of ["srcset", "src"]) cell.image?.removeAttribute(name);
     cell.image?.remove();
     cell.shown = picture;
     cell.image = null;
@@ -215,37 +202,6 @@ export class GridView {
     cell.link.replaceChildren();
     if (status === "ready") cell.element.querySelector(".badge")?.remove();
     this.fillSoon();
-  }
-
-  /** @param {number} at @param {Month} month @param {number} row @returns {Row} */
-  #makeRow(at, month, row) {
-    const element = make("div", { role: "row", className: "pictures" });
-    if (row === HEADING_ROW) {
-      element.append(make("div", { role: "rowheader" }, make("h2", {}, inWords(month.name))));
-      return { element, month: at, row, top: 0, cells: [] };
-    }
-    const height = month.rows.heights[row] ?? 0;
-    const query = this.root.dataset.images ? `?${this.root.dataset.images}` : "";
-    const cells = [];
-    for (const { item, left, width } of this.timeline.boxes(month, row)) {
-      const id = month.ids[item] ?? "";
-      const link = make("a", { href: `/console/images/${id}${query}`, ariaLabel: "Image", tabIndex: -1 });
-      const box = make("input", { type: "checkbox", ariaLabel: "Select the image", tabIndex: -1 });
-      const cell = make("div", { role: "gridcell", className: "cell" }, link, box);
-      Object.assign(cell.style, { left: `${left}px`, width: `${width}px`, height: `${height}px` });
-      link.style.backgroundColor = colourOf(month.placeholders[item]);
-      const status = month.statuses[item] ?? "ready";
-      if (status !== "ready") {
-        const badge = make("span", { className: `badge ${status === "failed" ? "danger" : "info"}` }, status);
-        badge.dataset.status = status;
-        cell.append(badge);
-      }
-      // `live.js` watches what is not final.
-      if (PENDING.has(status)) cell.dataset.liveImage = id;
-      element.append(cell);
-      cells.push({ id, item, width, element: cell, link, box, shown: undefined, image: null });
-    }
-    return { element, month: at, row, top: 0, cells };
   }
 
   /** Return the cell at a place, if it is in the page. @param {Place} place */

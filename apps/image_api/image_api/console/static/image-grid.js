@@ -1,6 +1,7 @@
 // Makes the list of images a grid of all that match, by month: for the mouse, touch and the keyboard, with a selection.
 
-import { GridView, make } from "./grid-view.js";
+import { make } from "./grid-rows.js";
+import { GridView } from "./grid-view.js";
 import { Pictures } from "./grid-pictures.js";
 import { Scrubber } from "./scrubber.js";
 import { MOST_SELECTED, Selection } from "./selection.js";
@@ -20,7 +21,8 @@ const status = make("p", { className: "hidden", role: "status" });
 const timeline = new Timeline(root.dataset.timeline ?? "");
 const pictures = new Pictures();
 const selection = new Selection(root, status, opened !== null);
-const scrubber = new Scrubber((month) => view.scrollTo(timeline.months[month]?.top ?? 0));
+// The last month leads to its end, where the oldest picture is.
+const scrubber = new Scrubber((month) => view.scrollTo(timeline.months[month + 1] ? timeline.months[month]?.top ?? 0 : timeline.height));
 const view = new GridView(root, timeline, pictures, selection, (month) => scrubber.show(month));
 /** Where a range begins. @type {Place | null} */
 let begun = null;
