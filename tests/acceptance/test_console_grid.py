@@ -116,6 +116,8 @@ async def test_a_million_pictures_are_within_reach_with_few_in_the_page(
     await page.get_by_role("slider", name="Month").focus()
     await page.keyboard.press("End")
     await page.get_by_role("rowheader", name="September 2018").wait_for()
+    await page.keyboard.press("PageUp")
+    await page.get_by_role("rowheader", name="September 2019").wait_for()
     await page.context.close()
 
 

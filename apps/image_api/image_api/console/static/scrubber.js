@@ -1,4 +1,4 @@
-// A slider of months beside a grid: its keys go month by month, and from end to end.
+// A slider of months beside a grid: its keys go month by month, year by year, and from end to end.
 
 const LABEL_PX = 24;
 const written = new Intl.DateTimeFormat("en", { month: "long", year: "numeric", timeZone: "UTC" });
@@ -23,6 +23,14 @@ export class Scrubber {
     this.input.addEventListener("input", () => {
       this.#say();
       go(this.input.valueAsNumber);
+    });
+    // Browsers take PageDown for less, which is further up here.
+    this.input.addEventListener("keydown", (event) => {
+      const by = { PageDown: 12, PageUp: -12 }[event.key];
+      if (!by) return;
+      event.preventDefault();
+      this.input.valueAsNumber += by;
+      this.input.dispatchEvent(new Event("input"));
     });
     new ResizeObserver(() => this.#label()).observe(this.element);
   }
