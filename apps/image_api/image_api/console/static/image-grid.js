@@ -268,6 +268,7 @@ async function start() {
 }
 
 start().catch(() => {
+  history.scrollRestoration = "auto";
   root.replaceChildren(...served);
   root.removeAttribute("role");
   root.classList.remove("virtual");
