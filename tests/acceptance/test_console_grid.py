@@ -136,7 +136,7 @@ async def test_rows_fill_the_width_and_stay_when_pictures_are_added(
 async def test_keys_move_select_and_open_and_going_back_returns_to_the_picture(
     chromium: Any, system: RunningSystem, member: Client, ids: list[str]
 ) -> None:
-    page = await opened(chromium, system, member, viewport={"width": 500, "height": 400})
+    page = await opened(chromium, system, member, viewport={"width": 560, "height": 400})
     complaints: list[str] = []
     page.on("console", lambda line: complaints.append(line.text) if "Policy" in line.text else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))
