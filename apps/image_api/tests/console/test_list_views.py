@@ -39,7 +39,7 @@ async def test_the_table_shows_facts_and_is_kept_by_every_link(api: Api, member:
     assert listed((await browser.get(link(page, "next"))).text) == ids[2:]
     assert f"{IMAGES}/{ids[0]}?view=table&q=png" in links(page)
     image = (await browser.get(f"{IMAGES}/{ids[0]}?view=table&q=png")).text
-    assert {f"{IMAGES}?view=table&q=png", f"{IMAGES}/{ids[1]}?view=table&q=png"} <= set(links(image))
+    assert {f"{IMAGES}?view=table&q=png&at={ids[0]}", f"{IMAGES}/{ids[1]}?view=table&q=png"} <= set(links(image))
     # Sorting by name turns around.
     by_name = next(each for each in links(page) if "order_by=filename" in each)
     assert listed((await browser.get(by_name)).text) == ids[:0:-1]

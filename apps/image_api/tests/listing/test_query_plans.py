@@ -313,7 +313,8 @@ async def test_filters_with_an_index_find_candidates_by_it(many: Any) -> None:
 async def test_months_are_counted_without_reading_images(many: Any) -> None:
     await many.execute("VACUUM image")
     walk = walk_of(LIVING | {"not_expired"}, LATEST_OF_MONTH)
-    used, _ = await explained(many, timeline_queries._next_months_query(walk), team_id=TEAM, most=50_000)
+    months = timeline_queries._next_months_query(walk, LATEST_OF_MONTH)
+    used, _ = await explained(many, months, team_id=TEAM, most=50_000)
     assert used == {"ix_image_local_time"}
     conditions = frozenset(LIVING | {"not_expired", "month_start", "month_end"})
     query = queries._page_query(conditions, LATEST_OF_MONTH, timeline_queries.TILE_COLUMNS)
