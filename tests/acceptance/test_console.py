@@ -161,7 +161,7 @@ async def test_a_picture_is_found_and_opened(chromium: Any, system: RunningSyste
     await page.get_by_label("API key", exact=True).fill(member.api_key)
     await page.keyboard.press("Enter")
     await page.wait_for_url(f"{system.url}/console/images")
-    await page.get_by_role("searchbox").fill("fjord")
+    await page.get_by_role("searchbox", name="Names, texts and tags").fill("fjord")
     await page.keyboard.press("Enter")
     await page.wait_for_url(f"{system.url}/console/images?q=fjord")
     is_shown = (
