@@ -34,6 +34,10 @@ class Form:
         """Return the first value of a field; empty if it is absent."""
         return next((value for field, value in self.fields if field == name), "")
 
+    def text(self, name: str) -> str:
+        """Return the first value of a field without blanks around it; browsers send line breaks as two characters."""
+        return self.get(name).replace("\r\n", "\n").strip()
+
     def all(self, name: str) -> list[str]:
         """Return all values of a field, such as those of checkboxes."""
         return [value for field, value in self.fields if field == name]

@@ -116,11 +116,11 @@ def render(
     *,
     team_id: UUID | None = None,
     status: int = 200,
-    headers: Mapping[str, str] | None = None,
 ) -> HTMLResponse:
     """Return a page in the frame, for the caller of the request if there is one.
 
-    `team_id` is the team that an admin has chosen; it stays in the addresses of all links.
+    `team_id` is the team that an admin has chosen; it stays in the addresses of all links. A page that shows a form
+    again has its `refusal` among the values, which gives the status and headers of the answer.
     """
     services: Services = request.app.state.services
     actor: Actor | None = getattr(request.state, "actor", None)
@@ -138,9 +138,12 @@ def render(
     }
     policy = console_policy(services.settings)
     # Browsers fetch the list, or an image, when somebody is about to follow a link to it.
-    ahead = {"speculation-rules": f'"{static_files.url("next-page.speculationrules")}"'} if actor else {}
-    all_headers = {**ahead, **(headers or {})}
-    return _templates().page(template, {**frame, **(values or {})}, policy=policy, status=status, headers=all_headers)
+    headers = {"speculation-rules": f'"{static_files.url("next-page.speculationrules")}"'} if actor else {}
+    shown = {**frame, **(values or {})}
+    refusal: Refusal | None = shown.get("refusal")
+    if refusal is not None:
+        status, headers = refusal.status, headers | refusal.headers
+    return _templates().page(template, shown, policy=policy, status=status, headers=headers)
 
 
 def public_url(request: Request) -> str:

@@ -50,5 +50,4 @@ def _page(request: Request, services: Services, form: Form, refusal: Refusal | N
         "name": form.get("name"),
         "refusal": refusal,
     }
-    status, headers = (200, {}) if refusal is None else (refusal.status, refusal.headers)
-    return render(request, "join.html", values, status=status, headers=headers)
+    return render(request, "join.html", values)

@@ -43,5 +43,5 @@ async def change(
     except errors.AppError as error:
         refusal = refusal_of(error)
         values = {"changed": False, "refusal": refusal}
-        return render(request, "password.html", values, team_id=team_id, status=refusal.status, headers=refusal.headers)
+        return render(request, "password.html", values, team_id=team_id)
     return go_to(PASSWORD, team_id, changed="1")

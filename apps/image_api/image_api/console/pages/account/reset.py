@@ -31,5 +31,5 @@ async def reset(request: Request, form: FormDep, services: ServicesDep) -> Respo
     except errors.AppError as error:
         refusal = refusal_of(error)
         values = {"token": form.get("token"), "refusal": refusal}
-        return render(request, "reset.html", values, status=refusal.status, headers=refusal.headers)
+        return render(request, "reset.html", values)
     return go_to(f"{SIGN_IN}?password=set")

@@ -69,7 +69,7 @@ async def _enter(
     except errors.AppError as error:
         refusal = refusal_of(error)
         values = _values(back, way, email=form.get("email")) | {"refusal": refusal}
-        return render(request, "sign_in.html", values, status=refusal.status, headers=refusal.headers)
+        return render(request, "sign_in.html", values)
     return enter(services, signed_in.cookie or "", back)
 
 

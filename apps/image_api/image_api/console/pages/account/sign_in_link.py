@@ -47,7 +47,7 @@ async def spend(form: FormDep, services: ServicesDep, request: Request) -> Respo
     except errors.AppError as error:
         refusal = refusal_of(error)
         values = {"back": HOME, "refusal": refusal}
-        return render(request, "sign_in_link.html", values, status=refusal.status, headers=refusal.headers)
+        return render(request, "sign_in_link.html", values)
     return enter(services, signed_in.cookie or "", HOME)
 
 

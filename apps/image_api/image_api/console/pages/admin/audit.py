@@ -48,7 +48,7 @@ async def show(request: Request, actor: Admin, services: ServicesDep) -> Respons
     }  # fmt: skip
 
     def show_again(refusal: Refusal) -> Response:
-        return render(request, "audit.html", values | {"refusal": refusal}, status=refusal.status)
+        return render(request, "audit.html", values | {"refusal": refusal})
 
     show_again_if_refused(request, show_again)
     try:

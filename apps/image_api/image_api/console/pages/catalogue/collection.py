@@ -49,8 +49,7 @@ class Step(NamedTuple):
             "revision": self.row["revision"], "sent": form.get("name") or self.row["name"],
             "ids": form.get("image_ids"), "team_id": self.team_id, **more,
         }  # fmt: skip
-        status = refusal.status if refusal else 200
-        return render(self.request, template, values, team_id=self.team_id, status=status)
+        return render(self.request, template, values, team_id=self.team_id)
 
 
 async def _step(

@@ -82,4 +82,4 @@ def collection_path(collection_id: UUID) -> str:
 
 def _new_page(request: Request, team_id: UUID | None, form: Form, refusal: Refusal | None) -> Response:
     values = {"name": form.get("name"), "refusal": refusal}
-    return render(request, "collection_new.html", values, team_id=team_id, status=refusal.status if refusal else 200)
+    return render(request, "collection_new.html", values, team_id=team_id)

@@ -49,8 +49,7 @@ class Step(NamedTuple):
             "sent": {name: form.get(name) for name in now} if form.fields else now,
             "unprotected": form.get("unprotected") == "true", "sends_password": form.get("password") != "", **more,
         }  # fmt: skip
-        status = refusal.status if refusal else 200
-        return render(self.request, template, values, team_id=self.team_id, status=status)
+        return render(self.request, template, values, team_id=self.team_id)
 
 
 def _day(row: Record) -> str:

@@ -93,8 +93,7 @@ class _Source(NamedTuple):
             "presets": self.presets, "chosen": form.all("presets") if form.fields else schemas.DEFAULT_PRESETS,
             "back": LINKS if not self.collection_id else f"{HOME}/collections/{self.collection_id}",
         }  # fmt: skip
-        status = refusal.status if refusal else 200
-        return render(request, "link_new.html", values, team_id=self.team_id, status=status)
+        return render(request, "link_new.html", values, team_id=self.team_id)
 
 
 @router.get("/new", openapi_extra=_CREATE)

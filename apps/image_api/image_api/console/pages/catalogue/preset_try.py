@@ -58,5 +58,4 @@ class _Page:
             "preset": preset, "saved": spell(preset.recipe), "spec": self.spec, "preview": preview, "refusal": refusal,
             "image_id": self._image_id or "", "team_id": self._team_id,
         }  # fmt: skip
-        status = refusal.status if refusal else 200
-        return render(self._request, "preset_try.html", values, team_id=self._team_id, status=status)
+        return render(self._request, "preset_try.html", values, team_id=self._team_id)

@@ -60,8 +60,7 @@ def _form_page(
         "sent": {name: form.get(name) for name in _TEXTS}, "on": {name: form.get(name) == "true" for name in _SWITCHES},
         "chosen": form.all("formats"), "formats": FORMATS, "fits": FITS, "shown": shown, "refusal": refusal,
     }  # fmt: skip
-    status = refusal.status if refusal else 200
-    return render(request, "preset_form.html", values, team_id=team_id, status=status)
+    return render(request, "preset_form.html", values, team_id=team_id)
 
 
 def _form_of(preset: Preset, recipe: Recipe) -> Form:
@@ -131,8 +130,7 @@ class Step(NamedTuple):
     def removal(self, refusal: Refusal | None) -> Response:
         """Return the page before a removal."""
         values = {"shown": self.shown, "refusal": refusal}
-        status = refusal.status if refusal else 200
-        return render(self.request, "preset_remove.html", values, team_id=self.team_id, status=status)
+        return render(self.request, "preset_remove.html", values, team_id=self.team_id)
 
 
 async def _step(request: Request, name: Name, actor: Manager, services: ServicesDep, team_id: TeamQuery = None) -> Step:

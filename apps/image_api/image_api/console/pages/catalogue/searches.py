@@ -65,7 +65,7 @@ async def show_new(
 
 def _new_page(request: Request, team_id: UUID | None, form: Form, refusal: Refusal | None) -> Response:
     values = {"name": form.get("name"), "query": form.get("query"), "refusal": refusal}
-    return render(request, "search_new.html", values, team_id=team_id, status=refusal.status if refusal else 200)
+    return render(request, "search_new.html", values, team_id=team_id)
 
 
 @router.post("", openapi_extra=_CREATE)
@@ -106,7 +106,7 @@ Found = Annotated[Record, Depends(_found)]
 def _change_page(request: Request, row: Record, team_id: UUID | None, form: Form, refusal: Refusal | None) -> Response:
     sent = {name: form.get(name) if form.fields else row[name] for name in ("name", "query")}
     values: dict[str, Any] = {"search": row, "sent": sent, "refusal": refusal}
-    return render(request, "search_change.html", values, team_id=team_id, status=refusal.status if refusal else 200)
+    return render(request, "search_change.html", values, team_id=team_id)
 
 
 @router.get("/{saved_search_id}/change", openapi_extra=_CHANGE)
@@ -131,7 +131,7 @@ async def change(
 
 def _removal(request: Request, row: Record, team_id: UUID | None, refusal: Refusal | None) -> Response:
     values: dict[str, Any] = {"search": row, "refusal": refusal}
-    return render(request, "search_remove.html", values, team_id=team_id, status=refusal.status if refusal else 200)
+    return render(request, "search_remove.html", values, team_id=team_id)
 
 
 @router.get("/{saved_search_id}/remove", openapi_extra=_REMOVE)

@@ -50,9 +50,8 @@ async def edit(
     step = await find_step(transaction, actor, request, image_id, team_id)
     metadata = await find_metadata_form(transaction, step.row)
     picture = await picture_of(services, step.row, "preview")
-    # Browsers send line breaks as two characters.
     names = (*_COLUMNS, *_FOCAL, *metadata.names)
-    sent = {name: form.get(name).replace("\r\n", "\n").strip() for name in names}
+    sent = {name: form.text(name) for name in names}
     show_again_if_refused(request, lambda refusal: _page(step, metadata, picture, sent, refusal))
     if patch := _changes(step.row, form, sent, metadata):
         await images.change_image(transaction, actor, image_id, patch, form.seen_version())

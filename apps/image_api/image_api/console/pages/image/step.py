@@ -28,8 +28,7 @@ class Step(NamedTuple):
     def page(self, template: str, refusal: Refusal | None = None, **more: Any) -> Response:
         """Return the page, with what was refused."""
         values = {"image": self.row, "name": name_of(self.row), "path_of": self.path, "refusal": refusal, **more}
-        status = refusal.status if refusal else 200
-        return render(self.request, template, values, team_id=self.team_id, status=status)
+        return render(self.request, template, values, team_id=self.team_id)
 
 
 async def find_step(runner: Runner, actor: Actor, request: Request, image_id: UUID, team_id: UUID | None) -> Step:

@@ -37,7 +37,7 @@ class _Step:
     ) -> None:
         self._request, self._team_id, self.asked, self.fields = request, team_id, asked, fields
 
-    def page(self, template: str, status: int = 200, **values: Any) -> Response:
+    def page(self, template: str, **values: Any) -> Response:
         """Return a page about the action."""
         needed = batch_forms.needed_fields(self.asked.action, self.fields)
         shown = {
@@ -45,13 +45,13 @@ class _Step:
             "image_ids": batch_forms.joined(self.asked.image_ids),
             "list": _list_of(self.asked.form), "sent": {name: self.asked.form.get(name) for name in needed}, **values,
         }  # fmt: skip
-        return render(self._request, template, shown, team_id=self._team_id, status=status)
+        return render(self._request, template, shown, team_id=self._team_id)
 
     def ask(self, refusal: Refusal | None = None) -> Response:
         """Return the form for what the action needs."""
         return self.page(
-            "batch_fields.html", refusal.status if refusal else 200, refusal=refusal,
-            visibilities=batch_forms.VISIBILITIES, most_collections=batch_forms.MOST_COLLECTIONS,
+            "batch_fields.html", refusal=refusal, visibilities=batch_forms.VISIBILITIES,
+            most_collections=batch_forms.MOST_COLLECTIONS,
         )  # fmt: skip
 
 

@@ -180,7 +180,7 @@ def read_batch(asked: Asked, fields: Fields, *, validate_only: bool) -> NewBatch
     if "visibility" in values:
         values["visibility"] = values["visibility"] or None
     if fields.metadata is not None:
-        sent = {name: form.get(name).replace("\r\n", "\n").strip() for name in needed}
+        sent = {name: form.text(name) for name in needed}
         # Wrong for one image, it is wrong for all.
         values = {"metadata": validate_patch(fields.metadata.declared, fields.metadata.patch(sent))}
     if empty := [name for name, value in values.items() if value in ("", [], {})]:

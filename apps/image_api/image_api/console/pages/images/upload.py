@@ -50,8 +50,7 @@ class _UploadPage(NamedTuple):
             "refusal": refusal, "metadata": self.metadata, "formats": settings.image_formats,
             "limits": upload_limits(self.services), "team_id": self.named_id,
         }  # fmt: skip
-        status = refusal.status if refusal else 200
-        return render(self.request, "upload.html", values | done, team_id=self.named_id, status=status)
+        return render(self.request, "upload.html", values | done, team_id=self.named_id)
 
     def show_again(self, form: FileForm) -> None:
         """Show what has arrived of a form if it is refused; no page can fill in a file."""

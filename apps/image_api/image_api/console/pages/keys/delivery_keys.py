@@ -54,8 +54,7 @@ async def show_new(request: Request, actor: Keeper, team_id: TeamQuery = None) -
 
 def _new_page(request: Request, team_id: UUID | None, form: Form, refusal: Refusal | None) -> Response:
     values = {"name": form.get("name"), "refusal": refusal}
-    status = refusal.status if refusal else 200
-    return render(request, "delivery_key_new.html", values, team_id=team_id, status=status)
+    return render(request, "delivery_key_new.html", values, team_id=team_id)
 
 
 @router.post("", openapi_extra=_CREATE)
@@ -89,8 +88,7 @@ class Step(NamedTuple):
     def page(self, template: str, refusal: Refusal | None) -> Response:
         """Return the page, with what was refused."""
         values = {"key": self.key, "refusal": refusal}
-        status = refusal.status if refusal else 200
-        return render(self.request, template, values, team_id=self.team_id, status=status)
+        return render(self.request, template, values, team_id=self.team_id)
 
 
 async def _step(

@@ -56,8 +56,7 @@ class Step(NamedTuple):
             "reason": form.get("reason"), "expires_at": form.get("expires_at"),
             "grace": form.get("grace_period_seconds") or "86400", "revision": self.row["revision"], **more,
         }  # fmt: skip
-        status = refusal.status if refusal else 200
-        return render(self.request, template, values, team_id=self.team_id, status=status)
+        return render(self.request, template, values, team_id=self.team_id)
 
 
 async def _step(

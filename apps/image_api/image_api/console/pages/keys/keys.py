@@ -176,4 +176,4 @@ def _new_page(request: Request, owner: Owner, team_id: UUID | None, form: Form, 
     names = ("name", "expires_at", "address_ranges")
     values = {"owner": owner, "keys_path": keys_path, "sent": {name: form.get(name) for name in names}}
     values |= {"scopes": form.all("scopes"), "refusal": refusal}
-    return render(request, "key_new.html", values, team_id=team_id, status=refusal.status if refusal else 200)
+    return render(request, "key_new.html", values, team_id=team_id)

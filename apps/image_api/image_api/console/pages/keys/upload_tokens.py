@@ -48,8 +48,7 @@ class _Page(NamedTuple):
             "lives": _LIVES, "most_uploads": schemas.MOST_UPLOADS,
             "most_bytes": format_size(services.settings.direct_upload_max_bytes),
         }  # fmt: skip
-        status = refusal.status if refusal else 200
-        return render(self.request, "upload_token_new.html", values, team_id=self.named_id, status=status)
+        return render(self.request, "upload_token_new.html", values, team_id=self.named_id)
 
 
 async def _find_page(request: Request, actor: Writer, services: ServicesDep, team_id: TeamQuery = None) -> _Page:
@@ -81,7 +80,7 @@ async def create(
 ) -> Response:
     """Create a token and show it once."""
     show_again_if_refused(request, lambda refusal: page.show(form, refusal))
-    sent = {name: form.get(name).replace("\r\n", "\n").strip() for name in (*_TEXTS, *page.metadata.names)}
+    sent = {name: form.text(name) for name in (*_TEXTS, *page.metadata.names)}
     size_bytes = parse_size(sent["max_bytes"])
     body = form.parse(
         schemas.NewUploadToken, expires_in=form.whole_number("expires_in"),

@@ -48,8 +48,7 @@ class Step(NamedTuple):
 
     def _page(self, template: str, sent: dict[str, str], refusal: Refusal | None) -> Response:
         values = {"account": self.account, "sent": sent, "refusal": refusal}
-        status = refusal.status if refusal else 200
-        return render(self.request, template, values, team_id=self.team_id, status=status)
+        return render(self.request, template, values, team_id=self.team_id)
 
 
 async def _step(request: Request, actor: Admin, services: ServicesDep, team_id: TeamQuery = None) -> Step:

@@ -55,7 +55,7 @@ class Step(NamedTuple):
             "fields": self.fields, "revision": self.revision, "updated_at": self.updated_at, "used": self.used,
             "refusal": refusal, **values,
         }  # fmt: skip
-        return render(self.request, template, shown, team_id=self.team_id, status=refusal.status if refusal else 200)
+        return render(self.request, template, shown, team_id=self.team_id)
 
     def form(self, form: Form, refusal: Refusal | None, old: DeclaredField | None) -> Response:
         """Return the form of a field, with what was sent beside what somebody else has stored meanwhile."""

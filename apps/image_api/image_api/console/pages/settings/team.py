@@ -49,7 +49,7 @@ class Step(NamedTuple):
     def page(self, template: str, refusal: Refusal | None, **values: Any) -> Response:
         """Return the page, with what was refused."""
         shown = {"team": self.team, "contents": self.contents, "refusal": refusal, **values}
-        return render(self.request, template, shown, team_id=self.team_id, status=refusal.status if refusal else 200)
+        return render(self.request, template, shown, team_id=self.team_id)
 
     def form(self, form: Form, refusal: Refusal | None) -> Response:
         """Return the form with the team's settings, or with what was sent beside those of a conflicting change."""

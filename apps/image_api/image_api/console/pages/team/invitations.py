@@ -67,8 +67,7 @@ def _new_page(request: Request, team_id: UUID | None, team_name: str, form: Form
         "lives": form.get("expires_in_seconds") or "604800", "team_name": team_name, "refusal": refusal,
         "roles": [(role.value, role.value) for role in Role],
     }  # fmt: skip
-    status = refusal.status if refusal else 200
-    return render(request, "invite.html", values, team_id=team_id, status=status)
+    return render(request, "invite.html", values, team_id=team_id)
 
 
 @router.post("", openapi_extra=_CREATE)

@@ -34,7 +34,7 @@ def _page(request: Request, team_id: UUID | None, team_name: str, form: Form, re
         "email": form.get("email"), "scopes": form.all("scopes"), "all_scopes": [scope.value for scope in Scope],
         "roles": [(role.value, role.value) for role in Role],
     }  # fmt: skip
-    return render(request, "user_new.html", values, team_id=team_id, status=refusal.status if refusal else 200)
+    return render(request, "user_new.html", values, team_id=team_id)
 
 
 @router.post("", openapi_extra=_CREATE)

@@ -64,7 +64,7 @@ class Step(NamedTuple):
     def page(self, template: str, refusal: Refusal | None, **values: Any) -> Response:
         """Return the page, with what was refused."""
         shown = {"user": self.user, "refusal": refusal, **values}
-        return render(self.request, template, shown, team_id=self.team_id, status=refusal.status if refusal else 200)
+        return render(self.request, template, shown, team_id=self.team_id)
 
     def form(self, sent: Form | None, refusal: Refusal | None) -> Response:
         """Return the form with the user's values, or with what was sent, beside the values of a conflicting change."""

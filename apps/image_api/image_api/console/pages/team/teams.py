@@ -47,7 +47,7 @@ async def show_new(request: Request, _actor: Admin) -> Response:
 
 def _new_page(request: Request, form: Form, refusal: Refusal | None) -> Response:
     values = {"name": form.get("name"), "refusal": refusal}
-    return render(request, "team_new.html", values, status=refusal.status if refusal else 200)
+    return render(request, "team_new.html", values)
 
 
 @router.post("", openapi_extra=_CREATE)
