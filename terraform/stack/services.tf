@@ -83,6 +83,7 @@ locals {
       LOG_LEVEL                       = var.tasks.log_level
       TASKS_AUDIENCE                  = local.tasks_audience
       SCHEDULER_SERVICE_ACCOUNT_EMAIL = local.caller_emails["image-scheduler"]
+      PUSH_SERVICE_ACCOUNT_EMAIL      = local.caller_emails["image-push"]
       TRASH_RETENTION_DAYS            = tostring(var.storage.trash_days)
       PURGED_HASH_MASTER_SECRET       = module.secrets.secret_names["image-manager-purged-hash-master"]
       # The processor's value: image-tasks releases its expired claims.

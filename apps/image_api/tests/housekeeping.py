@@ -29,6 +29,7 @@ from image_core.states import ImageStatus
 from image_core.storage.protocol import StoredObject
 
 AUDIENCE, SCHEDULER_EMAIL = "https://tasks.test", "scheduler@test.iam.gserviceaccount.com"
+PUSH_EMAIL = "push@test.iam.gserviceaccount.com"
 ISSUER = "https://accounts.google.com"
 PURGED_HASH_MASTER = master_secrets.generate()
 PAST = datetime(2020, 1, 1, tzinfo=UTC)
@@ -124,6 +125,7 @@ async def running_tasks(worker_urls: Any, superuser: Database, emulators: Any) -
         database_url=worker_urls.tasks,
         tasks_audience=AUDIENCE,
         scheduler_service_account_email=SCHEDULER_EMAIL,
+        push_service_account_email=PUSH_EMAIL,
         push_issuer=ISSUER,
         push_jwks_url=f"{emulators.storage_host}/certs",
         metrics_enabled=True,

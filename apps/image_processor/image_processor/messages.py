@@ -10,36 +10,16 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field
 
 from image_core.delivery.rendition_requests import FULL, PROCESSED_FORMAT, SOURCE
 from image_core.delivery.spec import FORMATS, MOST_NAME_LENGTH, PRESET_NAME, RESERVED_NAMES, TRANSFORM_PREFIX, Format
 from image_core.events import TRACE_ATTRIBUTE, EventType
 from image_core.images.object_names import parse_original_name
+from image_core.intake.envelope import PushMessage
 
 FINALIZE = "OBJECT_FINALIZE"
 _GENERATION = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
 _SPEC = re.compile(PRESET_NAME, re.ASCII)
-
-
-class PushMessage(BaseModel):
-    """The message inside an envelope. Source: Pub/Sub documentation, "Receive push messages"."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    data: str = ""
-    attributes: dict[str, str] = Field(default_factory=dict)
-    message_id: str = Field("", alias="messageId")
-
-
-class PushEnvelope(BaseModel):
-    """The body of a push request."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    message: PushMessage
-    subscription: str = ""
-    delivery_attempt: int | None = Field(None, alias="deliveryAttempt")
 
 
 class ObjectFinalized(NamedTuple):

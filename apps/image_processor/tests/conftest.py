@@ -22,6 +22,7 @@ from sqlalchemy import func, select, update
 
 from image_core import testing
 from image_core.db import Database, Record
+from image_core.intake.envelope import PushMessage
 from image_core.models import derivative, discarded_object, event, image
 from image_core.states import ImageStatus
 from image_core.storage.protocol import StoredObject
@@ -32,7 +33,7 @@ from image_engine.pool.worker_models import WorkerModels
 from image_engine.testing.results import PROCESSED
 from image_engine.worker.confinement import Confinement
 from image_processor import app as processor_app
-from image_processor.messages import ObjectFinalized, PushMessage, object_finalized
+from image_processor.messages import ObjectFinalized, object_finalized
 from image_processor.parts import Parts
 from image_processor.settings import ProcessorSettings
 

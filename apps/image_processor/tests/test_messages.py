@@ -10,10 +10,9 @@ from pydantic import ValidationError
 
 from image_core.delivery.rendition_requests import rendition_request
 from image_core.events import process_request
+from image_core.intake.envelope import PushEnvelope, PushMessage
 from image_processor.messages import (
     MalformedMessage,
-    PushEnvelope,
-    PushMessage,
     object_finalized,
     rendition_requested,
 )

@@ -15,8 +15,9 @@ class TasksSettings(PurgedHashSettings):
     )
     port: int = Field(8082, ge=0, le=65535, description="Port to listen on.")
 
-    tasks_audience: str = Field(description="Audience that scheduler tokens must name: a full URL.")
+    tasks_audience: str = Field(description="Audience that tokens of scheduler and pushes must name: a full URL.")
     scheduler_service_account_email: str = Field(description="Account whose tokens the sweep endpoint accepts.")
+    push_service_account_email: str = Field(description="Account whose tokens the push endpoints accept.")
     push_issuer: str = Field("https://accounts.google.com", description="Issuer of the tokens.")
     push_jwks_url: str = Field("https://www.googleapis.com/oauth2/v3/certs", description="The issuer's public keys.")
 

@@ -8,14 +8,13 @@ from fastapi import APIRouter, Header, Request, Response
 from pydantic import ValidationError
 
 from image_core import errors
+from image_core.intake.envelope import PushEnvelope, PushMessage
 from image_core.intake.identity import TokenRejected, verify
 from image_core.telemetry import log
 from image_processor.analyses import job as analysis_job
 from image_processor.images import job as image_job
 from image_processor.messages import (
     MalformedMessage,
-    PushEnvelope,
-    PushMessage,
     analysis_requested,
     object_finalized,
     preset_removed,

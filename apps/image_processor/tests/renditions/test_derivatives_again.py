@@ -14,8 +14,9 @@ from image_core.db import Record
 from image_core.delivery.spec import Recipe
 from image_core.ids import new_id
 from image_core.images.presets import BUILT_IN, lock_presets
+from image_core.intake.envelope import PushMessage
 from image_core.models import derivative, image, preset, rendition
-from image_processor.messages import PushMessage, rendition_requested
+from image_processor.messages import rendition_requested
 from image_processor.parts import Outcome
 from image_processor.renditions import job
 

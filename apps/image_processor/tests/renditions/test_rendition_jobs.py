@@ -25,10 +25,11 @@ from image_core.delivery.rendition_requests import (
 from image_core.delivery.spec import Recipe
 from image_core.ids import new_id
 from image_core.images.presets import BUILT_IN, presets_of_team
+from image_core.intake.envelope import PushMessage
 from image_core.models import derivative, image, preset, rendition, rendition_failure, team
 from image_core.storage.protocol import CHUNK_BYTES
 from image_engine.contract.rejections import PictureRejected, WorkerInterrupted, WorkerUnavailable
-from image_processor.messages import PushMessage, rendition_requested
+from image_processor.messages import rendition_requested
 from image_processor.parts import Outcome
 from image_processor.renditions import job, storing
 
