@@ -5,9 +5,9 @@ Times are `timestamptz`, sizes are bytes, dimensions are pixels as shown (orient
 
 from image_core.models.analyses import analysis, analyzer_model
 from image_core.models.collections import collection, collection_member, saved_search
-from image_core.models.columns import metadata
+from image_core.models.columns import Xid8, metadata
 from image_core.models.delivery import delivery_key, delivery_usage, preset, rendition, rendition_failure
-from image_core.models.events import audit_checkpoint, audit_event, audit_seal, event
+from image_core.models.events import audit_checkpoint, audit_event, audit_seal, event, feed_epoch
 from image_core.models.governance import (
     ENTRY_KINDS,
     REFILL_MODES,
@@ -65,6 +65,7 @@ __all__ = [
     "ROLES",
     "USER_REFERENCES",
     "HalfVector",
+    "Xid8",
     "analysis",
     "analyzer_model",
     "audit_checkpoint",
@@ -82,6 +83,7 @@ __all__ = [
     "discarded_object",
     "duplicate_decision",
     "event",
+    "feed_epoch",
     "idempotency_key",
     "image",
     "image_hash",

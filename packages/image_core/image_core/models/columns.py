@@ -1,7 +1,11 @@
 """Building blocks of the tables: the metadata with its naming conventions, and common columns."""
 
+from typing import Any
+
 from sqlalchemy import Column, DateTime, MetaData, Text, Uuid, text
 from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql.base import ischema_names
+from sqlalchemy.types import UserDefinedType
 
 metadata = MetaData(
     naming_convention={
@@ -12,6 +16,20 @@ metadata = MetaData(
         "ix": "ix_%(table_name)s_%(column_0_name)s",
     }
 )
+
+
+class Xid8(UserDefinedType[int]):
+    """PostgreSQL's id of a transaction, in 64 bits: it is never used twice."""
+
+    cache_ok = True
+    render_bind_cast = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        """Return the type's name in SQL."""
+        return "xid8"
+
+
+ischema_names["xid8"] = Xid8
 
 
 def one_of(column: str, values: tuple[str, ...]) -> str:

@@ -2,8 +2,10 @@
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
+    Identity,
     Index,
     Integer,
     LargeBinary,
@@ -16,7 +18,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from image_core.models.columns import id_column, metadata, one_of, time_column
+from image_core.models.columns import Xid8, id_column, metadata, one_of, time_column
 
 event = Table(
     "event",
@@ -32,10 +34,27 @@ event = Table(
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     time_column("published_at"),
     time_column("created_at", nullable=False),
+    # The place in the feed: the transaction that wrote the event, and its order within the transaction.
+    Column("xact", Xid8, nullable=False, server_default=text("pg_current_xact_id()")),
+    Column("position", BigInteger, Identity(always=True), nullable=False),
     CheckConstraint(one_of("topic", ("uploads", "events", "analyses", "renditions")), name="topic"),
     Index("ix_event_unpublished", "created_at", "id", postgresql_where=text("published_at IS NULL")),
     Index("ix_event_published_at", "published_at", postgresql_where=text("published_at IS NOT NULL")),
     Index("ix_event_image_id", "image_id"),
+    Index("ix_event_feed", "xact", "position", postgresql_where=text("topic = 'events'")),
+    Index("ix_event_team_feed", "team_id", "xact", "position", postgresql_where=text("topic = 'events'")),
+)
+
+# One row. Cursors of another epoch have expired, and so have those before the last event that was removed.
+feed_epoch = Table(
+    "feed_epoch",
+    metadata,
+    Column("is_only", Boolean, primary_key=True, server_default=text("true")),
+    Column("epoch", Uuid, nullable=False, server_default=text("gen_random_uuid()")),
+    Column("removed_xact", Xid8, nullable=False, server_default=text("'0'::xid8")),
+    Column("removed_position", BigInteger, nullable=False, server_default=text("0")),
+    time_column("started_at", nullable=False),
+    CheckConstraint("is_only", name="is_only"),
 )
 
 Sequence("audit_event_position_seq", metadata=metadata)
