@@ -24,9 +24,10 @@ import httpx2
 import pytest
 from hypothesis import HealthCheck, settings
 
-from image_core import models
+from image_core import events, models
 from image_core.db import Database, DatabaseConfig, migration_engine
 from image_core.direct_traffic import keep_local_traffic_direct
+from image_core.feed import event_types
 from image_core.migrations import runner
 from local_cloud.ports import free_port
 from local_cloud.postgres.database import DATABASE, OWNER, DatabaseUrls, prepare_database
@@ -219,10 +220,12 @@ async def cleaner(worker_urls: Urls) -> AsyncIterator[_Cleaner]:
 
 
 @pytest.fixture
-async def urls(worker_urls: Urls, cleaner: _Cleaner) -> Urls:
-    """The worker's database, as it is after the migration."""
+async def urls(worker_urls: Urls, cleaner: _Cleaner) -> AsyncIterator[Urls]:
+    """The worker's database, as it is after the migration; every event in it has to fit the table of events."""
     await cleaner.clean()
-    return worker_urls
+    yield worker_urls
+    for told in await cleaner.connection.fetch("SELECT * FROM event WHERE topic = 'events'"):
+        event_types.validate(told["type"], events.of_row(told).envelope()["data"])
 
 
 @pytest.fixture(scope="session")

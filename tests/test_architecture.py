@@ -56,7 +56,7 @@ COMMITTERS = {
     "image_processor/images/pending.py": {"complete_pending", "_expire"},
 }  # fmt: skip
 
-GOOGLE = {f"image_core/{name}.py" for name in ("storage/token", "db", "events", "telemetry", "secrets")} | {
+GOOGLE = {f"image_core/{name}.py" for name in ("storage/token", "db", "feed/pubsub", "telemetry", "secrets")} | {
     "image_processor/vision.py"
 }
 

@@ -106,7 +106,8 @@ def a_failed_image(monkeypatch: pytest.MonkeyPatch) -> None:
         return
 
     monkeypatch.setattr(events, "record", nothing)
-    asyncio.run(failures.record_failure(None, IMAGE, TEAM, "failed", "processing-crashed", None))  # type: ignore[arg-type]
+    row = {"id": IMAGE, "team_id": TEAM, "status": "failed", "revision": 2, "trace_parent": None}
+    asyncio.run(failures.record_failure(None, row, "processing-crashed"))  # type: ignore[arg-type]
 
 
 def call_that_logs(event: str, module: ModuleType, **values: Any) -> None:

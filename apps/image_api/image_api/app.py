@@ -70,7 +70,7 @@ from image_core import errors, process_memory, telemetry
 from image_core.background import supervise
 from image_core.db import Database
 from image_core.direct_traffic import keep_local_traffic_direct
-from image_core.events import PubSubPublisher
+from image_core.feed.pubsub import PubSubPublisher
 from image_core.keys import master_secrets
 from image_core.keys.master_secrets import MasterSecret
 from image_core.storage.gcs import GcsClient

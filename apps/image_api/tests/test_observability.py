@@ -172,8 +172,8 @@ class TestMetrics:
         image_id = await testing.add_image(api.rows, team_id)
         await api.rows.execute(
             text(
-                "INSERT INTO event (id, topic, type, image_id, payload, created_at)"
-                f" VALUES ('{image_id}', 'events', 'image.ready', '{image_id}', '{{}}', now() - interval '100 s')"
+                "INSERT INTO event (id, topic, type, payload, created_at)"
+                f" VALUES ('{image_id}', 'uploads', 'image.process', '{{}}', now() - interval '100 s')"
             )
         )
         shown = (await api.client.get("/metrics")).text

@@ -16,7 +16,7 @@ from image_core import process_memory, telemetry
 from image_core.db import Database
 from image_core.delivery.grant import PREFIX
 from image_core.direct_traffic import keep_local_traffic_direct
-from image_core.events import PubSubPublisher
+from image_core.feed.pubsub import PubSubPublisher
 from image_core.intake.request_log import RequestLog
 from image_core.keys import master_secrets
 from image_core.keys.master_secrets import MasterSecret

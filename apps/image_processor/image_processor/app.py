@@ -14,7 +14,7 @@ from image_core import telemetry
 from image_core.background import supervise
 from image_core.db import Database
 from image_core.direct_traffic import keep_local_traffic_direct
-from image_core.events import PubSubPublisher
+from image_core.feed.pubsub import PubSubPublisher
 from image_core.intake.identity import IssuerKeys
 from image_core.intake.request_log import RequestLog
 from image_core.storage.gcs import GcsClient

@@ -2,8 +2,8 @@
 
 There are four topics. `uploads` requests the processing of an image, in the format of Cloud Storage's OBJECT_FINALIZE
 notification, so that the processor handles one kind of message. `analyses` requests an analysis, `renditions` a picture
-that is made in the background. `events` announces what happened. Delivery is at least once; every message carries its
-event's id.
+that is made in the background. `events` announces what happened; its table is `feed.event_types`. Delivery is at least
+once, and every message carries its event's id.
 """
 
 import asyncio
@@ -22,10 +22,16 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from image_core import errors, telemetry
 from image_core.db import Database, Query, Record, Runner, Transaction, to_json
 from image_core.ids import new_id
+from image_core.keys import api_keys
 from image_core.models import event
 
 PAYLOAD_VERSION = 1
 TRACE_ATTRIBUTE = "googclient_traceparent"
+COLUMNS = (
+    event.c.id, event.c.topic, event.c.type, event.c.team_id, event.c.image_id, event.c.payload, event.c.trace_parent,
+    event.c.created_at,
+)  # fmt: skip
+"""The columns that `of_row` needs."""
 
 
 class Topic(StrEnum):
@@ -38,24 +44,37 @@ class Topic(StrEnum):
 
 
 class EventType(StrEnum):
-    """The types of events."""
+    """The types of events. `feed.event_types` has the schema of each that is published on the topic `events`."""
 
-    PROCESS = "image.process"
+    IMAGE_CREATED = "image.created"
     READY = "image.ready"
     FAILED = "image.failed"
+    IMAGE_DUPLICATE = "image.duplicate"
+    IMAGE_CHANGED = "image.changed"
     TRASHED = "image.trashed"
     RESTORED = "image.restored"
     PURGED = "image.purged"
-    QUOTA_LOW = "quota.low"
-    KEY_EXPIRING = "credential.expiring"
-    KEY_LEAKED = "credential.leaked"
-    ANALYZE = "analysis.requested"
     ANALYZED = "analysis.completed"
     ANALYSIS_FAILED = "analysis.failed"
-    RENDER = "rendition.requested"
-    DISCARD_PRESET = "preset.removed"
+    KEY_CREATED = "credential.created"
+    KEY_ROTATED = "credential.rotated"
+    KEY_EXPIRING = "credential.expiring"
+    KEY_LEAKED = "credential.leaked"
+    KEY_REVOKED = "credential.revoked"
+    QUOTA_LOW = "quota.low"
+    DELIVERY_QUOTA_LOW = "delivery.quota_low"
+    OPERATION_PROGRESSED = "operation.progressed"
+    OPERATION_FINISHED = "operation.finished"
     LINK_CREATED = "link.created"
     LINK_ENDED = "link.ended"
+    WEBHOOK_TEST = "webhook.test"
+    WEBHOOK_DISABLED = "webhook.disabled"
+
+    # Requests, on the topics of their own.
+    PROCESS = "image.process"
+    ANALYZE = "analysis.requested"
+    RENDER = "rendition.requested"
+    DISCARD_PRESET = "preset.removed"
 
 
 @dataclass(frozen=True)
@@ -93,7 +112,24 @@ class OutboxEvent:
                 "objectGeneration": self.payload["generation"],
             }
             return Message(orjson.dumps(self.payload), attributes)
-        body = {
+        if self.team_id:
+            attributes["team_id"] = str(self.team_id)
+        return Message(orjson.dumps(self.envelope() if self.topic is Topic.EVENTS else self._request()), attributes)
+
+    def envelope(self) -> dict[str, Any]:
+        """Return the event as messages, the feed and webhooks show it, in the types of JSON."""
+        data = ({"image_id": str(self.image_id)} if self.image_id else {}) | self.payload
+        return {
+            "id": str(self.event_id),
+            "type": self.type,
+            "timestamp": self.created_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+            "team_id": str(self.team_id) if self.team_id else None,
+            # Sorted, because the database keeps the fields in an order of its own, and a message stays the same.
+            "data": dict(sorted(data.items())),
+        }
+
+    def _request(self) -> dict[str, Any]:
+        return {
             "id": str(self.event_id),
             "type": self.type,
             "version": PAYLOAD_VERSION,
@@ -102,9 +138,14 @@ class OutboxEvent:
             "image_id": str(self.image_id) if self.image_id else None,
             "data": self.payload,
         }
-        if self.team_id:
-            attributes["team_id"] = str(self.team_id)
-        return Message(orjson.dumps(body), attributes)
+
+
+def of_row(row: Record) -> OutboxEvent:
+    """Return the event of a row with the columns `COLUMNS`."""
+    return OutboxEvent(
+        Topic(row["topic"]), EventType(row["type"]), orjson.loads(row["payload"]), row["team_id"], row["image_id"],
+        row["trace_parent"], row["id"], row["created_at"],
+    )  # fmt: skip
 
 
 def process_request(row: Record | Mapping[str, Any], bucket: str) -> OutboxEvent:
@@ -123,21 +164,47 @@ def image_event(
     kind: EventType,
     image_id: UUID,
     team_id: UUID,
-    payload: dict[str, Any] | None = None,
+    revision: int,
+    payload: Mapping[str, Any] | None = None,
     trace_parent: str | None = None,
 ) -> OutboxEvent:
-    """Build an event about an image."""
-    return OutboxEvent(Topic.EVENTS, kind, payload or {}, team_id, image_id, trace_parent)
+    """Build an event about an image; `revision` is the row's after the change, by which readers put them in order."""
+    return OutboxEvent(Topic.EVENTS, kind, {"revision": revision, **(payload or {})}, team_id, image_id, trace_parent)
 
 
-def credential_event(kind: EventType, team_id: UUID | None, payload: dict[str, Any]) -> OutboxEvent:
-    """Build an event about a credential; without a team, the credential is an admin's."""
+def team_event(kind: EventType, team_id: UUID | None, payload: dict[str, Any]) -> OutboxEvent:
+    """Build an event about anything else of a team; without a team, it is about the platform's own."""
     return OutboxEvent(Topic.EVENTS, kind, payload, team_id)
 
 
-def link_event(kind: EventType, team_id: UUID, link_id: UUID, payload: dict[str, Any]) -> OutboxEvent:
+def credential_event(
+    kind: EventType, team_id: UUID | None, row: Record | Mapping[str, Any], payload: Mapping[str, Any] | None = None
+) -> OutboxEvent:
+    """Build an event about a credential by its `id`, `user_id` and `public_id`; without a team, it is an admin's."""
+    about = {
+        "credential_id": str(row["id"]), "user_id": str(row["user_id"]),
+        "key_prefix": api_keys.PREFIX + row["public_id"],
+    }  # fmt: skip
+    return team_event(kind, team_id, {**about, **(payload or {})})
+
+
+def link_event(kind: EventType, team_id: UUID, link_id: UUID, payload: Mapping[str, Any]) -> OutboxEvent:
     """Build an event about a share link; its token is in none."""
-    return OutboxEvent(Topic.EVENTS, kind, {"link_id": str(link_id), **payload}, team_id)
+    return team_event(kind, team_id, {"link_id": str(link_id), **payload})
+
+
+def operation_event(
+    kind: EventType, team_id: UUID | None, operation_id: UUID, payload: Mapping[str, Any]
+) -> OutboxEvent:
+    """Build an event about a long operation: its kind, status and counts."""
+    return team_event(kind, team_id, {"operation_id": str(operation_id), **payload})
+
+
+def webhook_event(
+    kind: EventType, team_id: UUID, webhook_id: UUID, payload: Mapping[str, Any] | None = None
+) -> OutboxEvent:
+    """Build an event about a webhook."""
+    return team_event(kind, team_id, {"webhook_id": str(webhook_id), **(payload or {})})
 
 
 def analysis_request(analysis_id: UUID, team_id: UUID, trace_parent: str | None) -> OutboxEvent:
@@ -153,53 +220,7 @@ class Publisher(Protocol):
     async def publish(self, topic: Topic, messages: Sequence[Message], timeout_seconds: float) -> None: ...
 
 
-class PubSubPublisher:
-    """A publisher to Google Cloud Pub/Sub on its asyncio client: a publish can be awaited, timed and cancelled."""
-
-    def __init__(self, project: str, topics: dict[Topic, str], emulator_host: str | None) -> None:
-        self._paths = {role: f"projects/{project}/topics/{name}" for role, name in topics.items()}
-        self._emulator_host = emulator_host
-        self._client: Any = None
-
-    def warm(self) -> None:
-        """Import the client, which takes a third of a second; call it in a thread."""
-        import google.pubsub_v1  # noqa: F401
-
-    def _connect(self) -> Any:
-        import grpc.aio
-        from google.pubsub_v1 import PublisherAsyncClient
-        from google.pubsub_v1.services.publisher.transports import PublisherGrpcAsyncIOTransport
-
-        if self._emulator_host:
-            channel = grpc.aio.insecure_channel(self._emulator_host)
-            return PublisherAsyncClient(transport=PublisherGrpcAsyncIOTransport(channel=channel))
-        return PublisherAsyncClient()
-
-    async def publish(self, topic: Topic, messages: Sequence[Message], timeout_seconds: float) -> None:
-        import google.auth.exceptions
-        import grpc
-        from google.api_core.exceptions import GoogleAPIError
-        from google.pubsub_v1.types import PubsubMessage
-
-        if self._client is None:
-            self._client = self._connect()
-        batch = [PubsubMessage(data=message.data, attributes=message.attributes) for message in messages]
-        try:
-            async with asyncio.timeout(timeout_seconds):
-                await self._client.publish(
-                    topic=self._paths[topic], messages=batch, timeout=timeout_seconds, retry=None
-                )
-        except (GoogleAPIError, grpc.RpcError, google.auth.exceptions.GoogleAuthError, TimeoutError, OSError) as error:
-            raise errors.MessagingUnavailable("Pub/Sub does not respond. Try again.") from error
-
-    async def close(self) -> None:
-        """Close the channel."""
-        if self._client is not None:
-            await self._client.transport.close()
-
-
-_RECORDED = ("id", "topic", "type", "team_id", "image_id", "payload", "trace_parent", "created_at")
-_record = Query(insert(event).values({name: bindparam(name, type_=event.c[name].type) for name in _RECORDED}))
+_record = Query(insert(event).values({each.name: bindparam(each.name, type_=each.type) for each in COLUMNS}))
 
 
 async def record(transaction: Transaction, *outbox_events: OutboxEvent) -> None:
@@ -230,10 +251,7 @@ _count_attempt = Query(
     .values(attempts=event.c.attempts + 1)
 )
 _unpublished = Query(
-    select(
-        event.c.id, event.c.topic, event.c.type, event.c.payload, event.c.team_id, event.c.image_id,
-        event.c.trace_parent, event.c.created_at,
-    )
+    select(*COLUMNS)
     .where(
         event.c.published_at.is_(None), event.c.topic == bindparam("role", type_=Text),
         event.c.created_at < func.now() - bindparam("age", type_=Interval),
@@ -328,13 +346,7 @@ async def _publish_topic_backlog(
     while should_continue() and (
         rows := await database.fetch(_unpublished, role=topic, age=older_than, limit=batch_size)
     ):
-        outbox_events = [
-            OutboxEvent(
-                Topic(row["topic"]), EventType(row["type"]), orjson.loads(row["payload"]), row["team_id"],
-                row["image_id"], row["trace_parent"], row["id"], row["created_at"],
-            )
-            for row in rows
-        ]  # fmt: skip
+        outbox_events = [of_row(row) for row in rows]
         published = await publish(database, publisher, outbox_events, timeout_seconds=10)
         total += published
         if published < len(outbox_events):

@@ -16,6 +16,7 @@ from image_core import errors, models
 from image_core.analyses.catalogue import CATALOGUE, canonical_parameters
 from image_core.billing import credits
 from image_core.db import Query, Runner, to_json
+from image_core.events import EventType, Topic
 from image_core.ids import new_id
 from image_core.images.object_names import original_name
 from image_core.images.similarity import DESCRIPTOR_MODEL
@@ -25,6 +26,10 @@ from image_core.storage.connection import crc32c, crc32c_text
 from image_core.storage.protocol import Buffer, ObjectMissing, ObjectTooLarge, Sink, StoredObject
 
 GENERATION = 1_700_000_000_000_001
+TRASHED_EVENT = {
+    "topic": Topic.EVENTS, "type": EventType.TRASHED, "image_id": UUID(int=1), "payload": '{"revision": 2}',
+}  # fmt: skip
+"""Columns of an event, for tests to which any will do."""
 STARTING_CREDITS = 1000
 
 

@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -9,10 +10,11 @@ from google.api_core.client_options import ClientOptions
 from google.cloud import pubsub_v1
 from sqlalchemy import func, select, update
 
-from image_core import errors, events
+from image_core import errors, events, testing
 from image_core.db import Database
 from image_core.delivery.rendition_requests import rendition_request
-from image_core.events import EventType, Message, OutboxEvent, PubSubPublisher, Topic, image_event, process_request
+from image_core.events import EventType, Message, OutboxEvent, Topic, image_event, process_request
+from image_core.feed.pubsub import PubSubPublisher
 from image_core.ids import new_id
 from image_core.models import event
 
@@ -43,7 +45,8 @@ def publisher() -> ScriptedPublisher:
 
 
 def ready() -> OutboxEvent:
-    return image_event(EventType.READY, new_id(), new_id(), {"width": 1}, f"00-{'a' * 32}-{'b' * 16}-01")
+    payload = {"width": 1, "height": 2, "presets": ["thumb"]}
+    return image_event(EventType.READY, new_id(), new_id(), 3, payload, f"00-{'a' * 32}-{'b' * 16}-01")
 
 
 def stored_row(object_name: str, generation: int, trace_parent: str | None = None) -> dict[str, Any]:
@@ -156,13 +159,22 @@ class TestMessages:
         assert message.attributes["objectGeneration"] == "7"
         assert message.attributes["googclient_traceparent"] == "trace"
 
-    def test_an_event_tells_its_version_id_and_time(self) -> None:
-        happened = ready()
-        body = orjson.loads(happened.message().data)
-        assert body["version"] == int(happened.message().attributes["version"]) == 1
-        assert body["id"] == happened.message().attributes["event_id"] == str(happened.event_id)
-        assert body["occurred_at"] == happened.created_at.isoformat()
-        assert body["data"] == {"width": 1}
+    def test_an_event_has_the_envelope_that_everybody_gets(self) -> None:
+        happened = replace(ready(), created_at=datetime(2026, 3, 1, 12, tzinfo=UTC))
+        message = happened.message()
+        data = {"image_id": str(happened.image_id), "revision": 3, "width": 1, "height": 2, "presets": ["thumb"]}
+        assert orjson.loads(message.data) == happened.envelope() == {
+            "id": str(happened.event_id), "type": "image.ready", "timestamp": "2026-03-01T12:00:00Z",
+            "team_id": str(happened.team_id), "data": data,
+        }  # fmt: skip
+        assert message.attributes["event_id"] == str(happened.event_id)
+
+    def test_a_request_tells_its_version_id_and_time(self) -> None:
+        asked = events.analysis_request(new_id(), new_id(), None)
+        body = orjson.loads(asked.message().data)
+        assert body["version"] == int(asked.message().attributes["version"]) == 1
+        assert body["id"] == asked.message().attributes["event_id"] == str(asked.event_id)
+        assert body["occurred_at"] == asked.created_at.isoformat()
 
     def test_a_message_is_the_same_each_time(self) -> None:
         happened = ready()
@@ -233,11 +245,12 @@ class TestPubSub:
 
 async def test_the_age_of_the_outbox_is_that_of_what_is_not_published(rows: Database) -> None:
     assert await events.outbox_age_seconds(rows) == 0
-    values = {"topic": "events", "type": "image.ready", "payload": "{}"}
     for hours, published_at in ((2, None), (5, func.now())):
         created_at = func.now() - timedelta(hours=hours)
         await rows.execute(
-            event.insert().values(id=new_id(), created_at=created_at, published_at=published_at, **values)
+            event.insert().values(
+                id=new_id(), created_at=created_at, published_at=published_at, **testing.TRASHED_EVENT
+            )
         )
     assert 2 * 3600 <= await events.outbox_age_seconds(rows) < 5 * 3600
 
@@ -246,7 +259,7 @@ async def test_events_are_read_by_topic_up_to_a_limit_and_counted_one_by_one(row
     created_at = func.now() - timedelta(hours=1)
     first, second, other = [new_id() for _ in range(3)]
     for event_id, topic in ((first, "events"), (second, "events"), (other, "analyses")):
-        values = {"topic": topic, "type": "image.ready", "payload": "{}", "created_at": created_at}
+        values = {**testing.TRASHED_EVENT, "topic": topic, "created_at": created_at}
         await rows.execute(event.insert().values(id=event_id, **values))
     for limit in (1, 10):
         found = await rows.fetch(events._unpublished, role="events", age=timedelta(0), limit=limit)

@@ -25,9 +25,9 @@ async def report(transaction: Transaction, api_key: str) -> UUID | None:
     if row is None or not _is_live(row, public_id, api_key):
         return None
     await queries.change(transaction, row["id"], {"revoked_at": row["now"], "revoked_reason": "reported"})
-    payload = {"credential_id": str(row["id"]), "user_id": str(row["user_id"]), "name": row["name"]}
-    payload["key_prefix"] = api_keys.PREFIX + public_id
-    await events.record(transaction, events.credential_event(EventType.KEY_LEAKED, row["team_id"], payload))
+    # The key that was reported may be the previous one.
+    reported = {"key_prefix": api_keys.PREFIX + public_id}
+    await events.record(transaction, events.credential_event(EventType.KEY_LEAKED, row["team_id"], row, reported))
     await audit.record(
         transaction, None, "credential.reported", ("credential", row["id"]), team_id=row["team_id"],
         before={"key_prefix": api_keys.PREFIX + public_id},

@@ -9,7 +9,6 @@ from image_api.tasks.runner import BATCH, Budget, in_batches
 from image_core import events
 from image_core.db import Record, Transaction
 from image_core.events import EventType
-from image_core.keys import api_keys
 from image_core.models import credential, user
 
 
@@ -20,16 +19,9 @@ async def warn_of_expiry(parts: TaskParts, budget: Budget) -> int:
         async with committing(parts) as transaction:
             rows = await _take_due(transaction, BATCH)
             for row in rows:
-                payload = {
-                    "credential_id": str(row["id"]),
-                    "user_id": str(row["user_id"]),
-                    "name": row["name"],
-                    "key_prefix": api_keys.PREFIX + row["public_id"],
-                    "expires_at": row["expires_at"].isoformat(),
-                }
-                await events.record(
-                    transaction, events.credential_event(EventType.KEY_EXPIRING, row["team_id"], payload)
-                )
+                expiry = {"expires_at": row["expires_at"].isoformat()}
+                expiring = events.credential_event(EventType.KEY_EXPIRING, row["team_id"], row, expiry)
+                await events.record(transaction, expiring)
         return len(rows)
 
     return await in_batches(budget, batch)
@@ -56,7 +48,6 @@ async def _take_due(transaction: Transaction, limit: int) -> list[Record]:
         .where(credential.c.id.in_(due.scalar_subquery()), user.c.id == credential.c.user_id)
         .values(expiry_warnings=case((day, 2), else_=1))
         .returning(
-            credential.c.id, credential.c.user_id, credential.c.name, credential.c.public_id, credential.c.expires_at,
-            user.c.team_id,
+            credential.c.id, credential.c.user_id, credential.c.public_id, credential.c.expires_at, user.c.team_id,
         )
     )  # fmt: skip

@@ -6,11 +6,11 @@ from image_api.tasks.parts import TaskParts
 from image_api.tasks.runner import BATCH, Budget, in_transactions
 from image_core import events, telemetry
 from image_core.db import Query, Transaction
-from image_core.events import EventType, OutboxEvent, Topic
+from image_core.events import EventType
 from image_core.models import delivery_usage
 
 LOW_PERCENT = 80
-"""Percentage of the monthly limit at which `quota.low` is sent."""
+"""Percentage of the monthly limit at which `delivery.quota_low` is sent."""
 _month_start = func.date_trunc("month", func.timezone("utc", func.now())).cast(Date)
 _days = (
     select(
@@ -53,7 +53,7 @@ _mark = Query(
 
 
 async def report_low_delivery(parts: TaskParts, budget: Budget) -> int:
-    """Record `quota.low` once a month for each team that has used most of its delivered bytes."""
+    """Record `delivery.quota_low` once a month for each team that has used most of its delivered bytes."""
     quota_bytes = parts.settings.delivery_bytes_per_month
     if quota_bytes is None:
         return 0
@@ -62,11 +62,10 @@ async def report_low_delivery(parts: TaskParts, budget: Budget) -> int:
         rows = await transaction.fetch(_mark, quota_bytes=quota_bytes, limit=BATCH)
         for row in rows:
             payload = {
-                "quota": "delivery", "month": f"{row['day']:%Y-%m}", "used_bytes": row["used_bytes"],
-                "quota_bytes": quota_bytes,
+                "month": f"{row['day']:%Y-%m}", "used_bytes": row["used_bytes"], "quota_bytes": quota_bytes,
             }  # fmt: skip
             telemetry.log("delivery_quota_low", team_id=row["team_id"], used_bytes=row["used_bytes"])
-            await events.record(transaction, OutboxEvent(Topic.EVENTS, EventType.QUOTA_LOW, payload, row["team_id"]))
+            await events.record(transaction, events.team_event(EventType.DELIVERY_QUOTA_LOW, row["team_id"], payload))
         return len(rows)
 
     reported, _ = await in_transactions(parts, budget, batch, BATCH)

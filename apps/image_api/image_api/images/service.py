@@ -253,8 +253,8 @@ async def trash(transaction: Transaction, actor: Actor, old: Record) -> bool:
     if old["deleted_at"] is not None:
         return False
     image_id, team_id = old["id"], old["team_id"]
-    await transaction.execute(transitions.trash(image_id))
-    await events.record(transaction, events.image_event(EventType.TRASHED, image_id, team_id))
+    trashed = require_found(await queries.change(transaction, transitions.trash(image_id)))
+    await _record(transaction, EventType.TRASHED, trashed)
     await audit.record(transaction, actor, "image.trashed", ("image", image_id), team_id=team_id)
     return True
 
@@ -303,11 +303,17 @@ async def restore(transaction: Transaction, actor: Actor, old: Record, bucket: s
         raise errors.DuplicateExists(
             "The team has uploaded the same file again since this image was trashed. Use the new image."
         ) from error
-    await events.record(transaction, events.image_event(EventType.RESTORED, image_id, old["team_id"]))
+    await _record(transaction, EventType.RESTORED, restored, status=restored["status"])
     await audit.record(transaction, actor, "image.restored", ("image", image_id), team_id=old["team_id"])
     if old["status"] == ImageStatus.STORED:
         await events.record(transaction, events.process_request(old, bucket))
     return restored
+
+
+async def _record(transaction: Transaction, kind: EventType, row: Record, **payload: Any) -> None:
+    """Record an event about a changed row."""
+    event = events.image_event(kind, row["id"], row["team_id"], row["revision"], payload)
+    await events.record(transaction, event)
 
 
 async def retry_processing(transaction: Transaction, old: Record, bucket: str) -> None:

@@ -151,20 +151,24 @@ async def _purge_one(parts: TaskParts, row: Record) -> None:
         await parts.originals.delete(row["object_name"])
     await _remove_folder(parts.derivatives, derivatives_folder(row["team_id"], row["id"]))
     async with committing(parts) as transaction:
-        if await _remove_purged(transaction, row["id"]):
+        revision = await _remove_purged(transaction, row["id"])
+        if revision is not None:
             await _remove_analyses(transaction, row["team_id"], row["sha256"])
             if master is not None and row["sha256"] is not None:
                 await purged_hashes.remember(transaction, master, row["team_id"], row["sha256"])
-            await events.record(transaction, events.image_event(EventType.PURGED, row["id"], row["team_id"]))
+            purged = events.image_event(EventType.PURGED, row["id"], row["team_id"], revision + 1)
+            await events.record(transaction, purged)
             await audit.write(transaction, audit.AuditEvent("image.purged", "image", row["id"], row["team_id"]))
 
 
-async def _remove_purged(transaction: Transaction, image_id: UUID) -> bool:
-    """Delete the row of an image whose objects are gone; the rows of its derivatives are deleted with it."""
-    removed = await transaction.execute(
-        delete(image).where(image.c.id == image_id, image.c.purge_marked_at.is_not(None))
-    )
-    return removed == 1
+async def _remove_purged(transaction: Transaction, image_id: UUID) -> int | None:
+    """Delete the row of an image whose objects are gone, and return its last revision; None if it is not there.
+
+    The rows of its derivatives are deleted with it.
+    """
+    marked = delete(image).where(image.c.id == image_id, image.c.purge_marked_at.is_not(None))
+    revision: int | None = await transaction.fetch_value(marked.returning(image.c.revision))
+    return revision
 
 
 async def _remove_analyses(transaction: Transaction, team_id: UUID, sha256: bytes) -> None:

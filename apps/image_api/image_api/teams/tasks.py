@@ -54,14 +54,14 @@ async def _remove(parts: TaskParts, team_id: UUID, budget: Budget) -> int:
 
 async def _trash(transaction: Transaction, team_id: UUID) -> int:
     """Trash images of a team, with an event for each, which the sweep publishes."""
-    trashed = transitions.trash_of_team(team_id, _BATCH).returning(image.c.id).cte("trashed")
+    trashed = transitions.trash_of_team(team_id, _BATCH).returning(image.c.id, image.c.revision).cte("trashed")
     columns = {
         event.c.id: func.gen_random_uuid(),
         event.c.topic: literal(Topic.EVENTS),
         event.c.type: literal(EventType.TRASHED),
         event.c.team_id: literal(team_id),
         event.c.image_id: trashed.c.id,
-        event.c.payload: literal_column("'{}'::jsonb"),
+        event.c.payload: func.jsonb_build_object(literal_column("'revision'"), trashed.c.revision),
     }
     return await transaction.execute(insert(event).from_select(list(columns), select(*columns.values())))
 

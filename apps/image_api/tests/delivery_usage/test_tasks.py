@@ -36,7 +36,7 @@ async def deliver(tasks: Tasks, team_id: UUID, size_bytes: int, day: date = FIRS
 
 
 async def warnings(tasks: Tasks) -> list[tuple[UUID, dict[str, Any]]]:
-    rows = await tasks.rows.fetch(select(event.c.team_id, event.c.payload).where(event.c.type == "quota.low"))
+    rows = await tasks.rows.fetch(select(event.c.team_id, event.c.payload).where(event.c.type == "delivery.quota_low"))
     return [(row[0], orjson.loads(row[1])) for row in rows]
 
 
@@ -53,9 +53,9 @@ async def test_a_team_is_told_once_a_month_on_the_day_that_reached_four_fifths(l
     await deliver(limited, team_id, 1, second)
     await deliver(limited, team_id, 500, second + timedelta(days=1))
     assert [await told(limited) for _ in range(2)] == [1, 0]
-    payload = {"quota": "delivery", "month": f"{FIRST:%Y-%m}", "used_bytes": 1300, "quota_bytes": 1000}
+    payload = {"month": f"{FIRST:%Y-%m}", "used_bytes": 1300, "quota_bytes": 1000}
     assert await warnings(limited) == [(team_id, payload)]
-    assert await limited.events() == [("quota.low", True)]
+    assert await limited.events() == [("delivery.quota_low", True)]
     marked = select(delivery_usage.c.day).where(delivery_usage.c.warned_at.is_not(None))
     assert [row[0] for row in await limited.rows.fetch(marked)] == [second]
 

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import insert, select
 
+from image_core import testing
 from image_core.events import EventType, image_event, record
 from image_core.ids import new_id
 from image_core.models import (
@@ -16,20 +17,20 @@ from ..housekeeping import PAST, Tasks
 class TestOutbox:
     async def test_what_was_left_behind_is_published_under_its_id(self, tasks: Tasks) -> None:
         row, _ = await tasks.image("ready")
-        happened = image_event(EventType.READY, row["id"], row["team_id"])
+        happened = image_event(EventType.TRASHED, row["id"], row["team_id"], 2)
         async with tasks.rows.transaction() as transaction:
             await record(transaction, happened)
         assert (await tasks.sweep())["events_published"] == 0
         await tasks.let_time_pass(event, "created_at")
         assert (await tasks.sweep())["events_published"] == 1
         assert await tasks.rows.fetch_value(select(event.c.id)) == happened.event_id
-        assert await tasks.events() == [("image.ready", True)]
+        assert await tasks.events() == [("image.trashed", True)]
         assert (await tasks.sweep())["events_published"] == 0
 
 
 async def test_published_events_go_after_their_time(tasks: Tasks) -> None:
     for published_at in (PAST, None, datetime.now(UTC)):
-        values = {"topic": "events", "type": "image.ready", "payload": "{}", "published_at": published_at}
+        values = {**testing.TRASHED_EVENT, "published_at": published_at}
         await tasks.rows.execute(insert(event).values(id=new_id(), **values))
     assert (await tasks.sweep())["old_events"] == 1
     assert await tasks.count(event) == 2

@@ -44,8 +44,7 @@ async def test_what_waits_too_long_is_named_with_a_next_step(api: Api, member: U
     await api.rows.execute(update(image).where(image.c.id == overdue).values(status="stored", queued_at=long_ago))
     exhausted = {"status": "failed", "failure_code": "processing-attempts-exhausted"}
     await api.rows.execute(update(image).where(image.c.id == failed).values(exhausted))
-    values = {"id": new_id(), "topic": "events", "type": "image.ready", "payload": "{}", "created_at": long_ago}
-    await api.rows.execute(insert(event).values(values))
+    await api.rows.execute(insert(event).values(id=new_id(), created_at=long_ago, **testing.TRASHED_EVENT))
     await api.rows.execute(insert(audit_event).values(id=new_id(), action="a", target_type="x", created_at=long_ago))
     found = await states(api)
     bad = ("processing", "dead_letters", "outbox", "audit_log")

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import insert, select
 
 from image_api.tasks import queries
+from image_core import testing
 from image_core.db import Database
 from image_core.ids import new_id
 from image_core.models import discarded_object, event
@@ -15,8 +16,8 @@ PAST, FUTURE = datetime(2020, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC
 
 async def add_event(rows: Database, created_at: datetime, published_at: datetime | None) -> Any:
     event_id = new_id()
-    values = {"topic": "events", "type": "image.ready", "payload": "{}", "created_at": created_at}
-    await rows.execute(insert(event).values(id=event_id, published_at=published_at, **values))
+    values = {"created_at": created_at, "published_at": published_at}
+    await rows.execute(insert(event).values(id=event_id, **testing.TRASHED_EVENT, **values))
     return event_id
 
 

@@ -72,8 +72,8 @@ class TestTime:
         for number in range(3):
             await tasks.image("stored", queued_at=PAST)
             published_at = PAST + timedelta(days=number)
-            values = {"topic": "events", "type": "image.ready", "payload": "{}", "published_at": published_at}
-            await tasks.rows.execute(insert(event).values(id=new_id(), **values))
+            old = {**testing.TRASHED_EVENT, "published_at": published_at}
+            await tasks.rows.execute(insert(event).values(id=new_id(), **old))
         counts = await tasks.sweep()
         assert (counts["asked_again"], counts["old_events"]) == (2, 2)
 

@@ -18,7 +18,7 @@ from image_core.analyses.catalogue import CATALOGUE, VISION_VERSION, canonical_r
 from image_core.analyses.results import LabelsParameters
 from image_core.analyses.transitions import EXHAUSTED
 from image_core.billing import credits
-from image_core.events import EventType, OutboxEvent, Topic
+from image_core.events import EventType
 from image_core.states import AnalysisStatus, Failure
 from image_core.telemetry import log, log_unexpected, span
 from image_engine.contract.answers import AnalysisOutcome
@@ -166,7 +166,7 @@ async def _finish(parts: Parts, claimed: AnalysisClaim, result: dict[str, Any]) 
         if claimed.reservation_id is not None:
             await credits.commit(transaction, claimed.reservation_id)
         payload = {"analysis_id": str(claimed.analysis_id), "analyzer": claimed.analyzer}
-        await events.record(transaction, OutboxEvent(Topic.EVENTS, EventType.ANALYZED, payload, claimed.team_id))
+        await events.record(transaction, events.team_event(EventType.ANALYZED, claimed.team_id, payload))
     await _remove_scratch(parts, claimed)
     parts.metrics.analyses.labels(claimed.analyzer, "done").inc()
     log("analysis_done", analysis_id=str(claimed.analysis_id), analyzer=claimed.analyzer)

@@ -184,16 +184,16 @@ async def _finish(
         async with committing(parts) as transaction:
             # First, because whoever changes presets locks them before anything else.
             presets = await share_presets(transaction, claimed.team_id)
-            focal_point = await queries.finish(transaction, claimed, values)
+            finished = await queries.finish(transaction, claimed, values)
             made = await replace_rows(parts, transaction, claimed, rows, presets)
             payload = {"width": facts.width_px, "height": facts.height_px, "presets": made}
             event = events.image_event(
-                EventType.READY, claimed.image_id, claimed.team_id, payload, claimed.trace_parent
+                EventType.READY, claimed.image_id, claimed.team_id, finished.revision, payload, claimed.trace_parent
             )
             await events.record(transaction, event)
             if needs_source(facts.content_type, claimed.size_bytes, facts.width_px, facts.height_px):
                 await events.record(transaction, _source_request(claimed))
-            await request_missing(transaction, claimed, made, presets, focal_point)
+            await request_missing(transaction, claimed, made, presets, finished.focal_point)
             await on_arrival.store(transaction, claimed, processed.analyses)
             # Last, because it serializes the images of a team.
             await similarity.store(transaction, claimed, facts.perceptual_hash, processed.vectors)
@@ -229,11 +229,9 @@ def _seconds_since_stored(claimed: ImageClaim) -> float | None:
 
 async def _fail(parts: Parts, claimed: ImageClaim, rejection: PictureRejected) -> Outcome:
     async with committing(parts) as transaction:
-        status = await queries.fail(transaction, claimed, Failure(rejection.code, rejection.message))
-        if status is not None:
-            await record_failure(
-                transaction, claimed.image_id, claimed.team_id, status, rejection.code, claimed.trace_parent
-            )
+        failed = await queries.fail(transaction, claimed, Failure(rejection.code, rejection.message))
+        if failed is not None:
+            await record_failure(transaction, failed, rejection.code)
     parts.metrics.jobs.labels(rejection.code).inc()
     return Outcome.DONE
 

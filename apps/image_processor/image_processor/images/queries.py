@@ -17,7 +17,7 @@ from image_core.images.discards import schedule_removal
 from image_core.images.object_names import Bucket, claim_folder
 from image_core.images.presets import eager_recipes, focal_point_of, presets_of_team
 from image_core.models import HOLDS_BYTES_CLAUSE, derivative, image, rendition, team, upload_session
-from image_core.states import Failure, ImageStatus, LabelSource
+from image_core.states import Failure, LabelSource
 
 
 class ImageClaim(NamedTuple):
@@ -80,7 +80,7 @@ _remove_renditions = Query(
 
 @cache
 def _finish(columns: frozenset[str]) -> Query:
-    return Query(transitions.finish(columns).returning(image.c.focal_x, image.c.focal_y))
+    return Query(transitions.finish(columns).returning(image.c.focal_x, image.c.focal_y, image.c.revision))
 
 
 async def find(runner: Runner, image_id: UUID) -> Record | None:
@@ -143,8 +143,15 @@ class ClaimLost(Exception):
     """The claim expired and another job has the image, or the sweep has begun to remove what was written."""
 
 
-async def finish(transaction: Transaction, claimed: ImageClaim, values: dict[str, Any]) -> FocalPoint | None:
-    """Move an image from processing to ready, and return its focal point, which nobody moves meanwhile.
+class Finished(NamedTuple):
+    """What a finished image is like; nobody changes it until the transaction ends."""
+
+    revision: int
+    focal_point: FocalPoint | None
+
+
+async def finish(transaction: Transaction, claimed: ImageClaim, values: dict[str, Any]) -> Finished:
+    """Move an image from processing to ready.
 
     Raises:
         ClaimLost: Another job has the image; the transaction must be rolled back.
@@ -155,14 +162,13 @@ async def finish(transaction: Transaction, claimed: ImageClaim, values: dict[str
     )  # fmt: skip
     if row is None:
         raise ClaimLost
-    return focal_point_of(row)
+    return Finished(row["revision"], focal_point_of(row))
 
 
-async def fail(transaction: Transaction, claimed: ImageClaim, failure: Failure) -> ImageStatus | None:
-    """Fail an image, or leave it ready as before; return the new status, or None if the claim was lost."""
-    failed = transitions.fail(claimed.image_id, claimed.token, failure).returning(image.c.status)
-    status = await transaction.fetch_value(failed)
-    return None if status is None else ImageStatus(status)
+async def fail(transaction: Transaction, claimed: ImageClaim, failure: Failure) -> Record | None:
+    """Fail an image, or leave it ready as before; return None if the claim was lost."""
+    failed = transitions.fail(claimed.image_id, claimed.token, failure)
+    return await transaction.fetch_one(failed.returning(*failures.COLUMNS))
 
 
 async def release(transaction: Transaction, claimed: ImageClaim, *, counted: bool) -> bool:

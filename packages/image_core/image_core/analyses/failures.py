@@ -5,7 +5,7 @@ from uuid import UUID
 from image_core import events
 from image_core.billing import credits
 from image_core.db import Transaction
-from image_core.events import EventType, OutboxEvent, Topic
+from image_core.events import EventType
 from image_core.models import analysis
 
 COLUMNS = (analysis.c.id, analysis.c.team_id, analysis.c.analyzer, analysis.c.reservation_id)
@@ -19,4 +19,4 @@ async def refund_and_record(
     if reservation_id is not None:
         await credits.refund(transaction, reservation_id)
     payload = {"analysis_id": str(analysis_id), "analyzer": analyzer, "code": code}
-    await events.record(transaction, OutboxEvent(Topic.EVENTS, EventType.ANALYSIS_FAILED, payload, team_id))
+    await events.record(transaction, events.team_event(EventType.ANALYSIS_FAILED, team_id, payload))

@@ -19,7 +19,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from image_core import errors, events
 from image_core.db import Query, Record, Runner, Transaction
-from image_core.events import EventType, OutboxEvent, Topic
+from image_core.events import EventType
 from image_core.ids import new_id
 from image_core.models import credit_account, credit_entry, credit_reservation, team
 
@@ -340,7 +340,7 @@ async def _record_if_low(transaction: Transaction, team_id: UUID, old: int, new:
     """Record `quota.low` if the balance was at or above its threshold and is now below it."""
     if threshold is not None and new < threshold <= old:
         payload = {"quota": "credits", "left": new, "threshold": threshold}
-        await events.record(transaction, OutboxEvent(Topic.EVENTS, EventType.QUOTA_LOW, payload, team_id))
+        await events.record(transaction, events.team_event(EventType.QUOTA_LOW, team_id, payload))
 
 
 # --- The schedule ---------------------------------------------------------------------------------------------

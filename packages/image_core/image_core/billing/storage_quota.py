@@ -11,7 +11,7 @@ from sqlalchemy import BigInteger, Integer, Uuid, bindparam, case, func, literal
 
 from image_core import errors, events
 from image_core.db import Query, Record, Runner, Transaction
-from image_core.events import EventType, OutboxEvent, Topic
+from image_core.events import EventType
 from image_core.models import storage_usage, team
 from image_core.storage.sizes import format_size
 
@@ -110,4 +110,4 @@ async def record_if_low(transaction: Transaction, team_id: UUID, default: Storag
     )
     if row is not None and row["is_low"]:
         payload = {"quota": "storage", **{name: value for name, value in dict(row).items() if name != "is_low"}}
-        await events.record(transaction, OutboxEvent(Topic.EVENTS, EventType.QUOTA_LOW, payload, team_id))
+        await events.record(transaction, events.team_event(EventType.QUOTA_LOW, team_id, payload))

@@ -1,0 +1,1 @@
+"""The feed: what happened, as it is told to others."""
