@@ -282,6 +282,7 @@ def emulators(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulators]:
         "EMULATORS_PROCESSOR_URL": f"http://127.0.0.1:{free_port()}",
         "EMULATORS_PUSH_MAX_ATTEMPTS": "1",
         "EMULATORS_PUSH_RENDITIONS_MAX_ATTEMPTS": "1",
+        "EMULATORS_NUDGE_RETENTION_SECONDS": "0",
         "EMULATORS_SWEEP_SECONDS": "0",
     }
     process = GuardedProcess([sys.executable, "-m", "local_cloud.emulators"], env=environment)

@@ -33,6 +33,8 @@ module "events" {
     renditions_max_delivery_attempts = local.renditions_max_delivery_attempts
   }
 
+  nudges = var.images.tasks == null ? null : { service_url = module.image_tasks[0].uri, audience = local.tasks_audience }
+
   depends_on = [google_project_service.this]
 }
 

@@ -10,6 +10,7 @@ locals {
       PUBSUB_EVENTS_TOPIC           = module.events.topic_names["events"]
       PUBSUB_ANALYSES_TOPIC         = module.events.topic_names["analyses"]
       PUBSUB_RENDITIONS_TOPIC       = module.events.topic_names["renditions"]
+      PUBSUB_TASKS_TOPIC            = module.events.topic_names["tasks"]
       CLOUD_SQL_INSTANCE            = module.database.connection_name
       DATABASE_NAME                 = module.database.database_name
     },
@@ -187,7 +188,8 @@ module "image_processor" {
   depends_on = [google_project_service.this]
 }
 
-# Housekeeping, with the API's image. Called only by Cloud Scheduler, through its run.app URL.
+# Housekeeping and background work, with the API's image. Called only by Cloud Scheduler and Pub/Sub, through its run.app
+# URL.
 module "image_tasks" {
   source = "../modules/run_service"
   count  = var.images.tasks == null ? 0 : 1
@@ -207,7 +209,7 @@ module "image_tasks" {
 
   scaling = {
     max_instances           = var.tasks.max_instances
-    concurrency             = 4
+    concurrency             = 80
     request_timeout_seconds = local.request_seconds.tasks
   }
 

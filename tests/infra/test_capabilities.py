@@ -216,6 +216,7 @@ def _message_calls(code: Code) -> set[Call]:
         "rendition_request": "topic:renditions",
         "eager_requests": "topic:renditions",
         "discard_request": "topic:renditions",
+        "nudge": "topic:tasks",
     }
     # The backlog holds the messages of every service, on every topic.
     named = topics.keys() if "publish_backlog" in made else topics.keys() & made

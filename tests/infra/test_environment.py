@@ -116,7 +116,14 @@ def text_of(folder: str, file: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "setting", ["pubsub_uploads_topic", "pubsub_events_topic", "pubsub_analyses_topic", "pubsub_renditions_topic"]
+    "setting",
+    [
+        "pubsub_uploads_topic",
+        "pubsub_events_topic",
+        "pubsub_analyses_topic",
+        "pubsub_renditions_topic",
+        "pubsub_tasks_topic",
+    ],
 )
 def test_topics_are_the_services_own_defaults(setting: str) -> None:
     for settings in (ApiSettings, ProcessorSettings, TasksSettings, DeliverySettings):
@@ -203,11 +210,13 @@ def test_routes_that_terraform_names_exist(environments: dict[str, dict[str, str
     named = set(re.findall(r'path = "(/health/\w+)"', text_of("modules/run_service", "service.tf")))
     assert named == {"/health/live", "/health/ready"}
     assert named <= of_api
-    pushed = set(re.findall(r'"(/push/\w+)"', text_of("modules/events", "subscriptions.tf")))
+    routes = re.findall(r'"(/push/\w+)"', text_of("modules/events", "subscriptions.tf"))
+    pushed, nudging = set(routes[:3]), set(routes[3:])
     assert pushed == {"/push/uploads", "/push/analyses", "/push/renditions"}
     assert named | pushed <= of_processor | _included(processor)
     of_tasks = {_path_of(route) for part in (intake, tasks_health) for route in part.router.routes}
-    assert named | {"/tasks/sweep"} <= of_tasks
+    assert nudging == {"/push/events", "/push/tasks"}
+    assert named | {"/tasks/sweep"} | nudging <= of_tasks
     assert named <= {route.path for route in DELIVERY_ROUTES}
 
 

@@ -1,8 +1,11 @@
-"""`image-tasks`, the second application of this package: housekeeping, started by `python -m image_api.tasks_app`."""
+"""`image-tasks`, the second application of this package: housekeeping and background work.
+
+Started by `python -m image_api.tasks_app`.
+"""
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -25,6 +28,8 @@ from image_api.presets import tasks as presets
 from image_api.renditions import tasks as renditions
 from image_api.storage_usage import tasks as storage_usage
 from image_api.tasks import health, intake
+from image_api.tasks.intake import EventHandler
+from image_api.tasks.locks import StepLocks
 from image_api.tasks.parts import TaskParts
 from image_api.tasks.runner import Step
 from image_api.tasks.settings import TasksSettings
@@ -41,7 +46,7 @@ from image_core.intake.identity import IssuerKeys
 from image_core.intake.request_log import RequestLog
 from image_core.storage.gcs import GcsClient
 
-# Ordered: steps that others depend on come first, and slow ones last.
+# Each can be nudged by its name. Ordered: steps that others depend on come first, and slow ones last.
 STEPS: dict[str, Step] = {
     "events_published": outbox.publish_left_behind,
     "asked_again": images.request_again,
@@ -77,7 +82,15 @@ STEPS: dict[str, Step] = {
 }
 
 
-def create_app(settings: TasksSettings, steps: Mapping[str, Step] = STEPS) -> FastAPI:
+EVENT_HANDLERS: Sequence[EventHandler] = ()
+"""What is told of every event that is published."""
+
+
+def create_app(
+    settings: TasksSettings,
+    steps: Mapping[str, Step] = STEPS,
+    event_handlers: Sequence[EventHandler] = EVENT_HANDLERS,
+) -> FastAPI:
     """Wire the parts of `image-tasks` together."""
     app = FastAPI(
         title="image-tasks",
@@ -87,6 +100,7 @@ def create_app(settings: TasksSettings, steps: Mapping[str, Step] = STEPS) -> Fa
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.steps = steps
+    app.state.event_handlers = event_handlers
     app.include_router(intake.router)
     app.include_router(health.router)
     app.add_middleware(RequestLog)
@@ -97,9 +111,11 @@ def create_app(settings: TasksSettings, steps: Mapping[str, Step] = STEPS) -> Fa
 async def _lifespan(app: FastAPI, *, settings: TasksSettings) -> AsyncIterator[None]:
     gcs = GcsClient(settings.storage_emulator_host, settings.gcloud_creds_path)
     publisher = PubSubPublisher(settings.google_cloud_project, settings.topics, settings.pubsub_emulator_host)
+    database = Database(settings.database)
     parts = app.state.parts = TaskParts(
         settings=settings,
-        database=Database(settings.database),
+        database=database,
+        locks=StepLocks(database),
         originals=gcs.bucket(settings.image_upload_bucket_name),
         derivatives=gcs.bucket(settings.image_derivatives_bucket_name),
         publisher=publisher,

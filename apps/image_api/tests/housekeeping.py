@@ -1,5 +1,6 @@
 """`image-tasks` with its real database role, storage and broker, for the tests of the rooms' steps."""
 
+import base64
 import hashlib
 import itertools
 import time
@@ -10,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import httpx2
+import orjson
 import pytest
 from asgi_lifespan import LifespanManager
 from fastapi import FastAPI
@@ -109,6 +111,17 @@ class Tasks:
         held = {"iss": ISSUER, "aud": AUDIENCE, "email": SCHEDULER_EMAIL, "email_verified": True, "iat": now}
         token = jwt.encode({"alg": "RS256", "kid": key.kid}, held | {"exp": now + 3600} | claims, key)
         return {"authorization": f"Bearer {token}"}
+
+    async def push(self, topic: str, message: dict[str, Any], **claims: Any) -> int:
+        """Push a message through its endpoint, as Pub/Sub does, and return the status."""
+        headers = self.headers(**{"email": PUSH_EMAIL, **claims})
+        answer = await self.client.post(f"/push/{topic}", json={"message": message}, headers=headers)
+        return answer.status_code
+
+    async def nudge(self, kind: str) -> int:
+        """Push a nudge and return the status."""
+        data = base64.b64encode(orjson.dumps({"data": {"kind": kind}})).decode()
+        return await self.push("tasks", {"data": data, "attributes": {"event_type": "task.nudged"}})
 
     async def sweep(self) -> dict[str, int]:
         """Run the sweep through its endpoint."""

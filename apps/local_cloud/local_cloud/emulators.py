@@ -118,7 +118,8 @@ def _create_topics(broker: Broker, settings: EmulatorSettings) -> None:
         settings.analyses_topic: ("analyses", settings.push_max_attempts),
         settings.renditions_topic: ("renditions", settings.push_renditions_max_attempts),
     }
-    for name in (*pushed, settings.events_topic, settings.dead_letter_topic):
+    nudging = {settings.events_topic: "events", settings.tasks_topic: "tasks"}
+    for name in (*pushed, *nudging, settings.dead_letter_topic):
         broker.ensure_topic(settings.topic(name))
     for name, (path, max_attempts) in pushed.items():
         broker.ensure_subscription(
@@ -133,6 +134,20 @@ def _create_topics(broker: Broker, settings: EmulatorSettings) -> None:
                 max_backoff_seconds=settings.push_max_backoff_seconds,
                 dead_letter_topic=dead_letters,
                 max_delivery_attempts=max_attempts,
+            )
+        )
+    for name, path in nudging.items():
+        broker.ensure_subscription(
+            Subscription(
+                name=settings.subscription(f"{name}-push"),
+                topic=settings.topic(name),
+                push_endpoint=f"{settings.tasks_url}/push/{path}",
+                push_audience=settings.tasks_audience,
+                push_email=settings.push_email,
+                ack_deadline_seconds=settings.nudge_ack_deadline_seconds,
+                min_backoff_seconds=settings.push_min_backoff_seconds,
+                max_backoff_seconds=settings.push_max_backoff_seconds,
+                retention_seconds=settings.nudge_retention_seconds,
             )
         )
     broker.ensure_subscription(

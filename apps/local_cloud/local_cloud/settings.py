@@ -67,6 +67,11 @@ class EmulatorSettings(BaseSettings):
         validation_alias="PUBSUB_RENDITIONS_TOPIC",
         description="Topic that requests renditions in the background.",
     )
+    tasks_topic: str = Field(
+        "image-tasks",
+        validation_alias="PUBSUB_TASKS_TOPIC",
+        description="Topic that requests a step of image-tasks at once.",
+    )
     dead_letter_topic: str = Field("image-dead-letters", description="Topic for undeliverable messages.")
 
     processor_url: str = Field("http://127.0.0.1:8081", description="Service that receives pushed messages.")
@@ -89,13 +94,22 @@ class EmulatorSettings(BaseSettings):
         description="As `EMULATORS_PUSH_MAX_ATTEMPTS`, for renditions, which are pushed again as long as no worker is"
         " idle.",
     )
+    nudge_ack_deadline_seconds: float = Field(
+        60.0, description="As `EMULATORS_PUSH_ACK_DEADLINE_SECONDS`, for pushes to image-tasks."
+    )
+    nudge_retention_seconds: float = Field(
+        3600.0, description="How long events and nudges are pushed to image-tasks; they have no dead letters."
+    )
     push_max_outstanding: int = Field(8, description="Maximum number of pushes at once.")
 
-    tasks_url: str = Field("http://127.0.0.1:8082", description="Service that the scheduler calls.")
+    tasks_url: str = Field(
+        "http://127.0.0.1:8082",
+        description="Service that the scheduler calls, and that receives pushed events and nudges.",
+    )
     tasks_audience: str = Field(
         "http://127.0.0.1:8082",
         validation_alias="TASKS_AUDIENCE",
-        description="Audience of scheduler tokens: a full URL.",
+        description="Audience of tokens for that service: a full URL.",
     )
     scheduler_email: str = Field(
         "scheduler@image-manager-local.iam.gserviceaccount.com",

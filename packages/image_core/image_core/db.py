@@ -9,6 +9,7 @@ Values are passed as asyncpg takes them: `uuid.UUID`, aware `datetime`, `bytes`,
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -160,6 +161,12 @@ class Transaction:
         sql, arguments = _prepare(statement, values)
         tag: str = await self._connection.execute(sql, *arguments)
         return int(tag.rpartition(" ")[2])
+
+    def terminate(self) -> None:
+        """Close the connection at once, and with it what its session holds."""
+        # A connection that has broken is with the pool already.
+        with contextlib.suppress(asyncpg.InterfaceError):
+            self._connection.terminate()
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:

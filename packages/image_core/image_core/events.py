@@ -1,9 +1,9 @@
 """Domain events: written to the outbox in the transaction of the change, published after its commit.
 
-There are four topics. `uploads` requests the processing of an image, in the format of Cloud Storage's OBJECT_FINALIZE
+There are five topics. `uploads` requests the processing of an image, in the format of Cloud Storage's OBJECT_FINALIZE
 notification, so that the processor handles one kind of message. `analyses` requests an analysis, `renditions` a picture
-that is made in the background. `events` announces what happened; its table is `feed.event_types`. Delivery is at least
-once, and every message carries its event's id.
+that is made in the background, `tasks` a step of `image-tasks`. `events` announces what happened; its table is
+`feed.event_types`. Delivery is at least once, and every message carries its event's id.
 """
 
 import asyncio
@@ -41,6 +41,7 @@ class Topic(StrEnum):
     EVENTS = "events"
     ANALYSES = "analyses"
     RENDITIONS = "renditions"
+    TASKS = "tasks"
 
 
 class EventType(StrEnum):
@@ -75,6 +76,7 @@ class EventType(StrEnum):
     ANALYZE = "analysis.requested"
     RENDER = "rendition.requested"
     DISCARD_PRESET = "preset.removed"
+    NUDGED = "task.nudged"
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ class ServiceSettings(BaseSettings):
     pubsub_renditions_topic: str = Field(
         "image-renditions", description="Topic that requests renditions in the background."
     )
+    pubsub_tasks_topic: str = Field("image-tasks", description="Topic that requests a step of image-tasks at once.")
     gcloud_creds_path: str | None = Field(
         None, description="Service account file; if unset, the platform's identity is used."
     )
@@ -80,6 +81,7 @@ class ServiceSettings(BaseSettings):
             Topic.EVENTS: self.pubsub_events_topic,
             Topic.ANALYSES: self.pubsub_analyses_topic,
             Topic.RENDITIONS: self.pubsub_renditions_topic,
+            Topic.TASKS: self.pubsub_tasks_topic,
         }
 
     @property

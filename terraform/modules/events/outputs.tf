@@ -1,5 +1,5 @@
 output "topic_names" {
-  description = "Names of the topics: `uploads`, `analyses`, `renditions`, `events` and `dead_letters`."
+  description = "Names of the topics: `uploads`, `analyses`, `renditions`, `events`, `tasks` and `dead_letters`."
   value       = { for key, topic in google_pubsub_topic.this : key => topic.name }
 }
 
@@ -9,9 +9,10 @@ output "topic_ids" {
 }
 
 output "subscription_names" {
-  description = "Names of the subscriptions: `uploads`, `analyses`, `renditions` and `dead_letters`."
+  description = "Names of the subscriptions: `uploads`, `analyses`, `renditions` and `dead_letters`; with image-tasks also `events` and `tasks`."
   value = merge(
     { for key, subscription in google_pubsub_subscription.push : key => subscription.name },
+    { for key, subscription in google_pubsub_subscription.nudge : key => subscription.name },
     { dead_letters = google_pubsub_subscription.dead_letters.name },
   )
 }

@@ -50,6 +50,48 @@ resource "google_pubsub_subscription" "push" {
   }
 }
 
+locals {
+  # Topics whose messages only nudge image-tasks, which finds the work in the database: a nudge that gets lost is made up
+  # for by the next tick.
+  nudge_routes = {
+    events = "/push/events"
+    tasks  = "/push/tasks"
+  }
+}
+
+resource "google_pubsub_subscription" "nudge" {
+  for_each = var.nudges == null ? {} : local.nudge_routes
+
+  project = var.project_id
+  name    = "${local.topics[each.key]}-push"
+  topic   = local.topic_ids[each.key]
+  labels  = var.labels
+
+  # Longer than a step of image-tasks, which works for up to 45 seconds.
+  ack_deadline_seconds = 60
+  # No dead letters, because a receiver that asks for a later delivery uses up attempts. Old messages lapse instead.
+  message_retention_duration = "3600s"
+
+  push_config {
+    push_endpoint = "${var.nudges.service_url}${each.value}"
+
+    oidc_token {
+      service_account_email = var.push.service_account_email
+      audience              = var.nudges.audience
+    }
+  }
+
+  retry_policy {
+    minimum_backoff = "10s"
+    maximum_backoff = "600s"
+  }
+
+  # A subscription must not expire after a month without messages.
+  expiration_policy {
+    ttl = ""
+  }
+}
+
 # Replacing a subscription loses its messages.
 moved {
   from = google_pubsub_subscription.uploads

@@ -4,6 +4,7 @@ locals {
     analyses     = "image-analyses"
     renditions   = "image-renditions"
     events       = "image-events"
+    tasks        = "image-tasks"
     dead_letters = "image-dead-letters"
   }
 }

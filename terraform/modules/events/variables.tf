@@ -65,6 +65,20 @@ variable "push" {
   }
 }
 
+variable "nudges" {
+  description = "Push delivery of events and nudges to image-tasks: its URL without a path, and the audience that it expects. Signed by the account of `push`. Null as long as there is no image-tasks."
+  type = object({
+    service_url = string
+    audience    = string
+  })
+  default = null
+
+  validation {
+    condition     = try(alltrue([for each in values(var.nudges) : can(regex("^https://[a-z0-9.-]+$", each))]), var.nudges == null)
+    error_message = "nudges.service_url and nudges.audience must be https URLs without a path."
+  }
+}
+
 variable "kms_key" {
   description = "KMS key that encrypts messages. Default: a key managed by Google."
   type        = string

@@ -84,6 +84,7 @@ run "grants_on_each_topic_are_exact" {
       "serviceAccount:image-tasks@example-project.iam.gserviceaccount.com roles/pubsub.publisher image-analyses",
       "serviceAccount:image-tasks@example-project.iam.gserviceaccount.com roles/pubsub.publisher image-events",
       "serviceAccount:image-tasks@example-project.iam.gserviceaccount.com roles/pubsub.publisher image-renditions",
+      "serviceAccount:image-tasks@example-project.iam.gserviceaccount.com roles/pubsub.publisher image-tasks",
       "serviceAccount:image-tasks@example-project.iam.gserviceaccount.com roles/pubsub.publisher image-uploads",
       "serviceAccount:service-123456789012@gcp-sa-pubsub.iam.gserviceaccount.com roles/pubsub.publisher image-dead-letters",
       "serviceAccount:service-123456789012@gs-project-accounts.iam.gserviceaccount.com roles/pubsub.publisher image-uploads",
@@ -163,6 +164,7 @@ run "grants_on_each_service_are_exact" {
       "serviceAccount:github-deploy@example-project.iam.gserviceaccount.com roles/run.developer image-processor",
       "serviceAccount:github-deploy@example-project.iam.gserviceaccount.com roles/run.developer image-tasks",
       "serviceAccount:image-push@example-project.iam.gserviceaccount.com roles/run.invoker image-processor",
+      "serviceAccount:image-push@example-project.iam.gserviceaccount.com roles/run.invoker image-tasks",
       "serviceAccount:image-scheduler@example-project.iam.gserviceaccount.com roles/run.invoker image-tasks",
     ])
     error_message = "The grants on each service are others."
@@ -367,7 +369,7 @@ run "services_and_topics_agree" {
   command = plan
 
   assert {
-    condition     = local.api_environment["PUBSUB_UPLOADS_TOPIC"] == module.events.topic_names["uploads"] && local.processor_environment["PUBSUB_EVENTS_TOPIC"] == module.events.topic_names["events"] && local.api_environment["PUBSUB_ANALYSES_TOPIC"] == module.events.topic_names["analyses"] && alltrue([for told in [local.api_environment, local.processor_environment, local.tasks_environment, local.delivery_environment] : told["PUBSUB_RENDITIONS_TOPIC"] == module.events.topic_names["renditions"]])
+    condition     = local.api_environment["PUBSUB_UPLOADS_TOPIC"] == module.events.topic_names["uploads"] && local.processor_environment["PUBSUB_EVENTS_TOPIC"] == module.events.topic_names["events"] && local.api_environment["PUBSUB_ANALYSES_TOPIC"] == module.events.topic_names["analyses"] && alltrue([for told in [local.api_environment, local.processor_environment, local.tasks_environment, local.delivery_environment] : told["PUBSUB_RENDITIONS_TOPIC"] == module.events.topic_names["renditions"] && told["PUBSUB_TASKS_TOPIC"] == module.events.topic_names["tasks"]])
     error_message = "The services publish elsewhere."
   }
 }
@@ -938,7 +940,7 @@ run "everything_that_waits_and_runs_is_watched" {
     condition = jsonencode(module.observability.watched) == jsonencode({
       max_connections = module.database.max_connections
       services        = { image-api = { max_instances = var.api.max_instances }, image-delivery = { max_instances = var.delivery.max_instances }, image-processor = { max_instances = var.processor.max_instances }, image-tasks = { max_instances = var.tasks.max_instances } }
-      subscriptions   = { work = ["image-analyses-push", "image-renditions-push", "image-uploads-push"], dead_letters = "image-dead-letters-pull" }
+      subscriptions   = { work = ["image-analyses-push", "image-events-push", "image-renditions-push", "image-tasks-push", "image-uploads-push"], dead_letters = "image-dead-letters-pull" }
       schedules       = ["image-sweep", "image-audit-retention"]
       job_name        = "image-migrate"
       delivery        = { service = "image-delivery", host = "image-delivery-abc-ew.a.run.app" }

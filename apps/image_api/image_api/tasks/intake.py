@@ -1,18 +1,24 @@
 """Who may call `image-tasks`: the scheduler, which starts a sweep, and Pub/Sub's push account. Nobody else."""
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
+from uuid import UUID
 
 from fastapi import APIRouter, Header, Request, Response
 from pydantic import ValidationError
 
 from image_api.tasks.parts import TaskParts
-from image_api.tasks.runner import sweep
+from image_api.tasks.runner import run_nudged, sweep
 from image_core import errors
-from image_core.intake.envelope import PushEnvelope
+from image_core.intake.envelope import PushEnvelope, PushMessage
 from image_core.intake.identity import TokenRejected, verify
+from image_core.intake.nudges import nudged_kind
 from image_core.telemetry import log
 
 router = APIRouter()
+
+EventHandler = Callable[[TaskParts, UUID], Awaitable[bool]]
+"""Is told the id of an event that was published; returns False if it must be told again later."""
 
 _LATER = {"Retry-After": "5"}
 
@@ -47,7 +53,7 @@ async def read_envelope(request: Request, authorization: str | None) -> PushEnve
 
 @router.post("/tasks/sweep")
 async def run_sweep(request: Request, authorization: Annotated[str | None, Header()] = None) -> Any:
-    """Repair what was left behind; called by the scheduler."""
+    """Run every step that is due; called by the scheduler."""
     parts: TaskParts = request.app.state.parts
     if refused := await refuse(parts, authorization, parts.settings.scheduler_service_account_email):
         return refused
@@ -55,3 +61,51 @@ async def run_sweep(request: Request, authorization: Annotated[str | None, Heade
         return await sweep(parts, request.app.state.steps)
     except errors.Unavailable:
         return Response(status_code=503, headers=_LATER)
+
+
+@router.post("/push/tasks")
+async def push_task(request: Request, authorization: Annotated[str | None, Header()] = None) -> Response:
+    """Run the step that a nudge names."""
+
+    async def run(parts: TaskParts, message: PushMessage) -> bool:
+        kind = nudged_kind(message)
+        if kind is None:
+            return _acknowledge_malformed(message)
+        await run_nudged(parts, request.app.state.steps, kind)
+        return True
+
+    return await _take(request, authorization, run)
+
+
+@router.post("/push/events")
+async def push_event(request: Request, authorization: Annotated[str | None, Header()] = None) -> Response:
+    """Tell every handler of an event."""
+
+    async def tell(parts: TaskParts, message: PushMessage) -> bool:
+        try:
+            event_id = UUID(message.attributes["event_id"])
+        except (KeyError, ValueError):
+            return _acknowledge_malformed(message)
+        return all([await handler(parts, event_id) for handler in request.app.state.event_handlers])
+
+    return await _take(request, authorization, tell)
+
+
+async def _take(
+    request: Request, authorization: str | None, handle: Callable[[TaskParts, PushMessage], Awaitable[bool]]
+) -> Response:
+    envelope = await read_envelope(request, authorization)
+    if isinstance(envelope, Response):
+        return envelope
+    try:
+        is_done = await handle(request.app.state.parts, envelope.message)
+    except errors.Unavailable as error:
+        log("part_unavailable", severity="WARNING", code=error.code, reason=type(error.__cause__).__qualname__)
+        is_done = False
+    return Response(status_code=204) if is_done else Response(status_code=503, headers=_LATER)
+
+
+def _acknowledge_malformed(message: PushMessage) -> bool:
+    """Log a message that none of our services sends: it would be the same when it came again."""
+    log("message_malformed", severity="ERROR", message_id=message.message_id)
+    return True

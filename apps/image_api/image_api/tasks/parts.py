@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from prometheus_client import REGISTRY, CollectorRegistry, Gauge
 
+from image_api.tasks.locks import StepLocks
 from image_api.tasks.settings import TasksSettings
 from image_core import events
 from image_core.db import Database, Transaction
@@ -39,6 +40,7 @@ class TaskParts:
     derivatives: ObjectStorage
     publisher: Publisher
     issuer_keys: IssuerKeys
+    locks: StepLocks
     purged_hash_master: MasterSecret | None = None
     metrics: Metrics = field(default_factory=Metrics)
 

@@ -1,7 +1,7 @@
 """Runs the steps of a sweep, each within its own time; a failure affects only its row or its step.
 
-Concurrent sweeps are safe, because every step takes its rows with SKIP LOCKED. A sweep that is interrupted leaves what
-it has not committed to the next one.
+An advisory lock makes two runs of a step at once one. Concurrent runs would be safe too, because every step takes its
+rows with SKIP LOCKED. A sweep that is interrupted leaves what it has not committed to the next one.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from image_api.tasks import queries
 from image_api.tasks.parts import TaskParts, committing
 from image_core import errors, events
 from image_core.db import Transaction
+from image_core.intake.nudges import nudge
 from image_core.telemetry import log, log_unexpected
 
 BATCH = 100
@@ -24,8 +25,8 @@ OLD_ROWS_BATCH = 5000
 """Each batch reads its table once."""
 GROUP = 16
 """How many objects are removed concurrently."""
-STEP_SECONDS, SWEEP_SECONDS = 30.0, 240.0
-"""No new rows are started after these times. The scheduler's request ends after 300 s, and so does the CPU time."""
+STEP_SECONDS, SWEEP_SECONDS = 30.0, 45.0
+"""No new rows are started after these times. A pushed message must be acknowledged within 60 s."""
 _HANGING_SECONDS = 20.0
 
 Row = TypeVar("Row")
@@ -64,28 +65,67 @@ async def sweep(parts: TaskParts, steps: Mapping[str, Step]) -> dict[str, int]:
 
 
 async def run_steps(parts: TaskParts, steps: Mapping[str, Step]) -> dict[str, int]:
-    """Run the steps in order and return what each handled; -1 for a step that failed or had no time."""
+    """Run the steps in order and return what each handled; -1 for a step that failed or had no time.
+
+    A step that is running already is left to that run. One that ran out of time is nudged.
+    """
     loop = asyncio.get_running_loop()
     ends_at = loop.time() + SWEEP_SECONDS
     counts: dict[str, int] = {}
     for name, step in steps.items():
         seconds = min(STEP_SECONDS, ends_at - loop.time())
-        counts[name] = -1
         if seconds < 0:
             log("sweep_step_put_off", severity="WARNING", step=name)
+            counts[name] = -1
+            await _nudge(parts, name)
             continue
-        try:
+        counts[name] = await run_step(parts, name, step, seconds)
+    return counts
+
+
+async def run_nudged(parts: TaskParts, steps: Mapping[str, Step], name: str) -> None:
+    """Run the step that a nudge names, unless it is running."""
+    if name not in steps:
+        # Its release runs beside this one, or was rolled back.
+        log("nudge_unknown", severity="WARNING", step=name)
+        return
+    count = await run_step(parts, name, steps[name], STEP_SECONDS)
+    log("nudge_done", step=name, count=count)
+
+
+async def run_step(parts: TaskParts, name: str, step: Step, seconds: float) -> int:
+    """Run one step within its time and return what it handled; -1 if it failed, 0 if it is running already."""
+    budget = Budget(name, seconds)
+    try:
+        async with parts.locks.hold(name) as is_ours:
+            if not is_ours:
+                log("sweep_step_running", step=name)
+                return 0
             # A call that hangs beyond the step's time is cancelled: the next sweep repeats it.
             async with asyncio.timeout(seconds + _HANGING_SECONDS):
-                counts[name] = await step(parts, Budget(name, seconds))
-        except (errors.AppError, TimeoutError) as error:
-            code = error.code if isinstance(error, errors.AppError) else "timeout"
-            log("sweep_step_failed", severity="WARNING", step=name, code=code)
-        except RowsFailed:
-            log("sweep_step_failed", severity="WARNING", step=name, code="every-row-failed")
-        except Exception as error:  # noqa: BLE001 (the other steps must still run; this one is reported)
-            log_unexpected(error, step=name)
-    return counts
+                count = await step(parts, budget)
+    except (errors.AppError, TimeoutError) as error:
+        code = error.code if isinstance(error, errors.AppError) else "timeout"
+        log("sweep_step_failed", severity="WARNING", step=name, code=code)
+        return -1
+    except RowsFailed:
+        log("sweep_step_failed", severity="WARNING", step=name, code="every-row-failed")
+        return -1
+    except Exception as error:  # noqa: BLE001 (the other steps must still run; this one is reported)
+        log_unexpected(error, step=name)
+        return -1
+    if count > 0 and budget.is_spent:
+        await _nudge(parts, name)
+    return count
+
+
+async def _nudge(parts: TaskParts, name: str) -> None:
+    """Have a step go on before the next tick; without a database, it waits for that."""
+    try:
+        async with committing(parts) as transaction:
+            await nudge(transaction, name)
+    except errors.Unavailable as error:
+        log("nudge_failed", severity="WARNING", step=name, code=error.code)
 
 
 async def remove_old(

@@ -58,6 +58,9 @@ class TestTime:
         self, tasks: Tasks, trashed: list[UUID]
     ) -> None:
         assert (await tasks.sweep())["purged"] == runner.GROUP
+        # What is left is asked for at once.
+        nudges = select(event.c.payload["kind"].astext).where(event.c.topic == "tasks")
+        assert [row[0] for row in await tasks.rows.fetch(nudges)] == ["purged"]
         await tasks.rows.execute(image.update().values(deadline_at=PAST))
         assert (await tasks.sweep())["purged"] == len(trashed) - runner.GROUP
         assert await tasks.count(image) == 0

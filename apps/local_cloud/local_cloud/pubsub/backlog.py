@@ -72,6 +72,9 @@ class Backlog:
                 if self._attempts_used_up(delivery):
                     self._give_up(delivery)
                     continue
+                if self._is_past_retention(delivery):
+                    self.ack(delivery.message.id)
+                    continue
                 self._journal.attempted(delivery.message.id, self.subscription.name, delivery.attempt + 1)
             except sqlite3.Error:
                 # It has left the queue, but was not delivered.
@@ -131,6 +134,10 @@ class Backlog:
     def _attempts_used_up(self, delivery: Delivery) -> bool:
         has_policy = self.subscription.dead_letter_topic is not None
         return has_policy and delivery.attempt >= self.subscription.max_delivery_attempts
+
+    def _is_past_retention(self, delivery: Delivery) -> bool:
+        retention = self.subscription.retention_seconds
+        return retention is not None and time.time() - delivery.message.published_at >= retention
 
     def _give_up(self, delivery: Delivery) -> None:
         # Published before it is removed: if the process is killed in between, it arrives twice and is not lost.

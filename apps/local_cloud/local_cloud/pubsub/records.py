@@ -36,6 +36,7 @@ class Subscription:
     max_backoff_seconds: float = 10.0
     dead_letter_topic: str | None = None
     max_delivery_attempts: int = 10
+    retention_seconds: float | None = None
 
     def backoff_seconds(self, attempt: int) -> float:
         """Return how long to wait after attempt number `attempt` (from 1) has failed."""

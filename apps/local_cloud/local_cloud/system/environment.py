@@ -144,6 +144,7 @@ def service_environment(layout: Layout, database_url: str) -> dict[str, str]:
         "PUBSUB_EVENTS_TOPIC": "image-events",
         "PUBSUB_ANALYSES_TOPIC": "image-analyses",
         "PUBSUB_RENDITIONS_TOPIC": "image-renditions",
+        "PUBSUB_TASKS_TOPIC": "image-tasks",
         "PUBLIC_BASE_URL": layout.url,
         "UPLOAD_DEADLINE_SECONDS": str(UPLOAD_DEADLINE_SECONDS),
         "PUSH_AUDIENCE": os.environ.get("PUSH_AUDIENCE", layout.processor_url),

@@ -37,7 +37,7 @@ event = Table(
     # The place in the feed: the transaction that wrote the event, and its order within the transaction.
     Column("xact", Xid8, nullable=False, server_default=text("pg_current_xact_id()")),
     Column("position", BigInteger, Identity(always=True), nullable=False),
-    CheckConstraint(one_of("topic", ("uploads", "events", "analyses", "renditions")), name="topic"),
+    CheckConstraint(one_of("topic", ("uploads", "events", "analyses", "renditions", "tasks")), name="topic"),
     Index("ix_event_unpublished", "created_at", "id", postgresql_where=text("published_at IS NULL")),
     Index("ix_event_published_at", "published_at", postgresql_where=text("published_at IS NOT NULL")),
     Index("ix_event_image_id", "image_id"),

@@ -10,4 +10,9 @@ module "events" {
     service_account_email = "image-push@example-project.iam.gserviceaccount.com"
     ack_deadline_seconds  = 330
   }
+
+  nudges = {
+    service_url = "https://image-tasks-abc-ew.a.run.app"
+    audience    = "https://image-tasks.example-project.internal"
+  }
 }

@@ -9,6 +9,10 @@ variables {
     service_account_email = "image-push@example-project.iam.gserviceaccount.com"
     ack_deadline_seconds  = 330
   }
+  nudges = {
+    service_url = "https://image-tasks-abc-ew.a.run.app"
+    audience    = "https://image-tasks.example-project.internal"
+  }
 }
 
 run "example_plans" {
@@ -23,7 +27,7 @@ run "topics_have_the_services_names" {
   command = plan
 
   assert {
-    condition     = { for key, topic in google_pubsub_topic.this : key => topic.name } == { uploads = "image-uploads", analyses = "image-analyses", renditions = "image-renditions", events = "image-events", dead_letters = "image-dead-letters" }
+    condition     = { for key, topic in google_pubsub_topic.this : key => topic.name } == { uploads = "image-uploads", analyses = "image-analyses", renditions = "image-renditions", events = "image-events", tasks = "image-tasks", dead_letters = "image-dead-letters" }
     error_message = "The services publish to other topics."
   }
 }
@@ -57,6 +61,60 @@ run "each_push_goes_to_its_route" {
     }
     error_message = "Messages are pushed elsewhere."
   }
+}
+
+run "events_and_nudges_are_pushed_to_image_tasks" {
+  command = plan
+
+  assert {
+    condition = { for each in google_pubsub_subscription.nudge : each.name => [each.topic, each.push_config[0].push_endpoint] } == {
+      image-events-push = ["projects/example-project/topics/image-events", "https://image-tasks-abc-ew.a.run.app/push/events"]
+      image-tasks-push  = ["projects/example-project/topics/image-tasks", "https://image-tasks-abc-ew.a.run.app/push/tasks"]
+    }
+    error_message = "They are pushed elsewhere."
+  }
+
+  assert {
+    condition     = alltrue([for each in google_pubsub_subscription.nudge : each.push_config[0].oidc_token[0].audience == var.nudges.audience && each.push_config[0].oidc_token[0].service_account_email == var.push.service_account_email])
+    error_message = "The token is for another audience, or another account's."
+  }
+}
+
+run "nudges_lapse_instead_of_dying" {
+  command = plan
+
+  assert {
+    condition     = alltrue([for each in google_pubsub_subscription.nudge : each.ack_deadline_seconds == 60 && each.message_retention_duration == "3600s" && length(each.dead_letter_policy) == 0 && each.expiration_policy[0].ttl == ""])
+    error_message = "A nudge is kept longer than an hour, or becomes a dead letter, or has less than a step's time."
+  }
+
+  assert {
+    condition     = alltrue([for each in google_pubsub_subscription.nudge : each.retry_policy[0].minimum_backoff == "10s" && each.retry_policy[0].maximum_backoff == "600s"])
+    error_message = "Retries come at other times."
+  }
+}
+
+run "without_image_tasks_nothing_is_pushed_to_it" {
+  command = plan
+
+  variables {
+    nudges = null
+  }
+
+  assert {
+    condition     = length(google_pubsub_subscription.nudge) == 0
+    error_message = "Events are pushed to a service that is not there."
+  }
+}
+
+run "nudges_by_plain_http_are_refused" {
+  command = plan
+
+  variables {
+    nudges = { service_url = "http://tasks.run.app", audience = "https://image-tasks.internal" }
+  }
+
+  expect_failures = [var.nudges]
 }
 
 run "push_names_the_audience" {
