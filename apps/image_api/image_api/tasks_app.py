@@ -22,6 +22,8 @@ from image_api.idempotency import tasks as idempotency
 from image_api.images import tasks as images
 from image_api.known_hashes import tasks as known_hashes
 from image_api.links import tasks as links
+from image_api.operations import tasks as operations
+from image_api.operations.kinds import Kind
 from image_api.outbox import tasks as outbox
 from image_api.people import tasks as people
 from image_api.presets import tasks as presets
@@ -46,6 +48,9 @@ from image_core.intake.identity import IssuerKeys
 from image_core.intake.request_log import RequestLog
 from image_core.storage.gcs import GcsClient
 
+KINDS: dict[str, Kind] = {}
+"""The kinds of operations, by the name in their rows."""
+
 # Each can be nudged by its name. Ordered: steps that others depend on come first, and slow ones last.
 STEPS: dict[str, Step] = {
     "events_published": outbox.publish_left_behind,
@@ -67,6 +72,7 @@ STEPS: dict[str, Step] = {
     "old_upload_tokens": upload_tokens.remove_expired,
     "old_link_visits": links.forget_visits,
     "old_hashes": known_hashes.forget_old,
+    "old_operations": operations.remove_old,
     "old_request_counts": usage.remove_old_counts,
     "users_removed": users.remove_marked,
     "teams_removed": teams.remove_marked,
@@ -79,6 +85,7 @@ STEPS: dict[str, Step] = {
     "sessions_forgotten": direct_uploads.forget_ended,
     "purged": images.purge,
     "objects_removed": images.remove_discarded,
+    "operations": operations.step(KINDS),
 }
 
 

@@ -1,4 +1,4 @@
-"""The states of images, analyses and delivery keys, and all transitions with the services that may make them."""
+"""The states of images, analyses, delivery keys and operations, and all transitions of those that several make."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -165,3 +165,30 @@ DELIVERY_KEY_TRANSITIONS: dict[tuple[DeliveryKeyState | None, DeliveryKeyState],
     (DeliveryKeyState.ACTIVE, DeliveryKeyState.VERIFYING): frozenset({Mover.API}),
     (DeliveryKeyState.VERIFYING, DeliveryKeyState.RETIRED): frozenset({Mover.API}),
 }
+
+
+class OperationStatus(StrEnum):
+    """Status of an operation: long work, item by item. The last three are final."""
+
+    ESTIMATING = "estimating"
+    """Its items are being found and counted."""
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    """Every item was tried, whether or not it failed."""
+    FAILED = "failed"
+    """It could not go on."""
+    CANCELLED = "cancelled"
+
+
+UNDER_WAY = (OperationStatus.ESTIMATING, OperationStatus.RUNNING)
+"""The states of an operation that begins new items, or will."""
+
+
+class ItemState(StrEnum):
+    """State of one item of an operation."""
+
+    WAITING = "waiting"
+    IN_PROGRESS = "in_progress"
+    """Begun, and not over: the processor, or something else outside the database, works on it."""
+    DONE = "done"
+    FAILED = "failed"

@@ -112,6 +112,12 @@ from image_core.errors.kinds import (
     Unavailable,
     leaves,
 )
+from image_core.errors.operations import (
+    BudgetExhausted,
+    OperationFinished,
+    OperationNotFound,
+    TooManyOperations,
+)
 from image_core.errors.parts import (
     DatabaseUnavailable,
     MessagingUnavailable,
@@ -177,6 +183,7 @@ __all__ = [
     "AppError",
     "BalanceTooLow",
     "BodyTooLarge",
+    "BudgetExhausted",
     "CollectionFull",
     "CollectionNotFound",
     "Conflict",
@@ -238,6 +245,8 @@ __all__ = [
     "MultipartInvalid",
     "NotAnImage",
     "NotFound",
+    "OperationFinished",
+    "OperationNotFound",
     "OrderUnknown",
     "ParameterRepeated",
     "ParameterUnknown",
@@ -287,6 +296,7 @@ __all__ = [
     "TooManyCredentials",
     "TooManyDeliveryKeys",
     "TooManyOpenUploads",
+    "TooManyOperations",
     "TooManyParameters",
     "TooManyPixels",
     "TooManyPresets",

@@ -42,6 +42,7 @@ from image_core.models.images import (
     upload_by_token,
     upload_session,
 )
+from image_core.models.operations import operation, operation_item
 from image_core.models.share_links import share_link, share_link_image, share_link_visit
 from image_core.models.similarity import (
     BANDS,
@@ -92,6 +93,8 @@ __all__ = [
     "metadata",
     "metadata_schema",
     "near_duplicate",
+    "operation",
+    "operation_item",
     "password_reset",
     "preset",
     "purged_hash",

@@ -1,0 +1,298 @@
+"""Every item of an operation is done once, whatever happens to the workers, and none after a cancellation."""
+
+import asyncio
+from collections import Counter
+from uuid import UUID
+
+import pytest
+from sqlalchemy import select, update
+
+from image_api.operations import claims, ending, service
+from image_api.operations import tasks as operations
+from image_core import errors, models, testing
+from image_core.ids import new_id
+
+from ..housekeeping import PAST, Tasks
+from .counting import Counting, Dies, Operations, actor_of, dies_at
+
+ONCE_EACH = Counter(range(1, 8))
+FINISHED = "operation.finished"
+
+
+@pytest.fixture
+def one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Turns of one item."""
+    monkeypatch.setattr(operations, "TURN_SECONDS", 0.0)
+
+
+class TestOnce:
+    async def test_items_are_found_and_done_and_the_end_is_announced(self, work: Operations) -> None:
+        operation_id = await work.begin(7)
+        assert await work.run(Counting(price=1)) == 14
+        assert await work.counts(operation_id) == ("succeeded", 7, 7, 0)
+        assert await work.effects(operation_id) == ONCE_EACH
+        row = await work.row(operation_id)
+        assert (row["size_bytes"], row["estimated_credits"], row["spent_credits"]) == (70, 7, 7)
+        assert row["started_at"] < row["finished_at"]
+        assert await work.told(operation_id) == [(FINISHED, "succeeded")]
+
+    async def test_without_any_item_it_has_succeeded(self, work: Operations) -> None:
+        found, given = await work.begin(0), await work.begin(0, given=True)
+        await work.run(Counting())
+        for operation_id in (found, given):
+            assert await work.counts(operation_id) == ("succeeded", 0, 0, 0)
+            assert await work.told(operation_id) == [(FINISHED, "succeeded")]
+
+    @pytest.mark.parametrize(
+        ("step", "position"), [("fill", 0), ("fill", 3), ("effect", 1), ("effect", 5), ("mark", 5)]
+    )
+    async def test_a_worker_that_dies_leaves_nothing_out_and_does_nothing_twice(
+        self, work: Operations, step: str, position: int
+    ) -> None:
+        operation_id = await work.begin(7)
+        kind = Counting(dies_at(step, position))
+        with pytest.raises(Dies):
+            await work.run(kind)
+        # The lease keeps the dead worker's items.
+        await work.run(kind)
+        assert await work.effects(operation_id) == Counter(range(1, position if step != "fill" else 8))
+        await work.let_leases_end()
+        await work.run(kind)
+        assert await work.effects(operation_id) == ONCE_EACH
+        assert await work.counts(operation_id) == ("succeeded", 7, 7, 0)
+
+    async def test_two_workers_at_once_do_each_item_once(self, work: Operations) -> None:
+        operation_ids = [await work.begin(20, given=True), await work.begin(20)]
+        await asyncio.gather(*(work.run(Counting()) for _ in range(3)))
+        await work.run(Counting())
+        for operation_id in operation_ids:
+            assert await work.effects(operation_id) == Counter(range(1, 21))
+            assert (await work.told(operation_id)).count((FINISHED, "succeeded")) == 1
+
+    async def test_whoever_has_lost_a_claim_does_nothing(self, work: Operations) -> None:
+        """The first worker is slow, and its lease ends while it is at an item."""
+        operation_id = await work.begin(3, given=True)
+
+        async def overtaken() -> None:
+            await work.let_leases_end()
+            await work.run(Counting())
+
+        slow = Counting(lambda step, position: overtaken() if (step, position) == ("effect", 2) else None)
+        await work.run(slow)
+        assert await work.effects(operation_id) == Counter([1, 2, 3])
+
+
+class TestFailures:
+    async def test_items_that_are_refused_are_counted_and_the_rest_is_done(self, work: Operations) -> None:
+        operation_id = await work.begin(7)
+        await work.run(Counting(refuses=frozenset({2, 6})))
+        assert await work.counts(operation_id) == ("succeeded", 7, 5, 2)
+        failures = await service.list_failures(
+            work.tasks.rows, actor_of(new_id(), (await work.row(operation_id))["team_id"]), operation_id, 2
+        )
+        assert [(row["position"], row["code"], row["detail"]) for row in failures] == [
+            (6, "duplicate-exists", "There is one already.")
+        ]
+
+    async def test_an_item_that_keeps_breaking_is_given_up_and_stops_no_other(self, work: Operations) -> None:
+        operation_id, tried = await work.begin(4, given=True), Counter[int]()
+
+        def broken(step: str, position: int) -> None:
+            tried[position] += step == "effect"
+            if (step, position) == ("mark", 2):
+                raise ZeroDivisionError
+
+        for _ in range(6):
+            await work.run(Counting(broken))
+        assert await work.counts(operation_id) == ("succeeded", 4, 3, 1)
+        assert tried == {1: 1, 2: operations.MOST_ATTEMPTS, 3: 1, 4: 1}
+
+    async def test_an_item_that_kills_its_worker_is_given_up_and_takes_no_other_with_it(self, work: Operations) -> None:
+        operation_id = await work.begin(4, given=True)
+
+        def deadly(step: str, position: int) -> None:
+            if (step, position) == ("effect", 2):
+                raise Dies
+
+        for _ in range(operations.MOST_ATTEMPTS):
+            with pytest.raises(Dies):
+                await work.run(Counting(deadly))
+            await work.let_leases_end()
+        await work.run(Counting(deadly))
+        assert await work.counts(operation_id) == ("succeeded", 4, 3, 1)
+        assert await work.effects(operation_id) == Counter([1, 3, 4])
+
+    async def test_while_a_part_of_ours_is_away_items_wait(self, work: Operations) -> None:
+        operation_id = await work.begin(3, given=True)
+
+        def away(step: str, position: int) -> None:
+            if (step, position) == ("effect", 2):
+                raise errors.StorageUnavailable
+
+        for _ in range(operations.MOST_ATTEMPTS + 1):
+            await work.run(Counting(away))
+        assert await work.effects(operation_id) == Counter([1])
+        await work.run(Counting())
+        assert await work.counts(operation_id) == ("succeeded", 3, 3, 0)
+
+    async def test_a_search_for_items_that_fails_ends_the_operation(self, work: Operations) -> None:
+        def refused(step: str, _position: int) -> None:
+            if step == "fill":
+                raise errors.FilterUnknown("There is no such field.")
+
+        operation_id = await work.begin(3)
+        await work.run(Counting(refused))
+        row = await work.row(operation_id)
+        assert (row["status"], row["failure_code"]) == ("failed", "filter-unknown")
+        assert await work.told(operation_id) == [(FINISHED, "failed")]
+
+    async def test_it_ends_when_its_creator_has_no_access_any_more(self, work: Operations) -> None:
+        operation_id = await work.begin(3)
+        await work.tasks.rows.execute(update(models.user).values(disabled_at=PAST))
+        await work.run(Counting())
+        row = await work.row(operation_id)
+        assert (row["status"], row["failure_code"], await work.effects(operation_id)) == (
+            "failed", "creator-removed", Counter(),
+        )  # fmt: skip
+
+
+class TestCredits:
+    class Spending(Counting):
+        spends_credits = True
+
+    async def test_a_budget_is_spent_item_by_item_and_never_exceeded(self, work: Operations) -> None:
+        operation_id = await work.begin(4, given=True, budget=5)
+        await asyncio.gather(*(work.run(self.Spending(price=2)) for _ in range(2)))
+        row = await work.row(operation_id)
+        assert (row["status"], row["failure_code"], row["spent_credits"]) == ("failed", "budget-exhausted", 4)
+        assert await work.counts(operation_id) == ("failed", 4, 2, 0)
+        assert await balance_of(work, row["team_id"]) == testing.STARTING_CREDITS - 4
+
+    async def test_without_credits_it_cannot_go_on(self, work: Operations) -> None:
+        operation_id = await work.begin(4, given=True)
+        price = testing.STARTING_CREDITS // 2
+        await work.run(self.Spending(price=price))
+        row = await work.row(operation_id)
+        assert (row["status"], row["failure_code"]) == ("failed", "credits-exhausted")
+        assert (row["done"], await balance_of(work, row["team_id"])) == (2, 0)
+
+
+async def balance_of(work: Operations, team_id: UUID) -> int:
+    """The credits that a team has left."""
+    account = models.credit_account
+    return int(await work.tasks.rows.fetch_value(select(account.c.balance).where(account.c.team_id == team_id)))
+
+
+class TestCancelling:
+    async def test_nothing_happens_once_a_cancellation_has_answered(self, work: Operations) -> None:
+        operation_id = await work.begin(7, given=True)
+        cancelling: list[asyncio.Task[object]] = []
+
+        async def cancel() -> None:
+            cancelling.append(asyncio.create_task(work.cancel(operation_id)))
+            await testing.wait_for_lock_waiter(work.tasks.rows)
+
+        await work.run(Counting(lambda step, position: cancel() if (step, position) == ("mark", 3) else None))
+        await cancelling[0]
+        # The item that was being done when the cancellation arrived had its effect before it answered.
+        assert await work.effects(operation_id) == Counter([1, 2, 3])
+        await work.let_leases_end()
+        await work.run(Counting())
+        assert await work.effects(operation_id) == Counter([1, 2, 3])
+        assert await work.counts(operation_id) == ("cancelled", 7, 3, 0)
+        assert await work.told(operation_id) == [(FINISHED, "cancelled")]
+
+    async def test_while_its_items_are_found(self, work: Operations) -> None:
+        operation_id = await work.begin(7)
+
+        async def cancel() -> None:
+            await work.cancel(operation_id)
+
+        await work.run(Counting(lambda step, position: cancel() if (step, position) == ("fill", 3) else None))
+        assert await work.counts(operation_id) == ("cancelled", 3, 0, 0)
+        assert await work.effects(operation_id) == Counter()
+
+    async def test_is_repeated_without_effect_and_refused_after_the_end(self, work: Operations) -> None:
+        cancelled, over = await work.begin(1), await work.begin(1)
+        for _ in range(2):
+            assert (await work.cancel(cancelled))["status"] == "cancelled"
+        await work.run(Counting())
+        with pytest.raises(errors.OperationFinished):
+            await work.cancel(over)
+        assert await work.told(cancelled) == [(FINISHED, "cancelled")]
+
+
+class TestInProgress:
+    class Processed(Counting):
+        uses_processor = True
+
+    async def test_few_are_with_the_processor_at_once(self, work: Operations, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(claims, "MOST_IN_PROGRESS", 5)
+        operation_ids = [await work.begin(7, given=True) for _ in range(2)]
+        kind = self.Processed(over=set())
+        for _ in range(3):
+            await work.run(kind)
+        # Each has its share.
+        assert [len(await work.effects(operation_id)) for operation_id in operation_ids] == [2, 2]
+        for _ in range(6):
+            kind.over |= set(range(1, 8))
+            await work.run(kind)
+        for operation_id in operation_ids:
+            assert await work.counts(operation_id) == ("succeeded", 7, 7, 0)
+
+    async def test_is_finished_and_counted_after_a_cancellation(self, work: Operations) -> None:
+        operation_id = await work.begin(3, given=True)
+        kind = self.Processed(over=set())
+        await work.run(kind)
+        assert (await work.cancel(operation_id))["finished_at"] is None
+        assert await work.told(operation_id) == []
+        kind.over |= {1, 2, 3}
+        await work.run(kind)
+        assert await work.counts(operation_id) == ("cancelled", 3, 3, 0)
+        assert await work.told(operation_id) == [(FINISHED, "cancelled")]
+
+
+class TestTurns:
+    @pytest.mark.usefixtures("one_at_a_time")
+    async def test_teams_take_turns_and_then_their_operations(self, work: Operations) -> None:
+        large = await work.begin(9, given=True)
+        team_id = (await work.row(large))["team_id"]
+        second = await work.begin(3, given=True, team_id=team_id)
+        small = await work.begin(3, given=True)
+        kind = Counting()
+        await work.run(kind)
+        names = {large: "L", second: "S", small: "x"}
+        assert "".join(names[operation_id] for operation_id, _ in kind.order) == "LxSxLxSLSLLLLLL"
+
+    async def test_an_operation_of_another_release_keeps_nobody(self, work: Operations) -> None:
+        unknown, known = await work.begin(1), await work.begin(1)
+        await work.tasks.rows.execute(
+            update(models.operation).where(models.operation.c.id == unknown).values(kind="of another release")
+        )
+        await work.run(Counting())
+        assert [(await work.row(each))["status"] for each in (unknown, known)] == ["estimating", "succeeded"]
+
+    async def test_progress_is_announced_at_most_once_in_five_seconds(
+        self, work: Operations, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(operations, "TURN_SECONDS", 0.0)
+        operation_id = await work.begin(3, given=True)
+        await work.run(Counting(), seconds=0)
+        assert await work.told(operation_id) == []
+        await work.tasks.let_time_pass(models.operation, "counted_at")
+        for _ in range(2):
+            await work.run(Counting(), seconds=0)
+        assert (await work.told(operation_id))[0] == ("operation.progressed", "running")
+        assert ending.PROGRESS_EVERY.total_seconds() == 5
+
+
+async def test_operations_are_forgotten_a_month_after_their_end(tasks: Tasks, work: Operations) -> None:
+    old, young, unfinished = [await work.begin(2) for _ in range(3)]
+    for operation_id in (old, young):
+        await work.cancel(operation_id)
+    table = models.operation
+    await tasks.rows.execute(update(table).where(table.c.id != young).values(created_at=PAST))
+    await tasks.rows.execute(update(table).where(table.c.id == old).values(finished_at=PAST))
+    await tasks.sweep()
+    rows = await tasks.rows.fetch(select(table.c.id).order_by(table.c.id))
+    assert [row["id"] for row in rows] == [young, unfinished]
