@@ -43,6 +43,7 @@ from image_api.middleware.head_requests import HeadMiddleware
 from image_api.middleware.request_shape import RequestShapeMiddleware
 from image_api.observability import Metrics, ObservabilityMiddleware, TrustedProxies
 from image_api.openapi import document, error_pages, index_page, page
+from image_api.operations.routes import router as operations_router
 from image_api.people.admin_routes import router as people_admin_router
 from image_api.people.routes import router as people_router
 from image_api.presets.routes import router as presets_router
@@ -88,6 +89,7 @@ ROUTERS = {
         links_router,
         saved_searches_router,
         batches_router,
+        operations_router,
         known_hashes_router,
         analyses_router,
         classify_router,

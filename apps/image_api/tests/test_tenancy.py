@@ -69,6 +69,7 @@ async def test_another_teams_thing_answers_as_what_is_not_there(
         "image_id": image_id,
         "decision_id": await testing.add_decision(api.rows, stranger.team_id, image_id),
         "saved_search_id": await testing.add_saved_search(api.rows, stranger.team_id),
+        "operation_id": await testing.add_operation(api.rows, stranger.team_id, stranger.user_id),
         "collection_id": await testing.add_collection(api.rows, stranger.team_id, [image_id]),
         "link_id": await testing.add_share_link(api.rows, stranger.team_id, [image_id]),
         "upload_id": await testing.add_upload(api.rows, stranger.team_id),

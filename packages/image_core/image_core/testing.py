@@ -246,6 +246,17 @@ async def add_share_link(runner: Runner, team_id: UUID, image_ids: Sequence[UUID
     return link_id
 
 
+async def add_operation(runner: Runner, team_id: UUID, user_id: UUID | None = None, **columns: Any) -> UUID:
+    """Insert an operation that is running, without items unless the columns say otherwise; return its id."""
+    operation_id = new_id()
+    row: dict[str, Any] = {
+        "id": operation_id, "team_id": team_id, "user_id": user_id, "kind": "batch", "status": "running",
+        "parameters": to_json({"action": "tag", "tags": ["fjord"]}), "role": "member", "scopes": ["images:write"],
+    } | columns  # fmt: skip
+    await _add(runner, models.operation, row)
+    return operation_id
+
+
 @dataclass
 class FakeStorage:
     """A versioned in-memory bucket that behaves like the real one; `fails` may raise before any call."""

@@ -389,6 +389,10 @@ class TestRights:
             "UPDATE share_link SET ended_at = now()",
             "UPDATE share_link_image SET image_id = image_id",
             "DELETE FROM share_link_visit",
+            "UPDATE operation SET scopes = scopes",
+            "UPDATE operation SET failure_code = failure_code",
+            "UPDATE operation_item SET state = state",
+            "DELETE FROM operation",
         )
         for column in (
             "filename", "tags", "metadata", "deleted_at", "status", "sha256", "generation", "revision", "description",
@@ -423,7 +427,7 @@ class TestRights:
             await allowed(urls.processor, f"UPDATE image SET {column} = {column}")
 
     async def test_housekeeping_touches_only_what_its_statements_name(self, urls: Any) -> None:
-        for column in ("filename", "tags", "metadata", "team_id", "object_name", "sha256", "generation", "facts"):
+        for column in ("filename", "team_id", "object_name", "sha256", "generation", "facts", "description"):
             await refused(urls.tasks, f"UPDATE image SET {column} = {column}")
         await refused(
             urls.tasks,
@@ -432,7 +436,12 @@ class TestRights:
             "SELECT token_hash FROM session",
             "SELECT FROM image_vector",
             "INSERT INTO image (id) VALUES (gen_random_uuid())",
-            "INSERT INTO analysis (id) VALUES (gen_random_uuid())",
+            "INSERT INTO analysis (result) VALUES ('{}')",
+            "INSERT INTO operation (kind) VALUES ('batch')",
+            "UPDATE operation SET user_id = user_id",
+            "UPDATE operation SET scopes = scopes",
+            "UPDATE operation_item SET payload = payload",
+            "UPDATE collection SET name = name",
             "UPDATE analysis SET result = result",
             "UPDATE team SET deleting_at = now()",
             "DELETE FROM team",
@@ -450,7 +459,7 @@ class TestRights:
             " RETURNING id, team_id",
             "DELETE FROM share_link_visit WHERE hour < now()",
         )
-        for column in ("status", "claim_token", "deadline_at", "queued_at", "purge_marked_at", "deleted_at"):
+        for column in ("status", "claim_token", "deadline_at", "queued_at", "purge_marked_at", "deleted_at", "tags"):
             await allowed(urls.tasks, f"UPDATE image SET {column} = {column}")
 
     async def test_delivery_reads_what_an_address_needs_and_keeps_what_it_made(self, urls: Any, rows: Any) -> None:

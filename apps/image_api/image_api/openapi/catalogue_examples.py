@@ -30,6 +30,26 @@ _saved_search = {
     "updated_at": _listed_image["created_at"],
 }
 
+_operation = {
+    "id": "0199c0de-0000-7000-8000-00000000000e",
+    "team_id": _listed_image["team_id"],
+    "kind": "batch",
+    "status": "running",
+    "parameters": {"action": "tag", "tags": ["fjord"]},
+    "total": 24310,
+    "done": 12000,
+    "failed": 3,
+    "left": 12307,
+    "estimate": {"items": 24310, "bytes": 97240000000, "credits": 0, "minutes": 5},
+    "budget": None,
+    "credits_spent": 0,
+    "failure": None,
+    "created_by": "0199c0de-0000-7000-8000-000000000002",
+    "created_at": _listed_image["created_at"],
+    "started_at": _listed_image["created_at"],
+    "finished_at": None,
+}
+
 _share_link = {
     "id": "0199c0de-0000-7000-8000-00000000000d",
     "team_id": _listed_image["team_id"],
@@ -53,6 +73,10 @@ CATALOGUE_EXAMPLES: dict[str, dict[str, Any]] = {
     "GrownCollection": {**_collection, "image_count": 12, "added": 1, "open_links": 0},
     "ShrunkCollection": {**_collection, "image_count": 11, "removed": 1},
     "CollectionPage": {"items": [_collection], "next_cursor": None},
+    "Operation": _operation,
+    "OperationPage": {"items": [_operation], "next_cursor": None},
+    "OperationEstimate": _operation["estimate"],
+    "OperationFailure": {"code": "budget-exhausted", "detail": "The budget of 500 credits is used up."},
     "ShareLink": {**_share_link, "image_count": 3},
     "AddressedShareLink": {
         **_share_link,

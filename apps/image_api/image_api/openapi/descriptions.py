@@ -85,6 +85,7 @@ PROPERTIES = {
     "parameters": "Parameters of the analysis, including defaults.",
     "password": "New password, 15 to 128 characters.",
     "period": "Interval between refills.",
+    "operation_id": "ID of the operation.",
     "preset": "Name of the derivative: `thumb`, `preview` or `large`.",
     "previous": "Key that the last rotation replaced, during its grace period.",
     "price_credits": "Price of a new result, in credits. A stored result is free.",

@@ -48,6 +48,10 @@ SUMMARIES = {
     "listShareLinks": "List the share links of a team",
     "removeShareLink": "Delete a share link",
     "rotateShareLink": "Give a share link a new address",
+    "cancelOperation": "Cancel an operation",
+    "getOperation": "Get an operation",
+    "listOperationFailures": "List the items of an operation that failed",
+    "listOperations": "List operations",
     "addCollectionImages": "Add images to a collection",
     "changeCollection": "Change a collection",
     "createCollection": "Create a collection",
@@ -156,6 +160,7 @@ SUMMARIES = {
 TAGS = {
     "uploads": "Upload files directly to storage, whole or in pieces.",
     "images": "Upload, import, find, change, download and delete images.",
+    "operations": "Work that takes long: progress, failures, cancelling.",
     "collections": "Images that people put together, in an order of their own.",
     "analyses": "Results that analyzers compute from images.",
     "duplicates": "Near-duplicate images, and decisions about them.",

@@ -7,7 +7,7 @@ import orjson
 from fastapi import APIRouter, Depends, Query, Response
 
 from image_api.actor import Actor, Scope
-from image_api.auth import RequireAnyOf
+from image_api.auth import RequireAnyOf, RequireScope
 from image_api.dependencies import CursorQuery, LimitQuery, ServicesDep, TeamQuery, TransactionDep
 from image_api.guarded_route import GuardedRoute
 from image_api.http.field_types import QueryInteger
@@ -17,13 +17,10 @@ from image_api.operations import schemas, service
 from image_api.operations.body import failure_line, operation_body
 
 router = APIRouter(prefix="/operations", tags=["operations"], route_class=GuardedRoute)
-Watcher = Annotated[
+Watcher = Annotated[Actor, Depends(RequireScope(Scope.IMAGES_READ))]
+Canceller = Annotated[
     Actor,
-    Depends(
-        RequireAnyOf(
-            Scope.IMAGES_READ, Scope.IMAGES_WRITE, Scope.IMAGES_DELETE, Scope.ANALYSES_RUN, Scope.DELIVERY_MANAGE
-        )
-    ),
+    Depends(RequireAnyOf(Scope.IMAGES_WRITE, Scope.IMAGES_DELETE, Scope.ANALYSES_RUN, Scope.DELIVERY_MANAGE)),
 ]
 _MEDIA_TYPE = "application/x-ndjson"
 _LINES: dict[int | str, dict[str, Any]] = {
@@ -85,7 +82,7 @@ async def list_operation_failures(
     response_model=schemas.Operation,
     responses={409: {"description": "The operation is over."}},
 )
-async def cancel_operation(operation_id: UUID, actor: Watcher, transaction: TransactionDep) -> Any:
+async def cancel_operation(operation_id: UUID, actor: Canceller, transaction: TransactionDep) -> Any:
     """Cancel an operation. After the response, nothing new of it begins; what is done stays done.
 
     What is in progress is finished and counted, and `finished_at` is null until then. You can cancel your own

@@ -22,7 +22,7 @@ class StartedOperation(BaseModel):
 class OperationEstimate(BaseModel):
     """What an operation was expected to take, when its items were counted."""
 
-    items: int
+    items: int = Field(description="Number of items found so far.")
     bytes: int = Field(description="Total size of the files.")
     credits: int = Field(description="Price of the analyses that are not stored yet.")
     minutes: int | None = Field(description="Null while its items are being found.")
@@ -31,14 +31,14 @@ class OperationEstimate(BaseModel):
 class OperationFailure(BaseModel):
     """Why an operation could not go on."""
 
-    code: str
-    detail: str
+    code: str = Field(description="Error code, such as `budget-exhausted`.")
+    detail: str = Field(description="What happened, and what to do.")
 
 
 class Operation(BaseModel):
     """Work that takes long, item by item."""
 
-    id: UUID
+    id: UUID = Field(description="ID of the operation.")
     team_id: UUID | None = Field(description="Team to which it is limited. Null for work on the whole platform.")
     kind: str = Field(description="What it does, such as `batch`.")
     status: OperationStatus = Field(
@@ -55,10 +55,10 @@ class Operation(BaseModel):
     )
     estimate: OperationEstimate
     budget: int | None = Field(description="Credits that it may spend. Null for no limit.")
-    credits_spent: int
+    credits_spent: int = Field(description="Credits that its items have cost.")
     failure: OperationFailure | None = Field(description="Why its status is `failed`, and else null.")
     created_by: UUID | None = Field(description="ID of the user who asked for it. Null if the user was removed.")
-    created_at: datetime
+    created_at: datetime = Field(description="Time at which it was asked for, in UTC.")
     started_at: datetime | None = Field(description="When its items were known. Null before that.")
     finished_at: datetime | None = Field(
         description="When nothing of it was in progress any more: what had begun before a cancellation is finished."
@@ -68,5 +68,5 @@ class Operation(BaseModel):
 class OperationPage(BaseModel):
     """A page of operations, newest first."""
 
-    items: list[Operation]
+    items: list[Operation] = Field(description="The operations of the page.")
     next_cursor: str | None

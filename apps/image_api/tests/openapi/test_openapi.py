@@ -161,6 +161,7 @@ async def prepare(
         "decision_id": await testing.add_decision(api.rows, owner.team_id, image_id),
         "analysis_id": await testing.add_analysis(api.rows, owner.team_id, (await api.row(image_id))["sha256"]),
         "saved_search_id": await testing.add_saved_search(api.rows, owner.team_id),
+        "operation_id": await testing.add_operation(api.rows, owner.team_id, owner.user_id),
         "collection_id": await testing.add_collection(api.rows, owner.team_id, [image_id]),
         "link_id": await testing.add_share_link(api.rows, owner.team_id, [image_id]),
         "upload_id": await testing.add_upload(api.rows, owner.team_id),

@@ -98,7 +98,7 @@ class TestTime:
     async def test_events_are_published_before_anything_else(self) -> None:
         names = list(tasks_app.STEPS)
         assert names[0] == "events_published"
-        assert names[-4:] == ["overdue_uploads", "sessions_forgotten", "purged", "objects_removed"]
+        assert names[-5:] == ["overdue_uploads", "sessions_forgotten", "purged", "objects_removed", "operations"]
 
 
 class TestRows:

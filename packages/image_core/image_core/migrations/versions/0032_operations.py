@@ -4,8 +4,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "0033"
-down_revision = "0030"
+revision = "0032"
+down_revision = "0031"
 branch_labels = None
 depends_on = None
 
@@ -29,6 +29,20 @@ RIGHTS = {
             " lease_expires_at, attempts, subject_id, code, detail, credits)"
         ),
     },
+}
+
+# What batches change, which image-tasks runs from now on beside the API.
+BATCHES = {
+    "image": "UPDATE (tags, metadata, visibility)",
+    "metadata_schema": "SELECT",
+    "collection": "SELECT, UPDATE (revision, updated_at)",
+    "collection_member": "SELECT, INSERT (collection_id, image_id, team_id, position), DELETE",
+    "analysis": (
+        "INSERT (id, team_id, sha256, analyzer, version, parameters, parameters_hash, reservation_id, requested_by,"
+        " trace_parent, queued_at)"
+    ),
+    "analyzer_model": "SELECT",
+    "credit_reservation": "INSERT",
 }
 
 
@@ -133,8 +147,12 @@ def upgrade() -> None:
         op.execute(f"ALTER TABLE {table} OWNER TO image_migrator")
         for role, granted in rights.items():
             op.execute(f"GRANT {granted} ON {table} TO {role}")
+    for table, granted in BATCHES.items():
+        op.execute(f"GRANT {granted} ON {table} TO image_tasks")
 
 
 def downgrade() -> None:
+    for table, granted in BATCHES.items():
+        op.execute(f"REVOKE {granted} ON {table} FROM image_tasks")
     op.drop_table("operation_item")
     op.drop_table("operation")
