@@ -53,7 +53,7 @@ class Operation(BaseModel):
         description="Number of items that were neither done nor failed. After the end, they were never begun. Null"
         " while items are found."
     )
-    estimate: OperationEstimate
+    estimate: OperationEstimate = Field(description="What it was expected to take when its items were counted.")
     budget: int | None = Field(description="Credits that it may spend. Null for no limit.")
     credits_spent: int = Field(description="Credits that its items have cost.")
     failure: OperationFailure | None = Field(description="Why its status is `failed`, and else null.")

@@ -48,6 +48,7 @@ ALTERNATIVES = {name: [("admin",)] for name in KEEPING_KEYS.split()} | {
     "trashImage": [("images:write",)],
     "restoreImage": [("images:write",)],
     # The action decides.
+    "cancelOperation": [("images:delete",), ("analyses:run",), ("delivery:manage",)],
     "changeImages": [("images:delete",), ("analyses:run",), ("delivery:manage",)],
 }
 
