@@ -27,6 +27,7 @@ from image_api.duplicates.routes import router as duplicates_router
 from image_api.http import problems
 from image_api.http.paths import API_PREFIX
 from image_api.images.routes import router as images_router
+from image_api.import_sources.routes import router as import_sources_router
 from image_api.known_hashes.routes import router as known_hashes_router
 from image_api.limits.rate_limits import RateLimits
 from image_api.links.routes import router as links_router
@@ -90,6 +91,7 @@ ROUTERS = {
         saved_searches_router,
         batches_router,
         operations_router,
+        import_sources_router,
         known_hashes_router,
         analyses_router,
         classify_router,

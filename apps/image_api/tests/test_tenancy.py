@@ -70,6 +70,7 @@ async def test_another_teams_thing_answers_as_what_is_not_there(
         "decision_id": await testing.add_decision(api.rows, stranger.team_id, image_id),
         "saved_search_id": await testing.add_saved_search(api.rows, stranger.team_id),
         "operation_id": await testing.add_operation(api.rows, stranger.team_id, stranger.user_id),
+        "import_source_id": await testing.add_import_source(api.rows, stranger.team_id),
         "collection_id": await testing.add_collection(api.rows, stranger.team_id, [image_id]),
         "link_id": await testing.add_share_link(api.rows, stranger.team_id, [image_id]),
         "upload_id": await testing.add_upload(api.rows, stranger.team_id),
@@ -88,6 +89,7 @@ async def test_another_teams_thing_answers_as_what_is_not_there(
     problems = [{**answer.json(), "request_id": None} if answer.content else None for answer in answers]
     assert problems[0] == problems[1]
     needs_the_role = path.startswith("/api/v1/users/{user_id}") and "/credentials" not in path
+    needs_the_role |= "{import_source_id}" in path
     needs_the_role |= "/teams/{team_id}" in path and (method not in ("GET", "HEAD") or "invitations" in path)
     assert {answer.status_code for answer in answers} == ({403} if needs_the_role else {404})
     assert {name for name in answers[0].headers if name != "x-request-id"} == {

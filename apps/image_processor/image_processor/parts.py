@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
 from functools import cached_property
+from typing import NamedTuple
 
 from opentelemetry.trace import TracerProvider
 
@@ -33,6 +34,13 @@ class Outcome(Enum):
 
     DONE = "done"
     LATER = "later"
+
+
+class Digests(NamedTuple):
+    """The digests of an object's bytes; `crc32c` is written as storage writes it."""
+
+    sha256: bytes
+    crc32c: str
 
 
 @dataclass(frozen=True)
@@ -104,8 +112,10 @@ async def run_on_idle_worker(parts: Parts, job: Callable[[], Awaitable[Outcome]]
         idle.release()
 
 
-async def fetch(parts: Parts, storage: ObjectStorage, name: str, generation: int | None, picture: PictureFile) -> bytes:
-    """Write the object into `picture` and return its SHA-256.
+async def fetch(
+    parts: Parts, storage: ObjectStorage, name: str, generation: int | None, picture: PictureFile
+) -> Digests:
+    """Write the object into `picture` and return the digests of its bytes.
 
     Raises:
         TransientFailure: Storage is unavailable, or the object is gone.
@@ -113,12 +123,12 @@ async def fetch(parts: Parts, storage: ObjectStorage, name: str, generation: int
     """
     hashing = _HashingFile(picture)
     try:
-        await storage.download(name, generation, hashing, parts.settings.original_max_bytes)
+        crc32c = await storage.download(name, generation, hashing, parts.settings.original_max_bytes)
     except (errors.StorageUnavailable, ObjectMissing) as error:
         raise TransientFailure(type(error).__name__) from error
     except ObjectTooLarge as error:
         raise PictureRejected("picture-too-large") from error
-    return hashing.digest()
+    return Digests(hashing.digest(), crc32c)
 
 
 class _HashingFile:

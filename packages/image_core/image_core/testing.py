@@ -1,6 +1,7 @@
 """Building blocks of tests: rows, and an in-memory bucket. No service imports this module."""
 
 import asyncio
+import builtins
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +24,16 @@ from image_core.images.similarity import DESCRIPTOR_MODEL
 from image_core.keys import api_keys
 from image_core.states import HOLDS_BYTES, DeliveryKeyState, ImageStatus
 from image_core.storage.connection import crc32c, crc32c_text
-from image_core.storage.protocol import Buffer, ObjectMissing, ObjectTooLarge, Sink, StoredObject
+from image_core.storage.protocol import (
+    Buffer,
+    ListedObject,
+    ObjectChanged,
+    ObjectMissing,
+    ObjectStorage,
+    ObjectTooLarge,
+    Sink,
+    StoredObject,
+)
 
 GENERATION = 1_700_000_000_000_001
 TRASHED_EVENT = {
@@ -235,6 +245,14 @@ async def add_saved_search(runner: Runner, team_id: UUID, query: str = "tag=fjor
     return search_id
 
 
+async def add_import_source(runner: Runner, team_id: UUID, **columns: Any) -> UUID:
+    """Insert an import source; return its id."""
+    source_id = new_id()
+    row = {"id": source_id, "team_id": team_id, "name": f"old-site-{source_id.hex[-6:]}", "bucket": "example-old-site"}
+    await _add(runner, models.import_source, row | columns)
+    return source_id
+
+
 async def add_share_link(runner: Runner, team_id: UUID, image_ids: Sequence[UUID] = (), **columns: Any) -> UUID:
     """Insert a share link of these images, or of the collection that the columns name; return its id."""
     link_id = new_id()
@@ -328,13 +346,14 @@ class FakeStorage:
         self.fails("read")
         return self._find(name, generation).body[start : end + 1]
 
-    async def download(self, name: str, generation: int | None, file: Sink, limit_bytes: int) -> None:
+    async def download(self, name: str, generation: int | None, file: Sink, limit_bytes: int) -> str:
         """See `ObjectStorage`."""
         self.fails("download")
         body = self._find(name, generation).body
         if len(body) > limit_bytes:
             raise ObjectTooLarge
         file.write(body)
+        return crc32c_text(crc32c(body))
 
     async def delete(self, name: str, generation: int | None = None) -> None:
         """See `ObjectStorage`."""
@@ -351,6 +370,27 @@ class FakeStorage:
             if name.startswith(prefix)
             for version in generations
         ]
+
+    async def live_objects(self, prefix: str, after: str, limit: int) -> "builtins.list[ListedObject]":
+        """See `ObjectStorage`. Everything was created just now."""
+        self.fails("live_objects")
+        names = [name for name, kept in sorted(self._objects.items()) if kept and name.startswith(prefix)]
+        live = [self._objects[name][-1].stored for name in names if name > after]
+        return [ListedObject(stored, datetime.now(UTC), None, {}) for stored in live[:limit]]
+
+    async def copy_from(
+        self, source: ObjectStorage, source_name: str, source_generation: int, name: str, content_type: str
+    ) -> StoredObject:
+        """See `ObjectStorage`. The source is in memory too."""
+        self.fails("copy_from")
+        original: _Generation = source._find(source_name, None)  # type: ignore[attr-defined]  # noqa: SLF001
+        if original.stored.generation != source_generation:
+            raise ObjectChanged
+        return self._live_or_stored(name, original.body, content_type)
+
+    def _live_or_stored(self, name: str, body: bytes, content_type: str) -> StoredObject:
+        live = self._live(name)
+        return self._store(name, body, content_type) if live is None else live.stored
 
     async def check(self) -> None:
         """See `ObjectStorage`."""

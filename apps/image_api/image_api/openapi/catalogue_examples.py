@@ -48,6 +48,13 @@ _operation = {
     "created_at": _listed_image["created_at"],
     "started_at": _listed_image["created_at"],
     "finished_at": None,
+_import_source = {
+    "id": "0199c0de-0000-7000-8000-00000000000e",
+    "team_id": _listed_image["team_id"],
+    "name": "old-site",
+    "bucket": "example-old-site",
+    "prefix": "uploads/",
+    "created_at": _listed_image["created_at"],
 }
 
 _share_link = {
@@ -116,6 +123,8 @@ CATALOGUE_EXAMPLES: dict[str, dict[str, Any]] = {
             "share_links": {"used": 3, "limit": 1000},
         },
     },
+    "ImportSource": _import_source,
+    "ImportSourcePage": {"items": [_import_source], "next_cursor": None},
     "SavedSearch": _saved_search,
     "SavedSearchPage": {"items": [_saved_search], "next_cursor": None},
     "CollectionImages": {"items": [_listed_image], "next_cursor": None},

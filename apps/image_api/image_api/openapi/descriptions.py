@@ -274,6 +274,7 @@ SPECIAL = {
     "Version.version": "Version of the service.",
 }
 PARAMETERS = {
+    "import_source_id": "ID of the import source.",
     "saved_search_id": "ID of the saved search.",
     "collection_id": "ID of the collection.",
     "actor_user_id": "Only changes made by this user.",

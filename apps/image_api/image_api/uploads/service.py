@@ -146,8 +146,9 @@ async def _complete(
         async with services.database.transaction() as transaction:
             row = await upload_queries.complete(
                 transaction, pending.image_id, new_size_bytes=received.stored.size_bytes, new_sha256=received.sha256,
-                new_generation=received.stored.generation, new_filename=fields.filename,
-                new_tags=list(dict.fromkeys(fields.tags)), new_metadata=to_json(fields.metadata),
+                new_crc32c=received.stored.crc32c, new_generation=received.stored.generation,
+                new_filename=fields.filename, new_tags=list(dict.fromkeys(fields.tags)),
+                new_metadata=to_json(fields.metadata),
             )  # fmt: skip
             if row is not None:
                 stored = {"sha256": received.sha256.hex(), "size_bytes": received.stored.size_bytes}

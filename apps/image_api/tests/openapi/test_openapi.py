@@ -162,6 +162,7 @@ async def prepare(
         "analysis_id": await testing.add_analysis(api.rows, owner.team_id, (await api.row(image_id))["sha256"]),
         "saved_search_id": await testing.add_saved_search(api.rows, owner.team_id),
         "operation_id": await testing.add_operation(api.rows, owner.team_id, owner.user_id),
+        "import_source_id": await testing.add_import_source(api.rows, owner.team_id),
         "collection_id": await testing.add_collection(api.rows, owner.team_id, [image_id]),
         "link_id": await testing.add_share_link(api.rows, owner.team_id, [image_id]),
         "upload_id": await testing.add_upload(api.rows, owner.team_id),
@@ -238,6 +239,7 @@ def body_of(method: str, path: str, owner: UserWithKey, collection_id: UUID) -> 
     ends: dict[str, dict[str, Any]] = {"teams": named, "users": named, "credentials": named}
     ends |= {"delivery-keys": named, "collections": named, "links": {"collection_id": str(collection_id)}}
     ends |= {"saved-searches": named | {"query": "tag=fjord"}}
+    ends |= {"import-sources": {"team_id": str(owner.team_id), "name": "old-site", "bucket": "example-old-site"}}
     ends |= {"upload-tokens": {}, "uploads": {"content_type": "image/png", "size_bytes": 100}}
     ends |= {"check-hashes": {"sha256": [sha256(b"file").hexdigest()]}}
     ends |= {"refill": {"add": 5}, "report": {"key": owner.api_key}}

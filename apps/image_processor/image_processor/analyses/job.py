@@ -121,7 +121,8 @@ async def _fetch(parts: Parts, claimed: AnalysisClaim, picture: PictureFile) -> 
     source = source or claimed.scratch
     if source is None:
         return False
-    if await fetch(parts, storage, source.object_name, source.generation, picture) != claimed.sha256:
+    fetched = await fetch(parts, storage, source.object_name, source.generation, picture)
+    if fetched.sha256 != claimed.sha256:
         raise errors.StorageUnavailable("The object read is not the one that was stored.")
     return True
 

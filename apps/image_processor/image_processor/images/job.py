@@ -130,7 +130,8 @@ async def _make_ready(parts: Parts, claimed: ImageClaim, picture: PictureFile, s
     try:
         if sha256 is None:
             with span(parts.tracer_provider, "fetch original"):
-                sha256 = await fetch(parts, parts.originals, claimed.object_name, claimed.generation, picture)
+                fetched = await fetch(parts, parts.originals, claimed.object_name, claimed.generation, picture)
+                sha256 = fetched.sha256
         _check_same(sha256, claimed)
         with span(parts.tracer_provider, "decode and encode"):
             processed = await parts.pool.process(picture, await _request(parts, claimed))

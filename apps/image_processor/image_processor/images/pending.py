@@ -17,7 +17,7 @@ from image_core.states import Failure
 from image_engine.contract.picture_file import PictureFile
 from image_engine.contract.rejections import PictureRejected
 from image_processor.images import queries
-from image_processor.parts import Parts, fetch
+from image_processor.parts import Digests, Parts, fetch
 
 
 async def complete_pending(parts: Parts, row: Record, generation: int, picture: PictureFile) -> bytes | None:
@@ -27,18 +27,18 @@ async def complete_pending(parts: Parts, row: Record, generation: int, picture: 
         TransientFailure: Storage is unavailable, or the object is gone.
     """
     try:
-        sha256 = await _fetch_as_declared(parts, row, generation, picture)
+        digests = await _fetch_as_declared(parts, row, generation, picture)
     except _Refused as refused:
         await _expire(parts, row, refused.failure, None)
         return None
     try:
         async with parts.database.transaction() as transaction:
-            await queries.mark_stored(transaction, row["id"], generation, picture.size_bytes, sha256)
+            await queries.mark_stored(transaction, row["id"], generation, picture.size_bytes, digests)
     except UniqueViolation:
-        existing_id = await queries.find_existing(parts.database, row["team_id"], sha256)
+        existing_id = await queries.find_existing(parts.database, row["team_id"], digests.sha256)
         await _expire(parts, row, DUPLICATE, existing_id)
         return None
-    return sha256
+    return digests.sha256
 
 
 class _Refused(Exception):
@@ -49,20 +49,20 @@ class _Refused(Exception):
         self.failure = failure
 
 
-async def _fetch_as_declared(parts: Parts, row: Record, generation: int, picture: PictureFile) -> bytes:
-    """Write the object into `picture` and return its SHA-256.
+async def _fetch_as_declared(parts: Parts, row: Record, generation: int, picture: PictureFile) -> Digests:
+    """Write the object into `picture` and return the digests of its bytes.
 
     Raises:
         _Refused: The object is larger than allowed, or is not what was declared.
         TransientFailure: Storage is unavailable, or the object is gone.
     """
     try:
-        sha256 = await fetch(parts, parts.originals, row["object_name"], generation, picture)
+        digests = await fetch(parts, parts.originals, row["object_name"], generation, picture)
     except PictureRejected as rejection:
         raise _Refused(Failure(rejection.code, rejection.message)) from rejection
-    if row["declared_bytes"] is not None and (failure := _difference(row, picture, sha256)):
+    if row["declared_bytes"] is not None and (failure := _difference(row, picture, digests.sha256)):
         raise _Refused(failure)
-    return sha256
+    return digests
 
 
 def _difference(row: Record, picture: PictureFile, sha256: bytes) -> Failure | None:

@@ -18,6 +18,7 @@ from image_core.images.object_names import Bucket, claim_folder
 from image_core.images.presets import eager_recipes, focal_point_of, presets_of_team
 from image_core.models import HOLDS_BYTES_CLAUSE, derivative, image, rendition, team, upload_session
 from image_core.states import Failure, LabelSource
+from image_processor.parts import Digests
 
 
 class ImageClaim(NamedTuple):
@@ -89,7 +90,7 @@ async def find(runner: Runner, image_id: UUID) -> Record | None:
 
 
 async def mark_stored(
-    transaction: Transaction, image_id: UUID, generation: int, size_bytes: int, sha256: bytes
+    transaction: Transaction, image_id: UUID, generation: int, size_bytes: int, digests: Digests
 ) -> bool:
     """Move a row from pending to stored, with the properties of the bytes; return False if the API was faster.
 
@@ -97,8 +98,9 @@ async def mark_stored(
         db.UniqueViolation: The team has these bytes already.
     """
     moved = await transaction.execute(
-        _store, image_id=image_id, new_generation=generation, new_size_bytes=size_bytes, new_sha256=sha256
-    )
+        _store, image_id=image_id, new_generation=generation, new_size_bytes=size_bytes, new_sha256=digests.sha256,
+        new_crc32c=digests.crc32c,
+    )  # fmt: skip
     return moved == 1
 
 

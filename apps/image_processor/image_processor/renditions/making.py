@@ -81,7 +81,8 @@ async def fetch_source(parts: Parts, target: Target, picture: PictureFile) -> No
     if target.spec not in (FULL, SOURCE):
         smaller = await queries.find_source(parts.database, image["id"], image["generation"])
     storage, found, generation = _object_of(parts, image, smaller)
-    if await fetch(parts, storage, found["object_name"], generation, picture) != found["sha256"]:
+    fetched = await fetch(parts, storage, found["object_name"], generation, picture)
+    if fetched.sha256 != found["sha256"]:
         raise errors.StorageUnavailable("The object read is not the one that was stored.")
 
 

@@ -351,12 +351,13 @@ class TestBeforeTheApi:
         row, stored = await processor.image("pending", body=b"bytes")
         really = parts.fetch
 
-        async def fetch(*arguments: Any) -> bytes:
-            sha256 = await really(*arguments)
+        async def fetch(*arguments: Any) -> parts.Digests:
+            digests = await really(*arguments)
             await processor.set_row(
-                row["id"], status="stored", size_bytes=5, sha256=sha256, generation=stored.generation, filename="a.png"
-            )
-            return sha256
+                row["id"], status="stored", size_bytes=5, sha256=digests.sha256, generation=stored.generation,
+                filename="a.png",
+            )  # fmt: skip
+            return digests
 
         monkeypatch.setattr(pending, "fetch", fetch)
         await job.handle(processor.parts, processor.finalized(stored))

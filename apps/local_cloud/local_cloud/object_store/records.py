@@ -128,6 +128,16 @@ class Preconditions:
         )
 
     @classmethod
+    def of_source(cls, query: Mapping[str, str]) -> "Preconditions":
+        """Parse the JSON API's parameters about the source of a copy."""
+        return cls(
+            _number(query, "ifSourceGenerationMatch"),
+            _number(query, "ifSourceGenerationNotMatch"),
+            _number(query, "ifSourceMetagenerationMatch"),
+            _number(query, "ifSourceMetagenerationNotMatch"),
+        )
+
+    @classmethod
     def from_headers(cls, headers: Mapping[str, str]) -> "Preconditions":
         """Parse the XML API's headers."""
         return cls(

@@ -99,6 +99,7 @@ from image_core.errors.images import (
     UploadTooSlow,
     VariantNotSupported,
 )
+from image_core.errors.imports import ImportSourceNotFound, ImportSourceTaken, SourceNotGranted
 from image_core.errors.kinds import (
     AppError,
     Conflict,
@@ -228,6 +229,8 @@ __all__ = [
     "ImageNotReprocessable",
     "ImageNotStored",
     "ImagePurged",
+    "ImportSourceNotFound",
+    "ImportSourceTaken",
     "Invalid",
     "InvitationNotFound",
     "KeyExpired",
@@ -277,6 +280,7 @@ __all__ = [
     "SigningKeysUnavailable",
     "SourceAnswerUnusable",
     "SourceNotAnImage",
+    "SourceNotGranted",
     "SourceRefused",
     "SourceTimeout",
     "SourceTooLarge",

@@ -115,7 +115,7 @@ def complete_upload() -> Update:
     """Complete an upload: pending → stored, with the properties of the stored object; expired rows stay as they are.
 
     The processor may have been faster: the status never moves back, and only missing values are filled in.
-    Parameters: image_id, new_size_bytes, new_sha256, new_generation, new_filename, new_tags, new_metadata.
+    Parameters: image_id, new_size_bytes, new_sha256, new_crc32c, new_generation, new_filename, new_tags, new_metadata.
     """
     return _change(
         _id,
@@ -123,6 +123,7 @@ def complete_upload() -> Update:
         status=case((_pending, ImageStatus.STORED), else_=image.c.status),
         size_bytes=func.coalesce(image.c.size_bytes, bindparam("new_size_bytes", type_=BigInteger)),
         sha256=func.coalesce(image.c.sha256, bindparam("new_sha256", type_=LargeBinary)),
+        crc32c=func.coalesce(image.c.crc32c, bindparam("new_crc32c", type_=Text)),
         generation=func.coalesce(image.c.generation, bindparam("new_generation", type_=BigInteger)),
         stored_at=func.coalesce(image.c.stored_at, func.now()),
         queued_at=func.coalesce(image.c.queued_at, func.now()),
@@ -136,12 +137,12 @@ def complete_upload() -> Update:
 def store() -> Update:
     """Store an upload: pending → stored, with the properties of the object.
 
-    Parameters: image_id, new_generation, new_size_bytes, new_sha256.
+    Parameters: image_id, new_generation, new_size_bytes, new_sha256, new_crc32c.
     """
     return _change(
         _id, _pending, status=ImageStatus.STORED, generation=bindparam("new_generation"),
-        size_bytes=bindparam("new_size_bytes"), sha256=bindparam("new_sha256"), stored_at=func.now(),
-        queued_at=func.now(), attempts=0,
+        size_bytes=bindparam("new_size_bytes"), sha256=bindparam("new_sha256"), crc32c=bindparam("new_crc32c"),
+        stored_at=func.now(), queued_at=func.now(), attempts=0,
     )  # fmt: skip
 
 

@@ -43,6 +43,7 @@ from image_core.models.images import (
     upload_session,
 )
 from image_core.models.operations import operation, operation_item
+from image_core.models.imports import import_source
 from image_core.models.share_links import share_link, share_link_image, share_link_visit
 from image_core.models.similarity import (
     BANDS,
@@ -89,6 +90,7 @@ __all__ = [
     "image",
     "image_hash",
     "image_vector",
+    "import_source",
     "invitation",
     "metadata",
     "metadata_schema",

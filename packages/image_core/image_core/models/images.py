@@ -50,6 +50,8 @@ image = Table(
     # Maximum size of a pending upload; counted against the team's quota until it is stored.
     Column("expected_bytes", BigInteger),
     Column("sha256", LargeBinary),
+    # As storage writes it: big-endian, in base64; null for images of an earlier release.
+    Column("crc32c", Text),
     Column("width", Integer),
     Column("height", Integer),
     Column("frames", Integer),

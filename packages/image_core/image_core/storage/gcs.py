@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import orjson
 
-from image_core.storage import sessions
+from image_core.storage import copies, sessions
 from image_core.storage.connection import (
     FIELDS,
     GcsConnection,
@@ -24,7 +24,15 @@ from image_core.storage.connection import (
     query,
     split_into_pieces,
 )
-from image_core.storage.protocol import Buffer, ObjectMissing, ObjectTooLarge, Sink, StoredObject
+from image_core.storage.protocol import (
+    Buffer,
+    ListedObject,
+    ObjectMissing,
+    ObjectStorage,
+    ObjectTooLarge,
+    Sink,
+    StoredObject,
+)
 from image_core.storage.writer import GcsWriter
 
 _PAGE_FIELDS = f"items({FIELDS}),nextPageToken"
@@ -124,9 +132,9 @@ class GcsStorage:
 
         return await self._gcs.run(attempt)
 
-    async def download(self, name: str, generation: int | None, file: Sink, limit_bytes: int) -> None:
+    async def download(self, name: str, generation: int | None, file: Sink, limit_bytes: int) -> str:
         download = _Download(self._media(name, generation), file, limit_bytes)
-        await self._gcs.run(lambda: download.resume(self._gcs))
+        return await self._gcs.run(lambda: download.resume(self._gcs))
 
     async def delete(self, name: str, generation: int | None = None) -> None:
         generations = [generation] if generation else [found.generation for found in await self._generations_of(name)]
@@ -151,6 +159,15 @@ class GcsStorage:
         parameters = query(prefix=prefix, versions="true", pageToken=token, fields=_PAGE_FIELDS)
         return await self._gcs.run(lambda: _list_page(self._gcs, f"{self._objects_url}?{parameters}"))
 
+    async def live_objects(self, prefix: str, after: str, limit: int) -> "builtins.list[ListedObject]":
+        return await copies.live_objects(self._gcs, self._objects_url, prefix, after, limit)
+
+    async def copy_from(
+        self, source: ObjectStorage, source_name: str, source_generation: int, name: str, content_type: str
+    ) -> StoredObject:
+        url = copies.rewrite_url(self._gcs, (source.bucket, source_name), source_generation, (self.bucket, name))
+        return await self._gcs.run(lambda: copies.rewrite(self._gcs, url, content_type, lambda: self._stat(name)))
+
     async def check(self) -> None:
         url = f"{self._objects_url}?{query(maxResults=1, fields=_PAGE_FIELDS)}"
         await self._gcs.run_once(lambda: self._gcs.read_whole("GET", url), _CHECK_SECONDS)
@@ -171,8 +188,8 @@ class _Download:
         self._written = 0
         self._crc32c = 0
 
-    async def resume(self, gcs: GcsConnection) -> None:
-        """Download the remaining bytes.
+    async def resume(self, gcs: GcsConnection) -> str:
+        """Download the remaining bytes; return the CRC-32C of all.
 
         Raises:
             ObjectTooLarge: The object is longer than allowed; the size in a message or a row is only a claim.
@@ -186,5 +203,7 @@ class _Download:
                 self._file.write(chunk)
                 self._written += len(chunk)
                 self._crc32c = crc32c(chunk, self._crc32c)
-            if f"crc32c={crc32c_text(self._crc32c)}" not in ",".join(response.headers.getall("x-goog-hash", [])):
+            checksum = crc32c_text(self._crc32c)
+            if f"crc32c={checksum}" not in ",".join(response.headers.getall("x-goog-hash", [])):
                 raise MalformedResponse("the bytes are not those of the object")
+            return checksum

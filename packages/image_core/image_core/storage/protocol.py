@@ -1,7 +1,8 @@
 """The interface of object storage. `gcs` implements it on Google Cloud Storage, `testing` in memory."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -25,6 +26,14 @@ class ObjectTooLarge(Exception):
     """The object has more bytes than the caller accepts."""
 
 
+class BucketNotReadable(Exception):
+    """The bucket does not exist, or this account may not list it."""
+
+
+class ObjectChanged(Exception):
+    """The object is no longer the generation that was asked for."""
+
+
 @dataclass(frozen=True)
 class StoredObject:
     """An object as storage describes it; `crc32c` is the big-endian checksum in base64."""
@@ -34,6 +43,16 @@ class StoredObject:
     size_bytes: int
     content_type: str | None
     crc32c: str | None
+
+
+@dataclass(frozen=True)
+class ListedObject:
+    """A live object in a listing, with what the one who stored it wrote beside it."""
+
+    stored: StoredObject
+    created_at: datetime
+    content_encoding: str | None
+    metadata: Mapping[str, str]
 
 
 class Sink(Protocol):
@@ -92,8 +111,8 @@ class ObjectStorage(Protocol):
             ObjectMissing: The object or the generation does not exist.
         """
 
-    async def download(self, name: str, generation: int | None, file: Sink, limit_bytes: int) -> None:
-        """Write the whole object, of a generation or the live one, to `file` after verifying its checksum.
+    async def download(self, name: str, generation: int | None, file: Sink, limit_bytes: int) -> str:
+        """Write the whole object, of a generation or the live one, to `file`; verify and return its CRC-32C.
 
         Raises:
             ObjectMissing: The object or the generation does not exist.
@@ -102,6 +121,27 @@ class ObjectStorage(Protocol):
 
     async def delete(self, name: str, generation: int | None = None) -> None:
         """Remove one generation, or all of them. Absent objects are ignored."""
+
+    async def live_objects(self, prefix: str, after: str, limit: int) -> list[ListedObject]:
+        """Return the live objects under the prefix whose names follow `after`, in the order of names.
+
+        Fewer than `limit` means that there are no more.
+
+        Raises:
+            BucketNotReadable: The bucket does not exist, or this account may not list it.
+        """
+
+    async def copy_from(
+        self, source: "ObjectStorage", source_name: str, source_generation: int, name: str, content_type: str
+    ) -> StoredObject:
+        """Copy a live object of another bucket, or of this one, without reading its bytes.
+
+        A copy of the same object that is already there is returned.
+
+        Raises:
+            ObjectMissing: The source has no such object.
+            ObjectChanged: The source is no longer this generation, or there is another object of the new name.
+        """
 
     async def list(self, prefix: str) -> list[StoredObject]:
         """Iterate over every generation of every object under the prefix, in the order of names."""

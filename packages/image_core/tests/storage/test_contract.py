@@ -19,6 +19,7 @@ from image_core.storage.protocol import (
     ONE_REQUEST_BYTES,
     READ_CHUNK_BYTES,
     SESSION_UNIT_BYTES,
+    ObjectChanged,
     ObjectMissing,
     ObjectStorage,
     ObjectTooLarge,
@@ -68,6 +69,50 @@ async def send(address: str, first: int, last: int) -> int:
     part = {"content-range": f"bytes {first}-{last}/300000", "content-type": "image/png"}
     async with httpx2.AsyncClient(trust_env=False) as client:
         return (await client.put(address, content=CHUNK[first : last + 1], headers=part)).status_code
+
+
+class TestCopies:
+    async def test_a_copy_has_the_bytes_and_only_the_type_that_it_was_given(
+        self, storage: ObjectStorage, name: str
+    ) -> None:
+        original = await storage.put(f"{name}/a b", b"some bytes", "text/plain")
+        copy = await storage.copy_from(storage, original.name, original.generation, f"{name}/copy", "image/png")
+        assert (copy.size_bytes, copy.crc32c, copy.content_type) == (10, original.crc32c, "image/png")
+        assert await whole(storage, copy.name, copy.generation) == b"some bytes"
+
+    # fake-gcs-server 1.56.1 ignores the conditions of a copy.
+    @pytest.mark.parametrize("storage", KINDS[:2], indirect=True)
+    async def test_a_copy_that_is_there_is_not_made_again(self, storage: ObjectStorage, name: str) -> None:
+        original = await storage.put(f"{name}/a", b"some bytes", "image/png")
+        copies = [
+            await storage.copy_from(storage, original.name, original.generation, f"{name}/copy", "image/png")
+            for _ in range(2)
+        ]
+        assert copies[0] == copies[1]
+        assert len(await storage.list(f"{name}/copy")) == 1
+
+    async def test_what_is_absent_is_not_copied(self, storage: ObjectStorage, name: str) -> None:
+        with pytest.raises(ObjectMissing):
+            await storage.copy_from(storage, f"{name}/a", 1, f"{name}/copy", "image/png")
+
+    @pytest.mark.parametrize("storage", KINDS[:2], indirect=True)
+    async def test_what_has_changed_is_not_copied(self, storage: ObjectStorage, name: str) -> None:
+        original = await storage.put(f"{name}/a", b"some bytes", "image/png")
+        with pytest.raises(ObjectChanged):
+            await storage.copy_from(storage, original.name, original.generation - 1, f"{name}/copy", "image/png")
+        assert await storage.stat(f"{name}/copy") is None
+
+    async def test_a_listing_goes_on_after_any_name(self, storage: ObjectStorage, name: str) -> None:
+        names = [f"{name}/{number}" for number in range(5)]
+        for each in [*names, f"{name}0"]:
+            await storage.put(each, b"x", "image/png")
+        await storage.delete(names[1])
+        first = await storage.live_objects(f"{name}/", "", 2)
+        assert [listed.stored.name for listed in first] == [names[0], names[2]]
+        assert first[0].stored == await storage.stat(names[0])
+        for after in (names[2], f"{names[2]}-gone"):
+            rest = await storage.live_objects(f"{name}/", after, 10)
+            assert [listed.stored.name for listed in rest] == names[3:]
 
 
 class TestSessions:

@@ -145,6 +145,7 @@ class JsonApi:
     async def _copy(self, request: Request, source: tuple[str, str], to: tuple[str, str], *, rewrite: bool) -> Response:
         generation = request.query.get("sourceGeneration")
         found = self._store.get(*source, int(generation) if generation else None)
+        Preconditions.of_source(request.query).check_write(found)
         changes = await request.document()
         attributes = {key: changes[key] for key in WRITABLE if key in changes} or found.attributes
         target = UploadTarget(*to, attributes, Preconditions.from_query(request.query))
