@@ -48,8 +48,10 @@ _operation = {
     "created_at": _listed_image["created_at"],
     "started_at": _listed_image["created_at"],
     "finished_at": None,
+}
+
 _import_source = {
-    "id": "0199c0de-0000-7000-8000-00000000000e",
+    "id": "0199c0de-0000-7000-8000-00000000000f",
     "team_id": _listed_image["team_id"],
     "name": "old-site",
     "bucket": "example-old-site",

@@ -11,6 +11,7 @@ from sqlalchemy import select, update
 
 from image_core import errors, testing
 from image_core.models import derivative, discarded_object
+from image_core.storage.testing import FakeStorage
 from image_engine.contract.rejections import PictureRejected, WorkerInterrupted, WorkerUnavailable
 from image_processor.images import job, queries
 from image_processor.parts import Outcome
@@ -57,7 +58,7 @@ class TestFailuresThatMayPass:
             raise errors.StorageUnavailable("away")
 
         for name in ("originals", "derivatives"):
-            away = testing.FakeStorage(bucket=processor.parts.originals.bucket, fails=fails)
+            away = FakeStorage(bucket=processor.parts.originals.bucket, fails=fails)
             await self.gives_back(processor, row, stored, replace(processor.parts, **{name: away}))
 
     async def test_bytes_that_are_not_those_that_were_stored_are_never_ready(self, processor: Processor) -> None:

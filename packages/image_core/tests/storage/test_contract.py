@@ -25,7 +25,7 @@ from image_core.storage.protocol import (
     ObjectTooLarge,
     content_chunks,
 )
-from image_core.testing import FakeStorage
+from image_core.storage.testing import FakeStorage
 
 from .storages import Exchange, SpoiltNetwork, fake_gcs_server
 
