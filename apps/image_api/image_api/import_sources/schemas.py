@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from image_api.http.field_types import LINE
-from image_core.models.imports import BUCKET_PATTERN
+from image_core.models.operations import BUCKET_PATTERN
 
 MOST_PREFIX_BYTES = 900
 Name = Annotated[

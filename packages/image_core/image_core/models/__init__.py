@@ -42,8 +42,7 @@ from image_core.models.images import (
     upload_by_token,
     upload_session,
 )
-from image_core.models.imports import import_source
-from image_core.models.operations import operation, operation_item
+from image_core.models.operations import import_source, operation, operation_item
 from image_core.models.share_links import share_link, share_link_image, share_link_visit
 from image_core.models.similarity import (
     BANDS,

@@ -1,4 +1,4 @@
-"""Operations: work that takes long, with a row for each of its items."""
+"""Operations: work that takes long, with a row for each of its items; and the sources of imports."""
 
 from sqlalchemy import (
     BigInteger,
@@ -10,6 +10,7 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     Table,
     Text,
+    UniqueConstraint,
     Uuid,
     text,
 )
@@ -17,6 +18,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from image_core.models.columns import array_column, id_column, metadata, one_of, time_column
 from image_core.states import ItemState, OperationStatus
+
+BUCKET_PATTERN = "^[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$"
 
 
 def _count(name: str) -> Column:  # type: ignore[type-arg]
@@ -104,4 +107,22 @@ operation_item = Table(
     _in_state(ItemState.FAILED),
     # A claim and its mark fit beside the row that they replace.
     postgresql_with={"fillfactor": 70},
+)
+
+# A bucket that a team may copy images from. Set by an admin, together with the right to read the bucket.
+import_source = Table(
+    "import_source",
+    metadata,
+    id_column(),
+    Column("team_id", Uuid, ForeignKey("team.id", ondelete="CASCADE"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("bucket", Text, nullable=False),
+    # Empty, or ends in a slash, so that it never includes a neighbour's names.
+    Column("prefix", Text, nullable=False, server_default=text("''")),
+    time_column("created_at", nullable=False),
+    CheckConstraint("char_length(name) BETWEEN 1 AND 64", name="name_length"),
+    CheckConstraint(f"bucket ~ '{BUCKET_PATTERN}'", name="bucket"),
+    CheckConstraint("prefix = '' OR right(prefix, 1) = '/'", name="prefix_is_a_folder"),
+    CheckConstraint("octet_length(prefix) <= 900", name="prefix_length"),
+    UniqueConstraint("team_id", "name", name="uq_import_source_team_id_name"),
 )
