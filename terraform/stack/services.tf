@@ -26,6 +26,7 @@ locals {
       LOG_LEVEL          = var.api.log_level
       CORS_ALLOW_ORIGINS = jsonencode(var.api.cors_allow_origins)
       MAX_INSTANCES      = tostring(var.api.max_instances)
+      REQUEST_CONCURRENCY = tostring(var.api.concurrency)
       # Cloud Run's front end appends the address of its caller. If that is the load balancer, the address before it is
       # the client's. So both entrances can be open at once, and closing one changes nothing here.
       TRUSTED_PROXY_DEPTH     = "1"

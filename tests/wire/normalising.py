@@ -29,6 +29,8 @@ _RANDOM = {
 # What is computed from pixels differs in its last digits with the vector instructions of a machine.
 _OF_PIXELS = {"blurhash", "perceptual_hash", "hash", "vector", "colors", "result"}
 _OF_ENCODED_BYTES = {"size_bytes", "sha256"}
+# Other databases of the server take ids as well.
+_OF_A_TRANSACTION = {"xact", "position"}
 # Whether these are one moment depends on whether the upload or the processor came first.
 _OF_A_RACE = {"stored_at", "queued_at", "ready_at", "updated_at"}
 
@@ -89,6 +91,7 @@ class Placeholders:
         if isinstance(value, dict):
             hidden = _OF_PIXELS | (_OF_ENCODED_BYTES if "preset" in value else set())
             hidden = hidden | (_OF_A_RACE if "ready_at" in value else set())
+            hidden = hidden | (_OF_A_TRANSACTION if "xact" in value else set())
             return {
                 self.text(name, times, masked=masked): shape(each)
                 if name in hidden

@@ -15,6 +15,7 @@ from image_api.analyses.classify_routes import router as classify_router
 from image_api.analyses.routes import router as analyses_router
 from image_api.audit_events.routes import router as audit_events_router
 from image_api.batches.routes import router as batches_router
+from image_api.changes.routes import router as changes_router
 from image_api.collections.routes import router as collections_router
 from image_api.console import router as console
 from image_api.console.middleware import ConsoleMiddleware
@@ -29,11 +30,13 @@ from image_api.http.paths import API_PREFIX
 from image_api.images.routes import router as images_router
 from image_api.import_sources.routes import router as import_sources_router
 from image_api.known_hashes.routes import router as known_hashes_router
+from image_api.limits.long_requests import LongRequests
 from image_api.limits.rate_limits import RateLimits
 from image_api.links.routes import router as links_router
 from image_api.listing.routes import router as listing_router
 from image_api.listing.timeline.routes import router as timeline_router
 from image_api.lookups.analyzer_models import AnalyzerModels
+from image_api.lookups.feed_watch import FeedWatch
 from image_api.lookups.storage_probe import StorageProbe
 from image_api.lookups.team_delivery import TeamDeliveries
 from image_api.metadata_schemas.routes import router as metadata_schemas_router
@@ -85,6 +88,7 @@ ROUTERS = {
         upload_tokens_router,
         listing_router,
         timeline_router,
+        changes_router,
         images_router,
         collections_router,
         links_router,
@@ -217,6 +221,7 @@ async def _lifespan(app: FastAPI, *, settings: ApiSettings, when_warm: Callable[
         await app.state.request_counts.flush(services.database)
         await app.state.view_counts.flush(services.database)
         services.shutdown.release()
+        await services.feed_watch.close()
         await services.background.close()
         services.passwords.close()
         await services.rate_limits.close()
@@ -241,6 +246,8 @@ def _services(settings: ApiSettings, metrics: Metrics, gcs: GcsClient, publisher
         passwords=Passwords(settings.password_hash_memory_kib, settings.password_hash_iterations),
         access_tokens=_access_tokens(settings),
         team_delivery=TeamDeliveries(database),
+        feed_watch=FeedWatch(database),
+        long_requests=LongRequests(settings.request_concurrency),
         delivery_master=_delivery_master(settings),
         purged_hash_master=settings.open_purged_hash_master(),
         upload_session_master=settings.open_upload_session_master(),

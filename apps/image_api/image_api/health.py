@@ -11,7 +11,8 @@ from starlette.exceptions import HTTPException
 from image_api.dependencies import ServicesDep
 from image_api.guarded_route import GuardedRoute
 from image_core import errors, events
-from image_core.db import Query
+from image_core.db import Database, Query
+from image_core.feed import epoch
 from image_core.migrations import HEAD
 from image_core.models import credential
 
@@ -62,16 +63,7 @@ async def live() -> Live:
 )
 async def ready(services: ServicesDep, response: Response) -> Any:
     """Check that the database is available and its schema is recent enough for this version."""
-    database, revision, default_keys = "ok", None, 0
-    try:
-        row = await services.database.fetch_one(_schema)
-        revision, default_keys = (row[0], row[1]) if row else (None, 0)
-        if revision is None or revision < HEAD:
-            database = "schema-behind"
-    except errors.DatabaseUnavailable:
-        database = "unavailable"
-    except Exception:  # noqa: BLE001 (a database without our tables is one that is not migrated yet)
-        database = "schema-missing"
+    database, revision, default_keys = await _state_of(services.database)
     warnings = ["The default admin key is still valid. Rotate it."] if default_keys else []
     if services.shutdown.stopping:
         database = "stopping"
@@ -87,6 +79,21 @@ async def ready(services: ServicesDep, response: Response) -> Any:
         "storage": storage,
         "warnings": warnings,
     }
+
+
+async def _state_of(database: Database) -> tuple[str, str | None, int]:
+    """Return what the database is ready for, its revision, and the number of default keys."""
+    try:
+        row = await database.fetch_one(_schema)
+        revision, default_keys = (row[0], row[1]) if row else (None, 0)
+        if revision is None or revision < HEAD:
+            return "schema-behind", revision, default_keys
+        needed = await epoch.is_needed(database)
+    except errors.DatabaseUnavailable:
+        return "unavailable", None, 0
+    except Exception:  # noqa: BLE001 (a database without our tables is one that is not migrated yet)
+        return "schema-missing", None, 0
+    return "feed-epoch-needed" if needed else "ok", revision, default_keys
 
 
 @router.get("/version")

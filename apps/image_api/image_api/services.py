@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from image_api.limits.long_requests import LongRequests
 from image_api.limits.rate_limits import RateLimits
 from image_api.lookups.analyzer_models import AnalyzerModels
+from image_api.lookups.feed_watch import FeedWatch
 from image_api.lookups.storage_probe import StorageProbe
 from image_api.lookups.team_delivery import TeamDeliveries
 from image_api.proofs.access_tokens import AccessTokens
@@ -46,6 +48,8 @@ class Services:
     passwords: Passwords
     access_tokens: AccessTokens
     team_delivery: TeamDeliveries
+    feed_watch: FeedWatch
+    long_requests: LongRequests
     delivery_master: MasterSecret | None
     purged_hash_master: MasterSecret | None
     upload_session_master: MasterSecret | None

@@ -28,6 +28,10 @@ class ApiSettings(PurgedHashSettings):
         1, ge=1, description="Maximum number of instances; without a shared Redis, each gets its share of a rate limit."
     )
 
+    request_concurrency: int = Field(
+        40, ge=1, description="Requests that an instance handles at once; a quarter of them may wait for changes."
+    )
+
     rate_limit_url: SecretStr | None = Field(
         None,
         description="Redis for rate limits (`redis://`, or `rediss://` with TLS); if unset, instances count in memory.",

@@ -18,6 +18,7 @@ from sqlalchemy import insert, select, update
 
 from image_api.actor import DEFAULT_SCOPES, Role
 from image_api.app import create_app
+from image_api.changes import streams
 from image_api.http import pagination
 from image_api.limits.rate_limits import RateLimits
 from image_api.lookups.analyzer_models import AnalyzerModels
@@ -190,6 +191,14 @@ def every_page_is_bounded_by_its_query() -> Iterator[None]:
         for module in [module for name, module in sys.modules.items() if name.startswith("image_api.")]:
             if getattr(module, "next_cursor", None) is original:
                 patched.setattr(module, "next_cursor", checked)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def streams_are_short() -> Iterator[None]:
+    """No test waits for a minute."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(streams, "TIMES", streams.Times(life=20, idle=0.2))
         yield
 
 

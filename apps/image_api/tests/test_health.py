@@ -6,9 +6,10 @@ from sqlalchemy import func, text, update
 
 from image_core.keys import api_keys
 from image_core.migrations import HEAD
-from image_core.models import credential
+from image_core.models import credential, feed_epoch
 
 from .conftest import Api, MakeApi
+from .housekeeping import Tasks
 
 READY = "/health/ready"
 
@@ -57,6 +58,14 @@ async def test_without_a_database_the_service_is_not_ready(make_api: MakeApi) ->
     async with make_api(database_url="postgresql://nobody@127.0.0.1:9/none") as api:
         answer = await api.client.get(READY)
     assert (answer.status_code, answer.json()["database"]) == (503, "unavailable")
+
+
+async def test_a_feed_ahead_of_its_server_is_not_ready(api: Api, tasks: Tasks) -> None:
+    """As after a restore from a dump, until `image-manager-admin new-epoch`."""
+    await api.rows.execute(update(feed_epoch).values(removed_xact=2**62))
+    for client in (api.client, tasks.client):
+        answer = await client.get(READY)
+        assert (answer.status_code, answer.json()["database"]) == (503, "feed-epoch-needed")
 
 
 async def test_storage_is_shown_but_does_not_decide(make_api: MakeApi, monkeypatch: pytest.MonkeyPatch) -> None:

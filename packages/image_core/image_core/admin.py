@@ -23,6 +23,7 @@ from image_core.audit import chain
 from image_core.audit import events as audit
 from image_core.db import DatabaseConfig, migration_engine
 from image_core.direct_traffic import keep_local_traffic_direct
+from image_core.feed import epoch
 from image_core.ids import new_id
 from image_core.images import transitions
 from image_core.images.similarity import DESCRIPTOR_MODEL
@@ -357,6 +358,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser_autogenerate.add_argument("message", help="what the migration does, in a few words")
     commands.add_parser("verify", help="check revision, default key, counters and ledgers; exit with 1 if any is wrong")
     _add_reprocess(commands)
+    commands.add_parser("new-epoch", help="let all cursors of the feed expire; a step of restoring the database")
     parser_audit = commands.add_parser("audit", help="verify the audit log, or remove events past retention")
     audit_commands = parser_audit.add_subparsers(dest="audit_command", required=True)
     parser_chain = audit_commands.add_parser("verify", help="recompute all seals; exit with 1 if one does not match")
@@ -380,6 +382,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         **{name: lambda: _rotate(settings, options) for name in rotations.COMMANDS},
         "autogenerate": lambda: autogenerate(settings, options.message),
         "verify": lambda: verify(settings),
+        "new-epoch": lambda: print(f"The feed begins anew in epoch {epoch.begin(settings.engine())}."),
         "reprocess": lambda: (
             reprocess_failed(settings, options.most, options.code)
             if options.failed

@@ -21,6 +21,8 @@ class HeadMiddleware:
         if scope["type"] != "http" or scope["method"] != "HEAD" or "HEAD" in _own_methods(scope):
             await self._app(scope, receive, send)
             return
+        # What would wait for something to send does not.
+        scope.setdefault("state", {})["is_head"] = True
         as_get = {**scope, "method": "GET"}
 
         async def send_head(message: Message) -> None:

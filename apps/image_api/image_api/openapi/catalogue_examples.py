@@ -77,7 +77,18 @@ _share_link = {
 }
 _token = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"  # noqa: S105 (an example)
 
+_CURSOR = "AZnA3gAAcACAAAAAAAAAAbMOeEXZrEL9hVYpbP5bQDkAAAAAAAAE0gAAAAAAAAAB"
+_change = {
+    "id": "0199c0de-0000-7000-8000-000000000021",
+    "type": "image.ready",
+    "timestamp": _listed_image["created_at"],
+    "team_id": _listed_image["team_id"],
+    "data": {"height": 3000, "image_id": _listed_image["id"], "presets": ["thumb"], "revision": 3, "width": 4000},
+}
+
 CATALOGUE_EXAMPLES: dict[str, dict[str, Any]] = {
+    "Change": _change,
+    "Changes": {"items": [_change], "next_cursor": _CURSOR, "has_more": False},
     "Collection": {**_collection, "image_count": 12},
     "GrownCollection": {**_collection, "image_count": 12, "added": 1, "open_links": 0},
     "ShrunkCollection": {**_collection, "image_count": 11, "removed": 1},

@@ -30,7 +30,8 @@ PROPERTIES = {
     "csrf_token": "Token to send as `X-CSRF-Token` with every request other than GET, HEAD and OPTIONS.",
     "current": "True for the session that made this request.",
     "current_password": "Current password of the user.",
-    "database": "`ok`, or why requests cannot be served: `unavailable`, `schema-missing`, `schema-behind`, `stopping`.",
+    "database": "`ok`, or why requests cannot be served: `unavailable`, `schema-missing`, `schema-behind`,"
+    " `feed-epoch-needed` (see docs/recovery.md), `stopping`.",
     "decided_by": "ID of the user who made the decision.",
     "decision": "`not-duplicate`: the two images are not duplicates of each other.",
     "deleted_at": "Time at which the image was moved to the trash, in UTC.",

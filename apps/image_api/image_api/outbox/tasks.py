@@ -3,8 +3,10 @@
 from datetime import timedelta
 
 from image_api.tasks.parts import TaskParts
-from image_api.tasks.runner import Budget, remove_old
+from image_api.tasks.runner import OLD_ROWS_BATCH, Budget, in_transactions, remove_old
 from image_core import events
+from image_core.db import Transaction
+from image_core.feed import retention
 from image_core.models import event
 
 # Events are published right after the commit; older ones were left behind by a failure.
@@ -19,5 +21,12 @@ async def publish_left_behind(parts: TaskParts, budget: Budget) -> int:
 
 
 async def remove_old_events(parts: TaskParts, budget: Budget) -> int:
-    """Remove published events past their retention."""
-    return await remove_old(parts, budget, event.c.published_at, parts.settings.event_retention)
+    """Remove published events past their retention: messages, and the feed from its beginning on."""
+    age = parts.settings.event_retention
+    others = await remove_old(parts, budget, event.c.published_at, age, event.c.topic != events.Topic.EVENTS)
+
+    async def batch(transaction: Transaction) -> int:
+        return await retention.remove_old(transaction, age, OLD_ROWS_BATCH)
+
+    from_feed, _ = await in_transactions(parts, budget, batch, OLD_ROWS_BATCH)
+    return others + from_feed

@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 
 from image_api.tasks.parts import TaskParts
 from image_core.db import Query
+from image_core.feed import epoch
 from image_core.migrations import HEAD
 
 router = APIRouter()
@@ -23,11 +24,13 @@ async def live() -> dict[str, str]:
 
 @router.get("/health/ready")
 async def ready(request: Request, response: Response) -> dict[str, Any]:
-    """Say whether the database answers and its schema is new enough."""
+    """Say whether the database answers, its schema is new enough, and the feed goes on where it was."""
     parts: TaskParts = request.app.state.parts
     try:
         revision = await parts.database.fetch_value(_revision)
         database = "ok" if revision is not None and revision >= HEAD else "schema-behind"
+        if database == "ok" and await epoch.is_needed(parts.database):
+            database = "feed-epoch-needed"
     except Exception:  # noqa: BLE001 (whatever it is, no step could run)
         revision, database = None, "unavailable"
     if database != "ok":

@@ -199,7 +199,8 @@ async def prepare(
 
 def query_of(path: str, by: UserWithKey | None, team_id: UUID | None) -> dict[str, Any]:
     """The query that an operation needs; an admin names a team where the operation is about one."""
-    of_one_team = path.startswith("/api/v1/images/timeline") and by is not None and by.team_id is None
+    one_of_teams = ("/api/v1/images/timeline", "/api/v1/changes", "/api/v1/events")
+    of_one_team = path.startswith(one_of_teams) and by is not None and by.team_id is None
     return {"team_id": str(team_id)} if of_one_team else QUERIES.get(path, {})
 
 

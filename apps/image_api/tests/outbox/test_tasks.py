@@ -1,15 +1,15 @@
 """Events that were left behind, and those that are kept no longer."""
 
+import asyncio
 from datetime import UTC, datetime
 
 from sqlalchemy import insert, select
 
 from image_core import testing
 from image_core.events import EventType, image_event, record
+from image_core.feed import reading
 from image_core.ids import new_id
-from image_core.models import (
-    event,
-)
+from image_core.models import event, feed_epoch
 
 from ..housekeeping import PAST, Tasks
 
@@ -26,6 +26,21 @@ class TestOutbox:
         assert await tasks.rows.fetch_value(select(event.c.id)) == happened.event_id
         assert await tasks.events() == [("image.trashed", True)]
         assert (await tasks.sweep())["events_published"] == 0
+
+
+async def test_the_feed_goes_from_its_beginning_on_and_remembers_where_it_begins(tasks: Tasks) -> None:
+    for published_at in (PAST, PAST, datetime.now(UTC), PAST, None):
+        values = {**testing.TRASHED_EVENT, "published_at": published_at}
+        await tasks.rows.execute(insert(event).values(id=new_id(), **values))
+    before = await tasks.rows.fetch(select(event.c.xact, event.c.position).order_by(event.c.xact))
+    async with asyncio.timeout(30):
+        while await reading.lag_seconds(tasks.rows):
+            await asyncio.sleep(0.01)
+    assert (await tasks.sweep())["old_events"] == 2
+    kept = await tasks.rows.fetch(select(event.c.xact).order_by(event.c.xact))
+    assert [row["xact"] for row in kept] == [row["xact"] for row in before[2:]]
+    removed = await tasks.rows.fetch_one(select(feed_epoch.c.removed_xact, feed_epoch.c.removed_position))
+    assert removed == before[1]
 
 
 async def test_published_events_go_after_their_time(tasks: Tasks) -> None:

@@ -42,6 +42,7 @@ from image_core.errors.delivery import (
 from image_core.errors.duplicates import (
     DecisionNotFound,
 )
+from image_core.errors.feed import CursorExpired, FeedBusy, TooManyStreams
 from image_core.errors.identity import (
     AddressNotAllowed,
     CredentialNotFound,
@@ -193,6 +194,7 @@ __all__ = [
     "CreditsExhausted",
     "CrossSiteRequest",
     "CsrfTokenInvalid",
+    "CursorExpired",
     "CursorInvalid",
     "CursorOfAnotherOrder",
     "DatabaseUnavailable",
@@ -214,6 +216,7 @@ __all__ = [
     "DuplicateExists",
     "ETagMismatch",
     "EmailTaken",
+    "FeedBusy",
     "FilterInvalid",
     "FilterUnknown",
     "Forbidden",
@@ -308,6 +311,7 @@ __all__ = [
     "TooManySavedSearches",
     "TooManyShareLinks",
     "TooManySignIns",
+    "TooManyStreams",
     "Unauthorized",
     "Unavailable",
     "UpgradeNotSupported",

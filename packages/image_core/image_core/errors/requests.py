@@ -85,6 +85,7 @@ class CursorInvalid(Invalid):
     """The cursor is not valid."""
 
     code = "cursor-invalid"
+    status = 400
 
 
 class CursorOfAnotherOrder(Invalid):

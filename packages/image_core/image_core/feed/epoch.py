@@ -1,11 +1,12 @@
 """The epoch of the feed: after a restore, ids of transactions are used again, or are lower than those stored."""
 
-from sqlalchemy import func, literal_column, select, update
-from sqlalchemy.engine import Connection
+from sqlalchemy import func, insert, literal_column, select, update
+from sqlalchemy.engine import Engine
 
 from image_core.db import Query, Runner
 from image_core.feed.reading import in_feed, xmax
-from image_core.models import Xid8, event, feed_epoch
+from image_core.ids import new_id
+from image_core.models import Xid8, audit_event, event, feed_epoch
 
 # pg8000 would send a number, which cannot be cast.
 _BEGINNING = literal_column("'0'::xid8", Xid8)
@@ -26,17 +27,21 @@ async def is_needed(runner: Runner) -> bool:
     return bool(await runner.fetch_value(_needed))
 
 
-def begin(connection: Connection) -> str:
+def begin(engine: Engine) -> str:
     """Begin a new epoch: every cursor expires, and what is stored stands before everything that is written from now on.
 
     Returns:
         The new epoch.
     """
-    connection.execute(update(event).where(event.c.xact > _BEGINNING).values(xact=_BEGINNING))
     values = {
-        "epoch": func.gen_random_uuid(),
-        "removed_xact": _BEGINNING,
-        "removed_position": 0,
-        "started_at": func.now(),
-    }
-    return str(connection.execute(update(feed_epoch).values(values).returning(feed_epoch.c.epoch)).scalar_one())
+        "epoch": func.gen_random_uuid(), "removed_xact": _BEGINNING, "removed_position": 0, "started_at": func.now(),
+    }  # fmt: skip
+    with engine.begin() as connection:
+        connection.execute(update(event).where(event.c.xact > _BEGINNING).values(xact=_BEGINNING))
+        begun = str(connection.execute(update(feed_epoch).values(values).returning(feed_epoch.c.epoch)).scalar_one())
+        connection.execute(
+            insert(audit_event).values(
+                id=new_id(), action="feed.epoch_begun", target_type="feed", after={"epoch": begun}
+            )
+        )
+    return begun

@@ -5,16 +5,31 @@ come. The snapshot of a statement does: every transaction below its `xmin` has e
 written, ordered by (`xact`, `position`), and nothing is ever added before its end.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Integer, Uuid, bindparam, func, literal_column, select, true, tuple_
+import orjson
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    Integer,
+    Uuid,
+    bindparam,
+    func,
+    literal_column,
+    select,
+    true,
+    tuple_,
+)
+from sqlalchemy.sql.selectable import LateralFromClause
 
 from image_core.db import Query, Record, Runner
-from image_core.events import Topic
+from image_core.events import EventType, OutboxEvent, Topic
 from image_core.models import Xid8, event, feed_epoch
 
 CREDENTIAL_TYPES = "credential.%"
@@ -41,6 +56,14 @@ class FeedEvent:
     created_at: datetime
     position: Position
 
+    def envelope(self) -> dict[str, Any]:
+        """Return the event as messages, the feed and webhooks show it."""
+        # A type that only a newer release knows is shown as well.
+        return OutboxEvent(
+            Topic.EVENTS, cast("EventType", self.type), orjson.loads(self.payload), self.team_id, self.image_id,
+            event_id=self.event_id, created_at=self.created_at,
+        ).envelope()  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Page:
@@ -48,7 +71,7 @@ class Page:
 
     events: list[FeedEvent]
     next_position: Position
-    """Where to read on. After everything has been read it is the end of the feed, even if the last event is old."""
+    """Where to read on. After everything has been read it is the end of the feed, so that it does not age."""
     has_more: bool
     epoch: UUID
     """The epoch in which these positions are valid."""
@@ -65,11 +88,21 @@ feed_order = tuple_(event.c.xact, event.c.position)
 # Written out, because a plan for any parameter could not use the partial indexes.
 in_feed = event.c.topic == literal_column(repr(Topic.EVENTS.value))
 _newest = Query(select(xmin))
+_held_back = Query(
+    select(func.coalesce(func.extract("epoch", func.now() - func.min(event.c.created_at)), 0)).where(
+        in_feed, event.c.xact >= xmin
+    )
+)
 
 
 async def newest(runner: Runner) -> Position:
     """Return the end of the feed: what is read after it is new."""
     return Position(await runner.fetch_value(_newest), 0)
+
+
+async def lag_seconds(runner: Runner) -> float:
+    """Return how long the oldest event waits for a transaction that is still open; 0 if none does."""
+    return float(await runner.fetch_value(_held_back))
 
 
 async def read(
@@ -86,7 +119,7 @@ async def read(
     removed = Position(state["removed_xact"], state["removed_position"])
     return Page(
         events=shown,
-        next_position=shown[-1].position if shown else end,
+        next_position=shown[-1].position if has_more else end,
         has_more=has_more,
         epoch=state["epoch"],
         # A position ahead of the server's own counter was issued before a restore.
@@ -94,24 +127,42 @@ async def read(
     )
 
 
+class NewEvents(NamedTuple):
+    """Which teams have events after a position; null is among them for events of no team."""
+
+    team_ids: set[UUID | None]
+    next_position: Position
+    has_more: bool
+
+
+async def new_events(runner: Runner, after: Position, limit: int) -> NewEvents:
+    """Return which teams have events after a position, looking at up to `limit` events."""
+    values = {"xact": after.xact, "position": after.position, "limit": limit}
+    rows = await runner.fetch(_new_events(), **values)
+    found = [row for row in rows if row["position"] is not None]
+    has_more = len(found) == limit
+    last = Position(found[-1]["xact"], found[-1]["position"]) if has_more else Position(rows[0]["xmin"], 0)
+    return NewEvents({row["team_id"] for row in found}, max(after, last), has_more)
+
+
+@cache
+def _new_events() -> Query:
+    found = _after(event.c.team_id, event.c.xact, event.c.position)
+    joined = feed_epoch.outerjoin(found, true())
+    return Query(select(xmin.label("xmin"), *found.c).select_from(joined).order_by(found.c.xact, found.c.position))
+
+
 @cache
 def _reading(of_team: bool, with_credentials: bool) -> Query:
     """Build the statement. The state comes in the same one as the events, because both must be of one snapshot."""
-    place = tuple_(bindparam("xact", type_=Xid8()), bindparam("position", type_=BigInteger))
-    conditions = [in_feed, feed_order > place, event.c.xact < xmin]
+    conditions = []
     if of_team:
         conditions.append(event.c.team_id == bindparam("team_id", type_=Uuid))
     if not with_credentials:
         conditions.append(event.c.type.not_like(CREDENTIAL_TYPES))
-    found = (
-        select(
-            event.c.id, event.c.type, event.c.team_id, event.c.image_id, event.c.payload, event.c.created_at,
-            event.c.xact, event.c.position,
-        )
-        .where(*conditions)
-        .order_by(event.c.xact, event.c.position)
-        .limit(bindparam("limit", type_=Integer))
-        .lateral()
+    found = _after(
+        event.c.id, event.c.type, event.c.team_id, event.c.image_id, event.c.payload, event.c.created_at,
+        event.c.xact, event.c.position, conditions=conditions,
     )  # fmt: skip
     state = (
         feed_epoch.c.epoch, feed_epoch.c.removed_xact, feed_epoch.c.removed_position,
@@ -119,6 +170,18 @@ def _reading(of_team: bool, with_credentials: bool) -> Query:
     )  # fmt: skip
     joined = feed_epoch.outerjoin(found, true())
     return Query(select(*state, *found.c).select_from(joined).order_by(found.c.xact, found.c.position))
+
+
+def _after(*columns: Column[Any], conditions: Sequence[ColumnElement[bool]] = ()) -> LateralFromClause:
+    """Build the part that finds the events after the position."""
+    place = tuple_(bindparam("xact", type_=Xid8()), bindparam("position", type_=BigInteger))
+    return (
+        select(*columns)
+        .where(in_feed, feed_order > place, event.c.xact < xmin, *conditions)
+        .order_by(event.c.xact, event.c.position)
+        .limit(bindparam("limit", type_=Integer))
+        .lateral()
+    )
 
 
 def _event_of(row: Record) -> FeedEvent:

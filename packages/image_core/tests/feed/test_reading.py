@@ -14,13 +14,14 @@ from image_core.feed.reading import Page, Position
 from image_core.ids import new_id
 from image_core.models import event, feed_epoch
 
+KEY = {"id": new_id(), "user_id": new_id(), "public_id": "12345678"}
 START = Position(1, 0)
 """After the events that an upgrade found."""
 
 
 async def record(rows: Database, team_id: UUID | None = None, count: int = 1) -> list[UUID]:
     """Write events in one transaction; return their ids."""
-    written = [image_event(EventType.READY, new_id(), team_id or new_id()) for _ in range(count)]
+    written = [image_event(EventType.IMAGE_CREATED, new_id(), team_id or new_id(), 1) for _ in range(count)]
     async with rows.transaction() as transaction:
         await events.record(transaction, *written)
     return [one.event_id for one in written]
@@ -41,7 +42,7 @@ def ids(page: Page) -> list[UUID]:
 async def test_an_event_that_commits_late_is_not_skipped(rows: Database) -> None:
     before = await reading.newest(rows)
     async with rows.transaction() as late:
-        slow = image_event(EventType.READY, new_id(), new_id())
+        slow = image_event(EventType.IMAGE_CREATED, new_id(), new_id(), 1)
         await events.record(late, slow)
         fast = await record(rows)
         # The later event is committed, but a reader that saw it now would never see the earlier one.
@@ -92,13 +93,13 @@ async def test_other_topics_and_events_of_before_the_upgrade_are_not_in_the_feed
 async def test_events_about_keys_can_be_left_out(rows: Database) -> None:
     team_id = new_id()
     await record(rows, team_id, 2)
-    written = events.credential_event(EventType.KEY_EXPIRING, team_id, {})
+    written = events.credential_event(EventType.KEY_REVOKED, team_id, KEY)
     async with rows.transaction() as transaction:
         await events.record(transaction, written)
     page = await read_until(rows, 3, START)
-    assert [one.type for one in page.events].count("credential.expiring") == 1
+    assert [one.type for one in page.events].count("credential.revoked") == 1
     page = await reading.read(rows, team_id, START, 100, with_credentials=False)
-    assert [one.type for one in page.events] == ["image.ready", "image.ready"]
+    assert [one.type for one in page.events] == ["image.created", "image.created"]
 
 
 async def test_what_lies_before_the_beginning_or_after_the_end_is_incomplete(rows: Database) -> None:
@@ -116,8 +117,7 @@ async def test_a_new_epoch_is_needed_when_events_are_ahead_of_the_server(rows: D
     await rows.execute(update(event).where(event.c.id == event_id).values(xact=2**62))
     assert await epoch.is_needed(rows)
     before = (await reading.read(rows, None, START, 1)).epoch
-    with migration_engine(DatabaseConfig(url=urls.owner)).begin() as connection:  # type: ignore[attr-defined]
-        begun = epoch.begin(connection)
+    begun = epoch.begin(migration_engine(DatabaseConfig(url=urls.owner)))  # type: ignore[attr-defined]
     assert not await epoch.is_needed(rows)
     page = await reading.read(rows, None, START, 1)
     assert str(page.epoch) == begun != str(before)
