@@ -280,6 +280,7 @@ def emulators(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulators]:
         "EMULATORS_HTTP_PORT": str(http_port),
         "EMULATORS_PUBSUB_PORT": str(pubsub_port),
         "EMULATORS_PROCESSOR_URL": f"http://127.0.0.1:{free_port()}",
+        "EMULATORS_TASKS_URL": f"http://127.0.0.1:{free_port()}",
         "EMULATORS_PUSH_MAX_ATTEMPTS": "1",
         "EMULATORS_PUSH_RENDITIONS_MAX_ATTEMPTS": "1",
         "EMULATORS_NUDGE_RETENTION_SECONDS": "0",

@@ -39,6 +39,7 @@ COMMITTERS = {
     "image_api/analyses/many.py": {"request_many"},
     "image_api/analyses/service.py": {"_add_request"},
     "image_api/batches/service.py": {"_change_chunk"},
+    "image_api/dead_letters/service.py": {"redrive"},
     "image_api/people/accounts.py": {"register", "change_password", "reset_password"},
     "image_api/people/key_sessions.py": {"sign_in_by_key"},
     "image_api/people/delays.py": {"count_failures"},

@@ -33,7 +33,7 @@ module "events" {
     renditions_max_delivery_attempts = local.renditions_max_delivery_attempts
   }
 
-  nudges = var.images.tasks == null ? null : { service_url = module.image_tasks[0].uri, audience = local.tasks_audience }
+  tasks = var.images.tasks == null ? null : { service_url = module.image_tasks[0].uri, audience = local.tasks_audience }
 
   depends_on = [google_project_service.this]
 }

@@ -24,10 +24,7 @@ module "observability" {
       instance_name   = module.database.instance_name
       max_connections = module.database.max_connections
     }
-    subscriptions = {
-      work         = [for key, name in module.events.subscription_names : name if key != "dead_letters"]
-      dead_letters = module.events.subscription_names["dead_letters"]
-    }
+    subscriptions = [for key, name in module.events.subscription_names : name if key != "dead_letters"]
     delivery = var.images.delivery == null ? null : {
       service = module.image_delivery[0].name
       host    = try(var.edge.delivery.exclusive, false) ? var.edge.delivery.domain : trimprefix(module.image_delivery[0].uri, "https://")

@@ -18,6 +18,7 @@ from uuid import UUID
 import pytest
 from scripts.infra.terraform_checks import planned
 
+from image_api.dead_letters import tasks as dead_letters
 from image_api.tasks import queries, runner
 from image_core import events, telemetry
 from image_core.audit import events as audit
@@ -148,12 +149,17 @@ def an_audit_event(_monkeypatch: pytest.MonkeyPatch) -> None:
     telemetry.log(audit.LOG_EVENT, audit_event_id=1, action="team.created", target_type="team")
 
 
+def open_dead_letters(_monkeypatch: pytest.MonkeyPatch) -> None:
+    call_that_logs("dead_letters_open", dead_letters, count=3)
+
+
 OURS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "sweeps_done": a_sweep,
     "images_failed": a_failed_image,
     "image_ready_seconds": a_ready_image,
     "renditions_made": a_made_picture,
     "delivered_bytes": a_minute_of_delivery(lambda usage: usage.count_answer(TEAM, 1000)),
+    "dead_letters_open": open_dead_letters,
     "pictures_refused": a_minute_of_delivery(lambda usage: usage.count_refusal()),
 }
 OF_THE_PLATFORM = {
@@ -196,6 +202,7 @@ def test_what_a_metric_reads_is_in_its_line(metrics: dict[str, dict[str, Any]], 
         "image_ready_seconds": ["seconds_since_stored"],
         "images_failed": ["code"],
         "delivered_bytes": ["size_bytes"],
+        "dead_letters_open": ["count"],
         "pictures_refused": ["requests"],
     }
     assert all(field in lines[name]["jsonPayload"] for name, fields in read.items() for field in fields)

@@ -21,6 +21,7 @@ from image_api.console import router as console
 from image_api.console.middleware import ConsoleMiddleware
 from image_api.credentials.routes import router as credentials_router
 from image_api.credits.routes import router as credits_router
+from image_api.dead_letters.routes import router as dead_letters_router
 from image_api.delivery_addresses.routes import router as delivery_addresses_router
 from image_api.delivery_keys.routes import router as delivery_keys_router
 from image_api.direct_uploads.routes import router as direct_uploads_router
@@ -111,6 +112,7 @@ ROUTERS = {
         audit_events_router,
         storage_usage_router,
         system_health_router,
+        dead_letters_router,
         usage_router,
         metadata_schemas_router,
         people_router,

@@ -16,6 +16,8 @@ from image_api.analyses import tasks as analyses
 from image_api.audit_events import tasks as audit_events
 from image_api.credentials import tasks as credentials
 from image_api.credits import tasks as credits
+from image_api.dead_letters import intake as dead_letter_intake
+from image_api.dead_letters import tasks as dead_letters
 from image_api.delivery_usage import tasks as delivery_usage
 from image_api.direct_uploads import tasks as direct_uploads
 from image_api.idempotency import tasks as idempotency
@@ -65,12 +67,14 @@ STEPS: dict[str, Step] = {
     "delivery_told": delivery_usage.report_low_delivery,
     "links_ended": links.end_expired,
     "audit_seals": audit_events.seal,
+    "dead_letters_open": dead_letters.report_open,
     "old_events": outbox.remove_old_events,
     "old_uploads": uploads.remove_expired,
     "old_sign_ins": people.remove_old_sign_ins,
     "old_answers": idempotency.remove_expired,
     "old_upload_tokens": upload_tokens.remove_expired,
     "old_link_visits": links.forget_visits,
+    "old_dead_letters": dead_letters.remove_handled,
     "old_hashes": known_hashes.forget_old,
     "old_operations": operations.remove_old,
     "old_request_counts": usage.remove_old_counts,
@@ -109,6 +113,7 @@ def create_app(
     app.state.steps = steps
     app.state.event_handlers = event_handlers
     app.include_router(intake.router)
+    app.include_router(dead_letter_intake.router)
     app.include_router(health.router)
     app.add_middleware(RequestLog)
     return app

@@ -73,6 +73,7 @@ async def test_another_teams_thing_answers_as_what_is_not_there(
         "import_source_id": await testing.add_import_source(api.rows, stranger.team_id),
         "collection_id": await testing.add_collection(api.rows, stranger.team_id, [image_id]),
         "link_id": await testing.add_share_link(api.rows, stranger.team_id, [image_id]),
+        "dead_letter_id": await testing.add_dead_letter(api.rows, stranger.team_id),
         "upload_id": await testing.add_upload(api.rows, stranger.team_id),
         "delivery_key_id": await testing.add_delivery_key(api.rows, stranger.team_id),
         "analysis_id": await testing.add_analysis(api.rows, stranger.team_id, testing.a_sha256("theirs")),
@@ -90,6 +91,7 @@ async def test_another_teams_thing_answers_as_what_is_not_there(
     assert problems[0] == problems[1]
     needs_the_role = path.startswith("/api/v1/users/{user_id}") and "/credentials" not in path
     needs_the_role |= "{import_source_id}" in path
+    needs_the_role |= path.startswith("/api/v1/admin/")
     needs_the_role |= "/teams/{team_id}" in path and (method not in ("GET", "HEAD") or "invitations" in path)
     assert {answer.status_code for answer in answers} == ({403} if needs_the_role else {404})
     assert {name for name in answers[0].headers if name != "x-request-id"} == {

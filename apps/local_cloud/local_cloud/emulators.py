@@ -150,6 +150,20 @@ def _create_topics(broker: Broker, settings: EmulatorSettings) -> None:
                 retention_seconds=settings.nudge_retention_seconds,
             )
         )
+    # Without a dead-letter topic of its own, so that no message goes round in a circle.
+    broker.ensure_subscription(
+        Subscription(
+            name=settings.subscription(f"{settings.dead_letter_topic}-push"),
+            topic=dead_letters,
+            push_endpoint=f"{settings.tasks_url}/push/dead-letters",
+            push_audience=settings.tasks_audience,
+            push_email=settings.push_email,
+            ack_deadline_seconds=settings.push_ack_deadline_seconds,
+            min_backoff_seconds=settings.push_min_backoff_seconds,
+            max_backoff_seconds=settings.push_max_backoff_seconds,
+        )
+    )
+    # Keeps them for a disaster, such as the loss of the database.
     broker.ensure_subscription(
         Subscription(settings.subscription(f"{settings.dead_letter_topic}-pull"), dead_letters, min_backoff_seconds=0.0)
     )

@@ -17,6 +17,17 @@ class ImageStatus(StrEnum):
     EXPIRED = "expired"
 
 
+class DeadLetterStatus(StrEnum):
+    """What has become of a message that no attempt could deliver."""
+
+    OPEN = "open"
+    """Nobody has dealt with it."""
+    REDRIVEN = "redriven"
+    """It was published again."""
+    DISCARDED = "discarded"
+    """Somebody decided that it is not needed."""
+
+
 class Mover(StrEnum):
     """A service or person that makes transitions."""
 

@@ -234,6 +234,18 @@ async def add_import_source(runner: Runner, team_id: UUID, **columns: Any) -> UU
     return source_id
 
 
+async def add_dead_letter(runner: Runner, team_id: UUID | None, **columns: Any) -> UUID:
+    """Insert an open dead letter of the topic that requests processing; return its id."""
+    letter_id = new_id()
+    row = {
+        "id": letter_id, "subscription": "image-uploads-push", "work_key": f"event {letter_id}", "team_id": team_id,
+        "data": b"{}", "attributes": "{}", "size_bytes": 2, "attempts": 10,
+        "source_published_at": datetime(2026, 3, 1, tzinfo=UTC),
+    }  # fmt: skip
+    await _add(runner, models.dead_letter, row | columns)
+    return letter_id
+
+
 async def add_share_link(runner: Runner, team_id: UUID, image_ids: Sequence[UUID] = (), **columns: Any) -> UUID:
     """Insert a share link of these images, or of the collection that the columns name; return its id."""
     link_id = new_id()

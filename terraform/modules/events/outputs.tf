@@ -9,11 +9,12 @@ output "topic_ids" {
 }
 
 output "subscription_names" {
-  description = "Names of the subscriptions: `uploads`, `analyses`, `renditions` and `dead_letters`; with image-tasks also `events` and `tasks`."
+  description = "Names of the subscriptions: `uploads`, `analyses`, `renditions` and `dead_letters`; with image-tasks also `events`, `tasks` and `dead_letters_push`."
   value = merge(
     { for key, subscription in google_pubsub_subscription.push : key => subscription.name },
     { for key, subscription in google_pubsub_subscription.nudge : key => subscription.name },
     { dead_letters = google_pubsub_subscription.dead_letters.name },
+    { for subscription in google_pubsub_subscription.dead_letters_push : "dead_letters_push" => subscription.name },
   )
 }
 

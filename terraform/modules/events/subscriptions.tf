@@ -60,7 +60,7 @@ locals {
 }
 
 resource "google_pubsub_subscription" "nudge" {
-  for_each = var.nudges == null ? {} : local.nudge_routes
+  for_each = var.tasks == null ? {} : local.nudge_routes
 
   project = var.project_id
   name    = "${local.topics[each.key]}-push"
@@ -73,11 +73,11 @@ resource "google_pubsub_subscription" "nudge" {
   message_retention_duration = "3600s"
 
   push_config {
-    push_endpoint = "${var.nudges.service_url}${each.value}"
+    push_endpoint = "${var.tasks.service_url}${each.value}"
 
     oidc_token {
       service_account_email = var.push.service_account_email
-      audience              = var.nudges.audience
+      audience              = var.tasks.audience
     }
   }
 
@@ -98,7 +98,39 @@ moved {
   to   = google_pubsub_subscription.push["uploads"]
 }
 
-# Nothing consumes it: it keeps failed messages until a person has looked at them.
+# image-tasks stores dead letters as rows. Without a dead-letter policy of its own, so that none goes in a circle; what
+# it does not take comes again for a month.
+resource "google_pubsub_subscription" "dead_letters_push" {
+  count = var.tasks == null ? 0 : 1
+
+  project = var.project_id
+  name    = "image-dead-letters-push"
+  topic   = local.topic_ids["dead_letters"]
+  labels  = var.labels
+
+  ack_deadline_seconds       = 60
+  message_retention_duration = "2678400s"
+
+  push_config {
+    push_endpoint = "${var.tasks.service_url}/push/dead-letters"
+
+    oidc_token {
+      service_account_email = var.push.service_account_email
+      audience              = var.tasks.audience
+    }
+  }
+
+  retry_policy {
+    minimum_backoff = "10s"
+    maximum_backoff = "600s"
+  }
+
+  expiration_policy {
+    ttl = ""
+  }
+}
+
+# Nothing consumes it: it keeps failed messages for a disaster, such as the loss of the database with its rows.
 resource "google_pubsub_subscription" "dead_letters" {
   project = var.project_id
   name    = "image-dead-letters-pull"

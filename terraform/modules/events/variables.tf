@@ -65,8 +65,8 @@ variable "push" {
   }
 }
 
-variable "nudges" {
-  description = "Push delivery of events and nudges to image-tasks: its URL without a path, and the audience that it expects. Signed by the account of `push`. Null as long as there is no image-tasks."
+variable "tasks" {
+  description = "Push delivery of events, nudges and dead letters to image-tasks: its URL without a path, and the audience that it expects. Signed by the account of `push`. Null as long as there is no image-tasks."
   type = object({
     service_url = string
     audience    = string
@@ -74,8 +74,8 @@ variable "nudges" {
   default = null
 
   validation {
-    condition     = try(alltrue([for each in values(var.nudges) : can(regex("^https://[a-z0-9.-]+$", each))]), var.nudges == null)
-    error_message = "nudges.service_url and nudges.audience must be https URLs without a path."
+    condition     = try(alltrue([for each in values(var.tasks) : can(regex("^https://[a-z0-9.-]+$", each))]), var.tasks == null)
+    error_message = "tasks.service_url and tasks.audience must be https URLs without a path."
   }
 }
 

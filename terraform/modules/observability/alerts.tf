@@ -1,10 +1,9 @@
 locals {
   alert_template = yamldecode(templatefile("${path.module}/alerts.yaml.tftpl", {
     services       = join(", ", [for name in keys(var.watched.services) : "\"${name}\""])
-    work           = join(", ", [for name in var.watched.subscriptions.work : "\"${name}\""])
+    work           = join(", ", [for name in var.watched.subscriptions : "\"${name}\""])
     job            = var.watched.job_name
     database       = "${var.project_id}:${var.watched.database.instance_name}"
-    dead_letters   = var.watched.subscriptions.dead_letters
     connections    = floor(var.watched.database.max_connections * 0.8)
     most_instances = local.most_instances
     delivery       = try(var.watched.delivery.service, "")

@@ -2,8 +2,7 @@ locals {
   in_api       = "resource.type=\"cloud_run_revision\" resource.labels.service_name=\"${var.watched.api}\""
   in_processor = "resource.type=\"cloud_run_revision\" resource.labels.service_name=\"${var.watched.processor}\""
   in_database  = "resource.type=\"cloudsql_database\" resource.labels.database_id=\"${var.project_id}:${var.watched.database.instance_name}\""
-  in_work      = "resource.type=\"pubsub_subscription\" resource.labels.subscription_id=one_of(${join(",", [for name in var.watched.subscriptions.work : "\"${name}\""])})"
-  in_dead      = "resource.type=\"pubsub_subscription\" resource.labels.subscription_id=\"${var.watched.subscriptions.dead_letters}\""
+  in_work      = "resource.type=\"pubsub_subscription\" resource.labels.subscription_id=one_of(${join(",", [for name in var.watched.subscriptions : "\"${name}\""])})"
 
   in_delivery = "resource.type=\"cloud_run_revision\" resource.labels.service_name=\"${try(var.watched.delivery.service, "")}\""
   in_policies = "resource.type=\"network_security_policy\" resource.labels.policy_name=one_of(${join(",", [for name in var.watched.security_policies : "\"${name}\""])})"
@@ -36,7 +35,7 @@ locals {
     { title = "API: memory, 99th percentile", filter = "metric.type=\"run.googleapis.com/container/memory/utilizations\" ${local.in_api}", aligner = "ALIGN_PERCENTILE_99", reducer = "REDUCE_MAX", group_by = [] },
     { title = "Images: seconds until ready, 95th percentile", filter = "metric.type=\"logging.googleapis.com/user/${google_logging_metric.image_ready_seconds.name}\" ${local.in_processor}", aligner = "ALIGN_PERCENTILE_95", reducer = "REDUCE_MAX", group_by = [] },
     { title = "Work: age of the oldest message (s)", filter = "metric.type=\"pubsub.googleapis.com/subscription/oldest_unacked_message_age\" ${local.in_work}", aligner = "ALIGN_MAX", reducer = "REDUCE_MAX", group_by = ["resource.label.subscription_id"] },
-    { title = "Dead letters", filter = "metric.type=\"pubsub.googleapis.com/subscription/num_undelivered_messages\" ${local.in_dead}", aligner = "ALIGN_MAX", reducer = "REDUCE_SUM", group_by = [] },
+    { title = "Dead letters", query = "sum(increase(logging_googleapis_com:user_${google_logging_metric.measured["dead_letters_open"].name}_sum{monitored_resource=\"cloud_run_revision\"}[5m])) / sum(increase(logging_googleapis_com:user_${google_logging_metric.measured["dead_letters_open"].name}_count{monitored_resource=\"cloud_run_revision\"}[5m]))" },
     { title = "Processor: instances", filter = "metric.type=\"run.googleapis.com/container/instance_count\" ${local.in_processor}", aligner = "ALIGN_MAX", reducer = "REDUCE_SUM", group_by = ["metric.label.state"] },
     { title = "Processor: memory, 99th percentile", filter = "metric.type=\"run.googleapis.com/container/memory/utilizations\" ${local.in_processor}", aligner = "ALIGN_PERCENTILE_99", reducer = "REDUCE_MAX", group_by = [] },
     { title = "Database: CPU", filter = "metric.type=\"cloudsql.googleapis.com/database/cpu/utilization\" ${local.in_database}", aligner = "ALIGN_MEAN", reducer = "REDUCE_MAX", group_by = [] },

@@ -58,11 +58,12 @@ resource "google_logging_metric" "image_ready_seconds" {
   }
 }
 
-# Sums that image-delivery writes about once a minute for each instance.
+# Sums that image-delivery writes about once a minute for each instance, and what image-tasks counts in every sweep.
 resource "google_logging_metric" "measured" {
   for_each = {
-    delivered_bytes  = { description = "Bytes of pictures that image-delivery sent.", event = "delivery_traffic", field = "size_bytes", unit = "By" }
-    pictures_refused = { description = "Requests that image-delivery refused because too many wait.", event = "delivery_refusals", field = "requests", unit = "1" }
+    delivered_bytes   = { description = "Bytes of pictures that image-delivery sent.", event = "delivery_traffic", field = "size_bytes", unit = "By" }
+    dead_letters_open = { description = "Dead letters that nobody has dealt with, at each report.", event = "dead_letters_open", field = "count", unit = "1" }
+    pictures_refused  = { description = "Requests that image-delivery refused because too many wait.", event = "delivery_refusals", field = "requests", unit = "1" }
   }
 
   project         = var.project_id

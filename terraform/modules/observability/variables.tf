@@ -32,7 +32,7 @@ variable "region" {
 }
 
 variable "watched" {
-  description = "Monitored resources: the names of the API and the processor, every service with its maximum number of instances, the migration job, the scheduled calls, the database with its maximum number of connections, the subscriptions whose messages trigger work, the dead-letter subscription, the host of the API, the service that delivers pictures with its host (null: none), and the Cloud Armor policies and URL maps of the load balancer."
+  description = "Monitored resources: the names of the API and the processor, every service with its maximum number of instances, the migration job, the scheduled calls, the database with its maximum number of connections, the subscriptions that push, the host of the API, the service that delivers pictures with its host (null: none), and the Cloud Armor policies and URL maps of the load balancer."
   type = object({
     api           = string
     processor     = string
@@ -40,7 +40,7 @@ variable "watched" {
     job_name      = string
     schedules     = list(string)
     database      = object({ instance_name = string, max_connections = number })
-    subscriptions = object({ work = list(string), dead_letters = string })
+    subscriptions = list(string)
     api_host      = string
     delivery      = optional(object({ service = string, host = string }))
 

@@ -940,7 +940,7 @@ run "everything_that_waits_and_runs_is_watched" {
     condition = jsonencode(module.observability.watched) == jsonencode({
       max_connections = module.database.max_connections
       services        = { image-api = { max_instances = var.api.max_instances }, image-delivery = { max_instances = var.delivery.max_instances }, image-processor = { max_instances = var.processor.max_instances }, image-tasks = { max_instances = var.tasks.max_instances } }
-      subscriptions   = { work = ["image-analyses-push", "image-events-push", "image-renditions-push", "image-tasks-push", "image-uploads-push"], dead_letters = "image-dead-letters-pull" }
+      subscriptions   = ["image-analyses-push", "image-dead-letters-push", "image-events-push", "image-renditions-push", "image-tasks-push", "image-uploads-push"]
       schedules       = ["image-sweep", "image-audit-retention"]
       job_name        = "image-migrate"
       delivery        = { service = "image-delivery", host = "image-delivery-abc-ew.a.run.app" }

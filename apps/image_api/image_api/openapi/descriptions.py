@@ -283,6 +283,7 @@ PARAMETERS = {
     "analysis_id": "ID of the analysis.",
     "code": "Error code, for example `image-not-found`.",
     "credential_id": "ID of the credential (API key).",
+    "dead_letter_id": "ID of the dead letter.",
     "decision_id": "ID of the decision.",
     "delivery_key_id": "ID of the delivery key.",
     "image_id": "ID of the image.",

@@ -3,6 +3,7 @@
 from typing import Any
 
 from image_api.http.paths import API_PREFIX
+from image_api.openapi.examples_of_admin import ADMIN
 from image_api.openapi.examples_of_uploads import UPLOADS
 
 _TEAM_ID = "0199c0de-0000-7000-8000-000000000001"
@@ -242,6 +243,7 @@ _audit_event = {
 }
 
 EXAMPLES: dict[str, dict[str, Any]] = {
+    **ADMIN,
     **UPLOADS,
     "Team": _team,
     "TeamPage": {"items": [_team], "next_cursor": None},

@@ -82,6 +82,9 @@ SUMMARIES = {
     "createTeam": "Create a team",
     "createUploadToken": "Create an upload token",
     "createUser": "Create a user",
+    "discardDeadLetter": "Discard a dead letter",
+    "listDeadLetters": "List dead letters",
+    "redriveDeadLetter": "Publish a dead letter again",
     "decideDuplicate": "Mark two images as not duplicates",
     "endSession": "End a session",
     "exportAuditEvents": "Export audit events",
@@ -178,6 +181,7 @@ TAGS = {
     "delivery": "Delivery addresses for pages: signing, the keys that sign, presets, and share links.",
     "credits": "Credits of a team: balance, ledger and refills.",
     "usage": "What a team uses, and how much it may.",
+    "admin": "Care of the whole system, by admins of the platform.",
     "audit": "Audit log of all changes.",
     "service": "State of the service. These operations need no authentication.",
 }

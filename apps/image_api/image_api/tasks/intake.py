@@ -20,7 +20,7 @@ router = APIRouter()
 EventHandler = Callable[[TaskParts, UUID], Awaitable[bool]]
 """Is told the id of an event that was published; returns False if it must be told again later."""
 
-_LATER = {"Retry-After": "5"}
+LATER = {"Retry-After": "5"}
 
 
 async def refuse(parts: TaskParts, authorization: str | None, email: str) -> Response | None:
@@ -35,7 +35,7 @@ async def refuse(parts: TaskParts, authorization: str | None, email: str) -> Res
         log("push_refused", severity="WARNING", reason=str(rejection))
         return Response(status_code=401, headers={"WWW-Authenticate": "Bearer"})
     except errors.Unavailable:
-        return Response(status_code=503, headers=_LATER)
+        return Response(status_code=503, headers=LATER)
     return None
 
 
@@ -48,7 +48,7 @@ async def read_envelope(request: Request, authorization: str | None) -> PushEnve
         return PushEnvelope.model_validate_json(await request.body())
     except ValidationError as error:
         log("envelope_malformed", severity="ERROR", fields=[".".join(map(str, item["loc"])) for item in error.errors()])
-        return Response(status_code=400, headers=_LATER)
+        return Response(status_code=400, headers=LATER)
 
 
 @router.post("/tasks/sweep")
@@ -60,7 +60,7 @@ async def run_sweep(request: Request, authorization: Annotated[str | None, Heade
     try:
         return await sweep(parts, request.app.state.steps)
     except errors.Unavailable:
-        return Response(status_code=503, headers=_LATER)
+        return Response(status_code=503, headers=LATER)
 
 
 @router.post("/push/tasks")
@@ -102,7 +102,7 @@ async def _take(
     except errors.Unavailable as error:
         log("part_unavailable", severity="WARNING", code=error.code, reason=type(error.__cause__).__qualname__)
         is_done = False
-    return Response(status_code=204) if is_done else Response(status_code=503, headers=_LATER)
+    return Response(status_code=204) if is_done else Response(status_code=503, headers=LATER)
 
 
 def _acknowledge_malformed(message: PushMessage) -> bool:

@@ -49,6 +49,8 @@ WITHOUT_KEY = {
     "/api/v1/delivery-keys/{delivery_key_id}/retire": "creates nothing; a second one changes nothing",
     "/api/v1/images/{image_id}/revoke-addresses": "creates nothing; a second one revokes what the first one revoked",
     "/api/v1/images/{image_id}/reprocess": "creates nothing; a second one is refused while the first one waits",
+    "/api/v1/admin/dead-letters/{dead_letter_id}/redrive": "creates nothing; the work is done once",
+    "/api/v1/admin/dead-letters/{dead_letter_id}/discard": "creates nothing; a second one changes nothing",
     "/api/v1/images/{image_id}/restore": "creates nothing; a second one changes nothing",
 }
 POSTS = {path: found for path, found in api_routes(ROUTERS) if "POST" in (found.methods or ())}

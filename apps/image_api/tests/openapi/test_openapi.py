@@ -165,6 +165,7 @@ async def prepare(
         "import_source_id": await testing.add_import_source(api.rows, owner.team_id),
         "collection_id": await testing.add_collection(api.rows, owner.team_id, [image_id]),
         "link_id": await testing.add_share_link(api.rows, owner.team_id, [image_id]),
+        "dead_letter_id": await testing.add_dead_letter(api.rows, owner.team_id),
         "upload_id": await testing.add_upload(api.rows, owner.team_id),
         "delivery_key_id": await testing.add_delivery_key(
             api.rows, owner.team_id, "verifying" if path.endswith("/retire") else "active"

@@ -122,6 +122,8 @@ from image_core.errors.operations import (
 )
 from image_core.errors.parts import (
     DatabaseUnavailable,
+    DeadLetterNotFound,
+    DeadLetterNotRedrivable,
     MessagingUnavailable,
     ShuttingDown,
     StorageUnavailable,
@@ -198,6 +200,8 @@ __all__ = [
     "CursorInvalid",
     "CursorOfAnotherOrder",
     "DatabaseUnavailable",
+    "DeadLetterNotFound",
+    "DeadLetterNotRedrivable",
     "DecisionNotFound",
     "DefaultKeyMustBeRotated",
     "DeliveryAddressInvalid",

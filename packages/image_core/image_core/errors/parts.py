@@ -1,6 +1,6 @@
-"""Our own parts, when they are away."""
+"""Our own parts, when they are away, and the messages that they could not deliver."""
 
-from image_core.errors.kinds import Unavailable
+from image_core.errors.kinds import Conflict, NotFound, Unavailable
 
 
 class DatabaseUnavailable(Unavailable):
@@ -25,3 +25,15 @@ class ShuttingDown(Unavailable):
     """This instance is shutting down."""
 
     code = "shutting-down"
+
+
+class DeadLetterNotFound(NotFound):
+    """The dead letter does not exist."""
+
+    code = "dead-letter-not-found"
+
+
+class DeadLetterNotRedrivable(Conflict):
+    """The dead letter cannot be published again."""
+
+    code = "dead-letter-not-redrivable"

@@ -7,7 +7,15 @@ from image_core.models.analyses import analysis, analyzer_model
 from image_core.models.collections import collection, collection_member, saved_search
 from image_core.models.columns import Xid8, metadata
 from image_core.models.delivery import delivery_key, delivery_usage, preset, rendition, rendition_failure
-from image_core.models.events import audit_checkpoint, audit_event, audit_seal, event, feed_epoch
+from image_core.models.events import (
+    MAX_DEAD_LETTER_BYTES,
+    audit_checkpoint,
+    audit_event,
+    audit_seal,
+    dead_letter,
+    event,
+    feed_epoch,
+)
 from image_core.models.governance import (
     ENTRY_KINDS,
     REFILL_MODES,
@@ -60,6 +68,7 @@ __all__ = [
     "BANDS",
     "ENTRY_KINDS",
     "HOLDS_BYTES_CLAUSE",
+    "MAX_DEAD_LETTER_BYTES",
     "REFILL_MODES",
     "REFILL_PERIODS",
     "RESERVATION_STATUSES",
@@ -78,6 +87,7 @@ __all__ = [
     "credit_account",
     "credit_entry",
     "credit_reservation",
+    "dead_letter",
     "delivery_key",
     "delivery_usage",
     "derivative",

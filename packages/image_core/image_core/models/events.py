@@ -1,4 +1,4 @@
-"""The outbox and the audit log."""
+"""The outbox, the dead letters and the audit log."""
 
 from sqlalchemy import (
     BigInteger,
@@ -18,7 +18,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from image_core.models.columns import Xid8, id_column, metadata, one_of, time_column
+from image_core.models.columns import Xid8, deadline_column, id_column, metadata, one_of, time_column
+from image_core.states import DeadLetterStatus
 
 event = Table(
     "event",
@@ -55,6 +56,45 @@ feed_epoch = Table(
     Column("removed_position", BigInteger, nullable=False, server_default=text("0")),
     time_column("started_at", nullable=False),
     CheckConstraint("is_only", name="is_only"),
+)
+
+MAX_DEAD_LETTER_BYTES = 65536
+
+# A message that no attempt could deliver. A subscription forwards it at least once, so it is known by what it is about.
+dead_letter = Table(
+    "dead_letter",
+    metadata,
+    id_column(),
+    # The subscription that gave it up, without its project.
+    Column("subscription", Text, nullable=False),
+    # Bucket, name and generation of an object, else our own event's id, else a hash of the message.
+    Column("work_key", Text, nullable=False),
+    # Of the message, as far as it names them. No foreign keys: a dead letter outlives the rows that it refers to.
+    Column("team_id", Uuid),
+    Column("image_id", Uuid),
+    # Null if the message is larger than what is kept; without its bytes, it cannot be sent again.
+    Column("data", LargeBinary),
+    Column("attributes", JSONB, nullable=False),
+    Column("size_bytes", Integer, nullable=False),
+    # Deliveries of the message, and how often it was given up.
+    Column("attempts", Integer, nullable=False),
+    Column("arrivals", Integer, nullable=False, server_default=text("1")),
+    Column("status", Text, nullable=False, server_default=text("'open'")),
+    # When the message was published that failed; a later one about the same work opens the row again.
+    deadline_column("source_published_at"),
+    time_column("arrived_at", nullable=False),
+    time_column("handled_at"),
+    time_column("created_at", nullable=False),
+    UniqueConstraint("subscription", "work_key"),
+    CheckConstraint("char_length(subscription) BETWEEN 1 AND 255", name="subscription_length"),
+    CheckConstraint("char_length(work_key) BETWEEN 1 AND 1200", name="work_key_length"),
+    CheckConstraint(f"octet_length(data) <= {MAX_DEAD_LETTER_BYTES}", name="data_length"),
+    CheckConstraint(one_of("status", tuple(DeadLetterStatus)), name="status"),
+    CheckConstraint("(status = 'open') = (handled_at IS NULL)", name="handled_when_not_open"),
+    CheckConstraint("size_bytes >= 0 AND attempts >= 0 AND arrivals > 0", name="not_negative"),
+    Index("ix_dead_letter_created_at", text("created_at DESC"), text("id DESC")),
+    Index("ix_dead_letter_open", text("created_at DESC"), text("id DESC"), postgresql_where=text("status = 'open'")),
+    Index("ix_dead_letter_handled_at", "handled_at", postgresql_where=text("handled_at IS NOT NULL")),
 )
 
 Sequence("audit_event_position_seq", metadata=metadata)

@@ -11,7 +11,7 @@ module "events" {
     ack_deadline_seconds  = 330
   }
 
-  nudges = {
+  tasks = {
     service_url = "https://image-tasks-abc-ew.a.run.app"
     audience    = "https://image-tasks.example-project.internal"
   }

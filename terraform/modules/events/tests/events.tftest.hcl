@@ -9,7 +9,7 @@ variables {
     service_account_email = "image-push@example-project.iam.gserviceaccount.com"
     ack_deadline_seconds  = 330
   }
-  nudges = {
+  tasks = {
     service_url = "https://image-tasks-abc-ew.a.run.app"
     audience    = "https://image-tasks.example-project.internal"
   }
@@ -75,7 +75,7 @@ run "events_and_nudges_are_pushed_to_image_tasks" {
   }
 
   assert {
-    condition     = alltrue([for each in google_pubsub_subscription.nudge : each.push_config[0].oidc_token[0].audience == var.nudges.audience && each.push_config[0].oidc_token[0].service_account_email == var.push.service_account_email])
+    condition     = alltrue([for each in google_pubsub_subscription.nudge : each.push_config[0].oidc_token[0].audience == var.tasks.audience && each.push_config[0].oidc_token[0].service_account_email == var.push.service_account_email])
     error_message = "The token is for another audience, or another account's."
   }
 }
@@ -98,7 +98,7 @@ run "without_image_tasks_nothing_is_pushed_to_it" {
   command = plan
 
   variables {
-    nudges = null
+    tasks = null
   }
 
   assert {
@@ -111,10 +111,10 @@ run "nudges_by_plain_http_are_refused" {
   command = plan
 
   variables {
-    nudges = { service_url = "http://tasks.run.app", audience = "https://image-tasks.internal" }
+    tasks = { service_url = "http://tasks.run.app", audience = "https://image-tasks.internal" }
   }
 
-  expect_failures = [var.nudges]
+  expect_failures = [var.tasks]
 }
 
 run "push_names_the_audience" {
@@ -204,6 +204,41 @@ run "dead_letters_never_expire" {
   assert {
     condition     = google_pubsub_subscription.dead_letters.expiration_policy[0].ttl == ""
     error_message = "A quiet month removes the subscription."
+  }
+}
+
+run "dead_letters_are_pushed_to_image_tasks" {
+  command = plan
+
+  assert {
+    condition = jsonencode([for each in google_pubsub_subscription.dead_letters_push : [
+      each.name, each.topic, each.push_config[0].push_endpoint, each.push_config[0].oidc_token[0].audience,
+      each.push_config[0].oidc_token[0].service_account_email, each.ack_deadline_seconds, each.message_retention_duration,
+      each.retry_policy[0].minimum_backoff, each.retry_policy[0].maximum_backoff, each.expiration_policy[0].ttl,
+      ]]) == jsonencode([[
+      "image-dead-letters-push", "projects/example-project/topics/image-dead-letters",
+      "https://image-tasks-abc-ew.a.run.app/push/dead-letters", "https://image-tasks.example-project.internal",
+      "image-push@example-project.iam.gserviceaccount.com", 60, "2678400s", "10s", "600s", "",
+    ]])
+    error_message = "Dead letters become no rows."
+  }
+
+  assert {
+    condition     = alltrue([for each in google_pubsub_subscription.dead_letters_push : length(each.dead_letter_policy) == 0])
+    error_message = "Dead letters go in a circle."
+  }
+}
+
+run "without_image_tasks_dead_letters_are_only_kept" {
+  command = plan
+
+  variables {
+    tasks = null
+  }
+
+  assert {
+    condition     = length(google_pubsub_subscription.dead_letters_push) == 0 && !contains(keys(output.subscription_names), "dead_letters_push")
+    error_message = "Dead letters are pushed to nobody."
   }
 }
 

@@ -13,7 +13,7 @@ module "observability" {
     job_name      = "image-migrate"
     schedules     = ["image-sweep", "image-audit-retention"]
     database      = { instance_name = "image-manager-k3f9", max_connections = 100 }
-    subscriptions = { work = ["image-uploads-push", "image-analyses-push"], dead_letters = "image-dead-letters-pull" }
+    subscriptions = ["image-uploads-push", "image-analyses-push"]
     api_host      = "images.example.com"
   }
 }

@@ -34,7 +34,7 @@ variables {
     job_name      = "image-migrate"
     schedules     = ["image-sweep", "image-audit-retention"]
     database      = { instance_name = "image-manager-k3f9", max_connections = 100 }
-    subscriptions = { work = ["image-uploads-push", "image-analyses-push"], dead_letters = "image-dead-letters-pull" }
+    subscriptions = ["image-uploads-push", "image-analyses-push"]
     api_host      = "images.example.com"
     delivery      = { service = "image-delivery", host = "pictures.example.com" }
 
@@ -122,8 +122,9 @@ run "sums_are_of_the_field_that_they_name" {
 
   assert {
     condition = { for name, metric in google_logging_metric.measured : name => "${metric.value_extractor} ${metric.metric_descriptor[0].unit}" } == {
-      delivered_bytes  = "EXTRACT(jsonPayload.size_bytes) By"
-      pictures_refused = "EXTRACT(jsonPayload.requests) 1"
+      delivered_bytes   = "EXTRACT(jsonPayload.size_bytes) By"
+      dead_letters_open = "EXTRACT(jsonPayload.count) 1"
+      pictures_refused  = "EXTRACT(jsonPayload.requests) 1"
     }
     error_message = "Something else is added up."
   }
@@ -212,7 +213,7 @@ run "delivery_that_is_no_service_is_refused" {
   command = plan
 
   variables {
-    watched = { api = "a", processor = "p", services = { a = { max_instances = 1 }, p = { max_instances = 1 } }, job_name = "j", schedules = ["s"], database = { instance_name = "d", max_connections = 100 }, subscriptions = { work = ["u"], dead_letters = "d" }, api_host = "images.example.com", delivery = { service = "d", host = "pictures.example.com" } }
+    watched = { api = "a", processor = "p", services = { a = { max_instances = 1 }, p = { max_instances = 1 } }, job_name = "j", schedules = ["s"], database = { instance_name = "d", max_connections = 100 }, subscriptions = ["u"], api_host = "images.example.com", delivery = { service = "d", host = "pictures.example.com" } }
   }
 
   expect_failures = [var.watched]

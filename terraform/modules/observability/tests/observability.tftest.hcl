@@ -40,7 +40,7 @@ variables {
     job_name      = "image-migrate"
     schedules     = ["image-sweep", "image-audit-retention"]
     database      = { instance_name = "image-manager-k3f9", max_connections = 100 }
-    subscriptions = { work = ["image-uploads-push", "image-analyses-push"], dead_letters = "image-dead-letters-pull" }
+    subscriptions = ["image-uploads-push", "image-analyses-push"]
     api_host      = "images.example.com"
   }
 }
@@ -67,7 +67,7 @@ run "each_threshold_alert_fires_at_its_threshold" {
       policy.conditions[0].condition_threshold[0].aggregations[0].alignment_period,
       ]) } == {
       server-errors        = "run.googleapis.com/request_count COMPARISON_GT 0.1 900s ALIGN_DELTA REDUCE_SUM 300s"
-      dead-letters         = "pubsub.googleapis.com/subscription/num_undelivered_messages COMPARISON_GT 0 0s ALIGN_MAX REDUCE_SUM 60s"
+      dead-letters         = "logging.googleapis.com/user/dead_letters_open COMPARISON_GT 0 0s ALIGN_PERCENTILE_99 REDUCE_MAX 300s"
       failed-images        = "logging.googleapis.com/user/images_failed COMPARISON_GT 5 0s ALIGN_DELTA REDUCE_SUM 3600s"
       oldest-unacked       = "pubsub.googleapis.com/subscription/oldest_unacked_message_age COMPARISON_GT 600 300s ALIGN_MAX REDUCE_MAX 60s"
       schedule-failed      = "logging.googleapis.com/user/schedules_failed COMPARISON_GT 0 0s ALIGN_DELTA REDUCE_SUM 300s"
@@ -93,7 +93,7 @@ run "each_threshold_alert_watches_its_part_of_the_metric" {
       ])
       }) == jsonencode({
       server-errors        = ["metric.labels.response_code_class = \"5xx\"", "resource.labels.service_name = one_of(\"image-api\", \"image-processor\")", "resource.type = \"cloud_run_revision\""]
-      dead-letters         = ["resource.labels.subscription_id = \"image-dead-letters-pull\"", "resource.type = \"pubsub_subscription\""]
+      dead-letters         = ["resource.type = \"cloud_run_revision\""]
       failed-images        = ["metric.labels.code = one_of(\"processing-attempts-exhausted\", \"processing-crashed\", \"processing-timeout\")", "resource.type = \"cloud_run_revision\""]
       oldest-unacked       = ["resource.labels.subscription_id = one_of(\"image-uploads-push\", \"image-analyses-push\")", "resource.type = \"pubsub_subscription\""]
       schedule-failed      = ["resource.type = \"cloud_scheduler_job\""]
@@ -573,7 +573,7 @@ run "url_as_host_is_refused" {
   command = plan
 
   variables {
-    watched = { api = "a", processor = "p", services = { a = { max_instances = 1 }, p = { max_instances = 1 } }, job_name = "j", schedules = ["s"], database = { instance_name = "d", max_connections = 100 }, subscriptions = { work = ["u"], dead_letters = "d" }, api_host = "https://example.com" }
+    watched = { api = "a", processor = "p", services = { a = { max_instances = 1 }, p = { max_instances = 1 } }, job_name = "j", schedules = ["s"], database = { instance_name = "d", max_connections = 100 }, subscriptions = ["u"], api_host = "https://example.com" }
   }
 
   expect_failures = [var.watched]
@@ -583,7 +583,7 @@ run "api_that_is_no_service_is_refused" {
   command = plan
 
   variables {
-    watched = { api = "other", processor = "p", services = { a = { max_instances = 1 }, p = { max_instances = 1 } }, job_name = "j", schedules = ["s"], database = { instance_name = "d", max_connections = 100 }, subscriptions = { work = ["u"], dead_letters = "d" }, api_host = "images.example.com" }
+    watched = { api = "other", processor = "p", services = { a = { max_instances = 1 }, p = { max_instances = 1 } }, job_name = "j", schedules = ["s"], database = { instance_name = "d", max_connections = 100 }, subscriptions = ["u"], api_host = "images.example.com" }
   }
 
   expect_failures = [var.watched]
