@@ -14,6 +14,8 @@ from fastapi import FastAPI
 
 from image_api.analyses import tasks as analyses
 from image_api.audit_events import tasks as audit_events
+from image_api.batches import tasks as batches
+from image_api.batches.estimates import ANALYSES, CHANGES
 from image_api.credentials import tasks as credentials
 from image_api.credits import tasks as credits
 from image_api.dead_letters import intake as dead_letter_intake
@@ -50,7 +52,7 @@ from image_core.intake.identity import IssuerKeys
 from image_core.intake.request_log import RequestLog
 from image_core.storage.gcs import GcsClient
 
-KINDS: dict[str, Kind] = {}
+KINDS: dict[str, Kind] = {CHANGES: batches.Changes(), ANALYSES: batches.Analyses()}
 """The kinds of operations, by the name in their rows."""
 
 # Each can be nudged by its name. Ordered: steps that others depend on come first, and slow ones last.

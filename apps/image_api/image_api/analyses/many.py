@@ -7,11 +7,11 @@ from uuid import UUID
 from image_api.actor import Actor
 from image_api.analyses import queries
 from image_api.analyses.queries import ContentKey, Order
-from image_api.services import Services
 from image_core import errors, events
 from image_core.analyses.catalogue import price_credits
 from image_core.billing import credits
-from image_core.db import Transaction
+from image_core.db import Database, Transaction
+from image_core.events import Publisher
 from image_core.ids import new_id
 from image_core.telemetry import current_request
 
@@ -31,8 +31,8 @@ class ManyAnalyses:
     refused: errors.CreditsExhausted | None = None
 
 
-class _CreditsExhausted(Exception):
-    """The credits do not suffice for `unpaid`. The transaction is rolled back."""
+class Unpaid(Exception):
+    """The credits do not suffice for `unpaid`. The transaction is to be rolled back."""
 
     def __init__(self, unpaid: Sequence[bytes], error: errors.CreditsExhausted) -> None:
         super().__init__()
@@ -40,33 +40,33 @@ class _CreditsExhausted(Exception):
 
 
 async def request_many(
-    services: Services, actor: Actor, team_id: UUID, digests: Sequence[bytes], order: Order
+    database: Database, publisher: Publisher, actor: Actor, team_id: UUID, digests: Sequence[bytes], order: Order
 ) -> ManyAnalyses:
     """Request the analysis of each file that has none, in order, as far as the team's credits suffice."""
-    found = ManyAnalyses(await queries.ids_by_content(services.database, team_id, digests, order), set())
+    found = ManyAnalyses(await queries.ids_by_content(database, team_id, digests, order), set())
     missing = [digest for digest in digests if digest not in found.known]
     while missing:
         try:
-            async with events.committing(services.database, services.publisher) as transaction:
-                added = await _write_requests(transaction, actor, team_id, missing, order)
-        except _CreditsExhausted as exhausted:
+            async with events.committing(database, publisher) as transaction:
+                added = await write_requests(transaction, actor, team_id, missing, order)
+        except Unpaid as exhausted:
             found.refused = exhausted.error
             missing = [digest for digest in missing if digest not in exhausted.unpaid]
             continue
-        found.new = added
+        found.new = set(added)
         # Including those that were requested concurrently, which whoever requested them has paid for.
-        found.known |= await queries.ids_by_content(services.database, team_id, missing, order)
+        found.known |= await queries.ids_by_content(database, team_id, missing, order)
         break
     return found
 
 
-async def _write_requests(
+async def write_requests(
     transaction: Transaction, actor: Actor, team_id: UUID, digests: Sequence[bytes], order: Order
-) -> set[bytes]:
-    """Write the requests with their messages and reserve their price; return those that were not requested before.
+) -> dict[bytes, UUID]:
+    """Write the requests with their messages and reserve their price; return the analyses that are new, by SHA-256.
 
     Raises:
-        _CreditsExhausted: The team does not have enough credits. The transaction is rolled back.
+        Unpaid: The team does not have enough credits. The transaction is rolled back.
     """
     context = current_request.get()
     trace_parent = context.trace_parent if context else None
@@ -88,6 +88,6 @@ async def _write_requests(
         try:
             await credits.reserve(transaction, team_id, price, f"analyze:{order.analyzer}", reservation_id)
         except errors.CreditsExhausted as error:
-            raise _CreditsExhausted(paid[number:], error) from error
+            raise Unpaid(paid[number:], error) from error
         await events.record(transaction, events.analysis_request(analysis_id, team_id, trace_parent))
-    return set(added)
+    return {digest: analysis_id for digest, (analysis_id, _) in added.items()}

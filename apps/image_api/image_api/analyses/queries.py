@@ -107,6 +107,12 @@ _by_id = Query(
         or_(bindparam("team_id", type_=analysis.c.team_id.type).is_(None), analysis.c.team_id == bindparam("team_id")),
     )
 )
+_outcomes = Query(
+    select(analysis.c.id, analysis.c.status, analysis.c.failure_code, analysis.c.failure_message).where(
+        analysis.c.team_id == bindparam("team_id"),
+        analysis.c.id == func.any(bindparam("analysis_ids", type_=ARRAY(Uuid))),
+    )
+)
 _label_source = Query(select(team.c.label_source).where(team.c.id == bindparam("team_id")))
 _balance = Query(select(credit_account.c.balance).where(credit_account.c.team_id == bindparam("team_id")))
 
@@ -129,6 +135,11 @@ async def ids_by_content(runner: Runner, team_id: UUID, digests: Collection[byte
         parameters_hash=order.parameters_hash,
     )  # fmt: skip
     return {row["sha256"]: row["id"] for row in rows}
+
+
+async def find_outcomes(runner: Runner, team_id: UUID, analysis_ids: Collection[UUID]) -> list[Record]:
+    """Return what became of analyses of a team; absent ones are left out."""
+    return await runner.fetch(_outcomes, team_id=team_id, analysis_ids=list(analysis_ids))
 
 
 async def find_by_content(runner: Runner, content: ContentKey, order: Order) -> Record | None:

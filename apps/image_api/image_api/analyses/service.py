@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from image_api.actor import Actor
 from image_api.analyses import queries
+from image_api.analyses.content import content_key
 from image_api.analyses.queries import ContentKey, Order, Scratch
 from image_api.http.pagination import Cursor
 from image_api.http.validation import request_invalid
@@ -26,7 +27,7 @@ from image_core.analyses.catalogue import (
 from image_core.billing import credits
 from image_core.db import Record, Runner, Transaction, to_json
 from image_core.ids import new_id
-from image_core.states import HOLDS_BYTES, AnalysisStatus, ImageStatus, LabelSource
+from image_core.states import AnalysisStatus, LabelSource
 from image_core.telemetry import current_request, log
 
 _FINISHED = (AnalysisStatus.DONE, AnalysisStatus.FAILED)
@@ -105,27 +106,6 @@ async def find_content_key(runner: Runner, actor: Actor, image_id: UUID) -> Cont
         errors.ImageNotDecodable: The image cannot be decoded.
     """
     return content_key(await queries.find_image(runner, actor.visible_team_id, image_id))
-
-
-def content_key(row: Record | None) -> ContentKey:
-    """Return the content of an image that was found, or raise why it cannot be analyzed.
-
-    Raises:
-        errors.ImageNotFound: The image does not exist.
-        errors.ImageNotReady: The image is not ready.
-        errors.ImageNotDecodable: The image cannot be decoded.
-    """
-    if row is None:
-        raise errors.ImageNotFound
-    if row["deleted_at"] is not None:
-        raise errors.ImageNotFound("The image is in the trash. Restore it first.")
-    if row["status"] not in HOLDS_BYTES:
-        raise errors.ImageNotReady(
-            f"The image file has not been received: its status is {row['status']}. Wait and try again."
-        )
-    if row["status"] == ImageStatus.FAILED:
-        raise errors.ImageNotDecodable(row["failure_message"] or "", reason=row["failure_code"])
-    return ContentKey(row["team_id"], row["sha256"])
 
 
 async def request_analysis(

@@ -21,6 +21,7 @@ _columns = tuple(
         "visibility", "deleted_at", "purge_marked_at",
     )
 )  # fmt: skip
+_files = Query(select(image.c.id, image.c.size_bytes, image.c.sha256, image.c.status).where(_of_images, _visible))
 _lock = Query(
     select(*_columns)
     .where(_of_images, _visible)
@@ -40,6 +41,12 @@ async def find(
 ) -> dict[UUID, Record]:
     """Return these images by id, with the columns of what is included; absent ones are left out."""
     rows = await runner.fetch(_find(included), team_id=team_id, image_ids=list(image_ids))
+    return {row["id"]: row for row in rows}
+
+
+async def find_files(runner: Runner, team_id: UUID | None, image_ids: Collection[UUID]) -> dict[UUID, Record]:
+    """Return size, hash and status of these images by id; absent ones are left out."""
+    rows = await runner.fetch(_files, team_id=team_id, image_ids=list(image_ids))
     return {row["id"]: row for row in rows}
 
 

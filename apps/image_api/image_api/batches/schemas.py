@@ -4,14 +4,18 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from image_api.http.field_types import JsonBoolean
+from image_api.http.field_types import JsonBoolean, JsonInteger
 from image_api.images.schemas import ListedImage, Tags
-from image_api.metadata_schemas.values import MAX_METADATA_KEYS, MetadataKey, MetadataValue
+from image_api.metadata_schemas.values import MAX_METADATA_KEYS, MAX_VALUE_LENGTH, MetadataKey, MetadataValue
 from image_core.states import Visibility
 
 MOST_IDS = 1000
+"""Maximum number of images of a request that answers with what became of each."""
+MOST_LISTED_IDS = 10_000
+"""Maximum number of ids of a batch; those beyond `MOST_IDS` are an operation."""
+MOST_FILTERS, MOST_FILTER_VALUES = 50, 100
 _IMAGE_ID = "0199c0de-0000-7000-8000-000000000004"
 
 
@@ -66,7 +70,12 @@ _ONLY_FOR = {
     "collection_id": (BatchAction.ADD_TO_COLLECTION, BatchAction.REMOVE_FROM_COLLECTION),
     "analyzer": (BatchAction.ANALYZE,),
     "parameters": (BatchAction.ANALYZE,),
+    "budget": (BatchAction.ANALYZE,),
 }
+
+
+FilterValue = Annotated[str, StringConstraints(max_length=MAX_VALUE_LENGTH)] | bool | int | float
+FilterValues = Annotated[list[FilterValue], Field(min_length=1, max_length=MOST_FILTER_VALUES)]
 
 
 class NewBatch(BaseModel):
@@ -76,8 +85,21 @@ class NewBatch(BaseModel):
         extra="forbid", json_schema_extra={"examples": [{"ids": [_IMAGE_ID], "action": "tag", "tags": ["fjord"]}]}
     )
 
-    ids: Annotated[list[UUID], Field(min_length=1, max_length=MOST_IDS)] = Field(
-        description="IDs of the images, at most 1,000. An ID that is repeated counts once."
+    ids: Annotated[list[UUID], Field(max_length=MOST_LISTED_IDS)] = Field(
+        default_factory=list,
+        description="IDs of the images, at most 10,000. An ID that is repeated counts once. Send `ids` or `filter`.",
+    )
+    filter: Annotated[dict[str, FilterValue | FilterValues], Field(max_length=MOST_FILTERS)] | None = Field(
+        None,
+        description="Filters of `GET /api/v1/images` by name, instead of `ids`: what matches when the operation begins."
+        ' Filters that can be repeated take a list, and those on metadata have their whole names: `{"tag": ["fjord"],'
+        ' "meta[age][gte]": 18}`. Null for none.',
+    )
+    budget: JsonInteger | None = Field(
+        None,
+        ge=0,
+        le=2**53,
+        description="Credits that `analyze` may spend, at most; then the batch is an operation. Null for no limit.",
     )
     action: BatchAction = Field(description="What to do with each image.")
     tags: Tags = Field(default_factory=list, description="Tags for `tag` and `untag`, which require this field.")
@@ -103,6 +125,17 @@ class NewBatch(BaseModel):
     validate_only: JsonBoolean = Field(
         False, description="Change nothing, and return what the batch would do and what its analyses would cost."
     )
+
+    @property
+    def is_operation(self) -> bool:
+        """Whether it takes too long for one response, or has to be stopped by its budget."""
+        return self.filter is not None or len(self.ids) > MOST_IDS or self.budget is not None
+
+    @model_validator(mode="after")
+    def _images_are_named(self) -> Self:
+        if bool(self.ids) == (self.filter is not None):
+            raise ValueError("name the images by either `ids` or `filter`")
+        return self
 
     @model_validator(mode="after")
     def _fields_of_the_action(self) -> Self:
@@ -169,3 +202,13 @@ class BatchResult(BaseModel):
     failed: int = Field(description="Number of images with any other outcome.")
     credits: BatchCredits | None = Field(description="Credits for analyses. Null for other actions.")
     items: list[BatchItem] = Field(description="One item for each ID, in the order of the request.")
+
+
+class BatchEstimate(BaseModel):
+    """What a batch that is an operation would take."""
+
+    action: BatchAction = Field(description="Action of the batch.")
+    validate_only: Literal[True] = Field(description="True, as nothing was changed.")
+    images: int = Field(description="Number of images that match, or of the IDs.")
+    at_least: bool = Field(description="True if more images may match: they are counted to 10,000.")
+    credits: int = Field(description="Price if none of these images had a stored result yet.")

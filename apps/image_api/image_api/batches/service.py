@@ -10,6 +10,7 @@ from uuid import UUID
 from image_api.actor import Actor, Scope
 from image_api.analyses import queries as analysis_queries
 from image_api.analyses import service as analyses
+from image_api.analyses.content import content_key
 from image_api.analyses.many import ManyAnalyses, request_many
 from image_api.analyses.queries import Order
 from image_api.batches import queries
@@ -85,7 +86,7 @@ async def run(services: Services, actor: Actor, batch: NewBatch) -> Result:
         errors.CollectionNotFound: The collection does not exist.
         errors.DatabaseUnavailable: Chunks before this one are done.
     """
-    _check_scope(actor, batch.action)
+    check_scope(actor, batch.action)
     # A collection gets its images in the order given.
     image_ids = list(dict.fromkeys(batch.ids)) if batch.collection_id else sorted(set(batch.ids))
     order = analyses.build_order(batch.analyzer, batch.parameters) if batch.action is BatchAction.ANALYZE else None
@@ -107,7 +108,12 @@ async def credits_left(services: Services, result: Result) -> int | None:
     return await analysis_queries.balance(services.database, team_id)
 
 
-def _check_scope(actor: Actor, action: BatchAction) -> None:
+def check_scope(actor: Actor, action: BatchAction) -> None:
+    """Check that the caller has a scope of the action.
+
+    Raises:
+        errors.ScopeMissing.
+    """
     if not may_run(actor, action):
         accepted = _SCOPES.get(action, _OTHERS)
         raise errors.ScopeMissing(
@@ -189,7 +195,7 @@ async def _analyze_chunk(
     images_of: defaultdict[UUID, dict[bytes, UUID]] = defaultdict(dict)
     for image_id in image_ids:
         try:
-            content = analyses.content_key(rows.get(image_id))
+            content = content_key(rows.get(image_id))
         except errors.AppError as error:
             result.outcomes[image_id] = _failed(error)
         else:
@@ -201,7 +207,7 @@ async def _analyze_chunk(
             known = await analysis_queries.ids_by_content(services.database, team_id, images, team_order)
             found = ManyAnalyses(known, set(images) - known.keys())
         else:
-            found = await request_many(services, actor, team_id, list(images), team_order)
+            found = await request_many(services.database, services.publisher, actor, team_id, list(images), team_order)
         result.team_ids.add(team_id)
         result.cost += len(found.new) * price_credits(team_order.analyzer, team_order.version)
         result.outcomes |= {image_id: _analyzed(found, sha256) for sha256, image_id in images.items()}

@@ -86,7 +86,6 @@ PROPERTIES = {
     "parameters": "Parameters of the analysis, including defaults.",
     "password": "New password, 15 to 128 characters.",
     "period": "Interval between refills.",
-    "operation_id": "ID of the operation.",
     "preset": "Name of the derivative: `thumb`, `preview` or `large`.",
     "previous": "Key that the last rotation replaced, during its grace period.",
     "price_credits": "Price of a new result, in credits. A stored result is free.",
@@ -276,6 +275,7 @@ SPECIAL = {
 }
 PARAMETERS = {
     "import_source_id": "ID of the import source.",
+    "operation_id": "ID of the operation.",
     "saved_search_id": "ID of the saved search.",
     "collection_id": "ID of the collection.",
     "actor_user_id": "Only changes made by this user.",

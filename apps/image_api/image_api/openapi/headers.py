@@ -57,6 +57,7 @@ _OF_BYTES = {
 }
 _OF_STATUS = {"401": ("WWW-Authenticate",), "429": ("Retry-After",), "503": ("Retry-After",)}
 _OTHERS = {
+    ("changeImages", "202"): ("Location",),
     ("createSavedSearch", "201"): ("Location",),
     ("createShareLink", "201"): ("Location",),
     ("createCollection", "201"): ("Location",),

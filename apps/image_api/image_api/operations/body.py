@@ -18,7 +18,8 @@ def operation_body(row: Record) -> dict[str, Any]:
         "team_id": row["team_id"],
         "kind": row["kind"],
         "status": row["status"],
-        "parameters": orjson.loads(row["parameters"]),
+        # Names with an underscore are the kind's own.
+        "parameters": {k: v for k, v in orjson.loads(row["parameters"]).items() if not k.startswith("_")},
         "total": total,
         "done": row["done"],
         "failed": row["failed"],
@@ -41,4 +42,5 @@ def operation_body(row: Record) -> dict[str, Any]:
 
 def failure_line(row: Record) -> dict[str, Any]:
     """Return the line of a failed item."""
-    return {name: row[name] for name in ("position", "image_id", "code", "detail")}
+    image_id = None if row["image_id"] is None else str(row["image_id"])
+    return {"position": row["position"], "image_id": image_id, "code": row["code"], "detail": row["detail"]}

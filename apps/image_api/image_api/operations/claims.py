@@ -13,6 +13,7 @@ from sqlalchemy import (
     Uuid,
     and_,
     bindparam,
+    case,
     delete,
     func,
     literal_column,
@@ -131,7 +132,9 @@ _OUTCOME: dict[str, Any] = {
 _this_item = and_(_item.operation_id == _operation_id, _item.position == bindparam("position_", type_=BigInteger))
 _mark = Query(update(operation_item).where(_this_item, _leased).values(_OUTCOME))
 _put_back = Query(update(operation_item).where(_this_item, _leased).values(lease=None, lease_expires_at=None))
-_mark_over = Query(update(operation_item).where(_this_item, _in_progress).values(_OUTCOME))
+# What fails in progress costs nothing: whoever ended it has returned the price.
+_credits_kept = case((bindparam("new_state", type_=Text) == literal_column("'failed'"), 0), else_=_item.credits)
+_mark_over = Query(update(operation_item).where(_this_item, _in_progress).values(_OUTCOME | {"credits": _credits_kept}))
 _items_in_progress = Query(
     select(_item.position, _item.image_id, _item.payload, _item.subject_id)
     .where(_item.operation_id == _operation_id, _in_progress)

@@ -13,6 +13,7 @@ from image_api.operations.items import NewItem
 from image_core import errors
 from image_core.db import Record, Runner, Transaction, to_json
 from image_core.ids import new_id
+from image_core.intake.nudges import nudge
 from image_core.states import UNDER_WAY, OperationStatus
 
 MOST_UNFINISHED = 20
@@ -40,7 +41,7 @@ async def create(
         actor: the caller; the operation has the caller's role and scopes of this moment.
         kind: name of a kind in `tasks_app.KINDS`.
         team_id: the team to which it is limited; null, for admins only, for work on the whole platform.
-        parameters: what the kind needs, as JSON. Members of the team see it.
+        parameters: what the kind needs, as JSON. Members of the team see it, except for names with an underscore.
         items: its items, if they are known; otherwise the kind finds them.
         budget: credits that it may spend; null for no limit.
         seconds_per_item: for the estimate, where items are given.
@@ -72,6 +73,7 @@ async def create(
     )  # fmt: skip
     if items:
         await queries.add_items(transaction, operation_id, 1, items)
+    await nudge(transaction, "operations")
     target = ("operation", operation_id)
     await audit.record(transaction, actor, "operation.created", target, team_id=team_id, after={"kind": kind})
     return operation_id

@@ -7,8 +7,8 @@ from starlette.datastructures import QueryParams
 from image_api.http.query_parameters import QueryParameters, documented
 from image_api.listing.filters import metadata, results
 from image_api.listing.filters.names import dotted
+from image_api.listing.filters.pairs import Filters
 from image_api.listing.filters.query_string import filter_parameters, parse_filters
-from image_api.saved_searches.service import Filters
 
 _NOT_SAVED = frozenset({"cursor", "include_total", "limit", "team_id"})
 

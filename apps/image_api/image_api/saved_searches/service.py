@@ -1,6 +1,6 @@
 """The rules of saved searches."""
 
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 from image_api import audit
@@ -8,22 +8,12 @@ from image_api.actor import Actor
 from image_api.http.entity_tags import check_if_match
 from image_api.http.pagination import Cursor
 from image_api.listing.filters.conditions import conditions
-from image_api.listing.filters.metadata import MetadataFilter
-from image_api.listing.filters.results import ResultCondition
-from image_api.listing.schemas import ImageFilters
+from image_api.listing.filters.pairs import Filters
 from image_api.saved_searches import queries
 from image_api.teams import service as teams
 from image_core import errors
 from image_core.db import Record, Runner, Transaction
 from image_core.ids import new_id
-
-
-class Filters(NamedTuple):
-    """The filters of a query string."""
-
-    of_columns: ImageFilters
-    on_metadata: list[MetadataFilter]
-    on_results: list[ResultCondition]
 
 
 async def list_searches(

@@ -173,7 +173,7 @@ class TestValidation:
         "body",
         [
             {"ids": [], "action": "trash"},
-            {"ids": [str(uuid4()) for _ in range(1001)], "action": "trash"},
+            {"ids": [str(uuid4()) for _ in range(10_001)], "action": "trash"},
             {"ids": ["x"], "action": "trash"},
             {"ids": [str(uuid4())], "action": "add_to_collection"},
             {"ids": [str(uuid4())], "action": "tag"},

@@ -41,7 +41,6 @@ WITHOUT_KEY = {
     "/api/v1/images/check-hashes": "stores nothing",
     "/api/v1/images/batch-get": "stores nothing",
     "/api/v1/collections/{collection_id}/images": "a second one changes nothing more",
-    "/api/v1/images/batch": "a second one changes nothing more; analyses that are there are not asked for again",
     "/api/v1/operations/{operation_id}/cancel": "creates nothing; a second one changes nothing",
     "/api/v1/delivery/sign": "stores nothing",
     "/api/v1/delivery/resign": "stores nothing",

@@ -12,12 +12,12 @@ from image_api.listing.filters import metadata as metadata_filters
 from image_api.listing.filters import names as filter_names
 from image_api.listing.filters import results as result_filters
 from image_api.listing.filters.metadata import MetadataFilter
+from image_api.listing.filters.pairs import column_filters
 from image_api.listing.filters.results import ResultCondition
 from image_api.listing.schemas import ImageFilters
 from image_api.metadata_schemas.values import MAX_VALUE_LENGTH
 
 _NO_FILTERS = ImageFilters.model_validate({})
-_REPEATABLE = frozenset({"has", "tag", "status"})
 _OF_A_PAGE = frozenset({"order_by", "include_total", "limit", "cursor"})
 _METADATA_PARAMETER = {
     "name": "meta",
@@ -67,13 +67,9 @@ def parse_filters(query: QueryParams, other_parameters: Sequence[str] = ()) -> I
     """
     if not query:
         return _NO_FILTERS
-    values: dict[str, Any] = {}
-    for name in query:
-        if name.startswith(filter_names.PREFIXES) or name in other_parameters:
-            continue
-        values[name] = query.getlist(name) if name in _REPEATABLE else query[name]
+    pairs = [(name, value) for name, value in query.multi_items() if name not in other_parameters]
     try:
-        return ImageFilters.model_validate(values)
+        return column_filters(pairs)
     except ValidationError as error:
         raise request_invalid([{**item, "loc": ("query", *item["loc"])} for item in error.errors()], skip=1) from error
 

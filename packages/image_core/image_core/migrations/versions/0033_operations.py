@@ -36,7 +36,7 @@ BATCHES = {
     "image": "UPDATE (tags, metadata, visibility)",
     "metadata_schema": "SELECT",
     "collection": "SELECT, UPDATE (revision, updated_at)",
-    "collection_member": "SELECT, INSERT (collection_id, image_id, team_id, position), DELETE",
+    "collection_member": "SELECT, INSERT (collection_id, image_id, team_id, position), UPDATE (position), DELETE",
     "analysis": (
         "INSERT (id, team_id, sha256, analyzer, version, parameters, parameters_hash, reservation_id, requested_by,"
         " trace_parent, queued_at)"
