@@ -116,10 +116,10 @@ class Analyses(Kind):
 
     async def run_item(
         self,
-        parts: TaskParts,
+        parts: TaskParts,  # noqa: ARG002
         transaction: Transaction,
         operation: Operation,
-        item: Item,  # noqa: ARG002
+        item: Item,
     ) -> Outcome:
         """See `Kind`."""
         team_id, order = _team_of(operation), _order_of(operation)

@@ -61,8 +61,8 @@ class Operation(BaseModel):
     created_at: datetime = Field(description="Time at which it was asked for, in UTC.")
     started_at: datetime | None = Field(description="When its items were known. Null before that.")
     finished_at: datetime | None = Field(
-        description="When nothing of it was in progress any more: what had begun before a cancellation is finished. Null"
-        " before that."
+        description="When nothing of it was in progress any more: what had begun before a cancellation is finished."
+        " Null before that."
     )
 
 
