@@ -38,6 +38,7 @@ COMMITTERS = {
     "image_api/dependencies.py": {"open_transaction"},
     "image_api/analyses/many.py": {"request_many"},
     "image_api/analyses/service.py": {"_add_request"},
+    "image_api/batches/large.py": {"begin_operation"},
     "image_api/batches/service.py": {"_change_chunk"},
     "image_api/dead_letters/service.py": {"redrive"},
     "image_api/people/accounts.py": {"register", "change_password", "reset_password"},

@@ -54,7 +54,7 @@ def as_query(filters: Mapping[str, Any]) -> str:
     return urlencode([(name, str(value).lower() if isinstance(value, bool) else str(value)) for name, value in pairs])
 
 
-async def begin(
+async def begin_operation(
     services: Services, actor: Actor, batch: NewBatch, filters: Filters | None, team_id: UUID | None
 ) -> UUID:
     """Begin the operation of a batch, and return its id. `filters` are those of the batch, checked by their names.
@@ -86,7 +86,7 @@ async def estimate(
     """Return what the operation of a batch would take, and begin nothing.
 
     Raises:
-        errors.AppError: As by `begin`.
+        errors.AppError: As by `begin_operation`.
     """
     plan = await _check(services, actor, batch, filters, team_id)
     total = Total(len(set(batch.ids)), at_least=False)

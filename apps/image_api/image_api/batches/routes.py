@@ -100,6 +100,6 @@ async def _begin(services: Services, actor: Actor, body: schemas.NewBatch, team_
         found = await large.estimate(services, actor, body, filters, team_id)
         images = {"images": found.images.number, "at_least": found.images.at_least, "credits": found.credits}
         return json_response({"action": body.action, "validate_only": True, **images})
-    operation_id = await large.begin(services, actor, body, filters, team_id)
+    operation_id = await large.begin_operation(services, actor, body, filters, team_id)
     location = f"{API_PREFIX}/operations/{operation_id}"
     return json_response({"operation_id": operation_id}, 202, {"location": location})
