@@ -13,7 +13,7 @@ _FENCED = re.compile(r"^```.*?^```", flags=re.MULTILINE | re.DOTALL)
 _HEADING = re.compile(r"^#+ +(.+?) *#*$", flags=re.MULTILINE)
 _LINKED_TEXT = re.compile(r"\[([^\]]*)\]\([^)]*\)")
 _TARGET = re.compile(r"`make ([a-z-]+)")
-GENERATED = ("scripts/settings_docs.py", "scripts/access_docs.py")
+GENERATED = ("scripts/settings_docs.py", "scripts/access_docs.py", "scripts/event_docs.py")
 
 
 def documents() -> list[Path]:

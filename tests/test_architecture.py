@@ -55,7 +55,6 @@ COMMITTERS = {
     "image_processor/analyses/job.py": {"_handle", "_release_claim"},
     "image_processor/parts.py": {"committing"},
     "image_processor/images/job.py": {"_claim_and_work", "_find_row", "_not_claimed", "_release_claim"},
-    "image_processor/images/pending.py": {"complete_pending", "_expire"},
 }  # fmt: skip
 
 GOOGLE = {f"image_core/{name}.py" for name in ("storage/token", "db", "feed/pubsub", "telemetry", "secrets")} | {

@@ -25,6 +25,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from image_core import errors
 from image_core.db import Database, DatabaseConfig, Query, Record, Transaction
+from image_core.feed.many_images import queued_again
 from image_core.images import transitions
 from image_core.images.discards import schedule_removal
 from image_core.images.object_names import Bucket
@@ -191,7 +192,7 @@ async def repair(transaction: Transaction, differences: Differences, now: dateti
     sent = [
         str(image_id)
         for image_id, revision in differences.reprocessable.items()
-        if await transaction.execute(transitions.remake_derivatives(image_id, revision))
+        if await transaction.execute(queued_again(transitions.remake_derivatives(image_id, revision)))
     ]
     return {
         "orphans_promised": {"count": len(differences.orphans), "remove_after": due.isoformat()},

@@ -16,7 +16,10 @@ from typing import Any
 from uuid import uuid4
 
 import httpx2
+from pydantic import ValidationError
 
+from image_core import events
+from image_core.feed import event_types
 from image_core.states import FINAL, HOLDS_BYTES
 from local_cloud.system.environment import PROJECT_ID
 
@@ -179,11 +182,17 @@ def _objects_and_rows(stored: Stored) -> Iterator[str]:
 
 def _done_once(stored: Stored) -> Iterator[str]:
     """I3."""
-    ready = Counter(str(event["image_id"]) for event in stored.events if event["type"] == "image.ready")
+    created, ready = [
+        Counter(str(event["image_id"]) for event in stored.events if event["type"] == kind)
+        for kind in ("image.created", "image.ready")
+    ]
     for image_id, row in stored.images.items():
         wanted = 1 if row["status"] == "ready" else 0
         if ready[image_id] != wanted:
             yield f"I3: image {image_id} ({row['status']}) has {ready[image_id]} events that tell of its being ready"
+        wanted = 0 if row["status"] in ("pending", "expired") else 1
+        if created[image_id] != wanted:
+            yield f"I3: image {image_id} ({row['status']}) has {created[image_id]} events that tell of its creation"
     for name, count in stored.derived.items():
         if count > 1:
             yield f"I3: derivative {name} was written {count} times"
@@ -215,6 +224,10 @@ def _events_arrived(stored: Stored, inbox: Inbox) -> Iterator[str]:
             yield f"I8: the event {event['id']} ({event['type']}) never arrived"
         if any(body != bodies[0] or body["type"] != event["type"] for body in bodies):
             yield f"I8: the event {event['id']} was told in different ways"
+        try:
+            event_types.validate(event["type"], events.of_row(event).envelope()["data"])
+        except (KeyError, ValidationError) as misfit:
+            yield f"I8: the event {event['id']} does not fit the table of events: {misfit}"
     known = {str(event["id"]) for event in stored.events}
     for event_id in inbox.received.keys() - known:
         yield f"I8: the event {event_id} arrived and was never committed"

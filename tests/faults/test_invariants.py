@@ -32,11 +32,10 @@ def row(**values: Any) -> dict[str, Any]:
 def sound() -> Stored:
     """One ready image with everything that belongs to it."""
     made = [{"object_name": f"d/{preset}", "preset": preset, "generation": GENERATION} for preset in invariants.PRESETS]
-    event = {"id": uuid4(), "type": "image.ready", "topic": "events", "image_id": IMAGE}
+    kinds = ("image.created", "image.ready")
+    told = [{"id": uuid4(), "type": kind, "topic": "events", "image_id": IMAGE} for kind in kinds]
     derived = {str(each["object_name"]): 1 for each in made}
-    return Stored(
-        {IMAGE: row()}, defaultdict(list, {IMAGE: made}), set(), [event], {("originals/a", GENERATION)}, derived
-    )
+    return Stored({IMAGE: row()}, defaultdict(list, {IMAGE: made}), set(), told, {("originals/a", GENERATION)}, derived)
 
 
 def found(stored: Stored, *uploads: Tried) -> list[str]:

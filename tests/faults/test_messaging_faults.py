@@ -84,7 +84,8 @@ async def test_an_event_whose_marking_was_lost_comes_again_under_the_same_id(sce
     rule = scene.processor.database.add(SqlRule(sql="UPDATE event SET published_at", then="cut"))
     image = await scene.caller.uploaded(picture(), wait=20)
     await asyncio.to_thread(rule.wait)
-    (event,) = await scene.system.query("SELECT id FROM event WHERE image_id = $1", image["id"])
+    of_image = "SELECT id FROM event WHERE image_id = $1 AND type = 'image.ready'"
+    (event,) = await scene.system.query(of_image, image["id"])
     async with asyncio.timeout(60):
         while len(scene.inbox.received[str(event["id"])]) < 2:
             await asyncio.to_thread(scene.inbox.pull)

@@ -16,21 +16,20 @@ from uuid import UUID
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from sqlalchemy import ColumnElement, and_, exists, func, insert, or_, select, text, true, update
-from sqlalchemy.engine import Connection, Engine
+from sqlalchemy import ColumnElement, and_, exists, func, select, text, true
+from sqlalchemy.engine import Engine
 
 from image_core.audit import chain
 from image_core.audit import events as audit
 from image_core.db import DatabaseConfig, migration_engine
 from image_core.direct_traffic import keep_local_traffic_direct
 from image_core.feed import epoch
-from image_core.ids import new_id
+from image_core.feed.many_images import queued_again
 from image_core.images import transitions
 from image_core.images.similarity import DESCRIPTOR_MODEL
-from image_core.keys import api_keys, rotations
-from image_core.keys.api_keys import NewKey
+from image_core.keys import admin_keys, rotations
 from image_core.migrations import HEAD
-from image_core.models import audit_event, credential, image, image_vector, user
+from image_core.models import credential, image, image_vector
 from image_core.states import ImageStatus
 
 ADMIN_USER_ID = UUID("00000000-0000-7000-8000-000000000001")
@@ -129,42 +128,6 @@ def autogenerate(settings: AdminSettings, message: str) -> None:
     runner.autogenerate(settings.engine(), message, f"{int(HEAD) + 1:04d}")
 
 
-def _rotate_default(connection: Connection, secret: str | None) -> str | None:
-    """Replace the default key if it has not been revoked, and return the new one, else None."""
-    row = connection.execute(
-        select(credential.c.id).where(credential.c.is_default, credential.c.revoked_at.is_(None)).with_for_update()
-    ).one_or_none()
-    if row is None:
-        return None
-    key = _generate_key(secret)
-    connection.execute(
-        update(credential)
-        .where(credential.c.id == row.id)
-        .values(public_id=key.public_id, key_hash=key.key_hash, is_default=False, rotated_at=func.now())
-    )
-    _audit(connection, "credential.bootstrapped", row.id, key)
-    return key.api_key
-
-
-def _generate_key(secret: str | None) -> NewKey:
-    """Generate a key and store it in the secret before it becomes valid, so that it cannot get lost."""
-    key = api_keys.generate()
-    if secret:
-        from image_core import secrets
-
-        secrets.add_version(secret, key.api_key)
-    return key
-
-
-def _audit(connection: Connection, action: str, credential_id: UUID, key: NewKey) -> None:
-    connection.execute(
-        insert(audit_event).values(
-            id=new_id(), action=action, target_type="credential", target_id=credential_id,
-            after={"key_prefix": key.key_prefix},
-        )
-    )  # fmt: skip
-
-
 def bootstrap(settings: AdminSettings, *, as_json: bool) -> None:
     """Rotate the default admin key, and add the first version of each secret that has none.
 
@@ -172,7 +135,7 @@ def bootstrap(settings: AdminSettings, *, as_json: bool) -> None:
     """
     engine = settings.engine()
     with engine.begin() as connection:
-        api_key = _rotate_default(connection, settings.admin_key_secret)
+        api_key = admin_keys.rotate_default(connection, settings.admin_key_secret)
     printed_key = None if settings.admin_key_secret else api_key
     if as_json:
         print(json.dumps({"api_key": printed_key, "rotated": api_key is not None}))
@@ -195,48 +158,10 @@ def bootstrap(settings: AdminSettings, *, as_json: bool) -> None:
                 master_secret_versions.add_first(connection, secret)
 
 
-def _admin_key(connection: Connection, secret: str | None, *, force: bool) -> str | None:
-    """Add a key to an active admin, preferably the first one.
-
-    Return None if an admin key is still valid and `force` is not set.
-
-    Raises:
-        SystemExit: No admin is active.
-    """
-    active = (
-        select(user.c.id)
-        .where(user.c.role == "admin", user.c.disabled_at.is_(None), user.c.scopes.contains(["admin"]))
-        .order_by(user.c.id)
-    )
-    admins = connection.execute(active.with_for_update()).scalars().all()
-    if not admins:
-        raise SystemExit("No admin is active. Enable one in the database first.")
-    valid_keys = connection.execute(
-        select(func.count())
-        .select_from(credential)
-        .where(
-            credential.c.user_id.in_(admins),
-            credential.c.revoked_at.is_(None),
-            or_(credential.c.expires_at.is_(None), credential.c.expires_at > func.now()),
-            or_(credential.c.scopes.is_(None), credential.c.scopes.contains(["admin"])),
-        )
-    ).scalar_one()
-    if valid_keys and not force:
-        return None
-    key, credential_id = _generate_key(secret), new_id()
-    connection.execute(
-        insert(credential).values(
-            id=credential_id, user_id=admins[0], name="recovered", public_id=key.public_id, key_hash=key.key_hash
-        )
-    )
-    _audit(connection, "credential.recovered", credential_id, key)
-    return key.api_key
-
-
 def recover(settings: AdminSettings, *, force: bool) -> None:
     """Issue a new admin key if no valid one exists, or with `force` in addition to those that do."""
     with settings.engine().begin() as connection:
-        api_key = _admin_key(connection, settings.admin_key_secret, force=force)
+        api_key = admin_keys.recover(connection, settings.admin_key_secret, force=force)
     if api_key is None:
         raise SystemExit("A valid admin key exists. Nothing was changed. If nobody has it any more, use --force.")
     secret = settings.admin_key_secret
@@ -300,7 +225,7 @@ def _reprocess(settings: AdminSettings, most: int, condition: ColumnElement[bool
     """Move matching images outside the trash back to `stored`; return how many were moved and how many are left."""
     remaining = select(func.count()).select_from(image).where(transitions.REPROCESSABLE, condition)
     with settings.engine().begin() as connection:
-        queued = connection.execute(transitions.reprocess(condition, most)).rowcount
+        queued = connection.execute(queued_again(transitions.reprocess(condition, most))).rowcount
         return queued, connection.execute(remaining).scalar_one()
 
 

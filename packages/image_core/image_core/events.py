@@ -87,6 +87,26 @@ class Message:
     attributes: dict[str, str]
 
 
+def envelope(
+    event_id: UUID,
+    kind: str,
+    created_at: datetime,
+    team_id: UUID | None,
+    image_id: UUID | None,
+    payload: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return an event as messages, the feed and webhooks show it, in the types of JSON."""
+    data = {**({"image_id": str(image_id)} if image_id else {}), **payload}
+    return {
+        "id": str(event_id),
+        "type": kind,
+        "timestamp": created_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        "team_id": str(team_id) if team_id else None,
+        # Sorted, because the database keeps the fields in an order of its own, and a message stays the same.
+        "data": dict(sorted(data.items())),
+    }
+
+
 @dataclass(frozen=True)
 class OutboxEvent:
     """A row of the outbox."""
@@ -119,16 +139,8 @@ class OutboxEvent:
         return Message(orjson.dumps(self.envelope() if self.topic is Topic.EVENTS else self._request()), attributes)
 
     def envelope(self) -> dict[str, Any]:
-        """Return the event as messages, the feed and webhooks show it, in the types of JSON."""
-        data = ({"image_id": str(self.image_id)} if self.image_id else {}) | self.payload
-        return {
-            "id": str(self.event_id),
-            "type": self.type,
-            "timestamp": self.created_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
-            "team_id": str(self.team_id) if self.team_id else None,
-            # Sorted, because the database keeps the fields in an order of its own, and a message stays the same.
-            "data": dict(sorted(data.items())),
-        }
+        """Return the event as others are told of it."""
+        return envelope(self.event_id, self.type, self.created_at, self.team_id, self.image_id, self.payload)
 
     def _request(self) -> dict[str, Any]:
         return {

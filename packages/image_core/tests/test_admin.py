@@ -12,7 +12,7 @@ from image_core.db import Database
 from image_core.images.similarity import DESCRIPTOR_DIMENSIONS
 from image_core.keys import api_keys
 from image_core.migrations import HEAD
-from image_core.models import audit_event, credential, image, user
+from image_core.models import audit_event, credential, event, image, user
 
 
 @pytest.fixture
@@ -49,6 +49,10 @@ class TestBootstrap:
         written = await rows.fetch_value(select(audit_event.c.after))
         assert "key_prefix" in written
         assert told["api_key"] not in written
+        shown = await rows.fetch_one(select(event.c.type, event.c.team_id, event.c.payload))
+        assert shown is not None
+        assert (shown["type"], shown["team_id"]) == ("credential.rotated", None)
+        assert told["api_key"] not in shown["payload"]
 
     async def test_of_two_at_once_one_rotates(
         self, rows: Database, settings: AdminSettings, capsys: pytest.CaptureFixture[str]
@@ -116,6 +120,7 @@ class TestRecover:
         assert audited is not None
         assert (audited["action"], audited["target_id"]) == ("credential.recovered", row["id"])
         assert api_key not in audited["after"]
+        assert await rows.fetch_value(select(event.c.type)) == "credential.created"
 
     async def test_while_one_is_alive_only_force_makes_another(
         self, rows: Database, settings: AdminSettings, capsys: pytest.CaptureFixture[str]
@@ -280,6 +285,10 @@ class TestReprocess:
         assert await stored() == {exhausted, crashed}
         left = await rows.fetch(select(image.c.id).where(image.c.status != "stored"))
         assert {row["id"] for row in left} == {trashed, ready}
+        shown = await rows.fetch(select(event.c.image_id, event.c.type, event.c.payload))
+        changed = {"revision": 2, "changed": ["status"], "status": "stored"}
+        assert {row["image_id"] for row in shown} == {exhausted, crashed}
+        assert [(row["type"], json.loads(row["payload"])) for row in shown] == [("image.changed", changed)] * 2
 
 
 class TestCommandLine:

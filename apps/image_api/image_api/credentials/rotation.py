@@ -18,8 +18,9 @@ from image_api.credentials.service import (
 from image_api.proofs.key_cache import earliest, key_ends_at
 from image_api.proofs.still_valid import check_still_valid
 from image_api.users import queries as users
-from image_core import errors
+from image_core import errors, events
 from image_core.db import LockNotAvailable, Record, Transaction
+from image_core.events import EventType
 from image_core.keys import api_keys
 from image_core.keys.api_keys import NewKey
 
@@ -79,7 +80,18 @@ async def rotate(transaction: Transaction, actor: Actor, user_id: UUID, rotation
         transaction, actor, "credential.rotated", ("credential", row["id"]), team_id=row["team_id"],
         before={"key_prefix": api_keys.PREFIX + row["public_id"]}, after=after,
     )  # fmt: skip
-    return Rotated(row["id"], key, _previous_of(row, values))
+    previous = _previous_of(row, values)
+    await _record(transaction, row, key, previous)
+    return Rotated(row["id"], key, previous)
+
+
+async def _record(transaction: Transaction, row: Record, key: NewKey, previous: dict[str, Any] | None) -> None:
+    ends_at: datetime | None = None if previous is None else previous["expires_at"]
+    payload = {
+        "key_prefix": key.key_prefix, "previous_expires_at": None if ends_at is None else ends_at.isoformat(),
+    }  # fmt: skip
+    rotated = events.credential_event(EventType.KEY_ROTATED, row["team_id"], row, payload)
+    await events.record(transaction, rotated)
 
 
 def _check_may_rotate(actor: Actor, user_id: UUID, rotation: Rotation) -> None:

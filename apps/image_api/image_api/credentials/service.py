@@ -14,8 +14,9 @@ from image_api.http.timestamps import check_in_future
 from image_api.proofs.key_cache import earliest
 from image_api.proofs.still_valid import check_still_valid
 from image_api.users import queries as users
-from image_core import errors
+from image_core import errors, events
 from image_core.db import Record, Runner, Transaction
+from image_core.events import EventType
 from image_core.ids import new_id
 from image_core.keys import api_keys
 from image_core.keys.api_keys import NewKey
@@ -162,7 +163,11 @@ async def create_credential(
         transaction, actor, "credential.created", ("credential", credential_id), team_id=owner["team_id"],
         after={"key_prefix": key.key_prefix, **fields},
     )  # fmt: skip
-    return CreatedCredential(_require_found(await queries.find(transaction, user_id, credential_id)), key)
+    created = _require_found(await queries.find(transaction, user_id, credential_id))
+    expires_at = None if created["expires_at"] is None else created["expires_at"].isoformat()
+    told = events.credential_event(EventType.KEY_CREATED, owner["team_id"], created, {"expires_at": expires_at})
+    await events.record(transaction, told)
+    return CreatedCredential(created, key)
 
 
 def _with_defaults(actor: Actor, owner: Record, fields: dict[str, Any]) -> dict[str, Any]:
@@ -257,6 +262,7 @@ async def revoke_credential(
     values = {"revoked_at": row["now"], "revoked_reason": "revoked"}
     await check_admin_keeps_a_key(transaction, row, values)
     await queries.change(transaction, credential_id, values)
+    await events.record(transaction, events.credential_event(EventType.KEY_REVOKED, row["team_id"], row))
     await audit.record(
         transaction, actor, "credential.revoked", ("credential", credential_id), team_id=row["team_id"],
         before={"key_prefix": api_keys.PREFIX + row["public_id"]},

@@ -144,6 +144,8 @@ async def change(
     if "metadata" in values:
         values["metadata"] = to_json(merge_metadata(old, values["metadata"], declared))
     changed = require_found(await queries.change(transaction, transitions.edit(old["id"], values)))
+    if patch:
+        await _record_change(transaction, changed, *patch)
     await _remake_focused(transaction, old, values)
     # Names only: a filename or a value may be personal, and audit events are retained.
     names: dict[str, Any] = {"fields": sorted(patch)}
@@ -164,6 +166,7 @@ async def revoke_addresses(transaction: Transaction, actor: Actor, image_id: UUI
     """
     old = require_found(await queries.lock(transaction, actor.visible_team_id, image_id))
     changed = require_found(await queries.change(transaction, transitions.revoke_addresses(image_id)))
+    await _record_change(transaction, changed, "delivery_addresses")
     await audit.record(transaction, actor, "image.addresses_revoked", ("image", image_id), team_id=old["team_id"])
     return changed
 
@@ -316,9 +319,16 @@ async def _record(transaction: Transaction, kind: EventType, row: Record, **payl
     await events.record(transaction, event)
 
 
+async def _record_change(transaction: Transaction, row: Record, *fields: str) -> None:
+    """Record which fields of an image changed, unless its upload has not ended: `image.created` is its first event."""
+    if row["status"] not in (ImageStatus.PENDING, ImageStatus.EXPIRED):
+        await _record(transaction, EventType.IMAGE_CHANGED, row, changed=sorted(fields), status=row["status"])
+
+
 async def retry_processing(transaction: Transaction, old: Record, bucket: str) -> None:
     """Move a locked row that has failed back to `stored` and request its processing."""
-    await transaction.execute(transitions.process_again(old["id"]))
+    queued = require_found(await queries.change(transaction, transitions.process_again(old["id"])))
+    await _record_change(transaction, queued, "status")
     await events.record(transaction, events.process_request(old, bucket))
 
 
@@ -333,6 +343,7 @@ async def reprocess_image(transaction: Transaction, actor: Actor, image_id: UUID
     if (reason := why_not_reprocessable(old)) is not None:
         raise errors.ImageNotReprocessable(reason)
     changed = require_found(await queries.change(transaction, transitions.process_again(image_id)))
+    await _record_change(transaction, changed, "status")
     await events.record(transaction, events.process_request(old, bucket))
     await audit.record(transaction, actor, "image.reprocessed", ("image", image_id), team_id=old["team_id"])
     return changed

@@ -26,6 +26,7 @@ def index(request: Request, accept: Annotated[str, Header()] = "") -> Response:
             "version": request.app.version,
             "documentation": "/docs",
             "openapi": "/openapi.json",
+            "asyncapi": "/asyncapi.json",
             "health": "/health/ready",
             "lists": _lists(request),
         },

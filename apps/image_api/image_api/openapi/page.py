@@ -10,14 +10,17 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
 
 from image_api.guarded_route import GuardedRoute
+from image_api.openapi.asyncapi import asyncapi_document
 
 router = APIRouter(include_in_schema=False, route_class=GuardedRoute)
 
 _PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>image-manager</title>
 <link rel="icon" href="data:,"><link rel="stylesheet" href="/docs/swagger-ui.css"></head><body><div id="ui"></div>
 <script src="/docs/swagger-ui-bundle.js"></script><script src="/docs/start.js"></script></body></html>"""
-PATHS = frozenset({"/docs", "/docs/start.js", "/docs/swagger-ui.css", "/docs/swagger-ui-bundle.js", "/openapi.json"})
-"""The paths that the page loads."""
+PATHS = frozenset(
+    {"/docs", "/docs/start.js", "/docs/swagger-ui.css", "/docs/swagger-ui-bundle.js", "/openapi.json", "/asyncapi.json"}
+)
+"""The page, what it loads, and the document of the events."""
 _START = """SwaggerUIBundle({
   url: "/openapi.json", dom_id: "#ui", deepLinking: true, persistAuthorization: false, displayRequestDuration: true,
   presets: [SwaggerUIBundle.presets.apis], layout: "BaseLayout"
@@ -61,3 +64,15 @@ async def document(request: Request) -> Response:
     if not hasattr(state, "openapi_json"):
         state.openapi_json = await to_thread.run_sync(lambda: orjson.dumps(request.app.openapi()))
     return Response(state.openapi_json, media_type="application/json")
+
+
+@router.get("/asyncapi.json")
+async def events_document(request: Request) -> Response:
+    """Return the AsyncAPI document, which describes the events."""
+    app = request.app
+    return Response(await to_thread.run_sync(_events, app.title, app.version), media_type="application/json")
+
+
+@cache
+def _events(title: str, version: str) -> bytes:
+    return orjson.dumps(asyncapi_document(title, version))

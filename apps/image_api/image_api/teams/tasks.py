@@ -7,16 +7,17 @@ purged after their retention like all others; only then is the team removed, wit
 from functools import partial
 from uuid import UUID
 
-from sqlalchemy import delete, exists, func, insert, literal, literal_column, select
+from sqlalchemy import delete, exists, func, select
 
 from image_api.tasks.parts import TaskParts, committing
 from image_api.tasks.runner import Budget, in_transactions
 from image_core.audit import events as audit
 from image_core.audit.events import AuditEvent
 from image_core.db import ForeignKeyViolation, Transaction
-from image_core.events import EventType, Topic
+from image_core.events import EventType
+from image_core.feed.many_images import record_of_many
 from image_core.images import transitions
-from image_core.models import analysis, event, image, team, user
+from image_core.models import analysis, image, team, user
 
 _BATCH = 100
 _LEDGER_BATCH = 1000
@@ -54,16 +55,8 @@ async def _remove(parts: TaskParts, team_id: UUID, budget: Budget) -> int:
 
 async def _trash(transaction: Transaction, team_id: UUID) -> int:
     """Trash images of a team, with an event for each, which the sweep publishes."""
-    trashed = transitions.trash_of_team(team_id, _BATCH).returning(image.c.id, image.c.revision).cte("trashed")
-    columns = {
-        event.c.id: func.gen_random_uuid(),
-        event.c.topic: literal(Topic.EVENTS),
-        event.c.type: literal(EventType.TRASHED),
-        event.c.team_id: literal(team_id),
-        event.c.image_id: trashed.c.id,
-        event.c.payload: func.jsonb_build_object(literal_column("'revision'"), trashed.c.revision),
-    }
-    return await transaction.execute(insert(event).from_select(list(columns), select(*columns.values())))
+    trashed = transitions.trash_of_team(team_id, _BATCH)
+    return await transaction.execute(record_of_many(EventType.TRASHED, trashed))
 
 
 async def _remove_ledger(transaction: Transaction, team_id: UUID) -> int:

@@ -35,6 +35,11 @@ _add_pending = Query(
         ),
     )
 )  # fmt: skip
+_lock_status = Query(
+    select(image.c.status)
+    .where(image.c.id == bindparam("image_id"), image.c.team_id == bindparam("team_id"))
+    .with_for_update()
+)
 _complete = Query(
     transitions.complete_upload().returning(
         *IMAGE_COLUMNS, bindparam("derivatives", None, type_=Text).label("derivatives")
@@ -70,6 +75,12 @@ async def add_pending(
         new_filename=fields.filename, new_tags=list(dict.fromkeys(fields.tags)), new_metadata=to_json(fields.metadata),
     )  # fmt: skip
     return added == 1
+
+
+async def lock_status(transaction: Transaction, team_id: UUID, image_id: UUID) -> str | None:
+    """Return the status of an upload's image, locked for the rest of the transaction."""
+    status: str | None = await transaction.fetch_value(_lock_status, team_id=team_id, image_id=image_id)
+    return status
 
 
 async def complete(transaction: Transaction, image_id: UUID, **values: Any) -> Record | None:

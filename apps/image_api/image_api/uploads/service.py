@@ -24,6 +24,7 @@ from image_api.uploads.receiving import Received
 from image_core import errors, events
 from image_core.billing import storage_quota
 from image_core.db import ForeignKeyViolation, Record, UniqueViolation, to_json
+from image_core.events import EventType
 from image_core.ids import new_id
 from image_core.images import transitions
 from image_core.images.discards import schedule_removal
@@ -143,7 +144,8 @@ async def _complete(
         errors.UploadExpired: The row has expired.
     """
     try:
-        async with services.database.transaction() as transaction:
+        async with events.committing(services.database, services.publisher) as transaction:
+            status = await upload_queries.lock_status(transaction, pending.team_id, pending.image_id)
             row = await upload_queries.complete(
                 transaction, pending.image_id, new_size_bytes=received.stored.size_bytes, new_sha256=received.sha256,
                 new_crc32c=received.stored.crc32c, new_generation=received.stored.generation,
@@ -156,6 +158,9 @@ async def _complete(
                 await audit.record(
                     transaction, actor, "image.uploaded", ("image", image_id), team_id=team_id, after=stored
                 )
+                if status == ImageStatus.PENDING:
+                    created = events.image_event(EventType.IMAGE_CREATED, image_id, team_id, row["revision"])
+                    await events.record(transaction, created)
     except UniqueViolation as error:
         existing_id = await upload_queries.find_existing(services.database, pending.team_id, received.sha256)
         if existing_id is None:

@@ -11,9 +11,10 @@ from image_api.http.pagination import Cursor
 from image_api.proofs.still_valid import check_still_valid
 from image_api.teams import service as teams
 from image_api.users import queries
-from image_core import errors
+from image_core import errors, events
 from image_core.billing import credits
 from image_core.db import ForeignKeyViolation, Record, Runner, Transaction, UniqueViolation
+from image_core.events import EventType
 from image_core.ids import new_id
 from image_core.keys import api_keys
 
@@ -99,6 +100,9 @@ async def create_user(transaction: Transaction, actor: Actor, team_id: UUID, val
         raise errors.TeamNotFound from error
     except UniqueViolation as error:
         raise errors.EmailTaken("Another user has this e-mail address. Use another one.") from error
+    made = {"id": credential_id, "user_id": created["id"], "public_id": key.public_id}
+    told = events.credential_event(EventType.KEY_CREATED, team_id, made, {"expires_at": None})
+    await events.record(transaction, told)
     after = {"role": role, "scopes": scopes, "key_prefix": key.key_prefix}
     await audit.record(transaction, actor, "user.created", ("user", created["id"]), team_id=team_id, after=after)
     return CreatedUser(created, key, credential_id)

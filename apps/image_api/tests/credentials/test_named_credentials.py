@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import httpx2
+import orjson
 import pytest
 from sqlalchemy import func, select, update
 
@@ -14,7 +15,7 @@ from image_api.credentials.service import MAX_LIVE_CREDENTIALS
 from image_core import testing
 from image_core.admin import ADMIN_USER_ID
 from image_core.keys import api_keys
-from image_core.models import audit_event, credential, user
+from image_core.models import audit_event, credential, event, user
 from image_core.testing import UserWithKey
 
 from ..conftest import Api, MakeApi
@@ -186,6 +187,24 @@ class TestShowing:
         shown = (await api.client.get(path_of(member, made["id"]), headers=member.headers)).json()
         assert shown["last_use"]["user_agent"] == "new"
         assert shown["previous"]["last_use"]["user_agent"] == "old"
+
+    async def test_events_tell_of_its_life_by_its_prefix(self, api: Api, member: UserWithKey) -> None:
+        made = await create(api, member, name="of Ada")
+        rotate = f"/api/v1/user/{member.user_id}/credentials/rotate"
+        wish = {"credential_id": made["id"], "grace_period_seconds": 60}
+        new = (await api.client.post(rotate, headers=member.headers, json=wish)).json()
+        for _ in range(2):
+            await api.client.delete(path_of(member, made["id"]), headers=member.headers)
+        told = await api.rows.fetch(select(event.c.type, event.c.team_id, event.c.payload).order_by(event.c.created_at))
+        assert {row["team_id"] for row in told} == {member.team_id}
+        prefixes = made["key_prefix"], new["key_prefix"], new["key_prefix"]
+        about = [{"credential_id": made["id"], "user_id": str(member.user_id), "key_prefix": each} for each in prefixes]
+        ends_at = datetime.fromisoformat(new["previous"]["expires_at"]).isoformat()
+        assert [(row["type"], orjson.loads(row["payload"])) for row in told] == [
+            ("credential.created", {**about[0], "expires_at": None}),
+            ("credential.rotated", {**about[1], "previous_expires_at": ends_at}),
+            ("credential.revoked", about[2]),
+        ]
 
 
 class TestChanging:

@@ -377,6 +377,16 @@ class TestPatch:
             "metadata_keys": ["who"],
         }
 
+    async def test_a_change_is_told_by_the_names_of_its_fields(self, api: Api, member: UserWithKey) -> None:
+        image_id = await add(api, member)
+        await self.change(api, member, image_id, filename="personal.png", rating=4)
+        # Nobody has been told of a pending one yet: its creation will be its first event.
+        await self.change(api, member, await add(api, member, status="pending"), rating=4)
+        (told,) = await api.rows.fetch(select(event.c.type, event.c.image_id, event.c.payload))
+        assert (told["type"], str(told["image_id"])) == ("image.changed", image_id)
+        changed = {"changed": ["filename", "rating"], "status": "ready", "revision": 2}
+        assert orjson.loads(told["payload"]) == changed
+
 
 class TestTrash:
     @pytest.fixture

@@ -55,7 +55,7 @@ class TestDuplicates:
             assert (answer.status_code, answer.json()["id"]) == (200, first["id"])
         assert await count(api, image) == 1
         assert await count(api, discarded_object) == 0
-        assert await count(api, event) == 0
+        assert await count(api, event) == 1
         assert await count(api, audit_event, audit_event.c.action == "image.uploaded") == 1
         assert len(await stored_of(api, member.team_id)) == 1
         usage = await api.rows.fetch_one(select(storage_usage))

@@ -8,7 +8,7 @@ from sqlalchemy import select, update
 from image_api.uploads import receiving
 from image_api.uploads import service as uploads
 from image_core import errors, testing
-from image_core.models import discarded_object, image
+from image_core.models import discarded_object, event, image
 from image_core.storage.protocol import ONE_REQUEST_BYTES
 from image_core.testing import UserWithKey
 
@@ -38,6 +38,8 @@ async def test_a_processor_that_is_first_shows_what_it_made(
     monkeypatch.setattr(receiving, "store", store_and_process)
     body = await post(api, member, picture())
     assert (body["status"], len(body["derivatives"])) == ("ready", 1)
+    # Whoever moves the row to `stored` tells of it: here the processor did.
+    assert await count(api, event) == 0
 
 
 class TestBrokenOff:

@@ -3,10 +3,12 @@ import json
 from typing import Any
 from uuid import UUID, uuid4
 
+import orjson
 import pytest
+from sqlalchemy import select
 
 from image_api.actor import Role
-from image_core.models import image
+from image_core.models import event, image
 from image_core.testing import UserWithKey
 
 from ..conftest import Api, MakeApi
@@ -29,6 +31,12 @@ class TestWhatAnUploadBecomes:
         assert (told["filename"], told["tags"]) == ("a.png", ["x"])
         assert UUID(told["uploaded_by"]) == member.user_id
         assert told["derivatives"] == []
+        (created,) = await api.rows.fetch(select(event))
+        assert (created["type"], created["image_id"], created["team_id"]) == (
+            "image.created", UUID(told["id"]), member.team_id,
+        )  # fmt: skip
+        assert orjson.loads(created["payload"]) == {"revision": 2}
+        assert created["published_at"] is not None
 
     async def test_the_object_holds_the_bytes_under_the_teams_name(self, api: Api, member: UserWithKey) -> None:
         told = await post(api, member, picture())

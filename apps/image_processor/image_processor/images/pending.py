@@ -5,19 +5,23 @@ whatever storage promises to enforce.
 """
 
 import os
+from typing import Any
 from uuid import UUID
 
-from image_core.db import Record, UniqueViolation
+from image_core import events
+from image_core.db import Record, Transaction, UniqueViolation
+from image_core.events import EventType
 from image_core.images import picture_header, transitions
 from image_core.images.discards import schedule_removal
 from image_core.images.object_names import Bucket
 from image_core.images.picture_header import PREFIX_BYTES
 from image_core.images.transitions import DUPLICATE
+from image_core.models import image
 from image_core.states import Failure
 from image_engine.contract.picture_file import PictureFile
 from image_engine.contract.rejections import PictureRejected
 from image_processor.images import queries
-from image_processor.parts import Digests, Parts, fetch
+from image_processor.parts import Digests, Parts, committing, fetch
 
 
 async def complete_pending(parts: Parts, row: Record, generation: int, picture: PictureFile) -> bytes | None:
@@ -32,8 +36,10 @@ async def complete_pending(parts: Parts, row: Record, generation: int, picture: 
         await _expire(parts, row, refused.failure, None)
         return None
     try:
-        async with parts.database.transaction() as transaction:
-            await queries.mark_stored(transaction, row["id"], generation, picture.size_bytes, digests)
+        async with committing(parts) as transaction:
+            revision = await queries.mark_stored(transaction, row["id"], generation, picture.size_bytes, digests)
+            if revision is not None:
+                await _record(transaction, EventType.IMAGE_CREATED, row, revision)
     except UniqueViolation:
         existing_id = await queries.find_existing(parts.database, row["team_id"], digests.sha256)
         await _expire(parts, row, DUPLICATE, existing_id)
@@ -79,6 +85,19 @@ def _difference(row: Record, picture: PictureFile, sha256: bytes) -> Failure | N
 
 async def _expire(parts: Parts, row: Record, failure: Failure, existing_id: UUID | None) -> None:
     """Expire a pending row, and schedule the removal of its object."""
-    async with parts.database.transaction() as transaction:
-        if await transaction.execute(transitions.expire(row["id"], failure, existing_id)):
-            await schedule_removal(transaction, Bucket.ORIGINALS, row["object_name"], None, parts.lease)
+    async with committing(parts) as transaction:
+        expired = transitions.expire(row["id"], failure, existing_id).returning(image.c.revision)
+        revision = await transaction.fetch_value(expired)
+        if revision is None:
+            return
+        await schedule_removal(transaction, Bucket.ORIGINALS, row["object_name"], None, parts.lease)
+        if failure is DUPLICATE:
+            existing = {"duplicate_of": str(existing_id) if existing_id else None}
+            await _record(transaction, EventType.IMAGE_DUPLICATE, row, revision, existing)
+
+
+async def _record(
+    transaction: Transaction, kind: EventType, row: Record, revision: int, payload: dict[str, Any] | None = None
+) -> None:
+    event = events.image_event(kind, row["id"], row["team_id"], revision, payload, row["trace_parent"])
+    await events.record(transaction, event)

@@ -63,7 +63,7 @@ _find = Query(
     .outerjoin_from(image, upload_session)
     .where(image.c.id == bindparam("image_id"))
 )  # fmt: skip
-_store = Query(transitions.store())
+_store = Query(transitions.store().returning(image.c.revision))
 _claim = Query(
     transitions.claim().returning(
         image.c.team_id, image.c.object_name, image.c.size_bytes, image.c.sha256, image.c.trace_parent,
@@ -91,17 +91,19 @@ async def find(runner: Runner, image_id: UUID) -> Record | None:
 
 async def mark_stored(
     transaction: Transaction, image_id: UUID, generation: int, size_bytes: int, digests: Digests
-) -> bool:
-    """Move a row from pending to stored, with the properties of the bytes; return False if the API was faster.
+) -> int | None:
+    """Move a row from pending to stored, with the properties of the bytes; return its revision.
+
+    Return None if the API was faster.
 
     Raises:
         db.UniqueViolation: The team has these bytes already.
     """
-    moved = await transaction.execute(
+    revision: int | None = await transaction.fetch_value(
         _store, image_id=image_id, new_generation=generation, new_size_bytes=size_bytes, new_sha256=digests.sha256,
         new_crc32c=digests.crc32c,
     )  # fmt: skip
-    return moved == 1
+    return revision
 
 
 async def find_existing(runner: Runner, team_id: UUID, sha256: bytes) -> UUID | None:

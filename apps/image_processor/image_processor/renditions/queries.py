@@ -101,7 +101,9 @@ _is_own_derivative = exists(
     )
 )
 _is_derived = Query(select(or_(_is_own_derivative, _is_failed)))
-_touch = Query(transitions.replace_derivative().returning(image.c.focal_x, image.c.focal_y))
+_touch = Query(
+    transitions.replace_derivative().returning(image.c.focal_x, image.c.focal_y, image.c.revision, image.c.status)
+)
 _release_outdated = Query(
     update(rendition)
     .where(

@@ -4,9 +4,11 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from image_core.db import Transaction
+from image_core import events
+from image_core.db import Record, Transaction
 from image_core.delivery.rendition_requests import SOURCE
 from image_core.delivery.rendition_store import add_rendition, keep_object
+from image_core.events import EventType
 from image_core.ids import new_id
 from image_core.images.discards import REMEMBERED, schedule_removal
 from image_core.images.object_names import Bucket, claim_folder, rendition_name
@@ -67,7 +69,16 @@ async def _replace_derivative(transaction: Transaction, target: Target, row: dic
         await schedule_removal(transaction, Bucket.DERIVATIVES, old_name, None, REMEMBERED)
     await queries.release_outdated(transaction, key, target.spec)
     await queries.forget_failure(transaction, key)
+    await _record_change(transaction, target, image)
     return await queries.add_derivative(transaction, key.image_id, key.generation, row)
+
+
+async def _record_change(transaction: Transaction, target: Target, image: Record) -> None:
+    """Record that the image has another derivative; the sweep publishes it."""
+    changed = {"changed": ["derivatives"], "status": image["status"]}
+    team_id = target.image["team_id"]
+    event = events.image_event(EventType.IMAGE_CHANGED, target.key.image_id, team_id, image["revision"], changed)
+    await events.record(transaction, event)
 
 
 async def _put(storage: ObjectStorage, name: str, content_type: str, made: Made) -> bytes:

@@ -210,7 +210,8 @@ class TestFailuresThatStay:
             for column in ("status", "failure_code", "facts", "ready_at", "width"):
                 assert again[column] == ready[column]
             assert await processor.derivatives_of(row["id"]) == kept
-        assert await processor.events(row["id"]) == [("image.ready", True)]
+        told = [("image.ready", True), *[("image.changed", True)] * 2]
+        assert await processor.events(row["id"]) == told
 
 
 class TestTakenOver:

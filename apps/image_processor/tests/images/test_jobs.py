@@ -314,6 +314,7 @@ class TestBeforeTheApi:
         assert done["sha256"] == hashlib.sha256(b"early bytes").digest()
         assert done["attempts"] == 1
         assert processor.pool.seen == [b"early bytes"]
+        assert await processor.events(row["id"]) == [("image.created", True), ("image.ready", True)]
 
     async def test_a_duplicate_that_only_the_processor_finds_expires_the_row(self, processor: Processor) -> None:
         twin, _ = await processor.image("ready", body=b"same")
@@ -322,6 +323,9 @@ class TestBeforeTheApi:
         expired = await processor.row(row["id"])
         assert (expired["status"], expired["failure_code"]) == ("expired", "duplicate")
         assert expired["duplicate_of"] == twin["id"]
+        assert await processor.events(row["id"]) == [("image.duplicate", True)]
+        payload = orjson.loads(await processor.rows.fetch_value(select(event.c.payload)))
+        assert payload == {"revision": expired["revision"], "duplicate_of": str(twin["id"])}
         assert await processor.discarded() == [(stored.name, None)]
         assert processor.pool.seen == []
 
@@ -337,6 +341,7 @@ class TestBeforeTheApi:
         assert await job.handle(parts, processor.finalized(stored)) is Outcome.DONE
         expired = await processor.row(row["id"])
         assert (expired["status"], expired["failure_code"]) == ("expired", "picture-too-large")
+        assert await processor.events(row["id"]) == []
         assert await processor.discarded() == [(stored.name, None)]
 
     async def test_an_object_that_is_not_there_yet_comes_again(self, processor: Processor) -> None:
