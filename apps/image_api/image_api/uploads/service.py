@@ -59,6 +59,7 @@ class _Pending:
     team_id: UUID
     object_name: str
     content_type: str
+    trace_parent: str | None
 
 
 async def receive(services: Services, actor: Actor, team_id: UUID, source: UploadSource) -> Uploaded:
@@ -117,13 +118,14 @@ async def _add_row(
     """
     image_id = new_id()
     context = current_request.get()
-    pending = _Pending(image_id, team_id, original_name(team_id, image_id), header.content_type)
+    trace_parent = context.trace_parent if context else None
+    pending = _Pending(image_id, team_id, original_name(team_id, image_id), header.content_type, trace_parent)
     settings = services.settings
     deadline, limit = timedelta(seconds=settings.upload_deadline_seconds), settings.upload_max_bytes
     try:
         added = await upload_queries.add_pending(
             services.database, image_id, team_id, actor.user_id, pending.object_name, header.content_type,
-            header.format, context.trace_parent if context else None, deadline,
+            header.format, trace_parent, deadline,
             limit if declared_bytes is None else min(declared_bytes, limit), settings.default_quota,
         )  # fmt: skip
     except ForeignKeyViolation as error:
@@ -159,7 +161,9 @@ async def _complete(
                     transaction, actor, "image.uploaded", ("image", image_id), team_id=team_id, after=stored
                 )
                 if status == ImageStatus.PENDING:
-                    created = events.image_event(EventType.IMAGE_CREATED, image_id, team_id, row["revision"])
+                    created = events.image_event(
+                        EventType.IMAGE_CREATED, image_id, team_id, row["revision"], trace_parent=pending.trace_parent
+                    )
                     await events.record(transaction, created)
     except UniqueViolation as error:
         existing_id = await upload_queries.find_existing(services.database, pending.team_id, received.sha256)

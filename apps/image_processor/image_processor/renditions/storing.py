@@ -8,7 +8,7 @@ from image_core import events
 from image_core.db import Record, Transaction
 from image_core.delivery.rendition_requests import SOURCE
 from image_core.delivery.rendition_store import add_rendition, keep_object
-from image_core.events import EventType
+from image_core.events import EventType, OutboxEvent
 from image_core.ids import new_id
 from image_core.images.discards import REMEMBERED, schedule_removal
 from image_core.images.object_names import Bucket, claim_folder, rendition_name
@@ -40,17 +40,24 @@ async def store(parts: Parts, target: Target, made: Made) -> bool:
     async def put() -> None:
         values["sha256"] = await _put(parts.derivatives, name, content_type, made)
 
+    recorded: list[OutboxEvent] = []
+
     async def add(transaction: Transaction) -> bool:
         if target.is_derivative:
             row = values | {"content_type": content_type, "preset": target.spec}
-            return await _replace_derivative(transaction, target, row)
+            is_replaced = await _replace_derivative(transaction, target, row)
+            recorded.extend(transaction.recorded)
+            return is_replaced
         await queries.forget_failure(transaction, key)
         if target.is_eager:
             await queries.release_outdated(transaction, key, target.spec)
         row = values | {"format": key.format, "preset": target.spec, "eager": target.is_eager}
         return await add_rendition(transaction, key.image_id, key.generation, row)
 
-    return await keep_object(parts.database, name, put, add)
+    is_kept = await keep_object(parts.database, name, put, add)
+    if is_kept and recorded:
+        await events.publish(parts.database, parts.publisher, recorded)
+    return is_kept
 
 
 async def _replace_derivative(transaction: Transaction, target: Target, row: dict[str, Any]) -> bool:
@@ -74,7 +81,7 @@ async def _replace_derivative(transaction: Transaction, target: Target, row: dic
 
 
 async def _record_change(transaction: Transaction, target: Target, image: Record) -> None:
-    """Record that the image has another derivative; the sweep publishes it."""
+    """Record that the image has another derivative."""
     changed = {"changed": ["derivatives"], "status": image["status"]}
     team_id = target.image["team_id"]
     event = events.image_event(EventType.IMAGE_CHANGED, target.key.image_id, team_id, image["revision"], changed)

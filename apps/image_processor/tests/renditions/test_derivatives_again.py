@@ -67,6 +67,7 @@ async def test_the_new_derivative_takes_the_place_of_the_old_one(processor: Proc
     assert await made_of(processor, row["id"]) == []
     assert (await derived(processor, row, "thumb"))["object_name"] == "derivatives/thumb"
     assert (await derived(processor, other))["object_name"] == "derivatives/other"
+    assert await processor.events(row["id"]) == [("image.changed", True)]
     # The body of the image has changed, and with it the entity tag.
     assert (await processor.row(row["id"]))["revision"] == row["revision"] + 1
 
