@@ -16,7 +16,7 @@ BOOTSTRAP = TERRAFORM / "bootstrap" / "capabilities.yaml"
 CORE = ROOT / "packages/image_core/image_core"
 # The commands that write to Secret Manager, and the secret of each.
 SECRETS = {
-    "admin.py": ("secret:image-manager-admin-key",),
+    "keys/admin_keys.py": ("secret:image-manager-admin-key",),
     "keys/signing_key_versions.py": ("secret:image-manager-token-signing-keys",),
     "keys/master_secret_versions.py": (
         "secret:image-manager-delivery-master",

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, overload
 from uuid import UUID
 
 import orjson
@@ -87,6 +87,15 @@ class Message:
     attributes: dict[str, str]
 
 
+@overload
+def time_text(time: datetime) -> str: ...
+@overload
+def time_text(time: datetime | None) -> str | None: ...
+def time_text(time: datetime | None) -> str | None:
+    """Return a time as the API writes it, in UTC; None for none."""
+    return None if time is None else time.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
 def envelope(
     event_id: UUID,
     kind: str,
@@ -100,7 +109,7 @@ def envelope(
     return {
         "id": str(event_id),
         "type": kind,
-        "timestamp": created_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        "timestamp": time_text(created_at),
         "team_id": str(team_id) if team_id else None,
         # Sorted, because the database keeps the fields in an order of its own, and a message stays the same.
         "data": dict(sorted(data.items())),

@@ -87,9 +87,7 @@ async def rotate(transaction: Transaction, actor: Actor, user_id: UUID, rotation
 
 async def _record(transaction: Transaction, row: Record, key: NewKey, previous: dict[str, Any] | None) -> None:
     ends_at: datetime | None = None if previous is None else previous["expires_at"]
-    payload = {
-        "key_prefix": key.key_prefix, "previous_expires_at": None if ends_at is None else ends_at.isoformat(),
-    }  # fmt: skip
+    payload = {"key_prefix": key.key_prefix, "previous_expires_at": events.time_text(ends_at)}
     rotated = events.credential_event(EventType.KEY_ROTATED, row["team_id"], row, payload)
     await events.record(transaction, rotated)
 

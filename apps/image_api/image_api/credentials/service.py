@@ -164,8 +164,8 @@ async def create_credential(
         after={"key_prefix": key.key_prefix, **fields},
     )  # fmt: skip
     created = _require_found(await queries.find(transaction, user_id, credential_id))
-    expires_at = None if created["expires_at"] is None else created["expires_at"].isoformat()
-    told = events.credential_event(EventType.KEY_CREATED, owner["team_id"], created, {"expires_at": expires_at})
+    ends = {"expires_at": events.time_text(created["expires_at"])}
+    told = events.credential_event(EventType.KEY_CREATED, owner["team_id"], created, ends)
     await events.record(transaction, told)
     return CreatedCredential(created, key)
 

@@ -19,7 +19,7 @@ async def warn_of_expiry(parts: TaskParts, budget: Budget) -> int:
         async with committing(parts) as transaction:
             rows = await _take_due(transaction, BATCH)
             for row in rows:
-                expiry = {"expires_at": row["expires_at"].isoformat()}
+                expiry = {"expires_at": events.time_text(row["expires_at"])}
                 expiring = events.credential_event(EventType.KEY_EXPIRING, row["team_id"], row, expiry)
                 await events.record(transaction, expiring)
         return len(rows)

@@ -107,7 +107,7 @@ async def create_link(
     collection_id, expires_at = values["collection_id"], values["expires_at"]
     payload = {
         "collection_id": None if collection_id is None else str(collection_id),
-        "expires_at": None if expires_at is None else expires_at.isoformat(),
+        "expires_at": events.time_text(expires_at),
     }
     await events.record(transaction, events.link_event(EventType.LINK_CREATED, owner_id, link_id, payload))
     return NewAddress(shown, token.text)
