@@ -102,7 +102,8 @@ class TestOutbox:
     ) -> None:
         asked = events.analysis_request(new_id(), new_id(), None)
         picture = rendition_request(new_id(), new_id(), 1, "card", "avif")
-        happened = [process_request(stored_row("n", 1), "b"), asked, picture, ready()]
+        nudge = OutboxEvent(Topic.TASKS, EventType.NUDGED, {"kind": "any"})
+        happened = [process_request(stored_row("n", 1), "b"), asked, picture, nudge, ready()]
         for broken in Topic:
             await recorded(rows, *happened)
             publisher.broken = {broken}
