@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from image_api.openapi.asyncapi import example, schemas
 from image_core.events import EventType
+from image_core.feed.asyncapi import example, schemas
 from image_core.feed.event_types import EVENT_TYPES, is_about_keys
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
 
 from image_api.guarded_route import GuardedRoute
-from image_api.openapi.asyncapi import asyncapi_document
+from image_core.feed.asyncapi import asyncapi_document
 
 router = APIRouter(include_in_schema=False, route_class=GuardedRoute)
 

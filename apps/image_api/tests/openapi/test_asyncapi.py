@@ -2,9 +2,9 @@
 
 import pytest
 
-from image_api.openapi.asyncapi import asyncapi_document, example
 from image_core.events import EventType
 from image_core.feed import event_types
+from image_core.feed.asyncapi import asyncapi_document, example
 from image_core.feed.event_types import EVENT_TYPES
 
 from ..conftest import Api
