@@ -46,6 +46,8 @@ _DISCONNECT_ERRORS = (
     asyncpg.InternalClientError,
     asyncpg.OperatorInterventionError,
     asyncpg.ReadOnlySQLTransactionError,
+    # The server has closed the connection.
+    asyncpg.TransactionTimeoutError,
 )
 # After these errors the connection is usable, and the same request may succeed a moment later.
 _TRANSIENT_ERRORS = (
@@ -80,6 +82,8 @@ class DatabaseConfig:
     connect_timeout_seconds: float = 5.0
     acquire_timeout_seconds: float = 5.0
     statement_timeout_seconds: float = 15.0
+    lock_timeout_seconds: float = 2.0
+    transaction_timeout_seconds: float = 30.0
 
 
 class Record(Protocol):
@@ -206,6 +210,9 @@ class Database:
             "command_timeout": config.statement_timeout_seconds + 2,
             "server_settings": {
                 "statement_timeout": str(int(config.statement_timeout_seconds * 1000)),
+                "lock_timeout": str(int(config.lock_timeout_seconds * 1000)),
+                # An open transaction that has written holds up the feed of everybody.
+                "transaction_timeout": str(int(config.transaction_timeout_seconds * 1000)),
                 # Room for an exact bitmap of a few hundred thousand images: with a lossy one, the terms of each image
                 # would be recomputed.
                 "work_mem": "16MB",

@@ -233,6 +233,17 @@ class TestFaults:
         finally:
             await database.close()
 
+    async def test_a_transaction_that_takes_too_long_is_ended(self, urls: Any) -> None:
+        database = Database(DatabaseConfig(url=urls.api, transaction_timeout_seconds=0.2))
+        await database.open()
+        try:
+            with pytest.raises(errors.DatabaseUnavailable):
+                async with database.transaction() as transaction:
+                    await transaction.fetch_value(select(func.pg_sleep(5)))
+            assert await database.fetch_value(ONE) == 1
+        finally:
+            await database.close()
+
     async def test_without_a_server_every_verb_says_so(self) -> None:
         database = Database(DatabaseConfig(url="postgresql://nobody@127.0.0.1:9/none"))
         await database.open()

@@ -51,7 +51,8 @@ async def test_serving_goes_through_the_connector_with_iam_and_private_address(c
     await database.open()
     assert await database.fetch_value(select(literal(1))) == 1
     async with database.transaction() as transaction:
-        assert await transaction.fetch_value(select(text("current_setting('statement_timeout')"))) == "15s"
+        for name, value in {"statement_timeout": "15s", "lock_timeout": "2s", "transaction_timeout": "30s"}.items():
+            assert await transaction.fetch_value(select(text(f"current_setting('{name}')"))) == value
     await database.close()
     first = connector.asked[0]
     assert (first["instance"], first["driver"], first["enable_iam_auth"]) == (_INSTANCE, "asyncpg", True)

@@ -87,6 +87,12 @@ resource "google_sql_database_instance" "this" {
       value = tostring(var.instance.max_connections)
     }
 
+    # A prepared transaction that nobody ends would hold up the feed for good.
+    database_flags {
+      name  = "max_prepared_transactions"
+      value = "0"
+    }
+
     database_flags {
       name  = "log_checkpoints"
       value = "on"

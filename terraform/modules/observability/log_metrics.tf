@@ -14,6 +14,11 @@ locals {
       filter      = "${local.services_log} AND jsonPayload.event=\"sweep_done\""
       labels      = {}
     }
+    feed_held_up = {
+      description = "Ticks that found an event waiting for a transaction for over a minute."
+      filter      = "${local.services_log} AND jsonPayload.event=\"feed_held_up\""
+      labels      = {}
+    }
     renditions_made = {
       description = "Pictures that image-delivery made on demand."
       filter      = "${local.services_log} AND jsonPayload.event=\"rendition_made\""

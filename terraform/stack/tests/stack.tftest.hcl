@@ -667,6 +667,15 @@ run "rate_limits_know_the_instances" {
   }
 }
 
+run "streams_know_how_many_requests_an_instance_takes" {
+  command = plan
+
+  assert {
+    condition     = local.api_environment["REQUEST_CONCURRENCY"] == tostring(var.api.concurrency)
+    error_message = "Streams could take all of an instance."
+  }
+}
+
 run "api_reads_the_signing_keys_from_their_secret" {
   command = plan
 

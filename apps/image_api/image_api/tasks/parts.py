@@ -22,6 +22,9 @@ class Metrics:
         self.registry = CollectorRegistry()
         self.orphans = Gauge("orphan_objects", "Objects that wait for their removal", registry=self.registry)
         self.outbox_age = Gauge("outbox_age_seconds", "Age of the oldest unpublished event", registry=self.registry)
+        self.feed_lag = Gauge(
+            "feed_lag_seconds", "Time for which an event has waited for an open transaction", registry=self.registry
+        )
         self.rows = Gauge(
             "task_rows", "Rows or objects that the last sweep dealt with; -1 for a failed step", ["step"],
             registry=self.registry,

@@ -17,6 +17,7 @@ from image_api.tasks import queries
 from image_api.tasks.parts import TaskParts, committing
 from image_core import errors, events
 from image_core.db import Transaction
+from image_core.feed import reading
 from image_core.intake.nudges import nudge
 from image_core.telemetry import log, log_unexpected
 
@@ -28,6 +29,8 @@ GROUP = 16
 STEP_SECONDS, SWEEP_SECONDS = 30.0, 45.0
 """No new rows are started after these times. A pushed message must be acknowledged within 60 s."""
 _HANGING_SECONDS = 20.0
+_HELD_UP_SECONDS = 60.0
+"""Transactions of services end after 30 s."""
 
 Row = TypeVar("Row")
 
@@ -60,8 +63,17 @@ async def sweep(parts: TaskParts, steps: Mapping[str, Step]) -> dict[str, int]:
         parts.metrics.rows.labels(name).set(count)
     parts.metrics.orphans.set(await queries.count_overdue_removals(parts.database))
     parts.metrics.outbox_age.set(await events.outbox_age_seconds(parts.database))
+    await _watch_feed(parts)
     log("sweep_done", counts=counts)
     return counts
+
+
+async def _watch_feed(parts: TaskParts) -> None:
+    """Report how long the feed is held up; an alert counts the log lines."""
+    seconds = await reading.lag_seconds(parts.database)
+    parts.metrics.feed_lag.set(seconds)
+    if seconds > _HELD_UP_SECONDS:
+        log("feed_held_up", severity="WARNING", seconds=round(seconds))
 
 
 async def run_steps(parts: TaskParts, steps: Mapping[str, Step]) -> dict[str, int]:

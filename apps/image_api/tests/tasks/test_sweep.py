@@ -1,13 +1,16 @@
 """A whole sweep, and what its report shows."""
 
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from sqlalchemy import insert
 
 from image_api import tasks_app
 from image_api.images import tasks as images
 from image_api.tasks import runner
 from image_core import errors, testing
+from image_core.models import event, team
 
 from ..housekeeping import PAST, Tasks
 
@@ -38,6 +41,19 @@ class TestWhole:
         assert "orphan_objects 0.0" in shown
         assert 'task_rows{step="purged"} 0.0' in shown
         assert "outbox_age_seconds 0.0" in shown
+
+    async def test_the_sweep_notices_what_holds_up_the_feed(
+        self, tasks: Tasks, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr(runner, "_HELD_UP_SECONDS", 0)
+        values = {**testing.TRASHED_EVENT, "id": uuid4(), "published_at": PAST}
+        async with tasks.rows.transaction() as late:
+            # It has written, so it stands before the event.
+            await late.execute(insert(team).values(id=uuid4(), name="slow"))
+            await tasks.rows.execute(insert(event).values(values))
+            await tasks.sweep()
+        assert "feed_held_up" in [record.message for record in caplog.records]
+        assert "feed_lag_seconds 0.0" not in (await tasks.client.get("/metrics")).text
 
     async def test_without_a_database_the_sweep_comes_again(
         self, tasks: Tasks, monkeypatch: pytest.MonkeyPatch

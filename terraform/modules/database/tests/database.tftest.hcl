@@ -100,6 +100,15 @@ run "connections_are_said" {
   }
 }
 
+run "nothing_is_prepared" {
+  command = plan
+
+  assert {
+    condition     = { for flag in google_sql_database_instance.this.settings[0].database_flags : flag.name => flag.value }["max_prepared_transactions"] == "0"
+    error_message = "A prepared transaction holds up the feed."
+  }
+}
+
 run "statements_are_not_logged_by_duration" {
   command = plan
 
