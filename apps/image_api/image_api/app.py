@@ -30,6 +30,7 @@ from image_api.http import problems
 from image_api.http.paths import API_PREFIX
 from image_api.images.routes import router as images_router
 from image_api.import_sources.routes import router as import_sources_router
+from image_api.imports.routes import router as imports_router
 from image_api.known_hashes.routes import router as known_hashes_router
 from image_api.limits.long_requests import LongRequests
 from image_api.limits.rate_limits import RateLimits
@@ -96,6 +97,7 @@ ROUTERS = {
         saved_searches_router,
         batches_router,
         operations_router,
+        imports_router,
         import_sources_router,
         known_hashes_router,
         analyses_router,

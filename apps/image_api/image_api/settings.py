@@ -1,7 +1,6 @@
 """The API's settings."""
 
 from functools import cached_property
-from ipaddress import IPv4Network, IPv6Network
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -9,10 +8,10 @@ from pydantic import Field, HttpUrl, IPvAnyAddress, SecretStr, field_validator, 
 
 from image_core.keys import master_secrets
 from image_core.keys.master_secrets import MasterSecret
-from image_core.settings import MEBIBYTE, PurgedHashSettings, open_master
+from image_core.settings import UploadLimitSettings, open_master
 
 
-class ApiSettings(PurgedHashSettings):
+class ApiSettings(UploadLimitSettings):
     """All settings that may differ between deployments of the API."""
 
     public_base_url: HttpUrl | None = Field(None, description="URL of the API as callers reach it; used in links.")
@@ -97,14 +96,6 @@ class ApiSettings(PurgedHashSettings):
     vision_enabled: bool = Field(False, description="Let teams choose Cloud Vision for `labels`; see docs/analyses.md.")
     starting_credits: int = Field(1000, ge=0, description="Credits of a new team.")
 
-    upload_max_bytes: int = Field(20 * MEBIBYTE, ge=1, description="Maximum size of a file uploaded through the API.")
-    upload_deadline_seconds: int = Field(300, ge=15, description="Time after which a pending upload expires.")
-
-    direct_upload_max_bytes: int = Field(
-        200 * MEBIBYTE,
-        ge=1,
-        description="Maximum size of a file sent directly to storage; the processor's ORIGINAL_MAX_BYTES applies too.",
-    )
     direct_upload_deadline_seconds: int = Field(
         43_200, ge=60, le=518_400, description="Time after which a direct upload expires; its session lasts a week."
     )
@@ -120,12 +111,6 @@ class ApiSettings(PurgedHashSettings):
         None,
         pattern=r"^projects/[^/]+/secrets/[^/]+$",
         description="Secret (projects/…/secrets/…) whose latest version contains that master secret, instead.",
-    )
-
-    fetch_deadline_seconds: int = Field(25, ge=1, description="Maximum time that an import waits for its source.")
-    fetch_allow_addresses: list[IPv4Network | IPv6Network] = Field(
-        default_factory=list,
-        description="Private networks that imports may fetch from, for example for an internal picture server.",
     )
 
     @field_validator("rate_limit_url")

@@ -22,8 +22,11 @@ from image_api.dead_letters import intake as dead_letter_intake
 from image_api.dead_letters import tasks as dead_letters
 from image_api.delivery_usage import tasks as delivery_usage
 from image_api.direct_uploads import tasks as direct_uploads
+from image_api.fetching.guarded_fetch import GuardedFetcher
 from image_api.idempotency import tasks as idempotency
 from image_api.images import tasks as images
+from image_api.imports import service as imports_service
+from image_api.imports import tasks as imports
 from image_api.known_hashes import tasks as known_hashes
 from image_api.links import tasks as links
 from image_api.operations import tasks as operations
@@ -52,7 +55,12 @@ from image_core.intake.identity import IssuerKeys
 from image_core.intake.request_log import RequestLog
 from image_core.storage.gcs import GcsClient
 
-KINDS: dict[str, Kind] = {CHANGES: batches.Changes(), ANALYSES: batches.Analyses()}
+KINDS: dict[str, Kind] = {
+    CHANGES: batches.Changes(),
+    ANALYSES: batches.Analyses(),
+    imports_service.FROM_BUCKET: imports.CopyBucket(),
+    imports_service.FROM_URLS: imports.FetchUrls(),
+}
 """The kinds of operations, by the name in their rows."""
 
 # Each can be nudged by its name. Ordered: steps that others depend on come first, and slow ones last.
@@ -130,6 +138,8 @@ async def _lifespan(app: FastAPI, *, settings: TasksSettings) -> AsyncIterator[N
         settings=settings,
         database=database,
         locks=StepLocks(database),
+        open_bucket=gcs.bucket,
+        fetcher=GuardedFetcher(settings.fetch_allow_addresses),
         originals=gcs.bucket(settings.image_upload_bucket_name),
         derivatives=gcs.bucket(settings.image_derivatives_bucket_name),
         publisher=publisher,

@@ -1,5 +1,6 @@
 """Settings common to all services: dependencies, listening address, and telemetry."""
 
+from ipaddress import IPv4Network, IPv6Network
 from typing import Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -138,3 +139,20 @@ class PurgedHashSettings(ServiceSettings):
     def open_purged_hash_master(self) -> MasterSecret | None:
         """Return the master secret, to be read at its first use; None if there is none."""
         return open_master(self.purged_hash_master, self.purged_hash_master_secret)
+
+
+class UploadLimitSettings(PurgedHashSettings):
+    """Settings of the services that take files in: by upload, or from where a caller says."""
+
+    upload_max_bytes: int = Field(20 * MEBIBYTE, ge=1, description="Maximum size of a file uploaded through the API.")
+    upload_deadline_seconds: int = Field(300, ge=15, description="Time after which a pending upload expires.")
+    direct_upload_max_bytes: int = Field(
+        200 * MEBIBYTE,
+        ge=1,
+        description="Maximum size of a file sent directly to storage; the processor's ORIGINAL_MAX_BYTES applies too.",
+    )
+    fetch_deadline_seconds: int = Field(25, ge=1, description="Maximum time that an import waits for its source.")
+    fetch_allow_addresses: list[IPv4Network | IPv6Network] = Field(
+        default_factory=list,
+        description="Private networks that imports may fetch from, for example for an internal picture server.",
+    )

@@ -92,7 +92,8 @@ class Visibility(StrEnum):
 
 
 TRANSITIONS: dict[tuple[ImageStatus | None, ImageStatus], frozenset[Mover]] = {
-    (None, ImageStatus.PENDING): frozenset({Mover.API}),
+    # An upload, or in image-tasks an import of many images.
+    (None, ImageStatus.PENDING): frozenset({Mover.API, Mover.SWEEP}),
     # By the API when the object is complete, or by the processor on the finalize event; the sweep publishes a lost
     # event again.
     (ImageStatus.PENDING, ImageStatus.STORED): frozenset({Mover.API, Mover.PROCESSOR}),

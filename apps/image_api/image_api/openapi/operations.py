@@ -42,6 +42,8 @@ SUMMARIES = {
     "listSavedSearches": "List the saved searches of a team",
     "removeSavedSearch": "Remove a saved search",
     "createSavedSearch": "Save a search",
+    "beginImport": "Import many images",
+    "listImportReport": "List what became of an import",
     "addImportSource": "Grant a bucket to a team as an import source",
     "listImportSources": "List import sources",
     "removeImportSource": "Remove an import source",

@@ -1,10 +1,12 @@
 """The parts of the running `image-tasks`, as its steps see them."""
 
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
 from prometheus_client import REGISTRY, CollectorRegistry, Gauge
 
+from image_api.fetching.guarded_fetch import GuardedFetcher
 from image_api.tasks.locks import StepLocks
 from image_api.tasks.settings import TasksSettings
 from image_core import events
@@ -44,6 +46,9 @@ class TaskParts:
     publisher: Publisher
     issuer_keys: IssuerKeys
     locks: StepLocks
+    open_bucket: Callable[[str], ObjectStorage]
+    """Return the storage of a bucket that is not ours."""
+    fetcher: GuardedFetcher
     purged_hash_master: MasterSecret | None = None
     metrics: Metrics = field(default_factory=Metrics)
 

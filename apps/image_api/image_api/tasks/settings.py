@@ -4,10 +4,10 @@ from datetime import timedelta
 
 from pydantic import Field
 
-from image_core.settings import PurgedHashSettings
+from image_core.settings import UploadLimitSettings
 
 
-class TasksSettings(PurgedHashSettings):
+class TasksSettings(UploadLimitSettings):
     """All settings that may differ between deployments of `image-tasks`."""
 
     database_pool_size: int = Field(

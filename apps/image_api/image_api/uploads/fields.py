@@ -110,8 +110,17 @@ def validate_fields(source: UploadSource, declared: Declared, *, whole: bool = T
     Raises:
         errors.RequestInvalid: A field is wrong; the error names each one.
     """
+    return validate_values(source.raw_fields, declared, whole=whole)
+
+
+def validate_values(values: dict[str, Any], declared: Declared, *, whole: bool = True) -> UploadFields:
+    """Return the validated fields of a file, with metadata checked against the team's schema.
+
+    Raises:
+        errors.RequestInvalid: A field is wrong; the error names each one.
+    """
     try:
-        fields = UploadFields.model_validate(source.raw_fields)
+        fields = UploadFields.model_validate(values)
     except ValidationError as error:
         raise request_invalid(error.errors()) from error
     return fields.model_copy(update={"metadata": validate(declared, fields.metadata, whole=whole)})

@@ -3,11 +3,12 @@
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from image_api.actor import Actor
 from image_api.fetching import source_url
+from image_api.fetching.guarded_fetch import GuardedFetcher
 from image_api.services import Services
 from image_api.uploads import receiving
 from image_api.uploads import service as uploads
@@ -15,9 +16,20 @@ from image_api.uploads.fields import UploadSource
 from image_api.uploads.schemas import ImageImport
 from image_core import errors
 from image_core.images import filenames
+from image_core.settings import UploadLimitSettings
 
 # Fetching ends before the time limit of receiving, so that a slow source is not reported as a slow upload.
 _MARGIN_SECONDS = receiving.RECEIPT_MARGIN_SECONDS + 1
+
+
+class FetchingParts(Protocol):
+    """What fetching needs of the API's services, or of the parts of image-tasks."""
+
+    @property
+    def settings(self) -> UploadLimitSettings: ...
+
+    @property
+    def fetcher(self) -> GuardedFetcher: ...
 
 
 @dataclass
@@ -45,7 +57,7 @@ async def receive(services: Services, actor: Actor, team_id: UUID, body: ImageIm
 
 @asynccontextmanager
 async def fetch_source(
-    services: Services, team_id: UUID, url: str, fields: dict[str, Any]
+    services: FetchingParts, team_id: UUID, url: str, fields: dict[str, Any]
 ) -> AsyncIterator[UploadSource]:
     """Yield a file from a URL that a caller named.
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import anyio.to_thread
 
 from image_api.services import Services
-from image_api.settings import ApiSettings
 from image_api.uploads.body_buffer import BodyBuffer, check_size
 from image_api.uploads.fields import UploadSource
 from image_core import errors
 from image_core.images import picture_header
 from image_core.images.picture_header import PREFIX_BYTES, PictureHeader
+from image_core.settings import ServiceSettings
 from image_core.storage.protocol import Buffer, ObjectStorage, StoredObject
 
 RECEIPT_MARGIN_SECONDS = 10
@@ -88,7 +88,7 @@ async def read_whole(body: BodyBuffer) -> bytes | None:
     return digest.digest()
 
 
-def check_header(prefix: Buffer, settings: ApiSettings) -> PictureHeader:
+def check_header(prefix: Buffer, settings: ServiceSettings) -> PictureHeader:
     """Return the header found in the first bytes.
 
     Raises:

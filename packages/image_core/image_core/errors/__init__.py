@@ -100,7 +100,15 @@ from image_core.errors.images import (
     UploadTooSlow,
     VariantNotSupported,
 )
-from image_core.errors.imports import ImportSourceNotFound, ImportSourceTaken, SourceNotGranted
+from image_core.errors.imports import (
+    ImportSourceNotFound,
+    ImportSourceTaken,
+    LineInvalid,
+    SourceChanged,
+    SourceNotGranted,
+    SourceNotReadable,
+    TooManyLines,
+)
 from image_core.errors.kinds import (
     AppError,
     Conflict,
@@ -247,6 +255,7 @@ __all__ = [
     "LastAdmin",
     "LastAdminKey",
     "LimitExceeded",
+    "LineInvalid",
     "MasterSecretUnavailable",
     "MediaTypeNotSupported",
     "MessagingUnavailable",
@@ -286,8 +295,10 @@ __all__ = [
     "SignInLinkSpent",
     "SigningKeysUnavailable",
     "SourceAnswerUnusable",
+    "SourceChanged",
     "SourceNotAnImage",
     "SourceNotGranted",
+    "SourceNotReadable",
     "SourceRefused",
     "SourceTimeout",
     "SourceTooLarge",
@@ -306,6 +317,7 @@ __all__ = [
     "TooManyCollections",
     "TooManyCredentials",
     "TooManyDeliveryKeys",
+    "TooManyLines",
     "TooManyOpenUploads",
     "TooManyOperations",
     "TooManyParameters",
