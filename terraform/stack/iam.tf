@@ -29,6 +29,13 @@ locals {
     }
   }
 
+  # One grant for each bucket of a row. Only `import_sources` stands for several, which belong to somebody else.
+  bucket_grants = merge([
+    for key, grant in local.grants_on["bucket"] : grant.name != "import_sources" ? { (key) = grant } : {
+      for bucket in var.storage.import_buckets : "${key}/${bucket}" => merge(grant, { bucket = bucket })
+    }
+  ]...)
+
   database_condition = "resource.type == 'sqladmin.googleapis.com/Instance' && resource.name == 'projects/${var.project_id}/instances/${module.database.instance_name}'"
 }
 
@@ -47,9 +54,9 @@ resource "google_project_iam_member" "table" {
 }
 
 resource "google_storage_bucket_iam_member" "table" {
-  for_each = local.grants_on["bucket"]
+  for_each = local.bucket_grants
 
-  bucket = each.value.name == "models" ? local.model_bucket : module.storage.bucket_names[each.value.name]
+  bucket = try(each.value.bucket, each.value.name == "models" ? local.model_bucket : module.storage.bucket_names[each.value.name])
   role   = each.value.role
   member = each.value.member
 }

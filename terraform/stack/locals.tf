@@ -37,6 +37,7 @@ locals {
   asked_for = {
     "a model"                       = local.model_bucket != null
     "Cloud Vision"                  = var.vision.enabled
+    "import buckets"                = length(var.storage.import_buckets) > 0
     "housekeeping in the processor" = var.images.tasks == null
   }
 

@@ -21,11 +21,11 @@ locals {
   api_environment = merge(
     local.shared_environment,
     {
-      DATABASE_USER      = module.database.user_names["api"]
-      DATABASE_POOL_SIZE = tostring(var.api.database_pool_size)
-      LOG_LEVEL          = var.api.log_level
-      CORS_ALLOW_ORIGINS = jsonencode(var.api.cors_allow_origins)
-      MAX_INSTANCES      = tostring(var.api.max_instances)
+      DATABASE_USER       = module.database.user_names["api"]
+      DATABASE_POOL_SIZE  = tostring(var.api.database_pool_size)
+      LOG_LEVEL           = var.api.log_level
+      CORS_ALLOW_ORIGINS  = jsonencode(var.api.cors_allow_origins)
+      MAX_INSTANCES       = tostring(var.api.max_instances)
       REQUEST_CONCURRENCY = tostring(var.api.concurrency)
       # Cloud Run's front end appends the address of its caller. If that is the load balancer, the address before it is
       # the client's. So both entrances can be open at once, and closing one changes nothing here.
@@ -87,6 +87,7 @@ locals {
       SCHEDULER_SERVICE_ACCOUNT_EMAIL = local.caller_emails["image-scheduler"]
       PUSH_SERVICE_ACCOUNT_EMAIL      = local.caller_emails["image-push"]
       TRASH_RETENTION_DAYS            = tostring(var.storage.trash_days)
+      FETCH_ALLOW_ADDRESSES           = jsonencode(var.api.fetch_allow_addresses)
       PURGED_HASH_MASTER_SECRET       = module.secrets.secret_names["image-manager-purged-hash-master"]
       # The processor's value: image-tasks releases its expired claims.
       LEASE_SECONDS = tostring(local.request_seconds.processor)

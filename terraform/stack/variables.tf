@@ -257,7 +257,7 @@ variable "delivery" {
 }
 
 variable "storage" {
-  description = "The buckets: prefix of their names (default: the project ID), origins that may upload directly, retention, and the quota of teams without their own (default: no limit). The trash is purged after `trash_days`."
+  description = "The buckets: prefix of their names (default: the project ID), origins that may upload directly, retention, and the quota of teams without their own (default: no limit). The trash is purged after `trash_days`. `import_buckets` are existing buckets that image-tasks may read, for the import sources that an admin grants to teams."
   type = object({
     name_prefix           = optional(string)
     direct_upload_origins = optional(list(string), [])
@@ -265,6 +265,7 @@ variable "storage" {
     soft_delete_days      = optional(number, 7)
     default_quota_bytes   = optional(number)
     default_quota_images  = optional(number)
+    import_buckets        = optional(list(string), [])
   })
   nullable = false
   default  = {}
@@ -272,6 +273,16 @@ variable "storage" {
   validation {
     condition     = var.storage.trash_days >= 0 && floor(var.storage.trash_days) == var.storage.trash_days
     error_message = "storage.trash_days must be a whole number of days."
+  }
+
+  validation {
+    condition     = alltrue([for bucket in var.storage.import_buckets : can(regex("^[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$", bucket))])
+    error_message = "Each of storage.import_buckets must be the name of a bucket, without gs:// or a folder."
+  }
+
+  validation {
+    condition     = alltrue([for bucket in var.storage.import_buckets : !startswith(bucket, "${coalesce(var.storage.name_prefix, var.project_id)}-")])
+    error_message = "storage.import_buckets must not contain a bucket of this system."
   }
 
   validation {

@@ -35,9 +35,11 @@ STORAGE_VERBS = {
     "download": {"read"},
     "delete": {"delete", "list"},  # every generation is found by a list
     "list": {"list"},
+    "live_objects": {"list"},
+    "copy_from": {"create", "read"},  # a retry that meets its own copy looks at it
     "check": {"list"},
 }
-BUCKETS = ("originals", "derivatives", "scratch", "models")
+BUCKETS = ("originals", "derivatives", "scratch", "models", "import_sources")
 
 # What a predefined role allows, as far as the services use it. Source: Google Cloud documentation, "IAM roles".
 ALLOWED = {
@@ -189,6 +191,8 @@ def _storage_calls(code: Code) -> set[Call]:
         else:
             buckets = _bucket_of(target, _aliases(scope, given))
         found |= {Call(f"bucket:{bucket}", verb) for bucket in buckets for verb in STORAGE_VERBS[node.func.attr]}
+        if node.func.attr == "copy_from":
+            found |= {Call(f"bucket:{bucket}", "read") for bucket in _bucket_of(node.args[0], _aliases(scope, given))}
     return found
 
 

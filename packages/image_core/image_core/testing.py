@@ -229,7 +229,7 @@ async def add_saved_search(runner: Runner, team_id: UUID, query: str = "tag=fjor
 async def add_import_source(runner: Runner, team_id: UUID, **columns: Any) -> UUID:
     """Insert an import source; return its id."""
     source_id = new_id()
-    row = {"id": source_id, "team_id": team_id, "name": f"old-site-{source_id.hex[-6:]}", "bucket": "example-old-site"}
+    row = {"id": source_id, "team_id": team_id, "name": f"source-{source_id.hex[-12:]}", "bucket": "example-old-site"}
     await _add(runner, models.import_source, row | columns)
     return source_id
 

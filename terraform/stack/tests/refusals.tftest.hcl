@@ -105,6 +105,26 @@ run "address_with_the_size_of_its_network_is_refused" {
   expect_failures = [var.api]
 }
 
+run "own_bucket_to_import_from_is_refused" {
+  command = plan
+
+  variables {
+    storage = { import_buckets = ["example-project-originals"] }
+  }
+
+  expect_failures = [var.storage]
+}
+
+run "address_in_place_of_a_bucket_to_import_from_is_refused" {
+  command = plan
+
+  variables {
+    storage = { import_buckets = ["gs://example-old-site"] }
+  }
+
+  expect_failures = [var.storage]
+}
+
 run "session_without_an_end_is_refused" {
   command = plan
 

@@ -760,6 +760,35 @@ run "imports_reach_the_networks_that_are_named" {
   }
 }
 
+run "buckets_to_import_from_are_read_by_image_tasks_alone" {
+  command = plan
+
+  variables {
+    storage = { import_buckets = ["example-old-site"] }
+  }
+
+  assert {
+    condition = [for grant in google_storage_bucket_iam_member.table : "${grant.member} ${grant.role}" if grant.bucket == "example-old-site"] == [
+      "serviceAccount:image-tasks@example-project.iam.gserviceaccount.com roles/storage.objectViewer",
+    ]
+    error_message = "A bucket to import from is read by nobody, or by another account, or may be written."
+  }
+
+  assert {
+    condition     = local.tasks_environment["FETCH_ALLOW_ADDRESSES"] == "[]"
+    error_message = "An import of many URLs can fetch from inside."
+  }
+}
+
+run "no_bucket_to_import_from_by_default" {
+  command = plan
+
+  assert {
+    condition     = length([for key in keys(google_storage_bucket_iam_member.table) : key if strcontains(key, "import_sources")]) == 0
+    error_message = "image-tasks may read a bucket that nobody has named."
+  }
+}
+
 run "no_rate_limit_store_by_default" {
   command = plan
 

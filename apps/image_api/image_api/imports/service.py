@@ -13,7 +13,6 @@ from image_api.imports.schemas import NewImport
 from image_api.operations import service as operations
 from image_api.operations.items import NewItem
 from image_api.teams import service as teams
-from image_core import errors
 from image_core.db import Record, Runner, Transaction
 
 FROM_BUCKET, FROM_URLS = "import-bucket", "import-urls"
@@ -53,16 +52,14 @@ async def list_report(runner: Runner, actor: Actor, operation_id: UUID, after_po
     """Return what became of the next items of an import, at most `MOST_REPORTED`.
 
     Raises:
-        errors.OperationNotFound: There is no such import, or it is another team's.
+        errors.OperationNotFound: There is none, or it is another team's.
     """
-    found = await operations.get_operation(runner, actor, operation_id)
-    if found["kind"] not in (FROM_BUCKET, FROM_URLS):
-        raise errors.OperationNotFound
+    await operations.get_operation(runner, actor, operation_id)
     return [_line(row) for row in await queries.report(runner, operation_id, after_position, MOST_REPORTED)]
 
 
 def _line(row: Record) -> dict[str, Any]:
-    payload = orjson.loads(row["payload"])
+    payload = {} if row["payload"] is None else orjson.loads(row["payload"])
     return {
         "position": row["position"],
         "source": payload.get("name") or payload.get("url"),

@@ -57,6 +57,7 @@ OF_A_TEAM = tuple(
         "images/check",
         "collections",
         "saved-searches",
+        "imports",
         "links",
         "upload",
         "limits",
@@ -194,7 +195,7 @@ async def prepare(
     else:
         if "_id}" not in path and path.startswith(OF_A_TEAM):
             request["params"] = {"team_id": str(team_id)}
-        request.setdefault("json", body_of(method, path, owner, ids["collection_id"]))
+        request.setdefault("json", body_of(method, path, owner, ids["collection_id"], ids["import_source_id"]))
     return url, request
 
 
@@ -231,7 +232,9 @@ def request_about(path: str, image_id: UUID) -> dict[str, Any]:
     return {"content": b'{"url": "https://pictures.test/i/public/x"}'}
 
 
-def body_of(method: str, path: str, owner: UserWithKey, collection_id: UUID) -> dict[str, Any] | None:
+def body_of(
+    method: str, path: str, owner: UserWithKey, collection_id: UUID, import_source_id: UUID
+) -> dict[str, Any] | None:
     """The least that an operation takes as its body."""
     if method == "PUT":
         return {"width": 640} if "/presets/" in path else {"template": "photo-submission"}
@@ -241,6 +244,7 @@ def body_of(method: str, path: str, owner: UserWithKey, collection_id: UUID) -> 
     ends: dict[str, dict[str, Any]] = {"teams": named, "users": named, "credentials": named}
     ends |= {"delivery-keys": named, "collections": named, "links": {"collection_id": str(collection_id)}}
     ends |= {"saved-searches": named | {"query": "tag=fjord"}}
+    ends |= {"imports": {"source": f"source-{import_source_id.hex[-12:]}"}}
     ends |= {"import-sources": {"team_id": str(owner.team_id), "name": "old-site", "bucket": "example-old-site"}}
     ends |= {"upload-tokens": {}, "uploads": {"content_type": "image/png", "size_bytes": 100}}
     ends |= {"check-hashes": {"sha256": [sha256(b"file").hexdigest()]}}
