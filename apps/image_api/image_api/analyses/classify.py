@@ -7,7 +7,7 @@ from image_api.analyses import queries, service
 from image_api.analyses.queries import ContentKey, Order, Scratch
 from image_api.analyses.service import AnalysisOutcome
 from image_api.services import Services
-from image_api.uploads import imports, receiving
+from image_api.uploads import fetched, receiving
 from image_api.uploads.fields import UploadSource
 from image_core.ids import new_id
 from image_core.images.object_names import scratch_name
@@ -18,10 +18,10 @@ async def classify_url(
 ) -> AnalysisOutcome:
     """Analyze the file at a URL.
 
-    It raises the errors of `imports.fetch_source` and of `classify_file`.
+    It raises the errors of `fetched.fetch_source` and of `classify_file`.
     """
     order = await service.with_team_version(services, team_id, order)
-    async with imports.fetch_source(services, team_id, url, {}) as source:
+    async with fetched.fetch_source(services, team_id, url, {}) as source:
         content, scratch = await _receive(services, team_id, source, order)
     return await service.request_analysis(services, actor, content, order, wait_seconds, scratch)
 

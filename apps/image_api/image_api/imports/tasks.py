@@ -22,8 +22,8 @@ from image_api.tasks.parts import TaskParts
 from image_api.uploads import queries as upload_queries
 from image_api.uploads import receiving
 from image_api.uploads.body_buffer import check_size
+from image_api.uploads.fetched import fetch_source
 from image_api.uploads.fields import UploadFields, validate_values
-from image_api.uploads.imports import fetch_source
 from image_core import errors
 from image_core.billing import storage_quota
 from image_core.db import Record, Transaction

@@ -4,21 +4,32 @@ import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 import anyio.to_thread
 
-from image_api.services import Services
+from image_api.server.shutdown import Shutdown
 from image_api.uploads.body_buffer import BodyBuffer, check_size
 from image_api.uploads.fields import UploadSource
 from image_core import errors
 from image_core.images import picture_header
 from image_core.images.picture_header import PREFIX_BYTES, PictureHeader
-from image_core.settings import ServiceSettings
+from image_core.settings import ServiceSettings, UploadLimitSettings
 from image_core.storage.protocol import Buffer, ObjectStorage, StoredObject
 
 RECEIPT_MARGIN_SECONDS = 10
 """How long before the row's deadline the receipt of a body ends."""
 _HASH_IN_THREAD_BYTES = 512 * 1024
+
+
+class ReceivingParts(Protocol):
+    """What receiving needs of the API's services."""
+
+    @property
+    def shutdown(self) -> Shutdown: ...
+
+    @property
+    def settings(self) -> UploadLimitSettings: ...
 
 
 @dataclass(frozen=True)
@@ -30,7 +41,7 @@ class Received:
 
 
 @asynccontextmanager
-async def receive_timeout(services: Services) -> AsyncIterator[None]:
+async def receive_timeout(services: ReceivingParts) -> AsyncIterator[None]:
     """Limit the time for receiving one body.
 
     Raises:
@@ -47,7 +58,7 @@ async def receive_timeout(services: Services) -> AsyncIterator[None]:
         raise errors.UploadTooSlow(f"Upload too slow: the limit is {seconds} s. Send the file again.") from error
 
 
-async def read(services: Services, chunks: AsyncIterator[bytes]) -> bytes:
+async def read(services: ReceivingParts, chunks: AsyncIterator[bytes]) -> bytes:
     """Read a file without storing it; return its SHA-256.
 
     Raises:
