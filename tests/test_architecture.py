@@ -46,6 +46,8 @@ COMMITTERS = {
     "image_api/people/delays.py": {"count_failures"},
     "image_api/people/service.py": {"sign_in"},
     "image_api/share_pages/guesses.py": {"_forgive"},
+    # Rows come before objects, and what became of a copy is noted outside any request.
+    "image_api/imports/tasks.py": {"_note_stored", "_fetch", "_give_up"},
     "image_api/direct_uploads/service.py": {"_add_row", "_open_session", "_give_up", "cancel_upload"},
     "image_api/uploads/service.py": {"_complete", "reuse_existing", "_expire"},
     "image_api/audit_events/tasks.py": {"seal_audit_log", "_settled_position"},

@@ -6,8 +6,7 @@ from uuid import UUID
 from sqlalchemy import BigInteger, Integer, Uuid, bindparam, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from image_core.db import Query, Record, Runner, Transaction
-from image_core.images import transitions
+from image_core.db import Query, Record, Runner
 from image_core.models import image, operation_item
 
 _item = operation_item.c
@@ -17,7 +16,6 @@ _begun = Query(
         image.c.failure_code, image.c.failure_message,
     ).where(image.c.team_id == bindparam("team_id"), image.c.id == func.any(bindparam("image_ids", type_=ARRAY(Uuid))))
 )  # fmt: skip
-_note_copy = Query(transitions.note_copy())
 _report = Query(
     select(_item.position, _item.state, _item.subject_id, _item.payload, _item.code, _item.detail)
     .where(
@@ -33,11 +31,6 @@ async def begun(runner: Runner, team_id: UUID, image_ids: Sequence[UUID]) -> dic
     """Return the images of a team that imports have begun, by id."""
     rows = await runner.fetch(_begun, team_id=team_id, image_ids=list(image_ids))
     return {row["id"]: row for row in rows}
-
-
-async def note_copy(transaction: Transaction, image_id: UUID, generation: int, crc32c: str | None) -> None:
-    """Note that the object of a pending image is there."""
-    await transaction.execute(_note_copy, image_id=image_id, new_generation=generation, new_crc32c=crc32c)
 
 
 async def report(runner: Runner, operation_id: UUID, after_position: int, limit: int) -> list[Record]:

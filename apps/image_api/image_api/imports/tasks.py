@@ -26,7 +26,7 @@ from image_api.uploads.fetched import fetch_source
 from image_api.uploads.fields import UploadFields, validate_values
 from image_core import errors
 from image_core.billing import storage_quota
-from image_core.db import Record, Transaction
+from image_core.db import Query, Record, Transaction
 from image_core.ids import new_id
 from image_core.images import transitions
 from image_core.images.discards import schedule_removal
@@ -50,6 +50,9 @@ _AT_ONCE = 16
 _FETCHES_AT_ONCE = 4
 _FETCHING_SECONDS = 6.0
 """After this time no new URL is fetched in a turn, so that other operations have theirs."""
+
+
+_note_copy = Query(transitions.note_copy())
 
 
 class _Prepared(NamedTuple):
@@ -94,7 +97,9 @@ async def _add_row(
 
 async def _note_stored(parts: TaskParts, image_id: UUID, stored: StoredObject) -> None:
     async with parts.database.transaction() as transaction:
-        await queries.note_copy(transaction, image_id, stored.generation, stored.crc32c)
+        await transaction.execute(
+            _note_copy, image_id=image_id, new_generation=stored.generation, new_crc32c=stored.crc32c
+        )
 
 
 async def _give_up(parts: TaskParts, team_id: UUID, image_id: UUID, failure: Failure) -> None:
@@ -280,8 +285,9 @@ async def _copy(parts: TaskParts, operation: Operation, item: Item, row: Record)
             import_sources, payload["name"], payload["generation"], row["object_name"], row["content_type"]
         )
     except (ObjectChanged, ObjectMissing):
-        await _give_up(parts, _team_of(operation), row["id"], transitions.SOURCE_CHANGED)
-        return failed(_changed())
+        changed = _changed()
+        await _give_up(parts, _team_of(operation), row["id"], Failure(changed.code, changed.detail))
+        return failed(changed)
     except errors.SourceNotGranted as error:
         await _give_up(parts, _team_of(operation), row["id"], Failure(error.code, error.detail))
         return failed(error)

@@ -41,7 +41,6 @@ UPLOAD_CANCELLED = Failure("upload-cancelled", "The upload was cancelled.")
 UPLOAD_SIZE_MISMATCH = Failure("upload-size-mismatch", "The file has another size than was declared.")
 UPLOAD_HASH_MISMATCH = Failure("upload-hash-mismatch", "The file has another SHA-256 than was declared.")
 UPLOAD_TYPE_MISMATCH = Failure("upload-type-mismatch", "The file is an image of another type than was declared.")
-SOURCE_CHANGED = Failure("source-changed", "The source changed while it was copied.")
 NOT_AN_IMAGE = Failure("not-an-image", "The file has no known image format.")
 EXHAUSTED = Failure("processing-attempts-exhausted", "Processing failed after several attempts.")
 
@@ -158,15 +157,8 @@ def await_direct_upload() -> Update:
 
 @made_by(Mover.SWEEP)
 def note_copy() -> Update:
-    """Note that the object of a pending image is there, so that it is not copied again.
-
-    Parameters: image_id, new_generation, new_crc32c.
-    """
-    return (
-        update(image)
-        .where(_id, _pending)
-        .values(generation=bindparam("new_generation", type_=BigInteger), crc32c=bindparam("new_crc32c", type_=Text))
-    )
+    """Note that the object of a pending image is there. Parameters: image_id, new_generation, new_crc32c."""
+    return update(image).where(_id, _pending).values({n: bindparam(f"new_{n}") for n in ("generation", "crc32c")})
 
 
 @made_by(Mover.API, Mover.PROCESSOR, Mover.SWEEP)
