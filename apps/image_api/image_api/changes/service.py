@@ -13,7 +13,7 @@ from image_api.proofs.still_valid import check_still_valid
 from image_api.services import Services
 from image_api.teams import service as teams
 from image_core import errors
-from image_core.db import Runner
+from image_core.db import Record, Runner
 from image_core.feed import reading
 from image_core.feed.reading import Page
 
@@ -104,6 +104,12 @@ async def list_changes(
         "next_cursor": cursor._replace(position=page.next_position).encode(),
         "has_more": page.has_more,
     }
+
+
+async def list_events_of_image(runner: Runner, image: Record, limit: int) -> list[dict[str, Any]]:
+    """Return the newest events about an image that the caller was shown, newest first."""
+    found = await reading.newest_of_image(runner, image["team_id"], image["id"], limit)
+    return [event.envelope() | {"timestamp": event.created_at} for event in found]
 
 
 class Waiting:

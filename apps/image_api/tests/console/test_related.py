@@ -116,6 +116,10 @@ async def test_admins_see_who_changed_an_image(api: Api, member: UserWithKey, im
     assert shown.index("Changed") < shown.index("Uploaded")
     assert "fields: description" in shown
     assert "fields: tags" not in shown
+    # Those of the feed stand below.
+    assert "image.trashed" not in shown
+    await call(api, await api.user(member.team_id, scopes=("images:delete",)), "DELETE", f"/images/{image_id}")
+    assert "<code>image.trashed</code>" in (await admin.get(page)).text
 
 
 async def test_another_teams_image_has_no_such_pages(api: Api, image_id: str, stranger: UserWithKey) -> None:

@@ -87,7 +87,21 @@ xmax = func.pg_snapshot_xmax(_snapshot, type_=Xid8)
 feed_order = tuple_(event.c.xact, event.c.position)
 # Written out, because a plan for any parameter could not use the partial indexes.
 in_feed = event.c.topic == literal_column(repr(Topic.EVENTS.value))
+_COLUMNS = (
+    event.c.id, event.c.type, event.c.team_id, event.c.image_id, event.c.payload, event.c.created_at, event.c.xact,
+    event.c.position,
+)  # fmt: skip
 _newest = Query(select(xmin))
+_newest_of_image = Query(
+    select(*_COLUMNS)
+    .where(
+        in_feed,
+        event.c.team_id == bindparam("team_id", type_=Uuid),
+        event.c.image_id == bindparam("image_id", type_=Uuid),
+    )
+    .order_by(event.c.xact.desc(), event.c.position.desc())
+    .limit(bindparam("limit", type_=Integer))
+)
 _held_back = Query(
     select(func.coalesce(func.extract("epoch", func.now() - func.min(event.c.created_at)), 0)).where(
         in_feed, event.c.xact >= xmin
@@ -127,6 +141,12 @@ async def read(
     )
 
 
+async def newest_of_image(runner: Runner, team_id: UUID, image_id: UUID, limit: int) -> list[FeedEvent]:
+    """Return the newest events about an image, newest first, also those that the feed does not show yet."""
+    rows = await runner.fetch(_newest_of_image, team_id=team_id, image_id=image_id, limit=limit)
+    return [_event_of(row) for row in rows]
+
+
 class NewEvents(NamedTuple):
     """Which teams have events after a position; null is among them for events of no team."""
 
@@ -160,10 +180,7 @@ def _reading(of_team: bool, with_credentials: bool) -> Query:
         conditions.append(event.c.team_id == bindparam("team_id", type_=Uuid))
     if not with_credentials:
         conditions.append(event.c.type.not_like(CREDENTIAL_TYPES))
-    found = _after(
-        event.c.id, event.c.type, event.c.team_id, event.c.image_id, event.c.payload, event.c.created_at,
-        event.c.xact, event.c.position, conditions=conditions,
-    )  # fmt: skip
+    found = _after(*_COLUMNS, conditions=conditions)
     state = (
         feed_epoch.c.epoch, feed_epoch.c.removed_xact, feed_epoch.c.removed_position,
         xmin.label("xmin"), xmax.label("xmax"),

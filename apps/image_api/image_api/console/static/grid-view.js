@@ -74,7 +74,13 @@ export class GridView {
     if (!this.#isStarted) return change();
     const top = this.top;
     const place = top > 0 ? this.timeline.placeAt(top) : null;
+    // Months may come between those that are there.
+    const months = [place, this.current].map((each) => each && this.timeline.months[each.month]);
     change();
+    for (const [at, each] of [place, this.current].entries()) {
+      const month = months[at];
+      if (each && month) each.month = Math.max(0, this.timeline.months.indexOf(month));
+    }
     this.root.style.height = `${Math.min(this.timeline.height, MOST_PX)}px`;
     if (place) this.scrollTo(this.timeline.rowOf(place).top + place.below);
     this.render();

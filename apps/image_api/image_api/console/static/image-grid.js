@@ -7,7 +7,7 @@ import { Scrubber } from "./scrubber.js";
 import { MOST_SELECTED, Selection } from "./selection.js";
 import { Timeline, ask } from "./timeline.js";
 
-const SETTLED_MS = 300;
+const [SETTLED_MS, PART_OF_A_DAY] = [300, 500];
 
 /** @typedef {import("./timeline.js").Place} Place */
 /** @typedef {{month: string, item: number, below: number, id?: string | undefined}} Remembered kept in the history */
@@ -202,6 +202,23 @@ function onRestored() {
   view.fillSoon();
 }
 
+/** Take in what was uploaded on this page. */
+async function onAdded() {
+  const hadFocus = root.contains(document.activeElement);
+  const id = timeline.months[view.current.month]?.ids[view.current.item];
+  begun = null;
+  await timeline.recount();
+  scrubber.fill(timeline.months);
+  const { month: at, item } = view.current;
+  const month = timeline.months[at];
+  if (month && id) {
+    await timeline.load(at, Math.min(month.count, item + PART_OF_A_DAY));
+    if (month.ids.includes(id)) view.current = { month: at, item: month.ids.indexOf(id) };
+    if (hadFocus) await view.go(view.current);
+  }
+  view.fillSoon();
+}
+
 function listen() {
   root.addEventListener("keydown", onKey);
   root.addEventListener("click", onClick);
@@ -213,6 +230,7 @@ function listen() {
   root.addEventListener("selection-clear", () => selection.clear());
   root.addEventListener("images-removed", (event) => onRemoved(/** @type {CustomEvent} */ (event)));
   root.addEventListener("images-restored", onRestored);
+  document.addEventListener("images-added", () => onAdded().catch(() => {}));
   root.addEventListener("image-final", (event) => {
     const found = view.cellOf(event.target);
     if (found) view.refresh(found.place, found.cell, /** @type {CustomEvent} */ (event).detail.status);

@@ -1,11 +1,15 @@
-// Watches images that are not final yet: asks for elements with `data-live-image` until each is, and shows what they
-// became. `data-live-preset` names the preset of an element's picture. Others may listen to `image-final`.
+// Watches images that are not final yet: elements with `data-live-image`, until each is, and shows what they became.
+// `data-live-preset` names the preset of an element's picture. Others may listen to `image-final`. What happens comes
+// from the feed while something is awaited; where that is refused, or silent for long, the script asks again and again.
+
+import { follow } from "./feed.js";
 
 /** @typedef {{url: string, srcset: string | null, width: number | null, height: number | null}} Picture */
 /** @typedef {{id: string, status: string, deleted_at: string | null, filename: string | null, delivery: {presets: Record<string, Picture>} | null}} Item */
 
 const WATCHED = "[data-live-image]";
 const [SOON_MS, LATER_MS, SOON_FOR_MS, MOST] = [2_000, 10_000, 60_000, 1_000];
+const [TOLD_MS, AGAIN_MS, QUIET_MS] = [50, 2_000, 600_000];
 const FINAL = new Set(["ready", "failed", "expired"]);
 const KINDS = new Map([["ready", "good"], ["failed", "danger"], ["expired", "warning"]]);
 
@@ -15,8 +19,17 @@ announcer.className = "hidden";
 announcer.role = "status";
 document.body.append(announcer);
 
+const team = new URLSearchParams(location.search).get("team_id");
+const isOfAll = document.querySelector("meta[name=feed]")?.getAttribute("content") === "all";
+const query = team ? `?team_id=${encodeURIComponent(team)}` : isOfAll ? "?all_teams=true" : "";
+
 let timer = 0;
 let since = 0;
+/** The stream that is open. @type {AbortController | null} */
+let stream = null;
+let cursor = "";
+/** No stream before this time. */
+let quietUntil = 0;
 /** @type {Set<string>} */
 let known = new Set();
 
@@ -69,7 +82,7 @@ async function ask() {
   const elements = watched();
   if (!elements.size || document.hidden) return;
   const ids = [...elements.keys()].slice(0, MOST);
-  if (ids.some((id) => !known.has(id))) since = Date.now();
+  if (ids.some((id) => !known.has(id))) [since, quietUntil] = [Date.now(), Math.min(quietUntil, Date.now() + AGAIN_MS)];
   known = new Set(ids);
   const answer = await fetch("/api/v1/images/batch-get", {
     method: "POST",
@@ -88,11 +101,47 @@ async function ask() {
   plan(Number(answer?.headers.get("Retry-After")) * 1000);
 }
 
+/** Follow the feed. */
+async function listen() {
+  const opened = new AbortController();
+  stream = opened;
+  try {
+    const onChange = (/** @type {import("./feed.js").Change} */ { data }) => {
+      if (watched().has(String(data.image_id))) askSoon(TOLD_MS);
+    };
+    const end = await follow(query, cursor, { onOpen: () => askSoon(TOLD_MS), onChange }, opened.signal);
+    cursor = end.cursor;
+    // An image that takes so long is worth a question now and then, and no stream.
+    quietUntil = Date.now() + (end.reason === "idle" ? QUIET_MS : AGAIN_MS);
+  } catch {
+    if (opened.signal.aborted) return;
+    // Refused, or broken off: from now on at the end of the feed.
+    [cursor, quietUntil] = ["", Date.now() + SOON_FOR_MS];
+  }
+  if (stream === opened) stream = null;
+  plan();
+}
+
+/** @param {number} ms */
+function askSoon(ms) {
+  clearTimeout(timer);
+  timer = window.setTimeout(ask, ms);
+}
+
 /** @param {number} [leastMs] */
 function plan(leastMs = 0) {
-  if (timer || document.hidden || !document.querySelector(WATCHED)) return;
+  if (document.hidden || !document.querySelector(WATCHED)) {
+    stream?.abort();
+    stream = null;
+    cursor = "";
+    return;
+  }
+  if (!stream && Date.now() >= quietUntil) void listen();
+  // What is new here may have been told of before.
+  if (stream && !timer && ![...watched().keys()].every((id) => known.has(id))) return askSoon(TOLD_MS);
+  if (timer || (stream && !leastMs)) return;
   const pause = since && Date.now() - since > SOON_FOR_MS ? LATER_MS : SOON_MS;
-  timer = window.setTimeout(ask, Math.max(pause, leastMs));
+  askSoon(Math.max(pause, leastMs));
 }
 
 document.addEventListener("visibilitychange", () => plan());

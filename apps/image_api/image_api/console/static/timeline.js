@@ -23,6 +23,7 @@ export const HEADING = 48;
  * @property {number} height
  * @property {number} version rises when rows change that were there
  */
+/** @typedef {{month: string, count: number, at_least?: boolean}} Counted */
 
 /**
  * Ask the API, and ask again when told to wait.
@@ -77,13 +78,44 @@ export class Timeline {
   /** Count the months that follow those that are known. */
   async count() {
     const answer = await ask(`/timeline?${this.query}${this.#before ? `&before=${this.#before}` : ""}`);
-    for (const { month: name, count, at_least } of answer.months) {
-      const columns = { ids: [], ratios: [], placeholders: [], statuses: [] };
-      const place = { rows: justify([], this.#shape, false), top: 0, height: 0, version: 0 };
-      this.months.push({ name, count: at_least ? count + 1 : count, ...columns, after: undefined, ...place });
-    }
+    this.months.push(...answer.months.map((/** @type {Counted} */ counted) => this.#begin(counted)));
     this.#before = answer.next_before;
     this.around(() => this.#stack());
+  }
+
+  /** @param {Counted} counted @returns {Month} */
+  #begin({ month: name, count, at_least }) {
+    const columns = { ids: [], ratios: [], placeholders: [], statuses: [] };
+    const place = { rows: justify([], this.#shape, false), top: 0, height: 0, version: 0 };
+    return { name, count: at_least ? count + 1 : count, ...columns, after: undefined, ...place };
+  }
+
+  /** Count again down to the last month that is known: forget those with other numbers, and take in new ones. */
+  async recount() {
+    const last = this.months.at(-1)?.name ?? "";
+    /** @type {Counted[]} */
+    const counted = [];
+    let before = null;
+    do {
+      const answer = await ask(`/timeline?${this.query}${before ? `&before=${before}` : ""}`);
+      counted.push(...answer.months);
+      before = answer.next_before;
+    } while (before && before > last);
+    const end = before ? counted.at(-1)?.month ?? "" : last;
+    this.around(() => {
+      const known = new Map(this.months.map((month) => [month.name, month]));
+      const version = Math.max(0, ...this.months.map((month) => month.version)) + 1;
+      const others = this.months.filter(({ name }) => name < end);
+      this.months = counted.filter(({ month }) => month >= end).map((each) => known.get(each.month) ?? this.#begin(each));
+      for (const [at, month] of this.months.entries()) {
+        const { count = 0, at_least: isMore = false } = counted[at] ?? {};
+        if (!isMore && month.count !== count) this.forget(month, count - month.count);
+      }
+      this.months.push(...others);
+      // Rows are known by the index of their month, too.
+      for (const month of this.months) month.version = version;
+      this.months.forEach((month) => this.#arrange(month));
+    });
   }
 
   /** Load images of a month until there are so many, or all. @param {number} at @param {number} [wanted] */

@@ -54,10 +54,12 @@ export class Upload {
     this.line.advance(share, share < 1 ? `${Math.floor(share * 100)} % of ${sizeText(this.size)}` : "Being stored");
   }
 
-  /** End well; the line stays for a while. @param {keyof typeof ENDS} state @param {string} href of the image */
-  end(state, href) {
+  /** End well; the line stays for a while. @param {keyof typeof ENDS} state @param {string} imageId @param {string} query */
+  end(state, imageId, query) {
     const [kind, title] = ENDS[state];
+    const href = `/console/images/${imageId}${query}`;
     this.line.end(kind, title, make("a", { href, ariaLabel: `Open ${this.name}` }, "Open"));
+    if (state !== "known") this.line.watch(imageId);
     this.line.settle();
     this.#line = null;
   }

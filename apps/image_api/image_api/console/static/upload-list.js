@@ -61,6 +61,13 @@ export class Line {
     this.say(make("span", { className: `badge ${kind}` }, title), ...parts);
   }
 
+  /** Let `live.js` say what becomes of the image. @param {string} imageId */
+  watch(imageId) {
+    const badge = this.state.querySelector(".badge");
+    if (badge instanceof HTMLElement) badge.dataset.status = "stored";
+    this.element.dataset.liveImage = imageId;
+  }
+
   /** Make the line one of those that may go. */
   settle() {
     this.element.classList.add("done");

@@ -207,7 +207,7 @@ export class Queue {
 
   /** @param {Upload} upload @param {"stored" | "known" | "restored"} state @param {string} imageId */
   #end(upload, state, imageId) {
-    upload.end(state, `/console/images/${imageId}${this.options.api.teamQuery}`);
+    upload.end(state, imageId, this.options.api.teamQuery);
     this.#move(upload, state);
   }
 

@@ -1,4 +1,4 @@
-"""`/console/images/{image_id}/history`: who changed an image and when, for admins, who read the audit log."""
+"""`/console/images/{image_id}/history`: who changed an image and what happened to it, for admins."""
 
 from typing import Annotated
 from uuid import UUID
@@ -9,6 +9,7 @@ from image_api.actor import Actor, Scope
 from image_api.audit_events import service
 from image_api.audit_events.schemas import AuditPageFilters
 from image_api.auth import RequireScope
+from image_api.changes import service as changes
 from image_api.console.page_route import PageRoute, same_as
 from image_api.console.pages.image.step import find_step
 from image_api.console.pages.images.sheets import IMAGES
@@ -25,7 +26,7 @@ async def show(
     image_id: UUID, request: Request, actor: Admin, services: ServicesDep, team_id: TeamQuery = None,
     cursor: Annotated[str | None, Query(max_length=100)] = None,
 ) -> Response:  # fmt: skip
-    """List the changes of an image, newest first."""
+    """List the changes of an image and its newest events, newest first."""
     step = await find_step(services.database, actor, request, image_id, team_id)
     filters = AuditPageFilters(target_type="image", target_id=image_id, limit=_EVENTS_A_PAGE, cursor=cursor)
     page = await service.list_audit_events(services.database, actor, filters)
@@ -34,6 +35,7 @@ async def show(
     return step.page(
         "image_history.html",
         events=page["items"],
+        told=await changes.list_events_of_image(services.database, step.row, _EVENTS_A_PAGE) if cursor is None else [],
         names=names,
         next_cursor=page["next_cursor"],
         is_first=cursor is None,
