@@ -58,6 +58,7 @@ _NAVIGATION = (
     NavItem(f"{HOME}/links", "Share links", scope=Scope.DELIVERY_MANAGE),
     NavItem(f"{HOME}/searches", "Searches", scope=Scope.IMAGES_READ),
     NavItem(f"{HOME}/trash", "Trash", scope=Scope.IMAGES_READ),
+    NavItem(f"{HOME}/operations", "Operations", "Team", scope=Scope.IMAGES_READ),
     NavItem(f"{HOME}/teams", "Teams", "Team", scope=Scope.ADMIN),
     NavItem(f"{HOME}/submissions", "Submissions", "Team", scope=Scope.IMAGES_READ),
     NavItem(f"{HOME}/people", "People", "Team"),

@@ -12,6 +12,8 @@ const bar = find("[data-bulk]");
 const token = find("meta[name=csrf-token]").getAttribute("content") ?? "";
 const boxes = /** @type {HTMLInputElement[]} */ ([...document.querySelectorAll("input[name=image_id]")]);
 const shown = () => boxes.filter((box) => box.isConnected && !box.closest("[hidden]"));
+/** @type {HTMLInputElement} */
+const everything = find("[name=all]", bar);
 /** @type {string[]} */
 let chosen = [];
 /** @type {HTMLInputElement | undefined} */
@@ -37,8 +39,9 @@ const codeLink = (code) => make("a", { href: `/errors/${code}` }, make("code", {
 function choose({ ids, total }) {
   chosen = ids.slice(0, MOST);
   const all = total ?? ids.length;
-  const number = all > MOST ? `The first ${images(MOST)} of ${all.toLocaleString("en")}` : images(all);
-  find("[role=status]", bar).textContent = `${number} chosen`;
+  find("[role=status]", bar).textContent = `${images(all)} chosen`;
+  // What no batch takes at once is an operation on all that match.
+  everything.checked = all > MOST;
   bar.hidden = !ids.length;
   bar.toggleAttribute("data-chosen", ids.length > 0);
   find("[data-all]", bar).hidden = shown().every((box) => box.checked);
@@ -103,10 +106,12 @@ async function act(action, ids) {
 bar.addEventListener("submit", (event) => {
   event.preventDefault();
   const action = event.submitter instanceof HTMLButtonElement ? event.submitter.value : "";
-  if (action === "trash" || action === "restore") act(action, chosen);
+  const isSmall = action === "trash" || action === "restore";
+  if (isSmall && !everything.checked) act(action, chosen);
   else if (chosen.length) {
     // Its page asks for what it needs; an address would be too long for the ids.
-    const fields = { csrf_token: token, action, query: new FormData(bar).get("query"), image_ids: chosen.join(" ") };
+    const which = everything.checked ? { all: "1" } : { image_ids: chosen.join(" ") };
+    const fields = { csrf_token: token, action, query: new FormData(bar).get("query"), ...which };
     const inputs = Object.entries(fields).map(([name, value]) => make("input", { type: "hidden", name, value }));
     const form = make("form", { method: "post", action: bar.dataset.bulk ?? "" }, ...inputs);
     document.body.append(form);

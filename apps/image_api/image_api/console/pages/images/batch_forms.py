@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, NamedTuple
+from urllib.parse import parse_qsl
 from uuid import UUID
 
 from pydantic import BaseModel, Field
@@ -13,6 +14,7 @@ from image_api.batches import service
 from image_api.batches.schemas import MOST_IDS, BatchAction, NewBatch, OutcomeKind
 from image_api.collections import service as collections
 from image_api.console.forms import Form
+from image_api.console.pages.images.sheets import OF_A_PAGE, OTHERS
 from image_api.console.pages.metadata_form import MetadataForm
 from image_api.console.pictures import name_of
 from image_api.metadata_schemas import service as metadata_schemas
@@ -49,6 +51,7 @@ WORDS = {
     BatchAction.SET_VISIBILITY: Words("Set the visibility", "Set the visibility of {}", "changed"),
     BatchAction.ANALYZE: Words("Analyze", "Analyze {}", "analyzed", "being analyzed"),
 }
+_NO_FILTERS = {*OTHERS, *OF_A_PAGE, "order_by", "team_id"}
 _TAGS = (BatchAction.TAG, BatchAction.UNTAG)
 _COLLECTIONS = (BatchAction.ADD_TO_COLLECTION, BatchAction.REMOVE_FROM_COLLECTION)
 _REVERSE = {
@@ -67,22 +70,36 @@ def actions_for(actor: Actor, statuses: Sequence[str]) -> list[tuple[str, str]]:
     return [(action, WORDS[action].button) for action in allowed]
 
 
-class _Chosen(BaseModel):
+class _Matching(BaseModel):
     action: BatchAction
+
+
+class _Chosen(_Matching):
     image_ids: Annotated[list[UUID], Field(min_length=1)]
 
 
 class Asked(NamedTuple):
-    """What a form asks for; `cut` is the number of images beyond the maximum, which are left out."""
+    """What a form asks for.
+
+    Attributes:
+        action: what to do.
+        image_ids: the images; empty if all that match are meant.
+        cut: the number of images beyond the maximum, which are left out.
+        form: the form.
+        filter: what all images match; null if they are named.
+    """
 
     action: BatchAction
     image_ids: list[UUID]
     cut: int
     form: Form
+    filter: dict[str, list[str]] | None = None
 
     @property
     def title(self) -> str:
         """What will be done, and to how many."""
+        if self.filter is not None:
+            return WORDS[self.action].title.format("all images that match")
         number = len(self.image_ids)
         return WORDS[self.action].title.format("1 image" if number == 1 else f"{number:,} images")
 
@@ -93,9 +110,20 @@ def read_asked(form: Form) -> Asked:
     Raises:
         errors.RequestInvalid: The action is unknown, there are no ids, or one of them is none.
     """
+    if form.get("all"):
+        return Asked(form.parse(_Matching, "action").action, [], 0, form, _filter_of(form.get("query")))
     sent = list(dict.fromkeys(form.get("image_ids").split()))
     chosen = form.parse(_Chosen, "action", image_ids=sent[:MOST_IDS])
     return Asked(chosen.action, chosen.image_ids, max(0, len(sent) - MOST_IDS), form)
+
+
+def _filter_of(query: str) -> dict[str, list[str]]:
+    """Return the filters in the address of a list; one that matches everything if there are none."""
+    found: dict[str, list[str]] = {}
+    for name, value in parse_qsl(query):
+        if name not in _NO_FILTERS:
+            found.setdefault(name, []).append(value)
+    return found or {"content_type": ["image/*"]}
 
 
 @dataclass(frozen=True)
@@ -186,7 +214,10 @@ def read_batch(asked: Asked, fields: Fields, *, validate_only: bool) -> NewBatch
     if empty := [name for name, value in values.items() if value in ("", [], {})]:
         message = "Fill this in."
         raise errors.invalid_fields([{"field": name, "code": "required", "message": message} for name in empty])
-    return form.parse(NewBatch, "action", ids=asked.image_ids, validate_only=validate_only, **values)
+    images: dict[str, Any] = {"ids": asked.image_ids} if asked.filter is None else {"filter": asked.filter}
+    if asked.filter is not None and asked.action is BatchAction.ANALYZE:
+        images["budget"] = form.whole_number("budget")
+    return form.parse(NewBatch, "action", validate_only=validate_only, **images, **values)
 
 
 class Failure(NamedTuple):

@@ -1,9 +1,10 @@
 """The routes of the pages about teams and who belongs to them."""
 
-from image_api.console.pages.team import invitations, new_user, people, teams, usage
+from image_api.console.pages.team import invitations, new_user, operations, people, teams, usage
 
 TEAM_ROUTERS = (
     usage.router,
+    operations.router,
     # Before the address of one person.
     new_user.router,
     people.router,

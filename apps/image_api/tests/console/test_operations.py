@@ -1,0 +1,98 @@
+"""Operations on pages: begun for all images that a filter matches, followed, and cancelled."""
+
+from urllib.parse import urlencode
+from uuid import UUID
+
+import pytest
+from sqlalchemy import insert, select, update
+
+from image_api.tasks import runner
+from image_api.tasks_app import STEPS
+from image_core import models, testing
+from image_core.testing import UserWithKey
+
+from ..conftest import Api
+from ..housekeeping import Tasks
+from .test_images import IMAGES, signed_in
+
+OPERATIONS = "/console/operations"
+BATCH = f"{IMAGES}/batch"
+RUN = f"{BATCH}/run"
+
+
+async def run(tasks: Tasks, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run operations as the tick does."""
+    monkeypatch.setattr("image_api.operations.tasks._IDLE_SECONDS", 0.0)
+    await runner.run_step(tasks.parts, "operations", STEPS["operations"], 30)
+
+
+async def test_all_that_match_are_tagged_by_an_operation_whose_page_follows(
+    api: Api, tasks: Tasks, member: UserWithKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert member.team_id is not None
+    ids = [await testing.add_image(api.rows, member.team_id, filename=f"fjord {n}.png") for n in range(2)]
+    other = await testing.add_image(api.rows, member.team_id, filename="fell.png")
+    browser = await signed_in(api, member)
+    await browser.get(f"{IMAGES}?q=fjord&view=table")
+    assert browser.form(BATCH)["query"] == "q=fjord&view=table"
+    query = urlencode({"action": "tag", "query": "q=fjord&view=table&order_by=filename asc", "all": "1"})
+    assert "Add tags to all images that match" in (await browser.get(f"{BATCH}?{query}")).text
+    page = (await browser.submit(BATCH, tags="norway")).text
+    assert "2 images match now" in page
+    fields = browser.form(RUN)
+    # Sent twice, it begins once.
+    (path,) = {(await browser.post(RUN, fields)).headers["location"] for _ in range(2)}
+    assert path.startswith(OPERATIONS)
+    assert "finding items" in (await browser.get(path)).text
+    await run(tasks, monkeypatch)
+    over = (await browser.get(path)).text
+    assert "succeeded" in over
+    assert "2 of 2" in over
+    assert "data-operation=" not in over
+    assert [(await api.row(each))["tags"] for each in (*ids, other)] == [["norway"], ["norway"], []]
+
+
+async def test_a_list_without_filters_means_all_images_of_the_team(api: Api, member: UserWithKey) -> None:
+    assert member.team_id is not None
+    for status in ("ready", "failed"):
+        await testing.add_image(api.rows, member.team_id, status)
+    browser = await signed_in(api, member)
+    page = await browser.get(f"{BATCH}?{urlencode({'action': 'analyze', 'query': '', 'all': '1'})}")
+    assert page.status_code == 200
+    page = await browser.submit(BATCH, analyzer="colors")
+    assert "2 images match now" in page.text
+    await browser.submit(RUN, budget="7")
+    row = await api.rows.fetch_one(select(models.operation))
+    assert row is not None
+    assert (row["kind"], row["budget_credits"]) == ("analyze", 7)
+
+
+async def test_it_is_listed_with_its_failures_and_cancelled_on_a_page_that_says_what_that_does(
+    api: Api, member: UserWithKey
+) -> None:
+    assert member.team_id is not None
+    operation_id = await testing.add_operation(api.rows, member.team_id, member.user_id, total=1500, done=400, failed=1)
+    failed = {"operation_id": operation_id, "position": 7, "image_id": UUID(int=7), "state": "failed"}
+    await api.rows.execute(
+        insert(models.operation_item).values(**failed, code="image-not-found", detail="The image does not exist.")
+    )
+    browser = await signed_in(api, member)
+    assert "401 of 1,500" in (await browser.get(OPERATIONS)).text
+    page = (await browser.get(f"{OPERATIONS}/{operation_id}")).text
+    assert "/errors/image-not-found" in page
+    assert "data-operation=" in page
+    asked = (await browser.get(f"{OPERATIONS}/{operation_id}/cancel")).text
+    assert "1,099 of 1,500 items are left" in asked
+    await browser.submit(f"{OPERATIONS}/{operation_id}/cancel")
+    assert "It was cancelled" in (await browser.get(f"{OPERATIONS}/{operation_id}")).text
+    await api.rows.execute(update(models.operation).values(status="failed", failure_code="budget-exhausted"))
+    assert "/errors/budget-exhausted" in (await browser.get(f"{OPERATIONS}/{operation_id}")).text
+
+
+async def test_another_teams_is_not_there(api: Api, member: UserWithKey, stranger: UserWithKey) -> None:
+    assert stranger.team_id is not None
+    operation_id = await testing.add_operation(api.rows, stranger.team_id, stranger.user_id)
+    browser = await signed_in(api, member)
+    for path in (f"{OPERATIONS}/{operation_id}", f"{OPERATIONS}/{operation_id}/cancel"):
+        assert (await browser.get(path)).status_code == 404
+    assert str(operation_id) not in (await browser.get(OPERATIONS)).text
