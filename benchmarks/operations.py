@@ -79,7 +79,7 @@ async def _run(database: Database, items: int) -> tuple[float, float, list[float
     """Return items a second while they were found and while they were run, and megabytes on the way."""
     parts = TaskParts(
         settings=cast("Any", None), database=database, originals=cast("Any", None), derivatives=cast("Any", None),
-        publisher=_Publisher(), issuer_keys=cast("Any", None),
+        publisher=_Publisher(), issuer_keys=cast("Any", None), locks=cast("Any", None),
     )  # fmt: skip
     kind = _NoOp()
     operation_id = await _begin(database, items)

@@ -19,6 +19,7 @@ import pytest
 from scripts.infra.terraform_checks import planned
 
 from image_api.dead_letters import tasks as dead_letters
+from image_api.operations import tasks as operations
 from image_api.tasks import queries, runner
 from image_core import events, telemetry
 from image_core.audit import events as audit
@@ -153,6 +154,14 @@ def open_dead_letters(_monkeypatch: pytest.MonkeyPatch) -> None:
     call_that_logs("dead_letters_open", dead_letters, count=3)
 
 
+def stuck_operations(_monkeypatch: pytest.MonkeyPatch) -> None:
+    call_that_logs("operations_stuck", operations, count=1)
+
+
+def a_feed_held_up(_monkeypatch: pytest.MonkeyPatch) -> None:
+    call_that_logs("feed_held_up", runner, seconds=61)
+
+
 OURS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "sweeps_done": a_sweep,
     "images_failed": a_failed_image,
@@ -160,6 +169,8 @@ OURS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "renditions_made": a_made_picture,
     "delivered_bytes": a_minute_of_delivery(lambda usage: usage.count_answer(TEAM, 1000)),
     "dead_letters_open": open_dead_letters,
+    "feed_held_up": a_feed_held_up,
+    "operations_stuck": stuck_operations,
     "pictures_refused": a_minute_of_delivery(lambda usage: usage.count_refusal()),
 }
 OF_THE_PLATFORM = {

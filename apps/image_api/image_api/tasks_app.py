@@ -86,6 +86,7 @@ STEPS: dict[str, Step] = {
     "old_link_visits": links.forget_visits,
     "old_dead_letters": dead_letters.remove_handled,
     "old_hashes": known_hashes.forget_old,
+    "operations_stuck": operations.report_stuck,
     "old_operations": operations.remove_old,
     "old_request_counts": usage.remove_old_counts,
     "users_removed": users.remove_marked,

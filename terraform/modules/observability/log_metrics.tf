@@ -19,6 +19,11 @@ locals {
       filter      = "${local.services_log} AND jsonPayload.event=\"feed_held_up\""
       labels      = {}
     }
+    operations_stuck = {
+      description = "Sweeps that found operations without a turn for a quarter of an hour."
+      filter      = "${local.services_log} AND jsonPayload.event=\"operations_stuck\""
+      labels      = {}
+    }
     renditions_made = {
       description = "Pictures that image-delivery made on demand."
       filter      = "${local.services_log} AND jsonPayload.event=\"rendition_made\""

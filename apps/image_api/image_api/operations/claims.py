@@ -187,6 +187,11 @@ _old = (
     .limit(literal_column("1"))
 )
 _oldest = Query(_old)
+_count_stuck = Query(
+    select(func.count())
+    .select_from(operation)
+    .where(_unfinished, _operation.served_at < func.now() - bindparam("age", type_=Interval))
+)
 _some_items = select(_item.position).where(_item.operation_id == _operation_id).limit(bindparam("limit", type_=Integer))
 _remove_items = Query(
     delete(operation_item).where(
@@ -295,6 +300,11 @@ async def store_filled(transaction: Transaction, operation_id: UUID, position: A
     new_position = None if position is None else to_json(position)
     (row,) = await transaction.fetch(_store_filled, operation_id=operation_id, new_position=new_position, **values)
     return row
+
+
+async def count_stuck(runner: Runner, age: timedelta) -> int:
+    """Return how many unfinished operations have had no turn for so long."""
+    return int(await runner.fetch_value(_count_stuck, age=age))
 
 
 async def oldest(runner: Runner, age: timedelta) -> UUID | None:

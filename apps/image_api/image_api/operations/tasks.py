@@ -36,6 +36,7 @@ _IDLE_SECONDS = 3.0
 _PAUSE_SECONDS = 0.1
 _GIVEN_UP = Outcome(ItemState.FAILED, "attempts-exhausted", f"It was given up after {MOST_ATTEMPTS} attempts.")
 _KEPT_FOR = timedelta(days=30)
+_STUCK_AFTER = timedelta(minutes=15)
 
 
 class _Stopped(Exception):
@@ -313,7 +314,15 @@ async def _count_if_due(turn: _Turn, row: Record) -> None:
             await ending.count(transaction, locked)
 
 
-# --- Retention ----------------------------------------------------------------------------------------------------
+# --- Housekeeping -------------------------------------------------------------------------------------------------
+
+
+async def report_stuck(parts: TaskParts, _budget: Budget) -> int:
+    """Write a log line, which raises an alert, while operations get no turn; return how many."""
+    count = await claims.count_stuck(parts.database, _STUCK_AFTER)
+    if count:
+        log("operations_stuck", severity="WARNING", count=count)
+    return count
 
 
 async def remove_old(parts: TaskParts, budget: Budget) -> int:

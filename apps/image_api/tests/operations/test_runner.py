@@ -286,6 +286,18 @@ class TestTurns:
         assert ending.PROGRESS_EVERY.total_seconds() == 5
 
 
+async def test_operations_without_a_turn_are_reported(
+    tasks: Tasks, work: Operations, caplog: pytest.LogCaptureFixture
+) -> None:
+    operation_id = await work.begin(1)
+    assert (await tasks.sweep())["operations_stuck"] == 0
+    await tasks.let_time_pass(models.operation, "served_at")
+    assert (await tasks.sweep())["operations_stuck"] == 1
+    assert "operations_stuck" in [record.message for record in caplog.records]
+    await work.cancel(operation_id)
+    assert (await tasks.sweep())["operations_stuck"] == 0
+
+
 async def test_operations_are_forgotten_a_month_after_their_end(tasks: Tasks, work: Operations) -> None:
     old, young, unfinished = [await work.begin(2) for _ in range(3)]
     for operation_id in (old, young):

@@ -22,7 +22,7 @@ from image_core.db import Record
 from image_core.states import UNDER_WAY
 
 OPERATIONS = f"{HOME}/operations"
-MOST_FAILURES = 100
+MOST_FAILURES = 25
 """How many failures a page shows."""
 router = APIRouter(prefix=OPERATIONS, include_in_schema=False, route_class=PageRoute)
 Watcher = Annotated[Actor, Depends(RequireScope(Scope.IMAGES_READ))]
