@@ -66,7 +66,8 @@ async def begin_operation(
         errors.AnalyzerUnknown, errors.VisionNotEnabled, errors.CollectionNotFound, errors.RequestInvalid.
     """
     plan = await _check(services, actor, batch, filters, team_id)
-    parameters = batch.model_dump(mode="json", include={"action", *batch.model_fields_set} - {"ids", "budget", "validate_only"})
+    asked = {"action", *batch.model_fields_set} - {"ids", "budget", "validate_only"}
+    parameters = batch.model_dump(mode="json", include=asked)
     kind, seconds = CHANGES, SECONDS_PER_CHANGE
     if plan.order is not None:
         kind, seconds = ANALYSES, SECONDS_PER_ANALYSIS
