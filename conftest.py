@@ -191,7 +191,7 @@ class _Cleaner:
     async def prepare(self) -> None:
         """Make a function of this session, so that the server plans the statements once and not for each test."""
         statements = [f'DELETE FROM "{table}"' for table in models.metadata.tables]
-        for table in ('"user"', "credential", "feed_epoch"):
+        for table in ('"user"', "credential", "feed_epoch", "webhook_position"):
             rows = await self.connection.fetchval(f"SELECT json_agg(t) FROM {table} t")
             values = f"json_populate_recordset(NULL::{table}, {await self._quoted(rows)})"
             statements.append(f"INSERT INTO {table} SELECT * FROM {values}")

@@ -34,6 +34,7 @@ SERVICES: dict[str, tuple[type[BaseSettings], set[str]]] = {
             "DELIVERY_MASTER_SECRET",
             "PURGED_HASH_MASTER_SECRET",
             "UPLOAD_SESSION_MASTER_SECRET",
+            "WEBHOOK_MASTER_SECRET",
         },
     ),
     "image-delivery": (
@@ -43,7 +44,14 @@ SERVICES: dict[str, tuple[type[BaseSettings], set[str]]] = {
     "image-processor": (ProcessorSettings, {*CLOUD_SQL, "HOST", "SERVICE_VERSION", "GCLOUD_CREDS_PATH"}),
     "image-tasks": (
         TasksSettings,
-        {*CLOUD_SQL, "HOST", "SERVICE_VERSION", "GCLOUD_CREDS_PATH", "PURGED_HASH_MASTER_SECRET"},
+        {
+            *CLOUD_SQL,
+            "HOST",
+            "SERVICE_VERSION",
+            "GCLOUD_CREDS_PATH",
+            "PURGED_HASH_MASTER_SECRET",
+            "WEBHOOK_MASTER_SECRET",
+        },
     ),
     "migrate": (
         AdminSettings,
@@ -54,6 +62,7 @@ SERVICES: dict[str, tuple[type[BaseSettings], set[str]]] = {
             "DELIVERY_MASTER_SECRET",
             "PURGED_HASH_MASTER_SECRET",
             "UPLOAD_SESSION_MASTER_SECRET",
+            "WEBHOOK_MASTER_SECRET",
             "API_DATABASE_USER",
             "PROCESSOR_DATABASE_USER",
             "TASKS_DATABASE_USER",

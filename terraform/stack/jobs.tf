@@ -10,6 +10,7 @@ locals {
       TOKEN_SIGNING_SECRET         = module.secrets.secret_names["image-manager-token-signing-keys"]
       DELIVERY_MASTER_SECRET       = module.secrets.secret_names["image-manager-delivery-master"]
       PURGED_HASH_MASTER_SECRET    = module.secrets.secret_names["image-manager-purged-hash-master"]
+      WEBHOOK_MASTER_SECRET        = module.secrets.secret_names["image-manager-webhook-master"]
       UPLOAD_SESSION_MASTER_SECRET = module.secrets.secret_names["image-manager-upload-session-master"]
       AUDIT_RETENTION_DAYS         = tostring(var.observability.audit_retention_days)
     },

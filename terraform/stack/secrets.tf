@@ -12,6 +12,7 @@ module "secrets" {
     image-manager-admin-key             = "The first admin key, as the migration job wrote it."
     image-manager-token-signing-keys    = "The keys that sign access tokens, as the migration job wrote them; the API reads the latest version."
     image-manager-delivery-master       = "The master secret of delivery addresses, as the migration job wrote it; the API and image-delivery read the latest version."
+    image-manager-webhook-master        = "The master secret of webhooks, as the migration job wrote it; the API and image-tasks read the latest version."
     image-manager-upload-session-master = "The master secret of direct uploads, as the migration job wrote it; the API reads the latest version."
     image-manager-purged-hash-master    = "The master secret of purged files, as the migration job wrote it; the API and image-tasks read the latest version."
   }

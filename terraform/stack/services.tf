@@ -40,6 +40,7 @@ locals {
       TOKEN_SIGNING_SECRET         = module.secrets.secret_names["image-manager-token-signing-keys"]
       DELIVERY_MASTER_SECRET       = module.secrets.secret_names["image-manager-delivery-master"]
       PURGED_HASH_MASTER_SECRET    = module.secrets.secret_names["image-manager-purged-hash-master"]
+      WEBHOOK_MASTER_SECRET        = module.secrets.secret_names["image-manager-webhook-master"]
       UPLOAD_SESSION_MASTER_SECRET = module.secrets.secret_names["image-manager-upload-session-master"]
     },
     local.delivery_url == null ? {} : { DELIVERY_URL = local.delivery_url },
@@ -89,6 +90,7 @@ locals {
       TRASH_RETENTION_DAYS            = tostring(var.storage.trash_days)
       FETCH_ALLOW_ADDRESSES           = jsonencode(var.api.fetch_allow_addresses)
       PURGED_HASH_MASTER_SECRET       = module.secrets.secret_names["image-manager-purged-hash-master"]
+      WEBHOOK_MASTER_SECRET           = module.secrets.secret_names["image-manager-webhook-master"]
       # The processor's value: image-tasks releases its expired claims.
       LEASE_SECONDS = tostring(local.request_seconds.processor)
     },

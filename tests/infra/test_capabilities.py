@@ -22,6 +22,7 @@ SECRETS = {
         "secret:image-manager-delivery-master",
         "secret:image-manager-purged-hash-master",
         "secret:image-manager-upload-session-master",
+        "secret:image-manager-webhook-master",
     ),
 }
 SECRET_VERBS = {"add_version": "add version", "latest_version": "access version"}
@@ -252,10 +253,11 @@ def _secret_calls(tree: ast.Module, secret: str) -> set[Call]:
 
 def _master_calls(tree: ast.Module) -> set[Call]:
     """`from_secret` of the core reads the latest version; settings open the masters of hashes and sessions with it."""
-    of_delivery, of_hashes, of_sessions = SECRETS["keys/master_secret_versions.py"]
+    of_delivery, of_hashes, of_sessions, of_webhooks = SECRETS["keys/master_secret_versions.py"]
     read = {of_delivery} if "from_secret" in _calls_on("master_secrets", tree) else set()
     read |= {of_hashes} if "open_purged_hash_master" in _calls_on("settings", tree) else set()
     read |= {of_sessions} if "open_upload_session_master" in _calls_on("settings", tree) else set()
+    read |= {of_webhooks} if "open_webhook_master" in _calls_on("settings", tree) else set()
     return {Call(secret, "access version") for secret in read}
 
 

@@ -72,7 +72,8 @@ def test_every_setting_without_a_default_is_given(name: str) -> None:
 NOT_IN_THE_CLOUD = {
     "DATABASE_URL", "GCLOUD_CREDS_PATH", "STORAGE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST", "OTEL_EXPORTER_OTLP_ENDPOINT",
     "VISION_EMULATOR_HOST",
-    "TOKEN_SIGNING_KEYS", "DELIVERY_MASTER", "PURGED_HASH_MASTER", "UPLOAD_SESSION_MASTER",  # would be in the state
+    "TOKEN_SIGNING_KEYS", "DELIVERY_MASTER", "PURGED_HASH_MASTER", "WEBHOOK_MASTER",
+    "UPLOAD_SESSION_MASTER",  # would be in the state
 }  # fmt: skip
 # Their defaults are for one instance on a laptop; only the configuration knows how many there are, and behind what.
 OF_THE_CONFIGURATION = {

@@ -73,6 +73,8 @@ from image_api.upload_tokens.routes import router as upload_tokens_router
 from image_api.uploads.routes import router as uploads_router
 from image_api.usage.routes import router as usage_router
 from image_api.users.routes import router as users_router
+from image_api.webhooks.routes import delivery_router as webhook_deliveries_router
+from image_api.webhooks.routes import router as webhooks_router
 from image_core import errors, process_memory, telemetry
 from image_core.background import supervise
 from image_core.db import Database
@@ -110,6 +112,8 @@ ROUTERS = {
         credits_router,
         delivery_addresses_router,
         delivery_keys_router,
+        webhooks_router,
+        webhook_deliveries_router,
         presets_router,
         audit_events_router,
         storage_usage_router,
@@ -255,6 +259,7 @@ def _services(settings: ApiSettings, metrics: Metrics, gcs: GcsClient, publisher
         delivery_master=_delivery_master(settings),
         purged_hash_master=settings.open_purged_hash_master(),
         upload_session_master=settings.open_upload_session_master(),
+        webhook_master=settings.open_webhook_master(),
     )
 
 

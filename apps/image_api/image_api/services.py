@@ -53,6 +53,7 @@ class Services:
     delivery_master: MasterSecret | None
     purged_hash_master: MasterSecret | None
     upload_session_master: MasterSecret | None
+    webhook_master: MasterSecret | None
     sign_in_links: SignInLinks = field(default_factory=SignInLinks)
     shutdown: Shutdown = field(default_factory=Shutdown)
     background: BackgroundWork = field(default_factory=BackgroundWork)

@@ -8,10 +8,10 @@ from pydantic import Field, HttpUrl, IPvAnyAddress, SecretStr, field_validator, 
 
 from image_core.keys import master_secrets
 from image_core.keys.master_secrets import MasterSecret
-from image_core.settings import UploadLimitSettings, open_master
+from image_core.settings import UploadLimitSettings, WebhookSettings, open_master
 
 
-class ApiSettings(UploadLimitSettings):
+class ApiSettings(UploadLimitSettings, WebhookSettings):
     """All settings that may differ between deployments of the API."""
 
     public_base_url: HttpUrl | None = Field(None, description="URL of the API as callers reach it; used in links.")

@@ -47,6 +47,8 @@ from image_api.upload_tokens import tasks as upload_tokens
 from image_api.uploads import tasks as uploads
 from image_api.usage import tasks as usage
 from image_api.users import tasks as users
+from image_api.webhooks import STEP as WEBHOOKS_SENT
+from image_api.webhooks import tasks as webhooks
 from image_core import process_memory, telemetry
 from image_core.db import Database
 from image_core.direct_traffic import keep_local_traffic_direct
@@ -100,11 +102,13 @@ STEPS: dict[str, Step] = {
     "sessions_forgotten": direct_uploads.forget_ended,
     "purged": images.purge,
     "objects_removed": images.remove_discarded,
+    "old_webhook_deliveries": webhooks.remove_old_deliveries,
+    WEBHOOKS_SENT: webhooks.send_due,
     "operations": operations.step(KINDS),
 }
 
 
-EVENT_HANDLERS: Sequence[EventHandler] = ()
+EVENT_HANDLERS: Sequence[EventHandler] = (webhooks.on_event,)
 """What is told of every event that is published."""
 
 
@@ -146,6 +150,7 @@ async def _lifespan(app: FastAPI, *, settings: TasksSettings) -> AsyncIterator[N
         publisher=publisher,
         issuer_keys=IssuerKeys(settings.push_jwks_url),
         purged_hash_master=settings.open_purged_hash_master(),
+        webhook_master=settings.open_webhook_master(),
     )
     await parts.database.open()
     # The Google clients take longer to load than everything else, so the port opens before them.

@@ -32,7 +32,7 @@ from image_core.keys import master_secrets, signing_keys
 from image_core.models import credential, image, session
 from image_core.testing import UserWithKey
 
-from .housekeeping import PURGED_HASH_MASTER, running_tasks, tasks  # noqa: F401 (fixtures of every room)
+from .housekeeping import PURGED_HASH_MASTER, WEBHOOK_MASTER, running_tasks, tasks  # noqa: F401 (fixtures of every room)
 from .openapi_truth import OpenApiTruth
 from .pictures import picture
 from .tenancy_rule import TenancyRule
@@ -236,6 +236,7 @@ def base_settings(worker_urls: Any, emulators: Any) -> dict[str, Any]:
         **DELIVERY,
         "purged_hash_master": PURGED_HASH_MASTER,
         "upload_session_master": UPLOAD_SESSION_MASTER,
+        "webhook_master": WEBHOOK_MASTER,
         "database_url": worker_urls.api,
         "metrics_enabled": True,
     }

@@ -34,6 +34,7 @@ AUDIENCE, SCHEDULER_EMAIL = "https://tasks.test", "scheduler@test.iam.gserviceac
 PUSH_EMAIL = "push@test.iam.gserviceaccount.com"
 ISSUER = "https://accounts.google.com"
 PURGED_HASH_MASTER = master_secrets.generate()
+WEBHOOK_MASTER = master_secrets.generate()
 PAST = datetime(2020, 1, 1, tzinfo=UTC)
 
 
@@ -144,6 +145,9 @@ async def running_tasks(worker_urls: Any, superuser: Database, emulators: Any) -
         metrics_enabled=True,
         max_attempts=3,
         purged_hash_master=PURGED_HASH_MASTER,
+        webhook_master=WEBHOOK_MASTER,
+        webhook_allow_addresses=["127.0.0.1/32"],
+        webhook_allow_http=True,
     )
     app = create_app(settings)
     key = RSAKey.import_key((emulators.data_dir / "oidc-key.pem").read_text())

@@ -34,6 +34,7 @@ _OWN_ROW = "the row is the request's own"
 _PROVEN = "whoever asks has a secret that this row, or a row of this user, holds"
 _OWN_USER = "the user is the caller, or was found under the caller's team"
 _COUNTS = "an admin sees the number"
+_CLAIMED = "the delivery was claimed, or its endpoint with it, whatever its team"
 ANY_TEAM = {
     "image_api.credentials.queries:find": _OWN_USER,
     "image_api.credentials.queries:lock": _OWN_USER,
@@ -71,6 +72,15 @@ ANY_TEAM = {
     "image_api.users.queries:lock": _OWN_USER,
     "image_api.users.tasks:_remove": "the user was marked for removal, and rows that name it are of its team",
     "image_api.users.queries:lock_active_admins": "admins belong to the platform",
+    "image_api.webhooks.sending.queries:add_deliveries": "the endpoints were found under the teams of the events",
+    "image_api.webhooks.sending.queries:claim": _CLAIMED,
+    "image_api.webhooks.sending.queries:disable": _CLAIMED,
+    "image_api.webhooks.sending.queries:end_exhausted": _CLAIMED,
+    "image_api.webhooks.sending.queries:finish": _CLAIMED,
+    "image_api.webhooks.sending.queries:lock_endpoint": _CLAIMED,
+    "image_api.webhooks.sending.queries:note_failure": _CLAIMED,
+    "image_api.webhooks.sending.queries:note_success": _CLAIMED,
+    "image_api.webhooks.sending.queries:put_back": _CLAIMED,
     "image_core.billing.credits:_return_credits": _OWN_ROW,
     "image_core.billing.credits:_status_of": _OWN_ROW,
     "image_core.billing.credits:commit": _OWN_ROW,

@@ -46,7 +46,16 @@ async def people_of(api: Api, stranger: UserWithKey) -> dict[str, Any]:
 @pytest.fixture
 async def deputy(api: Api) -> UserWithKey:
     """A member with every scope that a member can have, and the useless `admin`."""
-    scopes = ("images:read", "images:write", "images:delete", "keys:self", "delivery:manage", "delivery:keys", "admin")
+    scopes = (
+        "images:read",
+        "images:write",
+        "images:delete",
+        "keys:self",
+        "delivery:manage",
+        "delivery:keys",
+        "webhooks:manage",
+        "admin",
+    )
     return await api.user(role=Role.MEMBER, scopes=scopes)
 
 
@@ -76,6 +85,8 @@ async def test_another_teams_thing_answers_as_what_is_not_there(
         "dead_letter_id": await testing.add_dead_letter(api.rows, stranger.team_id),
         "upload_id": await testing.add_upload(api.rows, stranger.team_id),
         "delivery_key_id": await testing.add_delivery_key(api.rows, stranger.team_id),
+        "webhook_id": (webhook_id := await testing.add_webhook(api.rows, stranger.team_id)),
+        "delivery_id": await testing.add_webhook_delivery(api.rows, stranger.team_id, webhook_id),
         "analysis_id": await testing.add_analysis(api.rows, stranger.team_id, testing.a_sha256("theirs")),
     }
     foreign |= await people_of(api, stranger)

@@ -22,6 +22,7 @@ from local_cloud.system.environment import (
     HASH_MASTER_FILE_NAME,
     MASTER_FILE_NAME,
     SESSION_MASTER_FILE_NAME,
+    WEBHOOK_MASTER_FILE_NAME,
     Layout,
     Outside,
     choose_layout,
@@ -31,7 +32,7 @@ from local_cloud.system.supervisor import StopRequestedError, Supervisor, data_f
 from local_cloud.system.system_file import FILE_NAME, read_system_file
 
 # Only files that `up` creates: the folder may hold others, too.
-MASTER_FILES = (MASTER_FILE_NAME, HASH_MASTER_FILE_NAME, SESSION_MASTER_FILE_NAME)
+MASTER_FILES = (MASTER_FILE_NAME, HASH_MASTER_FILE_NAME, SESSION_MASTER_FILE_NAME, WEBHOOK_MASTER_FILE_NAME)
 OWN_PARTS = ("postgres", "emulators", "logs", "database-roles.json", *MASTER_FILES, FILE_NAME)
 MOST_NAMED = 5
 

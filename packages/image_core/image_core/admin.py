@@ -66,6 +66,11 @@ class AdminSettings(BaseSettings):
         pattern=r"^projects/[^/]+/secrets/[^/]+$",
         description="Secret (projects/…/secrets/…) for the master secret of direct uploads.",
     )
+    webhook_master_secret: str | None = Field(
+        None,
+        pattern=r"^projects/[^/]+/secrets/[^/]+$",
+        description="Secret (projects/…/secrets/…) for the master secret of webhooks.",
+    )
     api_database_user: str | None = Field(None, description="Login that becomes a member of the role image_api.")
     processor_database_user: str | None = Field(
         None, description="Login that becomes a member of the role image_processor."
@@ -81,7 +86,12 @@ class AdminSettings(BaseSettings):
     @property
     def master_secrets(self) -> tuple[str | None, ...]:
         """The secrets that receive a master secret each."""
-        return self.delivery_master_secret, self.purged_hash_master_secret, self.upload_session_master_secret
+        return (
+            self.delivery_master_secret,
+            self.purged_hash_master_secret,
+            self.upload_session_master_secret,
+            self.webhook_master_secret,
+        )
 
     def engine(self) -> Engine:
         """Return an engine on the configured database.

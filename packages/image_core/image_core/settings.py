@@ -156,3 +156,41 @@ class UploadLimitSettings(PurgedHashSettings):
         default_factory=list,
         description="Private networks that imports may fetch from, for example for an internal picture server.",
     )
+
+
+class WebhookSettings(PurgedHashSettings):
+    """Settings of the services that show the secrets of webhooks, or sign with them."""
+
+    webhook_master: SecretStr | None = Field(
+        None,
+        description="Master secret from which the secrets of webhooks are derived: 32 bytes in base64url. The one"
+        " before it may follow on a second line. Without it and its secret, webhooks are off.",
+    )
+    webhook_master_secret: str | None = Field(
+        None,
+        pattern=r"^projects/[^/]+/secrets/[^/]+$",
+        description="Secret (projects/…/secrets/…) whose latest version contains that master secret, instead.",
+    )
+    webhook_allow_addresses: list[IPv4Network | IPv6Network] = Field(
+        default_factory=list,
+        description="Private networks that webhooks may be sent to, on any port, for a receiver on one's own machine."
+        " Whoever manages webhooks reads its answers.",
+    )
+    webhook_allow_http: bool = Field(False, description="Let webhooks be sent by plain HTTP; for tests.")
+
+    @field_validator("webhook_master")
+    @classmethod
+    def _is_master_of_webhooks(cls, master: SecretStr | None) -> SecretStr | None:
+        if master is not None:
+            master_secrets.masters_from_text(master.get_secret_value())
+        return master
+
+    @model_validator(mode="after")
+    def _one_master_of_webhooks(self) -> Self:
+        if self.webhook_master and self.webhook_master_secret:
+            raise ValueError("set WEBHOOK_MASTER or WEBHOOK_MASTER_SECRET, not both")
+        return self
+
+    def open_webhook_master(self) -> MasterSecret | None:
+        """Return the master secret of webhooks, to be read at its first use; None if there is none."""
+        return open_master(self.webhook_master, self.webhook_master_secret)

@@ -162,6 +162,23 @@ class LinkEnd(StrEnum):
     COLLECTION_DELETED = "collection-deleted"
 
 
+class WebhookEnd(StrEnum):
+    """Why nothing is sent to a webhook."""
+
+    MANUAL = "manual"
+    GONE = "gone"
+    FAILING = "failing"
+
+
+class WebhookDeliveryStatus(StrEnum):
+    """States of a delivery to a webhook: it succeeded, used up its attempts, or ended with its endpoint."""
+
+    PENDING = "pending"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    ENDED = "ended"
+
+
 class DeliveryKeyState(StrEnum):
     """The state of a delivery key: it signs and verifies, only verifies, or does neither."""
 

@@ -257,6 +257,28 @@ async def add_share_link(runner: Runner, team_id: UUID, image_ids: Sequence[UUID
     return link_id
 
 
+async def add_webhook(runner: Runner, team_id: UUID, **columns: Any) -> UUID:
+    """Insert a webhook and return its id."""
+    webhook_id = new_id()
+    row = {
+        "id": webhook_id, "team_id": team_id, "url": "https://hooks.example.com/in", "master_id": bytes(8),
+        "since_xact": 0, "since_position": 0,
+    }  # fmt: skip
+    await _add(runner, models.webhook, row | columns)
+    return webhook_id
+
+
+async def add_webhook_delivery(runner: Runner, team_id: UUID, webhook_id: UUID, **columns: Any) -> UUID:
+    """Insert a delivery that is due at a webhook, and return its id."""
+    delivery_id = new_id()
+    row = {
+        "id": delivery_id, "team_id": team_id, "webhook_id": webhook_id, "event_id": new_id(),
+        "event_type": "image.ready", "due_at": datetime.now(UTC),
+    }  # fmt: skip
+    await _add(runner, models.webhook_delivery, row | columns)
+    return delivery_id
+
+
 async def add_operation(runner: Runner, team_id: UUID, user_id: UUID | None = None, **columns: Any) -> UUID:
     """Insert an operation that is running, without items unless the columns say otherwise; return its id."""
     operation_id = new_id()

@@ -75,6 +75,7 @@ run "grants_on_each_topic_are_exact" {
     condition = toset([for grant in google_pubsub_topic_iam_member.table : "${grant.member} ${grant.role} ${grant.topic}"]) == toset([
       "serviceAccount:image-api@example-project.iam.gserviceaccount.com roles/pubsub.publisher image-analyses",
       "serviceAccount:image-api@example-project.iam.gserviceaccount.com roles/pubsub.publisher image-events",
+      "serviceAccount:image-api@example-project.iam.gserviceaccount.com roles/pubsub.publisher image-tasks",
       "serviceAccount:image-api@example-project.iam.gserviceaccount.com roles/pubsub.publisher image-renditions",
       "serviceAccount:image-api@example-project.iam.gserviceaccount.com roles/pubsub.publisher image-uploads",
       "serviceAccount:image-processor@example-project.iam.gserviceaccount.com roles/pubsub.publisher image-analyses",
@@ -121,11 +122,15 @@ run "grants_on_each_secret_are_exact" {
       "serviceAccount:image-migrate@example-project.iam.gserviceaccount.com roles/secretmanager.secretVersionAdder projects/example-project/secrets/image-manager-token-signing-keys",
       "serviceAccount:image-api@example-project.iam.gserviceaccount.com roles/secretmanager.secretAccessor projects/example-project/secrets/image-manager-purged-hash-master",
       "serviceAccount:image-tasks@example-project.iam.gserviceaccount.com roles/secretmanager.secretAccessor projects/example-project/secrets/image-manager-purged-hash-master",
+      "serviceAccount:image-tasks@example-project.iam.gserviceaccount.com roles/secretmanager.secretAccessor projects/example-project/secrets/image-manager-webhook-master",
       "serviceAccount:image-migrate@example-project.iam.gserviceaccount.com roles/secretmanager.secretAccessor projects/example-project/secrets/image-manager-purged-hash-master",
       "serviceAccount:image-migrate@example-project.iam.gserviceaccount.com roles/secretmanager.secretVersionAdder projects/example-project/secrets/image-manager-purged-hash-master",
       "serviceAccount:image-api@example-project.iam.gserviceaccount.com roles/secretmanager.secretAccessor projects/example-project/secrets/image-manager-upload-session-master",
+      "serviceAccount:image-api@example-project.iam.gserviceaccount.com roles/secretmanager.secretAccessor projects/example-project/secrets/image-manager-webhook-master",
       "serviceAccount:image-migrate@example-project.iam.gserviceaccount.com roles/secretmanager.secretAccessor projects/example-project/secrets/image-manager-upload-session-master",
+      "serviceAccount:image-migrate@example-project.iam.gserviceaccount.com roles/secretmanager.secretAccessor projects/example-project/secrets/image-manager-webhook-master",
       "serviceAccount:image-migrate@example-project.iam.gserviceaccount.com roles/secretmanager.secretVersionAdder projects/example-project/secrets/image-manager-upload-session-master",
+      "serviceAccount:image-migrate@example-project.iam.gserviceaccount.com roles/secretmanager.secretVersionAdder projects/example-project/secrets/image-manager-webhook-master",
     ])
     error_message = "The grants on each secret are others."
   }

@@ -1,4 +1,4 @@
-"""Fetching of URLs named by callers, protected against server-side request forgery.
+"""Requests to URLs named by callers, protected against server-side request forgery.
 
 The name is resolved once, every address of the answer is checked, and the connection is made to one of exactly these
 addresses; Host, SNI and certificate use the name. httpcore2 is used without httpx2 because it has no features that
@@ -7,11 +7,11 @@ would have to be disabled: no proxies from the environment, cookies, credentials
 
 import asyncio
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Hashable, Iterable, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager, suppress
 from functools import partial
 from ipaddress import ip_address
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import anyio
 import httpcore2
@@ -32,12 +32,20 @@ _CONNECT_SECONDS = 5
 _IDLE_SECONDS = 10
 _REDIRECTS = (301, 302, 303, 307, 308)
 # Compression is not requested, and a compressed response is rejected: a few bytes could expand to any number.
-_HEADERS = [(b"User-Agent", b"image-manager"), (b"Accept", b"image/*"), (b"Accept-Encoding", b"identity")]
+_HEADERS = [(b"User-Agent", b"image-manager"), (b"Accept-Encoding", b"identity")]
 _TIMEOUTS = {"connect": _CONNECT_SECONDS, "read": _IDLE_SECONDS, "write": _IDLE_SECONDS}
 
 
+class Answer(NamedTuple):
+    """What a receiver answered: lower-case header names, and the beginning of the body."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
 class GuardedFetcher:
-    """Fetches bytes from public addresses on ports 80 and 443.
+    """Fetches bytes from public addresses on ports 80 and 443, and sends some to them.
 
     Other ports are rejected, because the service must not probe what listens there. `allowed` are networks that an
     operator trusts, on any port.
@@ -80,7 +88,7 @@ class GuardedFetcher:
         """
         source, time_limit = parse(url), _TimeLimit(seconds)
         for _ in range(_MAX_REDIRECTS + 1):
-            async with self._request(source, time_limit, caller) as response:
+            async with self._request(source, time_limit, caller, "GET", [(b"Accept", b"image/*")]) as response:
                 if response.status in _REDIRECTS:
                     source = source.redirected_to(_location(response))
                     continue
@@ -98,9 +106,50 @@ class GuardedFetcher:
             f"Too many redirects: the limit is {_MAX_REDIRECTS}. Send the URL that they lead to."
         )
 
+    async def post(
+        self,
+        source: SourceUrl,
+        body: bytes,
+        headers: Mapping[str, str],
+        max_answer_bytes: int,
+        seconds: float,
+        *,
+        caller: Hashable = None,
+    ) -> Answer:
+        """Send a body and return the answer; redirects are not followed.
+
+        Once the head of the answer is there it counts, whatever becomes of its body, of which the connection brings at
+        most `max_answer_bytes` within the time.
+
+        Raises:
+            errors.SourceRefused: The URL may not be called.
+            errors.SourceUnreachable: The receiver cannot be reached.
+            errors.SourceTimeout: The receiver took too long.
+            errors.SourceAnswerUnusable: The receiver's response is invalid.
+        """
+        time_limit, received = _TimeLimit(seconds), bytearray()
+        sent = [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
+        sent.append((b"Content-Length", str(len(body)).encode()))
+        async with self._request(source, time_limit, caller, "POST", sent, body) as response:
+            with suppress(errors.SourceTimeout, errors.SourceUnreachable, errors.SourceAnswerUnusable):
+                async with aclosing(response.aiter_stream()) as stream:
+                    while (chunk := await time_limit.wait(anext(stream, None))) is not None:
+                        received += chunk[: max_answer_bytes - len(received)]
+                        if len(received) >= max_answer_bytes:
+                            break
+            names = {key.decode("latin-1").lower() for key, _ in response.headers}
+            answered = {name: _header(response, name.encode("latin-1"), "latin-1") for name in names}
+            return Answer(response.status, answered, bytes(received))
+
     @asynccontextmanager
     async def _request(
-        self, source: SourceUrl, time_limit: "_TimeLimit", caller: Hashable
+        self,
+        source: SourceUrl,
+        time_limit: "_TimeLimit",
+        caller: Hashable,
+        method: str,
+        headers: Sequence[tuple[bytes, bytes]],
+        body: bytes | None = None,
     ) -> AsyncIterator[httpcore2.Response]:
         """Yield the head of the response; the connection is closed at the end of the block."""
         backend = _PinnedBackend(partial(self._addresses, source, caller))
@@ -110,7 +159,11 @@ class GuardedFetcher:
         if source.port != PORTS[source.scheme]:
             host += f":{source.port}"
         request = httpcore2.Request(
-            "GET", url, headers=[(b"Host", host.encode()), *_HEADERS], extensions={"timeout": _TIMEOUTS}
+            method,
+            url,
+            headers=[(b"Host", host.encode()), *_HEADERS, *headers],
+            content=body,
+            extensions={"timeout": _TIMEOUTS},
         )
         try:
             yield await time_limit.wait(connection.handle_async_request(request))

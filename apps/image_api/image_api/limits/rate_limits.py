@@ -13,6 +13,7 @@ from image_core import errors
 _BURST_SECONDS = 2
 _MAX_EXHAUSTED = 10_000
 _REPORTS_PER_MINUTE = 10
+_WEBHOOK_CALLS_PER_MINUTE = 10
 _FLOORS = {"requests": 20, "addresses": 20, "sign-ins": 10}
 
 
@@ -36,8 +37,9 @@ class RateLimits:
         self._bad_keys = Limit("bad-keys", settings.bad_key_limit_per_minute, 60)
         self._sign_ins = Limit("sign-ins", settings.sign_in_limit_per_minute, 60)
         self._reports = Limit("reports", _REPORTS_PER_MINUTE, 60)
+        self._webhook_calls = Limit("webhook-calls", _WEBHOOK_CALLS_PER_MINUTE, 60)
         by_address = (self._addresses, self._bad_keys, self._sign_ins, self._reports)
-        limits = (self._requests, self._uploads, *by_address)
+        limits = (self._requests, self._uploads, self._webhook_calls, *by_address)
         self._shares = {limit: limit.share(settings.max_instances, _FLOORS.get(limit.name, 1)) for limit in limits}
 
     @property
@@ -104,6 +106,14 @@ class RateLimits:
         """
         await self._count(network_of(address), self._reports)
 
+    async def count_webhook_call(self, caller_name: str) -> None:
+        """Count a test or a replay of a webhook.
+
+        Raises:
+            errors.TooManyWebhookCalls: There were too many.
+        """
+        await self._count(caller_name, self._webhook_calls)
+
     def refusal(self, address: str) -> errors.LimitExceeded | None:
         """Return the error for an address that was just refused here and has no token yet, else None."""
         if not self._exhausted:
@@ -140,12 +150,15 @@ class RateLimits:
 _ERRORS: dict[str, type[errors.LimitExceeded]] = {
     "bad-keys": errors.TooManyBadKeys,
     "sign-ins": errors.TooManySignIns,
+    "webhook-calls": errors.TooManyWebhookCalls,
 }
 _DETAILS = {
     "requests": "Too many requests: the limit is {0.capacity} in {0.window_seconds} s. Wait for `Retry-After`.",
     "uploads": "Too many uploads: the limit is {0.capacity} in {0.window_seconds} s. Wait for `Retry-After`.",
     "addresses": "Too many requests without a valid key from this address: the limit is {0.capacity} in"
     " {0.window_seconds} s. Wait for `Retry-After`.",
+    "webhook-calls": "Too many tests and replays of webhooks: the limit is {0.capacity} in {0.window_seconds} s."
+    " Wait for `Retry-After`.",
     "bad-keys": "Too many invalid keys from this address: the limit is {0.capacity} in {0.window_seconds} s."
     " Wait for `Retry-After`.",
     "sign-ins": "Too many attempts to sign in from this address: the limit is {0.capacity} in {0.window_seconds} s."

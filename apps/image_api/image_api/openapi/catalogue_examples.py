@@ -86,6 +86,45 @@ _change = {
     "data": {"height": 3000, "image_id": _listed_image["id"], "presets": ["thumb"], "revision": 3, "width": 4000},
 }
 
+_webhook = {
+    "id": "0199c0de-0000-7000-8000-000000000010",
+    "team_id": _listed_image["team_id"],
+    "url": "https://example.com/hooks/images",
+    "description": None,
+    "types": ["image.failed", "image.ready"],
+    "disabled": False,
+    "disabled_reason": None,
+    "disabled_at": None,
+    "failing_since": None,
+    "held_until": None,
+    "previous_secret_expires_at": None,
+    "created_at": _listed_image["created_at"],
+    "updated_at": _listed_image["created_at"],
+}
+
+_webhook_delivery = {
+    "id": "0199c0de-0000-7000-8000-000000000011",
+    "webhook_id": _webhook["id"],
+    "team_id": _listed_image["team_id"],
+    "event_id": "0199c0de-0000-7000-8000-000000000012",
+    "event_type": "image.ready",
+    "replay": 0,
+    "status": "pending",
+    "attempt_count": 2,
+    "next_attempt_at": "2026-03-01T09:35:12Z",
+    "created_at": _listed_image["created_at"],
+    "ended_at": None,
+}
+
+_webhook_attempt = {
+    "number": 1,
+    "started_at": _listed_image["created_at"],
+    "duration_ms": 84,
+    "status": 500,
+    "error": None,
+    "response": "Internal Server Error",
+}
+
 CATALOGUE_EXAMPLES: dict[str, dict[str, Any]] = {
     "Change": _change,
     "Changes": {"items": [_change], "next_cursor": _CURSOR, "has_more": False},
@@ -97,6 +136,14 @@ CATALOGUE_EXAMPLES: dict[str, dict[str, Any]] = {
     "OperationPage": {"items": [_operation], "next_cursor": None},
     "OperationEstimate": _operation["estimate"],
     "OperationFailure": {"code": "budget-exhausted", "detail": "The budget of 500 credits is used up."},
+    "Webhook": _webhook,
+    "SecretWebhook": {**_webhook, "secret": "whsec_<32 bytes in base64, shown this once>"},
+    "WebhookPage": {"items": [_webhook], "next_cursor": None},
+    "WebhookDelivery": _webhook_delivery,
+    "WebhookDeliveryPage": {"items": [_webhook_delivery], "next_cursor": None},
+    "WebhookAttempt": _webhook_attempt,
+    "WebhookDeliveryDetail": {**_webhook_delivery, "attempts": [_webhook_attempt]},
+    "ReplayResult": {"count": 42, "next_since": None},
     "ShareLink": {**_share_link, "image_count": 3},
     "AddressedShareLink": {
         **_share_link,

@@ -40,6 +40,7 @@ HEADERS: dict[str, dict[str, Any]] = {
 }
 _WITH_ETAG = {
     "changeSavedSearch", "getSavedSearch", "createSavedSearch",
+    "changeWebhook", "createWebhook", "getWebhook", "rotateWebhookSecret",
     "changeShareLink", "createShareLink", "getShareLink", "rotateShareLink",
     "addCollectionImages", "changeCollection", "createCollection", "getCollection", "orderCollectionImages",
     "removeCollectionImages",
@@ -60,6 +61,7 @@ _OTHERS = {
     ("changeImages", "202"): ("Location",),
     ("createSavedSearch", "201"): ("Location",),
     ("createShareLink", "201"): ("Location",),
+    ("createWebhook", "201"): ("Location",),
     ("createCollection", "201"): ("Location",),
     ("importImage", "201"): ("Location",),
     ("uploadImage", "201"): ("Location",),

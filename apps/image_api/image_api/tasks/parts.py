@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from prometheus_client import REGISTRY, CollectorRegistry, Gauge
 
@@ -15,6 +16,8 @@ from image_core.events import Publisher
 from image_core.intake.identity import IssuerKeys
 from image_core.keys.master_secrets import MasterSecret
 from image_core.storage.protocol import ObjectStorage
+
+T = TypeVar("T")
 
 
 class Metrics:
@@ -50,7 +53,16 @@ class TaskParts:
     """Return the storage of a bucket that is not ours."""
     fetcher: GuardedFetcher
     purged_hash_master: MasterSecret | None = None
+    webhook_master: MasterSecret | None = None
     metrics: Metrics = field(default_factory=Metrics)
+    _kept: dict[Any, Any] = field(default_factory=dict)
+
+    def keep(self, make: "Callable[[TaskParts], T]") -> T:
+        """Return what `make` returned when it was first called for this instance."""
+        if make not in self._kept:
+            self._kept[make] = make(self)
+        kept: T = self._kept[make]
+        return kept
 
 
 def committing(parts: TaskParts) -> AbstractAsyncContextManager[Transaction]:

@@ -4,10 +4,10 @@ from datetime import timedelta
 
 from pydantic import Field
 
-from image_core.settings import UploadLimitSettings
+from image_core.settings import UploadLimitSettings, WebhookSettings
 
 
-class TasksSettings(UploadLimitSettings):
+class TasksSettings(UploadLimitSettings, WebhookSettings):
     """All settings that may differ between deployments of `image-tasks`."""
 
     database_pool_size: int = Field(

@@ -167,6 +167,8 @@ async def prepare(
         "collection_id": await testing.add_collection(api.rows, owner.team_id, [image_id]),
         "link_id": await testing.add_share_link(api.rows, owner.team_id, [image_id]),
         "dead_letter_id": await testing.add_dead_letter(api.rows, owner.team_id),
+        "webhook_id": (webhook_id := await testing.add_webhook(api.rows, owner.team_id)),
+        "delivery_id": await testing.add_webhook_delivery(api.rows, owner.team_id, webhook_id),
         "upload_id": await testing.add_upload(api.rows, owner.team_id),
         "delivery_key_id": await testing.add_delivery_key(
             api.rows, owner.team_id, "verifying" if path.endswith("/retire") else "active"

@@ -19,6 +19,7 @@ DEFAULT_PORT = 8080
 MASTER_FILE_NAME = "delivery-master"
 HASH_MASTER_FILE_NAME = "purged-hash-master"
 SESSION_MASTER_FILE_NAME = "upload-session-master"
+WEBHOOK_MASTER_FILE_NAME = "webhook-master"
 JOB_DEADLINE_SECONDS = 10
 LEASE_SECONDS = 20
 UPLOAD_DEADLINE_SECONDS = 40
@@ -207,6 +208,7 @@ def service_specs(layout: Layout, urls: DatabaseUrls) -> list[ChildSpec]:
             environment |= delivery_environment(layout)
         if name in ("image_api", "image_tasks"):
             environment |= master_environment("PURGED_HASH_MASTER", layout.data_dir / HASH_MASTER_FILE_NAME)
+            environment |= master_environment("WEBHOOK_MASTER", layout.data_dir / WEBHOOK_MASTER_FILE_NAME)
         if name == "image_api":
             environment |= master_environment("UPLOAD_SESSION_MASTER", layout.data_dir / SESSION_MASTER_FILE_NAME)
         if name == "image_delivery":

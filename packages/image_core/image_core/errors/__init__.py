@@ -185,6 +185,15 @@ from image_core.errors.requests import (
     UpgradeNotSupported,
     invalid_fields,
 )
+from image_core.errors.webhooks import (
+    ReplayInProgress,
+    TooManyWebhookCalls,
+    TooManyWebhooks,
+    WebhookDeliveryNotFound,
+    WebhookDisabled,
+    WebhookNotFound,
+    WebhooksNotConfigured,
+)
 
 __all__ = [
     "MAX_NAMED_FIELDS",
@@ -277,6 +286,7 @@ __all__ = [
     "PresetNotFound",
     "RangeNotSatisfiable",
     "RegistrationClosed",
+    "ReplayInProgress",
     "RequestInvalid",
     "RequestTooSlow",
     "RequestUnreadable",
@@ -328,6 +338,8 @@ __all__ = [
     "TooManyShareLinks",
     "TooManySignIns",
     "TooManyStreams",
+    "TooManyWebhookCalls",
+    "TooManyWebhooks",
     "Unauthorized",
     "Unavailable",
     "UpgradeNotSupported",
@@ -346,6 +358,10 @@ __all__ = [
     "VariantNotSupported",
     "VisionNotEnabled",
     "VisionRefused",
+    "WebhookDeliveryNotFound",
+    "WebhookDisabled",
+    "WebhookNotFound",
+    "WebhooksNotConfigured",
     "invalid_fields",
     "leaves",
 ]

@@ -4,9 +4,9 @@ from sqlalchemy import func, insert, literal_column, select, update
 from sqlalchemy.engine import Engine
 
 from image_core.db import Query, Runner
-from image_core.feed.reading import in_feed, xmax
+from image_core.feed.reading import in_feed, xmax, xmin
 from image_core.ids import new_id
-from image_core.models import Xid8, audit_event, event, feed_epoch
+from image_core.models import Xid8, audit_event, event, feed_epoch, webhook, webhook_position
 
 # pg8000 would send a number, which cannot be cast.
 _BEGINNING = literal_column("'0'::xid8", Xid8)
@@ -37,6 +37,9 @@ def begin(engine: Engine) -> str:
         "epoch": func.gen_random_uuid(), "removed_xact": _BEGINNING, "removed_position": 0, "started_at": func.now(),
     }  # fmt: skip
     with engine.begin() as connection:
+        # Webhooks are sent nothing of the time before, or nothing once more.
+        connection.execute(update(webhook_position).values(xact=xmin, position=0))
+        connection.execute(update(webhook).values(since_xact=_BEGINNING, since_position=0))
         connection.execute(update(event).where(event.c.xact > _BEGINNING).values(xact=_BEGINNING))
         begun = str(connection.execute(update(feed_epoch).values(values).returning(feed_epoch.c.epoch)).scalar_one())
         connection.execute(

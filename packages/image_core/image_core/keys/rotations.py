@@ -6,11 +6,12 @@ from typing import NamedTuple, Protocol
 from sqlalchemy import func, select
 from sqlalchemy.engine import Connection, Engine
 
-from image_core.models import image, upload_session
+from image_core.models import image, upload_session, webhook
 from image_core.states import ImageStatus
 
 # Until then, instances encrypt with the master before.
 _UNTIL_EVERYWHERE = timedelta(minutes=5)
+_READ_SECONDS = 30.0
 
 
 def rotate_signing_key(engine: Engine, secret: str | None, *, force: bool) -> None:
@@ -83,6 +84,38 @@ def _uploads_of_the_master_before(connection: Connection, secret: str) -> int:
     return int(connection.execute(waiting).scalar_one())
 
 
+def rotate_webhook_master(engine: Engine, secret: str | None, *, force: bool) -> None:
+    """Replace the master secret of webhooks; `force` also while secrets of the one before are in use."""
+    from image_core.keys import master_secret_versions
+
+    if not secret:
+        raise SystemExit("Set WEBHOOK_MASTER_SECRET.")
+    with engine.begin() as connection:
+        master_secret_versions.wait_for_others(connection)
+        lost = _webhooks_of_the_master_before(connection, secret)
+        if lost and not force:
+            raise SystemExit(
+                f"The secrets of {lost} webhooks come from the master secret before the current one. After a rotation,"
+                " nothing could be sent to them. Nothing was changed. Rotate their secrets first (POST"
+                " /api/v1/webhooks/{webhook_id}/rotate-secret), or use --force."
+            )
+        master_secret_versions.rotate(connection, secret)
+    print(f"{secret} has a new master. Secrets of webhooks stay as they are until each is rotated.")
+
+
+def _webhooks_of_the_master_before(connection: Connection, secret: str) -> int:
+    """Return how many webhooks have a secret that is not derived from the current master."""
+    from image_core import secrets
+    from image_core.keys import master_secrets, webhook_secrets
+
+    present = secrets.latest_version(secret, _READ_SECONDS)
+    if present is None:
+        return 0
+    current = webhook_secrets.master_id(master_secrets.masters_from_text(present).current)
+    older = select(func.count()).select_from(webhook).where(webhook.c.master_id != current)
+    return int(connection.execute(older).scalar_one())
+
+
 class _Rotate(Protocol):
     def __call__(self, engine: Engine, secret: str | None, *, force: bool) -> None: ...
 
@@ -108,5 +141,9 @@ COMMANDS = {
     "rotate-upload-session-master": Rotation(
         rotate_upload_session_master, "upload_session_master_secret", "replace the master of direct uploads",
         "even if older uploads are still open",
+    ),
+    "rotate-webhook-master": Rotation(
+        rotate_webhook_master, "webhook_master_secret", "replace the master of webhooks",
+        "even if secrets of the master before are in use",
     ),
 }  # fmt: skip

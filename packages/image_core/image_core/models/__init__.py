@@ -60,6 +60,7 @@ from image_core.models.similarity import (
     image_vector,
     near_duplicate,
 )
+from image_core.models.webhooks import webhook, webhook_attempt, webhook_delivery, webhook_position
 
 USER_REFERENCES = (image.c.uploaded_by, analysis.c.requested_by, duplicate_decision.c.decided_by)
 """Columns that name a user in any number of rows, from which the sweep takes one that is removed."""
@@ -125,4 +126,8 @@ __all__ = [
     "upload_token",
     "user",
     "user_disabled_at",
+    "webhook",
+    "webhook_attempt",
+    "webhook_delivery",
+    "webhook_position",
 ]
