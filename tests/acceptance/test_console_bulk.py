@@ -1,5 +1,6 @@
 """Many images on the console's list, in a browser with script and in one without it."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -95,13 +96,35 @@ async def test_a_busy_server_is_asked_again_and_the_grid_is_obeyed(
         await page.route("**/images/batch", answer)
         chosen = {"ids": ids[:1] * 1000, "total": 4321}
         await page.evaluate(TELL, ["selection-change", chosen])
-        await page.get_by_text("The first 1,000 images of 4,321 chosen").wait_for()
+        await page.get_by_text("4,321 images chosen").wait_for()
+        assert await page.get_by_role("checkbox", name="All that match").is_checked()
         await page.evaluate("addEventListener('images-removed', event => { window.removed = event.detail.ids })")
         await page.evaluate(TELL, ["selection-action", {"action": "trash", "ids": ids[:1]}])
         await page.get_by_text("Trying again in 1 s").wait_for()
         await page.get_by_text("1 image is in the trash").wait_for()
         assert await page.evaluate("window.removed") == ids[:1]
         assert answers == []
+
+
+@pytest.mark.parametrize("script", [True, False], ids=["script", "without"])
+async def test_all_that_match_are_changed_by_an_operation_whose_page_follows_it(
+    chromium: Any, system: RunningSystem, member: Client, ids: list[str], script: bool
+) -> None:
+    async with opened(chromium, system, member, java_script_enabled=script) as page:
+        await page.locator("[data-image-grid]").get_by_role("checkbox").first.check()
+        await page.get_by_role("checkbox", name="All that match").check()
+        await page.get_by_role("button", name="Add tags").click()
+        await page.get_by_label("Tags").fill("sea")
+        await page.get_by_role("button", name="Show what this does").click()
+        await page.get_by_text("4 images match now").wait_for()
+        await page.get_by_role("button", name="Add tags to all of them").click()
+        await page.get_by_role("heading", name="Progress").wait_for()
+        async with asyncio.timeout(60):
+            while not await page.get_by_text("succeeded").is_visible():
+                await page.wait_for_timeout(500)
+                if not script:
+                    await page.get_by_role("link", name="Refresh").click()
+        assert len((await member.ask("GET", "/images?tag=sea", 200))["items"]) == len(ids)
 
 
 @pytest.mark.parametrize("script", [True, False], ids=["script", "without"])

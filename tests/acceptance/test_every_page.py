@@ -110,6 +110,8 @@ async def things(admin: Client, member: Client) -> Things:
     await admin.ask("PUT", f"/metadata-schema?{team}", 200, json={"fields": [declared]})
     decision = {"image_ids": [shown, deleted], "decision": "not-duplicate"}
     await member.ask("POST", "/duplicates/decisions", 201, json=decision)
+    matching = {"filter": {"tag": [WORD[:64]]}, "action": "tag", "tags": ["sea"]}
+    await member.ask("POST", "/images/batch", 202, json=matching)
     user_id = (await member.ask("GET", "/whoami", 200))["user_id"]
     addresses = [
         "",
@@ -117,6 +119,7 @@ async def things(admin: Client, member: Client) -> Things:
         f"/users/{user_id}/keys",
         f"/images/{deleted}/restore",
         *(f"/images/batch?action={each}&image_id={shown}&image_id={uuid4()}" for each in ("trash", "tag")),
+        "/images/batch?action=trash&all=1&query=tag%3Dsea",
         f"/collections/{collection['id']}/take-out?image_id={shown}",
         f"/presets/{PRESET}/remove",
     ]

@@ -103,25 +103,27 @@ async function act(action, ids) {
   }
 }
 
+/** Open the page of an action, which asks for what it needs; an address would be too long for the ids. @param {string} action */
+function open(action) {
+  const which = everything.checked ? { all: "1" } : { image_ids: chosen.join(" ") };
+  const fields = { csrf_token: token, action, query: new FormData(bar).get("query"), ...which };
+  const inputs = Object.entries(fields).map(([name, value]) => make("input", { type: "hidden", name, value }));
+  const form = make("form", { method: "post", action: bar.dataset.bulk ?? "" }, ...inputs);
+  document.body.append(form);
+  form.submit();
+}
+
 bar.addEventListener("submit", (event) => {
   event.preventDefault();
   const action = event.submitter instanceof HTMLButtonElement ? event.submitter.value : "";
-  const isSmall = action === "trash" || action === "restore";
-  if (isSmall && !everything.checked) act(action, chosen);
-  else if (chosen.length) {
-    // Its page asks for what it needs; an address would be too long for the ids.
-    const which = everything.checked ? { all: "1" } : { image_ids: chosen.join(" ") };
-    const fields = { csrf_token: token, action, query: new FormData(bar).get("query"), ...which };
-    const inputs = Object.entries(fields).map(([name, value]) => make("input", { type: "hidden", name, value }));
-    const form = make("form", { method: "post", action: bar.dataset.bulk ?? "" }, ...inputs);
-    document.body.append(form);
-    form.submit();
-  }
+  if ((action === "trash" || action === "restore") && !everything.checked) act(action, chosen);
+  else if (chosen.length) open(action);
 });
 document.addEventListener("selection-change", (event) => choose(/** @type {CustomEvent} */ (event).detail));
 document.addEventListener("selection-action", (event) => {
   const { action, ids } = /** @type {CustomEvent} */ (event).detail;
-  act(action, ids.slice(0, MOST));
+  if (everything.checked && ids.length >= chosen.length) open(action);
+  else act(action, ids.slice(0, MOST));
 });
 for (const box of boxes) {
   box.addEventListener("click", ({ shiftKey }) => {
