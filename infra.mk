@@ -26,8 +26,8 @@ adopt-database: uv ## after a restore, manage the instance named by database.nam
 	@$(RUN) python -m scripts.infra.stack adopt-database "$(ENV)" $(ARGS)
 
 .PHONY: redrive
-redrive: uv ## list dead letters, or send them again: make redrive PROJECT=… [ARGS=--send]
-	@$(RUN) python -m scripts.infra.redrive "$(PROJECT)" $(ARGS)
+redrive: uv ## list open dead letters, or publish them again: IMAGE_MANAGER_URL=… IMAGE_MANAGER_KEY=… make redrive [ARGS=--send]
+	@$(RUN) python -m scripts.infra.redrive $(ARGS)
 
 .PHONY: doctor
 doctor: uv ## list everything that would make a bootstrap fail: make doctor PROJECT=… [REPO=owner/name] [ENV=dev]

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from urllib.error import HTTPError
 
 from image_api.audit_events import queries as audit_events
+from image_api.dead_letters import queries as letters
 from image_api.services import Services
 from image_api.system_health import queries
 from image_api.system_health.schemas import State
@@ -105,9 +106,15 @@ async def processing(services: Services) -> Finding:
 
 
 async def dead_letters(services: Services) -> Finding:
-    """Count the newest images that failed in every attempt; their messages become dead letters."""
-    count = await queries.count_exhausted(services.database)
-    found = f"Of the newest {queries.NEWEST_IMAGES:,} images, {count} failed in every attempt."
+    """Count open dead letters, and the newest images that failed in every attempt."""
+    waiting, count = await letters.count_open(services.database), await queries.count_exhausted(services.database)
+    number = f"More than {letters.MOST_COUNTED}" if waiting > letters.MOST_COUNTED else str(waiting)
+    found = (
+        f"{number} dead letters are open. Of the newest {queries.NEWEST_IMAGES:,} images, {count} failed in every"
+        " attempt."
+    )
+    if waiting:
+        return Finding(State.WARNING, found, "Fix the cause, then publish them again or discard them.")
     if not count:
         return Finding(State.OK, found)
     return Finding(State.WARNING, found, "Search the logs for `image_failed`, and try these images again.")

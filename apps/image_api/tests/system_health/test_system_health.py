@@ -47,6 +47,9 @@ async def test_what_waits_too_long_is_named_with_a_next_step(api: Api, member: U
     await api.rows.execute(insert(event).values(id=new_id(), created_at=long_ago, **testing.TRASHED_EVENT))
     await api.rows.execute(insert(audit_event).values(id=new_id(), action="a", target_type="x", created_at=long_ago))
     found = await states(api)
+    assert found["dead_letters"]["explanation"].startswith("0 dead letters are open. Of the newest 10,000 images, 1")
+    await testing.add_dead_letter(api.rows, None)
+    assert (await states(api))["dead_letters"]["explanation"].startswith("1 dead letters are open.")
     bad = ("processing", "dead_letters", "outbox", "audit_log")
     assert {name: found[name]["state"] for name in bad} == dict.fromkeys(bad, "warning") | {"outbox": "failing"}
     assert found["processing"]["explanation"].startswith("1 images have been overdue")
