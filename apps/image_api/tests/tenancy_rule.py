@@ -42,6 +42,7 @@ ANY_TEAM = {
     "image_api.credentials.queries:live": _OWN_USER,
     "image_api.credentials.queries:page": _OWN_USER,
     "image_api.credentials.queries:lock_by_public_id": _PROVEN,
+    "image_api.dead_letters.queries:count_open": _COUNTS,
     "image_api.direct_uploads.queries:await_bytes": _OWN_ROW,
     "image_api.direct_uploads.service:_expire": _LOCKED,
     "image_api.images.queries:change": _LOCKED,
