@@ -359,6 +359,25 @@ async def test_an_attempt_is_given_back_for_a_day(
     assert (await found(rows, IMAGE))["attempts"] == attempts
 
 
+OF_TEAM = Case(lambda: transitions.mark_for_purge(RETENTION, 1, TEAM), TRASHED, moves=False)
+
+
+@pytest.mark.parametrize(
+    ("columns", "is_marked"),
+    [
+        ({"status": S.PENDING, "deadline_at": FUTURE}, True),
+        ({"team_id": OTHER_TEAM}, False),
+        (LIVE, False),
+        ({"deleted_at": None}, False),
+    ],
+)
+async def test_of_a_removed_team_what_is_still_to_be_uploaded_is_purged_too(
+    rows: Database, two_teams: None, databases: dict[Mover, Database], columns: dict[str, Any], is_marked: bool
+) -> None:
+    await add(rows, OF_TEAM, columns)
+    assert await run(databases[Mover.SWEEP], OF_TEAM) == is_marked
+
+
 @pytest.mark.parametrize(
     ("name", "columns"), [("mark_for_purge", CLAIMED), ("remake_derivatives", {"status": S.READY, "attempts": 0})]
 )

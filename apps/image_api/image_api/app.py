@@ -58,6 +58,7 @@ from image_api.proofs.key_cache import LAST_USED_SECONDS, KeyCache
 from image_api.proofs.passwords import Passwords
 from image_api.proofs.session_cache import SessionCache
 from image_api.proofs.signing_key_source import SigningKeySource, from_secret
+from image_api.reprocessing.routes import router as reprocessing_router
 from image_api.request_counts import FLUSH_SECONDS, RequestCounts
 from image_api.saved_searches.routes import router as saved_searches_router
 from image_api.services import Services
@@ -119,6 +120,7 @@ ROUTERS = {
         storage_usage_router,
         system_health_router,
         dead_letters_router,
+        reprocessing_router,
         usage_router,
         metadata_schemas_router,
         people_router,

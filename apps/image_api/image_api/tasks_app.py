@@ -34,7 +34,10 @@ from image_api.operations.kinds import Kind
 from image_api.outbox import tasks as outbox
 from image_api.people import tasks as people
 from image_api.presets import tasks as presets
+from image_api.removals import tasks as removals
 from image_api.renditions import tasks as renditions
+from image_api.reprocessing import tasks as reprocessing
+from image_api.reprocessing.service import REPROCESSING
 from image_api.storage_usage import tasks as storage_usage
 from image_api.tasks import health, intake
 from image_api.tasks.intake import EventHandler
@@ -43,12 +46,14 @@ from image_api.tasks.parts import TaskParts
 from image_api.tasks.runner import Step
 from image_api.tasks.settings import TasksSettings
 from image_api.teams import tasks as teams
+from image_api.teams.service import REMOVAL as TEAM_REMOVAL
 from image_api.upload_tokens import tasks as upload_tokens
 from image_api.uploads import tasks as uploads
 from image_api.usage import tasks as usage
 from image_api.users import tasks as users
 from image_api.webhooks import STEP as WEBHOOKS_SENT
 from image_api.webhooks import tasks as webhooks
+from image_api.users.service import REMOVAL as USER_REMOVAL
 from image_core import process_memory, telemetry
 from image_core.db import Database
 from image_core.direct_traffic import keep_local_traffic_direct
@@ -62,6 +67,9 @@ KINDS: dict[str, Kind] = {
     ANALYSES: batches.Analyses(),
     imports_service.FROM_BUCKET: imports.CopyBucket(),
     imports_service.FROM_URLS: imports.FetchUrls(),
+    REPROCESSING: reprocessing.Reprocessing(),
+    TEAM_REMOVAL: removals.TeamRemoval(),
+    USER_REMOVAL: removals.UserRemoval(),
 }
 """The kinds of operations, by the name in their rows."""
 

@@ -131,7 +131,7 @@ async def purge(parts: TaskParts, budget: Budget) -> int:
         await parts.database.execute(transitions.mark_for_purge(parts.settings.trash_retention, BATCH))
         return await _take_marked(parts.database, BATCH)
 
-    return await row_by_row(budget, take, partial(_purge_one, parts), at_once=GROUP)
+    return await row_by_row(budget, take, partial(purge_image, parts), at_once=GROUP)
 
 
 async def _take_marked(database: Database, limit: int) -> list[Record]:
@@ -144,7 +144,11 @@ async def _take_marked(database: Database, limit: int) -> list[Record]:
         )
 
 
-async def _purge_one(parts: TaskParts, row: Record) -> None:
+async def purge_image(parts: TaskParts, row: Record) -> None:
+    """Remove the objects of an image that is marked for purge, then its row; a second one changes nothing.
+
+    `row` is its `id`, `team_id`, `object_name`, `generation` and `sha256`.
+    """
     # Before anything is removed: nothing is purged that cannot be remembered.
     master = None if parts.purged_hash_master is None else await parts.purged_hash_master.get()
     if row["generation"] is not None:

@@ -97,6 +97,7 @@ SUMMARIES = {
     "createUser": "Create a user",
     "discardDeadLetter": "Discard a dead letter",
     "listDeadLetters": "List dead letters",
+    "reprocessFailed": "Process failed images again",
     "redriveDeadLetter": "Publish a dead letter again",
     "decideDuplicate": "Mark two images as not duplicates",
     "endSession": "End a session",

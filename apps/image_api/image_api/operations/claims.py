@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
+    ColumnElement,
     Integer,
     Interval,
     Text,
@@ -15,6 +16,7 @@ from sqlalchemy import (
     bindparam,
     case,
     delete,
+    exists,
     func,
     literal_column,
     or_,
@@ -25,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from image_core.db import Query, Record, Runner, Transaction, to_json
-from image_core.models import operation, operation_item, user
+from image_core.models import operation, operation_item, team, user, user_disabled_at
 from image_core.states import OperationStatus
 
 MOST_IN_PROGRESS = 50
@@ -62,11 +64,19 @@ _take_turn = Query(
     .values(served_at=func.clock_timestamp())
     .returning(operation)
 )
+
+
+def _is_removed(team_id: Any) -> ColumnElement[bool]:
+    """Return whether a team is being removed; null is no team."""
+    return exists().where(team.c.id == team_id, team.c.deleting_at.is_not(None))
+
+
 _may_go_on = Query(
     select(literal_column("1")).where(
-        user.c.id == bindparam("user_id", type_=Uuid), user.c.disabled_at.is_(None), user.c.deleting_at.is_(None)
+        user.c.id == bindparam("user_id", type_=Uuid), user_disabled_at.is_(None), user.c.deleting_at.is_(None),
+        ~_is_removed(bindparam("of_team_id", type_=Uuid)),
     )
-)
+)  # fmt: skip
 _due = (
     select(_item.position)
     .where(
@@ -110,8 +120,9 @@ _sharing = Query(
     )
 )  # fmt: skip
 _running = select(_operation.spent_credits, _operation.budget_credits).where(
-    _operation.id == _operation_id, _operation.status == literal_column("'running'")
-)
+    _operation.id == _operation_id, _operation.status == literal_column("'running'"),
+    ~_is_removed(_operation.team_id),
+)  # fmt: skip
 _hold = Query(_running.with_for_update(read=True))
 # Whoever holds it like this may raise what has been spent.
 _hold_alone = Query(_running.with_for_update(key_share=True))
@@ -206,9 +217,14 @@ async def take_turn(runner: Runner, kinds: Sequence[str]) -> Record | None:
     return await runner.fetch_one(_take_turn, kinds=list(kinds))
 
 
-async def may_go_on(runner: Runner, user_id: UUID | None) -> bool:
-    """Return whether somebody may still have work done: the user exists, and is neither disabled nor being removed."""
-    return user_id is not None and await runner.fetch_value(_may_go_on, user_id=user_id) is not None
+async def may_go_on(runner: Runner, user_id: UUID | None, team_id: UUID | None) -> bool:
+    """Return whether somebody may still have work done.
+
+    The user exists and is neither disabled nor being removed, and neither is the user's team or the operation's.
+    """
+    if user_id is None:
+        return False
+    return await runner.fetch_value(_may_go_on, user_id=user_id, of_team_id=team_id) is not None
 
 
 async def claim(transaction: Transaction, operation_id: UUID, lease: UUID, limit: int) -> list[Record]:

@@ -131,6 +131,16 @@ async def count_unfinished(transaction: Transaction, team_id: UUID | None) -> in
     return int(await transaction.fetch_value(_unfinished, team_id=team_id))
 
 
+async def find_unfinished(runner: Runner, kind: str, parameter: str, value: str) -> UUID | None:
+    """Return the unfinished operation of the whole platform with this kind and this parameter."""
+    statement = select(_operation.id).where(
+        _operation.team_id.is_(None), _operation.finished_at.is_(None), _operation.kind == kind,
+        _operation.parameters[parameter].astext == value,
+    )  # fmt: skip
+    found: UUID | None = await runner.fetch_value(statement.limit(1))
+    return found
+
+
 async def add(transaction: Transaction, values: dict[str, Any]) -> None:
     """Insert an operation."""
     await transaction.execute(insert(operation).values(**values))

@@ -79,6 +79,11 @@ async def create(
     return operation_id
 
 
+async def find_unfinished(runner: Runner, kind: str, parameter: str, value: str) -> UUID | None:
+    """Return the unfinished operation of the whole platform with this kind and this parameter."""
+    return await queries.find_unfinished(runner, kind, parameter, value)
+
+
 def minutes(items: int, seconds_per_item: float) -> int:
     """Return about how many minutes a number of items takes."""
     return math.ceil(items * seconds_per_item / 60)

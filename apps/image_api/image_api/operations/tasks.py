@@ -82,7 +82,7 @@ def step(kinds: Mapping[str, Kind]) -> Step:
 
 async def _take_turn(parts: TaskParts, kinds: Mapping[str, Kind], row: Record, ends_at: float) -> int:
     """Give an operation its turn; return how many items were found, begun or ended."""
-    if not await claims.may_go_on(parts.database, row["user_id"]):
+    if not await claims.may_go_on(parts.database, row["user_id"], row["team_id"]):
         ended = errors.OperationFinished("Whoever asked for it has no access any more.")
         await _fail(parts, row["id"], "creator-removed", ended.detail)
         return 1

@@ -9,6 +9,7 @@ from image_api.actor import Actor, Scope
 from image_api.auth import RequireScope
 from image_api.dependencies import CursorQuery, IfMatch, LimitQuery, ServicesDep, TransactionDep
 from image_api.http.entity_tags import entity_tag
+from image_api.http.field_types import QueryInteger
 from image_api.http.pagination import DEFAULT_LIMIT, page_of
 from image_api.idempotency.route import CreationDep, IdempotentRoute
 from image_api.teams import schemas, service
@@ -71,7 +72,7 @@ async def change_team(
 @router.delete(
     "/teams/{team_id}",
     status_code=202,
-    response_model=schemas.Team,
+    response_model=schemas.RemovedTeam,
     responses={
         202: {"description": "The team is being removed with its images and users."},
         204: {"description": "The team was empty and has been removed."},
@@ -85,18 +86,25 @@ async def remove_team(
     request: Request,
     services: ServicesDep,
     force: Annotated[bool, Query(description="Also remove the images and users of the team.")] = False,
+    retention_days: Annotated[
+        QueryInteger, Query(ge=0, le=365, description="Days in the trash before images are purged; 0 for none.")
+    ] = 0,
     if_match: IfMatch = None,
 ) -> Any:
     """Remove a team. A team with images or users is removed only with `force`.
 
-    With `force`, keys and sessions of the team stop working within 5 seconds. Its images are purged in the background,
-    and then the users and the team are removed.
+    With `force`, keys, sessions, upload tokens, share links and delivery addresses of the team stop working at once, on
+    other instances within 5 seconds, and its operations end. An operation purges its images, and then removes the users
+    and the team. Images are kept in the trash for `retention_days`, at most for the retention of the trash; nobody can
+    restore them.
     """
-    removing = await service.remove_team(transaction, actor, team_id, force=force, if_match=if_match)
+    removing = await service.remove_team(
+        transaction, actor, team_id, force=force, if_match=if_match, retention_days=retention_days
+    )
 
     def forget() -> None:
         request.app.state.key_cache.forget_team(team_id)
         services.session_cache.forget_team(team_id)
 
     transaction.on_commit.append(forget)
-    return Response(status_code=204) if removing is None else dict(removing)
+    return Response(status_code=204) if removing is None else {**removing.row, "operation_id": removing.operation_id}

@@ -87,6 +87,14 @@ class Team(BaseModel):
     updated_at: datetime
 
 
+class RemovedTeam(Team):
+    """A team that is being removed."""
+
+    operation_id: UUID = Field(
+        description="Operation that removes the team, of `GET /api/v1/operations/{operation_id}`."
+    )
+
+
 class TeamPage(BaseModel):
     """A page of teams, newest first."""
 

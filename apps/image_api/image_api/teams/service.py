@@ -1,13 +1,14 @@
 """The rules of teams."""
 
 from collections.abc import Collection
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from image_api import audit
 from image_api.actor import Actor, require_admin
 from image_api.http.entity_tags import check_if_match
 from image_api.http.pagination import Cursor
+from image_api.operations import service as operations
 from image_api.settings import ApiSettings
 from image_api.teams import queries
 from image_core import errors
@@ -15,6 +16,16 @@ from image_core.billing import credits
 from image_core.db import Record, Runner, Transaction, UniqueViolation
 from image_core.ids import new_id
 from image_core.states import LabelSource
+
+REMOVAL = "team_removal"
+"""The kind of operation that removes a team."""
+
+
+class RemovedTeam(NamedTuple):
+    """A team that is being removed, and the operation that shows how far it is."""
+
+    row: Record
+    operation_id: UUID
 
 
 async def list_teams(runner: Runner, actor: Actor, cursor: Cursor | None, limit: int) -> list[Record]:
@@ -202,18 +213,26 @@ def _check_label_source(values: dict[str, Any], settings: ApiSettings) -> None:
 
 
 async def remove_team(
-    transaction: Transaction, actor: Actor, team_id: UUID, *, force: bool, if_match: str | None
-) -> Record | None:
+    transaction: Transaction,
+    actor: Actor,
+    team_id: UUID,
+    *,
+    force: bool,
+    if_match: str | None,
+    retention_days: int = 0,
+) -> RemovedTeam | None:
     """Remove an empty team and return None; with `force` start to remove any other, and return it.
 
-    From then on the team's users have no access. The sweep trashes its images in batches and, once they are purged,
-    removes the team and its users.
+    From then on nothing that belongs to the team gives access, as every look-up sees that the team is being removed. An
+    operation of the platform purges its images after `retention_days`, at most after their time in the trash, and then
+    removes its users and the team. If it is cancelled, the sweep does the same after that time.
 
     Raises:
         errors.RoleMissing: The caller's role does not allow this.
         errors.TeamNotFound: The team does not exist.
         errors.TeamNotEmpty: The team still has images or users.
         errors.ETagMismatch: The resource has changed since it was read.
+        errors.TooManyOperations: There are too many unfinished operations.
     """
     require_admin(actor)
     old = _require_found(await queries.lock(transaction, team_id))
@@ -226,10 +245,19 @@ async def remove_team(
         raise errors.TeamNotEmpty(
             "The team still has users or images. Remove them first, or send force=true to remove them too."
         )
-    if old["deleting_at"] is not None:
-        return old
-    if await queries.has_admins(transaction, team_id):
-        raise errors.TeamNotEmpty("A platform admin belongs to this team. Demote or remove that user first.")
-    marked = _require_found(await queries.mark_for_removal(transaction, team_id))
-    await audit.record(transaction, actor, "team.removal_begun", ("team", team_id), team_id=team_id)
-    return marked
+    marked = old
+    if old["deleting_at"] is None:
+        if await queries.has_admins(transaction, team_id):
+            raise errors.TeamNotEmpty("A platform admin belongs to this team. Demote or remove that user first.")
+        marked = _require_found(await queries.mark_for_removal(transaction, team_id))
+        await audit.record(transaction, actor, "team.removal_begun", ("team", team_id), team_id=team_id)
+    return RemovedTeam(marked, await _removal(transaction, actor, marked, retention_days))
+
+
+async def _removal(transaction: Transaction, actor: Actor, marked: Record, retention_days: int) -> UUID:
+    """Return the operation that removes a marked team; begin one if there is none, or it was cancelled."""
+    found = await operations.find_unfinished(transaction, REMOVAL, "team_id", str(marked["id"]))
+    if found is not None:
+        return found
+    about = {"team_id": str(marked["id"]), "retention_days": retention_days}
+    return await operations.create(transaction, actor, REMOVAL, None, about)

@@ -28,12 +28,12 @@ async def remove_marked(parts: TaskParts, budget: Budget) -> int:
     """Continue to remove marked teams while the budget lasts; return how many rows changed."""
     marked = select(team.c.id).where(team.c.deleting_at.is_not(None)).order_by(team.c.deleting_at)
     rows = await parts.database.fetch(marked.limit(_MAX_MARKED))
-    return sum([await _remove(parts, row["id"], budget) for row in rows])
+    return sum([await remove_team(parts, row["id"], budget) for row in rows])
 
 
-async def _remove(parts: TaskParts, team_id: UUID, budget: Budget) -> int:
-    """Trash the team's images; once they are purged, remove the rest of the team."""
-    total, finished = await in_transactions(parts, budget, partial(_trash, team_id=team_id), _BATCH)
+async def remove_team(parts: TaskParts, team_id: UUID, budget: Budget) -> int:
+    """Trash the images of a marked team; once they are purged, remove the rest of the team. Return the rows changed."""
+    total, finished = await trash_images(parts, team_id, budget)
     holds = exists().where(image.c.team_id == team_id)
     if not finished or await parts.database.fetch_value(select(holds)):
         return total
@@ -51,6 +51,11 @@ async def _remove(parts: TaskParts, team_id: UUID, budget: Budget) -> int:
         # An upload that was in progress has arrived since; the next sweep trashes it.
         return total
     return total
+
+
+async def trash_images(parts: TaskParts, team_id: UUID, budget: Budget) -> tuple[int, bool]:
+    """Trash the images of a team; return how many, and whether none are left."""
+    return await in_transactions(parts, budget, partial(_trash, team_id=team_id), _BATCH)
 
 
 async def _trash(transaction: Transaction, team_id: UUID) -> int:

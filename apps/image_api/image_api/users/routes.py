@@ -13,6 +13,7 @@ from image_api.http.entity_tags import entity_tag
 from image_api.http.field_types import LINE
 from image_api.http.pagination import DEFAULT_LIMIT, page_of
 from image_api.idempotency.route import CreationDep, IdempotentRoute
+from image_api.operations.schemas import StartedOperation
 from image_api.users import schemas, service
 
 router = APIRouter(tags=["users"], route_class=IdempotentRoute)
@@ -111,10 +112,20 @@ async def change_user(
     return dict(changed)
 
 
-@router.delete("/users/{user_id}", status_code=204, responses={409: {"description": "This is the last admin."}})
+@router.delete(
+    "/users/{user_id}",
+    status_code=202,
+    response_model=StartedOperation,
+    responses={
+        202: {"description": "The user has no access any more. The operation clears the many rows that name it."},
+        204: {"description": "The user has been removed."},
+        409: {"description": "This is the last admin."},
+    },
+)
 async def remove_user(
     user_id: UUID, actor: Admin, transaction: TransactionDep, request: Request, if_match: IfMatch = None
-) -> None:
+) -> Any:
     """Remove a user and its API keys. The uploaded images stay in the team."""
-    await service.remove_user(transaction, actor, user_id, if_match)
+    operation_id = await service.remove_user(transaction, actor, user_id, if_match)
     transaction.on_commit.append(lambda: _forget(request, user_id))
+    return Response(status_code=204) if operation_id is None else {"operation_id": operation_id}

@@ -8,6 +8,8 @@ from image_api import audit
 from image_api.actor import DEFAULT_SCOPES, Actor, Role, Scope, require_admin
 from image_api.http.entity_tags import check_if_match
 from image_api.http.pagination import Cursor
+from image_api.operations import service as operations
+from image_api.operations.items import NewItem
 from image_api.proofs.still_valid import check_still_valid
 from image_api.teams import service as teams
 from image_api.users import queries
@@ -18,8 +20,10 @@ from image_core.events import EventType
 from image_core.ids import new_id
 from image_core.keys import api_keys
 
+REMOVAL = "user_removal"
+"""The kind of operation that removes a user."""
 _MAX_REFERENCES = 200
-"""How many references to a user of each kind are cleared at once; the sweep clears more in batches."""
+"""How many references to a user of each kind are cleared at once; an operation clears more in batches."""
 
 
 class CreatedUser(NamedTuple):
@@ -169,8 +173,10 @@ def _check_team(role: Role, row: Record) -> None:
         raise errors.invalid_fields([{"field": "role", "code": "role-needs-team", "message": message}])
 
 
-async def remove_user(transaction: Transaction, actor: Actor, user_id: UUID, if_match: str | None) -> None:
-    """Remove a user and its keys; if very many rows refer to it, the sweep clears the references.
+async def remove_user(transaction: Transaction, actor: Actor, user_id: UUID, if_match: str | None) -> UUID | None:
+    """Remove a user and its keys and return None; if very many rows refer to it, return the operation that clears them.
+
+    Personal data and credentials are gone in either case.
 
     Raises:
         errors.RoleMissing: The caller's role does not allow this.
@@ -184,8 +190,12 @@ async def remove_user(transaction: Transaction, actor: Actor, user_id: UUID, if_
     check_if_match(if_match, old["revision"])
     if admins == [user_id]:
         raise errors.LastAdmin("This is the last admin. Create another admin first.")
+    operation_id = None
     if await queries.has_many_references(transaction, user_id, _MAX_REFERENCES):
         await queries.mark_for_removal(transaction, user_id)
+        about = {"user_id": str(user_id)}
+        operation_id = await operations.create(transaction, actor, REMOVAL, None, about, items=[NewItem()])
     else:
         await queries.remove(transaction, user_id)
     await audit.record(transaction, actor, "user.removed", ("user", user_id), team_id=old["team_id"])
+    return operation_id

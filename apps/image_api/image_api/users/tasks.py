@@ -22,10 +22,11 @@ async def remove_marked(parts: TaskParts, budget: Budget) -> int:
     """Continue to remove marked users while the budget lasts; return how many rows changed."""
     marked = select(user.c.id).where(user.c.deleting_at.is_not(None)).order_by(user.c.deleting_at)
     rows = await parts.database.fetch(marked.limit(_MAX_MARKED))
-    return sum([await _remove(parts, row["id"], budget) for row in rows])
+    return sum([await remove_user(parts, row["id"], budget) for row in rows])
 
 
-async def _remove(parts: TaskParts, user_id: UUID, budget: Budget) -> int:
+async def remove_user(parts: TaskParts, user_id: UUID, budget: Budget) -> int:
+    """Clear references to a marked user, and remove it once there are none; return how many rows changed."""
     total = 0
     for column in USER_REFERENCES:
         batch = partial(_clear_reference, column=column, user_id=user_id)

@@ -26,6 +26,7 @@ from sqlalchemy import (
     func,
     or_,
     select,
+    true,
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
@@ -361,15 +362,17 @@ def trash_of_team(team_id: UUID, limit: int) -> Update:
 
 
 @made_by(Mover.SWEEP)
-def mark_for_purge(retention: timedelta, limit: int) -> Update:
-    """Mark images whose time in the trash is over for purge, which rules out a restore; wait for running work."""
+def mark_for_purge(retention: timedelta, limit: int, team_id: UUID | None = None) -> Update:
+    """Mark images whose time in the trash is over for purge, which rules out a restore; wait for running work.
+
+    With a team, which was removed, only its images, and also those that nobody may upload any more.
+    """
+    is_uploaded = image.c.status != ImageStatus.PENDING if team_id is None else image.c.team_id == team_id
     is_overdue = and_(
         image.c.deleted_at < func.now() - retention,
         image.c.purge_marked_at.is_(None),
-        or_(
-            and_(image.c.status != ImageStatus.PENDING, image.c.status != ImageStatus.PROCESSING),
-            image.c.lease_expires_at < func.now(),
-        ),
+        or_(and_(is_uploaded, image.c.status != ImageStatus.PROCESSING), image.c.lease_expires_at < func.now()),
+        true() if team_id is None else image.c.team_id == team_id,
     )
     # From now on, deadline and attempts are those of the purge.
     marked = {"purge_marked_at": func.now(), "deadline_at": func.now(), "attempts": 0}

@@ -234,7 +234,8 @@ derivative = Table(
 purged_hash = Table(
     "purged_hash",
     metadata,
-    Column("team_id", Uuid, ForeignKey("team.id", ondelete="CASCADE"), nullable=False),
+    # No foreign key: a hash outlives its team.
+    Column("team_id", Uuid, nullable=False),
     Column("keyed_hash", LargeBinary, nullable=False),
     time_column("purged_at", nullable=False),
     PrimaryKeyConstraint("team_id", "keyed_hash"),

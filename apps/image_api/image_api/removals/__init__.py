@@ -1,0 +1,1 @@
+"""Removal of teams and users as operations, which show how far it is."""

@@ -1,0 +1,1 @@
+"""Processing failed images again, as an operation."""
