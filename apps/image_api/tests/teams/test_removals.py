@@ -78,7 +78,7 @@ class TestTeam:
         first = await remove(api, person.team_id)
         assert await remove(api, person.team_id) == first
         shown = await api.client.get(f"{TEAMS}/{person.team_id}", headers=api.admin.headers)
-        assert shown.json() == first
+        assert shown.json() == {name: value for name, value in first.items() if name != "operation_id"}
 
     async def test_a_team_of_an_admin_stays(self, api: Api, person: Any) -> None:
         await api.user(person.team_id, Role.ADMIN)
@@ -99,7 +99,7 @@ class TestUserWithManyImages:
         bearer = await api.bearer(person)
         assert (await api.client.get("/api/v1/whoami", headers=person.headers)).status_code == 200
         answer = await api.client.delete(f"/api/v1/users/{person.user_id}", headers=api.admin.headers)
-        assert answer.status_code == 204
+        assert answer.status_code == 202
         for headers in (person.headers, bearer):
             assert (await api.client.get("/api/v1/whoami", headers=headers)).status_code == 401
         return person

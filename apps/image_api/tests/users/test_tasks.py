@@ -94,5 +94,5 @@ class TestUser:
             for key in table.foreign_keys
             if key.column is user.c.id and key.ondelete == "SET NULL"
         }
-        # An admin invites by hand.
-        assert named == {*USER_REFERENCES, models.invitation.c.invited_by}
+        # An admin invites by hand, and operations are few and kept for 30 days.
+        assert named == {*USER_REFERENCES, models.invitation.c.invited_by, models.operation.c.user_id}
