@@ -22,4 +22,4 @@ async def reprocess_failed(body: NewReprocessing, actor: Admin, transaction: Cre
     An operation does it, at most 50 images at a time, so that uploads do not wait. An image is done when it is ready;
     one that fails again is among the failures of the operation.
     """
-    return {"operation_id": await service.begin(transaction, actor, body)}
+    return {"operation_id": await service.start(transaction, actor, body)}

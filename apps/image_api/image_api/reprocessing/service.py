@@ -12,8 +12,8 @@ REPROCESSING = "reprocess"
 """The kind of operation that processes failed images again."""
 
 
-async def begin(transaction: Transaction, actor: Actor, wanted: NewReprocessing) -> UUID:
-    """Begin to process failed images again, and return the id of the operation.
+async def start(transaction: Transaction, actor: Actor, wanted: NewReprocessing) -> UUID:
+    """Start to process failed images again, and return the id of the operation.
 
     Raises:
         errors.RoleMissing: The caller is no admin.

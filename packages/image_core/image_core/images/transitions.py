@@ -363,10 +363,7 @@ def trash_of_team(team_id: UUID, limit: int) -> Update:
 
 @made_by(Mover.SWEEP)
 def mark_for_purge(retention: timedelta, limit: int, team_id: UUID | None = None) -> Update:
-    """Mark images whose time in the trash is over for purge, which rules out a restore; wait for running work.
-
-    With a team, which was removed, only its images, and also those that nobody may upload any more.
-    """
+    """Mark images for purge after their time in the trash; those of a removed team even if they are not uploaded."""
     is_uploaded = image.c.status != ImageStatus.PENDING if team_id is None else image.c.team_id == team_id
     is_overdue = and_(
         image.c.deleted_at < func.now() - retention,
