@@ -51,9 +51,9 @@ from image_api.upload_tokens import tasks as upload_tokens
 from image_api.uploads import tasks as uploads
 from image_api.usage import tasks as usage
 from image_api.users import tasks as users
+from image_api.users.service import REMOVAL as USER_REMOVAL
 from image_api.webhooks import STEP as WEBHOOKS_SENT
 from image_api.webhooks import tasks as webhooks
-from image_api.users.service import REMOVAL as USER_REMOVAL
 from image_core import process_memory, telemetry
 from image_core.db import Database
 from image_core.direct_traffic import keep_local_traffic_direct
