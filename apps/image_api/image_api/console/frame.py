@@ -71,6 +71,7 @@ _NAVIGATION = (
     NavItem(f"{HOME}/settings", "Settings", "Team"),
     NavItem(f"{HOME}/users", "Users", "Team", scope=Scope.ADMIN),
     NavItem(f"{HOME}/audit", "Audit log", "Team", scope=Scope.ADMIN),
+    NavItem(f"{HOME}/dead-letters", "Dead letters", "Team", scope=Scope.ADMIN),
     NavItem(f"{HOME}/health", "System health", "Team", scope=Scope.ADMIN),
     NavItem(HOME, "Who am I", "Account"),
     NavItem(f"{HOME}/sessions", "Sessions", "Account", for_people=True),
