@@ -37,6 +37,7 @@ STORAGE_VERBS = {
     "delete": {"delete", "list"},  # every generation is found by a list
     "list": {"list"},
     "live_objects": {"list"},
+    "bring_back": {"create", "read"},
     "copy_from": {"create", "read"},  # a retry that meets its own copy looks at it
     "check": {"list"},
 }

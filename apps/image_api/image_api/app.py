@@ -58,6 +58,7 @@ from image_api.proofs.key_cache import LAST_USED_SECONDS, KeyCache
 from image_api.proofs.passwords import Passwords
 from image_api.proofs.session_cache import SessionCache
 from image_api.proofs.signing_key_source import SigningKeySource, from_secret
+from image_api.reconcile.routes import router as reconcile_router
 from image_api.reprocessing.routes import router as reprocessing_router
 from image_api.request_counts import FLUSH_SECONDS, RequestCounts
 from image_api.saved_searches.routes import router as saved_searches_router
@@ -102,6 +103,7 @@ ROUTERS = {
         operations_router,
         imports_router,
         import_sources_router,
+        reconcile_router,
         known_hashes_router,
         analyses_router,
         classify_router,

@@ -34,6 +34,8 @@ from image_api.operations.kinds import Kind
 from image_api.outbox import tasks as outbox
 from image_api.people import tasks as people
 from image_api.presets import tasks as presets
+from image_api.reconcile import tasks as reconcile
+from image_api.reconcile.service import KIND as RECONCILE
 from image_api.removals import tasks as removals
 from image_api.renditions import tasks as renditions
 from image_api.reprocessing import tasks as reprocessing
@@ -70,6 +72,7 @@ KINDS: dict[str, Kind] = {
     REPROCESSING: reprocessing.Reprocessing(),
     TEAM_REMOVAL: removals.TeamRemoval(),
     USER_REMOVAL: removals.UserRemoval(),
+    RECONCILE: reconcile.Reconcile(),
 }
 """The kinds of operations, by the name in their rows."""
 

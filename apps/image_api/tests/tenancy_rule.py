@@ -64,6 +64,7 @@ ANY_TEAM = {
     "image_api.proofs.upload_tokens:authenticate_upload_token": _PROVEN,
     "image_api.proofs.still_valid:_recheck_key": _PROVEN,
     "image_api.proofs.still_valid:_recheck_session": _PROVEN,
+    "image_api.reconcile.queries:rows_after": "an admin has the rows of all teams compared with storage",
     "image_api.share_pages.views:ViewCounts.flush": "the links were found by their tokens",
     "image_api.system_health.queries:count_exhausted": _COUNTS,
     "image_api.system_health.queries:count_stuck": _COUNTS,

@@ -110,9 +110,11 @@ TRANSITIONS: dict[tuple[ImageStatus | None, ImageStatus], frozenset[Mover]] = {
     (ImageStatus.STORED, ImageStatus.FAILED): frozenset({Mover.PROCESSOR, Mover.SWEEP}),
     (ImageStatus.STORED, ImageStatus.READY): frozenset({Mover.PROCESSOR, Mover.SWEEP}),
     # By the API on request.
-    (ImageStatus.READY, ImageStatus.STORED): frozenset({Mover.API, Mover.OPERATOR}),
+    (ImageStatus.READY, ImageStatus.STORED): frozenset({Mover.API, Mover.SWEEP, Mover.OPERATOR}),
+    # Reconciliation finds that the original is lost, or is another one.
+    (ImageStatus.READY, ImageStatus.FAILED): frozenset({Mover.SWEEP}),
     # By the API on request, or when the same bytes are uploaded again.
-    (ImageStatus.FAILED, ImageStatus.STORED): frozenset({Mover.API, Mover.OPERATOR}),
+    (ImageStatus.FAILED, ImageStatus.STORED): frozenset({Mover.API, Mover.SWEEP, Mover.OPERATOR}),
 }
 
 HOLDS_BYTES = (ImageStatus.STORED, ImageStatus.PROCESSING, ImageStatus.READY, ImageStatus.FAILED)

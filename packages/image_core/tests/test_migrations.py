@@ -427,7 +427,7 @@ class TestRights:
             await allowed(urls.processor, f"UPDATE image SET {column} = {column}")
 
     async def test_housekeeping_touches_only_what_its_statements_name(self, urls: Any) -> None:
-        for column in ("filename", "team_id", "object_name", "sha256", "generation", "facts", "description"):
+        for column in ("filename", "team_id", "object_name", "sha256", "facts", "description"):
             await refused(urls.tasks, f"UPDATE image SET {column} = {column}")
         await refused(
             urls.tasks,
@@ -435,7 +435,10 @@ class TestRights:
             'SELECT email, password_hash FROM "user"',
             "SELECT token_hash FROM session",
             "SELECT FROM image_vector",
-            "INSERT INTO image (id) VALUES (gen_random_uuid())",
+            "INSERT INTO image (status) VALUES ('ready')",
+            "INSERT INTO image (sha256) VALUES (NULL)",
+            "SELECT address FROM upload_session",
+            "INSERT INTO upload_session (address) VALUES (NULL)",
             "INSERT INTO analysis (result) VALUES ('{}')",
             "INSERT INTO operation (kind) VALUES ('batch')",
             "UPDATE operation SET user_id = user_id",

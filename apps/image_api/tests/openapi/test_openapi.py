@@ -247,6 +247,7 @@ def body_of(
     ends |= {"delivery-keys": named, "collections": named, "links": {"collection_id": str(collection_id)}}
     ends |= {"saved-searches": named | {"query": "tag=fjord"}}
     ends |= {"imports": {"source": f"source-{import_source_id.hex[-12:]}"}}
+    ends |= {"reconcile": {}}
     ends |= {"import-sources": {"team_id": str(owner.team_id), "name": "old-site", "bucket": "example-old-site"}}
     ends |= {"upload-tokens": {}, "uploads": {"content_type": "image/png", "size_bytes": 100}}
     ends |= {"check-hashes": {"sha256": [sha256(b"file").hexdigest()]}}

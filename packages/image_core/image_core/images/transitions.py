@@ -108,9 +108,6 @@ def fill_search_terms() -> Update:
     )
 
 
-# --- From pending -----------------------------------------------------------------------------------------------------
-
-
 @made_by(Mover.API)
 def complete_upload() -> Update:
     """Complete an upload: pending → stored, with the properties of the stored object; expired rows stay as they are.
@@ -175,11 +172,8 @@ def expire(image_id: UUID, failure: Failure, duplicate_of: UUID | None = None) -
 def defer_overdue(lease: timedelta, limit: int) -> Update:
     """Extend the deadline of overdue pending images by a lease, while storage is queried for the object."""
     overdue = and_(_pending, image.c.deadline_at < func.now())
-    return (
-        update(image)
-        .where(_unlocked(overdue, limit))
-        .values(deadline_at=func.now() + lease, attempts=image.c.attempts + 1)
-    )  # fmt: skip
+    deferred = {"deadline_at": func.now() + lease, "attempts": image.c.attempts + 1}
+    return update(image).where(_unlocked(overdue, limit)).values(**deferred)
 
 
 def is_abandoned(max_attempts: int) -> ColumnElement[bool]:
@@ -190,9 +184,6 @@ def is_abandoned(max_attempts: int) -> ColumnElement[bool]:
     is_direct = exists(select(upload_session.c.image_id).where(upload_session.c.image_id == image.c.id))
     window = case((is_direct, 2 * UNCOUNTED_RETRY_WINDOW), else_=UNCOUNTED_RETRY_WINDOW)
     return and_(image.c.attempts > max_attempts, image.c.created_at < func.now() - window)
-
-
-# --- Processing -------------------------------------------------------------------------------------------------------
 
 
 @made_by(Mover.PROCESSOR)
@@ -288,9 +279,6 @@ def give_up_waiting(lease: timedelta, max_attempts: int, limit: int) -> Update:
     return _change(_unlocked(waiting, limit), **_failed(EXHAUSTED))
 
 
-# --- Once more --------------------------------------------------------------------------------------------------------
-
-
 @made_by(Mover.API)
 def process_again(image_id: UUID) -> Update:
     """Process an image that is not in the trash again: ready, failed → stored."""
@@ -316,6 +304,21 @@ def remake_derivatives(image_id: UUID, revision: int) -> Update:
     )
 
 
+@made_by(Mover.SWEEP)
+def lose_original(image_id: UUID, generation: int, failure: Failure) -> Update:
+    """Fail an image whose original is lost, or is another one: stored, ready → failed."""
+    held = or_(image.c.status == ImageStatus.STORED, image.c.status == ImageStatus.READY)
+    lost = {"status": ImageStatus.FAILED, "failure_code": failure.code, "failure_message": failure.message}
+    return _change(image.c.id == image_id, image.c.generation == generation, held, **lost)
+
+
+@made_by(Mover.SWEEP)
+def bring_back_original(image_id: UUID, generation: int, new_generation: int) -> Update:
+    """Process a lost original again that is there as another generation: stored, ready, failed → stored."""
+    is_idle = and_(image.c.generation == generation, image.c.status != ImageStatus.PROCESSING)
+    return _change(image.c.id == image_id, is_idle, HOLDS_BYTES_CLAUSE, generation=new_generation, **_REPROCESSED)
+
+
 @made_by(Mover.PROCESSOR)
 def replace_derivative() -> Update:
     """Show that a derivative of an image is being replaced: of a shown image that was ready, with the same original.
@@ -323,9 +326,6 @@ def replace_derivative() -> Update:
     Parameters: image_id, of_generation.
     """
     return _change(_id, image.c.generation == bindparam("of_generation"), IS_SHOWN)
-
-
-# --- What callers write, and the trash --------------------------------------------------------------------------------
 
 
 @made_by(Mover.API)

@@ -70,16 +70,24 @@ def rewrite_url(gcs: GcsConnection, source: tuple[str, str], generation: int, ta
     return f"{gcs.base_url}/storage/v1/{path}?{conditions}"
 
 
+def bring_back_url(gcs: GcsConnection, target: tuple[str, str], generation: int) -> str:
+    """Return the address that copies an older generation of an object to its own name, which has no live object."""
+    bucket, name = (quote(part, safe="") for part in target)
+    path = f"b/{bucket}/o/{name}/rewriteTo/b/{bucket}/o/{name}"
+    conditions = query(sourceGeneration=generation, ifGenerationMatch=0, fields=_REWRITE_FIELDS)
+    return f"{gcs.base_url}/storage/v1/{path}?{conditions}"
+
+
 async def rewrite(
-    gcs: GcsConnection, url: str, content_type: str, stat: Callable[[], Awaitable[StoredObject]]
+    gcs: GcsConnection, url: str, content_type: str | None, stat: Callable[[], Awaitable[StoredObject]]
 ) -> StoredObject:
-    """Have storage copy an object; a large one takes several requests.
+    """Have storage copy an object; a large one takes several requests. Without a type, its metadata are copied too.
 
     Raises:
         ObjectChanged: A precondition does not hold, and it is not because of an earlier attempt of our own.
     """
     # Only the type is given to the copy: what the source says about itself is not ours to serve.
-    body = orjson.dumps({"contentType": content_type})
+    body = b"{}" if content_type is None else orjson.dumps({"contentType": content_type})
     headers = {"content-type": "application/json", "content-length": str(len(body))}
     pieces = split_into_pieces(body)
     token: str | None = None

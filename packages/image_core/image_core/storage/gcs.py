@@ -168,6 +168,10 @@ class GcsStorage:
         url = copies.rewrite_url(self._gcs, (source.bucket, source_name), source_generation, (self.bucket, name))
         return await self._gcs.run(lambda: copies.rewrite(self._gcs, url, content_type, lambda: self._stat(name)))
 
+    async def bring_back(self, name: str, generation: int) -> StoredObject:
+        url = copies.bring_back_url(self._gcs, (self.bucket, name), generation)
+        return await self._gcs.run(lambda: copies.rewrite(self._gcs, url, None, lambda: self._stat(name)))
+
     async def check(self) -> None:
         url = f"{self._objects_url}?{query(maxResults=1, fields=_PAGE_FIELDS)}"
         await self._gcs.run_once(lambda: self._gcs.read_whole("GET", url), _CHECK_SECONDS)

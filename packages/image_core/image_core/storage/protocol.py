@@ -143,6 +143,14 @@ class ObjectStorage(Protocol):
             ObjectChanged: The source is no longer this generation, or there is another object of the new name.
         """
 
+    async def bring_back(self, name: str, generation: int) -> StoredObject:
+        """Make an older generation of an object that has no live one the live one again, as a new generation.
+
+        Raises:
+            ObjectMissing: There is no such generation.
+            ObjectChanged: Another attempt of the kind is under way.
+        """
+
     async def list(self, prefix: str) -> list[StoredObject]:
         """Iterate over every generation of every object under the prefix, in the order of names."""
 

@@ -146,6 +146,11 @@ class FakeStorage:
         live = self._live(name)
         return self._store(name, body, content_type) if live is None else live.stored
 
+    async def bring_back(self, name: str, generation: int) -> StoredObject:
+        """See `ObjectStorage`. This bucket keeps no older generations of what is removed."""
+        self.fails("bring_back")
+        raise ObjectMissing(f"{name} {generation}")
+
     async def check(self) -> None:
         """See `ObjectStorage`."""
         self.fails("check")

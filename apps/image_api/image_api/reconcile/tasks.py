@@ -1,0 +1,179 @@
+"""The kind of operation that compares the rows of images with the originals in storage.
+
+Everything is looked at twice: the listing finds what differs, and each item looks again at its own row and object, so
+that what has changed meanwhile is no finding.
+"""
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from image_api.operations.items import DONE, Item, NewItem, Operation, Outcome, in_progress
+from image_api.operations.kinds import Filled, Kind
+from image_api.reconcile import queries
+from image_api.tasks.parts import TaskParts, committing
+from image_core import events
+from image_core.db import Record, Transaction
+from image_core.images import failures, transitions
+from image_core.images.discards import schedule_removal
+from image_core.images.object_names import Bucket, original_name, parse_original_name
+from image_core.models import image
+from image_core.states import Failure, ItemState
+from image_core.storage.protocol import ListedObject, ObjectChanged, ObjectMissing, StoredObject
+
+MISSING = Failure("original-missing", "The original is gone from storage. Upload the file again.")
+CHANGED = Failure("original-changed", "The object in storage is not the one that was stored. Upload the file again.")
+ORPHAN = Failure("object-without-image", "No image has this object.")
+FOREIGN = Failure("foreign", "The name was not given by image-manager, so it stays.")
+_CHUNK = 500
+_NOWHERE = UUID(int=0)
+
+
+class Reconcile(Kind):
+    """Compares originals; what it finds stands among the failures, or is repaired."""
+
+    seconds_per_item = 0.1
+    items_at_once = 8
+
+    async def fill(self, parts: TaskParts, operation: Operation) -> Filled:
+        """Compare the next names of the listing with the next rows, and return what differs as items."""
+        position = operation.fill_position or {"name": "", "row": [str(_NOWHERE), str(_NOWHERE)]}
+        after_team_id, after_id = (UUID(each) for each in position["row"])
+        min_age = _min_age(operation)
+        listed = await parts.originals.live_objects("", position["name"], _CHUNK)
+        rows = await queries.rows_after(parts.database, after_team_id, after_id, min_age, _CHUNK)
+        ends = [listed[-1].stored.name] if len(listed) == _CHUNK else []
+        ends += [_name(rows[-1])] if len(rows) == _CHUNK else []
+        end = min(ends) if ends else None
+        listed = [each for each in listed if end is None or each.stored.name <= end]
+        rows = [row for row in rows if end is None or _name(row) <= end]
+        findings = _compare(listed, rows, datetime.now(UTC) - min_age)
+        if end is None:
+            return Filled(findings, None)
+        last = rows[-1] if rows else {"team_id": after_team_id, "id": after_id}
+        return Filled(findings, {"name": end, "row": [str(last["team_id"]), str(last["id"])]})
+
+    async def prepare(self, parts: TaskParts, operation: Operation, item: Item) -> Any:
+        """Look a second time; return what still differs, with the row that it is about."""
+        payload = item.payload
+        if payload["code"] == FOREIGN.code:
+            return FOREIGN, None
+        ids = parse_original_name(payload["name"])
+        found = await parts.originals.stat(payload["name"])
+        row = None if ids is None else await queries.find(parts.database, ids.image_id, _min_age(operation))
+        if payload["code"] == ORPHAN.code:
+            is_left = found is not None and found.generation == payload["generation"] and not _is_held(row)
+            is_left = is_left and not await queries.is_promised_for_removal(parts.database, payload["name"])
+            return (ORPHAN, None) if is_left else None
+        if row is None or not row["compared"]:
+            return None
+        failure = _difference(row, found)
+        return None if failure is None else (failure, row)
+
+    async def run_item(self, parts: TaskParts, transaction: Transaction, operation: Operation, item: Item) -> Outcome:
+        """Report what differs, or begin its repair."""
+        if item.prepared is None:
+            return DONE
+        failure, row = item.prepared
+        if failure is FOREIGN:
+            return Outcome(ItemState.DONE, FOREIGN.code, f"{FOREIGN.message} Number of names: {item.payload['count']}.")
+        if not operation.parameters["repair"] or (row and row["failure_code"] == failure.code):
+            return Outcome(ItemState.FAILED, failure.code, f"{failure.message} Object: {item.payload['name']}.")
+        if failure is ORPHAN:
+            payload, lease = item.payload, parts.settings.lease
+            await schedule_removal(transaction, Bucket.ORIGINALS, payload["name"], payload["generation"], lease)
+            return Outcome(ItemState.DONE, "object-removed", "Its removal is scheduled.")
+        if failure is MISSING:
+            return in_progress(row["id"])
+        await _lose(transaction, row, failure)
+        return Outcome(ItemState.FAILED, failure.code, failure.message)
+
+    async def settle(self, parts: TaskParts, operation: Operation, items: Sequence[Item]) -> Mapping[int, Outcome]:
+        """Bring back lost originals from generations that storage still has."""
+        min_age = _min_age(operation)
+        over = {}
+        for item in items:
+            assert item.subject_id is not None  # noqa: S101 (`run_item` has named it)
+            row = await queries.find(parts.database, item.subject_id, min_age)
+            over[item.position] = DONE if row is None or not row["compared"] else await _bring_back(parts, row)
+        return over
+
+
+def _min_age(operation: Operation) -> timedelta:
+    return timedelta(hours=operation.parameters["min_age_hours"])
+
+
+def _name(row: Record) -> str:
+    """Return the name by whose order rows and objects are walked."""
+    return original_name(row["team_id"], row["id"])
+
+
+def _is_held(row: Record | None) -> bool:
+    """Return whether an image has, or still waits for, the object of its name."""
+    return row is not None and row["status"] != "expired"
+
+
+def _difference(row: Record, found: StoredObject | None) -> Failure | None:
+    """Return how an object differs from what its row says."""
+    if found is None:
+        return MISSING
+    same_bytes = row["crc32c"] is None or found.crc32c is None or row["crc32c"] == found.crc32c
+    is_same = found.generation == row["generation"] and found.size_bytes == row["size_bytes"] and same_bytes
+    return None if is_same else CHANGED
+
+
+def _compare(listed: Sequence[ListedObject], rows: Sequence[Record], before: datetime) -> list[NewItem]:
+    """Return an item for each row and object that differ, and one for all names that are not ours."""
+    objects = {each.stored.name: each.stored for each in listed}
+    by_name = {row["object_name"]: row for row in rows}
+    items = []
+    for name, row in by_name.items():
+        failure = _difference(row, objects.get(name)) if row["compared"] else None
+        if failure is not None:
+            items.append(NewItem(image_id=row["id"], payload={"code": failure.code, "name": name}))
+    foreign = 0
+    for each in listed:
+        name = each.stored.name
+        if parse_original_name(name) is None:
+            foreign += 1
+        elif not _is_held(by_name.get(name)) and each.created_at < before:
+            payload = {"code": ORPHAN.code, "name": name, "generation": each.stored.generation}
+            items.append(NewItem(payload=payload, size_bytes=each.stored.size_bytes))
+    if foreign:
+        items.append(NewItem(payload={"code": FOREIGN.code, "name": None, "count": foreign}))
+    return items
+
+
+async def _lose(transaction: Transaction, row: Record, failure: Failure) -> None:
+    """Fail an image whose original is lost or another one."""
+    lost = transitions.lose_original(row["id"], row["generation"], failure).returning(*failures.COLUMNS)
+    failed = await transaction.fetch_one(lost)
+    if failed is not None:
+        await failures.record_failure(transaction, failed, failure.code)
+
+
+async def _bring_back(parts: TaskParts, row: Record) -> Outcome:
+    """Make an older generation of a lost original the live one and process it; without one, fail the image."""
+    name = row["object_name"]
+    kept = [each for each in await parts.originals.list(name) if each.name == name]
+    same = [each for each in kept if each.size_bytes == row["size_bytes"] and row["crc32c"] in (None, each.crc32c)]
+    exact = [each for each in same if each.generation == row["generation"]]
+    candidates = exact or (same if row["crc32c"] else [])
+    stored = None
+    if candidates:
+        with contextlib.suppress(ObjectMissing, ObjectChanged):
+            stored = await parts.originals.bring_back(name, candidates[-1].generation)
+    if stored is None:
+        async with committing(parts) as transaction:
+            await _lose(transaction, row, MISSING)
+        return Outcome(ItemState.FAILED, MISSING.code, MISSING.message, subject_id=row["id"])
+    back = transitions.bring_back_original(row["id"], row["generation"], stored.generation)
+    async with committing(parts) as transaction:
+        changed = await transaction.fetch_one(
+            back.returning(image.c.id, image.c.team_id, image.c.object_name, image.c.generation, image.c.trace_parent)
+        )
+        if changed is not None:
+            await events.record(transaction, events.process_request(changed, parts.originals.bucket))
+    return Outcome(ItemState.DONE, "original-restored", "An older generation is live again.", subject_id=row["id"])

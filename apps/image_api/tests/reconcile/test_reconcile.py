@@ -1,0 +1,140 @@
+"""Rows and originals are compared, looked at twice, and repaired where that is asked for."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import httpx2
+import pytest
+from sqlalchemy import insert, select
+
+from image_api.actor import Role
+from image_api.operations import tasks as operations
+from image_api.reconcile import tasks as reconcile
+from image_api.reconcile.service import KIND
+from image_api.tasks.runner import Budget
+from image_core import models, testing
+from image_core.db import Record, to_json
+from image_core.ids import new_id
+
+from ..housekeeping import Tasks
+
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+@dataclass
+class Reconciling:
+    tasks: Tasks
+    user_id: UUID
+
+    async def run(self, *, repair: bool = False, monkeypatch: Any = None) -> list[Record]:
+        """Run one reconciliation; return its items, without those of other tests' objects."""
+        operation_id = new_id()
+        parameters = to_json({"min_age_hours": 1, "repair": repair})
+        row = {"id": operation_id, "kind": KIND, "parameters": parameters, "user_id": self.user_id, "role": Role.ADMIN}
+        await self.tasks.rows.execute(insert(models.operation).values(**row, scopes=["admin"]))
+        step = operations.step({KIND: reconcile.Reconcile()})
+        while await step(self.tasks.parts, Budget("operations", 1)):
+            pass
+        items = models.operation_item
+        return await self.tasks.rows.fetch(
+            select(items).where(items.c.operation_id == operation_id).order_by(items.c.position)
+        )
+
+
+@pytest.fixture
+async def reconciling(tasks: Tasks, monkeypatch: pytest.MonkeyPatch) -> Reconciling:
+    monkeypatch.setattr(reconcile, "_min_age", lambda _operation: timedelta(0))
+    monkeypatch.setattr(reconcile, "_CHUNK", 3)
+    for found in await tasks.parts.originals.list(""):
+        await tasks.parts.originals.delete(found.name, found.generation)
+    user = await testing.add_user(tasks.rows, None, Role.ADMIN)
+    return Reconciling(tasks, user.user_id)
+
+
+def codes(items: list[Record]) -> list[tuple[str, str | None]]:
+    return sorted((item["state"], item["code"]) for item in items)
+
+
+async def ready(tasks: Tasks, **columns: Any) -> Any:
+    return await tasks.image("ready", stored_at=LONG_AGO, **columns)
+
+
+async def test_what_agrees_is_no_finding_in_any_number_of_chunks(reconciling: Reconciling) -> None:
+    for _ in range(8):
+        await ready(reconciling.tasks)
+    assert await reconciling.run() == []
+
+
+async def test_findings_are_reported_and_change_nothing(reconciling: Reconciling) -> None:
+    tasks = reconciling.tasks
+    await ready(tasks)
+    gone, stored = await ready(tasks)
+    await tasks.parts.originals.delete(gone["object_name"], stored.generation)
+    other, _ = await ready(tasks, crc32c="AAAAAA==")
+    orphan = f"originals/{new_id()}/{new_id()}"
+    await tasks.parts.originals.put(orphan, b"x", "image/png")
+    await tasks.parts.originals.put("originals/readme.txt", b"x", "text/plain")
+    pending, _ = await tasks.image("pending")
+    found = await reconciling.run()
+    assert codes(found) == [
+        ("done", "foreign"), ("failed", "object-without-image"), ("failed", "original-changed"),
+        ("failed", "original-missing"),
+    ]  # fmt: skip
+    assert {item["image_id"] for item in found if item["image_id"]} == {gone["id"], other["id"]}
+    assert [(await tasks.row(each["id"]))["status"] for each in (gone, other, pending)] == ["ready", "ready", "pending"]
+    assert await tasks.discarded() == []
+
+
+async def test_what_can_be_repaired_is(reconciling: Reconciling) -> None:
+    tasks = reconciling.tasks
+    lost, stored = await ready(tasks)
+    await tasks.parts.originals.delete(lost["object_name"], stored.generation)
+    other, _ = await ready(tasks, crc32c="AAAAAA==")
+    orphan = await tasks.parts.originals.put(f"originals/{new_id()}/{new_id()}", b"x", "image/png")
+    await tasks.parts.originals.put("originals/readme.txt", b"x", "text/plain")
+    assert codes(await reconciling.run(repair=True)) == [
+        ("done", "foreign"), ("done", "object-removed"), ("failed", "original-changed"), ("failed", "original-missing"),
+    ]  # fmt: skip
+    rows = [await tasks.row(each["id"]) for each in (lost, other)]
+    assert [(row["status"], row["failure_code"]) for row in rows] == [
+        ("failed", "original-missing"), ("failed", "original-changed"),
+    ]  # fmt: skip
+    assert await tasks.discarded() == [(orphan.name, orphan.generation)]
+
+
+async def test_an_older_generation_is_brought_back_and_processed(reconciling: Reconciling) -> None:
+    tasks = reconciling.tasks
+    row, stored = await ready(tasks)
+    name = row["object_name"]
+    # As whoever has rights on the bucket removes an object, which keeps its generation.
+    url = f"{tasks.parts.settings.storage_emulator_host}/storage/v1/b/{tasks.parts.originals.bucket}/o/"
+    async with httpx2.AsyncClient(trust_env=False) as client:
+        assert (await client.delete(url + name.replace("/", "%2F"))).status_code == 204
+    assert await tasks.parts.originals.stat(name) is None
+    assert codes(await reconciling.run(repair=True)) == [("done", "original-restored")]
+    back = await tasks.row(row["id"])
+    live = await tasks.parts.originals.stat(name)
+    assert live is not None
+    assert (back["status"], back["generation"]) == ("stored", live.generation)
+    assert live.generation != stored.generation
+    assert live.crc32c == stored.crc32c
+
+
+async def test_what_has_changed_at_the_second_look_is_no_finding(
+    reconciling: Reconciling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks = reconciling.tasks
+    orphan = f"originals/{new_id()}/{new_id()}"
+    stored = await tasks.parts.originals.put(orphan, b"x", "image/png")
+    really = reconcile.Reconcile.fill
+
+    async def fill(self: Any, parts: Any, operation: Any) -> Any:
+        filled = await really(self, parts, operation)
+        await tasks.discard("originals", orphan, stored.generation)
+        return filled
+
+    monkeypatch.setattr(reconcile.Reconcile, "fill", fill)
+    assert codes(await reconciling.run(repair=True)) == [("done", None)]
+    assert len(await tasks.discarded()) == 1
