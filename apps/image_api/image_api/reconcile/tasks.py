@@ -20,7 +20,7 @@ from image_core.images import failures, transitions
 from image_core.images.discards import schedule_removal
 from image_core.images.object_names import Bucket, original_name, parse_original_name
 from image_core.models import image
-from image_core.states import Failure, ItemState
+from image_core.states import Failure, ImageStatus, ItemState
 from image_core.storage.protocol import ListedObject, ObjectChanged, ObjectMissing, StoredObject
 
 MISSING = Failure("original-missing", "The original is gone from storage. Upload the file again.")
@@ -112,7 +112,7 @@ def _name(row: Record) -> str:
 
 def _is_held(row: Record | None) -> bool:
     """Return whether an image has, or still waits for, the object of its name."""
-    return row is not None and row["status"] != "expired"
+    return row is not None and row["status"] != ImageStatus.EXPIRED
 
 
 def _difference(row: Record, found: StoredObject | None) -> Failure | None:
