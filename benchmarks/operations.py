@@ -80,6 +80,7 @@ async def _run(database: Database, items: int) -> tuple[float, float, list[float
     parts = TaskParts(
         settings=cast("Any", None), database=database, originals=cast("Any", None), derivatives=cast("Any", None),
         publisher=_Publisher(), issuer_keys=cast("Any", None), locks=cast("Any", None),
+        open_bucket=cast("Any", None), fetcher=cast("Any", None),
     )  # fmt: skip
     kind = _NoOp()
     operation_id = await _begin(database, items)

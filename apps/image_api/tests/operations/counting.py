@@ -65,6 +65,9 @@ class Counting(Kind):
         items = [NewItem(payload={"number": n}, size_bytes=10, credits=self.price) for n in range(first, following)]
         return Filled(items, following if following < last else None)
 
+    async def prepare(self, parts: TaskParts, operation: Operation, item: Item) -> None:
+        await self._reach("prepare", item.position)
+
     async def run_item(self, parts: TaskParts, transaction: Transaction, operation: Operation, item: Item) -> Outcome:
         await self._reach("effect", item.position)
         if item.position in self.refuses:

@@ -77,7 +77,7 @@ class TestOnce:
             await work.let_leases_end()
             await work.run(Counting())
 
-        slow = Counting(lambda step, position: overtaken() if (step, position) == ("effect", 2) else None)
+        slow = Counting(lambda step, position: overtaken() if (step, position) == ("prepare", 2) else None)
         await work.run(slow)
         assert await work.effects(operation_id) == Counter([1, 2, 3])
 
