@@ -64,6 +64,7 @@ _NAVIGATION = (
     NavItem(f"{HOME}/people", "People", "Team"),
     NavItem(f"{HOME}/keys", "Keys", "Team"),
     NavItem(f"{HOME}/delivery-keys", "Delivery keys", "Team", scope=Scope.DELIVERY_KEYS),
+    NavItem(f"{HOME}/webhooks", "Webhooks", "Team", scope=Scope.WEBHOOKS_MANAGE),
     NavItem(f"{HOME}/upload-tokens", "Upload tokens", "Team", scope=Scope.IMAGES_WRITE),
     NavItem(f"{HOME}/presets", "Presets", "Team", scope=Scope.IMAGES_READ),
     NavItem(f"{HOME}/metadata-schema", "Metadata schema", "Team", scope=Scope.IMAGES_READ),

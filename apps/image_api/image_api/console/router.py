@@ -10,6 +10,7 @@ from image_api.console.pages.images.routers import IMAGES_ROUTERS
 from image_api.console.pages.keys.routers import KEY_ROUTERS
 from image_api.console.pages.settings.routers import SETTINGS_ROUTERS
 from image_api.console.pages.team.routers import TEAM_ROUTERS
+from image_api.console.pages.webhooks.routers import WEBHOOK_ROUTERS
 
 ROUTERS = (
     home.router,
@@ -21,6 +22,7 @@ ROUTERS = (
     *ACCOUNT_ROUTERS,
     *KEY_ROUTERS,
     *TEAM_ROUTERS,
+    *WEBHOOK_ROUTERS,
     *SETTINGS_ROUTERS,
     *ADMIN_ROUTERS,
     components.router,

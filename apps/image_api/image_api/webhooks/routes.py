@@ -1,27 +1,22 @@
 """HTTP of webhooks and their deliveries."""
 
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Response
 
-from image_api.actor import Actor, Scope
-from image_api.auth import RequireScope
 from image_api.dependencies import CursorQuery, IfMatch, LimitQuery, ServicesDep, TeamQuery, TransactionDep
 from image_api.http.entity_tags import entity_tag
 from image_api.http.pagination import DEFAULT_LIMIT, page_of
 from image_api.http.paths import API_PREFIX
 from image_api.idempotency.route import CreationDep, IdempotentRoute
-from image_api.webhooks import deliveries, schemas, service, signing
+from image_api.webhooks import deliveries, schemas, service
+from image_api.webhooks.dependencies import Counted, Manager, MastersDep, StatusQuery
 from image_api.webhooks.service import NewSecret
 from image_core.db import Record
-from image_core.keys.master_secrets import Masters
-from image_core.states import WebhookDeliveryStatus
 
 router = APIRouter(prefix="/webhooks", tags=["webhooks"], route_class=IdempotentRoute)
 delivery_router = APIRouter(prefix="/webhook-deliveries", tags=["webhooks"], route_class=IdempotentRoute)
-Manager = Annotated[Actor, Depends(RequireScope(Scope.WEBHOOKS_MANAGE))]
-StatusQuery = Annotated[WebhookDeliveryStatus | None, Query(description="Only deliveries in this state.")]
 _NO_TEAM: dict[int | str, dict[str, Any]] = {404: {"description": "The team does not exist, or you may not see it."}}
 _CHANGED: dict[int | str, dict[str, Any]] = {
     412: {"description": "The ETag in `If-Match` is not the current one."},
@@ -33,22 +28,6 @@ _SENT: dict[int | str, dict[str, Any]] = {
 _MASTER: dict[int | str, dict[str, Any]] = {
     503: {"description": "The master secret cannot be read. Wait for `Retry-After`."},
 }
-
-
-async def _masters(services: ServicesDep) -> Masters:
-    """Return the master secrets, before a transaction is opened."""
-    return await signing.masters_of(services.webhook_master)
-
-
-MastersDep = Annotated[Masters, Depends(_masters)]
-
-
-async def count_call(actor: Manager, services: ServicesDep) -> None:
-    """Count a test or a replay against the caller's limit."""
-    await services.rate_limits.count_webhook_call(actor.caller_name)
-
-
-Counted = Depends(count_call)
 
 
 def _shown(row: Record) -> dict[str, Any]:

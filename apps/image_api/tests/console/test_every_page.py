@@ -270,7 +270,9 @@ async def test_hostile_text_is_text_on_every_page(api: Api) -> None:
             assert_harmless(of_the_team.text)
             assert of_the_team.text.count("&lt;img src=x onerror=alert(1)&gt;") > 4
             assert min(seen["/console/people/{user_id}/remove"], seen["/console/teams"]) > 2
-        # Members have no delivery keys by default.
+        # Members have no delivery keys and no webhooks by default.
+        assert role is Role.MEMBER or seen["/console/webhook-deliveries/{delivery_id}"] > 0
+        assert role is Role.MEMBER or seen["/console/webhooks/{webhook_id}"] > 0
         assert role is Role.MEMBER or seen["/console/delivery-keys/{delivery_key_id}/retire"] > 2
 
 
