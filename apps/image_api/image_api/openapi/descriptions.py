@@ -274,6 +274,7 @@ SPECIAL = {
     "Version.version": "Version of the service.",
 }
 PARAMETERS = {
+    "webhook_id": "ID of the webhook.",
     "import_source_id": "ID of the import source.",
     "operation_id": "ID of the operation.",
     "saved_search_id": "ID of the saved search.",
@@ -285,6 +286,7 @@ PARAMETERS = {
     "credential_id": "ID of the credential (API key).",
     "dead_letter_id": "ID of the dead letter.",
     "decision_id": "ID of the decision.",
+    "delivery_id": "ID of the delivery.",
     "delivery_key_id": "ID of the delivery key.",
     "image_id": "ID of the image.",
     "invitation_id": "ID of the invitation.",

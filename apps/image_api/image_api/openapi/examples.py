@@ -246,6 +246,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     **ADMIN,
     **UPLOADS,
     "Team": _team,
+    "RemovedTeam": {**_team, "deleting_at": _TIME, "operation_id": "0199c0de-0000-7000-8000-000000000013"},
     "TeamPage": {"items": [_team], "next_cursor": None},
     "User": _user,
     "UserPage": {"items": [_user], "next_cursor": None},

@@ -17,7 +17,7 @@ MOST_GRACE_SECONDS = 604_800
 SentType = StrEnum(  # type: ignore[misc]
     "SentType", {kind.name: kind.value for kind, about in EVENT_TYPES.items() if about.by_webhook and about.in_feed}
 )
-"""The types of events that webhooks are told of."""
+SentType.__doc__ = "Type of an event that is sent to webhooks."
 Url = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2048)]
 Description = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=LINE)]
 Types = Annotated[list[SentType], Field(min_length=1, max_length=len(SentType))]
@@ -77,6 +77,7 @@ class Webhook(BaseModel):
     disabled: bool = Field(description="Whether nothing is sent.")
     disabled_reason: WebhookEnd | None = Field(
         description="`manual`: by a person. `gone`: it answered 410. `failing`: nothing but failures for five days."
+        " Null if it is not disabled."
     )
     disabled_at: datetime | None
     failing_since: datetime | None = Field(
@@ -126,19 +127,21 @@ class WebhookDelivery(BaseModel):
     """One event on its way to one webhook."""
 
     id: UUID
-    webhook_id: UUID
+    webhook_id: UUID = Field(description="ID of the webhook.")
     team_id: UUID
     event_id: UUID = Field(description="Sent as `webhook-id`, the same in every attempt and replay.")
-    event_type: str
+    event_type: str = Field(description="Type of the event, for example `image.ready`.")
     replay: int = Field(description="0 for the first delivery of the event, then the number of the replay.")
     status: WebhookDeliveryStatus = Field(
         description="`pending`: will be tried, or tried again. `succeeded`. `failed`: not tried again. `ended`: its"
         " webhook was disabled."
     )
-    attempt_count: int
+    attempt_count: int = Field(description="Number of attempts that have been made or begun.")
     next_attempt_at: datetime | None = Field(description="Time of the next attempt, in UTC. Null if there is none.")
     created_at: datetime
-    ended_at: datetime | None
+    ended_at: datetime | None = Field(
+        description="Time at which the delivery succeeded or was given up, in UTC. Null until then."
+    )
 
 
 class WebhookDeliveryPage(BaseModel):
@@ -151,12 +154,14 @@ class WebhookDeliveryPage(BaseModel):
 class WebhookAttempt(BaseModel):
     """One attempt to deliver an event."""
 
-    number: int
-    started_at: datetime
-    duration_ms: int
+    number: int = Field(description="1 for the first attempt.")
+    started_at: datetime = Field(description="Time at which the attempt started, in UTC.")
+    duration_ms: int = Field(description="Duration of the attempt in milliseconds.")
     status: int | None = Field(description="HTTP status of the answer. Null if there was none.")
     error: str | None = Field(description="Code of the reason why there was no answer. Null if there was one.")
-    response: str | None = Field(description="Beginning of the answer's body, at most 2 KiB.")
+    response: str | None = Field(
+        description="Beginning of the answer's body, at most 2 KiB. Null if there was no answer."
+    )
 
 
 class WebhookDeliveryDetail(WebhookDelivery):

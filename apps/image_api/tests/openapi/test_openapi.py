@@ -49,6 +49,7 @@ OF_A_TEAM = tuple(
     f"/api/v1/{name}"
     for name in (
         "credits",
+        "webhooks",
         "usage",
         "metadata-schema",
         "duplicates",
@@ -252,7 +253,12 @@ def body_of(
     ends |= {"upload-tokens": {}, "uploads": {"content_type": "image/png", "size_bytes": 100}}
     ends |= {"check-hashes": {"sha256": [sha256(b"file").hexdigest()]}}
     ends |= {"refill": {"add": 5}, "report": {"key": owner.api_key}}
-    return ends.get(path.rpartition("/")[2]) if method == "POST" else None
+    bodies = {
+        "/api/v1/admin/reprocess": {"failed": True},
+        "/api/v1/webhooks": {"url": "https://hooks.example.com/in"},
+        "/api/v1/webhooks/{webhook_id}/replay": {"since": "2026-03-01T12:00:00Z"},
+    }
+    return bodies.get(path) or ends.get(path.rpartition("/")[2]) if method == "POST" else None
 
 
 async def count_everything(api: Api) -> dict[str, int]:

@@ -185,7 +185,7 @@ def test_a_dead_child_is_restarted_and_said_so_and_a_killed_supervisor_leaves_no
 
 def test_a_crashed_child_is_quoted(data_dir: Path) -> None:
     with running_up(data_dir, "7") as running:
-        assert running.process.wait(20) == 1
+        assert running.process.wait(60) == 1
         text = running.output.read_text()
     assert "migrations exited with status 7 before it was ready" in text
     assert "the disk is made of cheese" in text
@@ -222,7 +222,7 @@ def test_a_port_in_use_is_a_sentence(data_dir: Path) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         with running_up(data_dir, UP_PORT=str(port)) as running:
-            assert running.process.wait(20) == 1
+            assert running.process.wait(60) == 1
     assert f"Port {port} is in use" in running.output.read_text()
     assert "--port" in running.output.read_text()
 
