@@ -4,7 +4,7 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema, model_validator
 
 from image_api.http.field_types import JsonBoolean, JsonInteger
 from image_api.images.schemas import ListedImage, Tags
@@ -74,8 +74,33 @@ _ONLY_FOR = {
 }
 
 
-FilterValue = Annotated[str, StringConstraints(max_length=MAX_VALUE_LENGTH)] | bool | int | float
-FilterValues = Annotated[list[FilterValue], Field(min_length=1, max_length=MOST_FILTER_VALUES)]
+def _filter_value(value: Any) -> Any:
+    values = value if isinstance(value, list) else [value]
+    if not 1 <= len(values) <= MOST_FILTER_VALUES:
+        raise ValueError(f"send 1 to {MOST_FILTER_VALUES} values")
+    for each in values:
+        if not isinstance(each, str | int | float):
+            raise ValueError("send text, a number, true or false, or a list of those")  # noqa: TRY004 (pydantic takes only this)
+        if isinstance(each, str) and len(each) > MAX_VALUE_LENGTH:
+            raise ValueError(f"text too long: the limit is {MAX_VALUE_LENGTH} characters")
+    return value
+
+
+_FILTER_VALUE = [{"type": "string", "maxLength": MAX_VALUE_LENGTH}, {"type": "number"}, {"type": "boolean"}]
+FilterValue = str | bool | int | float
+FilterValues = Annotated[
+    FilterValue | list[FilterValue],
+    # One error for all types together; a union would report one for each.
+    PlainValidator(_filter_value),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                *_FILTER_VALUE,
+                {"type": "array", "items": {"anyOf": _FILTER_VALUE}, "minItems": 1, "maxItems": MOST_FILTER_VALUES},
+            ]
+        }
+    ),
+]
 
 
 class NewBatch(BaseModel):
@@ -89,7 +114,7 @@ class NewBatch(BaseModel):
         default_factory=list,
         description="IDs of the images, at most 10,000. An ID that is repeated counts once. Send `ids` or `filter`.",
     )
-    filter: Annotated[dict[str, FilterValue | FilterValues], Field(max_length=MOST_FILTERS)] | None = Field(
+    filter: Annotated[dict[str, FilterValues], Field(max_length=MOST_FILTERS)] | None = Field(
         None,
         description="Filters of `GET /api/v1/images` by name, instead of `ids`: what matches when the operation begins."
         ' Filters that can be repeated take a list, and those on metadata have their whole names: `{"tag": ["fjord"],'

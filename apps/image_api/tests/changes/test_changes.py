@@ -19,7 +19,9 @@ from .feeds import CHANGES, answer, changes, happens, ids, key_event_happens, ne
 async def test_what_happens_after_a_cursor_follows_it_once_in_order(api: Api, member: UserWithKey) -> None:
     await happens(api, member.team_id)
     cursor = await newest(api, member)
-    assert await changes(api, member, cursor) == {"items": [], "next_cursor": cursor, "has_more": False}
+    # Other databases of the server may move the end of the feed meanwhile.
+    page = await changes(api, member, cursor)
+    assert (page["items"], page["has_more"]) == ([], False)
     (first,) = await happens(api, member.team_id)
     (second,) = await happens(api, member.team_id)
     page = await changes(api, member, cursor)

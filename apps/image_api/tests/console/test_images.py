@@ -77,7 +77,7 @@ async def test_words_and_a_status_select_and_empty_fields_are_left_out(api: Api,
         (tag, each.get("name"), each.get("value")) for tag, each in tags_of(nothing.text)
     ]
     assert (await browser.get(f"{IMAGES}?colour=red")).status_code == 400
-    assert (await browser.get(f"{IMAGES}?cursor=x")).status_code == 422
+    assert (await browser.get(f"{IMAGES}?cursor=x")).status_code == 400
 
 
 async def test_pictures_are_signed_for_one_to_two_hours_and_repeat(

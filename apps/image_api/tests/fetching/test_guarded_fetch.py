@@ -248,8 +248,8 @@ class TestWhatIsDialled:
             "GET /picture.png HTTP/1.1",
             f"Host: xn--mller-kva.test:{source.port}",
             "User-Agent: image-manager",
-            "Accept: image/*",
             "Accept-Encoding: identity",
+            "Accept: image/*",
         ]
 
 
