@@ -6,13 +6,19 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
-from image_api.http.field_types import LINE
+from image_api.http.field_types import LINE, describe_pattern
 from image_core.models.operations import BUCKET_PATTERN
 
 MOST_PREFIX_BYTES = 900
+_NAME_PATTERN = describe_pattern(
+    r"^[a-z0-9][a-z0-9-]{0,63}$", "Use lower-case letters, digits and hyphens, at most 64; begin with no hyphen."
+)
+_BUCKET_PATTERN = describe_pattern(
+    BUCKET_PATTERN, "Send the name of a bucket: 3 to 222 lower-case letters, digits, dots, hyphens and underscores."
+)
 Name = Annotated[
     str,
-    StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$"),
+    StringConstraints(pattern=_NAME_PATTERN),
     Field(description="Name by which imports refer to it: lower-case letters, digits and hyphens, at most 64."),
 ]
 
@@ -36,7 +42,7 @@ class NewImportSource(BaseModel):
 
     team_id: UUID
     name: Name
-    bucket: Annotated[str, StringConstraints(pattern=BUCKET_PATTERN)] = Field(
+    bucket: Annotated[str, StringConstraints(pattern=_BUCKET_PATTERN)] = Field(
         description="Name of the bucket in Cloud Storage, without `gs://`."
     )
     prefix: Annotated[str, StringConstraints(max_length=MOST_PREFIX_BYTES, pattern=LINE.replace("+", "*"))] = Field(

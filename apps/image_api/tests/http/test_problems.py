@@ -20,6 +20,8 @@ CODES_WITHOUT_A_CLASS = {
     "method-not-allowed",
     "internal-error",
     "duplicate",
+    "original-missing",
+    "original-changed",
     "upload-broken-off",
     "upload-cancelled",
     "upload-size-mismatch",

@@ -43,7 +43,7 @@ class TestTheCommittedEnvironments:
         async with make_api(**DEFAULTS, max_instances=max_instances(environment)) as api:
             for _ in range(20):
                 answers = [await api.client.get(path) for path in sorted(page.PATHS)]
-                assert [answer.status_code for answer in answers] == [200] * 5
+                assert [answer.status_code for answer in answers] == [200] * len(page.PATHS)
             assert "ratelimit" not in answers[0].headers
             assert (await api.client.get("/docs/nothing")).headers["ratelimit"].startswith('"addresses";r=39;')
 

@@ -150,7 +150,7 @@ class TestLink:
         assert (await ask(api, member, "GET", f"/{made['id']}", 404))["code"] == "share-link-not-found"
         assert await api.rows.fetch(select(share_link_image)) == []
         (created,), (ended,) = await told(api, "link.created"), await told(api, "link.ended")
-        assert created == {"link_id": made["id"], "collection_id": None, "expires_at": "2099-01-01T00:00:00+00:00"}
+        assert created == {"link_id": made["id"], "collection_id": None, "expires_at": "2099-01-01T00:00:00Z"}
         assert ended == {"link_id": made["id"], "reason": "deleted"}
         assert await audited(api) == [("share_link.created",), ("share_link.removed",)]
 
