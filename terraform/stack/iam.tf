@@ -31,8 +31,9 @@ locals {
 
   # One grant for each bucket of a row. Only `import_sources` stands for several, which belong to somebody else.
   bucket_grants = merge([
-    for key, grant in local.grants_on["bucket"] : grant.name != "import_sources" ? { (key) = grant } : {
-      for bucket in var.storage.import_buckets : "${key}/${bucket}" => merge(grant, { bucket = bucket })
+    for key, grant in local.grants_on["bucket"] : {
+      for bucket in grant.name == "import_sources" ? var.storage.import_buckets : tolist([""]) :
+      bucket == "" ? key : "${key}/${bucket}" => merge(grant, { bucket = bucket })
     }
   ]...)
 
@@ -56,7 +57,9 @@ resource "google_project_iam_member" "table" {
 resource "google_storage_bucket_iam_member" "table" {
   for_each = local.bucket_grants
 
-  bucket = try(each.value.bucket, each.value.name == "models" ? local.model_bucket : module.storage.bucket_names[each.value.name])
+  bucket = each.value.bucket != "" ? each.value.bucket : (
+    each.value.name == "models" ? local.model_bucket : module.storage.bucket_names[each.value.name]
+  )
   role   = each.value.role
   member = each.value.member
 }
