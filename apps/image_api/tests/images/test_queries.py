@@ -66,7 +66,7 @@ async def test_only_an_image_that_is_marked_is_purged(rows: Database, teams: tup
     marked = await testing.add_image(rows, teams[0], deleted_at=PAST, purge_marked_at=PAST)
     trashed = await testing.add_image(rows, teams[0], deleted_at=PAST)
     async with rows.transaction() as transaction:
-        assert [await tasks._remove_purged(transaction, each) for each in (marked, trashed)] == [True, False]
+        assert [await tasks._remove_purged(transaction, each) for each in (marked, trashed)] == [1, None]
     assert [row["id"] for row in await rows.fetch(select(image.c.id))] == [trashed]
 
 

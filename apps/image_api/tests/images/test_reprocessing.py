@@ -26,8 +26,8 @@ async def test_its_processing_is_requested_and_audited(
     assert answer.headers["etag"] == '"2"'
     row = await api.row(image_id)
     assert (row["attempts"], row["queued_at"] is None) == (0, False)
-    requested = await api.rows.fetch_one(select(event))
-    assert requested is not None
+    changed, requested = await api.rows.fetch(select(event).order_by(event.c.position))
+    assert (changed["type"], orjson.loads(changed["payload"])["changed"]) == ("image.changed", ["status"])
     assert (requested["type"], requested["published_at"] is None) == ("image.process", False)
     payload = orjson.loads(requested["payload"])
     assert (payload["name"], payload["generation"]) == (row["object_name"], str(testing.GENERATION))

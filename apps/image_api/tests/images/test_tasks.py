@@ -71,7 +71,7 @@ class TestWaitingTooLong:
         assert (await tasks.sweep())["exhausted"] == 1
         again = await tasks.row(row["id"])
         assert (again["status"], again["failure_code"]) == ("ready", None)
-        assert await tasks.events(row["id"]) == []
+        assert await tasks.events(row["id"]) == [("image.changed", True)]
 
 
 class TestPurge:
