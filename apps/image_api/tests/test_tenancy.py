@@ -27,6 +27,7 @@ WITH_IDS = sorted(
 BODIES: dict[str, dict[str, Any]] = {"PATCH": {}, "POST": {}}
 NAMED = {"image_ids": [str(uuid4())]}
 BODIES_BY_END = {
+    "replay": {"since": "2026-03-01T12:00:00Z"},
     "users": {"name": "Ada"},
     "credentials": {"name": "second"},
     "refill": {"add": 5},
