@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from sqlalchemy import insert, select
 
 from image_core import testing
-from image_core.events import EventType, image_event, record
+from image_core.events import EventType, Topic, image_event, record
 from image_core.feed import reading
 from image_core.ids import new_id
 from image_core.models import event, feed_epoch
@@ -43,9 +43,9 @@ async def test_the_feed_goes_from_its_beginning_on_and_remembers_where_it_begins
     assert removed == before[1]
 
 
-async def test_published_events_go_after_their_time(tasks: Tasks) -> None:
+async def test_published_messages_go_after_their_time(tasks: Tasks) -> None:
     for published_at in (PAST, None, datetime.now(UTC)):
-        values = {**testing.TRASHED_EVENT, "published_at": published_at}
+        values = {**testing.TRASHED_EVENT, "topic": Topic.ANALYSES, "published_at": published_at}
         await tasks.rows.execute(insert(event).values(id=new_id(), **values))
     assert (await tasks.sweep())["old_events"] == 1
     assert await tasks.count(event) == 2

@@ -12,6 +12,7 @@ from image_api import tasks_app
 from image_api.images import tasks as images
 from image_api.tasks import runner
 from image_core import errors, testing
+from image_core.events import Topic
 from image_core.ids import new_id
 from image_core.models import (
     discarded_object,
@@ -75,7 +76,7 @@ class TestTime:
         for number in range(3):
             await tasks.image("stored", queued_at=PAST)
             published_at = PAST + timedelta(days=number)
-            old = {**testing.TRASHED_EVENT, "published_at": published_at}
+            old = {**testing.TRASHED_EVENT, "topic": Topic.ANALYSES, "published_at": published_at}
             await tasks.rows.execute(insert(event).values(id=new_id(), **old))
         counts = await tasks.sweep()
         assert (counts["asked_again"], counts["old_events"]) == (2, 2)
