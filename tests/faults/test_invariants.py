@@ -65,8 +65,14 @@ def test_what_is_lost_or_left_over_is_named(sound: Stored) -> None:
 
 
 def test_two_living_images_of_the_same_bytes_are_named(sound: Stored) -> None:
-    twice = {**sound.images, str(uuid4()): row(status="failed", object_name="originals/b")}
-    stored = dataclasses.replace(sound, images=twice, originals={*sound.originals, ("originals/b", GENERATION)})
+    other_id = str(uuid4())
+    created = [{**event, "image_id": other_id} for event in sound.events if event["type"] == "image.created"]
+    stored = dataclasses.replace(
+        sound,
+        images={**sound.images, other_id: row(status="failed", object_name="originals/b")},
+        events=[*sound.events, *created],
+        originals={*sound.originals, ("originals/b", GENERATION)},
+    )
     assert found(stored, Tried(TEAM, SHA256, None))[0].startswith("I5")
 
 
