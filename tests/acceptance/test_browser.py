@@ -64,6 +64,7 @@ async def page(chromium: Any, system: RunningSystem) -> AsyncIterator[Page]:
     await context.close()
 
 
+@pytest.mark.timeout(300)
 async def test_the_docs_show_every_operation_and_try_one(page: Page, member: Client) -> None:
     shown = page.page
     await shown.goto(f"{page.url}/docs")

@@ -13,7 +13,7 @@ from PIL import Image
 
 from .conftest import PASSWORD, Client, RunningSystem
 
-pytestmark = [pytest.mark.chromium, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.chromium, pytest.mark.timeout(480)]
 
 WORD = "Fjordutsikt" * 24
 PRESET = WORD[:32].lower()
