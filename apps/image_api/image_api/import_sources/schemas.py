@@ -45,7 +45,7 @@ class NewImportSource(BaseModel):
     bucket: Annotated[str, StringConstraints(pattern=_BUCKET_PATTERN)] = Field(
         description="Name of the bucket in Cloud Storage, without `gs://`."
     )
-    prefix: Annotated[str, StringConstraints(max_length=MOST_PREFIX_BYTES, pattern=LINE.replace("+", "*"))] = Field(
+    prefix: Annotated[str, StringConstraints(max_length=MOST_PREFIX_BYTES, pattern=LINE)] = Field(
         "", description="Folder in the bucket that the source is limited to. It ends in a slash; empty for the bucket."
     )
 

@@ -11,7 +11,7 @@ from image_api.webhooks import STEP, queries, service
 from image_core import errors
 from image_core.db import Record, Runner, Transaction
 from image_core.events import EventType
-from image_core.feed.event_types import EVENT_TYPES
+from image_core.feed.event_types import SENT_TYPES
 from image_core.ids import new_id
 from image_core.intake.nudges import nudge
 
@@ -92,7 +92,7 @@ async def replay_events(transaction: Transaction, actor: Actor, webhook_id: UUID
     if not await queries.try_to_replay(transaction, webhook_id):
         raise errors.ReplayInProgress("Another replay of this webhook is being prepared. Wait for it to finish.")
     row = await _enabled(transaction, actor, webhook_id)
-    types = [str(kind) for kind in wanted["types"] or row["types"] or _all_types()]
+    types = [str(kind) for kind in wanted["types"] or row["types"] or SENT_TYPES]
     since, until = max(wanted["since"], row["created_at"]), wanted["until"] or row["now"]
     found = await queries.events_between(
         transaction, row, since, until, types, MOST_REPLAYED + 1, only_failed=wanted["only_failed"]
@@ -105,10 +105,6 @@ async def replay_events(transaction: Transaction, actor: Actor, webhook_id: UUID
     )  # fmt: skip
     await nudge(transaction, STEP)
     return Replayed(len(told), found[MOST_REPLAYED]["created_at"] if len(found) > MOST_REPLAYED else None)
-
-
-def _all_types() -> list[str]:
-    return [str(kind) for kind, about in EVENT_TYPES.items() if about.by_webhook and about.in_feed]
 
 
 async def _enabled(transaction: Transaction, actor: Actor, webhook_id: UUID) -> Record:

@@ -10,12 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 from image_api.http.field_types import LINE, JsonBoolean, JsonInteger
 from image_api.http.shown_once import ShownOnce
 from image_api.http.timestamps import UtcTime
-from image_core.feed.event_types import EVENT_TYPES
+from image_core.feed.event_types import SENT_TYPES
 from image_core.states import WebhookDeliveryStatus, WebhookEnd
 
 MOST_GRACE_SECONDS = 604_800
 SentType = StrEnum(  # type: ignore[misc]
-    "SentType", {kind.name: kind.value for kind, about in EVENT_TYPES.items() if about.by_webhook and about.in_feed}
+    "SentType", {kind.name: kind.value for kind in SENT_TYPES}
 )
 SentType.__doc__ = "Type of an event that is sent to webhooks."
 Url = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2048)]

@@ -14,6 +14,7 @@ from image_api.webhooks.addresses import check_url, host_of
 from image_core import errors
 from image_core.db import Record, Runner, Transaction
 from image_core.feed import reading
+from image_core.feed.event_types import is_about_keys
 from image_core.ids import new_id
 from image_core.keys import webhook_secrets
 from image_core.keys.master_secrets import Masters
@@ -200,7 +201,7 @@ def _columns(actor: Actor, values: dict[str, Any], settings: WebhookSettings) ->
     if "types" in columns:
         types = None if columns["types"] is None else sorted({str(kind) for kind in columns["types"]})
         may_see_keys = Scope.KEYS_SELF in actor.scopes
-        if types and not may_see_keys and any(kind.startswith("credential.") for kind in types):
+        if types and not may_see_keys and any(is_about_keys(kind) for kind in types):
             raise errors.ScopeMissing(
                 f"Events about keys need the scope {Scope.KEYS_SELF}. Leave their types out, or ask an admin.",
                 missing_scopes=[Scope.KEYS_SELF],

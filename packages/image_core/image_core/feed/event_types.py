@@ -241,10 +241,12 @@ EVENT_TYPES: Mapping[EventType, EventDescription] = {
 }
 """Every type that others are told of. `by_webhook` says whether endpoints get it."""
 
+SENT_TYPES = tuple(kind for kind, about in EVENT_TYPES.items() if about.by_webhook and about.in_feed)
+"""The types that webhooks are sent."""
 _KEY_TYPES = frozenset(kind for kind in EVENT_TYPES if kind.startswith("credential."))
 
 
-def is_about_keys(kind: EventType) -> bool:
+def is_about_keys(kind: str) -> bool:
     """Return whether an event is shown only to callers with the scope `keys:self`."""
     return kind in _KEY_TYPES
 

@@ -6,13 +6,10 @@ from image_api.tasks.parts import TaskParts
 from image_api.webhooks.sending import queries
 from image_core.db import Transaction
 from image_core.feed import reading
-from image_core.feed.event_types import EVENT_TYPES
+from image_core.feed.event_types import SENT_TYPES
 from image_core.telemetry import log
 
 BATCH = 200
-SENT_TYPES = frozenset(
-    str(kind) for kind, described in EVENT_TYPES.items() if described.by_webhook and described.in_feed
-)
 
 
 async def fan_out(parts: TaskParts, now: datetime) -> int:

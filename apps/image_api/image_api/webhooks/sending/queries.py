@@ -24,6 +24,7 @@ from sqlalchemy.dialects.postgresql import insert as insert_or_skip
 
 from image_api.webhooks.sending.schedule import MOST_ATTEMPTS
 from image_api.webhooks.sending.slots import MOST_OF_ENDPOINT, Candidate
+from image_core import events
 from image_core.db import Query, Record, Runner, Transaction
 from image_core.feed.reading import CREDENTIAL_TYPES, Position, feed_order, in_feed
 from image_core.ids import new_id
@@ -125,10 +126,7 @@ _claim = Query(
     )
 )  # fmt: skip
 _events = Query(
-    select(
-        event.c.id, event.c.topic, event.c.type, event.c.team_id, event.c.image_id, event.c.payload,
-        event.c.trace_parent, event.c.created_at,
-    ).where(event.c.id == func.any(bindparam("event_ids", type_=ARRAY(Uuid))), in_feed)
+    select(*events.COLUMNS).where(event.c.id == func.any(bindparam("event_ids", type_=ARRAY(Uuid))), in_feed)
 )  # fmt: skip
 _next_due = Query(
     select(func.min(func.greatest(_delivery.due_at, _delivery.lease_until, webhook.c.held_until)))

@@ -20,6 +20,7 @@ from image_api.webhooks.addresses import host_of
 from image_api.webhooks.dependencies import Manager, MastersDep
 from image_core import errors
 from image_core.db import Record
+from image_core.feed.event_types import is_about_keys
 
 WEBHOOKS = f"{HOME}/webhooks"
 router = APIRouter(prefix=WEBHOOKS, include_in_schema=False, route_class=PageRoute)
@@ -44,7 +45,7 @@ def shown_webhook(row: Record) -> dict[str, Any]:
 def known_types(actor: Actor, chosen: list[str]) -> list[str]:
     """Return the types to choose from: those about keys only if the caller may see such events, or has chosen them."""
     may_see_keys = Scope.KEYS_SELF in actor.scopes
-    return [kind for kind in schemas.SentType if may_see_keys or kind in chosen or not kind.startswith("credential.")]
+    return [kind for kind in schemas.SentType if may_see_keys or kind in chosen or not is_about_keys(kind)]
 
 
 def chosen_types(form: Form) -> list[str] | None:
