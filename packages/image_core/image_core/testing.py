@@ -16,6 +16,7 @@ from image_core.analyses.catalogue import CATALOGUE, canonical_parameters
 from image_core.billing import credits
 from image_core.db import Query, Runner, to_json
 from image_core.events import EventType, Topic
+from image_core.feed import reading
 from image_core.ids import new_id
 from image_core.images.object_names import original_name
 from image_core.images.similarity import DESCRIPTOR_MODEL
@@ -169,6 +170,13 @@ async def wait_for_lock_waiter(runner: Runner) -> None:
     )
     async with asyncio.timeout(10):
         while not await runner.fetch_value(waiting):  # noqa: ASYNC110 (the database tells nobody)
+            await asyncio.sleep(0.01)
+
+
+async def until_feed_shows_all(runner: Runner) -> None:
+    """Wait until the feed shows every event that was committed: other databases of the server may hold it up."""
+    async with asyncio.timeout(30):
+        while await reading.lag_seconds(runner):  # noqa: ASYNC110 (another database's transaction tells nobody)
             await asyncio.sleep(0.01)
 
 

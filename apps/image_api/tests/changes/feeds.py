@@ -11,9 +11,8 @@ import httpx2
 
 from image_core import events
 from image_core.events import EventType, OutboxEvent, credential_event, image_event
-from image_core.feed import reading
 from image_core.ids import new_id
-from image_core.testing import UserWithKey
+from image_core.testing import UserWithKey, until_feed_shows_all
 
 from ..asgi_call import Sent, asgi_call
 from ..conftest import Api
@@ -22,12 +21,10 @@ CHANGES, EVENTS = "/api/v1/changes", "/api/v1/events"
 
 
 async def record(api: Api, *written: OutboxEvent) -> None:
-    """Write events in one transaction, and wait until the feed shows them: other databases may hold it up."""
+    """Write events in one transaction, and wait until the feed shows them."""
     async with api.rows.transaction() as transaction:
         await events.record(transaction, *written)
-    async with asyncio.timeout(30):
-        while await reading.lag_seconds(api.rows):
-            await asyncio.sleep(0.01)
+    await until_feed_shows_all(api.rows)
 
 
 async def happens(api: Api, team_id: UUID | None, count: int = 1) -> list[str]:

@@ -1,13 +1,11 @@
 """Events that were left behind, and those that are kept no longer."""
 
-import asyncio
 from datetime import UTC, datetime
 
 from sqlalchemy import insert, select
 
 from image_core import testing
 from image_core.events import EventType, Topic, image_event, record
-from image_core.feed import reading
 from image_core.ids import new_id
 from image_core.models import event, feed_epoch
 
@@ -33,9 +31,7 @@ async def test_the_feed_goes_from_its_beginning_on_and_remembers_where_it_begins
         values = {**testing.TRASHED_EVENT, "published_at": published_at}
         await tasks.rows.execute(insert(event).values(id=new_id(), **values))
     before = await tasks.rows.fetch(select(event.c.xact, event.c.position).order_by(event.c.xact))
-    async with asyncio.timeout(30):
-        while await reading.lag_seconds(tasks.rows):
-            await asyncio.sleep(0.01)
+    await testing.until_feed_shows_all(tasks.rows)
     assert (await tasks.sweep())["old_events"] == 2
     kept = await tasks.rows.fetch(select(event.c.xact).order_by(event.c.xact))
     assert [row["xact"] for row in kept] == [row["xact"] for row in before[2:]]

@@ -16,7 +16,7 @@ from image_core.db import Record
 from image_core.events import EventType, OutboxEvent, Topic
 from image_core.ids import new_id
 from image_core.models import webhook, webhook_attempt, webhook_delivery
-from image_core.testing import UserWithKey
+from image_core.testing import UserWithKey, until_feed_shows_all
 
 from ..conftest import Api
 from ..housekeeping import Tasks
@@ -69,8 +69,10 @@ class Hooks:
         (found,) = await self.tasks.rows.fetch(select(webhook).where(webhook.c.id == UUID(hook["id"])))
         return found
 
-    async def event(self, team_id: UUID | None = None, kind: EventType = EventType.TRASHED) -> UUID:
-        """Record an event as a change does, and return its id."""
+    async def event(
+        self, team_id: UUID | None = None, kind: EventType = EventType.TRASHED, *, until_shown: bool = True
+    ) -> UUID:
+        """Record an event as a change does, wait until the feed shows it, and return its id."""
         team_id = team_id or self.member.team_id
         payload: dict[str, Any] = {"image_id": str(new_id()), "revision": 1}
         if kind is EventType.KEY_REVOKED:
@@ -81,6 +83,8 @@ class Hooks:
         recorded = OutboxEvent(Topic.EVENTS, kind, payload, team_id)
         async with self.tasks.parts.database.transaction() as transaction:
             await events.record(transaction, recorded)
+        if until_shown:
+            await until_feed_shows_all(self.tasks.rows)
         return recorded.event_id
 
     async def push(self, event_id: UUID) -> int:

@@ -15,6 +15,7 @@ from image_core import errors
 from image_core.events import EventType
 from image_core.ids import new_id
 from image_core.models import audit_event, event, webhook_position
+from image_core.testing import until_feed_shows_all
 
 from .conftest import Hooks
 from .receiver import receiving
@@ -51,9 +52,10 @@ class TestFanOut:
             async with hooks.tasks.rows.transaction() as held:
                 # A transaction that began before the event was written.
                 await held.execute(text("SELECT pg_current_xact_id()"))
-                event_id = await hooks.event()
+                event_id = await hooks.event(until_shown=False)
                 assert await hooks.push(event_id) == 503
             assert receiver.received == []
+            await until_feed_shows_all(hooks.tasks.rows)
             assert await hooks.push(event_id) == 204
         assert [each.message_id for each in receiver.received] == [str(event_id)]
 
