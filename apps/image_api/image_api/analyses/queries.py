@@ -4,10 +4,10 @@ from collections.abc import Collection
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import LargeBinary, Uuid, bindparam, func, or_, select, tuple_
+from sqlalchemy import LargeBinary, Uuid, bindparam, func, or_, select
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
-from image_api.http.pagination import Cursor
+from image_api.http.pagination import Cursor, newest_first
 from image_core.billing.credits import ReservationStatus
 from image_core.db import Query, Record, Runner, Transaction
 from image_core.ids import new_id
@@ -160,16 +160,9 @@ async def find(runner: Runner, team_id: UUID | None, analysis_id: UUID) -> Recor
 
 async def page(runner: Runner, content: ContentKey, cursor: Cursor | None, limit: int) -> list[Record]:
     """Return the analyses of some content, newest first, with the credits that each has cost."""
-    statement = (
-        select(*_columns, _spent)
-        .where(analysis.c.team_id == content.team_id, analysis.c.sha256 == content.sha256)
-        .order_by(analysis.c.created_at.desc(), analysis.c.id.desc())
-        .limit(limit)
-    )
-    if cursor is not None:
-        position = tuple_(analysis.c.created_at, analysis.c.id)
-        statement = statement.where(position < tuple_(cursor.created_at, cursor.row_id))
-    return await runner.fetch(statement)
+    of_content = analysis.c.team_id == content.team_id, analysis.c.sha256 == content.sha256
+    statement = select(*_columns, _spent).where(*of_content)
+    return await runner.fetch(newest_first(statement, analysis.c.created_at, analysis.c.id, cursor, limit))
 
 
 async def add(

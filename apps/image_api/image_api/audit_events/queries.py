@@ -3,9 +3,9 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Text, bindparam, cast, func, select, tuple_
+from sqlalchemy import BigInteger, ColumnElement, Text, bindparam, cast, func, select
 
-from image_api.http.pagination import Cursor
+from image_api.http.pagination import Cursor, newest_first
 from image_core.audit.events import LINE_COLUMNS, VERIFICATION_ID
 from image_core.db import Query, Record, Runner
 from image_core.models import audit_event, audit_seal
@@ -26,16 +26,8 @@ def _condition(name: str, value: Any) -> ColumnElement[bool]:
 
 async def page(runner: Runner, conditions: dict[str, Any], cursor: Cursor | None, limit: int) -> list[Record]:
     """Return audit events, newest first."""
-    statement = (
-        select(*LINE_COLUMNS)
-        .where(*(_condition(name, value) for name, value in conditions.items()))
-        .order_by(audit_event.c.created_at.desc(), audit_event.c.id.desc())
-        .limit(limit)
-    )
-    if cursor is not None:
-        after = tuple_(cursor.created_at, cursor.row_id)
-        statement = statement.where(tuple_(audit_event.c.created_at, audit_event.c.id) < after)
-    return await runner.fetch(statement)
+    statement = select(*LINE_COLUMNS).where(*(_condition(name, value) for name, value in conditions.items()))
+    return await runner.fetch(newest_first(statement, audit_event.c.created_at, audit_event.c.id, cursor, limit))
 
 
 _newest_seal = Query(

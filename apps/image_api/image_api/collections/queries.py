@@ -17,7 +17,6 @@ from sqlalchemy import (
     literal_column,
     or_,
     select,
-    tuple_,
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -25,7 +24,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from image_api.collections.cursor import PlaceCursor
 from image_api.collections.positions import GAP
-from image_api.http.pagination import Cursor
+from image_api.http.pagination import Cursor, newest_first
 from image_api.images.columns import HAS_THUMBNAIL, PLACEHOLDER, listed_columns
 from image_core.db import Query, Record, Runner, Transaction
 from image_core.models import collection, collection_member, image
@@ -151,22 +150,15 @@ async def page(
     runner: Runner, team_id: UUID, cursor: Cursor | None, limit: int, image_id: UUID | None = None
 ) -> list[Record]:
     """Return a team's collections with their covers, newest first; only those with an image, if one is named."""
-    order = collection.c.created_at, collection.c.id
-    statement = (
-        select(collection, _cover_id)
-        .where(collection.c.team_id == team_id)
-        .order_by(*(column.desc() for column in order))
-        .limit(limit)
-    )
-    if cursor is not None:
-        statement = statement.where(tuple_(*order) < tuple_(cursor.created_at, cursor.row_id))
+    statement = select(collection, _cover_id).where(collection.c.team_id == team_id)
     if image_id is not None:
         has_it = exists().where(
             _member.collection_id == collection.c.id, _member.team_id == collection.c.team_id,
             _member.image_id == image_id,
         )  # fmt: skip
         statement = statement.where(has_it)
-    return await runner.fetch(_with_covers(statement))
+    page = newest_first(statement, collection.c.created_at, collection.c.id, cursor, limit)
+    return await runner.fetch(_with_covers(page))
 
 
 async def find(runner: Runner, visible_team_id: UUID | None, collection_id: UUID) -> Record | None:

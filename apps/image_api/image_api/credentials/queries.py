@@ -4,9 +4,9 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, and_, func, insert, or_, select, tuple_, update
+from sqlalchemy import Select, and_, func, insert, or_, select, update
 
-from image_api.http.pagination import Cursor
+from image_api.http.pagination import Cursor, newest_first
 from image_core.db import Record, Runner, Transaction
 from image_core.models import credential, session, user, user_disabled_at
 
@@ -31,10 +31,7 @@ def _with_user(user_id: UUID) -> Select[Any]:
 
 async def page(runner: Runner, user_id: UUID, cursor: Cursor | None, limit: int) -> list[Record]:
     """Return a user's credentials, newest first, including inactive ones."""
-    order = credential.c.created_at, credential.c.id
-    statement = _with_user(user_id).order_by(*(column.desc() for column in order)).limit(limit)
-    if cursor is not None:
-        statement = statement.where(tuple_(*order) < tuple_(cursor.created_at, cursor.row_id))
+    statement = newest_first(_with_user(user_id), credential.c.created_at, credential.c.id, cursor, limit)
     return await runner.fetch(statement)
 
 

@@ -3,10 +3,10 @@
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Integer, Text, Uuid, bindparam, func, literal_column, select, tuple_, update
+from sqlalchemy import Integer, Text, Uuid, bindparam, func, literal_column, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from image_api.http.pagination import Cursor
+from image_api.http.pagination import Cursor, newest_first
 from image_core.db import Database, Query, Record, Runner, Transaction
 from image_core.models import dead_letter
 from image_core.states import DeadLetterStatus
@@ -62,15 +62,12 @@ async def store(database: Database, values: dict[str, Any]) -> bool:
 
 async def page(runner: Runner, status: DeadLetterStatus | None, cursor: Cursor | None, limit: int) -> list[Record]:
     """Return dead letters, newest first."""
-    statement = select(*_SHOWN).order_by(_COLUMNS.created_at.desc(), _COLUMNS.id.desc()).limit(limit)
+    statement = select(*_SHOWN)
     if status is DeadLetterStatus.OPEN:
         statement = statement.where(_IS_OPEN)
     elif status is not None:
         statement = statement.where(_COLUMNS.status == status)
-    if cursor is not None:
-        after = tuple_(cursor.created_at, cursor.row_id)
-        statement = statement.where(tuple_(_COLUMNS.created_at, _COLUMNS.id) < after)
-    return await runner.fetch(statement)
+    return await runner.fetch(newest_first(statement, _COLUMNS.created_at, _COLUMNS.id, cursor, limit))
 
 
 async def find(runner: Runner, dead_letter_id: UUID) -> Record | None:

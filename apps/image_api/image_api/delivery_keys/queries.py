@@ -2,10 +2,10 @@
 
 from uuid import UUID
 
-from sqlalchemy import Update, func, select, tuple_
+from sqlalchemy import Update, func, select
 from sqlalchemy.dialects.postgresql import insert
 
-from image_api.http.pagination import Cursor
+from image_api.http.pagination import Cursor, newest_first
 from image_core.db import Record, Runner, Transaction
 from image_core.models import delivery_key
 from image_core.states import DeliveryKeyState
@@ -18,16 +18,8 @@ COLUMNS = tuple(
 
 async def page(runner: Runner, team_id: UUID, cursor: Cursor | None, limit: int) -> list[Record]:
     """Return the keys of a team, newest first."""
-    statement = (
-        select(*COLUMNS)
-        .where(delivery_key.c.team_id == team_id)
-        .order_by(delivery_key.c.created_at.desc(), delivery_key.c.id.desc())
-        .limit(limit)
-    )
-    if cursor is not None:
-        place = tuple_(delivery_key.c.created_at, delivery_key.c.id)
-        statement = statement.where(place < tuple_(cursor.created_at, cursor.row_id))
-    return await runner.fetch(statement)
+    statement = select(*COLUMNS).where(delivery_key.c.team_id == team_id)
+    return await runner.fetch(newest_first(statement, delivery_key.c.created_at, delivery_key.c.id, cursor, limit))
 
 
 async def find(runner: Runner, team_id: UUID | None, key_id: UUID) -> Record | None:

@@ -3,10 +3,10 @@
 from collections.abc import Collection
 from uuid import UUID
 
-from sqlalchemy import Column, ColumnElement, Integer, Uuid, bindparam, case, delete, exists, func, or_, select, tuple_
+from sqlalchemy import Column, ColumnElement, Integer, Uuid, bindparam, case, delete, exists, func, or_, select
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
-from image_api.http.pagination import Cursor
+from image_api.http.pagination import Cursor, newest_first
 from image_api.images.columns import SUMMARY_COLUMNS
 from image_core.db import Query, Record, Runner, Transaction
 from image_core.ids import new_id
@@ -140,13 +140,6 @@ async def undo(transaction: Transaction, team_id: UUID | None, decision_id: UUID
 
 async def page_of_decisions(runner: Runner, team_id: UUID, cursor: Cursor | None, limit: int) -> list[Record]:
     """Return decisions of a team, newest first."""
-    statement = (
-        select(duplicate_decision)
-        .where(duplicate_decision.c.team_id == team_id)
-        .order_by(duplicate_decision.c.created_at.desc(), duplicate_decision.c.id.desc())
-        .limit(limit)
-    )
-    if cursor is not None:
-        position = tuple_(duplicate_decision.c.created_at, duplicate_decision.c.id)
-        statement = statement.where(position < tuple_(cursor.created_at, cursor.row_id))
-    return await runner.fetch(statement)
+    decision = duplicate_decision.c
+    statement = select(duplicate_decision).where(decision.team_id == team_id)
+    return await runner.fetch(newest_first(statement, decision.created_at, decision.id, cursor, limit))

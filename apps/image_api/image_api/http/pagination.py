@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from sqlalchemy import ColumnElement, Select, tuple_
+
 from image_core import errors
 from image_core.db import Record
 
@@ -62,6 +64,16 @@ def unpack(layout: struct.Struct, text: str) -> tuple[Any, ...]:
     if pack(layout, *values) != text:
         raise errors.CursorInvalid(_INVALID)
     return values
+
+
+def newest_first(
+    statement: Select[Any], created_at: ColumnElement[datetime], row_id: ColumnElement[UUID], cursor: Cursor | None,
+    limit: int,
+) -> Select[Any]:  # fmt: skip
+    """Limit a statement to the rows after a cursor, newest first."""
+    if cursor is not None:
+        statement = statement.where(tuple_(created_at, row_id) < tuple_(cursor.created_at, cursor.row_id))
+    return statement.order_by(created_at.desc(), row_id.desc()).limit(limit)
 
 
 def next_cursor(rows: Sequence[Record], limit: int) -> str | None:

@@ -3,22 +3,19 @@
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, insert, select, tuple_
+from sqlalchemy import delete, insert, select
 
-from image_api.http.pagination import Cursor
+from image_api.http.pagination import Cursor, newest_first
 from image_core.db import Record, Runner, Transaction
 from image_core.models import import_source
 
 
 async def page(runner: Runner, team_id: UUID | None, cursor: Cursor | None, limit: int) -> list[Record]:
     """Return the import sources of a team, or of all teams, newest first."""
-    order = import_source.c.created_at, import_source.c.id
     statement = select(import_source)
     if team_id is not None:
         statement = statement.where(import_source.c.team_id == team_id)
-    if cursor is not None:
-        statement = statement.where(tuple_(*order) < tuple_(cursor.created_at, cursor.row_id))
-    return await runner.fetch(statement.order_by(*(column.desc() for column in order)).limit(limit))
+    return await runner.fetch(newest_first(statement, import_source.c.created_at, import_source.c.id, cursor, limit))
 
 
 async def find_by_name(runner: Runner, team_id: UUID, name: str) -> Record | None:

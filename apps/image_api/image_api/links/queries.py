@@ -18,12 +18,11 @@ from sqlalchemy import (
     literal_column,
     or_,
     select,
-    tuple_,
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from image_api.http.pagination import Cursor
+from image_api.http.pagination import Cursor, newest_first
 from image_api.links.viewing import HAS_ENDED
 from image_core.db import Query, Record, Runner, Transaction
 from image_core.models import collection, collection_member, share_link, share_link_image
@@ -87,15 +86,10 @@ async def page(
     runner: Runner, team_id: UUID, cursor: Cursor | None, limit: int, image_id: UUID | None = None
 ) -> list[Record]:
     """Return a team's links, newest first; only those with an image, if one is named."""
-    order = _link.created_at, _link.id
-    statement = (
-        select(*_COLUMNS).where(_link.team_id == team_id).order_by(*(each.desc() for each in order)).limit(limit)
-    )
-    if cursor is not None:
-        statement = statement.where(tuple_(*order) < tuple_(cursor.created_at, cursor.row_id))
+    statement = select(*_COLUMNS).where(_link.team_id == team_id)
     if image_id is not None:
         statement = statement.where(_has(image_id))
-    return await runner.fetch(statement)
+    return await runner.fetch(newest_first(statement, _link.created_at, _link.id, cursor, limit))
 
 
 def _has(image_id: UUID) -> ColumnElement[bool]:

@@ -5,10 +5,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ColumnElement, Text, Uuid, bindparam, cast, func, insert, or_, select, tuple_, update
+from sqlalchemy import BigInteger, ColumnElement, Text, Uuid, bindparam, cast, func, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from image_api.http.pagination import Cursor
+from image_api.http.pagination import Cursor, newest_first
 from image_api.operations.items import NewItem
 from image_core.db import Query, Record, Runner, Transaction, to_json
 from image_core.models import operation, operation_item, team
@@ -100,15 +100,12 @@ async def page(
     runner: Runner, team_id: UUID | None, unfinished_only: bool, cursor: Cursor | None, limit: int
 ) -> list[Record]:
     """Return operations, newest first; null means those of all teams and of the platform, for an admin."""
-    order = _operation.created_at, _operation.id
-    statement = select(operation).order_by(*(each.desc() for each in order)).limit(limit)
+    statement = select(operation)
     if team_id is not None:
         statement = statement.where(_operation.team_id == team_id)
     if unfinished_only:
         statement = statement.where(_operation.finished_at.is_(None))
-    if cursor is not None:
-        statement = statement.where(tuple_(*order) < tuple_(cursor.created_at, cursor.row_id))
-    return await runner.fetch(statement)
+    return await runner.fetch(newest_first(statement, _operation.created_at, _operation.id, cursor, limit))
 
 
 async def find(runner: Runner, visible_team_id: UUID | None, operation_id: UUID) -> Record | None:

@@ -16,13 +16,12 @@ from sqlalchemy import (
     literal,
     select,
     text,
-    tuple_,
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from image_api.http.pagination import Cursor
+from image_api.http.pagination import Cursor, newest_first
 from image_api.lookups.database_time import database_now
 from image_core.db import Record, Runner, Transaction
 from image_core.models import invitation, password_reset, session, sign_in_delay, user, user_disabled_at
@@ -143,11 +142,7 @@ async def add_invitation(transaction: Transaction, lifetime: timedelta, values: 
 async def invitations(runner: Runner, team_id: UUID, cursor: Cursor | None, limit: int) -> list[Record]:
     """Return a team's invitations, newest first."""
     statement = select(*_INVITATION).where(invitation.c.team_id == team_id)
-    if cursor is not None:
-        position = tuple_(invitation.c.created_at, invitation.c.id)
-        statement = statement.where(position < tuple_(cursor.created_at, cursor.row_id))
-    ordered = statement.order_by(invitation.c.created_at.desc(), invitation.c.id.desc())
-    return await runner.fetch(ordered.limit(limit))
+    return await runner.fetch(newest_first(statement, invitation.c.created_at, invitation.c.id, cursor, limit))
 
 
 async def find_invitation(runner: Runner, token_hash: bytes) -> Record | None:

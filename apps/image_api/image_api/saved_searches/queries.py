@@ -3,9 +3,9 @@
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, func, insert, select, true, tuple_, update
+from sqlalchemy import ColumnElement, delete, func, insert, select, true, update
 
-from image_api.http.pagination import Cursor
+from image_api.http.pagination import Cursor, newest_first
 from image_core.db import Record, Runner, Transaction
 from image_core.models import saved_search
 
@@ -16,11 +16,8 @@ def _visible(team_id: UUID | None) -> ColumnElement[bool]:
 
 async def page(runner: Runner, team_id: UUID, cursor: Cursor | None, limit: int) -> list[Record]:
     """Return a team's saved searches, newest first."""
-    order = saved_search.c.created_at, saved_search.c.id
     statement = select(saved_search).where(saved_search.c.team_id == team_id)
-    if cursor is not None:
-        statement = statement.where(tuple_(*order) < tuple_(cursor.created_at, cursor.row_id))
-    return await runner.fetch(statement.order_by(*(column.desc() for column in order)).limit(limit))
+    return await runner.fetch(newest_first(statement, saved_search.c.created_at, saved_search.c.id, cursor, limit))
 
 
 async def find(runner: Runner, team_id: UUID | None, search_id: UUID) -> Record | None:

@@ -18,11 +18,10 @@ from sqlalchemy import (
     func,
     insert,
     select,
-    tuple_,
     update,
 )
 
-from image_api.http.pagination import Cursor
+from image_api.http.pagination import Cursor, newest_first
 from image_core.db import Query, Record, Runner, Transaction
 from image_core.models import credential, credit_account, image, invitation, share_link, storage_usage, team, user
 
@@ -64,12 +63,10 @@ async def names(runner: Runner, team_ids: Collection[UUID]) -> dict[UUID, str]:
 
 async def page(runner: Runner, only_id: UUID | None, cursor: Cursor | None, limit: int) -> list[Record]:
     """Return teams, newest first; only the one of `only_id` if it is given."""
-    statement = select(team).order_by(team.c.created_at.desc(), team.c.id.desc()).limit(limit)
+    statement = select(team)
     if only_id is not None:
         statement = statement.where(team.c.id == only_id)
-    if cursor is not None:
-        statement = statement.where(tuple_(team.c.created_at, team.c.id) < tuple_(cursor.created_at, cursor.row_id))
-    return await runner.fetch(statement)
+    return await runner.fetch(newest_first(statement, team.c.created_at, team.c.id, cursor, limit))
 
 
 async def matching(runner: Runner, text: str, limit: int) -> list[Record]:

@@ -4,9 +4,9 @@ from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Text, Uuid, bindparam, cast, delete, exists, func, insert, or_, select, tuple_, update
+from sqlalchemy import ARRAY, Text, Uuid, bindparam, cast, delete, exists, func, insert, or_, select, update
 
-from image_api.http.pagination import Cursor
+from image_api.http.pagination import Cursor, newest_first
 from image_api.lookups.database_time import database_now
 from image_core.db import Query, Record, Runner, Transaction
 from image_core.keys.api_keys import NewKey
@@ -28,26 +28,17 @@ async def find(runner: Runner, user_id: UUID) -> Record | None:
 
 async def page(runner: Runner, team_id: UUID, cursor: Cursor | None, limit: int) -> list[Record]:
     """Return a team's users, newest first."""
-    statement = (
-        select(user)
-        .where(user.c.team_id == team_id, user.c.deleting_at.is_(None))
-        .order_by(user.c.created_at.desc(), user.c.id.desc())
-        .limit(limit)
-    )
-    if cursor is not None:
-        statement = statement.where(tuple_(user.c.created_at, user.c.id) < tuple_(cursor.created_at, cursor.row_id))
-    return await runner.fetch(statement)
+    statement = select(user).where(user.c.team_id == team_id, user.c.deleting_at.is_(None))
+    return await runner.fetch(newest_first(statement, user.c.created_at, user.c.id, cursor, limit))
 
 
 async def matching(runner: Runner, text: str | None, cursor: Cursor | None, limit: int) -> list[Record]:
     """Return users of all teams, newest first; with a text those with it in name or e-mail, or with this id."""
-    statement = select(user).where(user.c.deleting_at.is_(None)).order_by(user.c.created_at.desc(), user.c.id.desc())
+    statement = select(user).where(user.c.deleting_at.is_(None))
     if text is not None:
         names_it = (each.icontains(text, autoescape=True) for each in (user.c.name, user.c.email))
         statement = statement.where(or_(*names_it, cast(user.c.id, Text) == text.lower()))
-    if cursor is not None:
-        statement = statement.where(tuple_(user.c.created_at, user.c.id) < tuple_(cursor.created_at, cursor.row_id))
-    return await runner.fetch(statement.limit(limit))
+    return await runner.fetch(newest_first(statement, user.c.created_at, user.c.id, cursor, limit))
 
 
 async def names(runner: Runner, team_id: UUID | None, user_ids: Collection[UUID]) -> dict[UUID, str]:

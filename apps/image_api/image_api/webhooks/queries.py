@@ -7,7 +7,6 @@ from uuid import UUID
 
 from sqlalchemy import (
     DateTime,
-    Select,
     Text,
     Uuid,
     bindparam,
@@ -17,12 +16,11 @@ from sqlalchemy import (
     func,
     insert,
     select,
-    tuple_,
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from image_api.http.pagination import Cursor
+from image_api.http.pagination import Cursor, newest_first
 from image_core.db import Query, Record, Runner, Transaction
 from image_core.feed.reading import CREDENTIAL_TYPES, Position, in_feed
 from image_core.ids import new_id
@@ -51,13 +49,7 @@ async def now(runner: Runner) -> datetime:
 async def page(runner: Runner, team_id: UUID, cursor: Cursor | None, limit: int) -> list[Record]:
     """Return the webhooks of a team, newest first."""
     statement = select(*COLUMNS).where(webhook.c.team_id == team_id)
-    return await runner.fetch(_paged(statement, webhook.c.created_at, webhook.c.id, cursor, limit))
-
-
-def _paged(statement: Select[Any], time: Any, row_id: Any, cursor: Cursor | None, limit: int) -> Select[Any]:
-    if cursor is not None:
-        statement = statement.where(tuple_(time, row_id) < tuple_(cursor.created_at, cursor.row_id))
-    return statement.order_by(time.desc(), row_id.desc()).limit(limit)
+    return await runner.fetch(newest_first(statement, webhook.c.created_at, webhook.c.id, cursor, limit))
 
 
 async def find(runner: Runner, team_id: UUID | None, webhook_id: UUID, *, lock: bool = False) -> Record | None:
@@ -115,7 +107,7 @@ async def deliveries(
     statement = select(*DELIVERY_COLUMNS).where(_delivery.webhook_id == webhook_id, _delivery.team_id == team_id)
     if status is not None:
         statement = statement.where(_delivery.status == status)
-    return await runner.fetch(_paged(statement, _delivery.created_at, _delivery.id, cursor, limit))
+    return await runner.fetch(newest_first(statement, _delivery.created_at, _delivery.id, cursor, limit))
 
 
 async def find_delivery(runner: Runner, team_id: UUID | None, delivery_id: UUID) -> Record | None:
