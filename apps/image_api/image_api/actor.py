@@ -83,6 +83,17 @@ class Actor:
         """The team to which every query is restricted; null means all teams, for an admin."""
         return None if self.is_admin else self.team_id
 
+    def visible_team(self, named_id: UUID | None) -> UUID | None:
+        """Return the team of a list that may name one; null means all teams, for an admin.
+
+        Raises:
+            errors.TeamNotFound: It is another team.
+        """
+        visible_id = self.visible_team_id
+        if visible_id is not None and named_id not in (None, visible_id):
+            raise errors.TeamNotFound
+        return visible_id or named_id
+
 
 def require_admin(actor: Actor) -> None:
     """Require an admin of the platform with the scope `admin`.

@@ -33,10 +33,7 @@ async def list_sources(
     Raises:
         errors.TeamNotFound: It is another team.
     """
-    visible_id = actor.visible_team_id
-    if visible_id is not None and team_id not in (None, visible_id):
-        raise errors.TeamNotFound
-    return await queries.page(runner, visible_id or team_id, cursor, limit)
+    return await queries.page(runner, actor.visible_team(team_id), cursor, limit)
 
 
 async def get_granted(runner: Runner, team_id: UUID, name: str) -> Record:

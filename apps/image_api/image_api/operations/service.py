@@ -97,10 +97,7 @@ async def list_operations(
     Raises:
         errors.TeamNotFound: It is another team.
     """
-    visible_id = actor.visible_team_id
-    if visible_id is not None and team_id not in (None, visible_id):
-        raise errors.TeamNotFound
-    return await queries.page(runner, visible_id or team_id, unfinished_only, cursor, limit)
+    return await queries.page(runner, actor.visible_team(team_id), unfinished_only, cursor, limit)
 
 
 async def get_operation(runner: Runner, actor: Actor, operation_id: UUID) -> Record:

@@ -31,13 +31,8 @@ _MASTER: dict[int | str, dict[str, Any]] = {
 
 
 def _shown(row: Record) -> dict[str, Any]:
-    until = row["previous_secret_until"]
-    held = row["held_until"]
-    return {
-        **dict(row),
-        "previous_secret_expires_at": until if until is not None and until > row["now"] else None,
-        "held_until": held if held is not None and held > row["now"] else None,
-    }
+    values = service.shown(row)
+    return {**values, "previous_secret_expires_at": values["previous_secret_until"]}
 
 
 def _whole(row: Record, response: Response) -> dict[str, Any]:

@@ -32,6 +32,16 @@ class NewSecret(NamedTuple):
     secret: str
 
 
+def shown(row: Record) -> dict[str, Any]:
+    """Return a webhook without the times that are over by now."""
+    over = {
+        name: None
+        for name in ("previous_secret_until", "held_until")
+        if row[name] is not None and row[name] <= row["now"]
+    }
+    return {**dict(row), **over}
+
+
 async def list_webhooks(
     runner: Runner, actor: Actor, team_id: UUID | None, cursor: Cursor | None, limit: int
 ) -> list[Record]:

@@ -34,12 +34,7 @@ def webhook_path(webhook_id: UUID) -> str:
 
 def shown_webhook(row: Record) -> dict[str, Any]:
     """Return a webhook as pages show it; lists show its host in place of its URL, which may hold a secret."""
-    until, held = row["previous_secret_until"], row["held_until"]
-    return {
-        **dict(row), "host": host_of(row["url"]),
-        "previous_secret_until": until if until is not None and until > row["now"] else None,
-        "held_until": held if held is not None and held > row["now"] else None,
-    }  # fmt: skip
+    return {**service.shown(row), "host": host_of(row["url"])}
 
 
 def known_types(actor: Actor, chosen: list[str]) -> list[str]:
