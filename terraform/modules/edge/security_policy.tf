@@ -1,7 +1,11 @@
 locals {
-  # Bodies that can look like an attack, so that these rules skip them: pictures, and addresses of pictures. A test
-  # compares the paths with the OpenAPI document.
-  is_unscanned = "request.method == 'POST' && request.path.matches('^/api/v1/(classify|delivery/resign|images|images/import|upload)$')"
+  # Bodies that can look like an attack, so that these rules skip them: pictures, and addresses. A test compares the
+  # paths with the OpenAPI document and the forms of the console.
+  unscanned_paths = join("|", [
+    "/api/v1/(classify|delivery/resign|images|images/import|imports|upload|webhooks|webhooks/[^/]+)",
+    "/console/(images/upload|webhooks|webhooks/[^/]+/change)",
+  ])
+  is_unscanned = "request.method.matches('^(PATCH|POST)$') && request.path.matches('^(${local.unscanned_paths})$')"
 
   waf_rules = {
     sqli-v33-stable             = 1000

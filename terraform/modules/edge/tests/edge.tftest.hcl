@@ -90,7 +90,7 @@ run "pictures_are_not_taken_for_attacks" {
   command = plan
 
   assert {
-    condition     = alltrue([for rule in google_compute_security_policy.this.rule : startswith(rule.match[0].expr[0].expression, "!(request.method == 'POST' && request.path.matches(") if rule.priority >= 1000 && rule.priority < 2000])
+    condition     = alltrue([for rule in google_compute_security_policy.this.rule : startswith(rule.match[0].expr[0].expression, "!(request.method.matches('^(PATCH|POST)$') && request.path.matches('^(/api/v1/") if rule.priority >= 1000 && rule.priority < 2000])
     error_message = "Uploads meet the rules."
   }
 }
