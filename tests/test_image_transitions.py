@@ -51,10 +51,11 @@ class Case:
 
 
 _completed = {
-    "new_size_bytes": 5, "new_sha256": testing.a_sha256("new"), "new_generation": 7, "new_filename": None,
-    "new_tags": [], "new_metadata": "{}",
+    "new_size_bytes": 5, "new_sha256": testing.a_sha256("new"), "new_crc32c": "AAAAAA==", "new_generation": 7,
+    "new_filename": None, "new_tags": [], "new_metadata": "{}",
 }  # fmt: skip
-_stored = {"new_size_bytes": 5, "new_sha256": testing.a_sha256("new"), "new_generation": testing.GENERATION}
+_copied = {"new_generation": testing.GENERATION, "new_crc32c": "AAAAAA=="}
+_stored = {"new_size_bytes": 5, "new_sha256": testing.a_sha256("new"), **_copied}
 _claim = {
     "of_generation": testing.GENERATION, "max_attempts": MOST_ATTEMPTS, "new_token": new_id(), "lease": LEASE,
 }  # fmt: skip
@@ -88,6 +89,9 @@ CASES: dict[str, Case] = {
         {"deadline": LEASE},
         moves=False,
     ),
+    "note_copy": Case(
+        transitions.note_copy, {"status": S.PENDING}, (_other, {"status": S.EXPIRED}), _copied, moves=False
+    ),
     "expire": Case(lambda: transitions.expire(IMAGE, NOT_AN_IMAGE), {"status": S.PENDING}, (_other,)),
     "claim": Case(
         transitions.claim,
@@ -120,6 +124,16 @@ CASES: dict[str, Case] = {
         lambda: transitions.reprocess(image.c.filename == "cat", 1),
         {"status": S.READY, "filename": "cat"},
         (TRASHED, {"filename": "dog"}),
+    ),
+    "lose_original": Case(
+        lambda: transitions.lose_original(IMAGE, testing.GENERATION, NOT_AN_IMAGE),
+        {},
+        (_other, {"generation": 1}, LIVE),
+    ),
+    "bring_back_original": Case(
+        lambda: transitions.bring_back_original(IMAGE, testing.GENERATION, testing.GENERATION + 1),
+        {"status": S.FAILED},
+        (_other, {"generation": 1}, LIVE),
     ),
     "replace_derivative": Case(
         transitions.replace_derivative,
@@ -279,6 +293,7 @@ async def test_it_changes_what_it_is_for(
         # An entity tag changes with whatever callers see.
         is_seen = name not in (
             "await_direct_upload",
+            "note_copy",
             "defer_overdue",
             "defer_purge",
             "mark_for_purge",
