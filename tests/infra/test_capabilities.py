@@ -118,9 +118,11 @@ def _assignments(scope: ast.AST) -> list[tuple[str, ast.expr]]:
 
 
 def _bucket_of(node: ast.expr, aliases: dict[str, set[str]]) -> set[str]:
-    """The buckets that an expression may stand for: an attribute of that name, or a name that was given one."""
+    """The buckets that an expression may stand for: an attribute of that name, `source.bucket`, or a name of one."""
     if isinstance(node, ast.Attribute) and node.attr in BUCKETS:
         return {node.attr}
+    if isinstance(node, ast.Attribute) and node.attr == "bucket" and getattr(node.value, "id", "") == "source":
+        return {"import_sources"}
     if isinstance(node, ast.IfExp):
         return _bucket_of(node.body, aliases) | _bucket_of(node.orelse, aliases)
     if isinstance(node, ast.Name):

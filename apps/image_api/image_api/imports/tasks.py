@@ -180,17 +180,16 @@ class CopyBucket(Kind):
     async def fill(self, parts: TaskParts, operation: Operation) -> Filled:
         """Find the next objects of the bucket, without folders and, unless asked for, resized copies."""
         source, asked = await _granted_source(parts, operation), operation.parameters
-        bucket = source.bucket
         prefix = source.prefix + asked["prefix"]
         try:
-            listed = await bucket.live_objects(prefix, operation.fill_position or "", _CHUNK)
+            listed = await source.bucket.live_objects(prefix, operation.fill_position or "", _CHUNK)
         except BucketNotReadable as error:
             raise errors.SourceNotReadable(
                 "The bucket of the source cannot be read. Ask the operator to grant image-tasks the right to read it."
             ) from error
         chosen = [each for each in listed if not each.stored.name.endswith("/")]
         if not asked["include_resized"]:
-            resized = await _resized(bucket, source.prefix, [each.stored.name for each in chosen])
+            resized = await _resized(source.bucket, source.prefix, [each.stored.name for each in chosen])
             chosen = [each for each in chosen if each.stored.name not in resized]
         items = [NewItem(payload=_described(each, source, asked), size_bytes=each.stored.size_bytes) for each in chosen]
         return Filled(items, listed[-1].stored.name if len(listed) == _CHUNK else None)
@@ -198,13 +197,13 @@ class CopyBucket(Kind):
     async def prepare(self, parts: TaskParts, operation: Operation, item: Item) -> _Prepared:
         """Look at the first bytes of an object, so that what is no image is not copied."""
         payload = item.payload
-        bucket = (await _granted_source(parts, operation)).bucket
+        source = await _granted_source(parts, operation)
         if not payload["size_bytes"]:
             raise errors.SourceNotAnImage("The object is empty.", allowed_formats=parts.settings.image_formats)
         check_size(payload["size_bytes"], parts.settings.direct_upload_max_bytes)
         last = min(PREFIX_BYTES, payload["size_bytes"]) - 1
         try:
-            first_bytes = await bucket.read(payload["name"], payload["generation"], 0, last)
+            first_bytes = await source.bucket.read(payload["name"], payload["generation"], 0, last)
         except ObjectMissing as error:
             raise _changed() from error
         header = receiving.check_header(first_bytes, parts.settings)
@@ -280,9 +279,9 @@ async def _copy(parts: TaskParts, operation: Operation, item: Item, row: Record)
     """Have storage copy an object, unless it is no longer what was found; repeating it copies nothing twice."""
     payload = item.payload
     try:
-        bucket = (await _granted_source(parts, operation)).bucket
+        source = await _granted_source(parts, operation)
         stored = await parts.originals.copy_from(
-            bucket, payload["name"], payload["generation"], row["object_name"], row["content_type"]
+            source.bucket, payload["name"], payload["generation"], row["object_name"], row["content_type"]
         )
     except (ObjectChanged, ObjectMissing):
         changed = _changed()
