@@ -778,6 +778,10 @@ run "buckets_to_import_from_are_read_by_image_tasks_alone" {
     ]
     error_message = "A bucket to import from is read by nobody, or by another account, or may be written."
   }
+}
+
+run "imports_of_urls_fetch_nothing_from_inside" {
+  command = plan
 
   assert {
     condition     = local.tasks_environment["FETCH_ALLOW_ADDRESSES"] == "[]"

@@ -73,6 +73,10 @@ run "events_and_nudges_are_pushed_to_image_tasks" {
     }
     error_message = "They are pushed elsewhere."
   }
+}
+
+run "nudges_carry_the_token_of_the_account_that_pushes" {
+  command = plan
 
   assert {
     condition     = alltrue([for each in google_pubsub_subscription.nudge : each.push_config[0].oidc_token[0].audience == var.tasks.audience && each.push_config[0].oidc_token[0].service_account_email == var.push.service_account_email])
@@ -87,6 +91,10 @@ run "nudges_lapse_instead_of_dying" {
     condition     = alltrue([for each in google_pubsub_subscription.nudge : each.ack_deadline_seconds == 60 && each.message_retention_duration == "3600s" && length(each.dead_letter_policy) == 0 && each.expiration_policy[0].ttl == ""])
     error_message = "A nudge is kept longer than an hour, or becomes a dead letter, or has less than a step's time."
   }
+}
+
+run "nudges_are_retried_ever_more_slowly" {
+  command = plan
 
   assert {
     condition     = alltrue([for each in google_pubsub_subscription.nudge : each.retry_policy[0].minimum_backoff == "10s" && each.retry_policy[0].maximum_backoff == "600s"])
@@ -222,6 +230,10 @@ run "dead_letters_are_pushed_to_image_tasks" {
     ]])
     error_message = "Dead letters become no rows."
   }
+}
+
+run "dead_letters_of_the_push_do_not_go_in_a_circle" {
+  command = plan
 
   assert {
     condition     = alltrue([for each in google_pubsub_subscription.dead_letters_push : length(each.dead_letter_policy) == 0])
