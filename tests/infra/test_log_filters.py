@@ -173,10 +173,22 @@ OURS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "operations_stuck": stuck_operations,
     "pictures_refused": a_minute_of_delivery(lambda usage: usage.count_refusal()),
 }
+
+
+def request_of_the_api(**values: str) -> Entry:
+    """A line of Cloud Run's own log of requests."""
+    name = "projects/example-project/logs/run.googleapis.com%2Frequests"
+    labels = {"service_name": "image-api", "revision_name": "image-api-00012-abc"}
+    return {"resource": {"type": "cloud_run_revision", "labels": labels}, "logName": name, "httpRequest": values}
+
+
 OF_THE_PLATFORM = {
     "out_of_memory": OUT_OF_MEMORY,
     "revisions_failed": REVISION_FAILED,
     "schedules_failed": SCHEDULE_FAILED,
+    "answer_seconds": request_of_the_api(
+        requestUrl="https://images.example.com/api/v1/images?limit=2", latency="0.12s"
+    ),
 }
 
 
@@ -226,6 +238,26 @@ def test_an_image_that_was_ready_before_is_not_measured(metrics: dict[str, dict[
 
 
 @pytest.mark.infra
+@pytest.mark.parametrize(
+    ("target", "is_measured"),
+    [
+        ("events", False),
+        ("events?after=c", False),
+        ("changes?wait=25", False),
+        ("changes?after=c&wait=25", False),
+        ("changes?after=c", True),
+        ("changes?after=c&limit=1", True),
+        ("webhooks?event_types=x", True),
+    ],
+)
+def test_requests_that_wait_for_the_feed_are_not_measured(
+    metrics: dict[str, dict[str, Any]], target: str, is_measured: bool
+) -> None:
+    line = request_of_the_api(requestUrl=f"https://images.example.com/api/v1/{target}", latency="25.01s")
+    assert matches(metrics["answer_seconds"]["filter"], line) == is_measured
+
+
+@pytest.mark.infra
 def test_the_sink_keeps_audit_events_and_nothing_else_of_ours(
     lines: dict[str, Entry], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -238,13 +270,6 @@ def test_the_sink_keeps_audit_events_and_nothing_else_of_ours(
         an_audit_event(patched)
     assert [matches(kept, line) for line in made] == [True]
     assert {name for name, line in lines.items() if matches(kept, line)} == {"revisions_failed"}
-
-
-def request_of_the_api(**values: str) -> Entry:
-    """A line of Cloud Run's own log of requests."""
-    name = "projects/example-project/logs/run.googleapis.com%2Frequests"
-    labels = {"service_name": "image-api", "revision_name": "image-api-00012-abc"}
-    return {"resource": {"type": "cloud_run_revision", "labels": labels}, "logName": name, "httpRequest": values}
 
 
 TOKEN = "0123456789abcdef0123456789abcdef"

@@ -22,8 +22,8 @@ locals {
 
   cuts = {
     latency = {
-      filter = "metric.type=\"run.googleapis.com/request_latencies\" AND ${local.api_requests}"
-      max    = var.objectives.latency_threshold_ms
+      filter = "metric.type=\"logging.googleapis.com/user/${google_logging_metric.answer_seconds.name}\" AND resource.type=\"cloud_run_revision\""
+      max    = var.objectives.latency_threshold_ms / 1000
     }
     freshness = {
       filter = "metric.type=\"logging.googleapis.com/user/${google_logging_metric.image_ready_seconds.name}\" AND resource.type=\"cloud_run_revision\""

@@ -348,8 +348,17 @@ run "latency_is_cut_at_its_threshold" {
   command = plan
 
   assert {
-    condition     = google_monitoring_slo.this["latency"].request_based_sli[0].distribution_cut[0].range[0].max == 1000
+    condition     = google_monitoring_slo.this["latency"].request_based_sli[0].distribution_cut[0].range[0].max == 1 && contains(google_logging_metric.answer_seconds.bucket_options[0].explicit_buckets[0].bounds, 1)
     error_message = "Another latency."
+  }
+}
+
+run "latency_does_not_count_who_waits_for_the_feed" {
+  command = plan
+
+  assert {
+    condition     = strcontains(google_monitoring_slo.this["latency"].request_based_sli[0].distribution_cut[0].distribution_filter, "logging.googleapis.com/user/answer_seconds") && strcontains(google_logging_metric.answer_seconds.filter, "NOT httpRequest.requestUrl=~")
+    error_message = "Every client that waits for news looks like a slow API."
   }
 }
 
