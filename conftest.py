@@ -22,6 +22,7 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import httpx2
 import pytest
+from _pytest.logging import caplog_records_key
 from hypothesis import HealthCheck, settings
 
 from image_core import events, models
@@ -68,6 +69,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.get_closest_marker("go") is not None:
             item.add_marker(pytest.mark.timeout(GO_SECONDS))
     items.sort(key=lambda item: not item.nodeid.startswith(LONG))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show the stack of each unexpected error that was logged: it is in a field, which pytest leaves out."""
+    report = yield
+    if report.failed:
+        for record in item.stash.get(caplog_records_key, {}).get(report.when, ()):
+            if stack := getattr(record, "json_fields", {}).get("stack_trace"):
+                report.sections.append(("Unexpected error", stack))
+    return report
 
 
 @pytest.hookimpl(wrapper=True)
