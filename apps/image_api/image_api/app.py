@@ -26,6 +26,7 @@ from image_api.delivery_addresses.routes import router as delivery_addresses_rou
 from image_api.delivery_keys.routes import router as delivery_keys_router
 from image_api.direct_uploads.routes import router as direct_uploads_router
 from image_api.duplicates.routes import router as duplicates_router
+from image_api.exports.routes import router as exports_router
 from image_api.http import problems
 from image_api.http.paths import API_PREFIX
 from image_api.images.routes import router as images_router
@@ -102,6 +103,7 @@ ROUTERS = {
         batches_router,
         operations_router,
         imports_router,
+        exports_router,
         import_sources_router,
         reconcile_router,
         known_hashes_router,

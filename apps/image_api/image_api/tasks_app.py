@@ -22,6 +22,8 @@ from image_api.dead_letters import intake as dead_letter_intake
 from image_api.dead_letters import tasks as dead_letters
 from image_api.delivery_usage import tasks as delivery_usage
 from image_api.direct_uploads import tasks as direct_uploads
+from image_api.exports import tasks as exports
+from image_api.exports.images import EXPORT
 from image_api.fetching.guarded_fetch import GuardedFetcher
 from image_api.idempotency import tasks as idempotency
 from image_api.images import tasks as images
@@ -73,6 +75,7 @@ KINDS: dict[str, Kind] = {
     TEAM_REMOVAL: removals.TeamRemoval(),
     USER_REMOVAL: removals.UserRemoval(),
     RECONCILE: reconcile.Reconcile(),
+    EXPORT: exports.Export(),
 }
 """The kinds of operations, by the name in their rows."""
 

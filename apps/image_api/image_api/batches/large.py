@@ -1,8 +1,7 @@
 """Batches that are operations: of what a filter matches, of more than 1,000 images, or with a budget."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
-from urllib.parse import parse_qsl, urlencode
+from collections.abc import Sequence
+from typing import NamedTuple
 from uuid import UUID
 
 from image_api.actor import Actor
@@ -13,6 +12,7 @@ from image_api.batches.estimates import ANALYSES, CHANGES, SECONDS_PER_ANALYSIS,
 from image_api.batches.schemas import BatchAction, NewBatch
 from image_api.batches.service import check_scope
 from image_api.collections import service as collections
+from image_api.listing import matching
 from image_api.listing.filters.conditions import conditions
 from image_api.listing.filters.pairs import Filters
 from image_api.listing.totals import Total, count_images
@@ -27,7 +27,6 @@ from image_core.analyses.catalogue import price_credits
 from image_core.db import Runner
 
 _PAGE = 1000
-_NO_FILTERS = ("order_by",)
 
 
 class Estimate(NamedTuple):
@@ -44,14 +43,6 @@ class _Plan(NamedTuple):
     order: Order | None
     pairs: list[tuple[str, str]]
     filters: Filters | None
-
-
-def as_query(filters: Mapping[str, Any]) -> str:
-    """Return filters as they stand in the address of a list."""
-    pairs = [
-        (name, each) for name, value in filters.items() for each in (value if isinstance(value, list) else [value])
-    ]
-    return urlencode([(name, str(value).lower() if isinstance(value, bool) else str(value)) for name, value in pairs])
 
 
 async def begin_operation(
@@ -104,12 +95,10 @@ async def _check(
     """Check what would fail for every image, before anything begins."""
     check_scope(actor, batch.action)
     owner_id = await teams.receiving_team(services.database, actor, team_id)
-    pairs = [] if batch.filter is None else parse_qsl(as_query(batch.filter), keep_blank_values=True)
-    if filters is not None:
-        if all(name in _NO_FILTERS for name, _ in pairs):
-            raise errors.FilterInvalid("An empty filter would match every image. Send at least one.", field="filter")
-        filters = filters._replace(of_columns=filters.of_columns.model_copy(update={"team_id": owner_id}))
-        await conditions(services.database, actor, *filters)
+    pairs = []
+    if batch.filter is not None and filters is not None:
+        pairs = matching.pairs_of(batch.filter)
+        filters = await matching.check(services.database, actor, batch.filter, filters, owner_id)
     order = None
     match batch.action:
         case BatchAction.ANALYZE:

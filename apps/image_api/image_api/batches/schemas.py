@@ -4,18 +4,18 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from image_api.http.field_types import JsonBoolean, JsonInteger
 from image_api.images.schemas import ListedImage, Tags
-from image_api.metadata_schemas.values import MAX_METADATA_KEYS, MAX_VALUE_LENGTH, MetadataKey, MetadataValue
+from image_api.listing.matching import NamedFilters
+from image_api.metadata_schemas.values import MAX_METADATA_KEYS, MetadataKey, MetadataValue
 from image_core.states import Visibility
 
 MOST_IDS = 1000
 """Maximum number of images of a request that answers with what became of each."""
 MOST_LISTED_IDS = 10_000
 """Maximum number of ids of a batch; those beyond `MOST_IDS` are an operation."""
-MOST_FILTERS, MOST_FILTER_VALUES = 50, 100
 _IMAGE_ID = "0199c0de-0000-7000-8000-000000000004"
 
 
@@ -74,35 +74,6 @@ _ONLY_FOR = {
 }
 
 
-def _filter_value(value: Any) -> Any:
-    values = value if isinstance(value, list) else [value]
-    if not 1 <= len(values) <= MOST_FILTER_VALUES:
-        raise ValueError(f"send 1 to {MOST_FILTER_VALUES} values")
-    for each in values:
-        if not isinstance(each, str | int | float):
-            raise ValueError("send text, a number, true or false, or a list of those")  # noqa: TRY004 (pydantic takes only this)
-        if isinstance(each, str) and len(each) > MAX_VALUE_LENGTH:
-            raise ValueError(f"text too long: the limit is {MAX_VALUE_LENGTH} characters")
-    return value
-
-
-_FILTER_VALUE = [{"type": "string", "maxLength": MAX_VALUE_LENGTH}, {"type": "number"}, {"type": "boolean"}]
-FilterValue = str | bool | int | float
-FilterValues = Annotated[
-    FilterValue | list[FilterValue],
-    # One error for all types together; a union would report one for each.
-    PlainValidator(_filter_value),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                *_FILTER_VALUE,
-                {"type": "array", "items": {"anyOf": _FILTER_VALUE}, "minItems": 1, "maxItems": MOST_FILTER_VALUES},
-            ]
-        }
-    ),
-]
-
-
 class NewBatch(BaseModel):
     """One action for many images."""
 
@@ -114,7 +85,7 @@ class NewBatch(BaseModel):
         default_factory=list,
         description="IDs of the images, at most 10,000. An ID that is repeated counts once. Send `ids` or `filter`.",
     )
-    filter: Annotated[dict[str, FilterValues], Field(max_length=MOST_FILTERS)] | None = Field(
+    filter: NamedFilters | None = Field(
         None,
         description="Filters of `GET /api/v1/images` by name, instead of `ids`: what matches when the operation begins."
         ' Filters that can be repeated take a list, and those on metadata have their whole names: `{"tag": ["fjord"],'

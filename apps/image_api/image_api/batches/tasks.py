@@ -13,10 +13,7 @@ from image_api.batches.actions import apply
 from image_api.batches.collecting import collect
 from image_api.batches.estimates import SECONDS_PER_ANALYSIS, SECONDS_PER_CHANGE, to_items
 from image_api.batches.schemas import NewBatch
-from image_api.listing.filters.conditions import conditions
-from image_api.listing.filters.pairs import read_filters
-from image_api.listing.orders import NEWEST_FIRST
-from image_api.listing.service import find_page
+from image_api.listing.matching import find_matching
 from image_api.metadata_schemas import service as metadata_schemas
 from image_api.operations.items import DONE, Item, Operation, Outcome, failed, in_progress
 from image_api.operations.kinds import Filled, Kind
@@ -24,11 +21,7 @@ from image_api.tasks.parts import TaskParts
 from image_core import errors
 from image_core.analyses.catalogue import price_credits
 from image_core.db import Record, Transaction
-from image_core.models import image
 from image_core.states import AnalysisStatus, ItemState
-
-_PAGE = 1000
-_COLUMNS = (image.c.id, image.c.size_bytes, image.c.sha256, image.c.status)
 
 
 def _team_of(operation: Operation) -> UUID:
@@ -48,12 +41,8 @@ def _order_of(operation: Operation) -> Order | None:
 async def _find_images(parts: TaskParts, operation: Operation) -> Filled:
     """Return the next images that the filter of a batch matches, newest first."""
     team_id = _team_of(operation)
-    filters = read_filters([(name, value) for name, value in operation.parameters["_filters"]])
-    of_columns = filters.of_columns.model_copy(update={"team_id": team_id})
-    names, values = await conditions(parts.database, operation.actor, *filters._replace(of_columns=of_columns))
-    page = await find_page(
-        parts.database, names, values, NEWEST_FIRST, _PAGE, _COLUMNS, operation.fill_position
-    )  # fmt: skip
+    pairs = operation.parameters["_filters"]
+    page = await find_matching(parts.database, operation.actor, team_id, pairs, operation.fill_position)
     items = await to_items(parts.database, team_id, page.rows, _order_of(operation))
     return Filled(items, page.next_cursor)
 

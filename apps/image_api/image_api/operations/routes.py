@@ -20,7 +20,11 @@ router = APIRouter(prefix="/operations", tags=["operations"], route_class=Guarde
 Watcher = Annotated[Actor, Depends(RequireScope(Scope.IMAGES_READ))]
 Canceller = Annotated[
     Actor,
-    Depends(RequireAnyOf(Scope.IMAGES_WRITE, Scope.IMAGES_DELETE, Scope.ANALYSES_RUN, Scope.DELIVERY_MANAGE)),
+    Depends(
+        RequireAnyOf(
+            Scope.IMAGES_WRITE, Scope.IMAGES_DELETE, Scope.ANALYSES_RUN, Scope.DELIVERY_MANAGE, Scope.IMAGES_READ
+        )
+    ),
 ]
 _MEDIA_TYPE = "application/x-ndjson"
 _LINES: dict[int | str, dict[str, Any]] = {

@@ -96,3 +96,21 @@ async def test_another_teams_is_not_there(api: Api, member: UserWithKey, strange
     for path in (f"{OPERATIONS}/{operation_id}", f"{OPERATIONS}/{operation_id}/cancel"):
         assert (await browser.get(path)).status_code == 404
     assert str(operation_id) not in (await browser.get(OPERATIONS)).text
+
+
+async def test_an_export_that_has_succeeded_offers_its_manifest(
+    api: Api, tasks: Tasks, member: UserWithKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert member.team_id is not None
+    await testing.add_image(api.rows, member.team_id, tags=["fjord"])
+    asked = {"filter": {"tag": "fjord"}}
+    begun = await api.client.post("/api/v1/exports", headers=member.headers, json=asked)
+    operation_id = begun.json()["operation_id"]
+    browser = await signed_in(api, member)
+    path = f"{OPERATIONS}/{operation_id}"
+    assert "Its manifest" not in (await browser.get(path)).text
+    await run(tasks, monkeypatch)
+    page = (await browser.get(path)).text
+    address = f"/api/v1/exports/{operation_id}/manifest"
+    assert f'href="{address}"' in page
+    assert '"position":1' in (await browser.get(address)).text

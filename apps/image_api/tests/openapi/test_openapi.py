@@ -59,6 +59,7 @@ OF_A_TEAM = tuple(
         "collections",
         "saved-searches",
         "imports",
+        "exports",
         "links",
         "upload",
         "limits",
@@ -132,6 +133,8 @@ BEFORE = {
     "restore": {"deleted_at": datetime(2026, 1, 1, tzinfo=UTC)},
 }
 """What an image must be like for an operation, by the end of its path."""
+OPERATIONS_BEFORE: dict[str, dict[str, Any]] = {"manifest": {"kind": "export", "status": "succeeded"}}
+"""What long work must be like."""
 
 
 async def prepare(
@@ -163,7 +166,9 @@ async def prepare(
         "decision_id": await testing.add_decision(api.rows, owner.team_id, image_id),
         "analysis_id": await testing.add_analysis(api.rows, owner.team_id, (await api.row(image_id))["sha256"]),
         "saved_search_id": await testing.add_saved_search(api.rows, owner.team_id),
-        "operation_id": await testing.add_operation(api.rows, owner.team_id, owner.user_id),
+        "operation_id": await testing.add_operation(
+            api.rows, owner.team_id, holder.user_id, **OPERATIONS_BEFORE.get(path.rpartition("/")[2], {})
+        ),
         "import_source_id": await testing.add_import_source(api.rows, owner.team_id),
         "collection_id": await testing.add_collection(api.rows, owner.team_id, [image_id]),
         "link_id": await testing.add_share_link(api.rows, owner.team_id, [image_id]),
@@ -248,7 +253,7 @@ def body_of(
     ends |= {"delivery-keys": named, "collections": named, "links": {"collection_id": str(collection_id)}}
     ends |= {"saved-searches": named | {"query": "tag=fjord"}}
     ends |= {"imports": {"source": f"source-{import_source_id.hex[-12:]}"}}
-    ends |= {"reconcile": {}}
+    ends |= {"reconcile": {}, "exports": {"filter": {"tag": "fjord"}}}
     ends |= {"import-sources": {"team_id": str(owner.team_id), "name": "old-site", "bucket": "example-old-site"}}
     ends |= {"upload-tokens": {}, "uploads": {"content_type": "image/png", "size_bytes": 100}}
     ends |= {"check-hashes": {"sha256": [sha256(b"file").hexdigest()]}}

@@ -22,15 +22,15 @@ from ..pictures import picture
 from .test_openapi import OPERATIONS, operation_of
 
 OPERATION_IDS = """
-addCollectionImages addImportSource analyzeImage beginImport cancelOperation cancelUpload changeCollection
+addCollectionImages addImportSource analyzeImage beginExport beginImport cancelOperation cancelUpload changeCollection
 changeCredential changeCredits changeImage changeImages changePassword changeSavedSearch changeShareLink changeTeam
 changeUser changeWebhook checkHashes classifyImage countMetadataValues createCollection createCredential
 createDeliveryKey createInvitation createSavedSearch createShareLink createTeam createUploadToken createUser
 createWebhook decideDuplicate discardDeadLetter endSession exportAuditEvents findUsers getAnalysis getAuditChain
-getCollection getCredential getCredits getCurrentSession getDeliveryKey getDerivative getErrorPage getImage
-getImageContent getImages getLimits getLiveness getMetadataSchema getMetrics getOperation getPreset getReadiness
-getSavedSearch getShareLink getStorageUsage getSystemHealth getTeam getTimeline getTimelineMonth getUpload getUsage
-getUser getVersion getWebhook getWebhookDelivery importImage issuePasswordReset listAnalyses listAnalyzers
+getCollection getCredential getCredits getCurrentSession getDeliveryKey getDerivative getErrorPage getExportManifest
+getImage getImageContent getImages getLimits getLiveness getMetadataSchema getMetrics getOperation getPreset
+getReadiness getSavedSearch getShareLink getStorageUsage getSystemHealth getTeam getTimeline getTimelineMonth getUpload
+getUsage getUser getVersion getWebhook getWebhookDelivery importImage issuePasswordReset listAnalyses listAnalyzers
 listAuditEvents listChanges listCollectionImages listCollections listCredentials listCreditEntries listDeadLetters
 listDeliveryKeys listDerivatives listDuplicateDecisions listDuplicates listImages listImportReport listImportSources
 listInvitations listOperationFailures listOperations listPresets listSavedSearches listSessions listShareLinks
@@ -51,7 +51,7 @@ ALTERNATIVES = {name: [("admin",)] for name in KEEPING_KEYS.split()} | {
     "trashImage": [("images:write",)],
     "restoreImage": [("images:write",)],
     # The action decides.
-    "cancelOperation": [("images:delete",), ("analyses:run",), ("delivery:manage",)],
+    "cancelOperation": [("images:delete",), ("analyses:run",), ("delivery:manage",), ("images:read",)],
     "changeImages": [("images:delete",), ("analyses:run",), ("delivery:manage",)],
 }
 

@@ -124,6 +124,7 @@ from image_core.errors.kinds import (
 )
 from image_core.errors.operations import (
     BudgetExhausted,
+    ExportNotFinished,
     OperationFinished,
     OperationNotFound,
     TooManyOperations,
@@ -237,6 +238,7 @@ __all__ = [
     "DuplicateExists",
     "ETagMismatch",
     "EmailTaken",
+    "ExportNotFinished",
     "FeedBusy",
     "FilterInvalid",
     "FilterUnknown",

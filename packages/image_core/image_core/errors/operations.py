@@ -25,3 +25,9 @@ class BudgetExhausted(LimitExceeded):
     """The budget of the operation is used up."""
 
     code = "budget-exhausted"
+
+
+class ExportNotFinished(Conflict):
+    """The export has no manifest."""
+
+    code = "export-not-finished"

@@ -28,7 +28,11 @@ router = APIRouter(prefix=OPERATIONS, include_in_schema=False, route_class=PageR
 Watcher = Annotated[Actor, Depends(RequireScope(Scope.IMAGES_READ))]
 Canceller = Annotated[
     Actor,
-    Depends(RequireAnyOf(Scope.IMAGES_WRITE, Scope.IMAGES_DELETE, Scope.ANALYSES_RUN, Scope.DELIVERY_MANAGE)),
+    Depends(
+        RequireAnyOf(
+            Scope.IMAGES_WRITE, Scope.IMAGES_DELETE, Scope.ANALYSES_RUN, Scope.DELIVERY_MANAGE, Scope.IMAGES_READ
+        )
+    ),
 ]
 _CANCEL = same_as("POST /api/v1/operations/{operation_id}/cancel")
 
