@@ -2,13 +2,11 @@
 
 from dataclasses import dataclass
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 import httpx2
 import typer
 
-TIMEOUT_SECONDS = 30
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
+from image_client.api import call, connect_api
 
 keys = typer.Typer(no_args_is_help=True, help="Manage API keys: your own or, as an admin, those of another user.")
 
@@ -26,25 +24,7 @@ class _Caller:
     user_id: str
 
     def call(self, method: str, path: str = "", **request: Any) -> Any:
-        return _call(self.client, method, f"users/{self.user_id}/credentials{path}", **request)
-
-
-def _call(client: httpx2.Client, method: str, path: str, **request: Any) -> Any:
-    """Return the body of a response, or print the problem and exit with 1."""
-    try:
-        answer = client.request(method, path, **request)
-    except httpx2.HTTPError as error:
-        typer.secho(f"{client.base_url} does not respond: {error}", fg="red", err=True)
-        raise typer.Exit(1) from None
-    if answer.is_success:
-        return answer.json() if answer.content else None
-    try:
-        problem = answer.json()
-        reason = f"{problem['code']}: {problem['detail']}"
-    except (ValueError, KeyError, TypeError):
-        reason = f"status {answer.status_code}"
-    typer.secho(reason, fg="red", err=True)
-    raise typer.Exit(1)
+        return call(self.client, method, f"users/{self.user_id}/credentials{path}", **request)
 
 
 @keys.callback()
@@ -60,12 +40,9 @@ def _connect(
     url: Annotated[str, typer.Option(envvar="IMAGE_MANAGER_URL", help="URL of the API.")] = "http://127.0.0.1:8080",
     user: Annotated[str | None, typer.Option(help="ID of another user. For admins only.")] = None,
 ) -> None:
-    # A proxy of the environment cannot reach this machine.
-    direct = urlsplit(url).hostname in LOOPBACK
-    headers = {"X-API-KEY": api_key}
-    client = httpx2.Client(base_url=f"{url}/api/v1/", headers=headers, timeout=TIMEOUT_SECONDS, trust_env=not direct)
+    client = connect_api(url, api_key)
     context.call_on_close(client.close)
-    context.obj = _Caller(client, user or _call(client, "GET", "whoami")["user_id"])
+    context.obj = _Caller(client, user or call(client, "GET", "whoami")["user_id"])
 
 
 @keys.command("list")
