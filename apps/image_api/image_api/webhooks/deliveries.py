@@ -7,6 +7,7 @@ from uuid import UUID
 from image_api import audit
 from image_api.actor import Actor
 from image_api.http.pagination import Cursor
+from image_api.teams import service as teams
 from image_api.webhooks import STEP, queries, service
 from image_core import errors
 from image_core.db import Record, Runner, Transaction
@@ -59,7 +60,7 @@ async def send_test(transaction: Transaction, actor: Actor, webhook_id: UUID) ->
     """Send an event of the type `webhook.test` to one webhook; return its delivery.
 
     Raises:
-        errors.WebhookNotFound, errors.WebhookDisabled.
+        errors.WebhookNotFound, errors.WebhookDisabled, errors.TeamBeingRemoved.
     """
     row = await _enabled(transaction, actor, webhook_id)
     return await _add_one(transaction, actor, row, new_id(), EventType.WEBHOOK_TEST)
@@ -69,7 +70,7 @@ async def replay_delivery(transaction: Transaction, actor: Actor, delivery_id: U
     """Send the event of a delivery again; return the new delivery.
 
     Raises:
-        errors.WebhookDeliveryNotFound, errors.WebhookDisabled.
+        errors.WebhookDeliveryNotFound, errors.WebhookDisabled, errors.TeamBeingRemoved.
     """
     old = await get_delivery(transaction, actor, delivery_id)
     row = await _enabled(transaction, actor, old["webhook_id"])
@@ -86,7 +87,7 @@ async def replay_events(transaction: Transaction, actor: Actor, webhook_id: UUID
         wanted: `since`, `until`, `types` and `only_failed`.
 
     Raises:
-        errors.WebhookNotFound, errors.WebhookDisabled.
+        errors.WebhookNotFound, errors.WebhookDisabled, errors.TeamBeingRemoved.
         errors.ReplayInProgress: Another call does so for this webhook.
     """
     if not await queries.try_to_replay(transaction, webhook_id):
@@ -108,12 +109,13 @@ async def replay_events(transaction: Transaction, actor: Actor, webhook_id: UUID
 
 
 async def _enabled(transaction: Transaction, actor: Actor, webhook_id: UUID) -> Record:
-    """Return a webhook, locked against other replays.
+    """Return a webhook to which something may be sent, locked against other replays.
 
     Raises:
-        errors.WebhookNotFound, errors.WebhookDisabled.
+        errors.WebhookNotFound, errors.WebhookDisabled, errors.TeamBeingRemoved.
     """
     row = await service.get_webhook(transaction, actor, webhook_id, lock=True)
+    await teams.check_not_removing(transaction, actor, row["team_id"])
     if row["disabled"]:
         raise errors.WebhookDisabled("The webhook is disabled. Enable it first.")
     return row

@@ -69,9 +69,13 @@ async def count(runner: Runner, team_id: UUID) -> int:
 async def add(transaction: Transaction, team_id: UUID, since: Position, values: dict[str, Any]) -> UUID:
     """Insert a webhook and return its id."""
     webhook_id = values.pop("id")
-    place = {"since_xact": since.xact, "since_position": since.position}
-    await transaction.execute(insert(webhook).values(id=webhook_id, team_id=team_id, **place, **values))
+    await transaction.execute(insert(webhook).values(id=webhook_id, team_id=team_id, **values, **from_now_on(since)))
     return UUID(str(webhook_id))
+
+
+def from_now_on(end: Position) -> dict[str, Any]:
+    """Return the columns that leave out what is committed by now; `end` is the end of the feed."""
+    return {"since_xact": end.xact, "since_position": end.position, "since_snapshot": func.pg_current_snapshot()}
 
 
 async def change(transaction: Transaction, team_id: UUID, webhook_id: UUID, values: dict[str, Any]) -> None:

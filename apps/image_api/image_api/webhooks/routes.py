@@ -22,7 +22,7 @@ _CHANGED: dict[int | str, dict[str, Any]] = {
     412: {"description": "The ETag in `If-Match` is not the current one."},
 }
 _SENT: dict[int | str, dict[str, Any]] = {
-    409: {"description": "The webhook is disabled."},
+    409: {"description": "The webhook is disabled, or its team is being removed."},
     429: {"description": "Too many tests and replays: the limit is 10 a minute."},
 }
 _MASTER: dict[int | str, dict[str, Any]] = {
@@ -164,7 +164,12 @@ async def send_webhook_test(webhook_id: UUID, actor: Manager, transaction: Creat
     "/{webhook_id}/replay",
     status_code=202,
     response_model=schemas.ReplayResult,
-    responses={**_SENT, 409: {"description": "The webhook is disabled, or another replay is being prepared."}},
+    responses={
+        **_SENT,
+        409: {
+            "description": "The webhook is disabled, its team is being removed, or another replay is being prepared."
+        },
+    },
     dependencies=[Counted],
 )
 async def replay_webhook_events(

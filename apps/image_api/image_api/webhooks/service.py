@@ -142,11 +142,8 @@ async def change_webhook(
 
 
 async def _enabling(transaction: Transaction) -> dict[str, Any]:
-    end = await reading.newest(transaction)
-    return {
-        "disabled_at": None, "disabled_reason": None, "failing_since": None, "held_until": None,
-        "last_succeeded": None, "since_xact": end.xact, "since_position": end.position,
-    }  # fmt: skip
+    emptied = ("disabled_at", "disabled_reason", "failing_since", "held_until", "last_succeeded")
+    return {**dict.fromkeys(emptied), **queries.from_now_on(await reading.newest(transaction))}
 
 
 async def remove_webhook(transaction: Transaction, actor: Actor, webhook_id: UUID, if_match: str | None = None) -> None:

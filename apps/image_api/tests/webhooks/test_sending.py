@@ -6,19 +6,21 @@ from typing import Any
 
 import orjson
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text, update
 from standardwebhooks import Webhook
 
 from image_api.webhooks import tasks as webhook_tasks
 from image_api.webhooks.sending import fan_out, queries, sender
-from image_core import errors
-from image_core.events import EventType
+from image_core import errors, events
+from image_core.events import EventType, OutboxEvent, Topic
 from image_core.ids import new_id
-from image_core.models import audit_event, event, webhook_position
+from image_core.models import audit_event, event, team, webhook_position
 from image_core.testing import until_feed_shows_all
 
 from .conftest import Hooks
 from .receiver import receiving
+
+EVENT_DATA = {"image_id": str(new_id()), "revision": 1}
 
 
 class TestFanOut:
@@ -85,6 +87,39 @@ class TestFanOut:
             await hooks.send()
         assert [each.type for each in receiver.received] == ["credential.revoked"]
         assert other.received == []
+
+    @pytest.mark.parametrize("created", [True, False], ids=["created", "enabled"])
+    async def test_what_was_committed_before_is_not_sent_though_the_feed_held_it_back(
+        self, hooks: Hooks, created: bool
+    ) -> None:
+        async with receiving() as receiver:
+            hook = None if created else await hooks.create(receiver.url, disabled=True)
+            async with hooks.tasks.rows.transaction() as held:
+                late = OutboxEvent(Topic.EVENTS, EventType.TRASHED, EVENT_DATA, hooks.member.team_id)
+                await events.record(held, late)
+                await hooks.event(until_shown=False)
+                if hook is None:
+                    await hooks.create(receiver.url)
+                else:
+                    await hooks.call("PATCH", f"webhooks/{hook['id']}", json={"disabled": False})
+            newer = await hooks.event()
+            await hooks.send()
+        # What is committed afterwards is sent, though its transaction had begun.
+        assert {each.message_id for each in receiver.received} == {str(late.event_id), str(newer)}
+
+    async def test_nothing_is_sent_for_a_team_that_is_being_removed(self, hooks: Hooks) -> None:
+        async with receiving() as receiver:
+            hook = await hooks.create(receiver.url)
+            await hooks.event()
+            assert await fan_out.fan_out(hooks.tasks.parts, hooks.now()) == 1
+            await hooks.tasks.rows.execute(update(team).values(deleting_at=func.now()))
+            await hooks.event()
+            await hooks.send()
+        assert receiver.received == []
+        assert [row["attempts"] for row in await hooks.deliveries()] == [0]
+        assert not hooks.ahead, "it waited for what is due there"
+        tested = await hooks.call("POST", f"webhooks/{hook['id']}/test", by=hooks.api.admin)
+        assert tested.json()["code"] == "team-being-removed"
 
     async def test_a_second_fan_out_at_once_leaves_it_to_the_first(self, hooks: Hooks) -> None:
         await hooks.create()

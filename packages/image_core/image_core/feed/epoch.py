@@ -39,7 +39,7 @@ def begin(engine: Engine) -> str:
     with engine.begin() as connection:
         # Webhooks are sent nothing of the time before, or nothing once more.
         connection.execute(update(webhook_position).values(xact=xmin, position=0))
-        connection.execute(update(webhook).values(since_xact=_BEGINNING, since_position=0))
+        connection.execute(update(webhook).values(since_xact=_BEGINNING, since_position=0, since_snapshot=None))
         connection.execute(update(event).where(event.c.xact > _BEGINNING).values(xact=_BEGINNING))
         begun = str(connection.execute(update(feed_epoch).values(values).returning(feed_epoch.c.epoch)).scalar_one())
         connection.execute(

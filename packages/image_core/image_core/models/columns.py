@@ -29,7 +29,17 @@ class Xid8(UserDefinedType[int]):
         return "xid8"
 
 
-ischema_names["xid8"] = Xid8
+class PgSnapshot(UserDefinedType[object]):
+    """PostgreSQL's snapshot: which transactions had ended when it was taken."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        """Return the type's name in SQL."""
+        return "pg_snapshot"
+
+
+ischema_names |= {"xid8": Xid8, "pg_snapshot": PgSnapshot}
 
 
 def one_of(column: str, values: tuple[str, ...]) -> str:

@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from image_core.models.columns import Xid8, deadline_column, id_column, metadata, one_of, time_column
+from image_core.models.columns import PgSnapshot, Xid8, deadline_column, id_column, metadata, one_of, time_column
 from image_core.states import WebhookDeliveryStatus, WebhookEnd
 
 webhook = Table(
@@ -42,6 +42,8 @@ webhook = Table(
     # Where the feed ended when the endpoint was created or enabled.
     Column("since_xact", Xid8, nullable=False),
     Column("since_position", BigInteger, nullable=False),
+    # What had been committed by then, which a transaction that was still open may hold back from the feed.
+    Column("since_snapshot", PgSnapshot),
     time_column("disabled_at"),
     Column("disabled_reason", Text),
     # Nothing is sent before this time.

@@ -11,6 +11,7 @@ from sqlalchemy import (
     Uuid,
     and_,
     bindparam,
+    exists,
     func,
     insert,
     literal_column,
@@ -28,7 +29,7 @@ from image_core import events
 from image_core.db import Query, Record, Runner, Transaction
 from image_core.feed.reading import CREDENTIAL_TYPES, Position, feed_order, in_feed
 from image_core.ids import new_id
-from image_core.models import Xid8, event, webhook, webhook_attempt, webhook_delivery, webhook_position
+from image_core.models import Xid8, event, team, webhook, webhook_attempt, webhook_delivery, webhook_position
 from image_core.states import WebhookDeliveryStatus, WebhookEnd
 
 LEASE = timedelta(seconds=60)
@@ -38,6 +39,7 @@ _delivery = webhook_delivery.c
 # Written out, because a plan for any parameter could not use the partial index.
 IS_PENDING = _delivery.status == literal_column("'pending'")
 _now = bindparam("now", type_=DateTime(timezone=True))
+_team_stays = ~exists().where(team.c.id == webhook.c.team_id, team.c.deleting_at.is_not(None))
 
 _position = Query(select(webhook_position.c.xact, webhook_position.c.position))
 _move = Query(
@@ -57,6 +59,9 @@ _wanted = Query(
         or_(webhook.c.types.is_(None), event.c.type == func.any(webhook.c.types)),
         or_(webhook.c.with_credentials, event.c.type.not_like(CREDENTIAL_TYPES)),
         feed_order >= tuple_(webhook.c.since_xact, webhook.c.since_position),
+        # Committed before the endpoint was created or enabled, but held back by a transaction that was still open.
+        func.pg_visible_in_snapshot(event.c.xact, webhook.c.since_snapshot).is_not(True),
+        _team_stays,
     )
     .order_by(event.c.xact, event.c.position, webhook.c.id)
 )
@@ -86,7 +91,9 @@ _add = Query(
 )
 
 _is_free = or_(_delivery.lease_until.is_(None), _delivery.lease_until <= _now)
-_may_be_sent = and_(webhook.c.disabled_at.is_(None), or_(webhook.c.held_until.is_(None), webhook.c.held_until <= _now))
+_may_be_sent = and_(
+    webhook.c.disabled_at.is_(None), or_(webhook.c.held_until.is_(None), webhook.c.held_until <= _now), _team_stays
+)
 _due_of_endpoint = (
     select(_delivery.id)
     .where(
@@ -133,7 +140,7 @@ _next_due = Query(
     .select_from(webhook_delivery)
     .join(webhook)
     .where(
-        IS_PENDING, webhook.c.disabled_at.is_(None), _delivery.due_at <= bindparam("until"),
+        IS_PENDING, webhook.c.disabled_at.is_(None), _team_stays, _delivery.due_at <= bindparam("until"),
         _delivery.attempts < MOST_ATTEMPTS,
     )
 )  # fmt: skip
