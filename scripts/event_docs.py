@@ -51,7 +51,7 @@ same description as an AsyncAPI 3 document at `/asyncapi.json`, for code generat
 - **Not in order.** Every event about an image has its `revision` after the change. If you keep a copy of an image's
   state, drop events with a lower revision than you have.
 - **Thin.** Events have ids and what changed, never filenames, tags, metadata, names of keys or the token of a link.
-  Read the rest at `GET /api/v1/images/{{image_id}}` and the like.
+  Read the rest with a GET at `path`, which is the API's.
 - **Types and fields are only added.** Ignore those that you do not know.
 
 The steps of processing between `image.created` and `image.ready` or `image.failed` raise the revision without an event:

@@ -21,6 +21,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from image_core import errors, telemetry
 from image_core.db import Database, Query, Record, Runner, Transaction, to_json
+from image_core.feed.paths import path_of
 from image_core.ids import new_id
 from image_core.keys import api_keys
 from image_core.models import event
@@ -106,6 +107,8 @@ def envelope(
 ) -> dict[str, Any]:
     """Return an event as messages, the feed and webhooks show it, in the types of JSON."""
     data = {**({"image_id": str(image_id)} if image_id else {}), **payload}
+    if (path := path_of(kind, data)) is not None:
+        data["path"] = path
     return {
         "id": str(event_id),
         "type": kind,

@@ -163,7 +163,10 @@ class TestMessages:
     def test_an_event_has_the_envelope_that_everybody_gets(self) -> None:
         happened = replace(ready(), created_at=datetime(2026, 3, 1, 12, tzinfo=UTC))
         message = happened.message()
-        data = {"image_id": str(happened.image_id), "revision": 3, "width": 1, "height": 2, "presets": ["thumb"]}
+        data = {
+            "image_id": str(happened.image_id), "revision": 3, "width": 1, "height": 2, "presets": ["thumb"],
+            "path": f"/api/v1/images/{happened.image_id}",
+        }  # fmt: skip
         assert orjson.loads(message.data) == happened.envelope() == {
             "id": str(happened.event_id), "type": "image.ready", "timestamp": "2026-03-01T12:00:00Z",
             "team_id": str(happened.team_id), "data": data,

@@ -168,5 +168,6 @@ async def test_a_change_is_in_the_feed_with_the_revision_that_it_made(api: Api, 
     (item,) = (await changes(api, member, cursor, wait=25))["items"]
     row = await api.row(image_id)
     assert (item["type"], item["data"]) == (
-        "image.trashed", {"image_id": str(image_id), "revision": row["revision"]},
+        "image.trashed",
+        {"image_id": str(image_id), "path": f"/api/v1/images/{image_id}", "revision": row["revision"]},
     )  # fmt: skip

@@ -8,6 +8,7 @@ from pydantic.json_schema import models_json_schema
 
 from image_core.events import EventType
 from image_core.feed.event_types import EVENT_TYPES, EventDescription, QuotaLow, StorageLow
+from image_core.feed.paths import path_of
 
 TOPIC = "image-events"
 _ID = "0199c0de-0000-7000-8000-0000000000{:02x}"
@@ -36,7 +37,11 @@ def example(kind: EventType) -> dict[str, Any]:
     model = EVENT_TYPES[kind].data
     fields = (StorageLow if model is QuotaLow else model).model_fields
     values = {**_EXAMPLES, **_OF_TYPE.get(kind, {})}
-    data = {name: values[name] for name in sorted(fields) if values[name] is not None or fields[name].is_required()}
+    data = {name: values.get(name) for name in fields}
+    data = {name: value for name, value in data.items() if value is not None or fields[name].is_required()}
+    if "path" in data:
+        data["path"] = path_of(kind, data)
+    data = dict(sorted(data.items()))
     team_id = _ID.format(1)
     return {"id": _ID.format(0x10), "type": kind.value, "timestamp": _TIME, "team_id": team_id, "data": data}
 

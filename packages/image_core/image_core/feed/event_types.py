@@ -21,8 +21,24 @@ class Data(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class ImageData(Data):
-    """What every event about an image has."""
+class ReadableData(Data):
+    """What every event has that is about something that can be read."""
+
+    path: str = Field(
+        pattern="^/api/v1/",
+        description="Where to read it: the path of a GET at the API. By then it may have changed again, or be gone.",
+    )
+
+
+class ImagePurged(Data):
+    """The image and its files are gone."""
+
+    image_id: UUID
+    revision: int = Field(ge=1, description="The image's revision after the change.")
+
+
+class ImageData(ReadableData):
+    """What every other event about an image has."""
 
     image_id: UUID
     revision: int = Field(ge=1, description="The image's revision after the change.")
@@ -67,7 +83,7 @@ class ImageRestored(ImageData):
     status: ImageStatus
 
 
-class AnalysisData(Data):
+class AnalysisData(ReadableData):
     """What every event about an analysis has."""
 
     analysis_id: UUID
@@ -81,7 +97,7 @@ class AnalysisFailed(AnalysisData):
     code: str
 
 
-class CredentialData(Data):
+class CredentialData(ReadableData):
     """What every event about a credential has."""
 
     credential_id: UUID
@@ -107,7 +123,7 @@ class CredentialExpiring(CredentialData):
     expires_at: AwareDatetime
 
 
-class StorageLow(Data):
+class StorageLow(ReadableData):
     """A team's storage is nearly used up."""
 
     quota: Literal["storage"]
@@ -117,7 +133,7 @@ class StorageLow(Data):
     quota_images: int | None
 
 
-class CreditsLow(Data):
+class CreditsLow(ReadableData):
     """A team's credits have fallen below its threshold."""
 
     quota: Literal["credits"]
@@ -129,7 +145,7 @@ class QuotaLow(RootModel[Annotated[StorageLow | CreditsLow, Field(discriminator=
     """Storage or credits."""
 
 
-class DeliveryQuotaLow(Data):
+class DeliveryQuotaLow(ReadableData):
     """A team has delivered most of what it may in a month."""
 
     month: str = Field(pattern=r"^\d{4}-\d{2}$")
@@ -137,7 +153,7 @@ class DeliveryQuotaLow(Data):
     quota_bytes: int
 
 
-class OperationData(Data):
+class OperationData(ReadableData):
     """What every event about an operation has."""
 
     operation_id: UUID
@@ -160,7 +176,7 @@ class OperationFinished(OperationData):
     code: str | None = Field(None, description="Why it could not go on.")
 
 
-class LinkCreated(Data):
+class LinkCreated(ReadableData):
     """A share link is open."""
 
     link_id: UUID
@@ -168,14 +184,14 @@ class LinkCreated(Data):
     expires_at: AwareDatetime | None
 
 
-class LinkEnded(Data):
+class LinkEnded(ReadableData):
     """A share link shows nothing more."""
 
     link_id: UUID
     reason: LinkEnd
 
 
-class WebhookData(Data):
+class WebhookData(ReadableData):
     """What every event about a webhook has."""
 
     webhook_id: UUID
@@ -214,7 +230,7 @@ EVENT_TYPES: Mapping[EventType, EventDescription] = {
     ),
     EventType.TRASHED: EventDescription(ImageData, "An image was moved to the trash."),
     EventType.RESTORED: EventDescription(ImageRestored, "An image was taken out of the trash."),
-    EventType.PURGED: EventDescription(ImageData, "An image is gone for good."),
+    EventType.PURGED: EventDescription(ImagePurged, "An image is gone for good."),
     EventType.ANALYZED: EventDescription(AnalysisData, "An analysis has its result."),
     EventType.ANALYSIS_FAILED: EventDescription(AnalysisFailed, "An analysis has failed and cost nothing."),
     EventType.KEY_CREATED: EventDescription(CredentialCreated, "A user has a new key."),
