@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from image_api.actor import DEFAULT_SCOPES, Role, Scope
+from image_api.limits.rate_limits import RateLimits
 from image_core import testing
 from image_core.db import Record
 from image_core.models import event, webhook, webhook_attempt, webhook_delivery
@@ -164,7 +165,11 @@ async def test_events_of_a_period_are_sent_again(api: Api, ada: Person, browser:
     assert refused.status_code == 422
     assert 'id="since-mistake"' in refused.text
     assert browser.form(f"{path}/replay")["since"] == "yesterday"
-    answer = await browser.submit(f"{path}/replay", since=f"{long_ago:%Y-%m-%d}")
+    none = await browser.submit(f"{path}/replay", since=f"{long_ago:%Y-%m-%d}", types="link.created")
+    assert none.headers["location"] == f"{path}?done=replayed&count=0"
+    await browser.get(f"{path}/replay")
+    form = {name: value for name, value in browser.form(f"{path}/replay").items() if name != "types"}
+    answer = await browser.post(f"{path}/replay", form | {"since": f"{long_ago:%Y-%m-%d}"})
     count = len(await api.rows.fetch(select(webhook_delivery)))
     assert count > 0
     assert answer.headers["location"] == f"{path}?done=replayed&count={count}"
@@ -173,6 +178,23 @@ async def test_events_of_a_period_are_sent_again(api: Api, ada: Person, browser:
     (go_on,) = re.findall(rf'href="({path}/replay\?since=[^"]+)"', rest.text)
     await browser.get(go_on)
     assert browser.form(f"{path}/replay")["since"] == "2026-03-01T12:00:00.250000+00:00"
+
+
+async def test_the_limit_of_tests_and_replays_is_told_where_they_are_asked_for(
+    api: Api, ada: Person, browser: Browser
+) -> None:
+    object.__setattr__(api.services, "rate_limits", RateLimits(api.services.settings))
+    ids = await add_hook(api, ada, "no")
+    path, delivery = f"{HOOKS}/{ids['webhook_id']}", f"{DELIVERIES}/{ids['delivery_id']}"
+    await browser.get(path)
+    for _ in range(10):
+        assert (await browser.submit(f"{path}/test")).status_code == 303
+    for page, action in ((path, f"{path}/test"), (delivery, f"{delivery}/replay"), (f"{path}/replay",) * 2):
+        await browser.get(page)
+        form = browser.form(action) | ({"since": "2026-03-01"} if page == action else {})
+        refused = await browser.post(action, form)
+        assert (refused.status_code, "too-many-webhook-calls" in refused.text) == (429, True)
+        assert browser.form(action).get("since") == form.get("since")
 
 
 async def test_only_who_manages_webhooks_finds_them_and_an_admin_chooses_a_team(api: Api, browser: Browser) -> None:

@@ -24,6 +24,7 @@ from image_api.idempotency.route import CreationDep
 from image_api.webhooks import deliveries, schemas, service
 from image_api.webhooks.dependencies import Manager, MastersDep, StatusQuery
 from image_core.db import Record
+from image_core.states import WebhookDeliveryStatus
 
 router = APIRouter(prefix=f"{WEBHOOKS}/{{webhook_id}}", include_in_schema=False, route_class=PageRoute)
 _FORM = [Depends(read_form)]
@@ -93,21 +94,40 @@ async def _outcome(
     return Outcome(done, count, next_since)
 
 
-@router.get(
-    "", openapi_extra=same_as("GET /api/v1/webhooks/{webhook_id}", "GET /api/v1/webhooks/{webhook_id}/deliveries")
-)
-async def show(
-    actor: Manager, services: ServicesDep, step: StepDep, outcome: Annotated[Outcome, Depends(_outcome)],
-    status: StatusQuery = None, cursor: CursorQuery = None,
-) -> Response:  # fmt: skip
-    """Show a webhook and what was sent to it, newest first."""
+class Listed(NamedTuple):
+    """The page of a webhook, with what was sent to it."""
+
+    step: Step
+    rows: list[Record]
+    status: WebhookDeliveryStatus | None
+    is_first: bool
+
+    def page(self, outcome: Outcome, refusal: Refusal | None = None) -> Response:
+        """Return the page, with what a form has done or why it was refused."""
+        return self.step.page(
+            "webhook.html", Form(()), refusal, outcome=outcome, deliveries=self.rows[:DEFAULT_LIMIT],
+            status=self.status, next_cursor=next_cursor(self.rows, DEFAULT_LIMIT), is_first=self.is_first,
+        )  # fmt: skip
+
+
+async def _listed(
+    actor: Manager, services: ServicesDep, step: StepDep, status: StatusQuery = None, cursor: CursorQuery = None
+) -> Listed:
     rows = await deliveries.list_deliveries(
         services.database, actor, step.row["id"], status, cursor, DEFAULT_LIMIT + 1
     )  # fmt: skip
-    return step.page(
-        "webhook.html", Form(()), None, outcome=outcome, deliveries=rows[:DEFAULT_LIMIT], status=status,
-        next_cursor=next_cursor(rows, DEFAULT_LIMIT), is_first=cursor is None,
-    )  # fmt: skip
+    return Listed(step, rows, status, cursor is None)
+
+
+ListedDep = Annotated[Listed, Depends(_listed)]
+
+
+@router.get(
+    "", openapi_extra=same_as("GET /api/v1/webhooks/{webhook_id}", "GET /api/v1/webhooks/{webhook_id}/deliveries")
+)
+async def show(listed: ListedDep, outcome: Annotated[Outcome, Depends(_outcome)]) -> Response:
+    """Show a webhook and what was sent to it, newest first."""
+    return listed.page(outcome)
 
 
 @router.get("/change", openapi_extra=_CHANGE)
