@@ -1,9 +1,9 @@
 """The commands that replace secrets from which everything else is signed."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, or_, select
 from sqlalchemy.engine import Connection, Engine
 
 from image_core.models import image, upload_session, webhook
@@ -95,16 +95,22 @@ def rotate_webhook_master(engine: Engine, secret: str | None, *, force: bool) ->
         lost = _webhooks_of_the_master_before(connection, secret)
         if lost and not force:
             raise SystemExit(
-                f"The secrets of {lost} webhooks come from the master secret before the current one. After a rotation,"
-                " nothing could be sent to them. Nothing was changed. Rotate their secrets first (POST"
-                " /api/v1/webhooks/{webhook_id}/rotate-secret), or use --force."
+                f"{lost} webhooks sign with a secret that comes from the master secret before the current one. After a"
+                " rotation, nothing could be sent to them. Nothing was changed. Rotate their secrets first (POST"
+                " /api/v1/webhooks/{webhook_id}/rotate-secret) and wait for the end of their grace periods, or use"
+                " --force."
+            )
+        if not force and _was_just_rotated(connection, secret):
+            raise SystemExit(
+                "The master secret was rotated less than ten minutes ago, and instances may still make secrets with the"
+                " one before. Nothing was changed. Wait, or use --force."
             )
         master_secret_versions.rotate(connection, secret)
     print(f"{secret} has a new master. Secrets of webhooks stay as they are until each is rotated.")
 
 
 def _webhooks_of_the_master_before(connection: Connection, secret: str) -> int:
-    """Return how many webhooks have a secret that is not derived from the current master."""
+    """Return how many webhooks sign with a secret that is not derived from the current master."""
     from image_core import secrets
     from image_core.keys import master_secrets, webhook_secrets
 
@@ -112,8 +118,20 @@ def _webhooks_of_the_master_before(connection: Connection, secret: str) -> int:
     if present is None:
         return 0
     current = webhook_secrets.master_id(master_secrets.masters_from_text(present).current)
-    older = select(func.count()).select_from(webhook).where(webhook.c.master_id != current)
-    return int(connection.execute(older).scalar_one())
+    is_older = or_(
+        webhook.c.master_id != current,
+        and_(webhook.c.previous_master_id != current, webhook.c.previous_secret_until > func.now()),
+    )
+    return int(connection.execute(select(func.count()).select_from(webhook).where(is_older)).scalar_one())
+
+
+def _was_just_rotated(connection: Connection, secret: str) -> bool:
+    """Return whether an instance may not know the current master yet."""
+    from image_core.keys import master_secret_versions
+
+    rotated_at = master_secret_versions.last_added_at(connection, secret)
+    now: datetime = connection.execute(select(func.now())).scalar_one()
+    return rotated_at is not None and now < rotated_at + 2 * _UNTIL_EVERYWHERE
 
 
 class _Rotate(Protocol):
