@@ -1,9 +1,7 @@
-"""What tests stand on: one PostgreSQL for the run, a database for each worker, the emulators beside it."""
+"""What tests stand on: for each worker a PostgreSQL, with a database that is cloned, and the emulators beside it."""
 
 import asyncio
-import fcntl
 import gc
-import json
 import os
 import re
 import subprocess
@@ -12,7 +10,6 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -112,13 +109,6 @@ def _renamed(url: str, database: str) -> str:
     return urlunsplit(urlsplit(url)._replace(path=f"/{database}"))
 
 
-@contextmanager
-def _locked(path: Path, kind: int) -> Iterator[None]:
-    with path.open("a") as file:
-        fcntl.flock(file, kind)
-        yield
-
-
 def _contraction() -> list[str]:
     """The statements that take from a role, with the next release, what only the release before this one uses."""
     decision = Path(__file__).parent / "docs" / "decisions" / "0021-housekeeping-apart.md"
@@ -132,38 +122,21 @@ def contraction() -> list[str]:
     return _contraction()
 
 
-def _start_server(folder: Path) -> tuple[PostgresServer, Urls]:
-    server = PostgresServer(folder / "postgres", durable=False)
+@pytest.fixture(scope="session")
+def template_urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Urls]:
+    """The migrated database that others are cloned from, on the worker's own server.
+
+    On a shared one, an open transaction in any worker's database would hold up the feed in all others.
+    """
+    folder = tmp_path_factory.mktemp("database") / "postgres"
+    server = PostgresServer(folder, durable=False)
     server.start()
-    made: DatabaseUrls = prepare_database(server, folder / "postgres")
+    made: DatabaseUrls = prepare_database(server, folder)
     runner.upgrade(migration_engine(DatabaseConfig(url=made.owner)))
     for statement in _contraction():
         server.execute(statement, database=DATABASE)
-    urls = Urls(server.url(DATABASE), **vars(made))
-    (folder / "postgres.json").write_text(json.dumps(vars(urls)))
-    return server, urls
-
-
-@pytest.fixture(scope="session")
-def template_urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Urls]:
-    """The migrated database that others are cloned from; whichever worker comes first starts the server."""
-    folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent
-    server = None
-    in_use = folder / "postgres.in-use"
-    with _locked(in_use, fcntl.LOCK_SH):
-        with _locked(folder / "postgres.lock", fcntl.LOCK_EX):
-            written = folder / "postgres.json"
-            if written.exists():
-                urls = Urls(**json.loads(written.read_text()))
-            else:
-                server, urls = _start_server(folder)
-        yield urls
-    if server is not None:
-        # The others may still be at work.
-        with _locked(in_use, fcntl.LOCK_EX):
-            server.remove()
+    yield Urls(server.url(DATABASE), **vars(made))
+    server.remove()
 
 
 def clone(template: Urls, name: str) -> Urls:
