@@ -1,13 +1,14 @@
 """The SQL by which `image-tasks` works on operations: turns, claims of items, and marks."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
+    DateTime,
     Integer,
     Interval,
     Text,
@@ -27,17 +28,18 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from image_core.db import Query, Record, Runner, Transaction, to_json
-from image_core.models import operation, operation_item, team, user, user_disabled_at
+from image_core.models import credential, operation, operation_item, team, user, user_disabled_at
 from image_core.states import OperationStatus
 
 MOST_IN_PROGRESS = 50
 """Maximum number of items that are with the processor at once, so that people's uploads do not wait behind them."""
 LEASE = timedelta(minutes=2)
-"""How long claimed items are kept from other workers, should the one that claimed them die."""
+"""How long a claim lasts at most. The next run of the step takes it over earlier."""
 
 _operation, _item = operation.c, operation_item.c
 _operation_id = bindparam("operation_id", type_=Uuid)
 _lease = bindparam("new_lease", type_=Uuid)
+_lasts = bindparam("lasts", type_=Interval)
 _positions = bindparam("positions", type_=ARRAY(BigInteger))
 _waiting = _item.state == literal_column("'waiting'")
 _in_progress = _item.state == literal_column("'in_progress'")
@@ -71,8 +73,14 @@ def _is_removed(team_id: Any) -> ColumnElement[bool]:
     return exists().where(team.c.id == team_id, team.c.deleting_at.is_not(None))
 
 
-_may_go_on = Query(
-    select(literal_column("1")).where(
+# The role may not read every column of a credential, which "SELECT *" would need.
+_is_key_revoked = (
+    select(literal_column("1"))
+    .where(credential.c.id == bindparam("credential_id", type_=Uuid), credential.c.revoked_at.is_not(None))
+    .exists()
+)
+_creator = Query(
+    select(_is_key_revoked.label("is_key_revoked")).where(
         user.c.id == bindparam("user_id", type_=Uuid), user_disabled_at.is_(None), user.c.deleting_at.is_(None),
         ~_is_removed(bindparam("of_team_id", type_=Uuid)),
     )
@@ -82,7 +90,11 @@ _due = (
     .where(
         _item.operation_id == _operation_id,
         _waiting,
-        or_(_item.lease_expires_at.is_(None), _item.lease_expires_at < func.now()),
+        or_(
+            _item.lease_expires_at.is_(None),
+            # Claimed before this run of the step began, by one that has ended or has lost the step's lock.
+            _item.lease_expires_at < bindparam("run_began_at", type_=DateTime(timezone=True)) + _lasts,
+        ),
     )
     .order_by(_item.position)
     .limit(bindparam("limit", type_=Integer))
@@ -94,7 +106,7 @@ _claim = Query(
     .where(_item.operation_id == _operation_id, _item.position == func.any(func.array(_due.scalar_subquery())))
     .values(
         lease=_lease,
-        lease_expires_at=func.now() + bindparam("lasts", type_=Interval),
+        lease_expires_at=func.now() + _lasts,
         attempts=_item.attempts + literal_column("1"),
     )
     .returning(_item.position, _item.image_id, _item.payload, _item.attempts)
@@ -217,19 +229,26 @@ async def take_turn(runner: Runner, kinds: Sequence[str]) -> Record | None:
     return await runner.fetch_one(_take_turn, kinds=list(kinds))
 
 
-async def may_go_on(runner: Runner, user_id: UUID | None, team_id: UUID | None) -> bool:
-    """Return whether somebody may still have work done.
+async def creator(runner: Runner, row: Record) -> Record | None:
+    """Return whether the key that an operation was begun with `is_key_revoked`; None if it may not go on anyway.
 
-    The user exists and is neither disabled nor being removed, and neither is the user's team or the operation's.
+    Whoever asked for it is there and neither disabled nor being removed, and neither is their team or the operation's.
     """
-    if user_id is None:
-        return False
-    return await runner.fetch_value(_may_go_on, user_id=user_id, of_team_id=team_id) is not None
+    return await runner.fetch_one(
+        _creator, user_id=row["user_id"], credential_id=row["credential_id"], of_team_id=row["team_id"]
+    )
 
 
-async def claim(transaction: Transaction, operation_id: UUID, lease: UUID, limit: int) -> list[Record]:
-    """Return the next waiting items, at most `limit`, which are this worker's while the lease lasts."""
-    rows = await transaction.fetch(_claim, operation_id=operation_id, new_lease=lease, lasts=LEASE, limit=limit)
+async def claim(
+    transaction: Transaction, operation_id: UUID, lease: UUID, run_began_at: datetime, limit: int
+) -> list[Record]:
+    """Return the next waiting items, at most `limit`, which are this worker's while the lease lasts.
+
+    Claims that were made before the step's run began are taken over.
+    """
+    rows = await transaction.fetch(
+        _claim, operation_id=operation_id, new_lease=lease, lasts=LEASE, run_began_at=run_began_at, limit=limit
+    )
     return sorted(rows, key=lambda row: row["position"])
 
 

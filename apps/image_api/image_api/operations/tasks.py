@@ -7,7 +7,7 @@ is done twice and nothing left out, and nothing new happens once a cancellation 
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
@@ -35,6 +35,8 @@ _IDLE_SECONDS = 3.0
 """A run ends when nothing has happened for so long: what is in progress is looked at again by the next one."""
 _PAUSE_SECONDS = 0.1
 _GIVEN_UP = Outcome(ItemState.FAILED, "attempts-exhausted", f"It was given up after {MOST_ATTEMPTS} attempts.")
+_NO_ACCESS = "creator-removed", "Whoever asked for it has no access any more."
+_KEY_REVOKED = "key-revoked", "The key that it was begun with has been revoked."
 _KEPT_FOR = timedelta(days=30)
 _STUCK_AFTER = timedelta(minutes=15)
 
@@ -50,6 +52,7 @@ class _Turn(NamedTuple):
     kinds: Mapping[str, Kind]
     operation: Operation
     lease: UUID
+    run_began_at: datetime
     ends_at: float
 
     @property
@@ -67,8 +70,9 @@ def step(kinds: Mapping[str, Kind]) -> Step:
     async def run(parts: TaskParts, budget: Budget) -> int:
         loop = asyncio.get_running_loop()
         handled, busy_at = 0, loop.time()
+        began_at = await queries.now(parts.database)
         while (row := await claims.take_turn(parts.database, list(kinds))) is not None:
-            done = await _take_turn(parts, kinds, row, loop.time() + TURN_SECONDS)
+            done = await _take_turn(parts, kinds, row, began_at, loop.time() + TURN_SECONDS)
             handled += done
             busy_at = loop.time() if done else busy_at
             if budget.is_spent or (not done and loop.time() - busy_at >= _IDLE_SECONDS):
@@ -80,13 +84,15 @@ def step(kinds: Mapping[str, Kind]) -> Step:
     return run
 
 
-async def _take_turn(parts: TaskParts, kinds: Mapping[str, Kind], row: Record, ends_at: float) -> int:
+async def _take_turn(
+    parts: TaskParts, kinds: Mapping[str, Kind], row: Record, run_began_at: datetime, ends_at: float
+) -> int:
     """Give an operation its turn; return how many items were found, begun or ended."""
-    if not await claims.may_go_on(parts.database, row["user_id"], row["team_id"]):
-        ended = errors.OperationFinished("Whoever asked for it has no access any more.")
-        await _fail(parts, row["id"], "creator-removed", ended.detail)
+    creator = await claims.creator(parts.database, row)
+    if creator is None or creator["is_key_revoked"]:
+        await _fail(parts, row["id"], *(_NO_ACCESS if creator is None else _KEY_REVOKED))
         return 1
-    turn = _Turn(parts, kinds, from_row(row), new_id(), ends_at)
+    turn = _Turn(parts, kinds, from_row(row), new_id(), run_began_at, ends_at)
     try:
         if turn.operation.status is OperationStatus.ESTIMATING:
             return await _find_items(turn)
@@ -176,7 +182,7 @@ async def _claim(turn: _Turn) -> list[Record]:
             limit = min(limit, await claims.room_at_processor(transaction, operation.id, users))
         if limit <= 0:
             return []
-        rows = await claims.claim(transaction, operation.id, turn.lease, limit)
+        rows = await claims.claim(transaction, operation.id, turn.lease, turn.run_began_at, limit)
         if len(rows) > 1 and rows[0]["attempts"] > 1:
             first, *others = rows
             await claims.release(transaction, operation.id, [row["position"] for row in others], turn.lease)

@@ -1,6 +1,7 @@
 """Imports with the real `image-tasks`, storage and database, and something that does the processor's part."""
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -23,6 +24,7 @@ from image_core.storage.protocol import ObjectStorage
 
 from ..housekeeping import Tasks
 from ..operations.counting import actor_of
+from ..operations.killed_worker import KilledWorker
 
 KINDS: dict[str, Kind] = {service.FROM_BUCKET: CopyBucket(), service.FROM_URLS: FetchUrls()}
 
@@ -97,3 +99,10 @@ async def imports(tasks: Tasks) -> Imports:
     source = await make_bucket(tasks)
     await testing.add_import_source(tasks.rows, team_id, name="old-site", bucket=source.bucket, prefix="site/")
     return Imports(tasks, team_id, user.user_id, source)
+
+
+@pytest.fixture(scope="module")
+def killed_worker(running_tasks: Tasks) -> Iterator[KilledWorker]:
+    worker = KilledWorker(running_tasks.parts.settings)
+    yield worker
+    worker.close()

@@ -1,15 +1,19 @@
 """Copying a bucket in."""
 
+import asyncio
+import itertools
 from typing import Any
 
 import pytest
 from sqlalchemy import delete, select, update
 
 from image_api.imports.tasks import CopyBucket
+from image_api.operations import tasks as operations
 from image_core import errors, models, testing
 from image_core.storage.connection import crc32c, crc32c_text
 
 from ..operations.counting import Dies
+from ..operations.killed_worker import KilledWorker
 from ..pictures import picture
 from .conftest import KINDS, Imports
 
@@ -154,3 +158,28 @@ async def test_a_full_quota_fails_what_has_no_room(imports: Imports) -> None:
     ]  # fmt: skip
     rows = await imports.tasks.rows.fetch(select(models.upload_session))
     assert len(rows) == 1
+
+
+async def test_the_worker_may_be_killed_between_any_two_statements(
+    imports: Imports, killed_worker: KilledWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So also after a copy of which nothing is noted."""
+    monkeypatch.setattr(operations, "_IDLE_SECONDS", 0.0)
+    for number in itertools.count(1):
+        for each in (1, 2):
+            await imports.source.put(f"site/{number}/{each}.png", picture(2 * number + each), "image/png")
+        operation_id = await imports.begin(prefix=f"{number}/")
+        was_killed = await asyncio.to_thread(killed_worker.run, number)
+        while (await imports.row(operation_id))["finished_at"] is None:
+            await imports.run()
+        done = ("done", None)
+        assert await imports.report(operation_id) == {f"site/{number}/{each}.png": done for each in (1, 2)}, number
+        images = await imports.images()
+        assert len(images) == 2, number
+        assert sorted(await imports.tasks.originals_of(imports.team_id)) == sorted(row["object_name"] for row in images)
+        if not was_killed:
+            break
+        await imports.tasks.rows.execute(delete(models.image))
+        for image in images:
+            await imports.tasks.parts.originals.delete(image["object_name"])
+    assert number > 30

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import insert, select
 
 from image_api.actor import Actor, Role, Scope
 from image_api.operations import service
@@ -87,10 +87,10 @@ class Counting(Kind):
         return {item.position: DONE for item in items if item.position in (self.over or ())}
 
 
-def actor_of(user_id: UUID, team_id: UUID | None, role: Role = Role.MEMBER) -> Actor:
+def actor_of(user_id: UUID, team_id: UUID | None, role: Role = Role.MEMBER, credential_id: UUID | None = None) -> Actor:
     """Return a caller with the scope to change images."""
     scopes = frozenset({Scope.IMAGES_WRITE})
-    return Actor(user_id, "Somebody", team_id, role, scopes, None, None, None, is_default_key=False)
+    return Actor(user_id, "Somebody", team_id, role, scopes, credential_id, None, None, is_default_key=False)
 
 
 @dataclass
@@ -107,7 +107,7 @@ class Operations:
         async with self.tasks.rows.transaction() as transaction:
             return await service.create(
                 transaction,
-                actor_of(user.user_id, team_id),
+                actor_of(user.user_id, team_id, credential_id=user.credential_id),
                 "counting",
                 team_id,
                 {"items": items},
@@ -148,11 +148,3 @@ class Operations:
         about = table.payload["operation_id"].as_string() == str(operation_id)
         rows = await self.tasks.rows.fetch(select(models.event).where(about).order_by(table.created_at, table.id))
         return [(row["type"], orjson.loads(row["payload"])["status"]) for row in rows]
-
-    async def let_leases_end(self) -> None:
-        """As if whoever has claimed items had been dead for a while."""
-        await self.tasks.rows.execute(
-            update(models.operation_item)
-            .where(models.operation_item.c.lease.is_not(None))
-            .values(lease_expires_at=func.now())
-        )
