@@ -208,3 +208,29 @@ async def test_a_broker_and_a_store_that_are_killed_lose_nothing_that_they_had_t
     await asyncio.to_thread(scene.system.heal)
     for image in [*before, await scene.caller.uploaded(picture())]:
         await scene.until(image["id"], "ready")
+
+
+async def test_an_image_whose_messages_died_becomes_ready_when_the_dead_letter_is_redriven(scene: Scene) -> None:
+    admin = {"X-API-KEY": scene.system.admin_api_key}
+    url = f"{scene.system.layout.url}/api/v1/admin/dead-letters"
+    # The sweep does not ask for the image again in this time.
+    await asyncio.to_thread(scene.system.tasks.restart, LEASE_SECONDS="3600")
+    try:
+        scene.processor.kill()
+        image = await scene.caller.uploaded(picture())
+        async with httpx2.AsyncClient(trust_env=False, headers=admin) as client, asyncio.timeout(90):
+            letters: list[Any] = []
+            while not letters:
+                answer = (await client.get(url, params={"status": "open"})).raise_for_status()
+                letters = [each for each in answer.json()["items"] if each["image_id"] == image["id"]]
+                await asyncio.sleep(0.2)
+            await asyncio.to_thread(scene.system.heal)
+            neighbour = await scene.caller.uploaded(picture())
+            await scene.until(neighbour["id"], "ready")
+            assert (await scene.caller.image(image["id"]))["status"] == "stored"
+            (await client.post(f"{url}/{letters[0]['id']}/redrive")).raise_for_status()
+            await scene.until(image["id"], "ready")
+            answer = (await client.get(url, params={"status": "open"})).raise_for_status()
+            assert image["id"] not in [each["image_id"] for each in answer.json()["items"]]
+    finally:
+        await asyncio.to_thread(scene.system.tasks.restart)
