@@ -336,12 +336,24 @@ async def _publish_batch(
 @asynccontextmanager
 async def committing(database: Database, publisher: Publisher) -> AsyncIterator[Transaction]:
     """Open a transaction; after its commit, run its callbacks and publish its events."""
+    committed: list[OutboxEvent] = []
+    async with collecting(database, committed) as transaction:
+        yield transaction
+    if committed:
+        await publish(database, publisher, committed)
+
+
+@asynccontextmanager
+async def collecting(database: Database, committed: list[OutboxEvent]) -> AsyncIterator[Transaction]:
+    """Open a transaction; after its commit, run its callbacks and add its events to `committed`.
+
+    Whoever opens many of them publishes their events together.
+    """
     async with database.transaction() as transaction:
         yield transaction
     for call in transaction.on_commit:
         call()
-    if transaction.recorded:
-        await publish(database, publisher, transaction.recorded)
+    committed += transaction.recorded
 
 
 async def publish_backlog(

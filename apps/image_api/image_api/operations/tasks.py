@@ -19,8 +19,9 @@ from image_api.operations.kinds import Kind
 from image_api.operations.service import minutes
 from image_api.tasks.parts import TaskParts, committing
 from image_api.tasks.runner import OLD_ROWS_BATCH, Budget, Step
-from image_core import errors
+from image_core import errors, events
 from image_core.db import Record, Transaction
+from image_core.events import OutboxEvent
 from image_core.ids import new_id
 from image_core.states import ItemState, OperationStatus
 from image_core.telemetry import log, log_unexpected
@@ -54,6 +55,8 @@ class _Turn(NamedTuple):
     lease: UUID
     run_began_at: datetime
     ends_at: float
+    committed: list[OutboxEvent]
+    """Events of items that are done, which are published together."""
 
     @property
     def kind(self) -> Kind:
@@ -92,7 +95,7 @@ async def _take_turn(
     if creator is None or creator["is_key_revoked"]:
         await _fail(parts, row["id"], *(_NO_ACCESS if creator is None else _KEY_REVOKED))
         return 1
-    turn = _Turn(parts, kinds, from_row(row), new_id(), run_began_at, ends_at)
+    turn = _Turn(parts, kinds, from_row(row), new_id(), run_began_at, ends_at, [])
     try:
         if turn.operation.status is OperationStatus.ESTIMATING:
             return await _find_items(turn)
@@ -162,7 +165,10 @@ async def _run_items(turn: _Turn) -> int:
     """Claim chunks of items and run them until none waits or the turn is over."""
     handled = 0
     while rows := await _claim(turn):
-        begun = await _run_chunk(turn, rows)
+        try:
+            begun = await _run_chunk(turn, rows)
+        finally:
+            await _publish(turn)
         handled += begun
         if begun < len(rows):
             claimed = [row["position"] for row in rows]
@@ -200,6 +206,13 @@ async def _run_chunk(turn: _Turn, rows: Sequence[Record]) -> int:
         if not all(results) or turn.is_over:
             break
     return begun
+
+
+async def _publish(turn: _Turn) -> None:
+    """Publish the events of a chunk; a message and a mark for each would take longer than the items."""
+    if committed := turn.committed.copy():
+        turn.committed.clear()
+        await events.publish(turn.parts.database, turn.parts.publisher, committed)
 
 
 async def _run_item(turn: _Turn, row: Record) -> bool:
@@ -258,7 +271,7 @@ async def _run_once(turn: _Turn, item: Item) -> None:
         errors.AppError: The kind's own.
     """
     operation, kind = turn.operation, turn.kind
-    async with committing(turn.parts) as transaction:
+    async with events.collecting(turn.parts.database, turn.committed) as transaction:
         held = await claims.hold(transaction, operation.id, alone=kind.spends_credits)
         if held is None:
             raise _Stopped

@@ -16,9 +16,10 @@ from image_api.operations.items import DONE, Item, NewItem, Operation, Outcome, 
 from image_api.operations.kinds import Filled, Kind
 from image_api.tasks.parts import TaskParts
 from image_api.tasks.runner import Budget
-from image_core import errors, models, testing
+from image_core import errors, events, models, testing
 from image_core.billing import credits
 from image_core.db import Record, Transaction, to_json
+from image_core.events import EventType
 from image_core.ids import new_id
 
 from ..housekeeping import Tasks
@@ -49,6 +50,8 @@ class Counting(Kind):
 
     reached: Reached = lambda _step, _position: None
     price: int = 0
+    tells: bool = False
+    """Whether each item has an event."""
     refuses: frozenset[int] = frozenset()
     over: set[int] | None = None
     """Items that are in progress until their position is in here; null for items that are done at once."""
@@ -78,6 +81,9 @@ class Counting(Kind):
         await transaction.execute(insert(models.audit_event).values(**row, after=after))
         if self.price and operation.team_id:
             await credits.reserve(transaction, operation.team_id, self.price, "counted")
+        if self.tells:
+            low = {"month": "2026-01", "used_bytes": 1, "quota_bytes": 2}
+            await events.record(transaction, events.team_event(EventType.DELIVERY_QUOTA_LOW, operation.team_id, low))
         await self._reach("mark", item.position)
         if self.over is not None:
             return in_progress(operation.id, self.price)

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from sqlalchemy import func, select, update
 from image_api.operations import claims, ending, queries, service
 from image_api.operations import tasks as operations
 from image_core import errors, models, testing
+from image_core.events import Message, Topic
 from image_core.ids import new_id
 
 from ..housekeeping import PAST, Tasks
@@ -38,6 +40,26 @@ class TestOnce:
         assert (row["size_bytes"], row["estimated_credits"], row["spent_credits"]) == (70, 7, 7)
         assert row["started_at"] < row["finished_at"]
         assert await work.told(operation_id) == [(FINISHED, "succeeded")]
+
+    async def test_events_of_items_are_published_together(
+        self, work: Operations, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await work.begin(7, given=True)
+        publisher, sent = work.tasks.parts.publisher, []
+        really = publisher.publish
+
+        async def publish(topic: Topic, messages: Sequence[Message], timeout_seconds: float) -> None:
+            sent.append([each.attributes["event_type"] for each in messages])
+            await really(topic, messages, timeout_seconds)
+
+        monkeypatch.setattr(publisher, "publish", publish)
+        # What is done before an item that kills the worker is published as well.
+        with pytest.raises(Dies):
+            await work.run(Counting(dies_at("effect", 4), tells=True))
+        await work.run(Counting(tells=True))
+        low = "delivery.quota_low"
+        assert [len(each) for each in sent if low in each] == [3, 1, 1, 1, 1]
+        assert [is_published for kind, is_published in await work.tasks.events() if kind == low] == [True] * 7
 
     async def test_without_any_item_it_has_succeeded(self, work: Operations) -> None:
         found, given = await work.begin(0), await work.begin(0, given=True)
