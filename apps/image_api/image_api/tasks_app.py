@@ -42,6 +42,7 @@ from image_api.removals import tasks as removals
 from image_api.renditions import tasks as renditions
 from image_api.reprocessing import tasks as reprocessing
 from image_api.reprocessing.service import REPROCESSING
+from image_api.server.shutdown import Shutdown
 from image_api.storage_usage import tasks as storage_usage
 from image_api.tasks import health, intake
 from image_api.tasks.intake import EventHandler
@@ -153,10 +154,12 @@ async def _lifespan(app: FastAPI, *, settings: TasksSettings) -> AsyncIterator[N
     gcs = GcsClient(settings.storage_emulator_host, settings.gcloud_creds_path)
     publisher = PubSubPublisher(settings.google_cloud_project, settings.topics, settings.pubsub_emulator_host)
     database = Database(settings.database)
+    shutdown = Shutdown()
     parts = app.state.parts = TaskParts(
         settings=settings,
         database=database,
         locks=StepLocks(database),
+        is_stopping=lambda: shutdown.stopping,
         open_bucket=gcs.bucket,
         fetcher=GuardedFetcher(settings.fetch_allow_addresses),
         originals=gcs.bucket(settings.image_upload_bucket_name),
@@ -167,11 +170,13 @@ async def _lifespan(app: FastAPI, *, settings: TasksSettings) -> AsyncIterator[N
         webhook_master=settings.open_webhook_master(),
     )
     await parts.database.open()
+    shutdown.listen()
     # The Google clients take longer to load than everything else, so the port opens before them.
     warming = asyncio.create_task(asyncio.to_thread(_warm, gcs, publisher))
     try:
         yield
     finally:
+        shutdown.release()
         await asyncio.gather(warming, return_exceptions=True)
         await publisher.close()
         await gcs.close()
@@ -204,6 +209,6 @@ if __name__ == "__main__":
         proxy_headers=False,
         server_header=False,
         timeout_keep_alive=75,
-        # An interrupted sweep leaves what it has not committed to the next one.
+        # Steps end when the signal arrives; an interrupted one leaves what it has not committed to the next sweep.
         timeout_graceful_shutdown=8,
     )

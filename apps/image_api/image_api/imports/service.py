@@ -64,7 +64,7 @@ def _line(row: Record) -> dict[str, Any]:
         "position": row["position"],
         "source": payload.get("name") or payload.get("url"),
         "state": row["state"],
-        "image_id": row["subject_id"],
+        "image_id": None if row["subject_id"] is None else str(row["subject_id"]),
         "code": row["code"],
         "detail": row["detail"],
     }

@@ -64,7 +64,7 @@ class _Turn(NamedTuple):
 
     @property
     def is_over(self) -> bool:
-        return asyncio.get_running_loop().time() >= self.ends_at
+        return self.parts.is_stopping() or asyncio.get_running_loop().time() >= self.ends_at
 
 
 def step(kinds: Mapping[str, Kind]) -> Step:

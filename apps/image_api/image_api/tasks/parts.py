@@ -52,6 +52,8 @@ class TaskParts:
     open_bucket: Callable[[str], ObjectStorage]
     """Return the storage of a bucket that is not ours."""
     fetcher: GuardedFetcher
+    is_stopping: Callable[[], bool] = lambda: False
+    """Return whether this instance has been told to stop."""
     purged_hash_master: MasterSecret | None = None
     webhook_master: MasterSecret | None = None
     metrics: Metrics = field(default_factory=Metrics)

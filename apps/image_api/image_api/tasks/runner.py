@@ -36,16 +36,20 @@ Row = TypeVar("Row")
 
 
 class Budget:
-    """The time of one step. Steps check it before they start more rows; the next sweep continues."""
+    """The time of one step. Steps check it before they start more rows; the next sweep continues.
 
-    def __init__(self, step: str, seconds: float) -> None:
+    It is over as well when the instance is told to stop: what runs ten seconds later is killed.
+    """
+
+    def __init__(self, step: str, seconds: float, is_stopping: Callable[[], bool] = lambda: False) -> None:
         self.step, self.seconds = step, seconds
+        self._is_stopping = is_stopping
         self._ends_at = asyncio.get_running_loop().time() + seconds
 
     @property
     def is_spent(self) -> bool:
         """Return whether the time is over."""
-        return asyncio.get_running_loop().time() >= self._ends_at
+        return self._is_stopping() or asyncio.get_running_loop().time() >= self._ends_at
 
 
 Step = Callable[[TaskParts, Budget], Awaitable[int]]
@@ -107,7 +111,7 @@ async def run_nudged(parts: TaskParts, steps: Mapping[str, Step], name: str) -> 
 
 async def run_step(parts: TaskParts, name: str, step: Step, seconds: float) -> int:
     """Run one step within its time and return what it handled; -1 if it failed, 0 if it is running already."""
-    budget = Budget(name, seconds)
+    budget = Budget(name, seconds, parts.is_stopping)
     try:
         async with parts.locks.hold(name) as is_ours:
             if not is_ours:

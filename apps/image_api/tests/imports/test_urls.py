@@ -2,13 +2,16 @@
 
 from ipaddress import ip_network
 from typing import Any
+from uuid import UUID
 
 import orjson
 import pytest
+from sqlalchemy import update
 
 from image_api.imports import names, service
 from image_api.imports.lines import MOST_LINE_BYTES, MOST_LINES, items_of
-from image_core import errors, testing
+from image_core import errors, models, testing
+from image_core.ids import new_id
 from image_core.testing import UserWithKey
 
 from ..conftest import LOCAL_SOURCES, Api
@@ -106,5 +109,8 @@ async def test_requests_begin_operations(api: Api, member: UserWithKey, stranger
     assert orjson.loads(answer.content) == {
         "position": 1, "source": URL, "state": "waiting", "image_id": None, "code": None, "detail": None,
     }  # fmt: skip
+    image_id = str(new_id())
+    await api.rows.execute(update(models.operation_item).values(subject_id=UUID(image_id)))
+    assert orjson.loads((await api.client.get(path, headers=member.headers)).content)["image_id"] == image_id
     assert (await api.client.get(path, headers=stranger.headers)).status_code == 404
     assert begun["operation_id"] != of_urls["operation_id"]

@@ -1,6 +1,7 @@
 """Every item of an operation is done once, whatever happens to the workers, and none after a cancellation."""
 
 import asyncio
+import dataclasses
 import itertools
 from collections import Counter
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from sqlalchemy import func, select, update
 
 from image_api.operations import claims, ending, queries, service
 from image_api.operations import tasks as operations
+from image_api.tasks.runner import Budget
 from image_core import errors, models, testing
 from image_core.events import Message, Topic
 from image_core.ids import new_id
@@ -118,6 +120,23 @@ class TestOnce:
         first = await queries.now(work.tasks.rows)
         assert [await claim(first), await claim(first), await claim(first)] == [[1, 2], [3], []]
         assert await claim(await queries.now(work.tasks.rows)) == [1, 2]
+
+
+async def test_a_worker_that_is_told_to_stop_gives_back_what_it_has_not_begun(work: Operations) -> None:
+    operation_id, stopping = await work.begin(4, given=True), False
+
+    def told(step: str, position: int) -> None:
+        nonlocal stopping
+        stopping = stopping or (step, position) == ("mark", 2)
+
+    parts = dataclasses.replace(work.tasks.parts, is_stopping=lambda: stopping)
+    budget = Budget("operations", 30, parts.is_stopping)
+    assert await operations.step({"counting": Counting(told)})(parts, budget) == 2
+    item = models.operation_item.c
+    rows = await work.tasks.rows.fetch(
+        select(item.state, item.attempts, item.lease).where(item.operation_id == operation_id).order_by(item.position)
+    )
+    assert [tuple(row) for row in rows] == [("done", 1, None)] * 2 + [("waiting", 0, None)] * 2
 
 
 async def test_a_worker_may_be_killed_between_any_two_statements(work: Operations, killed_worker: KilledWorker) -> None:
