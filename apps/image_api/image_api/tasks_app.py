@@ -63,6 +63,7 @@ from image_core import process_memory, telemetry
 from image_core.db import Database
 from image_core.direct_traffic import keep_local_traffic_direct
 from image_core.feed.pubsub import PubSubPublisher
+from image_core.images.removal.lost_originals import STEP as ORIGINALS_REPLACED
 from image_core.intake.identity import IssuerKeys
 from image_core.intake.request_log import RequestLog
 from image_core.storage.gcs import GcsClient
@@ -113,6 +114,7 @@ STEPS: dict[str, Step] = {
     "rendition_failures_forgotten": renditions.forget_failures,
     "capture_filled": images.fill_capture,
     "search_terms_filled": images.fill_search_terms,
+    ORIGINALS_REPLACED: reconcile.replace_lost,
     "overdue_uploads": uploads.end_overdue,
     "sessions_forgotten": direct_uploads.forget_ended,
     "purged": images.purge,

@@ -8,6 +8,7 @@ from sqlalchemy import BigInteger, Boolean, LargeBinary, Uuid, bindparam, delete
 
 from image_core.db import Query, Record, Runner, Transaction
 from image_core.images import transitions
+from image_core.images.removal.lost_originals import IS_LOST
 from image_core.models import HOLDS_BYTES_CLAUSE, image, upload_by_token, upload_session
 from image_core.states import ImageStatus
 
@@ -39,6 +40,8 @@ _find_twin = Query(
         HOLDS_BYTES_CLAUSE,
         image.c.purge_marked_at.is_(None),
         or_(image.c.deleted_at.is_(None), bindparam("in_trash", type_=Boolean)),
+        # Only the bytes themselves can replace a lost original.
+        ~IS_LOST,
     )
     .order_by(image.c.deleted_at.is_not(None), image.c.id)
     .limit(1)

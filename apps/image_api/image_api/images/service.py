@@ -20,6 +20,7 @@ from image_core.delivery.spec import FOCAL_GRAVITY, THOUSANDTHS
 from image_core.events import EventType
 from image_core.images import transitions
 from image_core.images.presets import presets_of_team
+from image_core.images.removal import lost_originals
 from image_core.states import HOLDS_BYTES, ImageStatus
 
 _PARTS = {
@@ -27,8 +28,6 @@ _PARTS = {
     "focal_point": {"x": "focal_x", "y": "focal_y"},
 }
 """The columns of the members of what a merge patch changes in parts."""
-_ORIGINAL_LOST = ("original-missing", "original-changed")
-"""The codes of failures after which only a new upload helps."""
 
 
 async def get_image(runner: Runner, actor: Actor, image_id: UUID) -> Record:
@@ -355,6 +354,6 @@ def why_not_reprocessable(row: Record) -> str | None:
         return "The image is in the trash. Restore it first."
     if row["status"] not in (ImageStatus.READY, ImageStatus.FAILED):
         return f"Only images that are ready or have failed can be processed again: the status is {row['status']}."
-    if row["failure_code"] in _ORIGINAL_LOST:
+    if row["failure_code"] in lost_originals.CODES:
         return "The original is lost or changed. Upload the file again."
     return None

@@ -7,6 +7,7 @@ from sqlalchemy import LargeBinary, bindparam, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from image_core.db import Query, Record, Runner
+from image_core.images.removal.lost_originals import IS_LOST
 from image_core.models import HOLDS_BYTES_CLAUSE, image
 
 _find = Query(
@@ -15,6 +16,8 @@ _find = Query(
         image.c.team_id == bindparam("team_id"),
         image.c.sha256 == func.any(bindparam("digests", type_=ARRAY(LargeBinary))),
         HOLDS_BYTES_CLAUSE,
+        # Whoever asks has to upload these again.
+        ~IS_LOST,
     )
     # Of several images of one file, the last one counts: outside the trash, else the newest that can be restored.
     .order_by(image.c.deleted_at.is_(None), image.c.purge_marked_at.is_(None), image.c.id)

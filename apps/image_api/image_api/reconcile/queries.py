@@ -2,9 +2,10 @@
 
 from uuid import UUID
 
-from sqlalchemy import Integer, Interval, Uuid, bindparam, func, select, tuple_
+from sqlalchemy import Integer, Interval, Uuid, and_, bindparam, func, select, tuple_, update
 
 from image_core.db import Query, Record, Runner
+from image_core.images.removal.lost_originals import IS_LOST, KEPT_FOR
 from image_core.models import HOLDS_BYTES_CLAUSE, discarded_object, image
 
 _columns = (
@@ -26,6 +27,29 @@ _rows_after = Query(
     .limit(bindparam("limit", type_=Integer))
 )
 _find = Query(select(*_columns, _compared).where(image.c.id == bindparam("image_id", type_=Uuid)))
+_kept = discarded_object.alias("kept")
+_upload = image.alias("upload")
+_uploaded_again = Query(
+    select(*_columns, _upload.c.object_name.label("uploaded_name"), _kept.c.id.label("kept_id"))
+    .select_from(
+        _kept.join(_upload, _upload.c.object_name == _kept.c.object_name).join(
+            image, and_(image.c.id == _upload.c.duplicate_of, image.c.team_id == _upload.c.team_id)
+        )
+    )
+    # Of what is to be removed, only these are kept for so long.
+    .where(
+        _kept.c.remove_after > func.now() + bindparam("soon", type_=Interval),
+        IS_LOST,
+        image.c.purge_marked_at.is_(None),
+    )
+    .order_by(_kept.c.remove_after.desc())
+    .limit(bindparam("limit", type_=Integer))
+)
+_release = Query(
+    update(discarded_object)
+    .where(discarded_object.c.id == bindparam("kept_id", type_=Uuid))
+    .values(remove_after=func.now())
+)
 _is_promised = Query(
     select(func.count()).select_from(discarded_object).where(discarded_object.c.object_name == bindparam("name"))
 )
@@ -44,3 +68,13 @@ async def find(runner: Runner, image_id: UUID, min_age: object) -> Record | None
 async def is_promised_for_removal(runner: Runner, name: str) -> bool:
     """Return whether the removal of an object is scheduled."""
     return bool(await runner.fetch_value(_is_promised, name=name))
+
+
+async def uploaded_again(runner: Runner, limit: int) -> list[Record]:
+    """Return images of all teams that have lost their originals, and objects of uploads of the same bytes."""
+    return await runner.fetch(_uploaded_again, soon=KEPT_FOR / 2, limit=limit)
+
+
+async def release_kept(runner: Runner, kept_id: UUID) -> None:
+    """Have an object that was kept removed now."""
+    await runner.execute(_release, kept_id=kept_id)

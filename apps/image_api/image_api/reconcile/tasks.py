@@ -14,20 +14,22 @@ from image_api.operations.items import DONE, Item, NewItem, Operation, Outcome, 
 from image_api.operations.kinds import Filled, Kind
 from image_api.reconcile import queries
 from image_api.tasks.parts import TaskParts, committing
+from image_api.tasks.runner import BATCH, Budget, row_by_row
 from image_core import events
 from image_core.db import Record, Transaction
 from image_core.images import failures, transitions
 from image_core.images.discards import schedule_removal
 from image_core.images.object_names import Bucket, original_name, parse_original_name
+from image_core.images.removal.lost_originals import CHANGED, MISSING
 from image_core.models import image
 from image_core.states import Failure, ImageStatus, ItemState
 from image_core.storage.protocol import ListedObject, ObjectChanged, ObjectMissing, StoredObject
+from image_core.telemetry import log
 
-MISSING = Failure("original-missing", "The original is gone from storage. Upload the file again.")
-CHANGED = Failure("original-changed", "The object in storage is not the one that was stored. Upload the file again.")
 ORPHAN = Failure("object-without-image", "No image has this object.")
 FOREIGN = Failure("foreign", "The name was not given by image-manager, so it stays.")
 _CHUNK = 500
+_AT_ONCE = 4
 _NOWHERE = UUID(int=0)
 
 
@@ -119,9 +121,14 @@ def _difference(row: Record, found: StoredObject | None) -> Failure | None:
     """Return how an object differs from what its row says."""
     if found is None:
         return MISSING
-    same_bytes = row["crc32c"] is None or found.crc32c is None or row["crc32c"] == found.crc32c
-    is_same = found.generation == row["generation"] and found.size_bytes == row["size_bytes"] and same_bytes
+    is_same = found.generation == row["generation"] and not _other_bytes(row, found)
     return None if is_same else CHANGED
+
+
+def _other_bytes(row: Record, found: StoredObject) -> bool:
+    """Return whether an object is known to have other bytes than an image."""
+    known = row["crc32c"] is not None and found.crc32c is not None
+    return found.size_bytes != row["size_bytes"] or (known and row["crc32c"] != found.crc32c)
 
 
 def _compare(listed: Sequence[ListedObject], rows: Sequence[Record], before: datetime) -> list[NewItem]:
@@ -169,6 +176,12 @@ async def _bring_back(parts: TaskParts, row: Record) -> Outcome:
         async with committing(parts) as transaction:
             await _lose(transaction, row, MISSING)
         return Outcome(ItemState.FAILED, MISSING.code, MISSING.message, subject_id=row["id"])
+    await _process_again(parts, row, stored)
+    return Outcome(ItemState.DONE, "original-restored", "An older generation is live again.", subject_id=row["id"])
+
+
+async def _process_again(parts: TaskParts, row: Record, stored: StoredObject) -> None:
+    """Process an image whose original is there again, as another generation."""
     back = transitions.bring_back_original(row["id"], row["generation"], stored.generation)
     async with committing(parts) as transaction:
         changed = await transaction.fetch_one(
@@ -176,4 +189,43 @@ async def _bring_back(parts: TaskParts, row: Record) -> Outcome:
         )
         if changed is not None:
             await events.record(transaction, events.process_request(changed, parts.originals.bucket))
-    return Outcome(ItemState.DONE, "original-restored", "An older generation is live again.", subject_id=row["id"])
+
+
+# --- Originals that were uploaded again ---------------------------------------------------------------------------
+
+
+async def replace_lost(parts: TaskParts, budget: Budget) -> int:
+    """Replace lost originals by what was uploaded again, and process their images; return how many."""
+
+    async def take() -> list[Record]:
+        return await queries.uploaded_again(parts.database, BATCH)
+
+    async def replace(row: Record) -> None:
+        is_replaced = await _replace(parts, row)
+        # Whether it was of use or not, nothing needs it any more.
+        await queries.release_kept(parts.database, row["kept_id"])
+        severity = "INFO" if is_replaced else "WARNING"
+        log("original_uploaded_again", severity=severity, image_id=str(row["id"]), is_replaced=is_replaced)
+
+    return await row_by_row(budget, take, replace, at_once=_AT_ONCE)
+
+
+async def _replace(parts: TaskParts, row: Record) -> bool:
+    """Copy the object of an upload to the name of a lost original; return False if it has other bytes."""
+    name, originals = row["object_name"], parts.originals
+    uploaded, live = await originals.stat(row["uploaded_name"]), await originals.stat(name)
+    if uploaded is None or _other_bytes(row, uploaded):
+        return False
+    if live is not None and (live.size_bytes, live.crc32c) != (uploaded.size_bytes, uploaded.crc32c):
+        await originals.delete(name, live.generation)
+        live = None
+    try:
+        stored = live or await originals.copy_from(
+            originals, row["uploaded_name"], uploaded.generation, name, row["content_type"]
+        )
+    except (ObjectChanged, ObjectMissing):
+        return False
+    if _other_bytes(row, stored):
+        return False
+    await _process_again(parts, row, stored)
+    return True

@@ -1,7 +1,7 @@
 """The SQL of an upload: the row before the object, its completion, its end."""
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import BigInteger, Interval, LargeBinary, Text, Uuid, bindparam, func, insert, select
@@ -12,6 +12,7 @@ from image_api.uploads.fields import UploadFields
 from image_core.billing.storage_quota import StorageQuota
 from image_core.db import Query, Record, Runner, Transaction, to_json
 from image_core.images import transitions
+from image_core.images.removal.lost_originals import IS_LOST
 from image_core.models import HOLDS_BYTES_CLAUSE, image
 
 _owner, _expected = bindparam("owner_id", type_=Uuid), bindparam("expected", type_=BigInteger)
@@ -46,7 +47,7 @@ _complete = Query(
     )
 )
 _find_existing = Query(
-    select(image.c.id)
+    select(image.c.id, IS_LOST.label("is_lost"))
     .where(
         image.c.team_id == bindparam("team_id"),
         image.c.sha256 == bindparam("digest", type_=LargeBinary),
@@ -56,6 +57,13 @@ _find_existing = Query(
     .order_by(image.c.deleted_at.is_not(None), image.c.id)
     .limit(1)
 )
+
+
+class Existing(NamedTuple):
+    """An image that the team has, and whether it has lost its original."""
+
+    image_id: UUID
+    is_lost: bool
 
 
 async def add_pending(
@@ -92,10 +100,10 @@ async def complete(transaction: Transaction, image_id: UUID, **values: Any) -> R
     return await transaction.fetch_one(_complete, image_id=image_id, **values)
 
 
-async def find_existing(runner: Runner, team_id: UUID, sha256: bytes) -> UUID | None:
+async def find_existing(runner: Runner, team_id: UUID, sha256: bytes) -> Existing | None:
     """Return the team's image with these bytes, preferably one outside the trash."""
-    found: UUID | None = await runner.fetch_value(_find_existing, team_id=team_id, digest=sha256)
-    return found
+    row = await runner.fetch_one(_find_existing, team_id=team_id, digest=sha256)
+    return None if row is None else Existing(row["id"], row["is_lost"])
 
 
 async def duplicate_of(runner: Runner, image_id: UUID) -> UUID | None:

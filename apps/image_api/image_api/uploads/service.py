@@ -30,7 +30,9 @@ from image_core.images import transitions
 from image_core.images.discards import schedule_removal
 from image_core.images.object_names import Bucket, original_name
 from image_core.images.picture_header import PictureHeader
+from image_core.images.removal import lost_originals
 from image_core.images.transitions import DUPLICATE, UPLOAD_BROKEN_OFF
+from image_core.intake.nudges import nudge
 from image_core.states import FINAL, Failure, ImageStatus
 from image_core.telemetry import current_request, log
 
@@ -44,11 +46,11 @@ class Uploaded(NamedTuple):
 
 
 class _Duplicate(Exception):
-    """The team has these bytes already, as the image `existing_id`."""
+    """The team has an image of these bytes already."""
 
-    def __init__(self, existing_id: UUID) -> None:
+    def __init__(self, existing: upload_queries.Existing) -> None:
         super().__init__()
-        self.existing_id = existing_id
+        self.existing = existing
 
 
 @dataclass(frozen=True)
@@ -88,16 +90,17 @@ async def _receive(services: Services, actor: Actor, team_id: UUID, source: Uplo
     sha256 = await receiving.read_whole(body)
     if sha256 is not None:
         validate_fields(source, declared)
-        # A file that the team already has leaves no trace.
-        if existing_id := await upload_queries.find_existing(services.database, team_id, sha256):
-            return await reuse_existing(services, actor, team_id, existing_id)
+        # A file that the team already has leaves no trace, unless the original of its image is lost.
+        existing = await upload_queries.find_existing(services.database, team_id, sha256)
+        if existing is not None and not existing.is_lost:
+            return await reuse_existing(services, actor, team_id, existing.image_id)
     pending = await _add_row(services, actor, team_id, header, _max_bytes(source, body))
     try:
         received = await receiving.store(services.originals, pending.object_name, pending.content_type, body, sha256)
         return await _complete(services, actor, pending, received, validate_fields(source, declared))
     except _Duplicate as duplicate:
-        await _expire(services, pending, DUPLICATE, duplicate.existing_id)
-        return await reuse_existing(services, actor, team_id, duplicate.existing_id)
+        await _expire(services, pending, DUPLICATE, duplicate.existing)
+        return await reuse_existing(services, actor, team_id, duplicate.existing.image_id)
     except BaseException as error:
         await _give_up(services, pending, error)
         raise
@@ -166,10 +169,10 @@ async def _complete(
                     )
                     await events.record(transaction, created)
     except UniqueViolation as error:
-        existing_id = await upload_queries.find_existing(services.database, pending.team_id, received.sha256)
-        if existing_id is None:
+        existing = await upload_queries.find_existing(services.database, pending.team_id, received.sha256)
+        if existing is None:
             raise errors.UploadExpired("The image with these bytes has just been removed. Try again.") from error
-        raise _Duplicate(existing_id) from error
+        raise _Duplicate(existing) from error
     if row is not None:
         if row["status"] == ImageStatus.READY:
             # The processor was faster: its results are in other rows.
@@ -182,7 +185,10 @@ async def _complete(
 
 
 async def reuse_existing(services: Services, actor: Actor, team_id: UUID, existing_id: UUID) -> Uploaded:
-    """Return the existing image: restored if it was in the trash, processed again if it had failed."""
+    """Return the existing image: restored if it was in the trash, processed again if it had failed.
+
+    Of one that has lost its original, image-tasks does so once it has replaced that.
+    """
     bucket = services.originals.bucket
     async with events.committing(services.database, services.publisher) as transaction:
         old = await queries.lock(transaction, team_id, existing_id)
@@ -190,10 +196,16 @@ async def reuse_existing(services: Services, actor: Actor, team_id: UUID, existi
             raise errors.UploadExpired("The image with these bytes has just been removed. Try again.")
         if old["deleted_at"] is not None:
             await service.restore(transaction, actor, old, bucket)
-        if old["status"] == ImageStatus.FAILED:
+        if _is_lost(old):
+            await nudge(transaction, lost_originals.STEP)
+        elif old["status"] == ImageStatus.FAILED:
             await service.retry_processing(transaction, old, bucket)
         shown = service.require_found(await queries.find(transaction, team_id, existing_id))
     return Uploaded(shown, duplicate=True, restored=old["deleted_at"] is not None)
+
+
+def _is_lost(row: Record) -> bool:
+    return row["status"] == ImageStatus.FAILED and row["failure_code"] in lost_originals.CODES
 
 
 async def _give_up(services: Services, pending: _Pending, error: BaseException) -> None:
@@ -210,22 +222,31 @@ async def _give_up(services: Services, pending: _Pending, error: BaseException) 
             log("upload_row_left_pending", severity="WARNING", image_id=str(pending.image_id), code=failure.code)
 
 
-async def _expire(services: Services, pending: _Pending, failure: Failure, existing_id: UUID | None = None) -> None:
-    """Expire the row, and have the sweep remove any object once no more can arrive."""
+async def _expire(
+    services: Services, pending: _Pending, failure: Failure, existing: upload_queries.Existing | None = None
+) -> None:
+    """Expire the row, and have the sweep remove any object once no more can arrive and nothing needs it."""
     after = timedelta(seconds=services.settings.upload_deadline_seconds)
+    existing_id = None if existing is None else existing.image_id
     async with services.database.transaction() as transaction:
-        if await transaction.execute(transitions.expire(pending.image_id, failure, existing_id)):
+        if not await transaction.execute(transitions.expire(pending.image_id, failure, existing_id)):
+            return
+        if existing is not None and existing.is_lost:
+            await lost_originals.keep_for_replacement(transaction, pending.object_name)
+        else:
             await schedule_removal(transaction, Bucket.ORIGINALS, pending.object_name, None, after)
 
 
 async def wait_until_final(services: Services, team_id: UUID, uploaded: Uploaded, seconds: float) -> Uploaded:
     """Poll the row until it is final or the time is over; the body's status tells which."""
     image_id = uploaded.image["id"]
-    if uploaded.image["status"] in FINAL:
+    # Its original is being replaced, and then it is processed.
+    final = set(FINAL) - ({ImageStatus.FAILED} if _is_lost(uploaded.image) else set())
+    if uploaded.image["status"] in final:
         return uploaded
     async for _ in services.polls(seconds):
         status = await queries.find_status(services.database, team_id, image_id)
-        if status is None or status in FINAL:
+        if status is None or status in final:
             break
     found = await queries.find(services.database, team_id, image_id)
     return uploaded._replace(image=found or uploaded.image)

@@ -193,7 +193,7 @@ async def test_one_twin_is_read_and_rather_one_outside_the_trash(rows: Database)
         await testing.add_image(rows, team_id, sha256=sha256, deleted_at=datetime(2020, 1, 1, tzinfo=UTC))
         for _ in range(2)
     ]
-    assert await queries.find_existing(rows, team_id, sha256) == min(trashed)
+    assert await queries.find_existing(rows, team_id, sha256) == (min(trashed), False)
     living = await testing.add_image(rows, team_id, sha256=sha256)
     found = await rows.fetch(queries._find_existing, team_id=team_id, digest=sha256)
     assert [row["id"] for row in found] == [living]

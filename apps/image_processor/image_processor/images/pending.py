@@ -6,7 +6,6 @@ whatever storage promises to enforce.
 
 import os
 from typing import Any
-from uuid import UUID
 
 from image_core import events
 from image_core.db import Record, Transaction, UniqueViolation
@@ -15,6 +14,7 @@ from image_core.images import picture_header, transitions
 from image_core.images.discards import schedule_removal
 from image_core.images.object_names import Bucket
 from image_core.images.picture_header import PREFIX_BYTES
+from image_core.images.removal.lost_originals import keep_for_replacement
 from image_core.images.transitions import DUPLICATE
 from image_core.models import image
 from image_core.states import Failure
@@ -41,8 +41,8 @@ async def complete_pending(parts: Parts, row: Record, generation: int, picture: 
             if revision is not None:
                 await _record(transaction, EventType.IMAGE_CREATED, row, revision)
     except UniqueViolation:
-        existing_id = await queries.find_existing(parts.database, row["team_id"], digests.sha256)
-        await _expire(parts, row, DUPLICATE, existing_id)
+        existing = await queries.find_existing(parts.database, row["team_id"], digests.sha256)
+        await _expire(parts, row, DUPLICATE, existing)
         return None
     return digests.sha256
 
@@ -83,17 +83,21 @@ def _difference(row: Record, picture: PictureFile, sha256: bytes) -> Failure | N
     return None if header.content_type == row["content_type"] else transitions.UPLOAD_TYPE_MISMATCH
 
 
-async def _expire(parts: Parts, row: Record, failure: Failure, existing_id: UUID | None) -> None:
-    """Expire a pending row, and schedule the removal of its object."""
+async def _expire(parts: Parts, row: Record, failure: Failure, existing: Record | None) -> None:
+    """Expire a pending row, and schedule the removal of its object, later if it replaces a lost original."""
+    existing_id = None if existing is None else existing["id"]
     async with committing(parts) as transaction:
         expired = transitions.expire(row["id"], failure, existing_id).returning(image.c.revision)
         revision = await transaction.fetch_value(expired)
         if revision is None:
             return
-        await schedule_removal(transaction, Bucket.ORIGINALS, row["object_name"], None, parts.lease)
+        if existing is not None and existing["is_lost"]:
+            await keep_for_replacement(transaction, row["object_name"])
+        else:
+            await schedule_removal(transaction, Bucket.ORIGINALS, row["object_name"], None, parts.lease)
         if failure is DUPLICATE:
-            existing = {"duplicate_of": str(existing_id) if existing_id else None}
-            await _record(transaction, EventType.IMAGE_DUPLICATE, row, revision, existing)
+            payload = {"duplicate_of": str(existing_id) if existing_id else None}
+            await _record(transaction, EventType.IMAGE_DUPLICATE, row, revision, payload)
 
 
 async def _record(

@@ -16,6 +16,7 @@ from image_core.images import failures, transitions
 from image_core.images.discards import schedule_removal
 from image_core.images.object_names import Bucket, claim_folder
 from image_core.images.presets import eager_recipes, focal_point_of, presets_of_team
+from image_core.images.removal.lost_originals import IS_LOST
 from image_core.models import HOLDS_BYTES_CLAUSE, derivative, image, rendition, team, upload_session
 from image_core.states import Failure, LabelSource
 from image_processor.parts import Digests
@@ -106,17 +107,16 @@ async def mark_stored(
     return revision
 
 
-async def find_existing(runner: Runner, team_id: UUID, sha256: bytes) -> UUID | None:
-    """Return the team's image with these bytes outside the trash."""
-    found: UUID | None = await runner.fetch_value(
-        select(image.c.id).where(
+async def find_existing(runner: Runner, team_id: UUID, sha256: bytes) -> Record | None:
+    """Return ID of the team's image with these bytes outside the trash, and whether its original is lost."""
+    return await runner.fetch_one(
+        select(image.c.id, IS_LOST.label("is_lost")).where(
             image.c.team_id == team_id,
             image.c.sha256 == sha256,
             HOLDS_BYTES_CLAUSE,
             image.c.deleted_at.is_(None),
         )
     )
-    return found
 
 
 async def claim(

@@ -7,13 +7,14 @@ from uuid import uuid4
 
 import orjson
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from image_core import errors, testing
 from image_core.capture.place_cells import cell_of
 from image_core.events import Message, Topic
 from image_core.images.presets import BUILT_IN
-from image_core.models import derivative, event, image
+from image_core.images.removal.lost_originals import KEPT_FOR
+from image_core.models import derivative, discarded_object, event, image
 from image_core.states import Failure
 from image_engine.contract.rejections import PictureRejected
 from image_engine.testing.results import PROCESSED
@@ -328,6 +329,18 @@ class TestBeforeTheApi:
         assert payload == {"revision": expired["revision"], "duplicate_of": str(twin["id"])}
         assert await processor.discarded() == [(stored.name, None)]
         assert processor.pool.seen == []
+
+    @pytest.mark.parametrize(("code", "is_kept"), [("original-missing", True), ("image-truncated", False)])
+    async def test_the_object_of_a_duplicate_is_kept_for_an_image_that_lost_its_original(
+        self, processor: Processor, code: str, is_kept: bool
+    ) -> None:
+        lost, _ = await processor.image("failed", body=b"same", failure_code=code)
+        row, stored = await processor.image("pending", body=b"same", team_id=lost["team_id"])
+        assert await processor.push(processor.message(stored.name, stored.generation)) == 204
+        assert (await processor.row(row["id"]))["duplicate_of"] == lost["id"]
+        kept = discarded_object.c.remove_after > func.now() + KEPT_FOR / 2
+        found = await processor.rows.fetch(select(discarded_object.c.object_name).where(kept))
+        assert [each["object_name"] for each in found] == ([stored.name] if is_kept else [])
 
     async def test_another_teams_bytes_are_no_duplicate(self, processor: Processor) -> None:
         await processor.image("ready", body=b"same")

@@ -37,7 +37,9 @@ async def test_a_twin_is_a_living_image_of_the_team_that_holds_the_bytes(
         await testing.add_image(rows, team_id, **columns)  # type: ignore[arg-type]
     assert await queries.find_existing(rows, teams[0], SHA256) is None
     twin = await testing.add_image(rows, teams[0], sha256=SHA256)
-    assert await queries.find_existing(rows, teams[0], SHA256) == twin
+    found = await queries.find_existing(rows, teams[0], SHA256)
+    assert found is not None
+    assert (found["id"], found["is_lost"]) == (twin, False)
 
 
 @pytest.mark.parametrize(
