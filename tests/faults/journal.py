@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import httpx2
 
-_SCOPES = ("images:read", "images:write", "images:delete", "keys:self", "delivery:manage")
+_SCOPES = ("images:read", "images:write", "images:delete", "keys:self", "delivery:manage", "webhooks:manage")
 PATIENCE_SECONDS = 45.0
 """Longer than any answer may take, so that one that takes too long is seen as such."""
 

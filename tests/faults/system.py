@@ -48,6 +48,8 @@ SERVICE_SETTINGS = {
     "RATE_LIMIT_PER_SECOND": "100000",
     "UPLOAD_RATE_LIMIT_PER_SECOND": "100000",
     "ADDRESS_RATE_LIMIT_PER_SECOND": "100000",
+    "WEBHOOK_ALLOW_ADDRESSES": '["127.0.0.1/32"]',
+    "WEBHOOK_ALLOW_HTTP": "true",
 }
 EMULATOR_SETTINGS = {
     "EMULATORS_PUSH_MAX_ATTEMPTS": "6",
@@ -55,6 +57,7 @@ EMULATOR_SETTINGS = {
     "EMULATORS_SWEEP_SECONDS": "2",
 }
 PUSH_SUBSCRIPTION = "image-uploads-push"
+EVENTS_SUBSCRIPTION = "image-events-push"
 RENDITIONS_SUBSCRIPTION = "image-renditions-push"
 
 
@@ -185,7 +188,8 @@ class FaultySystem:
             if service.child.exit_status is not None:
                 service.child.clear_group()
                 service.start()
-        self.switch()
+        for subscription in (PUSH_SUBSCRIPTION, EVENTS_SUBSCRIPTION):
+            self.switch(subscription)
         self.last_fault_at = time.monotonic()
 
     def kill_emulators(self) -> None:
@@ -193,9 +197,9 @@ class FaultySystem:
         self.emulators.clear_group()
         self.emulators.stop()
 
-    def switch(self, **switches: Any) -> None:
-        """Change how pushes are delivered; without arguments, as they should be."""
-        url = f"{self.layout.emulators_url}/_local/subscriptions/{PUSH_SUBSCRIPTION}/switches"
+    def switch(self, subscription: str = PUSH_SUBSCRIPTION, **switches: Any) -> None:
+        """Change how a subscription's pushes are delivered; without switches, as they should be."""
+        url = f"{self.layout.emulators_url}/_local/subscriptions/{subscription}/switches"
         httpx2.put(url, json=switches, trust_env=False).raise_for_status()
 
     def sweep(self) -> None:
