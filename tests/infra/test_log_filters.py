@@ -21,6 +21,7 @@ from scripts.infra.terraform_checks import planned
 from image_api.dead_letters import tasks as dead_letters
 from image_api.operations import tasks as operations
 from image_api.tasks import queries, runner
+from image_api.webhooks import tasks as webhooks
 from image_core import events, telemetry
 from image_core.audit import events as audit
 from image_core.images import failures
@@ -158,6 +159,10 @@ def stuck_operations(_monkeypatch: pytest.MonkeyPatch) -> None:
     call_that_logs("operations_stuck", operations, count=1)
 
 
+def stuck_webhooks(_monkeypatch: pytest.MonkeyPatch) -> None:
+    call_that_logs("webhooks_stuck", webhooks, count=1)
+
+
 def a_feed_held_up(_monkeypatch: pytest.MonkeyPatch) -> None:
     call_that_logs("feed_held_up", runner, seconds=61)
 
@@ -171,6 +176,7 @@ OURS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "dead_letters_open": open_dead_letters,
     "feed_held_up": a_feed_held_up,
     "operations_stuck": stuck_operations,
+    "webhooks_stuck": stuck_webhooks,
     "pictures_refused": a_minute_of_delivery(lambda usage: usage.count_refusal()),
 }
 

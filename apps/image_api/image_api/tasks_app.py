@@ -105,6 +105,7 @@ STEPS: dict[str, Step] = {
     "old_dead_letters": dead_letters.remove_handled,
     "old_hashes": known_hashes.forget_old,
     "operations_stuck": operations.report_stuck,
+    "webhooks_stuck": webhooks.report_stuck,
     "old_operations": operations.remove_old,
     "old_request_counts": usage.remove_old_counts,
     "users_removed": users.remove_marked,

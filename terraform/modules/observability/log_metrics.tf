@@ -24,6 +24,11 @@ locals {
       filter      = "${local.services_log} AND jsonPayload.event=\"operations_stuck\""
       labels      = {}
     }
+    webhooks_stuck = {
+      description = "Sweeps that found webhooks to which nothing was sent for a quarter of an hour."
+      filter      = "${local.services_log} AND jsonPayload.event=\"webhooks_stuck\""
+      labels      = {}
+    }
     renditions_made = {
       description = "Pictures that image-delivery made on demand."
       filter      = "${local.services_log} AND jsonPayload.event=\"rendition_made\""

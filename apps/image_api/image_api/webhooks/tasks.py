@@ -10,10 +10,12 @@ from image_api.webhooks.sending import queries
 from image_api.webhooks.sending.fan_out import fan_out
 from image_api.webhooks.sending.sender import Sender
 from image_core.models import webhook_delivery
+from image_core.telemetry import log
 
 PUSH_SECONDS = 40.0
 """How long a push goes on sending. An attempt may take 15 seconds more, and the push has 60."""
 KEPT_FOR = timedelta(days=30)
+STUCK_AFTER = timedelta(minutes=15)
 _POLLS, _POLL_SECONDS = 60, 0.05
 
 
@@ -51,6 +53,16 @@ async def send_due(parts: TaskParts, budget: Budget) -> int:
     added = await fan_out(parts, now)
     ended = await queries.end_exhausted(parts.database, now)
     return added + ended + await send(parts, budget.seconds)
+
+
+async def report_stuck(parts: TaskParts, _budget: Budget) -> int:
+    """Write a log line, which raises an alert, while nothing is sent to endpoints that work; return how many."""
+    if parts.webhook_master is None:
+        return 0
+    count = await queries.count_stuck(parts.database, STUCK_AFTER)
+    if count:
+        log("webhooks_stuck", severity="WARNING", count=count)
+    return count
 
 
 async def remove_old_deliveries(parts: TaskParts, budget: Budget) -> int:

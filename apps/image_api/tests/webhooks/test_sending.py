@@ -3,18 +3,20 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import orjson
 import pytest
 from sqlalchemy import func, select, text, update
 from standardwebhooks import Webhook
 
+from image_api.tasks.runner import Budget
 from image_api.webhooks import tasks as webhook_tasks
 from image_api.webhooks.sending import fan_out, queries, sender
-from image_core import errors, events
+from image_core import errors, events, testing
 from image_core.events import EventType, OutboxEvent, Topic
 from image_core.ids import new_id
-from image_core.models import audit_event, event, team, webhook_position
+from image_core.models import audit_event, event, team, webhook_delivery, webhook_position
 from image_core.testing import until_feed_shows_all
 
 from .conftest import Hooks
@@ -334,6 +336,51 @@ async def test_a_push_during_a_send_wakes_the_one_that_sends(hooks: Hooks) -> No
         await asyncio.wait_for(good.has_received.wait(), 10)
         hanging.may_answer.set()
         assert await first == 204
+
+
+async def test_endpoints_that_work_and_are_sent_nothing_are_reported(
+    hooks: Hooks, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def stuck(**columns: Any) -> int:
+        if columns:
+            await hooks.set(hook, **columns)
+        return await webhook_tasks.report_stuck(hooks.tasks.parts, Budget("webhooks_stuck", 1))
+
+    async def set_delivery(**columns: Any) -> None:
+        await hooks.tasks.rows.execute(update(webhook_delivery).values(columns))
+
+    hook = await hooks.create()
+    await hooks.event()
+    await fan_out.fan_out(hooks.tasks.parts, hooks.now())
+    long_ago, now = hooks.now() - timedelta(minutes=16), hooks.now()
+    assert await stuck() == 0
+    await set_delivery(created_at=long_ago)
+    assert (await stuck(), "webhooks_stuck" in caplog.messages) == (1, True)
+    assert await stuck(last_succeeded=True) == 1
+    assert await stuck(last_succeeded=False) == 0
+    assert await stuck(last_succeeded=True, held_until=now - timedelta(minutes=1)) == 0
+    assert await stuck(held_until=long_ago) == 1
+    await set_delivery(attempts=1, created_at=long_ago, due_at=now)
+    assert await stuck() == 0
+    await set_delivery(due_at=long_ago)
+    assert await stuck() == 1
+    assert await stuck(disabled_at=now, disabled_reason="manual") == 0
+    assert await stuck(disabled_at=None, disabled_reason=None) == 1
+    # Others are sent meanwhile, so the endpoint is only slow.
+    ended = await testing.add_webhook_delivery(
+        hooks.tasks.rows,
+        hooks.member.team_id,
+        UUID(hook["id"]),
+        status="succeeded",
+        ended_at=now,  # type: ignore[arg-type]
+    )
+    assert await stuck() == 0
+    await hooks.tasks.rows.execute(
+        update(webhook_delivery).where(webhook_delivery.c.id == ended).values(ended_at=long_ago)
+    )
+    assert await stuck() == 1
+    await hooks.tasks.rows.execute(update(team).values(deleting_at=now))
+    assert await stuck() == 0
 
 
 async def test_old_deliveries_are_removed(hooks: Hooks) -> None:

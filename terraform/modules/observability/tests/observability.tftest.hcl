@@ -72,6 +72,7 @@ run "each_threshold_alert_fires_at_its_threshold" {
       oldest-unacked       = "pubsub.googleapis.com/subscription/oldest_unacked_message_age COMPARISON_GT 600 300s ALIGN_MAX REDUCE_MAX 60s"
       feed-held-up         = "logging.googleapis.com/user/feed_held_up COMPARISON_GT 2 0s ALIGN_DELTA REDUCE_SUM 300s"
       operations-stuck     = "logging.googleapis.com/user/operations_stuck COMPARISON_GT 2 0s ALIGN_DELTA REDUCE_SUM 300s"
+      webhooks-stuck       = "logging.googleapis.com/user/webhooks_stuck COMPARISON_GT 2 0s ALIGN_DELTA REDUCE_SUM 300s"
       schedule-failed      = "logging.googleapis.com/user/schedules_failed COMPARISON_GT 0 0s ALIGN_DELTA REDUCE_SUM 300s"
       migration-failed     = "run.googleapis.com/job/completed_execution_count COMPARISON_GT 0 0s ALIGN_DELTA REDUCE_SUM 300s"
       revision-failed      = "logging.googleapis.com/user/revisions_failed COMPARISON_GT 0 0s ALIGN_DELTA REDUCE_SUM 300s"
@@ -100,6 +101,7 @@ run "each_threshold_alert_watches_its_part_of_the_metric" {
       oldest-unacked       = ["resource.labels.subscription_id = one_of(\"image-uploads-push\", \"image-analyses-push\")", "resource.type = \"pubsub_subscription\""]
       feed-held-up         = ["resource.type = \"cloud_run_revision\""]
       operations-stuck     = ["resource.type = \"cloud_run_revision\""]
+      webhooks-stuck       = ["resource.type = \"cloud_run_revision\""]
       schedule-failed      = ["resource.type = \"cloud_scheduler_job\""]
       migration-failed     = ["metric.labels.result = \"failed\"", "resource.labels.job_name = \"image-migrate\"", "resource.type = \"cloud_run_job\""]
       revision-failed      = ["resource.type = \"cloud_run_revision\""]

@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import (
     BigInteger,
     DateTime,
+    Interval,
     Text,
     Uuid,
     and_,
@@ -201,6 +202,21 @@ _end_exhausted = Query(
     .where(IS_PENDING, _delivery.attempts >= MOST_ATTEMPTS, _delivery.lease_until <= _now)
     .values(status=WebhookDeliveryStatus.FAILED, ended_at=_now, lease_until=None, lease_token=None)
 )
+# Of endpoints that answer well. What is put back without an attempt is due again and again, but is never tried.
+_long_ago = func.now() - bindparam("age", type_=Interval)
+_is_overdue = exists().where(
+    _delivery.webhook_id == webhook.c.id, IS_PENDING,
+    or_(_delivery.due_at < _long_ago, and_(_delivery.attempts == 0, _delivery.created_at < _long_ago)),
+)  # fmt: skip
+_count_stuck = Query(
+    select(func.count())
+    .select_from(webhook)
+    .where(
+        webhook.c.disabled_at.is_(None), or_(webhook.c.held_until.is_(None), webhook.c.held_until < _long_ago),
+        webhook.c.last_succeeded.is_not(False), _team_stays, _is_overdue,
+        ~exists().where(_delivery.webhook_id == webhook.c.id, _delivery.ended_at >= _long_ago),
+    )
+)  # fmt: skip
 
 
 async def try_to_lead(transaction: Transaction) -> bool:
@@ -308,3 +324,8 @@ async def disable(transaction: Transaction, webhook_id: UUID, reason: WebhookEnd
 async def end_exhausted(runner: Runner, now: datetime) -> int:
     """End deliveries whose last attempt was cut off; return how many."""
     return await runner.execute(_end_exhausted, now=now)
+
+
+async def count_stuck(runner: Runner, age: timedelta) -> int:
+    """Return to how many endpoints that work nothing was sent for so long, although something is due."""
+    return int(await runner.fetch_value(_count_stuck, age=age))
