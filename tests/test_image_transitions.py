@@ -80,6 +80,13 @@ CASES: dict[str, Case] = {
         {"image_ids": [IMAGE]},
         moves=False,
     ),
+    "fill_crc32c": Case(
+        transitions.fill_crc32c,
+        {},
+        (_other, {"generation": testing.GENERATION + 1}, {"crc32c": "AAAAAA=="}),
+        {"of_generation": testing.GENERATION, "new_crc32c": "yZRlqg=="},
+        moves=False,
+    ),
     "complete_upload": Case(transitions.complete_upload, {"status": S.PENDING}, (_other,), _completed),
     "store": Case(transitions.store, {"status": S.PENDING}, (_other,), _stored),
     "await_direct_upload": Case(
@@ -300,6 +307,7 @@ async def test_it_changes_what_it_is_for(
             "clear_uploader",
             "fill_capture",
             "fill_search_terms",
+            "fill_crc32c",
         )
         assert (changed["revision"], changed["updated_at"] > changed["created_at"]) == (1 + is_seen, is_seen)
         await rows.execute(image.delete())

@@ -65,6 +65,7 @@ class Tasks:
         known = testing._row_of(image_id, team_id, ImageStatus(status))
         if status not in ("pending", "expired"):
             known |= {"generation": stored.generation, "size_bytes": len(body), "sha256": hashlib.sha256(body).digest()}
+            known |= {"crc32c": stored.crc32c}
         await self.set_row(image_id, **known | columns)
         return await self.row(image_id), stored
 

@@ -16,7 +16,7 @@ from image_api.reconcile import queries
 from image_api.tasks.parts import TaskParts, committing
 from image_api.tasks.runner import BATCH, Budget, row_by_row
 from image_core import events
-from image_core.db import Record, Transaction
+from image_core.db import Query, Record, Transaction
 from image_core.images import failures, transitions
 from image_core.images.discards import schedule_removal
 from image_core.images.object_names import Bucket, original_name, parse_original_name
@@ -26,11 +26,15 @@ from image_core.states import Failure, ImageStatus, ItemState
 from image_core.storage.protocol import ListedObject, ObjectChanged, ObjectMissing, StoredObject
 from image_core.telemetry import log
 
+MOVED = Failure("original-moved", "The object has the same bytes, but was stored again.")
 ORPHAN = Failure("object-without-image", "No image has this object.")
 FOREIGN = Failure("foreign", "The name was not given by image-manager, so it stays.")
+_NO_CHECKSUM = "checksum-missing"
 _CHUNK = 500
+_CHECKSUMS = 100
 _AT_ONCE = 4
 _NOWHERE = UUID(int=0)
+_fill_crc32c = Query(transitions.fill_crc32c())
 
 
 class Reconcile(Kind):
@@ -52,6 +56,8 @@ class Reconcile(Kind):
         listed = [each for each in listed if end is None or each.stored.name <= end]
         rows = [row for row in rows if end is None or _name(row) <= end]
         findings = _compare(listed, rows, datetime.now(UTC) - min_age)
+        if operation.parameters["repair"]:
+            findings += _without_checksums(listed, rows)
         if end is None:
             return Filled(findings, None)
         last = rows[-1] if rows else {"team_id": after_team_id, "id": after_id}
@@ -60,6 +66,8 @@ class Reconcile(Kind):
     async def prepare(self, parts: TaskParts, operation: Operation, item: Item) -> Any:
         """Look a second time; return what still differs, with the row that it is about."""
         payload = item.payload
+        if payload["code"] == _NO_CHECKSUM:
+            return None
         if payload["code"] == FOREIGN.code:
             return FOREIGN, None
         ids = parse_original_name(payload["name"])
@@ -77,17 +85,16 @@ class Reconcile(Kind):
     async def run_item(self, parts: TaskParts, transaction: Transaction, operation: Operation, item: Item) -> Outcome:
         """Report what differs, or begin its repair."""
         if item.prepared is None:
-            return DONE
+            return await _fill_checksums(transaction, item) if item.payload["code"] == _NO_CHECKSUM else DONE
         failure, row = item.prepared
-        if failure is FOREIGN:
-            return Outcome(ItemState.DONE, FOREIGN.code, f"{FOREIGN.message} Number of names: {item.payload['count']}.")
-        if not operation.parameters["repair"] or (row and row["failure_code"] == failure.code):
-            return Outcome(ItemState.FAILED, failure.code, f"{failure.message} Object: {item.payload['name']}.")
+        is_known = row is not None and row["failure_code"] == failure.code
+        if failure is FOREIGN or is_known or not operation.parameters["repair"]:
+            return _report(failure, item)
         if failure is ORPHAN:
             payload, lease = item.payload, parts.settings.lease
             await schedule_removal(transaction, Bucket.ORIGINALS, payload["name"], payload["generation"], lease)
             return Outcome(ItemState.DONE, "object-removed", "Its removal is scheduled.")
-        if failure is MISSING:
+        if failure in (MISSING, MOVED):
             return in_progress(row["id"])
         await _lose(transaction, row, failure)
         return Outcome(ItemState.FAILED, failure.code, failure.message)
@@ -121,14 +128,20 @@ def _difference(row: Record, found: StoredObject | None) -> Failure | None:
     """Return how an object differs from what its row says."""
     if found is None:
         return MISSING
-    is_same = found.generation == row["generation"] and not _other_bytes(row, found)
-    return None if is_same else CHANGED
+    if found.generation == row["generation"]:
+        return CHANGED if _other_bytes(row, found) else None
+    return MOVED if _same_bytes(row, found) else CHANGED
 
 
 def _other_bytes(row: Record, found: StoredObject) -> bool:
     """Return whether an object is known to have other bytes than an image."""
     known = row["crc32c"] is not None and found.crc32c is not None
     return found.size_bytes != row["size_bytes"] or (known and row["crc32c"] != found.crc32c)
+
+
+def _same_bytes(row: Record, found: StoredObject) -> bool:
+    """Return whether an object is known to have the bytes of an image."""
+    return row["crc32c"] is not None and (row["size_bytes"], row["crc32c"]) == (found.size_bytes, found.crc32c)
 
 
 def _compare(listed: Sequence[ListedObject], rows: Sequence[Record], before: datetime) -> list[NewItem]:
@@ -153,6 +166,35 @@ def _compare(listed: Sequence[ListedObject], rows: Sequence[Record], before: dat
     return items
 
 
+def _without_checksums(listed: Sequence[ListedObject], rows: Sequence[Record]) -> list[NewItem]:
+    """Return items for images of an earlier release that have no checksum and are otherwise like their objects."""
+    objects, known = {each.stored.name: each.stored for each in listed}, []
+    for row in rows:
+        stored = objects.get(row["object_name"])
+        is_unknown = row["compared"] and row["crc32c"] is None
+        if is_unknown and stored is not None and stored.crc32c is not None and _difference(row, stored) is None:
+            known.append([str(row["id"]), stored.generation, stored.crc32c])
+    groups = [known[first : first + _CHECKSUMS] for first in range(0, len(known), _CHECKSUMS)]
+    return [NewItem(payload={"code": _NO_CHECKSUM, "name": None, "checksums": group}) for group in groups]
+
+
+def _report(failure: Failure, item: Item) -> Outcome:
+    """Return the outcome of what is found and not repaired."""
+    if failure is FOREIGN:
+        return Outcome(ItemState.DONE, failure.code, f"{failure.message} Number of names: {item.payload['count']}.")
+    return Outcome(ItemState.FAILED, failure.code, f"{failure.message} Object: {item.payload['name']}.")
+
+
+async def _fill_checksums(transaction: Transaction, item: Item) -> Outcome:
+    """Store the checksums that the listing had, of images that are still the same."""
+    number = 0
+    for image_id, generation, crc32c in item.payload["checksums"]:
+        number += await transaction.execute(
+            _fill_crc32c, image_id=UUID(image_id), of_generation=generation, new_crc32c=crc32c
+        )
+    return Outcome(ItemState.DONE, "checksum-filled", f"Checksums were stored. Number of images: {number}.")
+
+
 async def _lose(transaction: Transaction, row: Record, failure: Failure) -> None:
     """Fail an image whose original is lost or another one."""
     lost = transitions.lose_original(row["id"], row["generation"], failure).returning(*failures.COLUMNS)
@@ -162,22 +204,30 @@ async def _lose(transaction: Transaction, row: Record, failure: Failure) -> None
 
 
 async def _bring_back(parts: TaskParts, row: Record) -> Outcome:
-    """Make an older generation of a lost original the live one and process it; without one, fail the image."""
-    name = row["object_name"]
-    kept = [each for each in await parts.originals.list(name) if each.name == name]
-    same = [each for each in kept if each.size_bytes == row["size_bytes"] and row["crc32c"] in (None, each.crc32c)]
-    exact = [each for each in same if each.generation == row["generation"]]
-    candidates = exact or (same if row["crc32c"] else [])
-    stored = None
-    if candidates:
-        with contextlib.suppress(ObjectMissing, ObjectChanged):
-            stored = await parts.originals.bring_back(name, candidates[-1].generation)
-    if stored is None:
+    """Process an original that is there as another generation, or can be brought back; otherwise, fail the image."""
+    live, failure = await parts.originals.stat(row["object_name"]), CHANGED
+    stored = live if live is not None and _difference(row, live) in (None, MOVED) else None
+    if live is None:
+        stored, failure = await _bring_back_kept(parts, row), MISSING
+    if stored is None or _other_bytes(row, stored):
         async with committing(parts) as transaction:
-            await _lose(transaction, row, MISSING)
-        return Outcome(ItemState.FAILED, MISSING.code, MISSING.message, subject_id=row["id"])
+            await _lose(transaction, row, failure)
+        return Outcome(ItemState.FAILED, failure.code, failure.message, subject_id=row["id"])
     await _process_again(parts, row, stored)
-    return Outcome(ItemState.DONE, "original-restored", "An older generation is live again.", subject_id=row["id"])
+    return Outcome(ItemState.DONE, "original-restored", "Its bytes are live again.", subject_id=row["id"])
+
+
+async def _bring_back_kept(parts: TaskParts, row: Record) -> StoredObject | None:
+    """Make an older generation of a lost original the live one; return None if there is none of these bytes."""
+    name = row["object_name"]
+    kept = [each for each in await parts.originals.list(name) if each.name == name and not _other_bytes(row, each)]
+    exact = [each for each in kept if each.generation == row["generation"]]
+    candidates = exact or (kept if row["crc32c"] else [])
+    if not candidates:
+        return None
+    with contextlib.suppress(ObjectMissing, ObjectChanged):
+        return await parts.originals.bring_back(name, candidates[-1].generation)
+    return None
 
 
 async def _process_again(parts: TaskParts, row: Record, stored: StoredObject) -> None:

@@ -138,3 +138,68 @@ async def test_what_has_changed_at_the_second_look_is_no_finding(
     monkeypatch.setattr(reconcile.Reconcile, "fill", fill)
     assert codes(await reconciling.run(repair=True)) == [("done", None)]
     assert len(await tasks.discarded()) == 1
+
+
+async def stored_again(tasks: Tasks, row: Record, body: bytes) -> int:
+    """Replace an object by a new generation, as an operator who restores a deleted one does."""
+    await tasks.parts.originals.delete(row["object_name"], row["generation"])
+    return (await tasks.parts.originals.put(row["object_name"], body, "image/png")).generation
+
+
+@pytest.mark.parametrize("lost", [{}, {"status": "failed", "failure_code": "original-missing"}])
+async def test_the_same_bytes_as_another_generation_are_the_original(
+    reconciling: Reconciling, lost: dict[str, Any]
+) -> None:
+    tasks = reconciling.tasks
+    row, _ = await ready(tasks, body=b"same")
+    await tasks.set_row(row["id"], **lost)
+    generation = await stored_again(tasks, row, b"same")
+    assert codes(await reconciling.run()) == [("failed", "original-moved")]
+    assert (await tasks.row(row["id"]))["generation"] == row["generation"]
+    assert codes(await reconciling.run(repair=True)) == [("done", "original-restored")]
+    back = await tasks.row(row["id"])
+    assert (back["status"], back["failure_code"], back["generation"]) == ("stored", None, generation)
+
+
+@pytest.mark.parametrize(("body", "known"), [(b"else", {}), (b"longer", {}), (b"same", {"crc32c": None})])
+async def test_what_may_have_other_bytes_is_not_the_original(
+    reconciling: Reconciling, body: bytes, known: dict[str, Any]
+) -> None:
+    tasks = reconciling.tasks
+    row, _ = await ready(tasks, body=b"same", **known)
+    await stored_again(tasks, row, body)
+    assert codes(await reconciling.run(repair=True)) == [("failed", "original-changed")]
+    assert (await tasks.row(row["id"]))["failure_code"] == "original-changed"
+
+
+async def test_an_object_that_appeared_meanwhile_is_compared_before_it_is_taken(
+    reconciling: Reconciling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks = reconciling.tasks
+    row, stored = await ready(tasks, body=b"same")
+    await tasks.parts.originals.delete(row["object_name"], stored.generation)
+    really = reconcile.Reconcile.settle
+
+    async def settle(self: Any, parts: Any, operation: Any, items: Any) -> Any:
+        await tasks.parts.originals.put(row["object_name"], b"else", "image/png")
+        return await really(self, parts, operation, items)
+
+    monkeypatch.setattr(reconcile.Reconcile, "settle", settle)
+    assert codes(await reconciling.run(repair=True)) == [("failed", "original-changed")]
+    assert (await tasks.row(row["id"]))["failure_code"] == "original-changed"
+
+
+async def test_checksums_of_an_earlier_release_are_filled_in_by_a_repair(reconciling: Reconciling) -> None:
+    tasks = reconciling.tasks
+    old = [await ready(tasks, crc32c=None) for _ in range(2)]
+    await ready(tasks)
+    other, _ = await ready(tasks, crc32c=None, size_bytes=1)
+    assert codes(await reconciling.run()) == [("failed", "original-changed")]
+    assert (await tasks.row(old[0][0]["id"]))["crc32c"] is None
+    found = await reconciling.run(repair=True)
+    assert {("done", "checksum-filled"), ("failed", "original-changed")} == set(codes(found))
+    for row, stored in old:
+        filled = await tasks.row(row["id"])
+        assert (filled["crc32c"], filled["revision"]) == (stored.crc32c, row["revision"])
+    assert (await tasks.row(other["id"]))["crc32c"] is None
+    assert "checksum-filled" not in {code for _, code in codes(await reconciling.run(repair=True))}

@@ -7,6 +7,7 @@ clause. Statements of hot paths have bind parameters, listed in the docstring, a
 
 from collections.abc import Iterable
 from datetime import timedelta
+from itertools import starmap
 from typing import Any
 from uuid import UUID
 
@@ -82,17 +83,11 @@ def _unlocked(condition: ColumnElement[bool], limit: int) -> ColumnElement[bool]
 
 @made_by(Mover.SWEEP)
 def fill_capture() -> Update:
-    """Fill in when and where photographs were taken, where the processor of an earlier release did not.
-
-    The revision stays: the facts said the same. Parameters: image_ids, taken_at, taken_at_source, taken_local,
-    location_cell; arrays of one length.
-    """
-    arrays = {name: bindparam(name, type_=ARRAY(image.c[name].type)) for name in CAPTURE_COLUMNS}
-    given = (
-        func.unnest(bindparam("image_ids", type_=ARRAY(Uuid)), *arrays.values())
-        .table_valued(column("id", Uuid), *(column(name, image.c[name].type) for name in CAPTURE_COLUMNS), name="given")
-        .render_derived()
-    )
+    """Fill in when and where photographs were taken. Parameters: image_ids and CAPTURE_COLUMNS, of one length."""
+    # The revision stays: the facts said the same.
+    types = {"id": Uuid(), **{name: image.c[name].type for name in CAPTURE_COLUMNS}}
+    arrays = (bindparam("image_ids" if name == "id" else name, type_=ARRAY(types[name])) for name in types)
+    given = func.unnest(*arrays).table_valued(*starmap(column, types.items()), name="given").render_derived()
     values = {name: given.c[name] for name in CAPTURE_COLUMNS}
     return update(image).where(image.c.id == given.c.id, image.c.taken_at_source.is_(None)).values(**values)
 
@@ -101,11 +96,15 @@ def fill_capture() -> Update:
 def fill_search_terms() -> Update:
     """Fill in the search terms of images that an earlier release processed. Parameter: image_ids."""
     terms = func.search_terms(image.c.team_id, image.c.filename, image.c.description, image.c.tags)
-    return (
-        update(image)
-        .where(image.c.id == func.any(bindparam("image_ids", type_=ARRAY(Uuid))), image.c.search_terms.is_(None))
-        .values(search_terms=terms)
-    )
+    given = image.c.id == func.any(bindparam("image_ids", type_=ARRAY(Uuid)))
+    return update(image).where(given, image.c.search_terms.is_(None)).values(search_terms=terms)
+
+
+@made_by(Mover.SWEEP)
+def fill_crc32c() -> Update:
+    """Fill in the checksum of an original of an earlier release. Parameters: image_id, of_generation, new_crc32c."""
+    is_unknown = and_(image.c.generation == bindparam("of_generation"), image.c.crc32c.is_(None))
+    return update(image).where(_id, is_unknown).values(crc32c=bindparam("new_crc32c"))
 
 
 @made_by(Mover.API)
