@@ -3,7 +3,7 @@ locals {
   # paths with the OpenAPI document and the forms of the console.
   unscanned_paths = join("|", [
     "/api/v1/(classify|delivery/resign|images|images/import|imports|upload|webhooks|webhooks/[^/]+)",
-    "/console/(images/upload|webhooks|webhooks/[^/]+/change)",
+    "/console/(images/upload|operations/import|operations/import-urls|webhooks|webhooks/[^/]+/change)",
   ])
   is_unscanned = "request.method.matches('^(PATCH|POST)$') && request.path.matches('^(${local.unscanned_paths})$')"
 

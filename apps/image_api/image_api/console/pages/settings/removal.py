@@ -6,6 +6,7 @@ from image_api.console.forms import FormDep
 from image_api.console.frame import go_to, show_again_if_refused
 from image_api.console.page_route import PageRoute, same_as
 from image_api.console.pages.settings.team import SETTINGS, Admin, Step, StepDep
+from image_api.console.pages.team.operations import operation_path
 from image_api.console.pages.team.teams import TEAMS
 from image_api.dependencies import ServicesDep, TransactionDep
 from image_api.teams import service
@@ -25,7 +26,7 @@ async def show_removal(step: StepDep) -> Response:
 async def remove(
     request: Request, actor: Admin, form: FormDep, step: StepDep, services: ServicesDep, transaction: TransactionDep
 ) -> Response:
-    """Remove a team; one that is not empty only if its name was typed."""
+    """Remove a team; of one that is not empty, only if its name was typed, and show the operation."""
     show_again_if_refused(request, lambda refusal: step.page("settings_remove.html", refusal))
     team_id = step.team["id"]
     force = _names_the_team(step, form.get("name").strip())
@@ -36,7 +37,9 @@ async def remove(
         services.session_cache.forget_team(team_id)
 
     transaction.on_commit.append(forget)
-    return go_to(TEAMS, done="removed" if removing is None else "removing")
+    if removing is not None:
+        return go_to(operation_path(removing.operation_id))
+    return go_to(TEAMS, done="removed")
 
 
 def _names_the_team(step: Step, typed: str) -> bool:

@@ -1,5 +1,6 @@
 """`/console/operations`: work that takes long, with its progress, its failures, and how to cancel it."""
 
+import re
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -47,7 +48,7 @@ def _shown(row: Record) -> dict[str, Any]:
     body = operation_body(row)
     action = body["parameters"].get("action")
     is_batch = body["kind"] == CHANGES or action is not None
-    name = WORDS[action].button if is_batch and action in WORDS else body["kind"].replace("-", " ").capitalize()
+    name = WORDS[action].button if is_batch and action in WORDS else re.sub("[-_]", " ", body["kind"]).capitalize()
     is_finished = body["finished_at"] is not None
     return body | {
         "name": name, "is_under_way": body["status"] in UNDER_WAY, "is_finished": is_finished,

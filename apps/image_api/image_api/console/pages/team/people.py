@@ -13,6 +13,7 @@ from image_api.console.frame import Refusal, go_to, public_url, render, show_aga
 from image_api.console.page_route import PageRoute, same_as
 from image_api.console.pages.keys.keys import keys_path
 from image_api.console.pages.team.chooser import choose_team, name_of_team
+from image_api.console.pages.team.operations import operation_path
 from image_api.console.policy import HOME
 from image_api.console.team_first import lacks_team
 from image_api.credentials.service import is_admin
@@ -134,10 +135,12 @@ async def show_removal(step: StepDep) -> Response:
 
 @router.post("/{user_id}/remove", dependencies=_FORM, openapi_extra=_REMOVE)
 async def remove(user_id: UUID, request: Request, actor: Admin, step: StepDep, transaction: TransactionDep) -> Response:
-    """Remove a user."""
+    """Remove a user; show the operation if that takes long."""
     show_again_if_refused(request, lambda refusal: step.page("person_remove.html", refusal))
-    await users.remove_user(transaction, actor, user_id, None)
+    operation_id = await users.remove_user(transaction, actor, user_id, None)
     transaction.on_commit.append(_forgetting(request, user_id))
+    if operation_id is not None:
+        return go_to(operation_path(operation_id))
     return go_to(PEOPLE, step.team_id or step.user["team_id"], done="removed")
 
 

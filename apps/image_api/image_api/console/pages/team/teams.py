@@ -26,7 +26,7 @@ _CREATE = same_as("POST /api/v1/teams")
 @router.get("", openapi_extra=same_as("GET /api/v1/teams", "POST /api/v1/teams"))
 async def show(
     request: Request, actor: Admin, services: ServicesDep, team_id: TeamQuery = None, cursor: CursorQuery = None,
-    done: Annotated[Literal["removed", "removing"] | None, Query()] = None,
+    done: Annotated[Literal["removed"] | None, Query()] = None,
 ) -> Response:  # fmt: skip
     """List the teams, newest first, with the pages of each."""
     found = await service.list_teams(services.database, actor, cursor, DEFAULT_LIMIT + 1)
