@@ -146,7 +146,7 @@ async def stored_again(tasks: Tasks, row: Record, body: bytes) -> int:
     return (await tasks.parts.originals.put(row["object_name"], body, "image/png")).generation
 
 
-@pytest.mark.parametrize("lost", [{}, {"status": "failed", "failure_code": "original-missing"}])
+@pytest.mark.parametrize("lost", [{"status": "ready"}, {"status": "failed", "failure_code": "original-missing"}])
 async def test_the_same_bytes_as_another_generation_are_the_original(
     reconciling: Reconciling, lost: dict[str, Any]
 ) -> None:
