@@ -9,10 +9,13 @@ its receiver, in this process, has read the request.
 import argparse
 import asyncio
 import contextlib
+import os
 import statistics
 import time
 from datetime import datetime
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2
 import orjson
@@ -57,7 +60,7 @@ class Receiver:
             await asyncio.sleep(0.02)
 
 
-async def _measure(url: str, key: str, events: int, burst: int) -> None:
+async def _measure(url: str, key: str, events: int, burst: int, tasks_pid: int) -> None:
     headers = {"X-API-KEY": key}
     async with httpx2.AsyncClient(base_url=f"{url}/api/v1", headers=headers, timeout=30, trust_env=False) as client:
         good, hanging = Receiver(), Receiver(hangs=True)
@@ -74,7 +77,7 @@ async def _measure(url: str, key: str, events: int, burst: int) -> None:
             await _call(client, "POST", "/webhooks", {"url": hanging.url}, named)
         await _tell(f"beside {_HANGING} that hang", client, named, collection, good, events)
         await _call(client, "POST", f"/webhooks/{webhook}/replay", {"since": "2020-01-01T00:00:00Z"})
-        await _burst(client, good, webhook, burst)
+        await _burst(client, good, webhook, burst, tasks_pid)
 
 
 async def _call(client: httpx2.AsyncClient, method: str, path: str, body: Any, params: Any = None) -> Any:
@@ -100,20 +103,37 @@ async def _tell(
     print(f"{what}: event to first attempt {median:.0f} ms at the median, {late:.0f} ms at the 99th percentile")
 
 
-async def _burst(client: httpx2.AsyncClient, good: Receiver, webhook: str, burst: int) -> None:
+async def _burst(client: httpx2.AsyncClient, good: Receiver, webhook: str, burst: int, tasks_pid: int) -> None:
     """Replay everything until so many deliveries are made, and say how fast they were."""
     good.ages.clear()
-    queued, began_at = 0, time.monotonic()
+    queued, began_at, cpu_before = 0, time.monotonic(), _cpu_seconds(tasks_pid)
     while queued < burst:
         answer = await client.post(f"/webhooks/{webhook}/replay", json={"since": "2020-01-01T00:00:00Z"})
         if answer.status_code != 202:
             break
         queued += answer.json()["count"]
     await good.await_number(queued)
-    seconds = time.monotonic() - began_at
+    seconds, cpu_seconds = time.monotonic() - began_at, _cpu_seconds(tasks_pid) - cpu_before
     print(
-        f"burst: {queued} deliveries in {seconds:.1f} s, {queued / seconds:.0f} a second, beside {_HANGING} that hang"
+        f"burst: {queued} deliveries in {seconds:.1f} s, {queued / seconds:.0f} a second, beside {_HANGING} that hang;"
+        f" {queued / cpu_seconds:.0f} for each second of image-tasks' CPU"
     )
+
+
+def _cpu_seconds(pid: int) -> float:
+    """Return the processor time that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _pid_at(port: int) -> int:
+    """Return the process that is to listen on a port."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            settings = (process / "environ").read_bytes().split(b"\0")
+            if f"PORT={port}".encode() in settings and b"tasks_app" in (process / "cmdline").read_bytes():
+                return int(process.name)
+    raise SystemExit("image-tasks does not run.")
 
 
 def main() -> None:
@@ -125,7 +145,8 @@ def main() -> None:
     print(describe())
     allowed = {"WEBHOOK_ALLOW_ADDRESSES": '["127.0.0.1/32"]', "WEBHOOK_ALLOW_HTTP": "true"}
     with running_system(**allowed) as system:
-        asyncio.run(_measure(system["url"], system["admin_api_key"], given.events, given.burst))
+        tasks_pid = _pid_at(urlsplit(system["tasks_url"]).port or 0)
+        asyncio.run(_measure(system["url"], system["admin_api_key"], given.events, given.burst, tasks_pid))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The SQL of fan-out and sending, which serves every team."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -146,14 +146,29 @@ _next_due = Query(
     )
 )  # fmt: skip
 _is_ours = (_delivery.id == bindparam("delivery_id"), IS_PENDING, _delivery.lease_token == bindparam("token"))
-_finish = Query(
+_finished = (
     update(webhook_delivery)
     .where(*_is_ours)
     .values(
-        status=bindparam("status", type_=Text),
+        status=bindparam("new_status", type_=Text),
         due_at=func.coalesce(bindparam("due_at", type_=DateTime(timezone=True)), _delivery.due_at),
         ended_at=bindparam("ended_at", type_=DateTime(timezone=True)), lease_until=None, lease_token=None,
     )
+    .returning(_delivery.id, _delivery.attempts)
+    .cte("finished")
+)  # fmt: skip
+_SEEN = ("started_at", "duration_ms", "status", "error", "response")
+# One statement, so that an attempt at an endpoint that works is one round trip and one commit.
+_finish = Query(
+    insert(webhook_attempt)
+    .from_select(
+        ["delivery_id", "number", *_SEEN],
+        select(
+            _finished.c.id, _finished.c.attempts,
+            *(bindparam(name, type_=webhook_attempt.c[name].type) for name in _SEEN),
+        ),
+    )
+    .add_cte(_finished)
 )  # fmt: skip
 _put_back = Query(
     update(webhook_delivery)
@@ -163,14 +178,6 @@ _put_back = Query(
         due_at=bindparam("due_at", type_=DateTime(timezone=True)),
     )
 )  # fmt: skip
-_add_attempt = Query(
-    insert(webhook_attempt).values(
-        {
-            name: bindparam(name, type_=webhook_attempt.c[name].type)
-            for name in ("delivery_id", "number", "started_at", "duration_ms", "status", "error", "response")
-        }
-    )
-)
 _one = webhook.c.id == bindparam("webhook_id", type_=Uuid)
 _lock = Query(select(webhook.c.failing_since, webhook.c.disabled_at).where(_one).with_for_update(key_share=True))
 _succeed = Query(update(webhook).where(_one).values(last_succeeded=True, failing_since=None))
@@ -280,22 +287,23 @@ async def next_due(runner: Runner, until: datetime) -> datetime | None:
 
 
 async def finish(
-    transaction: Transaction, delivery_id: UUID, token: UUID, status: str, due_at: datetime | None, now: datetime
+    runner: Runner,
+    delivery_id: UUID,
+    token: UUID,
+    status: str,
+    due_at: datetime | None,
+    now: datetime,
+    seen: Mapping[str, object],
 ) -> bool:
-    """Record what became of a delivery; return False if somebody else has it by now, or it has ended."""
+    """Record an attempt and what became of its delivery; return False if that is somebody else's, or has ended."""
     ended_at = None if status == WebhookDeliveryStatus.PENDING else now
-    values = {"delivery_id": delivery_id, "token": token, "status": status, "due_at": due_at, "ended_at": ended_at}
-    return bool(await transaction.execute(_finish, **values))
+    values = {"delivery_id": delivery_id, "token": token, "new_status": status, "due_at": due_at, "ended_at": ended_at}
+    return bool(await runner.execute(_finish, **values, **seen))
 
 
 async def put_back(runner: Runner, delivery_id: UUID, token: UUID, due_at: datetime) -> None:
     """Give a delivery back for which nothing could be sent; the attempt does not count."""
     await runner.execute(_put_back, delivery_id=delivery_id, token=token, due_at=due_at)
-
-
-async def add_attempt(transaction: Transaction, **values: object) -> None:
-    """Record an attempt."""
-    await transaction.execute(_add_attempt, **values)
 
 
 async def lock_endpoint(transaction: Transaction, webhook_id: UUID) -> Record | None:

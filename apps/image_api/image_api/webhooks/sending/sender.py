@@ -59,6 +59,13 @@ class Attempt:
     error: str | None = None
     response: str | None = None
 
+    def seen(self) -> dict[str, object]:
+        """Return what its row says of it."""
+        return {
+            "started_at": self.started_at, "duration_ms": self.duration_ms, "status": self.status,
+            "error": self.error, "response": self.response,
+        }  # fmt: skip
+
 
 class Sender:
     """The sender of one instance. Clock and sleep can be replaced by tests."""
@@ -200,19 +207,14 @@ class Sender:
     async def _record(self, row: Record, token: UUID, attempt: Attempt) -> None:
         """Record an attempt and what follows, unless the delivery has ended or is somebody else's by now."""
         verdict, now = attempt.verdict, self.now()
+        status, due_at = self._next_state(row, verdict, now)
+        outcome = (row["delivery_id"], token, status, due_at, now, attempt.seen())
+        if verdict.succeeded and row["last_succeeded"] is True:
+            await queries.finish(self._parts.database, *outcome)
+            return
         async with committing(self._parts) as transaction:
-            changes_endpoint = not verdict.succeeded or row["last_succeeded"] is not True
-            endpoint = await queries.lock_endpoint(transaction, row["id"]) if changes_endpoint else row
-            if endpoint is None:
-                return
-            status, due_at = self._next_state(row, verdict, now)
-            if not await queries.finish(transaction, row["delivery_id"], token, status, due_at, now):
-                return
-            await queries.add_attempt(
-                transaction, delivery_id=row["delivery_id"], number=row["attempts"], started_at=attempt.started_at,
-                duration_ms=attempt.duration_ms, status=attempt.status, error=attempt.error, response=attempt.response,
-            )  # fmt: skip
-            if changes_endpoint:
+            endpoint = await queries.lock_endpoint(transaction, row["id"])
+            if endpoint is not None and await queries.finish(transaction, *outcome):
                 await self._change_endpoint(transaction, row["id"], endpoint, verdict, now)
 
     def _next_state(
