@@ -1,5 +1,6 @@
 """Every page of the console and of share links in a real browser: axe finds nothing, and nothing is too wide."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -113,6 +114,7 @@ async def things(admin: Client, member: Client) -> Things:
     matching = {"filter": {"tag": [WORD[:64]]}, "action": "tag", "tags": ["sea"]}
     await member.ask("POST", "/images/batch", 202, json=matching)
     user_id = (await member.ask("GET", "/whoami", 200))["user_id"]
+    delivery = await failed_delivery(admin, team)
     addresses = [
         "",
         "/_components",
@@ -122,8 +124,22 @@ async def things(admin: Client, member: Client) -> Things:
         "/images/batch?action=trash&all=1&query=tag%3Dsea",
         f"/collections/{collection['id']}/take-out?image_id={shown}",
         f"/presets/{PRESET}/remove",
+        "/webhooks",
+        f"/webhooks/{delivery['webhook_id']}",
+        f"/webhook-deliveries/{delivery['id']}",
     ]
     return Things(link["url"], shown, [f"{each}{'&' if '?' in each else '?'}{team}" for each in addresses])
+
+
+async def failed_delivery(admin: Client, team: str) -> dict[str, Any]:
+    """Make a webhook, and a delivery to it whose first attempt was in vain: no name ends in `.invalid`."""
+    wish = {"url": f"https://{WORD[:63].lower()}.invalid/{WORD}", "description": WORD[:200]}
+    webhook_id = (await admin.ask("POST", f"/webhooks?{team}", 201, json=wish))["id"]
+    made = await admin.ask("POST", f"/webhooks/{webhook_id}/test", 202)
+    async with asyncio.timeout(60):
+        while not (shown := await admin.ask("GET", f"/webhook-deliveries/{made['id']}", 200))["attempts"]:
+            await asyncio.sleep(0.2)
+    return dict(shown)
 
 
 async def sign_in(page: Any, url: str, email: str) -> None:
@@ -166,6 +182,7 @@ async def test_axe_finds_nothing_on_the_console_and_no_page_is_too_wide(
     assert inspector.faults == []
     # The walk found its way, and axe its rules.
     assert len(kinds) >= 50, sorted(kinds)
+    assert {f"{home}/webhook-deliveries/…", f"{home}/webhooks/…", f"{home}/webhooks/…/replay"} <= kinds
     assert inspector.passed > 20 * len(kinds)
 
 
