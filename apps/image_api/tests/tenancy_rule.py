@@ -49,7 +49,7 @@ ANY_TEAM = {
     "image_api.images.service:retry_processing": _LOCKED,
     "image_api.images.service:trash": _LOCKED,
     "image_api.links.viewing:find_open_link": _PROVEN,
-    "image_api.operations.claims:may_go_on": "the user is who asked for the operation",
+    "image_api.operations.claims:creator": "the user is who asked for the operation",
     "image_api.people.queries:accept_invitation": _PROVEN,
     "image_api.people.queries:find_by_email": _PROVEN,
     "image_api.people.queries:find_invitation": _PROVEN,

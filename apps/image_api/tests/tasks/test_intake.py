@@ -110,7 +110,8 @@ class TestPushes:
                 raise errors.DatabaseUnavailable("Away.")
             return len(told) > 2
 
-        monkeypatch.setattr(tasks.app.state, "event_handlers", [handler])
+        # `setattr` would not bring back what was there: the state keeps its attributes elsewhere.
+        monkeypatch.setitem(tasks.app.state._state, "event_handlers", [handler])
         event_id = new_id()
         message = {"attributes": {"event_id": str(event_id)}}
         assert [await tasks.push("events", message) for _ in range(3)] == [503, 503, 204]
