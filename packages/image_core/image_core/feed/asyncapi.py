@@ -1,6 +1,6 @@
-"""The AsyncAPI document: the events of the table, and the topic that they are published on."""
+"""The AsyncAPI document: the events of the table, and the three ways to hear of them: topic, feed and webhooks."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import BaseModel
@@ -10,7 +10,7 @@ from image_core.events import EventType
 from image_core.feed.event_types import EVENT_TYPES, EventDescription, QuotaLow, StorageLow
 from image_core.feed.paths import path_of
 
-TOPIC = "image-events"
+TOPIC, FEED = "image-events", "/api/v1/events"
 _ID = "0199c0de-0000-7000-8000-0000000000{:02x}"
 _TIME = "2026-03-01T09:30:00Z"
 _EXAMPLES: Mapping[str, Any] = {
@@ -32,6 +32,21 @@ _OF_TYPE: Mapping[EventType, Mapping[str, Any]] = {
 }
 
 
+_STREAM_BINDINGS = {
+    "http": {
+        "method": "GET",
+        "query": {
+            "type": "object",
+            "properties": {
+                "after": {"type": "string", "description": "The cursor to begin after; without it, from now on."},
+                "team_id": {"type": "string", "format": "uuid", "description": "For platform admins: the team."},
+            },
+        },
+        "bindingVersion": "0.3.0",
+    }
+}
+
+
 def example(kind: EventType) -> dict[str, Any]:
     """Return an event of a type as its readers get it."""
     model = EVENT_TYPES[kind].data
@@ -48,15 +63,21 @@ def example(kind: EventType) -> dict[str, Any]:
 
 def asyncapi_document(title: str, version: str) -> dict[str, Any]:
     """Return the document."""
-    published = [kind for kind, row in EVENT_TYPES.items() if row.in_feed]
+    in_feed = {kind.value: f"#/components/messages/{kind.value}" for kind, row in EVENT_TYPES.items() if row.in_feed}
+    in_stream = {kind: f"#/components/messages/feed.{kind}" for kind in in_feed} | {
+        "end": "#/components/messages/feed.end"
+    }
+    to_endpoints = {
+        kind.value: f"#/components/messages/webhook.{kind.value}" for kind, row in EVENT_TYPES.items() if row.by_webhook
+    }
     return {
         "asyncapi": "3.0.0",
         "info": {
             "title": title,
             "version": version,
-            "description": "What the service tells others of. Delivery is at least once, so events of one `id` are one,"
-            " and not in order, so that of two events about an image the one with the higher `revision` is the newer."
-            " Types and fields are only ever added.",
+            "description": "What the service tells others of: on a topic, in a stream, and by webhooks. Delivery is at"
+            " least once, so events of one `id` are one, and not in order, so that of two events about an image the one"
+            " with the higher `revision` is the newer. Types and fields are only ever added.",
         },
         "defaultContentType": "application/json",
         "channels": {
@@ -65,22 +86,84 @@ def asyncapi_document(title: str, version: str) -> dict[str, Any]:
                 "title": "The topic of events",
                 "description": "A Pub/Sub topic; each installation names its own. Attributes of each message are"
                 " `event_id`, `event_type` and `team_id`, by which a subscription can filter.",
-                "messages": {kind.value: {"$ref": f"#/components/messages/{kind.value}"} for kind in published},
-            }
+                "messages": _references(in_feed),
+            },
+            "feed": {
+                "address": FEED,
+                "title": "The feed of a team, as server-sent events",
+                "description": "Each message has an `id:`, which is the cursor to go on after it. A message without an"
+                " event has none or an `id:` alone; the last one, of the type `end`, says why the stream ends.",
+                "messages": _references(in_stream),
+            },
+            "webhooks": {
+                # Each webhook has a URL of its own.
+                "address": None,
+                "title": "Endpoints of webhooks",
+                "description": "Requests by Standard Webhooks 1.0.0 to the URL of each webhook, signed with its secret."
+                " The id and the team are not in the body: `webhook-id` is the event's id.",
+                "messages": _references(to_endpoints),
+            },
         },
         "operations": {
-            "publishEvents": {
-                "action": "send",
-                "channel": {"$ref": "#/channels/events"},
-                "summary": "Publishes what happened, directly after it did.",
-                "messages": [{"$ref": f"#/channels/events/messages/{kind.value}"} for kind in published],
-            }
+            "publishEvents": _sends("events", in_feed, "Publishes what happened, directly after it did."),
+            "streamEvents": _sends("feed", in_stream, "Sends what happened after a cursor, and what happens.")
+            | {"security": [{"$ref": "#/components/securitySchemes/key"}], "bindings": _STREAM_BINDINGS},
+            "callWebhooks": _sends("webhooks", to_endpoints, "Calls the webhooks of a team.")
+            | {"bindings": {"http": {"method": "POST", "bindingVersion": "0.3.0"}}},
         },
         "components": {
-            "messages": {kind.value: _message(kind, row) for kind, row in EVENT_TYPES.items()},
+            "messages": _messages(),
             "schemas": schemas(),
+            "securitySchemes": {"key": {"type": "httpApiKey", "name": "X-API-KEY", "in": "header"}},
         },
     }
+
+
+def _references(addresses: Mapping[str, str]) -> dict[str, Any]:
+    return {name: {"$ref": address} for name, address in addresses.items()}
+
+
+def _sends(channel: str, messages: Iterable[str], summary: str) -> dict[str, Any]:
+    return {
+        "action": "send",
+        "channel": {"$ref": f"#/channels/{channel}"},
+        "summary": summary,
+        "messages": [{"$ref": f"#/channels/{channel}/messages/{name}"} for name in messages],
+    }
+
+
+def _messages() -> dict[str, Any]:
+    """Return each message by the way that it takes; those of the topic have the names of the types."""
+    messages = {kind.value: _message(kind, row) for kind, row in EVENT_TYPES.items()}
+    for kind, row in EVENT_TYPES.items():
+        whole = messages[kind.value]
+        shared = {name: whole[name] for name in ("name", "title", "summary")}
+        if row.in_feed:
+            payload = {"$ref": f"#/components/messages/{kind.value}/payload"}
+            messages[f"feed.{kind.value}"] = shared | {"payload": payload, "examples": whole["examples"]}
+        if row.by_webhook:
+            messages[f"webhook.{kind.value}"] = shared | _webhook(whole)
+    reason = {"type": "string", "description": "Such as time-over, idle or shutting-down, or the code of an error."}
+    messages["feed.end"] = {
+        "name": "end", "title": "end", "summary": "The stream ends; go on after the last `id:`, unless it is an error.",
+        "payload": {"type": "object", "required": ["reason"], "properties": {"reason": reason}},
+        "examples": [{"payload": {"reason": "time-over"}}],
+    }  # fmt: skip
+    return messages
+
+
+def _webhook(message: dict[str, Any]) -> dict[str, Any]:
+    """Return headers, body and example of a webhook's request."""
+    names = ("type", "timestamp", "data")
+    payload, (shown,) = message["payload"], message["examples"]
+    headers = {name: {"type": "string"} for name in ("webhook-id", "webhook-timestamp", "webhook-signature")}
+    return {
+        "headers": {"type": "object", "required": list(headers), "properties": headers},
+        "payload": payload | {
+            "required": list(names), "properties": {name: payload["properties"][name] for name in names},
+        },
+        "examples": [{"payload": {name: shown["payload"][name] for name in names}}],
+    }  # fmt: skip
 
 
 def _message(kind: EventType, row: EventDescription) -> dict[str, Any]:
