@@ -122,6 +122,7 @@ async def things(admin: Client, member: Client) -> Things:
         f"/images/{deleted}/restore",
         *(f"/images/batch?action={each}&image_id={shown}&image_id={uuid4()}" for each in ("trash", "tag")),
         "/images/batch?action=trash&all=1&query=tag%3Dsea",
+        "/images/export?query=tag%3Dsea",
         f"/collections/{collection['id']}/take-out?image_id={shown}",
         f"/presets/{PRESET}/remove",
         "/webhooks",

@@ -11,12 +11,14 @@ from image_api.exports.images import EXPORT
 from image_api.exports.schemas import NewExport
 from image_api.images.delivery import AddressSigner, signer_of
 from image_api.listing import matching
+from image_api.listing.filters.conditions import conditions
 from image_api.listing.filters.pairs import Filters
+from image_api.listing.totals import Total, count_images
 from image_api.operations import service as operations
 from image_api.services import Services
 from image_api.teams import service as teams
 from image_core import errors
-from image_core.db import Record, Transaction
+from image_core.db import Record, Runner, Transaction
 from image_core.delivery import grant
 from image_core.states import OperationStatus
 
@@ -60,12 +62,32 @@ async def begin_export(
         errors.CollectionNotFound: The collection does not exist, or belongs to another team.
         errors.TooManyOperations: The team has the maximum of unfinished operations.
     """
-    if services.settings.delivery_url is None:
-        raise errors.DeliveryNotConfigured
-    owner_id = await teams.receiving_team(transaction, actor, team_id)
-    await matching.check(transaction, actor, new.filter, filters, owner_id)
+    owner_id, _ = await _check(services, transaction, actor, new, filters, team_id)
     parameters = {"filter": new.filter, "_filters": matching.pairs_of(new.filter)}
     return await operations.create(transaction, actor, EXPORT, owner_id, parameters)
+
+
+async def count_matching(
+    services: Services, actor: Actor, new: NewExport, filters: Filters, team_id: UUID | None
+) -> Total:
+    """Return how many images an export would have, and begin nothing.
+
+    Raises:
+        errors.AppError: As by `begin_export`.
+    """
+    _, limited = await _check(services, services.database, actor, new, filters, team_id)
+    names, values = await conditions(services.database, actor, *limited)
+    return await count_images(services.database, frozenset(names), values)
+
+
+async def _check(
+    services: Services, runner: Runner, actor: Actor, new: NewExport, filters: Filters, team_id: UUID | None
+) -> tuple[UUID, Filters]:
+    """Return the team of an export and its filters, limited to that team."""
+    if services.settings.delivery_url is None:
+        raise errors.DeliveryNotConfigured
+    owner_id = await teams.receiving_team(runner, actor, team_id)
+    return owner_id, await matching.check(runner, actor, new.filter, filters, owner_id)
 
 
 async def read_manifest(

@@ -111,13 +111,13 @@ def read_asked(form: Form) -> Asked:
         errors.RequestInvalid: The action is unknown, there are no ids, or one of them is none.
     """
     if form.get("all"):
-        return Asked(form.parse(_Matching, "action").action, [], 0, form, _filter_of(form.get("query")))
+        return Asked(form.parse(_Matching, "action").action, [], 0, form, filter_of(form.get("query")))
     sent = list(dict.fromkeys(form.get("image_ids").split()))
     chosen = form.parse(_Chosen, "action", image_ids=sent[:MOST_IDS])
     return Asked(chosen.action, chosen.image_ids, max(0, len(sent) - MOST_IDS), form)
 
 
-def _filter_of(query: str) -> dict[str, list[str]]:
+def filter_of(query: str) -> dict[str, list[str]]:
     """Return the filters in the address of a list; one that matches everything if there are none."""
     found: dict[str, list[str]] = {}
     for name, value in parse_qsl(query):
