@@ -3,6 +3,7 @@
 from urllib.parse import urlencode
 from uuid import UUID
 
+import orjson
 import pytest
 from sqlalchemy import insert, select, update
 
@@ -120,3 +121,65 @@ async def test_all_that_match_are_exported_by_an_operation_whose_page_offers_the
     assert f'href="{manifest}"' in (await browser.get(path)).text
     lines = (await browser.get(manifest)).text.splitlines()
     assert [line.count('"filename":"fjord.png"') for line in lines] == [1]
+
+
+async def test_a_granted_source_is_imported_by_a_form(api: Api, member: UserWithKey, stranger: UserWithKey) -> None:
+    assert member.team_id is not None
+    assert stranger.team_id is not None
+    await testing.add_import_source(api.rows, member.team_id, name="old-site", prefix="site/")
+    await testing.add_import_source(api.rows, stranger.team_id, name="theirs")
+    browser = await signed_in(api, member)
+    page = (await browser.get(f"{OPERATIONS}/import")).text
+    assert "old-site" in page
+    assert "theirs" not in page
+    form = f"{OPERATIONS}/import"
+    refused = await browser.submit(form, source="theirs", prefix="photos/")
+    assert refused.status_code == 403
+    assert "source-not-granted" in refused.text
+    assert browser.form(form)["prefix"] == "photos/"
+    chosen = {"source": "old-site", "tags": "a, b", "tags_from_folders": "true", "include_resized": ""}
+    fields = browser.form(form) | chosen
+    # Sent twice, it begins once.
+    (path,) = {(await browser.post(form, fields)).headers["location"] for _ in range(2)}
+    assert "photos/" in (await browser.get(path)).text
+    row = await api.rows.fetch_one(select(models.operation))
+    assert row is not None
+    assert (row["kind"], row["team_id"]) == ("import-bucket", member.team_id)
+    asked = orjson.loads(row["parameters"])
+    assert (asked["tags"], asked["tags_from_folders"], asked["include_resized"]) == (["a", "b"], True, False)
+
+
+async def test_a_list_of_urls_is_imported_by_a_form(api: Api, member: UserWithKey) -> None:
+    browser, form = await signed_in(api, member), f"{OPERATIONS}/import-urls"
+    assert "No bucket is granted" in (await browser.get(f"{OPERATIONS}/import")).text
+    assert "It is empty" in (await browser.submit(form, lines=" ")).text
+    lines = '{"url": "https://example.org/a.jpg"}\r\nbroken\r\n'
+    answer = await browser.submit(form, lines=lines)
+    path = answer.headers["location"]
+    page = (await browser.get(path)).text
+    assert "Import of addresses: 2 items" in page
+    report = f"/api/v1/imports/{path.rpartition('/')[2]}/report"
+    assert f'href="{report}"' in page
+    assert '"position":2' in (await browser.get(report)).text
+    rows = await api.rows.fetch(select(models.operation_item.c.payload).order_by(models.operation_item.c.position))
+    assert [sorted(orjson.loads(row["payload"])) for row in rows] == [
+        ["filename", "metadata", "tags", "url"], ["broken"],
+    ]  # fmt: skip
+
+
+async def test_admins_have_failed_images_processed_again(api: Api, member: UserWithKey) -> None:
+    browser, form = await signed_in(api, api.admin), f"{OPERATIONS}/reprocess"
+    assert "Those of all teams" in (await browser.get(form)).text
+    assert "Send the code of a failure" in (await browser.submit(form, code="No Code")).text
+    answer = await browser.submit(form, code="processing-timeout")
+    assert answer.headers["location"].startswith(OPERATIONS)
+    of_team = f"{form}?team_id={member.team_id}"
+    assert "Those of the chosen team" in (await browser.get(of_team)).text
+    await browser.submit(of_team, code="")
+    rows = await api.rows.fetch(select(models.operation.c.parameters).order_by(models.operation.c.created_at))
+    assert [orjson.loads(row["parameters"]) for row in rows] == [
+        {"failed": True, "code": "processing-timeout"}, {"failed": True, "team_id": str(member.team_id)},
+    ]  # fmt: skip
+    members = await signed_in(api, member)
+    assert (await members.get(form)).status_code == 403
+    assert form not in (await members.get(OPERATIONS)).text

@@ -92,7 +92,7 @@ async def test_a_team_is_removed_with_what_it_has_only_by_its_name(
     assert (await team_of(api, member))["deleting_at"] is None
     location = (await admin.submit(path, name=row["name"])).headers["location"]
     assert location.startswith("/console/operations/")
-    assert "Team removal" in (await admin.get(location)).text
+    assert "Removal of a team" in (await admin.get(location)).text
     assert (await team_of(api, member))["deleting_at"] is not None
     assert (await api.client.get("/api/v1/images", headers=member.headers)).status_code == 401
     assert FORMS[0] not in (await admin.get(f"{SETTINGS}?team_id={member.team_id}")).text

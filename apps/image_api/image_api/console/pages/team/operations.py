@@ -16,9 +16,12 @@ from image_api.console.pages.images.batch_forms import WORDS
 from image_api.console.policy import HOME
 from image_api.dependencies import CursorQuery, ServicesDep, TeamQuery, TransactionDep
 from image_api.http.pagination import DEFAULT_LIMIT, next_cursor
+from image_api.imports.service import FROM_BUCKET, FROM_URLS
 from image_api.operations import service
 from image_api.operations.body import operation_body
+from image_api.reprocessing.service import REPROCESSING
 from image_api.teams import service as teams
+from image_api.users import service as users
 from image_core.db import Record
 from image_core.states import UNDER_WAY
 
@@ -35,6 +38,10 @@ Canceller = Annotated[
         )
     ),
 ]
+_NAMES = {
+    FROM_BUCKET: "Import of a bucket", FROM_URLS: "Import of addresses", REPROCESSING: "Failed images again",
+    teams.REMOVAL: "Removal of a team", users.REMOVAL: "Removal of a user",
+}  # fmt: skip
 _CANCEL = same_as("POST /api/v1/operations/{operation_id}/cancel")
 
 
@@ -46,9 +53,9 @@ def operation_path(operation_id: UUID) -> str:
 def _shown(row: Record) -> dict[str, Any]:
     """Return an operation with what pages say of it."""
     body = operation_body(row)
-    action = body["parameters"].get("action")
-    is_batch = body["kind"] == CHANGES or action is not None
-    name = WORDS[action].button if is_batch and action in WORDS else re.sub("[-_]", " ", body["kind"]).capitalize()
+    action, kind = body["parameters"].get("action"), body["kind"]
+    is_batch = (kind == CHANGES or action is not None) and action in WORDS
+    name = WORDS[action].button if is_batch else _NAMES.get(kind) or re.sub("[-_]", " ", kind).capitalize()
     is_finished = body["finished_at"] is not None
     return body | {
         "name": name, "is_under_way": body["status"] in UNDER_WAY, "is_finished": is_finished,
