@@ -106,6 +106,9 @@ async def things(admin: Client, member: Client) -> Things:
     await member.ask("POST", "/saved-searches", 201, json={"name": WORD[:120], "query": f"tag={WORD[:64]}"})
     link = await member.ask("POST", "/links", 201, json={"collection_id": collection["id"], "title": WORD[:200]})
     team = f"team_id={member.team_id}"
+    name = WORD[:64].lower()
+    source = {"team_id": member.team_id, "name": name, "bucket": "old-site", "prefix": f"{name}/"}
+    await admin.ask("POST", "/import-sources", 201, json=source)
     await admin.ask("PUT", f"/presets/{PRESET}?{team}", 200, json={"width": 300})
     declared = {"name": WORD[:64], "type": "enum", "enum": [WORD[:64]], "description": WORD, "pii": True}
     await admin.ask("PUT", f"/metadata-schema?{team}", 200, json={"fields": [declared]})
