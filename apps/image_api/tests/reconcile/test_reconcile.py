@@ -172,11 +172,12 @@ async def test_what_may_have_other_bytes_is_not_the_original(
     assert (await tasks.row(row["id"]))["failure_code"] == "original-changed"
 
 
+@pytest.mark.parametrize("known", [{}, {"crc32c": None}])
 async def test_an_object_that_appeared_meanwhile_is_compared_before_it_is_taken(
-    reconciling: Reconciling, monkeypatch: pytest.MonkeyPatch
+    reconciling: Reconciling, known: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tasks = reconciling.tasks
-    row, stored = await ready(tasks, body=b"same")
+    row, stored = await ready(tasks, body=b"same", **known)
     await tasks.parts.originals.delete(row["object_name"], stored.generation)
     really = reconcile.Reconcile.settle
 
