@@ -32,6 +32,7 @@ WORN_OUT = {"status": S.STORED, "queued_at": PAST, "attempts": MOST_ATTEMPTS}
 LIVE = {"status": S.PROCESSING, "claim_token": TOKEN, "lease_expires_at": FUTURE}
 WAITING = {"status": S.STORED, "queued_at": PAST}
 TRASHED = {"deleted_at": PAST}
+LOST = {"status": S.FAILED, "failure_code": "original-missing"}
 MARKED = TRASHED | {"purge_marked_at": PAST, "deadline_at": PAST}
 WAS_READY = {"ready_at": PAST, "width": 1, "height": 1, "frames": 1}
 
@@ -126,11 +127,13 @@ CASES: dict[str, Case] = {
         WORN_OUT,
         (TRASHED, LIVE, {"queued_at": FUTURE}, {"attempts": MOST_ATTEMPTS - 1}),
     ),
-    "process_again": Case(lambda: transitions.process_again(IMAGE), {"status": S.FAILED}, (_other, TRASHED)),
+    "process_again": Case(
+        lambda: transitions.process_again(IMAGE), {"status": S.FAILED}, (_other, TRASHED, LOST)
+    ),
     "reprocess": Case(
         lambda: transitions.reprocess(image.c.filename == "cat", 1),
         {"status": S.READY, "filename": "cat"},
-        (TRASHED, {"filename": "dog"}),
+        (TRASHED, {"filename": "dog"}, LOST),
     ),
     "lose_original": Case(
         lambda: transitions.lose_original(IMAGE, testing.GENERATION, NOT_AN_IMAGE),

@@ -33,6 +33,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from image_core.images import discards
+from image_core.images.removal.lost_originals import IS_LOST
 from image_core.models import HOLDS_BYTES_CLAUSE, image, upload_session
 from image_core.states import UNCOUNTED_RETRY_WINDOW, Failure, ImageStatus, Mover, made_by
 
@@ -57,9 +58,10 @@ _lapsed = and_(image.c.status == ImageStatus.PROCESSING, image.c.lease_expires_a
 _claimable = or_(image.c.status == ImageStatus.STORED, _lapsed)
 
 REPROCESSABLE = and_(
-    or_(image.c.status == ImageStatus.READY, image.c.status == ImageStatus.FAILED), image.c.deleted_at.is_(None)
+    or_(image.c.status == ImageStatus.READY, and_(image.c.status == ImageStatus.FAILED, ~IS_LOST)),
+    image.c.deleted_at.is_(None),
 )
-"""The images that may be processed again."""
+"""The images that may be processed again: outside of the trash, with an original."""
 
 IS_SHOWN = and_(
     image.c.ready_at.is_not(None),
@@ -145,10 +147,7 @@ def store() -> Update:
 
 @made_by(Mover.API)
 def await_direct_upload() -> Update:
-    """Wait for the bytes of a pending image for as long as its upload session may be used.
-
-    Parameters: image_id, deadline.
-    """
+    """Wait for the bytes of a pending image while its upload session may be used. Parameters: image_id, deadline."""
     return update(image).where(_id, _pending).values(deadline_at=func.now() + bindparam("deadline", type_=Interval))
 
 
