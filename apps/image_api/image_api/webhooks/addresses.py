@@ -1,12 +1,13 @@
 """Which URLs webhooks may be sent to."""
 
+from image_api.fetching.public_addresses import is_allowed, is_public
 from image_api.fetching.source_url import PORTS, SourceUrl, parse
 from image_core import errors
 from image_core.settings import WebhookSettings
 
 
 def check_url(url: str, settings: WebhookSettings) -> SourceUrl:
-    """Parse the URL of an endpoint. Its addresses are checked at each attempt.
+    """Parse the URL of an endpoint. The addresses of a name are checked at each attempt.
 
     Raises:
         errors.SourceRefused: Webhooks are not sent to such a URL.
@@ -17,6 +18,12 @@ def check_url(url: str, settings: WebhookSettings) -> SourceUrl:
     # Other ports are for a receiver on one's own machine.
     if source.port != PORTS["https"] and not settings.webhook_allow_addresses:
         raise errors.SourceRefused("Port not allowed: webhooks are sent to port 443.")
+    allowed = settings.webhook_allow_addresses
+    is_inside = source.host.rpartition(".")[2] == "localhost" and not allowed
+    if source.address is not None:
+        is_inside = not (is_public(source.address) or is_allowed(source.address, allowed))
+    if is_inside:
+        raise errors.SourceRefused("Address not allowed: the URL's host is not public.")
     return source
 
 

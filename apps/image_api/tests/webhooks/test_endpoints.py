@@ -36,6 +36,7 @@ class TestEndpoints:
         [
             "http://hooks.example.com/in", "https://hooks.example.com:8443/in", "https://ada:pw@hooks.example.com/in",
             "ftp://hooks.example.com", "hooks.example.com", "https://hooks.example.com/\\in", "https://0x7f.1/in",
+            "https://127.0.0.1/in", "https://169.254.169.254/in", "https://[::ffff:10.0.0.1]/in", "https://a.localhost/in",
         ],
     )  # fmt: skip
     async def test_urls_that_nothing_is_sent_to(self, hooks: Hooks, url: str) -> None:
