@@ -120,19 +120,17 @@ class PushDelivery:
 
     async def _post(self, subscription: Subscription, delivery: Delivery) -> bool:
         token = self._tokens(subscription.push_audience or str(subscription.push_endpoint), subscription.push_email)
+        wrapped = envelope(subscription, delivery)
         try:
             async with asyncio.timeout(subscription.ack_deadline_seconds):
                 response = await self._client.post(
                     str(subscription.push_endpoint),
-                    json=envelope(subscription, delivery),
+                    json=wrapped,
                     headers={"authorization": f"Bearer {token}", "user-agent": "APIs-Google"},
                     timeout=subscription.ack_deadline_seconds,
                 )
-        except (httpx2.HTTPError, TimeoutError) as error:
-            log("push_failed", subscription=subscription.name, reason=type(error).__qualname__)
-            return False
         except Exception as error:  # noqa: BLE001 (a connection that vanishes while it is made raises AttributeError)
-            log_unexpected(error, subscription=subscription.name)
+            log("push_failed", subscription=subscription.name, reason=type(error).__qualname__)
             return False
         return response.status_code in ACKNOWLEDGING
 
