@@ -1,5 +1,6 @@
 // Does what each line of its input asks for with one of the generated clients, and answers with a line each.
 import { createInterface } from "node:readline";
+import { setTimeout } from "node:timers/promises";
 
 import createClient from "openapi-fetch";
 
@@ -26,7 +27,8 @@ interface Answered {
 }
 
 const baseUrl = process.argv[2] ?? "";
-heyApi.setConfig({ baseUrl });
+let latest: Response | undefined;
+heyApi.setConfig({ baseUrl, fetch: async (...request) => (latest = await fetch(...request)) });
 const openapiFetch = createClient<paths>({ baseUrl });
 
 function bodyOf(call: Call): unknown {
@@ -40,15 +42,26 @@ function toForm(body: unknown): FormData {
   return form;
 }
 
+// A stream has no response to look at: the request is sent when its first event is asked for.
+async function opened(stream: AsyncGenerator, end: () => void): Promise<Answered> {
+  latest = undefined;
+  void stream.next().catch(() => undefined);
+  while (latest === undefined) await setTimeout(10);
+  end();
+  return { response: latest };
+}
+
 // Operations are chosen by name here; uses.ts calls some of them with their types.
-function send(call: Call): Promise<Answered> {
+async function send(call: Call): Promise<Answered> {
   const { path, query, headers } = call;
   const body = bodyOf(call);
   // Lines of JSON are text already; the clients would encode it as one JSON string.
   const asText = call.text ? { bodySerializer: String } : {};
   if (call.client === "hey-api") {
-    const operations = sdk as unknown as Record<string, (options: unknown) => Promise<Answered>>;
-    return operations[call.operationId]!({ path, query, headers, body, ...asText });
+    const operations = sdk as unknown as Record<string, (options: unknown) => Promise<Answered & { stream?: AsyncGenerator }>>;
+    const abort = new AbortController();
+    const answered = await operations[call.operationId]!({ path, query, headers, body, signal: abort.signal, ...asText });
+    return answered.stream ? opened(answered.stream, () => abort.abort()) : answered;
   }
   const client = openapiFetch as unknown as {
     request(method: string, template: string, options: unknown): Promise<Answered>;
