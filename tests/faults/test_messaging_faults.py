@@ -159,7 +159,8 @@ async def test_objects_without_a_row_are_removed(scene: Scene) -> None:
 
 async def test_a_finalize_event_that_is_faster_than_the_api_completes_the_row(scene: Scene) -> None:
     content = picture()
-    rule = SqlRule(sql="UPDATE image SET .*filename", then="hang")
+    # Before the API locks the row.
+    rule = SqlRule(sql="SELECT image.status .*FOR", then="hang")
     scene.api.database.add(rule)
     upload = asyncio.create_task(scene.caller.upload(content))
     await asyncio.to_thread(rule.wait)

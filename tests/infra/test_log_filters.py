@@ -24,6 +24,7 @@ from image_api.tasks import queries, runner
 from image_api.webhooks import tasks as webhooks
 from image_core import events, telemetry
 from image_core.audit import events as audit
+from image_core.feed import reading
 from image_core.images import failures
 from image_delivery.derivatives import making
 from image_delivery.derivatives import queries as delivery_queries
@@ -99,8 +100,9 @@ def a_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(queries, "count_overdue_removals", none_of)
     monkeypatch.setattr(events, "outbox_age_seconds", none_of)
+    monkeypatch.setattr(reading, "lag_seconds", none_of)
     gauge = SimpleNamespace(set=lambda _value: None)
-    metrics = SimpleNamespace(orphans=gauge, outbox_age=gauge)
+    metrics = SimpleNamespace(orphans=gauge, outbox_age=gauge, feed_lag=gauge)
     asyncio.run(runner.sweep(SimpleNamespace(database=None, metrics=metrics), {}))  # type: ignore[arg-type]
 
 
