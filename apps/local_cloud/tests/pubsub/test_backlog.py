@@ -2,6 +2,7 @@ import asyncio
 import contextlib
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -150,3 +151,29 @@ def test_switches_are_checked(document: dict[str, Any]) -> None:
     else:
         with pytest.raises(ValueError, match=r"switch|must be"):
             Switches.from_document(document)
+
+
+async def test_a_push_whose_client_breaks_is_repeated_and_no_error_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "image_manager")
+    broker = new_broker(tmp_path, push_endpoint="http://127.0.0.1:9/push")
+    delivery = push.PushDelivery(broker, lambda _audience, _email: "token")
+    posted: list[str] = []
+
+    async def post(url: str, **_: Any) -> Any:
+        posted.append(url)
+        if len(posted) == 1:
+            # As when the connection vanishes while it is made.
+            raise AttributeError("NoneType")
+        return SimpleNamespace(status_code=204)
+
+    monkeypatch.setattr(delivery._client, "post", post)
+    broker.publish(TOPIC, b"message", {})
+    async with asyncio.timeout(10):
+        while len(posted) < 2:
+            await asyncio.sleep(0.005)
+    await delivery.close()
+    broker.close()
+    assert "push_failed" in caplog.text
+    assert "unexpected_error" not in caplog.text
