@@ -126,6 +126,12 @@ async def test_every_answer_has_the_headers_of_a_page_and_is_kept_nowhere(api: A
         assert_headers(answer.headers, api.services.settings)
 
 
+async def test_a_page_that_does_not_exist_is_said_to_be_missing_whatever_is_asked_of_it(api: Api) -> None:
+    browser = Browser(api)
+    await browser.sign_in(await api.person(role=Role.ADMIN))
+    assert [(await browser.get(f"/console/nothing{query}")).status_code for query in ("", "?team_id=1")] == [404, 404]
+
+
 async def test_errors_from_outside_of_the_routes_are_pages_too(make_api: MakeApi) -> None:
     async with make_api(address_rate_limit_per_second=1) as api:
         browser = Browser(api)

@@ -7,7 +7,12 @@ from image_api.auth import RequireScope
 from image_api.console.page_route import PageRoute, same_as
 from image_api.console.policy import HOME
 
-router = APIRouter(prefix=HOME, include_in_schema=False, route_class=PageRoute)
+
+class _NoPage(PageRoute):
+    checks_query = False
+
+
+router = APIRouter(prefix=HOME, include_in_schema=False, route_class=_NoPage)
 
 
 @router.get("/{name}", dependencies=[Depends(RequireScope())], openapi_extra=same_as("GET /api/v1/whoami"))
