@@ -27,8 +27,8 @@ ROUTES = [
     for path, route in api_routes(ROUTERS)
     if isinstance(route, GuardedRoute) and route.checks_query and route.methods != {"HEAD"}
 ]
-# Addresses that people pass on: other sites add parameters of their own to them.
-TAKE_ANY = {"/s/{token}", "/s/{token}/{picture}"}
+# Addresses that people pass on, to which other sites add parameters of their own, and pages that do not exist.
+TAKE_ANY = {"/s/{token}", "/s/{token}/{picture}", "/console/{name}"}
 
 
 async def send(api: Api, path: str, route: APIRoute, query: list[tuple[str, str]]) -> httpx2.Response:
