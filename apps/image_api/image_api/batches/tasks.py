@@ -24,12 +24,6 @@ from image_core.db import Record, Transaction
 from image_core.states import AnalysisStatus, ItemState
 
 
-def _team_of(operation: Operation) -> UUID:
-    if operation.team_id is None:
-        raise errors.TeamRequired("A batch is of one team.")
-    return operation.team_id
-
-
 def _order_of(operation: Operation) -> Order | None:
     stored = operation.parameters.get("_order")
     if stored is None:
@@ -40,7 +34,7 @@ def _order_of(operation: Operation) -> Order | None:
 
 async def _find_images(parts: TaskParts, operation: Operation) -> Filled:
     """Return the next images that the filter of a batch matches, newest first."""
-    team_id = _team_of(operation)
+    team_id = operation.owner_id
     pairs = operation.parameters["_filters"]
     page = await find_matching(parts.database, operation.actor, team_id, pairs, operation.fill_position)
     items = await to_items(parts.database, team_id, page.rows, _order_of(operation))
@@ -53,7 +47,7 @@ async def _lock_image(transaction: Transaction, operation: Operation, item: Item
     Raises:
         errors.ImageNotFound: The team has none such.
     """
-    rows = await queries.lock(transaction, _team_of(operation), [item.image_id] if item.image_id else [])
+    rows = await queries.lock(transaction, operation.owner_id, [item.image_id] if item.image_id else [])
     if not rows:
         raise errors.ImageNotFound
     (row,) = rows.values()
@@ -111,7 +105,7 @@ class Analyses(Kind):
         item: Item,
     ) -> Outcome:
         """See `Kind`."""
-        team_id, order = _team_of(operation), _order_of(operation)
+        team_id, order = operation.owner_id, _order_of(operation)
         rows = await analysis_queries.find_images(transaction, team_id, [item.image_id] if item.image_id else [])
         content = content_key(next(iter(rows.values()), None))
         if order is None:
@@ -130,7 +124,7 @@ class Analyses(Kind):
     async def settle(self, parts: TaskParts, operation: Operation, items: Sequence[Item]) -> Mapping[int, Outcome]:
         """See `Kind`."""
         subjects = [item.subject_id for item in items if item.subject_id]
-        rows = await analysis_queries.find_outcomes(parts.database, _team_of(operation), subjects)
+        rows = await analysis_queries.find_outcomes(parts.database, operation.owner_id, subjects)
         found = {row["id"]: row for row in rows}
         outcomes = {item.position: _outcome(found.get(item.subject_id)) for item in items if item.subject_id}
         return {position: outcome for position, outcome in outcomes.items() if outcome is not None}

@@ -8,7 +8,6 @@ from image_api.listing.matching import find_matching
 from image_api.operations.items import DONE, Item, NewItem, Operation, Outcome
 from image_api.operations.kinds import Filled, Kind
 from image_api.tasks.parts import TaskParts
-from image_core import errors
 from image_core.db import Transaction
 
 
@@ -19,11 +18,9 @@ class Export(Kind):
 
     async def fill(self, parts: TaskParts, operation: Operation) -> Filled:
         """Return the next images that the filter matches, newest first."""
-        if operation.team_id is None:
-            raise errors.TeamRequired("An export is of one team.")
         pairs = operation.parameters["_filters"]
         page = await find_matching(
-            parts.database, operation.actor, operation.team_id, pairs, operation.fill_position
+            parts.database, operation.actor, operation.owner_id, pairs, operation.fill_position
         )  # fmt: skip
         items = [NewItem(row["id"], size_bytes=row["size_bytes"] or 0) for row in page.rows]
         return Filled(items, page.next_cursor)
@@ -36,8 +33,7 @@ class Export(Kind):
         item: Item,
     ) -> Outcome:
         """Fail an image that is not there or not ready."""
-        assert operation.team_id is not None  # noqa: S101 (`fill` has checked it)
-        error = why_not_exported(await queries.find_status(transaction, operation.team_id, item.image_id))
+        error = why_not_exported(await queries.find_status(transaction, operation.owner_id, item.image_id))
         if error is not None:
             raise error
         return DONE

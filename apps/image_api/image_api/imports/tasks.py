@@ -62,17 +62,6 @@ class _Prepared(NamedTuple):
     fields: UploadFields
 
 
-def _team_of(operation: Operation) -> UUID:
-    """Return the team of an import; there is none without.
-
-    Raises:
-        errors.TeamRequired: It has none.
-    """
-    if operation.team_id is None:
-        raise errors.TeamRequired
-    return operation.team_id
-
-
 async def _add_row(
     parts: TaskParts, transaction: Transaction, operation: Operation, image_id: UUID, header: PictureHeader,
     size_bytes: int, fields: UploadFields,
@@ -82,7 +71,7 @@ async def _add_row(
     Raises:
         errors.StorageQuotaExceeded: The team's quota has no room for it.
     """
-    team_id, quota = _team_of(operation), parts.settings.default_quota
+    team_id, quota = operation.owner_id, parts.settings.default_quota
     added = await upload_queries.add_pending(
         transaction, image_id, team_id, operation.actor.user_id, original_name(team_id, image_id), header.content_type,
         header.format, None, _DEADLINE, size_bytes, quota, fields,
@@ -130,7 +119,7 @@ async def _settle(
 ) -> dict[int, Outcome]:  # fmt: skip
     """Return what became of items, and go on with those whose bytes are not in storage yet."""
     ids = [item.subject_id for item in items if item.subject_id is not None]
-    rows = await queries.begun(parts.database, _team_of(operation), ids)
+    rows = await queries.begun(parts.database, operation.owner_id, ids)
     over: dict[int, Outcome] = {}
     without_bytes: list[tuple[Item, Record | None]] = []
     for item in items:
@@ -164,7 +153,7 @@ async def _granted_source(parts: TaskParts, operation: Operation) -> _Source:
     Raises:
         errors.SourceNotGranted: The team has no such source, or it is one of our own buckets.
     """
-    found = await import_sources.get_granted(parts.database, _team_of(operation), operation.parameters["source"])
+    found = await import_sources.get_granted(parts.database, operation.owner_id, operation.parameters["source"])
     if import_sources.is_own_bucket(parts.settings, found["bucket"]):
         raise errors.SourceNotGranted("This bucket belongs to image-manager. It cannot be a source.")
     return _Source(parts.open_bucket(found["bucket"]), found["prefix"])
@@ -213,7 +202,7 @@ class CopyBucket(Kind):
             "tags": list(dict.fromkeys([*asked["tags"], *payload["tags"]])),
             "metadata": {**payload["metadata"], **asked["metadata"]},
         }
-        declared = await metadata_schemas.declared_fields(parts.database, _team_of(operation))
+        declared = await metadata_schemas.declared_fields(parts.database, operation.owner_id)
         return _Prepared(header, validate_values(values, declared))
 
     async def run_item(self, parts: TaskParts, transaction: Transaction, operation: Operation, item: Item) -> Outcome:
@@ -285,10 +274,10 @@ async def _copy(parts: TaskParts, operation: Operation, item: Item, row: Record)
         )
     except (ObjectChanged, ObjectMissing):
         changed = _changed()
-        await _give_up(parts, _team_of(operation), row["id"], Failure(changed.code, changed.detail))
+        await _give_up(parts, operation.owner_id, row["id"], Failure(changed.code, changed.detail))
         return failed(changed)
     except errors.SourceNotGranted as error:
-        await _give_up(parts, _team_of(operation), row["id"], Failure(error.code, error.detail))
+        await _give_up(parts, operation.owner_id, row["id"], Failure(error.code, error.detail))
         return failed(error)
     except errors.StorageUnavailable:
         return None
@@ -322,7 +311,7 @@ class FetchUrls(Kind):
                 return None
             except errors.AppError as error:
                 if item.subject_id is not None:
-                    await _give_up(parts, _team_of(operation), item.subject_id, Failure(error.code, error.detail))
+                    await _give_up(parts, operation.owner_id, item.subject_id, Failure(error.code, error.detail))
                 return failed(error)
             return None
 
@@ -338,7 +327,7 @@ async def _fetch(parts: TaskParts, operation: Operation, item: Item, row: Record
         errors.StorageQuotaExceeded: The team's quota has no room for it.
         errors.RequestInvalid: The metadata do not fit the team's schema.
     """
-    team_id, image_id = _team_of(operation), item.subject_id
+    team_id, image_id = operation.owner_id, item.subject_id
     assert image_id is not None  # noqa: S101 (`run_item` has named it)
     name = original_name(team_id, image_id)
     if row is not None and (found := await parts.originals.stat(name)) is not None:

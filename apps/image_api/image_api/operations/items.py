@@ -48,6 +48,17 @@ class Operation:
     actor: Actor
 
     @property
+    def owner_id(self) -> UUID:
+        """The team, for kinds whose work is of one.
+
+        Raises:
+            errors.TeamRequired: The operation is of the whole platform.
+        """
+        if self.team_id is None:
+            raise errors.TeamRequired
+        return self.team_id
+
+    @property
     def visible_team_id(self) -> UUID | None:
         """The team to which its queries are restricted; null means all teams, for an admin's."""
         return self.team_id or self.actor.visible_team_id
