@@ -14,9 +14,8 @@ from image_api.http.paths import API_PREFIX
 from image_api.idempotency.route import ClaimDep, IdempotentRoute
 from image_api.images.body import json_response
 from image_api.listing.included import page_bodies
-from image_api.listing.matching import as_query
 from image_api.operations.schemas import StartedOperation
-from image_api.saved_searches.filters import parse
+from image_api.saved_searches.filters import parse_named
 from image_api.services import Services
 
 router = APIRouter(tags=["images"], route_class=IdempotentRoute)
@@ -96,7 +95,7 @@ def _item(image_id: UUID, outcome: service.Outcome) -> dict[str, Any]:
 
 
 async def _begin(services: Services, actor: Actor, body: schemas.NewBatch, team_id: UUID | None) -> Response:
-    filters = None if body.filter is None else parse(as_query(body.filter))
+    filters = None if body.filter is None else parse_named(body.filter)
     if body.validate_only:
         found = await large.estimate(services, actor, body, filters, team_id)
         images = {"images": found.images.number, "at_least": found.images.at_least, "credits": found.credits}

@@ -16,9 +16,8 @@ from image_api.exports.body import manifest_line
 from image_api.http.field_types import QueryInteger
 from image_api.http.paths import API_PREFIX
 from image_api.idempotency.route import CreationDep, IdempotentRoute
-from image_api.listing.matching import as_query
 from image_api.operations.schemas import StartedOperation
-from image_api.saved_searches.filters import parse
+from image_api.saved_searches.filters import parse_named
 
 router = APIRouter(prefix="/exports", tags=["operations"], route_class=IdempotentRoute)
 Reader = Annotated[Actor, Depends(RequireScope(Scope.IMAGES_READ))]
@@ -58,7 +57,7 @@ async def begin_export(
     addresses for their download. Images that are not ready are among the operation's failures. Platform admins name the
     team with `team_id`.
     """
-    filters = parse(as_query(body.filter))
+    filters = parse_named(body.filter)
     return {"operation_id": await service.begin_export(services, transaction, actor, body, filters, team_id)}
 
 

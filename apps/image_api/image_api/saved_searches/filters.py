@@ -1,6 +1,8 @@
 """The filters of a saved search, checked like those of a list."""
 
+from collections.abc import Mapping
 from functools import cache
+from typing import Any
 
 from starlette.datastructures import QueryParams
 
@@ -9,6 +11,7 @@ from image_api.listing.filters import metadata, results
 from image_api.listing.filters.names import dotted
 from image_api.listing.filters.pairs import Filters
 from image_api.listing.filters.query_string import filter_parameters, parse_filters
+from image_api.listing.matching import as_query
 
 _NOT_SAVED = frozenset({"cursor", "include_total", "limit", "team_id"})
 
@@ -29,3 +32,8 @@ def parse(text: str) -> Filters:
     named = dotted(query.multi_items())
     on_metadata = metadata.parse(named)
     return Filters(parse_filters(query), on_metadata, results.parse(named, len(on_metadata)))
+
+
+def parse_named(filters: Mapping[str, Any]) -> Filters:
+    """Parse the filters of a body, by name, as `parse` does."""
+    return parse(as_query(filters))

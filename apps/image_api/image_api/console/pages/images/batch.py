@@ -19,8 +19,7 @@ from image_api.console.pages.team.operations import operation_path
 from image_api.console.team_first import ask_for_team, lacks_team
 from image_api.dependencies import ServicesDep, TeamQuery
 from image_api.idempotency.route import ClaimDep
-from image_api.listing.matching import as_query
-from image_api.saved_searches.filters import parse
+from image_api.saved_searches.filters import parse_named
 from image_api.services import Services
 
 BATCH = f"{IMAGES}/batch"
@@ -80,7 +79,7 @@ async def _check(services: Services, actor: Actor, step: _Step) -> Response:
         return step.ask()
     batch = batch_forms.read_batch(step.asked, step.fields, validate_only=True)
     if batch.filter is not None:
-        filters = parse(as_query(batch.filter))
+        filters = parse_named(batch.filter)
         found = await large.estimate(services, actor, batch, filters, step.team_id)
         return step.page("batch_large.html", found=found, batch=batch, refusal=None)
     done = await batch_forms.run(services, actor, batch, step.fields)
@@ -125,7 +124,7 @@ async def run(
     step = await _find_step(request, services, actor, form, team_id)
     batch = batch_forms.read_batch(step.asked, step.fields, validate_only=False)
     if batch.filter is not None:
-        filters = parse(as_query(batch.filter))
+        filters = parse_named(batch.filter)
         operation_id = await large.begin_operation(services, actor, batch, filters, team_id)
         return go_to(operation_path(operation_id), team_id)
     done = await batch_forms.run(services, actor, batch, step.fields)

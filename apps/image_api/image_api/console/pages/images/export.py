@@ -18,9 +18,8 @@ from image_api.dependencies import ServicesDep, TeamQuery
 from image_api.exports import service
 from image_api.exports.schemas import NewExport
 from image_api.idempotency.route import CreationDep
-from image_api.listing.matching import as_query
 from image_api.listing.totals import Total
-from image_api.saved_searches.filters import parse
+from image_api.saved_searches.filters import parse_named
 
 EXPORT = f"{IMAGES}/export"
 router = APIRouter(prefix=EXPORT, include_in_schema=False, route_class=PageRoute)
@@ -44,7 +43,7 @@ async def show(
     if lacks_team(actor, team_id):
         return ask_for_team(request, "Images")
     new = NewExport.model_validate({"filter": filter_of(query)})
-    found = await service.count_matching(services, actor, new, parse(as_query(new.filter)), team_id)
+    found = await service.count_matching(services, actor, new, parse_named(new.filter), team_id)
     return _page(request, team_id, query, found)
 
 
@@ -57,6 +56,6 @@ async def begin(
     query = form.get("query")
     show_again_if_refused(request, lambda refusal: _page(request, team_id, query, None, refusal))
     new = NewExport.model_validate({"filter": filter_of(query)})
-    filters = parse(as_query(new.filter))
+    filters = parse_named(new.filter)
     operation_id = await service.begin_export(services, transaction, actor, new, filters, team_id)
     return go_to(operation_path(operation_id), team_id)
