@@ -324,3 +324,14 @@ def test_work_in_the_background_is_supervised() -> None:
         and ast.unparse(call.args[0]) not in SHORT_TASKS
     }
     assert loose == set()
+
+
+def test_tests_of_pages_wait_without_evaluating_text_in_the_page() -> None:
+    """The console's policy forbids it: Playwright's own wait raises unless its condition holds at once."""
+    waiting = [
+        path.relative_to(ROOT).as_posix()
+        for path in python_files(ROOT / "tests", ROOT / "benchmarks", ROOT / "scripts")
+        for call in nodes_of(path)
+        if isinstance(call, ast.Attribute) and call.attr == "wait_for_function"
+    ]
+    assert waiting == []

@@ -12,6 +12,7 @@ import httpx2
 import pytest
 from PIL import Image
 
+from .chromium_page import sign_in, wait_until_true
 from .conftest import PASSWORD, Client, RunningSystem
 from .up_process import COMMAND
 
@@ -157,20 +158,17 @@ async def test_a_picture_is_found_and_opened(chromium: Any, system: RunningSyste
     context = await chromium.new_context(reduced_motion="reduce")
     visitor = Visitor(await context.new_page(), system.url)
     page = visitor.page
-    await page.goto(f"{system.url}/console/sign-in?next=/console/images")
-    await page.get_by_label("API key", exact=True).fill(member.api_key)
-    await page.keyboard.press("Enter")
-    await page.wait_for_url(f"{system.url}/console/images")
+    await sign_in(page, system.url, member.api_key)
     await page.get_by_role("searchbox", name="Names, texts and tags").fill("fjord")
     await page.keyboard.press("Enter")
     await page.wait_for_url(f"{system.url}/console/images?q=fjord")
     is_shown = (
         "(name) => { const found = document.querySelector(`img[alt='${name}']`); return found?.naturalWidth > 0 }"
     )
-    await page.wait_for_function(is_shown, arg=name)
+    await wait_until_true(page, is_shown, name)
     await page.get_by_role("link", name=name).click()
     await page.get_by_role("heading", name=name).wait_for()
-    await page.wait_for_function(is_shown, arg=name)
+    await wait_until_true(page, is_shown, name)
     assert visitor.complaints == []
     await context.close()
 
@@ -198,10 +196,7 @@ async def test_a_link_on_another_site_leads_to_the_page_and_not_to_signing_in(
 ) -> None:
     context = await chromium.new_context()
     page = await context.new_page()
-    await page.goto(f"{system.url}/console/sign-in")
-    await page.get_by_label("API key", exact=True).fill(member.api_key)
-    await page.keyboard.press("Enter")
-    await page.wait_for_url(f"{system.url}/console")
+    await sign_in(page, system.url, member.api_key, "/console")
     # A page of another site: the browser sends no cookie of ours with its links.
     await page.route(
         "http://elsewhere.example/",

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from .chromium_page import new_signed_in_page
 from .conftest import Client, RunningSystem
 
 pytestmark = pytest.mark.chromium
@@ -35,14 +36,9 @@ async def ids(member: Client) -> list[str]:
 @asynccontextmanager
 async def opened(chromium: Any, system: RunningSystem, member: Client, **options: Any) -> AsyncIterator[Any]:
     """The list of images."""
-    context = await chromium.new_context(reduced_motion="reduce", **options)
-    page = await context.new_page()
-    await page.goto(f"{system.url}/console/sign-in?next=/console/images")
-    await page.get_by_label("API key", exact=True).fill(member.api_key)
-    await page.keyboard.press("Enter")
-    await page.wait_for_url(f"{system.url}/console/images")
+    page = await new_signed_in_page(chromium, system.url, member.api_key, **options)
     yield page
-    await context.close()
+    await page.context.close()
 
 
 async def status_of(member: Client, ids: list[str]) -> list[bool]:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from .chromium_page import new_signed_in_page, wait_until_true
 from .conftest import Client, RunningSystem
 
 pytestmark = pytest.mark.chromium
@@ -29,14 +30,9 @@ async def image(member: Client) -> dict[str, Any]:
 @pytest.fixture
 async def page(chromium: Any, system: RunningSystem, member: Client) -> AsyncIterator[Any]:
     """The list of the member's images."""
-    context = await chromium.new_context(reduced_motion="reduce")
-    page = await context.new_page()
-    await page.goto(f"{system.url}/console/sign-in?next=/console/images")
-    await page.get_by_label("API key", exact=True).fill(member.api_key)
-    await page.keyboard.press("Enter")
-    await page.wait_for_url(f"{system.url}/console/images")
+    page = await new_signed_in_page(chromium, system.url, member.api_key)
     yield page
-    await context.close()
+    await page.context.close()
 
 
 async def faults(page: Any) -> list[str]:
@@ -149,7 +145,7 @@ async def test_what_is_pending_becomes_final_in_place(
     if view == "image":
         assert await page.locator("main .badge[data-status]").first.text_content() == "ready"
     assert await watched.count() == 0
-    await page.wait_for_function("document.querySelector('main img').naturalWidth > 0")
+    await wait_until_true(page, "document.querySelector('main img').naturalWidth > 0")
     assert await page.get_by_role("link", name="Show all of the image").is_visible() == (view == "image")
 
 

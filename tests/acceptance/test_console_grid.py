@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from PIL import Image
 
+from .chromium_page import new_signed_in_page, wait_until_true
 from .conftest import Client, RunningSystem
 
 pytestmark = pytest.mark.chromium
@@ -53,12 +54,7 @@ async def opened(
     chromium: Any, system: RunningSystem, member: Client, query: str = "?order_by=taken_at+desc", **options: Any
 ) -> Any:
     """The page of images with its grid."""
-    context = await chromium.new_context(reduced_motion="reduce", **options)
-    page = await context.new_page()
-    await page.goto(f"{system.url}/console/sign-in?next=/console")
-    await page.get_by_label("API key", exact=True).fill(member.api_key)
-    await page.keyboard.press("Enter")
-    await page.wait_for_url(f"{system.url}/console")
+    page = await new_signed_in_page(chromium, system.url, member.api_key, "/console", **options)
     await page.goto(f"{system.url}/console/images{query}")
     await page.get_by_role("gridcell").first.wait_for()
     return page
@@ -108,7 +104,7 @@ async def test_a_million_pictures_are_within_reach_with_few_in_the_page(
     await page.locator(".cell a").first.focus()
     for keys, shown in (("Control+End", "2018-09-9999"), ("ArrowLeft", "2018-09-9998"), ("Control+Home", "2026-12-0")):
         await page.keyboard.press(keys)
-        await page.wait_for_function(IS_FOCUSED, arg=shown)
+        await wait_until_true(page, IS_FOCUSED, shown)
         await page.locator(f".cell a[href*='{shown}'] img").wait_for()
         assert 100 < await page.evaluate("document.images.length") <= 200
     # Browsers cut off what is higher than 17 million pixels.
@@ -146,7 +142,7 @@ async def test_keys_move_select_and_open_and_going_back_returns_to_the_picture(
 
     async def press(keys: str, at: int) -> None:
         await page.keyboard.press(keys)
-        await page.wait_for_function(IS_FOCUSED, arg=ids[at])
+        await wait_until_true(page, IS_FOCUSED, ids[at])
 
     await page.locator(".cell a[tabindex='0']").focus()
     for keys, at in (
@@ -177,14 +173,14 @@ async def test_keys_move_select_and_open_and_going_back_returns_to_the_picture(
     await page.keyboard.press("Enter")
     await page.wait_for_url(f"{system.url}/console/images/{ids[11]}?order_by=taken_at+desc")
     await page.go_back()
-    await page.wait_for_function(IS_FOCUSED, arg=ids[11])
+    await wait_until_true(page, IS_FOCUSED, ids[11])
     assert f"at={ids[11]}" in page.url
     assert await page.evaluate("document.activeElement.getBoundingClientRect().bottom <= innerHeight")
     await page.get_by_text("1 image chosen").wait_for()
     assert await page.locator(".cell[aria-selected='true']").count() == 1
     # The address alone leads there too, for whoever has it.
     await page.goto(f"{system.url}/console/images?at={ids[5]}&order_by=taken_at+desc")
-    await page.wait_for_function(IS_FOCUSED, arg=ids[5])
+    await wait_until_true(page, IS_FOCUSED, ids[5])
     assert complaints == []
     await page.context.close()
 
@@ -196,7 +192,7 @@ async def test_what_is_trashed_leaves_the_grid_and_comes_back(
     await page.locator(f".cell a[href*='{ids[1]}']").focus()
     await page.keyboard.press("#")
     await page.get_by_text("1 image is in the trash").wait_for()
-    await page.wait_for_function(IS_FOCUSED, arg=ids[2])
+    await wait_until_true(page, IS_FOCUSED, ids[2])
     assert await page.locator(f".cell a[href*='{ids[1]}']").count() == 0
     await page.get_by_role("button", name="Undo").click()
     await page.locator(f".cell a[href*='{ids[1]}']").wait_for()

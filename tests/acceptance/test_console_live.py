@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from .chromium_page import listen_for_errors, new_signed_in_page, wait_until_true
 from .conftest import Client, RunningSystem
-from .test_console_upload import drop, heard, photo, signed_in
+from .test_console_upload import drop, photo
 
 pytestmark = pytest.mark.chromium
 EVENTS = re.compile("/api/v1/events")
@@ -34,9 +35,9 @@ async def test_uploads_appear_in_the_grid_and_become_ready_without_a_reload(
     chromium: Any, system: RunningSystem, member: Client
 ) -> None:
     first = await member.upload(photo())
-    page = await signed_in(chromium, system, member.api_key, "/console/images")
+    page = await new_signed_in_page(chromium, system.url, member.api_key, "/console/images")
     await page.locator("[data-image-grid].virtual .cell").wait_for()
-    complaints = heard(page)
+    complaints = listen_for_errors(page)
     opened, over = streams_of(page)
     await page.evaluate("window.isSame = true")
     link = page.locator(f".cell a[href*='{first['id']}']")
@@ -44,10 +45,10 @@ async def test_uploads_appear_in_the_grid_and_become_ready_without_a_reload(
     await drop(page, {f"new {number}.jpg": photo() for number in range(3)})
     await page.locator("[data-image-grid] .cell").nth(3).wait_for(timeout=30_000)
     # Of images and of lines.
-    await page.wait_for_function("!document.querySelector('[data-live-image]')", timeout=30_000)
+    await wait_until_true(page, "!document.querySelector('[data-live-image]')")
     badges = page.locator("[data-files] .badge")
     assert await badges.all_inner_texts() == ["ready"] * 3
-    await page.wait_for_function("document.querySelectorAll('[data-image-grid] .cell img').length === 4")
+    await wait_until_true(page, "document.querySelectorAll('[data-image-grid] .cell img').length === 4")
     assert await page.evaluate("window.isSame")
     assert await link.evaluate("(element) => element === document.activeElement")
     assert opened
@@ -59,7 +60,7 @@ async def test_uploads_appear_in_the_grid_and_become_ready_without_a_reload(
 
 
 async def test_a_page_that_may_not_stream_asks(chromium: Any, system: RunningSystem, member: Client) -> None:
-    page = await signed_in(chromium, system, member.api_key, "/console/images/upload")
+    page = await new_signed_in_page(chromium, system.url, member.api_key, "/console/images/upload")
     await page.route(EVENTS, lambda route: route.fulfill(status=503, headers={"Retry-After": "5"}, body=""))
     await drop(page, {"new.jpg": photo()})
     await page.locator("[data-files] .badge", has_text="ready").wait_for(timeout=30_000)

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from PIL import Image
 
+from .chromium_page import new_signed_in_page
 from .conftest import Client, RunningSystem
 
 pytestmark = pytest.mark.chromium
@@ -26,14 +27,9 @@ async def image(member: Client) -> dict[str, Any]:
 @pytest.fixture
 async def page(chromium: Any, system: RunningSystem, member: Client) -> AsyncIterator[Any]:
     """The list of images, of somebody in Tokyo."""
-    context = await chromium.new_context(timezone_id=ZONE, reduced_motion="reduce")
-    page = await context.new_page()
-    await page.goto(f"{system.url}/console/sign-in?next=/console/images")
-    await page.get_by_label("API key", exact=True).fill(member.api_key)
-    await page.keyboard.press("Enter")
-    await page.wait_for_url(f"{system.url}/console/images")
+    page = await new_signed_in_page(chromium, system.url, member.api_key, timezone_id=ZONE)
     yield page
-    await context.close()
+    await page.context.close()
 
 
 async def test_a_time_is_shown_in_the_zone_of_the_viewer_before_the_first_paint(

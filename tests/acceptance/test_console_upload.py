@@ -12,6 +12,7 @@ from uuid import uuid4
 import pytest
 from PIL import Image
 
+from .chromium_page import listen_for_errors, new_signed_in_page
 from .conftest import Client, RunningSystem
 
 pytestmark = pytest.mark.chromium
@@ -40,16 +41,6 @@ def photo(width: int = 320, height: int = 240, format_name: str = "JPEG") -> byt
     return content.getvalue()
 
 
-async def signed_in(chromium: Any, system: RunningSystem, api_key: str, path: str, **options: Any) -> Any:
-    context = await chromium.new_context(reduced_motion="reduce", **options)
-    page = await context.new_page()
-    await page.goto(f"{system.url}/console/sign-in?next={path}")
-    await page.get_by_label("API key", exact=True).fill(api_key)
-    await page.keyboard.press("Enter")
-    await page.wait_for_url(f"{system.url}{path}")
-    return page
-
-
 async def drop(page: Any, files: dict[str, bytes]) -> None:
     await page.evaluate(DROP, [(name, base64.b64encode(content).decode()) for name, content in files.items()])
 
@@ -66,14 +57,6 @@ async def wait_for_status(page: Any, text: str) -> None:
     await page.get_by_role("status").filter(has_text=text).wait_for()
 
 
-def heard(page: Any) -> list[str]:
-    """What goes wrong on the page, and what its policy forbids."""
-    complaints: list[str] = []
-    page.on("console", lambda line: complaints.append(line.text) if "Policy" in line.text else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    return complaints
-
-
 async def test_dropped_files_are_uploaded_skipped_offered_and_refused(
     chromium: Any, system: RunningSystem, member: Client
 ) -> None:
@@ -81,8 +64,8 @@ async def test_dropped_files_are_uploaded_skipped_offered_and_refused(
     known_id = (await member.upload(known))["id"]
     trashed_id = (await member.upload(trashed))["id"]
     await member.ask("DELETE", f"/images/{trashed_id}", 204)
-    page = await signed_in(chromium, system, member.api_key, "/console/images")
-    complaints, sent = heard(page), []
+    page = await new_signed_in_page(chromium, system.url, member.api_key, "/console/images")
+    complaints, sent = listen_for_errors(page), []
     page.on("request", lambda request: sent.append(request.url) if UPLOADS.search(request.url) else None)
     files = {f"new {number} {uuid4()}.jpg": content for number, content in enumerate(new)}
     files |= {"known.jpg": known, "trashed.jpg": trashed, "notes.txt": b"not a picture at all"}
@@ -111,7 +94,7 @@ async def test_thirty_files_of_a_megabyte_arrive_despite_a_broken_connection_and
     assert min(map(len, files.values())) > 1_000_000
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
-    page = await signed_in(chromium, system, member.api_key, "/console/images")
+    page = await new_signed_in_page(chromium, system.url, member.api_key, "/console/images")
     await page.evaluate(ADDED)
     keys: list[str] = []
     held: list[Any] = []
@@ -156,8 +139,8 @@ async def test_a_large_file_goes_straight_to_storage_and_on_after_a_reload(
     large.write_bytes(photo(5200, 5200, "TIFF"))
     size = large.stat().st_size
     assert size > 25 * 1024 * 1024
-    page = await signed_in(chromium, system, member.api_key, "/console/images/upload")
-    complaints, ranges = heard(page), []
+    page = await new_signed_in_page(chromium, system.url, member.api_key, "/console/images/upload")
+    complaints, ranges = listen_for_errors(page), []
     is_held, may_go = asyncio.Event(), asyncio.Event()
 
     async def on_its_way(route: Any) -> None:
@@ -204,7 +187,7 @@ async def test_an_unfinished_upload_is_discarded_or_forgotten_by_signing_out(
 ) -> None:
     large = tmp_path / "large.tif"
     large.write_bytes(photo(4800, 4800, "TIFF"))
-    page = await signed_in(chromium, system, member.api_key, "/console/images")
+    page = await new_signed_in_page(chromium, system.url, member.api_key, "/console/images")
     page.on("dialog", lambda dialog: dialog.accept())
     unfinished = page.get_by_text("Not finished")
 
@@ -233,7 +216,7 @@ async def test_a_session_that_storage_has_ended_is_cancelled_and_trying_again_op
 ) -> None:
     large = tmp_path / "large.tif"
     large.write_bytes(photo(4800, 4800, "TIFF"))
-    page = await signed_in(chromium, system, member.api_key, "/console/images")
+    page = await new_signed_in_page(chromium, system.url, member.api_key, "/console/images")
     gone = {"status": 410, "headers": {"access-control-allow-origin": "*"}}
     await page.context.route(STORAGE, lambda route: route.fulfill(**gone))
     async with page.expect_response(lambda answer: answer.request.method == "DELETE") as answered:
@@ -256,7 +239,7 @@ async def test_a_folder_is_uploaded_without_its_hidden_files(
     for path in (inner.parent / "a.jpg", inner / "b.jpg"):
         path.write_bytes(photo())
         (path.parent / ".DS_Store").write_bytes(b"\0")
-    page = await signed_in(chromium, system, member.api_key, "/console/images/upload")
+    page = await new_signed_in_page(chromium, system.url, member.api_key, "/console/images/upload")
     await drop_paths(page, inner.parent)
     await wait_for_status(page, "2 uploaded. 2 hidden files were left out.")
     await page.get_by_label("Or all images of a folder").set_input_files(inner.parent)
@@ -270,7 +253,7 @@ async def test_without_hashes_the_server_finds_what_is_there(
 ) -> None:
     known = photo()
     await member.upload(known)
-    page = await signed_in(chromium, system, member.api_key, "/console/images")
+    page = await new_signed_in_page(chromium, system.url, member.api_key, "/console/images")
     # As on a page over plain HTTP from another machine.
     await page.add_init_script("delete Crypto.prototype.subtle")
     await page.reload()
@@ -284,7 +267,9 @@ async def test_the_form_sends_the_fields_of_the_team_by_keyboard_alone(
     chromium: Any, system: RunningSystem, admin: Client, member: Client, with_script: bool
 ) -> None:
     await admin.ask("PUT", "/metadata-schema", 200, params={"team_id": member.team_id}, json={"fields": FIELDS})
-    page = await signed_in(chromium, system, member.api_key, "/console/images/upload", java_script_enabled=with_script)
+    page = await new_signed_in_page(
+        chromium, system.url, member.api_key, "/console/images/upload", java_script_enabled=with_script
+    )
     files = [
         {"name": f"{number}.jpg", "mimeType": "image/jpeg", "buffer": photo()} for number in range(1 + with_script)
     ]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from .chromium_page import sign_in, wait_until_true
 from .conftest import Client, RunningSystem
 
 pytestmark = pytest.mark.chromium
@@ -35,10 +36,7 @@ async def page(chromium: Any, system: RunningSystem, member: Client, images: dic
     complaints: list[str] = []
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("console", lambda line: complaints.append(line.text) if line.type in ("error", "warning") else None)
-    await page.goto(f"{system.url}/console/sign-in?next=/console/images")
-    await page.get_by_label("API key", exact=True).fill(member.api_key)
-    await page.keyboard.press("Enter")
-    await page.wait_for_url(f"{system.url}/console/images")
+    await sign_in(page, system.url, member.api_key)
     yield page
     assert complaints == []
     await context.close()
@@ -61,7 +59,7 @@ async def test_by_keyboard_alone_a_picture_is_enlarged_and_the_list_is_walked(
     await page.get_by_role("link", name="fjord.png").first.press("Enter")
     await at(page, "fjord.png")
     # The focus is on the picture.
-    await page.wait_for_function("() => document.activeElement.closest('figure[data-viewer]')")
+    await wait_until_true(page, "() => document.activeElement.closest('figure[data-viewer]')")
     await press("Control+j")
     await press("Enter")
     dialog = page.get_by_role("dialog", name="fjord.png")
@@ -71,7 +69,7 @@ async def test_by_keyboard_alone_a_picture_is_enlarged_and_the_list_is_walked(
     await press("+")
     assert await zoomed(page) == (2.25, 0)
     # What is loaded then is the file itself.
-    await page.wait_for_function("() => document.querySelector('dialog img').currentSrc.endsWith('/content')")
+    await wait_until_true(page, "() => document.querySelector('dialog img').currentSrc.endsWith('/content')")
     await press("ArrowLeft")
     assert await zoomed(page) == (2.25, 80)
     await press("0")
@@ -83,7 +81,7 @@ async def test_by_keyboard_alone_a_picture_is_enlarged_and_the_list_is_walked(
     await page.get_by_role("dialog").wait_for(state="hidden")
     await press("ArrowRight")
     await at(page, "quay.png")
-    await page.wait_for_function("() => document.activeElement.closest('figure[data-viewer]')")
+    await wait_until_true(page, "() => document.activeElement.closest('figure[data-viewer]')")
     await press("k")
     await at(page, "ridge.png")
     # Outside of the viewer, letters do nothing.
@@ -94,13 +92,13 @@ async def test_by_keyboard_alone_a_picture_is_enlarged_and_the_list_is_walked(
     # The list shows and focuses the picture that was seen last, and those between are not in the history.
     await page.wait_for_url(f"{url}?at={images['ridge.png']}")
     focused = "(id) => document.activeElement.closest(`a[href*='${id}'], :has(> a[href*='${id}'])`)"
-    await page.wait_for_function(focused, arg=images["ridge.png"])
+    await wait_until_true(page, focused, images["ridge.png"])
     assert await page.evaluate("navigation.entries().length") == 3
 
 
 async def test_escape_goes_back_to_the_entry_of_the_list(page: Any, system: RunningSystem) -> None:
     await page.get_by_role("link", name="fjord.png").first.press("Enter")
-    await page.wait_for_function("() => document.activeElement.closest('figure[data-viewer]')")
+    await wait_until_true(page, "() => document.activeElement.closest('figure[data-viewer]')")
     await page.keyboard.press("Escape")
     await page.wait_for_url(re.compile("/console/images([?]at=[^&]+)?$"))
     assert await page.evaluate("navigation.currentEntry.index") == 1
@@ -118,7 +116,7 @@ async def test_a_picture_is_enlarged_by_mouse_where_it_is_clicked(page: Any) -> 
     await page.keyboard.down("Control")
     await page.mouse.wheel(0, -200)
     await page.keyboard.up("Control")
-    await page.wait_for_function(f"() => {TRANSFORM}.startsWith('2,')")
+    await wait_until_true(page, f"() => {TRANSFORM}.startsWith('2,')")
     # The point under the mouse stays: a quarter of the width from the middle.
     assert await zoomed(page) == (2, box["width"] / 4)
     await page.mouse.down()
@@ -136,7 +134,7 @@ async def test_the_focal_point_is_where_the_picture_is_clicked(
     await page.goto(f"{system.url}/console/images/{image_id}/edit")
     surface = page.get_by_role("application", name="Focal point")
     assert await page.locator("circle:visible").count() == 0
-    await page.wait_for_function("() => document.querySelector('[data-focal] img').naturalWidth > 0")
+    await wait_until_true(page, "() => document.querySelector('[data-focal] img').naturalWidth > 0")
     box = await surface.bounding_box()
     await surface.click(position={"x": box["width"] / 4, "y": box["height"] / 2})
     fields = [page.get_by_label("From the left"), page.get_by_label("From the top")]

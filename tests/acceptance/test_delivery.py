@@ -11,6 +11,7 @@ import httpx2
 import pytest
 from PIL import Image
 
+from .chromium_page import wait_until_true
 from .conftest import Client, RunningSystem, served
 
 WIDTH_PX, HEIGHT_PX = 320, 200
@@ -38,7 +39,7 @@ async def shown(chromium: Any) -> AsyncIterator[Any]:
 async def width_of_the_picture(page: Any, address: str) -> int:
     """Opens a page that holds one picture, and says how wide the browser found it: 0 where it shows nothing."""
     await page.goto(address)
-    await page.wait_for_function("document.images[0].complete")
+    await wait_until_true(page, "document.images[0].complete")
     width: int = await page.evaluate("document.images[0].naturalWidth")
     return width
 
