@@ -248,17 +248,34 @@ async def running_api(base_settings: dict[str, Any], superuser: Database) -> Asy
         yield api
 
 
+async def as_just_started(running: Api) -> Api:
+    """An application that a worker's tests share, as if it had just been started on a clean database."""
+    running.forget_keys()
+    running.app.state.key_cache._used.clear()
+    running.app.state.request_counts._requests.clear()
+    running.app.state.view_counts._seen.clear()
+    object.__setattr__(running.services, "rate_limits", RateLimits(running.services.settings))
+    object.__setattr__(running.services, "analyzer_models", AnalyzerModels(running.services.database))
+    running.client.cookies.clear()
+    return await with_admin(running)
+
+
 @pytest.fixture
 async def api(rows: Database, running_api: Api) -> Api:
-    """The worker's one application, as if it had just been started on a clean database."""
-    running_api.forget_keys()
-    running_api.app.state.key_cache._used.clear()
-    running_api.app.state.request_counts._requests.clear()
-    running_api.app.state.view_counts._seen.clear()
-    object.__setattr__(running_api.services, "rate_limits", RateLimits(running_api.services.settings))
-    object.__setattr__(running_api.services, "analyzer_models", AnalyzerModels(running_api.services.database))
-    running_api.client.cookies.clear()
-    return await with_admin(running_api)
+    """The worker's one application."""
+    return await as_just_started(running_api)
+
+
+@pytest.fixture(scope="session")
+async def running_local_api(base_settings: dict[str, Any], superuser: Database) -> AsyncIterator[Api]:
+    async with running(ApiSettings(**base_settings, public_base_url="http://api"), superuser) as api:
+        yield api
+
+
+@pytest.fixture
+async def local_api(rows: Database, running_local_api: Api) -> Api:
+    """The worker's one application of the local cloud, which has all pages."""
+    return await as_just_started(running_local_api)
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """What holds for every page and form of the console: the tests walk all routes, so a new one is tested too."""
 
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -66,10 +66,8 @@ def scopes_of(route: APIRoute) -> set[str]:
 
 
 @pytest.fixture
-async def api(make_api: MakeApi) -> AsyncIterator[Api]:
-    """An application of the local cloud, which has all pages."""
-    async with make_api(public_base_url="http://api") as made:
-        yield made
+async def api(local_api: Api) -> Api:
+    return local_api
 
 
 @pytest.mark.parametrize(("path", "route"), PAGES + FORMS, ids=name_of)

@@ -1,14 +1,12 @@
 """Pages that a browser loads ahead: nobody has seen them, so that loading them changes nothing."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 from sqlalchemy import text
 
 from image_api.actor import Role
 from image_core.models import metadata
 
-from ..conftest import Api, MakeApi
+from ..conftest import Api
 from .browser import Browser
 from .test_every_page import PAGES, hostile_team, url_of
 
@@ -16,10 +14,8 @@ AHEAD = {"Sec_Purpose": "prefetch", "Sec_Fetch_Site": "same-origin"}
 
 
 @pytest.fixture
-async def api(make_api: MakeApi) -> AsyncIterator[Api]:
-    """An application of the local cloud, which has all pages."""
-    async with make_api(public_base_url="http://api") as made:
-        yield made
+async def api(local_api: Api) -> Api:
+    return local_api
 
 
 async def everything(api: Api) -> dict[str, object]:

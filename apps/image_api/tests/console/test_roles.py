@@ -1,7 +1,6 @@
 """What each role may open and send in the console, and that its pages offer nothing else."""
 
 import re
-from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
 import pytest
@@ -12,7 +11,7 @@ from image_api.actor import DEFAULT_SCOPES, Role
 from image_api.openapi.operations import scope_alternatives
 from image_core import testing
 
-from ..conftest import Api, MakeApi
+from ..conftest import Api
 from .browser import Browser, tags_of
 from .catalogue import add_catalogue
 from .test_every_page import FORMS, OPEN, PAGES, ROUTES, url_of
@@ -24,9 +23,8 @@ OF_ADMINS = re.compile(r"/console/(people/|invitations|teams)")
 
 
 @pytest.fixture
-async def api(make_api: MakeApi) -> AsyncIterator[Api]:
-    async with make_api(public_base_url="http://api") as made:
-        yield made
+async def api(local_api: Api) -> Api:
+    return local_api
 
 
 async def of_a_role(api: Api, role: Role) -> tuple[Browser, dict[str, str]]:

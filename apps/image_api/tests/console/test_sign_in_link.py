@@ -1,7 +1,5 @@
 """Links of the local cloud that sign in once."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 from sqlalchemy import update
 
@@ -13,16 +11,15 @@ from image_core import errors
 from image_core.models import credential
 from image_core.testing import UserWithKey
 
-from ..conftest import Api, MakeApi
+from ..conftest import Api
 from .browser import Browser
 
 ISSUE, LINK = "/console/sign-in/links", "/console/sign-in/link"
 
 
 @pytest.fixture
-async def api(make_api: MakeApi) -> AsyncIterator[Api]:
-    async with make_api(public_base_url="http://api") as made:
-        yield made
+async def api(local_api: Api) -> Api:
+    return local_api
 
 
 async def token_of(api: Api, by: UserWithKey) -> str:
