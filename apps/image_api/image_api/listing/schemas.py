@@ -11,6 +11,7 @@ from image_api.images.schemas import ListedImage, Tag, normal
 from image_api.listing.orders import MAX_CURSOR_LENGTH, ORDERS
 from image_core.capture.areas import Area, Circle, parse_area, parse_circle
 from image_core.models.images import MAX_RATING
+from image_core.states import Visibility
 
 MAX_TAG_FILTERS = 10
 
@@ -35,6 +36,8 @@ ListedType = Annotated[
     Literal["image/*", "image/jpeg", "image/png", "image/webp", "image/gif", "image/avif", "image/heic", "image/tiff"],
     BeforeValidator(_lower),
 ]
+ListedVisibility = Annotated[Visibility, WithJsonSchema({"type": "string", "enum": list(Visibility)})]
+Orientation = Literal["landscape", "portrait", "square"]
 
 
 class ImageFilters(BaseModel):
@@ -90,6 +93,16 @@ class ImageFilters(BaseModel):
     max_width: QueryInteger | None = Field(None, ge=0, le=2**31 - 1, description="Maximum width in pixels.")
     min_height: QueryInteger | None = Field(None, ge=0, le=2**31 - 1, description="Minimum height in pixels.")
     max_height: QueryInteger | None = Field(None, ge=0, le=2**31 - 1, description="Maximum height in pixels.")
+    orientation: Orientation | None = Field(
+        None,
+        description="Only images that are wider than high, higher than wide, or as wide as high, after the EXIF"
+        " orientation has been applied. Those whose size is not known match none.",
+    )
+    visibility: ListedVisibility | None = Field(
+        None,
+        description="Only images that are public, or private: by their own `visibility`, and if that is null by the"
+        " `default_visibility` of their team.",
+    )
     q: _Part | None = Field(
         None,
         description="Only images with all of these words in filename, description and tags, in any case and with or"
@@ -118,7 +131,16 @@ class ImageFilters(BaseModel):
                 raise ValueError(f"`min_{name}` is greater than `max_{name}`, so no image can match both")
         check_period(self.created_after, self.created_before)
         check_period(self.taken_after, self.taken_before, "taken")
+        self._check_orientation()
         return self
+
+    def _check_orientation(self) -> None:
+        for long, short, longer in (("width", "height", "landscape"), ("height", "width", "portrait")):
+            most, least = getattr(self, f"max_{long}"), getattr(self, f"min_{short}")
+            if self.orientation not in (longer, "square") or most is None or least is None:
+                continue
+            if most < least or (most == least and self.orientation == longer):
+                raise ValueError(f"no `{self.orientation}` image matches both `max_{long}` and `min_{short}`")
 
 
 class ImagePage(BaseModel):

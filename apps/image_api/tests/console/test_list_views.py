@@ -59,7 +59,10 @@ async def test_a_view_is_no_part_of_a_search_nor_of_the_api(api: Api, member: Us
 
 
 async def test_each_filter_that_is_set_can_be_removed(browser: Browser) -> None:
-    query = "tag=sea&tag=fjord&has=location&taken_after=2026-03-01&status=ready&view=table"
+    query = (
+        "tag=sea&tag=fjord&has=location&taken_after=2026-03-01&status=ready&visibility=public&orientation=square"
+        "&view=table"
+    )
     page = (await browser.get(f"{IMAGES}?{query}")).text
     chips = {each["aria-label"]: each["href"] for tag, each in tags_of(page) if tag == "a" and "aria-label" in each}
     assert (
@@ -69,12 +72,16 @@ async def test_each_filter_that_is_set_can_be_removed(browser: Browser) -> None:
             "Remove Has: A place": f"{IMAGES}?{query.replace('has=location&', '')}",
             "Remove Taken from: 2026-03-01": f"{IMAGES}?{query.replace('taken_after=2026-03-01&', '')}",
             "Remove Status: Ready": f"{IMAGES}?{query.replace('status=ready&', '')}",
+            "Remove Visibility: Public": f"{IMAGES}?{query.replace('visibility=public&', '')}",
+            "Remove Orientation: Square": f"{IMAGES}?{query.replace('orientation=square&', '')}",
         }.items()
     )
     fields = [(each.get("name"), each.get("value")) for tag, each in tags_of(page) if tag == "input"]
     # Tags stay while another one is added.
     assert [value for name, value in fields if name == "tag"] == ["sea", "fjord", ""]
     assert ("taken_after", "2026-03-01") in fields
+    chosen = {each["value"] for tag, each in tags_of(page) if tag == "option" and "selected" in each}
+    assert {"public", "square"} <= chosen
 
 
 async def test_values_are_counted_when_asked_for_within_the_team(

@@ -20,6 +20,7 @@ from image_core.states import ImageStatus
 
 _NOT_CONDITIONS = (
     "limit", "cursor", "order_by", "include_total", "status", "tag", "q", "content_type", "has", "near", "bbox",
+    "orientation",
 )  # fmt: skip
 
 
@@ -41,6 +42,8 @@ def _of_columns(actor: Actor, filters: ImageFilters) -> tuple[set[str], dict[str
         names.add("content_type")
         values["content_type"] = filters.content_type
     names |= {f"has_{name}" for name in filters.has}
+    if filters.orientation is not None:
+        names.add(filters.orientation)
     for name, area in (("near", filters.near), ("bbox", filters.bbox)):
         if area is not None:
             names.add(name)

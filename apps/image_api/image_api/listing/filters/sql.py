@@ -25,7 +25,7 @@ from image_api.listing.filters.metadata import MAX_FILTERS
 from image_api.listing.schemas import MAX_TAG_FILTERS
 from image_core.analyses.catalogue import CATALOGUE
 from image_core.capture.place_cells import EARTH_RADIUS_METRES, MAX_RANGES
-from image_core.models import analysis, image
+from image_core.models import analysis, image, team
 from image_core.states import ImageStatus
 
 _TEXTS = ARRAY(Text)
@@ -105,6 +105,14 @@ def _is_model(fact: str) -> ColumnElement[bool]:
     return func.lower(model) == func.lower(bindparam({"camera_model": "camera"}.get(fact, fact), type_=Text))
 
 
+def _is_visible() -> ColumnElement[bool]:
+    """Return whether an image has a visibility: its own, or its team's default."""
+    asked = bindparam("visibility", type_=Text)
+    # Read once for all images that are examined; looked up for each one, it would take longer than the walk.
+    teams = select(team.c.id).where(team.c.default_visibility == asked)
+    return or_(image.c.visibility == asked, and_(image.c.visibility.is_(None), image.c.team_id.in_(teams)))
+
+
 PHOTOGRAPHED_AT = func.coalesce(image.c.taken_at, image.c.created_at)
 """When the photograph was taken, and the time of upload where that is not known."""
 # The zone is a literal, as in the index.
@@ -152,6 +160,10 @@ _CONDITIONS: dict[str, ColumnElement[bool]] = {
     "max_width": image.c.width <= bindparam("max_width"),
     "min_height": image.c.height >= bindparam("min_height"),
     "max_height": image.c.height <= bindparam("max_height"),
+    "landscape": image.c.width > image.c.height,
+    "portrait": image.c.width < image.c.height,
+    "square": image.c.width == image.c.height,
+    "visibility": _is_visible(),
     "q_patterns": _searched.bool_op("LIKE")(func.all(bindparam("q_patterns", type_=_TEXTS))),
     "q_beginnings": _searched.bool_op("~")(func.all(bindparam("q_beginnings", type_=_TEXTS))),
     # Images that wait for their terms are few, and candidates all the same.

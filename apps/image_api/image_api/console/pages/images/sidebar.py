@@ -13,10 +13,11 @@ from image_api.listing import facets
 from image_api.listing.filters.metadata import PREFIX
 from image_api.listing.filters.query_string import parse_all
 from image_api.listing.orders import NEWEST_FIRST
-from image_api.listing.schemas import ListedType
+from image_api.listing.schemas import ListedType, Orientation
 from image_api.metadata_schemas.rules import Declared
 from image_api.metadata_schemas.schemas import NUMBERS, FieldType
 from image_api.services import Services
+from image_core.states import Visibility
 
 STATUSES = {
     "ready": "Ready",
@@ -35,6 +36,8 @@ ORDERS = {
     "filename desc": "Filename from Z to A",
 }
 HAS = {"location": "A place", "taken_at": "A time", "description": "A description", "alt_text": "Alternative text"}
+VISIBILITIES = {each.value: each.value.capitalize() for each in Visibility}
+ORIENTATIONS = {each: each.capitalize() for each in get_args(Orientation)}
 MOST_VALUES = 20
 """How many values of a field are shown, the most frequent ones."""
 _NOT_FILTERS = frozenset({"team_id", "order_by", "limit", "include_total", "view"})
@@ -94,6 +97,8 @@ def _fields(declared: Declared, kept: Sequence[tuple[str, str]]) -> list[FieldFi
         one("Camera", "camera", "search", []),
         one("Lens", "lens", "search", []),
         one("Type", "content_type", "select", [("", "Any"), *_TYPES]),
+        one("Orientation", "orientation", "select", [("", "Any"), *ORIENTATIONS.items()]),
+        one("Visibility", "visibility", "select", [("", "Any"), *VISIBILITIES.items()]),
         *ranges[3:],
         # The values of the others are counted.
         *(filter_of(field, kept) for field in declared.values() if not _is_counted(field.type)),
@@ -118,7 +123,7 @@ def _in_words(name: str) -> str:
 def _chips(sheet: Sheet, fields: Sequence[FieldFilter], declared: Declared) -> list[Chip]:
     labels = {name: label for field in fields for name, label, _ in field.inputs}
     labels |= {"q": "Words", "status": "Status", "tag": "Tag", "has": "Has"}
-    texts = {"status": STATUSES, "has": HAS}
+    texts = {"status": STATUSES, "has": HAS, "orientation": ORIENTATIONS, "visibility": VISIBILITIES}
     chips = []
     for at, (name, value) in enumerate(sheet.kept):
         if name not in _NOT_FILTERS:
