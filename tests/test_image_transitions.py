@@ -143,7 +143,7 @@ CASES: dict[str, Case] = {
     "bring_back_original": Case(
         lambda: transitions.bring_back_original(IMAGE, testing.GENERATION, testing.GENERATION + 1),
         {"status": S.FAILED},
-        (_other, {"generation": 1}, LIVE),
+        (_other, {"generation": 1}, LIVE, MARKED),
     ),
     "replace_derivative": Case(
         transitions.replace_derivative,

@@ -38,6 +38,9 @@ STORAGE_VERBS = {
     "list": {"list"},
     "live_objects": {"list"},
     "bring_back": {"create", "read"},
+    "soft_deleted": {"list"},
+    # A retry that meets its own object looks at it.
+    "restore": {"restore", "create", "read"},
     "copy_from": {"create", "read"},  # a retry that meets its own copy looks at it
     "check": {"list"},
 }
@@ -47,7 +50,7 @@ BUCKETS = ("originals", "derivatives", "scratch", "models", "import_sources")
 ALLOWED = {
     "roles/storage.objectCreator": {"create"},
     "roles/storage.objectViewer": {"read", "list"},
-    "roles/storage.objectUser": {"create", "read", "list", "delete"},
+    "roles/storage.objectUser": {"create", "read", "list", "delete", "restore"},
     "roles/pubsub.publisher": {"publish"},
     "roles/cloudsql.client": {"connect"},
     # Cloud Vision has no roles: every account of a project whose API is on may call it.

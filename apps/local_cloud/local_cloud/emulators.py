@@ -53,6 +53,7 @@ async def serve(settings: EmulatorSettings) -> None:
         if store is not None:
             stack.callback(store.close)
             background.append(asyncio.create_task(supervise("notifications", store.send_notifications)))
+            background.append(asyncio.create_task(supervise("soft_delete", store.keep_removing_overdue)))
         if settings.sweep_seconds > 0:
             background.append(asyncio.create_task(supervise("scheduler", scheduler.run)))
         stack.push_async_callback(_cancel, background)
@@ -82,7 +83,10 @@ async def _serve_http(settings: EmulatorSettings, app: EmulatorApp) -> None:
 def _object_store(settings: EmulatorSettings, publish: Publish) -> ObjectStore:
     store = ObjectStore(settings.data_dir / "objects", publish=publish, base_url=settings.base_url)
     store.catalog.configure_bucket(
-        settings.originals_bucket, versioning=True, topic=settings.topic(settings.uploads_topic)
+        settings.originals_bucket,
+        versioning=True,
+        topic=settings.topic(settings.uploads_topic),
+        soft_delete_seconds=settings.soft_delete_seconds,
     )
     store.catalog.configure_bucket(settings.derivatives_bucket, versioning=False, topic=None)
     store.catalog.configure_bucket(settings.scratch_bucket, versioning=False, topic=None)

@@ -55,6 +55,11 @@ class EmulatorSettings(BaseSettings):
         validation_alias="IMAGE_SCRATCH_BUCKET_NAME",
         description="Bucket for files that are analyzed without becoming images.",
     )
+    soft_delete_seconds: int = Field(
+        3600,
+        ge=0,
+        description="How long deleted originals can be restored, and stay on the disk; zero removes them at once.",
+    )
     uploads_topic: str = Field(
         "image-uploads", validation_alias="PUBSUB_UPLOADS_TOPIC", description="Topic that requests processing."
     )

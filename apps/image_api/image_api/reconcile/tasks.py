@@ -87,7 +87,8 @@ class Reconcile(Kind):
         if item.prepared is None:
             return await _fill_checksums(transaction, item) if item.payload["code"] == _NO_CHECKSUM else DONE
         failure, row = item.prepared
-        is_known = row is not None and row["failure_code"] == failure.code
+        # One that was lost before may be brought back now: what was noncurrent is soft-deleted for a while.
+        is_known = row is not None and row["failure_code"] == CHANGED.code == failure.code
         if failure is FOREIGN or is_known or not operation.parameters["repair"]:
             return _report(failure, item)
         if failure is ORPHAN:
@@ -213,25 +214,45 @@ async def _bring_back(parts: TaskParts, row: Record) -> Outcome:
         async with committing(parts) as transaction:
             await _lose(transaction, row, failure)
         return Outcome(ItemState.FAILED, failure.code, failure.message, subject_id=row["id"])
-    await _process_again(parts, row, stored)
+    if not await _process_again(parts, row, stored) and await _remove_if_purged(parts, row, stored):
+        return DONE
     return Outcome(ItemState.DONE, "original-restored", "Its bytes are live again.", subject_id=row["id"])
 
 
 async def _bring_back_kept(parts: TaskParts, row: Record) -> StoredObject | None:
-    """Make an older generation of a lost original the live one; return None if there is none of these bytes."""
-    name = row["object_name"]
-    kept = [each for each in await parts.originals.list(name) if each.name == name and not _other_bytes(row, each)]
-    exact = [each for each in kept if each.generation == row["generation"]]
-    candidates = exact or (kept if row["crc32c"] else [])
-    if not candidates:
-        return None
+    """Bring back a lost original from an older or a soft-deleted generation; return None if none has its bytes."""
+    name, originals = row["object_name"], parts.originals
     with contextlib.suppress(ObjectMissing, ObjectChanged):
-        return await parts.originals.bring_back(name, candidates[-1].generation)
+        older = _with_same_bytes(row, [each for each in await originals.list(name) if each.name == name])
+        if older is not None:
+            return await originals.bring_back(name, older.generation)
+        deleted = _with_same_bytes(row, await originals.soft_deleted(name))
+        if deleted is not None:
+            return await originals.restore(name, deleted.generation)
     return None
 
 
-async def _process_again(parts: TaskParts, row: Record, stored: StoredObject) -> None:
-    """Process an image whose original is there again, as another generation."""
+def _with_same_bytes(row: Record, generations: Sequence[StoredObject]) -> StoredObject | None:
+    """Return the generation that an image had, or else the newest one that is known to have the same bytes."""
+    same = [each for each in generations if not _other_bytes(row, each)]
+    exact = [each for each in same if each.generation == row["generation"]]
+    candidates = exact or (same if row["crc32c"] else [])
+    return candidates[-1] if candidates else None
+
+
+async def _remove_if_purged(parts: TaskParts, row: Record, stored: StoredObject) -> bool:
+    """Have a restored object removed whose image was purged meanwhile; return whether it was."""
+    found = await queries.find(parts.database, row["id"], timedelta(0))
+    if found is not None and found["compared"]:
+        return False
+    async with committing(parts) as transaction:
+        lease = parts.settings.lease
+        await schedule_removal(transaction, Bucket.ORIGINALS, stored.name, stored.generation, lease)
+    return True
+
+
+async def _process_again(parts: TaskParts, row: Record, stored: StoredObject) -> bool:
+    """Process an image whose original is there again, as another generation; return False if it has changed."""
     back = transitions.bring_back_original(row["id"], row["generation"], stored.generation)
     async with committing(parts) as transaction:
         changed = await transaction.fetch_one(
@@ -239,6 +260,7 @@ async def _process_again(parts: TaskParts, row: Record, stored: StoredObject) ->
         )
         if changed is not None:
             await events.record(transaction, events.process_request(changed, parts.originals.bucket))
+    return changed is not None
 
 
 # --- Originals that were uploaded again ---------------------------------------------------------------------------

@@ -23,12 +23,16 @@ WRITABLE = (
 
 @dataclass(frozen=True)
 class Bucket:
-    """A bucket; `topic` is the destination of its OBJECT_FINALIZE notifications, if any."""
+    """A bucket; `topic` is the destination of its OBJECT_FINALIZE notifications, if any.
+
+    What is deleted in it can be restored for `soft_delete_seconds`.
+    """
 
     name: str
     versioning: bool
     topic: str | None
     created_at: str
+    soft_delete_seconds: int = 0
 
     def resource(self, base_url: str) -> dict[str, Any]:
         """Render it as the JSON API does."""
@@ -45,6 +49,7 @@ class Bucket:
             "timeCreated": self.created_at,
             "updated": self.created_at,
             "versioning": {"enabled": self.versioning},
+            "softDeletePolicy": {"retentionDurationSeconds": str(self.soft_delete_seconds)},
             "iamConfiguration": {"uniformBucketLevelAccess": {"enabled": True}},
         }
 
@@ -61,7 +66,10 @@ class Content:
 
 @dataclass(frozen=True)
 class StoredObject:
-    """One generation of an object; `deleted_at` is set once it is noncurrent."""
+    """One generation of an object; `deleted_at` is set once it is noncurrent.
+
+    `soft_deleted_at` and `hard_delete_at` are set while it is soft-deleted.
+    """
 
     bucket: str
     name: str
@@ -72,6 +80,8 @@ class StoredObject:
     created_at: str
     updated_at: str
     deleted_at: str | None
+    soft_deleted_at: str | None = None
+    hard_delete_at: str | None = None
 
     @property
     def etag(self) -> str:
@@ -105,7 +115,12 @@ class StoredObject:
             "timeStorageClassUpdated": self.created_at,
             **self.attributes,
         }
-        return rendered if self.deleted_at is None else {**rendered, "timeDeleted": self.deleted_at}
+        times = {
+            "timeDeleted": self.deleted_at,
+            "softDeleteTime": self.soft_deleted_at,
+            "hardDeleteTime": self.hard_delete_at,
+        }
+        return rendered | {name: time for name, time in times.items() if time is not None}
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,13 @@ from image_core.telemetry import log_unexpected
 from local_cloud.object_store.catalog import AFTER_ALL, Catalog, Listing, ListPosition, now
 from local_cloud.object_store.content import ContentWriter, read_file
 from local_cloud.object_store.errors import no_such_object
-from local_cloud.object_store.records import Content, StoredObject, UploadTarget, found_or_404
+from local_cloud.object_store.records import Content, Preconditions, StoredObject, UploadTarget, found_or_404
 
 Publish = Callable[[str, bytes, dict[str, str]], Awaitable[None]]
 HASHING_THREADS = 8
 PUBLISH_RETRY_SECONDS = 0.5
+OVERDUE_PAUSE_SECONDS = 60.0
+OVERDUE_BATCH = 100
 
 
 class ObjectStore:
@@ -95,6 +97,14 @@ class ObjectStore:
             await writer.discard()
             raise
 
+    async def restore(
+        self, bucket: str, name: str, generation: int | None, preconditions: Preconditions
+    ) -> StoredObject:
+        """Create a new live object with bytes and metadata of a soft-deleted generation, which stays as it is."""
+        self.catalog.bucket(bucket)
+        found = found_or_404(self.catalog.find_soft_deleted(bucket, name, generation), bucket, name)
+        return await self.copy(found, UploadTarget(bucket, name, found.attributes, preconditions))
+
     def get(self, bucket: str, name: str, generation: int | None = None) -> StoredObject:
         """Return an object, or raise 404."""
         self.catalog.bucket(bucket)
@@ -128,6 +138,17 @@ class ObjectStore:
         for name in names:
             (self.blobs / name).unlink(missing_ok=True)
 
+    def remove_overdue(self) -> None:
+        """Remove the bytes of what can no longer be restored."""
+        while unnamed := self.catalog.remove_overdue(OVERDUE_BATCH):
+            self.remove_files(unnamed)
+
+    async def keep_removing_overdue(self) -> None:
+        """Remove them forever, each within a minute after its time."""
+        while True:
+            self.remove_overdue()
+            await asyncio.sleep(OVERDUE_PAUSE_SECONDS)
+
     async def send_notifications(self) -> None:
         """Publish pending notifications forever; retry topics that are unreachable."""
         while True:
@@ -147,6 +168,7 @@ class ObjectStore:
 
     def _remove_unnamed_files(self) -> None:
         self.catalog.forget_old_sessions()
+        self.remove_overdue()
         named = self.catalog.named_files()
         with contextlib.suppress(FileNotFoundError):
             for entry in os.scandir(self.blobs):

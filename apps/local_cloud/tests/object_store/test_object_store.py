@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import socket
+import sqlite3
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,9 +19,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from local_cloud.object_store.api.ranges import requested_span
+from local_cloud.object_store.catalog import Catalog, Listing, ListPosition
 from local_cloud.object_store.content import ContentWriter
 from local_cloud.object_store.errors import StoreError
-from local_cloud.object_store.records import Content, UploadTarget
+from local_cloud.object_store.records import Content, Preconditions, UploadTarget
 from local_cloud.object_store.store import ObjectStore
 
 from ..emulator_process import eventually
@@ -158,6 +160,93 @@ def test_without_versioning_an_overwrite_removes_the_old_bytes(running_store: An
     with pytest.raises(NotFound):
         bucket.blob("d", generation=old.generation).download_as_bytes()
     assert len(running_store.files()) == 1
+
+
+def with_soft_delete(running_store: Any, name: str, seconds: int) -> Any:
+    bucket = running_store.client().get_bucket(name)
+    bucket.soft_delete_policy.retention_duration_seconds = seconds
+    bucket.patch()
+    return bucket
+
+
+def test_what_is_deleted_with_its_generation_is_restored_with_the_real_client(running_store: Any) -> None:
+    bucket = with_soft_delete(running_store, "originals", 60)
+    assert bucket.versioning_enabled
+    blob = bucket.blob("s/1")
+    blob.metadata = {"a": "b"}
+    blob.upload_from_string(b"bytes", content_type="image/gif")
+    bucket.blob("s/1").delete()
+    # A noncurrent generation is not soft-deleted: it was kept, and its bytes can still be read.
+    assert list(bucket.list_blobs(soft_deleted=True)) == []
+    bucket.blob("s/1", generation=blob.generation).delete()
+    assert list(bucket.list_blobs(versions=True)) == []
+    with pytest.raises(NotFound):
+        bucket.blob("s/1", generation=blob.generation).download_as_bytes()
+    with pytest.raises(BadRequest):
+        list(bucket.list_blobs(soft_deleted=True, versions=True))
+    (deleted,) = bucket.list_blobs(soft_deleted=True, prefix="s/")
+    assert (deleted.generation, deleted.size) == (blob.generation, 5)
+    assert (deleted.hard_delete_time - deleted.soft_delete_time).total_seconds() == pytest.approx(60, abs=0.1)
+    restored = bucket.restore_blob("s/1", generation=blob.generation, if_generation_match=0)
+    assert restored.generation > blob.generation
+    assert (restored.content_type, restored.metadata, restored.soft_delete_time) == ("image/gif", {"a": "b"}, None)
+    assert bucket.blob("s/1").download_as_bytes() == b"bytes"
+    with pytest.raises(PreconditionFailed):
+        bucket.restore_blob("s/1", generation=blob.generation, if_generation_match=0)
+    with pytest.raises(NotFound):
+        bucket.restore_blob("s/1", generation=restored.generation)
+    eventually(lambda: len(running_store.published) == 2)
+
+
+def test_an_overwrite_without_versioning_is_a_deletion(running_store: Any) -> None:
+    bucket = with_soft_delete(running_store, "derivatives", 60)
+    for content in (b"old", b"new"):
+        bucket.blob("d").upload_from_string(content)
+    assert [blob.size for blob in bucket.list_blobs(soft_deleted=True)] == [3]
+
+
+async def one_chunk() -> AsyncIterator[bytes]:
+    yield b"bytes"
+
+
+async def test_soft_deleted_bytes_survive_a_restart_and_go_when_their_time_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ObjectStore(tmp_path / "store")
+    store.catalog.configure_bucket("b", versioning=False, topic=None, soft_delete_seconds=60)
+    for name in ("early", "late"):
+        stored = await store.receive(UploadTarget("b", name), one_chunk())
+        store.remove_files(store.catalog.delete("b", name, stored.generation, Preconditions()))
+        if name == "early":
+            store.catalog.connection.execute("UPDATE soft_deleted SET hard_delete_at = soft_deleted_at")
+            # Nobody sees it, even before it is removed.
+            assert store.catalog.find_soft_deleted("b", name, stored.generation) is None
+            assert store.list_page(Listing("b", soft_deleted=True), ListPosition(), 10)[0] == []
+    store.remove_overdue()
+    assert len(list(store.blobs.iterdir())) == 1
+    store.close()
+    store = ObjectStore(tmp_path / "store")
+    assert [found.name for found in store.list_page(Listing("b", soft_deleted=True), ListPosition(), 10)[0]] == ["late"]
+    assert len(list(store.blobs.iterdir())) == 1
+    monkeypatch.setattr("local_cloud.object_store.store.OVERDUE_BATCH", 1)
+    store.catalog.connection.execute("UPDATE soft_deleted SET hard_delete_at = soft_deleted_at")
+    removing = asyncio.create_task(store.keep_removing_overdue())
+    while list(store.blobs.iterdir()):
+        await asyncio.sleep(0.01)
+    removing.cancel()
+    store.close()
+
+
+def test_a_catalog_of_an_earlier_release_gets_soft_delete(tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / "catalog.sqlite", isolation_level=None)
+    columns = "name TEXT PRIMARY KEY, versioning INTEGER NOT NULL, topic TEXT, created_at TEXT NOT NULL"
+    connection.execute(f"CREATE TABLE bucket ({columns}) WITHOUT ROWID")
+    connection.execute("INSERT INTO bucket VALUES ('b', 1, NULL, '2026-01-01T00:00:00.000Z')")
+    connection.close()
+    catalog = Catalog(tmp_path / "catalog.sqlite", lambda _stored, _generation: (b"", {}))
+    assert catalog.bucket("b").soft_delete_seconds == 0
+    assert catalog.configure_bucket("b", versioning=True, topic=None, soft_delete_seconds=60).soft_delete_seconds == 60
+    catalog.close()
 
 
 def test_listing_pages_prefixes_and_delimiters(running_store: Any) -> None:

@@ -313,7 +313,9 @@ def lose_original(image_id: UUID, generation: int, failure: Failure) -> Update:
 @made_by(Mover.SWEEP)
 def bring_back_original(image_id: UUID, generation: int, new_generation: int) -> Update:
     """Process a lost original again that is there as another generation: stored, ready, failed → stored."""
-    is_idle = and_(image.c.generation == generation, image.c.status != ImageStatus.PROCESSING)
+    is_idle = and_(
+        image.c.generation == generation, image.c.status != ImageStatus.PROCESSING, image.c.purge_marked_at.is_(None)
+    )
     return _change(image.c.id == image_id, is_idle, HOLDS_BYTES_CLAUSE, generation=new_generation, **_REPROCESSED)
 
 

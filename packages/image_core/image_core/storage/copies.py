@@ -107,6 +107,23 @@ async def rewrite(
             raise MalformedResponse("a copy that is not done names how to continue")
 
 
+async def restore(gcs: GcsConnection, url: str, stat: Callable[[], Awaitable[StoredObject]]) -> StoredObject:
+    """Have storage restore a soft-deleted generation.
+
+    Source: https://cloud.google.com/storage/docs/json_api/v1/objects/restore
+
+    Raises:
+        ObjectChanged: A precondition does not hold, and it is not because of an earlier attempt of our own.
+    """
+    try:
+        _, _, answer = await gcs.read_whole("POST", url)
+    except UnexpectedStatus as error:
+        if error.status != 412:
+            raise
+        return await _own_copy(stat)
+    return parse_stored_object(parse_json_object(answer))
+
+
 async def _own_copy(stat: Callable[[], Awaitable[StoredObject]]) -> StoredObject:
     """Return the copy that an earlier attempt made, as the name of a copy belongs to one source.
 

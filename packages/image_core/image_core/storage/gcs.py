@@ -149,15 +149,21 @@ class GcsStorage:
         return [found for found in await self.list(name) if found.name == name]
 
     async def list(self, prefix: str) -> list[StoredObject]:
-        found, token = await self._page(prefix, None)
-        while token:
-            more, token = await self._page(prefix, token)
-            found += more
-        return found
+        return await self._list(prefix, versions="true")
 
-    async def _page(self, prefix: str, token: str | None) -> "tuple[builtins.list[StoredObject], str | None]":
-        parameters = query(prefix=prefix, versions="true", pageToken=token, fields=_PAGE_FIELDS)
-        return await self._gcs.run(lambda: _list_page(self._gcs, f"{self._objects_url}?{parameters}"))
+    async def soft_deleted(self, name: str) -> "builtins.list[StoredObject]":
+        return [found for found in await self._list(name, softDeleted="true") if found.name == name]
+
+    async def _list(self, prefix: str, **kind: str) -> "builtins.list[StoredObject]":
+        found: builtins.list[StoredObject] = []
+        token: str | None = None
+        while True:
+            parameters = query(prefix=prefix, **kind, pageToken=token, fields=_PAGE_FIELDS)
+            url = f"{self._objects_url}?{parameters}"
+            more, token = await self._gcs.run(lambda url=url: _list_page(self._gcs, url))  # type: ignore[misc]
+            found += more
+            if not token:
+                return found
 
     async def live_objects(self, prefix: str, after: str, limit: int) -> "builtins.list[ListedObject]":
         return await copies.live_objects(self._gcs, self._objects_url, prefix, after, limit)
@@ -171,6 +177,10 @@ class GcsStorage:
     async def bring_back(self, name: str, generation: int) -> StoredObject:
         url = copies.bring_back_url(self._gcs, (self.bucket, name), generation)
         return await self._gcs.run(lambda: copies.rewrite(self._gcs, url, None, lambda: self._stat(name)))
+
+    async def restore(self, name: str, generation: int) -> StoredObject:
+        url = f"{self._url(name)}/restore?{query(generation=generation, ifGenerationMatch=0, fields=FIELDS)}"
+        return await self._gcs.run(lambda: copies.restore(self._gcs, url, lambda: self._stat(name)))
 
     async def check(self) -> None:
         url = f"{self._objects_url}?{query(maxResults=1, fields=_PAGE_FIELDS)}"

@@ -151,6 +151,17 @@ class ObjectStorage(Protocol):
             ObjectChanged: Another attempt of the kind is under way.
         """
 
+    async def soft_deleted(self, name: str) -> list[StoredObject]:
+        """Return the generations of an object that were deleted and can be restored, oldest first."""
+
+    async def restore(self, name: str, generation: int) -> StoredObject:
+        """Restore a soft-deleted generation of an object that has no live one, as a new generation.
+
+        Raises:
+            ObjectMissing: There is no such soft-deleted generation.
+            ObjectChanged: Another attempt of the kind is under way.
+        """
+
     async def list(self, prefix: str) -> list[StoredObject]:
         """Iterate over every generation of every object under the prefix, in the order of names."""
 

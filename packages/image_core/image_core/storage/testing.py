@@ -36,6 +36,7 @@ class FakeStorage:
     bucket: str = "bucket"
     fails: Callable[[str], None] = lambda _method: None
     _objects: dict[str, list[_Generation]] = field(default_factory=dict)
+    _soft_deleted: dict[str, list[_Generation]] = field(default_factory=dict)
     _last_generation: int = _FIRST_GENERATION
     _sessions: dict[str, tuple[str, str, int, str | None]] = field(default_factory=dict)
 
@@ -112,8 +113,10 @@ class FakeStorage:
     async def delete(self, name: str, generation: int | None = None) -> None:
         """See `ObjectStorage`."""
         self.fails("delete")
-        remaining = [v for v in self._objects.get(name, []) if generation not in (None, v.stored.generation)]
-        self._objects[name] = remaining
+        versions = self._objects.get(name, [])
+        self._objects[name] = [v for v in versions if generation not in (None, v.stored.generation)]
+        deleted = [v for v in versions if v not in self._objects[name]]
+        self._soft_deleted.setdefault(name, []).extend(deleted)
 
     async def list(self, prefix: str) -> list[StoredObject]:
         """See `ObjectStorage`."""
@@ -149,6 +152,19 @@ class FakeStorage:
     async def bring_back(self, name: str, generation: int) -> StoredObject:
         """See `ObjectStorage`. This bucket keeps no older generations of what is removed."""
         self.fails("bring_back")
+        raise ObjectMissing(f"{name} {generation}")
+
+    async def soft_deleted(self, name: str) -> "builtins.list[StoredObject]":
+        """See `ObjectStorage`. This bucket keeps them for as long as it is there."""
+        self.fails("soft_deleted")
+        return [version.stored for version in self._soft_deleted.get(name, [])]
+
+    async def restore(self, name: str, generation: int) -> StoredObject:
+        """See `ObjectStorage`."""
+        self.fails("restore")
+        for version in self._soft_deleted.get(name, []):
+            if version.stored.generation == generation:
+                return self._live_or_stored(name, version.body, version.stored.content_type or "")
         raise ObjectMissing(f"{name} {generation}")
 
     async def check(self) -> None:

@@ -55,8 +55,8 @@ class JsonApi:
                 return self._list(request, bucket)
             case [bucket, "o", name]:
                 return await self._object(request, bucket, name)
-            case [bucket, "o", name, "rewriteTo" | "copyTo" as verb, "b", to_bucket, "o", to_name]:
-                return await self._copy(request, (bucket, name), (to_bucket, to_name), rewrite=verb == "rewriteTo")
+            case [bucket, "o", name, *rest] if request.method == "POST":
+                return await self._copy_of(request, (bucket, name), rest)
             case [bucket, "notificationConfigs"] if request.method == "GET":
                 return self._notifications(bucket)
         raise StoreError(405, "methodNotAllowed", "MethodNotAllowed", "Not supported here.")
@@ -81,9 +81,14 @@ class JsonApi:
             catalog.delete_bucket(name)
             return Response(204)
         if request.method in {"PATCH", "PUT"}:
-            versioning = (await request.document()).get("versioning")
-            if versioning is not None:
-                found = catalog.configure_bucket(name, versioning=bool(versioning.get("enabled")), topic=found.topic)
+            fields = await request.document()
+            versioning, policy = fields.get("versioning") or {}, fields.get("softDeletePolicy") or {}
+            found = catalog.configure_bucket(
+                name,
+                versioning=bool(versioning.get("enabled", found.versioning)),
+                topic=found.topic,
+                soft_delete_seconds=int(policy.get("retentionDurationSeconds", found.soft_delete_seconds)),
+            )
         return json_response(found.resource(request.base_url))
 
     def _notifications(self, bucket: str) -> Response:
@@ -130,7 +135,10 @@ class JsonApi:
             first=max(prefix, query.get("startOffset", "")),
             beyond=min(prefix + AFTER_ALL, query.get("endOffset") or AFTER_ALL),
             versions=query.get("versions", "").lower() == "true",
+            soft_deleted=query.get("softDeleted", "").lower() == "true",
         )
+        if listing.versions and listing.soft_deleted:
+            raise invalid("You can't specify both versions and softDeleted.")
         limit = _max_results(query.get("maxResults"))
         objects, prefixes, following = self._store.list_page(listing, _position(query.get("pageToken")), limit)
         answer: dict[str, Any] = {"kind": "storage#objects"}
@@ -141,6 +149,14 @@ class JsonApi:
         if following is not None:
             answer["nextPageToken"] = _page_token(following)
         return json_response(answer)
+
+    async def _copy_of(self, request: Request, source: tuple[str, str], segments: list[str]) -> Response:
+        match segments:
+            case ["restore"]:
+                return await self._restore(request, *source)
+            case ["rewriteTo" | "copyTo" as verb, "b", bucket, "o", name]:
+                return await self._copy(request, source, (bucket, name), rewrite=verb == "rewriteTo")
+        raise StoreError(405, "methodNotAllowed", "MethodNotAllowed", "Not supported here.")
 
     async def _copy(self, request: Request, source: tuple[str, str], to: tuple[str, str], *, rewrite: bool) -> Response:
         generation = request.query.get("sourceGeneration")
@@ -155,6 +171,14 @@ class JsonApi:
         size = str(found.content.size_bytes)
         done = {"totalBytesRewritten": size, "objectSize": size, "done": True, "resource": resource}
         return json_response({"kind": "storage#rewriteResponse", **done})
+
+    async def _restore(self, request: Request, bucket: str, name: str) -> Response:
+        generation = generation_of(request)
+        if generation is None:
+            raise invalid("Required parameter: generation")
+        preconditions = Preconditions.from_query(request.query)
+        restored = await self._store.restore(bucket, name, generation, preconditions)
+        return json_response(restored.resource(request.base_url))
 
     async def _upload(self, request: Request, bucket: str) -> Response:
         session_id = request.query.get("upload_id")
