@@ -163,6 +163,7 @@ async def test_a_full_quota_fails_what_has_no_room(imports: Imports) -> None:
     assert len(rows) == 1
 
 
+@pytest.mark.faults
 @pytest.mark.timeout(400)
 async def test_the_worker_may_be_killed_between_any_two_statements(
     imports: Imports, killed_worker: KilledWorker, monkeypatch: pytest.MonkeyPatch
