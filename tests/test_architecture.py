@@ -51,7 +51,7 @@ COMMITTERS = {
     # An item of an operation is a transaction of its own.
     "image_api/operations/tasks.py": {"_run_once"},
     "image_api/direct_uploads/service.py": {"_add_row", "_open_session", "_give_up", "cancel_upload"},
-    "image_api/uploads/service.py": {"_complete", "reuse_existing", "_expire"},
+    "image_api/uploads/service.py": {"_add_row", "_complete", "reuse_existing", "_expire"},
     "image_api/audit_events/tasks.py": {"seal_audit_log", "_settled_position"},
     "image_api/images/tasks.py": {"_take_discarded", "_take_marked"},
     "image_api/tasks/parts.py": {"committing"},

@@ -88,8 +88,10 @@ CASES: dict[str, Case] = {
         {"of_generation": testing.GENERATION, "new_crc32c": "yZRlqg=="},
         moves=False,
     ),
-    "complete_upload": Case(transitions.complete_upload, {"status": S.PENDING}, (_other,), _completed),
-    "store": Case(transitions.store, {"status": S.PENDING}, (_other,), _stored),
+    "complete_upload": Case(
+        transitions.complete_upload, {"status": S.PENDING}, (_other, {"duplicate_of": IMAGE}), _completed
+    ),
+    "store": Case(transitions.store, {"status": S.PENDING}, (_other, {"duplicate_of": IMAGE}), _stored),
     "await_direct_upload": Case(
         transitions.await_direct_upload,
         {"status": S.PENDING},

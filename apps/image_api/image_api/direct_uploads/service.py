@@ -29,6 +29,7 @@ from image_core.ids import new_id
 from image_core.images import picture_header, transitions
 from image_core.images.discards import schedule_removal
 from image_core.images.object_names import Bucket, original_name
+from image_core.images.removal.lost_originals import NO_ROOM
 from image_core.keys.master_secrets import Masters
 from image_core.states import Failure, ImageStatus
 from image_core.telemetry import current_request, log
@@ -36,7 +37,8 @@ from image_core.telemetry import current_request, log
 _REFUSALS = frozenset(
     {
         transitions.UPLOAD_SIZE_MISMATCH.code, transitions.UPLOAD_HASH_MISMATCH.code,
-        transitions.UPLOAD_TYPE_MISMATCH.code, transitions.NOT_AN_IMAGE.code, "picture-too-large",
+        transitions.UPLOAD_TYPE_MISMATCH.code, transitions.NOT_AN_IMAGE.code, NO_ROOM.code,
+        "picture-too-large",
     }
 )  # fmt: skip
 
@@ -147,18 +149,21 @@ def _check_twin(twin: Record, new: NewUpload) -> None:
 async def _add_row(services: Services, actor: Actor, team_id: UUID, new: NewUpload, token: Token | None = None) -> UUID:
     """Add and commit the row with its session. The row counts against the quota, which serializes uploads of a team."""
     settings, image_id, context = services.settings, new_id(), current_request.get()
+    sha256 = None if new.sha256 is None else bytes.fromhex(new.sha256)
+    row = upload_queries.NewRow(
+        image_id, team_id, actor.user_id, original_name(team_id, image_id), new.content_type,
+        picture_header.format_of(new.content_type), context.trace_parent if context else None,
+        timedelta(seconds=settings.upload_deadline_seconds), new.size_bytes, new,
+    )  # fmt: skip
     try:
         async with services.database.transaction() as transaction:
-            added = await upload_queries.add_pending(
-                transaction, image_id, team_id, actor.user_id, original_name(team_id, image_id), new.content_type,
-                picture_header.format_of(new.content_type), context.trace_parent if context else None,
-                timedelta(seconds=settings.upload_deadline_seconds), new.size_bytes, settings.default_quota, new,
-            )  # fmt: skip
+            added = await upload_queries.add_pending(transaction, row, settings.default_quota)
+            # The holder of a token must not learn what the team has lost.
+            if not added and token is None:
+                added = await upload_queries.add_replacement(transaction, row, sha256)
             if not added:
                 raise await storage_quota.quota_exceeded(transaction, team_id, settings.default_quota)
-            await queries.add_session(
-                transaction, image_id, new.size_bytes, None if new.sha256 is None else bytes.fromhex(new.sha256)
-            )
+            await queries.add_session(transaction, image_id, new.size_bytes, sha256)
             if await queries.count_open(transaction, team_id) > settings.direct_uploads_per_team:
                 raise errors.TooManyOpenUploads(
                     f"Too many open uploads: the limit is {settings.direct_uploads_per_team} at a time. Finish some,"

@@ -64,7 +64,7 @@ class _Prepared(NamedTuple):
 
 async def _add_row(
     parts: TaskParts, transaction: Transaction, operation: Operation, image_id: UUID, header: PictureHeader,
-    size_bytes: int, fields: UploadFields,
+    size_bytes: int, fields: UploadFields, sha256: bytes | None = None,
 ) -> None:  # fmt: skip
     """Add the row that waits for the bytes of an item.
 
@@ -72,11 +72,12 @@ async def _add_row(
         errors.StorageQuotaExceeded: The team's quota has no room for it.
     """
     team_id, quota = operation.owner_id, parts.settings.default_quota
-    added = await upload_queries.add_pending(
-        transaction, image_id, team_id, operation.actor.user_id, original_name(team_id, image_id), header.content_type,
-        header.format, None, _DEADLINE, size_bytes, quota, fields,
+    row = upload_queries.NewRow(
+        image_id, team_id, operation.actor.user_id, original_name(team_id, image_id), header.content_type,
+        header.format, None, _DEADLINE, size_bytes, fields,
     )  # fmt: skip
-    if not added:
+    added = await upload_queries.add_pending(transaction, row, quota)
+    if not added and not await upload_queries.add_replacement(transaction, row, sha256):
         raise await storage_quota.quota_exceeded(transaction, team_id, quota)
     after = {"operation_id": str(operation.id), "size_bytes": size_bytes}
     await audit.record(
@@ -344,6 +345,6 @@ async def _fetch(parts: TaskParts, operation: Operation, item: Item, row: Record
         if row is None:
             async with parts.database.transaction() as transaction:
                 size_bytes = body.total_bytes if body.ended else limit_bytes
-                await _add_row(parts, transaction, operation, image_id, header, size_bytes, fields)
+                await _add_row(parts, transaction, operation, image_id, header, size_bytes, fields, sha256)
         received = await receiving.store(parts.originals, name, header.content_type, body, sha256)
     await _note_stored(parts, image_id, received.stored)

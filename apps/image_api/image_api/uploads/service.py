@@ -62,6 +62,8 @@ class _Pending:
     object_name: str
     content_type: str
     trace_parent: str | None
+    is_replacement: bool
+    """Whether it may only end as a duplicate of an image whose original is lost, because the quota is full."""
 
 
 async def receive(services: Services, actor: Actor, team_id: UUID, source: UploadSource) -> Uploaded:
@@ -94,7 +96,7 @@ async def _receive(services: Services, actor: Actor, team_id: UUID, source: Uplo
         existing = await upload_queries.find_existing(services.database, team_id, sha256)
         if existing is not None and not existing.is_lost:
             return await reuse_existing(services, actor, team_id, existing.image_id)
-    pending = await _add_row(services, actor, team_id, header, _max_bytes(source, body))
+    pending = await _add_row(services, actor, team_id, header, _max_bytes(source, body), sha256)
     try:
         received = await receiving.store(services.originals, pending.object_name, pending.content_type, body, sha256)
         return await _complete(services, actor, pending, received, validate_fields(source, declared))
@@ -111,9 +113,10 @@ def _max_bytes(source: UploadSource, body: BodyBuffer) -> int | None:
 
 
 async def _add_row(
-    services: Services, actor: Actor, team_id: UUID, header: PictureHeader, declared_bytes: int | None
-) -> _Pending:
-    """Add and commit the row.
+    services: Services, actor: Actor, team_id: UUID, header: PictureHeader, declared_bytes: int | None,
+    sha256: bytes | None,
+) -> _Pending:  # fmt: skip
+    """Add and commit the row; a full quota still has room for the bytes of a lost original.
 
     Raises:
         errors.StorageQuotaExceeded: The team's quota has no room for it.
@@ -122,21 +125,23 @@ async def _add_row(
     image_id = new_id()
     context = current_request.get()
     trace_parent = context.trace_parent if context else None
-    pending = _Pending(image_id, team_id, original_name(team_id, image_id), header.content_type, trace_parent)
-    settings = services.settings
+    settings, name, is_replacement = services.settings, original_name(team_id, image_id), False
     deadline, limit = timedelta(seconds=settings.upload_deadline_seconds), settings.upload_max_bytes
+    row = upload_queries.NewRow(
+        image_id, team_id, actor.user_id, name, header.content_type, header.format, trace_parent, deadline,
+        limit if declared_bytes is None else min(declared_bytes, limit),
+    )  # fmt: skip
     try:
-        added = await upload_queries.add_pending(
-            services.database, image_id, team_id, actor.user_id, pending.object_name, header.content_type,
-            header.format, trace_parent, deadline,
-            limit if declared_bytes is None else min(declared_bytes, limit), settings.default_quota,
-        )  # fmt: skip
+        added = await upload_queries.add_pending(services.database, row, settings.default_quota)
+        if not added:
+            async with services.database.transaction() as transaction:
+                added = is_replacement = await upload_queries.add_replacement(transaction, row, sha256)
     except ForeignKeyViolation as error:
         # The key comes from a cache; its user or team may have been removed since.
         raise errors.KeyInvalid("The user or the team of this upload has just been removed.") from error
     if not added:
         raise await storage_quota.quota_exceeded(services.database, team_id, settings.default_quota)
-    return pending
+    return _Pending(image_id, team_id, name, header.content_type, trace_parent, is_replacement)
 
 
 async def _complete(
@@ -147,7 +152,13 @@ async def _complete(
     Raises:
         _Duplicate: The team has these bytes already.
         errors.UploadExpired: The row has expired.
+        errors.StorageQuotaExceeded: The row had room only for a lost original, and these are other bytes.
     """
+    if pending.is_replacement:
+        existing = await upload_queries.find_existing(services.database, pending.team_id, received.sha256)
+        if existing is not None:
+            raise _Duplicate(existing)
+        raise await storage_quota.quota_exceeded(services.database, pending.team_id, services.settings.default_quota)
     try:
         async with events.committing(services.database, services.publisher) as transaction:
             status = await upload_queries.lock_status(transaction, pending.team_id, pending.image_id)

@@ -163,6 +163,25 @@ async def test_a_full_quota_fails_what_has_no_room(imports: Imports) -> None:
     assert len(rows) == 1
 
 
+async def test_a_full_quota_has_room_for_a_lost_original(imports: Imports) -> None:
+    lost, stored = await imports.tasks.image(
+        "failed", picture(1), imports.team_id, failure_code="original-missing", failure_message="It is gone."
+    )
+    await imports.tasks.parts.originals.delete(stored.name, stored.generation)
+    for number in (1, 2):
+        await imports.source.put(f"site/{number}.png", picture(number), "image/png")
+    await imports.tasks.rows.execute(
+        update(models.team).where(models.team.c.id == imports.team_id).values(quota_images=1)
+    )
+    operation_id = await imports.begin()
+    await imports.run()
+    assert await imports.report(operation_id) == {
+        "site/1.png": ("done", "duplicate"), "site/2.png": ("failed", "storage-quota-exceeded"),
+    }  # fmt: skip
+    (ended,) = await imports.tasks.rows.fetch(select(models.image).where(models.image.c.status == "expired"))
+    assert ended["duplicate_of"] == lost["id"]
+
+
 @pytest.mark.faults
 @pytest.mark.timeout(400)
 async def test_the_worker_may_be_killed_between_any_two_statements(

@@ -1,21 +1,26 @@
 """A later upload of the same bytes, by whatever way, replaces an original that was lost or changed."""
 
+import asyncio
+import hashlib
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text, update
 
 from image_api.tasks import runner
 from image_api.tasks_app import STEPS
+from image_api.uploads import queries as upload_queries
 from image_core import models, testing
 from image_core.db import Record
+from image_core.ids import new_id
 from image_core.images.removal.lost_originals import KEPT_FOR, STEP, keep_for_replacement
 from image_core.testing import UserWithKey
 
 from ..conftest import Api
 from ..housekeeping import Tasks
-from ..pictures import picture
+from ..pictures import large_picture, picture
 from ..uploading import form, in_pieces, post
 
 WAYS: list[Any] = ["body", "pieces", "form"]
@@ -172,3 +177,161 @@ async def test_waiting_goes_on_until_the_original_is_there(api: Api, tasks: Task
     await lose(api, tasks, member)
     told = await post(api, member, picture(), 200, params={"wait": 1})
     assert told["status"] == "failed"
+
+
+# --- With a full quota --------------------------------------------------------------------------------------------
+
+LONG = 8 * 1024 * 1024 + 70_000
+QUOTAS: list[Any] = ["quota_bytes", "quota_images"]
+
+
+async def usage(api: Api, team_id: UUID | None) -> tuple[int, int]:
+    found = await api.rows.fetch_one(select(models.storage_usage).where(models.storage_usage.c.team_id == team_id))
+    assert found is not None
+    return found["bytes"], found["images"]
+
+
+async def fill_quota(api: Api, team_id: UUID | None, *quotas: str) -> tuple[int, int]:
+    """Leave no room beside what a team has, in one of its quotas or in both; return what it has."""
+    used = await usage(api, team_id)
+    full = {name: number for name, number in zip(QUOTAS, used, strict=True) if name in (quotas or QUOTAS)}
+    await api.rows.execute(update(models.team).where(models.team.c.id == team_id).values(full))
+    return used
+
+
+def other_than(body: bytes) -> bytes:
+    return body[:-1] + bytes([body[-1] ^ 1])
+
+
+@pytest.mark.parametrize("quota", QUOTAS)
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_full_quota_has_room_for_a_lost_original(
+    api: Api, tasks: Tasks, member: UserWithKey, way: str, quota: str
+) -> None:
+    lost = await lose(api, tasks, member)
+    used = await fill_quota(api, member.team_id, quota)
+    assert (await send(api, member, way))["id"] == str(lost["id"])
+    assert await run(tasks) == 1
+    assert (await api.row(lost["id"]))["status"] == "stored"
+    assert await usage(api, member.team_id) == used
+    # It is lost no more, and nothing else has room.
+    assert (await post(api, member, picture(20), 429))["code"] == "storage-quota-exceeded"
+
+
+async def test_a_full_quota_has_no_room_for_anything_else(
+    api: Api, tasks: Tasks, member: UserWithKey, stranger: UserWithKey
+) -> None:
+    lost = await lose(api, tasks, member)
+    await api.upload(stranger, picture(20))
+    for each in (member, stranger):
+        await fill_quota(api, each.team_id)
+    # Other bytes of its size; its bytes in another team, which holds no image of them; an original that is not lost.
+    await post(api, member, other_than(picture()), 429)
+    await post(api, stranger, picture(), 429)
+    await api.set_row(lost["id"], failure_code="image-truncated")
+    await post(api, member, other_than(picture()), 429)
+    # Neither does one in the trash count, whose bytes would become a new image.
+    await api.set_row(lost["id"], failure_code="original-missing", deleted_at=func.now())
+    await post(api, member, picture(), 429)
+    assert await api.rows.fetch(select(models.image.c.id).where(models.image.c.status == "pending")) == []
+
+
+@pytest.mark.parametrize("is_same", [True, False], ids=["same", "other"])
+async def test_bytes_that_are_known_only_at_their_end_are_compared_there(
+    api: Api, tasks: Tasks, member: UserWithKey, is_same: bool
+) -> None:
+    body = large_picture(LONG)
+    lost = await api.row((await api.upload(member, body))["id"])
+    await tasks.parts.originals.delete(lost["object_name"], lost["generation"])
+    await api.set_row(lost["id"], status="failed", failure_code="original-missing", failure_message="It is gone.")
+    used = await fill_quota(api, member.team_id)
+    # Without a length, nobody knows beforehand that it may be this one.
+    assert (await post(api, member, in_pieces(body), 429))["code"] == "storage-quota-exceeded"
+    told = await post(api, member, body if is_same else other_than(body), 200 if is_same else 429)
+    assert await usage(api, member.team_id) == used
+    assert await run(tasks) == int(is_same)
+    if is_same:
+        assert (told["id"], (await api.row(lost["id"]))["status"]) == (str(lost["id"]), "stored")
+    else:
+        refused = models.image.c.failure_code == "storage-quota-exceeded"
+        assert await api.rows.fetch_value(select(models.image.c.status).where(refused)) == "expired"
+        assert len(await tasks.discarded()) == 1
+
+
+async def open_direct(api: Api, by: UserWithKey, body: bytes, expected: int = 201, **claimed: Any) -> dict[str, Any]:
+    new = {"content_type": "image/png", "size_bytes": len(body), "sha256": hashlib.sha256(body).hexdigest(), **claimed}
+    answer = await api.client.post("/api/v1/uploads", headers=by.headers, json=new)
+    assert answer.status_code == expected, answer.text
+    opened: dict[str, Any] = answer.json()
+    return opened
+
+
+async def test_a_direct_upload_of_a_lost_original_is_opened_once_at_a_time(
+    api: Api, tasks: Tasks, member: UserWithKey
+) -> None:
+    lost = await lose(api, tasks, member)
+    there = await api.upload(member, large_picture(1000))
+    await fill_quota(api, member.team_id)
+    # Another hash, another size, and the size of an original that is there.
+    await open_direct(api, member, other_than(picture()), 429)
+    await open_direct(api, member, picture(), 429, size_bytes=len(picture()) + 1)
+    await open_direct(api, member, bytes(there["size_bytes"]), 429, sha256=None)
+    opened = await open_direct(api, member, picture())
+    assert (await api.row(UUID(opened["upload_id"])))["duplicate_of"] == lost["id"]
+    await open_direct(api, member, picture(), 429)
+    await api.client.delete(f"/api/v1/uploads/{opened['upload_id']}", headers=member.headers)
+    both = await asyncio.gather(*(open_at_all(api, member) for _ in range(4)))
+    assert sorted(both) == [201, 429, 429, 429]
+
+
+async def test_each_of_several_lost_originals_of_one_size_is_replaced(
+    api: Api, tasks: Tasks, member: UserWithKey
+) -> None:
+    for seed in (1, 2):
+        row = await api.row((await api.upload(member, large_picture(1000, seed)))["id"])
+        await api.set_row(row["id"], status="failed", failure_code="original-missing", failure_message="It is gone.")
+    await fill_quota(api, member.team_id)
+    for expected in (201, 201, 429):
+        await open_direct(api, member, bytes(1000), expected, sha256=None)
+
+
+async def test_two_at_once_do_not_replace_the_same_original(api: Api, tasks: Tasks, member: UserWithKey) -> None:
+    lost = await lose(api, tasks, member)
+
+    async def add() -> bool:
+        image_id = new_id()
+        row = upload_queries.NewRow(
+            image_id, lost["team_id"], member.user_id, f"originals/{lost['team_id']}/{image_id}", "image/png", "png",
+            None, timedelta(hours=1), lost["size_bytes"],
+        )  # fmt: skip
+        async with api.services.database.transaction() as transaction:
+            added = await upload_queries.add_replacement(transaction, row, lost["sha256"])
+            if not first_has_added.is_set():
+                first_has_added.set()
+                while not await api.rows.fetch_value(waiting):
+                    await asyncio.sleep(0.01)
+        return added
+
+    first_has_added = asyncio.Event()
+    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    first = asyncio.create_task(add())
+    await first_has_added.wait()
+    assert (await add(), await first) == (False, True)
+
+
+async def open_at_all(api: Api, by: UserWithKey) -> int:
+    # Without a hash, it is compared once the bytes are there.
+    new = {"content_type": "image/png", "size_bytes": len(picture())}
+    return (await api.client.post("/api/v1/uploads", headers=by.headers, json=new)).status_code
+
+
+async def test_the_holder_of_an_upload_token_does_not_learn_what_is_lost(
+    api: Api, tasks: Tasks, member: UserWithKey
+) -> None:
+    await lose(api, tasks, member)
+    await fill_quota(api, member.team_id)
+    made = await api.client.post("/api/v1/upload-tokens", headers=member.headers, json={"max_uploads": 9})
+    new = {"content_type": "image/png", "size_bytes": len(picture())}
+    headers = {"X-Upload-Token": made.json()["token"]}
+    answer = await api.client.post("/api/v1/uploads", headers=headers, json=new)
+    assert (answer.status_code, answer.json()["code"]) == (429, "upload-quota-full")

@@ -14,7 +14,7 @@ from image_core.images import picture_header, transitions
 from image_core.images.discards import schedule_removal
 from image_core.images.object_names import Bucket
 from image_core.images.picture_header import PREFIX_BYTES
-from image_core.images.removal.lost_originals import keep_for_replacement
+from image_core.images.removal.lost_originals import NO_ROOM, keep_for_replacement
 from image_core.images.transitions import DUPLICATE
 from image_core.models import image
 from image_core.states import Failure
@@ -34,6 +34,11 @@ async def complete_pending(parts: Parts, row: Record, generation: int, picture: 
         digests = await _fetch_as_declared(parts, row, generation, picture)
     except _Refused as refused:
         await _expire(parts, row, refused.failure, None)
+        return None
+    if row["duplicate_of"] is not None:
+        # The quota is full, so that these bytes may only replace those of an image that has lost them.
+        existing = await queries.find_existing(parts.database, row["team_id"], digests.sha256)
+        await _expire(parts, row, NO_ROOM if existing is None else DUPLICATE, existing)
         return None
     try:
         async with committing(parts) as transaction:

@@ -58,7 +58,7 @@ def _of_team(column: Column[Any]) -> ColumnElement[Any]:
 _find = Query(
     select(
         image.c.id, image.c.team_id, image.c.status, image.c.generation, image.c.object_name, image.c.deleted_at,
-        image.c.purge_marked_at, image.c.attempts, image.c.trace_parent, image.c.content_type,
+        image.c.purge_marked_at, image.c.attempts, image.c.trace_parent, image.c.content_type, image.c.duplicate_of,
         upload_session.c.size_bytes.label("declared_bytes"), upload_session.c.sha256.label("declared_sha256"),
     )
     .outerjoin_from(image, upload_session)

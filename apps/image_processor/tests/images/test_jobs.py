@@ -342,6 +342,23 @@ class TestBeforeTheApi:
         found = await processor.rows.fetch(select(discarded_object.c.object_name).where(kept))
         assert [each["object_name"] for each in found] == ([stored.name] if is_kept else [])
 
+    @pytest.mark.parametrize(
+        ("body", "code", "trashed"),
+        [(b"same", "duplicate", {}), (b"else", "storage-quota-exceeded", {}),
+         (b"same", "storage-quota-exceeded", {"deleted_at": PAST})],
+        ids=["same", "other", "trashed"],
+    )  # fmt: skip
+    async def test_what_has_room_only_as_a_lost_original_never_becomes_an_image(
+        self, processor: Processor, body: bytes, code: str, trashed: dict[str, Any]
+    ) -> None:
+        lost, _ = await processor.image("failed", body=b"same", failure_code="original-missing", **trashed)
+        row, stored = await processor.image("pending", body=body, team_id=lost["team_id"], duplicate_of=lost["id"])
+        assert await processor.push(processor.message(stored.name, stored.generation)) == 204
+        ended = await processor.row(row["id"])
+        assert (ended["status"], ended["failure_code"]) == ("expired", code)
+        assert ended["duplicate_of"] == (lost["id"] if code == "duplicate" else None)
+        assert await processor.discarded() == [(stored.name, None)]
+
     async def test_another_teams_bytes_are_no_duplicate(self, processor: Processor) -> None:
         await processor.image("ready", body=b"same")
         row, stored = await processor.image("pending", body=b"same")

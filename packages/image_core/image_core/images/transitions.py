@@ -33,7 +33,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from image_core.images import discards
-from image_core.images.removal.lost_originals import IS_LOST
+from image_core.images.removal.lost_originals import IS_LOST, IS_REPLACEMENT
 from image_core.models import HOLDS_BYTES_CLAUSE, image, upload_session
 from image_core.states import UNCOUNTED_RETRY_WINDOW, Failure, ImageStatus, Mover, made_by
 
@@ -119,6 +119,7 @@ def complete_upload() -> Update:
     return _change(
         _id,
         image.c.status != ImageStatus.EXPIRED,
+        ~IS_REPLACEMENT,
         status=case((_pending, ImageStatus.STORED), else_=image.c.status),
         size_bytes=func.coalesce(image.c.size_bytes, bindparam("new_size_bytes", type_=BigInteger)),
         sha256=func.coalesce(image.c.sha256, bindparam("new_sha256", type_=LargeBinary)),
@@ -139,7 +140,7 @@ def store() -> Update:
     Parameters: image_id, new_generation, new_size_bytes, new_sha256, new_crc32c.
     """
     return _change(
-        _id, _pending, status=ImageStatus.STORED, generation=bindparam("new_generation"),
+        _id, _pending, ~IS_REPLACEMENT, status=ImageStatus.STORED, generation=bindparam("new_generation"),
         size_bytes=bindparam("new_size_bytes"), sha256=bindparam("new_sha256"), crc32c=bindparam("new_crc32c"),
         stored_at=func.now(), queued_at=func.now(), attempts=0,
     )  # fmt: skip
@@ -313,10 +314,9 @@ def lose_original(image_id: UUID, generation: int, failure: Failure) -> Update:
 @made_by(Mover.SWEEP)
 def bring_back_original(image_id: UUID, generation: int, new_generation: int) -> Update:
     """Process a lost original again that is there as another generation: stored, ready, failed → stored."""
-    is_idle = and_(
-        image.c.generation == generation, image.c.status != ImageStatus.PROCESSING, image.c.purge_marked_at.is_(None)
-    )
-    return _change(image.c.id == image_id, is_idle, HOLDS_BYTES_CLAUSE, generation=new_generation, **_REPROCESSED)
+    is_idle = and_(HOLDS_BYTES_CLAUSE, image.c.status != ImageStatus.PROCESSING, image.c.purge_marked_at.is_(None))
+    back = {"generation": new_generation, **_REPROCESSED}
+    return _change(image.c.id == image_id, image.c.generation == generation, is_idle, **back)
 
 
 @made_by(Mover.PROCESSOR)

@@ -1,4 +1,4 @@
 """Alembic's folder. Revisions are numbered, so that two of them can be compared without reading the files."""
 
-HEAD = "0040"
+HEAD = "0041"
 """The newest revision, which this code requires."""

@@ -16,6 +16,8 @@ from image_core.states import Failure, ImageStatus
 
 MISSING = Failure("original-missing", "The original is gone from storage. Upload the file again.")
 CHANGED = Failure("original-changed", "The object in storage is not the one that was stored. Upload the file again.")
+NO_ROOM = Failure("storage-quota-exceeded", "Storage quota exceeded: this is not the file of a lost original.")
+"""The failure of an upload that was let in at a full quota and has other bytes."""
 CODES = (MISSING.code, CHANGED.code)
 """The codes of failures after which only a new upload helps."""
 STEP = "originals_replaced"
@@ -28,6 +30,8 @@ IS_LOST = and_(
     or_(*(image.c.failure_code == literal_column(f"'{code}'") for code in CODES)),
 )
 """The images that wait for an upload of the same bytes."""
+IS_REPLACEMENT = image.c.duplicate_of.is_not(None)
+"""Of pending images: those that were let in at a full quota, for the bytes of the image that they name only."""
 
 
 async def keep_for_replacement(transaction: Transaction, object_name: str) -> None:
