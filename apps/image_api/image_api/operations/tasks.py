@@ -23,7 +23,7 @@ from image_core import errors, events
 from image_core.db import Record, Transaction
 from image_core.events import OutboxEvent
 from image_core.ids import new_id
-from image_core.states import ItemState, OperationStatus
+from image_core.states import UNDER_WAY, ItemState, OperationStatus
 from image_core.telemetry import log, log_unexpected
 
 CHUNK = 100
@@ -92,7 +92,8 @@ async def _take_turn(
 ) -> int:
     """Give an operation its turn; return how many items were found, begun or ended."""
     creator = await claims.creator(parts.database, row)
-    if creator is None or creator["is_key_revoked"]:
+    # What is over already is finished and counted for anybody.
+    if OperationStatus(row["status"]) in UNDER_WAY and (creator is None or creator["is_key_revoked"]):
         await _fail(parts, row["id"], *(_NO_ACCESS if creator is None else _KEY_REVOKED))
         return 1
     turn = _Turn(parts, kinds, from_row(row), new_id(), run_began_at, ends_at, [])

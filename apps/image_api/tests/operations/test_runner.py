@@ -339,6 +339,27 @@ class TestInProgress:
         assert await work.counts(operation_id) == ("cancelled", 3, 3, 0)
         assert await work.told(operation_id) == [(FINISHED, "cancelled")]
 
+    @pytest.mark.parametrize("is_cancelled", [False, True])
+    async def test_is_finished_and_counted_after_its_creator_has_lost_access(
+        self, work: Operations, is_cancelled: bool
+    ) -> None:
+        operation_id = await work.begin(3, given=True)
+        kind = self.Processed(over={1})
+        await work.run(kind)
+        if is_cancelled:
+            await work.cancel(operation_id)
+        await work.tasks.rows.execute(update(models.user).values(disabled_at=PAST))
+        # It ends at once; waiting for the processor is no work, so the run ends as well.
+        assert await work.run(kind) <= 2
+        assert await work.run(kind) == 0
+        row = await work.row(operation_id)
+        status = "cancelled" if is_cancelled else "failed"
+        assert (row["status"], row["done"], row["finished_at"]) == (status, 1, None)
+        kind.over |= {2, 3}
+        await work.run(kind)
+        assert await work.counts(operation_id) == (status, 3, 3, 0)
+        assert await work.told(operation_id) == [(FINISHED, status)]
+
 
 class TestTurns:
     @pytest.mark.usefixtures("one_at_a_time")
