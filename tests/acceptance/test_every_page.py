@@ -126,6 +126,7 @@ async def things(admin: Client, member: Client) -> Things:
         *(f"/images/batch?action={each}&image_id={shown}&image_id={uuid4()}" for each in ("trash", "tag")),
         "/images/batch?action=trash&all=1&query=tag%3Dsea",
         "/images/export?query=tag%3Dsea",
+        f"/images/export?chosen=1&image_id={shown}&image_id={uuid4()}",
         f"/collections/{collection['id']}/take-out?image_id={shown}",
         f"/presets/{PRESET}/remove",
         "/webhooks",

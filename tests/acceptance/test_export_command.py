@@ -74,8 +74,25 @@ def test_an_export_is_downloaded_checked_and_continued(api: httpx2.Client, tmp_p
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
         [export.STATE, export.MANIFEST, missing.name, wrong.name, half.name]
     )
-    other = run(api, tmp_path, "--filter", "tag=fell")
-    assert (other.exit_code, "other images" in other.stderr) == (1, True)
+    for others in (("--filter", "tag=fell"), ("--image-id", next(iter(bodies)))):
+        other = run(api, tmp_path, *others)
+        assert (other.exit_code, "other images" in other.stderr) == (1, True)
+
+
+def test_images_that_are_named_are_downloaded(api: httpx2.Client, tmp_path: Path) -> None:
+    bodies = dict(upload(api, number, f"fjord {number}.png") for number in (1, 2, 3))
+    first, _, last = bodies
+    named = ["--image-id", last, "--image-id", first, "--image-id", str(uuid4())]
+    done = run(api, tmp_path, *named)
+    assert (done.exit_code, "2 of 3 images" in done.stdout) == (0, True), done.output
+    assert "1 could not be exported" in done.stderr
+    assert [line["image_id"] for line in manifest_in(tmp_path)] == named[1::2]
+    files = [line["file"] for line in manifest_in(tmp_path) if line["file"]]
+    assert [(tmp_path / file).read_bytes() for file in files] == [bodies[last], bodies[first]]
+    assert "2 of 3 images" in run(api, tmp_path, *named).stdout
+    assert "other images" in run(api, tmp_path, *named[2:]).stderr
+    both = run(api, tmp_path / "both", "--filter", "tag=fjord", *named)
+    assert (both.exit_code, "either --filter or --image-id" in both.stderr) == (1, True)
 
 
 def test_an_address_that_works_no_more_is_read_again(

@@ -1,4 +1,4 @@
-"""The command `export`: images that match a filter are downloaded into a folder."""
+"""The command `export`: images that match a filter, or that are named, are downloaded into a folder."""
 
 import hashlib
 import json
@@ -61,14 +61,21 @@ def export_images(
             help="Filter of the list of images, such as tag=fjord. Can be repeated; all of them have to match."
         ),
     ] = None,
+    image_id: Annotated[
+        list[str] | None, typer.Option(help="ID of an image, instead of --filter. Can be repeated, up to 10,000 times.")
+    ] = None,
     team: Annotated[str | None, typer.Option(help="ID of the team. For admins only.")] = None,
     jobs: Annotated[int, typer.Option(min=1, max=32, help="How many files are downloaded at a time.")] = 8,
 ) -> None:
-    """Download the originals of all images that match, checked by their SHA-256. Run it again to go on."""
+    """Download the originals of all images that match or are named, checked by their SHA-256. Run it again to go on."""
+    if filter and image_id:
+        typer.secho("Send either --filter or --image-id.", fg="red", err=True)
+        raise typer.Exit(1)
+    asked = {"filter": filter or [], "image_ids": image_id or []}
     to.mkdir(parents=True, exist_ok=True)
     with closing(connect_api(url, api_key)) as api, closing(connect(url)) as files:
         clients = Clients(api, files)
-        operation_id = _find_begun(to, filter) or _begin(api, to, filter or [], team)
+        operation_id = _find_begun(to, asked) or _begin(api, to, asked, team)
         total = _wait(api, to, operation_id)
         counts = _download_all(clients, to, operation_id, total, jobs)
     typer.echo(f"{counts['done']:,} of {total:,} images are in {to}.")
@@ -79,29 +86,32 @@ def export_images(
         raise typer.Exit(1)
 
 
-def _find_begun(to: Path, filters: list[str] | None) -> str | None:
+def _find_begun(to: Path, asked: dict[str, list[str]]) -> str | None:
     """Return the export that was begun in this folder; None if there is none."""
     try:
         state = json.loads((to / STATE).read_text())
     except FileNotFoundError:
         return None
-    if filters is not None and sorted(filters) != sorted(state["filter"]):
+    # What an earlier release has begun names no images.
+    if any(asked.values()) and any(set(values) != set(state.get(name, [])) for name, values in asked.items()):
         typer.secho(f"{to} has an export of other images. Choose another folder.", fg="red", err=True)
         raise typer.Exit(1)
     return str(state["operation_id"])
 
 
-def _begin(api: httpx2.Client, to: Path, filters: list[str], team_id: str | None) -> str:
+def _begin(api: httpx2.Client, to: Path, asked: dict[str, list[str]], team_id: str | None) -> str:
     named: dict[str, list[str]] = {}
-    for each in filters:
+    for each in asked["filter"]:
         name, _, value = each.partition("=")
         named.setdefault(name, []).append(value)
     # Filters that cannot be repeated are no lists.
-    body = {"filter": {name: values if len(values) > 1 else values[0] for name, values in named.items()}}
+    body: dict[str, Any] = {"filter": {name: each if len(each) > 1 else each[0] for name, each in named.items()}}
+    if asked["image_ids"]:
+        body = {"image_ids": asked["image_ids"]}
     parameters = {} if team_id is None else {"team_id": team_id}
     headers = {"Idempotency-Key": str(uuid4())}
     operation_id: str = call(api, "POST", "exports", json=body, params=parameters, headers=headers)["operation_id"]
-    (to / STATE).write_text(json.dumps({"operation_id": operation_id, "filter": filters}))
+    (to / STATE).write_text(json.dumps({"operation_id": operation_id, **asked}))
     return operation_id
 
 

@@ -10,12 +10,11 @@ from image_api.http.field_types import JsonBoolean, JsonInteger
 from image_api.images.schemas import ListedImage, Tags
 from image_api.listing.matching import NamedFilters
 from image_api.metadata_schemas.values import MAX_METADATA_KEYS, MetadataKey, MetadataValue
+from image_api.operations.items import MOST_NAMED_IMAGES
 from image_core.states import Visibility
 
 MOST_IDS = 1000
-"""Maximum number of images of a request that answers with what became of each."""
-MOST_LISTED_IDS = 10_000
-"""Maximum number of ids of a batch; those beyond `MOST_IDS` are an operation."""
+"""Maximum number of images of a request that answers with what became of each; more ids are an operation."""
 _IMAGE_ID = "0199c0de-0000-7000-8000-000000000004"
 
 
@@ -81,7 +80,7 @@ class NewBatch(BaseModel):
         extra="forbid", json_schema_extra={"examples": [{"ids": [_IMAGE_ID], "action": "tag", "tags": ["fjord"]}]}
     )
 
-    ids: Annotated[list[UUID], Field(max_length=MOST_LISTED_IDS)] = Field(
+    ids: Annotated[list[UUID], Field(max_length=MOST_NAMED_IMAGES)] = Field(
         default_factory=list,
         description="IDs of the images, at most 10,000. An ID that is repeated counts once. Send `ids` or `filter`.",
     )

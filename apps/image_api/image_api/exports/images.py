@@ -10,7 +10,7 @@ EXPORT = "export"
 def why_not_exported(row: Record | None) -> errors.AppError | None:
     """Return why an image cannot be exported; None if it can. The row has `is_shown`, `status` and `deleted_at`."""
     if row is None or row["status"] is None:
-        return errors.ImageNotFound("The image does not exist any more.")
+        return errors.ImageNotFound("The image does not exist.")
     if row["deleted_at"] is not None:
         return errors.ImageNotFound("The image is in the trash. Restore it first.")
     if not row["is_shown"]:

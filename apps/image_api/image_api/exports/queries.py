@@ -1,8 +1,10 @@
 """The SQL of exports."""
 
+from collections.abc import Collection
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Uuid, and_, bindparam, select
+from sqlalchemy import BigInteger, Uuid, and_, bindparam, func, select
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from image_api.images.columns import listed_columns
 from image_core.db import Query, Record, Runner
@@ -13,6 +15,11 @@ _item = operation_item.c
 _team_id = bindparam("team_id", type_=Uuid)
 _status = (image.c.status, image.c.deleted_at, IS_SHOWN.label("is_shown"))
 _find = Query(select(*_status).where(image.c.id == bindparam("image_id", type_=Uuid), image.c.team_id == _team_id))
+_find_many = Query(
+    select(image.c.id, image.c.size_bytes, *_status).where(
+        image.c.id == func.any(bindparam("image_ids", type_=ARRAY(Uuid))), image.c.team_id == _team_id
+    )
+)
 _lines = Query(
     select(
         _item.position, _item.image_id, _item.code, _item.detail,
@@ -33,6 +40,12 @@ _lines = Query(
 async def find_status(runner: Runner, team_id: UUID, image_id: UUID | None) -> Record | None:
     """Return whether an image of a team has what can be exported."""
     return await runner.fetch_one(_find, team_id=team_id, image_id=image_id)
+
+
+async def find_many(runner: Runner, team_id: UUID, image_ids: Collection[UUID]) -> dict[UUID, Record]:
+    """Return size and status of those of these images that the team has, by id."""
+    rows = await runner.fetch(_find_many, team_id=team_id, image_ids=list(image_ids))
+    return {row["id"]: row for row in rows}
 
 
 async def lines(

@@ -13,6 +13,7 @@ from image_api.auth import RequireScope
 from image_api.dependencies import ServicesDep, TeamQuery
 from image_api.exports import schemas, service
 from image_api.exports.body import manifest_line
+from image_api.guarded_route import LARGE_BODY_BYTES, body_limit
 from image_api.http.field_types import QueryInteger
 from image_api.http.paths import API_PREFIX
 from image_api.idempotency.route import CreationDep, IdempotentRoute
@@ -43,6 +44,7 @@ _MANIFEST: dict[int | str, dict[str, Any]] = {
         404: {"description": "The collection or the team does not exist, or this deployment issues no addresses."},
         409: {"description": "The team has the maximum of unfinished operations, or it is being removed."},
     },
+    openapi_extra=body_limit(LARGE_BODY_BYTES),
 )
 async def begin_export(
     body: schemas.NewExport,
@@ -51,13 +53,13 @@ async def begin_export(
     transaction: CreationDep,
     team_id: TeamQuery = None,
 ) -> Any:
-    """Export the originals of all images that match a filter, with what is known about them.
+    """Export the originals of all images that match a filter, or of up to 10,000 by ID, with what is known about them.
 
     It is an operation. Once it has succeeded, `GET /api/v1/exports/{operation_id}/manifest` lists the images with
     addresses for their download. Images that are not ready are among the operation's failures. Platform admins name the
     team with `team_id`.
     """
-    filters = parse_named(body.filter)
+    filters = None if body.filter is None else parse_named(body.filter)
     return {"operation_id": await service.begin_export(services, transaction, actor, body, filters, team_id)}
 
 

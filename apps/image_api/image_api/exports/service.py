@@ -7,7 +7,7 @@ from uuid import UUID
 
 from image_api.actor import Actor
 from image_api.exports import queries
-from image_api.exports.images import EXPORT
+from image_api.exports.images import EXPORT, why_not_exported
 from image_api.exports.schemas import NewExport
 from image_api.images.delivery import AddressSigner, signer_of
 from image_api.listing import matching
@@ -15,6 +15,7 @@ from image_api.listing.filters.conditions import conditions
 from image_api.listing.filters.pairs import Filters
 from image_api.listing.totals import Total, count_images
 from image_api.operations import service as operations
+from image_api.operations.items import NewItem
 from image_api.services import Services
 from image_api.teams import service as teams
 from image_core import errors
@@ -27,6 +28,18 @@ MOST_LINES = 1000
 GRANT_SECONDS = 3600
 """How long the addresses in a manifest work at least; whoever needs longer reads their lines again."""
 _CHUNK = 100
+
+
+class Preview(NamedTuple):
+    """What an export would have.
+
+    Attributes:
+        images: how many images match, or of those that are named can be exported now.
+        refused: why the others that are named cannot, by id.
+    """
+
+    images: Total
+    refused: dict[UUID, errors.AppError]
 
 
 class Manifest(NamedTuple):
@@ -50,10 +63,12 @@ async def begin_export(
     transaction: Transaction,
     actor: Actor,
     new: NewExport,
-    filters: Filters,
+    filters: Filters | None,
     team_id: UUID | None,
 ) -> UUID:
     """Begin an export, and return the operation's id. `filters` are those of the body, checked by their names.
+
+    Images that are named but not the team's become items that fail.
 
     Raises:
         errors.DeliveryNotConfigured: This deployment issues no delivery addresses.
@@ -63,31 +78,51 @@ async def begin_export(
         errors.TooManyOperations: The team has the maximum of unfinished operations.
     """
     owner_id, _ = await _check(services, transaction, actor, new, filters, team_id)
-    parameters = {"filter": new.filter, "_filters": matching.pairs_of(new.filter)}
-    return await operations.create(transaction, actor, EXPORT, owner_id, parameters)
+    if new.filter is not None:
+        parameters = {"filter": new.filter, "_filters": matching.pairs_of(new.filter)}
+        return await operations.create(transaction, actor, EXPORT, owner_id, parameters)
+    named = await _find_named(transaction, owner_id, new)
+    items = [
+        NewItem(image_id, size_bytes=0 if row is None else row["size_bytes"] or 0) for image_id, row in named.items()
+    ]
+    return await operations.create(transaction, actor, EXPORT, owner_id, {}, items=items)
 
 
-async def count_matching(
-    services: Services, actor: Actor, new: NewExport, filters: Filters, team_id: UUID | None
-) -> Total:
-    """Return how many images an export would have, and begin nothing.
+async def preview(
+    services: Services, actor: Actor, new: NewExport, filters: Filters | None, team_id: UUID | None
+) -> Preview:
+    """Return what an export would have, and begin nothing.
 
     Raises:
         errors.AppError: As by `begin_export`.
     """
-    _, limited = await _check(services, services.database, actor, new, filters, team_id)
-    names, values = await conditions(services.database, actor, *limited)
-    return await count_images(services.database, frozenset(names), values)
+    owner_id, limited = await _check(services, services.database, actor, new, filters, team_id)
+    if limited is not None:
+        names, values = await conditions(services.database, actor, *limited)
+        return Preview(await count_images(services.database, frozenset(names), values), {})
+    named = await _find_named(services.database, owner_id, new)
+    reasons = {image_id: why_not_exported(row) for image_id, row in named.items()}
+    refused = {image_id: error for image_id, error in reasons.items() if error is not None}
+    return Preview(Total(len(named) - len(refused), at_least=False), refused)
 
 
 async def _check(
-    services: Services, runner: Runner, actor: Actor, new: NewExport, filters: Filters, team_id: UUID | None
-) -> tuple[UUID, Filters]:
-    """Return the team of an export and its filters, limited to that team."""
+    services: Services, runner: Runner, actor: Actor, new: NewExport, filters: Filters | None, team_id: UUID | None
+) -> tuple[UUID, Filters | None]:
+    """Return the team of an export, and its filters limited to that team; None if its images are named."""
     if services.settings.delivery_url is None:
         raise errors.DeliveryNotConfigured
     owner_id = await teams.receiving_team(runner, actor, team_id)
+    if new.filter is None or filters is None:
+        return owner_id, None
     return owner_id, await matching.check(runner, actor, new.filter, filters, owner_id)
+
+
+async def _find_named(runner: Runner, team_id: UUID, new: NewExport) -> dict[UUID, Record | None]:
+    """Return the images that an export names, each once, in its order; None for those that the team does not have."""
+    image_ids = new.image_ids or []
+    found = await queries.find_many(runner, team_id, image_ids)
+    return {image_id: found.get(image_id) for image_id in image_ids}
 
 
 async def read_manifest(

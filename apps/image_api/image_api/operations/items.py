@@ -11,6 +11,9 @@ from image_core import errors
 from image_core.db import Record
 from image_core.states import ItemState, OperationStatus
 
+MOST_NAMED_IMAGES = 10_000
+"""Maximum number of images that a request for an operation names by their ids."""
+
 
 class NewItem(NamedTuple):
     """An item to add, with what it adds to the estimate: an image, or any JSON as `payload`."""

@@ -1,7 +1,8 @@
 """Operations on pages: begun for all images that a filter matches, followed, and cancelled."""
 
+from datetime import UTC, datetime
 from urllib.parse import urlencode
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import orjson
 import pytest
@@ -15,11 +16,13 @@ from image_core.testing import UserWithKey
 
 from ..conftest import Api
 from ..housekeeping import Tasks
+from .browser import tags_of
 from .test_images import IMAGES, signed_in
 
 OPERATIONS = "/console/operations"
 BATCH = f"{IMAGES}/batch"
 RUN = f"{BATCH}/run"
+EXPORT = f"{IMAGES}/export"
 
 
 async def run(tasks: Tasks, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,18 +112,74 @@ async def test_all_that_match_are_exported_by_an_operation_whose_page_offers_the
         await testing.add_image(api.rows, viewer.team_id, filename=name)
     browser = await signed_in(api, viewer)
     page = (await browser.get(f"{IMAGES}?q=fjord&view=table")).text
-    address = f"{IMAGES}/export"
-    assert f'href="{address}?query=q%3Dfjord' in page
-    assert "1 image matches now" in (await browser.get(f"{address}?query=q%3Dfjord")).text
-    fields = browser.form(address)
+    assert f'href="{EXPORT}?query=q%3Dfjord' in page
+    assert "1 image matches now" in (await browser.get(f"{EXPORT}?query=q%3Dfjord")).text
+    fields = browser.form(f"{EXPORT}/begin")
     # Sent twice, it begins once.
-    (path,) = {(await browser.post(address, fields)).headers["location"] for _ in range(2)}
+    (path,) = {(await browser.post(f"{EXPORT}/begin", fields)).headers["location"] for _ in range(2)}
     assert "Its manifest" not in (await browser.get(path)).text
     await run(tasks, monkeypatch)
     manifest = f"/api/v1/exports/{path.rpartition('/')[2]}/manifest"
     assert f'href="{manifest}"' in (await browser.get(path)).text
     lines = (await browser.get(manifest)).text.splitlines()
     assert [line.count('"filename":"fjord.png"') for line in lines] == [1]
+
+
+async def test_images_that_are_ticked_are_exported(
+    api: Api, tasks: Tasks, stranger: UserWithKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    viewer = await api.user(role=Role.VIEWER)
+    assert viewer.team_id is not None
+    assert stranger.team_id is not None
+    first, _, last = [await testing.add_image(api.rows, viewer.team_id, filename=f"{each}.png") for each in range(3)]
+    waiting = await testing.add_image(api.rows, viewer.team_id, "stored", filename="waiting.png")
+    theirs = await testing.add_image(api.rows, stranger.team_id, filename="secret.png")
+    browser = await signed_in(api, viewer)
+    (button,) = [each for _, each in tags_of((await browser.get(IMAGES)).text) if each.get("formaction") == EXPORT]
+    ticked = [("image_id", each) for each in (last, first, waiting, theirs)]
+    page = (await browser.get(f"{EXPORT}?{urlencode([*ticked, ('query', 'q=png'), (button['name'], '1')])}")).text
+    assert "Export 4 images" in page
+    assert "2 images can be exported now" in page
+    assert "2 images cannot be exported" in page
+    assert "waiting.png" in page
+    assert "secret.png" not in page
+    assert f'href="{IMAGES}?q=png"' in page
+    path = (await browser.submit(f"{EXPORT}/begin")).headers["location"]
+    await run(tasks, monkeypatch)
+    assert "The images that were chosen" in (await browser.get(path)).text
+    assert [code in browser.page for code in ("image-not-ready", "image-not-found")] == [True, True]
+    lines = (await browser.get(f"/api/v1/exports/{path.rpartition('/')[2]}/manifest")).text.splitlines()
+    assert [UUID(orjson.loads(line)["image_id"]) for line in lines] == [last, first, waiting, theirs]
+    # With nothing ticked it says so, instead of exporting everything; the box for all that match does.
+    assert "No image is chosen" in (await browser.get(f"{EXPORT}?{button['name']}=1")).text
+    assert "4 images match now" in (await browser.get(f"{EXPORT}?{button['name']}=1&all=1")).text
+
+
+async def test_more_images_than_an_address_holds_are_exported_by_a_form(api: Api, member: UserWithKey) -> None:
+    assert member.team_id is not None
+    image_id = await testing.add_image(api.rows, member.team_id)
+    browser = await signed_in(api, member)
+    await browser.get(f"{EXPORT}?query=q%3Dpng")
+    token = browser.form(f"{EXPORT}/begin")["csrf_token"]
+    sent = " ".join([str(image_id), *(str(uuid4()) for _ in range(1001))])
+    page = (await browser.post(EXPORT, {"csrf_token": token, "image_ids": sent})).text
+    assert "2 images beyond them are left out" in page
+    assert "1 image can be exported now" in page
+    assert len(browser.form(f"{EXPORT}/begin")["image_ids"].split()) == 1000
+    for ids in ("", "x"):
+        assert (await browser.post(EXPORT, {"csrf_token": token, "image_ids": ids})).status_code == 422
+
+
+async def test_an_admin_exports_chosen_images_of_one_team_only(api: Api, member: UserWithKey) -> None:
+    assert member.team_id is not None
+    await testing.add_image(api.rows, member.team_id)
+    browser = await signed_in(api, api.admin)
+    await testing.add_image(api.rows, member.team_id, deleted_at=datetime.now(UTC))
+    of_team = f"?team_id={member.team_id}"
+    # What is in the trash cannot be exported.
+    for query, buttons in ((of_team, 1), ("", 0), (f"{of_team}&status=trashed", 0)):
+        tags = tags_of((await browser.get(f"{IMAGES}{query}")).text)
+        assert len([each for _, each in tags if each.get("formaction") == EXPORT]) == buttons
 
 
 async def test_a_granted_source_is_imported_by_a_form(api: Api, member: UserWithKey, stranger: UserWithKey) -> None:

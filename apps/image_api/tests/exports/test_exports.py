@@ -177,6 +177,60 @@ class TestManifest:
         assert await manifest_of(api, member, operation_id, after_position=3) == ([], None)
 
 
+class TestByIds:
+    async def begin(self, api: Api, by: UserWithKey, image_ids: list[UUID]) -> str:
+        body = {"image_ids": [str(each) for each in image_ids]}
+        answer = await api.client.post(URL, headers=by.headers, json=body)
+        assert answer.status_code == 202, answer.text
+        operation_id: str = answer.json()["operation_id"]
+        return operation_id
+
+    async def test_images_keep_their_order_and_those_that_are_not_the_teams_fail(
+        self, api: Api, tasks: Tasks, member: UserWithKey, stranger: UserWithKey, images: list[UUID]
+    ) -> None:
+        assert stranger.team_id is not None
+        theirs, absent = await testing.add_image(api.rows, stranger.team_id, size_bytes=7000), uuid4()
+        named = [images[1], theirs, images[2], absent, images[1]]
+        operation_id = await self.begin(api, member, named)
+        begun = (await api.client.get(f"/api/v1/operations/{operation_id}", headers=member.headers)).json()
+        assert (begun["total"], begun["parameters"], begun["estimate"]["bytes"]) == (4, {}, 2000)
+        await run(tasks)
+        lines, _ = await manifest_of(api, member, operation_id)
+        assert [UUID(line["image_id"]) for line in lines] == named[:4]
+        assert [line["code"] for line in lines] == [None, "image-not-found", None, "image-not-found"]
+        answer = await api.client.get(f"/api/v1/operations/{operation_id}/failures", headers=member.headers)
+        failures = [orjson.loads(line) for line in answer.content.splitlines()]
+        assert [(each["position"], each["code"], each["detail"]) for each in failures] == [
+            (position, "image-not-found", "The image does not exist.") for position in (2, 4)
+        ]
+
+    async def test_an_admin_exports_of_the_team_that_is_named_alone(
+        self, api: Api, tasks: Tasks, member: UserWithKey, stranger: UserWithKey, images: list[UUID]
+    ) -> None:
+        assert stranger.team_id is not None
+        theirs = await testing.add_image(api.rows, stranger.team_id)
+        body = {"image_ids": [str(images[0]), str(theirs)]}
+        refused = await api.client.post(URL, headers=api.admin.headers, json=body)
+        assert refused.json()["code"] == "team-required"
+        begun = await api.client.post(f"{URL}?team_id={member.team_id}", headers=api.admin.headers, json=body)
+        await run(tasks)
+        lines, _ = await manifest_of(api, api.admin, begun.json()["operation_id"])
+        assert [line["code"] for line in lines] == [None, "image-not-found"]
+
+    async def test_ten_thousand_are_the_most(self, api: Api, member: UserWithKey) -> None:
+        ids = [str(UUID(int=number)) for number in range(10_001)]
+        assert (await api.client.post(URL, headers=member.headers, json={"image_ids": ids})).status_code == 422
+        assert (await api.client.post(URL, headers=member.headers, json={"image_ids": ids[1:]})).status_code == 202
+
+    async def test_images_are_named_in_one_way(self, api: Api, member: UserWithKey) -> None:
+        ids = [str(uuid4())]
+        for body in ({}, {"image_ids": []}, {"image_ids": ["x"]}, {"image_ids": ids, "filter": {"tag": "a"}}):
+            answer = await api.client.post(URL, headers=member.headers, json=body)
+            assert (answer.status_code, answer.json()["code"]) == (422, "request-invalid"), body
+        for body in ({"image_ids": ids, "filter": None}, {"image_ids": None, "filter": {"tag": "a"}}):
+            assert (await api.client.post(URL, headers=member.headers, json=body)).status_code == 202, body
+
+
 class TestRights:
     async def test_there_is_no_manifest_before_the_end_and_none_of_a_cancelled_export(
         self, api: Api, tasks: Tasks, images: list[UUID], member: UserWithKey

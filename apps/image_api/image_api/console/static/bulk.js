@@ -103,21 +103,24 @@ async function act(action, ids) {
   }
 }
 
-/** Open the page of an action, which asks for what it needs; an address would be too long for the ids. @param {string} action */
-function open(action) {
+/**
+ * Open the page of an action, which asks for what it needs; an address would be too long for the ids.
+ * @param {string} action @param {string} [address] of another page than that of batches
+ */
+function open(action, address = bar.dataset.bulk ?? "") {
   const which = everything.checked ? { all: "1" } : { image_ids: chosen.join(" ") };
   const fields = { csrf_token: token, action, query: new FormData(bar).get("query"), ...which };
   const inputs = Object.entries(fields).map(([name, value]) => make("input", { type: "hidden", name, value }));
-  const form = make("form", { method: "post", action: bar.dataset.bulk ?? "" }, ...inputs);
+  const form = make("form", { method: "post", action: address }, ...inputs);
   document.body.append(form);
   form.submit();
 }
 
 bar.addEventListener("submit", (event) => {
   event.preventDefault();
-  const action = event.submitter instanceof HTMLButtonElement ? event.submitter.value : "";
+  const { value: action = "", dataset = {} } = /** @type {Partial<HTMLButtonElement>} */ (event.submitter ?? {});
   if ((action === "trash" || action === "restore") && !everything.checked) act(action, chosen);
-  else if (chosen.length) open(action);
+  else if (chosen.length) open(action, dataset.action);
 });
 document.addEventListener("selection-change", (event) => choose(/** @type {CustomEvent} */ (event).detail));
 document.addEventListener("selection-action", (event) => {

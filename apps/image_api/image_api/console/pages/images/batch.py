@@ -48,7 +48,7 @@ class _Step:
         shown = {
             "asked": self.asked, "fields": self.fields, "words": batch_forms.WORDS[self.asked.action],
             "image_ids": batch_forms.joined(self.asked.image_ids),
-            "list": _list_of(self.asked.form), "sent": {name: self.asked.form.get(name) for name in needed}, **values,
+            "list": list_of(self.asked.form), "sent": {name: self.asked.form.get(name) for name in needed}, **values,
         }  # fmt: skip
         return render(self._request, template, shown, team_id=self.team_id)
 
@@ -60,7 +60,7 @@ class _Step:
         )  # fmt: skip
 
 
-def _list_of(form: Form) -> str:
+def list_of(form: Form) -> str:
     """Return the address of the list from which the images were chosen."""
     return list_address(parse_qsl(form.get("query")))
 
@@ -100,7 +100,7 @@ async def show(
     if all and lacks_team(actor, team_id):
         return ask_for_team(request, "Images")
     if not image_id and not all:
-        return render(request, "batch_of_none.html", {"list": _list_of(form)}, team_id=team_id)
+        return render(request, "batch_of_none.html", {"list": list_of(form)}, team_id=team_id)
     return await _check(services, actor, await _find_step(request, services, actor, form, team_id))
 
 
