@@ -135,6 +135,8 @@ async def change(
     Raises:
         errors.RequestInvalid: The metadata do not fit the team's schema, or a part of the image would be incomplete.
     """
+    if not patch:
+        return await get_image(transaction, actor, old["id"])
     values = dict(patch)
     for name in _PARTS.keys() & patch.keys():
         values |= _merge_part(old, name, values.pop(name))
@@ -143,8 +145,7 @@ async def change(
     if "metadata" in values:
         values["metadata"] = to_json(merge_metadata(old, values["metadata"], declared))
     changed = require_found(await queries.change(transaction, transitions.edit(old["id"], values)))
-    if patch:
-        await _record_change(transaction, changed, *patch)
+    await _record_change(transaction, changed, *patch)
     await _remake_focused(transaction, old, values)
     # Names only: a filename or a value may be personal, and audit events are retained.
     names: dict[str, Any] = {"fields": sorted(patch)}

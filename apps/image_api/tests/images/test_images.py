@@ -367,6 +367,13 @@ class TestPatch:
         )
         assert sorted(answer.status_code for answer in answers) == [200, 412, 412, 412]
 
+    async def test_a_patch_of_nothing_changes_nothing(self, api: Api, member: UserWithKey) -> None:
+        image_id = await add(api, member)
+        before = await api.row(image_id)
+        assert (await self.change(api, member, image_id))["id"] == image_id
+        assert await api.row(image_id) == before
+        assert await api.rows.fetch_one(select(audit_event)) is None
+
     async def test_a_change_is_audited_by_the_names_of_its_fields(self, api: Api, member: UserWithKey) -> None:
         image_id = await add(api, member)
         await self.change(api, member, image_id, filename="personal.png", metadata={"who": "Ada"})
