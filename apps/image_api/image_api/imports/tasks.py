@@ -16,6 +16,7 @@ from image_api.direct_uploads import queries as direct_uploads
 from image_api.import_sources import service as import_sources
 from image_api.imports import names, queries
 from image_api.metadata_schemas import service as metadata_schemas
+from image_api.operations import claims
 from image_api.operations.items import DONE, Item, NewItem, Operation, Outcome, failed, in_progress
 from image_api.operations.kinds import Filled, Kind
 from image_api.tasks.parts import TaskParts
@@ -33,7 +34,7 @@ from image_core.images.discards import schedule_removal
 from image_core.images.object_names import Bucket, original_name
 from image_core.images.picture_header import PREFIX_BYTES, PictureHeader
 from image_core.models import image
-from image_core.states import FINAL, Failure, ImageStatus, ItemState
+from image_core.states import FINAL, Failure, ImageStatus, ItemState, OperationStatus
 from image_core.storage.protocol import (
     BucketNotReadable,
     ListedObject,
@@ -52,6 +53,8 @@ _FETCHING_SECONDS = 6.0
 """After this time no new URL is fetched in a turn, so that other operations have theirs."""
 
 
+_NOT_BEGUN = Outcome(ItemState.WAITING)
+"""Of a URL whose operation ended before its image was begun: it is left."""
 _note_copy = Query(transitions.note_copy())
 
 
@@ -306,21 +309,22 @@ class FetchUrls(Kind):
         """Fetch and store what has no object yet, and tell what became of the images."""
 
         async def fetch(item: Item, row: Record | None) -> Outcome | None:
+            if row is None and operation.status is not OperationStatus.RUNNING:
+                return _NOT_BEGUN
             try:
-                await _fetch(parts, operation, item, row)
+                return await _fetch(parts, operation, item, row)
             except errors.Unavailable:
                 return None
             except errors.AppError as error:
                 if item.subject_id is not None:
                     await _give_up(parts, operation.owner_id, item.subject_id, Failure(error.code, error.detail))
                 return failed(error)
-            return None
 
         return await _settle(parts, operation, items, fetch, _FETCHES_AT_ONCE, is_begun=False)
 
 
-async def _fetch(parts: TaskParts, operation: Operation, item: Item, row: Record | None) -> None:
-    """Fetch the file of a line and store it, with its row first.
+async def _fetch(parts: TaskParts, operation: Operation, item: Item, row: Record | None) -> Outcome | None:
+    """Fetch the file of a line and store it, with its row first, unless the operation has ended meanwhile.
 
     It raises the errors of `fetch_source` and of `receiving` about the file, and:
 
@@ -333,7 +337,7 @@ async def _fetch(parts: TaskParts, operation: Operation, item: Item, row: Record
     name = original_name(team_id, image_id)
     if row is not None and (found := await parts.originals.stat(name)) is not None:
         await _note_stored(parts, image_id, found)
-        return
+        return None
     given = {key: value for key, value in item.payload.items() if key != "url" and value is not None}
     declared = await metadata_schemas.declared_fields(parts.database, team_id)
     limit_bytes = parts.settings.upload_max_bytes
@@ -344,7 +348,10 @@ async def _fetch(parts: TaskParts, operation: Operation, item: Item, row: Record
         sha256 = await receiving.read_whole(body)
         if row is None:
             async with parts.database.transaction() as transaction:
+                if await claims.hold(transaction, operation.id, alone=False) is None:
+                    return _NOT_BEGUN
                 size_bytes = body.total_bytes if body.ended else limit_bytes
                 await _add_row(parts, transaction, operation, image_id, header, size_bytes, fields, sha256)
         received = await receiving.store(parts.originals, name, header.content_type, body, sha256)
     await _note_stored(parts, image_id, received.stored)
+    return None

@@ -9,7 +9,11 @@ import pytest
 from sqlalchemy import update
 
 from image_api.imports import names, service
+from image_api.imports import tasks as import_tasks
 from image_api.imports.lines import MOST_LINE_BYTES, MOST_LINES, items_of
+from image_api.operations import service as operations
+from image_api.uploads import receiving
+from image_api.uploads.body_buffer import BodyBuffer
 from image_core import errors, models, testing
 from image_core.ids import new_id
 from image_core.testing import UserWithKey
@@ -80,6 +84,44 @@ async def test_urls_are_fetched_and_each_fails_alone(imports: Imports, monkeypat
     }
     (image,) = await imports.images()
     assert image["tags"] == ["old"]
+
+
+@pytest.mark.parametrize("is_fetching", [False, True])
+async def test_after_a_cancellation_no_image_is_begun(
+    imports: Imports, monkeypatch: pytest.MonkeyPatch, is_fetching: bool
+) -> None:
+    monkeypatch.setattr(imports.tasks.parts.fetcher, "_allowed", [ip_network(each) for each in LOCAL_SOURCES])
+
+    async def cancel() -> None:
+        by = actor_of(imports.user_id, imports.team_id)
+        async with imports.tasks.rows.transaction() as transaction:
+            await operations.cancel(transaction, by, operation_id)
+
+    async def cancel_while_fetching(body: BodyBuffer) -> bytes | None:
+        await cancel()
+        return await read_whole(body)
+
+    async with serving(whole(picture(1))) as source:
+        async with imports.tasks.rows.transaction() as transaction:
+            operation_id = await service.import_urls(
+                transaction, actor_of(imports.user_id, imports.team_id), None, items_of(orjson.dumps({"url": source}))
+            )
+        if is_fetching:
+            read_whole = receiving.read_whole
+            monkeypatch.setattr(receiving, "read_whole", cancel_while_fetching)
+            await imports.run()
+        else:
+            with monkeypatch.context() as patch:
+                patch.setattr(import_tasks, "_FETCHING_SECONDS", -1.0)
+                await imports.run()
+            assert await imports.report(operation_id) == {source: ("in_progress", None)}
+            await cancel()
+    # Nothing is fetched either, which would fail now.
+    await imports.run()
+    assert await imports.images() == []
+    assert await imports.report(operation_id) == {source: ("waiting", None)}
+    row = await imports.row(operation_id)
+    assert (row["status"], row["failed"], row["finished_at"] is not None) == ("cancelled", 0, True)
 
 
 async def test_requests_begin_operations(api: Api, member: UserWithKey, stranger: UserWithKey) -> None:
