@@ -24,6 +24,7 @@ def test_ten_attempts_over_three_days() -> None:
     [
         ("120", 120), ("0", 5), ("9999999999999", 86_400), ("Sun, 01 Mar 2026 12:01:00 GMT", 60),
         ("Sun, 01 Mar 2026 11:00:00 GMT", 5), ("soon", None), ("", None), ("1.5", None), ("²", None),
+        ("Sun, 01 Mar 99999999999999999999 12:01:00 GMT", None),
     ],
 )  # fmt: skip
 def test_retry_after_in_both_forms(text: str, seconds: int | None) -> None:

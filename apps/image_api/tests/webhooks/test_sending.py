@@ -292,6 +292,19 @@ class TestCrashes:
             assert len(receiver.received) == 1
         assert [row["status"] for row in await hooks.deliveries()] == ([] if change == "delete" else ["ended"])
 
+    async def test_what_the_old_url_answers_says_nothing_about_the_new_one(self, hooks: Hooks) -> None:
+        async with receiving(behaviour="hangs", status=410) as old, receiving() as new:
+            hook = await hooks.create(old.url)
+            push = asyncio.create_task(hooks.push(await hooks.event()))
+            await old.has_received.wait()
+            await hooks.set(hook, url=new.url)
+            old.may_answer.set()
+            assert await push == 204
+            assert len(new.received) == 1
+        row = await hooks.row(hook)
+        assert (row["disabled_at"], row["failing_since"]) == (None, None)
+        assert [each["status"] for each in await hooks.deliveries()] == ["succeeded"]
+
     async def test_a_secret_that_is_rotated_between_attempts(self, hooks: Hooks) -> None:
         async with receiving(status=500) as receiver:
             hook = await hooks.create(receiver.url)

@@ -179,7 +179,7 @@ _put_back = Query(
     )
 )  # fmt: skip
 _one = webhook.c.id == bindparam("webhook_id", type_=Uuid)
-_lock = Query(select(webhook.c.failing_since, webhook.c.disabled_at).where(_one).with_for_update(key_share=True))
+_lock = Query(select(webhook.c.url, webhook.c.failing_since).where(_one).with_for_update(key_share=True))
 _succeed = Query(update(webhook).where(_one).values(last_succeeded=True, failing_since=None))
 _fail = Query(
     update(webhook)

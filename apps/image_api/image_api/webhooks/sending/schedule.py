@@ -62,7 +62,7 @@ def retry_after(text: str, now: datetime) -> timedelta | None:
     else:
         try:
             at = parsedate_to_datetime(text)
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
         wanted = (at if at.tzinfo else at.replace(tzinfo=UTC)) - now
     return min(max(wanted, _SHORTEST_HOLD), _LONGEST_HOLD)

@@ -207,15 +207,25 @@ class Sender:
     async def _record(self, row: Record, token: UUID, attempt: Attempt) -> None:
         """Record an attempt and what follows, unless the delivery has ended or is somebody else's by now."""
         verdict, now = attempt.verdict, self.now()
-        status, due_at = self._next_state(row, verdict, now)
-        outcome = (row["delivery_id"], token, status, due_at, now, attempt.seen())
         if verdict.succeeded and row["last_succeeded"] is True:
-            await queries.finish(self._parts.database, *outcome)
+            await queries.finish(self._parts.database, *self._outcome(row, token, attempt, verdict, now))
             return
         async with committing(self._parts) as transaction:
             endpoint = await queries.lock_endpoint(transaction, row["id"])
-            if endpoint is not None and await queries.finish(transaction, *outcome):
+            if endpoint is None:
+                return
+            # What was sent elsewhere before its URL was changed says nothing about the endpoint.
+            is_current = endpoint["url"] == row["url"]
+            if verdict.gone and not is_current:
+                verdict = Verdict(succeeded=False)
+            is_ours = await queries.finish(transaction, *self._outcome(row, token, attempt, verdict, now))
+            if is_ours and is_current:
                 await self._change_endpoint(transaction, row["id"], endpoint, verdict, now)
+
+    def _outcome(self, row: Record, token: UUID, attempt: Attempt, verdict: Verdict, now: datetime) -> tuple[Any, ...]:
+        """Return what `queries.finish` stores of a delivery."""
+        status, due_at = self._next_state(row, verdict, now)
+        return row["delivery_id"], token, status, due_at, now, attempt.seen()
 
     def _next_state(
         self, row: Record, verdict: Verdict, now: datetime
