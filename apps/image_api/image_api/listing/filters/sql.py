@@ -170,7 +170,8 @@ _CONDITIONS: dict[str, ColumnElement[bool]] = {
     "terms_q": or_(image.c.search_terms.contains(bindparam("terms_q", type_=_TEXTS)), image.c.search_terms.is_(None)),
     "trashed": image.c.deleted_at.is_not(None),
     "not_trashed": image.c.deleted_at.is_(None),
-    "not_expired": image.c.status != ImageStatus.EXPIRED,
+    # A literal, as the indexes of lists have it: a plan for any value of a parameter could not use them.
+    "not_expired": image.c.status != literal_column(f"'{ImageStatus.EXPIRED}'"),
     # Metadata: the path decides, the terms find candidates by their index, which skips images without metadata.
     "metadata": image.c.metadata.bool_op("@@")(bindparam("metadata_path", type_=JSONPATH)),
     "terms": and_(image.c.metadata != literal_column("'{}'::jsonb"), _terms.contains(bindparam("terms", type_=_TEXTS))),
