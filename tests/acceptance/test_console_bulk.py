@@ -143,6 +143,20 @@ async def test_tags_are_added_on_a_page_that_says_what_it_does(
         assert (await member.ask("GET", "/images?tag=sea", 200))["items"] == []
 
 
+@pytest.mark.parametrize("script", [True, False], ids=["script", "without"])
+async def test_chosen_images_are_exported(
+    chromium: Any, system: RunningSystem, member: Client, ids: list[str], script: bool
+) -> None:
+    async with opened(chromium, system, member, java_script_enabled=script) as page:
+        for at in (0, 1):
+            await page.locator("[data-image-grid]").get_by_role("checkbox").nth(at).check()
+        await page.get_by_role("button", name="More").click()
+        await page.get_by_role("button", name="Export", exact=True).click()
+        await page.get_by_role("heading", name="Export 2 images").wait_for()
+        await page.get_by_role("button", name="Export them").click()
+        await page.get_by_role("heading", name="Export: 2 items").wait_for()
+
+
 async def test_values_are_counted_when_their_part_is_opened_and_a_choice_sends_the_form(
     chromium: Any, system: RunningSystem, admin: Client, member: Client, ids: list[str]
 ) -> None:
