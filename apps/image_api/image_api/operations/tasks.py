@@ -107,6 +107,9 @@ async def _take_turn(
     except errors.Unavailable as error:
         log("operation_put_off", severity="WARNING", operation_id=str(row["id"]), code=error.code)
         return 0
+    except Exception as error:  # noqa: BLE001 (the other operations go on; this one is reported and tried again)
+        log_unexpected(error, operation_id=str(row["id"]))
+        return 0
     return handled
 
 

@@ -4,7 +4,7 @@ import asyncio
 import dataclasses
 import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -13,8 +13,12 @@ from sqlalchemy import func, select, update
 
 from image_api.operations import claims, ending, queries, service
 from image_api.operations import tasks as operations
+from image_api.operations.items import Item, Operation, Outcome, in_progress
+from image_api.operations.kinds import Filled
+from image_api.tasks.parts import TaskParts
 from image_api.tasks.runner import Budget
 from image_core import errors, models, testing
+from image_core.db import Transaction
 from image_core.events import Message, Topic
 from image_core.ids import new_id
 
@@ -372,6 +376,32 @@ class TestTurns:
         await work.run(kind)
         names = {large: "L", second: "S", small: "x"}
         assert "".join(names[operation_id] for operation_id, _ in kind.order) == "LxSxLxSLSLLLLLL"
+
+    @pytest.mark.parametrize("where", ["fill", "settle"])
+    async def test_an_operation_that_breaks_keeps_nobody(self, work: Operations, where: str) -> None:
+        broken, sound = await work.begin(3, given=where == "settle"), await work.begin(7, given=True)
+
+        class Breaking(Counting):
+            async def fill(self, parts: TaskParts, operation: Operation) -> Filled:
+                raise RuntimeError
+
+            async def run_item(
+                self, parts: TaskParts, transaction: Transaction, operation: Operation, item: Item
+            ) -> Outcome:
+                done = await super().run_item(parts, transaction, operation, item)
+                return in_progress(operation.id) if operation.id == broken else done
+
+            async def settle(
+                self, parts: TaskParts, operation: Operation, items: Sequence[Item]
+            ) -> Mapping[int, Outcome]:
+                raise RuntimeError
+
+        for _ in range(2):
+            await work.run(Breaking())
+        assert await work.counts(sound) == ("succeeded", 7, 7, 0)
+        for _ in range(2):
+            await work.run(Counting(over={1, 2, 3}))
+        assert (await work.row(broken))["status"] == "succeeded"
 
     async def test_an_operation_of_another_release_keeps_nobody(self, work: Operations) -> None:
         unknown, known = await work.begin(1), await work.begin(1)
