@@ -259,6 +259,14 @@ class TestCrashes:
         assert len(receiver.received) == 1
         assert [row["attempts"] for row in await hooks.deliveries()] == [2]
 
+    async def test_what_another_instance_has_tried_meanwhile_waits(self, hooks: Hooks) -> None:
+        await hooks.create()
+        await queries.add_deliveries(hooks.tasks.rows, [await hooks.event()], hooks.now())  # type: ignore[arg-type]
+        (seen,) = await hooks.deliveries()
+        await hooks.tasks.rows.execute(update(webhook_delivery).values(due_at=hooks.now() + timedelta(seconds=5)))
+        async with hooks.tasks.rows.transaction() as transaction:
+            assert await queries.claim(transaction, [seen["id"]], new_id(), hooks.now()) == []
+
     async def test_killed_before_the_outcome_is_stored_it_is_sent_again(
         self, hooks: Hooks, monkeypatch: pytest.MonkeyPatch
     ) -> None:

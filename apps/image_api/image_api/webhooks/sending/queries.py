@@ -91,20 +91,20 @@ _add = Query(
     .on_conflict_do_nothing()
 )
 
-_is_free = or_(_delivery.lease_until.is_(None), _delivery.lease_until <= _now)
+_is_due = and_(
+    IS_PENDING, _delivery.due_at <= _now, or_(_delivery.lease_until.is_(None), _delivery.lease_until <= _now),
+    _delivery.attempts < MOST_ATTEMPTS,
+)  # fmt: skip
 _may_be_sent = and_(
     webhook.c.disabled_at.is_(None), or_(webhook.c.held_until.is_(None), webhook.c.held_until <= _now), _team_stays
 )
 _due_of_endpoint = (
     select(_delivery.id)
-    .where(
-        _delivery.webhook_id == webhook.c.id, IS_PENDING, _delivery.due_at <= _now, _is_free,
-        _delivery.attempts < MOST_ATTEMPTS,
-    )
+    .where(_delivery.webhook_id == webhook.c.id, _is_due)
     .order_by(_delivery.due_at)
     .limit(MOST_OF_ENDPOINT)
     .lateral()
-)  # fmt: skip
+)
 _candidates = Query(
     select(
         _due_of_endpoint.c.id, webhook.c.id.label("webhook_id"), webhook.c.team_id,
@@ -113,9 +113,10 @@ _candidates = Query(
     .select_from(webhook.join(_due_of_endpoint, literal_column("true")))
     .where(_may_be_sent)
 )  # fmt: skip
+# Another instance may have tried them since they were found.
 _claimable = (
     select(_delivery.id)
-    .where(_delivery.id == func.any(bindparam("delivery_ids", type_=ARRAY(Uuid))), IS_PENDING, _is_free)
+    .where(_delivery.id == func.any(bindparam("delivery_ids", type_=ARRAY(Uuid))), _is_due)
     .with_for_update(skip_locked=True)
 )
 _claim = Query(
