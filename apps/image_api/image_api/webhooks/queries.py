@@ -19,6 +19,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import insert as insert_or_skip
 
 from image_api.http.pagination import Cursor, newest_first
 from image_core.db import Query, Record, Runner, Transaction
@@ -155,13 +156,16 @@ _next_replay = (
     .scalar_subquery()
 )  # fmt: skip
 _add_deliveries = Query(
-    insert(webhook_delivery).from_select(
+    insert_or_skip(webhook_delivery)
+    .from_select(
         ["id", "team_id", "webhook_id", "event_id", "event_type", "replay", "due_at"],
         select(
             _added.c.id, bindparam("team_id", type_=Uuid), bindparam("webhook_id", type_=Uuid), _added.c.event_id,
             _added.c.event_type, _next_replay, func.now(),
         ),
     )
+    # An event that is sent for the first time at this moment anyway.
+    .on_conflict_do_nothing()
 )  # fmt: skip
 
 

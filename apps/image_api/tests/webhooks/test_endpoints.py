@@ -1,5 +1,6 @@
 """Webhooks and their deliveries as callers see them."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -9,6 +10,7 @@ from sqlalchemy import select, text
 
 from image_api.limits.rate_limits import RateLimits
 from image_api.webhooks import deliveries, queries
+from image_api.webhooks.sending import queries as sending
 from image_core import testing
 from image_core.models import audit_event
 
@@ -167,6 +169,17 @@ class TestDeliveries:
             body: dict[str, Any] = {"since": "2026-01-01"}
             answer = await hooks.call("POST", f"webhooks/{hook['id']}/replay", json=body)
             assert answer.json()["code"] == "replay-in-progress"
+
+    async def test_a_replay_meets_the_fan_out_of_the_same_event(self, hooks: Hooks) -> None:
+        hook = await hooks.create()
+        event_id = await hooks.event()
+        body = {"since": (datetime.now(UTC) - timedelta(days=1)).isoformat()}
+        async with hooks.tasks.rows.transaction() as fan_out:
+            assert await sending.add_deliveries(fan_out, [event_id], datetime.now(UTC)) == 1
+            replay = asyncio.create_task(hooks.call("POST", f"webhooks/{hook['id']}/replay", json=body))
+            await testing.wait_for_lock_waiter(hooks.tasks.rows)
+        assert (await replay).status_code == 202
+        assert [(row["event_id"], row["replay"]) for row in await hooks.deliveries()] == [(event_id, 0)]
 
     async def test_ten_calls_a_minute(self, hooks: Hooks) -> None:
         object.__setattr__(hooks.api.services, "rate_limits", RateLimits(hooks.api.services.settings))
