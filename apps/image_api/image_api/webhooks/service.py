@@ -127,6 +127,9 @@ async def change_webhook(
     columns = _columns(actor, patch, settings)
     if columns.get("url", before["url"]) != before["url"]:
         columns |= {"failing_since": None, "held_until": None, "last_succeeded": None}
+        if before["with_credentials"] and "types" not in patch:
+            # Whoever moves it may see what it is sent.
+            columns |= _columns(actor, {"types": before["types"]}, settings)
     disabled = patch.get("disabled", before["disabled"])
     if disabled and not before["disabled"]:
         columns |= {"disabled_at": before["now"], "disabled_reason": WebhookEnd.MANUAL}

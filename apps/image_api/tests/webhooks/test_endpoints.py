@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import select, text
 
+from image_api.actor import Scope
 from image_api.limits.rate_limits import RateLimits
 from image_api.webhooks import deliveries, queries
 from image_api.webhooks.sending import queries as sending
@@ -54,6 +55,20 @@ class TestEndpoints:
         assert answer.json()["missing_scopes"] == ["keys:self"]
         for types in (["webhook.test"], ["operation.progressed"], ["image.eaten"], []):
             assert (await hooks.call("POST", "webhooks", json={"url": URL, "types": types})).status_code == 422
+
+    async def test_who_moves_a_webhook_gets_no_more_than_they_may_see(self, hooks: Hooks) -> None:
+        manager = await hooks.api.user(scopes=(Scope.WEBHOOKS_MANAGE,), team_id=hooks.member.team_id)
+        every, named = await hooks.create(), await hooks.create(types=["credential.leaked", "image.ready"])
+        moved = {"url": "https://elsewhere.example"}
+        refused = await hooks.call("PATCH", f"webhooks/{named['id']}", by=manager, json=moved)
+        assert (refused.status_code, refused.json()["code"]) == (403, "scope-missing")
+        chosen = {**moved, "types": ["image.ready"]}
+        assert (await hooks.call("PATCH", f"webhooks/{named['id']}", by=manager, json=chosen)).status_code == 200
+        assert (await hooks.call("PATCH", f"webhooks/{every['id']}", by=manager, json=moved)).status_code == 200
+        # Nor does it get more when somebody else moves it.
+        back = await hooks.call("PATCH", f"webhooks/{every['id']}", json={"url": URL})
+        assert back.status_code == 200
+        assert [(await hooks.row(hook))["with_credentials"] for hook in (every, named)] == [False, False]
 
     async def test_a_team_has_twenty(self, hooks: Hooks) -> None:
         assert hooks.member.team_id is not None
