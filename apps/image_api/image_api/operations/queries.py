@@ -12,7 +12,7 @@ from image_api.http.pagination import Cursor, newest_first
 from image_api.operations.items import NewItem
 from image_core.db import Query, Record, Runner, Transaction, to_json
 from image_core.models import operation, operation_item, team
-from image_core.states import ItemState, OperationStatus
+from image_core.states import UNDER_WAY, ItemState, OperationStatus
 
 _operation, _item = operation.c, operation_item.c
 _visible_team = bindparam("visible_team_id", type_=Uuid)
@@ -128,10 +128,11 @@ async def count_unfinished(transaction: Transaction, team_id: UUID | None) -> in
     return int(await transaction.fetch_value(_unfinished, team_id=team_id))
 
 
-async def find_unfinished(runner: Runner, kind: str, parameter: str, value: str) -> UUID | None:
-    """Return the unfinished operation of the whole platform with this kind and this parameter."""
+async def find_under_way(runner: Runner, kind: str, parameter: str, value: str) -> UUID | None:
+    """Return the operation of the whole platform with this kind and this parameter that will begin items."""
     statement = select(_operation.id).where(
         _operation.team_id.is_(None), _operation.finished_at.is_(None), _operation.kind == kind,
+        or_(*(_operation.status == status.value for status in UNDER_WAY)),
         _operation.parameters[parameter].astext == value,
     )  # fmt: skip
     found: UUID | None = await runner.fetch_value(statement.limit(1))

@@ -79,9 +79,9 @@ async def create(
     return operation_id
 
 
-async def find_unfinished(runner: Runner, kind: str, parameter: str, value: str) -> UUID | None:
-    """Return the unfinished operation of the whole platform with this kind and this parameter."""
-    return await queries.find_unfinished(runner, kind, parameter, value)
+async def find_under_way(runner: Runner, kind: str, parameter: str, value: str) -> UUID | None:
+    """Return the operation of the whole platform with this kind and this parameter that will begin items."""
+    return await queries.find_under_way(runner, kind, parameter, value)
 
 
 def minutes(items: int, seconds_per_item: float) -> int:

@@ -256,7 +256,7 @@ async def remove_team(
 
 async def _removal(transaction: Transaction, actor: Actor, marked: Record, retention_days: int) -> UUID:
     """Return the operation that removes a marked team; begin one if there is none, or it was cancelled."""
-    found = await operations.find_unfinished(transaction, REMOVAL, "team_id", str(marked["id"]))
+    found = await operations.find_under_way(transaction, REMOVAL, "team_id", str(marked["id"]))
     if found is not None:
         return found
     about = {"team_id": str(marked["id"]), "retention_days": retention_days}

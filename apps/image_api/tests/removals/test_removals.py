@@ -171,6 +171,16 @@ async def test_a_cancelled_one_leaves_the_rest_to_the_sweep_and_can_be_begun_aga
     assert (await state(api, second))[0] == "succeeded"
 
 
+async def test_one_that_is_cancelled_but_not_finished_can_be_begun_again(api: Api, tasks: Tasks) -> None:
+    member = await api.user()
+    claim = {"claim_token": UUID(int=1), "lease_expires_at": func.now() + func.make_interval(0, 0, 0, 0, 1)}
+    await tasks.image("processing", team_id=member.team_id, **claim)
+    first = await remove(api, member.team_id)
+    await work(tasks)
+    await call(api, api.admin, "POST", f"/operations/{first}/cancel")
+    assert await remove(api, member.team_id) != first
+
+
 @pytest.mark.parametrize("by_admin", [False, True])
 async def test_its_operations_do_nothing_more(api: Api, tasks: Tasks, by_admin: bool) -> None:
     member = await api.user()
