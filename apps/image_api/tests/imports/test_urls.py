@@ -1,5 +1,6 @@
 """Imports of lists of URLs, and their requests."""
 
+import tracemalloc
 from ipaddress import ip_network
 from typing import Any
 from uuid import UUID
@@ -10,7 +11,7 @@ from sqlalchemy import update
 
 from image_api.imports import names, service
 from image_api.imports import tasks as import_tasks
-from image_api.imports.lines import MOST_LINE_BYTES, MOST_LINES, items_of
+from image_api.imports.lines import MOST_BYTES, MOST_LINE_BYTES, MOST_LINES, items_of
 from image_api.operations import service as operations
 from image_api.uploads import receiving
 from image_api.uploads.body_buffer import BodyBuffer
@@ -53,6 +54,17 @@ def test_an_import_has_as_many_lines_as_it_may() -> None:
         items_of(line * (MOST_LINES + 1))
     with pytest.raises(errors.RequestInvalid):
         items_of(b"\n\n")
+
+
+def test_too_many_lines_take_little_memory() -> None:
+    body = b"{" + b"\n" * (MOST_BYTES - 2) + b"}"
+    tracemalloc.start()
+    try:
+        with pytest.raises(errors.TooManyLines):
+            items_of(body)
+        assert tracemalloc.get_traced_memory()[1] < 3 * MOST_BYTES
+    finally:
+        tracemalloc.stop()
 
 
 def test_resized_copies_are_known_by_their_names() -> None:
