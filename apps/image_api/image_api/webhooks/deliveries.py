@@ -5,14 +5,14 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from image_api import audit
-from image_api.actor import Actor
+from image_api.actor import Actor, Scope
 from image_api.http.pagination import Cursor
 from image_api.teams import service as teams
 from image_api.webhooks import STEP, queries, service
 from image_core import errors
 from image_core.db import Record, Runner, Transaction
 from image_core.events import EventType
-from image_core.feed.event_types import SENT_TYPES
+from image_core.feed.event_types import SENT_TYPES, is_about_keys
 from image_core.ids import new_id
 from image_core.intake.nudges import nudge
 
@@ -71,9 +71,15 @@ async def replay_delivery(transaction: Transaction, actor: Actor, delivery_id: U
 
     Raises:
         errors.WebhookDeliveryNotFound, errors.WebhookDisabled, errors.TeamBeingRemoved.
+        errors.ScopeMissing: The event is about a key, and the webhook is sent such events no more.
     """
     old = await get_delivery(transaction, actor, delivery_id)
     row = await _enabled(transaction, actor, old["webhook_id"])
+    if is_about_keys(old["event_type"]) and not row["with_credentials"]:
+        raise errors.ScopeMissing(
+            f"The webhook gets no events about keys any more: they need the scope {Scope.KEYS_SELF}.",
+            missing_scopes=[Scope.KEYS_SELF],
+        )
     return await _add_one(transaction, actor, row, old["event_id"], old["event_type"])
 
 

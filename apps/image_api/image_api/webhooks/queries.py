@@ -93,13 +93,16 @@ async def remove(transaction: Transaction, team_id: UUID, webhook_id: UUID) -> N
     await transaction.execute(delete(webhook).where(webhook.c.id == webhook_id, webhook.c.team_id == team_id))
 
 
-async def end_pending(transaction: Transaction, team_id: UUID, webhook_id: UUID) -> None:
-    """End what is due at a webhook."""
+async def end_pending(
+    transaction: Transaction, team_id: UUID, webhook_id: UUID, *, only_about_keys: bool = False
+) -> None:
+    """End what is due at a webhook, or only events about keys."""
+    about = [_delivery.event_type.like(CREDENTIAL_TYPES)] if only_about_keys else []
     await transaction.execute(
         update(webhook_delivery)
         .where(
             _delivery.webhook_id == webhook_id, _delivery.team_id == team_id,
-            _delivery.status == WebhookDeliveryStatus.PENDING,
+            _delivery.status == WebhookDeliveryStatus.PENDING, *about,
         )
         .values(status=WebhookDeliveryStatus.ENDED, ended_at=func.now(), lease_until=None, lease_token=None)
     )  # fmt: skip

@@ -138,6 +138,8 @@ async def change_webhook(
         columns |= await _enabling(transaction)
     if not columns:
         return before
+    if not columns.get("with_credentials", True):
+        await queries.end_pending(transaction, before["team_id"], webhook_id, only_about_keys=True)
     await queries.change(transaction, before["team_id"], webhook_id, columns)
     row = await get_webhook(transaction, actor, webhook_id)
     await _record(transaction, actor, "webhook.changed", row, before=_audited(before), after=_audited(row))

@@ -13,6 +13,7 @@ from image_api.limits.rate_limits import RateLimits
 from image_api.webhooks import deliveries, queries
 from image_api.webhooks.sending import queries as sending
 from image_core import testing
+from image_core.events import EventType
 from image_core.models import audit_event
 
 from ..conftest import MakeApi
@@ -59,12 +60,18 @@ class TestEndpoints:
     async def test_who_moves_a_webhook_gets_no_more_than_they_may_see(self, hooks: Hooks) -> None:
         manager = await hooks.api.user(scopes=(Scope.WEBHOOKS_MANAGE,), team_id=hooks.member.team_id)
         every, named = await hooks.create(), await hooks.create(types=["credential.leaked", "image.ready"])
+        for kind in (EventType.KEY_REVOKED, EventType.TRASHED):
+            await sending.add_deliveries(hooks.tasks.rows, [await hooks.event(kind=kind)], datetime.now(UTC))  # type: ignore[arg-type]
         moved = {"url": "https://elsewhere.example"}
         refused = await hooks.call("PATCH", f"webhooks/{named['id']}", by=manager, json=moved)
         assert (refused.status_code, refused.json()["code"]) == (403, "scope-missing")
         chosen = {**moved, "types": ["image.ready"]}
         assert (await hooks.call("PATCH", f"webhooks/{named['id']}", by=manager, json=chosen)).status_code == 200
         assert (await hooks.call("PATCH", f"webhooks/{every['id']}", by=manager, json=moved)).status_code == 200
+        assert [row["status"] for row in await hooks.deliveries()] == ["ended", "pending"]
+        (ended, _) = await hooks.deliveries()
+        replay = await hooks.call("POST", f"webhook-deliveries/{ended['id']}/replay", by=manager)
+        assert (replay.status_code, replay.json()["missing_scopes"]) == (403, ["keys:self"])
         # Nor does it get more when somebody else moves it.
         back = await hooks.call("PATCH", f"webhooks/{every['id']}", json={"url": URL})
         assert back.status_code == 200
