@@ -12,7 +12,7 @@ from image_api.batches import queries
 from image_api.batches.actions import apply
 from image_api.batches.collecting import collect
 from image_api.batches.estimates import SECONDS_PER_ANALYSIS, SECONDS_PER_CHANGE, to_items
-from image_api.batches.schemas import NewBatch
+from image_api.batches.schemas import BatchAction, NewBatch
 from image_api.listing.matching import find_matching
 from image_api.metadata_schemas import service as metadata_schemas
 from image_api.operations.items import DONE, Item, Operation, Outcome, failed, in_progress
@@ -59,6 +59,10 @@ class Changes(Kind):
 
     seconds_per_item: ClassVar[float] = SECONDS_PER_CHANGE
     items_at_once: ClassVar[int] = 2
+
+    def keeps_order(self, operation: Operation) -> bool:
+        """See `Kind`."""
+        return bool(operation.parameters["action"] == BatchAction.ADD_TO_COLLECTION)
 
     async def fill(self, parts: TaskParts, operation: Operation) -> Filled:
         """See `Kind`."""

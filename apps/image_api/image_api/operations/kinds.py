@@ -41,6 +41,10 @@ class Kind(Protocol):
     items_at_once: ClassVar[int] = 1
     """How many items are run concurrently, each in its own transaction."""
 
+    def keeps_order(self, operation: Operation) -> bool:  # noqa: ARG002
+        """Return whether items are run one after another in their order, whatever `items_at_once` is."""
+        return False
+
     async def fill(self, parts: TaskParts, operation: Operation) -> Filled:  # noqa: ARG002
         """Find the next items after `operation.fill_position`, outside any transaction.
 

@@ -202,7 +202,8 @@ async def _claim(turn: _Turn) -> list[Record]:
 
 async def _run_chunk(turn: _Turn, rows: Sequence[Record]) -> int:
     """Run claimed items in groups; return how many were run before the turn was over or the operation stopped."""
-    at_once = 1 if turn.kind.spends_credits else turn.kind.items_at_once
+    one_by_one = turn.kind.spends_credits or turn.kind.keeps_order(turn.operation)
+    at_once = 1 if one_by_one else turn.kind.items_at_once
     begun = 0
     for first in range(0, len(rows), at_once):
         results = await asyncio.gather(*(_run_item(turn, row) for row in rows[first : first + at_once]))

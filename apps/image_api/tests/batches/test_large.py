@@ -1,5 +1,6 @@
 """Batches by filter, of more than 1,000 images or with a budget are operations, which image-tasks does."""
 
+import asyncio
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -201,9 +202,15 @@ class TestByIds:
         monkeypatch.undo()
         monkeypatch.setattr(operations, "_IDLE_SECONDS", 0.0)
         assert (await get(api, member, path))["total"] == 4
-        await run(tasks)
+        async with api.rows.transaction() as other:
+            # The second one does not overtake the first, which has to wait.
+            await other.fetch(select(models.image.c.id).where(models.image.c.id == ids[0]).with_for_update())
+            running = asyncio.create_task(run(tasks))
+            await testing.wait_for_lock_waiter(api.rows)
+            await asyncio.sleep(0.3)
+        await running
         listed = await get(api, member, f"/api/v1/collections/{collection_id}/images")
-        assert {item["id"] for item in listed["items"]} == {str(each) for each in ids}
+        assert [item["id"] for item in listed["items"]] == [str(each) for each in ids]
         (failure,) = await failures_of(api, member, path)
         assert failure == {
             "position": 4, "image_id": str(absent), "code": "image-not-found", "detail": "The image does not exist.",
