@@ -52,7 +52,8 @@ class Imports:
     async def process(self) -> int:
         """Do what the processor does with objects whose rows are pending."""
         waiting = models.image.c.status == "pending", models.image.c.generation.is_not(None)
-        rows = await self.tasks.rows.fetch(select(models.image).where(*waiting))
+        # The first of two with the same bytes is the image, and the other its duplicate.
+        rows = await self.tasks.rows.fetch(select(models.image).where(*waiting).order_by(models.image.c.id))
         for row in rows:
             stored = await self.tasks.parts.originals.stat(row["object_name"])
             assert stored is not None
