@@ -300,8 +300,10 @@ class TestCrashes:
             assert len(receiver.received) == 1
         assert [row["status"] for row in await hooks.deliveries()] == ([] if change == "delete" else ["ended"])
 
-    async def test_what_the_old_url_answers_says_nothing_about_the_new_one(self, hooks: Hooks) -> None:
-        async with receiving(behaviour="hangs", status=410) as old, receiving() as new:
+    @pytest.mark.parametrize("status", [410, 503])
+    async def test_what_the_old_url_answers_says_nothing_about_the_new_one(self, hooks: Hooks, status: int) -> None:
+        said = {"status": status, "headers": {"Retry-After": "3600"}}
+        async with receiving(behaviour="hangs", **said) as old, receiving() as new:
             hook = await hooks.create(old.url)
             push = asyncio.create_task(hooks.push(await hooks.event()))
             await old.has_received.wait()
