@@ -21,6 +21,13 @@ def attributes(tag: str) -> dict[str, str]:
     return {name: html.unescape(value) for name, value in _ATTRIBUTE.findall(tag)}
 
 
+def _typed(field: dict[str, str]) -> dict[str, str]:
+    """As browsers do, take the line breaks out of what stands in an input of one line."""
+    if field.get("type") == "hidden" or "value" not in field:
+        return field
+    return field | {"value": re.sub(r"[\r\n]", "", field["value"])}
+
+
 class _Tags(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
@@ -72,7 +79,7 @@ class Browser:
         for attributes_of_form, content in reversed(_FORM.findall(self.page)):
             if attributes(attributes_of_form).get("action") == action:
                 fields = [
-                    attributes(tag) if tag else attributes(area) | {"value": html.unescape(text)}
+                    _typed(attributes(tag)) if tag else attributes(area) | {"value": html.unescape(text)}
                     for tag, area, text in _FIELD.findall(content)
                 ]
                 return {each["name"]: each.get("value", "") for each in fields if "name" in each}

@@ -75,6 +75,18 @@ async def test_what_people_say_of_an_image_is_edited(
     )  # fmt: skip
 
 
+async def test_lines_stay_apart_when_a_form_with_a_stale_token_is_sent_again(
+    api: Api, image_id: str, browser: Browser
+) -> None:
+    edit = f"{IMAGES}/{image_id}/edit"
+    await browser.get(edit)
+    sent = {"csrf_token": "of an earlier session", "tags": "sea\r\nwinter", "description": "One\r\ntwo", "rating": ""}
+    assert (await browser.submit(edit, **sent)).status_code == 403
+    assert (await browser.submit(edit)).status_code == 303
+    row = await api.row(image_id)
+    assert (row["tags"], row["description"]) == (["sea", "winter"], "One\ntwo")
+
+
 async def test_a_change_in_between_shows_both_values(
     api: Api, member: UserWithKey, image_id: str, browser: Browser
 ) -> None:
