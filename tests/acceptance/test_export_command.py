@@ -95,6 +95,20 @@ def test_images_that_are_named_are_downloaded(api: httpx2.Client, tmp_path: Path
     assert (both.exit_code, "either --filter or --image-id" in both.stderr) == (1, True)
 
 
+def test_unicode_line_separators_in_a_description_end_no_line_of_the_manifest(
+    api: httpx2.Client, tmp_path: Path
+) -> None:
+    # JSON leaves all three as they are.
+    image_id, body = upload(api, 6, "fjord.png")
+    description = "first\u2028second\u2029third\u0085fourth"
+    assert api.patch(f"images/{image_id}", json={"description": description}).status_code == 200
+    done = run(api, tmp_path, "--filter", "tag=fjord")
+    assert done.exit_code == 0, done.output
+    (line,) = map(json.loads, (tmp_path / export.MANIFEST).read_text().strip("\n").split("\n"))
+    assert line["image"]["description"] == description
+    assert (tmp_path / line["file"]).read_bytes() == body
+
+
 def test_an_address_that_works_no_more_is_read_again(
     api: httpx2.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

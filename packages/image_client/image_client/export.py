@@ -164,7 +164,8 @@ def _pages(api: httpx2.Client, operation_id: str) -> Iterator[list[dict[str, Any
     path: str | None = f"exports/{operation_id}/manifest"
     while path is not None:
         answer = ask(api, "GET", path)
-        yield [json.loads(line) for line in answer.text.splitlines()]
+        # As text, lines would also end at characters that JSON leaves as they are, such as U+2028.
+        yield [json.loads(line) for line in answer.content.splitlines()]
         following = answer.links.get("next")
         path = None if following is None else urljoin(str(answer.url), following["url"])
 
@@ -253,7 +254,7 @@ def _fetch(files: httpx2.Client, url: str, part: Path) -> tuple[httpx2.Response,
 def _read_again(api: httpx2.Client, operation_id: str, position: int) -> dict[str, Any]:
     """Return a line with a new address."""
     answer = ask(api, "GET", f"exports/{operation_id}/manifest", params={"after_position": position - 1, "limit": 1})
-    line: dict[str, Any] = json.loads(answer.text.splitlines()[0])
+    line: dict[str, Any] = json.loads(answer.content.splitlines()[0])
     return line
 
 
