@@ -25,6 +25,13 @@ DROP = """(files) => {
   document.body.dispatchEvent(new DragEvent("dragover", init));
   document.body.dispatchEvent(new DragEvent("drop", init));
 }"""
+PASTE = """(content) => {
+  const transfer = new DataTransfer();
+  transfer.setData("text/plain", "fjord");
+  transfer.items.add(new File([Uint8Array.from(atob(content), (c) => c.charCodeAt(0))], "image.png"));
+  const init = { clipboardData: transfer, bubbles: true, cancelable: true };
+  document.activeElement.dispatchEvent(new ClipboardEvent("paste", init));
+}"""
 ADDED = "window.added = 0; document.addEventListener('images-added', ({ detail }) => { window.added += detail.count })"
 UPLOADS = re.compile("/api/v1/images$")
 STORAGE = re.compile("/upload/storage/v1/b/")
@@ -245,6 +252,20 @@ async def test_a_folder_is_uploaded_without_its_hidden_files(
     await page.get_by_label("Or all images of a folder").set_input_files(inner.parent)
     await page.get_by_role("button", name="Upload", exact=True).click()
     await wait_for_status(page, "2 uploaded, 2 already there. 4 hidden files were left out.")
+    await page.context.close()
+
+
+async def test_text_pasted_into_a_field_does_not_upload_the_picture_that_spreadsheets_put_beside_it(
+    chromium: Any, system: RunningSystem, member: Client
+) -> None:
+    page = await new_signed_in_page(chromium, system.url, member.api_key, "/console/images/upload")
+    content = base64.b64encode(photo(format_name="PNG")).decode()
+    await page.get_by_label("Tags").focus()
+    await page.evaluate(PASTE, content)
+    await page.get_by_label("Tags").blur()
+    await page.evaluate(PASTE, content)
+    await wait_for_status(page, "1 uploaded.")
+    assert await page.locator(".uploads > li").count() == 1
     await page.context.close()
 
 

@@ -93,7 +93,12 @@ for (const type of /** @type {const} */ (["dragover", "dragleave", "drop"])) {
     if (type === "drop") add(await filesIn(event.dataTransfer));
   });
 }
-addEventListener("paste", async (event) => add(await filesIn(event.clipboardData)));
+addEventListener("paste", async (event) => {
+  // Spreadsheets put a picture of what was copied beside its text.
+  const isTyped = event.target instanceof Element && event.target.matches("input, textarea");
+  if (isTyped && event.clipboardData?.types.includes("text/plain")) return;
+  add(await filesIn(event.clipboardData));
+});
 // What has arrived goes on without the page.
 addEventListener("beforeunload", (event) => queue.counts.waiting > 0 && event.preventDefault());
 again.addEventListener("click", () => {
