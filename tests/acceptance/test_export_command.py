@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -40,10 +42,13 @@ def upload(api: httpx2.Client, number: int, filename: str) -> tuple[str, bytes]:
     return answer.json()["id"], body
 
 
-def run(api: httpx2.Client, to: Path, *arguments: str) -> Result:
+def environment(api: httpx2.Client) -> dict[str, str]:
     url = str(api.base_url).removesuffix("/api/v1/")
-    given = {"IMAGE_MANAGER_URL": url, "IMAGE_MANAGER_API_KEY": api.headers["x-api-key"]}
-    return CliRunner().invoke(build(), ["export", "--to", str(to), *arguments], env=given)
+    return {"IMAGE_MANAGER_URL": url, "IMAGE_MANAGER_API_KEY": api.headers["x-api-key"]}
+
+
+def run(api: httpx2.Client, to: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(build(), ["export", "--to", str(to), *arguments], env=environment(api))
 
 
 def manifest_in(folder: Path) -> list[dict[str, Any]]:
@@ -107,6 +112,16 @@ def test_unicode_line_separators_in_a_description_end_no_line_of_the_manifest(
     (line,) = map(json.loads, (tmp_path / export.MANIFEST).read_text().strip("\n").split("\n"))
     assert line["image"]["description"] == description
     assert (tmp_path / line["file"]).read_bytes() == body
+
+
+def test_the_manifest_is_utf_8_whatever_the_locale_is(api: httpx2.Client, tmp_path: Path) -> None:
+    image_id, _ = upload(api, 7, "fjord.png")
+    assert api.patch(f"images/{image_id}", json={"description": "写真"}).status_code == 200
+    locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    call = [sys.executable, "-m", "image_client.main", "export", "--to", str(tmp_path), "--filter", "tag=fjord"]
+    subprocess.run(call, env={**os.environ, **locale, **environment(api)}, check=True, timeout=60)
+    (line,) = map(json.loads, (tmp_path / export.MANIFEST).read_text("utf-8").splitlines())
+    assert line["image"]["description"] == "写真"
 
 
 def test_an_address_that_works_no_more_is_read_again(

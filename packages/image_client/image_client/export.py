@@ -89,7 +89,7 @@ def export_images(
 def _find_begun(to: Path, asked: dict[str, list[str]]) -> str | None:
     """Return the export that was begun in this folder; None if there is none."""
     try:
-        state = json.loads((to / STATE).read_text())
+        state = json.loads((to / STATE).read_text("utf-8"))
     except FileNotFoundError:
         return None
     # What an earlier release has begun names no images.
@@ -111,7 +111,10 @@ def _begin(api: httpx2.Client, to: Path, asked: dict[str, list[str]], team_id: s
     parameters = {} if team_id is None else {"team_id": team_id}
     headers = {"Idempotency-Key": str(uuid4())}
     operation_id: str = call(api, "POST", "exports", json=body, params=parameters, headers=headers)["operation_id"]
-    (to / STATE).write_text(json.dumps({"operation_id": operation_id, **asked}))
+    # Whole or not at all.
+    written = to / f"{STATE}.part"
+    written.write_text(json.dumps({"operation_id": operation_id, **asked}), "utf-8")
+    written.replace(to / STATE)
     return operation_id
 
 
@@ -137,7 +140,7 @@ def _download_all(clients: Clients, to: Path, operation_id: str, total: int, job
     """Download what is not there yet, a page of the manifest at a time; return how many are done, gone or failed."""
     counts: Counter[str] = Counter()
     written = to / f"{MANIFEST}.part"
-    with written.open("w") as manifest, ThreadPoolExecutor(jobs) as pool:
+    with written.open("w", encoding="utf-8") as manifest, ThreadPoolExecutor(jobs) as pool:
         for lines in _pages(clients.api, operation_id):
             try:
                 ends = list(pool.map(lambda line: _try_download(clients, to, operation_id, line), lines))
