@@ -80,6 +80,26 @@ async def test_a_range_is_moved_to_the_trash_and_back(
         assert (await status_of(member, ids), await tiles.count()) == ([False] * 4, 4)
 
 
+async def test_the_last_image_of_a_view_is_moved_to_the_trash_and_back(
+    chromium: Any, system: RunningSystem, member: Client, ids: list[str]
+) -> None:
+    async with opened(chromium, system, member) as page:
+        cells, nothing = page.locator(".cell:visible"), page.get_by_text("No image is left here")
+        await cells.nth(3).wait_for()
+        for each in await page.locator("[data-image-grid]").get_by_role("checkbox").all():
+            await each.check()
+        await page.get_by_role("button", name="Move to the trash").click()
+        await page.get_by_text("4 images are in the trash").wait_for()
+        await nothing.wait_for()
+        assert await status_of(member, ids) == [True] * 4
+        # The page takes in what was uploaded meanwhile.
+        await page.evaluate("document.dispatchEvent(new CustomEvent('images-added', { detail: { count: 0 } }))")
+        await page.get_by_role("button", name="Undo").click()
+        await cells.nth(3).wait_for()
+        assert await status_of(member, ids) == [False] * 4
+        await nothing.wait_for(state="hidden")
+
+
 async def test_a_busy_server_is_asked_again_and_the_grid_is_obeyed(
     chromium: Any, system: RunningSystem, member: Client, ids: list[str]
 ) -> None:

@@ -18,6 +18,7 @@ const isSelectable = "selectable" in root.dataset;
 const served = [...root.childNodes];
 const opened = new URLSearchParams(location.search).get("at");
 const status = make("p", { className: "hidden", role: "status" });
+const nothing = make("p", { hidden: true }, "No image is left here.");
 const timeline = new Timeline(root.dataset.timeline ?? "");
 const pictures = new Pictures();
 const selection = new Selection(root, status, opened !== null);
@@ -26,10 +27,9 @@ const scrubber = new Scrubber((month) => view.scrollTo(timeline.months[month + 1
 const view = new GridView(root, timeline, pictures, selection, (month) => scrubber.show(month));
 /** Where a range begins. @type {Place | null} */
 let begun = null;
-/** How many images were taken out of each month. @type {Map<import("./timeline.js").Month, number>} */
-const removed = new Map();
-let [drawing, settling] = [0, 0];
-let [counted, moving] = [Promise.resolve(), Promise.resolve()];
+/** The months that images were taken out of. @type {Set<string>} */
+const removedFrom = new Set();
+let [drawing, settling, counted, moving] = [0, 0, Promise.resolve(), Promise.resolve()];
 
 // Opening a picture, and coming back to it.
 
@@ -46,8 +46,7 @@ function remember(place, id) {
 function rememberSoon() {
   clearTimeout(settling);
   settling = setTimeout(() => {
-    const focused = view.cellOf(document.activeElement);
-    const place = focused?.place ?? timeline.placeAt(view.top);
+    const place = view.cellOf(document.activeElement)?.place ?? timeline.placeAt(view.top);
     if (place) remember(place);
   }, SETTLED_MS);
 }
@@ -91,8 +90,8 @@ async function choose(place, id, isRange) {
 
 async function chooseAll() {
   await counted;
-  const last = { month: timeline.months.length - 1, item: Infinity };
-  selection.all(await timeline.between({ month: 0, item: 0 }, last, MOST_SELECTED), timeline.total);
+  const [first, last] = [{ month: 0, item: 0 }, { month: timeline.months.length - 1, item: Infinity }];
+  selection.all(await timeline.between(first, last, MOST_SELECTED), timeline.total);
 }
 
 // Keys.
@@ -181,34 +180,39 @@ function onClick(event) {
   }
 }
 
+function showTotal() {
+  nothing.hidden = timeline.total > 0;
+  scrubber.element.hidden = !timeline.total;
+  if (timeline.total) scrubber.fill(timeline.months);
+}
+
 /** @param {CustomEvent<{ids: string[]}>} event */
 function onRemoved({ detail: { ids } }) {
   const gone = new Set(ids);
   const id = timeline.months[view.current.month]?.ids[view.current.item] ?? "";
   const { month, item } = view.current;
-  const before = timeline.months[month]?.ids.slice(0, item).filter((each) => gone.has(each)).length ?? 0;
-  view.current = { month, item: item - before };
-  for (const [each, number] of timeline.remove(gone)) removed.set(each, (removed.get(each) ?? 0) + number);
-  if (!timeline.total) return location.reload();
+  const before = timeline.months[month]?.ids.slice(0, item).filter((each) => gone.has(each));
+  view.current = { month, item: item - (before?.length ?? 0) };
+  for (const { name } of timeline.remove(gone)) removedFrom.add(name);
   selection.remove(ids);
-  scrubber.fill(timeline.months);
-  if (gone.has(id)) view.go(timeline.step(view.current, 0));
+  showTotal();
+  if (gone.has(id) && timeline.total) view.go(timeline.step(view.current, 0));
   else view.focus();
 }
 
 function onRestored() {
-  for (const [month, number] of removed) timeline.forget(month, number);
-  removed.clear();
-  view.fillSoon();
+  onAdded().catch(() => {});
+  // Of months with very many images, the number alone does not say that there are others.
+  for (const month of timeline.months) if (removedFrom.delete(month.name)) timeline.forget(month, 0);
 }
 
-/** Take in what was uploaded on this page. */
+/** Take in what was uploaded or restored on this page. */
 async function onAdded() {
   const hadFocus = root.contains(document.activeElement);
   const id = timeline.months[view.current.month]?.ids[view.current.item];
   begun = null;
   await timeline.recount();
-  scrubber.fill(timeline.months);
+  showTotal();
   const { month: at, item } = view.current;
   const month = timeline.months[at];
   if (month && id) {
@@ -272,7 +276,7 @@ async function start() {
   if (!timeline.total) throw new Error("nothing to show");
   Object.assign(root, { role: "grid", ariaLabel: "Images", ariaMultiSelectable: "true" });
   root.classList.add("virtual");
-  root.after(scrubber.element, status);
+  root.after(scrubber.element, nothing, status);
   if (pager) pager.hidden = true;
   scrubber.fill(timeline.months);
   view.measure();

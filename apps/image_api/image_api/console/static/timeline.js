@@ -122,12 +122,12 @@ export class Timeline {
   async load(at, wanted = 1) {
     const month = this.#month(at);
     while (month.after !== null && month.ids.length < wanted) {
-      const { after } = month;
+      const { after, version } = month;
       const limit = Math.min(MOST_OF_AN_ANSWER, Math.max(PART, wanted - month.ids.length));
       const from = after ? `&after=${encodeURIComponent(after)}` : "";
       const answer = await ask(`/timeline/${month.name}?${this.query}&limit=${limit}${from}`);
-      // Somebody else asked for the same part, or the month begins anew.
-      if (month.after !== after) continue;
+      // Somebody else asked for the same part, or the month has become another.
+      if (month.after !== after || month.version !== version) continue;
       month.ids.push(...answer.id);
       month.ratios.push(...answer.ratio.map(shownRatio));
       month.placeholders.push(...answer.placeholder);
@@ -146,23 +146,23 @@ export class Timeline {
     this.around(() => this.#arrange(month, 1));
   }
 
-  /** Take images out. Return the months that had some, each with their number. @param {Set<string>} gone */
+  /** Take images out. Return the months that had some. @param {Set<string>} gone */
   remove(gone) {
-    /** @type {Map<Month, number>} */
-    const numbers = new Map();
+    /** @type {Month[]} */
+    const changed = [];
     for (const month of this.months) {
       const kept = [...month.ids.keys()].filter((item) => !gone.has(month.ids[item] ?? ""));
       const number = month.ids.length - kept.length;
       if (!number) continue;
-      numbers.set(month, number);
+      changed.push(month);
       month.count -= number;
       const { ids, ratios, placeholders, statuses } = month;
       for (const column of /** @type {any[][]} */ ([ids, ratios, placeholders, statuses])) {
         column.splice(0, column.length, ...kept.map((item) => column[item]));
       }
     }
-    this.around(() => numbers.forEach((_, month) => this.#arrange(month, 1)));
-    return numbers;
+    this.around(() => changed.forEach((month) => this.#arrange(month, 1)));
+    return changed;
   }
 
   /** Arrange all months in another width. @param {Shape} shape */
