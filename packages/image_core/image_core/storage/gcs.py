@@ -155,15 +155,17 @@ class GcsStorage:
         return [found for found in await self._list(name, softDeleted="true") if found.name == name]
 
     async def _list(self, prefix: str, **kind: str) -> "builtins.list[StoredObject]":
-        found: builtins.list[StoredObject] = []
-        token: str | None = None
-        while True:
-            parameters = query(prefix=prefix, **kind, pageToken=token, fields=_PAGE_FIELDS)
-            url = f"{self._objects_url}?{parameters}"
-            more, token = await self._gcs.run(lambda url=url: _list_page(self._gcs, url))  # type: ignore[misc]
+        found, token = await self._page(prefix, None, kind)
+        while token:
+            more, token = await self._page(prefix, token, kind)
             found += more
-            if not token:
-                return found
+        return found
+
+    async def _page(
+        self, prefix: str, token: str | None, kind: dict[str, str]
+    ) -> "tuple[builtins.list[StoredObject], str | None]":
+        parameters = query(prefix=prefix, **kind, pageToken=token, fields=_PAGE_FIELDS)
+        return await self._gcs.run(lambda: _list_page(self._gcs, f"{self._objects_url}?{parameters}"))
 
     async def live_objects(self, prefix: str, after: str, limit: int) -> "builtins.list[ListedObject]":
         return await copies.live_objects(self._gcs, self._objects_url, prefix, after, limit)
