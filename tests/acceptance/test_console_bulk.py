@@ -41,6 +41,12 @@ async def opened(chromium: Any, system: RunningSystem, member: Client, **options
     await page.context.close()
 
 
+async def choose_two(page: Any) -> None:
+    """Tick the boxes of the first two images."""
+    for at in (0, 1):
+        await page.locator("[data-image-grid]").get_by_role("checkbox").nth(at).check()
+
+
 async def status_of(member: Client, ids: list[str]) -> list[bool]:
     """Whether each image is in the trash."""
     found = await member.ask("POST", "/images/batch-get", 200, json={"ids": ids})
@@ -148,8 +154,7 @@ async def test_tags_are_added_on_a_page_that_says_what_it_does(
     chromium: Any, system: RunningSystem, member: Client, ids: list[str], script: bool
 ) -> None:
     async with opened(chromium, system, member, java_script_enabled=script) as page:
-        for at in (0, 1):
-            await page.locator("[data-image-grid]").get_by_role("checkbox").nth(at).check()
+        await choose_two(page)
         await page.get_by_role("button", name="Add tags").click()
         await page.get_by_role("heading", name="Add tags to 2 images").wait_for()
         await page.get_by_label("Tags").fill("sea")
@@ -168,8 +173,7 @@ async def test_chosen_images_are_exported(
     chromium: Any, system: RunningSystem, member: Client, ids: list[str], script: bool
 ) -> None:
     async with opened(chromium, system, member, java_script_enabled=script) as page:
-        for at in (0, 1):
-            await page.locator("[data-image-grid]").get_by_role("checkbox").nth(at).check()
+        await choose_two(page)
         await page.get_by_role("button", name="More").click()
         await page.get_by_role("button", name="Export", exact=True).click()
         await page.get_by_role("heading", name="Export 2 images").wait_for()

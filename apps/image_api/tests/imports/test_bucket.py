@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import delete, select, update
@@ -148,7 +149,8 @@ async def test_a_bucket_that_is_not_there_ends_the_import(imports: Imports) -> N
     assert (await imports.row(operation_id))["failure_code"] == "source-not-readable"
 
 
-async def test_a_full_quota_fails_what_has_no_room(imports: Imports) -> None:
+async def import_two_with_a_quota_of_one(imports: Imports) -> UUID:
+    """Import `site/1.png` and `site/2.png` to the end, and return the operation's id."""
     for number in (1, 2):
         await imports.source.put(f"site/{number}.png", picture(number), "image/png")
     await imports.tasks.rows.execute(
@@ -156,6 +158,11 @@ async def test_a_full_quota_fails_what_has_no_room(imports: Imports) -> None:
     )
     operation_id = await imports.begin()
     await imports.run()
+    return operation_id
+
+
+async def test_a_full_quota_fails_what_has_no_room(imports: Imports) -> None:
+    operation_id = await import_two_with_a_quota_of_one(imports)
     assert sorted(code or "" for _, code in (await imports.report(operation_id)).values()) == [
         "", "storage-quota-exceeded",
     ]  # fmt: skip
@@ -168,13 +175,7 @@ async def test_a_full_quota_has_room_for_a_lost_original(imports: Imports) -> No
         "failed", picture(1), imports.team_id, failure_code="original-missing", failure_message="It is gone."
     )
     await imports.tasks.parts.originals.delete(stored.name, stored.generation)
-    for number in (1, 2):
-        await imports.source.put(f"site/{number}.png", picture(number), "image/png")
-    await imports.tasks.rows.execute(
-        update(models.team).where(models.team.c.id == imports.team_id).values(quota_images=1)
-    )
-    operation_id = await imports.begin()
-    await imports.run()
+    operation_id = await import_two_with_a_quota_of_one(imports)
     assert await imports.report(operation_id) == {
         "site/1.png": ("done", "duplicate"), "site/2.png": ("failed", "storage-quota-exceeded"),
     }  # fmt: skip
